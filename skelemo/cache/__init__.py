@@ -1,0 +1,1 @@
+"""Sequences on disk: flat HDF5 shards and the folder that is their union."""

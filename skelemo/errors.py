@@ -1,0 +1,28 @@
+"""What skelemo says when it cannot go on: one line with the place, the finding, the expectation and the remedy."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SkelemoError(Exception):
+    """Anything the user can put right. The command line prints it as one line and exits with code 2."""
+
+
+class InputError(SkelemoError):
+    """A file of the user's is missing, damaged or not what it should be."""
+
+
+class ConfigError(SkelemoError):
+    """A setting, an option or a name is not one that skelemo knows."""
+
+
+class CacheError(SkelemoError):
+    """A cache or a shard is damaged, contradictory or not readable by this version."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
+    """The error for a name that is not among the known ones: it offers the nearest and lists them all."""
+    choices = sorted(known)
+    nearest = get_close_matches(str(name), choices, n=1)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return ConfigError(f"unknown {kind} {str(name)!r}: {hint}known are {', '.join(choices)}")

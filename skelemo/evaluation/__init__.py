@@ -1,0 +1,1 @@
+"""Metrics, scores, figures and pages, from run folders alone."""
