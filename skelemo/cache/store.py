@@ -1,0 +1,168 @@
+"""A cache: a folder of shards, read as their union."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from skelemo import skeleton
+from skelemo.cache.sequence import FRAME_COLUMNS, KEYPOINT_TYPE
+from skelemo.cache.shard import SUFFIX, Shard, open_shard
+from skelemo.errors import CacheError
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Every frame of a cache, sequence after sequence: ``keypoints [N, V, 3]`` and ``[N]`` for the others."""
+
+    keypoints: np.ndarray
+    number: np.ndarray
+    expression: np.ndarray
+    valence: np.ndarray
+    arousal: np.ndarray
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The union of shards.
+
+    ``sequences`` has one row per sequence: the shard's columns, ``start`` counted over the whole cache, ``splits``
+    as a mapping, and ``shard`` and ``row``, which say where it lies.
+    """
+
+    paths: tuple[Path, ...]
+    shards: tuple[Shard, ...]
+    sequences: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """The folders' names."""
+        return " + ".join(path.name for path in self.paths)
+
+    @property
+    def layout(self) -> skeleton.Layout:
+        """Which keypoints the axis V holds."""
+        return skeleton.layout(self.shards[0].header.layout)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that ``expression`` counts."""
+        return self.shards[0].header.classes
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of it was made by `skelemo synth`."""
+        return any(shard.header.simulated for shard in self.shards)
+
+    @property
+    def recordings(self) -> pd.DataFrame:
+        """One row per recording that was ingested."""
+        return pd.concat([shard.recordings for shard in self.shards], ignore_index=True).drop_duplicates()
+
+    @property
+    def problems(self) -> pd.DataFrame:
+        """One row per file that could not be read."""
+        return pd.concat([shard.problems for shard in self.shards], ignore_index=True).drop_duplicates()
+
+    @property
+    def frames(self) -> int:
+        """How many frames all sequences have together."""
+        return int(self.sequences["length"].sum())
+
+    @cached_property
+    def hash(self) -> str:
+        """Hash of what the cache says, whatever shards it is spread over."""
+        known = sorted(zip(self.sequences["id"], self.sequences["sha256"], strict=True))
+        return hashlib.sha256(json.dumps([self.layout.name, self.classes, known]).encode()).hexdigest()
+
+    def read(self) -> Frames:
+        """Read every frame, in the order of ``sequences``.
+
+        Raises
+        ------
+        CacheError
+            A shard cannot be read; the message names it.
+        """
+        total = self.frames
+        arrays: dict[str, np.ndarray] = {"keypoints": np.empty((total, len(self.layout), 3), KEYPOINT_TYPE)}
+        arrays |= {name: np.empty((total,), kind) for name, kind in FRAME_COLUMNS.items()}
+        for shard_index, rows in self.sequences.groupby("shard", sort=True):
+            shard = self.shards[int(str(shard_index))]
+            for row, start, length in _runs(rows):
+                shard.read_into(arrays, slice(row, row + length), slice(start, start + length))
+        return Frames(**arrays)
+
+
+def open_cache(paths: Path | Iterable[Path]) -> Cache:
+    """Open one cache folder, or several as one.
+
+    Raises
+    ------
+    CacheError
+        No such folder, no shard in it, a damaged shard, shards of different layouts or class lists, or one sequence
+        with different contents in two shards.
+    """
+    folders = (paths,) if isinstance(paths, Path) else tuple(paths)
+    shards = [open_shard(path) for folder in folders for path in shard_files(folder)]
+    for shard in shards:
+        require_same(shards[0], shard)
+    tables = [
+        shard.sequences.assign(shard=index, row=shard.sequences["start"], file=str(shard.path))
+        for index, shard in enumerate(shards)
+    ]
+    sequences = pd.concat(tables, ignore_index=True)
+    _refuse_contradictions(sequences)
+    sequences = sequences.drop_duplicates("id", ignore_index=True).drop(columns="file")
+    sequences["start"] = sequences["length"].cumsum() - sequences["length"]
+    sequences["splits"] = [json.loads(text) for text in sequences["splits"]]
+    return Cache(folders, tuple(shards), sequences)
+
+
+def shard_files(folder: Path) -> list[Path]:
+    """The shards of a cache folder, sorted; a folder without any is an error."""
+    if not folder.is_dir():
+        raise CacheError(f"{folder}: no such cache (skelemo ingest SOURCE --out {folder} makes one)")
+    found = sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and not path.name.startswith("."))
+    if not found:
+        raise CacheError(f"{folder}: no shard (*{SUFFIX}) in it; skelemo ingest SOURCE --out {folder} writes some")
+    return found
+
+
+def require_same(first: Shard, other: Shard) -> None:
+    """Two shards of one cache agree on the layout and the classes."""
+    for what in ("layout", "classes"):
+        ours, theirs = getattr(first.header, what), getattr(other.header, what)
+        if ours != theirs:
+            raise CacheError(
+                f"{other.path} has {what} {_listed(theirs)}, {first.path} has {_listed(ours)}: "
+                "shards of one cache agree; ingest one of them into a folder of its own"
+            )
+
+
+def _listed(value: str | tuple[str, ...]) -> str:
+    return value if isinstance(value, str) else "[" + ", ".join(value) + "]"
+
+
+def _refuse_contradictions(sequences: pd.DataFrame) -> None:
+    distinct = sequences.drop_duplicates(["id", "sha256"])
+    twice = distinct[distinct.duplicated("id", keep=False)]
+    if len(twice):
+        name = twice["id"].iloc[0]
+        first, second = twice.loc[twice["id"] == name, "file"].iloc[:2]
+        raise CacheError(f"sequence {name!r} differs between {first} and {second}: remove the shard that is outdated")
+
+
+def _runs(rows: pd.DataFrame) -> list[tuple[int, int, int]]:
+    """Neighbouring sequences of a shard as one read each: (row in the shard, start in the cache, length)."""
+    runs: list[tuple[int, int, int]] = []
+    for row, start, length in zip(rows["row"], rows["start"], rows["length"], strict=True):
+        if runs and runs[-1][0] + runs[-1][2] == row and runs[-1][1] + runs[-1][2] == start:
+            runs[-1] = (runs[-1][0], runs[-1][1], runs[-1][2] + int(length))
+        else:
+            runs.append((int(row), int(start), int(length)))
+    return runs
