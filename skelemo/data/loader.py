@@ -1,0 +1,74 @@
+"""Batches on the device: one indexed gather each, no worker processes, no Python per sample."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from skelemo.data.augment import Augmentation, augment
+from skelemo.data.corpus import Corpus
+from skelemo.data.windows import Gatherer, Targets, Window
+
+Batch = dict[str, Tensor]
+
+
+class Batches:
+    """The batches of one epoch.
+
+    Iterating yields dictionaries of tensors on ``device``: ``keypoints [B, T, V, 3]``, ``mask [B, T]``,
+    ``expression [B]`` (-1 unlabelled), ``va [B, 2]`` (NaN unlabelled) and ``row [B]``.
+
+    Parameters
+    ----------
+    seed : with a seed, order and augmentation are drawn from it alone; give every epoch its own. Without one the
+        order is that of the targets and nothing is drawn.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        targets: Targets,
+        window: Window,
+        batch_size: int,
+        device: torch.device,
+        *,
+        augmentation: Augmentation | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.corpus = corpus
+        self.gatherer = Gatherer(corpus, window)
+        self.batch_size = batch_size
+        self.device = device
+        self.augmentation = augmentation
+        self.seed = seed
+        self.row = torch.as_tensor(targets.row, device=corpus.device)
+        self.expression = torch.as_tensor(targets.expression, device=corpus.device)
+        self.va = torch.as_tensor(targets.va, device=corpus.device)
+
+    def __len__(self) -> int:
+        return -(-len(self.row) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        place = self.corpus.device
+        if self.seed is None:
+            order, here, there = torch.arange(len(self.row), device=place), None, None
+        else:
+            here = torch.Generator(place).manual_seed(self.seed)
+            there = torch.Generator(self.device).manual_seed(self.seed + 1)
+            order = torch.randperm(len(self.row), generator=here, device=place)
+        for chosen in order.split(self.batch_size):
+            yield self._batch(chosen, here, there)
+
+    def _batch(self, chosen: Tensor, here: torch.Generator | None, there: torch.Generator | None) -> Batch:
+        keypoints, mask = self.gatherer.gather(self.row[chosen], here)
+        batch = {
+            "keypoints": keypoints,
+            "mask": mask,
+            "expression": self.expression[chosen],
+            "va": self.va[chosen],
+            "row": self.row[chosen],
+        }
+        batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        if self.augmentation and there is not None:
+            batch["keypoints"] = augment(batch["keypoints"], self.augmentation, self.corpus.layout, there)
+        return batch

@@ -1,0 +1,184 @@
+"""Splits: which sequences train, which choose the model and which are scored once.
+
+Whoever shares a subject or a video stays in one part. A split is drawn once, written down, and read from then on.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold
+
+from skelemo.errors import ConfigError
+
+PARTS = ("train", "validation", "test")
+GIVEN_COLUMN = "split"
+GIVEN_FOLDS = "fold_"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Sequence ids by part."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The folds of a run; one fold unless the split says otherwise."""
+
+    spec: str
+    grouped_by: Literal["subject", "video"]
+    folds: tuple[Fold, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``splits.json`` holds it."""
+        folds = [{part: list(getattr(fold, part)) for part in PARTS} for fold in self.folds]
+        return {"split": self.spec, "grouped_by": self.grouped_by, "folds": folds}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Split":
+        """The split that a run folder's ``splits.json`` holds."""
+        folds = tuple(Fold(*(tuple(fold[part]) for part in PARTS)) for fold in data["folds"])
+        return cls(data["split"], data["grouped_by"], folds)
+
+
+def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, validation: float, seed: int) -> Split:
+    """Draw or look up a split.
+
+    Parameters
+    ----------
+    spec : ``kfold:K``, ``holdout:SHARE`` (the test part's), ``given`` (column ``split``, or all of ``fold_1`` …) or
+        ``given:COLUMN`` for the parts that the labels came with.
+    sequences : the labelled ones, with columns id, video, subject and splits.
+    strata : ``[S]`` whole numbers whose shares every drawn part keeps as far as groups allow.
+    validation : share of the training part that chooses the model, where the split does not name one.
+
+    Raises
+    ------
+    ConfigError
+        An unknown spec or column, too few groups, or a given split in which a subject or video is in two parts.
+    """
+    kind, _, argument = spec.partition(":")
+    makers: dict[str, Callable[[], list[np.ndarray]]] = {
+        "kfold": lambda: _kfold(_whole(spec, argument, least=2), sequences, strata, validation, seed),
+        "holdout": lambda: [_holdout(_share(spec, argument), sequences, strata, validation, seed)],
+        "given": lambda: [
+            _given(column, sequences, strata, validation, seed) for column in _given_columns(argument, sequences)
+        ],
+    }
+    if kind not in makers:
+        raise ConfigError(f"split {spec!r}: expected given, given:COLUMN, kfold:K or holdout:SHARE")
+    folds = tuple(_to_fold(parts, sequences["id"].to_numpy()) for parts in makers[kind]())
+    return Split(spec, "subject" if (sequences["subject"] != "").any() else "video", folds)
+
+
+def groups_of(sequences: pd.DataFrame) -> np.ndarray:
+    """``[S]`` the group of each sequence: those that share a video or a known subject, directly or by way of others."""
+    count = len(sequences)
+    video = pd.factorize(sequences["video"])[0] + count
+    subject, names = pd.factorize(sequences["subject"])
+    known = sequences["subject"].to_numpy() != ""
+    rows = np.arange(count)
+    ends = np.concatenate([video, (subject + video.max(initial=0) + 1)[known]])
+    starts = np.concatenate([rows, rows[known]])
+    nodes = int(ends.max(initial=0)) + len(names) + 1
+    graph = coo_matrix((np.ones(len(starts)), (starts, ends)), shape=(nodes, nodes))
+    return connected_components(graph, directed=False)[1][:count]
+
+
+def _kfold(k: int, sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> list[np.ndarray]:
+    groups = groups_of(sequences)
+    tests = _stratified(groups, strata, k, seed)
+    return [
+        _choose_validation(np.where(tests == fold, "test", "train"), groups, strata, validation, seed)
+        for fold in range(k)
+    ]
+
+
+def _holdout(share: float, sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> np.ndarray:
+    groups = groups_of(sequences)
+    parts = np.where(_stratified(groups, strata, round(1 / share), seed) == 0, "test", "train")
+    return _choose_validation(parts, groups, strata, validation, seed)
+
+
+def _given(column: str, sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> np.ndarray:
+    parts = np.array([splits.get(column, "") for splits in sequences["splits"]])
+    if not (parts == "train").any():
+        raise ConfigError(f"split given:{column}: no labelled sequence is marked 'train' (parts: {', '.join(PARTS)})")
+    groups = groups_of(sequences)
+    marked = pd.DataFrame({"group": groups, "part": parts})[parts != ""].drop_duplicates()
+    torn = marked[marked.duplicated("group")]
+    if len(torn):
+        example = sequences[groups == torn["group"].iloc[0]].iloc[0]
+        who = f"subject {example['subject']!r}" if example["subject"] else f"video {example['video']!r}"
+        raise ConfigError(
+            f"split given:{column}: {who} is in more than one part, which would leak what it looks like; "
+            "mend the split column, leave the subject column out, or use kfold:K"
+        )
+    return parts if (parts == "validation").any() else _choose_validation(parts, groups, strata, validation, seed)
+
+
+def _given_columns(argument: str, sequences: pd.DataFrame) -> list[str]:
+    known = sorted({column for splits in sequences["splits"] for column in splits})
+    folds = sorted((name for name in known if name.startswith(GIVEN_FOLDS)), key=lambda name: (len(name), name))
+    columns = [argument] if argument else [GIVEN_COLUMN] if GIVEN_COLUMN in known else folds
+    if not columns or any(column not in known for column in columns):
+        offer = f"the cache has {', '.join(known)}" if known else "the cache has none: use kfold:K or holdout:SHARE"
+        raise ConfigError(f"no split column {argument or GIVEN_COLUMN!r}; {offer}")
+    return columns
+
+
+def _choose_validation(
+    parts: np.ndarray, groups: np.ndarray, strata: np.ndarray, share: float, seed: int
+) -> np.ndarray:
+    """Move a share of the training part, in whole groups, to the validation part."""
+    train = np.flatnonzero(parts == "train")
+    chosen = _stratified(groups[train], strata[train], round(1 / share), seed + 1) == 0
+    parts = parts.astype(object)
+    parts[train[chosen]] = "validation"
+    return parts
+
+
+def _stratified(groups: np.ndarray, strata: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """``[S]`` which of k parts each sequence is in: groups whole, strata as even as groups allow."""
+    found = len(np.unique(groups))
+    if found < k:
+        raise ConfigError(
+            f"{found} groups (subjects, or videos where no subject is known) cannot make {k} disjoint parts; "
+            "use fewer folds or larger shares"
+        )
+    part = np.empty(len(groups), int)
+    drawer = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
+    for index, (_, rows) in enumerate(drawer.split(groups, strata, groups)):
+        part[rows] = index
+    return part
+
+
+def _to_fold(parts: Iterable[str], ids: np.ndarray) -> Fold:
+    named = np.asarray(parts)
+    return Fold(*(tuple(ids[named == part].tolist()) for part in PARTS))
+
+
+def _whole(spec: str, text: str, *, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise ConfigError(
+            f"split {spec!r}: expected a whole number of at least {least} after the colon, as in kfold:10"
+        )
+    return int(text)
+
+
+def _share(spec: str, text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0
+    if not 0 < share <= 0.5:
+        raise ConfigError(f"split {spec!r}: expected a share above 0 and up to 0.5 after the colon, as in holdout:0.2")
+    return share

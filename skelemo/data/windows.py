@@ -1,0 +1,156 @@
+"""Windows: which frames of a sequence a model sees at once, and the label that goes with them.
+
+A window is named by one row of the corpus, its target frame. The frames around it are found on the device when a
+batch is gathered, so that an index of windows is one integer each.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skelemo.data.corpus import KEY_SPAN, Corpus
+
+
+@dataclass(frozen=True)
+class Window:
+    """The shape of windows.
+
+    Parameters
+    ----------
+    length : T, how many frames a model sees.
+    dilation : every how many frames of the sequence one is taken.
+    target : where the labelled frame stands: ``last`` looks only at the past, as a live camera must; ``centre`` sees
+        as much of what follows.
+    sampling : ``stride`` for one window per labelled frame; ``clip`` for one per sequence, its T frames spread evenly
+        over all of it, labelled by the most frequent class and the mean valence and arousal.
+    """
+
+    length: int = 1
+    dilation: int = 1
+    target: Literal["last", "centre"] = "last"
+    sampling: Literal["stride", "clip"] = "stride"
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Windows of one part of a split: ``row [W]`` target rows, with the labels ``[W]`` and ``[W, 2]`` that count."""
+
+    row: np.ndarray
+    expression: np.ndarray
+    va: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+def find_targets(
+    corpus: Corpus, sequences: np.ndarray, window: Window, heads: tuple[str, ...], *, every: int = 1, seen_only: bool
+) -> Targets:
+    """The windows of some sequences that have a label for at least one of the heads.
+
+    Parameters
+    ----------
+    sequences : rows of ``corpus.sequences``.
+    every : take every how many frames of a sequence as a target (the paper: one in ten).
+    seen_only : leave out targets in which OpenPose saw nobody: nothing can be learned from them, but a score that
+        left them out would flatter.
+    """
+    if window.sampling == "clip":
+        targets = _clip_targets(corpus, sequences)
+    else:
+        rows = _rows_of(corpus, sequences)
+        start = corpus.sequences["start"].to_numpy()[corpus.sequence(rows)]
+        rows = rows[(rows - start) % every == 0]
+        targets = Targets(rows, _at(corpus.expression, rows), _at(corpus.va, rows))
+    keep = np.zeros(len(targets), bool)
+    if "expression" in heads:
+        keep |= targets.expression >= 0
+    if "va" in heads:
+        keep |= np.isfinite(targets.va).all(1)
+    if seen_only:
+        keep &= _anything_seen(corpus, targets, window)
+    return Targets(targets.row[keep], targets.expression[keep], targets.va[keep])
+
+
+class Gatherer:
+    """Turns target rows into keypoints and mask, in tensor operations on the corpus's device.
+
+    ``gather(rows [B]) -> keypoints [B, T, V, 3], mask [B, T]``. A frame before the sequence's start, after its end, or
+    missing from its numbers has mask False and zeros; so has one in which nothing of the person was seen.
+    """
+
+    def __init__(self, corpus: Corpus, window: Window) -> None:
+        self.corpus = corpus
+        self.window = window
+        device = corpus.device
+        self.start = torch.as_tensor(corpus.sequences["start"].to_numpy(np.int64), device=device)
+        self.size = torch.as_tensor(corpus.sequences["length"].to_numpy(np.int64), device=device)
+        behind = window.length - 1 if window.target == "last" else window.length // 2
+        self.offset = (torch.arange(window.length, device=device) - behind) * window.dilation  # [T]
+
+    def gather(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Gather windows; with a generator, ``clip`` windows draw each frame within its share of the clip."""
+        found, present = self._spread(rows, generator) if self.window.sampling == "clip" else self._around(rows)
+        mask = present & self.corpus.seen[found]
+        return self.corpus.keypoints[found] * mask[..., None, None], mask
+
+    def _around(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        key = self.corpus.key
+        sequence = key[rows] // KEY_SPAN
+        wanted = key[rows, None] + self.offset * self.corpus.step[sequence, None]  # [B, T]
+        found = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
+        return found, key[found] == wanted
+
+    def _spread(self, rows: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        sequence = self.corpus.key[rows] // KEY_SPAN
+        length = self.window.length
+        within = torch.full((len(rows), length), 0.5, device=rows.device)
+        if generator is not None:
+            within = torch.rand(within.shape, generator=generator, device=rows.device)
+        share = (torch.arange(length, device=rows.device) + within) / length  # [B, T] in [0, 1)
+        frame = (share * self.size[sequence, None]).long().clamp(max=self.size[sequence, None] - 1)
+        found = self.start[sequence, None] + frame
+        return found, torch.ones_like(found, dtype=torch.bool)
+
+
+def _clip_targets(corpus: Corpus, sequences: np.ndarray) -> Targets:
+    starts, lengths = (corpus.sequences[name].to_numpy()[sequences] for name in ("start", "length"))
+    rows = _rows_of(corpus, sequences)
+    index = np.repeat(np.arange(len(sequences)), lengths)
+    expression = most_frequent(_at(corpus.expression, rows), index, len(sequences), len(corpus.classes))
+    va = _at(corpus.va, rows)
+    known = np.isfinite(va).all(1)
+    count = np.bincount(index[known], minlength=len(sequences))
+    total = np.stack([np.bincount(index[known], va[known, i], len(sequences)) for i in range(2)], -1)
+    mean = np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], np.nan).astype(np.float32)
+    return Targets(starts + lengths // 2, expression, mean)
+
+
+def most_frequent(expression: np.ndarray, group: np.ndarray, groups: int, classes: int) -> np.ndarray:
+    """The class that each group of frames has most often, -1 where none is labelled."""
+    labelled = expression >= 0
+    counts = np.zeros((groups, classes), np.int64)
+    np.add.at(counts, (group[labelled], expression[labelled]), 1)
+    return np.where(counts.any(1), counts.argmax(1), -1)
+
+
+def _rows_of(corpus: Corpus, sequences: np.ndarray) -> np.ndarray:
+    starts, lengths = (corpus.sequences[name].to_numpy()[sequences] for name in ("start", "length"))
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+
+
+def _anything_seen(corpus: Corpus, targets: Targets, window: Window) -> np.ndarray:
+    if window.sampling == "stride":
+        return _at(corpus.seen, targets.row)
+    sequence = corpus.sequence(targets.row)
+    total = np.concatenate([[0], np.cumsum(corpus.seen.cpu().numpy())])
+    start = corpus.sequences["start"].to_numpy()[sequence]
+    return total[start + corpus.sequences["length"].to_numpy()[sequence]] > total[start]
+
+
+def _at(values: Tensor, rows: np.ndarray) -> np.ndarray:
+    return values[torch.as_tensor(rows, device=values.device)].cpu().numpy()
