@@ -86,8 +86,8 @@ class Gatherer:
         self.corpus = corpus
         self.window = window
         device = corpus.device
-        self.start = torch.as_tensor(corpus.sequences["start"].to_numpy(np.int64), device=device)
-        self.size = torch.as_tensor(corpus.sequences["length"].to_numpy(np.int64), device=device)
+        self.start = torch.as_tensor(corpus.sequences["start"].to_numpy(np.int64, copy=True), device=device)
+        self.size = torch.as_tensor(corpus.sequences["length"].to_numpy(np.int64, copy=True), device=device)
         behind = window.length - 1 if window.target == "last" else window.length // 2
         self.offset = (torch.arange(window.length, device=device) - behind) * window.dilation  # [T]
 

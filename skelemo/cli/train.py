@@ -1,0 +1,55 @@
+"""``skelemo train``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("train")
+@click.option("--arch", help="An architecture that `skelemo models` lists.  [default: ann]")
+@click.option("--data", multiple=True, help="A cache folder; several are read as one.")
+@click.option("--head", type=click.Choice(["expression", "va", "both"]), help="What to predict.  [default: expression]")
+@click.option("--config", type=click.Path(path_type=Path), help="YAML file of settings, as in configs/.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; goes before the file's.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder; must not exist yet.")
+@click.option("--resume", is_flag=True, help="Go on with the interrupted run in --out, under its own settings.")
+@click.option("--settings", is_flag=True, is_eager=True, expose_value=False, callback=lambda *a: _list_settings(*a),
+              help="List every setting with its default, and exit.")  # fmt: skip
+def command(
+    arch: str | None,
+    data: tuple[str, ...],
+    head: str | None,
+    config: Path | None,
+    assignments: tuple[str, ...],
+    out: Path,
+    resume: bool,
+) -> None:
+    """Train a model on a cache and score it.
+
+    The validation part chooses the model, the test part is scored once. Everything is left in the run folder, from
+    which `skelemo report` makes its pages.
+
+    \b
+    skelemo train --arch ann --data cache/faces --head expression --set split=kfold:10 --out runs/faces
+    """
+    from skelemo.training.config import load_config, parse_assignments
+
+    given = {"arch": arch, "data": data or None, "head": head}
+    overrides = {name: value for name, value in given.items() if value is not None} | parse_assignments(assignments)
+    settings = load_config(config, overrides)
+
+    from skelemo.cli.display import scores_table, training_progress
+    from skelemo.training.fit import train
+
+    with training_progress() as report:
+        scores = train(settings, out, resume=resume, report=report)
+    scores_table(out, scores)
+
+
+def _list_settings(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from skelemo.cli.display import settings_table
+
+    settings_table()
+    ctx.exit()

@@ -1,0 +1,196 @@
+"""Every setting of a training, validated: from a YAML file, then from ``--set key=value``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from skelemo.data.augment import Augmentation
+from skelemo.data.windows import Window
+from skelemo.errors import ConfigError, InputError, unknown
+
+Settings = TypeVar("Settings")
+
+
+class DataSettings(BaseModel):
+    """What is learned from, and how its keypoints are prepared."""
+
+    data: tuple[str, ...] = Field(default=(), description="cache folders")
+    min_confidence: float = Field(0.0, ge=0, le=1, description="points below it become missing")
+    max_gap: int = Field(5, ge=0, description="gaps of up to so many frames are filled by straight lines; 0: none")
+    smooth: int = Field(0, ge=0, description="frames of the triangle that smooths each point; 0: none")
+
+
+class WindowSettings(BaseModel):
+    """What a model sees at once."""
+
+    length: int = Field(1, ge=1, le=4096, description="T, frames of a window")
+    dilation: int = Field(1, ge=1, description="one in how many frames of the sequence is taken")
+    target: Literal["last", "centre"] = Field("last", description="where in the window the labelled frame stands")
+    sampling: Literal["stride", "clip"] = Field("stride", description="a window per labelled frame, or one per clip")
+    every: int = Field(1, ge=1, description="one in how many frames is a target in training (the paper: 10)")
+    evaluate_every: int = Field(1, ge=1, description="the same in validation and test")
+
+
+class SplitSettings(BaseModel):
+    """Who trains, who chooses, who is scored."""
+
+    split: str = Field("auto", description="given, given:COLUMN, kfold:K, holdout:SHARE; auto: given, else holdout:0.2")
+    validation: float = Field(0.1, gt=0, le=0.5, description="share of the training part that chooses the model")
+    given_validation: Literal["choose", "score"] = Field(
+        "choose", description="a given validation part chooses the model, or is held back and scored as the test part"
+    )
+
+
+class AugmentSettings(BaseModel):
+    """Random changes of the training windows; see `skelemo.data.augment`."""
+
+    mirror: float = Field(0.0, ge=0, le=1, description="probability that left and right change places")
+    rotate: float = Field(0.0, ge=0, le=180, description="largest turn to either side, degrees")
+    scale: float = Field(0.0, ge=0, lt=1, description="largest relative change of size")
+    shift: float = Field(0.0, ge=0, description="largest displacement")
+    jitter: float = Field(0.0, ge=0, description="standard deviation of each point's displacement")
+    drop: float = Field(0.0, ge=0, lt=1, description="probability that a keypoint is missing throughout a window")
+
+
+class ModelSettings(BaseModel):
+    """The network."""
+
+    arch: str = Field("ann", description="a name from `skelemo models`")
+    head: Literal["expression", "va", "both"] = Field("expression", description="what is predicted")
+    model: dict[str, Any] = Field(default_factory=dict, description="settings of the architecture, model.NAME=VALUE")
+
+
+class LossSettings(BaseModel):
+    """What training minimises."""
+
+    va_loss: Literal["mse", "ccc", "mse+ccc"] = Field("mse", description="for valence and arousal")
+    va_weight: float = Field(1.0, ge=0, description="weight of that loss beside cross-entropy, with both heads")
+    class_weights: Literal["none", "sqrt", "balanced"] = Field("none", description="weight of rare classes")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of a label spread over all classes")
+
+
+class OptimiserSettings(BaseModel):
+    """How it is minimised."""
+
+    optimizer: Literal["adam", "adamw", "adamax", "sgd"] = "adam"
+    lr: float = Field(1e-3, gt=0, description="learning rate")
+    backbone_lr: float = Field(1.0, ge=0, description="factor on the learning rate of a pretrained backbone")
+    weight_decay: float = Field(0.0, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, with Nesterov's form")
+    schedule: Literal["constant", "cosine", "onecycle", "plateau"] = "constant"
+    clip_gradient: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: any")
+    batch_size: int = Field(256, ge=1)
+    epochs: int = Field(50, ge=1, description="at most")
+    patience: int = Field(10, ge=0, description="epochs without a better validation score before stopping; 0: never")
+    monitor: Literal["score", "loss"] = Field("score", description="macro F1 and/or mean CCC, or the loss, chooses")
+
+
+class MachineSettings(BaseModel):
+    """Where it runs."""
+
+    seed: int = Field(0, ge=0, lt=2**31)
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    compile: bool = Field(False, description="torch.compile the network")
+
+
+class Config(
+    DataSettings,
+    WindowSettings,
+    SplitSettings,
+    AugmentSettings,
+    ModelSettings,
+    LossSettings,
+    OptimiserSettings,
+    MachineSettings,
+):
+    """All settings of one training, flat, as ``config.yaml`` of a run holds them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The heads that the network serves."""
+        return ("expression", "va") if self.head == "both" else (self.head,)
+
+    @property
+    def window(self) -> Window:
+        """The shape of windows."""
+        return self._part(Window)
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """The random changes of training windows."""
+        return self._part(Augmentation)
+
+    def _part(self, kind: type[Settings]) -> Settings:
+        names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # every kind asked for is a dataclass
+        return kind(**{name: getattr(self, name) for name in names})
+
+    def to_yaml(self) -> str:
+        """As ``config.yaml`` holds it."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Settings from a YAML file, with others in their place.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or is not a mapping of settings.
+    ConfigError
+        An unknown setting (the nearest known one is named) or a value that it cannot have.
+    """
+    values = _read_yaml(file) if file else {}
+    where = f"{file}: " if file else ""
+    for key, value in (overrides or {}).items():
+        name, _, inner = key.partition(".")
+        if inner:
+            values[name] = {**values.get(name, {}), inner: value}
+        else:
+            values[name] = value
+    for name in values:
+        if name not in Config.model_fields:
+            raise ConfigError(f"{where}{unknown('setting', name, Config.model_fields)}")
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{where}setting {name} = {first['input']!r}: {first['msg']}") from None
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """``key=value`` as ``--set`` takes it; the value is read as YAML, so lists and numbers are what they look like."""
+    parsed = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {text!r}: expected key=value, as in --set lr=0.001")
+        try:
+            parsed[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {text!r}: {value!r} is not a YAML value") from None
+    return parsed
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise InputError(f"{file}: not a readable YAML file ({str(error).splitlines()[0]})") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise InputError(f"{file}: expected a mapping of settings, as in 'lr: 0.001'")
+    return values

@@ -1,0 +1,140 @@
+"""One training, from a configuration to a finished run folder."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from skelemo.cache.store import open_cache
+from skelemo.data.corpus import Cleaning, Corpus, load_corpus
+from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, Split, make_split
+from skelemo.data.windows import most_frequent
+from skelemo.errors import ConfigError
+from skelemo.evaluation.run import write_json, write_predictions
+from skelemo.evaluation.scores import Scores, write_scores
+from skelemo.models import registry
+from skelemo.training import record
+from skelemo.training.config import Config, load_config
+from skelemo.training.fold import Job, run_fold
+
+#: Told as training goes: fold, folds, epochs done in it, epochs at most, figures.
+Report = Callable[[int, int, int, int, str], None]
+
+
+def train(config: Config, out: Path, *, resume: bool = False, report: Report = lambda *_: None) -> Scores:
+    """Train, choose by validation, score once, and leave a run folder; returns its scores.
+
+    Raises
+    ------
+    ConfigError
+        ``out`` holds something already and ``resume`` is not asked for, or the settings do not fit the data.
+    CacheError, InputError
+        The data cannot be read.
+    """
+    config = _claim(config, out, resume)
+    if not config.data:
+        raise ConfigError("no data: name a cache, as in --data cache/NAME")
+    coordinates = registry.entry(config.arch).coordinates
+    cache = open_cache([Path(path) for path in config.data])
+    device = choose_device(config.device)
+    corpus = load_corpus(cache, Cleaning(coordinates, config.min_confidence, config.max_gap, config.smooth))
+    config, split = _settle_split(config, corpus, out)
+    job = Job(config, corpus.to(device), device)
+    parameters = sum(parameter.numel() for parameter in job.create().parameters())
+    facts = record.environment(cache, device) | {"parameters": parameters}
+    _open_folder(out, config, split, facts)
+    started, tables = time.monotonic(), []
+    for number, fold in enumerate(split.folds, 1):
+        folder = out / f"fold_{number}" if len(split.folds) > 1 else out
+
+        def tell(done: int, most: int, figures: str, number: int = number) -> None:
+            report(number, len(split.folds), done, most, figures)
+
+        tables.append(run_fold(job, fold, number, folder, tell))
+    predictions = pd.concat(tables, ignore_index=True)
+    write_predictions(out / "predictions.csv.gz", predictions)
+    write_json(out / "environment.json", facts | {"seconds": round(time.monotonic() - started, 1)})
+    return write_scores(out / "scores.json", predictions, corpus.classes)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is the accelerator where there is one, else the CPU."""
+    if name == "auto":
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return found or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def _claim(config: Config, out: Path, resume: bool) -> Config:
+    """The configuration to run: that of the folder where a run is resumed."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return config
+    if not resume:
+        raise ConfigError(f"{out} exists: choose another --out, or go on with that run by --resume")
+    if not (out / "config.yaml").exists():
+        raise ConfigError(f"{out} is not a run folder (no config.yaml): choose another --out")
+    if (out / "scores.json").exists():
+        raise ConfigError(f"{out} is finished: `skelemo report {out} --out DIR` shows it")
+    written = load_config(out / "config.yaml")
+    for name in config.model_fields_set:
+        if getattr(config, name) not in (getattr(written, name), "auto"):
+            raise ConfigError(
+                f"{out} was begun with {name} = {getattr(written, name)!r}, not {getattr(config, name)!r}: "
+                "--resume goes on with the settings of the folder; leave yours out or choose another --out"
+            )
+    return written
+
+
+def _settle_split(config: Config, corpus: Corpus, out: Path) -> tuple[Config, Split]:
+    """The split of the run: the one written in its folder, else a new one, with ``auto`` resolved."""
+    written = out / "splits.json"
+    if written.exists():
+        return config, Split.from_json(json.loads(written.read_text(encoding="utf-8")))
+    labelled, strata = _labelled(corpus, config.heads)
+    if not len(labelled):
+        raise ConfigError(f"no frame of {', '.join(config.data)} has a label for the head {config.head!r}")
+    sequences = corpus.sequences.iloc[labelled]
+    if config.split == "auto":
+        columns = {name for splits in sequences["splits"] for name in splits}
+        given = any(name == GIVEN_COLUMN or name.startswith(GIVEN_FOLDS) for name in columns)
+        config = config.model_copy(update={"split": "given" if given else "holdout:0.2"})
+    if config.given_validation == "score":
+        sequences = _validation_as_test(sequences)
+    return config, make_split(config.split, sequences, strata, validation=config.validation, seed=config.seed)
+
+
+def _validation_as_test(sequences: pd.DataFrame) -> pd.DataFrame:
+    def rename(splits: dict[str, str]) -> dict[str, str]:
+        return {column: "test" if part == "validation" else part for column, part in splits.items()}
+
+    return sequences.assign(splits=sequences["splits"].map(rename))
+
+
+def _labelled(corpus: Corpus, heads: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Sequences with any label for the heads, and the stratum of each: its class, else its quarter of valence."""
+    count = len(corpus.sequences)
+    group = np.repeat(np.arange(count), corpus.sequences["length"])
+    expression = most_frequent(corpus.expression.cpu().numpy(), group, count, len(corpus.classes))
+    valence = pd.Series(corpus.va[:, 0].cpu().numpy()).groupby(group).mean()
+    known = {"expression": expression >= 0, "va": valence.notna().to_numpy()}
+    labelled = np.flatnonzero(np.any([known[head] for head in heads], axis=0))
+    if "expression" in heads:
+        return labelled, expression[labelled]
+    return labelled, pd.qcut(valence.iloc[labelled], 4, labels=False, duplicates="drop").to_numpy(int)
+
+
+def _open_folder(out: Path, config: Config, split: Split, facts: dict[str, object]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    if not (out / "splits.json").exists():
+        (out / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+        write_json(out / "environment.json", facts)
+        write_json(out / "splits.json", split.to_json())

@@ -1,0 +1,176 @@
+"""One fold: train the network, keep its best state, predict what is scored."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from safetensors.torch import load_file
+from torch import nn
+
+from skelemo.data.corpus import Corpus
+from skelemo.data.loader import Batches
+from skelemo.data.splits import PARTS, Fold
+from skelemo.data.windows import Targets, find_targets
+from skelemo.errors import ConfigError
+from skelemo.inference.predictor import predict
+from skelemo.models import registry
+from skelemo.training import record
+from skelemo.training.callbacks import History, Progress
+from skelemo.training.config import Config
+from skelemo.training.losses import class_weights
+from skelemo.training.task import MONITORED, EmotionTask
+
+#: Told as training goes: epochs done in this fold, epochs at most, figures.
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all folds of a run share."""
+
+    config: Config
+    corpus: Corpus
+    device: torch.device
+
+    def create(self) -> nn.Module:
+        """The network, untrained."""
+        config = self.config
+        return registry.create(
+            config.arch,
+            layout_name=self.corpus.layout.name,
+            heads=config.heads,
+            classes=len(self.corpus.classes),
+            frames=config.length,
+            **config.model,
+        )
+
+    def targets(self, fold: Fold) -> dict[str, Targets]:
+        """Windows of each part: training learns only from targets that were seen, scores count every labelled one."""
+        config, ids, found = self.config, pd.Index(self.corpus.sequences["id"]), {}
+        for part in PARTS:
+            rows, learns = np.sort(ids.get_indexer(list(getattr(fold, part)))), part == "train"
+            every = config.every if learns else config.evaluate_every
+            found[part] = find_targets(self.corpus, rows, config.window, config.heads, every=every, seen_only=learns)
+        return found
+
+    def batches(self, targets: Targets, seed: int | None = None) -> Batches:
+        """Batches of some windows; with a seed shuffled and augmented."""
+        config = self.config
+        augmentation = config.augmentation if seed is not None else None
+        return Batches(
+            self.corpus,
+            targets,
+            config.window,
+            config.batch_size,
+            self.device,
+            augmentation=augmentation,
+            seed=seed,
+        )
+
+
+def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) -> pd.DataFrame:
+    """Train a fold in ``folder`` (or go on with what is there) and predict its validation and test windows.
+
+    Raises
+    ------
+    ConfigError
+        The training or validation part has no window that can be used.
+    """
+    targets = job.targets(fold)
+    for part in ("train", "validation"):
+        if not len(targets[part]):
+            raise ConfigError(
+                f"fold {number}: no labelled window in the {part} part (of {len(getattr(fold, part))} sequences)"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    seed = job.config.seed + 1000 * (number - 1)
+    torch.manual_seed(seed)
+    network = job.create().to(job.device)
+    if (folder / "model.json").exists():
+        network.load_state_dict(load_file(folder / "model.safetensors"))
+    else:
+        _learn(job, network, targets, folder, seed, report)
+        record.save_model(folder, network, job.config, job.corpus)
+    scored = [part for part in ("validation", "test") if len(targets[part])]
+    tables = []
+    for part in scored:
+        outputs = predict(network, job.batches(targets[part]))
+        tables.append(record.prediction_table(job.corpus, targets[part], outputs, fold=number, part=part))
+    return pd.concat(tables, ignore_index=True)
+
+
+class _Loaders(lightning.LightningDataModule):
+    """Fresh batches for every epoch, drawn from the fold's seed and the epoch alone."""
+
+    def __init__(self, job: Job, targets: dict[str, Targets], seed: int) -> None:
+        super().__init__()
+        self.job, self.targets, self.seed = job, targets, seed
+
+    def train_dataloader(self) -> Batches:
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        return self.job.batches(self.targets["train"], seed=self.seed * 100_003 + epoch)
+
+    def val_dataloader(self) -> Batches:
+        return self.job.batches(self.targets["validation"])
+
+
+def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> None:
+    """Train the network and leave it in the state that validation chose."""
+    config = job.config
+    if config.compile:
+        network.compile()
+    labels = torch.as_tensor(targets["train"].expression)
+    weights = class_weights(labels, len(job.corpus.classes), config.class_weights)
+    checkpoints, last = folder / "checkpoints", folder / "checkpoints" / "last.ckpt"
+    monitor, mode = f"validation_{config.monitor}", MONITORED[config.monitor]
+    best = ModelCheckpoint(
+        checkpoints, "best", monitor=monitor, mode=mode, save_last=True, enable_version_counter=False
+    )
+    callbacks: list[Callback] = [best, History(folder / "metrics.csv"), Progress(report)]
+    if config.patience:
+        callbacks.append(EarlyStopping(monitor, mode=mode, patience=config.patience, check_finite=True))
+    with _quiet():
+        trainer = lightning.Trainer(
+            accelerator=job.device.type,
+            devices=[job.device.index or 0] if job.device.type == "cuda" else 1,
+            precision=config.precision,
+            max_epochs=config.epochs,
+            gradient_clip_val=config.clip_gradient or None,
+            callbacks=callbacks,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+        )
+        task = EmotionTask(network, config, weights, seed)
+        trainer.fit(task, datamodule=_Loaders(job, targets, seed), ckpt_path=last if last.exists() else None)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    chosen = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    task.load_state_dict(chosen["state_dict"], strict=False)
+    network.to(job.device)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning speaks of devices, workers and tips; what matters is in the report and in ``environment.json``."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
