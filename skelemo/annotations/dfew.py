@@ -1,0 +1,179 @@
+"""DFEW: one label per clip, five folds to train and test on, and the votes of ten annotators.
+
+The folds come in two layouts: ``EmoLabel_DataSplit/train(single-labeled)/set_1.csv`` beside ``test(single-labeled)/``
+in the release, ``label/single_trainset_1.csv`` and ``single_testset_1.csv`` in the authors' code. Lines are
+``video_name,label`` with labels 1 to 7: `EMOTIONS` plus one. Clips are named by five digits, in the lists by a number.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from skelemo.annotations.dfew_votes import Votes, read_votes
+from skelemo.annotations.files import count, files_below, read_rows, some
+from skelemo.annotations.registry import EMOTIONS, Annotation, Annotations, Recordings, reader
+from skelemo.errors import InputError
+
+_RELEASE_FOLDER = re.compile(r"(train|test)(\(single[-_ ]label+ed\))?", re.IGNORECASE)
+_RELEASE_FILE = re.compile(r"set_(\d+)\.csv", re.IGNORECASE)
+_AUTHORS_FILE = re.compile(r"single_(train|test)set_(\d+)\.csv", re.IGNORECASE)
+_ROW = re.compile(r"0*([1-9]\d{0,8})\s*,\s*([1-7])")
+_FOLDS = 5
+_EXPECTED = "EmoLabel_DataSplit/{train,test}(single-labeled)/set_1.csv, label/single_{train,test}set_1.csv"
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """The two lists of a fold: clip number -> (label 0 to 6, line)."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    clips: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
+
+
+@reader("dfew", labels="DFEW: the five folds (set_1.csv or single_trainset_1.csv, …), annotation.xlsx for the votes")
+def read_dfew(path: Path, source: Path, recordings: Recordings) -> Annotations:
+    """Read the fold lists below a folder, and the votes where ``annotation.xlsx`` is there too.
+
+    Splits: columns ``fold_1`` to ``fold_5`` with "train" or "test". Clips that only ``annotation.xlsx`` knows keep
+    their votes; they have its label if it gives one (0 means that no emotion won) and belong to no fold.
+
+    Raises
+    ------
+    InputError
+        Nothing is found, a list is damaged or missing, a clip has two labels, is in both parts of a fold or is
+        tested in two folds.
+    """
+    files = list(files_below(path, ".csv", ".xlsx"))
+    folds = _read_folds(files)
+    votes = _find_votes(files)
+    if not folds and not votes:
+        raise InputError(f"{path}: no DFEW labels found; expected {_EXPECTED} or annotation.xlsx")
+    _check_parts(folds)
+    labels = _collect_labels(folds)
+    items = tuple(_annotation(clip, labels, votes, folds, path) for clip in sorted({*labels, *votes}))
+    return Annotations(EMOTIONS, items, tuple(_remarks(folds, labels, votes)), numbered=True)
+
+
+def _read_folds(files: list[Path]) -> dict[int, _Fold]:
+    folds: dict[int, _Fold] = defaultdict(_Fold)
+    for file in files:
+        if place := _place(file):
+            part, number = place
+            fold = folds[number]
+            if part in fold.files:
+                raise InputError(f"fold {number} has two {part} lists, {fold.files[part]} and {file}; keep one")
+            fold.files[part] = file
+            fold.clips[part] = _read_list(file)
+    for number, fold in folds.items():
+        for part, other in (("train", "test"), ("test", "train")):
+            if part not in fold.files:
+                raise InputError(f"{fold.files[other]}: fold {number} has this list for {other} but none for {part}")
+    return dict(sorted(folds.items()))
+
+
+def _place(file: Path) -> tuple[str, int] | None:
+    """Part and number of the fold whose list this is; None for any other file."""
+    if name := _AUTHORS_FILE.fullmatch(file.name):
+        return name[1].lower(), int(name[2])
+    folder, name = _RELEASE_FOLDER.fullmatch(file.absolute().parent.name), _RELEASE_FILE.fullmatch(file.name)
+    return (folder[1].lower(), int(name[1])) if folder and name else None
+
+
+def _read_list(file: Path) -> dict[int, tuple[int, int]]:
+    header, rows, lines = read_rows(file)
+    if [name.strip().lower() for name in header.split(",")] != ["video_name", "label"]:
+        raise InputError(f"{file}: the first line is {header[:80]!r}; expected video_name,label")
+    clips: dict[int, tuple[int, int]] = {}
+    for row, line in zip(rows, lines.tolist(), strict=True):
+        cells = _ROW.fullmatch(row)
+        if not cells:
+            raise InputError(
+                f"{file}, line {line}: {row[:80]!r} found; expected a clip's number and a label from 1 to 7"
+            )
+        clip, label = int(cells[1]), int(cells[2]) - 1
+        if clips.setdefault(clip, (label, line))[0] != label:
+            raise InputError(f"{file}: clip {clip} has two labels, in lines {clips[clip][1]} and {line}")
+    return clips
+
+
+def _check_parts(folds: dict[int, _Fold]) -> None:
+    for number, fold in folds.items():
+        shared = sorted(fold.clips["train"].keys() & fold.clips["test"].keys())
+        if shared:
+            raise InputError(
+                f"fold {number}: clips in both {fold.files['train']} and {fold.files['test']}: {count(shared)}; "
+                "a clip is trained on or tested"
+            )
+    for (first, one), (second, two) in combinations(folds.items(), 2):
+        shared = sorted(one.clips["test"].keys() & two.clips["test"].keys())
+        if shared:
+            raise InputError(
+                f"folds {first} and {second}: clips in both {one.files['test']} and {two.files['test']}: "
+                f"{count(shared)}; each clip is tested once"
+            )
+
+
+def _collect_labels(folds: dict[int, _Fold]) -> dict[int, int]:
+    """Label of each clip, the same in all lists."""
+    labels: dict[int, int] = {}
+    place: dict[int, str] = {}
+    for fold in folds.values():
+        for part, clips in fold.clips.items():
+            for clip, (label, line) in clips.items():
+                here = f"{fold.files[part]}, line {line}"
+                if labels.setdefault(clip, label) != label:
+                    raise InputError(
+                        f"clip {clip} is {EMOTIONS[labels[clip]]} in {place[clip]}, but {EMOTIONS[label]} in {here}"
+                    )
+                place.setdefault(clip, here)
+    return labels
+
+
+def _find_votes(files: list[Path]) -> dict[int, Votes]:
+    sheets = [file for file in files if file.name.lower() == "annotation.xlsx"]
+    if len(sheets) > 1:
+        raise InputError(f"there are {len(sheets)} files of votes, {some(sheets)}; keep one")
+    return read_votes(sheets[0]) if sheets else {}
+
+
+def _annotation(
+    clip: int, labels: dict[int, int], votes: dict[int, Votes], folds: dict[int, _Fold], path: Path
+) -> Annotation:
+    vote = votes.get(clip)
+    expression = labels.get(clip, vote.label if vote else -1)
+    return Annotation(
+        video=f"{clip:05d}",
+        splits={
+            f"fold_{number}": part for number, fold in folds.items() for part in fold.clips if clip in fold.clips[part]
+        },
+        expression=np.array([expression], np.int8),
+        valence=np.full(1, np.nan, np.float32),
+        arousal=np.full(1, np.nan, np.float32),
+        votes=vote.shares if vote else None,
+        source=str(path),
+    )
+
+
+def _remarks(folds: dict[int, _Fold], labels: dict[int, int], votes: dict[int, Votes]) -> Iterator[str]:
+    if missing := sorted({*range(1, _FOLDS + 1)} - {*folds}):
+        yield f"folds without lists: {some(missing, _FOLDS)}"
+    for number, fold in folds.items():
+        absent = sorted(labels.keys() - fold.clips["train"].keys() - fold.clips["test"].keys())
+        if absent:
+            yield f"clips of other folds that fold {number} leaves out: {count(absent)}"
+    if not votes:
+        return
+    unlike = sorted(clip for clip, label in labels.items() if clip in votes and votes[clip].label != label)
+    if unlike:
+        yield f"clips with another label in annotation.xlsx, where the folds' is taken: {count(unlike)}"
+    outside = sorted(clip for clip, vote in votes.items() if clip not in labels and vote.label >= 0)
+    if outside:
+        yield f"clips with a label in annotation.xlsx that are in no fold: {count(outside)}"
+    undecided = sorted(clip for clip, vote in votes.items() if clip not in labels and vote.label < 0)
+    if undecided:
+        yield f"clips with votes and no winning emotion, which stay unlabelled: {count(undecided)}"

@@ -1,0 +1,63 @@
+"""Label files on disk: finding them, reading their text, and naming a few of many in a message."""
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from skelemo.errors import InputError
+
+
+def files_below(path: Path, *endings: str) -> Iterator[Path]:
+    """Files at any depth below a folder with one of the endings, folder by folder; the path itself if it is a file.
+
+    Links to folders are followed, each folder once; hidden files and ``__MACOSX`` are passed over.
+    """
+    if path.is_file():
+        yield path
+        return
+    seen = set()
+    for root, folders, names in os.walk(path, followlinks=True):
+        status = os.stat(root)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        wanted = [name for name in names if name.lower().endswith(endings) and not name.startswith(".")]
+        yield from (Path(root, name) for name in sorted(wanted))
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, without byte order mark and with plain line ends."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: byte {error.start} is not UTF-8 text (is it a spreadsheet, another encoding?); save it as UTF-8"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_rows(path: Path) -> tuple[str, list[str], np.ndarray]:
+    """Header and rows of a plain label file, stripped and without blank lines, and each row's line number [R]."""
+    lines = [line.strip() for line in read_text(path).split("\n")]
+    filled = [number for number, line in enumerate(lines) if line]
+    if not filled:
+        raise InputError(f"{path}: the file is empty")
+    rows = [lines[number] for number in filled[1:]]
+    return lines[filled[0]], rows, np.array(filled[1:], np.int64) + 1
+
+
+def count(items: Collection[object]) -> str:
+    """How many items there are, and the first few."""
+    return f"{len(items)} ({some(items)})" if items else "0"
+
+
+def some(items: Collection[object], shown: int = 3) -> str:
+    """The first few items, and how many more there are."""
+    named = ", ".join(str(item) for item, _ in zip(items, range(shown), strict=False))
+    return f"{named} and {len(items) - shown} more" if len(items) > shown else named

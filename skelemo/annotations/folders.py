@@ -1,0 +1,77 @@
+"""Labels that are folders: the name of the folder that a recording lies in is its class."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from skelemo.annotations.emotions import class_list
+from skelemo.annotations.files import some
+from skelemo.annotations.registry import PARTS, Annotation, Annotations, Recordings, reader
+from skelemo.errors import InputError
+
+
+@reader("folders", labels="class folders: PATH/happy/…, PATH/sad/…, or PATH/train/happy/… and PATH/test/happy/…")
+def read_folders(path: Path, source: Path, recordings: Recordings) -> Annotations:
+    """Label every recording below ``path`` with the first folder on its way down.
+
+    Where all those folders are parts (train, validation or val, test), they become column ``split`` and the next folder
+    down is the class. Names that all mean one of the seven emotions give the seven; otherwise they are the classes.
+    Recordings in no class folder have no label.
+
+    Raises
+    ------
+    InputError
+        There are no class folders, or ``path`` is not above any recording.
+    """
+    places = dict(_places_below(path, source, recordings))
+    tops = {steps[0] for place, steps in places.values() if _folder_at(0, place, steps)}
+    if not tops:
+        raise InputError(
+            f"{path}: no recording of {source} lies in a folder here; expected class folders such as happy/"
+        )
+    depth = 1 if {top.casefold() for top in tops} <= PARTS.keys() else 0
+    words = {video: word for video, (place, steps) in places.items() if (word := _folder_at(depth, place, steps))}
+    if not words:
+        raise InputError(f"{path}: no recording lies in a class folder inside {some(sorted(tops))}")
+    classes, index = class_list(words.values(), path)
+    items = tuple(
+        Annotation(
+            video=video,
+            splits={"split": PARTS[places[video][1][0].casefold()]} if depth else {},
+            expression=np.array([index[word]], np.int8),
+            valence=np.full(1, np.nan, np.float32),
+            arousal=np.full(1, np.nan, np.float32),
+            source=str(path.joinpath(*places[video][1][: depth + 1])),
+        )
+        for video, word in words.items()
+    )
+    return Annotations(classes, items, tuple(_remarks(words)))
+
+
+def _places_below(
+    path: Path, source: Path, recordings: Recordings
+) -> Iterator[tuple[str, tuple[Path, tuple[str, ...]]]]:
+    """Source of each recording below ``path``, with its place on the disk and the steps that lead down to it."""
+    top, start = Path(os.path.abspath(path)), Path(os.path.abspath(source))
+    for _, video in recordings:
+        place = start / video
+        if place.is_relative_to(top):
+            yield video, (place, place.relative_to(top).parts)
+
+
+def _folder_at(depth: int, place: Path, steps: tuple[str, ...]) -> str:
+    """The folder at that step on the way to a recording; "" when the way is shorter.
+
+    The last step is the stem of the recording's files, or their own folder where the files have no stem.
+    """
+    if len(steps) > depth + 1 or (len(steps) == depth + 1 and place.is_dir()):
+        return steps[depth]
+    return ""
+
+
+def _remarks(words: dict[str, str]) -> Iterator[str]:
+    if len(set(words.values())) == 1:
+        word = next(iter(words.values()))
+        yield f"all {len(words)} recordings lie in one folder, {word!r}; if the classes are inside it, give its path"

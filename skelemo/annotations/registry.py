@@ -1,0 +1,168 @@
+"""Label formats by name: a file of `skelemo.annotations` registers one reader, everybody else asks here."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+import skelemo.annotations
+from skelemo.errors import ConfigError, InputError, unknown
+
+EMOTIONS = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
+
+# How data sets call the parts of a split -> what they are called here
+PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+# (name, source) of every recording: the video's stem, and the recording's path below the folder that is ingested
+Recordings = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation:
+    """The labels of one video, or of one person in it: a row per labelled frame, or one row for the whole clip."""
+
+    video: str  # name of the video without a person's suffix, or path of the recording below the ingested folder
+    expression: np.ndarray  # int8 [R], index into the classes, -1 unlabelled
+    valence: np.ndarray  # float32 [R] in [-1, 1], NaN unlabelled
+    arousal: np.ndarray  # float32 [R] in [-1, 1], NaN unlabelled
+    source: str  # the file or files that say so, for messages
+    number: np.ndarray | None = None  # int32 [R], strictly increasing frame numbers; None: one row for the whole clip
+    person: str = ""  # "" for whomever --person chooses, "left", "right" or the number of a track
+    subject: str = ""
+    splits: Mapping[str, str] = field(default_factory=dict)  # column -> "train" | "validation" | "test"
+    votes: np.ndarray | None = None  # float32 [classes], each class's share of the annotators' votes for the clip
+    slack: int = 0  # frames by which rows that count a video's every frame may miss its true length
+
+    def at(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Labels of the frames with these numbers [T], in any order.
+
+        A clip's label is repeated for every frame. Frames that have no row are unlabelled, but up to ``slack`` frames
+        beyond the last row have the last row's labels.
+
+        Returns
+        -------
+        expression int8 [T], valence float32 [T], arousal float32 [T]
+        """
+        rows = self._rows(np.asarray(numbers))
+        found = rows >= 0
+        expression = np.full(len(rows), -1, np.int8)
+        valence, arousal = np.full((2, len(rows)), np.nan, np.float32)
+        for labels, given in ((expression, self.expression), (valence, self.valence), (arousal, self.arousal)):
+            labels[found] = given[rows[found]]
+        return expression, valence, arousal
+
+    def _rows(self, numbers: np.ndarray) -> np.ndarray:
+        """The row of each frame, -1 where there is none."""
+        if self.number is None:
+            return np.zeros(len(numbers), np.intp)
+        if len(self.number) == 0:
+            return np.full(len(numbers), -1)
+        last = int(self.number[-1])
+        rows = np.minimum(np.searchsorted(self.number, numbers), len(self.number) - 1)
+        found = (self.number[rows] == numbers) | ((numbers > last) & (numbers <= last + self.slack))
+        return np.where(found, rows, -1)
+
+    def mismatch(self, last: int) -> str:
+        """What is wrong between these rows and a recording whose highest frame number is ``last``; "" when they fit."""
+        if self.number is None or len(self.number) == 0:
+            return ""
+        row = int(self.number[-1])
+        if self.slack and abs(row - last) > self.slack:
+            return (
+                f"{self.source}: {row + 1} label rows, but the recording runs to frame {last} ({last + 1} frames); "
+                f"they should differ by {self.slack} at most: is this the whole video?"
+            )
+        if not self.slack and row > last:
+            return f"{self.source}: {self.video} has labels up to frame {row}, but its recording ends at frame {last}"
+        return ""
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """Everything that a set of label files says."""
+
+    classes: tuple[str, ...]
+    items: tuple[Annotation, ...]
+    notes: tuple[str, ...] = ()  # what the user should know, one line each
+    numbered: bool = False  # videos are named by a number, whose leading zeros do not count
+
+
+Reader = Callable[[Path, Path, Recordings], Annotations]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A registered label format."""
+
+    name: str
+    read: Reader
+    labels: str
+
+
+_FORMATS: dict[str, Format] = {}
+
+
+def reader(name: str, *, labels: str) -> Callable[[Reader], Reader]:
+    """Make ``read(path, source, recordings) -> Annotations`` known as the reader of a label format.
+
+    Parameters
+    ----------
+    name : the word for ``--labels``.
+    labels : one phrase for the user: what lies at ``path``.
+
+    The reader gets the path of the labels, the folder that is ingested and its recordings; most need the first alone.
+    """
+
+    def add(read: Reader) -> Reader:
+        if name in _FORMATS:
+            raise ConfigError(f"label format {name!r} is registered twice, by {read.__module__} and another")
+        _FORMATS[name] = Format(name, read, labels)
+        return read
+
+    return add
+
+
+@cache
+def _load_all() -> None:
+    for module in pkgutil.iter_modules(skelemo.annotations.__path__, "skelemo.annotations."):
+        importlib.import_module(module.name)
+
+
+def list_formats() -> list[Format]:
+    """The registered label formats, sorted by name."""
+    _load_all()
+    return [_FORMATS[name] for name in sorted(_FORMATS)]
+
+
+def read_annotations(spec: str, source: Path, recordings: Recordings = ()) -> Annotations:
+    """Read the labels that ``--labels FORMAT[:PATH]`` names.
+
+    Parameters
+    ----------
+    spec : the format, then after the first colon the path of the labels; without one they are looked for in ``source``.
+    source : folder that is ingested.
+    recordings : name and source of each recording in it.
+
+    Raises
+    ------
+    ConfigError
+        An unknown format; the message names the nearest known one.
+    InputError
+        The path does not exist, or a label file is damaged or contradicts itself.
+    """
+    name, _, rest = spec.partition(":")
+    _load_all()
+    if name not in _FORMATS:
+        raise unknown("label format", name, _FORMATS)
+    path = Path(rest).expanduser() if rest else Path(source)
+    if not path.exists():
+        raise InputError(f"{path}: there is nothing here (labels for {name}; give them as {name}:PATH)")
+    return _FORMATS[name].read(path, Path(source), recordings)

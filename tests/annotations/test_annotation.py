@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skelemo.annotations import EMOTIONS, Annotation, list_formats, read_annotations
+from skelemo.annotations.emotions import class_list, natural_order
+from skelemo.errors import ConfigError, InputError
+
+
+def rows(number: list[int], classes: list[int], **more: object) -> Annotation:
+    return Annotation(
+        video="v",
+        number=np.array(number, np.int32),
+        expression=np.array(classes, np.int8),
+        valence=np.array(classes, np.float32) / 10,
+        arousal=-np.array(classes, np.float32) / 10,
+        source="v.txt",
+        **more,  # type: ignore[arg-type]  # fields of any type
+    )
+
+
+def test_frames_get_the_labels_of_their_number_in_any_order() -> None:
+    expression, valence, arousal = rows([2, 3, 7], [4, 5, 6]).at(np.array([7, 0, 3, 2, 4, 8]))
+    assert expression.tolist() == [6, -1, 5, 4, -1, -1]
+    assert expression.dtype == np.int8
+    np.testing.assert_array_equal(valence, np.array([0.6, np.nan, 0.5, 0.4, np.nan, np.nan], np.float32))
+    np.testing.assert_array_equal(arousal, np.array([-0.6, np.nan, -0.5, -0.4, np.nan, np.nan], np.float32))
+
+
+def test_the_last_label_is_repeated_for_as_many_frames_as_the_slack_allows() -> None:
+    expression, *_ = rows([0, 1, 2], [0, 1, 2], slack=2).at(np.arange(6))
+    assert expression.tolist() == [0, 1, 2, 2, 2, -1]
+
+
+def test_a_clip_has_its_label_in_every_frame() -> None:
+    clip = Annotation(
+        "v", np.array([3], np.int8), np.array([0.5], np.float32), np.array([np.nan], np.float32), "list.csv"
+    )
+    expression, valence, arousal = clip.at(np.array([0, 5, 900]))
+    assert expression.tolist() == [3, 3, 3]
+    assert valence.tolist() == [0.5] * 3
+    assert np.isnan(arousal).all()
+
+
+@pytest.mark.parametrize("annotation", [rows([0, 1], [0, 1]), rows([], [])])
+def test_no_frames_and_no_rows_are_fine(annotation: Annotation) -> None:
+    assert [len(labels) for labels in annotation.at(np.zeros(0, np.int32))] == [0, 0, 0]
+    assert rows([], []).at(np.arange(3))[0].tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize(("last", "fits"), [(6, False), (7, True), (9, True), (11, True), (12, False)])
+def test_rows_that_count_every_frame_may_miss_the_recordings_length_by_two(last: int, fits: bool) -> None:
+    note = rows(list(range(10)), [0] * 10, slack=2).mismatch(last)
+    assert (note == "") == fits
+    if not fits:
+        assert f"10 label rows, but the recording runs to frame {last}" in note
+
+
+def test_sparse_rows_must_lie_inside_the_recording() -> None:
+    assert rows([3, 40], [0, 1]).mismatch(90) == ""
+    assert "labels up to frame 40" in rows([3, 40], [0, 1]).mismatch(39)
+
+
+def test_every_format_is_found_by_name_and_an_unknown_one_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    assert [known.name for known in list_formats()] == ["affwild2", "dfew", "folders", "table"]
+    assert all(known.labels for known in list_formats())
+    with pytest.raises(ConfigError, match=r"unknown label format 'afwild': did you mean 'affwild2'\?"):
+        read_annotations("afwild", tmp_path)
+
+
+def test_the_path_begins_after_the_first_colon_and_may_hold_more(tmp_path: Path) -> None:
+    odd = tmp_path / "C:\\a:b.csv"
+    odd.write_text("video,label\nx,happy\n")
+    assert len(read_annotations(f"table:{odd}", tmp_path).items) == 1
+    with pytest.raises(InputError, match=r"nowhere: there is nothing here .*table:PATH"):
+        read_annotations("table:nowhere", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "classes"),
+    [
+        (["happy", "SAD", " Fearful "], EMOTIONS),
+        (["Joy", "happiness", "Other"], (*EMOTIONS, "other")),
+        (["happy", "contempt"], ("contempt", "happy")),
+        (["neutral", "calm"], ("calm", "neutral")),
+        (["a10", "a9", "a1"], ("a1", "a9", "a10")),
+        (["10", "9", "0"], ("0", "9", "10")),
+        (["other"], ("other",)),
+    ],
+)
+def test_emotion_words_become_the_seven_and_other_words_stay(words: list[str], classes: tuple[str, ...]) -> None:
+    assert class_list(words, "here")[0] == classes
+
+
+def test_every_label_is_indexed_by_its_class() -> None:
+    classes, index = class_list(["angry", "Anger", "afraid", "others"], "here")
+    assert {word: classes[at] for word, at in index.items()} == {
+        "angry": "anger",
+        "Anger": "anger",
+        "afraid": "fear",
+        "others": "other",
+    }
+
+
+def test_more_labels_than_classes_can_be_are_refused() -> None:
+    with pytest.raises(InputError, match=r"labels.csv: 128 different labels"):
+        class_list([f"{value}.5" for value in range(128)], "labels.csv")
+
+
+def test_natural_order_stands_numbers_of_any_length_and_script() -> None:
+    assert sorted(["x" + "9" * 5000, "x10", "x9", "x²", "x٣", "x01", "x1"], key=natural_order)[:4] == [
+        "x01",
+        "x1",
+        "x9",
+        "x10",
+    ]

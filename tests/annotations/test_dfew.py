@@ -1,0 +1,192 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import openpyxl
+import pytest
+
+from skelemo.annotations import EMOTIONS, Annotations, match, read_annotations
+from skelemo.errors import InputError
+
+VOTES = ["order", "1happy", "2sad", "3neutral", "4angry", "5surprise", "6disgust", "7fear", "label"]
+# clip -> label as DFEW counts, 1 to 7
+CLIPS = {1: 2, 2: 3, 3: 7, 16372: 1}
+
+
+def write_fold(
+    root: Path, number: int, test: set[int], *, authors: bool = False, clips: dict[int, int] = CLIPS
+) -> None:
+    for part in ("train", "test"):
+        rows = [f"{clip},{label}" for clip, label in clips.items() if (clip in test) == (part == "test")]
+        release = f"EmoLabel_DataSplit/{part}(single-labeled)/set_{number}.csv"
+        file = root / (f"label/single_{part}set_{number}.csv" if authors else release)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(["video_name,label", *rows]) + "\n")
+
+
+def write_votes(root: Path, *rows: list[object], header: list[str] = VOTES) -> Path:
+    book = openpyxl.Workbook()
+    book.active.append(header)
+    for row in rows:
+        book.active.append(row)
+    file = root / "Annotation/annotation.xlsx"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    book.save(file)
+    return file
+
+
+def read(path: Path) -> Annotations:
+    return read_annotations(f"dfew:{path}", path)
+
+
+@pytest.mark.parametrize("authors", [False, True])
+def test_both_layouts_give_labels_and_folds(tmp_path: Path, authors: bool) -> None:
+    write_fold(tmp_path, 1, {1, 2}, authors=authors)
+    write_fold(tmp_path, 2, {3, 16372}, authors=authors)
+    annotations = read(tmp_path)
+    assert annotations.classes == EMOTIONS
+    assert {item.video: EMOTIONS[item.expression[0]] for item in annotations.items} == {
+        "00001": "sadness",
+        "00002": "neutral",
+        "00003": "fear",
+        "16372": "happiness",
+    }
+    assert annotations.items[0].splits == {"fold_1": "test", "fold_2": "train"}
+    assert annotations.items[0].number is None
+    assert annotations.notes == ("folds without lists: 3, 4, 5",)
+
+
+def test_clips_match_with_and_without_their_zeros(tmp_path: Path) -> None:
+    write_fold(tmp_path, 1, {1})
+    matching = match(read(tmp_path), [("1", "clips/1"), ("00002", "clips/00002"), ("16372", "clips/16372")])
+    assert [one[0].video for one in matching.annotations] == ["00001", "00002", "16372"]
+
+
+def test_votes_are_shares_in_the_order_of_the_classes(tmp_path: Path) -> None:
+    write_fold(tmp_path, 1, {1})
+    write_votes(
+        tmp_path,
+        [1, 0, 7, 3, 0, 0, 0, 0, 2],
+        [2, 1, 0, 9, 0, None, 0, 0, 4],
+        [4, 5, 0, 5, 0, 0, 0, 0, 0],
+        ["00005", 0, 0, 0, 0, 0, 0, 0, 6],
+    )
+    annotations = read(tmp_path)
+    items = {item.video: item for item in annotations.items}
+    assert items["00001"].votes is not None
+    np.testing.assert_allclose(items["00001"].votes, np.array([0, 0.7, 0.3, 0, 0, 0, 0]), rtol=1e-6)
+    assert items["00003"].votes is None
+    assert items["00004"].expression.tolist() == [-1]
+    assert items["00004"].splits == {}
+    assert items["00004"].votes is not None
+    np.testing.assert_allclose(items["00004"].votes, np.array([0.5, 0, 0.5, 0, 0, 0, 0]))
+    assert items["00005"].expression.tolist() == [5]
+    assert items["00005"].votes is None
+    assert annotations.notes[1:] == (
+        "clips with another label in annotation.xlsx, where the folds' is taken: 1 (2)",
+        "clips with a label in annotation.xlsx that are in no fold: 1 (5)",
+        "clips with votes and no winning emotion, which stay unlabelled: 1 (4)",
+    )
+
+
+def test_votes_alone_are_labels_without_folds(tmp_path: Path) -> None:
+    file = write_votes(tmp_path, [9, 10, 0, 0, 0, 0, 0, 0, 1])
+    for path in (file, file.parent, tmp_path):
+        (item,) = read(path).items
+        assert (item.video, item.expression.tolist(), item.splits) == ("00009", [0], {})
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([1, 0, 7, 3, 0, 0, 0, 0, 8], "row 2"),
+        ([1, -1, 7, 3, 0, 0, 0, 0, 2], "row 2"),
+        ([1, 0.5, 7, 3, 0, 0, 0, 0, 2], "row 2"),
+        (["one", 0, 7, 3, 0, 0, 0, 0, 2], "row 2: found .*expected a clip's number"),
+        ([1, 0, 7, 3, 0, 0, 0, 0, None], "row 2"),
+    ],
+)
+def test_impossible_votes_are_refused_with_their_row(tmp_path: Path, row: list[object], message: str) -> None:
+    write_votes(tmp_path, row)
+    with pytest.raises(InputError, match=message):
+        read(tmp_path)
+
+
+def test_votes_without_a_column_or_in_no_spreadsheet_are_refused(tmp_path: Path) -> None:
+    file = write_votes(tmp_path, header=VOTES[:7])
+    with pytest.raises(InputError, match="no column for label, votes for fear; the first row has order, 1happy"):
+        read(tmp_path)
+    file.write_bytes(b"PK\x03\x04 not a zip archive")
+    with pytest.raises(InputError, match=r"annotation.xlsx: not a readable xlsx file"):
+        read(tmp_path)
+
+
+def test_a_clip_twice_among_the_votes_is_refused(tmp_path: Path) -> None:
+    write_votes(tmp_path, [1, 9, 0, 0, 0, 0, 0, 0, 1], [1, 9, 0, 0, 0, 0, 0, 0, 1])
+    with pytest.raises(InputError, match="row 3: clip 1 is here for the second time"):
+        read(tmp_path)
+
+
+def test_a_clip_that_is_trained_and_tested_on_is_refused(tmp_path: Path) -> None:
+    write_fold(tmp_path, 1, {1})
+    with (tmp_path / "EmoLabel_DataSplit/train(single-labeled)/set_1.csv").open("a") as file:
+        file.write("1,2\n")
+    with pytest.raises(
+        InputError, match=r"fold 1: clips in both .*train.*test.*: 1 \(1\); a clip is trained on or tested"
+    ):
+        read(tmp_path)
+
+
+def test_a_clip_that_two_folds_test_is_refused(tmp_path: Path) -> None:
+    write_fold(tmp_path, 1, {1, 2})
+    write_fold(tmp_path, 2, {2, 3})
+    with pytest.raises(InputError, match=r"folds 1 and 2: clips in both .*: 1 \(2\); each clip is tested once"):
+        read(tmp_path)
+
+
+def test_contradicting_labels_are_refused_with_both_places(tmp_path: Path) -> None:
+    write_fold(tmp_path, 1, {1})
+    write_fold(tmp_path, 2, {2}, clips={**CLIPS, 3: 6})
+    with pytest.raises(InputError, match=r"clip 3 is fear in .*set_1.csv, line 3, but disgust in .*set_2.csv, line 3"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("row", ["1,0", "1,8", "a,1", "0,1", "1", "1,1,1", "1,1.5"])
+def test_damaged_lists_are_refused_with_their_line(tmp_path: Path, row: str) -> None:
+    write_fold(tmp_path, 1, {1})
+    file = tmp_path / "EmoLabel_DataSplit/test(single-labeled)/set_1.csv"
+    file.write_text(f"video_name,label\n1,2\n{row}\n")
+    with pytest.raises(InputError, match=r"set_1.csv, line 3: .* expected a clip's number and a label from 1 to 7"):
+        read(tmp_path)
+
+
+def test_half_a_fold_and_the_same_list_twice_are_refused(tmp_path: Path) -> None:
+    write_fold(tmp_path, 1, {1})
+    write_fold(tmp_path, 1, {1}, authors=True)
+    with pytest.raises(InputError, match="fold 1 has two test lists"):
+        read(tmp_path)
+    with pytest.raises(InputError, match="fold 1 has this list for test but none for train"):
+        read(tmp_path / "EmoLabel_DataSplit/test(single-labeled)")
+
+
+def test_clips_that_a_fold_leaves_out_are_noted(tmp_path: Path) -> None:
+    write_fold(tmp_path, 1, {1})
+    write_fold(tmp_path, 2, {2}, clips={clip: label for clip, label in CLIPS.items() if clip != 3})
+    assert "clips of other folds that fold 2 leaves out: 1 (3)" in read(tmp_path).notes
+
+
+def test_nothing_found_says_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no DFEW labels found; expected EmoLabel_DataSplit"):
+        read(tmp_path)
+
+
+def test_the_released_folds_are_whole(shared_data: Path) -> None:
+    annotations = read(shared_data / "dfew")
+    assert annotations.notes == ()
+    assert len(annotations.items) == 11_697
+    assert [item.video for item in annotations.items[:2]] == ["00001", "00002"]
+    counts = Counter(int(item.expression[0]) for item in annotations.items)
+    assert [counts[index] for index in range(7)] == [2445, 1894, 2669, 2173, 1469, 145, 902]
+    folds = [[item.splits[f"fold_{number}"] for item in annotations.items] for number in range(1, 6)]
+    assert [fold.count("test") for fold in folds] == [2341, 2341, 2340, 2339, 2336]
+    assert all(parts.count("test") == 1 for parts in zip(*folds, strict=True))

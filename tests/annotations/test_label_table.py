@@ -1,0 +1,191 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skelemo.annotations import EMOTIONS, Annotation, Annotations, read_annotations
+from skelemo.errors import InputError
+
+
+def read(folder: Path, text: str) -> Annotations:
+    file = folder / "labels.csv"
+    file.write_bytes(text.encode())
+    return read_annotations(f"table:{file}", folder)
+
+
+def named(annotations: Annotations, item: Annotation) -> list[str]:
+    return [annotations.classes[index] if index >= 0 else "" for index in item.expression]
+
+
+def test_a_row_per_video_labels_the_whole_video(tmp_path: Path) -> None:
+    annotations = read(
+        tmp_path,
+        "video,label,subject,split\na.mp4,happy,s1,train\nsub/b,Anger,s2,Val\nc,,s2,\n",
+    )
+    assert annotations.classes == EMOTIONS
+    assert [item.video for item in annotations.items] == ["a.mp4", "sub/b", "c"]
+    assert [named(annotations, item) for item in annotations.items] == [["happiness"], ["anger"], [""]]
+    assert [item.subject for item in annotations.items] == ["s1", "s2", "s2"]
+    assert [dict(item.splits) for item in annotations.items] == [{"split": "train"}, {"split": "validation"}, {}]
+    assert all(item.number is None for item in annotations.items)
+    assert annotations.notes == ()
+
+
+def test_stretches_and_frames_include_both_ends(tmp_path: Path) -> None:
+    annotations = read(
+        tmp_path,
+        "video,frame,start,end,label,valence,arousal\n"
+        "v,,10,12,sad,,\n"
+        "v,,2,3,fear,,\n"
+        "v,11,,,,0.5,-0.25\n"
+        "v,20,,,,,\n"
+        "v,,12,13,sad,,\n",
+    )
+    (item,) = annotations.items
+    assert item.number is not None
+    assert item.number.dtype == np.int32
+    assert item.number.tolist() == [2, 3, 10, 11, 12, 13, 20]
+    assert named(annotations, item) == ["fear", "fear", "sadness", "sadness", "sadness", "sadness", ""]
+    np.testing.assert_array_equal(
+        item.valence, np.array([np.nan, np.nan, np.nan, 0.5, np.nan, np.nan, np.nan], np.float32)
+    )
+    np.testing.assert_array_equal(
+        item.arousal, np.array([np.nan, np.nan, np.nan, -0.25, np.nan, np.nan, np.nan], np.float32)
+    )
+    assert item.at(np.array([13, 14]))[0].tolist() == [1, -1]
+
+
+def test_random_stretches_agree_with_painting_them_one_by_one(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    outcomes = set()
+    for _ in range(30):
+        painted = np.full(40, -1)
+        rows, contradicted = [], False
+        for start, length, label in random.integers([0, 1, 0], [30, 8, 2], (5, 3)):
+            part = painted[start : start + length]
+            contradicted |= bool(((part >= 0) & (part != label)).any())
+            part[:] = label
+            rows.append(f"v,{start},{start + length - 1},{label}")
+        text = "\n".join(["video,start,end,label", *rows, "v,39,39,", "w,0,0,0", "w,1,1,1"])
+        outcomes.add(contradicted)
+        if contradicted:
+            with pytest.raises(InputError, match=r"lines \d and \d label the same frames"):
+                read(tmp_path, text)
+        else:
+            assert read(tmp_path, text).items[0].at(np.arange(40))[0].tolist() == painted.tolist()
+    assert outcomes == {True, False}
+
+
+def test_people_of_a_video_have_their_own_labels(tmp_path: Path) -> None:
+    annotations = read(tmp_path, "video,person,label\nv,Left,happy\nv,right,sad\nv,02,fear\n")
+    assert [(item.video, item.person) for item in annotations.items] == [("v", "left"), ("v", "right"), ("v", "2")]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        ("10,9,0", ("0", "9", "10")),
+        ("1.0,2.0,-1", ("1", "2")),
+        ("wave,a10,a9", ("a9", "a10", "wave")),
+        ("happy,sad,other", (*EMOTIONS, "other")),
+        ("nan,joy,surprised", EMOTIONS),
+    ],
+)
+def test_labels_make_their_class_list(tmp_path: Path, labels: str, classes: tuple[str, ...]) -> None:
+    text = "video,label\n" + "".join(f"v{row},{label}\n" for row, label in enumerate(labels.split(",")))
+    assert read(tmp_path, text).classes == classes
+
+
+def test_minus_one_is_unlabelled_and_noted(tmp_path: Path) -> None:
+    annotations = read(tmp_path, "video,label\na,-1\nb,3\n")
+    assert [item.expression.tolist() for item in annotations.items] == [[-1], [0]]
+    assert annotations.notes[0].endswith("rows with label -1, taken as unlabelled: 1")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_delimiters_line_ends_marks_quotes_and_blank_lines_do_not_matter(tmp_path: Path, delimiter: str) -> None:
+    rows = [["Video ", " VALENCE", "arousal"], ['"a, b"', "0.5", "-1"], [], ["", "", ""], ["c", "", "NaN"]]
+    text = "\ufeff" + "\r\n".join(delimiter.join(row) for row in rows)
+    items = read(tmp_path, text).items
+    assert [item.video for item in items] == ["a, b", "c"]
+    assert items[0].valence.tolist() == [0.5]
+    assert np.isnan(items[1].arousal).all()
+
+
+def test_a_decimal_comma_is_read_where_commas_do_not_part_cells(tmp_path: Path) -> None:
+    (item,) = read(tmp_path, "video;valence;arousal\na;0,5;-0,25\n").items
+    assert (item.valence.tolist(), item.arousal.tolist()) == ([0.5], [-0.25])
+
+
+def test_other_columns_that_hold_parts_are_splits_and_the_rest_is_named(tmp_path: Path) -> None:
+    annotations = read(
+        tmp_path, ",video,label,fold_a,fold_b,camera,empty\n0,a,x,train,dev,left,\n1,b,y,testing,,right,\n"
+    )
+    assert [dict(item.splits) for item in annotations.items] == [
+        {"fold_a": "train", "fold_b": "validation"},
+        {"fold_a": "test"},
+    ]
+    assert annotations.notes[0].endswith("columns not used: camera, empty")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty"),
+        ("\n\n", "the file is empty"),
+        ("video,label\n", "there is a header but no row"),
+        ("videos,label\na,x\n", r"no column 'video' among videos, label; is it 'videos'\?"),
+        ("video,subject\na,x\n", "neither a column 'label' nor 'valence' and 'arousal' among video, subject"),
+        ("video,valence\na,0\n", "column 'valence' needs column 'arousal' beside it"),
+        ("video,end,label\na,0,x\n", "column 'end' needs column 'start' beside it"),
+        ("video,label,Label\na,x,y\n", r"line 1: several columns are called 'label'"),
+        ("video,label\na,x\nb\n", r"line 3: 1 cells; the header has 2 \(video, label\)"),
+        ("video,label\na,x,y\n", "line 2: 3 cells"),
+        ('video,label\na,"x\n', r"labels.csv, line 2: .*are the quotes closed"),
+        ("video,label\n,x\n", "line 2: video is ''; expected the name of a video"),
+        ("video,valence,arousal\na,0,1.5\n", r"line 2: arousal is '1.5'; expected a number in \[-1, 1\]"),
+        ("video,valence,arousal\na,0,0\n\nb,-5,0\n", "line 4: valence is '-5'"),
+        ("video,valence,arousal\na,0,\n", "line 2: arousal is ''; expected valence and arousal, both or none"),
+        ("video,valence,arousal\na,x,0\n", "line 2: valence is 'x'; expected a number"),
+        ("video,valence,arousal\na,inf,0\n", "line 2: valence is 'inf'; expected a number"),
+        ("video,frame,label\na,1.5,x\n", "line 2: frame is '1.5'; expected a frame's number, whole and from 0"),
+        ("video,frame,label\na,-1,x\n", "line 2: frame is '-1'"),
+        ("video,frame,label\na,99999999999,x\n", "line 2: frame is '99999999999'"),
+        ("video,start,end,label\na,5,4,x\n", "line 2: end is '4'; expected an end that is not before the start"),
+        ("video,start,end,label\na,5,,x\n", "line 2: end is ''; expected start and end, both or none"),
+        ("video,frame,start,end,label\na,5,5,5,x\n", "line 2: frame is '5'; expected a frame or start and end"),
+        ("video,split,label\na,train,x\nb,later,x\n", "line 3: split is 'later'; expected train, validation, test"),
+        ("video,person,label\na,middle,x\n", "line 2: person is 'middle'; expected left, right"),
+        ("video,label\na,x\nb,x\na,y\n", "'a': lines 2 and 4 label this video differently"),
+        ("video,start,end,label\na,0,9,x\na,20,30,y\na,5,6,y\n", r"lines 2 and 4 label the same frames \(5 to 6\)"),
+        ("video,frame,label\na,,x\na,3,y\n", "line 2 labels the whole video, line 3 frames of it"),
+        ("video,frame,subject,label\na,1,s,x\na,2,t,x\n", "lines 2 and 3: subject is 's' and 't' for the same video"),
+        ("video,frame,split,label\na,1,train,x\na,2,val,x\n", "lines 2 and 3: split is 'train' and 'validation'"),
+    ],
+)
+def test_impossible_tables_are_refused_with_their_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, text)
+
+
+def test_a_spreadsheet_is_not_a_table(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_bytes(b"PK\x03\x04\xff\x00")
+    with pytest.raises(InputError, match=r"labels.csv: byte 4 is not UTF-8 text"):
+        read_annotations(f"table:{file}", tmp_path)
+
+
+def test_a_folder_means_its_labels_or_its_only_table(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected one CSV or TSV file, found none"):
+        read_annotations("table", tmp_path)
+    (tmp_path / "mine.tsv").write_text("video\tlabel\na\thappy\n")
+    assert read_annotations("table", tmp_path).items[0].video == "a"
+    (tmp_path / "notes.csv").write_text("x")
+    with pytest.raises(InputError, match=r"found 2 of them \(mine.tsv, notes.csv\)"):
+        read_annotations("table", tmp_path)
+    (tmp_path / "labels.csv").write_text("video,label\nb,happy\n")
+    assert read_annotations("table", tmp_path).items[0].video == "b"
+
+
+def test_windows_paths_name_videos(tmp_path: Path) -> None:
+    assert read(tmp_path, "video,label\n.\\sub\\a.avi,x\n").items[0].video == "sub/a.avi"
