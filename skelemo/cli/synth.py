@@ -1,0 +1,37 @@
+"""``skelemo synth``: write simulated actors as OpenPose JSON with labels."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("synth")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--form", default="affwild2", show_default=True, help="Form of labels: affwild2, dfew or both.")
+@click.option("--subjects", default=24, show_default=True, help="Number of different actors.")
+@click.option("--clips", default=2, show_default=True, help="Videos of each actor (dfew: of each emotion).")
+@click.option("--frames", default=600, show_default=True, help="Frames of a video, about (dfew: a tenth of it).")
+@click.option("--difficulty", default=0.5, show_default=True, help="0 nearly separable to 1 hard.")
+@click.option("--seed", default=0, show_default=True, help="The same seed writes the same files.")
+@click.option("--jobs", default=1, show_default=True, help="Processes; the files do not depend on it.")
+def command(
+    out: Path, form: str, subjects: int, clips: int, frames: int, difficulty: float, seed: int, jobs: int
+) -> None:
+    """Write simulated actors into the new folder OUT: OpenPose JSON, labels, and the truth.
+
+    Everything made from it is to be called simulated.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from skelemo.synthesis import Plan, write
+
+    plan = Plan(form, subjects, clips, frames, difficulty, seed)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("simulated clips", total=plan.long + plan.short)
+        rows = write(out, plan, jobs=jobs, progress=lambda clips, _: progress.advance(task, clips))
+    videos = {row.video: row for row in rows}
+    frames_in_all = sum(row.frames for row in videos.values())
+    click.echo(f"{out}: {len(videos)} simulated clips, {frames_in_all:,} frames, {subjects} subjects")

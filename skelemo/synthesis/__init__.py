@@ -1,0 +1,24 @@
+"""Simulated actors: OpenPose JSON and label files with a known truth, and the same in memory.
+
+Everything made from them is to be called simulated.
+"""
+
+from skelemo.synthesis.clips import Cast, Clip, Role, crossing_people, long_clip, short_clip, simulate
+from skelemo.synthesis.scene import Crowd
+from skelemo.synthesis.writing import FORMS, MARKER, Plan, Written, write
+
+__all__ = [
+    "FORMS",
+    "MARKER",
+    "Cast",
+    "Clip",
+    "Crowd",
+    "Plan",
+    "Role",
+    "Written",
+    "crossing_people",
+    "long_clip",
+    "short_clip",
+    "simulate",
+    "write",
+]
