@@ -1,0 +1,156 @@
+"""Residual networks (He et al. 2015, arXiv 1512.03385) under torchvision's parameter names.
+
+The paper (section 5) uses ResNet-18 pre-trained and in a lighter version of its own, and ResNet-50 pre-trained.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skelemo.models.backbone import Backbone, linear
+from skelemo.models.image import image_network
+
+
+def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+
+
+def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
+    """A projection where the block changes the shape, else nothing: the identity has no parameters."""
+    if stride == 1 and inputs == outputs:
+        return None
+    return nn.Sequential(_convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+
+
+class _Block(nn.Module):
+    """A residual function and its shortcut: ``[N, inputs, H, W] → [N, expansion planes, H / stride, W / stride]``."""
+
+    expansion: int
+    downsample: nn.Sequential | None
+
+    def __init__(self, inputs: int, planes: int, stride: int) -> None:
+        super().__init__()
+
+    def residual(self, x: Tensor) -> Tensor:
+        """What is added to the shortcut."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return F.relu(self.residual(x) + shortcut, inplace=True)
+
+
+class BasicBlock(_Block):
+    """Two 3 × 3 convolutions: the block of ResNet-18 and ResNet-34."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, planes: int, stride: int) -> None:
+        super().__init__(inputs, planes, stride)
+        self.conv1 = _convolution(inputs, planes, 3, stride)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = _convolution(planes, planes, 3)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.downsample = _shortcut(inputs, planes, stride)
+
+    def residual(self, x: Tensor) -> Tensor:
+        """What is added to the shortcut."""
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return self.bn2(self.conv2(x))
+
+
+class Bottleneck(_Block):
+    """1 × 1, 3 × 3, 1 × 1, with the stride on the 3 × 3 as torchvision has it: the block of ResNet-50."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, planes: int, stride: int) -> None:
+        super().__init__(inputs, planes, stride)
+        outputs = planes * self.expansion
+        self.conv1 = _convolution(inputs, planes, 1)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = _convolution(planes, planes, 3, stride)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = _convolution(planes, outputs, 1)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.downsample = _shortcut(inputs, outputs, stride)
+
+    def residual(self, x: Tensor) -> Tensor:
+        """What is added to the shortcut."""
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
+        return self.bn3(self.conv3(x))
+
+
+class ResNet(Backbone):
+    """A 7 × 7 stem and four stages of residual blocks; from stage to stage half the size and twice the planes.
+
+    Parameters
+    ----------
+    block : `BasicBlock` or `Bottleneck`.
+    depths : blocks in each of the four stages.
+    planes : channels of the stem and the first stage.
+    classes : size of the classifier ``fc``; 0 for features.
+    """
+
+    final = "fc."
+    stages = (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",))
+
+    layer1: nn.Module
+    layer2: nn.Module
+    layer3: nn.Module
+    layer4: nn.Module
+
+    def __init__(self, block: type[_Block], depths: tuple[int, ...], *, planes: int = 64, classes: int = 0) -> None:
+        super().__init__()
+        self.conv1 = _convolution(3, planes, 7, stride=2)
+        self.bn1 = nn.BatchNorm2d(planes)
+        inputs = planes
+        for stage, depth in enumerate(depths):
+            outputs = planes << stage
+            blocks = []
+            for index in range(depth):
+                blocks.append(block(inputs, outputs, stride=2 if stage and not index else 1))
+                inputs = outputs * block.expansion
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
+        self.out_features = inputs
+        self.fc = linear(self.out_features, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features ``[N, out_features]``, or logits ``[N, classes]``, of images ``[N, 3, H, W]``."""
+        x = F.relu(self.bn1(self.conv1(images)), inplace=True)
+        x = F.max_pool2d(x, 3, stride=2, padding=1)
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+        return self.fc(x.mean((2, 3)))
+
+
+@image_network("resnet18")
+def resnet18(classes: int = 0) -> ResNet:
+    """ResNet-18: 11,689,512 parameters with 1,000 classes."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), classes=classes)
+
+
+@image_network("resnet34")
+def resnet34(classes: int = 0) -> ResNet:
+    """ResNet-34: 21,797,672 parameters with 1,000 classes."""
+    return ResNet(BasicBlock, (3, 4, 6, 3), classes=classes)
+
+
+@image_network("resnet50")
+def resnet50(classes: int = 0) -> ResNet:
+    """ResNet-50: 25,557,032 parameters with 1,000 classes."""
+    return ResNet(Bottleneck, (3, 4, 6, 3), classes=classes)
+
+
+@image_network("resnet18_paper")
+def resnet18_paper(classes: int = 0) -> ResNet:
+    """The paper's modified ResNet-18 (sections 4.5 and 5): ResNet-18's plan with half its channels.
+
+    The paper gives the plan (an entry convolution, four layers of two residual blocks, each of two convolutions with
+    batch normalisation and a skip over both, one fully connected layer: 18 in all) and that it is trained from
+    scratch, but no widths. Half of the standard's, 32 to 256, are our reading of a variant lighter than the original.
+    """
+    return ResNet(BasicBlock, (2, 2, 2, 2), planes=32, classes=classes)
