@@ -1,0 +1,80 @@
+"""What the names of OpenPose's files say: which video, which frame, which camera."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+# What follows a stem: "_keypoints.json", or "_keypoints_2.json" for the third camera.
+_ENDING = re.compile(r"_keypoints(?:_([0-9]+))?\.json")
+_DIGITS = re.compile(r"([0-9]+)")
+
+# A frame number has this many digits, "%012d" in OpenPose's datumProducer.hpp, and here fits an int32.
+_WIDTH = 12
+_LAST_NUMBER = f"{2**31 - 1:0{_WIDTH}}"
+
+
+class Group(NamedTuple):
+    """Files of one folder that belong together, in order."""
+
+    stem: str  # "" where they have none but their numbers
+    view: str  # "" for the first camera, else the number that OpenPose gives another
+    files: tuple[str, ...]
+    numbers: tuple[int, ...]
+
+
+def group(names: Iterable[str], sequence: bool = False) -> Iterator[Group]:
+    """Sort the names in a folder into videos, by stem and camera, and stills. Names not of OpenPose's are left out.
+
+    A video's files are in the order of their numbers. A file without a frame number is a still of its own, or with
+    `sequence` one of a camera's stills in natural order, numbered by rank. Names are read from the right, because a
+    stem may hold digits and underscores too, and in bulk, because there may be a million of them.
+    """
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name in names:
+        stem_end = name.rfind("_keypoints")
+        alike[name[: max(stem_end - _WIDTH, 0)], name[stem_end:]].append(name)
+    stills: dict[str, list[str]] = defaultdict(list)
+    for (start, ending), files in alike.items():
+        if found := _ENDING.fullmatch(ending):
+            view = found[1] or ""
+            number = slice(len(start), -len(ending))
+            frames = sorted(name for name in files if _is_frame(start, name[number]))
+            if frames:
+                yield Group(start[:-1], view, tuple(frames), tuple(int(name[number]) for name in frames))
+            if len(frames) < len(files):
+                stills[view] += set(files).difference(frames)
+    for view, files in stills.items():
+        yield from _stills(view, files, sequence)
+
+
+def _is_frame(start: str, number: str) -> bool:
+    """Whether what stands between the start of a name and its ending is a frame's number."""
+    return (
+        len(number) == _WIDTH
+        and number.isdecimal()
+        and number.isascii()
+        and number <= _LAST_NUMBER
+        and (not start or start[-1] == "_")
+    )
+
+
+def _stills(view: str, files: list[str], sequence: bool) -> Iterator[Group]:
+    stem = {name: name[: name.rfind("_keypoints")] for name in files}
+    files = sorted(files, key=lambda name: natural_order(stem[name]))
+    if sequence:
+        yield Group("", view, tuple(files), tuple(range(len(files))))
+    else:
+        yield from (Group(stem[name], view, (name,), (0,)) for name in files)
+
+
+def natural_order(text: str) -> tuple[list[str | int], str]:
+    """Sorting key that counts: ``a2`` before ``a10``, digits before letters, case aside (OpenPose's ``compareNat``)."""
+    pieces = _DIGITS.split(text)
+    return [int(piece) if index % 2 else piece.upper() for index, piece in enumerate(pieces)], text
+
+
+def printable(name: str) -> str:
+    """A name that can be encoded: bytes that are not UTF-8 become replacement characters, all else stays as it is."""
+    return os.fsencode(name).decode("utf-8", "replace")

@@ -1,0 +1,199 @@
+"""Everybody whom OpenPose saw in a recording, read from its files into one array."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from skelemo.errors import InputError, unknown
+from skelemo.openpose.files import read_file
+from skelemo.openpose.frame import FrameError, Rows
+from skelemo.openpose.names import printable
+from skelemo.openpose.points import LIMIT, Extent, settle, shared_points, to_body_25
+from skelemo.openpose.recording import Recording
+from skelemo.openpose.scale import SCALES, detect_scale
+from skelemo.skeleton import BODY_25, BODY_MODELS, Layout, Part
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that could not be read as a frame, and why."""
+
+    file: str  # relative to the ingest source
+    reason: str  # goes on from the name: "is empty"
+
+
+@dataclass(frozen=True)
+class People:
+    """Everybody whom OpenPose saw in one recording, frame after frame, in its own unstable order."""
+
+    number: np.ndarray  # int32 [F], numbers of the frames that could be read
+    start: np.ndarray  # int64 [F + 1], the people of frame i are rows start[i] to start[i + 1]
+    keypoints: np.ndarray  # float32 [P, V, 3] in the layout; missing points are 0, 0, 0; confidence in [0, 1]
+    body_model: str  # the source's, by its name in BODY_MODELS; "" where there are no bodies
+    scale: str  # units of x and y: "pixels" | "unit", which is [0, 1] | "signed", which is [-1, 1]
+    problems: tuple[Problem, ...]  # files that could not be read, in frame order
+    bytes_read: int  # of all files that could be opened
+    newest: int  # when the last of them was changed, nanoseconds
+
+
+class RecordingError(InputError):
+    """A recording that cannot be used, with the problems of its single files."""
+
+    def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
+def read_people(
+    recording: Recording, layout: Layout, *, body_model: str = "auto", scale: str = "auto", strict: bool = False
+) -> People:
+    """Read a recording's files into one array of people.
+
+    A person of whom the layout shows no point is nobody, and left out. A file that cannot be read as a frame is a frame
+    not seen: it is left out and listed in `People.problems`. So are the fewer files where bodies are of two models, for
+    they are of another run of OpenPose's.
+
+    Parameters
+    ----------
+    body_model
+        What the bodies are, by its name in `BODY_MODELS`. By default it is told by the count of numbers, which cannot
+        tell BODY_25B from BODY_25.
+    scale
+        The units of the coordinates; by default told by where they lie (`detect_scale`). They are never converted.
+    strict
+        The first problem is an error.
+
+    Raises
+    ------
+    RecordingError
+        No file can be read, coordinates are in two scales, or with `strict` one file cannot be read.
+    ConfigError
+        An unknown `body_model` or `scale`.
+    """
+    _check("body model", body_model, BODY_MODELS)
+    _check("scale", scale, SCALES)
+    faults = _Faults(recording, strict)
+    rows = Rows(layout, body_model)
+    counts, bytes_read, newest = _read_files(recording, rows, faults)
+    points = rows.array()
+    owner = np.repeat(np.arange(len(counts)), counts)  # the file that each person is in
+    model = _map_bodies(points, rows, owner, layout, faults)
+    extent = settle(points)
+    _find_garbage(points, extent, owner, layout, faults)
+    real = (extent.seen > 0) & faults.sound[owner]
+    if not real.all():
+        points, owner, extent = points[real], owner[real], extent.of(real)
+    frames = np.flatnonzero(faults.sound)
+    if not len(frames):
+        raise faults.error("none of its files can be read")
+    if scale == "auto":
+        scale = _detect_scale(points, extent, owner, model, layout, faults)
+    people = np.bincount(owner, minlength=len(counts))[frames]
+    return People(
+        number=recording.numbers[frames],
+        start=np.concatenate([[0], people.cumsum()]),
+        keypoints=points,
+        body_model=model.name if model else "",
+        scale=scale,
+        problems=faults.problems(),
+        bytes_read=bytes_read,
+        newest=newest,
+    )
+
+
+@dataclass
+class _Faults:
+    """What is wrong with which of a recording's files."""
+
+    recording: Recording
+    strict: bool
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.sound = np.ones(len(self.recording.files), bool)
+
+    def add(self, file: int, reason: str) -> None:
+        """Note a file's first fault."""
+        self.reasons.setdefault(file, reason)
+        self.sound[file] = False
+        if self.strict:
+            raise RecordingError(f"{self.path(file)} {self.reasons[file]}", self.problems())
+
+    def path(self, file: int) -> str:
+        """A file's path relative to the ingest source."""
+        return printable("/".join(filter(None, (self.recording.place, self.recording.files[file]))))
+
+    def problems(self) -> tuple[Problem, ...]:
+        return tuple(Problem(self.path(file), self.reasons[file]) for file in sorted(self.reasons))
+
+    def error(self, finding: str) -> RecordingError:
+        """The error that ends the reading of this recording."""
+        problems = self.problems()
+        first = f"; {problems[0].file} {problems[0].reason}" if problems else ""
+        return RecordingError(f"{self.recording.source}: {finding}{first}", problems)
+
+
+def _check(kind: str, name: str, known: Iterable[str]) -> None:
+    choices = ["auto", *known]
+    if name not in choices:
+        raise unknown(kind, name, choices)
+
+
+def _read_files(recording: Recording, rows: Rows, faults: _Faults) -> tuple[np.ndarray, int, int]:
+    """Read every file into `rows`: how many people each has, int64 ``[files]``, all their bytes, the latest change."""
+    folder = os.path.join(recording.folder, "")
+    counts = np.zeros(len(recording.files), np.int64)
+    bytes_read = newest = 0
+    for index, name in enumerate(recording.files):
+        try:
+            data, changed = read_file(folder + name)
+            bytes_read += len(data)
+            newest = max(newest, changed)
+            counts[index] = rows.add(data)
+        except OSError as error:
+            faults.add(index, f"cannot be read: {error.strerror}")
+        except FrameError as error:
+            faults.add(index, str(error))
+    return counts, bytes_read, newest
+
+
+def _map_bodies(points: np.ndarray, rows: Rows, owner: np.ndarray, layout: Layout, faults: _Faults) -> Part | None:
+    """Bring bodies into BODY_25's order from the model that most frames have. Frames with another are at fault."""
+    if BODY_25 not in layout.parts:
+        return None
+    lengths = np.frombuffer(rows.counts, np.uint8)
+    models = rows.slots[layout.parts.index(BODY_25)].models
+    frames = {length: np.unique(owner[lengths == length]) for length in np.unique(lengths).tolist() if length}
+    if not frames:
+        return None
+    usual = max(frames, key=lambda length: len(frames[length]))
+    for length in frames.keys() - {usual}:
+        for file in frames[length].tolist():
+            others = f"{len(frames[usual])} other files have {models[usual].name.upper()}"
+            faults.add(file, f"has a {models[length].name.upper()} body where {others}")
+    if models[usual] is not BODY_25:
+        to_body_25(points[:, layout.slices[BODY_25.name]], models[usual])
+    return models[usual]
+
+
+def _find_garbage(points: np.ndarray, extent: Extent, owner: np.ndarray, layout: Layout, faults: _Faults) -> None:
+    """Fault the files with coordinates that are no picture's, or no finite number in float32."""
+    for person in np.flatnonzero(~(extent.reach <= LIMIT)).tolist():
+        outside = ~(np.abs(points[person]) <= LIMIT).all(axis=1)
+        x, y, _ = points[person, outside.argmax()].tolist()
+        where = layout.keypoints[outside.argmax()]
+        faults.add(int(owner[person]), f"has {where} at ({x:g}, {y:g}), beyond any picture")
+
+
+def _detect_scale(
+    points: np.ndarray, extent: Extent, owner: np.ndarray, model: Part | None, layout: Layout, faults: _Faults
+) -> str:
+    body = np.arange(0)
+    if model:
+        body = layout.slices[BODY_25.name].start + np.array(shared_points(model)[1])
+    try:
+        return detect_scale(extent, points, body, lambda person: faults.path(int(owner[person])))
+    except InputError as mixture:
+        raise faults.error(str(mixture)) from mixture

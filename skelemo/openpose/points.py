@@ -1,0 +1,86 @@
+"""Keypoints of a whole recording at once: one body model into another, missing points, and where the rest lie."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skelemo.skeleton import BODY_25, Part
+
+#: Coordinates beyond this are garbage in any unit: no picture has a million pixels on a side.
+LIMIT = 1e6
+
+# Rows at a time: temporary arrays then stay in the processor's cache, and small whatever the recording's length.
+_ROWS = 512
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What `settle` saw of each person, as arrays ``[P]``."""
+
+    seen: np.ndarray  # int, how many points
+    low: np.ndarray  # float32, least coordinate of the points seen, at most 0
+    high: np.ndarray  # float32, greatest coordinate or confidence of the points seen, at least 0
+    minus: np.ndarray  # bool, a missing point was written at x = -1
+
+    @property
+    def reach(self) -> np.ndarray:
+        """Float32 ``[P]``: how far from 0 a coordinate lies at most."""
+        return np.maximum(self.high, -self.low)
+
+    def of(self, people: np.ndarray) -> "Extent":
+        """The extent of some of the people, by a mask or their rows."""
+        return Extent(self.seen[people], self.low[people], self.high[people], self.minus[people])
+
+
+def to_body_25(body: np.ndarray, model: Part) -> None:
+    """Move the first ``len(model)`` points of ``[P, 25, 3]`` to where BODY_25 has those of their names, in place.
+
+    BODY_25's points that the model lacks are missing, and the model's that BODY_25 lacks are dropped (Head and Chest of
+    MPI, HeadTop of BODY_25B). MidHip is halfway between the hips and no surer than the less sure of them, so it is
+    missing when either is.
+    """
+    there, here = shared_points(model)
+    for start in range(0, len(body), _ROWS):
+        rows = body[start : start + _ROWS]
+        found = rows[:, there]
+        rows[:] = 0
+        rows[:, here] = found
+        if "MidHip" not in model.keypoints:
+            hips = rows[:, [BODY_25.index("RHip"), BODY_25.index("LHip")]]
+            rows[:, BODY_25.index("MidHip"), :2] = hips[..., :2].mean(axis=1)
+            rows[:, BODY_25.index("MidHip"), 2] = hips[..., 2].min(axis=1)
+
+
+def shared_points(model: Part) -> tuple[list[int], list[int]]:
+    """Positions in a body model, and in BODY_25, of the keypoints that both have by name."""
+    names = [name for name in model.keypoints if name in BODY_25.keypoints]
+    return [model.index(name) for name in names], [BODY_25.index(name) for name in names]
+
+
+def settle(points: np.ndarray) -> Extent:
+    """Make points what the cache holds, in place: missing ones ``(0, 0, 0)``, confidence at most 1.
+
+    Missing is whatever has no confidence above 0, wherever it lies: OpenPose moves missing points along when it
+    rescales (``keypointScaler.cpp``), and the peak of a face's heat map may be -0.0002 as well as 1.05.
+
+    Parameters
+    ----------
+    points
+        Float32 ``[P, V, 3]``, as files have them.
+    """
+    count = len(points)
+    low, high = np.zeros((2, count), np.float32)
+    extent = Extent(np.zeros(count, np.int64), low, high, np.zeros(count, bool))
+    for start in range(0, count, _ROWS):
+        part = slice(start, start + _ROWS)
+        rows = points[part]
+        confidence = rows[..., 2]
+        missing = ~(confidence > 0)
+        extent.minus[part] = (missing & (rows[..., 0] == -1)).any(axis=1)
+        rows[missing] = 0
+        np.minimum(confidence, 1, out=confidence)
+        flat = rows.reshape(len(rows), -1)
+        extent.seen[part] = missing.shape[1] - missing.sum(axis=1)
+        extent.low[part] = flat.min(axis=1, initial=0)
+        extent.high[part] = flat.max(axis=1, initial=0)
+    return extent

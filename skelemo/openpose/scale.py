@@ -1,0 +1,68 @@
+"""In which units a recording's coordinates are: ``--keypoint_scale`` is not written into OpenPose's files.
+
+Modes 0 to 2 give pixels, 3 and 5 the range [0, 1], 4 and 6 the range [-1, 1] (``flags.hpp``, ``keypointScaler.cpp``).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from skelemo.errors import InputError
+from skelemo.openpose.points import Extent
+
+SCALES = ("pixels", "unit", "signed")
+
+# Faces and hands may leave the picture, by their own size at most; nobody whom OpenPose sees is three pixels tall.
+_NORMALISED = 3.0
+# A few points could lie in the very corner of a picture. This many is somebody.
+_PLAIN = 5
+# Bodies stay in the picture but for rounding; a face may reach out of it by half.
+_BODY_OUTSIDE = -0.05
+_FACE_OUTSIDE = -0.5
+
+
+def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Callable[[int], str]) -> str:
+    """The units of a recording's people: ``"pixels"``, ``"unit"`` or ``"signed"``. Pixels when nobody is seen.
+
+    Coordinates within [0, 1] are also possible in [-1, 1], when all are right of and below the middle. What tells them
+    apart then is how missing points were written: (0, 0) or (-1, -1).
+
+    Parameters
+    ----------
+    extent
+        Of the people, as `settle` measured it.
+    points
+        Float32 ``[P, V, 3]``, settled.
+    body
+        Int, positions on V of the points that the source's body model writes; none when there are no bodies.
+    where
+        Names the file that a person is in, for the error.
+
+    Raises
+    ------
+    InputError
+        Some people are plainly in other units than others.
+    """
+    normalised = extent.reach <= _NORMALISED
+    plain = extent.seen >= _PLAIN
+    if not normalised.all():
+        _refuse_mixture("in pixels", ~normalised, "within 3 of 0", normalised & plain, where)
+        return "pixels"
+    bodies = points[:, body]
+    seen, low = bodies[..., 2] > 0, bodies[..., :2].min(axis=(1, 2), initial=0)
+    signed = extent.minus | (low < _BODY_OUTSIDE) | (extent.low < _FACE_OUTSIDE)
+    unit = ~signed & plain & seen.any(axis=1) & ~seen.all(axis=1)
+    if extent.minus.any():
+        _refuse_mixture("with missing points at -1", signed, "with missing points at 0", unit, where)
+    return "signed" if signed.any() else "unit" if len(signed) else "pixels"
+
+
+def _refuse_mixture(
+    one: str, are_one: np.ndarray, other: str, are_other: np.ndarray, where: Callable[[int], str]
+) -> None:
+    if are_one.any() and are_other.any():
+        raise InputError(
+            f"coordinates are in two scales: {are_one.sum()} people {one}, first in {where(int(are_one.argmax()))}, "
+            f"and {are_other.sum()} {other}, first in {where(int(are_other.argmax()))}; "
+            f"separate the files of different runs, or say which it is with --scale {'|'.join(SCALES)}"
+        )

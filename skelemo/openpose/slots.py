@@ -1,0 +1,52 @@
+"""Which keys of an OpenPose file hold a part, how many numbers it may have there, and where they go."""
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skelemo.skeleton import BODY_25, BODY_25B, BODY_MODELS, FACE_70, HAND_LEFT, HAND_RIGHT, Layout, Part
+
+# OpenPose's word for a part (wPeopleJsonSaver.hpp).
+_WORDS = {BODY_25.name: "pose", FACE_70.name: "face", HAND_LEFT.name: "hand_left", HAND_RIGHT.name: "hand_right"}
+
+#: Keys by which a person of any version of OpenPose's is known, whether or not a layout wants them.
+PERSON_KEYS = frozenset(
+    f"{word}_keypoints{dimensions}" for word in _WORDS.values() for dimensions in ("_2d", "_3d", "")
+) | {"body_parts", "person_id"}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of one part of a layout in a person's row, and what a file may hold for it."""
+
+    keys: tuple[str, ...]  # of JSON versions 1.2 and later; 1.0 and 1.1; 0.1
+    models: Mapping[int, Part]  # whose keypoints they are, by the count of numbers
+    width: int  # numbers in the row
+
+    def find(self, person: Mapping[str, Any]) -> Any:
+        """The part's list, under whichever key there is; an empty one where there is none."""
+        return next((person[key] for key in self.keys if key in person), [])
+
+    def writers(self) -> dict[int, Callable[..., bytes]]:
+        """What turns a list into the slot's bytes, by its count: float32, and zeros for the rest of the width."""
+        return {n: struct.Struct(f"{n}f{4 * (self.width - n)}x").pack for n in (0, *self.models)}
+
+
+def slots(layout: Layout, body_model: str = "auto") -> tuple[Slot, ...]:
+    """What to look for in a file, in the layout's order.
+
+    A body's model is told by its count of numbers, so that BODY_25B, which has as many as BODY_25, is read only where
+    `body_model` says so. Any other model can be insisted on by its name too.
+    """
+    told_by_count = tuple(model for model in BODY_MODELS.values() if model is not BODY_25B)
+    bodies = told_by_count if body_model == "auto" else (BODY_MODELS[body_model],)
+    return tuple(_slot(part, bodies if part is BODY_25 else (part,)) for part in layout.parts)
+
+
+def _slot(part: Part, models: tuple[Part, ...]) -> Slot:
+    word = _WORDS[part.name]
+    keys: tuple[str, ...] = (f"{word}_keypoints_2d", f"{word}_keypoints")
+    if part is BODY_25:
+        keys += ("body_parts",)
+    return Slot(keys, {3 * len(model): model for model in models}, 3 * len(part))

@@ -1,0 +1,263 @@
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openpose_json import PARTS, frame, person, points
+
+from skelemo.openpose.frame import FrameError, Rows
+from skelemo.skeleton import layout
+
+BODY_FACE = layout()
+ALL = layout("body_25+face_70+hand_21x2")
+COUNTS = {"pose": (0, 75, 54, 45), "face": (0, 210), "hand_left": (0, 63), "hand_right": (0, 63)}
+
+
+def read(data: bytes, name: str = ALL.name, body_model: str = "auto") -> np.ndarray:
+    rows = Rows(layout(name), body_model)
+    rows.add(data)
+    return rows.array()
+
+
+def reason(data: bytes, **settings: str) -> str:
+    rows = Rows(BODY_FACE, **settings)
+    with pytest.raises(FrameError) as error:
+        rows.add(data)
+    assert not rows.counts
+    assert not len(rows.array())
+    return str(error.value)
+
+
+def test_each_part_goes_to_its_own_place() -> None:
+    whole = person(**{part: points(count, first=1000.0 * count) for part, count in PARTS.items()})
+    (row,) = read(frame(whole))
+    for part, name in zip(PARTS, ALL.slices, strict=True):
+        assert row[ALL.slices[name]].ravel().tolist() == np.float32(whole[f"{part}_keypoints_2d"]).tolist()
+
+
+@pytest.mark.parametrize(
+    "seen", [{"face"}, {"hand_left"}, {"hand_right"}, {"pose", "hand_left"}, {"face", "hand_right"}]
+)
+@pytest.mark.parametrize("absent", ["disabled", "missing key"])
+def test_a_part_that_is_not_seen_never_shifts_another_into_its_place(seen: set[str], absent: str) -> None:
+    someone = person(**{part: points(PARTS[part]) for part in seen})
+    if absent == "missing key":
+        someone = {key: value for key, value in someone.items() if value and not key.endswith("_3d")}
+    (row,) = read(frame(someone))
+    for part, name in zip(PARTS, ALL.slices, strict=True):
+        assert row[ALL.slices[name]].any() == (part in seen)
+
+
+def test_a_layout_takes_the_parts_it_has_and_ignores_the_rest() -> None:
+    someone = person(pose=points(25), face=points(70), hand_left=points(21))
+    assert read(frame(someone), "body_25").shape == (1, 25, 3)
+    assert read(frame(someone), "face_70").ravel().tolist() == points(70)
+    assert read(frame(person(hand_left=points(21))), "body_25").shape == (0, 25, 3)
+    assert read(frame(person(pose=[1, 2], face=points(70))), "face_70").shape == (1, 70, 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"version":0.1,"people":[{"body_parts":BODY}]}',
+        '{\n\t"version":1.0,\n\t"people":[\n\t\t{\n\t\t\t"pose_keypoints":[\n\t\t\t\tLIST\n\t\t\t],"face_keypoints":[]}]}',
+        '{"version":1.1,"people":[{"pose_keypoints":BODY,"hand_left_keypoints":[]}],"part_candidates":[{"0":[1,2,0.5]}]}',
+        '{"version":1.2,"people":[{"pose_keypoints_2d":BODY,"face_keypoints_2d":[],"pose_keypoints_3d":[1,2,3,4]}]}',
+        '{"version":1.3,"people":[{"person_id":[-1],"pose_keypoints_2d":BODY,"hand_left_keypoints_3d":[0]}]}',
+        '{"people":[{"pose_keypoints_2d":BODY}],"canvas_unit":true,"height":null}',
+    ],
+)
+def test_every_version_of_openposes_json_is_read(text: str) -> None:
+    numbers = json.dumps(points(18))
+    (row,) = read(text.replace("BODY", numbers).replace("LIST", numbers[1:-1]).encode())
+    assert row.ravel()[:54].tolist() == points(18)
+    assert not row.ravel()[54:].any()
+
+
+def test_people_keep_their_order_and_somebody_with_nothing_at_all_is_nobody() -> None:
+    rows = Rows(BODY_FACE)
+    assert rows.add(frame(person(pose=points(25)), person(), {}, person(face=points(70)))) == 2
+    assert rows.add(frame()) == 0
+    assert rows.add(frame(person(pose=points(18)))) == 1
+    assert list(rows.counts) == [75, 0, 54]
+    assert rows.array().shape == (3, 95, 3)
+
+
+def test_numbers_come_as_c_prints_them() -> None:
+    body = "[1.23457e+06,-0,0.9,1.234e-05,-0.0,1,5E2,7,1.08" + ",0" * 66 + "]"
+    (row,) = read(b'{"people":[{"pose_keypoints_2d":%s}]}' % body.encode())
+    assert row[:3].tolist() == np.float32([[1234570, 0, 0.9], [1.234e-05, 0, 1], [500, 7, 1.08]]).tolist()
+
+
+BODY = json.dumps(points(25))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "is empty"),
+        ("\0" * 400, "holds nothing but blanks or zero bytes"),
+        ("  \n", "holds nothing but blanks or zero bytes"),
+        ('{"version":1.3,"people":[{"pose_keypoints_2d":[1,2,', "is cut off after 51 bytes"),
+        ('{"people":[{"pose_keypoints_2d":[1,-nan,0.5]}]}', "holds -nan where a number should be, which is not JSON"),
+        ('{"people":[{"pose_keypoints_2d":[1,inf,0.5]}]}', "holds inf where a number should be, which is not JSON"),
+        ('{"people":[{"pose_keypoints_2d":[1,NaN,0.5]}]}', "holds NaN where a number should be, which is not JSON"),
+        ("not json", "is not JSON"),
+        ('{"people":[]}{"people":[]}', "is not JSON"),
+        ("[1, 2]", 'is not an OpenPose file: it has no "people"'),
+        ('{"images":[]}', 'is not an OpenPose file: it has no "people"'),
+        ('{"people":{}}', 'is not an OpenPose file: its "people" is an object where a list should be'),
+        ('{"people":null}', 'is not an OpenPose file: its "people" is null where a list should be'),
+        ('{"people":"none"}', 'is not an OpenPose file: its "people" is text where a list should be'),
+        ('{"people":[[]]}', "person 1: is a list where an object should be"),
+        ('{"people":[{}, 7]}', "person 2: is a number where an object should be"),
+        ('{"people":[{"keypoints":[1,2,3]}]}', "person 1: has none of OpenPose's keys, but 'keypoints'"),
+        ('{"people":[{"pose_keypoints_2d":null}]}', "pose_keypoints_2d is null where a list should be"),
+        ('{"people":[{"pose_keypoints_2d":BODY,"face_keypoints_2d":null}]}', "face_keypoints_2d is null where a list"),
+        (
+            '{"people":[{"pose_keypoints_2d":BODY,"face_keypoints_2d":{}}]}',
+            "face_keypoints_2d is an object where a list",
+        ),
+        ('{"people":[{"pose_keypoints_2d":"%s"}]}' % ("7" * 75), "pose_keypoints_2d is text where a list should be"),
+        (
+            f'{{"people":[{{"pose_keypoints_2d":{json.dumps(dict.fromkeys(range(75), 1))}}}]}}',
+            "is an object where a list",
+        ),
+    ],
+)
+def test_what_is_no_frame_is_refused_with_its_reason(text: str, expected: str) -> None:
+    assert expected in reason(text.replace("BODY", BODY).encode())
+
+
+@pytest.mark.parametrize(
+    ("part", "count", "expected"),
+    [
+        ("pose", 36, "has 36 numbers; BODY_25 has 75, COCO_18 has 54, MPI_15 has 45 (is this an x,y-only export?)"),
+        ("pose", 50, "has 50 numbers; BODY_25 has 75, COCO_18 has 54, MPI_15 has 45 (is this an x,y-only export?)"),
+        ("pose", 100, "(is this a 3-D list?)"),
+        ("pose", 405, "(this is BODY_135, which skelemo does not read)"),
+        ("pose", 74, "has 74 numbers; BODY_25 has 75, COCO_18 has 54, MPI_15 has 45"),
+        ("pose", 210, "has 210 numbers; BODY_25 has 75"),
+        ("face", 140, "face_keypoints_2d has 140 numbers; FACE_70 has 210 (is this an x,y-only export?)"),
+        ("face", 75, "face_keypoints_2d has 75 numbers; FACE_70 has 210"),
+    ],
+)
+def test_a_list_of_another_length_is_refused_with_what_was_expected(part: str, count: int, expected: str) -> None:
+    assert expected in reason(frame(person(**{part: [1] * count})))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (True, "true or false"),
+        (False, "true or false"),
+        (None, "null"),
+        ("1", "text"),
+        ([1], "a list"),
+        ({}, "an object"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 74, 209])
+def test_anything_but_a_number_is_refused_where_it_stands(value: Any, kind: str, place: int) -> None:
+    parts = {"pose": points(25), "face": points(70)}
+    part = "pose" if place < 75 else "face"
+    parts[part][place] = value
+    expected = f"person 2: {part}_keypoints_2d has {kind} where number {place + 1} should be"
+    assert reason(frame(person(), person(**parts))) == expected
+
+
+def test_a_body_model_that_is_insisted_on_is_the_only_one_read() -> None:
+    coco = frame(person(pose=points(18)))
+    assert read(coco, body_model="coco_18").shape == (1, 137, 3)
+    assert "has 54 numbers; BODY_25B has 75" in reason(coco, body_model="body_25b")
+
+
+def test_a_damaged_file_leaves_nothing_behind() -> None:
+    rows = Rows(BODY_FACE)
+    rows.add(frame(person(pose=points(25, first=1))))
+    with pytest.raises(FrameError):
+        rows.add(frame(person(pose=points(25, first=2)), person(pose=points(25), face=points(69))))
+    rows.add(frame(person(pose=points(25, first=3))))
+    assert rows.array()[:, 0, 0].tolist() == [1, 3]
+
+
+def test_a_file_cut_off_at_any_byte_is_refused_or_whole() -> None:
+    data = frame(person(pose=points(25), face=points(70, 0.125)), person(pose=points(25, 7.5)))
+    for end in range(len(data)):
+        assert f"is cut off after {end} bytes" in reason(data[:end]) or not end
+    assert len(read(data)) == 2
+
+
+def test_nesting_without_end_is_refused() -> None:
+    assert "is not JSON" in reason(b'{"people":' + b"[" * 100_000)
+
+
+def people_or_reason(rows: Rows, data: bytes) -> int | str:
+    """How many people a file has, or why it is refused, which must be known."""
+    try:
+        return rows.add(data)
+    except FrameError as error:
+        found = str(error)
+    assert found != "is not what OpenPose writes"
+    return found
+
+
+@given(st.binary(max_size=200))
+@settings(deadline=None)
+def test_random_bytes_are_refused(data: bytes) -> None:
+    assert reason(data)
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_frame_with_flipped_bytes_is_refused_or_read_but_nothing_else_happens(data: st.DataObject) -> None:
+    damaged = bytearray(frame(person(pose=points(25), face=points(70)), person(face=points(70))))
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    rows = Rows(BODY_FACE)
+    count = people_or_reason(rows, bytes(damaged))
+    assert rows.array().shape == (count if isinstance(count, int) else 0, 95, 3)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["people", "pose_keypoints_2d", "x"]), inner)
+    ),
+    max_leaves=10,
+)
+
+
+@given(JSON | st.builds(lambda people: {"people": people}, JSON))
+@settings(deadline=None)
+def test_any_json_is_refused_with_a_reason_or_read(document: Any) -> None:
+    people_or_reason(Rows(BODY_FACE), json.dumps(document).encode())
+
+
+NUMBERS = st.floats(-1e4, 1e4, width=32) | st.integers(-3000, 3000)
+PERSON = st.fixed_dictionaries(
+    {
+        part: st.sampled_from(counts).flatmap(lambda n: st.lists(NUMBERS, min_size=n, max_size=n))
+        for part, counts in COUNTS.items()
+    }
+)
+
+
+@given(st.lists(PERSON, max_size=2))
+@settings(max_examples=50, deadline=None)
+def test_every_number_lands_where_an_independent_reading_puts_it(people: list[dict[str, list[float]]]) -> None:
+    expected = []
+    for someone in people:
+        if any(someone.values()):
+            row = {part: [0.0] * (3 * count) for part, count in PARTS.items()}
+            for part, numbers in someone.items():
+                row[part][: len(numbers)] = numbers
+            expected.append([n for part in PARTS for n in row[part]])
+    found = read(frame(*(person(**someone) for someone in people)))
+    assert np.array_equal(found.reshape(-1, 411), np.array(expected, np.float32).reshape(-1, 411))

@@ -1,0 +1,118 @@
+from functools import cmp_to_key
+from itertools import takewhile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skelemo.openpose.names import group, natural_order, printable
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "number", "view"),
+    [
+        ("Kick 1_000000000042_keypoints.json", "Kick 1", 42, ""),
+        ("a_1_000000000003_000000000042_keypoints.json", "a_1_000000000003", 42, ""),
+        ("видео 動画_000000000000_keypoints.json", "видео 動画", 0, ""),
+        ("000000000007_keypoints.json", "", 7, ""),
+        ("clip_000000000007_keypoints_1.json", "clip", 7, "1"),
+        ("clip_000000000007_keypoints_12.json", "clip", 7, "12"),
+        ("clip_keypoints_000000000007_keypoints.json", "clip_keypoints", 7, ""),
+        ("clip_002147483647_keypoints.json", "clip", 2**31 - 1, ""),
+    ],
+)
+def test_a_frame_is_known_by_the_twelve_digits_before_the_ending(name: str, stem: str, number: int, view: str) -> None:
+    assert list(group([name])) == [(stem, view, (name,), (number,))]
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "view"),
+    [
+        ("a_keypoints.json", "a", ""),
+        ("0001_keypoints.json", "0001", ""),
+        ("17_keypoints_2.json", "17", "2"),
+        ("clip000000000042_keypoints.json", "clip000000000042", ""),  # nothing between stem and number
+        ("clip_0000000000042_keypoints.json", "clip_0000000000042", ""),  # thirteen digits
+        ("clip_٠٠٠٠٠٠٠٠٠٠٤٢_keypoints.json", "clip_٠٠٠٠٠٠٠٠٠٠٤٢", ""),  # C++ prints no such digits
+        ("clip_002147483648_keypoints.json", "clip_002147483648", ""),  # beyond int32
+        ("a_keypoints_keypoints.json", "a_keypoints", ""),
+        ("_keypoints.json", "", ""),
+    ],
+)
+def test_any_other_name_of_openpose_is_a_still(name: str, stem: str, view: str) -> None:
+    assert list(group([name])) == [(stem, view, (name,), (0,))]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "labels.json",
+        "keypoints.json",
+        "a_keypoints.txt",
+        "a_keypoints_b.json",
+        "a_keypoints_.json",
+        "a_keypoints.json~",
+    ],
+)
+def test_other_files_are_not_openposes(name: str) -> None:
+    assert list(group([name])) == []
+
+
+def test_frames_are_in_the_order_of_their_numbers_and_gaps_stay() -> None:
+    names = [f"clip_{number:012d}_keypoints.json" for number in (30, 4, 1_000_000, 10)]
+    (video,) = group(names)
+    assert video.numbers == (4, 10, 30, 1_000_000)
+    assert video.files == tuple(names[i] for i in (1, 3, 0, 2))
+
+
+def test_stills_of_a_sequence_are_in_natural_order_each_camera_for_itself() -> None:
+    names = ["b10_keypoints.json", "b9_keypoints.json", "B1_keypoints.json", "b9_keypoints_1.json", "2_keypoints.json"]
+    first, second = group(names, sequence=True)
+    assert first == (
+        "",
+        "",
+        ("2_keypoints.json", "B1_keypoints.json", "b9_keypoints.json", "b10_keypoints.json"),
+        (0, 1, 2, 3),
+    )
+    assert second == ("", "1", ("b9_keypoints_1.json",), (0,))
+
+
+def test_a_sequence_leaves_numbered_frames_to_their_own_video() -> None:
+    names = ["a_keypoints.json", "clip_000000000000_keypoints.json", "b_keypoints.json"]
+    stems = [(found.stem, len(found.files)) for found in group(names, sequence=True)]
+    assert sorted(stems) == [("", 2), ("clip", 1)]
+
+
+def compare_nat(a: str, b: str) -> bool:
+    """OpenPose's ``compareNat`` (fileSystem.cpp), step by step."""
+    if not a:
+        return bool(b)
+    if not b:
+        return False
+    if a[0].isdigit() != b[0].isdigit():
+        return a[0].isdigit()
+    if not a[0].isdigit():
+        if a[0].upper() == b[0].upper():
+            return compare_nat(a[1:], b[1:])
+        return a[0].upper() < b[0].upper()
+    first, second = ("".join(takewhile(str.isdigit, text)) for text in (a, b))
+    if int(first) != int(second):
+        return int(first) < int(second)
+    return compare_nat(a[len(first) :], b[len(second) :])
+
+
+@given(st.lists(st.text(alphabet="aBb_- 0129", max_size=8), max_size=6))
+@settings(deadline=None)
+def test_natural_order_is_openposes(names: list[str]) -> None:
+    def compare(a: str, b: str) -> int:
+        return compare_nat(b, a) - compare_nat(a, b)
+
+    ours = sorted(names, key=natural_order)
+    theirs = sorted(sorted(names), key=cmp_to_key(compare))
+    assert [natural_order(name)[0] for name in ours] == [natural_order(name)[0] for name in theirs]
+
+
+def test_a_name_stays_as_it_is_unless_it_cannot_be_encoded() -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    assert (printable(composed), printable(decomposed)) == (composed, decomposed)
+    assert printable(b"caf\xe9".decode("utf-8", "surrogateescape")) == "caf\ufffd"

@@ -1,0 +1,238 @@
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from openpose_json import frame, person, points, write_video
+
+from skelemo.errors import ConfigError, InputError
+from skelemo.openpose.files import MAX_BYTES
+from skelemo.openpose.people import People, Problem, RecordingError, read_people
+from skelemo.openpose.recording import find_recordings
+from skelemo.skeleton import BODY_25, BODY_25B, COCO_18, MPI_15, Layout, Part, layout
+
+BODY_FACE = layout()
+
+
+def read(folder: Path, frames: dict[int, bytes], of: Layout = BODY_FACE, **settings: object) -> People:
+    write_video(folder, frames)
+    (recording,) = find_recordings(folder)
+    return read_people(recording, of, **settings)
+
+
+def one(folder: Path, *people: object, **settings: object) -> People:
+    return read(folder, {0: frame(*people)}, **settings)
+
+
+def body(model: Part, **seen: tuple[float, float, float]) -> list[float]:
+    """The list of a body of which only the named points are seen."""
+    return [n for name in model.keypoints for n in seen.get(name, (0, 0, 0))]
+
+
+def test_people_lie_frame_after_frame_with_their_numbers(tmp_path: Path) -> None:
+    frames = {
+        3: frame(person(pose=points(25, 10)), person(pose=points(25, 20))),
+        4: frame(),
+        90: frame(person(pose=points(25, 30))),
+    }
+    people = read(tmp_path, frames)
+    assert people.number.tolist() == [3, 4, 90]
+    assert people.number.dtype == np.int32
+    assert people.start.tolist() == [0, 2, 2, 3]
+    assert people.start.dtype == np.int64
+    assert people.keypoints.dtype == np.float32
+    assert people.keypoints[:, 0, 0].tolist() == [10, 20, 30]
+    assert (people.body_model, people.scale, people.problems) == ("body_25", "pixels", ())
+
+
+def test_damaged_files_are_frames_not_seen_and_listed(tmp_path: Path) -> None:
+    good = frame(person(pose=points(25)))
+    frames = {0: b"", 1: good, 2: good[:100], 3: good, 4: b'{"people":[{"pose_keypoints_2d":[nan]}]}'}
+    people = read(tmp_path / "day 1", frames)
+    assert people.number.tolist() == [1, 3]
+    assert people.start.tolist() == [0, 1, 2]
+    assert people.problems == (
+        Problem("clip_000000000000_keypoints.json", "is empty"),
+        Problem("clip_000000000002_keypoints.json", "is cut off after 100 bytes"),
+        Problem("clip_000000000004_keypoints.json", "holds nan where a number should be, which is not JSON"),
+    )
+
+
+def test_a_problem_names_its_file_from_the_source_on(tmp_path: Path) -> None:
+    write_video(tmp_path / "train" / "a", {0: b"", 1: frame()})
+    (recording,) = find_recordings(tmp_path)
+    assert read_people(recording, BODY_FACE).problems[0].file == "train/a/clip_000000000000_keypoints.json"
+
+
+def test_strictly_the_first_problem_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^clip_000000000001_keypoints.json is empty$"):
+        read(tmp_path, {0: frame(), 1: b"", 2: b"x"}, strict=True)
+    with pytest.raises(InputError, match=r"^clip_000000000001_keypoints.json has body_25.Nose at \(1e\+30, "):
+        read(tmp_path, {1: frame(person(pose=[1e30, *points(25)[1:]])), 2: frame()}, strict=True)
+
+
+def test_a_recording_of_which_nothing_can_be_read_is_an_error_with_its_problems(tmp_path: Path) -> None:
+    with pytest.raises(
+        RecordingError, match=r"^clip: none of its files can be read; clip_0+_keypoints.json is empty$"
+    ) as error:
+        read(tmp_path, {0: b"", 1: b"{}"})
+    assert [problem.reason for problem in error.value.problems] == [
+        "is empty",
+        'is not an OpenPose file: it has no "people"',
+    ]
+    copy = pickle.loads(pickle.dumps(error.value))
+    assert (str(copy), copy.problems) == (str(error.value), error.value.problems)
+
+
+def test_files_that_vanish_or_are_far_too_large_are_problems(tmp_path: Path) -> None:
+    write_video(tmp_path, {0: frame(), 1: frame(), 2: frame()})
+    (recording,) = find_recordings(tmp_path)
+    (tmp_path / recording.files[0]).unlink()
+    os.truncate(tmp_path / recording.files[1], MAX_BYTES + 1)
+    people = read_people(recording, BODY_FACE)
+    assert people.number.tolist() == [2]
+    assert people.problems[0].reason == "cannot be read: No such file or directory"
+    assert people.problems[1].reason == f"cannot be read: has {MAX_BYTES + 1:,} bytes, far more than a frame"
+
+
+def test_the_files_are_summed_up_by_size_and_latest_change(tmp_path: Path) -> None:
+    frames = {0: frame(), 1: frame(person(pose=points(25))), 2: b"broken"}
+    write_video(tmp_path, frames)
+    for number in frames:
+        os.utime(tmp_path / f"clip_{number:012d}_keypoints.json", ns=(1, 1_700_000_000_000_000_007 - number))
+    people = read(tmp_path, {})
+    assert people.bytes_read == sum(map(len, frames.values()))
+    assert people.newest == 1_700_000_000_000_000_007
+
+
+def test_missing_is_whatever_has_no_confidence_wherever_it_lies(tmp_path: Path) -> None:
+    pose = points(25, 100)
+    pose[0:12] = [-1, -1, 0, 640, 480, 0, 1e30, -1e300, 0, 50, 60, -0.001]
+    seen = one(tmp_path, person(pose=pose)).keypoints[0, :25]
+    assert not seen[:4].any()
+    assert (seen[4:, 2] == 0.5).all()
+
+
+def test_confidence_above_one_is_one(tmp_path: Path) -> None:
+    pose = points(25)
+    pose[2], pose[5] = 1.08, 7
+    assert one(tmp_path, person(pose=pose)).keypoints[0, :3, 2].tolist() == [1, 1, 0.5]
+
+
+@pytest.mark.parametrize("value", [1e30, -1e30, 1e39, 2e6, 10**18])
+def test_coordinates_beyond_any_picture_are_a_damaged_frame(tmp_path: Path, value: float) -> None:
+    face = points(70)
+    face[4] = value
+    people = read(tmp_path, {0: frame(person(face=points(70)), person(face=face)), 1: frame(person(pose=points(25)))})
+    assert people.number.tolist() == [1]
+    assert people.start.tolist() == [0, 1]
+    assert "has face_70.Jaw1 at (102, " in people.problems[0].reason
+
+
+def test_who_shows_no_point_is_nobody(tmp_path: Path) -> None:
+    zeros = person(pose=[0] * 75, face=[0] * 210)
+    rescaled = person(pose=[-1, -1, 0] * 25)
+    people = read(tmp_path, {0: frame(zeros, person(face=points(70)), rescaled), 1: frame(zeros)})
+    assert people.number.tolist() == [0, 1]
+    assert people.start.tolist() == [0, 1, 1]
+    assert people.keypoints[0, 25:, 2].all()
+    assert one(tmp_path, person(face=points(70)), of=layout("body_25")).keypoints.shape == (0, 25, 3)
+
+
+def test_coco_bodies_are_mapped_by_name_and_mid_hip_is_halfway(tmp_path: Path) -> None:
+    pose = body(COCO_18, RHip=(100, 200, 0.25), LHip=(110, 210, 0.75), LEar=(7, 8, 0.5), Neck=(9, 9, 1))
+    people = one(tmp_path, person(pose=pose, face=points(70)))
+    found = {name: people.keypoints[0, BODY_25.index(name)].tolist() for name in BODY_25.keypoints}
+    assert people.body_model == "coco_18"
+    assert found["MidHip"] == [105, 205, 0.25]
+    assert (found["RHip"], found["LHip"], found["LEar"], found["Neck"]) == (
+        [100, 200, 0.25],
+        [110, 210, 0.75],
+        [7, 8, 0.5],
+        [9, 9, 1],
+    )
+    assert sum(any(point) for point in found.values()) == 5
+    assert people.keypoints[0, 25:].ravel().tolist() == points(70)
+
+
+@pytest.mark.parametrize("lost", ["RHip", "LHip"])
+@pytest.mark.parametrize("missing", [(0, 0, 0), (-1, -1, 0)])
+def test_mid_hip_is_missing_when_a_hip_is(tmp_path: Path, lost: str, missing: tuple[float, float, float]) -> None:
+    hips = {"RHip": (100, 200, 0.25), "LHip": (110, 210, 0.75), lost: missing}
+    people = one(tmp_path, person(pose=body(COCO_18, Neck=(100, 100, 1), **hips)))
+    assert not people.keypoints[0, BODY_25.index("MidHip")].any()
+
+
+@pytest.mark.parametrize("model", [COCO_18, MPI_15, BODY_25B])
+def test_every_keypoint_lands_in_the_place_of_its_name(tmp_path: Path, model: Part) -> None:
+    people = one(tmp_path, person(pose=points(len(model))), body_model=model.name)
+    assert people.body_model == model.name
+    written = dict(zip(model.keypoints, np.reshape(points(len(model)), (-1, 3)).tolist(), strict=True))
+    for name in set(BODY_25.keypoints) - {"MidHip"}:
+        assert people.keypoints[0, BODY_25.index(name)].tolist() == written.get(name, [0, 0, 0])
+    assert people.keypoints[0, BODY_25.index("MidHip"), 2] == 0.5
+
+
+def test_who_shows_only_points_that_the_layout_lacks_is_nobody(tmp_path: Path) -> None:
+    assert len(one(tmp_path, person(pose=body(MPI_15, Head=(9, 9, 1), Chest=(9, 50, 1)))).keypoints) == 0
+
+
+def test_body_25b_is_read_as_such_on_the_users_word_only(tmp_path: Path) -> None:
+    pose = body(BODY_25B, LAnkle=(50, 60, 0.5))
+    place = BODY_25B.index("LAnkle")
+    assert one(tmp_path, person(pose=pose)).keypoints[0, place].tolist() == [50, 60, 0.5]
+    told = one(tmp_path, person(pose=pose), body_model="body_25b")
+    assert told.keypoints[0, BODY_25.index("LAnkle")].tolist() == [50, 60, 0.5]
+
+
+def test_files_of_another_body_model_than_most_are_problems(tmp_path: Path) -> None:
+    frames = {number: frame(person(pose=points(25))) for number in (1, 2, 3)}
+    frames |= {0: frame(person(pose=points(18))), 4: frame(person(pose=points(25)), person(pose=points(15)))}
+    people = read(tmp_path, frames)
+    assert people.number.tolist() == [1, 2, 3]
+    assert people.body_model == "body_25"
+    assert [problem.reason for problem in people.problems] == [
+        "has a COCO_18 body where 4 other files have BODY_25",
+        "has a MPI_15 body where 4 other files have BODY_25",
+    ]
+
+
+def test_faces_alone_are_people_without_a_body_model(tmp_path: Path) -> None:
+    people = one(tmp_path, person(face=points(70)), person(face=points(70, 500)))
+    assert people.body_model == ""
+    assert people.keypoints[:, 25, 0].tolist() == [100, 500]
+
+
+def test_a_recording_longer_than_one_batch_is_settled_to_its_end(tmp_path: Path) -> None:
+    frames = {n: frame(*(person(pose=body(COCO_18, Neck=(n + 5, 50, 2))) for _ in range(3))) for n in range(400)}
+    people = read(tmp_path, frames)
+    assert people.start.tolist() == list(range(0, 1201, 3))
+    assert people.keypoints[:, 1].tolist() == [[n + 5, 50, 1] for n in range(400) for _ in range(3)]
+    assert np.count_nonzero(people.keypoints) == 3 * 1200
+
+
+def test_unknown_settings_are_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"unknown body model 'coco': .*known are auto, body_25, body_25b, coco_18, mpi_15"
+    ):
+        one(tmp_path, body_model="coco")
+    with pytest.raises(ConfigError, match=r"unknown scale 'pixel': did you mean 'pixels'\?"):
+        one(tmp_path, scale="pixel")
+
+
+def test_the_array_is_the_readers_own_to_write_to(tmp_path: Path) -> None:
+    people = one(tmp_path, person(pose=points(25)))
+    people.keypoints[0, 0] = 1, 2, 0.5
+    assert people.keypoints[0, 0].tolist() == [1, 2, 0.5]
+
+
+def test_order_within_a_frame_is_openposes(tmp_path: Path) -> None:
+    firsts = [400.0, 30.0, 250.0]
+    people = one(tmp_path, *(person(pose=points(25, first)) for first in firsts))
+    assert people.keypoints[:, 0, 0].tolist() == firsts
+    assert (
+        json.loads((tmp_path / "clip_000000000000_keypoints.json").read_text())["people"][0]["pose_keypoints_2d"][0]
+        == 400
+    )

@@ -1,0 +1,153 @@
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+from openpose_json import frame, write_video
+
+from skelemo.errors import InputError
+from skelemo.openpose.recording import Recording, find_recordings
+
+NOBODY = {0: frame(), 1: frame()}
+
+
+def summary(recordings: list[Recording]) -> list[tuple[str, str, int]]:
+    return [(found.name, found.source, len(found.files)) for found in recordings]
+
+
+def test_recordings_of_one_folder_are_told_apart_by_their_stems_in_natural_order(tmp_path: Path) -> None:
+    for stem in ("Kick 10", "Kick 9", "Стук"):
+        write_video(tmp_path, NOBODY, stem)
+    assert summary(find_recordings(tmp_path)) == [
+        ("Kick 9", "Kick 9", 2),
+        ("Kick 10", "Kick 10", 2),
+        ("Стук", "Стук", 2),
+    ]
+
+
+def test_a_source_is_the_path_below_the_folder_that_was_asked_for(tmp_path: Path) -> None:
+    write_video(tmp_path / "train" / "day 1", {7: frame(), 9: frame()}, "a")
+    (found,) = find_recordings(tmp_path)
+    assert (found.name, found.source, found.place) == ("a", "train/day 1/a", "train/day 1")
+    assert found.folder == str(tmp_path / "train" / "day 1")
+    assert found.numbers.tolist() == [7, 9]
+    assert found.numbers.dtype == "int32"
+
+
+def test_frames_without_a_stem_are_called_by_their_folder(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "train" / "webcam"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "000000000003_keypoints.json").write_bytes(frame())
+    assert summary(find_recordings(tmp_path)) == [(tmp_path.name, tmp_path.name, 1), ("webcam", "train/webcam", 1)]
+
+
+def test_each_further_camera_is_a_recording_of_its_own(tmp_path: Path) -> None:
+    for ending in ("", "_1", "_2"):
+        (tmp_path / f"clip_000000000000_keypoints{ending}.json").write_bytes(frame())
+    assert [found.name for found in find_recordings(tmp_path)] == ["clip", "clip_view1", "clip_view2"]
+
+
+def test_stills_are_recordings_of_one_frame_and_a_sequence_when_asked(tmp_path: Path) -> None:
+    for name in ("a10", "a9"):
+        (tmp_path / f"{name}_keypoints.json").write_bytes(frame())
+    assert summary(find_recordings(tmp_path)) == [("a9", "a9", 1), ("a10", "a10", 1)]
+    (sequence,) = find_recordings(tmp_path, sequence=True)
+    assert (sequence.name, sequence.source) == (tmp_path.name, tmp_path.name)
+    assert sequence.files == ("a9_keypoints.json", "a10_keypoints.json")
+    assert sequence.numbers.tolist() == [0, 1]
+
+
+def test_sources_are_unique_where_a_video_a_still_and_a_folder_share_a_name(tmp_path: Path) -> None:
+    write_video(tmp_path, NOBODY, "a")
+    (tmp_path / "a_keypoints.json").write_bytes(frame())
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "000000000000_keypoints.json").write_bytes(frame())
+    write_video(tmp_path / "a", NOBODY, "a")
+    found = find_recordings(tmp_path)
+    assert [one.name for one in found] == ["a"] * 4
+    assert len({one.source for one in found}) == 4
+    assert summary(found) == summary(find_recordings(tmp_path))
+
+
+def test_what_is_no_file_of_openposes_is_passed_over(tmp_path: Path) -> None:
+    write_video(tmp_path, NOBODY)
+    (tmp_path / "labels.json").write_text("{}")
+    (tmp_path / "dir_keypoints.json").mkdir()
+    (tmp_path / "._clip_000000000000_keypoints.json").write_bytes(b"\0\5\26\7")
+    write_video(tmp_path / ".trash", NOBODY, "old")
+    os.mkfifo(tmp_path / "pipe_keypoints.json")
+    assert summary(find_recordings(tmp_path)) == [("clip", "clip", 2)]
+
+
+def test_links_are_followed_to_files_within_the_source_only(tmp_path: Path) -> None:
+    source, outside = tmp_path / "source", tmp_path / "outside"
+    write_video(source / "all", NOBODY)
+    write_video(outside, NOBODY, "secret")
+    (source / "some").mkdir()
+    (source / "some" / "clip_000000000001_keypoints.json").symlink_to(
+        source / "all" / "clip_000000000001_keypoints.json"
+    )
+    (source / "some" / "leak_keypoints.json").symlink_to(outside / "secret_000000000000_keypoints.json")
+    (source / "gone_keypoints.json").symlink_to(source / "nowhere")
+    (source / "away").symlink_to(outside)
+    (source / "loop").symlink_to(source)
+    with pytest.warns(UserWarning, match="passed over 2 links"):
+        found = find_recordings(source)
+    assert summary(found) == [("clip", "all/clip", 2), ("clip", "some/clip", 1)]
+
+
+def test_a_link_as_the_source_itself_is_the_users_word(tmp_path: Path) -> None:
+    write_video(tmp_path / "real", NOBODY)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert summary(find_recordings(tmp_path / "link")) == [("clip", "clip", 2)]
+
+
+def test_a_single_file_is_a_recording_whatever_its_name_is(tmp_path: Path) -> None:
+    write_video(tmp_path, NOBODY)
+    (tmp_path / "any.json").write_bytes(frame())
+    (one,) = find_recordings(tmp_path / "clip_000000000001_keypoints.json")
+    assert (one.name, one.files, one.numbers.tolist()) == ("clip", ("clip_000000000001_keypoints.json",), [1])
+    (other,) = find_recordings(tmp_path / "any.json")
+    assert (other.name, other.source, other.numbers.tolist()) == ("any", "any", [0])
+
+
+def test_names_that_look_alike_but_differ_in_normal_form_are_two_recordings(tmp_path: Path) -> None:
+    for stem in ("caf\u00e9", "cafe\u0301"):
+        write_video(tmp_path, NOBODY, stem)
+    assert {found.name for found in find_recordings(tmp_path)} == {"caf\u00e9", "cafe\u0301"}
+
+
+def test_names_that_are_not_utf8_can_be_read_and_printed(tmp_path: Path) -> None:
+    for byte in (b"\xe9", b"\xe8"):
+        name = b"caf" + byte + b"_000000000000_keypoints.json"
+        Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))).write_bytes(frame())
+    found = find_recordings(tmp_path)
+    assert [one.name.encode() for one in found] == ["caf\ufffd".encode()] * 2
+    assert len({one.source for one in found}) == 2
+    assert all((tmp_path / one.files[0]).exists() for one in found)
+
+
+def test_a_source_that_is_not_there_or_holds_nothing_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere: not found; expected a folder with OpenPose's \*_keypoints.json"):
+        find_recordings(tmp_path / "nowhere")
+    (tmp_path / "labels.json").write_text("{}")
+    with pytest.raises(
+        InputError, match="no OpenPose file in 1 folders, which hold 1 other JSON files; expected names"
+    ):
+        find_recordings(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may list everything")
+def test_a_folder_that_cannot_be_listed_is_said(tmp_path: Path) -> None:
+    write_video(tmp_path, NOBODY)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    with pytest.warns(UserWarning, match="closed"):
+        assert len(find_recordings(tmp_path)) == 1
+
+
+def test_a_recording_travels_to_another_process(tmp_path: Path) -> None:
+    write_video(tmp_path, NOBODY)
+    (found,) = find_recordings(tmp_path)
+    copy = pickle.loads(pickle.dumps(found))
+    assert (copy.source, copy.files, copy.numbers.tolist()) == (found.source, found.files, [0, 1])
