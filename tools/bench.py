@@ -1,0 +1,134 @@
+"""Measure skelemo's speed against named references in one run: ``python tools/bench.py --help``.
+
+Each benchmark is a command of its own. Other programs share the machine, so contenders take turns, the best of several
+rounds counts, and what matters is the ratio between figures of one run.
+"""
+
+import importlib.util
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+Contenders = dict[str, Callable[[], object]]
+
+READING = "reading the files"
+POSE_FORMAT = "pose-format"
+
+
+class Taken(NamedTuple):
+    """Seconds by the clock, which other programs share, and of the processor, which are this process's own."""
+
+    clock: float
+    processor: float
+
+
+@click.group()
+def main() -> None:
+    """Speed of skelemo's rooms, each against a named reference."""
+
+
+@main.command()
+@click.option("--frames", default=20_000, show_default=True, help="Simulated body + face frames to write and read.")
+@click.option("--rounds", default=3, show_default=True, help="How often each contender runs; the best counts.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where to write them; a temporary folder by default.")
+def ingest(frames: int, rounds: int, folder: Path | None) -> None:
+    """OpenPose JSON to arrays, in one process, against merely reading the files and against pose-format."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        size = write_frames(Path(place), frames)
+        contenders: Contenders = {
+            READING: lambda: read_bytes(Path(place)),
+            "skelemo: find and read people": lambda: read_people(Path(place)),
+        }
+        if importlib.util.find_spec("pose_format"):
+            contenders[POSE_FORMAT] = lambda: read_with_pose_format(Path(place))
+        best = take_turns(contenders, rounds)
+    title = f"{frames:,} simulated frames of body + face, {size / frames / 1000:.2f} kB each on average"
+    show(title, frames, best, references=(READING, POSE_FORMAT))
+
+
+def read_bytes(folder: Path) -> int:
+    """Open, read and close every file: what no reader can do without."""
+    total = 0
+    for file in sorted(folder.iterdir()):
+        with open(file, "rb", buffering=0) as stream:
+            total += len(stream.read())
+    return total
+
+
+def read_people(folder: Path) -> list[object]:
+    from skelemo.openpose.people import read_people
+    from skelemo.openpose.recording import find_recordings
+    from skelemo.skeleton import layout
+
+    return [read_people(recording, layout()) for recording in find_recordings(folder)]
+
+
+def read_with_pose_format(folder: Path) -> object:
+    from pose_format.utils.openpose import load_openpose_directory
+
+    return load_openpose_directory(str(folder), fps=25, width=1280, height=720)
+
+
+def write_frames(folder: Path, frames: int, seed: int = 0) -> int:
+    """Write one simulated recording as OpenPose 1.7 does, 0 to 2 people a frame, and say how many bytes it has.
+
+    The points mean nothing, but their numbers are as OpenPose's: six significant digits, one body point in five
+    missing, every point of a face there with a confidence of its own.
+    """
+    random = np.random.default_rng(seed)
+    size = 0
+    for frame, people in enumerate(random.choice([0, 1, 2], size=frames, p=[0.08, 0.78, 0.14])):
+        text = ",".join(_person(random) for _ in range(people))
+        file = folder / f"simulated video_{frame:012d}_keypoints.json"
+        size += file.write_bytes(b'{"version":1.3,"people":[%s]}' % text.encode())
+    return size
+
+
+def _person(random: np.random.Generator) -> str:
+    body = random.uniform((100, 50, 0.05), (1200, 700, 1), size=(25, 3))
+    body[random.random(25) < 0.2] = 0
+    face = random.uniform((600, 100, 0.05), (700, 220, 1), size=(70, 3))
+    parts = {"pose": body.ravel().tolist(), "face": face.ravel().tolist(), "hand_left": [], "hand_right": []}
+    lists = [f'"{part}_keypoints_2d":[{",".join(f"{n:.6g}" for n in parts[part])}]' for part in parts]
+    lists += [f'"{part}_keypoints_3d":[]' for part in parts]
+    return f'{{"person_id":[-1],{",".join(lists)}}}'
+
+
+def take_turns(contenders: Contenders, rounds: int) -> dict[str, Taken]:
+    """The best times of each contender. One round before those that count warms the file cache."""
+    best = {name: Taken(float("inf"), float("inf")) for name in contenders}
+    for number in range(rounds + 1):
+        for name, run in contenders.items():
+            start = Taken(time.perf_counter(), time.process_time())
+            run()
+            if number:
+                clock, processor = time.perf_counter() - start.clock, time.process_time() - start.processor
+                best[name] = Taken(min(best[name].clock, clock), min(best[name].processor, processor))
+    return best
+
+
+def show(title: str, frames: int, best: dict[str, Taken], references: tuple[str, ...]) -> None:
+    """A table of frames per second by the clock, the ratio to each reference, and the processor's share of the time."""
+    references = tuple(name for name in references if name in best)
+    table = Table(
+        title=title, title_justify="left", caption=f"{platform.machine()}, Python {platform.python_version()}"
+    )
+    table.add_column("one process", no_wrap=True)
+    for heading in ("frames/s", *(f"x {name}" for name in references), "processor µs a frame"):
+        table.add_column(heading, justify="right")
+    for name, taken in best.items():
+        ratios = (f"{best[reference].clock / taken.clock:.2f}" for reference in references)
+        table.add_row(name, f"{frames / taken.clock:,.0f}", *ratios, f"{1e6 * taken.processor / frames:.1f}")
+    Console(width=max(100, Console().width)).print(table)
+
+
+if __name__ == "__main__":
+    main()
