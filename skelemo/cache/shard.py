@@ -43,6 +43,7 @@ TABLES: dict[str, dict[str, type]] = {
     },
     "recordings": {
         "source": str,
+        "video": str,
         "fingerprint": str,
         "files": int,
         "frames": int,

@@ -64,6 +64,14 @@ class Cache:
         """One row per recording that was ingested."""
         return pd.concat([shard.recordings for shard in self.shards], ignore_index=True).drop_duplicates()
 
+    @cached_property
+    def fingerprints(self) -> dict[str, set[str]]:
+        """What each ingested recording was made of, by its source; several where it was ingested more than once."""
+        known: dict[str, set[str]] = {}
+        for source, fingerprint in zip(self.recordings["source"], self.recordings["fingerprint"], strict=True):
+            known.setdefault(source, set()).add(fingerprint)
+        return known
+
     @property
     def problems(self) -> pd.DataFrame:
         """One row per file that could not be read."""
@@ -121,6 +129,22 @@ def open_cache(paths: Path | Iterable[Path]) -> Cache:
     sequences["start"] = sequences["length"].cumsum() - sequences["length"]
     sequences["splits"] = [json.loads(text) for text in sequences["splits"]]
     return Cache(folders, tuple(shards), sequences)
+
+
+def find_caches(folder: Path) -> list[Path]:
+    """The folder itself if it is a cache, else the caches just below it.
+
+    Raises
+    ------
+    CacheError
+        There is neither.
+    """
+    if folder.is_dir() and not any(folder.glob(f"*{SUFFIX}")):
+        below = sorted(path for path in folder.iterdir() if path.is_dir() and any(path.glob(f"*{SUFFIX}")))
+        if below:
+            return below
+    shard_files(folder)
+    return [folder]
 
 
 def shard_files(folder: Path) -> list[Path]:

@@ -3,11 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from skelemo.cache.store import Cache
+    from skelemo.ingest.plan import Plan
+    from skelemo.ingest.work import Tally
 
 FIGURES = {
     "macro_f1": "macro F1",
@@ -38,7 +43,7 @@ def progress(unit: str) -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield bar
 
 
@@ -66,6 +71,65 @@ def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
                     shown.add_row(part, title, *_figure(figures[name]))
     console.print(shown)
     console.print(f"run folder: [bold]{out}[/]   page: skelemo report {out} --out {out}/report", highlight=False)
+
+
+def ingest_table(plan: "Plan", tally: "Tally") -> None:
+    """What an ingest has found: people, frames, what is missing, labels, problems."""
+    console = Console()
+    for note in (*plan.notes, *tally.notes):
+        console.print(f"note: {note}", highlight=False, markup=False)
+    shown = table(f"ingested into {plan.out}", "", "")
+    shown.show_header = False
+    shown.add_row("recordings", f"{tally.recordings:,}")
+    if plan.unchanged:
+        shown.add_row("  there already, unchanged", f"{plan.unchanged:,}")
+    for title, count in (("sequences", tally.sequences), ("frames", tally.frames), ("people seen", tally.people)):
+        shown.add_row(title, f"{count:,}")
+    for part, points in tally.points.items():
+        shown.add_row(f"missing points, {part}", f"{1 - tally.seen[part] / points:.1%}" if points else "-")
+    for name in (*plan.header.classes, "valence, arousal"):
+        if tally.labels[name]:
+            shown.add_row(f"frames labelled {name}", f"{tally.labels[name]:,}")
+    shown.add_row("files that could not be read", f"{len(tally.problems):,}")
+    shown.add_row("recordings that could not be used", f"{len(tally.failures):,}")
+    console.print(shown)
+    for problem in (*tally.failures, *tally.problems)[:5]:
+        console.print(f"{problem.file}: {problem.reason}", highlight=False, markup=False, style="yellow")
+    if tally.problems or tally.failures:
+        console.print(f"all of them: {plan.out / 'problems.csv'}", highlight=False)
+
+
+def cache_table(caches: "list[Cache]") -> None:
+    """What each cache holds: one column per cache."""
+    shown = table("caches" if len(caches) > 1 else "cache", "", *(cache.name for cache in caches))
+    for title, tell in _CACHE_FACTS.items():
+        shown.add_row(title, *(tell(cache) for cache in caches))
+    Console().print(shown)
+
+
+_CACHE_FACTS: "dict[str, Callable[[Cache], str]]" = {
+    "recordings": lambda cache: f"{len(cache.recordings):,}",
+    "sequences": lambda cache: f"{len(cache.sequences):,}",
+    "frames": lambda cache: f"{cache.frames:,}",
+    "subjects": lambda cache: f"{len(set(cache.sequences['subject']) - {''}):,}",
+    "files not read": lambda cache: f"{len(cache.problems):,}",
+    "layout": lambda cache: cache.layout.name,
+    "classes": lambda cache: "\n".join(cache.classes),
+    "splits": lambda cache: ", ".join(sorted({name for splits in cache.sequences["splits"] for name in splits})),
+    "simulated": lambda cache: "yes" if cache.simulated else "no",
+    "shards": lambda cache: f"{len(cache.shards):,}",
+}
+
+
+def sequences_table(cache: "Cache") -> None:
+    """One row per sequence."""
+    shown = table(f"sequences of {cache.name}", "sequence", "frames", "subject", "size", "fps", "splits")
+    for row in cache.sequences.to_dict("records"):
+        size = f"{row['width']}x{row['height']}" if row["width"] else ""
+        splits = ", ".join(f"{column}={part}" for column, part in row["splits"].items())
+        fps = f"{row['fps']:g}" if row["fps"] else ""
+        shown.add_row(row["id"], f"{row['length']:,}", row["subject"], size, fps, splits)
+    Console().print(shown)
 
 
 def settings_table() -> None:

@@ -46,7 +46,12 @@ class Batches:
         self.va = torch.as_tensor(targets.va, device=corpus.device)
 
     def __len__(self) -> int:
-        return -(-len(self.row) // self.batch_size)
+        whole, rest = divmod(len(self.row), self.batch_size)
+        return whole + (rest > 1 or (rest == 1 and not self._leaves_one_out()))
+
+    def _leaves_one_out(self) -> bool:
+        """Whether a last batch of one window is left out: batch normalisation cannot learn from it."""
+        return self.seed is not None and len(self.row) % self.batch_size == 1 and len(self.row) > 1
 
     def __iter__(self) -> Iterator[Batch]:
         place = self.corpus.device
@@ -56,7 +61,7 @@ class Batches:
             here = torch.Generator(place).manual_seed(self.seed)
             there = torch.Generator(self.device).manual_seed(self.seed + 1)
             order = torch.randperm(len(self.row), generator=here, device=place)
-        for chosen in order.split(self.batch_size):
+        for chosen in order.split(self.batch_size)[: len(self)]:
             yield self._batch(chosen, here, there)
 
     def _batch(self, chosen: Tensor, here: torch.Generator | None, there: torch.Generator | None) -> Batch:

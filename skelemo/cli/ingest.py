@@ -1,0 +1,70 @@
+"""``skelemo ingest``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("ingest")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Cache folder, as in cache/NAME.")
+@click.option("--labels", metavar="FORMAT[:PATH]", help="affwild2, dfew, table or folders; PATH is SOURCE if left out.")
+@click.option("--person", type=click.Choice(["auto", "largest", "left", "right", "all"]), default="auto",
+              show_default=True, help="Who carries the labels, where these do not say.")  # fmt: skip
+@click.option("--layout", default="body_25+face_70", show_default=True, help="Parts to keep; + adds hand_21x2.")
+@click.option("--body-model", default="auto", show_default=True, help="body_25, coco_18, mpi_15 or body_25b.")
+@click.option("--scale", default="auto", show_default=True, help="Units of the coordinates: pixels, unit, signed.")
+@click.option("--sequence", is_flag=True, help="A folder's files without frame numbers are one recording, in order.")
+@click.option("--strict", is_flag=True, help="The first file that cannot be read is an error.")
+@click.option("--size", metavar="WxH", help="Size of the pictures in pixels, where names do not tell.")
+@click.option("--fps", type=float, default=0.0, help="Frames per second, where names do not tell.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes that read.  [default: one per core]")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    source: Path,
+    out: Path,
+    labels: str | None,
+    person: str,
+    layout: str,
+    body_model: str,
+    scale: str,
+    sequence: bool,
+    strict: bool,
+    size: str | None,
+    fps: float,
+    jobs: int | None,
+) -> None:
+    """Read OpenPose's JSON below SOURCE, with labels, into a cache.
+
+    Frames that cannot be read count as not seen and are listed in problems.csv of the cache. What the cache has
+    already, unchanged, is skipped. Exit code 1 when a recording could not be used at all.
+
+    \b
+    skelemo ingest openpose/ --labels affwild2:annotations/ --out cache/affwild2
+    """
+    import os
+
+    from skelemo.cli.display import ingest_table, progress
+    from skelemo.ingest.plan import Settings, make_plan
+    from skelemo.ingest.run import ingest
+
+    width, height = _parse_size(size)
+    settings = Settings(layout, body_model, scale, person, sequence, strict, width, height, fps)
+    plan = make_plan(source, out, labels, settings)
+    with progress("files") as bar:
+        bar_task = bar.add_task("reading", total=plan.files, note="")
+        tally = ingest(
+            plan, jobs=jobs or os.cpu_count() or 1, report=lambda files: bar.update(bar_task, completed=files)
+        )
+    ingest_table(plan, tally)
+    ctx.exit(1 if tally.failures else 0)
+
+
+def _parse_size(text: str | None) -> tuple[int, int]:
+    if text is None:
+        return 0, 0
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise click.BadParameter(f"{text!r}: expected WIDTHxHEIGHT, as in 1280x720", param_hint="--size")
+    return int(width), int(height)

@@ -1,0 +1,1 @@
+"""Recordings and their labels into a cache: planned once, worked off in groups, one shard per group."""

@@ -1,0 +1,193 @@
+"""One group of recordings into one shard."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skelemo.annotations.affwild2 import video_facts
+from skelemo.annotations.registry import Annotation
+from skelemo.cache import sequence as cached
+from skelemo.cache.shard import Header, write_shard
+from skelemo.errors import CacheError, ConfigError
+from skelemo.ingest.plan import Settings, Task, fingerprint
+from skelemo.openpose.people import People, Problem, RecordingError, read_people
+from skelemo.skeleton import Layout, layout
+from skelemo.tracking import Track, choose, track
+
+
+@dataclass
+class Tally:
+    """What a group, or a whole ingest, has done."""
+
+    recordings: int = 0
+    files: int = 0
+    sequences: int = 0
+    frames: int = 0
+    people: int = 0
+    seen: Counter[str] = field(default_factory=Counter)  # points by part
+    points: Counter[str] = field(default_factory=Counter)  # points by part, seen or not
+    labels: Counter[str] = field(default_factory=Counter)  # frames by class, and "valence, arousal"
+    problems: list[Problem] = field(default_factory=list)
+    failures: list[Problem] = field(default_factory=list)  # recordings that could not be used at all
+    notes: list[str] = field(default_factory=list)
+    shards: list[Path] = field(default_factory=list)
+
+    def add(self, other: "Tally") -> None:
+        """Take over what another group has done."""
+        for name, value in vars(other).items():
+            if isinstance(value, Counter):
+                getattr(self, name).update(value)
+            else:
+                setattr(self, name, getattr(self, name) + value)
+
+
+def ingest_group(tasks: Sequence[Task], header: Header, settings: Settings, out: Path) -> Tally:
+    """Read the recordings of a group and write what is new in them as one shard.
+
+    A recording of which nothing can be used is a failure of its own and does not stop the others.
+
+    Raises
+    ------
+    CacheError
+        A sequence is in the cache already with other content.
+    InputError
+        With ``strict``, the first file that cannot be read.
+    """
+    tally = Tally()
+    rows: list[dict[str, Any]] = []
+    problems: list[dict[str, str]] = []
+    sequences: list[cached.Sequence] = []
+    for task in tasks:
+        tally.files += len(task.recording.files)
+        try:
+            people = read_people(
+                task.recording,
+                layout(settings.layout),
+                body_model=settings.body_model,
+                scale=settings.scale,
+                strict=settings.strict,
+            )
+        except RecordingError as error:
+            if settings.strict:
+                raise
+            tally.problems += error.problems
+            tally.failures.append(Problem(task.recording.source, str(error)))
+            continue
+        found = list(sequences_of(task, people, settings))
+        _count(tally, found, people, header)
+        tally.notes += [note for one in task.annotations if (note := one.mismatch(int(task.recording.numbers[-1])))]
+        sequences += [one for one in found if _is_new(one, task, out)]
+        rows.append(_row(task, people, header))
+        problems += [{"file": problem.file, "reason": problem.reason} for problem in people.problems]
+    if rows:
+        tally.shards.append(write_shard(out, header, sequences, rows, problems))
+    return tally
+
+
+def sequences_of(task: Task, people: People, settings: Settings) -> Iterator[cached.Sequence]:
+    """The sequences of a recording: one for each labelled person, or for whom the settings choose where none is.
+
+    Whoever is alone in carrying a video's labels has a row for every frame that was read, seen or not, so that a score
+    counts frames in which OpenPose lost them; with ``all``, a person has rows from the first to the last sight.
+    """
+    tracks = track(people)
+    width, height, fps = video_facts(task.recording.name)
+    for annotation in task.annotations or (None,):
+        person = (annotation.person if annotation else "") or settings.person
+        for name, points, number in _people_chosen(people, tracks, person, labelled=annotation is not None):
+            expression, valence, arousal = _labels(annotation, number)
+            yield cached.Sequence(
+                id=f"{task.video}_{name}" if name else task.video,
+                video=task.video,
+                person=name,
+                subject=annotation.subject if annotation else "",
+                keypoints=points,
+                number=number,
+                expression=expression,
+                valence=valence,
+                arousal=arousal,
+                width=width or settings.width,
+                height=height or settings.height,
+                fps=fps or settings.fps,
+                splits=annotation.splits if annotation else {},
+            )
+
+
+def _people_chosen(
+    people: People, tracks: list[Track], person: str, *, labelled: bool
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, keypoints ``[T, V, 3]`` and frame numbers of each chosen person."""
+    if person == "all":
+        for index, one in enumerate(choose(people, tracks, "all")):
+            span = slice(int(one.frames[0]), int(one.frames[-1]) + 1)
+            yield f"person{index}", _spread(people, [one], span), people.number[span]
+        return
+    if person.isdecimal():
+        if int(person) >= len(tracks):
+            raise ConfigError(f"person {person} is asked for, but only {len(tracks)} people were tracked (from 0)")
+        chosen = [tracks[int(person)]]
+    else:
+        chosen = choose(people, tracks, person)
+    if chosen or labelled:
+        everything = slice(0, len(people.number))
+        name = "" if person in ("auto", "largest") else person
+        yield name, _spread(people, chosen, everything), people.number
+
+
+def _spread(people: People, tracks: list[Track], span: slice) -> np.ndarray:
+    """Keypoints of every frame of the span; zeros where the tracks do not see the person."""
+    points = np.zeros((span.stop - span.start, *people.keypoints.shape[1:]), np.float32)
+    for one in tracks:
+        points[one.frames - span.start] = people.keypoints[one.rows]
+    return points
+
+
+def _labels(annotation: Annotation | None, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    if annotation is not None:
+        return annotation.at(number)
+    nothing = np.full(len(number), np.nan, np.float32)
+    return np.full(len(number), -1, np.int8), nothing, nothing
+
+
+def _is_new(one: cached.Sequence, task: Task, out: Path) -> bool:
+    sha256, shard = task.known.get(one.id, ("", ""))
+    if sha256 and sha256 != one.sha256:
+        raise CacheError(
+            f"{out}: sequence {one.id!r} is in {shard} with other content (files, labels or settings have "
+            "changed): choose another --out, or remove that shard and all of it is ingested anew"
+        )
+    return not sha256
+
+
+def _row(task: Task, people: People, header: Header) -> dict[str, Any]:
+    return {
+        "source": task.recording.source,
+        "video": task.video,
+        "fingerprint": fingerprint(task, header, people.bytes_read, people.newest),
+        "files": len(task.recording.files),
+        "frames": len(people.number),
+        "people": len(people.keypoints),
+        "body_model": people.body_model,
+        "scale": people.scale,
+    }
+
+
+def _count(tally: Tally, found: Sequence[cached.Sequence], people: People, header: Header) -> None:
+    where: Layout = layout(header.layout)
+    tally.recordings += 1
+    tally.sequences += len(found)
+    tally.people += len(people.keypoints)
+    tally.problems += people.problems
+    for one in found:
+        tally.frames += len(one)
+        seen = (one.keypoints[..., 2] > 0).sum(0)
+        for part in where.parts:
+            tally.seen[part.name] += int(seen[where.slices[part.name]].sum())
+            tally.points[part.name] += len(part) * len(one)
+        for index, count in zip(*np.unique(one.expression, return_counts=True), strict=True):
+            tally.labels[header.classes[index] if index >= 0 else ""] += int(count)
+        tally.labels["valence, arousal"] += int(np.isfinite(one.valence).sum())
