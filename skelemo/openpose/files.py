@@ -98,6 +98,9 @@ def read_file(path: str) -> tuple[bytes, int]:
         status = os.fstat(descriptor)
         if status.st_size > MAX_BYTES:
             raise OSError(errno.EFBIG, f"has {status.st_size:,} bytes, far more than a frame")
-        return os.read(descriptor, status.st_size), status.st_mtime_ns
+        data = os.read(descriptor, status.st_size)
+        while len(data) < status.st_size and (more := os.read(descriptor, status.st_size - len(data))):
+            data += more  # a network's file system may hand out less than was asked for
+        return data, status.st_mtime_ns
     finally:
         os.close(descriptor)

@@ -168,7 +168,7 @@ def _map_bodies(points: np.ndarray, rows: Rows, owner: np.ndarray, layout: Layou
     frames = {length: np.unique(owner[lengths == length]) for length in np.unique(lengths).tolist() if length}
     if not frames:
         return None
-    usual = max(frames, key=lambda length: len(frames[length]))
+    usual = max(frames, key=lambda length: (len(frames[length]), length))
     for length in frames.keys() - {usual}:
         for file in frames[length].tolist():
             others = f"{len(frames[usual])} other files have {models[usual].name.upper()}"

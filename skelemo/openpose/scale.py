@@ -61,8 +61,9 @@ def _refuse_mixture(
     one: str, are_one: np.ndarray, other: str, are_other: np.ndarray, where: Callable[[int], str]
 ) -> None:
     if are_one.any() and are_other.any():
+        first, first_other = where(int(are_one.argmax())), where(int(are_other.argmax()))
         raise InputError(
-            f"coordinates are in two scales: {are_one.sum()} people {one}, first in {where(int(are_one.argmax()))}, "
-            f"and {are_other.sum()} {other}, first in {where(int(are_other.argmax()))}; "
+            f"coordinates are in two scales: {one} ({are_one.sum()} of the people, first in {first}) "
+            f"and {other} ({are_other.sum()}, first in {first_other}); "
             f"separate the files of different runs, or say which it is with --scale {'|'.join(SCALES)}"
         )

@@ -107,6 +107,12 @@ def test_the_files_are_summed_up_by_size_and_latest_change(tmp_path: Path) -> No
     assert people.newest == 1_700_000_000_000_000_007
 
 
+def test_a_file_that_comes_in_small_pieces_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole_read = os.read
+    monkeypatch.setattr(os, "read", lambda descriptor, size: whole_read(descriptor, min(size, 50)))
+    assert one(tmp_path, person(pose=points(25))).keypoints[0, :25].ravel().tolist() == points(25)
+
+
 def test_missing_is_whatever_has_no_confidence_wherever_it_lies(tmp_path: Path) -> None:
     pose = points(25, 100)
     pose[0:12] = [-1, -1, 0, 640, 480, 0, 1e30, -1e300, 0, 50, 60, -0.001]

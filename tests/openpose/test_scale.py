@@ -99,8 +99,8 @@ def test_the_error_names_a_file_of_each_scale(tmp_path: Path) -> None:
     frames = [frame(someone(300, 200, 300, 5, mode)) for mode in (3, 3, 0)]
     with pytest.raises(RecordingError) as error:
         read(tmp_path, *frames)
-    assert "1 people in pixels, first in clip_000000000002_keypoints.json" in str(error.value)
-    assert "2 within 3 of 0, first in clip_000000000000_keypoints.json" in str(error.value)
+    assert "in pixels (1 of the people, first in clip_000000000002_keypoints.json)" in str(error.value)
+    assert "within 3 of 0 (2, first in clip_000000000000_keypoints.json)" in str(error.value)
 
 
 def test_a_bent_signed_recording_with_zeros_for_missing_points_is_signed(tmp_path: Path) -> None:
