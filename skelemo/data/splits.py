@@ -138,9 +138,10 @@ def _given_columns(argument: str, sequences: pd.DataFrame) -> list[str]:
 def _choose_validation(
     parts: np.ndarray, groups: np.ndarray, strata: np.ndarray, share: float, seed: int
 ) -> np.ndarray:
-    """Move a share of the training part, in whole groups, to the validation part."""
+    """Move a share of the training part, in whole groups and at least one, to the validation part."""
     train = np.flatnonzero(parts == "train")
-    chosen = _stratified(groups[train], strata[train], round(1 / share), seed + 1) == 0
+    parts_drawn = min(round(1 / share), len(np.unique(groups[train])))
+    chosen = _stratified(groups[train], strata[train], parts_drawn, seed + 1) == 0
     parts = parts.astype(object)
     parts[train[chosen]] = "validation"
     return parts
