@@ -1,7 +1,13 @@
 """Valence and arousal to the nearest emotion: a rough reading, not a classifier."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+
+from skelemo.evaluation import metrics
+from skelemo.evaluation.run import AFFECTS
 
 #: Valence and arousal of each emotion in [-1, 1]: pleasure and arousal of Russell & Mehrabian (1977), "Evidence for a
 #: three-factor theory of emotions", terms happy, sad, angry, surprised, disgusted, fearful; neutral is the origin
@@ -28,3 +34,45 @@ def nearest_emotion(valence: ArrayLike, arousal: ArrayLike) -> NDArray[np.int64]
     distances = ((points[..., None, :] - prototypes) ** 2).sum(-1)  # [..., 7]
     found = np.where(np.isnan(distances), np.inf, distances).argmin(-1)
     return np.where(np.isnan(points).any(-1), -1, found)
+
+
+def affect_reading(windows: pd.DataFrame) -> dict[str, Any] | None:
+    """What predicted valence and arousal say when they, and the true ones, are read as the nearest emotion.
+
+    Parameters
+    ----------
+    windows : rows of a table of predictions.
+
+    Returns
+    -------
+    dict
+        ``windows``, ``agreement`` (share of windows where both readings are one emotion) and ``rows``: for each
+        emotion its name, the windows by true and by predicted affect, and the share of the former that agree.
+        ``labelled`` holds accuracy and UAR of both readings against the class labels, where windows have one of the
+        seven emotions; what the true affects reach is what such a reading can reach at all. None without windows.
+    """
+    frame = windows.dropna(subset=list(AFFECTS))
+    if not len(frame):
+        return None
+    names = list(PROTOTYPES)
+    truth = nearest_emotion(*(frame[name] for name in AFFECTS))
+    predicted = nearest_emotion(*(frame[f"predicted_{name}"] for name in AFFECTS))
+    matrix = metrics.confusion(truth, predicted, len(names))
+    recall = metrics.per_class(matrix)["recall"]
+    rows = [(name, int(matrix[i].sum()), int(matrix[:, i].sum()), float(recall[i])) for i, name in enumerate(names)]
+    labels = frame["expression"].astype(object).map({name: number for number, name in enumerate(names)})
+    known = labels.notna().to_numpy()
+    labelled = None
+    if known.any():
+        classes = labels[known].to_numpy(np.int64)
+        labelled = {"windows": len(classes)} | {
+            key: {"accuracy": float(metrics.accuracy(found)), "uar": float(metrics.uar(found))}
+            for key, reading in (("truth", truth), ("predicted", predicted))
+            for found in [metrics.confusion(classes, reading[known], len(names))]
+        }
+    return {
+        "windows": len(frame),
+        "agreement": float(metrics.accuracy(matrix)),
+        "rows": rows,
+        "labelled": labelled,
+    }

@@ -100,6 +100,9 @@ def _each(runs: Sequence[Run], values: Sequence[Sequence[str]]) -> str:
 def _environment(runs: Sequence[Run]) -> dict[str, Any]:
     shared = _shared([run.environment for run in runs])
     simulated = any(run.data.get("simulated") for run in runs)
+    for name in ("parameters", "seconds"):
+        values = [run.environment.get(name) for run in runs]
+        shared[name] = sum(values) if all(isinstance(value, int | float) for value in values) else None
     return shared | {"data": dict(shared.get("data", {})) | {"simulated": simulated}}
 
 

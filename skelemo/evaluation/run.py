@@ -261,7 +261,7 @@ def _read_metrics(path: Path) -> pd.DataFrame:
 def _inside(path: Path) -> str:
     """A hint for someone who gave the folder above the runs."""
     runs: Sequence[Path] = sorted(path.glob("*/config.yaml"))
-    return f"; it holds {len(runs)} runs, give those: {runs[0].parent} …" if runs else ""
+    return f"; it holds runs ({len(runs)}), give those: {runs[0].parent} …" if runs else ""
 
 
 def _one_line(error: BaseException) -> str:

@@ -92,7 +92,7 @@ class _Head:
     windows: pd.DataFrame
     totals: Callable[[Codes, int], Floats]  # which group a window is of [N], how many there are → sums [G, K]
     measure: Callable[[Floats], dict[str, Floats]]  # sums [..., K] → figures by name, [...] each
-    details: Callable[[Sequence[str], Floats, Floats], dict[str, Any]]  # classes, sums [K], resampled sums [R, K]
+    details: Callable[[Sequence[str], Floats, Floats], dict[str, Any]]  # classes, groups [G, K], resampled sums [R, K]
 
 
 def _expression(frame: pd.DataFrame, classes: Sequence[str]) -> _Head | None:
@@ -146,7 +146,7 @@ def _va(frame: pd.DataFrame) -> _Head | None:
         figures = {f"ccc_{name}": ccc[..., i] for i, name in enumerate(AFFECTS)} | {"ccc_mean": ccc.mean(-1)}
         return figures | {f"rmse_{name}": rmse[..., i] for i, name in enumerate(AFFECTS)}
 
-    return _Head(frame, totals, measure, lambda classes, sums, drawn: {})
+    return _Head(frame, totals, measure, lambda classes, groups, drawn: {})
 
 
 def _figures(head: _Head, classes: Sequence[str], resamples: int, seed: int) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def _figures(head: _Head, classes: Sequence[str], resamples: int, seed: int) -> 
     measured, spread = head.measure(sums), head.measure(drawn)
     return {
         **{name: _with_interval(value, spread[name]) for name, value in measured.items()},
-        **head.details(classes, sums, drawn),
+        **head.details(classes, groups, drawn),
         **_over_folds(head),
         "windows": len(head.windows),
         "groups": count,
@@ -167,10 +167,15 @@ def _figures(head: _Head, classes: Sequence[str], resamples: int, seed: int) -> 
     }
 
 
-def _class_details(classes: Sequence[str], sums: Floats, drawn: Floats) -> dict[str, Any]:
-    """Confusion matrix, and precision, recall and F1 by class with their intervals."""
+def _class_details(classes: Sequence[str], groups: Floats, drawn: Floats) -> dict[str, Any]:
+    """Confusion matrix, and precision, recall and F1 by class with their intervals.
+
+    A class that a single group shows has none: resampling would repeat that group or lose the class.
+    """
     count = len(classes)
-    matrix = sums.reshape(count, count)
+    cells = groups.reshape(-1, count, count)
+    matrix = cells.sum(0)
+    shown_by = (cells.sum(-1) > 0).sum(0)  # [C] groups
     measured = metrics.per_class(matrix)
     bounds = {
         name: _interval(values)
@@ -182,7 +187,9 @@ def _class_details(classes: Sequence[str], sums: Floats, drawn: Floats) -> dict[
         table[name] = {key: _number(values[number]) for key, values in measured.items()}
         table[name]["support"] = int(measured["support"][number])
         for key, (low, high) in bounds.items():
-            table[name] |= {f"{key}_low": _number(low[number]), f"{key}_high": _number(high[number])}
+            known = shown_by[number] > 1
+            table[name][f"{key}_low"] = _number(low[number]) if known else None
+            table[name][f"{key}_high"] = _number(high[number]) if known else None
     return {"per_class": table, "confusion": matrix.astype(int).tolist()}
 
 

@@ -82,6 +82,8 @@ def make_curves(epochs: int, skill: float, heads: Sequence[str], seed: int) -> p
         table["validation_macro_f1"] = 0.1 + 0.25 * skill * (1 - fall) + rng.normal(0, 0.015, epochs)
     if "va" in heads:
         table["validation_ccc_mean"] = 0.3 * skill * (1 - fall) + rng.normal(0, 0.015, epochs)
+    found = [table[name] for name in ("validation_macro_f1", "validation_ccc_mean") if name in table]
+    table["validation_score"] = np.mean(found, axis=0)
     table["lr"] = 1e-3 * 0.97**epoch
     return pd.DataFrame(table)
 
@@ -108,8 +110,7 @@ def write_run(
     head = "both" if len(heads) == 2 else heads[0]
     split = f"kfold:{folds}" if folds > 1 else "given"
     config = {"arch": arch, "data": list(caches), "head": head, "split": split, "optimizer": optimizer, "lr": 1e-3}
-    config |= {"seed": seed, "batch_size": 256, "epochs": epochs, "frames": 1, "out": str(folder)}
-    config |= {"monitor": "validation_macro_f1" if "expression" in heads else "validation_ccc_mean"}
+    config |= {"seed": seed, "batch_size": 256, "epochs": epochs, "length": 1, "monitor": "score"}
     config |= settings or {}
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     split_folds = []
@@ -119,7 +120,13 @@ def write_run(
     write_json(folder / "splits.json", {"split": split, "folds": split_folds, "grouped_by": "subject"})
     data = {"classes": list(classes), "layout": "body_25+face_70", "simulated": simulated, "caches": list(caches)}
     data |= {"sequences": 60 + len(frame["sequence"].unique()), "frames": 25 * len(frame)}
-    environment = {"skelemo": "0.1.0", "python": "3.11.9", "torch": "2.13.0", "device": "cpu", "git_commit": "0123abc"}
+    environment = {
+        "skelemo": "0.1.0",
+        "python": "3.11.9",
+        "packages": {"torch": "2.13.0", "numpy": "2.4"},
+        "device": "cpu",
+        "git_commit": "0123abc",
+    }
     environment |= {"cache_hash": "9f" * 32, "data": data, "parameters": 123_456, "seconds": 321.5}
     write_json(folder / "environment.json", environment)
     for fold in range(1, folds + 1):

@@ -60,7 +60,7 @@ def test_a_run_without_epochs_has_no_curves(run: Path, content: str | None) -> N
 def test_what_is_no_run_folder_is_named(tmp_path: Path, run: Path) -> None:
     with pytest.raises(InputError, match=r"no run folder at .*missing"):
         read_run(tmp_path / "missing")
-    with pytest.raises(InputError, match=r"not a run folder, it has no config.yaml; it holds 1 runs.*runs/ann"):
+    with pytest.raises(InputError, match=r"not a run folder, it has no config.yaml; it holds runs.*runs/ann"):
         read_run(tmp_path / "runs")
 
 

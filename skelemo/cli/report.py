@@ -1,0 +1,82 @@
+"""``skelemo report``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from skelemo.evaluation.comparison import Estimate
+    from skelemo.evaluation.report import Report
+
+#: What the terminal shows, and whether with its interval; the page has the rest.
+SHOWN = {"macro_f1": True, "uar": False, "accuracy": False, "ccc_mean": True}
+
+
+@click.command("report")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the report.")
+@click.option("--title", help="Heading of the page.")
+@click.option("--ensemble", is_flag=True, help="Also show the mean of all runs' predictions as a run of its own.")
+@click.option(
+    "--figures",
+    "formats",
+    multiple=True,
+    type=click.Choice(["svg", "pdf", "png"]),
+    help="Format of the figures' files; several may be given.  [default: svg]",
+)
+@click.option("--force", is_flag=True, help="Write into a folder that holds other things.")
+def command(
+    runs: tuple[Path, ...], out: Path, title: str | None, ensemble: bool, formats: tuple[str, ...], force: bool
+) -> None:
+    """Compare finished runs: one page that stands alone, the same in Markdown, CSV tables and figures.
+
+    A report that is already in --out is brought up to date.
+
+    \b
+    skelemo report runs/ann runs/resnet18 --out reports/first
+    skelemo report runs/joint runs/bone --ensemble --figures pdf --out reports/streams
+    """
+    from skelemo.cli.display import progress
+    from skelemo.evaluation.report import write_report
+
+    with progress("runs") as bar:
+        task = bar.add_task("report", total=None, note="")
+        report = write_report(
+            runs,
+            out,
+            title,
+            ensemble=ensemble,
+            force=force,
+            formats=formats or ("svg",),
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    _show(report)
+
+
+def _show(report: "Report") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from skelemo.cli.display import table
+    from skelemo.evaluation.account import FIGURES, data_name
+    from skelemo.evaluation.comparison import estimate_of
+
+    console = Console()
+    for ground in report.grounds:
+        figures = [(head, name) for head in ground.heads for name in FIGURES[head] if name in SHOWN]
+        simulated = ", simulated" if ground.simulated else ""
+        title = f"{data_name(ground.runs[0])}, {ground.part} part{simulated}"
+        shown = table(escape(title), "run", *(FIGURES[head][name] for head, name in figures))
+        for column in shown.columns[1:]:
+            column.no_wrap = True
+        for run in ground.runs:
+            shown.add_row(escape(run.name), *(_cell(estimate_of(run, head, name), name) for head, name in figures))
+        console.print(shown)
+    console.print(f"report: [bold]{escape(str(report.page))}[/]", highlight=False)
+
+
+def _cell(estimate: "Estimate | None", name: str) -> str:
+    if estimate is None:
+        return "–"
+    return f"{estimate.value:.3f} [dim]{estimate.spread}[/]" if SHOWN[name] else f"{estimate.value:.3f}"

@@ -1,0 +1,184 @@
+"""Finished runs to a report: one page that stands alone, the same in Markdown, tables as CSV and figures for papers."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from skelemo import __version__
+from skelemo.errors import ConfigError, InputError, unknown
+from skelemo.evaluation import page, tables
+from skelemo.evaluation.comparison import Ground, compare
+from skelemo.evaluation.drawing import FORMATS, save, to_svg
+from skelemo.evaluation.ensemble import fuse
+from skelemo.evaluation.plates import Plate, ground_plates, run_plates
+from skelemo.evaluation.run import Run, read_run, write_json
+
+MANIFEST = "report.json"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a report lies and what it compares."""
+
+    page: Path
+    grounds: tuple[Ground, ...]
+
+
+def write_report(
+    runs: Sequence[Path],
+    out: Path,
+    title: str | None = None,
+    *,
+    ensemble: bool = False,
+    force: bool = False,
+    formats: Sequence[str] = ("svg",),
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Report:
+    """Write ``report.html``, ``report.md``, CSV tables and ``figures/`` about some runs into a folder.
+
+    A folder that holds an earlier report is brought up to date: the files that its ``report.json`` lists are replaced
+    or removed. A folder that holds anything else is refused unless ``force``; nothing in it but a report's own files
+    is ever touched.
+
+    Parameters
+    ----------
+    runs : run folders; each is shown on its test part, or on its validation part where it has no other.
+    out : the folder to write.
+    title : heading of the page.
+    ensemble : also show the mean of all runs as a run of its own (`ensemble.fuse`).
+    force : write into a folder that holds other things.
+    formats : of the figures' files: any of pdf, svg and png.
+    progress : told how many comparisons and runs are drawn, and of how many.
+
+    Raises
+    ------
+    InputError
+        A run is missing, unfinished, damaged or given twice, or the runs cannot be fused.
+    ConfigError
+        ``out`` holds other things, or an unknown format is asked for.
+    """
+    for kind in formats:
+        if kind not in FORMATS:
+            raise unknown("format of figures", kind, FORMATS)
+    earlier = _claim(out, force)
+    members = _named([read_run(path) for path in runs])
+    if not members:
+        raise InputError("a report needs one run folder or more")
+    if ensemble:
+        members.append(fuse(members))
+    grounds = compare(members)
+    shown = [run for ground in grounds for run in ground.runs]
+
+    stems = _stems([run.name for run in shown])
+    figures = [ground_plates(ground, f"comparison_{number}") for number, ground in enumerate(grounds, 1)]
+    figures += [run_plates(run, stem) for run, stem in zip(shown, stems, strict=True)]
+
+    out.mkdir(parents=True, exist_ok=True)
+    writer = _Writer(out, tuple(formats))
+    drawn = []
+    for done, plates in enumerate(figures):
+        progress(done, len(figures))
+        drawn.append(writer.draw(plates))
+    progress(len(figures), len(figures))
+    content = page.Content(
+        title=title or _title(runs),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=__version__,
+        grounds=tuple(zip(grounds, drawn[: len(grounds)], strict=True)),
+        runs=tuple(zip(shown, stems, drawn[len(grounds) :], strict=True)),
+    )
+    writer.text("report.html", page.html(content))
+    writer.text("report.md", page.markdown(content))
+    for name, table in {
+        "summary.csv": tables.summary(shown),
+        "per_class.csv": tables.per_class(shown),
+        "folds.csv": tables.folds(shown),
+        "settings.csv": tables.settings(shown),
+    }.items():
+        if len(table):
+            writer.text(name, table.to_csv(index=False))
+    for run, stem in zip(shown, stems, strict=True):
+        if "expression" in run.shown:
+            writer.text(f"confusion_{stem}.csv", tables.confusion(run).to_csv())
+    for stale in earlier - set(writer.files):
+        (out / stale).unlink(missing_ok=True)
+    facts = {"skelemo": __version__, "runs": [str(run.path) for run in shown], "files": sorted(writer.files)}
+    write_json(out / MANIFEST, facts)
+    return Report(out / "report.html", grounds)
+
+
+class _Writer:
+    """Writes files into the report's folder and remembers them."""
+
+    def __init__(self, out: Path, formats: tuple[str, ...]) -> None:
+        self.out, self.formats = out, formats
+        self.files: list[str] = []
+
+    def text(self, name: str, content: str) -> None:
+        (self.out / name).write_text(content, encoding="utf-8")
+        self.files.append(name)
+
+    def draw(self, plates: Iterable[Plate]) -> tuple[page.Drawn, ...]:
+        (self.out / "figures").mkdir(exist_ok=True)
+        return tuple(map(self._draw, plates))
+
+    def _draw(self, plate: Plate) -> page.Drawn:
+        svg = to_svg(plate.figure, plate.caption, plate.stem)
+        paths = save(plate.figure, self.out / "figures" / plate.stem, self.formats)
+        files = [path.relative_to(self.out).as_posix() for path in paths]
+        self.files += files
+        return page.Drawn(plate.group, plate.caption, svg, tuple(files))
+
+
+def _claim(out: Path, force: bool) -> set[str]:
+    """Files of an earlier report in the folder; ConfigError where the folder is someone else's."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return set()
+    if not out.is_dir():
+        raise ConfigError(f"{out} is a file: choose a folder for the report")
+    try:
+        listed = json.loads((out / MANIFEST).read_bytes())["files"]
+        files = {str(name) for name in listed}
+    except (OSError, ValueError, KeyError, TypeError):
+        if not force:
+            raise ConfigError(
+                f"{out} holds other things than a report: choose another --out, or write beside them with --force"
+            ) from None
+        return set()
+    root = out.resolve()
+    return {name for name in files if root in (out / name).resolve().parents}
+
+
+def _named(runs: Sequence[Run]) -> list[Run]:
+    """Runs with names that differ: as many trailing folders as that takes."""
+    places = [run.path.resolve() for run in runs]
+    for index, place in enumerate(places):
+        if place in places[:index]:
+            raise InputError(f"the run {runs[index].path} is given twice")
+    named = []
+    for run, place in zip(runs, places, strict=True):
+        depth = 1
+        while any(other != place and other.parts[-depth:] == place.parts[-depth:] for other in places):
+            depth += 1
+        named.append(replace(run, name="/".join(place.parts[-depth:])))
+    return named
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    """Names as parts of file names: what no file system minds, and no two alike, whatever the case."""
+    stems: list[str] = []
+    for name in names:
+        plain = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "run"
+        stem, number = plain, 1
+        while stem.casefold() in (other.casefold() for other in stems):
+            number += 1
+            stem = f"{plain}-{number}"
+        stems.append(stem)
+    return stems
+
+
+def _title(runs: Sequence[Path]) -> str:
+    return f"Run {runs[0].resolve().name}" if len(runs) == 1 else f"Comparison of {len(runs)} runs"
