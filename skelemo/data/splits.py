@@ -155,6 +155,8 @@ def _stratified(groups: np.ndarray, strata: np.ndarray, k: int, seed: int) -> np
             f"{found} groups (subjects, or videos where no subject is known) cannot make {k} disjoint parts; "
             "use fewer folds or larger shares"
         )
+    if k > np.unique(strata, return_counts=True)[1].max():
+        strata = np.zeros_like(strata)  # no class has a member for every part, so none can be spread over them
     part = np.empty(len(groups), int)
     drawer = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
     for index, (_, rows) in enumerate(drawer.split(groups, strata, groups)):

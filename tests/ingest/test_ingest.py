@@ -1,0 +1,166 @@
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skelemo.cache.store import Cache, open_cache
+from skelemo.errors import CacheError, InputError, SkelemoError
+from skelemo.ingest.plan import Settings, make_plan
+from skelemo.ingest.run import ingest
+from skelemo.ingest.work import Tally
+
+STILL = [[(100.0, 100.0)]] * 4
+
+
+def run(tmp_path: Path, labels: str | None = None, jobs: int = 1, **settings: object) -> tuple[Tally, Cache]:
+    plan = make_plan(tmp_path / "json", tmp_path / "cache", labels, Settings(**settings))  # type: ignore[arg-type]
+    tally = ingest(plan, jobs=jobs)
+    return tally, open_cache(tmp_path / "cache")
+
+
+def test_every_frame_that_was_read_is_a_row_whether_or_not_somebody_was_seen(tmp_path, write_recording):
+    write_recording("walk", [[(100, 100)], [], [(102, 100)]])
+    _, cache = run(tmp_path)
+    assert cache.sequences["length"].tolist() == [3]
+    assert (cache.read().keypoints[:, 0, 2] > 0).tolist() == [True, False, True]
+
+
+def test_a_damaged_frame_is_a_gap_in_the_numbers_and_a_line_in_the_problem_table(tmp_path, write_recording):
+    write_recording("walk", STILL)
+    damaged = tmp_path / "json" / "walk_000000000001_keypoints.json"
+    damaged.write_text('{"version":1.3,"people":[{"pose')
+    tally, cache = run(tmp_path)
+    assert cache.read().number.tolist() == [0, 2, 3]
+    assert [problem.file for problem in tally.problems] == [damaged.name]
+    with (tmp_path / "cache" / "problems.csv").open() as file:
+        assert [row["file"] for row in csv.DictReader(file)] == [damaged.name]
+
+
+def test_strict_makes_the_damaged_frame_an_error_that_names_it(tmp_path, write_recording):
+    write_recording("walk", STILL)
+    (tmp_path / "json" / "walk_000000000001_keypoints.json").write_text("")
+    with pytest.raises(InputError, match=r"walk_000000000001_keypoints\.json"):
+        run(tmp_path, strict=True)
+    assert not (tmp_path / "cache").exists(), "an ingest that wrote nothing leaves nothing"
+
+
+def test_a_recording_of_which_nothing_can_be_read_does_not_stop_the_others(tmp_path, write_recording):
+    write_recording("good", STILL)
+    write_recording("bad", STILL)
+    for file in (tmp_path / "json").glob("bad_*"):
+        file.write_text("nan")
+    tally, cache = run(tmp_path)
+    assert cache.sequences["id"].tolist() == ["good"]
+    assert [failure.file for failure in tally.failures] == ["bad"]
+
+
+def test_a_second_ingest_skips_what_is_there_unchanged_and_adds_what_is_new(tmp_path, write_recording):
+    write_recording("first", STILL)
+    run(tmp_path)
+    before = sorted((tmp_path / "cache").glob("*.h5"))
+    plan = make_plan(tmp_path / "json", tmp_path / "cache", None, Settings())
+    assert (plan.unchanged, plan.tasks) == (1, ())
+    write_recording("second", STILL)
+    tally, cache = run(tmp_path)
+    assert tally.recordings == 1
+    assert sorted(cache.sequences["id"]) == ["first", "second"]
+    assert before[0].exists()
+
+
+def test_files_touched_but_not_changed_are_read_again_and_add_no_sequence(tmp_path, write_recording):
+    write_recording("walk", STILL)
+    run(tmp_path)
+    for file in (tmp_path / "json").iterdir():
+        os.utime(file, ns=(1, 1))
+    tally, cache = run(tmp_path)
+    assert tally.recordings == 1
+    assert cache.sequences["id"].tolist() == ["walk"]
+    assert make_plan(tmp_path / "json", tmp_path / "cache", None, Settings()).unchanged == 1
+
+
+def test_a_recording_that_changed_is_refused_by_the_cache_that_has_it(tmp_path, write_recording):
+    write_recording("walk", STILL)
+    run(tmp_path)
+    write_recording("walk", [[(300, 100)]] * 4)
+    with pytest.raises(CacheError, match=r"'walk' is in .*\.h5 with other content"):
+        run(tmp_path)
+
+
+def test_a_cache_of_another_layout_is_refused_before_anything_is_read(tmp_path, write_recording):
+    write_recording("walk", STILL)
+    run(tmp_path)
+    with pytest.raises(CacheError, match=r"body_25\+face_70"):
+        make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(layout="body_25"))
+
+
+def test_labels_left_and_right_make_two_sequences_of_one_video(tmp_path, write_recording):
+    write_recording("talk", [[(100, 100), (600, 100)], [(601, 100), (101, 100)]] * 3)
+    (tmp_path / "labels.csv").write_text("video,person,subject,label\ntalk,left,anna,happy\ntalk,right,ben,sad\n")
+    _, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
+    frames = cache.read()
+    assert cache.sequences["id"].tolist() == ["talk_left", "talk_right"]
+    assert cache.sequences["video"].tolist() == ["talk", "talk"]
+    assert cache.sequences["subject"].tolist() == ["anna", "ben"]
+    nose_x = frames.keypoints[:, 0, 0]
+    assert (nose_x[:6] < 200).all(), "the left person stays the left one, whatever the order in the files"
+    assert (nose_x[6:] > 500).all()
+    assert frames.expression.tolist() == [0] * 6 + [1] * 6
+
+
+def test_labels_by_frame_follow_the_frame_number_not_the_rank(tmp_path, write_recording):
+    write_recording("clip", STILL, first=7)
+    (tmp_path / "labels.csv").write_text("video,frame,valence,arousal\nclip,8,0.5,-0.5\nclip,10,-1,1\n")
+    _, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
+    np.testing.assert_array_equal(cache.read().valence, [np.nan, 0.5, np.nan, -1])
+
+
+def test_all_keeps_everybody_from_their_first_to_their_last_sight(tmp_path, write_recording):
+    both, one = [(100, 100), (600, 100)], [(100, 100)]
+    write_recording("crowd", [one] + [both] * 4 + [one])
+    _, cache = run(tmp_path, person="all")
+    assert sorted(cache.sequences["length"]) == [4, 6]
+
+
+def test_a_number_of_a_person_who_was_never_tracked_is_refused(tmp_path, write_recording):
+    write_recording("talk", STILL)
+    (tmp_path / "labels.csv").write_text("video,person,label\ntalk,3,happy\n")
+    with pytest.raises(SkelemoError, match="only 1 people were tracked"):
+        run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
+
+
+def test_a_folder_that_is_named_like_its_video_names_the_sequence_once(tmp_path, write_recording):
+    write_recording("1-30-640x480", STILL, folder="json/1-30-640x480")
+    write_recording("take", STILL, folder="json/day one")
+    _, cache = run(tmp_path)
+    assert sorted(cache.sequences["id"]) == ["1-30-640x480", "day one/take"]
+    facts = cache.sequences.set_index("id").loc["1-30-640x480"]
+    assert (facts["width"], facts["height"], facts["fps"]) == (640, 480, 30)
+
+
+def test_several_processes_write_the_same_sequences_as_one(tmp_path, write_recording, monkeypatch):
+    monkeypatch.setattr("skelemo.ingest.plan.GROUP_FILES", 4)
+    for name in ("a", "b", "c"):
+        write_recording(name, STILL)
+    _, alone = run(tmp_path)
+    plan = make_plan(tmp_path / "json", tmp_path / "other", None, Settings())
+    ingest(plan, jobs=2)
+    together = open_cache(tmp_path / "other")
+    assert together.hash == alone.hash
+    assert len(together.shards) == 3
+
+
+def test_real_recordings_come_in_with_exactly_the_frames_that_are_there(tmp_path, shared_data):
+    frames = {"v1.0-coco18-old-keys": 1, "v1.2-coco18-candidates": 90, "v1.2-body25-face": 8, "v1.2-body25-signer": 300,
+              "v1.3-body25-kicks": 546, "v1.3-coco18": 5, "v1.3-body25-crowd": 300}  # fmt: skip
+    for folder, count in frames.items():
+        plan = make_plan(shared_data / "openpose" / folder, tmp_path / folder, None, Settings())
+        tally = ingest(plan)
+        assert (tally.frames, tally.problems, tally.failures) == (count, [], []), folder
+
+
+def test_what_synth_made_is_marked_as_simulated(tmp_path, write_recording):
+    write_recording("walk", STILL)
+    (tmp_path / "simulated.json").write_text("{}")
+    assert run(tmp_path)[1].simulated

@@ -1,0 +1,54 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from skelemo.cache.sequence import Sequence
+from skelemo.cache.shard import Header, write_shard
+from skelemo.training.config import Config, load_config
+
+CLASSES = ("happiness", "sadness", "neutral")
+STANCE = np.random.default_rng(0).uniform(100, 200, (25, 2))
+QUICK = {"epochs": 3, "patience": 0, "batch_size": 32, "device": "cpu", "model": {"width": 16}}
+
+
+def separable_sequence(index: int, frames: int = 12, subject: str = "") -> Sequence:
+    """A body whose right wrist is as high as its class and valence say."""
+    generator = np.random.default_rng(index)
+    label = index % len(CLASSES)
+    keypoints = np.ones((frames, 25, 3), np.float32)
+    keypoints[..., :2] = STANCE + generator.normal(0, 0.5, (frames, 25, 2))
+    keypoints[:, 1, :2], keypoints[:, 8, :2] = (100, 100), (100, 200)
+    keypoints[:, 4, 1] = 60 * label
+    return Sequence(
+        id=f"clip{index}",
+        video=f"clip{index}",
+        subject=subject,
+        keypoints=keypoints,
+        number=np.arange(frames, dtype=np.int32),
+        expression=np.full(frames, label, np.int8),
+        valence=np.full(frames, label / 2 - 0.5, np.float32),
+        arousal=np.full(frames, 0.5 - label / 2, np.float32),
+        splits={"split": ("train", "train", "train", "validation", "test")[index // len(CLASSES) % 5]},
+    )
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """Thirty clips that a small network learns at once."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    write_shard(folder, Header("body_25", CLASSES), [separable_sequence(index) for index in range(30)])
+    return folder
+
+
+@pytest.fixture
+def config(cache: Path) -> Callable[..., Config]:
+    """A quick configuration on that cache, with other settings in its place."""
+
+    def make(**settings: Any) -> Config:
+        return load_config(None, {"data": str(cache), **QUICK, **settings})
+
+    return make

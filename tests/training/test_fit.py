@@ -1,0 +1,158 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from skelemo.errors import ConfigError
+from skelemo.evaluation.run import read_run
+from skelemo.training import fit, fold
+from skelemo.training.fit import train
+
+
+def test_a_run_leaves_all_that_its_folder_should_hold_and_nothing_pickled_but_checkpoints(config, tmp_path):
+    train(config(), tmp_path / "run")
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"config.yaml", "splits.json", "environment.json", "metrics.csv", "model.safetensors", "model.json",
+                     "checkpoints", "predictions.csv.gz", "scores.json"}  # fmt: skip
+    assert len(pd.read_csv(tmp_path / "run" / "metrics.csv")) == 3
+    assert json.loads((tmp_path / "run" / "model.json").read_text())["classes"] == ["happiness", "sadness", "neutral"]
+
+
+@pytest.mark.parametrize("head", ["expression", "va", "both"])
+def test_the_ann_learns_what_can_be_learned(config, tmp_path, head):
+    scores = train(config(head=head, epochs=30, lr=0.01), tmp_path / "run")["test"]
+    if head != "va":
+        assert scores["expression"]["macro_f1"]["value"] > 0.95
+    if head != "expression":
+        assert scores["va"]["ccc_mean"]["value"] > 0.9
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "adamax", "sgd"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle", "plateau"])
+def test_every_optimiser_runs_under_every_schedule(config, tmp_path, optimizer, schedule):
+    scores = train(config(optimizer=optimizer, schedule=schedule, epochs=2), tmp_path / "run")
+    assert 0 <= scores["test"]["expression"]["accuracy"]["value"] <= 1
+
+
+@pytest.mark.parametrize("va_loss", ["mse", "ccc", "mse+ccc"])
+def test_every_loss_of_valence_and_arousal_lowers_it(config, tmp_path, va_loss):
+    train(config(head="va", va_loss=va_loss, epochs=12, lr=0.01), tmp_path / "run")
+    losses = pd.read_csv(tmp_path / "run" / "metrics.csv")["train_loss"]
+    assert losses.iloc[-1] < losses.iloc[0]
+
+
+def test_no_sequence_is_in_two_parts_and_every_test_window_is_scored_once(config, tmp_path):
+    train(config(split="kfold:5"), tmp_path / "run")
+    run = read_run(tmp_path / "run")
+    for parts in run.splits["folds"]:
+        everyone = [name for part in ("train", "validation", "test") for name in parts[part]]
+        assert len(everyone) == len(set(everyone)) == 30
+    test = run.predictions[run.predictions["part"] == "test"]
+    assert len(test) == 30 * 12
+    assert not test.duplicated(["sequence", "frame"]).any()
+
+
+def test_the_chosen_network_is_the_best_on_validation_not_the_last(config, tmp_path):
+    train(config(epochs=8, lr=0.05, monitor="loss"), tmp_path / "run")
+    losses = pd.read_csv(tmp_path / "run" / "metrics.csv")["validation_loss"]
+    best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["epoch"] == losses.idxmin()
+    saved = load_file(tmp_path / "run" / "model.safetensors")
+    for name, value in saved.items():
+        torch.testing.assert_close(value, best["state_dict"][f"network.{name}"])
+
+
+def test_the_same_seed_gives_the_same_predictions_and_another_does_not(config, tmp_path):
+    for name, seed in (("first", 1), ("second", 1), ("third", 2)):
+        train(config(seed=seed, jitter=0.1, split="given"), tmp_path / name)
+    first, second, third = (read_run(tmp_path / name).predictions for name in ("first", "second", "third"))
+    pd.testing.assert_frame_equal(first, second)
+    assert not np.allclose(first["p_neutral"], third["p_neutral"])
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(config, tmp_path, monkeypatch):
+    settings = {"epochs": 6, "jitter": 0.1, "schedule": "cosine", "model": {"width": 16, "dropout": 0.3}}
+    train(config(**settings), tmp_path / "whole")
+
+    def stop_after_two(done: int, most: int, figures: str) -> None:
+        if done == 2:
+            raise RuntimeError("the machine goes down")
+
+    with pytest.raises(RuntimeError):
+        train(config(**settings), tmp_path / "cut", report=lambda _, __, *rest: stop_after_two(*rest))
+    assert not (tmp_path / "cut" / "scores.json").exists()
+    train(config(**settings), tmp_path / "cut", resume=True)
+    whole, cut = (read_run(tmp_path / name) for name in ("whole", "cut"))
+    pd.testing.assert_frame_equal(whole.metrics, cut.metrics)
+    pd.testing.assert_frame_equal(whole.predictions, cut.predictions)
+
+
+def test_a_resumed_k_fold_keeps_its_finished_folds(config, tmp_path):
+    def stop_in_third(number: int, *_: object) -> None:
+        if number == 3:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        train(config(split="kfold:4"), tmp_path / "run", report=stop_in_third)
+    before = (tmp_path / "run" / "fold_1" / "model.safetensors").stat().st_mtime_ns
+    scores = train(config(), tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "fold_1" / "model.safetensors").stat().st_mtime_ns == before
+    assert scores["test"]["expression"]["windows"] == 360
+
+
+def test_a_folder_that_exists_is_refused_unless_resumed(config, tmp_path):
+    train(config(), tmp_path / "run")
+    with pytest.raises(ConfigError, match="exists"):
+        train(config(), tmp_path / "run")
+    with pytest.raises(ConfigError, match="is finished"):
+        train(config(), tmp_path / "run", resume=True)
+
+
+def test_resuming_with_other_settings_is_refused_with_both_values(config, tmp_path):
+    with pytest.raises(RuntimeError):
+        train(config(), tmp_path / "run", report=_fail)
+    with pytest.raises(ConfigError, match=r"lr = 0\.001, not 0\.5"):
+        train(config(lr=0.5), tmp_path / "run", resume=True)
+
+
+def _fail(*_: object) -> None:
+    raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"data": "nowhere"}, "no such cache"),
+        ({"arch": "an"}, "did you mean 'ann'"),
+        ({"model": {"widht": 3}}, "did you mean 'width'"),
+        ({"split": "given:fold_9"}, "no split column 'fold_9'"),
+        ({"split": "kfold:200"}, "cannot make 200 disjoint parts"),
+        ({"device": "cuda:7"}, "device 'cuda:7'"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(config, tmp_path, settings, message):
+    with pytest.raises(Exception, match=message):
+        train(config(**settings), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_validation_part_that_came_with_the_labels_can_be_scored_instead_of_choosing(config, tmp_path):
+    train(config(split="given", given_validation="score"), tmp_path / "run")
+    parts = read_run(tmp_path / "run").splits["folds"][0]
+    assert set(parts["test"]) == {f"clip{index}" for index in range(30) if index // 3 % 5 in (3, 4)}
+    assert parts["validation"]
+
+
+def test_targets_in_which_nobody_was_seen_are_scored_but_not_learned_from(config, cache):
+    made = config()
+    corpus = fit.load_corpus(fit.open_cache(cache))
+    corpus.keypoints[:6] = 0
+    corpus.seen[:6] = False
+    ids = corpus.sequences["id"]
+    targets = fold.Job(made, corpus, torch.device("cpu")).targets(
+        fold.Fold(tuple(ids[:3]), tuple(ids[3:6]), tuple(ids[:3]))
+    )
+    assert (len(targets["train"]), len(targets["test"])) == (30, 36)
