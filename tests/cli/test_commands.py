@@ -1,0 +1,96 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from skelemo.cli import VERBS, main
+
+STILL = {"version": 1.3, "people": [{"pose_keypoints_2d": [float(10 + index) for index in range(75)]}]}
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """Two classes of three short clips each."""
+    for emotion in ("happy", "sad"):
+        for clip in range(3):
+            folder = tmp_path / "clips" / emotion / f"{emotion}{clip}"
+            folder.mkdir(parents=True)
+            for frame in range(5):
+                (folder / f"{emotion}{clip}_{frame:012d}_keypoints.json").write_text(json.dumps(STILL))
+    return tmp_path / "clips"
+
+
+def test_help_answers_without_torch_and_in_a_third_of_a_second():
+    code = "import sys; from skelemo.cli import main; main(['--help'], standalone_mode=False); print('torch' in sys.modules)"
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - start)
+    assert answer.stdout.splitlines()[-1] == "False"
+    assert min(seconds) < 0.3
+
+
+def test_every_verb_explains_itself():
+    for verb in VERBS:
+        answer = call(verb, "--help")
+        assert answer.exit_code == 0
+        assert len(answer.output) > 200
+
+
+def test_from_recordings_to_a_page_in_three_verbs(clips, tmp_path):
+    cache, run, page = tmp_path / "cache", tmp_path / "run", tmp_path / "page"
+    assert call("ingest", clips, "--labels", "folders", "--out", cache).exit_code == 0
+    assert "happiness" in call("cache", "ls", cache).output
+    quick = ["--set", "split=kfold:3", "--set", "validation=0.5", "--set", "epochs=1", "--set", "device=cpu"]
+    trained = call("train", "--data", cache, "--out", run, *quick)
+    assert trained.exit_code == 0, trained.output
+    assert call("report", run, "--out", page).exit_code == 0
+    assert (page / "report.html").stat().st_size > 1000
+
+
+def test_a_recording_that_cannot_be_used_is_told_by_exit_code_1(clips, tmp_path):
+    for file in (clips / "sad" / "sad1").iterdir():
+        file.write_text("{")
+    answer = call("ingest", clips, "--labels", "folders", "--out", tmp_path / "cache")
+    assert answer.exit_code == 1
+    assert "sad/sad1" in answer.output
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["ingest", "nowhere", "--out", "x"], "nowhere"),
+        (["ingest", "{clips}", "--labels", "foldres", "--out", "x"], "did you mean 'folders'"),
+        (["ingest", "{clips}", "--layout", "body_52", "--out", "x"], "did you mean 'body_25'"),
+        (["ingest", "{clips}", "--size", "big", "--out", "x"], "WIDTHxHEIGHT"),
+        (["cache", "ls", "nowhere"], "no such cache"),
+        (["train", "--out", "x"], "--data"),
+        (["train", "--data", "nowhere", "--out", "x"], "no such cache"),
+        (["train", "--data", "nowhere", "--out", "x", "--set", "epoch=3"], "did you mean 'epochs'"),
+        (["train", "--config", "nowhere.yaml", "--out", "x"], "nowhere.yaml"),
+        (["report", "nowhere", "--out", "x"], "nowhere"),
+    ],
+)
+def test_what_the_user_can_put_right_is_one_line_and_exit_code_2(clips, tmp_path, monkeypatch, words, told):
+    monkeypatch.chdir(tmp_path)
+    answer = call(*(word.format(clips=clips) for word in words))
+    assert answer.exit_code == 2
+    assert told in answer.output
+    assert "Traceback" not in answer.output
+    assert not (tmp_path / "x").exists()
+
+
+def test_every_setting_is_listed_with_its_default():
+    answer = call("train", "--settings")
+    assert answer.exit_code == 0
+    for name in ("split", "min_confidence", "optimizer", "class_weights"):
+        assert name in answer.output
