@@ -7,6 +7,8 @@ rounds counts, and what matters is the ratio between figures of one run.
 import importlib.util
 import os
 import platform
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -47,12 +49,50 @@ def ingest(frames: int, rounds: int, folder: Path | None) -> None:
         contenders: Contenders = {
             READING: lambda: read_bytes(Path(place)),
             "skelemo: find and read people": lambda: read_people(Path(place)),
+            "skelemo ingest: all of it, into a cache": lambda: ingest_all(Path(place)),
         }
         if importlib.util.find_spec("pose_format"):
             contenders[POSE_FORMAT] = lambda: read_with_pose_format(Path(place))
         best = take_turns(contenders, rounds)
     title = f"{frames:,} simulated frames of body + face, {size / frames / 1000:.2f} kB each on average"
     show(title, frames, best, references=(READING, POSE_FORMAT))
+
+
+@main.command()
+@click.option("--recordings", default=6, show_default=True, help="The smaller number of recordings.")
+@click.option("--frames", default=8_000, show_default=True, help="Frames of each.")
+@click.option("--times", default=4, show_default=True, help="How many times as many the larger number is.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where to write them; a temporary folder by default.")
+def memory(recordings: int, frames: int, times: int, folder: Path | None) -> None:
+    """Peak memory of ingest in one process, as recordings grow in number."""
+    table = Table(title=f"recordings of {frames:,} frames of body + face", title_justify="left")
+    for heading in ("recordings", "peak memory, MB", "ratio"):
+        table.add_column(heading, justify="right")
+    first = 0.0
+    for count in (recordings, recordings * times):
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            for number in range(count):
+                write_frames(Path(place) / f"clip {number}", frames, seed=number)
+            peak = peak_of([sys.executable, __file__, "ingest-once", place]) / 2**20
+        first = first or peak
+        table.add_row(str(count), f"{peak:,.0f}", f"{peak / first:.2f}")
+    Console(width=max(100, Console().width)).print(table)
+
+
+@main.command(hidden=True)
+@click.argument("folder", type=click.Path(path_type=Path))
+def ingest_once(folder: Path) -> None:
+    ingest_all(folder)
+
+
+def peak_of(command: list[str]) -> int:
+    """Bytes that a process of its own needs at most."""
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return usage.ru_maxrss * 1024
 
 
 def read_bytes(folder: Path) -> int:
@@ -72,6 +112,14 @@ def read_people(folder: Path) -> list[object]:
     return [read_people(recording, layout()) for recording in find_recordings(folder)]
 
 
+def ingest_all(folder: Path) -> object:
+    from skelemo.ingest.plan import Settings, make_plan
+    from skelemo.ingest.run import ingest
+
+    with tempfile.TemporaryDirectory() as out:
+        return ingest(make_plan(folder, Path(out) / "cache", None, Settings()), jobs=1)
+
+
 def read_with_pose_format(folder: Path) -> object:
     from pose_format.utils.openpose import load_openpose_directory
 
@@ -85,6 +133,7 @@ def write_frames(folder: Path, frames: int, seed: int = 0) -> int:
     missing, every point of a face there with a confidence of its own.
     """
     random = np.random.default_rng(seed)
+    folder.mkdir(exist_ok=True)
     size = 0
     for frame, people in enumerate(random.choice([0, 1, 2], size=frames, p=[0.08, 0.78, 0.14])):
         text = ",".join(_person(random) for _ in range(people))

@@ -29,7 +29,12 @@ def clips(tmp_path: Path) -> Path:
 
 
 def test_help_answers_without_torch_and_in_a_third_of_a_second():
-    code = "import sys; from skelemo.cli import main; main(['--help'], standalone_mode=False); print('torch' in sys.modules)"
+    code = """
+import sys
+from skelemo.cli import main
+main(["--help"], standalone_mode=False)
+print("torch" in sys.modules)
+"""
     seconds = []
     for _ in range(5):
         start = time.perf_counter()
