@@ -118,9 +118,9 @@ def test_labels_by_frame_follow_the_frame_number_not_the_rank(tmp_path, write_re
 
 def test_all_keeps_everybody_from_their_first_to_their_last_sight(tmp_path, write_recording):
     both, one = [(100, 100), (600, 100)], [(100, 100)]
-    write_recording("crowd", [one] + [both] * 4 + [one])
+    write_recording("crowd", [one] + [both] * 12 + [one])
     _, cache = run(tmp_path, person="all")
-    assert sorted(cache.sequences["length"]) == [4, 6]
+    assert sorted(cache.sequences["length"]) == [12, 14]
 
 
 def test_a_number_of_a_person_who_was_never_tracked_is_refused(tmp_path, write_recording):
