@@ -1,0 +1,330 @@
+"""Who is who from frame to frame, against simulated people whose identity is known, and on real recordings."""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from skelemo.errors import ConfigError
+from skelemo.openpose.people import People, read_people
+from skelemo.openpose.recording import find_recordings
+from skelemo.skeleton import BODY_25, layout
+from skelemo.synthesis import Crowd, crossing_people, simulate
+from skelemo.tracking import choose, track
+
+NECK = BODY_25.index("Neck")
+
+
+def people_of(frames, number=None):
+    """People from a list of frames, each a list of [V, 3] arrays."""
+    counts = [len(frame) for frame in frames]
+    rows = [person for frame in frames for person in frame]
+    keypoints = np.array(rows, np.float32) if rows else np.zeros((0, 95, 3), np.float32)
+    number = np.arange(len(frames)) if number is None else np.asarray(number)
+    start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return People(number.astype(np.int32), start, keypoints, "body_25", "pixels", (), 0, 0)
+
+
+@dataclass
+class Known:
+    """People whose identity is known, row by row."""
+
+    people: People
+    person: np.ndarray
+
+
+def known(crowd: Crowd, keep=None) -> Known:
+    """A simulated crowd, of which only the rows `keep` were found."""
+    keep = np.ones(len(crowd.person), bool) if keep is None else keep
+    frame = np.repeat(np.arange(len(crowd.number)), np.diff(crowd.start))[keep]
+    start = np.concatenate([[0], np.cumsum(np.bincount(frame, minlength=len(crowd.number)))])
+    people = People(crowd.number, start, crowd.keypoints[keep], "body_25", "pixels", (), 0, 0)
+    return Known(people, crowd.person[keep])
+
+
+def switches(known: Known, tracks) -> int:
+    """How often a track goes over to another person."""
+    return sum(int(np.count_nonzero(np.diff(known.person[one.rows]))) for one in tracks)
+
+
+def fragments(known: Known, tracks) -> int:
+    """How often a person changes the track."""
+    label = np.empty(len(known.person), int)
+    for index, one in enumerate(tracks):
+        label[one.rows] = index
+    return sum(int(np.count_nonzero(np.diff(label[known.person == p]))) for p in np.unique(known.person))
+
+
+def crossings(truth) -> int:
+    """How often two people are level in the picture, from the positions of their necks."""
+    across = [np.where(points[:, NECK, 2] > 0, points[:, NECK, 0], np.nan) for points in truth]
+    count = 0
+    for one, other in combinations(across, 2):
+        ahead = np.sign(one - other)
+        ahead = ahead[~np.isnan(ahead) & (ahead != 0)]
+        count += int(np.count_nonzero(np.diff(ahead)))
+    return count
+
+
+def standing(x, y=300.0, size=1.0, seed=0):
+    """A person with all 25 joints at a place."""
+    shape = np.random.default_rng(100 + seed).uniform((-40, -120), (40, 120), (25, 2))
+    points = np.zeros((95, 3))
+    points[:25, :2] = shape * size + (x, y)
+    points[:25, 2] = 0.8
+    return points
+
+
+def assert_a_partition(people, tracks):
+    rows = np.concatenate([one.rows for one in tracks])
+    assert sorted(rows.tolist()) == list(range(len(people.keypoints)))
+    for one in tracks:
+        assert (np.diff(one.frames) > 0).all()
+        assert (people.start[one.frames] <= one.rows).all()
+        assert (one.rows < people.start[one.frames + 1]).all()
+
+
+def test_people_apart_from_each_other_keep_their_identity_though_their_order_changes_in_every_frame():
+    rng = np.random.default_rng(0)
+    frames, person = [], []
+    for time in range(200):
+        here = [standing(150 + 250 * p + 3 * np.sin(time / 9 + p), seed=p) for p in range(5)]
+        order = rng.permutation(5)
+        frames.append([here[p] + rng.normal(0, 0.5, (95, 3)) * (here[p] > 0) * (1, 1, 0) for p in order])
+        person += order.tolist()
+    one = Known(people_of(frames), np.array(person))
+    tracks = track(one.people)
+    assert len(tracks) == 5
+    assert switches(one, tracks) == 0
+    assert_a_partition(one.people, tracks)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_identity_survives_a_crossing(seed):
+    crowd, truth = crossing_people(seed=seed)
+    assert crossings(truth) == 1
+    one = known(crowd)
+    tracks = track(one.people)
+    assert switches(one, tracks) == 0
+    assert len(tracks) == 2
+
+
+@pytest.mark.parametrize("missed", [0.2, 0.5])
+@pytest.mark.parametrize("seed", range(8))
+def test_identity_survives_a_crossing_of_which_much_is_missed(seed, missed):
+    crowd, _ = crossing_people(seed=seed, difficulty=1.0)
+    found = np.random.default_rng(seed).random(len(crowd.person)) > missed
+    one = known(crowd, found)
+    tracks = track(one.people)
+    assert switches(one, tracks) == 0
+    assert fragments(one, tracks) <= 1
+
+
+def test_in_a_throng_fewer_than_one_crossing_in_ten_costs_an_identity():
+    lost = passed = 0
+    for seed in range(8):
+        crowd, truth = crossing_people(people=6, frames=240, seed=seed)
+        one = known(crowd)
+        lost += switches(one, track(one.people))
+        passed += crossings(truth)
+    assert passed > 40
+    assert lost < passed / 10
+
+
+def test_identity_survives_a_low_frame_rate():
+    for seed in range(6):
+        crowd, _ = crossing_people(seed=seed)
+        frame = np.repeat(np.arange(len(crowd.number)), np.diff(crowd.start))
+        chosen = np.arange(0, len(crowd.number), 3)
+        rows = np.isin(frame, chosen)
+        counts = np.bincount(frame[rows], minlength=len(crowd.number))[chosen]
+        start = np.concatenate([[0], np.cumsum(counts)])
+        people = People(crowd.number[chosen], start, crowd.keypoints[rows], "body_25", "pixels", (), 0, 0)
+        one = Known(people, crowd.person[rows])
+        assert switches(one, track(people)) == 0
+
+
+def test_the_order_of_people_within_frames_changes_nothing():
+    crowd, _ = crossing_people(people=4, seed=3)
+    frames = np.repeat(np.arange(len(crowd.number)), np.diff(crowd.start))
+    order = np.lexsort((np.random.default_rng(0).random(len(frames)), frames))
+    one = known(crowd)
+    other = Known(People(*one.people.__dict__.values()), one.person[order])
+    object.__setattr__(other.people, "keypoints", one.people.keypoints[order])
+    sets = [{frozenset(order[t.rows]) for t in track(other.people)}, {frozenset(t.rows) for t in track(one.people)}]
+    assert sets[0] == sets[1]
+
+
+def test_the_actor_of_a_simulated_clip_stays_one_track_among_passers_by():
+    clips = [clip for clip in simulate(subjects=8, clips=1, frames=400, seed=11) if clip.passers]
+    assert len(clips) >= 2
+    for clip in clips:
+        one = known(clip.crowd)
+        tracks = track(one.people)
+        assert_a_partition(one.people, tracks)
+        actors = [role.person for role in clip.roles]
+        for main in tracks[: len(actors)]:
+            assert len(np.unique(one.person[main.rows])) == 1
+            assert one.person[main.rows[0]] in actors
+        if len(actors) == 1:
+            assert len(tracks[0]) == np.count_nonzero(one.person == actors[0])
+
+
+def test_one_person_alone_is_one_track_even_when_quick():
+    frames = [[standing(300 + 60 * np.sin(t))] for t in range(100)]
+    (only,) = track(people_of(frames))
+    assert only.rows.tolist() == only.frames.tolist() == list(range(100))
+
+
+def test_a_jump_across_the_picture_begins_a_new_track():
+    frames = [[standing(200)]] * 20 + [[standing(900)]] * 30
+    first, second = track(people_of(frames))
+    assert (len(first), len(second)) == (30, 20), "the more prominent comes first"
+
+
+@pytest.mark.parametrize(("lost", "tracks"), [(30, 1), (31, 2)])
+def test_somebody_may_be_out_of_sight_for_max_gap_frames(lost, tracks):
+    frames = [[standing(300)]] * 10 + [[]] * lost + [[standing(300)]] * 10
+    assert len(track(people_of(frames), max_gap=30)) == tracks
+
+
+def test_gaps_count_in_the_recordings_usual_step_of_frame_numbers():
+    frames = [[standing(300)]] * 40
+    assert len(track(people_of(frames, number=np.arange(40) * 10))) == 1
+    with_gap = np.concatenate([np.arange(20), np.arange(20) + 20 + 31])
+    assert len(track(people_of(frames, number=with_gap))) == 2
+    assert len(track(people_of(frames, number=with_gap * 10))) == 2
+
+
+def test_who_walks_on_behind_another_is_found_again_where_they_come_out():
+    walker = [standing(100 + 12 * t, seed=1) for t in range(80)]
+    frames = [[standing(560)] + ([walker[t]] if not 30 <= t < 48 else []) for t in range(80)]
+    tracks = track(people_of(frames))
+    assert sorted(map(len, tracks)) == [62, 80]
+
+
+def face_only(x, y, smile=0.0):
+    angle = np.linspace(0, 2 * np.pi, 70, endpoint=False)
+    points = np.zeros((95, 3))
+    points[25:, 0], points[25:, 1], points[25:, 2] = x + 60 * np.cos(angle), y + 80 * np.sin(angle) + smile, 0.7
+    return points
+
+
+def test_faces_without_bodies_are_tracked():
+    frames = [[face_only(200 + t, 200), face_only(600 - t, 210)][:: 1 if t % 2 else -1] for t in range(50)]
+    people = people_of(frames)
+    tracks = track(people)
+    assert [len(one) for one in tracks] == [50, 50]
+    for one in tracks:
+        assert np.abs(np.diff(people.keypoints[one.rows, 25, 0])).max() < 2
+
+
+@pytest.mark.parametrize("points", [25, 42, 67, 70, 95, 112, 137, 33])
+def test_any_layout_is_tracked(points):
+    rng = np.random.default_rng(0)
+    shapes = np.concatenate([rng.uniform(0, 100, (2, points, 2)), np.ones((2, points, 1))], axis=-1)
+    shapes[1, :, 0] += 400
+    frames = [list(shapes[rng.permutation(2)]) for _ in range(30)]
+    assert [len(one) for one in track(people_of(frames))] == [30, 30]
+
+
+def test_units_of_the_coordinates_do_not_matter():
+    crowd, _ = crossing_people(seed=5)
+    one = known(crowd)
+    expected = [one.rows.tolist() for one in track(one.people)]
+    seen = one.people.keypoints[..., 2:] > 0
+    signed = one.people.keypoints * (2 / 1280, 2 / 1280, 1) - (1, 1, 0) * seen
+    object.__setattr__(one.people, "keypoints", signed.astype(np.float32))
+    assert [one.rows.tolist() for one in track(one.people)] == expected
+
+
+def test_nobody_makes_no_track():
+    assert track(people_of([[], [], []])) == []
+    assert choose(people_of([[]]), [], "auto") == []
+    assert choose(people_of([[]]), [], "left") == []
+
+
+def test_a_single_point_is_a_track_of_its_own():
+    point = np.zeros((95, 3))
+    point[0] = (5, 5, 0.5)
+    people = people_of([[point], [point]])
+    assert_a_partition(people, track(people))
+
+
+def test_in_a_still_everybody_is_somebody_else():
+    people = people_of([[standing(100), standing(400), standing(700)]])
+    tracks = track(people)
+    assert [len(one) for one in tracks] == [1, 1, 1]
+    assert len(choose(people, tracks, "all")) == 3
+
+
+# 100 frames of a man on the left, a larger woman on the right from frame 20, and a giant who stays for 12 frames.
+def a_conversation():
+    man, woman, giant = standing(200, size=1.0), standing(700, size=1.2, seed=1), standing(1500, size=3.0, seed=2)
+    frames = []
+    for time in range(100):
+        here = [man] + ([woman] if time >= 20 else []) + ([giant] if 60 <= time < 72 else [])
+        frames.append(here[:: 1 if time % 3 else -1])
+    people = people_of(frames)
+    return people, track(people)
+
+
+def across(people, tracks):
+    return [round(float(people.keypoints[one.rows, :25, 0].mean()), -2) for one in tracks]
+
+
+@pytest.mark.parametrize(
+    ("person", "where"),
+    [("auto", [200]), ("left", [200]), ("right", [700]), ("largest", [1500]), ("all", [200, 700, 1500])],
+)
+def test_the_words_for_a_person_choose_as_they_say(person, where):
+    people, tracks = a_conversation()
+    assert across(people, choose(people, tracks, person)) == where
+
+
+def test_after_a_cut_the_chosen_person_goes_on_elsewhere():
+    frames = [[standing(200)]] * 40 + [[standing(900)]] * 60 + [[standing(210), standing(1300, size=0.2, seed=3)]] * 20
+    people = people_of(frames)
+    tracks = track(people, max_gap=5)
+    chosen = choose(people, tracks, "auto")
+    assert across(people, chosen) == [200, 900, 200]
+    assert [int(one.frames[0]) for one in chosen] == [0, 40, 100]
+    assert np.unique(np.concatenate([one.frames for one in chosen])).tolist() == list(range(120))
+
+
+def test_left_and_right_are_the_same_where_only_one_person_is():
+    people = people_of([[standing(300)]] * 20)
+    tracks = track(people)
+    assert choose(people, tracks, "left") == choose(people, tracks, "right") == tracks
+
+
+def test_short_tracks_are_not_among_all():
+    people = people_of([[standing(200)] + ([standing(800)] if t < 9 else []) for t in range(30)])
+    assert across(people, choose(people, track(people), "all")) == [200]
+    assert across(people, choose(people, track(people), "all", min_frames=5)) == [200, 800]
+
+
+def test_an_unknown_person_is_refused_with_the_words_there_are():
+    with pytest.raises(ConfigError, match="did you mean 'largest'"):
+        choose(people_of([[]]), [], "larges")
+
+
+def test_in_a_real_crowd_every_detection_is_in_one_track_and_most_people_are_never_lost(shared_data):
+    (recording,) = find_recordings(shared_data / "openpose" / "v1.3-body25-crowd")
+    people = read_people(recording, layout())
+    tracks = track(people)
+    assert_a_partition(people, tracks)
+    lengths = sorted((len(one) for one in tracks), reverse=True)
+    assert lengths[9] >= 280
+    assert len(tracks) < 60, "14 to 18 people in 300 frames"
+
+
+def test_a_real_kicker_is_one_track_from_first_to_last_sight(shared_data):
+    for recording in find_recordings(shared_data / "openpose" / "v1.3-body25-kicks"):
+        people = read_people(recording, layout())
+        tracks = track(people)
+        assert_a_partition(people, tracks)
+        seen = np.count_nonzero(np.diff(people.start))
+        (main, *_) = choose(people, tracks, "auto")
+        assert len(main) > 0.6 * seen, recording.name
