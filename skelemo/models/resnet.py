@@ -25,6 +25,7 @@ class _Block(nn.Module):
     """A residual function and its shortcut: ``[N, inputs, H, W] → [N, expansion planes, H / stride, W / stride]``."""
 
     expansion: int
+    last_norm: str  # the batch normalisation that ends the residual function
     downsample: nn.Sequential | None
 
     def __init__(self, inputs: int, planes: int, stride: int) -> None:
@@ -43,6 +44,7 @@ class BasicBlock(_Block):
     """Two 3 × 3 convolutions: the block of ResNet-18 and ResNet-34."""
 
     expansion = 1
+    last_norm = "bn2"
 
     def __init__(self, inputs: int, planes: int, stride: int) -> None:
         super().__init__(inputs, planes, stride)
@@ -62,6 +64,7 @@ class Bottleneck(_Block):
     """1 × 1, 3 × 3, 1 × 1, with the stride on the 3 × 3 as torchvision has it: the block of ResNet-50."""
 
     expansion = 4
+    last_norm = "bn3"
 
     def __init__(self, inputs: int, planes: int, stride: int) -> None:
         super().__init__(inputs, planes, stride)
@@ -117,6 +120,10 @@ class ResNet(Backbone):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, _Block):
+                # A block begins as its shortcut (Goyal et al. 2017, arXiv 1706.02677, section 5.1): without published
+                # weights the features of a deep network would else be so large that the tanh of valence saturates.
+                nn.init.zeros_(module.get_parameter(f"{module.last_norm}.weight"))
 
     def forward(self, images: Tensor) -> Tensor:
         """Features ``[N, out_features]``, or logits ``[N, classes]``, of images ``[N, 3, H, W]``."""
