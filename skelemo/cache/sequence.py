@@ -8,6 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from skelemo.errors import CacheError
+
 #: Per-frame arrays of a sequence beside the keypoints, as they lie in ``/frames`` of a shard.
 FRAME_COLUMNS: dict[str, np.dtype] = {
     "number": np.dtype("<i4"),
@@ -17,8 +19,14 @@ FRAME_COLUMNS: dict[str, np.dtype] = {
 }
 KEYPOINT_TYPE: np.dtype = np.dtype("<f4")
 
+#: As many as ``expression`` can count from 0.
+MOST_CLASSES = int(np.iinfo(FRAME_COLUMNS["expression"]).max) + 1
 
-@dataclass(frozen=True)
+#: No coordinate is farther out than this, whatever the picture's size: what is beyond is not a keypoint.
+FARTHEST = 1e6
+
+
+@dataclass(frozen=True, eq=False)
 class Sequence:
     """One person through one recording, as OpenPose saw it.
 
@@ -28,12 +36,17 @@ class Sequence:
     video : the recording that it comes from; sequences of one video never part company in a split.
     person : which of the video's people, empty where there is but one.
     subject : who it is, empty where nobody knows.
-    keypoints : ``[T, V, 3]`` x, y in the source's units and confidence; missing is (0, 0, 0).
-    number : ``[T]`` increasing frame numbers of the source video, gaps allowed.
+    keypoints : ``[T, V, 3]`` x, y in the source's units and confidence in [0, 1]; missing is (0, 0, 0).
+    number : ``[T]`` strictly increasing frame numbers of the source video, gaps allowed; at least one.
     expression : ``[T]`` class, -1 where unlabelled.
     valence, arousal : ``[T]`` in [-1, 1], NaN where unlabelled.
     width, height, fps : of the source video, 0 where unknown.
     splits : part (``train``, ``validation``, ``test``) by column.
+
+    Raises
+    ------
+    CacheError
+        Something of it is not as said here.
     """
 
     id: str
@@ -50,12 +63,49 @@ class Sequence:
     fps: float = 0.0
     splits: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        try:
+            self._check()
+        except CacheError as error:
+            raise CacheError(f"sequence {str(self.id)!r}: {error}") from None
+
+    def _check(self) -> None:
+        if not self.id or not self.video:
+            raise CacheError("it needs an id and the name of its video")
+        texts = (self.id, self.video, self.person, self.subject, *self.splits, *self.splits.values())
+        for text in texts:
+            require_text(text)
+        if not (self.width >= 0 and self.height >= 0 and 0 <= self.fps < np.inf):
+            raise CacheError(f"width {self.width}, height {self.height}, fps {self.fps}: expected 0 (unknown) or more")
+        if self.keypoints.ndim != 3 or self.keypoints.shape[2] != 3:
+            raise CacheError(f"keypoints have the shape {self.keypoints.shape}; expected [T, V, 3]")
+        frames = len(self.keypoints)
+        if not frames:
+            raise CacheError("it has no frame")
+        for name in FRAME_COLUMNS:
+            if getattr(self, name).shape != (frames,):
+                raise CacheError(
+                    f"{name} has the shape {getattr(self, name).shape}; the keypoints have {frames} frames"
+                )
+        for name in ("number", "expression"):
+            values, most = getattr(self, name), np.iinfo(FRAME_COLUMNS[name]).max
+            if values.dtype.kind not in "iu" or values.min() < -1 or values.max() > most:
+                raise CacheError(f"{name} does not hold whole numbers up to {most}")
+        require_frames(self.frame_arrays(), np.zeros(1, np.int64), MOST_CLASSES)
+        confidence = self.keypoints[..., 2]
+        if confidence.min() < 0 or confidence.max() > 1:
+            raise CacheError(f"confidences reach from {confidence.min():g} to {confidence.max():g}; expected [0, 1]")
+        if ((confidence == 0) & ((self.keypoints[..., 0] != 0) | (self.keypoints[..., 1] != 0))).any():
+            raise CacheError("a point has confidence 0 but a place; what is missing is (0, 0, 0)")
+
     def __len__(self) -> int:
         return len(self.number)
 
     def frame_arrays(self) -> dict[str, np.ndarray]:
-        """The keypoints and every per-frame column in the type that a shard stores."""
+        """The keypoints and every per-frame column in the type that a shard stores, every NaN the same."""
         columns = {name: np.ascontiguousarray(getattr(self, name), kind) for name, kind in FRAME_COLUMNS.items()}
+        for name in ("valence", "arousal"):
+            columns[name] = np.where(np.isnan(columns[name]), FRAME_COLUMNS[name].type(np.nan), columns[name])
         return {"keypoints": np.ascontiguousarray(self.keypoints, KEYPOINT_TYPE), **columns}
 
     @cached_property
@@ -73,13 +123,51 @@ class Sequence:
             "width": int(self.width),
             "height": int(self.height),
             "fps": float(self.fps),
-            "splits": json.dumps(dict(sorted(self.splits.items())), ensure_ascii=False),
+            "splits": splits_text(self.splits),
         }
+
+
+def splits_text(splits: Mapping[str, str]) -> str:
+    """Part by column as JSON, sorted: the one spelling that is hashed and stored."""
+    return json.dumps(dict(sorted(splits.items())), ensure_ascii=False)
 
 
 def content_hash(facts: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over the facts as sorted JSON and the arrays' bytes in the order of their names."""
     digest = hashlib.sha256(json.dumps(dict(sorted(facts.items())), ensure_ascii=False).encode())
     for name in sorted(arrays):
-        digest.update(arrays[name].tobytes() if not arrays[name].flags.c_contiguous else arrays[name].data)
+        digest.update(np.ascontiguousarray(arrays[name]).data)
     return digest.hexdigest()
+
+
+def require_text(text: object) -> None:
+    """Refuse by a `CacheError` what is not text, or no text that UTF-8 of a fixed width can hold."""
+    if not isinstance(text, str):
+        raise CacheError(f"{text!r} is not text")
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise CacheError(f"{text!r} holds a character that cannot be stored")
+
+
+def require_frames(arrays: Mapping[str, np.ndarray], starts: np.ndarray, classes: int) -> None:
+    """Check values of per-frame arrays, those that are given, of one or several sequences that begin at ``starts``.
+
+    Raises
+    ------
+    CacheError
+        Keypoints that are not numbers or absurdly far out, frame numbers below 0 or not increasing, a class that is
+        neither -1 nor below ``classes``, valence or arousal outside [-1, 1].
+    """
+    keypoints, number = arrays.get("keypoints"), arrays.get("number")
+    # One pass each for the least and the greatest, which are NaN where any is, needs no memory beside the array.
+    if keypoints is not None and keypoints.size and not (keypoints.min() >= -FARTHEST and keypoints.max() <= FARTHEST):
+        raise CacheError(f"keypoints are not all numbers between {-FARTHEST:g} and {FARTHEST:g}")
+    if number is not None and len(number):
+        growing = np.diff(number) > 0
+        growing[starts[starts > 0] - 1] = True
+        if not growing.all() or number.min() < 0:
+            raise CacheError("frame numbers are not strictly increasing from 0 or more")
+    if "expression" in arrays and ((arrays["expression"] < -1) | (arrays["expression"] >= classes)).any():
+        raise CacheError(f"a frame has a class that is neither -1 (unlabelled) nor one of {classes}, counted from 0")
+    for name in ("valence", "arousal"):
+        if name in arrays and (np.abs(arrays[name]) > 1).any():
+            raise CacheError(f"{name} is not everywhere in [-1, 1], or NaN for unlabelled")

@@ -4,70 +4,76 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import h5py
-import hdf5plugin
 import numpy as np
 import pandas as pd
 
 import skelemo
 from skelemo import skeleton
-from skelemo.cache.sequence import FRAME_COLUMNS, KEYPOINT_TYPE, Sequence
-from skelemo.errors import CacheError, SkelemoError
+from skelemo.cache import hdf5
+from skelemo.cache.sequence import (
+    FRAME_COLUMNS,
+    KEYPOINT_TYPE,
+    MOST_CLASSES,
+    Sequence,
+    content_hash,
+    require_frames,
+    require_text,
+    splits_text,
+)
+from skelemo.cache.tables import TABLES, read_splits, read_table, require_consistent, to_array, to_frame
+from skelemo.errors import CacheError
+
+__all__ = ["FORMAT", "PARTIAL", "SUFFIX", "TABLES", "VERSION", "Header", "Shard", "open_shard", "write_shard"]
 
 FORMAT = "skelemo"
 VERSION = 1
 SUFFIX = ".h5"
 PARTIAL = ".partial-"
-CHUNK_FRAMES = 512
 
-#: Columns of ``/sequences``, ``/recordings`` and ``/problems``: text, whole numbers, or one float.
-TABLES: dict[str, dict[str, type]] = {
-    "sequences": {
-        "id": str,
-        "video": str,
-        "person": str,
-        "subject": str,
-        "start": int,
-        "length": int,
-        "width": int,
-        "height": int,
-        "fps": float,
-        "splits": str,
-        "sha256": str,
-    },
-    "recordings": {
-        "source": str,
-        "video": str,
-        "fingerprint": str,
-        "files": int,
-        "frames": int,
-        "people": int,
-        "body_model": str,
-        "scale": str,
-    },
-    "problems": {"file": str, "reason": str},
-}
+#: Rows of a chunk: of keypoints, where it was measured best for reading, and of every other column.
+CHUNK_FRAMES = 512
+CHUNK_ROWS = 32_768
+
+_NAME_LENGTH = 20
 
 
 @dataclass(frozen=True)
 class Header:
-    """What holds for every sequence of a shard."""
+    """What holds for every sequence of a shard.
+
+    Parameters
+    ----------
+    layout : a name that `skelemo.skeleton.layout` knows.
+    classes : different names that ``expression`` counts from 0, at most 128.
+    settings : of the ingest, as JSON can hold them.
+    """
 
     layout: str
     classes: tuple[str, ...]
     simulated: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layout", skeleton.layout(self.layout).name)
+        for name in self.classes:
+            require_text(name)
+        if "" in self.classes or len(set(self.classes)) < len(self.classes) or len(self.classes) > MOST_CLASSES:
+            raise CacheError(f"classes {list(self.classes)}: expected at most {MOST_CLASSES} different names")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Shard:
-    """A shard's header and tables; its frames stay on disk until they are asked for."""
+    """A shard's header and tables; its frames stay on disk until they are asked for.
+
+    The columns are those of `TABLES`, with ``splits`` as a mapping of column to part.
+    """
 
     path: Path
     header: Header
@@ -87,12 +93,38 @@ class Shard:
         Raises
         ------
         CacheError
-            The file cannot be read or a chunk's checksum does not match.
+            The file cannot be read, a chunk's checksum does not match, or a value is none that a sequence may have.
         """
-        with _opened(self.path) as file:
+        first, last, _ = rows.indices(self.frames)
+        if first >= last:
+            return
+        starts = self.sequences["start"].to_numpy()
+        with hdf5.opened(self.path) as file:
             for name, array in arrays.items():
-                if len(array[to]):
-                    file["frames"][name].read_direct(array, np.s_[rows], np.s_[to])
+                file["frames"][name].read_direct(array, np.s_[rows], np.s_[to])
+            read = {name: array[to] for name, array in arrays.items()}
+            require_frames(read, starts[(starts >= first) & (starts < last)] - first, len(self.header.classes))
+
+    def damaged(self) -> list[str]:
+        """Read every frame and name the sequences that are not as they were written.
+
+        Raises
+        ------
+        CacheError
+            As in `read_into`: the file as a whole cannot be trusted then.
+        """
+        types = _frame_types(self.header).items()
+        arrays = {name: np.empty((self.frames, *shape), kind) for name, (shape, kind) in types}
+        self.read_into(arrays)
+        found = []
+        for row in self.sequences.to_dict("records"):
+            start, length, sha256 = (row.pop(name) for name in ("start", "length", "sha256"))
+            facts: dict[str, object] = {str(name): fact for name, fact in row.items()}
+            facts["splits"] = splits_text(row["splits"])
+            frames = {name: array[start : start + length] for name, array in arrays.items()}
+            if content_hash(facts, frames) != sha256:
+                found.append(row["id"])
+        return found
 
 
 def write_shard(
@@ -104,29 +136,36 @@ def write_shard(
 ) -> Path:
     """Write a shard into ``folder`` under the name that its content gives it.
 
-    A shard of that name is already there only if it says the same, and is left alone.
+    A shard of that name is already there only if it says the same, and is left alone unless it has been damaged.
+
+    Raises
+    ------
+    CacheError
+        Sequences that do not fit the header or share an id, or a folder that cannot be written; nothing is left then.
     """
+    _require_fit(header, sequences)
     facts = [sequence.facts() | {"length": len(sequence), "sha256": sequence.sha256} for sequence in sequences]
     starts = np.cumsum([0, *(len(sequence) for sequence in sequences)])[:-1]
-    tables: dict[str, list[dict[str, Any]]] = {
+    rows = {
         "sequences": [fact | {"start": int(start)} for fact, start in zip(facts, starts, strict=True)],
-        "recordings": [dict(row) for row in recordings],
-        "problems": [dict(row) for row in problems],
+        "recordings": recordings,
+        "problems": problems,
     }
-    path = folder / (_content_name(header, tables) + SUFFIX)
-    if path.exists():
+    tables = {name: to_array(name, rows[name]) for name in TABLES}
+    said = _attributes(header)
+    digest = _hash(said, tables)
+    path = folder / (digest[:_NAME_LENGTH] + SUFFIX)
+    if path.exists() and _is_whole(path):
         return path
-    partial = folder / f"{PARTIAL}{uuid.uuid4().hex}"
-    try:
-        with h5py.File(partial, "w", libver=("earliest", "v110")) as file:
-            _write_attributes(file, header)
-            _write_frames(file, header, sequences)
-            for name, rows in tables.items():
-                _write_table(file, name, rows)
-        _sync(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+
+    def fill(file: h5py.File) -> None:
+        for name, text in {**said, "tool": f"skelemo {skelemo.__version__}", "sha256": digest}.items():
+            hdf5.write_attribute(file, name, text)
+        _write_frames(file.create_group("frames"), header, sequences)
+        for name, table in tables.items():
+            hdf5.write_array(file, name, table, CHUNK_ROWS)
+
+    _place(path, hdf5.image(fill))
     return path
 
 
@@ -136,56 +175,96 @@ def open_shard(path: Path) -> Shard:
     Raises
     ------
     CacheError
-        Not a shard, of another version, damaged, or not what a shard may contain (external or soft links, virtual
-        data sets, other types, sizes that the file cannot hold, sequences beyond the end).
+        Not a shard, of another version, damaged, or not what a shard may contain (links, virtual or external data,
+        other types, sizes that the file does not hold, tables that contradict themselves or the hash over them).
     """
-    with _opened(path) as file:
-        header, tool = _read_attributes(file)
-        tables = {name: _read_table(file, name) for name in TABLES}
-        frames = _check_frames(file, header)
-    sequences = tables["sequences"]
-    ends = sequences["start"] + sequences["length"]
-    if len(sequences) and (sequences["start"].min() < 0 or sequences["length"].min() < 1 or ends.max() > frames):
-        raise CacheError(f"{path}: a sequence lies outside the {frames} frames of the shard: the file is damaged")
-    return Shard(path, header, sequences, tables["recordings"], tables["problems"], tool)
+    with hdf5.opened(path) as file:
+        said = _read_attributes(file)
+        header = _to_header(said)
+        tables = {name: read_table(file, name) for name in TABLES}
+        if _hash(said, tables) != hdf5.read_attribute(file, "sha256"):
+            raise CacheError("the tables are not those that were written")
+        sequences, recordings, problems = (to_frame(tables[name]) for name in TABLES)
+        require_consistent(sequences, _count_frames(file, header))
+        sequences["splits"] = pd.Series([read_splits(text) for text in sequences["splits"]], dtype=object)
+        return Shard(path, header, sequences, recordings, problems, hdf5.read_attribute(file, "tool"))
 
 
-def _content_name(header: Header, tables: Mapping[str, list[dict[str, Any]]]) -> str:
-    text = json.dumps([VERSION, asdict(header), tables], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+def _require_fit(header: Header, sequences: Collection[Sequence]) -> None:
+    points, classes = len(skeleton.layout(header.layout)), len(header.classes)
+    known: set[str] = set()
+    for sequence in sequences:
+        said = f"sequence {sequence.id!r} has"
+        if sequence.keypoints.shape[1] != points:
+            raise CacheError(f"{said} {sequence.keypoints.shape[1]} keypoints; the layout {header.layout} has {points}")
+        if sequence.expression.max() >= classes:
+            raise CacheError(f"{said} class {sequence.expression.max()}; there are {classes}, counted from 0")
+        if sequence.id in known:
+            raise CacheError(f"{said} the id of another of the same shard")
+        known.add(sequence.id)
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def _attributes(header: Header) -> dict[str, str]:
+    """All that a shard says of itself in its attributes, but for the tool and the hash."""
+    return {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "layout": header.layout,
+        "classes": json.dumps(header.classes, ensure_ascii=False),
+        "simulated": json.dumps(bool(header.simulated)),
+        "settings": json.dumps(header.settings, sort_keys=True, ensure_ascii=False),
+    }
+
+
+def _read_attributes(file: h5py.File) -> dict[str, str]:
+    said = {"format": hdf5.read_attribute(file, "format"), "version": hdf5.read_attribute(file, "version")}
+    if said["format"] != FORMAT:
+        raise CacheError(f"not a skelemo shard: its attribute format is {said['format'][:80]!r}")
+    if said["version"] != str(VERSION):
+        raise CacheError(
+            f"format version {said['version'][:80]}; this skelemo reads {VERSION}: update it, or ingest again"
+        )
+    return said | {name: hdf5.read_attribute(file, name) for name in ("layout", "classes", "simulated", "settings")}
+
+
+def _to_header(said: Mapping[str, str]) -> Header:
+    classes, simulated, settings = (json.loads(said[name]) for name in ("classes", "simulated", "settings"))
+    if not (isinstance(classes, list) and isinstance(simulated, bool) and isinstance(settings, dict)):
+        raise CacheError("the attributes classes, simulated or settings are not what a shard has")
+    return Header(said["layout"], tuple(classes), simulated, settings)
+
+
+def _hash(said: Mapping[str, str], tables: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over all that a shard says but its frames, which the sequences' own hashes stand for."""
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for name, table in tables.items():
+        types = [(column, table.dtype[column].str) for column in TABLES[name]]
+        digest.update(f"{name} {types} {len(table)}\n".encode())
+        digest.update(table.tobytes())
+    return digest.hexdigest()
+
+
+def _is_whole(path: Path) -> bool:
     try:
-        os.fsync(handle)
+        return not open_shard(path).damaged()
+    except CacheError:
+        return False
+
+
+def _place(path: Path, content: bytes) -> None:
+    """All of the content under the name, or nothing."""
+    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
+    try:
+        with partial.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise CacheError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        os.close(handle)
-
-
-def _write_attributes(file: h5py.File, header: Header) -> None:
-    file.attrs["format"] = FORMAT
-    file.attrs["version"] = VERSION
-    file.attrs["tool"] = f"skelemo {skelemo.__version__}"
-    file.attrs["layout"] = header.layout
-    file.attrs["classes"] = json.dumps(header.classes, ensure_ascii=False)
-    file.attrs["simulated"] = header.simulated
-    file.attrs["settings"] = json.dumps(header.settings, sort_keys=True, ensure_ascii=False)
-
-
-def _read_attributes(file: h5py.File) -> tuple[Header, str]:
-    found = dict(file.attrs)
-    if found.get("format") != FORMAT:
-        raise CacheError("not a skelemo shard (no attribute format = 'skelemo')")
-    if found.get("version") != VERSION:
-        raise CacheError(f"format version {found.get('version')}; this skelemo reads {VERSION}: update skelemo")
-    layout, classes, settings = str(found["layout"]), json.loads(found["classes"]), json.loads(found["settings"])
-    skeleton.layout(layout)
-    if not (
-        isinstance(classes, list) and all(isinstance(name, str) for name in classes) and isinstance(settings, dict)
-    ):
-        raise CacheError("the attributes classes or settings are not what a shard has")
-    return Header(layout, tuple(classes), bool(found["simulated"]), settings), str(found["tool"])
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _frame_types(header: Header) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -194,96 +273,16 @@ def _frame_types(header: Header) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     return {"keypoints": ((points, 3), KEYPOINT_TYPE), **{name: ((), kind) for name, kind in FRAME_COLUMNS.items()}}
 
 
-def _write_frames(file: h5py.File, header: Header, sequences: Collection[Sequence]) -> None:
-    total = sum(map(len, sequences))
+def _write_frames(group: h5py.Group, header: Header, sequences: Collection[Sequence]) -> None:
     pieces = [sequence.frame_arrays() for sequence in sequences]
-    group = file.create_group("frames")
     for name, (shape, kind) in _frame_types(header).items():
         data = np.concatenate([piece[name] for piece in pieces]) if pieces else np.zeros((0, *shape), kind)
-        rows = min(max(total, 1), CHUNK_FRAMES if shape else 64 * CHUNK_FRAMES)
-        group.create_dataset(
-            name,
-            data=data,
-            chunks=(rows, *shape),
-            maxshape=(None, *shape) if total == 0 else None,
-            fletcher32=True,
-            **hdf5plugin.Blosc(cname="lz4", clevel=5, shuffle=hdf5plugin.Blosc.SHUFFLE),
-        )
+        hdf5.write_array(group, name, data, CHUNK_FRAMES if shape else CHUNK_ROWS)
 
 
-def _write_table(file: h5py.File, name: str, rows: Collection[Mapping[str, Any]]) -> None:
-    group = file.create_group(name)
-    for column, kind in TABLES[name].items():
-        values = [row[column] for row in rows]
-        if kind is str:
-            data, stored = (
-                np.array([value.encode(errors="surrogateescape") for value in values], object),
-                h5py.string_dtype(),
-            )
-        else:
-            data, stored = np.array(values, "<i8" if kind is int else "<f8"), None
-        group.create_dataset(column, data=data, dtype=stored, fletcher32=False)
-
-
-def _read_table(file: h5py.File, name: str) -> pd.DataFrame:
-    columns = {}
-    for column, kind in TABLES[name].items():
-        data = _own_dataset(file, f"{name}/{column}")
-        expected = "O" if kind is str else ("i" if kind is int else "f")
-        if data.dtype.kind != expected or data.ndim != 1 or len(data) > _most_rows(file):
-            raise CacheError(f"/{name}/{column} is {data.dtype} of shape {data.shape}: not a shard's table")
-        columns[column] = _text(data[()]) if kind is str else data[()]
-    if len({len(values) for values in columns.values()}) != 1:
-        raise CacheError(f"the columns of /{name} differ in length")
-    return pd.DataFrame(columns)
-
-
-def _text(values: np.ndarray) -> np.ndarray:
-    return np.array([value.decode(errors="surrogateescape") for value in values], object)
-
-
-def _most_rows(file: h5py.File) -> int:
-    return int(file.id.get_filesize())
-
-
-def _check_frames(file: h5py.File, header: Header) -> int:
-    lengths = set()
-    for name, (shape, kind) in _frame_types(header).items():
-        data = _own_dataset(file, f"frames/{name}")
-        if data.dtype != kind or data.shape[1:] != shape or data.chunks is None:
-            raise CacheError(f"/frames/{name} is {data.dtype} {data.shape}; layout {header.layout} has {kind} {shape}")
-        if data.chunks[0] * data.id.get_num_chunks() < len(data) or data.chunks[0] > 64 * CHUNK_FRAMES:
-            raise CacheError(f"/frames/{name} claims {len(data)} frames, more than the file can hold")
-        lengths.add(len(data))
+def _count_frames(file: h5py.File, header: Header) -> int:
+    types = _frame_types(header).items()
+    lengths = {len(hdf5.find_array(file, f"frames/{name}", kind.__eq__, shape)) for name, (shape, kind) in types}
     if len(lengths) != 1:
         raise CacheError("the arrays of /frames differ in length")
-    return int(lengths.pop())
-
-
-def _own_dataset(file: h5py.File, path: str) -> h5py.Dataset:
-    """A data set that lies in this very file: links that lead elsewhere are not followed."""
-    group, name = path.split("/")
-    for parent, child in ((file, group), (file[group] if _is_hard(file, group) else file, name)):
-        if not _is_hard(parent, child):
-            raise CacheError(f"/{path} is missing, or a link to elsewhere")
-    data = file[group][name]
-    if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
-        raise CacheError(f"/{path} is not a plain data set")
-    return data
-
-
-def _is_hard(parent: h5py.Group, child: str) -> bool:
-    return child in parent and isinstance(parent.get(child, getlink=True), h5py.HardLink)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    """The open file; whatever goes wrong in reading it becomes one error that names it."""
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            yield file
-    except SkelemoError as error:
-        raise CacheError(f"{path}: {error}") from error
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, UnicodeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CacheError(f"{path}: damaged or cut off ({reason}); remove it and ingest again") from error
+    return lengths.pop()

@@ -112,10 +112,12 @@ def open_cache(paths: Path | Iterable[Path]) -> Cache:
     Raises
     ------
     CacheError
-        No such folder, no shard in it, a damaged shard, shards of different layouts or class lists, or one sequence
-        with different contents in two shards.
+        No folder is named, or there is none; no shard in it, a damaged shard, shards of different layouts or class
+        lists, or one sequence with different contents in two shards.
     """
     folders = (paths,) if isinstance(paths, Path) else tuple(paths)
+    if not folders:
+        raise CacheError("no cache is named; skelemo ingest SOURCE --out cache/NAME makes one")
     shards = [open_shard(path) for folder in folders for path in shard_files(folder)]
     for shard in shards:
         require_same(shards[0], shard)
@@ -127,7 +129,6 @@ def open_cache(paths: Path | Iterable[Path]) -> Cache:
     _refuse_contradictions(sequences)
     sequences = sequences.drop_duplicates("id", ignore_index=True).drop(columns="file")
     sequences["start"] = sequences["length"].cumsum() - sequences["length"]
-    sequences["splits"] = [json.loads(text) for text in sequences["splits"]]
     return Cache(folders, tuple(shards), sequences)
 
 
@@ -139,8 +140,8 @@ def find_caches(folder: Path) -> list[Path]:
     CacheError
         There is neither.
     """
-    if folder.is_dir() and not any(folder.glob(f"*{SUFFIX}")):
-        below = sorted(path for path in folder.iterdir() if path.is_dir() and any(path.glob(f"*{SUFFIX}")))
+    if folder.is_dir() and not _shards_in(folder):
+        below = sorted(path for path in folder.iterdir() if path.is_dir() and _shards_in(path))
         if below:
             return below
     shard_files(folder)
@@ -151,10 +152,14 @@ def shard_files(folder: Path) -> list[Path]:
     """The shards of a cache folder, sorted; a folder without any is an error."""
     if not folder.is_dir():
         raise CacheError(f"{folder}: no such cache (skelemo ingest SOURCE --out {folder} makes one)")
-    found = sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and not path.name.startswith("."))
+    found = _shards_in(folder)
     if not found:
         raise CacheError(f"{folder}: no shard (*{SUFFIX}) in it; skelemo ingest SOURCE --out {folder} writes some")
     return found
+
+
+def _shards_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and not path.name.startswith("."))
 
 
 def require_same(first: Shard, other: Shard) -> None:

@@ -1,0 +1,161 @@
+"""The little of HDF5 that shards use: chunked data sets of fixed types, compressed with LZ4 and checksummed.
+
+A file from elsewhere may hold whatever HDF5 can: links into other files, virtual and external data, sizes without
+storage, filters, heaps of variable length. Here nothing is followed, and nothing is read before it is known to be
+plain, of the type expected, and as long in the file as it says.
+"""
+
+import math
+import os
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+
+from skelemo.errors import CacheError, SkelemoError
+
+_BLOSC = hdf5plugin.Blosc(cname="lz4", clevel=5, shuffle=hdf5plugin.Blosc.SHUFFLE)
+_FILTERS = (hdf5plugin.Blosc.filter_id, h5py.h5z.FILTER_FLETCHER32)
+#: Blosc's header in each chunk: versions of container and codec, flags, item size; bytes plain, by block, compressed.
+_HEADER = struct.Struct("<BBBBIII")
+_LZ4, _CODEC_BITS = 1, 5
+_CHECKSUM_BYTES = 4
+#: A chunk's filter mask where the first filter was left out.
+_LEFT_PLAIN = 1
+#: LZ4 cannot make anything smaller than 1 / 255.
+_MOST_COMPRESSION = 256
+_LONGEST_ATTRIBUTE = 1 << 20
+_REMEDY = "; if nothing else helps, remove it and ingest again"
+
+
+def image(fill: Callable[[h5py.File], None]) -> bytes:
+    """The bytes of an HDF5 file that ``fill`` has written into: the same for the same content.
+
+    It is made in memory, so that a full disk is an error of writing bytes, not one in the middle of HDF5. Its
+    structures are of HDF5 1.10, which checksums them all.
+    """
+    with h5py.File("image", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
+        fill(file)
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+def write_attribute(file: h5py.File, name: str, text: str) -> None:
+    """Text of fixed length as an attribute of the file."""
+    data = text.encode()
+    file.attrs.create(name, np.bytes_(data), dtype=h5py.string_dtype("utf-8", max(len(data), 1)))
+
+
+def write_array(group: h5py.Group, name: str, data: np.ndarray, chunk_rows: int) -> None:
+    """A data set in chunks of some rows."""
+    chunks = (min(max(len(data), 1), chunk_rows), *data.shape[1:])
+    growing = None if len(data) else (None, *data.shape[1:])  # a chunk does not fit into no rows, unless they may grow
+    group.create_dataset(name, data=data, chunks=chunks, maxshape=growing, fletcher32=True, **_BLOSC)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """The file, open for reading without a lock; whatever goes wrong in reading it becomes one error that names it."""
+    try:
+        if not path.is_file():
+            raise CacheError("not a file")
+        with h5py.File(path, "r", locking=False) as file:
+            if file.userblock_size:
+                raise CacheError("not a shard: something precedes the HDF5 in it")
+            yield file
+    except SkelemoError as error:
+        raise CacheError(f"{path}: {error}{_REMEDY}") from error
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CacheError(f"{path}: cannot be read ({reason}){_REMEDY}") from error
+
+
+def read_attribute(file: h5py.File, name: str) -> str:
+    """An attribute that `write_attribute` has written."""
+    if name not in file.attrs:
+        raise CacheError(f"not a skelemo shard: it has no attribute {name!r}")
+    found = file.attrs.get_id(name)
+    if found.dtype.kind != "S" or found.shape != () or found.dtype.itemsize > _LONGEST_ATTRIBUTE:
+        raise CacheError(
+            f"not a skelemo shard: attribute {name!r} is {found.dtype} of shape {found.shape}, not plain text"
+        )
+    return bytes(file.attrs[name]).decode()
+
+
+def find_array(
+    file: h5py.File, path: str, fits: Callable[[np.dtype], bool], shape: tuple[int, ...] = ()
+) -> h5py.Dataset:
+    """The data set that `write_array` has written, of a type that fits, with ``shape`` behind its first axis.
+
+    What is found is safe to read whole: it is as large as it says.
+
+    Raises
+    ------
+    CacheError
+        It is missing, led to by a link, of another type or shape, or not stored as `write_array` stores.
+    """
+    *groups, name = path.split("/")
+    parent = file.id
+    for group in groups:
+        parent = _child(parent, group, h5py.h5g.GroupID, path)
+    data = _child(parent, name, h5py.h5d.DatasetID, path)
+    plan = data.get_create_plist()
+    if plan.get_layout() != h5py.h5d.CHUNKED:
+        raise CacheError(f"/{path} is not stored in chunks of this file")
+    found = tuple(plan.get_filter(index)[0] for index in range(plan.get_nfilters()))
+    if found != _FILTERS:
+        raise CacheError(f"/{path} has the filters {found}; a shard has {_FILTERS} (Blosc, Fletcher32)")
+    if data.shape[1:] != shape or not data.shape or not fits(data.dtype):
+        raise CacheError(
+            f"/{path} is {str(data.dtype)[:80]} of shape {data.shape}, not what a shard of this layout has"
+        )
+    _require_stored(data, plan.get_chunk(), Path(file.filename), path)
+    return h5py.Dataset(data)
+
+
+def _child(parent: Any, name: str, kind: type, path: str) -> Any:
+    """Open what lies under a name in this very file: links that lead elsewhere are not even looked up."""
+    key = name.encode()
+    if not parent.links.exists(key) or parent.links.get_info(key).type != h5py.h5l.TYPE_HARD:
+        raise CacheError(f"/{path} is missing, or a link to elsewhere")
+    found = h5py.h5o.open(parent, key)
+    if not isinstance(found, kind):
+        raise CacheError(f"/{path} is not a plain data set in a group")
+    return found
+
+
+def _require_stored(data: Any, chunk: tuple[int, ...], file: Path, path: str) -> None:
+    """Every chunk is there, and holds as many bytes as a chunk has.
+
+    HDF5 (2.0 as before) takes that for granted: of a chunk that unpacks to less, it reads on in memory that is not its.
+    """
+    rows, size = data.shape[0], os.path.getsize(file)
+    plain = math.prod(chunk) * data.dtype.itemsize
+    expected = -(-rows // chunk[0])
+    fits = expected * _CHECKSUM_BYTES < size and expected * plain <= size * _MOST_COMPRESSION
+    if chunk[1:] != data.shape[1:] or not fits or data.get_num_chunks() != expected:
+        raise CacheError(f"/{path} claims {rows} rows, not those that the file holds")
+    stored: list[Any] = []
+    data.chunk_iter(stored.append)
+    if sorted(info.chunk_offset[0] for info in stored) != [index * chunk[0] for index in range(expected)]:
+        raise CacheError(f"/{path} has chunks that are not where they belong")
+    with file.open("rb") as raw:
+        for info in stored:
+            raw.seek(info.byte_offset)
+            if not _is_whole(raw.read(_HEADER.size), info.size - _CHECKSUM_BYTES, info.filter_mask, plain):
+                raise CacheError(f"/{path} has a chunk that is not as long as it should be")
+
+
+def _is_whole(header: bytes, size: int, filter_mask: int, plain: int) -> bool:
+    """Whether a chunk of ``size`` bytes unpacks to ``plain``; Blosc leaves as it is what it cannot shrink."""
+    if filter_mask == _LEFT_PLAIN:
+        return size == plain
+    if filter_mask or len(header) < _HEADER.size:
+        return False
+    _, _, flags, _, unpacked, _, packed = _HEADER.unpack(header)
+    return flags >> _CODEC_BITS == _LZ4 and (unpacked, packed) == (plain, size) and plain <= size * _MOST_COMPRESSION

@@ -1,0 +1,100 @@
+"""What a sequence may say, and the hash of it."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from small_caches import a_sequence
+
+from skelemo.errors import CacheError
+
+
+def changed(array, index, value):
+    array = array.copy()
+    array[index] = value
+    return array
+
+
+ONE = a_sequence()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("id", "", "needs an id"),
+        ("video", "", "needs an id and the name of its video"),
+        ("subject", "a\0b", "cannot be stored"),
+        ("person", "caf\udce9", "cannot be stored"),
+        ("splits", {"split": 3}, "3 is not text"),
+        ("width", -1, "width -1"),
+        ("fps", float("nan"), "fps nan"),
+        ("fps", float("inf"), "fps inf"),
+        ("keypoints", ONE.keypoints[0], r"shape \(25, 3\)"),
+        ("keypoints", ONE.keypoints[..., :2], r"shape \(7, 25, 2\)"),
+        ("keypoints", ONE.keypoints[:0], "no frame"),
+        ("keypoints", changed(ONE.keypoints, (3, 4), np.nan), "not all numbers"),
+        ("keypoints", changed(ONE.keypoints, (3, 4, 0), np.inf), "not all numbers"),
+        ("keypoints", changed(ONE.keypoints, (3, 4, 1), -1e30), "not all numbers"),
+        ("keypoints", changed(ONE.keypoints, (3, 4, 2), 1.5), r"expected \[0, 1\]"),
+        ("keypoints", changed(ONE.keypoints, (3, 4), (9, 9, -0.1)), r"expected \[0, 1\]"),
+        ("keypoints", changed(ONE.keypoints, (3, 4), (9, 0, 0)), r"missing is \(0, 0, 0\)"),
+        ("number", np.arange(6), "the keypoints have 7 frames"),
+        ("number", np.arange(7)[::-1].copy(), "strictly increasing"),
+        ("number", np.array([0, 1, 2, 2, 3, 4, 5]), "strictly increasing"),
+        ("number", np.arange(-1, 6), "strictly increasing from 0"),
+        ("number", np.arange(7) + 2**31, "whole numbers up to 2147483647"),
+        ("number", np.arange(7.0), "whole numbers"),
+        ("expression", np.full(7, -2), "whole numbers"),
+        ("expression", np.full(7, 128), "whole numbers up to 127"),
+        ("valence", np.full(7, 1.01, np.float32), r"valence is not everywhere in \[-1, 1\]"),
+        ("arousal", np.full(7, -np.inf, np.float32), "arousal"),
+    ],
+)
+def test_what_no_sequence_can_be_is_refused_by_name(field, value, said):
+    with pytest.raises(CacheError, match=said) as error:
+        a_sequence(**{field: value})
+    assert str(error.value).startswith("sequence ")
+    assert "\n" not in str(error.value)
+
+
+def test_names_in_any_script_are_welcome():
+    assert a_sequence(id="视频 №1 🎬", video="café").id == "视频 №1 🎬"
+
+
+def test_the_hash_is_the_documented_one():
+    one = a_sequence(subject="Ann", splits={"split": "train", "fold_1": "test"}, fps=25, width=640, height=480)
+    facts = {
+        "id": "one", "video": "one", "person": "", "subject": "Ann", "width": 640, "height": 480, "fps": 25.0,
+        "splits": '{"fold_1": "test", "split": "train"}',
+    }  # fmt: skip
+    expected = hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode())
+    for name, kind in (
+        ("arousal", "<f4"),
+        ("expression", "i1"),
+        ("keypoints", "<f4"),
+        ("number", "<i4"),
+        ("valence", "<f4"),
+    ):
+        expected.update(getattr(one, name).astype(kind).tobytes())
+    assert one.sha256 == expected.hexdigest()
+
+
+def test_the_hash_does_not_depend_on_types_order_of_memory_or_the_kind_of_nan():
+    one = a_sequence(valence=np.full(7, np.nan, np.float32), splits={"a": "train", "b": "test"})
+    other_nan = np.full(7, 0xFFC12345, np.uint32).view(np.float32)
+    same = a_sequence(
+        valence=other_nan,
+        keypoints=np.asfortranarray(one.keypoints.astype(np.float64)),
+        number=one.number.astype(np.int64),
+        expression=one.expression.astype(np.int32),
+        splits={"b": "test", "a": "train"},
+    )
+    assert same.sha256 == one.sha256
+
+
+@pytest.mark.parametrize(
+    "fact", [{"subject": "Bob"}, {"fps": 24.0}, {"splits": {"split": "test"}}, {"number": np.arange(1, 8)}, {"seed": 1}]
+)
+def test_the_hash_changes_with_whatever_is_said(fact):
+    assert a_sequence(**fact).sha256 != ONE.sha256

@@ -1,0 +1,43 @@
+"""Sequences and caches small enough to reckon with by hand."""
+
+from pathlib import Path
+
+import numpy as np
+
+from skelemo.cache.sequence import Sequence
+from skelemo.cache.shard import Header, write_shard
+
+CLASSES = ("glad", "sad", "calm")
+BODY = Header("body_25", CLASSES)
+BODY_AND_FACE = Header("body_25+face_70", CLASSES)
+
+
+def a_sequence(name: str = "one", frames: int = 7, *, points: int = 25, seed: int = 0, **facts) -> Sequence:
+    """A person who walks about at random, a fifth of the points missing; any field can be given."""
+    rng = np.random.default_rng([seed, *name.encode()])
+    keypoints = rng.uniform(1, 400, (frames, points, 3)).astype(np.float32)
+    keypoints[..., 2] = rng.uniform(0.1, 1, (frames, points))
+    keypoints[rng.random((frames, points)) < 0.2] = 0
+    known = {
+        "id": name,
+        "video": name,
+        "keypoints": keypoints,
+        "number": np.arange(frames, dtype=np.int32),
+        "expression": rng.integers(-1, 3, frames).astype(np.int8),
+        "valence": rng.uniform(-1, 1, frames).astype(np.float32),
+        "arousal": rng.uniform(-1, 1, frames).astype(np.float32),
+    }
+    return Sequence(**{**known, **facts})
+
+
+def a_recording(video: str = "one", **facts) -> dict:
+    """The row of ``/recordings`` for a video."""
+    known = {"source": video, "video": video, "fingerprint": "f" * 32, "files": 7, "frames": 7, "people": 7}
+    return known | {"body_model": "body_25", "scale": "pixels"} | facts
+
+
+def a_cache(folder: Path, *sequences: Sequence, header: Header = BODY, **tables) -> Path:
+    """A folder with one shard of these sequences."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_shard(folder, header, sequences, **tables)
+    return folder
