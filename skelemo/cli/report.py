@@ -68,6 +68,7 @@ def _show(report: "Report") -> None:
         simulated = ", simulated" if ground.simulated else ""
         title = f"{data_name(ground.runs[0])}, {ground.part} part{simulated}"
         shown = table(escape(title), "run", *(FIGURES[head][name] for head, name in figures))
+        shown.columns[0].overflow = "fold"
         for column in shown.columns[1:]:
             column.no_wrap = True
         for run in ground.runs:

@@ -56,19 +56,23 @@ def part_sizes(run: Run) -> str:
 
 def interval_basis(run: Run) -> str:
     """What was resampled for the intervals."""
-    for head in run.shown.values():
-        groups, kind = head.get("groups", 0), str(head.get("grouped_by", "group"))
-        if groups < 2:
-            return f"none: all windows are of one {kind}"
-        few = "; with so few they are rough" if groups < 10 else ""
-        return f"95 %, {head.get('interval', {}).get('resamples', 0):,} resamples of {groups:,} {kind}s{few}"
-    return ""
+    found = dict.fromkeys(_basis(head) for head in run.shown.values())
+    return "; ".join(found)
+
+
+def _basis(head: Mapping[str, Any]) -> str:
+    groups, kind = head.get("groups", 0), str(head.get("grouped_by", "group"))
+    if groups < 2:
+        return f"none, since all windows are of one {kind}"
+    resamples, kinds = head.get("interval", {}).get("resamples", 0), f"{kind.replace(' or ', 's or ')}s"
+    few = ", so few that they are rough" if groups < 10 else ""
+    return f"95 %, {resamples:,} resamples of {groups:,} {kinds}{few}"
 
 
 def choice(run: Run) -> str:
     """How the checkpoint was chosen, in a sentence."""
-    if "members" in run.config:
-        return f"The mean of {', '.join(run.config['members'])}: no choice was made."
+    if run.members:
+        return f"The mean of what {', '.join(run.members)} predict; nothing more was chosen."
     if run.metrics.empty:
         return "Fitted once, without epochs to choose from."
     names = [next(iter(FIGURES[head].values())) for head in run.heads]
@@ -109,7 +113,7 @@ def setting_text(value: Any) -> str:
         return ", ".join(map(setting_text, value)) or "none"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={setting_text(item)}" for key, item in value.items()) or "–"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value)
 
 
 def smallest_and_largest(values: Iterable[int]) -> tuple[int, int]:

@@ -27,7 +27,7 @@ NO_OPTIMISER = "no optimiser"
 _OPTIMISERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "adamax": "Adamax"}
 
 #: Settings that do not make another experiment of a run.
-_INCIDENTAL = ("seed", "device", "compile", "members")
+_INCIDENTAL = ("seed", "device", "compile")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,6 @@ class Entry:
     """One experiment: runs that differ in nothing but the seed."""
 
     runs: tuple[Run, ...]
-    label: str = ""
 
     @property
     def arch(self) -> str:
@@ -117,7 +116,7 @@ class Ground:
         run, (low, high) = self.runs[0], smallest_and_largest(_windows(run) for run in self.runs)
         size = [f"{run.data[key]:,} {key}" for key in ("sequences", "frames") if isinstance(run.data.get(key), int)]
         facts = {
-            "Data": data_name(run) + (" (simulated actors)" if self.simulated else ""),
+            "Data": f"{data_name(run)}{', simulated actors' if self.simulated else ''}{_fingerprint(run)}",
             "Size": ", ".join(size),
             "Layout": str(run.data.get("layout", "")),
             "Split": split_name(run),
@@ -162,18 +161,28 @@ class Ground:
         known = [value for value in found if value is not None]
         return max(known) if len(known) > 1 else None
 
+    def labelled(self, head: str) -> tuple[tuple[str, Entry], ...]:
+        """The entries with a head, each with a label: its architecture, and what tells it from others like it."""
+        entries = [entry for entry in self.entries if any(head in run.shown for run in entry.runs)]
+        keys = _telling_settings(entries)
+        found: list[tuple[str, Entry]] = []
+        for entry in entries:
+            label = _label(entry, keys[entry.arch])
+            if any(label == other and entry.optimizer == rival.optimizer for other, rival in found):
+                label = f"{label} · {entry.runs[0].name}"
+            found.append((label, entry))
+        return tuple(found)
+
     def paper_table(self, head: str) -> PaperTable:
         """The head's deciding figure by architecture and optimiser."""
         figure, title = next(iter(FIGURES[head].items()))
-        entries = [entry for entry in self.entries if any(head in run.shown for run in entry.runs)]
+        entries = self.labelled(head)
         known = list(_OPTIMISERS.values())
-        names = {entry.optimizer for entry in entries}
-        optimizers = sorted(
-            names, key=lambda name: (name not in known, known.index(name) if name in known else 0, name)
-        )
+        names = {entry.optimizer for _, entry in entries}
+        optimizers = [name for name in known if name in names] + sorted(names - set(known))
         rows: dict[str, dict[str, Estimate | None]] = {}
-        for entry in entries:
-            rows.setdefault(entry.label, {})[entry.optimizer] = entry.estimate(head, figure)
+        for label, entry in entries:
+            rows.setdefault(label, {})[entry.optimizer] = entry.estimate(head, figure)
         values = [estimate.value for row in rows.values() for estimate in row.values() if estimate]
         return PaperTable(
             title=title,
@@ -226,26 +235,35 @@ def shared_settings(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def _entries(runs: Sequence[Run]) -> tuple[Entry, ...]:
-    """Runs that differ in nothing but the seed are one entry; labels tell the entries of an optimiser apart."""
+    """Runs that differ in nothing but the seed are one entry."""
     found: dict[str, list[Run]] = {}
     for run in runs:
         same = {key: value for key, value in run.config.items() if key not in _INCIDENTAL}
-        found.setdefault(_key([same, run.config.get("members")]), []).append(run)
-    entries = [Entry(tuple(members)) for members in found.values()]
-    telling: dict[str, dict[str, None]] = {}
-    for place in {(entry.arch, entry.optimizer): None for entry in entries}:
+        found.setdefault(_key([same, run.members]), []).append(run)
+    return tuple(Entry(tuple(members)) for members in found.values())
+
+
+def _telling_settings(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """By architecture, the settings that tell entries of one optimiser apart."""
+    found: dict[str, dict[str, None]] = {}
+    for place in dict.fromkeys((entry.arch, entry.optimizer) for entry in entries):
         rivals = [entry.runs[0] for entry in entries if (entry.arch, entry.optimizer) == place]
         keys = [key for key in differing_settings(rivals) if key not in _INCIDENTAL]
-        telling.setdefault(place[0], {}).update(dict.fromkeys(keys))
-    return tuple(Entry(entry.runs, _label(entry, list(telling[entry.arch]))) for entry in entries)
+        found.setdefault(place[0], {}).update(dict.fromkeys(keys))
+    return {arch: list(keys) for arch, keys in found.items()}
 
 
 def _label(entry: Entry, keys: Sequence[str]) -> str:
+    if entry.runs[0].members:
+        return f"{entry.arch} of {len(entry.runs[0].members)}"
     settings = settings_of(entry.runs[0])
-    if "members" in settings:
-        return f"{entry.arch} of {len(settings['members'])}"
     texts = (f"{key.removeprefix('model.')} {setting_text(settings.get(key))}" for key in keys)
     return " · ".join([entry.arch, *texts])
+
+
+def _fingerprint(run: Run) -> str:
+    found = run.environment.get("cache_hash")
+    return f", content {found[:8]}" if isinstance(found, str) and found else ""
 
 
 def _data_identity(run: Run) -> Any:

@@ -167,8 +167,9 @@ def save(figure: Figure, stem: Path, formats: Iterable[str]) -> list[Path]:
 
 def _settle(figure: Figure) -> None:
     """Lay the figure out once, not at every drawing; the canvases are called directly for the same reason."""
-    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
-        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.execute(figure)
         figure.set_layout_engine("none")
 
 

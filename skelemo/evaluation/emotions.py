@@ -51,7 +51,7 @@ def affect_reading(windows: pd.DataFrame) -> dict[str, Any] | None:
         ``labelled`` holds accuracy and UAR of both readings against the class labels, where windows have one of the
         seven emotions; what the true affects reach is what such a reading can reach at all. None without windows.
     """
-    frame = windows.dropna(subset=list(AFFECTS))
+    frame = windows.dropna(subset=[*AFFECTS, *(f"predicted_{name}" for name in AFFECTS)])
     if not len(frame):
         return None
     names = list(PROTOTYPES)

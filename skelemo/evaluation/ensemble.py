@@ -48,13 +48,14 @@ def fuse(runs: Sequence[Run], name: str = "ensemble") -> Run:
         fused[columns] = np.mean([table[columns].to_numpy(np.float64) for table in tables], axis=0)
     return Run(
         path=Path(name),
-        config=_shared([run.config for run in runs]) | {"arch": name, "members": [run.name for run in runs]},
+        config=_shared([run.config for run in runs]) | {"arch": name},
         environment=_environment(runs),
         splits=runs[0].splits,
         metrics=pd.DataFrame(columns=["fold", "epoch"]),
         predictions=fused,
         scores=score(fused, classes if "expression" in heads else ()),
         name=name,
+        members=tuple(run.name for run in runs),
     )
 
 

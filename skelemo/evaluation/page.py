@@ -53,7 +53,7 @@ class Content:
     @property
     def about(self) -> str:
         """How many runs, when and by what."""
-        fused = sum("members" in run.config for run, *_ in self.runs)
+        fused = sum(bool(run.members) for run, *_ in self.runs)
         alone = len(self.runs) - fused
         runs = f"{alone} {'run' if alone == 1 else 'runs'}{' and their ensemble' if fused else ''}"
         return f"{runs}, written {self.written} by skelemo {self.version}"
@@ -127,7 +127,7 @@ def number(value: float | None) -> str:
 
 def count(value: float | None) -> str:
     """A whole number with its thousands apart; a dash where there is none."""
-    return "–" if value is None else f"{value:,.0f}"
+    return f"{value:,.0f}" if isinstance(value, int | float) else "–"
 
 
 def capital(text: str) -> str:
@@ -137,7 +137,7 @@ def capital(text: str) -> str:
 
 def duration(seconds: float | None) -> str:
     """Seconds as hours, minutes and seconds, no finer than matters."""
-    if seconds is None:
+    if not isinstance(seconds, int | float):
         return "–"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -17,6 +17,9 @@ _SHOWN_SEQUENCES = 3
 #: Shorter sequences have no course to show.
 _SHORTEST = 8
 
+#: More windows than this are thinned evenly: a line cannot show them, and the page would carry them.
+_DRAWN_WINDOWS = 800
+
 
 @dataclass(frozen=True)
 class Plate:
@@ -33,8 +36,10 @@ def ground_plates(ground: Ground, stem: str) -> Iterator[Plate]:
     always = ground.most_frequent()
     for head in ground.heads:
         name, title = next(iter(FIGURES[head].items()))
-        found = [(entry, entry.estimate(head, name)) for entry in ground.entries]
-        rows = [(_entry_name(entry, ground), estimate) for entry, estimate in found if estimate is not None]
+        entries = ground.labelled(head)
+        several = len({entry.optimizer for _, entry in entries}) > 1
+        found = [(_full_label(label, entry, several), entry.estimate(head, name)) for label, entry in entries]
+        rows = [(label, estimate) for label, estimate in found if estimate is not None]
         if len(rows) < 2:
             continue
         reference = (f"always {always[0]}", always[1][name]) if head == "expression" and always else None
@@ -116,13 +121,13 @@ def _longest(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     found: dict[str, pd.DataFrame] = {}
     for fold, sequence, _ in ordered.head(_SHOWN_SEQUENCES).itertuples(index=False):
         rows = frame[(frame["fold"] == fold) & (frame["sequence"] == sequence)]
-        found[str(sequence)] = rows.sort_values("frame")
+        step = -(-len(rows) // _DRAWN_WINDOWS)
+        found[str(sequence)] = rows.sort_values("frame").iloc[::step]
     return found
 
 
-def _entry_name(entry: Entry, ground: Ground) -> str:
-    several = len({other.optimizer for other in ground.entries}) > 1
-    return f"{entry.label}, {entry.optimizer}" if several and entry.optimizer != NO_OPTIMISER else entry.label
+def _full_label(label: str, entry: Entry, several: bool) -> str:
+    return f"{label}, {entry.optimizer}" if several and entry.optimizer != NO_OPTIMISER else label
 
 
 def _spread_meaning(estimates: Sequence[Estimate]) -> str:

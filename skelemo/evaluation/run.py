@@ -30,6 +30,9 @@ AFFECTS = ("valence", "arousal")
 #: Columns of every table of predictions. A trained expression head adds ``predicted`` and ``p_<class>`` by class, a
 #: trained valence-arousal head ``predicted_valence`` and ``predicted_arousal``; a head not trained adds no column.
 COLUMNS = ("fold", "part", "sequence", "video", "subject", "frame", "expression", "valence", "arousal")
+#: Figures that every scored head has.
+_SCORED = {"expression": ("macro_f1", "uar", "accuracy"), "va": ("ccc_mean", "ccc_valence", "ccc_arousal")}
+
 _TEXTS = ("part", "sequence", "video", "subject", "expression", "predicted")
 _WHOLE = ("fold", "frame")
 
@@ -46,6 +49,7 @@ class Run:
     predictions: pd.DataFrame
     scores: Mapping[str, Mapping[str, Mapping[str, Any]]]
     name: str = ""
+    members: tuple[str, ...] = ()  # names of the runs that were fused into this one
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -94,7 +98,7 @@ def read_run(path: Path) -> Run:
                 f"no {name} in {path}: has the training finished? "
                 f"resume it with `skelemo train` and the same options, --out {path} --resume"
             )
-    return Run(
+    run = Run(
         path=path,
         config=_read_yaml(path / "config.yaml"),
         environment=_read_json(path / "environment.json"),
@@ -104,6 +108,8 @@ def read_run(path: Path) -> Run:
         scores=_read_scores(path / "scores.json"),
         name=path.resolve().name,
     )
+    _check_classes(run)
+    return run
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -227,14 +233,33 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _read_scores(path: Path) -> dict[str, Any]:
     scores = _read_json(path)
-    needed = {"expression": ("macro_f1", "uar", "accuracy", "per_class", "confusion"), "va": ("ccc_mean",)}
-    for part, heads in scores.items():
-        for head, names in needed.items():
-            figures = heads.get(head) if isinstance(heads, dict) else {}
-            lacking = [name for name in names if figures is not None and name not in figures]
-            if part not in PARTS or lacking:
-                raise InputError(f"{path}: {part} is not scored as this version does ({head} without {lacking[:1]})")
+    try:
+        for part, heads in scores.items():
+            if part not in PARTS:
+                raise KeyError(part)
+            for head, names in _SCORED.items():
+                for name in names if head in heads else ():
+                    float(heads[head][name]["value"] or 0)
+            for row in heads.get("expression", {}).get("per_class", {}).values():
+                for name in ("precision", "recall", "f1", "support"):
+                    float(row[name] or 0)
+            [[int(count) for count in row] for row in heads.get("expression", {"confusion": []})["confusion"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} is not what this version of skelemo writes ({error!r})") from error
     return scores
+
+
+def _check_classes(run: Run) -> None:
+    """InputError unless scores and predictions are about the same classes."""
+    for heads in run.scores.values():
+        if "expression" in heads:
+            scored, size = tuple(heads["expression"]["per_class"]), len(run.classes)
+            widths = [len(row) for row in heads["expression"]["confusion"]]
+            if scored != run.classes or widths != [size] * size:
+                raise InputError(
+                    f"{run.path}: scores.json is about the classes {', '.join(scored)}, "
+                    f"the predictions are about {', '.join(run.classes) or 'none'}"
+                )
 
 
 def _read_metrics(path: Path) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Run folders as a training leaves them, with predictions that have the structure of real ones."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,12 @@ def write_run(
         "device": "cpu",
         "git_commit": "0123abc",
     }
-    environment |= {"cache_hash": "9f" * 32, "data": data, "parameters": 123_456, "seconds": 321.5}
+    environment |= {
+        "cache_hash": hashlib.sha256("".join(caches).encode()).hexdigest(),
+        "data": data,
+        "parameters": 123_456,
+        "seconds": 321.5,
+    }
     write_json(folder / "environment.json", environment)
     for fold in range(1, folds + 1):
         place = folder / f"fold_{fold}" if folds > 1 else folder

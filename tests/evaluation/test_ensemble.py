@@ -60,7 +60,7 @@ def test_an_ensemble_keeps_what_its_runs_share_and_stays_simulated(
     fused = fuse(pair)
     assert fused.config["optimizer"] == "adam"
     assert "seed" not in fused.config
-    assert fused.config["members"] == ["seed 1", "seed 2"]
+    assert fused.members == ("seed 1", "seed 2")
     assert fused.data["simulated"] is True
     silent = read_run(run_folder(tmp_path / "silent", folds=2, simulated=False, **SMALL))
     assert fuse([pair[0], silent]).data["simulated"] is True

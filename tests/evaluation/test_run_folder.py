@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from skelemo.errors import InputError
@@ -77,6 +76,8 @@ def test_an_unfinished_run_says_how_to_go_on(run: Path, name: str) -> None:
         ("scores.json", b"{"),
         ("scores.json", b"[]"),
         ("scores.json", b'{"test": {"expression": {"macro_f1": {}}}}'),
+        ("scores.json", b'{"test": {"expression": null}}'),
+        ("scores.json", b'{"test": {"va": {"ccc_mean": {"value": 1}}}}'),
         ("scores.json", b'{"train": {}}'),
         ("scores.json", b'{"test": 3}'),
         ("environment.json", b"\xff\xfe"),
@@ -94,6 +95,14 @@ def test_an_unfinished_run_says_how_to_go_on(run: Path, name: str) -> None:
 def test_a_damaged_file_is_an_input_error_that_names_it(run: Path, name: str, content: bytes) -> None:
     (run / name).write_bytes(content)
     with pytest.raises(InputError, match=name):
+        read_run(run)
+
+
+def test_scores_of_other_classes_than_the_predictions_are_refused(run: Path) -> None:
+    scores = json.loads((run / "scores.json").read_text())
+    scores["test"]["expression"]["per_class"]["joy"] = scores["test"]["expression"]["per_class"].pop("happiness")
+    write_json(run / "scores.json", scores)
+    with pytest.raises(InputError, match=r"scores.json is about the classes sadness, .*, joy, the predictions are"):
         read_run(run)
 
 
@@ -154,10 +163,3 @@ def test_json_is_whole_or_not_there(tmp_path: Path) -> None:
         write_json(file, circle)
     assert json.loads(file.read_text())["x"] == 0.5
     assert [child.name for child in file.parent.iterdir()] == ["a.json"]
-
-
-def test_reading_a_large_table_is_quick(tmp_path: Path, predictions: Callable) -> None:
-    frame = predictions(CLASSES, subjects=50, videos=10, frames=20)
-    frame = pd.concat([frame] * 3, ignore_index=True)  # 60,000 windows
-    write_predictions(tmp_path / "p.csv.gz", frame)
-    assert len(read_predictions(tmp_path / "p.csv.gz")) == 60_000

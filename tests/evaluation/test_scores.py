@@ -44,6 +44,7 @@ def test_all_labelled_windows_of_a_part_count_together(predictions: Predictions)
     assert va["rmse_arousal"]["value"] == pytest.approx(metrics.rmse(known["arousal"], known["predicted_arousal"]))
 
 
+@pytest.mark.filterwarnings("ignore:y_pred contains")
 def test_folds_are_also_scored_one_by_one_and_averaged(predictions: Predictions) -> None:
     frame = predictions(CLASSES, folds=4, parts=["test"])
     expression = score(frame, CLASSES)["test"]["expression"]
@@ -58,14 +59,16 @@ def test_folds_are_also_scored_one_by_one_and_averaged(predictions: Predictions)
 def test_the_interval_is_that_of_naive_resampling_of_subjects(predictions: Predictions) -> None:
     frame = predictions(CLASSES, parts=["test"], subjects=20)
     found = score(frame, CLASSES)["test"]
-    rows = [group for _, group in frame.groupby("subject")]
+    rows = list(frame.groupby("subject").indices.values())
+    names, truth, guess = np.array(CLASSES), frame["expression"].to_numpy(str), frame["predicted"].to_numpy(str)
+    truth, guess = ((column[:, None] == names).argmax(1) for column in (truth, guess))
     rng = np.random.default_rng(99)
     f1, ccc = [], []
     for _ in range(400):
-        drawn = pd.concat([rows[i] for i in rng.integers(len(rows), size=len(rows))])
-        truth, guess = class_numbers(drawn["expression"], CLASSES), class_numbers(drawn["predicted"], CLASSES)
-        f1.append(reference.f1_score(truth, guess, average="macro", labels=np.unique(truth), zero_division=0))
-        ccc.append(metrics.ccc(drawn["valence"], drawn["predicted_valence"]))
+        drawn = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
+        present = np.unique(truth[drawn])
+        f1.append(reference.f1_score(truth[drawn], guess[drawn], average="macro", labels=present, zero_division=0))
+        ccc.append(metrics.ccc(frame["valence"].to_numpy()[drawn], frame["predicted_valence"].to_numpy()[drawn]))
     for figure, naive in ((found["expression"]["macro_f1"], f1), (found["va"]["ccc_valence"], ccc)):
         low, high = np.percentile(naive, [2.5, 97.5])
         width = high - low
@@ -109,6 +112,18 @@ def test_a_single_group_has_no_interval(predictions: Predictions) -> None:
     figure = score(frame, CLASSES)["test"]["expression"]["accuracy"]
     assert figure["value"] is not None
     assert (figure["low"], figure["high"]) == (None, None)
+
+
+def test_a_class_that_a_single_group_shows_has_no_interval(predictions: Predictions) -> None:
+    frame = predictions(CLASSES, parts=["test"])
+    first = frame["subject"] == frame["subject"].iloc[0]
+    frame.loc[frame["expression"] == "anger", "expression"] = "sadness"
+    frame.loc[first, "expression"] = "anger"
+    table = score(frame, CLASSES)["test"]["expression"]["per_class"]
+    assert table["anger"]["recall"] is not None
+    assert table["anger"]["recall_low"] is None
+    assert table["anger"]["f1_high"] is None
+    assert table["sadness"]["recall_low"] < table["sadness"]["recall"] < table["sadness"]["recall_high"]
 
 
 def test_only_parts_and_heads_with_labels_and_predictions_are_scored(predictions: Predictions) -> None:

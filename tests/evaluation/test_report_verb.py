@@ -1,0 +1,43 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from skelemo.cli import main
+
+SMALL = {"subjects": 4, "videos": 2, "frames": 5, "epochs": 5}
+
+
+@pytest.fixture
+def run(tmp_path: Path, run_folder: Callable[..., Path]) -> Path:
+    return run_folder(tmp_path / "runs" / "ann [bold]", **SMALL)
+
+
+def test_the_verb_writes_a_report_and_says_where_it_lies(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = CliRunner().invoke(main, ["report", str(run), "--out", str(out), "--title", "Mine"])
+    assert result.exit_code == 0, result.output
+    assert "report.html" in result.output.replace("\n", "")
+    assert "simulated" in result.output
+    assert "ann [bold]" in result.output
+    assert "Mine" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(run: Path, tmp_path: Path) -> None:
+    (run / "scores.json").unlink()
+    result = CliRunner().invoke(main, ["report", str(run), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert "has the training finished?" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_report_needs_no_torch(run: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from skelemo.cli import main\n"
+        f"main(['report', {str(run)!r}, '--out', {str(tmp_path / 'out')!r}], standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
