@@ -54,6 +54,6 @@ def _hidden(inputs: int, width: int, dropout: float) -> nn.Sequential:
 
 
 @register("ann", sees="normalised keypoints of the window's frames, laid out flat")
-def ann(spec: Spec, *, width: int = 512, dropout: float = 0.2, standardise: bool = True) -> nn.Module:
+def ann(spec: Spec, *, width: int = 512, dropout: float = 0.5, standardise: bool = True) -> nn.Module:
     """The paper's network of linear layers."""
     return Ann(spec, width, dropout, standardise)

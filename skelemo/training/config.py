@@ -48,11 +48,11 @@ class SplitSettings(BaseModel):
 class AugmentSettings(BaseModel):
     """Random changes of the training windows; see `skelemo.data.augment`."""
 
-    mirror: float = Field(0.0, ge=0, le=1, description="probability that left and right change places")
-    rotate: float = Field(0.0, ge=0, le=180, description="largest turn to either side, degrees")
-    scale: float = Field(0.0, ge=0, lt=1, description="largest relative change of size")
+    mirror: float = Field(0.5, ge=0, le=1, description="probability that left and right change places")
+    rotate: float = Field(5.0, ge=0, le=180, description="largest turn to either side, degrees")
+    scale: float = Field(0.05, ge=0, lt=1, description="largest relative change of size")
     shift: float = Field(0.0, ge=0, description="largest displacement")
-    jitter: float = Field(0.0, ge=0, description="standard deviation of each point's displacement")
+    jitter: float = Field(0.01, ge=0, description="standard deviation of each point's displacement")
     drop: float = Field(0.0, ge=0, lt=1, description="probability that a keypoint is missing throughout a window")
 
 
@@ -83,9 +83,9 @@ class OptimiserSettings(BaseModel):
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, with Nesterov's form")
     schedule: Literal["constant", "cosine", "onecycle", "plateau"] = "constant"
     clip_gradient: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: any")
-    batch_size: int = Field(256, ge=1)
-    epochs: int = Field(50, ge=1, description="at most")
-    patience: int = Field(10, ge=0, description="epochs without a better validation score before stopping; 0: never")
+    batch_size: int = Field(64, ge=1)
+    epochs: int = Field(60, ge=1, description="at most")
+    patience: int = Field(15, ge=0, description="epochs without a better validation score before stopping; 0: never")
     monitor: Literal["score", "loss"] = Field("score", description="macro F1 and/or mean CCC, or the loss, chooses")
 
 
