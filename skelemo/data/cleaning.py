@@ -35,10 +35,12 @@ def fill_gaps(keypoints: np.ndarray, sequence: np.ndarray, number: np.ndarray, m
     row = np.arange(len(keypoints), dtype=np.int32)[:, None]
     before = np.maximum.accumulate(np.where(seen, row, -1), axis=0)
     after = np.minimum.accumulate(np.where(seen, row, len(row))[::-1], axis=0)[::-1]
-    frame, point = np.nonzero(~seen & (before >= 0) & (after < len(row)))
+    first, last = _ends(sequence)
+    # No more rows than frame numbers lie in a gap: most of what is missing for long is left out before any index.
+    inside = (before >= first[:, None]) & (after <= last[:, None]) & (after - before - 1 <= max_gap)
+    frame, point = np.nonzero(inside & ~seen)
     left, right = before[frame, point], after[frame, point]
-    gap = number[right] - number[left] - 1
-    near = (sequence[left] == sequence[frame]) & (sequence[right] == sequence[frame]) & (gap <= max_gap)
+    near = number[right] - number[left] - 1 <= max_gap
     frame, point, left, right = frame[near], point[near], left[near], right[near]
     share = ((number[frame] - number[left]) / (number[right] - number[left])).astype(np.float32)[:, None]
     start, end = keypoints[left, point], keypoints[right, point]
@@ -72,3 +74,11 @@ def smooth(keypoints: np.ndarray, sequence: np.ndarray, number: np.ndarray, wind
     smoothed = keypoints.copy()
     smoothed[..., :2] = np.where(seen > 0, total / np.maximum(weight, 1), 0)
     return smoothed
+
+
+def _ends(sequence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``[N]`` the first and ``[N]`` the last row of the sequence that each row belongs to."""
+    cut = np.flatnonzero(np.diff(sequence)) + 1
+    starts = np.concatenate([[0], cut])
+    lengths = np.diff(np.concatenate([starts, [len(sequence)]]))
+    return np.repeat(starts, lengths), np.repeat(starts + lengths - 1, lengths)

@@ -14,7 +14,7 @@ from skelemo.data import cleaning, normalising
 from skelemo.skeleton import Layout
 
 #: Frames that are cleaned at a time: bounds the memory that cleaning takes beside the corpus.
-BLOCK_FRAMES = 65_536
+BLOCK_FRAMES = 16_384
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,18 @@ def load_corpus(cache: Cache, settings: Cleaning | None = None) -> Corpus:
     sequence = np.repeat(np.arange(len(cache.sequences)), cache.sequences["length"])
     keypoints = frames.keypoints
     picture = Pictures.of(cache, frames, sequence) if settings.coordinates == "frame" else None
+    seen = np.zeros(len(keypoints), bool)
     for rows in _blocks(cache.sequences):
         keypoints[rows] = _prepare(
             keypoints[rows], sequence[rows], frames.number[rows], settings, cache.layout, picture
         )
+        seen[rows] = (keypoints[rows, :, 2] > 0).any(1)
     return Corpus(
         layout=cache.layout,
         classes=cache.classes,
         sequences=cache.sequences,
         keypoints=torch.from_numpy(keypoints),
-        seen=torch.from_numpy((keypoints[..., 2] > 0).any(1)),
+        seen=torch.from_numpy(seen),
         key=torch.from_numpy(sequence * KEY_SPAN + frames.number.astype(np.int64)),
         expression=torch.from_numpy(frames.expression.astype(np.int64)),
         va=torch.from_numpy(np.stack([frames.valence, frames.arousal], -1)),
@@ -116,7 +118,7 @@ class Pictures:
     @classmethod
     def of(cls, cache: Cache, frames: Frames, sequence: np.ndarray) -> "Pictures":
         """As the cache knows them; a picture of unknown size is as large as what was seen in its video."""
-        scales = cache.recordings.drop_duplicates("source").set_index("source")["scale"]
+        scales = cache.recordings.drop_duplicates("video").set_index("video")["scale"]
         scale = cache.sequences["video"].map(scales).fillna("pixels").to_numpy(str)
         known = cache.sequences[["width", "height"]].to_numpy(np.float32)
         farthest = pd.DataFrame(np.maximum(frames.keypoints[..., :2].max(1), 1)).groupby(sequence).max()
@@ -143,13 +145,15 @@ def _prepare(
 
 
 def _blocks(sequences: pd.DataFrame) -> Iterator[slice]:
-    """Runs of whole sequences, about `BLOCK_FRAMES` frames each."""
-    ends = sequences["length"].cumsum().to_numpy()
-    start = 0
-    for end in ends:
-        if end - start >= BLOCK_FRAMES or end == ends[-1]:
-            yield slice(start, int(end))
-            start = int(end)
+    """Runs of whole sequences, of at most `BLOCK_FRAMES` frames where no single one is longer."""
+    start, end = 0, 0
+    for length in sequences["length"].tolist():
+        if end > start and end + length - start > BLOCK_FRAMES:
+            yield slice(start, end)
+            start = end
+        end += length
+    if end > start:
+        yield slice(start, end)
 
 
 def _steps(number: np.ndarray, sequence: np.ndarray, count: int) -> np.ndarray:

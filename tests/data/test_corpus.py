@@ -1,0 +1,143 @@
+"""A cache in memory: every frame prepared, each found again."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from small_caches import BODY, BODY_AND_FACE, a_cache, a_recording, a_sequence
+
+from skelemo.cache.store import open_cache
+from skelemo.data import cleaning, corpus, normalising
+from skelemo.data.corpus import Cleaning, load_corpus
+from skelemo.skeleton import layout
+
+SETTINGS = Cleaning(min_confidence=0.2, max_gap=3, smooth=3)
+
+
+def sequences(points=95):
+    lengths = (40, 1, 7, 90, 13)
+    return [
+        a_sequence(f"v{index}", length, points=points, video=f"v{index // 2}") for index, length in enumerate(lengths)
+    ]
+
+
+def prepared(one, settings):
+    """One sequence by itself, step by step."""
+    only = np.zeros(len(one), int)
+    keypoints = cleaning.drop_doubtful(one.keypoints, settings.min_confidence)
+    keypoints = cleaning.fill_gaps(keypoints, only, one.number, settings.max_gap)
+    keypoints = cleaning.smooth(keypoints, only, one.number, settings.smooth)
+    return normalising.by_part(keypoints, only, layout())
+
+
+@pytest.mark.parametrize("block", [1, 41, 50, 100_000])
+def test_every_sequence_is_prepared_as_if_alone(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(corpus, "BLOCK_FRAMES", block)
+    known = {one.id: one for one in sequences()}
+    a_cache(tmp_path, *list(known.values())[:3], header=BODY_AND_FACE)
+    a_cache(tmp_path, *list(known.values())[3:], header=BODY_AND_FACE)
+    loaded = load_corpus(open_cache(tmp_path), SETTINGS)
+    assert len(loaded) == 151
+    for index, row in enumerate(loaded.sequences.to_dict("records")):
+        one, here = known[row["id"]], slice(row["start"], row["start"] + row["length"])
+        expected = prepared(one, SETTINGS)
+        assert_allclose(loaded.keypoints[here].numpy(), expected, atol=1e-5)
+        assert np.array_equal(loaded.seen[here].numpy(), (expected[..., 2] > 0).any(1))
+        assert np.array_equal(loaded.expression[here].numpy(), one.expression)
+        assert np.array_equal(loaded.va[here].numpy(), np.stack([one.valence, one.arousal], -1))
+        rows = np.arange(here.start, here.stop)
+        assert np.array_equal(loaded.number(rows), one.number)
+        assert (loaded.sequence(rows) == index).all()
+    assert (loaded.key.diff() > 0).all(), "frames are found by binary search"
+    assert loaded.expression.dtype == torch.int64
+
+
+@pytest.mark.parametrize("lengths", [[], [5], [5, 5, 5], [100], [3, 100, 3], [10, 10], [1] * 25])
+def test_blocks_hold_whole_sequences_and_no_more_frames_than_they_must(monkeypatch, lengths):
+    monkeypatch.setattr(corpus, "BLOCK_FRAMES", 10)
+    table = pd.DataFrame({"length": np.array(lengths, np.int64)})
+    blocks = [(rows.start, rows.stop) for rows in corpus._blocks(table)]
+    assert [end for _, end in blocks[:-1]] == [start for start, _ in blocks[1:]]
+    assert sum(end - start for start, end in blocks) == sum(lengths)
+    borders = {0, *np.cumsum(lengths).tolist()}
+    assert {border for block in blocks for border in block} <= borders
+    assert all(end - start <= max(10, *lengths) for start, end in blocks)
+
+
+def test_the_usual_step_of_frame_numbers_is_the_sequences_own(tmp_path):
+    numbers = {
+        "every": range(5),
+        "tenth": range(0, 50, 10),
+        "gappy": (0, 1, 2, 90, 91),
+        "halves": (0, 2, 3, 5, 6),
+        "one": (7,),
+    }
+    a_cache(tmp_path, *(a_sequence(name, len(n), number=np.array(n)) for name, n in numbers.items()))
+    loaded = load_corpus(open_cache(tmp_path))
+    steps = dict(zip(loaded.sequences["id"], loaded.step.tolist(), strict=True))
+    assert steps == {"every": 1, "tenth": 10, "gappy": 1, "halves": 1, "one": 1}
+
+
+def test_a_cache_of_nothing_is_a_corpus_of_nothing(tmp_path):
+    loaded = load_corpus(open_cache(a_cache(tmp_path)), Cleaning("frame", 0.1, 2, 3))
+    assert len(loaded) == 0
+    assert loaded.keypoints.shape == (0, 25, 3)
+
+
+# In the picture
+
+
+def in_picture(folder, *given, **tables):
+    loaded = load_corpus(open_cache(a_cache(folder, *given, header=BODY, **tables)), Cleaning("frame"))
+    starts = dict(zip(loaded.sequences["id"], loaded.sequences["start"], strict=True))
+    return {one.id: loaded.keypoints[starts[one.id] : starts[one.id] + len(one)].numpy() for one in given}
+
+
+def centred(one, width, height):
+    """Pixels to units of the longer side around the middle."""
+    expected = one.keypoints.astype(float)
+    expected[..., :2] = (expected[..., :2] - (width / 2, height / 2)) / max(width, height)
+    return np.where(one.keypoints[..., 2:] > 0, expected, 0)
+
+
+def test_a_known_picture_is_the_frame_of_reference(tmp_path):
+    one = a_sequence("one", width=1280, height=720)
+    other = a_sequence("other", width=480, height=640)
+    found = in_picture(tmp_path, one, other)
+    assert_allclose(found["one"], centred(one, 1280, 720), atol=1e-6)
+    assert_allclose(found["other"], centred(other, 480, 640), atol=1e-6)
+
+
+def test_an_unknown_picture_is_as_large_as_what_was_seen_in_its_video(tmp_path):
+    one, two = (a_sequence(name, video="both", seed=3) for name in ("left", "right"))
+    alone = a_sequence("alone", video="other")
+    found = in_picture(tmp_path, one, two, alone)
+    together = np.concatenate([one.keypoints, two.keypoints])[..., :2].max((0, 1))
+    assert_allclose(found["left"], centred(one, *together), atol=1e-6)
+    assert_allclose(found["right"], centred(two, *together), atol=1e-6)
+    assert_allclose(found["alone"], centred(alone, *alone.keypoints[..., :2].max((0, 1))), atol=1e-6)
+    assert max(np.abs(places[..., :2]).max() for places in found.values()) <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize(("scale", "low", "high"), [("unit", 0, 1), ("signed", -1, 1)])
+@pytest.mark.parametrize("size", [(640, 320), (0, 0)], ids=["known", "unknown"])
+def test_relative_coordinates_are_placed_in_the_picture(tmp_path, scale, low, high, size):
+    keypoints = a_sequence("r").keypoints.copy()
+    seen = keypoints[..., 2] > 0
+    pixels = keypoints.copy()
+    width, height = size if size[0] else (1, 1)
+    pixels[..., :2] *= np.array([width, height]) / 400
+    keypoints[..., :2] = np.where(seen[..., None], low + (high - low) * keypoints[..., :2] / 400, 0)
+    one = a_sequence("r", keypoints=keypoints, width=size[0], height=size[1])
+    found = in_picture(tmp_path, one, recordings=[a_recording("r", scale=scale)])
+    assert_allclose(found["r"], centred(a_sequence("p", keypoints=pixels), width, height), atol=1e-6)
+
+
+def test_people_of_one_recording_share_its_scale(tmp_path):
+    sequences = [
+        a_sequence(f"v/{index}", video="v", keypoints=np.full((7, 25, 3), 0.5, np.float32)) for index in range(2)
+    ]
+    found = in_picture(tmp_path, *sequences, recordings=[a_recording("v", source="elsewhere/v", scale="unit")])
+    for places in found.values():
+        assert_allclose(places[..., :2], 0, atol=1e-7)
