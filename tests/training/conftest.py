@@ -11,7 +11,14 @@ from skelemo.training.config import Config, load_config
 
 CLASSES = ("happiness", "sadness", "neutral")
 STANCE = np.random.default_rng(0).uniform(100, 200, (25, 2))
-QUICK = {"epochs": 3, "patience": 0, "batch_size": 32, "device": "cpu", "model": {"width": 16}}
+QUICK = {
+    "epochs": 3,
+    "patience": 0,
+    "batch_size": 32,
+    "device": "cpu",
+    "model": {"width": 16, "dropout": 0.0},
+    **dict.fromkeys(("mirror", "rotate", "scale", "jitter"), 0.0),
+}
 
 
 def separable_sequence(index: int, frames: int = 12, subject: str = "") -> Sequence:
