@@ -168,8 +168,8 @@ def image_network(name: str) -> Callable[[Callable[[int], Backbone]], Callable[[
             freeze: int | str = 0,
             dropout: float = 0.0,
         ) -> ImageNetwork:
-            if not 0 <= dropout < 1:
-                raise ConfigError(f"dropout: {dropout} is not a share from 0 to below 1")
+            if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+                raise ConfigError(f"dropout: {dropout!r} is not a share from 0 to below 1")
             encoder = image_encoder(name, spec, view=view, image_size=image_size, weights=weights, freeze=freeze)
             return ImageNetwork(encoder, spec, dropout=dropout)
 
@@ -179,7 +179,7 @@ def image_network(name: str) -> Callable[[Callable[[int], Backbone]], Callable[[
 
 
 def _initialise(backbone: Backbone, weights: str, architecture: str) -> None:
-    path = official_file(architecture) if weights == "imagenet" else Path(weights).expanduser()
+    path = official_file(architecture) if weights == "imagenet" else Path(str(weights)).expanduser()
     load_weights(backbone, backbone.adapt(read_weights(path)), source=str(path), leave=backbone.final)
 
 
@@ -187,7 +187,7 @@ def _stages(freeze: int | str, count: int) -> int:
     if freeze == "backbone":
         return count
     try:
-        number = int(freeze or 0)
+        number = int(str(freeze) or 0)
     except ValueError:
         number = -1
     if not 0 <= number <= count:

@@ -311,7 +311,7 @@ def test_a_network_overfits_32_windows_of_small_pictures(name: str) -> None:
     keypoints, mask, expression, va = clips(32, 1)
     rate = {"resnet18_paper": 1e-3, "vit_s16": 5e-5, "vit_b16": 2e-5}.get(name, 3e-4)
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
-    for _ in range(60):
+    for _ in range(120):
         outputs = network(keypoints, mask)
         loss = F.cross_entropy(outputs["expression"], expression) + F.mse_loss(outputs["va"], va)
         optimizer.zero_grad()
@@ -382,6 +382,9 @@ def test_an_exported_network_answers_as_the_network_itself() -> None:
         ("resnet18", {"view": "faces"}, "did you mean 'face'"),
         ("resnet18", {"freeze": 6}, "from 0 to 5"),
         ("resnet18", {"freeze": "heads"}, "from 0 to 5"),
+        ("resnet18", {"freeze": 1.5}, "from 0 to 5"),
+        ("resnet18", {"dropout": "much"}, "dropout"),
+        ("resnet18", {"view": "face", "layout_name": "body_25"}, "lacks"),
         ("resnet18", {"channels": 2}, "2 channels"),
         ("resnet18", {"dropout": 1.5}, "dropout"),
     ],
