@@ -1,0 +1,66 @@
+"""Self-attention over frames or joints: the pre-norm transformer layer, with masks that never give NaN."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skelemo.errors import ConfigError
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over ``[N, L, D]``."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        if width % heads:
+            raise ConfigError(f"width = {width} is no multiple of attention_heads = {heads}")
+        self.heads = heads
+        self.dropout = dropout
+        self.enter = nn.Linear(width, 3 * width)
+        self.leave = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Attend; ``bias`` (added to the scores, or False where nothing may be looked at) fits ``[N, heads, L, L]``."""
+        query, key, value = self.enter(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        drop = self.dropout if self.training else 0.0
+        found = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=drop)
+        return self.leave(found.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Sequential):
+    """Norm, two linear layers with GELU between them, dropout."""
+
+    def __init__(self, width: int, dropout: float, factor: int = 2) -> None:
+        super().__init__(
+            nn.LayerNorm(width),
+            nn.Linear(width, factor * width),
+            nn.GELU(),
+            nn.Linear(factor * width, width),
+            nn.Dropout(dropout),
+        )
+
+
+class TimeAttention(nn.Module):
+    """Attention among the seen frames of ``[B, T, D]``, added to them."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, seen: Tensor) -> Tensor:
+        """``[B, T, D]`` and ``[B, T]`` to ``[B, T, D]``."""
+        # A softmax over nothing is NaN: a window in which nobody was seen looks at all its frames, to be ignored later.
+        visible = seen | ~seen.any(1, keepdim=True)
+        return tokens + self.dropout(self.attention(self.norm(tokens), visible[:, None, None]))
+
+
+def time_positions(length: int, width: int, like: Tensor) -> Tensor:
+    """Sines and cosines of the frame's position, ``[T, D]`` (Vaswani et al. 2017): any length, nothing learned."""
+    position = torch.arange(length, device=like.device, dtype=torch.float32)[:, None]
+    rate = torch.exp(torch.arange(0, width, 2, device=like.device) * (-math.log(10_000.0) / width))
+    waves = torch.stack([torch.sin(position * rate), torch.cos(position * rate)], -1).flatten(1)
+    return waves[:, :width].to(like.dtype)

@@ -1,0 +1,76 @@
+"""Networks over time on skeleton images: `cnn_lstm` and `cnn_transformer`, which the paper names as further work."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from skelemo.models.image import image_encoder
+from skelemo.models.registry import Spec, register
+from skelemo.models.temporal import Attentive, Recurrent, TemporalNetwork
+
+
+class ImageVectors(nn.Module):
+    """Every seen frame drawn, seen by an image network, and brought to ``width``: ``[B, T, width]``."""
+
+    def __init__(self, spec: Spec, backbone: str, width: int, dropout: float, drawing: dict[str, Any]) -> None:
+        super().__init__()
+        self.encoder = image_encoder(backbone, spec, **drawing)
+        self.embed = nn.Sequential(
+            nn.Linear(self.encoder.out_features, width), nn.LayerNorm(width), nn.Dropout(dropout)
+        )
+
+    def forward(self, keypoints: Tensor, mask: Tensor) -> Tensor:
+        """``[B, T, V, C]`` and ``[B, T]`` to ``[B, T, width]``."""
+        return self.embed(self.encoder(keypoints, mask))
+
+
+class ImageTemporalNetwork(TemporalNetwork):
+    """A `TemporalNetwork` whose image network may start from published weights and learn at a rate of its own."""
+
+    frames: ImageVectors
+
+    def backbone_parameters(self) -> Sequence[nn.Parameter]:
+        """The image network's parameters that are to be trained."""
+        return [parameter for parameter in self.frames.encoder.parameters() if parameter.requires_grad]
+
+
+@register("cnn_lstm", sees="a skeleton image of each frame, over time", coordinates="frame")
+def cnn_lstm(
+    spec: Spec,
+    *,
+    backbone: str = "resnet18_paper",
+    view: str = "auto",
+    image_size: int = 96,
+    weights: str = "",
+    freeze: int | str = 0,
+    width: int = 128,
+    layers: int = 1,
+    both_ways: bool = True,
+    dropout: float = 0.2,
+) -> nn.Module:
+    """An image network of any kind on each frame, then an LSTM over the frames."""
+    drawing = {"view": view, "image_size": image_size, "weights": weights, "freeze": freeze}
+    frames = ImageVectors(spec, backbone, width, dropout, drawing)
+    time = Recurrent("lstm", width, width, layers, dropout, both_ways)
+    return ImageTemporalNetwork(spec, frames, time, dropout)
+
+
+@register("cnn_transformer", sees="a skeleton image of each frame, over time", coordinates="frame")
+def cnn_transformer(
+    spec: Spec,
+    *,
+    backbone: str = "resnet18_paper",
+    view: str = "auto",
+    image_size: int = 96,
+    weights: str = "",
+    freeze: int | str = 0,
+    width: int = 128,
+    layers: int = 2,
+    attention_heads: int = 4,
+    dropout: float = 0.2,
+) -> nn.Module:
+    """An image network of any kind on each frame, then a transformer over the frames."""
+    drawing = {"view": view, "image_size": image_size, "weights": weights, "freeze": freeze}
+    frames = ImageVectors(spec, backbone, width, dropout, drawing)
+    return ImageTemporalNetwork(spec, frames, Attentive(width, layers, attention_heads, dropout), dropout)

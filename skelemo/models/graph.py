@@ -1,0 +1,228 @@
+"""The layout as a graph: limbs, contours and the links between parts as torch_geometric data and as dense matrices.
+
+`skeleton_graph` is the sparse form, `partition` and `gcn_adjacency` the dense ones, `hops` and `parents` what follows
+from it. torch_geometric takes seconds to import and is imported when the first graph is built.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components, shortest_path
+from torch import Tensor
+
+from skelemo.skeleton import BODY_MODELS, FACE_70, HAND_LEFT, HAND_RIGHT, Layout, Limb, Part
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+class EdgeType(IntEnum):
+    """What an edge of the graph stands for; the number is its ``edge_type``."""
+
+    LIMB = 0  # a limb of the body or a finger, a stretch of a face contour
+    TIE = 1  # joins the contours of one face
+    LINK = 2  # joins two parts: face to head, hand to wrist
+    MIRROR = 3  # joins a keypoint to its twin on the other side
+    TIME = 4  # joins a keypoint to itself in the next frame
+
+
+# OpenPose draws the face as ten separate contours. These pairs join them where the face is joined (brow to bridge, nose
+# to lip, lip to chin) and across the openings that expressions move (eyes, mouth).
+_FACE_TIES = (
+    "Jaw0-RBrow0 Jaw16-LBrow4 Jaw8-OuterMouth9 RBrow4-NoseBridge0 LBrow0-NoseBridge0 "
+    "RBrow0-REye0 RBrow2-REye1 LBrow4-LEye3 LBrow2-LEye2 NoseBridge0-REye3 NoseBridge0-LEye0 "
+    "REye1-REye5 REye2-REye4 LEye1-LEye5 LEye2-LEye4 REye0-RPupil REye3-RPupil LEye0-LPupil LEye3-LPupil "
+    "NoseBridge3-NoseBase2 NoseBase2-OuterMouth3 OuterMouth0-InnerMouth0 OuterMouth6-InnerMouth4 "
+    "OuterMouth3-InnerMouth2 OuterMouth9-InnerMouth6 InnerMouth2-InnerMouth6"
+)
+# The same place of the head as the body and as the face see it.
+_HEAD_LINKS = "Nose-NoseBridge3 REye-RPupil LEye-LPupil REar-Jaw0 LEar-Jaw16"
+_HANDS = {HAND_LEFT.name: "LWrist", HAND_RIGHT.name: "RWrist"}
+
+
+def skeleton_graph(layout: Layout, *, mirror: bool = True, frames: int = 1) -> Data:
+    """The graph of a layout, undirected, without self-loops.
+
+    Parameters
+    ----------
+    layout : its keypoints are the nodes, in their order.
+    mirror : with an edge between each keypoint and its twin on the other side.
+    frames : that many copies of the skeleton, node ``t * V + v``, each joined to the next by edges of type ``TIME``.
+
+    Returns
+    -------
+    Data with ``edge_index [2, E]``, ``edge_type [E]`` (`EdgeType`), ``part [N]`` (position of the node's part in the
+    layout) and ``frame [N]``.
+    """
+    from torch_geometric.data import Data
+    from torch_geometric.transforms import ToUndirected
+
+    size = len(layout)
+    links = [(a, b, kind) for kind, pairs in _edges(layout, mirror).items() for a, b in pairs]
+    edges = torch.tensor(links, dtype=torch.long).reshape(-1, 3)
+    shift = torch.arange(frames).repeat_interleave(len(edges)) * size
+    index = edges[:, :2].repeat(frames, 1) + shift[:, None]
+    kind = edges[:, 2].repeat(frames)
+    earlier = torch.arange((frames - 1) * size)
+    index = torch.cat([index, torch.stack([earlier, earlier + size], 1)])
+    kind = torch.cat([kind, torch.full((len(earlier),), EdgeType.TIME)])
+    part = torch.cat([torch.full((len(part),), number) for number, part in enumerate(layout.parts)])
+    graph = Data(
+        edge_index=index.T.contiguous(),
+        edge_type=kind,
+        part=part.repeat(frames),
+        frame=torch.arange(frames).repeat_interleave(size),
+        num_nodes=frames * size,
+    )
+    return ToUndirected(reduce="min")(graph)
+
+
+def hops(layout: Layout, *, mirror: bool = False) -> Tensor:
+    """Number of edges on the shortest way between two keypoints, ``[V, V]`` int64; the graph is always connected."""
+    distance = shortest_path(_matrix(len(layout), _pairs(layout, mirror)), unweighted=True, directed=False)
+    return torch.from_numpy(distance).long()
+
+
+def centre(layout: Layout) -> int:
+    """The keypoint that distances are counted from: the body's neck, as in ST-GCN, else the root of the first part."""
+    return layout.slices[layout.parts[0].name].start + _root(layout.parts[0])
+
+
+def partition(layout: Layout) -> Tensor:
+    """The three adjacency matrices of ST-GCN's spatial configuration, ``[3, V, V]``, applied as ``x[…, V] @ A[k]``.
+
+    Neighbours are split by their distance to the `centre`: the keypoint itself, neighbours as near or nearer
+    (centripetal), and neighbours farther away (centrifugal). Every column is divided by the keypoint's degree, so the
+    three sum to the normalised adjacency A D⁻¹ (Yan et al. 2018, section 3.3 and the published code).
+    """
+    distance = hops(layout)
+    source, target = distance[:, centre(layout), None], distance[None, centre(layout), :]
+    itself, near = distance == 0, distance <= 1
+    groups = torch.stack([itself, ~itself & (source <= target), source > target])
+    return groups * near / near.sum(0)
+
+
+def gcn_adjacency(layout: Layout) -> Tensor:
+    """The one matrix D^-½ (A + I) D^-½ that torch_geometric's ``GCNConv`` applies, dense, ``[1, V, V]``."""
+    from torch_geometric.transforms import GCNNorm
+    from torch_geometric.utils import to_dense_adj
+
+    graph = GCNNorm()(skeleton_graph(layout, mirror=False))
+    return to_dense_adj(graph.edge_index, edge_attr=graph.edge_weight, max_num_nodes=len(layout))
+
+
+def laplacian_positions(layout: Layout, k: int) -> Tensor:
+    """The first ``k`` non-trivial eigenvectors of the graph's normalised Laplacian, ``[V, k]``.
+
+    Signs are fixed (the largest entry is positive), so that two networks built alike are alike; zeros stand where
+    the graph has fewer eigenvectors.
+    """
+    from torch_geometric.transforms import AddLaplacianEigenvectorPE
+
+    known = min(k, len(layout) - 1)
+    transform = AddLaplacianEigenvectorPE(known, attr_name="position", is_undirected=True)
+    transform.SPARSE_THRESHOLD = len(layout) + 1  # the sparse solver starts from a random vector
+    with torch.random.fork_rng(devices=[]):  # the transform draws signs
+        position = transform(skeleton_graph(layout, mirror=False)).position.float()
+    largest = position.gather(0, position.abs().argmax(0, keepdim=True))
+    return torch.nn.functional.pad(position * largest.sign(), (0, k - known))
+
+
+def edge_types(layout: Layout) -> Tensor:
+    """What joins two keypoints, ``[V, V]`` int64: 0 nothing, else one more than the `EdgeType`."""
+    table = torch.zeros(len(layout), len(layout), dtype=torch.long)
+    graph = skeleton_graph(layout)
+    table[graph.edge_index[0], graph.edge_index[1]] = graph.edge_type + 1
+    return table
+
+
+def parents(layout: Layout) -> tuple[int, ...]:
+    """For every keypoint the next one on the way to the root of its own part; a root is its own parent.
+
+    Parts are normalised each in its own frame, so that no bone may reach from one into another.
+    """
+    found: list[int] = []
+    for part in layout.parts:
+        matrix, start = _matrix(len(part), _inner(part)), layout.slices[part.name].start
+        distance = shortest_path(matrix, unweighted=True, directed=False)[_root(part)]
+        for keypoint in range(len(part)):
+            neighbours = matrix[[keypoint]].nonzero()[1]
+            nearest = min(neighbours, key=lambda other: (distance[other], other), default=keypoint)
+            found.append(start + int(nearest if distance[nearest] < distance[keypoint] else keypoint))
+    return tuple(found)
+
+
+def _edges(layout: Layout, mirror: bool) -> dict[EdgeType, list[Limb]]:
+    """The edges of one frame by type, each pair once."""
+    edges: dict[EdgeType, list[Limb]] = {EdgeType.LIMB: list(layout.limbs), EdgeType.TIE: [], EdgeType.LINK: []}
+    face = layout.part(FACE_70.name)
+    if face is not None:
+        edges[EdgeType.TIE] = _named(_FACE_TIES, layout, face, face)
+    edges[EdgeType.LINK] = _links(layout)
+    known = [pair for pairs in edges.values() for pair in pairs]
+    edges[EdgeType.LINK] += _bridges(layout, known)
+    if mirror:
+        joined = {frozenset(pair) for pair in known}
+        twins = [(a, b) for a, b in enumerate(layout.mirror) if a < b and frozenset((a, b)) not in joined]
+        edges[EdgeType.MIRROR] = twins
+    return edges
+
+
+def _links(layout: Layout) -> list[Limb]:
+    """Face to head and hands to wrists, where the layout has a body."""
+    body = next((part for part in layout.parts if part.name in BODY_MODELS), None)
+    links: list[Limb] = []
+    for part in layout.parts:
+        if body is not None and part.name == FACE_70.name:
+            links += _named(_HEAD_LINKS, layout, body, part)
+        if body is not None and part.name in _HANDS:
+            links += _named(f"{_HANDS[part.name]}-Wrist", layout, body, part)
+    return links
+
+
+def _bridges(layout: Layout, known: list[Limb]) -> list[Limb]:
+    """What makes the graph one piece: the roots of pieces that hang together by nothing, one after another."""
+    _, piece = connected_components(_matrix(len(layout), known), directed=False)
+    roots = [layout.slices[part.name].start + _root(part) for part in layout.parts]
+    firsts = {int(piece[node]): node for node in reversed([*roots, *range(len(layout))])}
+    return list(pairwise(sorted(firsts.values())))
+
+
+def _named(pairs: str, layout: Layout, first: Part, second: Part) -> list[Limb]:
+    """Pairs ``A-B`` of names in two parts as positions on V; names that a body model lacks are left out."""
+    found = []
+    for pair in pairs.split():
+        a, b = pair.split("-")
+        if a in first.keypoints and b in second.keypoints:
+            found.append((layout.index(f"{first.name}.{a}"), layout.index(f"{second.name}.{b}")))
+    return found
+
+
+def _inner(part: Part) -> list[Limb]:
+    """Edges within one part."""
+    alone = Layout(part.name, (part,))
+    edges = _edges(alone, mirror=False)
+    return [pair for pairs in edges.values() for pair in pairs]
+
+
+def _root(part: Part) -> int:
+    """The keypoint that a part hangs from."""
+    names = ("Neck", "NoseBridge0", "Wrist")
+    return next((part.index(name) for name in names if name in part.keypoints), 0)
+
+
+def _pairs(layout: Layout, mirror: bool) -> list[Limb]:
+    return [pair for pairs in _edges(layout, mirror).values() for pair in pairs]
+
+
+def _matrix(size: int, pairs: list[Limb]) -> np.ndarray:
+    """Symmetric 0/1 matrix of the pairs."""
+    rows, columns = np.array(pairs, dtype=int).reshape(-1, 2).T
+    upper = coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size)).toarray()
+    return ((upper + upper.T) > 0).astype(float)

@@ -1,0 +1,110 @@
+"""Graph transformer: joints attend to joints with a bias from the graph, then frames to frames.
+
+Positions are eigenvectors of the graph's Laplacian (Dwivedi and Bresson 2021); the bias comes from hop distance and
+kind of edge, as in Graphormer (Ying et al. 2021). Attention is over joints within a frame and over time within a joint,
+so that it costs T · V² + V · T² in the place of (T · V)².
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from skelemo.models.attention import Attention, FeedForward, TimeAttention, time_positions
+from skelemo.models.frames import Frames, JointTokens
+from skelemo.models.graph import EdgeType, edge_types, hops, laplacian_positions
+from skelemo.models.heads import Heads, masked_mean
+from skelemo.models.registry import Spec, register
+
+
+class JointAttention(nn.Module):
+    """Attention among the joints of a frame, biased by how they hang together, added to them."""
+
+    hops: Tensor
+    kinds: Tensor
+
+    def __init__(self, spec: Spec, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        distance = hops(spec.layout)
+        self.register_buffer("hops", distance, persistent=False)
+        self.register_buffer("kinds", edge_types(spec.layout), persistent=False)
+        self.hop_bias = nn.Parameter(torch.zeros(int(distance.max()) + 1, heads))
+        self.kind_bias = nn.Parameter(torch.zeros(len(EdgeType) + 1, heads))
+        self.norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """``[n, V, D]``."""
+        bias = (self.hop_bias[self.hops] + self.kind_bias[self.kinds]).permute(2, 0, 1)[None]  # [1, heads, V, V]
+        return rows + self.dropout(self.attention(self.norm(rows), bias.to(rows.dtype)))
+
+
+class Block(nn.Module):
+    """Joints, time, feed-forward."""
+
+    def __init__(self, spec: Spec, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.joints = JointAttention(spec, width, heads, dropout)
+        self.time = TimeAttention(width, heads, dropout)
+        self.forward_layer = FeedForward(width, dropout)
+
+    def forward(self, rows: Tensor, frames: Frames) -> Tensor:
+        """Rows ``[n, V, D]``."""
+        grid = frames.spread(self.joints(rows)).transpose(1, 2)  # [B, V, T, D]
+        seen = frames.seen.repeat_interleave(grid.shape[1], 0)
+        moved = self.time(grid.flatten(0, 1), seen).unflatten(0, grid.shape[:2])
+        rows = frames.pack(moved.transpose(1, 2))
+        return rows + self.forward_layer(rows)
+
+
+class GraphTransformer(nn.Module):
+    """Joint tokens with positions in graph and time through blocks, averaged over what was seen, to the heads."""
+
+    positions: Tensor
+
+    def __init__(
+        self,
+        spec: Spec,
+        streams: Sequence[str],
+        width: int,
+        heads: int,
+        blocks: int,
+        stride: int,
+        positions: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        # Kept with the weights: where eigenvalues coincide, another machine may choose other eigenvectors.
+        self.register_buffer("positions", laplacian_positions(spec.layout, positions))
+        self.tokens = JointTokens(spec, streams, width, stride)
+        self.place = nn.Linear(positions, width)
+        self.blocks = nn.ModuleList(Block(spec, width, heads, dropout) for _ in range(blocks))
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.heads = Heads(width, spec.heads, spec.classes)
+
+    def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""
+        rows, frames = self.tokens(keypoints, mask)
+        time = time_positions(frames.seen.shape[1], rows.shape[-1], rows)[:, None]  # [T, 1, D]
+        rows = rows + self.place(self.positions) + frames.pack(time.expand(frames.seen.shape[0], -1, -1, -1))
+        for block in self.blocks:
+            rows = block(rows, frames)
+        return self.heads(self.dropout(masked_mean(frames.spread(self.norm(rows).mean(1)), frames.seen)))
+
+
+@register("graph_transformer", sees="a graph of normalised keypoints over time")
+def graph_transformer(
+    spec: Spec,
+    *,
+    streams: Sequence[str] = ("joint",),
+    width: int = 64,
+    attention_heads: int = 4,
+    blocks: int = 4,
+    stride: int = 2,
+    positions: int = 8,
+    dropout: float = 0.1,
+) -> nn.Module:
+    """Transformer over joint tokens; ``positions`` Laplacian eigenvectors, one token for every ``stride`` frames."""
+    return GraphTransformer(spec, streams, width, attention_heads, blocks, stride, positions, dropout)

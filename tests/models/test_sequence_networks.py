@@ -1,0 +1,250 @@
+"""Networks over time and graphs: one batch for all, and frames in which nobody was seen change nothing."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from skelemo.errors import ConfigError
+from skelemo.models import create
+from skelemo.models.frames import FrameNorm, Frames, LinearNorm
+from skelemo.models.registry import Spec, entry
+from skelemo.models.temporal import Recurrent
+from skelemo.skeleton import COCO_18, Layout, layout
+
+GRAPH = {"widths": [8, 8, 16]}
+TOKENS = {"width": 16, "attention_heads": 2, "blocks": 1, "dropout": 0.0}
+FLAT = {"width": 32, "dropout": 0.0}
+DRAWN = {"image_size": 32, "width": 16, "dropout": 0.0}
+SMALL = {
+    "lstm": FLAT,
+    "gru": FLAT,
+    "tcn": FLAT | {"layers": 2},
+    "transformer": FLAT | {"layers": 1},
+    "stgcn": GRAPH,
+    "stgcnpp": GRAPH,
+    "ctrgcn": GRAPH,
+    "gat": TOKENS,
+    "graph_transformer": TOKENS,
+    "cnn_lstm": DRAWN,
+    "cnn_transformer": DRAWN | {"layers": 1, "attention_heads": 2},
+}
+KEYPOINTS = [name for name in SMALL if not name.startswith("cnn")]
+
+
+def build(name: str, **changes) -> nn.Module:
+    torch.manual_seed(0)
+    settings = {"layout_name": "body_25", "heads": ("expression", "va"), "frames": 8} | changes
+    return create(name, **settings, **SMALL[name])
+
+
+def windows(count: int, frames: int, points: int, seed: int = 0) -> Tensor:
+    """People that wander: smooth in time, some points missing now and then, one never seen."""
+    generator = torch.Generator().manual_seed(seed)
+    place = torch.rand(count, 1, points, 2, generator=generator) * 0.6 - 0.3
+    moved = torch.randn(count, frames, points, 2, generator=generator).cumsum(1) * 0.01
+    seen = (torch.rand(count, frames, points, 1, generator=generator) > 0.1) * (torch.arange(points) != 4)[:, None]
+    confidence = 0.5 + 0.5 * torch.rand(count, frames, points, 1, generator=generator)
+    return torch.cat([place + moved, confidence], -1) * seen
+
+
+def holes(count: int, frames: int) -> Tensor:
+    """Masks with gaps, an unseen beginning and an unseen end; the last window shows nobody at all."""
+    mask = torch.rand(count, frames, generator=torch.Generator().manual_seed(1)) > 0.3
+    mask[:, 0] = mask[0, -1] = False
+    mask[0, 1] = True
+    mask[-1] = False
+    return mask
+
+
+def furthest(some: dict[str, Tensor], others: dict[str, Tensor]) -> float:
+    return max(float((some[head] - others[head]).abs().max().detach()) for head in some)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("frames", [1, 32])
+@pytest.mark.parametrize("layout_name", ["body_25", "body_25+face_70"])
+def test_both_heads_learn_from_windows_with_missing_people(name, frames, layout_name):
+    points = len(layout(layout_name))
+    if frames == 32 and name.startswith("cnn") and points > 25:
+        pytest.skip("pictures are drawn alike for every layout")
+    model = build(name, layout_name=layout_name, frames=frames, classes=5).train()
+    mask = torch.ones(3, frames, dtype=torch.bool) if frames == 1 else holes(3, frames)
+    mask[-1] = False
+    outputs = model(windows(3, frames, points) * mask[..., None, None], mask)
+    assert outputs["expression"].shape == (3, 5)
+    assert outputs["va"].shape == (3, 2)
+    assert outputs["va"].abs().max() <= 1
+    sum(output.square().sum() for output in outputs.values()).backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_one_head_is_built_without_the_other(name):
+    assert build(name, heads=("va",)).eval()(windows(2, 8, 25), holes(2, 8)).keys() == {"va"}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_unseen_frames_change_no_answer(name):
+    model = build(name).eval()
+    shake(model)
+    keypoints, mask = windows(4, 8, 25), holes(4, 8)
+    answers = model(keypoints * mask[..., None, None], mask)
+    other = torch.where(mask[..., None, None], keypoints, windows(4, 8, 25, seed=5))
+    assert furthest(answers, model(other, mask)) < 1e-5
+    for added in (1, 6):
+        longer = torch.cat([keypoints, windows(4, added, 25, seed=6)], 1)
+        none = torch.zeros(4, added, dtype=torch.bool)
+        assert furthest(answers, model(longer, torch.cat([mask, none], 1))) < 1e-5
+    alone = {head: answer[1:2] for head, answer in answers.items()}
+    assert furthest(alone, model(keypoints[1:2], mask[1:2])) < 1e-5
+    assert furthest(answers, model(windows(4, 8, 25, seed=7), mask)) > 1e-4
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_unseen_frames_change_nothing_in_training(name):
+    model = build(name).train()
+    padded = copy.deepcopy(model)
+    keypoints, seen = windows(4, 8, 25), torch.ones(4, 8, dtype=torch.bool)
+    junk, none = windows(4, 4, 25, seed=6), torch.zeros(4, 4, dtype=torch.bool)
+    torch.manual_seed(3)
+    answers = model(keypoints, seen)
+    torch.manual_seed(3)
+    again = padded(torch.cat([keypoints, junk], 1), torch.cat([seen, none], 1))
+    assert furthest(answers, again) < 1e-4
+    for ours, theirs in zip(model.buffers(), padded.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("training", [True, False])
+def test_a_batch_in_which_nobody_is_seen_gives_finite_answers(name, training):
+    model = build(name).train(training)
+    outputs = model(torch.zeros(2, 8, 25, 3), torch.zeros(2, 8, dtype=torch.bool))
+    sum(output.sum() for output in outputs.values()).backward()
+    assert all(output.isfinite().all() for output in outputs.values())
+    assert all(buffer.isfinite().all() for buffer in model.buffers())
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_half_precision_answers_nearly_as_single_does(name):
+    model = build(name).eval()
+    keypoints, mask = windows(3, 8, 25), holes(3, 8)
+    single = model(keypoints, mask)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model(keypoints, mask)
+    assert furthest(single, {head: output.float() for head, output in half.items()}) < 0.1
+
+
+@pytest.mark.parametrize("name", KEYPOINTS)
+def test_32_windows_are_learned_by_heart(name):
+    model = build(name, heads=("expression",), classes=4, frames=4).train()
+    keypoints, mask = windows(32, 4, 25), torch.ones(32, 4, dtype=torch.bool)
+    mask[::4, 3] = False
+    labels = torch.arange(32) % 4
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(150):
+        loss = nn.functional.cross_entropy(model(keypoints, mask)["expression"], labels)
+        if loss < 0.05:
+            break
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert (model(keypoints, mask)["expression"].argmax(-1) == labels).all()
+
+
+@pytest.mark.parametrize("name", KEYPOINTS)
+def test_all_streams_together_train_on_the_whole_layout(name):
+    streams = ["joint", "bone", "joint_motion", "bone_motion"]
+    torch.manual_seed(0)
+    model = create(name, layout_name="body_25+face_70+hand_21x2", frames=4, streams=streams, **SMALL[name]).train()
+    outputs = model(windows(2, 4, 137), holes(2, 4))
+    outputs["expression"].square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", ["stgcn", "stgcnpp", "ctrgcn", "gat", "graph_transformer", "lstm", "transformer"])
+def test_exported_networks_take_any_number_of_windows(name):
+    model = build(name).eval()
+    size = torch.export.Dim("windows", max=64)
+    example = (windows(3, 8, 25), holes(3, 8))
+    exported = torch.export.export(model, example, dynamic_shapes=({0: size}, {0: size})).module()
+    assert furthest(model(windows(5, 8, 25), holes(5, 8)), exported(windows(5, 8, 25), holes(5, 8))) < 1e-5
+
+
+def test_st_gcn_plus_plus_has_the_size_of_its_reference():
+    spec = Spec(Layout("coco_18", (COCO_18,)), ("expression",), 20, 48)
+    parameters = sum(p.numel() for p in entry("stgcnpp").build(spec).parameters())
+    assert parameters == pytest.approx(1.38e6, rel=0.01)
+
+
+def test_a_gap_in_time_does_not_touch_a_recurrent_state():
+    torch.manual_seed(0)
+    network = Recurrent("gru", 6, 5, 2, 0.0, both_ways=True)
+    vectors, mask = torch.randn(1, 9, 6), torch.tensor([[0, 1, 1, 0, 0, 1, 0, 1, 0]]).bool()
+    kept = vectors[mask][None]
+    expected = [
+        direction(turned)[0].mean(1) for direction, turned in zip(network.directions, (kept, kept.flip(1)), strict=True)
+    ]
+    torch.testing.assert_close(network(vectors, mask), torch.cat(expected, -1))
+
+
+def test_linear_layer_and_norm_are_one_product_outside_training():
+    torch.manual_seed(0)
+    layer = LinearNorm(5, 4)
+    layer(torch.randn(30, 3, 5) * 2 + 1)
+    nn.init.normal_(layer.norm.weight)
+    nn.init.normal_(layer.norm.bias)
+    rows = torch.randn(7, 3, 5)
+    torch.testing.assert_close(layer.eval()(rows), layer.norm(layer.linear(rows)))
+
+
+def test_frames_come_back_where_they_were():
+    mask = torch.tensor([[True, False, True, True, False], [False, False, False, True, True]])
+    grid = torch.randn(2, 5, 3) * mask[..., None]
+    for training, rows in ((True, 5), (False, 10)):
+        frames = Frames.of(mask, training)
+        assert len(frames.pack(grid)) == rows
+        assert torch.equal(frames.spread(frames.pack(grid)), grid)
+    assert Frames.of(mask, True).every(2).seen.tolist() == [[True, True, False], [False, True, True]]
+
+
+def test_batch_norm_of_rows_is_torchs_over_all_joints_and_frames():
+    norm, reference = FrameNorm(4), nn.BatchNorm2d(4)
+    rows = torch.randn(6, 5, 4)
+    expected = reference(rows.permute(0, 2, 1)[..., None])[..., 0].permute(0, 2, 1)
+    torch.testing.assert_close(norm(rows), expected)
+    torch.testing.assert_close(norm.running_var, reference.running_var)
+
+
+def test_settings_that_cannot_be_are_refused():
+    with pytest.raises(ConfigError, match="did you mean 'bone'"):
+        create("stgcn", streams=["bones"])
+    with pytest.raises(ConfigError, match="streams is empty"):
+        create("lstm", streams=[])
+    with pytest.raises(ConfigError, match="no multiple of attention_heads"):
+        create("gat", width=30)
+    with pytest.raises(ConfigError, match="does not divide"):
+        create("ctrgcn", widths=[20])
+    with pytest.raises(ConfigError, match="expected an odd number of frames, such as 5"):
+        create("tcn", kernel=4)
+    with pytest.raises(ConfigError, match="fewer than the 6 temporal branches"):
+        create("stgcnpp", widths=[4])
+    with pytest.raises(ConfigError, match="widths is empty"):
+        create("stgcn", widths=[])
+    with pytest.raises(ConfigError, match="unknown partition"):
+        create("stgcn", partition="distance")
+
+
+def shake(model: nn.Module) -> None:
+    """Running statistics and zero-initialised parameters as training would leave them."""
+    torch.manual_seed(9)
+    for name, value in [*model.named_parameters(), *model.named_buffers()]:
+        if name.endswith(("running_mean", "mean")) and not name.endswith("encoder.mean"):
+            nn.init.normal_(value, std=0.1)
+        elif name.endswith(("alpha", "bias")) or (name.endswith("weight") and value.abs().max() < 1e-3):
+            nn.init.normal_(value, std=0.5)
