@@ -11,6 +11,9 @@ from skelemo.data.windows import Gatherer, Targets, Window
 
 Batch = dict[str, Tensor]
 
+#: Added to a seed for a stream of its own; in the lower 32 bits, which are all that torch's generator on the CPU takes.
+_OTHER = 0x9E3779B9
+
 
 class Batches:
     """The batches of one epoch.
@@ -20,8 +23,8 @@ class Batches:
 
     Parameters
     ----------
-    seed : with a seed, order and augmentation are drawn from it alone; give every epoch its own. Without one the
-        order is that of the targets and nothing is drawn.
+    seed : with a seed, for training: order and augmentation are drawn from it alone, give every epoch its own; a last
+        batch of a single window is left out. Without one the order is that of the targets and nothing is drawn.
     """
 
     def __init__(
@@ -46,12 +49,10 @@ class Batches:
         self.va = torch.as_tensor(targets.va, device=corpus.device)
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.row), self.batch_size)
-        return whole + (rest > 1 or (rest == 1 and not self._leaves_one_out()))
-
-    def _leaves_one_out(self) -> bool:
-        """Whether a last batch of one window is left out: batch normalisation cannot learn from it."""
-        return self.seed is not None and len(self.row) % self.batch_size == 1 and len(self.row) > 1
+        windows = len(self.row)
+        # Batch normalisation cannot learn from a last batch of one window; it has its turn in another epoch.
+        leaves_one_out = self.seed is not None and windows > 1 and windows % self.batch_size == 1
+        return -(-windows // self.batch_size) - leaves_one_out
 
     def __iter__(self) -> Iterator[Batch]:
         place = self.corpus.device
@@ -59,7 +60,7 @@ class Batches:
             order, here, there = torch.arange(len(self.row), device=place), None, None
         else:
             here = torch.Generator(place).manual_seed(self.seed)
-            there = torch.Generator(self.device).manual_seed(self.seed + 1)
+            there = torch.Generator(self.device).manual_seed(self.seed + _OTHER)
             order = torch.randperm(len(self.row), generator=here, device=place)
         for chosen in order.split(self.batch_size)[: len(self)]:
             yield self._batch(chosen, here, there)

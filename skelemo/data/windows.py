@@ -102,7 +102,7 @@ class Gatherer:
         sequence = key[rows] // KEY_SPAN
         wanted = key[rows, None] + self.offset * self.corpus.step[sequence, None]  # [B, T]
         found = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
-        return found, key[found] == wanted
+        return found, (key[found] == wanted) & (wanted // KEY_SPAN == sequence[:, None])
 
     def _spread(self, rows: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         sequence = self.corpus.key[rows] // KEY_SPAN

@@ -1,0 +1,117 @@
+"""Batches: every window once, the same for the same seed."""
+
+import numpy as np
+import pytest
+import torch
+from small_caches import a_cache, a_sequence
+
+from skelemo.cache.store import open_cache
+from skelemo.data.augment import Augmentation
+from skelemo.data.corpus import load_corpus
+from skelemo.data.loader import Batches
+from skelemo.data.windows import Gatherer, Targets, Window, find_targets
+
+CPU = torch.device("cpu")
+NOISE = Augmentation(mirror=0.5, rotate=10, jitter=0.01)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    sequences = [a_sequence(f"v{index}", 20 + index) for index in range(5)]
+    return load_corpus(open_cache(a_cache(tmp_path_factory.mktemp("cache"), *sequences)))
+
+
+def batches(corpus, count=110, size=16, window=None, **how):
+    targets = find_targets(corpus, np.arange(5), Window(), ("va",), seen_only=False)
+    first = Targets(targets.row[:count], targets.expression[:count], targets.va[:count])
+    return Batches(corpus, first, window or Window(4), size, CPU, **how)
+
+
+def rows(loader):
+    return [row for batch in loader for row in batch["row"].tolist()]
+
+
+def test_without_a_seed_every_window_comes_in_order(corpus):
+    loader = batches(corpus)
+    assert rows(loader) == list(range(110))
+    assert [len(batch["row"]) for batch in loader] == [16] * 6 + [14]
+    assert len(loader) == 7
+
+
+def test_with_a_seed_every_window_comes_once_in_another_order(corpus):
+    found = rows(batches(corpus, seed=3))
+    assert sorted(found) == list(range(110))
+    assert found != list(range(110))
+
+
+def test_a_batch_holds_what_its_rows_say(corpus):
+    for batch in batches(corpus, seed=1):
+        keypoints, mask = Gatherer(corpus, Window(4)).gather(batch["row"])
+        assert torch.equal(batch["keypoints"], keypoints)
+        assert torch.equal(batch["mask"], mask)
+        assert torch.equal(batch["expression"], corpus.expression[batch["row"]])
+        assert torch.equal(batch["va"], corpus.va[batch["row"]])
+        assert (batch["keypoints"].dtype, batch["mask"].dtype) == (torch.float32, torch.bool)
+        assert all(value.device == CPU for value in batch.values())
+
+
+@pytest.mark.parametrize("window", [Window(4), Window(4, sampling="clip")], ids=lambda window: window.sampling)
+def test_the_same_seed_gives_the_same_batches_and_another_others(corpus, window):
+    def drawn(seed):
+        loader = batches(corpus, window=window, seed=seed, augmentation=NOISE)
+        first, again = ([batch["keypoints"] for batch in loader] for _ in range(2))
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True)), "iterated twice"
+        return torch.cat(first)
+
+    assert torch.equal(drawn(7), drawn(7))
+    assert not torch.equal(drawn(7), drawn(8))
+
+
+def test_augmentation_differs_between_windows_and_epochs_for_one_and_the_same_row(corpus):
+    row = np.full(32, 40)
+    targets = Targets(row, np.zeros(32, int), np.zeros((32, 2), np.float32))
+    found = [
+        torch.cat(
+            [batch["keypoints"] for batch in Batches(corpus, targets, Window(), 8, CPU, seed=epoch, augmentation=NOISE)]
+        )
+        for epoch in range(4)
+    ]
+    assert len(torch.cat(found).flatten(1).unique(dim=0)) == 4 * 32
+
+
+def test_order_and_augmentation_have_streams_of_their_own(corpus):
+    plain, noisy = rows(batches(corpus, seed=5)), rows(batches(corpus, seed=5, augmentation=NOISE))
+    assert plain == noisy
+
+
+def test_nothing_is_changed_without_a_seed(corpus):
+    for plain, asked in zip(batches(corpus), batches(corpus, augmentation=NOISE), strict=True):
+        assert torch.equal(plain["keypoints"], asked["keypoints"])
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "training", "scoring"),
+    [
+        (33, 16, [16, 16], [16, 16, 1]),
+        (34, 16, [16, 16, 2], [16, 16, 2]),
+        (32, 16, [16, 16], [16, 16]),
+        (1, 16, [1], [1]),
+        (3, 1, [1, 1, 1], [1, 1, 1]),
+        (5, 16, [5], [5]),
+        (0, 16, [], []),
+    ],
+)
+def test_a_last_batch_of_one_window_is_left_out_of_training_alone(corpus, count, size, training, scoring):
+    for seed, expected in ((4, training), (None, scoring)):
+        loader = batches(corpus, count, size, seed=seed)
+        assert [len(batch["row"]) for batch in loader] == expected
+        assert len(loader) == len(expected)
+
+
+def test_over_epochs_no_window_is_always_left_out(corpus):
+    assert {row for epoch in range(30) for row in rows(batches(corpus, 9, 4, seed=epoch))} == set(range(9))
+
+
+def test_a_corpus_elsewhere_gives_batches_here(corpus):
+    moved = batches(corpus.to(CPU), seed=2)
+    assert all(torch.equal(a["keypoints"], b["keypoints"]) for a, b in zip(moved, batches(corpus, seed=2), strict=True))
