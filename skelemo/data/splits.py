@@ -5,19 +5,22 @@ Whoever shares a subject or a video stays in one part. A split is drawn once, wr
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold
 
 from skelemo.errors import ConfigError
 
 PARTS = ("train", "validation", "test")
 GIVEN_COLUMN = "split"
 GIVEN_FOLDS = "fold_"
+
+#: A share is drawn as so many of at most this many parts.
+_MOST_PARTS = 20
 
 
 @dataclass(frozen=True)
@@ -44,18 +47,21 @@ class Split:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Split":
-        """The split that a run folder's ``splits.json`` holds."""
-        folds = tuple(Fold(*(tuple(fold[part]) for part in PARTS)) for fold in data["folds"])
-        return cls(data["split"], data["grouped_by"], folds)
+        """The split that a run folder's ``splits.json`` holds; `ConfigError` where it does not hold one."""
+        try:
+            folds = tuple(Fold(*(tuple(map(str, fold[part])) for part in PARTS)) for fold in data["folds"])
+            return cls(data["split"], data["grouped_by"], folds)
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"splits.json is not what skelemo wrote: {type(error).__name__} {error}") from None
 
 
 def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, validation: float, seed: int) -> Split:
-    """Draw or look up a split.
+    """Draw or look up a split: the same for the same sequences and seed, in whatever order they come.
 
     Parameters
     ----------
     spec : ``kfold:K``, ``holdout:SHARE`` (the test part's), ``given`` (column ``split``, or all of ``fold_1`` …) or
-        ``given:COLUMN`` for the parts that the labels came with.
+        ``given:COLUMN`` for the parts that the labels came with; who has none there is in no part.
     sequences : the labelled ones, with columns id, video, subject and splits.
     strata : ``[S]`` whole numbers whose shares every drawn part keeps as far as groups allow.
     validation : share of the training part that chooses the model, where the split does not name one.
@@ -63,8 +69,10 @@ def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, valida
     Raises
     ------
     ConfigError
-        An unknown spec or column, too few groups, or a given split in which a subject or video is in two parts.
+        An unknown spec, column or part, too few groups, or a given split in which a subject or video is in two parts.
     """
+    order = np.argsort(sequences["id"].to_numpy(str), kind="stable")
+    sequences, strata = sequences.iloc[order], strata[order]
     kind, _, argument = spec.partition(":")
     makers: dict[str, Callable[[], list[np.ndarray]]] = {
         "kfold": lambda: _kfold(_whole(spec, argument, least=2), sequences, strata, validation, seed),
@@ -104,12 +112,14 @@ def _kfold(k: int, sequences: pd.DataFrame, strata: np.ndarray, validation: floa
 
 def _holdout(share: float, sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> np.ndarray:
     groups = groups_of(sequences)
-    parts = np.where(_stratified(groups, strata, round(1 / share), seed) == 0, "test", "train")
+    parts = np.where(_draw(share, groups, strata, seed), "test", "train")
     return _choose_validation(parts, groups, strata, validation, seed)
 
 
 def _given(column: str, sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> np.ndarray:
     parts = np.array([splits.get(column, "") for splits in sequences["splits"]])
+    for part in sorted(set(parts.tolist()) - {*PARTS, ""}):
+        raise ConfigError(f"split given:{column}: a sequence is marked {part!r}; known are {', '.join(PARTS)}")
     if not (parts == "train").any():
         raise ConfigError(f"split given:{column}: no labelled sequence is marked 'train' (parts: {', '.join(PARTS)})")
     groups = groups_of(sequences)
@@ -138,30 +148,46 @@ def _given_columns(argument: str, sequences: pd.DataFrame) -> list[str]:
 def _choose_validation(
     parts: np.ndarray, groups: np.ndarray, strata: np.ndarray, share: float, seed: int
 ) -> np.ndarray:
-    """Move a share of the training part, in whole groups and at least one, to the validation part."""
+    """Move a share of the training part to the validation part."""
     train = np.flatnonzero(parts == "train")
-    parts_drawn = min(round(1 / share), len(np.unique(groups[train])))
-    chosen = _stratified(groups[train], strata[train], parts_drawn, seed + 1) == 0
     parts = parts.astype(object)
-    parts[train[chosen]] = "validation"
+    parts[train[_draw(share, groups[train], strata[train], seed + 1)]] = "validation"
     return parts
 
 
+def _draw(share: float, groups: np.ndarray, strata: np.ndarray, seed: int) -> np.ndarray:
+    """``[S]`` who is drawn: about a share (up to a half) of all, in whole groups, at least one and never all."""
+    count = len(np.unique(groups))
+    fraction = Fraction(share).limit_denominator(max(2, min(count, _MOST_PARTS))) or Fraction(1, max(count, 2))
+    return _stratified(groups, strata, fraction.denominator, seed) < fraction.numerator
+
+
 def _stratified(groups: np.ndarray, strata: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """``[S]`` which of k parts each sequence is in: groups whole, strata as even as groups allow."""
-    found = len(np.unique(groups))
-    if found < k:
+    """``[S]`` which of k parts each sequence is in: groups whole, every stratum spread as evenly as they allow.
+
+    Large groups come first, and each goes where the squared shares of the strata grow least. scikit-learn's
+    StratifiedGroupKFold leaves parts empty where groups are few, and takes seconds where they are many.
+    """
+    names, group = np.unique(groups, return_inverse=True)
+    if len(names) < k:
         raise ConfigError(
-            f"{found} groups (subjects, or videos where no subject is known) cannot make {k} disjoint parts; "
-            "use fewer folds or larger shares"
+            f"groups to be split (subjects, or videos where no subject is known): {len(names)}; expected at least {k}, "
+            "one for each part: use fewer folds, or more data"
         )
-    if k > np.unique(strata, return_counts=True)[1].max():
-        strata = np.zeros_like(strata)  # no class has a member for every part, so none can be spread over them
-    part = np.empty(len(groups), int)
-    drawer = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
-    for index, (_, rows) in enumerate(drawer.split(groups, strata, groups)):
-        part[rows] = index
-    return part
+    _, stratum = np.unique(strata, return_inverse=True)
+    counts = np.zeros((len(names), stratum.max() + 1))
+    np.add.at(counts, (group, stratum), 1)
+    shares = counts / counts.sum(0)  # [G, C], so that a rare stratum weighs as much as a common one
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(names))
+    size = np.floor(np.log2(shares.sum(1)))  # who is about as large as another comes in random order
+    part_of, load, filled = np.empty(len(names), int), np.zeros((k, counts.shape[1])), np.zeros(k)
+    for index in order[np.argsort(-size[order], kind="stable")]:
+        part = np.lexsort((filled, load @ shares[index]))[0]
+        part_of[index] = part
+        load[part] += shares[index]
+        filled[part] += counts[index].sum()
+    return random.permutation(k)[part_of][group]
 
 
 def _to_fold(parts: Iterable[str], ids: np.ndarray) -> Fold:
