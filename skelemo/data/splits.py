@@ -171,8 +171,8 @@ def _stratified(groups: np.ndarray, strata: np.ndarray, k: int, seed: int) -> np
     names, group = np.unique(groups, return_inverse=True)
     if len(names) < k:
         raise ConfigError(
-            f"groups to be split (subjects, or videos where no subject is known): {len(names)}; expected at least {k}, "
-            "one for each part: use fewer folds, or more data"
+            f"only {len(names)} of the groups that stay together (subjects, or videos where no subject is known): "
+            f"they cannot make {k} disjoint parts; use fewer folds, or more data"
         )
     _, stratum = np.unique(strata, return_inverse=True)
     counts = np.zeros((len(names), stratum.max() + 1))
