@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.cache.sequence import Sequence
-from skelemo.cache.shard import Header, write_shard
+from skelemo.cache.shard import Header, _frame_types, open_shard, write_shard
 
 CLASSES = ("glad", "sad", "calm")
 BODY = Header("body_25", CLASSES)
 BODY_AND_FACE = Header("body_25+face_70", CLASSES)
+PROBLEM = {"file": "one/7.json", "reason": "cut off"}
 
 
 def a_sequence(name: str = "one", frames: int = 7, *, points: int = 25, seed: int = 0, **facts) -> Sequence:
@@ -41,3 +42,14 @@ def a_cache(folder: Path, *sequences: Sequence, header: Header = BODY, **tables)
     folder.mkdir(parents=True, exist_ok=True)
     write_shard(folder, header, sequences, **tables)
     return folder
+
+
+def everything_in(path: Path) -> tuple:
+    """Everything that a shard says, as plain values."""
+    opened = open_shard(path)
+    types = _frame_types(opened.header)
+    arrays = {name: np.full((opened.frames, *shape), 77, kind) for name, (shape, kind) in types.items()}
+    opened.read_into(arrays)
+    tables = (opened.sequences, opened.recordings, opened.problems)
+    frames = {name: array.tobytes() for name, array in arrays.items()}
+    return opened.header, opened.tool, [table.to_dict("records") for table in tables], frames
