@@ -1,1 +1,13 @@
 """From a cache to batches on the device."""
+
+from typing import Any
+
+__all__ = ["as_pyg"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from skelemo.data import graphs
+
+        return getattr(graphs, name)
+    raise AttributeError(name)
