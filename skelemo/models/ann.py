@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from skelemo.errors import ConfigError
 from skelemo.models.registry import Spec, register
 
 
@@ -22,6 +23,8 @@ class Ann(nn.Module):
 
     def __init__(self, spec: Spec, width: int, dropout: float, standardise: bool) -> None:
         super().__init__()
+        if width < 4:
+            raise ConfigError(f"width {width} of ann: expected at least 4, so that the third layer has a unit")
         inputs = spec.frames * len(spec.layout) * spec.channels
         self.standardise = nn.BatchNorm1d(inputs, affine=False) if standardise else nn.Identity()
         self.expression = self.shared = self.valence = self.arousal = None

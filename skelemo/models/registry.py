@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import math
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -107,14 +108,55 @@ def create(
     Raises
     ------
     ConfigError
-        An unknown architecture, head or setting; the message names the nearest known one.
+        An unknown architecture, head or setting, where the message names the nearest known one; a setting of another
+        type than its default, or one that the architecture cannot be built with.
     """
     chosen = entry(name)
     for head in heads:
         if head not in HEADS:
             raise unknown("head", head, HEADS)
-    for setting in settings:
-        if setting not in chosen.settings:
-            raise unknown(f"setting of {name}", setting, chosen.settings)
+    if not heads or len(set(heads)) < len(heads) or min(classes, frames, channels) < 1:
+        raise ConfigError(
+            f"{name} for the heads {list(heads)}, {classes} classes, {frames} frames: expected one or more"
+        )
     spec = Spec(layout(layout_name), tuple(heads), classes, frames, channels)
-    return chosen.build(spec, **settings)
+    given = {setting: _checked(chosen, setting, value) for setting, value in settings.items()}
+    try:
+        return chosen.build(spec, **given)
+    except (ValueError, ArithmeticError) as error:
+        said = ", ".join(f"{setting}={value}" for setting, value in given.items())
+        raise ConfigError(f"{name} cannot be built with {said or 'its defaults'}: {error}") from error
+
+
+def _checked(chosen: Entry, setting: str, value: Any) -> Any:
+    """The value of a setting, which is of the same kind as its default; lists become tuples."""
+    if setting not in chosen.settings:
+        raise unknown(f"setting of {chosen.name}", setting, chosen.settings)
+    default = chosen.settings[setting]
+    if isinstance(default, tuple):
+        items = tuple(value) if isinstance(value, list | tuple) else (value,)
+        if not default or all(_is_like(item, default[0]) for item in items):
+            return items
+        expected = f"a list, each item {_kind(default[0])}"
+    elif _is_like(value, default):
+        return value
+    else:
+        expected = _kind(default)
+    raise ConfigError(f"setting {setting} of {chosen.name} is {value!r}; expected {expected}, as in {default!r}")
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    if default is None:
+        return True
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float) and math.isfinite(value)
+    if isinstance(default, int):
+        return isinstance(value, int) and value >= 0
+    return isinstance(value, type(default))
+
+
+def _kind(default: Any) -> str:
+    kinds = {bool: "true or false", int: "a whole number, 0 or more", float: "a number", str: "text"}
+    return kinds.get(type(default), type(default).__name__)

@@ -1,0 +1,183 @@
+"""Architectures by name, the heads that all of them end in, and the paper's own."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from skelemo import models
+from skelemo.errors import ConfigError
+from skelemo.models import registry
+from skelemo.models.heads import Heads, masked_mean
+from skelemo.models.registry import Spec, create, entry, list_models, register
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """An architecture of this test alone; gives back what it was built with."""
+    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+    built = {}
+
+    @register("toy", sees="nothing")
+    def build(spec: Spec, *, width: int = 8, share: float = 0.5, on: bool = True, kind: str = "a", sizes: tuple = (1,),
+              free: object = None) -> nn.Module:  # fmt: skip
+        if width == 7:
+            raise ValueError("seven does not go")
+        built.update(spec=spec, width=width, share=share, on=on, kind=kind, sizes=sizes, free=free)
+        return nn.Identity()
+
+    return built
+
+
+def test_every_file_of_models_is_found_by_name():
+    names = list_models()
+    assert names == sorted(names)
+    assert {"ann", "resnet18", "stgcn"} <= set(names)
+    assert list_models("resnet*") == [name for name in names if name.startswith("resnet")]
+    assert list_models("no such*") == []
+    assert models.list_models is list_models
+    assert models.create is create
+    with pytest.raises(AttributeError, match="creat"):
+        _ = models.creat
+
+
+def test_every_entry_says_what_it_sees_and_takes():
+    for name in list_models():
+        found = entry(name)
+        assert found.name == name
+        assert found.sees
+        assert found.coordinates in ("parts", "frame")
+        assert all(default is not None for default in found.settings.values())
+
+
+def test_a_name_is_given_once(toy):
+    with pytest.raises(ConfigError, match="'toy' is registered twice"):
+        register("toy", sees="nothing")(lambda spec: nn.Identity())
+
+
+def test_settings_reach_the_builder_and_the_rest_keep_their_defaults(toy):
+    create(
+        "toy", layout_name="face_70", heads=["va"], classes=11, frames=9, width=16, share=1, sizes=[3, 4], free={"a": 1}
+    )
+    assert toy["spec"].layout.name == "face_70"
+    assert (toy["spec"].heads, toy["spec"].classes, toy["spec"].frames, toy["spec"].channels) == (("va",), 11, 9, 3)
+    assert (toy["width"], toy["share"], toy["on"], toy["kind"], toy["sizes"]) == (16, 1, True, "a", (3, 4))
+    create("toy", sizes=5)
+    assert toy["sizes"] == (5,)
+    assert entry("toy").settings["width"] == 8
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"widht": 3}, "unknown setting of toy 'widht': did you mean 'width'"),
+        ({"width": "8"}, "setting width of toy is '8'; expected a whole number, 0 or more, as in 8"),
+        ({"width": 8.5}, "expected a whole number"),
+        ({"width": -8}, "expected a whole number, 0 or more"),
+        ({"width": True}, "expected a whole number"),
+        ({"width": None}, "expected a whole number"),
+        ({"share": "half"}, "share of toy is 'half'; expected a number"),
+        ({"share": float("nan")}, "expected a number"),
+        ({"on": 1}, "expected true or false"),
+        ({"kind": 3}, "expected text"),
+        ({"sizes": [3, "4"]}, "expected a list, each item a whole number"),
+        ({"sizes": {"a": 1}}, "expected a list"),
+        ({"width": 7}, "toy cannot be built with width=7: seven does not go"),
+        ({"heads": ("expresion",)}, "unknown head 'expresion': did you mean 'expression'"),
+        ({"heads": ()}, "heads"),
+        ({"heads": ("va", "va")}, "heads"),
+        ({"classes": 0}, "0 classes"),
+        ({"frames": 0}, "0 frames"),
+        ({"layout_name": "body_26"}, "body_26"),
+    ],
+)
+def test_what_cannot_be_built_is_said_in_one_line(toy, settings, said):
+    with pytest.raises(ConfigError, match=re.escape(said)) as error:
+        create("toy", **settings)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_architecture_offers_the_nearest():
+    with pytest.raises(ConfigError, match="unknown architecture 'resnet_18': did you mean 'resnet18'"):
+        create("resnet_18")
+
+
+# Heads
+
+
+def test_heads_are_one_linear_layer_each_and_affect_stays_in_its_range():
+    heads = Heads(5, ("expression", "va"), 7)
+    features = torch.randn(4, 5) * 100
+    found = heads(features)
+    expression, va = heads.layers["expression"], heads.layers["va"]
+    torch.testing.assert_close(found["expression"], features @ expression.weight.T + expression.bias)
+    torch.testing.assert_close(found["va"], torch.tanh(features @ va.weight.T + va.bias))
+    assert found["expression"].shape == (4, 7)
+    assert found["va"].abs().max() <= 1
+    assert set(Heads(5, ("va",), 7)(features)) == {"va"}
+
+
+def test_the_mean_counts_seen_frames_alone():
+    values, mask = torch.randn(3, 6, 2), torch.rand(3, 6) < 0.5
+    mask[2] = False
+    found = masked_mean(values, mask)
+    for index in range(2):
+        torch.testing.assert_close(found[index], values[index][mask[index]].mean(0))
+    assert torch.equal(found[2], torch.zeros(2))
+
+
+# The paper's linear layers
+
+
+def linear(model):
+    return [(layer.in_features, layer.out_features) for layer in model.modules() if isinstance(layer, nn.Linear)]
+
+
+def test_the_ann_has_the_papers_layers():
+    inputs = 95 * 3
+    assert linear(create("ann", width=512)) == [(inputs, 512), (512, 256), (256, 128), (128, 7)]
+    shared = [(inputs, 512), (512, 256), (256, 128)]
+    assert sorted(linear(create("ann", width=512, heads=("va",)))) == sorted([*shared, (128, 1), (128, 1)])
+    both = create("ann", width=512, heads=("expression", "va"), frames=4, layout_name="body_25", classes=3)
+    assert len(linear(both)) == 9
+    assert linear(both)[0] == (4 * 25 * 3, 512)
+
+
+@pytest.mark.parametrize("heads", [("expression",), ("va",), ("expression", "va")])
+@pytest.mark.parametrize("standardise", [True, False])
+def test_the_ann_answers_for_the_heads_asked_and_learns(heads, standardise):
+    torch.manual_seed(0)
+    model = create("ann", layout_name="body_25", heads=heads, classes=3, frames=2, width=32, standardise=standardise)
+    keypoints, mask = torch.randn(16, 2, 25, 3), torch.ones(16, 2, dtype=torch.bool)
+    found = model(keypoints, mask)
+    assert set(found) == set(heads)
+    assert all(output.shape == (16, {"expression": 3, "va": 2}[head]) for head, output in found.items())
+    if "va" in found:
+        assert found["va"].abs().max() <= 1
+    sum(output.square().sum() for output in found.values()).backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())
+
+
+def test_what_lies_in_an_unseen_frame_changes_nothing_for_the_ann():
+    model = create("ann", layout_name="body_25", frames=3).eval()
+    keypoints, mask = torch.randn(5, 3, 25, 3), torch.tensor([[True, False, True]]).expand(5, 3)
+    other = keypoints.clone()
+    other[:, 1] = 99
+    assert torch.equal(model(keypoints, mask)["expression"], model(other, mask)["expression"])
+
+
+def test_the_ann_standardises_what_it_was_trained_on():
+    torch.manual_seed(0)
+    model = create("ann", layout_name="body_25", dropout=0.0)
+    keypoints, mask = torch.randn(4096, 1, 25, 3) * 3 + 7, torch.ones(4096, 1, dtype=torch.bool)
+    for _ in range(60):
+        model(keypoints, mask)
+    shown = model.eval().standardise(keypoints.flatten(1))
+    torch.testing.assert_close(shown.mean(0), torch.zeros(75), atol=0.05, rtol=0)
+    torch.testing.assert_close(shown.std(0), torch.ones(75), atol=0.05, rtol=0)
+
+
+def test_an_ann_too_narrow_for_its_third_layer_is_refused():
+    with pytest.raises(ConfigError, match="width 3 of ann"):
+        create("ann", width=3)

@@ -1,0 +1,21 @@
+"""What the user is told."""
+
+import pytest
+
+from skelemo.errors import CacheError, ConfigError, InputError, SkelemoError, unknown
+
+
+def test_an_unknown_name_offers_the_nearest_and_lists_all():
+    error = unknown("architecture", "resnet_18", ["vit", "resnet18", "ann"])
+    assert str(error) == "unknown architecture 'resnet_18': did you mean 'resnet18'? known are ann, resnet18, vit"
+
+
+def test_a_name_like_no_other_gets_the_list_alone():
+    assert str(unknown("part", "zzz", ("body", "face"))) == "unknown part 'zzz': known are body, face"
+    assert str(unknown("part", 3, iter(["body"]))) == "unknown part '3': known are body"
+
+
+@pytest.mark.parametrize("kind", [InputError, ConfigError, CacheError])
+def test_everything_the_user_can_put_right_is_one_kind(kind):
+    assert issubclass(kind, SkelemoError)
+    assert not issubclass(kind, OSError | ValueError)

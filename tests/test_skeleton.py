@@ -1,0 +1,162 @@
+"""Parts and layouts are what OpenPose's own tables say."""
+
+import pytest
+
+from skelemo import skeleton
+from skelemo.errors import ConfigError
+from skelemo.skeleton import BODY_MODELS, DEFAULT_LAYOUT, FACE_70, HAND_LEFT, HAND_RIGHT, layout
+
+ALL_PARTS = [*BODY_MODELS.values(), FACE_70, HAND_LEFT, HAND_RIGHT]
+LAYOUTS = [
+    "body_25", "face_70", "hand_21x2", "body_25+face_70", "body_25+hand_21x2", "face_70+hand_21x2",
+    "body_25+face_70+hand_21x2",
+]  # fmt: skip
+
+
+def opposite(name):
+    """The keypoint of the other side, by its name alone."""
+    side = {"L": "R", "R": "L"}.get(name[0])
+    return side + name[1:] if side and name[1].isupper() else name
+
+
+@pytest.mark.parametrize("part", ALL_PARTS, ids=lambda part: part.name)
+def test_parts_have_as_many_points_as_openpose_writes(part):
+    counts = {"body_25": 25, "coco_18": 18, "mpi_15": 15, "body_25b": 25, "face_70": 70}
+    assert len(part) == counts.get(part.name, 21)
+    assert len(set(part.keypoints)) == len(part)
+    assert [part.index(name) for name in part.keypoints] == list(range(len(part)))
+
+
+@pytest.mark.parametrize("part", ALL_PARTS, ids=lambda part: part.name)
+def test_limbs_join_two_points_of_the_part_once(part):
+    assert all(0 <= a < len(part) and 0 <= b < len(part) and a != b for a, b in part.limbs)
+    assert len({frozenset(limb) for limb in part.limbs}) == len(part.limbs)
+
+
+def test_limbs_are_as_many_as_openpose_draws():
+    counts = {"body_25": 24, "coco_18": 17, "mpi_15": 14, "hand_left_21": 20, "hand_right_21": 20}
+    assert {part.name: len(part.limbs) for part in ALL_PARTS if part.name in counts} == counts
+    ends = {part.name: {point for limb in part.limbs for point in limb} for part in ALL_PARTS}
+    assert all(ends[name] == set(range(count + 1)) for name, count in counts.items())
+    assert ends["face_70"] == set(range(68)), "only the pupils hang on nothing"
+
+
+@pytest.mark.parametrize("part", BODY_MODELS.values(), ids=lambda part: part.name)
+def test_limbs_of_a_body_are_the_same_on_both_sides(part):
+    named = {frozenset((part.keypoints[a], part.keypoints[b])) for a, b in part.limbs}
+    assert {frozenset(map(opposite, limb)) for limb in named} == named
+
+
+@pytest.mark.parametrize("part", ALL_PARTS, ids=lambda part: part.name)
+def test_mirroring_twice_is_nothing(part):
+    assert [part.mirror[part.mirror[index]] for index in range(len(part))] == list(range(len(part)))
+
+
+@pytest.mark.parametrize("part", BODY_MODELS.values(), ids=lambda part: part.name)
+def test_a_mirrored_body_has_its_left_on_the_right(part):
+    for index, name in enumerate(part.keypoints):
+        assert part.keypoints[part.mirror[index]] == opposite(name)
+    middle = {"Nose", "Neck", "MidHip", "Head", "Chest", "HeadTop"}
+    assert {name for index, name in enumerate(part.keypoints) if part.mirror[index] == index} <= middle
+
+
+def test_a_mirrored_face_keeps_its_shape():
+    """The mean face, by the places of iBUG's scheme: each point lies where its twin does, across the nose."""
+    pairs = (
+        "0-16 8-8 17-26 21-22 27-27 30-30 31-35 33-33 36-45 37-44 38-43 39-42 40-47 41-46 48-54 49-53 51-51 57-57 "
+        "55-59 60-64 61-63 62-62 65-67 66-66 68-69"
+    )
+    for one, other in (map(int, pair.split("-")) for pair in pairs.split()):
+        assert FACE_70.mirror[one] == other
+        assert FACE_70.mirror[other] == one
+    still = [index for index in range(70) if FACE_70.mirror[index] == index]
+    assert still == [8, 27, 28, 29, 30, 33, 51, 57, 62, 66]
+
+
+def test_contours_of_a_face_are_the_same_on_both_sides():
+    limbs = {frozenset(limb) for limb in FACE_70.limbs}
+    assert {frozenset(FACE_70.mirror[point] for point in limb) for limb in limbs} == limbs
+
+
+@pytest.mark.parametrize("part", ALL_PARTS, ids=lambda part: part.name)
+def test_every_point_has_a_colour(part):
+    for index in range(len(part)):
+        assert all(0 <= value <= 255 for value in part.drawing.colour(index))
+    assert len(part.drawing.colours) in (1, len(part))
+
+
+def test_known_points_are_where_openpose_puts_them():
+    body = layout("body_25")
+    places = {"Nose": 0, "Neck": 1, "RWrist": 4, "LWrist": 7, "MidHip": 8, "LBigToe": 19, "RHeel": 24}
+    assert {name: body.index(f"body_25.{name}") for name in places} == places
+    assert FACE_70.index("REye0") == 36
+    assert FACE_70.index("LEye0") == 42
+    assert FACE_70.index("RPupil") == 68
+
+
+# Layouts
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_layout_lays_its_parts_end_to_end(name):
+    found = layout(name)
+    assert found.name == name
+    assert len(found) == len(found.keypoints) == sum(len(part) for part in found.parts)
+    ends = 0
+    for part in found.parts:
+        assert found.slices[part.name] == slice(ends, ends + len(part))
+        ends += len(part)
+        assert found.part(part.name) is part
+        for keypoint in part.keypoints:
+            assert found.keypoints[found.index(f"{part.name}.{keypoint}")] == f"{part.name}.{keypoint}"
+    assert len(found.limbs) == sum(len(part.limbs) for part in found.parts)
+    owner = [part.name for part in found.parts for _ in range(len(part))]
+    assert all(owner[a] == owner[b] for a, b in found.limbs)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_mirroring_a_layout_twice_is_nothing(name):
+    mirror = layout(name).mirror
+    assert [mirror[mirror[index]] for index in range(len(mirror))] == list(range(len(mirror)))
+
+
+def test_the_left_hand_becomes_the_right_one():
+    found = layout("body_25+face_70+hand_21x2")
+    for joint in HAND_LEFT.keypoints:
+        left, right = found.index(f"hand_left_21.{joint}"), found.index(f"hand_right_21.{joint}")
+        assert found.mirror[left] == right
+    assert found.mirror[found.index("face_70.REye0")] == found.index("face_70.LEye3")
+
+
+def test_sizes_of_the_usual_layouts():
+    assert len(layout()) == len(layout(DEFAULT_LAYOUT)) == 95
+    assert len(layout("body_25+face_70+hand_21x2")) == 137
+    assert layout("body_25").part("face_70") is None
+
+
+@pytest.mark.parametrize("name", ["body_25 + face_70", " body_25+face_70 ", "body_25+ face_70"])
+def test_spaces_in_a_name_do_not_matter(name):
+    assert layout(name) == layout("body_25+face_70")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "unknown part of a layout ''"),
+        ("body_24", "did you mean 'body_25'"),
+        ("body_25+", "unknown part"),
+        ("coco_18", "unknown part of a layout 'coco_18'"),
+        ("face_70+body_25", "once and in the order body_25 . face_70 . hand_21x2"),
+        ("body_25+body_25", "once and in the order"),
+    ],
+)
+def test_a_name_that_spells_no_layout_is_refused(name, said):
+    with pytest.raises(ConfigError, match=said):
+        layout(name)
+
+
+def test_an_unknown_keypoint_offers_the_nearest():
+    with pytest.raises(ConfigError, match=r"unknown keypoint of body_25 'body_25\.Knee'"):
+        layout("body_25").index("body_25.Knee")
+    with pytest.raises(ConfigError, match="did you mean 'RWrist'"):
+        skeleton.BODY_25.index("RWrits")
