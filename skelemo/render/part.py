@@ -1,0 +1,70 @@
+"""Drawing one part: where its limbs and circles lie in the image, and the layers that they are written into."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from skelemo.render import strokes
+from skelemo.render.raster import Layer, covered
+from skelemo.render.views import Placement, Size
+from skelemo.skeleton import Part
+
+AWAY = -1e4  # image pixels: where strokes lie that are not drawn
+
+#: Whether pictures have the usual size → the root of their area and the size of their pixels, in image pixels.
+Scales = dict[bool, tuple[float, float]]
+
+
+class PartDrawing(nn.Module):
+    """Limbs and circles of one part, each in a layer of their own.
+
+    Parameters
+    ----------
+    part, where : the part, and where it lies on the axis V.
+    size : height and width of the image.
+    scales : bounds for pictures of the usual size (True), and of any other (False).
+    """
+
+    ends: Tensor
+
+    def __init__(self, part: Part, where: slice, size: Size, scales: Scales) -> None:
+        super().__init__()
+        self.where = where
+        self.size = size
+        self.drawing = part.drawing
+        self.widest = {usual: strokes.widest(part.drawing, *scale) for usual, scale in scales.items()}
+        self.register_buffer("ends", torch.tensor(part.limbs).T.contiguous(), persistent=False)  # [2, limbs]
+        self.limbs = Layer([part.drawing.colour(end) for _, end in part.limbs])
+        self.discs = Layer([part.drawing.colour(point) for point in range(len(part))])
+
+    def forward(
+        self, image: Tensor | None, points: Tensor, confidence: Tensor, place: Placement, *, usual: bool
+    ) -> Tensor:
+        """The part laid over the image ``[N, 3, P]``, or over black: limbs first, circles over them.
+
+        ``points [N, 2, V]`` in source pixels, ``confidence [N, V]``; ``usual``: which of the bounds hold.
+        """
+        points, confidence = points[..., self.where], confidence[..., self.where]
+        thick, share = strokes.thickness(points, confidence, place.picture, self.drawing)
+        visible = (confidence > self.drawing.threshold) & (share > 0)
+        # OpenPose draws from pixel to pixel, and a pixel's centre is half a pixel from its corner.
+        points = (torch.floor(points + 0.5) + 0.5) * place.scale.unsqueeze(-1) + place.corner.unsqueeze(-1)
+        radius, half = self.widest[usual]
+
+        start, end = self.ends
+        joined = (visible[:, start] & visible[:, end]).unsqueeze(1)
+        starts, ends = (torch.where(joined, points[..., index], AWAY) for index in (start, end))  # [N, 2, limbs]
+        reach = strokes.limb_half(thick, self.drawing)
+        limbs = strokes.limbs(starts, ends, reach, place.scale, self.size, max(self.size))
+
+        centres = torch.where(visible.unsqueeze(1), points, AWAY)
+        radii = strokes.disc_radius(thick, share) * place.scale
+        discs = strokes.discs(centres, radii, self.size, math.ceil(2 * radius) + 1)
+
+        image = self._lay(self.limbs, image, limbs, math.ceil(2 * half + math.sqrt(2)))
+        return self._lay(self.discs, image, discs, math.ceil(2 * radius) + 1)
+
+    def _lay(self, layer: Layer, image: Tensor | None, spans: strokes.Spans, most: int) -> Tensor:
+        buffer = layer.blank(spans.line.shape[0], self.size[0] * self.size[1])
+        return layer.over(image, layer.write(buffer, *covered(spans, self.size, most)))

@@ -1,0 +1,81 @@
+"""Laying strokes into images: which pixels a span covers, and what shows where strokes of one layer overlap."""
+
+import torch
+from torch import Tensor, nn
+
+from skelemo.render.strokes import Spans, at_most
+from skelemo.render.views import Size
+from skelemo.skeleton import Colour
+
+LEVELS = 128  # steps of coverage that a layer of several colours tells apart
+
+
+def covered(spans: Spans, size: Size, most: int) -> tuple[Tensor, Tensor]:
+    """The pixels, ``most`` at most, across each line of the spans: their place in the flat image and their coverage.
+
+    Both ``[N, K, L, S]``. A pixel outside the image is moved to its border, and says again what is true there.
+    """
+    height, width = size
+    count = at_most(most, 2 * spans.half + spans.ramp)
+    first = torch.floor(spans.centre - spans.half - spans.ramp / 2 + 0.5).unsqueeze(1)  # [N, 1, L, S]
+    steps = torch.arange(count, device=first.device).view(-1, 1, 1)
+    pixel = torch.minimum(
+        (first + steps).clamp(min=0), torch.where(spans.steep, width - 1.0, height - 1.0).unsqueeze(1)
+    )
+    # What a window of one ramp's width has in common with the stroke.
+    reach = spans.half / spans.ramp
+    distance = ((pixel + (0.5 - spans.centre).unsqueeze(1)) / spans.ramp.unsqueeze(1)).abs()
+    cover = torch.minimum(((reach + 0.5).unsqueeze(1) - distance).clamp(min=0), (2 * reach).clamp(max=1).unsqueeze(1))
+    line = spans.line * torch.where(spans.steep, width, 1)
+    place = pixel * torch.where(spans.steep, 1, width).unsqueeze(1) + line.unsqueeze(1)
+    return place.long(), cover * spans.share.unsqueeze(1)
+
+
+class Layer(nn.Module):
+    """Strokes that share a buffer of the image, and their colours.
+
+    Where strokes overlap, the last one that covers half of a pixel shows; where none does, the one that covers most.
+    Each pixel keeps the largest number written into it, which has coverage and order for digits: below the half
+    coverage comes first, above it order. So the strokes can be written in any order, all at once.
+    """
+
+    order: Tensor
+    inks: Tensor
+
+    def __init__(self, colours: list[Colour]) -> None:
+        super().__init__()
+        self.single = len(set(colours)) == 1
+        count, half = len(colours), LEVELS // 2
+        number = torch.arange(LEVELS * count)
+        beyond = number - half * count
+        level = torch.where(beyond < 0, number // count, half + beyond % half)
+        stroke = torch.where(beyond < 0, number % count, beyond // half)
+        palette = torch.tensor([(*colour, 255) for colour in colours]).T  # red, green, blue, coverage
+        inks = palette[:, :1] if self.single else (palette[:, stroke] * level / (LEVELS - 1)).round()
+        self.register_buffer("inks", inks.to(torch.uint8), persistent=False)  # [4, numbers]
+        self.register_buffer("order", torch.arange(count), persistent=False)
+
+    def blank(self, images: int, pixels: int) -> Tensor:
+        """A buffer in which nothing is written, ``[N, P]``."""
+        return self.inks.new_zeros(images, pixels, dtype=torch.float32 if self.single else torch.int64)
+
+    def write(self, buffer: Tensor, place: Tensor, cover: Tensor) -> Tensor:
+        """Write strokes that cover ``cover`` of the pixels at ``place``, both ``[N, K, L, S]``, into the buffer."""
+        return buffer.scatter_reduce_(1, place.flatten(1), self._number(cover).flatten(1), "amax")
+
+    def _number(self, cover: Tensor) -> Tensor:
+        if self.single:
+            return cover
+        count, half = self.order.shape[0], LEVELS // 2
+        level = (cover * (LEVELS - 1) + 0.5).to(torch.int64)
+        return torch.where(level < half, level * count + self.order, level + half * (count - 1 + self.order))
+
+    def over(self, image: Tensor | None, number: Tensor) -> Tensor:
+        """The layer of written pixels ``[N, P]`` laid over the image ``[N, 3, P]``, or over black."""
+        inks = self.inks.float() / 255
+        if self.single:
+            colour, cover = inks[:3], number.unsqueeze(1)
+            return colour * cover if image is None else image.lerp_(colour, cover)
+        inks = (inks[:3] if image is None else inks).unsqueeze(0).expand(number.shape[0], -1, -1)
+        ink = inks.gather(-1, number.unsqueeze(1).expand(-1, inks.shape[1], -1))  # colours are times coverage already
+        return ink if image is None else image.mul_(1 - ink[:, 3:]).add_(ink[:, :3])

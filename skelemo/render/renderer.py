@@ -1,0 +1,142 @@
+"""The renderer: the keypoints of a batch become the images that OpenPose's drawing, made small, would be."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from skelemo import skeleton
+from skelemo.errors import ConfigError, unknown
+from skelemo.render import views
+from skelemo.render.part import PartDrawing, Scales
+from skelemo.render.views import VIEWS, Placement, Size
+from skelemo.skeleton import FACE_70, Layout
+
+FARTHEST = 64.0  # pictures' longer sides: points beyond count as unseen
+
+
+class SkeletonRenderer(nn.Module):
+    """Draws keypoints, ``[B, T, V, 3] → [B T, 3, H, W]`` in [0, 1], in the keypoints' own float type.
+
+    The images are what OpenPose's CPU drawing on black (``renderKeypointsCpu``: colours, order, thickness, radii and
+    thresholds of body, face and hands) shows at the resolution of the video, averaged down to ``size``. They are drawn
+    in place, every stroke with the share of each pixel that it covers. A frame without keypoints is black. There is
+    no gradient.
+
+    Parameters
+    ----------
+    layout : the layout of the keypoints, or its name.
+    size : height and width of the images in pixels; one number for a square.
+    view : what the images show.
+        ``frame``: the whole picture, letterboxed, as the paper does.
+        ``person``: the box round the points of each frame that are drawn, with a margin.
+        ``face``: the box round the face, and nothing but the face; black where there is none.
+        ``person+face``: ``person`` in the left half of the image, ``face`` in the right.
+        A crop is drawn as if it were a picture of its own, so that people look alike near and far.
+    source : width and height in pixels of pictures whose size `forward` is not told. OpenPose's thickness depends on
+        it. The longer side is also that of crops.
+
+    Attributes
+    ----------
+    picture : height and width of the images, whatever the view.
+
+    Raises
+    ------
+    ConfigError
+        An unknown view or layout, a view of a face that the layout lacks, or sizes that are not those of a picture.
+    """
+
+    def __init__(
+        self, layout: Layout | str, size: int | Size = 224, view: str = "frame", *, source: Size = (1280, 720)
+    ) -> None:
+        super().__init__()
+        self.layout = skeleton.layout(layout) if isinstance(layout, str) else layout
+        self.picture: Size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+        self.view = view
+        self._check(source)
+        height, width = self.picture
+        halves = [("person", (height, width // 2)), ("face", (height, width - width // 2))]
+        panes = halves if view == "person+face" else [(view, self.picture)]
+        self.panes = nn.ModuleList(_Pane(self.layout, pane, shown, source) for shown, pane in panes)
+
+    def _check(self, source: Size) -> None:
+        if self.view not in VIEWS:
+            raise unknown("view", self.view, VIEWS)
+        if "face" in self.view and FACE_70 not in self.layout.parts:
+            raise ConfigError(f"view {self.view!r} shows a face, which the layout {self.layout.name} lacks")
+        if min(*self.picture, *source) < 2:
+            raise ConfigError(f"images of {self.picture} pixels from pictures of {source}: sides must be 2 or more")
+
+    def forward(self, keypoints: Tensor, frame_size: Tensor | None = None) -> Tensor:
+        """Images ``[B T, 3, H, W]`` of keypoints ``[B, T, V, 3]`` in frame coordinates.
+
+        Frame coordinates: x, y from the picture's centre, whose longer side spans [-0.5, 0.5]; confidence 0 is
+        missing. ``frame_size [B, 2]`` (or ``[2]`` for all) is the width and height of the pictures in pixels, 0 where
+        unknown; only the view ``frame`` looks at it. Coordinates are computed in float32 whatever the type.
+        """
+        batch, frames, count, channels = keypoints.shape
+        if (count, channels) != (len(self.layout), 3):
+            raise ConfigError(
+                f"keypoints of {count} points with {channels} channels; the renderer draws {len(self.layout)} points "
+                f"({self.layout.name}) with x, y and confidence"
+            )
+        flat = keypoints.detach().float().flatten(0, 1)  # [N, V, 3]
+        if frame_size is not None:
+            frame_size = frame_size.float().view(-1, 1, 2).expand(batch, frames, 2).flatten(0, 1)
+        panes = [pane(flat, frame_size) for pane in self.panes]
+        return (panes[0] if len(panes) == 1 else torch.cat(panes, -1)).to(keypoints.dtype)
+
+
+class _Pane(nn.Module):
+    """One view: the parts that it shows, one over another."""
+
+    threshold: Tensor
+    source: Tensor
+    image: Tensor
+
+    def __init__(self, layout: Layout, size: Size, view: str, source: Size) -> None:
+        super().__init__()
+        self.size = size
+        self.view = view
+        self.longest = max(source)
+        shown = [part for part in layout.parts if view != "face" or part is FACE_70]
+        scales = self._scales(source)
+        self.parts = nn.ModuleList(PartDrawing(part, layout.slices[part.name], size, scales) for part in shown)
+        threshold = [
+            part.drawing.threshold if part in shown else math.inf for part in layout.parts for _ in range(len(part))
+        ]
+        self.register_buffer("threshold", torch.tensor(threshold), persistent=False)
+        self.register_buffer("source", torch.tensor(source), persistent=False)
+        self.register_buffer("image", torch.tensor(size[::-1]), persistent=False)
+
+    def _scales(self, source: Size) -> Scales:
+        height, width = self.size
+        extent = math.sqrt(height * width)
+        known = extent, min(1.0, max(self.size) / self.longest)
+        if self.view == "frame":
+            fit = min(width / source[0], height / source[1])
+            known = math.sqrt(source[0] * source[1]) * fit, min(1.0, fit)
+        return {True: known, False: (extent, 1.0)}
+
+    def forward(self, keypoints: Tensor, frame_size: Tensor | None) -> Tensor:
+        """Images ``[N, 3, H, W]`` of keypoints ``[N, V, 3]``."""
+        points, confidence = keypoints[..., :2].transpose(1, 2), keypoints[..., 2]  # [N, 2, V], [N, V]
+        sound = (points.abs() <= FARTHEST).all(1)  # false for NaN too
+        points = points.masked_fill(~sound.unsqueeze(1), 0)
+        confidence = confidence.masked_fill(~sound, 0)
+        place = self._place(points, confidence, frame_size)
+        points = points * place.zoom.unsqueeze(-1) + place.origin.unsqueeze(-1)  # source pixels
+        image = None
+        for part in self.parts:
+            image = part(image, points, confidence, place, usual=self.view != "frame" or frame_size is None)
+        assert image is not None
+        return image.unflatten(-1, self.size)
+
+    def _place(self, points: Tensor, confidence: Tensor, frame_size: Tensor | None) -> Placement:
+        image = self.image.float()
+        if self.view != "frame":
+            return views.crop(points, confidence > self.threshold, image, self.longest)
+        frame = self.source.float().unsqueeze(0)
+        if frame_size is not None:
+            frame = torch.where((frame_size > 0).all(-1, keepdim=True), frame_size, frame)
+        return views.whole(frame, image)

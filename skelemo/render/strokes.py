@@ -1,0 +1,158 @@
+"""OpenPose's strokes: how thick limbs and circles are, and what they cover of each row or column of the image.
+
+The rules are those of ``renderKeypointsCpu`` (OpenPose, ``keypoint.cpp``). OpenPose leaves the drawing to OpenCV's
+``line`` and ``circle``, whose strokes are wider than the thickness they are asked for: the widths here are what they
+cover, in pixels of the source picture.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skelemo.render.views import Size
+from skelemo.skeleton import Drawing
+
+BOX_CONFIDENCE = 0.1  # points above it make the box that the thickness is measured against
+THINNEST = 2  # pixels
+SMALL_PERSON = 0.05  # below this share of the picture circles are outlines of one pixel
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Strokes cut along rows or columns of the image: on ``line``, pixels ``centre`` ± ``half`` are covered.
+
+    S strokes are cut into L lines each. ``share`` is how much of the line's own width belongs to the stroke, ``ramp``
+    over how many pixels its edges fade. Steep strokes are cut along rows, the others along columns.
+    """
+
+    line: Tensor  # [N, L, S]
+    share: Tensor  # [N, L, S]
+    centre: Tensor  # [N, L, S]
+    half: Tensor  # [N, L or 1, S]
+    ramp: Tensor  # [N, 1, S]
+    steep: Tensor  # [N, 1, S]
+
+
+def thickness(points: Tensor, confidence: Tensor, picture: Tensor, drawing: Drawing) -> tuple[Tensor, Tensor]:
+    """Thickness in source pixels and the person's share of the picture, both ``[N, 1]``; share 0 draws nothing.
+
+    ``points [N, 2, V]`` in source pixels, ``confidence [N, V]``, ``picture [N, 2]`` in pixels.
+    """
+    outside = (confidence <= BOX_CONFIDENCE).unsqueeze(1)
+    box = points.masked_fill(outside, -torch.inf).amax(-1) - points.masked_fill(outside, torch.inf).amin(-1)  # [N, 2]
+    share = (box / picture).amax(-1, keepdim=True).clamp(max=1)
+    share = torch.where((box > 0).all(-1, keepdim=True), share, 0)
+    full = picture.prod(-1, keepdim=True).sqrt() * drawing.thickness
+    return _round(full * share).clamp(min=THINNEST), share
+
+
+def disc_radius(thick: Tensor, share: Tensor) -> Tensor:
+    """Radius of the disc that covers as much as OpenCV's circle of radius ``thick // 2`` and stroke ``thick``.
+
+    Measured: 21, 25, 41 and 73 pixels for the strokes 2 to 5, beyond them the disc of radius ``thick + 1/4``, and
+    4 pixels for the outline that stands for small people.
+    """
+    radius = thick + 0.25
+    for stroke, pixels in ((2, 21), (3, 25), (4, 41), (5, 73)):
+        radius = torch.where(thick == stroke, math.sqrt(pixels / math.pi), radius)
+    return torch.where(share > SMALL_PERSON, radius, math.sqrt(4 / math.pi))
+
+
+def limb_half(thick: Tensor, drawing: Drawing) -> Tensor:
+    """How far OpenCV's line reaches beside its middle pixel: 0 for width 1, else half the width, rounded up."""
+    width = _round(thick * drawing.line_ratio).clamp(min=1)
+    return torch.where(width > 1, torch.floor((width + 1) / 2), 0)
+
+
+def discs(centre: Tensor, radius: Tensor, size: Size, most: int) -> Spans:
+    """Discs cut along rows, ``most`` at most: ``centre [N, 2, S]`` and ``radius [N, 1]`` in image pixels.
+
+    What lies outside the image of ``size`` has no share.
+    """
+    x, y = centre.unsqueeze(2).unbind(1)  # [N, 1, S]
+    radius = radius.unsqueeze(-1)
+    line, top, bottom = _lines(y - radius, y + radius, y.new_full((), size[0] - 1), most)
+    upper, lower = (((edge - y) / radius).clamp(-1, 1) for edge in (top, bottom))
+    # The mean half chord between two heights, so that a disc of less than a pixel keeps its area.
+    half = radius * (_disc_area(lower) - _disc_area(upper)) / (lower - upper).clamp(min=1e-6)
+    flat = torch.ones_like(x)
+    return Spans(line, (bottom - top).clamp(min=0), x.expand_as(line), half, flat, flat > 0)
+
+
+def limbs(start: Tensor, end: Tensor, half: Tensor, pixel: Tensor, size: Size, most: int) -> Spans:
+    """Limbs cut across their longer axis into ``most`` lines at most.
+
+    ``start`` and ``end [N, 2, S]`` in image pixels, ``half [N, 1]`` from `limb_half` in source pixels, of which one is
+    ``pixel [N, 1]`` image pixels. What lies outside the image of ``size`` has no share.
+    """
+    half, pixel = half.unsqueeze(-1), pixel.unsqueeze(-1)
+    (x0, y0), (x1, y1) = start.unsqueeze(2).unbind(1), end.unsqueeze(2).unbind(1)  # [N, 1, S]
+    steep = (y1 - y0).abs() > (x1 - x0).abs()
+    along0, across0 = torch.where(steep, y0, x0), torch.where(steep, x0, y0)
+    along1, across1 = torch.where(steep, y1, x1), torch.where(steep, x1, y1)
+    length = along1 - along0
+    slope = (across1 - across0) / torch.where(length == 0, 1, length)
+    first, final = torch.minimum(along0, along1), torch.maximum(along0, along1)
+    # OpenCV's line covers the whole pixel that it ends in.
+    last = torch.where(steep, size[0] - 1.0, size[1] - 1.0)
+    line, low, high = _lines(first - pixel / 2, final + pixel / 2, last, most)
+    centre = across0 + slope * ((low + high) / 2 - along0)
+    width = _across(half, slope.abs()) * pixel
+    return Spans(line, (high - low).clamp(min=0), centre, width, torch.sqrt(1 + slope * slope), steep)
+
+
+def widest(drawing: Drawing, extent: float, pixel: float) -> tuple[float, float]:
+    """The largest disc radius and the largest half-width across a limb that an image can show, in image pixels.
+
+    ``extent`` is the root of the area that the picture takes in the image, ``pixel`` the largest size of a source
+    pixel there: the smaller the source, the more its rounding weighs.
+    """
+    full = extent * drawing.thickness
+    thick = torch.arange(THINNEST, 256, dtype=torch.float32, device="cpu")
+    pixels = (full / (thick - 0.5)).masked_fill(thick == THINNEST, torch.inf).clamp(max=pixel)
+    radius = disc_radius(thick, torch.ones_like(thick)) * pixels
+    half = _across(limb_half(thick, drawing), torch.ones_like(thick)) * pixels
+    return float(radius.max()), float(half.max())
+
+
+def at_most(bound: int, length: Tensor) -> int:
+    """How many lines or pixels the longest of these lengths needs, ``bound`` at most.
+
+    It is ``bound`` itself in a compiled or exported network, whose shapes are fixed, and on other devices than the
+    CPU, where asking the data means waiting for them.
+    """
+    fixed = torch.compiler.is_compiling() or torch.jit.is_tracing() or length.device.type != "cpu"
+    if fixed or not length.numel():
+        return bound
+    return max(1, min(bound, math.ceil(float(length.max()))))
+
+
+def _round(value: Tensor) -> Tensor:
+    """OpenPose's ``positiveIntRound``: half upwards."""
+    return torch.floor(value + 0.5)
+
+
+def _across(half: Tensor, slope: Tensor) -> Tensor:
+    """Half the extent of OpenCV's line across its longer axis, in source pixels, at a slope from 0 to 1.
+
+    A line of one pixel has one pixel there whatever its slope, and so has the outline of a wide one. The corners of
+    a line that reaches one pixel sideways are rounded: it is thinner than it should be up to 30°, then thicker.
+    """
+    wide = half * torch.sqrt(1 + slope * slope) + 0.5
+    narrow = torch.where(slope < math.tan(math.radians(30)), 1.5 - 0.2 * slope, 1.6 + 0.6 * slope)
+    return torch.where(half == 1, narrow, wide)
+
+
+def _lines(start: Tensor, end: Tensor, last: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The lines from ``start`` to ``end`` that lie in the image, ``most`` at most, and the part of each between."""
+    begin = start.clamp(min=0).floor()  # [N, 1, S]
+    count = at_most(most, torch.minimum(end, last + 1) - begin)
+    line = torch.minimum(begin + torch.arange(count, device=start.device).unsqueeze(-1), last)  # [N, L, S]
+    return line, torch.maximum(line, start), torch.minimum(line + 1, end)
+
+
+def _disc_area(height: Tensor) -> Tensor:
+    """Integral of the unit disc's half chord up to a height in [-1, 1]."""
+    return (height * torch.sqrt(1 - height * height) + torch.asin(height)) / 2

@@ -1,0 +1,62 @@
+"""Views: which picture OpenPose is to draw, and where that picture lies in the image.
+
+Keypoints come in frame coordinates: the picture is centred on 0 and its longer side spans [-0.5, 0.5]. A view places
+them in a *source picture* of so many pixels, where OpenPose's rules apply, and says how that picture is made small.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+#: What an image can show: the whole picture, the person, the face, or person and face side by side.
+VIEWS = ("frame", "person", "face", "person+face")
+
+MARGIN = 0.1  # free border of a crop, as a share of the longer side of what it shows
+SMALLEST = 0.01  # a crop shows at least this share of the picture's longer side: one point alone is no blot
+
+Size = tuple[int, int]  # height, width
+
+
+@dataclass(frozen=True)
+class Placement:
+    """N pictures (or one for all): a point p is at ``p * zoom + origin`` of its source picture, in pixels there.
+
+    A pixel of the source is ``scale`` pixels of the image, and the source's corner lies at ``corner`` of the image.
+    """
+
+    picture: Tensor  # [N, 2] width, height of the source picture in pixels
+    zoom: Tensor  # [N, 1]
+    origin: Tensor  # [N, 2]
+    scale: Tensor  # [N, 1]
+    corner: Tensor  # [N, 2]
+
+
+def whole(frame: Tensor, image: Tensor) -> Placement:
+    """The whole frame of ``frame [N, 2]`` pixels (width, height), fitted into an image of ``image [2]`` and centred.
+
+    A frame smaller than the image counts as one of the image's size: OpenPose's thinnest stroke of 2 pixels would
+    otherwise grow with the enlargement.
+    """
+    fit = (image / frame).amin(-1, keepdim=True)  # [N, 1]
+    frame = frame * fit.clamp(min=1)
+    scale = fit.clamp(max=1)
+    return Placement(frame, frame.amax(-1, keepdim=True), frame / 2, scale, (image - frame * scale) / 2)
+
+
+def crop(points: Tensor, seen: Tensor, image: Tensor, longest: int) -> Placement:
+    """The box round the seen points with `MARGIN`, as a picture whose longer side has ``longest`` pixels.
+
+    ``points [N, 2, V]`` and ``seen [N, V]``; every image has its own box, an empty one where nothing was seen.
+    """
+    scale = (image.amax(-1, keepdim=True) / longest).clamp(max=1)[None]  # [1, 1]
+    picture = image / scale  # [1, 2]
+    unseen = seen.logical_not().unsqueeze(1)
+    low = points.masked_fill(unseen, torch.inf).amin(-1)  # [N, 2]
+    high = points.masked_fill(unseen, -torch.inf).amax(-1)
+    anything = seen.any(1, keepdim=True)
+    extent = torch.where(anything, high - low, 0)
+    box = (extent + 2 * MARGIN * extent.amax(-1, keepdim=True)).clamp(min=SMALLEST)
+    zoom = (picture / box).amin(-1, keepdim=True)
+    centre = torch.where(anything, (low + high) / 2, 0)
+    return Placement(picture, zoom, picture / 2 - centre * zoom, scale, torch.zeros_like(picture))
