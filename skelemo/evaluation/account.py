@@ -54,13 +54,8 @@ def part_sizes(run: Run) -> str:
     return ", ".join(found) + (f", in each of {len(folds)} folds" if len(folds) > 1 and found else "")
 
 
-def interval_basis(run: Run) -> str:
-    """What was resampled for the intervals."""
-    found = dict.fromkeys(_basis(head) for head in run.shown.values())
-    return "; ".join(found)
-
-
-def _basis(head: Mapping[str, Any]) -> str:
+def interval_basis(head: Mapping[str, Any]) -> str:
+    """What was resampled for the intervals of a head's scores."""
     groups, kind = head.get("groups", 0), str(head.get("grouped_by", "group"))
     if groups < 2:
         return f"none, since all windows are of one {kind}"

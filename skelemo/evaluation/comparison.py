@@ -20,7 +20,7 @@ from skelemo.evaluation.account import (
     smallest_and_largest,
     split_name,
 )
-from skelemo.evaluation.run import Run
+from skelemo.evaluation.run import AFFECTS, Run
 
 NO_OPTIMISER = "no optimiser"
 
@@ -109,7 +109,7 @@ class Ground:
     @property
     def heads(self) -> tuple[str, ...]:
         """The heads that any run was scored on."""
-        return tuple(head for head in FIGURES if any(head in run.shown for run in self.runs))
+        return tuple(head for head in FIGURES if self._with(head))
 
     def facts(self) -> dict[str, str]:
         """What the figures were reached on, by name."""
@@ -122,23 +122,25 @@ class Ground:
             "Split": split_name(run),
             "Sequences": part_sizes(run),
             "Scored": f"{low:,} to {high:,} windows" if low != high else f"{low:,} windows",
-            "Intervals": interval_basis(run),
+            "Intervals": "; ".join(
+                dict.fromkeys(interval_basis(self._with(head)[0].shown[head]) for head in self.heads)
+            ),
         }
         return {name: fact for name, fact in facts.items() if fact}
 
-    @cached_property
-    def comparability(self) -> str:
-        """How far the runs were scored on the same windows; empty for a single run."""
-        if len(self.runs) < 2:
+    def comparability(self, head: str) -> str:
+        """How far the runs with a head were scored on the same windows; empty where there is one run."""
+        tables = [_labelled_rows(run, head) for run in self._with(head)]
+        if len(tables) < 2:
             return ""
-        if len({_digest(run, ["fold", "sequence", "frame"]) for run in self.runs}) == 1:
+        if len({_digest(table, ["fold", "sequence", "frame"]) for table in tables}) == 1:
             return "All runs are scored on the same windows."
-        if len({_digest(run, ["fold", "sequence"]) for run in self.runs}) == 1:
-            return "All runs are scored on the same sequences, but not the same windows of them."
-        return (
-            "The runs are scored on different sequences (a drawn split follows the seed), "
-            "so part of what separates them is chance in the split."
-        )
+        if len({_digest(table, ["fold", "sequence"]) for table in tables}) == 1:
+            return "All runs are scored on the same sequences, but not on the same windows of them."
+        return "The runs are scored on different sequences, so part of what separates them is chance in the split."
+
+    def _with(self, head: str) -> list[Run]:
+        return [run for run in self.runs if head in run.shown]
 
     @property
     def caution(self) -> str:
@@ -193,7 +195,7 @@ class Ground:
 
     def most_frequent(self) -> tuple[str, dict[str, float]] | None:
         """The class that occurs most in the shown part, and the figures of who always says it."""
-        run = next((run for run in self.runs if "expression" in run.shown), None)
+        run = next(iter(self._with("expression")), None)
         if run is None:
             return None
         support = np.array(run.shown["expression"]["confusion"]).sum(1)
@@ -278,8 +280,14 @@ def _windows(run: Run) -> int:
     return max((head.get("windows", 0) for head in run.shown.values()), default=0)
 
 
-def _digest(run: Run, columns: list[str]) -> int:
-    """The same for the same rows of the shown part, in whatever order."""
-    rows = run.predictions.loc[run.predictions["part"] == run.part, columns].drop_duplicates()
-    texts = rows.astype({"sequence": object})
-    return int(pd.util.hash_pandas_object(texts, index=False).to_numpy(np.uint64).sum())
+def _labelled_rows(run: Run, head: str) -> pd.DataFrame:
+    """The windows of the shown part that a head is scored on."""
+    frame = run.predictions
+    labelled = frame["expression"] != "" if head == "expression" else frame[list(AFFECTS)].notna().any(axis=1)
+    return frame[labelled & (frame["part"] == run.part)]
+
+
+def _digest(table: pd.DataFrame, columns: list[str]) -> int:
+    """The same for the same rows, in whatever order."""
+    rows = table[columns].drop_duplicates().astype({"sequence": object})
+    return int(pd.util.hash_pandas_object(rows, index=False).to_numpy(np.uint64).sum())

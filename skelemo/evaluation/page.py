@@ -154,7 +154,7 @@ def _ground_lines(ground: Ground) -> list[str]:
     run = ground.runs[0]
     lines = [f"## {_plain(account.data_name(run))}, {ground.part} part", ""]
     lines += [f"- {name}: {_plain(fact)}" for name, fact in ground.facts().items()]
-    lines += [f"- {note}" for note in (ground.comparability, ground.caution) if note]
+    lines += [f"- {ground.caution}"] if ground.caution else []
     for head in ground.heads:
         table = ground.paper_table(head)
         lines += ["", f"### {capital(table.title)}", ""]
@@ -172,6 +172,7 @@ def _ground_lines(ground: Ground) -> list[str]:
         if always and head == "expression":
             rows.append([f"always {always[0]}", *(number(always[1][name]) for name in names)])
         lines += _table(["run", *map(capital, names.values())], rows)
+        lines += [ground.comparability(head), ""]
     return lines
 
 

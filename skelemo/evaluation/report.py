@@ -70,60 +70,67 @@ def write_report(
     if ensemble:
         members.append(fuse(members))
     grounds = compare(members)
-    shown = [run for ground in grounds for run in ground.runs]
+    writer = _Writer(out, tuple(formats), earlier)
+    try:
+        _write(writer, title or _title(runs), grounds, progress)
+    finally:
+        writer.sign()
+    return Report(out / "report.html", grounds)
 
-    stems = _stems([run.name for run in shown])
+
+def _write(writer: "_Writer", title: str, grounds: tuple[Ground, ...], progress: Callable[[int, int], None]) -> None:
+    runs = [run for ground in grounds for run in ground.runs]
+    stems = _stems([run.name for run in runs])
     figures = [ground_plates(ground, f"comparison_{number}") for number, ground in enumerate(grounds, 1)]
-    figures += [run_plates(run, stem) for run, stem in zip(shown, stems, strict=True)]
-
-    out.mkdir(parents=True, exist_ok=True)
-    writer = _Writer(out, tuple(formats))
+    figures += [run_plates(run, stem) for run, stem in zip(runs, stems, strict=True)]
     drawn = []
     for done, plates in enumerate(figures):
         progress(done, len(figures))
         drawn.append(writer.draw(plates))
     progress(len(figures), len(figures))
     content = page.Content(
-        title=title or _title(runs),
+        title=title,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
         grounds=tuple(zip(grounds, drawn[: len(grounds)], strict=True)),
-        runs=tuple(zip(shown, stems, drawn[len(grounds) :], strict=True)),
+        runs=tuple(zip(runs, stems, drawn[len(grounds) :], strict=True)),
     )
     writer.text("report.html", page.html(content))
     writer.text("report.md", page.markdown(content))
-    for name, table in {
-        "summary.csv": tables.summary(shown),
-        "per_class.csv": tables.per_class(shown),
-        "folds.csv": tables.folds(shown),
-        "settings.csv": tables.settings(shown),
-    }.items():
+    for name in ("summary", "per_class", "folds", "settings"):
+        table = getattr(tables, name)(runs)
         if len(table):
-            writer.text(name, table.to_csv(index=False))
-    for run, stem in zip(shown, stems, strict=True):
+            writer.text(f"{name}.csv", table.to_csv(index=False))
+    for run, stem in zip(runs, stems, strict=True):
         if "expression" in run.shown:
             writer.text(f"confusion_{stem}.csv", tables.confusion(run).to_csv())
-    for stale in earlier - set(writer.files):
-        (out / stale).unlink(missing_ok=True)
-    facts = {"skelemo": __version__, "runs": [str(run.path) for run in shown], "files": sorted(writer.files)}
-    write_json(out / MANIFEST, facts)
-    return Report(out / "report.html", grounds)
+    writer.clean()
 
 
 class _Writer:
-    """Writes files into the report's folder and remembers them."""
+    """Writes files into the report's folder, and signs for them, so that the next report knows its own."""
 
-    def __init__(self, out: Path, formats: tuple[str, ...]) -> None:
-        self.out, self.formats = out, formats
+    def __init__(self, out: Path, formats: tuple[str, ...], earlier: set[str]) -> None:
+        self.out, self.formats, self.earlier = out, formats, earlier
         self.files: list[str] = []
+        (out / "figures").mkdir(parents=True, exist_ok=True)
 
     def text(self, name: str, content: str) -> None:
         (self.out / name).write_text(content, encoding="utf-8")
         self.files.append(name)
 
     def draw(self, plates: Iterable[Plate]) -> tuple[page.Drawn, ...]:
-        (self.out / "figures").mkdir(exist_ok=True)
         return tuple(map(self._draw, plates))
+
+    def clean(self) -> None:
+        """Remove what an earlier report left and this one did not write."""
+        for stale in self.earlier - set(self.files):
+            (self.out / stale).unlink(missing_ok=True)
+        self.earlier = set()
+
+    def sign(self) -> None:
+        """List the files that are a report's."""
+        write_json(self.out / MANIFEST, {"skelemo": __version__, "files": sorted(self.earlier.union(self.files))})
 
     def _draw(self, plate: Plate) -> page.Drawn:
         svg = to_svg(plate.figure, plate.caption, plate.stem)

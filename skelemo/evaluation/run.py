@@ -37,7 +37,7 @@ _TEXTS = ("part", "sequence", "video", "subject", "expression", "predicted")
 _WHOLE = ("fold", "frame")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """A finished run, as its folder tells it."""
 

@@ -78,10 +78,19 @@ def test_data_are_told_apart_by_name_where_their_content_is_not_known(run: Make,
 
 def test_a_ground_says_whether_the_windows_are_the_same(run: Make) -> None:
     one, same, fewer = run(), run(arch="resnet18"), run(arch="stgcn", frames=3)
-    assert compare([one])[0].comparability == ""
-    assert compare([one, same])[0].comparability == "All runs are scored on the same windows."
-    assert "same sequences, but not the same windows" in compare([one, fewer])[0].comparability
-    assert "different sequences" in compare([one, run(subjects=3, arch="other")])[0].comparability
+    assert compare([one])[0].comparability("va") == ""
+    assert compare([one, same])[0].comparability("va") == "All runs are scored on the same windows."
+    assert "same sequences, but not on the same windows" in compare([one, fewer])[0].comparability("expression")
+    assert "different sequences" in compare([one, run(subjects=3, arch="other")])[0].comparability("va")
+
+
+def test_windows_without_a_label_for_a_head_do_not_count_against_comparing_it(run: Make) -> None:
+    one, other = run(), run(arch="resnet18")
+    other.predictions["expression"] = other.predictions["expression"].astype(object)
+    other.predictions.loc[::3, "expression"] = ""
+    (ground,) = compare([one, other])
+    assert ground.comparability("va") == "All runs are scored on the same windows."
+    assert "not on the same windows" in ground.comparability("expression")
 
 
 def test_a_validation_part_is_named_as_what_it_is(run: Make) -> None:

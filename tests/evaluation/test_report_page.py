@@ -242,6 +242,21 @@ def test_a_report_is_brought_up_to_date_and_leaves_nothing_stale(runs: list[Path
     assert left == {*json.loads((out / "report.json").read_text())["files"], "report.json", "notes.txt"}
 
 
+def test_an_interrupted_report_can_be_written_again(
+    runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("skelemo.evaluation.page.html", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write_report(runs[:1], tmp_path / "out")
+    assert not (tmp_path / "out" / "report.html").exists()
+    write_report(runs[1:], tmp_path / "out")
+    assert not list((tmp_path / "out" / "figures").glob("ann*"))
+
+
 def test_a_folder_with_other_things_is_refused_unless_forced(runs: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
