@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from skelemo.cache.store import open_cache
+from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import Cleaning, Corpus, load_corpus
 from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, Split, make_split
 from skelemo.data.windows import most_frequent
@@ -40,6 +40,7 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
         raise ConfigError("no data: name a cache, as in --data cache/NAME")
     coordinates = registry.entry(config.arch).coordinates
     cache = open_cache([Path(path) for path in config.data])
+    _require_same_data(out, cache)
     device = choose_device(config.device)
     corpus = load_corpus(cache, Cleaning(coordinates, config.min_confidence, config.max_gap, config.smooth))
     config, split = _settle_split(config, corpus, out)
@@ -92,6 +93,13 @@ def _claim(config: Config, out: Path, resume: bool) -> Config:
                 "--resume goes on with the settings of the folder; leave yours out or choose another --out"
             )
     return written
+
+
+def _require_same_data(out: Path, cache: Cache) -> None:
+    """A run goes on with what it was begun with: its split names sequences, and its folds are of one kind."""
+    written = out / "environment.json"
+    if written.exists() and json.loads(written.read_text(encoding="utf-8")).get("cache_hash") != cache.hash:
+        raise ConfigError(f"{out} was begun with other data than {cache.name} holds now: choose another --out")
 
 
 def _settle_split(config: Config, corpus: Corpus, out: Path) -> tuple[Config, Split]:

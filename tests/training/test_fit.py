@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_caches import a_cache, a_sequence
 
+from skelemo.cache.store import open_cache
 from skelemo.errors import ConfigError
 from skelemo.evaluation.run import read_run
 from skelemo.training import fit, fold
@@ -156,3 +158,11 @@ def test_targets_in_which_nobody_was_seen_are_scored_but_not_learned_from(config
         fold.Fold(tuple(ids[:3]), tuple(ids[3:6]), tuple(ids[:3]))
     )
     assert (len(targets["train"]), len(targets["test"])) == (30, 36)
+
+
+def test_resuming_with_other_data_is_refused(config, cache, tmp_path):
+    with pytest.raises(RuntimeError):
+        train(config(), tmp_path / "run", report=_fail)
+    a_cache(cache, a_sequence("one more"), header=open_cache(cache).shards[0].header)
+    with pytest.raises(ConfigError, match="begun with other data than cache holds now"):
+        train(config(), tmp_path / "run", resume=True)
