@@ -12,6 +12,7 @@ from skelemo.models.backbone import Backbone
 from skelemo.models.heads import Heads, masked_mean
 from skelemo.models.registry import Spec, entry, register
 from skelemo.models.weights import load_weights, official_file, read_weights
+from skelemo.render import SkeletonRenderer
 
 # Mean and deviation of ImageNet's channels, with which the published weights were trained (torchvision's
 # ImageClassification preset). Networks without them are normalised alike, so that one recipe serves both.
@@ -112,7 +113,7 @@ def image_encoder(
     view: str = "auto",
     image_size: int = 224,
     weights: str = "",
-    freeze: int | str = 0,
+    freeze: int = 0,
 ) -> ImageEncoder:
     """Build the encoder of a registered image network, for that network itself and for those that add time to it.
 
@@ -124,7 +125,8 @@ def image_encoder(
     image_size : side of the picture in pixels; 32 or more, for a transformer a multiple of 16.
     weights : ``imagenet`` for the official file, the path of a file, or nothing. Initial values only: a network on the
         meta device, whose weights come later, reads none.
-    freeze : stages from the picture upwards that are not trained: a number, or ``backbone`` for all of them.
+    freeze : how many stages, from the picture upwards, are not trained: up to 5 of a convolutional network, the stem
+        being the first, and up to 13 of a transformer.
 
     Raises
     ------
@@ -133,23 +135,23 @@ def image_encoder(
     InputError
         Weights that cannot be had or do not fit.
     """
-    from skelemo.render import SkeletonRenderer
-
     entry(architecture)  # all architectures are imported now
     if architecture not in BACKBONES:
         raise unknown("image network", architecture, BACKBONES)
     if spec.channels < 3:
         raise ConfigError(f"{architecture} draws x, y and confidence; the batch has {spec.channels} channels")
-    if isinstance(image_size, bool) or not isinstance(image_size, int):
-        raise ConfigError(f"image_size: {image_size!r} is not a whole number of pixels")
     backbone = BACKBONES[architecture](0)
     if view == "auto":
         view = "person+face" if spec.layout.part("face_70") else "person"
     renderer = SkeletonRenderer(spec.layout, image_size, view)
     backbone.fit(*renderer.picture)
+    if not 0 <= freeze <= len(backbone.stages):
+        raise ConfigError(
+            f"freeze: {architecture} has {len(backbone.stages)} stages, {freeze} of them cannot be frozen"
+        )
     if weights and not next(backbone.parameters()).is_meta:
         _initialise(backbone, weights, architecture)
-    return ImageEncoder(renderer, backbone, freeze=_stages(freeze, len(backbone.stages)))
+    return ImageEncoder(renderer, backbone, freeze=freeze)
 
 
 def image_network(name: str) -> Callable[[Callable[[int], Backbone]], Callable[[int], Backbone]]:
@@ -165,11 +167,9 @@ def image_network(name: str) -> Callable[[Callable[[int], Backbone]], Callable[[
             view: str = "auto",
             image_size: int = 224,
             weights: str = "",
-            freeze: int | str = 0,
+            freeze: int = 0,
             dropout: float = 0.0,
         ) -> ImageNetwork:
-            if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-                raise ConfigError(f"dropout: {dropout!r} is not a share from 0 to below 1")
             encoder = image_encoder(name, spec, view=view, image_size=image_size, weights=weights, freeze=freeze)
             return ImageNetwork(encoder, spec, dropout=dropout)
 
@@ -179,17 +179,5 @@ def image_network(name: str) -> Callable[[Callable[[int], Backbone]], Callable[[
 
 
 def _initialise(backbone: Backbone, weights: str, architecture: str) -> None:
-    path = official_file(architecture) if weights == "imagenet" else Path(str(weights)).expanduser()
+    path = official_file(architecture) if weights == "imagenet" else Path(weights).expanduser()
     load_weights(backbone, backbone.adapt(read_weights(path)), source=str(path), leave=backbone.final)
-
-
-def _stages(freeze: int | str, count: int) -> int:
-    if freeze == "backbone":
-        return count
-    try:
-        number = int(str(freeze) or 0)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= count:
-        raise ConfigError(f"freeze: {freeze!r} is neither a number of stages from 0 to {count} nor 'backbone'")
-    return number
