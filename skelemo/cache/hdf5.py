@@ -70,7 +70,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
             yield file
     except SkelemoError as error:
         raise CacheError(f"{path}: {error}{_REMEDY}") from error
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError) as error:
+    except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CacheError(f"{path}: cannot be read ({reason}){_REMEDY}") from error
 

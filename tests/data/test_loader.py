@@ -115,3 +115,15 @@ def test_over_epochs_no_window_is_always_left_out(corpus):
 def test_a_corpus_elsewhere_gives_batches_here(corpus):
     moved = batches(corpus.to(CPU), seed=2)
     assert all(torch.equal(a["keypoints"], b["keypoints"]) for a, b in zip(moved, batches(corpus, seed=2), strict=True))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("place", ["cpu", "cuda"])
+def test_on_a_gpu_batches_are_the_same_windows_wherever_the_corpus_lies(corpus, place):
+    device = torch.device("cuda")
+    targets = find_targets(corpus, np.arange(5), Window(), ("va",), seen_only=False)
+    for batch in Batches(corpus.to(torch.device(place)), targets, Window(4), 16, device, seed=3):
+        assert all(value.device.type == "cuda" for value in batch.values())
+        keypoints, mask = Gatherer(corpus, Window(4)).gather(batch["row"].cpu())
+        assert torch.equal(batch["keypoints"].cpu(), keypoints)
+        assert torch.equal(batch["mask"].cpu(), mask)
