@@ -120,10 +120,10 @@ def _episode(rng: np.random.Generator, emotion: int, start: float) -> Episode:
 
 
 def _emphasis(rng: np.random.Generator, level: Level) -> tuple[float, float]:
-    """Factors for face and body: at higher difficulty some episodes hardly show in one of the two."""
-    if rng.random() > 0.6 * level.ambiguity:
+    """Factors for face and posture: at higher difficulty some episodes hide in one, or in both and leave the motion."""
+    if rng.random() > level.ambiguity:
         return 1.0, 1.0
-    return (0.25, 1.0) if rng.random() < 0.5 else (1.0, 0.25)
+    return ((0.25, 1.0), (1.0, 0.25), (0.25, 0.25))[rng.integers(3)]
 
 
 def _shown_face(rng: np.random.Generator, subject: Subject, emotion: int, level: Level) -> Array:

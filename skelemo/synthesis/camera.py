@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 #: How much of a standing person is in the picture: (height in statures, what lies at the middle in statures).
-FRAMINGS = {"full": (1.3, 0.5), "half": (0.78, 0.76), "close": (0.4, 0.9)}
+FRAMINGS = {"full": (1.3, 0.5), "half": (0.78, 0.71), "close": (0.42, 0.86)}
 SIZES = ((1280, 720), (1920, 1080), (960, 540), (640, 480))
 RATES = (30, 30, 30, 25, 24)
 

@@ -76,6 +76,8 @@ class Cast:
             raise ConfigError(f"{self.subjects} subjects: at least {FOLDS} are needed, so that every split has its own")
         if not 0 <= self.difficulty <= 1:
             raise ConfigError(f"difficulty {self.difficulty}: it goes from 0 (nearly separable) to 1 (hard)")
+        if self.seed < 0:
+            raise ConfigError(f"seed {self.seed}: it is a whole number from 0")
 
     @property
     def level(self) -> Level:

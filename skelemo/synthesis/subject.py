@@ -32,37 +32,37 @@ class Level:
     @property
     def face(self) -> float:
         """Strength of facial actions."""
-        return self._between(1.1, 0.5)
+        return self._between(1.15, 0.65)
 
     @property
     def body(self) -> float:
         """Strength of postures."""
-        return self._between(1.05, 0.45)
+        return self._between(1.1, 0.6)
 
     @property
     def motion(self) -> float:
         """How much of the way from neutral to an emotion's manner of moving is gone."""
-        return self._between(1.05, 0.65)
+        return self._between(1.1, 0.8)
 
     @property
     def spread(self) -> float:
         """How much subjects differ, in units of what adults do."""
-        return self._between(0.3, 1.05)
+        return self._between(0.3, 0.9)
 
     @property
     def ambiguity(self) -> float:
         """Share of episodes whose hands are where anybody talks: only their motion tells. Also the mixing of faces."""
-        return self._between(0.0, 0.65)
+        return self._between(0.0, 0.5)
 
     @property
     def noise(self) -> float:
         """OpenPose's jitter and losses, in units of what its recordings show."""
-        return self._between(0.4, 1.4)
+        return self._between(0.3, 1.3)
 
     @property
     def turning(self) -> float:
         """How far subjects stand turned away from the camera: standard deviation in radians."""
-        return self._between(0.12, 0.4)
+        return self._between(0.1, 0.35)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def random_subject(rng: np.random.Generator, number: int, level: Level) -> Subje
         random_build(rng, spread),
         random_face(rng, spread),
         random_actions(rng, spread),
-        tension=spread * 0.22 * rng.normal(size=len(ACTIONS)) * _TENSE,
+        tension=spread * 0.2 * rng.normal(size=len(ACTIONS)) * _TENSE,
         habit=spread * sizes * rng.normal(size=len(POSTURE)),
         hands=_RESTING_HANDS[rng.choice(len(_RESTING_HANDS), p=(0.45, 0.2, 0.2, 0.15))],
         manner=np.exp(spread * 0.12 * rng.normal(size=len(MANNER))),

@@ -24,7 +24,7 @@ import orjson
 from numpy.typing import NDArray
 
 import skelemo
-from skelemo.errors import ConfigError, InputError
+from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.skeleton import BODY_25, FACE_70, layout
 from skelemo.synthesis.clips import FOLDS, Cast, Clip, Role, long_clip, short_clip
 from skelemo.synthesis.digits import six_digits
@@ -64,7 +64,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
-            raise ConfigError(f"form {self.form!r}: known are {', '.join(FORMS)}")
+            raise unknown("form", self.form, FORMS)
         if self.clips < 1 or self.frames < 30:
             raise ConfigError(f"{self.clips} clips of {self.frames} frames: at least 1 clip of 30 frames is needed")
 

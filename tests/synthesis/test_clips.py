@@ -104,10 +104,10 @@ def test_difficulty_makes_openpose_lose_more():
     assert missed(0.0) < missed(1.0)
 
 
-@pytest.mark.parametrize(("subjects", "difficulty"), [(4, 0.5), (10, 1.5), (10, -0.1), (10, float("nan"))])
-def test_a_cast_that_cannot_be_is_refused(subjects, difficulty):
+@pytest.mark.parametrize("cast", [(4, 0.5, 0), (10, 1.5, 0), (10, -0.1, 0), (10, float("nan"), 0), (10, 0.5, -1)])
+def test_a_cast_that_cannot_be_is_refused(cast):
     with pytest.raises(ConfigError):
-        Cast(subjects, difficulty)
+        Cast(*cast)
 
 
 def test_crossing_people_pass_each_other():
@@ -119,3 +119,33 @@ def test_crossing_people_pass_each_other():
     assert set(np.unique(crowd.person)) == {0, 1}
     assert len(crowd.start) == 151
     assert crowd.start[-1] == len(crowd.keypoints) == len(crowd.person)
+
+
+def face_geometry(clip):
+    """Face points at the middle of a clip, centred between the eyes and in units of their distance; None if unseen."""
+    face = clip.keypoints[len(clip.keypoints) // 2, 25:]
+    if not face[:, 2].all():
+        return None
+    right, left = face[36:42, :2].mean(axis=0), face[42:48, :2].mean(axis=0)
+    return ((face[:68, :2] - (right + left) / 2) / np.linalg.norm(left - right)).ravel()
+
+
+def recognised(difficulty):
+    """Accuracy of the nearest class mean on the faces of subjects it was not made from."""
+    known, asked = ([], []), ([], [])
+    for clip in simulate(subjects=15, clips=1, frames=40, difficulty=difficulty, short=True, seed=6):
+        face = face_geometry(clip)
+        if face is not None:
+            faces, names = asked if clip.split == "test" else known
+            faces.append(face)
+            names.append(clip.emotion)
+    faces, names = np.array(known[0]), np.array(known[1])
+    means = np.stack([faces[names == name].mean(axis=0) for name in NAMES])
+    nearest = np.linalg.norm(np.array(asked[0])[:, None] - means, axis=-1).argmin(axis=1)
+    return float(np.mean([NAMES[index] == name for index, name in zip(nearest, asked[1], strict=True)]))
+
+
+def test_emotions_are_read_from_strangers_faces_and_the_less_the_harder_they_are():
+    easy, hard = recognised(0.0), recognised(1.0)
+    assert easy > 0.6
+    assert hard < easy - 0.2

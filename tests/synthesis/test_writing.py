@@ -176,7 +176,7 @@ def test_a_folder_that_holds_something_is_refused(folder):
 
 
 def test_an_unknown_form_and_too_short_clips_are_refused():
-    with pytest.raises(ConfigError, match="form 'dfwe'"):
+    with pytest.raises(ConfigError, match="did you mean 'dfew'"):
         Plan("dfwe")
     with pytest.raises(ConfigError, match="30 frames"):
         Plan(frames=5)
