@@ -40,11 +40,7 @@ class Frames:
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
         if mask.is_meta or (traced and not training):
             return cls(mask)
-        if bool(mask.all()):
-            return cls(mask, complete=True)
-        if not training or not bool(mask.any()):
-            return cls(mask)
-        return cls(mask, mask.flatten().nonzero().squeeze(1))
+        return _look(mask, training)
 
     def pack(self, grid: Tensor) -> Tensor:
         """``[B, T, …]`` to rows ``[n, …]``."""
@@ -68,6 +64,16 @@ class Frames:
         seen = nn.functional.pad(self.seen, (0, missing)).unflatten(1, (-1, stride)).any(2)
         rows = None if self.rows is None else seen.flatten().nonzero().squeeze(1)
         return Frames(seen, rows, self.complete)
+
+
+@torch.compiler.disable
+def _look(mask: Tensor, training: bool) -> Frames:
+    """The frames of a mask whose values are at hand."""
+    if bool(mask.all()):
+        return Frames(mask, complete=True)
+    if not training or not bool(mask.any()):
+        return Frames(mask)
+    return Frames(mask, mask.flatten().nonzero().squeeze(1))
 
 
 class FrameNorm(nn.BatchNorm1d):

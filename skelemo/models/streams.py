@@ -91,7 +91,7 @@ class Streams(nn.Module):
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> Tensor:
         """The chosen streams side by side; zeros at unseen frames and missing points."""
-        keypoints = torch.where(mask[..., None, None], keypoints, 0)
+        keypoints = torch.where(present(keypoints) & mask[..., None, None], keypoints, 0)
         streams = [self._stream(name, keypoints) for name in self.names]
         seen = torch.cat([present(stream).expand_as(stream) for stream in streams], -1)
         return self._normalise(torch.cat(streams, -1), seen)

@@ -71,6 +71,17 @@ def test_running_statistics_serve_outside_training_and_stay_where_a_point_was_ne
     assert (streams.variance[7] == 1).all()
 
 
+def test_what_a_missing_point_says_about_its_place_is_not_heard():
+    names = ["joint", "bone", "joint_motion", "bone_motion"]
+    streams = Streams(Spec(BODY, ("va",), 7, 6), names).train()
+    points, mask = people(), torch.ones(2, 6, dtype=torch.bool)
+    mask[0, 2] = False
+    loud = points.clone()
+    loud[points[..., 2] == 0] = torch.tensor([7.0, -7.0, 0.0])
+    loud[0, 2] = torch.nan
+    torch.testing.assert_close(streams(loud, mask), streams(points, mask))
+
+
 def test_a_point_far_outside_the_person_is_cut_off():
     streams = Streams(Spec(BODY, ("va",), 7, 1)).eval()
     points = torch.full((1, 1, 25, 3), 1e6)
