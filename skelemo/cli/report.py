@@ -59,15 +59,14 @@ def _show(report: "Report") -> None:
     from rich.markup import escape
 
     from skelemo.cli.display import table
-    from skelemo.evaluation.account import FIGURES, data_name
+    from skelemo.evaluation.account import FIGURES
     from skelemo.evaluation.comparison import estimate_of
 
     console = Console()
     for ground in report.grounds:
         figures = [(head, name) for head in ground.heads for name in FIGURES[head] if name in SHOWN]
         simulated = ", simulated" if ground.simulated else ""
-        title = f"{data_name(ground.runs[0])}, {ground.part} part{simulated}"
-        shown = table(escape(title), "run", *(FIGURES[head][name] for head, name in figures))
+        shown = table(escape(f"{ground.title}{simulated}"), "run", *(FIGURES[head][name] for head, name in figures))
         shown.columns[0].overflow = "fold"
         for column in shown.columns[1:]:
             column.no_wrap = True

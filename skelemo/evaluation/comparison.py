@@ -102,6 +102,11 @@ class Ground:
         return tuple(run for entry in self.entries for run in entry.runs)
 
     @property
+    def title(self) -> str:
+        """Data, split and part."""
+        return f"{data_name(self.runs[0])}, split {self.runs[0].config.get('split', '?')}, {self.part} part"
+
+    @property
     def simulated(self) -> bool:
         """Whether the data are of simulated actors."""
         return any(bool(run.data.get("simulated")) for run in self.runs)
@@ -158,10 +163,10 @@ class Ground:
         return tuple(dict.fromkeys(name for run in self.runs for name in run.classes))
 
     def best_f1(self, name: str) -> float | None:
-        """The highest F1 that a run reaches for a class, where there is more than one."""
+        """The highest F1 that a run reaches for a class, where there is more than one and it is not 0."""
         found = [run.shown.get("expression", {}).get("per_class", {}).get(name, {}).get("f1") for run in self.runs]
         known = [value for value in found if value is not None]
-        return max(known) if len(known) > 1 else None
+        return max(known) or None if len(known) > 1 else None
 
     def labelled(self, head: str) -> tuple[tuple[str, Entry], ...]:
         """The entries with a head, each with a label: its architecture, and what tells it from others like it."""

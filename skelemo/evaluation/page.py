@@ -151,8 +151,7 @@ def _reading(run: Run) -> dict[str, Any] | None:
 
 
 def _ground_lines(ground: Ground) -> list[str]:
-    run = ground.runs[0]
-    lines = [f"## {_plain(account.data_name(run))}, {ground.part} part", ""]
+    lines = [f"## {_plain(ground.title)}", ""]
     lines += [f"- {name}: {_plain(fact)}" for name, fact in ground.facts().items()]
     lines += [f"- {ground.caution}"] if ground.caution else []
     for head in ground.heads:

@@ -147,7 +147,7 @@ def test_a_run_without_a_test_part_is_shown_on_validation_with_a_warning(
 ) -> None:
     write_report([run_folder(tmp_path / "run", parts=["validation"], **SMALL)], tmp_path / "out", formats=[])
     text = read(tmp_path / "out").text
-    assert "actors, validation part" in text
+    assert "actors, split given, validation part" in text
     assert "There is no test part." in text
 
 
