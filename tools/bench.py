@@ -25,6 +25,8 @@ Contenders = dict[str, Callable[[], object]]
 READING = "reading the files"
 POSE_FORMAT = "pose-format"
 
+STRETCH = 25  # frames for which as many people stay in the picture
+
 
 class Taken(NamedTuple):
     """Seconds by the clock, which other programs share, and of the processor, which are this process's own."""
@@ -59,7 +61,7 @@ def ingest(frames: int, rounds: int, folder: Path | None) -> None:
 
 
 @main.command()
-@click.option("--recordings", default=6, show_default=True, help="The smaller number of recordings.")
+@click.option("--recordings", default=4, show_default=True, help="The smaller number of recordings.")
 @click.option("--frames", default=8_000, show_default=True, help="Frames of each.")
 @click.option("--times", default=4, show_default=True, help="How many times as many the larger number is.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to write them; a temporary folder by default.")
@@ -129,24 +131,37 @@ def read_with_pose_format(folder: Path) -> object:
 def write_frames(folder: Path, frames: int, seed: int = 0) -> int:
     """Write one simulated recording as OpenPose 1.7 does, 0 to 2 people a frame, and say how many bytes it has.
 
-    The points mean nothing, but their numbers are as OpenPose's: six significant digits, one body point in five
-    missing, every point of a face there with a confidence of its own.
+    Somebody sways before the camera and is lost now and then for a second; another comes by now and then. Numbers are
+    as OpenPose's: six significant digits, one body point in five missing, every point of a face there with a confidence
+    of its own.
     """
     random = np.random.default_rng(seed)
     folder.mkdir(exist_ok=True)
+    stances = [_stance(random, left) for left in (100, 800)]
+    stretches = -(-frames // STRETCH)
+    counts = np.repeat(random.choice([0, 1, 2], size=stretches, p=[0.08, 0.78, 0.14]), STRETCH)[:frames]
     size = 0
-    for frame, people in enumerate(random.choice([0, 1, 2], size=frames, p=[0.08, 0.78, 0.14])):
-        text = ",".join(_person(random) for _ in range(people))
+    for frame, people in enumerate(counts):
+        text = ",".join(_person(random, stance, frame) for stance in stances[:people])
         file = folder / f"simulated video_{frame:012d}_keypoints.json"
         size += file.write_bytes(b'{"version":1.3,"people":[%s]}' % text.encode())
     return size
 
 
-def _person(random: np.random.Generator) -> str:
-    body = random.uniform((100, 50, 0.05), (1200, 700, 1), size=(25, 3))
-    body[random.random(25) < 0.2] = 0
-    face = random.uniform((600, 100, 0.05), (700, 220, 1), size=(70, 3))
-    parts = {"pose": body.ravel().tolist(), "face": face.ravel().tolist(), "hand_left": [], "hand_right": []}
+def _stance(random: np.random.Generator, left: float) -> np.ndarray:
+    """Where somebody's 95 points are at rest, [95, 2] pixels, body first."""
+    body = random.uniform((left, 150), (left + 300, 700), size=(25, 2))
+    face = random.uniform((left + 100, 60), (left + 180, 150), size=(70, 2))
+    return np.concatenate([body, face])
+
+
+def _person(random: np.random.Generator, stance: np.ndarray, frame: int) -> str:
+    confidence = random.uniform(0.05, 1, size=(95, 1))
+    confidence[:25][random.random(25) < 0.2] = 0
+    place = stance + 20 * np.sin(frame / 40) + random.normal(0, 1, size=stance.shape)
+    points = np.where(confidence > 0, np.hstack([place, confidence]), 0)
+    body, face = points[:25].ravel().tolist(), points[25:].ravel().tolist()
+    parts: dict[str, list[float]] = {"pose": body, "face": face, "hand_left": [], "hand_right": []}
     lists = [f'"{part}_keypoints_2d":[{",".join(f"{n:.6g}" for n in parts[part])}]' for part in parts]
     lists += [f'"{part}_keypoints_3d":[]' for part in parts]
     return f'{{"person_id":[-1],{",".join(lists)}}}'
