@@ -67,11 +67,19 @@ def crossings(truth) -> int:
     return count
 
 
+# A person of 180 units: across, and up from the hips, joint by joint of BODY_25.
+UPRIGHT = [
+    *((0, 62), (0, 50), (-18, 50), (-24, 22), (-26, -2), (18, 50), (24, 22), (26, -2), (0, 0), (-10, 0), (-11, -42)),
+    *((-11, -84), (10, 0), (11, -42), (11, -84), (-3, 65), (3, 65), (-8, 63), (8, 63), (14, -90), (18, -89), (10, -88)),
+    *((-14, -90), (-18, -89), (-10, -88)),
+]
+
+
 def standing(x, y=300.0, size=1.0, seed=0):
-    """A person with all 25 joints at a place."""
-    shape = np.random.default_rng(100 + seed).uniform((-40, -120), (40, 120), (25, 2))
+    """A person with all 25 joints at a place; another seed is somebody of another build."""
+    build = np.random.default_rng(100 + seed).uniform(0.85, 1.15, (1, 2))
     points = np.zeros((95, 3))
-    points[:25, :2] = shape * size + (x, y)
+    points[:25, :2] = np.array(UPRIGHT) * (1, -1) * build * size + (x, y)
     points[:25, 2] = 0.8
     return points
 

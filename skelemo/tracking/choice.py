@@ -1,0 +1,80 @@
+"""Choice: which of the people carries a recording's labels."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelemo.errors import unknown
+from skelemo.tracking.marks import marks_of
+from skelemo.tracking.tracks import Track
+
+if TYPE_CHECKING:
+    from skelemo.openpose.people import People
+
+Array = NDArray[Any]
+
+PERSONS = ("auto", "largest", "left", "right", "all")
+
+
+def choose(people: "People", tracks: Sequence[Track], person: str = "auto", *, min_frames: int = 10) -> list[Track]:
+    """The tracks of whoever is meant by a word of `PERSONS`.
+
+    ``auto`` is the most prominent person (frames times size), ``largest`` the one with the largest mean box, ``left``
+    and ``right`` the one on that side of the picture among the two most prominent who are seen together; where nobody
+    is seen together, either is the most prominent. These are tracks that do not overlap, in order of time: while the
+    chosen one is out of sight, as after a cut, the next most prominent of at least half the size and `min_frames`
+    stands in. ``all`` is every track of at least `min_frames`.
+
+    Raises
+    ------
+    ConfigError
+        An unknown word.
+    """
+    if person not in PERSONS:
+        raise unknown("person", person, PERSONS)
+    long = [one for one in tracks if len(one) >= min(min_frames, len(people.number))]
+    if person == "all":
+        return long
+    sizes, ranked = marks_of(people.keypoints).size, long or tracks
+    if person == "largest":
+        ranked = sorted(ranked, key=lambda one: -float(sizes[one.rows].mean()))
+    else:
+        ranked = sorted(ranked, key=lambda one: -float(sizes[one.rows].sum()))
+    if person in ("left", "right"):
+        ranked = _on_side(people, ranked, person)
+    return _in_turn(ranked, sizes, len(people.number))
+
+
+def _in_turn(ranked: Sequence[Track], sizes: Array, frames: int) -> list[Track]:
+    """The first of the tracks, and of the others those that fill its gaps, by rank; in order of time."""
+    chosen: list[Track] = []
+    taken = np.zeros(frames, dtype=bool)
+    for one in ranked:
+        span = slice(int(one.frames[0]), int(one.frames[-1]) + 1)
+        large = not chosen or sizes[one.rows].mean() >= 0.5 * sizes[chosen[0].rows].mean()
+        if large and not taken[span].any():
+            chosen.append(one)
+            taken[span] = True
+    return sorted(chosen, key=lambda one: int(one.frames[0]))
+
+
+def _together(one: Track, other: Track) -> bool:
+    """Whether their times overlap."""
+    return bool(one.frames[0] <= other.frames[-1] and other.frames[0] <= one.frames[-1])
+
+
+def _on_side(people: "People", ranked: Sequence[Track], side: str) -> list[Track]:
+    """Those of the tracks that lie on one side of the middle between the first and the next who is seen with it."""
+    partner = next((one for one in ranked[1:] if _together(ranked[0], one)), None)
+    if partner is None:  # also where there is nobody
+        return list(ranked)
+    across = {id(one): _across(people, one) for one in ranked}
+    middle = (across[id(ranked[0])] + across[id(partner)]) / 2
+    return [one for one in ranked if (across[id(one)] < middle) == (side == "left")]
+
+
+def _across(people: "People", one: Track) -> float:
+    points = people.keypoints[one.rows]
+    return float(points[..., 0].sum() / max(1, np.count_nonzero(points[..., 2])))
