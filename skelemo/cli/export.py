@@ -1,0 +1,69 @@
+"""``skelemo export``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from skelemo.pictures.files import Exported
+
+
+@click.group("export")
+def command() -> None:
+    """Write what a cache holds for other programs."""
+
+
+@command.command("images")
+@click.argument("cache", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the images; new or empty.")
+@click.option("--view", default="frame", show_default=True, help="What they show.",
+              type=click.Choice(["frame", "person", "face", "person+face"]))  # fmt: skip
+@click.option("--size", default=224, show_default=True, type=click.IntRange(2, 4096), help="Side in pixels.")
+@click.option("--every", default=1, show_default=True, type=click.IntRange(1), help="Only every N-th frame.")
+@click.option("--split", metavar="COLUMN", help="Sort by part first: train/CLASS, validation/CLASS, test/CLASS.")
+def images(cache: tuple[Path, ...], out: Path, view: str, size: int, every: int, split: str | None) -> None:
+    """Draw every labelled frame into a PNG in the folder of its class (ImageFolder's layout).
+
+    Frames without a class and frames without anybody are skipped and counted. Training here needs no such files:
+    its networks draw in the batch.
+
+    \b
+    skelemo export images cache/dfew --view person+face --split fold_1 --out images/dfew
+    """
+    from skelemo.cache.store import open_cache
+    from skelemo.cli.display import progress
+    from skelemo.pictures.files import export_images
+
+    opened = open_cache(cache)
+    with progress("images") as bar:
+        task = bar.add_task("drawing", total=None, note="")
+        exported = export_images(
+            opened,
+            out,
+            view=view,
+            size=size,
+            every=every,
+            split=split,
+            report=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    _show(out, exported)
+
+
+def _show(out: Path, exported: "Exported") -> None:
+    from rich.console import Console
+
+    from skelemo.cli.display import table
+
+    shown = table(f"images in {out}", "folder", "images")
+    for folder, count in exported.images.items():
+        shown.add_row(folder, f"{count:,}")
+    skipped = {
+        "frames without a class": exported.unlabelled,
+        "frames without anybody": exported.unseen,
+        "frames that the split leaves out": exported.apart,
+    }
+    for reason, count in skipped.items():
+        if count:
+            shown.add_row(f"skipped: {reason}", f"{count:,}", style="yellow")
+    Console().print(shown)
