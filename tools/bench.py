@@ -81,6 +81,15 @@ def memory(recordings: int, frames: int, times: int, folder: Path | None) -> Non
     Console(width=max(100, Console().width)).print(table)
 
 
+@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def render(options: tuple[str, ...]) -> None:
+    """Skeleton images of body + face, against OpenCV's drawing and against reading them as files."""
+    from bench_render import render  # torch comes with it, which is not to count as memory of ingest
+
+    render(options, prog_name="bench.py render")
+
+
 @main.command(hidden=True)
 @click.argument("folder", type=click.Path(path_type=Path))
 def ingest_once(folder: Path) -> None:
