@@ -1,6 +1,6 @@
 """OpenPose's CPU drawing on black, one person at a time, with OpenCV: the reference that the renderer is held to.
 
-Written from the rules of ``renderKeypointsCpu`` (``formats`` of OpenPose's ``keypoint.cpp``), apart from the renderer.
+Written from the rules of ``renderKeypointsCpu`` (OpenPose, ``keypoint.cpp``), apart from the renderer.
 """
 
 import math
