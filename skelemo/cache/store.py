@@ -153,6 +153,9 @@ def shard_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise CacheError(f"{folder}: no such cache (skelemo ingest SOURCE --out {folder} makes one)")
     found = _shards_in(folder)
+    below = sorted({path.parent for path in folder.glob(f"*/*{SUFFIX}")}) if not found else []
+    if below:
+        raise CacheError(f"{folder} holds {len(below)} caches and is none itself: name one, as in {below[0]}")
     if not found:
         raise CacheError(f"{folder}: no shard (*{SUFFIX}) in it; skelemo ingest SOURCE --out {folder} writes some")
     return found

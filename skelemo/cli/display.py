@@ -1,13 +1,17 @@
 """Tables and bars that several verbs show, by rich."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+
+#: How often a training that writes to a file, not a screen, says how far it is.
+LOG_SECONDS = 30
 
 if TYPE_CHECKING:
     from skelemo.cache.store import Cache
@@ -52,9 +56,14 @@ def training_progress() -> Iterator[Callable[[int, int, int, int, str], None]]:
     """A bar over the epochs of all folds, with the latest figures."""
     with progress("epochs") as bar:
         task = bar.add_task("training", total=None, note="")
+        told = 0.0
 
         def report(fold: int, folds: int, done: int, most: int, figures: str) -> None:
+            nonlocal told
             name = f"fold {fold}/{folds}" if folds > 1 else "training"
+            if not bar.console.is_terminal and (done == 1 or time.monotonic() - told > LOG_SECONDS):
+                bar.console.print(f"{name}  epoch {done} of at most {most}  {figures}", highlight=False, soft_wrap=True)
+                told = time.monotonic()
             bar.update(task, description=name, total=folds * most, completed=(fold - 1) * most + done, note=figures)
 
         yield report
@@ -63,12 +72,12 @@ def training_progress() -> Iterator[Callable[[int, int, int, int, str], None]]:
 def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
     """The figures of a finished run with their intervals, and where it lies."""
     console = Console()
-    shown = table(f"scores of {out}", "part", "figure", "value", "95 % interval")
+    shown = table(f"scores of {out}", "part", "figure", "value", "95 % interval", "people or videos")
     for part, heads in scores.items():
         for figures in heads.values():
             for name, title in FIGURES.items():
                 if name in figures:
-                    shown.add_row(part, title, *_figure(figures[name]))
+                    shown.add_row(part, title, *_figure(figures[name]), f"{figures['groups']:,}")
     console.print(shown)
     console.print(f"run folder: [bold]{out}[/]   page: skelemo report {out} --out {out}/report", highlight=False)
 
@@ -77,7 +86,7 @@ def ingest_table(plan: "Plan", tally: "Tally") -> None:
     """What an ingest has found: people, frames, what is missing, labels, problems."""
     console = Console()
     for note in (*plan.notes, *tally.notes):
-        console.print(f"note: {note}", highlight=False, markup=False)
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     shown = table(f"ingested into {plan.out}", "", "")
     shown.show_header = False
     shown.add_row("recordings", f"{tally.recordings:,}")
@@ -94,7 +103,9 @@ def ingest_table(plan: "Plan", tally: "Tally") -> None:
     shown.add_row("recordings that could not be used", f"{len(tally.failures):,}")
     console.print(shown)
     for problem in (*tally.failures, *tally.problems)[:5]:
-        console.print(f"{problem.file}: {problem.reason}", highlight=False, markup=False, style="yellow")
+        console.print(
+            f"{problem.file}: {problem.reason}", highlight=False, markup=False, style="yellow", soft_wrap=True
+        )
     if tally.problems or tally.failures:
         console.print(f"all of them: {plan.out / 'problems.csv'}", highlight=False)
 
@@ -140,11 +151,15 @@ def settings_table() -> None:
     for column in ("setting", "default", "meaning"):
         shown.add_column(column)
     for name, field in Config.model_fields.items():
-        shown.add_row(name, str(field.get_default(call_default_factory=True)), field.description or "")
+        choices = (
+            [str(choice) for choice in get_args(field.annotation)] if get_origin(field.annotation) is Literal else []
+        )
+        meaning = ": ".join(text for text in (field.description, " | ".join(choices)) if text)
+        shown.add_row(name, str(field.get_default(call_default_factory=True)), meaning)
     Console().print(shown)
 
 
 def _figure(figure: Mapping[str, float | None]) -> tuple[str, str]:
     value, low, high = (figure.get(name) for name in ("value", "low", "high"))
     interval = f"{low:.3f} to {high:.3f}" if low is not None and high is not None else ""
-    return ("-" if value is None else f"{value:.3f}"), interval
+    return ("-" if value is None else f"{value:.3f}"), interval or "none: too few"

@@ -15,7 +15,9 @@ import click
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run in --out, under its own settings.")
 @click.option("--settings", is_flag=True, is_eager=True, expose_value=False, callback=lambda *a: _list_settings(*a),
               help="List every setting with its default, and exit.")  # fmt: skip
+@click.pass_context
 def command(
+    ctx: click.Context,
     arch: str | None,
     data: tuple[str, ...],
     head: str | None,
@@ -41,8 +43,12 @@ def command(
     from skelemo.cli.display import scores_table, training_progress
     from skelemo.training.fit import train
 
-    with training_progress() as report:
-        scores = train(settings, out, resume=resume, report=report)
+    try:
+        with training_progress() as report:
+            scores = train(settings, out, resume=resume, report=report)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; go on with: skelemo train --out {out} --resume", err=True)
+        ctx.exit(130)
     scores_table(out, scores)
 
 

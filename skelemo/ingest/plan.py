@@ -22,6 +22,7 @@ from skelemo.skeleton import DEFAULT_LAYOUT, layout
 #: Files that one worker reads for one shard: 16,384 frames of body and face are 19 MB.
 GROUP_FILES = 16_384
 SIMULATED = "simulated.json"
+PROBLEMS = "problems.csv"
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,10 @@ def _digest(annotation: Annotation) -> str:
 def _existing(out: Path, header: Header) -> Cache | None:
     if out.exists() and not out.is_dir():
         raise CacheError(f"{out} is a file; --out names the folder of a cache")
-    if not out.is_dir() or not any(path.suffix == SUFFIX for path in out.iterdir()):
+    inside = {path.name for path in out.iterdir() if not path.name.startswith(".")} if out.is_dir() else set()
+    if not any(name.endswith(SUFFIX) for name in inside):
+        if inside - {PROBLEMS}:
+            raise CacheError(f"{out} holds {min(inside)!r} and no cache: choose another --out")
         return None
     cache = open_cache(out)
     for what, ours, theirs in (

@@ -10,10 +10,8 @@ from pathlib import Path
 
 from skelemo.cache.store import open_cache
 from skelemo.errors import SkelemoError
-from skelemo.ingest.plan import Plan
+from skelemo.ingest.plan import PROBLEMS, Plan
 from skelemo.ingest.work import Tally, ingest_group
-
-PROBLEMS = "problems.csv"
 
 #: Told as groups are done: files read so far.
 Report = Callable[[int], None]

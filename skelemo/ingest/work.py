@@ -75,9 +75,12 @@ def ingest_group(tasks: Sequence[Task], header: Header, settings: Settings, out:
             if settings.strict:
                 raise
             tally.problems += error.problems
-            tally.failures.append(Problem(task.recording.source, str(error)))
+            reason = str(error).removeprefix(f"{task.recording.source}: ")
+            tally.failures.append(Problem(task.recording.source, reason))
             continue
         found = list(sequences_of(task, people, settings))
+        if not len(people.keypoints):
+            tally.notes.append(f"{task.recording.source}: OpenPose saw nobody in its {len(people.number)} frames")
         _count(tally, found, people, header)
         tally.notes += [note for one in task.annotations if (note := one.mismatch(int(task.recording.numbers[-1])))]
         sequences += [one for one in found if _is_new(one, task, out)]
@@ -91,14 +94,15 @@ def ingest_group(tasks: Sequence[Task], header: Header, settings: Settings, out:
 def sequences_of(task: Task, people: People, settings: Settings) -> Iterator[cached.Sequence]:
     """The sequences of a recording: one for each labelled person, or for whom the settings choose where none is.
 
-    Whoever is alone in carrying a video's labels has a row for every frame that was read, seen or not, so that a score
-    counts frames in which OpenPose lost them; with ``all``, a person has rows from the first to the last sight.
+    Whoever carries a video's labels has a row for every frame that has a file, seen, lost or damaged, so that a score
+    counts them all; with ``all``, a person has rows from the first to the last sight.
     """
     tracks = track(people)
+    numbers = task.recording.numbers
     width, height, fps = video_facts(task.recording.name)
     for annotation in task.annotations or (None,):
         person = (annotation.person if annotation else "") or settings.person
-        for name, points, number in _people_chosen(people, tracks, person, labelled=annotation is not None):
+        for name, points, number in _people_chosen(people, tracks, person, numbers, labelled=annotation is not None):
             expression, valence, arousal = _labels(annotation, number)
             yield cached.Sequence(
                 id=f"{task.video}_{name}" if name else task.video,
@@ -118,13 +122,13 @@ def sequences_of(task: Task, people: People, settings: Settings) -> Iterator[cac
 
 
 def _people_chosen(
-    people: People, tracks: list[Track], person: str, *, labelled: bool
+    people: People, tracks: list[Track], person: str, numbers: np.ndarray, *, labelled: bool
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Name, keypoints ``[T, V, 3]`` and frame numbers of each chosen person."""
+    """Name, keypoints ``[T, V, 3]`` and frame numbers of each chosen person, out of the recording's ``numbers``."""
     if person == "all":
         for index, one in enumerate(choose(people, tracks, "all")):
-            span = slice(int(one.frames[0]), int(one.frames[-1]) + 1)
-            yield f"person{index}", _spread(people, [one], span), people.number[span]
+            first, last = np.searchsorted(numbers, people.number[one.frames[[0, -1]]])
+            yield f"person{index}", _spread(people, [one], numbers)[first : last + 1], numbers[first : last + 1]
         return
     if person.isdecimal():
         if int(person) >= len(tracks):
@@ -133,16 +137,16 @@ def _people_chosen(
     else:
         chosen = choose(people, tracks, person)
     if chosen or labelled:
-        everything = slice(0, len(people.number))
         name = "" if person in ("auto", "largest") else person
-        yield name, _spread(people, chosen, everything), people.number
+        yield name, _spread(people, chosen, numbers), numbers
 
 
-def _spread(people: People, tracks: list[Track], span: slice) -> np.ndarray:
-    """Keypoints of every frame of the span; zeros where the tracks do not see the person."""
-    points = np.zeros((span.stop - span.start, *people.keypoints.shape[1:]), np.float32)
+def _spread(people: People, tracks: list[Track], numbers: np.ndarray) -> np.ndarray:
+    """Keypoints of every frame number; zeros where the tracks do not see the person."""
+    points = np.zeros((len(numbers), *people.keypoints.shape[1:]), np.float32)
+    place = np.searchsorted(numbers, people.number)  # [F] among the numbers
     for one in tracks:
-        points[one.frames - span.start] = people.keypoints[one.rows]
+        points[place[one.frames]] = people.keypoints[one.rows]
     return points
 
 

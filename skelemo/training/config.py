@@ -79,11 +79,11 @@ class OptimiserSettings(BaseModel):
     optimizer: Literal["adam", "adamw", "adamax", "sgd"] = "adam"
     lr: float = Field(1e-3, gt=0, description="learning rate")
     backbone_lr: float = Field(1.0, ge=0, description="factor on the learning rate of a pretrained backbone")
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, description="pull of the weights towards zero")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, with Nesterov's form")
     schedule: Literal["constant", "cosine", "onecycle", "plateau"] = "constant"
     clip_gradient: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: any")
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(64, ge=1, description="windows per step")
     epochs: int = Field(60, ge=1, description="at most")
     patience: int = Field(15, ge=0, description="epochs without a better validation score before stopping; 0: never")
     monitor: Literal["score", "loss"] = Field("score", description="macro F1 and/or mean CCC, or the loss, chooses")
@@ -92,7 +92,7 @@ class OptimiserSettings(BaseModel):
 class MachineSettings(BaseModel):
     """Where it runs."""
 
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(0, ge=0, lt=2**31, description="of the split, the first weights, the order and the augmentation")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = Field(False, description="torch.compile the network")

@@ -152,9 +152,10 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
             reload_dataloaders_every_n_epochs=1,
         )
         task = EmotionTask(network, config, weights, seed)
-        trainer.fit(task, datamodule=_Loaders(job, targets, seed), ckpt_path=last if last.exists() else None)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        try:
+            trainer.fit(task, datamodule=_Loaders(job, targets, seed), ckpt_path=last if last.exists() else None)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
     chosen = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     task.load_state_dict(chosen["state_dict"], strict=False)
     network.to(job.device)

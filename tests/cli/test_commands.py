@@ -100,3 +100,16 @@ def test_every_setting_is_listed_with_its_default():
     assert answer.exit_code == 0
     for name in ("split", "min_confidence", "optimizer", "class_weights"):
         assert name in answer.output
+
+
+def test_ctrl_c_in_training_says_how_to_go_on(clips, tmp_path, monkeypatch):
+    assert call("ingest", clips, "--labels", "folders", "--out", tmp_path / "cache").exit_code == 0
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skelemo.training.task.EmotionTask.training_step", interrupted)
+    words = ["--set", "split=kfold:3", "--set", "validation=0.5", "--set", "device=cpu", "--out", tmp_path / "run"]
+    answer = call("train", "--data", tmp_path / "cache", *words)
+    assert answer.exit_code == 130
+    assert f"skelemo train --out {tmp_path / 'run'} --resume" in answer.output

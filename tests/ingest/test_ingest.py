@@ -27,12 +27,14 @@ def test_every_frame_that_was_read_is_a_row_whether_or_not_somebody_was_seen(tmp
     assert (cache.read().keypoints[:, 0, 2] > 0).tolist() == [True, False, True]
 
 
-def test_a_damaged_frame_is_a_gap_in_the_numbers_and_a_line_in_the_problem_table(tmp_path, write_recording):
+def test_a_damaged_frame_is_a_frame_not_seen_and_a_line_in_the_problem_table(tmp_path, write_recording):
     write_recording("walk", STILL)
     damaged = tmp_path / "json" / "walk_000000000001_keypoints.json"
     damaged.write_text('{"version":1.3,"people":[{"pose')
     tally, cache = run(tmp_path)
-    assert cache.read().number.tolist() == [0, 2, 3]
+    frames = cache.read()
+    assert frames.number.tolist() == [0, 1, 2, 3]
+    assert (frames.keypoints[:, 0, 2] > 0).tolist() == [True, False, True, True]
     assert [problem.file for problem in tally.problems] == [damaged.name]
     with (tmp_path / "cache" / "problems.csv").open() as file:
         assert [row["file"] for row in csv.DictReader(file)] == [damaged.name]
@@ -164,3 +166,18 @@ def test_what_synth_made_is_marked_as_simulated(tmp_path, write_recording):
     write_recording("walk", STILL)
     (tmp_path / "simulated.json").write_text("{}")
     assert run(tmp_path)[1].simulated
+
+
+def test_a_folder_that_holds_something_else_is_not_made_a_cache(tmp_path, write_recording):
+    write_recording("walk", STILL)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "config.yaml").write_text("lr: 1\n")
+    with pytest.raises(CacheError, match=r"holds 'config\.yaml' and no cache"):
+        run(tmp_path)
+
+
+def test_a_recording_in_which_nobody_was_seen_is_told(tmp_path, write_recording):
+    write_recording("empty", [[], [], []])
+    write_recording("walk", STILL)
+    tally, _ = run(tmp_path)
+    assert tally.notes == ["empty: OpenPose saw nobody in its 3 frames"]
