@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from skelemo.cache.shard import SUFFIX
 from skelemo.cache.store import open_cache
 from skelemo.errors import SkelemoError
 from skelemo.ingest.plan import PROBLEMS, Plan
@@ -73,7 +74,7 @@ def _in_processes(plan: Plan, jobs: int) -> Iterator[Tally]:
 def _write_problems(out: Path, total: Tally) -> None:
     """All files that could not be read, of this ingest and of earlier ones."""
     rows = {(problem.file, problem.reason) for problem in (*total.problems, *total.failures)}
-    if any(out.glob("*.h5")):
+    if set(out.glob(f"*{SUFFIX}")) - set(total.shards):
         table = open_cache(out).problems
         rows |= set(zip(table["file"], table["reason"], strict=True))
     partial = out / f".{PROBLEMS}.{os.getpid()}"

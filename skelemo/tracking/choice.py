@@ -1,19 +1,15 @@
 """Choice: which of the people carries a recording's labels."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skelemo.errors import unknown
-from skelemo.tracking.marks import marks_of
 from skelemo.tracking.tracks import Track
 
 if TYPE_CHECKING:
     from skelemo.openpose.people import People
-
-Array = NDArray[Any]
 
 PERSONS = ("auto", "largest", "left", "right", "all")
 
@@ -37,23 +33,20 @@ def choose(people: "People", tracks: Sequence[Track], person: str = "auto", *, m
     long = [one for one in tracks if len(one) >= min(min_frames, len(people.number))]
     if person == "all":
         return long
-    sizes, ranked = marks_of(people.keypoints).size, long or tracks
-    if person == "largest":
-        ranked = sorted(ranked, key=lambda one: -float(sizes[one.rows].mean()))
-    else:
-        ranked = sorted(ranked, key=lambda one: -float(sizes[one.rows].sum()))
+    by_size = np.mean if person == "largest" else np.sum
+    ranked = sorted(long or tracks, key=lambda one: -float(by_size(one.size)))
     if person in ("left", "right"):
         ranked = _on_side(people, ranked, person)
-    return _in_turn(ranked, sizes, len(people.number))
+    return _in_turn(ranked, len(people.number))
 
 
-def _in_turn(ranked: Sequence[Track], sizes: Array, frames: int) -> list[Track]:
+def _in_turn(ranked: Sequence[Track], frames: int) -> list[Track]:
     """The first of the tracks, and of the others those that fill its gaps, by rank; in order of time."""
     chosen: list[Track] = []
     taken = np.zeros(frames, dtype=bool)
     for one in ranked:
         span = slice(int(one.frames[0]), int(one.frames[-1]) + 1)
-        large = not chosen or sizes[one.rows].mean() >= 0.5 * sizes[chosen[0].rows].mean()
+        large = not chosen or one.size.mean() >= 0.5 * chosen[0].size.mean()
         if large and not taken[span].any():
             chosen.append(one)
             taken[span] = True

@@ -25,6 +25,7 @@ class Track:
 
     rows: Array  # int64 [T], of People.keypoints
     frames: Array  # int64 [T], indices into People.number; increasing, gaps allowed
+    size: Array  # float32 [T], in the units of the keypoints
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -53,8 +54,8 @@ def track(people: "People", *, max_gap: int = 30, max_distance: float = 0.6) -> 
     for gap, least, moves in (*_STAGES, (max_gap, max_distance, 0.0)):
         limit = min(max(least, moves * usual), max_distance)
         pieces = pieces.joined(*bridge(marks, pieces, time[frame], min(gap, max_gap), limit))
-    tracks = [Track(rows, frame[rows]) for rows in pieces]
-    return sorted(tracks, key=lambda one: -float(marks.size[one.rows].sum()))
+    tracks = [Track(rows, frame[rows], marks.size[rows]) for rows in pieces]
+    return sorted(tracks, key=lambda one: -float(one.size.sum()))
 
 
 def _times(number: Array) -> Array:
