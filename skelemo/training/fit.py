@@ -37,7 +37,8 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     """
     config = _claim(config, out, resume)
     if not config.data:
-        raise ConfigError("no data: name a cache, as in --data cache/NAME")
+        absent = f"nothing to resume in {out}, and " if resume else ""
+        raise ConfigError(f"{absent}no data: name a cache, as in --data cache/NAME")
     coordinates = registry.entry(config.arch).coordinates
     cache = open_cache([Path(path) for path in config.data])
     _require_same_data(out, cache)
