@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from skelemo.data.augment import Augmentation
 from skelemo.data.windows import Window
 from skelemo.errors import ConfigError, InputError, unknown
+from skelemo.models.classical import CLASSICAL
 
 Settings = TypeVar("Settings")
 
@@ -59,7 +60,7 @@ class AugmentSettings(BaseModel):
 class ModelSettings(BaseModel):
     """The network."""
 
-    arch: str = Field("ann", description="a name from `skelemo models`")
+    arch: str = Field("ann", description="a name from `skelemo models`, or a baseline: svm, logistic, boosting")
     head: Literal["expression", "va", "both"] = Field("expression", description="what is predicted")
     model: dict[str, Any] = Field(default_factory=dict, description="settings of the architecture, model.NAME=VALUE")
 
@@ -76,7 +77,7 @@ class LossSettings(BaseModel):
 class OptimiserSettings(BaseModel):
     """How it is minimised."""
 
-    optimizer: Literal["adam", "adamw", "adamax", "sgd"] = "adam"
+    optimizer: Literal["adam", "adamw", "adamax", "sgd"] | None = Field("adam", description="null for a baseline")
     lr: float = Field(1e-3, gt=0, description="learning rate")
     backbone_lr: float = Field(1.0, ge=0, description="factor on the learning rate of a pretrained backbone")
     weight_decay: float = Field(0.0, ge=0, description="pull of the weights towards zero")
@@ -121,6 +122,11 @@ class Config(
     def heads(self) -> tuple[str, ...]:
         """The heads that the network serves."""
         return ("expression", "va") if self.head == "both" else (self.head,)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is fitted once, without epochs and optimiser."""
+        return self.arch in CLASSICAL
 
     @property
     def window(self) -> Window:

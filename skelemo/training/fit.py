@@ -17,6 +17,7 @@ from skelemo.errors import ConfigError
 from skelemo.evaluation.run import write_json, write_predictions
 from skelemo.evaluation.scores import Scores, write_scores
 from skelemo.models import registry
+from skelemo.models.classical import build
 from skelemo.training import record
 from skelemo.training.config import Config, load_config
 from skelemo.training.fold import Job, run_fold
@@ -39,15 +40,16 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     if not config.data:
         absent = f"nothing to resume in {out}, and " if resume else ""
         raise ConfigError(f"{absent}no data: name a cache, as in --data cache/NAME")
-    coordinates = registry.entry(config.arch).coordinates
+    coordinates = "parts" if config.is_baseline else registry.entry(config.arch).coordinates
     cache = open_cache([Path(path) for path in config.data])
     _require_same_data(out, cache)
     device = choose_device(config.device)
     corpus = load_corpus(cache, Cleaning(coordinates, config.min_confidence, config.max_gap, config.smooth))
     config, split = _settle_split(config, corpus, out)
+    if config.is_baseline:
+        config = config.model_copy(update={"optimizer": None})
     job = Job(config, corpus.to(device), device)
-    parameters = sum(parameter.numel() for parameter in job.create().parameters())
-    facts = record.environment(cache, device) | {"parameters": parameters}
+    facts = record.environment(cache, device) | _require_buildable(job)
     _open_folder(out, config, split, facts)
     started, tables = time.monotonic(), []
     for number, fold in enumerate(split.folds, 1):
@@ -61,6 +63,18 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     write_predictions(out / "predictions.csv.gz", predictions)
     write_json(out / "environment.json", facts | {"seconds": round(time.monotonic() - started, 1)})
     return write_scores(out / "scores.json", predictions, corpus.classes)
+
+
+def _require_buildable(job: Job) -> dict[str, int]:
+    """Refuse settings that make no model, before anything is written; a network's number of parameters."""
+    config = job.config
+    if config.is_baseline:
+        for head in config.heads:
+            build(config.arch, target="va" if head == "va" else "expression", **config.model)
+        return {}
+    if config.optimizer is None:
+        raise ConfigError(f"{config.arch} is a network: it needs an optimizer, as in --set optimizer=adam")
+    return {"parameters": sum(parameter.numel() for parameter in job.create().parameters())}
 
 
 def choose_device(name: str) -> torch.device:

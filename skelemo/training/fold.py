@@ -23,6 +23,7 @@ from skelemo.errors import ConfigError
 from skelemo.inference.predictor import predict
 from skelemo.models import registry
 from skelemo.training import record
+from skelemo.training.baseline import Answer, fit_baseline
 from skelemo.training.callbacks import History, Progress
 from skelemo.training.config import Config
 from skelemo.training.losses import class_weights
@@ -90,8 +91,23 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
             raise ConfigError(
                 f"fold {number}: no labelled window in the {part} part (of {len(getattr(fold, part))} sequences)"
             )
-    folder.mkdir(parents=True, exist_ok=True)
     seed = job.config.seed + 1000 * (number - 1)
+    if job.config.is_baseline:
+        answer = fit_baseline(job, targets["train"], seed)
+        report(1, 1, "fitted")
+    else:
+        answer = _train_network(job, targets, folder, seed, report)
+    tables = [
+        record.prediction_table(job.corpus, targets[part], answer(targets[part]), fold=number, part=part)
+        for part in ("validation", "test")
+        if len(targets[part])
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> Answer:
+    """The fold's network, trained now or, where a resumed run has that behind it, read from its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     network = job.create().to(job.device)
     if (folder / "model.json").exists():
@@ -99,12 +115,7 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     else:
         _learn(job, network, targets, folder, seed, report)
         record.save_model(folder, network, job.config, job.corpus)
-    scored = [part for part in ("validation", "test") if len(targets[part])]
-    tables = []
-    for part in scored:
-        outputs = predict(network, job.batches(targets[part]))
-        tables.append(record.prediction_table(job.corpus, targets[part], outputs, fold=number, part=part))
-    return pd.concat(tables, ignore_index=True)
+    return lambda windows: predict(network, job.batches(windows))
 
 
 class _Loaders(lightning.LightningDataModule):

@@ -66,7 +66,7 @@ class EmotionTask(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimiser and its schedule, by name."""
         config = self.config
-        choose = OPTIMISERS[config.optimizer]
+        choose = OPTIMISERS[str(config.optimizer)]
         extra = {"momentum": config.momentum, "nesterov": config.momentum > 0} if config.optimizer == "sgd" else {}
         optimiser = choose(self._parameter_groups(), lr=config.lr, weight_decay=config.weight_decay, **extra)
         if config.schedule == "constant":

@@ -166,3 +166,20 @@ def test_resuming_with_other_data_is_refused(config, cache, tmp_path):
     a_cache(cache, a_sequence("one more"), header=open_cache(cache).shards[0].header)
     with pytest.raises(ConfigError, match="begun with other data than cache holds now"):
         train(config(), tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("arch", ["svm", "logistic", "boosting"])
+def test_a_baseline_leaves_a_run_that_is_scored_and_read_like_a_networks(config, tmp_path, arch):
+    scores = train(config(arch=arch, head="both", model={}), tmp_path / "run")["test"]
+    run = read_run(tmp_path / "run")
+    assert run.config["optimizer"] is None
+    assert set(run.heads) == {"expression", "va"}
+    if arch != "boosting":  # trees need more than eighteen clips
+        assert scores["expression"]["macro_f1"]["value"] > 0.7
+        assert scores["va"]["ccc_mean"]["value"] > 0.8
+
+
+def test_an_unknown_setting_of_a_baseline_is_refused_before_a_folder_is_made(config, tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'gamma'"):
+        train(config(arch="svm", model={"gama": 1}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
