@@ -87,9 +87,9 @@ def test_an_unfinished_run_says_how_to_go_on(run: Path, name: str) -> None:
         ("metrics.csv", b'epoch\n"'),
         ("predictions.csv.gz", b""),
         ("predictions.csv.gz", b"fold,part\n"),
-        ("predictions.csv.gz", gzip.compress(b"")),
-        ("predictions.csv.gz", gzip.compress(b"fold,part\n1,test\n")),
-        ("predictions.csv.gz", gzip.compress(b"x" * 10_000)[:40]),
+        ("predictions.csv.gz", gzip.compress(b"", mtime=0)),
+        ("predictions.csv.gz", gzip.compress(b"fold,part\n1,test\n", mtime=0)),
+        ("predictions.csv.gz", gzip.compress(b"x" * 10_000, mtime=0)[:40]),
     ],
 )
 def test_a_damaged_file_is_an_input_error_that_names_it(run: Path, name: str, content: bytes) -> None:
