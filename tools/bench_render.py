@@ -12,9 +12,9 @@ import click
 import cv2
 import numpy as np
 import torch
-from bench import take_turns
 from rich.console import Console
 from rich.table import Table
+from timing import take_turns
 
 from skelemo.data.normalising import in_picture
 from skelemo.pictures.stills import png
@@ -41,7 +41,7 @@ Drawing = Callable[[torch.Tensor], torch.Tensor]
 @click.option(
     "--compile/--no-compile", "compiled", default=True, help="Measure torch.compile too, which takes a minute."
 )
-def render(images: int, batch: int, size: int, view: str, threads: int, rounds: int, compiled: bool) -> None:
+def command(images: int, batch: int, size: int, view: str, threads: int, rounds: int, compiled: bool) -> None:
     """Skeleton images of body + face, against OpenCV's drawing of the same people and against reading them as files."""
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from skelemo.cli import VERBS, main
+from skelemo.cli import main
 
 STILL = {"version": 1.3, "people": [{"pose_keypoints_2d": [float(10 + index) for index in range(75)]}]}
 
@@ -46,7 +46,7 @@ print("torch" in sys.modules)
 
 
 def test_every_verb_explains_itself():
-    for verb in VERBS:
+    for verb in main.verbs:
         answer = call(verb, "--help")
         assert answer.exit_code == 0
         assert len(answer.output) > 200

@@ -1,19 +1,14 @@
-"""``skelemo cache``."""
+"""``skelemo cache ls``."""
 
 from pathlib import Path
 
 import click
 
 
-@click.group("cache")
-def command() -> None:
-    """Look into caches."""
-
-
-@command.command("ls")
+@click.command("ls")
 @click.argument("path", type=click.Path(path_type=Path), default=Path("cache"))
 @click.option("--sequences", is_flag=True, help="List every sequence.")
-def ls(path: Path, sequences: bool) -> None:
+def command(path: Path, sequences: bool) -> None:
     """Show what a cache holds, or, for a folder of caches (default: cache/), what each of them holds.
 
     No frame is read.

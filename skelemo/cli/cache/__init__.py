@@ -1,0 +1,10 @@
+"""``skelemo cache``."""
+
+import click
+
+from skelemo.cli.verbs import Verbs
+
+
+@click.group("cache", cls=Verbs, modules=f"{__name__}.{{}}", verbs=("ls",))
+def command() -> None:
+    """Look into caches, check them, carry them between machines, and turn them into other formats and back."""

@@ -1,0 +1,62 @@
+"""Timing contenders side by side, for the benchmarks beside this file.
+
+Other programs share the machine, so contenders take turns, the best of several rounds counts, and what matters is the
+ratio between figures of one run.
+"""
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+Contenders = dict[str, Callable[[], object]]
+
+
+class Taken(NamedTuple):
+    """Seconds by the clock, which other programs share, and of the processor, which are this process's own."""
+
+    clock: float
+    processor: float
+
+
+def take_turns(contenders: Contenders, rounds: int) -> dict[str, Taken]:
+    """The best times of each contender. One round before those that count warms the file cache."""
+    best = {name: Taken(float("inf"), float("inf")) for name in contenders}
+    for number in range(rounds + 1):
+        for name, run in contenders.items():
+            start = Taken(time.perf_counter(), time.process_time())
+            run()
+            if number:
+                clock, processor = time.perf_counter() - start.clock, time.process_time() - start.processor
+                best[name] = Taken(min(best[name].clock, clock), min(best[name].processor, processor))
+    return best
+
+
+def show(title: str, frames: int, best: dict[str, Taken], references: tuple[str, ...]) -> None:
+    """A table of frames per second by the clock, the ratio to each reference, and the processor's share of the time."""
+    references = tuple(name for name in references if name in best)
+    table = Table(
+        title=title, title_justify="left", caption=f"{platform.machine()}, Python {platform.python_version()}"
+    )
+    table.add_column("one process", no_wrap=True)
+    for heading in ("frames/s", *(f"x {name}" for name in references), "processor µs a frame"):
+        table.add_column(heading, justify="right")
+    for name, taken in best.items():
+        ratios = (f"{best[reference].clock / taken.clock:.2f}" for reference in references)
+        table.add_row(name, f"{frames / taken.clock:,.0f}", *ratios, f"{1e6 * taken.processor / frames:.1f}")
+    Console(width=max(100, Console().width)).print(table)
+
+
+def peak_of(command: list[str]) -> int:
+    """Bytes that a process of its own needs at most."""
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return usage.ru_maxrss * 1024
