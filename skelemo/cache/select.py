@@ -1,0 +1,111 @@
+"""Choosing sequences of a cache: ``video=Kick*``, ``fold_1=test``, ``label=anger``."""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from fnmatch import translate
+
+import numpy as np
+import pandas as pd
+
+from skelemo.cache.shard import Shard
+from skelemo.cache.store import Cache
+from skelemo.errors import ConfigError, unknown
+
+#: Columns of a sequence that can be chosen by. Beside them: ``label``, and every column of its splits.
+KEYS = ("id", "video", "subject", "person")
+LABEL = "label"
+
+
+def select(cache: Cache, only: Sequence[str]) -> np.ndarray:
+    """Which rows of ``cache.sequences`` all of the expressions want: bool ``[S]``.
+
+    Raises
+    ------
+    ConfigError
+        As in `matching`.
+    CacheError
+        A shard cannot be read.
+    """
+
+    def labels() -> list[frozenset[str]]:
+        known = [dict(zip(shard.sequences["id"], labels_in(shard), strict=True)) for shard in cache.shards]
+        return [known[shard][name] for shard, name in zip(cache.sequences["shard"], cache.sequences["id"], strict=True)]
+
+    return matching(cache.sequences, cache.classes, only, labels)
+
+
+def matching(
+    sequences: pd.DataFrame,
+    classes: Sequence[str],
+    only: Sequence[str],
+    labels: Callable[[], Iterable[Collection[str]]],
+) -> np.ndarray:
+    """Which of the sequences all of the expressions want: bool ``[S]``.
+
+    Parameters
+    ----------
+    sequences : a table with the columns of `KEYS` and ``splits``, a mapping of column to part.
+    only : ``KEY=GLOB`` each. Expressions of one key are alternatives; those of different keys must all hold. Keys are
+        `KEYS`, every column of the splits, and ``label``, which wants at least one frame of that class.
+    labels : classes that each sequence has frames of; asked for only where an expression names ``label``. What is
+        not known of a sequence (no subject, no part, no label at all) is matched as empty text.
+
+    Raises
+    ------
+    ConfigError
+        An expression that is not ``KEY=GLOB``, or a key or a class that there is not.
+    """
+    columns = {column for splits in sequences["splits"] for column in splits}
+    chosen = np.ones(len(sequences), bool)
+    for key, globs in _by_key(only).items():
+        fits = re.compile("|".join(map(translate, globs))).match
+        if key == LABEL:
+            _require_classes(globs, classes)
+            held = [any(map(fits, found or ("",))) for found in labels()]
+        elif key in KEYS:
+            held = [bool(fits(value)) for value in sequences[key]]
+        elif key in columns:
+            held = [bool(fits(splits.get(key, ""))) for splits in sequences["splits"]]
+        else:
+            raise unknown("key of --only", key, {*KEYS, LABEL, *columns})
+        chosen &= np.array(held, bool)
+    return chosen
+
+
+def labels_in(shard: Shard) -> list[frozenset[str]]:
+    """Names of the classes that each sequence of a shard has frames of; no keypoint is read.
+
+    Raises
+    ------
+    CacheError
+        The shard cannot be read.
+    """
+    if not len(shard.sequences):
+        return []
+    expression = np.empty(shard.frames, np.int8)
+    shard.read_into({"expression": expression})
+    starts = shard.sequences["start"].to_numpy()
+    held = [np.logical_or.reduceat(expression == index, starts) for index in range(len(shard.header.classes))]
+    return [
+        frozenset(name for name, there in zip(shard.header.classes, row, strict=True) if there)
+        for row in np.array(held, bool).reshape(len(held), len(starts)).T
+    ]
+
+
+def _by_key(only: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for expression in only:
+        key, equals, glob = expression.partition("=")
+        if not (key and equals):
+            raise ConfigError(
+                f"--only {expression!r}: expected KEY=GLOB, as in video='Kick*', split=train, label=anger"
+            )
+        found.setdefault(key, []).append(glob)
+    return found
+
+
+def _require_classes(globs: Iterable[str], classes: Sequence[str]) -> None:
+    """A class that there is not is a slip of the pen, not an empty choice."""
+    for glob in globs:
+        if glob and not any(re.match(translate(glob), name) for name in classes):
+            raise unknown("class", glob, classes)
