@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from skelemo.cache.counts import points_seen
 from skelemo.errors import CacheError
 
 #: Per-frame arrays of a sequence beside the keypoints, as they lie in ``/frames`` of a shard.
@@ -18,6 +21,8 @@ FRAME_COLUMNS: dict[str, np.dtype] = {
     "arousal": np.dtype("<f4"),
 }
 KEYPOINT_TYPE: np.dtype = np.dtype("<f4")
+
+_TEXT_FACTS = ("id", "video", "person", "subject", "splits")
 
 #: As many as ``expression`` can count from 0.
 MOST_CLASSES = int(np.iinfo(FRAME_COLUMNS["expression"]).max) + 1
@@ -113,7 +118,12 @@ class Sequence:
         """Hash of everything that the sequence says, the same on every machine."""
         return content_hash(self.facts(), self.frame_arrays())
 
-    def facts(self) -> dict[str, object]:
+    @cached_property
+    def points_seen(self) -> np.ndarray:
+        """In how many frames each point was seen, and behind them any: int64 ``[V + 1]``."""
+        return points_seen(self.keypoints)
+
+    def facts(self) -> dict[str, Any]:
         """What is known of the sequence as a whole."""
         return {
             "id": self.id,
@@ -132,9 +142,14 @@ def splits_text(splits: Mapping[str, str]) -> str:
     return json.dumps(dict(sorted(splits.items())), ensure_ascii=False)
 
 
-def content_hash(facts: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over the facts as sorted JSON and the arrays' bytes in the order of their names."""
-    digest = hashlib.sha256(json.dumps(dict(sorted(facts.items())), ensure_ascii=False).encode())
+def content_hash(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over a sequence's facts, and over its arrays' bytes in the order of their names.
+
+    Each text ends with a zero byte, which none of them holds; behind them stand width and height as int64 and fps as
+    float64, all little-endian. Other entries of ``facts`` are passed over.
+    """
+    digest = hashlib.sha256("".join(f"{facts[name]}\0" for name in _TEXT_FACTS).encode())
+    digest.update(struct.pack("<qqd", facts["width"], facts["height"], facts["fps"]))
     for name in sorted(arrays):
         digest.update(np.ascontiguousarray(arrays[name]).data)
     return digest.hexdigest()

@@ -17,6 +17,7 @@ import pandas as pd
 import skelemo
 from skelemo import skeleton
 from skelemo.cache import hdf5
+from skelemo.cache.counts import Counts, count, points_seen, require_possible
 from skelemo.cache.sequence import (
     FRAME_COLUMNS,
     KEYPOINT_TYPE,
@@ -27,7 +28,16 @@ from skelemo.cache.sequence import (
     require_text,
     splits_text,
 )
-from skelemo.cache.tables import TABLES, read_splits, read_table, require_consistent, to_array, to_frame
+from skelemo.cache.tables import (
+    TABLES,
+    described,
+    read_counts,
+    read_splits,
+    read_table,
+    require_consistent,
+    to_array,
+    to_frame,
+)
 from skelemo.errors import CacheError
 
 __all__ = ["FORMAT", "PARTIAL", "SUFFIX", "TABLES", "VERSION", "Header", "Shard", "open_shard", "write_shard"]
@@ -72,12 +82,14 @@ class Header:
 class Shard:
     """A shard's header and tables; its frames stay on disk until they are asked for.
 
-    The columns are those of `TABLES`, with ``splits`` as a mapping of column to part.
+    The columns are those of `TABLES`, with ``splits`` as a mapping of column to part. ``counts`` has a row for each of
+    ``sequences``.
     """
 
     path: Path
     header: Header
     sequences: pd.DataFrame
+    counts: Counts
     recordings: pd.DataFrame
     problems: pd.DataFrame
     tool: str
@@ -116,13 +128,14 @@ class Shard:
         types = _frame_types(self.header).items()
         arrays = {name: np.empty((self.frames, *shape), kind) for name, (shape, kind) in types}
         self.read_into(arrays)
+        where, classes = skeleton.layout(self.header.layout), len(self.header.classes)
         found = []
-        for row in self.sequences.to_dict("records"):
-            start, length, sha256 = (row.pop(name) for name in ("start", "length", "sha256"))
-            facts: dict[str, object] = {str(name): fact for name, fact in row.items()}
-            facts["splits"] = splits_text(row["splits"])
+        for index, row in enumerate(self.sequences.to_dict("records")):
+            start, length = row["start"], row["length"]
+            facts = {str(name): fact for name, fact in row.items()} | {"splits": splits_text(row["splits"])}
             frames = {name: array[start : start + length] for name, array in arrays.items()}
-            if content_hash(facts, frames) != sha256:
+            counts = count(points_seen(frames["keypoints"]), frames, where, classes)
+            if content_hash(facts, frames) != row["sha256"] or not self.counts.has(index, counts):
                 found.append(row["id"])
         return found
 
@@ -144,14 +157,15 @@ def write_shard(
         Sequences that do not fit the header or share an id, or a folder that cannot be written; nothing is left then.
     """
     _require_fit(header, sequences)
-    facts = [sequence.facts() | {"length": len(sequence), "sha256": sequence.sha256} for sequence in sequences]
+    facts = [_row(sequence, header) for sequence in sequences]
     starts = np.cumsum([0, *(len(sequence) for sequence in sequences)])[:-1]
     rows = {
         "sequences": [fact | {"start": int(start)} for fact, start in zip(facts, starts, strict=True)],
         "recordings": recordings,
         "problems": problems,
     }
-    tables = {name: to_array(name, rows[name]) for name in TABLES}
+    where, classes = skeleton.layout(header.layout), len(header.classes)
+    tables = {name: to_array(name, rows[name], where, classes) for name in TABLES}
     said = _attributes(header)
     digest = _hash(said, tables)
     path = folder / (digest[:_NAME_LENGTH] + SUFFIX)
@@ -181,13 +195,16 @@ def open_shard(path: Path) -> Shard:
     with hdf5.opened(path) as file:
         said = _read_attributes(file)
         header = _to_header(said)
-        tables = {name: read_table(file, name) for name in TABLES}
+        where = skeleton.layout(header.layout)
+        tables = {name: read_table(file, name, where, len(header.classes)) for name in TABLES}
         if _hash(said, tables) != hdf5.read_attribute(file, "sha256"):
             raise CacheError("the tables are not those that were written")
         sequences, recordings, problems = (to_frame(tables[name]) for name in TABLES)
+        counts = read_counts(tables["sequences"])
         require_consistent(sequences, _count_frames(file, header))
+        require_possible(counts, sequences["length"].to_numpy(), where)
         sequences["splits"] = pd.Series([read_splits(text) for text in sequences["splits"]], dtype=object)
-        return Shard(path, header, sequences, recordings, problems, hdf5.read_attribute(file, "tool"))
+        return Shard(path, header, sequences, counts, recordings, problems, hdf5.read_attribute(file, "tool"))
 
 
 def _require_fit(header: Header, sequences: Collection[Sequence]) -> None:
@@ -202,6 +219,13 @@ def _require_fit(header: Header, sequences: Collection[Sequence]) -> None:
         if sequence.id in known:
             raise CacheError(f"{said} the id of another of the same shard")
         known.add(sequence.id)
+
+
+def _row(sequence: Sequence, header: Header) -> dict[str, Any]:
+    """The row of ``/sequences``, but for where it starts."""
+    labels = {name: getattr(sequence, name) for name in ("expression", "valence", "arousal")}
+    counts = count(sequence.points_seen, labels, skeleton.layout(header.layout), len(header.classes))
+    return sequence.facts() | counts | {"length": len(sequence), "sha256": sequence.sha256}
 
 
 def _attributes(header: Header) -> dict[str, str]:
@@ -235,11 +259,13 @@ def _to_header(said: Mapping[str, str]) -> Header:
 
 
 def _hash(said: Mapping[str, str], tables: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over all that a shard says but its frames, which the sequences' own hashes stand for."""
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    """SHA-256 over all that a shard says but its frames, which the sequences' own hashes stand for.
+
+    Each attribute's name and text end with a zero byte; before a table's bytes stands a line that describes it.
+    """
+    digest = hashlib.sha256("".join(f"{name}\0{said[name]}\0" for name in sorted(said)).encode())
     for name, table in tables.items():
-        types = [(column, table.dtype[column].str) for column in TABLES[name]]
-        digest.update(f"{name} {types} {len(table)}\n".encode())
+        digest.update(described(name, table).encode())
         digest.update(table.tobytes())
     return digest.hexdigest()
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from skelemo import skeleton
+from skelemo.cache.counts import Counts, joined
 from skelemo.cache.sequence import FRAME_COLUMNS, KEYPOINT_TYPE
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.errors import CacheError
@@ -32,12 +33,13 @@ class Cache:
     """The union of shards.
 
     ``sequences`` has one row per sequence: the shard's columns, ``start`` counted over the whole cache, ``splits``
-    as a mapping, and ``shard`` and ``row``, which say where it lies.
+    as a mapping, and ``shard`` and ``row``, which say where it lies. ``counts`` has a row for each of them.
     """
 
     paths: tuple[Path, ...]
     shards: tuple[Shard, ...]
     sequences: pd.DataFrame
+    counts: Counts
 
     @property
     def name(self) -> str:
@@ -127,9 +129,11 @@ def open_cache(paths: Path | Iterable[Path]) -> Cache:
     ]
     sequences = pd.concat(tables, ignore_index=True)
     _refuse_contradictions(sequences)
-    sequences = sequences.drop_duplicates("id", ignore_index=True).drop(columns="file")
+    once = ~sequences["id"].duplicated().to_numpy()
+    sequences = sequences[once].reset_index(drop=True).drop(columns="file")
     sequences["start"] = sequences["length"].cumsum() - sequences["length"]
-    return Cache(folders, tuple(shards), sequences)
+    counts = joined([shard.counts for shard in shards]).of(once)
+    return Cache(folders, tuple(shards), sequences, counts)
 
 
 def find_caches(folder: Path) -> list[Path]:

@@ -54,6 +54,21 @@ def cell(table, row, column, value):
     return change
 
 
+def column(table, name, kind):
+    """Give a table a column of another type, or one more."""
+
+    def change(file):
+        rows = file[table][()]
+        kinds = {n: rows.dtype[n] for n in rows.dtype.names} | {name: kind}
+        changed = np.zeros(len(rows), list(kinds.items()))
+        for n in set(rows.dtype.names) - {name}:
+            changed[n] = rows[n]
+        del file[table]
+        hdf5.write_array(file, table, changed, 512)
+
+    return change
+
+
 def frame(name, row, value):
     def change(file):
         file["frames"][name][row] = value
@@ -231,6 +246,19 @@ HOSTILE = {
     "a negative width": cell("sequences", 2, "width", -640),
     "frames per second that are no number": cell("sequences", 2, "fps", float("nan")),
     "text that is not UTF-8": cell("sequences", 2, "subject", b"\xff\xfe"),
+    "more frames seen than there are": cell("sequences", 1, "seen", 4),
+    "more points seen than there are": cell("sequences", 1, "points", 3 * 25 + 1),
+    "a count of points that overflows": cell("sequences", 1, "points", 2**63 - 1),
+    "points seen by nobody": cell("sequences", 1, "seen", 0),
+    "fewer points than frames seen": cell("sequences", 1, "points", 0),
+    "fewer than no frames of a class": cell("sequences", 1, "labels", [-1, 1, 1, 2]),
+    "classes that are not all frames": cell("sequences", 1, "labels", [1, 1, 0, 0]),
+    "classes that are more than all frames": cell("sequences", 1, "labels", [2**63 - 1, 2**63 - 1, 2, 3]),
+    "more rated frames than there are": cell("sequences", 1, "rated", 4),
+    "counts of other parts": column("sequences", "points", ("<i8", (2,))),
+    "counts of other classes": column("sequences", "labels", ("<i8", (3,))),
+    "one count for a list of them": column("sequences", "points", "<i8"),
+    "a column more": column("sequences", "more", "<i8"),
     "splits that are no JSON": cell("sequences", 2, "splits", b"{"),
     "splits that are no mapping": cell("sequences", 2, "splits", b'["train"]'),
     "splits into numbers": cell("sequences", 2, "splits", b'{"split": 1}'),
@@ -283,6 +311,11 @@ def test_a_link_elsewhere_is_not_even_looked_up(path):
     forge(path, linked("frames", h5py.ExternalLink("elsewhere.h5", "/frames")))
     with pytest.raises(CacheError, match="a link to elsewhere"):
         open_shard(path)
+
+
+def test_damaged_names_the_sequences_whose_counts_are_not_those_of_their_frames(path):
+    forge(path, cell("sequences", 1, "rated", 2))
+    assert open_shard(path).damaged() == ["two/left"]
 
 
 def test_damaged_names_the_sequences_whose_frames_were_changed(path):
