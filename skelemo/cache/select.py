@@ -73,22 +73,11 @@ def matching(
 
 
 def labels_in(shard: Shard) -> list[frozenset[str]]:
-    """Names of the classes that each sequence of a shard has frames of; no keypoint is read.
-
-    Raises
-    ------
-    CacheError
-        The shard cannot be read.
-    """
-    if not len(shard.sequences):
-        return []
-    expression = np.empty(shard.frames, np.int8)
-    shard.read_into({"expression": expression})
-    starts = shard.sequences["start"].to_numpy()
-    held = [np.logical_or.reduceat(expression == index, starts) for index in range(len(shard.header.classes))]
+    """Names of the classes that each sequence of a shard has frames of; no frame is read."""
+    classes = shard.header.classes
     return [
-        frozenset(name for name, there in zip(shard.header.classes, row, strict=True) if there)
-        for row in np.array(held, bool).reshape(len(held), len(starts)).T
+        frozenset(name for name, frames in zip(classes, row, strict=True) if frames)
+        for row in shard.counts.labels[:, :-1].tolist()
     ]
 
 

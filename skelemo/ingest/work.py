@@ -11,6 +11,7 @@ import numpy as np
 from skelemo.annotations.affwild2 import video_facts
 from skelemo.annotations.registry import Annotation
 from skelemo.cache import sequence as cached
+from skelemo.cache.counts import by_part, frames_by_class
 from skelemo.cache.shard import Header, write_shard
 from skelemo.errors import CacheError, ConfigError
 from skelemo.ingest.plan import Settings, Task, fingerprint
@@ -188,10 +189,9 @@ def _count(tally: Tally, found: Sequence[cached.Sequence], people: People, heade
     tally.problems += people.problems
     for one in found:
         tally.frames += len(one)
-        seen = (one.keypoints[..., 2] > 0).sum(0)
-        for part in where.parts:
-            tally.seen[part.name] += int(seen[where.slices[part.name]].sum())
+        for part, seen in zip(where.parts, by_part(one.points_seen[:-1], where).tolist(), strict=True):
+            tally.seen[part.name] += seen
             tally.points[part.name] += len(part) * len(one)
-        for index, count in zip(*np.unique(one.expression, return_counts=True), strict=True):
-            tally.labels[header.classes[index] if index >= 0 else ""] += int(count)
+        labelled = frames_by_class(one.expression, len(header.classes)).tolist()
+        tally.labels.update(dict(zip((*header.classes, ""), labelled, strict=True)))
         tally.labels["valence, arousal"] += int(np.isfinite(one.valence).sum())
