@@ -64,7 +64,7 @@ def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, valida
         ``given:COLUMN`` for the parts that the labels came with; who has none there is in no part.
     sequences : the labelled ones, with columns id, video, subject and splits.
     strata : ``[S]`` whole numbers whose shares every drawn part keeps as far as groups allow.
-    validation : share of the training part that chooses the model, where the split does not name one.
+    validation : share of the training part that chooses the model, where the split does not name one; 0 for none.
 
     Raises
     ------
@@ -149,6 +149,8 @@ def _choose_validation(
     parts: np.ndarray, groups: np.ndarray, strata: np.ndarray, share: float, seed: int
 ) -> np.ndarray:
     """Move a share of the training part to the validation part."""
+    if not share:
+        return parts
     train = np.flatnonzero(parts == "train")
     parts = parts.astype(object)
     parts[train[_draw(share, groups[train], strata[train], seed + 1)]] = "validation"

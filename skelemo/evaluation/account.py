@@ -45,13 +45,17 @@ def split_name(run: Run) -> str:
 
 def part_sizes(run: Run) -> str:
     """How many sequences trained, validated and tested."""
-    folds = [fold for fold in run.splits.get("folds", []) if isinstance(fold, Mapping)]
+    folds = _folds(run)
     found = []
     for part in ("train", "validation", "test"):
         low, high = smallest_and_largest(len(fold.get(part, ())) for fold in folds)
         if high:
             found.append(f"{low:,}{f' to {high:,}' if high != low else ''} {part}")
     return ", ".join(found) + (f", in each of {len(folds)} folds" if len(folds) > 1 and found else "")
+
+
+def _folds(run: Run) -> list[Mapping[str, Any]]:
+    return [fold for fold in run.splits.get("folds", []) if isinstance(fold, Mapping)]
 
 
 def interval_basis(head: Mapping[str, Any]) -> str:
@@ -70,6 +74,8 @@ def choice(run: Run) -> str:
         return f"The mean of what {', '.join(run.members)} predict; nothing more was chosen."
     if run.metrics.empty:
         return "Fitted once, without epochs to choose from."
+    if not any(fold.get("validation") for fold in _folds(run)):
+        return "The network as the last epoch left it: no part was held back to choose by; the test part was scored once."
     names = [next(iter(FIGURES[head].values())) for head in run.heads]
     score = names[0] if len(names) == 1 else f"mean of {' and '.join(names)}"
     figure = "lowest loss" if run.config.get("monitor") == "loss" else f"highest {score}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from skelemo.data.augment import Augmentation
 from skelemo.data.windows import Window
@@ -40,7 +40,9 @@ class SplitSettings(BaseModel):
     """Who trains, who chooses, who is scored."""
 
     split: str = Field("auto", description="given, given:COLUMN, kfold:K, holdout:SHARE; auto: given, else holdout:0.2")
-    validation: float = Field(0.1, gt=0, le=0.5, description="share of the training part that chooses the model")
+    validation: float = Field(
+        0.1, ge=0, le=0.5, description="share of the training part that chooses the model; 0: none, the last epoch stands"
+    )
     given_validation: Literal["choose", "score"] = Field(
         "choose", description="a given validation part chooses the model, or is held back and scored as the test part"
     )
@@ -118,6 +120,13 @@ class Config(
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
+    @field_validator("schedule")
+    @classmethod
+    def _has_something_to_watch(cls, value: str, info: ValidationInfo) -> str:
+        if value == "plateau" and not info.data.get("validation", 1):
+            raise ValueError("it watches the validation part, and with validation = 0 there is none; take cosine")
+        return value
+
     @property
     def heads(self) -> tuple[str, ...]:
         """The heads that the network serves."""
@@ -173,7 +182,7 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{where}setting {name} = {first['input']!r}: {first['msg']}") from None
+        raise ConfigError(f"{where}setting {name} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:

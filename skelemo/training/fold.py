@@ -87,7 +87,7 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     """
     targets = job.targets(fold)
     for part in ("train", "validation"):
-        if not len(targets[part]):
+        if not len(targets[part]) and (part == "train" or fold.validation):
             raise ConfigError(
                 f"fold {number}: no labelled window in the {part} part (of {len(getattr(fold, part))} sequences)"
             )
@@ -134,19 +134,19 @@ class _Loaders(lightning.LightningDataModule):
 
 
 def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> None:
-    """Train the network and leave it in the state that validation chose."""
-    config = job.config
+    """Train the network and leave it in the state that validation chose, or the last one where nothing validates."""
+    config, chooses = job.config, len(targets["validation"]) > 0
     if config.compile:
         network.compile()
     labels = torch.as_tensor(targets["train"].expression)
     weights = class_weights(labels, len(job.corpus.classes), config.class_weights)
     checkpoints, last = folder / "checkpoints", folder / "checkpoints" / "last.ckpt"
-    monitor, mode = f"validation_{config.monitor}", MONITORED[config.monitor]
+    monitor, mode = f"validation_{config.monitor}" if chooses else None, MONITORED[config.monitor]
     best = ModelCheckpoint(
         checkpoints, "best", monitor=monitor, mode=mode, save_last=True, enable_version_counter=False
     )
     callbacks: list[Callback] = [best, History(folder / "metrics.csv"), Progress(report)]
-    if config.patience:
+    if config.patience and monitor:
         callbacks.append(EarlyStopping(monitor, mode=mode, patience=config.patience, check_finite=True))
     with _quiet():
         trainer = lightning.Trainer(
@@ -160,6 +160,7 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            limit_val_batches=1.0 if chooses else 0,
             reload_dataloaders_every_n_epochs=1,
         )
         task = EmotionTask(network, config, weights, seed)

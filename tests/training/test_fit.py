@@ -67,6 +67,18 @@ def test_the_chosen_network_is_the_best_on_validation_not_the_last(config, tmp_p
         torch.testing.assert_close(value, best["state_dict"][f"network.{name}"])
 
 
+def test_without_a_validation_part_everything_else_trains_and_the_last_epoch_stands(config, tmp_path):
+    train(config(split="kfold:3", validation=0, epochs=2, patience=1), tmp_path / "run")
+    split = json.loads((tmp_path / "run" / "splits.json").read_text())
+    assert all(not fold["validation"] and len(fold["train"]) == 20 for fold in split["folds"])
+    table = pd.read_csv(tmp_path / "run" / "predictions.csv.gz")
+    assert set(table["part"]) == {"test"} and table["sequence"].nunique() == 30
+    epochs = pd.read_csv(tmp_path / "run" / "fold_1" / "metrics.csv")
+    assert epochs["epoch"].tolist() == [0, 1] and "validation_loss" not in epochs
+    best = torch.load(tmp_path / "run" / "fold_1" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["epoch"] == 1
+
+
 def test_the_same_seed_gives_the_same_predictions_and_another_does_not(config, tmp_path):
     for name, seed in (("first", 1), ("second", 1), ("third", 2)):
         train(config(seed=seed, jitter=0.1, split="given"), tmp_path / name)
