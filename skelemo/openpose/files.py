@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +10,9 @@ from skelemo.errors import InputError
 
 #: A hundred people with face and hands make half a megabyte. A file beyond this is no frame, and is not read.
 MAX_BYTES = 16 * 2**20
+
+#: Bytes of a recording's file by its position, and when they were last changed, nanoseconds; or an `OSError`.
+Contents = Callable[[int], tuple[bytes, int]]
 
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
@@ -81,6 +84,12 @@ class Walk:
 def is_openpose(name: str) -> bool:
     """Whether a name may be one of OpenPose's, by a look that is quick enough for a million of them."""
     return name.endswith(".json") and "_keypoints" in name
+
+
+def in_folder(folder: str, names: Sequence[str]) -> Contents:
+    """The contents of files that lie in a folder."""
+    start = os.path.join(folder, "")
+    return lambda index: read_file(start + names[index])
 
 
 def read_file(path: str) -> tuple[bytes, int]:

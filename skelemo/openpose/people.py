@@ -1,13 +1,12 @@
 """Everybody whom OpenPose saw in a recording, read from its files into one array."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from skelemo.errors import InputError, unknown
-from skelemo.openpose.files import read_file
+from skelemo.openpose.files import Contents, in_folder
 from skelemo.openpose.frame import FrameError, Rows
 from skelemo.openpose.names import printable
 from skelemo.openpose.points import LIMIT, Extent, settle, shared_points, to_body_25
@@ -47,7 +46,13 @@ class RecordingError(InputError):
 
 
 def read_people(
-    recording: Recording, layout: Layout, *, body_model: str = "auto", scale: str = "auto", strict: bool = False
+    recording: Recording,
+    layout: Layout,
+    *,
+    body_model: str = "auto",
+    scale: str = "auto",
+    strict: bool = False,
+    contents: Contents | None = None,
 ) -> People:
     """Read a recording's files into one array of people.
 
@@ -64,6 +69,8 @@ def read_people(
         The units of the coordinates; by default told by where they lie (`detect_scale`). They are never converted.
     strict
         The first problem is an error.
+    contents
+        Where the bytes of each file come from; by default the recording's folder.
 
     Raises
     ------
@@ -76,7 +83,8 @@ def read_people(
     _check("scale", scale, SCALES)
     faults = _Faults(recording, strict)
     rows = Rows(layout, body_model)
-    counts, bytes_read, newest = _read_files(recording, rows, faults)
+    contents = contents or in_folder(recording.folder, recording.files)
+    counts, bytes_read, newest = _read_files(contents, rows, faults)
     points = rows.array()
     owner = np.repeat(np.arange(len(counts)), counts)  # the file that each person is in
     model = _map_bodies(points, rows, owner, layout, faults)
@@ -141,14 +149,13 @@ def _check(kind: str, name: str, known: Iterable[str]) -> None:
         raise unknown(kind, name, choices)
 
 
-def _read_files(recording: Recording, rows: Rows, faults: _Faults) -> tuple[np.ndarray, int, int]:
+def _read_files(contents: Contents, rows: Rows, faults: _Faults) -> tuple[np.ndarray, int, int]:
     """Read every file into `rows`: how many people each has, int64 ``[files]``, all their bytes, the latest change."""
-    folder = os.path.join(recording.folder, "")
-    counts = np.zeros(len(recording.files), np.int64)
+    counts = np.zeros(len(faults.sound), np.int64)
     bytes_read = newest = 0
-    for index, name in enumerate(recording.files):
+    for index in range(len(counts)):
         try:
-            data, changed = read_file(folder + name)
+            data, changed = contents(index)
             bytes_read += len(data)
             newest = max(newest, changed)
             counts[index] = rows.add(data)
