@@ -143,16 +143,22 @@ def splits_text(splits: Mapping[str, str]) -> str:
 
 
 def content_hash(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over a sequence's facts, and over its arrays' bytes in the order of their names.
+    """SHA-256 over a sequence's facts, and over its arrays' bytes in the order of their names."""
+    digest = facts_hash(facts)
+    for name in sorted(arrays):
+        digest.update(np.ascontiguousarray(arrays[name]).data)
+    return digest.hexdigest()
+
+
+def facts_hash(facts: Mapping[str, Any]) -> "hashlib._Hash":
+    """The beginning of a sequence's hash: SHA-256 over its facts, into which the arrays are yet to go.
 
     Each text ends with a zero byte, which none of them holds; behind them stand width and height as int64 and fps as
     float64, all little-endian. Other entries of ``facts`` are passed over.
     """
     digest = hashlib.sha256("".join(f"{facts[name]}\0" for name in _TEXT_FACTS).encode())
     digest.update(struct.pack("<qqd", facts["width"], facts["height"], facts["fps"]))
-    for name in sorted(arrays):
-        digest.update(np.ascontiguousarray(arrays[name]).data)
-    return digest.hexdigest()
+    return digest
 
 
 def require_text(text: object) -> None:

@@ -17,16 +17,15 @@ import pandas as pd
 import skelemo
 from skelemo import skeleton
 from skelemo.cache import hdf5
-from skelemo.cache.counts import Counts, count, points_seen, require_possible
+from skelemo.cache.counts import Counts, count, require_possible
+from skelemo.cache.integrity import Report, damaged_sequences
 from skelemo.cache.sequence import (
     FRAME_COLUMNS,
     KEYPOINT_TYPE,
     MOST_CLASSES,
     Sequence,
-    content_hash,
     require_frames,
     require_text,
-    splits_text,
 )
 from skelemo.cache.tables import (
     TABLES,
@@ -93,6 +92,12 @@ class Shard:
     recordings: pd.DataFrame
     problems: pd.DataFrame
     tool: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The file name that its content gives it, whatever it is called now."""
+        return self.sha256[:_NAME_LENGTH] + SUFFIX
 
     @property
     def frames(self) -> int:
@@ -117,27 +122,14 @@ class Shard:
             read = {name: array[to] for name, array in arrays.items()}
             require_frames(read, starts[(starts >= first) & (starts < last)] - first, len(self.header.classes))
 
-    def damaged(self) -> list[str]:
-        """Read every frame and name the sequences that are not as they were written.
+    def damaged(self, report: Report = lambda _: None) -> list[str]:
+        """Read every frame and name the sequences that cannot be read or are not as they were written.
 
-        Raises
-        ------
-        CacheError
-            As in `read_into`: the file as a whole cannot be trusted then.
+        Parameters
+        ----------
+        report : told as frames are checked, how many.
         """
-        types = _frame_types(self.header).items()
-        arrays = {name: np.empty((self.frames, *shape), kind) for name, (shape, kind) in types}
-        self.read_into(arrays)
-        where, classes = skeleton.layout(self.header.layout), len(self.header.classes)
-        found = []
-        for index, row in enumerate(self.sequences.to_dict("records")):
-            start, length = row["start"], row["length"]
-            facts = {str(name): fact for name, fact in row.items()} | {"splits": splits_text(row["splits"])}
-            frames = {name: array[start : start + length] for name, array in arrays.items()}
-            counts = count(points_seen(frames["keypoints"]), frames, where, classes)
-            if content_hash(facts, frames) != row["sha256"] or not self.counts.has(index, counts):
-                found.append(row["id"])
-        return found
+        return damaged_sequences(self, report)
 
 
 def write_shard(
@@ -169,7 +161,7 @@ def write_shard(
     said = _attributes(header)
     digest = _hash(said, tables)
     path = folder / (digest[:_NAME_LENGTH] + SUFFIX)
-    if path.exists() and _is_whole(path):
+    if path.exists() and _is_whole(path, digest):
         return path
 
     def fill(file: h5py.File) -> None:
@@ -197,14 +189,15 @@ def open_shard(path: Path) -> Shard:
         header = _to_header(said)
         where = skeleton.layout(header.layout)
         tables = {name: read_table(file, name, where, len(header.classes)) for name in TABLES}
-        if _hash(said, tables) != hdf5.read_attribute(file, "sha256"):
+        digest = _hash(said, tables)
+        if digest != hdf5.read_attribute(file, "sha256"):
             raise CacheError("the tables are not those that were written")
         sequences, recordings, problems = (to_frame(tables[name]) for name in TABLES)
         counts = read_counts(tables["sequences"])
         require_consistent(sequences, _count_frames(file, header))
         require_possible(counts, sequences["length"].to_numpy(), where)
         sequences["splits"] = pd.Series([read_splits(text) for text in sequences["splits"]], dtype=object)
-        return Shard(path, header, sequences, counts, recordings, problems, hdf5.read_attribute(file, "tool"))
+        return Shard(path, header, sequences, counts, recordings, problems, hdf5.read_attribute(file, "tool"), digest)
 
 
 def _require_fit(header: Header, sequences: Collection[Sequence]) -> None:
@@ -270,9 +263,10 @@ def _hash(said: Mapping[str, str], tables: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _is_whole(path: Path) -> bool:
+def _is_whole(path: Path, digest: str) -> bool:
     try:
-        return not open_shard(path).damaged()
+        shard = open_shard(path)
+        return shard.sha256 == digest and not shard.damaged()
     except CacheError:
         return False
 
