@@ -30,7 +30,8 @@ _LEFT_PLAIN = 1
 #: LZ4 cannot make anything smaller than 1 / 255.
 _MOST_COMPRESSION = 256
 _LONGEST_ATTRIBUTE = 1 << 20
-_REMEDY = "; if nothing else helps, remove it and ingest again"
+#: What to do about a damaged shard: how every error about one ends.
+REMEDY = "; if nothing else helps, remove it and ingest again"
 
 
 def image(fill: Callable[[h5py.File], None]) -> bytes:
@@ -69,10 +70,10 @@ def opened(path: Path) -> Iterator[h5py.File]:
                 raise CacheError("not a shard: something precedes the HDF5 in it")
             yield file
     except SkelemoError as error:
-        raise CacheError(f"{path}: {error}{_REMEDY}") from error
+        raise CacheError(f"{path}: {error}{REMEDY}") from error
     except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CacheError(f"{path}: cannot be read ({reason}){_REMEDY}") from error
+        raise CacheError(f"{path}: cannot be read ({reason}){REMEDY}") from error
 
 
 def read_attribute(file: h5py.File, name: str) -> str:

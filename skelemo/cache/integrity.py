@@ -26,19 +26,34 @@ def damaged_sequences(shard: "Shard", report: Report = lambda _: None) -> list[s
     for index, row in enumerate(rows):
         row |= {"index": index, "splits": splits_text(row["splits"])}
     found: list[str] = []
-    for group in _groups(rows):
+    for group in neighbours(rows, STRETCH):
         frames = sum(row["length"] for row in group)
         found += _damaged(shard, group) if frames <= STRETCH else [] if _is_whole(shard, group[0]) else [group[0]["id"]]
         report(frames)
     return found
 
 
-def _groups(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Neighbours of together at most a stretch, and alone who is longer."""
+def read_frames(shard: "Shard", first: int, last: int, *names: str) -> dict[str, np.ndarray]:
+    """Arrays of ``/frames``, from frame ``first`` of the shard to before ``last``.
+
+    Raises
+    ------
+    CacheError
+        As in `Shard.read_into`.
+    """
+    points = len(skeleton.layout(shard.header.layout))
+    kinds = {"keypoints": ((points, 3), KEYPOINT_TYPE), **{name: ((), kind) for name, kind in FRAME_COLUMNS.items()}}
+    arrays = {name: np.empty((last - first, *kinds[name][0]), kinds[name][1]) for name in names}
+    shard.read_into(arrays, slice(first, last))
+    return arrays
+
+
+def neighbours(rows: list[dict[str, Any]], most: int) -> Iterator[list[dict[str, Any]]]:
+    """Rows of ``/sequences`` in groups of together at most some frames; who is longer is a group of its own."""
     group: list[dict[str, Any]] = []
     size = 0
     for row in rows:
-        if group and size + row["length"] > STRETCH:
+        if group and size + row["length"] > most:
             yield group
             group, size = [], 0
         group.append(row)
@@ -51,7 +66,7 @@ def _damaged(shard: "Shard", rows: list[dict[str, Any]]) -> list[str]:
     """Those of some neighbours; they are read at once, and one by one only if that fails."""
     first, last = rows[0]["start"], rows[-1]["start"] + rows[-1]["length"]
     try:
-        arrays = _read(shard, first, last, "keypoints", *FRAME_COLUMNS)
+        arrays = read_frames(shard, first, last, "keypoints", *FRAME_COLUMNS)
     except CacheError:
         return [rows[0]["id"]] if len(rows) == 1 else [name for row in rows for name in _damaged(shard, [row])]
     found = []
@@ -69,13 +84,13 @@ def _is_whole(shard: "Shard", row: Mapping[str, Any]) -> bool:
     first, last = row["start"], row["start"] + row["length"]
     digest, seen = facts_hash(row), np.zeros(1, np.int64)
     try:
-        columns = _read(shard, first, last, *FRAME_COLUMNS)
+        columns = read_frames(shard, first, last, *FRAME_COLUMNS)
         for name in sorted(("keypoints", *columns)):
             if name != "keypoints":
                 digest.update(columns[name].data)
                 continue
             for start in range(first, last, STRETCH):
-                keypoints = _read(shard, start, min(start + STRETCH, last), name)[name]
+                keypoints = read_frames(shard, start, min(start + STRETCH, last), name)[name]
                 digest.update(keypoints.data)
                 seen = seen + points_seen(keypoints)
     except CacheError:
@@ -86,11 +101,3 @@ def _is_whole(shard: "Shard", row: Mapping[str, Any]) -> bool:
 def _counted(shard: "Shard", row: Mapping[str, Any], seen: np.ndarray, frames: Mapping[str, np.ndarray]) -> bool:
     header = shard.header
     return shard.counts.has(row["index"], count(seen, frames, skeleton.layout(header.layout), len(header.classes)))
-
-
-def _read(shard: "Shard", first: int, last: int, *names: str) -> dict[str, np.ndarray]:
-    points = len(skeleton.layout(shard.header.layout))
-    kinds = {"keypoints": ((points, 3), KEYPOINT_TYPE), **{name: ((), kind) for name, kind in FRAME_COLUMNS.items()}}
-    arrays = {name: np.empty((last - first, *kinds[name][0]), kinds[name][1]) for name in names}
-    shard.read_into(arrays, slice(first, last))
-    return arrays

@@ -185,8 +185,8 @@ def open_shard(path: Path) -> Shard:
         other types, sizes that the file does not hold, tables that contradict themselves or the hash over them).
     """
     with hdf5.opened(path) as file:
-        said = _read_attributes(file)
-        header = _to_header(said)
+        said = read_attributes(file)
+        header = to_header(said)
         where = skeleton.layout(header.layout)
         tables = {name: read_table(file, name, where, len(header.classes)) for name in TABLES}
         digest = _hash(said, tables)
@@ -233,7 +233,8 @@ def _attributes(header: Header) -> dict[str, str]:
     }
 
 
-def _read_attributes(file: h5py.File) -> dict[str, str]:
+def read_attributes(file: h5py.File) -> dict[str, str]:
+    """What `_attributes` has written, in a version that this program reads."""
     said = {"format": hdf5.read_attribute(file, "format"), "version": hdf5.read_attribute(file, "version")}
     if said["format"] != FORMAT:
         raise CacheError(f"not a skelemo shard: its attribute format is {said['format'][:80]!r}")
@@ -244,7 +245,8 @@ def _read_attributes(file: h5py.File) -> dict[str, str]:
     return said | {name: hdf5.read_attribute(file, name) for name in ("layout", "classes", "simulated", "settings")}
 
 
-def _to_header(said: Mapping[str, str]) -> Header:
+def to_header(said: Mapping[str, str]) -> Header:
+    """The header that a shard's attributes tell."""
     classes, simulated, settings = (json.loads(said[name]) for name in ("classes", "simulated", "settings"))
     if not (isinstance(classes, list) and isinstance(simulated, bool) and isinstance(settings, dict)):
         raise CacheError("the attributes classes, simulated or settings are not what a shard has")

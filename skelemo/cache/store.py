@@ -120,7 +120,17 @@ def open_cache(paths: Path | Iterable[Path]) -> Cache:
     folders = (paths,) if isinstance(paths, Path) else tuple(paths)
     if not folders:
         raise CacheError("no cache is named; skelemo ingest SOURCE --out cache/NAME makes one")
-    shards = [open_shard(path) for folder in folders for path in shard_files(folder)]
+    return join(folders, [open_shard(path) for folder in folders for path in shard_files(folder)])
+
+
+def join(folders: tuple[Path, ...], shards: list[Shard]) -> Cache:
+    """The cache that shards, at least one, make together.
+
+    Raises
+    ------
+    CacheError
+        Shards of different layouts or class lists, or one sequence with different contents in two shards.
+    """
     for shard in shards:
         require_same(shards[0], shard)
     tables = [

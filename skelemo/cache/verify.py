@@ -1,0 +1,140 @@
+"""Every shard of a cache read from end to end: which are damaged, and what of them can still be told."""
+
+import multiprocessing
+import os
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from skelemo import skeleton
+from skelemo.cache import hdf5
+from skelemo.cache.shard import SUFFIX, Header, open_shard, read_attributes, to_header
+from skelemo.cache.store import shard_files
+from skelemo.cache.tables import TABLES, read_table, to_frame
+from skelemo.errors import CacheError, SkelemoError
+
+#: A name that a shard's content gives it.
+NAME = re.compile(rf"[0-9a-f]{{20}}{re.escape(SUFFIX)}")
+
+#: Starting processes takes as long as checking this many bytes.
+_WORTH_PROCESSES = 100_000_000
+
+#: Told as shards are checked: bytes so far.
+Report = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with a shard.
+
+    Parameters
+    ----------
+    reason : why nothing of it can be trusted, empty where only some sequences are damaged.
+    damaged : ids of the damaged sequences, or of all that it is known to have held.
+    recordings : sources of the recordings that these come from, and of those without a sequence if the shard as a
+        whole is damaged; None where the file no longer tells.
+    """
+
+    path: Path
+    reason: str
+    damaged: tuple[str, ...]
+    recordings: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What can be read of a shard that cannot be opened, by the checksums of HDF5; None for the rest."""
+
+    header: Header | None
+    sequences: pd.DataFrame | None
+    recordings: pd.DataFrame | None
+
+
+def verify(folder: Path, *, jobs: int = 1, report: Report = lambda _: None) -> list[Finding]:
+    """Read every byte of a cache that means anything, and say what is damaged; nothing is changed.
+
+    Parameters
+    ----------
+    jobs : processes that read, a shard each.
+
+    Raises
+    ------
+    CacheError
+        There is no cache.
+    """
+    paths = shard_files(folder)
+    sizes = {path: _size(path) for path in paths}
+    jobs = min(jobs, len(paths)) if sum(sizes.values()) >= _WORTH_PROCESSES else 1
+    found: dict[Path, Finding | None] = {}
+    done = 0
+    for path, finding in _in_processes(paths, jobs) if jobs > 1 else ((path, check(path)) for path in paths):
+        found[path] = finding
+        done += sizes[path]
+        report(done)
+    return [finding for path in paths if (finding := found[path])]
+
+
+def check(path: Path) -> Finding | None:
+    """What is wrong with one shard, or nothing."""
+    try:
+        shard = open_shard(path)
+    except CacheError as error:
+        return _whole(path, str(error).removeprefix(f"{path}: ").removesuffix(hdf5.REMEDY))
+    if NAME.fullmatch(path.name) and path.name != shard.name:
+        return _whole(path, f"it holds what belongs into {shard.name}")
+    damaged = shard.damaged()
+    if not damaged:
+        return None
+    videos = shard.sequences["video"][shard.sequences["id"].isin(damaged)]
+    sources = shard.recordings["source"][shard.recordings["video"].isin(videos)]
+    return Finding(path, "", tuple(damaged), tuple(sources) if len(sources) else None)
+
+
+def remains(path: Path) -> Remains:
+    """What can still be read of a shard that does not open."""
+    header: Header | None = None
+    tables: dict[str, pd.DataFrame | None] = dict.fromkeys(TABLES)
+    try:
+        with hdf5.opened(path) as file:
+            header = to_header(read_attributes(file))
+    except CacheError:
+        pass  # the tables may be whole all the same
+    where = skeleton.layout(header.layout if header else skeleton.DEFAULT_LAYOUT)
+    for name in tables:
+        try:
+            with hdf5.opened(path) as file:
+                tables[name] = to_frame(read_table(file, name, where, len(header.classes) if header else 0))
+        except CacheError:
+            continue
+    return Remains(header, tables["sequences"], tables["recordings"])
+
+
+def _whole(path: Path, reason: str) -> Finding:
+    left = remains(path)
+    damaged = () if left.sequences is None else tuple(left.sequences["id"])
+    return Finding(path, reason, damaged, None if left.recordings is None else tuple(left.recordings["source"]))
+
+
+def _in_processes(paths: list[Path], jobs: int) -> Iterator[tuple[Path, Finding | None]]:
+    """In processes, not threads: HDF5 reads for one thread at a time."""
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+    try:
+        checks = {pool.submit(check, path): path for path in paths}
+        for one in as_completed(checks):
+            yield checks[one], one.result()
+    except BrokenProcessPool:
+        raise SkelemoError("a process that checked shards died (out of memory, or killed): try fewer --jobs") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0

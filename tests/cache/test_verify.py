@@ -1,0 +1,174 @@
+"""Verifying a cache: what is damaged is found and named, and nothing else."""
+
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from small_caches import BODY, a_cache, a_recording, a_sequence, everything_in
+
+from skelemo.cache import integrity, part, verify
+from skelemo.cache.part import write_part
+from skelemo.cache.shard import open_shard, write_shard
+from skelemo.cache.store import open_cache, shard_files
+from skelemo.errors import CacheError
+
+
+def flip(path, bit):
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def chunk_of(path, name, index=0):
+    with h5py.File(path) as file:
+        return file[name].id.get_chunk_info(index)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """Three shards of two recordings each."""
+    for index in range(3):
+        names = [f"video {index}{letter}" for letter in "ab"]
+        a_cache(tmp_path, *(a_sequence(name, 700) for name in names), recordings=[a_recording(name) for name in names])
+    return tmp_path
+
+
+def test_a_whole_cache_is_found_whole(cache):
+    told = []
+    assert verify.verify(cache, report=told.append) == []
+    assert told[-1] == sum(path.stat().st_size for path in shard_files(cache))
+
+
+def test_two_hundred_flipped_bits_are_each_found_or_change_nothing_that_is_read(cache):
+    path = shard_files(cache)[1]
+    whole, truth, found = path.read_bytes(), everything_in(path), 0
+    for bit in np.random.default_rng(4).choice(len(whole) * 8, 200, replace=False).tolist():
+        flip(path, bit)
+        finding = verify.check(path)
+        if finding:
+            found += 1
+        else:
+            assert everything_in(path) == truth, f"bit {bit}"
+        path.write_bytes(whole)
+    assert found > 150
+
+
+def test_every_truncation_is_found(cache):
+    path = shard_files(cache)[1]
+    whole = path.read_bytes()
+    for length in np.linspace(0, len(whole) - 1, 40).astype(int).tolist():
+        path.write_bytes(whole[:length])
+        assert verify.check(path).reason, f"cut to {length} bytes"
+
+
+def test_a_shard_with_a_damaged_chunk_names_the_sequences_in_it_and_their_recordings(cache):
+    path = shard_files(cache)[0]
+    names = open_shard(path).sequences["id"].tolist()
+    first = chunk_of(path, "frames/keypoints", 0)
+    flip(path, (first.byte_offset + first.size // 2) * 8)
+    (finding,) = verify.verify(cache)
+    assert (finding.path, finding.reason) == (path, "")
+    assert finding.damaged == finding.recordings == (names[0],), "the second sequence begins in the second chunk"
+
+
+def test_a_shard_that_does_not_open_tells_what_it_held_where_that_can_be_read(cache):
+    path = shard_files(cache)[0]
+    held = open_shard(path).recordings["source"].tolist()
+    table = chunk_of(path, "sequences")
+    flip(path, (table.byte_offset + table.size // 2) * 8)
+    (finding,) = verify.verify(cache)
+    assert finding.reason
+    assert finding.damaged == ()
+    assert list(finding.recordings) == held
+    left = verify.remains(path)
+    assert left.header == BODY
+    path.write_bytes(path.read_bytes()[:3000])
+    (finding,) = verify.verify(cache)
+    assert finding.recordings is None
+
+
+def test_a_shard_under_the_name_of_another_is_damage(cache):
+    first, second, _ = shard_files(cache)
+    first.write_bytes(second.read_bytes())
+    (finding,) = verify.verify(cache)
+    assert finding.path == first
+    assert second.name in finding.reason
+    (cache / "mine.h5").write_bytes(second.read_bytes())
+    assert len(verify.verify(cache)) == 1, "a name of one's own claims nothing"
+
+
+def test_several_processes_find_what_one_finds(cache, monkeypatch):
+    for path in shard_files(cache)[:2]:
+        path.write_bytes(path.read_bytes()[:-50])
+    alone = verify.verify(cache)
+    monkeypatch.setattr(verify, "_WORTH_PROCESSES", 0)
+    told = []
+    assert verify.verify(cache, jobs=2, report=told.append) == alone
+    assert len(alone) == 2
+    assert len(told) == 3
+
+
+def test_sequences_of_any_length_are_checked_by_stretches(tmp_path, monkeypatch):
+    monkeypatch.setattr(integrity, "STRETCH", 64)
+    sequences = [a_sequence(f"v{frames}", frames) for frames in (1, 30, 34, 64, 65, 700, 3, 128)]
+    path = write_shard(tmp_path, BODY, sequences)
+    told = []
+    assert open_shard(path).damaged(told.append) == []
+    assert sum(told) == 1025
+    for name, row, value, damaged in [
+        ("keypoints", 3, 1.0, "v30"),
+        ("keypoints", 500, 1.0, "v700"),
+        ("valence", 400, 0.123, "v700"),
+        ("number", 893, 10**6, "v700"),
+        ("expression", 896, 2, "v3"),
+        ("arousal", 0, float("inf"), "v1"),
+    ]:
+        with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+            before = file["frames"][name][row]
+            file["frames"][name][row] = value
+        assert open_shard(path).damaged() == [damaged]
+        with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+            file["frames"][name][row] = before
+
+
+def test_memory_does_not_grow_with_the_shard(tmp_path):
+    nobody = np.zeros((300_000, 95, 3), np.float32)
+    nothing = {"expression": np.full(300_000, -1), "valence": np.zeros(300_000), "arousal": np.zeros(300_000)}
+    header = BODY.__class__("body_25+face_70", BODY.classes)
+    long = a_sequence("long", 300_000, points=1, keypoints=nobody, **nothing)
+    path = write_shard(tmp_path, header, [long])
+    code = "import resource, sys; from pathlib import Path; from skelemo.cache.verify import check\n"
+    code += "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; print(check(Path(sys.argv[1])))\n"
+    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    found, kilobytes = done.stdout.split()
+    assert found == "None"
+    assert int(kilobytes) < 100_000, "the keypoints are 342 MB"
+
+
+# Parts
+
+
+def test_a_part_of_a_shard_has_its_sequences_and_the_recordings_that_are_whole(tmp_path, monkeypatch):
+    one, left, right = a_sequence("one"), *(a_sequence(f"talk_{side}", video="talk") for side in ("left", "right"))
+    rows = [a_recording("one"), a_recording("talk"), a_recording("nobody")]
+    path = write_shard(tmp_path, BODY, [one, left, right], rows, [{"file": "a.json", "reason": "cut"}])
+    monkeypatch.setattr(part, "MOST_FRAMES", 7)
+    (tmp_path / "part").mkdir()
+    written = write_part(open_shard(path), np.array([True, False, True]), tmp_path / "part")
+    assert len(written) == 2
+    cache = open_cache(tmp_path / "part")
+    truth = dict(zip(["one", "talk_right"], [one.sha256, right.sha256], strict=True))
+    assert dict(zip(cache.sequences["id"], cache.sequences["sha256"], strict=True)) == truth
+    assert sorted(cache.recordings["video"]) == ["nobody", "one"]
+    assert len(cache.problems) == 1
+
+
+def test_no_part_is_made_of_damaged_frames(cache):
+    path = shard_files(cache)[0]
+    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+        file["frames/valence"][3] = 0.5
+    with pytest.raises(CacheError, match="is damaged"):
+        write_part(open_shard(path), np.array([True, True]), cache)
