@@ -1,12 +1,15 @@
-"""OpenPose's files on disk: which a folder holds, and their bytes."""
+"""OpenPose's files: what is told apart by name, and their bytes."""
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from skelemo.errors import InputError
+import numpy as np
+
+if TYPE_CHECKING:
+    from skelemo.openpose.archive import Archive
 
 #: A hundred people with face and hands make half a megabyte. A file beyond this is no frame, and is not read.
 MAX_BYTES = 16 * 2**20
@@ -17,68 +20,23 @@ Contents = Callable[[int], tuple[bytes, int]]
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
-class Folder(NamedTuple):
-    """A folder that holds files of OpenPose's."""
+@dataclass(frozen=True)
+class Problem:
+    """A file that could not be read as a frame, and why."""
+
+    file: str  # relative to the ingest source
+    reason: str  # goes on from the name: "is empty"
+
+
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """A folder that holds files of OpenPose's, on the disk or in an archive."""
 
     path: str  # absolute
     place: str  # relative to the source, with forward slashes; "" for the source itself
     files: list[str]
-
-
-class Walk:
-    """All folders from a source downwards that hold OpenPose files. Iterate over it once; the counts are right then.
-
-    Entries are listed, not looked up one by one. Hidden ones (``.git``, macOS's ``._name``) are passed over, as they
-    are by OpenPose. The source may come from anywhere, so nothing outside it is read: links to folders are not
-    followed, because what lies inside is met in its own place, and links to files only where they stay inside.
-    """
-
-    def __init__(self, source: Path) -> None:
-        self.source = os.path.abspath(source)
-        self.folders = 0
-        self.other_json = 0
-        self.passed_over: list[str] = []  # links that lead out, and folders that cannot be listed
-
-    def __iter__(self) -> Iterator[Folder]:
-        waiting = [(self.source, "")]
-        while waiting:
-            path, place = waiting.pop()
-            self.folders += 1
-            try:
-                files, folders = self._list(path)
-            except OSError as error:
-                if not place:
-                    raise InputError(f"{path}: cannot be listed: {error.strerror}") from error
-                self.passed_over.append(path)
-                continue
-            waiting += [(os.path.join(path, name), f"{place}/{name}" if place else name) for name in folders]
-            if files:
-                yield Folder(path, place, files)
-
-    def _list(self, path: str) -> tuple[list[str], list[str]]:
-        files, folders = [], []
-        with os.scandir(path) as entries:
-            for entry in entries:
-                name = entry.name
-                if name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(name)
-                elif entry.is_file(follow_symlinks=False) or (entry.is_symlink() and self._may_follow(entry)):
-                    if is_openpose(name):
-                        files.append(name)
-                    else:
-                        self.other_json += name.endswith(".json")
-        return files, folders
-
-    def _may_follow(self, link: os.DirEntry[str]) -> bool:
-        """Whether a link leads to a file of the source's own. One that leads out of it is noted."""
-        target = os.path.realpath(link.path)
-        if os.path.join(target, "").startswith(os.path.join(os.path.realpath(self.source), "")):
-            return os.path.isfile(target)
-        if is_openpose(link.name) or os.path.isdir(target):
-            self.passed_over.append(link.path)
-        return False
+    archive: "Archive | None" = None
+    places: np.ndarray | None = None  # [files] where the bytes of each lie in the archive
 
 
 def is_openpose(name: str) -> bool:

@@ -2,9 +2,10 @@
 
 import os
 import re
+from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, overload
 
 # What follows a stem: "_keypoints.json", or "_keypoints_2.json" for the third camera.
 _ENDING = re.compile(r"_keypoints(?:_([0-9]+))?\.json")
@@ -15,13 +16,47 @@ _WIDTH = 12
 _LAST_NUMBER = f"{2**31 - 1:0{_WIDTH}}"
 
 
+class FrameNames(Sequence[str]):
+    """The names of a video's files, made from their numbers when they are asked for: there are millions of them."""
+
+    __slots__ = ("ending", "numbers", "start")
+
+    def __init__(self, start: str, numbers: Sequence[int], ending: str) -> None:
+        self.start, self.ending = start, ending
+        first, last = numbers[0], numbers[-1]
+        self.numbers = range(first, last + 1) if last - first + 1 == len(numbers) else array("i", numbers)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        if isinstance(index, slice):
+            return tuple(f"{self.start}{number:0{_WIDTH}}{self.ending}" for number in self.numbers[index])
+        return f"{self.start}{self.numbers[index]:012}{self.ending}"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self[:])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+
 class Group(NamedTuple):
     """Files of one folder that belong together, in order."""
 
     stem: str  # "" where they have none but their numbers
     view: str  # "" for the first camera, else the number that OpenPose gives another
-    files: tuple[str, ...]
-    numbers: tuple[int, ...]
+    files: Sequence[str]
+    numbers: Sequence[int]
 
 
 def group(names: Iterable[str], sequence: bool = False) -> Iterator[Group]:
@@ -42,7 +77,8 @@ def group(names: Iterable[str], sequence: bool = False) -> Iterator[Group]:
             number = slice(len(start), -len(ending))
             frames = sorted(name for name in files if _is_frame(start, name[number]))
             if frames:
-                yield Group(start[:-1], view, tuple(frames), tuple(int(name[number]) for name in frames))
+                numbers = tuple(int(name[number]) for name in frames)
+                yield Group(start[:-1], view, FrameNames(start, numbers, ending), numbers)
             if len(frames) < len(files):
                 stills[view] += set(files).difference(frames)
     for view, files in stills.items():

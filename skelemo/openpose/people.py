@@ -1,26 +1,20 @@
 """Everybody whom OpenPose saw in a recording, read from its files into one array."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from skelemo.errors import InputError, unknown
-from skelemo.openpose.files import Contents, in_folder
+from skelemo.openpose.contents import opened
+from skelemo.openpose.files import Contents, Problem
 from skelemo.openpose.frame import FrameError, Rows
 from skelemo.openpose.names import printable
 from skelemo.openpose.points import LIMIT, Extent, settle, shared_points, to_body_25
 from skelemo.openpose.recording import Recording
 from skelemo.openpose.scale import SCALES, detect_scale
 from skelemo.skeleton import BODY_25, BODY_MODELS, Layout, Part
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A file that could not be read as a frame, and why."""
-
-    file: str  # relative to the ingest source
-    reason: str  # goes on from the name: "is empty"
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ def read_people(
     strict
         The first problem is an error.
     contents
-        Where the bytes of each file come from; by default the recording's folder.
+        Where the bytes of each file come from; by default the recording's folder or archive.
 
     Raises
     ------
@@ -83,8 +77,11 @@ def read_people(
     _check("scale", scale, SCALES)
     faults = _Faults(recording, strict)
     rows = Rows(layout, body_model)
-    contents = contents or in_folder(recording.folder, recording.files)
-    counts, bytes_read, newest = _read_files(contents, rows, faults)
+    try:
+        with nullcontext(contents) if contents else opened(recording) as read:
+            counts, bytes_read, newest = _read_files(read, rows, faults)
+    except OSError as error:
+        raise faults.error(f"{error.filename} {error.strerror or error}") from error
     points = rows.array()
     owner = np.repeat(np.arange(len(counts)), counts)  # the file that each person is in
     model = _map_bodies(points, rows, owner, layout, faults)

@@ -2,67 +2,136 @@
 
 import os
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from skelemo.errors import InputError
-from skelemo.openpose.files import Folder, Walk
-from skelemo.openpose.names import Group, group, natural_order, printable
+from skelemo.openpose.archive import Archive, is_archive
+from skelemo.openpose.files import Folder, Problem
+from skelemo.openpose.names import FrameNames, Group, group, natural_order, printable
+from skelemo.openpose.walk import Walk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """The files of one video, one camera's view of it, or one still; not yet read."""
 
     name: str  # the video's or still's stem, or the folder's name where files have none; "_view<k>" for further cameras
     folder: str  # absolute
     source: str  # where it lies in the ingest source, with forward slashes; unique among those found together
-    files: tuple[str, ...]  # names in frame order
-    numbers: np.ndarray  # int32 [F], frame numbers from the names; ranks in a sequence of stills; 0 for a still
+    files: Sequence[str]  # names in frame order
     place: str = ""  # the folder relative to the ingest source, with forward slashes; "" for the source itself
+    is_folder: bool = False  # it is named by its folder, because its files have no stem
+    archive: Archive | None = None  # that its files lie in
+    places: np.ndarray | None = None  # [F] where the bytes of each file lie in the archive
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Int32 ``[F]``, frame numbers from the names; ranks in a sequence of stills; 0 for a still."""
+        numbers = self.files.numbers if isinstance(self.files, FrameNames) else range(len(self.files))
+        return np.asarray(numbers, np.int32)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a source holds."""
+
+    recordings: list[Recording]
+    problems: tuple[Problem, ...]  # archives that cannot be read
+    notes: tuple[str, ...]  # what was passed over
 
 
 def find_recordings(source: Path, *, sequence: bool = False) -> list[Recording]:
+    """The recordings of `search`.
+
+    Raises
+    ------
+    InputError
+        As there, and where there is none or an archive cannot be read.
+
+    Warns
+    -----
+    UserWarning
+        Something was passed over.
+    """
+    found = search(source, sequence=sequence)
+    for note in found.notes:
+        warnings.warn(note, stacklevel=2)
+    for problem in found.problems:
+        raise InputError(f"{problem.file} {problem.reason}")
+    return found.recordings
+
+
+def search(source: Path, *, sequence: bool = False) -> Found:
     """The recordings in a folder and those below it, in natural order, by name alone; or the one that a file is.
 
     Files belong together by folder, stem and camera, whatever gaps their numbers have. A file without OpenPose's frame
-    number is a still and its own recording, unless `sequence` says that a folder's stills are one, in natural order.
+    number is a still and its own recording, unless `sequence` says that a folder's stills are one, in natural order. An
+    archive (`ENDINGS`) is a folder of its name, or the source; where the same recording lies unpacked beside it, that
+    counts.
 
     Raises
     ------
     InputError
         There is no such folder, or no file of OpenPose's in it.
-
-    Warns
-    -----
-    UserWarning
-        Links that lead out of the source, or folders that cannot be listed, were passed over.
     """
-    if os.path.isfile(source):
-        return [_single_file(source)]
+    if os.path.isfile(source) and not is_archive(str(source)):
+        return Found([_single_file(source)], (), ())
     if not os.path.exists(source):
         raise InputError(f"{source}: not found; expected a folder with OpenPose's *_keypoints.json files")
     walk = Walk(source)
-    found = [_recording(one, folder) for folder in walk for one in group(folder.files, sequence)]
+    found = [_recording(one, folder) for folder in walk for one in _groups(folder, sequence)]
+    notes = list(walk.notes)
     if walk.passed_over:
-        warnings.warn(
+        notes.append(
             f"{source}: passed over {len(walk.passed_over)} links that lead out of it or folders that cannot be listed "
-            f"(first {printable(walk.passed_over[0])})",
-            stacklevel=2,
+            f"(first {printable(walk.passed_over[0])})"
         )
     if not found:
-        raise InputError(
-            f"{source}: no OpenPose file in {walk.folders} folders, which hold {walk.other_json} other JSON files; "
-            "expected names such as 'video_000000000000_keypoints.json' or 'image_keypoints.json'"
+        raise _nothing_found(source, walk)
+    found.sort(key=_order)
+    distinct, doubled = _tell_apart(found)
+    if doubled:
+        first = doubled[0].archive.path if doubled[0].archive else ""
+        notes.append(
+            f"{source}: passed over {len(doubled)} recordings in archives that lie unpacked, or in another archive, "
+            f"beside them (first {printable(first)})"
         )
-    found.sort(key=lambda recording: (natural_order(recording.source), recording.place, recording.files[0]))
-    return _tell_apart(found)
+    return Found(distinct, tuple(walk.problems), tuple(notes))
 
 
-def _recording(one: Group, folder: Folder) -> Recording:
+def _nothing_found(source: Path, walk: Walk) -> InputError:
+    for problem in walk.problems:
+        return InputError(f"{source}: no OpenPose file in it; {problem.file} {problem.reason}")
+    return InputError(
+        f"{source}: no OpenPose file in {walk.folders} folders, which hold {walk.other_json} other JSON files; "
+        "expected names such as 'video_000000000000_keypoints.json' or 'image_keypoints.json'"
+    )
+
+
+def _order(recording: Recording) -> tuple[Any, ...]:
+    """Natural order of sources; what lies unpacked comes before what lies in an archive."""
+    archive = recording.archive.path if recording.archive else ""
+    return natural_order(recording.source), recording.place, archive, recording.files[0]
+
+
+def _groups(folder: Folder, sequence: bool) -> Iterator[tuple[Group, np.ndarray | None]]:
+    """What belongs together in a folder, and where in an archive its files lie."""
+    if folder.places is None:
+        yield from ((one, None) for one in group(folder.files, sequence))
+        return
+    rows = {name: row for row, name in enumerate(folder.files)}
+    for one in group(folder.files, sequence):
+        yield one, folder.places[[rows[name] for name in one.files]]
+
+
+def _recording(found: tuple[Group, np.ndarray | None], folder: Folder) -> Recording:
     """Name a group of files: by its stem, or by its folder where it has none."""
+    one, places = found
     stem = printable(one.stem or os.path.basename(folder.path) or "recording")
     view = f"_view{one.view}" if one.view else ""
     place = folder.place if one.stem else os.path.dirname(folder.place)
@@ -71,8 +140,10 @@ def _recording(one: Group, folder: Folder) -> Recording:
         folder=folder.path,
         source=printable(f"{place}/" if place else "") + stem + view,
         files=one.files,
-        numbers=np.array(one.numbers, np.int32),
         place=folder.place,
+        is_folder=not one.stem,
+        archive=folder.archive,
+        places=places,
     )
 
 
@@ -80,17 +151,24 @@ def _single_file(file: Path) -> Recording:
     """A file that the user names is read whatever its name is."""
     folder = Folder(os.path.abspath(file.parent), "", [file.name])
     named = next(group(folder.files, sequence=False), Group(file.stem, "", (file.name,), (0,)))
-    return _recording(named, folder)
+    return _recording((named, None), folder)
 
 
-def _tell_apart(recordings: list[Recording]) -> list[Recording]:
-    """Make `source` unique: where a video, a still and a folder share a name, the later ones go by their first file."""
-    taken: set[str] = set()
-    distinct = []
+def _tell_apart(recordings: list[Recording]) -> tuple[list[Recording], list[Recording]]:
+    """Make `source` unique, and leave out what an archive holds once more.
+
+    Where a video, a still and a folder share a name, the later ones go by their first file.
+    """
+    taken: dict[str, Archive | None] = {}
+    distinct: list[Recording] = []
+    doubled: list[Recording] = []
     for recording in recordings:
         source = recording.source
+        if recording.archive and source in taken and taken[source] != recording.archive:
+            doubled.append(recording)
+            continue
         while source in taken:
             source = f"{source}/{printable(recording.files[0])}"
-        taken.add(source)
-        distinct.append(replace(recording, source=source))
-    return distinct
+        taken[source] = recording.archive
+        distinct.append(recording if source == recording.source else replace(recording, source=source))
+    return distinct, doubled

@@ -1,0 +1,225 @@
+"""Archives of OpenPose's files, read in place: which folders and files one holds, and where the bytes of each lie.
+
+Clusters with quotas on the number of files keep recordings so. An archive is a folder of its own name, wherever it
+lies; nothing of it is written to the disk. It may come from anywhere, so what it says of itself is not believed.
+"""
+
+import os
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from skelemo.openpose import tar_members, zip_members
+from skelemo.openpose.files import Folder, is_openpose
+from skelemo.openpose.unpacking import PACKINGS, PlainStream, UnpackedStream
+
+ZIP = ".zip"
+ENDINGS = (ZIP, ".tar", *PACKINGS)
+
+#: As many as an archive's list may have before it is no longer held in memory.
+MOST_MEMBERS = 5_000_000
+
+#: Where a member's bytes are: in the file, or in the unpacked archive where it is packed as a whole.
+IN_TAR = np.dtype([("start", "<i8"), ("size", "<u4")])
+IN_ZIP = np.dtype([("start", "<i8"), ("size", "<u4"), ("packed", "<u4"), ("crc", "<u4"), ("method", "<u2")])
+_MOST_SIZE = 2**32 - 1  # which stands for all that is larger
+
+
+class ArchiveError(Exception):
+    """An archive that cannot be read as a whole. The message is the reason, in words that go on from its name."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive as it was when it was listed."""
+
+    path: str  # absolute
+    size: int
+    changed: int  # nanoseconds
+
+    @property
+    def ending(self) -> str:
+        """Which of `ENDINGS` it has."""
+        return _ending(self.path)
+
+    @property
+    def sequential(self) -> bool:
+        """Whether it is packed as a whole, so that it can only be read from front to back."""
+        return self.ending in PACKINGS
+
+    def open(self) -> BinaryIO:
+        """Its bytes.
+
+        Raises
+        ------
+        OSError
+            It cannot be opened, or is no longer what was listed.
+        """
+        file = open(self.path, "rb")  # noqa: SIM115 - handed on
+        status = os.fstat(file.fileno())
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.changed):
+            file.close()
+            raise OSError(0, "has changed since it was listed", self.path)
+        return file
+
+    def stream(self) -> PlainStream | UnpackedStream:
+        """A tar archive's bytes from front to back."""
+        file = self.open()
+        return UnpackedStream(file, PACKINGS[self.ending]) if self.sequential else PlainStream(file)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an archive holds."""
+
+    folders: tuple[Folder, ...]
+    odd: int  # members that were passed over: links, devices, paths that lead out
+    first_odd: str
+    twice: int  # members that stand in it more than once; the last counts, as when it is unpacked
+    other_json: int
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file is an archive, by its name."""
+    return bool(_ending(name))
+
+
+def stem(name: str) -> str:
+    """An archive's name without its ending: that of the folder which it stands for."""
+    return name[: -len(_ending(name))]
+
+
+def list_archive(path: str, place: str) -> Contents:
+    """Every folder in an archive that holds files of OpenPose's.
+
+    Parameters
+    ----------
+    path : of the archive, absolute.
+    place : of the folder that it stands for, relative to the ingest source; "" for the source itself.
+
+    Raises
+    ------
+    ArchiveError
+        It cannot be read, is damaged, cut off or of several volumes, or holds more than `MOST_MEMBERS` files.
+    """
+    try:
+        status = os.stat(path)
+        archive = Archive(path, status.st_size, status.st_mtime_ns)
+        zipped = archive.ending == ZIP
+        table = _Table(IN_ZIP if zipped else IN_TAR)
+        for name, where in _zip_members(archive, table) if zipped else _tar_members(archive, table):
+            table.add(name, where)
+    except (tar_members.TarError, zip_members.ZipError) as error:
+        raise ArchiveError(str(error)) from error
+    except OSError as error:
+        raise ArchiveError(f"cannot be read: {error.strerror or error}") from error
+    return table.contents(archive, place)
+
+
+def _ending(name: str) -> str:
+    low = name.lower()
+    return next((ending for ending in ENDINGS if low.endswith(ending)), "") if low.endswith(ENDINGS) else ""
+
+
+def _zip_members(archive: Archive, table: "_Table") -> Iterator[tuple[str, Sequence[int]]]:
+    with archive.open() as file:
+        for member in zip_members.read_members(file):
+            sizes = (min(member.size, _MOST_SIZE), min(member.packed, _MOST_SIZE))
+            if member.is_file:
+                yield member.name, (member.start, *sizes, member.crc, member.method)
+            else:
+                table.pass_over(member.name)
+
+
+def _tar_members(archive: Archive, table: "_Table") -> Iterator[tuple[str, Sequence[int]]]:
+    with archive.stream() as stream:
+        for member in tar_members.read_members(stream):
+            name = os.fsdecode(member.name)
+            if member.is_file:
+                yield name, (member.start, min(member.size, _MOST_SIZE))
+            elif member.target and (first := table.find(os.fsdecode(member.target))):
+                yield name, first
+            else:
+                table.pass_over(name)
+        stream.finish()
+
+
+class _Table:
+    """OpenPose's files in an archive, by folder and name."""
+
+    def __init__(self, kind: np.dtype) -> None:
+        self.kind = kind
+        self.rows: dict[str, dict[str, int]] = {}  # folder -> name -> row
+        self.columns = [array("q") for _ in kind.names or ()]
+        self.odd = 0
+        self.first_odd = ""
+        self.twice = 0
+        self.other_json = 0
+
+    def add(self, path: str, where: Sequence[int]) -> None:
+        """Note a file if it is one of OpenPose's."""
+        folder, _, name = path.rpartition("/")
+        if not is_openpose(name):
+            self.other_json += name.endswith(".json")
+            return
+        if path.startswith("/") or ".." in folder.split("/") or "\\" in path or "\0" in path:
+            self.pass_over(path)
+            return
+        folder = _normal(folder)
+        if name.startswith(".") or folder.startswith((".", "__MACOSX")) or "/." in folder:
+            return
+        names = self.rows.setdefault(folder, {})
+        self.twice += name in names
+        names[name] = len(self.columns[0])
+        for column, value in zip(self.columns, where, strict=True):
+            column.append(value)
+        if len(self.columns[0]) > MOST_MEMBERS:
+            raise ArchiveError(f"holds more than {MOST_MEMBERS:,} files: split it")
+
+    def find(self, path: str) -> list[int] | None:
+        """Where a file lies that was met before."""
+        folder, _, name = path.rpartition("/")
+        row = self.rows.get(_normal(folder), {}).get(name)
+        return None if row is None else [column[row] for column in self.columns]
+
+    def pass_over(self, path: str) -> None:
+        """Note a member that is named like a file of OpenPose's and is none, or leads out of the archive."""
+        if is_openpose(path.rpartition("/")[2]):
+            self.odd += 1
+            self.first_odd = self.first_odd or path
+
+    def contents(self, archive: Archive, place: str) -> Contents:
+        """All of it, folder by folder."""
+        places = np.empty(len(self.columns[0]), self.kind)
+        for field, column in zip(self.kind.names or (), self.columns, strict=True):
+            places[field] = column
+        top = self._top(place)
+        folders = []
+        for folder, names in self.rows.items():
+            inside = folder[len(top) :].removeprefix("/")
+            rows = np.fromiter(names.values(), np.int64, len(names))
+            folders.append(
+                Folder(
+                    path=os.path.join(archive.path, folder) if folder else stem(archive.path),
+                    place="/".join(filter(None, (place, inside))),
+                    files=list(names),
+                    archive=archive,
+                    places=places[rows],
+                )
+            )
+        return Contents(tuple(folders), self.odd, self.first_odd, self.twice, self.other_json)
+
+    def _top(self, place: str) -> str:
+        """The one folder of the archive's own name that everything lies in, which is not said twice."""
+        own = place.rpartition("/")[2]
+        return own if own and all(folder.partition("/")[0] == own for folder in self.rows) else ""
+
+
+def _normal(folder: str) -> str:
+    """A path inside an archive without its empty and its ``.`` steps."""
+    if folder.startswith(".") or "//" in folder or "/." in folder:
+        return "/".join(step for step in folder.split("/") if step not in ("", "."))
+    return folder

@@ -1,0 +1,202 @@
+"""Where the bytes of a recording's files come from: a folder, or an archive that is read in place."""
+
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+
+from skelemo.openpose.archive import ZIP, Archive
+from skelemo.openpose.files import MAX_BYTES, Contents, in_folder
+from skelemo.openpose.recording import Recording
+from skelemo.openpose.tar_members import TarError
+from skelemo.openpose.unpacking import PlainStream, UnpackedStream
+from skelemo.openpose.zip_members import DEFLATED, ZipError, unpack
+
+#: JSON of OpenPose's packs to a quarter; a thousandth is a bomb's. Small members may be anything.
+_MOST_PACKING = 200
+_SMALL = 1 << 20
+
+
+@contextmanager
+def opened(recording: Recording) -> Iterator[Contents]:
+    """The contents of one recording."""
+    with Reader() as reader:
+        reader.expect([recording])
+        yield reader.contents(recording)
+
+
+class Reader:
+    """Reads one recording after another, and what shares an archive out of one open file.
+
+    An archive that is packed as a whole is read from front to back: once for all the recordings that are expected
+    together, and once for all those expected one after another, if they lie in it in this order.
+    """
+
+    def __init__(self) -> None:
+        self._archive: Archive | None = None
+        self._file: BinaryIO | None = None
+        self._spool: _Spool | None = None
+        self._expected: dict[str, list[Recording]] = {}
+
+    def expect(self, recordings: Sequence[Recording]) -> list[int]:
+        """Say what will be read next, and be told in which order: positions among the recordings."""
+        archives: dict[str, list[Recording]] = {}
+        first: dict[str, int] = {}
+        order = []
+        for index, recording in enumerate(recordings):
+            archive, places = recording.archive, recording.places
+            if archive and places is not None and archive.sequential:
+                archives.setdefault(archive.path, []).append(recording)
+                order.append((first.setdefault(archive.path, index), int(places["start"].max()), index))
+            else:
+                order.append((index, 0, index))
+        self._expected = archives
+        return [index for _, _, index in sorted(order)]
+
+    def contents(self, recording: Recording) -> Contents:
+        """The bytes of a recording that is expected. Valid until the next recording's are asked for.
+
+        Raises
+        ------
+        OSError
+            Its archive cannot be opened, or is not what it was.
+        """
+        archive, places = recording.archive, recording.places
+        if archive is None or places is None:
+            return in_folder(recording.folder, recording.files)
+        if self._archive != archive:
+            self.close()
+            self._archive = archive
+        if archive.sequential:
+            self._spool = self._spool or _Spool(archive)
+            self._spool.expect(self._expected.get(archive.path, [recording]))
+            return _from_spool(self._spool.take(recording), places, archive)
+        self._file = self._file or archive.open()
+        return (_from_zip if archive.ending == ZIP else _from_tar)(self._file, places, archive)
+
+    def close(self) -> None:
+        """Close what is open."""
+        for one in (self._file, self._spool):
+            if one is not None:
+                one.close()
+        self._file = self._spool = self._archive = None
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Spool:
+    """Files of recordings that lie in one packed archive, read in its order and kept until they are asked for."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._stream: PlainStream | UnpackedStream | None = None
+        self._expected: Sequence[Recording] = ()
+        self._kept: dict[int, list[bytes]] = {}  # by the recording's position among those expected
+        self._queue = np.zeros((0, 4), np.int64)  # start, size, recording, file; in the order of the archive
+        self._next = 0
+
+    def expect(self, recordings: Sequence[Recording]) -> None:
+        """Say whose files are to be kept on the way."""
+        if recordings is self._expected:
+            return
+        self._expected = recordings
+        self._kept = {index: [b""] * len(one.files) for index, one in enumerate(recordings)}
+        rows = []
+        for index, one in enumerate(recordings):
+            if one.places is not None:
+                count = np.arange(len(one.places))
+                sizes = one.places["size"].astype(np.int64)
+                rows.append(np.stack([one.places["start"], sizes, np.full_like(count, index), count], axis=1))
+        queue = np.concatenate(rows)
+        self._queue = queue[np.argsort(queue[:, 0], kind="stable")]
+        self._next = 0
+
+    def take(self, recording: Recording) -> list[bytes]:
+        """The files of one of the recordings, after which they are no longer kept."""
+        index = next(index for index, one in enumerate(self._expected) if one is recording)
+        if index not in self._kept:
+            self.expect(list(self._expected))
+        last = int(np.flatnonzero(self._queue[:, 2] == index)[-1])
+        start, data = -1, b""
+        for member, size, owner, file in self._queue[self._next : last + 1].tolist():
+            if member != start:
+                start, data = member, self._read(member, size)
+            if owner in self._kept:
+                self._kept[owner][file] = data
+        self._next = max(self._next, last + 1)
+        return self._kept.pop(index)
+
+    def close(self) -> None:
+        """Close the archive."""
+        if self._stream:
+            self._stream.file.close()
+
+    def _read(self, start: int, size: int) -> bytes:
+        if size > MAX_BYTES:
+            return b""
+        if self._stream is None or self._stream.position > start:
+            self.close()
+            self._stream = self._archive.stream()
+        try:
+            self._stream.skip_to(start)
+            return self._stream.read(size)
+        except TarError as error:
+            raise OSError(errno.EIO, str(error), self._archive.path) from error
+
+
+def _from_spool(files: list[bytes], places: np.ndarray, archive: Archive) -> Contents:
+    sizes = places["size"].tolist()
+
+    def read(index: int) -> tuple[bytes, int]:
+        _require_small(sizes[index])
+        data, files[index] = files[index], b""
+        return _whole(data, sizes[index]), archive.changed
+
+    return read
+
+
+def _from_tar(file: BinaryIO, places: np.ndarray, archive: Archive) -> Contents:
+    starts, sizes = places["start"].tolist(), places["size"].tolist()
+
+    def read(index: int) -> tuple[bytes, int]:
+        _require_small(sizes[index])
+        file.seek(starts[index])
+        return _whole(file.read(sizes[index]), sizes[index]), archive.changed
+
+    return read
+
+
+def _from_zip(file: BinaryIO, places: np.ndarray, archive: Archive) -> Contents:
+    rows = places.tolist()
+
+    def read(index: int) -> tuple[bytes, int]:
+        start, size, packed, crc, method = rows[index]
+        _require_small(max(size, packed))
+        if method == DEFLATED and size > max(_SMALL, packed * _MOST_PACKING):
+            raise OSError(errno.EFBIG, f"unpacks to {size // max(packed, 1):,} times its size, which no frame does")
+        try:
+            return unpack(file, start, packed, size, crc, method), archive.changed
+        except ZipError as error:
+            raise OSError(errno.EINVAL, str(error)) from error
+
+    return read
+
+
+def _require_small(size: int) -> None:
+    if size > MAX_BYTES:
+        raise OSError(errno.EFBIG, f"has {size:,} bytes, far more than a frame")
+
+
+def _whole(data: bytes, size: int) -> bytes:
+    if len(data) < size:
+        raise OSError(errno.EIO, f"has {len(data):,} of its {size:,} bytes")
+    return data

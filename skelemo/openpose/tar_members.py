@@ -1,0 +1,139 @@
+"""Tar archives as a row of members: names and places, whatever a hostile one may say.
+
+POSIX.1-1988 (ustar), its pax headers and GNU's long names. Nothing is unpacked, and nothing that the archive says
+decides how much memory is taken.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+BLOCK = 512
+
+#: A header that gives a name or a size is shorter than this; a longer one is an attempt to fill memory.
+_LONGEST_HEADER = 1 << 20
+_LARGEST = 1 << 62
+
+# name, mode, uid, gid, size, mtime, checksum, type, linked name, magic, version, user, group, device, prefix
+_HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s16s155s12x")
+_FILES = (b"0", b"\0", b"7")
+_HARD_LINK = b"1"
+_LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"x", b"g"
+
+
+class TarError(Exception):
+    """What is wrong with an archive, in words that go on from its name."""
+
+
+class Stream(Protocol):
+    """Bytes from front to back."""
+
+    position: int
+
+    def read(self, size: int) -> bytes:
+        """As many bytes, or fewer at the end."""
+
+    def skip_to(self, position: int) -> None:
+        """Go forward; beyond the end is no error."""
+
+
+class Member(NamedTuple):
+    """A member of an archive: a file, a second name of one (``target`` is the first), or neither."""
+
+    name: bytes
+    start: int  # of its bytes in the unpacked archive
+    size: int
+    is_file: bool
+    target: bytes = b""
+
+
+def read_members(stream: Stream) -> Iterator[Member]:
+    """The members in their order.
+
+    Raises
+    ------
+    TarError
+        It is no tar archive, is damaged, or ends before its end mark.
+    """
+    long: dict[bytes, bytes] = {}
+    while True:
+        place = stream.position
+        block = stream.read(BLOCK)
+        if len(block) < BLOCK:
+            raise TarError(f"is cut off after {place + len(block):,} bytes" if place else "is no tar archive")
+        if not any(block):
+            return
+        name, size, kind, target = _parse(block, place)
+        start = stream.position
+        if kind in (_LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL):
+            long.update(_read_extension(stream, kind, size, place))
+        else:
+            size = _size(long.get(b"size"), size, place)
+            is_file = kind in _FILES and not name.endswith(b"/") and b"sparse" not in long
+            target = long.get(b"linkpath", target) if kind == _HARD_LINK else b""
+            has_bytes = kind in _FILES or kind not in b"123456"
+            yield Member(long.get(b"path", name), start, size, is_file, target)
+            size = size if has_bytes else 0
+            long = {}
+        stream.skip_to(start + -(-size // BLOCK) * BLOCK)
+
+
+def _parse(block: bytes, place: int) -> tuple[bytes, int, bytes, bytes]:
+    """Name, size, type and linked name of a header."""
+    name, _, _, _, size, _, checksum, kind, target, magic, *_, prefix = _HEADER.unpack(block)
+    plain = sum(block) - sum(checksum) + 8 * 0x20
+    if plain != _number(checksum, place):
+        raise TarError(f"is damaged at byte {place:,}" if place else "is no tar archive")
+    name = name.partition(b"\0")[0]
+    if magic == b"ustar\0" and (prefix := prefix.partition(b"\0")[0]):
+        name = prefix + b"/" + name
+    return name, _number(size, place), kind, target.partition(b"\0")[0]
+
+
+def _number(field: bytes, place: int) -> int:
+    """Octal digits, or GNU's binary numbers where the first bit is set."""
+    if field[0] & 0x80:
+        number = int.from_bytes(field, "big") & ~(0x80 << 8 * (len(field) - 1))
+    else:
+        digits = field.strip(b" \0").partition(b"\0")[0] or b"0"
+        if digits.strip(b"01234567"):
+            raise TarError(f"is damaged at byte {place:,}" if place else "is no tar archive")
+        number = int(digits, 8)
+    return _bounded(number, place)
+
+
+def _bounded(size: int, place: int) -> int:
+    if not 0 <= size < _LARGEST:
+        raise TarError(f"has a member of {size} bytes at byte {place:,}, which cannot be")
+    return size
+
+
+def _size(said: bytes | None, size: int, place: int) -> int:
+    if said is None:
+        return size
+    if not said.isdigit() or len(said) > 20:
+        raise TarError(f"has a member of {said[:20]!r} bytes at byte {place:,}, which cannot be")
+    return _bounded(int(said), place)
+
+
+def _read_extension(stream: Stream, kind: bytes, size: int, place: int) -> dict[bytes, bytes]:
+    """What a header of a header says of the next member: its path, its size, whether it is sparse."""
+    if size > _LONGEST_HEADER:
+        raise TarError(f"has a header of {size:,} bytes at byte {place:,}, far more than a name")
+    data = stream.read(size)
+    if len(data) < size:
+        raise TarError(f"is cut off after {place + BLOCK + len(data):,} bytes")
+    if kind == _PAX_GLOBAL:
+        return {}
+    if kind != _PAX:
+        return {b"path" if kind == _LONG_NAME else b"linkpath": data.partition(b"\0")[0]}
+    said: dict[bytes, bytes] = {}
+    while data:
+        digits = data.partition(b" ")[0]
+        length = int(digits) if digits.isdigit() and len(digits) < 10 else 0
+        key, equals, value = data[len(digits) + 1 : length - 1].partition(b"=")
+        if not equals:
+            raise TarError(f"is damaged at byte {place:,}")
+        said[b"sparse" if key.startswith(b"GNU.sparse") else key] = value
+        data = data[length:]
+    return {key: said[key] for key in (b"path", b"linkpath", b"size", b"sparse") if key in said}
