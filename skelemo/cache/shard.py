@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,15 @@ from skelemo.cache.sequence import (
 )
 from skelemo.cache.tables import (
     TABLES,
+    Columns,
+    as_frame,
     described,
     read_counts,
     read_splits,
     read_table,
     require_consistent,
     to_array,
-    to_frame,
+    to_columns,
 )
 from skelemo.errors import CacheError
 
@@ -81,18 +84,31 @@ class Header:
 class Shard:
     """A shard's header and tables; its frames stay on disk until they are asked for.
 
-    The columns are those of `TABLES`, with ``splits`` as a mapping of column to part. ``counts`` has a row for each of
-    ``sequences``.
+    The ``columns`` of each table are those of `TABLES`, with ``splits`` as a mapping of column to part; ``counts`` has
+    a row for each of ``sequences``.
     """
 
     path: Path
     header: Header
-    sequences: pd.DataFrame
+    columns: Mapping[str, Columns]
     counts: Counts
-    recordings: pd.DataFrame
-    problems: pd.DataFrame
     tool: str
     sha256: str
+
+    @cached_property
+    def sequences(self) -> pd.DataFrame:
+        """One row per sequence."""
+        return as_frame(self.columns["sequences"])
+
+    @cached_property
+    def recordings(self) -> pd.DataFrame:
+        """One row per recording that was ingested."""
+        return as_frame(self.columns["recordings"])
+
+    @cached_property
+    def problems(self) -> pd.DataFrame:
+        """One row per file that could not be read."""
+        return as_frame(self.columns["problems"])
 
     @property
     def name(self) -> str:
@@ -102,7 +118,7 @@ class Shard:
     @property
     def frames(self) -> int:
         """How many frames the shard's sequences have together."""
-        return int(self.sequences["length"].sum())
+        return int(np.sum(self.columns["sequences"]["length"]))
 
     def read_into(self, arrays: Mapping[str, np.ndarray], rows: slice = slice(None), to: slice = slice(None)) -> None:
         """Fill ``arrays[name][to]`` from ``/frames/name[rows]`` for each name given, one large read each.
@@ -115,7 +131,7 @@ class Shard:
         first, last, _ = rows.indices(self.frames)
         if first >= last:
             return
-        starts = self.sequences["start"].to_numpy()
+        starts = np.asarray(self.columns["sequences"]["start"])
         with hdf5.opened(self.path) as file:
             for name, array in arrays.items():
                 file["frames"][name].read_direct(array, np.s_[rows], np.s_[to])
@@ -192,12 +208,12 @@ def open_shard(path: Path) -> Shard:
         digest = _hash(said, tables)
         if digest != hdf5.read_attribute(file, "sha256"):
             raise CacheError("the tables are not those that were written")
-        sequences, recordings, problems = (to_frame(tables[name]) for name in TABLES)
-        counts = read_counts(tables["sequences"])
+        columns, counts = {name: to_columns(table) for name, table in tables.items()}, read_counts(tables["sequences"])
+        sequences = columns["sequences"]
         require_consistent(sequences, _count_frames(file, header))
-        require_possible(counts, sequences["length"].to_numpy(), where)
-        sequences["splits"] = pd.Series([read_splits(text) for text in sequences["splits"]], dtype=object)
-        return Shard(path, header, sequences, counts, recordings, problems, hdf5.read_attribute(file, "tool"), digest)
+        require_possible(counts, np.asarray(sequences["length"]), where)
+        sequences["splits"] = [read_splits(text) for text in sequences["splits"]]
+        return Shard(path, header, columns, counts, hdf5.read_attribute(file, "tool"), digest)
 
 
 def _require_fit(header: Header, sequences: Collection[Sequence]) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from skelemo import skeleton
 from skelemo.cache.counts import Counts, joined
 from skelemo.cache.sequence import FRAME_COLUMNS, KEYPOINT_TYPE
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
+from skelemo.cache.tables import as_frame, joined_columns
 from skelemo.errors import CacheError
 
 
@@ -61,10 +62,10 @@ class Cache:
         """Whether any of it was made by `skelemo synth`."""
         return any(shard.header.simulated for shard in self.shards)
 
-    @property
+    @cached_property
     def recordings(self) -> pd.DataFrame:
         """One row per recording that was ingested."""
-        return pd.concat([shard.recordings for shard in self.shards], ignore_index=True).drop_duplicates()
+        return self._table("recordings")
 
     @cached_property
     def fingerprints(self) -> dict[str, set[str]]:
@@ -74,10 +75,14 @@ class Cache:
             known.setdefault(source, set()).add(fingerprint)
         return known
 
-    @property
+    @cached_property
     def problems(self) -> pd.DataFrame:
         """One row per file that could not be read."""
-        return pd.concat([shard.problems for shard in self.shards], ignore_index=True).drop_duplicates()
+        return self._table("problems")
+
+    def _table(self, name: str) -> pd.DataFrame:
+        table = as_frame(joined_columns([shard.columns[name] for shard in self.shards]))
+        return table.drop_duplicates(ignore_index=True)
 
     @property
     def frames(self) -> int:
@@ -91,21 +96,29 @@ class Cache:
         return hashlib.sha256(json.dumps([self.layout.name, self.classes, known]).encode()).hexdigest()
 
     def read(self) -> Frames:
-        """Read every frame, in the order of ``sequences``.
+        """Read every frame, in the order of ``sequences``; raises what `read_into` raises."""
+        frames = self.allocate()
+        self.read_into(frames, 0, len(self.sequences))
+        return frames
+
+    def allocate(self) -> Frames:
+        """Arrays as large as the cache, for `read_into` to fill."""
+        total = self.frames
+        columns = {name: np.empty((total,), kind) for name, kind in FRAME_COLUMNS.items()}
+        return Frames(np.empty((total, len(self.layout), 3), KEYPOINT_TYPE), **columns)
+
+    def read_into(self, frames: Frames, first: int, last: int) -> None:
+        """Fill the rows of the sequences ``first`` up to but without ``last``.
 
         Raises
         ------
         CacheError
             A shard cannot be read; the message names it.
         """
-        total = self.frames
-        arrays: dict[str, np.ndarray] = {"keypoints": np.empty((total, len(self.layout), 3), KEYPOINT_TYPE)}
-        arrays |= {name: np.empty((total,), kind) for name, kind in FRAME_COLUMNS.items()}
-        for shard_index, rows in self.sequences.groupby("shard", sort=True):
+        for shard_index, rows in self.sequences.iloc[first:last].groupby("shard", sort=True):
             shard = self.shards[int(str(shard_index))]
             for row, start, length in _runs(rows):
-                shard.read_into(arrays, slice(row, row + length), slice(start, start + length))
-        return Frames(**arrays)
+                shard.read_into(vars(frames), slice(row, row + length), slice(start, start + length))
 
 
 def open_cache(paths: Path | Iterable[Path]) -> Cache:
@@ -133,14 +146,12 @@ def join(folders: tuple[Path, ...], shards: list[Shard]) -> Cache:
     """
     for shard in shards:
         require_same(shards[0], shard)
-    tables = [
-        shard.sequences.assign(shard=index, row=shard.sequences["start"], file=str(shard.path))
-        for index, shard in enumerate(shards)
-    ]
-    sequences = pd.concat(tables, ignore_index=True)
-    _refuse_contradictions(sequences)
+    columns = joined_columns([shard.columns["sequences"] for shard in shards])
+    where = np.repeat(np.arange(len(shards)), [len(shard.columns["sequences"]["id"]) for shard in shards])
+    sequences = as_frame(columns).assign(shard=where, row=columns["start"])
+    _refuse_contradictions(sequences, shards)
     once = ~sequences["id"].duplicated().to_numpy()
-    sequences = sequences[once].reset_index(drop=True).drop(columns="file")
+    sequences = sequences[once].reset_index(drop=True)
     sequences["start"] = sequences["length"].cumsum() - sequences["length"]
     counts = joined([shard.counts for shard in shards]).of(once)
     return Cache(folders, tuple(shards), sequences, counts)
@@ -194,12 +205,12 @@ def _listed(value: str | tuple[str, ...]) -> str:
     return value if isinstance(value, str) else "[" + ", ".join(value) + "]"
 
 
-def _refuse_contradictions(sequences: pd.DataFrame) -> None:
+def _refuse_contradictions(sequences: pd.DataFrame, shards: Sequence[Shard]) -> None:
     distinct = sequences.drop_duplicates(["id", "sha256"])
     twice = distinct[distinct.duplicated("id", keep=False)]
     if len(twice):
         name = twice["id"].iloc[0]
-        first, second = twice.loc[twice["id"] == name, "file"].iloc[:2]
+        first, second = (shards[index].path for index in twice.loc[twice["id"] == name, "shard"].iloc[:2])
         raise CacheError(f"sequence {name!r} differs between {first} and {second}: remove the shard that is outdated")
 
 

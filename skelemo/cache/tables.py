@@ -1,8 +1,10 @@
 """The tables of a shard: their columns, as they are stored, as they are read, and what must hold for them."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
+from itertools import chain
 from typing import Any
 
 import h5py
@@ -47,6 +49,10 @@ TABLES: dict[str, dict[str, type]] = {
     "problems": {"file": str, "reason": str},
 }
 
+#: Columns of a table by name: lists of text, or of what text says, and arrays of numbers.
+Columns = dict[str, list[Any] | np.ndarray]
+
+_COUNTED = {field.name for field in fields(Counts)}
 _NUMBERS: dict[type, np.dtype] = {int: np.dtype("<i8"), float: np.dtype("<f8")}
 
 
@@ -94,39 +100,59 @@ def described(table: str, array: np.ndarray) -> str:
 
 
 def read_counts(sequences: np.ndarray) -> Counts:
-    """The columns of ``/sequences`` that `to_frame` leaves out, and the counts beside them."""
-    return Counts(*(np.ascontiguousarray(sequences[field.name]) for field in fields(Counts)))
+    """The columns of ``/sequences`` that `to_columns` leaves out."""
+    return Counts(**{name: np.ascontiguousarray(sequences[name]) for name in _COUNTED})
+
+
+def to_columns(array: np.ndarray) -> Columns:
+    """A table's columns of decoded text and of numbers, without those that `Counts` has."""
+    columns: Columns = {}
+    for name in array.dtype.names or ():
+        values = array[name]
+        if values.dtype.kind == "S":
+            columns[name] = [text.decode() for text in values.tolist()]
+        elif name not in _COUNTED:
+            columns[name] = values
+    return columns
 
 
 def to_frame(array: np.ndarray) -> pd.DataFrame:
-    """A table as the program sees it: columns of decoded text and of numbers, without those that `Counts` has."""
-    columns = {}
-    counted = {field.name for field in fields(Counts)}
-    for name in array.dtype.names or ():
-        values = array[name]
-        if name in counted:
-            continue
-        if values.dtype.kind == "S":
-            columns[name] = pd.Series([text.decode() for text in values.tolist()], dtype=object)
-        else:
-            columns[name] = pd.Series(values)
-    return pd.DataFrame(columns)
+    """A table as the program sees it, without the columns that `Counts` has."""
+    return as_frame(to_columns(array))
 
 
-def require_consistent(sequences: pd.DataFrame, frames: int) -> None:
+def as_frame(columns: Columns) -> pd.DataFrame:
+    """Columns as `to_columns` gives them."""
+    made = {
+        name: pd.Series(values, dtype=object if isinstance(values, list) else None) for name, values in columns.items()
+    }
+    return pd.DataFrame(made)
+
+
+def joined_columns(tables: Sequence[Columns]) -> Columns:
+    """Tables of the same columns, one behind the other; at least one."""
+
+    def join(pieces: list[list[Any] | np.ndarray]) -> list[Any] | np.ndarray:
+        return list(chain(*pieces)) if isinstance(pieces[0], list) else np.concatenate(pieces)
+
+    return {name: join([table[name] for table in tables]) for name in tables[0]}
+
+
+def require_consistent(sequences: Columns, frames: int) -> None:
     """Sequences lie one behind the other and fill the shard, each under an id of its own."""
-    start, length = (sequences[name].to_numpy() for name in ("start", "length"))
+    start, length = (np.asarray(sequences[name]) for name in ("start", "length"))
     inside = (start >= 0).all() and (start <= frames).all() and (length >= 1).all() and (length <= frames).all()
     if not inside or (np.append(start, frames) != np.insert(start + length, 0, 0)).any():
         raise CacheError(f"the sequences do not fill the {frames} frames of the shard one behind the other")
-    twice = sequences["id"][sequences["id"].duplicated()]
-    if len(twice):
-        raise CacheError(f"two sequences have the id {twice.iloc[0]!r}")
-    if (sequences[["id", "video"]] == "").any(axis=None):
+    names = list(sequences["id"])
+    if len(set(names)) < len(names):
+        raise CacheError(f"two sequences have the id {Counter(names).most_common(1)[0][0]!r}")
+    if "" in names or "" in sequences["video"]:
         raise CacheError("a sequence has no id or no video")
-    sizes = sequences[["width", "height", "fps"]].to_numpy(float)
-    if not ((sizes >= 0) & np.isfinite(sizes)).all():
-        raise CacheError("the width, height or fps of a sequence is not 0 (unknown) or more")
+    for name in ("width", "height", "fps"):
+        sizes = np.asarray(sequences[name])
+        if not ((sizes >= 0) & np.isfinite(sizes)).all():
+            raise CacheError(f"the {name} of a sequence is not 0 (unknown) or more")
 
 
 def read_splits(text: str) -> dict[str, str]:
