@@ -24,8 +24,8 @@ NAME = re.compile(rf"[0-9a-f]{{20}}{re.escape(SUFFIX)}")
 #: Starting processes takes as long as checking this many bytes.
 _WORTH_PROCESSES = 100_000_000
 
-#: Told as shards are checked: bytes so far.
-Report = Callable[[int], None]
+#: Told as shards are checked: bytes so far, and of how many.
+Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Remains:
     recordings: pd.DataFrame | None
 
 
-def verify(folder: Path, *, jobs: int = 1, report: Report = lambda _: None) -> list[Finding]:
+def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> list[Finding]:
     """Read every byte of a cache that means anything, and say what is damaged; nothing is changed.
 
     Parameters
@@ -69,13 +69,14 @@ def verify(folder: Path, *, jobs: int = 1, report: Report = lambda _: None) -> l
     """
     paths = shard_files(folder)
     sizes = {path: _size(path) for path in paths}
-    jobs = min(jobs, len(paths)) if sum(sizes.values()) >= _WORTH_PROCESSES else 1
     found: dict[Path, Finding | None] = {}
-    done = 0
+    done, total = 0, sum(sizes.values())
+    report(0, total)
+    jobs = min(jobs, len(paths)) if total >= _WORTH_PROCESSES else 1
     for path, finding in _in_processes(paths, jobs) if jobs > 1 else ((path, check(path)) for path in paths):
         found[path] = finding
         done += sizes[path]
-        report(done)
+        report(done, total)
     return [finding for path in paths if (finding := found[path])]
 
 
@@ -86,7 +87,7 @@ def check(path: Path) -> Finding | None:
     except CacheError as error:
         return _whole(path, str(error).removeprefix(f"{path}: ").removesuffix(hdf5.REMEDY))
     if NAME.fullmatch(path.name) and path.name != shard.name:
-        return _whole(path, f"it holds what belongs into {shard.name}")
+        return Finding(path, f"it holds what belongs into {shard.name}", (), None)
     damaged = shard.damaged()
     if not damaged:
         return None

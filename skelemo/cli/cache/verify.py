@@ -1,0 +1,114 @@
+"""``skelemo cache verify``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from skelemo.cache.verify import Finding
+    from skelemo.ingest.repair import Repair
+
+#: Names shown of each kind, and lines of what is lost.
+MOST_NAMES, MOST_LINES = 4, 20
+
+
+@click.command("verify")
+@click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CACHE...")
+@click.option("--repair", "source", type=click.Path(path_type=Path), metavar="SOURCE",
+              help="Read what is damaged again from SOURCE, the folder that the cache was ingested from.")  # fmt: skip
+@click.option("--labels", metavar="FORMAT[:PATH]", help="For --repair: the labels, as at the ingest.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes that read.  [default: one per core]")
+@click.pass_context
+def command(
+    ctx: click.Context, caches: tuple[Path, ...], source: Path | None, labels: str | None, jobs: int | None
+) -> None:
+    """Read every byte of a cache, compare it with its hashes, and name what is damaged.
+
+    With --repair, healthy sequences of damaged shards are kept, the others are read again, and a damaged shard is set
+    aside (NAME.h5.damaged) when all that it held is whole again.
+
+    Exit code 0 when everything is whole, 1 when damage remains.
+
+    \b
+    skelemo cache verify cache/affwild2 --repair openpose/ --labels affwild2:annotations/
+    """
+    import os
+
+    if source and len(caches) > 1:
+        raise click.UsageError("--repair takes one cache at a time: each has a source of its own")
+    if labels and not source:
+        raise click.UsageError("--labels is for --repair SOURCE")
+    damage = [_is_damaged(folder, source, labels, jobs or os.cpu_count() or 1) for folder in caches]
+    ctx.exit(1 if any(damage) else 0)
+
+
+def _is_damaged(folder: Path, source: Path | None, labels: str | None, jobs: int) -> bool:
+    """Whether damage remains when a cache has been checked and, with a source, repaired."""
+    from skelemo.cache.store import open_cache
+    from skelemo.cache.verify import verify
+    from skelemo.cli.display import byte_progress, progress
+    from skelemo.ingest.repair import repair
+
+    with byte_progress(f"checking {folder}") as told:
+        findings = verify(folder, jobs=jobs, report=told)
+    _tell_findings(folder, findings)
+    if findings and source is None:
+        return True
+    if findings and source:
+        with progress("files") as bar:
+            task = bar.add_task("reading again", total=None, note="")
+            repaired = repair(folder, findings, source, labels, jobs=jobs,
+                              report=lambda done, of: bar.update(task, completed=done, total=of))  # fmt: skip
+        _tell_repair(repaired)
+        if repaired.lost:
+            return True
+    open_cache(folder)  # each shard is whole, but they may contradict each other
+    return False
+
+
+def _tell_findings(folder: Path, findings: "list[Finding]") -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from skelemo.cli.display import table
+
+    console = Console()
+    if not findings:
+        console.print(f"{folder}: whole", highlight=False, markup=False)
+        return
+    shown = table(f"damaged in {folder}", "shard", "sequences", "recordings", "what is wrong")
+    for finding in findings:
+        shown.add_row(
+            finding.path.name,
+            *(_listed(names) for names in (finding.damaged, finding.recordings)),
+            Text(finding.reason or "frames are not those that were written", justify="left"),
+        )
+    console.print(shown)
+
+
+def _tell_repair(repaired: "Repair") -> None:
+    from rich.console import Console
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for note in repaired.tally.notes:
+        console.print(f"note: {note}")
+    console.print(f"read again: {repaired.tally.recordings:,} recordings, {repaired.tally.files:,} files")
+    for path in repaired.aside:
+        console.print(f"{path}: set aside, nothing needs it any more")
+    for line in repaired.lost[:MOST_LINES]:
+        console.print(line, style="yellow")
+    if len(repaired.lost) > MOST_LINES:
+        console.print(f"and {len(repaired.lost) - MOST_LINES:,} more", style="yellow")
+
+
+def _listed(names: "tuple[str, ...] | None") -> "Text":
+    """The first few of many names."""
+    from rich.text import Text
+
+    if names is None:
+        return Text("unknown")
+    more = f", … ({len(names):,})" if len(names) > MOST_NAMES else ""
+    return Text(", ".join(names[:MOST_NAMES]) + more, justify="left")
