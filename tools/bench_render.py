@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from timing import take_turns
 
-from skelemo.data.normalising import in_picture
+from skelemo.data.normalising import in_picture, place
 from skelemo.pictures.stills import png
 from skelemo.render import VIEWS, SkeletonRenderer
 from skelemo.skeleton import layout
@@ -46,7 +46,7 @@ def command(images: int, batch: int, size: int, view: str, threads: int, rounds:
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     people, sizes = actors(images)
-    points = torch.from_numpy(in_picture(people, sizes, np.full(images, "pixels"))).unsqueeze(1)
+    points = in_pictures(people, sizes)
     shrunk = people * np.insert(np.repeat(size / sizes.max(1, keepdims=True), 2, 1), 2, 1, 1)[:, None]
     renderer = SkeletonRenderer(layout(), size, view)
     note = f"{platform.machine()}, torch {torch.__version__}, {threads} threads"
@@ -81,6 +81,11 @@ def actors(count: int) -> tuple[np.ndarray, np.ndarray]:
     sizes = np.concatenate([np.full((len(clip.keypoints), 2), (clip.width, clip.height), np.float32) for clip in clips])
     chosen = np.linspace(0, len(people) - 1, count).astype(int)
     return people[chosen], sizes[chosen]
+
+
+def in_pictures(people: np.ndarray, sizes: np.ndarray) -> torch.Tensor:
+    """Keypoints ``[N, 1, 95, 3]`` as the renderer takes them."""
+    return place(torch.from_numpy(people), torch.from_numpy(in_picture(sizes)), layout()).unsqueeze(1)
 
 
 def in_batches(renderer: Drawing, points: torch.Tensor, batch: int) -> None:
@@ -162,7 +167,7 @@ def peak(batch: int, size: int, view: str) -> tuple[float, float]:
 def added_by_drawing(batch: int, size: int, view: str) -> int:
     """Bytes by which the process grows at most, as Linux counts them."""
     people, sizes = actors(16)
-    points = torch.from_numpy(in_picture(people, sizes, np.full(16, "pixels"))).unsqueeze(1)
+    points = in_pictures(people, sizes)
     points = points.repeat(-(-batch // 16), 1, 1, 1)[:batch]
     renderer = SkeletonRenderer(layout(), size, view)
     renderer(points[:1])

@@ -1,6 +1,8 @@
-"""A cache in memory: every frame cleaned and normalised once, in one tensor on the device that trains."""
+"""A cache in memory: every frame cleaned once, in one tensor on the device that trains."""
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from skelemo.cache.store import Cache, Frames
+from skelemo.cache.store import Cache
 from skelemo.data import cleaning, normalising
 from skelemo.skeleton import Layout
 
@@ -33,11 +35,13 @@ class Corpus:
 
     Parameters
     ----------
-    keypoints : ``[N, V, 3]`` float32.
+    keypoints : ``[N, V, 3]`` float32, cleaned, in pixels of the picture.
+    reference : ``[N, P, 4]`` float32, of each part or of the whole picture, in which `place` puts them.
     seen : ``[N]`` whether anything of the person was seen.
     key : ``[N]`` int64, increasing: sequence and frame number in one, so that a frame is found by binary search.
     expression : ``[N]`` int64, -1 unlabelled.  va : ``[N, 2]`` float32, NaN unlabelled.
     step : ``[S]`` by how much frame numbers usually grow within each sequence.
+    size : ``[S, 2]`` float32, width and height of each sequence's picture; 0 where neither known nor asked for.
     sequences : one row per sequence, as in `Cache`.
     """
 
@@ -45,11 +49,13 @@ class Corpus:
     classes: tuple[str, ...]
     sequences: pd.DataFrame
     keypoints: Tensor
+    reference: Tensor
     seen: Tensor
     key: Tensor
     expression: Tensor
     va: Tensor
     step: Tensor
+    size: Tensor
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -58,6 +64,10 @@ class Corpus:
     def device(self) -> torch.device:
         """Where the frames lie."""
         return self.keypoints.device
+
+    def placed(self, rows: Tensor) -> Tensor:
+        """Keypoints ``[..., V, 3]`` of rows ``[...]`` as models see them."""
+        return normalising.place(self.keypoints[rows], self.reference[rows], self.layout)
 
     def number(self, rows: np.ndarray) -> np.ndarray:
         """Frame numbers of rows."""
@@ -85,75 +95,94 @@ KEY_SPAN = 1 << 32
 def load_corpus(cache: Cache, settings: Cleaning | None = None) -> Corpus:
     """Read a cache and prepare its keypoints under the settings; see `Corpus`."""
     settings = settings or Cleaning()
-    frames = cache.read()
+    frames = cache.allocate()
     sequence = np.repeat(np.arange(len(cache.sequences)), cache.sequences["length"])
-    keypoints = frames.keypoints
-    picture = Pictures.of(cache, frames, sequence) if settings.coordinates == "frame" else None
-    seen = np.zeros(len(keypoints), bool)
-    for rows in _blocks(cache.sequences):
-        keypoints[rows] = _prepare(
-            keypoints[rows], sequence[rows], frames.number[rows], settings, cache.layout, picture
-        )
-        seen[rows] = (keypoints[rows, :, 2] > 0).any(1)
+    pictures = Pictures.of(cache)
+    seen, reference = np.empty(len(sequence), bool), np.zeros((len(sequence), len(cache.layout.parts), 4), np.float32)
+
+    def prepare(first: int, last: int, rows: slice) -> None:
+        cache.read_into(frames, first, last)
+        clean = pictures.to_pixels(frames.keypoints[rows], sequence[rows])
+        clean = _clean(clean, sequence[rows], frames.number[rows], settings)
+        if clean.base is not frames.keypoints:
+            frames.keypoints[rows] = clean
+        seen[rows] = (clean[..., 2] > 0).any(1)
+        if settings.coordinates == "parts":
+            reference[rows] = normalising.by_part(clean, sequence[rows], cache.layout)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda block: prepare(*block), _blocks(cache.sequences["length"].to_numpy())))
+    if settings.coordinates == "frame":
+        pictures = pictures.guess_sizes(cache, frames.keypoints)
+        reference = normalising.in_picture(pictures.size)[sequence]
     return Corpus(
         layout=cache.layout,
         classes=cache.classes,
         sequences=cache.sequences,
-        keypoints=torch.from_numpy(keypoints),
+        keypoints=torch.from_numpy(frames.keypoints),
+        reference=torch.from_numpy(reference),
         seen=torch.from_numpy(seen),
         key=torch.from_numpy(sequence * KEY_SPAN + frames.number.astype(np.int64)),
         expression=torch.from_numpy(frames.expression.astype(np.int64)),
         va=torch.from_numpy(np.stack([frames.valence, frames.arousal], -1)),
         step=torch.from_numpy(_steps(frames.number, sequence, len(cache.sequences))),
+        size=torch.from_numpy(pictures.size),
     )
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Size ``[S, 2]`` of each sequence's picture in pixels and the scale ``[S]`` of its coordinates."""
+    """Size ``[S, 2]`` of each sequence's picture in pixels, 0 where unknown, and the scale ``[S]`` of its coordinates.
+
+    Where coordinates are relative to a picture of unknown size, it is taken for a square of one by one.
+    """
 
     size: np.ndarray
     scale: np.ndarray
 
     @classmethod
-    def of(cls, cache: Cache, frames: Frames, sequence: np.ndarray) -> "Pictures":
-        """As the cache knows them; a picture of unknown size is as large as what was seen in its video."""
+    def of(cls, cache: Cache) -> "Pictures":
+        """As the cache knows them."""
         scales = cache.recordings.drop_duplicates("video").set_index("video")["scale"]
         scale = cache.sequences["video"].map(scales).fillna("pixels").to_numpy(str)
-        known = cache.sequences[["width", "height"]].to_numpy(np.float32)
-        farthest = pd.DataFrame(np.maximum(frames.keypoints[..., :2].max(1), 1)).groupby(sequence).max()
-        reach = farthest.groupby(cache.sequences["video"].to_numpy()).transform("max").to_numpy(np.float32)
-        square = np.ones_like(reach)
-        guessed = np.where((scale == "pixels")[:, None], reach, square)
-        return cls(np.where((known > 0).all(1, keepdims=True), known, guessed), scale)
+        size = cache.sequences[["width", "height"]].to_numpy(np.float32)
+        known = (size > 0).all(1, keepdims=True)
+        return cls(np.where(known, size, np.where((scale == "pixels")[:, None], 0, np.float32(1))), scale)
+
+    def to_pixels(self, keypoints: np.ndarray, sequence: np.ndarray) -> np.ndarray:
+        """Keypoints ``[N, V, 3]`` of the sequences ``[N]`` in pixels of their pictures."""
+        return normalising.to_pixels(keypoints, self.size[sequence], self.scale[sequence])
+
+    def guess_sizes(self, cache: Cache, keypoints: np.ndarray) -> "Pictures":
+        """The same, an unknown size being as large as what was seen in the video, by all keypoints of the cache."""
+        size = self.size.copy()
+        starts, lengths = (cache.sequences[name].to_numpy() for name in ("start", "length"))
+        unknown = np.flatnonzero((size == 0).any(1))
+        for index in unknown:
+            there = keypoints[starts[index] : starts[index] + lengths[index], :, :2]
+            size[index] = np.maximum(there.max((0, 1)), 1)
+        if len(unknown):
+            video = cache.sequences["video"].to_numpy()[unknown]
+            size[unknown] = pd.DataFrame(size[unknown]).groupby(video).transform("max").to_numpy()
+        return Pictures(size, self.scale)
 
 
-def _prepare(
-    keypoints: np.ndarray,
-    sequence: np.ndarray,
-    number: np.ndarray,
-    settings: Cleaning,
-    layout: Layout,
-    pictures: Pictures | None,
-) -> np.ndarray:
+def _clean(keypoints: np.ndarray, sequence: np.ndarray, number: np.ndarray, settings: Cleaning) -> np.ndarray:
     clean = cleaning.drop_doubtful(keypoints, settings.min_confidence) if settings.min_confidence > 0 else keypoints
     clean = cleaning.fill_gaps(clean, sequence, number, settings.max_gap)
-    clean = cleaning.smooth(clean, sequence, number, settings.smooth)
-    if pictures is None:
-        return normalising.by_part(clean, sequence, layout)
-    return normalising.in_picture(clean, pictures.size[sequence], pictures.scale[sequence])
+    return cleaning.smooth(clean, sequence, number, settings.smooth)
 
 
-def _blocks(sequences: pd.DataFrame) -> Iterator[slice]:
-    """Runs of whole sequences, of at most `BLOCK_FRAMES` frames where no single one is longer."""
-    start, end = 0, 0
-    for length in sequences["length"].tolist():
+def _blocks(lengths: np.ndarray) -> Iterator[tuple[int, int, slice]]:
+    """Runs of whole sequences, of at most `BLOCK_FRAMES` frames where no single one is longer, with their rows."""
+    first, start, end = 0, 0, 0
+    for index, length in enumerate(lengths.tolist()):
         if end > start and end + length - start > BLOCK_FRAMES:
-            yield slice(start, end)
-            start = end
+            yield first, index, slice(start, end)
+            first, start = index, end
         end += length
     if end > start:
-        yield slice(start, end)
+        yield first, len(lengths), slice(start, end)
 
 
 def _steps(number: np.ndarray, sequence: np.ndarray, count: int) -> np.ndarray:

@@ -1,13 +1,17 @@
 """Coordinates that a model can compare between people: by part, or within the picture.
 
-As in `cleaning`, keypoints ``[N, V, 3]`` are whole sequences laid end to end and ``sequence [N]`` counts them. Scale is
-one number per sequence, so that motion survives; the origin (and the face's turn) is found in each frame.
+As in `cleaning`, keypoints ``[N, V, 3]`` are whole sequences laid end to end and ``sequence [N]`` counts them. What is
+found here is the frame of reference of each part in each frame; `place` brings batches of keypoints into it, on the
+device that trains. Scale is one number per sequence, so that motion survives; the origin (and the face's turn) is found
+in each frame.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from skelemo.skeleton import BODY_25, FACE_70, Layout
 
@@ -20,35 +24,63 @@ _LEAST_LENGTH = 1e-6
 
 
 def by_part(keypoints: np.ndarray, sequence: np.ndarray, layout: Layout) -> np.ndarray:
-    """Each part in its own frame of reference.
+    """The frame of reference of each part, float32 ``[N, P, 4]`` as `place` takes it.
 
     The body lies around the mid-hip in units of the clip's torso length, the face around the point between the eyes,
     level, in units of the clip's inter-ocular distance, a hand around its wrist in units of wrist to middle knuckle.
     Where a clip never shows what a rule needs, the next one serves: neck and shoulder width, then the mean and spread
     of what is seen.
     """
-    out = np.zeros_like(keypoints)
     rules = {BODY_25.name: _body, FACE_70.name: _face}
-    for part in layout.parts:
-        where = layout.slices[part.name]
-        out[:, where] = rules.get(part.name, _hand)(keypoints[:, where], sequence)
-    return out
+    parts = [rules.get(part.name, _hand)(keypoints[:, layout.slices[part.name]], sequence) for part in layout.parts]
+    return np.stack(parts, 1)
 
 
-def in_picture(keypoints: np.ndarray, size: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Coordinates in the whole picture: centred, its longer side reaching from -0.5 to 0.5.
+def in_picture(size: np.ndarray) -> np.ndarray:
+    """The frame of reference of whole pictures, float32 ``[N, 1, 4]``: centred, the longer side from -0.5 to 0.5.
 
     Parameters
     ----------
     size : ``[N, 2]`` width and height of each frame's picture in pixels.
+    """
+    return _upright(size / 2, size.max(-1))[:, None]
+
+
+def place(keypoints: Tensor, reference: Tensor, layout: Layout) -> Tensor:
+    """Keypoints ``[..., V, 3]`` in their frames of reference; a missing point stays zero.
+
+    Parameters
+    ----------
+    reference : ``[..., P, 4]`` for each part of the layout, or one for all of it: the origin's x and y, cosine and sine
+        of the turn to be undone, both divided by the length of a unit.
+    """
+    placed = torch.empty_like(keypoints)
+    slices = [layout.slices[part.name] for part in layout.parts] if reference.shape[-2] > 1 else [slice(None)]
+    for index, part in enumerate(slices):
+        left, top, cosine, sine = reference[..., index, None, :].unbind(-1)  # [..., 1] each
+        x, y, confidence = keypoints[..., part, :].unbind(-1)
+        shown = (confidence > 0) & ((cosine != 0) | (sine != 0))
+        x, y = x - left, y - top
+        places = torch.stack([x * cosine + y * sine, y * cosine - x * sine, confidence], -1)
+        placed[..., part, :] = torch.where(shown[..., None], places, 0)
+    return placed
+
+
+def to_pixels(keypoints: np.ndarray, size: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Keypoints that are relative to the picture's size, in its pixels.
+
+    Parameters
+    ----------
+    size : ``[N, 2]`` width and height of each frame's picture.
     scale : ``[N]`` what the coordinates are in: ``pixels``, ``unit`` for [0, 1] or ``signed`` for [-1, 1].
     """
-    longer = size.max(-1, keepdims=True)
-    half = size / longer / 2
-    unit, signed = (scale == "unit")[:, None], (scale == "signed")[:, None]
-    factor = np.where(signed, half, np.where(unit, 2 * half, 1 / longer))
-    offset = np.where(signed, 0, -half)
-    return _shown(keypoints[..., :2] * _to_points(factor) + _to_points(offset), keypoints)
+    if (scale == "pixels").all():
+        return keypoints
+    factor = np.where((scale == "pixels")[:, None], 1, np.where((scale == "signed")[:, None], size / 2, size))
+    offset = np.where((scale == "signed")[:, None], size / 2, 0)
+    pixels = keypoints.copy()
+    pixels[..., :2] = keypoints[..., :2] * factor[:, None] + offset[:, None]
+    return np.where(keypoints[..., 2:] > 0, pixels, np.float32(0))
 
 
 def _body(points: np.ndarray, sequence: np.ndarray) -> np.ndarray:
@@ -63,7 +95,7 @@ def _body(points: np.ndarray, sequence: np.ndarray) -> np.ndarray:
     both = (hip[:, 2] > 0) & (neck[:, 2] > 0)
     usual = _clip_median(np.where(both[:, None], hip[:, :2] - neck[:, :2], np.nan), sequence)
     below_neck = np.where(neck[:, 2:] > 0, neck[:, :2] + np.nan_to_num(usual), np.nan)
-    return _place(points, _first_known(_position(hip), lambda: below_neck, lambda: _mean_seen(points)), scale)
+    return _upright(_first_known(_position(hip), lambda: below_neck, lambda: _mean_seen(points)), scale)
 
 
 def _face(points: np.ndarray, sequence: np.ndarray) -> np.ndarray:
@@ -72,35 +104,26 @@ def _face(points: np.ndarray, sequence: np.ndarray) -> np.ndarray:
     length = np.hypot(across[:, 0], across[:, 1])
     length = np.where(length > _LEAST_LENGTH, length, np.nan)
     scale = _first_known(_clip_median(length, sequence), lambda: _spread(points, sequence))
-    placed = _place(points, _first_known((left + right) / 2, lambda: _mean_seen(points)), scale)
-    turn = np.where(np.isnan(length)[:, None], (1, 0), across / length[:, None])
-    cosine, sine = turn.T.astype(np.float32)[..., None]  # [N, 1] each
-    x, y = placed[..., 0], placed[..., 1]
-    return np.stack([x * cosine + y * sine, y * cosine - x * sine, placed[..., 2]], -1)
+    cosine, sine = np.where(np.isnan(length)[:, None], (1, 0), across / length[:, None]).T
+    return _reference(_first_known((left + right) / 2, lambda: _mean_seen(points)), scale, cosine, sine)
 
 
 def _hand(points: np.ndarray, sequence: np.ndarray) -> np.ndarray:
     wrist, knuckle = points[:, 0], points[:, _MIDDLE_KNUCKLE]
     scale = _first_known(_clip_median(_distance(wrist, knuckle), sequence), lambda: _spread(points, sequence))
-    return _place(points, _first_known(_position(wrist), lambda: _mean_seen(points)), scale)
+    return _upright(_first_known(_position(wrist), lambda: _mean_seen(points)), scale)
 
 
-def _place(points: np.ndarray, origin: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Move the origin ``[N, 2]`` to 0 and divide by the scale ``[N]``; a clip without a scale shows nothing."""
-    factor = np.where(np.isnan(scale), 0, 1 / scale)[:, None]
-    placed = (points[..., :2] - _to_points(np.nan_to_num(origin))) * _to_points(factor)
-    return _shown(placed, points * _to_points(factor > 0))
+def _upright(origin: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """The frame of reference ``[N, 4]`` of what is moved and scaled but not turned."""
+    return _reference(origin, scale, np.ones_like(scale), np.zeros_like(scale))
 
 
-def _shown(places: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """``[N, V, 3]`` the places ``[N, V, 2]`` with the points' confidence, zeros where a point is missing."""
-    confidence = np.maximum(points[..., 2:], 0)
-    return np.concatenate([np.where(confidence > 0, places, np.float32(0)), confidence], -1)
-
-
-def _to_points(values: np.ndarray) -> np.ndarray:
-    """``[N, K]`` by frame to float32 ``[N, 1, K]``, the same for each of its points."""
-    return values.astype(np.float32)[:, None]
+def _reference(origin: np.ndarray, scale: np.ndarray, cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:
+    """Columns as `place` takes them; a clip without a scale shows nothing."""
+    factor = np.where(np.isnan(scale), 0, 1 / scale)
+    columns = [*np.nan_to_num(origin).T, cosine * factor, sine * factor]
+    return np.stack(columns, -1).astype(np.float32)
 
 
 def _position(point: np.ndarray) -> np.ndarray:

@@ -95,7 +95,7 @@ class Gatherer:
         """Gather windows; with a generator, ``clip`` windows draw each frame within its share of the clip."""
         found, present = self._spread(rows, generator) if self.window.sampling == "clip" else self._around(rows)
         mask = present & self.corpus.seen[found]
-        return self.corpus.keypoints[found] * mask[..., None, None], mask
+        return self.corpus.placed(found) * mask[..., None, None], mask
 
     def _around(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         key = self.corpus.key

@@ -75,7 +75,9 @@ def choice(run: Run) -> str:
     if run.metrics.empty:
         return "Fitted once, without epochs to choose from."
     if not any(fold.get("validation") for fold in _folds(run)):
-        return "The network as the last epoch left it: no part was held back to choose by; the test part was scored once."
+        return (
+            "The network as the last epoch left it: no part was held back to choose by; the test part was scored once."
+        )
     names = [next(iter(FIGURES[head].values())) for head in run.heads]
     score = names[0] if len(names) == 1 else f"mean of {' and '.join(names)}"
     figure = "lowest loss" if run.config.get("monitor") == "loss" else f"highest {score}"

@@ -10,7 +10,7 @@ import torch
 
 from skelemo.cache.store import Cache, Frames
 from skelemo.data.corpus import Pictures
-from skelemo.data.normalising import in_picture
+from skelemo.data.normalising import in_picture, place
 from skelemo.errors import ConfigError
 from skelemo.render import SkeletonRenderer
 
@@ -39,7 +39,9 @@ class Stills:
         frames = cache.read()
         sequence = np.repeat(np.arange(len(cache.sequences)), cache.sequences["length"])
         seen = np.asarray((frames.keypoints[..., 2] > 0).any(1))
-        return cls(cache, frames, sequence, seen, Pictures.of(cache, frames, sequence))
+        pictures = Pictures.of(cache)
+        frames.keypoints[:] = pictures.to_pixels(frames.keypoints, sequence)
+        return cls(cache, frames, sequence, seen, pictures.guess_sizes(cache, frames.keypoints))
 
     def __len__(self) -> int:
         return len(self.sequence)
@@ -56,9 +58,10 @@ class Stills:
     def _draw(self, rows: np.ndarray, renderer: SkeletonRenderer) -> np.ndarray:
         which = self.sequence[rows]
         size = self.pictures.size[which]
-        keypoints = in_picture(self.frames.keypoints[rows], size, self.pictures.scale[which])
+        points, reference = torch.from_numpy(self.frames.keypoints[rows]), torch.from_numpy(in_picture(size))
+        keypoints = place(points, reference, self.cache.layout)
         pixels = np.where(size > 1, size, 0).astype(np.float32)  # without pixels a picture has the size of 1 by 1
-        drawn = renderer(torch.from_numpy(keypoints).unsqueeze(1), torch.from_numpy(pixels))
+        drawn = renderer(keypoints.unsqueeze(1), torch.from_numpy(pixels))
         return drawn.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 

@@ -41,7 +41,10 @@ class SplitSettings(BaseModel):
 
     split: str = Field("auto", description="given, given:COLUMN, kfold:K, holdout:SHARE; auto: given, else holdout:0.2")
     validation: float = Field(
-        0.1, ge=0, le=0.5, description="share of the training part that chooses the model; 0: none, the last epoch stands"
+        0.1,
+        ge=0,
+        le=0.5,
+        description="share of the training part that chooses the model; 0: none, the last epoch stands",
     )
     given_validation: Literal["choose", "score"] = Field(
         "choose", description="a given validation part chooses the model, or is held back and scored as the test part"
@@ -182,7 +185,9 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{where}setting {name} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise ConfigError(
+            f"{where}setting {name} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A cache in memory: every frame prepared, each found again."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose
@@ -28,7 +27,8 @@ def prepared(one, settings):
     keypoints = cleaning.drop_doubtful(one.keypoints, settings.min_confidence)
     keypoints = cleaning.fill_gaps(keypoints, only, one.number, settings.max_gap)
     keypoints = cleaning.smooth(keypoints, only, one.number, settings.smooth)
-    return normalising.by_part(keypoints, only, layout())
+    reference = normalising.by_part(keypoints, only, layout())
+    return normalising.place(torch.from_numpy(keypoints), torch.from_numpy(reference), layout()).numpy()
 
 
 @pytest.mark.parametrize("block", [1, 41, 50, 100_000])
@@ -42,7 +42,7 @@ def test_every_sequence_is_prepared_as_if_alone(tmp_path, monkeypatch, block):
     for index, row in enumerate(loaded.sequences.to_dict("records")):
         one, here = known[row["id"]], slice(row["start"], row["start"] + row["length"])
         expected = prepared(one, SETTINGS)
-        assert_allclose(loaded.keypoints[here].numpy(), expected, atol=1e-5)
+        assert_allclose(loaded.placed(torch.arange(here.start, here.stop)).numpy(), expected, atol=1e-5)
         assert np.array_equal(loaded.seen[here].numpy(), (expected[..., 2] > 0).any(1))
         assert np.array_equal(loaded.expression[here].numpy(), one.expression)
         assert np.array_equal(loaded.va[here].numpy(), np.stack([one.valence, one.arousal], -1))
@@ -56,8 +56,9 @@ def test_every_sequence_is_prepared_as_if_alone(tmp_path, monkeypatch, block):
 @pytest.mark.parametrize("lengths", [[], [5], [5, 5, 5], [100], [3, 100, 3], [10, 10], [1] * 25])
 def test_blocks_hold_whole_sequences_and_no_more_frames_than_they_must(monkeypatch, lengths):
     monkeypatch.setattr(corpus, "BLOCK_FRAMES", 10)
-    table = pd.DataFrame({"length": np.array(lengths, np.int64)})
-    blocks = [(rows.start, rows.stop) for rows in corpus._blocks(table)]
+    found = list(corpus._blocks(np.array(lengths, np.int64)))
+    blocks = [(rows.start, rows.stop) for _, _, rows in found]
+    assert [index for first, last, _ in found for index in range(first, last)] == list(range(len(lengths)))
     assert [end for _, end in blocks[:-1]] == [start for start, _ in blocks[1:]]
     assert sum(end - start for start, end in blocks) == sum(lengths)
     borders = {0, *np.cumsum(lengths).tolist()}
@@ -91,7 +92,8 @@ def test_a_cache_of_nothing_is_a_corpus_of_nothing(tmp_path):
 def in_picture(folder, *given, **tables):
     loaded = load_corpus(open_cache(a_cache(folder, *given, header=BODY, **tables)), Cleaning("frame"))
     starts = dict(zip(loaded.sequences["id"], loaded.sequences["start"], strict=True))
-    return {one.id: loaded.keypoints[starts[one.id] : starts[one.id] + len(one)].numpy() for one in given}
+    placed = loaded.placed(torch.arange(len(loaded))).numpy()
+    return {one.id: placed[starts[one.id] : starts[one.id] + len(one)] for one in given}
 
 
 def centred(one, width, height):
@@ -141,3 +143,14 @@ def test_people_of_one_recording_share_its_scale(tmp_path):
     found = in_picture(tmp_path, *sequences, recordings=[a_recording("v", source="elsewhere/v", scale="unit")])
     for places in found.values():
         assert_allclose(places[..., :2], 0, atol=1e-7)
+
+
+def test_a_body_in_relative_coordinates_has_the_shape_of_the_same_in_pixels(tmp_path):
+    pixels = a_sequence("pixels", width=1280, height=720)
+    unit = pixels.keypoints.copy()
+    unit[..., :2] /= (1280, 720)
+    relative = a_sequence("unit", keypoints=unit, width=1280, height=720)
+    folder = a_cache(tmp_path, pixels, relative, recordings=[a_recording("pixels"), a_recording("unit", scale="unit")])
+    loaded = load_corpus(open_cache(folder))
+    one, other = loaded.placed(torch.arange(14)).numpy().reshape(2, 7, 25, 3)
+    assert_allclose(one, other, atol=1e-4)

@@ -34,7 +34,7 @@ def test_every_labelled_window_is_a_graph_of_its_frames(folder):
     data = dataset[last_of_two]
     assert data.validate()
     assert data.x.shape == (4 * 25, 3)
-    torch.testing.assert_close(data.x, corpus.keypoints[rows[1] + 3 : rows[1] + 7].reshape(-1, 3))
+    torch.testing.assert_close(data.x, corpus.placed(torch.arange(rows[1] + 3, rows[1] + 7)).reshape(-1, 3))
     assert data.y.tolist() == [int(corpus.expression[rows[1] + 6])]
     torch.testing.assert_close(data.va[0], corpus.va[rows[1] + 6])
     assert data.sequence.tolist() == [1]

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 
-from skelemo.data.normalising import by_part, in_picture
+from skelemo.data.normalising import by_part, in_picture, place, to_pixels
 from skelemo.skeleton import layout
 from skelemo.synthesis import Cast, long_clip
 
@@ -37,8 +38,10 @@ def hidden(keypoints, where, *names):
 
 def normal(keypoints, where=FULL, sequence=None):
     sequence = np.zeros(len(keypoints), int) if sequence is None else sequence
-    out = by_part(keypoints.astype(np.float32), sequence, where)
-    assert out.dtype == np.float32
+    keypoints = keypoints.astype(np.float32)
+    reference = by_part(keypoints, sequence, where)
+    assert reference.dtype == np.float32
+    out = place(torch.from_numpy(keypoints), torch.from_numpy(reference), where).numpy()
     assert np.isfinite(out).all()
     return out
 
@@ -218,8 +221,7 @@ def test_simulated_people_come_out_near_unit_size():
 
 def test_the_longer_side_reaches_from_minus_to_plus_a_half():
     corners = np.array([[[0, 0, 1], [1280, 720, 1], [640, 360, 0.4], [9, 9, 0]]], np.float32)
-    out = in_picture(corners, np.array([[1280, 720]]), np.array(["pixels"]))
-    assert out.dtype == np.float32
+    out = place(torch.from_numpy(corners), torch.from_numpy(in_picture(np.array([[1280, 720]]))), FACE)
     expected = [[[-0.5, -0.28125, 1], [0.5, 0.28125, 1], [0, 0, 0.4], [0, 0, 0]]]
     assert_allclose(out, expected, atol=1e-7)
 
@@ -232,8 +234,6 @@ def test_pixels_and_relative_coordinates_of_one_picture_agree():
     unit, signed = pixels.copy(), pixels.copy()
     unit[..., :2] = pixels[..., :2] / size[:, None]
     signed[..., :2] = 2 * unit[..., :2] - 1
-    expected = pixels.copy()
-    expected[..., :2] = (pixels[..., :2] - size[:, None] / 2) / size.max(1)[:, None, None]
     for scale, keypoints in (("pixels", pixels), ("unit", unit), ("signed", signed)):
-        out = in_picture(keypoints.astype(np.float32), size, np.full(3, scale))
-        assert_allclose(out, expected, atol=1e-6)
+        out = to_pixels(keypoints.astype(np.float32), size, np.full(3, scale))
+        assert_allclose(out, pixels, rtol=1e-5)

@@ -54,7 +54,7 @@ def by_hand(corpus, row, window):
         ahead = index - (window.length - 1) if window.target == "last" else index - window.length // 2
         found = place.get(target + ahead * step)
         if found is not None and corpus.seen[found]:
-            keypoints[index], mask[index] = corpus.keypoints[found].numpy(), True
+            keypoints[index], mask[index] = corpus.placed(torch.tensor(found)).numpy(), True
     return keypoints, mask
 
 
@@ -75,7 +75,7 @@ def test_the_target_frame_stands_where_it_should(corpus):
     for window, place in ((Window(5), 4), (Window(5, target="centre"), 2), (Window(6, 3, "centre"), 3)):
         keypoints, mask = Gatherer(corpus, window).gather(rows)
         assert mask[:, place].all()
-        assert torch.equal(keypoints[:, place], corpus.keypoints[rows])
+        assert torch.equal(keypoints[:, place], corpus.placed(rows))
 
 
 def test_unseen_frames_are_zeros_and_masked(corpus):
@@ -167,14 +167,18 @@ def test_a_clips_frames_are_spread_evenly_over_all_of_it(corpus, length):
         keypoints, mask = gatherer.gather(torch.tensor([start + size // 2]))
         expected = [start + int((index + 0.5) / length * size) for index in range(length)]
         assert torch.equal(mask[0], corpus.seen[expected])
-        assert torch.equal(keypoints[0], corpus.keypoints[expected])
+        assert torch.equal(keypoints[0], corpus.placed(torch.as_tensor(expected)))
 
 
 def test_in_training_each_frame_is_drawn_within_its_share_of_the_clip(corpus):
     row = corpus.sequences.iloc[0]
     start, size, length = int(row["start"]), int(row["length"]), 6
     gatherer = Gatherer(corpus, Window(length, sampling="clip"))
-    known = {tuple(corpus.keypoints[r].flatten().tolist()): r for r in range(start, start + size) if corpus.seen[r]}
+    known = {
+        tuple(corpus.placed(torch.tensor(r)).flatten().tolist()): r
+        for r in range(start, start + size)
+        if corpus.seen[r]
+    }
     drawn = [set() for _ in range(length)]
     generator = torch.Generator().manual_seed(1)
     keypoints, mask = gatherer.gather(torch.full((200,), start), generator)

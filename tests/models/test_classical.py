@@ -2,10 +2,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import recall_score
 from sklearn.model_selection import StratifiedKFold
 
-from skelemo.data.normalising import by_part
+from skelemo.data.normalising import by_part, place
 from skelemo.errors import ConfigError
 from skelemo.models.classical import CLASSICAL, answers, build, features, mirrored, settings_of
 from skelemo.skeleton import layout
@@ -114,7 +115,9 @@ def test_posed_faces_are_told_apart_as_well_as_by_the_reference(shared_data):
     faces = [json.loads(file.read_text())["people"][0]["face_keypoints_2d"] for _, file in files]
     points = np.array(faces, np.float32).reshape(-1, 70, 3)
     labels = np.array([label for label, _ in files])
-    placed = by_part(points, np.arange(len(points)), layout("face_70"))[:, None]
+    face = layout("face_70")
+    reference = torch.from_numpy(by_part(points, np.arange(len(points)), face))
+    placed = place(torch.from_numpy(points), reference, face).numpy()[:, None]
     rows = features(placed, np.ones(placed.shape[:2], bool))
     found = np.zeros(len(labels), int)
     for train, test in StratifiedKFold(10, shuffle=True, random_state=0).split(rows, labels):
