@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from skelemo import skeleton
 from skelemo.cache import hdf5
 from skelemo.cache.counts import Counts, count, require_possible
 from skelemo.cache.integrity import Report, damaged_sequences
+from skelemo.cache.partial import PARTIAL, partial_path
 from skelemo.cache.sequence import (
     FRAME_COLUMNS,
     KEYPOINT_TYPE,
@@ -47,7 +47,6 @@ __all__ = ["FORMAT", "PARTIAL", "SUFFIX", "TABLES", "VERSION", "Header", "Shard"
 FORMAT = "skelemo"
 VERSION = 1
 SUFFIX = ".h5"
-PARTIAL = ".partial-"
 
 #: Rows of a chunk: of keypoints, where it was measured best for reading, and of every other column.
 CHUNK_FRAMES = 512
@@ -291,7 +290,7 @@ def _is_whole(path: Path, digest: str) -> bool:
 
 def _place(path: Path, content: bytes) -> None:
     """All of the content under the name, or nothing."""
-    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
+    partial = partial_path(path)
     try:
         with partial.open("xb") as file:
             file.write(content)
