@@ -78,14 +78,16 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 def read_attribute(file: h5py.File, name: str) -> str:
     """An attribute that `write_attribute` has written."""
-    if name not in file.attrs:
+    key = name.encode()
+    if not h5py.h5a.exists(file.id, key):
         raise CacheError(f"not a skelemo shard: it has no attribute {name!r}")
-    found = file.attrs.get_id(name)
-    if found.dtype.kind != "S" or found.shape != () or found.dtype.itemsize > _LONGEST_ATTRIBUTE:
-        raise CacheError(
-            f"not a skelemo shard: attribute {name!r} is {found.dtype} of shape {found.shape}, not plain text"
-        )
-    return bytes(file.attrs[name]).decode()
+    found = h5py.h5a.open(file.id, key)
+    kind, shape = found.dtype, found.shape
+    if kind.kind != "S" or shape != () or kind.itemsize > _LONGEST_ATTRIBUTE:
+        raise CacheError(f"not a skelemo shard: attribute {name!r} is {kind} of shape {shape}, not plain text")
+    text = np.empty((), kind)
+    found.read(text)
+    return bytes(text[()]).decode()
 
 
 def find_array(
@@ -111,11 +113,10 @@ def find_array(
     found = tuple(plan.get_filter(index)[0] for index in range(plan.get_nfilters()))
     if found != _FILTERS:
         raise CacheError(f"/{path} has the filters {found}; a shard has {_FILTERS} (Blosc, Fletcher32)")
-    if data.shape[1:] != shape or not data.shape or not fits(data.dtype):
-        raise CacheError(
-            f"/{path} is {str(data.dtype)[:80]} of shape {data.shape}, not what a shard of this layout has"
-        )
-    _require_stored(data, plan.get_chunk(), Path(file.filename), path)
+    kind, there = data.dtype, data.shape
+    if there[1:] != shape or not there or not fits(kind):
+        raise CacheError(f"/{path} is {str(kind)[:80]} of shape {there}, not what a shard of this layout has")
+    _require_stored(data, kind.itemsize, plan.get_chunk(), file.filename, path)
     return h5py.Dataset(data)
 
 
@@ -130,22 +131,22 @@ def _child(parent: Any, name: str, kind: type, path: str) -> Any:
     return found
 
 
-def _require_stored(data: Any, chunk: tuple[int, ...], file: Path, path: str) -> None:
+def _require_stored(data: Any, item: int, chunk: tuple[int, ...], file: str, path: str) -> None:
     """Every chunk is there, and holds as many bytes as a chunk has.
 
     HDF5 (2.0 as before) takes that for granted: of a chunk that unpacks to less, it reads on in memory that is not its.
     """
-    rows, size = data.shape[0], os.path.getsize(file)
-    plain = math.prod(chunk) * data.dtype.itemsize
+    shape, size = data.shape, os.path.getsize(file)
+    rows, plain = shape[0], math.prod(chunk) * item
     expected = -(-rows // chunk[0])
     fits = expected * _CHECKSUM_BYTES < size and expected * plain <= size * _MOST_COMPRESSION
-    if chunk[1:] != data.shape[1:] or not fits or data.get_num_chunks() != expected:
+    if chunk[1:] != shape[1:] or not fits or data.get_num_chunks() != expected:
         raise CacheError(f"/{path} claims {rows} rows, not those that the file holds")
     stored: list[Any] = []
     data.chunk_iter(stored.append)
     if sorted(info.chunk_offset[0] for info in stored) != [index * chunk[0] for index in range(expected)]:
         raise CacheError(f"/{path} has chunks that are not where they belong")
-    with file.open("rb") as raw:
+    with open(file, "rb", buffering=0) as raw:
         for info in stored:
             raw.seek(info.byte_offset)
             if not _is_whole(raw.read(_HEADER.size), info.size - _CHECKSUM_BYTES, info.filter_mask, plain):
