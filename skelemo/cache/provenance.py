@@ -1,0 +1,140 @@
+"""Where a cache comes from and what it lacks, told from its tables alone: no frame is read."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from skelemo.cache.shard import VERSION
+from skelemo.cache.store import Cache
+
+#: Columns of `by_recording` before those of the parts.
+RECORDING_COLUMNS = ("video", "sequences", "frames", "nobody", "unread")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a cache was made of, by what and how; each value with how many shards or recordings say so.
+
+    Parameters
+    ----------
+    hash : of what the cache says, whatever its shards.
+    shards : by file name, the bytes of each.
+    sources : folders at the top of the ingested sources, with the recordings below each.
+    settings : of the ingests: name, then value as JSON would have it, then shards.
+    """
+
+    hash: str
+    version: int
+    layout: str
+    classes: tuple[str, ...]
+    simulated: bool
+    shards: Mapping[str, int]
+    tools: Mapping[str, int]
+    settings: Mapping[str, Mapping[str, int]]
+    sources: Mapping[str, int]
+    body_models: Mapping[str, int]
+    scales: Mapping[str, int]
+    recordings: int
+    files: int
+    unread: int
+    people: int
+
+
+def provenance(cache: Cache) -> Provenance:
+    """The provenance of a cache."""
+    recordings = cache.recordings
+    settings: dict[str, Counter[str]] = {}
+    for shard in cache.shards:
+        for name, value in shard.header.settings.items():
+            settings.setdefault(str(name), Counter())[_spelled(value)] += 1
+    return Provenance(
+        hash=cache.hash,
+        version=VERSION,
+        layout=cache.layout.name,
+        classes=cache.classes,
+        simulated=cache.simulated,
+        shards={shard.path.name: shard.path.stat().st_size for shard in cache.shards},
+        tools=_counted(shard.tool for shard in cache.shards),
+        settings={name: _counted(values.elements()) for name, values in sorted(settings.items())},
+        sources=_counted(source.split("/")[0] if "/" in source else "" for source in recordings["source"]),
+        body_models=_counted(recordings["body_model"]),
+        scales=_counted(recordings["scale"]),
+        recordings=len(recordings),
+        files=int(recordings["files"].sum()),
+        unread=int((recordings["files"] - recordings["frames"]).sum()),
+        people=int(recordings["people"].sum()),
+    )
+
+
+def by_recording(cache: Cache) -> pd.DataFrame:
+    """What is missing of each recording, the worst first.
+
+    Returns
+    -------
+    A row for each ``video``: its ``sequences`` and their ``frames``, the share of these in which ``nobody`` was seen,
+    files that could not be read (``unread``), and for each part of the layout the share of its points that are missing.
+    """
+    rows = _sums(cache)
+    groups = rows.groupby("video", sort=False).sum()
+    recordings = cache.recordings
+    unread = (recordings["files"] - recordings["frames"]).groupby(recordings["video"]).sum()
+    found = _shares(groups, cache).assign(unread=unread.reindex(groups.index, fill_value=0).to_numpy())
+    found.insert(0, "video", groups.index.to_numpy())
+    parts = [part.name for part in cache.layout.parts]
+    found["worst"] = found[parts].mean(axis=1)
+    found = found.sort_values(["worst", "video"], ascending=[False, True], ignore_index=True)
+    return found[[*RECORDING_COLUMNS, *parts]]
+
+
+def overall(cache: Cache) -> dict[str, Any]:
+    """The same of the whole cache, as one row without ``video`` and ``unread``."""
+    total = _sums(cache).drop(columns="video").sum().to_frame().T
+    row = {str(name): value for name, value in _shares(total, cache).to_dict("records")[0].items()}
+    return row | {"sequences": int(row["sequences"]), "frames": int(row["frames"])}
+
+
+def labelled(cache: Cache) -> dict[str, int]:
+    """Frames of each class; under an empty name those of none; under ``valence, arousal`` those with either."""
+    frames = cache.counts.labels.sum(0).tolist()
+    return {**dict(zip((*cache.classes, ""), frames, strict=True)), "valence, arousal": int(cache.counts.rated.sum())}
+
+
+def as_plain(cache: Cache) -> dict[str, Any]:
+    """All of it as JSON can hold it."""
+    told = asdict(provenance(cache)) | {"frames": cache.frames, "sequences": len(cache.sequences)}
+    told |= {"labelled": labelled(cache), "missing": overall(cache)}
+    return told | {"by_recording": by_recording(cache).to_dict("records")}
+
+
+def _sums(cache: Cache) -> pd.DataFrame:
+    """Frames, frames with anybody and points seen of each part, by sequence."""
+    counts = cache.counts
+    rows = {
+        "video": cache.sequences["video"].to_numpy(),
+        "sequences": 1,
+        "frames": cache.sequences["length"].to_numpy(),
+    }
+    points = {part.name: counts.points[:, index] for index, part in enumerate(cache.layout.parts)}
+    return pd.DataFrame({**rows, "seen": counts.seen, **points})
+
+
+def _shares(sums: pd.DataFrame, cache: Cache) -> pd.DataFrame:
+    """Sums as shares of what is missing; 0 where there is nothing at all."""
+    frames = sums["frames"].clip(lower=1)
+    parts = {part.name: 1 - sums[part.name] / (frames * len(part)) for part in cache.layout.parts}
+    shares = {"sequences": sums["sequences"], "frames": sums["frames"], "nobody": 1 - sums["seen"] / frames, **parts}
+    found = pd.DataFrame(shares)
+    found.loc[sums["frames"] == 0, ["nobody", *parts]] = 0.0
+    return found.reset_index(drop=True)
+
+
+def _counted(values: Iterable[str]) -> dict[str, int]:
+    """How often each value occurs, the most frequent first."""
+    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _spelled(value: Any) -> str:
+    return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,32 @@
+"""``skelemo cache info``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("info")
+@click.argument("cache", type=click.Path(path_type=Path))
+@click.option("--recordings", default=10, show_default=True, help="How many recordings to list; 0 for all.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, every recording, as JSON.")
+def command(cache: Path, recordings: int, as_json: bool) -> None:
+    """Say where a cache comes from and what is missing in it, by part and recording.
+
+    No frame is read. Recordings are listed from the one that lacks most.
+
+    \b
+    skelemo cache info cache/faces
+    """
+    from skelemo.cache.provenance import as_plain, by_recording, provenance
+    from skelemo.cache.store import open_cache
+    from skelemo.cli.provenance import labels_table, missing_table, provenance_table
+
+    opened = open_cache(cache)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(as_plain(opened), ensure_ascii=False, indent=1))
+        return
+    provenance_table(opened, provenance(opened))
+    labels_table(opened)
+    missing_table(opened, by_recording(opened), recordings)
