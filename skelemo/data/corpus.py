@@ -13,6 +13,7 @@ from torch import Tensor
 
 from skelemo.cache.store import Cache
 from skelemo.data import cleaning, normalising
+from skelemo.render.views import USUAL
 from skelemo.skeleton import Layout
 
 #: Frames that are cleaned at a time: bounds the memory that cleaning takes beside the corpus.
@@ -41,7 +42,7 @@ class Corpus:
     key : ``[N]`` int64, increasing: sequence and frame number in one, so that a frame is found by binary search.
     expression : ``[N]`` int64, -1 unlabelled.  va : ``[N, 2]`` float32, NaN unlabelled.
     step : ``[S]`` by how much frame numbers usually grow within each sequence.
-    size : ``[S, 2]`` float32, width and height of each sequence's picture; 0 where neither known nor asked for.
+    frame_size : ``[S, 2]`` float32, width and height of each sequence's picture, where coordinates are the picture's.
     sequences : one row per sequence, as in `Cache`.
     """
 
@@ -55,7 +56,7 @@ class Corpus:
     expression: Tensor
     va: Tensor
     step: Tensor
-    size: Tensor
+    frame_size: Tensor | None
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -85,7 +86,7 @@ class Corpus:
             moved = {name: value.pin_memory() for name, value in tensors.items()}
         else:
             moved = {name: value.to(device) for name, value in tensors.items()}
-        return Corpus(self.layout, self.classes, self.sequences, **moved)
+        return Corpus(**{**vars(self), **moved})
 
 
 #: A key is ``sequence * KEY_SPAN + frame number``.
@@ -126,7 +127,7 @@ def load_corpus(cache: Cache, settings: Cleaning | None = None) -> Corpus:
         expression=torch.from_numpy(frames.expression.astype(np.int64)),
         va=torch.from_numpy(np.stack([frames.valence, frames.arousal], -1)),
         step=torch.from_numpy(_steps(frames.number, sequence, len(cache.sequences))),
-        size=torch.from_numpy(pictures.size),
+        frame_size=torch.from_numpy(pictures.pixels) if settings.coordinates == "frame" else None,
     )
 
 
@@ -165,6 +166,12 @@ class Pictures:
             video = cache.sequences["video"].to_numpy()[unknown]
             size[unknown] = pd.DataFrame(size[unknown]).groupby(video).transform("max").to_numpy()
         return Pictures(size, self.scale)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """Width and height ``[S, 2]`` float32 in pixels: a picture known by its shape alone is as long as usual."""
+        longer = self.size.max(-1, keepdims=True)
+        return (self.size * np.where(longer > 1, 1, max(USUAL) / longer)).astype(np.float32)
 
 
 def _clean(keypoints: np.ndarray, sequence: np.ndarray, number: np.ndarray, settings: Cleaning) -> np.ndarray:

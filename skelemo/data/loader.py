@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skelemo.data.augment import Augmentation, augment
-from skelemo.data.corpus import Corpus
+from skelemo.data.corpus import KEY_SPAN, Corpus
 from skelemo.data.windows import Gatherer, Targets, Window
 
 Batch = dict[str, Tensor]
@@ -15,11 +15,17 @@ Batch = dict[str, Tensor]
 _OTHER = 0x9E3779B9
 
 
+def inputs(batch: Batch) -> Batch:
+    """What a network is called with: keypoints, mask and, for one that draws, the size of the pictures."""
+    return {name: batch[name] for name in ("keypoints", "mask", "frame_size") if name in batch}
+
+
 class Batches:
     """The batches of one epoch.
 
     Iterating yields dictionaries of tensors on ``device``: ``keypoints [B, T, V, 3]``, ``mask [B, T]``,
-    ``expression [B]`` (-1 unlabelled), ``va [B, 2]`` (NaN unlabelled) and ``row [B]``.
+    ``expression [B]`` (-1 unlabelled), ``va [B, 2]`` (NaN unlabelled) and ``row [B]``; with coordinates in the picture
+    also ``frame_size [B, 2]``, its width and height in pixels.
 
     Parameters
     ----------
@@ -74,6 +80,8 @@ class Batches:
             "va": self.va[chosen],
             "row": self.row[chosen],
         }
+        if self.corpus.frame_size is not None:
+            batch["frame_size"] = self.corpus.frame_size[self.corpus.key[batch["row"]] // KEY_SPAN]
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
         if self.augmentation and there is not None:
             batch["keypoints"] = augment(batch["keypoints"], self.augmentation, self.corpus.layout, there)

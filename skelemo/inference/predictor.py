@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from skelemo.data.loader import Batches
+from skelemo.data.loader import Batches, inputs
 
 
 @torch.inference_mode()
@@ -13,7 +13,7 @@ def predict(network: nn.Module, batches: Batches) -> dict[str, np.ndarray]:
     network.eval()
     collected: dict[str, list[np.ndarray]] = {}
     for batch in batches:
-        for head, output in network(batch["keypoints"], batch["mask"]).items():
+        for head, output in network(**inputs(batch)).items():
             answer = output.float().softmax(-1) if head == "expression" else output.float()
             collected.setdefault(head, []).append(answer.cpu().numpy())
     return {head: np.concatenate(parts) for head, parts in collected.items()}

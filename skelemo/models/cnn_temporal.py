@@ -20,15 +20,19 @@ class ImageVectors(nn.Module):
             nn.Linear(self.encoder.out_features, width), nn.LayerNorm(width), nn.Dropout(dropout)
         )
 
-    def forward(self, keypoints: Tensor, mask: Tensor) -> Tensor:
-        """``[B, T, V, C]`` and ``[B, T]`` to ``[B, T, width]``."""
-        return self.embed(self.encoder(keypoints, mask))
+    def forward(self, keypoints: Tensor, mask: Tensor, frame_size: Tensor | None = None) -> Tensor:
+        """``[B, T, V, C]``, ``[B, T]`` and the pictures' size ``[B, 2]`` to ``[B, T, width]``."""
+        return self.embed(self.encoder(keypoints, mask, frame_size))
 
 
 class ImageTemporalNetwork(TemporalNetwork):
     """A `TemporalNetwork` whose image network may start from published weights and learn at a rate of its own."""
 
     frames: ImageVectors
+
+    def forward(self, keypoints: Tensor, mask: Tensor, frame_size: Tensor | None = None) -> dict[str, Tensor]:
+        """``[B, T, V, C]``, ``[B, T]`` and the pictures' size ``[B, 2]`` to the heads' outputs."""
+        return self.answer(self.frames(keypoints, mask, frame_size), mask)
 
     def backbone_parameters(self) -> Sequence[nn.Parameter]:
         """The image network's parameters that are to be trained."""

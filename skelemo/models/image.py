@@ -28,7 +28,7 @@ class ImageEncoder(nn.Module):
 
     Parameters
     ----------
-    renderer : ``[B, T, V, 3] → [B T, 3, H, W]`` in [0, 1].
+    renderer : ``[B, T, V, 3]`` and the pictures' size ``[B, 2]``, or None, to ``[B T, 3, H, W]`` in [0, 1].
     backbone : the network of pictures, without classifier.
     freeze : how many of the backbone's stages, from the picture upwards, keep their weights and statistics.
     """
@@ -53,9 +53,9 @@ class ImageEncoder(nn.Module):
             module.eval()
         return self
 
-    def forward(self, keypoints: Tensor, mask: Tensor) -> Tensor:
-        """Features ``[B, T, out_features]`` of keypoints ``[B, T, V, C]`` and mask ``[B, T]``."""
-        images = self.renderer(keypoints[..., :3])  # [B T, 3, H, W]
+    def forward(self, keypoints: Tensor, mask: Tensor, frame_size: Tensor | None = None) -> Tensor:
+        """Features ``[B, T, out_features]`` of ``[B, T, V, C]``, ``[B, T]`` and the pictures' size ``[B, 2]``."""
+        images = self.renderer(keypoints[..., :3], frame_size)  # [B T, 3, H, W]
         images = ((images - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
         seen = mask.flatten()
         if self._keeps_every_frame(mask):
@@ -88,9 +88,9 @@ class ImageNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.heads = Heads(encoder.out_features, spec.heads, spec.classes)
 
-    def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """``{head: tensor}`` of keypoints ``[B, T, V, C]`` and mask ``[B, T]``."""
-        return self.heads(self.dropout(masked_mean(self.encoder(keypoints, mask), mask)))
+    def forward(self, keypoints: Tensor, mask: Tensor, frame_size: Tensor | None = None) -> dict[str, Tensor]:
+        """``{head: tensor}`` of keypoints ``[B, T, V, C]``, mask ``[B, T]`` and frame size ``[B, 2]``."""
+        return self.heads(self.dropout(masked_mean(self.encoder(keypoints, mask, frame_size), mask)))
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """The parameters to be trained: ``backbone`` may have its own learning rate, ``heads`` are new."""

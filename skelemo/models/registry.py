@@ -4,7 +4,7 @@ import importlib
 import inspect
 import math
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
@@ -18,6 +18,8 @@ from skelemo.skeleton import DEFAULT_LAYOUT, Layout, layout
 
 Coordinates = Literal["parts", "frame"]
 HEADS = ("expression", "va")
+#: Settings that say where training begins, and nothing of the network that comes of it.
+INITIAL = ("weights",)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def register(
     ----------
     name : the word for ``--arch``.
     sees : one phrase for ``skelemo models``: what reaches the network.
-    coordinates : ``parts`` for keypoints normalised by part, ``frame`` for keypoints in the picture.
+    coordinates : ``parts`` for keypoints normalised by part, ``frame`` for keypoints in the picture; such a network
+        also takes ``frame_size [B, 2]``, the width and height of the pictures in pixels, or None where unknown.
     """
 
     def add(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
@@ -126,6 +129,11 @@ def create(
     except (ValueError, ArithmeticError) as error:
         said = ", ".join(f"{setting}={value}" for setting, value in given.items())
         raise ConfigError(f"{name} cannot be built with {said or 'its defaults'}: {error}") from error
+
+
+def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a network is built with again when its own weights are at hand."""
+    return {name: value for name, value in settings.items() if name not in INITIAL}
 
 
 def _checked(chosen: Entry, setting: str, value: Any) -> Any:

@@ -125,7 +125,11 @@ class TemporalNetwork(nn.Module):
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""
-        return self.heads(self.dropout(self.time(self.frames(keypoints, mask), mask)))
+        return self.answer(self.frames(keypoints, mask), mask)
+
+    def answer(self, vectors: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """Vectors of the frames ``[B, T, F]`` to the heads' outputs."""
+        return self.heads(self.dropout(self.time(vectors, mask)))
 
 
 def _recurrent(

@@ -57,11 +57,9 @@ class Stills:
 
     def _draw(self, rows: np.ndarray, renderer: SkeletonRenderer) -> np.ndarray:
         which = self.sequence[rows]
-        size = self.pictures.size[which]
-        points, reference = torch.from_numpy(self.frames.keypoints[rows]), torch.from_numpy(in_picture(size))
-        keypoints = place(points, reference, self.cache.layout)
-        pixels = np.where(size > 1, size, 0).astype(np.float32)  # without pixels a picture has the size of 1 by 1
-        drawn = renderer(keypoints.unsqueeze(1), torch.from_numpy(pixels))
+        points = torch.from_numpy(self.frames.keypoints[rows])
+        keypoints = place(points, torch.from_numpy(in_picture(self.pictures.size[which])), self.cache.layout)
+        drawn = renderer(keypoints.unsqueeze(1), torch.from_numpy(self.pictures.pixels[which]))
         return drawn.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 

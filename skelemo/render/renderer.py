@@ -47,7 +47,7 @@ class SkeletonRenderer(nn.Module):
     """
 
     def __init__(
-        self, layout: Layout | str, size: int | Size = 224, view: str = "frame", *, source: Size = (1280, 720)
+        self, layout: Layout | str, size: int | Size = 224, view: str = "frame", *, source: Size = views.USUAL
     ) -> None:
         super().__init__()
         self.layout = skeleton.layout(layout) if isinstance(layout, str) else layout

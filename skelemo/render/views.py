@@ -16,6 +16,7 @@ MARGIN = 0.1  # free border of a crop, as a share of the longer side of what it 
 SMALLEST = 0.01  # a crop shows at least this share of the picture's longer side: one point alone is no blot
 
 Size = tuple[int, int]  # height, width
+USUAL = (1280, 720)  # width and height of pictures whose size nobody tells, in pixels
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skelemo.data.loader import Batch
+from skelemo.data.loader import Batch, inputs
 from skelemo.evaluation import metrics
 from skelemo.training import losses
 from skelemo.training.config import Config
@@ -47,13 +47,13 @@ class EmotionTask(lightning.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Loss of one batch."""
-        loss = self._loss(self.network(batch["keypoints"], batch["mask"]), batch["expression"], batch["va"])
+        loss = self._loss(self.network(**inputs(batch)), batch["expression"], batch["va"])
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(batch["row"]))
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep the outputs: the score is one over all windows together, not a mean over batches."""
-        self._seen.append((self.network(batch["keypoints"], batch["mask"]), batch["expression"], batch["va"]))
+        self._seen.append((self.network(**inputs(batch)), batch["expression"], batch["va"]))
 
     def on_validation_epoch_end(self) -> None:
         """Score the validation part: macro F1, mean CCC, and their mean as ``score`` where there are both."""
