@@ -9,6 +9,7 @@ import click
 @click.option("--arch", help="An architecture that `skelemo models` lists.  [default: ann]")
 @click.option("--data", multiple=True, help="A cache folder; several are read as one.")
 @click.option("--head", type=click.Choice(["expression", "va", "both"]), help="What to predict.  [default: expression]")
+@click.option("--weights", metavar="imagenet|FILE", help="What an image network starts from; short for model.weights.")
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file of settings, as in configs/.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; goes before the file's.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder; must not exist yet.")
@@ -21,6 +22,7 @@ def command(
     arch: str | None,
     data: tuple[str, ...],
     head: str | None,
+    weights: str | None,
     config: Path | None,
     assignments: tuple[str, ...],
     out: Path,
@@ -36,7 +38,7 @@ def command(
     """
     from skelemo.training.config import load_config, parse_assignments
 
-    given = {"arch": arch, "data": data or None, "head": head}
+    given = {"arch": arch, "data": data or None, "head": head, "model.weights": weights}
     overrides = {name: value for name, value in given.items() if value is not None} | parse_assignments(assignments)
     settings = load_config(config, overrides)
 

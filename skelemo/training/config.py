@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from skelemo.data.augment import Augmentation
 from skelemo.data.windows import Window
 from skelemo.errors import ConfigError, InputError, unknown
-from skelemo.models.classical import CLASSICAL
+from skelemo.models.classical import CLASSICAL, settings_of
 
 Settings = TypeVar("Settings")
 
@@ -162,6 +162,9 @@ class Config(
 def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
     """Settings from a YAML file, with others in their place.
 
+    A setting of the chosen architecture may stand beside the others in the place of ``model``: ``width`` is
+    ``model.width``.
+
     Raises
     ------
     InputError
@@ -169,17 +172,15 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
     ConfigError
         An unknown setting (the nearest known one is named) or a value that it cannot have.
     """
-    values = _read_yaml(file) if file else {}
     where = f"{file}: " if file else ""
-    for key, value in (overrides or {}).items():
-        name, _, inner = key.partition(".")
-        if inner:
-            values[name] = {**values.get(name, {}), inner: value}
-        else:
-            values[name] = value
-    for name in values:
-        if name not in Config.model_fields:
-            raise ConfigError(f"{where}{unknown('setting', name, Config.model_fields)}")
+    written, given = _read_yaml(file) if file else {}, overrides or {}
+    arch = given.get("arch", written.get("arch", Config.model_fields["arch"].default))
+    values: dict[str, Any] = {}
+    try:
+        for key, value in (*_model_first(written), *_model_first(given)):
+            _place(values, key, value, arch)
+    except ConfigError as error:
+        raise ConfigError(f"{where}{error}") from None
     try:
         return Config(**values)
     except ValidationError as error:
@@ -188,6 +189,43 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
         raise ConfigError(
             f"{where}setting {name} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
         ) from None
+
+
+def _model_first(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """``model`` as a whole goes before its parts."""
+    return sorted(settings.items(), key=lambda setting: setting[0] != "model")
+
+
+def _place(values: dict[str, Any], key: str, value: Any, arch: object) -> None:
+    """Put a setting among the others, or under ``model`` where it is one of the architecture's."""
+    name, _, inner = key.partition(".")
+    if name not in Config.model_fields:
+        known = _settings_of(arch)
+        if key not in known:
+            raise unknown("setting", key, [*Config.model_fields, *known])
+        name, inner = "model", key
+    if not inner:
+        values[name] = value
+    elif name == "model" and isinstance(values.get(name, {}), dict):
+        values[name] = {**values.get(name, {}), inner: _listed(value, inner, arch)}
+    else:
+        raise ConfigError(f"setting {key}: expected a mapping under {name}, as in model.width=64")
+
+
+def _listed(value: Any, setting: str, arch: object) -> Any:
+    """The list that ``joint,bone`` stands for, where the architecture takes one."""
+    if not isinstance(value, str) or "," not in value or not isinstance(_settings_of(arch).get(setting), tuple):
+        return value
+    return [yaml.safe_load(item) for item in value.split(",")]
+
+
+def _settings_of(arch: object) -> Mapping[str, Any]:
+    """The settings of an architecture or a baseline, with their defaults."""
+    if arch in CLASSICAL:
+        return settings_of(str(arch))
+    from skelemo.models.registry import entry
+
+    return entry(str(arch)).settings
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:

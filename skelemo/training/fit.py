@@ -49,7 +49,7 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     if config.is_baseline:
         config = config.model_copy(update={"optimizer": None})
     job = Job(config, corpus.to(device), device)
-    facts = record.environment(cache, device) | _require_buildable(job)
+    facts = record.environment(cache, device) | _require_buildable(job, begun=(out / "splits.json").exists())
     _open_folder(out, config, split, facts)
     started, tables = time.monotonic(), []
     for number, fold in enumerate(split.folds, 1):
@@ -65,7 +65,7 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     return write_scores(out / "scores.json", predictions, corpus.classes)
 
 
-def _require_buildable(job: Job) -> dict[str, int]:
+def _require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
     """Refuse settings that make no model, before anything is written; a network's number of parameters."""
     config = job.config
     if config.is_baseline:
@@ -74,7 +74,7 @@ def _require_buildable(job: Job) -> dict[str, int]:
         return {}
     if config.optimizer is None:
         raise ConfigError(f"{config.arch} is a network: it needs an optimizer, as in --set optimizer=adam")
-    return {"parameters": sum(parameter.numel() for parameter in job.create().parameters())}
+    return {"parameters": sum(parameter.numel() for parameter in job.create(restored=begun).parameters())}
 
 
 def choose_device(name: str) -> torch.device:

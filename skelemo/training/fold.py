@@ -41,16 +41,17 @@ class Job:
     corpus: Corpus
     device: torch.device
 
-    def create(self) -> nn.Module:
-        """The network, untrained."""
+    def create(self, *, restored: bool = False) -> nn.Module:
+        """The network, untrained; one whose weights are restored after this is not given any to start from."""
         config = self.config
+        settings = registry.lasting(config.model) if restored else config.model
         return registry.create(
             config.arch,
             layout_name=self.corpus.layout.name,
             heads=config.heads,
             classes=len(self.corpus.classes),
             frames=config.length,
-            **config.model,
+            **settings,
         )
 
     def targets(self, fold: Fold) -> dict[str, Targets]:
@@ -109,8 +110,9 @@ def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: in
     """The fold's network, trained now or, where a resumed run has that behind it, read from its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    network = job.create().to(job.device)
-    if (folder / "model.json").exists():
+    finished, begun = (folder / "model.json").exists(), (folder / "checkpoints" / "last.ckpt").exists()
+    network = job.create(restored=finished or begun).to(job.device)
+    if finished:
         network.load_state_dict(load_file(folder / "model.safetensors"))
     else:
         _learn(job, network, targets, folder, seed, report)

@@ -78,7 +78,7 @@ def save_model(folder: Path, network: nn.Module, config: Config, corpus: Corpus)
     save_file(state, folder / "model.safetensors")
     facts = {
         "arch": config.arch,
-        "settings": config.model,
+        "settings": registry.lasting(config.model),
         "layout": corpus.layout.name,
         "heads": config.heads,
         "classes": corpus.classes,

@@ -26,11 +26,33 @@ def test_what_is_written_reads_back_as_the_same_configuration(tmp_path):
         ("optimizer=adan", "setting optimizer = 'adan'"),
         ("lr", "expected key=value"),
         ("model=[1", "not a YAML value"),
+        ("widht=3", "unknown setting 'widht': did you mean 'width'"),
+        ("streams=joint", "unknown setting 'streams'"),
+        ("lr.x=3", "setting lr.x: expected a mapping under lr"),
+        ("arch=annn width=3", "unknown architecture 'annn': did you mean 'ann'"),
     ],
 )
 def test_a_wrong_setting_is_told_with_the_remedy(assignment, message):
     with pytest.raises(ConfigError, match=message):
-        load_config(None, parse_assignments([assignment]))
+        load_config(None, parse_assignments(assignment.split()))
+
+
+@pytest.mark.parametrize("text", ["streams=[joint,bone]", "streams=joint,bone", "model.streams=joint, bone"])
+def test_settings_of_the_architecture_stand_beside_the_others(text):
+    config = load_config(None, {"arch": "stgcnpp", **parse_assignments([text, "widths=64,128", "lr=0.1"])})
+    assert config.model == {"streams": ["joint", "bone"], "widths": [64, 128]}
+    assert config.lr == 0.1
+    assert load_config(None, parse_assignments(["arch=svm", "gamma=0.1"])).model == {"gamma": 0.1}
+
+
+def test_a_setting_of_the_architecture_goes_before_the_files_wherever_it_stands_there(tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text("width: 64\nmodel: {dropout: 0.1, width: 7}\n")
+    assert load_config(file).model == {"width": 64, "dropout": 0.1}
+    assert load_config(file, {"model.width": 3}).model == {"width": 3, "dropout": 0.1}
+    assert load_config(file, {"width": 3, "model": {"dropout": 0.5}}).model == {"width": 3, "dropout": 0.5}
+    with pytest.raises(ConfigError, match=r"recipe\.yaml: unknown setting 'width'"):
+        load_config(file, {"arch": "resnet18"})
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "just words", "a: [", "\x00"])
