@@ -20,6 +20,10 @@ class CacheError(SkelemoError):
     """A cache or a shard is damaged, contradictory or not readable by this version."""
 
 
+class RemoteError(SkelemoError):
+    """A place that caches travel to or from is not there, or cannot be reached, read or written."""
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     """The error for a name that is not among the known ones: it offers the nearest and lists them all."""
     choices = sorted(known)

@@ -39,6 +39,7 @@ def matching(
     classes: Sequence[str],
     only: Sequence[str],
     labels: Callable[[], Iterable[Collection[str]]],
+    columns: Iterable[str] = (),
 ) -> np.ndarray:
     """Which of the sequences all of the expressions want: bool ``[S]``.
 
@@ -49,13 +50,14 @@ def matching(
         `KEYS`, every column of the splits, and ``label``, which wants at least one frame of that class.
     labels : classes that each sequence has frames of; asked for only where an expression names ``label``. What is
         not known of a sequence (no subject, no part, no label at all) is matched as empty text.
+    columns : of splits that other sequences may have.
 
     Raises
     ------
     ConfigError
         An expression that is not ``KEY=GLOB``, or a key or a class that there is not.
     """
-    columns = {column for splits in sequences["splits"] for column in splits}
+    require_keys(only, {*columns, *split_columns(sequences)})
     chosen = np.ones(len(sequences), bool)
     for key, globs in _by_key(only).items():
         fits = re.compile("|".join(map(translate, globs))).match
@@ -64,12 +66,28 @@ def matching(
             held = [any(map(fits, found or ("",))) for found in labels()]
         elif key in KEYS:
             held = [bool(fits(value)) for value in sequences[key]]
-        elif key in columns:
-            held = [bool(fits(splits.get(key, ""))) for splits in sequences["splits"]]
         else:
-            raise unknown("key of --only", key, {*KEYS, LABEL, *columns})
+            held = [bool(fits(splits.get(key, ""))) for splits in sequences["splits"]]
         chosen &= np.array(held, bool)
     return chosen
+
+
+def require_keys(only: Sequence[str], columns: Collection[str]) -> None:
+    """Refuse expressions by what there is not: neither a key that every sequence has, nor a column of splits.
+
+    Raises
+    ------
+    ConfigError
+        As in `matching`.
+    """
+    for key in _by_key(only):
+        if key not in (*KEYS, LABEL, *columns):
+            raise unknown("key of --only", key, {*KEYS, LABEL, *columns})
+
+
+def split_columns(sequences: pd.DataFrame) -> set[str]:
+    """Columns of splits that any of the sequences has."""
+    return {column for splits in sequences["splits"] for column in splits}
 
 
 def labels_in(shard: Shard) -> list[frozenset[str]]:

@@ -1,0 +1,79 @@
+"""What a shard holds, in a few lines beside it: enough to know whether it is worth fetching."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skelemo.cache.select import labels_in, matching
+from skelemo.cache.shard import FORMAT, VERSION, Shard
+
+_TEXTS = ("id", "video", "subject", "person", "sha256")
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Layout and classes of a shard, a row for each of its sequences, and the classes that each has frames of."""
+
+    layout: str
+    classes: tuple[str, ...]
+    sequences: pd.DataFrame
+    labels: list[frozenset[str]]
+
+
+def facts_of(shard: Shard) -> Facts:
+    """What a shard holds."""
+    return Facts(shard.header.layout, shard.header.classes, shard.sequences[[*_TEXTS, "splits"]], labels_in(shard))
+
+
+def to_json(facts: Facts) -> bytes:
+    """The facts as ``NAME.json`` says them."""
+    rows = facts.sequences.to_dict("records")
+    said = {
+        "format": FORMAT,
+        "version": VERSION,
+        "layout": facts.layout,
+        "classes": facts.classes,
+        "sequences": [row | {"labels": sorted(labels)} for row, labels in zip(rows, facts.labels, strict=True)],
+    }
+    return json.dumps(said, ensure_ascii=False).encode()
+
+
+def from_json(text: bytes) -> Facts | None:
+    """The facts that somebody has written, or nothing if they are not what `to_json` writes."""
+    try:
+        said = json.loads(text)
+        if (said["format"], said["version"]) != (FORMAT, VERSION):
+            return None
+        rows = [_row(row) for row in said["sequences"]]
+        table = pd.DataFrame(rows, columns=[*_TEXTS, "splits"], dtype=object)
+        labels = [frozenset(_texts(row["labels"])) for row in said["sequences"]]
+        (layout,) = _texts([said["layout"]])
+        return Facts(layout, tuple(_texts(said["classes"])), table, labels)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def choose(facts: Sequence[Facts], only: Sequence[str], columns: Iterable[str] = ()) -> list[np.ndarray]:
+    """Which sequences of each shard are wanted, as `matching` reads the expressions over all of them together."""
+    if not facts:
+        return []
+    table = pd.concat([one.sequences for one in facts], ignore_index=True)
+    classes = list(dict.fromkeys(name for one in facts for name in one.classes))
+    chosen = matching(table, classes, only, lambda: [labels for one in facts for labels in one.labels], columns)
+    return np.split(chosen, np.cumsum([len(one.sequences) for one in facts])[:-1])
+
+
+def _row(row: Any) -> dict[str, Any]:
+    found: dict[str, Any] = dict(zip(_TEXTS, _texts([row[name] for name in _TEXTS]), strict=True))
+    splits = row["splits"]
+    return found | {"splits": dict(zip(_texts(list(splits.keys())), _texts(list(splits.values())), strict=True))}
+
+
+def _texts(values: Any) -> list[str]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError("not a list of texts")
+    return values

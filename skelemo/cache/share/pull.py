@@ -1,0 +1,246 @@
+"""A cache from elsewhere: what is missing here, and nothing that is not what it claims to be."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from skelemo.cache import hdf5
+from skelemo.cache.part import write_part
+from skelemo.cache.select import require_keys, split_columns
+from skelemo.cache.shard import SUFFIX, Shard, open_shard
+from skelemo.cache.share.facts import Facts, choose, facts_of, from_json
+from skelemo.cache.share.partial import partial_file
+from skelemo.cache.share.push import Carried, Meter, Report, facts_name
+from skelemo.cache.share.remote import Remote
+from skelemo.cache.share.retry import PAUSES, may_pass, pause
+from skelemo.cache.store import require_same
+from skelemo.cache.verify import NAME
+from skelemo.errors import CacheError, RemoteError
+
+
+def pull(
+    url: str,
+    folder: Path,
+    *,
+    only: Sequence[str] = (),
+    jobs: int = 1,
+    options: Mapping[str, Any] | None = None,
+    report: Report = lambda *_: None,
+) -> Carried:
+    """Download the shards that a cache folder does not have; what was cut off is gone on with.
+
+    Every shard is checked to its last byte before it gets its name. With ``only``, shards without a wanted sequence
+    are not fetched where the place says what they hold, and of the others just what is wanted is kept.
+
+    Raises
+    ------
+    CacheError
+        Shards that are not what they should be, are of another layout or other classes than the cache, or contradict
+        it; all others have been put in place. Or ``folder`` holds something else, or too little room.
+    RemoteError, ConfigError
+        The place cannot be reached or read, a driver is missing, or ``only`` cannot be meant. What has arrived stays.
+    """
+    remote = Remote(url, options)
+    names = remote.names()
+    there = sorted(name for name in names if name.endswith(SUFFIX))
+    if not there:
+        raise RemoteError(f"{remote.shown}: no shard of a cache is listed there")
+    return _Pull(remote, folder, only, jobs).run(there, names, report)
+
+
+class _Pull:
+    """One pull: what the folder holds so far, known to all threads."""
+
+    def __init__(self, remote: Remote, folder: Path, only: Sequence[str], jobs: int) -> None:
+        self.remote, self.folder, self.only = remote, folder, only
+        self.shards = _shards_in(folder)
+        self.held = {
+            name: sha256
+            for shard in self.shards
+            for name, sha256 in zip(shard.sequences["id"], shard.sequences["sha256"], strict=True)
+        }
+        self.facts: dict[str, Facts] = {}
+        self.refused: list[str] = []
+        self.stop, self.lock = Event(), Lock()
+        self.pool = ThreadPoolExecutor(jobs)
+
+    def run(self, there: list[str], names: set[str], report: Report) -> Carried:
+        """Fetch what is missing."""
+        with self.pool:
+            try:
+                have = {shard.name for shard in self.shards}
+                missing = [name for name in there if name not in have]
+                self._read_facts([name for name in missing if facts_name(name) in names])
+                missing = self._wanted(missing)
+                sizes = dict(zip(missing, self.pool.map(self.remote.size, missing), strict=True))
+                self._require_room(sizes)
+                self.folder.mkdir(parents=True, exist_ok=True)
+                meter = Meter(sum(sizes.values()), report)
+                for _ in self.pool.map(lambda name: self._fetch(name, sizes[name], meter), missing):
+                    pass
+                require_keys(self.only, self._columns())
+            finally:
+                self.stop.set()
+                self.pool.shutdown(cancel_futures=True)
+        if self.refused:
+            raise CacheError(
+                f"{self.remote.shown}: {len(self.refused)} shards are not taken: {'; '.join(self.refused)}"
+            )
+        return Carried(tuple(missing), len(there) - len(missing), meter.moved)
+
+    def _read_facts(self, names: list[str]) -> None:
+        """What the place says of its shards: of all of them to choose, of one to see whether it is the same cache."""
+        if not self.only:
+            names = names[:1] if self.shards else []
+        texts = self.pool.map(lambda name: self.remote.text(facts_name(name)), names)
+        found = {name: from_json(text or b"") for name, text in zip(names, texts, strict=True)}
+        self.facts = {name: facts for name, facts in found.items() if facts}
+        for facts in self.facts.values() if self.shards else ():
+            ours = self.shards[0].header
+            if (facts.layout, facts.classes) != (ours.layout, ours.classes):
+                raise CacheError(
+                    f"{self.remote.shown} has the layout {facts.layout} and the classes {', '.join(facts.classes)}, "
+                    f"{self.folder} has {ours.layout} and {', '.join(ours.classes)}: pull into a folder of its own"
+                )
+
+    def _wanted(self, names: list[str]) -> list[str]:
+        """Shards that may hold what is wanted and is not here."""
+        if not self.only:
+            return names
+        if len(self.facts) == len(names):
+            require_keys(self.only, self._columns())
+        nothing = set()
+        for (name, facts), keep in zip(self.facts.items(), self._chosen(*self.facts.values()), strict=True):
+            rows = facts.sequences[keep]
+            if all(self.held.get(one) == sha256 for one, sha256 in zip(rows["id"], rows["sha256"], strict=True)):
+                nothing.add(name)
+        return [name for name in names if name not in nothing]
+
+    def _columns(self) -> set[str]:
+        """Columns of splits that any shard here or there is known to have."""
+        tables = [shard.sequences for shard in self.shards] + [facts.sequences for facts in self.facts.values()]
+        return {column for table in tables for column in split_columns(table)}
+
+    def _chosen(self, *facts: Facts) -> list[np.ndarray]:
+        """Which sequences are wanted of some shards; any key may be a column that another shard has."""
+        return choose(facts, self.only, [one.partition("=")[0] for one in self.only])
+
+    def _require_room(self, sizes: Mapping[str, int]) -> None:
+        place = self.folder
+        while not place.exists():
+            place = place.parent
+        free, needed = shutil.disk_usage(place).free, sum(sizes.values())
+        if needed > free:
+            raise CacheError(
+                f"{self.remote.shown} would send {needed / 1e9:,.1f} GB; "
+                f"{self.folder} has room for {free / 1e9:,.1f} GB"
+            )
+
+    def _fetch(self, name: str, size: int, meter: Meter) -> None:
+        if self.stop.is_set():
+            return
+        with partial_file(self.folder, name) as (file, path):
+            begun = min(file.seek(0, os.SEEK_END), size)
+            file.truncate(begun)
+            meter.skip(begun)
+            for again in (False, True):
+                self._download(name, file, size, meter)
+                try:
+                    self._accept(name, path)
+                    return
+                except CacheError as error:
+                    if again or not begun:
+                        path.unlink()
+                        self._refuse(name, path, error)
+                        return
+                meter.skip(-size)  # what had been begun was of another file, or is damaged
+                file.truncate(0)
+
+    def _download(self, name: str, file: BinaryIO, size: int, meter: Meter) -> None:
+        """Go on with a file to its end; a connection that has brought something may break as often as it likes."""
+        failures = 0
+        while (done := file.seek(0, os.SEEK_END)) < size:
+            try:
+                for piece in self.remote.pieces(name, done, size):
+                    if self.stop.is_set():
+                        raise RemoteError(f"{self.remote.shown}/{name}: stopped")
+                    _write(file, piece)
+                    meter.move(len(piece))
+                if file.tell() < size:
+                    raise ConnectionError(f"{name} ended at {file.tell():,} of {size:,} bytes")
+            except Exception as error:
+                self.remote.forget_connection()
+                failures = failures + 1 if file.tell() == done else 1
+                if isinstance(error, CacheError | RemoteError):
+                    raise
+                if not may_pass(error) or failures > len(PAUSES):
+                    raise self.remote.error(error) from error
+                pause(PAUSES[failures - 1])
+        file.flush()
+        os.fsync(file.fileno())
+
+    def _accept(self, name: str, path: Path) -> None:
+        """Check what has arrived, and put it or what is wanted of it in its place."""
+        shard = open_shard(path)
+        if shard.name != name:
+            raise CacheError(f"it is {shard.name}")
+        damaged = shard.damaged()
+        if damaged:
+            raise CacheError(f"sequence {damaged[0]!r} is damaged")
+        (keep,) = self._chosen(facts_of(shard))
+        with self.lock:
+            if self.shards:
+                require_same(self.shards[0], shard)
+            rows = shard.sequences[keep]
+            brought = dict(zip(rows["id"], rows["sha256"], strict=True))
+            for one in brought.keys() & self.held.keys():
+                if self.held[one] != brought[one]:
+                    raise CacheError(f"its sequence {one!r} is in {self.folder} with other content")
+            self.held |= brought
+            if keep.all():
+                os.replace(path, self.folder / name)
+            else:
+                if keep.any():
+                    write_part(shard, keep, self.folder)
+                path.unlink()
+            self.shards.append(shard)
+
+    def _refuse(self, name: str, path: Path, error: CacheError) -> None:
+        reason = str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ").removesuffix(hdf5.REMEDY)
+        with self.lock:
+            self.refused.append(f"{name} ({reason})")
+
+
+def _write(file: BinaryIO, piece: bytes) -> None:
+    try:
+        file.write(piece)
+        file.flush()
+    except OSError as error:
+        raise CacheError(f"{file.name}: cannot be written ({error.strerror or error})") from error
+
+
+def _shards_in(folder: Path) -> list[Shard]:
+    """The whole shards of a cache, or of a folder that is to become one; what cannot be opened is to be replaced."""
+    if not folder.exists():
+        return []
+    if not folder.is_dir():
+        raise CacheError(f"{folder} is a file; a pull needs the folder of a cache")
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    if inside and not any(path.suffix == SUFFIX for path in inside):
+        raise CacheError(f"{folder} holds {min(path.name for path in inside)!r} and no cache: pull elsewhere")
+    found: list[Shard] = []
+    for path in sorted(path for path in inside if path.suffix == SUFFIX):
+        try:
+            shard = open_shard(path)
+        except CacheError:
+            if NAME.fullmatch(path.name):
+                continue
+            raise
+        found.append(shard)
+    return found

@@ -1,0 +1,241 @@
+"""A folder somewhere, through fsspec: listed, read in pieces, and written so that nobody sees half a file."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fsspec
+
+from skelemo.cache.shard import PARTIAL
+from skelemo.cache.share import address
+from skelemo.cache.share.retry import patiently
+from skelemo.errors import ConfigError, RemoteError
+
+INDEX = "index.json"
+#: Bytes that are asked for at once.
+PIECE = 4 << 20
+#: No index, no page and no facts are longer.
+LONGEST_TEXT = 64 << 20
+
+#: Where an upload gets its name only when it is complete, so that it needs no other name until then.
+_COMPLETED_UPLOADS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
+_WEB = ("http", "https")
+_SECONDS_TO_ANSWER = 30
+_NAMES = re.compile(rb"(?<![0-9a-zA-Z.\-])[0-9a-f]{20}\.(?:h5|json)(?![0-9a-zA-Z.])")
+
+_T = TypeVar("_T")
+
+
+class Remote:
+    """A folder that a URL names; every error is a `RemoteError` of one line that shows no secret.
+
+    Parameters
+    ----------
+    options : of fsspec's driver for the URL's protocol.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
+        self._url = url
+        self._options = dict(options or {})
+        self._protocol = address.protocol(url)
+        self.shown = address.shown(url)
+        if self._protocol in _WEB:
+            _limit_waiting(self._options)
+        self._guarded(self._connect)
+
+    def require_writable(self) -> None:
+        """Refuse a place that can only be read."""
+        if self._protocol in _WEB:
+            raise RemoteError(f"{self.shown}: HTTP is read only; a folder, ssh or S3 can be pushed to")
+
+    def names(self) -> set[str]:
+        """Files that a shared cache consists of, as far as the place tells; none where there is no folder yet.
+
+        The names are of 20 hexadecimal digits each, so that none of them leads out of the folder.
+        """
+        if self._protocol in _WEB:
+            said = (self.text(INDEX) or b"") + b"\n" + (self.text("") or b"")
+            return {name.decode() for name in _NAMES.findall(said)}
+
+        def listed() -> list[str]:
+            fs, root = self._connect()
+            fs.invalidate_cache()
+            with suppress(FileNotFoundError):
+                return [str(path) for path in fs.ls(root, detail=False)]
+            return []
+
+        found = (path.rstrip("/").rpartition("/")[2] for path in self._guarded(listed))
+        return {name for name in found if _NAMES.fullmatch(name.encode(errors="replace"))}
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+
+        def asked() -> Any:
+            fs, path = self._connect(name)
+            return fs.info(path).get("size")
+
+        found = self._guarded(asked)
+        if not isinstance(found, int) or found < 0:
+            raise RemoteError(f"{self.shown}/{name}: the server does not say how long it is")
+        return found
+
+    def text(self, name: str) -> bytes | None:
+        """All of a short file, or nothing where there is none."""
+
+        def read() -> bytes:
+            if self._protocol in _WEB:
+                return b"".join(self._read_web(name, 0, LONGEST_TEXT))
+            fs, path = self._connect(name)
+            return bytes(fs.cat_file(path, start=0, end=min(fs.info(path)["size"], LONGEST_TEXT)))
+
+        try:
+            return self._guarded(read)
+        except RemoteError as error:
+            if isinstance(error.__cause__, FileNotFoundError) or getattr(error.__cause__, "status", 0) == 403:
+                return None
+            raise
+
+    def pieces(self, name: str, first: int, last: int) -> Iterator[bytes]:
+        """The bytes of a file from ``first`` to before ``last``, or the beginning of them. Errors are as they come."""
+        fs, path = self._connect(name)
+        if self._protocol in _WEB:
+            yield from self._read_web(name, first, last)
+        elif address.EXTRAS.get(self._protocol) == "ssh":
+            with fs.open(path, "rb") as file:
+                file.seek(first)
+                file.prefetch(last)  # a request for each 32 kB waits for the one before, else
+                while first < last and (data := file.read(min(PIECE, last - first))):
+                    first += len(data)
+                    yield data
+        else:
+            for start in range(first, last, PIECE):
+                yield fs.cat_file(path, start=start, end=min(start + PIECE, last))[:PIECE]
+
+    def put(self, path: Path, name: str, report: Callable[[int], None] = lambda _: None) -> None:
+        """Upload a file; it has its name when it is whole, and not before.
+
+        Parameters
+        ----------
+        report : told as bytes are sent, how many.
+        """
+        size = path.stat().st_size
+
+        def sent(fs: Any, target: str) -> None:
+            counted = _Counter(report)
+            try:
+                fs.put_file(str(path), target, callback=counted)
+            except BaseException:
+                report(-counted.told)
+                raise
+            report(size - counted.told)
+
+        self._place(name, size, sent)
+
+    def put_text(self, name: str, text: bytes) -> None:
+        """Write a short file; whoever reads it meanwhile reads the old one or the new one."""
+        self._place(name, len(text), lambda fs, target: fs.pipe_file(target, text))
+
+    def error(self, error: BaseException) -> RemoteError:
+        """What went wrong with the place, in one line and without secrets."""
+        return RemoteError(f"{self.shown}: {address.reason(error, self._url, self._options)}")
+
+    def forget_connection(self) -> None:
+        """Drop a connection that has failed, where the driver would keep it."""
+        if address.EXTRAS.get(self._protocol) == "ssh":
+            fsspec.get_filesystem_class(self._protocol).clear_instance_cache()
+
+    def _connect(self, name: str = "") -> tuple[Any, str]:
+        """The file system, for this thread if it needs one of its own, and a path in it."""
+        url = address.inside(self._url, name) if name else self._url
+        return fsspec.url_to_fs(url, **self._options)
+
+    def _guarded(self, action: Callable[[], _T]) -> _T:
+        """Do something with patience, and turn what goes wrong for good into a `RemoteError`."""
+
+        def tried() -> _T:
+            try:
+                return action()
+            except Exception:
+                self.forget_connection()
+                raise
+
+        try:
+            return patiently(tried)
+        except ImportError as error:
+            extra = address.EXTRAS.get(self._protocol)
+            remedy = f"pip install 'skelemo[{extra}]'" if extra else address.reason(error, self._url, self._options)
+            raise ConfigError(f"{self.shown}: the driver for {self._protocol}:// is missing: {remedy}") from None
+        except ValueError as error:
+            if "rotocol not known" in str(error):
+                raise ConfigError(f"{self.shown}: {self._protocol}:// is no protocol that fsspec knows") from None
+            raise self.error(error) from error
+        except RemoteError:
+            raise
+        except Exception as error:
+            raise self.error(error) from error
+
+    def _read_web(self, name: str, first: int, last: int) -> Iterator[bytes]:
+        """Streamed, so that a server that sends more than was asked for fills no memory."""
+        fs, path = self._connect(name)
+        headers = {**fs.kwargs.get("headers", {}), "Accept-Encoding": "identity"}
+        if last < LONGEST_TEXT or first:
+            headers["Range"] = f"bytes={first}-{last - 1}"
+        with closing(fs.open(path, "rb", block_size=0, size=1, headers=headers)) as file:
+            skip = first if file.r.status == 200 else 0  # it knows no ranges
+            left = last - first
+            while left > 0 and (data := file.read(min(PIECE, left + skip))):
+                data, skip = data[skip:], max(0, skip - len(data))
+                left -= len(data)
+                if data:
+                    yield data
+
+    def _place(self, name: str, size: int, write: Callable[[Any, str], None]) -> None:
+        def placed() -> None:
+            fs, target = self._connect(name)
+            if self._protocol in _COMPLETED_UPLOADS:
+                write(fs, target)
+                return
+            folder = target.rpartition("/")[0]
+            partial = f"{folder}/{PARTIAL}{uuid.uuid4().hex}"
+            fs.makedirs(folder, exist_ok=True)
+            try:
+                write(fs, partial)
+                if fs.info(partial)["size"] != size:
+                    raise OSError(f"{name} arrived with {fs.info(partial)['size']} of {size} bytes")
+                fs.mv(partial, target)
+            except BaseException:
+                with suppress(Exception):
+                    fs.rm_file(partial)
+                raise
+
+        self._guarded(placed)
+
+
+class _Counter(fsspec.Callback):
+    """Tells a function of the bytes that fsspec has sent."""
+
+    def __init__(self, report: Callable[[int], None]) -> None:
+        super().__init__()
+        self.told = 0
+        self._report = report
+
+    def relative_update(self, inc: int = 1) -> None:
+        """More bytes."""
+        self.told += inc
+        self._report(inc)
+
+    def absolute_update(self, value: int) -> None:
+        """So many bytes in all."""
+        self.relative_update(value - self.told)
+
+
+def _limit_waiting(options: dict[str, Any]) -> None:
+    """A server that says nothing any more is a connection that was cut; how long a transfer takes is no matter."""
+    with suppress(ImportError):
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS_TO_ANSWER, sock_read=_SECONDS_TO_ANSWER)
+        options["client_kwargs"] = {"timeout": timeout, **options.get("client_kwargs", {})}

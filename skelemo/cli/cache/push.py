@@ -1,0 +1,30 @@
+"""``skelemo cache push``."""
+
+from pathlib import Path
+
+import click
+
+from skelemo.cli.cache.carrying import carrying_options
+
+
+@click.command("push")
+@click.argument("cache", type=click.Path(path_type=Path))
+@click.argument("url")
+@carrying_options
+def command(cache: Path, url: str, only: tuple[str, ...], jobs: int, storage_option: tuple[str, ...]) -> None:
+    """Send the shards of CACHE that URL does not have: a folder, ssh://, s3://, or whatever fsspec can write to.
+
+    Each shard is checked before, and has its name there when it is whole. Any number may push to one place.
+
+    \b
+    skelemo cache push cache/faces s3://bucket/faces --storage-option endpoint_url=http://minio:9000
+    skelemo cache push cache/faces ssh://ann@server/data/faces
+    """
+    from skelemo.cache.share.address import read_options, shown
+    from skelemo.cache.share.push import push
+    from skelemo.cli.cache.carrying import tell
+    from skelemo.cli.display import byte_progress
+
+    with byte_progress("pushing") as report:
+        done = push(cache, url, only=only, jobs=jobs, options=read_options(storage_option), report=report)
+    tell(done, "pushed to", shown(url))

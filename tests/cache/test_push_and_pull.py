@@ -1,0 +1,420 @@
+"""Caches on their way through a folder: what arrives is what was sent, and no more travels than has to."""
+
+import json
+import os
+import threading
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from small_caches import BODY, a_cache, a_recording, a_sequence
+
+from skelemo.cache.shard import Header, open_shard, write_shard
+from skelemo.cache.share import pull as pulling
+from skelemo.cache.share import push as pushing
+from skelemo.cache.share import remote as places
+from skelemo.cache.share.facts import facts_of, from_json, to_json
+from skelemo.cache.share.pull import pull
+from skelemo.cache.share.push import push
+from skelemo.cache.store import open_cache, shard_files
+from skelemo.cli import main
+from skelemo.errors import CacheError, ConfigError, RemoteError, SkelemoError
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """Four shards: Kick 0 to 3, two sequences each, of which the first is of the training part and glad."""
+    for index in range(4):
+        kinds = {"train": np.zeros(40, np.int8), "test": np.full(40, 2, np.int8)}
+        a_cache(
+            tmp_path / "cache",
+            *(
+                a_sequence(
+                    f"Kick {index}_{part}", 40, video=f"Kick {index}", splits={"split": part}, expression=classes
+                )
+                for part, classes in kinds.items()
+            ),
+            recordings=[a_recording(f"Kick {index}")],
+        )
+    return tmp_path / "cache"
+
+
+def sizes(folder):
+    return {path.name: path.stat().st_size for path in folder.iterdir() if path.suffix == ".h5"}
+
+
+def leftovers(folder):
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_what_is_pushed_and_pulled_is_the_same_cache(cache, tmp_path):
+    sent = push(cache, str(tmp_path / "far" / "away"), jobs=2)
+    assert (len(sent.shards), sent.there, sent.size) == (4, 0, sum(sizes(cache).values()))
+    got = pull(f"file://{tmp_path}/far/away", tmp_path / "here", jobs=3)
+    assert (len(got.shards), got.there, got.size) == (4, 0, sum(sizes(cache).values()))
+    assert sizes(tmp_path / "here") == sizes(cache)
+    assert open_cache(tmp_path / "here").hash == open_cache(cache).hash
+    assert leftovers(tmp_path / "here") == leftovers(tmp_path / "far" / "away") == []
+
+
+def test_only_what_is_missing_travels(cache, tmp_path):
+    far, here, told = tmp_path / "far", tmp_path / "here", []
+    push(cache, str(far))
+    assert push(cache, str(far)).size == 0
+    first, *_ = shard_files(cache)
+    (far / first.name).unlink()
+    assert push(cache, str(far)).shards == (first.name,)
+    pull(str(far), here)
+    second = shard_files(here)[1]
+    second.unlink()
+    (here / "renamed.h5").write_bytes(shard_files(here)[0].read_bytes())
+    shard_files(here)[0].unlink()
+    got = pull(str(far), here, report=lambda *figures: told.append(figures))
+    size = (far / second.name).stat().st_size
+    assert (got.shards, got.there, got.size) == ((second.name,), 3, size)
+    assert (told[0], told[-1]) == ((0, size), (size, size))
+
+
+def test_a_plain_copy_of_a_cache_can_be_pulled_from(cache, tmp_path):
+    pull(str(cache), tmp_path / "here", only=["split=train"])
+    assert open_cache(tmp_path / "here").frames == 160
+    pull(str(cache), tmp_path / "all")
+    assert open_cache(tmp_path / "all").hash == open_cache(cache).hash
+
+
+def test_the_index_lists_the_shards_and_the_facts_say_what_is_in_them(cache, tmp_path):
+    push(cache, str(tmp_path / "far"))
+    assert json.loads((tmp_path / "far" / "index.json").read_text()) == {"shards": sorted(sizes(cache))}
+    path = shard_files(cache)[0]
+    said = json.loads((tmp_path / "far" / path.with_suffix(".json").name).read_text())
+    assert (said["layout"], said["classes"]) == ("body_25", list(BODY.classes))
+    assert [row["labels"] for row in said["sequences"]] == [["glad"], ["calm"]]
+    assert [row["sha256"] for row in said["sequences"]] == open_shard(path).sequences["sha256"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("only", "ids"),
+    [
+        (["video=Kick 2"], {"Kick 2_train", "Kick 2_test"}),
+        (["split=train", "video=Kick [01]"], {"Kick 0_train", "Kick 1_train"}),
+        (["label=calm"], {f"Kick {index}_test" for index in range(4)}),
+        (["id=Kick 0_train", "id=Kick 3_*"], {"Kick 0_train", "Kick 3_train", "Kick 3_test"}),
+    ],
+)
+def test_only_what_is_wanted_comes_or_goes(cache, tmp_path, only, ids):
+    push(cache, str(tmp_path / "far"))
+    got = pull(str(tmp_path / "far"), tmp_path / "here", only=only)
+    assert set(open_cache(tmp_path / "here").sequences["id"]) == ids
+    touched = {path.name for path in shard_files(cache) if ids & set(open_shard(path).sequences["id"])}
+    assert set(got.shards) == touched, "shards without a wanted sequence are not fetched"
+    assert pull(str(tmp_path / "far"), tmp_path / "here", only=only).size == 0, "it is all there"
+    sent = push(cache, str(tmp_path / "some"), only=only)
+    assert set(open_cache(tmp_path / "some").sequences["id"]) == ids
+    assert push(cache, str(tmp_path / "some"), only=only) == pushing.Carried((), len(sent.shards), 0)
+
+
+def test_the_rest_can_be_pulled_later(cache, tmp_path):
+    push(cache, str(tmp_path / "far"))
+    pull(str(tmp_path / "far"), tmp_path / "here", only=["split=train"])
+    assert len(open_cache(tmp_path / "here").recordings) == 0, "half a recording is not one that was ingested"
+    pull(str(tmp_path / "far"), tmp_path / "here")
+    assert open_cache(tmp_path / "here").hash == open_cache(cache).hash
+    assert len(open_cache(tmp_path / "here").recordings) == 4
+
+
+def test_what_only_some_shards_can_be_asked_is_asked_of_them(cache, tmp_path):
+    a_cache(cache, a_sequence("extra", splits={"fold_1": "test"}))
+    push(cache, str(tmp_path / "far"))
+    for facts in list((tmp_path / "far").glob("*.json"))[:3]:
+        facts.unlink()
+    pull(str(tmp_path / "far"), tmp_path / "here", only=["fold_1=test"])
+    assert open_cache(tmp_path / "here").sequences["id"].tolist() == ["extra"]
+    with pytest.raises(ConfigError, match="did you mean 'fold_1'"):
+        pull(str(tmp_path / "far"), tmp_path / "other", only=["fold_2=test"])
+    with pytest.raises(CacheError, match="no sequence has --only video=Sit"):
+        push(cache, str(tmp_path / "far"), only=["video=Sit"])
+
+
+# Interruptions
+
+
+def test_a_pull_goes_on_from_what_there_is(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "PIECE", 1000)
+    here = tmp_path / "here"
+    here.mkdir()
+    path = shard_files(cache)[0]
+    (here / f".partial-{path.name}").write_bytes(path.read_bytes()[:3000])
+    got = pull(str(cache), here)
+    assert got.size == sum(sizes(cache).values()) - 3000
+    assert open_cache(here).hash == open_cache(cache).hash
+    assert leftovers(here) == []
+
+
+@pytest.mark.parametrize("begun", [b"\0" * 5000, b"\0" * 10**6])
+def test_what_was_begun_with_other_bytes_is_fetched_anew(cache, tmp_path, begun):
+    here = tmp_path / "here"
+    here.mkdir()
+    path = shard_files(cache)[0]
+    (here / f".partial-{path.name}").write_bytes(begun)
+    pull(str(cache), here)
+    assert sizes(here) == sizes(cache)
+    assert leftovers(here) == []
+
+
+def test_two_pulls_into_one_folder_do_not_disturb_each_other(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "PIECE", 500)
+    errors = []
+
+    def run():
+        try:
+            pull(str(cache), tmp_path / "here", jobs=2)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert sizes(tmp_path / "here") == sizes(cache)
+    assert leftovers(tmp_path / "here") == []
+
+
+def test_pushes_to_one_place_do_not_disturb_each_other(tmp_path):
+    caches = [a_cache(tmp_path / f"cache {index}", a_sequence(f"v{index}"), a_sequence("w")) for index in range(6)]
+    both = a_cache(tmp_path / "cache 0", a_sequence("shared"))
+    a_cache(tmp_path / "cache 1", a_sequence("shared"))
+    threads = [threading.Thread(target=push, args=(one, str(tmp_path / "far"))) for one in caches]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    names = {name for one in caches for name in sizes(one)}
+    assert set(sizes(tmp_path / "far")) == names
+    assert set(json.loads((tmp_path / "far" / "index.json").read_text())["shards"]) == names
+    assert open_cache(tmp_path / "far").hash == open_cache([both, *caches]).hash
+    assert leftovers(tmp_path / "far") == []
+
+
+def test_an_index_made_of_an_old_listing_is_put_right_by_who_wrote_last(cache, tmp_path, monkeypatch):
+    far, raced = tmp_path / "far", []
+    original = places.Remote.put_text
+
+    def overtaken(self, name, text):
+        original(self, name, text)
+        if name == "index.json" and not raced:
+            raced.append(write_shard(far, BODY, [a_sequence("another's")]))
+
+    monkeypatch.setattr(places.Remote, "put_text", overtaken)
+    push(cache, str(far))
+    assert set(json.loads((far / "index.json").read_text())["shards"]) == {*sizes(cache), raced[0].name}
+
+
+def test_a_push_that_is_cut_off_leaves_nothing_that_looks_like_a_shard(cache, tmp_path, monkeypatch):
+    from fsspec.implementations.local import LocalFileSystem
+
+    monkeypatch.setattr("skelemo.cache.share.retry.PAUSES", (0.0,))
+    copies = []
+    original = LocalFileSystem.put_file
+
+    def cut(self, source, target, **how):
+        original(self, source, target, **how)
+        copies.append(target)
+        if len(copies) in (2, 4, 5):
+            os.truncate(target, 1000)
+        if len(copies) == 2:
+            raise ConnectionError("cut")
+
+    monkeypatch.setattr(LocalFileSystem, "put_file", cut)
+    with pytest.raises(RemoteError, match="arrived with 1000 of"):
+        push(cache, str(tmp_path / "far"))
+    sent = len(sizes(tmp_path / "far"))
+    assert sent in (2, 3), "what had been sent stays, the second try of the second among it"
+    assert leftovers(tmp_path / "far") == []
+    assert len(push(cache, str(tmp_path / "far")).shards) == 4 - sent
+    assert open_cache(tmp_path / "far").hash == open_cache(cache).hash
+
+
+# Hostile places
+
+
+def test_a_shard_that_is_not_what_it_claims_is_named_and_not_taken(cache, tmp_path):
+    far = tmp_path / "far"
+    push(cache, str(far))
+    first, second, third, fourth = shard_files(far)
+    with h5py.File(first, "r+", libver=("v110", "v110")) as file:
+        file["frames/valence"][3] = 0.5
+    second.write_bytes(third.read_bytes())
+    fourth.write_bytes(b"\0" * 5000)
+    with pytest.raises(CacheError, match="3 shards are not taken") as error:
+        pull(str(far), tmp_path / "here")
+    for path, reason in ((first, "is damaged"), (second, f"it is {third.name}"), (fourth, "cannot be read")):
+        assert path.name in str(error.value)
+        assert reason in str(error.value)
+    assert "\n" not in str(error.value)
+    assert set(sizes(tmp_path / "here")) == {third.name}
+    assert leftovers(tmp_path / "here") == []
+
+
+def test_names_that_are_no_shards_are_not_even_asked_for(cache, tmp_path):
+    far = tmp_path / "far"
+    push(cache, str(far))
+    for name in ("..h5", "%2e%2e%2fpasswd.h5", "0123456789abcdef012.h5", "0123456789ABCDEF0123.h5", "evil.h5"):
+        (far / name).write_bytes(b"x")
+    (far / "0123456789abcdef0123.h5.json").write_text("x")
+    assert len(pull(str(far), tmp_path / "here").shards) == 4
+
+
+def test_another_layout_or_other_classes_are_refused_before_anything_is_fetched(cache, tmp_path):
+    other = a_cache(tmp_path / "other", a_sequence(points=95), header=Header("body_25+face_70", BODY.classes))
+    push(cache, str(tmp_path / "far"))
+    before = sizes(other)
+    with pytest.raises(CacheError, match=r"has the layout body_25 and .* has body_25\+face_70"):
+        pull(str(tmp_path / "far"), other)
+    with pytest.raises(CacheError, match="holds a cache with the layout body_25 and"):
+        push(other, str(tmp_path / "far"))
+    with pytest.raises(CacheError, match="shards of one cache agree"):  # where nothing says so beforehand
+        pull(str(cache), other)
+    assert sizes(other) == before
+    assert leftovers(other) == []
+
+
+def test_shards_that_contradict_the_cache_are_not_taken(cache, tmp_path):
+    here = a_cache(tmp_path / "here", a_sequence("Kick 1_test", seed=9))
+    with pytest.raises(CacheError, match=r"'Kick 1_test' is in .*here with other content"):
+        pull(str(cache), here)
+    assert len(open_cache(here).sequences) == 7
+
+
+@pytest.mark.parametrize("facts", [b"", b"[]", b"\xff", b"[" * 10**5, b'{"format": "skelemo", "version": 1}'])
+def test_facts_that_mean_nothing_are_as_if_there_were_none(cache, tmp_path, facts):
+    push(cache, str(tmp_path / "far"))
+    for path in (tmp_path / "far").glob("*.json"):
+        path.write_bytes(facts)
+    got = pull(str(tmp_path / "far"), tmp_path / "here", only=["video=Kick 2"])
+    assert set(open_cache(tmp_path / "here").sequences["video"]) == {"Kick 2"}
+    assert len(got.shards) == 4
+
+
+@pytest.mark.parametrize("key", ["id", "video", "splits", "labels", "sha256"])
+@pytest.mark.parametrize("value", [None, 3, {"a": 1}, [["x"]], "\ud800"])
+def test_facts_of_the_wrong_kind_are_none(cache, key, value):
+    said = json.loads(to_json(facts_of(open_shard(shard_files(cache)[0]))))
+    assert from_json(json.dumps(said).encode()) is not None
+    said["sequences"][1][key] = value
+    found = from_json(json.dumps(said).encode())
+    assert found is None or isinstance(value, str)
+
+
+def test_more_than_there_is_room_for_is_not_begun(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(places.Remote, "size", lambda self, name: 10**15)
+    with pytest.raises(CacheError, match=r"would send 4,000,000.0 GB; .* has room for"):
+        pull(str(cache), tmp_path / "here")
+    assert not (tmp_path / "here").exists()
+
+
+def test_a_damaged_shard_is_not_pushed_and_one_that_does_not_open_is_pulled_again(cache, tmp_path):
+    push(cache, str(tmp_path / "far"))
+    path = shard_files(cache)[1]
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(CacheError, match=path.name):
+        push(cache, str(tmp_path / "elsewhere"))
+    assert pull(str(tmp_path / "far"), cache).shards == (path.name,)
+    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+        file["frames/valence"][3] = 0.5
+    with pytest.raises(CacheError, match=r"is damaged: skelemo cache verify"):
+        push(cache, str(tmp_path / "elsewhere"))
+    assert path.name not in sizes(tmp_path / "elsewhere")
+
+
+# What cannot be
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nowhere/at/all", "no shard of a cache is listed there"),
+        ("gopher://x/y", "gopher:// is no protocol that fsspec knows"),
+        ("http://ann:secret@127.0.0.1:1/x?sig=geheim", r"http://127\.0\.0\.1:1/x: "),
+    ],
+)
+def test_a_place_that_is_none_is_said_in_one_line_without_secrets(tmp_path, url, said, monkeypatch):
+    monkeypatch.setattr("skelemo.cache.share.retry.PAUSES", ())
+    with pytest.raises(SkelemoError, match=said) as error:
+        pull(url, tmp_path / "here")
+    assert "secret" not in str(error.value)
+    assert "geheim" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_driver_names_its_extra(tmp_path, monkeypatch):
+    def missing(*_, **__):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("fsspec.url_to_fs", missing)
+    for url, extra in (("s3://b/c", "s3"), ("ssh://h/c", "ssh"), ("sftp://h/c", "ssh"), ("https://h/c", "http")):
+        with pytest.raises(ConfigError, match=rf"driver for .* is missing: pip install 'skelemo\[{extra}\]'"):
+            pull(url, tmp_path / "here")
+
+
+def test_what_is_no_cache_folder_is_not_pulled_into(cache, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("x")
+    with pytest.raises(CacheError, match=r"holds 'a\.txt' and no cache"):
+        pull(str(cache), tmp_path / "docs")
+    with pytest.raises(CacheError, match="is a file"):
+        pull(str(cache), tmp_path / "docs" / "a.txt")
+
+
+def test_a_full_disk_is_said_and_what_has_come_stays(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "PIECE", 1000)
+    written = []
+    original = pulling._write
+
+    def full(file, piece):
+        if len(written) == 3:
+            raise CacheError(f"{file.name}: cannot be written (No space left on device)")
+        written.append(piece)
+        original(file, piece)
+
+    monkeypatch.setattr(pulling, "_write", full)
+    with pytest.raises(CacheError, match="No space left"):
+        pull(str(cache), tmp_path / "here")
+    (left,) = (tmp_path / "here").iterdir()
+    assert left.stat().st_size == 3000
+
+
+# The verbs
+
+
+def call(*words):
+    return CliRunner().invoke(main, ["cache", *map(str, words)])
+
+
+def test_the_verbs_say_what_has_travelled(cache, tmp_path):
+    answer = call("push", cache, tmp_path / "far", "--only", "split=train", "--jobs", 2)
+    assert answer.exit_code == 0, answer.output
+    assert "4 shards" in answer.output
+    answer = call("pull", tmp_path / "far", tmp_path / "here", "--only", "video=Kick 1")
+    assert answer.exit_code == 0, answer.output
+    assert "1 shards" in answer.output
+    answer = call("pull", tmp_path / "far", tmp_path / "here", "--only", "label=angry")
+    assert answer.exit_code == 2
+    assert "unknown class 'angry'" in answer.output
+    assert call("pull", tmp_path / "far", tmp_path / "here", "--storage-option", "secret").exit_code == 2
+
+
+def test_options_are_numbers_truths_objects_or_text():
+    from skelemo.cache.share.address import read_options
+
+    said = ["port=2222", "anon=true", "key=007x", 'client_kwargs={"a": 1}', "endpoint_url=http://x:1/?a=b", "n=null"]
+    assert read_options(said) == {
+        "port": 2222,
+        "anon": True,
+        "key": "007x",
+        "client_kwargs": {"a": 1},
+        "endpoint_url": "http://x:1/?a=b",
+        "n": "null",
+    }
