@@ -1,16 +1,19 @@
 """One OpenPose file: from its bytes to one row of numbers per person."""
 
-import operator
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from orjson import loads
 
 from skelemo.openpose.diagnosis import fault
-from skelemo.openpose.slots import PERSON_KEYS, slots
+from skelemo.openpose.plain import Numbers, PlainReader
+from skelemo.openpose.slots import PERSON_KEYS, getter, slots
 from skelemo.skeleton import Layout
+
+# How many buffers of numbers wait until they are made rows, all in one go: 100 kB, which stays in the cache.
+_WAITING = 100
 
 
 class FrameError(Exception):
@@ -20,17 +23,19 @@ class FrameError(Exception):
 class Rows:
     """The people of a recording as they are read: one row of ``x, y, confidence`` after another in one growing buffer.
 
-    This is where ingest spends its time. A file is taken to be what OpenPose writes, and each part goes from its list
-    to its own place in the row in one call, which fails on a count that is not the part's and on anything that is not a
-    number. Only then is it asked what was wrong.
+    This is where ingest spends its time. A file is taken to be what OpenPose writes, first to the letter; what that
+    reader does not take goes through Python's own lists, each of which fails on a count that is not the part's and on
+    anything that is not a number. Only then is it asked what was wrong.
     """
 
     def __init__(self, layout: Layout, body_model: str = "auto") -> None:
         self.slots = slots(layout, body_model)
         self.counts = bytearray()  # how many numbers each person's first part had: with a body, that tells its model
         self._flat = bytearray()
+        self._waiting: list[Any] = []  # buffers of float64 that follow on those in `_flat`
+        self._plain = PlainReader(self.slots)
         self._writers = [slot.writers() for slot in self.slots]
-        self._newest = _getter([slot.keys[0] for slot in self.slots])
+        self._newest = getter([slot.keys[0] for slot in self.slots])
         self._types = [list] * len(self.slots)
 
     def add(self, data: bytes) -> int:
@@ -41,23 +46,33 @@ class Rows:
         FrameError
             The file is not a frame of OpenPose's. Nothing of it is kept.
         """
-        rows, size = len(self.counts), len(self._flat)
         try:
-            self._append(data)
-        except (ValueError, TypeError, KeyError, OverflowError, struct.error) as error:
-            del self.counts[rows:], self._flat[size:]
+            counts, numbers = self._plain.read(data) or self._read(data)
+        except (ValueError, TypeError, KeyError, struct.error) as error:
             raise FrameError(fault(data, self.slots) or "is not what OpenPose writes") from error
-        return len(self.counts) - rows
+        self.counts += counts
+        self._waiting += numbers
+        if len(self._waiting) > _WAITING:
+            self._settle()
+        return len(counts)
 
     def array(self) -> np.ndarray:
         """All rows, float32 ``[people, V, 3]``, without copying them. Nothing can be added afterwards."""
+        self._settle()
         width = sum(slot.width for slot in self.slots)
         return np.frombuffer(self._flat, np.float32).reshape(len(self.counts), width // 3, 3)
 
-    def _append(self, data: bytes) -> None:
+    def _settle(self) -> None:
+        """Make rows of the numbers that wait. What is beyond float32 becomes infinite, which is no picture's."""
+        with np.errstate(over="ignore"):
+            self._flat += np.frombuffer(b"".join(self._waiting)).astype(np.float32).data
+        self._waiting.clear()
+
+    def _read(self, data: bytes) -> Numbers:
         people = loads(data)["people"]
         if type(people) is not list or (_may_hold_words(data) and fault(data, self.slots)):
             raise TypeError
+        counts, numbers = bytearray(), []
         for person in people:
             try:
                 lists = self._newest(person)
@@ -66,20 +81,15 @@ class Rows:
             if list(map(type, lists)) != self._types:
                 raise TypeError
             if any(lists):
-                for write, numbers in zip(self._writers, lists, strict=True):
-                    self._flat += write[len(numbers)](*numbers)
-                self.counts.append(len(lists[0]))
+                numbers += [write[len(one)](*one) for write, one in zip(self._writers, lists, strict=True)]
+                counts.append(len(lists[0]))
+        return counts, numbers
 
     def _find(self, person: dict[str, Any]) -> Sequence[Any]:
         """The lists of a person who has older keys, or not all of them."""
         if person and not PERSON_KEYS & person.keys():
             raise KeyError
         return [slot.find(person) for slot in self.slots]
-
-
-def _getter(keys: list[str]) -> Callable[[Any], Sequence[Any]]:
-    """`operator.itemgetter` for several keys; for one it would give the bare item."""
-    return operator.itemgetter(*keys) if len(keys) > 1 else lambda person: (person[keys[0]],)
 
 
 def _may_hold_words(data: bytes) -> bool:

@@ -1,7 +1,8 @@
 """Which keys of an OpenPose file hold a part, how many numbers it may have there, and where they go."""
 
+import operator
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +30,12 @@ class Slot:
         return next((person[key] for key in self.keys if key in person), [])
 
     def writers(self) -> dict[int, Callable[..., bytes]]:
-        """What turns a list into the slot's bytes, by its count: float32, and zeros for the rest of the width."""
-        return {n: struct.Struct(f"{n}f{4 * (self.width - n)}x").pack for n in (0, *self.models)}
+        """What turns a list into the slot's bytes, by its count: float64, and zeros for the rest of the width."""
+        return {n: struct.Struct(f"{n}d{8 * (self.width - n)}x").pack for n in (0, *self.models)}
+
+    def fillers(self) -> dict[int, bytes]:
+        """The zeros alone that follow a list's float64, by its count."""
+        return {n: bytes(8 * (self.width - n)) for n in (0, *self.models)}
 
 
 def slots(layout: Layout, body_model: str = "auto") -> tuple[Slot, ...]:
@@ -42,6 +47,11 @@ def slots(layout: Layout, body_model: str = "auto") -> tuple[Slot, ...]:
     told_by_count = tuple(model for model in BODY_MODELS.values() if model is not BODY_25B)
     bodies = told_by_count if body_model == "auto" else (BODY_MODELS[body_model],)
     return tuple(_slot(part, bodies if part is BODY_25 else (part,)) for part in layout.parts)
+
+
+def getter(keys: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
+    """`operator.itemgetter` for several keys; for one it would give the bare item."""
+    return operator.itemgetter(*keys) if len(keys) > 1 else lambda person: (person[keys[0]],)
 
 
 def _slot(part: Part, models: tuple[Part, ...]) -> Slot:
