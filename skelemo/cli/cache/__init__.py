@@ -5,6 +5,8 @@ import click
 from skelemo.cli.verbs import Verbs
 
 
-@click.group("cache", cls=Verbs, modules=f"{__name__}.{{}}", verbs=("ls", "info", "verify", "push", "pull"))
+@click.group(
+    "cache", cls=Verbs, modules=f"{__name__}.{{}}", verbs=("ls", "info", "verify", "merge", "subset", "push", "pull")
+)
 def command() -> None:
     """Look into caches, check them, carry them between machines, and turn them into other formats and back."""

@@ -1,0 +1,26 @@
+"""``skelemo cache merge``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("merge")
+@click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CACHE...")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the new cache.")
+def command(caches: tuple[Path, ...], out: Path) -> None:
+    """Make one new cache of several of one layout.
+
+    What several have alike comes once; one sequence with different contents is an error. Class lists may be in another
+    order, or shorter than the longest: labels are carried over by name. What is there when the command fails is what
+    was there before.
+
+    \b
+    skelemo cache merge cache/monday cache/tuesday --out cache/both
+    """
+    from skelemo.cache.combine import merge
+    from skelemo.cli.cache.making import frames_bar, tell
+
+    with frames_bar("merging") as report:
+        done = merge(caches, out, report)
+    tell(done, out)

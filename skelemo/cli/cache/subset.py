@@ -1,0 +1,25 @@
+"""``skelemo cache subset``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("subset")
+@click.argument("cache", type=click.Path(path_type=Path))
+@click.option("--only", multiple=True, required=True, metavar="KEY=GLOB",
+              help="Just these sequences, by video, id, subject, person, label or a column of the splits. Repeated for "
+              "one key: either; for several keys: all must hold.")  # fmt: skip
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the new cache.")
+def command(cache: Path, only: tuple[str, ...], out: Path) -> None:
+    """Make a new cache of some sequences of one.
+
+    \b
+    skelemo cache subset cache/faces --only split=train --only label=anger --only label=fear --out cache/threats
+    """
+    from skelemo.cache.combine import subset
+    from skelemo.cli.cache.making import frames_bar, tell
+
+    with frames_bar("choosing") as report:
+        done = subset(cache, only, out, report)
+    tell(done, out)
