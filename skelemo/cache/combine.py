@@ -11,20 +11,16 @@ from typing import Any
 import numpy as np
 
 from skelemo.cache import sequence as cached
-from skelemo.cache.integrity import read_frames
 from skelemo.cache.part import MOST_FRAMES
 from skelemo.cache.partial import partial_path
+from skelemo.cache.reading import read_rows
 from skelemo.cache.select import select
-from skelemo.cache.sequence import FRAME_COLUMNS
 from skelemo.cache.shard import Header, Shard, write_shard
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import CacheError
 
 #: Told as frames are done: how many so far, and of how many.
 Report = Callable[[int, int], None]
-
-_FACTS = ("id", "video", "person", "subject", "width", "height", "fps", "splits")
-
 
 @dataclass
 class Combined:
@@ -52,7 +48,7 @@ def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) 
     _require_one_layout(caches)
     _refuse_contradictions(caches)
     total = sum(cache.frames for cache in caches)
-    with _new_folder(out, sources) as folder:
+    with new_folder(out, sources) as folder:
         writer = _Writer(folder, total, report)
         for shard in (shard for cache in caches for shard in cache.shards):
             writer.take(shard, np.ones(len(shard.columns["sequences"]["id"]), bool), classes)
@@ -79,7 +75,7 @@ def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda
         raise CacheError(f"{source}: none of its {len(chosen):,} sequences is wanted by {' '.join(only)}")
     wanted = set(cache.sequences["id"][chosen])
     total = int(cache.sequences["length"][chosen].sum())
-    with _new_folder(out, [source]) as folder:
+    with new_folder(out, [source]) as folder:
         writer = _Writer(folder, total, report)
         for shard in cache.shards:
             keep = np.array([name in wanted for name in shard.columns["sequences"]["id"]], bool)
@@ -87,6 +83,27 @@ def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda
                 writer.take(shard, keep, cache.classes)
         writer.flush()
     return writer.done
+
+
+@contextmanager
+def new_folder(out: Path, sources: Collection[Path]) -> Iterator[Path]:
+    """A folder under another name, which becomes ``out`` when all has gone well and otherwise goes away."""
+    place = out.resolve()
+    for source in sources:
+        if place == source.resolve() or source.resolve() in place.parents:
+            raise CacheError(f"{out} is, or lies in, the cache {source} that is read: choose another --out")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CacheError(f"{out} is there already and not an empty folder: choose another --out")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(place)
+    partial.mkdir()
+    try:
+        yield partial
+        os.replace(partial, place)
+    except OSError as error:
+        raise CacheError(f"{out}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 class _Writer:
@@ -135,7 +152,10 @@ class _Writer:
         fresh = [row for row in rows if not (same and self._has(row["id"], row["sha256"], shard.path))]
         self._told(sum(row["length"] for row in rows) - sum(row["length"] for row in fresh))
         self.done.twice += len(rows) - len(fresh)
-        for sequence in _read(shard, fresh, _places(shard.header.classes, classes)):
+        places = _places(shard.header.classes, classes)
+        for sequence in read_rows(shard, fresh):
+            if places is not None:
+                sequence = replace(sequence, expression=places[sequence.expression])
             there = self._has(sequence.id, sequence.sha256, shard.path)
             self.done.twice += there
             self._told(len(sequence))
@@ -163,46 +183,6 @@ class _Writer:
                 self.noted.add(key)
                 fresh.append(row)
         return fresh
-
-
-def read_sequences(shard: Shard, keep: np.ndarray) -> Iterator[cached.Sequence]:
-    """The sequences of a shard that are kept, bool ``[S]``, with all their frames, checked against their hashes.
-
-    Raises
-    ------
-    CacheError
-        One of them is damaged; the message names it.
-    """
-    yield from _read(shard, shard.sequences[keep].to_dict("records"), None)
-
-
-def _read(shard: Shard, rows: list[Any], places: np.ndarray | None) -> Iterator[cached.Sequence]:
-    """Sequences, each with its classes at other ``places`` if given; neighbours are read at once."""
-    for run in _runs(rows):
-        first = run[0]["start"]
-        arrays = read_frames(shard, first, run[-1]["start"] + run[-1]["length"], "keypoints", *FRAME_COLUMNS)
-        for row in run:
-            here = slice(row["start"] - first, row["start"] - first + row["length"])
-            said: dict[str, Any] = {name: row[name] for name in _FACTS}
-            sequence = cached.Sequence(**said | {name: array[here] for name, array in arrays.items()})
-            if sequence.sha256 != row["sha256"]:
-                raise CacheError(f"{shard.path}: sequence {row['id']!r} is damaged")
-            if places is not None:
-                sequence = replace(sequence, expression=places[sequence.expression])
-            yield sequence
-
-
-def _runs(rows: list[Any]) -> Iterator[list[Any]]:
-    """Rows that lie one behind the other in the shard, at most `MOST_FRAMES` or one sequence at a time."""
-    run: list[Any] = []
-    for row in rows:
-        end = run[-1]["start"] + run[-1]["length"] if run else 0
-        if run and (row["start"] != end or end + row["length"] - run[0]["start"] > MOST_FRAMES):
-            yield run
-            run = []
-        run.append(row)
-    if run:
-        yield run
 
 
 def _belongings(shard: Shard, keep: np.ndarray) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -263,24 +243,3 @@ def _refuse_contradictions(caches: Collection[Cache]) -> None:
 
 def _contradiction(name: str, first: Path, second: Path) -> CacheError:
     return CacheError(f"sequence {name!r} differs between {first} and {second}: leave one of them out")
-
-
-@contextmanager
-def _new_folder(out: Path, sources: Collection[Path]) -> Iterator[Path]:
-    """A folder under another name, which becomes ``out`` when all has gone well and otherwise goes away."""
-    place = out.resolve()
-    for source in sources:
-        if place == source.resolve() or source.resolve() in place.parents:
-            raise CacheError(f"{out} is, or lies in, the cache {source} that is read: choose another --out")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CacheError(f"{out} is there already and not an empty folder: choose another --out")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(place)
-    partial.mkdir()
-    try:
-        yield partial
-        os.replace(partial, place)
-    except OSError as error:
-        raise CacheError(f"{out}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
