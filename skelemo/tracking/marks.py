@@ -14,6 +14,9 @@ Array = NDArray[Any]
 
 COMMON = 2  # points that must be seen of both to compare them
 
+# People at a time: temporary arrays then stay in the processor's cache.
+_ROWS = 256
+
 # Where runs of points begin that are compared by their mean: those of a face or a hand tell little more than it.
 _RUNS = {FACE_70.name: (0, 9, 17, 22, 27, 36, 42, 48, 68), HAND_LEFT.name: (0,), HAND_RIGHT.name: (0,)}
 
@@ -40,18 +43,38 @@ class Marks:
 
 def marks_of(keypoints: Array) -> Marks:
     """The marks of people [P, V, 3] in any layout."""
-    begins = _begins(keypoints.shape[1])
+    people, points = keypoints.shape[:2]
+    begins, has_body = _begins(points), BODY_25.name in _parts(points)
+    at, seen = np.empty((2, people, len(begins)), np.float32), np.empty((people, len(begins)), bool)
+    low, high = np.empty((2, 2, people), np.float32)
+    size = np.empty(people, np.float32)
+    for start in range(0, people, _ROWS):
+        rows = slice(start, start + _ROWS)
+        at[:, rows], seen[rows] = _means(keypoints[rows], begins)
+        low[:, rows], high[:, rows] = _corners(at[:, rows], seen[rows])
+        size[rows] = _size_of_box(low[:, rows], high[:, rows])
+        if has_body:
+            size[rows] = np.maximum(size[rows], _size_by_limbs(at[:, rows], seen[rows]))
+    usual = np.median(size[size > 0]) if (size > 0).any() else 1.0
+    return Marks(at, seen, low, high, np.where(size > 0, size, usual))
+
+
+def _means(keypoints: Array, begins: list[int]) -> tuple[Array, Array]:
+    """Where the marks are, [2, P, A], and whether any of their points is seen, [P, A]."""
     shown = keypoints[..., 2] > 0
     count = np.add.reduceat(shown, begins, axis=1, dtype=np.float32)
     total = [np.add.reduceat(keypoints[..., axis] * shown, begins, axis=1) for axis in (0, 1)]
-    at, seen = np.stack(total) / np.maximum(count, 1), count > 0
-    low, high = np.where(seen, at, np.inf).min(axis=-1), np.where(seen, at, -np.inf).max(axis=-1)
+    return np.stack(total) / np.maximum(count, 1), count > 0
+
+
+def _corners(at: Array, seen: Array) -> tuple[Array, Array]:
+    return np.where(seen, at, np.inf).min(axis=-1), np.where(seen, at, -np.inf).max(axis=-1)
+
+
+def _size_of_box(low: Array, high: Array) -> Array:
+    """The root of its area, or of a thin one part of its length, [P]."""
     width, height = np.maximum(high - low, 0)  # of nobody: 0
-    size = np.maximum(np.sqrt(width * height), 0.4 * np.maximum(width, height))  # of a thin box, part of its length
-    if BODY_25.name in _parts(keypoints.shape[1]):
-        size = np.maximum(size, _size_by_limbs(at, seen))
-    usual = np.median(size[size > 0]) if (size > 0).any() else 1.0
-    return Marks(at, seen, low, high, np.where(size > 0, size, usual))
+    return np.asarray(np.maximum(np.sqrt(width * height), 0.4 * np.maximum(width, height)))
 
 
 def _size_by_limbs(at: Array, seen: Array) -> Array:
