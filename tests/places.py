@@ -1,7 +1,9 @@
 """Places that caches travel to and from: a web server, and a line that is cut."""
 
+import os
 import socket
 import threading
+import time
 from contextlib import suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -9,7 +11,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 class WebServer(ThreadingHTTPServer):
     """A folder on the web, with ranges and listings unless it is told to have none; it counts what it sends.
 
-    ``cut`` is asked for each answer after how many bytes of its body the connection breaks: a number, or None.
+    ``cut`` is asked for each answer after how many bytes of its body the connection breaks, a number or None, or hangs
+    while ``hanging``.
     """
 
     daemon_threads = True
@@ -18,6 +21,7 @@ class WebServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder, self.ranges, self.listing, self.cut = folder, ranges, listing, cut
         self.sent, self.asked = {}, []
+        self.hanging, self.hangs = False, threading.Event()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
@@ -25,6 +29,7 @@ class WebServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def __exit__(self, *_):
+        self.hangs.set()
         self.shutdown()
         self.server_close()
 
@@ -71,6 +76,11 @@ class _Handler(SimpleHTTPRequestHandler):
             name = self.path.rpartition("/")[2]
             self.server.sent[name] = self.server.sent.get(name, 0) + len(body)
         if limit is not None:
+            # A line that breaks has brought what it brought; one that hangs brings no more, and does not break.
+            if self.server.hanging:
+                self.server.hangs.wait(60)
+            else:
+                time.sleep(0.1 * (limit > 0))
             self.close_connection = True
             with suppress(OSError):
                 self.connection.shutdown(socket.SHUT_RDWR)
@@ -113,3 +123,105 @@ class Line:
         for end in ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+class SshServer:
+    """A folder behind SSH's file transfer, for one user with a password."""
+
+    def __init__(self, folder, user, password):
+        import paramiko
+
+        self._key = paramiko.RSAKey.generate(2048)
+        self._root, self._user, self._password = str(folder), user, password
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+
+    def __enter__(self):
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+
+    def _accept(self):
+        import paramiko
+
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                transport = paramiko.Transport(connection)
+                transport.add_server_key(self._key)
+                transport.set_subsystem_handler("sftp", paramiko.SFTPServer, _files_below(self._root))
+                with suppress(Exception):
+                    transport.start_server(server=_door(self._user, self._password))
+
+
+def _door(user, password):
+    import paramiko
+
+    class Door(paramiko.ServerInterface):
+        def check_auth_password(self, username, given):
+            right = (username, given) == (user, password)
+            return paramiko.AUTH_SUCCESSFUL if right else paramiko.AUTH_FAILED
+
+        def check_channel_request(self, kind, number):
+            return paramiko.OPEN_SUCCEEDED
+
+        def get_allowed_auths(self, username):
+            return "password"
+
+    return Door()
+
+
+def _files_below(root):
+    import paramiko
+
+    def answered(action):
+        def tried(*words):
+            try:
+                return action(*words)
+            except OSError as error:
+                return paramiko.SFTPServer.convert_errno(error.errno)
+
+        return tried
+
+    def done(action):
+        action()
+        return paramiko.SFTP_OK
+
+    class Files(paramiko.SFTPServerInterface):
+        def _at(self, path):
+            return root + self.canonicalize(path)
+
+        def list_folder(self, path):
+            return answered(self._list)(self._at(path))
+
+        def _list(self, path):
+            return [paramiko.SFTPAttributes.from_stat(one.stat(), one.name) for one in os.scandir(path)]
+
+        def stat(self, path):
+            return answered(lambda: paramiko.SFTPAttributes.from_stat(os.stat(self._at(path))))()
+
+        lstat = stat
+
+        def open(self, path, flags, attributes):
+            return answered(self._open)(self._at(path), flags)
+
+        def _open(self, path, flags):
+            writing = flags & (os.O_WRONLY | os.O_RDWR)
+            file = os.fdopen(os.open(path, flags, 0o666), "wb" if writing else "rb")
+            handle = paramiko.SFTPHandle(flags)
+            handle.filename, handle.readfile, handle.writefile = path, file, file
+            handle.stat = lambda: paramiko.SFTPAttributes.from_stat(os.fstat(file.fileno()))
+            return handle
+
+        def remove(self, path):
+            return answered(lambda: done(lambda: os.remove(self._at(path))))()
+
+        def posix_rename(self, old, new):
+            return answered(lambda: done(lambda: os.replace(self._at(old), self._at(new))))()
+
+        def mkdir(self, path, attributes):
+            return answered(lambda: done(lambda: os.mkdir(self._at(path))))()
+
+    return Files

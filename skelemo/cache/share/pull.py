@@ -143,8 +143,16 @@ class _Pull:
             )
 
     def _fetch(self, name: str, size: int, meter: Meter) -> None:
+        """Fetch a shard, unless another could not be."""
         if self.stop.is_set():
             return
+        try:
+            self._bring(name, size, meter)
+        except BaseException:
+            self.stop.set()
+            raise
+
+    def _bring(self, name: str, size: int, meter: Meter) -> None:
         with partial_file(self.folder, name) as (file, path):
             begun = min(file.seek(0, os.SEEK_END), size)
             file.truncate(begun)

@@ -42,8 +42,7 @@ class Remote:
         self._options = dict(options or {})
         self._protocol = address.protocol(url)
         self.shown = address.shown(url)
-        if self._protocol in _WEB:
-            _limit_waiting(self._options)
+        _limit_waiting(self._protocol, self._options)
         self._guarded(self._connect)
 
     def require_writable(self) -> None:
@@ -150,7 +149,10 @@ class Remote:
     def _connect(self, name: str = "") -> tuple[Any, str]:
         """The file system, for this thread if it needs one of its own, and a path in it."""
         url = address.inside(self._url, name) if name else self._url
-        return fsspec.url_to_fs(url, **self._options)
+        fs, path = fsspec.url_to_fs(url, **self._options)
+        if address.EXTRAS.get(self._protocol) == "s3":
+            fs.retries = 1
+        return fs, path
 
     def _guarded(self, action: Callable[[], _T]) -> _T:
         """Do something with patience, and turn what goes wrong for good into a `RemoteError`."""
@@ -232,10 +234,18 @@ class _Counter(fsspec.Callback):
         self.relative_update(value - self.told)
 
 
-def _limit_waiting(options: dict[str, Any]) -> None:
-    """A server that says nothing any more is a connection that was cut; how long a transfer takes is no matter."""
-    with suppress(ImportError):
-        import aiohttp
+def _limit_waiting(protocol: str, options: dict[str, Any]) -> None:
+    """A server that says nothing any more is a connection that was cut; how long a transfer takes is no matter.
 
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS_TO_ANSWER, sock_read=_SECONDS_TO_ANSWER)
-        options["client_kwargs"] = {"timeout": timeout, **options.get("client_kwargs", {})}
+    Trying again is `patiently`'s: where the driver does so too, minutes pass before a dead line is told.
+    """
+    if protocol in _WEB:
+        with suppress(ImportError):
+            import aiohttp
+
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SECONDS_TO_ANSWER, sock_read=_SECONDS_TO_ANSWER)
+            options["client_kwargs"] = {"timeout": timeout, **options.get("client_kwargs", {})}
+    elif address.EXTRAS.get(protocol) == "s3":
+        limits = {"connect_timeout": _SECONDS_TO_ANSWER, "read_timeout": _SECONDS_TO_ANSWER}
+        once = {"retries": {"total_max_attempts": 1}}
+        options["config_kwargs"] = {**limits, **once, **options.get("config_kwargs", {})}

@@ -1,0 +1,193 @@
+"""Caches through S3 and SSH: real protocols, real drivers, lines that break."""
+
+import json
+import os
+import threading
+
+import pytest
+from click.testing import CliRunner
+from places import Line, SshServer
+from small_caches import a_cache, a_sequence
+
+from skelemo.cache.share.pull import pull
+from skelemo.cache.share.push import push
+from skelemo.cache.share.remote import Remote
+from skelemo.cache.store import open_cache, shard_files
+from skelemo.cli import main
+from skelemo.errors import RemoteError, SkelemoError
+
+
+@pytest.fixture(scope="module")
+def s3():
+    """A server that speaks S3 and has a bucket: the port it listens on."""
+    import boto3
+
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    port = server.get_host_and_port()[1]
+    where = {"endpoint_url": f"http://127.0.0.1:{port}", "region_name": "us-east-1"}
+    boto3.client("s3", aws_access_key_id="a-key", aws_secret_access_key="a-secret", **where).create_bucket(
+        Bucket="bucket"
+    )
+    yield port
+    server.stop()
+
+
+@pytest.fixture
+def line(s3):
+    line = Line(s3)
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def url(tmp_path):
+    """A place of its own for each test."""
+    return f"s3://bucket/{tmp_path.name}"
+
+
+@pytest.fixture
+def cache(tmp_path):
+    for index in range(3):
+        a_cache(tmp_path / "cache", a_sequence(f"v{index}", 300))
+    return tmp_path / "cache"
+
+
+def options(port):
+    where = {"endpoint_url": f"http://127.0.0.1:{port}", "client_kwargs": {"region_name": "us-east-1"}}
+    return {"key": "a-key", "secret": "a-secret", **where}
+
+
+def size_of(folder):
+    return sum(path.stat().st_size for path in shard_files(folder))
+
+
+# S3
+
+
+def test_through_s3_only_what_is_missing_travels(line, url, cache, tmp_path):
+    sent = push(cache, url, options=options(line.port), jobs=2)
+    assert sent.size == size_of(cache)
+    assert size_of(cache) < line.up < size_of(cache) + 100_000
+    line.up = 0
+    assert push(cache, url, options=options(line.port)).size == 0
+    assert line.up < 30_000, "only questions"
+    line.down = 0
+    pull(url, tmp_path / "here", options=options(line.port), jobs=2)
+    assert open_cache(tmp_path / "here").hash == open_cache(cache).hash
+    assert size_of(cache) < line.down < size_of(cache) + 100_000
+    shard_files(tmp_path / "here")[1].unlink()
+    line.down = 0
+    got = pull(url, tmp_path / "here", options=options(line.port))
+    assert (len(got.shards), got.size) == (1, shard_files(cache)[1].stat().st_size)
+    assert line.down < got.size + 60_000
+
+
+def test_lines_to_s3_that_break_in_the_middle_are_taken_up_again(line, url, cache, tmp_path):
+    line.breaks = [("up", 40_000)] * 2
+    push(cache, url, options=options(line.port))
+    assert line.broken == 2
+    line.breaks = [("down", 40_000)] * 2
+    pull(url, tmp_path / "here", options=options(line.port))
+    assert line.broken == 4
+    assert open_cache(tmp_path / "here").hash == open_cache(cache).hash
+
+
+def test_a_push_to_s3_that_is_cut_off_for_good_leaves_no_part_of_a_shard(line, url, cache, monkeypatch):
+    monkeypatch.setattr("skelemo.cache.share.retry.PAUSES", ())
+    line.breaks = [("up", 40_000)] * 100
+    with pytest.raises(RemoteError, match=f"{url}: "):
+        push(cache, url, options=options(line.port))
+    line.breaks = []
+    assert Remote(url, options(line.port)).names() == set()
+    assert len(push(cache, url, options=options(line.port)).shards) == 3
+
+
+def test_pushes_of_two_machines_to_one_bucket_do_not_disturb_each_other(line, url, cache, tmp_path):
+    other = a_cache(tmp_path / "other", a_sequence("w", 300))
+    a_cache(other, a_sequence("v1", 300))
+    threads = [
+        threading.Thread(target=push, args=(one, url), kwargs={"options": options(line.port)}) for one in (cache, other)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    pull(url, tmp_path / "here", options=options(line.port))
+    assert open_cache(tmp_path / "here").hash == open_cache([cache, other]).hash
+    index = json.loads(Remote(url, options(line.port)).text("index.json"))
+    assert index == {"shards": [path.name for path in shard_files(tmp_path / "here")]}
+
+
+def test_the_verbs_take_options_for_s3_and_never_show_a_secret(line, url, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr("skelemo.cache.share.retry.PAUSES", ())
+    given = [
+        ("--storage-option", f"{key}={value}") for key, value in options(line.port).items() if key != "client_kwargs"
+    ]
+    words = [word for pair in given for word in pair]
+    answer = CliRunner().invoke(main, ["cache", "push", str(cache), url, *words])
+    assert answer.exit_code == 0, answer.output
+    answer = CliRunner().invoke(main, ["cache", "pull", url, str(tmp_path / "here"), *words])
+    assert answer.exit_code == 0, answer.output
+    answer = CliRunner().invoke(main, ["cache", "push", str(cache), "s3://no-such-bucket/x", *words])
+    assert answer.exit_code == 2
+    assert len(answer.output.strip().splitlines()) == 1, answer.output
+    assert "a-secret" not in answer.output
+
+
+def test_the_environment_may_say_where_s3_is(line, cache, monkeypatch):
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{line.port}",
+        "AWS_ACCESS_KEY_ID": "a-key",
+        "AWS_SECRET_ACCESS_KEY": "a-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert len(push(cache, "s3://bucket/environment").shards) == 3
+
+
+# SSH
+
+
+@pytest.fixture
+def ssh(tmp_path):
+    pytest.importorskip("paramiko")
+    (tmp_path / "server").mkdir()
+    with SshServer(tmp_path / "server", "ann", "a-password") as server:
+        yield server
+
+
+def test_through_ssh_a_cache_goes_and_comes(ssh, cache, tmp_path):
+    url = f"sftp://ann:a-password@127.0.0.1:{ssh.port}/deep/faces"
+    assert push(cache, url, jobs=2).size == size_of(cache)
+    assert sorted(path.name for path in shard_files(cache)) == sorted(
+        name for name in os.listdir(tmp_path / "server" / "deep" / "faces") if name.endswith(".h5")
+    )
+    assert push(cache, url).size == 0
+    here = tmp_path / "here"
+    here.mkdir()
+    first = shard_files(cache)[0]
+    (here / f".partial-{first.name}").write_bytes(first.read_bytes()[:50_000])
+    assert pull(url.replace("sftp", "ssh"), here, jobs=2).size == size_of(cache) - 50_000
+    assert open_cache(here).hash == open_cache(cache).hash
+
+
+def test_lines_to_ssh_that_break_are_taken_up_again(ssh, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr("skelemo.cache.share.retry.PAUSES", (0.1,) * 5)
+    monkeypatch.setattr("skelemo.cache.share.pull.PAUSES", (0.1,) * 5)
+    line = Line(ssh.port)
+    url = f"sftp://ann:a-password@127.0.0.1:{line.port}/faces"
+    line.breaks = [("up", 60_000)]
+    push(cache, url)
+    assert not any(name.startswith(".partial") for name in os.listdir(tmp_path / "server" / "faces")) or line.broken
+    line.breaks = [("down", 60_000)] * 2
+    pull(url, tmp_path / "here")
+    assert line.broken == 3
+    assert open_cache(tmp_path / "here").hash == open_cache(cache).hash
+    line.close()
+
+
+def test_a_wrong_password_is_said_at_once_and_not_shown(ssh, cache, tmp_path):
+    with pytest.raises(SkelemoError, match=r"127\.0\.0\.1") as error:
+        pull(f"sftp://ann:a-wrong-one@127.0.0.1:{ssh.port}/faces", tmp_path / "here")
+    assert "a-wrong-one" not in str(error.value)
