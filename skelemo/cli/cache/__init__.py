@@ -6,7 +6,10 @@ from skelemo.cli.verbs import Verbs
 
 
 @click.group(
-    "cache", cls=Verbs, modules=f"{__name__}.{{}}", verbs=("ls", "info", "verify", "merge", "subset", "push", "pull")
+    "cache",
+    cls=Verbs,
+    modules=f"{__name__}.{{}}",
+    verbs=("ls", "info", "verify", "merge", "subset", "export", "push", "pull"),
 )
 def command() -> None:
     """Look into caches, check them, carry them between machines, and turn them into other formats and back."""

@@ -1,0 +1,40 @@
+"""``skelemo cache export``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("export")
+@click.argument("cache", type=click.Path(path_type=Path))
+@click.option("--to", "form", required=True, type=click.Choice(["pyskl", "pose", "csv", "parquet"]),
+              help="What to write.")  # fmt: skip
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file, or for pose the folder.")
+@click.option("--only", multiple=True, metavar="KEY=GLOB",
+              help="Just these sequences, by video, id, subject, person, label or a column of the splits. Repeated for "
+              "one key: either; for several keys: all must hold.")  # fmt: skip
+def command(cache: Path, form: str, out: Path, only: tuple[str, ...]) -> None:
+    """Write a cache for other programs.
+
+    \b
+    pyskl    the annotation file of PYSKL and MMAction2 (a pickle): clips with one label each, people by clip
+    pose     a .pose file of the library pose-format for each video
+    csv      a row for each frame; OUT.gz is compressed
+    parquet  the same, typed
+
+    \b
+    skelemo cache export cache/faces --to parquet --out faces.parquet --only split=train
+    """
+    from rich.console import Console
+
+    from skelemo.cache.store import open_cache
+    from skelemo.cli.cache.making import frames_bar
+    from skelemo.exchange.formats import writer
+
+    write = writer(form)
+    with frames_bar("exporting") as report:
+        done = write(open_cache(cache), out, only, report)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for note in done.notes:
+        console.print(f"note: {note}")
+    console.print(f"{done.sequences:,} sequences, {done.frames:,} frames written to {out}")

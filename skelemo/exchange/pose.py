@@ -1,0 +1,133 @@
+"""A cache as ``.pose`` files of the library pose-format, one for each video.
+
+Components are called as that library calls OpenPose's (``pose_format/utils/openpose.py`` of
+https://github.com/sign-language-processing/pose), so that its normalising knows them; points, limbs and colours are
+OpenPose's own (`skelemo.skeleton`).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skelemo.cache import sequence as cached
+from skelemo.cache.store import Cache
+from skelemo.errors import CacheError, ConfigError
+from skelemo.exchange.writing import Exported, Report, choose, in_pixels, new_file, scales, told
+from skelemo.skeleton import Layout
+
+SUFFIX = ".pose"
+#: Frames per second of a video of which nobody knows them.
+FPS = 25.0
+
+#: The header has 16 bits for the width and the height.
+_LARGEST = 65_535
+#: Frames in a row that may be missing for each that is there, and some more.
+_SPARSEST, _SHORT = 100, 10_000
+
+_COMPONENTS = {
+    "body_25": "pose_keypoints_2d",
+    "face_70": "face_keypoints_2d",
+    "hand_left_21": "hand_left_keypoints_2d",
+    "hand_right_21": "hand_right_keypoints_2d",
+}
+
+
+def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
+    """Write one file per video into a new folder, with everybody who has a sequence of it.
+
+    Frames stand from the first number of a video to the last; where a number is not in the cache, nobody is seen.
+    Coordinates are pixels (`in_pixels`). Files are called after their videos, without what a file system may not take.
+
+    Raises
+    ------
+    ConfigError
+        pose-format is not installed.
+    CacheError
+        Nothing is chosen, a shard is damaged, or a video is too sparse or too large for the format.
+    InputError
+        ``out`` is there already or cannot be written.
+    """
+    try:
+        from pose_format import Pose
+        from pose_format.numpy import NumPyPoseBody
+        from pose_format.pose_header import PoseHeader, PoseHeaderDimensions
+    except ImportError:
+        raise ConfigError("--to pose needs the library pose-format: pip install 'skelemo[pose]'") from None
+    rows = choose(cache, only)
+    videos = cache.sequences["video"].iloc[rows]
+    names = dict(zip(videos.unique(), _file_names(videos.unique()), strict=True))
+    components, scale, done, guessed = _components(cache.layout), scales(cache), Exported(), 0
+    with new_file(out) as partial:
+        partial.mkdir()
+        for people in _by_video(told(cache, rows, done, report), Counter(videos)):
+            first = people[0]
+            points, width, height = in_pixels(
+                _in_time(people), scale.get(first.video, "pixels"), first.width, first.height
+            )
+            if max(width, height) > _LARGEST:
+                raise CacheError(f"{first.video}: a picture of {width} x {height}; the format has at most {_LARGEST:,}")
+            guessed += not first.fps
+            header = PoseHeader(0.2, PoseHeaderDimensions(width, height), components)
+            body = NumPyPoseBody(first.fps or FPS, points[..., :2], points[..., 2])
+            with (partial / f"{names[first.video]}{SUFFIX}").open("xb") as file:
+                Pose(header, body).write(file)
+    if guessed:
+        done.notes = (f"{guessed:,} videos have no known frame rate and were given {FPS:g} frames per second",)
+    return done
+
+
+def _components(layout: Layout) -> list[Any]:
+    from pose_format.pose_header import PoseHeaderComponent
+
+    return [
+        PoseHeaderComponent(
+            _COMPONENTS[part.name], list(part.keypoints), list(part.limbs), list(part.drawing.colours), "XYC"
+        )
+        for part in layout.parts
+    ]
+
+
+def _by_video(sequences: Iterable[cached.Sequence], people: Counter[str]) -> Iterator[list[cached.Sequence]]:
+    waiting: dict[str, list[cached.Sequence]] = {}
+    for sequence in sequences:
+        there = waiting.setdefault(sequence.video, [])
+        there.append(sequence)
+        if len(there) == people[sequence.video]:
+            yield waiting.pop(sequence.video)
+
+
+def _in_time(people: list[cached.Sequence]) -> np.ndarray:
+    """Keypoints ``[T, M, V, 3]`` from the first frame number to the last."""
+    first = min(int(one.number[0]) for one in people)
+    frames = max(int(one.number[-1]) for one in people) - first + 1
+    there = max(len(one) for one in people)
+    if frames > _SPARSEST * there + _SHORT:
+        raise CacheError(
+            f"{people[0].video}: {there:,} frames between the numbers {first} and {first + frames - 1}; "
+            "a .pose file would be all but empty: choose other sequences by --only"
+        )
+    points = np.zeros((frames, len(people), *people[0].keypoints.shape[1:]), np.float32)
+    for person, one in enumerate(people):
+        points[one.number - first, person] = one.keypoints
+    return points
+
+
+def _file_names(names: Iterable[str]) -> list[str]:
+    """Names that any file system takes, and that differ wherever the given ones do, capitals aside."""
+    taken: set[str] = set()
+    safe = []
+    for name in names:
+        plain = re.sub(r"[^\w+\- .]+", "_", name).strip(" .")[:100] or "_"
+        tried = next(name for name in chain([plain], _numbered(plain)) if name.casefold() not in taken)
+        taken.add(tried.casefold())
+        safe.append(tried)
+    return safe
+
+
+def _numbered(name: str) -> Iterator[str]:
+    return (f"{name}~{again}" for again in count(2))

@@ -1,0 +1,108 @@
+"""What every export does: choose sequences, write under another name, and tell how far it is."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skelemo.cache import sequence as cached
+from skelemo.cache.partial import partial_path
+from skelemo.cache.reading import read_sequences
+from skelemo.cache.select import select
+from skelemo.cache.store import Cache
+from skelemo.errors import CacheError, InputError
+
+#: Told as frames are written: how many so far, and of how many.
+Report = Callable[[int, int], None]
+
+
+@dataclass
+class Exported:
+    """What was written, and what was not."""
+
+    sequences: int = 0
+    frames: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def choose(cache: Cache, only: Sequence[str]) -> np.ndarray:
+    """Rows of ``cache.sequences`` that all of the expressions want, int64; at least one.
+
+    Raises
+    ------
+    ConfigError
+        An expression that cannot be meant.
+    CacheError
+        No sequence is wanted.
+    """
+    rows = np.flatnonzero(select(cache, only))
+    if not len(rows):
+        wanted = f" is wanted by {' '.join(only)}" if only else ""
+        raise CacheError(f"{cache.name}: none of its {len(cache.sequences):,} sequences{wanted}: nothing to export")
+    return rows
+
+
+def told(cache: Cache, rows: np.ndarray, done: Exported, report: Report) -> Iterator[cached.Sequence]:
+    """The sequences of rows, counted in ``done`` as they come."""
+    total = int(cache.sequences["length"].to_numpy()[rows].sum())
+    for sequence in read_sequences(cache, rows):
+        yield sequence
+        done.sequences += 1
+        done.frames += len(sequence)
+        report(done.frames, total)
+
+
+def scales(cache: Cache) -> dict[str, str]:
+    """The units of each video's coordinates: ``pixels``, ``unit`` or ``signed``."""
+    recordings = cache.recordings.drop_duplicates("video")
+    return dict(zip(recordings["video"], recordings["scale"], strict=True))
+
+
+def in_pixels(keypoints: np.ndarray, scale: str, width: int, height: int) -> tuple[np.ndarray, int, int]:
+    """Keypoints ``[..., 3]`` in pixels of their picture, and its width and height.
+
+    ``unit`` is x / (width - 1), ``signed`` twice that less 1 (OpenPose's ``keypointScaler.cpp``); where the size of the
+    picture is not known, they become shares of a picture of 1 x 1. A picture in pixels of unknown size is as large as
+    what was seen in it.
+    """
+    moved = np.array(keypoints, np.float32)
+    there = moved[..., 2:] > 0
+    if scale != "pixels":
+        shares = (moved[..., :2] + 1) / 2 if scale == "signed" else moved[..., :2]
+        moved[..., :2] = shares * (np.maximum(np.array([width, height]) - 1, 1) if width and height else 1)
+        moved[..., :2] *= there
+    if width and height:
+        return moved, width, height
+    if scale != "pixels":
+        return moved, 1, 1
+    reach = np.ceil(np.maximum(moved[..., :2].reshape(-1, 2).max(0, initial=0), 0)).astype(int) + 1
+    return moved, int(reach[0]), int(reach[1])
+
+
+@contextmanager
+def new_file(out: Path) -> Iterator[Path]:
+    """A file beside ``out`` that becomes it when all has gone well, and otherwise goes away; likewise a folder.
+
+    Raises
+    ------
+    InputError
+        ``out`` is there already, or cannot be written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is there already: choose another --out, or remove it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(out.resolve())
+    try:
+        yield partial
+        os.replace(partial, out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from error
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
