@@ -336,3 +336,11 @@ def test_a_real_kicker_is_one_track_from_first_to_last_sight(shared_data):
         seen = np.count_nonzero(np.diff(people.start))
         (main, *_) = choose(people, tracks, "auto")
         assert len(main) > 0.6 * seen, recording.name
+
+
+def test_somebody_who_is_in_every_frame_twice_is_two_people():
+    body = np.zeros((95, 3), np.float32)
+    body[:25] = [[100 + 9 * n, 50 + 7 * n, 0.9] for n in range(25)]
+    tracks = track(people_of([[body, body]] * 20))
+    assert all((np.diff(one.frames) > 0).all() for one in tracks)
+    assert sorted(np.concatenate([one.rows for one in tracks])) == list(range(40))

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
 from skelemo.tracking.marks import COMMON, Marks, distance
 from skelemo.tracking.pairs import batches, ragged
@@ -55,9 +53,17 @@ class Pieces:
 
 
 def _chains(count: int, one: Array, other: Array) -> Array:
-    """A label for each of `count` things, the same for those that pairs connect."""
-    edges = csr_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(count, count))
-    return np.asarray(connected_components(edges, directed=False)[1], dtype=np.int64)
+    """A label for each of `count` things, the same for a chain of them, where those of `other` follow those of `one`.
+
+    Nothing follows or is followed by two. Chains are numbered in the order of the first of their things.
+    """
+    head = np.arange(count)
+    head[other] = one
+    while not np.array_equal(further := head[head], head):  # from link to link, twice as far each time
+        head = further
+    first = np.full(count, count)
+    np.minimum.at(first, head, np.arange(count))
+    return np.asarray(np.unique(first[head], return_inverse=True)[1])
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,10 @@ def _match(before: Array, after: Array, cost: Array, alone: float) -> tuple[Arra
 
 def _assign(before: Array, after: Array, cost: Array, alone: float) -> tuple[Array, Array]:
     """scipy wants a partner for every row: to have none is a column of one's own."""
+    # Only where people cross is it needed, and loading it takes a third of a worker's start.
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
     rows, row = np.unique(before, return_inverse=True)
     columns, column = np.unique(after, return_inverse=True)
     self = np.arange(len(rows))

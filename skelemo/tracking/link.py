@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d
 
 from skelemo.tracking.marks import Marks, boxes_apart, distance
 from skelemo.tracking.pairs import batches, ragged
@@ -26,13 +25,19 @@ def link(marks: Marks, start: Array, time: Array, max_gap: int, max_distance: fl
     if not len(frame):
         return follower, 0.0
     usual = float(np.median(np.minimum.reduceat(cost, np.flatnonzero(np.diff(before, prepend=-1)))))
-    alone = maximum_filter1d(np.diff(start), 2 * max_gap + 1) == 1
+    alone = _alone(np.diff(start), max_gap)
     limit = np.where(alone[frame], max_distance, max(_LIMIT[0], _LIMIT[1] * usual))
     rivals = cost <= _CLEAR * limit
     before, after, cost, near = before[rivals], after[rivals], cost[rivals], (cost <= limit)[rivals]
     sure = near & (_CLEAR * cost <= np.minimum(_rival(cost, before), _rival(cost, after)))
     follower[before[sure]] = after[sure]
     return follower, usual
+
+
+def _alone(count: Array, frames: int) -> Array:
+    """Whether in no frame up to so many before and after there is more than one person, bool [F]."""
+    crowded, here = np.concatenate([[0], np.cumsum(count > 1)]), np.arange(len(count))
+    return np.asarray(crowded[np.minimum(here + frames + 1, len(count))] == crowded[np.maximum(here - frames, 0)])
 
 
 def _neighbours(marks: Marks, start: Array, time: Array, max_distance: float) -> tuple[Array, Array, Array, Array]:
