@@ -26,24 +26,24 @@ def read_folders(path: Path, source: Path, recordings: Recordings) -> Annotation
         There are no class folders, or ``path`` is not above any recording.
     """
     places = dict(_places_below(path, source, recordings))
-    tops = {steps[0] for place, steps in places.values() if _folder_at(0, place, steps)}
+    tops = {steps[0] for steps, is_folder in places.values() if _folder_at(0, steps, is_folder)}
     if not tops:
         raise InputError(
             f"{path}: no recording of {source} lies in a folder here; expected class folders such as happy/"
         )
     depth = 1 if {top.casefold() for top in tops} <= PARTS.keys() else 0
-    words = {video: word for video, (place, steps) in places.items() if (word := _folder_at(depth, place, steps))}
+    words = {video: word for video, place in places.items() if (word := _folder_at(depth, *place))}
     if not words:
         raise InputError(f"{path}: no recording lies in a class folder inside {some(sorted(tops))}")
     classes, index = class_list(words.values(), path)
     items = tuple(
         Annotation(
             video=video,
-            splits={"split": PARTS[places[video][1][0].casefold()]} if depth else {},
+            splits={"split": PARTS[places[video][0][0].casefold()]} if depth else {},
             expression=np.array([index[word]], np.int8),
             valence=np.full(1, np.nan, np.float32),
             arousal=np.full(1, np.nan, np.float32),
-            source=str(path.joinpath(*places[video][1][: depth + 1])),
+            source=str(path.joinpath(*places[video][0][: depth + 1])),
         )
         for video, word in words.items()
     )
@@ -52,21 +52,21 @@ def read_folders(path: Path, source: Path, recordings: Recordings) -> Annotation
 
 def _places_below(
     path: Path, source: Path, recordings: Recordings
-) -> Iterator[tuple[str, tuple[Path, tuple[str, ...]]]]:
-    """Source of each recording below ``path``, with its place on the disk and the steps that lead down to it."""
+) -> Iterator[tuple[str, tuple[tuple[str, ...], bool]]]:
+    """Source of each recording below ``path``, with the steps down to it and whether the last of them is a folder."""
     top, start = Path(os.path.abspath(path)), Path(os.path.abspath(source))
-    for _, video in recordings:
+    for _, video, *said in recordings:
         place = start / video
         if place.is_relative_to(top):
-            yield video, (place, place.relative_to(top).parts)
+            yield video, (place.relative_to(top).parts, bool(said[0]) if said else place.is_dir())
 
 
-def _folder_at(depth: int, place: Path, steps: tuple[str, ...]) -> str:
+def _folder_at(depth: int, steps: tuple[str, ...], is_folder: bool) -> str:
     """The folder at that step on the way to a recording; "" when the way is shorter.
 
     The last step is the stem of the recording's files, or their own folder where the files have no stem.
     """
-    if len(steps) > depth + 1 or (len(steps) == depth + 1 and place.is_dir()):
+    if len(steps) > depth + 1 or (len(steps) == depth + 1 and is_folder):
         return steps[depth]
     return ""
 

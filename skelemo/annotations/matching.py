@@ -60,7 +60,7 @@ def match(annotations: Annotations, recordings: Recordings) -> Matching:
             found[index].append(annotation)
     if not any(found):
         raise _nothing_matches(annotations, recordings)
-    sources = [source for _, source in recordings]
+    sources = [source for _, source, *_ in recordings]
     for source, labels in zip(sources, found, strict=True):
         _check_persons(source, labels)
     return Matching(
@@ -75,10 +75,10 @@ class _Finder:
     """Recordings by source, by name and by number."""
 
     def __init__(self, recordings: Recordings, numbered: bool) -> None:
-        self.sources = [source for _, source in recordings]
+        self.sources = [source for _, source, *_ in recordings]
         self.by_source = _positions(self.sources)
-        self.by_name = _positions(name for name, _ in recordings)
-        self.by_number = _positions(_number(name) for name, _ in recordings) if numbered else {}
+        self.by_name = _positions(name for name, *_ in recordings)
+        self.by_number = _positions(_number(name) for name, *_ in recordings) if numbered else {}
 
     def find(self, annotation: Annotation) -> int | None:
         """Position of the recording that the annotation is for; None when there is none."""
@@ -147,7 +147,7 @@ def _nothing_matches(annotations: Annotations, recordings: Recordings) -> InputE
     if not recordings:
         return InputError("there are no recordings to match the labels with")
     videos = [repr(video) for video in dict.fromkeys(item.video for item in annotations.items)]
-    names = [repr(name) for name in dict.fromkeys(name for name, _ in recordings)]
+    names = [repr(name) for name in dict.fromkeys(name for name, *_ in recordings)]
     return InputError(
         f"no label is for any recording: labels are for {some(videos)}; recordings are {some(names)} "
         f"(or by path {recordings[0][1]!r}); are they of the same data set?"

@@ -21,8 +21,9 @@ PARTS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 
-# (name, source) of every recording: the video's stem, and the recording's path below the folder that is ingested
-Recordings = Sequence[tuple[str, str]]
+# (name, source) of every recording: the video's stem, and the recording's path below the folder that is ingested; and,
+# where that is not to be looked up on the disk, whether this path is that of a folder, its files having no stem
+Recordings = Sequence[tuple[str, str] | tuple[str, str, bool]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ LOG_SECONDS = 30
 if TYPE_CHECKING:
     from skelemo.cache.store import Cache
     from skelemo.ingest.plan import Plan
-    from skelemo.ingest.work import Tally
+    from skelemo.ingest.tally import Tally
 
 FIGURES = {
     "macro_f1": "macro F1",
@@ -123,7 +123,7 @@ def ingest_table(plan: "Plan", tally: "Tally") -> None:
     for name in (*plan.header.classes, "valence, arousal"):
         if tally.labels[name]:
             shown.add_row(f"frames labelled {name}", f"{tally.labels[name]:,}")
-    shown.add_row("files that could not be read", f"{len(tally.problems):,}")
+    shown.add_row("files that could not be read", f"{tally.unread:,}")
     shown.add_row("recordings that could not be used", f"{len(tally.failures):,}")
     console.print(shown)
     for problem in (*tally.failures, *tally.problems)[:5]:

@@ -19,6 +19,10 @@ import click
 @click.option("--size", metavar="WxH", help="Size of the pictures in pixels, where names do not tell.")
 @click.option("--fps", type=float, default=0.0, help="Frames per second, where names do not tell.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes that read.  [default: one per core]")
+@click.option("--memory", default="512MB", show_default=True, help="What each process may take.")
+@click.option("--part", "part_text", metavar="NUMBER/OF", help="Only this part of the recordings, as in 3/8.")
+@click.option("--scheduler", metavar="ADDRESS", default="", help="Let a Dask cluster read, as in tcp://HOST:8786.")
+@click.option("--replace", is_flag=True, help="Put what has changed into the place of what the cache has.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -34,11 +38,19 @@ def command(
     size: str | None,
     fps: float,
     jobs: int | None,
+    memory: str,
+    part_text: str | None,
+    scheduler: str,
+    replace: bool,
 ) -> None:
     """Read OpenPose's JSON below SOURCE, with labels, into a cache.
 
-    Frames that cannot be read count as not seen and are listed in problems.csv of the cache. What the cache has
-    already, unchanged, is skipped. Exit code 1 when a recording could not be used at all.
+    Tar and zip archives (.tar, .tar.gz, .tar.xz, .tar.bz2, .zip) are read in place, as folders of their names. Frames
+    that cannot be read count as not seen and are listed in problems.csv of the cache. What the cache has already,
+    unchanged, is skipped, so that an ingest that was killed goes on where it was. Exit code 1 when a recording could
+    not be used at all.
+
+    Several machines may ingest into one folder, each its --part, or all by a Dask cluster (--scheduler).
 
     \b
     skelemo ingest openpose/ --labels affwild2:annotations/ --out cache/affwild2
@@ -46,16 +58,22 @@ def command(
     import os
 
     from skelemo.cli.display import ingest_table, progress
+    from skelemo.ingest.memory import parse_size
+    from skelemo.ingest.parts import parse_part
     from skelemo.ingest.plan import Settings, make_plan
     from skelemo.ingest.run import ingest
 
     width, height = _parse_size(size)
     settings = Settings(layout, body_model, scale, person, sequence, strict, width, height, fps)
-    plan = make_plan(source, out, labels, settings)
+    part = parse_part(part_text) if part_text is not None else None
+    plan = make_plan(source, out, labels, settings, part=part, memory=parse_size(memory), replace=replace)
     with progress("files") as bar:
-        bar_task = bar.add_task("reading", total=plan.files, note="")
+        reading = bar.add_task("reading", total=plan.files, note="")
         tally = ingest(
-            plan, jobs=jobs or os.cpu_count() or 1, report=lambda files: bar.update(bar_task, completed=files)
+            plan,
+            jobs=jobs or os.cpu_count() or 1,
+            scheduler=scheduler,
+            report=lambda files: bar.update(reading, completed=files),
         )
     ingest_table(plan, tally)
     ctx.exit(1 if tally.failures else 0)

@@ -1,64 +1,44 @@
 """What an ingest has to do: which recordings carry which labels, and which of them the cache has already."""
 
-import hashlib
-import json
+import dataclasses
 import os
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from skelemo.annotations.matching import match
 from skelemo.annotations.registry import EMOTIONS, Annotation, read_annotations
 from skelemo.cache.shard import SUFFIX, Header
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import CacheError
-from skelemo.openpose.recording import Recording, find_recordings
-from skelemo.skeleton import DEFAULT_LAYOUT, layout
+from skelemo.ingest.groups import grouped, jobs
+from skelemo.ingest.memory import DEFAULT, bounds
+from skelemo.ingest.parts import Part, take_part
+from skelemo.ingest.task import Known, Settings, Task, fingerprint
+from skelemo.openpose.files import Problem
+from skelemo.openpose.recording import search
+from skelemo.skeleton import layout
 
-#: Files that one worker reads for one shard: 16,384 frames of body and face are 19 MB.
-GROUP_FILES = 16_384
+__all__ = ["PROBLEMS", "SIMULATED", "Plan", "Settings", "Task", "make_plan"]
+
 SIMULATED = "simulated.json"
 PROBLEMS = "problems.csv"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How recordings are read; the cache keeps them.
-
-    Parameters
-    ----------
-    person : who carries the labels where these do not say: ``auto``, ``largest``, ``left``, ``right`` or ``all``.
-    width, height, fps : of every video, where its name does not tell; 0 for unknown.
-    """
-
-    layout: str = DEFAULT_LAYOUT
-    body_model: str = "auto"
-    scale: str = "auto"
-    person: str = "auto"
-    sequence: bool = False
-    strict: bool = False
-    width: int = 0
-    height: int = 0
-    fps: float = 0.0
-
-
-@dataclass(frozen=True)
-class Task:
-    """One recording to read."""
-
-    recording: Recording
-    video: str
-    annotations: tuple[Annotation, ...]
-    known: Mapping[str, tuple[str, str]]  # sequences of this video in the cache: id -> (sha256, shard)
+_NOBODY = Annotation("", np.zeros(0, np.int8), np.zeros(0, np.float32), np.zeros(0, np.float32), "")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that an ingest will do, and what it found before reading a single file."""
+    """All that an ingest will do, and what it found before reading a single file.
+
+    Parameters
+    ----------
+    problems : archives that cannot be read, and recordings that cannot be told from others.
+    part : of all recordings, for one of several machines.
+    memory : bytes that each process may take.
+    replace : put what has changed into the place of what the cache has.
+    """
 
     out: Path
     header: Header
@@ -66,45 +46,52 @@ class Plan:
     tasks: tuple[Task, ...]
     unchanged: int
     notes: tuple[str, ...] = field(default=())
+    problems: tuple[Problem, ...] = ()
+    source: Path = Path()
+    part: Part = field(default_factory=Part)
+    memory: int = DEFAULT
+    replace: bool = False
+    known_shards: frozenset[str] = frozenset()
 
     @property
     def files(self) -> int:
         """How many files are to be read."""
         return sum(len(task.recording.files) for task in self.tasks)
 
-    def groups(self) -> Iterator[list[Task]]:
-        """The tasks in groups of about `GROUP_FILES` files; each becomes one shard."""
-        group: list[Task] = []
-        size = 0
-        for task in self.tasks:
-            if group and size + len(task.recording.files) > GROUP_FILES:
-                yield group
-                group, size = [], 0
-            group.append(task)
-            size += len(task.recording.files)
-        if group:
-            yield group
+    def jobs(self) -> Iterator[tuple[tuple[Task, ...], ...]]:
+        """What is done in one go: see `skelemo.ingest.groups.jobs`."""
+        return jobs(self.tasks)
 
 
-def make_plan(source: Path, out: Path, labels: str | None, settings: Settings) -> Plan:
+def make_plan(
+    source: Path,
+    out: Path,
+    labels: str | None,
+    settings: Settings,
+    *,
+    part: Part | None = None,
+    memory: int = DEFAULT,
+    replace: bool = False,
+) -> Plan:
     """List the recordings, give each its labels, and leave out what the cache has unchanged.
+
+    Labels, names and parts go by all the recordings; only then a part of them is taken.
 
     Raises
     ------
     InputError, ConfigError
-        Nothing to read, unreadable labels, labels that fit no recording.
+        Nothing to read, unreadable labels, labels that fit no recording, too little memory.
     CacheError
         ``out`` holds a cache of another layout or other classes.
     """
     layout(settings.layout)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        recordings = find_recordings(source, sequence=settings.sequence)
-    notes = [str(warning.message) for warning in caught]
+    part, limits = part or Part(), bounds(memory)
+    found = search(source, sequence=settings.sequence)
+    recordings, notes = found.recordings, list(found.notes)
     classes: tuple[str, ...] = EMOTIONS
     annotated: tuple[tuple[Annotation, ...], ...] = ((),) * len(recordings)
     if labels:
-        names = [(recording.name, recording.source) for recording in recordings]
+        names = [(recording.name, recording.source, recording.is_folder) for recording in recordings]
         annotations = read_annotations(labels, source, names)
         matching = match(annotations, names)
         classes, annotated = annotations.classes, matching.annotations
@@ -112,35 +99,52 @@ def make_plan(source: Path, out: Path, labels: str | None, settings: Settings) -
     header = Header(settings.layout, classes, _is_simulated(source), asdict(settings))
     cache = _existing(out, header)
     videos = _video_names(recording.source for recording in recordings)
-    tasks = [
-        Task(recording, video, labels_of, {})
-        for recording, video, labels_of in zip(recordings, videos, annotated, strict=True)
-    ]
+    tasks = [Task(*facts, {}) for facts in zip(recordings, videos, annotated, strict=True)]
+    tasks, clashes = _apart(tasks, settings)
+    mine = take_part([len(task.recording.files) for task in tasks], part)
+    tasks = grouped([tasks[position] for position in mine], limits.unpacked)
     fresh = [task for task in tasks if cache is None or not _has(cache, task, header)]
     known = _known_sequences(cache, {task.video for task in fresh})
-    planned = tuple(Task(task.recording, task.video, task.annotations, known.get(task.video, {})) for task in fresh)
-    return Plan(out, header, settings, planned, len(tasks) - len(fresh), tuple(notes))
+    return Plan(
+        out,
+        header,
+        settings,
+        tuple(dataclasses.replace(task, known=known.get(task.video, {})) for task in fresh),
+        len(tasks) - len(fresh),
+        tuple(notes),
+        problems=(*found.problems, *clashes) if part.number == 1 else (),
+        source=source,
+        part=part,
+        memory=memory,
+        replace=replace,
+        known_shards=frozenset(shard.path.name for shard in cache.shards) if cache else frozenset(),
+    )
 
 
-def fingerprint(task: Task, header: Header, size: int, newest: int) -> str:
-    """What a recording's sequences depend on: its files' names, sizes and times, its labels, the settings.
+def _apart(tasks: Sequence[Task], settings: Settings) -> tuple[list[Task], list[Problem]]:
+    """The tasks without those whose sequences would be called like another's, and a problem for each of these."""
+    whose: dict[str, str] = {}
+    crowds = {task.video for task in tasks if settings.person == "all" and not all(one.person for one in _said(task))}
+    kept, problems = [], []
+    for task in tasks:
+        persons = {one.person or settings.person for one in _said(task)}
+        names = {f"{task.video}_{person}" for person in persons - {"auto", "largest", "all"}}
+        names |= {task.video} if persons & {"auto", "largest"} else set()
+        other = next((whose[name] for name in sorted(names) if name in whose), "")
+        above, _, person = task.video.rpartition("_person")
+        if person.isdecimal() and above in crowds:
+            other = other or above
+        if other:
+            reason = f"its sequences would be called like those of {other}: rename one of the two"
+            problems.append(Problem(task.recording.source, reason))
+            continue
+        whose |= dict.fromkeys(names, task.recording.source)
+        kept.append(task)
+    return kept, problems
 
-    Parameters
-    ----------
-    size, newest : bytes of all files and the latest time of change, nanoseconds.
-    """
-    said = [header.layout, header.classes, header.settings, task.video, size, newest, *map(_digest, task.annotations)]
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-    digest.update("\0".join(task.recording.files).encode(errors="surrogateescape"))
-    return digest.hexdigest()[:32]
 
-
-def _digest(annotation: Annotation) -> str:
-    number = annotation.number if annotation.number is not None else np.zeros(0)
-    digest = hashlib.sha256(json.dumps([annotation.person, annotation.subject, dict(annotation.splits)]).encode())
-    for array in (number, annotation.expression, annotation.valence, annotation.arousal):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+def _said(task: Task) -> tuple[Annotation, ...]:
+    return task.annotations or (_NOBODY,)
 
 
 def _existing(out: Path, header: Header) -> Cache | None:
@@ -168,6 +172,8 @@ def _has(cache: Cache, task: Task, header: Header) -> bool:
     written = cache.fingerprints.get(task.recording.source)
     if not written:
         return False
+    if archive := task.recording.archive:
+        return fingerprint(task, header, archive.size, archive.changed) in written
     try:
         found = [os.stat(os.path.join(task.recording.folder, name)) for name in task.recording.files]
     except OSError:
@@ -176,13 +182,15 @@ def _has(cache: Cache, task: Task, header: Header) -> bool:
     return fingerprint(task, header, size, newest) in written
 
 
-def _known_sequences(cache: Cache | None, videos: set[str]) -> dict[str, dict[str, tuple[str, str]]]:
-    known: dict[str, dict[str, tuple[str, str]]] = {}
+def _known_sequences(cache: Cache | None, videos: set[str]) -> dict[str, dict[str, Known]]:
+    """By video, the sequences in the cache that are its own or are called as its own might be."""
+    known: dict[str, dict[str, Known]] = {}
     if cache is None:
         return known
-    rows: pd.DataFrame = cache.sequences[cache.sequences["video"].isin(videos)]
+    rows = cache.sequences
     for name, video, sha256, shard in zip(rows["id"], rows["video"], rows["sha256"], rows["shard"], strict=True):
-        known.setdefault(video, {})[name] = (sha256, str(cache.shards[shard].path))
+        for whose in {video, name, name.rpartition("_")[0]} & videos:
+            known.setdefault(whose, {})[name] = Known(sha256, str(cache.shards[shard].path), video == whose)
     return known
 
 

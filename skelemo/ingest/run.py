@@ -1,85 +1,112 @@
-"""Carrying out a plan: in this process or in several, group by group."""
+"""Carrying out a plan: in this process, in several or on a cluster, job by job."""
 
-import csv
-import multiprocessing
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from skelemo.cache.shard import SUFFIX
-from skelemo.cache.store import open_cache
-from skelemo.errors import SkelemoError
-from skelemo.ingest.plan import PROBLEMS, Plan
-from skelemo.ingest.work import Tally, ingest_group
+from skelemo.cache.partial import partial_path, sweep
+from skelemo.errors import CacheError, InputError
+from skelemo.ingest import executors
+from skelemo.ingest.memory import bounds
+from skelemo.ingest.plan import Plan
+from skelemo.ingest.problems import write_problems
+from skelemo.ingest.replacing import put_in_place, withdraw_contradictions
+from skelemo.ingest.tally import Tally
+from skelemo.ingest.work import Job
 
-#: Told as groups are done: files read so far.
+#: Told every now and then: files read so far.
 Report = Callable[[int], None]
 
 
-def ingest(plan: Plan, *, jobs: int = 1, report: Report = lambda _: None) -> Tally:
+def ingest(plan: Plan, *, jobs: int = 1, scheduler: str = "", report: Report = lambda _: None) -> Tally:
     """Read what the plan lists into shards, and list what could not be read in ``problems.csv`` of the cache.
+
+    Several may do so at once with one cache, on one machine or several. What killed ones have left is swept.
 
     Parameters
     ----------
     jobs : processes that read; each shard is one's own, so that nothing needs a lock.
+    scheduler : address of a Dask scheduler, whose workers read instead.
 
     Raises
     ------
     CacheError, InputError
-        As in `ingest_group`; what was done until then stays, and the next ingest goes on from there.
+        As in `do_job`; what was done until then stays, and the next ingest goes on from there.
     """
-    plan.out.mkdir(parents=True, exist_ok=True)
-    total = Tally()
-    try:
-        for tally in _in_this_process(plan) if jobs <= 1 else _in_processes(plan, jobs):
+    for problem in plan.problems if plan.settings.strict else ():
+        raise InputError(f"{problem.file}: {problem.reason}")
+    total = Tally(failures=list(plan.problems))
+    with _at_work(plan.out) as present:
+        stage = _stage(present) if plan.replace else None
+        for tally in _done(_jobs(plan, present, stage), jobs, scheduler, plan, report):
+            if tally.staged:
+                tally.shards += put_in_place(plan.out, tally.staged)
+                tally.staged.clear()
             total.add(tally)
-            report(total.files)
-    except BaseException:
-        if not any(plan.out.iterdir()):
-            plan.out.rmdir()
-        raise
-    _write_problems(plan.out, total)
+            os.utime(present)  # for other machines, which cannot ask whether this process lives
+        total.failures += withdraw_contradictions(plan.out, total.shards, plan.known_shards)
+        write_problems(plan.out, plan.source, plan.part, [*total.failures, *total.failed_files])
     return total
 
 
-def _in_this_process(plan: Plan) -> Iterator[Tally]:
-    for group in plan.groups():
-        yield ingest_group(group, plan.header, plan.settings, plan.out)
+def _jobs(plan: Plan, present: Path, stage: Path | None) -> Iterator[Job]:
+    limits = bounds(plan.memory)
+    for number, groups in enumerate(plan.jobs()):
+        yield Job(number, groups, plan.header, plan.settings, present.parent, limits, present, stage)
 
 
-def _in_processes(plan: Plan, jobs: int) -> Iterator[Tally]:
-    groups = list(plan.groups())
-    if len(groups) < 2:
-        yield from _in_this_process(plan)
+def _done(todo: Iterator[Job], jobs: int, scheduler: str, plan: Plan, report: Report) -> Iterator[Tally]:
+    """Have the jobs done by whoever is to do them."""
+    if scheduler:
+        job = next(todo, None)
+        if job:
+            yield from executors.on_cluster(_again(job, todo), scheduler, plan.source, job.present, report)
         return
-    pool = ProcessPoolExecutor(min(jobs, len(groups)), multiprocessing.get_context("spawn"))
+    listed = list(todo)
+    if jobs > 1 and len(listed) > 1:
+        yield from executors.in_processes(listed, jobs, report)
+    else:
+        yield from executors.in_this_process(iter(listed), report)
+
+
+def _again(first: Job, others: Iterator[Job]) -> Iterator[Job]:
+    yield first
+    yield from others
+
+
+@contextmanager
+def _at_work(out: Path) -> Iterator[Path]:
+    """The folder of the cache, with a file in it as long as this ingest lives.
+
+    It keeps another that ends without a shard from removing the folder, and tells workers that they see the same.
+    """
+    out = Path(os.path.abspath(out))
+    present = partial_path(out / "present", "present")
     try:
-        waiting: set[Future[Tally]] = {
-            pool.submit(ingest_group, group, plan.header, plan.settings, plan.out) for group in groups
-        }
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-    except BrokenProcessPool:
-        raise SkelemoError(
-            "a worker process died (out of memory, or killed); what it had finished is kept: run the same again, with "
-            "fewer --jobs"
-        ) from None
+        while True:
+            out.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # another has removed the folder between the two
+                present.write_bytes(b"")
+                break
+    except OSError as error:
+        raise CacheError(f"{out}: cannot be written ({error.strerror or error})") from error
+    try:
+        sweep(out)
+        yield present
     finally:
-        pool.shutdown(cancel_futures=True)
+        shutil.rmtree(_stage_path(present), ignore_errors=True)
+        with suppress(OSError):
+            present.unlink()
+            out.rmdir()  # which only an empty folder lets happen
 
 
-def _write_problems(out: Path, total: Tally) -> None:
-    """All files that could not be read, of this ingest and of earlier ones."""
-    rows = {(problem.file, problem.reason) for problem in (*total.problems, *total.failures)}
-    if set(out.glob(f"*{SUFFIX}")) - set(total.shards):
-        table = open_cache(out).problems
-        rows |= set(zip(table["file"], table["reason"], strict=True))
-    partial = out / f".{PROBLEMS}.{os.getpid()}"
-    with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", "reason"])
-        writer.writerows(sorted(rows))
-    os.replace(partial, out / PROBLEMS)
+def _stage_path(present: Path) -> Path:
+    return present.with_name(f"{present.name}-stage")
+
+
+def _stage(present: Path) -> Path:
+    stage = _stage_path(present)
+    stage.mkdir()
+    return stage

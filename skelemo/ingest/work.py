@@ -1,8 +1,9 @@
-"""One group of recordings into one shard."""
+"""One job of an ingest: some recordings into shards."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,83 +14,167 @@ from skelemo.annotations.registry import Annotation
 from skelemo.cache import sequence as cached
 from skelemo.cache.counts import by_part, frames_by_class
 from skelemo.cache.shard import Header, write_shard
-from skelemo.errors import CacheError, ConfigError
-from skelemo.ingest.plan import Settings, Task, fingerprint
-from skelemo.openpose.people import People, Problem, RecordingError, read_people
+from skelemo.errors import CacheError, ConfigError, InputError
+from skelemo.ingest.memory import Bounds
+from skelemo.ingest.tally import MOST_KEPT, Staged, Tally
+from skelemo.ingest.task import Settings, Task, fingerprint
+from skelemo.openpose.contents import Reader
+from skelemo.openpose.files import Contents, Problem
+from skelemo.openpose.people import People, RecordingError, read_people
 from skelemo.skeleton import Layout, layout
 from skelemo.tracking import Track, choose, track
 
+__all__ = ["Job", "Tally", "do_job", "sequences_of"]
 
-@dataclass
-class Tally:
-    """What a group, or a whole ingest, has done."""
+#: Told while a job is done: its number, and how many of its files are read. Set by whoever runs it.
+progress: Callable[[int, int], None] | None = None
 
-    recordings: int = 0
-    files: int = 0
-    sequences: int = 0
-    frames: int = 0
-    people: int = 0
-    seen: Counter[str] = field(default_factory=Counter)  # points by part
-    points: Counter[str] = field(default_factory=Counter)  # points by part, seen or not
-    labels: Counter[str] = field(default_factory=Counter)  # frames by class, and "valence, arousal"
-    problems: list[Problem] = field(default_factory=list)
-    failures: list[Problem] = field(default_factory=list)  # recordings that could not be used at all
-    notes: list[str] = field(default_factory=list)
-    shards: list[Path] = field(default_factory=list)
-
-    def add(self, other: "Tally") -> None:
-        """Take over what another group has done."""
-        for name, value in vars(other).items():
-            if isinstance(value, Counter):
-                getattr(self, name).update(value)
-            else:
-                setattr(self, name, getattr(self, name) + value)
+_TELL_EVERY = 512
 
 
-def ingest_group(tasks: Sequence[Task], header: Header, settings: Settings, out: Path) -> Tally:
-    """Read the recordings of a group and write what is new in them as one shard.
+@dataclass(frozen=True)
+class Job:
+    """What a process is given to do in one go: groups of recordings, each of which becomes a shard or a few.
+
+    Parameters
+    ----------
+    number : of the job in its ingest.
+    groups : one, or several in a row that lie in one archive that can only be read from front to back.
+    present : a file in ``out`` that is there as long as the ingest lives; a process that does not see it is elsewhere.
+    stage : folder for shards that replace sequences of the cache; None to refuse what would replace them.
+    """
+
+    number: int
+    groups: tuple[tuple[Task, ...], ...]
+    header: Header
+    settings: Settings
+    out: Path
+    bounds: Bounds
+    present: Path
+    stage: Path | None = None
+
+
+def do_job(job: Job) -> Tally:
+    """Read the recordings of a job and write what is new in them as shards.
 
     A recording of which nothing can be used is a failure of its own and does not stop the others.
 
     Raises
     ------
     CacheError
-        A sequence is in the cache already with other content.
+        The cache cannot be written, or does not lie here.
     InputError
-        With ``strict``, the first file that cannot be read.
+        With ``strict``, the first file or recording that cannot be used.
     """
+    _require_here(job)
     tally = Tally()
-    rows: list[dict[str, Any]] = []
-    problems: list[dict[str, str]] = []
-    sequences: list[cached.Sequence] = []
-    for task in tasks:
-        tally.files += len(task.recording.files)
-        try:
-            people = read_people(
-                task.recording,
-                layout(settings.layout),
-                body_model=settings.body_model,
-                scale=settings.scale,
-                strict=settings.strict,
-            )
-        except RecordingError as error:
-            if settings.strict:
-                raise
-            tally.problems += error.problems
-            reason = str(error).removeprefix(f"{task.recording.source}: ")
-            tally.failures.append(Problem(task.recording.source, reason))
-            continue
+    with Reader() as reader:
+        for group in job.groups:
+            shard = _Shard(job, tally)
+            for index in reader.expect([task.recording for task in group]):
+                _read_recording(group[index], job, reader, shard)
+            shard.write()
+    return tally
+
+
+def _require_here(job: Job) -> None:
+    """The cache and the source are where they are for whoever gave the job."""
+    place = f"{socket.gethostname()} does not see"
+    if not job.present.exists():
+        raise CacheError(f"{job.out}: {place} this folder as it is where the ingest was started: it must be shared")
+    recording = job.groups[0][0].recording
+    source = recording.archive.path if recording.archive else recording.folder
+    if not os.path.exists(source):
+        raise InputError(f"{source}: {place} it, or it is gone: the source must be shared")
+
+
+def _read_recording(task: Task, job: Job, reader: Reader, shard: "_Shard") -> None:
+    """Add a recording to the shard, or its failure to the tally."""
+    tally, settings = shard.tally, job.settings
+    try:
+        people = read_people(
+            task.recording,
+            layout(settings.layout),
+            body_model=settings.body_model,
+            scale=settings.scale,
+            strict=settings.strict,
+            contents=_watched(_contents(task, reader), job.number, tally.files),
+        )
         found = list(sequences_of(task, people, settings))
+        known, fresh = _sort_out(found, task, job)
+    except (RecordingError, CacheError, ConfigError) as error:
+        if settings.strict:
+            raise
+        problems = list(error.problems) if isinstance(error, RecordingError) else []
+        reason = str(error).removeprefix(f"{task.recording.source}: ")
+        failed = Tally(failures=[Problem(task.recording.source, reason)])
+        tally.add(replace(failed, problems=problems, failed_files=problems, unread=len(problems)))
+    else:
         if not len(people.keypoints):
             tally.notes.append(f"{task.recording.source}: OpenPose saw nobody in its {len(people.number)} frames")
-        _count(tally, found, people, header)
         tally.notes += [note for one in task.annotations if (note := one.mismatch(int(task.recording.numbers[-1])))]
-        sequences += [one for one in found if _is_new(one, task, out)]
-        rows.append(_row(task, people, header))
-        problems += [{"file": problem.file, "reason": problem.reason} for problem in people.problems]
-    if rows:
-        tally.shards.append(write_shard(out, header, sequences, rows, problems))
-    return tally
+        _count(tally, found, people, job.header)
+        shard.add(task, people, known, fresh)
+    tally.files += len(task.recording.files)
+
+
+def _contents(task: Task, reader: Reader) -> Contents:
+    try:
+        return reader.contents(task.recording)
+    except OSError as error:
+        raise RecordingError(f"{error.filename} {error.strerror or error}") from error
+
+
+def _watched(contents: Contents, number: int, before: int) -> Contents:
+    """The contents, and now and then a word of how many files of the job are read."""
+
+    def read(index: int) -> tuple[bytes, int]:
+        if not index % _TELL_EVERY and progress:
+            progress(number, before + index)
+        return contents(index)
+
+    return read
+
+
+class _Shard:
+    """What has been read and is not written yet."""
+
+    def __init__(self, job: Job, tally: Tally) -> None:
+        self.job, self.tally = job, tally
+        self._clear()
+
+    def add(
+        self, task: Task, people: People, there: Sequence[cached.Sequence], fresh: Sequence[cached.Sequence]
+    ) -> None:
+        """Take over a recording's sequences, those that the cache has and those that it has not."""
+        self.sequences += fresh
+        self.rows.append(_row(task, people, self.job.header))
+        self.problems += [{"file": problem.file, "reason": problem.reason} for problem in people.problems]
+        valid = {one.id: one.sha256 for one in (*there, *fresh)}
+        if any(known.own and valid.get(name) != known.sha256 for name, known in task.known.items()):
+            self.valid[task.video] = valid
+        self.bytes += sum(one.keypoints.nbytes for one in fresh)
+        if self.bytes > self.job.bounds.shard:
+            self.write()
+
+    def write(self) -> None:
+        """Write all of it, and begin another."""
+        if self.rows:
+            staged = self.valid if self.job.stage else {}
+            folder = self.job.stage if self.job.stage and staged else self.job.out
+            path = write_shard(folder, self.job.header, self.sequences, self.rows, self.problems)
+            if staged:
+                self.tally.staged.append(Staged(path, staged))
+            else:
+                self.tally.shards.append(path)
+        self._clear()
+
+    def _clear(self) -> None:
+        self.sequences: list[cached.Sequence] = []
+        self.rows: list[dict[str, Any]] = []
+        self.problems: list[dict[str, str]] = []
+        self.valid: dict[str, dict[str, str]] = {}
+        self.bytes = 0
 
 
 def sequences_of(task: Task, people: People, settings: Settings) -> Iterator[cached.Sequence]:
@@ -158,21 +243,35 @@ def _labels(annotation: Annotation | None, number: np.ndarray) -> tuple[np.ndarr
     return np.full(len(number), -1, np.int8), nothing, nothing
 
 
-def _is_new(one: cached.Sequence, task: Task, out: Path) -> bool:
-    sha256, shard = task.known.get(one.id, ("", ""))
-    if sha256 and sha256 != one.sha256:
-        raise CacheError(
-            f"{out}: sequence {one.id!r} is in {shard} with other content (files, labels or settings have "
-            "changed): choose another --out, or remove that shard and all of it is ingested anew"
-        )
-    return not sha256
+def _sort_out(
+    found: Sequence[cached.Sequence], task: Task, job: Job
+) -> tuple[list[cached.Sequence], list[cached.Sequence]]:
+    """The sequences that the cache has, and those that it has not."""
+    known: list[cached.Sequence] = []
+    fresh: list[cached.Sequence] = []
+    ids: set[str] = set()
+    for one in found:
+        if one.id in ids:
+            raise CacheError(
+                f"two labels give one sequence {one.id!r}: say who is meant in both (person, or --person), or keep one"
+            )
+        ids.add(one.id)
+        there = task.known.get(one.id)
+        if there and there.sha256 != one.sha256 and not (job.stage and there.own):
+            why = "files, labels or settings have changed" if there.own else "it is another recording's"
+            remedy = "--replace puts the new in its place; or choose" if there.own else "choose"
+            raise CacheError(
+                f"sequence {one.id!r} is in {there.shard} with other content ({why}): {remedy} another --out"
+            )
+        (known if there and there.sha256 == one.sha256 else fresh).append(one)
+    return known, fresh
 
 
 def _row(task: Task, people: People, header: Header) -> dict[str, Any]:
     return {
         "source": task.recording.source,
         "video": task.video,
-        "fingerprint": fingerprint(task, header, people.bytes_read, people.newest),
+        "fingerprint": fingerprint(task, header, *_stamp(task, people)),
         "files": len(task.recording.files),
         "frames": len(people.number),
         "people": len(people.keypoints),
@@ -181,12 +280,19 @@ def _row(task: Task, people: People, header: Header) -> dict[str, Any]:
     }
 
 
+def _stamp(task: Task, people: People) -> tuple[int, int]:
+    """Bytes and latest change of what the recording was read from."""
+    archive = task.recording.archive
+    return (archive.size, archive.changed) if archive else (people.bytes_read, people.newest)
+
+
 def _count(tally: Tally, found: Sequence[cached.Sequence], people: People, header: Header) -> None:
     where: Layout = layout(header.layout)
     tally.recordings += 1
     tally.sequences += len(found)
     tally.people += len(people.keypoints)
-    tally.problems += people.problems
+    tally.problems += people.problems[: MOST_KEPT - len(tally.problems)]
+    tally.unread += len(people.problems)
     for one in found:
         tally.frames += len(one)
         for part, seen in zip(where.parts, by_part(one.points_seen[:-1], where).tolist(), strict=True):

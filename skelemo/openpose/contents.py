@@ -198,5 +198,5 @@ def _require_small(size: int) -> None:
 
 def _whole(data: bytes, size: int) -> bytes:
     if len(data) < size:
-        raise OSError(errno.EIO, f"has {len(data):,} of its {size:,} bytes")
+        raise OSError(errno.EINVAL, f"has {len(data):,} of its {size:,} bytes")
     return data

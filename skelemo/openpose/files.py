@@ -17,6 +17,15 @@ MAX_BYTES = 16 * 2**20
 #: Bytes of a recording's file by its position, and when they were last changed, nanoseconds; or an `OSError`.
 Contents = Callable[[int], tuple[bytes, int]]
 
+#: What the system says when a disk or a network fails, or when it has run out of something: no fault of the file.
+_LOST = {
+    getattr(errno, name, errno.EIO)
+    for name in (
+        *("EIO", "EREMOTEIO", "ENODEV", "ENXIO", "ESTALE", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH"),
+        *("ENETDOWN", "ENETUNREACH", "ECONNRESET", "ECONNABORTED", "EMFILE", "ENFILE", "ENOMEM"),
+    )
+}
+
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
@@ -48,6 +57,11 @@ def in_folder(folder: str, names: Sequence[str]) -> Contents:
     """The contents of files that lie in a folder."""
     start = os.path.join(folder, "")
     return lambda index: read_file(start + names[index])
+
+
+def is_lost(error: OSError, folder: str) -> bool:
+    """Whether not one file, but what it lies on is the matter: then it says nothing of the frame."""
+    return error.errno in _LOST or (error.errno == errno.ENOENT and not os.path.isdir(folder))
 
 
 def read_file(path: str) -> tuple[bytes, int]:

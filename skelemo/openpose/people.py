@@ -8,7 +8,7 @@ import numpy as np
 
 from skelemo.errors import InputError, unknown
 from skelemo.openpose.contents import opened
-from skelemo.openpose.files import Contents, Problem
+from skelemo.openpose.files import Contents, Problem, is_lost
 from skelemo.openpose.frame import FrameError, Rows
 from skelemo.openpose.names import printable
 from skelemo.openpose.points import LIMIT, Extent, settle, shared_points, to_body_25
@@ -157,6 +157,8 @@ def _read_files(contents: Contents, rows: Rows, faults: _Faults) -> tuple[np.nda
             newest = max(newest, changed)
             counts[index] = rows.add(data)
         except OSError as error:
+            if is_lost(error, faults.recording.folder):
+                raise
             faults.add(index, f"cannot be read: {error.strerror}")
         except FrameError as error:
             faults.add(index, str(error))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skelemo.cache.store import Cache, open_cache
-from skelemo.errors import CacheError, InputError, SkelemoError
+from skelemo.errors import CacheError, InputError
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.run import ingest
 from skelemo.ingest.work import Tally
@@ -82,12 +82,19 @@ def test_files_touched_but_not_changed_are_read_again_and_add_no_sequence(tmp_pa
     assert make_plan(tmp_path / "json", tmp_path / "cache", None, Settings()).unchanged == 1
 
 
-def test_a_recording_that_changed_is_refused_by_the_cache_that_has_it(tmp_path, write_recording):
+def test_a_recording_that_changed_is_a_failure_and_the_others_come_in(tmp_path, write_recording):
     write_recording("walk", STILL)
     run(tmp_path)
     write_recording("walk", [[(300, 100)]] * 4)
-    with pytest.raises(CacheError, match=r"'walk' is in .*\.h5 with other content"):
-        run(tmp_path)
+    write_recording("wave", STILL)
+    tally, cache = run(tmp_path)
+    (failure,) = tally.failures
+    assert failure.file == "walk"
+    assert "'walk' is in " in failure.reason
+    assert ".h5 with other content (files, labels or settings have changed): --replace" in failure.reason
+    assert sorted(cache.sequences["id"]) == ["walk", "wave"]
+    with pytest.raises(CacheError, match="with other content"):
+        run(tmp_path, strict=True)
 
 
 def test_a_cache_of_another_layout_is_refused_before_anything_is_read(tmp_path, write_recording):
@@ -125,11 +132,37 @@ def test_all_keeps_everybody_from_their_first_to_their_last_sight(tmp_path, writ
     assert sorted(cache.sequences["length"]) == [12, 14]
 
 
-def test_a_number_of_a_person_who_was_never_tracked_is_refused(tmp_path, write_recording):
+def test_a_number_of_a_person_who_was_never_tracked_is_a_failure_of_that_recording(tmp_path, write_recording):
     write_recording("talk", STILL)
-    (tmp_path / "labels.csv").write_text("video,person,label\ntalk,3,happy\n")
-    with pytest.raises(SkelemoError, match="only 1 people were tracked"):
-        run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
+    write_recording("walk", STILL)
+    (tmp_path / "labels.csv").write_text("video,person,label\ntalk,3,happy\nwalk,,sad\n")
+    tally, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
+    assert ["only 1 people were tracked" in failure.reason for failure in tally.failures] == [True]
+    assert cache.sequences["id"].tolist() == ["walk"]
+
+
+def test_labels_that_give_one_sequence_twice_are_a_failure_of_that_recording(tmp_path, write_recording):
+    write_recording("talk", STILL)
+    write_recording("walk", STILL)
+    (tmp_path / "labels.csv").write_text("video,person,label\ntalk,,happy\ntalk,left,sad\nwalk,,sad\n")
+    tally, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}", person="left")
+    assert ["two labels give one sequence 'talk_left'" in failure.reason for failure in tally.failures] == [True]
+    assert cache.sequences["id"].tolist() == ["walk_left"]
+
+
+def test_recordings_whose_sequences_would_be_called_alike_do_not_spoil_the_cache(tmp_path, write_recording):
+    for name in ("a", "a_left", "b"):
+        write_recording(name, STILL)
+    (tmp_path / "labels.csv").write_text("video,person,label\na,left,happy\na_left,,sad\nb,,sad\n")
+    tally, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
+    assert [(failure.file, "called like those of a:" in failure.reason) for failure in tally.failures] == [
+        ("a_left", True)
+    ]
+    assert sorted(cache.sequences["id"]) == ["a_left", "b"]
+    write_recording("c", STILL, folder="other")
+    write_recording("c_person0", STILL, folder="other")
+    plan = make_plan(tmp_path / "other", tmp_path / "cache2", None, Settings(person="all"))
+    assert [problem.file for problem in plan.problems] == ["c_person0"]
 
 
 def test_a_folder_that_is_named_like_its_video_names_the_sequence_once(tmp_path, write_recording):
@@ -142,7 +175,7 @@ def test_a_folder_that_is_named_like_its_video_names_the_sequence_once(tmp_path,
 
 
 def test_several_processes_write_the_same_sequences_as_one(tmp_path, write_recording, monkeypatch):
-    monkeypatch.setattr("skelemo.ingest.plan.GROUP_FILES", 4)
+    monkeypatch.setattr("skelemo.ingest.groups.GROUP_FILES", 4)
     for name in ("a", "b", "c"):
         write_recording(name, STILL)
     _, alone = run(tmp_path)

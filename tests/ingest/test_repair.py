@@ -14,7 +14,7 @@ from skelemo.cache.store import open_cache, shard_files
 from skelemo.cache.verify import verify
 from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError
-from skelemo.ingest import plan as planning
+from skelemo.ingest import groups as grouping
 from skelemo.ingest import work
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.repair import repair
@@ -42,7 +42,7 @@ def labels(tmp_path):
 @pytest.fixture
 def cache(tmp_path, source, labels, monkeypatch):
     """Three shards: a and b, c and d, talk."""
-    monkeypatch.setattr(planning, "GROUP_FILES", 10)
+    monkeypatch.setattr(grouping, "GROUP_FILES", 10)
     out = tmp_path / "cache"
     ingest(make_plan(source, out, labels, Settings(person="largest")))
     assert len(shard_files(out)) == 3

@@ -1,0 +1,78 @@
+"""``problems.csv`` of a cache: every file and recording that could not be read, whoever ingested it.
+
+What shards say of files is collected from them. What of a recording nothing came into any shard is kept in a hidden
+file for each source and part, which the next ingest of that source and part writes anew.
+"""
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from skelemo.cache.partial import partial_path
+from skelemo.cache.store import open_cache, shard_files
+from skelemo.errors import CacheError
+from skelemo.ingest.parts import Part
+from skelemo.openpose.files import Problem
+
+PROBLEMS = "problems.csv"
+_FAILURES = ".failures-"
+
+
+def write_problems(out: Path, source: Path, part: Part, failures: Iterable[Problem]) -> None:
+    """Write down which recordings of a source could not be used, then all problems of the cache.
+
+    Several ingests may do so at once: whoever is last has seen what all have written, for each looks again when it is
+    done.
+    """
+    _write_failures(out, source, part, failures)
+    before: set[str] = set()  # a cache in which there is nothing yet has no such table
+    while (now := _origins(out)) != before:
+        before = now
+        _write(out / PROBLEMS, _collected(out))
+
+
+def _write_failures(out: Path, source: Path, part: Part, failures: Iterable[Problem]) -> None:
+    key = hashlib.sha256(os.fsencode(os.path.abspath(source))).hexdigest()[:12]
+    mine = out / f"{_FAILURES}{key}-{part.number}of{part.of}.csv"
+    for other in out.glob(f"{_FAILURES}{key}-*.csv"):
+        if other == mine or not other.name.endswith(f"of{part.of}.csv"):
+            other.unlink(missing_ok=True)
+    if rows := {(problem.file, problem.reason) for problem in failures}:
+        _write(mine, rows)
+
+
+def _collected(out: Path) -> set[tuple[str, str]]:
+    rows: set[tuple[str, str]] = set()
+    with suppress(CacheError):  # there may be no shard at all
+        table = open_cache(out).problems
+        rows |= set(zip(table["file"], table["reason"], strict=True))
+    for path in out.glob(f"{_FAILURES}*.csv"):
+        with suppress(OSError), path.open(newline="", encoding="utf-8") as file:
+            rows |= {(row["file"], row["reason"]) for row in csv.DictReader(file)}
+    return rows
+
+
+def _origins(out: Path) -> set[str]:
+    """What the table is made of, by name: shards never change, and failures' files are told by when they did."""
+    found = {f"{path.name} {path.stat().st_mtime_ns}" for path in out.glob(f"{_FAILURES}*.csv")}
+    with suppress(CacheError):
+        found |= {path.name for path in shard_files(out)}
+    return found
+
+
+def _write(path: Path, rows: set[tuple[str, str]]) -> None:
+    partial = partial_path(path)
+    try:
+        with partial.open("w", newline="", encoding="utf-8", errors="replace") as file:
+            writer = csv.writer(file)
+            writer.writerow(["file", "reason"])
+            writer.writerows(sorted(rows))
+        os.replace(partial, path)
+    except OSError as error:
+        raise CacheError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

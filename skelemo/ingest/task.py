@@ -1,0 +1,79 @@
+"""One recording to ingest: what it is called, who is meant by its labels, and how to see that it has changed."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from skelemo.annotations.registry import Annotation
+from skelemo.cache.shard import Header
+from skelemo.openpose.names import printable
+from skelemo.openpose.recording import Recording
+from skelemo.skeleton import DEFAULT_LAYOUT
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How recordings are read; the cache keeps them.
+
+    Parameters
+    ----------
+    person : who carries the labels where these do not say: ``auto``, ``largest``, ``left``, ``right`` or ``all``.
+    width, height, fps : of every video, where its name does not tell; 0 for unknown.
+    """
+
+    layout: str = DEFAULT_LAYOUT
+    body_model: str = "auto"
+    scale: str = "auto"
+    person: str = "auto"
+    sequence: bool = False
+    strict: bool = False
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+
+
+class Known(NamedTuple):
+    """A sequence that the cache has."""
+
+    sha256: str
+    shard: str
+    own: bool  # it is of the very video, not of another whose name goes on from this one's
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One recording to read."""
+
+    recording: Recording
+    video: str
+    annotations: tuple[Annotation, ...]
+    known: Mapping[str, Known]  # sequences in the cache by id: this video's own, and those that could be called alike
+    group: int = 0  # recordings of one group are read together and become one shard
+
+
+def fingerprint(task: Task, header: Header, size: int, newest: int) -> str:
+    """What a recording's sequences depend on: its files' names, sizes and times, its labels, the settings.
+
+    Parameters
+    ----------
+    size, newest : bytes of all files and the latest time of change, nanoseconds; of the archive where they lie in one.
+    """
+    said = [header.layout, header.classes, header.settings, task.video, size, newest, *map(_digest, task.annotations)]
+    if archive := task.recording.archive:
+        said.append(printable(os.path.basename(archive.path)))
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    digest.update("\0".join(task.recording.files).encode(errors="surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
+def _digest(annotation: Annotation) -> str:
+    number = annotation.number if annotation.number is not None else np.zeros(0)
+    digest = hashlib.sha256(json.dumps([annotation.person, annotation.subject, dict(annotation.splits)]).encode())
+    for array in (number, annotation.expression, annotation.valence, annotation.arousal):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

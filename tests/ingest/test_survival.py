@@ -1,0 +1,205 @@
+"""Ingest as real processes: killed, without room on the disk, and several at once into one folder."""
+
+import csv
+import hashlib
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skelemo.cache.shard import open_shard
+from skelemo.cache.store import open_cache
+from skelemo.ingest import groups
+from skelemo.ingest.parts import Part
+from skelemo.ingest.plan import Settings, make_plan
+from skelemo.ingest.run import ingest
+
+#: Many small shards, so that there is much to interrupt.
+INGEST = "import skelemo.ingest.groups as groups; groups.GROUP_FILES = 60; from skelemo.cli import main; main()"
+
+
+def start(*words: object, limit: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", INGEST, "ingest", *map(str, words)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, preexec_fn=limit)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out + err
+
+
+def digests(cache_folder: Path) -> dict[str, str]:
+    """The bytes of every sequence: its facts' hash and, independently of it, one of its frames."""
+    cache = open_cache(cache_folder)
+    frames = cache.read()
+    found = {}
+    for row in cache.sequences.to_dict("records"):
+        rows = slice(row["start"], row["start"] + row["length"])
+        digest = hashlib.sha256(row["sha256"].encode())
+        for name in ("keypoints", "number", "expression", "valence", "arousal"):
+            digest.update(np.ascontiguousarray(getattr(frames, name)[rows]).tobytes())
+        found[row["id"]] = digest.hexdigest()
+    return found
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.suffix != ".h5" and path.name != "problems.csv"]
+
+
+@pytest.fixture
+def many(tmp_path, write_recording) -> Path:
+    for number in range(24):
+        write_recording(f"clip {number}", [[(100.0 + frame, 100.0 + number)] for frame in range(30)])
+    (tmp_path / "json" / "clip 7_000000000003_keypoints.json").write_text("{")
+    return tmp_path / "json"
+
+
+def killed_until_done(source: Path, out: Path, kills: int, seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(kills):
+        process = start(source, "--out", out, "--jobs", 2)
+        while process.poll() is None and not list(out.glob(".partial-*-present")):
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 1.2))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        for shard in out.glob("*.h5"):
+            assert open_shard(shard).damaged() == []
+    code, said = finish(start(source, "--out", out, "--jobs", 2))
+    assert code == 0, said
+
+
+def test_killed_at_twenty_random_moments_the_cache_is_that_of_an_uninterrupted_ingest(tmp_path, many):
+    with ThreadPoolExecutor(5) as pool:
+        whole = pool.submit(finish, start(many, "--out", tmp_path / "whole", "--jobs", 2))
+        chains = [pool.submit(killed_until_done, many, tmp_path / f"killed{n}", 5, seed=n) for n in range(4)]
+        assert whole.result()[0] == 0
+        for chain in chains:
+            chain.result()
+    expected = digests(tmp_path / "whole")
+    assert len(expected) == 24
+    for number in range(4):
+        out = tmp_path / f"killed{number}"
+        assert digests(out) == expected
+        assert leftovers(out) == []
+        assert (out / "problems.csv").read_text() == (tmp_path / "whole" / "problems.csv").read_text()
+
+
+def test_a_worker_does_not_outlive_its_killed_parent(tmp_path, many):
+    process = start(many, "--out", tmp_path / "cache", "--jobs", 2)
+    while process.poll() is None and not list((tmp_path / "cache").glob("*.h5")):
+        time.sleep(0.005)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert children
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_without_room_on_the_disk_it_is_one_line_and_nothing_half_written_is_left(tmp_path, many, jobs):
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))
+
+    code, said = finish(start(many, "--out", tmp_path / "cache", "--jobs", jobs, limit=limit))
+    assert code == 2
+    (line,) = [line for line in said.splitlines() if line]
+    assert "cannot be written (File too large)" in line
+    assert not (tmp_path / "cache").exists(), "an ingest that wrote nothing leaves nothing"
+    code, _ = finish(start(many, "--out", tmp_path / "cache", "--jobs", jobs))
+    assert code == 0
+
+
+def test_two_ingests_of_one_source_at_once_make_the_cache_of_one(tmp_path, many):
+    both = [start(many, "--out", tmp_path / "both", "--jobs", 2) for _ in range(2)]
+    assert [finish(process)[0] for process in both] == [0, 0]
+    assert finish(start(many, "--out", tmp_path / "one"))[0] == 0
+    assert digests(tmp_path / "both") == digests(tmp_path / "one")
+    assert len(list((tmp_path / "both").glob("*.h5"))) == len(list((tmp_path / "one").glob("*.h5")))
+    assert leftovers(tmp_path / "both") == []
+
+
+def test_two_sources_at_once_come_into_one_cache_with_the_problems_of_both(tmp_path, write_recording):
+    for folder in ("left", "right"):
+        for number in range(8):
+            write_recording(f"{folder} {number}", [[(100.0, 100.0 + number)]] * 20, folder=folder)
+        (tmp_path / folder / f"{folder} 3_000000000004_keypoints.json").write_text("{")
+        (tmp_path / folder / f"{folder} bad_000000000000_keypoints.json").write_text("")
+    both = [start(tmp_path / folder, "--out", tmp_path / "both") for folder in ("left", "right")]
+    assert [finish(process)[0] for process in both] == [1, 1]
+    assert len(digests(tmp_path / "both")) == 16
+    with (tmp_path / "both" / "problems.csv").open() as file:
+        found = [row["file"] for row in csv.DictReader(file)]
+    ends = ("3_000000000004_keypoints.json", "bad", "bad_000000000000_keypoints.json")
+    assert found == [f"{side} {end}" for side in ("left", "right") for end in ends]
+
+
+def test_two_sources_that_contradict_each_other_leave_a_cache_that_can_be_opened(tmp_path, write_recording):
+    for folder, x in (("left", 100.0), ("right", 300.0)):
+        for number in range(8):
+            write_recording(f"clip {number}", [[(x, 100.0 + number)]] * 20, folder=folder)
+        write_recording(folder, [[(x, 100.0)]] * 20, folder=folder)
+    both = [start(tmp_path / folder, "--out", tmp_path / "both") for folder in ("left", "right")]
+    codes = [finish(process)[0] for process in both]
+    assert 1 in codes
+    assert {"left", "right"} <= digests(tmp_path / "both").keys()
+    assert len(digests(tmp_path / "both")) <= 10
+
+
+def test_a_cache_is_read_in_a_folder_where_nothing_may_be_written_and_nothing_locked(tmp_path, many):
+    out = tmp_path / "cache"
+    ingest(make_plan(many, out, None, Settings()))
+    for path in out.iterdir():
+        path.chmod(0o444)
+    out.chmod(0o555)
+    code = f"""
+import fcntl, os, pathlib
+from skelemo.cache.store import open_cache
+held = [path.open("rb") for path in pathlib.Path({str(out)!r}).glob("*.h5")]
+if os.environ.get("HDF5_USE_FILE_LOCKING") != "TRUE":  # which asks for locks
+    for file in held:
+        fcntl.flock(file, fcntl.LOCK_EX)
+print(open_cache(pathlib.Path({str(out)!r})).read().keypoints.shape[0])
+"""
+    plain = {name: value for name, value in os.environ.items() if name != "HDF5_USE_FILE_LOCKING"}
+    for locking in ({}, {"HDF5_USE_FILE_LOCKING": "TRUE"}, {"HDF5_USE_FILE_LOCKING": "FALSE"}):
+        command = [sys.executable, "-c", code]
+        answer = subprocess.run(command, capture_output=True, text=True, env=plain | locking, check=False)
+        assert answer.stdout.strip() == str(24 * 30), answer.stderr
+    out.chmod(0o755)
+
+
+def test_parts_of_several_machines_are_together_the_whole(tmp_path, many, monkeypatch):
+    monkeypatch.setattr(groups, "GROUP_FILES", 60)
+    for number in (3, 1, 2):
+        plan = make_plan(many, tmp_path / "parts", None, Settings(), part=Part(number, 3))
+        assert plan.unchanged == 0
+        assert ingest(plan).recordings == 8
+    ingest(make_plan(many, tmp_path / "whole", None, Settings()))
+    assert open_cache(tmp_path / "parts").hash == open_cache(tmp_path / "whole").hash
+    again = make_plan(many, tmp_path / "parts", None, Settings(), part=Part(2, 3))
+    assert (again.tasks, again.unchanged) == ((), 8)
+    beyond = make_plan(many, tmp_path / "beyond", None, Settings(), part=Part(30, 30))
+    assert ingest(beyond).recordings == 0
+    assert not (tmp_path / "beyond").exists()
+
+
+def test_labels_go_by_all_recordings_whatever_the_part(tmp_path, many):
+    (tmp_path / "labels.csv").write_text("video,label\nclip 0,happy\n")
+    labels = f"table:{tmp_path / 'labels.csv'}"
+    plans = [make_plan(many, tmp_path / "x", labels, Settings(), part=Part(n, 24)) for n in range(1, 25)]
+    assert sum(bool(task.annotations) for plan in plans for task in plan.tasks) == 1
+    assert len({plan.notes for plan in plans}) == 1
