@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from skelemo.cache import sequence as cached
-from skelemo.cache.part import MOST_FRAMES
+from skelemo.cache.part import belongings
 from skelemo.cache.partial import partial_path
-from skelemo.cache.reading import read_rows
+from skelemo.cache.reading import MOST_FRAMES, read_rows
 from skelemo.cache.select import select
 from skelemo.cache.shard import Header, Shard, write_shard
 from skelemo.cache.store import Cache, open_cache
@@ -21,6 +21,7 @@ from skelemo.errors import CacheError
 
 #: Told as frames are done: how many so far, and of how many.
 Report = Callable[[int, int], None]
+
 
 @dataclass
 class Combined:
@@ -133,7 +134,7 @@ class _Writer:
                 self.flush()
             self.sequences.append(sequence)
             self.known[sequence.id] = sequence.sha256, path
-        recordings, problems = _belongings(shard, keep)
+        recordings, problems = belongings(shard, keep)
         self.recordings += self._unnoted("recordings", recordings)
         self.problems += self._unnoted("problems", problems)
 
@@ -183,24 +184,6 @@ class _Writer:
                 self.noted.add(key)
                 fresh.append(row)
         return fresh
-
-
-def _belongings(shard: Shard, keep: np.ndarray) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Recordings of the sequences that are kept, and problems but for those of recordings that are not."""
-    recordings, problems = (
-        [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
-        for table in (shard.recordings, shard.problems)
-    )
-    if keep.all():
-        return recordings, problems
-    videos = shard.sequences["video"]
-    kept, left_out = set(videos[keep]), set(videos[~keep])
-    going = [
-        row | ({"fingerprint": ""} if row["video"] in left_out else {}) for row in recordings if row["video"] in kept
-    ]
-    theirs = tuple(row["source"] for row in going)
-    others = tuple(row["source"] for row in recordings if row["video"] not in kept)
-    return going, [row for row in problems if row["file"].startswith(theirs) or not row["file"].startswith(others)]
 
 
 def _places(theirs: tuple[str, ...], ours: tuple[str, ...]) -> np.ndarray | None:

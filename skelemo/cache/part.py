@@ -1,55 +1,63 @@
 """Some of a shard's sequences as shards of their own."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from skelemo.cache.integrity import neighbours, read_frames
-from skelemo.cache.sequence import FRAME_COLUMNS, Sequence
+from skelemo.cache.integrity import neighbours
+from skelemo.cache.reading import MOST_FRAMES, read_rows
 from skelemo.cache.shard import Shard, write_shard
-from skelemo.errors import CacheError
 
-#: Frames that a shard made of a part holds, unless one sequence has more: as many as an ingest puts into one.
-MOST_FRAMES = 16_384
+#: Rows of recordings and of problems that go with the sequences that are kept, bool ``[S]``.
+Belong = Callable[[Shard, np.ndarray], tuple[list[dict[str, Any]], list[dict[str, Any]]]]
 
 
-def write_part(shard: Shard, keep: np.ndarray, folder: Path) -> list[Path]:
-    """Write the sequences that are kept, bool ``[S]``, into ``folder``, with the recordings that are kept as a whole.
+def belongings(shard: Shard, keep: np.ndarray) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Recordings of the sequences that are kept, and problems but for those of recordings that are not.
 
-    A recording of which a sequence is left out is not written down as ingested, so that the next ingest reads it.
+    Where a sequence of a recording stays behind, its fingerprint is left empty, so that an ingest reads it again.
+    """
+    recordings, problems = _rows(shard.recordings), _rows(shard.problems)
+    if keep.all():
+        return recordings, problems
+    videos = shard.sequences["video"]
+    kept, left_out = set(videos[keep]), set(videos[~keep])
+    going = [
+        row | ({"fingerprint": ""} if row["video"] in left_out else {}) for row in recordings if row["video"] in kept
+    ]
+    theirs = tuple(row["source"] for row in going)
+    others = tuple(row["source"] for row in recordings if row["video"] not in kept)
+    return going, [row for row in problems if row["file"].startswith(theirs) or not row["file"].startswith(others)]
+
+
+def untorn(shard: Shard, keep: np.ndarray) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Recordings of which no sequence is left out, those without any among them, and all problems."""
+    left_out = shard.sequences["video"][~keep]
+    return _rows(shard.recordings[~shard.recordings["video"].isin(left_out)]), _rows(shard.problems)
+
+
+def write_part(shard: Shard, keep: np.ndarray, folder: Path, belong: Belong = belongings) -> list[Path]:
+    """Write the sequences that are kept, bool ``[S]``, and what belongs to them into ``folder``.
 
     Raises
     ------
     CacheError
         A sequence that is kept is damaged, or the folder cannot be written.
     """
-    left_out = set(shard.sequences["video"][~keep])
-    recordings = _rows(shard.recordings[~shard.recordings["video"].isin(left_out)])
-    problems = _rows(shard.problems)
+    recordings, problems = belong(shard, keep)
     rows = _rows(shard.sequences[keep])
     paths: list[Path] = []
     for group in neighbours(rows, MOST_FRAMES):
         videos, last = {row["video"] for row in group}, group[-1] is rows[-1]
-        held = [row for row in recordings if row["video"] in videos or last]
-        recordings = [row for row in recordings if row not in held]
-        sequences = [_read(shard, row) for row in group]
-        paths.append(write_shard(folder, shard.header, sequences, held, problems if last else ()))
+        going = [row for row in recordings if row["video"] in videos or last]
+        recordings = [row for row in recordings if not (row["video"] in videos or last)]
+        paths.append(write_shard(folder, shard.header, list(read_rows(shard, group)), going, problems if last else ()))
     if not rows and (recordings or problems):
         paths.append(write_shard(folder, shard.header, (), recordings, problems))
     return paths
-
-
-def _read(shard: Shard, row: dict[str, Any]) -> Sequence:
-    frames = read_frames(shard, row["start"], row["start"] + row["length"], "keypoints", *FRAME_COLUMNS)
-    said: dict[str, Any] = {
-        name: row[name] for name in ("id", "video", "person", "subject", "width", "height", "fps", "splits")
-    }
-    sequence = Sequence(**(said | frames))
-    if sequence.sha256 != row["sha256"]:
-        raise CacheError(f"{shard.path}: sequence {row['id']!r} is damaged")
-    return sequence
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from skelemo.cache.integrity import read_frames
-from skelemo.cache.part import MOST_FRAMES
 from skelemo.cache.sequence import FRAME_COLUMNS, Sequence
 from skelemo.cache.shard import Shard
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError
+
+#: Frames that a shard made of others holds, unless one sequence has more: as many as an ingest puts into one.
+MOST_FRAMES = 16_384
 
 _FACTS = ("id", "video", "person", "subject", "width", "height", "fps", "splits")
 

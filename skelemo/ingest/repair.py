@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from skelemo.cache.part import write_part
+from skelemo.cache.part import untorn, write_part
+from skelemo.cache.partial import locked
 from skelemo.cache.shard import Header, Shard, open_shard
 from skelemo.cache.store import join, shard_files
 from skelemo.cache.verify import Finding, remains
@@ -98,7 +99,8 @@ def repair(
         if whole:
             join((folder,), whole)
         healed = [wound.path for wound in wounds if not wound.lost]
-        aside = _put_in_place(folder, [shard.path for shard in whole if shard.path.parent != folder], healed)
+        with locked(folder):
+            aside = _put_in_place(folder, [shard.path for shard in whole if shard.path.parent != folder], healed)
     return Repair(tuple(aside), tuple(line for wound in wounds for line in wound.lost), tally)
 
 
@@ -130,7 +132,8 @@ def _salvage(finding: Finding, shop: Path) -> list[Shard]:
     place = shop / f"salvaged {finding.path.name}"
     place.mkdir()
     bad = shard.damaged()
-    return [open_shard(path) for path in write_part(shard, ~shard.sequences["id"].isin(bad).to_numpy(), place)]
+    keep = ~shard.sequences["id"].isin(bad).to_numpy()
+    return [open_shard(path) for path in write_part(shard, keep, place, untorn)]
 
 
 def _wound(finding: Finding, whole: list[Shard]) -> _Wound:
@@ -270,7 +273,7 @@ def _accepted(shard: Shard, wounds: list[_Wound], whole: list[Shard], shop: Path
         return [shard]
     place = shop / f"accepted {shard.path.name}"
     place.mkdir()
-    return [open_shard(path) for path in write_part(shard, keep, place)]
+    return [open_shard(path) for path in write_part(shard, keep, place, untorn)]
 
 
 def _put_in_place(folder: Path, fresh: list[Path], healed: list[Path]) -> list[Path]:

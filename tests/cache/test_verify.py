@@ -6,10 +6,10 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from small_caches import BODY, a_cache, a_recording, a_sequence, everything_in
+from small_caches import BODY, PROBLEM, a_cache, a_recording, a_sequence, everything_in
 
 from skelemo.cache import integrity, part, verify
-from skelemo.cache.part import write_part
+from skelemo.cache.part import untorn, write_part
 from skelemo.cache.shard import open_shard, write_shard
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.errors import CacheError
@@ -153,10 +153,10 @@ def test_memory_does_not_grow_with_the_shard(tmp_path):
 def test_a_part_of_a_shard_has_its_sequences_and_the_recordings_that_are_whole(tmp_path, monkeypatch):
     one, left, right = a_sequence("one"), *(a_sequence(f"talk_{side}", video="talk") for side in ("left", "right"))
     rows = [a_recording("one"), a_recording("talk"), a_recording("nobody")]
-    path = write_shard(tmp_path, BODY, [one, left, right], rows, [{"file": "a.json", "reason": "cut"}])
+    path = write_shard(tmp_path, BODY, [one, left, right], rows, [PROBLEM])
     monkeypatch.setattr(part, "MOST_FRAMES", 7)
     (tmp_path / "part").mkdir()
-    written = write_part(open_shard(path), np.array([True, False, True]), tmp_path / "part")
+    written = write_part(open_shard(path), np.array([True, False, True]), tmp_path / "part", untorn)
     assert len(written) == 2
     cache = open_cache(tmp_path / "part")
     truth = dict(zip(["one", "talk_right"], [one.sha256, right.sha256], strict=True))

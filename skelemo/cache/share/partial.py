@@ -2,13 +2,12 @@
 
 import fcntl
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from skelemo.cache.shard import PARTIAL
+from skelemo.cache.partial import PARTIAL, partial_path
 
 
 @contextmanager
@@ -22,7 +21,7 @@ def partial_file(folder: Path, name: str) -> Iterator[tuple[BinaryIO, Path]]:
     file = _alone(path)
     private = file is None
     if file is None:
-        path = folder / f"{PARTIAL}{uuid.uuid4().hex}"
+        path = partial_path(folder / name)
         file = path.open("x+b")
     with file:
         try:

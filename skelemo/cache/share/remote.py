@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import fsspec
 
-from skelemo.cache.shard import PARTIAL
+from skelemo.cache.partial import PARTIAL, owner
 from skelemo.cache.share import address
 from skelemo.cache.share.retry import patiently
 from skelemo.errors import ConfigError, RemoteError
@@ -201,7 +201,7 @@ class Remote:
                 write(fs, target)
                 return
             folder = target.rpartition("/")[0]
-            partial = f"{folder}/{PARTIAL}{uuid.uuid4().hex}"
+            partial = f"{folder}/{PARTIAL}{owner()}-{uuid.uuid4().hex[:16]}"
             fs.makedirs(folder, exist_ok=True)
             try:
                 write(fs, partial)
