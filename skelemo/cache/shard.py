@@ -8,11 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-import pandas as pd
 
 import skelemo
 from skelemo import skeleton
@@ -41,6 +40,9 @@ from skelemo.cache.tables import (
     to_columns,
 )
 from skelemo.errors import CacheError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["FORMAT", "PARTIAL", "SUFFIX", "TABLES", "VERSION", "Header", "Shard", "open_shard", "write_shard"]
 
@@ -95,17 +97,17 @@ class Shard:
     sha256: str
 
     @cached_property
-    def sequences(self) -> pd.DataFrame:
+    def sequences(self) -> "pd.DataFrame":
         """One row per sequence."""
         return as_frame(self.columns["sequences"])
 
     @cached_property
-    def recordings(self) -> pd.DataFrame:
+    def recordings(self) -> "pd.DataFrame":
         """One row per recording that was ingested."""
         return as_frame(self.columns["recordings"])
 
     @cached_property
-    def problems(self) -> pd.DataFrame:
+    def problems(self) -> "pd.DataFrame":
         """One row per file that could not be read."""
         return as_frame(self.columns["problems"])
 

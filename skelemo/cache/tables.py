@@ -5,17 +5,19 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-import pandas as pd
 
 from skelemo.cache import hdf5
 from skelemo.cache.counts import COUNT_TYPE, Counts
 from skelemo.cache.sequence import require_text
 from skelemo.errors import CacheError
 from skelemo.skeleton import Layout
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Columns of ``/sequences``, ``/recordings`` and ``/problems``: text, whole numbers, one float, or lists of counts.
 TABLES: dict[str, dict[str, type]] = {
@@ -116,13 +118,15 @@ def to_columns(array: np.ndarray) -> Columns:
     return columns
 
 
-def to_frame(array: np.ndarray) -> pd.DataFrame:
+def to_frame(array: np.ndarray) -> "pd.DataFrame":
     """A table as the program sees it, without the columns that `Counts` has."""
     return as_frame(to_columns(array))
 
 
-def as_frame(columns: Columns) -> pd.DataFrame:
+def as_frame(columns: Columns) -> "pd.DataFrame":
     """Columns as `to_columns` gives them."""
+    import pandas as pd  # which takes longer to load than all else that a worker of ingest needs
+
     made = {
         name: pd.Series(values, dtype=object if isinstance(values, list) else None) for name, values in columns.items()
     }
