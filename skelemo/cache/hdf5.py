@@ -30,6 +30,8 @@ _LEFT_PLAIN = 1
 #: LZ4 cannot make anything smaller than 1 / 255.
 _MOST_COMPRESSION = 256
 _LONGEST_ATTRIBUTE = 1 << 20
+#: Bytes of a chunk, which is unpacked as a whole, and of a table: a hundred times what an ingest makes of either.
+LARGEST = 1 << 27
 #: What to do about a damaged shard: how every error about one ends.
 REMEDY = "; if nothing else helps, remove it and ingest again"
 
@@ -53,7 +55,15 @@ def write_attribute(file: h5py.File, name: str, text: str) -> None:
 
 
 def write_array(group: h5py.Group, name: str, data: np.ndarray, chunk_rows: int) -> None:
-    """A data set in chunks of some rows."""
+    """A data set in chunks of some rows.
+
+    Raises
+    ------
+    CacheError
+        It is a table larger than a reader takes.
+    """
+    if data.dtype.names and data.nbytes > LARGEST:
+        raise CacheError(f"/{name} would have {data.nbytes:,} bytes: is a text in it very long?")
     chunks = (min(max(len(data), 1), chunk_rows), *data.shape[1:])
     growing = None if len(data) else (None, *data.shape[1:])  # a chunk does not fit into no rows, unless they may grow
     group.create_dataset(name, data=data, chunks=chunks, maxshape=growing, fletcher32=True, **_BLOSC)
@@ -140,12 +150,17 @@ def _require_stored(data: Any, item: int, chunk: tuple[int, ...], file: str, pat
     rows, plain = shape[0], math.prod(chunk) * item
     expected = -(-rows // chunk[0])
     fits = expected * _CHECKSUM_BYTES < size and expected * plain <= size * _MOST_COMPRESSION
+    whole = rows * item if data.dtype.names else plain
+    if max(whole, plain) > LARGEST:
+        raise CacheError(f"/{path} has {max(whole, plain):,} bytes in one piece; a shard has at most {LARGEST:,}")
     if chunk[1:] != shape[1:] or not fits or data.get_num_chunks() != expected:
         raise CacheError(f"/{path} claims {rows} rows, not those that the file holds")
     stored: list[Any] = []
     data.chunk_iter(stored.append)
     if sorted(info.chunk_offset[0] for info in stored) != [index * chunk[0] for index in range(expected)]:
         raise CacheError(f"/{path} has chunks that are not where they belong")
+    if sum(info.size for info in stored) > size or any(info.byte_offset + info.size > size for info in stored):
+        raise CacheError(f"/{path} has chunks that lie beyond the end of the file, or within each other")
     with open(file, "rb", buffering=0) as raw:
         for info in stored:
             raw.seek(info.byte_offset)

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import h5py
 import hdf5plugin
@@ -13,7 +14,7 @@ import pytest
 from small_caches import BODY, everything_in
 
 from skelemo.cache import hdf5, shard
-from skelemo.cache.shard import open_shard
+from skelemo.cache.shard import open_shard, write_shard
 from skelemo.errors import CacheError
 
 
@@ -143,6 +144,19 @@ def absurd_table(file):
     file.create_dataset("problems", (10**12,), rows, chunks=(10**6,), maxshape=(None,), fletcher32=True, **hdf5._BLOSC)
 
 
+def swollen_table(file):
+    """A text that is as long in the file as it says, and nothing but zeros."""
+    rows = np.zeros(1, [("file", h5py.string_dtype("utf-8", hdf5.LARGEST)), ("reason", h5py.string_dtype("utf-8", 1))])
+    replaced("problems", rows)(file)
+
+
+def swollen_chunk(file):
+    """All frames there and in one chunk, nobody in them: what is unpacked to read the first is all of them."""
+    for name, (shape, kind) in shard._frame_types(BODY).items():
+        replaced(f"frames/{name}", np.zeros((480_000, *shape), kind), chunks=(480_000, *shape),
+                 fletcher32=True, **hdf5._BLOSC)(file)  # fmt: skip
+
+
 def variable_length(file):
     rows = file["problems"][()]
     del file["problems"]
@@ -215,6 +229,8 @@ HOSTILE = {
     "absurdly large chunks": absurd(10**15, 2**20),
     "as many frames as there are numbers": absurd(2**62, 1),
     "an absurd table": absurd_table,
+    "a table that swells": swollen_table,
+    "a chunk that swells": swollen_chunk,
     "text of any length": variable_length,
     "a chunk that is too short": chunk(shorter),
     "a chunk that boasts": chunk(boast),
@@ -297,13 +313,41 @@ def test_tables_under_the_hash_of_others_are_refused(path):
         open_shard(path)
 
 
-def test_refusing_absurd_sizes_needs_no_memory(path):
-    forge(path, absurd(10**15, 512))
+@pytest.mark.parametrize("change", [absurd(10**15, 512), swollen_table, swollen_chunk])
+def test_refusing_absurd_sizes_needs_no_memory(path, change):
+    forge(path, change)
     code = "import resource, sys; from pathlib import Path; from skelemo.cache.shard import open_shard\n"
     code += "resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))\n"
     code += "try: open_shard(Path(sys.argv[1]))\nexcept Exception as error: print(type(error).__name__)"
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "CacheError"
+
+
+@pytest.mark.parametrize(
+    ("offsets", "size"), [((0, 10**9), 900), ((2000, 2400), 900), ((2000, 2000), 8000)], ids=["end", "edge", "shared"]
+)
+def test_chunks_beyond_the_end_or_within_each_other_are_refused(path, offsets, size):
+    """Forged in what HDF5 tells of a file: writing an index by hand, checksums and all, is another program."""
+    path.write_bytes(bytes(3000) if size == 900 else bytes(9000))
+    rows = 100 if size == 900 else 1000
+    index = [
+        SimpleNamespace(chunk_offset=(rank * rows,), byte_offset=offset, size=size, filter_mask=1)
+        for rank, offset in enumerate(offsets)
+    ]
+    data = SimpleNamespace(
+        shape=(2 * rows,),
+        dtype=np.dtype("<f8"),
+        get_num_chunks=lambda: 2,
+        chunk_iter=lambda note: list(map(note, index)),
+    )
+    with pytest.raises(CacheError, match="beyond the end of the file, or within each other"):
+        hdf5._require_stored(data, 8, (rows,), str(path), "frames/x")
+
+
+def test_a_text_that_no_reader_would_take_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5, "LARGEST", 5000)
+    with pytest.raises(CacheError, match="is a text in it very long"):
+        write_shard(tmp_path, BODY, [], problems=[{"file": "a", "reason": "b" * 5000}])
 
 
 def test_a_link_elsewhere_is_not_even_looked_up(path):
