@@ -1,0 +1,80 @@
+"""Ingest on a Dask cluster of several worker processes on this machine."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from skelemo.cache.store import open_cache
+from skelemo.errors import ConfigError, SkelemoError
+from skelemo.ingest import groups
+from skelemo.ingest.plan import Plan, Settings, make_plan
+from skelemo.ingest.run import ingest
+
+distributed = pytest.importorskip("distributed")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    with distributed.LocalCluster(processes=True, memory_limit=0, **options) as made:
+        yield made
+
+
+@pytest.fixture
+def plan(tmp_path, write_recording, monkeypatch) -> Plan:
+    monkeypatch.setattr(groups, "GROUP_FILES", 100)
+    for number in range(40):
+        write_recording(f"clip {number}", [[(100.0 + frame, 100.0 + number)] for frame in range(50)])
+    return make_plan(tmp_path / "json", tmp_path / "cache", None, Settings())
+
+
+def test_a_cluster_makes_the_same_cache_though_a_worker_is_killed_in_mid_run(tmp_path, plan, cluster):
+    killed = []
+
+    def kill() -> None:
+        while not list((tmp_path / "cache").glob("*.h5")):
+            time.sleep(0.002)
+        with distributed.Client(cluster.scheduler_address, set_as_default=False) as client:
+            pid = next(iter(client.run(os.getpid).values()))
+        os.kill(pid, signal.SIGKILL)
+        killed.append(pid)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    told: list[int] = []
+    tally = ingest(plan, scheduler=cluster.scheduler_address, report=told.append)
+    killer.join()
+    assert len(killed) == 1, "a worker was killed"
+    assert (tally.recordings, tally.failures, told[-1]) == (40, [], 2000)
+    ingest(make_plan(tmp_path / "json", tmp_path / "alone", None, Settings()))
+    assert open_cache(tmp_path / "cache").hash == open_cache(tmp_path / "alone").hash
+    assert [path.name for path in (tmp_path / "cache").iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_worker_that_does_not_see_the_source_is_told(plan, cluster, monkeypatch):
+    monkeypatch.setattr("skelemo.ingest.executors._look", lambda *_: "/mnt/source")
+    with pytest.raises(SkelemoError, match="does not see /mnt/source: the source and the cache must lie on"):
+        ingest(plan, scheduler=cluster.scheduler_address)
+    assert not plan.out.exists()
+
+
+def test_a_scheduler_that_is_not_there_is_one_line_within_seconds(plan):
+    began = time.monotonic()
+    with pytest.raises(
+        SkelemoError, match=r"no Dask scheduler at 'tcp://127.0.0.1:9' \(.*\); expected tcp://HOST"
+    ) as error:
+        ingest(plan, scheduler="tcp://127.0.0.1:9")
+    assert "\n" not in str(error.value)
+    assert time.monotonic() - began < 15
+    with pytest.raises(SkelemoError, match="no Dask scheduler at 'nonsense://x'"):
+        ingest(plan, scheduler="nonsense://x")
+
+
+def test_without_dask_the_extra_is_named(plan, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ConfigError, match=r"pip install 'skelemo\[cluster\]'"):
+        ingest(plan, scheduler="tcp://127.0.0.1:9")
