@@ -12,7 +12,7 @@ class WebServer(ThreadingHTTPServer):
     """A folder on the web, with ranges and listings unless it is told to have none; it counts what it sends.
 
     ``cut`` is asked for each answer after how many bytes of its body the connection breaks, a number or None, or hangs
-    while ``hanging``.
+    while ``hanging``. The next ``drops`` questions get no answer at all.
     """
 
     daemon_threads = True
@@ -20,7 +20,7 @@ class WebServer(ThreadingHTTPServer):
     def __init__(self, folder, *, ranges=True, listing=True, cut=lambda path: None):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder, self.ranges, self.listing, self.cut = folder, ranges, listing, cut
-        self.sent, self.asked = {}, []
+        self.sent, self.asked, self.drops = {}, [], 0
         self.hanging, self.hangs = False, threading.Event()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -50,9 +50,23 @@ class _Handler(SimpleHTTPRequestHandler):
             return None
         return super().list_directory(path)
 
+    def do_HEAD(self):
+        if not self._dropped():
+            super().do_HEAD()
+
+    def _dropped(self):
+        """Whether this question is one of the next few that get no answer."""
+        if not self.server.drops:
+            return False
+        self.server.drops -= 1
+        self.close_connection = True
+        return True
+
     def do_GET(self):
         path = self.translate_path(self.path)
         self.server.asked.append(self.path)
+        if self._dropped():
+            return
         try:
             with open(path, "rb") as file:
                 content = file.read()

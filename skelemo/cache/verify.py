@@ -85,6 +85,8 @@ def check(path: Path) -> Finding | None:
     try:
         shard = open_shard(path)
     except CacheError as error:
+        if not os.path.lexists(path):
+            return None  # whoever ingests meanwhile has put another in its place
         return _whole(path, str(error).removeprefix(f"{path}: ").removesuffix(hdf5.REMEDY))
     if NAME.fullmatch(path.name) and path.name != shard.name:
         return Finding(path, f"it holds what belongs into {shard.name}", (), None)

@@ -103,6 +103,24 @@ def test_a_connection_that_breaks_again_and_again_brings_everything_once(far, ca
         assert travelled(server) < 1.5 * size_of(cache), "but for those that were lost on the way"
 
 
+@pytest.mark.parametrize("drops", [1, 3, 6])
+def test_questions_without_an_answer_are_asked_again(far, cache, tmp_path, drops):
+    with WebServer(far) as server:
+        server.drops = drops
+        pull(server.url, tmp_path / "here")
+        assert server.drops == 0
+        shard_files(tmp_path / "here")[0].unlink()
+        server.asked.clear()
+
+        def drop_the_next(path):
+            server.drops = drops if path.endswith("/") else server.drops
+            return None
+
+        server.cut = drop_the_next
+        pull(server.url, tmp_path / "here")
+    assert_same(tmp_path / "here", cache)
+
+
 def test_a_line_that_stays_dead_is_one_line_and_the_next_pull_goes_on(far, cache, tmp_path):
     def cut(path):
         if path.endswith(".h5"):

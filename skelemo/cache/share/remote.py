@@ -11,7 +11,7 @@ import fsspec
 
 from skelemo.cache.partial import PARTIAL, owner
 from skelemo.cache.share import address
-from skelemo.cache.share.retry import patiently
+from skelemo.cache.share.retry import patiently, underlying
 from skelemo.errors import ConfigError, RemoteError
 
 INDEX = "index.json"
@@ -23,6 +23,8 @@ LONGEST_TEXT = 64 << 20
 #: Where an upload gets its name only when it is complete, so that it needs no other name until then.
 _COMPLETED_UPLOADS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 _WEB = ("http", "https")
+#: How web servers say that there is nothing, or that it is not to be seen.
+_NOTHING_TO_SEE = (403, 404, 405, 410)
 _SECONDS_TO_ANSWER = 30
 _NAMES = re.compile(rb"(?<![0-9a-zA-Z.\-])[0-9a-f]{20}\.(?:h5|json)(?![0-9a-zA-Z.])")
 
@@ -56,8 +58,7 @@ class Remote:
         The names are of 20 hexadecimal digits each, so that none of them leads out of the folder.
         """
         if self._protocol in _WEB:
-            said = (self.text(INDEX) or b"") + b"\n" + (self.text("") or b"")
-            return {name.decode() for name in _NAMES.findall(said)}
+            return {name.decode() for name in _NAMES.findall(self._listing())}
 
         def listed() -> list[str]:
             fs, root = self._connect()
@@ -93,7 +94,8 @@ class Remote:
         try:
             return self._guarded(read)
         except RemoteError as error:
-            if isinstance(error.__cause__, FileNotFoundError) or getattr(error.__cause__, "status", 0) == 403:
+            cause = error.__cause__
+            if isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in _NOTHING_TO_SEE:
                 return None
             raise
 
@@ -139,7 +141,7 @@ class Remote:
 
     def error(self, error: BaseException) -> RemoteError:
         """What went wrong with the place, in one line and without secrets."""
-        return RemoteError(f"{self.shown}: {address.reason(error, self._url, self._options)}")
+        return RemoteError(f"{self.shown}: {address.reason(underlying(error), self._url, self._options)}")
 
     def forget_connection(self) -> None:
         """Drop a connection that has failed, where the driver would keep it."""
@@ -193,6 +195,16 @@ class Remote:
                 left -= len(data)
                 if data:
                     yield data
+
+    def _listing(self) -> bytes:
+        """The index, and the page that a web server shows for a folder: one of them is enough."""
+        index = self.text(INDEX)
+        try:
+            return (index or b"") + b"\n" + (self.text("") or b"")
+        except RemoteError:
+            if index is None:
+                raise
+            return index
 
     def _place(self, name: str, size: int, write: Callable[[Any, str], None]) -> None:
         def placed() -> None:

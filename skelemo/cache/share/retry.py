@@ -54,8 +54,9 @@ def pause(seconds: float) -> None:
     time.sleep(seconds * random.uniform(0.5, 1.0))
 
 
-def may_pass(error: Exception) -> bool:
+def may_pass(error: BaseException) -> bool:
     """Whether the same may work the next time: connections do, permissions do not."""
+    error = underlying(error)
     status = getattr(error, "status", None)
     if isinstance(status, int) and 400 <= status < 500:
         return status in _PASSING_STATUSES
@@ -63,3 +64,10 @@ def may_pass(error: Exception) -> bool:
         return False
     name = type(error).__name__
     return not isinstance(error, _LASTING) and "Credential" not in name and "Authentication" not in name
+
+
+def underlying(error: BaseException) -> BaseException:
+    """What was meant: fsspec calls whatever went wrong in asking a web server about a file a file that is not there."""
+    cause = error.__cause__
+    of_the_web = isinstance(error, FileNotFoundError) and type(cause).__module__.partition(".")[0] == "aiohttp"
+    return cause if cause is not None and of_the_web else error

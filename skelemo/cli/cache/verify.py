@@ -25,7 +25,7 @@ MOST_NAMES, MOST_LINES = 4, 20
 def command(
     ctx: click.Context, caches: tuple[Path, ...], source: Path | None, labels: str | None, jobs: int | None
 ) -> None:
-    """Read every byte of a cache, compare it with its hashes, and name what is damaged.
+    """Read every byte of caches, compare it with its hashes, and name what is damaged.
 
     With --repair, healthy sequences of damaged shards are kept, the others are read again, and a damaged shard is set
     aside (NAME.h5.damaged) when all that it held is whole again.
@@ -37,11 +37,14 @@ def command(
     """
     import os
 
-    if source and len(caches) > 1:
+    from skelemo.cache.store import find_caches
+
+    folders = [folder for path in caches for folder in find_caches(path)]
+    if source and len(folders) > 1:
         raise click.UsageError("--repair takes one cache at a time: each has a source of its own")
     if labels and not source:
         raise click.UsageError("--labels is for --repair SOURCE")
-    damage = [_is_damaged(folder, source, labels, jobs or os.cpu_count() or 1) for folder in caches]
+    damage = [_is_damaged(folder, source, labels, jobs or os.cpu_count() or 1) for folder in folders]
     ctx.exit(1 if any(damage) else 0)
 
 
@@ -50,7 +53,6 @@ def _is_damaged(folder: Path, source: Path | None, labels: str | None, jobs: int
     from skelemo.cache.store import open_cache
     from skelemo.cache.verify import verify
     from skelemo.cli.display import byte_progress, progress
-    from skelemo.ingest.repair import repair
 
     with byte_progress(f"checking {folder}") as told:
         findings = verify(folder, jobs=jobs, report=told)
@@ -58,6 +60,8 @@ def _is_damaged(folder: Path, source: Path | None, labels: str | None, jobs: int
     if findings and source is None:
         return True
     if findings and source:
+        from skelemo.ingest.repair import repair
+
         with progress("files") as bar:
             task = bar.add_task("reading again", total=None, note="")
             repaired = repair(folder, findings, source, labels, jobs=jobs,
