@@ -177,13 +177,16 @@ class _Shard:
         self.bytes = 0
 
 
-def sequences_of(task: Task, people: People, settings: Settings) -> Iterator[cached.Sequence]:
+def sequences_of(
+    task: Task, people: People, settings: Settings, tracks: list[Track] | None = None
+) -> Iterator[cached.Sequence]:
     """The sequences of a recording: one for each labelled person, or for whom the settings choose where none is.
 
     Whoever carries a video's labels has a row for every frame that has a file, seen, lost or damaged, so that a score
-    counts them all; with ``all``, a person has rows from the first to the last sight.
+    counts them all; with ``all``, a person has rows from the first to the last sight. People are told apart by tracking
+    where their tracks are not given.
     """
-    tracks = track(people)
+    tracks = track(people) if tracks is None else tracks
     numbers = task.recording.numbers
     width, height, fps = video_facts(task.recording.name)
     for annotation in task.annotations or (None,):

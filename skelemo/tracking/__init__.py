@@ -7,6 +7,6 @@ expected to move on as it did: first what is nearly certain, then, with longer p
 """
 
 from skelemo.tracking.choice import PERSONS, choose
-from skelemo.tracking.tracks import Track, track
+from skelemo.tracking.tracks import Track, known_tracks, track
 
-__all__ = ["PERSONS", "Track", "choose", "track"]
+__all__ = ["PERSONS", "Track", "choose", "known_tracks", "track"]

@@ -58,6 +58,19 @@ def track(people: "People", *, max_gap: int = 30, max_distance: float = 0.6) -> 
     return sorted(tracks, key=lambda one: -float(one.size.sum()))
 
 
+def known_tracks(people: "People", identity: Array) -> list[Track]:
+    """The tracks of people of whom it is known who they are, ``[P]``; the most prominent comes first.
+
+    Nobody is twice in a frame.
+    """
+    if not len(people.keypoints):
+        return []
+    size = marks_of(people.keypoints).size
+    frame = np.repeat(np.arange(len(people.number)), np.diff(people.start))
+    each = [np.flatnonzero(identity == one) for one in np.unique(identity)]
+    return sorted((Track(rows, frame[rows], size[rows]) for rows in each), key=lambda one: -float(one.size.sum()))
+
+
 def _times(number: Array) -> Array:
     """Frame numbers in units of the recording's usual step, [F]."""
     steps = np.diff(number)
