@@ -1,36 +1,53 @@
 """Speed of ingest, against merely reading the files and against pose-format: ``python tools/bench.py ingest``."""
 
 import importlib.util
+import multiprocessing
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
-from simulated_json import write_frames
+from simulated_json import write_recordings
 from timing import Contenders, show, take_turns
 
 READING = "reading the files"
 POSE_FORMAT = "pose-format"
+INGEST = "skelemo ingest into a cache"
 
 
 @click.command("ingest")
-@click.option("--frames", default=20_000, show_default=True, help="Simulated body + face frames to write and read.")
+@click.option("--frames", default=120_000, show_default=True, help="Simulated body + face frames.")
+@click.option("--recordings", default=8, show_default=True, help="How many recordings they are.")
+@click.option(
+    "--jobs", default=os.cpu_count() or 1, show_default="all cores", help="Processes where there are several."
+)
 @click.option("--rounds", default=3, show_default=True, help="How often each contender runs; the best counts.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to write them; a temporary folder by default.")
-def command(frames: int, rounds: int, folder: Path | None) -> None:
-    """OpenPose JSON to arrays, in one process, against merely reading the files and against pose-format."""
+def command(frames: int, recordings: int, jobs: int, rounds: int, folder: Path | None) -> None:
+    """OpenPose JSON to a cache, in one process and in several, against merely reading the files and pose-format."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        size = write_frames(Path(place), frames)
+        size = write_recordings(Path(place), frames, recordings)
+        folders = sorted(Path(place).iterdir())
         contenders: Contenders = {
-            READING: lambda: read_bytes(Path(place)),
+            READING: lambda: [read_bytes(one) for one in folders],
+            f"{READING}, {jobs} processes": lambda: in_processes(read_bytes, folders, jobs),
             "skelemo: find and read people": lambda: read_people(Path(place)),
-            "skelemo ingest: all of it, into a cache": lambda: ingest_all(Path(place)),
+            INGEST: lambda: ingest_all(Path(place), 1),
+            f"{INGEST}, {jobs} processes": lambda: ingest_all(Path(place), jobs),
         }
         if importlib.util.find_spec("pose_format"):
-            contenders[POSE_FORMAT] = lambda: read_with_pose_format(Path(place))
+            contenders[POSE_FORMAT] = lambda: [read_with_pose_format(one) for one in folders]
         best = take_turns(contenders, rounds)
-    title = f"{frames:,} simulated frames of body + face, {size / frames / 1000:.2f} kB each on average"
-    show(title, frames, best, references=(READING, POSE_FORMAT))
+    title = f"{frames:,} simulated frames of body + face, {size / frames / 1000:.2f} kB each, {recordings} recordings"
+    show(title, frames, best, references=(READING, POSE_FORMAT), heading="one process, or as it says")
+    one, several = best[INGEST], best[f"{INGEST}, {jobs} processes"]
+    gain = (one.clock / several.clock - 1) / max(jobs - 1, 1)
+    free = (one.processor / several.processor * jobs - 1) / max(jobs - 1, 1)
+    print(
+        f"Each further core adds {gain:.0%} of the first by the clock; {free:.0%} by processor time, if all are free."
+    )
 
 
 def read_bytes(folder: Path) -> int:
@@ -42,6 +59,11 @@ def read_bytes(folder: Path) -> int:
     return total
 
 
+def in_processes(work: Callable[[Path], Any], folders: list[Path], jobs: int) -> list[Any]:
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        return pool.map(work, folders, chunksize=1)
+
+
 def read_people(folder: Path) -> list[object]:
     from skelemo.openpose.people import read_people
     from skelemo.openpose.recording import find_recordings
@@ -50,12 +72,12 @@ def read_people(folder: Path) -> list[object]:
     return [read_people(recording, layout()) for recording in find_recordings(folder)]
 
 
-def ingest_all(folder: Path) -> object:
+def ingest_all(folder: Path, jobs: int) -> object:
     from skelemo.ingest.plan import Settings, make_plan
     from skelemo.ingest.run import ingest
 
     with tempfile.TemporaryDirectory() as out:
-        return ingest(make_plan(folder, Path(out) / "cache", None, Settings()), jobs=1)
+        return ingest(make_plan(folder, Path(out) / "cache", None, Settings()), jobs=jobs)
 
 
 def read_with_pose_format(folder: Path) -> object:

@@ -1,10 +1,20 @@
 """Simulated recordings as OpenPose's JSON on disk, for the benchmarks beside this file."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 STRETCH = 25  # frames for which as many people stay in the picture
+
+
+def write_recordings(folder: Path, frames: int, recordings: int) -> int:
+    """Write that many frames as so many recordings of about the same length, each in a folder; bytes of all."""
+    bounds = np.linspace(0, frames, recordings + 1).astype(int).tolist()
+    return sum(
+        write_frames(folder / f"recording {number}", stop - start, seed=number)
+        for number, (start, stop) in enumerate(pairwise(bounds))
+    )
 
 
 def write_frames(folder: Path, frames: int, seed: int = 0) -> int:
