@@ -1,0 +1,57 @@
+"""``skelemo cache import``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--from", "form", required=True, type=click.Choice(["coco_wholebody", "mediapipe"]),
+              help="What SOURCE holds.")  # fmt: skip
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the new cache.")
+@click.option("--labels", metavar="FORMAT[:PATH]", help="As for ingest; PATH is SOURCE if left out.")
+@click.option("--person", type=click.Choice(["auto", "largest", "left", "right", "all"]), default="auto",
+              show_default=True, help="Who carries the labels, where these do not say.")  # fmt: skip
+@click.option("--layout", default="body_25+face_70", show_default=True, help="Parts to keep; + adds hand_21x2.")
+@click.option("--size", metavar="WxH", help="Size of the pictures in pixels, where names do not tell.")
+@click.option("--fps", type=float, default=0.0, help="Frames per second, where names do not tell.")
+def command(
+    source: Path,
+    form: str,
+    out: Path,
+    labels: str | None,
+    person: str,
+    layout: str,
+    size: str | None,
+    fps: float,
+) -> None:
+    """Make a new cache of keypoints that another program found: a file, or all files below a folder.
+
+    \b
+    coco_wholebody  JSON: COCO results or annotations of 133 points, or MMPose's predictions
+    mediapipe       CSV or Parquet: pose, face mesh and hands, a row for each landmark or for each frame
+
+    MediaPipe's coordinates are shares of the picture; they become pixels where its size is known.
+
+    \b
+    skelemo cache import predictions/ --from coco_wholebody --labels table:labels.csv --out cache/mmpose
+    """
+    from rich.console import Console
+
+    from skelemo.cli.cache.making import frames_bar
+    from skelemo.cli.ingest import parse_size
+    from skelemo.exchange.importing import import_keypoints
+    from skelemo.ingest.task import Settings
+
+    width, height = parse_size(size)
+    settings = Settings(layout=layout, person=person, width=width, height=height, fps=fps)
+    with frames_bar("importing") as report:
+        done = import_keypoints(source, form, out, labels, settings, report)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for note in done.notes:
+        console.print(f"note: {note}")
+    console.print(
+        f"{done.recordings:,} recordings with {done.people:,} people: {done.sequences:,} sequences, "
+        f"{done.frames:,} frames in {out}"
+    )

@@ -1,0 +1,141 @@
+"""Keypoints of other programs, with labels, as a new cache: the way of an ingest, but for the reading."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skelemo.annotations.affwild2 import video_facts
+from skelemo.annotations.matching import match
+from skelemo.annotations.registry import EMOTIONS, Annotation, read_annotations
+from skelemo.cache import sequence as cached
+from skelemo.cache.combine import Report, new_folder
+from skelemo.cache.part import MOST_FRAMES
+from skelemo.cache.shard import Header, write_shard
+from skelemo.errors import InputError
+from skelemo.exchange.keypoint_files import KeypointFile, find, read
+from skelemo.ingest.task import Settings, Task, fingerprint
+from skelemo.ingest.work import sequences_of
+from skelemo.openpose.people import People
+from skelemo.skeleton import layout
+from skelemo.tracking import known_tracks
+
+
+@dataclass
+class Imported:
+    """What an import has made."""
+
+    recordings: int = 0
+    sequences: int = 0
+    frames: int = 0
+    people: int = 0
+    shards: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def import_keypoints(
+    source: Path,
+    form: str,
+    out: Path,
+    labels: str | None = None,
+    settings: Settings | None = None,
+    report: Report = lambda *_: None,
+) -> Imported:
+    """Make a new cache of a file of keypoints, or of those below a folder.
+
+    People are tracked and chosen, and labels matched, as by an ingest.
+
+    Parameters
+    ----------
+    form : a name that `skelemo.exchange.keypoint_files.form` knows.
+    labels : as for ``skelemo ingest --labels``.
+
+    Raises
+    ------
+    InputError, ConfigError
+        Nothing to read, a file that is not of the form (the message names it and the row), labels that fit nothing.
+    CacheError
+        ``out`` is not free or cannot be written; nothing is left then.
+    """
+    settings = settings or Settings()
+    where = layout(settings.layout)
+    found = find(source, form, where, (settings.width, settings.height))
+    classes, annotated, notes = _labels(found, source, labels)
+    header = Header(where.name, classes, False, asdict(settings) | {"form": form})
+    total = sum(len(recording.frames) for recording in found)
+    with new_folder(out, [source]) as folder:
+        writer = _Writer(folder, header)
+        writer.done.notes += notes
+        for recording, annotations in zip(found, annotated, strict=True):
+            task = Task(recording, recording.source, annotations, {})
+            people, identity = read(recording, form, where, _size(recording, settings))
+            tracks = None if identity is None else known_tracks(people, identity)
+            writer.add(task, people, list(sequences_of(task, people, settings, tracks)))
+            report(writer.read, total)
+        writer.flush()
+    return writer.done
+
+
+class _Writer:
+    """Puts recordings into shards of the usual size."""
+
+    def __init__(self, folder: Path, header: Header) -> None:
+        self.folder, self.header = folder, header
+        self.done, self.read = Imported(), 0
+        self.sequences: list[cached.Sequence] = []
+        self.rows: list[dict[str, Any]] = []
+        self.known: dict[str, str] = {}
+
+    def add(self, task: Task, people: People, sequences: list[cached.Sequence]) -> None:
+        """Take over a recording."""
+        for one in sequences:
+            other = self.known.setdefault(one.id, task.recording.source)
+            if other != task.recording.source or sum(again.id == one.id for again in sequences) > 1:
+                raise InputError(f"{task.recording.source}: the sequence {one.id!r} is there twice (see {other})")
+        if self.sequences and sum(map(len, [*self.sequences, *sequences])) > MOST_FRAMES:
+            self.flush()
+        self.sequences += sequences
+        self.rows.append(_row(task, people, self.header))
+        self.read += len(people.number)
+        last = int(people.number[-1])
+        self.done.notes += [note for one in task.annotations if (note := one.mismatch(last))]
+        self.done.recordings += 1
+        self.done.people += len(people.keypoints)
+        self.done.sequences += len(sequences)
+        self.done.frames += sum(map(len, sequences))
+
+    def flush(self) -> None:
+        """Write what has been added since the last time."""
+        if self.rows:
+            self.done.shards.append(write_shard(self.folder, self.header, self.sequences, self.rows).name)
+        self.sequences, self.rows = [], []
+
+
+def _labels(
+    found: list[KeypointFile], source: Path, labels: str | None
+) -> tuple[tuple[str, ...], tuple[tuple[Annotation, ...], ...], list[str]]:
+    """Classes, the annotations of each recording, and what to tell."""
+    if not labels:
+        return EMOTIONS, ((),) * len(found), []
+    names = [(recording.name, recording.source, recording.is_folder) for recording in found]
+    annotations = read_annotations(labels, source, names)
+    matching = match(annotations, names)
+    return annotations.classes, matching.annotations, [*annotations.notes, *matching.summary()]
+
+
+def _size(recording: KeypointFile, settings: Settings) -> tuple[int, int]:
+    """Of the picture: what the name says, else the settings; (0, 0) for unknown."""
+    width, height, _ = video_facts(recording.name)
+    return width or settings.width, height or settings.height
+
+
+def _row(task: Task, people: People, header: Header) -> dict[str, Any]:
+    return {
+        "source": task.recording.source,
+        "video": task.video,
+        "fingerprint": fingerprint(task, header, people.bytes_read, people.newest),
+        "files": 1,
+        "frames": len(people.number),
+        "people": len(people.keypoints),
+        "body_model": people.body_model,
+        "scale": people.scale,
+    }

@@ -1,0 +1,168 @@
+"""Files of keypoints that hold whole recordings: what a reader of one gives back, and how ingest takes it."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skelemo.annotations.files import files_below
+from skelemo.errors import InputError, unknown
+from skelemo.openpose.names import printable
+from skelemo.openpose.people import People
+from skelemo.openpose.points import LIMIT, settle
+from skelemo.openpose.recording import Recording
+from skelemo.skeleton import Layout
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Everybody in one recording, as a file has them.
+
+    Parameters
+    ----------
+    video : its name, empty where the file is the recording.
+    number : ``[F]`` frame numbers, rising, those without anybody too.
+    owner : ``[P]`` which of the frames each person is in, rising.
+    keypoints : ``[P, V, 3]`` in the layout; whatever has confidence 0 or less is missing.
+    identity : ``[P]`` who each is through the recording, or nothing where the file does not tell.
+    scale : ``pixels`` or ``unit``.
+    """
+
+    video: str
+    number: np.ndarray
+    owner: np.ndarray
+    keypoints: np.ndarray
+    identity: np.ndarray | None
+    scale: str
+
+
+@dataclass(frozen=True, eq=False)
+class KeypointFile(Recording):
+    """A recording in a file that holds all of its frames, and perhaps other recordings'."""
+
+    video: str = ""
+    frames: tuple[int, ...] = ()
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Int32 ``[F]``, the frame numbers that the file says."""
+        return np.array(self.frames, np.int32)
+
+
+#: The recordings in a file, in a layout; the size of the picture is (0, 0) where it is not known.
+Read = Callable[[Path, Layout, tuple[int, int]], Sequence[Clip]]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A format of such files."""
+
+    endings: tuple[str, ...]
+    read: Read
+    body_model: str
+
+
+def form(name: str) -> Form:
+    """The format of that name.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    from skelemo.exchange import coco_wholebody, mediapipe
+
+    forms = {"coco_wholebody": coco_wholebody.FORM, "mediapipe": mediapipe.FORM}
+    if name not in forms:
+        raise unknown("format of keypoints", name, forms)
+    return forms[name]
+
+
+def find(source: Path, name: str, layout: Layout, size: tuple[int, int]) -> list[KeypointFile]:
+    """Every recording in a file, or in the files of a format below a folder. Each file is read to know what is in it.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or one is not of the format; the message names it and the row.
+    """
+    kind = form(name)
+    if not source.exists():
+        raise InputError(f"{source}: not found; expected a file of keypoints or a folder with some")
+    files = list(files_below(source, *kind.endings))
+    if not files:
+        raise InputError(f"{source}: no {' or '.join(kind.endings)} file below it")
+    found: list[KeypointFile] = []
+    taken: dict[str, Path] = {}
+    for file in files:
+        place = file.parent.relative_to(source if source.is_dir() else file.parent).as_posix()
+        ending = max((one for one in kind.endings if file.name.lower().endswith(one)), key=len, default="")
+        stem = printable(file.name.removesuffix(file.name[-len(ending) :] if ending else ""))
+        for clip in _read(file, kind, layout, size):
+            title = f"{stem}/{clip.video}" if clip.video else stem
+            where = title if place == "." else f"{printable(place)}/{title}"
+            if where in taken:
+                raise InputError(f"{file} and {taken[where]} both hold the recording {where!r}: rename one of them")
+            taken[where] = file
+            frames = tuple(clip.number.tolist())
+            folder = os.path.abspath(file.parent)
+            name = os.path.basename(title)
+            found.append(KeypointFile(name, folder, where, (file.name,), video=clip.video, frames=frames))
+    return found
+
+
+def read(recording: KeypointFile, name: str, layout: Layout, size: tuple[int, int]) -> tuple[People, np.ndarray | None]:
+    """Everybody in one of the recordings that `find` has found, and who each is, int64 ``[P]``, where the file says so.
+
+    Raises
+    ------
+    InputError
+        The file has changed, or cannot be read.
+    """
+    file, kind = Path(recording.folder) / recording.files[0], form(name)
+    clip = next((clip for clip in _read(file, kind, layout, size) if clip.video == recording.video), None)
+    if clip is None or tuple(clip.number.tolist()) != recording.frames:
+        raise InputError(f"{file}: changed while it was read")
+    return _people(file, clip, kind.body_model)
+
+
+def _people(file: Path, clip: Clip, body_model: str) -> tuple[People, np.ndarray | None]:
+    points = np.ascontiguousarray(clip.keypoints, np.float32)
+    extent = settle(points)
+    if not (extent.reach <= LIMIT).all():
+        frame = clip.number[clip.owner[int((~(extent.reach <= LIMIT)).argmax())]]
+        raise InputError(f"{file}: frame {frame} has a keypoint beyond any picture (farther out than {LIMIT:g})")
+    somebody = extent.seen > 0
+    owner = clip.owner[somebody]
+    start = np.concatenate([[0], np.bincount(owner, minlength=len(clip.number)).cumsum()])
+    status = file.stat()
+    people = People(
+        number=clip.number.astype(np.int32),
+        start=start,
+        keypoints=points[somebody],
+        body_model=body_model,
+        scale=clip.scale,
+        problems=(),
+        bytes_read=status.st_size,
+        newest=status.st_mtime_ns,
+    )
+    return people, None if clip.identity is None else clip.identity[somebody]
+
+
+_latest: tuple[tuple[object, ...], Sequence[Clip]] | None = None
+
+
+def _read(file: Path, kind: Form, layout: Layout, size: tuple[int, int]) -> Sequence[Clip]:
+    """The clips of a file; those of the file that was read last are kept, for it may hold several recordings."""
+    global _latest
+    try:
+        status = file.stat()
+        key = (str(file.resolve()), status.st_size, status.st_mtime_ns, kind, layout.name, size)
+        if _latest is None or _latest[0] != key:
+            _latest = None
+            _latest = key, kind.read(file, layout, size)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from None
+    return _latest[1]
