@@ -1,15 +1,19 @@
 import csv
+import errno
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from skelemo.cache.shard import open_shard
 from skelemo.cache.store import Cache, open_cache
-from skelemo.errors import CacheError, InputError
+from skelemo.errors import CacheError, ConfigError, InputError
+from skelemo.ingest.memory import Bounds, parse_size
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.run import ingest
-from skelemo.ingest.work import Tally
+from skelemo.ingest.work import Job, Tally, do_job
+from skelemo.openpose import files
 
 STILL = [[(100.0, 100.0)]] * 4
 
@@ -214,3 +218,86 @@ def test_a_recording_in_which_nobody_was_seen_is_told(tmp_path, write_recording)
     write_recording("walk", STILL)
     tally, _ = run(tmp_path)
     assert tally.notes == ["empty: OpenPose saw nobody in its 3 frames"]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ENOENT])
+def test_a_mount_that_is_lost_costs_the_recording_not_its_frames_and_the_next_ingest_reads_it(
+    tmp_path, write_recording, monkeypatch, code
+):
+    for name in ("a", "b"):
+        write_recording(name, STILL, folder=f"json/{name}")
+    read = files.read_file
+    with monkeypatch.context() as patch:
+
+        def fail(path: str) -> tuple[bytes, int]:
+            if "b_000000000002" in path:
+                (tmp_path / "json" / "b").rename(tmp_path / "gone")
+                raise OSError(code, os.strerror(code), path)
+            return read(path)
+
+        patch.setattr(files, "read_file", fail)
+        tally, cache = run(tmp_path)
+    assert cache.sequences["id"].tolist() == ["a"]
+    assert [failure.file for failure in tally.failures] == ["b/b"]
+    assert os.strerror(code) in tally.failures[0].reason
+    (tmp_path / "gone").rename(tmp_path / "json" / "b")
+    tally, cache = run(tmp_path)
+    assert (tally.recordings, tally.failures) == (1, [])
+    assert cache.sequences["length"].tolist() == [4, 4]
+
+
+def test_the_bar_moves_within_a_recording(tmp_path, write_recording, monkeypatch):
+    write_recording("long", [[(100.0, 100.0)]] * 1300)
+    monkeypatch.setattr("skelemo.ingest.executors._TELL_SECONDS", 0)
+    told: list[int] = []
+    ingest(make_plan(tmp_path / "json", tmp_path / "cache", None, Settings()), report=told.append)
+    assert told == [0, 512, 1024, 1300]
+
+
+def test_files_are_looked_up_one_by_one_only_where_the_cache_has_their_recording(
+    tmp_path, write_recording, monkeypatch
+):
+    write_recording("known", STILL)
+    run(tmp_path)
+    write_recording("new", STILL * 500)
+    looked_up: list[str] = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **options: (looked_up.append(str(path)), stat(path, **options))[1])
+    plan = make_plan(tmp_path / "json", tmp_path / "cache", None, Settings())
+    assert (plan.unchanged, plan.files) == (1, 2000)
+    assert len([path for path in looked_up if "known_" in path]) == 4
+    assert not [path for path in looked_up if "new_" in path]
+
+
+def test_memory_bounds_the_size_of_shards_and_nothing_else(tmp_path, write_recording):
+    for name in "abcdef":
+        write_recording(name, [[(100.0, 100.0)]] * 30)
+    _, cache = run(tmp_path)
+    plan = make_plan(tmp_path / "json", tmp_path / "small", None, Settings())
+    tally = Tally()
+    tight = Bounds(shard=2 * 30 * 95 * 12, unpacked=1)
+    (present := tmp_path / "present").write_text("")
+    (tmp_path / "small").mkdir()
+    for number, groups in enumerate(plan.jobs()):
+        tally.add(do_job(Job(number, groups, plan.header, plan.settings, tmp_path / "small", tight, present)))
+    assert [len(open_shard(path).sequences) for path in tally.shards] == [3, 3]
+    assert open_cache(tmp_path / "small").hash == cache.hash
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512MB", 512 << 20), ("1.5 GiB", 3 << 29), ("2g", 2 << 30), ("300M", 300 << 20)]
+)
+def test_memory_is_given_as_a_number_and_a_unit(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1GB", "12PB", "1e9"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(ConfigError, match="as in 512MB"):
+        parse_size(text)
+
+
+def test_too_little_memory_is_refused_with_what_it_takes(tmp_path, write_recording):
+    write_recording("walk", STILL)
+    with pytest.raises(ConfigError, match="memory of 64 MB: a process that ingests takes 224 MB or more"):
+        make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(), memory=64 << 20)

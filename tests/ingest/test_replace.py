@@ -1,0 +1,112 @@
+"""``--replace``: what has changed takes the place of what the cache has, and killed in between nothing is spoilt."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from skelemo.cache.store import Cache, open_cache
+from skelemo.ingest import groups, replacing
+from skelemo.ingest.plan import Settings, make_plan
+from skelemo.ingest.run import ingest
+from skelemo.ingest.tally import Tally
+
+
+@pytest.fixture
+def clips(tmp_path, write_recording, monkeypatch) -> Path:
+    """Six recordings in three shards."""
+    monkeypatch.setattr(groups, "GROUP_FILES", 8)
+    for number in range(6):
+        write_recording(f"clip {number}", [[(100.0, 100.0 + number)]] * 4)
+    ingest(make_plan(tmp_path / "json", tmp_path / "cache", None, Settings()))
+    return tmp_path / "json"
+
+
+def again(source: Path, labels: str | None = None, jobs: int = 1, **settings: object) -> tuple[Tally, Cache]:
+    out = source.parent / "cache"
+    plan = make_plan(source, out, labels, Settings(**settings), replace=True)  # type: ignore[arg-type]
+    return ingest(plan, jobs=jobs), open_cache(out)
+
+
+def fresh(source: Path, labels: str | None = None, **settings: object) -> Cache:
+    out = source.parent / "fresh"
+    ingest(make_plan(source, out, labels, Settings(**settings)))  # type: ignore[arg-type]
+    return open_cache(out)
+
+
+def test_changed_files_replace_their_sequence_and_nothing_else_is_read(clips, write_recording):
+    write_recording("clip 2", [[(300.0, 100.0)]] * 4)
+    tally, cache = again(clips)
+    assert (tally.recordings, tally.failures) == (1, [])
+    assert cache.hash == fresh(clips).hash
+    assert len(cache.shards) == 4, "three, of which one without the outdated, and the new one"
+    assert again(clips)[0].recordings == 0
+    assert sorted(path.name for path in (clips.parent / "cache").iterdir() if path.suffix != ".h5") == ["problems.csv"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_changed_labels_replace_all_that_they_are_for(clips, jobs):
+    (clips.parent / "labels.csv").write_text("video,label\nclip 1,happy\nclip 4,sad\n")
+    labels = f"table:{clips.parent / 'labels.csv'}"
+    tally, cache = again(clips, labels, jobs=jobs)
+    assert tally.recordings == 2
+    assert cache.hash == fresh(clips, labels).hash
+
+
+def test_sequences_of_a_video_that_are_no_longer_made_go(clips):
+    tally, cache = again(clips, person="left")
+    assert tally.recordings == 6
+    assert cache.hash == fresh(clips, person="left").hash
+    assert set(cache.sequences["id"]) == {f"clip {number}_left" for number in range(6)}
+
+
+def test_files_that_were_only_touched_replace_nothing(clips):
+    before = {path.name for path in (clips.parent / "cache").glob("*.h5")}
+    for file in clips.iterdir():
+        os.utime(file, ns=(1, 1))
+    tally, _ = again(clips)
+    assert tally.recordings == 6
+    assert before <= {path.name for path in (clips.parent / "cache").glob("*.h5")}
+
+
+def test_a_sequence_of_another_recording_is_never_replaced(clips, tmp_path, write_recording):
+    write_recording("clip", [[(1.0, 2.0)]] * 4, folder="other")
+    (tmp_path / "l.csv").write_text("video,person,label\nclip,left,happy\n")
+    write_recording("clip_left", [[(1.0, 2.0)]] * 4)
+    again(clips)
+    plan = make_plan(tmp_path / "other", tmp_path / "cache", f"table:{tmp_path / 'l.csv'}", Settings(), replace=True)
+    (failure,) = ingest(plan).failures
+    assert "it is another recording's" in failure.reason
+    assert len(open_cache(tmp_path / "cache").sequences) == 7
+
+
+@pytest.mark.parametrize("moment", ["write_part", "unlink", "replace"])
+def test_killed_while_replacing_the_cache_can_be_read_and_the_next_ingest_heals_it(
+    clips, write_recording, monkeypatch, moment
+):
+    for number in range(6):
+        write_recording(f"clip {number}", [[(300.0, 100.0 + number)]] * 4)
+        if number % 2:
+            write_recording(f"clip {number}", [[(100.0, 100.0 + number)]] * 4)
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if moment == "write_part":
+            patch.setattr(replacing, "write_part", die)
+        elif moment == "unlink":
+            patch.setattr(Path, "unlink", lambda self, missing_ok=False: die() if self.suffix == ".h5" else None)
+        else:
+            place = os.replace
+            patch.setattr(os, "replace", lambda one, other: die() if "-stage" in str(one.parent) else place(one, other))
+        with pytest.raises(Killed):
+            again(clips)
+    open_cache(clips.parent / "cache")
+    (clips.parent / "cache" / ".lock").unlink(missing_ok=True)
+    tally, cache = again(clips)
+    assert tally.failures == []
+    assert cache.hash == fresh(clips).hash
