@@ -399,7 +399,7 @@ def test_the_verbs_say_what_has_travelled(cache, tmp_path):
     assert "4 shards" in answer.output
     answer = call("pull", tmp_path / "far", tmp_path / "here", "--only", "video=Kick 1")
     assert answer.exit_code == 0, answer.output
-    assert "1 shards" in answer.output
+    assert "1 shard, " in answer.output
     answer = call("pull", tmp_path / "far", tmp_path / "here", "--only", "label=angry")
     assert answer.exit_code == 2
     assert "unknown class 'angry'" in answer.output

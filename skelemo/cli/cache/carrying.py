@@ -33,5 +33,6 @@ def tell(done: "Carried", how: str, where: str) -> None:
     from rich.filesize import decimal
 
     Console(soft_wrap=True, highlight=False, markup=False).print(
-        f"{len(done.shards):,} shards, {decimal(done.size)}, {how} {where}; {done.there:,} need not travel"
+        f"{len(done.shards):,} {'shard' if len(done.shards) == 1 else 'shards'}, {decimal(done.size)}, {how} {where}; "
+        f"{done.there:,} need not travel"
     )

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from skelemo.ingest.repair import Repair
 
 #: Names shown of each kind, and lines of what is lost.
-MOST_NAMES, MOST_LINES = 4, 20
+MOST_NAMES, MOST_LINES = 8, 20
+#: Of a table that goes into a file.
+_WIDTH = 160
 
 
 @click.command("verify")
@@ -80,6 +82,7 @@ def _tell_findings(folder: Path, findings: "list[Finding]") -> None:
     from skelemo.cli.display import table
 
     console = Console()
+    console.width = console.width if console.is_terminal else _WIDTH
     if not findings:
         console.print(f"{folder}: whole", highlight=False, markup=False)
         return
@@ -88,8 +91,10 @@ def _tell_findings(folder: Path, findings: "list[Finding]") -> None:
         shown.add_row(
             finding.path.name,
             *(_listed(names) for names in (finding.damaged, finding.recordings)),
-            Text(finding.reason or "frames are not those that were written", justify="left"),
+            Text(finding.reason or "frames are not those that were written"),
         )
+    for column in shown.columns:
+        column.justify, column.overflow = "left", "fold"
     console.print(shown)
 
 
@@ -114,5 +119,5 @@ def _listed(names: "tuple[str, ...] | None") -> "Text":
 
     if names is None:
         return Text("unknown")
-    more = f", … ({len(names):,})" if len(names) > MOST_NAMES else ""
-    return Text(", ".join(names[:MOST_NAMES]) + more, justify="left")
+    more = [f"… {len(names):,} in all"] if len(names) > MOST_NAMES else []
+    return Text("\n".join([*names[:MOST_NAMES], *more]))
