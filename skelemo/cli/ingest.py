@@ -63,7 +63,7 @@ def command(
     from skelemo.ingest.plan import Settings, make_plan
     from skelemo.ingest.run import ingest
 
-    width, height = parse_size(size)
+    width, height = picture_size(size)
     settings = Settings(layout, body_model, scale, person, sequence, strict, width, height, fps)
     part = parse_part(part_text) if part_text is not None else None
     plan = make_plan(source, out, labels, settings, part=part, memory=parse_size(memory), replace=replace)
@@ -79,7 +79,7 @@ def command(
     ctx.exit(1 if tally.failures else 0)
 
 
-def parse_size(text: str | None) -> tuple[int, int]:
+def picture_size(text: str | None) -> tuple[int, int]:
     """Width and height from ``1280x720``; 0 and 0 from nothing."""
     if text is None:
         return 0, 0

@@ -40,11 +40,11 @@ def command(
     from rich.console import Console
 
     from skelemo.cli.cache.making import frames_bar
-    from skelemo.cli.ingest import parse_size
+    from skelemo.cli.ingest import picture_size
     from skelemo.exchange.importing import import_keypoints
     from skelemo.ingest.task import Settings
 
-    width, height = parse_size(size)
+    width, height = picture_size(size)
     settings = Settings(layout=layout, person=person, width=width, height=height, fps=fps)
     with frames_bar("importing") as report:
         done = import_keypoints(source, form, out, labels, settings, report)
