@@ -45,7 +45,7 @@ class Known(NamedTuple):
     own: bool  # it is of the very video, not of another whose name goes on from this one's
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Task:
     """One recording to read."""
 

@@ -16,7 +16,7 @@ from skelemo.openpose.names import FrameNames, Group, group, natural_order, prin
 from skelemo.openpose.walk import Walk
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Recording:
     """The files of one video, one camera's view of it, or one still; not yet read."""
 
