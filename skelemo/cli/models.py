@@ -1,5 +1,6 @@
 """`skelemo models`: the architectures, what they see and what they cost."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -9,53 +10,60 @@ import click
 @click.argument("pattern", default="*")
 @click.option("--frames", default=16, show_default=True, type=click.IntRange(min=1), help="Frames in a window.")
 @click.option("--layout", "layout_name", default="body_25+face_70", show_default=True, help="Parts of the skeleton.")
-def command(pattern: str, frames: int, layout_name: str) -> None:
+@click.option("--settings", is_flag=True, help="Also what can be set, with defaults: --set NAME=VALUE in training.")
+def command(pattern: str, frames: int, layout_name: str, settings: bool) -> None:
     """List the architectures whose names match PATTERN, such as 'resnet*'.
 
     GFLOPs are thousand millions of operations for one window forward, a multiplication and an addition counted as
-    two, drawing left out. Settings are set with --set NAME=VALUE in training.
+    two, drawing left out. Baselines without deep learning stand last.
     """
-    from skelemo.errors import ConfigError, unknown
+    from fnmatch import fnmatch
+
+    from skelemo.errors import unknown
+    from skelemo.models import classical
     from skelemo.models.registry import entry, list_models
     from skelemo.skeleton import layout
 
     layout(layout_name)
+    baselines = [name for name in classical.CLASSICAL if fnmatch(name, pattern)]
     names = list_models(pattern)
-    if not names:
-        raise unknown("architecture", pattern, list_models())
-    rows: list[tuple[str, ...]] = []
-    for name in names:
-        found = entry(name)
-        try:
-            cost = _cost(name, layout_name, frames)
-        except ConfigError:  # an architecture that does not take this layout or this many frames
-            cost = ("–", "–")
-        rows.append((name, *cost, found.sees, found.coordinates, _settings(found.settings)))
-    _show(rows, f"One window of {frames} frames of {layout_name}")
+    if not names and not baselines:
+        raise unknown("architecture", pattern, [*list_models(), *classical.CLASSICAL])
+    networks = [(name, *_cost(name, layout_name, frames), entry(name).sees, entry(name).settings) for name in names]
+    others = [(name, "–", "–", classical.SEES, classical.settings_of(name)) for name in baselines]
+    _show([*networks, *others], f"One window of {frames} frames of {layout_name}", settings)
 
 
 def _cost(name: str, layout_name: str, frames: int) -> tuple[str, str]:
+    """Parameters and GFLOPs, left open for an architecture that takes no such layout or number of frames."""
+    from skelemo.errors import ConfigError
     from skelemo.models.cost import cost_of
 
-    parameters, operations = cost_of(name, layout_name=layout_name, frames=frames)
+    try:
+        parameters, operations = cost_of(name, layout_name=layout_name, frames=frames)
+    except ConfigError:
+        return "–", "–"
     return f"{parameters:,}", f"{operations / 1e9:.3g}"
 
 
-def _settings(settings: dict[str, Any]) -> str:
-    return " ".join(f"{name}={value!r}" if value == "" else f"{name}={value}" for name, value in settings.items())
-
-
-def _show(rows: list[tuple[str, ...]], title: str) -> None:
+def _show(rows: list[tuple[str, str, str, str, Mapping[str, Any]]], title: str, settings: bool) -> None:
     from rich.console import Console
 
     from skelemo.cli.display import table
 
     console = Console()
     if not console.is_terminal:
-        console = Console(width=200)  # a pipe has no width, and lines to be searched should not be folded
-    shown = table(title, "name", "parameters", "GFLOPs", "sees", "coordinates", "settings")
-    for column in shown.columns[3:]:
-        column.justify = "left"
-    for row in rows:
-        shown.add_row(*row)
+        console = Console(width=120)  # a pipe has no width, and lines to be searched should not be folded
+    shown = table(title, "name", "parameters", "GFLOPs", "sees")
+    shown.columns[0].no_wrap = True
+    shown.columns[3].justify = "left"
+    for name, parameters, operations, sees, known in rows:
+        shown.add_row(name, parameters, operations, sees)
+        if settings:
+            shown.add_row("", "", "", "\n".join(_said(setting, default) for setting, default in known.items()))
     console.print(shown)
+
+
+def _said(setting: str, default: object) -> str:
+    value = f"[{','.join(map(str, default))}]" if isinstance(default, tuple) else default
+    return f"  {setting}={value}"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 Target = Literal["expression", "va"]
+#: What reaches them, as `skelemo models` says it.
+SEES = "normalised keypoints and their statistics over the window"
 #: How many moments of a window, evenly spread, are features as they are.
 MOMENTS = 12
 

@@ -3,10 +3,13 @@
 import re
 
 import pytest
+from click import unstyle
 from click.testing import CliRunner
 
 from skelemo.cli.models import command
 from skelemo.errors import ConfigError
+from skelemo.models import list_models
+from skelemo.models.classical import CLASSICAL, SEES
 
 
 def row(output: str, name: str) -> list[str]:
@@ -15,18 +18,40 @@ def row(output: str, name: str) -> list[str]:
     return [cell.strip() for cell in line.strip("│").split("│")]
 
 
-def test_architectures_are_listed_with_what_they_cost_see_and_take() -> None:
+def test_architectures_are_listed_with_what_they_cost_and_see() -> None:
     result = CliRunner().invoke(command, ["resnet18*", "--frames", "2", "--layout", "body_25"], catch_exceptions=False)
-    name, parameters, gflops, sees, coordinates, settings = row(result.output, "resnet18")
+    name, parameters, gflops, sees = row(result.output, "resnet18")
     convolutions_and_heads = 11_689_512 - (512 * 1000 + 1000) + (512 * 7 + 7)
     assert (name, parameters) == ("resnet18", f"{convolutions_and_heads:,}")
     assert float(gflops) == pytest.approx(2 * 2 * 1.814, rel=0.01), "two pictures, two operations per multiply-add"
     assert "image" in sees
-    assert coordinates == "frame"
-    assert "image_size=224" in settings
-    assert "weights=''" in settings
     assert row(result.output, "resnet18_paper")
     assert "densenet" not in result.output
+    assert "image_size" not in result.output
+
+
+def test_settings_are_listed_where_they_are_asked_for() -> None:
+    for name, expected in (("resnet18", "image_size=224"), ("stgcnpp", "dilations=[1,2,3,4]"), ("svm", "gamma=0.2")):
+        result = CliRunner().invoke(command, [name, "--settings", "--layout", "body_25"], catch_exceptions=False)
+        assert expected in result.output
+
+
+def test_baselines_stand_beside_the_networks_with_what_they_see() -> None:
+    output = CliRunner().invoke(command, ["[sl]*"], catch_exceptions=False).output
+    for name in ("svm", "logistic"):
+        assert row(output, name)[1:] == ["–", "–", SEES]
+    assert row(output, "lstm")
+    assert "boosting" not in output
+
+
+def test_the_table_is_readable_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skelemo.models.cost.cost_of", lambda *_, **__: (86_567_656, 12_345_000_000_000))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    output = unstyle(CliRunner().invoke(command, [], catch_exceptions=False).output)
+    assert max(map(len, output.splitlines())) <= 80
+    for name in (*list_models(), *CLASSICAL):
+        assert row(output, name)[0] == name
 
 
 def test_a_layout_that_an_architecture_cannot_take_leaves_its_cost_open(monkeypatch: pytest.MonkeyPatch) -> None:
