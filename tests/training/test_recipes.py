@@ -1,0 +1,57 @@
+"""The recipes in configs/: each is read, makes a model, and is started as its own first lines say."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from skelemo.cli.train import command
+from skelemo.models import classical, create
+from skelemo.skeleton import layout
+from skelemo.training.config import Config, load_config
+
+FOLDER = Path(__file__).parents[2] / "configs"
+RECIPES = sorted(file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob("*.yaml"))
+
+
+def started(file: Path) -> list[str]:
+    """The words of the first `skelemo train` that the comments of a recipe give."""
+    text = re.sub(r"\\\n#\s*", "", file.read_text(encoding="utf-8"))  # a line that goes on
+    found = re.search(r"^#\s+(skelemo train .*)$", text, flags=re.MULTILINE)
+    return shlex.split(found[1])[2:] if found else []
+
+
+def told(file: Path) -> Config:
+    """The configuration that this command line makes, with --arch and --set as it has them."""
+    options = command.make_context("train", started(file), resilient_parsing=True).params if started(file) else {}
+    given = {"arch": options["arch"]} if options.get("arch") else {}
+    return load_config(file, given)
+
+
+def test_there_are_recipes_for_the_papers_networks():
+    assert {f"paper/{name}.yaml" for name in ("ann_adam", "ann_sgd", "resnet18", "resnet50", "densenet121")} <= {
+        *RECIPES
+    }
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_read_and_makes_its_model(recipe):
+    config = told(FOLDER / recipe)
+    if config.is_baseline:
+        classical.build(config.arch, **config.model)
+        return
+    parts = "body_25" if "actions" in recipe else layout().name
+    with torch.device("meta"):  # no weights are fetched there
+        network = create(config.arch, layout_name=parts, heads=config.heads, frames=config.length, **config.model)
+    assert sum(parameter.numel() for parameter in network.parameters()) > 1000
+
+
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if started(FOLDER / name)])
+def test_a_recipe_names_itself_in_its_command(recipe):
+    words = started(FOLDER / recipe)
+    assert words[words.index("--config") + 1] == f"configs/{recipe}"
+    assert "--data" in words
+    assert CliRunner().invoke(command, [*words, "--help"]).exit_code == 0
