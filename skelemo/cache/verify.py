@@ -22,7 +22,7 @@ from skelemo.errors import CacheError, SkelemoError
 NAME = re.compile(rf"[0-9a-f]{{20}}{re.escape(SUFFIX)}")
 
 #: Starting processes takes as long as checking this many bytes.
-_WORTH_PROCESSES = 100_000_000
+_WORTH_PROCESSES = 500_000_000
 
 #: Told as shards are checked: bytes so far, and of how many.
 Report = Callable[[int, int], None]
