@@ -16,6 +16,7 @@ from rich.table import Table
 from timing import Taken, take_turns
 from torch import Tensor, nn
 
+from skelemo.errors import unknown
 from skelemo.models.registry import Spec, entry, list_models
 from skelemo.render import SkeletonRenderer
 from skelemo.skeleton import BODY_MODELS, Layout, layout
@@ -73,13 +74,16 @@ def command(
     The sizes of the default are those at which PYSKL's ST-GCN++ trains on 16 clips/s and answers 100 on 2 cores. Of a
     clip with one frame, clips are images; drawing them is part of the step.
     """
+    names = sorted({name for pattern in patterns for name in list_models(pattern)})
+    if not names:
+        raise unknown("architecture", " ".join(patterns), list_models())
     for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
         table = Table(title=f"batches of {batch} on {device}", title_justify="left", caption=_note(threads, half))
         table.add_column("", no_wrap=True)
         columns = ("frames x points", "parameters", "training, clips/s", "inference, clips/s", "processor ms a clip")
         for heading in (*columns, "drawing", "peak MB"):
             table.add_column(heading, justify="right")
-        for name in sorted({name for pattern in patterns for name in list_models(pattern)}):
+        for name in names:
             draws = entry(name).coordinates == "frame"
             shown, length = layout_name or (layout().name if draws else "coco_18"), frames or (1 if draws else 48)
             case = Case(name, shown, length, batch, device, threads, rounds, half)
@@ -121,17 +125,19 @@ def measure(case: Case) -> Speed:
     labels = torch.arange(case.batch, device=device) % spec.classes
     optimiser = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
     drawing = _Stopwatch(network, device)
+    shares: list[float] = []
 
     def answer() -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=case.half):
             return network(keypoints, mask)["expression"].float()
 
     def train() -> None:
-        drawing.seconds = 0.0
+        drawing.seconds, start = 0.0, time.perf_counter()
         optimiser.zero_grad()
         nn.functional.cross_entropy(answer(), labels).backward()
         optimiser.step()
         _wait(device)
+        shares.append(drawing.seconds / (time.perf_counter() - start))
 
     def infer() -> None:
         with torch.inference_mode():
@@ -141,10 +147,9 @@ def measure(case: Case) -> Speed:
     before = _mark(device)
     training = take_turns({"": train}, case.rounds)[""]
     memory = _most(device) - before
-    share = drawing.seconds / training.clock
     network.eval()
     inference = take_turns({"": infer}, case.rounds)[""]
-    return Speed(sum(p.numel() for p in network.parameters()), training, inference, min(share, 1.0), memory)
+    return Speed(sum(p.numel() for p in network.parameters()), training, inference, min(shares), memory)
 
 
 class _Stopwatch:
