@@ -64,7 +64,7 @@ def provenance(cache: Cache) -> Provenance:
         scales=_counted(recordings["scale"]),
         recordings=len(recordings),
         files=int(recordings["files"].sum()),
-        unread=int((recordings["files"] - recordings["frames"]).sum()),
+        unread=int(_unread(recordings).sum()),
         people=int(recordings["people"].sum()),
     )
 
@@ -80,7 +80,7 @@ def by_recording(cache: Cache) -> pd.DataFrame:
     rows = _sums(cache)
     groups = rows.groupby("video", sort=False).sum()
     recordings = cache.recordings
-    unread = (recordings["files"] - recordings["frames"]).groupby(recordings["video"]).sum()
+    unread = _unread(recordings).groupby(recordings["video"]).sum()
     found = _shares(groups, cache).assign(unread=unread.reindex(groups.index, fill_value=0).to_numpy())
     found.insert(0, "video", groups.index.to_numpy())
     parts = [part.name for part in cache.layout.parts]
@@ -107,6 +107,11 @@ def as_plain(cache: Cache) -> dict[str, Any]:
     told = asdict(provenance(cache)) | {"frames": cache.frames, "sequences": len(cache.sequences)}
     told |= {"labelled": labelled(cache), "missing": overall(cache)}
     return told | {"by_recording": by_recording(cache).to_dict("records")}
+
+
+def _unread(recordings: pd.DataFrame) -> pd.Series:
+    """Files of each recording that are no frame; a file of another program's holds many frames."""
+    return (recordings["files"] - recordings["frames"]).clip(lower=0)
 
 
 def _sums(cache: Cache) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +43,12 @@ class KeypointFile(Recording):
     """A recording in a file that holds all of its frames, and perhaps other recordings'."""
 
     video: str = ""
-    frames: tuple[int, ...] = ()
+    frames: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
 
     @property
     def numbers(self) -> np.ndarray:
         """Int32 ``[F]``, the frame numbers that the file says."""
-        return np.array(self.frames, np.int32)
+        return self.frames
 
 
 #: The recordings in a file, in a layout; the size of the picture is (0, 0) where it is not known.
@@ -106,10 +106,9 @@ def find(source: Path, name: str, layout: Layout, size: tuple[int, int]) -> list
             if where in taken:
                 raise InputError(f"{file} and {taken[where]} both hold the recording {where!r}: rename one of them")
             taken[where] = file
-            frames = tuple(clip.number.tolist())
             folder = os.path.abspath(file.parent)
             name = os.path.basename(title)
-            found.append(KeypointFile(name, folder, where, (file.name,), video=clip.video, frames=frames))
+            found.append(KeypointFile(name, folder, where, (file.name,), video=clip.video, frames=clip.number))
     return found
 
 
@@ -123,7 +122,7 @@ def read(recording: KeypointFile, name: str, layout: Layout, size: tuple[int, in
     """
     file, kind = Path(recording.folder) / recording.files[0], form(name)
     clip = next((clip for clip in _read(file, kind, layout, size) if clip.video == recording.video), None)
-    if clip is None or tuple(clip.number.tolist()) != recording.frames:
+    if clip is None or not np.array_equal(clip.number, recording.frames):
         raise InputError(f"{file}: changed while it was read")
     return _people(file, clip, kind.body_model)
 

@@ -229,6 +229,16 @@ def test_a_compressed_table_is_the_same_each_time(tmp_path, cache):
     assert gzip.decompress((tmp_path / "a.csv.gz").read_bytes()).startswith(b"id,video,person,subject,split.fold_1,")
 
 
+def test_names_with_commas_quotes_and_line_ends_stay_whole(tmp_path):
+    name = 'a, "b"\nc'
+    cache = open_cache(a_cache(tmp_path / "c", a_sequence(name, 2, subject="Zoë; x", splits={"a,b": "train"})))
+    write_csv(cache, tmp_path / "a.csv")
+    held = pd.read_csv(tmp_path / "a.csv")
+    assert held["id"].tolist() == [name, name]
+    assert held["subject"].tolist() == ["Zoë; x"] * 2
+    assert held["split.a,b"].tolist() == ["train"] * 2
+
+
 # all of them
 
 
