@@ -84,5 +84,7 @@ class Batches:
             batch["frame_size"] = self.corpus.frame_size[self.corpus.key[batch["row"]] // KEY_SPAN]
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
         if self.augmentation and there is not None:
-            batch["keypoints"] = augment(batch["keypoints"], self.augmentation, self.corpus.layout, there)
+            batch["keypoints"] = augment(
+                batch["keypoints"], self.augmentation, self.corpus.layout, there, in_picture="frame_size" in batch
+            )
         return batch

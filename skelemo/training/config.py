@@ -58,7 +58,9 @@ class AugmentSettings(BaseModel):
     rotate: float = Field(5.0, ge=0, le=180, description="largest turn to either side, degrees")
     scale: float = Field(0.05, ge=0, lt=1, description="largest relative change of size")
     shift: float = Field(0.0, ge=0, description="largest displacement")
-    jitter: float = Field(0.01, ge=0, description="standard deviation of each point's displacement")
+    jitter: float = Field(
+        0.01, ge=0, description="standard deviation of each point's displacement, in sizes of its part"
+    )
     drop: float = Field(0.0, ge=0, lt=1, description="probability that a keypoint is missing throughout a window")
 
 

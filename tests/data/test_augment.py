@@ -125,6 +125,19 @@ def test_a_dropped_keypoint_is_gone_from_the_whole_window():
     assert (gone.float().mean((0, 1)) > 0.1).all(), "every keypoint has its turn"
 
 
+def test_in_the_picture_a_small_face_trembles_less_than_the_body_it_belongs_to():
+    before = windows(missing=False)
+    face = LAYOUT.slices["face_70"]
+    before[:, :, face, :2] *= 0.05
+    generator = torch.Generator().manual_seed(3)
+    after = augment(before, Augmentation(jitter=0.02), LAYOUT, generator, in_picture=True)
+    for name, where in LAYOUT.slices.items():
+        points = before[0, :, where, :2]
+        size = (points - points.mean(1, keepdim=True)).square().sum(-1).mean().sqrt()
+        moved = (after - before)[:, :, where, :2].std()
+        torch.testing.assert_close(moved, 0.02 * size, rtol=0.02, atol=0, msg=name)
+
+
 @pytest.mark.parametrize("change", ["mirror", "rotate", "scale", "shift", "jitter"])
 def test_what_is_missing_stays_missing_and_confidence_stays(change):
     before, after = changed(**{change: 1 if change == "mirror" else getattr(ALL, change)})
