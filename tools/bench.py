@@ -8,7 +8,9 @@ import click
 from skelemo.cli.verbs import Verbs
 
 
-@click.group(cls=Verbs, modules="bench_{}", verbs=("cache", "carry", "ingest", "listing", "memory", "models", "render", "size"))
+@click.group(
+    cls=Verbs, modules="bench_{}", verbs=("cache", "carry", "ingest", "listing", "memory", "models", "render", "size")
+)
 def main() -> None:
     """Speed of skelemo's rooms, each against a named reference."""
 

@@ -50,4 +50,4 @@ def write_recordings(folder: Path, count: int, frames: int) -> None:
 
 
 if __name__ == "__main__":
-    ingest_all(Path(sys.argv[1]))
+    ingest_all(Path(sys.argv[1]), jobs=1)

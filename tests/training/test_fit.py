@@ -72,9 +72,11 @@ def test_without_a_validation_part_everything_else_trains_and_the_last_epoch_sta
     split = json.loads((tmp_path / "run" / "splits.json").read_text())
     assert all(not fold["validation"] and len(fold["train"]) == 20 for fold in split["folds"])
     table = pd.read_csv(tmp_path / "run" / "predictions.csv.gz")
-    assert set(table["part"]) == {"test"} and table["sequence"].nunique() == 30
+    assert set(table["part"]) == {"test"}
+    assert table["sequence"].nunique() == 30
     epochs = pd.read_csv(tmp_path / "run" / "fold_1" / "metrics.csv")
-    assert epochs["epoch"].tolist() == [0, 1] and "validation_loss" not in epochs
+    assert epochs["epoch"].tolist() == [0, 1]
+    assert "validation_loss" not in epochs
     best = torch.load(tmp_path / "run" / "fold_1" / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["epoch"] == 1
 
