@@ -36,6 +36,10 @@ def command(frames: int, recordings: int, jobs: int, folder: Path | None) -> Non
         seconds = time.perf_counter() - start
         sizes["the cache"] = sum(file.stat().st_size for file in (place / "cache").glob("*.h5"))
         sizes |= other_forms(place)
+        show(sizes, frames, seconds, peak, jobs)
+
+
+def show(sizes: dict[str, int], frames: int, seconds: float, peak: int, jobs: int) -> None:
     console = Console(width=max(110, Console().width))
     title = f"{frames:,} simulated frames of body + face, ingested by {jobs} processes"
     table = Table(title=title, title_justify="left")
