@@ -123,6 +123,19 @@ def test_the_rest_can_be_pulled_later(cache, tmp_path):
     assert "f" * 32 in open_cache(tmp_path / "here").fingerprints["Kick 1"]
 
 
+@pytest.mark.parametrize("facts", ["with facts", "without facts"])
+def test_a_pull_that_nothing_there_meets_is_an_error(cache, tmp_path, facts):
+    push(cache, str(tmp_path / "far"))
+    for file in (tmp_path / "far").glob("*.json") if facts == "without facts" else ():
+        file.unlink()
+    for folder in ("new", "full"):
+        with pytest.raises(RemoteError, match=r"far: no sequence there has --only video=Sit --only split=train$"):
+            pull(str(tmp_path / "far"), tmp_path / folder, only=["video=Sit", "split=train"])
+        pull(str(tmp_path / "far"), tmp_path / "full")
+    assert pull(str(tmp_path / "far"), tmp_path / "full", only=["video=Kick 2"]).shards == (), "which it has already"
+    assert open_cache(tmp_path / "full").hash == open_cache(cache).hash
+
+
 def test_what_only_some_shards_can_be_asked_is_asked_of_them(cache, tmp_path):
     a_cache(cache, a_sequence("extra", splits={"fold_1": "test"}))
     push(cache, str(tmp_path / "far"))

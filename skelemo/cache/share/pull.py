@@ -44,7 +44,8 @@ def pull(
         Shards that are not what they should be, are of another layout or other classes than the cache, or contradict
         it; all others have been put in place. Or ``folder`` holds something else, or too little room.
     RemoteError, ConfigError
-        The place cannot be reached or read, a driver is missing, or ``only`` cannot be meant. What has arrived stays.
+        The place cannot be reached or read, a driver is missing, or ``only`` cannot be meant or is met by
+        nothing there. What has arrived stays.
     """
     remote = Remote(url, options)
     names = remote.names()
@@ -60,6 +61,7 @@ class _Pull:
     def __init__(self, remote: Remote, folder: Path, only: Sequence[str], jobs: int) -> None:
         self.remote, self.folder, self.only = remote, folder, only
         self.shards = _shards_in(folder)
+        self.before = tuple(self.shards)
         self.held = {
             name: sha256
             for shard in self.shards
@@ -67,6 +69,7 @@ class _Pull:
         }
         self.facts: dict[str, Facts] = {}
         self.refused: list[str] = []
+        self.wanted_any = not only
         self.stop, self.lock = Event(), Lock()
         self.pool = ThreadPoolExecutor(jobs)
 
@@ -85,6 +88,7 @@ class _Pull:
                 for _ in self.pool.map(lambda name: self._fetch(name, sizes[name], meter), missing):
                     pass
                 require_keys(self.only, self._columns())
+                self._require_any()
             finally:
                 self.stop.set()
                 self.pool.shutdown(cancel_futures=True)
@@ -118,9 +122,17 @@ class _Pull:
         nothing = set()
         for (name, facts), keep in zip(self.facts.items(), self._chosen(*self.facts.values()), strict=True):
             rows = facts.sequences[keep]
+            self.wanted_any |= bool(keep.any())
             if all(self.held.get(one) == sha256 for one, sha256 in zip(rows["id"], rows["sha256"], strict=True)):
                 nothing.add(name)
         return [name for name in names if name not in nothing]
+
+    def _require_any(self) -> None:
+        """Something was wanted of what is there, unless that cannot be told because some of it was not taken."""
+        held = () if self.wanted_any or self.refused else self._chosen(*map(facts_of, self.before))
+        if not (self.wanted_any or self.refused or any(keep.any() for keep in held)):
+            wanted = " ".join(f"--only {one}" for one in self.only)
+            raise RemoteError(f"{self.remote.shown}: no sequence there has {wanted}")
 
     def _columns(self) -> set[str]:
         """Columns of splits that any shard here or there is known to have."""
@@ -206,6 +218,7 @@ class _Pull:
             if self.shards:
                 require_same(self.shards[0], shard)
             rows = shard.sequences[keep]
+            self.wanted_any |= bool(keep.any())
             brought = dict(zip(rows["id"], rows["sha256"], strict=True))
             for one in brought.keys() & self.held.keys():
                 if self.held[one] != brought[one]:
