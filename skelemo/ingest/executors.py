@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
@@ -22,6 +23,7 @@ Report = Callable[[int], None]
 
 _TELL_SECONDS = 0.25
 _CONNECT_SECONDS = 5
+_ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?[^/\s]+:[0-9]{1,5}/?")
 #: Jobs that wait for each process, so that none waits for a job; more would only take memory.
 _AHEAD = 2
 
@@ -144,6 +146,8 @@ class _connected:  # noqa: N801 - a context manager, used like a function
             import distributed
         except ImportError:
             raise ConfigError("--scheduler needs Dask: pip install 'skelemo[cluster]'") from None
+        if not _ADDRESS.fullmatch(self.address):  # of which Dask's client would die with a trace, after ten seconds
+            raise SkelemoError(f"no Dask scheduler at {self.address!r} (no address of one); expected tcp://HOST:8786")
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         try:
             self.client = distributed.Client(self.address, timeout=_CONNECT_SECONDS, set_as_default=False)

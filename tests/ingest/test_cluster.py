@@ -1,5 +1,6 @@
 """Ingest on a Dask cluster of several worker processes on this machine."""
 
+import gc
 import os
 import signal
 import sys
@@ -70,8 +71,17 @@ def test_a_scheduler_that_is_not_there_is_one_line_within_seconds(plan):
         ingest(plan, scheduler="tcp://127.0.0.1:9")
     assert "\n" not in str(error.value)
     assert time.monotonic() - began < 15
-    with pytest.raises(SkelemoError, match="no Dask scheduler at 'nonsense://x'"):
-        ingest(plan, scheduler="nonsense://x")
+
+
+@pytest.mark.parametrize("address", ["nonsense", "nonsense://x", "http://127.0.0.1:8786", "tcp://here", "tcp://here:x"])
+def test_what_is_no_address_of_a_scheduler_is_one_line_without_a_trace(plan, address, capfd):
+    began = time.monotonic()
+    with pytest.raises(SkelemoError, match=f"no Dask scheduler at '{address}'") as error:
+        ingest(plan, scheduler=address)
+    del error
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
+    assert time.monotonic() - began < 5
 
 
 def test_without_dask_the_extra_is_named(plan, monkeypatch):
