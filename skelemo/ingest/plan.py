@@ -12,13 +12,13 @@ from skelemo.annotations.matching import match
 from skelemo.annotations.registry import EMOTIONS, Annotation, read_annotations
 from skelemo.cache.shard import SUFFIX, Header
 from skelemo.cache.store import Cache, open_cache
-from skelemo.errors import CacheError
+from skelemo.errors import CacheError, ConfigError
 from skelemo.ingest.groups import grouped, jobs
 from skelemo.ingest.memory import DEFAULT, bounds
 from skelemo.ingest.parts import Part, take_part
 from skelemo.ingest.task import Known, Settings, Task, fingerprint
 from skelemo.openpose.files import Problem
-from skelemo.openpose.recording import search
+from skelemo.openpose.recording import Recording, search
 from skelemo.skeleton import layout
 
 __all__ = ["PROBLEMS", "SIMULATED", "Plan", "Settings", "Task", "make_plan"]
@@ -85,6 +85,8 @@ def make_plan(
         ``out`` holds a cache of another layout or other classes.
     """
     layout(settings.layout)
+    if not 0 <= settings.fps < float("inf"):
+        raise ConfigError(f"{settings.fps:g} frames per second: expected a positive number, or 0 for unknown")
     part, limits = part or Part(), bounds(memory)
     found = search(source, sequence=settings.sequence)
     recordings, notes = found.recordings, list(found.notes)
@@ -96,7 +98,7 @@ def make_plan(
         matching = match(annotations, names)
         classes, annotated = annotations.classes, matching.annotations
         notes += [*annotations.notes, *matching.summary()]
-    header = Header(settings.layout, classes, _is_simulated(source), asdict(settings))
+    header = Header(settings.layout, classes, _is_simulated(source, recordings), asdict(settings))
     cache = _existing(out, header)
     videos = _video_names(recording.source for recording in recordings)
     tasks = [Task(*facts, {}) for facts in zip(recordings, videos, annotated, strict=True)]
@@ -209,7 +211,13 @@ def _video_names(sources: Iterable[str]) -> list[str]:
     return names
 
 
-def _is_simulated(source: Path) -> bool:
-    """Whether `skelemo synth` left its mark beside the recordings or just above them."""
+def _is_simulated(source: Path, recordings: Iterable[Recording]) -> bool:
+    """Whether `skelemo synth` left its mark beside any of the recordings, or above them as far as beside the source."""
     place = source.resolve()
-    return any((folder / SIMULATED).is_file() for folder in (place, *list(place.parents)[:2]))
+    folders = {str(folder) for folder in (place, *list(place.parents)[:2])}
+    top = os.path.abspath(source)
+    for folder in {recording.folder for recording in recordings}:
+        while folder not in folders and len(folder) >= len(top):
+            folders.add(folder)
+            folder = os.path.dirname(folder)
+    return any(os.path.isfile(os.path.join(folder, SIMULATED)) for folder in folders)

@@ -267,6 +267,12 @@ def _sort_out(
                 f"sequence {one.id!r} is in {there.shard} with other content ({why}): {remedy} another --out"
             )
         (known if there and there.sha256 == one.sha256 else fresh).append(one)
+    outdated = [] if job.stage else sorted(name for name, there in task.known.items() if there.own and name not in ids)
+    for name in outdated[:1]:
+        raise CacheError(
+            f"its sequence {name!r} in {task.known[name].shard} would not be made again (files, labels or settings "
+            "have changed): --replace puts the new in its place; or choose another --out"
+        )
     return known, fresh
 
 

@@ -101,6 +101,19 @@ def test_a_recording_that_changed_is_a_failure_and_the_others_come_in(tmp_path, 
         run(tmp_path, strict=True)
 
 
+def test_a_setting_that_gives_a_recording_other_names_does_not_bring_its_frames_in_twice(tmp_path, write_recording):
+    write_recording("walk", STILL)
+    run(tmp_path)
+    tally, cache = run(tmp_path, person="left")
+    (failure,) = tally.failures
+    assert "its sequence 'walk' in " in failure.reason
+    assert "have changed): --replace" in failure.reason
+    assert cache.sequences["id"].tolist() == ["walk"]
+    plan = make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(person="left"), replace=True)
+    assert not ingest(plan).failures
+    assert open_cache(tmp_path / "cache").sequences["id"].tolist() == ["walk_left"]
+
+
 def test_a_cache_of_another_layout_is_refused_before_anything_is_read(tmp_path, write_recording):
     write_recording("walk", STILL)
     run(tmp_path)
@@ -203,6 +216,21 @@ def test_what_synth_made_is_marked_as_simulated(tmp_path, write_recording):
     write_recording("walk", STILL)
     (tmp_path / "simulated.json").write_text("{}")
     assert run(tmp_path)[1].simulated
+
+
+def test_a_mark_of_synth_anywhere_above_a_recording_makes_the_cache_simulated(tmp_path, write_recording):
+    write_recording("walk", STILL)
+    write_recording("actor", STILL, folder="json/actors/json/actor")
+    assert not make_plan(tmp_path / "json", tmp_path / "cache", None, Settings()).header.simulated
+    (tmp_path / "json" / "actors" / "simulated.json").write_text("{}")
+    assert run(tmp_path)[1].simulated
+
+
+@pytest.mark.parametrize("fps", [-3.0, float("nan"), float("inf")])
+def test_a_frame_rate_that_cannot_be_is_refused(tmp_path, write_recording, fps):
+    write_recording("walk", STILL)
+    with pytest.raises(ConfigError, match="frames per second: expected a positive number"):
+        make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(fps=fps))
 
 
 def test_a_folder_that_holds_something_else_is_not_made_a_cache(tmp_path, write_recording):
