@@ -10,6 +10,7 @@
 Body and feet become BODY_25 (`skelemo.exchange.mapping.COCO_BODY`), with the neck and the middle of the hips between
 shoulders and hips; the face is iBUG's 68 points, and FACE_70's pupils are missing; hands have OpenPose's order. Images
 are frames: ``day 1/walk_0012.jpg`` is frame 12 of ``day 1/walk``, a number alone is a frame of the file's recording.
+Their ``width`` and ``height`` are the recording's where all of its images that have them agree.
 ``track_id`` is kept where everybody has one.
 """
 
@@ -29,6 +30,12 @@ from skelemo.skeleton import BODY_25, FACE_70, HAND_LEFT, HAND_RIGHT, Layout
 _POINTS, _BODY, _FEET = 133, 17, 6
 _LAST_NUMBER = 2**31 - 1
 _FRAME = re.compile(r"(.*?)[-_. ]*([0-9]+)")
+
+
+class _Frame(NamedTuple):
+    video: str
+    number: int
+    size: tuple[int, int] = (0, 0)  # width and height of the picture
 
 
 class _Person(NamedTuple):
@@ -56,19 +63,25 @@ def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
         raise InputError(f"{file}: not JSON ({error})") from None
     frames: dict[str, set[int]] = {}
     people: dict[str, list[_Person]] = {}
-    for video, number, person in _entries(file, told):
+    sizes: dict[str, set[tuple[int, int]]] = {}
+    for (video, number, told_size), person in _entries(file, told):
         frames.setdefault(video, set()).add(number)
         if person is not None:
             people.setdefault(video, []).append(person)
+        if all(told_size):
+            sizes.setdefault(video, set()).add(told_size)
     if not frames:
         raise InputError(f"{file}: no frame in it; expected COCO results or annotations, or MMPose's predictions")
-    return [_clip(video, sorted(numbers), people.get(video, []), layout) for video, numbers in frames.items()]
+    return [
+        _clip(video, sorted(numbers), people.get(video, []), layout, sizes.get(video, set()))
+        for video, numbers in frames.items()
+    ]
 
 
 FORM = Form((".json",), read, BODY_25.name)
 
 
-def _clip(video: str, numbers: list[int], people: list[_Person], layout: Layout) -> Clip:
+def _clip(video: str, numbers: list[int], people: list[_Person], layout: Layout, sizes: set[tuple[int, int]]) -> Clip:
     people = sorted(people, key=lambda person: person.number)
     number = np.array(numbers, np.int32)
     points = np.array([person.points for person in people], np.float32).reshape(len(people), _POINTS, 3)
@@ -79,35 +92,36 @@ def _clip(video: str, numbers: list[int], people: list[_Person], layout: Layout)
     if identity is not None and len({(one.number, one.identity) for one in people}) < len(people):
         identity = None  # one is twice in a frame: this is no identity
     owner = np.searchsorted(number, [person.number for person in people])
-    return Clip(video, number, owner, in_layout(parts, layout), identity, "pixels")
+    size = min(sizes) if len(sizes) == 1 else (0, 0)
+    return Clip(video, number, owner, in_layout(parts, layout), identity, "pixels", size)
 
 
-def _entries(file: Path, told: Any) -> Iterator[tuple[str, int, _Person | None]]:
-    """Video and number of each frame, with each person in it."""
+def _entries(file: Path, told: Any) -> Iterator[tuple[_Frame, _Person | None]]:
+    """Each frame, with each person in it."""
     where = "the file"
     try:
         if isinstance(told, dict) and "instance_info" in told:
             told = told["instance_info"]
         if isinstance(told, dict) and "annotations" in told:
             images = _images(told.get("images"))
-            yield from ((*place, None) for place in images.values())
+            yield from ((frame, None) for frame in images.values())
             for index, entry in enumerate(_list(told["annotations"])):
                 where = f"annotation {index}"
-                video, number = _place(entry, images)
-                yield video, number, _Person(video, number, _by_visibility(_flat(entry)), _identity(entry))
+                place = _place(entry, images)
+                yield place, _Person(place.video, place.number, _by_visibility(_flat(entry)), _identity(entry))
         elif _is_mmpose(told):
             one_frame = [{"frame_id": 0, "instances": told}]
             for index, frame in enumerate(told if "instances" in told[0] else one_frame):
                 where = f"frame {index}"
                 number = _whole(frame.get("frame_id") if isinstance(frame, dict) else None, "frame_id")
-                yield "", number, None
+                yield _Frame("", number), None
                 for one in _list(frame.get("instances")):
-                    yield "", number, _Person("", number, _scored(one), _identity(one))
+                    yield _Frame("", number), _Person("", number, _scored(one), _identity(one))
         else:
             for index, entry in enumerate(_list(told)):
                 where = f"entry {index}"
-                video, number = _place(entry, {})
-                yield video, number, _Person(video, number, _flat(entry), _identity(entry))
+                place = _place(entry, {})
+                yield place, _Person(place.video, place.number, _flat(entry), _identity(entry))
     except _EntryError as fault:
         raise InputError(f"{file}, {where}: {fault}") from None
 
@@ -121,17 +135,19 @@ def _is_mmpose(told: Any) -> bool:
     )
 
 
-def _images(told: Any) -> dict[Any, tuple[str, int]]:
-    """Video and frame number of each image by its id."""
+def _images(told: Any) -> dict[Any, _Frame]:
+    """The frame that each image is, by its id."""
     images = {}
     for image in _list(told):
         if not isinstance(image, dict) or not isinstance(image.get("id"), int | str):
             raise _EntryError("an image has no id")
-        images[image["id"]] = _frame_of(image["file_name"]) if "file_name" in image else _frame_of(image["id"])
+        frame = _frame_of(image["file_name"]) if "file_name" in image else _frame_of(image["id"])
+        width, height = (_whole(image.get(side) or 0, f"the {side} of an image") for side in ("width", "height"))
+        images[image["id"]] = frame._replace(size=(width, height))
     return images
 
 
-def _place(entry: Any, images: dict[Any, tuple[str, int]]) -> tuple[str, int]:
+def _place(entry: Any, images: dict[Any, _Frame]) -> _Frame:
     if not isinstance(entry, dict):
         raise _EntryError(f"is {type(entry).__name__}; expected an object with keypoints")
     image = entry.get("image_id")
@@ -142,16 +158,16 @@ def _place(entry: Any, images: dict[Any, tuple[str, int]]) -> tuple[str, int]:
     return _frame_of(entry.get("file_name", image))
 
 
-def _frame_of(name: Any) -> tuple[str, int]:
-    """Video and frame number that an image's name or number stands for."""
+def _frame_of(name: Any) -> _Frame:
+    """The frame that an image's name or number stands for."""
     if isinstance(name, str):
         *folders, last = name.replace("\\", "/").split("/")
         found = _FRAME.fullmatch(last.rsplit(".", 1)[0] if "." in last else last)
         if not found or "\0" in name:
             raise _EntryError(f"image {name[:80]!r} has no frame number at the end of its name")
         video = "/".join(filter(None, [*folders, found[1]]))
-        return video, _whole(int(found[2]) if len(found[2]) < 20 else None, "the frame number of an image")
-    return "", _whole(name, "image_id")
+        return _Frame(video, _whole(int(found[2]) if len(found[2]) < 20 else None, "the frame number of an image"))
+    return _Frame("", _whole(name, "image_id"))
 
 
 def _whole(number: Any, name: str) -> int:

@@ -1,6 +1,6 @@
 """Keypoints of other programs, with labels, as a new cache: the way of an ingest, but for the reading."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,11 @@ def import_keypoints(
         writer.done.notes += notes
         for recording, annotations in zip(found, annotated, strict=True):
             task = Task(recording, recording.source, annotations, {})
-            people, identity = read(recording, form, where, _size(recording, settings))
+            width, height = _size(recording, settings)
+            people, identity = read(recording, form, where, (width, height))
             tracks = None if identity is None else known_tracks(people, identity)
-            writer.add(task, people, list(sequences_of(task, people, settings, tracks)))
+            sequences = sequences_of(task, people, settings, tracks)
+            writer.add(task, people, [replace(one, width=width, height=height) for one in sequences])
             report(writer.read, total)
         writer.flush()
     return writer.done
@@ -123,7 +125,9 @@ def _labels(
 
 
 def _size(recording: KeypointFile, settings: Settings) -> tuple[int, int]:
-    """Of the picture: what the name says, else the settings; (0, 0) for unknown."""
+    """Of the picture: what the file says, else the name, else the settings; (0, 0) for unknown."""
+    if all(recording.size):
+        return recording.size
     width, height, _ = video_facts(recording.name)
     return width or settings.width, height or settings.height
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ class Clip:
     keypoints : ``[P, V, 3]`` in the layout; whatever has confidence 0 or less is missing.
     identity : ``[P]`` who each is through the recording, or nothing where the file does not tell.
     scale : ``pixels`` or ``unit``.
+    size : width and height of the picture as the file has them; (0, 0) where it does not tell.
     """
 
     video: str
@@ -36,6 +37,7 @@ class Clip:
     keypoints: np.ndarray
     identity: np.ndarray | None
     scale: str
+    size: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,7 @@ class KeypointFile(Recording):
 
     video: str = ""
     frames: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    size: tuple[int, int] = (0, 0)  # of the picture, as the file has it
 
     @property
     def numbers(self) -> np.ndarray:
@@ -107,8 +110,8 @@ def find(source: Path, name: str, layout: Layout, size: tuple[int, int]) -> list
                 raise InputError(f"{file} and {taken[where]} both hold the recording {where!r}: rename one of them")
             taken[where] = file
             folder = os.path.abspath(file.parent)
-            name = os.path.basename(title)
-            found.append(KeypointFile(name, folder, where, (file.name,), video=clip.video, frames=clip.number))
+            recording = KeypointFile(os.path.basename(title), folder, where, (file.name,), video=clip.video)
+            found.append(replace(recording, frames=clip.number, size=clip.size))
     return found
 
 

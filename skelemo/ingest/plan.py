@@ -17,13 +17,12 @@ from skelemo.ingest.groups import grouped, jobs
 from skelemo.ingest.memory import DEFAULT, bounds
 from skelemo.ingest.parts import Part, take_part
 from skelemo.ingest.task import Known, Settings, Task, fingerprint
-from skelemo.openpose.files import Problem
+from skelemo.openpose.files import SIMULATED, Problem
 from skelemo.openpose.recording import Recording, search
 from skelemo.skeleton import layout
 
-__all__ = ["PROBLEMS", "SIMULATED", "Plan", "Settings", "Task", "make_plan"]
+__all__ = ["PROBLEMS", "Plan", "Settings", "Task", "make_plan"]
 
-SIMULATED = "simulated.json"
 PROBLEMS = "problems.csv"
 _NOBODY = Annotation("", np.zeros(0, np.int8), np.zeros(0, np.float32), np.zeros(0, np.float32), "")
 
@@ -213,11 +212,5 @@ def _video_names(sources: Iterable[str]) -> list[str]:
 
 def _is_simulated(source: Path, recordings: Iterable[Recording]) -> bool:
     """Whether `skelemo synth` left its mark beside any of the recordings, or above them as far as beside the source."""
-    place = source.resolve()
-    folders = {str(folder) for folder in (place, *list(place.parents)[:2])}
-    top = os.path.abspath(source)
-    for folder in {recording.folder for recording in recordings}:
-        while folder not in folders and len(folder) >= len(top):
-            folders.add(folder)
-            folder = os.path.dirname(folder)
-    return any(os.path.isfile(os.path.join(folder, SIMULATED)) for folder in folders)
+    above = list(source.resolve().parents)[:2]
+    return any(one.simulated for one in recordings) or any((folder / SIMULATED).is_file() for folder in above)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 
 from skelemo.openpose import tar_members, zip_members
-from skelemo.openpose.files import Folder, is_openpose
+from skelemo.openpose.files import SIMULATED, Folder, is_openpose
 from skelemo.openpose.unpacking import PACKINGS, PlainStream, UnpackedStream
 
 ZIP = ".zip"
@@ -113,7 +113,7 @@ def list_archive(path: str, place: str) -> Contents:
         for name, where in _zip_members(archive, table) if zipped else _tar_members(archive, table):
             table.add(name, where)
     except (tar_members.TarError, zip_members.ZipError) as error:
-        raise ArchiveError(str(error)) from error
+        raise ArchiveError(f"cannot be read: it {error}; fetch or pack it again") from error
     except OSError as error:
         raise ArchiveError(f"cannot be read: {error.strerror or error}") from error
     return table.contents(archive, place)
@@ -153,6 +153,7 @@ class _Table:
     def __init__(self, kind: np.dtype) -> None:
         self.kind = kind
         self.rows: dict[str, dict[str, int]] = {}  # folder -> name -> row
+        self.marked: set[str] = set()  # folders with the mark of `skelemo synth`
         self.columns = [array("q") for _ in kind.names or ()]
         self.odd = 0
         self.first_odd = ""
@@ -164,6 +165,7 @@ class _Table:
         folder, _, name = path.rpartition("/")
         if not is_openpose(name):
             self.other_json += name.endswith(".json")
+            self._mark(folder, name)
             return
         if path.startswith("/") or ".." in folder.split("/") or "\\" in path or "\0" in path:
             self.pass_over(path)
@@ -176,8 +178,7 @@ class _Table:
         names[name] = len(self.columns[0])
         for column, value in zip(self.columns, where, strict=True):
             column.append(value)
-        if len(self.columns[0]) > MOST_MEMBERS:
-            raise ArchiveError(f"holds more than {MOST_MEMBERS:,} files: split it")
+        self._require_few()
 
     def find(self, path: str) -> list[int] | None:
         """Where a file lies that was met before."""
@@ -187,16 +188,19 @@ class _Table:
 
     def pass_over(self, path: str) -> None:
         """Note a member that is named like a file of OpenPose's and is none, or leads out of the archive."""
-        if is_openpose(path.rpartition("/")[2]):
+        folder, _, name = path.rpartition("/")
+        if is_openpose(name):
             self.odd += 1
             self.first_odd = self.first_odd or path
+        else:
+            self._mark(folder, name)
 
     def contents(self, archive: Archive, place: str) -> Contents:
         """All of it, folder by folder."""
         places = np.empty(len(self.columns[0]), self.kind)
         for field, column in zip(self.kind.names or (), self.columns, strict=True):
             places[field] = column
-        top = self._top(place)
+        top, simulated = self._top(place), self._simulated()
         folders = []
         for folder, names in self.rows.items():
             inside = folder[len(top) :].removeprefix("/")
@@ -208,9 +212,29 @@ class _Table:
                     files=list(names),
                     archive=archive,
                     places=places[rows],
+                    simulated=folder in simulated,
                 )
             )
         return Contents(tuple(folders), self.odd, self.first_odd, self.twice, self.other_json)
+
+    def _mark(self, folder: str, name: str) -> None:
+        if name == SIMULATED:
+            self.marked.add(_normal(folder))
+            self._require_few()
+
+    def _require_few(self) -> None:
+        if len(self.columns[0]) + len(self.marked) > MOST_MEMBERS:
+            raise ArchiveError(f"holds more than {MOST_MEMBERS:,} files: split it")
+
+    def _simulated(self) -> set[str]:
+        """Folders at or below a mark, which in the order of their paths follow on it."""
+        found, mark = set(), None
+        for path, folder in sorted((f"{folder}/" if folder else "", folder) for folder in {*self.rows, *self.marked}):
+            if mark is None or not path.startswith(mark):
+                mark = path if folder in self.marked else None
+            if mark is not None:
+                found.add(folder)
+        return found
 
     def _top(self, place: str) -> str:
         """The one folder of the archive's own name that everything lies in, which is not said twice."""

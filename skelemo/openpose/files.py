@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 #: A hundred people with face and hands make half a megabyte. A file beyond this is no frame, and is not read.
 MAX_BYTES = 16 * 2**20
 
+#: What `skelemo synth` leaves beside or above what it makes.
+SIMULATED = "simulated.json"
+
 #: Bytes of a recording's file by its position, and when they were last changed, nanoseconds; or an `OSError`.
 Contents = Callable[[int], tuple[bytes, int]]
 
@@ -46,6 +49,7 @@ class Folder:
     files: list[str]
     archive: "Archive | None" = None
     places: np.ndarray | None = None  # [files] where the bytes of each lie in the archive
+    simulated: bool = False  # the mark of `skelemo synth` lies in it, or above it as far as in the source
 
 
 def is_openpose(name: str) -> bool:

@@ -28,6 +28,7 @@ class Recording:
     is_folder: bool = False  # it is named by its folder, because its files have no stem
     archive: Archive | None = None  # that its files lie in
     places: np.ndarray | None = None  # [F] where the bytes of each file lie in the archive
+    simulated: bool = False  # the mark of `skelemo synth` lies beside it, or above it as far as in the source
 
     @property
     def numbers(self) -> np.ndarray:
@@ -77,7 +78,7 @@ def search(source: Path, *, sequence: bool = False) -> Found:
     Raises
     ------
     InputError
-        There is no such folder, or no file of OpenPose's in it.
+        There is no such folder, no file of OpenPose's in it, or it is an archive that cannot be read.
     """
     if os.path.isfile(source) and not is_archive(str(source)):
         return Found([_single_file(source)], (), ())
@@ -106,7 +107,9 @@ def search(source: Path, *, sequence: bool = False) -> Found:
 
 def _nothing_found(source: Path, walk: Walk) -> InputError:
     for problem in walk.problems:
-        return InputError(f"{source}: no OpenPose file in it; {problem.file} {problem.reason}")
+        if os.path.isfile(source):
+            return InputError(f"{source}: the archive {problem.reason}")
+        return InputError(f"{source}: the archive {problem.file} {problem.reason}; no OpenPose file in the rest")
     return InputError(
         f"{source}: no OpenPose file in {walk.folders} folders, which hold {walk.other_json} other JSON files; "
         "expected names such as 'video_000000000000_keypoints.json' or 'image_keypoints.json'"
@@ -144,6 +147,7 @@ def _recording(found: tuple[Group, np.ndarray | None], folder: Folder) -> Record
         is_folder=not one.stem,
         archive=folder.archive,
         places=places,
+        simulated=folder.simulated,
     )
 
 

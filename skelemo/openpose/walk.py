@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from skelemo.errors import InputError
 from skelemo.openpose.archive import ArchiveError, is_archive, list_archive, stem
-from skelemo.openpose.files import Folder, Problem, is_openpose
+from skelemo.openpose.files import SIMULATED, Folder, Problem, is_openpose
 from skelemo.openpose.names import printable
 
 
@@ -30,27 +31,28 @@ class Walk:
 
     def __iter__(self) -> Iterator[Folder]:
         if os.path.isfile(self.source):
-            yield from self._unpack(self.source, "")
+            yield from self._unpack(self.source, "", simulated=False)
             return
-        waiting = [(self.source, "")]
+        waiting = [(self.source, "", False)]
         while waiting:
-            path, place = waiting.pop()
+            path, place, simulated = waiting.pop()
             self.folders += 1
             try:
-                files, folders, archives = self._list(path)
+                files, folders, archives, marked = self._list(path)
             except OSError as error:
                 if not place:
                     raise InputError(f"{path}: cannot be listed: {error.strerror}") from error
                 self.passed_over.append(path)
                 continue
-            waiting += [(os.path.join(path, name), _below(place, name)) for name in folders]
+            simulated |= marked
+            waiting += [(os.path.join(path, name), _below(place, name), simulated) for name in folders]
             if files:
-                yield Folder(path, place, files)
+                yield Folder(path, place, files, simulated=simulated)
             for name in sorted(archives):
-                yield from self._unpack(os.path.join(path, name), _below(place, name))
+                yield from self._unpack(os.path.join(path, name), _below(place, name), simulated=simulated)
 
-    def _unpack(self, path: str, place: str) -> Iterator[Folder]:
-        """The folders in an archive that lies at a place below the source."""
+    def _unpack(self, path: str, place: str, *, simulated: bool) -> Iterator[Folder]:
+        """The folders in an archive that lies at a place below the source, and perhaps below a mark of synth's."""
         self.folders += 1
         try:
             contents = list_archive(path, stem(place))
@@ -65,10 +67,11 @@ class Walk:
             )
         if contents.twice:
             self.notes.append(f"{path}: {contents.twice} files are in it more than once; of each, the last counts")
-        yield from contents.folders
+        yield from (replace(folder, simulated=folder.simulated or simulated) for folder in contents.folders)
 
-    def _list(self, path: str) -> tuple[list[str], list[str], list[str]]:
-        files, folders, archives = [], [], []
+    def _list(self, path: str) -> tuple[list[str], list[str], list[str], bool]:
+        """Files of OpenPose's, folders and archives in a folder, and whether synth's mark is there."""
+        files, folders, archives, marked = [], [], [], False
         with os.scandir(path) as entries:
             for entry in entries:
                 name = entry.name
@@ -76,6 +79,9 @@ class Walk:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(name)
+                elif name == SIMULATED:
+                    marked = True
+                    self.other_json += 1
                 elif entry.is_file(follow_symlinks=False) or (entry.is_symlink() and self._may_follow(entry)):
                     if is_openpose(name):
                         files.append(name)
@@ -83,7 +89,7 @@ class Walk:
                         archives.append(name)
                     else:
                         self.other_json += name.endswith(".json")
-        return files, folders, archives
+        return files, folders, archives, marked
 
     def _may_follow(self, link: os.DirEntry[str]) -> bool:
         """Whether a link leads to a file of the source's own. One that leads out of it is noted."""

@@ -141,7 +141,7 @@ def _find_directory(file: BinaryIO) -> tuple[int, int, int, int]:
         disk, first_disk, count, size, start, end = _wide_end(file, end) or (disk, first_disk, count, size, start, end)
     shift = end - size - start
     if disk or first_disk:
-        raise ZipError("is one of several volumes: join them")
+        raise ZipError("is one of several volumes, which have to be joined")
     if shift < 0 or size > end:
         raise ZipError("is damaged: its list of members is not in the file")
     return start + shift, size, count, shift

@@ -106,6 +106,7 @@ def test_only_what_is_wanted_comes_or_goes(cache, tmp_path, only, ids):
     push(cache, str(tmp_path / "far"))
     got = pull(str(tmp_path / "far"), tmp_path / "here", only=only)
     assert set(open_cache(tmp_path / "here").sequences["id"]) == ids
+    assert got.sequences == len(ids)
     touched = {path.name for path in shard_files(cache) if ids & set(open_shard(path).sequences["id"])}
     assert set(got.shards) == touched, "shards without a wanted sequence are not fetched"
     assert pull(str(tmp_path / "far"), tmp_path / "here", only=only).size == 0, "it is all there"
@@ -130,10 +131,16 @@ def test_a_pull_that_nothing_there_meets_is_an_error(cache, tmp_path, facts):
         file.unlink()
     for folder in ("new", "full"):
         with pytest.raises(RemoteError, match=r"far: no sequence there has --only video=Sit --only split=train$"):
-            pull(str(tmp_path / "far"), tmp_path / folder, only=["video=Sit", "split=train"])
-        pull(str(tmp_path / "far"), tmp_path / "full")
-    assert pull(str(tmp_path / "far"), tmp_path / "full", only=["video=Kick 2"]).shards == (), "which it has already"
-    assert open_cache(tmp_path / "full").hash == open_cache(cache).hash
+            pull(str(tmp_path / "far"), tmp_path / "made" / folder, only=["video=Sit", "split=train"])
+        assert (tmp_path / "made").exists() == (folder == "full"), "no new folder is left empty"
+        pull(str(tmp_path / "far"), tmp_path / "made" / "full")
+    full = tmp_path / "made" / "full"
+    assert pull(str(tmp_path / "far"), full, only=["video=Kick 2"]).shards == (), "which it has already"
+    assert open_cache(full).hash == open_cache(cache).hash
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(RemoteError, match="no sequence there has"):
+        pull(str(tmp_path / "far"), tmp_path / "mine", only=["video=Sit"])
+    assert (tmp_path / "mine").exists(), "it was there before"
 
 
 def test_what_only_some_shards_can_be_asked_is_asked_of_them(cache, tmp_path):
@@ -413,6 +420,10 @@ def test_the_verbs_say_what_has_travelled(cache, tmp_path):
     answer = call("pull", tmp_path / "far", tmp_path / "here", "--only", "video=Kick 1")
     assert answer.exit_code == 0, answer.output
     assert "1 shard, " in answer.output
+    assert "of which 1 sequence is kept; 3 shards need not travel" in answer.output
+    answer = call("pull", tmp_path / "far", tmp_path / "here", "--only", "video=Kick 1")
+    assert "0 shards, 0 bytes, pulled into" in answer.output
+    assert "kept" not in answer.output
     answer = call("pull", tmp_path / "far", tmp_path / "here", "--only", "label=angry")
     assert answer.exit_code == 2
     assert "unknown class 'angry'" in answer.output

@@ -104,6 +104,32 @@ def test_visibility_of_annotations_becomes_confidence_and_images_without_people_
     assert row["video"] == "clip/day 1/walk"
 
 
+def sized(number, **size):
+    return {"id": number, "file_name": f"1-30-1280x720_{number}.jpg", **size}
+
+
+@pytest.mark.parametrize(
+    ("second", "size"),
+    [
+        ({"width": 640, "height": 480}, (640, 480)),
+        ({}, (640, 480)),
+        ({"width": None, "height": 0}, (640, 480)),
+        ({"width": 320, "height": 240}, (1280, 720)),
+    ],
+    ids=["alike", "not there", "not known", "at odds, so that the name tells"],
+)
+def test_the_size_of_the_images_is_that_of_the_recording(tmp_path, second, size):
+    told = {"images": [sized(1, width=640, height=480), sized(2, **second)], "annotations": results([1, 2])}
+    row, *_ = run(tmp_path, told, width=99, height=99)["clip/1-30-1280x720"]
+    assert (row["width"], row["height"]) == size
+
+
+def test_the_size_that_is_said_serves_where_neither_file_nor_name_tells(tmp_path):
+    told = {"images": [{"id": 1, "file_name": "walk_1.jpg", "width": 640}], "annotations": results([1])}
+    row, *_ = run(tmp_path, told, width=99, height=66)["clip/walk"]
+    assert (row["width"], row["height"]) == (99, 66)
+
+
 def test_mmposes_predictions_are_read_with_their_empty_frames(tmp_path):
     frames = []
     for frame in (1, 2, 3):
@@ -165,6 +191,10 @@ COCO_HOSTILE = {
     ),
     "an unknown image": (UNKNOWN_IMAGE, "annotation 0: image_id '2' is none of the images"),
     "an image without id": ({"images": [{}], "annotations": []}, "an image has no id"),
+    "an image of no size": (
+        {"images": [{"id": 1, "width": -640, "height": 480}], "annotations": []},
+        "the width of an image is '-640'",
+    ),
     "instances of 17 points": (BODY_ONLY, "frame 0: keypoints are"),
     "a frame without id": ({"instance_info": [{"instances": []}]}, "frame 0: frame_id is 'None'"),
     "a point beyond any picture": (

@@ -83,5 +83,17 @@ def test_a_damaged_archive_is_a_failure_and_the_others_come_in(classes):
     assert [(failure.file, "is cut off" in failure.reason) for failure in tally.failures] == [("more.tar.gz", True)]
     assert tally.recordings == 7
     assert "more.tar.gz" in (classes.parent / "cache" / "problems.csv").read_text()
-    with pytest.raises(InputError, match=r"more\.tar\.gz: is cut off"):
+    with pytest.raises(InputError, match=r"more\.tar\.gz: cannot be read: it is cut off"):
         ingest(make_plan(classes, classes.parent / "strict", None, Settings(strict=True)))
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_mark_of_synth_in_an_archive_makes_the_cache_simulated(classes, ending):
+    packed = classes.parent / "one" / "two" / "packed"
+    shutil.make_archive(str(packed / "real"), FORMATS[ending], classes)
+    assert not plan_of(packed, "cache").header.simulated
+    (classes / "simulated.json").write_text("{}")
+    made = shutil.make_archive(str(packed / "json"), FORMATS[ending], classes.parent, "plain")
+    assert plan_of(packed, "cache").header.simulated
+    ingest(plan_of(Path(made), "../cache"))
+    assert open_cache(packed.parent / "cache").simulated

@@ -89,6 +89,50 @@ def test_an_archive_is_a_folder_of_its_name(tmp_path: Path, ending: str) -> None
         assert ours.bytes_read == theirs.bytes_read
 
 
+def simulated(source: Path) -> dict[str, bool]:
+    return {one.source: one.simulated for one in search(source).recordings}
+
+
+@pytest.mark.parametrize("ending", KINDS)
+def test_a_mark_of_synth_in_an_archive_is_one_for_what_lies_beside_and_below_it(tmp_path: Path, ending: str) -> None:
+    members = {f"{folder}/{name(0)}": body(0) for folder in ("real", "sim/a", "sim/a b/c", "sim", "sim 2", "si")}
+    members |= {"sim/simulated.json": b"{}", "sim/a/simulated.json": b"{}", "empty/simulated.json": b"{}"}
+    path = pack(tmp_path / "in" / f"x{ending}", members)
+    told = {"real": False, "sim": True, "sim/a": True, "sim/a b/c": True, "sim 2": False, "si": False}
+    assert simulated(path) == {f"{folder}/clip": said for folder, said in told.items()}
+    assert simulated(tmp_path / "in") == {f"x/{folder}/clip": said for folder, said in told.items()}
+    assert simulated(unpacked_beside(tmp_path / "plain", members)) == simulated(path)
+    pack(path, {f"./{member}": data for member, data in members.items()} | {"./simulated.json": b"{}"})
+    assert all(simulated(path).values())
+
+
+def test_a_mark_of_synth_above_an_archive_is_one_for_all_that_is_in_it(tmp_path: Path) -> None:
+    for folder in ("real", "sim/deep"):
+        pack(tmp_path / folder / "x.tar", {name(0): body(0), f"b/{name(1)}": body(1)})
+    (tmp_path / "sim" / "simulated.json").write_bytes(b"{}")
+    told = {"real/x/clip": False, "real/x/b/clip": False, "sim/deep/x/clip": True, "sim/deep/x/b/clip": True}
+    assert simulated(tmp_path) == told
+
+
+def test_a_second_name_of_a_mark_of_synth_in_a_tar_archive_is_one_too(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as packed:
+        add(packed, "a/simulated.json")
+        add(packed, "b/simulated.json", type=tarfile.LNKTYPE, linkname="a/simulated.json")
+        add(packed, f"b/{name(0)}", body(0))
+    assert simulated(tmp_path / "x.tar") == {"b/clip": True}
+
+
+def test_an_archive_that_is_cut_off_is_said_to_be_unreadable_not_to_be_empty(tmp_path: Path) -> None:
+    whole = pack(tmp_path / "in" / "x.tar.gz", {name(n): body(n) for n in range(50)})
+    whole.write_bytes(whole.read_bytes()[:-400])
+    size, remedy = whole.stat().st_size, "fetch or pack it again"
+    with pytest.raises(InputError) as error:
+        search(whole)
+    assert str(error.value) == f"{whole}: the archive cannot be read: it is cut off after {size:,} bytes; {remedy}"
+    with pytest.raises(InputError, match=r"the archive x\.tar\.gz cannot be read: .*; no OpenPose file in the rest"):
+        search(whole.parent)
+
+
 @pytest.mark.parametrize("ending", KINDS)
 def test_a_folder_of_the_archives_own_name_is_not_said_twice(tmp_path: Path, ending: str) -> None:
     pack(tmp_path / "happy" / f"take 1{ending}", {f"./take 1/{name(0)}": body(0), f"./take 1/{name(1)}": body(1)})
@@ -207,7 +251,7 @@ def test_an_archive_that_is_cut_off_is_one_problem_wherever_it_is_cut(tmp_path: 
         assert summary(found) == [("other", "other", 1)], size
         (problem,) = found.problems
         assert problem.file == f"x{ending}"
-    with pytest.raises(InputError, match=rf"x{ending} is "):
+    with pytest.raises(InputError, match=rf"x{ending}: the archive cannot be read: it is "):
         search(tmp_path / f"x{ending}")
 
 
@@ -297,9 +341,10 @@ def test_a_header_that_would_fill_memory_is_refused(tmp_path: Path) -> None:
 
 def test_a_list_of_too_many_members_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MOST_MEMBERS", 10)
-    pack(tmp_path / "x.zip", {name(n): b"" for n in range(11)})
-    with pytest.raises(InputError, match="holds more than 10 files: split it"):
-        search(tmp_path)
+    for members in ([name(n) for n in range(11)], [f"{n}/simulated.json" for n in range(11)]):
+        pack(tmp_path / "x.zip", dict.fromkeys(members, b""))
+        with pytest.raises(InputError, match="holds more than 10 files: split it"):
+            search(tmp_path)
 
 
 def test_sizes_beyond_the_file_are_problems(tmp_path: Path) -> None:

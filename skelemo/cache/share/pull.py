@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any, BinaryIO
@@ -45,7 +46,7 @@ def pull(
         it; all others have been put in place. Or ``folder`` holds something else, or too little room.
     RemoteError, ConfigError
         The place cannot be reached or read, a driver is missing, or ``only`` cannot be meant or is met by
-        nothing there. What has arrived stays.
+        nothing there. What has arrived stays; a new folder that nothing has come into does not.
     """
     remote = Remote(url, options)
     names = remote.names()
@@ -62,6 +63,8 @@ class _Pull:
         self.remote, self.folder, self.only = remote, folder, only
         self.shards = _shards_in(folder)
         self.before = tuple(self.shards)
+        self.new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
+        self.kept = 0
         self.held = {
             name: sha256
             for shard in self.shards
@@ -92,11 +95,12 @@ class _Pull:
             finally:
                 self.stop.set()
                 self.pool.shutdown(cancel_futures=True)
+                self._remove_empty()
         if self.refused:
             raise CacheError(
                 f"{self.remote.shown}: {len(self.refused)} shards are not taken: {'; '.join(self.refused)}"
             )
-        return Carried(tuple(missing), len(there) - len(missing), meter.moved)
+        return Carried(tuple(missing), len(there) - len(missing), meter.moved, self.kept)
 
     def _read_facts(self, names: list[str]) -> None:
         """What the place says of its shards: of all of them to choose, of one to see whether it is the same cache."""
@@ -133,6 +137,12 @@ class _Pull:
         if not (self.wanted_any or self.refused or any(keep.any() for keep in held)):
             wanted = " ".join(f"--only {one}" for one in self.only)
             raise RemoteError(f"{self.remote.shown}: no sequence there has {wanted}")
+
+    def _remove_empty(self) -> None:
+        """Leave no new folder behind that nothing has come into."""
+        with suppress(OSError):
+            for path in self.new_folders:
+                path.rmdir()  # which only an empty folder lets happen
 
     def _columns(self) -> set[str]:
         """Columns of splits that any shard here or there is known to have."""
@@ -224,6 +234,7 @@ class _Pull:
                 if self.held[one] != brought[one]:
                     raise CacheError(f"its sequence {one!r} is in {self.folder} with other content")
             self.held |= brought
+            self.kept += len(rows)
             if keep.all():
                 os.replace(path, self.folder / name)
             else:

@@ -23,11 +23,20 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Carried:
-    """What a push or a pull has done: shards that travelled, shards that were there, bytes that travelled."""
+    """What a push or a pull has done.
+
+    Parameters
+    ----------
+    shards : that travelled.
+    there : shards that need not travel.
+    size : bytes that travelled.
+    sequences : of a pull, those of the shards that travelled which were wanted, and so kept.
+    """
 
     shards: tuple[str, ...]
     there: int
     size: int
+    sequences: int | None = None
 
 
 class Meter:

@@ -32,7 +32,10 @@ def tell(done: "Carried", how: str, where: str) -> None:
     from rich.console import Console
     from rich.filesize import decimal
 
+    kept = ""
+    if done.shards and done.sequences is not None:
+        kept = f", of which {done.sequences:,} {'sequence is' if done.sequences == 1 else 'sequences are'} kept"
     Console(soft_wrap=True, highlight=False, markup=False).print(
-        f"{len(done.shards):,} {'shard' if len(done.shards) == 1 else 'shards'}, {decimal(done.size)}, {how} {where}; "
-        f"{done.there:,} need not travel"
+        f"{len(done.shards):,} {'shard' if len(done.shards) == 1 else 'shards'}, {decimal(done.size)}, {how} {where}"
+        f"{kept}; {done.there:,} {'shard' if done.there == 1 else 'shards'} need not travel"
     )
