@@ -11,6 +11,7 @@ import numpy as np
 
 import skelemo.annotations
 from skelemo.errors import ConfigError, InputError, unknown
+from skelemo.wording import count
 
 EMOTIONS = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
 
@@ -78,7 +79,8 @@ class Annotation:
         row = int(self.number[-1])
         if self.slack and abs(row - last) > self.slack:
             return (
-                f"{self.source}: {row + 1} label rows, but the recording runs to frame {last} ({last + 1} frames); "
+                f"{self.source}: {count(row + 1, 'label row')}, but the recording runs to frame {last} "
+                f"({count(last + 1, 'frame')}); "
                 f"they should differ by {self.slack} at most: is this the whole video?"
             )
         if not self.slack and row > last:

@@ -18,6 +18,7 @@ from skelemo.cache.select import select
 from skelemo.cache.shard import Header, Shard, write_shard
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import CacheError
+from skelemo.wording import count
 
 #: Told as frames are done: how many so far, and of how many.
 Report = Callable[[int, int], None]
@@ -73,7 +74,7 @@ def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda
     cache = open_cache(source)
     chosen = select(cache, only)
     if not chosen.any():
-        raise CacheError(f"{source}: none of its {len(chosen):,} sequences is wanted by {' '.join(only)}")
+        raise CacheError(f"{source}: none of its {count(len(chosen), 'sequence')} is wanted by {' '.join(only)}")
     wanted = set(cache.sequences["id"][chosen])
     total = int(cache.sequences["length"][chosen].sum())
     with new_folder(out, [source]) as folder:

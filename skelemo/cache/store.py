@@ -16,6 +16,7 @@ from skelemo.cache.sequence import FRAME_COLUMNS, KEYPOINT_TYPE
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.tables import as_frame, joined_columns
 from skelemo.errors import CacheError
+from skelemo.wording import count
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def shard_files(folder: Path) -> list[Path]:
     found = _shards_in(folder)
     below = sorted({path.parent for path in folder.glob(f"*/*{SUFFIX}")}) if not found else []
     if below:
-        raise CacheError(f"{folder} holds {len(below)} caches and is none itself: name one, as in {below[0]}")
+        raise CacheError(f"{folder} holds {count(len(below), 'cache')} and is none itself: name one, as in {below[0]}")
     if not found:
         raise CacheError(f"{folder}: no shard (*{SUFFIX}) in it; skelemo ingest SOURCE --out {folder} writes some")
     return found

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -18,9 +19,16 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
-#: How often a training that writes to a file, not a screen, says how far it is.
+from skelemo.cli.screen import Screen, lines, visible
+
+#: How often work that writes to a file, not a screen, says how far it is.
 LOG_SECONDS = 30
+#: Caches that are shown side by side; more have a row each.
+MOST_COLUMNS = 3
+#: Of body_25+face_70, the layout by default; hands go into a second line.
+LAYOUT_WIDTH = 15
 
 if TYPE_CHECKING:
     from skelemo.cache.store import Cache
@@ -41,62 +49,106 @@ def table(title: str, *columns: str) -> Table:
     """A table in the house's style: first column to the left, the others to the right."""
     made = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
-        made.add_column(column, justify="right" if index else "left")
+        made.add_column(column, justify="right" if index else "left", overflow="ellipsis" if index else "fold")
     return made
 
 
-@contextmanager
-def progress(unit: str) -> Iterator[Progress]:
-    """A bar that counts, with times, on stderr."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(f"{unit}  {{task.fields[note]}}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield bar
+Report = Callable[[int, int], None]
 
 
 @contextmanager
-def byte_progress(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar over bytes, with their speed; it is told how many are done, and of how many."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(description, total=None)
+def progress(description: str, unit: str) -> Iterator[Report]:
+    """A bar on stderr over things called ``unit``; it is told how many are done, and of how many.
+
+    Where stderr is no terminal there is no bar, but a plain line every `LOG_SECONDS`.
+    """
+    console = Screen(stderr=True)
+    if not console.is_interactive:
+        yield _log(console, lambda done, of: f"{description} {done:,} of {of:,} {unit}")
+        return
+    with _bar(console, unit) as bar:
+        task = bar.add_task(visible(description), total=None, note="")
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+@contextmanager
+def byte_progress(description: str) -> Iterator[Report]:
+    """`progress` over bytes, with their speed."""
+    console = Screen(stderr=True)
+    if not console.is_interactive:
+        yield _log(console, lambda done, of: f"{description} {decimal(done)} of {decimal(of)}")
+        return
+    columns = (_DESCRIPTION, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(visible(description), total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 @contextmanager
 def training_progress() -> Iterator[Callable[[int, int, int, int, str], None]]:
-    """A bar over the epochs of all folds, with the latest figures."""
-    with progress("epochs") as bar:
+    """A bar over the epochs of all folds, with the latest figures; no terminal: a line now and then, as `progress`."""
+    console = Screen(stderr=True, soft_wrap=True)
+    if not console.is_interactive:
+        yield _epoch_log(console)
+        return
+    with _bar(console, "epochs") as bar:
         task = bar.add_task("training", total=None, note="")
-        told = 0.0
 
         def report(fold: int, folds: int, done: int, most: int, figures: str) -> None:
-            nonlocal told
-            name = f"fold {fold}/{folds}" if folds > 1 else "training"
-            if not bar.console.is_terminal and (done == 1 or time.monotonic() - told > LOG_SECONDS):
-                bar.console.print(f"{name}  epoch {done} of at most {most}  {figures}", highlight=False, soft_wrap=True)
-                told = time.monotonic()
-            bar.update(task, description=name, total=folds * most, completed=(fold - 1) * most + done, note=figures)
+            completed = (fold - 1) * most + done
+            bar.update(task, description=_fold(fold, folds), total=folds * most, completed=completed, note=figures)
 
         yield report
 
 
+_DESCRIPTION = TextColumn("{task.description}", markup=False)
+
+
+def _bar(console: Screen, unit: str) -> Progress:
+    columns = (
+        _DESCRIPTION,
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(f"{unit}  {{task.fields[note]}}", markup=False),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=True)
+
+
+def _log(console: Screen, tell: Callable[[int, int], str]) -> Report:
+    """Say how far the work is, but not in its first `LOG_SECONDS`, nor within as many of the last time."""
+    told = time.monotonic()
+
+    def report(done: int, of: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= LOG_SECONDS:
+            told = time.monotonic()
+            console.print(tell(done, of), soft_wrap=True)
+
+    return report
+
+
+def _epoch_log(console: Screen) -> Callable[[int, int, int, int, str], None]:
+    """Say the first epoch of each fold, then one now and then."""
+    told = 0.0
+
+    def report(fold: int, folds: int, done: int, most: int, figures: str) -> None:
+        nonlocal told
+        if done == 1 or time.monotonic() - told >= LOG_SECONDS:
+            told = time.monotonic()
+            console.print(f"{_fold(fold, folds)}  epoch {done} of at most {most}  {figures}")
+
+    return report
+
+
+def _fold(fold: int, folds: int) -> str:
+    return f"fold {fold}/{folds}" if folds > 1 else "training"
+
+
 def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
     """The figures of a finished run with their intervals, and where it lies."""
-    console = Console()
+    console = Screen()
     shown = table(f"scores of {out}", "part", "figure", "value", "95 % interval", "people or videos")
     for part, heads in scores.items():
         for figures in heads.values():
@@ -104,14 +156,14 @@ def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
                 if name in figures:
                     shown.add_row(part, title, *_figure(figures[name]), f"{figures['groups']:,}")
     console.print(shown)
-    console.print(f"run folder: [bold]{out}[/]   page: skelemo report {out} --out {out}/report", highlight=False)
+    console.print(f"run folder: {out}   page: skelemo report {out} --out {out}/report")
 
 
 def ingest_table(plan: "Plan", tally: "Tally") -> None:
     """What an ingest has found: people, frames, what is missing, labels, problems."""
-    console = Console()
+    console = Screen()
     for note in (*plan.notes, *tally.notes):
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"note: {note}", soft_wrap=True)
     shown = table(f"ingested into {plan.out}", "", "")
     shown.show_header = False
     shown.add_row("recordings", f"{tally.recordings:,}")
@@ -128,29 +180,61 @@ def ingest_table(plan: "Plan", tally: "Tally") -> None:
     shown.add_row("recordings that could not be used", f"{len(tally.failures):,}")
     console.print(shown)
     for problem in (*tally.failures, *tally.problems)[:5]:
-        console.print(
-            f"{problem.file}: {problem.reason}", highlight=False, markup=False, style="yellow", soft_wrap=True
-        )
+        console.print(f"{problem.file}: {problem.reason}", style="yellow", soft_wrap=True)
     if tally.problems or tally.failures:
-        console.print(f"all of them: {plan.out / 'problems.csv'}", highlight=False)
+        console.print(f"all of them: {plan.out / 'problems.csv'}")
 
 
 def cache_table(caches: "list[Cache]") -> None:
-    """What each cache holds: one column per cache."""
+    """What each cache holds: one column per cache, or, of many, one row."""
+    Screen().print(_side_by_side(caches) if len(caches) <= MOST_COLUMNS else _one_below_the_other(caches))
+
+
+def _side_by_side(caches: "list[Cache]") -> Table:
     shown = table("caches" if len(caches) > 1 else "cache", "", *(cache.name for cache in caches))
+    for column in shown.columns[1:]:
+        column.overflow = "fold"
     for title, tell in _CACHE_FACTS.items():
         shown.add_row(title, *(tell(cache) for cache in caches))
-    Console().print(shown)
+    return shown
 
 
-_CACHE_FACTS: "dict[str, Callable[[Cache], str]]" = {
+def _one_below_the_other(caches: "list[Cache]") -> Table:
+    """Without lines between columns, so that 80 characters are enough."""
+    numbers = ("sequences", "frames", "hours", "labelled")
+    shown = table("caches", "cache", *numbers, "layout", "simulated")
+    shown.box, shown.pad_edge, shown.collapse_padding = SIMPLE_HEAD, False, True
+    shown.show_edge = False
+    for column in shown.columns[1:]:
+        column.no_wrap = True
+    layout = shown.columns[-2]
+    layout.justify, layout.no_wrap, layout.overflow, layout.width = "left", False, "fold", LAYOUT_WIDTH
+    for cache in caches:
+        facts = (f"{len(cache.sequences):,}", f"{cache.frames:,}", _hours(cache), _labelled(cache))
+        shown.add_row(cache.name, *facts, cache.layout.name, "yes" if cache.simulated else "no")
+    return shown
+
+
+def _hours(cache: "Cache") -> str:
+    """How long it lasts, if all frame rates are known."""
+    rates = cache.sequences["fps"]
+    return f"{(cache.sequences['length'] / rates).sum() / 3600:,.1f}" if (rates > 0).all() else "–"
+
+
+def _labelled(cache: "Cache") -> str:
+    """The share of frames with a class or, if these are more, with valence or arousal."""
+    *classes, _ = cache.counts.labels.sum(0).tolist()
+    return f"{max(sum(classes), int(cache.counts.rated.sum())) / cache.frames:.0%}" if cache.frames else "–"
+
+
+_CACHE_FACTS: "dict[str, Callable[[Cache], str | Text]]" = {
     "recordings": lambda cache: f"{len(cache.recordings):,}",
     "sequences": lambda cache: f"{len(cache.sequences):,}",
     "frames": lambda cache: f"{cache.frames:,}",
     "subjects": lambda cache: f"{len(set(cache.sequences['subject']) - {''}):,}",
     "files not read": lambda cache: f"{len(cache.problems):,}",
     "layout": lambda cache: cache.layout.name,
-    "classes": lambda cache: "\n".join(cache.classes),
+    "classes": lambda cache: lines(cache.classes),
     "splits": lambda cache: ", ".join(sorted({name for splits in cache.sequences["splits"] for name in splits})),
     "simulated": lambda cache: "yes" if cache.simulated else "no",
     "shards": lambda cache: f"{len(cache.shards):,}",
@@ -165,7 +249,7 @@ def sequences_table(cache: "Cache") -> None:
         splits = ", ".join(f"{column}={part}" for column, part in row["splits"].items())
         fps = f"{row['fps']:g}" if row["fps"] else ""
         shown.add_row(row["id"], f"{row['length']:,}", row["subject"], size, fps, splits)
-    Console().print(shown)
+    Screen().print(shown)
 
 
 def settings_table() -> None:
@@ -181,7 +265,7 @@ def settings_table() -> None:
         )
         meaning = ": ".join(text for text in (field.description, " | ".join(choices)) if text)
         shown.add_row(name, str(field.get_default(call_default_factory=True)), meaning)
-    Console().print(shown)
+    Screen().print(shown)
 
 
 def _figure(figure: Mapping[str, float | None]) -> tuple[str, str]:

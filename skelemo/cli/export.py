@@ -36,8 +36,7 @@ def images(cache: tuple[Path, ...], out: Path, view: str, size: int, every: int,
     from skelemo.pictures.files import export_images
 
     opened = open_cache(cache)
-    with progress("images") as bar:
-        task = bar.add_task("drawing", total=None, note="")
+    with progress("drawing", "images") as told:
         exported = export_images(
             opened,
             out,
@@ -45,15 +44,14 @@ def images(cache: tuple[Path, ...], out: Path, view: str, size: int, every: int,
             size=size,
             every=every,
             split=split,
-            report=lambda done, total: bar.update(task, completed=done, total=total),
+            report=told,
         )
     _show(out, exported)
 
 
 def _show(out: Path, exported: "Exported") -> None:
-    from rich.console import Console
-
     from skelemo.cli.display import table
+    from skelemo.cli.screen import Screen
 
     shown = table(f"images in {out}", "folder", "images")
     for folder, count in exported.images.items():
@@ -66,4 +64,4 @@ def _show(out: Path, exported: "Exported") -> None:
     for reason, count in skipped.items():
         if count:
             shown.add_row(f"skipped: {reason}", f"{count:,}", style="yellow")
-    Console().print(shown)
+    Screen().print(shown)

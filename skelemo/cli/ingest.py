@@ -67,13 +67,12 @@ def command(
     settings = Settings(layout, body_model, scale, person, sequence, strict, width, height, fps)
     part = parse_part(part_text) if part_text is not None else None
     plan = make_plan(source, out, labels, settings, part=part, memory=parse_size(memory), replace=replace)
-    with progress("files") as bar:
-        reading = bar.add_task("reading", total=plan.files, note="")
+    with progress("reading", "files") as told:
         tally = ingest(
             plan,
             jobs=jobs or os.cpu_count() or 1,
             scheduler=scheduler,
-            report=lambda files: bar.update(reading, completed=files),
+            report=lambda files: told(files, plan.files),
         )
     ingest_table(plan, tally)
     ctx.exit(1 if tally.failures else 0)

@@ -23,6 +23,7 @@ def command(pattern: str, frames: int, layout_name: str, settings: bool) -> None
     from skelemo.models import classical
     from skelemo.models.registry import entry, list_models
     from skelemo.skeleton import layout
+    from skelemo.wording import count
 
     layout(layout_name)
     baselines = [name for name in classical.CLASSICAL if fnmatch(name, pattern)]
@@ -31,7 +32,7 @@ def command(pattern: str, frames: int, layout_name: str, settings: bool) -> None
         raise unknown("architecture", pattern, [*list_models(), *classical.CLASSICAL])
     networks = [(name, *_cost(name, layout_name, frames), entry(name).sees, entry(name).settings) for name in names]
     others = [(name, "–", "–", classical.SEES, classical.settings_of(name)) for name in baselines]
-    _show([*networks, *others], f"One window of {frames} frames of {layout_name}", settings)
+    _show([*networks, *others], f"One window of {count(frames, 'frame')} of {layout_name}", settings)
 
 
 def _cost(name: str, layout_name: str, frames: int) -> tuple[str, str]:
@@ -47,20 +48,19 @@ def _cost(name: str, layout_name: str, frames: int) -> tuple[str, str]:
 
 
 def _show(rows: list[tuple[str, str, str, str, Mapping[str, Any]]], title: str, settings: bool) -> None:
-    from rich.console import Console
-
     from skelemo.cli.display import table
+    from skelemo.cli.screen import Screen, lines
 
-    console = Console()
+    console = Screen()
     if not console.is_terminal:
-        console = Console(width=120)  # a pipe has no width, and lines to be searched should not be folded
+        console = Screen(width=120)  # a pipe has no width, and lines to be searched should not be folded
     shown = table(title, "name", "parameters", "GFLOPs", "sees")
     shown.columns[0].no_wrap = True
     shown.columns[3].justify = "left"
     for name, parameters, operations, sees, known in rows:
         shown.add_row(name, parameters, operations, sees)
         if settings:
-            shown.add_row("", "", "", "\n".join(_said(setting, default) for setting, default in known.items()))
+            shown.add_row("", "", "", lines(_said(setting, default) for setting, default in known.items()))
     console.print(shown)
 
 

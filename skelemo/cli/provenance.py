@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
-
 from skelemo.cli.display import table
+from skelemo.cli.screen import Screen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +18,7 @@ MOST_VALUES = 5
 
 def provenance_table(cache: "Cache", known: "Provenance") -> None:
     """Where a cache comes from: sources, settings, versions, hashes."""
-    shown = table(f"provenance of {escape(cache.name)}", "", "")
+    shown = table(f"provenance of {cache.name}", "", "")
     shown.show_header = False
     shown.columns[1].justify, shown.columns[1].overflow = "left", "fold"
     size, names = sum(known.shards.values()), list(known.shards)
@@ -31,17 +29,17 @@ def provenance_table(cache: "Cache", known: "Provenance") -> None:
     shown.add_row("shards", f"{len(names):,}: {names[0]}{f' to {names[-1]}' if len(names) > 1 else ''}")
     shown.add_row("size", f"{size / 1e6:,.1f} MB{each}")
     shown.add_row("layout", known.layout)
-    shown.add_row("classes", escape(", ".join(known.classes)))
+    shown.add_row("classes", ", ".join(known.classes))
     shown.add_row("simulated", "yes" if known.simulated else "no")
     for name, values in known.settings.items():
-        shown.add_row(escape(f"setting {name}"), _listed(values, len(names)))
+        shown.add_row(f"setting {name}", _listed(values, len(names)))
     shown.add_row("recordings", f"{known.recordings:,}")
     shown.add_row("  below", _listed({source or "(the source itself)": n for source, n in known.sources.items()}))
     shown.add_row("  bodies", _listed({model or "none": n for model, n in known.body_models.items()}, known.recordings))
     shown.add_row("  coordinates", _listed(known.scales, known.recordings))
     shown.add_row("  files", f"{known.files:,}, {known.unread:,} of them not read")
     shown.add_row("  people in them", f"{known.people:,}")
-    Console().print(shown)
+    Screen().print(shown)
 
 
 def labels_table(cache: "Cache") -> None:
@@ -51,8 +49,8 @@ def labels_table(cache: "Cache") -> None:
     shown = table("labels", "", "frames", "share")
     for name, frames in labelled(cache).items():
         share = f"{frames / cache.frames:.1%}" if cache.frames else ""
-        shown.add_row(escape(name) or "(no class)", f"{frames:,}", share)
-    Console().print(shown)
+        shown.add_row(name or "(no class)", f"{frames:,}", share)
+    Screen().print(shown)
 
 
 def missing_table(cache: "Cache", recordings: "pd.DataFrame", most: int) -> None:
@@ -67,9 +65,9 @@ def missing_table(cache: "Cache", recordings: "pd.DataFrame", most: int) -> None
     for row in rows:
         shares = (f"{row[name]:.1%}" for name in ("nobody", *parts))
         unread = int(row["unread"] if "unread" in row else recordings["unread"].sum())
-        name = escape(row.get("video", f"all {len(recordings):,}"))
+        name = row.get("video", f"all {len(recordings):,}")
         shown.add_row(name, f"{row['frames']:,}", *shares, f"{unread:,}", end_section="video" not in row)
-    console = Console()
+    console = Screen()
     console.print(shown)
     if len(listed) < len(recordings):
         console.print(f"and {len(recordings) - len(listed):,} more that lack less: --recordings 0 lists all")
@@ -78,7 +76,7 @@ def missing_table(cache: "Cache", recordings: "pd.DataFrame", most: int) -> None
 def _listed(values: Mapping[str, int], total: int = 0) -> str:
     """Values, each with its count unless all have it."""
     if len(values) == 1 and set(values.values()) == {total}:
-        return escape(next(iter(values)))
+        return next(iter(values))
     named = [f"{value} ({count:,})" for value, count in list(values.items())[:MOST_VALUES]]
     more = f" and {len(values) - MOST_VALUES:,} more" if len(values) > MOST_VALUES else ""
-    return escape(", ".join(named)) + more
+    return ", ".join(named) + more

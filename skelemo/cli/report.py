@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from skelemo.evaluation.comparison import Estimate
     from skelemo.evaluation.report import Report
 
@@ -40,8 +42,7 @@ def command(
     from skelemo.cli.display import progress
     from skelemo.evaluation.report import write_report
 
-    with progress("runs") as bar:
-        task = bar.add_task("report", total=None, note="")
+    with progress("reporting", "runs") as told:
         report = write_report(
             runs,
             out,
@@ -49,34 +50,35 @@ def command(
             ensemble=ensemble,
             force=force,
             formats=formats or ("svg",),
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=told,
         )
     _show(report)
 
 
 def _show(report: "Report") -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
     from skelemo.cli.display import table
+    from skelemo.cli.screen import Screen
     from skelemo.evaluation.account import FIGURES
     from skelemo.evaluation.comparison import estimate_of
 
-    console = Console()
+    console = Screen()
     for ground in report.grounds:
         figures = [(head, name) for head in ground.heads for name in FIGURES[head] if name in SHOWN]
         simulated = ", simulated" if ground.simulated else ""
-        shown = table(escape(f"{ground.title}{simulated}"), "run", *(FIGURES[head][name] for head, name in figures))
+        shown = table(f"{ground.title}{simulated}", "run", *(FIGURES[head][name] for head, name in figures))
         shown.columns[0].overflow = "fold"
         for column in shown.columns[1:]:
             column.no_wrap = True
         for run in ground.runs:
-            shown.add_row(escape(run.name), *(_cell(estimate_of(run, head, name), name) for head, name in figures))
+            shown.add_row(run.name, *(_cell(estimate_of(run, head, name), name) for head, name in figures))
         console.print(shown)
-    console.print(f"report: [bold]{escape(str(report.page))}[/]", highlight=False)
+    console.print(f"report: {report.page}")
 
 
-def _cell(estimate: "Estimate | None", name: str) -> str:
+def _cell(estimate: "Estimate | None", name: str) -> "Text":
+    from rich.text import Text
+
     if estimate is None:
-        return "–"
-    return f"{estimate.value:.3f} [dim]{estimate.spread}[/]" if SHOWN[name] else f"{estimate.value:.3f}"
+        return Text("–")
+    value = f"{estimate.value:.3f}"
+    return Text.assemble(value, " ", (estimate.spread, "dim")) if SHOWN[name] else Text(value)

@@ -21,17 +21,17 @@ def command(
 
     Everything made from it is to be called simulated.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from itertools import count as counting
 
+    from skelemo.cli.display import progress
     from skelemo.synthesis import Plan, write
+    from skelemo.wording import count
 
     plan = Plan(form, subjects, clips, frames, difficulty, seed)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("simulated clips", total=plan.long + plan.short)
-        rows = write(out, plan, jobs=jobs, progress=lambda clips, _: progress.advance(task, clips))
+    done = counting(1)
+    with progress("simulating", "clips") as told:
+        rows = write(out, plan, jobs=jobs, progress=lambda *_: told(next(done), plan.long + plan.short))
     videos = {row.video: row for row in rows}
     frames_in_all = sum(row.frames for row in videos.values())
-    click.echo(f"{out}: {len(videos)} simulated clips, {frames_in_all:,} frames, {subjects} subjects")
+    of = f"{count(frames_in_all, 'frame')}, {count(subjects, 'subject')}"
+    click.echo(f"{out}: {count(len(videos), 'simulated clip')}, {of}")

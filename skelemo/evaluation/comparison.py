@@ -21,6 +21,7 @@ from skelemo.evaluation.account import (
     split_name,
 )
 from skelemo.evaluation.run import AFFECTS, Run
+from skelemo.wording import count
 
 NO_OPTIMISER = "no optimiser"
 
@@ -126,7 +127,7 @@ class Ground:
             "Layout": str(run.data.get("layout", "")),
             "Split": split_name(run),
             "Sequences": part_sizes(run),
-            "Scored": f"{low:,} to {high:,} windows" if low != high else f"{low:,} windows",
+            "Scored": f"{low:,} to {high:,} windows" if low != high else count(low, "window"),
             "Intervals": "; ".join(
                 dict.fromkeys(interval_basis(self._with(head)[0].shown[head]) for head in self.heads)
             ),

@@ -10,6 +10,7 @@ from skelemo.evaluation import figures
 from skelemo.evaluation.account import FIGURES, chosen_epochs
 from skelemo.evaluation.comparison import NO_OPTIMISER, Entry, Estimate, Ground, estimate_of
 from skelemo.evaluation.run import AFFECTS, Run
+from skelemo.wording import count
 
 #: Sequences drawn over time: the longest, which is a choice that looks at no score.
 _SHOWN_SEQUENCES = 3
@@ -86,7 +87,7 @@ def _affect_plates(run: Run, stem: str) -> Iterator[Plate]:
             yield Plate(
                 "affects",
                 f"{stem}_{name}",
-                f"True against predicted {name}, {len(known):,} windows.{ccc}",
+                f"True against predicted {name}, {count(len(known), 'window')}.{ccc}",
                 figures.agreement(known[name], known[f"predicted_{name}"], name),
             )
     sequences = _longest(frame.dropna(subset=list(AFFECTS), how="all"))

@@ -5,10 +5,11 @@ https://github.com/sign-language-processing/pose), so that its normalising knows
 OpenPose's own (`skelemo.skeleton`).
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, ConfigError
 from skelemo.exchange.writing import Exported, Report, choose, in_pixels, new_file, scales, told
 from skelemo.skeleton import Layout
+from skelemo.wording import count
 
 SUFFIX = ".pose"
 #: Frames per second of a video of which nobody knows them.
@@ -77,7 +79,9 @@ def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report
             with (partial / f"{names[first.video]}{SUFFIX}").open("xb") as file:
                 Pose(header, body).write(file)
     if guessed:
-        done.notes = (f"{guessed:,} videos have no known frame rate and were given {FPS:g} frames per second",)
+        done.notes = (
+            f"{count(guessed, 'video has', 'videos have')} no known frame rate and got {FPS:g} frames per second",
+        )
     return done
 
 
@@ -130,4 +134,4 @@ def _file_names(names: Iterable[str]) -> list[str]:
 
 
 def _numbered(name: str) -> Iterator[str]:
-    return (f"{name}~{again}" for again in count(2))
+    return (f"{name}~{again}" for again in itertools.count(2))

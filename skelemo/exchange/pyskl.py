@@ -18,6 +18,7 @@ from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError
 from skelemo.exchange.writing import Exported, Report, choose, in_pixels, new_file, scales, told
+from skelemo.wording import count
 
 #: As old as the Python that PYSKL runs on can read.
 PROTOCOL = 4
@@ -50,7 +51,8 @@ def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Repor
         pickler.fast = True  # nothing is kept to be referred to again: memory stays that of a clip
         pickler.dump({"split": _splits(clips), "classes": list(cache.classes), "annotations": _Stream(annotations)})
     if len(chosen) > len(labelled):
-        done.notes = (f"{len(chosen) - len(labelled):,} sequences have no class and were left out",)
+        without = count(len(chosen) - len(labelled), "sequence has", "sequences have")
+        done.notes = (f"{without} no class and stayed out",)
     return done
 
 

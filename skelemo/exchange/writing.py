@@ -15,6 +15,7 @@ from skelemo.cache.reading import read_sequences
 from skelemo.cache.select import select
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, InputError
+from skelemo.wording import count
 
 #: Told as frames are written: how many so far, and of how many.
 Report = Callable[[int, int], None]
@@ -41,8 +42,9 @@ def choose(cache: Cache, only: Sequence[str]) -> np.ndarray:
     """
     rows = np.flatnonzero(select(cache, only))
     if not len(rows):
+        there = count(len(cache.sequences), "sequence")
         wanted = f" is wanted by {' '.join(only)}" if only else ""
-        raise CacheError(f"{cache.name}: none of its {len(cache.sequences):,} sequences{wanted}: nothing to export")
+        raise CacheError(f"{cache.name}: none of its {there}{wanted}: nothing to export")
     return rows
 
 

@@ -23,6 +23,7 @@ from skelemo.openpose.files import Contents, Problem
 from skelemo.openpose.people import People, RecordingError, read_people
 from skelemo.skeleton import Layout, layout
 from skelemo.tracking import Track, choose, track
+from skelemo.wording import count
 
 __all__ = ["Job", "Tally", "do_job", "sequences_of"]
 
@@ -111,7 +112,9 @@ def _read_recording(task: Task, job: Job, reader: Reader, shard: "_Shard") -> No
         tally.add(replace(failed, problems=problems, failed_files=problems, unread=len(problems)))
     else:
         if not len(people.keypoints):
-            tally.notes.append(f"{task.recording.source}: OpenPose saw nobody in its {len(people.number)} frames")
+            tally.notes.append(
+                f"{task.recording.source}: OpenPose saw nobody in its {count(len(people.number), 'frame')}"
+            )
         tally.notes += [note for one in task.annotations if (note := one.mismatch(int(task.recording.numbers[-1])))]
         _count(tally, found, people, job.header)
         shard.add(task, people, known, fresh)

@@ -152,7 +152,10 @@ def _copy(url: str, target: BinaryIO, description: str) -> str:
     digest = hashlib.sha256()
     with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
         size = int(answer.headers.get("Content-Length") or 0)
-        with wrap_file(answer, size, description=description, console=Console(stderr=True)) as source:
+        console = Console(stderr=True)
+        with wrap_file(
+            answer, size, description=description, console=console, disable=not console.is_interactive
+        ) as source:
             while chunk := source.read(1 << 20):
                 digest.update(chunk)
                 target.write(chunk)

@@ -14,6 +14,7 @@ from skelemo.openpose.archive import Archive, is_archive
 from skelemo.openpose.files import Folder, Problem
 from skelemo.openpose.names import FrameNames, Group, group, natural_order, printable
 from skelemo.openpose.walk import Walk
+from skelemo.wording import count
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -88,20 +89,24 @@ def search(source: Path, *, sequence: bool = False) -> Found:
     found = [_recording(one, folder) for folder in walk for one in _groups(folder, sequence)]
     notes = list(walk.notes)
     if walk.passed_over:
-        notes.append(
-            f"{source}: passed over {len(walk.passed_over)} links that lead out of it or folders that cannot be listed "
-            f"(first {printable(walk.passed_over[0])})"
+        passed = count(
+            len(walk.passed_over),
+            "link that leads out of it or folder that cannot be listed",
+            "links that lead out of it or folders that cannot be listed",
         )
+        notes.append(f"{source}: passed over {passed} (first {printable(walk.passed_over[0])})")
     if not found:
         raise _nothing_found(source, walk)
     found.sort(key=_order)
     distinct, doubled = _tell_apart(found)
     if doubled:
-        first = doubled[0].archive.path if doubled[0].archive else ""
-        notes.append(
-            f"{source}: passed over {len(doubled)} recordings in archives that lie unpacked, or in another archive, "
-            f"beside them (first {printable(first)})"
+        twice = count(
+            len(doubled),
+            "recording in an archive that lies unpacked, or in another archive, beside it",
+            "recordings in archives that lie unpacked, or in another archive, beside them",
         )
+        first = doubled[0].archive.path if doubled[0].archive else ""
+        notes.append(f"{source}: passed over {twice} (first {printable(first)})")
     return Found(distinct, tuple(walk.problems), tuple(notes))
 
 
@@ -111,7 +116,8 @@ def _nothing_found(source: Path, walk: Walk) -> InputError:
             return InputError(f"{source}: the archive {problem.reason}")
         return InputError(f"{source}: the archive {problem.file} {problem.reason}; no OpenPose file in the rest")
     return InputError(
-        f"{source}: no OpenPose file in {walk.folders} folders, which hold {walk.other_json} other JSON files; "
+        f"{source}: no OpenPose file in {count(walk.folders, 'folder')} "
+        f"with {count(walk.other_json, 'other JSON file')}; "
         "expected names such as 'video_000000000000_keypoints.json' or 'image_keypoints.json'"
     )
 

@@ -9,6 +9,7 @@ from skelemo.errors import InputError
 from skelemo.openpose.archive import ArchiveError, is_archive, list_archive, stem
 from skelemo.openpose.files import SIMULATED, Folder, Problem, is_openpose
 from skelemo.openpose.names import printable
+from skelemo.wording import count
 
 
 class Walk:
@@ -61,12 +62,15 @@ class Walk:
             return
         self.other_json += contents.other_json
         if contents.odd:
-            self.notes.append(
-                f"{path}: passed over {contents.odd} members that are links or devices or whose paths lead out of it "
-                f"(first {printable(contents.first_odd)!r})"
+            odd = count(
+                contents.odd,
+                "member that is a link or device or whose path leads out of it",
+                "members that are links or devices or whose paths lead out of it",
             )
+            self.notes.append(f"{path}: passed over {odd} (first {printable(contents.first_odd)!r})")
         if contents.twice:
-            self.notes.append(f"{path}: {contents.twice} files are in it more than once; of each, the last counts")
+            twice = count(contents.twice, "file is", "files are")
+            self.notes.append(f"{path}: {twice} in it more than once; of each, the last counts")
         yield from (replace(folder, simulated=folder.simulated or simulated) for folder in contents.folders)
 
     def _list(self, path: str) -> tuple[list[str], list[str], list[str], bool]:

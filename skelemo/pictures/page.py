@@ -14,6 +14,7 @@ from skelemo.errors import ConfigError
 from skelemo.pictures.stills import Stills, png, require_empty
 from skelemo.render import SkeletonRenderer
 from skelemo.skeleton import FACE_70
+from skelemo.wording import count
 
 PAGE = "samples.html"
 SIDE = 208  # pixels of an image, and half the width of one that shows two things
@@ -66,7 +67,7 @@ def write_page(cache: Cache, out: Path, *, per_class: int = 12, view: str | None
     stills = Stills.of(cache)
     groups = _groups(stills, per_class, renderer, np.random.default_rng(seed))
     if not groups:
-        raise ConfigError(f"{cache.name}: nobody is seen in any of its {cache.frames:,} frames")
+        raise ConfigError(f"{cache.name}: nobody is seen in any of its {count(cache.frames, 'frame')}")
     environment = Environment(loader=PackageLoader("skelemo.pictures", "."), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("page.html.j2").render(
         cache=cache, groups=groups, view=view, seed=seed, picture=renderer.picture, version=__version__

@@ -28,6 +28,7 @@ from skelemo.training.callbacks import History, Progress
 from skelemo.training.config import Config
 from skelemo.training.losses import class_weights
 from skelemo.training.task import MONITORED, EmotionTask
+from skelemo.wording import count
 
 #: Told as training goes: epochs done in this fold, epochs at most, figures.
 Report = Callable[[int, int, str], None]
@@ -89,9 +90,8 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     targets = job.targets(fold)
     for part in ("train", "validation"):
         if not len(targets[part]) and (part == "train" or fold.validation):
-            raise ConfigError(
-                f"fold {number}: no labelled window in the {part} part (of {len(getattr(fold, part))} sequences)"
-            )
+            of = count(len(getattr(fold, part)), "sequence")
+            raise ConfigError(f"fold {number}: no labelled window in the {part} part (of {of})")
     seed = job.config.seed + 1000 * (number - 1)
     if job.config.is_baseline:
         answer = fit_baseline(job, targets["train"], seed)

@@ -196,7 +196,7 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(far, cache, tmp_path):
 def test_a_server_that_sends_another_shard_under_a_name_is_not_believed(far, cache, tmp_path):
     first, second, third = shard_files(far)
     second.write_bytes(first.read_bytes())
-    with WebServer(far) as server, pytest.raises(CacheError, match=f"1 shards are not taken: {second.name}"):
+    with WebServer(far) as server, pytest.raises(CacheError, match=f"1 shard is not taken: {second.name}"):
         pull(server.url, tmp_path / "here")
     assert [path.name for path in shard_files(tmp_path / "here")] == [first.name, third.name]
 

@@ -78,7 +78,7 @@ def test_pyskl_gets_clips_with_people_by_frame(tmp_path, cache):
             assert np.array_equal(talk["keypoint_score"][person, place], expected[:, 2])
     assert held["split"] == {"train": ["day 1/walk"], "fold_1_test": ["day 1/walk"]}
     assert held["classes"] == list(CLASSES)
-    assert done.notes == ("1 sequences have no class and were left out",)
+    assert done.notes == ("1 sequence has no class and stayed out",)
 
 
 def test_pyskl_arrays_may_be_changed_in_place_as_its_pipelines_do(tmp_path, cache):
@@ -138,7 +138,7 @@ def test_pose_files_read_back_equal_with_openposes_names(tmp_path, cache):
         "silent.pose",
         "talk.pose",
     ]
-    assert done.notes == ("2 videos have no known frame rate and were given 25 frames per second",)
+    assert done.notes == ("2 videos have no known frame rate and got 25 frames per second",)
     pose = pose_format.Pose.read((tmp_path / "poses" / "talk.pose").read_bytes())
     assert (pose.header.dimensions.width, pose.header.dimensions.height) == (640, 480)
     assert pose.body.fps == pytest.approx(29.97)
@@ -284,7 +284,7 @@ def test_the_verb_exports(tmp_path, cache):
     words = ["cache", "export", str(cache.paths[0]), "--to", "pyskl", "--out", str(tmp_path / "a.pkl")]
     done = CliRunner().invoke(main, words)
     assert "3 sequences, 12 frames written" in done.output, done.output
-    assert "1 sequences have no class" in done.output
+    assert "1 sequence has no class" in done.output
     again = CliRunner().invoke(main, words)
     assert again.exit_code == 2
     assert len(again.output.strip().splitlines()) == 1

@@ -236,7 +236,7 @@ def test_of_members_of_one_name_the_last_counts(tmp_path: Path, ending: str) -> 
             for first in (1, 2):
                 add(packed_tar, name(0), body(first))
     found = search(tmp_path)
-    assert "1 files are in it more than once" in found.notes[0]
+    assert "1 file is in it more than once" in found.notes[0]
     assert read_people(found.recordings[0], BODY).keypoints[0, 0, 0] == 2
 
 

@@ -131,9 +131,7 @@ def test_a_source_that_is_not_there_or_holds_nothing_says_what_was_looked_for(tm
     with pytest.raises(InputError, match=r"nowhere: not found; expected a folder with OpenPose's \*_keypoints.json"):
         find_recordings(tmp_path / "nowhere")
     (tmp_path / "labels.json").write_text("{}")
-    with pytest.raises(
-        InputError, match="no OpenPose file in 1 folders, which hold 1 other JSON files; expected names"
-    ):
+    with pytest.raises(InputError, match="no OpenPose file in 1 folder with 1 other JSON file; expected names"):
         find_recordings(tmp_path)
 
 

@@ -23,6 +23,7 @@ from skelemo.cache.share.retry import PAUSES, may_pass, pause
 from skelemo.cache.store import require_same
 from skelemo.cache.verify import NAME
 from skelemo.errors import CacheError, RemoteError
+from skelemo.wording import count
 
 
 def pull(
@@ -97,9 +98,8 @@ class _Pull:
                 self.pool.shutdown(cancel_futures=True)
                 self._remove_empty()
         if self.refused:
-            raise CacheError(
-                f"{self.remote.shown}: {len(self.refused)} shards are not taken: {'; '.join(self.refused)}"
-            )
+            refused = count(len(self.refused), "shard is", "shards are")
+            raise CacheError(f"{self.remote.shown}: {refused} not taken: {'; '.join(self.refused)}")
         return Carried(tuple(missing), len(there) - len(missing), meter.moved, self.kept)
 
     def _read_facts(self, names: list[str]) -> None:

@@ -29,13 +29,15 @@ def carrying_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def tell(done: "Carried", how: str, where: str) -> None:
     """What has travelled."""
-    from rich.console import Console
     from rich.filesize import decimal
+
+    from skelemo.cli.screen import Screen
+    from skelemo.wording import count
 
     kept = ""
     if done.shards and done.sequences is not None:
-        kept = f", of which {done.sequences:,} {'sequence is' if done.sequences == 1 else 'sequences are'} kept"
-    Console(soft_wrap=True, highlight=False, markup=False).print(
-        f"{len(done.shards):,} {'shard' if len(done.shards) == 1 else 'shards'}, {decimal(done.size)}, {how} {where}"
-        f"{kept}; {done.there:,} {'shard' if done.there == 1 else 'shards'} need not travel"
+        kept = f", of which {count(done.sequences, 'sequence is', 'sequences are')} kept"
+    Screen(soft_wrap=True).print(
+        f"{count(len(done.shards), 'shard')}, {decimal(done.size)}, {how} {where}{kept}; "
+        f"{count(done.there, 'shard')} need not travel"
     )

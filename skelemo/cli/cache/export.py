@@ -25,16 +25,16 @@ def command(cache: Path, form: str, out: Path, only: tuple[str, ...]) -> None:
     \b
     skelemo cache export cache/faces --to parquet --out faces.parquet --only split=train
     """
-    from rich.console import Console
-
     from skelemo.cache.store import open_cache
-    from skelemo.cli.cache.making import frames_bar
+    from skelemo.cli.display import progress
+    from skelemo.cli.screen import Screen
     from skelemo.exchange.formats import writer
+    from skelemo.wording import count
 
     write = writer(form)
-    with frames_bar("exporting") as report:
+    with progress("exporting", "frames") as report:
         done = write(open_cache(cache), out, only, report)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Screen(soft_wrap=True)
     for note in done.notes:
         console.print(f"note: {note}")
-    console.print(f"{done.sequences:,} sequences, {done.frames:,} frames written to {out}")
+    console.print(f"{count(done.sequences, 'sequence')}, {count(done.frames, 'frame')} written to {out}")

@@ -37,21 +37,21 @@ def command(
     \b
     skelemo cache import predictions/ --from coco_wholebody --labels table:labels.csv --out cache/mmpose
     """
-    from rich.console import Console
-
-    from skelemo.cli.cache.making import frames_bar
+    from skelemo.cli.display import progress
     from skelemo.cli.ingest import picture_size
+    from skelemo.cli.screen import Screen
     from skelemo.exchange.importing import import_keypoints
     from skelemo.ingest.task import Settings
+    from skelemo.wording import count
 
     width, height = picture_size(size)
     settings = Settings(layout=layout, person=person, width=width, height=height, fps=fps)
-    with frames_bar("importing") as report:
+    with progress("importing", "frames") as report:
         done = import_keypoints(source, form, out, labels, settings, report)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Screen(soft_wrap=True)
     for note in done.notes:
         console.print(f"note: {note}")
     console.print(
-        f"{done.recordings:,} recordings with {done.people:,} people: {done.sequences:,} sequences, "
-        f"{done.frames:,} frames in {out}"
+        f"{count(done.recordings, 'recording')} with {count(done.people, 'person', 'people')}: "
+        f"{count(done.sequences, 'sequence')}, {count(done.frames, 'frame')} in {out}"
     )

@@ -19,8 +19,9 @@ def command(caches: tuple[Path, ...], out: Path) -> None:
     skelemo cache merge cache/monday cache/tuesday --out cache/both
     """
     from skelemo.cache.combine import merge
-    from skelemo.cli.cache.making import frames_bar, tell
+    from skelemo.cli.cache.making import tell
+    from skelemo.cli.display import progress
 
-    with frames_bar("merging") as report:
+    with progress("merging", "frames") as report:
         done = merge(caches, out, report)
     tell(done, out)

@@ -18,8 +18,9 @@ def command(cache: Path, only: tuple[str, ...], out: Path) -> None:
     skelemo cache subset cache/faces --only split=train --only label=anger --only label=fear --out cache/threats
     """
     from skelemo.cache.combine import subset
-    from skelemo.cli.cache.making import frames_bar, tell
+    from skelemo.cli.cache.making import tell
+    from skelemo.cli.display import progress
 
-    with frames_bar("choosing") as report:
+    with progress("choosing", "frames") as report:
         done = subset(cache, only, out, report)
     tell(done, out)

@@ -64,10 +64,8 @@ def _is_damaged(folder: Path, source: Path | None, labels: str | None, jobs: int
     if findings and source:
         from skelemo.ingest.repair import repair
 
-        with progress("files") as bar:
-            task = bar.add_task("reading again", total=None, note="")
-            repaired = repair(folder, findings, source, labels, jobs=jobs,
-                              report=lambda done, of: bar.update(task, completed=done, total=of))  # fmt: skip
+        with progress("reading again", "files") as told:
+            repaired = repair(folder, findings, source, labels, jobs=jobs, report=told)
         _tell_repair(repaired)
         if repaired.lost:
             return True
@@ -76,22 +74,20 @@ def _is_damaged(folder: Path, source: Path | None, labels: str | None, jobs: int
 
 
 def _tell_findings(folder: Path, findings: "list[Finding]") -> None:
-    from rich.console import Console
-    from rich.text import Text
-
     from skelemo.cli.display import table
+    from skelemo.cli.screen import Screen
 
-    console = Console()
+    console = Screen()
     console.width = console.width if console.is_terminal else _WIDTH
     if not findings:
-        console.print(f"{folder}: whole", highlight=False, markup=False)
+        console.print(f"{folder}: whole")
         return
     shown = table(f"damaged in {folder}", "shard", "sequences", "recordings", "what is wrong")
     for finding in findings:
         shown.add_row(
             finding.path.name,
             *(_listed(names) for names in (finding.damaged, finding.recordings)),
-            Text(finding.reason or "frames are not those that were written"),
+            finding.reason or "frames are not those that were written",
         )
     for column in shown.columns:
         column.justify, column.overflow = "left", "fold"
@@ -99,12 +95,13 @@ def _tell_findings(folder: Path, findings: "list[Finding]") -> None:
 
 
 def _tell_repair(repaired: "Repair") -> None:
-    from rich.console import Console
+    from skelemo.cli.screen import Screen
+    from skelemo.wording import count
 
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Screen(soft_wrap=True)
     for note in repaired.tally.notes:
         console.print(f"note: {note}")
-    console.print(f"read again: {repaired.tally.recordings:,} recordings, {repaired.tally.files:,} files")
+    console.print(f"read again: {count(repaired.tally.recordings, 'recording')}, {count(repaired.tally.files, 'file')}")
     for path in repaired.aside:
         console.print(f"{path}: set aside, nothing needs it any more")
     for line in repaired.lost[:MOST_LINES]:
@@ -115,9 +112,9 @@ def _tell_repair(repaired: "Repair") -> None:
 
 def _listed(names: "tuple[str, ...] | None") -> "Text":
     """The first few of many names."""
-    from rich.text import Text
+    from skelemo.cli.screen import lines
 
     if names is None:
-        return Text("unknown")
+        return lines(["unknown"])
     more = [f"… {len(names):,} in all"] if len(names) > MOST_NAMES else []
-    return Text("\n".join([*names[:MOST_NAMES], *more]))
+    return lines([*names[:MOST_NAMES], *more])

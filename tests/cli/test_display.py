@@ -1,0 +1,204 @@
+import io
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+from rich.table import Table
+from small_caches import BODY_AND_FACE, a_cache, a_sequence
+
+import skelemo.cli
+from skelemo.cli import display, main
+from skelemo.cli.display import byte_progress, cache_table, ingest_table, progress, table, training_progress
+from skelemo.cli.screen import Screen, lines, visible
+from skelemo.wording import count
+
+NASTY = "x[/b] [red]d :smile: a\nb"
+SHOWN = "x[/b] [red]d :smile: a\\nb"
+
+
+def printed(*words: object) -> str:
+    answer = CliRunner().invoke(main, [str(word) for word in words])
+    assert answer.exit_code == 0, answer.output
+    return answer.output
+
+
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.mark.usefixtures("wide")
+def test_names_show_as_they_are_whatever_they_hold(tmp_path):
+    facts = {"subject": "[b]me", "splits": {"[i]fold": "train"}}
+    folder = a_cache(tmp_path / "c[red]d", a_sequence(NASTY, video=NASTY, **facts))
+    shown = printed("cache", "ls", folder, "--sequences")
+    row = next(line for line in shown.splitlines() if SHOWN in line)
+    assert "[b]me" in row
+    assert "[i]fold=train" in row
+    assert "sequences of c[red]d" in shown
+    assert "provenance of c[red]d" in printed("cache", "info", folder)
+
+
+@pytest.mark.usefixtures("wide")
+def test_a_damaged_cache_with_marks_in_its_names_is_told_as_it_is(tmp_path):
+    folder = a_cache(tmp_path / "c[/b]", a_sequence("one[/b]\ntwo"))
+    (shard,) = folder.glob("*.h5")
+    shard.rename(folder / "s[red]1.h5")
+    with (folder / "s[red]1.h5").open("r+b") as file:
+        file.truncate(700)
+    answer = CliRunner().invoke(main, ["cache", "verify", str(folder)])
+    assert answer.exit_code == 1, answer.exception
+    assert "c[/b]" in answer.output
+    assert "s[red]1.h5" in answer.output
+
+
+def test_what_an_ingest_found_is_told_with_folders_and_classes_as_they_are(capsys):
+    plan = SimpleNamespace(
+        notes=("note [/b]",), out=Path("o[/b]"), unchanged=0, header=SimpleNamespace(classes=("[red]glad", "a\nb"))
+    )
+    tally = SimpleNamespace(notes=(), recordings=1, sequences=1, frames=7, people=7, points={}, seen={}, unread=0)
+    tally.labels = {"[red]glad": 3, "a\nb": 4, "valence, arousal": 0}
+    tally.failures, tally.problems = (), ()
+    ingest_table(plan, tally)
+    shown = capsys.readouterr().out
+    for text in ("note: note [/b]", "ingested into o[/b]", "labelled [red]glad", r"labelled a\nb"):
+        assert text in shown
+
+
+def test_scores_name_the_run_folder_as_it_is(capsys):
+    figures = {"macro_f1": {"value": 0.5, "low": 0.4, "high": 0.6}, "groups": 3}
+    display.scores_table(Path("runs/[/b]"), {"test": {"expression": figures}})
+    shown = capsys.readouterr().out
+    assert "scores of runs/[/b]" in shown
+    assert "run folder: runs/[/b] " in shown
+
+
+def test_every_verb_prints_on_the_one_screen():
+    others = [path for path in Path(skelemo.cli.__file__).parent.rglob("*.py") if path.name != "screen.py"]
+    assert [str(path) for path in others if re.search(r"rich\.console|rich\.markup", path.read_text())] == []
+
+
+def test_a_cell_has_the_lines_it_is_given_and_no_others():
+    screen = Screen(file=io.StringIO(), width=40)
+    shown: Table = table("t\nt", "h\nh")
+    shown.add_row(lines(["one\ntwo", "three"]))
+    screen.print(shown)
+    text = screen.file.getvalue()
+    assert [line for line in text.splitlines() if r"one\ntwo" in line]
+    assert len(text.splitlines()) == 7
+    assert r"t\nt" in text
+    assert r"h\nh" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a\tb\x1b[31m", r"a\tb\x1b[31m"),
+        ("é\u200c名", "é\u200c名"),
+        ("a\udcff", r"a\udcff"),
+        ("a\u2028b", r"a\u2028b"),
+    ],
+)
+def test_only_what_breaks_lines_or_terminals_is_spelled_out(text, told):
+    assert visible(text) == told
+
+
+@pytest.mark.parametrize(("caches", "rows"), [(1, False), (3, False), (4, True), (12, True)])
+def test_many_caches_have_a_row_each_that_holds_in_80_columns(tmp_path, monkeypatch, caches, rows):
+    monkeypatch.setenv("COLUMNS", "80")
+    for index in range(caches):
+        face = {"points": 95, "fps": 30.0} if index % 2 else {"points": 95}
+        a_cache(tmp_path / f"affwild2-part{index:02}", a_sequence("one", 7, **face), header=BODY_AND_FACE)
+    shown = printed("cache", "ls", tmp_path)
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    found = [line.split() for line in shown.splitlines() if "body_25+face_70" in line]
+    if not rows:
+        assert len(found) == 1
+        assert "files not read" in shown
+        return
+    assert [row[0] for row in found] == [f"affwild2-part{index:02}" for index in range(caches)]
+    assert found[0][1:4] == ["1", "7", "–"]
+    assert found[1][1:4] == ["1", "7", "0.0"]
+    assert found[0][-1] == "no"
+    assert found[0][4].endswith("%")
+
+
+def test_rows_of_large_caches_are_whole_in_80_columns(monkeypatch, capsys):
+    import numpy as np
+    import pandas as pd
+
+    monkeypatch.setenv("COLUMNS", "80")
+    counts = SimpleNamespace(labels=np.array([[10**8, 23 * 10**6]]), rated=np.array([5]))
+    sequences = pd.DataFrame({"length": [1_234_567] * 100, "fps": [30.0] * 100})
+    layout = SimpleNamespace(name="body_25+face_70+hand_21x2")
+    facts = {"sequences": sequences, "frames": 123_456_700, "counts": counts, "layout": layout, "simulated": True}
+    cache_table([SimpleNamespace(name="a-name-of-much-length", **facts)] * 12)
+    shown = capsys.readouterr().out
+    for text in ("123,456,700", "1,143.1", "81%", "simulated", "yes", "+hand_21x2"):
+        assert text in shown
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_work_that_fails_leaves_nothing_but_its_error(tmp_path):
+    code = "from skelemo.cli import main; main()"
+    (tmp_path / "cache").mkdir()
+    for words in (["cache", "merge", "cache", "--out", "both"], ["train", "--data", "cache", "--out", "run"]):
+        environment = {key: value for key, value in os.environ.items() if key not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith("Error: "), done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("bar", "told"),
+    [
+        (lambda: progress("reading", "files"), ["reading 12,000 of 240,000 files", "reading 36,000 of 240,000 files"]),
+        (lambda: byte_progress("pulling"), ["pulling 12.0 kB of 240.0 kB", "pulling 36.0 kB of 240.0 kB"]),
+    ],
+)
+def test_long_work_tells_a_log_now_and_then_how_far_it_is(monkeypatch, capsys, bar, told):
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    with bar() as report:
+        for seconds, done in ((1, 400), (31, 12_000), (40, 20_000), (62, 36_000)):
+            clock.now = 1000.0 + seconds
+            report(done, 240_000)
+    assert capsys.readouterr().err.splitlines() == told
+
+
+def test_training_tells_each_epoch_of_a_log_once(monkeypatch, capsys):
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    with training_progress() as report:
+        for epoch in range(1, 5):
+            clock.now += 20
+            report(1, 1, epoch, 9, "loss 1")
+    assert capsys.readouterr().err.splitlines() == [
+        "training  epoch 1 of at most 9  loss 1",
+        "training  epoch 3 of at most 9  loss 1",
+    ]
+
+
+@pytest.mark.parametrize("bar", [lambda: progress("x[/b]", "files"), lambda: byte_progress("x[/b]")])
+def test_on_a_terminal_a_bar_shows_names_as_they_are(monkeypatch, capsys, bar):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with bar() as report:
+        report(3, 9)
+    assert "x[/b]" in capsys.readouterr().err
+
+
+def test_a_number_has_its_noun():
+    assert [count(number, "shard") for number in (0, 1, 12_000)] == ["0 shards", "1 shard", "12,000 shards"]
+    assert [count(number, "person", "people") for number in (1, 2)] == ["1 person", "2 people"]
