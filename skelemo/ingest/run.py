@@ -23,7 +23,8 @@ Report = Callable[[int], None]
 def ingest(plan: Plan, *, jobs: int = 1, scheduler: str = "", report: Report = lambda _: None) -> Tally:
     """Read what the plan lists into shards, and list what could not be read in ``problems.csv`` of the cache.
 
-    Several may do so at once with one cache, on one machine or several. What killed ones have left is swept.
+    Several may do so at once with one cache, on one machine or several. What killed ones have left is swept, and what
+    workers have left that were killed in the meantime.
 
     Parameters
     ----------
@@ -97,6 +98,7 @@ def _at_work(out: Path) -> Iterator[Path]:
         yield present
     finally:
         shutil.rmtree(_stage_path(present), ignore_errors=True)
+        sweep(out)  # what workers have left that were killed since
         with suppress(OSError):
             present.unlink()
             out.rmdir()  # which only an empty folder lets happen
