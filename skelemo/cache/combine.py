@@ -1,7 +1,5 @@
 """Caches out of caches: several merged into one, or a part of one as a cache of its own."""
 
-import os
-import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +10,7 @@ import numpy as np
 
 from skelemo.cache import sequence as cached
 from skelemo.cache.part import belongings
-from skelemo.cache.partial import partial_path
+from skelemo.cache.partial import finished
 from skelemo.cache.reading import MOST_FRAMES, read_rows
 from skelemo.cache.select import select
 from skelemo.cache.shard import Header, Shard, write_shard
@@ -97,15 +95,9 @@ def new_folder(out: Path, sources: Collection[Path]) -> Iterator[Path]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CacheError(f"{out} is there already and not an empty folder: choose another --out")
     place.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(place)
-    partial.mkdir()
-    try:
+    with finished(place) as partial:
+        partial.mkdir()
         yield partial
-        os.replace(partial, place)
-    except OSError as error:
-        raise CacheError(f"{out}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 class _Writer:

@@ -32,6 +32,29 @@ def partial_path(path: Path, kind: str = "") -> Path:
     return path.with_name(f"{PARTIAL}{owner()}-{kind or uuid.uuid4().hex[:16]}")
 
 
+@contextmanager
+def finished(path: Path) -> Iterator[Path]:
+    """A name for a file or folder to write, which becomes ``path`` when all has gone well and otherwise goes away.
+
+    Raises
+    ------
+    CacheError
+        It cannot be written.
+    """
+    partial = partial_path(path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise CacheError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+
 def owner() -> str:
     """Machine, process and its start, as text for names."""
     return f"{_machine()}-{os.getpid()}-{_started(os.getpid())}"

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,7 @@ from skelemo import skeleton
 from skelemo.cache import hdf5
 from skelemo.cache.counts import Counts, count, require_possible
 from skelemo.cache.integrity import Report, damaged_sequences
-from skelemo.cache.partial import PARTIAL, partial_path
+from skelemo.cache.partial import PARTIAL, finished
 from skelemo.cache.sequence import (
     FRAME_COLUMNS,
     KEYPOINT_TYPE,
@@ -188,7 +187,11 @@ def write_shard(
         for name, table in tables.items():
             hdf5.write_array(file, name, table, CHUNK_ROWS)
 
-    _place(path, hdf5.image(fill))
+    content = hdf5.image(fill)
+    with finished(path) as partial, partial.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     return path
 
 
@@ -288,22 +291,6 @@ def _is_whole(path: Path, digest: str) -> bool:
         return shard.sha256 == digest and not shard.damaged()
     except CacheError:
         return False
-
-
-def _place(path: Path, content: bytes) -> None:
-    """All of the content under the name, or nothing."""
-    partial = partial_path(path)
-    try:
-        with partial.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise CacheError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def _frame_types(header: Header) -> dict[str, tuple[tuple[int, ...], np.dtype]]:

@@ -1,7 +1,7 @@
 """A cache as a torch_geometric dataset, for models that are brought along.
 
-skelemo's own graph networks do not go this way: their graph is the same for every frame, and dense batches are ten
-times faster than collating one `Data` object per window.
+skelemo's own graph networks do not go this way: their graph is the same for every frame, and dense batches are several
+times faster than collating `Data` objects (`tools/bench.py models --pyg`).
 """
 
 from collections.abc import Iterable

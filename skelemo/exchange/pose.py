@@ -5,11 +5,8 @@ https://github.com/sign-language-processing/pose), so that its normalising knows
 OpenPose's own (`skelemo.skeleton`).
 """
 
-import itertools
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, ConfigError
 from skelemo.exchange.writing import Exported, Report, choose, in_pixels, new_file, scales, told
+from skelemo.naming import file_names
 from skelemo.skeleton import Layout
 from skelemo.wording import count
 
@@ -62,7 +60,7 @@ def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report
         raise ConfigError("--to pose needs the library pose-format: pip install 'skelemo[pose]'") from None
     rows = choose(cache, only)
     videos = cache.sequences["video"].iloc[rows]
-    names = dict(zip(videos.unique(), _file_names(videos.unique()), strict=True))
+    names = dict(zip(videos.unique(), file_names(videos.unique()), strict=True))
     components, scale, done, guessed = _components(cache.layout), scales(cache), Exported(), 0
     with new_file(out) as partial:
         partial.mkdir()
@@ -119,19 +117,3 @@ def _in_time(people: list[cached.Sequence]) -> np.ndarray:
     for person, one in enumerate(people):
         points[one.number - first, person] = one.keypoints
     return points
-
-
-def _file_names(names: Iterable[str]) -> list[str]:
-    """Names that any file system takes, and that differ wherever the given ones do, capitals aside."""
-    taken: set[str] = set()
-    safe = []
-    for name in names:
-        plain = re.sub(r"[^\w+\- .]+", "_", name).strip(" .")[:100] or "_"
-        tried = next(name for name in chain([plain], _numbered(plain)) if name.casefold() not in taken)
-        taken.add(tried.casefold())
-        safe.append(tried)
-    return safe
-
-
-def _numbered(name: str) -> Iterator[str]:
-    return (f"{name}~{again}" for again in itertools.count(2))

@@ -1,7 +1,5 @@
 """What every export does: choose sequences, write under another name, and tell how far it is."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.cache import sequence as cached
-from skelemo.cache.partial import partial_path
+from skelemo.cache.partial import finished
 from skelemo.cache.reading import read_sequences
 from skelemo.cache.select import select
 from skelemo.cache.store import Cache
@@ -91,20 +89,11 @@ def new_file(out: Path) -> Iterator[Path]:
 
     Raises
     ------
-    InputError
+    InputError, CacheError
         ``out`` is there already, or cannot be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already: choose another --out, or remove it")
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(out.resolve())
-    try:
+    with finished(out.resolve()) as partial:
         yield partial
-        os.replace(partial, out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from error
-    finally:
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from skelemo.cache.partial import partial_path
+from skelemo.cache.partial import finished
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.errors import CacheError
 from skelemo.ingest.parts import Part
@@ -64,15 +64,7 @@ def _origins(out: Path) -> set[str]:
 
 
 def _write(path: Path, rows: set[tuple[str, str]]) -> None:
-    partial = partial_path(path)
-    try:
-        with partial.open("w", newline="", encoding="utf-8", errors="replace") as file:
-            writer = csv.writer(file)
-            writer.writerow(["file", "reason"])
-            writer.writerows(sorted(rows))
-        os.replace(partial, path)
-    except OSError as error:
-        raise CacheError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with finished(path) as partial, partial.open("w", newline="", encoding="utf-8", errors="replace") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "reason"])
+        writer.writerows(sorted(rows))

@@ -1,7 +1,6 @@
 """Exporting a cache as PNG files in class folders, as torchvision's ``ImageFolder`` and many others read them."""
 
 import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import numpy as np
 
 from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError, unknown
+from skelemo.naming import file_names
 from skelemo.pictures.stills import CHUNK, Stills, png, require_empty
 from skelemo.render import SkeletonRenderer
 
@@ -111,18 +111,6 @@ def _places(stills: Stills, rows: np.ndarray, parts: np.ndarray) -> list[Path]:
         tops[sequence] / folders[label] / f"{stems[sequence]}_{number:0{digits}d}.png"
         for sequence, label, number in zip(which, classes, numbers, strict=True)
     ]
-
-
-def file_names(names: tuple[str, ...] | list[str]) -> list[str]:
-    """Names that are safe in any file system and differ wherever the given ones do, capitals aside."""
-    taken: Counter[str] = Counter()
-    safe = []
-    for name in names:
-        plain = re.sub(r"[^\w+\- .]+", "_", name).strip(" .")[:100] or "_"
-        taken[plain.casefold()] += 1
-        again = taken[plain.casefold()]
-        safe.append(plain if again == 1 else f"{plain}~{again}")
-    return safe
 
 
 def _write(
