@@ -23,7 +23,7 @@ READING = "numpy.fromfile of the same bytes, uncompressed"
 @click.option("--frames", default=4_000_000, show_default=True, help="Simulated frames of body + face to write.")
 @click.option("--cache", "there", type=click.Path(path_type=Path), help="A cache to measure instead of a new one.")
 @click.option("--rounds", default=2, show_default=True, help="How often reading and loading run; the best counts.")
-@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes that verify and load.")
+@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Threads that verify.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to write; a temporary folder by default.")
 def command(frames: int, there: Path | None, rounds: int, jobs: int, folder: Path | None) -> None:
     """Open, list, load, verify, push and pull a large cache, against reading its bytes from an uncompressed file."""
@@ -49,7 +49,7 @@ def command(frames: int, there: Path | None, rounds: int, jobs: int, folder: Pat
         seconds |= {
             "skelemo cache ls": once(lambda: verb("ls", path)),
             "skelemo cache info": once(lambda: verb("info", path)),
-            f"verify, {jobs} processes": once(lambda: check(path, jobs)),
+            f"verify, {jobs} threads": once(lambda: check(path, jobs)),
             "push to a folder": once(lambda: push(path, place / "away")),
             "pull from it": once(lambda: pull(place / "away", place / "back")),
         }

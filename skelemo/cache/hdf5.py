@@ -7,7 +7,6 @@ plain, of the type expected, and as long in the file as it says.
 
 import math
 import os
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,18 +16,11 @@ import h5py
 import hdf5plugin
 import numpy as np
 
+from skelemo.cache.chunks import CHECKSUM_BYTES, MOST_COMPRESSION, Chunks
 from skelemo.errors import CacheError, SkelemoError
 
 _BLOSC = hdf5plugin.Blosc(cname="lz4", clevel=5, shuffle=hdf5plugin.Blosc.SHUFFLE)
 _FILTERS = (hdf5plugin.Blosc.filter_id, h5py.h5z.FILTER_FLETCHER32)
-#: Blosc's header in each chunk: versions of container and codec, flags, item size; bytes plain, by block, compressed.
-_HEADER = struct.Struct("<BBBBIII")
-_LZ4, _CODEC_BITS = 1, 5
-_CHECKSUM_BYTES = 4
-#: A chunk's filter mask where the first filter was left out.
-_LEFT_PLAIN = 1
-#: LZ4 cannot make anything smaller than 1 / 255.
-_MOST_COMPRESSION = 256
 _LONGEST_ATTRIBUTE = 1 << 20
 #: Bytes of a chunk, which is unpacked as a whole, and of a table: a hundred times what an ingest makes of either.
 LARGEST = 1 << 27
@@ -71,14 +63,21 @@ def write_array(group: h5py.Group, name: str, data: np.ndarray, chunk_rows: int)
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """The file, open for reading without a lock; whatever goes wrong in reading it becomes one error that names it."""
-    try:
+    """The file, open for reading without a lock; errors are `reading`'s."""
+    with reading(path):
         if not path.is_file():
             raise CacheError("not a file")
         with h5py.File(path, "r", locking=False) as file:
             if file.userblock_size:
                 raise CacheError("not a shard: something precedes the HDF5 in it")
             yield file
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever goes wrong in reading a shard becomes one `CacheError` that names it and says what to do."""
+    try:
+        yield
     except SkelemoError as error:
         raise CacheError(f"{path}: {error}{REMEDY}") from error
     except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
@@ -100,12 +99,10 @@ def read_attribute(file: h5py.File, name: str) -> str:
     return bytes(text[()]).decode()
 
 
-def find_array(
-    file: h5py.File, path: str, fits: Callable[[np.dtype], bool], shape: tuple[int, ...] = ()
-) -> h5py.Dataset:
+def find_array(file: h5py.File, path: str, fits: Callable[[np.dtype], bool], shape: tuple[int, ...] = ()) -> Chunks:
     """The data set that `write_array` has written, of a type that fits, with ``shape`` behind its first axis.
 
-    What is found is safe to read whole: it is as large as it says.
+    It is safe to make room for all of it: it is no larger than the file can hold.
 
     Raises
     ------
@@ -123,11 +120,11 @@ def find_array(
     found = tuple(plan.get_filter(index)[0] for index in range(plan.get_nfilters()))
     if found != _FILTERS:
         raise CacheError(f"/{path} has the filters {found}; a shard has {_FILTERS} (Blosc, Fletcher32)")
-    kind, there = data.dtype, data.shape
-    if there[1:] != shape or not there or not fits(kind):
+    kind, there, chunk = data.dtype, data.shape, plan.get_chunk()
+    if there[1:] != shape or chunk[1:] != shape or not there or not fits(kind):
         raise CacheError(f"/{path} is {str(kind)[:80]} of shape {there}, not what a shard of this layout has")
-    _require_stored(data, kind.itemsize, plan.get_chunk(), file.filename, path)
-    return h5py.Dataset(data)
+    places = _places(data, kind.itemsize, chunk, os.path.getsize(file.filename), path)
+    return Chunks(Path(file.filename), path, kind, there, chunk[0], places)
 
 
 def _child(parent: Any, name: str, kind: type, path: str) -> Any:
@@ -141,38 +138,22 @@ def _child(parent: Any, name: str, kind: type, path: str) -> Any:
     return found
 
 
-def _require_stored(data: Any, item: int, chunk: tuple[int, ...], file: str, path: str) -> None:
-    """Every chunk is there, and holds as many bytes as a chunk has.
-
-    HDF5 (2.0 as before) takes that for granted: of a chunk that unpacks to less, it reads on in memory that is not its.
-    """
-    shape, size = data.shape, os.path.getsize(file)
-    rows, plain = shape[0], math.prod(chunk) * item
+def _places(data: Any, item: int, chunk: tuple[int, ...], size: int, path: str) -> np.ndarray:
+    """Places of all chunks as `Chunks` has them, every one of which lies within the ``size`` bytes of the file."""
+    rows, plain = data.shape[0], math.prod(chunk) * item
     expected = -(-rows // chunk[0])
-    fits = expected * _CHECKSUM_BYTES < size and expected * plain <= size * _MOST_COMPRESSION
     whole = rows * item if data.dtype.names else plain
     if max(whole, plain) > LARGEST:
         raise CacheError(f"/{path} has {max(whole, plain):,} bytes in one piece; a shard has at most {LARGEST:,}")
-    if chunk[1:] != shape[1:] or not fits or data.get_num_chunks() != expected:
+    fits = expected * CHECKSUM_BYTES < size and expected * plain <= size * MOST_COMPRESSION
+    if not fits or data.get_num_chunks() != expected:
         raise CacheError(f"/{path} claims {rows} rows, not those that the file holds")
     stored: list[Any] = []
     data.chunk_iter(stored.append)
-    if sorted(info.chunk_offset[0] for info in stored) != [index * chunk[0] for index in range(expected)]:
+    stored.sort(key=lambda info: info.chunk_offset[0])
+    if [info.chunk_offset[0] for info in stored] != [index * chunk[0] for index in range(expected)]:
         raise CacheError(f"/{path} has chunks that are not where they belong")
     if sum(info.size for info in stored) > size or any(info.byte_offset + info.size > size for info in stored):
         raise CacheError(f"/{path} has chunks that lie beyond the end of the file, or within each other")
-    with open(file, "rb", buffering=0) as raw:
-        for info in stored:
-            raw.seek(info.byte_offset)
-            if not _is_whole(raw.read(_HEADER.size), info.size - _CHECKSUM_BYTES, info.filter_mask, plain):
-                raise CacheError(f"/{path} has a chunk that is not as long as it should be")
-
-
-def _is_whole(header: bytes, size: int, filter_mask: int, plain: int) -> bool:
-    """Whether a chunk of ``size`` bytes unpacks to ``plain``; Blosc leaves as it is what it cannot shrink."""
-    if filter_mask == _LEFT_PLAIN:
-        return size == plain
-    if filter_mask or len(header) < _HEADER.size:
-        return False
-    _, _, flags, _, unpacked, _, packed = _HEADER.unpack(header)
-    return flags >> _CODEC_BITS == _LZ4 and (unpacked, packed) == (plain, size) and plain <= size * _MOST_COMPRESSION
+    places = [(info.byte_offset, info.size, info.filter_mask) for info in stored]
+    return np.array(places, np.int64).reshape(-1, 3)

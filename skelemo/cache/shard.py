@@ -15,6 +15,7 @@ import numpy as np
 import skelemo
 from skelemo import skeleton
 from skelemo.cache import hdf5
+from skelemo.cache.chunks import Chunks
 from skelemo.cache.counts import Counts, count, require_possible
 from skelemo.cache.integrity import Report, damaged_sequences
 from skelemo.cache.partial import PARTIAL, finished
@@ -85,13 +86,14 @@ class Shard:
     """A shard's header and tables; its frames stay on disk until they are asked for.
 
     The ``columns`` of each table are those of `TABLES`, with ``splits`` as a mapping of column to part; ``counts`` has
-    a row for each of ``sequences``.
+    a row for each of ``sequences``, and ``stored`` says where the data sets of ``/frames`` lie.
     """
 
     path: Path
     header: Header
     columns: Mapping[str, Columns]
     counts: Counts
+    stored: Mapping[str, Chunks]
     tool: str
     sha256: str
 
@@ -121,7 +123,7 @@ class Shard:
         return int(np.sum(self.columns["sequences"]["length"]))
 
     def read_into(self, arrays: Mapping[str, np.ndarray], rows: slice = slice(None), to: slice = slice(None)) -> None:
-        """Fill ``arrays[name][to]`` from ``/frames/name[rows]`` for each name given, one large read each.
+        """Fill ``arrays[name][to]`` from ``/frames/name[rows]`` for each name given; threads do so side by side.
 
         Raises
         ------
@@ -132,10 +134,10 @@ class Shard:
         if first >= last:
             return
         starts = np.asarray(self.columns["sequences"]["start"])
-        with hdf5.opened(self.path) as file:
-            for name, array in arrays.items():
-                file["frames"][name].read_direct(array, np.s_[rows], np.s_[to])
-            read = {name: array[to] for name, array in arrays.items()}
+        read = {name: array[to] for name, array in arrays.items()}
+        with hdf5.reading(self.path):
+            for name, array in read.items():
+                self.stored[name].read_into(array, first)
             require_frames(read, starts[(starts >= first) & (starts < last)] - first, len(self.header.classes))
 
     def damaged(self, report: Report = lambda _: None) -> list[str]:
@@ -214,10 +216,11 @@ def open_shard(path: Path) -> Shard:
             raise CacheError("the tables are not those that were written")
         columns, counts = {name: to_columns(table) for name, table in tables.items()}, read_counts(tables["sequences"])
         sequences = columns["sequences"]
-        require_consistent(sequences, _count_frames(file, header))
+        stored = _find_frames(file, header)
+        require_consistent(sequences, len(stored["number"]))
         require_possible(counts, np.asarray(sequences["length"]), where)
         sequences["splits"] = [read_splits(text) for text in sequences["splits"]]
-        return Shard(path, header, columns, counts, hdf5.read_attribute(file, "tool"), digest)
+        return Shard(path, header, columns, counts, stored, hdf5.read_attribute(file, "tool"), digest)
 
 
 def _require_fit(header: Header, sequences: Collection[Sequence]) -> None:
@@ -306,9 +309,9 @@ def _write_frames(group: h5py.Group, header: Header, sequences: Collection[Seque
         hdf5.write_array(group, name, data, CHUNK_FRAMES if shape else CHUNK_ROWS)
 
 
-def _count_frames(file: h5py.File, header: Header) -> int:
+def _find_frames(file: h5py.File, header: Header) -> dict[str, Chunks]:
     types = _frame_types(header).items()
-    lengths = {len(hdf5.find_array(file, f"frames/{name}", kind.__eq__, shape)) for name, (shape, kind) in types}
-    if len(lengths) != 1:
+    found = {name: hdf5.find_array(file, f"frames/{name}", kind.__eq__, shape) for name, (shape, kind) in types}
+    if len({len(one) for one in found.values()}) != 1:
         raise CacheError("the arrays of /frames differ in length")
-    return lengths.pop()
+    return found

@@ -88,7 +88,7 @@ def read_table(file: h5py.File, table: str, layout: Layout, classes: int) -> np.
         packed = np.dtype([(column, found[column]) for column in TABLES[table]])
         return right and found == packed
 
-    return hdf5.find_array(file, table, fits)[()]
+    return hdf5.find_array(file, table, fits).read()
 
 
 def described(table: str, array: np.ndarray) -> str:

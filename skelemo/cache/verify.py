@@ -1,11 +1,9 @@
 """Every shard of a cache read from end to end: which are damaged, and what of them can still be told."""
 
-import multiprocessing
 import os
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +14,10 @@ from skelemo.cache import hdf5
 from skelemo.cache.shard import SUFFIX, Header, open_shard, read_attributes, to_header
 from skelemo.cache.store import shard_files
 from skelemo.cache.tables import TABLES, read_table, to_frame
-from skelemo.errors import CacheError, SkelemoError
+from skelemo.errors import CacheError
 
 #: A name that a shard's content gives it.
 NAME = re.compile(rf"[0-9a-f]{{20}}{re.escape(SUFFIX)}")
-
-#: Starting processes takes as long as checking this many bytes.
-_WORTH_PROCESSES = 500_000_000
 
 #: Told as shards are checked: bytes so far, and of how many.
 Report = Callable[[int, int], None]
@@ -60,7 +55,7 @@ def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> 
 
     Parameters
     ----------
-    jobs : processes that read, a shard each.
+    jobs : threads that read, a shard each.
 
     Raises
     ------
@@ -72,8 +67,7 @@ def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> 
     found: dict[Path, Finding | None] = {}
     done, total = 0, sum(sizes.values())
     report(0, total)
-    jobs = min(jobs, len(paths)) if total >= _WORTH_PROCESSES else 1
-    for path, finding in _in_processes(paths, jobs) if jobs > 1 else ((path, check(path)) for path in paths):
+    for path, finding in _in_threads(paths, jobs):
         found[path] = finding
         done += sizes[path]
         report(done, total)
@@ -123,15 +117,12 @@ def _whole(path: Path, reason: str) -> Finding:
     return Finding(path, reason, damaged, None if left.recordings is None else tuple(left.recordings["source"]))
 
 
-def _in_processes(paths: list[Path], jobs: int) -> Iterator[tuple[Path, Finding | None]]:
-    """In processes, not threads: HDF5 reads for one thread at a time."""
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+def _in_threads(paths: list[Path], jobs: int) -> Iterator[tuple[Path, Finding | None]]:
+    pool = ThreadPoolExecutor(jobs)
     try:
         checks = {pool.submit(check, path): path for path in paths}
         for one in as_completed(checks):
             yield checks[one], one.result()
-    except BrokenProcessPool:
-        raise SkelemoError("a process that checked shards died (out of memory, or killed): try fewer --jobs") from None
     finally:
         pool.shutdown(cancel_futures=True)
 

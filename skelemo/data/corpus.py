@@ -99,7 +99,8 @@ def load_corpus(cache: Cache, settings: Cleaning | None = None) -> Corpus:
     frames = cache.allocate()
     sequence = np.repeat(np.arange(len(cache.sequences)), cache.sequences["length"])
     pictures = Pictures.of(cache)
-    seen, reference = np.empty(len(sequence), bool), np.zeros((len(sequence), len(cache.layout.parts), 4), np.float32)
+    seen, step = np.empty(len(sequence), bool), np.empty(len(cache.sequences), np.int64)
+    reference = np.zeros((len(sequence), len(cache.layout.parts), 4), np.float32)
 
     def prepare(first: int, last: int, rows: slice) -> None:
         cache.read_into(frames, first, last)
@@ -107,7 +108,8 @@ def load_corpus(cache: Cache, settings: Cleaning | None = None) -> Corpus:
         clean = _clean(clean, sequence[rows], frames.number[rows], settings)
         if clean.base is not frames.keypoints:
             frames.keypoints[rows] = clean
-        seen[rows] = (clean[..., 2] > 0).any(1)
+        seen[rows] = clean[..., 2].max(1) > 0
+        step[first:last] = _steps(frames.number[rows], sequence[rows] - first, last - first)
         if settings.coordinates == "parts":
             reference[rows] = normalising.by_part(clean, sequence[rows], cache.layout)
 
@@ -126,7 +128,7 @@ def load_corpus(cache: Cache, settings: Cleaning | None = None) -> Corpus:
         key=torch.from_numpy(sequence * KEY_SPAN + frames.number.astype(np.int64)),
         expression=torch.from_numpy(frames.expression.astype(np.int64)),
         va=torch.from_numpy(np.stack([frames.valence, frames.arousal], -1)),
-        step=torch.from_numpy(_steps(frames.number, sequence, len(cache.sequences))),
+        step=torch.from_numpy(step),
         frame_size=torch.from_numpy(pictures.pixels) if settings.coordinates == "frame" else None,
     )
 

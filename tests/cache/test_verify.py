@@ -100,11 +100,10 @@ def test_a_shard_under_the_name_of_another_is_damage(cache):
     assert len(verify.verify(cache)) == 1, "a name of one's own claims nothing"
 
 
-def test_several_processes_find_what_one_finds(cache, monkeypatch):
+def test_several_threads_find_what_one_finds(cache):
     for path in shard_files(cache)[:2]:
         path.write_bytes(path.read_bytes()[:-50])
     alone = verify.verify(cache)
-    monkeypatch.setattr(verify, "_WORTH_PROCESSES", 0)
     assert verify.verify(cache, jobs=2) == alone
     assert len(alone) == 2
 

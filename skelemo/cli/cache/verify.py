@@ -22,7 +22,7 @@ _WIDTH = 160
 @click.option("--repair", "source", type=click.Path(path_type=Path), metavar="SOURCE",
               help="Read what is damaged again from SOURCE, the folder that the cache was ingested from.")  # fmt: skip
 @click.option("--labels", metavar="FORMAT[:PATH]", help="For --repair: the labels, as at the ingest.")
-@click.option("--jobs", type=click.IntRange(1), help="Processes that read.  [default: one per core]")
+@click.option("--jobs", type=click.IntRange(1), help="Threads that read.  [default: one per core]")
 @click.pass_context
 def command(
     ctx: click.Context, caches: tuple[Path, ...], source: Path | None, labels: str | None, jobs: int | None

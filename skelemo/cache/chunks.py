@@ -1,0 +1,96 @@
+"""A data set as chunks at places in a file, read and unpacked without HDF5, which does so for one thread at a time."""
+
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numcodecs.blosc import Blosc
+from numcodecs.fletcher32 import Fletcher32
+
+from skelemo.errors import CacheError
+
+CHECKSUM_BYTES = 4
+#: LZ4 cannot make anything smaller than 1 / 255.
+MOST_COMPRESSION = 256
+
+_unpack, _checked = Blosc().decode, Fletcher32().decode
+#: Blosc's header in each chunk: versions of container and codec, flags, item size; bytes plain, by block, compressed.
+_HEADER = struct.Struct("<BBBBIII")
+_LZ4, _CODEC_BITS = 1, 5
+#: A chunk's filter mask where the first filter was left out: Blosc leaves as it is what it cannot shrink.
+_LEFT_PLAIN = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Chunks:
+    """Where the rows of a data set lie.
+
+    Parameters
+    ----------
+    name : of the data set, for messages.
+    kind, shape : type of an element, and how many of them.
+    rows : of each chunk; the last one is as long, and filled up.
+    places : int64 ``[C, 3]`` offset in the file, bytes there and filter mask of each chunk, in order.
+    """
+
+    path: Path
+    name: str
+    kind: np.dtype
+    shape: tuple[int, ...]
+    rows: int
+    places: np.ndarray
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self) -> np.ndarray:
+        """All rows; raises what `read_into` raises."""
+        array = np.empty(self.shape, self.kind)
+        self.read_into(array)
+        return array
+
+    def read_into(self, array: np.ndarray, first: int = 0) -> None:
+        """Fill an array of the same type, contiguous, with the rows from ``first`` on.
+
+        Raises
+        ------
+        CacheError, RuntimeError
+            A chunk is not as it was written.
+        OSError
+            The file cannot be read.
+        """
+        last = first + len(array)
+        with self.path.open("rb", buffering=0) as file:
+            for index in range(first // self.rows, -(-last // self.rows)):
+                start, end = index * self.rows, (index + 1) * self.rows
+                if first <= start and end <= last:
+                    self._read_chunk(file.fileno(), index, array[start - first : end - first])
+                    continue
+                chunk = np.empty((self.rows, *self.shape[1:]), self.kind)
+                self._read_chunk(file.fileno(), index, chunk)
+                here = slice(max(first, start), min(last, end))
+                array[here.start - first : here.stop - first] = chunk[here.start - start : here.stop - start]
+
+    def _read_chunk(self, file: int, index: int, chunk: np.ndarray) -> None:
+        offset, size, left_out = self.places[index].tolist()
+        stored = os.pread(file, size, offset)
+        if len(stored) < size or not _is_whole(stored, left_out, chunk.nbytes):
+            raise CacheError(f"/{self.name} has a chunk that is not as long as it should be")
+        packed, plain = _checked(stored), chunk.reshape(-1).view(np.uint8)
+        if left_out:
+            plain[:] = packed
+        else:
+            _unpack(packed, plain)
+
+
+def _is_whole(stored: bytes, left_out: int, plain: int) -> bool:
+    """Whether a chunk, checksum and all, unpacks to so many bytes."""
+    size = len(stored) - CHECKSUM_BYTES
+    if left_out == _LEFT_PLAIN:
+        return size == plain
+    if left_out or size < _HEADER.size:
+        return False
+    _, _, flags, _, unpacked, _, packed = _HEADER.unpack_from(stored)
+    return flags >> _CODEC_BITS == _LZ4 and (unpacked, packed) == (plain, size)
