@@ -1,11 +1,11 @@
 """From the words that people label with to class lists: the seven emotions where words mean them, else their own."""
 
-import re
 from collections.abc import Iterable
 
 from skelemo.annotations.files import some
 from skelemo.annotations.registry import EMOTIONS
 from skelemo.errors import InputError
+from skelemo.naming import natural_order
 
 # Adjectives and nouns that data sets use (CAER, FERV39k, RAVDESS, FER-2013, KDEF). RAVDESS has calm beside neutral,
 # so calm is a class of its own.
@@ -50,11 +50,3 @@ def class_list(words: Iterable[str], where: object) -> tuple[tuple[str, ...], di
         classes = (*EMOTIONS, "other") if "other" in meanings.values() else EMOTIONS
         return classes, {label: classes.index(meaning) for label, meaning in meanings.items()}
     return tuple(labels), {label: index for index, label in enumerate(labels)}
-
-
-def natural_order(text: str) -> list[tuple[int, int, str]]:
-    """Key that sorts the numbers in a text by their value: a2 before a10."""
-    pieces = [piece for piece in re.split(r"([0-9]+)", text) if piece]
-    digits = [piece.lstrip("0") if piece[0] in "0123456789" else None for piece in pieces]
-    keys = [(1, 0, piece) if d is None else (0, len(d), d) for piece, d in zip(pieces, digits, strict=True)]
-    return [*keys, (0, 0, text)]

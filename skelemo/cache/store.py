@@ -166,8 +166,8 @@ def find_caches(folder: Path) -> list[Path]:
     CacheError
         There is neither.
     """
-    if folder.is_dir() and not _shards_in(folder):
-        below = sorted(path for path in folder.iterdir() if path.is_dir() and _shards_in(path))
+    if folder.is_dir() and not shards_in(folder):
+        below = sorted(path for path in folder.iterdir() if path.is_dir() and shards_in(path))
         if below:
             return below
     shard_files(folder)
@@ -178,7 +178,7 @@ def shard_files(folder: Path) -> list[Path]:
     """The shards of a cache folder, sorted; a folder without any is an error."""
     if not folder.is_dir():
         raise CacheError(f"{folder}: no such cache (skelemo ingest SOURCE --out {folder} makes one)")
-    found = _shards_in(folder)
+    found = shards_in(folder)
     below = sorted({path.parent for path in folder.glob(f"*/*{SUFFIX}")}) if not found else []
     if below:
         raise CacheError(f"{folder} holds {count(len(below), 'cache')} and is none itself: name one, as in {below[0]}")
@@ -187,7 +187,8 @@ def shard_files(folder: Path) -> list[Path]:
     return found
 
 
-def _shards_in(folder: Path) -> list[Path]:
+def shards_in(folder: Path) -> list[Path]:
+    """The shards right in a folder, sorted; none where it is no cache."""
     return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and not path.name.startswith("."))
 
 

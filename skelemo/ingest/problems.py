@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from skelemo.cache.partial import finished
-from skelemo.cache.store import open_cache, shard_files
+from skelemo.cache.shard import open_shard
+from skelemo.cache.store import shards_in
 from skelemo.errors import CacheError
 from skelemo.ingest.parts import Part
 from skelemo.openpose.files import Problem
@@ -46,9 +47,10 @@ def _write_failures(out: Path, source: Path, part: Part, failures: Iterable[Prob
 
 def _collected(out: Path) -> set[tuple[str, str]]:
     rows: set[tuple[str, str]] = set()
-    with suppress(CacheError):  # there may be no shard at all
-        table = open_cache(out).problems
-        rows |= set(zip(table["file"], table["reason"], strict=True))
+    for shard in shards_in(out):
+        with suppress(CacheError):  # it is damaged, or another ingest has just put others in its place
+            table = open_shard(shard).columns["problems"]
+            rows |= set(zip(table["file"], table["reason"], strict=True))
     for path in out.glob(f"{_FAILURES}*.csv"):
         with suppress(OSError), path.open(newline="", encoding="utf-8") as file:
             rows |= {(row["file"], row["reason"]) for row in csv.DictReader(file)}
@@ -58,9 +60,7 @@ def _collected(out: Path) -> set[tuple[str, str]]:
 def _origins(out: Path) -> set[str]:
     """What the table is made of, by name: shards never change, and failures' files are told by when they did."""
     found = {f"{path.name} {path.stat().st_mtime_ns}" for path in out.glob(f"{_FAILURES}*.csv")}
-    with suppress(CacheError):
-        found |= {path.name for path in shard_files(out)}
-    return found
+    return found | {path.name for path in shards_in(out)}
 
 
 def _write(path: Path, rows: set[tuple[str, str]]) -> None:

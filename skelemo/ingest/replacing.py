@@ -14,8 +14,7 @@ import pandas as pd
 from skelemo.cache.part import write_part
 from skelemo.cache.partial import locked
 from skelemo.cache.shard import open_shard
-from skelemo.cache.store import shard_files
-from skelemo.errors import CacheError
+from skelemo.cache.store import shards_in
 from skelemo.ingest.tally import Staged
 from skelemo.openpose.files import Problem
 
@@ -32,7 +31,7 @@ def put_in_place(out: Path, staged: Collection[Staged]) -> list[Path]:
         return np.array([video in valid and valid[video].get(name) != sha256 for name, video, sha256 in listed], bool)
 
     with locked(out):
-        _take_out(out, _shards(out), outdated)
+        _take_out(out, shards_in(out), outdated)
         placed = [out / one.path.name for one in staged]
         for one, path in zip(staged, placed, strict=True):
             os.replace(one.path, path)
@@ -46,7 +45,7 @@ def withdraw_contradictions(out: Path, mine: Collection[Path], before: Collectio
     ingests see it at the same moment, the other's: the next ingest brings one of them in.
     """
     names = {path.name for path in mine}
-    others = [path for path in _shards(out) if path.name not in names and path.name not in before]
+    others = [path for path in shards_in(out) if path.name not in names and path.name not in before]
     if not others or not mine:
         return []
     theirs: dict[str, tuple[str, Path]] = {}
@@ -77,10 +76,3 @@ def _take_out(out: Path, shards: Iterable[Path], choose: Choice) -> list[str]:
             if path not in write_part(shard, ~chosen, out):
                 path.unlink()
     return gone
-
-
-def _shards(out: Path) -> list[Path]:
-    try:
-        return shard_files(out)
-    except CacheError:
-        return []

@@ -2,14 +2,16 @@
 
 import os
 import re
+import sys
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
 
+from skelemo.naming import natural_order
+
 # What follows a stem: "_keypoints.json", or "_keypoints_2.json" for the third camera.
 _ENDING = re.compile(r"_keypoints(?:_([0-9]+))?\.json")
-_DIGITS = re.compile(r"([0-9]+)")
 
 # A frame number has this many digits, "%012d" in OpenPose's datumProducer.hpp, and here fits an int32.
 _WIDTH = 12
@@ -22,7 +24,7 @@ class FrameNames(Sequence[str]):
     __slots__ = ("ending", "numbers", "start")
 
     def __init__(self, start: str, numbers: Sequence[int], ending: str) -> None:
-        self.start, self.ending = start, ending
+        self.start, self.ending = start, sys.intern(ending)
         first, last = numbers[0], numbers[-1]
         self.numbers = range(first, last + 1) if last - first + 1 == len(numbers) else array("i", numbers)
 
@@ -103,12 +105,6 @@ def _stills(view: str, files: list[str], sequence: bool) -> Iterator[Group]:
         yield Group("", view, tuple(files), tuple(range(len(files))))
     else:
         yield from (Group(stem[name], view, (name,), (0,)) for name in files)
-
-
-def natural_order(text: str) -> tuple[list[str | int], str]:
-    """Sorting key that counts: ``a2`` before ``a10``, digits before letters, case aside (OpenPose's ``compareNat``)."""
-    pieces = _DIGITS.split(text)
-    return [int(piece) if index % 2 else piece.upper() for index, piece in enumerate(pieces)], text
 
 
 def printable(name: str) -> str:

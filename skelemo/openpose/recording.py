@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from skelemo.errors import InputError
+from skelemo.naming import natural_order
 from skelemo.openpose.archive import Archive, is_archive
 from skelemo.openpose.files import Folder, Problem
-from skelemo.openpose.names import FrameNames, Group, group, natural_order, printable
+from skelemo.openpose.names import FrameNames, Group, group, printable
 from skelemo.openpose.walk import Walk
 from skelemo.wording import count
 

@@ -1,11 +1,6 @@
-from functools import cmp_to_key
-from itertools import takewhile
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from skelemo.openpose.names import group, natural_order, printable
+from skelemo.openpose.names import group, printable
 
 
 @pytest.mark.parametrize(
@@ -81,35 +76,6 @@ def test_a_sequence_leaves_numbered_frames_to_their_own_video() -> None:
     names = ["a_keypoints.json", "clip_000000000000_keypoints.json", "b_keypoints.json"]
     stems = [(found.stem, len(found.files)) for found in group(names, sequence=True)]
     assert sorted(stems) == [("", 2), ("clip", 1)]
-
-
-def compare_nat(a: str, b: str) -> bool:
-    """OpenPose's ``compareNat`` (fileSystem.cpp), step by step."""
-    if not a:
-        return bool(b)
-    if not b:
-        return False
-    if a[0].isdigit() != b[0].isdigit():
-        return a[0].isdigit()
-    if not a[0].isdigit():
-        if a[0].upper() == b[0].upper():
-            return compare_nat(a[1:], b[1:])
-        return a[0].upper() < b[0].upper()
-    first, second = ("".join(takewhile(str.isdigit, text)) for text in (a, b))
-    if int(first) != int(second):
-        return int(first) < int(second)
-    return compare_nat(a[len(first) :], b[len(second) :])
-
-
-@given(st.lists(st.text(alphabet="aBb_- 0129", max_size=8), max_size=6))
-@settings(deadline=None)
-def test_natural_order_is_openposes(names: list[str]) -> None:
-    def compare(a: str, b: str) -> int:
-        return compare_nat(b, a) - compare_nat(a, b)
-
-    ours = sorted(names, key=natural_order)
-    theirs = sorted(sorted(names), key=cmp_to_key(compare))
-    assert [natural_order(name)[0] for name in ours] == [natural_order(name)[0] for name in theirs]
 
 
 def test_a_name_stays_as_it_is_unless_it_cannot_be_encoded() -> None:

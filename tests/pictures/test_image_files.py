@@ -14,7 +14,6 @@ from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
 from skelemo.cli.export import command
 from skelemo.errors import ConfigError
-from skelemo.naming import file_names
 from skelemo.pictures.files import export_images
 from skelemo.pictures.stills import png
 from skelemo.render import SkeletonRenderer
@@ -104,14 +103,6 @@ def test_a_cache_without_labels_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no frame to draw"):
         export_images(cache, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_names_are_safe_and_stay_apart():
-    given = ["a/b", "a_b", "A_B", "../up", "con.", "", "é ü", "x" * 300, "x" * 301, "a~2", "a", "A"]
-    names = file_names(given)
-    assert len({name.casefold() for name in names}) == len(given)
-    assert all("/" not in name and not name.startswith(".") and 0 < len(name) <= 110 for name in names)
-    assert names[6] == "é ü"
 
 
 def test_pngs_keep_every_pixel():
