@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 class WebServer(ThreadingHTTPServer):
@@ -149,6 +150,18 @@ class SshServer:
         self._root, self._user, self._password = str(folder), user, password
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
+
+    def make_known(self, port, key=""):
+        """Put its key, or another one, for a port of this machine into the user's known_hosts."""
+        import paramiko
+
+        path = Path.home() / ".ssh" / "known_hosts"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        known = paramiko.HostKeys(str(path))
+        shown = paramiko.RSAKey.generate(2048) if key else self._key
+        known.add(f"[127.0.0.1]:{port}", shown.get_name(), shown)
+        known.save(str(path))
 
     def __enter__(self):
         threading.Thread(target=self._accept, daemon=True).start()

@@ -7,6 +7,7 @@ import click
 import skelemo
 from skelemo.cli.verbs import Verbs
 from skelemo.errors import SkelemoError
+from skelemo.wording import visible
 
 
 class _UserError(click.ClickException):
@@ -23,11 +24,11 @@ class _Skelemo(Verbs):
         try:
             return super().invoke(ctx)
         except SkelemoError as error:
-            raise _UserError(str(error)) from error
+            raise _UserError(visible(str(error))) from error
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise
-            raise _UserError(f"{error.filename or 'input or output'}: {error.strerror or error}") from error
+            raise _UserError(visible(f"{error.filename or 'input or output'}: {error.strerror or error}")) from error
 
 
 @click.group(

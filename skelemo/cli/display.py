@@ -21,7 +21,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from skelemo.cli.screen import Screen, lines, visible
+from skelemo.cli.screen import Screen, lines
+from skelemo.wording import visible
 
 #: How often work that writes to a file, not a screen, says how far it is.
 LOG_SECONDS = 30

@@ -1,14 +1,12 @@
 """Where verbs print: names of the user's stay as they are, and each on its line."""
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-#: Control characters, separators of lines, and bytes that are no text: they would break rows, or steer the terminal.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+from skelemo.wording import visible
 
 
 class Screen(Console):
@@ -23,11 +21,6 @@ class Screen(Console):
     def render_str(self, text: str, **settings: Any) -> Text:
         """All texts, of cells, titles and lines, come through here."""
         return super().render_str(visible(text), **settings)
-
-
-def visible(text: str) -> str:
-    """A text in one line: what cannot be seen in it, such as a line feed, is spelled out, as ``\\n``."""
-    return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def lines(texts: Iterable[str]) -> Text:

@@ -150,10 +150,12 @@ def test_the_environment_may_say_where_s3_is(line, cache, monkeypatch):
 
 
 @pytest.fixture
-def ssh(tmp_path):
+def ssh(tmp_path, monkeypatch):
     pytest.importorskip("paramiko")
     (tmp_path / "server").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     with SshServer(tmp_path / "server", "ann", "a-password") as server:
+        server.make_known(server.port)
         yield server
 
 
@@ -176,6 +178,7 @@ def test_lines_to_ssh_that_break_are_taken_up_again(ssh, cache, tmp_path, monkey
     monkeypatch.setattr("skelemo.cache.share.retry.PAUSES", (0.1,) * 5)
     monkeypatch.setattr("skelemo.cache.share.pull.PAUSES", (0.1,) * 5)
     line = Line(ssh.port)
+    ssh.make_known(line.port)
     url = f"sftp://ann:a-password@127.0.0.1:{line.port}/faces"
     line.breaks = [("up", 60_000)]
     push(cache, url)
@@ -185,6 +188,20 @@ def test_lines_to_ssh_that_break_are_taken_up_again(ssh, cache, tmp_path, monkey
     assert line.broken == 3
     assert open_cache(tmp_path / "here").hash == open_cache(cache).hash
     line.close()
+
+
+def test_a_server_that_nobody_knows_is_not_trusted(ssh, cache, tmp_path):
+    known = tmp_path / "home" / ".ssh" / "known_hosts"
+    before, url = known.read_text(), f"sftp://ann:a-password@127.0.0.1:{ssh.port}/faces"
+    known.write_text("")
+    with pytest.raises(SkelemoError, match=r"127\.0\.0\.1.*its key is not in ~/\.ssh/known_hosts"):
+        push(cache, url)
+    ssh.make_known(ssh.port, key="another")
+    with pytest.raises(SkelemoError, match="another key than the one in"):
+        push(cache, url)
+    assert not list((tmp_path / "server").iterdir())
+    known.write_text(before)
+    push(cache, url)
 
 
 def test_a_wrong_password_is_said_at_once_and_not_shown(ssh, cache, tmp_path):

@@ -79,6 +79,7 @@ def test_a_recording_that_cannot_be_used_is_told_by_exit_code_1(clips, tmp_path)
         (["ingest", "{clips}", "--layout", "body_52", "--out", "x"], "did you mean 'body_25'"),
         (["ingest", "{clips}", "--size", "big", "--out", "x"], "WIDTHxHEIGHT"),
         (["cache", "ls", "nowhere"], "no such cache"),
+        (["cache", "ls", "no\nwhere"], r"Error: no\nwhere: no such cache"),
         (["train", "--out", "x"], "--data"),
         (["train", "--data", "nowhere", "--out", "x"], "no such cache"),
         (["train", "--data", "nowhere", "--out", "x", "--set", "epoch=3"], "did you mean 'epochs'"),

@@ -15,8 +15,8 @@ from small_caches import BODY_AND_FACE, a_cache, a_sequence
 import skelemo.cli
 from skelemo.cli import display, main
 from skelemo.cli.display import byte_progress, cache_table, ingest_table, progress, table, training_progress
-from skelemo.cli.screen import Screen, lines, visible
-from skelemo.wording import count
+from skelemo.cli.screen import Screen, lines
+from skelemo.wording import count, visible
 
 NASTY = "x[/b] [red]d :smile: a\nb"
 SHOWN = "x[/b] [red]d :smile: a\\nb"

@@ -43,6 +43,7 @@ class Remote:
         self._url = url
         self._options = dict(options or {})
         self._protocol = address.protocol(url)
+        self._is_ssh = address.EXTRAS.get(self._protocol) == "ssh"
         self.shown = address.shown(url)
         _limit_waiting(self._protocol, self._options)
         self._guarded(self._connect)
@@ -104,7 +105,7 @@ class Remote:
         fs, path = self._connect(name)
         if self._protocol in _WEB:
             yield from self._read_web(name, first, last)
-        elif address.EXTRAS.get(self._protocol) == "ssh":
+        elif self._is_ssh:
             with fs.open(path, "rb") as file:
                 file.seek(first)
                 file.prefetch(last)  # a request for each 32 kB waits for the one before, else
@@ -145,12 +146,19 @@ class Remote:
 
     def forget_connection(self) -> None:
         """Drop a connection that has failed, where the driver would keep it."""
-        if address.EXTRAS.get(self._protocol) == "ssh":
-            fsspec.get_filesystem_class(self._protocol).clear_instance_cache()
+        if self._is_ssh:
+            from skelemo.cache.share.ssh import SshFileSystem
+
+            SshFileSystem.clear_instance_cache()
 
     def _connect(self, name: str = "") -> tuple[Any, str]:
         """The file system, for this thread if it needs one of its own, and a path in it."""
         url = address.inside(self._url, name) if name else self._url
+        if self._is_ssh:
+            from skelemo.cache.share.ssh import SshFileSystem
+
+            facts = {**SshFileSystem._get_kwargs_from_urls(url), **self._options}
+            return SshFileSystem(**facts), SshFileSystem._strip_protocol(url)
         fs, path = fsspec.url_to_fs(url, **self._options)
         if address.EXTRAS.get(self._protocol) == "s3":
             fs.retries = 1
