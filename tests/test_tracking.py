@@ -11,7 +11,7 @@ from skelemo.openpose.people import People, read_people
 from skelemo.openpose.recording import find_recordings
 from skelemo.skeleton import BODY_25, layout
 from skelemo.synthesis import Crowd, crossing_people, simulate
-from skelemo.tracking import choose, track
+from skelemo.tracking import choose, choose_sides, track
 
 NECK = BODY_25.index("Neck")
 
@@ -305,6 +305,27 @@ def test_left_and_right_are_the_same_where_only_one_person_is():
     people = people_of([[standing(300)]] * 20)
     tracks = track(people)
     assert choose(people, tracks, "left") == choose(people, tracks, "right") == tracks
+
+
+def test_where_both_sides_are_meant_nobody_is_both():
+    people = people_of([[standing(300)]] * 40)
+    tracks = track(people)
+    where = [{side: across(people, found) for side, found in choose_sides(people, tracks, middle).items()}
+             for middle in (640, 100, None)]  # fmt: skip
+    assert where == [{"left": [300], "right": []}, {"left": [], "right": [300]}, {"left": [], "right": []}]
+
+
+def test_where_both_sides_are_meant_two_who_are_seen_together_tell_the_sides_themselves():
+    people, tracks = a_conversation()
+    assert {side: across(people, found) for side, found in choose_sides(people, tracks, 5.0).items()} == {
+        side: across(people, choose(people, tracks, side)) for side in ("left", "right")
+    }
+
+
+def test_where_both_sides_are_meant_a_cut_between_them_leaves_each_their_own_frames():
+    people = people_of([[standing(200)]] * 40 + [[standing(900)]] * 60)
+    found = choose_sides(people, track(people, max_gap=5), 640)
+    assert {side: across(people, tracks) for side, tracks in found.items()} == {"left": [200], "right": [900]}
 
 
 def test_short_tracks_are_not_among_all():

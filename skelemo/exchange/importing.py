@@ -14,7 +14,7 @@ from skelemo.cache.shard import Header, write_shard
 from skelemo.errors import InputError
 from skelemo.exchange.keypoint_files import KeypointFile, find, read
 from skelemo.ingest.task import Settings, Task, fingerprint
-from skelemo.ingest.work import sequences_of
+from skelemo.ingest.work import remarks, sequences_of
 from skelemo.openpose.people import People
 from skelemo.skeleton import layout
 from skelemo.tracking import known_tracks
@@ -70,7 +70,7 @@ def import_keypoints(
             width, height = _size(recording, settings)
             people, identity = read(recording, form, where, (width, height))
             tracks = None if identity is None else known_tracks(people, identity)
-            sequences = sequences_of(task, people, settings, tracks)
+            sequences = sequences_of(task, people, replace(settings, width=width, height=height), tracks)
             writer.add(task, people, [replace(one, width=width, height=height) for one in sequences])
             report(writer.read, total)
         writer.flush()
@@ -98,8 +98,7 @@ class _Writer:
         self.sequences += sequences
         self.rows.append(_row(task, people, self.header))
         self.read += len(people.number)
-        last = int(people.number[-1])
-        self.done.notes += [note for one in task.annotations if (note := one.mismatch(last))]
+        self.done.notes += remarks(task, people, sequences)
         self.done.recordings += 1
         self.done.people += len(people.keypoints)
         self.done.sequences += len(sequences)

@@ -22,10 +22,10 @@ from skelemo.openpose.contents import Reader
 from skelemo.openpose.files import Contents, Problem
 from skelemo.openpose.people import People, RecordingError, read_people
 from skelemo.skeleton import Layout, layout
-from skelemo.tracking import Track, choose, track
+from skelemo.tracking import SIDES, Track, choose, choose_sides, track
 from skelemo.wording import count
 
-__all__ = ["Job", "Tally", "do_job", "sequences_of"]
+__all__ = ["Job", "Tally", "do_job", "remarks", "sequences_of"]
 
 #: Told while a job is done: its number, and how many of its files are read. Set by whoever runs it.
 progress: Callable[[int, int], None] | None = None
@@ -115,7 +115,7 @@ def _read_recording(task: Task, job: Job, reader: Reader, shard: "_Shard") -> No
             tally.notes.append(
                 f"{task.recording.source}: OpenPose saw nobody in its {count(len(people.number), 'frame')}"
             )
-        tally.notes += [note for one in task.annotations if (note := one.mismatch(int(task.recording.numbers[-1])))]
+        tally.notes += remarks(task, people, found)
         _count(tally, found, people, job.header)
         shard.add(task, people, known, fresh)
     tally.files += len(task.recording.files)
@@ -187,14 +187,19 @@ def sequences_of(
 
     Whoever carries a video's labels has a row for every frame that has a file, seen, lost or damaged, so that a score
     counts them all; with ``all``, a person has rows from the first to the last sight. People are told apart by tracking
-    where their tracks are not given.
+    where their tracks are not given. Where a left and a right person are labelled, nobody is both.
     """
     tracks = track(people) if tracks is None else tracks
     numbers = task.recording.numbers
     width, height, fps = video_facts(task.recording.name)
-    for annotation in task.annotations or (None,):
-        person = (annotation.person if annotation else "") or settings.person
-        for name, points, number in _people_chosen(people, tracks, person, numbers, labelled=annotation is not None):
+    labels = task.annotations or (None,)
+    persons = [(one.person if one else "") or settings.person for one in labels]
+    both = choose_sides(people, tracks, _middle(people, width or settings.width)) if {*SIDES} <= {*persons} else {}
+    for annotation, person in zip(labels, persons, strict=True):
+        chosen = both.get(person)
+        for name, points, number in _people_chosen(
+            people, tracks, person, numbers, chosen, labelled=annotation is not None
+        ):
             expression, valence, arousal = _labels(annotation, number)
             yield cached.Sequence(
                 id=f"{task.video}_{name}" if name else task.video,
@@ -213,8 +218,37 @@ def sequences_of(
             )
 
 
+def remarks(task: Task, people: People, found: Sequence[cached.Sequence]) -> list[str]:
+    """What the user should know of a recording's sequences: how its labels do not fit it, one line each."""
+    notes = [note for one in task.annotations if (note := one.mismatch(int(task.recording.numbers[-1])))]
+    seen = {one.person: bool(one.keypoints[..., 2].any()) for one in found if one.person in SIDES}
+    unseen = [side for side in seen if not seen[side]]
+    if len(people.keypoints) and len(seen) == len(SIDES) and unseen:
+        fate = (
+            f"who is seen is on one side of it, and the {unseen[0]} one's labels have no keypoints"
+            if len(unseen) == 1
+            else "without its width (--size WxH) nobody knows on which side they are: these labels have no keypoints"
+        )
+        notes.append(
+            f"{task.recording.source}: a left and a right person have labels, but no two people are seen together in "
+            f"the picture; {fate}"
+        )
+    return notes
+
+
+def _middle(people: People, width: int) -> float | None:
+    """Of the picture from left to right, in the units of the keypoints; None where its width is needed and unknown."""
+    return {"unit": 0.5, "signed": 0.0}.get(people.scale, width / 2 or None)
+
+
 def _people_chosen(
-    people: People, tracks: list[Track], person: str, numbers: np.ndarray, *, labelled: bool
+    people: People,
+    tracks: list[Track],
+    person: str,
+    numbers: np.ndarray,
+    chosen: list[Track] | None,
+    *,
+    labelled: bool,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Name, keypoints ``[T, V, 3]`` and frame numbers of each chosen person, out of the recording's ``numbers``."""
     if person == "all":
@@ -226,7 +260,7 @@ def _people_chosen(
         if int(person) >= len(tracks):
             raise ConfigError(f"person {person} is asked for, but only {len(tracks)} people were tracked (from 0)")
         chosen = [tracks[int(person)]]
-    else:
+    elif chosen is None:
         chosen = choose(people, tracks, person)
     if chosen or labelled:
         name = "" if person in ("auto", "largest") else person

@@ -6,7 +6,7 @@ close, were hidden or got lost, are joined by assignments of least total cost (s
 expected to move on as it did: first what is nearly certain, then, with longer pieces to judge by, what is less so.
 """
 
-from skelemo.tracking.choice import PERSONS, choose
+from skelemo.tracking.choice import PERSONS, SIDES, choose, choose_sides
 from skelemo.tracking.tracks import Track, known_tracks, track
 
-__all__ = ["PERSONS", "Track", "choose", "known_tracks", "track"]
+__all__ = ["PERSONS", "SIDES", "Track", "choose", "choose_sides", "known_tracks", "track"]

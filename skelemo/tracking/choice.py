@@ -11,7 +11,8 @@ from skelemo.tracking.tracks import Track
 if TYPE_CHECKING:
     from skelemo.openpose.people import People
 
-PERSONS = ("auto", "largest", "left", "right", "all")
+SIDES = ("left", "right")
+PERSONS = ("auto", "largest", *SIDES, "all")
 
 
 def choose(people: "People", tracks: Sequence[Track], person: str = "auto", *, min_frames: int = 10) -> list[Track]:
@@ -30,14 +31,38 @@ def choose(people: "People", tracks: Sequence[Track], person: str = "auto", *, m
     """
     if person not in PERSONS:
         raise unknown("person", person, PERSONS)
-    long = [one for one in tracks if len(one) >= min(min_frames, len(people.number))]
+    long = _long(people, tracks, min_frames)
     if person == "all":
         return long
     by_size = np.mean if person == "largest" else np.sum
     ranked = sorted(long or tracks, key=lambda one: -float(by_size(one.size)))
-    if person in ("left", "right"):
-        ranked = _on_side(people, ranked, person)
+    if person in SIDES and (middle := _between(people, ranked)) is not None:
+        ranked = _on_side(people, ranked, person, middle)
     return _in_turn(ranked, len(people.number))
+
+
+def choose_sides(
+    people: "People", tracks: Sequence[Track], middle: float | None, *, min_frames: int = 10
+) -> dict[str, list[Track]]:
+    """The tracks of the left person and of the right one, as `choose` has them, where both are meant.
+
+    No track is both people's: where nobody is seen together, the side of the picture on which somebody is decides.
+
+    Parameters
+    ----------
+    middle : of the picture, from left to right, in the units of the keypoints. Where that is None and needed, nobody
+        is on either side.
+    """
+    ranked = sorted(_long(people, tracks, min_frames) or tracks, key=lambda one: -float(one.size.sum()))
+    between = _between(people, ranked)
+    middle = middle if between is None else between
+    if middle is None:
+        return {side: [] for side in SIDES}
+    return {side: _in_turn(_on_side(people, ranked, side, middle), len(people.number)) for side in SIDES}
+
+
+def _long(people: "People", tracks: Sequence[Track], min_frames: int) -> list[Track]:
+    return [one for one in tracks if len(one) >= min(min_frames, len(people.number))]
 
 
 def _in_turn(ranked: Sequence[Track], frames: int) -> list[Track]:
@@ -58,14 +83,14 @@ def _together(one: Track, other: Track) -> bool:
     return bool(one.frames[0] <= other.frames[-1] and other.frames[0] <= one.frames[-1])
 
 
-def _on_side(people: "People", ranked: Sequence[Track], side: str) -> list[Track]:
-    """Those of the tracks that lie on one side of the middle between the first and the next who is seen with it."""
+def _between(people: "People", ranked: Sequence[Track]) -> float | None:
+    """The middle between the first of the tracks and the next who is seen with it; None where nobody is."""
     partner = next((one for one in ranked[1:] if _together(ranked[0], one)), None)
-    if partner is None:  # also where there is nobody
-        return list(ranked)
-    across = {id(one): _across(people, one) for one in ranked}
-    middle = (across[id(ranked[0])] + across[id(partner)]) / 2
-    return [one for one in ranked if (across[id(one)] < middle) == (side == "left")]
+    return None if partner is None else (_across(people, ranked[0]) + _across(people, partner)) / 2
+
+
+def _on_side(people: "People", ranked: Sequence[Track], side: str, middle: float) -> list[Track]:
+    return [one for one in ranked if (_across(people, one) < middle) == (side == "left")]
 
 
 def _across(people: "People", one: Track) -> float:

@@ -135,6 +135,30 @@ def test_labels_left_and_right_make_two_sequences_of_one_video(tmp_path, write_r
     assert frames.expression.tolist() == [0] * 6 + [1] * 6
 
 
+@pytest.mark.parametrize(
+    ("name", "seen", "note"),
+    [
+        ("1-30-1280x720", ["left"], "who is seen is on one side of it, and the right one's labels have no keypoints"),
+        ("talk", [], "without its width (--size WxH) nobody knows on which side they are"),
+    ],
+)
+def test_one_person_is_never_both_the_left_and_the_right_one(tmp_path, write_recording, name, seen, note):
+    write_recording(name, [[(100, 100)]] * 20)
+    (tmp_path / "labels.csv").write_text(f"video,person,label\n{name},left,happy\n{name},right,sad\n")
+    tally, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
+    points = dict(zip(cache.sequences["person"], cache.read().keypoints.reshape(2, 20, -1), strict=True))
+    assert [side for side in ("left", "right") if points[side].any()] == seen
+    assert [line for line in tally.notes if line.startswith(f"{name}: a left and a right person") and note in line]
+
+
+def test_one_labelled_side_is_whoever_is_there(tmp_path, write_recording):
+    write_recording("talk", [[(100, 100)]] * 20)
+    (tmp_path / "labels.csv").write_text("video,person,label\ntalk,right,happy\n")
+    tally, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
+    assert cache.read().keypoints.any(axis=(1, 2)).all()
+    assert tally.notes == []
+
+
 def test_labels_by_frame_follow_the_frame_number_not_the_rank(tmp_path, write_recording):
     write_recording("clip", STILL, first=7)
     (tmp_path / "labels.csv").write_text("video,frame,valence,arousal\nclip,8,0.5,-0.5\nclip,10,-1,1\n")
