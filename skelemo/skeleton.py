@@ -10,6 +10,9 @@ from functools import cache, cached_property
 
 from skelemo.errors import ConfigError, unknown
 
+#: Units of x and y: pixels of the picture, its width and height as [0, 1], or as [-1, 1].
+SCALES = ("pixels", "unit", "signed")
+
 Limb = tuple[int, int]
 Colour = tuple[int, int, int]
 

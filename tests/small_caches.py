@@ -34,7 +34,7 @@ def a_sequence(name: str = "one", frames: int = 7, *, points: int = 25, seed: in
 def a_recording(video: str = "one", **facts) -> dict:
     """The row of ``/recordings`` for a video."""
     known = {"source": video, "video": video, "fingerprint": "f" * 32, "files": 7, "frames": 7, "people": 7}
-    return known | {"body_model": "body_25", "scale": "pixels"} | facts
+    return known | {"body_model": "body_25"} | facts
 
 
 def a_cache(folder: Path, *sequences: Sequence, header: Header = BODY, **tables) -> Path:

@@ -61,7 +61,7 @@ def provenance(cache: Cache) -> Provenance:
         settings={name: _counted(values.elements()) for name, values in sorted(settings.items())},
         sources=_counted(source.split("/")[0] if "/" in source else "" for source in recordings["source"]),
         body_models=_counted(recordings["body_model"]),
-        scales=_counted(recordings["scale"]),
+        scales=_counted(cache.sequences["scale"]),
         recordings=len(recordings),
         files=int(recordings["files"].sum()),
         unread=int(_unread(recordings).sum()),

@@ -14,7 +14,7 @@ from skelemo.errors import CacheError
 #: Frames that a shard made of others holds, unless one sequence has more: as many as an ingest puts into one.
 MOST_FRAMES = 16_384
 
-_FACTS = ("id", "video", "person", "subject", "width", "height", "fps", "splits")
+_FACTS = ("id", "video", "person", "subject", "width", "height", "fps", "scale", "splits")
 
 
 def read_sequences(cache: Cache, chosen: np.ndarray) -> Iterator[Sequence]:

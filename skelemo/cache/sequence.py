@@ -12,6 +12,7 @@ import numpy as np
 
 from skelemo.cache.counts import points_seen
 from skelemo.errors import CacheError
+from skelemo.skeleton import SCALES
 
 #: Per-frame arrays of a sequence beside the keypoints, as they lie in ``/frames`` of a shard.
 FRAME_COLUMNS: dict[str, np.dtype] = {
@@ -22,7 +23,7 @@ FRAME_COLUMNS: dict[str, np.dtype] = {
 }
 KEYPOINT_TYPE: np.dtype = np.dtype("<f4")
 
-_TEXT_FACTS = ("id", "video", "person", "subject", "splits")
+_TEXT_FACTS = ("id", "video", "person", "subject", "splits", "scale")
 
 #: As many as ``expression`` can count from 0.
 MOST_CLASSES = int(np.iinfo(FRAME_COLUMNS["expression"]).max) + 1
@@ -42,6 +43,7 @@ class Sequence:
     person : which of the video's people, empty where there is but one.
     subject : who it is, empty where nobody knows.
     keypoints : ``[T, V, 3]`` x, y in the source's units and confidence in [0, 1]; missing is (0, 0, 0).
+    scale : these units, one of `skelemo.skeleton.SCALES`.
     number : ``[T]`` strictly increasing frame numbers of the source video, gaps allowed; at least one.
     expression : ``[T]`` class, -1 where unlabelled.
     valence, arousal : ``[T]`` in [-1, 1], NaN where unlabelled.
@@ -66,6 +68,7 @@ class Sequence:
     width: int = 0
     height: int = 0
     fps: float = 0.0
+    scale: str = "pixels"
     splits: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -80,6 +83,8 @@ class Sequence:
         texts = (self.id, self.video, self.person, self.subject, *self.splits, *self.splits.values())
         for text in texts:
             require_text(text)
+        if self.scale not in SCALES:
+            raise CacheError(f"scale {self.scale!r}: expected one of {', '.join(SCALES)}")
         if not (self.width >= 0 and self.height >= 0 and 0 <= self.fps < np.inf):
             raise CacheError(f"width {self.width}, height {self.height}, fps {self.fps}: expected 0 (unknown) or more")
         if self.keypoints.ndim != 3 or self.keypoints.shape[2] != 3:
@@ -133,6 +138,7 @@ class Sequence:
             "width": int(self.width),
             "height": int(self.height),
             "fps": float(self.fps),
+            "scale": self.scale,
             "splits": splits_text(self.splits),
         }
 

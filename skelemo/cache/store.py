@@ -65,14 +65,15 @@ class Cache:
 
     @cached_property
     def recordings(self) -> pd.DataFrame:
-        """One row per recording that was ingested."""
-        return self._table("recordings")
+        """One row per recording that was ingested, however often it was."""
+        return self._table("recordings").drop_duplicates(["source", "video"], ignore_index=True)
 
     @cached_property
     def fingerprints(self) -> dict[str, set[str]]:
         """What each ingested recording was made of, by its source; several where it was ingested more than once."""
         known: dict[str, set[str]] = {}
-        for source, fingerprint in zip(self.recordings["source"], self.recordings["fingerprint"], strict=True):
+        rows = self._table("recordings")
+        for source, fingerprint in zip(rows["source"], rows["fingerprint"], strict=True):
             known.setdefault(source, set()).add(fingerprint)
         return known
 

@@ -14,7 +14,7 @@ from skelemo.cache import hdf5
 from skelemo.cache.counts import COUNT_TYPE, Counts
 from skelemo.cache.sequence import require_text
 from skelemo.errors import CacheError
-from skelemo.skeleton import Layout
+from skelemo.skeleton import SCALES, Layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +31,7 @@ TABLES: dict[str, dict[str, type]] = {
         "width": int,
         "height": int,
         "fps": float,
+        "scale": str,
         "splits": str,
         "seen": int,
         "points": list,
@@ -46,7 +47,6 @@ TABLES: dict[str, dict[str, type]] = {
         "frames": int,
         "people": int,
         "body_model": str,
-        "scale": str,
     },
     "problems": {"file": str, "reason": str},
 }
@@ -153,6 +153,8 @@ def require_consistent(sequences: Columns, frames: int) -> None:
         raise CacheError(f"two sequences have the id {Counter(names).most_common(1)[0][0]!r}")
     if "" in names or "" in sequences["video"]:
         raise CacheError("a sequence has no id or no video")
+    for scale in set(sequences["scale"]) - set(SCALES):
+        raise CacheError(f"a sequence has the scale {scale[:80]!r}; expected one of {', '.join(SCALES)}")
     for name in ("width", "height", "fps"):
         sizes = np.asarray(sequences[name])
         if not ((sizes >= 0) & np.isfinite(sizes)).all():

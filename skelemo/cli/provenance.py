@@ -33,10 +33,10 @@ def provenance_table(cache: "Cache", known: "Provenance") -> None:
     shown.add_row("simulated", "yes" if known.simulated else "no")
     for name, values in known.settings.items():
         shown.add_row(f"setting {name}", _listed(values, len(names)))
+    shown.add_row("coordinates", _listed(known.scales, sum(known.scales.values())))
     shown.add_row("recordings", f"{known.recordings:,}")
     shown.add_row("  below", _listed({source or "(the source itself)": n for source, n in known.sources.items()}))
     shown.add_row("  bodies", _listed({model or "none": n for model, n in known.body_models.items()}, known.recordings))
-    shown.add_row("  coordinates", _listed(known.scales, known.recordings))
     shown.add_row("  files", f"{known.files:,}, {known.unread:,} of them not read")
     shown.add_row("  people in them", f"{known.people:,}")
     Screen().print(shown)

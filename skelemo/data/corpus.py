@@ -146,8 +146,7 @@ class Pictures:
     @classmethod
     def of(cls, cache: Cache) -> "Pictures":
         """As the cache knows them."""
-        scales = cache.recordings.drop_duplicates("video").set_index("video")["scale"]
-        scale = cache.sequences["video"].map(scales).fillna("pixels").to_numpy(str)
+        scale = cache.sequences["scale"].to_numpy(str)
         size = cache.sequences[["width", "height"]].to_numpy(np.float32)
         known = (size > 0).all(1, keepdims=True)
         return cls(np.where(known, size, np.where((scale == "pixels")[:, None], 0, np.float32(1))), scale)

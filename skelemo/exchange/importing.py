@@ -140,5 +140,4 @@ def _row(task: Task, people: People, header: Header) -> dict[str, Any]:
         "frames": len(people.number),
         "people": len(people.keypoints),
         "body_model": people.body_model,
-        "scale": people.scale,
     }

@@ -15,7 +15,7 @@ import numpy as np
 from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, ConfigError
-from skelemo.exchange.writing import Exported, Report, choose, in_pixels, new_file, scales, told
+from skelemo.exchange.writing import Exported, Report, choose, in_pixels, new_file, told
 from skelemo.naming import file_names
 from skelemo.skeleton import Layout
 from skelemo.wording import count
@@ -61,14 +61,12 @@ def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report
     rows = choose(cache, only)
     videos = cache.sequences["video"].iloc[rows]
     names = dict(zip(videos.unique(), file_names(videos.unique()), strict=True))
-    components, scale, done, guessed = _components(cache.layout), scales(cache), Exported(), 0
+    components, done, guessed = _components(cache.layout), Exported(), 0
     with new_file(out) as partial:
         partial.mkdir()
         for people in _by_video(told(cache, rows, done, report), Counter(videos)):
             first = people[0]
-            points, width, height = in_pixels(
-                _in_time(people), scale.get(first.video, "pixels"), first.width, first.height
-            )
+            points, width, height = in_pixels(_in_time(people), first.scale, first.width, first.height)
             if max(width, height) > _LARGEST:
                 raise CacheError(f"{first.video}: a picture of {width} x {height}; the format has at most {_LARGEST:,}")
             guessed += not first.fps

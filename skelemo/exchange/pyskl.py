@@ -17,7 +17,7 @@ import pandas as pd
 from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError
-from skelemo.exchange.writing import Exported, Report, choose, in_pixels, new_file, scales, told
+from skelemo.exchange.writing import Exported, Report, choose, in_pixels, new_file, told
 from skelemo.wording import count
 
 #: As old as the Python that PYSKL runs on can read.
@@ -100,7 +100,6 @@ def _annotations(
     cache: Cache, rows: np.ndarray, clips: pd.DataFrame, sequences: Iterator[cached.Sequence]
 ) -> Iterator[dict[str, Any]]:
     """A clip as soon as all of its people have come."""
-    scale = scales(cache)
     facts = {row["id"]: row for row in clips.to_dict("records")}
     waiting: dict[int, list[cached.Sequence]] = {}
     for sequence in sequences:
@@ -109,15 +108,15 @@ def _annotations(
         people.append(sequence)
         if len(people) == clip["people"]:
             del waiting[clip["clip"]]
-            yield _annotation(clip, people, scale.get(sequence.video, "pixels"))
+            yield _annotation(clip, people)
 
 
-def _annotation(clip: Any, people: list[cached.Sequence], scale: str) -> dict[str, Any]:
+def _annotation(clip: Any, people: list[cached.Sequence]) -> dict[str, Any]:
     numbers = np.unique(np.concatenate([one.number for one in people]))
     points = np.zeros((len(people), len(numbers), *people[0].keypoints.shape[1:]), np.float32)  # [M, T, V, 3]
     for person, one in enumerate(people):
         points[person, np.searchsorted(numbers, one.number)] = one.keypoints
-    points, width, height = in_pixels(points, scale, people[0].width, people[0].height)
+    points, width, height = in_pixels(points, people[0].scale, people[0].width, people[0].height)
     return {
         "frame_dir": clip["frame_dir"],
         "label": int(clip["label"]),

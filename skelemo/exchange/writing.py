@@ -56,12 +56,6 @@ def told(cache: Cache, rows: np.ndarray, done: Exported, report: Report) -> Iter
         report(done.frames, total)
 
 
-def scales(cache: Cache) -> dict[str, str]:
-    """The units of each video's coordinates: ``pixels``, ``unit`` or ``signed``."""
-    recordings = cache.recordings.drop_duplicates("video")
-    return dict(zip(recordings["video"], recordings["scale"], strict=True))
-
-
 def in_pixels(keypoints: np.ndarray, scale: str, width: int, height: int) -> tuple[np.ndarray, int, int]:
     """Keypoints ``[..., 3]`` in pixels of their picture, and its width and height.
 

@@ -214,6 +214,7 @@ def sequences_of(
                 width=width or settings.width,
                 height=height or settings.height,
                 fps=fps or settings.fps,
+                scale=people.scale,
                 splits=annotation.splits if annotation else {},
             )
 
@@ -322,7 +323,6 @@ def _row(task: Task, people: People, header: Header) -> dict[str, Any]:
         "frames": len(people.number),
         "people": len(people.keypoints),
         "body_model": people.body_model,
-        "scale": people.scale,
     }
 
 

@@ -13,8 +13,8 @@ from skelemo.openpose.frame import FrameError, Rows
 from skelemo.openpose.names import printable
 from skelemo.openpose.points import LIMIT, Extent, settle, shared_points, to_body_25
 from skelemo.openpose.recording import Recording
-from skelemo.openpose.scale import SCALES, detect_scale
-from skelemo.skeleton import BODY_25, BODY_MODELS, Layout, Part
+from skelemo.openpose.scale import detect_scale
+from skelemo.skeleton import BODY_25, BODY_MODELS, SCALES, Layout, Part
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ import numpy as np
 
 from skelemo.errors import InputError
 from skelemo.openpose.points import Extent
-
-SCALES = ("pixels", "unit", "signed")
+from skelemo.skeleton import SCALES
 
 # Faces and hands may leave the picture, by their own size at most; nobody whom OpenPose sees is three pixels tall.
 _NORMALISED = 3.0

@@ -38,7 +38,7 @@ def pair(tmp_path):
     """Two caches with `TWO` in both."""
     first = a_cache(tmp_path / "a", ONE, TWO, recordings=[a_recording("one"), a_recording("two")])
     problem = {"file": "three/9.json", "reason": "is empty"}
-    rows = [a_recording("three", scale="unit"), a_recording("two")]
+    rows = [a_recording("three"), a_recording("two")]
     second = a_cache(tmp_path / "b", TWO, THREE, recordings=rows, problems=[problem])
     return first, second
 
@@ -107,7 +107,7 @@ def test_a_subset_has_the_wanted_sequences_to_the_byte_with_their_recordings(tmp
     done = subset(pair[1], ["video=th*"], tmp_path / "c")
     assert hashes(tmp_path / "c") == {"three": THREE.sha256}
     cache = open_cache(tmp_path / "c")
-    assert cache.recordings.to_dict("records") == [a_recording("three", scale="unit")]
+    assert cache.recordings.to_dict("records") == [a_recording("three")]
     assert cache.problems["file"].tolist() == ["three/9.json"]
     assert (done.sequences, done.frames) == (1, 40)
     subset(pair[1], ["split=test"], tmp_path / "d")
@@ -116,10 +116,10 @@ def test_a_subset_has_the_wanted_sequences_to_the_byte_with_their_recordings(tmp
 
 def test_a_recording_of_which_somebody_stays_behind_will_be_read_again(tmp_path):
     left, right = (a_sequence(f"talk_{side}", video="talk", person=side) for side in ("left", "right"))
-    whole = a_cache(tmp_path / "a", left, right, recordings=[a_recording("talk", scale="unit")])
+    whole = a_cache(tmp_path / "a", left, right, recordings=[a_recording("talk")])
     subset(whole, ["person=left"], tmp_path / "b")
     row = open_cache(tmp_path / "b").recordings.to_dict("records")
-    assert row == [a_recording("talk", scale="unit", fingerprint="")]
+    assert row == [a_recording("talk", fingerprint="")]
 
 
 def test_many_small_shards_become_few(tmp_path, monkeypatch):

@@ -29,11 +29,12 @@ TEXT, INTEGER, FLOAT = "S", "<i8", "<f8"
 TABLES = {
     "sequences": dict.fromkeys(("id", "video", "person", "subject"), TEXT)
     | dict.fromkeys(("start", "length", "width", "height"), INTEGER)
-    | {"fps": FLOAT, "splits": TEXT, "seen": INTEGER, "points": INTEGER, "labels": INTEGER, "rated": INTEGER}
+    | {"fps": FLOAT, "scale": TEXT, "splits": TEXT}
+    | dict.fromkeys(("seen", "points", "labels", "rated"), INTEGER)
     | {"sha256": TEXT},
     "recordings": dict.fromkeys(("source", "video", "fingerprint"), TEXT)
     | dict.fromkeys(("files", "frames", "people"), INTEGER)
-    | dict.fromkeys(("body_model", "scale"), TEXT),
+    | {"body_model": TEXT},
     "problems": {"file": TEXT, "reason": TEXT},
 }
 ATTRIBUTES = {"format", "version", "layout", "classes", "simulated", "settings", "tool", "sha256"}
@@ -50,10 +51,10 @@ def written(request, tmp_path):
     first.valence[::2] = np.frombuffer(struct.pack("<I", 0xFFC12345), np.float32)[0]  # some other NaN
     first.arousal[::4] = np.nan
     second = a_sequence("two/left", 3, points=points, video="two", person="left", number=np.array([4, 9, 10]))
-    third = a_sequence("三", 1, points=points, keypoints=np.zeros((1, points, 3), np.float32))
+    third = a_sequence("三", 1, points=points, keypoints=np.zeros((1, points, 3), np.float32), scale="unit")
     sequences = [first, second, third]
     header = Header(request.param, ("glad", "sad", "café"), True, SETTINGS)
-    rows = [a_recording("one", source="Tag 1/eins"), a_recording("two", scale="unit")]
+    rows = [a_recording("one", source="Tag 1/eins"), a_recording("two")]
     return sequences, write_shard(tmp_path, header, sequences, rows, [PROBLEM])
 
 
@@ -123,12 +124,11 @@ def test_the_frames_are_those_that_went_in(shard, written):
 
 def test_the_sequences_say_what_was_known(shard, written):
     for row, one in zip(shard["sequences"][()], written[0], strict=True):
-        known = (one.id, one.video, one.person, one.subject)
-        assert tuple(text(row[name]) for name in ("id", "video", "person", "subject")) == known
+        known = (one.id, one.video, one.person, one.subject, one.scale)
+        assert tuple(text(row[name]) for name in ("id", "video", "person", "subject", "scale")) == known
         assert (row["width"], row["height"], row["fps"]) == (one.width, one.height, one.fps)
         assert json.loads(text(row["splits"])) == one.splits
     assert text(shard["recordings"][0]["source"]) == "Tag 1/eins"
-    assert text(shard["recordings"][1]["scale"]) == "unit"
     assert text(shard["problems"][0]["reason"]) == PROBLEM["reason"]
 
 
@@ -148,7 +148,7 @@ def test_the_counts_are_those_of_the_frames(shard):
 def test_the_hash_of_each_sequence_can_be_checked(shard):
     for row in shard["sequences"][()]:
         digest = hashlib.sha256()
-        for name in ("id", "video", "person", "subject", "splits"):
+        for name in ("id", "video", "person", "subject", "splits", "scale"):
             digest.update(text(row[name]).encode() + b"\0")
         digest.update(struct.pack("<qqd", row["width"], row["height"], row["fps"]))
         for name in ("arousal", "expression", "keypoints", "number", "valence"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import threading
 
 import h5py
@@ -374,6 +375,7 @@ def test_a_missing_driver_names_its_extra(tmp_path, monkeypatch):
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr("fsspec.url_to_fs", missing)
+    monkeypatch.setitem(sys.modules, "skelemo.cache.share.ssh", None)
     for url, extra in (("s3://b/c", "s3"), ("ssh://h/c", "ssh"), ("sftp://h/c", "ssh"), ("https://h/c", "http")):
         with pytest.raises(ConfigError, match=rf"driver for .* is missing: pip install 'skelemo\[{extra}\]'"):
             pull(url, tmp_path / "here")

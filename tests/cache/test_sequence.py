@@ -64,7 +64,7 @@ def test_names_in_any_script_are_welcome():
 
 def test_the_hash_is_the_documented_one():
     one = a_sequence(subject="Ann", splits={"split": "train", "fold_1": "test"}, fps=25, width=640, height=480)
-    texts = b'one\0one\0\0Ann\0{"fold_1": "test", "split": "train"}\0'
+    texts = b'one\0one\0\0Ann\0{"fold_1": "test", "split": "train"}\0pixels\0'
     expected = hashlib.sha256(texts + struct.pack("<q", 640) + struct.pack("<q", 480) + struct.pack("<d", 25))
     for name, kind in (
         ("arousal", "<f4"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from small_caches import BODY, BODY_AND_FACE, a_cache, a_recording, a_sequence
+from small_caches import BODY, BODY_AND_FACE, a_cache, a_sequence
 
 from skelemo.cache.store import open_cache
 from skelemo.data import cleaning, corpus, normalising
@@ -131,26 +131,17 @@ def test_relative_coordinates_are_placed_in_the_picture(tmp_path, scale, low, hi
     width, height = size if size[0] else (1, 1)
     pixels[..., :2] *= np.array([width, height]) / 400
     keypoints[..., :2] = np.where(seen[..., None], low + (high - low) * keypoints[..., :2] / 400, 0)
-    one = a_sequence("r", keypoints=keypoints, width=size[0], height=size[1])
-    found = in_picture(tmp_path, one, recordings=[a_recording("r", scale=scale)])
+    one = a_sequence("r", keypoints=keypoints, width=size[0], height=size[1], scale=scale)
+    found = in_picture(tmp_path, one)
     assert_allclose(found["r"], centred(a_sequence("p", keypoints=pixels), width, height), atol=1e-6)
-
-
-def test_people_of_one_recording_share_its_scale(tmp_path):
-    sequences = [
-        a_sequence(f"v/{index}", video="v", keypoints=np.full((7, 25, 3), 0.5, np.float32)) for index in range(2)
-    ]
-    found = in_picture(tmp_path, *sequences, recordings=[a_recording("v", source="elsewhere/v", scale="unit")])
-    for places in found.values():
-        assert_allclose(places[..., :2], 0, atol=1e-7)
 
 
 def test_a_body_in_relative_coordinates_has_the_shape_of_the_same_in_pixels(tmp_path):
     pixels = a_sequence("pixels", width=1280, height=720)
     unit = pixels.keypoints.copy()
     unit[..., :2] /= (1280, 720)
-    relative = a_sequence("unit", keypoints=unit, width=1280, height=720)
-    folder = a_cache(tmp_path, pixels, relative, recordings=[a_recording("pixels"), a_recording("unit", scale="unit")])
+    relative = a_sequence("unit", keypoints=unit, width=1280, height=720, scale="unit")
+    folder = a_cache(tmp_path, pixels, relative)
     loaded = load_corpus(open_cache(folder))
     one, other = loaded.placed(torch.arange(14)).numpy().reshape(2, 7, 25, 3)
     assert_allclose(one, other, atol=1e-4)

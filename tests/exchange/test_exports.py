@@ -3,6 +3,7 @@
 import builtins
 import gzip
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -118,7 +119,7 @@ def test_coordinates_become_pixels_where_the_picture_is_known(tmp_path, scale, s
     keypoints = np.random.default_rng(1).uniform(0.1, 1, (3, 25, 3)).astype(np.float32)
     keypoints[1, 4] = 0
     one = a_sequence("one", 3, keypoints=keypoints, expression=np.zeros(3, np.int8), width=size[0], height=size[1])
-    cache = open_cache(a_cache(tmp_path / "c", one, recordings=[a_recording("one", scale=scale)]))
+    cache = open_cache(a_cache(tmp_path / "c", replace(one, scale=scale)))
     write_pyskl(cache, tmp_path / "a.pkl")
     (clip,) = unpickled(tmp_path / "a.pkl")["annotations"]
     expected = moved(keypoints[..., :2])

@@ -279,7 +279,7 @@ def test_mediapipes_landmarks_become_openposes_points(tmp_path):
         np.testing.assert_allclose(keypoints[3, ALL.index(f"face_70.{name}"), :2], middle, rtol=1e-6)
     np.testing.assert_allclose(keypoints[0, ALL.index("hand_right_21.Pinky4"), :2], at(table, 0, "right_hand", 20))
     assert not keypoints[1, 95:116].any(), "a hand that was not seen is missing"
-    assert open_cache(tmp_path / "cache").recordings["scale"].tolist() == ["unit"]
+    assert open_cache(tmp_path / "cache").sequences["scale"].tolist() == ["unit"]
 
 
 @pytest.mark.parametrize("name", ["clip.csv", "clip.csv.gz", "clip.parquet"])
@@ -297,7 +297,7 @@ def test_a_known_picture_makes_pixels_of_shares(tmp_path):
     row, keypoints, _, _ = imported(tmp_path, "mediapipe")["1-30-640x480"]
     np.testing.assert_allclose(keypoints[0, 0, :2], at(table, 0, "pose", 0) * [640, 480], rtol=1e-6)
     assert (row["width"], row["height"], row["fps"]) == (640, 480, 30)
-    assert open_cache(tmp_path / "cache").recordings["scale"].tolist() == ["pixels"]
+    assert open_cache(tmp_path / "cache").sequences["scale"].tolist() == ["pixels"]
 
 
 def test_the_mesh_without_irises_has_no_pupils(tmp_path):

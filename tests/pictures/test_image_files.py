@@ -8,7 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from opencv_drawing import in_frame_coordinates
-from small_caches import BODY, a_cache, a_recording, a_sequence
+from small_caches import BODY, a_cache, a_sequence
 
 from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
@@ -112,11 +112,11 @@ def test_pngs_keep_every_pixel():
 
 
 def test_coordinates_without_pixels_are_drawn_in_their_places(tmp_path):
-    signed = a_sequence("one", 2, expression=np.int8([0, 0]))
+    signed = a_sequence("one", 2, expression=np.int8([0, 0]), scale="signed")
     signed.keypoints[:] = 0
     signed.keypoints[:, 0] = -0.9, 0.9, 1  # a nose in the lower left corner
     signed.keypoints[:, 1] = 0.9, -0.9, 1
-    folder = a_cache(tmp_path / "cache", signed, header=BODY, recordings=[a_recording("one", scale="signed")])
+    folder = a_cache(tmp_path / "cache", signed, header=BODY)
     export_images(open_cache(folder), tmp_path / "out", size=64)
     image = read(tmp_path / "out" / "glad" / "one_000000.png")
     assert image[58:, :7].any()
