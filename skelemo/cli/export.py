@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skelemo.cli.values import PATH, TEXT
+
 if TYPE_CHECKING:
     from skelemo.pictures.files import Exported
 
@@ -15,13 +17,15 @@ def command() -> None:
 
 
 @command.command("images")
-@click.argument("cache", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the images; new or empty.")
+@click.argument("cache", nargs=-1, required=True, type=PATH)
+@click.option("--out", required=True, type=PATH, help="Folder for the images; new or empty.")
 @click.option("--view", default="frame", show_default=True, help="What they show.",
               type=click.Choice(["frame", "person", "face", "person+face"]))  # fmt: skip
 @click.option("--size", default=224, show_default=True, type=click.IntRange(2, 4096), help="Side in pixels.")
 @click.option("--every", default=1, show_default=True, type=click.IntRange(1), help="Only every N-th frame.")
-@click.option("--split", metavar="COLUMN", help="Sort by part first: train/CLASS, validation/CLASS, test/CLASS.")
+@click.option(
+    "--split", type=TEXT, metavar="COLUMN", help="Sort by part first: train/CLASS, validation/CLASS, test/CLASS."
+)
 def images(cache: tuple[Path, ...], out: Path, view: str, size: int, every: int, split: str | None) -> None:
     """Draw every labelled frame into a PNG in the folder of its class (ImageFolder's layout).
 

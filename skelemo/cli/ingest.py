@@ -4,24 +4,32 @@ from pathlib import Path
 
 import click
 
+from skelemo.cli.values import PATH, RATE, SIZE, TEXT
+
 
 @click.command("ingest")
-@click.argument("source", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Cache folder, as in cache/NAME.")
-@click.option("--labels", metavar="FORMAT[:PATH]", help="affwild2, dfew, table or folders; PATH is SOURCE if left out.")
+@click.argument("source", type=PATH)
+@click.option("--out", required=True, type=PATH, help="Cache folder, as in cache/NAME.")
+@click.option(
+    "--labels", type=TEXT, metavar="FORMAT[:PATH]", help="affwild2, dfew, table or folders; PATH is SOURCE if left out."
+)
 @click.option("--person", type=click.Choice(["auto", "largest", "left", "right", "all"]), default="auto",
               show_default=True, help="Who carries the labels, where these do not say.")  # fmt: skip
 @click.option("--layout", default="body_25+face_70", show_default=True, help="Parts to keep; + adds hand_21x2.")
-@click.option("--body-model", default="auto", show_default=True, help="body_25, coco_18, mpi_15 or body_25b.")
-@click.option("--scale", default="auto", show_default=True, help="Units of the coordinates: pixels, unit, signed.")
+@click.option("--body-model", type=click.Choice(["auto", "body_25", "coco_18", "mpi_15", "body_25b"]), default="auto",
+              show_default=True, help="Whose points the bodies are.")  # fmt: skip
+@click.option("--scale", type=click.Choice(["auto", "pixels", "unit", "signed"]), default="auto", show_default=True,
+              help="Units of the coordinates.")  # fmt: skip
 @click.option("--sequence", is_flag=True, help="A folder's files without frame numbers are one recording, in order.")
 @click.option("--strict", is_flag=True, help="The first file that cannot be read is an error.")
-@click.option("--size", metavar="WxH", help="Size of the pictures in pixels, where names do not tell.")
-@click.option("--fps", type=float, default=0.0, help="Frames per second, where names do not tell.")
+@click.option(
+    "--size", type=SIZE, default=(0, 0), metavar="WxH", help="Size of the pictures in pixels, where names do not tell."
+)
+@click.option("--fps", type=RATE, default=0.0, help="Frames per second, where names do not tell.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes that read.  [default: one per core]")
 @click.option("--memory", default="512MB", show_default=True, help="What each process may take.")
 @click.option("--part", "part_text", metavar="NUMBER/OF", help="Only this part of the recordings, as in 3/8.")
-@click.option("--scheduler", metavar="ADDRESS", default="", help="Let a Dask cluster read, as in tcp://HOST:8786.")
+@click.option("--scheduler", type=TEXT, metavar="ADDRESS", help="Let a Dask cluster read, as in tcp://HOST:8786.")
 @click.option("--replace", is_flag=True, help="Put what has changed into the place of what the cache has.")
 @click.pass_context
 def command(
@@ -35,12 +43,12 @@ def command(
     scale: str,
     sequence: bool,
     strict: bool,
-    size: str | None,
+    size: tuple[int, int],
     fps: float,
     jobs: int | None,
     memory: str,
     part_text: str | None,
-    scheduler: str,
+    scheduler: str | None,
     replace: bool,
 ) -> None:
     """Read OpenPose's JSON below SOURCE, with labels, into a cache.
@@ -63,26 +71,15 @@ def command(
     from skelemo.ingest.plan import Settings, make_plan
     from skelemo.ingest.run import ingest
 
-    width, height = picture_size(size)
-    settings = Settings(layout, body_model, scale, person, sequence, strict, width, height, fps)
+    settings = Settings(layout, body_model, scale, person, sequence, strict, *size, fps)
     part = parse_part(part_text) if part_text is not None else None
     plan = make_plan(source, out, labels, settings, part=part, memory=parse_size(memory), replace=replace)
     with progress("reading", "files") as told:
         tally = ingest(
             plan,
             jobs=jobs or os.cpu_count() or 1,
-            scheduler=scheduler,
+            scheduler=scheduler or "",
             report=lambda files: told(files, plan.files),
         )
     ingest_table(plan, tally)
     ctx.exit(1 if tally.failures else 0)
-
-
-def picture_size(text: str | None) -> tuple[int, int]:
-    """Width and height from ``1280x720``; 0 and 0 from nothing."""
-    if text is None:
-        return 0, 0
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise click.BadParameter(f"{text!r}: expected WIDTHxHEIGHT, as in 1280x720", param_hint="--size")
-    return int(width), int(height)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skelemo.cli.values import PATH
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -16,8 +18,8 @@ SHOWN = {"macro_f1": True, "uar": False, "accuracy": False, "ccc_mean": True}
 
 
 @click.command("report")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the report.")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=PATH)
+@click.option("--out", required=True, type=PATH, help="Folder for the report.")
 @click.option("--title", help="Heading of the page.")
 @click.option("--ensemble", is_flag=True, help="Also show the mean of all runs' predictions as a run of its own.")
 @click.option(

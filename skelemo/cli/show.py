@@ -4,14 +4,16 @@ from pathlib import Path
 
 import click
 
+from skelemo.cli.values import PATH, SEED
+
 
 @click.command("show")
-@click.argument("cache", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the page; new or empty.")
+@click.argument("cache", nargs=-1, required=True, type=PATH)
+@click.option("--out", required=True, type=PATH, help="Folder for the page; new or empty.")
 @click.option("--per-class", default=12, show_default=True, type=click.IntRange(1), help="Samples of each class.")
 @click.option("--view", type=click.Choice(["frame", "person", "face", "person+face"]),
               help="What the images show.  [default: person+face, or person where there is no face]")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed, the same samples.")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="The same seed, the same samples.")
 def command(cache: tuple[Path, ...], out: Path, per_class: int, view: str | None, seed: int) -> None:
     """Write a page of samples by class, with their labels, for checking labels by eye.
 

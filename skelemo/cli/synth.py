@@ -4,16 +4,20 @@ from pathlib import Path
 
 import click
 
+from skelemo.cli.values import PATH, SEED
+
 
 @click.command("synth")
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--form", default="affwild2", show_default=True, help="Form of labels: affwild2, dfew or both.")
+@click.argument("out", type=PATH)
+@click.option("--form", default="affwild2", show_default=True, type=click.Choice(["affwild2", "dfew", "both"]),
+              help="Form of labels.")  # fmt: skip
 @click.option("--subjects", default=24, show_default=True, help="Number of different actors.")
 @click.option("--clips", default=2, show_default=True, help="Videos of each actor (dfew: of each emotion).")
 @click.option("--frames", default=600, show_default=True, help="Frames of a video, about (dfew: a tenth of it).")
 @click.option("--difficulty", default=0.5, show_default=True, help="0 nearly separable to 1 hard.")
-@click.option("--seed", default=0, show_default=True, help="The same seed writes the same files.")
-@click.option("--jobs", default=1, show_default=True, help="Processes; the files do not depend on it.")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="The same seed writes the same files.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1),
+              help="Processes; the files do not depend on it.")  # fmt: skip
 def command(
     out: Path, form: str, subjects: int, clips: int, frames: int, difficulty: float, seed: int, jobs: int
 ) -> None:

@@ -4,15 +4,19 @@ from pathlib import Path
 
 import click
 
+from skelemo.cli.values import PATH, TEXT
+
 
 @click.command("train")
-@click.option("--arch", help="An architecture that `skelemo models` lists.  [default: ann]")
-@click.option("--data", multiple=True, help="A cache folder; several are read as one.")
+@click.option("--arch", type=TEXT, help="An architecture that `skelemo models` lists.  [default: ann]")
+@click.option("--data", multiple=True, type=TEXT, help="A cache folder; several are read as one.")
 @click.option("--head", type=click.Choice(["expression", "va", "both"]), help="What to predict.  [default: expression]")
-@click.option("--weights", metavar="imagenet|FILE", help="What an image network starts from; short for model.weights.")
-@click.option("--config", type=click.Path(path_type=Path), help="YAML file of settings, as in configs/.")
+@click.option(
+    "--weights", type=TEXT, metavar="imagenet|FILE", help="What an image network starts from; short for model.weights."
+)
+@click.option("--config", type=PATH, help="YAML file of settings, as in configs/.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; goes before the file's.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder; must not exist yet.")
+@click.option("--out", required=True, type=PATH, help="Run folder; must not exist yet.")
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run in --out, under its own settings.")
 @click.option("--settings", is_flag=True, is_eager=True, expose_value=False, callback=lambda *a: _list_settings(*a),
               help="List every setting with its default, and exit.")  # fmt: skip

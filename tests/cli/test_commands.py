@@ -4,10 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from skelemo.cli import main
+from skelemo.openpose.scale import SCALES
+from skelemo.skeleton import BODY_MODELS
+from skelemo.tracking import PERSONS
 
 STILL = {"version": 1.3, "people": [{"pose_keypoints_2d": [float(10 + index) for index in range(75)]}]}
 
@@ -32,6 +36,9 @@ def test_help_answers_without_torch_and_in_a_third_of_a_second():
     code = """
 import sys
 from skelemo.cli import main
+from skelemo.openpose.scale import SCALES
+from skelemo.skeleton import BODY_MODELS
+from skelemo.tracking import PERSONS
 main(["--help"], standalone_mode=False)
 print("torch" in sys.modules)
 """
@@ -78,6 +85,26 @@ def test_a_recording_that_cannot_be_used_is_told_by_exit_code_1(clips, tmp_path)
         (["ingest", "{clips}", "--labels", "foldres", "--out", "x"], "did you mean 'folders'"),
         (["ingest", "{clips}", "--layout", "body_52", "--out", "x"], "did you mean 'body_25'"),
         (["ingest", "{clips}", "--size", "big", "--out", "x"], "WIDTHxHEIGHT"),
+        *(
+            (["ingest", "{clips}", "--size", size, "--out", "x"], "1 to 1,000,000 pixels")
+            for size in ("0x0", "0x480", "1000001x5", "99999999999999999999x5", "5x", "-3x5")
+        ),
+        (["ingest", "{clips}", "--fps", "-3", "--out", "x"], "'--fps': -3"),
+        (["ingest", "{clips}", "--body-model", "foo", "--out", "x"], "'coco_18'"),
+        (["ingest", "{clips}", "--scale", "foo", "--out", "x"], "'signed'"),
+        (["ingest", "{clips}", "--labels", "", "--out", "x"], "'--labels': it is empty"),
+        (["ingest", "", "--out", "x"], "'SOURCE': it is empty"),
+        (["ingest", "{clips}", "--out", ""], "'--out': it is empty"),
+        (["cache", "import", "{clips}", "--from", "mediapipe", "--fps", "nan", "--out", "x"], "'--fps': nan"),
+        (["cache", "import", ".", "--from", "mediapipe", "--labels", "", "--out", "x"], "'--labels': it is empty"),
+        (["cache", "push", "{clips}", ""], "'URL': it is empty"),
+        (["cache", "pull", "", "x"], "'URL': it is empty"),
+        (["cache", "ls", ""], "it is empty"),
+        (["cache", "info", "{clips}", "--recordings", "-5"], "'--recordings': -5"),
+        (["train", "--data", "", "--out", "x"], "'--data': it is empty"),
+        (["synth", "x", "--seed", "99999999999999999999999"], "'--seed'"),
+        (["synth", "x", "--jobs", "0"], "'--jobs': 0"),
+        (["synth", "x", "--jobs", "-3"], "'--jobs': -3"),
         (["cache", "ls", "nowhere"], "no such cache"),
         (["cache", "ls", "no\nwhere"], r"Error: no\nwhere: no such cache"),
         (["train", "--out", "x"], "--data"),
@@ -94,6 +121,13 @@ def test_what_the_user_can_put_right_is_one_line_and_exit_code_2(clips, tmp_path
     assert told in answer.output
     assert "Traceback" not in answer.output
     assert not (tmp_path / "x").exists()
+
+
+def test_the_words_that_options_offer_are_those_that_their_rooms_know():
+    options = {option.name: option.type for option in main.get_command(None, "ingest").params}
+    offered = {name: tuple(kind.choices) for name, kind in options.items() if isinstance(kind, click.Choice)}
+    known = {"body_model": ("auto", *BODY_MODELS), "scale": ("auto", *SCALES), "person": PERSONS}
+    assert offered == known
 
 
 def test_every_setting_is_listed_with_its_default():

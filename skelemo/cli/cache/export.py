@@ -4,12 +4,14 @@ from pathlib import Path
 
 import click
 
+from skelemo.cli.values import PATH
+
 
 @click.command("export")
-@click.argument("cache", type=click.Path(path_type=Path))
+@click.argument("cache", type=PATH)
 @click.option("--to", "form", required=True, type=click.Choice(["pyskl", "pose", "csv", "parquet"]),
               help="What to write.")  # fmt: skip
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file, or for pose the folder.")
+@click.option("--out", required=True, type=PATH, help="The file, or for pose the folder.")
 @click.option("--only", multiple=True, metavar="KEY=GLOB",
               help="Just these sequences, by video, id, subject, person, label or a column of the splits. Repeated for "
               "one key: either; for several keys: all must hold.")  # fmt: skip

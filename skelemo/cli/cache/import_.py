@@ -4,18 +4,22 @@ from pathlib import Path
 
 import click
 
+from skelemo.cli.values import PATH, RATE, SIZE, TEXT
+
 
 @click.command("import")
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=PATH)
 @click.option("--from", "form", required=True, type=click.Choice(["coco_wholebody", "mediapipe"]),
               help="What SOURCE holds.")  # fmt: skip
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the new cache.")
-@click.option("--labels", metavar="FORMAT[:PATH]", help="As for ingest; PATH is SOURCE if left out.")
+@click.option("--out", required=True, type=PATH, help="Folder of the new cache.")
+@click.option("--labels", type=TEXT, metavar="FORMAT[:PATH]", help="As for ingest; PATH is SOURCE if left out.")
 @click.option("--person", type=click.Choice(["auto", "largest", "left", "right", "all"]), default="auto",
               show_default=True, help="Who carries the labels, where these do not say.")  # fmt: skip
 @click.option("--layout", default="body_25+face_70", show_default=True, help="Parts to keep; + adds hand_21x2.")
-@click.option("--size", metavar="WxH", help="Size of the pictures in pixels, where names do not tell.")
-@click.option("--fps", type=float, default=0.0, help="Frames per second, where names do not tell.")
+@click.option(
+    "--size", type=SIZE, default=(0, 0), metavar="WxH", help="Size of the pictures in pixels, where names do not tell."
+)
+@click.option("--fps", type=RATE, default=0.0, help="Frames per second, where names do not tell.")
 def command(
     source: Path,
     form: str,
@@ -23,7 +27,7 @@ def command(
     labels: str | None,
     person: str,
     layout: str,
-    size: str | None,
+    size: tuple[int, int],
     fps: float,
 ) -> None:
     """Make a new cache of keypoints that another program found: a file, or all files below a folder.
@@ -38,14 +42,12 @@ def command(
     skelemo cache import predictions/ --from coco_wholebody --labels table:labels.csv --out cache/mmpose
     """
     from skelemo.cli.display import progress
-    from skelemo.cli.ingest import picture_size
     from skelemo.cli.screen import Screen
     from skelemo.exchange.importing import import_keypoints
     from skelemo.ingest.task import Settings
     from skelemo.wording import count
 
-    width, height = picture_size(size)
-    settings = Settings(layout=layout, person=person, width=width, height=height, fps=fps)
+    settings = Settings(layout=layout, person=person, width=size[0], height=size[1], fps=fps)
     with progress("importing", "frames") as report:
         done = import_keypoints(source, form, out, labels, settings, report)
     console = Screen(soft_wrap=True)

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import click
 
+from skelemo.cli.values import PATH
+
 
 @click.command("info")
-@click.argument("cache", type=click.Path(path_type=Path))
-@click.option("--recordings", default=10, show_default=True, help="How many recordings to list; 0 for all.")
+@click.argument("cache", type=PATH)
+@click.option("--recordings", default=10, show_default=True, type=click.IntRange(0),
+              help="How many recordings to list; 0 for all.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Everything, every recording, as JSON.")
 def command(cache: Path, recordings: int, as_json: bool) -> None:
     """Say where a cache comes from and what is missing in it, by part and recording.

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
+from skelemo.cli.values import PATH
+
 
 @click.command("ls")
-@click.argument("path", type=click.Path(path_type=Path), default=Path("cache"))
+@click.argument("path", type=PATH, default=Path("cache"))
 @click.option("--sequences", is_flag=True, help="List every sequence.")
 def command(path: Path, sequences: bool) -> None:
     """Show what a cache holds, or, for a folder of caches (default: cache/), what each of them holds.

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from skelemo.cli.values import PATH
+
 
 @click.command("merge")
-@click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CACHE...")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the new cache.")
+@click.argument("caches", nargs=-1, required=True, type=PATH, metavar="CACHE...")
+@click.option("--out", required=True, type=PATH, help="Folder of the new cache.")
 def command(caches: tuple[Path, ...], out: Path) -> None:
     """Make one new cache of several of one layout.
 

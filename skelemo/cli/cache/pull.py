@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from skelemo.cli.cache.carrying import carrying_options
+from skelemo.cli.values import PATH, TEXT
 
 
 @click.command("pull")
-@click.argument("url")
-@click.argument("cache", type=click.Path(path_type=Path))
+@click.argument("url", type=TEXT)
+@click.argument("cache", type=PATH)
 @carrying_options
 def command(url: str, cache: Path, only: tuple[str, ...], jobs: int, storage_option: tuple[str, ...]) -> None:
     """Fetch the shards that CACHE does not have from URL: a folder, ssh://, s3://, https://, or what else fsspec reads.

@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from skelemo.cli.cache.carrying import carrying_options
+from skelemo.cli.values import PATH, TEXT
 
 
 @click.command("push")
-@click.argument("cache", type=click.Path(path_type=Path))
-@click.argument("url")
+@click.argument("cache", type=PATH)
+@click.argument("url", type=TEXT)
 @carrying_options
 def command(cache: Path, url: str, only: tuple[str, ...], jobs: int, storage_option: tuple[str, ...]) -> None:
     """Send the shards of CACHE that URL does not have: a folder, ssh://, s3://, or whatever fsspec can write to.

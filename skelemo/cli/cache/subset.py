@@ -4,13 +4,15 @@ from pathlib import Path
 
 import click
 
+from skelemo.cli.values import PATH
+
 
 @click.command("subset")
-@click.argument("cache", type=click.Path(path_type=Path))
+@click.argument("cache", type=PATH)
 @click.option("--only", multiple=True, required=True, metavar="KEY=GLOB",
               help="Just these sequences, by video, id, subject, person, label or a column of the splits. Repeated for "
               "one key: either; for several keys: all must hold.")  # fmt: skip
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the new cache.")
+@click.option("--out", required=True, type=PATH, help="Folder of the new cache.")
 def command(cache: Path, only: tuple[str, ...], out: Path) -> None:
     """Make a new cache of some sequences of one.
 

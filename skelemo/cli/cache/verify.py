@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skelemo.cli.values import PATH, TEXT
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -18,10 +20,10 @@ _WIDTH = 160
 
 
 @click.command("verify")
-@click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CACHE...")
-@click.option("--repair", "source", type=click.Path(path_type=Path), metavar="SOURCE",
+@click.argument("caches", nargs=-1, required=True, type=PATH, metavar="CACHE...")
+@click.option("--repair", "source", type=PATH, metavar="SOURCE",
               help="Read what is damaged again from SOURCE, the folder that the cache was ingested from.")  # fmt: skip
-@click.option("--labels", metavar="FORMAT[:PATH]", help="For --repair: the labels, as at the ingest.")
+@click.option("--labels", type=TEXT, metavar="FORMAT[:PATH]", help="For --repair: the labels, as at the ingest.")
 @click.option("--jobs", type=click.IntRange(1), help="Threads that read.  [default: one per core]")
 @click.pass_context
 def command(

@@ -1,0 +1,60 @@
+"""What stands for values on the command line, and that nobody can mean: each is refused before anything is done."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+_SIZE = re.compile(r"([0-9]+)x([0-9]+)", re.ASCII | re.IGNORECASE)
+#: Pixels; no picture is wider.
+_WIDEST = 1_000_000
+
+
+class Said(click.ParamType):
+    """A text, or a path, that is not empty, as where a variable of the shell is not set."""
+
+    def __init__(self, name: str, kind: type[str] | type[Path]) -> None:
+        self.name, self.kind = name, kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | Path:
+        """As it is given."""
+        if value == "":
+            self.fail("it is empty", param, ctx)
+        return self.kind(value)
+
+
+class Size(click.ParamType):
+    """Width and height in pixels, as ``1280x720``."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """As two numbers."""
+        if isinstance(value, tuple):
+            return value
+        found = _SIZE.fullmatch(value)
+        sides = [number.lstrip("0") for number in found.groups()] if found else []
+        if not sides or not all(0 < len(side) < 8 and int(side) <= _WIDEST for side in sides):
+            self.fail(f"{value!r}: expected WIDTHxHEIGHT, each 1 to {_WIDEST:,} pixels, as in 1280x720", param, ctx)
+        return int(sides[0]), int(sides[1])
+
+
+class Rate(click.ParamType):
+    """Frames per second; 0 for unknown."""
+
+    name = "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As a number."""
+        rate = click.FLOAT.convert(value, param, ctx)
+        if not 0 <= rate < math.inf:
+            self.fail(f"{value}: expected frames per second, or 0 for unknown", param, ctx)
+        return float(rate)
+
+
+PATH, TEXT = Said("path", Path), Said("text", str)
+SIZE, RATE = Size(), Rate()
+#: Numbers that random generators begin with; those that training takes, too.
+SEED = click.IntRange(0, 2**31 - 1)
