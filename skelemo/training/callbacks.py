@@ -1,12 +1,14 @@
-"""What happens beside the steps of a training: its history on disk and its progress on the screen."""
+"""What happens beside the steps of a training: its history and checkpoints on disk, its progress on the screen."""
 
 import csv
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Checkpoint
+
+from skelemo.cache.partial import finished
 
 
 class History(Callback):
@@ -27,12 +29,10 @@ class History(Callback):
         figures = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.rows.append({"epoch": trainer.current_epoch, **figures, "lr": rate})
-        partial = self.path.with_suffix(".partial")
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with finished(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(self.rows[-1]), restval="nan", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(partial, self.path)
 
 
 class Progress(Callback):
@@ -47,3 +47,52 @@ class Progress(Callback):
         names = ("train_loss", "validation_loss", "validation_macro_f1", "validation_ccc_mean")
         shown = (f"{name.removeprefix('validation_')} {float(found[name]):.3f}" for name in names if name in found)
         self.report(trainer.current_epoch + 1, trainer.max_epochs or 0, "  ".join(shown))
+
+
+class Checkpoints(Checkpoint):
+    """Keeps ``last.ckpt`` to go on from and ``best.ckpt`` to end with; ends a training that does not improve for long.
+
+    Lightning calls what keeps checkpoints after all else that happens in an epoch, so that a training goes on from
+    ``last.ckpt`` as if it had never stopped. Its own ModelCheckpoint writes that file only where a better state was
+    found, and forgets the best score when the folder has been moved.
+
+    Parameters
+    ----------
+    folder : where both are kept.
+    monitor : the figure that chooses the best epoch; None: the last is the best.
+    mode : ``max`` or ``min``.
+    patience : how many epochs in a row may be no better; 0: any.
+    """
+
+    def __init__(self, folder: Path, monitor: str | None, mode: str, patience: int) -> None:
+        self.last, self.best = folder / "last.ckpt", folder / "best.ckpt"
+        self.monitor = monitor
+        self.sign = 1.0 if mode == "max" else -1.0
+        self.patience = patience
+        self.highest = float("-inf")
+        self.waited = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint remembers of the epochs before it."""
+        return {"highest": self.highest, "waited": self.waited}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The same, taken over."""
+        self.highest, self.waited = state_dict["highest"], state_dict["waited"]
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """A training that was interrupted when it had already ended has no further epoch."""
+        self._end_in_time(trainer)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write the epoch's checkpoints."""
+        score = self.sign * float(trainer.callback_metrics[self.monitor]) if self.monitor else trainer.current_epoch
+        self.waited = 0 if score > self.highest else self.waited + 1
+        if score > self.highest:
+            self.highest = score
+            trainer.save_checkpoint(self.best, weights_only=True)
+        trainer.save_checkpoint(self.last)
+        self._end_in_time(trainer)
+
+    def _end_in_time(self, trainer: lightning.Trainer) -> None:
+        trainer.should_stop = trainer.should_stop or 0 < self.patience <= self.waited

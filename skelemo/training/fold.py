@@ -11,7 +11,6 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from safetensors.torch import load_file
 from torch import nn
 
@@ -24,7 +23,7 @@ from skelemo.inference.predictor import predict
 from skelemo.models import registry
 from skelemo.training import record
 from skelemo.training.baseline import Answer, fit_baseline
-from skelemo.training.callbacks import History, Progress
+from skelemo.training.callbacks import Checkpoints, History, Progress
 from skelemo.training.config import Config
 from skelemo.training.losses import class_weights
 from skelemo.training.task import MONITORED, EmotionTask
@@ -142,14 +141,8 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
         network.compile()
     labels = torch.as_tensor(targets["train"].expression)
     weights = class_weights(labels, len(job.corpus.classes), config.class_weights)
-    checkpoints, last = folder / "checkpoints", folder / "checkpoints" / "last.ckpt"
     monitor, mode = f"validation_{config.monitor}" if chooses else None, MONITORED[config.monitor]
-    best = ModelCheckpoint(
-        checkpoints, "best", monitor=monitor, mode=mode, save_last=True, enable_version_counter=False
-    )
-    callbacks: list[Callback] = [best, History(folder / "metrics.csv"), Progress(report)]
-    if config.patience and monitor:
-        callbacks.append(EarlyStopping(monitor, mode=mode, patience=config.patience, check_finite=True))
+    kept = Checkpoints(folder / "checkpoints", monitor, mode, config.patience)
     with _quiet():
         trainer = lightning.Trainer(
             accelerator=job.device.type,
@@ -157,7 +150,7 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
             precision=config.precision,
             max_epochs=config.epochs,
             gradient_clip_val=config.clip_gradient or None,
-            callbacks=callbacks,
+            callbacks=[History(folder / "metrics.csv"), Progress(report), kept],
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -166,11 +159,12 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
             reload_dataloaders_every_n_epochs=1,
         )
         task = EmotionTask(network, config, weights, seed)
+        begun = kept.last if kept.last.exists() else None
         try:
-            trainer.fit(task, datamodule=_Loaders(job, targets, seed), ckpt_path=last if last.exists() else None)
+            trainer.fit(task, datamodule=_Loaders(job, targets, seed), ckpt_path=begun)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
-    chosen = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    chosen = torch.load(kept.best, map_location="cpu", weights_only=True)
     task.load_state_dict(chosen["state_dict"], strict=False)
     network.to(job.device)
 

@@ -7,6 +7,7 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
 from skelemo.data.loader import Batch, inputs
 from skelemo.evaluation import metrics
@@ -63,6 +64,17 @@ class EmotionTask(lightning.LightningModule):
         found["score"] = float(np.mean(parts)) if parts else -found["loss"]
         self.log_dict({f"validation_{name}": value for name, value in found.items()})
 
+    def on_train_epoch_end(self) -> None:
+        """Let a plateau see the epoch now: when Lightning would, the epoch's checkpoint is written already."""
+        plateau = self.lr_schedulers()
+        if isinstance(plateau, ReduceLROnPlateau):
+            plateau.step(self.trainer.callback_metrics[f"validation_{self.config.monitor}"])
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Leave a plateau to `on_train_epoch_end`."""
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
+
     def configure_optimizers(self) -> Any:
         """The optimiser and its schedule, by name."""
         config = self.config
@@ -88,13 +100,13 @@ class EmotionTask(lightning.LightningModule):
         config = self.config
         if config.schedule == "plateau":
             mode = MONITORED[config.monitor]
-            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, mode, patience=max(config.patience // 3, 1))  # type: ignore[arg-type]  # mode is "min" or "max"
+            plateau = ReduceLROnPlateau(optimiser, mode, patience=max(config.patience // 3, 1))  # type: ignore[arg-type]  # mode is "min" or "max"
             return {"scheduler": plateau, "monitor": f"validation_{config.monitor}"}
         steps = int(self.trainer.estimated_stepping_batches)
         if config.schedule == "cosine":
-            return {"scheduler": torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps), "interval": "step"}
+            return {"scheduler": CosineAnnealingLR(optimiser, steps), "interval": "step"}
         rates = [group["lr"] for group in optimiser.param_groups]
-        return {"scheduler": torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, steps), "interval": "step"}
+        return {"scheduler": OneCycleLR(optimiser, rates, steps), "interval": "step"}
 
     def _loss(self, outputs: dict[str, Tensor], expression: Tensor, va: Tensor) -> Tensor:
         config = self.config

@@ -10,8 +10,11 @@ from small_caches import a_cache, a_sequence
 from skelemo.cache.store import open_cache
 from skelemo.errors import ConfigError
 from skelemo.evaluation.run import read_run
-from skelemo.training import fit, fold
+from skelemo.training import fit, fold, record
+from skelemo.training.config import load_config
 from skelemo.training.fit import train
+from skelemo.training.record import save_model
+from skelemo.training.task import EmotionTask
 
 
 def test_a_run_leaves_all_that_its_folder_should_hold_and_nothing_pickled_but_checkpoints(config, tmp_path):
@@ -89,29 +92,95 @@ def test_the_same_seed_gives_the_same_predictions_and_another_does_not(config, t
     assert not np.allclose(first["p_neutral"], third["p_neutral"])
 
 
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(config, tmp_path, monkeypatch):
-    settings = {"epochs": 6, "jitter": 0.1, "schedule": "cosine", "model": {"width": 16, "dropout": 0.3}}
+class CutError(Exception):
+    """The machine goes down."""
+
+
+def cut_after(epochs: int) -> fit.Report:
+    def report(_: int, __: int, done: int, *___: object) -> None:
+        if done == epochs:
+            raise CutError
+
+    return report
+
+
+def epochs_done_again(out, **how) -> list[int]:
+    """What a resumed run tells of its epochs."""
+    told: list[int] = []
+    train(load_config(), out, resume=True, report=lambda _, __, done, *___: told.append(done), **how)
+    return told
+
+
+def assert_same_run(one, other) -> None:
+    first, second = read_run(one), read_run(other)
+    pd.testing.assert_frame_equal(first.metrics, second.metrics)
+    pd.testing.assert_frame_equal(first.predictions, second.predictions)
+    best = [torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["epoch"] for run in (one, other)]
+    assert best[0] == best[1]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle", "plateau"])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(config, tmp_path, schedule):
+    settings = {"epochs": 8, "jitter": 0.1, "schedule": schedule, "model": {"width": 16, "dropout": 0.3}}
+    settings |= {"monitor": "loss", "lr": 0.1}
     train(config(**settings), tmp_path / "whole")
+    assert (read_run(tmp_path / "whole").metrics["lr"].nunique() > 1) == (schedule != "constant")
+    for cut in (3, 6):
+        with pytest.raises(CutError):
+            train(config(**settings), tmp_path / f"cut{cut}", report=cut_after(cut))
+        assert not (tmp_path / f"cut{cut}" / "scores.json").exists()
+        assert epochs_done_again(tmp_path / f"cut{cut}")[0] == cut
+        assert_same_run(tmp_path / "whole", tmp_path / f"cut{cut}")
 
-    def stop_after_two(done: int, most: int, figures: str) -> None:
-        if done == 2:
-            raise RuntimeError("the machine goes down")
 
-    with pytest.raises(RuntimeError):
-        train(config(**settings), tmp_path / "cut", report=lambda _, __, *rest: stop_after_two(*rest))
-    assert not (tmp_path / "cut" / "scores.json").exists()
-    train(config(**settings), tmp_path / "cut", resume=True)
-    whole, cut = (read_run(tmp_path / name) for name in ("whole", "cut"))
-    pd.testing.assert_frame_equal(whole.metrics, cut.metrics)
-    pd.testing.assert_frame_equal(whole.predictions, cut.predictions)
+def falling(monkeypatch, *scores: float) -> None:
+    """Validation scores by epoch, whatever the network says."""
+    monkeypatch.setattr(
+        EmotionTask,
+        "on_validation_epoch_end",
+        lambda task: (task._collect(), task.log("validation_score", scores[task.current_epoch])),
+    )
+
+
+def test_a_resumed_run_goes_on_from_its_last_epoch_not_from_its_best(config, tmp_path, monkeypatch):
+    falling(monkeypatch, 0.5, 0.9, 0.8, 0.7, 0.6, 0.5)
+    train(config(epochs=6, jitter=0.1), tmp_path / "whole")
+    with pytest.raises(CutError):
+        train(config(epochs=6, jitter=0.1), tmp_path / "cut", report=cut_after(5))
+    assert epochs_done_again(tmp_path / "cut") == [5, 6]
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    assert torch.load(tmp_path / "cut" / "checkpoints" / "best.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_a_run_that_is_moved_before_it_is_resumed_keeps_its_best_epoch(config, tmp_path, monkeypatch):
+    falling(monkeypatch, 0.5, 0.9, 0.8, 0.7)
+    train(config(epochs=4), tmp_path / "whole")
+    with pytest.raises(CutError):
+        train(config(epochs=4), tmp_path / "cut", report=cut_after(3))
+    (tmp_path / "cut").rename(tmp_path / "moved")
+    epochs_done_again(tmp_path / "moved")
+    assert not (tmp_path / "cut").exists()
+    assert_same_run(tmp_path / "whole", tmp_path / "moved")
+
+
+def test_a_run_out_of_patience_stops_and_has_no_further_epoch_when_resumed(config, tmp_path, monkeypatch):
+    falling(monkeypatch, 0.5, 0.9, 0.8, 0.9, 0.7, 1.0)
+    train(config(epochs=6, patience=3), tmp_path / "whole")
+    assert read_run(tmp_path / "whole").metrics["epoch"].tolist() == [0, 1, 2, 3, 4]
+    monkeypatch.setattr(record, "save_model", _fail)
+    with pytest.raises(CutError):
+        train(config(epochs=6, patience=3), tmp_path / "cut")
+    monkeypatch.setattr(record, "save_model", save_model)
+    assert epochs_done_again(tmp_path / "cut") == []
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_a_resumed_k_fold_keeps_its_finished_folds(config, tmp_path):
     def stop_in_third(number: int, *_: object) -> None:
         if number == 3:
-            raise RuntimeError
+            raise CutError
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(CutError):
         train(config(split="kfold:4"), tmp_path / "run", report=stop_in_third)
     before = (tmp_path / "run" / "fold_1" / "model.safetensors").stat().st_mtime_ns
     scores = train(config(), tmp_path / "run", resume=True)
@@ -128,14 +197,14 @@ def test_a_folder_that_exists_is_refused_unless_resumed(config, tmp_path):
 
 
 def test_resuming_with_other_settings_is_refused_with_both_values(config, tmp_path):
-    with pytest.raises(RuntimeError):
+    with pytest.raises(CutError):
         train(config(), tmp_path / "run", report=_fail)
     with pytest.raises(ConfigError, match=r"lr = 0\.001, not 0\.5"):
         train(config(lr=0.5), tmp_path / "run", resume=True)
 
 
 def _fail(*_: object) -> None:
-    raise RuntimeError
+    raise CutError
 
 
 @pytest.mark.parametrize(
@@ -175,7 +244,7 @@ def test_targets_in_which_nobody_was_seen_are_scored_but_not_learned_from(config
 
 
 def test_resuming_with_other_data_is_refused(config, cache, tmp_path):
-    with pytest.raises(RuntimeError):
+    with pytest.raises(CutError):
         train(config(), tmp_path / "run", report=_fail)
     a_cache(cache, a_sequence("one more"), header=open_cache(cache).shards[0].header)
     with pytest.raises(ConfigError, match="begun with other data than cache holds now"):
