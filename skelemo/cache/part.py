@@ -28,9 +28,9 @@ def belongings(shard: Shard, keep: np.ndarray) -> tuple[list[dict[str, Any]], li
     going = [
         row | ({"fingerprint": ""} if row["video"] in left_out else {}) for row in recordings if row["video"] in kept
     ]
-    theirs = tuple(row["source"] for row in going)
-    others = tuple(row["source"] for row in recordings if row["video"] not in kept)
-    return going, [row for row in problems if row["file"].startswith(theirs) or not row["file"].startswith(others)]
+    others = {row["source"] for row in recordings} - {row["source"] for row in going}
+    sources = [row["source"] for row in recordings]
+    return going, [row for row in problems if _recording_of(row["file"], sources) not in others]
 
 
 def untorn(shard: Shard, keep: np.ndarray) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -58,6 +58,12 @@ def write_part(shard: Shard, keep: np.ndarray, folder: Path, belong: Belong = be
     if not rows and (recordings or problems):
         paths.append(write_shard(folder, shard.header, (), recordings, problems))
     return paths
+
+
+def _recording_of(file: str, sources: list[str]) -> str:
+    """The recording that a file with a problem is of; nothing where it is none of these, as an archive."""
+    fitting = [source for source in sources if file == source or file.startswith((f"{source}/", f"{source}_"))]
+    return max(fitting, key=len, default="")
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

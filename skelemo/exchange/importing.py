@@ -1,6 +1,6 @@
 """Keypoints of other programs, with labels, as a new cache: the way of an ingest, but for the reading."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def import_keypoints(
     where = layout(settings.layout)
     found = find(source, form, where, (settings.width, settings.height))
     classes, annotated, notes = _labels(found, source, labels)
-    header = Header(where.name, classes, False, asdict(settings) | {"form": form})
+    header = Header(where.name, classes, False, settings.kept() | {"form": form})
     total = sum(len(recording.frames) for recording in found)
     with new_folder(out, [source]) as folder:
         writer = _Writer(folder, header)

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +97,7 @@ def make_plan(
         matching = match(annotations, names)
         classes, annotated = annotations.classes, matching.annotations
         notes += [*annotations.notes, *matching.summary()]
-    header = Header(settings.layout, classes, _is_simulated(source, recordings), asdict(settings))
+    header = Header(settings.layout, classes, _is_simulated(source, recordings), settings.kept())
     cache = _existing(out, header)
     videos = _video_names(recording.source for recording in recordings)
     tasks = [Task(*facts, {}) for facts in zip(recordings, videos, annotated, strict=True)]

@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,10 +18,11 @@ from skelemo.skeleton import DEFAULT_LAYOUT
 
 @dataclass(frozen=True)
 class Settings:
-    """How recordings are read; the cache keeps them.
+    """How recordings are read; the cache keeps what changes them.
 
     Parameters
     ----------
+    strict : whether a file that cannot be read ends the ingest.
     person : who carries the labels where these do not say: ``auto``, ``largest``, ``left``, ``right`` or ``all``.
     width, height, fps : of every video, where its name does not tell; 0 for unknown.
     """
@@ -35,6 +36,10 @@ class Settings:
     width: int = 0
     height: int = 0
     fps: float = 0.0
+
+    def kept(self) -> dict[str, Any]:
+        """What a cache says of them."""
+        return {name: value for name, value in asdict(self).items() if name != "strict"}
 
 
 class Known(NamedTuple):

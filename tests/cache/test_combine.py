@@ -183,3 +183,21 @@ def test_the_verbs_merge_and_take_parts(tmp_path, pair):
     taken = run("subset", tmp_path / "c", "--only", "id=t*", "--only", "split=test", "--out", tmp_path / "d")
     assert "1 sequence, 3 frames" in taken.output, taken.output
     assert run("merge", *pair, "--out", pair[0]).exit_code == 2
+
+
+def test_problems_go_with_their_own_recording_not_with_one_whose_name_begins_alike(tmp_path):
+    videos = ("v1", "v10", "v1_b")
+    files = [
+        "v1_000000000004_keypoints.json",
+        "v10/v10_000000000001_keypoints.json",
+        "v1_b_000000000002_keypoints.json",
+    ]
+    whole = a_cache(
+        tmp_path / "a",
+        *(a_sequence(video, video=video) for video in videos),
+        recordings=[a_recording(video) for video in videos],
+        problems=[{"file": file, "reason": "is empty"} for file in (*files, "elsewhere.tar")],
+    )
+    for video, file in zip(videos, files, strict=True):
+        subset(whole, [f"video={video}"], tmp_path / video)
+        assert sorted(open_cache(tmp_path / video).problems["file"]) == sorted([file, "elsewhere.tar"])

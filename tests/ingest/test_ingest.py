@@ -83,7 +83,16 @@ def test_files_touched_but_not_changed_are_read_again_and_add_no_sequence(tmp_pa
     tally, cache = run(tmp_path)
     assert tally.recordings == 1
     assert cache.sequences["id"].tolist() == ["walk"]
-    assert make_plan(tmp_path / "json", tmp_path / "cache", None, Settings()).unchanged == 1
+    assert cache.recordings["files"].tolist() == [4]
+    assert make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(strict=True)).unchanged == 1
+
+
+def test_other_units_are_other_content(tmp_path, write_recording):
+    write_recording("walk", STILL)
+    run(tmp_path, scale="pixels")
+    tally, cache = run(tmp_path, scale="unit")
+    assert [failure.file for failure in tally.failures] == ["walk"]
+    assert cache.sequences["scale"].tolist() == ["pixels"]
 
 
 def test_a_recording_that_changed_is_a_failure_and_the_others_come_in(tmp_path, write_recording):
