@@ -13,6 +13,7 @@ from torch import Tensor
 
 from skelemo.cache.store import Cache
 from skelemo.data import cleaning, normalising
+from skelemo.openpose.scale import to_pixels
 from skelemo.render.views import USUAL
 from skelemo.skeleton import Layout
 
@@ -153,7 +154,7 @@ class Pictures:
 
     def to_pixels(self, keypoints: np.ndarray, sequence: np.ndarray) -> np.ndarray:
         """Keypoints ``[N, V, 3]`` of the sequences ``[N]`` in pixels of their pictures."""
-        return normalising.to_pixels(keypoints, self.size[sequence], self.scale[sequence])
+        return to_pixels(keypoints, self.size[sequence], self.scale[sequence])
 
     def guess_sizes(self, cache: Cache, keypoints: np.ndarray) -> "Pictures":
         """The same, an unknown size being as large as what was seen in the video, by all keypoints of the cache."""

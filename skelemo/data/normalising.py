@@ -66,23 +66,6 @@ def place(keypoints: Tensor, reference: Tensor, layout: Layout) -> Tensor:
     return placed
 
 
-def to_pixels(keypoints: np.ndarray, size: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Keypoints that are relative to the picture's size, in its pixels.
-
-    Parameters
-    ----------
-    size : ``[N, 2]`` width and height of each frame's picture.
-    scale : ``[N]`` what the coordinates are in: ``pixels``, ``unit`` for [0, 1] or ``signed`` for [-1, 1].
-    """
-    if (scale == "pixels").all():
-        return keypoints
-    factor = np.where((scale == "pixels")[:, None], 1, np.where((scale == "signed")[:, None], size / 2, size))
-    offset = np.where((scale == "signed")[:, None], size / 2, 0)
-    pixels = keypoints.copy()
-    pixels[..., :2] = keypoints[..., :2] * factor[:, None] + offset[:, None]
-    return np.where(keypoints[..., 2:] > 0, pixels, np.float32(0))
-
-
 def _body(points: np.ndarray, sequence: np.ndarray) -> np.ndarray:
     hip, neck = points[:, BODY_25.index("MidHip")], points[:, BODY_25.index("Neck")]
     right, left = points[:, BODY_25.index("RShoulder")], points[:, BODY_25.index("LShoulder")]

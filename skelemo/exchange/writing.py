@@ -13,6 +13,7 @@ from skelemo.cache.reading import read_sequences
 from skelemo.cache.select import select
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, InputError
+from skelemo.openpose.scale import to_pixels
 from skelemo.wording import count
 
 #: Told as frames are written: how many so far, and of how many.
@@ -57,19 +58,14 @@ def told(cache: Cache, rows: np.ndarray, done: Exported, report: Report) -> Iter
 
 
 def in_pixels(keypoints: np.ndarray, scale: str, width: int, height: int) -> tuple[np.ndarray, int, int]:
-    """Keypoints ``[..., 3]`` in pixels of their picture, and its width and height.
+    """Keypoints ``[..., V, 3]`` in pixels of their picture, and its width and height.
 
-    ``unit`` is x / (width - 1), ``signed`` twice that less 1 (OpenPose's ``keypointScaler.cpp``); where the size of the
-    picture is not known, they become shares of a picture of 1 x 1. A picture in pixels of unknown size is as large as
-    what was seen in it.
+    Where the size of the picture is not known, relative ones become shares of a picture of 1 x 1, and a picture in
+    pixels is as large as what was seen in it.
     """
-    moved = np.array(keypoints, np.float32)
-    there = moved[..., 2:] > 0
-    if scale != "pixels":
-        shares = (moved[..., :2] + 1) / 2 if scale == "signed" else moved[..., :2]
-        moved[..., :2] = shares * (np.maximum(np.array([width, height]) - 1, 1) if width and height else 1)
-        moved[..., :2] *= there
-    if width and height:
+    known = bool(width and height)
+    moved = to_pixels(keypoints, np.array([[width, height] if known else [1, 1]]), np.array([scale]))
+    if known:
         return moved, width, height
     if scale != "pixels":
         return moved, 1, 1

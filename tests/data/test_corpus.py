@@ -129,7 +129,7 @@ def test_relative_coordinates_are_placed_in_the_picture(tmp_path, scale, low, hi
     seen = keypoints[..., 2] > 0
     pixels = keypoints.copy()
     width, height = size if size[0] else (1, 1)
-    pixels[..., :2] *= np.array([width, height]) / 400
+    pixels[..., :2] *= np.array([width - 1, height - 1] if size[0] else [1, 1]) / 400
     keypoints[..., :2] = np.where(seen[..., None], low + (high - low) * keypoints[..., :2] / 400, 0)
     one = a_sequence("r", keypoints=keypoints, width=size[0], height=size[1], scale=scale)
     found = in_picture(tmp_path, one)
@@ -139,7 +139,7 @@ def test_relative_coordinates_are_placed_in_the_picture(tmp_path, scale, low, hi
 def test_a_body_in_relative_coordinates_has_the_shape_of_the_same_in_pixels(tmp_path):
     pixels = a_sequence("pixels", width=1280, height=720)
     unit = pixels.keypoints.copy()
-    unit[..., :2] /= (1280, 720)
+    unit[..., :2] /= (1279, 719)
     relative = a_sequence("unit", keypoints=unit, width=1280, height=720, scale="unit")
     folder = a_cache(tmp_path, pixels, relative)
     loaded = load_corpus(open_cache(folder))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skelemo.data.normalising import by_part, in_picture, place, to_pixels
+from skelemo.data.normalising import by_part, in_picture, place
 from skelemo.skeleton import layout
 from skelemo.synthesis import Cast, long_clip
 
@@ -224,16 +224,3 @@ def test_the_longer_side_reaches_from_minus_to_plus_a_half():
     out = place(torch.from_numpy(corners), torch.from_numpy(in_picture(np.array([[1280, 720]]))), FACE)
     expected = [[[-0.5, -0.28125, 1], [0.5, 0.28125, 1], [0, 0, 0.4], [0, 0, 0]]]
     assert_allclose(out, expected, atol=1e-7)
-
-
-def test_pixels_and_relative_coordinates_of_one_picture_agree():
-    rng = np.random.default_rng(2)
-    size = np.array([[1280, 720], [720, 1280], [500, 500]])
-    pixels = np.ones((3, 10, 3))
-    pixels[..., :2] = rng.uniform(0, size[:, None], (3, 10, 2))
-    unit, signed = pixels.copy(), pixels.copy()
-    unit[..., :2] = pixels[..., :2] / size[:, None]
-    signed[..., :2] = 2 * unit[..., :2] - 1
-    for scale, keypoints in (("pixels", pixels), ("unit", unit), ("signed", signed)):
-        out = to_pixels(keypoints.astype(np.float32), size, np.full(3, scale))
-        assert_allclose(out, pixels, rtol=1e-5)

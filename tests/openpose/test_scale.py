@@ -8,6 +8,7 @@ from openpose_json import frame, person, points, write_video
 
 from skelemo.openpose.people import People, RecordingError, read_people
 from skelemo.openpose.recording import find_recordings
+from skelemo.openpose.scale import to_pixels
 from skelemo.skeleton import layout
 
 WIDTH, HEIGHT = 1280, 720
@@ -107,3 +108,14 @@ def test_a_bent_signed_recording_with_zeros_for_missing_points_is_signed(tmp_pat
     signed = [frame(someone(x, 300, 200, 0, 4)) for x in (300, 900)]
     zeros = frame(person(pose=[0, 0, 0] * 5 + [0.4, 0.3, 0.9] * 20))
     assert read(tmp_path, *signed, zeros).scale == "signed"
+
+
+def test_pixels_come_back_from_what_openpose_makes_of_them() -> None:
+    rng = np.random.default_rng(2)
+    pixels = np.column_stack([rng.uniform(0, [WIDTH - 1, HEIGHT - 1], (60, 2)), rng.integers(0, 2, 60)])
+    pixels[:2] = [[WIDTH - 1, HEIGHT - 1, 1], [0, 0, 1]]
+    given = np.stack([rescale(pixels, mode) for mode in MODES.values()]).astype(np.float32)
+    found = to_pixels(given, np.full((3, 2), [WIDTH, HEIGHT], np.float32), np.array(list(MODES)))
+    expected = np.where(pixels[:, 2:] > 0, pixels, 0)
+    np.testing.assert_allclose(found, np.stack([expected] * 3), atol=1e-3)
+    assert found.dtype == np.float32
