@@ -105,12 +105,12 @@ def make_plan(
     mine = take_part([len(task.recording.files) for task in tasks], part)
     tasks = grouped([tasks[position] for position in mine], limits.unpacked)
     fresh = [task for task in tasks if cache is None or not _has(cache, task, header)]
-    known = _known_sequences(cache, {task.video for task in fresh})
+    known, nothing = _known_sequences(cache, {task.video for task in fresh}), dict[str, Known]()
     return Plan(
         out,
         header,
         settings,
-        tuple(dataclasses.replace(task, known=known.get(task.video, {})) for task in fresh),
+        tuple(dataclasses.replace(task, known=known.get(task.video, nothing)) for task in fresh),
         len(tasks) - len(fresh),
         tuple(notes),
         problems=(*found.problems, *clashes) if part.number == 1 else (),

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,8 @@ def search(source: Path, *, sequence: bool = False) -> Found:
         notes.append(f"{source}: passed over {passed} (first {printable(walk.passed_over[0])})")
     if not found:
         raise _nothing_found(source, walk)
-    found.sort(key=_order)
+    for key in _ORDER:
+        found.sort(key=key)
     distinct, doubled = _tell_apart(found)
     if doubled:
         twice = count(
@@ -111,6 +112,16 @@ def search(source: Path, *, sequence: bool = False) -> Found:
     return Found(distinct, tuple(walk.problems), tuple(notes))
 
 
+#: Natural order of sources; what lies unpacked comes before what lies in an archive. From the last key to the first, as
+#: sorting is stable and keys of everything at once take much memory.
+_ORDER: tuple[Callable[[Recording], Any], ...] = (
+    lambda one: one.files[0],
+    lambda one: one.archive.path if one.archive else "",
+    lambda one: one.place,
+    lambda one: natural_order(one.source),
+)
+
+
 def _nothing_found(source: Path, walk: Walk) -> InputError:
     for problem in walk.problems:
         if os.path.isfile(source):
@@ -121,12 +132,6 @@ def _nothing_found(source: Path, walk: Walk) -> InputError:
         f"with {count(walk.other_json, 'other JSON file')}; "
         "expected names such as 'video_000000000000_keypoints.json' or 'image_keypoints.json'"
     )
-
-
-def _order(recording: Recording) -> tuple[Any, ...]:
-    """Natural order of sources; what lies unpacked comes before what lies in an archive."""
-    archive = recording.archive.path if recording.archive else ""
-    return natural_order(recording.source), recording.place, archive, recording.files[0]
 
 
 def _groups(folder: Folder, sequence: bool) -> Iterator[tuple[Group, np.ndarray | None]]:
