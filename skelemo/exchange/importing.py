@@ -13,8 +13,8 @@ from skelemo.cache.part import MOST_FRAMES
 from skelemo.cache.shard import Header, write_shard
 from skelemo.errors import InputError
 from skelemo.exchange.keypoint_files import KeypointFile, find, read
-from skelemo.ingest.task import Settings, Task, fingerprint
-from skelemo.ingest.work import remarks, sequences_of
+from skelemo.ingest.task import Settings, Task
+from skelemo.ingest.work import recording_row, remarks, sequences_of
 from skelemo.openpose.people import People
 from skelemo.skeleton import layout
 from skelemo.tracking import known_tracks
@@ -96,7 +96,7 @@ class _Writer:
         if self.sequences and sum(map(len, [*self.sequences, *sequences])) > MOST_FRAMES:
             self.flush()
         self.sequences += sequences
-        self.rows.append(_row(task, people, self.header))
+        self.rows.append(recording_row(task, people, self.header))
         self.read += len(people.number)
         self.done.notes += remarks(task, people, sequences)
         self.done.recordings += 1
@@ -129,15 +129,3 @@ def _size(recording: KeypointFile, settings: Settings) -> tuple[int, int]:
         return recording.size
     width, height, _ = video_facts(recording.name)
     return width or settings.width, height or settings.height
-
-
-def _row(task: Task, people: People, header: Header) -> dict[str, Any]:
-    return {
-        "source": task.recording.source,
-        "video": task.video,
-        "fingerprint": fingerprint(task, header, people.bytes_read, people.newest),
-        "files": 1,
-        "frames": len(people.number),
-        "people": len(people.keypoints),
-        "body_model": people.body_model,
-    }

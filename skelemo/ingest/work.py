@@ -151,7 +151,7 @@ class _Shard:
     ) -> None:
         """Take over a recording's sequences, those that the cache has and those that it has not."""
         self.sequences += fresh
-        self.rows.append(_row(task, people, self.job.header))
+        self.rows.append(recording_row(task, people, self.job.header))
         self.problems += [{"file": problem.file, "reason": problem.reason} for problem in people.problems]
         valid = {one.id: one.sha256 for one in (*there, *fresh)}
         if any(known.own and valid.get(name) != known.sha256 for name, known in task.known.items()):
@@ -314,7 +314,8 @@ def _sort_out(
     return known, fresh
 
 
-def _row(task: Task, people: People, header: Header) -> dict[str, Any]:
+def recording_row(task: Task, people: People, header: Header) -> dict[str, Any]:
+    """The row of ``/recordings`` for what was read."""
     return {
         "source": task.recording.source,
         "video": task.video,
