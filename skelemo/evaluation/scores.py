@@ -105,6 +105,8 @@ def _expression(frame: pd.DataFrame, classes: Sequence[str]) -> _Head | None:
         return None
     predicted = class_numbers(frame["predicted"], classes)
     _refuse(frame, predicted < 0, "no predicted class")
+    shares = frame[[name for name in (f"p_{c}" for c in classes) if name in frame]].to_numpy(np.float64)
+    _refuse(frame, ~np.isfinite(shares).all(1), "a predicted share of a class that is not a number")
 
     def totals(groups: Codes, size: int) -> Floats:
         cells = (groups * count + truth) * count + predicted

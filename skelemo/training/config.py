@@ -85,9 +85,9 @@ class OptimiserSettings(BaseModel):
     """How it is minimised."""
 
     optimizer: Literal["adam", "adamw", "adamax", "sgd"] | None = Field("adam", description="null for a baseline")
-    lr: float = Field(1e-3, gt=0, description="learning rate")
+    lr: float = Field(1e-3, gt=0, le=100, description="learning rate")
     backbone_lr: float = Field(1.0, ge=0, description="factor on the learning rate of a pretrained backbone")
-    weight_decay: float = Field(0.0, ge=0, description="pull of the weights towards zero")
+    weight_decay: float = Field(0.0, ge=0, le=100, description="pull of the weights towards zero")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, with Nesterov's form")
     schedule: Literal["constant", "cosine", "onecycle", "plateau"] = "constant"
     clip_gradient: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: any")
@@ -118,7 +118,7 @@ class Config(
 ):
     """All settings of one training, flat, as ``config.yaml`` of a run holds them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("data", mode="before")
     @classmethod

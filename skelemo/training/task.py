@@ -1,5 +1,6 @@
 """The LightningModule: one architecture, its losses, its optimiser and its validation score."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
 from skelemo.data.loader import Batch, inputs
+from skelemo.errors import ConfigError
 from skelemo.evaluation import metrics
 from skelemo.training import losses
 from skelemo.training.config import Config
@@ -65,10 +67,28 @@ class EmotionTask(lightning.LightningModule):
         self.log_dict({f"validation_{name}": value for name, value in found.items()})
 
     def on_train_epoch_end(self) -> None:
-        """Let a plateau see the epoch now: when Lightning would, the epoch's checkpoint is written already."""
+        """Let a plateau see the epoch now: when Lightning would, the epoch's checkpoint is written already.
+
+        Raises
+        ------
+        ConfigError
+            A figure of the epoch, or a weight that it left, is not a finite number.
+        """
+        self._require_finite()
         plateau = self.lr_schedulers()
         if isinstance(plateau, ReduceLROnPlateau):
             plateau.step(self.trainer.callback_metrics[f"validation_{self.config.monitor}"])
+
+    def _require_finite(self) -> None:
+        figures = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        wrong = [f"{name} is {value}" for name, value in figures.items() if not math.isfinite(value)]
+        if not wrong and not all(bool(value.isfinite().all()) for value in self.network.state_dict().values()):
+            wrong = ["a weight is not finite"]
+        if wrong:
+            raise ConfigError(
+                f"training diverged in epoch {self.current_epoch + 1}: {wrong[0]}; "
+                f"begin again with a lower lr than {self.config.lr:g}, or with clip_gradient=1"
+            )
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Leave a plateau to `on_train_epoch_end`."""

@@ -144,6 +144,10 @@ def test_a_diverged_training_is_an_error_that_says_so(predictions: Predictions) 
     frame.loc[frame.index[-1], "predicted"] = ""
     with pytest.raises(InputError, match="1 of 1,200 windows have no predicted class"):
         score(frame, CLASSES)
+    frame = predictions(CLASSES, heads=["expression"])
+    frame.loc[frame.index[:2], "p_fear"] = [np.nan, np.inf]  # whose argmax is a class nevertheless
+    with pytest.raises(InputError, match="2 of 1,200 windows have a predicted share of a class that is not a number"):
+        score(frame, CLASSES)
 
 
 def test_a_class_that_the_run_does_not_know_is_an_error(predictions: Predictions) -> None:

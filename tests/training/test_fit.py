@@ -175,6 +175,22 @@ def test_a_run_out_of_patience_stops_and_has_no_further_epoch_when_resumed(confi
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"optimizer": "sgd", "lr": 100, "head": "both", "momentum": 0.99}, "_loss is (nan|inf)"),
+        (
+            {"optimizer": "sgd", "lr": 100, "weight_decay": 100, "validation": 0, "split": "holdout:0.3"},
+            "train_loss|a weight",
+        ),
+    ],
+)
+def test_a_training_that_diverges_says_so_and_is_neither_saved_nor_scored(config, tmp_path, settings, said):
+    with pytest.raises(ConfigError, match=rf"training diverged in epoch \d+: .*({said}).* lower lr than 100"):
+        train(config(epochs=40, **settings), tmp_path / "run")
+    assert not {"model.json", "scores.json"} & {path.name for path in (tmp_path / "run").iterdir()}
+
+
 def test_a_resumed_k_fold_keeps_its_finished_folds(config, tmp_path):
     def stop_in_third(number: int, *_: object) -> None:
         if number == 3:
