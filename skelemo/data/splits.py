@@ -158,10 +158,16 @@ def _choose_validation(
 
 
 def _draw(share: float, groups: np.ndarray, strata: np.ndarray, seed: int) -> np.ndarray:
-    """``[S]`` who is drawn: about a share (up to a half) of all, in whole groups, at least one and never all."""
-    count = len(np.unique(groups))
-    fraction = Fraction(share).limit_denominator(max(2, min(count, _MOST_PARTS))) or Fraction(1, max(count, 2))
-    return _stratified(groups, strata, fraction.denominator, seed) < fraction.numerator
+    """``[S]`` who is drawn: about a share (up to a half) of all, in whole groups, at least one and never all.
+
+    A share too small for one of so many parts is drawn from such a part.
+    """
+    most = max(2, min(len(np.unique(groups)), _MOST_PARTS))
+    fraction = max(Fraction(share).limit_denominator(most), Fraction(1, most))
+    drawn = _stratified(groups, strata, fraction.denominator, seed) < fraction.numerator
+    if share < Fraction(1, most) and len(np.unique(groups[drawn])) > 1:
+        drawn[drawn] = _draw(share * most, groups[drawn], strata[drawn], seed)
+    return drawn
 
 
 def _stratified(groups: np.ndarray, strata: np.ndarray, k: int, seed: int) -> np.ndarray:

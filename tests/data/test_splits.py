@@ -147,6 +147,17 @@ def test_a_holdout_has_the_share_asked_for(share):
     assert len(fold.train) + len(fold.validation) + len(fold.test) == 600
 
 
+@pytest.mark.parametrize(("share", "tested"), [(0.049, 98), (0.03, 60), (0.02, 40), (0.01, 20), (0.0015, 3), (1e-9, 1)])
+def test_a_small_share_is_still_about_that_share(share, tested):
+    table, strata = lone(clips=2000)
+    (fold,) = split(f"holdout:{share}", table, strata, validation=share).folds
+    assert_disjoint(table, fold)
+    assert abs(len(fold.test) - tested) <= max(0.05 * tested, 1)
+    assert abs(len(fold.validation) - tested) <= max(0.05 * tested, 1)
+    if tested >= 20:
+        assert set(strata[rows(table, fold)["test"]]) == set(range(7))
+
+
 @pytest.mark.parametrize("count", [3, 4, 7, 9])
 @pytest.mark.parametrize("spec", ["holdout:0.05", "holdout:0.2", "kfold:3"])
 def test_few_groups_are_enough_for_a_part_of_each(count, spec):
