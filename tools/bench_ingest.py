@@ -15,6 +15,7 @@ from timing import Contenders, show, take_turns
 READING = "reading the files"
 POSE_FORMAT = "pose-format"
 INGEST = "skelemo ingest into a cache"
+COUNTING = "counting, which touches no file and little memory"
 
 
 @click.command("ingest")
@@ -36,18 +37,19 @@ def command(frames: int, recordings: int, jobs: int, rounds: int, folder: Path |
             "skelemo: find and read people": lambda: read_people(Path(place)),
             INGEST: lambda: ingest_all(Path(place), 1),
             f"{INGEST}, {jobs} processes": lambda: ingest_all(Path(place), jobs),
+            COUNTING: lambda: [count_up(one) for one in folders],
+            f"{COUNTING}, {jobs} processes": lambda: in_processes(count_up, folders, jobs),
         }
         if importlib.util.find_spec("pose_format"):
             contenders[POSE_FORMAT] = lambda: [read_with_pose_format(one) for one in folders]
         best = take_turns(contenders, rounds)
     title = f"{frames:,} simulated frames of body + face, {size / frames / 1000:.2f} kB each, {recordings} recordings"
     show(title, frames, best, references=(READING, POSE_FORMAT), heading="one process, or as it says")
-    one, several = best[INGEST], best[f"{INGEST}, {jobs} processes"]
-    gain = (one.clock / several.clock - 1) / max(jobs - 1, 1)
-    free = (one.processor / several.processor * jobs - 1) / max(jobs - 1, 1)
-    print(
-        f"Each further core adds {gain:.0%} of the first by the clock; {free:.0%} by processor time, if all are free."
-    )
+    for work in (INGEST, READING, COUNTING):
+        one, several = best[work], best[f"{work}, {jobs} processes"]
+        gain = (one.clock / several.clock - 1) / max(jobs - 1, 1)
+        free = (one.processor / several.processor * jobs - 1) / max(jobs - 1, 1)
+        print(f"Each further core adds to {work}: {gain:.0%} of the first by the clock, {free:.0%} by processor time.")
 
 
 def read_bytes(folder: Path) -> int:
@@ -57,6 +59,11 @@ def read_bytes(folder: Path) -> int:
         with open(f"{folder}/{name}", "rb", buffering=0) as stream:
             total += len(stream.read())
     return total
+
+
+def count_up(_: Path) -> int:
+    """What a further core adds to this, it can add to anything: half a second of arithmetic."""
+    return sum(number & 7 for number in range(8_000_000))
 
 
 def in_processes(work: Callable[[Path], Any], folders: list[Path], jobs: int) -> list[Any]:
