@@ -20,7 +20,7 @@ from skelemo.models import registry
 from skelemo.models.classical import build
 from skelemo.training import record
 from skelemo.training.config import Config, load_config
-from skelemo.training.fold import Job, run_fold
+from skelemo.training.fold import Job, require_windows, run_fold
 
 #: Told as training goes: fold, folds, epochs done in it, epochs at most, figures.
 Report = Callable[[int, int, int, int, str], None]
@@ -49,6 +49,8 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     if config.is_baseline:
         config = config.model_copy(update={"optimizer": None})
     job = Job(config, corpus.to(device), device)
+    for number, fold in enumerate(split.folds, 1):
+        require_windows(job, fold, number)
     facts = record.environment(cache, device) | _require_buildable(job, begun=(out / "splits.json").exists())
     _open_folder(out, config, split, facts)
     started, tables = time.monotonic(), []

@@ -78,19 +78,40 @@ class Job:
         )
 
 
-def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) -> pd.DataFrame:
-    """Train a fold in ``folder`` (or go on with what is there) and predict its validation and test windows.
+def require_windows(job: Job, fold: Fold, number: int) -> None:
+    """Refuse a fold from whose windows nothing can be learned, chosen or scored.
 
     Raises
     ------
     ConfigError
-        The training or validation part has no window that can be used.
+        The part that lacks windows or labels, or the setting that needs others.
     """
+    config, targets = job.config, job.targets(fold)
+    train, validation, test = (len(targets[part]) for part in PARTS)
+    in_train, in_validation, in_test = (
+        f"the {part} part (of {count(len(getattr(fold, part)), 'sequence')})" for part in PARTS
+    )
+    classes = np.unique(targets["train"].expression[targets["train"].expression >= 0])
+    taught = {"expression": len(classes) > 0, "va": np.isfinite(targets["train"].va).all(1).any()}
+    untaught = ", ".join(head for head in config.heads if not taught[head])
+    one_class = config.is_baseline and "expression" in config.heads and len(classes) == 1
+    watches = config.schedule == "plateau" and not config.is_baseline
+    for wrong, said in (
+        (not train, f"no labelled window in {in_train}"),
+        (untaught, f"no window in {in_train} has a label for the head {untaught}; take another --head"),
+        (one_class, f"all windows in {in_train} are of one class, and {config.arch} needs two"),
+        (train == 1, f"only one labelled window in {in_train}; expected two or more"),
+        (fold.validation and not validation, f"no labelled window in {in_validation}"),
+        (not validation + test, f"nothing to score: no labelled window in {in_test}, and no validation part"),
+        (watches and not validation, "schedule plateau watches the validation part, and there is none; take cosine"),
+    ):
+        if wrong:
+            raise ConfigError(f"fold {number}: {said}")
+
+
+def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) -> pd.DataFrame:
+    """Train a fold in ``folder`` (or go on with what is there) and predict its validation and test windows."""
     targets = job.targets(fold)
-    for part in ("train", "validation"):
-        if not len(targets[part]) and (part == "train" or fold.validation):
-            of = count(len(getattr(fold, part)), "sequence")
-            raise ConfigError(f"fold {number}: no labelled window in the {part} part (of {of})")
     seed = job.config.seed + 1000 * (number - 1)
     if job.config.is_baseline:
         answer = fit_baseline(job, targets["train"], seed)

@@ -26,6 +26,7 @@ def test_what_is_written_reads_back_as_the_same_configuration(tmp_path):
         ("lr=.nan", "setting lr = nan"),
         ("lr=1e9", "setting lr = '1e9'"),
         ("weight_decay=.inf", "setting weight_decay = inf"),
+        ("batch_size=1", "setting batch_size = 1"),
         ("optimizer=adan", "setting optimizer = 'adan'"),
         ("lr", "expected key=value"),
         ("model=[1", "not a YAML value"),

@@ -240,6 +240,53 @@ def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(config, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+UNWATCHED = {"head": "va", "validation": 0, "schedule": "plateau"}
+
+
+def labelled(config, folder, *, expression=None, va=None, splits=("train", "train", "validation", "test"), frames=4):
+    """A configuration on clips with these labels, one given part each."""
+    for index, part in enumerate(splits):
+        label = {"expression": np.full(frames, -1 if expression is None else expression[index], np.int8)}
+        rate = np.full(frames, np.nan if va is None else va[index], np.float32)
+        clip = a_sequence(f"v{index}", frames, **label, valence=rate, arousal=rate, splits={"split": part})
+        a_cache(folder, clip)
+    return lambda **settings: config(data=str(folder), split="given", **settings)
+
+
+@pytest.mark.parametrize(
+    ("labels", "settings", "message"),
+    [
+        ({"expression": (0, 1, 2, 0)}, {"head": "both"}, "no window in the train part .of 2 sequences. has .* head va"),
+        ({"expression": (0, 1, 2, 0)}, {"head": "both", "arch": "svm"}, "fold 1: no window in the train .* head va"),
+        ({"expression": (1, 1, 2, 0)}, {"arch": "logistic"}, "are of one class, and logistic needs two"),
+        ({"va": (0, 1, 0, 1), "splits": ("train",) * 4}, {"head": "va", "validation": 0}, "nothing to score"),
+        (
+            {"va": (0, 1, 0, 1), "splits": ("train",) * 3 + ("test",)},
+            UNWATCHED,
+            "schedule plateau watches the validation part, and there is none; take cosine",
+        ),
+        ({"va": (0, 1, 0), "splits": ("train", "validation", "test"), "frames": 1}, {"head": "va"}, "only one"),
+    ],
+)
+def test_what_no_window_serves_is_refused_before_a_folder_is_made(config, tmp_path, labels, settings, message):
+    model = {} if "arch" in settings else {"width": 16}
+    with pytest.raises(ConfigError, match=message):
+        train(labelled(config, tmp_path / "few", **labels)(**settings, model=model), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 4, 7])
+def test_no_batch_is_too_small_for_a_network_to_learn_from(config, tmp_path, batch_size):
+    few = labelled(config, tmp_path / "few", va=(-1, 0, 1), splits=("train", "validation", "test"), frames=7)
+    scores = train(few(head="va", batch_size=batch_size, epochs=1), tmp_path / "run")
+    assert scores["test"]["va"]["windows"] == 7
+
+
+def test_a_plateau_may_watch_a_validation_part_that_came_with_the_labels(config, tmp_path):
+    train(config(split="given", validation=0, schedule="plateau", epochs=2), tmp_path / "run")
+    assert "validation_score" in read_run(tmp_path / "run").metrics
+
+
 def test_a_validation_part_that_came_with_the_labels_can_be_scored_instead_of_choosing(config, tmp_path):
     train(config(split="given", given_validation="score"), tmp_path / "run")
     parts = read_run(tmp_path / "run").splits["folds"][0]
