@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -21,19 +21,23 @@ class DataSettings(BaseModel):
 
     data: tuple[str, ...] = Field(default=(), description="cache folders")
     min_confidence: float = Field(0.0, ge=0, le=1, description="points below it become missing")
-    max_gap: int = Field(5, ge=0, description="gaps of up to so many frames are filled by straight lines; 0: none")
-    smooth: int = Field(0, ge=0, description="frames of the triangle that smooths each point; 0: none")
+    max_gap: int = Field(
+        5, ge=0, le=1_000_000, description="gaps of up to so many frames are filled by straight lines; 0: none"
+    )
+    smooth: int = Field(0, ge=0, le=1001, description="frames of the triangle that smooths each point; 0: none")
 
 
 class WindowSettings(BaseModel):
     """What a model sees at once."""
 
     length: int = Field(1, ge=1, le=4096, description="T, frames of a window")
-    dilation: int = Field(1, ge=1, description="one in how many frames of the sequence is taken")
+    dilation: int = Field(1, ge=1, le=100_000, description="one in how many frames of the sequence is taken")
     target: Literal["last", "centre"] = Field("last", description="where in the window the labelled frame stands")
     sampling: Literal["stride", "clip"] = Field("stride", description="a window per labelled frame, or one per clip")
-    every: int = Field(1, ge=1, description="one in how many frames is a target in training (the paper: 10)")
-    evaluate_every: int = Field(1, ge=1, description="the same in validation and test")
+    every: int = Field(
+        1, ge=1, le=1_000_000, description="one in how many frames is a target in training (the paper: 10)"
+    )
+    evaluate_every: int = Field(1, ge=1, le=1_000_000, description="the same in validation and test")
 
 
 class SplitSettings(BaseModel):
@@ -57,9 +61,9 @@ class AugmentSettings(BaseModel):
     mirror: float = Field(0.5, ge=0, le=1, description="probability that left and right change places")
     rotate: float = Field(5.0, ge=0, le=180, description="largest turn to either side, degrees")
     scale: float = Field(0.05, ge=0, lt=1, description="largest relative change of size")
-    shift: float = Field(0.0, ge=0, description="largest displacement")
+    shift: float = Field(0.0, ge=0, le=100, description="largest displacement")
     jitter: float = Field(
-        0.01, ge=0, description="standard deviation of each point's displacement, in sizes of its part"
+        0.01, ge=0, le=100, description="standard deviation of each point's displacement, in sizes of its part"
     )
     drop: float = Field(0.0, ge=0, lt=1, description="probability that a keypoint is missing throughout a window")
 
@@ -76,7 +80,9 @@ class LossSettings(BaseModel):
     """What training minimises."""
 
     va_loss: Literal["mse", "ccc", "mse+ccc"] = Field("mse", description="for valence and arousal")
-    va_weight: float = Field(1.0, ge=0, description="weight of that loss beside cross-entropy, with both heads")
+    va_weight: float = Field(
+        1.0, ge=0, le=1_000_000, description="weight of that loss beside cross-entropy, with both heads"
+    )
     class_weights: Literal["none", "sqrt", "balanced"] = Field("none", description="weight of rare classes")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of a label spread over all classes")
 
@@ -86,14 +92,16 @@ class OptimiserSettings(BaseModel):
 
     optimizer: Literal["adam", "adamw", "adamax", "sgd"] | None = Field("adam", description="null for a baseline")
     lr: float = Field(1e-3, gt=0, le=100, description="learning rate")
-    backbone_lr: float = Field(1.0, ge=0, description="factor on the learning rate of a pretrained backbone")
+    backbone_lr: float = Field(1.0, ge=0, le=1000, description="factor on the learning rate of a pretrained backbone")
     weight_decay: float = Field(0.0, ge=0, le=100, description="pull of the weights towards zero")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, with Nesterov's form")
     schedule: Literal["constant", "cosine", "onecycle", "plateau"] = "constant"
-    clip_gradient: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: any")
-    batch_size: int = Field(64, ge=2, le=2**20, description="windows per step; batch normalisation needs two")
-    epochs: int = Field(60, ge=1, description="at most")
-    patience: int = Field(15, ge=0, description="epochs without a better validation score before stopping; 0: never")
+    clip_gradient: float = Field(0.0, ge=0, le=1_000_000, description="largest norm of the gradient; 0: any")
+    batch_size: int = Field(64, ge=2, le=1_000_000, description="windows per step; batch normalisation needs two")
+    epochs: int = Field(60, ge=1, le=1_000_000, description="at most")
+    patience: int = Field(
+        15, ge=0, le=1_000_000, description="epochs without a better validation score before stopping; 0: never"
+    )
     monitor: Literal["score", "loss"] = Field("score", description="macro F1 and/or mean CCC, or the loss, chooses")
 
 
@@ -106,15 +114,15 @@ class MachineSettings(BaseModel):
     compile: bool = Field(False, description="torch.compile the network")
 
 
-class Config(
-    DataSettings,
-    WindowSettings,
-    SplitSettings,
-    AugmentSettings,
-    ModelSettings,
-    LossSettings,
-    OptimiserSettings,
+class Config(  # pydantic lists the fields of the last base first
     MachineSettings,
+    OptimiserSettings,
+    LossSettings,
+    ModelSettings,
+    AugmentSettings,
+    SplitSettings,
+    WindowSettings,
+    DataSettings,
 ):
     """All settings of one training, flat, as ``config.yaml`` of a run holds them."""
 
@@ -180,10 +188,31 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
         return Config(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise ConfigError(
-            f"{where}setting {name} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
-        ) from None
+        name = str(first["loc"][0])
+        raise ConfigError(f"{where}setting {name} = {values[name]!r}: expected {_expected(name)}") from None
+
+
+def _expected(name: str) -> str:
+    """What values a setting has, in words."""
+    field = Config.model_fields[name]
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if get_origin(kind) is Literal:
+            return f"one of {', '.join(get_args(kind))}"
+    kinds: dict[Any, str] = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "text",
+        dict[str, Any]: "a mapping",
+    }
+    signs = {"gt": "above", "ge": "from", "lt": "below", "le": "up to"}
+    limits = [
+        f"{word} {getattr(limit, sign):,}"
+        for limit in field.metadata
+        for sign, word in signs.items()
+        if hasattr(limit, sign)
+    ]
+    return " ".join([kinds.get(field.annotation, "names"), " and ".join(limits)]).strip()
 
 
 def _model_first(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -1,7 +1,8 @@
 import pytest
+import yaml
 
 from skelemo.errors import ConfigError, InputError
-from skelemo.training.config import load_config, parse_assignments
+from skelemo.training.config import Config, load_config, parse_assignments
 
 
 def test_assignments_go_before_the_file(tmp_path):
@@ -22,12 +23,21 @@ def test_what_is_written_reads_back_as_the_same_configuration(tmp_path):
     [
         ("learning_rate=1", "unknown setting 'learning_rate'"),
         ("epoch=3", "did you mean 'epochs'"),
-        ("lr=-1", "setting lr = -1: Input should be greater than 0"),
+        ("lr=-1", "setting lr = -1: expected a number above 0 and up to 100$"),
         ("lr=.nan", "setting lr = nan"),
         ("lr=1e9", "setting lr = '1e9'"),
         ("weight_decay=.inf", "setting weight_decay = inf"),
-        ("batch_size=1", "setting batch_size = 1"),
-        ("optimizer=adan", "setting optimizer = 'adan'"),
+        ("batch_size=1", "setting batch_size = 1: expected a whole number from 2"),
+        ("lr=foo", "setting lr = 'foo': expected a number above 0 and up to 100$"),
+        ("epochs=1.5", "setting epochs = 1.5: expected a whole number from 1 and up to 1,000,000$"),
+        ("batch_size=1e20", "setting batch_size = '1e20': expected a whole number from 2"),
+        ("smooth=99999999999", "setting smooth = 99999999999: expected a whole number from 0 and up to 1,001"),
+        ("dilation=99999999999999999999", "setting dilation = 99999999999999999999: expected a whole number"),
+        ("every=99999999999999999999", "setting every = 99999999999999999999: expected a whole number"),
+        ("optimizer=adan", "setting optimizer = 'adan': expected one of adam, adamw, adamax, sgd$"),
+        ("data=[1]", r"setting data = \[1\]: expected names$"),
+        ("compile=7", "setting compile = 7: expected true or false$"),
+        ("model=7", "setting model = 7: expected a mapping$"),
         ("lr", "expected key=value"),
         ("model=[1", "not a YAML value"),
         ("widht=3", "unknown setting 'widht': did you mean 'width'"),
@@ -72,3 +82,25 @@ def test_a_tagged_yaml_object_is_not_built(tmp_path):
     file.write_text("lr: !!python/object/apply:os.system ['touch /tmp/owned']\n")
     with pytest.raises(InputError):
         load_config(file)
+
+
+def test_settings_come_in_the_order_in_which_they_are_explained():
+    names = list(Config.model_fields)
+    first = ["data", "length", "split", "mirror", "arch", "va_loss", "optimizer", "seed"]  # of each class
+    assert sorted(first, key=names.index) == first
+    assert names.index("min_confidence") == 1
+    assert list(yaml.safe_load(load_config().to_yaml())) == names
+
+
+def test_a_configuration_is_read_in_whatever_order_it_was_written(tmp_path):
+    config = load_config(None, {"data": "a", "model": {"width": 3}, "split": "kfold:3"})
+    backwards = dict(reversed(config.model_dump(mode="json").items()))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(backwards, sort_keys=False))
+    assert load_config(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize("name", [n for n, f in Config.model_fields.items() if f.annotation in (int, float)])
+def test_every_number_has_a_least_and_a_most(name):
+    for value in (-(10**30), 10**30, float("inf"), float("nan")):
+        with pytest.raises(ConfigError, match=f"setting {name} = .*: expected a"):
+            load_config(None, {name: value})
