@@ -23,6 +23,7 @@ import pandas as pd
 import yaml
 
 from skelemo.errors import InputError
+from skelemo.evaluation.shapes import misfit
 
 PARTS = ("validation", "test")
 AFFECTS = ("valence", "arousal")
@@ -30,8 +31,6 @@ AFFECTS = ("valence", "arousal")
 #: Columns of every table of predictions. A trained expression head adds ``predicted`` and ``p_<class>`` by class, a
 #: trained valence-arousal head ``predicted_valence`` and ``predicted_arousal``; a head not trained adds no column.
 COLUMNS = ("fold", "part", "sequence", "video", "subject", "frame", "expression", "valence", "arousal")
-#: Figures that every scored head has.
-_SCORED = {"expression": ("macro_f1", "uar", "accuracy"), "va": ("ccc_mean", "ccc_valence", "ccc_arousal")}
 
 _TEXTS = ("part", "sequence", "video", "subject", "expression", "predicted")
 _WHOLE = ("fold", "frame")
@@ -105,10 +104,10 @@ def read_run(path: Path) -> Run:
         splits=_read_json(path / "splits.json"),
         metrics=_read_metrics(path),
         predictions=read_predictions(path / "predictions.csv.gz"),
-        scores=_read_scores(path / "scores.json"),
+        scores=_read_json(path / "scores.json"),
         name=path.resolve().name,
     )
-    _check_classes(run)
+    _check_scores(run)
     return run
 
 
@@ -216,9 +215,9 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is damaged: {_one_line(error)}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a mapping, found {type(content).__name__}")
-    return content
+    if wrong := misfit(path.name, content):
+        raise InputError(f"{path} is not what this version of skelemo writes ({wrong})")
+    return dict(content)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -231,26 +230,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_scores(path: Path) -> dict[str, Any]:
-    scores = _read_json(path)
-    try:
-        for part, heads in scores.items():
-            if part not in PARTS:
-                raise KeyError(part)
-            for head, names in _SCORED.items():
-                for name in names if head in heads else ():
-                    float(heads[head][name]["value"] or 0)
-            for row in heads.get("expression", {}).get("per_class", {}).values():
-                for name in ("precision", "recall", "f1", "support"):
-                    float(row[name] or 0)
-            [[int(count) for count in row] for row in heads.get("expression", {"confusion": []})["confusion"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is not what this version of skelemo writes ({error!r})") from error
-    return scores
-
-
-def _check_classes(run: Run) -> None:
-    """InputError unless scores and predictions are about the same classes."""
+def _check_scores(run: Run) -> None:
+    """InputError unless scores and predictions are about the same classes, and what has labels is scored."""
+    frame = run.predictions
+    labelled = {"expression": frame["expression"] != "", "va": frame[list(AFFECTS)].notna().any(axis=1)}
+    if not run.scores and any(labelled[head].any() for head in run.heads):
+        raise InputError(f"{run.path / 'scores.json'} is damaged: it has no scores, but the predictions have labels")
     for heads in run.scores.values():
         if "expression" in heads:
             scored, size = tuple(heads["expression"]["per_class"]), len(run.classes)

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from skelemo.errors import ConfigError, InputError
 from skelemo.evaluation.report import write_report
+from skelemo.evaluation.run import read_predictions, write_predictions
 
 SMALL = {"subjects": 4, "videos": 2, "frames": 5, "epochs": 5}
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -291,6 +293,8 @@ def test_an_unfinished_run_leaves_no_report_behind(runs: list[Path], tmp_path: P
 
 def test_a_run_without_labels_is_told_to_have_no_figures(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
     run = run_folder(tmp_path / "run", **SMALL)
+    table = read_predictions(run / "predictions.csv.gz")
+    write_predictions(run / "predictions.csv.gz", table.assign(expression="", valence=np.nan, arousal=np.nan))
     (run / "scores.json").write_text("{}")
     write_report([run], tmp_path / "out", formats=[])
     assert "No window of this run has a label" in read(tmp_path / "out").text
