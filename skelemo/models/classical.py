@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from skelemo.errors import unknown
+from skelemo.errors import ConfigError, unknown
+from skelemo.models.registry import checked
 from skelemo.skeleton import Layout
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def build(name: str, seed: int = 0, *, target: Target = "expression", **settings
     Raises
     ------
     ConfigError
-        An unknown baseline, target or setting.
+        An unknown baseline, target or setting, or a value that the setting cannot have.
     """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -76,10 +77,8 @@ def build(name: str, seed: int = 0, *, target: Target = "expression", **settings
     if target not in ("expression", "va"):
         raise unknown("target", target, ("expression", "va"))
     known = settings_of(name)
-    for setting in settings:
-        if setting not in known:
-            raise unknown(f"setting of {name}", setting, known)
-    return make_pipeline(StandardScaler(), *CLASSICAL[name](target, seed, **settings))
+    given = {setting: _checked(name, known, setting, value) for setting, value in settings.items()}
+    return make_pipeline(StandardScaler(), *CLASSICAL[name](target, seed, **given))
 
 
 def settings_of(name: str) -> dict[str, Any]:
@@ -164,8 +163,25 @@ def boosting(
     return [HistGradientBoostingClassifier(**common, class_weight="balanced" if balanced else None)]
 
 
+#: Above what, and up to what, the numbers among their settings can be.
+LIMITS = {
+    "c": (0, 1_000_000),
+    "gamma": (0, 1_000_000),
+    "trees": (0, 100_000),
+    "rate": (0, 10),
+    "leaves": (1, 10_000),
+    "share": (0, 1),
+}
 #: The baselines by name: ``make(target, seed, **settings)`` gives the steps that follow standardising.
 CLASSICAL: dict[str, Callable[..., list[Any]]] = {"svm": svm, "logistic": logistic, "boosting": boosting}
+
+
+def _checked(name: str, defaults: dict[str, Any], setting: str, value: Any) -> Any:
+    value = checked(name, defaults, setting, value)
+    above, most = LIMITS.get(setting, (-np.inf, np.inf))
+    if not above < value <= most:
+        raise ConfigError(f"setting {setting} of {name} is {value!r}; expected above {above:,} and up to {most:,}")
+    return type(defaults[setting])(value)  # scikit-learn tells 1 from 1.0
 
 
 def _times(rows: np.ndarray, factor: float) -> np.ndarray:

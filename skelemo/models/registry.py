@@ -112,7 +112,7 @@ def create(
     ------
     ConfigError
         An unknown architecture, head or setting, where the message names the nearest known one; a setting of another
-        type than its default, or one that the architecture cannot be built with.
+        type than its default, or one that the architecture, or this machine's memory, cannot be built with.
     """
     chosen = entry(name)
     for head in heads:
@@ -123,12 +123,13 @@ def create(
             f"{name} for the heads {list(heads)}, {classes} classes, {frames} frames: expected one or more"
         )
     spec = Spec(layout(layout_name), tuple(heads), classes, frames, channels)
-    given = {setting: _checked(chosen, setting, value) for setting, value in settings.items()}
+    given = {setting: checked(name, chosen.settings, setting, value) for setting, value in settings.items()}
     try:
         return chosen.build(spec, **given)
-    except (ValueError, ArithmeticError) as error:
+    except (ValueError, ArithmeticError, RuntimeError, TypeError, MemoryError) as error:
         said = ", ".join(f"{setting}={value}" for setting, value in given.items())
-        raise ConfigError(f"{name} cannot be built with {said or 'its defaults'}: {error}") from error
+        why = str(error).partition("\n")[0]
+        raise ConfigError(f"{name} cannot be built with {said or 'its defaults'}: {why}") from error
 
 
 def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,11 +137,17 @@ def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in INITIAL}
 
 
-def _checked(chosen: Entry, setting: str, value: Any) -> Any:
-    """The value of a setting, which is of the same kind as its default; lists become tuples."""
-    if setting not in chosen.settings:
-        raise unknown(f"setting of {chosen.name}", setting, chosen.settings)
-    default = chosen.settings[setting]
+def checked(name: str, defaults: Mapping[str, Any], setting: str, value: Any) -> Any:
+    """The value of a setting of ``name``, which is of the same kind as its default; lists become tuples.
+
+    Raises
+    ------
+    ConfigError
+        It is of another kind, or there is no such setting.
+    """
+    if setting not in defaults:
+        raise unknown(f"setting of {name}", setting, defaults)
+    default = defaults[setting]
     if isinstance(default, tuple):
         items = tuple(value) if isinstance(value, list | tuple) else (value,)
         if not default or all(_is_like(item, default[0]) for item in items):
@@ -150,7 +157,7 @@ def _checked(chosen: Entry, setting: str, value: Any) -> Any:
         return value
     else:
         expected = _kind(default)
-    raise ConfigError(f"setting {setting} of {chosen.name} is {value!r}; expected {expected}, as in {default!r}")
+    raise ConfigError(f"setting {setting} of {name} is {value!r}; expected {expected}, as in {default!r}")
 
 
 def _is_like(value: Any, default: Any) -> bool:
@@ -159,7 +166,7 @@ def _is_like(value: Any, default: Any) -> bool:
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(value, bool) and isinstance(default, bool)
     if isinstance(default, float):
-        return isinstance(value, int | float) and math.isfinite(value)
+        return isinstance(value, int | float) and -math.inf < value < math.inf
     if isinstance(default, int):
         return isinstance(value, int) and value >= 0
     return isinstance(value, type(default))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skelemo.data.windows import Targets
+from skelemo.errors import ConfigError
 from skelemo.models import classical
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ def fit_baseline(job: "Job", learn: Targets, seed: int) -> Answer:
 
     Where the configuration mirrors at all, every window is learned both ways round. Nothing is chosen by validation:
     a baseline's settings are those of the configuration.
+
+    Raises
+    ------
+    ConfigError
+        scikit-learn refuses the settings or the windows.
     """
     config, layout, classes = job.config, job.corpus.layout, len(job.corpus.classes)
     keypoints, mask = _gather(job, learn)
@@ -32,7 +38,11 @@ def fit_baseline(job: "Job", learn: Targets, seed: int) -> Answer:
     fitted = {}
     for head in config.heads:
         pipeline = classical.build(config.arch, seed, target="va" if head == "va" else "expression", **config.model)
-        fitted[head] = pipeline.fit(rows[known[head]], labels[head][known[head]])
+        try:
+            fitted[head] = pipeline.fit(rows[known[head]], labels[head][known[head]])
+        except ValueError as error:  # scikit-learn's word for all that it does not take
+            why = str(error).partition("\n")[0]
+            raise ConfigError(f"{config.arch} cannot learn the head {head}: {why}") from error
 
     def answer(targets: Targets) -> dict[str, np.ndarray]:
         asked = classical.features(*_gather(job, targets))

@@ -8,7 +8,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from skelemo.data.normalising import by_part, place
 from skelemo.errors import ConfigError
-from skelemo.models.classical import CLASSICAL, answers, build, features, mirrored, settings_of
+from skelemo.models.classical import CLASSICAL, LIMITS, answers, build, features, mirrored, settings_of
 from skelemo.skeleton import layout
 
 BODY = layout("body_25")
@@ -105,6 +105,42 @@ def test_unknown_baselines_and_settings_are_refused():
         build("svn")
     with pytest.raises(ConfigError, match="unknown setting of svm 'gama': did you mean 'gamma'"):
         build("svm", gama=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value", "said"),
+    [
+        ("svm", "c", -1, "is -1; expected above 0 and up to"),
+        ("svm", "c", "foo", "is 'foo'; expected a number, as in 10.0"),
+        ("svm", "gamma", "foo", "is 'foo'; expected a number"),
+        ("svm", "gamma", -0.5, "expected above 0"),
+        ("svm", "gamma", float("nan"), "expected a number"),
+        ("logistic", "c", 10**400, "expected above 0"),
+        ("logistic", "c", 0, "is 0; expected above 0"),
+        ("logistic", "balanced", 5, "is 5; expected true or false"),
+        ("boosting", "trees", 0, "is 0; expected above 0 and up to 100,000"),
+        ("boosting", "trees", 2.5, "expected a whole number"),
+        ("boosting", "rate", 0, "expected above 0"),
+        ("boosting", "leaves", 1, "expected above 1"),
+        ("boosting", "share", 1.5, "expected above 0 and up to 1"),
+    ],
+)
+def test_a_value_that_a_setting_cannot_have_is_refused(name, setting, value, said):
+    for target in ("expression", "va"):
+        with pytest.raises(ConfigError, match=f"setting {setting} of {name} .*{said}"):
+            build(name, target=target, **{setting: value})
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_every_value_within_the_limits_can_be_fitted(name):
+    rows = np.random.default_rng(3).normal(size=(30, 4)).astype(np.float32)
+    for setting in settings_of(name).keys() & LIMITS.keys():
+        above, most = LIMITS[setting]
+        least = above + 1 if isinstance(settings_of(name)[setting], int) else above + 1e-6
+        for value in (least, min(most, least + 50)):
+            few = {"trees": 2} if name == "boosting" else {}
+            build(name, **{**few, setting: value}).fit(rows, np.arange(30) % 3)
+            build(name, target="va", **{**few, setting: value}).fit(rows, np.clip(rows[:, :2], -1, 1))
 
 
 def test_posed_faces_are_told_apart_as_well_as_by_the_reference(shared_data):

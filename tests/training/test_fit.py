@@ -232,6 +232,13 @@ def _fail(*_: object) -> None:
         ({"split": "given:fold_9"}, "no split column 'fold_9'"),
         ({"split": "kfold:200"}, "cannot make 200 disjoint parts"),
         ({"device": "cuda:7"}, "device 'cuda:7'"),
+        ({"device": "meta"}, "device 'meta' cannot be used here: expected auto, cpu, cuda, cuda:1 or mps"),
+        ({"model": {"width": 99999999999}}, "ann cannot be built with width=99999999999: .*allocate[^\n]*$"),
+        (
+            {"arch": "cnn_lstm", "model": {"freeze": "two"}},
+            "setting freeze of cnn_lstm is 'two'; expected a whole number",
+        ),
+        ({"arch": "svm", "model": {"c": -1}}, "setting c of svm is -1; expected above 0"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(config, tmp_path, settings, message):
@@ -323,6 +330,11 @@ def test_a_baseline_leaves_a_run_that_is_scored_and_read_like_a_networks(config,
     if arch != "boosting":  # trees need more than eighteen clips
         assert scores["expression"]["macro_f1"]["value"] > 0.7
         assert scores["va"]["ccc_mean"]["value"] > 0.8
+
+
+def test_what_scikit_learn_refuses_is_said_in_one_line(config, tmp_path):
+    with pytest.raises(ConfigError, match=r"logistic cannot learn the head va: [^\n]*alpha"):
+        train(config(arch="logistic", head="va", model={"c": 1e-320}), tmp_path / "run")
 
 
 def test_an_unknown_setting_of_a_baseline_is_refused_before_a_folder_is_made(config, tmp_path):
