@@ -13,25 +13,33 @@ from simulated_json import write_frames
 from timing import peak_of
 
 DIFFERENT = 24  # recordings that are written; further ones are links to their files, of which a file may have many
+CASES = ("24x1000", "24x4000", "480x1000", "24000x40")
 
 
 @click.command("memory")
-@click.option("--recordings", default=24, show_default=True, help="The smaller number of recordings.")
-@click.option("--frames", default=1_000, show_default=True, help="Frames of each.")
-@click.option("--times", default=20, show_default=True, help="How many times as many the larger number is.")
+@click.option(
+    "--case",
+    "cases",
+    multiple=True,
+    default=CASES,
+    show_default=True,
+    metavar="RECORDINGSxFRAMES",
+    help="Recordings, and frames of each.",
+)
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to write them; a temporary folder by default.")
-def command(recordings: int, frames: int, times: int, folder: Path | None) -> None:
+def command(cases: tuple[str, ...], folder: Path | None) -> None:
     """Peak memory of ingest in one process, as recordings grow in number."""
-    table = Table(title=f"recordings of {frames:,} frames of body + face", title_justify="left")
-    for heading in ("recordings", "peak memory, MB", "ratio"):
+    table = Table(title="simulated body + face", title_justify="left")
+    for heading in ("recordings", "frames of each", "peak memory, MB", "ratio"):
         table.add_column(heading, justify="right")
     first = 0.0
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        for count in (recordings, recordings * times):
-            write_recordings(Path(place), count, frames)
+    for case in cases:
+        recordings, frames = map(int, case.split("x"))
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            write_recordings(Path(place), recordings, frames)
             peak = peak_of([sys.executable, __file__, place]) / 2**20
-            first = first or peak
-            table.add_row(f"{count:,}", f"{peak:,.0f}", f"{peak / first:.2f}")
+        first = first or peak
+        table.add_row(f"{recordings:,}", f"{frames:,}", f"{peak:,.0f}", f"{peak / first:.2f}")
     Console(width=max(100, Console().width)).print(table)
 
 
@@ -39,8 +47,6 @@ def write_recordings(folder: Path, count: int, frames: int) -> None:
     """Make a folder hold so many recordings, each in a folder of its own."""
     for number in range(count):
         clip, first = folder / f"clip {number}", folder / f"clip {number % DIFFERENT}"
-        if clip.exists():
-            continue
         if number < DIFFERENT:
             write_frames(clip, frames, seed=number)
             continue
