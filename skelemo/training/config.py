@@ -83,7 +83,7 @@ class LossSettings(BaseModel):
     va_weight: float = Field(
         1.0, ge=0, le=1_000_000, description="weight of that loss beside cross-entropy, with both heads"
     )
-    class_weights: Literal["none", "sqrt", "balanced"] = Field("none", description="weight of rare classes")
+    class_weights: Literal["none", "sqrt", "balanced"] = Field("none", description="weight of rare classes in training")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of a label spread over all classes")
 
 

@@ -32,9 +32,11 @@ class EmotionTask(lightning.LightningModule):
 
     Parameters
     ----------
-    weights : ``[K]`` weight of each class in cross-entropy, or None.
+    weights : ``[K]`` weight of each class in training's cross-entropy, or None.
     seed : of this fold; every epoch draws from it anew, so that a resumed training goes on as it would have.
     """
+
+    weights: Tensor | None
 
     def __init__(self, network: nn.Module, config: Config, weights: Tensor | None, seed: int) -> None:
         super().__init__()
@@ -50,7 +52,7 @@ class EmotionTask(lightning.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Loss of one batch."""
-        loss = self._loss(self.network(**inputs(batch)), batch["expression"], batch["va"])
+        loss = self._loss(self.network(**inputs(batch)), batch["expression"], batch["va"], self.weights)
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(batch["row"]))
         return loss
 
@@ -59,9 +61,12 @@ class EmotionTask(lightning.LightningModule):
         self._seen.append((self.network(**inputs(batch)), batch["expression"], batch["va"]))
 
     def on_validation_epoch_end(self) -> None:
-        """Score the validation part: macro F1, mean CCC, and their mean as ``score`` where there are both."""
+        """Score the validation part: macro F1, mean CCC, and their mean as ``score`` where there are both.
+
+        Its loss weighs all classes alike: validation may show classes that training lacks, whose weight is 0.
+        """
         outputs, expression, va = self._collect()
-        found = {"loss": float(self._loss(outputs, expression, va))} | validation_scores(outputs, expression, va)
+        found = {"loss": float(self._loss(outputs, expression, va, None))} | validation_scores(outputs, expression, va)
         parts = [found[name] for name in ("macro_f1", "ccc_mean") if name in found]
         found["score"] = float(np.mean(parts)) if parts else -found["loss"]
         self.log_dict({f"validation_{name}": value for name, value in found.items()})
@@ -128,13 +133,11 @@ class EmotionTask(lightning.LightningModule):
         rates = [group["lr"] for group in optimiser.param_groups]
         return {"scheduler": OneCycleLR(optimiser, rates, steps), "interval": "step"}
 
-    def _loss(self, outputs: dict[str, Tensor], expression: Tensor, va: Tensor) -> Tensor:
+    def _loss(self, outputs: dict[str, Tensor], expression: Tensor, va: Tensor, weights: Tensor | None) -> Tensor:
         config = self.config
         parts = []
         if "expression" in outputs:
-            parts.append(
-                losses.cross_entropy(outputs["expression"], expression, self.weights, config.label_smoothing)  # type: ignore[arg-type]  # a registered buffer
-            )
+            parts.append(losses.cross_entropy(outputs["expression"], expression, weights, config.label_smoothing))
         if "va" in outputs:
             weight = config.va_weight if "expression" in outputs else 1.0
             parts.append(weight * losses.valence_arousal(outputs["va"], va, config.va_loss))

@@ -282,6 +282,15 @@ def test_what_no_window_serves_is_refused_before_a_folder_is_made(config, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("class_weights", ["sqrt", "balanced"])
+def test_a_class_that_only_validation_shows_has_a_validation_loss(config, tmp_path, class_weights):
+    few = labelled(config, tmp_path / "few", expression=(0, 1, 2, 0))
+    train(few(class_weights=class_weights, epochs=4, patience=3, monitor="loss"), tmp_path / "run")
+    losses = read_run(tmp_path / "run").metrics["validation_loss"]
+    assert len(losses) == 4
+    assert losses.between(0.1, 100).all()
+
+
 @pytest.mark.parametrize("batch_size", [2, 3, 4, 7])
 def test_no_batch_is_too_small_for_a_network_to_learn_from(config, tmp_path, batch_size):
     few = labelled(config, tmp_path / "few", va=(-1, 0, 1), splits=("train", "validation", "test"), frames=7)
