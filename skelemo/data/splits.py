@@ -50,6 +50,8 @@ class Split:
         """The split that a run folder's ``splits.json`` holds; `ConfigError` where it does not hold one."""
         try:
             folds = tuple(Fold(*(tuple(map(str, fold[part])) for part in PARTS)) for fold in data["folds"])
+            if not folds:
+                raise KeyError("folds")
             return cls(data["split"], data["grouped_by"], folds)
         except (KeyError, TypeError) as error:
             raise ConfigError(f"splits.json is not what skelemo wrote: {type(error).__name__} {error}") from None

@@ -100,11 +100,11 @@ def read_run(path: Path) -> Run:
     run = Run(
         path=path,
         config=_read_yaml(path / "config.yaml"),
-        environment=_read_json(path / "environment.json"),
-        splits=_read_json(path / "splits.json"),
+        environment=read_json(path / "environment.json"),
+        splits=read_json(path / "splits.json"),
         metrics=_read_metrics(path),
         predictions=read_predictions(path / "predictions.csv.gz"),
-        scores=_read_json(path / "scores.json"),
+        scores=read_json(path / "scores.json"),
         name=path.resolve().name,
     )
     _check_scores(run)
@@ -159,6 +159,23 @@ def write_predictions(path: Path, frame: pd.DataFrame) -> None:
         table.to_csv(packed, index=False)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one of the JSON files of a run folder.
+
+    Raises
+    ------
+    InputError
+        It is missing, damaged, or not a mapping.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged: {_one_line(error)}") from error
+    if wrong := misfit(path.name, content):
+        raise InputError(f"{path} is not what this version of skelemo writes ({wrong})")
+    return dict(content)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON that is complete or not there at all. Numbers that JSON lacks (NaN, infinity) become null."""
     with _Replacing(path) as temporary:
@@ -208,16 +225,6 @@ def _check_columns(frame: pd.DataFrame, path: Path) -> None:
     strange = set(frame["part"].unique()) - set(PARTS)
     if strange:
         raise InputError(f"{path}: the part {min(map(str, strange))!r} is none of {', '.join(PARTS)}")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged: {_one_line(error)}") from error
-    if wrong := misfit(path.name, content):
-        raise InputError(f"{path} is not what this version of skelemo writes ({wrong})")
-    return dict(content)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

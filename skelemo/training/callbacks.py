@@ -9,6 +9,7 @@ import lightning
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from skelemo.cache.partial import finished
+from skelemo.training.record import restoring
 
 
 class History(Callback):
@@ -21,7 +22,7 @@ class History(Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Take over the epochs that an interrupted training has behind it."""
         if self.path.exists():
-            with self.path.open(newline="", encoding="utf-8") as file:
+            with restoring(self.path), self.path.open(newline="", encoding="utf-8") as file:
                 self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < trainer.current_epoch]
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

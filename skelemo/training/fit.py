@@ -1,6 +1,5 @@
 """One training, from a configuration to a finished run folder."""
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +8,13 @@ import numpy as np
 import pandas as pd
 import torch
 
+from skelemo.cache.partial import finished
 from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import Cleaning, Corpus, load_corpus
-from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, Split, make_split
+from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, PARTS, Split, make_split
 from skelemo.data.windows import most_frequent
-from skelemo.errors import ConfigError
-from skelemo.evaluation.run import write_json, write_predictions
+from skelemo.errors import ConfigError, InputError
+from skelemo.evaluation.run import read_json, write_json, write_predictions
 from skelemo.evaluation.scores import Scores, write_scores
 from skelemo.models import registry
 from skelemo.models.classical import build
@@ -25,6 +25,9 @@ from skelemo.training.fold import Job, require_windows, run_fold
 #: Told as training goes: fold, folds, epochs done in it, epochs at most, figures.
 Report = Callable[[int, int, int, int, str], None]
 
+#: What may be another when a run is resumed: where its data lie, and the machine that goes on with it.
+MOVABLE = {"data", "device", "compile"}
+
 
 def train(config: Config, out: Path, *, resume: bool = False, report: Report = lambda *_: None) -> Scores:
     """Train, choose by validation, score once, and leave a run folder; returns its scores.
@@ -34,7 +37,7 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     ConfigError
         ``out`` holds something already and ``resume`` is not asked for, or the settings do not fit the data.
     CacheError, InputError
-        The data cannot be read.
+        The data, or a file of the run that is resumed, cannot be read.
     """
     config = _claim(config, out, resume)
     if not config.data:
@@ -51,7 +54,7 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     job = Job(config, corpus.to(device), device)
     for number, fold in enumerate(split.folds, 1):
         require_windows(job, fold, number)
-    facts = record.environment(cache, device) | _require_buildable(job, begun=(out / "splits.json").exists())
+    facts = record.environment(cache, device) | _require_buildable(job, begun=_is_begun(out))
     _open_folder(out, config, split, facts)
     started, tables = time.monotonic(), []
     for number, fold in enumerate(split.folds, 1):
@@ -95,7 +98,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def _claim(config: Config, out: Path, resume: bool) -> Config:
-    """The configuration to run: that of the folder where a run is resumed."""
+    """The configuration to run: where a run is resumed that of the folder, but for what may be another."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return config
     if not resume:
@@ -105,27 +108,30 @@ def _claim(config: Config, out: Path, resume: bool) -> Config:
     if (out / "scores.json").exists():
         raise ConfigError(f"{out} is finished: `skelemo report {out} --out DIR` shows it")
     written = load_config(out / "config.yaml")
-    for name in config.model_fields_set:
+    for name in config.model_fields_set - MOVABLE:
         if getattr(config, name) not in (getattr(written, name), "auto"):
             raise ConfigError(
                 f"{out} was begun with {name} = {getattr(written, name)!r}, not {getattr(config, name)!r}: "
                 "--resume goes on with the settings of the folder; leave yours out or choose another --out"
             )
-    return written
+    return written.model_copy(update={name: getattr(config, name) for name in config.model_fields_set & MOVABLE})
 
 
 def _require_same_data(out: Path, cache: Cache) -> None:
     """A run goes on with what it was begun with: its split names sequences, and its folds are of one kind."""
-    written = out / "environment.json"
-    if written.exists() and json.loads(written.read_text(encoding="utf-8")).get("cache_hash") != cache.hash:
+    if _is_begun(out) and read_json(out / "environment.json").get("cache_hash") != cache.hash:
         raise ConfigError(f"{out} was begun with other data than {cache.name} holds now: choose another --out")
+
+
+def _is_begun(out: Path) -> bool:
+    """Whether the folder holds all that a training begins with; the split is written last."""
+    return (out / "splits.json").exists()
 
 
 def _settle_split(config: Config, corpus: Corpus, out: Path) -> tuple[Config, Split]:
     """The split of the run: the one written in its folder, else a new one, with ``auto`` resolved."""
-    written = out / "splits.json"
-    if written.exists():
-        return config, Split.from_json(json.loads(written.read_text(encoding="utf-8")))
+    if _is_begun(out):
+        return config, _read_split(out / "splits.json", corpus)
     labelled, strata = _labelled(corpus, config.heads)
     if not len(labelled):
         raise ConfigError(f"no frame of {', '.join(config.data)} has a label for the head {config.head!r}")
@@ -137,6 +143,18 @@ def _settle_split(config: Config, corpus: Corpus, out: Path) -> tuple[Config, Sp
     if config.given_validation == "score":
         sequences = _validation_as_test(sequences)
     return config, make_split(config.split, sequences, strata, validation=config.validation, seed=config.seed)
+
+
+def _read_split(file: Path, corpus: Corpus) -> Split:
+    try:
+        split = Split.from_json(read_json(file))
+    except ConfigError as error:
+        raise InputError(f"{file}: {error}") from None
+    named = {name for fold in split.folds for part in PARTS for name in getattr(fold, part)}
+    strange = sorted(named - set(corpus.sequences["id"]))
+    if strange:
+        raise InputError(f"{file}: no sequence {strange[0]!r} in the data; begin again with another --out")
+    return split
 
 
 def _validation_as_test(sequences: pd.DataFrame) -> pd.DataFrame:
@@ -161,7 +179,8 @@ def _labelled(corpus: Corpus, heads: tuple[str, ...]) -> tuple[np.ndarray, np.nd
 
 def _open_folder(out: Path, config: Config, split: Split, facts: dict[str, object]) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    if not (out / "splits.json").exists():
-        (out / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    with finished(out / "config.yaml") as partial:
+        partial.write_text(config.to_yaml(), encoding="utf-8")
+    if not _is_begun(out):
         write_json(out / "environment.json", facts)
         write_json(out / "splits.json", split.to_json())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -133,7 +134,8 @@ def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: in
     finished, begun = (folder / "model.json").exists(), (folder / "checkpoints" / "last.ckpt").exists()
     network = job.create(restored=finished or begun).to(job.device)
     if finished:
-        network.load_state_dict(load_file(folder / "model.safetensors"))
+        with record.restoring(folder / "model.safetensors"):
+            network.load_state_dict(load_file(folder / "model.safetensors"))
     else:
         _learn(job, network, targets, folder, seed, report)
         record.save_model(folder, network, job.config, job.corpus)
@@ -181,13 +183,23 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
         )
         task = EmotionTask(network, config, weights, seed)
         begun = kept.last if kept.last.exists() else None
+        if begun:
+            with record.restoring(begun):
+                kept.load_state_dict(_restore(task, begun)["callbacks"][kept.state_key])
         try:
             trainer.fit(task, datamodule=_Loaders(job, targets, seed), ckpt_path=begun)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
-    chosen = torch.load(kept.best, map_location="cpu", weights_only=True)
-    task.load_state_dict(chosen["state_dict"], strict=False)
+    with record.restoring(kept.best):
+        _restore(task, kept.best)
     network.to(job.device)
+
+
+def _restore(task: EmotionTask, path: Path) -> dict[str, Any]:
+    """Bring the task into the state of a checkpoint, and give all that is in it."""
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    task.load_state_dict(checkpoint["state_dict"])
+    return checkpoint
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import skelemo
 from skelemo.cache.store import Cache
 from skelemo.data.corpus import Corpus
 from skelemo.data.windows import Targets
+from skelemo.errors import InputError
 from skelemo.evaluation.run import write_json
 from skelemo.models import registry
 from skelemo.training.config import Config
@@ -88,6 +90,18 @@ def save_model(folder: Path, network: nn.Module, config: Config, corpus: Corpus)
         "skelemo": skelemo.__version__,
     }
     write_json(folder / "model.json", facts)
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Take over what an interrupted training has left in a file: whatever fails on the way, `InputError` names it."""
+    try:
+        yield
+    except Exception as error:  # a damaged file fails in the readers of torch and safetensors in any of a dozen ways
+        raise InputError(
+            f"{path} is damaged, or not of this run and version ({type(error).__name__}): "
+            "the run cannot go on; begin it again with another --out"
+        ) from error
 
 
 def _git_commit() -> str | None:

@@ -331,7 +331,14 @@ def test_a_split_is_read_as_it_was_written():
 
 
 @pytest.mark.parametrize(
-    "text", ["{}", "[]", '{"split": "given", "grouped_by": "video", "folds": [{"train": []}]}', '{"folds": 3}']
+    "text",
+    [
+        "{}",
+        "[]",
+        '{"split": "given", "grouped_by": "video", "folds": [{"train": []}]}',
+        '{"folds": 3}',
+        '{"split": "given", "grouped_by": "video", "folds": []}',
+    ],
 )
 def test_a_damaged_split_file_is_said(text):
     with pytest.raises(ConfigError, match=r"splits\.json is not what skelemo wrote"):

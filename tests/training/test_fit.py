@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from small_caches import a_cache, a_sequence
 
 from skelemo.cache.store import open_cache
-from skelemo.errors import ConfigError
+from skelemo.errors import CacheError, ConfigError, InputError, SkelemoError
 from skelemo.evaluation.run import read_run
 from skelemo.training import fit, fold, record
 from skelemo.training.config import load_config
@@ -210,6 +210,64 @@ def test_a_folder_that_exists_is_refused_unless_resumed(config, tmp_path):
         train(config(), tmp_path / "run")
     with pytest.raises(ConfigError, match="is finished"):
         train(config(), tmp_path / "run", resume=True)
+
+
+def cut_run(config, out, **settings):
+    """A run that ended in its third epoch."""
+    with pytest.raises(CutError):
+        train(config(**settings), out, report=cut_after(3))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.yaml", b"lr: ["),
+        ("config.yaml", b"lr: -1"),
+        ("environment.json", b"{"),
+        ("environment.json", None),
+        ("splits.json", b"[]"),
+        ("splits.json", b'{"folds": []}'),
+        ("splits.json", b'{"split": "", "grouped_by": "", "folds": [{"train": ["a"], "validation": [], "test": []}]}'),
+        ("checkpoints/last.ckpt", b"not a checkpoint"),
+        ("checkpoints/last.ckpt", b""),
+        ("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
+        ("metrics.csv", b"epoch,lr\nfirst,1\n"),
+    ],
+)
+def test_a_damaged_file_of_a_run_that_is_resumed_is_named(config, tmp_path, name, content):
+    file = cut_run(config, tmp_path / "run") / name
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes((tmp_path / "run" / content).read_bytes() if isinstance(content, str) else content)
+    with pytest.raises(SkelemoError, match=name) as error:
+        train(config(), tmp_path / "run", resume=True)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "checkpoints/best.ckpt"])
+def test_a_damaged_network_of_a_run_that_is_resumed_is_named(config, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(fold, "predict", _fail)  # when the first network is saved
+    with pytest.raises(CutError):
+        train(config(), tmp_path / "run")
+    if name != "model.safetensors":
+        (tmp_path / "run" / "model.json").unlink()
+    (tmp_path / "run" / name).write_bytes(b"not a network")
+    with pytest.raises(InputError, match=f"{name} is damaged"):
+        train(config(), tmp_path / "run", resume=True)
+
+
+def test_a_run_is_resumed_where_its_data_lie_now_and_on_another_machine(config, cache, tmp_path):
+    train(config(epochs=4), tmp_path / "whole")
+    cut_run(config, tmp_path / "cut", epochs=4, device="auto")
+    cache.rename(tmp_path / "elsewhere")
+    with pytest.raises(CacheError, match="no such cache"):
+        train(load_config(), tmp_path / "cut", resume=True)
+    moved = load_config(None, {"data": str(tmp_path / "elsewhere"), "device": "cpu"})
+    train(moved, tmp_path / "cut", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    assert load_config(tmp_path / "cut" / "config.yaml") == config(epochs=4, data=moved.data, split="given")
 
 
 def test_resuming_with_other_settings_is_refused_with_both_values(config, tmp_path):
