@@ -18,7 +18,7 @@ from skelemo.cache import hdf5
 from skelemo.cache.chunks import Chunks
 from skelemo.cache.counts import Counts, count, require_possible
 from skelemo.cache.integrity import Report, damaged_sequences
-from skelemo.cache.partial import PARTIAL, finished
+from skelemo.cache.partial import finished
 from skelemo.cache.sequence import (
     FRAME_COLUMNS,
     KEYPOINT_TYPE,
@@ -40,6 +40,7 @@ from skelemo.cache.tables import (
     to_columns,
 )
 from skelemo.errors import CacheError
+from skelemo.unfinished import PARTIAL
 
 if TYPE_CHECKING:
     import pandas as pd

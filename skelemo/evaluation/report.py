@@ -1,7 +1,6 @@
 """Finished runs to a report: one page that stands alone, the same in Markdown, tables as CSV and figures for papers."""
 
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +14,8 @@ from skelemo.evaluation.drawing import FORMATS, save, to_svg
 from skelemo.evaluation.ensemble import fuse
 from skelemo.evaluation.plates import Plate, ground_plates, run_plates
 from skelemo.evaluation.run import Run, read_run, write_json
+from skelemo.naming import file_names
+from skelemo.unfinished import PARTIAL
 
 MANIFEST = "report.json"
 
@@ -70,17 +71,13 @@ def write_report(
     if ensemble:
         members.append(fuse(members))
     grounds = compare(members)
-    writer = _Writer(out, tuple(formats), earlier)
-    try:
-        _write(writer, title or _title(runs), grounds, progress)
-    finally:
-        writer.sign()
+    _write(_Writer(out, tuple(formats), earlier), title or _title(runs), grounds, progress)
     return Report(out / "report.html", grounds)
 
 
 def _write(writer: "_Writer", title: str, grounds: tuple[Ground, ...], progress: Callable[[int, int], None]) -> None:
     runs = [run for ground in grounds for run in ground.runs]
-    stems = _stems([run.name for run in runs])
+    stems = file_names(run.name.replace(" ", "-") for run in runs)
     figures = [ground_plates(ground, f"comparison_{number}") for number, ground in enumerate(grounds, 1)]
     figures += [run_plates(run, stem) for run, stem in zip(runs, stems, strict=True)]
     drawn = []
@@ -113,11 +110,12 @@ class _Writer:
     def __init__(self, out: Path, formats: tuple[str, ...], earlier: set[str]) -> None:
         self.out, self.formats, self.earlier = out, formats, earlier
         self.files: list[str] = []
-        (out / "figures").mkdir(parents=True, exist_ok=True)
+        self.sign()
+        (out / "figures").mkdir(exist_ok=True)
 
     def text(self, name: str, content: str) -> None:
+        self.sign(name)
         (self.out / name).write_text(content, encoding="utf-8")
-        self.files.append(name)
 
     def draw(self, plates: Iterable[Plate]) -> tuple[page.Drawn, ...]:
         return tuple(map(self._draw, plates))
@@ -127,23 +125,25 @@ class _Writer:
         for stale in self.earlier - set(self.files):
             (self.out / stale).unlink(missing_ok=True)
         self.earlier = set()
+        self.sign()
 
-    def sign(self) -> None:
-        """List the files that are a report's."""
+    def sign(self, *files: str) -> None:
+        """List the files that are a report's, those that are about to be written too: it may be killed at any time."""
+        self.files += files
         write_json(self.out / MANIFEST, {"skelemo": __version__, "files": sorted(self.earlier.union(self.files))})
 
     def _draw(self, plate: Plate) -> page.Drawn:
         svg = to_svg(plate.figure, plate.caption, plate.stem)
-        paths = save(plate.figure, self.out / "figures" / plate.stem, self.formats)
-        files = [path.relative_to(self.out).as_posix() for path in paths]
-        self.files += files
-        return page.Drawn(plate.group, plate.caption, svg, tuple(files))
+        files = tuple(f"figures/{plate.stem}.{kind}" for kind in self.formats)
+        self.sign(*files)
+        save(plate.figure, self.out / "figures" / plate.stem, self.formats)
+        return page.Drawn(plate.group, plate.caption, svg, files)
 
 
 def _claim(out: Path, force: bool) -> set[str]:
     """Files of an earlier report in the folder; ConfigError where the folder is someone else's."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return set()
+    if not out.exists() or (out.is_dir() and all(path.name.startswith(PARTIAL) for path in out.iterdir())):
+        return set()  # a report that was killed as it began is none
     if not out.is_dir():
         raise ConfigError(f"{out} is a file: choose a folder for the report")
     try:
@@ -172,19 +172,6 @@ def _named(runs: Sequence[Run]) -> list[Run]:
             depth += 1
         named.append(replace(run, name="/".join(place.parts[-depth:])))
     return named
-
-
-def _stems(names: Sequence[str]) -> list[str]:
-    """Names as parts of file names: what no file system minds, and no two alike, whatever the case."""
-    stems: list[str] = []
-    for name in names:
-        plain = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "run"
-        stem, number = plain, 1
-        while stem.casefold() in (other.casefold() for other in stems):
-            number += 1
-            stem = f"{plain}-{number}"
-        stems.append(stem)
-    return stems
 
 
 def _title(runs: Sequence[Path]) -> str:

@@ -9,7 +9,6 @@ has it is complete.
 import gzip
 import json
 import math
-import os
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ import yaml
 
 from skelemo.errors import InputError
 from skelemo.evaluation.shapes import misfit
+from skelemo.unfinished import finished
 
 PARTS = ("validation", "test")
 AFFECTS = ("valence", "arousal")
@@ -150,8 +150,9 @@ def write_predictions(path: Path, frame: pd.DataFrame) -> None:
     others = [name for name in frame.columns if name not in COLUMNS]
     floats = [name for name in frame.columns if pd.api.types.is_float_dtype(frame[name].dtype) and name not in _WHOLE]
     table = frame[[*COLUMNS, *others]].astype(dict.fromkeys(floats, np.float32))
+    path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        _Replacing(path) as temporary,
+        finished(path) as temporary,
         temporary.open("wb") as file,
         # Without a name and a time inside, the same table is the same file.
         gzip.GzipFile("", "wb", compresslevel=5, fileobj=file, mtime=0) as packed,
@@ -178,27 +179,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON that is complete or not there at all. Numbers that JSON lacks (NaN, infinity) become null."""
-    with _Replacing(path) as temporary:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with finished(path) as temporary:
         text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
-
-
-class _Replacing:
-    """A temporary file beside ``path`` that takes its place when the block ends well, and is removed when it fails."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-
-    def __enter__(self) -> Path:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        return self.temporary
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            os.replace(self.temporary, self.path)
-        else:
-            self.temporary.unlink(missing_ok=True)
 
 
 def _plain(value: Any) -> Any:

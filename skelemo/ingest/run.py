@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from skelemo.cache.partial import partial_path, sweep
 from skelemo.errors import CacheError, InputError
 from skelemo.ingest import executors
 from skelemo.ingest.memory import bounds
@@ -15,6 +14,7 @@ from skelemo.ingest.problems import write_problems
 from skelemo.ingest.replacing import put_in_place, withdraw_contradictions
 from skelemo.ingest.tally import Tally
 from skelemo.ingest.work import Job
+from skelemo.unfinished import partial_path, sweep
 
 #: Told every now and then: files read so far.
 Report = Callable[[int], None]

@@ -1,7 +1,6 @@
 """Exporting a cache as PNG files in class folders, as torchvision's ``ImageFolder`` and many others read them."""
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,10 @@ from skelemo.errors import ConfigError, unknown
 from skelemo.naming import file_names
 from skelemo.pictures.stills import CHUNK, Stills, png, require_empty
 from skelemo.render import SkeletonRenderer
+from skelemo.unfinished import finished, sweep
+
+#: What an unfinished export is called, so that the next one knows it.
+_KIND = "images"
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def export_images(
 ) -> Exported:
     """Write ``CLASS/SEQUENCE_FRAME.png``, or ``PART/CLASS/SEQUENCE_FRAME.png`` with a split.
 
-    The images are written below ``OUT.partial``, which becomes ``OUT`` when all are there: no export is half of one.
+    The images are written below a hidden folder, which becomes ``OUT`` when all are there: no export is half of one.
 
     Parameters
     ----------
@@ -51,12 +54,9 @@ def export_images(
     Raises
     ------
     ConfigError
-        ``out`` is not empty, another export writes there, an unknown view or split, or no frame to draw.
+        ``out`` is not empty, an unknown view or split, or no frame to draw.
     """
     require_empty(out)
-    partial = out.resolve().with_name(out.resolve().name + ".partial")
-    if partial.exists():
-        raise ConfigError(f"{partial} is there: another export into {out} is running, or was killed; then remove it")
     renderer = SkeletonRenderer(cache.layout, size, view)
     parts = _parts(cache, split)
     stills = Stills.of(cache)
@@ -66,16 +66,13 @@ def export_images(
     if not len(rows):
         raise ConfigError(f"{cache.name} has no frame to draw: none has a class, a part and a person in it")
     places = _places(stills, rows, parts)
-    try:
+    out = out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sweep(out.parent, _KIND)
+    with finished(out, _KIND) as partial:
         for folder in {place.parent for place in places}:
-            (partial / folder).mkdir(parents=True)
+            (partial / folder).mkdir(parents=True, exist_ok=True)
         _write(stills, rows, [partial / place for place in places], renderer, report)
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return Exported(
         images=dict(sorted(Counter(place.parent.as_posix() for place in places).items())),
         unlabelled=int(((stills.frames.expression < 0) & _every(stills.sequence, every)).sum()),

@@ -1,5 +1,7 @@
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -219,7 +221,7 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, run_fo
     runs = [run_folder(tmp_path / place / "ann", heads=["expression"], **SMALL) for place in ("first", "second")]
     report = write_report(runs, tmp_path / "out", formats=[])
     assert [run.name for run in report.grounds[0].runs] == ["first/ann", "second/ann"]
-    assert (tmp_path / "out" / "confusion_second-ann.csv").exists()
+    assert (tmp_path / "out" / "confusion_second_ann.csv").exists()
     with pytest.raises(InputError, match="given twice"):
         write_report([runs[0], tmp_path / "first" / ".." / "first" / "ann"], tmp_path / "other")
 
@@ -242,6 +244,27 @@ def test_a_report_is_brought_up_to_date_and_leaves_nothing_stale(runs: list[Path
     assert not list((out / "figures").glob("tcn*"))
     left = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert left == {*json.loads((out / "report.json").read_text())["files"], "report.json", "notes.txt"}
+
+
+@pytest.mark.parametrize("where", ["evaluation.page.html", "evaluation.report._Writer._draw", "unfinished.os.replace"])
+def test_a_report_that_was_killed_can_be_written_again_over_what_it_left(
+    tmp_path: Path, run_folder: Callable[..., Path], where: str
+) -> None:
+    run, out = run_folder(tmp_path / "run", heads=["expression"], **SMALL), tmp_path / "out"
+    code = (
+        "import os, pathlib, sys\n"
+        "from skelemo import unfinished\n"
+        "from skelemo.evaluation import page, report\n"
+        "import skelemo\n"
+        f"skelemo.{where} = lambda *_: os._exit(9)\n"
+        "report.write_report([pathlib.Path(sys.argv[1])], pathlib.Path(sys.argv[2]), formats=['png'])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, run, out], check=False).returncode == 9
+    assert any(out.iterdir())
+    write_report([run], out, formats=["svg"])
+    listed = json.loads((out / "report.json").read_text())["files"]
+    there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert {name for name in there if not name.startswith(".partial-")} == {*listed, "report.json"}
 
 
 def test_an_interrupted_report_can_be_written_again(

@@ -9,12 +9,12 @@ import time
 
 import pytest
 
-from skelemo.cache.partial import owner
 from skelemo.cache.store import open_cache
 from skelemo.errors import ConfigError, SkelemoError
 from skelemo.ingest import executors, groups
 from skelemo.ingest.plan import Plan, Settings, make_plan
 from skelemo.ingest.run import ingest
+from skelemo.unfinished import owner
 
 distributed = pytest.importorskip("distributed")
 

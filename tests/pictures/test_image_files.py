@@ -1,5 +1,8 @@
 """``skelemo export images``: PNGs in class folders."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -96,6 +99,25 @@ def test_an_export_that_breaks_off_leaves_nothing(cache, tmp_path):
     with pytest.raises(OSError, match="disk full"):
         export_images(cache, tmp_path / "out", size=16, report=full)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache"]
+
+
+def test_an_export_that_was_killed_is_made_again_and_what_it_left_is_gone(cache, tmp_path):
+    code = (
+        "import os, pathlib, sys\n"
+        "from skelemo.cache.store import open_cache\n"
+        "from skelemo.pictures import files\n"
+        "files._write_one = lambda *_: os._exit(9)\n"
+        "files.export_images(open_cache(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2]), size=32)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, tmp_path / "cache", tmp_path / "out"], check=False)
+    assert killed.returncode == 9
+    foreign = tmp_path / ".partial-of-another-program"
+    foreign.write_text("")
+    os.utime(foreign, (0, 0))
+    assert len(list(tmp_path.glob(".partial-*"))) == 2
+    export_images(cache, tmp_path / "out", size=32)
+    assert len(files_in(tmp_path / "out")) == 6
+    assert list(tmp_path.glob(".partial-*")) == [foreign]
 
 
 def test_a_cache_without_labels_is_refused(tmp_path):

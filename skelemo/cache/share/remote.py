@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import fsspec
 
-from skelemo.cache.partial import PARTIAL, owner
 from skelemo.cache.share import address
 from skelemo.cache.share.retry import patiently, underlying
 from skelemo.errors import ConfigError, RemoteError
+from skelemo.unfinished import PARTIAL, owner
 
 INDEX = "index.json"
 #: Bytes that are asked for at once.
