@@ -214,7 +214,13 @@ def _refuse_contradictions(sequences: pd.DataFrame, shards: Sequence[Shard]) -> 
     if len(twice):
         name = twice["id"].iloc[0]
         first, second = (shards[index].path for index in twice.loc[twice["id"] == name, "shard"].iloc[:2])
-        raise CacheError(f"sequence {name!r} differs between {first} and {second}: remove the shard that is outdated")
+        remedy = (
+            "remove the shard that is outdated"
+            if first.parent == second.parent
+            else "are they different data? name one of the two caches, or ingest one from a folder further up, so "
+            "that its sequences have other names"
+        )
+        raise CacheError(f"sequence {name!r} differs between {first} and {second}: {remedy}")
 
 
 def _runs(rows: pd.DataFrame) -> list[tuple[int, int, int]]:

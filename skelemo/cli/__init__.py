@@ -28,7 +28,13 @@ class _Skelemo(Verbs):
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise
-            raise _UserError(visible(f"{error.filename or 'input or output'}: {error.strerror or error}")) from error
+            raise _UserError(visible(f"{error.filename or 'input or output'}: {_reason(error)}")) from error
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, FileExistsError):  # making a folder is what fails so
+        return "it is a file, where a folder should be"
+    return error.strerror or str(error)
 
 
 @click.group(

@@ -123,6 +123,35 @@ def test_what_the_user_can_put_right_is_one_line_and_exit_code_2(clips, tmp_path
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["push", "{cache}", "{file}"],
+        ["export", "{cache}", "--to", "csv", "--out", "{file}/x.csv"],
+        ["subset", "{cache}", "--only", "video=*", "--out", "{file}/x"],
+    ],
+)
+def test_a_file_where_a_folder_should_be_is_told_as_such(clips, tmp_path, words):
+    call("ingest", clips, "--out", tmp_path / "cache")
+    (tmp_path / "file").write_text("")
+    answer = call("cache", *(word.format(cache=tmp_path / "cache", file=tmp_path / "file") for word in words))
+    assert answer.exit_code == 2
+    assert answer.output == f"Error: {tmp_path / 'file'}: it is a file, where a folder should be\n"
+
+
+def test_two_caches_that_contradict_each_other_are_not_taken_for_old_and_new(clips, tmp_path):
+    for person in ("auto", "largest"):
+        moved = json.loads(json.dumps(STILL))
+        moved["people"][0]["pose_keypoints_2d"][0] = len(person)
+        for file in clips.glob("happy/happy0/*.json"):
+            file.write_text(json.dumps(moved))
+        call("ingest", clips, "--out", tmp_path / person)
+    answer = call("show", tmp_path / "auto", tmp_path / "largest", "--out", tmp_path / "page")
+    assert answer.exit_code == 2
+    assert "name one of the two caches" in answer.output
+    assert "remove" not in answer.output
+
+
 def test_the_words_that_options_offer_are_those_that_their_rooms_know():
     options = {option.name: option.type for option in main.get_command(None, "ingest").params}
     offered = {name: tuple(kind.choices) for name, kind in options.items() if isinstance(kind, click.Choice)}

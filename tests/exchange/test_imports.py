@@ -409,6 +409,6 @@ def test_the_verb_imports(tmp_path):
     (tmp_path / "clip.json").write_text(json.dumps(results(range(3))))
     words = ["cache", "import", str(tmp_path / "clip.json"), "--from", "coco_wholebody", "--out", str(tmp_path / "c")]
     done = CliRunner().invoke(main, words)
-    assert "1 recording with 3 people: 1 sequence, 3 frames" in done.output, done.output
+    assert "1 recording, people seen 3 times: 1 sequence, 3 frames" in done.output, done.output
     shown = CliRunner().invoke(main, ["cache", "info", str(tmp_path / "c")], env={"COLUMNS": "150"})
     assert "coco_wholebody" in shown.output

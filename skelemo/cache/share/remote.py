@@ -222,7 +222,10 @@ class Remote:
                 return
             folder = target.rpartition("/")[0]
             partial = f"{folder}/{PARTIAL}{owner()}-{uuid.uuid4().hex[:16]}"
-            fs.makedirs(folder, exist_ok=True)
+            try:
+                fs.makedirs(folder, exist_ok=True)
+            except FileExistsError:
+                raise FileExistsError("it is a file, where a folder should be") from None
             try:
                 write(fs, partial)
                 if fs.info(partial)["size"] != size:

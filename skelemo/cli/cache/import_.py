@@ -54,6 +54,6 @@ def command(
     for note in done.notes:
         console.print(f"note: {note}")
     console.print(
-        f"{count(done.recordings, 'recording')} with {count(done.people, 'person', 'people')}: "
+        f"{count(done.recordings, 'recording')}, people seen {count(done.people, 'time')}: "
         f"{count(done.sequences, 'sequence')}, {count(done.frames, 'frame')} in {out}"
     )
