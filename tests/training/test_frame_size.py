@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from opencv_drawing import agreement, drawn, made_small
-from small_caches import BODY_AND_FACE, a_cache, a_recording, a_sequence
+from small_caches import BODY_AND_FACE, a_cache, a_sequence
 
 from skelemo.cache.store import open_cache
 from skelemo.data.corpus import Cleaning, Corpus, load_corpus
@@ -86,8 +86,8 @@ def test_networks_of_keypoints_are_told_nothing_of_pictures(tmp_path):
 
 @pytest.mark.parametrize(("scale", "expected"), [("pixels", None), ("unit", (1280, 1280)), ("signed", (1280, 1280))])
 def test_a_picture_of_unknown_size_has_that_of_what_was_seen_or_the_usual_length(tmp_path, scale, expected):
-    one = a_sequence("one")
-    folder = a_cache(tmp_path / "c", one, recordings=[a_recording("one", scale=scale)])
+    one = a_sequence("one", scale=scale)
+    folder = a_cache(tmp_path / "c", one)
     found = load_corpus(open_cache(folder), Cleaning("frame")).frame_size
     wanted = expected or tuple(one.keypoints[..., :2].max((0, 1)).tolist())
     assert found.tolist() == [pytest.approx(wanted)]
