@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable
 from itertools import chain, count
 
+#: The file that `skelemo synth` leaves: what lies beside or below it is simulated.
+SIMULATED = "simulated.json"
+
 _DIGITS = re.compile(r"[0-9]+")
 
 

@@ -13,6 +13,9 @@ from skelemo.errors import ConfigError, unknown
 #: Units of x and y: pixels of the picture, its width and height as [0, 1], or as [-1, 1].
 SCALES = ("pixels", "unit", "signed")
 
+#: Farther out, in any unit, is no keypoint: no picture has a million pixels on a side.
+FARTHEST = 1e6
+
 Limb = tuple[int, int]
 Colour = tuple[int, int, int]
 

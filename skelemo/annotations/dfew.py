@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skelemo.annotations.dfew_votes import Votes, read_votes
+from skelemo.annotations.dfew_votes import read_votes
 from skelemo.annotations.files import count, files_below, read_rows, some
 from skelemo.annotations.registry import EMOTIONS, Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
@@ -134,7 +134,7 @@ def _collect_labels(folds: dict[int, _Fold]) -> dict[int, int]:
     return labels
 
 
-def _find_votes(files: list[Path]) -> dict[int, Votes]:
+def _find_votes(files: list[Path]) -> dict[int, int]:
     sheets = [file for file in files if file.name.lower() == "annotation.xlsx"]
     if len(sheets) > 1:
         raise InputError(f"there are {len(sheets)} files of votes, {some(sheets)}; keep one")
@@ -142,10 +142,9 @@ def _find_votes(files: list[Path]) -> dict[int, Votes]:
 
 
 def _annotation(
-    clip: int, labels: dict[int, int], votes: dict[int, Votes], folds: dict[int, _Fold], path: Path
+    clip: int, labels: dict[int, int], votes: dict[int, int], folds: dict[int, _Fold], path: Path
 ) -> Annotation:
-    vote = votes.get(clip)
-    expression = labels.get(clip, vote.label if vote else -1)
+    expression = labels.get(clip, votes.get(clip, -1))
     return Annotation(
         video=f"{clip:05d}",
         splits={
@@ -154,12 +153,11 @@ def _annotation(
         expression=np.array([expression], np.int8),
         valence=np.full(1, np.nan, np.float32),
         arousal=np.full(1, np.nan, np.float32),
-        votes=vote.shares if vote else None,
         source=str(path),
     )
 
 
-def _remarks(folds: dict[int, _Fold], labels: dict[int, int], votes: dict[int, Votes]) -> Iterator[str]:
+def _remarks(folds: dict[int, _Fold], labels: dict[int, int], votes: dict[int, int]) -> Iterator[str]:
     if missing := sorted({*range(1, _FOLDS + 1)} - {*folds}):
         yield f"folds without lists: {some(missing, _FOLDS)}"
     for number, fold in folds.items():
@@ -168,12 +166,12 @@ def _remarks(folds: dict[int, _Fold], labels: dict[int, int], votes: dict[int, V
             yield f"clips of other folds that fold {number} leaves out: {count(absent)}"
     if not votes:
         return
-    unlike = sorted(clip for clip, label in labels.items() if clip in votes and votes[clip].label != label)
+    unlike = sorted(clip for clip, label in labels.items() if clip in votes and votes[clip] != label)
     if unlike:
         yield f"clips with another label in annotation.xlsx, where the folds' is taken: {count(unlike)}"
-    outside = sorted(clip for clip, vote in votes.items() if clip not in labels and vote.label >= 0)
+    outside = sorted(clip for clip, vote in votes.items() if clip not in labels and vote >= 0)
     if outside:
         yield f"clips with a label in annotation.xlsx that are in no fold: {count(outside)}"
-    undecided = sorted(clip for clip, vote in votes.items() if clip not in labels and vote.label < 0)
+    undecided = sorted(clip for clip, vote in votes.items() if clip not in labels and vote < 0)
     if undecided:
         yield f"clips with votes and no winning emotion, which stay unlabelled: {count(undecided)}"

@@ -3,7 +3,6 @@
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,10 @@ _VOTE_COLUMN = re.compile(r"\s*[1-7]\s*_?([a-z]+)\s*", re.IGNORECASE)
 _MOST_ROWS, _MOST_COLUMNS = 1_048_576, 64  # a sheet's most rows; DFEW's has nine columns
 
 
-@dataclass(frozen=True, eq=False)
-class Votes:
-    """What annotation.xlsx says of a clip."""
+def read_votes(file: Path) -> dict[int, int]:
+    """What won each clip, as index into `EMOTIONS`, -1 for nothing: by the clip's number.
 
-    label: int  # index into EMOTIONS; -1: no emotion won
-    shares: np.ndarray | None  # float32 [7] in the order of EMOTIONS, sums to 1; None: nobody voted
-
-
-def read_votes(file: Path) -> dict[int, Votes]:
-    """Votes by the clip's number, from columns ``order``, ``1happy`` … ``7fear`` and ``label`` (0 to 7).
+    From columns ``order``, ``1happy`` … ``7fear`` and ``label`` (0 to 7).
 
     Raises
     ------
@@ -36,13 +29,14 @@ def read_votes(file: Path) -> dict[int, Votes]:
     rows = _rows(file)
     _, header = next(rows, (1, ()))
     order, label, columns = _columns(header, file)
-    votes: dict[int, Votes] = {}
+    votes: dict[int, int] = {}
     for line, row in rows:
         if all(cell is None for cell in row):
             continue
         try:
             clip, winner = _whole(row[order]), _whole(row[label])
-            counts = np.array([_whole(row[column] or 0) for column in columns], np.float32)
+            for column in columns:
+                _whole(row[column] or 0)
             if clip < 1 or winner > len(EMOTIONS):
                 raise ValueError(clip, winner)
         except (TypeError, ValueError):
@@ -52,7 +46,7 @@ def read_votes(file: Path) -> dict[int, Votes]:
             ) from None
         if clip in votes:
             raise InputError(f"{file}, row {line}: clip {clip} is here for the second time")
-        votes[clip] = Votes(winner - 1, counts / counts.sum() if counts.any() else None)
+        votes[clip] = winner - 1
     return votes
 
 

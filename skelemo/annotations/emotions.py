@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from skelemo.annotations.files import some
 from skelemo.annotations.registry import EMOTIONS
 from skelemo.errors import InputError
@@ -20,7 +22,8 @@ _WORDS = {
     "other": "other others",
 }
 _MEANING = {word: emotion for emotion, words in _WORDS.items() for word in words.split()}
-_MOST_CLASSES = 127  # the largest index that int8 holds
+#: Labels are int8, and count from 0.
+MOST_CLASSES = int(np.iinfo(np.int8).max) + 1
 
 
 def emotion(word: str) -> str:
@@ -40,9 +43,9 @@ def class_list(words: Iterable[str], where: object) -> tuple[tuple[str, ...], di
         There are more labels than classes can be; the message names ``where``.
     """
     labels = sorted(set(words), key=natural_order)
-    if len(labels) > _MOST_CLASSES:
+    if len(labels) > MOST_CLASSES:
         raise InputError(
-            f"{where}: {len(labels)} different labels ({some(labels)}); at most {_MOST_CLASSES} classes are possible: "
+            f"{where}: {len(labels)} different labels ({some(labels)}); at most {MOST_CLASSES} classes are possible: "
             "are these measurements or names of recordings?"
         )
     meanings = {label: emotion(label) for label in labels}

@@ -40,7 +40,6 @@ class Annotation:
     person: str = ""  # "" for whomever --person chooses, "left", "right" or the number of a track
     subject: str = ""
     splits: Mapping[str, str] = field(default_factory=dict)  # column -> "train" | "validation" | "test"
-    votes: np.ndarray | None = None  # float32 [classes], each class's share of the annotators' votes for the clip
     slack: int = 0  # frames by which rows that count a video's every frame may miss its true length
 
     def at(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from skelemo.cache.counts import points_seen
 from skelemo.errors import CacheError
-from skelemo.skeleton import SCALES
+from skelemo.skeleton import FARTHEST, SCALES
 
 #: Per-frame arrays of a sequence beside the keypoints, as they lie in ``/frames`` of a shard.
 FRAME_COLUMNS: dict[str, np.dtype] = {
@@ -27,9 +27,6 @@ _TEXT_FACTS = ("id", "video", "person", "subject", "splits", "scale")
 
 #: As many as ``expression`` can count from 0.
 MOST_CLASSES = int(np.iinfo(FRAME_COLUMNS["expression"]).max) + 1
-
-#: No coordinate is farther out than this, whatever the picture's size: what is beyond is not a keypoint.
-FARTHEST = 1e6
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,15 +36,6 @@ if TYPE_CHECKING:
     from skelemo.ingest.plan import Plan
     from skelemo.ingest.tally import Tally
 
-FIGURES = {
-    "macro_f1": "macro F1",
-    "uar": "UAR",
-    "accuracy": "accuracy",
-    "ccc_valence": "CCC valence",
-    "ccc_arousal": "CCC arousal",
-    "ccc_mean": "CCC mean",
-}
-
 
 def table(title: str, *columns: str) -> Table:
     """A table in the house's style: first column to the left, the others to the right."""
@@ -149,11 +140,13 @@ def _fold(fold: int, folds: int) -> str:
 
 def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
     """The figures of a finished run with their intervals, and where it lies."""
+    from skelemo.evaluation.account import FIGURES
+
     console = Screen()
     shown = table(f"scores of {out}", "part", "figure", "value", "95 % interval", "people or videos")
     for part, heads in scores.items():
-        for figures in heads.values():
-            for name, title in FIGURES.items():
+        for head, figures in heads.items():
+            for name, title in FIGURES[head].items():
                 if name in figures:
                     shown.add_row(part, title, *_figure(figures[name]), f"{figures['groups']:,}")
     console.print(shown)

@@ -17,7 +17,6 @@ FIGURES = {
     },
 }
 HEADS = {"expression": "Emotion classes", "va": "Valence and arousal"}
-LOWER_IS_BETTER = ("rmse_valence", "rmse_arousal")
 
 
 def data_name(run: Run) -> str:

@@ -88,17 +88,6 @@ def ccc(truth: ArrayLike, predicted: ArrayLike) -> float:
     return float(2 * (dx @ dy) / (dx @ dx + dy @ dy + x.size * apart * apart))
 
 
-def pearson(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """Correlation of two series ``[N]``, in [-1, 1]; 0 for constant input."""
-    x, y = _pair(truth, predicted)
-    if not x.size:
-        return float("nan")
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return 0.0
-    dx, dy = x - x.mean(), y - y.mean()
-    return float(dx @ dy / np.sqrt((dx @ dx) * (dy @ dy)))
-
-
 def rmse(truth: ArrayLike, predicted: ArrayLike) -> float:
     """Root of the mean squared error of two series ``[N]``, in their own unit."""
     x, y = _pair(truth, predicted)

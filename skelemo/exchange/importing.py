@@ -12,7 +12,7 @@ from skelemo.cache.combine import Report, new_folder
 from skelemo.cache.part import MOST_FRAMES
 from skelemo.cache.shard import Header, write_shard
 from skelemo.errors import InputError
-from skelemo.exchange.keypoint_files import KeypointFile, find, read
+from skelemo.exchange.keypoint_files import KeypointFile, Reader
 from skelemo.ingest.task import Settings, Task
 from skelemo.ingest.work import recording_row, remarks, sequences_of
 from skelemo.openpose.people import People
@@ -58,7 +58,8 @@ def import_keypoints(
     """
     settings = settings or Settings()
     where = layout(settings.layout)
-    found = find(source, form, where, (settings.width, settings.height))
+    reader = Reader(form, where)
+    found = reader.find(source, (settings.width, settings.height))
     classes, annotated, notes = _labels(found, source, labels)
     header = Header(where.name, classes, False, settings.kept() | {"form": form})
     total = sum(len(recording.frames) for recording in found)
@@ -68,7 +69,7 @@ def import_keypoints(
         for recording, annotations in zip(found, annotated, strict=True):
             task = Task(recording, recording.source, annotations, {})
             width, height = _size(recording, settings)
-            people, identity = read(recording, form, where, (width, height))
+            people, identity = reader.read(recording, (width, height))
             tracks = None if identity is None else known_tracks(people, identity)
             sequences = sequences_of(task, people, replace(settings, width=width, height=height), tracks)
             writer.add(task, people, [replace(one, width=width, height=height) for one in sequences])

@@ -11,9 +11,9 @@ from skelemo.annotations.files import files_below
 from skelemo.errors import InputError, unknown
 from skelemo.openpose.names import printable
 from skelemo.openpose.people import People
-from skelemo.openpose.points import LIMIT, settle
+from skelemo.openpose.points import settle
 from skelemo.openpose.recording import Recording
-from skelemo.skeleton import Layout
+from skelemo.skeleton import FARTHEST, Layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,59 +83,81 @@ def form(name: str) -> Form:
     return forms[name]
 
 
-def find(source: Path, name: str, layout: Layout, size: tuple[int, int]) -> list[KeypointFile]:
-    """Every recording in a file, or in the files of a format below a folder. Each file is read to know what is in it.
+class Reader:
+    """Reads files of one format into a layout; the file that was read last is kept, for it may hold several recordings.
 
     Raises
     ------
-    InputError
-        There is no such file, or one is not of the format; the message names it and the row.
+    ConfigError
+        There is no such format.
     """
-    kind = form(name)
-    if not source.exists():
-        raise InputError(f"{source}: not found; expected a file of keypoints or a folder with some")
-    files = list(files_below(source, *kind.endings))
-    if not files:
-        raise InputError(f"{source}: no {' or '.join(kind.endings)} file below it")
-    found: list[KeypointFile] = []
-    taken: dict[str, Path] = {}
-    for file in files:
-        place = file.parent.relative_to(source if source.is_dir() else file.parent).as_posix()
-        ending = max((one for one in kind.endings if file.name.lower().endswith(one)), key=len, default="")
-        stem = printable(file.name.removesuffix(file.name[-len(ending) :] if ending else ""))
-        for clip in _read(file, kind, layout, size):
-            title = f"{stem}/{clip.video}" if clip.video else stem
-            where = title if place == "." else f"{printable(place)}/{title}"
-            if where in taken:
-                raise InputError(f"{file} and {taken[where]} both hold the recording {where!r}: rename one of them")
-            taken[where] = file
-            folder = os.path.abspath(file.parent)
-            recording = KeypointFile(os.path.basename(title), folder, where, (file.name,), video=clip.video)
-            found.append(replace(recording, frames=clip.number, size=clip.size))
-    return found
 
+    def __init__(self, name: str, layout: Layout) -> None:
+        self._form, self._layout = form(name), layout
+        self._latest: tuple[tuple[object, ...], Sequence[Clip]] | None = None
 
-def read(recording: KeypointFile, name: str, layout: Layout, size: tuple[int, int]) -> tuple[People, np.ndarray | None]:
-    """Everybody in one of the recordings that `find` has found, and who each is, int64 ``[P]``, where the file says so.
+    def find(self, source: Path, size: tuple[int, int]) -> list[KeypointFile]:
+        """Every recording in a file, or in those of the format below a folder. Each is read to know what is in it.
 
-    Raises
-    ------
-    InputError
-        The file has changed, or cannot be read.
-    """
-    file, kind = Path(recording.folder) / recording.files[0], form(name)
-    clip = next((clip for clip in _read(file, kind, layout, size) if clip.video == recording.video), None)
-    if clip is None or not np.array_equal(clip.number, recording.frames):
-        raise InputError(f"{file}: changed while it was read")
-    return _people(file, clip, kind.body_model)
+        Raises
+        ------
+        InputError
+            There is no such file, or one is not of the format; the message names it and the row.
+        """
+        if not source.exists():
+            raise InputError(f"{source}: not found; expected a file of keypoints or a folder with some")
+        files = list(files_below(source, *self._form.endings))
+        if not files:
+            raise InputError(f"{source}: no {' or '.join(self._form.endings)} file below it")
+        found: list[KeypointFile] = []
+        taken: dict[str, Path] = {}
+        for file in files:
+            place = file.parent.relative_to(source if source.is_dir() else file.parent).as_posix()
+            ending = max((one for one in self._form.endings if file.name.lower().endswith(one)), key=len, default="")
+            stem = printable(file.name.removesuffix(file.name[-len(ending) :] if ending else ""))
+            for clip in self._clips(file, size):
+                title = f"{stem}/{clip.video}" if clip.video else stem
+                where = title if place == "." else f"{printable(place)}/{title}"
+                if where in taken:
+                    raise InputError(f"{file} and {taken[where]} both hold the recording {where!r}: rename one of them")
+                taken[where] = file
+                folder = os.path.abspath(file.parent)
+                recording = KeypointFile(os.path.basename(title), folder, where, (file.name,), video=clip.video)
+                found.append(replace(recording, frames=clip.number, size=clip.size))
+        return found
+
+    def read(self, recording: KeypointFile, size: tuple[int, int]) -> tuple[People, np.ndarray | None]:
+        """Everybody in a recording that `find` has found, and who each is, int64 ``[P]``, where the file says so.
+
+        Raises
+        ------
+        InputError
+            The file has changed, or cannot be read.
+        """
+        file = Path(recording.folder) / recording.files[0]
+        clip = next((clip for clip in self._clips(file, size) if clip.video == recording.video), None)
+        if clip is None or not np.array_equal(clip.number, recording.frames):
+            raise InputError(f"{file}: changed while it was read")
+        return _people(file, clip, self._form.body_model)
+
+    def _clips(self, file: Path, size: tuple[int, int]) -> Sequence[Clip]:
+        try:
+            status = file.stat()
+            key = (str(file.resolve()), status.st_size, status.st_mtime_ns, size)
+            if self._latest is None or self._latest[0] != key:
+                self._latest = None
+                self._latest = key, self._form.read(file, self._layout, size)
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read ({error.strerror or error})") from None
+        return self._latest[1]
 
 
 def _people(file: Path, clip: Clip, body_model: str) -> tuple[People, np.ndarray | None]:
     points = np.ascontiguousarray(clip.keypoints, np.float32)
     extent = settle(points)
-    if not (extent.reach <= LIMIT).all():
-        frame = clip.number[clip.owner[int((~(extent.reach <= LIMIT)).argmax())]]
-        raise InputError(f"{file}: frame {frame} has a keypoint beyond any picture (farther out than {LIMIT:g})")
+    if not (extent.reach <= FARTHEST).all():
+        frame = clip.number[clip.owner[int((~(extent.reach <= FARTHEST)).argmax())]]
+        raise InputError(f"{file}: frame {frame} has a keypoint beyond any picture (farther out than {FARTHEST:g})")
     somebody = extent.seen > 0
     owner = clip.owner[somebody]
     start = np.concatenate([[0], np.bincount(owner, minlength=len(clip.number)).cumsum()])
@@ -151,20 +173,3 @@ def _people(file: Path, clip: Clip, body_model: str) -> tuple[People, np.ndarray
         newest=status.st_mtime_ns,
     )
     return people, None if clip.identity is None else clip.identity[somebody]
-
-
-_latest: tuple[tuple[object, ...], Sequence[Clip]] | None = None
-
-
-def _read(file: Path, kind: Form, layout: Layout, size: tuple[int, int]) -> Sequence[Clip]:
-    """The clips of a file; those of the file that was read last are kept, for it may hold several recordings."""
-    global _latest
-    try:
-        status = file.stat()
-        key = (str(file.resolve()), status.st_size, status.st_mtime_ns, kind, layout.name, size)
-        if _latest is None or _latest[0] != key:
-            _latest = None
-            _latest = key, kind.read(file, layout, size)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from None
-    return _latest[1]

@@ -16,14 +16,15 @@ from skelemo.errors import CacheError, ConfigError
 from skelemo.ingest.groups import grouped, jobs
 from skelemo.ingest.memory import DEFAULT, bounds
 from skelemo.ingest.parts import Part, take_part
+from skelemo.ingest.problems import PROBLEMS
 from skelemo.ingest.task import Known, Settings, Task, fingerprint
-from skelemo.openpose.files import SIMULATED, Problem
+from skelemo.naming import SIMULATED
+from skelemo.openpose.files import Problem
 from skelemo.openpose.recording import Recording, search
 from skelemo.skeleton import layout
 
-__all__ = ["PROBLEMS", "Plan", "Settings", "Task", "make_plan"]
+__all__ = ["Plan", "Settings", "Task", "make_plan"]
 
-PROBLEMS = "problems.csv"
 _NOBODY = Annotation("", np.zeros(0, np.int8), np.zeros(0, np.float32), np.zeros(0, np.float32), "")
 
 

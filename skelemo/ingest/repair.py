@@ -17,9 +17,10 @@ from skelemo.cache.shard import Header, Shard, open_shard
 from skelemo.cache.store import join, shard_files
 from skelemo.cache.verify import Finding, remains
 from skelemo.errors import CacheError, ConfigError
-from skelemo.ingest.plan import Plan, Settings, make_plan
+from skelemo.ingest.plan import Plan, make_plan
 from skelemo.ingest.run import ingest
-from skelemo.ingest.work import Tally
+from skelemo.ingest.tally import Tally
+from skelemo.ingest.task import Settings
 
 #: Behind the name of a damaged shard that nothing needs any more.
 ASIDE = ".damaged"

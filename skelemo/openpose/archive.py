@@ -12,8 +12,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from skelemo.naming import SIMULATED
 from skelemo.openpose import tar_members, zip_members
-from skelemo.openpose.files import SIMULATED, Folder, is_openpose
+from skelemo.openpose.files import Folder, is_openpose
 from skelemo.openpose.unpacking import PACKINGS, PlainStream, UnpackedStream
 
 ZIP = ".zip"

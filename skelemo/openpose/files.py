@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 #: A hundred people with face and hands make half a megabyte. A file beyond this is no frame, and is not read.
 MAX_BYTES = 16 * 2**20
 
-#: What `skelemo synth` leaves beside or above what it makes.
-SIMULATED = "simulated.json"
-
 #: Bytes of a recording's file by its position, and when they were last changed, nanoseconds; or an `OSError`.
 Contents = Callable[[int], tuple[bytes, int]]
 

@@ -11,10 +11,10 @@ from skelemo.openpose.contents import opened
 from skelemo.openpose.files import Contents, Problem, is_lost
 from skelemo.openpose.frame import FrameError, Rows
 from skelemo.openpose.names import printable
-from skelemo.openpose.points import LIMIT, Extent, settle, shared_points, to_body_25
+from skelemo.openpose.points import Extent, settle, shared_points, to_body_25
 from skelemo.openpose.recording import Recording
 from skelemo.openpose.scale import detect_scale
-from skelemo.skeleton import BODY_25, BODY_MODELS, SCALES, Layout, Part
+from skelemo.skeleton import BODY_25, BODY_MODELS, FARTHEST, SCALES, Layout, Part
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,8 @@ def _map_bodies(points: np.ndarray, rows: Rows, owner: np.ndarray, layout: Layou
 
 def _find_garbage(points: np.ndarray, extent: Extent, owner: np.ndarray, layout: Layout, faults: _Faults) -> None:
     """Fault the files with coordinates that are no picture's, or no finite number in float32."""
-    for person in np.flatnonzero(~(extent.reach <= LIMIT)).tolist():
-        outside = ~(np.abs(points[person]) <= LIMIT).all(axis=1)
+    for person in np.flatnonzero(~(extent.reach <= FARTHEST)).tolist():
+        outside = ~(np.abs(points[person]) <= FARTHEST).all(axis=1)
         x, y, _ = points[person, outside.argmax()].tolist()
         where = layout.keypoints[outside.argmax()]
         faults.add(int(owner[person]), f"has {where} at ({x:g}, {y:g}), beyond any picture")

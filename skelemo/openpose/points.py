@@ -6,9 +6,6 @@ import numpy as np
 
 from skelemo.skeleton import BODY_25, Part
 
-#: Coordinates beyond this are garbage in any unit: no picture has a million pixels on a side.
-LIMIT = 1e6
-
 # Rows at a time: temporary arrays then stay in the processor's cache, and small whatever the recording's length.
 _ROWS = 512
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from skelemo.errors import InputError
+from skelemo.naming import SIMULATED
 from skelemo.openpose.archive import ArchiveError, is_archive, list_archive, stem
-from skelemo.openpose.files import SIMULATED, Folder, Problem, is_openpose
+from skelemo.openpose.files import Folder, Problem, is_openpose
 from skelemo.openpose.names import printable
 from skelemo.wording import count
 

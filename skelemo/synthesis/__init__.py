@@ -5,11 +5,10 @@ Everything made from them is to be called simulated.
 
 from skelemo.synthesis.clips import Cast, Clip, Role, crossing_people, long_clip, short_clip, simulate
 from skelemo.synthesis.scene import Crowd
-from skelemo.synthesis.writing import FORMS, MARKER, Plan, Written, write
+from skelemo.synthesis.writing import FORMS, Plan, Written, write
 
 __all__ = [
     "FORMS",
-    "MARKER",
     "Cast",
     "Clip",
     "Crowd",

@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 
 import skelemo
 from skelemo.errors import ConfigError, InputError, unknown
+from skelemo.naming import SIMULATED
 from skelemo.skeleton import BODY_25, FACE_70, layout
 from skelemo.synthesis.clips import FOLDS, Cast, Clip, Role, long_clip, short_clip
 from skelemo.synthesis.digits import six_digits
 from skelemo.synthesis.emotions import NAMES
 
 FORMS = ("affwild2", "dfew", "both")
-MARKER = "simulated.json"
 
 #: The classes of Aff-Wild2's header; its seven of 2020 and 2021.
 AFFWILD2_CLASSES = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise")
@@ -169,7 +169,7 @@ def _mark(out: Path, plan: Plan) -> None:
     roots = {out: True, out / "json": plan.long > 0, out / "dfew" / "json": plan.short > 0}
     for root in (root for root, used in roots.items() if used):
         root.mkdir(parents=True, exist_ok=True)
-        (root / MARKER).write_bytes(text)
+        (root / SIMULATED).write_bytes(text)
     for form, used in (("affwild2", plan.long > 0), ("dfew", plan.short > 0)):
         if used:
             (out / "truth" / form).mkdir(parents=True)

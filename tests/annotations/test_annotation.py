@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from skelemo.annotations import EMOTIONS, Annotation, list_formats, read_annotations
-from skelemo.annotations.emotions import class_list
+from skelemo.annotations.emotions import MOST_CLASSES, class_list
+from skelemo.cache import sequence
 from skelemo.errors import ConfigError, InputError
 
 
@@ -104,5 +105,7 @@ def test_every_label_is_indexed_by_its_class() -> None:
 
 
 def test_more_labels_than_classes_can_be_are_refused() -> None:
-    with pytest.raises(InputError, match=r"labels.csv: 128 different labels"):
-        class_list([f"{value}.5" for value in range(128)], "labels.csv")
+    assert MOST_CLASSES == sequence.MOST_CLASSES, "what can be labelled is what a cache takes"
+    assert len(class_list([f"{value}.5" for value in range(MOST_CLASSES)], "labels.csv")[0]) == 128
+    with pytest.raises(InputError, match=r"labels.csv: 129 different labels"):
+        class_list([f"{value}.5" for value in range(MOST_CLASSES + 1)], "labels.csv")
