@@ -8,8 +8,8 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
-from skelemo.cache.partial import finished
 from skelemo.training.record import restoring
+from skelemo.unfinished import finished
 
 
 class History(Callback):

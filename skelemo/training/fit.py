@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from skelemo.cache.partial import finished
 from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import Cleaning, Corpus, load_corpus
 from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, PARTS, Split, make_split
@@ -21,6 +20,7 @@ from skelemo.models.classical import build
 from skelemo.training import record
 from skelemo.training.config import Config, load_config
 from skelemo.training.fold import Job, require_windows, run_fold
+from skelemo.unfinished import finished, sweep
 
 #: Told as training goes: fold, folds, epochs done in it, epochs at most, figures.
 Report = Callable[[int, int, int, int, str], None]
@@ -99,6 +99,7 @@ def choose_device(name: str) -> torch.device:
 
 def _claim(config: Config, out: Path, resume: bool) -> Config:
     """The configuration to run: where a run is resumed that of the folder, but for what may be another."""
+    sweep(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return config
     if not resume:

@@ -28,6 +28,7 @@ from skelemo.training.callbacks import Checkpoints, History, Progress
 from skelemo.training.config import Config
 from skelemo.training.losses import class_weights
 from skelemo.training.task import MONITORED, EmotionTask
+from skelemo.unfinished import sweep
 from skelemo.wording import count
 
 #: Told as training goes: epochs done in this fold, epochs at most, figures.
@@ -130,6 +131,7 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
 def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> Answer:
     """The fold's network, trained now or, where a resumed run has that behind it, read from its folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     torch.manual_seed(seed)
     finished, begun = (folder / "model.json").exists(), (folder / "checkpoints" / "last.ckpt").exists()
     network = job.create(restored=finished or begun).to(job.device)

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from skelemo.training.config import load_config
 from skelemo.training.fit import train
 from skelemo.training.record import save_model
 from skelemo.training.task import EmotionTask
+from skelemo.unfinished import PARTIAL
 
 
 def test_a_run_leaves_all_that_its_folder_should_hold_and_nothing_pickled_but_checkpoints(config, tmp_path):
@@ -268,6 +271,16 @@ def test_a_run_is_resumed_where_its_data_lie_now_and_on_another_machine(config, 
     train(moved, tmp_path / "cut", resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
     assert load_config(tmp_path / "cut" / "config.yaml") == config(epochs=4, data=moved.data, split="given")
+
+
+def test_what_a_killed_training_left_half_written_hinders_none_and_goes_away(config, tmp_path):
+    dead = subprocess.run(
+        [sys.executable, "-c", "import skelemo.unfinished as u; print(u.owner())"], capture_output=True, text=True
+    ).stdout.strip()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / f"{PARTIAL}{dead}-config").write_text("lr:")
+    train(config(), tmp_path / "run")
+    assert not any(path.name.startswith(PARTIAL) for path in (tmp_path / "run").iterdir())
 
 
 def test_resuming_with_other_settings_is_refused_with_both_values(config, tmp_path):
