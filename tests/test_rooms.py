@@ -14,7 +14,7 @@ FLOORS = (
     {"models", "tracking"},
     {"cache", "openpose", "annotations", "evaluation", "render", "synthesis"},
     {"skeleton"},
-    {"naming", "wording", "errors"},
+    {"naming", "unfinished", "wording", "errors"},
 )
 
 
