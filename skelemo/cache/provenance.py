@@ -96,6 +96,18 @@ def overall(cache: Cache) -> dict[str, Any]:
     return row | {"sequences": int(row["sequences"]), "frames": int(row["frames"])}
 
 
+def hours(cache: Cache) -> float | None:
+    """How long a cache lasts; None unless all frame rates are known."""
+    rates = cache.sequences["fps"]
+    return float((cache.sequences["length"] / rates).sum() / 3600) if (rates > 0).all() else None
+
+
+def labelled_share(cache: Cache) -> float | None:
+    """The share of frames with a class or, if these are more, with valence or arousal; None without frames."""
+    *classes, _ = cache.counts.labels.sum(0).tolist()
+    return max(sum(classes), int(cache.counts.rated.sum())) / cache.frames if cache.frames else None
+
+
 def labelled(cache: Cache) -> dict[str, int]:
     """Frames of each class; under an empty name those of none; under ``valence, arousal`` those with either."""
     frames = cache.counts.labels.sum(0).tolist()

@@ -36,7 +36,7 @@ def images(cache: tuple[Path, ...], out: Path, view: str, size: int, every: int,
     skelemo export images cache/dfew --view person+face --split fold_1 --out images/dfew
     """
     from skelemo.cache.store import open_cache
-    from skelemo.cli.display import progress
+    from skelemo.cli.progress import progress
     from skelemo.pictures.files import export_images
 
     opened = open_cache(cache)
@@ -54,8 +54,8 @@ def images(cache: tuple[Path, ...], out: Path, view: str, size: int, every: int,
 
 
 def _show(out: Path, exported: "Exported") -> None:
-    from skelemo.cli.display import table
     from skelemo.cli.screen import Screen
+    from skelemo.cli.tables import table
 
     shown = table(f"images in {out}", "folder", "images")
     for folder, count in exported.images.items():

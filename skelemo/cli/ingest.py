@@ -65,7 +65,8 @@ def command(
     """
     import os
 
-    from skelemo.cli.display import ingest_table, progress
+    from skelemo.cli.progress import progress
+    from skelemo.cli.tables import ingest_table
     from skelemo.ingest.memory import parse_size
     from skelemo.ingest.parts import parse_part
     from skelemo.ingest.plan import Settings, make_plan

@@ -48,8 +48,8 @@ def _cost(name: str, layout_name: str, frames: int) -> tuple[str, str]:
 
 
 def _show(rows: list[tuple[str, str, str, str, Mapping[str, Any]]], title: str, settings: bool) -> None:
-    from skelemo.cli.display import table
     from skelemo.cli.screen import Screen, lines
+    from skelemo.cli.tables import table
 
     console = Screen()
     if not console.is_terminal:

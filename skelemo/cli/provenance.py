@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from skelemo.cli.display import table
 from skelemo.cli.screen import Screen
+from skelemo.cli.tables import table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -41,7 +41,7 @@ def command(
     skelemo report runs/ann runs/resnet18 --out reports/first
     skelemo report runs/joint runs/bone --ensemble --figures pdf --out reports/streams
     """
-    from skelemo.cli.display import progress
+    from skelemo.cli.progress import progress
     from skelemo.evaluation.report import write_report
 
     with progress("reporting", "runs") as told:
@@ -58,8 +58,8 @@ def command(
 
 
 def _show(report: "Report") -> None:
-    from skelemo.cli.display import table
     from skelemo.cli.screen import Screen
+    from skelemo.cli.tables import table
     from skelemo.evaluation.account import FIGURES
     from skelemo.evaluation.comparison import estimate_of
 

@@ -27,7 +27,7 @@ def command(
     """
     from itertools import count as counting
 
-    from skelemo.cli.display import progress
+    from skelemo.cli.progress import progress
     from skelemo.synthesis import Plan, write
     from skelemo.wording import count
 

@@ -46,7 +46,8 @@ def command(
     overrides = {name: value for name, value in given.items() if value is not None} | parse_assignments(assignments)
     settings = load_config(config, overrides)
 
-    from skelemo.cli.display import scores_table, training_progress
+    from skelemo.cli.progress import training_progress
+    from skelemo.cli.tables import scores_table
     from skelemo.training.fit import train
 
     try:
@@ -61,7 +62,7 @@ def command(
 def _list_settings(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
-    from skelemo.cli.display import settings_table
+    from skelemo.cli.tables import settings_table
 
     settings_table()
     ctx.exit()

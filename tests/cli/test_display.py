@@ -13,9 +13,10 @@ from rich.table import Table
 from small_caches import BODY_AND_FACE, a_cache, a_sequence
 
 import skelemo.cli
-from skelemo.cli import display, main
-from skelemo.cli.display import byte_progress, cache_table, ingest_table, progress, table, training_progress
+from skelemo.cli import main
+from skelemo.cli.progress import byte_progress, progress, training_progress
 from skelemo.cli.screen import Screen, lines
+from skelemo.cli.tables import cache_table, ingest_table, scores_table, table
 from skelemo.wording import count, visible
 
 NASTY = "x[/b] [red]d :smile: a\nb"
@@ -73,7 +74,7 @@ def test_what_an_ingest_found_is_told_with_folders_and_classes_as_they_are(capsy
 
 def test_scores_name_the_run_folder_as_it_is(capsys):
     figures = {"macro_f1": {"value": 0.5, "low": 0.4, "high": 0.6}, "groups": 3}
-    display.scores_table(Path("runs/[/b]"), {"test": {"expression": figures}})
+    scores_table(Path("runs/[/b]"), {"test": {"expression": figures}})
     shown = capsys.readouterr().out
     assert "scores of runs/[/b]" in shown
     assert "run folder: runs/[/b] " in shown

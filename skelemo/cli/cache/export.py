@@ -28,7 +28,7 @@ def command(cache: Path, form: str, out: Path, only: tuple[str, ...]) -> None:
     skelemo cache export cache/faces --to parquet --out faces.parquet --only split=train
     """
     from skelemo.cache.store import open_cache
-    from skelemo.cli.display import progress
+    from skelemo.cli.progress import progress
     from skelemo.cli.screen import Screen
     from skelemo.exchange.formats import writer
     from skelemo.wording import count

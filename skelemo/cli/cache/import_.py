@@ -41,7 +41,7 @@ def command(
     \b
     skelemo cache import predictions/ --from coco_wholebody --labels table:labels.csv --out cache/mmpose
     """
-    from skelemo.cli.display import progress
+    from skelemo.cli.progress import progress
     from skelemo.cli.screen import Screen
     from skelemo.exchange.importing import import_keypoints
     from skelemo.ingest.task import Settings

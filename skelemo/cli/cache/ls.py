@@ -16,7 +16,7 @@ def command(path: Path, sequences: bool) -> None:
     No frame is read.
     """
     from skelemo.cache.store import find_caches, open_cache
-    from skelemo.cli.display import cache_table, sequences_table
+    from skelemo.cli.tables import cache_table, sequences_table
 
     caches = [open_cache(folder) for folder in find_caches(path)]
     cache_table(caches)

@@ -22,7 +22,7 @@ def command(caches: tuple[Path, ...], out: Path) -> None:
     """
     from skelemo.cache.combine import merge
     from skelemo.cli.cache.making import tell
-    from skelemo.cli.display import progress
+    from skelemo.cli.progress import progress
 
     with progress("merging", "frames") as report:
         done = merge(caches, out, report)

@@ -23,7 +23,7 @@ def command(url: str, cache: Path, only: tuple[str, ...], jobs: int, storage_opt
     from skelemo.cache.share.address import read_options
     from skelemo.cache.share.pull import pull
     from skelemo.cli.cache.carrying import tell
-    from skelemo.cli.display import byte_progress
+    from skelemo.cli.progress import byte_progress
 
     with byte_progress("pulling") as report:
         done = pull(url, cache, only=only, jobs=jobs, options=read_options(storage_option), report=report)

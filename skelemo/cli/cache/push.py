@@ -24,7 +24,7 @@ def command(cache: Path, url: str, only: tuple[str, ...], jobs: int, storage_opt
     from skelemo.cache.share.address import read_options, shown
     from skelemo.cache.share.push import push
     from skelemo.cli.cache.carrying import tell
-    from skelemo.cli.display import byte_progress
+    from skelemo.cli.progress import byte_progress
 
     with byte_progress("pushing") as report:
         done = push(cache, url, only=only, jobs=jobs, options=read_options(storage_option), report=report)

@@ -21,7 +21,7 @@ def command(cache: Path, only: tuple[str, ...], out: Path) -> None:
     """
     from skelemo.cache.combine import subset
     from skelemo.cli.cache.making import tell
-    from skelemo.cli.display import progress
+    from skelemo.cli.progress import progress
 
     with progress("choosing", "frames") as report:
         done = subset(cache, only, out, report)

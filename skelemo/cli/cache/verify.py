@@ -56,7 +56,7 @@ def _is_damaged(folder: Path, source: Path | None, labels: str | None, jobs: int
     """Whether damage remains when a cache has been checked and, with a source, repaired."""
     from skelemo.cache.store import open_cache
     from skelemo.cache.verify import verify
-    from skelemo.cli.display import byte_progress, progress
+    from skelemo.cli.progress import byte_progress, progress
 
     with byte_progress(f"checking {folder}") as told:
         findings = verify(folder, jobs=jobs, report=told)
@@ -76,8 +76,8 @@ def _is_damaged(folder: Path, source: Path | None, labels: str | None, jobs: int
 
 
 def _tell_findings(folder: Path, findings: "list[Finding]") -> None:
-    from skelemo.cli.display import table
     from skelemo.cli.screen import Screen
+    from skelemo.cli.tables import table
 
     console = Screen()
     console.width = console.width if console.is_terminal else _WIDTH

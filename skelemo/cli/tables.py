@@ -1,31 +1,15 @@
-"""Tables and bars that several verbs show, by rich."""
+"""Tables that verbs show, by rich."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from rich.box import SIMPLE_HEAD
-from rich.filesize import decimal
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
 from skelemo.cli.screen import Screen, lines
-from skelemo.wording import visible
 
-#: How often work that writes to a file, not a screen, says how far it is.
-LOG_SECONDS = 30
 #: Caches that are shown side by side; more have a row each.
 MOST_COLUMNS = 3
 #: Of body_25+face_70, the layout by default; hands go into a second line.
@@ -43,99 +27,6 @@ def table(title: str, *columns: str) -> Table:
     for index, column in enumerate(columns):
         made.add_column(column, justify="right" if index else "left", overflow="ellipsis" if index else "fold")
     return made
-
-
-Report = Callable[[int, int], None]
-
-
-@contextmanager
-def progress(description: str, unit: str) -> Iterator[Report]:
-    """A bar on stderr over things called ``unit``; it is told how many are done, and of how many.
-
-    Where stderr is no terminal there is no bar, but a plain line every `LOG_SECONDS`.
-    """
-    console = Screen(stderr=True)
-    if not console.is_interactive:
-        yield _log(console, lambda done, of: f"{description} {done:,} of {of:,} {unit}")
-        return
-    with _bar(console, unit) as bar:
-        task = bar.add_task(visible(description), total=None, note="")
-        yield lambda done, of: bar.update(task, completed=done, total=of)
-
-
-@contextmanager
-def byte_progress(description: str) -> Iterator[Report]:
-    """`progress` over bytes, with their speed."""
-    console = Screen(stderr=True)
-    if not console.is_interactive:
-        yield _log(console, lambda done, of: f"{description} {decimal(done)} of {decimal(of)}")
-        return
-    columns = (_DESCRIPTION, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(visible(description), total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
-
-
-@contextmanager
-def training_progress() -> Iterator[Callable[[int, int, int, int, str], None]]:
-    """A bar over the epochs of all folds, with the latest figures; no terminal: a line now and then, as `progress`."""
-    console = Screen(stderr=True, soft_wrap=True)
-    if not console.is_interactive:
-        yield _epoch_log(console)
-        return
-    with _bar(console, "epochs") as bar:
-        task = bar.add_task("training", total=None, note="")
-
-        def report(fold: int, folds: int, done: int, most: int, figures: str) -> None:
-            completed = (fold - 1) * most + done
-            bar.update(task, description=_fold(fold, folds), total=folds * most, completed=completed, note=figures)
-
-        yield report
-
-
-_DESCRIPTION = TextColumn("{task.description}", markup=False)
-
-
-def _bar(console: Screen, unit: str) -> Progress:
-    columns = (
-        _DESCRIPTION,
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(f"{unit}  {{task.fields[note]}}", markup=False),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, transient=True)
-
-
-def _log(console: Screen, tell: Callable[[int, int], str]) -> Report:
-    """Say how far the work is, but not in its first `LOG_SECONDS`, nor within as many of the last time."""
-    told = time.monotonic()
-
-    def report(done: int, of: int) -> None:
-        nonlocal told
-        if time.monotonic() - told >= LOG_SECONDS:
-            told = time.monotonic()
-            console.print(tell(done, of), soft_wrap=True)
-
-    return report
-
-
-def _epoch_log(console: Screen) -> Callable[[int, int, int, int, str], None]:
-    """Say the first epoch of each fold, then one now and then."""
-    told = 0.0
-
-    def report(fold: int, folds: int, done: int, most: int, figures: str) -> None:
-        nonlocal told
-        if done == 1 or time.monotonic() - told >= LOG_SECONDS:
-            told = time.monotonic()
-            console.print(f"{_fold(fold, folds)}  epoch {done} of at most {most}  {figures}")
-
-    return report
-
-
-def _fold(fold: int, folds: int) -> str:
-    return f"fold {fold}/{folds}" if folds > 1 else "training"
 
 
 def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
@@ -210,15 +101,15 @@ def _one_below_the_other(caches: "list[Cache]") -> Table:
 
 
 def _hours(cache: "Cache") -> str:
-    """How long it lasts, if all frame rates are known."""
-    rates = cache.sequences["fps"]
-    return f"{(cache.sequences['length'] / rates).sum() / 3600:,.1f}" if (rates > 0).all() else "–"
+    from skelemo.cache.provenance import hours
+
+    return "–" if (known := hours(cache)) is None else f"{known:,.1f}"
 
 
 def _labelled(cache: "Cache") -> str:
-    """The share of frames with a class or, if these are more, with valence or arousal."""
-    *classes, _ = cache.counts.labels.sum(0).tolist()
-    return f"{max(sum(classes), int(cache.counts.rated.sum())) / cache.frames:.0%}" if cache.frames else "–"
+    from skelemo.cache.provenance import labelled_share
+
+    return "–" if (known := labelled_share(cache)) is None else f"{known:.0%}"
 
 
 _CACHE_FACTS: "dict[str, Callable[[Cache], str | Text]]" = {
