@@ -13,8 +13,9 @@ from skelemo.cache.part import MOST_FRAMES
 from skelemo.cache.shard import Header, write_shard
 from skelemo.errors import InputError
 from skelemo.exchange.keypoint_files import KeypointFile, Reader
+from skelemo.ingest.sequences import remarks, sequences_of
 from skelemo.ingest.task import Settings, Task
-from skelemo.ingest.work import recording_row, remarks, sequences_of
+from skelemo.ingest.work import recording_row
 from skelemo.openpose.people import People
 from skelemo.skeleton import layout
 from skelemo.tracking import known_tracks

@@ -1,0 +1,117 @@
+"""The sequences of a recording: who carries its labels, and what is seen of them."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from skelemo.annotations.affwild2 import video_facts
+from skelemo.annotations.registry import Annotation
+from skelemo.cache import sequence as cached
+from skelemo.errors import ConfigError
+from skelemo.ingest.task import Settings, Task
+from skelemo.openpose.people import People
+from skelemo.tracking import SIDES, Track, choose, choose_sides, track
+
+
+def sequences_of(
+    task: Task, people: People, settings: Settings, tracks: list[Track] | None = None
+) -> Iterator[cached.Sequence]:
+    """The sequences of a recording: one for each labelled person, or for whom the settings choose where none is.
+
+    Whoever carries a video's labels has a row for every frame that has a file, seen, lost or damaged, so that a score
+    counts them all; with ``all``, a person has rows from the first to the last sight. People are told apart by tracking
+    where their tracks are not given. Where a left and a right person are labelled, nobody is both.
+    """
+    tracks = track(people) if tracks is None else tracks
+    numbers = task.recording.numbers
+    width, height, fps = video_facts(task.recording.name)
+    labels = task.annotations or (None,)
+    persons = [(one.person if one else "") or settings.person for one in labels]
+    both = choose_sides(people, tracks, _middle(people, width or settings.width)) if {*SIDES} <= {*persons} else {}
+    for annotation, person in zip(labels, persons, strict=True):
+        chosen = both.get(person)
+        for name, points, number in _people_chosen(
+            people, tracks, person, numbers, chosen, labelled=annotation is not None
+        ):
+            expression, valence, arousal = _labels(annotation, number)
+            yield cached.Sequence(
+                id=f"{task.video}_{name}" if name else task.video,
+                video=task.video,
+                person=name,
+                subject=annotation.subject if annotation else "",
+                keypoints=points,
+                number=number,
+                expression=expression,
+                valence=valence,
+                arousal=arousal,
+                width=width or settings.width,
+                height=height or settings.height,
+                fps=fps or settings.fps,
+                scale=people.scale,
+                splits=annotation.splits if annotation else {},
+            )
+
+
+def remarks(task: Task, people: People, found: Sequence[cached.Sequence]) -> list[str]:
+    """What the user should know of a recording's sequences: how its labels do not fit it, one line each."""
+    notes = [note for one in task.annotations if (note := one.mismatch(int(task.recording.numbers[-1])))]
+    seen = {one.person: bool(one.keypoints[..., 2].any()) for one in found if one.person in SIDES}
+    unseen = [side for side in seen if not seen[side]]
+    if len(people.keypoints) and len(seen) == len(SIDES) and unseen:
+        fate = (
+            f"who is seen is on one side of it, and the {unseen[0]} one's labels have no keypoints"
+            if len(unseen) == 1
+            else "without its width (--size WxH) nobody knows on which side they are: these labels have no keypoints"
+        )
+        notes.append(
+            f"{task.recording.source}: a left and a right person have labels, but no two people are seen together in "
+            f"the picture; {fate}"
+        )
+    return notes
+
+
+def _middle(people: People, width: int) -> float | None:
+    """Of the picture from left to right, in the units of the keypoints; None where its width is needed and unknown."""
+    return {"unit": 0.5, "signed": 0.0}.get(people.scale, width / 2 or None)
+
+
+def _people_chosen(
+    people: People,
+    tracks: list[Track],
+    person: str,
+    numbers: np.ndarray,
+    chosen: list[Track] | None,
+    *,
+    labelled: bool,
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, keypoints ``[T, V, 3]`` and frame numbers of each chosen person, out of the recording's ``numbers``."""
+    if person == "all":
+        for index, one in enumerate(choose(people, tracks, "all")):
+            first, last = np.searchsorted(numbers, people.number[one.frames[[0, -1]]])
+            yield f"person{index}", _spread(people, [one], numbers)[first : last + 1], numbers[first : last + 1]
+        return
+    if person.isdecimal():
+        if int(person) >= len(tracks):
+            raise ConfigError(f"person {person} is asked for, but only {len(tracks)} people were tracked (from 0)")
+        chosen = [tracks[int(person)]]
+    elif chosen is None:
+        chosen = choose(people, tracks, person)
+    if chosen or labelled:
+        name = "" if person in ("auto", "largest") else person
+        yield name, _spread(people, chosen, numbers), numbers
+
+
+def _spread(people: People, tracks: list[Track], numbers: np.ndarray) -> np.ndarray:
+    """Keypoints of every frame number; zeros where the tracks do not see the person."""
+    points = np.zeros((len(numbers), *people.keypoints.shape[1:]), np.float32)
+    place = np.searchsorted(numbers, people.number)  # [F] among the numbers
+    for one in tracks:
+        points[place[one.frames]] = people.keypoints[one.rows]
+    return points
+
+
+def _labels(annotation: Annotation | None, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    if annotation is not None:
+        return annotation.at(number)
+    nothing = np.full(len(number), np.nan, np.float32)
+    return np.full(len(number), -1, np.int8), nothing, nothing
