@@ -91,9 +91,14 @@ class Checkpoints(Checkpoint):
         self.waited = 0 if score > self.highest else self.waited + 1
         if score > self.highest:
             self.highest = score
-            trainer.save_checkpoint(self.best, weights_only=True)
-        trainer.save_checkpoint(self.last)
+            _save(trainer, self.best, weights_only=True)
+        _save(trainer, self.last, weights_only=False)
         self._end_in_time(trainer)
 
     def _end_in_time(self, trainer: lightning.Trainer) -> None:
         trainer.should_stop = trainer.should_stop or 0 < self.patience <= self.waited
+
+
+def _save(trainer: lightning.Trainer, path: Path, *, weights_only: bool) -> None:
+    with finished(path) as partial:
+        trainer.save_checkpoint(partial, weights_only=weights_only)

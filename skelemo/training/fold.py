@@ -130,10 +130,12 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
 
 def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> Answer:
     """The fold's network, trained now or, where a resumed run has that behind it, read from its folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    for place in (folder, checkpoints):
+        sweep(place)
     torch.manual_seed(seed)
-    finished, begun = (folder / "model.json").exists(), (folder / "checkpoints" / "last.ckpt").exists()
+    finished, begun = (folder / "model.json").exists(), (checkpoints / "last.ckpt").exists()
     network = job.create(restored=finished or begun).to(job.device)
     if finished:
         with record.restoring(folder / "model.safetensors"):
