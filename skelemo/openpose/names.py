@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from array import array
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
@@ -70,32 +71,30 @@ def group(names: Iterable[str], sequence: bool = False) -> Iterator[Group]:
     """
     alike: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name in names:
-        stem_end = name.rfind("_keypoints")
-        alike[name[: max(stem_end - _WIDTH, 0)], name[stem_end:]].append(name)
+        end = name.rfind("_keypoints")
+        middle = max(end - _WIDTH, 0)
+        alike[name[:middle], name[end:]].append(name[middle:end])
     stills: dict[str, list[str]] = defaultdict(list)
-    for (start, ending), files in alike.items():
+    for (start, ending), middles in alike.items():
         if found := _ENDING.fullmatch(ending):
             view = found[1] or ""
-            number = slice(len(start), -len(ending))
-            frames = sorted(name for name in files if _is_frame(start, name[number]))
+            frames = _frame_numbers(middles) if not start or start[-1] == "_" else []
             if frames:
-                numbers = tuple(int(name[number]) for name in frames)
+                numbers = tuple(map(int, frames))
                 yield Group(start[:-1], view, FrameNames(start, numbers, ending), numbers)
-            if len(frames) < len(files):
-                stills[view] += set(files).difference(frames)
+            if len(frames) < len(middles):
+                stills[view] += (f"{start}{middle}{ending}" for middle in set(middles).difference(frames))
     for view, files in stills.items():
         yield from _stills(view, files, sequence)
 
 
-def _is_frame(start: str, number: str) -> bool:
-    """Whether what stands between the start of a name and its ending is a frame's number."""
-    return (
-        len(number) == _WIDTH
-        and number.isdecimal()
-        and number.isascii()
-        and number <= _LAST_NUMBER
-        and (not start or start[-1] == "_")
-    )
+def _frame_numbers(texts: list[str]) -> list[str]:
+    """Those texts, none longer than a frame's number, that are one; sorted."""
+    together = "".join(texts)
+    if len(together) < _WIDTH * len(texts) or not (together.isdecimal() and together.isascii()):
+        texts = [text for text in texts if len(text) == _WIDTH and text.isdecimal() and text.isascii()]
+    numbers = sorted(texts)
+    return numbers[: bisect_right(numbers, _LAST_NUMBER)]
 
 
 def _stills(view: str, files: list[str], sequence: bool) -> Iterator[Group]:

@@ -82,7 +82,9 @@ class Walk:
                 name = entry.name
                 if name.startswith("."):
                     continue
-                if entry.is_dir(follow_symlinks=False):
+                if is_openpose(name) and entry.is_file(follow_symlinks=False):
+                    files.append(name)
+                elif entry.is_dir(follow_symlinks=False):
                     folders.append(name)
                 elif name == SIMULATED:
                     marked = True
