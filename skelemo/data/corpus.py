@@ -109,7 +109,7 @@ def load_corpus(cache: Cache, settings: Cleaning | None = None) -> Corpus:
         clean = _clean(clean, sequence[rows], frames.number[rows], settings)
         if clean.base is not frames.keypoints:
             frames.keypoints[rows] = clean
-        seen[rows] = clean[..., 2].max(1) > 0
+        seen[rows] = clean[..., 2].sum(1) > 0
         step[first:last] = _steps(frames.number[rows], sequence[rows] - first, last - first)
         if settings.coordinates == "parts":
             reference[rows] = normalising.by_part(clean, sequence[rows], cache.layout)
