@@ -15,7 +15,7 @@ from timing import Contenders, show, take_turns
 READING = "reading the files"
 POSE_FORMAT = "pose-format"
 INGEST = "skelemo ingest into a cache"
-COUNTING = "counting, which touches no file and little memory"
+COUNTING = "counting, no file"
 
 
 @click.command("ingest")
