@@ -317,5 +317,7 @@ def test_what_cannot_be_drawn_is_refused():
         SkeletonRenderer("body_25", 64, "person+face")
     with pytest.raises(ConfigError, match="sides must be 2 or more"):
         SkeletonRenderer(BOTH, (0, 64))
+    with pytest.raises(ConfigError, match="an image's at most 8,192"):
+        SkeletonRenderer(BOTH, 10**11)
     with pytest.raises(ConfigError, match=r"95 points with 2 channels.*x, y and confidence"):
         SkeletonRenderer(BOTH, 64)(torch.zeros(1, 1, 95, 2))

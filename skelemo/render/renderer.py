@@ -13,6 +13,7 @@ from skelemo.render.views import VIEWS, Placement, Size
 from skelemo.skeleton import FACE_70, Layout
 
 FARTHEST = 64.0  # pictures' longer sides: points beyond count as unseen
+LONGEST_SIDE = 8192  # pixels of an image that is drawn; no network takes so many
 
 
 class SkeletonRenderer(nn.Module):
@@ -64,8 +65,11 @@ class SkeletonRenderer(nn.Module):
             raise unknown("view", self.view, VIEWS)
         if "face" in self.view and FACE_70 not in self.layout.parts:
             raise ConfigError(f"view {self.view!r} shows a face, which the layout {self.layout.name} lacks")
-        if min(*self.picture, *source) < 2:
-            raise ConfigError(f"images of {self.picture} pixels from pictures of {source}: sides must be 2 or more")
+        if min(*self.picture, *source) < 2 or max(self.picture) > LONGEST_SIDE:
+            raise ConfigError(
+                f"images of {self.picture} pixels from pictures of {source}: sides must be 2 or more, "
+                f"an image's at most {LONGEST_SIDE:,}"
+            )
 
     def forward(self, keypoints: Tensor, frame_size: Tensor | None = None) -> Tensor:
         """Images ``[B T, 3, H, W]`` of keypoints ``[B, T, V, 3]`` in frame coordinates.
