@@ -147,18 +147,14 @@ class Remote:
     def forget_connection(self) -> None:
         """Drop a connection that has failed, where the driver would keep it."""
         if self._is_ssh:
-            from skelemo.cache.share.ssh import SshFileSystem
-
-            SshFileSystem.clear_instance_cache()
+            _ssh().clear_instance_cache()
 
     def _connect(self, name: str = "") -> tuple[Any, str]:
         """The file system, for this thread if it needs one of its own, and a path in it."""
         url = address.inside(self._url, name) if name else self._url
         if self._is_ssh:
-            from skelemo.cache.share.ssh import SshFileSystem
-
-            facts = {**SshFileSystem._get_kwargs_from_urls(url), **self._options}
-            return SshFileSystem(**facts), SshFileSystem._strip_protocol(url)
+            facts = {**_ssh()._get_kwargs_from_urls(url), **self._options}
+            return _ssh()(**facts), _ssh()._strip_protocol(url)
         fs, path = fsspec.url_to_fs(url, **self._options)
         if address.EXTRAS.get(self._protocol) == "s3":
             fs.retries = 1
@@ -255,6 +251,13 @@ class _Counter(fsspec.Callback):
     def absolute_update(self, value: int) -> None:
         """So many bytes in all."""
         self.relative_update(value - self.told)
+
+
+def _ssh() -> Any:
+    """The file system for SSH, whose driver comes with an extra."""
+    from skelemo.cache.share.ssh import SshFileSystem
+
+    return SshFileSystem
 
 
 def _limit_waiting(protocol: str, options: dict[str, Any]) -> None:
