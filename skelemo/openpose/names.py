@@ -6,8 +6,10 @@ import sys
 from array import array
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
+
+import numpy as np
 
 from skelemo.naming import natural_order
 
@@ -59,16 +61,18 @@ class Group(NamedTuple):
     stem: str  # "" where they have none but their numbers
     view: str  # "" for the first camera, else the number that OpenPose gives another
     files: Sequence[str]
-    numbers: Sequence[int]
 
 
-def group(names: Iterable[str], sequence: bool = False) -> Iterator[Group]:
+def group(names: Sequence[str], sequence: bool = False) -> Iterator[Group]:
     """Sort the names in a folder into videos, by stem and camera, and stills. Names not of OpenPose's are left out.
 
     A video's files are in the order of their numbers. A file without a frame number is a still of its own, or with
     `sequence` one of a camera's stills in natural order, numbered by rank. Names are read from the right, because a
     stem may hold digits and underscores too, and in bulk, because there may be a million of them.
     """
+    if video := _one_video(names):
+        yield video
+        return
     alike: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name in names:
         end = name.rfind("_keypoints")
@@ -80,12 +84,32 @@ def group(names: Iterable[str], sequence: bool = False) -> Iterator[Group]:
             view = found[1] or ""
             frames = _frame_numbers(middles) if not start or start[-1] == "_" else []
             if frames:
-                numbers = tuple(map(int, frames))
-                yield Group(start[:-1], view, FrameNames(start, numbers, ending), numbers)
+                yield Group(start[:-1], view, FrameNames(start, tuple(map(int, frames)), ending))
             if len(frames) < len(middles):
                 stills[view] += (f"{start}{middle}{ending}" for middle in set(middles).difference(frames))
     for view, files in stills.items():
         yield from _stills(view, files, sequence)
+
+
+def _one_video(names: Sequence[str]) -> Group | None:
+    """All the names as one video's, where they differ in their frame number alone; else None."""
+    first = names[0] if names else ""
+    end = first.rfind("_keypoints")
+    middle = end - _WIDTH
+    start, ending, together = first[: max(middle, 0)], first[end:], "".join(names)
+    found = _ENDING.fullmatch(ending)
+    whole = len(together) == len(first) * len(names) and together.isascii()
+    if not found or not whole or middle < 0 or (start and start[-1] != "_"):
+        return None
+    letters = np.frombuffer(together.encode(), np.uint8).reshape(len(names), -1)
+    digits = letters[:, middle:end] - ord("0")
+    alike = (letters[:, :middle] == letters[0, :middle]).all() and (letters[:, end:] == letters[0, end:]).all()
+    numbers = np.zeros(len(names), np.int64)
+    for place in range(_WIDTH):
+        numbers = numbers * 10 + digits[:, place]
+    if not alike or digits.max() > 9 or numbers.max() > int(_LAST_NUMBER):
+        return None
+    return Group(start[:-1], found[1] or "", FrameNames(start, np.sort(numbers).tolist(), ending))
 
 
 def _frame_numbers(texts: list[str]) -> list[str]:
@@ -101,9 +125,9 @@ def _stills(view: str, files: list[str], sequence: bool) -> Iterator[Group]:
     stem = {name: name[: name.rfind("_keypoints")] for name in files}
     files = sorted(files, key=lambda name: natural_order(stem[name]))
     if sequence:
-        yield Group("", view, tuple(files), tuple(range(len(files))))
+        yield Group("", view, tuple(files))
     else:
-        yield from (Group(stem[name], view, (name,), (0,)) for name in files)
+        yield from (Group(stem[name], view, (name,)) for name in files)
 
 
 def printable(name: str) -> str:

@@ -166,7 +166,7 @@ def _recording(found: tuple[Group, np.ndarray | None], folder: Folder) -> Record
 def _single_file(file: Path) -> Recording:
     """A file that the user names is read whatever its name is."""
     folder = Folder(os.path.abspath(file.parent), "", [file.name])
-    named = next(group(folder.files, sequence=False), Group(file.stem, "", (file.name,), (0,)))
+    named = next(group(folder.files, sequence=False), Group(file.stem, "", (file.name,)))
     return _recording((named, None), folder)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ _LIMBS = {
     **{("LHip", "LKnee"): 0.41, ("LKnee", "LAnkle"): 0.42},
 }
 _LIMB_ENDS = np.array([[BODY_25.index(joint) for joint in limb] for limb in _LIMBS]).T
-_LIMB_LENGTHS = np.array(list(_LIMBS.values()), dtype=np.float32)
+_LIMB_LENGTHS = np.array(list(_LIMBS.values()), dtype=np.float32)[:, None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Marks:
 
 
 def marks_of(keypoints: Array) -> Marks:
-    """The marks of people [P, V, 3] in any layout."""
+    """The marks of people [P, V, 3] in any layout; missing points are 0, 0, 0."""
     people, points = keypoints.shape[:2]
     begins, has_body = _begins(points), BODY_25.name in _parts(points)
     at, seen = np.empty((2, people, len(begins)), np.float32), np.empty((people, len(begins)), bool)
@@ -50,25 +50,28 @@ def marks_of(keypoints: Array) -> Marks:
     size = np.empty(people, np.float32)
     for start in range(0, people, _ROWS):
         rows = slice(start, start + _ROWS)
-        at[:, rows], seen[rows] = _means(keypoints[rows], begins)
-        low[:, rows], high[:, rows] = _corners(at[:, rows], seen[rows])
+        mean, known = _means(keypoints[rows], begins)
+        at[:, rows], seen[rows] = mean.transpose(0, 2, 1), known.T
+        low[:, rows], high[:, rows] = _corners(mean, known)
         size[rows] = _size_of_box(low[:, rows], high[:, rows])
         if has_body:
-            size[rows] = np.maximum(size[rows], _size_by_limbs(at[:, rows], seen[rows]))
+            size[rows] = np.maximum(size[rows], _size_by_limbs(mean, known))
     usual = np.median(size[size > 0]) if (size > 0).any() else 1.0
     return Marks(at, seen, low, high, np.where(size > 0, size, usual))
 
 
 def _means(keypoints: Array, begins: list[int]) -> tuple[Array, Array]:
-    """Where the marks are, [2, P, A], and whether any of their points is seen, [P, A]."""
-    shown = keypoints[..., 2] > 0
-    count = np.add.reduceat(shown, begins, axis=1, dtype=np.float32)
-    total = [np.add.reduceat(keypoints[..., axis] * shown, begins, axis=1) for axis in (0, 1)]
-    return np.stack(total) / np.maximum(count, 1), count > 0
+    """Where the marks are, [2, A, P], and whether any of their points is seen, [A, P]: people last, to add by rows."""
+    axes = np.ascontiguousarray(keypoints.transpose(2, 1, 0))  # [3, V, P]
+    axes[2] = axes[2] > 0
+    total = np.empty((3, len(begins), len(keypoints)), np.float32)
+    for mark, (begin, end) in enumerate(pairwise([*begins, axes.shape[1]])):
+        np.add.reduce(axes[:, begin:end], axis=1, out=total[:, mark])
+    return total[:2] / np.maximum(total[2], 1), total[2] > 0
 
 
 def _corners(at: Array, seen: Array) -> tuple[Array, Array]:
-    return np.where(seen, at, np.inf).min(axis=-1), np.where(seen, at, -np.inf).max(axis=-1)
+    return np.where(seen, at, np.inf).min(axis=1), np.where(seen, at, -np.inf).max(axis=1)
 
 
 def _size_of_box(low: Array, high: Array) -> Array:
@@ -80,9 +83,9 @@ def _size_of_box(low: Array, high: Array) -> Array:
 def _size_by_limbs(at: Array, seen: Array) -> Array:
     """The second largest size that a limb speaks for, [P]: the largest may end in a joint found elsewhere."""
     one, other = _LIMB_ENDS
-    x, y = at[..., one] - at[..., other]
-    sizes = np.where(seen[:, one] & seen[:, other], np.sqrt(x * x + y * y) / _LIMB_LENGTHS, 0)
-    return np.asarray(np.partition(sizes, -2, axis=1)[:, -2])
+    x, y = at[:, one] - at[:, other]
+    sizes = np.where(seen[one] & seen[other], np.sqrt(x * x + y * y) / _LIMB_LENGTHS, 0)
+    return np.asarray(np.partition(sizes, -2, axis=0)[-2])
 
 
 @cache

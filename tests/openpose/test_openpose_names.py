@@ -1,6 +1,6 @@
 import pytest
 
-from skelemo.openpose.names import group, printable
+from skelemo.openpose.names import FrameNames, group, printable
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,10 @@ from skelemo.openpose.names import group, printable
     ],
 )
 def test_a_frame_is_known_by_the_twelve_digits_before_the_ending(name: str, stem: str, number: int, view: str) -> None:
-    assert list(group([name])) == [(stem, view, (name,), (number,))]
+    (video,) = group([name])
+    assert video == (stem, view, (name,))
+    assert isinstance(video.files, FrameNames)
+    assert list(video.files.numbers) == [number]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +38,7 @@ def test_a_frame_is_known_by_the_twelve_digits_before_the_ending(name: str, stem
     ],
 )
 def test_any_other_name_of_openpose_is_a_still(name: str, stem: str, view: str) -> None:
-    assert list(group([name])) == [(stem, view, (name,), (0,))]
+    assert list(group([name])) == [(stem, view, (name,))]
 
 
 @pytest.mark.parametrize(
@@ -56,8 +59,28 @@ def test_other_files_are_not_openposes(name: str) -> None:
 def test_frames_are_in_the_order_of_their_numbers_and_gaps_stay() -> None:
     names = [f"clip_{number:012d}_keypoints.json" for number in (30, 4, 1_000_000, 10)]
     (video,) = group(names)
-    assert video.numbers == (4, 10, 30, 1_000_000)
+    assert isinstance(video.files, FrameNames)
+    assert list(video.files.numbers) == [4, 10, 30, 1_000_000]
     assert video.files == tuple(names[i] for i in (1, 3, 0, 2))
+
+
+@pytest.mark.parametrize("stem", ["clip_", "", "a_000000000001_", "видео_"])
+@pytest.mark.parametrize("ending", ["_keypoints.json", "_keypoints_3.json"])
+def test_a_video_is_the_same_alone_and_beside_others(stem: str, ending: str) -> None:
+    names = [f"{stem}{number:012d}{ending}" for number in (7, 2**31 - 1, 0, 123_456_789)]
+    (alone,) = group(names)
+    beside = list(group([*names, "zzz_000000000001_keypoints.json", "b_keypoints.json"]))
+    assert beside[0] == alone
+    assert [found.stem for found in beside[1:]] == ["zzz", "b"]
+
+
+@pytest.mark.parametrize(
+    "odd", ["clip_00000000001x_keypoints.json", "clix_000000000001_keypoints.json", "clip_0_keypoints.json"]
+)
+def test_one_name_that_is_not_like_the_others_is_no_frame_of_theirs(odd: str) -> None:
+    video, other = group(["clip_000000000005_keypoints.json", odd, "clip_000000000004_keypoints.json"])
+    assert video.files == ("clip_000000000004_keypoints.json", "clip_000000000005_keypoints.json")
+    assert other.files == (odd,)
 
 
 def test_stills_of_a_sequence_are_in_natural_order_each_camera_for_itself() -> None:
@@ -67,9 +90,8 @@ def test_stills_of_a_sequence_are_in_natural_order_each_camera_for_itself() -> N
         "",
         "",
         ("2_keypoints.json", "B1_keypoints.json", "b9_keypoints.json", "b10_keypoints.json"),
-        (0, 1, 2, 3),
     )
-    assert second == ("", "1", ("b9_keypoints_1.json",), (0,))
+    assert second == ("", "1", ("b9_keypoints_1.json",))
 
 
 def test_a_sequence_leaves_numbered_frames_to_their_own_video() -> None:
