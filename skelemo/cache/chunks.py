@@ -62,8 +62,10 @@ class Chunks:
             The file cannot be read.
         """
         last = first + len(array)
+        chunks = range(first // self.rows, -(-last // self.rows))
         with self.path.open("rb", buffering=0) as file:
-            for index in range(first // self.rows, -(-last // self.rows)):
+            self._announce(file.fileno(), chunks)
+            for index in chunks:
                 start, end = index * self.rows, (index + 1) * self.rows
                 if first <= start and end <= last:
                     self._read_chunk(file.fileno(), index, array[start - first : end - first])
@@ -72,6 +74,13 @@ class Chunks:
                 self._read_chunk(file.fileno(), index, chunk)
                 here = slice(max(first, start), min(last, end))
                 array[here.start - first : here.stop - first] = chunk[here.start - start : here.stop - start]
+
+    def _announce(self, file: int, chunks: range) -> None:
+        """Let the system fetch what will be read, while what has come is unpacked."""
+        if chunks and hasattr(os, "posix_fadvise"):
+            offset, size, _ = self.places[chunks.start : chunks.stop].T
+            start, end = int(offset.min()), int((offset + size).max())
+            os.posix_fadvise(file, start, end - start, os.POSIX_FADV_WILLNEED)
 
     def _read_chunk(self, file: int, index: int, chunk: np.ndarray) -> None:
         offset, size, left_out = self.places[index].tolist()

@@ -1,11 +1,13 @@
 """Coordinates that do not tell where, how large or how tilted somebody was filmed."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skelemo.data.normalising import by_part, in_picture, place
+from skelemo.data.normalising import _clip_median, by_part, in_picture, place
 from skelemo.skeleton import layout
 from skelemo.synthesis import Cast, long_clip
 
@@ -224,3 +226,14 @@ def test_the_longer_side_reaches_from_minus_to_plus_a_half():
     out = place(torch.from_numpy(corners), torch.from_numpy(in_picture(np.array([[1280, 720]]))), FACE)
     expected = [[[-0.5, -0.28125, 1], [0.5, 0.28125, 1], [0, 0, 0.4], [0, 0, 0]]]
     assert_allclose(out, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_median_is_of_each_sequences_known_values(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    sequence = np.repeat([2, 3, 7, 40], draw.integers(1, 8, 4))
+    values = (draw.normal(size=(len(sequence), 2)) * 10 ** draw.uniform(-6, 5)).astype(np.float32)
+    values[draw.random(values.shape) < 0.4] = np.nan
+    with warnings.catch_warnings(action="ignore"):  # of sequences without a number
+        expected = [np.nanmedian(values[sequence == one].astype(float), axis=0) for one in sequence]
+    assert_allclose(_clip_median(values, sequence), expected, rtol=1e-6)
