@@ -1,14 +1,20 @@
 """The paper's baseline: linear layers on the keypoints, laid out flat (section 5, "Artificial Neural Network")."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from skelemo.errors import ConfigError
+from skelemo.errors import ConfigError, unknown
 from skelemo.models.registry import Spec, register
+from skelemo.models.streams import Streams
+
+#: Behind each hidden layer; SiLU, a smooth ReLU, is from Elfwing et al. 2018 (arXiv:1702.03118).
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
 
 
 class Ann(nn.Module):
-    """Four linear layers with ReLU for the classes; three shared ones and two single values for valence and arousal.
+    """Four linear layers for the classes; three shared ones and two single values for valence and arousal.
 
     The two heads have layers of their own, as in the paper. Missing points are zeros; whether a point was seen is
     the network's to learn from its confidence.
@@ -17,27 +23,36 @@ class Ann(nn.Module):
     ----------
     width : units of the first layer; each further one has half as many.
     dropout : behind each hidden layer.
+    activation : behind each hidden layer, one of `ACTIVATIONS`; the paper has ReLU.
+    streams : what is laid out flat, see `Streams`; the paper has joints alone.
     standardise : bring every input to mean 0 and variance 1 over the training windows first. The paper does not, and
         its networks barely learn: coordinates that differ by a hundredth between two faces start almost alike.
     """
 
-    def __init__(self, spec: Spec, width: int, dropout: float, standardise: bool) -> None:
+    def __init__(
+        self, spec: Spec, width: int, dropout: float, activation: str, streams: Sequence[str], standardise: bool
+    ) -> None:
         super().__init__()
         if width < 4:
             raise ConfigError(f"width {width} of ann: expected at least 4, so that the third layer has a unit")
-        inputs = spec.frames * len(spec.layout) * spec.channels
+        if activation not in ACTIVATIONS:
+            raise unknown("activation", activation, ACTIVATIONS)
+        self.streams = Streams(spec, streams, normalise=False)
+        inputs = spec.frames * len(spec.layout) * self.streams.channels
         self.standardise = nn.BatchNorm1d(inputs, affine=False) if standardise else nn.Identity()
         self.expression = self.shared = self.valence = self.arousal = None
         if "expression" in spec.heads:
-            self.expression = nn.Sequential(_hidden(inputs, width, dropout), nn.Linear(width // 4, spec.classes))
+            self.expression = nn.Sequential(
+                _hidden(inputs, width, dropout, activation), nn.Linear(width // 4, spec.classes)
+            )
         if "va" in spec.heads:
-            self.shared = _hidden(inputs, width, dropout)
+            self.shared = _hidden(inputs, width, dropout, activation)
             self.valence = nn.Linear(width // 4, 1)
             self.arousal = nn.Linear(width // 4, 1)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Logits ``[B, classes]`` and valence and arousal ``[B, 2]``."""
-        inputs = self.standardise((keypoints * mask[..., None, None]).flatten(1))  # [B, T·V·C]
+        inputs = self.standardise(self.streams(keypoints, mask).flatten(1))  # [B, T·V·channels]
         outputs = {}
         if self.expression is not None:
             outputs["expression"] = self.expression(inputs)
@@ -47,16 +62,24 @@ class Ann(nn.Module):
         return outputs
 
 
-def _hidden(inputs: int, width: int, dropout: float) -> nn.Sequential:
+def _hidden(inputs: int, width: int, dropout: float, activation: str) -> nn.Sequential:
     """Three linear layers, each half as wide as the one before."""
     layers: list[nn.Module] = []
     for outputs in (width, width // 2, width // 4):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)]
+        layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation](), nn.Dropout(dropout)]
         inputs = outputs
     return nn.Sequential(*layers)
 
 
 @register("ann", sees="normalised keypoints of the window's frames, laid out flat")
-def ann(spec: Spec, *, width: int = 512, dropout: float = 0.5, standardise: bool = True) -> nn.Module:
+def ann(
+    spec: Spec,
+    *,
+    width: int = 512,
+    dropout: float = 0.5,
+    activation: str = "relu",
+    streams: Sequence[str] = ("joint",),
+    standardise: bool = True,
+) -> nn.Module:
     """The paper's network of linear layers."""
-    return Ann(spec, width, dropout, standardise)
+    return Ann(spec, width, dropout, activation, streams, standardise)

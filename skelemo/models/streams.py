@@ -1,11 +1,13 @@
-"""Streams: keypoints seen as joints, as bones, and as the motion of either; missing points stay zero in all of them."""
+"""Streams: keypoints as joints, bones, the motion of either, or shapes of a face; what is missing stays zero in all."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from skelemo.errors import ConfigError, unknown
+from skelemo.models.face import Frontal, Organs
 from skelemo.models.graph import parents
 from skelemo.models.registry import Spec
 
@@ -53,6 +55,10 @@ def _difference(points: Tensor, others: Tensor) -> Tensor:
 class Streams(nn.Module):
     """Keypoints ``[B, T, V, C]`` and mask ``[B, T]`` to features ``[B, T, V, channels]``, normalised point by point.
 
+    ``joint`` is where points are, ``bone`` how they lie to their `parents`, ``joint_motion`` and ``bone_motion`` how
+    either changes to the next frame, ``organ`` the shape of each of the face's `Organs`, ``frontal`` the face as it
+    would look from before (`Frontal`).
+
     Every coordinate of every point is brought to zero mean and unit deviation over the frames in which the point was
     seen, by batch statistics in training and running ones afterwards; a missing point stays zero. Confidence is passed
     on as it is: where it never varies in training, normalising it would make any other value an outlier.
@@ -60,21 +66,22 @@ class Streams(nn.Module):
     Parameters
     ----------
     spec : layout and channels of the batch.
-    names : one or more of ``joint``, ``bone``, ``joint_motion``, ``bone_motion``; several are concatenated.
+    names : one or more of `NAMES`; several are concatenated.
+    normalise : as said above; else the streams are as they are.
 
     Raises
     ------
     ConfigError
-        An unknown stream, or none.
+        An unknown stream, or none, or one that the layout does not have.
     """
 
-    NAMES = ("joint", "bone", "joint_motion", "bone_motion")
+    NAMES = ("joint", "bone", "joint_motion", "bone_motion", "organ", "frontal")
     parent: Tensor
     mean: Tensor
     variance: Tensor
     is_coordinate: Tensor
 
-    def __init__(self, spec: Spec, names: Sequence[str] = ("joint",)) -> None:
+    def __init__(self, spec: Spec, names: Sequence[str] = ("joint",), *, normalise: bool = True) -> None:
         super().__init__()
         self.names = (names,) if isinstance(names, str) else tuple(names)
         if not self.names:
@@ -83,20 +90,28 @@ class Streams(nn.Module):
             if name not in self.NAMES:
                 raise unknown("stream", name, self.NAMES)
         self.channels = len(self.names) * spec.channels
+        self.organs = Organs(spec.layout) if "organ" in self.names else None
+        self.frontal = Frontal(spec.layout) if "frontal" in self.names else None
+        self.normalise = normalise
         coordinate = torch.arange(self.channels) % spec.channels != CONFIDENCE
         self.register_buffer("parent", torch.tensor(parents(spec.layout)), persistent=False)
         self.register_buffer("is_coordinate", coordinate, persistent=False)
-        self.register_buffer("mean", torch.zeros(len(spec.layout), self.channels))
-        self.register_buffer("variance", torch.ones(len(spec.layout), self.channels))
+        self.register_buffer("mean", torch.zeros(len(spec.layout), self.channels), persistent=normalise)
+        self.register_buffer("variance", torch.ones(len(spec.layout), self.channels), persistent=normalise)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> Tensor:
         """The chosen streams side by side; zeros at unseen frames and missing points."""
         keypoints = torch.where(present(keypoints) & mask[..., None, None], keypoints, 0)
         streams = [self._stream(name, keypoints) for name in self.names]
+        if not self.normalise:
+            return torch.cat(streams, -1)
         seen = torch.cat([present(stream).expand_as(stream) for stream in streams], -1)
         return self._normalise(torch.cat(streams, -1), seen)
 
     def _stream(self, name: str, keypoints: Tensor) -> Tensor:
+        shape = self.organs if name == "organ" else self.frontal if name == "frontal" else None
+        if shape is not None:
+            return cast(Tensor, shape(keypoints, present(keypoints)))
         points = bone(keypoints, self.parent) if name.startswith("bone") else keypoints
         return motion(points) if name.endswith("motion") else points
 

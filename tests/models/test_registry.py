@@ -181,3 +181,17 @@ def test_the_ann_standardises_what_it_was_trained_on():
 def test_an_ann_too_narrow_for_its_third_layer_is_refused():
     with pytest.raises(ConfigError, match="width 3 of ann"):
         create("ann", width=3)
+
+
+def test_the_anns_activation_lies_between_its_layers():
+    keypoints, mask = torch.randn(5, 1, 25, 3).abs(), torch.ones(5, 1, dtype=torch.bool)
+    for activation, formula in (("relu", lambda x: x.clamp(min=0)), ("silu", lambda x: x / (1 + torch.exp(-x)))):
+        model = create("ann", layout_name="body_25", activation=activation, standardise=False).eval()
+        first, second, third, last = (layer for layer in model.modules() if isinstance(layer, nn.Linear))
+        expected = last(formula(third(formula(second(formula(first(keypoints.flatten(1))))))))
+        torch.testing.assert_close(model(keypoints, mask)["expression"], expected)
+
+
+def test_an_unknown_activation_is_refused():
+    with pytest.raises(ConfigError, match="unknown activation 'selu': did you mean 'silu'"):
+        create("ann", activation="selu")
