@@ -41,7 +41,7 @@ def test_what_is_written_reads_back_as_the_same_configuration(tmp_path):
         ("lr", "expected key=value"),
         ("model=[1", "not a YAML value"),
         ("widht=3", "unknown setting 'widht': did you mean 'width'"),
-        ("streams=joint", "unknown setting 'streams'"),
+        ("kernel=3", "unknown setting 'kernel'"),
         ("lr.x=3", "setting lr.x: expected a mapping under lr"),
         ("arch=annn width=3", "unknown architecture 'annn': did you mean 'ann'"),
     ],
