@@ -12,6 +12,7 @@ from skelemo.openpose.recording import find_recordings
 from skelemo.skeleton import BODY_25, layout
 from skelemo.synthesis import Crowd, crossing_people, simulate
 from skelemo.tracking import choose, choose_sides, track
+from skelemo.tracking.marks import marks_of
 
 NECK = BODY_25.index("Neck")
 
@@ -365,3 +366,11 @@ def test_somebody_who_is_in_every_frame_twice_is_two_people():
     tracks = track(people_of([[body, body]] * 20))
     assert all((np.diff(one.frames) > 0).all() for one in tracks)
     assert sorted(np.concatenate([one.rows for one in tracks])) == list(range(40))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_tracking_leaves_the_keypoints_as_they_are(order):
+    keypoints = np.asarray(np.random.default_rng(0).random((4, 25, 3)), np.float32, order=order)
+    before = keypoints.copy()
+    marks_of(keypoints)
+    assert np.array_equal(keypoints, before)

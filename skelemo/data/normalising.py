@@ -73,12 +73,13 @@ def _body(points: np.ndarray, sequence: np.ndarray) -> np.ndarray:
         lambda rows: _clip_median(_distance(right[rows], left[rows]), sequence[rows]),
         lambda rows: _spread(points[rows], sequence[rows]),
     )
-    # Where the hip is hidden for a moment it is expected where the clip usually has it below the neck.
-    both = (hip[:, 2] > 0) & (neck[:, 2] > 0)
-    usual = np.nan_to_num(_clip_median(np.where(both[:, None], hip[:, :2] - neck[:, :2], np.nan), sequence))
-    origin = _first_known(
-        _position(hip), lambda rows: _position(neck[rows]) + usual[rows], lambda rows: _mean_seen(points[rows])
-    )
+
+    def expected(rows: np.ndarray) -> np.ndarray:
+        """Where the hip is hidden for a moment it is where the clip usually has it below the neck."""
+        usual = np.nan_to_num(_clip_median(_position(hip) - _position(neck), sequence))
+        return _position(neck[rows]) + usual[rows]
+
+    origin = _first_known(_position(hip), expected, lambda rows: _mean_seen(points[rows]))
     return _upright(origin, scale)
 
 
@@ -141,11 +142,12 @@ def _spread(points: np.ndarray, sequence: np.ndarray) -> np.ndarray:
 def _clip_median(values: np.ndarray, sequence: np.ndarray) -> np.ndarray:
     """Median over each sequence's frames, NaN left out, repeated for every frame.
 
-    One sort serves all sequences: each lies in a unit interval of its own, with what is no number behind the rest.
+    Sequences lie end to end. One sort serves them all: each has a unit interval of its own, with what is no number
+    behind the rest.
     """
     if values.ndim == 2:
         return np.stack([_clip_median(column, sequence) for column in values.T], -1)
-    first = np.flatnonzero(np.diff(sequence, prepend=-1))
+    first = np.flatnonzero(np.append(True, sequence[1:] != sequence[:-1]))
     length = np.diff(first, append=len(sequence))
     known = ~np.isnan(values)
     offset = np.where(known, values, 0).astype(float)

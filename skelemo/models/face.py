@@ -47,7 +47,7 @@ class Organs(nn.Module):
         middle = (points[..., None, :, :2] * there).sum(-2) / there.sum(-2).clamp(min=1)  # [..., O, 2]
         around = (middle[..., None, :] * self.member).sum(-3)  # [..., V, 2]
         shape = torch.cat([points[..., :2] - around, points[..., 2:]], -1)
-        return shape * (seen & (self.member.sum(0) > 0))
+        return torch.where(seen & (self.member.sum(0) > 0), shape, 0)
 
 
 class Frontal(nn.Module):
@@ -95,7 +95,7 @@ class Frontal(nn.Module):
         spread = torch.where(known, spread, 1)
         across, down = (yy * to_x - xy * to_y) / spread, (xx * to_y - xy * to_x) / spread
         mapped = place[..., :1] * across + place[..., 1:] * down + goal
-        return torch.cat([mapped, points[..., 2:]], -1) * (seen & self.face & known)
+        return torch.where(seen & self.face & known, torch.cat([mapped, points[..., 2:]], -1), 0)
 
 
 def _named(layout: Layout, beginnings: tuple[str, ...]) -> Tensor:
@@ -107,5 +107,8 @@ def _named(layout: Layout, beginnings: tuple[str, ...]) -> Tensor:
 
 def _face_of(layout: Layout) -> slice:
     if FACE_70 not in layout.parts:
-        raise ConfigError(f"the streams organ and frontal show a face; the layout {layout.name} has none")
+        raise ConfigError(
+            f"the streams organ and frontal show a face; the layout {layout.name} has none: choose other streams, or "
+            "ingest with --layout body_25+face_70"
+        )
     return layout.slices[FACE_70.name]

@@ -14,6 +14,8 @@ from skelemo.models.registry import Spec
 CONFIDENCE = 2  # the channel of a point that says how surely it was seen
 #: Coordinates beyond so many standard deviations are cut off: OpenPose at times puts a point far outside the person.
 FARTHEST = 10.0
+#: Streams that show a face alone, and nothing of what else a layout has.
+SHAPES: dict[str, type[nn.Module]] = {"organ": Organs, "frontal": Frontal}
 
 
 def present(points: Tensor) -> Tensor:
@@ -57,7 +59,7 @@ class Streams(nn.Module):
 
     ``joint`` is where points are, ``bone`` how they lie to their `parents`, ``joint_motion`` and ``bone_motion`` how
     either changes to the next frame, ``organ`` the shape of each of the face's `Organs`, ``frontal`` the face as it
-    would look from before (`Frontal`).
+    would look from before (`Frontal`). In the last two all other points are zero.
 
     Every coordinate of every point is brought to zero mean and unit deviation over the frames in which the point was
     seen, by batch statistics in training and running ones afterwards; a missing point stays zero. Confidence is passed
@@ -75,7 +77,7 @@ class Streams(nn.Module):
         An unknown stream, or none, or one that the layout does not have.
     """
 
-    NAMES = ("joint", "bone", "joint_motion", "bone_motion", "organ", "frontal")
+    NAMES = ("joint", "bone", "joint_motion", "bone_motion", *SHAPES)
     parent: Tensor
     mean: Tensor
     variance: Tensor
@@ -90,8 +92,7 @@ class Streams(nn.Module):
             if name not in self.NAMES:
                 raise unknown("stream", name, self.NAMES)
         self.channels = len(self.names) * spec.channels
-        self.organs = Organs(spec.layout) if "organ" in self.names else None
-        self.frontal = Frontal(spec.layout) if "frontal" in self.names else None
+        self.shapes = nn.ModuleDict({name: SHAPES[name](spec.layout) for name in self.names if name in SHAPES})
         self.normalise = normalise
         coordinate = torch.arange(self.channels) % spec.channels != CONFIDENCE
         self.register_buffer("parent", torch.tensor(parents(spec.layout)), persistent=False)
@@ -109,9 +110,8 @@ class Streams(nn.Module):
         return self._normalise(torch.cat(streams, -1), seen)
 
     def _stream(self, name: str, keypoints: Tensor) -> Tensor:
-        shape = self.organs if name == "organ" else self.frontal if name == "frontal" else None
-        if shape is not None:
-            return cast(Tensor, shape(keypoints, present(keypoints)))
+        if name in self.shapes:
+            return cast(Tensor, self.shapes[name](keypoints, present(keypoints)))
         points = bone(keypoints, self.parent) if name.startswith("bone") else keypoints
         return motion(points) if name.endswith("motion") else points
 

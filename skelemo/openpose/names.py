@@ -67,7 +67,7 @@ def group(names: Sequence[str], sequence: bool = False) -> Iterator[Group]:
     """Sort the names in a folder into videos, by stem and camera, and stills. Names not of OpenPose's are left out.
 
     A video's files are in the order of their numbers. A file without a frame number is a still of its own, or with
-    `sequence` one of a camera's stills in natural order, numbered by rank. Names are read from the right, because a
+    `sequence` one of a camera's stills in natural order. Names are read from the right, because a
     stem may hold digits and underscores too, and in bulk, because there may be a million of them.
     """
     if video := _one_video(names):
@@ -98,7 +98,7 @@ def _one_video(names: Sequence[str]) -> Group | None:
     middle = end - _WIDTH
     start, ending, together = first[: max(middle, 0)], first[end:], "".join(names)
     found = _ENDING.fullmatch(ending)
-    whole = len(together) == len(first) * len(names) and together.isascii()
+    whole = set(map(len, names)) == {len(first)} and together.isascii()
     if not found or not whole or middle < 0 or (start and start[-1] != "_"):
         return None
     letters = np.frombuffer(together.encode(), np.uint8).reshape(len(names), -1)

@@ -62,7 +62,7 @@ def marks_of(keypoints: Array) -> Marks:
 
 def _means(keypoints: Array, begins: list[int]) -> tuple[Array, Array]:
     """Where the marks are, [2, A, P], and whether any of their points is seen, [A, P]: people last, to add by rows."""
-    axes = np.ascontiguousarray(keypoints.transpose(2, 1, 0))  # [3, V, P]
+    axes = keypoints.transpose(2, 1, 0).copy()  # [3, V, P]
     axes[2] = axes[2] > 0
     total = np.empty((3, len(begins), len(keypoints)), np.float32)
     for mark, (begin, end) in enumerate(pairwise([*begins, axes.shape[1]])):

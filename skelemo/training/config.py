@@ -1,7 +1,8 @@
 """Every setting of a training, validated: from a YAML file, then from ``--set key=value``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -226,7 +227,7 @@ def _place(values: dict[str, Any], key: str, value: Any, arch: object) -> None:
     if name not in Config.model_fields:
         known = _settings_of(arch)
         if key not in known:
-            raise unknown("setting", key, [*Config.model_fields, *known])
+            raise _unknown_setting(key, arch, known)
         name, inner = "model", key
     if not inner:
         values[name] = value
@@ -234,6 +235,15 @@ def _place(values: dict[str, Any], key: str, value: Any, arch: object) -> None:
         values[name] = {**values.get(name, {}), inner: _listed(value, inner, arch)}
     else:
         raise ConfigError(f"setting {key}: expected a mapping under {name}, as in model.width=64")
+
+
+def _unknown_setting(key: str, arch: object, known: Iterable[str]) -> ConfigError:
+    """It may be another architecture's."""
+    everything = [*Config.model_fields, *known]
+    if get_close_matches(key, everything, n=1):
+        return unknown("setting", key, everything)
+    takes = f"{arch} takes {', '.join(sorted(known))}" if known else f"{arch} has none of its own"
+    return ConfigError(f"unknown setting {key!r}: {takes}; skelemo train --settings lists all")
 
 
 def _listed(value: Any, setting: str, arch: object) -> Any:

@@ -34,13 +34,17 @@ def shown(module: torch.nn.Module, points: torch.Tensor) -> torch.Tensor:
     return module(points, points[..., 2:] > 0)
 
 
-def test_an_organ_keeps_its_shape_wherever_it_lies():
+@pytest.mark.parametrize(
+    "beginnings", [("RBrow",), ("LBrow",), ("Nose",), ("REye", "RPupil"), ("LEye", "LPupil"), ("OuterM", "InnerM")]
+)
+def test_an_organ_keeps_its_shape_wherever_it_lies(beginnings: tuple[str, ...]):
     points = faces()
+    organ = [START + index for index, name in enumerate(FACE_70.keypoints) if name.startswith(beginnings)]
     moved = points.clone()
-    moved[:, MOUTH, :2] += torch.tensor([0.3, -0.2])
-    assert_close(shown(Organs(WHOLE), moved), shown(Organs(WHOLE), points), atol=1e-5, rtol=0)
-    middle = points[:, MOUTH, :2].mean(1, keepdim=True)
-    assert_close(shown(Organs(WHOLE), points)[:, MOUTH, :2], points[:, MOUTH, :2] - middle, atol=1e-5, rtol=0)
+    moved[:, organ, :2] += torch.tensor([0.3, -0.2])
+    found = shown(Organs(WHOLE), points)
+    assert_close(shown(Organs(WHOLE), moved), found, atol=1e-5, rtol=0)
+    assert_close(found[:, organ, :2], points[:, organ, :2] - points[:, organ, :2].mean(1, True), atol=1e-5, rtol=0)
 
 
 def test_what_is_no_organ_and_what_is_missing_is_zero():
@@ -72,14 +76,35 @@ def test_a_usual_face_from_before_is_as_it_is_placed():
     assert_close(shown(Frontal(FACE), placed), placed, atol=0.02, rtol=0)
 
 
-@pytest.mark.parametrize("firm", [3, 0])
-def test_too_few_firm_points_tell_nothing(firm: int):
+@pytest.mark.parametrize(
+    ("firm", "told"),
+    [
+        (["REye0", "LEye3", "NoseBridge3", "NoseBase2"], True),
+        (["REye0", "LEye3", "NoseBase2"], False),
+        (["REye0", "LEye3", "NoseBase2", "OuterMouth9"], False),  # the mouth is not firm
+        ([], False),
+    ],
+)
+def test_four_firm_points_tell_how_a_face_looks_from_before(firm: list[str], told: bool):
     points = faces()
-    names = [
-        START + i for i, name in enumerate(FACE_70.keypoints) if name.startswith("Nose") or name[1:] in ("Eye0", "Eye3")
-    ]
-    points[:, names[firm:]] = 0
-    assert not shown(Frontal(WHOLE), points).any()
+    rest = [i for i, name in enumerate(FACE_70.keypoints) if name not in [*firm, "Jaw3"]]
+    points[:, [START + i for i in rest]] = 0
+    found = shown(Frontal(WHOLE), points).any(-1)
+    assert found.any() == told
+    if told:
+        assert torch.equal(found[:, START:], points[:, START:, 2] > 0)  # what is missing stays so
+
+
+@pytest.mark.parametrize(("squeezed", "told"), [(0.3, True), (0.02, False)])
+def test_a_face_in_profile_tells_nothing(squeezed: float, told: bool):
+    points = faces()
+    points[:, START:, 0] *= squeezed
+    assert shown(Frontal(WHOLE), points).any() == told
+
+
+def test_a_face_beyond_all_bounds_is_no_number_to_nobody():
+    points = torch.cat([torch.randn(4, 70, 2) * 5e9, torch.ones(4, 70, 1)], -1)
+    assert torch.isfinite(shown(Frontal(FACE), points)).all()
 
 
 def test_a_face_on_a_line_tells_nothing_and_hurts_nothing():

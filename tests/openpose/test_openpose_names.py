@@ -83,6 +83,22 @@ def test_one_name_that_is_not_like_the_others_is_no_frame_of_theirs(odd: str) ->
     assert other.files == (odd,)
 
 
+def test_two_cameras_of_a_video_stay_apart() -> None:
+    names = [f"clip_{number:012d}_keypoints_{view}.json" for number in (1, 0) for view in (1, 2)]
+    first, second = group(names)
+    assert (first.view, first.files) == ("1", (names[2], names[0]))
+    assert (second.view, second.files) == ("2", (names[3], names[1]))
+
+
+def test_no_name_is_made_up_of_names_of_other_lengths() -> None:
+    names = [
+        "x.json_000000000001_keypoints.json",
+        "x.json_000000000002_keypoints.jsonx.json",
+        "_000000000003_keypoints.json",
+    ]
+    assert {name for found in group(names) for name in found.files} == {names[0], names[2]}
+
+
 def test_stills_of_a_sequence_are_in_natural_order_each_camera_for_itself() -> None:
     names = ["b10_keypoints.json", "b9_keypoints.json", "B1_keypoints.json", "b9_keypoints_1.json", "2_keypoints.json"]
     first, second = group(names, sequence=True)

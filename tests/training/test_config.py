@@ -41,7 +41,11 @@ def test_what_is_written_reads_back_as_the_same_configuration(tmp_path):
         ("lr", "expected key=value"),
         ("model=[1", "not a YAML value"),
         ("widht=3", "unknown setting 'widht': did you mean 'width'"),
-        ("kernel=3", "unknown setting 'kernel'"),
+        (
+            "kernel=3",
+            "unknown setting 'kernel': ann takes activation, dropout, standardise, streams, width; skelemo train",
+        ),
+        ("arch=svm streams=joint", "unknown setting 'streams': svm takes balanced, c, gamma; skelemo train --settings"),
         ("lr.x=3", "setting lr.x: expected a mapping under lr"),
         ("arch=annn width=3", "unknown architecture 'annn': did you mean 'ann'"),
     ],
