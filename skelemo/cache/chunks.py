@@ -2,6 +2,7 @@
 
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +81,8 @@ class Chunks:
         if chunks and hasattr(os, "posix_fadvise"):
             offset, size, _ = self.places[chunks.start : chunks.stop].T
             start, end = int(offset.min()), int((offset + size).max())
-            os.posix_fadvise(file, start, end - start, os.POSIX_FADV_WILLNEED)
+            with suppress(OSError):  # a file system that takes no advice may be read all the same
+                os.posix_fadvise(file, start, end - start, os.POSIX_FADV_WILLNEED)
 
     def _read_chunk(self, file: int, index: int, chunk: np.ndarray) -> None:
         offset, size, left_out = self.places[index].tolist()

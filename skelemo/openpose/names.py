@@ -67,8 +67,8 @@ def group(names: Sequence[str], sequence: bool = False) -> Iterator[Group]:
     """Sort the names in a folder into videos, by stem and camera, and stills. Names not of OpenPose's are left out.
 
     A video's files are in the order of their numbers. A file without a frame number is a still of its own, or with
-    `sequence` one of a camera's stills in natural order. Names are read from the right, because a
-    stem may hold digits and underscores too, and in bulk, because there may be a million of them.
+    `sequence` one of a camera's stills in natural order. Names are read from the right, because a stem may hold digits
+    and underscores too, and in bulk, because there may be a million of them.
     """
     if video := _one_video(names):
         yield video
