@@ -16,6 +16,7 @@ from skelemo.cache.sequence import FRAME_COLUMNS, KEYPOINT_TYPE
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.tables import as_frame, joined_columns
 from skelemo.errors import CacheError
+from skelemo.naming import natural_order
 from skelemo.wording import count
 
 
@@ -146,6 +147,8 @@ def join(folders: tuple[Path, ...], shards: list[Shard]) -> Cache:
     CacheError
         Shards of different layouts or class lists, or one sequence with different contents in two shards.
     """
+    # Names of shards tell when files were written, too: one content is in one order, whatever it was ingested from.
+    shards = sorted(shards, key=lambda shard: natural_order(next(iter(shard.columns["sequences"]["id"]), "")))
     for shard in shards:
         require_same(shards[0], shard)
     columns = joined_columns([shard.columns["sequences"] for shard in shards])
