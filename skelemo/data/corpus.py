@@ -109,10 +109,11 @@ def load_corpus(cache: Cache, settings: Cleaning | None = None) -> Corpus:
         clean = _clean(clean, sequence[rows], frames.number[rows], settings)
         if clean.base is not frames.keypoints:
             frames.keypoints[rows] = clean
-        seen[rows] = clean[..., 2].sum(1) > 0
+        shown = normalising.seen_parts(clean, cache.layout)
+        seen[rows] = shown.any(1)
         step[first:last] = _steps(frames.number[rows], sequence[rows] - first, last - first)
         if settings.coordinates == "parts":
-            reference[rows] = normalising.by_part(clean, sequence[rows], cache.layout)
+            reference[rows] = normalising.by_part(clean, shown, sequence[rows], cache.layout)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda block: prepare(*block), _blocks(cache.sequences["length"].to_numpy())))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from skelemo.skeleton import BODY_25, FACE_70, Layout
 
+_TRUNK = [BODY_25.index(name) for name in ("MidHip", "Neck", "RShoulder", "LShoulder")]
 _RIGHT_EYE = slice(FACE_70.index("REye0"), FACE_70.index("REye5") + 1)
 _LEFT_EYE = slice(FACE_70.index("LEye0"), FACE_70.index("LEye5") + 1)
 _MIDDLE_KNUCKLE = 9
@@ -22,16 +23,29 @@ _MIDDLE_KNUCKLE = 9
 _LEAST_LENGTH = 1e-6
 
 
-def by_part(keypoints: np.ndarray, sequence: np.ndarray, layout: Layout) -> np.ndarray:
+def seen_parts(keypoints: np.ndarray, layout: Layout) -> np.ndarray:
+    """Whether anything of each part was seen in each frame, ``[N, P]``."""
+    starts = [layout.slices[part.name].start for part in layout.parts]
+    return np.add.reduceat(keypoints[..., 2], starts, axis=1) > 0
+
+
+def by_part(keypoints: np.ndarray, seen: np.ndarray, sequence: np.ndarray, layout: Layout) -> np.ndarray:
     """The frame of reference of each part, float32 ``[N, P, 4]`` as `place` takes it.
 
     The body lies around the mid-hip in units of the clip's torso length, the face around the point between the eyes,
     level, in units of the clip's inter-ocular distance, a hand around its wrist in units of wrist to middle knuckle.
     Where a clip never shows what a rule needs, the next one serves: neck and shoulder width, then the mean and spread
     of what is seen.
+
+    Parameters
+    ----------
+    seen : ``[N, P]`` as `seen_parts` finds it.
     """
     rules = {BODY_25.name: _body, FACE_70.name: _face}
-    parts = [rules.get(part.name, _hand)(keypoints[:, layout.slices[part.name]], sequence) for part in layout.parts]
+    parts = [
+        rules.get(part.name, _hand)(keypoints[:, layout.slices[part.name]], seen[:, index], sequence)
+        for index, part in enumerate(layout.parts)
+    ]
     return np.stack(parts, 1)
 
 
@@ -42,7 +56,7 @@ def in_picture(size: np.ndarray) -> np.ndarray:
     ----------
     size : ``[N, 2]`` width and height of each frame's picture in pixels.
     """
-    return _upright(size / 2, size.max(-1))[:, None]
+    return _upright(size.T / 2, size.max(-1))[:, None]
 
 
 def place(keypoints: Tensor, reference: Tensor, layout: Layout) -> Tensor:
@@ -65,39 +79,40 @@ def place(keypoints: Tensor, reference: Tensor, layout: Layout) -> Tensor:
     return placed
 
 
-def _body(points: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-    hip, neck = points[:, BODY_25.index("MidHip")], points[:, BODY_25.index("Neck")]
-    right, left = points[:, BODY_25.index("RShoulder")], points[:, BODY_25.index("LShoulder")]
+def _body(points: np.ndarray, seen: np.ndarray, sequence: np.ndarray) -> np.ndarray:
+    hip, neck, right, left = _columns(points, _TRUNK)
     scale = _first_known(
+        seen,
         _clip_median(_distance(neck, hip), sequence),
-        lambda rows: _clip_median(_distance(right[rows], left[rows]), sequence[rows]),
+        lambda rows: _clip_median(_distance(right[:, rows], left[:, rows]), sequence[rows]),
         lambda rows: _spread(points[rows], sequence[rows]),
     )
 
     def expected(rows: np.ndarray) -> np.ndarray:
         """Where the hip is hidden for a moment it is where the clip usually has it below the neck."""
         usual = np.nan_to_num(_clip_median(_position(hip) - _position(neck), sequence))
-        return _position(neck[rows]) + usual[rows]
+        return _position(neck[:, rows]) + usual[:, rows]
 
-    origin = _first_known(_position(hip), expected, lambda rows: _mean_seen(points[rows]))
+    origin = _first_known(seen, _position(hip), expected, lambda rows: _mean_seen(_columns(points[rows])))
     return _upright(origin, scale)
 
 
-def _face(points: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-    right, left = _mean_seen(points[:, _RIGHT_EYE]), _mean_seen(points[:, _LEFT_EYE])
+def _face(points: np.ndarray, seen: np.ndarray, sequence: np.ndarray) -> np.ndarray:
+    right, left = (_mean_seen(_columns(points, eye)) for eye in (_RIGHT_EYE, _LEFT_EYE))
     across = left - right  # from the subject's right eye to the left one: towards +x in a level face
-    length = np.hypot(across[:, 0], across[:, 1])
+    length = np.hypot(*across)
     length = np.where(length > _LEAST_LENGTH, length, np.nan)
-    scale = _first_known(_clip_median(length, sequence), lambda rows: _spread(points[rows], sequence[rows]))
-    cosine, sine = np.where(np.isnan(length)[:, None], (1, 0), across / length[:, None]).T
-    return _reference(_first_known((left + right) / 2, lambda rows: _mean_seen(points[rows])), scale, cosine, sine)
+    scale = _first_known(seen, _clip_median(length, sequence), lambda rows: _spread(points[rows], sequence[rows]))
+    cosine, sine = np.where(np.isnan(length), [[1], [0]], across / length)
+    origin = _first_known(seen, (left + right) / 2, lambda rows: _mean_seen(_columns(points[rows])))
+    return _reference(origin, scale, cosine, sine)
 
 
-def _hand(points: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-    wrist, knuckle = points[:, 0], points[:, _MIDDLE_KNUCKLE]
+def _hand(points: np.ndarray, seen: np.ndarray, sequence: np.ndarray) -> np.ndarray:
+    wrist, knuckle = _columns(points, [0, _MIDDLE_KNUCKLE])
     distance = _distance(wrist, knuckle)
-    scale = _first_known(_clip_median(distance, sequence), lambda rows: _spread(points[rows], sequence[rows]))
-    return _upright(_first_known(_position(wrist), lambda rows: _mean_seen(points[rows])), scale)
+    scale = _first_known(seen, _clip_median(distance, sequence), lambda rows: _spread(points[rows], sequence[rows]))
+    return _upright(_first_known(seen, _position(wrist), lambda rows: _mean_seen(_columns(points[rows]))), scale)
 
 
 def _upright(origin: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -108,45 +123,50 @@ def _upright(origin: np.ndarray, scale: np.ndarray) -> np.ndarray:
 def _reference(origin: np.ndarray, scale: np.ndarray, cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:
     """Columns as `place` takes them; a clip without a scale shows nothing."""
     factor = np.where(np.isnan(scale), 0, 1 / scale)
-    columns = [*np.nan_to_num(origin).T, cosine * factor, sine * factor]
-    return np.stack(columns, -1).astype(np.float32)
+    return np.stack([*np.nan_to_num(origin), cosine * factor, sine * factor], -1, dtype=np.float32, casting="same_kind")
+
+
+def _columns(points: np.ndarray, chosen: list[int] | slice = slice(None)) -> np.ndarray:
+    """Chosen points ``[K, 3, N]``: x, y and confidence of each over the frames, which lie side by side in memory."""
+    return np.ascontiguousarray(points[:, chosen].transpose(1, 2, 0))
 
 
 def _position(point: np.ndarray) -> np.ndarray:
-    return np.where(point[:, 2:] > 0, point[:, :2], np.nan)
+    """``[2, N]`` where a point ``[3, N]`` is, NaN where it is missing."""
+    return np.where(point[2] > 0, point[:2], np.nan)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Distance of two points by frame, NaN where one is missing or both fall together."""
-    length = np.hypot(a[:, 0] - b[:, 0], a[:, 1] - b[:, 1])
-    return np.where((a[:, 2] > 0) & (b[:, 2] > 0) & (length > _LEAST_LENGTH), length, np.nan)
+    length = np.hypot(a[0] - b[0], a[1] - b[1])
+    return np.where((a[2] > 0) & (b[2] > 0) & (length > _LEAST_LENGTH), length, np.nan)
 
 
 def _mean_seen(points: np.ndarray) -> np.ndarray:
-    """``[N, 2]`` the mean place of the seen points, NaN where there is none."""
-    x, y, confidence = np.ascontiguousarray(points.transpose(2, 1, 0))  # [V, N]: sums over the first axis are fastest
-    count = (confidence > 0).sum(0)
+    """``[2, N]`` the mean place of the seen ones of points ``[K, 3, N]``, NaN where there is none."""
+    count = (points[:, 2] > 0).sum(0)
     with np.errstate(invalid="ignore"):
-        return np.stack([x.sum(0, float) / count, y.sum(0, float) / count], -1)
+        return points[:, :2].sum(0, float) / count
 
 
 def _spread(points: np.ndarray, sequence: np.ndarray) -> np.ndarray:
     """Clip median of the root mean square distance from the mean of the seen points."""
-    seen = points[..., 2:] > 0
-    count = seen.sum((1, 2))
-    offset = np.where(seen, points[..., :2] - np.nan_to_num(_mean_seen(points))[:, None], 0)
-    spread = np.sqrt((offset**2).sum((1, 2)) / np.maximum(count, 1))
+    columns = _columns(points)
+    seen = columns[:, 2] > 0
+    count = seen.sum(0)
+    offset = np.where(seen[:, None], columns[:, :2] - np.nan_to_num(_mean_seen(columns)), 0)
+    spread = np.sqrt((offset**2).sum((0, 1)) / np.maximum(count, 1))
     return _clip_median(np.where((count > 1) & (spread > _LEAST_LENGTH), spread, np.nan), sequence)
 
 
 def _clip_median(values: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-    """Median over each sequence's frames, NaN left out, repeated for every frame.
+    """Median of ``[..., N]`` over each sequence's frames, NaN left out, repeated for every frame.
 
     Sequences lie end to end. One sort serves them all: each has a unit interval of its own, with what is no number
     behind the rest.
     """
     if values.ndim == 2:
-        return np.stack([_clip_median(column, sequence) for column in values.T], -1)
+        return np.stack([_clip_median(column, sequence) for column in values])
     first = np.flatnonzero(np.append(True, sequence[1:] != sequence[:-1]))
     length = np.diff(first, append=len(sequence))
     known = ~np.isnan(values)
@@ -160,11 +180,14 @@ def _clip_median(values: np.ndarray, sequence: np.ndarray) -> np.ndarray:
     return np.repeat(medians, length)
 
 
-def _first_known(first: np.ndarray, *others: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """The first of the choices that is a number, row by row; each is reckoned for those rows alone that need it."""
+def _first_known(seen: np.ndarray, first: np.ndarray, *others: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The first of the choices that is a number, frame by frame ``[..., N]``.
+
+    Each other one is reckoned for those frames alone that need it and show anything.
+    """
     found = first.copy()
     for choice in others:
-        unknown = np.isnan(found if found.ndim == 1 else found[:, 0])
+        unknown = np.isnan(found if found.ndim == 1 else found[0]) & seen
         if unknown.any():
-            found[unknown] = choice(unknown)
+            found[..., unknown] = choice(unknown)
     return found

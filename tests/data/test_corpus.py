@@ -27,7 +27,7 @@ def prepared(one, settings):
     keypoints = cleaning.drop_doubtful(one.keypoints, settings.min_confidence)
     keypoints = cleaning.fill_gaps(keypoints, only, one.number, settings.max_gap)
     keypoints = cleaning.smooth(keypoints, only, one.number, settings.smooth)
-    reference = normalising.by_part(keypoints, only, layout())
+    reference = normalising.by_part(keypoints, normalising.seen_parts(keypoints, layout()), only, layout())
     return normalising.place(torch.from_numpy(keypoints), torch.from_numpy(reference), layout()).numpy()
 
 

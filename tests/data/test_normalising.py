@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from skelemo.data.normalising import _clip_median, by_part, in_picture, place
+from skelemo.data.normalising import _clip_median, by_part, in_picture, place, seen_parts
 from skelemo.skeleton import layout
 from skelemo.synthesis import Cast, long_clip
 
@@ -41,7 +41,7 @@ def hidden(keypoints, where, *names):
 def normal(keypoints, where=FULL, sequence=None):
     sequence = np.zeros(len(keypoints), int) if sequence is None else sequence
     keypoints = keypoints.astype(np.float32)
-    reference = by_part(keypoints, sequence, where)
+    reference = by_part(keypoints, seen_parts(keypoints, where), sequence, where)
     assert reference.dtype == np.float32
     out = place(torch.from_numpy(keypoints), torch.from_numpy(reference), where).numpy()
     assert np.isfinite(out).all()
@@ -232,9 +232,9 @@ def test_the_longer_side_reaches_from_minus_to_plus_a_half():
 def test_a_median_is_of_each_sequences_known_values(seed: int) -> None:
     draw = np.random.default_rng(seed)
     sequence = np.repeat([2, 3, 7, 40], draw.integers(1, 8, 4))
-    values = (draw.normal(size=(len(sequence), 2)) * 10 ** draw.uniform(-6, 5)).astype(np.float32)
-    values[sequence == 3] *= 1e-5
+    values = (draw.normal(size=(2, len(sequence))) * 10 ** draw.uniform(-6, 5)).astype(np.float32)
+    values[:, sequence == 3] *= 1e-5
     values[draw.random(values.shape) < 0.4] = np.nan
     with warnings.catch_warnings(action="ignore"):  # of sequences without a number
-        expected = [np.nanmedian(values[sequence == one].astype(float), axis=0) for one in sequence]
+        expected = np.stack([np.nanmedian(values[:, sequence == one].astype(float), axis=1) for one in sequence], -1)
     assert_allclose(_clip_median(values, sequence), expected, rtol=1e-6)

@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import recall_score
 from sklearn.model_selection import StratifiedKFold
 
-from skelemo.data.normalising import by_part, place
+from skelemo.data.normalising import by_part, place, seen_parts
 from skelemo.errors import ConfigError
 from skelemo.models.classical import CLASSICAL, LIMITS, answers, build, features, mirrored, settings_of
 from skelemo.skeleton import layout
@@ -152,7 +152,7 @@ def test_posed_faces_are_told_apart_as_well_as_by_the_reference(shared_data):
     points = np.array(faces, np.float32).reshape(-1, 70, 3)
     labels = np.array([label for label, _ in files])
     face = layout("face_70")
-    reference = torch.from_numpy(by_part(points, np.arange(len(points)), face))
+    reference = torch.from_numpy(by_part(points, seen_parts(points, face), np.arange(len(points)), face))
     placed = place(torch.from_numpy(points), reference, face).numpy()[:, None]
     rows = features(placed, np.ones(placed.shape[:2], bool))
     found = np.zeros(len(labels), int)

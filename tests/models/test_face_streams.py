@@ -71,7 +71,7 @@ def test_a_face_from_before_is_the_same_however_the_picture_of_it_was_stretched(
 
 def test_a_usual_face_from_before_is_as_it_is_placed():
     points = torch.cat([torch.tensor(_SHAPE[:, :2] * (1, -1), dtype=torch.float32), torch.ones(70, 1)], -1)[None]
-    reference = torch.from_numpy(by_part(points.numpy(), np.zeros(1, int), FACE))
+    reference = torch.from_numpy(by_part(points.numpy(), np.ones((1, 1), bool), np.zeros(1, int), FACE))
     placed = place(points, reference, FACE)
     assert_close(shown(Frontal(FACE), placed), placed, atol=0.02, rtol=0)
 
