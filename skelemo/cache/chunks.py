@@ -2,6 +2,7 @@
 
 import os
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,12 @@ class Chunks:
         self.read_into(array)
         return array
 
-    def read_into(self, array: np.ndarray, first: int = 0) -> None:
+    def read_into(self, array: np.ndarray, first: int = 0, check: Callable[[np.ndarray], None] | None = None) -> None:
         """Fill an array of the same type, contiguous, with the rows from ``first`` on.
+
+        Parameters
+        ----------
+        check : is given each chunk's rows as they are read, while the processor has them at hand.
 
         Raises
         ------
@@ -68,13 +73,14 @@ class Chunks:
             self._announce(file.fileno(), chunks)
             for index in chunks:
                 start, end = index * self.rows, (index + 1) * self.rows
-                if first <= start and end <= last:
-                    self._read_chunk(file.fileno(), index, array[start - first : end - first])
-                    continue
-                chunk = np.empty((self.rows, *self.shape[1:]), self.kind)
-                self._read_chunk(file.fileno(), index, chunk)
                 here = slice(max(first, start), min(last, end))
-                array[here.start - first : here.stop - first] = chunk[here.start - start : here.stop - start]
+                rows = array[here.start - first : here.stop - first]
+                chunk = rows if len(rows) == self.rows else np.empty((self.rows, *self.shape[1:]), self.kind)
+                self._read_chunk(file.fileno(), index, chunk)
+                if chunk is not rows:
+                    rows[:] = chunk[here.start - start : here.stop - start]
+                if check:
+                    check(rows)
 
     def _announce(self, file: int, chunks: range) -> None:
         """Let the system fetch what will be read, while what has come is unpacked."""
@@ -88,7 +94,7 @@ class Chunks:
         offset, size, left_out = self.places[index].tolist()
         stored = os.pread(file, size, offset)
         if len(stored) < size or not _is_whole(stored, left_out, chunk.nbytes):
-            raise CacheError(f"/{self.name} has a chunk that is not as long as it should be")
+            raise CacheError(f"{self.name} has a chunk that is not as long as it should be")
         packed, plain = _checked(stored), chunk.reshape(-1).view(np.uint8)
         if left_out:
             plain[:] = packed

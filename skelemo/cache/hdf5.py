@@ -6,9 +6,9 @@ plain, of the type expected, and as long in the file as it says.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +61,26 @@ def write_array(group: h5py.Group, name: str, data: np.ndarray, chunk_rows: int)
     group.create_dataset(name, data=data, chunks=chunks, maxshape=growing, fletcher32=True, **_BLOSC)
 
 
+@dataclass(frozen=True)
+class Group:
+    """A group of an open file: the file's path and size in bytes, and the group's name, ``/`` at the end of it."""
+
+    path: Path
+    size: int
+    id: Any
+    name: str = "/"
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """The file, open for reading without a lock; errors are `reading`'s."""
+def opened(path: Path) -> Iterator[Group]:
+    """The file's root, open for reading without a lock; errors are `reading`'s."""
     with reading(path):
         if not path.is_file():
             raise CacheError("not a file")
         with h5py.File(path, "r", locking=False) as file:
             if file.userblock_size:
                 raise CacheError("not a shard: something precedes the HDF5 in it")
-            yield file
+            yield Group(path, path.stat().st_size, file.id)
 
 
 @contextmanager
@@ -85,7 +95,7 @@ def reading(path: Path) -> Iterator[None]:
         raise CacheError(f"{path}: cannot be read ({reason}){REMEDY}") from error
 
 
-def read_attribute(file: h5py.File, name: str) -> str:
+def read_attribute(file: Group, name: str) -> str:
     """An attribute that `write_attribute` has written."""
     key = name.encode()
     if not h5py.h5a.exists(file.id, key):
@@ -99,7 +109,12 @@ def read_attribute(file: h5py.File, name: str) -> str:
     return bytes(text[()]).decode()
 
 
-def find_array(file: h5py.File, path: str, fits: Callable[[np.dtype], bool], shape: tuple[int, ...] = ()) -> Chunks:
+def find_group(parent: Group, name: str) -> Group:
+    """A group in another; one that is missing, or led to by a link, is a `CacheError`."""
+    return Group(parent.path, parent.size, _child(parent, name, h5py.h5g.GroupID), f"{parent.name}{name}/")
+
+
+def find_array(parent: Group, name: str, fits: Callable[[np.dtype], bool], shape: tuple[int, ...] = ()) -> Chunks:
     """The data set that `write_array` has written, of a type that fits, with ``shape`` behind its first axis.
 
     It is safe to make room for all of it: it is no larger than the file can hold.
@@ -109,51 +124,46 @@ def find_array(file: h5py.File, path: str, fits: Callable[[np.dtype], bool], sha
     CacheError
         It is missing, led to by a link, of another type or shape, or not stored as `write_array` stores.
     """
-    *groups, name = path.split("/")
-    parent = file.id
-    for group in groups:
-        parent = _child(parent, group, h5py.h5g.GroupID, path)
-    data = _child(parent, name, h5py.h5d.DatasetID, path)
+    data, path = _child(parent, name, h5py.h5d.DatasetID), parent.name + name
     plan = data.get_create_plist()
     if plan.get_layout() != h5py.h5d.CHUNKED:
-        raise CacheError(f"/{path} is not stored in chunks of this file")
+        raise CacheError(f"{path} is not stored in chunks of this file")
     found = tuple(plan.get_filter(index)[0] for index in range(plan.get_nfilters()))
     if found != _FILTERS:
-        raise CacheError(f"/{path} has the filters {found}; a shard has {_FILTERS} (Blosc, Fletcher32)")
+        raise CacheError(f"{path} has the filters {found}; a shard has {_FILTERS} (Blosc, Fletcher32)")
     kind, there, chunk = data.dtype, data.shape, plan.get_chunk()
     if there[1:] != shape or chunk[1:] != shape or not there or not fits(kind):
-        raise CacheError(f"/{path} is {str(kind)[:80]} of shape {there}, not what a shard of this layout has")
-    places = _places(data, kind.itemsize, chunk, os.path.getsize(file.filename), path)
-    return Chunks(Path(file.filename), path, kind, there, chunk[0], places)
+        raise CacheError(f"{path} is {str(kind)[:80]} of shape {there}, not what a shard of this layout has")
+    places = _places(data, there[0], kind, chunk, parent.size, path)
+    return Chunks(parent.path, path, kind, there, chunk[0], places)
 
 
-def _child(parent: Any, name: str, kind: type, path: str) -> Any:
+def _child(parent: Group, name: str, kind: type) -> Any:
     """Open what lies under a name in this very file: links that lead elsewhere are not even looked up."""
-    key = name.encode()
-    if not parent.links.exists(key) or parent.links.get_info(key).type != h5py.h5l.TYPE_HARD:
-        raise CacheError(f"/{path} is missing, or a link to elsewhere")
-    found = h5py.h5o.open(parent, key)
+    key, links = name.encode(), parent.id.links
+    if not links.exists(key) or links.get_info(key).type != h5py.h5l.TYPE_HARD:
+        raise CacheError(f"{parent.name}{name} is missing, or a link to elsewhere")
+    found = h5py.h5o.open(parent.id, key)
     if not isinstance(found, kind):
-        raise CacheError(f"/{path} is not a plain data set in a group")
+        raise CacheError(f"{parent.name}{name} is not a plain data set in a group")
     return found
 
 
-def _places(data: Any, item: int, chunk: tuple[int, ...], size: int, path: str) -> np.ndarray:
-    """Places of all chunks as `Chunks` has them, every one of which lies within the ``size`` bytes of the file."""
-    rows, plain = data.shape[0], math.prod(chunk) * item
-    expected = -(-rows // chunk[0])
-    whole = rows * item if data.dtype.names else plain
+def _places(data: Any, rows: int, kind: np.dtype, chunk: tuple[int, ...], size: int, path: str) -> np.ndarray:
+    """Places of the chunks of so many rows as `Chunks` has them, each within the ``size`` bytes of the file."""
+    expected, plain = -(-rows // chunk[0]), math.prod(chunk) * kind.itemsize
+    whole = rows * kind.itemsize if kind.names else plain
     if max(whole, plain) > LARGEST:
-        raise CacheError(f"/{path} has {max(whole, plain):,} bytes in one piece; a shard has at most {LARGEST:,}")
+        raise CacheError(f"{path} has {max(whole, plain):,} bytes in one piece; a shard has at most {LARGEST:,}")
     fits = expected * CHECKSUM_BYTES < size and expected * plain <= size * MOST_COMPRESSION
     if not fits or data.get_num_chunks() != expected:
-        raise CacheError(f"/{path} claims {rows} rows, not those that the file holds")
+        raise CacheError(f"{path} claims {rows} rows, not those that the file holds")
     stored: list[Any] = []
     data.chunk_iter(stored.append)
     stored.sort(key=lambda info: info.chunk_offset[0])
     if [info.chunk_offset[0] for info in stored] != [index * chunk[0] for index in range(expected)]:
-        raise CacheError(f"/{path} has chunks that are not where they belong")
+        raise CacheError(f"{path} has chunks that are not where they belong")
     if sum(info.size for info in stored) > size or any(info.byte_offset + info.size > size for info in stored):
-        raise CacheError(f"/{path} has chunks that lie beyond the end of the file, or within each other")
+        raise CacheError(f"{path} has chunks that lie beyond the end of the file, or within each other")
     places = [(info.byte_offset, info.size, info.filter_mask) for info in stored]
     return np.array(places, np.int64).reshape(-1, 3)

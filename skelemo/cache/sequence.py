@@ -98,7 +98,9 @@ class Sequence:
             values, most = getattr(self, name), np.iinfo(FRAME_COLUMNS[name]).max
             if values.dtype.kind not in "iu" or values.min() < -1 or values.max() > most:
                 raise CacheError(f"{name} does not hold whole numbers up to {most}")
-        require_frames(self.frame_arrays(), np.zeros(1, np.int64), MOST_CLASSES)
+        arrays = self.frame_arrays()
+        require_keypoints(arrays["keypoints"])
+        require_columns(arrays, np.zeros(1, np.int64), MOST_CLASSES)
         confidence = self.keypoints[..., 2]
         if confidence.min() < 0 or confidence.max() > 1:
             raise CacheError(f"confidences reach from {confidence.min():g} to {confidence.max():g}; expected [0, 1]")
@@ -172,19 +174,23 @@ def require_text(text: object) -> None:
         raise CacheError(f"{text!r} holds a character that cannot be stored")
 
 
-def require_frames(arrays: Mapping[str, np.ndarray], starts: np.ndarray, classes: int) -> None:
-    """Check values of per-frame arrays, those that are given, of one or several sequences that begin at ``starts``.
+def require_keypoints(keypoints: np.ndarray) -> None:
+    """Refuse by a `CacheError` what is no number, or absurdly far out."""
+    # One pass each for the least and the greatest, which are NaN where any is, needs no memory beside the array.
+    if keypoints.size and not (keypoints.min() >= -FARTHEST and keypoints.max() <= FARTHEST):
+        raise CacheError(f"keypoints are not all numbers between {-FARTHEST:g} and {FARTHEST:g}")
+
+
+def require_columns(arrays: Mapping[str, np.ndarray], starts: np.ndarray, classes: int) -> None:
+    """Check values of per-frame columns, those that are given, of one or several sequences that begin at ``starts``.
 
     Raises
     ------
     CacheError
-        Keypoints that are not numbers or absurdly far out, frame numbers below 0 or not increasing, a class that is
-        neither -1 nor below ``classes``, valence or arousal outside [-1, 1].
+        Frame numbers below 0 or not increasing, a class that is neither -1 nor below ``classes``, valence or arousal
+        outside [-1, 1].
     """
-    keypoints, number = arrays.get("keypoints"), arrays.get("number")
-    # One pass each for the least and the greatest, which are NaN where any is, needs no memory beside the array.
-    if keypoints is not None and keypoints.size and not (keypoints.min() >= -FARTHEST and keypoints.max() <= FARTHEST):
-        raise CacheError(f"keypoints are not all numbers between {-FARTHEST:g} and {FARTHEST:g}")
+    number = arrays.get("number")
     if number is not None and len(number):
         growing = np.diff(number) > 0
         growing[starts[starts > 0] - 1] = True

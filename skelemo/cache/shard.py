@@ -24,7 +24,8 @@ from skelemo.cache.sequence import (
     KEYPOINT_TYPE,
     MOST_CLASSES,
     Sequence,
-    require_frames,
+    require_columns,
+    require_keypoints,
     require_text,
 )
 from skelemo.cache.tables import (
@@ -138,8 +139,8 @@ class Shard:
         read = {name: array[to] for name, array in arrays.items()}
         with hdf5.reading(self.path):
             for name, array in read.items():
-                self.stored[name].read_into(array, first)
-            require_frames(read, starts[(starts >= first) & (starts < last)] - first, len(self.header.classes))
+                self.stored[name].read_into(array, first, require_keypoints if name == "keypoints" else None)
+            require_columns(read, starts[(starts >= first) & (starts < last)] - first, len(self.header.classes))
 
     def damaged(self, report: Report = lambda _: None) -> list[str]:
         """Read every frame and name the sequences that cannot be read or are not as they were written.
@@ -257,7 +258,7 @@ def _attributes(header: Header) -> dict[str, str]:
     }
 
 
-def read_attributes(file: h5py.File) -> dict[str, str]:
+def read_attributes(file: hdf5.Group) -> dict[str, str]:
     """What `_attributes` has written, in a version that this program reads."""
     said = {"format": hdf5.read_attribute(file, "format"), "version": hdf5.read_attribute(file, "version")}
     if said["format"] != FORMAT:
@@ -310,9 +311,10 @@ def _write_frames(group: h5py.Group, header: Header, sequences: Collection[Seque
         hdf5.write_array(group, name, data, CHUNK_FRAMES if shape else CHUNK_ROWS)
 
 
-def _find_frames(file: h5py.File, header: Header) -> dict[str, Chunks]:
+def _find_frames(file: hdf5.Group, header: Header) -> dict[str, Chunks]:
     types = _frame_types(header).items()
-    found = {name: hdf5.find_array(file, f"frames/{name}", kind.__eq__, shape) for name, (shape, kind) in types}
+    frames = hdf5.find_group(file, "frames")
+    found = {name: hdf5.find_array(frames, name, kind.__eq__, shape) for name, (shape, kind) in types}
     if len({len(one) for one in found.values()}) != 1:
         raise CacheError("the arrays of /frames differ in length")
     return found

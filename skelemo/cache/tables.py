@@ -75,7 +75,7 @@ def to_array(table: str, rows: Collection[Mapping[str, Any]], layout: Layout, cl
     return array
 
 
-def read_table(file: h5py.File, table: str, layout: Layout, classes: int) -> np.ndarray:
+def read_table(file: hdf5.Group, table: str, layout: Layout, classes: int) -> np.ndarray:
     """The rows of a table as `to_array` has made them."""
 
     def fits(found: np.dtype) -> bool:

@@ -334,14 +334,9 @@ def test_chunks_beyond_the_end_or_within_each_other_are_refused(path, offsets, s
         SimpleNamespace(chunk_offset=(rank * rows,), byte_offset=offset, size=size, filter_mask=1)
         for rank, offset in enumerate(offsets)
     ]
-    data = SimpleNamespace(
-        shape=(2 * rows,),
-        dtype=np.dtype("<f8"),
-        get_num_chunks=lambda: 2,
-        chunk_iter=lambda note: list(map(note, index)),
-    )
+    data = SimpleNamespace(get_num_chunks=lambda: 2, chunk_iter=lambda note: list(map(note, index)))
     with pytest.raises(CacheError, match="beyond the end of the file, or within each other"):
-        hdf5._places(data, 8, (rows,), path.stat().st_size, "frames/x")
+        hdf5._places(data, 2 * rows, np.dtype("<f8"), (rows,), path.stat().st_size, "frames/x")
 
 
 def test_a_text_that_no_reader_would_take_is_not_written(tmp_path, monkeypatch):
