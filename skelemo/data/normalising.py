@@ -15,8 +15,7 @@ from torch import Tensor
 from skelemo.skeleton import BODY_25, FACE_70, Layout
 
 _TRUNK = [BODY_25.index(name) for name in ("MidHip", "Neck", "RShoulder", "LShoulder")]
-_RIGHT_EYE = slice(FACE_70.index("REye0"), FACE_70.index("REye5") + 1)
-_LEFT_EYE = slice(FACE_70.index("LEye0"), FACE_70.index("LEye5") + 1)
+_EYES = [FACE_70.index(f"{side}Eye{index}") for side in "RL" for index in range(6)]
 _MIDDLE_KNUCKLE = 9
 
 #: Points closer than this, in whatever unit, fall together and are no measure of anything.
@@ -98,7 +97,7 @@ def _body(points: np.ndarray, seen: np.ndarray, sequence: np.ndarray) -> np.ndar
 
 
 def _face(points: np.ndarray, seen: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-    right, left = (_mean_seen(_columns(points, eye)) for eye in (_RIGHT_EYE, _LEFT_EYE))
+    right, left = map(_mean_seen, np.split(_columns(points, _EYES), 2))
     across = left - right  # from the subject's right eye to the left one: towards +x in a level face
     length = np.hypot(*across)
     length = np.where(length > _LEAST_LENGTH, length, np.nan)
@@ -162,22 +161,25 @@ def _spread(points: np.ndarray, sequence: np.ndarray) -> np.ndarray:
 def _clip_median(values: np.ndarray, sequence: np.ndarray) -> np.ndarray:
     """Median of ``[..., N]`` over each sequence's frames, NaN left out, repeated for every frame.
 
-    Sequences lie end to end. One sort serves them all: each has a unit interval of its own, with what is no number
-    behind the rest.
+    Sequences lie end to end. One sort of whole numbers serves them all: above the 32 bits of a value stands which
+    sequence it is of, and what is no number stands behind the rest.
     """
     if values.ndim == 2:
         return np.stack([_clip_median(column, sequence) for column in values])
     first = np.flatnonzero(np.append(True, sequence[1:] != sequence[:-1]))
     length = np.diff(first, append=len(sequence))
     known = ~np.isnan(values)
-    offset = np.where(known, values, 0).astype(float)
-    offset -= offset.min(initial=0)
-    interval = np.repeat(np.arange(len(first)), length)
-    order = np.argsort(interval + np.where(known, offset / (2 * offset.max(initial=_LEAST_LENGTH)), 0.75))
+    ranks = np.where(known, _in_order(values.astype(np.float32).view(np.int32)), np.iinfo(np.int32).max)
+    ranks = np.sort((np.repeat(np.arange(len(first)), length) << 32) + ranks)
     count = np.add.reduceat(known, first, dtype=np.int64)
-    lower, upper = (values[order[first + np.maximum(count - odd, 0) // 2]] for odd in (1, 0))
-    medians = np.where(count > 0, (lower.astype(float) + upper) / 2, np.nan)
-    return np.repeat(medians, length)
+    middle = np.stack([first + np.maximum(count - odd, 0) // 2 for odd in (1, 0)])
+    medians = _in_order(ranks[middle].astype(np.int32)).view(np.float32).mean(0, float)
+    return np.repeat(np.where(count > 0, medians, np.nan), length)
+
+
+def _in_order(bits: np.ndarray) -> np.ndarray:
+    """The bits of float32 as int32 in the order of the numbers, and such a number's bits again."""
+    return bits ^ ((bits >> 31) & np.iinfo(np.int32).max)
 
 
 def _first_known(seen: np.ndarray, first: np.ndarray, *others: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
