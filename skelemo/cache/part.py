@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from skelemo.cache.integrity import neighbours
 from skelemo.cache.reading import MOST_FRAMES, read_rows
 from skelemo.cache.shard import Shard, write_shard
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Rows of recordings and of problems that go with the sequences that are kept, bool ``[S]``.
 Belong = Callable[[Shard, np.ndarray], tuple[list[dict[str, Any]], list[dict[str, Any]]]]
@@ -66,5 +68,5 @@ def _recording_of(file: str, sources: list[str]) -> str:
     return max(fitting, key=len, default="")
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _rows(table: "pd.DataFrame") -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from skelemo import skeleton
 from skelemo.cache.counts import Counts, joined
@@ -18,6 +18,9 @@ from skelemo.cache.tables import as_frame, joined_columns
 from skelemo.errors import CacheError
 from skelemo.naming import natural_order
 from skelemo.wording import count
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Cache:
 
     paths: tuple[Path, ...]
     shards: tuple[Shard, ...]
-    sequences: pd.DataFrame
+    sequences: "pd.DataFrame"
     counts: Counts
 
     @property
@@ -65,7 +68,7 @@ class Cache:
         return any(shard.header.simulated for shard in self.shards)
 
     @cached_property
-    def recordings(self) -> pd.DataFrame:
+    def recordings(self) -> "pd.DataFrame":
         """One row per recording that was ingested, however often it was."""
         return self._table("recordings").drop_duplicates(["source", "video"], ignore_index=True)
 
@@ -79,11 +82,11 @@ class Cache:
         return known
 
     @cached_property
-    def problems(self) -> pd.DataFrame:
+    def problems(self) -> "pd.DataFrame":
         """One row per file that could not be read."""
         return self._table("problems")
 
-    def _table(self, name: str) -> pd.DataFrame:
+    def _table(self, name: str) -> "pd.DataFrame":
         table = as_frame(joined_columns([shard.columns[name] for shard in self.shards]))
         return table.drop_duplicates(ignore_index=True)
 
@@ -211,7 +214,7 @@ def _listed(value: str | tuple[str, ...]) -> str:
     return value if isinstance(value, str) else "[" + ", ".join(value) + "]"
 
 
-def _refuse_contradictions(sequences: pd.DataFrame, shards: Sequence[Shard]) -> None:
+def _refuse_contradictions(sequences: "pd.DataFrame", shards: Sequence[Shard]) -> None:
     distinct = sequences.drop_duplicates(["id", "sha256"])
     twice = distinct[distinct.duplicated("id", keep=False)]
     if len(twice):
@@ -226,7 +229,7 @@ def _refuse_contradictions(sequences: pd.DataFrame, shards: Sequence[Shard]) -> 
         raise CacheError(f"sequence {name!r} differs between {first} and {second}: {remedy}")
 
 
-def _runs(rows: pd.DataFrame) -> list[tuple[int, int, int]]:
+def _runs(rows: "pd.DataFrame") -> list[tuple[int, int, int]]:
     """Neighbouring sequences of a shard as one read each: (row in the shard, start in the cache, length)."""
     runs: list[tuple[int, int, int]] = []
     for row, start, length in zip(rows["row"], rows["start"], rows["length"], strict=True):

@@ -65,6 +65,11 @@ def command(
     """
     import os
 
+    from skelemo.ingest import workers
+
+    jobs = jobs or os.cpu_count() or 1
+    if jobs > 1 and not scheduler:
+        workers.begin()
     from skelemo.cli.progress import progress
     from skelemo.cli.tables import ingest_table
     from skelemo.ingest.memory import parse_size
@@ -78,7 +83,7 @@ def command(
     with progress("reading", "files") as told:
         tally = ingest(
             plan,
-            jobs=jobs or os.cpu_count() or 1,
+            jobs=jobs,
             scheduler=scheduler or "",
             report=lambda files: told(files, plan.files),
         )

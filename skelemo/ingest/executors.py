@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from skelemo.errors import ConfigError, SkelemoError
-from skelemo.ingest import work
+from skelemo.ingest import work, workers
 from skelemo.ingest.tally import Tally
 from skelemo.ingest.work import Job, do_job
 
@@ -57,7 +57,7 @@ def in_processes(jobs: list[Job], processes: int, report: Report) -> Iterator[Ta
     SkelemoError
         A process died.
     """
-    context = multiprocessing.get_context("spawn")
+    context = workers.begin()
     read = context.RawArray("q", len(jobs))  # files of each job: one writer for each number, so that nothing is locked
     pool = ProcessPoolExecutor(min(processes, len(jobs)), context, initializer=_prepare, initargs=(read,))
     try:

@@ -7,9 +7,9 @@ cache can be read, and what is missing is ingested by the next ingest.
 import os
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from skelemo.cache.part import write_part
 from skelemo.cache.partial import locked
@@ -18,15 +18,18 @@ from skelemo.cache.store import shards_in
 from skelemo.ingest.tally import Staged
 from skelemo.openpose.files import Problem
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 #: Of a shard's sequences, those to take out: bool [S].
-Choice = Callable[[pd.DataFrame], np.ndarray]
+Choice = Callable[["pd.DataFrame"], np.ndarray]
 
 
 def put_in_place(out: Path, staged: Collection[Staged]) -> list[Path]:
     """Take outdated sequences out of the cache, then let finished shards that replace them be seen."""
     valid = {video: ids for one in staged for video, ids in one.valid.items()}
 
-    def outdated(rows: pd.DataFrame) -> np.ndarray:
+    def outdated(rows: "pd.DataFrame") -> np.ndarray:
         listed = zip(rows["id"], rows["video"], rows["sha256"], strict=True)
         return np.array([video in valid and valid[video].get(name) != sha256 for name, video, sha256 in listed], bool)
 
@@ -53,7 +56,7 @@ def withdraw_contradictions(out: Path, mine: Collection[Path], before: Collectio
         rows = open_shard(path).sequences
         theirs |= {name: (sha256, path) for name, sha256 in zip(rows["id"], rows["sha256"], strict=True)}
 
-    def contradicted(rows: pd.DataFrame) -> np.ndarray:
+    def contradicted(rows: "pd.DataFrame") -> np.ndarray:
         listed = zip(rows["id"], rows["sha256"], strict=True)
         return np.array([theirs.get(name, (sha256,))[0] != sha256 for name, sha256 in listed], bool)
 

@@ -95,18 +95,35 @@ def test_killed_at_twenty_random_moments_the_cache_is_that_of_an_uninterrupted_i
         assert (out / "problems.csv").read_text() == (tmp_path / "whole" / "problems.csv").read_text()
 
 
+def descendants(pid):
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [*children, *(other for child in children for other in descendants(child))]
+
+
 def test_a_worker_does_not_outlive_its_killed_parent(tmp_path, many):
     process = start(many, "--out", tmp_path / "cache", "--jobs", 2)
     while process.poll() is None and not list((tmp_path / "cache").glob("*.h5")):
         time.sleep(0.005)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    children = descendants(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert children
+    assert len(children) >= 2
     deadline = time.monotonic() + 10
     while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
+
+
+@pytest.mark.parametrize("wait", [0, 0.1, 0.2, 0.4])
+def test_ctrl_c_is_one_word_however_far_the_processes_are(tmp_path, many, wait):
+    process = start(many, "--out", tmp_path / "cache", "--jobs", 2)
+    while not descendants(process.pid):
+        time.sleep(0.005)
+    time.sleep(wait)
+    os.killpg(process.pid, signal.SIGINT)
+    code, said = finish(process)
+    assert (code, said.split()[-1]) == (1, "Aborted!") or code == 0
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
