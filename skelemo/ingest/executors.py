@@ -57,9 +57,10 @@ def in_processes(jobs: list[Job], processes: int, report: Report) -> Iterator[Ta
     SkelemoError
         A process died.
     """
-    context = workers.begin()
-    read = context.RawArray("q", len(jobs))  # files of each job: one writer for each number, so that nothing is locked
-    pool = ProcessPoolExecutor(min(processes, len(jobs)), context, initializer=_prepare, initargs=(read,))
+    with workers.undisturbed():
+        context = workers.begin()
+        read = context.RawArray("q", len(jobs))  # files of each job: one writer for each number, so nothing is locked
+        pool = ProcessPoolExecutor(min(processes, len(jobs)), context, initializer=_prepare, initargs=(read,))
     try:
         yield from _gather(pool, iter(jobs), _AHEAD * processes, lambda: report(sum(read)))
     except BrokenProcessPool:
@@ -107,7 +108,8 @@ def _gather(executor: Executor, jobs: Iterator[Job], most: int, tick: Callable[[
     try:
         while True:
             while len(waiting) < most and (job := next(jobs, None)):
-                waiting.add(executor.submit(do_job, job))
+                with workers.undisturbed():
+                    waiting.add(executor.submit(do_job, job))
             if not waiting:
                 return
             done, waiting = wait(waiting, timeout=_TELL_SECONDS, return_when=FIRST_COMPLETED)
