@@ -14,9 +14,12 @@ from torch import Tensor
 
 from skelemo.skeleton import BODY_25, FACE_70, Layout
 
-_TRUNK = [BODY_25.index(name) for name in ("MidHip", "Neck", "RShoulder", "LShoulder")]
-_EYES = [FACE_70.index(f"{side}Eye{index}") for side in "RL" for index in range(6)]
+_TRUNK = slice(BODY_25.index("Neck"), BODY_25.index("MidHip") + 1)
+_EYES = slice(FACE_70.index("REye0"), FACE_70.index("LEye5") + 1)
 _MIDDLE_KNUCKLE = 9
+
+#: Frames that are turned from rows into columns at a time, while the processor has them at hand.
+_AT_HAND = 512
 
 #: Points closer than this, in whatever unit, fall together and are no measure of anything.
 _LEAST_LENGTH = 1e-6
@@ -79,7 +82,8 @@ def place(keypoints: Tensor, reference: Tensor, layout: Layout) -> Tensor:
 
 
 def _body(points: np.ndarray, seen: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-    hip, neck, right, left = _columns(points, _TRUNK)
+    trunk, names = _columns(points, _TRUNK), BODY_25.keypoints[_TRUNK]
+    hip, neck, right, left = (trunk[names.index(name)] for name in ("MidHip", "Neck", "RShoulder", "LShoulder"))
     scale = _first_known(
         seen,
         _clip_median(_distance(neck, hip), sequence),
@@ -108,7 +112,7 @@ def _face(points: np.ndarray, seen: np.ndarray, sequence: np.ndarray) -> np.ndar
 
 
 def _hand(points: np.ndarray, seen: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-    wrist, knuckle = _columns(points, [0, _MIDDLE_KNUCKLE])
+    wrist, *_, knuckle = _columns(points, slice(0, _MIDDLE_KNUCKLE + 1))
     distance = _distance(wrist, knuckle)
     scale = _first_known(seen, _clip_median(distance, sequence), lambda rows: _spread(points[rows], sequence[rows]))
     return _upright(_first_known(seen, _position(wrist), lambda rows: _mean_seen(_columns(points[rows]))), scale)
@@ -125,9 +129,14 @@ def _reference(origin: np.ndarray, scale: np.ndarray, cosine: np.ndarray, sine: 
     return np.stack([*np.nan_to_num(origin), cosine * factor, sine * factor], -1, dtype=np.float32, casting="same_kind")
 
 
-def _columns(points: np.ndarray, chosen: list[int] | slice = slice(None)) -> np.ndarray:
+def _columns(points: np.ndarray, chosen: slice = slice(None)) -> np.ndarray:
     """Chosen points ``[K, 3, N]``: x, y and confidence of each over the frames, which lie side by side in memory."""
-    return np.ascontiguousarray(points[:, chosen].transpose(1, 2, 0))
+    rows = points[:, chosen]
+    columns = np.empty((*rows.shape[1:], len(rows)), rows.dtype)
+    for start in range(0, len(rows), _AT_HAND):
+        here = slice(start, start + _AT_HAND)
+        columns[..., here] = rows[here].transpose(1, 2, 0)
+    return columns
 
 
 def _position(point: np.ndarray) -> np.ndarray:
