@@ -115,7 +115,7 @@ def load_corpus(cache: Cache, settings: Cleaning | None = None) -> Corpus:
         if settings.coordinates == "parts":
             reference[rows] = normalising.by_part(clean, shown, sequence[rows], cache.layout)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(1 + (os.cpu_count() or 1)) as pool:  # one may wait for the disk
         list(pool.map(lambda block: prepare(*block), _blocks(cache.sequences["length"].to_numpy())))
     if settings.coordinates == "frame":
         pictures = pictures.guess_sizes(cache, frames.keypoints)
