@@ -84,7 +84,7 @@ class Chunks:
 
     def _announce(self, file: int, chunks: range) -> None:
         """Let the system fetch what will be read, while what has come is unpacked."""
-        if chunks and hasattr(os, "posix_fadvise"):
+        if len(chunks) > 1 and hasattr(os, "posix_fadvise"):
             offset, size, _ = self.places[chunks.start : chunks.stop].T
             start, end = int(offset.min()), int((offset + size).max())
             with suppress(OSError):  # a file system that takes no advice may be read all the same

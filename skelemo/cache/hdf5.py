@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +132,17 @@ def find_array(parent: Group, name: str, fits: Callable[[np.dtype], bool], shape
     found = tuple(plan.get_filter(index)[0] for index in range(plan.get_nfilters()))
     if found != _FILTERS:
         raise CacheError(f"{path} has the filters {found}; a shard has {_FILTERS} (Blosc, Fletcher32)")
-    kind, there, chunk = data.dtype, data.shape, plan.get_chunk()
+    kind, there, chunk = _to_numpy(data.get_type().encode()), data.shape, plan.get_chunk()
     if there[1:] != shape or chunk[1:] != shape or not there or not fits(kind):
         raise CacheError(f"{path} is {str(kind)[:80]} of shape {there}, not what a shard of this layout has")
     places = _places(data, there[0], kind, chunk, parent.size, path)
     return Chunks(parent.path, path, kind, there, chunk[0], places)
+
+
+@lru_cache(256)
+def _to_numpy(encoded: bytes) -> np.dtype:
+    """A type of HDF5's, for which h5py takes as long as for all else of a table; most shards have the same ones."""
+    return h5py.h5t.decode(encoded).dtype
 
 
 def _child(parent: Group, name: str, kind: type) -> Any:
