@@ -79,12 +79,19 @@ def read_people(folder: Path) -> list[object]:
     return [read_people(recording, layout()) for recording in find_recordings(folder)]
 
 
-def ingest_all(folder: Path, jobs: int) -> object:
+def ingest_all(folder: Path, jobs: int) -> None:
+    """As the command does it: each turn starts its workers, whose processor time is known when they have ended."""
+    from multiprocessing.forkserver import _forkserver
+
+    from skelemo.ingest import workers
     from skelemo.ingest.plan import Settings, make_plan
     from skelemo.ingest.run import ingest
 
+    if jobs > 1:
+        workers.begin()
     with tempfile.TemporaryDirectory() as out:
-        return ingest(make_plan(folder, Path(out) / "cache", None, Settings()), jobs=jobs)
+        ingest(make_plan(folder, Path(out) / "cache", None, Settings()), jobs=jobs)
+    _forkserver._stop()  # type: ignore[attr-defined]
 
 
 def read_with_pose_format(folder: Path) -> object:
