@@ -91,7 +91,7 @@ def ingest_all(folder: Path, jobs: int) -> None:
         workers.begin()
     with tempfile.TemporaryDirectory() as out:
         ingest(make_plan(folder, Path(out) / "cache", None, Settings()), jobs=jobs)
-    _forkserver._stop()  # type: ignore[attr-defined]
+    _forkserver._stop()  # type: ignore[attr-defined]  # private: nothing public ends the server
 
 
 def read_with_pose_format(folder: Path) -> object:

@@ -152,7 +152,7 @@ def _child(parent: Group, name: str, kind: type) -> Any:
         raise CacheError(f"{parent.name}{name} is missing, or a link to elsewhere")
     found = h5py.h5o.open(parent.id, key)
     if not isinstance(found, kind):
-        raise CacheError(f"{parent.name}{name} is not a plain data set in a group")
+        raise CacheError(f"{parent.name}{name} is not a {'group' if kind is h5py.h5g.GroupID else 'plain data set'}")
     return found
 
 

@@ -69,7 +69,7 @@ def command(
 
     jobs = jobs or os.cpu_count() or 1
     if jobs > 1 and not scheduler:
-        workers.begin()
+        workers.begin()  # before all else, for it takes as long as the imports and the plan
     from skelemo.cli.progress import progress
     from skelemo.cli.tables import ingest_table
     from skelemo.ingest.memory import parse_size
@@ -81,11 +81,6 @@ def command(
     part = parse_part(part_text) if part_text is not None else None
     plan = make_plan(source, out, labels, settings, part=part, memory=parse_size(memory), replace=replace)
     with progress("reading", "files") as told:
-        tally = ingest(
-            plan,
-            jobs=jobs,
-            scheduler=scheduler or "",
-            report=lambda files: told(files, plan.files),
-        )
+        tally = ingest(plan, jobs=jobs, scheduler=scheduler or "", report=lambda files: told(files, plan.files))
     ingest_table(plan, tally)
     ctx.exit(1 if tally.failures else 0)

@@ -16,7 +16,7 @@ from skelemo.skeleton import BODY_25, FACE_70, Layout
 
 _TRUNK = slice(BODY_25.index("Neck"), BODY_25.index("MidHip") + 1)
 _EYES = slice(FACE_70.index("REye0"), FACE_70.index("LEye5") + 1)
-_MIDDLE_KNUCKLE = 9
+_WRIST, _MIDDLE_KNUCKLE = 0, 9
 
 #: Frames that are turned from rows into columns at a time, while the processor has them at hand.
 _AT_HAND = 512
@@ -26,7 +26,7 @@ _LEAST_LENGTH = 1e-6
 
 
 def seen_parts(keypoints: np.ndarray, layout: Layout) -> np.ndarray:
-    """Whether anything of each part was seen in each frame, ``[N, P]``."""
+    """Whether anything of each part was seen in each frame, bool ``[N, P]``: its confidences are above 0 in sum."""
     starts = [layout.slices[part.name].start for part in layout.parts]
     return np.add.reduceat(keypoints[..., 2], starts, axis=1) > 0
 
@@ -37,7 +37,7 @@ def by_part(keypoints: np.ndarray, seen: np.ndarray, sequence: np.ndarray, layou
     The body lies around the mid-hip in units of the clip's torso length, the face around the point between the eyes,
     level, in units of the clip's inter-ocular distance, a hand around its wrist in units of wrist to middle knuckle.
     Where a clip never shows what a rule needs, the next one serves: neck and shoulder width, then the mean and spread
-    of what is seen.
+    of what is seen. It means nothing in frames where nothing of the part was seen.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def _face(points: np.ndarray, seen: np.ndarray, sequence: np.ndarray) -> np.ndar
 
 
 def _hand(points: np.ndarray, seen: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-    wrist, *_, knuckle = _columns(points, slice(0, _MIDDLE_KNUCKLE + 1))
+    wrist, knuckle = _columns(points, slice(_WRIST, _MIDDLE_KNUCKLE + 1, _MIDDLE_KNUCKLE - _WRIST))
     distance = _distance(wrist, knuckle)
     scale = _first_known(seen, _clip_median(distance, sequence), lambda rows: _spread(points[rows], sequence[rows]))
     return _upright(_first_known(seen, _position(wrist), lambda rows: _mean_seen(_columns(points[rows]))), scale)
@@ -179,7 +179,7 @@ def _clip_median(values: np.ndarray, sequence: np.ndarray) -> np.ndarray:
     length = np.diff(first, append=len(sequence))
     known = ~np.isnan(values)
     ranks = np.where(known, _in_order(values.astype(np.float32).view(np.int32)), np.iinfo(np.int32).max)
-    ranks = np.sort((np.repeat(np.arange(len(first)), length) << 32) + ranks)
+    ranks = np.sort((np.repeat(np.arange(len(first), dtype=np.int64), length) << 32) + ranks)
     count = np.add.reduceat(known, first, dtype=np.int64)
     middle = np.stack([first + np.maximum(count - odd, 0) // 2 for odd in (1, 0)])
     medians = _in_order(ranks[middle].astype(np.int32)).view(np.float32).mean(0, float)

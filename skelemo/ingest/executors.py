@@ -8,8 +8,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from skelemo.ingest.work import Job, do_job
 
 #: Told how many files are read so far.
 Report = Callable[[int], None]
+#: `concurrent.futures.Executor.submit`, or what does the same.
+Submit = Callable[[Callable[[Job], Tally], Job], "Future[Tally]"]
 
 _TELL_SECONDS = 0.25
 _CONNECT_SECONDS = 5
@@ -58,11 +61,11 @@ def in_processes(jobs: list[Job], processes: int, report: Report) -> Iterator[Ta
         A process died.
     """
     with workers.undisturbed():
-        context = workers.begin()
+        context = workers.context()
         read = context.RawArray("q", len(jobs))  # files of each job: one writer for each number, so nothing is locked
         pool = ProcessPoolExecutor(min(processes, len(jobs)), context, initializer=_prepare, initargs=(read,))
     try:
-        yield from _gather(pool, iter(jobs), _AHEAD * processes, lambda: report(sum(read)))
+        yield from _gather(partial(_submit, pool), iter(jobs), _AHEAD * processes, lambda: report(sum(read)))
     except BrokenProcessPool:
         raise SkelemoError(
             "a worker process died (out of memory, or killed); what it had finished is kept: run the same again, with "
@@ -96,20 +99,19 @@ def on_cluster(jobs: Iterator[Job], address: str, source: Path, present: Path, r
                 f"worker {name} does not see {said}: the source and the cache must lie on shared folders"
             )
         files = 0
-        for tally in _gather(client.get_executor(pure=False), jobs, _AHEAD * threads + 2, lambda: None):
+        for tally in _gather(client.get_executor(pure=False).submit, jobs, _AHEAD * threads + 2, lambda: None):
             files += tally.files
             report(files)
             yield tally
 
 
-def _gather(executor: Executor, jobs: Iterator[Job], most: int, tick: Callable[[], None]) -> Iterator[Tally]:
+def _gather(submit: Submit, jobs: Iterator[Job], most: int, tick: Callable[[], None]) -> Iterator[Tally]:
     """Submit jobs, a few ahead, and yield what they have done as they are."""
     waiting: set[Future[Tally]] = set()
     try:
         while True:
             while len(waiting) < most and (job := next(jobs, None)):
-                with workers.undisturbed():
-                    waiting.add(executor.submit(do_job, job))
+                waiting.add(submit(do_job, job))
             if not waiting:
                 return
             done, waiting = wait(waiting, timeout=_TELL_SECONDS, return_when=FIRST_COMPLETED)
@@ -118,6 +120,15 @@ def _gather(executor: Executor, jobs: Iterator[Job], most: int, tick: Callable[[
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _submit(pool: ProcessPoolExecutor, do: Callable[[Job], Tally], job: Job) -> "Future[Tally]":
+    """Submit a job, for which a process may have to be started."""
+    try:
+        with workers.undisturbed():
+            return pool.submit(do, job)
+    except (EOFError, ConnectionError) as error:  # by the server that starts it, which has died
+        raise BrokenProcessPool from error
 
 
 def _prepare(read: Any) -> None:

@@ -1,50 +1,81 @@
-"""How processes beside this one are started: a server loads once what they need, and each is a copy of it."""
+"""How processes beside this one are started; the command has a server load once what they need, and copy itself."""
 
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 
 _NEEDED = ["skelemo.ingest.work"]
+#: Apple's own libraries do not live through a fork.
+_SERVED = "forkserver" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+_begun = False
 
 
-def begin() -> BaseContext:
-    """The context that starts processes; its server begins to load now, beside what this process does meanwhile.
+def begin() -> None:
+    """Let a server load what processes will need, beside what this process does in the meantime.
 
-    Processes are never copies of this one, whose threads they would not have.
+    It is one for the whole program, and everything it starts leaves Ctrl-C to this process: for commands, not for
+    programs that have other processes.
     """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
+    global _begun
+    if not _SERVED:
+        return
     from multiprocessing import forkserver, resource_tracker
 
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_NEEDED)
-    safe, mask = os.environ.get("PYTHONSAFEPATH", ""), signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    os.environ["PYTHONSAFEPATH"] = "1"  # what lies in the folder that one happens to be in is not loaded
-    try:
-        resource_tracker.ensure_running()  # of itself it would let Ctrl-C through again
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which is for this process to answer
-        forkserver.ensure_running()
-    finally:
-        os.environ["PYTHONSAFEPATH"] = safe
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    return context
+    forkserver.set_forkserver_preload(_NEEDED)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    # It loads what this process would, and not what lies in the folder that one happens to be in.
+    with _environment(PYTHONSAFEPATH="1", PYTHONPATH=os.pathsep.join(path for path in sys.path if path)):
+        try:
+            resource_tracker.ensure_running()  # of itself it would let Ctrl-C through again
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    _begun = True
+
+
+def context() -> BaseContext:
+    """What starts processes: the server, if it has begun. They are never copies of this one, which has threads."""
+    return multiprocessing.get_context("forkserver" if _begun else "spawn")
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ctrl-C waits until this is over: a process half begun would complain of what its parent takes away."""
-    if threading.current_thread() is not threading.main_thread():
+    """Ctrl-C waits until this is over: a process half begun would complain of what its parent takes away.
+
+    A second one does not wait.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+
+    def wait(*_: object) -> None:
+        came.append(True)
+        signal.signal(signal.SIGINT, before)
+
+    came: list[bool] = []
+    signal.signal(signal.SIGINT, wait)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
         if came:
             signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def _environment(**changes: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({name: value} if value is not None else {})

@@ -5,6 +5,7 @@ import hashlib
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import skelemo
 from skelemo.cache.shard import open_shard
 from skelemo.cache.store import open_cache
 from skelemo.ingest import groups
@@ -124,16 +126,60 @@ def test_a_worker_does_not_outlive_its_killed_parent(tmp_path, many):
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
 
 
+def wait_for_server(process):
+    deadline = time.monotonic() + 60
+    while not (found := [one for one in descendants(process.pid) if b"forkserver" in command(one)]):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return int(found[0])
+
+
 @pytest.mark.parametrize("wait", [0, 0.1, 0.2, 0.4])
 def test_ctrl_c_is_one_word_however_far_the_processes_are(tmp_path, many, wait):
     process = start(many, "--out", tmp_path / "cache", "--jobs", 2)
-    while not any(b"forkserver" in command(one) for one in descendants(process.pid)):
-        time.sleep(0.005)
+    wait_for_server(process)
     time.sleep(wait)
     os.killpg(process.pid, signal.SIGINT)
     code, said = finish(process)
-    assert code == 0 or said.split() == ["Aborted!"], said
-    assert "Traceback" not in said
+    assert (code, said.split()) == (1, ["Aborted!"]) or (wait > 0.1 and code == 0), said
+
+
+def test_without_the_server_that_starts_them_it_is_a_line(tmp_path, many):
+    process = start(many, "--out", tmp_path / "cache", "--jobs", 2)
+    os.kill(wait_for_server(process), signal.SIGKILL)
+    code, said = finish(process)
+    assert code == 0 or (code == 2 and "a worker process died" in said), said
+
+
+def test_workers_run_the_code_of_who_started_them(tmp_path):
+    """Also where another skelemo is installed: the folder of this one is first in the path by its own doing."""
+    copy = tmp_path / "copy"
+    shutil.copytree(Path(skelemo.__file__).parent, copy / "skelemo", ignore=shutil.ignore_patterns("__pycache__"))
+    program = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from skelemo.ingest import work, workers
+def where():
+    from skelemo.ingest import work
+    print(work.__file__, flush=True)
+if __name__ == "__main__":
+    where()
+    workers.begin()
+    process = workers.context().Process(target=where)
+    process.start()
+    process.join()
+"""
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run([sys.executable, tmp_path / "program.py", copy], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(copy / "skelemo" / "ingest" / "work.py")] * 2
+
+
+def test_who_never_began_a_server_has_none(tmp_path, many):
+    """Programs that ingest by the library may have processes of their own, which a server of ours would meddle with."""
+    plan = make_plan(many, tmp_path / "cache", None, Settings())
+    ingest(plan, jobs=2)
+    assert not [one for one in descendants(os.getpid()) if b"forkserver" in command(one)]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
