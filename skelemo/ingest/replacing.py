@@ -44,28 +44,31 @@ def put_in_place(out: Path, staged: Collection[Staged]) -> list[Path]:
 def withdraw_contradictions(out: Path, mine: Collection[Path], before: Collection[str]) -> list[Problem]:
     """Take out of this ingest's shards what another, at work at the same time, has put there with other content.
 
-    Without it the cache could not be opened. Each sequence that is taken out is a problem, and so is, where both
-    ingests see it at the same moment, the other's: the next ingest brings one of them in.
+    Without it the cache could not be opened. Each sequence that is taken out is a problem. One ingest after the other
+    does so, for what one takes out is gone when the other looks for it.
     """
     names = {path.name for path in mine}
-    others = [path for path in shards_in(out) if path.name not in names and path.name not in before]
-    if not others or not mine:
+    if not mine or not _others(out, names, before):
         return []
     theirs: dict[str, tuple[str, Path]] = {}
-    for path in others:
-        rows = open_shard(path).sequences
-        theirs |= {name: (sha256, path) for name, sha256 in zip(rows["id"], rows["sha256"], strict=True)}
 
     def contradicted(rows: "pd.DataFrame") -> np.ndarray:
         listed = zip(rows["id"], rows["sha256"], strict=True)
         return np.array([theirs.get(name, (sha256,))[0] != sha256 for name, sha256 in listed], bool)
 
     with locked(out):
+        for path in _others(out, names, before):
+            rows = open_shard(path).sequences
+            theirs |= {name: (sha256, path) for name, sha256 in zip(rows["id"], rows["sha256"], strict=True)}
         gone = _take_out(out, [path for path in mine if path.exists()], contradicted)
     return [
         Problem(name, f"another ingest has written this sequence with other content, into {theirs[name][1]}: taken out")
         for name in gone
     ]
+
+
+def _others(out: Path, mine: Collection[str], before: Collection[str]) -> list[Path]:
+    return [path for path in shards_in(out) if path.name not in mine and path.name not in before]
 
 
 def _take_out(out: Path, shards: Iterable[Path], choose: Choice) -> list[str]:
