@@ -128,7 +128,7 @@ class Cache:
 
 
 def open_cache(paths: Path | Iterable[Path]) -> Cache:
-    """Open one cache folder, or several as one.
+    """Open one cache folder, or several as one, also while an ingest takes shards out of it.
 
     Raises
     ------
@@ -139,7 +139,16 @@ def open_cache(paths: Path | Iterable[Path]) -> Cache:
     folders = (paths,) if isinstance(paths, Path) else tuple(paths)
     if not folders:
         raise CacheError("no cache is named; skelemo ingest SOURCE --out cache/NAME makes one")
-    return join(folders, [open_shard(path) for folder in folders for path in shard_files(folder)])
+    listed: list[Path] = []
+    while True:
+        before, listed = listed, [path for folder in folders for path in shard_files(folder)]
+        try:
+            shards = [open_shard(path) for path in listed]
+        except CacheError:
+            if listed == before:
+                raise
+        else:
+            return join(folders, shards)
 
 
 def join(folders: tuple[Path, ...], shards: list[Shard]) -> Cache:

@@ -10,7 +10,6 @@ import numpy as np
 
 from skelemo.annotations.matching import match
 from skelemo.annotations.registry import EMOTIONS, Annotation, read_annotations
-from skelemo.cache.partial import locked
 from skelemo.cache.shard import SUFFIX, Header
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import CacheError, ConfigError
@@ -158,8 +157,7 @@ def _existing(out: Path, header: Header) -> Cache | None:
         if inside - {PROBLEMS}:
             raise CacheError(f"{out} holds {min(inside)!r} and no cache: choose another --out")
         return None
-    with locked(out):  # while another ingest takes shards out, some that are listed may be gone
-        cache = open_cache(out)
+    cache = open_cache(out)
     for what, ours, theirs in (
         ("layout", header.layout, cache.layout.name),
         ("classes", ", ".join(header.classes), ", ".join(cache.classes)),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from small_caches import BODY, CLASSES, a_cache, a_recording, a_sequence
 
-from skelemo.cache.shard import Header, write_shard
+from skelemo.cache import store
+from skelemo.cache.shard import Header, open_shard, write_shard
 from skelemo.cache.store import find_caches, open_cache, shard_files
 from skelemo.errors import CacheError
 
@@ -49,6 +50,20 @@ def test_a_cache_is_the_union_of_its_shards(tmp_path, groups):
     assert starts == [sum(lengths[:index]) for index in range(5)]
     whole = open_cache(spread(tmp_path / "whole", [0, 1, 2, 3, 4]))
     assert cache.hash == whole.hash
+
+
+def test_a_shard_that_an_ingest_takes_out_between_listing_and_reading_is_not_missed(tmp_path, monkeypatch):
+    spread(tmp_path, [0, 1], [2])
+    outdated = min(tmp_path.glob("*.h5"), key=lambda path: len(store.open_shard(path).sequences))
+
+    def taken_out_before(path):
+        if outdated.exists():
+            outdated.unlink()
+            spread(tmp_path, [3])
+        return open_shard(path)
+
+    monkeypatch.setattr(store, "open_shard", taken_out_before)
+    assert_holds(open_cache(tmp_path), [SEQUENCES[index] for index in (0, 1, 3)])
 
 
 def test_several_folders_are_one_cache(tmp_path):

@@ -177,9 +177,19 @@ if __name__ == "__main__":
 
 def test_who_never_began_a_server_has_none(tmp_path, many):
     """Programs that ingest by the library may have processes of their own, which a server of ours would meddle with."""
-    plan = make_plan(many, tmp_path / "cache", None, Settings())
-    ingest(plan, jobs=2)
-    assert not [one for one in descendants(os.getpid()) if b"forkserver" in command(one)]
+    program = """
+import sys
+from multiprocessing import forkserver
+from pathlib import Path
+from skelemo.ingest.plan import Settings, make_plan
+from skelemo.ingest.run import ingest
+if __name__ == "__main__":
+    source, out = map(Path, sys.argv[1:])
+    print(ingest(make_plan(source, out, None, Settings()), jobs=2).recordings, forkserver._forkserver._forkserver_pid)
+"""
+    (tmp_path / "program.py").write_text(program)
+    words = [sys.executable, tmp_path / "program.py", many, tmp_path / "cache"]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.split() == ["24", "None"]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
