@@ -11,7 +11,7 @@ import numpy as np
 
 from skelemo.annotations.registry import Annotation
 from skelemo.cache.shard import Header
-from skelemo.openpose.names import printable
+from skelemo.openpose.names import FrameNames, printable
 from skelemo.openpose.recording import Recording
 from skelemo.skeleton import DEFAULT_LAYOUT
 
@@ -72,7 +72,10 @@ def fingerprint(task: Task, header: Header, size: int, newest: int) -> str:
     if archive := task.recording.archive:
         said.append(printable(os.path.basename(archive.path)))
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-    digest.update("\0".join(task.recording.files).encode(errors="surrogateescape"))
+    files = task.recording.files
+    names = files[:1] if isinstance(files, FrameNames) else files  # of a video's the numbers tell the others
+    digest.update("\0".join(names).encode(errors="surrogateescape"))
+    digest.update(task.recording.numbers.tobytes())
     return digest.hexdigest()[:32]
 
 
