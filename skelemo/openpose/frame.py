@@ -12,6 +12,9 @@ from skelemo.openpose.plain import Numbers, PlainReader
 from skelemo.openpose.slots import PERSON_KEYS, getter, slots
 from skelemo.skeleton import Layout
 
+# How many buffers of numbers wait until they are made rows, all in one go: 100 kB, which stays in the cache.
+_WAITING = 100
+
 
 class FrameError(Exception):
     """A file that is not a frame as OpenPose writes it. The message is the reason."""
@@ -29,40 +32,41 @@ class Rows:
         self.slots = slots(layout, body_model)
         self.counts = bytearray()  # how many numbers each person's first part had: with a body, that tells its model
         self._flat = bytearray()
+        self._waiting: list[Any] = []  # buffers of float64 that follow on those in `_flat`
         self._plain = PlainReader(self.slots)
         self._writers = [slot.writers() for slot in self.slots]
         self._newest = getter([slot.keys[0] for slot in self.slots])
         self._types = [list] * len(self.slots)
 
-    def add(self, files: Sequence[bytes]) -> list[int | FrameError]:
-        """Append the people of some files: how many rows those of each are, or why it is no frame of OpenPose's.
+    def add(self, data: bytes) -> int:
+        """Append the people of one file and return how many rows they are. A person without any numbers gets none.
 
-        A person without any numbers gets no row.
+        Raises
+        ------
+        FrameError
+            The file is not a frame of OpenPose's. Nothing of it is kept.
         """
-        found: list[int | FrameError] = []
-        with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, which is no picture's
-            while rest := files[len(found) :]:
-                numbers = self._plain.read(rest)
-                found += self._keep(numbers) if numbers else map(self._add_one, rest)
-        return found
+        try:
+            counts, numbers = self._plain.read(data) or self._read(data)
+        except (ValueError, TypeError, KeyError, struct.error) as error:
+            raise FrameError(fault(data, self.slots) or "is not what OpenPose writes") from error
+        self.counts += counts
+        self._waiting += numbers
+        if len(self._waiting) > _WAITING:
+            self._settle()
+        return len(counts)
 
     def array(self) -> np.ndarray:
         """All rows, float32 ``[people, V, 3]``, without copying them. Nothing can be added afterwards."""
+        self._settle()
         width = sum(slot.width for slot in self.slots)
         return np.frombuffer(self._flat, np.float32).reshape(len(self.counts), width // 3, 3)
 
-    def _add_one(self, data: bytes) -> int | FrameError:
-        """Append the people of a file that need not be as those beside it, or any frame at all."""
-        try:
-            numbers = self._plain.read([data]) or self._read(data)
-        except (ValueError, TypeError, KeyError, struct.error):
-            return FrameError(fault(data, self.slots) or "is not what OpenPose writes")
-        return self._keep(numbers)[0]
-
-    def _keep(self, numbers: Numbers) -> list[int]:
-        self.counts += numbers.counts
-        self._flat += numbers.rows.data
-        return numbers.people
+    def _settle(self) -> None:
+        """Make rows of the numbers that wait. What is beyond float32 becomes infinite, which is no picture's."""
+        with np.errstate(over="ignore"):
+            self._flat += np.frombuffer(b"".join(self._waiting)).astype(np.float32).data
+        self._waiting.clear()
 
     def _read(self, data: bytes) -> Numbers:
         people = loads(data)["people"]
@@ -79,7 +83,7 @@ class Rows:
             if any(lists):
                 numbers += [write[len(one)](*one) for write, one in zip(self._writers, lists, strict=True)]
                 counts.append(len(lists[0]))
-        return Numbers([len(counts)], counts, np.frombuffer(b"".join(numbers)).astype(np.float32))
+        return counts, numbers
 
     def _find(self, person: dict[str, Any]) -> Sequence[Any]:
         """The lists of a person who has older keys, or not all of them."""

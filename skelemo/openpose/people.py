@@ -16,9 +16,6 @@ from skelemo.openpose.recording import Recording
 from skelemo.openpose.scale import detect_scale
 from skelemo.skeleton import BODY_25, BODY_MODELS, FARTHEST, SCALES, Layout, Part
 
-# Bytes of files that are taken up in one go: they stay in the processor's cache.
-_AT_ONCE = 64 << 10
-
 
 @dataclass(frozen=True)
 class People:
@@ -152,35 +149,20 @@ def _check(kind: str, name: str, known: Iterable[str]) -> None:
 def _read_files(contents: Contents, rows: Rows, faults: _Faults) -> tuple[np.ndarray, int, int]:
     """Read every file into `rows`: how many people each has, int64 ``[files]``, all their bytes, the latest change."""
     counts = np.zeros(len(faults.sound), np.int64)
-    bytes_read = newest = size = 0
-    waiting: dict[int, bytes] = {}  # by file
+    bytes_read = newest = 0
     for index in range(len(counts)):
         try:
             data, changed = contents(index)
+            bytes_read += len(data)
+            newest = max(newest, changed)
+            counts[index] = rows.add(data)
         except OSError as error:
             if is_lost(error, faults.recording.folder):
                 raise
-            _add(waiting, rows, counts, faults)
             faults.add(index, f"cannot be read: {error.strerror}")
-            continue
-        waiting[index] = data
-        size += len(data)
-        newest = max(newest, changed)
-        if size > _AT_ONCE:
-            _add(waiting, rows, counts, faults)
-            bytes_read, size = bytes_read + size, 0
-    _add(waiting, rows, counts, faults)
-    return counts, bytes_read + size, newest
-
-
-def _add(waiting: dict[int, bytes], rows: Rows, counts: np.ndarray, faults: _Faults) -> None:
-    """Take up the files that wait, and say how many people are in each."""
-    for index, found in zip(waiting, rows.add([*waiting.values()]), strict=True):
-        if isinstance(found, FrameError):
-            faults.add(index, str(found))
-        else:
-            counts[index] = found
-    waiting.clear()
+        except FrameError as error:
+            faults.add(index, str(error))
+    return counts, bytes_read, newest
 
 
 def _map_bodies(points: np.ndarray, rows: Rows, owner: np.ndarray, layout: Layout, faults: _Faults) -> Part | None:

@@ -33,6 +33,10 @@ class Slot:
         """What turns a list into the slot's bytes, by its count: float64, and zeros for the rest of the width."""
         return {n: struct.Struct(f"{n}d{8 * (self.width - n)}x").pack for n in (0, *self.models)}
 
+    def fillers(self) -> dict[int, bytes]:
+        """The zeros alone that follow a list's float64, by its count."""
+        return {n: bytes(8 * (self.width - n)) for n in (0, *self.models)}
+
 
 def slots(layout: Layout, body_model: str = "auto") -> tuple[Slot, ...]:
     """What to look for in a file, in the layout's order.
