@@ -38,7 +38,8 @@ def image(fill: Callable[[h5py.File], None]) -> bytes:
     with h5py.File("image", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
         fill(file)
         file.flush()
-        return bytes(file.id.get_file_image())
+        image: bytes = file.id.get_file_image()
+        return image
 
 
 def write_attribute(file: h5py.File, name: str, text: str) -> None:

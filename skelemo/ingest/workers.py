@@ -28,8 +28,14 @@ def begin() -> None:
 
     forkserver.set_forkserver_preload(_NEEDED)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    # It loads what this process would, and not what lies in the folder that one happens to be in.
-    with _environment(PYTHONSAFEPATH="1", PYTHONPATH=os.pathsep.join(path for path in sys.path if path)):
+    said = {
+        # It loads what this process would, and not what lies in the folder that one happens to be in.
+        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        # There is a process for each core, and threads of OpenBLAS's would take a tenth of a second to begin with.
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    with _environment(**said):
         try:
             resource_tracker.ensure_running()  # of itself it would let Ctrl-C through again
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
