@@ -98,7 +98,7 @@ class _Writer:
         if self.sequences and sum(map(len, [*self.sequences, *sequences])) > MOST_FRAMES:
             self.flush()
         self.sequences += sequences
-        self.rows.append(recording_row(task, people, self.header))
+        self.rows.append(recording_row(task, people, self.header, {one.id: one.sha256 for one in sequences}))
         self.read += len(people.number)
         self.done.notes += remarks(task, people, sequences)
         self.done.recordings += 1

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from skelemo.annotations.matching import match
 from skelemo.annotations.registry import EMOTIONS, Annotation, read_annotations
 from skelemo.cache.shard import SUFFIX, Header
 from skelemo.cache.store import Cache, open_cache
-from skelemo.errors import CacheError, ConfigError
+from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest.groups import grouped, jobs
 from skelemo.ingest.memory import DEFAULT, bounds
 from skelemo.ingest.parts import Part, take_part
@@ -34,7 +34,7 @@ class Plan:
 
     Parameters
     ----------
-    problems : archives that cannot be read, and recordings that cannot be told from others.
+    problems : folders and archives that cannot be read, and recordings that cannot be told from others.
     part : of all recordings, for one of several machines.
     memory : bytes that each process may take.
     replace : put what has changed into the place of what the cache has.
@@ -89,6 +89,12 @@ def make_plan(
         raise ConfigError(f"{settings.fps:g} frames per second: expected a positive number, or 0 for unknown")
     part, limits = part or Part(), bounds(memory)
     found = search(source, sequence=settings.sequence)
+    if part.of > 1 and found.problems:
+        first = found.problems[0]
+        raise InputError(
+            f"{source}: {first.file} {first.reason}; parts go by all recordings, so every machine must be able to read "
+            "all of them: mend it, or take it out of the source"
+        )
     recordings, notes = found.recordings, list(found.notes)
     classes: tuple[str, ...] = EMOTIONS
     annotated: tuple[tuple[Annotation, ...], ...] = ((),) * len(recordings)
@@ -105,7 +111,8 @@ def make_plan(
     tasks, clashes = _apart(tasks, settings)
     mine = take_part([len(task.recording.files) for task in tasks], part)
     tasks = grouped([tasks[position] for position in mine], limits.unpacked)
-    fresh = [task for task in tasks if cache is None or not _has(cache, task, header)]
+    present = _sequences(cache) if cache else {}
+    fresh = [task for task in tasks if cache is None or not _has(cache, task, header, present.get(task.video, {}))]
     known, nothing = _known_sequences(cache, {task.video for task in fresh}), dict[str, Known]()
     return Plan(
         out,
@@ -169,19 +176,28 @@ def _existing(out: Path, header: Header) -> Cache | None:
     return cache
 
 
-def _has(cache: Cache, task: Task, header: Header) -> bool:
-    """Whether the cache has the recording as its files, labels and settings are now."""
+def _sequences(cache: Cache) -> dict[str, dict[str, str]]:
+    """Sequences and their sha256, by video."""
+    found: dict[str, dict[str, str]] = {}
+    rows = cache.sequences
+    for video, name, sha256 in zip(rows["video"], rows["id"], rows["sha256"], strict=True):
+        found.setdefault(video, {})[name] = sha256
+    return found
+
+
+def _has(cache: Cache, task: Task, header: Header, present: Mapping[str, str]) -> bool:
+    """Whether the sequences ``present`` of it were made of the recording's files, labels and settings as they are."""
     written = cache.fingerprints.get(task.recording.source)
     if not written:
         return False
     if archive := task.recording.archive:
-        return fingerprint(task, header, archive.size, archive.changed) in written
+        return fingerprint(task, header, archive.size, archive.changed, present) in written
     try:
         found = [os.stat(os.path.join(task.recording.folder, name)) for name in task.recording.files]
     except OSError:
         return False
     size, newest = sum(stat.st_size for stat in found), max(stat.st_mtime_ns for stat in found)
-    return fingerprint(task, header, size, newest) in written
+    return fingerprint(task, header, size, newest, present) in written
 
 
 def _known_sequences(cache: Cache | None, videos: set[str]) -> dict[str, dict[str, Known]]:

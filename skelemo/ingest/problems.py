@@ -59,8 +59,11 @@ def _collected(out: Path) -> set[tuple[str, str]]:
 
 def _origins(out: Path) -> set[str]:
     """What the table is made of, by name: shards never change, and failures' files are told by when they did."""
-    found = {f"{path.name} {path.stat().st_mtime_ns}" for path in out.glob(f"{_FAILURES}*.csv")}
-    return found | {path.name for path in shards_in(out)}
+    found = {path.name for path in shards_in(out)}
+    for path in out.glob(f"{_FAILURES}*.csv"):
+        with suppress(FileNotFoundError):  # another ingest has just written them anew
+            found.add(f"{path.name} {path.stat().st_mtime_ns}")
+    return found
 
 
 def _write(path: Path, rows: set[tuple[str, str]]) -> None:

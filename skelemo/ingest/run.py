@@ -63,7 +63,9 @@ def _done(todo: Iterator[Job], jobs: int, scheduler: str, plan: Plan, report: Re
     if scheduler:
         job = next(todo, None)
         if job:
-            yield from executors.on_cluster(_again(job, todo), scheduler, plan.source, job.present, report)
+            yield from executors.on_cluster(
+                _again(job, todo), scheduler, Path(os.path.abspath(plan.source)), job.present, report
+            )
         return
     listed = list(todo)
     if jobs > 1 and len(listed) > 1:

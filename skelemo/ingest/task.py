@@ -61,14 +61,16 @@ class Task:
     group: int = 0  # recordings of one group are read together and become one shard
 
 
-def fingerprint(task: Task, header: Header, size: int, newest: int) -> str:
-    """What a recording's sequences depend on: its files' names, sizes and times, its labels, the settings.
+def fingerprint(task: Task, header: Header, size: int, newest: int, made: Mapping[str, str]) -> str:
+    """What a recording's sequences depend on, and which they are: its files' names, sizes and times, labels, settings.
 
     Parameters
     ----------
     size, newest : bytes of all files and the latest time of change, nanoseconds; of the archive where they lie in one.
+    made : id and sha256 of each sequence that came of it.
     """
-    said = [header.layout, header.classes, header.settings, task.video, size, newest, *map(_digest, task.annotations)]
+    said = [header.layout, header.classes, header.settings, task.video, size, newest, sorted(made.items())]
+    said += map(_digest, task.annotations)
     if archive := task.recording.archive:
         said.append(printable(os.path.basename(archive.path)))
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())

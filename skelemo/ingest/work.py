@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -149,9 +149,9 @@ class _Shard:
     ) -> None:
         """Take over a recording's sequences, those that the cache has and those that it has not."""
         self.sequences += fresh
-        self.rows.append(recording_row(task, people, self.job.header))
-        self.problems += [{"file": problem.file, "reason": problem.reason} for problem in people.problems]
         valid = {one.id: one.sha256 for one in (*there, *fresh)}
+        self.rows.append(recording_row(task, people, self.job.header, valid))
+        self.problems += [{"file": problem.file, "reason": problem.reason} for problem in people.problems]
         if any(known.own and valid.get(name) != known.sha256 for name, known in task.known.items()):
             self.valid[task.video] = valid
         self.bytes += sum(one.keypoints.nbytes for one in fresh)
@@ -208,12 +208,12 @@ def _sort_out(
     return known, fresh
 
 
-def recording_row(task: Task, people: People, header: Header) -> dict[str, Any]:
-    """The row of ``/recordings`` for what was read."""
+def recording_row(task: Task, people: People, header: Header, made: Mapping[str, str]) -> dict[str, Any]:
+    """The row of ``/recordings`` for what was read, and what was ``made`` of it: sequences and their sha256."""
     return {
         "source": task.recording.source,
         "video": task.video,
-        "fingerprint": fingerprint(task, header, *_stamp(task, people)),
+        "fingerprint": fingerprint(task, header, *_stamp(task, people), made),
         "files": len(task.recording.files),
         "frames": len(people.number),
         "people": len(people.keypoints),

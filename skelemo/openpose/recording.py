@@ -44,7 +44,7 @@ class Found:
     """What a source holds."""
 
     recordings: list[Recording]
-    problems: tuple[Problem, ...]  # archives that cannot be read
+    problems: tuple[Problem, ...]  # folders and archives that cannot be read
     notes: tuple[str, ...]  # what was passed over
 
 
@@ -90,11 +90,7 @@ def search(source: Path, *, sequence: bool = False) -> Found:
     found = [_recording(one, folder) for folder in walk for one in _groups(folder, sequence)]
     notes = list(walk.notes)
     if walk.passed_over:
-        passed = count(
-            len(walk.passed_over),
-            "link that leads out of it or folder that cannot be listed",
-            "links that lead out of it or folders that cannot be listed",
-        )
+        passed = count(len(walk.passed_over), "link that leads out of it", "links that lead out of it")
         notes.append(f"{source}: passed over {passed} (first {printable(walk.passed_over[0])})")
     if not found:
         raise _nothing_found(source, walk)
@@ -126,7 +122,7 @@ def _nothing_found(source: Path, walk: Walk) -> InputError:
     for problem in walk.problems:
         if os.path.isfile(source):
             return InputError(f"{source}: the archive {problem.reason}")
-        return InputError(f"{source}: the archive {problem.file} {problem.reason}; no OpenPose file in the rest")
+        return InputError(f"{source}: {problem.file} {problem.reason}; no OpenPose file in the rest")
     return InputError(
         f"{source}: no OpenPose file in {count(walk.folders, 'folder')} "
         f"with {count(walk.other_json, 'other JSON file')}; "

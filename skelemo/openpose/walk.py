@@ -16,7 +16,7 @@ from skelemo.wording import count
 class Walk:
     """All folders from a source downwards that hold OpenPose files. Iterate over it once; the counts are right then.
 
-    An archive, the source itself included, is a folder of its name. One that cannot be read is a problem.
+    An archive, the source itself included, is a folder of its name. A folder that cannot be read is a problem.
 
     Entries are listed, not looked up one by one. Hidden ones (``.git``, macOS's ``._name``) are passed over, as they
     are by OpenPose. The source may come from anywhere, so nothing outside it is read: links to folders are not
@@ -27,8 +27,8 @@ class Walk:
         self.source = os.path.abspath(source)
         self.folders = 0
         self.other_json = 0
-        self.passed_over: list[str] = []  # links that lead out, and folders that cannot be listed
-        self.problems: list[Problem] = []  # archives that cannot be read
+        self.passed_over: list[str] = []  # links that lead out
+        self.problems: list[Problem] = []  # folders and archives that cannot be read
         self.notes: list[str] = []  # what is odd in archives
 
     def __iter__(self) -> Iterator[Folder]:
@@ -44,7 +44,7 @@ class Walk:
             except OSError as error:
                 if not place:
                     raise InputError(f"{path}: cannot be listed: {error.strerror}") from error
-                self.passed_over.append(path)
+                self.problems.append(Problem(printable(place), f"cannot be listed: {error.strerror}"))
                 continue
             simulated |= marked
             waiting += [(os.path.join(path, name), _below(place, name), simulated) for name in folders]

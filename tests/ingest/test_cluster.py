@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,12 @@ def test_a_worker_that_does_not_see_the_source_is_told(plan, cluster, patient, m
     with pytest.raises(SkelemoError, match="does not see /mnt/source: the source and the cache must lie on"):
         ingest(plan, scheduler=cluster.scheduler_address)
     assert not plan.out.exists()
+
+
+def test_a_source_named_from_the_folder_one_is_in_is_the_workers_too(tmp_path, plan, cluster, patient, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    here = make_plan(Path("json"), Path("here"), None, Settings())
+    assert ingest(here, scheduler=cluster.scheduler_address).recordings == 40
 
 
 def test_a_scheduler_that_is_not_there_is_one_line_within_seconds(plan):

@@ -10,6 +10,7 @@ from skelemo.cache.shard import open_shard
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest.memory import Bounds, parse_size
+from skelemo.ingest.parts import Part
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.run import ingest
 from skelemo.ingest.work import Job, Tally, do_job
@@ -121,6 +122,32 @@ def test_a_setting_that_gives_a_recording_other_names_does_not_bring_its_frames_
     plan = make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(person="left"), replace=True)
     assert not ingest(plan).failures
     assert open_cache(tmp_path / "cache").sequences["id"].tolist() == ["walk_left"]
+
+
+@pytest.fixture
+def closed(tmp_path, write_recording, monkeypatch) -> None:
+    """A recording, and another in a folder that cannot be listed."""
+    write_recording("walk", STILL)
+    write_recording("wave", STILL, folder="json/closed")
+
+    def listed(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", listed)
+
+
+def test_a_folder_that_cannot_be_listed_is_a_failure_that_does_not_stop_the_others(tmp_path, closed):
+    tally, cache = run(tmp_path)
+    assert [(one.file, one.reason) for one in tally.failures] == [("closed", "cannot be listed: Permission denied")]
+    assert cache.sequences["id"].tolist() == ["walk"]
+
+
+def test_a_machine_that_does_not_see_all_recordings_takes_no_part_of_them(tmp_path, closed):
+    with pytest.raises(InputError, match=r"closed cannot be listed: Permission denied; parts go by all recordings"):
+        make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(), part=Part(2, 3))
 
 
 def test_a_cache_of_another_layout_is_refused_before_anything_is_read(tmp_path, write_recording):

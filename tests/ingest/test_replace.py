@@ -60,6 +60,23 @@ def test_sequences_of_a_video_that_are_no_longer_made_go(clips):
     assert set(cache.sequences["id"]) == {f"clip {number}_left" for number in range(6)}
 
 
+@pytest.mark.parametrize(
+    ("labels", "others"),
+    [("clip 1,left,happy", "clip 1,left,happy\nclip 1,right,sad"), ("clip 1,,", "clip 1,,happy")],
+)
+def test_labels_put_back_to_what_they_were_bring_the_cache_back(clips, write_recording, labels, others):
+    """Also where nothing of what was there first had to go for the others."""
+    write_recording("clip 1", [[]] * 4)
+    (clips.parent / "labels.csv").write_text(f"video,person,label\n{labels}\nclip 2,,sad\n")
+    (clips.parent / "others.csv").write_text(f"video,person,label\n{others}\nclip 2,,sad\n")
+    tables = [f"table:{clips.parent / name}" for name in ("labels.csv", "others.csv")]
+    before = again(clips, tables[0])[1].hash
+    changed = again(clips, tables[1])[1].hash
+    tally, cache = again(clips, tables[0])
+    assert cache.hash == before != changed
+    assert (tally.recordings, again(clips, tables[0])[0].recordings) == (1, 0)
+
+
 def test_files_that_were_only_touched_replace_nothing(clips):
     before = {path.name for path in (clips.parent / "cache").glob("*.h5")}
     for file in clips.iterdir():
@@ -67,6 +84,7 @@ def test_files_that_were_only_touched_replace_nothing(clips):
     tally, _ = again(clips)
     assert tally.recordings == 6
     assert before <= {path.name for path in (clips.parent / "cache").glob("*.h5")}
+    assert again(clips)[0].recordings == 0
 
 
 def test_a_sequence_of_another_recording_is_never_replaced(clips, tmp_path, write_recording):

@@ -23,7 +23,9 @@ from skelemo.cache.store import open_cache
 from skelemo.ingest import groups
 from skelemo.ingest.parts import Part
 from skelemo.ingest.plan import Settings, make_plan
+from skelemo.ingest.problems import write_problems
 from skelemo.ingest.run import ingest
+from skelemo.openpose.files import Problem
 
 #: Many small shards, so that there is much to interrupt.
 INGEST = "import skelemo.ingest.groups as groups; groups.GROUP_FILES = 60; from skelemo.cli import main; main()"
@@ -182,6 +184,7 @@ import sys
 from multiprocessing import forkserver
 from pathlib import Path
 from skelemo.ingest.plan import Settings, make_plan
+from skelemo.ingest.problems import write_problems
 from skelemo.ingest.run import ingest
 if __name__ == "__main__":
     source, out = map(Path, sys.argv[1:])
@@ -213,6 +216,23 @@ def test_two_ingests_of_one_source_at_once_make_the_cache_of_one(tmp_path, many)
     assert digests(tmp_path / "both") == digests(tmp_path / "one")
     assert len(list((tmp_path / "both").glob("*.h5"))) == len(list((tmp_path / "one").glob("*.h5")))
     assert leftovers(tmp_path / "both") == []
+
+
+def test_problems_are_collected_while_another_ingest_of_the_source_writes_its_own(tmp_path, many, monkeypatch):
+    ingest(make_plan(many, tmp_path / "cache", None, Settings()))
+    write_problems(tmp_path / "cache", tmp_path / "gone", Part(), [Problem("clip 1", "is empty")])
+    found = Path.glob
+
+    def gone_when_looked_at(folder, pattern):
+        for path in list(found(folder, pattern)):
+            path.unlink()
+            yield path
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "glob", gone_when_looked_at)
+        write_problems(tmp_path / "cache", many, Part(), [])
+    _, row = (tmp_path / "cache" / "problems.csv").read_text().splitlines()
+    assert row.startswith("clip 7_000000000003_keypoints.json,")
 
 
 def test_two_sources_at_once_come_into_one_cache_with_the_problems_of_both(tmp_path, write_recording):

@@ -129,7 +129,7 @@ def test_an_archive_that_is_cut_off_is_said_to_be_unreadable_not_to_be_empty(tmp
     with pytest.raises(InputError) as error:
         search(whole)
     assert str(error.value) == f"{whole}: the archive cannot be read: it is cut off after {size:,} bytes; {remedy}"
-    with pytest.raises(InputError, match=r"the archive x\.tar\.gz cannot be read: .*; no OpenPose file in the rest"):
+    with pytest.raises(InputError, match=r"in: x\.tar\.gz cannot be read: .*; no OpenPose file in the rest"):
         search(whole.parent)
 
 
