@@ -22,8 +22,9 @@ class Provenance:
     ----------
     hash : of what the cache says, whatever its shards.
     shards : by file name, the bytes of each.
-    sources : folders at the top of the ingested sources, with the recordings below each.
+    origin : what was ingested, ``source`` and ``labels``: by name, then shards.
     settings : of the ingests: name, then value as JSON would have it, then shards.
+    folders : at the top of the ingested sources, with the recordings below each.
     """
 
     hash: str
@@ -33,8 +34,9 @@ class Provenance:
     simulated: bool
     shards: Mapping[str, int]
     tools: Mapping[str, int]
+    origin: Mapping[str, Mapping[str, int]]
     settings: Mapping[str, Mapping[str, int]]
-    sources: Mapping[str, int]
+    folders: Mapping[str, int]
     body_models: Mapping[str, int]
     scales: Mapping[str, int]
     recordings: int
@@ -46,10 +48,7 @@ class Provenance:
 def provenance(cache: Cache) -> Provenance:
     """The provenance of a cache."""
     recordings = cache.recordings
-    settings: dict[str, Counter[str]] = {}
-    for shard in cache.shards:
-        for name, value in shard.header.settings.items():
-            settings.setdefault(str(name), Counter())[_spelled(value)] += 1
+    headers = [shard.header for shard in cache.shards]
     return Provenance(
         hash=cache.hash,
         version=VERSION,
@@ -58,8 +57,9 @@ def provenance(cache: Cache) -> Provenance:
         simulated=cache.simulated,
         shards={shard.path.name: shard.path.stat().st_size for shard in cache.shards},
         tools=_counted(shard.tool for shard in cache.shards),
-        settings={name: _counted(values.elements()) for name, values in sorted(settings.items())},
-        sources=_counted(source.split("/")[0] if "/" in source else "" for source in recordings["source"]),
+        origin=_counted_by_name(header.origin for header in headers),
+        settings=_counted_by_name(header.settings for header in headers),
+        folders=_counted(source.split("/")[0] if "/" in source else "" for source in recordings["source"]),
         body_models=_counted(recordings["body_model"]),
         scales=_counted(cache.sequences["scale"]),
         recordings=len(recordings),
@@ -76,14 +76,18 @@ def by_recording(cache: Cache) -> pd.DataFrame:
     -------
     A row for each ``video``: its ``sequences`` and their ``frames``, the share of these in which ``nobody`` was seen,
     files that could not be read (``unread``), and for each part of the layout the share of its points that are missing.
+    A recording of which there is no sequence, for nobody is seen in it, lacks everything.
     """
     rows = _sums(cache)
     groups = rows.groupby("video", sort=False).sum()
     recordings = cache.recordings
     unread = _unread(recordings).groupby(recordings["video"]).sum()
-    found = _shares(groups, cache).assign(unread=unread.reindex(groups.index, fill_value=0).to_numpy())
-    found.insert(0, "video", groups.index.to_numpy())
     parts = [part.name for part in cache.layout.parts]
+    found = _shares(groups, cache).set_index(groups.index)
+    empty = unread.index.difference(groups.index)
+    found = found.reindex(found.index.append(empty), fill_value=0)
+    found.loc[empty, ["nobody", *parts]] = 1.0
+    found = found.assign(unread=unread.reindex(found.index, fill_value=0)).rename_axis("video").reset_index()
     found["worst"] = found[parts].mean(axis=1)
     found = found.sort_values(["worst", "video"], ascending=[False, True], ignore_index=True)
     return found[[*RECORDING_COLUMNS, *parts]]
@@ -151,6 +155,15 @@ def _shares(sums: pd.DataFrame, cache: Cache) -> pd.DataFrame:
 def _counted(values: Iterable[str]) -> dict[str, int]:
     """How often each value occurs, the most frequent first."""
     return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _counted_by_name(said: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """How often each value of each name occurs."""
+    values: dict[str, list[str]] = {}
+    for one in said:
+        for name, value in one.items():
+            values.setdefault(str(name), []).append(_spelled(value))
+    return {name: _counted(found) for name, found in sorted(values.items())}
 
 
 def _spelled(value: Any) -> str:

@@ -57,6 +57,7 @@ CHUNK_FRAMES = 512
 CHUNK_ROWS = 32_768
 
 _NAME_LENGTH = 20
+_ORIGIN = "origin"
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,15 @@ class Header:
     layout : a name that `skelemo.skeleton.layout` knows.
     classes : different names that ``expression`` counts from 0, at most 128.
     settings : of the ingest, as JSON can hold them.
+    origin : what was ingested by name, its ``source`` and ``labels``. It is told, and part of no hash: the same data
+        may lie anywhere.
     """
 
     layout: str
     classes: tuple[str, ...]
     simulated: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layout", skeleton.layout(self.layout).name)
@@ -255,6 +259,7 @@ def _attributes(header: Header) -> dict[str, str]:
         "classes": json.dumps(header.classes, ensure_ascii=False),
         "simulated": json.dumps(bool(header.simulated)),
         "settings": json.dumps(header.settings, sort_keys=True, ensure_ascii=False),
+        _ORIGIN: json.dumps(dict(header.origin), sort_keys=True, ensure_ascii=False),
     }
 
 
@@ -267,23 +272,28 @@ def read_attributes(file: hdf5.Group) -> dict[str, str]:
         raise CacheError(
             f"format version {said['version'][:80]}; this skelemo reads {VERSION}: update it, or ingest again"
         )
-    return said | {name: hdf5.read_attribute(file, name) for name in ("layout", "classes", "simulated", "settings")}
+    others = ("layout", "classes", "simulated", "settings", _ORIGIN)
+    return said | {name: hdf5.read_attribute(file, name) for name in others}
 
 
 def to_header(said: Mapping[str, str]) -> Header:
     """The header that a shard's attributes tell."""
-    classes, simulated, settings = (json.loads(said[name]) for name in ("classes", "simulated", "settings"))
-    if not (isinstance(classes, list) and isinstance(simulated, bool) and isinstance(settings, dict)):
-        raise CacheError("the attributes classes, simulated or settings are not what a shard has")
-    return Header(said["layout"], tuple(classes), simulated, settings)
+    classes, simulated, settings, origin = (
+        json.loads(said[name]) for name in ("classes", "simulated", "settings", _ORIGIN)
+    )
+    told = isinstance(origin, dict) and all(isinstance(name, str) for name in origin.values())
+    if not (isinstance(classes, list) and isinstance(simulated, bool) and isinstance(settings, dict) and told):
+        raise CacheError("the attributes classes, simulated, settings or origin are not what a shard has")
+    return Header(said["layout"], tuple(classes), simulated, settings, origin)
 
 
 def _hash(said: Mapping[str, str], tables: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over all that a shard says but its frames, which the sequences' own hashes stand for.
+    """SHA-256 over all that a shard says but its origin and its frames, which the sequences' own hashes stand for.
 
     Each attribute's name and text end with a zero byte; before a table's bytes stands a line that describes it.
     """
-    digest = hashlib.sha256("".join(f"{name}\0{said[name]}\0" for name in sorted(said)).encode())
+    hashed = sorted(said.keys() - {_ORIGIN})
+    digest = hashlib.sha256("".join(f"{name}\0{said[name]}\0" for name in hashed).encode())
     for name, table in tables.items():
         digest.update(described(name, table).encode())
         digest.update(table.tobytes())

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 MOST_VALUES = 5
 
 
-def provenance_table(cache: "Cache", known: "Provenance") -> None:
-    """Where a cache comes from: sources, settings, versions, hashes."""
+def provenance_table(cache: "Cache", known: "Provenance", unusable: int) -> None:
+    """Where a cache comes from: sources, settings, versions, hashes; and how many recordings could not be used."""
     shown = table(f"provenance of {cache.name}", "", "")
     shown.show_header = False
     shown.columns[1].justify, shown.columns[1].overflow = "left", "fold"
@@ -34,8 +34,11 @@ def provenance_table(cache: "Cache", known: "Provenance") -> None:
     for name, values in known.settings.items():
         shown.add_row(f"setting {name}", _listed(values, len(names)))
     shown.add_row("coordinates", _listed(known.scales, sum(known.scales.values())))
+    for name, values in known.origin.items():
+        shown.add_row(name, _listed(values, len(names)))
     shown.add_row("recordings", f"{known.recordings:,}")
-    shown.add_row("  below", _listed({source or "(the source itself)": n for source, n in known.sources.items()}))
+    shown.add_row("  others, not usable", f"{unusable:,}{' (problems.csv says why)' if unusable else ''}")
+    shown.add_row("  below", _listed({folder or "(the source itself)": n for folder, n in known.folders.items()}))
     shown.add_row("  bodies", _listed({model or "none": n for model, n in known.body_models.items()}, known.recordings))
     shown.add_row("  files", f"{known.files:,}, {known.unread:,} of them not read")
     shown.add_row("  people in them", f"{known.people:,}")

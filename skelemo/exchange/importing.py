@@ -13,6 +13,7 @@ from skelemo.cache.part import MOST_FRAMES
 from skelemo.cache.shard import Header, write_shard
 from skelemo.errors import InputError
 from skelemo.exchange.keypoint_files import KeypointFile, Reader
+from skelemo.ingest.plan import origin
 from skelemo.ingest.sequences import remarks, sequences_of
 from skelemo.ingest.task import Settings, Task
 from skelemo.ingest.work import recording_row
@@ -62,7 +63,7 @@ def import_keypoints(
     reader = Reader(form, where)
     found = reader.find(source, (settings.width, settings.height))
     classes, annotated, notes = _labels(found, source, labels)
-    header = Header(where.name, classes, False, settings.kept() | {"form": form})
+    header = Header(where.name, classes, False, settings.kept() | {"form": form}, origin(source, labels))
     total = sum(len(recording.frames) for recording in found)
     with new_folder(out, [source]) as folder:
         writer = _Writer(folder, header)

@@ -20,6 +20,7 @@ from skelemo.ingest.problems import PROBLEMS
 from skelemo.ingest.task import Known, Settings, Task, fingerprint
 from skelemo.naming import SIMULATED
 from skelemo.openpose.files import Problem
+from skelemo.openpose.names import printable
 from skelemo.openpose.recording import Recording, search
 from skelemo.skeleton import layout
 
@@ -104,7 +105,8 @@ def make_plan(
         matching = match(annotations, names)
         classes, annotated = annotations.classes, matching.annotations
         notes += [*annotations.notes, *matching.summary()]
-    header = Header(settings.layout, classes, _is_simulated(source, recordings), settings.kept())
+    simulated = _is_simulated(source, recordings)
+    header = Header(settings.layout, classes, simulated, settings.kept(), origin(source, labels))
     cache = _existing(out, header)
     videos = _video_names(recording.source for recording in recordings)
     tasks = [Task(*facts, {}) for facts in zip(recordings, videos, annotated, strict=True)]
@@ -128,6 +130,14 @@ def make_plan(
         replace=replace,
         known_shards=frozenset(shard.path.name for shard in cache.shards) if cache else frozenset(),
     )
+
+
+def origin(source: Path, labels: str | None) -> dict[str, str]:
+    """What is ingested, for a cache to tell: names alone, for where they lie is nobody else's business."""
+    form, _, path = (labels or "").partition(":")
+    named = {"source": source, "labels": Path(path) if path else None}
+    said = {key: printable(os.path.basename(os.path.abspath(one))) for key, one in named.items() if one}
+    return said | ({"labels": ":".join(filter(None, (form, said.get("labels"))))} if labels else {})
 
 
 def _apart(tasks: Sequence[Task], settings: Settings) -> tuple[list[Task], list[Problem]]:

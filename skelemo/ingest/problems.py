@@ -35,6 +35,15 @@ def write_problems(out: Path, source: Path, part: Part, failures: Iterable[Probl
         _write(out / PROBLEMS, _collected(out))
 
 
+def failures(out: Path) -> set[tuple[str, str]]:
+    """Recordings of which nothing came into the cache, and why."""
+    rows: set[tuple[str, str]] = set()
+    for path in out.glob(f"{_FAILURES}*.csv"):
+        with suppress(OSError), path.open(newline="", encoding="utf-8") as file:
+            rows |= {(row["file"], row["reason"]) for row in csv.DictReader(file)}
+    return rows
+
+
 def _write_failures(out: Path, source: Path, part: Part, failures: Iterable[Problem]) -> None:
     key = hashlib.sha256(os.fsencode(os.path.abspath(source))).hexdigest()[:12]
     mine = out / f"{_FAILURES}{key}-{part.number}of{part.of}.csv"
@@ -51,10 +60,7 @@ def _collected(out: Path) -> set[tuple[str, str]]:
         with suppress(CacheError):  # it is damaged, or another ingest has just put others in its place
             table = open_shard(shard).columns["problems"]
             rows |= set(zip(table["file"], table["reason"], strict=True))
-    for path in out.glob(f"{_FAILURES}*.csv"):
-        with suppress(OSError), path.open(newline="", encoding="utf-8") as file:
-            rows |= {(row["file"], row["reason"]) for row in csv.DictReader(file)}
-    return rows
+    return rows | failures(out)
 
 
 def _origins(out: Path) -> set[str]:

@@ -37,8 +37,9 @@ TABLES = {
     | {"body_model": TEXT},
     "problems": {"file": TEXT, "reason": TEXT},
 }
-ATTRIBUTES = {"format", "version", "layout", "classes", "simulated", "settings", "tool", "sha256"}
+ATTRIBUTES = {"format", "version", "layout", "classes", "simulated", "settings", "origin", "tool", "sha256"}
 SETTINGS = {"person": "all", "fps": 12.5, "ort": "Straße"}
+ORIGIN = {"source": "Bänder", "labels": "table:labels.csv"}
 
 
 @pytest.fixture(params=["body_25", "body_25+face_70+hand_21x2"])
@@ -53,7 +54,7 @@ def written(request, tmp_path):
     second = a_sequence("two/left", 3, points=points, video="two", person="left", number=np.array([4, 9, 10]))
     third = a_sequence("三", 1, points=points, keypoints=np.zeros((1, points, 3), np.float32), scale="unit")
     sequences = [first, second, third]
-    header = Header(request.param, ("glad", "sad", "café"), True, SETTINGS)
+    header = Header(request.param, ("glad", "sad", "café"), True, SETTINGS, ORIGIN)
     rows = [a_recording("one", source="Tag 1/eins"), a_recording("two")]
     return sequences, write_shard(tmp_path, header, sequences, rows, [PROBLEM])
 
@@ -79,6 +80,7 @@ def test_the_attributes_are_text(shard):
     assert (said["format"], said["version"], said["simulated"]) == ("skelemo", "1", "true")
     assert json.loads(said["classes"]) == ["glad", "sad", "café"]
     assert json.loads(said["settings"]) == SETTINGS
+    assert json.loads(said["origin"]) == ORIGIN
     assert said["tool"].startswith("skelemo ")
 
 
@@ -161,7 +163,7 @@ def test_the_hash_of_each_sequence_can_be_checked(shard):
 
 def test_the_hash_of_the_file_can_be_checked_and_is_its_name(shard, written):
     digest = hashlib.sha256()
-    for name in sorted(ATTRIBUTES - {"tool", "sha256"}):
+    for name in sorted(ATTRIBUTES - {"origin", "tool", "sha256"}):
         digest.update(name.encode() + b"\0" + text(shard.attrs[name]).encode() + b"\0")
     for name, columns in TABLES.items():
         table = shard[name][()]

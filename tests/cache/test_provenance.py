@@ -28,7 +28,8 @@ def cache(tmp_path, monkeypatch):
     rows = [a_recording("good", source="day 1/good", files=12, frames=10, people=9)]
     rows += [a_recording("bad", source="day 1/bad", files=5, frames=5, people=4, body_model="coco_18")]
     a_cache(tmp_path, *first, header=BODY_AND_FACE, recordings=rows)
-    other = Header("body_25+face_70", CLASSES, settings={"person": "all", "strict": False})
+    origin = {"source": "days", "labels": "table:labels.csv"}
+    other = Header("body_25+face_70", CLASSES, settings={"person": "all", "strict": False}, origin=origin)
     a_cache(tmp_path, *second, header=other, recordings=[a_recording("[i]pair", files=5, frames=4, people=8)])
     monkeypatch.setattr(Shard, "read_into", None)
     return open_cache(tmp_path)
@@ -65,10 +66,20 @@ def test_sources_settings_versions_and_hashes_are_told_with_how_many_have_them(c
     assert known.hash == cache.hash
     assert known.shards == {path.name: path.stat().st_size for path in sorted(cache.paths[0].glob("*.h5"))}
     assert known.settings == {"person": {"all": 1}, "strict": {"false": 1}}
-    assert known.sources == {"day 1": 2, "": 1}
+    assert known.origin == {"source": {"days": 1}, "labels": {"table:labels.csv": 1}}
+    assert known.folders == {"day 1": 2, "": 1}
     assert known.body_models == {"body_25": 2, "coco_18": 1}
     assert (known.recordings, known.files, known.unread, known.people) == (3, 22, 3, 21)
     assert sum(known.tools.values()) == 2
+
+
+def test_a_recording_in_which_nobody_was_seen_lacks_everything(tmp_path):
+    rows = [a_recording("good"), a_recording("nobody", files=9, frames=8, people=0)]
+    cache = open_cache(a_cache(tmp_path / "two", lacking("good", 5, 0, 0), header=BODY_AND_FACE, recordings=rows))
+    first, second = by_recording(cache).to_dict("records")
+    lost = dict.fromkeys(("nobody", "body_25", "face_70"), 1.0)
+    assert first == {"video": "nobody", "sequences": 0, "frames": 0, "unread": 1, **lost}
+    assert (second["video"], second["sequences"], second["unread"]) == ("good", 1, 0)
 
 
 def test_an_empty_cache_lacks_nothing(tmp_path):
@@ -87,7 +98,7 @@ def test_cache_info_shows_it(cache):
 def test_cache_info_as_json_has_every_recording(cache):
     done = CliRunner().invoke(main, ["cache", "info", str(cache.paths[0]), "--json"])
     told = json.loads(done.output)
-    assert told == json.loads(json.dumps(as_plain(cache)))
+    assert told == json.loads(json.dumps(as_plain(cache))) | {"unusable": {}}
     assert [row["video"] for row in told["by_recording"]] == ["bad", "[i]pair", "good"]
 
 

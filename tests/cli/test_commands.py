@@ -76,6 +76,9 @@ def test_a_recording_that_cannot_be_used_is_told_by_exit_code_1(clips, tmp_path)
     answer = call("ingest", clips, "--labels", "folders", "--out", tmp_path / "cache")
     assert answer.exit_code == 1
     assert "sad/sad1" in answer.output
+    told = json.loads(call("cache", "info", tmp_path / "cache", "--json").output)
+    assert list(told["unusable"]) == ["sad/sad1"]
+    assert told["origin"] == {"source": {"clips": 1}, "labels": {"folders": 1}}
 
 
 @pytest.mark.parametrize(
