@@ -16,7 +16,7 @@ from skelemo.cache.shard import open_shard
 from skelemo.cache.store import shards_in
 from skelemo.errors import CacheError
 from skelemo.ingest.parts import Part
-from skelemo.openpose.files import Problem
+from skelemo.openpose.files import Problem, is_openpose
 
 PROBLEMS = "problems.csv"
 _FAILURES = ".failures-"
@@ -35,13 +35,9 @@ def write_problems(out: Path, source: Path, part: Part, failures: Iterable[Probl
         _write(out / PROBLEMS, _collected(out))
 
 
-def failures(out: Path) -> set[tuple[str, str]]:
-    """Recordings of which nothing came into the cache, and why."""
-    rows: set[tuple[str, str]] = set()
-    for path in out.glob(f"{_FAILURES}*.csv"):
-        with suppress(OSError), path.open(newline="", encoding="utf-8") as file:
-            rows |= {(row["file"], row["reason"]) for row in csv.DictReader(file)}
-    return rows
+def unusable(out: Path) -> dict[str, str]:
+    """Recordings, archives and folders of which nothing came into the cache, and why."""
+    return {file: reason for file, reason in sorted(_failures(out)) if not is_openpose(file)}
 
 
 def _write_failures(out: Path, source: Path, part: Part, failures: Iterable[Problem]) -> None:
@@ -60,7 +56,16 @@ def _collected(out: Path) -> set[tuple[str, str]]:
         with suppress(CacheError):  # it is damaged, or another ingest has just put others in its place
             table = open_shard(shard).columns["problems"]
             rows |= set(zip(table["file"], table["reason"], strict=True))
-    return rows | failures(out)
+    return rows | _failures(out)
+
+
+def _failures(out: Path) -> set[tuple[str, str]]:
+    """What the hidden files say: recordings of which nothing came into the cache, and their files."""
+    rows: set[tuple[str, str]] = set()
+    for path in out.glob(f"{_FAILURES}*.csv"):
+        with suppress(OSError), path.open(newline="", encoding="utf-8") as file:
+            rows |= {(row["file"], row["reason"]) for row in csv.DictReader(file)}
+    return rows
 
 
 def _origins(out: Path) -> set[str]:

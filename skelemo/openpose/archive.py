@@ -19,6 +19,8 @@ from skelemo.openpose.unpacking import PACKINGS, PlainStream, UnpackedStream
 
 ZIP = ".zip"
 ENDINGS = (ZIP, ".tar", *PACKINGS)
+#: What else keeps recordings, and is not read.
+_FOREIGN = (".7z", ".rar", ".zst", ".tzst", ".lz4", ".json.gz", ".json.xz", ".json.bz2")
 
 #: As many as an archive's list may have before it is no longer held in memory.
 MOST_MEMBERS = 5_000_000
@@ -81,11 +83,17 @@ class Contents:
     first_odd: str
     twice: int  # members that stand in it more than once; the last counts, as when it is unpacked
     other_json: int
+    packed: list[str]  # archives in it
 
 
 def is_archive(name: str) -> bool:
     """Whether a file is an archive, by its name."""
     return bool(_ending(name))
+
+
+def is_packed(name: str) -> bool:
+    """Whether a file may hold recordings that cannot be read where it is an archive in another, or one of its kind."""
+    return is_archive(name) or name.lower().endswith(_FOREIGN)
 
 
 def stem(name: str) -> str:
@@ -160,12 +168,16 @@ class _Table:
         self.first_odd = ""
         self.twice = 0
         self.other_json = 0
+        self.packed: list[str] = []
 
     def add(self, path: str, where: Sequence[int]) -> None:
         """Note a file if it is one of OpenPose's."""
         folder, _, name = path.rpartition("/")
         if not is_openpose(name):
             self.other_json += name.endswith(".json")
+            if is_packed(name):
+                self.packed.append(path)
+                self._require_few()
             self._mark(folder, name)
             return
         if path.startswith("/") or ".." in folder.split("/") or "\\" in path or "\0" in path:
@@ -216,7 +228,7 @@ class _Table:
                     simulated=folder in simulated,
                 )
             )
-        return Contents(tuple(folders), self.odd, self.first_odd, self.twice, self.other_json)
+        return Contents(tuple(folders), self.odd, self.first_odd, self.twice, self.other_json, self.packed)
 
     def _mark(self, folder: str, name: str) -> None:
         if name == SIMULATED:
@@ -224,7 +236,7 @@ class _Table:
             self._require_few()
 
     def _require_few(self) -> None:
-        if len(self.columns[0]) + len(self.marked) > MOST_MEMBERS:
+        if len(self.columns[0]) + len(self.marked) + len(self.packed) > MOST_MEMBERS:
             raise ArchiveError(f"holds more than {MOST_MEMBERS:,} files: split it")
 
     def _simulated(self) -> set[str]:

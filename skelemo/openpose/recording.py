@@ -11,7 +11,7 @@ import numpy as np
 
 from skelemo.errors import InputError
 from skelemo.naming import natural_order
-from skelemo.openpose.archive import Archive, is_archive
+from skelemo.openpose.archive import ENDINGS, Archive, is_archive
 from skelemo.openpose.files import Folder, Problem
 from skelemo.openpose.names import FrameNames, Group, group, printable
 from skelemo.openpose.walk import Walk
@@ -92,6 +92,12 @@ def search(source: Path, *, sequence: bool = False) -> Found:
     if walk.passed_over:
         passed = count(len(walk.passed_over), "link that leads out of it", "links that lead out of it")
         notes.append(f"{source}: passed over {passed} (first {printable(walk.passed_over[0])})")
+    if walk.packed:
+        packed = count(len(walk.packed), "archive", "archives")
+        notes.append(
+            f"{source}: passed over {packed} within an archive or of a kind that is not read "
+            f"(first {printable(walk.packed[0])}): unpack what lies in it, or pack it as {', '.join(ENDINGS)}"
+        )
     if not found:
         raise _nothing_found(source, walk)
     for key in _ORDER:
@@ -123,9 +129,10 @@ def _nothing_found(source: Path, walk: Walk) -> InputError:
         if os.path.isfile(source):
             return InputError(f"{source}: the archive {problem.reason}")
         return InputError(f"{source}: {problem.file} {problem.reason}; no OpenPose file in the rest")
+    packed = f" and {count(len(walk.packed), 'archive')} that cannot be read as it lies" if walk.packed else ""
     return InputError(
         f"{source}: no OpenPose file in {count(walk.folders, 'folder')} "
-        f"with {count(walk.other_json, 'other JSON file')}; "
+        f"with {count(walk.other_json, 'other JSON file')}{packed}; "
         "expected names such as 'video_000000000000_keypoints.json' or 'image_keypoints.json'"
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from skelemo.errors import InputError
 from skelemo.naming import SIMULATED
-from skelemo.openpose.archive import ArchiveError, is_archive, list_archive, stem
+from skelemo.openpose.archive import ArchiveError, is_archive, is_packed, list_archive, stem
 from skelemo.openpose.files import Folder, Problem, is_openpose
 from skelemo.openpose.names import printable
 from skelemo.wording import count
@@ -28,6 +28,7 @@ class Walk:
         self.folders = 0
         self.other_json = 0
         self.passed_over: list[str] = []  # links that lead out
+        self.packed: list[str] = []  # archives within archives, and of kinds that are not read
         self.problems: list[Problem] = []  # folders and archives that cannot be read
         self.notes: list[str] = []  # what is odd in archives
 
@@ -62,6 +63,7 @@ class Walk:
             self.problems.append(Problem(printable(place or os.path.basename(path)), str(error)))
             return
         self.other_json += contents.other_json
+        self.packed += (os.path.join(path, name) for name in contents.packed)
         if contents.odd:
             odd = count(
                 contents.odd,
@@ -94,6 +96,8 @@ class Walk:
                         files.append(name)
                     elif is_archive(name):
                         archives.append(name)
+                    elif is_packed(name):
+                        self.packed.append(entry.path)
                     else:
                         self.other_json += name.endswith(".json")
         return files, folders, archives, marked

@@ -177,8 +177,9 @@ def _wide(extra: bytes, *numbers: int) -> list[int]:
 
 
 def _decoded(name: bytes, flags: int) -> str:
-    """The text of a name: UTF-8 where it is or says so, else the code page of MS-DOS."""
+    """The text of a name: UTF-8 where it is or says so, else MS-DOS's code page. Some programs write its slashes."""
     try:
-        return name.decode()
+        text = name.decode()
     except UnicodeDecodeError:
-        return name.decode("utf-8", "replace") if flags & _UTF8 else name.decode("cp437")
+        text = name.decode("utf-8", "replace") if flags & _UTF8 else name.decode("cp437")
+    return text if "/" in text else text.replace("\\", "/")

@@ -77,7 +77,7 @@ def test_a_recording_that_cannot_be_used_is_told_by_exit_code_1(clips, tmp_path)
     assert answer.exit_code == 1
     assert "sad/sad1" in answer.output
     told = json.loads(call("cache", "info", tmp_path / "cache", "--json").output)
-    assert list(told["unusable"]) == ["sad/sad1"]
+    assert list(told["unusable"]) == ["sad/sad1/sad1"]
     assert told["origin"] == {"source": {"clips": 1}, "labels": {"folders": 1}}
 
 

@@ -223,6 +223,43 @@ def test_links_devices_and_paths_that_lead_out_are_passed_over_and_told(tmp_path
     assert "passed over 3 members" in found.notes[1]
 
 
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz"])
+def test_archives_put_one_behind_the_other_are_read_to_the_end(tmp_path: Path, ending: str) -> None:
+    parts = [pack(tmp_path / "parts" / f"{n}{ending}", {name(n): body(n)}) for n in range(3)]
+    whole = tmp_path / "in" / f"x{ending}"
+    whole.parent.mkdir()
+    whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    (one,) = search(whole).recordings
+    assert read_people(one, BODY).keypoints[:, 0, 0].tolist() == [0, 1, 2]
+
+
+def test_what_is_no_archive_behind_the_end_of_one_is_not_read(tmp_path: Path) -> None:
+    whole = pack(tmp_path / "x.tar", {name(0): body(1)})
+    whole.write_bytes(whole.read_bytes() + b"signed by somebody" * 100)
+    (one,) = search(whole).recordings
+    assert len(one.files) == 1
+
+
+def test_a_zip_with_the_slashes_of_windows_is_read(tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("x")
+    info.filename = f"day 1\\clip\\{name(0)}"
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as packed:
+        packed.writestr(info, body(1))
+    assert summary(search(tmp_path)) == [("clip", "x/day 1/clip/clip", 1)]
+
+
+def test_archives_that_cannot_be_read_as_they_lie_are_told(tmp_path: Path) -> None:
+    inner = pack(tmp_path / "out" / "kicks.tar", {name(0): body(0)})
+    source = pack(tmp_path / "in" / "outer.tar", {"kicks.tar": inner.read_bytes()}).parent
+    with pytest.raises(InputError, match=r"no OpenPose file in 2 folders with 0 other JSON files and 1 archive that"):
+        search(source)
+    write_video(source, {0: frame()})
+    for other in ("a.7z", "b.tar.zst", "c_keypoints.json.gz"):
+        (source / other).write_bytes(b"")
+    (note,) = search(source).notes
+    assert "passed over 4 archives within an archive or of a kind that is not read (first " in note
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".zip"])
 def test_of_members_of_one_name_the_last_counts(tmp_path: Path, ending: str) -> None:

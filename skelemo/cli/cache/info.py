@@ -23,15 +23,15 @@ def command(cache: Path, recordings: int, as_json: bool) -> None:
     from skelemo.cache.provenance import as_plain, by_recording, provenance
     from skelemo.cache.store import open_cache
     from skelemo.cli.provenance import labels_table, missing_table, provenance_table
-    from skelemo.ingest.problems import failures
+    from skelemo.ingest.problems import unusable
 
-    opened, unusable = open_cache(cache), sorted(failures(cache))
+    opened, others = open_cache(cache), unusable(cache)
     if as_json:
         import json
 
-        told = as_plain(opened) | {"unusable": dict(unusable)}
+        told = as_plain(opened) | {"unusable": others}
         click.echo(json.dumps(told, ensure_ascii=False, indent=1))
         return
-    provenance_table(opened, provenance(opened), len(unusable))
+    provenance_table(opened, provenance(opened), len(others))
     labels_table(opened)
     missing_table(opened, by_recording(opened), recordings)
