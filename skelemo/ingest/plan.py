@@ -19,6 +19,7 @@ from skelemo.ingest.parts import Part, take_part
 from skelemo.ingest.problems import PROBLEMS
 from skelemo.ingest.task import Known, Settings, Task, fingerprint
 from skelemo.naming import SIMULATED
+from skelemo.openpose.archive import is_archive
 from skelemo.openpose.files import Problem
 from skelemo.openpose.names import printable
 from skelemo.openpose.recording import Recording, search
@@ -88,6 +89,8 @@ def make_plan(
     layout(settings.layout)
     if not 0 <= settings.fps < float("inf"):
         raise ConfigError(f"{settings.fps:g} frames per second: expected a positive number, or 0 for unknown")
+    if source.is_file() and not is_archive(source.name):
+        settings = dataclasses.replace(settings, strict=True)  # there is nothing else that could be used
     part, limits = part or Part(), bounds(memory)
     found = search(source, sequence=settings.sequence)
     if part.of > 1 and found.problems:

@@ -81,6 +81,15 @@ def test_a_recording_that_cannot_be_used_is_told_by_exit_code_1(clips, tmp_path)
     assert told["origin"] == {"source": {"clips": 1}, "labels": {"folders": 1}}
 
 
+def test_a_file_named_by_itself_that_is_no_frame_is_one_line(tmp_path):
+    (tmp_path / "read.py").write_text("import os")
+    answer = call("ingest", tmp_path / "read.py", "--out", tmp_path / "cache")
+    assert answer.exit_code == 2
+    (line,) = answer.output.splitlines()
+    assert line.startswith("Error: read.py is not JSON: ")
+    assert not (tmp_path / "cache").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
