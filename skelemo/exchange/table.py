@@ -28,6 +28,7 @@ from skelemo.exchange.writing import Exported, Report, choose, new_file, told
 ROWS = 16_384
 
 _FACTS = ("id", "video", "person", "subject")
+_LINE_END = "\r\n"
 
 
 def write_csv(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
@@ -95,8 +96,9 @@ def _numbers(array: np.ndarray) -> list[bytes]:
 def _cells(texts: Sequence[str]) -> bytes:
     """Texts as cells of one line, in quotes where they need them."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(texts)
-    return line.getvalue().encode() if any(texts) else b"," * (len(texts) - 1)
+    # Python 3.11 puts in quotes only the line breaks that are in the line's end.
+    csv.writer(line, lineterminator=_LINE_END).writerow(texts)
+    return line.getvalue().removesuffix(_LINE_END).encode() if any(texts) else b"," * (len(texts) - 1)
 
 
 def _without_missing(keypoints: np.ndarray) -> np.ndarray:

@@ -240,6 +240,16 @@ def test_names_with_commas_quotes_and_line_ends_stay_whole(tmp_path):
     assert held["split.a,b"].tolist() == ["train"] * 2
 
 
+@pytest.mark.parametrize("name", ["new\nline", "new\rline", "new\r\nline"], ids=ascii)
+def test_a_line_break_in_a_name_makes_no_row(tmp_path, name):
+    one = a_sequence(name, 2, subject=name, splits={name: "train"})
+    write_csv(open_cache(a_cache(tmp_path / "c", one)), tmp_path / "a.csv")
+    held = pd.read_csv(tmp_path / "a.csv")
+    assert held["id"].tolist() == held["subject"].tolist() == [name, name]
+    assert held[f"split.{name}"].tolist() == ["train"] * 2
+    assert held["number"].tolist() == [0, 1]
+
+
 # all of them
 
 
