@@ -52,6 +52,12 @@ print("torch" in sys.modules)
     assert min(seconds) < 0.3
 
 
+def test_python_runs_the_package_as_the_command():
+    for words, code, told in ((["--version"], 0, "skelemo, version"), (["cache", "ls", "nowhere"], 2, "no such cache")):
+        answer = subprocess.run([sys.executable, "-m", "skelemo", *words], capture_output=True, text=True)
+        assert (answer.returncode, told in answer.stdout + answer.stderr) == (code, True)
+
+
 def test_every_verb_explains_itself():
     for verb in main.verbs:
         answer = call(verb, "--help")
