@@ -4,8 +4,8 @@
   body points with ``foot_kpts``, ``face_kpts``, ``lefthand_kpts``, ``righthand_kpts`` beside them.
 - COCO's annotations: ``{"images": [...], "annotations": [...]}`` of the same, where v is 0 (not labelled), 1 (hidden)
   or 2 (visible): confidence 0, 0.5 and 1 (https://github.com/jin-s13/COCO-WholeBody, data_format.md).
-- MMPose's predictions: ``{"instance_info": [{"frame_id", "instances": [{"keypoints", "keypoint_scores"}]}]}``, or that
-  list alone.
+- MMPose's predictions: ``{"instance_info": [{"frame_id", "instances": [{"keypoints", "keypoint_scores"}]}]}`` of its
+  demos, which count from 1, or that list alone, of its inferencers, which count from 0.
 
 Body and feet become BODY_25 (`skelemo.exchange.mapping.COCO_BODY`), with the neck and the middle of the hips between
 shoulders and hips; the face is iBUG's 68 points, and FACE_70's pupils are missing; hands have OpenPose's order. Images
@@ -16,6 +16,7 @@ Their ``width`` and ``height`` are the recording's where all of its images that 
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,12 +74,26 @@ def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     if not frames:
         raise InputError(f"{file}: no frame in it; expected COCO results or annotations, or MMPose's predictions")
     return [
-        _clip(video, sorted(numbers), people.get(video, []), layout, sizes.get(video, set()))
+        replace(
+            _clip(video, sorted(numbers), people.get(video, []), layout, sizes.get(video, set())),
+            first_frame=_first_frame(told, numbers),
+        )
         for video, numbers in frames.items()
     ]
 
 
 FORM = Form((".json",), read, BODY_25.name)
+
+
+def _first_frame(told: Any, numbers: set[int]) -> int | None:
+    """The number of a video's first frame, where the kind of file says it.
+
+    MMPose: ``frame_idx`` in demo/topdown_demo_with_mmdet.py and demo/bottomup_demo.py; ``_finalize_video_processing``
+    in mmpose/apis/inferencers/base_mmpose_inferencer.py.
+    """
+    if isinstance(told, dict) and "instance_info" in told:
+        return min(1, min(numbers))  # a frame 0 is not a demo's: somebody wrote its format and counted from 0
+    return 0 if _is_mmpose(told) else None
 
 
 def _clip(video: str, numbers: list[int], people: list[_Person], layout: Layout, sizes: set[tuple[int, int]]) -> Clip:

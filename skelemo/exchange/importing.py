@@ -41,6 +41,8 @@ def import_keypoints(
     labels: str | None = None,
     settings: Settings | None = None,
     report: Report = lambda *_: None,
+    *,
+    first_frame: int = 0,
 ) -> Imported:
     """Make a new cache of a file of keypoints, or of those below a folder.
 
@@ -50,6 +52,7 @@ def import_keypoints(
     ----------
     form : a name that `skelemo.exchange.keypoint_files.form` knows.
     labels : as for ``skelemo ingest --labels``.
+    first_frame : the number that a video's first frame has in names of images or in tables; a cache counts from 0.
 
     Raises
     ------
@@ -60,10 +63,11 @@ def import_keypoints(
     """
     settings = settings or Settings()
     where = layout(settings.layout)
-    reader = Reader(form, where)
+    reader = Reader(form, where, first_frame)
     found = reader.find(source, (settings.width, settings.height))
     classes, annotated, notes = _labels(found, source, labels)
-    header = Header(where.name, classes, False, settings.kept() | {"form": form}, origin(source, labels))
+    kept = settings.kept() | {"form": form, "first_frame": first_frame}
+    header = Header(where.name, classes, False, kept, origin(source, labels))
     total = sum(len(recording.frames) for recording in found)
     with new_folder(out, [source]) as folder:
         writer = _Writer(folder, header)

@@ -29,6 +29,7 @@ class Clip:
     identity : ``[P]`` who each is through the recording, or nothing where the file does not tell.
     scale : ``pixels`` or ``unit``.
     size : width and height of the picture as the file has them; (0, 0) where it does not tell.
+    first_frame : what ``number`` is of a video's first frame; nothing where the format leaves it open.
     """
 
     video: str
@@ -38,6 +39,7 @@ class Clip:
     identity: np.ndarray | None
     scale: str
     size: tuple[int, int] = (0, 0)
+    first_frame: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ class KeypointFile(Recording):
 
     @property
     def numbers(self) -> np.ndarray:
-        """Int32 ``[F]``, the frame numbers that the file says."""
+        """Int32 ``[F]``, the frame numbers that the file says, counted from 0."""
         return self.frames
 
 
@@ -86,14 +88,18 @@ def form(name: str) -> Form:
 class Reader:
     """Reads files of one format into a layout; the file that was read last is kept, for it may hold several recordings.
 
+    Parameters
+    ----------
+    first_frame : the number that a video's first frame has in the files, where their format leaves it open.
+
     Raises
     ------
     ConfigError
         There is no such format.
     """
 
-    def __init__(self, name: str, layout: Layout) -> None:
-        self._form, self._layout = form(name), layout
+    def __init__(self, name: str, layout: Layout, first_frame: int = 0) -> None:
+        self._form, self._layout, self._first_frame = form(name), layout, first_frame
         self._latest: tuple[tuple[object, ...], Sequence[Clip]] | None = None
 
     def find(self, source: Path, size: tuple[int, int]) -> list[KeypointFile]:
@@ -146,10 +152,23 @@ class Reader:
             key = (str(file.resolve()), status.st_size, status.st_mtime_ns, size)
             if self._latest is None or self._latest[0] != key:
                 self._latest = None
-                self._latest = key, self._form.read(file, self._layout, size)
+                clips = self._form.read(file, self._layout, size)
+                self._latest = key, [_from_0(file, clip, self._first_frame) for clip in clips]
         except OSError as error:
             raise InputError(f"{file}: cannot be read ({error.strerror or error})") from None
         return self._latest[1]
+
+
+def _from_0(file: Path, clip: Clip, first_frame: int) -> Clip:
+    """The clip with its frames counted from 0, as OpenPose counts them."""
+    first = first_frame if clip.first_frame is None else clip.first_frame
+    if clip.number[0] < first:
+        where = f"{file}, {clip.video}" if clip.video else str(file)
+        raise InputError(
+            f"{where}: there is a frame {clip.number[0]}; by --first-frame {first} its frames count from {first}: "
+            "import it without"
+        )
+    return replace(clip, number=clip.number - first, first_frame=0)
 
 
 def _people(file: Path, clip: Clip, body_model: str) -> tuple[People, np.ndarray | None]:

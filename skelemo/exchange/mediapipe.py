@@ -13,6 +13,7 @@ landmark is which: `skelemo.exchange.mapping`; z is dropped, and a small toe is 
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,13 +45,14 @@ def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     names = [name for name in ("video", "sequence_id") if name in table]
     wide = "landmark_index" not in table
     shaped = _from_wide(table, file) if wide else _from_long(table, file)
+    first_frame = None if "frame" in table else 0
     clips = []
     videos = table[names[0]].astype(str).to_numpy(object) if names else np.full(len(table), "", object)
     for video in pd.unique(videos):
         if "\0" in video or (names and not video):
             raise InputError(f"{file}, {names[0]} {video!r}: cannot be a recording's name")
         rows = _Rows(*(array[videos == video] for array in shaped))
-        clips.append(_clip(video, rows, file, layout, size))
+        clips.append(replace(_clip(video, rows, file, layout, size), first_frame=first_frame))
     return clips
 
 

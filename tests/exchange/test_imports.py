@@ -36,8 +36,9 @@ def run(tmp_path, told, form="coco_wholebody", name="clip.json", labels=None, **
     return imported(tmp_path, form, labels, **settings)
 
 
-def imported(tmp_path, form, labels=None, **settings):
-    import_keypoints(tmp_path / "in", form, tmp_path / "cache", labels, Settings(**{"layout": EVERYTHING} | settings))
+def imported(tmp_path, form, labels=None, first_frame=0, **settings):
+    settings = Settings(**{"layout": EVERYTHING} | settings)
+    import_keypoints(tmp_path / "in", form, tmp_path / "cache", labels, settings, first_frame=first_frame)
     cache = open_cache(tmp_path / "cache")
     frames = cache.read()
     found = {}
@@ -130,16 +131,61 @@ def test_the_size_that_is_said_serves_where_neither_file_nor_name_tells(tmp_path
     assert (row["width"], row["height"]) == (99, 66)
 
 
-def test_mmposes_predictions_are_read_with_their_empty_frames(tmp_path):
+def predictions(first):
+    """MMPose's of somebody in two of three frames, the first with this number."""
     frames = []
-    for frame in (1, 2, 3):
-        points = a_person(seed=frame)
+    for place in range(3):
+        points = a_person(seed=place)
         one = {"keypoints": points[:, :2].tolist(), "keypoint_scores": points[:, 2].tolist(), "bbox": [[0, 0, 1, 1]]}
-        frames.append({"frame_id": frame, "instances": [one] if frame != 2 else []})
-    _, keypoints, number, _ = run(tmp_path, {"meta_info": {}, "instance_info": frames})["clip"]
-    assert number.tolist() == [1, 2, 3]
+        frames.append({"frame_id": first + place, "instances": [one] if place != 1 else []})
+    return frames
+
+
+@pytest.mark.parametrize("first_frame", [0, 1])
+@pytest.mark.parametrize(
+    "told",
+    [{"meta_info": {}, "instance_info": predictions(1)}, predictions(0), {"instance_info": predictions(0)}],
+    ids=["a demo's, counted from 1", "an inferencer's, from 0", "in a demo's form, but from 0"],
+)
+def test_mmposes_predictions_begin_with_frame_0_and_keep_their_empty_frames(tmp_path, told, first_frame):
+    _, keypoints, number, _ = run(tmp_path, told, first_frame=first_frame)["clip"]
+    assert number.tolist() == [0, 1, 2]
     assert not keypoints[1].any()
-    np.testing.assert_allclose(keypoints[2], expected_of(a_person(seed=3)), rtol=1e-6)
+    np.testing.assert_allclose(keypoints[2], expected_of(a_person(seed=2)), rtol=1e-6)
+
+
+def test_mmposes_prediction_of_one_image_is_frame_0(tmp_path):
+    (one,) = predictions(0)[0]["instances"]
+    assert run(tmp_path, {"instance_info": [one]})["clip"][2].tolist() == [0]
+
+
+@pytest.mark.parametrize(("first_frame", "expected"), [(1, [0, 1, 6]), (0, [1, 2, 7])])
+def test_the_number_of_the_first_frame_is_what_labels_count_from(tmp_path, first_frame, expected):
+    told = [{"file_name": f"{one['image_id']:05}.jpg", **one} for one in results([1, 2, 7])]
+    (tmp_path / "labels.csv").write_text("video,frame,label\nclip,0,happy\nclip,1,sad\nclip,6,fear\nclip,7,anger\n")
+    labels = f"table:{tmp_path / 'labels.csv'}"
+    _, _, number, expression = run(tmp_path, told, labels=labels, first_frame=first_frame)["clip"]
+    assert number.tolist() == expected
+    assert expression.tolist() == ([0, 1, 6] if first_frame else [1, -1, 3])
+
+
+def test_a_table_counts_from_its_first_frame_unless_it_has_no_numbers(tmp_path):
+    for place, table in (
+        ("numbers", landmarks(3).assign(frame=lambda one: one["frame"] + 1)),
+        ("none", wide(landmarks(3))),
+    ):
+        (tmp_path / place).mkdir()
+        written(tmp_path / place, table.drop(columns="frame") if place == "none" else table)
+        assert imported(tmp_path / place, "mediapipe", first_frame=1)["clip"][2].tolist() == [0, 1, 2]
+
+
+def test_a_frame_before_the_first_is_refused(tmp_path):
+    with pytest.raises(
+        InputError, match=r"clip\.json, walk: there is a frame 0; by --first-frame 1 .* from 1"
+    ) as error:
+        run(tmp_path, [{"file_name": "walk_0.jpg", **one} for one in results([0])], first_frame=1)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_people_are_told_apart_by_track_ids_else_by_tracking(tmp_path):
@@ -406,9 +452,10 @@ def test_an_import_replaces_nothing_and_needs_something(tmp_path):
 
 
 def test_the_verb_imports(tmp_path):
-    (tmp_path / "clip.json").write_text(json.dumps(results(range(3))))
+    (tmp_path / "clip.json").write_text(json.dumps(results(range(1, 4))))
     words = ["cache", "import", str(tmp_path / "clip.json"), "--from", "coco_wholebody", "--out", str(tmp_path / "c")]
-    done = CliRunner().invoke(main, words)
+    done = CliRunner().invoke(main, [*words, "--first-frame", "1"])
     assert "1 recording, people seen 3 times: 1 sequence, 3 frames" in done.output, done.output
+    assert open_cache(tmp_path / "c").read().number.tolist() == [0, 1, 2]
     shown = CliRunner().invoke(main, ["cache", "info", str(tmp_path / "c")], env={"COLUMNS": "150"})
     assert "coco_wholebody" in shown.output

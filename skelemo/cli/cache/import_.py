@@ -20,6 +20,9 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT
     "--size", type=SIZE, default=(0, 0), metavar="WxH", help="Size of the pictures in pixels, where names do not tell."
 )
 @click.option("--fps", type=RATE, default=0.0, help="Frames per second, where names do not tell.")
+@click.option("--first-frame", type=click.Choice(["0", "1"]), default="0", show_default=True,
+              help="Number of a video's first frame in names of images or the column frame: 1 where it is 00001.jpg, "
+              "as with ffmpeg and Aff-Wild2. How MMPose counts is known.")  # fmt: skip
 def command(
     source: Path,
     form: str,
@@ -29,6 +32,7 @@ def command(
     layout: str,
     size: tuple[int, int],
     fps: float,
+    first_frame: str,
 ) -> None:
     """Make a new cache of keypoints that another program found: a file, or all files below a folder.
 
@@ -49,7 +53,7 @@ def command(
 
     settings = Settings(layout=layout, person=person, width=size[0], height=size[1], fps=fps)
     with progress("importing", "frames") as report:
-        done = import_keypoints(source, form, out, labels, settings, report)
+        done = import_keypoints(source, form, out, labels, settings, report, first_frame=int(first_frame))
     console = Screen(soft_wrap=True)
     for note in done.notes:
         console.print(f"note: {note}")
