@@ -35,7 +35,8 @@ class Combined:
 def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) -> Combined:
     """Write the union of caches as a new one: each sequence once, with every recording and problem.
 
-    Where class lists differ, the longest must have every class of the others: labels are carried over by name.
+    Where class lists differ, the longest must have every class of the others: labels are carried over by name. The list
+    of a cache without any label does not count: an ingest gives it one all the same.
 
     Raises
     ------
@@ -180,21 +181,27 @@ class _Writer:
 
 
 def _places(theirs: tuple[str, ...], ours: tuple[str, ...]) -> np.ndarray | None:
-    """Where each of their classes stands among ours, and -1 for none behind them; nothing where they are the same."""
-    return None if theirs == ours else np.array([*(ours.index(name) for name in theirs), -1], np.int8)
+    """Where each of their classes stands among ours, and -1 for none behind them; nothing where they are the same.
+
+    A class that ours lack labels no frame (`_common_classes`), and is -1 too.
+    """
+    if theirs == ours:
+        return None
+    return np.array([*(ours.index(name) if name in ours else -1 for name in theirs), -1], np.int8)
 
 
 def _common_classes(caches: Collection[Cache]) -> tuple[str, ...]:
-    widest = max(caches, key=lambda cache: len(cache.classes))
-    for cache in caches:
+    """The longest list among caches in which any frame has a class, or among all where there is no such cache."""
+    labelled = [cache for cache in caches if cache.counts.labels[:, :-1].any()]
+    widest = max(labelled or caches, key=lambda cache: len(cache.classes))
+    for cache in labelled:
         missing = [name for name in cache.classes if name not in widest.classes]
         if missing:
             raise CacheError(
                 f"{cache.name} has the class {missing[0]!r}, which {widest.name} does not have "
                 f"({', '.join(widest.classes)}): one cache must have all classes"
             )
-    first = next(iter(caches)).classes
-    return first if len(first) == len(widest.classes) else widest.classes
+    return widest.classes
 
 
 def _require_one_layout(caches: Sequence[Cache]) -> None:

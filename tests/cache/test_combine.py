@@ -79,6 +79,26 @@ def test_another_order_of_the_same_classes_becomes_the_first_ones(tmp_path, pair
     assert open_cache(tmp_path / "c").classes == BODY.classes
 
 
+def unlabelled(name):
+    return a_sequence(name, 4, expression=np.full(4, -1, np.int8))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_cache_without_labels_goes_with_one_of_any_classes(tmp_path, pair, turned):
+    emotions = Header("body_25", ("happiness", "sadness", "neutral", "anger"))
+    plain = a_cache(tmp_path / "plain", unlabelled("plain"), header=emotions)
+    merge([plain, *pair] if turned else [*pair, plain], tmp_path / "c")
+    assert open_cache(tmp_path / "c").classes == BODY.classes
+    assert hashes(tmp_path / "c") == {one.id: one.sha256 for one in (ONE, TWO, THREE, unlabelled("plain"))}
+
+
+def test_caches_without_any_label_keep_the_longest_list(tmp_path):
+    first = a_cache(tmp_path / "a", unlabelled("one"), header=Header("body_25", ("bored",)))
+    second = a_cache(tmp_path / "b", unlabelled("two"))
+    merge([first, second], tmp_path / "c")
+    assert open_cache(tmp_path / "c").classes == BODY.classes
+
+
 @pytest.mark.parametrize(
     ("header", "points", "said"),
     [
