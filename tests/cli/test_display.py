@@ -1,6 +1,7 @@
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -57,6 +58,25 @@ def test_a_damaged_cache_with_marks_in_its_names_is_told_as_it_is(tmp_path):
     assert answer.exit_code == 1, answer.exception
     assert "c[/b]" in answer.output
     assert "s[red]1.h5" in answer.output
+
+
+@pytest.mark.usefixtures("wide")
+def test_a_broken_cache_is_told_below_the_others_and_alone_it_is_an_error(tmp_path):
+    a_cache(tmp_path / "whole", a_sequence("one"))
+    for name in ("bro\nken", "rotten"):
+        (shard,) = a_cache(tmp_path / name, a_sequence("two")).glob("*.h5")
+        shard.write_bytes(b"x")
+    answer = CliRunner().invoke(main, ["cache", "ls", str(tmp_path), "--sequences"])
+    assert answer.exit_code == 1, answer.output
+    *above, first, second = answer.output.splitlines()
+    assert any("sequences of whole" in line for line in above)
+    assert first.startswith(f"{tmp_path}/bro\\nken/")
+    assert second.startswith(f"{tmp_path}/rotten/")
+    alone = CliRunner().invoke(main, ["cache", "ls", str(tmp_path / "rotten")])
+    assert (alone.exit_code, alone.output) == (2, f"Error: {second}\n")
+    shutil.rmtree(tmp_path / "whole")
+    answer = CliRunner().invoke(main, ["cache", "ls", str(tmp_path)])
+    assert (answer.exit_code, answer.output.splitlines()) == (1, [first, second])
 
 
 def test_what_an_ingest_found_is_told_with_folders_and_classes_as_they_are(capsys):
