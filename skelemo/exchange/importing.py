@@ -20,6 +20,7 @@ from skelemo.ingest.work import recording_row
 from skelemo.openpose.people import People
 from skelemo.skeleton import layout
 from skelemo.tracking import known_tracks
+from skelemo.wording import count
 
 
 @dataclass
@@ -57,7 +58,8 @@ def import_keypoints(
     Raises
     ------
     InputError, ConfigError
-        Nothing to read, a file that is not of the form (the message names it and the row), labels that fit nothing.
+        Nothing to read, a file that is not of the form (the message names it and the row), labels that fit nothing,
+        nobody to import.
     CacheError
         ``out`` is not free or cannot be written; nothing is left then.
     """
@@ -80,6 +82,7 @@ def import_keypoints(
             sequences = sequences_of(task, people, replace(settings, width=width, height=height), tracks)
             writer.add(task, people, [replace(one, width=width, height=height) for one in sequences])
             report(writer.read, total)
+        _require_somebody(source, writer.done, total, settings.person)
         writer.flush()
     return writer.done
 
@@ -128,6 +131,20 @@ def _labels(
     annotations = read_annotations(labels, source, names)
     matching = match(annotations, names)
     return annotations.classes, matching.annotations, [*annotations.notes, *matching.summary()]
+
+
+def _require_somebody(source: Path, done: Imported, frames: int, person: str) -> None:
+    """Refuse to make a cache of no sequence."""
+    if done.sequences:
+        return
+    if not done.people:
+        raise InputError(
+            f"{source}: nobody is seen in {count(frames, 'frame')}, and nothing is labelled: no cache is made"
+        )
+    raise InputError(
+        f"{source}: people are seen {count(done.people, 'time')}, but none of them long enough for --person {person}: "
+        "import with --person auto, who is the most prominent"
+    )
 
 
 def _size(recording: KeypointFile, settings: Settings) -> tuple[int, int]:

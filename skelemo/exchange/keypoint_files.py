@@ -108,19 +108,22 @@ class Reader:
         Raises
         ------
         InputError
-            There is no such file, or one is not of the format; the message names it and the row.
+            There is no such file, or one is not of the format or called otherwise; the message names it and the row.
         """
         if not source.exists():
             raise InputError(f"{source}: not found; expected a file of keypoints or a folder with some")
+        expected = " or ".join(self._form.endings)
+        if source.is_file() and not source.name.lower().endswith(self._form.endings):
+            raise InputError(f"{source}: expected a {expected} file; is it another format (--from)?")
         files = list(files_below(source, *self._form.endings))
         if not files:
-            raise InputError(f"{source}: no {' or '.join(self._form.endings)} file below it")
+            raise InputError(f"{source}: no {expected} file below it")
         found: list[KeypointFile] = []
         taken: dict[str, Path] = {}
         for file in files:
             place = file.parent.relative_to(source if source.is_dir() else file.parent).as_posix()
-            ending = max((one for one in self._form.endings if file.name.lower().endswith(one)), key=len, default="")
-            stem = printable(file.name.removesuffix(file.name[-len(ending) :] if ending else ""))
+            ending = next(one for one in self._form.endings if file.name.lower().endswith(one))
+            stem = printable(file.name[: -len(ending)])
             for clip in self._clips(file, size):
                 title = f"{stem}/{clip.video}" if clip.video else stem
                 where = title if place == "." else f"{printable(place)}/{title}"

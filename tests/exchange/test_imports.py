@@ -451,6 +451,35 @@ def test_an_import_replaces_nothing_and_needs_something(tmp_path):
         import_keypoints(tmp_path / "nowhere", "mediapipe", tmp_path / "other")
 
 
+@pytest.mark.parametrize(("form", "name", "expected"), [("mediapipe", "clip.json", ".csv or .csv.gz or .parquet"),
+                                                        ("coco_wholebody", "clip.csv", ".json")])  # fmt: skip
+def test_a_file_of_another_ending_is_told_which_is_expected(tmp_path, form, name, expected):
+    (tmp_path / name).write_text(json.dumps(results([0])))
+    with pytest.raises(InputError) as error:
+        import_keypoints(tmp_path / name, form, tmp_path / "cache")
+    assert str(error.value) == f"{tmp_path / name}: expected a {expected} file; is it another format (--from)?"
+
+
+def test_a_cache_of_nobody_is_not_made(tmp_path):
+    nobody = [{"image_id": number, "keypoints": [0] * 399} for number in range(3)]
+    with pytest.raises(InputError, match="in: nobody is seen in 3 frames, and nothing is labelled"):
+        run(tmp_path, nobody)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    (tmp_path / "labels.csv").write_text("video,label\nclip,happy\n")
+    found = run(tmp_path, nobody, labels=f"table:{tmp_path / 'labels.csv'}")
+    assert found["clip"][2].tolist() == [0, 1, 2], "what is labelled is scored, seen or not"
+
+
+def test_a_cache_of_nobody_who_is_long_enough_is_not_made(tmp_path):
+    told = results([3], track_id=7) + [{"image_id": frame, "keypoints": [0] * 399} for frame in range(20)]
+    with pytest.raises(
+        InputError, match=r"seen 1 time, but none of them long enough for --person all: .*--person auto"
+    ):
+        run(tmp_path, told, person="all")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert run(tmp_path, told)["clip"][2].tolist() == list(range(20))
+
+
 def test_the_verb_imports(tmp_path):
     (tmp_path / "clip.json").write_text(json.dumps(results(range(1, 4))))
     words = ["cache", "import", str(tmp_path / "clip.json"), "--from", "coco_wholebody", "--out", str(tmp_path / "c")]
