@@ -62,7 +62,7 @@ def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report
     videos = cache.sequences["video"].iloc[rows]
     names = dict(zip(videos.unique(), file_names(videos.unique()), strict=True))
     components, done, guessed = _components(cache.layout), Exported(), 0
-    with new_file(out) as partial:
+    with new_file(out, folder=True) as partial:
         partial.mkdir()
         for people in _by_video(told(cache, rows, done, report), Counter(videos)):
             first = people[0]

@@ -74,14 +74,20 @@ def in_pixels(keypoints: np.ndarray, scale: str, width: int, height: int) -> tup
 
 
 @contextmanager
-def new_file(out: Path) -> Iterator[Path]:
+def new_file(out: Path, *, folder: bool = False) -> Iterator[Path]:
     """A file beside ``out`` that becomes it when all has gone well, and otherwise goes away; likewise a folder.
+
+    Parameters
+    ----------
+    folder : whether a folder will be made, which may take the place of an empty one.
 
     Raises
     ------
     InputError, CacheError
         ``out`` is there already, or cannot be written.
     """
+    if out.is_dir() and not folder:
+        raise InputError(f"{out} is a folder: --out is the name of the file to write, as in {out / 'NAME'}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already: choose another --out, or remove it")
     out.parent.mkdir(parents=True, exist_ok=True)

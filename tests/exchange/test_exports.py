@@ -267,6 +267,23 @@ def test_every_export_takes_only_what_is_wanted_tells_how_far_it_is_and_replaces
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "out"]
 
 
+@pytest.mark.parametrize("form", [form for form in WRITERS if form != "pose"])
+@pytest.mark.parametrize("inside", [[], ["thesis.tex"]], ids=["empty", "full"])
+def test_a_folder_where_a_file_is_to_be_written_is_told_as_such(tmp_path, cache, form, inside):
+    (tmp_path / "out").mkdir()
+    for name in inside:
+        (tmp_path / "out" / name).write_text("")
+    with pytest.raises(InputError, match=r"out is a folder: --out is the name of the file to write, as in .*out/NAME$"):
+        writer(form)(cache, tmp_path / "out", [], lambda *_: None)
+
+
+def test_pose_files_may_come_into_an_empty_folder(tmp_path, cache):
+    pytest.importorskip("pose_format")
+    (tmp_path / "out").mkdir()
+    write_pose(cache, tmp_path / "out", ["id=day*"])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["day 1_walk.pose"]
+
+
 @pytest.mark.parametrize("form", WRITERS)
 def test_an_export_that_fails_leaves_nothing(tmp_path, cache, form):
     def fail(*_):
