@@ -12,7 +12,7 @@ from skelemo.cache import sequence as cached
 from skelemo.cache.part import belongings
 from skelemo.cache.partial import finished
 from skelemo.cache.reading import MOST_FRAMES, read_rows
-from skelemo.cache.select import select
+from skelemo.cache.select import select, unmet
 from skelemo.cache.shard import Header, Shard, write_shard
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import CacheError
@@ -73,7 +73,8 @@ def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda
     cache = open_cache(source)
     chosen = select(cache, only)
     if not chosen.any():
-        raise CacheError(f"{source}: none of its {count(len(chosen), 'sequence')} is wanted by {' '.join(only)}")
+        there = count(len(chosen), "sequence")
+        raise CacheError(f"{source}: none of its {there} is wanted by {' '.join(only)}{unmet(cache.sequences, only)}")
     wanted = set(cache.sequences["id"][chosen])
     total = int(cache.sequences["length"][chosen].sum())
     with new_folder(out, [source]) as folder:

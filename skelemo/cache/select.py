@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
+from difflib import get_close_matches
 from fnmatch import translate
 
 import numpy as np
@@ -10,10 +11,13 @@ import pandas as pd
 from skelemo.cache.shard import Shard
 from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError, unknown
+from skelemo.naming import natural_order
 
 #: Columns of a sequence that can be chosen by. Beside them: ``label``, and every column of its splits.
 KEYS = ("id", "video", "subject", "person")
 LABEL = "label"
+#: Values of a key that an error names.
+_MOST_VALUES = 6
 
 
 def select(cache: Cache, only: Sequence[str]) -> np.ndarray:
@@ -60,16 +64,27 @@ def matching(
     require_keys(only, {*columns, *split_columns(sequences)})
     chosen = np.ones(len(sequences), bool)
     for key, globs in _by_key(only).items():
-        fits = re.compile("|".join(map(translate, globs))).match
+        fits = _fitting(globs)
         if key == LABEL:
             _require_classes(globs, classes)
             held = [any(map(fits, found or ("",))) for found in labels()]
-        elif key in KEYS:
-            held = [bool(fits(value)) for value in sequences[key]]
         else:
-            held = [bool(fits(splits.get(key, ""))) for splits in sequences["splits"]]
+            held = list(map(fits, _values(sequences, key)))
         chosen &= np.array(held, bool)
     return chosen
+
+
+def unmet(sequences: pd.DataFrame, only: Sequence[str]) -> str:
+    """Which values there are of the keys that no sequence meets, to go behind the expressions in an error.
+
+    Empty where each key is met by some sequence, but not all of them by one.
+    """
+    told = [
+        _values_told(key, globs, values)
+        for key, globs in _by_key(only).items()
+        if key != LABEL and not any(map(_fitting(globs), values := _values(sequences, key)))
+    ]
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def require_keys(only: Sequence[str], columns: Collection[str]) -> None:
@@ -109,6 +124,27 @@ def _by_key(only: Iterable[str]) -> dict[str, list[str]]:
             )
         found.setdefault(key, []).append(glob)
     return found
+
+
+def _fitting(globs: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a text fits any of the expressions."""
+    match = re.compile("|".join(map(translate, globs))).match
+    return lambda text: bool(match(text))
+
+
+def _values(sequences: pd.DataFrame, key: str) -> list[str]:
+    """What each sequence has of a key that is not ``label``; empty where nothing is known."""
+    return list(sequences[key]) if key in KEYS else [splits.get(key, "") for splits in sequences["splits"]]
+
+
+def _values_told(key: str, globs: Sequence[str], values: Iterable[str]) -> str:
+    known = sorted({*values} - {""}, key=natural_order)
+    if not known:
+        return f"{key} is not known of any"
+    nearest = [near for glob in globs for near in get_close_matches(glob, known, n=1)]
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    more = f" and {len(known) - _MOST_VALUES:,} more" if len(known) > _MOST_VALUES else ""
+    return f"{hint}{key} is {', '.join(known[:_MOST_VALUES])}{more}"
 
 
 def _require_classes(globs: Iterable[str], classes: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from skelemo.cache import sequence as cached
 from skelemo.cache.partial import finished
 from skelemo.cache.reading import read_sequences
-from skelemo.cache.select import select
+from skelemo.cache.select import select, unmet
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, InputError
 from skelemo.openpose.scale import to_pixels
@@ -42,7 +42,7 @@ def choose(cache: Cache, only: Sequence[str]) -> np.ndarray:
     rows = np.flatnonzero(select(cache, only))
     if not len(rows):
         there = count(len(cache.sequences), "sequence")
-        wanted = f" is wanted by {' '.join(only)}" if only else ""
+        wanted = f" is wanted by {' '.join(only)}{unmet(cache.sequences, only)}" if only else ""
         raise CacheError(f"{cache.name}: none of its {there}{wanted}: nothing to export")
     return rows
 

@@ -179,7 +179,7 @@ def test_a_damaged_source_leaves_nothing(tmp_path, pair):
 
 
 def test_nothing_wanted_is_said(tmp_path, pair):
-    with pytest.raises(CacheError, match="none of its 2 sequences is wanted by video=nobody"):
+    with pytest.raises(CacheError, match=r"none of its 2 sequences is wanted by video=nobody \(video is one, two\)"):
         subset(pair[0], ["video=nobody"], tmp_path / "c")
     with pytest.raises(ConfigError, match="vidoe"):
         subset(pair[0], ["vidoe=one"], tmp_path / "c")

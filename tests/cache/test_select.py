@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_caches import CLASSES, a_cache, a_sequence
 
-from skelemo.cache.select import labels_in, matching, select
+from skelemo.cache.select import labels_in, matching, select, unmet
 from skelemo.cache.shard import open_shard
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.errors import ConfigError
@@ -61,6 +61,28 @@ def test_expressions_of_one_key_are_alternatives_and_keys_must_all_hold(cache, o
 def test_what_cannot_be_meant_is_said(cache, only, said):
     with pytest.raises(ConfigError, match=said):
         select(cache, only)
+
+
+@pytest.mark.parametrize(
+    ("only", "told"),
+    [
+        (["split=trian"], " (did you mean 'train'? split is test, train)"),
+        (["video=kick*"], " (video is Kick 1, Kick 2, talk)"),
+        (["video=kick 1", "subject=Anna"], " (did you mean 'Kick 1'? video is Kick 1, Kick 2, talk; "
+         "did you mean 'Ann'? subject is Ann, Ben)"),
+        (["video=kick*", "video=talk"], ""),
+        (["split=train", "subject=Ben"], ""),
+        (["label="], ""),
+    ],
+)  # fmt: skip
+def test_of_what_no_sequence_meets_the_values_are_told(cache, only, told):
+    assert unmet(cache.sequences, only) == told
+
+
+def test_of_many_values_a_few_are_told_and_of_none_that_there_is_none(tmp_path):
+    many = open_cache(a_cache(tmp_path / "c", *(a_sequence(f"clip{number}", 1) for number in range(20))))
+    assert unmet(many.sequences, ["id=x"]) == " (id is clip0, clip1, clip2, clip3, clip4, clip5 and 14 more)"
+    assert unmet(many.sequences, ["subject=Ann"]) == " (subject is not known of any)"
 
 
 def test_no_frame_is_read_unless_a_label_is_asked_for(cache):

@@ -284,6 +284,11 @@ def test_pose_files_may_come_into_an_empty_folder(tmp_path, cache):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["day 1_walk.pose"]
 
 
+def test_a_slip_of_the_pen_in_only_is_told_with_what_there_is(tmp_path, cache):
+    with pytest.raises(CacheError, match=r"wanted by split=trian \(did you mean 'train'\? split is train\): nothing"):
+        write_csv(cache, tmp_path / "a.csv", ["split=trian"])
+
+
 @pytest.mark.parametrize("form", WRITERS)
 def test_an_export_that_fails_leaves_nothing(tmp_path, cache, form):
     def fail(*_):
