@@ -103,10 +103,14 @@ def _people_chosen(
 
 def _spread(people: People, tracks: list[Track], numbers: np.ndarray) -> np.ndarray:
     """Keypoints of every frame number; zeros where the tracks do not see the person."""
-    points = np.zeros((len(numbers), *people.keypoints.shape[1:]), np.float32)
+    rows = np.full(len(numbers), -1)
     place = np.searchsorted(numbers, people.number)  # [F] among the numbers
     for one in tracks:
-        points[place[one.frames]] = people.keypoints[one.rows]
+        rows[place[one.frames]] = one.rows
+    if not tracks:
+        return np.zeros((len(numbers), *people.keypoints.shape[1:]), np.float32)
+    points = people.keypoints[rows]
+    points[rows < 0] = 0
     return points
 
 

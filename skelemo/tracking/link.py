@@ -61,9 +61,11 @@ def _neighbours(marks: Marks, start: Array, time: Array, max_distance: float) ->
 
 def _rival(cost: Array, group: Array) -> Array:
     """The least cost of the others in each one's group, [N]; inf where there are none."""
-    order = np.lexsort((cost, group))
-    begin = np.searchsorted(group[order], group)
-    follow = np.minimum(begin + 1, len(order) - 1)
-    others = (follow > begin) & (group[order[follow]] == group)
-    second = np.where(others, cost[order[follow]], np.inf)
-    return np.where(order[begin] == np.arange(len(cost)), second, cost[order[begin]])
+    found = np.full(len(cost), np.inf)
+    several = np.flatnonzero(np.bincount(group)[group] > 1)
+    order = several[np.lexsort((cost[several], group[several]))]
+    first = np.flatnonzero(np.diff(group[order], prepend=-1))  # of each group, the one of least cost
+    least = np.repeat(cost[order[first]], np.diff(first, append=len(order)))
+    found[order] = least
+    found[order[first]] = cost[order[first + 1]]
+    return found
