@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.cache.part import untorn, write_part
-from skelemo.cache.partial import locked
+from skelemo.cache.partial import finished, locked
 from skelemo.cache.shard import Header, Shard, open_shard
 from skelemo.cache.store import join, shard_files
 from skelemo.cache.verify import Finding, remains
@@ -107,8 +107,20 @@ def repair(
 
 @contextmanager
 def _workshop(folder: Path) -> Iterator[Path]:
-    """A hidden folder in the cache, for one repair at a time; what a killed one has left in it is removed."""
+    """A hidden folder in the cache for one repair at a time, however that ends; a killed one's is removed."""
     shop = folder / _WORKSHOP
+    with _only_one(folder):
+        shutil.rmtree(shop, ignore_errors=True)
+        try:
+            shop.mkdir()
+            yield shop
+        finally:
+            shutil.rmtree(shop, ignore_errors=True)
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """No other process of this machine repairs the cache meanwhile."""
     lock = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # a file system without locks can only trust
@@ -116,10 +128,7 @@ def _workshop(folder: Path) -> Iterator[Path]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise CacheError(f"{folder}: another process is repairing it") from None
-        shutil.rmtree(shop, ignore_errors=True)
-        shop.mkdir()
-        yield shop
-        shutil.rmtree(shop, ignore_errors=True)
+        yield
     finally:
         os.close(lock)
 
@@ -283,7 +292,8 @@ def _put_in_place(folder: Path, fresh: list[Path], healed: list[Path]) -> list[P
     for path in fresh:
         target = folder / path.name
         if target in aside:
-            shutil.copyfile(target, aside[target])
+            with finished(aside[target]) as partial:
+                shutil.copyfile(target, partial)
         os.replace(path, target)
     for path in set(healed) - {folder / path.name for path in fresh}:
         os.replace(path, aside[path])

@@ -1,5 +1,6 @@
 """Repairing a cache: it says again what it said, and only what was damaged is read again."""
 
+import errno
 import fcntl
 import os
 
@@ -13,7 +14,7 @@ from skelemo.cache.shard import Header, open_shard
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cache.verify import verify
 from skelemo.cli import main
-from skelemo.errors import CacheError, ConfigError
+from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest import groups as grouping
 from skelemo.ingest import work
 from skelemo.ingest.plan import Settings, make_plan
@@ -202,6 +203,24 @@ def test_other_labels_or_another_source_are_said(cache, source, labels, tmp_path
     path.write_bytes(whole)
     spoil(path, "c")
     assert "comes out other" in repair(cache, verify(cache), source, None).lost[0]
+
+
+def test_a_repair_that_fails_leaves_nothing(cache, source, labels, monkeypatch):
+    spoil(shard_of(cache, "c"), "c")
+    before = sorted(path.name for path in cache.iterdir())
+    with pytest.raises(InputError, match="nowhere"):
+        repair(cache, verify(cache), source / "nowhere", labels)
+    assert sorted(path.name for path in cache.iterdir()) == before
+    spoil(shard_of(cache, "d"), "d")
+
+    def full(_, target):
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(CacheError, match="damaged: cannot be written"):
+        repair(cache, verify(cache), source, labels)
+    assert sorted(path.name for path in cache.iterdir()) == before
 
 
 def test_one_repair_at_a_time(cache, source, labels):
