@@ -54,12 +54,30 @@ class _Wound:
     header: Header
     wanted: Mapping[str, tuple[str, str]]  # damaged sequences that no other shard has -> (sha256, video)
     videos: frozenset[str] | None  # those to read again; None: nobody knows which the shard held
+    blind: bool  # no hash of a sequence is left: only the file's name tells what was written
     lost: list[str] = field(default_factory=list)
 
+
+@dataclass(frozen=True)
+class _Again:
+    """What has been read again.
+
+    Parameters
+    ----------
+    pieces : shards in which wanted sequences are to be found.
+    guesses : shards for blind wounds, of the recordings of each.
+    failed : recordings that could not be used -> why.
+    """
+
+    pieces: tuple[Shard, ...]
+    guesses: tuple[Shard, ...]
+    tally: Tally
+    failed: Mapping[str, str]
+
     @property
-    def blind(self) -> bool:
-        """Whether what comes out cannot be compared with what was written."""
-        return not self.wanted and (self.videos is None or bool(self.videos))
+    def shards(self) -> tuple[Shard, ...]:
+        """All of them."""
+        return self.pieces + self.guesses
 
 
 def repair(
@@ -74,7 +92,8 @@ def repair(
     """Read the recordings of damaged sequences again and put whole shards into the place of damaged ones.
 
     Healthy sequences of a damaged shard are copied. Recordings are read under the settings that the damaged shard
-    tells, or that the cache's other shards agree on. A sequence that comes out other than it was written is not taken.
+    tells, or that the cache's other shards agree on. A sequence that comes out other than it was written is not taken:
+    its hash tells, and where a shard's hashes cannot be read, the shard's name, which is a hash over them all.
     A damaged shard is set aside, renamed, when all that it held is whole in other shards of the cache, and not before.
 
     Parameters
@@ -94,15 +113,15 @@ def repair(
     with _workshop(folder) as shop:
         whole = healthy + [piece for finding in findings for piece in _salvage(finding, shop)]
         wounds = [_wound(finding, whole) for finding in findings]
-        again, tally, failed = _read_again(wounds, whole, (source, labels), shop, jobs, report)
-        _tell_lost(wounds, again, failed, source)
-        whole += [piece for shard in again for piece in _accepted(shard, wounds, whole, shop)]
+        again = _read_again(wounds, whole, (source, labels), shop, jobs, report)
+        _tell_lost(wounds, again, source)
+        whole += _accepted(again, wounds, whole, shop)
         if whole:
             join((folder,), whole)
         healed = [wound.path for wound in wounds if not wound.lost]
         with locked(folder):
             aside = _put_in_place(folder, [shard.path for shard in whole if shard.path.parent != folder], healed)
-    return Repair(tuple(aside), tuple(line for wound in wounds for line in wound.lost), tally)
+    return Repair(tuple(aside), tuple(line for wound in wounds for line in wound.lost), again.tally)
 
 
 @contextmanager
@@ -156,13 +175,14 @@ def _wound(finding: Finding, whole: list[Shard]) -> _Wound:
         listed = zip(rows["id"], rows["sha256"], rows["video"], strict=True)
         wanted = {name: (sha256, video) for name, sha256, video in listed if held.get(name) != sha256}
     header = left.header or _agreed(finding, whole)
+    blind = bool(finding.reason) and not finding.damaged
     if finding.reason and finding.recordings is None:
-        return _Wound(finding.path, header, wanted, None)
+        return _Wound(finding.path, header, wanted, None, blind)
     videos = {video for _, video in wanted.values()}
     if finding.reason and left.recordings is not None:
         known = {video for shard in whole for video in shard.recordings["video"]} if finding.damaged else set()
         videos |= set(left.recordings["video"]) - known
-    return _Wound(finding.path, header, wanted, frozenset(videos))
+    return _Wound(finding.path, header, wanted, frozenset(videos), blind)
 
 
 def _agreed(finding: Finding, whole: list[Shard]) -> Header:
@@ -197,29 +217,32 @@ def _read_again(
     shop: Path,
     jobs: int,
     report: Report,
-) -> tuple[list[Shard], Tally, dict[str, str]]:
-    """Ingest the recordings that are wanted into new shards, once for each way in which they were ingested.
-
-    Returned are the shards, what was done, and why a recording could not be used.
-    """
-    plans: list[Plan] = []
+) -> _Again:
+    """Ingest the recordings that are wanted into new shards, once for each way in which they were ingested."""
+    plans: list[tuple[Plan, bool]] = []
+    there = _videos(whole)
     for key in {_key(wound.header): None for wound in wounds}:
         alike = [wound for wound in wounds if _key(wound.header) == key and (wound.videos is None or wound.videos)]
         if alike:
-            plans.append(_plan(alike, whole, origin, shop / f"again {len(plans)}"))
-    total = Tally()
-    files = sum(plan.files for plan in plans)
-    for plan in (plan for plan in plans if plan.tasks):
-        before = total.files
-        total.add(ingest(plan, jobs=jobs, report=lambda read: report(before + read, files)))  # noqa: B023 - called now
+            plan = _plan(alike, whole, origin, shop / "again")
+            plans += [(_for_pieces(plan, alike, there), False)]
+            plans += [(guess, True) for guess in _for_guesses(plan, alike, there)]
+    total, came = Tally(), {False: list[Path](), True: list[Path]()}
+    files = sum(plan.files for plan, _ in plans)
+    for number, (plan, guessed) in enumerate(plans):
+        if plan.tasks:
+            before, plan = total.files, replace(plan, out=shop / f"again {number}")
+            tally = ingest(plan, jobs=jobs, report=lambda read: report(before + read, files))  # noqa: B023 - called now
+            came[guessed] += dict.fromkeys(tally.shards)
+            total.add(tally)
     reasons = {failure.file: failure.reason for failure in total.failures}
-    tasks = [task for plan in plans for task in plan.tasks if task.recording.source in reasons]
+    tasks = [task for plan, _ in plans for task in plan.tasks if task.recording.source in reasons]
     failed = {task.video: reasons[task.recording.source] for task in tasks}
-    return [open_shard(path) for path in dict.fromkeys(total.shards)], total, failed
+    return _Again(tuple(map(open_shard, came[False])), tuple(map(open_shard, came[True])), total, failed)
 
 
 def _plan(wounds: list[_Wound], whole: list[Shard], origin: tuple[Path, str | None], out: Path) -> Plan:
-    """The plan of an ingest from the start, cut down to what is wanted; it knows of none of the cache's sequences."""
+    """The plan of an ingest from the start, which knows of none of the cache's sequences."""
     source, labels = origin
     header = wounds[0].header
     if labels is None and any(wound.blind for wound in wounds) and any(map(_is_labelled, whole)):
@@ -234,14 +257,32 @@ def _plan(wounds: list[_Wound], whole: list[Shard], origin: tuple[Path, str | No
             f"{wounds[0].path} has the classes {', '.join(header.classes)}, these labels have "
             f"{', '.join(plan.header.classes)}: say --labels as at the ingest"
         )
-    videos = {video for wound in wounds for video in wound.videos or ()}
-    tasks = [task for task in plan.tasks if task.video in videos]
-    if any(wound.videos is None for wound in wounds):
-        there = _videos(whole)
-        if whole and there.isdisjoint(task.video for task in plan.tasks):
-            raise ConfigError(f"{source} has none of the recordings that the cache holds: name the source of the cache")
-        tasks = [task for task in plan.tasks if task.video in videos or task.video not in there]
+    there = _videos(whole)
+    if whole and any(wound.videos is None for wound in wounds) and there.isdisjoint(task.video for task in plan.tasks):
+        raise ConfigError(f"{source} has none of the recordings that the cache holds: name the source of the cache")
+    return plan
+
+
+def _for_pieces(plan: Plan, wounds: list[_Wound], there: set[str]) -> Plan:
+    """The part of a plan in which wanted sequences are."""
+    seeing = [wound for wound in wounds if not wound.blind]
+    videos = {video for wound in seeing for video in wound.videos or ()}
+    anywhere = any(wound.videos is None for wound in seeing)
+    tasks = [task for task in plan.tasks if task.video in videos or (anywhere and task.video not in there)]
     return replace(plan, tasks=tuple(tasks))
+
+
+def _for_guesses(plan: Plan, wounds: list[_Wound], there: set[str]) -> Iterator[Plan]:
+    """Parts of a plan that give the shards of blind wounds again, if all is as it was.
+
+    The recordings of one that tells them are one group. For others, what is nowhere else is grouped as an ingest does.
+    """
+    blind = [wound for wound in wounds if wound.blind]
+    for videos in (wound.videos for wound in blind if wound.videos is not None):
+        yield replace(plan, tasks=tuple(replace(task, group=0) for task in plan.tasks if task.video in videos))
+    if any(wound.videos is None for wound in blind):
+        elsewhere = there.union(*(wound.videos or () for wound in wounds))
+        yield replace(plan, tasks=tuple(task for task in plan.tasks if task.video not in elsewhere))
 
 
 def _is_labelled(shard: Shard) -> bool:
@@ -258,12 +299,15 @@ def _videos(shards: list[Shard]) -> set[str]:
     return found
 
 
-def _tell_lost(wounds: list[_Wound], again: list[Shard], failed: Mapping[str, str], source: Path) -> None:
+def _tell_lost(wounds: list[_Wound], again: _Again, source: Path) -> None:
     """Note at each damaged shard what is still missing of it."""
-    came, read = _held(again), {video for shard in again for video in shard.recordings["video"]}
+    came, names = _held(list(again.pieces)), {shard.path.name for shard in again.shards}
+    read = {video for shard in again.shards for video in shard.recordings["video"]}
     for wound in wounds:
-        for video in sorted(set(failed) if wound.videos is None else wound.videos - read):
-            reason = failed.get(video, f"{source} has no such recording")
+        if wound.path.name in names:
+            continue  # all that it held has come out as it was
+        for video in sorted(set(again.failed) if wound.videos is None else wound.videos - read):
+            reason = again.failed.get(video, f"{source} has no such recording")
             wound.lost.append(f"{wound.path.name}: {video} is not read again: {reason}")
         for name, (sha256, video) in wound.wanted.items():
             if video in read and came.get(name) != sha256:
@@ -271,17 +315,31 @@ def _tell_lost(wounds: list[_Wound], again: list[Shard], failed: Mapping[str, st
                 wound.lost.append(
                     f"{wound.path.name}: sequence {name} {found} (its files, --labels or skelemo have changed)"
                 )
+        if wound.blind:
+            wound.lost.append(
+                f"{wound.path.name}: what is read again cannot be compared with what was written: it gives no shard "
+                "of this name (its files, --labels or skelemo have changed, or it was ingested in other parts); to "
+                f"take it as it is now, rename the file to {wound.path.name}{ASIDE} and run skelemo ingest {source} "
+                f"--out {wound.path.parent} with the options of the first time"
+            )
 
 
-def _accepted(shard: Shard, wounds: list[_Wound], whole: list[Shard], shop: Path) -> list[Shard]:
-    """What was read again, without sequences that are not what is wanted or what whole shards hold."""
+def _accepted(again: _Again, wounds: list[_Wound], whole: list[Shard], shop: Path) -> list[Shard]:
+    """Of what was read again, shards of a damaged one's name, and sequences that are wanted or held by whole shards."""
+    names = {wound.path.name for wound in wounds}
+    taken = {shard.path.name: shard for shard in again.shards if shard.path.name in names}
     expected = _held(whole) | {name: sha256 for wound in wounds for name, (sha256, _) in wound.wanted.items()}
-    anything = any(wound.blind for wound in wounds)
+    pieces = [shard for shard in again.pieces if shard.path.name not in taken]
+    return [*taken.values(), *(piece for shard in pieces for piece in _matching(shard, expected, shop))]
+
+
+def _matching(shard: Shard, expected: Mapping[str, str], shop: Path) -> list[Shard]:
+    """The sequences of a shard that have the expected hashes."""
     rows = zip(shard.sequences["id"], shard.sequences["sha256"], strict=True)
-    keep = np.array([expected[name] == sha256 if name in expected else anything for name, sha256 in rows], bool)
+    keep = np.array([expected.get(name) == sha256 for name, sha256 in rows], bool)
     if keep.all():
         return [shard]
-    place = shop / f"accepted {shard.path.name}"
+    place = shop / f"accepted {shard.path.parent.name} {shard.path.name}"
     place.mkdir()
     return [open_shard(path) for path in write_part(shard, keep, place, untorn)]
 

@@ -164,8 +164,9 @@ def test_what_the_source_no_longer_has_is_named_and_its_shard_stays(cache, sourc
         file.write_text("{")
     done = repair(cache, verify(cache), source, labels)
     assert done.aside == ()
-    assert len(done.lost) == 1, "that there was a c is nowhere to be read"
-    assert "d is not read again" in done.lost[0]
+    failed, uncompared = done.lost
+    assert "d is not read again" in failed, "that there was a c is nowhere to be read"
+    assert "cannot be compared" in uncompared
     assert path.exists()
 
 
@@ -221,6 +222,65 @@ def test_a_repair_that_fails_leaves_nothing(cache, source, labels, monkeypatch):
     with pytest.raises(CacheError, match="damaged: cannot be written"):
         repair(cache, verify(cache), source, labels)
     assert sorted(path.name for path in cache.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda path: os.truncate(path, 300), lambda path: break_table(path, "sequences")],
+    ids=["unknown recordings", "known recordings"],
+)
+def test_other_content_does_not_take_the_place_of_what_no_hash_is_left_of(cache, source, labels, tmp_path, damage):
+    path, before = shard_of(cache, "c"), sorted(file.name for file in cache.iterdir())
+    damage(path)
+    wound = path.read_bytes()
+    sad = tmp_path / "sad.csv"
+    sad.write_text((tmp_path / "labels.csv").read_text().replace("happy", "sad"))
+    answer = call(cache, "--repair", source, "--labels", f"table:{sad}")
+    assert answer.exit_code == 1
+    (line,) = [line for line in answer.output.splitlines() if line.startswith(f"{path.name}: ")]
+    assert "cannot be compared with what was written" in line
+    assert f"rename the file to {path.name}.damaged and run skelemo ingest {source} --out {cache}" in line
+    assert sorted(file.name for file in cache.iterdir()) == before
+    assert path.read_bytes() == wound
+    assert call(cache, "--repair", source, "--labels", labels).exit_code == 0
+
+
+def test_what_cannot_be_compared_is_ingested_again_as_its_line_says(cache, source, labels, write_recording):
+    path = shard_of(cache, "c")
+    write_recording("bb", [[(1.0, 1.0)]] * 5)  # from now on, groups are others
+    os.truncate(path, 300)
+    (line,) = repair(cache, verify(cache), source, labels).lost
+    assert "cannot be compared" in line
+    path.rename(f"{path}.damaged")
+    ingest(make_plan(source, cache, labels, Settings(person="largest")))
+    assert verify(cache) == []
+    assert set(open_cache(cache).sequences["id"]) == {"a", "b", "bb", "c", "d", "talk_left", "talk_right"}
+
+
+def test_a_shard_that_tells_its_recordings_is_compared_however_they_were_grouped(cache, source, labels, monkeypatch):
+    truth, path = open_cache(cache).hash, shard_of(cache, "c")
+    monkeypatch.setattr(grouping, "GROUP_FILES", 1)
+    break_table(path, "sequences")
+    done = repair(cache, verify(cache), source, labels)
+    assert (done.lost, [one.name for one in done.aside]) == ((), [f"{path.name}.damaged"])
+    assert open_cache(cache).hash == truth
+
+
+def test_a_recording_that_never_could_be_read_does_not_hinder_a_repair(cache, source, labels, tmp_path):
+    (source / "e_000000000000_keypoints.json").write_text("{")
+    path, truth = shard_of(cache, "talk_left"), open_cache(cache).hash
+    os.truncate(path, 300)
+    assert repair(cache, verify(cache), source, labels).lost == ()
+    assert open_cache(cache).hash == truth
+
+
+def test_a_shard_under_the_name_of_another_gets_its_own_content_back(cache, source, labels):
+    truth, path, other = open_cache(cache).hash, shard_of(cache, "c"), shard_of(cache, "a")
+    whole = path.read_bytes()
+    path.write_bytes(other.read_bytes())
+    assert repair(cache, verify(cache), source, labels).lost == ()
+    assert open_cache(cache).hash == truth
+    assert path.read_bytes() == whole
 
 
 def test_one_repair_at_a_time(cache, source, labels):
