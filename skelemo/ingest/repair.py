@@ -244,13 +244,9 @@ def _read_again(
 def _plan(wounds: list[_Wound], whole: list[Shard], origin: tuple[Path, str | None], out: Path) -> Plan:
     """The plan of an ingest from the start, which knows of none of the cache's sequences."""
     source, labels = origin
-    header = wounds[0].header
+    header, settings = wounds[0].header, _settings(wounds[0], source)
     if labels is None and any(wound.blind for wound in wounds) and any(map(_is_labelled, whole)):
         raise ConfigError(f"{wounds[0].path}: the cache is labelled: say --labels as at the ingest")
-    try:
-        settings = Settings(**header.settings)
-    except TypeError:
-        raise CacheError(f"{wounds[0].path}: its settings are not those of an ingest by this version") from None
     plan = make_plan(source, out, labels, settings)
     if plan.header.classes != header.classes:
         raise ConfigError(
@@ -261,6 +257,20 @@ def _plan(wounds: list[_Wound], whole: list[Shard], origin: tuple[Path, str | No
     if whole and any(wound.videos is None for wound in wounds) and there.isdisjoint(task.video for task in plan.tasks):
         raise ConfigError(f"{source} has none of the recordings that the cache holds: name the source of the cache")
     return plan
+
+
+def _settings(wound: _Wound, source: Path) -> Settings:
+    """How the recordings of a damaged shard were read."""
+    said = wound.header.settings
+    if isinstance(form := said.get("form"), str) and form.isidentifier():
+        raise CacheError(
+            f"{wound.path}: it was imported from {form}, and a repair only ingests: import it again, with the options "
+            f"of the first time, into a new folder: skelemo cache import {source} --from {form} --out NEW"
+        )
+    try:
+        return Settings(**said)
+    except TypeError:
+        raise CacheError(f"{wound.path}: its settings are not those of an ingest by this version") from None
 
 
 def _for_pieces(plan: Plan, wounds: list[_Wound], there: set[str]) -> Plan:

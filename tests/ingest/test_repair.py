@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import os
 
 import h5py
@@ -15,6 +16,7 @@ from skelemo.cache.store import open_cache, shard_files
 from skelemo.cache.verify import verify
 from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError, InputError
+from skelemo.exchange.importing import import_keypoints
 from skelemo.ingest import groups as grouping
 from skelemo.ingest import work
 from skelemo.ingest.plan import Settings, make_plan
@@ -328,6 +330,18 @@ def test_shards_that_contradict_each_other_are_an_error(cache, tmp_path, source,
     answer = call(cache)
     assert answer.exit_code == 2
     assert "'a' differs between" in answer.output
+
+
+def test_an_imported_cache_is_to_be_imported_again(tmp_path):
+    made = tmp_path / "made.json"
+    made.write_text(json.dumps([{"image_id": 0, "keypoints": [50.0, 60.0, 0.9] * 133}]))
+    import_keypoints(made, "coco_wholebody", tmp_path / "cache")
+    (path,) = shard_files(tmp_path / "cache")
+    spoil(path, "made")
+    answer = call(tmp_path / "cache", "--repair", made)
+    assert answer.exit_code == 2
+    assert f"{path}: it was imported from coco_wholebody" in answer.output
+    assert f"skelemo cache import {made} --from coco_wholebody --out NEW" in answer.output
 
 
 def test_a_cache_that_no_ingest_of_this_version_has_made_is_said(tmp_path, source):
