@@ -20,6 +20,10 @@ class CacheError(SkelemoError):
     """A cache or a shard is damaged, contradictory or not readable by this version."""
 
 
+class UnreadableError(CacheError):
+    """A shard cannot be read here and now, and may be whole all the same."""
+
+
 class RemoteError(SkelemoError):
     """A place that caches travel to or from is not there, or cannot be reached, read or written."""
 

@@ -5,9 +5,12 @@ storage, filters, heaps of variable length. Here nothing is followed, and nothin
 plain, of the type expected, and as long in the file as it says.
 """
 
+import errno
 import math
+import os
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,15 +21,22 @@ import hdf5plugin
 import numpy as np
 
 from skelemo.cache.chunks import CHECKSUM_BYTES, MOST_COMPRESSION, Chunks
-from skelemo.errors import CacheError, SkelemoError
+from skelemo.errors import CacheError, SkelemoError, UnreadableError
 
 _BLOSC = hdf5plugin.Blosc(cname="lz4", clevel=5, shuffle=hdf5plugin.Blosc.SHUFFLE)
 _FILTERS = (hdf5plugin.Blosc.filter_id, h5py.h5z.FILTER_FLETCHER32)
 _LONGEST_ATTRIBUTE = 1 << 20
 #: Bytes of a chunk, which is unpacked as a whole, and of a table: a hundred times what an ingest makes of either.
 LARGEST = 1 << 27
-#: What to do about a damaged shard: how every error about one ends.
-REMEDY = "; if nothing else helps, remove it and ingest again"
+#: What the system says of files that are none the worse for it.
+_NOT_DAMAGE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
+#: HDF5 of a file that is shorter than it says, and bytes of the least that says so.
+_SHORTER, _LEAST = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)"), 48
+
+
+def remedy(path: Path) -> str:
+    """What to do about a damaged shard: how every error about one ends."""
+    return f"; to read it again from its source: skelemo cache verify {path.parent} --repair SOURCE"
 
 
 def image(fill: Callable[[h5py.File], None]) -> bytes:
@@ -87,14 +97,37 @@ def opened(path: Path) -> Iterator[Group]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Whatever goes wrong in reading a shard becomes one `CacheError` that names it and says what to do."""
+    """Whatever goes wrong in reading a shard becomes one `CacheError` that names it and says what to do.
+
+    It is an `UnreadableError` where the shard may be whole.
+    """
     try:
         yield
+    except UnreadableError as error:
+        raise UnreadableError(f"{path}: {error}") from error
     except SkelemoError as error:
-        raise CacheError(f"{path}: {error}{REMEDY}") from error
+        raise CacheError(f"{path}: {error}{remedy(path)}") from error
     except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CacheError(f"{path}: cannot be read ({reason}){REMEDY}") from error
+        reason = _in_words(error, path)
+        if isinstance(error, OSError) and error.errno in _NOT_DAMAGE:
+            raise UnreadableError(f"{path}: cannot be opened ({reason}): put that right and try again") from error
+        raise CacheError(f"{path}: cannot be read ({reason}){remedy(path)}") from error
+
+
+def _in_words(error: Exception, path: Path) -> str:
+    """Why a file cannot be read: what is common in plain words, the rest in those of HDF5."""
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    if shorter := _SHORTER.search(said):
+        return f"cut off after {int(shorter[1]):,} of {int(shorter[2]):,} bytes"
+    with suppress(OSError):  # it may be gone meanwhile
+        size = os.path.getsize(path)
+        if "file signature not found" in said:
+            return "not an HDF5 file" if size else "empty"
+        if isinstance(error, OSError) and size < _LEAST:
+            return f"cut off after {size} bytes"
+    return said
 
 
 def read_attribute(file: Group, name: str) -> str:

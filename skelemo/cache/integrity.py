@@ -8,7 +8,7 @@ import numpy as np
 from skelemo import skeleton
 from skelemo.cache.counts import count, points_seen
 from skelemo.cache.sequence import FRAME_COLUMNS, KEYPOINT_TYPE, content_hash, facts_hash, splits_text
-from skelemo.errors import CacheError
+from skelemo.errors import CacheError, UnreadableError
 
 if TYPE_CHECKING:
     from skelemo.cache.shard import Shard
@@ -67,6 +67,8 @@ def _damaged(shard: "Shard", rows: list[dict[str, Any]]) -> list[str]:
     first, last = rows[0]["start"], rows[-1]["start"] + rows[-1]["length"]
     try:
         arrays = read_frames(shard, first, last, "keypoints", *FRAME_COLUMNS)
+    except UnreadableError:
+        raise
     except CacheError:
         return [rows[0]["id"]] if len(rows) == 1 else [name for row in rows for name in _damaged(shard, [row])]
     found = []
@@ -93,6 +95,8 @@ def _is_whole(shard: "Shard", row: Mapping[str, Any]) -> bool:
                 keypoints = read_frames(shard, start, min(start + STRETCH, last), name)[name]
                 digest.update(keypoints.data)
                 seen = seen + points_seen(keypoints)
+    except UnreadableError:
+        raise
     except CacheError:
         return False
     return bool(digest.hexdigest() == row["sha256"]) and _counted(shard, row, seen, columns)

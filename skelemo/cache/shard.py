@@ -40,7 +40,7 @@ from skelemo.cache.tables import (
     to_array,
     to_columns,
 )
-from skelemo.errors import CacheError
+from skelemo.errors import CacheError, UnreadableError
 from skelemo.unfinished import PARTIAL
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def read_attributes(file: hdf5.Group) -> dict[str, str]:
     if said["format"] != FORMAT:
         raise CacheError(f"not a skelemo shard: its attribute format is {said['format'][:80]!r}")
     if said["version"] != str(VERSION):
-        raise CacheError(
+        raise UnreadableError(
             f"format version {said['version'][:80]}; this skelemo reads {VERSION}: update it, or ingest again"
         )
     others = ("layout", "classes", "simulated", "settings", _ORIGIN)

@@ -14,7 +14,7 @@ from skelemo.cache import hdf5
 from skelemo.cache.shard import SUFFIX, Header, open_shard, read_attributes, to_header
 from skelemo.cache.store import shard_files
 from skelemo.cache.tables import TABLES, read_table, to_frame
-from skelemo.errors import CacheError
+from skelemo.errors import CacheError, UnreadableError
 
 #: A name that a shard's content gives it.
 NAME = re.compile(rf"[0-9a-f]{{20}}{re.escape(SUFFIX)}")
@@ -60,7 +60,7 @@ def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> 
     Raises
     ------
     CacheError
-        There is no cache.
+        There is no cache. `UnreadableError`: a shard cannot be opened, which says nothing of what is in it.
     """
     paths = shard_files(folder)
     sizes = {path: _size(path) for path in paths}
@@ -75,13 +75,15 @@ def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> 
 
 
 def check(path: Path) -> Finding | None:
-    """What is wrong with one shard, or nothing."""
+    """What is wrong with one shard, or nothing; raises `UnreadableError` as `verify`."""
     try:
         shard = open_shard(path)
+    except UnreadableError:
+        raise
     except CacheError as error:
         if not os.path.lexists(path):
             return None  # whoever ingests meanwhile has put another in its place
-        return _whole(path, str(error).removeprefix(f"{path}: ").removesuffix(hdf5.REMEDY))
+        return _whole(path, str(error).removeprefix(f"{path}: ").removesuffix(hdf5.remedy(path)))
     if NAME.fullmatch(path.name) and path.name != shard.name:
         return Finding(path, f"it holds what belongs into {shard.name}", (), None)
     damaged = shard.damaged()

@@ -1,18 +1,23 @@
 """Verifying a cache: what is damaged is found and named, and nothing else."""
 
+import errno
+import os
 import subprocess
 import sys
 
 import h5py
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from small_caches import BODY, PROBLEM, a_cache, a_recording, a_sequence, everything_in
 
-from skelemo.cache import integrity, part, verify
+from skelemo.cache import hdf5, integrity, part, verify
+from skelemo.cache.chunks import Chunks
 from skelemo.cache.part import untorn, write_part
 from skelemo.cache.shard import open_shard, write_shard
 from skelemo.cache.store import open_cache, shard_files
-from skelemo.errors import CacheError
+from skelemo.cli import main
+from skelemo.errors import CacheError, UnreadableError
 
 
 def flip(path, bit):
@@ -144,6 +149,67 @@ def test_memory_does_not_grow_with_the_shard(tmp_path):
     found, kilobytes = done.stdout.split()
     assert found == "None"
     assert int(kilobytes) < 60_000, "the keypoints are 114 MB"
+
+
+# What is said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda whole: b"", "empty"),
+        (lambda whole: b"\x93NUMPY" * 1000, "not an HDF5 file"),
+        (lambda whole: whole[:20], "cut off after 20 bytes"),
+        (lambda whole: whole[:5000], "cut off after 5,000 of {size:,} bytes"),
+        (lambda whole: whole[:-1], "cut off after {less:,} of {size:,} bytes"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_in_plain_words_with_what_repairs_it(cache, content, said):
+    path = shard_files(cache)[0]
+    whole = path.read_bytes()
+    path.write_bytes(content(whole))
+    reason = said.format(size=len(whole), less=len(whole) - 1)
+    repairs = f"to read it again from its source: skelemo cache verify {cache} --repair SOURCE"
+    with pytest.raises(CacheError) as error:
+        open_shard(path)
+    assert str(error.value) == f"{path}: cannot be read ({reason}); {repairs}"
+    assert verify.check(path).reason == f"cannot be read ({reason})"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EMFILE])
+def test_a_shard_that_may_not_be_opened_is_not_called_damaged(cache, monkeypatch, number):
+    """As h5py tells it; whoever runs the tests may be one who may open everything."""
+    path, original = shard_files(cache)[1], h5py.File
+
+    def refusing(name, *rest, **how):
+        if name == path:
+            raise OSError(number, f"Unable to synchronously open file (unable to open file: errno = {number})")
+        return original(name, *rest, **how)
+
+    monkeypatch.setattr(h5py, "File", refusing)
+    answer = CliRunner().invoke(main, ["cache", "verify", str(cache), "--repair", str(cache)])
+    assert answer.exit_code == 2
+    assert f"{path}: cannot be opened ({os.strerror(number)}): put that right and try again" in answer.output
+    assert "damaged" not in answer.output
+
+
+def test_frames_that_may_not_be_read_are_not_called_damaged(cache, monkeypatch):
+    shard = open_shard(shard_files(cache)[0])
+
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Chunks, "read_into", refused)
+    with pytest.raises(UnreadableError, match="Permission denied"):
+        shard.damaged()
+
+
+def test_a_shard_of_a_later_version_is_not_called_damaged(cache):
+    path = shard_files(cache)[0]
+    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+        hdf5.write_attribute(file, "version", "2")
+    with pytest.raises(UnreadableError, match="this skelemo reads 1: update it"):
+        verify.verify(cache)
 
 
 # Parts

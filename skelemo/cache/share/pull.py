@@ -244,7 +244,7 @@ class _Pull:
             self.shards.append(shard)
 
     def _refuse(self, name: str, path: Path, error: CacheError) -> None:
-        reason = str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ").removesuffix(hdf5.REMEDY)
+        reason = str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ").removesuffix(hdf5.remedy(path))
         with self.lock:
             self.refused.append(f"{name} ({reason})")
 
