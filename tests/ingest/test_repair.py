@@ -268,6 +268,16 @@ def test_a_shard_that_tells_its_recordings_is_compared_however_they_were_grouped
     assert open_cache(cache).hash == truth
 
 
+def test_shards_damaged_in_different_ways_are_repaired_at_once(cache, source, labels, read):
+    truth = open_cache(cache).hash
+    spoil(shard_of(cache, "a"), "a")
+    break_table(shard_of(cache, "c"), "sequences")
+    os.truncate(shard_of(cache, "talk_left"), 300)
+    done = repair(cache, verify(cache), source, labels)
+    assert (sorted(read), done.lost, len(done.aside)) == (["a", "c", "d", "talk"], (), 3)
+    assert open_cache(cache).hash == truth
+
+
 def test_a_recording_that_never_could_be_read_does_not_hinder_a_repair(cache, source, labels, tmp_path):
     (source / "e_000000000000_keypoints.json").write_text("{")
     path, truth = shard_of(cache, "talk_left"), open_cache(cache).hash
