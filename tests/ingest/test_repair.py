@@ -270,9 +270,10 @@ def test_a_shard_that_tells_its_recordings_is_compared_however_they_were_grouped
 
 def test_shards_damaged_in_different_ways_are_repaired_at_once(cache, source, labels, read):
     truth = open_cache(cache).hash
-    spoil(shard_of(cache, "a"), "a")
-    break_table(shard_of(cache, "c"), "sequences")
-    os.truncate(shard_of(cache, "talk_left"), 300)
+    first, second, third = (shard_of(cache, name) for name in ("a", "c", "talk_left"))
+    spoil(first, "a")
+    break_table(second, "sequences")
+    os.truncate(third, 300)
     done = repair(cache, verify(cache), source, labels)
     assert (sorted(read), done.lost, len(done.aside)) == (["a", "c", "d", "talk"], (), 3)
     assert open_cache(cache).hash == truth
