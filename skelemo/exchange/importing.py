@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from skelemo.annotations.affwild2 import video_facts
-from skelemo.annotations.matching import match
-from skelemo.annotations.registry import EMOTIONS, Annotation, read_annotations
 from skelemo.cache import sequence as cached
 from skelemo.cache.combine import Report, new_folder
 from skelemo.cache.part import MOST_FRAMES
 from skelemo.cache.shard import Header, write_shard
 from skelemo.errors import InputError
 from skelemo.exchange.keypoint_files import KeypointFile, Reader
-from skelemo.ingest.plan import origin
+from skelemo.ingest.labelling import labelled, origin
 from skelemo.ingest.sequences import remarks, sequences_of
 from skelemo.ingest.task import Settings, Task
 from skelemo.ingest.work import recording_row
@@ -67,7 +65,7 @@ def import_keypoints(
     where = layout(settings.layout)
     reader = Reader(form, where, first_frame)
     found = reader.find(source, (settings.width, settings.height))
-    classes, annotated, notes = _labels(found, source, labels)
+    classes, annotated, notes = labelled(found, source, labels)
     kept = settings.kept() | {"form": form, "first_frame": first_frame}
     header = Header(where.name, classes, False, kept, origin(source, labels))
     total = sum(len(recording.frames) for recording in found)
@@ -119,18 +117,6 @@ class _Writer:
         if self.rows:
             self.done.shards.append(write_shard(self.folder, self.header, self.sequences, self.rows).name)
         self.sequences, self.rows = [], []
-
-
-def _labels(
-    found: list[KeypointFile], source: Path, labels: str | None
-) -> tuple[tuple[str, ...], tuple[tuple[Annotation, ...], ...], list[str]]:
-    """Classes, the annotations of each recording, and what to tell."""
-    if not labels:
-        return EMOTIONS, ((),) * len(found), []
-    names = [(recording.name, recording.source, recording.is_folder) for recording in found]
-    annotations = read_annotations(labels, source, names)
-    matching = match(annotations, names)
-    return annotations.classes, matching.annotations, [*annotations.notes, *matching.summary()]
 
 
 def _require_somebody(source: Path, done: Imported, frames: int, person: str) -> None:

@@ -1,27 +1,24 @@
 """What an ingest has to do: which recordings carry which labels, and which of them the cache has already."""
 
 import dataclasses
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from skelemo.annotations.matching import match
-from skelemo.annotations.registry import EMOTIONS, Annotation, read_annotations
-from skelemo.cache.shard import SUFFIX, Header
-from skelemo.cache.store import Cache, open_cache
-from skelemo.errors import CacheError, ConfigError, InputError
+from skelemo.annotations.registry import Annotation
+from skelemo.cache.shard import Header
+from skelemo.errors import ConfigError, InputError
 from skelemo.ingest.groups import grouped, jobs
+from skelemo.ingest.labelling import labelled, origin
 from skelemo.ingest.memory import DEFAULT, bounds
 from skelemo.ingest.parts import Part, take_part
-from skelemo.ingest.problems import PROBLEMS
-from skelemo.ingest.task import Known, Settings, Task, fingerprint
+from skelemo.ingest.present import existing, not_there
+from skelemo.ingest.task import Settings, Task
 from skelemo.naming import SIMULATED
 from skelemo.openpose.archive import is_archive
 from skelemo.openpose.files import Problem
-from skelemo.openpose.names import printable
 from skelemo.openpose.recording import Recording, search
 from skelemo.skeleton import layout
 
@@ -93,39 +90,26 @@ def make_plan(
         settings = dataclasses.replace(settings, strict=True)  # there is nothing else that could be used
     part, limits = part or Part(), bounds(memory)
     found = search(source, sequence=settings.sequence)
-    if part.of > 1 and found.problems:
-        first = found.problems[0]
-        raise InputError(
-            f"{source}: {first.file} {first.reason}; parts go by all recordings, so every machine must be able to read "
-            "all of them: mend it, or take it out of the source"
-        )
-    recordings, notes = found.recordings, list(found.notes)
-    classes: tuple[str, ...] = EMOTIONS
-    annotated: tuple[tuple[Annotation, ...], ...] = ((),) * len(recordings)
-    if labels:
-        names = [(recording.name, recording.source, recording.is_folder) for recording in recordings]
-        annotations = read_annotations(labels, source, names)
-        matching = match(annotations, names)
-        classes, annotated = annotations.classes, matching.annotations
-        notes += [*annotations.notes, *matching.summary()]
+    if part.of > 1:
+        _require_all(source, found.problems)
+    recordings = found.recordings
+    classes, annotated, notes = labelled(recordings, source, labels)
     simulated = _is_simulated(source, recordings)
     header = Header(settings.layout, classes, simulated, settings.kept(), origin(source, labels))
-    cache = _existing(out, header)
+    cache = existing(out, header)
     videos = _video_names(recording.source for recording in recordings)
     tasks = [Task(*facts, {}) for facts in zip(recordings, videos, annotated, strict=True)]
     tasks, clashes = _apart(tasks, settings)
     mine = take_part([len(task.recording.files) for task in tasks], part)
     tasks = grouped([tasks[position] for position in mine], limits.unpacked)
-    present = _sequences(cache) if cache else {}
-    fresh = [task for task in tasks if cache is None or not _has(cache, task, header, present.get(task.video, {}))]
-    known, nothing = _known_sequences(cache, {task.video for task in fresh}), dict[str, Known]()
+    fresh = not_there(cache, tasks, header)
     return Plan(
         out,
         header,
         settings,
-        tuple(dataclasses.replace(task, known=known.get(task.video, nothing)) for task in fresh),
+        tuple(fresh),
         len(tasks) - len(fresh),
-        tuple(notes),
+        (*found.notes, *notes),
         problems=(*found.problems, *clashes) if part.number == 1 else (),
         source=source,
         part=part,
@@ -135,12 +119,13 @@ def make_plan(
     )
 
 
-def origin(source: Path, labels: str | None) -> dict[str, str]:
-    """What is ingested, for a cache to tell: names alone, for where they lie is nobody else's business."""
-    form, _, path = (labels or "").partition(":")
-    named = {"source": source, "labels": Path(path) if path else None}
-    said = {key: printable(os.path.basename(os.path.abspath(one))) for key, one in named.items() if one}
-    return said | ({"labels": ":".join(filter(None, (form, said.get("labels"))))} if labels else {})
+def _require_all(source: Path, problems: Sequence[Problem]) -> None:
+    """Parts go by all recordings: a machine that does not see one would take other parts than the rest."""
+    for problem in problems:
+        raise InputError(
+            f"{source}: {problem.file} {problem.reason}; parts go by all recordings, so every machine must be able to "
+            "read all of them: mend it, or take it out of the source"
+        )
 
 
 def _apart(tasks: Sequence[Task], settings: Settings) -> tuple[list[Task], list[Problem]]:
@@ -167,62 +152,6 @@ def _apart(tasks: Sequence[Task], settings: Settings) -> tuple[list[Task], list[
 
 def _said(task: Task) -> tuple[Annotation, ...]:
     return task.annotations or (_NOBODY,)
-
-
-def _existing(out: Path, header: Header) -> Cache | None:
-    if out.exists() and not out.is_dir():
-        raise CacheError(f"{out} is a file; --out names the folder of a cache")
-    inside = {path.name for path in out.iterdir() if not path.name.startswith(".")} if out.is_dir() else set()
-    if not any(name.endswith(SUFFIX) for name in inside):
-        if inside - {PROBLEMS}:
-            raise CacheError(f"{out} holds {min(inside)!r} and no cache: choose another --out")
-        return None
-    cache = open_cache(out)
-    for what, ours, theirs in (
-        ("layout", header.layout, cache.layout.name),
-        ("classes", ", ".join(header.classes), ", ".join(cache.classes)),
-    ):
-        if ours != theirs:
-            raise CacheError(
-                f"{out} holds a cache with the {what} {theirs}; this ingest has {ours}: choose another --out"
-            )
-    return cache
-
-
-def _sequences(cache: Cache) -> dict[str, dict[str, str]]:
-    """Sequences and their sha256, by video."""
-    found: dict[str, dict[str, str]] = {}
-    rows = cache.sequences
-    for video, name, sha256 in zip(rows["video"], rows["id"], rows["sha256"], strict=True):
-        found.setdefault(video, {})[name] = sha256
-    return found
-
-
-def _has(cache: Cache, task: Task, header: Header, present: Mapping[str, str]) -> bool:
-    """Whether the sequences ``present`` of it were made of the recording's files, labels and settings as they are."""
-    written = cache.fingerprints.get(task.recording.source)
-    if not written:
-        return False
-    if archive := task.recording.archive:
-        return fingerprint(task, header, archive.size, archive.changed, present) in written
-    try:
-        found = [os.stat(os.path.join(task.recording.folder, name)) for name in task.recording.files]
-    except OSError:
-        return False
-    size, newest = sum(stat.st_size for stat in found), max(stat.st_mtime_ns for stat in found)
-    return fingerprint(task, header, size, newest, present) in written
-
-
-def _known_sequences(cache: Cache | None, videos: set[str]) -> dict[str, dict[str, Known]]:
-    """By video, the sequences in the cache that are its own or are called as its own might be."""
-    known: dict[str, dict[str, Known]] = {}
-    if cache is None:
-        return known
-    rows = cache.sequences
-    for name, video, sha256, shard in zip(rows["id"], rows["video"], rows["sha256"], rows["shard"], strict=True):
-        for whose in {video, name, name.rpartition("_")[0]} & videos:
-            known.setdefault(whose, {})[name] = Known(sha256, str(cache.shards[shard].path), video == whose)
-    return known
 
 
 def _video_names(sources: Iterable[str]) -> list[str]:
