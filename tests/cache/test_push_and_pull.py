@@ -258,6 +258,35 @@ def test_a_push_that_is_cut_off_leaves_nothing_that_looks_like_a_shard(cache, tm
     assert open_cache(tmp_path / "far").hash == open_cache(cache).hash
 
 
+@pytest.mark.parametrize("name", ["shard", "facts"])
+def test_what_was_cut_off_there_is_sent_again(cache, tmp_path, name):
+    far = tmp_path / "far"
+    push(cache, str(far))
+    path = shard_files(far)[1]
+    cut = path if name == "shard" else path.with_suffix(".json")
+    before = cut.read_bytes()
+    cut.write_bytes(before[:-50])
+    assert push(cache, str(far)).shards == ((path.name,) if name == "shard" else ())
+    assert cut.read_bytes() == before
+
+
+@pytest.mark.parametrize("only", [[], ["split=train"]])
+def test_a_shard_here_of_another_length_is_fetched_again_only_if_it_is_damaged(cache, tmp_path, only):
+    far = tmp_path / "far"
+    push(cache, str(far))
+    first, second, *_ = shard_files(cache)
+    for path in (first, second):
+        with path.open("ab") as file:
+            file.write(b"more")
+    assert pull(str(far), cache, only=only).shards == ()
+    content = bytearray(first.read_bytes())
+    content[len(content) // 2] ^= 255
+    first.write_bytes(content)
+    assert pull(str(far), cache, only=only).shards == (first.name,)
+    assert first.read_bytes() == (far / first.name).read_bytes()
+    assert all(open_shard(path).damaged() == [] for path in shard_files(cache))
+
+
 # Hostile places
 
 
@@ -274,6 +303,7 @@ def test_a_shard_that_is_not_what_it_claims_is_named_and_not_taken(cache, tmp_pa
     for path, reason in ((first, "is damaged"), (second, f"it is {third.name}"), (fourth, "cannot be read")):
         assert path.name in str(error.value)
         assert reason in str(error.value)
+    assert str(error.value).endswith(": remove it there and push again")
     assert "\n" not in str(error.value)
     assert set(sizes(tmp_path / "here")) == {third.name}
     assert leftovers(tmp_path / "here") == []

@@ -99,7 +99,7 @@ def test_a_push_to_s3_that_is_cut_off_for_good_leaves_no_part_of_a_shard(line, u
     with pytest.raises(RemoteError, match=f"{url}: "):
         push(cache, url, options=options(line.port))
     line.breaks = []
-    assert Remote(url, options(line.port)).names() == set()
+    assert Remote(url, options(line.port)).listing().sizes == {}
     assert len(push(cache, url, options=options(line.port)).shards) == 3
 
 

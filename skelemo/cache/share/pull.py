@@ -18,7 +18,7 @@ from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.share.facts import Facts, choose, facts_of, from_json
 from skelemo.cache.share.partial import partial_file
 from skelemo.cache.share.push import Carried, Meter, Report, facts_name
-from skelemo.cache.share.remote import Remote
+from skelemo.cache.share.remote import Listing, Remote
 from skelemo.cache.share.retry import PAUSES, may_pass, pause
 from skelemo.cache.store import require_same
 from skelemo.cache.verify import NAME
@@ -37,7 +37,8 @@ def pull(
 ) -> Carried:
     """Download the shards that a cache folder does not have; what was cut off is gone on with.
 
-    Every shard is checked to its last byte before it gets its name. With ``only``, shards without a wanted sequence
+    Every shard is checked to its last byte before it gets its name. One that is here with another length than there is
+    checked, too, and fetched again if it is damaged. With ``only``, shards without a wanted sequence
     are not fetched where the place says what they hold, and of the others just what is wanted is kept.
 
     Raises
@@ -50,19 +51,22 @@ def pull(
         nothing there. What has arrived stays; a new folder that nothing has come into does not.
     """
     remote = Remote(url, options)
-    names = remote.names()
-    there = sorted(name for name in names if name.endswith(SUFFIX))
-    if not there:
+    there = remote.listing()
+    if not there.shards:
         raise RemoteError(f"{remote.shown}: no shard of a cache is listed there")
-    return _Pull(remote, folder, only, jobs).run(there, names, report)
+    return _Pull(remote, folder, there, only, jobs).run(report)
+
+
+#: What helps where a shard is damaged: a push tells by the length, and not by the bytes, what is whole there.
+_DAMAGED = ": remove it there and push again"
 
 
 class _Pull:
     """One pull: what the folder holds so far, known to all threads."""
 
-    def __init__(self, remote: Remote, folder: Path, only: Sequence[str], jobs: int) -> None:
-        self.remote, self.folder, self.only = remote, folder, only
-        self.shards = _shards_in(folder)
+    def __init__(self, remote: Remote, folder: Path, there: Listing, only: Sequence[str], jobs: int) -> None:
+        self.remote, self.folder, self.there, self.only = remote, folder, there, only
+        self.shards = _shards_in(folder, there)
         self.before = tuple(self.shards)
         self.new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
         self.kept = 0
@@ -72,18 +76,18 @@ class _Pull:
             for name, sha256 in zip(shard.sequences["id"], shard.sequences["sha256"], strict=True)
         }
         self.facts: dict[str, Facts] = {}
-        self.refused: list[str] = []
+        self.refused: dict[str, list[str]] = {}
         self.wanted_any = not only
         self.stop, self.lock = Event(), Lock()
         self.pool = ThreadPoolExecutor(jobs)
 
-    def run(self, there: list[str], names: set[str], report: Report) -> Carried:
+    def run(self, report: Report) -> Carried:
         """Fetch what is missing."""
         with self.pool:
             try:
                 have = {shard.name for shard in self.shards}
-                missing = [name for name in there if name not in have]
-                self._read_facts([name for name in missing if facts_name(name) in names])
+                missing = [name for name in self.there.shards if name not in have]
+                self._read_facts([name for name in missing if facts_name(name) in self.there.sizes])
                 missing = self._wanted(missing)
                 sizes = dict(zip(missing, self.pool.map(self.remote.size, missing), strict=True))
                 self._require_room(sizes)
@@ -97,10 +101,8 @@ class _Pull:
                 self.stop.set()
                 self.pool.shutdown(cancel_futures=True)
                 self._remove_empty()
-        if self.refused:
-            refused = count(len(self.refused), "shard is", "shards are")
-            raise CacheError(f"{self.remote.shown}: {refused} not taken: {'; '.join(self.refused)}")
-        return Carried(tuple(missing), len(there) - len(missing), meter.moved, self.kept)
+        self._require_all_taken()
+        return Carried(tuple(missing), len(self.there.shards) - len(missing), meter.moved, self.kept)
 
     def _read_facts(self, names: list[str]) -> None:
         """What the place says of its shards: of all of them to choose, of one to see whether it is the same cache."""
@@ -179,18 +181,18 @@ class _Pull:
             begun = min(file.seek(0, os.SEEK_END), size)
             file.truncate(begun)
             meter.skip(begun)
-            for again in (False, True):
-                self._download(name, file, size, meter)
-                try:
-                    self._accept(name, path)
-                    return
-                except CacheError as error:
-                    if again or not begun:
-                        path.unlink()
-                        self._refuse(name, path, error)
-                        return
+            self._download(name, file, size, meter)
+            wrong = _what_is_wrong(name, path)
+            if wrong and begun:
                 meter.skip(-size)  # what had been begun was of another file, or is damaged
                 file.truncate(0)
+                self._download(name, file, size, meter)
+                wrong = _what_is_wrong(name, path)
+            if wrong:
+                self._refuse(name, wrong, _DAMAGED)
+                path.unlink()
+            else:
+                self._accept(name, path)
 
     def _download(self, name: str, file: BinaryIO, size: int, meter: Meter) -> None:
         """Go on with a file to its end; a connection that has brought something may break as often as it likes."""
@@ -216,26 +218,20 @@ class _Pull:
         os.fsync(file.fileno())
 
     def _accept(self, name: str, path: Path) -> None:
-        """Check what has arrived, and put it or what is wanted of it in its place."""
+        """Put a whole shard, or what is wanted of it, in its place if it fits with what is there."""
         shard = open_shard(path)
-        if shard.name != name:
-            raise CacheError(f"it is {shard.name}")
-        damaged = shard.damaged()
-        if damaged:
-            raise CacheError(f"sequence {damaged[0]!r} is damaged")
         (keep,) = self._chosen(facts_of(shard))
         with self.lock:
-            if self.shards:
-                require_same(self.shards[0], shard)
             rows = shard.sequences[keep]
             self.wanted_any |= bool(keep.any())
             brought = dict(zip(rows["id"], rows["sha256"], strict=True))
-            for one in brought.keys() & self.held.keys():
-                if self.held[one] != brought[one]:
-                    raise CacheError(f"its sequence {one!r} is in {self.folder} with other content")
+            if misfit := self._misfit(shard, brought):
+                self._refuse(name, misfit)
+                path.unlink()
+                return
             self.held |= brought
             self.kept += len(rows)
-            if keep.all():
+            if keep.all() or (self.folder / name).exists():  # a damaged one, which is replaced as it was
                 os.replace(path, self.folder / name)
             else:
                 if keep.any():
@@ -243,10 +239,39 @@ class _Pull:
                 path.unlink()
             self.shards.append(shard)
 
-    def _refuse(self, name: str, path: Path, error: CacheError) -> None:
-        reason = str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ").removesuffix(hdf5.remedy(path))
-        with self.lock:
-            self.refused.append(f"{name} ({reason})")
+    def _misfit(self, shard: Shard, brought: Mapping[str, str]) -> str:
+        """How a shard contradicts the cache, if it does."""
+        if self.shards:
+            try:
+                require_same(self.shards[0], shard)
+            except CacheError as error:
+                return _reason(error, shard.path)
+        differing = [one for one, sha256 in brought.items() if self.held.get(one, sha256) != sha256]
+        return f"its sequence {differing[0]!r} is in {self.folder} with other content" if differing else ""
+
+    def _refuse(self, name: str, reason: str, remedy: str = "") -> None:
+        self.refused.setdefault(remedy, []).append(f"{name} ({reason})")
+
+    def _require_all_taken(self) -> None:
+        if self.refused:
+            refused = count(sum(map(len, self.refused.values())), "shard is", "shards are")
+            said = [", ".join(named) + remedy for remedy, named in self.refused.items()]
+            raise CacheError(f"{self.remote.shown}: {refused} not taken: {'; '.join(said)}")
+
+
+def _what_is_wrong(name: str, path: Path) -> str:
+    """Why a file is not the shard of that name, whole to its last byte; nothing if it is."""
+    try:
+        shard = open_shard(path)
+        if shard.name != name:
+            return f"it is {shard.name}"
+        return "".join(f"sequence {one!r} is damaged" for one in shard.damaged()[:1])
+    except CacheError as error:
+        return _reason(error, path)
+
+
+def _reason(error: CacheError, path: Path) -> str:
+    return str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ").removesuffix(hdf5.remedy(path))
 
 
 def _write(file: BinaryIO, piece: bytes) -> None:
@@ -257,8 +282,11 @@ def _write(file: BinaryIO, piece: bytes) -> None:
         raise CacheError(f"{file.name}: cannot be written ({error.strerror or error})") from error
 
 
-def _shards_in(folder: Path) -> list[Shard]:
-    """The whole shards of a cache, or of a folder that is to become one; what cannot be opened is to be replaced."""
+def _shards_in(folder: Path, there: Listing) -> list[Shard]:
+    """The whole shards of a cache, or of a folder that is to become one; what is damaged is to be replaced.
+
+    Only the length that a place tells makes a shard suspect: others may have written the same in other bytes.
+    """
     if not folder.exists():
         return []
     if not folder.is_dir():
@@ -274,5 +302,6 @@ def _shards_in(folder: Path) -> list[Shard]:
             if NAME.fullmatch(path.name):
                 continue
             raise
-        found.append(shard)
+        if there.has(path.name, path.stat().st_size) or path.name not in there.sizes or not shard.damaged():
+            found.append(shard)
     return found

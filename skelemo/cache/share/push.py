@@ -11,7 +11,7 @@ from typing import Any
 from skelemo.cache.part import write_part
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.share.facts import choose, facts_of, from_json, to_json
-from skelemo.cache.share.remote import INDEX, Remote
+from skelemo.cache.share.remote import INDEX, Listing, Remote
 from skelemo.cache.store import open_cache
 from skelemo.errors import CacheError, RemoteError
 
@@ -71,6 +71,8 @@ def push(
 ) -> Carried:
     """Upload the shards of a cache that the place does not have, each checked before and named when it is whole.
 
+    What is there with another length, as a copy that was cut off, is sent again.
+
     With ``only``, what is wanted of a shard becomes a shard of its own where that is not all of it.
 
     Raises
@@ -83,11 +85,11 @@ def push(
     cache = open_cache(folder)
     remote = Remote(url, options)
     remote.require_writable()
-    there = remote.names()
+    there = remote.listing()
     _require_same(cache.shards[0], remote, there)
     with tempfile.TemporaryDirectory() as made:
         shards = _wanted(cache.shards, only, Path(made)) if only else list(cache.shards)
-        missing = {shard.name: shard for shard in shards if shard.name not in there}
+        missing = {shard.name: shard for shard in shards if not there.has(shard.name, shard.path.stat().st_size)}
         meter = Meter(sum(shard.path.stat().st_size for shard in missing.values()), report)
         with ThreadPoolExecutor(jobs) as pool:
             try:
@@ -117,8 +119,8 @@ def _wanted(shards: Sequence[Shard], only: Sequence[str], place: Path) -> list[S
     return found
 
 
-def _require_same(shard: Shard, remote: Remote, there: set[str]) -> None:
-    for name in sorted(name for name in there if name.endswith(FACTS))[:1]:
+def _require_same(shard: Shard, remote: Remote, there: Listing) -> None:
+    for name in sorted(name for name in there.sizes if name.endswith(FACTS))[:1]:
         facts = from_json(remote.text(name) or b"")
         ours = (shard.header.layout, shard.header.classes)
         if facts and (facts.layout, facts.classes) != ours:
@@ -128,14 +130,15 @@ def _require_same(shard: Shard, remote: Remote, there: set[str]) -> None:
             )
 
 
-def _send(shard: Shard, remote: Remote, there: set[str], meter: Meter) -> None:
-    if shard.name not in there:
+def _send(shard: Shard, remote: Remote, there: Listing, meter: Meter) -> None:
+    if not there.has(shard.name, shard.path.stat().st_size):
         damaged = shard.damaged()
         if damaged:
             raise CacheError(f"{shard.path}: sequence {damaged[0]!r} is damaged: skelemo cache verify says more")
         remote.put(shard.path, shard.name, meter.move)
-    if facts_name(shard.name) not in there:
-        remote.put_text(facts_name(shard.name), to_json(facts_of(shard)))
+    facts = to_json(facts_of(shard))
+    if not there.has(facts_name(shard.name), len(facts)):
+        remote.put_text(facts_name(shard.name), facts)
 
 
 def _publish(remote: Remote) -> None:
@@ -145,8 +148,7 @@ def _publish(remote: Remote) -> None:
     that the last to write has seen the shards of all.
     """
     for _ in range(100):
-        names = sorted(name for name in remote.names() if name.endswith(SUFFIX))
-        text = ('{"shards": [\n' + ",\n".join(f'"{name}"' for name in names) + "\n]}\n").encode()
+        text = ('{"shards": [\n' + ",\n".join(f'"{name}"' for name in remote.listing().shards) + "\n]}\n").encode()
         if remote.text(INDEX) == text:
             return
         remote.put_text(INDEX, text)

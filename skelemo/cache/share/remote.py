@@ -4,11 +4,13 @@ import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
 
+from skelemo.cache.shard import SUFFIX
 from skelemo.cache.share import address
 from skelemo.cache.share.retry import patiently, underlying
 from skelemo.errors import ConfigError, RemoteError
@@ -29,6 +31,25 @@ _SECONDS_TO_ANSWER = 30
 _NAMES = re.compile(rb"(?<![0-9a-zA-Z.\-])[0-9a-f]{20}\.(?:h5|json)(?![0-9a-zA-Z.])")
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files that a shared cache consists of, each with its bytes, or None where the place does not tell them.
+
+    The names are of 20 hexadecimal digits each, so that none of them leads out of the folder.
+    """
+
+    sizes: Mapping[str, int | None]
+
+    @property
+    def shards(self) -> list[str]:
+        """Names of shards, sorted."""
+        return sorted(name for name in self.sizes if name.endswith(SUFFIX))
+
+    def has(self, name: str, size: int) -> bool:
+        """Whether a file is there, as far as its length can tell."""
+        return self.sizes.get(name, -1) in (None, size)
 
 
 class Remote:
@@ -53,23 +74,17 @@ class Remote:
         if self._protocol in _WEB:
             raise RemoteError(f"{self.shown}: HTTP is read only; a folder, ssh or S3 can be pushed to")
 
-    def names(self) -> set[str]:
-        """Files that a shared cache consists of, as far as the place tells; none where there is no folder yet.
-
-        The names are of 20 hexadecimal digits each, so that none of them leads out of the folder.
-        """
+    def listing(self) -> Listing:
+        """What there is of a cache, as far as the place tells; nothing where there is no folder yet."""
         if self._protocol in _WEB:
-            return {name.decode() for name in _NAMES.findall(self._listing())}
-
-        def listed() -> list[str]:
-            fs, root = self._connect()
-            fs.invalidate_cache()
-            with suppress(FileNotFoundError):
-                return [str(path) for path in fs.ls(root, detail=False)]
-            return []
-
-        found = (path.rstrip("/").rpartition("/")[2] for path in self._guarded(listed))
-        return {name for name in found if _NAMES.fullmatch(name.encode(errors="replace"))}
+            return Listing({name.decode(): None for name in _NAMES.findall(self._pages())})
+        return Listing(
+            {
+                name: entry["size"] if entry["type"] == "file" else None
+                for name, entry in self._entries().items()
+                if _NAMES.fullmatch(name.encode(errors="replace"))
+            }
+        )
 
     def size(self, name: str) -> int:
         """Bytes of a file."""
@@ -200,7 +215,19 @@ class Remote:
                 if data:
                     yield data
 
-    def _listing(self) -> bytes:
+    def _entries(self) -> dict[str, Any]:
+        """What fsspec says of each file in the folder, by its name."""
+
+        def listed() -> list[Any]:
+            fs, root = self._connect()
+            fs.invalidate_cache()
+            with suppress(FileNotFoundError):
+                return list(fs.ls(root, detail=True))
+            return []
+
+        return {entry["name"].rstrip("/").rpartition("/")[2]: entry for entry in self._guarded(listed)}
+
+    def _pages(self) -> bytes:
         """The index, and the page that a web server shows for a folder: one of them is enough."""
         index = self.text(INDEX)
         try:
