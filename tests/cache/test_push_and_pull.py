@@ -287,6 +287,129 @@ def test_a_shard_here_of_another_length_is_fetched_again_only_if_it_is_damaged(c
     assert all(open_shard(path).damaged() == [] for path in shard_files(cache))
 
 
+# What has changed since
+
+
+@pytest.fixture
+def changed(cache, tmp_path):
+    """The cache after an ingest --replace of Kick 1: one sequence is another, the shard is a new one."""
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    for path in shard_files(cache):
+        if "Kick 1_test" not in set(open_shard(path).sequences["id"]):
+            (changed / path.name).write_bytes(path.read_bytes())
+    train = a_sequence("Kick 1_train", 40, video="Kick 1", splits={"split": "train"}, expression=np.zeros(40, np.int8))
+    return a_cache(changed, train, a_sequence("Kick 1_test", 40, seed=9), recordings=[a_recording("Kick 1")])
+
+
+def only_in(one, other):
+    """The shard that one cache has and the other has not."""
+    ((name, _),) = (item for item in sizes(one).items() if item[0] not in sizes(other))
+    return name
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_sequence_that_has_changed_is_refused_unless_it_is_to_replace_the_outdated(cache, changed, tmp_path):
+    far = tmp_path / "far"
+    push(cache, str(far))
+    old, before = only_in(cache, changed), files(far)
+    with pytest.raises(CacheError, match=f"sequence 'Kick 1_test' of {old} there has other content .*: --replace puts"):
+        push(changed, str(far))
+    assert files(far) == before
+    assert push(changed, str(far), replace=True).shards == (only_in(changed, cache),)
+    assert sizes(far) == sizes(changed)
+    assert not (far / old).with_suffix(".json").exists()
+    assert json.loads((far / "index.json").read_text()) == {"shards": sorted(sizes(changed))}
+    assert open_cache(far).hash == open_cache(changed).hash
+    assert push(changed, str(far)).size == 0
+
+
+def test_an_outdated_shard_stays_while_it_has_what_the_push_does_not_bring(cache, changed, tmp_path):
+    far, less = tmp_path / "far", a_cache(tmp_path / "less", a_sequence("Kick 1_test", 40, seed=9))
+    push(cache, str(far))
+    before = files(far)
+    for one, only in ((less, []), (changed, ["id=Kick 1_test"])):
+        with pytest.raises(
+            CacheError, match=r"would be lost .*'Kick 1_train' .*: pull --only id='Kick 1_train' first$"
+        ):
+            push(one, str(far), only=only, replace=True)
+        assert files(far) == before
+    pull(str(far), less, only=["id=Kick 1_train"])
+    push(less, str(far), replace=True)
+    assert open_cache(far).hash == open_cache(changed).hash
+
+
+@pytest.mark.parametrize("removed", [0, 1])
+def test_a_push_that_is_killed_while_it_replaces_has_lost_nothing_and_is_gone_on_with(
+    cache, changed, tmp_path, removed, monkeypatch
+):
+    far, calls = tmp_path / "far", []
+    push(cache, str(far))
+    original = places.Remote.remove
+
+    def killed(self, name):
+        if len(calls) == removed:
+            raise KeyboardInterrupt
+        calls.append(name)
+        original(self, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(places.Remote, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            push(changed, str(far), replace=True)
+    assert set(sizes(far)) == set(sizes(changed)) | (set() if removed else set(sizes(cache)))
+    if not removed:
+        with pytest.raises(
+            CacheError, match=r"'Kick 1_test' differs between .* and .*: remove the shard that is outdated"
+        ):
+            open_cache(far)
+        with pytest.raises(CacheError, match="there has other content"):
+            push(changed, str(far))
+    push(changed, str(far), replace=True)
+    assert open_cache(far).hash == open_cache(changed).hash
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_of_two_pushes_at_once_that_contradict_each_other_one_says_so_and_both_are_there(
+    cache, changed, tmp_path, replace, monkeypatch
+):
+    far, original, others = tmp_path / "far", places.Remote.put, [changed]
+
+    def overtaken(self, *what):
+        if others:
+            push(others.pop(), str(far), replace=replace)
+        original(self, *what)
+
+    monkeypatch.setattr(places.Remote, "put", overtaken)
+    with pytest.raises(
+        CacheError, match=f"sequence 'Kick 1_test' of {only_in(changed, cache)} there has other content"
+    ):
+        push(cache, str(far), replace=replace)
+    assert set(sizes(far)) == {*sizes(cache), *sizes(changed)}
+    assert set(json.loads((far / "index.json").read_text())["shards"]) == set(sizes(far))
+
+
+def test_two_pushes_that_replace_each_others_shards_at_once_do_not_leave_neither(cache, changed, tmp_path, monkeypatch):
+    far = a_cache(tmp_path / "far", a_sequence("v"))
+    for one in (cache, changed):
+        push(one, str(tmp_path / "each" / one.name))
+        for name, content in files(tmp_path / "each" / one.name).items():
+            (far / name).write_bytes(content)
+    original, others = places.Remote.remove, [changed]
+
+    def overtaken(self, name):
+        if others:
+            push(others.pop(), str(far), replace=True)
+        original(self, name)
+
+    monkeypatch.setattr(places.Remote, "remove", overtaken)
+    push(cache, str(far), replace=True)
+    assert open_cache(far).hash == open_cache([cache, a_cache(tmp_path / "v", a_sequence("v"))]).hash
+
+
 # Hostile places
 
 
@@ -460,6 +583,14 @@ def test_the_verbs_say_what_has_travelled(cache, tmp_path):
     assert answer.exit_code == 2
     assert "unknown class 'angry'" in answer.output
     assert call("pull", tmp_path / "far", tmp_path / "here", "--storage-option", "secret").exit_code == 2
+
+
+def test_a_push_replaces_only_when_it_is_told_to(cache, changed, tmp_path):
+    assert call("push", cache, tmp_path / "far").exit_code == 0
+    answer = call("push", changed, tmp_path / "far")
+    assert answer.exit_code == 2
+    assert len(answer.output.strip().splitlines()) == 1
+    assert call("push", changed, tmp_path / "far", "--replace").exit_code == 0
 
 
 def test_options_are_numbers_truths_objects_or_text():

@@ -14,7 +14,7 @@ from skelemo.cache.share.push import push
 from skelemo.cache.share.remote import Remote
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
-from skelemo.errors import RemoteError, SkelemoError
+from skelemo.errors import CacheError, RemoteError, SkelemoError
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_a_push_to_s3_that_is_cut_off_for_good_leaves_no_part_of_a_shard(line, u
     with pytest.raises(RemoteError, match=f"{url}: "):
         push(cache, url, options=options(line.port))
     line.breaks = []
-    assert Remote(url, options(line.port)).listing().sizes == {}
+    assert Remote(url, options(line.port)).listing().shards == []
     assert len(push(cache, url, options=options(line.port)).shards) == 3
 
 
@@ -146,6 +146,22 @@ def test_the_environment_may_say_where_s3_is(line, cache, monkeypatch):
     assert len(push(cache, "s3://bucket/environment").shards) == 3
 
 
+def replaced(cache, tmp_path, url, options):
+    """What there is at a place after a push of another v1 in the place of the cache's."""
+    push(cache, url, options=options)
+    other = a_cache(tmp_path / "other", a_sequence("v1", 300, seed=9))
+    with pytest.raises(CacheError, match=r"'v1' of .* there has other content"):
+        push(other, url, options=options)
+    push(other, url, options=options, replace=True)
+    pull(url, tmp_path / "here", options=options)
+    return open_cache(tmp_path / "here").sequences.set_index("id")["sha256"], open_cache(other).sequences["sha256"][0]
+
+
+def test_what_has_changed_is_replaced_on_s3(line, url, cache, tmp_path):
+    there, other = replaced(cache, tmp_path, url, options(line.port))
+    assert (len(there), there["v1"]) == (3, other)
+
+
 # SSH
 
 
@@ -172,6 +188,11 @@ def test_through_ssh_a_cache_goes_and_comes(ssh, cache, tmp_path):
     (here / f".partial-{first.name}").write_bytes(first.read_bytes()[:50_000])
     assert pull(url.replace("sftp", "ssh"), here, jobs=2).size == size_of(cache) - 50_000
     assert open_cache(here).hash == open_cache(cache).hash
+
+
+def test_what_has_changed_is_replaced_through_ssh(ssh, cache, tmp_path):
+    there, other = replaced(cache, tmp_path, f"sftp://ann:a-password@127.0.0.1:{ssh.port}/faces", {})
+    assert (len(there), there["v1"]) == (3, other)
 
 
 def test_lines_to_ssh_that_break_are_taken_up_again(ssh, cache, tmp_path, monkeypatch):

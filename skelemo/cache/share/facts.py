@@ -1,7 +1,7 @@
 """What a shard holds, in a few lines beside it: enough to know whether it is worth fetching."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,16 @@ def from_json(text: bytes) -> Facts | None:
         return Facts(layout, tuple(_texts(said["classes"])), table, labels)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def contents(sequences: pd.DataFrame) -> dict[str, str]:
+    """What each sequence holds, as its hash, by its id."""
+    return dict(zip(sequences["id"], sequences["sha256"], strict=True))
+
+
+def differing(contents: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
+    """Sequences of which others have other content."""
+    return [one for one, sha256 in contents.items() if others.get(one, sha256) != sha256]
 
 
 def choose(facts: Sequence[Facts], only: Sequence[str], columns: Iterable[str] = ()) -> list[np.ndarray]:

@@ -1,7 +1,8 @@
 """A cache to where others can pull it from: what is missing there, and nothing else."""
 
+import shlex
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 
 from skelemo.cache.part import write_part
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
-from skelemo.cache.share.facts import choose, facts_of, from_json, to_json
+from skelemo.cache.share.facts import Facts, choose, contents, differing, facts_of, from_json, to_json
 from skelemo.cache.share.remote import INDEX, Listing, Remote
 from skelemo.cache.store import open_cache
 from skelemo.errors import CacheError, RemoteError
+from skelemo.wording import count
 
 FACTS = ".json"
 
@@ -65,40 +67,34 @@ def push(
     url: str,
     *,
     only: Sequence[str] = (),
+    replace: bool = False,
     jobs: int = 1,
     options: Mapping[str, Any] | None = None,
     report: Report = lambda *_: None,
 ) -> Carried:
     """Upload the shards of a cache that the place does not have, each checked before and named when it is whole.
 
-    What is there with another length, as a copy that was cut off, is sent again.
-
-    With ``only``, what is wanted of a shard becomes a shard of its own where that is not all of it.
+    What is there with another length, as a copy that was cut off, is sent again. With ``only``, what is wanted of a
+    shard becomes a shard of its own where that is not all of it. With ``replace``, shards there that hold a sequence
+    with other content are removed when what replaces them is there.
 
     Raises
     ------
     CacheError
-        The cache or a shard is damaged, or the place holds a cache of another layout or other classes.
+        The cache or a shard is damaged, or the place holds a cache of another layout or other classes, or sequences
+        with other content that are not to be replaced, or not without losing others.
     RemoteError, ConfigError
         The place cannot be reached or written, a driver is missing, or ``only`` cannot be meant.
     """
     cache = open_cache(folder)
     remote = Remote(url, options)
     remote.require_writable()
-    there = remote.listing()
-    _require_same(cache.shards[0], remote, there)
-    with tempfile.TemporaryDirectory() as made:
+    with tempfile.TemporaryDirectory() as made, ThreadPoolExecutor(jobs) as pool:
         shards = _wanted(cache.shards, only, Path(made)) if only else list(cache.shards)
-        missing = {shard.name: shard for shard in shards if not there.has(shard.name, shard.path.stat().st_size)}
-        meter = Meter(sum(shard.path.stat().st_size for shard in missing.values()), report)
-        with ThreadPoolExecutor(jobs) as pool:
-            try:
-                for _ in pool.map(lambda shard: _send(shard, remote, there, meter), shards):
-                    pass
-            finally:
-                pool.shutdown(cancel_futures=True)
-    _publish(remote)
-    return Carried(tuple(missing), len(shards) - len(missing), meter.moved)
+        try:
+            return _Push(remote, folder, shards, pool).run(replace, report)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def facts_name(shard_name: str) -> str:
@@ -119,26 +115,92 @@ def _wanted(shards: Sequence[Shard], only: Sequence[str], place: Path) -> list[S
     return found
 
 
-def _require_same(shard: Shard, remote: Remote, there: Listing) -> None:
-    for name in sorted(name for name in there.sizes if name.endswith(FACTS))[:1]:
-        facts = from_json(remote.text(name) or b"")
-        ours = (shard.header.layout, shard.header.classes)
-        if facts and (facts.layout, facts.classes) != ours:
+class _Push:
+    """One push: what it sends, and what the place says of the other shards there."""
+
+    def __init__(self, remote: Remote, folder: Path, shards: Sequence[Shard], pool: ThreadPoolExecutor) -> None:
+        self.remote, self.folder, self.pool = remote, folder, pool
+        self.shards = {shard.name: shard for shard in shards}
+        self.held = {one: sha256 for shard in shards for one, sha256 in contents(shard.sequences).items()}
+        self.facts: dict[str, Facts] = {}
+
+    def run(self, replace: bool, report: Report) -> Carried:
+        """Send what is missing, and only then remove what it replaces.
+
+        Another push may replace at the same time. What it brings meanwhile stays, and is told; what it took away, with
+        nothing in its place, is sent again: or two that replace each other's shards would leave neither.
+        """
+        there = self.remote.listing()
+        outdated = self._outdated(there)
+        self._require_leave(outdated, replace)
+        missing = [shard for shard in self.shards.values() if not there.has(shard.name, shard.path.stat().st_size)]
+        meter = Meter(sum(shard.path.stat().st_size for shard in missing), report)
+        self._send_missing(there, meter)
+        for name in outdated:
+            self.remote.remove(name)  # before its facts: without them nobody could tell that it is outdated
+            self.remote.remove(facts_name(name))
+        there = self.remote.listing()
+        if not self._outdated(there):
+            self._send_missing(there, meter)
+        _publish(self.remote)
+        self._require_leave(self._outdated(self.remote.listing()), replace=False)
+        return Carried(tuple(shard.name for shard in missing), len(self.shards) - len(missing), meter.moved)
+
+    def _outdated(self, there: Listing) -> dict[str, list[str]]:
+        """Shards there with sequences that this cache has other content of, and these sequences."""
+        self._read_facts(name for name in there.shards if facts_name(name) in there.sizes)
+        found = {
+            name: differing(contents(self.facts[name].sequences), self.held)
+            for name in there.shards
+            if name in self.facts
+        }
+        return {name: sequences for name, sequences in found.items() if sequences}
+
+    def _read_facts(self, names: Iterable[str]) -> None:
+        """What the place says of shards that are not of this push."""
+        new = [name for name in names if name not in self.shards and name not in self.facts]
+        for name, text in zip(new, self.pool.map(lambda name: self.remote.text(facts_name(name)), new), strict=True):
+            if facts := from_json(text or b""):
+                self._require_same(facts)
+                self.facts[name] = facts
+
+    def _require_same(self, facts: Facts) -> None:
+        header = next(iter(self.shards.values())).header
+        if (facts.layout, facts.classes) != (header.layout, header.classes):
             raise CacheError(
-                f"{remote.shown} holds a cache with the layout {facts.layout} and the classes "
-                f"{', '.join(facts.classes)}; this one has {ours[0]} and {', '.join(ours[1])}: push it elsewhere"
+                f"{self.remote.shown} holds a cache with the layout {facts.layout} and the classes "
+                f"{', '.join(facts.classes)}; this one has {header.layout} and {', '.join(header.classes)}: "
+                "push it elsewhere"
             )
 
+    def _require_leave(self, outdated: Mapping[str, Sequence[str]], replace: bool) -> None:
+        """Contradictions are to be replaced, and nothing is lost with them."""
+        for name, (one, *_) in outdated.items():
+            said = f"{self.remote.shown}: sequence {one!r} of {name} there has other content than in {self.folder}"
+            if not replace:
+                raise CacheError(f"{said}: --replace puts this cache's in its place; or push elsewhere")
+            lost = sorted(contents(self.facts[name].sequences).keys() - self.held.keys())
+            if lost:
+                raise CacheError(
+                    f"{said}, but {count(len(lost), 'sequence')} of that shard would be lost with it, {lost[0]!r} "
+                    f"among them, which this push does not bring: pull --only id={shlex.quote(lost[0])} first"
+                )
 
-def _send(shard: Shard, remote: Remote, there: Listing, meter: Meter) -> None:
-    if not there.has(shard.name, shard.path.stat().st_size):
-        damaged = shard.damaged()
+    def _send_missing(self, there: Listing, meter: Meter) -> None:
+        for _ in self.pool.map(lambda shard: self._send(shard, there, meter), self.shards.values()):
+            pass
+
+    def _send(self, shard: Shard, there: Listing, meter: Meter) -> None:
+        """Facts first, so that no shard is there of which it cannot be told what it contradicts."""
+        is_there = there.has(shard.name, shard.path.stat().st_size)
+        damaged = [] if is_there else shard.damaged()
         if damaged:
             raise CacheError(f"{shard.path}: sequence {damaged[0]!r} is damaged: skelemo cache verify says more")
-        remote.put(shard.path, shard.name, meter.move)
-    facts = to_json(facts_of(shard))
-    if not there.has(facts_name(shard.name), len(facts)):
-        remote.put_text(facts_name(shard.name), facts)
+        facts = to_json(facts_of(shard))
+        if not there.has(facts_name(shard.name), len(facts)):
+            self.remote.put_text(facts_name(shard.name), facts)
+        if not is_there:
+            self.remote.put(shard.path, shard.name, meter.move)
 
 
 def _publish(remote: Remote) -> None:

@@ -155,6 +155,16 @@ class Remote:
         """Write a short file; whoever reads it meanwhile reads the old one or the new one."""
         self._place(name, len(text), lambda fs, target: fs.pipe_file(target, text))
 
+    def remove(self, name: str) -> None:
+        """Remove a file; that somebody else has done so is as well."""
+
+        def removed() -> None:
+            fs, path = self._connect(name)
+            with suppress(FileNotFoundError):
+                fs.rm_file(path)
+
+        self._guarded(removed)
+
     def error(self, error: BaseException) -> RemoteError:
         """What went wrong with the place, in one line and without secrets."""
         return RemoteError(f"{self.shown}: {address.reason(underlying(error), self._url, self._options)}")

@@ -11,8 +11,11 @@ from skelemo.cli.values import PATH, TEXT
 @click.command("push")
 @click.argument("cache", type=PATH)
 @click.argument("url", type=TEXT)
+@click.option("--replace", is_flag=True, help="Put sequences that have changed into the place of what URL has of them.")
 @carrying_options
-def command(cache: Path, url: str, only: tuple[str, ...], jobs: int, storage_option: tuple[str, ...]) -> None:
+def command(
+    cache: Path, url: str, replace: bool, only: tuple[str, ...], jobs: int, storage_option: tuple[str, ...]
+) -> None:
     """Send the shards of CACHE that URL does not have: a folder, ssh://, s3://, or whatever fsspec can write to.
 
     Each shard is checked before, and has its name there when it is whole. Any number may push to one place.
@@ -27,5 +30,7 @@ def command(cache: Path, url: str, only: tuple[str, ...], jobs: int, storage_opt
     from skelemo.cli.progress import byte_progress
 
     with byte_progress("pushing") as report:
-        done = push(cache, url, only=only, jobs=jobs, options=read_options(storage_option), report=report)
+        done = push(
+            cache, url, only=only, replace=replace, jobs=jobs, options=read_options(storage_option), report=report
+        )
     tell(done, "pushed to", shown(url))
