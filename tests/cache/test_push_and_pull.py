@@ -410,6 +410,38 @@ def test_two_pushes_that_replace_each_others_shards_at_once_do_not_leave_neither
     assert open_cache(far).hash == open_cache([cache, a_cache(tmp_path / "v", a_sequence("v"))]).hash
 
 
+def test_a_place_that_contradicts_itself_is_told_before_anything_is_fetched(cache, changed, tmp_path):
+    far, here = tmp_path / "far", tmp_path / "here"
+    push(changed, str(tmp_path / "other"))
+    push(cache, str(far))
+    old, new = sorted([only_in(cache, changed), only_in(changed, cache)])
+    for name, content in files(tmp_path / "other").items():
+        (far / name).write_bytes(content)
+    with pytest.raises(CacheError, match=f"far: sequence 'Kick 1_test' differs between {old} and {new} there: "):
+        pull(str(far), here)
+    assert not here.exists()
+    pull(str(far), here, only=["id=Kick 1_train"])
+    pull(str(far), here, only=["video=Kick 2"])
+    assert len(open_cache(here).sequences) == 3, "what is not contradicted can be had"
+    pull(str(cache), here)
+    with pytest.raises(CacheError, match=f"far: sequence 'Kick 1_test' differs between {only_in(cache, changed)} and"):
+        pull(str(far), here)
+
+
+def test_what_has_been_replaced_there_is_told_with_the_shard_here_before_anything_is_fetched(cache, changed, tmp_path):
+    far, here = tmp_path / "far", tmp_path / "here"
+    push(cache, str(far))
+    pull(str(far), here, only=["video=Kick 1"])
+    push(changed, str(far), replace=True)
+    old, before = only_in(cache, changed), sizes(here)
+    with pytest.raises(CacheError, match=f"'Kick 1_test' of .* is in .*here/{old} with other content: remove the one"):
+        pull(str(far), here)
+    assert sizes(here) == before
+    (here / old).unlink()
+    pull(str(far), here)
+    assert open_cache(here).hash == open_cache(changed).hash
+
+
 # Hostile places
 
 

@@ -15,7 +15,7 @@ from skelemo.cache import hdf5
 from skelemo.cache.part import write_part
 from skelemo.cache.select import require_keys, split_columns
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
-from skelemo.cache.share.facts import Facts, choose, facts_of, from_json
+from skelemo.cache.share.facts import Facts, choose, contents, differing, facts_of, from_json
 from skelemo.cache.share.partial import partial_file
 from skelemo.cache.share.push import Carried, Meter, Report, facts_name
 from skelemo.cache.share.remote import Listing, Remote
@@ -44,8 +44,9 @@ def pull(
     Raises
     ------
     CacheError
-        Shards that are not what they should be, are of another layout or other classes than the cache, or contradict
-        it; all others have been put in place. Or ``folder`` holds something else, or too little room.
+        What the place says of its shards contradicts itself or the cache: nothing has been fetched. Or shards are not
+        what they should be, are of another layout or other classes than the cache, or contradict it, where the place
+        did not say so; all others have been put in place. Or ``folder`` holds something else, or too little room.
     RemoteError, ConfigError
         The place cannot be reached or read, a driver is missing, or ``only`` cannot be meant or is met by
         nothing there. What has arrived stays; a new folder that nothing has come into does not.
@@ -70,11 +71,7 @@ class _Pull:
         self.before = tuple(self.shards)
         self.new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
         self.kept = 0
-        self.held = {
-            name: sha256
-            for shard in self.shards
-            for name, sha256 in zip(shard.sequences["id"], shard.sequences["sha256"], strict=True)
-        }
+        self.held = {one: sha256 for shard in self.shards for one, sha256 in contents(shard.sequences).items()}
         self.facts: dict[str, Facts] = {}
         self.refused: dict[str, list[str]] = {}
         self.wanted_any = not only
@@ -105,9 +102,7 @@ class _Pull:
         return Carried(tuple(missing), len(self.there.shards) - len(missing), meter.moved, self.kept)
 
     def _read_facts(self, names: list[str]) -> None:
-        """What the place says of its shards: of all of them to choose, of one to see whether it is the same cache."""
-        if not self.only:
-            names = names[:1] if self.shards else []
+        """What the place says of its shards: whether they are of the same cache, and hold what is wanted."""
         texts = self.pool.map(lambda name: self.remote.text(facts_name(name)), names)
         found = {name: from_json(text or b"") for name, text in zip(names, texts, strict=True)}
         self.facts = {name: facts for name, facts in found.items() if facts}
@@ -120,18 +115,39 @@ class _Pull:
                 )
 
     def _wanted(self, names: list[str]) -> list[str]:
-        """Shards that may hold what is wanted and is not here."""
-        if not self.only:
-            return names
+        """Shards that may hold what is wanted and is not here, if they agree on it."""
         if len(self.facts) == len(names):
             require_keys(self.only, self._columns())
-        nothing = set()
-        for (name, facts), keep in zip(self.facts.items(), self._chosen(*self.facts.values()), strict=True):
-            rows = facts.sequences[keep]
-            self.wanted_any |= bool(keep.any())
-            if all(self.held.get(one) == sha256 for one, sha256 in zip(rows["id"], rows["sha256"], strict=True)):
-                nothing.add(name)
+        chosen = self._chosen(*self.facts.values())
+        wanted = {
+            name: contents(facts.sequences[keep])
+            for (name, facts), keep in zip(self.facts.items(), chosen, strict=True)
+        }
+        self._require_agreement(wanted)
+        self.wanted_any |= any(wanted.values())
+        nothing = {name for name, rows in wanted.items() if self.only and rows.items() <= self.held.items()}
         return [name for name in names if name not in nothing]
+
+    def _require_agreement(self, wanted: Mapping[str, Mapping[str, str]]) -> None:
+        """A sequence that is wanted has one content, here and in all shards there that tell what is in them."""
+        said, where = dict(self.held), self._places()
+        for name, rows in wanted.items():
+            for one in differing(rows, said)[:1]:
+                if where[one] in self.there.sizes:
+                    raise CacheError(
+                        f"{self.remote.shown}: sequence {one!r} differs between {where[one]} and {name} there: a push "
+                        "--replace is at it, or was cut off: pull when it has ended, or push again with --replace"
+                    )
+                raise CacheError(
+                    f"{self.remote.shown}: sequence {one!r} of {name} is in {self.folder / where[one]} with other "
+                    "content: remove the one that is outdated, or pull into a folder of its own"
+                )
+            said |= rows
+            where |= dict.fromkeys(rows, name)
+
+    def _places(self) -> dict[str, str]:
+        """The shard of each sequence that is here."""
+        return {one: shard.path.name for shard in self.shards for one in shard.sequences["id"]}
 
     def _require_any(self) -> None:
         """Something was wanted of what is there, unless that cannot be told because some of it was not taken."""
