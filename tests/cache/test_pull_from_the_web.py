@@ -201,11 +201,30 @@ def test_a_server_that_sends_another_shard_under_a_name_is_not_believed(far, cac
     assert [path.name for path in shard_files(tmp_path / "here")] == [first.name, third.name]
 
 
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_listed_shard_that_is_gone_is_named_when_all_others_have_come(far, cache, tmp_path, when):
+    first, gone, third = shard_files(far)
+    sign = "index.json" if when == "before" else first.name
+
+    def take_out(path):
+        if path.endswith(sign):
+            gone.unlink(missing_ok=True)
+
+    said = rf"1 shard is not taken: {gone.name} \(listed, but not there\): pull again, or .* push again"
+    with WebServer(far, listing=False, cut=take_out) as server, pytest.raises(CacheError, match=said):
+        pull(server.url, tmp_path / "here")
+    assert [path.name for path in shard_files(tmp_path / "here")] == [first.name, third.name]
+    push(cache, str(far))
+    with WebServer(far, listing=False) as server:
+        pull(server.url, tmp_path / "here")
+    assert_same(tmp_path / "here", cache)
+
+
 def test_an_index_leads_nowhere_else(far, cache, tmp_path):
     secret = tmp_path / "0123456789abcdef0123.h5"
     secret.write_bytes(shard_files(cache)[0].read_bytes())
     (far / "index.json").write_text(f'{{"shards": ["../{secret.name}", "/etc/passwd", "{"0" * 20}.h5"]}}')
-    with WebServer(tmp_path, listing=False) as server, pytest.raises(RemoteError, match="far: "):
+    with WebServer(tmp_path, listing=False) as server, pytest.raises(CacheError, match="far: 2 shards are not"):
         pull(f"{server.url}/far", tmp_path / "here")
     assert not any("passwd" in path or path.startswith(f"/{secret.name}") for path in server.asked)
 

@@ -18,7 +18,7 @@ from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.share.facts import Facts, choose, contents, differing, facts_of, from_json
 from skelemo.cache.share.partial import partial_file
 from skelemo.cache.share.push import Carried, Meter, Report, facts_name
-from skelemo.cache.share.remote import Listing, Remote
+from skelemo.cache.share.remote import Listing, Remote, is_nothing
 from skelemo.cache.share.retry import PAUSES, may_pass, pause
 from skelemo.cache.store import require_same
 from skelemo.cache.verify import NAME
@@ -58,8 +58,10 @@ def pull(
     return _Pull(remote, folder, there, only, jobs).run(report)
 
 
+_LISTED = "listed, but not there"
 #: What helps where a shard is damaged: a push tells by the length, and not by the bytes, what is whole there.
 _DAMAGED = ": remove it there and push again"
+_GONE = ": pull again, or if they stay away push again, which lists anew what is there"
 
 
 class _Pull:
@@ -86,11 +88,11 @@ class _Pull:
                 missing = [name for name in self.there.shards if name not in have]
                 self._read_facts([name for name in missing if facts_name(name) in self.there.sizes])
                 missing = self._wanted(missing)
-                sizes = dict(zip(missing, self.pool.map(self.remote.size, missing), strict=True))
+                sizes = self._sizes(missing)
                 self._require_room(sizes)
                 self.folder.mkdir(parents=True, exist_ok=True)
                 meter = Meter(sum(sizes.values()), report)
-                for _ in self.pool.map(lambda name: self._fetch(name, sizes[name], meter), missing):
+                for _ in self.pool.map(lambda name: self._fetch(name, sizes[name], meter), sizes):
                     pass
                 require_keys(self.only, self._columns())
                 self._require_any()
@@ -182,13 +184,26 @@ class _Pull:
                 f"{self.folder} has room for {free / 1e9:,.1f} GB"
             )
 
+    def _sizes(self, names: Sequence[str]) -> dict[str, int]:
+        """Bytes of the shards that are really there."""
+        sizes: dict[str, int] = {}
+        for name, size in zip(names, self.pool.map(self.remote.size, names), strict=True):
+            if size is None:
+                self._refuse(name, _LISTED, _GONE)
+            else:
+                sizes[name] = size
+        return sizes
+
     def _fetch(self, name: str, size: int, meter: Meter) -> None:
         """Fetch a shard, unless another could not be."""
         if self.stop.is_set():
             return
         try:
             self._bring(name, size, meter)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, RemoteError) and is_nothing(error):  # taken out since
+                self._refuse(name, _LISTED, _GONE)
+                return
             self.stop.set()
             raise
 

@@ -86,14 +86,19 @@ class Remote:
             }
         )
 
-    def size(self, name: str) -> int:
-        """Bytes of a file."""
+    def size(self, name: str) -> int | None:
+        """Bytes of a file, or nothing where there is none."""
 
         def asked() -> Any:
             fs, path = self._connect(name)
             return fs.info(path).get("size")
 
-        found = self._guarded(asked)
+        try:
+            found = self._guarded(asked)
+        except RemoteError as error:
+            if is_nothing(error):
+                return None
+            raise
         if not isinstance(found, int) or found < 0:
             raise RemoteError(f"{self.shown}/{name}: the server does not say how long it is")
         return found
@@ -110,8 +115,7 @@ class Remote:
         try:
             return self._guarded(read)
         except RemoteError as error:
-            cause = error.__cause__
-            if isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in _NOTHING_TO_SEE:
+            if is_nothing(error):
                 return None
             raise
 
@@ -270,6 +274,12 @@ class Remote:
                 raise
 
         self._guarded(placed)
+
+
+def is_nothing(error: RemoteError) -> bool:
+    """Whether what went wrong was that there is no such file, or none to be seen."""
+    cause = underlying(error.__cause__ or error)
+    return isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in _NOTHING_TO_SEE
 
 
 class _Counter(fsspec.Callback):
