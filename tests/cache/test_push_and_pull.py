@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from places import WebServer
 from small_caches import BODY, a_cache, a_recording, a_sequence
 
 from skelemo.cache.shard import Header, open_shard, write_shard
@@ -471,6 +472,22 @@ def test_names_that_are_no_shards_are_not_even_asked_for(cache, tmp_path):
         (far / name).write_bytes(b"x")
     (far / "0123456789abcdef0123.h5.json").write_text("x")
     assert len(pull(str(far), tmp_path / "here").shards) == 4
+
+
+@pytest.mark.parametrize("web", [False, True])
+def test_shards_that_are_not_named_by_their_content_are_passed_over_with_a_note(cache, tmp_path, web):
+    shard_files(cache)[0].rename(cache / "mine (1).h5")
+    with WebServer(cache) as server:
+        answer = call("pull", server.url if web else cache, tmp_path / "here")
+        assert answer.exit_code == 0
+        assert "3 shards, " in answer.output
+        assert "note: mine (1).h5 there is passed over: " in answer.output
+        for path in shard_files(cache):
+            path.rename(path.with_name(f"{path.name[:4]}.h5"))
+        with pytest.raises(
+            RemoteError, match=r"no shard of a cache is listed there \(.*\.h5 and 3 others there are passed"
+        ):
+            pull(server.url if web else str(cache), tmp_path / "other")
 
 
 def test_another_layout_or_other_classes_are_refused_before_anything_is_fetched(cache, tmp_path):

@@ -54,7 +54,8 @@ def pull(
     remote = Remote(url, options)
     there = remote.listing()
     if not there.shards:
-        raise RemoteError(f"{remote.shown}: no shard of a cache is listed there")
+        passed_over = "".join(f" ({note})" for note in _passed_over(there))
+        raise RemoteError(f"{remote.shown}: no shard of a cache is listed there{passed_over}")
     return _Pull(remote, folder, there, only, jobs).run(report)
 
 
@@ -101,7 +102,9 @@ class _Pull:
                 self.pool.shutdown(cancel_futures=True)
                 self._remove_empty()
         self._require_all_taken()
-        return Carried(tuple(missing), len(self.there.shards) - len(missing), meter.moved, self.kept)
+        return Carried(
+            tuple(missing), len(self.there.shards) - len(missing), meter.moved, self.kept, _passed_over(self.there)
+        )
 
     def _read_facts(self, names: list[str]) -> None:
         """What the place says of its shards: whether they are of the same cache, and hold what is wanted."""
@@ -288,6 +291,14 @@ class _Pull:
             refused = count(sum(map(len, self.refused.values())), "shard is", "shards are")
             said = [", ".join(named) + remedy for remedy, named in self.refused.items()]
             raise CacheError(f"{self.remote.shown}: {refused} not taken: {'; '.join(said)}")
+
+
+def _passed_over(there: Listing) -> tuple[str, ...]:
+    if not there.others:
+        return ()
+    first, *more = there.others
+    which = f"{first} and {count(len(more), 'other')} there are" if more else f"{first} there is"
+    return (f"{which} passed over: shards are named by their content, as skelemo cache push names them",)
 
 
 def _what_is_wrong(name: str, path: Path) -> str:

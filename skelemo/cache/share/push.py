@@ -33,12 +33,14 @@ class Carried:
     there : shards that need not travel.
     size : bytes that travelled.
     sequences : of a pull, those of the shards that travelled which were wanted, and so kept.
+    notes : what the user should know.
     """
 
     shards: tuple[str, ...]
     there: int
     size: int
     sequences: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Meter:

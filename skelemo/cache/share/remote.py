@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import fsspec
 
@@ -28,6 +29,8 @@ _WEB = ("http", "https")
 #: How web servers say that there is nothing, or that it is not to be seen.
 _NOTHING_TO_SEE = (403, 404, 405, 410)
 _SECONDS_TO_ANSWER = 30
+#: Links of a page to files beside it.
+_LINKS = re.compile(rb"""href=["']?([^"'/?#<>\s]+\.h5)["'\s>]""")
 _NAMES = re.compile(rb"(?<![0-9a-zA-Z.\-])[0-9a-f]{20}\.(?:h5|json)(?![0-9a-zA-Z.])")
 
 _T = TypeVar("_T")
@@ -37,10 +40,12 @@ _T = TypeVar("_T")
 class Listing:
     """The files that a shared cache consists of, each with its bytes, or None where the place does not tell them.
 
-    The names are of 20 hexadecimal digits each, so that none of them leads out of the folder.
+    The names are of 20 hexadecimal digits each, so that none of them leads out of the folder. ``others`` are shards by
+    their suffix, but not named by their content.
     """
 
     sizes: Mapping[str, int | None]
+    others: tuple[str, ...] = ()
 
     @property
     def shards(self) -> list[str]:
@@ -77,14 +82,10 @@ class Remote:
     def listing(self) -> Listing:
         """What there is of a cache, as far as the place tells; nothing where there is no folder yet."""
         if self._protocol in _WEB:
-            return Listing({name.decode(): None for name in _NAMES.findall(self._pages())})
-        return Listing(
-            {
-                name: entry["size"] if entry["type"] == "file" else None
-                for name, entry in self._entries().items()
-                if _NAMES.fullmatch(name.encode(errors="replace"))
-            }
-        )
+            pages = self._pages()
+            links = [unquote(link.decode(errors="replace")) for link in _LINKS.findall(pages)]
+            return _listing({name.decode(): None for name in _NAMES.findall(pages)} | dict.fromkeys(links))
+        return _listing({name: one["size"] if one["type"] == "file" else None for name, one in self._entries().items()})
 
     def size(self, name: str) -> int | None:
         """Bytes of a file, or nothing where there is none."""
@@ -274,6 +275,12 @@ class Remote:
                 raise
 
         self._guarded(placed)
+
+
+def _listing(sizes: Mapping[str, int | None]) -> Listing:
+    known = {name: size for name, size in sizes.items() if _NAMES.fullmatch(name.encode(errors="replace"))}
+    others = [name for name in sizes.keys() - known.keys() if name.endswith(SUFFIX) and not name.startswith(".")]
+    return Listing(known, tuple(sorted(others)))
 
 
 def is_nothing(error: RemoteError) -> bool:

@@ -37,7 +37,10 @@ def tell(done: "Carried", how: str, where: str) -> None:
     kept = ""
     if done.shards and done.sequences is not None:
         kept = f", of which {count(done.sequences, 'sequence is', 'sequences are')} kept"
-    Screen(soft_wrap=True).print(
+    console = Screen(soft_wrap=True)
+    console.print(
         f"{count(len(done.shards), 'shard')}, {decimal(done.size)}, {how} {where}{kept}; "
         f"{count(done.there, 'shard')} need not travel"
     )
+    for note in done.notes:
+        console.print(f"note: {note}")
