@@ -71,12 +71,17 @@ def sweep(folder: Path, kind: str = "") -> int:
 def is_left_over(path: Path, said: str, seconds: float) -> bool:
     """Whether whoever writes it, by what is ``said`` of its `owner`, is dead or has not touched it for so long."""
     try:
-        age = time.time() - path.lstat().st_mtime
+        touched = path.lstat().st_mtime
     except OSError:
         return False
+    return is_abandoned(said, touched, seconds)
+
+
+def is_abandoned(said: str, touched: float, seconds: float = _OLD_SECONDS) -> bool:
+    """`is_left_over`, of what may lie anywhere and was last touched then, in seconds since 1970."""
     if (found := _OWNER.search(said)) and found[1] == _machine():
         return not _lives(int(found[2]), found[3])
-    return age > seconds
+    return time.time() - touched > seconds
 
 
 def _lives(process: int, started: str) -> bool:

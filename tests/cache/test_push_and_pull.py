@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import threading
 
@@ -22,6 +23,7 @@ from skelemo.cache.share.push import push
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError, RemoteError, SkelemoError
+from skelemo.unfinished import owner
 
 
 @pytest.fixture
@@ -257,6 +259,32 @@ def test_a_push_that_is_cut_off_leaves_nothing_that_looks_like_a_shard(cache, tm
     assert leftovers(tmp_path / "far") == []
     assert len(push(cache, str(tmp_path / "far")).shards) == 4 - sent
     assert open_cache(tmp_path / "far").hash == open_cache(cache).hash
+
+
+def test_what_a_push_that_was_killed_has_left_is_swept_by_the_next(cache, tmp_path):
+    far = tmp_path / "far"
+    code = """
+import os, signal, sys
+from pathlib import Path
+from fsspec.implementations.local import LocalFileSystem
+from skelemo.cache.share.push import push
+
+def killed(self, source, target, **how):
+    Path(target).write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+LocalFileSystem.put_file = killed
+push(Path(sys.argv[1]), sys.argv[2])
+"""
+    subprocess.run([sys.executable, "-c", code, str(cache), str(far)], check=False)
+    (left,) = (path for path in far.iterdir() if path.read_bytes() == b"half")
+    living = left.with_name(f".partial-{owner()}-0.push")
+    begun = left.with_name(".partial-0123456789abcdef0123.h5")
+    for path in (living, begun):
+        path.write_bytes(b"x")
+        os.utime(path, (0, 0))
+    push(cache, str(far))
+    assert sorted(leftovers(far)) == sorted([living.name, begun.name]), "which somebody goes on with"
 
 
 @pytest.mark.parametrize("name", ["shard", "facts"])

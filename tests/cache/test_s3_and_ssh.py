@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -15,6 +17,7 @@ from skelemo.cache.share.remote import Remote
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
 from skelemo.errors import CacheError, RemoteError, SkelemoError
+from skelemo.unfinished import owner
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +191,19 @@ def test_through_ssh_a_cache_goes_and_comes(ssh, cache, tmp_path):
     (here / f".partial-{first.name}").write_bytes(first.read_bytes()[:50_000])
     assert pull(url.replace("sftp", "ssh"), here, jobs=2).size == size_of(cache) - 50_000
     assert open_cache(here).hash == open_cache(cache).hash
+
+
+def test_what_a_push_through_ssh_that_was_killed_has_left_is_swept_by_the_next(ssh, cache, tmp_path):
+    dead = subprocess.check_output([sys.executable, "-c", "from skelemo.unfinished import owner; print(owner())"])
+    faces = tmp_path / "server" / "faces"
+    faces.mkdir()
+    kept = [faces / f".partial-{owner()}-0.push", faces / ".partial-000000000000-1-1-0.push"]
+    old = faces / ".partial-000000000000-1-1-1.push"
+    for path in (faces / f".partial-{dead.decode().strip()}-0.push", old, *kept):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    push(cache, f"sftp://ann:a-password@127.0.0.1:{ssh.port}/faces")
+    assert sorted(faces.glob(".*")) == sorted(kept), "whose writers live, as far as can be told"
 
 
 def test_what_has_changed_is_replaced_through_ssh(ssh, cache, tmp_path):

@@ -91,6 +91,7 @@ def push(
     cache = open_cache(folder)
     remote = Remote(url, options)
     remote.require_writable()
+    remote.sweep()
     with tempfile.TemporaryDirectory() as made, ThreadPoolExecutor(jobs) as pool:
         shards = _wanted(cache.shards, only, Path(made)) if only else list(cache.shards)
         try:

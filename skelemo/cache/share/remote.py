@@ -1,10 +1,12 @@
 """A folder somewhere, through fsspec: listed, read in pieces, and written so that nobody sees half a file."""
 
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -15,7 +17,7 @@ from skelemo.cache.shard import SUFFIX
 from skelemo.cache.share import address
 from skelemo.cache.share.retry import patiently, underlying
 from skelemo.errors import ConfigError, RemoteError
-from skelemo.unfinished import PARTIAL, owner
+from skelemo.unfinished import PARTIAL, is_abandoned, owner
 
 INDEX = "index.json"
 #: Bytes that are asked for at once.
@@ -32,6 +34,9 @@ _SECONDS_TO_ANSWER = 30
 #: Links of a page to files beside it.
 _LINKS = re.compile(rb"""href=["']?([^"'/?#<>\s]+\.h5)["'\s>]""")
 _NAMES = re.compile(rb"(?<![0-9a-zA-Z.\-])[0-9a-f]{20}\.(?:h5|json)(?![0-9a-zA-Z.])")
+
+#: What tells an upload that is not finished from a pull that is to be gone on with.
+_PUSHED = ".push"
 
 _T = TypeVar("_T")
 
@@ -160,6 +165,15 @@ class Remote:
         """Write a short file; whoever reads it meanwhile reads the old one or the new one."""
         self._place(name, len(text), lambda fs, target: fs.pipe_file(target, text))
 
+    def sweep(self) -> None:
+        """Remove what pushes that were killed have left unfinished."""
+        if self._protocol in _COMPLETED_UPLOADS:
+            return
+        for name, entry in self._entries().items():
+            if name.startswith(PARTIAL) and name.endswith(_PUSHED) and is_abandoned(name, _touched(entry)):
+                with suppress(RemoteError):
+                    self.remove(name)
+
     def remove(self, name: str) -> None:
         """Remove a file; that somebody else has done so is as well."""
 
@@ -259,7 +273,7 @@ class Remote:
                 write(fs, target)
                 return
             folder = target.rpartition("/")[0]
-            partial = f"{folder}/{PARTIAL}{owner()}-{uuid.uuid4().hex[:16]}"
+            partial = f"{folder}/{PARTIAL}{owner()}-{uuid.uuid4().hex[:16]}{_PUSHED}"
             try:
                 fs.makedirs(folder, exist_ok=True)
             except FileExistsError:
@@ -281,6 +295,14 @@ def _listing(sizes: Mapping[str, int | None]) -> Listing:
     known = {name: size for name, size in sizes.items() if _NAMES.fullmatch(name.encode(errors="replace"))}
     others = [name for name in sizes.keys() - known.keys() if name.endswith(SUFFIX) and not name.startswith(".")]
     return Listing(known, tuple(sorted(others)))
+
+
+def _touched(entry: Mapping[str, Any]) -> float:
+    """When a file was last written, in seconds since 1970; now, where the place does not tell."""
+    said = entry.get("mtime")
+    if isinstance(said, datetime):
+        return said.timestamp()
+    return float(said) if isinstance(said, int | float) else time.time()
 
 
 def is_nothing(error: RemoteError) -> bool:
