@@ -73,6 +73,8 @@ def test_a_plain_copy_is_found_by_its_listing_and_a_folder_without_one_is_said(c
         server.listing = False
         with pytest.raises(RemoteError, match="no shard of a cache is listed there"):
             pull(server.url, tmp_path / "other")
+        with pytest.raises(RemoteError, match=r"/faces: there is nothing at this address, nor index\.json below it"):
+            pull(f"{server.url}/faces", tmp_path / "other")
 
 
 def test_only_what_may_be_wanted_is_asked_for(far, tmp_path):

@@ -1,10 +1,12 @@
 """Caches on their way through a folder: what arrives is what was sent, and no more travels than has to."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -561,7 +563,11 @@ def test_facts_of_the_wrong_kind_are_none(cache, key, value):
 
 def test_more_than_there_is_room_for_is_not_begun(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(places.Remote, "size", lambda self, name: 10**15)
-    with pytest.raises(CacheError, match=r"would send 4,000,000.0 GB; .* has room for"):
+    with pytest.raises(CacheError, match=r"would send 4\.0 PB; .* has room for .*B: make room"):
+        pull(str(cache), tmp_path / "here")
+    monkeypatch.undo()
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1500))
+    with pytest.raises(CacheError, match=r"would send [0-9.]+ kB; .* has room for 1\.5 kB: make room"):
         pull(str(cache), tmp_path / "here")
     assert not (tmp_path / "here").exists()
 
@@ -587,6 +593,8 @@ def test_a_damaged_shard_is_not_pushed_and_one_that_does_not_open_is_pulled_agai
     ("url", "said"),
     [
         ("nowhere/at/all", "no shard of a cache is listed there"),
+        ("a::b", "the URL has '::' in it, by which fsspec chains file systems"),
+        ("simplecache::s3://ann:secret@geheim/x", "expected one place's URL"),
         ("gopher://x/y", "gopher:// is no protocol that fsspec knows"),
         ("http://ann:secret@127.0.0.1:1/x?sig=geheim", r"http://127\.0\.0\.1:1/x: "),
     ],
@@ -636,6 +644,19 @@ def test_a_full_disk_is_said_and_what_has_come_stays(cache, tmp_path, monkeypatc
         pull(str(cache), tmp_path / "here")
     (left,) = (tmp_path / "here").iterdir()
     assert left.stat().st_size == 3000
+
+
+def test_what_stops_a_push_to_a_folder_is_said_with_the_place_and_in_no_words_of_pythons(cache, tmp_path, monkeypatch):
+    def full(self, source, target, **how):
+        raise OSError(errno.ENOSPC, "No space left on device", source, None, target)
+
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.put_file", full)
+    with pytest.raises(RemoteError) as error:
+        push(cache, str(tmp_path / "far"))
+    assert str(error.value) == f"{tmp_path}/far: No space left on device"
+    (tmp_path / "file").touch()
+    with pytest.raises(RemoteError, match=rf"^{tmp_path}/file/far: Not a directory$"):
+        push(cache, str(tmp_path / "file" / "far"))
 
 
 # The verbs

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from skelemo.errors import ConfigError
+from skelemo.unfinished import PARTIAL
 
 #: The extra of skelemo that brings the driver of a protocol.
 EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http", "ssh": "ssh", "sftp": "ssh"}
@@ -42,7 +43,7 @@ def inside(url: str, name: str) -> str:
 
 def reason(error: BaseException, url: str, options: Mapping[str, Any]) -> str:
     """What an error says, in one line and without a secret."""
-    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    text = _said(error, url).strip().partition("\n")[0] or type(error).__name__
     secrets = [value for key, value in _texts(options) if _SECRET.search(key) and len(value) > 2]
     secrets += _secrets_of(url)
     for secret in sorted(secrets, key=len, reverse=True):
@@ -50,6 +51,14 @@ def reason(error: BaseException, url: str, options: Mapping[str, Any]) -> str:
     text = re.sub(r"(://)[^/\s@]*@", r"\1", text)
     text = re.sub(r"\?[^\s'\")]*", "", text)
     return text[:_LONGEST_REASON]
+
+
+def _said(error: BaseException, url: str) -> str:
+    """An error; one of a file without its number, and without a name that stands before it or is soon another."""
+    if not (isinstance(error, OSError) and error.strerror and error.filename):
+        return str(error)
+    file = str(error.filename2 or error.filename)
+    return error.strerror if file == url or PARTIAL in file else f"{error.strerror}: {file}"
 
 
 def read_options(expressions: Iterable[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from threading import Event, Lock
 from typing import Any, BinaryIO
 
 import numpy as np
+from rich.filesize import decimal
 
 from skelemo.cache import hdf5
 from skelemo.cache.part import write_part
@@ -183,8 +184,8 @@ class _Pull:
         free, needed = shutil.disk_usage(place).free, sum(sizes.values())
         if needed > free:
             raise CacheError(
-                f"{self.remote.shown} would send {needed / 1e9:,.1f} GB; "
-                f"{self.folder} has room for {free / 1e9:,.1f} GB"
+                f"{self.remote.shown} would send {decimal(needed)}; {self.folder} has room for {decimal(free)}: "
+                "make room, or pull less with --only"
             )
 
     def _sizes(self, names: Sequence[str]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +29,8 @@ LONGEST_TEXT = 64 << 20
 _COMPLETED_UPLOADS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 _WEB = ("http", "https")
 #: How web servers say that there is nothing, or that it is not to be seen.
-_NOTHING_TO_SEE = (403, 404, 405, 410)
+_NOT_THERE = (404, 410)
+_NOTHING_TO_SEE = (403, *_NOT_THERE, 405)
 _SECONDS_TO_ANSWER = 30
 #: Links of a page to files beside it.
 _LINKS = re.compile(rb"""href=["']?([^"'/?#<>\s]+\.h5)["'\s>]""")
@@ -75,6 +76,8 @@ class Remote:
         self._options = dict(options or {})
         self._protocol = address.protocol(url)
         self._is_ssh = address.EXTRAS.get(self._protocol) == "ssh"
+        if "::" in url and not self._is_ssh:  # which takes the URL to itself; this one's may hold secrets
+            raise ConfigError("the URL has '::' in it, by which fsspec chains file systems: expected one place's URL")
         self.shown = address.shown(url)
         _limit_waiting(self._protocol, self._options)
         self._guarded(self._connect)
@@ -258,13 +261,18 @@ class Remote:
 
     def _pages(self) -> bytes:
         """The index, and the page that a web server shows for a folder: one of them is enough."""
-        index = self.text(INDEX)
+        index, page = self.text(INDEX), b""
         try:
-            return (index or b"") + b"\n" + (self.text("") or b"")
-        except RemoteError:
-            if index is None:
+            page = self._guarded(lambda: b"".join(self._read_web("", 0, LONGEST_TEXT)))
+        except RemoteError as error:
+            if index is None and is_nothing(error, _NOT_THERE):
+                raise RemoteError(
+                    f"{self.shown}: there is nothing at this address, nor {INDEX} below it: mind its spelling, or push "
+                    "the cache to the folder that is served here"
+                ) from error
+            if index is None and not is_nothing(error):
                 raise
-            return index
+        return (index or b"") + b"\n" + page
 
     def _place(self, name: str, size: int, write: Callable[[Any, str], None]) -> None:
         def placed() -> None:
@@ -305,10 +313,10 @@ def _touched(entry: Mapping[str, Any]) -> float:
     return float(said) if isinstance(said, int | float) else time.time()
 
 
-def is_nothing(error: RemoteError) -> bool:
+def is_nothing(error: RemoteError, statuses: Collection[int] = _NOTHING_TO_SEE) -> bool:
     """Whether what went wrong was that there is no such file, or none to be seen."""
     cause = underlying(error.__cause__ or error)
-    return isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in _NOTHING_TO_SEE
+    return isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in statuses
 
 
 class _Counter(fsspec.Callback):
