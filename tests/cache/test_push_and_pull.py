@@ -688,7 +688,9 @@ def test_a_push_replaces_only_when_it_is_told_to(cache, changed, tmp_path):
     answer = call("push", changed, tmp_path / "far")
     assert answer.exit_code == 2
     assert len(answer.output.strip().splitlines()) == 1
-    assert call("push", changed, tmp_path / "far", "--replace").exit_code == 0
+    answer = call("push", changed, tmp_path / "far", "--replace")
+    assert answer.exit_code == 0
+    assert "note: 1 outdated shard there removed" in answer.output
 
 
 def test_options_are_numbers_truths_objects_or_text():

@@ -147,7 +147,9 @@ class _Push:
             self._send_missing(there, meter)
         _publish(self.remote)
         self._require_leave(self._outdated(self.remote.listing()), replace=False)
-        return Carried(tuple(shard.name for shard in missing), len(self.shards) - len(missing), meter.moved)
+        names, removed = tuple(shard.name for shard in missing), count(len(outdated), "outdated shard")
+        notes = (f"{removed} there removed",) if outdated else ()
+        return Carried(names, len(self.shards) - len(missing), meter.moved, notes=notes)
 
     def _outdated(self, there: Listing) -> dict[str, list[str]]:
         """Shards there with sequences that this cache has other content of, and these sequences."""

@@ -18,7 +18,8 @@ def command(
 ) -> None:
     """Send the shards of CACHE that URL does not have: a folder, ssh://, s3://, or whatever fsspec can write to.
 
-    Each shard is checked before, and has its name there when it is whole. Any number may push to one place.
+    Each shard is checked before, and has its name there when it is whole. Any number may push to one place. What is
+    there with other content is refused, or with --replace taken out when all that is in its shard has come.
 
     \b
     skelemo cache push cache/faces s3://bucket/faces --storage-option endpoint_url=http://minio:9000
