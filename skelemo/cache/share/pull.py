@@ -23,7 +23,7 @@ from skelemo.cache.share.remote import Listing, Remote, is_nothing
 from skelemo.cache.share.retry import PAUSES, may_pass, pause
 from skelemo.cache.store import require_same
 from skelemo.cache.verify import NAME
-from skelemo.errors import CacheError, RemoteError
+from skelemo.errors import CacheError, RemoteError, UnreadableError
 from skelemo.wording import count
 
 
@@ -341,6 +341,8 @@ def _shards_in(folder: Path, there: Listing) -> list[Shard]:
     for path in sorted(path for path in inside if path.suffix == SUFFIX):
         try:
             shard = open_shard(path)
+        except UnreadableError:
+            raise
         except CacheError:
             if NAME.fullmatch(path.name):
                 continue
