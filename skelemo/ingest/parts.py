@@ -1,14 +1,24 @@
 """Parts of a set of recordings, for several machines: fixed by the recordings alone, and of equal size."""
 
+import hashlib
 import heapq
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-from skelemo.errors import ConfigError
+from skelemo.cache.shard import Header, open_shard
+from skelemo.cache.store import shards_in
+from skelemo.errors import CacheError, ConfigError
+from skelemo.openpose.recording import Recording
+from skelemo.wording import count
 
 #: More machines than anybody has; a larger number is a mistake.
 MOST_PARTS = 100_000
+
+#: In a shard's origin, what parts were taken of.
+_WHOLE = "part of"
 
 
 @dataclass(frozen=True)
@@ -53,3 +63,28 @@ def take_part(sizes: Sequence[int], part: Part) -> list[int]:
         if number == part.number:
             mine.append(position)
     return sorted(mine)
+
+
+def whole(recordings: Sequence[Recording]) -> dict[str, str]:
+    """All the recordings that parts are taken of, for a cache to tell: machines that see the same say the same."""
+    listed = "\n".join(f"{len(one.files)} {one.source}" for one in recordings)
+    digest = hashlib.sha256(listed.encode()).hexdigest()[:8]
+    return {_WHOLE: f"{count(len(recordings), 'recording')} ({digest})"}
+
+
+def other_wholes(out: Path, header: Header) -> list[str]:
+    """A note where shards of the same source are parts of other recordings than this ingest has seen."""
+    mine, found = header.origin, set()
+    for path in shards_in(out):
+        with suppress(CacheError):  # it is damaged, or another ingest has just put others in its place
+            theirs = open_shard(path).header.origin
+            if theirs.get("source") == mine["source"]:
+                found.add(theirs.get(_WHOLE, mine[_WHOLE]))
+    others = sorted(found - {mine[_WHOLE]})
+    if not others:
+        return []
+    seen = " or ".join(others)
+    return [
+        f"{out}: other parts in it were taken of {seen}, this one of {mine[_WHOLE]}, so that a recording may be in none: "
+        "when all machines see the same, ingest every part again"
+    ]

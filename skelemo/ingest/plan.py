@@ -13,7 +13,7 @@ from skelemo.errors import ConfigError, InputError
 from skelemo.ingest.groups import grouped, jobs
 from skelemo.ingest.labelling import labelled, origin
 from skelemo.ingest.memory import DEFAULT, bounds
-from skelemo.ingest.parts import Part, take_part
+from skelemo.ingest.parts import Part, take_part, whole
 from skelemo.ingest.present import existing, not_there
 from skelemo.ingest.task import Settings, Task
 from skelemo.naming import SIMULATED
@@ -94,8 +94,8 @@ def make_plan(
         _require_all(source, found.problems)
     recordings = found.recordings
     classes, annotated, notes = labelled(recordings, source, labels)
-    simulated = _is_simulated(source, recordings)
-    header = Header(settings.layout, classes, simulated, settings.kept(), origin(source, labels))
+    told = origin(source, labels) | (whole(recordings) if part.of > 1 else {})
+    header = Header(settings.layout, classes, _is_simulated(source, recordings), settings.kept(), told)
     cache = existing(out, header)
     videos = _video_names(recording.source for recording in recordings)
     tasks = [Task(*facts, {}) for facts in zip(recordings, videos, annotated, strict=True)]

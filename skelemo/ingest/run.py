@@ -9,6 +9,7 @@ from pathlib import Path
 from skelemo.errors import CacheError, InputError
 from skelemo.ingest import executors
 from skelemo.ingest.memory import bounds
+from skelemo.ingest.parts import other_wholes
 from skelemo.ingest.plan import Plan
 from skelemo.ingest.problems import write_problems
 from skelemo.ingest.replacing import put_in_place, withdraw_contradictions
@@ -48,6 +49,8 @@ def ingest(plan: Plan, *, jobs: int = 1, scheduler: str = "", report: Report = l
             total.add(tally)
             os.utime(present)  # for other machines, which cannot ask whether this process lives
         total.failures += withdraw_contradictions(plan.out, total.shards, plan.known_shards)
+        if plan.part.of > 1:
+            total.notes += other_wholes(plan.out, plan.header)
         write_problems(plan.out, plan.source, plan.part, [*total.failures, *total.failed_files])
     return total
 

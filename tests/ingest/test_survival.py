@@ -4,6 +4,7 @@ import csv
 import hashlib
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -298,6 +299,17 @@ def test_parts_of_several_machines_are_together_the_whole(tmp_path, many, monkey
     beyond = make_plan(many, tmp_path / "beyond", None, Settings(), part=Part(30, 30))
     assert ingest(beyond).recordings == 0
     assert not (tmp_path / "beyond").exists()
+
+
+def test_a_machine_that_sees_other_recordings_than_those_of_the_other_parts_says_so(tmp_path, many, write_recording):
+    def part(number: int) -> list[str]:
+        plan = make_plan(many, tmp_path / "parts", None, Settings(), part=Part(number, 2))
+        return [note for note in ingest(plan).notes if "other parts" in note]
+
+    assert part(1) == []
+    write_recording("late", [[(100.0, 100.0)]] * 30)
+    (note,) = part(2)
+    assert re.search(r"taken of 24 recordings \(\w{8}\), this one of 25 recordings \(\w{8}\)", note)
 
 
 def test_labels_go_by_all_recordings_whatever_the_part(tmp_path, many):
