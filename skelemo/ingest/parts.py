@@ -85,6 +85,6 @@ def other_wholes(out: Path, header: Header) -> list[str]:
         return []
     seen = " or ".join(others)
     return [
-        f"{out}: other parts in it were taken of {seen}, this one of {mine[_WHOLE]}, so that a recording may be in none: "
-        "when all machines see the same, ingest every part again"
+        f"{out}: other parts in it were taken of {seen}, this one of {mine[_WHOLE]}: a recording may be in none; when "
+        "all machines see the same, ingest every part again"
     ]
