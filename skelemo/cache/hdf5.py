@@ -130,10 +130,12 @@ def _in_words(error: Exception, path: Path) -> str:
     return said
 
 
-def read_attribute(file: Group, name: str) -> str:
-    """An attribute that `write_attribute` has written."""
+def read_attribute(file: Group, name: str, default: str | None = None) -> str:
+    """An attribute that `write_attribute` has written; the default where there is none and need not be."""
     key = name.encode()
     if not h5py.h5a.exists(file.id, key):
+        if default is not None:
+            return default
         raise CacheError(f"not a skelemo shard: it has no attribute {name!r}")
     found = h5py.h5a.open(file.id, key)
     kind, shape = found.dtype, found.shape

@@ -272,8 +272,8 @@ def read_attributes(file: hdf5.Group) -> dict[str, str]:
         raise UnreadableError(
             f"format version {said['version'][:80]}; this skelemo reads {VERSION}: update it, or ingest again"
         )
-    others = ("layout", "classes", "simulated", "settings", _ORIGIN)
-    return said | {name: hdf5.read_attribute(file, name) for name in others}
+    said |= {name: hdf5.read_attribute(file, name) for name in ("layout", "classes", "simulated", "settings")}
+    return said | {_ORIGIN: hdf5.read_attribute(file, _ORIGIN, default="{}")}
 
 
 def to_header(said: Mapping[str, str]) -> Header:

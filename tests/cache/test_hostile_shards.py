@@ -249,6 +249,9 @@ HOSTILE = {
     "classes that are no JSON": attribute("classes", "["),
     "classes nested without end": attribute("classes", "[" * 100_000),
     "settings that are no mapping": attribute("settings", "[]"),
+    "an origin that is no mapping": attribute("origin", '["faces"]'),
+    "an origin that is no text": attribute("origin", '{"source": {"a": "b"}}'),
+    "an origin nested without end": attribute("origin", '{"source": ' * 100_000),
     "an attribute without end": attribute("settings", json.dumps({"a": "b" * 2**21})),
     "a negative start": cell("sequences", 0, "start", -1),
     "a start beyond the end": cell("sequences", 2, "start", 9),
@@ -295,6 +298,11 @@ HOSTILE = {
 def test_a_forged_shard_is_otherwise_everything_in(path):
     forge(path, cell("sequences", 2, "subject", b"Cid"))
     assert open_shard(path).sequences["subject"].tolist() == ["Ann", "", "Cid"]
+
+
+def test_a_shard_that_does_not_say_what_it_was_made_from_is_read(path):
+    forge(path, lambda file: file.attrs.__delitem__("origin"))
+    assert open_shard(path).header.origin == {}
 
 
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
