@@ -22,17 +22,21 @@ def belongings(shard: Shard, keep: np.ndarray) -> tuple[list[dict[str, Any]], li
 
     Where a sequence of a recording stays behind, its fingerprint is left empty, so that an ingest reads it again.
     """
-    recordings, problems = _rows(shard.recordings), _rows(shard.problems)
+    recordings = _rows(shard.recordings)
     if keep.all():
-        return recordings, problems
+        return recordings, _rows(shard.problems)
     videos = shard.sequences["video"]
     kept, left_out = set(videos[keep]), set(videos[~keep])
     going = [
         row | ({"fingerprint": ""} if row["video"] in left_out else {}) for row in recordings if row["video"] in kept
     ]
-    others = {row["source"] for row in recordings} - {row["source"] for row in going}
-    sources = [row["source"] for row in recordings]
-    return going, [row for row in problems if _recording_of(row["file"], sources) not in others]
+    return going, _problems(shard, going)
+
+
+def unaffected(shard: Shard, keep: np.ndarray) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Recordings of which no sequence is left out, those without any among them, and problems but for the others'."""
+    going, _ = untorn(shard, keep)
+    return going, _problems(shard, going)
 
 
 def untorn(shard: Shard, keep: np.ndarray) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -60,6 +64,13 @@ def write_part(shard: Shard, keep: np.ndarray, folder: Path, belong: Belong = be
     if not rows and (recordings or problems):
         paths.append(write_shard(folder, shard.header, (), recordings, problems))
     return paths
+
+
+def _problems(shard: Shard, going: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Problems of a shard but for those of recordings that are not going."""
+    sources = shard.recordings["source"].tolist()
+    others = {*sources} - {row["source"] for row in going}
+    return [row for row in _rows(shard.problems) if _recording_of(row["file"], sources) not in others]
 
 
 def _recording_of(file: str, sources: list[str]) -> str:

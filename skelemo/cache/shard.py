@@ -77,7 +77,7 @@ class Header:
     classes: tuple[str, ...]
     simulated: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
-    origin: Mapping[str, str] = field(default_factory=dict, compare=False)
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layout", skeleton.layout(self.layout).name)

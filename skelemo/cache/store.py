@@ -183,7 +183,7 @@ def find_caches(folder: Path) -> list[Path]:
         There is neither.
     """
     if folder.is_dir() and not shards_in(folder):
-        below = sorted(path for path in folder.iterdir() if path.is_dir() and shards_in(path))
+        below = sorted(path for path in folder.iterdir() if path.is_dir() and _may_be_cache(path))
         if below:
             return below
     shard_files(folder)
@@ -204,8 +204,19 @@ def shard_files(folder: Path) -> list[Path]:
 
 
 def shards_in(folder: Path) -> list[Path]:
-    """The shards right in a folder, sorted; none where it is no cache."""
-    return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and not path.name.startswith("."))
+    """The shards right in a folder, sorted; none where it is no cache. One that cannot be listed is an error."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and not path.name.startswith("."))
+    except OSError as error:
+        raise CacheError(f"{folder}: cannot be listed ({error.strerror or error})") from error
+
+
+def _may_be_cache(folder: Path) -> bool:
+    """Whether a folder is one as far as can be seen; whoever opens it is told why it cannot be seen."""
+    try:
+        return bool(shards_in(folder))
+    except CacheError:
+        return True
 
 
 def require_same(first: Shard, other: Shard) -> None:

@@ -169,7 +169,7 @@ def _from_0(file: Path, clip: Clip, first_frame: int) -> Clip:
         where = f"{file}, {clip.video}" if clip.video else str(file)
         raise InputError(
             f"{where}: there is a frame {clip.number[0]}; by --first-frame {first} its frames count from {first}: "
-            "import it without"
+            "import that file by itself, without"
         )
     return replace(clip, number=clip.number - first, first_frame=0)
 

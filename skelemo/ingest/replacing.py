@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skelemo.cache.part import write_part
+from skelemo.cache.part import unaffected, write_part
 from skelemo.cache.partial import locked
 from skelemo.cache.shard import open_shard
 from skelemo.cache.store import shards_in
@@ -79,6 +79,6 @@ def _take_out(out: Path, shards: Iterable[Path], choose: Choice) -> list[str]:
         chosen = choose(shard.sequences) if len(shard.sequences) else np.zeros(0, bool)
         if chosen.any():
             gone += shard.sequences["id"][chosen].tolist()
-            if path not in write_part(shard, ~chosen, out):
+            if path not in write_part(shard, ~chosen, out, unaffected):
                 path.unlink()
     return gone

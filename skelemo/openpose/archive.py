@@ -175,7 +175,7 @@ class _Table:
         folder, _, name = path.rpartition("/")
         if not is_openpose(name):
             self.other_json += name.endswith(".json")
-            if is_packed(name):
+            if is_packed(name) and not _is_hidden(_normal(folder), name):
                 self.packed.append(path)
                 self._require_few()
             self._mark(folder, name)
@@ -184,7 +184,7 @@ class _Table:
             self.pass_over(path)
             return
         folder = _normal(folder)
-        if name.startswith(".") or folder.startswith((".", "__MACOSX")) or "/." in folder:
+        if _is_hidden(folder, name):
             return
         names = self.rows.setdefault(folder, {})
         self.twice += name in names
@@ -253,6 +253,11 @@ class _Table:
         """The one folder of the archive's own name that everything lies in, which is not said twice."""
         own = place.rpartition("/")[2]
         return own if own and all(folder.partition("/")[0] == own for folder in self.rows) else ""
+
+
+def _is_hidden(folder: str, name: str) -> bool:
+    """Whether a member is one of those that are passed over on a disk, too, or of macOS's beside each file."""
+    return name.startswith(".") or folder.startswith((".", "__MACOSX")) or "/." in folder
 
 
 def _normal(folder: str) -> str:

@@ -13,8 +13,8 @@ BLOCK = 512
 #: A header that gives a name or a size is shorter than this; a longer one is an attempt to fill memory.
 _LONGEST_HEADER = 1 << 20
 _LARGEST = 1 << 62
-#: Blocks of zeros behind which no further archive is looked for; tar itself fills up to 20.
-_MOST_PADDING = 2048
+#: Blocks of zeros behind which no further archive is looked for, 64 MiB; tar itself fills up to 20.
+_MOST_PADDING = 131_072
 
 # name, mode, uid, gid, size, mtime, checksum, type, linked name, magic, version, user, group, device, prefix
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s16s155s12x")
@@ -62,19 +62,14 @@ def read_members(stream: Stream) -> Iterator[Member]:
     while padding <= _MOST_PADDING:
         place = stream.position
         block = stream.read(BLOCK)
-        if len(block) < BLOCK:
-            if padding:
-                return
+        if len(block) < BLOCK and (any(block) or not padding):
             raise TarError(f"is cut off after {place + len(block):,} bytes" if place else "is no tar archive")
+        if not block:
+            return
         if not any(block):
             padding += 1
             continue
-        try:
-            name, size, kind, target = _parse(block, place)
-        except TarError:
-            if padding:  # whatever stands behind an archive
-                return
-            raise
+        name, size, kind, target = _parse(block, place)
         start, padding = stream.position, 0
         if kind in (_LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL):
             long.update(_read_extension(stream, kind, size, place))

@@ -12,6 +12,9 @@ from skelemo.openpose.files import Folder, Problem, is_openpose
 from skelemo.openpose.names import printable
 from skelemo.wording import count
 
+#: At the top of a disk, for its repair; only root may list it.
+_LOST_AND_FOUND = "lost+found"
+
 
 class Walk:
     """All folders from a source downwards that hold OpenPose files. Iterate over it once; the counts are right then.
@@ -82,7 +85,7 @@ class Walk:
         with os.scandir(path) as entries:
             for entry in entries:
                 name = entry.name
-                if name.startswith("."):
+                if name.startswith(".") or name == _LOST_AND_FOUND:
                     continue
                 if is_openpose(name) and entry.is_file(follow_symlinks=False):
                     files.append(name)

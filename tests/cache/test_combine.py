@@ -63,6 +63,14 @@ def test_settings_and_simulation_stay_with_their_sequences(tmp_path):
     assert (found["one"].simulated, found["two"].simulated) == (False, True)
 
 
+def test_what_each_was_made_from_stays_with_its_sequences(tmp_path):
+    headers = [Header("body_25", BODY.classes, origin={"source": name}) for name in ("monday", "tuesday")]
+    caches = [a_cache(tmp_path / one.id, one, header=header) for one, header in zip((ONE, TWO), headers, strict=True)]
+    merge(caches, tmp_path / "c")
+    found = {shard.sequences["id"][0]: shard.header.origin["source"] for shard in open_cache(tmp_path / "c").shards}
+    assert found == {"one": "monday", "two": "tuesday"}
+
+
 def test_labels_are_carried_over_by_name(tmp_path, pair):
     wider = a_cache(tmp_path / "wider", in_wider(TWO), a_sequence("four", 6), header=WIDER)
     merge([pair[0], wider], tmp_path / "c")

@@ -1,5 +1,7 @@
 """A cache: whatever shards and folders it is spread over, it says the same."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from small_caches import BODY, CLASSES, a_cache, a_recording, a_sequence
@@ -64,6 +66,23 @@ def test_a_shard_that_an_ingest_takes_out_between_listing_and_reading_is_not_mis
 
     monkeypatch.setattr(store, "open_shard", taken_out_before)
     assert_holds(open_cache(tmp_path), [SEQUENCES[index] for index in (0, 1, 3)])
+
+
+def test_a_folder_that_cannot_be_listed_is_named_among_the_caches(tmp_path, monkeypatch):
+    spread(tmp_path / "a", [0])
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "empty").mkdir()
+    listed = Path.iterdir
+
+    def closed(folder):
+        if folder.name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    assert find_caches(tmp_path) == [tmp_path / "a", tmp_path / "closed"]
+    with pytest.raises(CacheError, match=r"closed: cannot be listed \(Permission denied\)"):
+        open_cache(tmp_path / "closed")
 
 
 def test_several_folders_are_one_cache(tmp_path):

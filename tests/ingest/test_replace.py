@@ -77,6 +77,19 @@ def test_labels_put_back_to_what_they_were_bring_the_cache_back(clips, write_rec
     assert (tally.recordings, again(clips, tables[0])[0].recordings) == (1, 0)
 
 
+def test_recordings_in_which_nobody_is_seen_stay_when_one_beside_them_is_replaced(tmp_path, write_recording):
+    for name, frames in (("a", [[(100.0, 100.0)]] * 4), ("nobody", [[]] * 4)):
+        write_recording(name, frames)
+    (tmp_path / "json" / "nobody_000000000002_keypoints.json").write_text("{")
+    (tmp_path / "json" / "a_000000000002_keypoints.json").write_text("{")
+    again(tmp_path / "json")
+    write_recording("a", [[(300.0, 100.0)]] * 4)
+    _, cache = again(tmp_path / "json")
+    assert sorted(cache.recordings["source"]) == ["a", "nobody"]
+    assert cache.problems["file"].tolist() == ["nobody_000000000002_keypoints.json"]
+    assert again(tmp_path / "json")[0].recordings == 0
+
+
 def test_files_that_were_only_touched_replace_nothing(clips):
     before = {path.name for path in (clips.parent / "cache").glob("*.h5")}
     for file in clips.iterdir():

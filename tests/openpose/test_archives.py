@@ -233,11 +233,19 @@ def test_archives_put_one_behind_the_other_are_read_to_the_end(tmp_path: Path, e
     assert read_people(one, BODY).keypoints[:, 0, 0].tolist() == [0, 1, 2]
 
 
-def test_what_is_no_archive_behind_the_end_of_one_is_not_read(tmp_path: Path) -> None:
-    whole = pack(tmp_path / "x.tar", {name(0): body(1)})
-    whole.write_bytes(whole.read_bytes() + b"signed by somebody" * 100)
-    (one,) = search(whole).recordings
-    assert len(one.files) == 1
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda first, second: first + b"signed by somebody" * 100, "is damaged at byte 10,240"),
+        (lambda first, second: first + bytes(1 << 21) + b"x" + second[1:], "is damaged at byte 2,107,392"),
+        (lambda first, second: first + second[:300], "is cut off after 10,540 bytes"),
+    ],
+)
+def test_what_stands_behind_the_end_of_an_archive_is_an_archive_or_damage(tmp_path: Path, spoil, told: str) -> None:
+    one, other = (pack(tmp_path / f"{n}.tar", {name(n): body(n)}).read_bytes() for n in range(2))
+    (tmp_path / "in.tar").write_bytes(spoil(one, other))
+    with pytest.raises(InputError, match=rf"in.tar: the archive cannot be read: it {told}"):
+        search(tmp_path / "in.tar")
 
 
 def test_a_zip_with_the_slashes_of_windows_is_read(tmp_path: Path) -> None:
@@ -250,7 +258,8 @@ def test_a_zip_with_the_slashes_of_windows_is_read(tmp_path: Path) -> None:
 
 def test_archives_that_cannot_be_read_as_they_lie_are_told(tmp_path: Path) -> None:
     inner = pack(tmp_path / "out" / "kicks.tar", {name(0): body(0)})
-    source = pack(tmp_path / "in" / "outer.tar", {"kicks.tar": inner.read_bytes()}).parent
+    hidden = {"__MACOSX/._kicks.tar": b"", ".old/kicks.tar": b""}
+    source = pack(tmp_path / "in" / "outer.tar", {"kicks.tar": inner.read_bytes(), **hidden}).parent
     with pytest.raises(InputError, match=r"no OpenPose file in 2 folders with 0 other JSON files and 1 archive that"):
         search(source)
     write_video(source, {0: frame()})

@@ -75,6 +75,7 @@ def test_what_is_no_file_of_openposes_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "dir_keypoints.json").mkdir()
     (tmp_path / "._clip_000000000000_keypoints.json").write_bytes(b"\0\5\26\7")
     write_video(tmp_path / ".trash", NOBODY, "old")
+    write_video(tmp_path / "lost+found", NOBODY, "lost")
     os.mkfifo(tmp_path / "pipe_keypoints.json")
     assert summary(find_recordings(tmp_path)) == [("clip", "clip", 2)]
 
