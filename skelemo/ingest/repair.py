@@ -53,7 +53,8 @@ class _Wound:
     path: Path
     header: Header
     wanted: Mapping[str, tuple[str, str]]  # damaged sequences that no other shard has -> (sha256, video)
-    videos: frozenset[str] | None  # those to read again; None: nobody knows which the shard held
+    videos: frozenset[str]  # recordings to read again, as far as the shard tells
+    anywhere: bool  # it no longer tells all its recordings: what is nowhere else may have been in it
     blind: bool  # no hash of a sequence is left: only the file's name tells what was written
     lost: list[str] = field(default_factory=list)
 
@@ -176,13 +177,12 @@ def _wound(finding: Finding, whole: list[Shard]) -> _Wound:
         wanted = {name: (sha256, video) for name, sha256, video in listed if held.get(name) != sha256}
     header = left.header or _agreed(finding, whole)
     blind = bool(finding.reason) and not finding.damaged
-    if finding.reason and finding.recordings is None:
-        return _Wound(finding.path, header, wanted, None, blind)
+    anywhere = bool(finding.reason) and finding.recordings is None
     videos = {video for _, video in wanted.values()}
-    if finding.reason and left.recordings is not None:
+    if finding.reason and not anywhere and left.recordings is not None:
         known = {video for shard in whole for video in shard.recordings["video"]} if finding.damaged else set()
         videos |= set(left.recordings["video"]) - known
-    return _Wound(finding.path, header, wanted, frozenset(videos), blind)
+    return _Wound(finding.path, header, wanted, frozenset(videos), anywhere, blind)
 
 
 def _agreed(finding: Finding, whole: list[Shard]) -> Header:
@@ -222,7 +222,7 @@ def _read_again(
     plans: list[tuple[Plan, bool]] = []
     there = _videos(whole)
     for key in {_key(wound.header): None for wound in wounds}:
-        alike = [wound for wound in wounds if _key(wound.header) == key and (wound.videos is None or wound.videos)]
+        alike = [wound for wound in wounds if _key(wound.header) == key and (wound.anywhere or wound.videos)]
         if alike:
             plan = _plan(alike, whole, origin, shop / "again")
             plans += [(_for_pieces(plan, alike, there), False)]
@@ -254,7 +254,7 @@ def _plan(wounds: list[_Wound], whole: list[Shard], origin: tuple[Path, str | No
             f"{', '.join(plan.header.classes)}: say --labels as at the ingest"
         )
     there = _videos(whole)
-    if whole and any(wound.videos is None for wound in wounds) and there.isdisjoint(task.video for task in plan.tasks):
+    if whole and any(wound.anywhere for wound in wounds) and there.isdisjoint(task.video for task in plan.tasks):
         raise ConfigError(f"{source} has none of the recordings that the cache holds: name the source of the cache")
     return plan
 
@@ -276,8 +276,8 @@ def _settings(wound: _Wound, source: Path) -> Settings:
 def _for_pieces(plan: Plan, wounds: list[_Wound], there: set[str]) -> Plan:
     """The part of a plan in which wanted sequences are."""
     seeing = [wound for wound in wounds if not wound.blind]
-    videos = {video for wound in seeing for video in wound.videos or ()}
-    anywhere = any(wound.videos is None for wound in seeing)
+    videos = {video for wound in seeing for video in wound.videos}
+    anywhere = any(wound.anywhere for wound in seeing)
     tasks = [task for task in plan.tasks if task.video in videos or (anywhere and task.video not in there)]
     return replace(plan, tasks=tuple(tasks))
 
@@ -288,10 +288,10 @@ def _for_guesses(plan: Plan, wounds: list[_Wound], there: set[str]) -> Iterator[
     The recordings of one that tells them are one group. For others, what is nowhere else is grouped as an ingest does.
     """
     blind = [wound for wound in wounds if wound.blind]
-    for videos in (wound.videos for wound in blind if wound.videos is not None):
+    for videos in (wound.videos for wound in blind if not wound.anywhere):
         yield replace(plan, tasks=tuple(replace(task, group=0) for task in plan.tasks if task.video in videos))
-    if any(wound.videos is None for wound in blind):
-        elsewhere = there.union(*(wound.videos or () for wound in wounds))
+    if any(wound.anywhere for wound in blind):
+        elsewhere = there.union(*(wound.videos for wound in wounds))
         yield replace(plan, tasks=tuple(task for task in plan.tasks if task.video not in elsewhere))
 
 
@@ -311,27 +311,36 @@ def _videos(shards: list[Shard]) -> set[str]:
 
 def _tell_lost(wounds: list[_Wound], again: _Again, source: Path) -> None:
     """Note at each damaged shard what is still missing of it."""
-    came, names = _held(list(again.pieces)), {shard.path.name for shard in again.shards}
-    read = {video for shard in again.shards for video in shard.recordings["video"]}
+    names = {shard.path.name for shard in again.shards}
     for wound in wounds:
-        if wound.path.name in names:
-            continue  # all that it held has come out as it was
-        for video in sorted(set(again.failed) if wound.videos is None else wound.videos - read):
-            reason = again.failed.get(video, f"{source} has no such recording")
-            wound.lost.append(f"{wound.path.name}: {video} is not read again: {reason}")
-        for name, (sha256, video) in wound.wanted.items():
-            if video in read and came.get(name) != sha256:
-                found = "comes out other than it was written" if name in came else "does not come out again"
-                wound.lost.append(
-                    f"{wound.path.name}: sequence {name} {found} (its files, --labels or skelemo have changed)"
-                )
-        if wound.blind:
-            wound.lost.append(
-                f"{wound.path.name}: what is read again cannot be compared with what was written: it gives no shard "
-                "of this name (its files, --labels or skelemo have changed, or it was ingested in other parts); to "
-                f"take it as it is now, rename the file to {wound.path.name}{ASIDE} and run skelemo ingest {source} "
-                f"--out {wound.path.parent} with the options of the first time"
-            )
+        if wound.path.name not in names:  # else all that it held has come out as it was
+            lines = [*_missing(wound, again, source), *([_incomparable(wound, source)] if wound.blind else [])]
+            wound.lost.extend(f"{wound.path.name}: {line}" for line in lines)
+
+
+def _missing(wound: _Wound, again: _Again, source: Path) -> Iterator[str]:
+    """Sequences that have not come again as they were, and recordings without a sequence that have not been read."""
+    came = _held(list(again.pieces))
+    read = {video for shard in again.shards for video in shard.recordings["video"]}
+    told = set(again.failed) if wound.anywhere else wound.videos
+    empty = sorted(told - read - {video for _, video in wound.wanted.values()})
+    lacking = [(name, video) for name, (sha256, video) in wound.wanted.items() if came.get(name) != sha256]
+    for name, video in [*lacking, *zip(empty, empty, strict=True)]:
+        if video in read:
+            found = "comes out other than it was written" if name in came else "does not come out again"
+            yield f"sequence {name} {found} (its files, --labels or skelemo have changed)"
+        else:
+            yield f"{name} is not read again: {again.failed.get(video, f'{source} has no such recording')}"
+
+
+def _incomparable(wound: _Wound, source: Path) -> str:
+    """What to do about a blind wound that has no equal."""
+    return (
+        "what is read again cannot be compared with what was written: it gives no shard of this name (its files, "
+        f"--labels or skelemo have changed, or it was ingested in other parts); to take it as it is now, rename the "
+        f"file to {wound.path.name}{ASIDE} and run skelemo ingest {source} --out {wound.path.parent} with the options "
+        "of the first time"
+    )
 
 
 def _accepted(again: _Again, wounds: list[_Wound], whole: list[Shard], shop: Path) -> list[Shard]:

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from small_caches import a_cache, a_sequence
 
+from skelemo.cache.part import untorn, write_part
 from skelemo.cache.shard import Header, open_shard
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cache.verify import verify
@@ -181,6 +182,28 @@ def test_a_partly_damaged_shard_whose_source_is_gone_keeps_what_is_healthy(cache
     assert done.lost == (f"{path.name}: c is not read again: {source} has no such recording",)
     path.unlink()
     assert sorted(open_cache(cache).sequences["id"]) == ["a", "b", "d", "talk_left", "talk_right"]
+
+
+def test_a_sequence_that_does_not_come_again_is_named_though_its_shard_tells_no_recordings(cache, source, labels):
+    path = shard_of(cache, "c")
+    break_table(path, "recordings")
+    for file in source.glob("c_*"):
+        file.unlink()
+    done = repair(cache, verify(cache), source, labels)
+    assert done.lost == (f"{path.name}: c is not read again: {source} has no such recording",)
+    assert done.aside == ()
+    assert path.exists()
+
+
+def test_a_sequence_is_read_again_though_another_shard_has_its_recording(cache, source, labels, tmp_path, read):
+    path = shard_of(cache, "talk_left")
+    truth, (left,) = open_cache(cache).hash, write_part(open_shard(path), np.array([True, False]), tmp_path, untorn)
+    os.replace(left, cache / left.name)
+    break_table(path, "recordings")
+    read.clear()
+    assert repair(cache, verify(cache), source, labels).lost == ()
+    assert read == ["talk"]
+    assert open_cache(cache).hash == truth
 
 
 def test_a_source_that_has_changed_is_not_taken_for_the_old_one(cache, source, labels, write_recording):
