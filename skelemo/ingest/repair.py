@@ -322,7 +322,8 @@ def _missing(wound: _Wound, again: _Again, source: Path) -> Iterator[str]:
     """Sequences that have not come again as they were, and recordings without a sequence that have not been read."""
     came = _held(list(again.pieces))
     read = {video for shard in again.shards for video in shard.recordings["video"]}
-    told = set(again.failed) if wound.anywhere else wound.videos
+    knows_nothing = wound.blind and wound.anywhere  # whatever has failed may have been in it
+    told = set(again.failed) if knows_nothing else wound.videos
     empty = sorted(told - read - {video for _, video in wound.wanted.values()})
     lacking = [(name, video) for name, (sha256, video) in wound.wanted.items() if came.get(name) != sha256]
     for name, video in [*lacking, *zip(empty, empty, strict=True)]:

@@ -310,6 +310,16 @@ def test_a_recording_that_never_could_be_read_does_not_hinder_a_repair(cache, so
     assert open_cache(cache).hash == truth
 
 
+def test_nor_does_it_where_sequences_are_known_that_now_come_in_other_shards(cache, source, labels, monkeypatch):
+    (source / "e_000000000000_keypoints.json").write_text("{")
+    path, truth = shard_of(cache, "c"), open_cache(cache).hash
+    monkeypatch.setattr(grouping, "GROUP_FILES", 1)
+    break_table(path, "recordings")
+    done = repair(cache, verify(cache), source, labels)
+    assert (done.lost, [one.name for one in done.aside]) == ((), [f"{path.name}.damaged"])
+    assert open_cache(cache).hash == truth
+
+
 def test_a_shard_under_the_name_of_another_gets_its_own_content_back(cache, source, labels):
     truth, path, other = open_cache(cache).hash, shard_of(cache, "c"), shard_of(cache, "a")
     whole = path.read_bytes()
