@@ -76,22 +76,8 @@ def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> 
 
 def check(path: Path) -> Finding | None:
     """What is wrong with one shard, or nothing; raises `UnreadableError` as `verify`."""
-    try:
-        shard = open_shard(path)
-    except UnreadableError:
-        raise
-    except CacheError as error:
-        if not os.path.lexists(path):
-            return None  # whoever ingests meanwhile has put another in its place
-        return _whole(path, str(error).removeprefix(f"{path}: ").removesuffix(hdf5.remedy(path)))
-    if NAME.fullmatch(path.name) and path.name != shard.name:
-        return Finding(path, f"it holds what belongs into {shard.name}", (), None)
-    damaged = shard.damaged()
-    if not damaged:
-        return None
-    videos = shard.sequences["video"][shard.sequences["id"].isin(damaged)]
-    sources = shard.recordings["source"][shard.recordings["video"].isin(videos)]
-    return Finding(path, "", tuple(damaged), tuple(sources) if len(sources) else None)
+    finding = _examined(path)
+    return finding if os.path.lexists(path) else None  # whoever ingests meanwhile has put another in its place
 
 
 def remains(path: Path) -> Remains:
@@ -111,6 +97,23 @@ def remains(path: Path) -> Remains:
         except CacheError:
             continue
     return Remains(header, tables["sequences"], tables["recordings"])
+
+
+def _examined(path: Path) -> Finding | None:
+    try:
+        shard = open_shard(path)
+    except UnreadableError:
+        raise
+    except CacheError as error:
+        return _whole(path, str(error).removeprefix(f"{path}: ").removesuffix(hdf5.remedy(path)))
+    if NAME.fullmatch(path.name) and path.name != shard.name:
+        return Finding(path, f"it holds what belongs into {shard.name}", (), None)
+    damaged = shard.damaged()
+    if not damaged:
+        return None
+    videos = shard.sequences["video"][shard.sequences["id"].isin(damaged)]
+    sources = shard.recordings["source"][shard.recordings["video"].isin(videos)]
+    return Finding(path, "", tuple(damaged), tuple(sources) if len(sources) else None)
 
 
 def _whole(path: Path, reason: str) -> Finding:

@@ -96,6 +96,7 @@ def repair(
     tells, or that the cache's other shards agree on. A sequence that comes out other than it was written is not taken:
     its hash tells, and where a shard's hashes cannot be read, the shard's name, which is a hash over them all.
     A damaged shard is set aside, renamed, when all that it held is whole in other shards of the cache, and not before.
+    One that is there no longer, as an ingest has replaced it, is passed over.
 
     Parameters
     ----------
@@ -109,6 +110,7 @@ def repair(
     ConfigError, InputError
         As in `make_plan`, or ``source`` or ``labels`` cannot be those of the cache.
     """
+    findings = [finding for finding in findings if _is_there(finding.path)]
     damaged = {finding.path for finding in findings}
     healthy = [open_shard(path) for path in shard_files(folder) if path not in damaged]
     with _workshop(folder) as shop:
@@ -119,10 +121,15 @@ def repair(
         whole += _accepted(again, wounds, whole, shop)
         if whole:
             join((folder,), whole)
-        healed = [wound.path for wound in wounds if not wound.lost]
         with locked(folder):
+            wounds = [wound for wound in wounds if _is_there(wound.path)]
+            healed = [wound.path for wound in wounds if not wound.lost]
             aside = _put_in_place(folder, [shard.path for shard in whole if shard.path.parent != folder], healed)
     return Repair(tuple(aside), tuple(line for wound in wounds for line in wound.lost), again.tally)
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path)
 
 
 @contextmanager

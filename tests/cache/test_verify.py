@@ -14,7 +14,7 @@ from small_caches import BODY, PROBLEM, a_cache, a_recording, a_sequence, everyt
 from skelemo.cache import hdf5, integrity, part, verify
 from skelemo.cache.chunks import Chunks
 from skelemo.cache.part import untorn, write_part
-from skelemo.cache.shard import open_shard, write_shard
+from skelemo.cache.shard import Shard, open_shard, write_shard
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
 from skelemo.errors import CacheError, UnreadableError
@@ -103,6 +103,18 @@ def test_a_shard_under_the_name_of_another_is_damage(cache):
     assert second.name in finding.reason
     (cache / "mine.h5").write_bytes(second.read_bytes())
     assert len(verify.verify(cache)) == 1, "a name of one's own claims nothing"
+
+
+def test_a_shard_that_is_replaced_while_it_is_read_is_not_damaged(cache, monkeypatch):
+    path, original = shard_files(cache)[1], Shard.damaged
+
+    def replaced_meanwhile(shard, *rest):
+        if shard.path == path:
+            path.unlink()
+        return original(shard, *rest)
+
+    monkeypatch.setattr(Shard, "damaged", replaced_meanwhile)
+    assert verify.verify(cache) == []
 
 
 def test_several_threads_find_what_one_finds(cache):

@@ -19,6 +19,7 @@ from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.exchange.importing import import_keypoints
 from skelemo.ingest import groups as grouping
+from skelemo.ingest import repair as repairing
 from skelemo.ingest import work
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.repair import repair
@@ -327,6 +328,36 @@ def test_a_shard_under_the_name_of_another_gets_its_own_content_back(cache, sour
     assert repair(cache, verify(cache), source, labels).lost == ()
     assert open_cache(cache).hash == truth
     assert path.read_bytes() == whole
+
+
+def test_a_damaged_shard_that_an_ingest_has_replaced_is_passed_over(cache, source, labels, read):
+    path, other = shard_of(cache, "c"), shard_of(cache, "a")
+    spoil(path, "c")
+    spoil(other, "a")
+    findings = verify(cache)
+    path.unlink()
+    read.clear()
+    done = repair(cache, findings, source, labels)
+    assert (done.lost, read) == ((), ["a"])
+    assert [one.name for one in done.aside] == [f"{other.name}.damaged"]
+
+
+@pytest.mark.parametrize("no_longer_in_the_source", ["", "d"])
+def test_so_is_one_that_goes_while_its_recordings_are_read(cache, source, labels, monkeypatch, no_longer_in_the_source):
+    path, original = shard_of(cache, "c"), repairing.ingest
+    spoil(path, "c")
+    spoil(path, "d")
+    for file in source.glob(f"{no_longer_in_the_source}_*"):
+        file.unlink()
+    findings = verify(cache)
+
+    def replacing(*plan, **how):
+        path.unlink()
+        return original(*plan, **how)
+
+    monkeypatch.setattr(repairing, "ingest", replacing)
+    done = repair(cache, findings, source, labels)
+    assert (done.lost, done.aside) == ((), ())
 
 
 def test_one_repair_at_a_time(cache, source, labels):
