@@ -342,12 +342,12 @@ def _missing(wound: _Wound, again: _Again, source: Path) -> Iterator[str]:
 
 
 def _incomparable(wound: _Wound, source: Path) -> str:
-    """What to do about a blind wound that has no equal."""
+    """What to do about a blind wound that has no equal: a shard's name covers fingerprints, and these files' dates."""
     return (
-        "what is read again cannot be compared with what was written: it gives no shard of this name (its files, "
-        f"--labels or skelemo have changed, or it was ingested in other parts); to take it as it is now, rename the "
-        f"file to {wound.path.name}{ASIDE} and run skelemo ingest {source} --out {wound.path.parent} with the options "
-        "of the first time"
+        "what is read again cannot be compared with what was written: it gives no shard of this name (its files or "
+        "their dates, --labels or skelemo have changed, or it was ingested in other parts); to take it as it is now, "
+        f"rename the file to {wound.path.name}{ASIDE} and run skelemo ingest {source} --out {wound.path.parent} with "
+        "the options of the first time"
     )
 
 

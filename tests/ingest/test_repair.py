@@ -283,6 +283,16 @@ def test_what_cannot_be_compared_is_ingested_again_as_its_line_says(cache, sourc
     assert set(open_cache(cache).sequences["id"]) == {"a", "b", "bb", "c", "d", "talk_left", "talk_right"}
 
 
+def test_a_source_that_was_copied_without_its_dates_is_given_as_a_cause(cache, source, labels):
+    path = shard_of(cache, "c")
+    for file in source.iterdir():
+        os.utime(file)
+    os.truncate(path, 300)
+    (line,) = repair(cache, verify(cache), source, labels).lost
+    assert "(its files or their dates, --labels or skelemo have changed, or it was ingested in other parts)" in line
+    assert path.exists()
+
+
 def test_a_shard_that_tells_its_recordings_is_compared_however_they_were_grouped(cache, source, labels, monkeypatch):
     truth, path = open_cache(cache).hash, shard_of(cache, "c")
     monkeypatch.setattr(grouping, "GROUP_FILES", 1)
