@@ -11,7 +11,7 @@ import numpy as np
 from skelemo.cache import sequence as cached
 from skelemo.cache.part import belongings
 from skelemo.cache.partial import finished
-from skelemo.cache.reading import MOST_FRAMES, read_rows
+from skelemo.cache.reading import MOST_FRAMES, read_from_cache
 from skelemo.cache.select import select, unmet
 from skelemo.cache.shard import Header, Shard, write_shard
 from skelemo.cache.store import Cache, open_cache
@@ -149,7 +149,7 @@ class _Writer:
         self._told(sum(row["length"] for row in rows) - sum(row["length"] for row in fresh))
         self.done.twice += len(rows) - len(fresh)
         places = _places(shard.header.classes, classes)
-        for sequence in read_rows(shard, fresh):
+        for sequence in read_from_cache(shard, fresh):
             if places is not None:
                 sequence = replace(sequence, expression=places[sequence.expression])
             there = self._has(sequence.id, sequence.sha256, shard.path)

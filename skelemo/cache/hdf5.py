@@ -34,11 +34,6 @@ _NOT_DAMAGE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
 _SHORTER, _LEAST = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)"), 48
 
 
-def remedy(path: Path) -> str:
-    """What to do about a damaged shard: how every error about one ends."""
-    return f"; to read it again from its source: skelemo cache verify {path.parent} --repair SOURCE"
-
-
 def image(fill: Callable[[h5py.File], None]) -> bytes:
     """The bytes of an HDF5 file that ``fill`` has written into: the same for the same content.
 
@@ -97,7 +92,7 @@ def opened(path: Path) -> Iterator[Group]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Whatever goes wrong in reading a shard becomes one `CacheError` that names it and says what to do.
+    """Whatever goes wrong in reading a shard becomes one `CacheError` that names it.
 
     It is an `UnreadableError` where the shard may be whole.
     """
@@ -106,12 +101,12 @@ def reading(path: Path) -> Iterator[None]:
     except UnreadableError as error:
         raise UnreadableError(f"{path}: {error}") from error
     except SkelemoError as error:
-        raise CacheError(f"{path}: {error}{remedy(path)}") from error
+        raise CacheError(f"{path}: {error}") from error
     except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
         reason = _in_words(error, path)
         if isinstance(error, OSError) and error.errno in _NOT_DAMAGE:
             raise UnreadableError(f"{path}: cannot be opened ({reason}): put that right and try again") from error
-        raise CacheError(f"{path}: cannot be read ({reason}){remedy(path)}") from error
+        raise CacheError(f"{path}: cannot be read ({reason})") from error
 
 
 def _in_words(error: Exception, path: Path) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from skelemo.cache.integrity import read_frames
 from skelemo.cache.sequence import FRAME_COLUMNS, Sequence
 from skelemo.cache.shard import Shard
-from skelemo.cache.store import Cache
+from skelemo.cache.store import Cache, repairable
 from skelemo.errors import CacheError
 
 #: Frames that a shard made of others holds, unless one sequence has more: as many as an ingest puts into one.
@@ -28,7 +28,13 @@ def read_sequences(cache: Cache, chosen: np.ndarray) -> Iterator[Sequence]:
     rows = cache.sequences.iloc[np.flatnonzero(chosen) if chosen.dtype == bool else chosen]
     for index, shard in enumerate(cache.shards):
         here = rows[rows["shard"] == index]
-        yield from read_rows(shard, here.assign(start=here["row"]).to_dict("records"))
+        yield from read_from_cache(shard, here.assign(start=here["row"]).to_dict("records"))
+
+
+def read_from_cache(shard: Shard, rows: list[Any]) -> Iterator[Sequence]:
+    """As `read_rows`, of a shard that lies in a cache; what is damaged there can be read again."""
+    with repairable(shard.path):
+        yield from read_rows(shard, rows)
 
 
 def read_rows(shard: Shard, rows: list[Any]) -> Iterator[Sequence]:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +17,7 @@ from skelemo.cache.counts import Counts, joined
 from skelemo.cache.sequence import FRAME_COLUMNS, KEYPOINT_TYPE
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.tables import as_frame, joined_columns
-from skelemo.errors import CacheError
+from skelemo.errors import CacheError, UnreadableError
 from skelemo.naming import natural_order
 from skelemo.wording import count
 
@@ -124,7 +126,8 @@ class Cache:
         for shard_index, rows in self.sequences.iloc[first:last].groupby("shard", sort=True):
             shard = self.shards[int(str(shard_index))]
             for row, start, length in _runs(rows):
-                shard.read_into(vars(frames), slice(row, row + length), slice(start, start + length))
+                with repairable(shard.path):
+                    shard.read_into(vars(frames), slice(row, row + length), slice(start, start + length))
 
 
 def open_cache(paths: Path | Iterable[Path]) -> Cache:
@@ -143,12 +146,29 @@ def open_cache(paths: Path | Iterable[Path]) -> Cache:
     while True:
         before, listed = listed, [path for folder in folders for path in shard_files(folder)]
         try:
-            shards = [open_shard(path) for path in listed]
+            shards = [_open(path) for path in listed]
         except CacheError:
             if listed == before:
                 raise
         else:
             return join(folders, shards)
+
+
+@contextmanager
+def repairable(path: Path) -> Iterator[None]:
+    """An error about a damaged shard says what to do: this one lies in a cache, not under a name of the moment."""
+    try:
+        yield
+    except UnreadableError:
+        raise
+    except CacheError as error:
+        command = f"skelemo cache verify {shlex.quote(str(path.parent))} --repair SOURCE"
+        raise CacheError(f"{error}; to read again what was ingested: {command}") from error
+
+
+def _open(path: Path) -> Shard:
+    with repairable(path):
+        return open_shard(path)
 
 
 def join(folders: tuple[Path, ...], shards: list[Shard]) -> Cache:

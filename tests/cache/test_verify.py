@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from small_caches import BODY, PROBLEM, a_cache, a_recording, a_sequence, everyt
 from skelemo.cache import hdf5, integrity, part, verify
 from skelemo.cache.chunks import Chunks
 from skelemo.cache.part import untorn, write_part
+from skelemo.cache.reading import read_sequences
 from skelemo.cache.shard import Shard, open_shard, write_shard
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
@@ -176,16 +178,31 @@ def test_memory_does_not_grow_with_the_shard(tmp_path):
         (lambda whole: whole[:-1], "cut off after {less:,} of {size:,} bytes"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_in_plain_words_with_what_repairs_it(cache, content, said):
+def test_a_file_that_cannot_be_read_is_told_in_plain_words(cache, content, said):
     path = shard_files(cache)[0]
     whole = path.read_bytes()
     path.write_bytes(content(whole))
-    reason = said.format(size=len(whole), less=len(whole) - 1)
-    repairs = f"to read it again from its source: skelemo cache verify {cache} --repair SOURCE"
+    reason = f"cannot be read ({said.format(size=len(whole), less=len(whole) - 1)})"
     with pytest.raises(CacheError) as error:
         open_shard(path)
-    assert str(error.value) == f"{path}: cannot be read ({reason}); {repairs}"
-    assert verify.check(path).reason == f"cannot be read ({reason})"
+    assert str(error.value) == f"{path}: {reason}"
+    assert verify.check(path).reason == reason
+
+
+def test_what_repairs_a_cache_is_told_in_words_that_a_shell_takes(tmp_path):
+    cache = a_cache(tmp_path / "Ann's cache", a_sequence("a"))
+    (path,), opened = shard_files(cache), open_cache(cache)
+    path.write_bytes(b"")
+    uses = (lambda: open_cache(cache), opened.read, lambda: list(read_sequences(opened, np.array([True]))))
+    for use in uses:
+        with pytest.raises(CacheError) as error:
+            use()
+        said, command = str(error.value).split("; to read again what was ingested: ")
+        assert said.startswith(f"{path}: ")
+        assert shlex.split(command) == ["skelemo", "cache", "verify", str(cache), "--repair", "SOURCE"]
+    with pytest.raises(CacheError) as error:
+        open_shard(path)
+    assert "--repair" not in str(error.value), "a file may lie anywhere"
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EMFILE])

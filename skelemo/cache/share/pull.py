@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 import numpy as np
 from rich.filesize import decimal
 
-from skelemo.cache import hdf5
 from skelemo.cache.part import write_part
 from skelemo.cache.select import require_keys, split_columns
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
@@ -314,7 +313,7 @@ def _what_is_wrong(name: str, path: Path) -> str:
 
 
 def _reason(error: CacheError, path: Path) -> str:
-    return str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ").removesuffix(hdf5.remedy(path))
+    return str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ")
 
 
 def _write(file: BinaryIO, piece: bytes) -> None:
