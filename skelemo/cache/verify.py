@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from skelemo.errors import CacheError, UnreadableError
 
 #: A name that a shard's content gives it.
 NAME = re.compile(rf"[0-9a-f]{{20}}{re.escape(SUFFIX)}")
+
+#: Errors that stand in one line.
+_MOST_ERRORS = 8
 
 #: Told as shards are checked: bytes so far, and of how many.
 Report = Callable[[int, int], None]
@@ -41,6 +44,21 @@ class Finding:
     recordings: tuple[str, ...] | None
 
 
+class UncheckedError(UnreadableError):
+    """Shards cannot be opened, which says nothing of what is in them.
+
+    Parameters
+    ----------
+    errors : one for each of them.
+    findings : what is wrong with the others.
+    """
+
+    def __init__(self, errors: list[UnreadableError], findings: list[Finding]) -> None:
+        more = [f"{len(errors) - _MOST_ERRORS:,} more cannot be opened"] if len(errors) > _MOST_ERRORS else []
+        super().__init__("; ".join([*map(str, errors[:_MOST_ERRORS]), *more]))
+        self.findings = findings
+
+
 @dataclass(frozen=True)
 class Remains:
     """What can be read of a shard that cannot be opened, by the checksums of HDF5; None for the rest."""
@@ -60,24 +78,45 @@ def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> 
     Raises
     ------
     CacheError
-        There is no cache. `UnreadableError`: a shard cannot be opened, which says nothing of what is in it.
+        There is no cache. `UncheckedError`: shards cannot be opened; all the others are checked.
     """
     paths = shard_files(folder)
     sizes = {path: _size(path) for path in paths}
     found: dict[Path, Finding | None] = {}
+    unread: dict[Path, UnreadableError] = {}
     done, total = 0, sum(sizes.values())
     report(0, total)
-    for path, finding in _in_threads(paths, jobs):
-        found[path] = finding
+    for path, checked in _in_threads(paths, jobs):
+        try:
+            found[path] = checked.result()
+        except UnreadableError as error:
+            unread[path] = error
         done += sizes[path]
         report(done, total)
-    return [finding for path in paths if (finding := found[path])]
+    findings = [finding for path in paths if (finding := found.get(path))]
+    if unread:
+        raise UncheckedError([unread[path] for path in paths if path in unread], findings)
+    return findings
 
 
 def check(path: Path) -> Finding | None:
-    """What is wrong with one shard, or nothing; raises `UnreadableError` as `verify`."""
-    finding = _examined(path)
-    return finding if os.path.lexists(path) else None  # whoever ingests meanwhile has put another in its place
+    """What is wrong with one shard; nothing if it is whole or gone. Raises `UnreadableError` if it cannot be opened."""
+    try:
+        finding = _examined(path)
+    except UnreadableError:
+        if not is_gone(path):
+            raise
+        return None
+    return None if is_gone(path) else finding
+
+
+def is_gone(path: Path) -> bool:
+    """Whether a shard is there no longer: whoever ingests meanwhile has put another in its place."""
+    try:
+        path.lstat()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)  # any other says nothing
+    return False
 
 
 def remains(path: Path) -> Remains:
@@ -122,12 +161,12 @@ def _whole(path: Path, reason: str) -> Finding:
     return Finding(path, reason, damaged, None if left.recordings is None else tuple(left.recordings["source"]))
 
 
-def _in_threads(paths: list[Path], jobs: int) -> Iterator[tuple[Path, Finding | None]]:
+def _in_threads(paths: list[Path], jobs: int) -> Iterator[tuple[Path, "Future[Finding | None]"]]:
     pool = ThreadPoolExecutor(jobs)
     try:
         checks = {pool.submit(check, path): path for path in paths}
         for one in as_completed(checks):
-            yield checks[one], one.result()
+            yield checks[one], one
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -15,7 +15,7 @@ from skelemo.cache.part import untorn, write_part
 from skelemo.cache.partial import finished, locked
 from skelemo.cache.shard import Header, Shard, open_shard
 from skelemo.cache.store import join, shard_files
-from skelemo.cache.verify import Finding, remains
+from skelemo.cache.verify import Finding, is_gone, remains
 from skelemo.errors import CacheError, ConfigError
 from skelemo.ingest.plan import Plan, make_plan
 from skelemo.ingest.run import ingest
@@ -110,7 +110,7 @@ def repair(
     ConfigError, InputError
         As in `make_plan`, or ``source`` or ``labels`` cannot be those of the cache.
     """
-    findings = [finding for finding in findings if _is_there(finding.path)]
+    findings = [finding for finding in findings if not is_gone(finding.path)]
     damaged = {finding.path for finding in findings}
     healthy = [open_shard(path) for path in shard_files(folder) if path not in damaged]
     with _workshop(folder) as shop:
@@ -122,14 +122,10 @@ def repair(
         if whole:
             join((folder,), whole)
         with locked(folder):
-            wounds = [wound for wound in wounds if _is_there(wound.path)]
+            wounds = [wound for wound in wounds if not is_gone(wound.path)]
             healed = [wound.path for wound in wounds if not wound.lost]
             aside = _put_in_place(folder, [shard.path for shard in whole if shard.path.parent != folder], healed)
     return Repair(tuple(aside), tuple(line for wound in wounds for line in wound.lost), again.tally)
-
-
-def _is_there(path: Path) -> bool:
-    return os.path.lexists(path)
 
 
 @contextmanager

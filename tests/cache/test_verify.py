@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -220,6 +221,42 @@ def test_a_shard_that_may_not_be_opened_is_not_called_damaged(cache, monkeypatch
     assert answer.exit_code == 2
     assert f"{path}: cannot be opened ({os.strerror(number)}): put that right and try again" in answer.output
     assert "damaged" not in answer.output
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """Names of shards that may not be opened."""
+    names, original = set(), h5py.File
+
+    def refusing(path, *rest, **how):
+        if Path(path).name in names:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return original(path, *rest, **how)
+
+    monkeypatch.setattr(h5py, "File", refusing)
+    return names
+
+
+def test_shards_that_may_not_be_opened_hide_nothing_of_what_is_found_in_the_others(cache, closed):
+    first, second, third = shard_files(cache)
+    closed |= {first.name, third.name}
+    second.write_bytes(b"")
+    with pytest.raises(UnreadableError) as error:
+        verify.verify(cache, jobs=2)
+    assert [finding.path for finding in error.value.findings] == [second]
+    answer = CliRunner().invoke(main, ["cache", "verify", str(cache), "--repair", str(cache)])
+    assert answer.exit_code == 2
+    assert second.name in answer.stdout
+    assert all(f"{path}: cannot be opened" in answer.stderr for path in (first, third))
+    assert sorted(cache.iterdir()) == [first, second, third], "nothing is repaired by what only a part tells"
+
+
+def test_a_cache_that_cannot_be_checked_does_not_hinder_the_others(tmp_path, closed):
+    good, bad, other = (a_cache(tmp_path / name, a_sequence(name)) for name in ("good", "bad", "other"))
+    closed.add(shard_files(bad)[0].name)
+    answer = CliRunner().invoke(main, ["cache", "verify", *map(str, (bad, good, other))])
+    assert answer.exit_code == 2
+    assert [f"{folder}: whole" in answer.stdout for folder in (bad, good, other)] == [False, True, True]
 
 
 def test_frames_that_may_not_be_read_are_not_called_damaged(cache, monkeypatch):

@@ -34,7 +34,7 @@ def command(
     With --repair, healthy sequences of damaged shards are kept, the others are read again, and a damaged shard is set
     aside (NAME.h5.damaged) when all that it held is whole again.
 
-    Exit code 0 when everything is whole, 1 when damage remains.
+    Exit code 0 when everything is whole, 1 when damage remains, 2 when something cannot be checked.
 
     \b
     skelemo cache verify cache/affwild2 --repair openpose/ --labels affwild2:annotations/
@@ -42,24 +42,30 @@ def command(
     import os
 
     from skelemo.cache.store import find_caches
+    from skelemo.errors import CacheError
 
     folders = [folder for path in caches for folder in find_caches(path)]
     if source and len(folders) > 1:
         raise click.UsageError("--repair takes one cache at a time: each has a source of its own")
     if labels and not source:
         raise click.UsageError("--labels is for --repair SOURCE")
-    damage = [_is_damaged(folder, source, labels, jobs or os.cpu_count() or 1) for folder in folders]
-    ctx.exit(1 if any(damage) else 0)
+    damaged, errors = False, []
+    for folder in folders:
+        try:
+            damaged |= _is_damaged(folder, source, labels, jobs or os.cpu_count() or 1)
+        except CacheError as error:  # the others are checked all the same
+            errors.append(str(error))
+    if errors:
+        raise CacheError("; ".join(errors))
+    ctx.exit(1 if damaged else 0)
 
 
 def _is_damaged(folder: Path, source: Path | None, labels: str | None, jobs: int) -> bool:
     """Whether damage remains when a cache has been checked and, with a source, repaired."""
     from skelemo.cache.store import open_cache
-    from skelemo.cache.verify import verify
-    from skelemo.cli.progress import byte_progress, progress
+    from skelemo.cli.progress import progress
 
-    with byte_progress(f"checking {folder}") as told:
-        findings = verify(folder, jobs=jobs, report=told)
+    findings = _findings(folder, jobs)
     _tell_findings(folder, findings)
     if findings and source is None:
         return True
@@ -73,6 +79,20 @@ def _is_damaged(folder: Path, source: Path | None, labels: str | None, jobs: int
             return True
     open_cache(folder)  # each shard is whole, but they may contradict each other
     return False
+
+
+def _findings(folder: Path, jobs: int) -> "list[Finding]":
+    """What is wrong with a cache; what is known of it is told where a part of it cannot be checked."""
+    from skelemo.cache.verify import UncheckedError, verify
+    from skelemo.cli.progress import byte_progress
+
+    try:
+        with byte_progress(f"checking {folder}") as told:
+            return verify(folder, jobs=jobs, report=told)
+    except UncheckedError as error:
+        if error.findings:
+            _tell_findings(folder, error.findings)
+        raise
 
 
 def _tell_findings(folder: Path, findings: "list[Finding]") -> None:
