@@ -1,7 +1,18 @@
 """What skelemo says when it cannot go on: one line with the place, the finding, the expectation and the remedy."""
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+#: What the system says when a network fails, or when it has run out of something: nothing of the file's bytes.
+NOT_OF_THE_FILE = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("EREMOTEIO", "ENODEV", "ENXIO", "ESTALE", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH"),
+        *("ENETDOWN", "ENETUNREACH", "ECONNRESET", "ECONNABORTED", "EMFILE", "ENFILE", "ENOMEM"),
+    )
+    if hasattr(errno, name)
+)
 
 
 class SkelemoError(Exception):

@@ -21,15 +21,15 @@ import hdf5plugin
 import numpy as np
 
 from skelemo.cache.chunks import CHECKSUM_BYTES, MOST_COMPRESSION, Chunks
-from skelemo.errors import CacheError, SkelemoError, UnreadableError
+from skelemo.errors import NOT_OF_THE_FILE, CacheError, SkelemoError, UnreadableError
 
 _BLOSC = hdf5plugin.Blosc(cname="lz4", clevel=5, shuffle=hdf5plugin.Blosc.SHUFFLE)
 _FILTERS = (hdf5plugin.Blosc.filter_id, h5py.h5z.FILTER_FLETCHER32)
 _LONGEST_ATTRIBUTE = 1 << 20
 #: Bytes of a chunk, which is unpacked as a whole, and of a table: a hundred times what an ingest makes of either.
 LARGEST = 1 << 27
-#: What the system says of files that are none the worse for it.
-_NOT_DAMAGE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
+#: What the system says of files that are none the worse for it. A disk that fails (EIO) is damage.
+_NOT_DAMAGE = NOT_OF_THE_FILE | {errno.EACCES, errno.EPERM}
 #: HDF5 of a file that is shorter than it says, and bytes of the least that says so.
 _SHORTER, _LEAST = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)"), 48
 
@@ -104,7 +104,7 @@ def reading(path: Path) -> Iterator[None]:
         raise CacheError(f"{path}: {error}") from error
     except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
         reason = _in_words(error, path)
-        if isinstance(error, OSError) and error.errno in _NOT_DAMAGE:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _NOT_DAMAGE):
             raise UnreadableError(f"{path}: cannot be opened ({reason}): put that right and try again") from error
         raise CacheError(f"{path}: cannot be read ({reason})") from error
 
@@ -112,6 +112,8 @@ def reading(path: Path) -> Iterator[None]:
 def _in_words(error: Exception, path: Path) -> str:
     """Why a file cannot be read: what is common in plain words, the rest in those of HDF5."""
     said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, MemoryError):
+        return os.strerror(errno.ENOMEM)
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
     if shorter := _SHORTER.search(said):

@@ -120,12 +120,14 @@ def is_gone(path: Path) -> bool:
 
 
 def remains(path: Path) -> Remains:
-    """What can still be read of a shard that does not open."""
+    """What can still be read of a shard that is damaged; raises `UnreadableError` if that cannot be told."""
     header: Header | None = None
     tables: dict[str, pd.DataFrame | None] = dict.fromkeys(TABLES)
     try:
         with hdf5.opened(path) as file:
             header = to_header(read_attributes(file))
+    except UnreadableError:
+        raise
     except CacheError:
         pass  # the tables may be whole all the same
     where = skeleton.layout(header.layout if header else skeleton.DEFAULT_LAYOUT)
@@ -133,6 +135,8 @@ def remains(path: Path) -> Remains:
         try:
             with hdf5.opened(path) as file:
                 tables[name] = to_frame(read_table(file, name, where, len(header.classes) if header else 0))
+        except UnreadableError:
+            raise
         except CacheError:
             continue
     return Remains(header, tables["sequences"], tables["recordings"])

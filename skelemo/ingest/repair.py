@@ -16,7 +16,7 @@ from skelemo.cache.partial import finished, locked
 from skelemo.cache.shard import Header, Shard, open_shard
 from skelemo.cache.store import join, shard_files
 from skelemo.cache.verify import Finding, is_gone, remains
-from skelemo.errors import CacheError, ConfigError
+from skelemo.errors import CacheError, ConfigError, UnreadableError
 from skelemo.ingest.plan import Plan, make_plan
 from skelemo.ingest.run import ingest
 from skelemo.ingest.tally import Tally
@@ -106,7 +106,8 @@ def repair(
     Raises
     ------
     CacheError
-        Nothing tells how the lost recordings were read, or another process is repairing the cache.
+        Nothing tells how the lost recordings were read, another process is repairing the cache, or a shard cannot be
+        opened.
     ConfigError, InputError
         As in `make_plan`, or ``source`` or ``labels`` cannot be those of the cache.
     """
@@ -160,6 +161,8 @@ def _salvage(finding: Finding, shop: Path) -> list[Shard]:
     """The healthy sequences of a damaged shard, in shards of their own."""
     try:
         shard = open_shard(finding.path)
+    except UnreadableError:
+        raise
     except CacheError:
         return []
     place = shop / f"salvaged {finding.path.name}"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skelemo.errors import NOT_OF_THE_FILE
+
 if TYPE_CHECKING:
     from skelemo.openpose.archive import Archive
 
@@ -18,13 +20,7 @@ MAX_BYTES = 16 * 2**20
 Contents = Callable[[int], tuple[bytes, int]]
 
 #: What the system says when a disk or a network fails, or when it has run out of something: no fault of the file.
-_LOST = {
-    getattr(errno, name, errno.EIO)
-    for name in (
-        *("EIO", "EREMOTEIO", "ENODEV", "ENXIO", "ESTALE", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH"),
-        *("ENETDOWN", "ENETUNREACH", "ECONNRESET", "ECONNABORTED", "EMFILE", "ENFILE", "ENOMEM"),
-    )
-}
+_LOST = NOT_OF_THE_FILE | {errno.EIO}
 
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 

@@ -206,7 +206,10 @@ def test_what_repairs_a_cache_is_told_in_words_that_a_shell_takes(tmp_path):
     assert "--repair" not in str(error.value), "a file may lie anywhere"
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EMFILE])
+@pytest.mark.parametrize(
+    "number",
+    [errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN],
+)
 def test_a_shard_that_may_not_be_opened_is_not_called_damaged(cache, monkeypatch, number):
     """As h5py tells it; whoever runs the tests may be one who may open everything."""
     path, original = shard_files(cache)[1], h5py.File
@@ -268,6 +271,25 @@ def test_frames_that_may_not_be_read_are_not_called_damaged(cache, monkeypatch):
     monkeypatch.setattr(Chunks, "read_into", refused)
     with pytest.raises(UnreadableError, match="Permission denied"):
         shard.damaged()
+
+
+@pytest.mark.parametrize(
+    ("error", "damaged"),
+    [(MemoryError(), False), (OSError(errno.ESTALE, ""), False), (OSError(errno.EIO, ""), True)],
+    ids=["no memory left", "a server that has forgotten the file", "a failing disk"],
+)
+def test_frames_that_cannot_be_read_are_damaged_only_where_it_is_the_disk(cache, monkeypatch, error, damaged):
+    shard = open_shard(shard_files(cache)[0])
+
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(Chunks, "read_into", fails)
+    if damaged:
+        assert len(shard.damaged()) == 2
+    else:
+        with pytest.raises(UnreadableError, match="put that right and try again"):
+            shard.damaged()
 
 
 def test_a_shard_of_a_later_version_is_not_called_damaged(cache):

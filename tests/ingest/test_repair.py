@@ -16,7 +16,7 @@ from skelemo.cache.shard import Header, open_shard
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cache.verify import verify
 from skelemo.cli import main
-from skelemo.errors import CacheError, ConfigError, InputError
+from skelemo.errors import CacheError, ConfigError, InputError, UnreadableError
 from skelemo.exchange.importing import import_keypoints
 from skelemo.ingest import groups as grouping
 from skelemo.ingest import repair as repairing
@@ -368,6 +368,22 @@ def test_so_is_one_that_goes_while_its_recordings_are_read(cache, source, labels
     monkeypatch.setattr(repairing, "ingest", replacing)
     done = repair(cache, findings, source, labels)
     assert (done.lost, done.aside) == ((), ())
+
+
+def test_a_damaged_shard_that_cannot_be_opened_just_now_is_not_set_aside(cache, source, labels, monkeypatch):
+    path, original = shard_of(cache, "c"), h5py.File
+    spoil(path, "c")
+    findings, before = verify(cache), sorted(cache.iterdir())
+
+    def refusing(name, *rest, **how):
+        if name == path:
+            raise OSError(errno.ENFILE, "Too many open files in system")
+        return original(name, *rest, **how)
+
+    monkeypatch.setattr(h5py, "File", refusing)
+    with pytest.raises(UnreadableError, match="Too many open files"):
+        repair(cache, findings, source, labels)
+    assert sorted(cache.iterdir()) == before
 
 
 def test_one_repair_at_a_time(cache, source, labels):
