@@ -24,7 +24,7 @@ from skelemo.cache.share.pull import pull
 from skelemo.cache.share.push import push
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
-from skelemo.errors import CacheError, ConfigError, RemoteError, SkelemoError
+from skelemo.errors import CacheError, ConfigError, RemoteError, SkelemoError, UnreadableError
 from skelemo.unfinished import owner
 
 
@@ -186,6 +186,30 @@ def test_what_was_begun_with_other_bytes_is_fetched_anew(cache, tmp_path, begun)
     pull(str(cache), here)
     assert sizes(here) == sizes(cache)
     assert leftovers(here) == []
+
+
+def test_a_shard_of_a_newer_format_is_not_called_damaged_and_is_kept_for_a_later_pull(tmp_path, monkeypatch):
+    far, here = tmp_path / "far", tmp_path / "here"
+    with monkeypatch.context() as newer:
+        newer.setattr("skelemo.cache.shard.VERSION", 2)
+        a_cache(far, a_sequence())
+    with pytest.raises(UnreadableError, match="format version 2; this skelemo reads 1: update it"):
+        pull(str(far), here)
+    monkeypatch.setattr("skelemo.cache.shard.VERSION", 2)
+    assert pull(str(far), here).size == 0, "all of it has come before"
+    assert sizes(here) == sizes(far)
+
+
+def test_a_pull_that_may_open_no_more_files_says_so_and_keeps_what_has_come(cache, tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as busy:
+        busy.setattr(h5py, "File", refused)
+        with pytest.raises(UnreadableError, match=r"Too many open files.*: put that right and try again"):
+            pull(str(cache), tmp_path / "here")
+    first = shard_files(cache)[0].stat().st_size
+    assert pull(str(cache), tmp_path / "here").size == sum(sizes(cache).values()) - first
 
 
 def test_two_pulls_into_one_folder_do_not_disturb_each_other(cache, tmp_path, monkeypatch):

@@ -47,6 +47,8 @@ def pull(
         What the place says of its shards contradicts itself or the cache: nothing has been fetched. Or shards are not
         what they should be, are of another layout or other classes than the cache, or contradict it, where the place
         did not say so; all others have been put in place. Or ``folder`` holds something else, or too little room.
+    UnreadableError
+        A shard may be whole, but cannot be read here and now, as one of a newer format: what has arrived stays.
     RemoteError, ConfigError
         The place cannot be reached or read, a driver is missing, or ``only`` cannot be meant or is met by
         nothing there. What has arrived stays; a new folder that nothing has come into does not.
@@ -302,12 +304,20 @@ def _passed_over(there: Listing) -> tuple[str, ...]:
 
 
 def _what_is_wrong(name: str, path: Path) -> str:
-    """Why a file is not the shard of that name, whole to its last byte; nothing if it is."""
+    """Why a file is not the shard of that name, whole to its last byte; nothing if it is.
+
+    Raises
+    ------
+    UnreadableError
+        It may be whole, but cannot be read here and now: what has come of it is kept for a later pull.
+    """
     try:
         shard = open_shard(path)
         if shard.name != name:
             return f"it is {shard.name}"
         return "".join(f"sequence {one!r} is damaged" for one in shard.damaged()[:1])
+    except UnreadableError:
+        raise
     except CacheError as error:
         return _reason(error, path)
 
