@@ -34,6 +34,11 @@ _NOT_DAMAGE = NOT_OF_THE_FILE | {errno.EACCES, errno.EPERM}
 _SHORTER, _LEAST = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)"), 48
 
 
+def reason(error: Exception, path: Path) -> str:
+    """What an error about a shard says is wrong with it, without where it lies."""
+    return str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ")
+
+
 def image(fill: Callable[[h5py.File], None]) -> bytes:
     """The bytes of an HDF5 file that ``fill`` has written into: the same for the same content.
 

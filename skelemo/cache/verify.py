@@ -148,7 +148,7 @@ def _examined(path: Path) -> Finding | None:
     except UnreadableError:
         raise
     except CacheError as error:
-        return _whole(path, str(error).removeprefix(f"{path}: "))
+        return _whole(path, hdf5.reason(error, path))
     if NAME.fullmatch(path.name) and path.name != shard.name:
         return Finding(path, f"it holds what belongs into {shard.name}", (), None)
     damaged = shard.damaged()

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -395,6 +396,66 @@ def test_an_outdated_shard_stays_while_it_has_what_the_push_does_not_bring(cache
     pull(str(far), less, only=["id=Kick 1_train"])
     push(less, str(far), replace=True)
     assert open_cache(far).hash == open_cache(changed).hash
+
+
+@pytest.fixture(params=["folder", "file://", "memory://"])
+def copied(request, cache, tmp_path):
+    """The URL of a plain copy of the cache, beside which nothing says what it holds."""
+    url = {"folder": "", "file://": "file://", "memory://": "memory://"}[request.param] + str(tmp_path / "copied")
+    there = places.Remote(url)
+    for path in shard_files(cache):
+        there.put(path, path.name)
+    yield url
+    for name in there.listing().sizes:
+        there.remove(name)
+
+
+def test_what_contradicts_shards_that_nothing_says_the_content_of_is_refused_or_replaces_them(
+    cache, changed, copied, tmp_path
+):
+    old = only_in(cache, changed)
+    with pytest.raises(CacheError, match=f"sequence 'Kick 1_test' of {old} there has other content .*: --replace puts"):
+        push(changed, copied)
+    assert places.Remote(copied).listing().shards == sorted(sizes(cache))
+    push(changed, copied, replace=True)
+    pull(copied, tmp_path / "here")
+    assert open_cache(tmp_path / "here").hash == open_cache(changed).hash
+
+
+def test_shards_that_nothing_says_the_content_of_are_looked_into_once_and_only_those_of_others(
+    cache, copied, tmp_path, monkeypatch
+):
+    other, original, read = a_cache(tmp_path / "other", a_sequence("another's")), places.Remote.file, []
+    (theirs,) = shard_files(other)
+    places.Remote(copied).put(theirs, theirs.name)
+
+    def noted(self, name):
+        read.append(name)
+        return original(self, name)
+
+    monkeypatch.setattr(places.Remote, "file", noted)
+    push(cache, copied, only=["split=train"])
+    push(cache, copied)
+    assert read == [theirs.name]
+    for path in (theirs, *shard_files(cache)):
+        assert places.Remote(copied).text(path.with_suffix(".json").name) == to_json(facts_of(open_shard(path)))
+
+
+def test_a_shard_there_that_cannot_be_read_is_noted_unless_it_may_be_whole(cache, tmp_path, monkeypatch):
+    far = a_cache(tmp_path / "far", a_sequence("another's"))
+    (theirs,) = shard_files(far)
+    whole = theirs.read_bytes()
+    theirs.write_bytes(whole[:-10])
+    (far / f"{'0' * 20}.h5").write_bytes(shard_files(cache)[0].read_bytes())
+    misnamed, cut = push(cache, str(far)).notes
+    assert f"what {'0' * 20}.h5 there contradicts (it is {shard_files(cache)[0].name}): push it again" in misnamed
+    assert re.search(rf"what {theirs.name} there contradicts \(.*cut off after .* bytes\)+: push it again", cut)
+    theirs.unlink()
+    with monkeypatch.context() as newer:
+        newer.setattr("skelemo.cache.shard.VERSION", 2)
+        a_cache(far, a_sequence("another's"))
+    with pytest.raises(UnreadableError, match=rf"^{far}/[0-9a-f]+\.h5: format version 2; .*: update it"):
+        push(cache, str(far))
 
 
 @pytest.mark.parametrize("removed", [0, 1])

@@ -150,8 +150,10 @@ def test_the_environment_may_say_where_s3_is(line, cache, monkeypatch):
 
 
 def replaced(cache, tmp_path, url, options):
-    """What there is at a place after a push of another v1 in the place of the cache's."""
+    """What there is at a place after a push of another v1 in the place of the cache's, which nothing said was there."""
     push(cache, url, options=options)
+    for path in shard_files(cache):
+        Remote(url, options).remove(path.with_suffix(".json").name)
     other = a_cache(tmp_path / "other", a_sequence("v1", 300, seed=9))
     with pytest.raises(CacheError, match=r"'v1' of .* there has other content"):
         push(other, url, options=options)

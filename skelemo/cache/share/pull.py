@@ -281,7 +281,7 @@ class _Pull:
             try:
                 require_same(self.shards[0], shard)
             except CacheError as error:
-                return _reason(error, shard.path)
+                return hdf5.reason(error, shard.path)
         differing = [one for one, sha256 in brought.items() if self.held.get(one, sha256) != sha256]
         return f"its sequence {differing[0]!r} is in {self.folder} with other content" if differing else ""
 
@@ -319,11 +319,7 @@ def _what_is_wrong(name: str, path: Path) -> str:
     except UnreadableError:
         raise
     except CacheError as error:
-        return _reason(error, path)
-
-
-def _reason(error: CacheError, path: Path) -> str:
-    return str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ")
+        return hdf5.reason(error, path)
 
 
 def _write(file: BinaryIO, piece: bytes) -> None:

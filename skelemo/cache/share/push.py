@@ -2,19 +2,20 @@
 
 import shlex
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from skelemo.cache import hdf5
 from skelemo.cache.part import write_part
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.share.facts import Facts, choose, contents, differing, facts_of, from_json, to_json
-from skelemo.cache.share.remote import INDEX, Listing, Remote
-from skelemo.cache.store import open_cache
-from skelemo.errors import CacheError, RemoteError
+from skelemo.cache.share.remote import INDEX, Listing, Remote, is_nothing
+from skelemo.cache.store import Cache, open_cache
+from skelemo.errors import CacheError, RemoteError, UnreadableError
 from skelemo.wording import count
 
 FACTS = ".json"
@@ -78,13 +79,16 @@ def push(
 
     What is there with another length, as a copy that was cut off, is sent again. With ``only``, what is wanted of a
     shard becomes a shard of its own where that is not all of it. With ``replace``, shards there that hold a sequence
-    with other content are removed when what replaces them is there.
+    with other content are removed when what replaces them is there. Shards there that no facts stand beside, as an
+    ingest has written them, are read for what they hold, and it is written down beside them.
 
     Raises
     ------
     CacheError
         The cache or a shard is damaged, or the place holds a cache of another layout or other classes, or sequences
         with other content that are not to be replaced, or not without losing others.
+    UnreadableError
+        A shard there that no facts stand beside cannot be read here and now, as one of a newer format.
     RemoteError, ConfigError
         The place cannot be reached or written, a driver is missing, or ``only`` cannot be meant.
     """
@@ -95,7 +99,7 @@ def push(
     with tempfile.TemporaryDirectory() as made, ThreadPoolExecutor(jobs) as pool:
         shards = _wanted(cache.shards, only, Path(made)) if only else list(cache.shards)
         try:
-            return _Push(remote, folder, shards, pool).run(replace, report)
+            return _Push(remote, cache, shards, pool).run(replace, report)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -121,11 +125,13 @@ def _wanted(shards: Sequence[Shard], only: Sequence[str], place: Path) -> list[S
 class _Push:
     """One push: what it sends, and what the place says of the other shards there."""
 
-    def __init__(self, remote: Remote, folder: Path, shards: Sequence[Shard], pool: ThreadPoolExecutor) -> None:
-        self.remote, self.folder, self.pool = remote, folder, pool
+    def __init__(self, remote: Remote, cache: Cache, shards: Sequence[Shard], pool: ThreadPoolExecutor) -> None:
+        self.remote, self.folder, self.pool = remote, cache.paths[0], pool
+        self.own = {shard.name: shard for shard in cache.shards}
         self.shards = {shard.name: shard for shard in shards}
         self.held = {one: sha256 for shard in shards for one, sha256 in contents(shard.sequences).items()}
         self.facts: dict[str, Facts] = {}
+        self.unreadable: dict[str, str] = {}
 
     def run(self, replace: bool, report: Report) -> Carried:
         """Send what is missing, and only then remove what it replaces.
@@ -148,12 +154,17 @@ class _Push:
         _publish(self.remote)
         self._require_leave(self._outdated(self.remote.listing()), replace=False)
         names, removed = tuple(shard.name for shard in missing), count(len(outdated), "outdated shard")
-        notes = (f"{removed} there removed",) if outdated else ()
-        return Carried(names, len(self.shards) - len(missing), meter.moved, notes=notes)
+        notes = [f"{removed} there removed"] if outdated else []
+        notes += [
+            f"nobody can tell what {name} there contradicts ({reason}): push it again from where it came from, or "
+            "remove it there"
+            for name, reason in self.unreadable.items()
+        ]
+        return Carried(names, len(self.shards) - len(missing), meter.moved, notes=tuple(notes))
 
     def _outdated(self, there: Listing) -> dict[str, list[str]]:
         """Shards there with sequences that this cache has other content of, and these sequences."""
-        self._read_facts(name for name in there.shards if facts_name(name) in there.sizes)
+        self._read_facts(there)
         found = {
             name: differing(contents(self.facts[name].sequences), self.held)
             for name in there.shards
@@ -161,13 +172,47 @@ class _Push:
         }
         return {name: sequences for name, sequences in found.items() if sequences}
 
-    def _read_facts(self, names: Iterable[str]) -> None:
-        """What the place says of shards that are not of this push."""
-        new = [name for name in names if name not in self.shards and name not in self.facts]
-        for name, text in zip(new, self.pool.map(lambda name: self.remote.text(facts_name(name)), new), strict=True):
-            if facts := from_json(text or b""):
-                self._require_same(facts)
-                self.facts[name] = facts
+    def _read_facts(self, there: Listing) -> None:
+        """What there is to know of shards that are not of this push."""
+        known = self.shards.keys() | self.facts.keys() | self.unreadable.keys()
+        new = [name for name in there.shards if name not in known]
+        found = self.pool.map(lambda name: self._facts_there(name, facts_name(name) in there.sizes), new)
+        self.facts |= {name: facts for name, facts in zip(new, found, strict=True) if facts}
+
+    def _facts_there(self, name: str, is_said: bool) -> Facts | None:
+        """What a shard holds as the place says; where it does not, what is found in it, and said from now on."""
+        said = from_json(self.remote.text(facts_name(name)) or b"") if is_said else None
+        facts = said or self._look_into(name)
+        if facts:
+            self._require_same(facts)
+        if facts and not said:
+            self.remote.put_text(facts_name(name), to_json(facts))
+        return facts
+
+    def _look_into(self, name: str) -> Facts | None:
+        """What a shard there holds, by its tables; nothing if they cannot be read, or it has been taken out since."""
+        if name in self.own:
+            return facts_of(self.own[name])
+        try:
+            with self.remote.file(name) as path:
+                return self._facts_in(name, path)
+        except RemoteError as error:
+            if is_nothing(error):
+                return None
+            raise
+
+    def _facts_in(self, name: str, path: Path) -> Facts | None:
+        try:
+            shard = open_shard(path)
+        except UnreadableError as error:
+            raise UnreadableError(f"{self.remote.shown}/{name}: {hdf5.reason(error, path)}") from error
+        except CacheError as error:
+            self.unreadable[name] = hdf5.reason(error, path)
+            return None
+        if shard.name != name:
+            self.unreadable[name] = f"it is {shard.name}"
+            return None
+        return facts_of(shard)
 
     def _require_same(self, facts: Facts) -> None:
         header = next(iter(self.shards.values())).header

@@ -4,10 +4,11 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -28,6 +29,7 @@ LONGEST_TEXT = 64 << 20
 #: Where an upload gets its name only when it is complete, so that it needs no other name until then.
 _COMPLETED_UPLOADS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 _WEB = ("http", "https")
+_LOCAL = ("file", "local")
 #: How web servers say that there is nothing, or that it is not to be seen.
 _NOT_THERE = (404, 410)
 _NOTHING_TO_SEE = (403, *_NOT_THERE, 405)
@@ -127,6 +129,22 @@ class Remote:
             if is_nothing(error):
                 return None
             raise
+
+    @contextmanager
+    def file(self, name: str) -> Iterator[Path]:
+        """A whole file as one on this machine: itself where it is one, else a copy that goes away again."""
+
+        def fetched() -> Path:
+            fs, path = self._connect(name)
+            fs.info(path)  # which says that there is no such file before there is an empty copy of it
+            if self._protocol in _LOCAL:
+                return Path(path)
+            fs.get_file(path, str(copy))
+            return copy
+
+        with TemporaryDirectory() as folder:
+            copy = Path(folder) / name
+            yield self._guarded(fetched)
 
     def pieces(self, name: str, first: int, last: int) -> Iterator[bytes]:
         """The bytes of a file from ``first`` to before ``last``, or the beginning of them. Errors are as they come."""
