@@ -1,6 +1,6 @@
 """Some of a shard's sequences as shards of their own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,15 +68,15 @@ def write_part(shard: Shard, keep: np.ndarray, folder: Path, belong: Belong = be
 
 def _problems(shard: Shard, going: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Problems of a shard but for those of recordings that are not going."""
-    sources = shard.recordings["source"].tolist()
-    others = {*sources} - {row["source"] for row in going}
-    return [row for row in _rows(shard.problems) if _recording_of(row["file"], sources) not in others]
+    sources = set(shard.recordings["source"])
+    others = sources - {row["source"] for row in going}
+    return [row for row in _rows(shard.problems) if recording_of(row["file"], sources) not in others]
 
 
-def _recording_of(file: str, sources: list[str]) -> str:
-    """The recording that a file with a problem is of; nothing where it is none of these, as an archive."""
-    fitting = [source for source in sources if file == source or file.startswith((f"{source}/", f"{source}_"))]
-    return max(fitting, key=len, default="")
+def recording_of(file: str, sources: Collection[str]) -> str:
+    """The recording, by its source, that a file with a problem is of; nothing where it is none of these."""
+    ends = [len(file), *(end for end in reversed(range(len(file))) if file[end] in "/_")]
+    return next((file[:end] for end in ends if file[:end] in sources), "")
 
 
 def _rows(table: "pd.DataFrame") -> list[dict[str, Any]]:

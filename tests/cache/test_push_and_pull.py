@@ -388,14 +388,53 @@ def test_an_outdated_shard_stays_while_it_has_what_the_push_does_not_bring(cache
     push(cache, str(far))
     before = files(far)
     for one, only in ((less, []), (changed, ["id=Kick 1_test"])):
-        with pytest.raises(
-            CacheError, match=r"would be lost .*'Kick 1_train' .*: pull --only id='Kick 1_train' first$"
-        ):
+        with pytest.raises(CacheError, match=r"would be lost .*'Kick 1_train'\): pull --only id='Kick 1_train' first$"):
             push(one, str(far), only=only, replace=True)
         assert files(far) == before
     pull(str(far), less, only=["id=Kick 1_train"])
     push(less, str(far), replace=True)
     assert open_cache(far).hash == open_cache(changed).hash
+
+
+def older_facts(path):
+    """Facts beside a shard as they were before they named recordings and problems."""
+    beside = path.with_suffix(".json")
+    said = json.loads(beside.read_text())
+    del said["recordings"], said["problems"]
+    beside.write_text(json.dumps(said))
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_an_outdated_shard_stays_while_it_has_recordings_without_anybody_or_problems_of_its_own(tmp_path, older):
+    tables = {
+        "recordings": [a_recording("Kick"), a_recording("Empty", people=0)],
+        "problems": [{"file": f"{name}/7.json", "reason": "cut off"} for name in ("Kick", "Empty", "Gone")],
+    }
+    first = a_cache(tmp_path / "first", a_sequence("Kick"), **tables)
+    second = a_cache(tmp_path / "second", a_sequence("Kick", seed=9), recordings=[a_recording("Kick")])
+    far = tmp_path / "far"
+    push(first, str(far))
+    (old,) = shard_files(far)
+    if older:
+        older_facts(old)
+    said = r"lost with it, 1 .* of nobody \('Empty'\), 2 problems \('Empty/7.json' and 1 other\): ingest it again into"
+    with pytest.raises(CacheError, match=said):
+        push(second, str(far), replace=True)
+    assert shard_files(far) == [old]
+    a_cache(second, recordings=[a_recording("Empty")], problems=[{"file": "Gone/7.json", "reason": "cut off"}])
+    push(second, str(far), replace=True)
+    assert sizes(far) == sizes(second), "what has been put right in recordings that come is not missed"
+
+
+def test_facts_of_an_older_form_tell_what_is_wanted_and_are_completed_by_who_has_the_shard(cache, tmp_path):
+    far = tmp_path / "far"
+    push(cache, str(far))
+    before = files(far)
+    for path in shard_files(far):
+        older_facts(path)
+    assert len(pull(str(far), tmp_path / "here", only=["video=Kick 2"]).shards) == 1
+    push(cache, str(far))
+    assert files(far) == before
 
 
 @pytest.fixture(params=["folder", "file://", "memory://"])

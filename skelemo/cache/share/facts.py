@@ -16,17 +16,34 @@ _TEXTS = ("id", "video", "subject", "person", "sha256")
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Layout and classes of a shard, a row for each of its sequences, and the classes that each has frames of."""
+    """Layout and classes of a shard, a row for each of its sequences, and the classes that each has frames of.
+
+    And videos of its recordings, and files with a problem: None where an older version has not said them.
+    """
 
     layout: str
     classes: tuple[str, ...]
     sequences: pd.DataFrame
     labels: list[frozenset[str]]
+    recordings: tuple[str, ...] | None
+    problems: tuple[str, ...] | None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether they say all that the shard holds, but for its frames."""
+        return self.recordings is not None and self.problems is not None
 
 
 def facts_of(shard: Shard) -> Facts:
     """What a shard holds."""
-    return Facts(shard.header.layout, shard.header.classes, shard.sequences[[*_TEXTS, "splits"]], labels_in(shard))
+    return Facts(
+        shard.header.layout,
+        shard.header.classes,
+        shard.sequences[[*_TEXTS, "splits"]],
+        labels_in(shard),
+        tuple(shard.recordings["video"]),
+        tuple(shard.problems["file"]),
+    )
 
 
 def to_json(facts: Facts) -> bytes:
@@ -38,6 +55,8 @@ def to_json(facts: Facts) -> bytes:
         "layout": facts.layout,
         "classes": facts.classes,
         "sequences": [row | {"labels": sorted(labels)} for row, labels in zip(rows, facts.labels, strict=True)],
+        "recordings": facts.recordings,
+        "problems": facts.problems,
     }
     return json.dumps(said, ensure_ascii=False).encode()
 
@@ -52,7 +71,10 @@ def from_json(text: bytes) -> Facts | None:
         table = pd.DataFrame(rows, columns=[*_TEXTS, "splits"], dtype=object)
         labels = [frozenset(_texts(row["labels"])) for row in said["sequences"]]
         (layout,) = _texts([said["layout"]])
-        return Facts(layout, tuple(_texts(said["classes"])), table, labels)
+        recordings, problems = (
+            tuple(_texts(said[name])) if name in said else None for name in ("recordings", "problems")
+        )
+        return Facts(layout, tuple(_texts(said["classes"])), table, labels, recordings, problems)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,6 +14,7 @@ from skelemo.cache import hdf5
 from skelemo.cache.part import write_part
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.share.facts import Facts, choose, contents, differing, facts_of, from_json, to_json
+from skelemo.cache.share.loss import Holdings, holdings, loss
 from skelemo.cache.share.remote import INDEX, Listing, Remote, is_nothing
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import CacheError, RemoteError, UnreadableError
@@ -159,6 +161,7 @@ class _Push:
             f"nobody can tell what {name} there contradicts ({reason}): push it again from where it came from, or "
             "remove it there"
             for name, reason in self.unreadable.items()
+            if name not in outdated
         ]
         return Carried(names, len(self.shards) - len(missing), meter.moved, notes=tuple(notes))
 
@@ -229,12 +232,27 @@ class _Push:
             said = f"{self.remote.shown}: sequence {one!r} of {name} there has other content than in {self.folder}"
             if not replace:
                 raise CacheError(f"{said}: --replace puts this cache's in its place; or push elsewhere")
-            lost = sorted(contents(self.facts[name].sequences).keys() - self.held.keys())
+            lost = loss(self._complete(name), self.holdings)
             if lost:
-                raise CacheError(
-                    f"{said}, but {count(len(lost), 'sequence')} of that shard would be lost with it, {lost[0]!r} "
-                    f"among them, which this push does not bring: pull --only id={shlex.quote(lost[0])} first"
+                remedy = (
+                    f"pull --only id={shlex.quote(lost.sequences[0])} first"
+                    if lost.sequences
+                    else f"ingest it again into {self.folder} first, or remove that shard there"
                 )
+                raise CacheError(
+                    f"{said}, but this push does not bring all that would be lost with it, {lost}: {remedy}"
+                )
+
+    def _complete(self, name: str) -> Facts:
+        """Facts of a shard there, from the shard itself where an older version has written down less of them."""
+        if not self.facts[name].is_complete:
+            self.facts[name] = self._look_into(name) or self.facts[name]
+        return self.facts[name]
+
+    @cached_property
+    def holdings(self) -> Holdings:
+        """What this push brings."""
+        return holdings(self.shards.values())
 
     def _send_missing(self, there: Listing, meter: Meter) -> None:
         for _ in self.pool.map(lambda shard: self._send(shard, there, meter), self.shards.values()):
