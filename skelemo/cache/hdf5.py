@@ -28,10 +28,13 @@ _FILTERS = (hdf5plugin.Blosc.filter_id, h5py.h5z.FILTER_FLETCHER32)
 _LONGEST_ATTRIBUTE = 1 << 20
 #: Bytes of a chunk, which is unpacked as a whole, and of a table: a hundred times what an ingest makes of either.
 LARGEST = 1 << 27
+#: Bytes at the beginning of a file by which `length_said` tells; without them it is no HDF5.
+HEAD = 48
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 #: What the system says of files that are none the worse for it. A disk that fails (EIO) is damage.
 _NOT_DAMAGE = NOT_OF_THE_FILE | {errno.EACCES, errno.EPERM}
-#: HDF5 of a file that is shorter than it says, and bytes of the least that says so.
-_SHORTER, _LEAST = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)"), 48
+#: HDF5 of a file that is shorter than it says.
+_SHORTER = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)")
 
 
 def reason(error: Exception, path: Path) -> str:
@@ -50,6 +53,17 @@ def image(fill: Callable[[h5py.File], None]) -> bytes:
         file.flush()
         image: bytes = file.id.get_file_image()
         return image
+
+
+def length_said(head: bytes) -> int | None:
+    """How many bytes a file has by its own account, from its first `HEAD`; nothing where they are not `image`'s.
+
+    They are the superblock, of version 2 or 3 (HDF5 File Format Specification 3.0, II.A): signature 8, version 1, size
+    of offsets 1, size of lengths 1, flags 1, then four addresses (base, extension, end of file, root) and a checksum.
+    """
+    if len(head) < HEAD or not head.startswith(_SIGNATURE) or head[8] not in (2, 3) or head[9] != 8:
+        return None
+    return int.from_bytes(head[28:36], "little")
 
 
 def write_attribute(file: h5py.File, name: str, text: str) -> None:
@@ -127,7 +141,7 @@ def _in_words(error: Exception, path: Path) -> str:
         size = os.path.getsize(path)
         if "file signature not found" in said:
             return "not an HDF5 file" if size else "empty"
-        if isinstance(error, OSError) and size < _LEAST:
+        if isinstance(error, OSError) and size < HEAD:
             return f"cut off after {size} bytes"
     return said
 

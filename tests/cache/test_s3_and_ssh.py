@@ -9,8 +9,9 @@ import threading
 import pytest
 from click.testing import CliRunner
 from places import Line, SshServer
-from small_caches import a_cache, a_sequence
+from small_caches import BODY, a_cache, a_sequence
 
+from skelemo.cache.shard import Header
 from skelemo.cache.share.pull import pull
 from skelemo.cache.share.push import push
 from skelemo.cache.share.remote import Remote
@@ -84,6 +85,17 @@ def test_through_s3_only_what_is_missing_travels(line, url, cache, tmp_path):
     got = pull(url, tmp_path / "here", options=options(line.port))
     assert (len(got.shards), got.size) == (1, shard_files(cache)[1].stat().st_size)
     assert line.down < got.size + 60_000
+
+
+def test_through_s3_the_same_shard_of_another_length_is_told_by_its_beginning(line, url, tmp_path):
+    header = Header(BODY.layout, BODY.classes, origin={"source": "elsewhere" * 100})
+    twins = [
+        a_cache(tmp_path / f"{index}", a_sequence("v", 900), header=one) for index, one in enumerate((BODY, header))
+    ]
+    push(twins[0], url, options=options(line.port))
+    line.up = line.down = 0
+    assert push(twins[1], url, options=options(line.port)).size == 0
+    assert max(line.up, line.down) < 30_000 < size_of(twins[1])
 
 
 def test_lines_to_s3_that_break_in_the_middle_are_taken_up_again(line, url, cache, tmp_path):

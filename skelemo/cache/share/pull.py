@@ -37,9 +37,9 @@ def pull(
 ) -> Carried:
     """Download the shards that a cache folder does not have; what was cut off is gone on with.
 
-    Every shard is checked to its last byte before it gets its name. One that is here with another length than there is
-    checked, too, and fetched again if it is damaged. With ``only``, shards without a wanted sequence
-    are not fetched where the place says what they hold, and of the others just what is wanted is kept.
+    Every shard is checked to its last byte before it gets its name. One that is here, but cannot be read, is fetched
+    again. With ``only``, shards without a wanted sequence are not fetched where the place says what they hold, and of
+    the others just what is wanted is kept.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class _Pull:
 
     def __init__(self, remote: Remote, folder: Path, there: Listing, only: Sequence[str], jobs: int) -> None:
         self.remote, self.folder, self.there, self.only = remote, folder, there, only
-        self.shards = _shards_in(folder, there)
+        self.shards = _shards_in(folder)
         self.before = tuple(self.shards)
         self.new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
         self.kept = 0
@@ -330,11 +330,8 @@ def _write(file: BinaryIO, piece: bytes) -> None:
         raise CacheError(f"{file.name}: cannot be written ({error.strerror or error})") from error
 
 
-def _shards_in(folder: Path, there: Listing) -> list[Shard]:
-    """The whole shards of a cache, or of a folder that is to become one; what is damaged is to be replaced.
-
-    Only the length that a place tells makes a shard suspect: others may have written the same in other bytes.
-    """
+def _shards_in(folder: Path) -> list[Shard]:
+    """The shards of a cache, or of a folder that is to become one; what is damaged is to be replaced."""
     if not folder.exists():
         return []
     if not folder.is_dir():
@@ -345,13 +342,10 @@ def _shards_in(folder: Path, there: Listing) -> list[Shard]:
     found: list[Shard] = []
     for path in sorted(path for path in inside if path.suffix == SUFFIX):
         try:
-            shard = open_shard(path)
+            found.append(open_shard(path))
         except UnreadableError:
             raise
         except CacheError:
-            if NAME.fullmatch(path.name):
-                continue
-            raise
-        if there.has(path.name, path.stat().st_size) or path.name not in there.sizes or not shard.damaged():
-            found.append(shard)
+            if not NAME.fullmatch(path.name):
+                raise
     return found

@@ -79,7 +79,7 @@ def push(
 ) -> Carried:
     """Upload the shards of a cache that the place does not have, each checked before and named when it is whole.
 
-    What is there with another length, as a copy that was cut off, is sent again. With ``only``, what is wanted of a
+    What is there and was cut off, shorter than it says that it is, is sent again. With ``only``, what is wanted of a
     shard becomes a shard of its own where that is not all of it. With ``replace``, shards there that hold a sequence
     with other content are removed when what replaces them is there. Shards there that no facts stand beside, as an
     ingest has written them, are read for what they hold, and it is written down beside them.
@@ -144,15 +144,15 @@ class _Push:
         there = self.remote.listing()
         outdated = self._outdated(there)
         self._require_leave(outdated, replace)
-        missing = [shard for shard in self.shards.values() if not there.has(shard.name, shard.path.stat().st_size)]
+        missing = self._missing(there)
         meter = Meter(sum(shard.path.stat().st_size for shard in missing), report)
-        self._send_missing(there, meter)
+        self._send(missing, there, meter)
         for name in outdated:
             self.remote.remove(name)  # before its facts: without them nobody could tell that it is outdated
             self.remote.remove(facts_name(name))
         there = self.remote.listing()
         if not self._outdated(there):
-            self._send_missing(there, meter)
+            self._send(self._missing(there), there, meter)
         _publish(self.remote)
         self._require_leave(self._outdated(self.remote.listing()), replace=False)
         names, removed = tuple(shard.name for shard in missing), count(len(outdated), "outdated shard")
@@ -254,20 +254,36 @@ class _Push:
         """What this push brings."""
         return holdings(self.shards.values())
 
-    def _send_missing(self, there: Listing, meter: Meter) -> None:
-        for _ in self.pool.map(lambda shard: self._send(shard, there, meter), self.shards.values()):
+    def _missing(self, there: Listing) -> list[Shard]:
+        """Shards that are not there, or not to their end."""
+        shards = self.shards.values()
+        is_there = self.pool.map(lambda shard: self._is_there(shard, there.sizes.get(shard.name, 0)), shards)
+        return [shard for shard, found in zip(shards, is_there, strict=True) if not found]
+
+    def _is_there(self, shard: Shard, size: int | None) -> bool:
+        """Whether a shard that is listed with so many bytes is whole, as far as these tell.
+
+        One that was made of the same data elsewhere, or by another version, may be as whole with another length.
+        """
+        if size in (None, shard.path.stat().st_size):
+            return True
+        said = hdf5.length_said(self.remote.head(shard.name, hdf5.HEAD)) if size >= hdf5.HEAD else None
+        return said is not None and said <= size
+
+    def _send(self, missing: Sequence[Shard], there: Listing, meter: Meter) -> None:
+        names = {shard.name for shard in missing}
+        for _ in self.pool.map(lambda one: self._send_one(one, one.name in names, there, meter), self.shards.values()):
             pass
 
-    def _send(self, shard: Shard, there: Listing, meter: Meter) -> None:
+    def _send_one(self, shard: Shard, is_missing: bool, there: Listing, meter: Meter) -> None:
         """Facts first, so that no shard is there of which it cannot be told what it contradicts."""
-        is_there = there.has(shard.name, shard.path.stat().st_size)
-        damaged = [] if is_there else shard.damaged()
+        damaged = shard.damaged() if is_missing else []
         if damaged:
             raise CacheError(f"{shard.path}: sequence {damaged[0]!r} is damaged: skelemo cache verify says more")
         facts = to_json(facts_of(shard))
         if not there.has(facts_name(shard.name), len(facts)):
             self.remote.put_text(facts_name(shard.name), facts)
-        if not is_there:
+        if is_missing:
             self.remote.put(shard.path, shard.name, meter.move)
 
 

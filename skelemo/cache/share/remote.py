@@ -162,6 +162,15 @@ class Remote:
             for start in range(first, last, PIECE):
                 yield fs.cat_file(path, start=start, end=min(start + PIECE, last))[:PIECE]
 
+    def head(self, name: str, size: int) -> bytes:
+        """The first bytes of a file, which has so many; none where it is gone."""
+        try:
+            return self._guarded(lambda: b"".join(self.pieces(name, 0, size)))
+        except RemoteError as error:
+            if is_nothing(error):
+                return b""
+            raise
+
     def put(self, path: Path, name: str, report: Callable[[int], None] = lambda _: None) -> None:
         """Upload a file; it has its name when it is whole, and not before.
 
