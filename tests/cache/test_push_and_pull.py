@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -420,13 +421,33 @@ def test_an_outdated_shard_stays_while_it_has_what_the_push_does_not_bring(cache
     far, less = tmp_path / "far", a_cache(tmp_path / "less", a_sequence("Kick 1_test", 40, seed=9))
     push(cache, str(far))
     before = files(far)
-    for one, only in ((less, []), (changed, ["id=Kick 1_test"])):
-        with pytest.raises(CacheError, match=r"would be lost .*'Kick 1_train'\): pull --only id='Kick 1_train' first$"):
+    for one, only, remedy in (
+        (less, [], "pull --only id='Kick 1_train' first"),
+        (changed, ["id=Kick 1_test"], "push without --only"),
+    ):
+        with pytest.raises(CacheError, match=rf"would be lost .*'Kick 1_train'\): {remedy}$"):
             push(one, str(far), only=only, replace=True)
         assert files(far) == before
     pull(str(far), less, only=["id=Kick 1_train"])
     push(less, str(far), replace=True)
     assert open_cache(far).hash == open_cache(changed).hash
+
+
+def test_what_would_be_lost_is_brought_by_the_command_that_is_told(tmp_path):
+    far, lost = tmp_path / "far", ["it's", "v*", "v?", "v[1]"]
+    push(a_cache(tmp_path / "first", *map(a_sequence, ["v", *lost])), str(far))
+    push(a_cache(tmp_path / "others", *map(a_sequence, ["v1", "v2"])), str(far))
+    mine = a_cache(tmp_path / "mine", a_sequence("v", seed=9))
+    a_cache(mine, a_sequence("w"))
+    with pytest.raises(
+        CacheError, match=r"4 sequences \(\"it's\" and 3 others\): pull .* first, and push without"
+    ) as error:
+        push(mine, str(far), only=["id=v"], replace=True)
+    command = str(error.value).rpartition("pull ")[2].partition(" first, and")[0]
+    pull(str(far), mine, only=[word for word in shlex.split(command) if word != "--only"])
+    assert set(open_cache(mine).sequences["id"]) == {"v", "w", *lost}
+    push(mine, str(far), replace=True)
+    assert len(open_cache(far).sequences) == 8
 
 
 def older_facts(path):
@@ -450,7 +471,7 @@ def test_an_outdated_shard_stays_while_it_has_recordings_without_anybody_or_prob
     (old,) = shard_files(far)
     if older:
         older_facts(old)
-    said = r"lost with it, 1 .* of nobody \('Empty'\), 2 problems \('Empty/7.json' and 1 other\): ingest it again into"
+    said = r"lost with it, 1 .* of nobody \('Empty'\), 2 problems \('Empty/7.json' and 1 other\): ingest it into"
     with pytest.raises(CacheError, match=said):
         push(second, str(far), replace=True)
     assert shard_files(far) == [old]

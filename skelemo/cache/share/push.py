@@ -1,5 +1,6 @@
 """A cache to where others can pull it from: what is missing there, and nothing else."""
 
+import glob
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,8 @@ from skelemo.errors import CacheError, RemoteError, UnreadableError
 from skelemo.wording import count
 
 FACTS = ".json"
+#: Sequences that an error names for a command that brings them.
+_MOST_NAMED = 20
 
 #: Told as bytes travel: how many so far, and of how many.
 Report = Callable[[int, int], None]
@@ -232,16 +235,22 @@ class _Push:
             said = f"{self.remote.shown}: sequence {one!r} of {name} there has other content than in {self.folder}"
             if not replace:
                 raise CacheError(f"{said}: --replace puts this cache's in its place; or push elsewhere")
-            lost = loss(self._complete(name), self.holdings)
-            if lost:
-                remedy = (
-                    f"pull --only id={shlex.quote(lost.sequences[0])} first"
-                    if lost.sequences
-                    else f"ingest it again into {self.folder} first, or remove that shard there"
-                )
+            if lost := loss(self._complete(name), self.holdings):
                 raise CacheError(
-                    f"{said}, but this push does not bring all that would be lost with it, {lost}: {remedy}"
+                    f"{said}, but this push does not bring all that would be lost with it, {lost}: {self._remedy(name)}"
                 )
+
+    def _remedy(self, name: str) -> str:
+        """How a push comes to bring what would be lost with a shard there: not all of it need be in this cache."""
+        lost, steps = loss(self.facts[name], holdings(self.own.values())), []
+        if lost.sequences:
+            named = " ".join(f"--only id={shlex.quote(glob.escape(one))}" for one in lost.sequences[:_MOST_NAMED])
+            steps.append(f"pull {named}{' and so on' if len(lost.sequences) > _MOST_NAMED else ''} first")
+        elif lost:
+            steps.append(f"ingest it into {self.folder} again first, or remove that shard there")
+        if self.shards.keys() != self.own.keys():
+            steps.append("push without --only")
+        return ", and ".join(steps)
 
     def _complete(self, name: str) -> Facts:
         """Facts of a shard there, from the shard itself where an older version has written down less of them."""
