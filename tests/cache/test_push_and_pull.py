@@ -85,6 +85,18 @@ def test_only_what_is_missing_travels(cache, tmp_path):
     assert (told[0], told[-1]) == ((0, size), (size, size))
 
 
+def test_lengths_that_the_listing_tells_are_not_asked_for(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(places.Remote, "size", lambda self, name: pytest.fail("the listing tells"))
+    assert len(pull(str(cache), tmp_path / "here").shards) == 4
+
+
+def test_what_a_shard_holds_is_written_out_once_for_a_push(cache, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(pushing, "to_json", lambda facts: made.append(facts) or to_json(facts))
+    push(cache, str(tmp_path / "far"))
+    assert len(made) == 4
+
+
 def test_a_plain_copy_of_a_cache_can_be_pulled_from(cache, tmp_path):
     pull(str(cache), tmp_path / "here", only=["split=train"])
     assert open_cache(tmp_path / "here").frames == 160
@@ -138,8 +150,11 @@ def test_a_pull_that_nothing_there_meets_is_an_error(cache, tmp_path, facts):
     push(cache, str(tmp_path / "far"))
     for file in (tmp_path / "far").glob("*.json") if facts == "without facts" else ():
         file.unlink()
+    nothing = (
+        r"far: no sequence there has --only video=Sit --only split=train \(video is Kick 0, Kick 1, Kick 2, Kick 3\)$"
+    )
     for folder in ("new", "full"):
-        with pytest.raises(RemoteError, match=r"far: no sequence there has --only video=Sit --only split=train$"):
+        with pytest.raises(RemoteError, match=nothing):
             pull(str(tmp_path / "far"), tmp_path / "made" / folder, only=["video=Sit", "split=train"])
         assert (tmp_path / "made").exists() == (folder == "full"), "no new folder is left empty"
         pull(str(tmp_path / "far"), tmp_path / "made" / "full")
@@ -161,7 +176,7 @@ def test_what_only_some_shards_can_be_asked_is_asked_of_them(cache, tmp_path):
     assert open_cache(tmp_path / "here").sequences["id"].tolist() == ["extra"]
     with pytest.raises(ConfigError, match="did you mean 'fold_1'"):
         pull(str(tmp_path / "far"), tmp_path / "other", only=["fold_2=test"])
-    with pytest.raises(CacheError, match="no sequence has --only video=Sit"):
+    with pytest.raises(CacheError, match=r"cache: no sequence has --only video=Sit \(video is extra, Kick 0, .*\)$"):
         push(cache, str(tmp_path / "far"), only=["video=Sit"])
 
 
@@ -740,7 +755,8 @@ def test_facts_of_the_wrong_kind_are_none(cache, key, value):
 
 
 def test_more_than_there_is_room_for_is_not_begun(cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(places.Remote, "size", lambda self, name: 10**15)
+    full = places.Listing(dict.fromkeys(sizes(cache), 10**15))
+    monkeypatch.setattr(places.Remote, "listing", lambda self: full)
     with pytest.raises(CacheError, match=r"would send 4\.0 PB; .* has room for .*B: make room"):
         pull(str(cache), tmp_path / "here")
     monkeypatch.undo()

@@ -84,6 +84,11 @@ def contents(sequences: pd.DataFrame) -> dict[str, str]:
     return dict(zip(sequences["id"], sequences["sha256"], strict=True))
 
 
+def held(shards: Iterable[Shard]) -> dict[str, str]:
+    """What each sequence of some shards holds, as `contents` tells it."""
+    return {one: sha256 for shard in shards for one, sha256 in contents(shard.sequences).items()}
+
+
 def differing(contents: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
     """Sequences of which others have other content."""
     return [one for one, sha256 in contents.items() if others.get(one, sha256) != sha256]

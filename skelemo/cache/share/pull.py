@@ -10,12 +10,13 @@ from threading import Event, Lock
 from typing import Any, BinaryIO
 
 import numpy as np
+import pandas as pd
 from rich.filesize import decimal
 
 from skelemo.cache.part import write_part
-from skelemo.cache.select import require_keys, split_columns
+from skelemo.cache.select import require_keys, split_columns, unmet
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
-from skelemo.cache.share.facts import Facts, choose, contents, differing, facts_of, from_json
+from skelemo.cache.share.facts import Facts, choose, contents, differing, facts_of, from_json, held
 from skelemo.cache.share.partial import partial_file
 from skelemo.cache.share.push import Carried, Meter, Report, facts_name
 from skelemo.cache.share.remote import Listing, Remote, is_nothing
@@ -76,7 +77,7 @@ class _Pull:
         self.before = tuple(self.shards)
         self.new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
         self.kept = 0
-        self.held = {one: sha256 for shard in self.shards for one, sha256 in contents(shard.sequences).items()}
+        self.held = held(self.shards)
         self.facts: dict[str, Facts] = {}
         self.refused: dict[str, list[str]] = {}
         self.wanted_any = not only
@@ -158,10 +159,10 @@ class _Pull:
 
     def _require_any(self) -> None:
         """Something was wanted of what is there, unless that cannot be told because some of it was not taken."""
-        held = () if self.wanted_any or self.refused else self._chosen(*map(facts_of, self.before))
-        if not (self.wanted_any or self.refused or any(keep.any() for keep in held)):
-            wanted = " ".join(f"--only {one}" for one in self.only)
-            raise RemoteError(f"{self.remote.shown}: no sequence there has {wanted}")
+        if self.wanted_any or self.refused or any(keep.any() for keep in self._chosen(*map(facts_of, self.before))):
+            return
+        wanted, known = " ".join(f"--only {one}" for one in self.only), pd.concat(self._tables(), ignore_index=True)
+        raise RemoteError(f"{self.remote.shown}: no sequence there has {wanted}{unmet(known, self.only)}")
 
     def _remove_empty(self) -> None:
         """Leave no new folder behind that nothing has come into."""
@@ -171,8 +172,11 @@ class _Pull:
 
     def _columns(self) -> set[str]:
         """Columns of splits that any shard here or there is known to have."""
-        tables = [shard.sequences for shard in self.shards] + [facts.sequences for facts in self.facts.values()]
-        return {column for table in tables for column in split_columns(table)}
+        return {column for table in self._tables() for column in split_columns(table)}
+
+    def _tables(self) -> list[pd.DataFrame]:
+        """Sequences of all shards here or there, as far as they are known."""
+        return [shard.sequences for shard in self.shards] + [facts.sequences for facts in self.facts.values()]
 
     def _chosen(self, *facts: Facts) -> list[np.ndarray]:
         """Which sequences are wanted of some shards; any key may be a column that another shard has."""
@@ -191,8 +195,11 @@ class _Pull:
 
     def _sizes(self, names: Sequence[str]) -> dict[str, int]:
         """Bytes of the shards that are really there."""
+        untold = [name for name in names if self.there.sizes[name] is None]
+        asked = dict(zip(untold, self.pool.map(self.remote.size, untold), strict=True))
         sizes: dict[str, int] = {}
-        for name, size in zip(names, self.pool.map(self.remote.size, names), strict=True):
+        for name in names:
+            size = asked.get(name, self.there.sizes[name])
             if size is None:
                 self._refuse(name, _LISTED, _GONE)
             else:
@@ -260,7 +267,7 @@ class _Pull:
         with self.lock:
             rows = shard.sequences[keep]
             self.wanted_any |= bool(keep.any())
-            brought = dict(zip(rows["id"], rows["sha256"], strict=True))
+            brought = contents(rows)
             if misfit := self._misfit(shard, brought):
                 self._refuse(name, misfit)
                 path.unlink()
@@ -282,8 +289,8 @@ class _Pull:
                 require_same(self.shards[0], shard)
             except CacheError as error:
                 return hdf5.reason(error, shard.path)
-        differing = [one for one, sha256 in brought.items() if self.held.get(one, sha256) != sha256]
-        return f"its sequence {differing[0]!r} is in {self.folder} with other content" if differing else ""
+        others = differing(brought, self.held)
+        return f"its sequence {others[0]!r} is in {self.folder} with other content" if others else ""
 
     def _refuse(self, name: str, reason: str, remedy: str = "") -> None:
         self.refused.setdefault(remedy, []).append(f"{name} ({reason})")

@@ -13,8 +13,9 @@ from typing import Any
 
 from skelemo.cache import hdf5
 from skelemo.cache.part import write_part
+from skelemo.cache.select import unmet
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
-from skelemo.cache.share.facts import Facts, choose, contents, differing, facts_of, from_json, to_json
+from skelemo.cache.share.facts import Facts, choose, contents, differing, facts_of, from_json, held, to_json
 from skelemo.cache.share.loss import Holdings, holdings, loss
 from skelemo.cache.share.remote import INDEX, Listing, Remote, is_nothing
 from skelemo.cache.store import Cache, open_cache
@@ -102,7 +103,7 @@ def push(
     remote.require_writable()
     remote.sweep()
     with tempfile.TemporaryDirectory() as made, ThreadPoolExecutor(jobs) as pool:
-        shards = _wanted(cache.shards, only, Path(made)) if only else list(cache.shards)
+        shards = _wanted(cache, only, Path(made)) if only else list(cache.shards)
         try:
             return _Push(remote, cache, shards, pool).run(replace, report)
         finally:
@@ -114,16 +115,17 @@ def facts_name(shard_name: str) -> str:
     return shard_name.removesuffix(SUFFIX) + FACTS
 
 
-def _wanted(shards: Sequence[Shard], only: Sequence[str], place: Path) -> list[Shard]:
+def _wanted(cache: Cache, only: Sequence[str], place: Path) -> list[Shard]:
     """Shards of just what is wanted: those that it is all of, and new ones."""
     found: list[Shard] = []
-    for shard, keep in zip(shards, choose([facts_of(shard) for shard in shards], only), strict=True):
+    for shard, keep in zip(cache.shards, choose([facts_of(shard) for shard in cache.shards], only), strict=True):
         if len(keep) and keep.all():
             found.append(shard)
         elif keep.any():
             found += map(open_shard, write_part(shard, keep, place))
     if not found:
-        raise CacheError(f"no sequence has {' '.join(f'--only {one}' for one in only)}")
+        wanted = " ".join(f"--only {one}" for one in only)
+        raise CacheError(f"{cache.paths[0]}: no sequence has {wanted}{unmet(cache.sequences, only)}")
     return found
 
 
@@ -134,7 +136,7 @@ class _Push:
         self.remote, self.folder, self.pool = remote, cache.paths[0], pool
         self.own = {shard.name: shard for shard in cache.shards}
         self.shards = {shard.name: shard for shard in shards}
-        self.held = {one: sha256 for shard in shards for one, sha256 in contents(shard.sequences).items()}
+        self.held = held(shards)
         self.facts: dict[str, Facts] = {}
         self.unreadable: dict[str, str] = {}
 
@@ -259,6 +261,11 @@ class _Push:
         return self.facts[name]
 
     @cached_property
+    def said(self) -> dict[str, bytes]:
+        """The facts of each shard as they stand beside it."""
+        return {name: to_json(facts_of(shard)) for name, shard in self.shards.items()}
+
+    @cached_property
     def holdings(self) -> Holdings:
         """What this push brings."""
         return holdings(self.shards.values())
@@ -289,9 +296,9 @@ class _Push:
         damaged = shard.damaged() if is_missing else []
         if damaged:
             raise CacheError(f"{shard.path}: sequence {damaged[0]!r} is damaged: skelemo cache verify says more")
-        facts = to_json(facts_of(shard))
-        if not there.has(facts_name(shard.name), len(facts)):
-            self.remote.put_text(facts_name(shard.name), facts)
+        said = self.said[shard.name]
+        if not there.has(facts_name(shard.name), len(said)):
+            self.remote.put_text(facts_name(shard.name), said)
         if is_missing:
             self.remote.put(shard.path, shard.name, meter.move)
 
