@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from skelemo.cache.select import labels_in, matching
-from skelemo.cache.shard import FORMAT, VERSION, Shard
+from skelemo.cache.shard import FORMAT, SUFFIX, VERSION, Shard
 
 _TEXTS = ("id", "video", "subject", "person", "sha256")
 
@@ -32,6 +32,11 @@ class Facts:
     def is_complete(self) -> bool:
         """Whether they say all that the shard holds, but for its frames."""
         return self.recordings is not None and self.problems is not None
+
+
+def facts_name(shard_name: str) -> str:
+    """The file beside a shard that says what is in it."""
+    return shard_name.removesuffix(SUFFIX) + ".json"
 
 
 def facts_of(shard: Shard) -> Facts:

@@ -16,9 +16,9 @@ from rich.filesize import decimal
 from skelemo.cache.part import write_part
 from skelemo.cache.select import require_keys, split_columns, unmet
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
-from skelemo.cache.share.facts import Facts, choose, contents, differing, facts_of, from_json, held
+from skelemo.cache.share.facts import Facts, choose, contents, differing, facts_name, facts_of, from_json, held
 from skelemo.cache.share.partial import partial_file
-from skelemo.cache.share.push import Carried, Meter, Report, facts_name
+from skelemo.cache.share.push import Carried, Meter, Report
 from skelemo.cache.share.remote import Listing, Remote, is_nothing
 from skelemo.cache.share.retry import PAUSES, may_pass, pause
 from skelemo.cache.store import require_same

@@ -14,15 +14,15 @@ from typing import Any
 from skelemo.cache import hdf5
 from skelemo.cache.part import write_part
 from skelemo.cache.select import unmet
-from skelemo.cache.shard import SUFFIX, Shard, open_shard
-from skelemo.cache.share.facts import Facts, choose, contents, differing, facts_of, from_json, held, to_json
+from skelemo.cache.shard import Shard, open_shard
+from skelemo.cache.share.facts import choose, contents, differing, facts_name, facts_of, held, to_json
 from skelemo.cache.share.loss import Holdings, holdings, loss
-from skelemo.cache.share.remote import INDEX, Listing, Remote, is_nothing
+from skelemo.cache.share.remote import INDEX, Listing, Remote
+from skelemo.cache.share.there import There
 from skelemo.cache.store import Cache, open_cache
-from skelemo.errors import CacheError, RemoteError, UnreadableError
+from skelemo.errors import CacheError, RemoteError
 from skelemo.wording import count
 
-FACTS = ".json"
 #: Sequences that an error names for a command that brings them.
 _MOST_NAMED = 20
 
@@ -110,11 +110,6 @@ def push(
             pool.shutdown(cancel_futures=True)
 
 
-def facts_name(shard_name: str) -> str:
-    """The file beside a shard that says what is in it."""
-    return shard_name.removesuffix(SUFFIX) + FACTS
-
-
 def _wanted(cache: Cache, only: Sequence[str], place: Path) -> list[Shard]:
     """Shards of just what is wanted: those that it is all of, and new ones."""
     found: list[Shard] = []
@@ -137,8 +132,8 @@ class _Push:
         self.own = {shard.name: shard for shard in cache.shards}
         self.shards = {shard.name: shard for shard in shards}
         self.held = held(shards)
-        self.facts: dict[str, Facts] = {}
-        self.unreadable: dict[str, str] = {}
+        self.said = {shard.name: to_json(facts_of(shard)) for shard in shards}
+        self.others = There(remote, self.own, pool)
 
     def run(self, replace: bool, report: Report) -> Carried:
         """Send what is missing, and only then remove what it replaces.
@@ -165,71 +160,17 @@ class _Push:
         notes += [
             f"nobody can tell what {name} there contradicts ({reason}): push it again from where it came from, or "
             "remove it there"
-            for name, reason in self.unreadable.items()
+            for name, reason in self.others.unreadable.items()
             if name not in outdated
         ]
         return Carried(names, len(self.shards) - len(missing), meter.moved, notes=tuple(notes))
 
     def _outdated(self, there: Listing) -> dict[str, list[str]]:
         """Shards there with sequences that this cache has other content of, and these sequences."""
-        self._read_facts(there)
-        found = {
-            name: differing(contents(self.facts[name].sequences), self.held)
-            for name in there.shards
-            if name in self.facts
-        }
+        self.others.read(there, but=self.shards)
+        facts = {name: self.others.facts[name] for name in there.shards if name in self.others.facts}
+        found = {name: differing(contents(one.sequences), self.held) for name, one in facts.items()}
         return {name: sequences for name, sequences in found.items() if sequences}
-
-    def _read_facts(self, there: Listing) -> None:
-        """What there is to know of shards that are not of this push."""
-        known = self.shards.keys() | self.facts.keys() | self.unreadable.keys()
-        new = [name for name in there.shards if name not in known]
-        found = self.pool.map(lambda name: self._facts_there(name, facts_name(name) in there.sizes), new)
-        self.facts |= {name: facts for name, facts in zip(new, found, strict=True) if facts}
-
-    def _facts_there(self, name: str, is_said: bool) -> Facts | None:
-        """What a shard holds as the place says; where it does not, what is found in it, and said from now on."""
-        said = from_json(self.remote.text(facts_name(name)) or b"") if is_said else None
-        facts = said or self._look_into(name)
-        if facts:
-            self._require_same(facts)
-        if facts and not said:
-            self.remote.put_text(facts_name(name), to_json(facts))
-        return facts
-
-    def _look_into(self, name: str) -> Facts | None:
-        """What a shard there holds, by its tables; nothing if they cannot be read, or it has been taken out since."""
-        if name in self.own:
-            return facts_of(self.own[name])
-        try:
-            with self.remote.file(name) as path:
-                return self._facts_in(name, path)
-        except RemoteError as error:
-            if is_nothing(error):
-                return None
-            raise
-
-    def _facts_in(self, name: str, path: Path) -> Facts | None:
-        try:
-            shard = open_shard(path)
-        except UnreadableError as error:
-            raise UnreadableError(f"{self.remote.shown}/{name}: {hdf5.reason(error, path)}") from error
-        except CacheError as error:
-            self.unreadable[name] = hdf5.reason(error, path)
-            return None
-        if shard.name != name:
-            self.unreadable[name] = f"it is {shard.name}"
-            return None
-        return facts_of(shard)
-
-    def _require_same(self, facts: Facts) -> None:
-        header = next(iter(self.shards.values())).header
-        if (facts.layout, facts.classes) != (header.layout, header.classes):
-            raise CacheError(
-                f"{self.remote.shown} holds a cache with the layout {facts.layout} and the classes "
-                f"{', '.join(facts.classes)}; this one has {header.layout} and {', '.join(header.classes)}: "
-                "push it elsewhere"
-            )
 
     def _require_leave(self, outdated: Mapping[str, Sequence[str]], replace: bool) -> None:
         """Contradictions are to be replaced, and nothing is lost with them."""
@@ -237,14 +178,14 @@ class _Push:
             said = f"{self.remote.shown}: sequence {one!r} of {name} there has other content than in {self.folder}"
             if not replace:
                 raise CacheError(f"{said}: --replace puts this cache's in its place; or push elsewhere")
-            if lost := loss(self._complete(name), self.holdings):
+            if lost := loss(self.others.complete(name), self.holdings):
                 raise CacheError(
                     f"{said}, but this push does not bring all that would be lost with it, {lost}: {self._remedy(name)}"
                 )
 
     def _remedy(self, name: str) -> str:
         """How a push comes to bring what would be lost with a shard there: not all of it need be in this cache."""
-        lost, steps = loss(self.facts[name], holdings(self.own.values())), []
+        lost, steps = loss(self.others.complete(name), holdings(self.own.values())), []
         if lost.sequences:
             named = " ".join(f"--only id={shlex.quote(glob.escape(one))}" for one in lost.sequences[:_MOST_NAMED])
             steps.append(f"pull {named}{' and so on' if len(lost.sequences) > _MOST_NAMED else ''} first")
@@ -253,17 +194,6 @@ class _Push:
         if self.shards.keys() != self.own.keys():
             steps.append("push without --only")
         return ", and ".join(steps)
-
-    def _complete(self, name: str) -> Facts:
-        """Facts of a shard there, from the shard itself where an older version has written down less of them."""
-        if not self.facts[name].is_complete:
-            self.facts[name] = self._look_into(name) or self.facts[name]
-        return self.facts[name]
-
-    @cached_property
-    def said(self) -> dict[str, bytes]:
-        """The facts of each shard as they stand beside it."""
-        return {name: to_json(facts_of(shard)) for name, shard in self.shards.items()}
 
     @cached_property
     def holdings(self) -> Holdings:
