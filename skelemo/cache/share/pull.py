@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from rich.filesize import decimal
 
+from skelemo.cache import hdf5
 from skelemo.cache.part import write_part
 from skelemo.cache.select import require_keys, split_columns, unmet
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
