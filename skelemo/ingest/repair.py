@@ -14,6 +14,7 @@ import numpy as np
 from skelemo.cache.part import untorn, write_part
 from skelemo.cache.partial import finished, locked
 from skelemo.cache.shard import Header, Shard, open_shard
+from skelemo.cache.share.facts import held
 from skelemo.cache.store import join, shard_files
 from skelemo.cache.verify import Finding, is_gone, remains
 from skelemo.errors import CacheError, ConfigError, UnreadableError
@@ -178,9 +179,9 @@ def _wound(finding: Finding, whole: list[Shard]) -> _Wound:
     wanted = {}
     if left.sequences is not None and finding.damaged:
         rows = left.sequences[left.sequences["id"].isin(finding.damaged)]
-        held = _held(whole)
+        there = held(whole)
         listed = zip(rows["id"], rows["sha256"], rows["video"], strict=True)
-        wanted = {name: (sha256, video) for name, sha256, video in listed if held.get(name) != sha256}
+        wanted = {name: (sha256, video) for name, sha256, video in listed if there.get(name) != sha256}
     header = left.header or _agreed(finding, whole)
     blind = bool(finding.reason) and not finding.damaged
     anywhere = bool(finding.reason) and finding.recordings is None
@@ -205,15 +206,6 @@ def _agreed(finding: Finding, whole: list[Shard]) -> Header:
 
 def _key(header: Header) -> str:
     return json.dumps([header.layout, header.classes, header.settings], sort_keys=True)
-
-
-def _held(shards: list[Shard]) -> dict[str, str]:
-    """Sequences -> sha256."""
-    return {
-        name: sha256
-        for shard in shards
-        for name, sha256 in zip(shard.sequences["id"], shard.sequences["sha256"], strict=True)
-    }
 
 
 def _read_again(
@@ -326,7 +318,7 @@ def _tell_lost(wounds: list[_Wound], again: _Again, source: Path) -> None:
 
 def _missing(wound: _Wound, again: _Again, source: Path) -> Iterator[str]:
     """Sequences that have not come again as they were, and recordings without a sequence that have not been read."""
-    came = _held(list(again.pieces))
+    came = held(again.pieces)
     read = {video for shard in again.shards for video in shard.recordings["video"]}
     knows_nothing = wound.blind and wound.anywhere  # whatever has failed may have been in it
     told = set(again.failed) if knows_nothing else wound.videos
@@ -354,7 +346,7 @@ def _accepted(again: _Again, wounds: list[_Wound], whole: list[Shard], shop: Pat
     """Of what was read again, shards of a damaged one's name, and sequences that are wanted or held by whole shards."""
     names = {wound.path.name for wound in wounds}
     taken = {shard.path.name: shard for shard in again.shards if shard.path.name in names}
-    expected = _held(whole) | {name: sha256 for wound in wounds for name, (sha256, _) in wound.wanted.items()}
+    expected = held(whole) | {name: sha256 for wound in wounds for name, (sha256, _) in wound.wanted.items()}
     pieces = [shard for shard in again.pieces if shard.path.name not in taken]
     return [*taken.values(), *(piece for shard in pieces for piece in _matching(shard, expected, shop))]
 
