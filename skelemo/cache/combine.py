@@ -60,8 +60,7 @@ def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) 
 def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda *_: None) -> Combined:
     """Write the sequences that all of the expressions want (`skelemo.cache.select`) as a cache of their own.
 
-    A recording goes with its sequences; where one of these stays behind, its fingerprint is left empty, so that an
-    ingest into the new cache reads it again.
+    A recording goes with its sequences; where one of these stays behind, an ingest into the new cache reads it again.
 
     Raises
     ------

@@ -20,16 +20,11 @@ Belong = Callable[[Shard, np.ndarray], tuple[list[dict[str, Any]], list[dict[str
 def belongings(shard: Shard, keep: np.ndarray) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Recordings of the sequences that are kept, and problems but for those of recordings that are not.
 
-    Where a sequence of a recording stays behind, its fingerprint is left empty, so that an ingest reads it again.
+    Where a sequence of a recording stays behind, an ingest reads it again: its fingerprint is that of all of them.
     """
-    recordings = _rows(shard.recordings)
     if keep.all():
-        return recordings, _rows(shard.problems)
-    videos = shard.sequences["video"]
-    kept, left_out = set(videos[keep]), set(videos[~keep])
-    going = [
-        row | ({"fingerprint": ""} if row["video"] in left_out else {}) for row in recordings if row["video"] in kept
-    ]
+        return _rows(shard.recordings), _rows(shard.problems)
+    going = _rows(shard.recordings[shard.recordings["video"].isin(shard.sequences["video"][keep])])
     return going, _problems(shard, going)
 
 

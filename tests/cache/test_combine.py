@@ -142,14 +142,6 @@ def test_a_subset_has_the_wanted_sequences_to_the_byte_with_their_recordings(tmp
     assert len(open_cache(tmp_path / "d").problems) == 0
 
 
-def test_a_recording_of_which_somebody_stays_behind_will_be_read_again(tmp_path):
-    left, right = (a_sequence(f"talk_{side}", video="talk", person=side) for side in ("left", "right"))
-    whole = a_cache(tmp_path / "a", left, right, recordings=[a_recording("talk")])
-    subset(whole, ["person=left"], tmp_path / "b")
-    row = open_cache(tmp_path / "b").recordings.to_dict("records")
-    assert row == [a_recording("talk", fingerprint="")]
-
-
 def test_many_small_shards_become_few(tmp_path, monkeypatch):
     monkeypatch.setattr(combine, "MOST_FRAMES", 20)
     sequences = [a_sequence(f"video {index}", frames) for index, frames in enumerate((8, 1, 11, 30, 2, 9, 4))]

@@ -139,10 +139,10 @@ def test_only_what_is_wanted_comes_or_goes(cache, tmp_path, only, ids):
 def test_the_rest_can_be_pulled_later(cache, tmp_path):
     push(cache, str(tmp_path / "far"))
     pull(str(tmp_path / "far"), tmp_path / "here", only=["split=train"])
-    assert set(open_cache(tmp_path / "here").fingerprints["Kick 1"]) == {""}, "which an ingest reads again"
+    assert open_cache(tmp_path / "here").hash != open_cache(cache).hash
     pull(str(tmp_path / "far"), tmp_path / "here")
     assert open_cache(tmp_path / "here").hash == open_cache(cache).hash
-    assert "f" * 32 in open_cache(tmp_path / "here").fingerprints["Kick 1"]
+    assert open_cache(tmp_path / "here").fingerprints == open_cache(cache).fingerprints
 
 
 @pytest.mark.parametrize("facts", ["with facts", "without facts"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skelemo.cache.combine import subset
 from skelemo.cache.shard import open_shard
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import CacheError, ConfigError, InputError
@@ -169,6 +170,22 @@ def test_labels_left_and_right_make_two_sequences_of_one_video(tmp_path, write_r
     assert (nose_x[:6] < 200).all(), "the left person stays the left one, whatever the order in the files"
     assert (nose_x[6:] > 500).all()
     assert frames.expression.tolist() == [0] * 6 + [1] * 6
+
+
+def test_what_a_part_of_a_cache_has_left_behind_of_a_recording_is_read_again_and_nothing_else(
+    tmp_path, write_recording
+):
+    write_recording("talk", [[(100, 100), (600, 100)]] * 6)
+    write_recording("walk", STILL)
+    (tmp_path / "labels.csv").write_text("video,person,label\ntalk,left,happy\ntalk,right,sad\nwalk,left,sad\n")
+    labels = f"table:{tmp_path / 'labels.csv'}"
+    whole = run(tmp_path, labels)[1]
+    subset(tmp_path / "cache", ["person=left"], tmp_path / "left")
+    plan = make_plan(tmp_path / "json", tmp_path / "left", labels, Settings())
+    assert [task.video for task in plan.tasks] == ["talk"]
+    ingest(plan)
+    assert open_cache(tmp_path / "left").hash == whole.hash
+    assert make_plan(tmp_path / "json", tmp_path / "left", labels, Settings()).tasks == ()
 
 
 @pytest.mark.parametrize(
