@@ -53,3 +53,8 @@ def everything_in(path: Path) -> tuple:
     tables = (opened.sequences, opened.recordings, opened.problems)
     frames = {name: array.tobytes() for name, array in arrays.items()}
     return opened.header, opened.tool, [table.to_dict("records") for table in tables], frames
+
+
+def sizes(folder):
+    """The shards in a folder, each with its bytes."""
+    return {path.name: path.stat().st_size for path in folder.iterdir() if path.suffix == ".h5"}
