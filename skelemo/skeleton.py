@@ -1,6 +1,6 @@
-"""Parts and layouts: which keypoints there are, in which order, what joins them and how OpenPose colours them.
+"""Parts and layouts: which keypoints there are, in which order, what joins them and how OpenPose colors them.
 
-Names, orders, limbs and colours are those of OpenPose's ``poseParameters.cpp``, ``poseParametersRender.hpp``,
+Names, orders, limbs and colors are those of OpenPose's ``poseParameters.cpp``, ``poseParametersRender.hpp``,
 ``faceParameters.hpp`` and ``handParameters.hpp``. Left and right are the subject's own.
 """
 
@@ -17,21 +17,21 @@ SCALES = ("pixels", "unit", "signed")
 FARTHEST = 1e6
 
 Limb = tuple[int, int]
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Drawing:
     """How OpenPose draws a part: ``renderKeypointsCpu`` and the three ``--*_render_threshold`` defaults."""
 
-    colours: tuple[Colour, ...]
+    colors: tuple[Color, ...]
     threshold: float
     thickness: float  # share of sqrt(width * height) that one stroke is thick
     line_ratio: float  # width of a limb against that thickness
 
-    def colour(self, keypoint: int) -> Colour:
-        """RGB of a keypoint, which is also the colour of the limb that ends in it."""
-        return self.colours[keypoint % len(self.colours)]
+    def color(self, keypoint: int) -> Color:
+        """RGB of a keypoint, which is also the color of the limb that ends in it."""
+        return self.colors[keypoint % len(self.colors)]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _limbs(text: str) -> tuple[Limb, ...]:
     return tuple((int(a), int(b)) for a, b in (pair.split("-") for pair in text.split()))
 
 
-def _colours(text: str) -> tuple[Colour, ...]:
+def _colors(text: str) -> tuple[Color, ...]:
     triples = (tuple(map(int, item.split(","))) for item in text.split())
     return tuple((r, g, b) for r, g, b in triples)
 
@@ -78,9 +78,9 @@ def _swap_sides(names: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(names.index(twin(name)) for name in names)
 
 
-def _body(name: str, keypoints: str, limbs: str, colours: str) -> Part:
+def _body(name: str, keypoints: str, limbs: str, colors: str) -> Part:
     names = _names(keypoints)
-    drawing = Drawing(_colours(colours), threshold=0.05, thickness=1 / 75, line_ratio=0.75)
+    drawing = Drawing(_colors(colors), threshold=0.05, thickness=1 / 75, line_ratio=0.75)
     return Part(name, names, _limbs(limbs), drawing, _swap_sides(names))
 
 
@@ -155,7 +155,7 @@ FACE_70 = Part(
 
 def _hand(name: str) -> Part:
     fingers = ("Thumb", "Index", "Middle", "Ring", "Pinky")
-    colours = (
+    colors = (
         "100,100,100 100,0,0 150,0,0 200,0,0 255,0,0 100,100,0 150,150,0 200,200,0 255,255,0 0,100,50 0,150,75 "
         "0,200,100 0,255,125 0,50,100 0,75,150 0,100,200 0,125,255 100,0,100 150,0,150 200,0,200 255,0,255"
     )
@@ -163,7 +163,7 @@ def _hand(name: str) -> Part:
         name,
         ("Wrist", *(f"{finger}{joint}" for finger in fingers for joint in range(1, 5))),
         _limbs("0-1 1-2 2-3 3-4 0-5 5-6 6-7 7-8 0-9 9-10 10-11 11-12 0-13 13-14 14-15 15-16 0-17 17-18 18-19 19-20"),
-        Drawing(_colours(colours), threshold=0.2, thickness=1 / 50, line_ratio=0.75),
+        Drawing(_colors(colors), threshold=0.2, thickness=1 / 50, line_ratio=0.75),
         tuple(range(21)),
     )
 

@@ -10,3 +10,6 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
     return folder
+
+
+pytest_plugins = ["run_folders"]

@@ -34,9 +34,9 @@ def draw_part(picture: np.ndarray, points: np.ndarray, part: Part) -> None:
     visible = points[:, 2] > rule.threshold
     for start, end in part.limbs:
         if visible[start] and visible[end]:
-            cv2.line(picture, place[start], place[end], rule.colour(end), line, cv2.LINE_8)
+            cv2.line(picture, place[start], place[end], rule.color(end), line, cv2.LINE_8)
     for index in np.flatnonzero(visible):
-        cv2.circle(picture, place[index], thickness // 2, rule.colour(int(index)), stroke, cv2.LINE_8)
+        cv2.circle(picture, place[index], thickness // 2, rule.color(int(index)), stroke, cv2.LINE_8)
 
 
 def made_small(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -55,7 +55,7 @@ def nearest(value: float) -> int:
 
 
 def in_frame_coordinates(keypoints: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Pixels ``[..., 3]`` to the renderer's coordinates: centred, the longer side from -0.5 to 0.5."""
+    """Pixels ``[..., 3]`` to the renderer's coordinates: centered, the longer side from -0.5 to 0.5."""
     moved = keypoints.astype(np.float64)
     moved[..., :2] = (moved[..., :2] - np.array([width, height]) / 2) / max(width, height)
     moved[keypoints[..., 2] == 0] = 0

@@ -11,8 +11,8 @@ from skelemo.errors import ConfigError
 from skelemo.openpose.people import read_people
 from skelemo.openpose.recording import find_recordings
 from skelemo.render import VIEWS, SkeletonRenderer
+from skelemo.simulate import simulate
 from skelemo.skeleton import BODY_25, FACE_70, layout
-from skelemo.synthesis import simulate
 
 BOTH = layout("body_25+face_70")
 BODY = layout("body_25")
@@ -113,11 +113,11 @@ def test_hands_are_drawn_too(person):
     assert error <= 0.01
 
 
-def test_pixels_within_strokes_have_openposes_very_colours():
+def test_pixels_within_strokes_have_openposes_very_colors():
     body = a_cross()
     picture = drawn(body, BODY, 640, 480)
     image = rendered(body[None], 640, 480, size=(480, 640))[0]
-    # Wherever all pixels within two of it have its colour too.
+    # Wherever all pixels within two of it have its color too.
     padded = np.pad(picture, ((2, 2), (2, 2), (0, 0)))
     around = [padded[y : y + 480, x : x + 640] for y in range(5) for x in range(5)]
     within = np.all([near == picture for near in around], axis=(0, 3)) & picture.any(-1)
@@ -130,7 +130,7 @@ def test_circles_lie_over_limbs_and_later_limbs_over_earlier_ones():
     body[BODY_25.index("RElbow")] = 420, 300, 1
     body[BODY_25.index("RWrist")] = 250, 260, 1  # the lower arm crosses the trunk
     image = rendered(body[None], 640, 480, size=(480, 640))[0]
-    neck, wrist = (np.array(BODY_25.drawing.colour(BODY_25.index(name))) / 255 for name in ("Neck", "RWrist"))
+    neck, wrist = (np.array(BODY_25.drawing.color(BODY_25.index(name))) / 255 for name in ("Neck", "RWrist"))
     np.testing.assert_allclose(image[120, 320], neck, atol=0.01)
     np.testing.assert_allclose(image[277, 324], wrist, atol=0.01)
 

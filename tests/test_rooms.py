@@ -8,13 +8,17 @@ import skelemo
 HOUSE = Path(skelemo.__file__).parent
 FLOORS = (
     {"cli"},
-    {"training", "exchange", "pictures"},
-    {"ingest", "inference"},
+    {"view", "formats"},
+    {"training", "report"},
+    {"inference"},
+    {"ingest"},
     {"data"},
-    {"models", "tracking"},
-    {"cache", "openpose", "annotations", "evaluation", "render", "synthesis"},
-    {"skeleton"},
-    {"naming", "unfinished", "wording", "errors"},
+    {"preprocess", "models", "tracking"},
+    {"render", "openpose", "annotations", "simulate"},
+    {"cache", "evaluation"},
+    {"runs"},
+    {"skeleton", "targets", "plugins"},
+    {"atomic", "text", "errors"},
 )
 
 

@@ -79,10 +79,10 @@ def test_contours_of_a_face_are_the_same_on_both_sides():
 
 
 @pytest.mark.parametrize("part", ALL_PARTS, ids=lambda part: part.name)
-def test_every_point_has_a_colour(part):
+def test_every_point_has_a_color(part):
     for index in range(len(part)):
-        assert all(0 <= value <= 255 for value in part.drawing.colour(index))
-    assert len(part.drawing.colours) in (1, len(part))
+        assert all(0 <= value <= 255 for value in part.drawing.color(index))
+    assert len(part.drawing.colors) in (1, len(part))
 
 
 def test_known_points_are_where_openpose_puts_them():

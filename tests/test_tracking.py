@@ -9,10 +9,10 @@ import pytest
 from skelemo.errors import ConfigError
 from skelemo.openpose.people import People, read_people
 from skelemo.openpose.recording import find_recordings
+from skelemo.simulate import Crowd, crossing_people, simulate
 from skelemo.skeleton import BODY_25, layout
-from skelemo.synthesis import Crowd, crossing_people, simulate
 from skelemo.tracking import choose, choose_sides, track
-from skelemo.tracking.marks import marks_of
+from skelemo.tracking.features import marks_of
 
 NECK = BODY_25.index("Neck")
 

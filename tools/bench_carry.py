@@ -9,9 +9,9 @@ import click
 from simulated_cache import write_cache
 from timing import Contenders, show, take_turns
 
+from skelemo.cache.cache import open_cache, shard_files
 from skelemo.cache.share.pull import pull
 from skelemo.cache.share.push import push
-from skelemo.cache.store import open_cache, shard_files
 from skelemo.cache.verify import verify
 
 

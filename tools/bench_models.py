@@ -123,7 +123,7 @@ def measure(case: Case) -> Speed:
     keypoints[..., :2] -= 0.5
     mask = torch.ones(case.batch, case.frames, dtype=torch.bool, device=device)
     labels = torch.arange(case.batch, device=device) % spec.classes
-    optimiser = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
+    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
     drawing = _Stopwatch(network, device)
     shares: list[float] = []
 
@@ -133,9 +133,9 @@ def measure(case: Case) -> Speed:
 
     def train() -> None:
         drawing.seconds, start = 0.0, time.perf_counter()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         nn.functional.cross_entropy(answer(), labels).backward()
-        optimiser.step()
+        optimizer.step()
         _wait(device)
         shares.append(drawing.seconds / (time.perf_counter() - start))
 
@@ -172,8 +172,8 @@ def _against_pyg(batch: int, rounds: int, threads: int) -> None:
     from torch_geometric.data import Batch, Data
     from torch_geometric.nn import GCNConv
 
-    from skelemo.models.frames import GraphConv
     from skelemo.models.graph import gcn_adjacency, skeleton_graph
+    from skelemo.models.joint_layers import GraphConv
 
     torch.set_num_threads(threads)
     found, frames, width = layout(), 48, 64

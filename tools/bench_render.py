@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from timing import take_turns
 
-from skelemo.data.normalising import in_picture, place
-from skelemo.pictures.stills import png
+from skelemo.preprocess.normalize import in_picture, place
 from skelemo.render import VIEWS, SkeletonRenderer
+from skelemo.simulate import simulate
 from skelemo.skeleton import layout
-from skelemo.synthesis import simulate
+from skelemo.view.stills import png
 
 EAGER = "skelemo"
 COMPILED = "skelemo, torch.compile"
@@ -119,10 +119,10 @@ def drawn(person: np.ndarray, width: int, height: int, size: int) -> np.ndarray:
         for start, end in part.limbs:
             if shown[start] and shown[end]:
                 line = max(1, round(thickness * part.drawing.line_ratio))
-                cv2.line(picture, place[start], place[end], part.drawing.colour(end), line)
+                cv2.line(picture, place[start], place[end], part.drawing.color(end), line)
         for index, point in enumerate(place):
             if shown[index]:
-                cv2.circle(picture, point, thickness // 2, part.drawing.colour(index), thickness)
+                cv2.circle(picture, point, thickness // 2, part.drawing.color(index), thickness)
     if (height, width) == (size, size):
         return picture
     scale = size / max(width, height)

@@ -7,8 +7,8 @@ import numpy as np
 from skelemo.annotations.registry import EMOTIONS
 from skelemo.cache.sequence import Sequence
 from skelemo.cache.shard import Header, write_shard
+from skelemo.simulate import Clip, simulate
 from skelemo.skeleton import DEFAULT_LAYOUT
-from skelemo.synthesis import Clip, simulate
 
 SEQUENCE_FRAMES = 2_700
 SHARD_SEQUENCES = 6

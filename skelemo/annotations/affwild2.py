@@ -1,7 +1,7 @@
 """Aff-Wild2 and the ABAW challenges: one text file of labels per video and person, one line per frame.
 
 Folders are ``…/EXPR_Set/Training_Set/<video>.txt`` in 2020, ``…/EXPR_Classification_Challenge/Train_Set/`` in 2022 and
-so on. Line r after the header, counted from 0, is frame r of the video and thus OpenPose's frame r. The organisers'
+so on. Line r after the header, counted from 0, is frame r of the video and thus OpenPose's frame r. The organizers'
 count of frames is often one or two off a decoder's: labels are never shifted for it, and the last one is repeated
 where the video runs on.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.annotations.affwild2_lists import is_list, read_lists, split_person
-from skelemo.annotations.emotions import emotion
+from skelemo.annotations.class_names import emotion
 from skelemo.annotations.files import count, files_below, read_rows, some
 from skelemo.annotations.registry import EMOTIONS, PARTS, Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
@@ -24,7 +24,7 @@ _SET = re.compile(r"(?P<task>va(?!l)|expr|au).*(set|challenge)", re.IGNORECASE)
 _PART = re.compile("train|val(?!ence)|test", re.IGNORECASE)
 _SEVERITY = ("train", "validation", "test")
 _FACTS = re.compile(r"\d+-(?P<fps>\d{1,3})-(?P<width>\d{1,5})x(?P<height>\d{1,5})(-\d+)?$")
-_SLACK = 2  # rows; of 548 videos in the organisers' list 450 differ from a decoder's count by 0, 1 or 2
+_SLACK = 2  # rows; of 548 videos in the organizers' list 450 differ from a decoder's count by 0, 1 or 2
 _EXPECTED = "folders such as EXPR_Set/Train_Set/ and VA_Set/Validation_Set/ with one .txt per video, or MTL lists"
 
 
@@ -46,7 +46,7 @@ class _Labels:
 def read_affwild2(path: Path, source: Path, recordings: Recordings) -> Annotations:
     """Read every EXPR and VA label file below a folder; without any, the lists of the multi-task challenge.
 
-    Splits: columns ``expr`` and ``va`` say in which part the organisers have the video for each task. Column ``split``
+    Splits: columns ``expr`` and ``va`` say in which part the organizers have the video for each task. Column ``split``
     is one part for the whole video, with all its people: where the tasks disagree it is the later one of train,
     validation and test, so that nothing that is evaluated in one task is trained on in the other.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skelemo.annotations.emotions import emotion
+from skelemo.annotations.class_names import emotion
 from skelemo.annotations.registry import EMOTIONS
 from skelemo.errors import InputError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skelemo.annotations.emotions import class_list
+from skelemo.annotations.class_names import class_list
 from skelemo.annotations.files import some
 from skelemo.annotations.registry import PARTS, Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError

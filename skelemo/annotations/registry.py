@@ -11,7 +11,7 @@ import numpy as np
 
 import skelemo.annotations
 from skelemo.errors import ConfigError, InputError, unknown
-from skelemo.wording import count
+from skelemo.text import count
 
 EMOTIONS = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from skelemo.annotations.cells import Table, read_table
-from skelemo.annotations.emotions import class_list
+from skelemo.annotations.class_names import class_list
+from skelemo.annotations.csv_table import Table, read_table
 from skelemo.annotations.files import some
+from skelemo.annotations.intervals import Stretches, spread
 from skelemo.annotations.registry import EMOTIONS, PARTS, Annotation, Annotations, Recordings, reader
-from skelemo.annotations.stretches import Stretches, spread
 from skelemo.errors import InputError
 
 _COLUMNS = ("video", "frame", "start", "end", "person", "subject", "split", "label", "valence", "arousal")

@@ -20,7 +20,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from skelemo.cache.chunks import CHECKSUM_BYTES, MOST_COMPRESSION, Chunks
+from skelemo.cache.chunk_reader import CHECKSUM_BYTES, MOST_COMPRESSION, Chunks
 from skelemo.errors import NOT_OF_THE_FILE, CacheError, SkelemoError, UnreadableError
 
 _BLOSC = hdf5plugin.Blosc(cname="lz4", clevel=5, shuffle=hdf5plugin.Blosc.SHUFFLE)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skelemo import skeleton
-from skelemo.cache.counts import count, points_seen
 from skelemo.cache.sequence import FRAME_COLUMNS, KEYPOINT_TYPE, content_hash, facts_hash, splits_text
+from skelemo.cache.statistics import count, points_seen
 from skelemo.errors import CacheError, UnreadableError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def damaged_sequences(shard: "Shard", report: Report = lambda _: None) -> list[s
     for index, row in enumerate(rows):
         row |= {"index": index, "splits": splits_text(row["splits"])}
     found: list[str] = []
-    for group in neighbours(rows, STRETCH):
+    for group in neighbors(rows, STRETCH):
         frames = sum(row["length"] for row in group)
         found += _damaged(shard, group) if frames <= STRETCH else [] if _is_whole(shard, group[0]) else [group[0]["id"]]
         report(frames)
@@ -48,7 +48,7 @@ def read_frames(shard: "Shard", first: int, last: int, *names: str) -> dict[str,
     return arrays
 
 
-def neighbours(rows: list[dict[str, Any]], most: int) -> Iterator[list[dict[str, Any]]]:
+def neighbors(rows: list[dict[str, Any]], most: int) -> Iterator[list[dict[str, Any]]]:
     """Rows of ``/sequences`` in groups of together at most some frames; who is longer is a group of its own."""
     group: list[dict[str, Any]] = []
     size = 0
@@ -63,7 +63,7 @@ def neighbours(rows: list[dict[str, Any]], most: int) -> Iterator[list[dict[str,
 
 
 def _damaged(shard: "Shard", rows: list[dict[str, Any]]) -> list[str]:
-    """Those of some neighbours; they are read at once, and one by one only if that fails."""
+    """Those of some neighbors; they are read at once, and one by one only if that fails."""
     first, last = rows[0]["start"], rows[-1]["start"] + rows[-1]["length"]
     try:
         arrays = read_frames(shard, first, last, "keypoints", *FRAME_COLUMNS)

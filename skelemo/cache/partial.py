@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from skelemo import unfinished
+from skelemo import atomic
+from skelemo.atomic import is_left_over, owner, partial_path
 from skelemo.errors import CacheError
-from skelemo.unfinished import is_left_over, owner, partial_path
 
 LOCK = ".lock"
 #: Nobody holds a lock for a quarter of an hour.
@@ -17,7 +17,7 @@ _LOCKED_SECONDS = 900
 
 @contextmanager
 def finished(path: Path) -> Iterator[Path]:
-    """As `skelemo.unfinished.finished`, of a cache.
+    """As `skelemo.atomic.finished`, of a cache.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def finished(path: Path) -> Iterator[Path]:
         It cannot be written.
     """
     try:
-        with unfinished.finished(path) as partial:
+        with atomic.finished(path) as partial:
             yield partial
     except OSError as error:
         raise CacheError(f"{path}: cannot be written ({error.strerror or error})") from error

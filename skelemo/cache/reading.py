@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from skelemo.cache.cache import Cache, repairable
 from skelemo.cache.integrity import read_frames
 from skelemo.cache.sequence import FRAME_COLUMNS, Sequence
 from skelemo.cache.shard import Shard
-from skelemo.cache.store import Cache, repairable
 from skelemo.errors import CacheError
 
 #: Frames that a shard made of others holds, unless one sequence has more: as many as an ingest puts into one.
@@ -38,7 +38,7 @@ def read_from_cache(shard: Shard, rows: list[Any]) -> Iterator[Sequence]:
 
 
 def read_rows(shard: Shard, rows: list[Any]) -> Iterator[Sequence]:
-    """Sequences of a shard by their rows of ``/sequences``, checked against their hashes; neighbours are read at once.
+    """Sequences of a shard by their rows of ``/sequences``, checked against their hashes; neighbors are read at once.
 
     Raises
     ------

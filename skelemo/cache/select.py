@@ -8,10 +8,10 @@ from fnmatch import translate
 import numpy as np
 import pandas as pd
 
+from skelemo.cache.cache import Cache
 from skelemo.cache.shard import Shard
-from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError, unknown
-from skelemo.naming import natural_order
+from skelemo.text import natural_order
 
 #: Columns of a sequence that can be chosen by. Beside them: ``label``, and every column of its splits.
 KEYS = ("id", "video", "subject", "person")

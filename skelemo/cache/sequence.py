@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from skelemo.cache.counts import points_seen
+from skelemo.cache.statistics import points_seen
 from skelemo.errors import CacheError
 from skelemo.skeleton import FARTHEST, SCALES
 

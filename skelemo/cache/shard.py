@@ -14,9 +14,9 @@ import numpy as np
 
 import skelemo
 from skelemo import skeleton
+from skelemo.atomic import PARTIAL
 from skelemo.cache import hdf5
-from skelemo.cache.chunks import Chunks
-from skelemo.cache.counts import Counts, count, require_possible
+from skelemo.cache.chunk_reader import Chunks
 from skelemo.cache.integrity import Report, damaged_sequences
 from skelemo.cache.partial import finished
 from skelemo.cache.sequence import (
@@ -28,6 +28,7 @@ from skelemo.cache.sequence import (
     require_keypoints,
     require_text,
 )
+from skelemo.cache.statistics import Counts, count, require_possible
 from skelemo.cache.tables import (
     TABLES,
     Columns,
@@ -41,7 +42,6 @@ from skelemo.cache.tables import (
     to_columns,
 )
 from skelemo.errors import CacheError, UnreadableError
-from skelemo.unfinished import PARTIAL
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from skelemo.cache import hdf5
-from skelemo.cache.counts import COUNT_TYPE, Counts
 from skelemo.cache.sequence import require_text
+from skelemo.cache.statistics import COUNT_TYPE, Counts
 from skelemo.errors import CacheError
 from skelemo.skeleton import SCALES, Layout
 

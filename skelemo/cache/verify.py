@@ -11,8 +11,8 @@ import pandas as pd
 
 from skelemo import skeleton
 from skelemo.cache import hdf5
+from skelemo.cache.cache import shard_files
 from skelemo.cache.shard import SUFFIX, Header, open_shard, read_attributes, to_header
-from skelemo.cache.store import shard_files
 from skelemo.cache.tables import TABLES, read_table, to_frame
 from skelemo.errors import CacheError, UnreadableError
 

@@ -5,9 +5,9 @@ from typing import Any
 import click
 
 import skelemo
-from skelemo.cli.verbs import Verbs
+from skelemo.cli.lazy_group import Verbs
 from skelemo.errors import SkelemoError
-from skelemo.wording import visible
+from skelemo.text import visible
 
 
 class _UserError(click.ClickException):

@@ -8,7 +8,7 @@ import click
 from skelemo.cli.values import PATH, TEXT
 
 if TYPE_CHECKING:
-    from skelemo.pictures.files import Exported
+    from skelemo.view.image_files import Exported
 
 
 @click.group("export")
@@ -35,9 +35,9 @@ def images(cache: tuple[Path, ...], out: Path, view: str, size: int, every: int,
     \b
     skelemo export images cache/dfew --view person+face --split fold_1 --out images/dfew
     """
-    from skelemo.cache.store import open_cache
+    from skelemo.cache.cache import open_cache
     from skelemo.cli.progress import progress
-    from skelemo.pictures.files import export_images
+    from skelemo.view.image_files import export_images
 
     opened = open_cache(cache)
     with progress("drawing", "images") as told:

@@ -65,15 +65,15 @@ def command(
     """
     import os
 
-    from skelemo.ingest import workers
+    from skelemo.ingest import worker_server
 
     jobs = jobs or os.cpu_count() or 1
     if jobs > 1 and not scheduler:
-        workers.begin()  # before all else, for it takes as long as the imports and the plan
+        worker_server.begin()  # before all else, for it takes as long as the imports and the plan
     from skelemo.cli.progress import progress
     from skelemo.cli.tables import ingest_table
     from skelemo.ingest.memory import parse_size
-    from skelemo.ingest.parts import parse_part
+    from skelemo.ingest.partition import parse_part
     from skelemo.ingest.plan import Settings, make_plan
     from skelemo.ingest.run import ingest
 

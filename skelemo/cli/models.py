@@ -20,25 +20,25 @@ def command(pattern: str, frames: int, layout_name: str, settings: bool) -> None
     from fnmatch import fnmatch
 
     from skelemo.errors import unknown
-    from skelemo.models import classical
+    from skelemo.models import baselines
     from skelemo.models.registry import entry, list_models
     from skelemo.skeleton import layout
-    from skelemo.wording import count
+    from skelemo.text import count
 
     layout(layout_name)
-    baselines = [name for name in classical.CLASSICAL if fnmatch(name, pattern)]
+    classic = [name for name in baselines.CLASSICAL if fnmatch(name, pattern)]
     names = list_models(pattern)
-    if not names and not baselines:
-        raise unknown("architecture", pattern, [*list_models(), *classical.CLASSICAL])
+    if not names and not classic:
+        raise unknown("architecture", pattern, [*list_models(), *baselines.CLASSICAL])
     networks = [(name, *_cost(name, layout_name, frames), entry(name).sees, entry(name).settings) for name in names]
-    others = [(name, "–", "–", classical.SEES, classical.settings_of(name)) for name in baselines]
+    others = [(name, "–", "–", baselines.SEES, baselines.settings_of(name)) for name in classic]
     _show([*networks, *others], f"One window of {count(frames, 'frame')} of {layout_name}", settings)
 
 
 def _cost(name: str, layout_name: str, frames: int) -> tuple[str, str]:
     """Parameters and GFLOPs, left open for an architecture that takes no such layout or number of frames."""
     from skelemo.errors import ConfigError
-    from skelemo.models.cost import cost_of
+    from skelemo.models.flops import cost_of
 
     try:
         parameters, operations = cost_of(name, layout_name=layout_name, frames=frames)

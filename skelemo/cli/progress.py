@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from skelemo.cli.screen import Screen
-from skelemo.wording import visible
+from skelemo.text import visible
 
 #: How often work that writes to a file, not a screen, says how far it is.
 LOG_SECONDS = 30

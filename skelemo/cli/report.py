@@ -10,8 +10,8 @@ from skelemo.cli.values import PATH
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from skelemo.evaluation.comparison import Estimate
-    from skelemo.evaluation.report import Report
+    from skelemo.report.comparison import Estimate
+    from skelemo.report.report import Report
 
 #: What the terminal shows, and whether with its interval; the page has the rest.
 SHOWN = {"macro_f1": True, "uar": False, "accuracy": False, "ccc_mean": True}
@@ -42,7 +42,7 @@ def command(
     skelemo report runs/joint runs/bone --ensemble --figures pdf --out reports/streams
     """
     from skelemo.cli.progress import progress
-    from skelemo.evaluation.report import write_report
+    from skelemo.report.report import write_report
 
     with progress("reporting", "runs") as told:
         report = write_report(
@@ -60,8 +60,8 @@ def command(
 def _show(report: "Report") -> None:
     from skelemo.cli.screen import Screen
     from skelemo.cli.tables import table
-    from skelemo.evaluation.account import FIGURES
-    from skelemo.evaluation.comparison import estimate_of
+    from skelemo.report.comparison import estimate_of
+    from skelemo.report.describe import FIGURES
 
     console = Screen()
     for ground in report.grounds:

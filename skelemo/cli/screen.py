@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from skelemo.wording import visible
+from skelemo.text import visible
 
 
 class Screen(Console):

@@ -28,8 +28,8 @@ def command(
     from itertools import count as counting
 
     from skelemo.cli.progress import progress
-    from skelemo.synthesis import Plan, write
-    from skelemo.wording import count
+    from skelemo.simulate import Plan, write
+    from skelemo.text import count
 
     plan = Plan(form, subjects, clips, frames, difficulty, seed)
     done = counting(1)

@@ -16,9 +16,9 @@ MOST_COLUMNS = 3
 LAYOUT_WIDTH = 15
 
 if TYPE_CHECKING:
-    from skelemo.cache.store import Cache
+    from skelemo.cache.cache import Cache
     from skelemo.ingest.plan import Plan
-    from skelemo.ingest.tally import Tally
+    from skelemo.ingest.result import Tally
 
 
 def table(title: str, *columns: str) -> Table:
@@ -31,7 +31,7 @@ def table(title: str, *columns: str) -> Table:
 
 def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
     """The figures of a finished run with their intervals, and where it lies."""
-    from skelemo.evaluation.account import FIGURES
+    from skelemo.report.describe import FIGURES
 
     console = Screen()
     shown = table(f"scores of {out}", "part", "figure", "value", "95 % interval", "people or videos")
@@ -101,13 +101,13 @@ def _one_below_the_other(caches: "list[Cache]") -> Table:
 
 
 def _hours(cache: "Cache") -> str:
-    from skelemo.cache.provenance import hours
+    from skelemo.cache.summary import hours
 
     return "–" if (known := hours(cache)) is None else f"{known:,.1f}"
 
 
 def _labelled(cache: "Cache") -> str:
-    from skelemo.cache.provenance import labelled_share
+    from skelemo.cache.summary import labelled_share
 
     return "–" if (known := labelled_share(cache)) is None else f"{known:.0%}"
 

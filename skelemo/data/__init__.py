@@ -7,7 +7,7 @@ __all__ = ["as_pyg"]
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from skelemo.data import graphs
+        from skelemo.data import pyg
 
-        return getattr(graphs, name)
+        return getattr(pyg, name)
     raise AttributeError(name)

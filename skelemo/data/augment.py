@@ -1,6 +1,6 @@
 """Changes that leave the emotion as it is, drawn anew for every window, as batched tensor operations.
 
-They work on normalised coordinates, so a shift of 0.05 is a twentieth of the torso or of the eyes' distance, or of the
+They work on normalized coordinates, so a shift of 0.05 is a twentieth of the torso or of the eyes' distance, or of the
 picture's longer side. Trembling goes with the person even in the picture, where a face is small: there its unit is each
 part's own size. A missing point stays missing, and a window keeps one draw for all its frames, so that motion is not
 invented.

@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from skelemo.cache.store import Cache
-from skelemo.data import cleaning, normalising
+from skelemo.cache.cache import Cache
 from skelemo.openpose.scale import to_pixels
+from skelemo.preprocess import cleaning, normalize
 from skelemo.render.views import USUAL
 from skelemo.skeleton import Layout
 
@@ -23,7 +23,7 @@ BLOCK_FRAMES = 16_384
 
 @dataclass(frozen=True)
 class Cleaning:
-    """How keypoints are prepared; see `skelemo.data.cleaning` and `skelemo.data.normalising`."""
+    """How keypoints are prepared; see `skelemo.preprocess.cleaning` and `skelemo.preprocess.normalize`."""
 
     coordinates: Literal["parts", "frame"] = "parts"
     min_confidence: float = 0.0
@@ -69,7 +69,7 @@ class Corpus:
 
     def placed(self, rows: Tensor) -> Tensor:
         """Keypoints ``[..., V, 3]`` of rows ``[...]`` as models see them."""
-        return normalising.place(self.keypoints[rows], self.reference[rows], self.layout)
+        return normalize.place(self.keypoints[rows], self.reference[rows], self.layout)
 
     def number(self, rows: np.ndarray) -> np.ndarray:
         """Frame numbers of rows."""
@@ -109,17 +109,17 @@ def load_corpus(cache: Cache, settings: Cleaning | None = None) -> Corpus:
         clean = _clean(clean, sequence[rows], frames.number[rows], settings)
         if clean.base is not frames.keypoints:
             frames.keypoints[rows] = clean
-        shown = normalising.seen_parts(clean, cache.layout)
+        shown = normalize.seen_parts(clean, cache.layout)
         seen[rows] = shown.any(1)
         step[first:last] = _steps(frames.number[rows], sequence[rows] - first, last - first)
         if settings.coordinates == "parts":
-            reference[rows] = normalising.by_part(clean, shown, sequence[rows], cache.layout)
+            reference[rows] = normalize.by_part(clean, shown, sequence[rows], cache.layout)
 
     with ThreadPoolExecutor(1 + (os.cpu_count() or 1)) as pool:  # one may wait for the disk
         list(pool.map(lambda block: prepare(*block), _blocks(cache.sequences["length"].to_numpy())))
     if settings.coordinates == "frame":
         pictures = pictures.guess_sizes(cache, frames.keypoints)
-        reference = normalising.in_picture(pictures.size)[sequence]
+        reference = normalize.in_picture(pictures.size)[sequence]
     return Corpus(
         layout=cache.layout,
         classes=cache.classes,

@@ -56,7 +56,7 @@ class Batches:
 
     def __len__(self) -> int:
         windows = len(self.row)
-        # Batch normalisation cannot learn from a last batch of one window; it has its turn in another epoch.
+        # Batch normalization cannot learn from a last batch of one window; it has its turn in another epoch.
         leaves_one_out = self.seed is not None and windows > 1 and windows % self.batch_size == 1
         return -(-windows // self.batch_size) - leaves_one_out
 

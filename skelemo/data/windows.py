@@ -22,7 +22,7 @@ class Window:
     ----------
     length : T, how many frames a model sees.
     dilation : every how many frames of the sequence one is taken.
-    target : where the labelled frame stands: ``last`` looks only at the past, as a live camera must; ``centre`` sees
+    target : where the labelled frame stands: ``last`` looks only at the past, as a live camera must; ``center`` sees
         as much of what follows.
     sampling : ``stride`` for one window per labelled frame; ``clip`` for one per sequence, its T frames spread evenly
         over all of it, labelled by the most frequent class and the mean valence and arousal.
@@ -30,7 +30,7 @@ class Window:
 
     length: int = 1
     dilation: int = 1
-    target: Literal["last", "centre"] = "last"
+    target: Literal["last", "center"] = "last"
     sampling: Literal["stride", "clip"] = "stride"
 
 

@@ -94,13 +94,13 @@ def rmse(truth: ArrayLike, predicted: ArrayLike) -> float:
     return float(np.sqrt(np.mean((x - y) ** 2))) if x.size else float("nan")
 
 
-def sums(truth: ArrayLike, predicted: ArrayLike, groups: ArrayLike, count: int, centre: float = 0.0) -> Floats:
+def sums(truth: ArrayLike, predicted: ArrayLike, groups: ArrayLike, count: int, center: float = 0.0) -> Floats:
     """What `ccc_of_sums` and `rmse_of_sums` need of each group of windows: ``[count, 6]``, additive over groups.
 
-    The columns are n, Σx, Σy, Σx², Σy², Σxy after ``centre`` was taken from both series (near their means, so that
+    The columns are n, Σx, Σy, Σx², Σy², Σxy after ``center`` was taken from both series (near their means, so that
     no digits cancel). ``groups [N]`` says which group, ``0 … count - 1``, a window is of.
     """
-    x, y = (series - centre for series in _pair(truth, predicted))
+    x, y = (series - center for series in _pair(truth, predicted))
     columns = (np.ones_like(x), x, y, x * x, y * y, x * y)
     return np.stack([np.bincount(np.asarray(groups), weights=column, minlength=count) for column in columns], axis=-1)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from skelemo.errors import InputError
 from skelemo.evaluation import metrics
 from skelemo.evaluation.metrics import Floats
-from skelemo.evaluation.run import AFFECTS, PARTS, write_json
+from skelemo.runs.folder import AFFECTS, PARTS, write_json
 
 Codes = NDArray[np.int64]
 Scores = dict[str, dict[str, dict[str, Any]]]
@@ -138,8 +138,8 @@ def _va(frame: pd.DataFrame) -> _Head | None:
         columns = []
         for x, y in zip(truth.T, predicted.T, strict=True):
             known = ~np.isnan(x)
-            centre = float(x[known].mean()) if known.any() else 0.0
-            columns.append(metrics.sums(x[known], y[known], groups[known], size, centre))
+            center = float(x[known].mean()) if known.any() else 0.0
+            columns.append(metrics.sums(x[known], y[known], groups[known], size, center))
         return np.concatenate(columns, axis=1)  # [G, 12]
 
     def measure(sums: Floats) -> dict[str, Floats]:

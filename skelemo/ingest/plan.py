@@ -10,17 +10,17 @@ import numpy as np
 from skelemo.annotations.registry import Annotation
 from skelemo.cache.shard import Header
 from skelemo.errors import ConfigError, InputError
-from skelemo.ingest.groups import grouped, jobs
-from skelemo.ingest.labelling import labelled, origin
+from skelemo.ingest.batching import grouped, jobs
+from skelemo.ingest.existing import existing, not_there
+from skelemo.ingest.labels import labelled, origin
 from skelemo.ingest.memory import DEFAULT, bounds
-from skelemo.ingest.parts import Part, take_part, whole
-from skelemo.ingest.present import existing, not_there
+from skelemo.ingest.partition import Part, take_part, whole
 from skelemo.ingest.task import Settings, Task
-from skelemo.naming import SIMULATED
 from skelemo.openpose.archive import is_archive
 from skelemo.openpose.files import Problem
 from skelemo.openpose.recording import Recording, search
 from skelemo.skeleton import layout
+from skelemo.text import SIMULATED
 
 __all__ = ["Plan", "Settings", "Task", "make_plan"]
 
@@ -58,7 +58,7 @@ class Plan:
         return sum(len(task.recording.files) for task in self.tasks)
 
     def jobs(self) -> Iterator[tuple[tuple[Task, ...], ...]]:
-        """What is done in one go: see `skelemo.ingest.groups.jobs`."""
+        """What is done in one go: see `skelemo.ingest.batching.jobs`."""
         return jobs(self.tasks)
 
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from skelemo.cache.cache import shards_in
 from skelemo.cache.partial import finished
 from skelemo.cache.shard import open_shard
-from skelemo.cache.store import shards_in
 from skelemo.errors import CacheError
-from skelemo.ingest.parts import Part
+from skelemo.ingest.partition import Part
 from skelemo.openpose.files import Problem, is_openpose
 
 PROBLEMS = "problems.csv"

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from skelemo.cache.part import untorn, write_part
+from skelemo.cache.cache import join, shard_files
+from skelemo.cache.extract import untorn, write_part
 from skelemo.cache.partial import finished, locked
 from skelemo.cache.shard import Header, Shard, open_shard
-from skelemo.cache.share.facts import held
-from skelemo.cache.store import join, shard_files
+from skelemo.cache.share.manifest import held
 from skelemo.cache.verify import Finding, is_gone, remains
 from skelemo.errors import CacheError, ConfigError, UnreadableError
 from skelemo.ingest.plan import Plan, make_plan
+from skelemo.ingest.result import Tally
 from skelemo.ingest.run import ingest
-from skelemo.ingest.tally import Tally
 from skelemo.ingest.task import Settings
 
 #: Behind the name of a damaged shard that nothing needs any more.

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from skelemo.atomic import partial_path, sweep
 from skelemo.errors import CacheError, InputError
-from skelemo.ingest import executors
+from skelemo.ingest import pool
 from skelemo.ingest.memory import bounds
-from skelemo.ingest.parts import other_wholes
+from skelemo.ingest.partition import other_wholes
 from skelemo.ingest.plan import Plan
 from skelemo.ingest.problems import write_problems
-from skelemo.ingest.replacing import put_in_place, withdraw_contradictions
-from skelemo.ingest.tally import Tally
-from skelemo.ingest.work import Job
-from skelemo.unfinished import partial_path, sweep
+from skelemo.ingest.replace import put_in_place, withdraw_contradictions
+from skelemo.ingest.result import Tally
+from skelemo.ingest.worker import Job
 
 #: Told every now and then: files read so far.
 Report = Callable[[int], None]
@@ -66,15 +66,15 @@ def _done(todo: Iterator[Job], jobs: int, scheduler: str, plan: Plan, report: Re
     if scheduler:
         job = next(todo, None)
         if job:
-            yield from executors.on_cluster(
+            yield from pool.on_cluster(
                 _again(job, todo), scheduler, Path(os.path.abspath(plan.source)), job.present, report
             )
         return
     listed = list(todo)
     if jobs > 1 and len(listed) > 1:
-        yield from executors.in_processes(listed, jobs, report)
+        yield from pool.in_processes(listed, jobs, report)
     else:
-        yield from executors.in_this_process(iter(listed), report)
+        yield from pool.in_this_process(iter(listed), report)
 
 
 def _again(first: Job, others: Iterator[Job]) -> Iterator[Job]:

@@ -25,21 +25,21 @@ class Ann(nn.Module):
     dropout : behind each hidden layer.
     activation : behind each hidden layer, one of `ACTIVATIONS`; the paper has ReLU.
     streams : what is laid out flat, see `Streams`; the paper has joints alone.
-    standardise : bring every input to mean 0 and variance 1 over the training windows first. The paper does not, and
+    standardize : bring every input to mean 0 and variance 1 over the training windows first. The paper does not, and
         its networks barely learn: coordinates that differ by a hundredth between two faces start almost alike.
     """
 
     def __init__(
-        self, spec: Spec, width: int, dropout: float, activation: str, streams: Sequence[str], standardise: bool
+        self, spec: Spec, width: int, dropout: float, activation: str, streams: Sequence[str], standardize: bool
     ) -> None:
         super().__init__()
         if width < 4:
             raise ConfigError(f"width {width} of ann: expected at least 4, so that the third layer has a unit")
         if activation not in ACTIVATIONS:
             raise unknown("activation", activation, ACTIVATIONS)
-        self.streams = Streams(spec, streams, normalise=False)
+        self.streams = Streams(spec, streams, normalize=False)
         inputs = spec.frames * len(spec.layout) * self.streams.channels
-        self.standardise = nn.BatchNorm1d(inputs, affine=False) if standardise else nn.Identity()
+        self.standardize = nn.BatchNorm1d(inputs, affine=False) if standardize else nn.Identity()
         self.expression = self.shared = self.valence = self.arousal = None
         if "expression" in spec.heads:
             self.expression = nn.Sequential(
@@ -52,7 +52,7 @@ class Ann(nn.Module):
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Logits ``[B, classes]`` and valence and arousal ``[B, 2]``."""
-        inputs = self.standardise(self.streams(keypoints, mask).flatten(1))  # [B, T·V·channels]
+        inputs = self.standardize(self.streams(keypoints, mask).flatten(1))  # [B, T·V·channels]
         outputs = {}
         if self.expression is not None:
             outputs["expression"] = self.expression(inputs)
@@ -71,7 +71,7 @@ def _hidden(inputs: int, width: int, dropout: float, activation: str) -> nn.Sequ
     return nn.Sequential(*layers)
 
 
-@register("ann", sees="normalised keypoints of the window's frames, laid out flat")
+@register("ann", sees="normalized keypoints of the window's frames, laid out flat")
 def ann(
     spec: Spec,
     *,
@@ -79,7 +79,7 @@ def ann(
     dropout: float = 0.5,
     activation: str = "relu",
     streams: Sequence[str] = ("joint",),
-    standardise: bool = True,
+    standardize: bool = True,
 ) -> nn.Module:
     """The paper's network of linear layers."""
-    return Ann(spec, width, dropout, activation, streams, standardise)
+    return Ann(spec, width, dropout, activation, streams, standardize)

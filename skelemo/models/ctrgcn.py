@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from skelemo.errors import ConfigError
-from skelemo.models.frames import FrameNorm, Frames, JointNetwork, Shortcut
 from skelemo.models.graph import partition
+from skelemo.models.joint_layers import FrameNorm, Frames, JointNetwork, Shortcut
 from skelemo.models.registry import Spec, register
 from skelemo.models.stgcnpp import Block, Branches
 
@@ -64,7 +64,7 @@ class RefinedGraphUnit(nn.Module):
         return self.adjacency.mT[:, None] + self.alpha * refined.view(*refined.shape[:3], *difference.shape[-2:])
 
 
-@register("ctrgcn", sees="a graph of normalised keypoints over time")
+@register("ctrgcn", sees="a graph of normalized keypoints over time")
 def ctrgcn(
     spec: Spec,
     *,

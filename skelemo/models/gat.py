@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from skelemo.errors import ConfigError
-from skelemo.models.frames import Frames, JointTokens, TimeConv
 from skelemo.models.graph import EdgeType, skeleton_graph
 from skelemo.models.heads import Heads, masked_mean
+from skelemo.models.joint_layers import Frames, JointTokens, TimeConv
 from skelemo.models.registry import Spec, register
 
 
 class Block(nn.Module):
-    """Attention along the edges, then a convolution over time; each normalised before and added to its input."""
+    """Attention along the edges, then a convolution over time; each normalized before and added to its input."""
 
     def __init__(self, width: int, heads: int, kernel: int, edge_features: int, dropout: float) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class GraphAttentionNetwork(nn.Module):
         return self.heads(self.dropout(masked_mean(frames.spread(self.norm(rows).mean(1)), frames.seen)))
 
 
-@register("gat", sees="a graph of normalised keypoints over time")
+@register("gat", sees="a graph of normalized keypoints over time")
 def gat(
     spec: Spec,
     *,

@@ -89,7 +89,7 @@ def hops(layout: Layout, *, mirror: bool = False) -> Tensor:
     return torch.from_numpy(distance).long()
 
 
-def centre(layout: Layout) -> int:
+def center(layout: Layout) -> int:
     """The keypoint that distances are counted from: the body's neck, as in ST-GCN, else the root of the first part."""
     return layout.slices[layout.parts[0].name].start + _root(layout.parts[0])
 
@@ -97,12 +97,12 @@ def centre(layout: Layout) -> int:
 def partition(layout: Layout) -> Tensor:
     """The three adjacency matrices of ST-GCN's spatial configuration, ``[3, V, V]``, applied as ``x[…, V] @ A[k]``.
 
-    Neighbours are split by their distance to the `centre`: the keypoint itself, neighbours as near or nearer
-    (centripetal), and neighbours farther away (centrifugal). Every column is divided by the keypoint's degree, so the
-    three sum to the normalised adjacency A D⁻¹ (Yan et al. 2018, section 3.3 and the published code).
+    Neighbors are split by their distance to the `center`: the keypoint itself, neighbors as near or nearer
+    (centripetal), and neighbors farther away (centrifugal). Every column is divided by the keypoint's degree, so the
+    three sum to the normalized adjacency A D⁻¹ (Yan et al. 2018, section 3.3 and the published code).
     """
     distance = hops(layout)
-    source, target = distance[:, centre(layout), None], distance[None, centre(layout), :]
+    source, target = distance[:, center(layout), None], distance[None, center(layout), :]
     itself, near = distance == 0, distance <= 1
     groups = torch.stack([itself, ~itself & (source <= target), source > target])
     return groups * near / near.sum(0)
@@ -118,7 +118,7 @@ def gcn_adjacency(layout: Layout) -> Tensor:
 
 
 def laplacian_positions(layout: Layout, k: int) -> Tensor:
-    """The first ``k`` non-trivial eigenvectors of the graph's normalised Laplacian, ``[V, k]``.
+    """The first ``k`` non-trivial eigenvectors of the graph's normalized Laplacian, ``[V, k]``.
 
     Signs are fixed (the largest entry is positive), so that two networks built alike are alike; zeros stand where
     the graph has fewer eigenvectors.
@@ -145,15 +145,15 @@ def edge_types(layout: Layout) -> Tensor:
 def parents(layout: Layout) -> tuple[int, ...]:
     """For every keypoint the next one on the way to the root of its own part; a root is its own parent.
 
-    Parts are normalised each in its own frame, so that no bone may reach from one into another.
+    Parts are normalized each in its own frame, so that no bone may reach from one into another.
     """
     found: list[int] = []
     for part in layout.parts:
         matrix, start = _matrix(len(part), _inner(part)), layout.slices[part.name].start
         distance = shortest_path(matrix, unweighted=True, directed=False)[_root(part)]
         for keypoint in range(len(part)):
-            neighbours = matrix[[keypoint]].nonzero()[1]
-            nearest = min(neighbours, key=lambda other: (distance[other], other), default=keypoint)
+            neighbors = matrix[[keypoint]].nonzero()[1]
+            nearest = min(neighbors, key=lambda other: (distance[other], other), default=keypoint)
             found.append(start + int(nearest if distance[nearest] < distance[keypoint] else keypoint))
     return tuple(found)
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from skelemo.models.attention import Attention, FeedForward, TimeAttention, time_positions
-from skelemo.models.frames import Frames, JointTokens
 from skelemo.models.graph import EdgeType, edge_types, hops, laplacian_positions
 from skelemo.models.heads import Heads, masked_mean
+from skelemo.models.joint_layers import Frames, JointTokens
 from skelemo.models.registry import Spec, register
 
 
@@ -94,7 +94,7 @@ class GraphTransformer(nn.Module):
         return self.heads(self.dropout(masked_mean(frames.spread(self.norm(rows).mean(1)), frames.seen)))
 
 
-@register("graph_transformer", sees="a graph of normalised keypoints over time")
+@register("graph_transformer", sees="a graph of normalized keypoints over time")
 def graph_transformer(
     spec: Spec,
     *,

@@ -15,7 +15,7 @@ from skelemo.models.weights import load_weights, official_file, read_weights
 from skelemo.render import SkeletonRenderer
 
 # Mean and deviation of ImageNet's channels, with which the published weights were trained (torchvision's
-# ImageClassification preset). Networks without them are normalised alike, so that one recipe serves both.
+# ImageClassification preset). Networks without them are normalized alike, so that one recipe serves both.
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
 
@@ -23,8 +23,8 @@ _DEVIATION = (0.229, 0.224, 0.225)
 class ImageEncoder(nn.Module):
     """Keypoints to features by frame, ``[B, T, V, C] → [B, T, out_features]``; frames that were not seen give zeros.
 
-    Every seen frame is drawn, normalised by ImageNet's mean and deviation, and sent through the backbone. The others
-    never reach it: they would move the statistics of batch normalisation.
+    Every seen frame is drawn, normalized by ImageNet's mean and deviation, and sent through the backbone. The others
+    never reach it: they would move the statistics of batch normalization.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class ImageEncoder(nn.Module):
         if not len(images):
             return images.new_zeros(0, self.out_features)
         if self.training and len(images) == 1:
-            # Batch normalisation refuses a single value, which one small picture comes to in the last stage.
+            # Batch normalization refuses a single value, which one small picture comes to in the last stage.
             return self.backbone(images.repeat(2, 1, 1, 1))[:1]
         return self.backbone(images)
 
@@ -150,7 +150,7 @@ def image_encoder(
             f"freeze: {architecture} has {len(backbone.stages)} stages, {freeze} of them cannot be frozen"
         )
     if weights and not next(backbone.parameters()).is_meta:
-        _initialise(backbone, weights, architecture)
+        _initialize(backbone, weights, architecture)
     return ImageEncoder(renderer, backbone, freeze=freeze)
 
 
@@ -178,6 +178,6 @@ def image_network(name: str) -> Callable[[Callable[[int], Backbone]], Callable[[
     return add
 
 
-def _initialise(backbone: Backbone, weights: str, architecture: str) -> None:
+def _initialize(backbone: Backbone, weights: str, architecture: str) -> None:
     path = official_file(architecture) if weights == "imagenet" else Path(weights).expanduser()
     load_weights(backbone, backbone.adapt(read_weights(path)), source=str(path), leave=backbone.final)

@@ -61,7 +61,7 @@ def register(
     ----------
     name : the word for ``--arch``.
     sees : one phrase for ``skelemo models``: what reaches the network.
-    coordinates : ``parts`` for keypoints normalised by part, ``frame`` for keypoints in the picture; such a network
+    coordinates : ``parts`` for keypoints normalized by part, ``frame`` for keypoints in the picture; such a network
         also takes ``frame_size [B, 2]``, the width and height of the pictures in pixels, or None where unknown.
     """
 

@@ -25,7 +25,7 @@ class _Block(nn.Module):
     """A residual function and its shortcut: ``[N, inputs, H, W] → [N, expansion planes, H / stride, W / stride]``."""
 
     expansion: int
-    last_norm: str  # the batch normalisation that ends the residual function
+    last_norm: str  # the batch normalization that ends the residual function
     downsample: nn.Sequential | None
 
     def __init__(self, inputs: int, planes: int, stride: int) -> None:
@@ -157,7 +157,7 @@ def resnet18_paper(classes: int = 0) -> ResNet:
     """The paper's modified ResNet-18 (sections 4.5 and 5): ResNet-18's plan with half its channels.
 
     The paper gives the plan (an entry convolution, four layers of two residual blocks, each of two convolutions with
-    batch normalisation and a skip over both, one fully connected layer: 18 in all) and that it is trained from
+    batch normalization and a skip over both, one fully connected layer: 18 in all) and that it is trained from
     scratch, but no widths. Half of the standard's, 32 to 256, are our reading of a variant lighter than the original.
     """
     return ResNet(BasicBlock, (2, 2, 2, 2), planes=32, classes=classes)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from skelemo.errors import unknown
-from skelemo.models.frames import FrameNorm, Frames, GraphConv, JointNetwork, Shortcut, TimeConv
 from skelemo.models.graph import gcn_adjacency, partition
+from skelemo.models.joint_layers import FrameNorm, Frames, GraphConv, JointNetwork, Shortcut, TimeConv
 from skelemo.models.registry import Spec, register
 from skelemo.skeleton import Layout
 
@@ -48,7 +48,7 @@ def _adjacency(name: str, layout: Layout) -> Tensor:
     return _PARTITIONS[name](layout)
 
 
-@register("stgcn", sees="a graph of normalised keypoints over time")
+@register("stgcn", sees="a graph of normalized keypoints over time")
 def stgcn(
     spec: Spec,
     *,
@@ -62,7 +62,7 @@ def stgcn(
     """ST-GCN, half as deep as published, for windows of 16 to 64 frames in the place of 300.
 
     ``widths=[64,64,64,64,128,128,128,256,256,256]`` is the published depth. ``partition=uniform`` treats all
-    neighbours alike, as torch_geometric's ``GCNConv`` does.
+    neighbors alike, as torch_geometric's ``GCNConv`` does.
     """
     adjacency = _adjacency(partition, spec.layout)
 

@@ -1,6 +1,6 @@
 """ST-GCN++: graph convolution with learned adjacency and temporal convolution in several branches.
 
-After PYSKL (Duan et al. 2022, arXiv 2205.09443): adjacency initialised from the spatial partition and trained freely, a
+After PYSKL (Duan et al. 2022, arXiv 2205.09443): adjacency initialized from the spatial partition and trained freely, a
 residual way inside the graph convolution, and six temporal branches in the place of one long kernel.
 """
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from skelemo.errors import ConfigError
-from skelemo.models.frames import FrameNorm, Frames, GraphConv, JointNetwork, LinearNorm, Shortcut, TimeConv
 from skelemo.models.graph import partition
+from skelemo.models.joint_layers import FrameNorm, Frames, GraphConv, JointNetwork, LinearNorm, Shortcut, TimeConv
 from skelemo.models.registry import Spec, register
 
 
@@ -89,7 +89,7 @@ class Block(nn.Module):
         return torch.relu(outputs), frames.every(self.stride)
 
 
-@register("stgcnpp", sees="a graph of normalised keypoints over time")
+@register("stgcnpp", sees="a graph of normalized keypoints over time")
 def stgcnpp(
     spec: Spec,
     *,

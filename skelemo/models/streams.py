@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from skelemo.errors import ConfigError, unknown
-from skelemo.models.face import Frontal, Organs
+from skelemo.models.face_streams import Frontal, Organs
 from skelemo.models.graph import parents
 from skelemo.models.registry import Spec
 
@@ -55,7 +55,7 @@ def _difference(points: Tensor, others: Tensor) -> Tensor:
 
 
 class Streams(nn.Module):
-    """Keypoints ``[B, T, V, C]`` and mask ``[B, T]`` to features ``[B, T, V, channels]``, normalised point by point.
+    """Keypoints ``[B, T, V, C]`` and mask ``[B, T]`` to features ``[B, T, V, channels]``, normalized point by point.
 
     ``joint`` is where points are, ``bone`` how they lie to their `parents`, ``joint_motion`` and ``bone_motion`` how
     either changes to the next frame, ``organ`` the shape of each of the face's `Organs`, ``frontal`` the face as it
@@ -63,13 +63,13 @@ class Streams(nn.Module):
 
     Every coordinate of every point is brought to zero mean and unit deviation over the frames in which the point was
     seen, by batch statistics in training and running ones afterwards; a missing point stays zero. Confidence is passed
-    on as it is: where it never varies in training, normalising it would make any other value an outlier.
+    on as it is: where it never varies in training, normalizing it would make any other value an outlier.
 
     Parameters
     ----------
     spec : layout and channels of the batch.
     names : one or more of `NAMES`; several are concatenated.
-    normalise : as said above; else the streams are as they are.
+    normalize : as said above; else the streams are as they are.
 
     Raises
     ------
@@ -83,7 +83,7 @@ class Streams(nn.Module):
     variance: Tensor
     is_coordinate: Tensor
 
-    def __init__(self, spec: Spec, names: Sequence[str] = ("joint",), *, normalise: bool = True) -> None:
+    def __init__(self, spec: Spec, names: Sequence[str] = ("joint",), *, normalize: bool = True) -> None:
         super().__init__()
         self.names = (names,) if isinstance(names, str) else tuple(names)
         if not self.names:
@@ -93,21 +93,21 @@ class Streams(nn.Module):
                 raise unknown("stream", name, self.NAMES)
         self.channels = len(self.names) * spec.channels
         self.shapes = nn.ModuleDict({name: SHAPES[name](spec.layout) for name in self.names if name in SHAPES})
-        self.normalise = normalise
+        self.normalize = normalize
         coordinate = torch.arange(self.channels) % spec.channels != CONFIDENCE
         self.register_buffer("parent", torch.tensor(parents(spec.layout)), persistent=False)
         self.register_buffer("is_coordinate", coordinate, persistent=False)
-        self.register_buffer("mean", torch.zeros(len(spec.layout), self.channels), persistent=normalise)
-        self.register_buffer("variance", torch.ones(len(spec.layout), self.channels), persistent=normalise)
+        self.register_buffer("mean", torch.zeros(len(spec.layout), self.channels), persistent=normalize)
+        self.register_buffer("variance", torch.ones(len(spec.layout), self.channels), persistent=normalize)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> Tensor:
         """The chosen streams side by side; zeros at unseen frames and missing points."""
         keypoints = torch.where(present(keypoints) & mask[..., None, None], keypoints, 0)
         streams = [self._stream(name, keypoints) for name in self.names]
-        if not self.normalise:
+        if not self.normalize:
             return torch.cat(streams, -1)
         seen = torch.cat([present(stream).expand_as(stream) for stream in streams], -1)
-        return self._normalise(torch.cat(streams, -1), seen)
+        return self._normalize(torch.cat(streams, -1), seen)
 
     def _stream(self, name: str, keypoints: Tensor) -> Tensor:
         if name in self.shapes:
@@ -115,7 +115,7 @@ class Streams(nn.Module):
         points = bone(keypoints, self.parent) if name.startswith("bone") else keypoints
         return motion(points) if name.endswith("motion") else points
 
-    def _normalise(self, values: Tensor, seen: Tensor) -> Tensor:
+    def _normalize(self, values: Tensor, seen: Tensor) -> Tensor:
         mean, variance = self._statistics(values, seen) if self.training else (self.mean, self.variance)
         # 1e-4: a point that stands still to a hundredth of the unit of length is not blown up beyond it.
         scaled = ((values - mean) * torch.rsqrt(variance + 1e-4)).clamp(-FARTHEST, FARTHEST)

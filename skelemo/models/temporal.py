@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from skelemo.models.attention import FeedForward, TimeAttention, time_positions
-from skelemo.models.frames import require_odd
 from skelemo.models.heads import Heads, masked_mean
+from skelemo.models.joint_layers import require_odd
 from skelemo.models.registry import Spec, register
 from skelemo.models.streams import Streams
 
@@ -145,7 +145,7 @@ def _recurrent(
     return TemporalNetwork(spec, frames, Recurrent(kind, width, width, layers, dropout, both_ways), dropout)
 
 
-@register("lstm", sees="normalised keypoints of each frame, over time")
+@register("lstm", sees="normalized keypoints of each frame, over time")
 def lstm(
     spec: Spec,
     *,
@@ -159,7 +159,7 @@ def lstm(
     return _recurrent("lstm", spec, streams, width, layers, both_ways, dropout)
 
 
-@register("gru", sees="normalised keypoints of each frame, over time")
+@register("gru", sees="normalized keypoints of each frame, over time")
 def gru(
     spec: Spec,
     *,
@@ -173,7 +173,7 @@ def gru(
     return _recurrent("gru", spec, streams, width, layers, both_ways, dropout)
 
 
-@register("tcn", sees="normalised keypoints of each frame, over time")
+@register("tcn", sees="normalized keypoints of each frame, over time")
 def tcn(
     spec: Spec,
     *,
@@ -188,7 +188,7 @@ def tcn(
     return TemporalNetwork(spec, frames, Convolutional(width, layers, kernel, dropout), dropout)
 
 
-@register("transformer", sees="normalised keypoints of each frame, over time")
+@register("transformer", sees="normalized keypoints of each frame, over time")
 def transformer(
     spec: Spec,
     *,

@@ -12,10 +12,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from skelemo.naming import SIMULATED
 from skelemo.openpose import tar_members, zip_members
 from skelemo.openpose.files import Folder, is_openpose
 from skelemo.openpose.unpacking import PACKINGS, PlainStream, UnpackedStream
+from skelemo.text import SIMULATED
 
 ZIP = ".zip"
 ENDINGS = (ZIP, ".tar", *PACKINGS)

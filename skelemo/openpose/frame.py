@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from orjson import loads
 
-from skelemo.openpose.diagnosis import fault
-from skelemo.openpose.plain import Numbers, PlainReader
-from skelemo.openpose.slots import PERSON_KEYS, getter, slots
+from skelemo.openpose.fast_parser import Numbers, PlainReader
+from skelemo.openpose.schema import PERSON_KEYS, getter, slots
+from skelemo.openpose.validate import fault
 from skelemo.skeleton import Layout
 
 # How many buffers of numbers wait until they are made rows, all in one go: 100 kB, which stays in the cache.

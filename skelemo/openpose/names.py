@@ -11,7 +11,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
-from skelemo.naming import natural_order
+from skelemo.text import natural_order
 
 # What follows a stem: "_keypoints.json", or "_keypoints_2.json" for the third camera.
 _ENDING = re.compile(r"_keypoints(?:_([0-9]+))?\.json")

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from skelemo.errors import InputError, unknown
-from skelemo.openpose.contents import opened
 from skelemo.openpose.files import Contents, Problem, is_lost
 from skelemo.openpose.frame import FrameError, Rows
 from skelemo.openpose.names import printable
 from skelemo.openpose.points import Extent, settle, shared_points, to_body_25
+from skelemo.openpose.reader import opened
 from skelemo.openpose.recording import Recording
 from skelemo.openpose.scale import detect_scale
 from skelemo.skeleton import BODY_25, BODY_MODELS, FARTHEST, SCALES, Layout, Part

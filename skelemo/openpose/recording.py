@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from skelemo.errors import InputError
-from skelemo.naming import natural_order
 from skelemo.openpose.archive import ENDINGS, Archive, is_archive
+from skelemo.openpose.discover import Walk
 from skelemo.openpose.files import Folder, Problem
 from skelemo.openpose.names import FrameNames, Group, group, printable
-from skelemo.openpose.walk import Walk
-from skelemo.wording import count
+from skelemo.text import count, natural_order
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -12,7 +12,7 @@ from skelemo.openpose.points import Extent
 from skelemo.skeleton import SCALES
 
 # Faces and hands may leave the picture, by their own size at most; nobody whom OpenPose sees is three pixels tall.
-_NORMALISED = 3.0
+_NORMALIZED = 3.0
 # A few points could lie in the very corner of a picture. This many is somebody.
 _PLAIN = 5
 # Bodies stay in the picture but for rounding; a face may reach out of it by half.
@@ -42,10 +42,10 @@ def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Ca
     InputError
         Some people are plainly in other units than others.
     """
-    normalised = extent.reach <= _NORMALISED
+    normalized = extent.reach <= _NORMALIZED
     plain = extent.seen >= _PLAIN
-    if not normalised.all():
-        _refuse_mixture("in pixels", ~normalised, "within 3 of 0", normalised & plain, where)
+    if not normalized.all():
+        _refuse_mixture("in pixels", ~normalized, "within 3 of 0", normalized & plain, where)
         return "pixels"
     bodies = points[:, body]
     seen, low = bodies[..., 2] > 0, bodies[..., :2].min(axis=(1, 2), initial=0)

@@ -35,8 +35,8 @@ class PartDrawing(nn.Module):
         self.drawing = part.drawing
         self.widest = {usual: strokes.widest(part.drawing, *scale) for usual, scale in scales.items()}
         self.register_buffer("ends", torch.tensor(part.limbs).T.contiguous(), persistent=False)  # [2, limbs]
-        self.limbs = Layer([part.drawing.colour(end) for _, end in part.limbs])
-        self.discs = Layer([part.drawing.colour(point) for point in range(len(part))])
+        self.limbs = Layer([part.drawing.color(end) for _, end in part.limbs])
+        self.discs = Layer([part.drawing.color(point) for point in range(len(part))])
 
     def forward(
         self, image: Tensor | None, points: Tensor, confidence: Tensor, place: Placement, *, usual: bool
@@ -48,7 +48,7 @@ class PartDrawing(nn.Module):
         points, confidence = points[..., self.where], confidence[..., self.where]
         thick, share = strokes.thickness(points, confidence, place.picture, self.drawing)
         visible = (confidence > self.drawing.threshold) & (share > 0)
-        # OpenPose draws from pixel to pixel, and a pixel's centre is half a pixel from its corner.
+        # OpenPose draws from pixel to pixel, and a pixel's center is half a pixel from its corner.
         points = (torch.floor(points + 0.5) + 0.5) * place.scale.unsqueeze(-1) + place.corner.unsqueeze(-1)
         radius, half = self.widest[usual]
 
@@ -58,9 +58,9 @@ class PartDrawing(nn.Module):
         reach = strokes.limb_half(thick, self.drawing)
         limbs = strokes.limbs(starts, ends, reach, place.scale, self.size, max(self.size))
 
-        centres = torch.where(visible.unsqueeze(1), points, AWAY)
+        centers = torch.where(visible.unsqueeze(1), points, AWAY)
         radii = strokes.disc_radius(thick, share) * place.scale
-        discs = strokes.discs(centres, radii, self.size, math.ceil(2 * radius) + 1)
+        discs = strokes.discs(centers, radii, self.size, math.ceil(2 * radius) + 1)
 
         image = self._lay(self.limbs, image, limbs, math.ceil(2 * half + math.sqrt(2)))
         return self._lay(self.discs, image, discs, math.ceil(2 * radius) + 1)

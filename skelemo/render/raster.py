@@ -5,9 +5,9 @@ from torch import Tensor, nn
 
 from skelemo.render.strokes import Spans, at_most
 from skelemo.render.views import Size
-from skelemo.skeleton import Colour
+from skelemo.skeleton import Color
 
-LEVELS = 128  # steps of coverage that a layer of several colours tells apart
+LEVELS = 128  # steps of coverage that a layer of several colors tells apart
 
 
 def covered(spans: Spans, size: Size, most: int) -> tuple[Tensor, Tensor]:
@@ -17,14 +17,14 @@ def covered(spans: Spans, size: Size, most: int) -> tuple[Tensor, Tensor]:
     """
     height, width = size
     count = at_most(most, 2 * spans.half + spans.ramp)
-    first = torch.floor(spans.centre - spans.half - spans.ramp / 2 + 0.5).unsqueeze(1)  # [N, 1, L, S]
+    first = torch.floor(spans.center - spans.half - spans.ramp / 2 + 0.5).unsqueeze(1)  # [N, 1, L, S]
     steps = torch.arange(count, device=first.device).view(-1, 1, 1)
     pixel = torch.minimum(
         (first + steps).clamp(min=0), torch.where(spans.steep, width - 1.0, height - 1.0).unsqueeze(1)
     )
     # What a window of one ramp's width has in common with the stroke.
     reach = spans.half / spans.ramp
-    distance = ((pixel + (0.5 - spans.centre).unsqueeze(1)) / spans.ramp.unsqueeze(1)).abs()
+    distance = ((pixel + (0.5 - spans.center).unsqueeze(1)) / spans.ramp.unsqueeze(1)).abs()
     cover = torch.minimum(((reach + 0.5).unsqueeze(1) - distance).clamp(min=0), (2 * reach).clamp(max=1).unsqueeze(1))
     line = spans.line * torch.where(spans.steep, width, 1)
     place = pixel * torch.where(spans.steep, 1, width).unsqueeze(1) + line.unsqueeze(1)
@@ -32,7 +32,7 @@ def covered(spans: Spans, size: Size, most: int) -> tuple[Tensor, Tensor]:
 
 
 class Layer(nn.Module):
-    """Strokes that share a buffer of the image, and their colours.
+    """Strokes that share a buffer of the image, and their colors.
 
     Where strokes overlap, the last one that covers half of a pixel shows; where none does, the one that covers most.
     Each pixel keeps the largest number written into it, which has coverage and order for digits: below the half
@@ -42,15 +42,15 @@ class Layer(nn.Module):
     order: Tensor
     inks: Tensor
 
-    def __init__(self, colours: list[Colour]) -> None:
+    def __init__(self, colors: list[Color]) -> None:
         super().__init__()
-        self.single = len(set(colours)) == 1
-        count, half = len(colours), LEVELS // 2
+        self.single = len(set(colors)) == 1
+        count, half = len(colors), LEVELS // 2
         number = torch.arange(LEVELS * count)
         beyond = number - half * count
         level = torch.where(beyond < 0, number // count, half + beyond % half)
         stroke = torch.where(beyond < 0, number % count, beyond // half)
-        palette = torch.tensor([(*colour, 255) for colour in colours]).T  # red, green, blue, coverage
+        palette = torch.tensor([(*color, 255) for color in colors]).T  # red, green, blue, coverage
         inks = palette[:, :1] if self.single else (palette[:, stroke] * level / (LEVELS - 1)).round()
         self.register_buffer("inks", inks.to(torch.uint8), persistent=False)  # [4, numbers]
         self.register_buffer("order", torch.arange(count), persistent=False)
@@ -74,8 +74,8 @@ class Layer(nn.Module):
         """The layer of written pixels ``[N, P]`` laid over the image ``[N, 3, P]``, or over black."""
         inks = self.inks.float() / 255
         if self.single:
-            colour, cover = inks[:3], number.unsqueeze(1)
-            return colour * cover if image is None else image.lerp_(colour, cover)
+            color, cover = inks[:3], number.unsqueeze(1)
+            return color * cover if image is None else image.lerp_(color, cover)
         inks = (inks[:3] if image is None else inks).unsqueeze(0).expand(number.shape[0], -1, -1)
-        ink = inks.gather(-1, number.unsqueeze(1).expand(-1, inks.shape[1], -1))  # colours are times coverage already
+        ink = inks.gather(-1, number.unsqueeze(1).expand(-1, inks.shape[1], -1))  # colors are times coverage already
         return ink if image is None else image.mul_(1 - ink[:, 3:]).add_(ink[:, :3])

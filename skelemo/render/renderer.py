@@ -19,7 +19,7 @@ LONGEST_SIDE = 8192  # pixels of an image that is drawn; no network takes so man
 class SkeletonRenderer(nn.Module):
     """Draws keypoints, ``[B, T, V, 3] → [B T, 3, H, W]`` in [0, 1], in the keypoints' own float type.
 
-    The images are what OpenPose's CPU drawing on black (``renderKeypointsCpu``: colours, order, thickness, radii and
+    The images are what OpenPose's CPU drawing on black (``renderKeypointsCpu``: colors, order, thickness, radii and
     thresholds of body, face and hands) shows at the resolution of the video, averaged down to ``size``. They are drawn
     in place, every stroke with the share of each pixel that it covers. A frame without keypoints is black. There is
     no gradient.
@@ -74,7 +74,7 @@ class SkeletonRenderer(nn.Module):
     def forward(self, keypoints: Tensor, frame_size: Tensor | None = None) -> Tensor:
         """Images ``[B T, 3, H, W]`` of keypoints ``[B, T, V, 3]`` in frame coordinates.
 
-        Frame coordinates: x, y from the picture's centre, whose longer side spans [-0.5, 0.5]; confidence 0 is
+        Frame coordinates: x, y from the picture's center, whose longer side spans [-0.5, 0.5]; confidence 0 is
         missing. ``frame_size [B, 2]`` (or ``[2]`` for all) is the width and height of the pictures in pixels, 0 where
         unknown; only the view ``frame`` looks at it. Coordinates are computed in float32 whatever the type.
         """

@@ -21,7 +21,7 @@ SMALL_PERSON = 0.05  # below this share of the picture circles are outlines of o
 
 @dataclass(frozen=True)
 class Spans:
-    """Strokes cut along rows or columns of the image: on ``line``, pixels ``centre`` ± ``half`` are covered.
+    """Strokes cut along rows or columns of the image: on ``line``, pixels ``center`` ± ``half`` are covered.
 
     S strokes are cut into L lines each. ``share`` is how much of the line's own width belongs to the stroke, ``ramp``
     over how many pixels its edges fade. Steep strokes are cut along rows, the others along columns.
@@ -29,7 +29,7 @@ class Spans:
 
     line: Tensor  # [N, L, S]
     share: Tensor  # [N, L, S]
-    centre: Tensor  # [N, L, S]
+    center: Tensor  # [N, L, S]
     half: Tensor  # [N, L or 1, S]
     ramp: Tensor  # [N, 1, S]
     steep: Tensor  # [N, 1, S]
@@ -66,12 +66,12 @@ def limb_half(thick: Tensor, drawing: Drawing) -> Tensor:
     return torch.where(width > 1, torch.floor((width + 1) / 2), 0)
 
 
-def discs(centre: Tensor, radius: Tensor, size: Size, most: int) -> Spans:
-    """Discs cut along rows, ``most`` at most: ``centre [N, 2, S]`` and ``radius [N, 1]`` in image pixels.
+def discs(center: Tensor, radius: Tensor, size: Size, most: int) -> Spans:
+    """Discs cut along rows, ``most`` at most: ``center [N, 2, S]`` and ``radius [N, 1]`` in image pixels.
 
     What lies outside the image of ``size`` has no share.
     """
-    x, y = centre.unsqueeze(2).unbind(1)  # [N, 1, S]
+    x, y = center.unsqueeze(2).unbind(1)  # [N, 1, S]
     radius = radius.unsqueeze(-1)
     line, top, bottom = _lines(y - radius, y + radius, y.new_full((), size[0] - 1), most)
     upper, lower = (((edge - y) / radius).clamp(-1, 1) for edge in (top, bottom))
@@ -98,9 +98,9 @@ def limbs(start: Tensor, end: Tensor, half: Tensor, pixel: Tensor, size: Size, m
     # OpenCV's line covers the whole pixel that it ends in.
     last = torch.where(steep, size[0] - 1.0, size[1] - 1.0)
     line, low, high = _lines(first - pixel / 2, final + pixel / 2, last, most)
-    centre = across0 + slope * ((low + high) / 2 - along0)
+    center = across0 + slope * ((low + high) / 2 - along0)
     width = _across(half, slope.abs()) * pixel
-    return Spans(line, (high - low).clamp(min=0), centre, width, torch.sqrt(1 + slope * slope), steep)
+    return Spans(line, (high - low).clamp(min=0), center, width, torch.sqrt(1 + slope * slope), steep)
 
 
 def widest(drawing: Drawing, extent: float, pixel: float) -> tuple[float, float]:

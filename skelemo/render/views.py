@@ -1,6 +1,6 @@
 """Views: which picture OpenPose is to draw, and where that picture lies in the image.
 
-Keypoints come in frame coordinates: the picture is centred on 0 and its longer side spans [-0.5, 0.5]. A view places
+Keypoints come in frame coordinates: the picture is centered on 0 and its longer side spans [-0.5, 0.5]. A view places
 them in a *source picture* of so many pixels, where OpenPose's rules apply, and says how that picture is made small.
 """
 
@@ -34,7 +34,7 @@ class Placement:
 
 
 def whole(frame: Tensor, image: Tensor) -> Placement:
-    """The whole frame of ``frame [N, 2]`` pixels (width, height), fitted into an image of ``image [2]`` and centred.
+    """The whole frame of ``frame [N, 2]`` pixels (width, height), fitted into an image of ``image [2]`` and centered.
 
     A frame smaller than the image counts as one of the image's size: OpenPose's thinnest stroke of 2 pixels would
     otherwise grow with the enlargement.
@@ -59,5 +59,5 @@ def crop(points: Tensor, seen: Tensor, image: Tensor, longest: int) -> Placement
     extent = torch.where(anything, high - low, 0)
     box = (extent + 2 * MARGIN * extent.amax(-1, keepdim=True)).clamp(min=SMALLEST)
     zoom = (picture / box).amin(-1, keepdim=True)
-    centre = torch.where(anything, (low + high) / 2, 0)
-    return Placement(picture, zoom, picture / 2 - centre * zoom, scale, torch.zeros_like(picture))
+    center = torch.where(anything, (low + high) / 2, 0)
+    return Placement(picture, zoom, picture / 2 - center * zoom, scale, torch.zeros_like(picture))

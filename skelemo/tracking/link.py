@@ -1,11 +1,11 @@
-"""Link: people of neighbouring frames who are surely the same."""
+"""Link: people of neighboring frames who are surely the same."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skelemo.tracking.marks import Marks, boxes_apart, distance
+from skelemo.tracking.features import Marks, boxes_apart, distance
 from skelemo.tracking.pairs import batches, ragged
 
 Array = NDArray[Any]
@@ -21,7 +21,7 @@ def link(marks: Marks, start: Array, time: Array, max_gap: int, max_distance: fl
     Somebody who is alone for long needs only to be near.
     """
     follower = np.full(len(marks.size), -1, dtype=np.int64)
-    frame, before, after, cost = _neighbours(marks, start, time, max_distance)
+    frame, before, after, cost = _neighbors(marks, start, time, max_distance)
     if not len(frame):
         return follower, 0.0
     usual = float(np.median(np.minimum.reduceat(cost, np.flatnonzero(np.diff(before, prepend=-1)))))
@@ -40,8 +40,8 @@ def _alone(count: Array, frames: int) -> Array:
     return np.asarray(crowded[np.minimum(here + frames + 1, len(count))] == crowded[np.maximum(here - frames, 0)])
 
 
-def _neighbours(marks: Marks, start: Array, time: Array, max_distance: float) -> tuple[Array, Array, Array, Array]:
-    """Pairs of people of neighbouring frames who are near: frame, row, row of the next frame, and distance; by row."""
+def _neighbors(marks: Marks, start: Array, time: Array, max_distance: float) -> tuple[Array, Array, Array, Array]:
+    """Pairs of people of neighboring frames who are near: frame, row, row of the next frame, and distance; by row."""
     count = np.diff(start)
     pairs = np.where(np.diff(time) <= 2, count[:-1] * count[1:], 0)
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skelemo.tracking.bridge import Pieces, bridge
+from skelemo.tracking.features import marks_of
 from skelemo.tracking.link import link
-from skelemo.tracking.marks import marks_of
+from skelemo.tracking.stitch import Pieces, bridge
 
 if TYPE_CHECKING:
     from skelemo.openpose.people import People

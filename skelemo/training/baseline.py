@@ -7,7 +7,7 @@ import numpy as np
 
 from skelemo.data.windows import Targets
 from skelemo.errors import ConfigError
-from skelemo.models import classical
+from skelemo.models import baselines
 
 if TYPE_CHECKING:
     from skelemo.training.fold import Job
@@ -28,16 +28,16 @@ def fit_baseline(job: "Job", learn: Targets, seed: int) -> Answer:
     """
     config, layout, classes = job.config, job.corpus.layout, len(job.corpus.classes)
     keypoints, mask = _gather(job, learn)
-    rows = classical.features(keypoints, mask)
+    rows = baselines.features(keypoints, mask)
     labels = {"expression": learn.expression, "va": learn.va}
     known = {"expression": learn.expression >= 0, "va": np.isfinite(learn.va).all(1)}
     if config.mirror:
-        rows = np.concatenate([rows, classical.features(classical.mirrored(keypoints, layout), mask)])
+        rows = np.concatenate([rows, baselines.features(baselines.mirrored(keypoints, layout), mask)])
         labels = {head: np.concatenate([label, label]) for head, label in labels.items()}
         known = {head: np.concatenate([flag, flag]) for head, flag in known.items()}
     fitted = {}
     for head in config.heads:
-        pipeline = classical.build(config.arch, seed, target="va" if head == "va" else "expression", **config.model)
+        pipeline = baselines.build(config.arch, seed, target="va" if head == "va" else "expression", **config.model)
         try:
             fitted[head] = pipeline.fit(rows[known[head]], labels[head][known[head]])
         except ValueError as error:  # scikit-learn's word for all that it does not take
@@ -45,8 +45,8 @@ def fit_baseline(job: "Job", learn: Targets, seed: int) -> Answer:
             raise ConfigError(f"{config.arch} cannot learn the head {head}: {why}") from error
 
     def answer(targets: Targets) -> dict[str, np.ndarray]:
-        asked = classical.features(*_gather(job, targets))
-        return {head: classical.answers(pipeline, asked, classes) for head, pipeline in fitted.items()}
+        asked = baselines.features(*_gather(job, targets))
+        return {head: baselines.answers(pipeline, asked, classes) for head, pipeline in fitted.items()}
 
     return answer
 

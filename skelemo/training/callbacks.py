@@ -8,8 +8,8 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
-from skelemo.training.record import restoring
-from skelemo.unfinished import finished
+from skelemo.atomic import finished
+from skelemo.training.run_writer import restoring
 
 
 class History(Callback):

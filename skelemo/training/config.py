@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from skelemo.data.augment import Augmentation
 from skelemo.data.windows import Window
 from skelemo.errors import ConfigError, InputError, unknown
-from skelemo.models.classical import CLASSICAL, settings_of
+from skelemo.models.baselines import CLASSICAL, settings_of
 
 Settings = TypeVar("Settings")
 
@@ -33,7 +33,7 @@ class WindowSettings(BaseModel):
 
     length: int = Field(1, ge=1, le=4096, description="T, frames of a window")
     dilation: int = Field(1, ge=1, le=100_000, description="one in how many frames of the sequence is taken")
-    target: Literal["last", "centre"] = Field("last", description="where in the window the labelled frame stands")
+    target: Literal["last", "center"] = Field("last", description="where in the window the labelled frame stands")
     sampling: Literal["stride", "clip"] = Field("stride", description="a window per labelled frame, or one per clip")
     every: int = Field(
         1, ge=1, le=1_000_000, description="one in how many frames is a target in training (the paper: 10)"
@@ -78,7 +78,7 @@ class ModelSettings(BaseModel):
 
 
 class LossSettings(BaseModel):
-    """What training minimises."""
+    """What training minimizes."""
 
     va_loss: Literal["mse", "ccc", "mse+ccc"] = Field("mse", description="for valence and arousal")
     va_weight: float = Field(
@@ -88,8 +88,8 @@ class LossSettings(BaseModel):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of a label spread over all classes")
 
 
-class OptimiserSettings(BaseModel):
-    """How it is minimised."""
+class OptimizerSettings(BaseModel):
+    """How it is minimized."""
 
     optimizer: Literal["adam", "adamw", "adamax", "sgd"] | None = Field("adam", description="null for a baseline")
     lr: float = Field(1e-3, gt=0, le=100, description="learning rate")
@@ -98,7 +98,7 @@ class OptimiserSettings(BaseModel):
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, with Nesterov's form")
     schedule: Literal["constant", "cosine", "onecycle", "plateau"] = "constant"
     clip_gradient: float = Field(0.0, ge=0, le=1_000_000, description="largest norm of the gradient; 0: any")
-    batch_size: int = Field(64, ge=2, le=1_000_000, description="windows per step; batch normalisation needs two")
+    batch_size: int = Field(64, ge=2, le=1_000_000, description="windows per step; batch normalization needs two")
     epochs: int = Field(60, ge=1, le=1_000_000, description="at most")
     patience: int = Field(
         15, ge=0, le=1_000_000, description="epochs without a better validation score before stopping; 0: never"
@@ -117,7 +117,7 @@ class MachineSettings(BaseModel):
 
 class Config(  # pydantic lists the fields of the last base first
     MachineSettings,
-    OptimiserSettings,
+    OptimizerSettings,
     LossSettings,
     ModelSettings,
     AugmentSettings,
@@ -141,7 +141,7 @@ class Config(  # pydantic lists the fields of the last base first
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is fitted once, without epochs and optimiser."""
+        """Whether it is fitted once, without epochs and optimizer."""
         return self.arch in CLASSICAL
 
     @property

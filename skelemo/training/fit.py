@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from skelemo.cache.store import Cache, open_cache
+from skelemo.atomic import finished, sweep
+from skelemo.cache.cache import Cache, open_cache
 from skelemo.data.corpus import Cleaning, Corpus, load_corpus
 from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, PARTS, Split, make_split
 from skelemo.data.windows import most_frequent
 from skelemo.errors import ConfigError, InputError
-from skelemo.evaluation.run import read_json, write_json, write_predictions
 from skelemo.evaluation.scores import Scores, write_scores
 from skelemo.models import registry
-from skelemo.models.classical import build
-from skelemo.training import record
+from skelemo.models.baselines import build
+from skelemo.runs.folder import read_json, write_json, write_predictions
+from skelemo.training import run_writer
 from skelemo.training.config import Config, load_config
 from skelemo.training.fold import Job, require_windows, run_fold
-from skelemo.unfinished import finished, sweep
 
 #: Told as training goes: fold, folds, epochs done in it, epochs at most, figures.
 Report = Callable[[int, int, int, int, str], None]
@@ -54,7 +54,7 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     job = Job(config, corpus.to(device), device)
     for number, fold in enumerate(split.folds, 1):
         require_windows(job, fold, number)
-    facts = record.environment(cache, device) | _require_buildable(job, begun=_is_begun(out))
+    facts = run_writer.environment(cache, device) | _require_buildable(job, begun=_is_begun(out))
     _open_folder(out, config, split, facts)
     started, tables = time.monotonic(), []
     for number, fold in enumerate(split.folds, 1):

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from skelemo.atomic import sweep
 from skelemo.data.corpus import Corpus
 from skelemo.data.loader import Batches
 from skelemo.data.splits import PARTS, Fold
@@ -22,14 +23,13 @@ from skelemo.data.windows import Targets, find_targets
 from skelemo.errors import ConfigError
 from skelemo.inference.predictor import predict
 from skelemo.models import registry
-from skelemo.training import record
+from skelemo.text import count
+from skelemo.training import run_writer
 from skelemo.training.baseline import Answer, fit_baseline
 from skelemo.training.callbacks import Checkpoints, History, Progress
 from skelemo.training.config import Config
 from skelemo.training.losses import class_weights
-from skelemo.training.task import MONITORED, EmotionTask
-from skelemo.unfinished import sweep
-from skelemo.wording import count
+from skelemo.training.module import MONITORED, EmotionTask
 
 #: Told as training goes: epochs done in this fold, epochs at most, figures.
 Report = Callable[[int, int, str], None]
@@ -121,7 +121,7 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     else:
         answer = _train_network(job, targets, folder, seed, report)
     tables = [
-        record.prediction_table(job.corpus, targets[part], answer(targets[part]), fold=number, part=part)
+        run_writer.prediction_table(job.corpus, targets[part], answer(targets[part]), fold=number, part=part)
         for part in ("validation", "test")
         if len(targets[part])
     ]
@@ -138,11 +138,11 @@ def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: in
     finished, begun = (folder / "model.json").exists(), (checkpoints / "last.ckpt").exists()
     network = job.create(restored=finished or begun).to(job.device)
     if finished:
-        with record.restoring(folder / "model.safetensors"):
+        with run_writer.restoring(folder / "model.safetensors"):
             network.load_state_dict(load_file(folder / "model.safetensors"))
     else:
         _learn(job, network, targets, folder, seed, report)
-        record.save_model(folder, network, job.config, job.corpus)
+        run_writer.save_model(folder, network, job.config, job.corpus)
     return lambda windows: predict(network, job.batches(windows))
 
 
@@ -188,13 +188,13 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
         task = EmotionTask(network, config, weights, seed)
         begun = kept.last if kept.last.exists() else None
         if begun:
-            with record.restoring(begun):
+            with run_writer.restoring(begun):
                 kept.load_state_dict(_restore(task, begun)["callbacks"][kept.state_key])
         try:
             trainer.fit(task, datamodule=_Loaders(job, targets, seed), ckpt_path=begun)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
-    with record.restoring(kept.best):
+    with run_writer.restoring(kept.best):
         _restore(task, kept.best)
     network.to(job.device)
 

@@ -1,4 +1,4 @@
-"""What training minimises; unlabelled windows (class -1, NaN) count in none of them."""
+"""What training minimizes; unlabelled windows (class -1, NaN) count in none of them."""
 
 import torch
 from torch import Tensor

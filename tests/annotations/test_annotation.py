@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skelemo.annotations import EMOTIONS, Annotation, list_formats, read_annotations
-from skelemo.annotations.emotions import MOST_CLASSES, class_list
+from skelemo.annotations.class_names import MOST_CLASSES, class_list
 from skelemo.cache import sequence
 from skelemo.errors import ConfigError, InputError
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from skelemo.atomic import owner, partial_path, sweep
 from skelemo.cache.partial import LOCK, locked
 from skelemo.errors import CacheError
-from skelemo.unfinished import owner, partial_path, sweep
 
 DAY = 24 * 3600
 
 
 def left_over_by_a_dead_process(folder: Path) -> Path:
-    code = "import sys, pathlib; from skelemo.unfinished import partial_path; print(partial_path(pathlib.Path('x')))"
+    code = "import sys, pathlib; from skelemo.atomic import partial_path; print(partial_path(pathlib.Path('x')))"
     name = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     path = folder / name
     path.write_bytes(b"half")

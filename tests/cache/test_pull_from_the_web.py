@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from places import WebServer
 from small_caches import a_cache, a_sequence
 
+from skelemo.cache.cache import open_cache, shard_files
 from skelemo.cache.shard import open_shard
 from skelemo.cache.share.pull import pull
 from skelemo.cache.share.push import push
-from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError, RemoteError
 

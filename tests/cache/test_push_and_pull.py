@@ -14,18 +14,18 @@ from click.testing import CliRunner
 from places import WebServer
 from small_caches import BODY, a_cache, a_sequence, sizes
 
+from skelemo.atomic import owner
+from skelemo.cache.cache import open_cache, shard_files
 from skelemo.cache.hdf5 import length_said
 from skelemo.cache.shard import Header, Shard, open_shard, write_shard
 from skelemo.cache.share import pull as pulling
 from skelemo.cache.share import push as pushing
 from skelemo.cache.share import remote as places
-from skelemo.cache.share.facts import facts_of, from_json, to_json
+from skelemo.cache.share.manifest import facts_of, from_json, to_json
 from skelemo.cache.share.pull import pull
 from skelemo.cache.share.push import push
-from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError, RemoteError, SkelemoError, UnreadableError
-from skelemo.unfinished import owner
 
 
 def leftovers(folder):

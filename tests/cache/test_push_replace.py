@@ -7,12 +7,12 @@ import shlex
 import pytest
 from small_caches import a_cache, a_recording, a_sequence, sizes
 
+from skelemo.cache.cache import open_cache, shard_files
 from skelemo.cache.shard import open_shard
 from skelemo.cache.share import remote as places
-from skelemo.cache.share.facts import facts_of, to_json
+from skelemo.cache.share.manifest import facts_of, to_json
 from skelemo.cache.share.pull import pull
 from skelemo.cache.share.push import push
-from skelemo.cache.store import open_cache, shard_files
 from skelemo.errors import CacheError, UnreadableError
 
 

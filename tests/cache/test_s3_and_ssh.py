@@ -11,14 +11,14 @@ from click.testing import CliRunner
 from places import Line, SshServer
 from small_caches import BODY, a_cache, a_sequence
 
+from skelemo.atomic import owner
+from skelemo.cache.cache import open_cache, shard_files
 from skelemo.cache.shard import Header
 from skelemo.cache.share.pull import pull
 from skelemo.cache.share.push import push
 from skelemo.cache.share.remote import Remote
-from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
 from skelemo.errors import CacheError, RemoteError, SkelemoError
-from skelemo.unfinished import owner
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_through_ssh_a_cache_goes_and_comes(ssh, cache, tmp_path):
 
 
 def test_what_a_push_through_ssh_that_was_killed_has_left_is_swept_by_the_next(ssh, cache, tmp_path):
-    dead = subprocess.check_output([sys.executable, "-c", "from skelemo.unfinished import owner; print(owner())"])
+    dead = subprocess.check_output([sys.executable, "-c", "from skelemo.atomic import owner; print(owner())"])
     faces = tmp_path / "server" / "faces"
     faces.mkdir()
     kept = [faces / f".partial-{owner()}-0.push", faces / ".partial-000000000000-1-1-0.push"]

@@ -13,12 +13,13 @@ import pytest
 from click.testing import CliRunner
 from small_caches import BODY, PROBLEM, a_cache, a_recording, a_sequence, everything_in
 
-from skelemo.cache import hdf5, integrity, part, verify
-from skelemo.cache.chunks import Chunks
-from skelemo.cache.part import untorn, write_part
+from skelemo.cache import extract as extract_module
+from skelemo.cache import hdf5, integrity, verify
+from skelemo.cache.cache import open_cache, shard_files
+from skelemo.cache.chunk_reader import Chunks
+from skelemo.cache.extract import untorn, write_part
 from skelemo.cache.reading import read_sequences
 from skelemo.cache.shard import Shard, open_shard, write_shard
-from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
 from skelemo.errors import CacheError, UnreadableError
 
@@ -307,7 +308,7 @@ def test_a_part_of_a_shard_has_its_sequences_and_the_recordings_that_are_whole(t
     one, left, right = a_sequence("one"), *(a_sequence(f"talk_{side}", video="talk") for side in ("left", "right"))
     rows = [a_recording("one"), a_recording("talk"), a_recording("nobody")]
     path = write_shard(tmp_path, BODY, [one, left, right], rows, [PROBLEM])
-    monkeypatch.setattr(part, "MOST_FRAMES", 7)
+    monkeypatch.setattr(extract_module, "MOST_FRAMES", 7)
     (tmp_path / "part").mkdir()
     written = write_part(open_shard(path), np.array([True, False, True]), tmp_path / "part", untorn)
     assert len(written) == 2

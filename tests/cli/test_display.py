@@ -18,7 +18,7 @@ from skelemo.cli import main
 from skelemo.cli.progress import byte_progress, progress, training_progress
 from skelemo.cli.screen import Screen, lines
 from skelemo.cli.tables import cache_table, ingest_table, scores_table, table
-from skelemo.wording import count, visible
+from skelemo.text import count, visible
 
 NASTY = "x[/b] [red]d :smile: a\nb"
 SHOWN = "x[/b] [red]d :smile: a\\nb"

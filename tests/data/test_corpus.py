@@ -6,9 +6,10 @@ import torch
 from numpy.testing import assert_allclose
 from small_caches import BODY, BODY_AND_FACE, a_cache, a_sequence
 
-from skelemo.cache.store import open_cache
-from skelemo.data import cleaning, corpus, normalising
+from skelemo.cache.cache import open_cache
+from skelemo.data import corpus
 from skelemo.data.corpus import Cleaning, load_corpus
+from skelemo.preprocess import cleaning, normalize
 from skelemo.skeleton import layout
 
 SETTINGS = Cleaning(min_confidence=0.2, max_gap=3, smooth=3)
@@ -27,8 +28,8 @@ def prepared(one, settings):
     keypoints = cleaning.drop_doubtful(one.keypoints, settings.min_confidence)
     keypoints = cleaning.fill_gaps(keypoints, only, one.number, settings.max_gap)
     keypoints = cleaning.smooth(keypoints, only, one.number, settings.smooth)
-    reference = normalising.by_part(keypoints, normalising.seen_parts(keypoints, layout()), only, layout())
-    return normalising.place(torch.from_numpy(keypoints), torch.from_numpy(reference), layout()).numpy()
+    reference = normalize.by_part(keypoints, normalize.seen_parts(keypoints, layout()), only, layout())
+    return normalize.place(torch.from_numpy(keypoints), torch.from_numpy(reference), layout()).numpy()
 
 
 @pytest.mark.parametrize("block", [1, 41, 50, 100_000])
@@ -96,7 +97,7 @@ def in_picture(folder, *given, **tables):
     return {one.id: placed[starts[one.id] : starts[one.id] + len(one)] for one in given}
 
 
-def centred(one, width, height):
+def centered(one, width, height):
     """Pixels to units of the longer side around the middle."""
     expected = one.keypoints.astype(float)
     expected[..., :2] = (expected[..., :2] - (width / 2, height / 2)) / max(width, height)
@@ -107,8 +108,8 @@ def test_a_known_picture_is_the_frame_of_reference(tmp_path):
     one = a_sequence("one", width=1280, height=720)
     other = a_sequence("other", width=480, height=640)
     found = in_picture(tmp_path, one, other)
-    assert_allclose(found["one"], centred(one, 1280, 720), atol=1e-6)
-    assert_allclose(found["other"], centred(other, 480, 640), atol=1e-6)
+    assert_allclose(found["one"], centered(one, 1280, 720), atol=1e-6)
+    assert_allclose(found["other"], centered(other, 480, 640), atol=1e-6)
 
 
 def test_an_unknown_picture_is_as_large_as_what_was_seen_in_its_video(tmp_path):
@@ -116,9 +117,9 @@ def test_an_unknown_picture_is_as_large_as_what_was_seen_in_its_video(tmp_path):
     alone = a_sequence("alone", video="other")
     found = in_picture(tmp_path, one, two, alone)
     together = np.concatenate([one.keypoints, two.keypoints])[..., :2].max((0, 1))
-    assert_allclose(found["left"], centred(one, *together), atol=1e-6)
-    assert_allclose(found["right"], centred(two, *together), atol=1e-6)
-    assert_allclose(found["alone"], centred(alone, *alone.keypoints[..., :2].max((0, 1))), atol=1e-6)
+    assert_allclose(found["left"], centered(one, *together), atol=1e-6)
+    assert_allclose(found["right"], centered(two, *together), atol=1e-6)
+    assert_allclose(found["alone"], centered(alone, *alone.keypoints[..., :2].max((0, 1))), atol=1e-6)
     assert max(np.abs(places[..., :2]).max() for places in found.values()) <= 0.5 + 1e-6
 
 
@@ -133,7 +134,7 @@ def test_relative_coordinates_are_placed_in_the_picture(tmp_path, scale, low, hi
     keypoints[..., :2] = np.where(seen[..., None], low + (high - low) * keypoints[..., :2] / 400, 0)
     one = a_sequence("r", keypoints=keypoints, width=size[0], height=size[1], scale=scale)
     found = in_picture(tmp_path, one)
-    assert_allclose(found["r"], centred(a_sequence("p", keypoints=pixels), width, height), atol=1e-6)
+    assert_allclose(found["r"], centered(a_sequence("p", keypoints=pixels), width, height), atol=1e-6)
 
 
 def test_a_body_in_relative_coordinates_has_the_shape_of_the_same_in_pixels(tmp_path):

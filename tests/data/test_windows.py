@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 from small_caches import a_cache, a_sequence
 
-from skelemo.cache.store import open_cache
+from skelemo.cache.cache import open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.data.windows import Gatherer, Window, find_targets, most_frequent
 
@@ -58,7 +58,7 @@ def by_hand(corpus, row, window):
     return keypoints, mask
 
 
-@pytest.mark.parametrize("target", ["last", "centre"])
+@pytest.mark.parametrize("target", ["last", "center"])
 @pytest.mark.parametrize(("length", "dilation"), [(1, 1), (2, 1), (5, 1), (8, 3), (3, 40), (4, 2**31), (64, 1)])
 def test_windows_are_what_a_plain_search_finds(corpus, length, dilation, target):
     window = Window(length, dilation, target)
@@ -72,14 +72,14 @@ def test_windows_are_what_a_plain_search_finds(corpus, length, dilation, target)
 
 def test_the_target_frame_stands_where_it_should(corpus):
     rows = corpus.seen.nonzero()[:, 0]
-    for window, place in ((Window(5), 4), (Window(5, target="centre"), 2), (Window(6, 3, "centre"), 3)):
+    for window, place in ((Window(5), 4), (Window(5, target="center"), 2), (Window(6, 3, "center"), 3)):
         keypoints, mask = Gatherer(corpus, window).gather(rows)
         assert mask[:, place].all()
         assert torch.equal(keypoints[:, place], corpus.placed(rows))
 
 
 def test_unseen_frames_are_zeros_and_masked(corpus):
-    keypoints, mask = Gatherer(corpus, Window(9, target="centre")).gather(torch.arange(len(corpus)))
+    keypoints, mask = Gatherer(corpus, Window(9, target="center")).gather(torch.arange(len(corpus)))
     assert not keypoints[~mask].any()
     assert (keypoints[mask][..., 2] > 0).any(-1).all()
     assert 0 < mask.float().mean() < 1

@@ -120,8 +120,8 @@ def test_constant_input_agrees_with_nothing(constant: float) -> None:
     same, varied = np.full(1000, constant), np.linspace(-1, 1, 1000)
     for x, y in ((same, varied), (varied, same), (same, same)):
         assert metrics.ccc(x, y) == 0
-        for centre in (0.0, float(x.mean())):
-            assert metrics.ccc_of_sums(metrics.sums(x, y, np.zeros(1000, int), 1, centre))[0] == 0
+        for center in (0.0, float(x.mean())):
+            assert metrics.ccc_of_sums(metrics.sums(x, y, np.zeros(1000, int), 1, center))[0] == 0
 
 
 def test_one_window_has_no_spread_to_agree_in() -> None:
@@ -140,7 +140,7 @@ def test_sums_of_groups_add_up_to_the_figures_of_the_whole() -> None:
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, 5000)
     y, groups = np.tanh(x + rng.normal(0, 0.3, 5000)), rng.integers(0, 40, 5000)
-    totals = metrics.sums(x, y, groups, 41, centre=0.25)  # the last group is empty
+    totals = metrics.sums(x, y, groups, 41, center=0.25)  # the last group is empty
     assert metrics.ccc_of_sums(totals.sum(0)) == pytest.approx(metrics.ccc(x, y), abs=1e-13)
     assert metrics.rmse_of_sums(totals.sum(0)) == pytest.approx(metrics.rmse(x, y), abs=1e-13)
     one = groups == 3

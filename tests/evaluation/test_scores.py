@@ -87,7 +87,7 @@ def test_resampled_totals_are_those_of_the_groups_drawn() -> None:
     assert (totals != resample(groups, 500, seed=4)).any()
 
 
-def test_neighbouring_frames_do_not_narrow_the_interval(predictions: Predictions) -> None:
+def test_neighboring_frames_do_not_narrow_the_interval(predictions: Predictions) -> None:
     frame = predictions(CLASSES, parts=["test"], frames=5)
     once = score(frame, CLASSES)["test"]["expression"]["uar"]
     often = score(pd.concat([frame] * 20, ignore_index=True), CLASSES)["test"]["expression"]["uar"]

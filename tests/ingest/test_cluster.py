@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from skelemo.cache.store import open_cache
+from skelemo.atomic import owner
+from skelemo.cache.cache import open_cache
 from skelemo.errors import ConfigError, SkelemoError
-from skelemo.ingest import executors, groups
+from skelemo.ingest import batching as batching_module
+from skelemo.ingest import pool as pool_module
 from skelemo.ingest.plan import Plan, Settings, make_plan
 from skelemo.ingest.run import ingest
-from skelemo.unfinished import owner
 
 distributed = pytest.importorskip("distributed")
 
@@ -30,12 +31,12 @@ def cluster():
 @pytest.fixture
 def patient(monkeypatch) -> None:
     """Connecting may take long where the machine is busy."""
-    monkeypatch.setattr(executors, "_CONNECT_SECONDS", 60)
+    monkeypatch.setattr(pool_module, "_CONNECT_SECONDS", 60)
 
 
 @pytest.fixture
 def plan(tmp_path, write_recording, monkeypatch) -> Plan:
-    monkeypatch.setattr(groups, "GROUP_FILES", 100)
+    monkeypatch.setattr(batching_module, "GROUP_FILES", 100)
     for number in range(40):
         write_recording(f"clip {number}", [[(100.0 + frame, 100.0 + number)] for frame in range(50)])
     return make_plan(tmp_path / "json", tmp_path / "cache", None, Settings())
@@ -64,7 +65,7 @@ def test_a_cluster_makes_the_same_cache_though_a_worker_is_killed_in_mid_run(tmp
 
 
 def test_a_worker_that_does_not_see_the_source_is_told(plan, cluster, patient, monkeypatch):
-    monkeypatch.setattr("skelemo.ingest.executors._look", lambda *_: "/mnt/source")
+    monkeypatch.setattr("skelemo.ingest.pool._look", lambda *_: "/mnt/source")
     with pytest.raises(SkelemoError, match="does not see /mnt/source: the source and the cache must lie on"):
         ingest(plan, scheduler=cluster.scheduler_address)
     assert not plan.out.exists()

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelemo.cache.combine import subset
+from skelemo.cache.cache import Cache, open_cache
+from skelemo.cache.merge import subset
 from skelemo.cache.shard import open_shard
-from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest.memory import Bounds, parse_size
-from skelemo.ingest.parts import Part
+from skelemo.ingest.partition import Part
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.run import ingest
-from skelemo.ingest.work import Job, Tally, do_job
+from skelemo.ingest.worker import Job, Tally, do_job
 from skelemo.openpose import files
 
 STILL = [[(100.0, 100.0)]] * 4
@@ -269,7 +269,7 @@ def test_a_folder_that_is_named_like_its_video_names_the_sequence_once(tmp_path,
 
 
 def test_several_processes_write_the_same_sequences_as_one(tmp_path, write_recording, monkeypatch):
-    monkeypatch.setattr("skelemo.ingest.groups.GROUP_FILES", 4)
+    monkeypatch.setattr("skelemo.ingest.batching.GROUP_FILES", 4)
     for name in ("a", "b", "c"):
         write_recording(name, STILL)
     _, alone = run(tmp_path)
@@ -353,7 +353,7 @@ def test_a_mount_that_is_lost_costs_the_recording_not_its_frames_and_the_next_in
 
 def test_the_bar_moves_within_a_recording(tmp_path, write_recording, monkeypatch):
     write_recording("long", [[(100.0, 100.0)]] * 1300)
-    monkeypatch.setattr("skelemo.ingest.executors._TELL_SECONDS", 0)
+    monkeypatch.setattr("skelemo.ingest.pool._TELL_SECONDS", 0)
     told: list[int] = []
     ingest(make_plan(tmp_path / "json", tmp_path / "cache", None, Settings()), report=told.append)
     assert told == [0, 512, 1024, 1300]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from skelemo.cache.store import open_cache
+from skelemo.cache.cache import open_cache
 from skelemo.errors import InputError
-from skelemo.ingest import groups
+from skelemo.ingest import batching as batching_module
 from skelemo.ingest.plan import Plan, Settings, make_plan
 from skelemo.ingest.run import ingest
 from skelemo.openpose.unpacking import UnpackedStream
@@ -63,7 +63,7 @@ def test_what_an_unchanged_archive_holds_is_skipped_and_of_a_changed_one_read_ag
 
 
 def test_a_packed_archive_of_many_groups_is_read_once_by_one_process(classes, monkeypatch):
-    monkeypatch.setattr(groups, "GROUP_FILES", 5)
+    monkeypatch.setattr(batching_module, "GROUP_FILES", 5)
     shutil.make_archive(str(classes.parent / "all"), "gztar", classes)
     opened = []
     start = UnpackedStream.__init__

@@ -8,7 +8,7 @@ from pathlib import Path
 CODE = """
 import resource, sys
 from pathlib import Path
-import skelemo.ingest.groups as groups
+import skelemo.ingest.batching as groups
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.run import ingest
 groups.GROUP_FILES = 500

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skelemo.errors import ConfigError
-from skelemo.ingest.parts import Part, parse_part, take_part
+from skelemo.ingest.partition import Part, parse_part, take_part
 
 
 @given(st.lists(st.integers(0, 5000), max_size=60), st.integers(1, 12))

@@ -11,16 +11,16 @@ import pytest
 from click.testing import CliRunner
 from small_caches import a_cache, a_sequence
 
-from skelemo.cache.part import untorn, write_part
+from skelemo.cache.cache import open_cache, shard_files
+from skelemo.cache.extract import untorn, write_part
 from skelemo.cache.shard import Header, open_shard
-from skelemo.cache.store import open_cache, shard_files
 from skelemo.cache.verify import verify
 from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError, InputError, UnreadableError
-from skelemo.exchange.importing import import_keypoints
-from skelemo.ingest import groups as grouping
+from skelemo.formats.importing import import_keypoints
+from skelemo.ingest import batching as grouping
 from skelemo.ingest import repair as repairing
-from skelemo.ingest import work
+from skelemo.ingest import worker as worker_module
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.repair import repair
 from skelemo.ingest.run import ingest
@@ -58,13 +58,13 @@ def cache(tmp_path, source, labels, monkeypatch):
 def read(monkeypatch):
     """Names of the recordings that are read from here on."""
     names = []
-    original = work.read_people
+    original = worker_module.read_people
 
     def noted(recording, *rest, **how):
         names.append(recording.name)
         return original(recording, *rest, **how)
 
-    monkeypatch.setattr(work, "read_people", noted)
+    monkeypatch.setattr(worker_module, "read_people", noted)
     return names
 
 

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from skelemo.cache.store import Cache, open_cache
-from skelemo.ingest import groups, replacing
+from skelemo.cache.cache import Cache, open_cache
+from skelemo.ingest import batching as batching_module
+from skelemo.ingest import replace as replace_module
 from skelemo.ingest.plan import Settings, make_plan
+from skelemo.ingest.result import Tally
 from skelemo.ingest.run import ingest
-from skelemo.ingest.tally import Tally
 
 
 @pytest.fixture
 def clips(tmp_path, write_recording, monkeypatch) -> Path:
     """Six recordings in three shards."""
-    monkeypatch.setattr(groups, "GROUP_FILES", 8)
+    monkeypatch.setattr(batching_module, "GROUP_FILES", 8)
     for number in range(6):
         write_recording(f"clip {number}", [[(100.0, 100.0 + number)]] * 4)
     ingest(make_plan(tmp_path / "json", tmp_path / "cache", None, Settings()))
@@ -128,7 +129,7 @@ def test_killed_while_replacing_the_cache_can_be_read_and_the_next_ingest_heals_
 
     with monkeypatch.context() as patch:
         if moment == "write_part":
-            patch.setattr(replacing, "write_part", die)
+            patch.setattr(replace_module, "write_part", die)
         elif moment == "unlink":
             unlink = Path.unlink
             patch.setattr(

@@ -19,17 +19,17 @@ import numpy as np
 import pytest
 
 import skelemo
+from skelemo.cache.cache import open_cache
 from skelemo.cache.shard import open_shard
-from skelemo.cache.store import open_cache
-from skelemo.ingest import groups
-from skelemo.ingest.parts import Part
+from skelemo.ingest import batching as batching_module
+from skelemo.ingest.partition import Part
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.problems import write_problems
 from skelemo.ingest.run import ingest
 from skelemo.openpose.files import Problem
 
 #: Many small shards, so that there is much to interrupt.
-INGEST = "import skelemo.ingest.groups as groups; groups.GROUP_FILES = 60; from skelemo.cli import main; main()"
+INGEST = "import skelemo.ingest.batching as batching; batching.GROUP_FILES = 60; from skelemo.cli import main; main()"
 
 
 def start(*words: object, limit: Callable[[], None] | None = None) -> subprocess.Popen[str]:
@@ -163,20 +163,20 @@ def test_workers_run_the_code_of_who_started_them(tmp_path):
     program = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from skelemo.ingest import work, workers
+from skelemo.ingest import worker, worker_server
 def where():
-    from skelemo.ingest import work
-    print(work.__file__, flush=True)
+    from skelemo.ingest import worker
+    print(worker.__file__, flush=True)
 if __name__ == "__main__":
     where()
-    workers.begin()
-    process = workers.context().Process(target=where)
+    worker_server.begin()
+    process = worker_server.context().Process(target=where)
     process.start()
     process.join()
 """
     (tmp_path / "program.py").write_text(program)
     done = subprocess.run([sys.executable, tmp_path / "program.py", copy], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(copy / "skelemo" / "ingest" / "work.py")] * 2
+    assert done.stdout.split() == [str(copy / "skelemo" / "ingest" / "worker.py")] * 2
 
 
 def test_who_never_began_a_server_has_none(tmp_path, many):
@@ -272,7 +272,7 @@ def test_a_cache_is_read_in_a_folder_where_nothing_may_be_written_and_nothing_lo
     out.chmod(0o555)
     code = f"""
 import fcntl, os, pathlib
-from skelemo.cache.store import open_cache
+from skelemo.cache.cache import open_cache
 held = [path.open("rb") for path in pathlib.Path({str(out)!r}).glob("*.h5")]
 if os.environ.get("HDF5_USE_FILE_LOCKING") != "TRUE":  # which asks for locks
     for file in held:
@@ -288,7 +288,7 @@ print(open_cache(pathlib.Path({str(out)!r})).read().keypoints.shape[0])
 
 
 def test_parts_of_several_machines_are_together_the_whole(tmp_path, many, monkeypatch):
-    monkeypatch.setattr(groups, "GROUP_FILES", 60)
+    monkeypatch.setattr(batching_module, "GROUP_FILES", 60)
     for number in (3, 1, 2):
         plan = make_plan(many, tmp_path / "parts", None, Settings(), part=Part(number, 3))
         assert plan.unchanged == 0

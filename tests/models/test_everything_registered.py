@@ -10,16 +10,16 @@ from small_caches import a_cache, a_recording, a_sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skelemo.cache.cache import open_cache
 from skelemo.cache.shard import Header
-from skelemo.cache.store import open_cache
 from skelemo.data.corpus import Cleaning, Corpus, load_corpus
 from skelemo.data.loader import Batch, Batches, inputs
 from skelemo.data.windows import Window, find_targets
 from skelemo.models import create, list_models
 from skelemo.models.registry import entry
+from skelemo.simulate import simulate
+from skelemo.simulate.emotions import NAMES
 from skelemo.skeleton import BODY_25
-from skelemo.synthesis import simulate
-from skelemo.synthesis.emotions import NAMES
 
 DEVICES = ("cpu", *(["cuda"] if torch.cuda.is_available() else []))
 HALVES = {"cpu": (torch.bfloat16,), "cuda": (torch.bfloat16, torch.float16)}
@@ -200,15 +200,15 @@ def learn_by_heart(name: str, frames: int, device: torch.device) -> None:
     layout = BOTH if draws else BODY
     model = of(name, frames, layout, device).train()
     batch = windows(name, 32, frames, layout, device)
-    optimiser = torch.optim.Adam(model.parameters(), RATES.get(name, 3e-3 if draws else 1e-2))
-    warm_up = torch.optim.lr_scheduler.LinearLR(optimiser, 0.05, total_iters=20)  # without it, transformers go astray
+    optimizer = torch.optim.Adam(model.parameters(), RATES.get(name, 3e-3 if draws else 1e-2))
+    warm_up = torch.optim.lr_scheduler.LinearLR(optimizer, 0.05, total_iters=20)  # without it, transformers go astray
     for _ in range(300):
         loss = loss_of(model(**inputs(batch)), batch)
         if loss < 0.05:
             break
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         warm_up.step()
     outputs = model(**inputs(batch))
     assert (outputs["expression"].argmax(1) == batch["expression"]).all()

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from skelemo.data.normalising import by_part, place
 from skelemo.errors import ConfigError
-from skelemo.models.face import Frontal, Organs
+from skelemo.models.face_streams import Frontal, Organs
 from skelemo.models.registry import Spec, create
 from skelemo.models.streams import Streams
+from skelemo.preprocess.normalize import by_part, place
+from skelemo.simulate.face import _SHAPE
 from skelemo.skeleton import FACE_70, layout
-from skelemo.synthesis.face import _SHAPE
 
 WHOLE, FACE = layout("body_25+face_70"), layout("face_70")
 START = WHOLE.slices["face_70"].start

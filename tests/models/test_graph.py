@@ -6,10 +6,9 @@ import torch
 from torch_geometric.nn import GCNConv
 from torch_geometric.utils import contains_self_loops, is_undirected
 
-from skelemo.models.frames import GraphConv
 from skelemo.models.graph import (
     EdgeType,
-    centre,
+    center,
     gcn_adjacency,
     hops,
     laplacian_positions,
@@ -17,6 +16,7 @@ from skelemo.models.graph import (
     partition,
     skeleton_graph,
 )
+from skelemo.models.joint_layers import GraphConv
 from skelemo.skeleton import BODY_MODELS, FACE_70, Layout, layout
 
 NAMES = (
@@ -58,7 +58,7 @@ def test_body_models_other_than_body_25_hang_together_too_and_hold_a_face(part):
     found = Layout(f"{part.name}+face_70", (part, FACE_70))
     assert hops(found).isfinite().all()
     assert hops(found).max() < 20
-    assert centre(found) == part.index("Neck")
+    assert center(found) == part.index("Neck")
 
 
 def test_parts_are_tied_where_the_body_joins_them():

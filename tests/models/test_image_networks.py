@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from skelemo.errors import ConfigError, InputError
 from skelemo.models import create, list_models
-from skelemo.models.cost import cost, cost_of
+from skelemo.models.flops import cost, cost_of
 from skelemo.models.image import BACKBONES, image_encoder
 from skelemo.models.registry import Spec, entry
 from skelemo.models.resnet import BasicBlock

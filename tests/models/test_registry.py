@@ -145,10 +145,10 @@ def test_the_ann_has_the_papers_layers():
 
 
 @pytest.mark.parametrize("heads", [("expression",), ("va",), ("expression", "va")])
-@pytest.mark.parametrize("standardise", [True, False])
-def test_the_ann_answers_for_the_heads_asked_and_learns(heads, standardise):
+@pytest.mark.parametrize("standardize", [True, False])
+def test_the_ann_answers_for_the_heads_asked_and_learns(heads, standardize):
     torch.manual_seed(0)
-    model = create("ann", layout_name="body_25", heads=heads, classes=3, frames=2, width=32, standardise=standardise)
+    model = create("ann", layout_name="body_25", heads=heads, classes=3, frames=2, width=32, standardize=standardize)
     keypoints, mask = torch.randn(16, 2, 25, 3), torch.ones(16, 2, dtype=torch.bool)
     found = model(keypoints, mask)
     assert set(found) == set(heads)
@@ -167,13 +167,13 @@ def test_what_lies_in_an_unseen_frame_changes_nothing_for_the_ann():
     assert torch.equal(model(keypoints, mask)["expression"], model(other, mask)["expression"])
 
 
-def test_the_ann_standardises_what_it_was_trained_on():
+def test_the_ann_standardizes_what_it_was_trained_on():
     torch.manual_seed(0)
     model = create("ann", layout_name="body_25", dropout=0.0)
     keypoints, mask = torch.randn(4096, 1, 25, 3) * 3 + 7, torch.ones(4096, 1, dtype=torch.bool)
     for _ in range(60):
         model(keypoints, mask)
-    shown = model.eval().standardise(keypoints.flatten(1))
+    shown = model.eval().standardize(keypoints.flatten(1))
     torch.testing.assert_close(shown.mean(0), torch.zeros(75), atol=0.05, rtol=0)
     torch.testing.assert_close(shown.std(0), torch.ones(75), atol=0.05, rtol=0)
 
@@ -186,7 +186,7 @@ def test_an_ann_too_narrow_for_its_third_layer_is_refused():
 def test_the_anns_activation_lies_between_its_layers():
     keypoints, mask = torch.randn(5, 1, 25, 3).abs(), torch.ones(5, 1, dtype=torch.bool)
     for activation, formula in (("relu", lambda x: x.clamp(min=0)), ("silu", lambda x: x / (1 + torch.exp(-x)))):
-        model = create("ann", layout_name="body_25", activation=activation, standardise=False).eval()
+        model = create("ann", layout_name="body_25", activation=activation, standardize=False).eval()
         first, second, third, last = (layer for layer in model.modules() if isinstance(layer, nn.Linear))
         expected = last(formula(third(formula(second(formula(first(keypoints.flatten(1))))))))
         torch.testing.assert_close(model(keypoints, mask)["expression"], expected)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from skelemo.errors import ConfigError
 from skelemo.models import create
-from skelemo.models.frames import FrameNorm, Frames, LinearNorm
+from skelemo.models.joint_layers import FrameNorm, Frames, LinearNorm
 from skelemo.models.registry import Spec, entry
 from skelemo.models.temporal import Recurrent
 from skelemo.skeleton import COCO_18, Layout
@@ -178,7 +178,7 @@ def test_settings_that_cannot_be_are_refused():
 
 
 def shake(model: nn.Module) -> None:
-    """Running statistics and zero-initialised parameters as training would leave them."""
+    """Running statistics and zero-initialized parameters as training would leave them."""
     torch.manual_seed(9)
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
         if name.endswith(("running_mean", "mean")) and not name.endswith("encoder.mean"):

@@ -9,8 +9,8 @@ from torch_geometric.utils import dense_to_sparse
 
 from skelemo.models import create
 from skelemo.models.ctrgcn import RefinedGraphUnit
-from skelemo.models.frames import Frames, GraphConv
 from skelemo.models.graph import partition
+from skelemo.models.joint_layers import Frames, GraphConv
 from skelemo.skeleton import Layout, layout
 
 LAYOUTS = [layout("body_25"), layout("body_25+face_70")]

@@ -46,7 +46,7 @@ def test_a_point_beside_a_missing_one_does_not_jump():
     assert not bone(points, torch.tensor(parents(BODY)))[..., :2].any()
 
 
-def test_coordinates_are_normalised_over_what_was_seen_and_confidence_is_left_alone():
+def test_coordinates_are_normalized_over_what_was_seen_and_confidence_is_left_alone():
     streams = Streams(Spec(BODY, ("va",), 7, 6)).train()
     points, mask = people(), torch.ones(2, 6, dtype=torch.bool)
     mask[1, 4:] = False

@@ -37,7 +37,7 @@ def resnet() -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors"])
-def test_a_file_initialises_the_backbone_and_leaves_its_classifier(
+def test_a_file_initializes_the_backbone_and_leaves_its_classifier(
     tmp_path: Path, resnet: dict[str, Tensor], suffix: str
 ) -> None:
     file = tmp_path / f"weights{suffix}"

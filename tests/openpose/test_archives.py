@@ -19,9 +19,9 @@ from openpose_json import frame, person, points, write_video
 
 from skelemo.errors import InputError
 from skelemo.openpose import archive as archives
-from skelemo.openpose.contents import Reader
 from skelemo.openpose.files import MAX_BYTES
 from skelemo.openpose.people import RecordingError, read_people
+from skelemo.openpose.reader import Reader
 from skelemo.openpose.recording import Found, find_recordings, search
 from skelemo.openpose.unpacking import UnpackedStream
 from skelemo.skeleton import layout

@@ -43,7 +43,7 @@ def test_what_is_written_reads_back_as_the_same_configuration(tmp_path):
         ("widht=3", "unknown setting 'widht': did you mean 'width'"),
         (
             "kernel=3",
-            "unknown setting 'kernel': ann takes activation, dropout, standardise, streams, width; skelemo train",
+            "unknown setting 'kernel': ann takes activation, dropout, standardize, streams, width; skelemo train",
         ),
         ("arch=svm streams=joint", "unknown setting 'streams': svm takes balanced, c, gamma; skelemo train --settings"),
         ("lr.x=3", "setting lr.x: expected a mapping under lr"),

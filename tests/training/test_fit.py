@@ -9,15 +9,16 @@ import torch
 from safetensors.torch import load_file
 from small_caches import a_cache, a_sequence
 
-from skelemo.cache.store import open_cache
+from skelemo.atomic import PARTIAL
+from skelemo.cache.cache import open_cache
 from skelemo.errors import CacheError, ConfigError, InputError, SkelemoError
-from skelemo.evaluation.run import read_run
-from skelemo.training import fit, fold, record
+from skelemo.runs.folder import read_run
+from skelemo.training import fit, fold
+from skelemo.training import run_writer as run_writer_module
 from skelemo.training.config import load_config
 from skelemo.training.fit import train
-from skelemo.training.record import save_model
-from skelemo.training.task import EmotionTask
-from skelemo.unfinished import PARTIAL
+from skelemo.training.module import EmotionTask
+from skelemo.training.run_writer import save_model
 
 
 def test_a_run_leaves_all_that_its_folder_should_hold_and_nothing_pickled_but_checkpoints(config, tmp_path):
@@ -40,7 +41,7 @@ def test_the_ann_learns_what_can_be_learned(config, tmp_path, head):
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "adamax", "sgd"])
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle", "plateau"])
-def test_every_optimiser_runs_under_every_schedule(config, tmp_path, optimizer, schedule):
+def test_every_optimizer_runs_under_every_schedule(config, tmp_path, optimizer, schedule):
     scores = train(config(optimizer=optimizer, schedule=schedule, epochs=2), tmp_path / "run")
     assert 0 <= scores["test"]["expression"]["accuracy"]["value"] <= 1
 
@@ -170,10 +171,10 @@ def test_a_run_out_of_patience_stops_and_has_no_further_epoch_when_resumed(confi
     falling(monkeypatch, 0.5, 0.9, 0.8, 0.9, 0.7, 1.0)
     train(config(epochs=6, patience=3), tmp_path / "whole")
     assert read_run(tmp_path / "whole").metrics["epoch"].tolist() == [0, 1, 2, 3, 4]
-    monkeypatch.setattr(record, "save_model", _fail)
+    monkeypatch.setattr(run_writer_module, "save_model", _fail)
     with pytest.raises(CutError):
         train(config(epochs=6, patience=3), tmp_path / "cut")
-    monkeypatch.setattr(record, "save_model", save_model)
+    monkeypatch.setattr(run_writer_module, "save_model", save_model)
     assert epochs_done_again(tmp_path / "cut") == []
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
@@ -275,7 +276,7 @@ def test_a_run_is_resumed_where_its_data_lie_now_and_on_another_machine(config, 
 
 def test_what_a_killed_training_left_half_written_hinders_none_and_goes_away(config, tmp_path):
     dead = subprocess.run(
-        [sys.executable, "-c", "import skelemo.unfinished as u; print(u.owner())"], capture_output=True, text=True
+        [sys.executable, "-c", "import skelemo.atomic as u; print(u.owner())"], capture_output=True, text=True
     ).stdout.strip()
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / f"{PARTIAL}{dead}-config").write_text("lr:")

@@ -8,7 +8,7 @@ import torch
 from opencv_drawing import agreement, drawn, made_small
 from small_caches import BODY_AND_FACE, a_cache, a_sequence
 
-from skelemo.cache.store import open_cache
+from skelemo.cache.cache import open_cache
 from skelemo.data.corpus import Cleaning, Corpus, load_corpus
 from skelemo.data.loader import Batches, inputs
 from skelemo.data.windows import Window, find_targets
@@ -16,8 +16,8 @@ from skelemo.inference.predictor import predict
 from skelemo.models import create, list_models
 from skelemo.models.registry import entry
 from skelemo.render import SkeletonRenderer
+from skelemo.simulate import simulate
 from skelemo.skeleton import layout
-from skelemo.synthesis import simulate
 
 BOTH = layout("body_25+face_70")
 SIZES = {"wide": (1920, 800), "tall": (480, 640)}

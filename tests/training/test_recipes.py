@@ -9,7 +9,7 @@ import torch
 from click.testing import CliRunner
 
 from skelemo.cli.train import command
-from skelemo.models import classical, create
+from skelemo.models import baselines, create
 from skelemo.skeleton import layout
 from skelemo.training.config import Config, load_config
 
@@ -41,7 +41,7 @@ def test_there_are_recipes_for_the_papers_networks():
 def test_a_recipe_is_read_and_makes_its_model(recipe):
     config = told(FOLDER / recipe)
     if config.is_baseline:
-        classical.build(config.arch, **config.model)
+        baselines.build(config.arch, **config.model)
         return
     parts = "body_25" if "actions" in recipe else layout().name
     with torch.device("meta"):  # no weights are fetched there

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from skelemo.atomic import PARTIAL
 from skelemo.errors import ConfigError
-from skelemo.unfinished import PARTIAL
 
 #: The extra of skelemo that brings the driver of a protocol.
 EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http", "ssh": "ssh", "sftp": "ssh"}

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from skelemo.cache.part import recording_of
+from skelemo.cache.extract import recording_of
 from skelemo.cache.shard import Shard
-from skelemo.cache.share.facts import Facts
-from skelemo.wording import count
+from skelemo.cache.share.manifest import Facts
+from skelemo.text import count
 
 
 @dataclass(frozen=True)

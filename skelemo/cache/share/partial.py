@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from skelemo.unfinished import PARTIAL, partial_path
+from skelemo.atomic import PARTIAL, partial_path
 
 
 @contextmanager

@@ -14,18 +14,18 @@ import pandas as pd
 from rich.filesize import decimal
 
 from skelemo.cache import hdf5
-from skelemo.cache.part import write_part
+from skelemo.cache.cache import require_same
+from skelemo.cache.extract import write_part
 from skelemo.cache.select import require_keys, split_columns, unmet
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
-from skelemo.cache.share.facts import Facts, choose, contents, differing, facts_name, facts_of, from_json, held
+from skelemo.cache.share.manifest import Facts, choose, contents, differing, facts_name, facts_of, from_json, held
 from skelemo.cache.share.partial import partial_file
 from skelemo.cache.share.push import Carried, Meter, Report
 from skelemo.cache.share.remote import Listing, Remote, is_nothing
 from skelemo.cache.share.retry import PAUSES, may_pass, pause
-from skelemo.cache.store import require_same
 from skelemo.cache.verify import NAME
 from skelemo.errors import CacheError, RemoteError, UnreadableError
-from skelemo.wording import count
+from skelemo.text import count
 
 
 def pull(

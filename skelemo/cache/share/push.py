@@ -12,16 +12,16 @@ from threading import Lock
 from typing import Any
 
 from skelemo.cache import hdf5
-from skelemo.cache.part import write_part
+from skelemo.cache.cache import Cache, open_cache
+from skelemo.cache.extract import write_part
 from skelemo.cache.select import unmet
 from skelemo.cache.shard import Shard, open_shard
-from skelemo.cache.share.facts import choose, contents, differing, facts_name, facts_of, held, to_json
 from skelemo.cache.share.loss import Holdings, holdings, loss
+from skelemo.cache.share.manifest import choose, contents, differing, facts_name, facts_of, held, to_json
 from skelemo.cache.share.remote import INDEX, Listing, Remote
 from skelemo.cache.share.there import There
-from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import CacheError, RemoteError
-from skelemo.wording import count
+from skelemo.text import count
 
 #: Sequences that an error names for a command that brings them.
 _MOST_NAMED = 20

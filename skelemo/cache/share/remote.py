@@ -14,11 +14,11 @@ from urllib.parse import unquote
 
 import fsspec
 
+from skelemo.atomic import PARTIAL, is_abandoned, owner
 from skelemo.cache.shard import SUFFIX
 from skelemo.cache.share import address
 from skelemo.cache.share.retry import patiently, underlying
 from skelemo.errors import ConfigError, RemoteError
-from skelemo.unfinished import PARTIAL, is_abandoned, owner
 
 INDEX = "index.json"
 #: Bytes that are asked for at once.

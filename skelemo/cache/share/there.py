@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skelemo.cache import hdf5
 from skelemo.cache.shard import Shard, open_shard
-from skelemo.cache.share.facts import Facts, facts_name, facts_of, from_json, to_json
+from skelemo.cache.share.manifest import Facts, facts_name, facts_of, from_json, to_json
 from skelemo.cache.share.remote import Listing, Remote, is_nothing
 from skelemo.errors import CacheError, RemoteError, UnreadableError
 

@@ -2,7 +2,7 @@
 
 import click
 
-from skelemo.cli.verbs import Verbs
+from skelemo.cli.lazy_group import Verbs
 
 
 @click.group(

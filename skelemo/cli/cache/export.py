@@ -27,11 +27,11 @@ def command(cache: Path, form: str, out: Path, only: tuple[str, ...]) -> None:
     \b
     skelemo cache export cache/faces --to parquet --out faces.parquet --only split=train
     """
-    from skelemo.cache.store import open_cache
+    from skelemo.cache.cache import open_cache
     from skelemo.cli.progress import progress
     from skelemo.cli.screen import Screen
-    from skelemo.exchange.formats import writer
-    from skelemo.wording import count
+    from skelemo.formats.registry import writer
+    from skelemo.text import count
 
     write = writer(form)
     with progress("exporting", "frames") as report:

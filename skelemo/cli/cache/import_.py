@@ -47,9 +47,9 @@ def command(
     """
     from skelemo.cli.progress import progress
     from skelemo.cli.screen import Screen
-    from skelemo.exchange.importing import import_keypoints
+    from skelemo.formats.importing import import_keypoints
     from skelemo.ingest.task import Settings
-    from skelemo.wording import count
+    from skelemo.text import count
 
     settings = Settings(layout=layout, person=person, width=size[0], height=size[1], fps=fps)
     with progress("importing", "frames") as report:

@@ -20,9 +20,9 @@ def command(cache: Path, recordings: int, as_json: bool) -> None:
     \b
     skelemo cache info cache/faces
     """
-    from skelemo.cache.provenance import as_plain, by_recording, provenance
-    from skelemo.cache.store import open_cache
-    from skelemo.cli.provenance import labels_table, missing_table, provenance_table
+    from skelemo.cache.cache import open_cache
+    from skelemo.cache.summary import as_plain, by_recording, provenance
+    from skelemo.cli.summary import labels_table, missing_table, provenance_table
     from skelemo.ingest.problems import unusable
 
     opened, others = open_cache(cache), unusable(cache)

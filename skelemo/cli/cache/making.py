@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skelemo.cache.combine import Combined
+    from skelemo.cache.merge import Combined
 
 
 def tell(done: "Combined", out: Path) -> None:
     """What the new cache holds."""
     from skelemo.cli.screen import Screen
-    from skelemo.wording import count
+    from skelemo.text import count
 
     twice = f"; {done.twice:,} were there twice" if done.twice else ""
     Screen(soft_wrap=True).print(

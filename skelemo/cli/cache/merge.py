@@ -20,7 +20,7 @@ def command(caches: tuple[Path, ...], out: Path) -> None:
     \b
     skelemo cache merge cache/monday cache/tuesday --out cache/both
     """
-    from skelemo.cache.combine import merge
+    from skelemo.cache.merge import merge
     from skelemo.cli.cache.making import tell
     from skelemo.cli.progress import progress
 

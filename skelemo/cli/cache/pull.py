@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from skelemo.cli.cache.carrying import carrying_options
+from skelemo.cli.cache.transfer_options import carrying_options
 from skelemo.cli.values import PATH, TEXT
 
 
@@ -22,7 +22,7 @@ def command(url: str, cache: Path, only: tuple[str, ...], jobs: int, storage_opt
     """
     from skelemo.cache.share.address import read_options
     from skelemo.cache.share.pull import pull
-    from skelemo.cli.cache.carrying import tell
+    from skelemo.cli.cache.transfer_options import tell
     from skelemo.cli.progress import byte_progress
 
     with byte_progress("pulling") as report:

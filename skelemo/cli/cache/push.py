@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from skelemo.cli.cache.carrying import carrying_options
+from skelemo.cli.cache.transfer_options import carrying_options
 from skelemo.cli.values import PATH, TEXT
 
 
@@ -27,7 +27,7 @@ def command(
     """
     from skelemo.cache.share.address import read_options, shown
     from skelemo.cache.share.push import push
-    from skelemo.cli.cache.carrying import tell
+    from skelemo.cli.cache.transfer_options import tell
     from skelemo.cli.progress import byte_progress
 
     with byte_progress("pushing") as report:

@@ -19,7 +19,7 @@ def command(cache: Path, only: tuple[str, ...], out: Path) -> None:
     \b
     skelemo cache subset cache/faces --only split=train --only label=anger --only label=fear --out cache/threats
     """
-    from skelemo.cache.combine import subset
+    from skelemo.cache.merge import subset
     from skelemo.cli.cache.making import tell
     from skelemo.cli.progress import progress
 

@@ -41,7 +41,7 @@ def command(
     """
     import os
 
-    from skelemo.cache.store import find_caches
+    from skelemo.cache.cache import find_caches
     from skelemo.errors import CacheError
 
     folders = [folder for path in caches for folder in find_caches(path)]
@@ -62,7 +62,7 @@ def command(
 
 def _is_damaged(folder: Path, source: Path | None, labels: str | None, jobs: int) -> bool:
     """Whether damage remains when a cache has been checked and, with a source, repaired."""
-    from skelemo.cache.store import open_cache
+    from skelemo.cache.cache import open_cache
     from skelemo.cli.progress import progress
 
     findings = _findings(folder, jobs)
@@ -118,7 +118,7 @@ def _tell_findings(folder: Path, findings: "list[Finding]") -> None:
 
 def _tell_repair(repaired: "Repair") -> None:
     from skelemo.cli.screen import Screen
-    from skelemo.wording import count
+    from skelemo.text import count
 
     console = Screen(soft_wrap=True)
     for note in repaired.tally.notes:

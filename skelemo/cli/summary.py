@@ -1,0 +1,85 @@
+"""What ``skelemo cache info`` shows, by rich."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from skelemo.cli.screen import Screen
+from skelemo.cli.tables import table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skelemo.cache.cache import Cache
+    from skelemo.cache.summary import Provenance
+
+#: Values of one fact that are listed; the others are counted.
+MOST_VALUES = 5
+
+
+def provenance_table(cache: "Cache", known: "Provenance", unusable: int) -> None:
+    """Where a cache comes from: sources, settings, versions, hashes; and how many recordings could not be used."""
+    shown = table(f"provenance of {cache.name}", "", "")
+    shown.show_header = False
+    shown.columns[1].justify, shown.columns[1].overflow = "left", "fold"
+    size, names = sum(known.shards.values()), list(known.shards)
+    each = f", {size / cache.frames:,.0f} bytes a frame" if cache.frames else ""
+    shown.add_row("hash of the content", known.hash)
+    shown.add_row("format", f"skelemo {known.version}")
+    shown.add_row("written by", _listed(known.tools, len(names)))
+    shown.add_row("shards", f"{len(names):,}: {names[0]}{f' to {names[-1]}' if len(names) > 1 else ''}")
+    shown.add_row("size", f"{size / 1e6:,.1f} MB{each}")
+    shown.add_row("layout", known.layout)
+    shown.add_row("classes", ", ".join(known.classes))
+    shown.add_row("simulated", "yes" if known.simulated else "no")
+    for name, values in known.settings.items():
+        shown.add_row(f"setting {name}", _listed(values, len(names)))
+    shown.add_row("coordinates", _listed(known.scales, sum(known.scales.values())))
+    for name, values in known.origin.items():
+        shown.add_row(name, _listed(values, len(names)))
+    shown.add_row("recordings", f"{known.recordings:,}")
+    shown.add_row("  others, not usable", f"{unusable:,}{' (problems.csv says why)' if unusable else ''}")
+    shown.add_row("  below", _listed({folder or "(the source itself)": n for folder, n in known.folders.items()}))
+    shown.add_row("  bodies", _listed({model or "none": n for model, n in known.body_models.items()}, known.recordings))
+    shown.add_row("  files", f"{known.files:,}, {known.unread:,} of them not read")
+    shown.add_row("  people in them", f"{known.people:,}")
+    Screen().print(shown)
+
+
+def labels_table(cache: "Cache") -> None:
+    """How many frames have which label."""
+    from skelemo.cache.summary import labelled
+
+    shown = table("labels", "", "frames", "share")
+    for name, frames in labelled(cache).items():
+        share = f"{frames / cache.frames:.1%}" if cache.frames else ""
+        shown.add_row(name or "(no class)", f"{frames:,}", share)
+    Screen().print(shown)
+
+
+def missing_table(cache: "Cache", recordings: "pd.DataFrame", most: int) -> None:
+    """What is missing by part, of all and of the recordings that lack most."""
+    from skelemo.cache.summary import overall
+
+    parts = [part.name for part in cache.layout.parts]
+    title = "missing points by part, and frames without anybody"
+    shown = table(title, "recording", "frames", "nobody", *parts, "files not read")
+    listed = recordings.head(most) if most else recordings
+    rows: list[dict[Any, Any]] = [overall(cache), *listed.to_dict("records")]
+    for row in rows:
+        shares = (f"{row[name]:.1%}" for name in ("nobody", *parts))
+        unread = int(row["unread"] if "unread" in row else recordings["unread"].sum())
+        name = row.get("video", f"all {len(recordings):,}")
+        shown.add_row(name, f"{row['frames']:,}", *shares, f"{unread:,}", end_section="video" not in row)
+    console = Screen()
+    console.print(shown)
+    if len(listed) < len(recordings):
+        console.print(f"and {len(recordings) - len(listed):,} more that lack less: --recordings 0 lists all")
+
+
+def _listed(values: Mapping[str, int], total: int = 0) -> str:
+    """Values, each with its count unless all have it."""
+    if len(values) == 1 and set(values.values()) == {total}:
+        return next(iter(values))
+    named = [f"{value} ({count:,})" for value, count in list(values.items())[:MOST_VALUES]]
+    more = f" and {len(values) - MOST_VALUES:,} more" if len(values) > MOST_VALUES else ""
+    return ", ".join(named) + more

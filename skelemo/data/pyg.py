@@ -1,0 +1,98 @@
+"""A cache as a torch_geometric dataset, for models that are brought along.
+
+skelemo's own graph networks do not go this way: their graph is the same for every frame, and dense batches are several
+times faster than collating `Data` objects (`tools/bench.py models --pyg`).
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch_geometric.data import Data, Dataset
+
+from skelemo.cache.cache import Cache, open_cache
+from skelemo.data.corpus import Cleaning, load_corpus
+from skelemo.data.windows import Gatherer, Window, find_targets
+from skelemo.models.graph import skeleton_graph
+
+
+class SkeletonGraphs(Dataset):
+    """Labelled windows of a cache as graphs; see `as_pyg`."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        window: Window,
+        cleaning: Cleaning,
+        sequences: np.ndarray,
+        every: int,
+        mirror: bool,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.corpus = load_corpus(cache, cleaning)
+        self.gatherer = Gatherer(self.corpus, window)
+        self.graph = skeleton_graph(cache.layout, mirror=mirror, frames=window.length)
+        self.targets = find_targets(self.corpus, sequences, window, ("expression", "va"), every=every, seen_only=True)
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the cache names, whether or not each occurs."""
+        return len(self.corpus.classes)
+
+    def len(self) -> int:
+        """How many windows there are."""
+        return len(self.targets)
+
+    def get(self, idx: int) -> Data:
+        """The window at a position."""
+        row = int(self.targets.row[idx])
+        keypoints, mask = self.gatherer.gather(torch.tensor([row], device=self.corpus.device))
+        return Data(
+            x=keypoints.reshape(-1, keypoints.shape[-1]),
+            edge_index=self.graph.edge_index,
+            edge_type=self.graph.edge_type,
+            part=self.graph.part,
+            frame=self.graph.frame,
+            seen=mask[0][self.graph.frame],
+            y=torch.tensor([int(self.targets.expression[idx])]),
+            va=torch.as_tensor(self.targets.va[idx], dtype=torch.float32).view(1, 2),
+            sequence=torch.as_tensor(self.corpus.sequence(np.array([row]))),
+        )
+
+
+def as_pyg(
+    cache: Cache | Path | str,
+    *,
+    window: Window | None = None,
+    cleaning: Cleaning | None = None,
+    sequences: Iterable[int] | None = None,
+    every: int = 1,
+    mirror: bool = True,
+    **kwargs: Any,
+) -> SkeletonGraphs:
+    """The labelled windows of a cache as a torch_geometric ``Dataset``.
+
+    Parameters
+    ----------
+    cache : a cache, or its folder.
+    window : shape of the windows; a single frame unless given.
+    cleaning : how keypoints are prepared; normalized by part unless given.
+    sequences : which rows of ``cache.sequences``; all unless given. Split by these: windows of one sequence resemble
+        each other.
+    every : one in how many frames is a target.
+    mirror : with edges between left and right twins.
+    kwargs : ``transform`` and the other arguments of torch_geometric's ``Dataset``.
+
+    Returns
+    -------
+    Dataset of ``Data`` with ``x [T * V, 3]`` (node ``t * V + v``; missing points and unseen frames are zero),
+    ``edge_index``, ``edge_type`` (`skelemo.models.graph.EdgeType`, with edges in time), ``part``, ``frame`` and
+    ``seen [T * V]``, class ``y [1]`` (-1 unlabelled), ``va [1, 2]`` (NaN unlabelled) and ``sequence [1]``, the row of
+    ``cache.sequences``. Windows without any label, or with nobody at the target frame, are left out.
+    """
+    opened = cache if isinstance(cache, Cache) else open_cache(Path(cache))
+    rows = np.arange(len(opened.sequences)) if sequences is None else np.fromiter(sequences, int)
+    return SkeletonGraphs(opened, window or Window(), cleaning or Cleaning(), rows, every, mirror, **kwargs)

@@ -1,0 +1,78 @@
+"""Valence and arousal to the nearest emotion: a rough reading, not a classifier."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from skelemo.evaluation import metrics
+from skelemo.runs.folder import AFFECTS
+
+#: Valence and arousal of each emotion in [-1, 1]: pleasure and arousal of Russell & Mehrabian (1977), "Evidence for a
+#: three-factor theory of emotions", terms happy, sad, angry, surprised, disgusted, fearful; neutral is the origin
+#: by convention. In the order that class numbers have everywhere.
+PROTOTYPES: dict[str, tuple[float, float]] = {
+    "happiness": (0.81, 0.51),
+    "sadness": (-0.63, -0.27),
+    "neutral": (0.0, 0.0),
+    "anger": (-0.51, 0.59),
+    "surprise": (0.40, 0.67),
+    "disgust": (-0.60, 0.35),
+    "fear": (-0.64, 0.60),
+}
+
+
+def nearest_emotion(valence: ArrayLike, arousal: ArrayLike) -> NDArray[np.int64]:
+    """Index into `PROTOTYPES` of the nearest emotion, for valence and arousal of one shape ``[...]``; -1 for NaN.
+
+    Indicative only. Anger, fear and disgust lie within 0.26 of one another in this plane (it takes dominance to tell
+    them apart), no published rule says where neutral ends, and the published prototypes differ among themselves.
+    """
+    points = np.stack(np.broadcast_arrays(np.asarray(valence, np.float64), np.asarray(arousal, np.float64)), axis=-1)
+    prototypes = np.array(list(PROTOTYPES.values()))  # [7, 2]
+    distances = ((points[..., None, :] - prototypes) ** 2).sum(-1)  # [..., 7]
+    found = np.where(np.isnan(distances), np.inf, distances).argmin(-1)
+    return np.where(np.isnan(points).any(-1), -1, found)
+
+
+def affect_reading(windows: pd.DataFrame) -> dict[str, Any] | None:
+    """What predicted valence and arousal say when they, and the true ones, are read as the nearest emotion.
+
+    Parameters
+    ----------
+    windows : rows of a table of predictions.
+
+    Returns
+    -------
+    dict
+        ``windows``, ``agreement`` (share of windows where both readings are one emotion) and ``rows``: for each
+        emotion its name, the windows by true and by predicted affect, and the share of the former that agree.
+        ``labelled`` holds accuracy and UAR of both readings against the class labels, where windows have one of the
+        seven emotions; what the true affects reach is what such a reading can reach at all. None without windows.
+    """
+    frame = windows.dropna(subset=[*AFFECTS, *(f"predicted_{name}" for name in AFFECTS)])
+    if not len(frame):
+        return None
+    names = list(PROTOTYPES)
+    truth = nearest_emotion(*(frame[name] for name in AFFECTS))
+    predicted = nearest_emotion(*(frame[f"predicted_{name}"] for name in AFFECTS))
+    matrix = metrics.confusion(truth, predicted, len(names))
+    recall = metrics.per_class(matrix)["recall"]
+    rows = [(name, int(matrix[i].sum()), int(matrix[:, i].sum()), float(recall[i])) for i, name in enumerate(names)]
+    labels = frame["expression"].astype(object).map({name: number for number, name in enumerate(names)})
+    known = labels.notna().to_numpy()
+    labelled = None
+    if known.any():
+        classes = labels[known].to_numpy(np.int64)
+        labelled = {"windows": len(classes)} | {
+            key: {"accuracy": float(metrics.accuracy(found)), "uar": float(metrics.uar(found))}
+            for key, reading in (("truth", truth), ("predicted", predicted))
+            for found in [metrics.confusion(classes, reading[known], len(names))]
+        }
+    return {
+        "windows": len(frame),
+        "agreement": float(metrics.accuracy(matrix)),
+        "rows": rows,
+        "labelled": labelled,
+    }

@@ -1,0 +1,197 @@
+"""Files of keypoints that hold whole recordings: what a reader of one gives back, and how ingest takes it."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from skelemo.annotations.files import files_below
+from skelemo.errors import InputError, unknown
+from skelemo.openpose.names import printable
+from skelemo.openpose.people import People
+from skelemo.openpose.points import settle
+from skelemo.openpose.recording import Recording
+from skelemo.skeleton import FARTHEST, Layout
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Everybody in one recording, as a file has them.
+
+    Parameters
+    ----------
+    video : its name, empty where the file is the recording.
+    number : ``[F]`` frame numbers, rising, those without anybody too.
+    owner : ``[P]`` which of the frames each person is in, rising.
+    keypoints : ``[P, V, 3]`` in the layout; whatever has confidence 0 or less is missing.
+    identity : ``[P]`` who each is through the recording, or nothing where the file does not tell.
+    scale : ``pixels`` or ``unit``.
+    size : width and height of the picture as the file has them; (0, 0) where it does not tell.
+    first_frame : what ``number`` is of a video's first frame; nothing where the format leaves it open.
+    """
+
+    video: str
+    number: np.ndarray
+    owner: np.ndarray
+    keypoints: np.ndarray
+    identity: np.ndarray | None
+    scale: str
+    size: tuple[int, int] = (0, 0)
+    first_frame: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class KeypointFile(Recording):
+    """A recording in a file that holds all of its frames, and perhaps other recordings'."""
+
+    video: str = ""
+    frames: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    size: tuple[int, int] = (0, 0)  # of the picture, as the file has it
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Int32 ``[F]``, the frame numbers that the file says, counted from 0."""
+        return self.frames
+
+
+#: The recordings in a file, in a layout; the size of the picture is (0, 0) where it is not known.
+Read = Callable[[Path, Layout, tuple[int, int]], Sequence[Clip]]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A format of such files."""
+
+    endings: tuple[str, ...]
+    read: Read
+    body_model: str
+
+
+def form(name: str) -> Form:
+    """The format of that name.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    from skelemo.formats import coco_wholebody, mediapipe
+
+    forms = {"coco_wholebody": coco_wholebody.FORM, "mediapipe": mediapipe.FORM}
+    if name not in forms:
+        raise unknown("format of keypoints", name, forms)
+    return forms[name]
+
+
+class Reader:
+    """Reads files of one format into a layout; the file that was read last is kept, for it may hold several recordings.
+
+    Parameters
+    ----------
+    first_frame : the number that a video's first frame has in the files, where their format leaves it open.
+
+    Raises
+    ------
+    ConfigError
+        There is no such format.
+    """
+
+    def __init__(self, name: str, layout: Layout, first_frame: int = 0) -> None:
+        self._form, self._layout, self._first_frame = form(name), layout, first_frame
+        self._latest: tuple[tuple[object, ...], Sequence[Clip]] | None = None
+
+    def find(self, source: Path, size: tuple[int, int]) -> list[KeypointFile]:
+        """Every recording in a file, or in those of the format below a folder. Each is read to know what is in it.
+
+        Raises
+        ------
+        InputError
+            There is no such file, or one is not of the format or called otherwise; the message names it and the row.
+        """
+        if not source.exists():
+            raise InputError(f"{source}: not found; expected a file of keypoints or a folder with some")
+        expected = " or ".join(self._form.endings)
+        if source.is_file() and not source.name.lower().endswith(self._form.endings):
+            raise InputError(f"{source}: expected a {expected} file; is it another format (--from)?")
+        files = list(files_below(source, *self._form.endings))
+        if not files:
+            raise InputError(f"{source}: no {expected} file below it")
+        found: list[KeypointFile] = []
+        taken: dict[str, Path] = {}
+        for file in files:
+            place = file.parent.relative_to(source if source.is_dir() else file.parent).as_posix()
+            ending = next(one for one in self._form.endings if file.name.lower().endswith(one))
+            stem = printable(file.name[: -len(ending)])
+            for clip in self._clips(file, size):
+                title = f"{stem}/{clip.video}" if clip.video else stem
+                where = title if place == "." else f"{printable(place)}/{title}"
+                if where in taken:
+                    raise InputError(f"{file} and {taken[where]} both hold the recording {where!r}: rename one of them")
+                taken[where] = file
+                folder = os.path.abspath(file.parent)
+                recording = KeypointFile(os.path.basename(title), folder, where, (file.name,), video=clip.video)
+                found.append(replace(recording, frames=clip.number, size=clip.size))
+        return found
+
+    def read(self, recording: KeypointFile, size: tuple[int, int]) -> tuple[People, np.ndarray | None]:
+        """Everybody in a recording that `find` has found, and who each is, int64 ``[P]``, where the file says so.
+
+        Raises
+        ------
+        InputError
+            The file has changed, or cannot be read.
+        """
+        file = Path(recording.folder) / recording.files[0]
+        clip = next((clip for clip in self._clips(file, size) if clip.video == recording.video), None)
+        if clip is None or not np.array_equal(clip.number, recording.frames):
+            raise InputError(f"{file}: changed while it was read")
+        return _people(file, clip, self._form.body_model)
+
+    def _clips(self, file: Path, size: tuple[int, int]) -> Sequence[Clip]:
+        try:
+            status = file.stat()
+            key = (str(file.resolve()), status.st_size, status.st_mtime_ns, size)
+            if self._latest is None or self._latest[0] != key:
+                self._latest = None
+                clips = self._form.read(file, self._layout, size)
+                self._latest = key, [_from_0(file, clip, self._first_frame) for clip in clips]
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read ({error.strerror or error})") from None
+        return self._latest[1]
+
+
+def _from_0(file: Path, clip: Clip, first_frame: int) -> Clip:
+    """The clip with its frames counted from 0, as OpenPose counts them."""
+    first = first_frame if clip.first_frame is None else clip.first_frame
+    if clip.number[0] < first:
+        where = f"{file}, {clip.video}" if clip.video else str(file)
+        raise InputError(
+            f"{where}: there is a frame {clip.number[0]}; by --first-frame {first} its frames count from {first}: "
+            "import that file by itself, without"
+        )
+    return replace(clip, number=clip.number - first, first_frame=0)
+
+
+def _people(file: Path, clip: Clip, body_model: str) -> tuple[People, np.ndarray | None]:
+    points = np.ascontiguousarray(clip.keypoints, np.float32)
+    extent = settle(points)
+    if not (extent.reach <= FARTHEST).all():
+        frame = clip.number[clip.owner[int((~(extent.reach <= FARTHEST)).argmax())]]
+        raise InputError(f"{file}: frame {frame} has a keypoint beyond any picture (farther out than {FARTHEST:g})")
+    somebody = extent.seen > 0
+    owner = clip.owner[somebody]
+    start = np.concatenate([[0], np.bincount(owner, minlength=len(clip.number)).cumsum()])
+    status = file.stat()
+    people = People(
+        number=clip.number.astype(np.int32),
+        start=start,
+        keypoints=points[somebody],
+        body_model=body_model,
+        scale=clip.scale,
+        problems=(),
+        bytes_read=status.st_size,
+        newest=status.st_mtime_ns,
+    )
+    return people, None if clip.identity is None else clip.identity[somebody]

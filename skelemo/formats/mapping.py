@@ -1,0 +1,85 @@
+"""Other programs' keypoints in OpenPose's order."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from skelemo.skeleton import BODY_25, FACE_70, HAND_LEFT, HAND_RIGHT, Layout, Part
+
+#: Points that OpenPose has halfway between two others, no surer than the less sure of these.
+_HALFWAY = {"Neck": ("RShoulder", "LShoulder"), "MidHip": ("RHip", "LHip")}
+
+#: BODY_25's names in the order of COCO's 17 body points and COCO-WholeBody's 6 of the feet (data_format.md of
+#: https://github.com/jin-s13/COCO-WholeBody).
+COCO_BODY = (
+    "Nose", "LEye", "REye", "LEar", "REar", "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist", "RWrist", "LHip",
+    "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle", "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel",
+)  # fmt: skip
+
+#: BODY_25's name of each of MediaPipe's 33 pose landmarks, empty where it has none. The tip of the foot is taken for
+#: the big toe (https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker).
+MEDIAPIPE_POSE = (
+    "Nose", "", "LEye", "", "", "REye", "", "LEar", "REar", "", "", "LShoulder", "RShoulder", "LElbow", "RElbow",
+    "LWrist", "RWrist", "", "", "", "", "", "", "LHip", "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle", "LHeel", "RHeel",
+    "LBigToe", "RBigToe",
+)  # fmt: skip
+
+#: For each of FACE_70's points the vertices of MediaPipe's face mesh that lie there; of two, the point between them.
+#: The first 68 are iBUG's, as in https://github.com/PeizhiYan/Mediapipe_2_Dlib_Landmarks, made the same on both sides
+#: of the face; the last two are the centers of the irises, which only the mesh of 478 vertices has.
+MEDIAPIPE_FACE: tuple[tuple[int, ...], ...] = (
+    (127,), (234,), (93,), (132, 58), (58, 172), (136,), (150,), (176,), (152,),
+    (400,), (379,), (365,), (288, 397), (361, 288), (323,), (454,), (356,),  # jaw
+    (70,), (63,), (105,), (66,), (107,), (336,), (296,), (334,), (293,), (300,),  # brows
+    (168, 6), (197, 195), (5,), (4,), (98,), (97,), (2,), (326,), (327,),  # nose
+    (33,), (160,), (158,), (133,), (153,), (144,), (362,), (385,), (387,), (263,), (373,), (380,),  # eyes
+    (61,), (39,), (37,), (0,), (267,), (269,), (291,), (321,), (314,), (17,), (84,), (91,),  # outer mouth
+    (78,), (82,), (13,), (312,), (308,), (317,), (14,), (87,),  # inner mouth
+    (468,), (473,),  # pupils: the subject's right, left
+)  # fmt: skip
+
+
+def body_25(points: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """BODY_25 ``[N, 25, 3]`` from points ``[N, K, 3]`` that are called so; those without a name are dropped.
+
+    A missing point has confidence 0. The neck and the middle of the hips are made of the shoulders and the hips.
+    """
+    made = np.zeros((len(points), len(BODY_25), 3), np.float32)
+    for place, name in enumerate(names):
+        if name:
+            made[:, BODY_25.index(name)] = points[:, place]
+    for name, sides in _HALFWAY.items():
+        ends = made[:, [BODY_25.index(side) for side in sides]]
+        middle = made[:, BODY_25.index(name)]
+        middle[:, :2] = ends[..., :2].mean(1)
+        middle[:, 2] = ends[..., 2].min(1)
+    return made
+
+
+def face_70(mesh: np.ndarray) -> np.ndarray:
+    """FACE_70 ``[N, 70, 3]`` from MediaPipe's face mesh ``[N, 468 or 478, 3]``."""
+    made = np.zeros((len(mesh), len(FACE_70), 3), np.float32)
+    for place, vertices in enumerate(MEDIAPIPE_FACE):
+        if max(vertices) < mesh.shape[1]:
+            there = mesh[:, vertices]
+            made[:, place, :2] = there[..., :2].mean(1)
+            made[:, place, 2] = there[..., 2].min(1)
+    return made
+
+
+def in_layout(parts: Mapping[str, np.ndarray], layout: Layout) -> np.ndarray:
+    """Parts ``[N, points, 3]`` one behind another as the layout has them; what is not given is missing."""
+    count = next(len(points) for points in parts.values())
+    made = np.zeros((count, len(layout), 3), np.float32)
+    for part in layout.parts:
+        if part.name in parts:
+            made[:, layout.slices[part.name]][:, : parts[part.name].shape[1]] = parts[part.name]
+    return made
+
+
+#: Parts of which COCO-WholeBody has all points or, of the face, all but the pupils: name of its list, and how many.
+COCO_LISTS: dict[str, tuple[Part, int]] = {
+    "face_kpts": (FACE_70, 68),
+    "lefthand_kpts": (HAND_LEFT, 21),
+    "righthand_kpts": (HAND_RIGHT, 21),
+}

@@ -1,0 +1,217 @@
+"""Keypoints of MediaPipe's pose, face mesh and hands, as tables in CSV or Parquet of two shapes.
+
+- Long, a row for each landmark: ``frame``, ``type`` (``pose``, ``face``, ``left_hand``, ``right_hand``),
+  ``landmark_index``, ``x``, ``y`` and where known ``visibility``, as in Kaggle's "Isolated Sign Language Recognition".
+- Wide, a row for each frame: ``x_pose_0``, ``y_pose_0``, ... ``x_face_467``, as in Kaggle's "ASL Fingerspelling
+  Recognition", or ``x_0``, ``y_0``, ... of one type that the count tells (33 pose, 468 or 478 face), ``visibility_0``
+  or ``v_0`` where known; ``frame`` counts from 0 where there is none.
+
+Either may have ``person``, who is kept through the recording, and ``video`` or ``sequence_id``, by which a file is
+several recordings. Other columns are passed over. An empty x or y is a landmark not seen; confidence is the visibility,
+and 1 where there is none. Coordinates are shares of the picture; they become pixels where its size is known. Which
+landmark is which: `skelemo.formats.mapping`; z is dropped, and a small toe is not known.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from skelemo.errors import ConfigError, InputError
+from skelemo.formats.keypoint_files import Clip, Form
+from skelemo.formats.mapping import MEDIAPIPE_POSE, body_25, face_70, in_layout
+from skelemo.skeleton import BODY_25, FACE_70, HAND_LEFT, HAND_RIGHT, Layout
+
+#: Landmarks of each type; the face's with the irises, which come last.
+LANDMARKS = {"pose": 33, "face": 478, "left_hand": 21, "right_hand": 21}
+_FACE_WITHOUT_IRISES = 468
+
+_WIDE = re.compile(r"(x|y|v|visibility)_(?:(pose|face|left_hand|right_hand)_)?([0-9]{1,4})")
+_LAST_NUMBER = 2**31 - 1
+
+
+def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
+    """The recordings of a file, in pixels where the size of the picture (width, height) is not 0.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read as a table, lacks a column, or holds what no landmark has; the message names the row.
+    """
+    table = _table(file)
+    names = [name for name in ("video", "sequence_id") if name in table]
+    wide = "landmark_index" not in table
+    shaped = _from_wide(table, file) if wide else _from_long(table, file)
+    first_frame = None if "frame" in table else 0
+    clips = []
+    videos = table[names[0]].astype(str).to_numpy(object) if names else np.full(len(table), "", object)
+    for video in pd.unique(videos):
+        if "\0" in video or (names and not video):
+            raise InputError(f"{file}, {names[0]} {video!r}: cannot be a recording's name")
+        rows = _Rows(*(array[videos == video] for array in shaped))
+        clips.append(replace(_clip(video, rows, file, layout, size), first_frame=first_frame))
+    return clips
+
+
+FORM = Form((".csv", ".csv.gz", ".parquet"), read, BODY_25.name)
+
+
+class _Rows(NamedTuple):
+    """Rows of a table: each some landmarks in a row of one person in one frame."""
+
+    frame: np.ndarray  # int64 [R]
+    person: np.ndarray  # int64 [R]
+    place: np.ndarray  # int64 [R], the first landmark among those of all types
+    points: np.ndarray  # float32 [R, landmarks, 3]
+
+
+def _clip(video: str, rows: _Rows, file: Path, layout: Layout, size: tuple[int, int]) -> Clip:
+    people, row = np.unique(np.stack([rows.frame, rows.person]), axis=1, return_inverse=True)
+    row = row.reshape(-1)
+    twice = np.flatnonzero(pd.DataFrame({"row": row, "place": rows.place}).duplicated())
+    if len(twice):
+        raise InputError(f"{file}: frame {rows.frame[twice[0]]} has the same landmark of the same person twice")
+    landmarks = np.zeros((people.shape[1], sum(LANDMARKS.values()), 3), np.float32)
+    landmarks[row[:, None], rows.place[:, None] + np.arange(rows.points.shape[1])] = rows.points
+    number = np.unique(people[0])
+    if size[0] and size[1]:
+        landmarks[..., :2] *= size
+    parts, first = {}, 0
+    for name, count in LANDMARKS.items():
+        parts[name] = landmarks[:, first : first + count]
+        first += count
+    made = {
+        BODY_25.name: body_25(parts["pose"], MEDIAPIPE_POSE),
+        FACE_70.name: face_70(parts["face"]),
+        HAND_LEFT.name: parts["left_hand"],
+        HAND_RIGHT.name: parts["right_hand"],
+    }
+    identity = people[1] if len(np.unique(people[1])) > 1 else None
+    owner = np.searchsorted(number, people[0])
+    scale = "pixels" if size[0] and size[1] else "unit"
+    return Clip(video, number.astype(np.int32), owner, in_layout(made, layout), identity, scale)
+
+
+def _table(file: Path) -> pd.DataFrame:
+    """The table of a file, columns by their names in lower case."""
+    try:
+        if file.suffix == ".parquet":
+            table = _parquet(file)
+        else:
+            table = pd.read_csv(file, encoding="utf-8-sig", low_memory=False)
+    except (ValueError, OSError, EOFError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{file}: cannot be read as a table ({reason[:200]})") from None
+    table.columns = [str(name).strip().lower() for name in table.columns]
+    if not len(table):
+        raise InputError(f"{file}: there is no row in it")
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise InputError(f"{file}: several columns are called {twice[0]!r}")
+    return table
+
+
+def _parquet(file: Path) -> pd.DataFrame:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise ConfigError("Parquet files need the library pyarrow: pip install 'skelemo[parquet]'") from None
+    try:
+        table: pd.DataFrame = parquet.ParquetFile(file).read().to_pandas()
+    except ArrowException as error:
+        raise ValueError(str(error)) from None
+    return table.reset_index() if table.index.name else table
+
+
+def _from_long(table: pd.DataFrame, file: Path) -> _Rows:
+    for name in ("frame", "type", "landmark_index", "x", "y"):
+        if name not in table:
+            raise InputError(f"{file}: no column {name!r}; expected frame, type, landmark_index, x, y")
+    frame, person = _whole(table, "frame", file), _person(table, file)
+    index = _whole(table, "landmark_index", file)
+    types = table["type"].astype(str).str.strip().str.lower()
+    known = types.isin(list(LANDMARKS)).to_numpy()
+    if not known.all():
+        _refuse(file, table, "type", known, " or ".join(LANDMARKS))
+    most = types.map(LANDMARKS).to_numpy()
+    if not (index < most).all():
+        _refuse(file, table, "landmark_index", index < most, "less than the landmarks of its type")
+    offsets = dict(zip(LANDMARKS, np.cumsum([0, *LANDMARKS.values()]), strict=False))
+    visibility = _numbers(table, "visibility", file) if "visibility" in table else np.full(len(table), np.nan)
+    points = _points(_numbers(table, "x", file), _numbers(table, "y", file), visibility)
+    return _Rows(frame, person, types.map(offsets).to_numpy() + index, points[:, None])
+
+
+def _from_wide(table: pd.DataFrame, file: Path) -> _Rows:
+    named = {str(name): found for name in table if (found := _WIDE.fullmatch(str(name)))}
+    if not named:
+        raise InputError(
+            f"{file}: neither columns frame, type, landmark_index, x, y, nor x_pose_0, y_pose_0, ... or x_0, y_0, ..."
+        )
+    offsets = dict(zip(LANDMARKS, np.cumsum([0, *LANDMARKS.values()]), strict=False))
+    values = np.full((3, len(table), sum(LANDMARKS.values())), np.nan)
+    bare = _bare_type([int(found[3]) for found in named.values() if not found[2]], file)
+    for name, found in named.items():
+        kind, landmark = found[2] or bare, int(found[3])
+        if landmark >= LANDMARKS[kind]:
+            raise InputError(f"{file}: column {name!r}; {kind} has {LANDMARKS[kind]} landmarks, counted from 0")
+        values["xyv".index(found[1][0]), :, offsets[kind] + landmark] = _numbers(table, name, file)
+    frame = _whole(table, "frame", file) if "frame" in table else _ranks(table)
+    return _Rows(frame, _person(table, file), np.zeros(len(table), np.int64), _points(*values))
+
+
+def _bare_type(landmarks: list[int], file: Path) -> str:
+    """The type of columns that do not say it."""
+    if not landmarks:
+        return "pose"
+    count = max(landmarks) + 1
+    if count not in (LANDMARKS["pose"], _FACE_WITHOUT_IRISES, LANDMARKS["face"]):
+        raise InputError(
+            f"{file}: columns x_0 to x_{count - 1} are neither 33 landmarks of a pose nor 468 or 478 of a face; "
+            "call them x_left_hand_0 or the like"
+        )
+    return "pose" if count == LANDMARKS["pose"] else "face"
+
+
+def _ranks(table: pd.DataFrame) -> np.ndarray:
+    """Place of each row among those of its recording and person."""
+    names = [name for name in ("video", "sequence_id", "person") if name in table]
+    return table.groupby(names, sort=False).cumcount().to_numpy() if names else np.arange(len(table))
+
+
+def _points(x: np.ndarray, y: np.ndarray, visibility: np.ndarray) -> np.ndarray:
+    """Points ``[..., 3]`` with a confidence: the visibility, else 1; 0 where x or y is not there."""
+    missing = np.isnan(x) | np.isnan(y)
+    confidence = np.where(missing, 0, np.where(np.isnan(visibility), 1, visibility))
+    return np.nan_to_num(np.stack([x, y, confidence], -1), nan=0.0).astype(np.float32)
+
+
+def _person(table: pd.DataFrame, file: Path) -> np.ndarray:
+    return _whole(table, "person", file) if "person" in table else np.zeros(len(table), np.int64)
+
+
+def _whole(table: pd.DataFrame, name: str, file: Path) -> np.ndarray:
+    """A column of whole numbers from 0, int64 ``[R]``."""
+    numbers = _numbers(table, name, file)
+    right = (numbers >= 0) & (numbers <= _LAST_NUMBER) & (numbers == np.floor(numbers))
+    if not right.all():
+        _refuse(file, table, name, right, f"a whole number from 0 to {_LAST_NUMBER}")
+    return numbers.astype(np.int64)
+
+
+def _numbers(table: pd.DataFrame, name: str, file: Path) -> np.ndarray:
+    """A column of numbers, float64 ``[R]``, NaN where it is empty."""
+    column = table[name]
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    right = ~np.isinf(numbers) & ~(np.isnan(numbers) & column.notna().to_numpy())
+    if column.dtype == bool or not right.all():
+        _refuse(file, table, name, right & (column.dtype != bool), "a number")
+    return numbers
+
+
+def _refuse(file: Path, table: pd.DataFrame, name: str, right: np.ndarray, expected: str) -> None:
+    row = int((~right).argmax())
+    raise InputError(f"{file}, row {row + 1}: {name} is {str(table[name].iloc[row])[:40]!r}; expected {expected}")

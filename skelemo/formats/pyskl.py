@@ -1,0 +1,128 @@
+"""A cache as the annotation file of PYSKL and MMAction2, one pickle.
+
+Both take ``{"split": {name: [frame_dir, ...]}, "annotations": [...]}`` (PYSKL: ``tools/data/README.md`` and
+``pyskl/datasets/pose_dataset.py``; MMAction2: ``mmaction/datasets/pose_dataset.py``). Each annotation has
+``frame_dir``, ``label``, ``img_shape`` and ``original_shape`` (height, width), ``total_frames``,
+``keypoint [M, T, V, 2]`` and ``keypoint_score [M, T, V]``. Pickles are written here and never read.
+"""
+
+import pickle
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skelemo.cache import sequence as cached
+from skelemo.cache.cache import Cache
+from skelemo.errors import CacheError
+from skelemo.formats.writing import Exported, Report, choose, in_pixels, new_file, told
+from skelemo.text import count
+
+#: As old as the Python that PYSKL runs on can read.
+PROTOCOL = 4
+
+
+def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
+    """Write a cache's labelled sequences as clips with one label each: the class of most of a sequence's frames.
+
+    People of one video with the same label and parts are one clip; T is every frame that any of them has, by number.
+    Sequences without a class are left out and counted in the notes. Coordinates are pixels (`in_pixels`). A part of a
+    split is called as it is (``train``) where its column is ``split``, else with it (``fold_1_train``).
+
+    Raises
+    ------
+    CacheError
+        Nothing is chosen, no sequence has a class, or a shard is damaged.
+    InputError
+        ``out`` is there already or cannot be written.
+    """
+    chosen = choose(cache, only)
+    labels = cache.counts.labels[:, :-1]
+    labelled = chosen[labels[chosen].sum(1) > 0]
+    if not len(labelled):
+        raise CacheError(f"{cache.name}: no sequence has a class, and PYSKL needs one for each clip")
+    clips = _clips(cache.sequences.iloc[labelled], labels[labelled].argmax(1))
+    done = Exported()
+    with new_file(out) as partial, partial.open("xb") as file:
+        annotations = _annotations(cache, labelled, clips, told(cache, labelled, done, report))
+        pickler = _Pickler(file, PROTOCOL)
+        pickler.fast = True  # nothing is kept to be referred to again: memory stays that of a clip
+        pickler.dump({"split": _splits(clips), "classes": list(cache.classes), "annotations": _Stream(annotations)})
+    if len(chosen) > len(labelled):
+        without = count(len(chosen) - len(labelled), "sequence has", "sequences have")
+        done.notes = (f"{without} no class and stayed out",)
+    return done
+
+
+class _Stream:
+    """Items that are pickled as a list, each made when it is written."""
+
+    def __init__(self, items: Iterator[Any]) -> None:
+        self.items = items
+
+
+class _Pickler(pickle.Pickler):
+    """Writes arrays without naming a module that only one version of numpy has."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """How to make an array or a list that streams from types that every reader has."""
+        if isinstance(obj, np.ndarray):
+            return np.ndarray, (obj.shape, obj.dtype.str, bytearray(obj.tobytes()))
+        if isinstance(obj, _Stream):
+            return list, (), None, obj.items
+        return NotImplemented
+
+
+def _clips(sequences: pd.DataFrame, label: np.ndarray) -> pd.DataFrame:
+    """One row per sequence: its ``clip`` and that clip's ``frame_dir``, ``label``, ``splits``, count of ``people``."""
+    rows = sequences[["id", "video"]].reset_index(drop=True)
+    rows["label"] = label
+    rows["splits"] = [tuple(sorted(splits.items())) for splits in sequences["splits"]]
+    alike = rows.groupby(["video", "label", "splits"], sort=False)["id"]
+    rows["clip"], rows["people"] = alike.ngroup(), alike.transform("count")
+    # A clip is called after its video where all of the video is one clip.
+    whole = rows["people"] == rows.groupby("video")["id"].transform("count")
+    rows["frame_dir"] = rows["video"].where(whole, alike.transform("first"))
+    return rows
+
+
+def _splits(clips: pd.DataFrame) -> dict[str, list[str]]:
+    found: dict[str, dict[str, None]] = {}
+    for name, splits in zip(clips["frame_dir"], clips["splits"], strict=True):
+        for column, part in splits:
+            found.setdefault(part if column == "split" else f"{column}_{part}", {})[name] = None
+    return {name: list(names) for name, names in found.items()}
+
+
+def _annotations(
+    cache: Cache, rows: np.ndarray, clips: pd.DataFrame, sequences: Iterator[cached.Sequence]
+) -> Iterator[dict[str, Any]]:
+    """A clip as soon as all of its people have come."""
+    facts = {row["id"]: row for row in clips.to_dict("records")}
+    waiting: dict[int, list[cached.Sequence]] = {}
+    for sequence in sequences:
+        clip = facts[sequence.id]
+        people = waiting.setdefault(clip["clip"], [])
+        people.append(sequence)
+        if len(people) == clip["people"]:
+            del waiting[clip["clip"]]
+            yield _annotation(clip, people)
+
+
+def _annotation(clip: Any, people: list[cached.Sequence]) -> dict[str, Any]:
+    numbers = np.unique(np.concatenate([one.number for one in people]))
+    points = np.zeros((len(people), len(numbers), *people[0].keypoints.shape[1:]), np.float32)  # [M, T, V, 3]
+    for person, one in enumerate(people):
+        points[person, np.searchsorted(numbers, one.number)] = one.keypoints
+    points, width, height = in_pixels(points, people[0].scale, people[0].width, people[0].height)
+    return {
+        "frame_dir": clip["frame_dir"],
+        "label": int(clip["label"]),
+        "img_shape": (height, width),
+        "original_shape": (height, width),
+        "total_frames": len(numbers),
+        "keypoint": points[..., :2],
+        "keypoint_score": points[..., 2],
+    }

@@ -1,0 +1,74 @@
+"""What of an ingest the cache has already."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from skelemo.cache.cache import Cache, open_cache
+from skelemo.cache.shard import SUFFIX, Header
+from skelemo.errors import CacheError
+from skelemo.ingest.problems import PROBLEMS
+from skelemo.ingest.task import Known, Task, fingerprint
+
+
+def existing(out: Path, header: Header) -> Cache | None:
+    """The cache in a folder that an ingest goes into, if there is one.
+
+    Raises
+    ------
+    CacheError
+        The folder holds something else, or a cache of another layout or other classes.
+    """
+    if out.exists() and not out.is_dir():
+        raise CacheError(f"{out} is a file; --out names the folder of a cache")
+    inside = {path.name for path in out.iterdir() if not path.name.startswith(".")} if out.is_dir() else set()
+    if not any(name.endswith(SUFFIX) for name in inside):
+        if inside - {PROBLEMS}:
+            raise CacheError(f"{out} holds {min(inside)!r} and no cache: choose another --out")
+        return None
+    cache = open_cache(out)
+    for what, ours, theirs in (
+        ("layout", header.layout, cache.layout.name),
+        ("classes", ", ".join(header.classes), ", ".join(cache.classes)),
+    ):
+        if ours != theirs:
+            raise CacheError(
+                f"{out} holds a cache with the {what} {theirs}; this ingest has {ours}: choose another --out"
+            )
+    return cache
+
+
+def not_there(cache: Cache | None, tasks: list[Task], header: Header) -> list[Task]:
+    """The tasks that the cache has not done, or not as things are now, with the sequences there that concern them."""
+    if cache is None:
+        return tasks
+    known, nothing = _known(cache, {task.video for task in tasks}), dict[str, Known]()
+    tasks = [replace(task, known=known.get(task.video, nothing)) for task in tasks]
+    return [task for task in tasks if not _has(cache, task, header)]
+
+
+def _known(cache: Cache, videos: Iterable[str]) -> dict[str, dict[str, Known]]:
+    """By video, the sequences in the cache that are its own or are called as its own might be."""
+    known: dict[str, dict[str, Known]] = {video: {} for video in videos}
+    rows = cache.sequences
+    for name, video, sha256, shard in zip(rows["id"], rows["video"], rows["sha256"], rows["shard"], strict=True):
+        for whose in {video, name, name.rpartition("_")[0]} & known.keys():
+            known[whose][name] = Known(sha256, str(cache.shards[shard].path), video == whose)
+    return known
+
+
+def _has(cache: Cache, task: Task, header: Header) -> bool:
+    """Whether the recording's sequences there were made of its files, labels and settings as they are."""
+    written = cache.fingerprints.get(task.recording.source)
+    if not written:
+        return False
+    made = {name: one.sha256 for name, one in task.known.items() if one.own}
+    if archive := task.recording.archive:
+        return fingerprint(task, header, archive.size, archive.changed, made) in written
+    try:
+        found = [os.stat(os.path.join(task.recording.folder, name)) for name in task.recording.files]
+    except OSError:
+        return False
+    size, newest = sum(stat.st_size for stat in found), max(stat.st_mtime_ns for stat in found)
+    return fingerprint(task, header, size, newest, made) in written

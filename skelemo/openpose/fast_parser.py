@@ -1,0 +1,127 @@
+"""Files that are to the letter as OpenPose writes them, read without a Python object for any of their numbers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from simdjson import Array, Parser
+
+from skelemo.openpose.schema import Slot, getter
+
+#: Numbers of one file: how many the first part of each person has, and all parts' float64 in buffers, each filled up
+#: to its part's width. Who has no numbers at all is left out.
+Numbers = tuple[bytes | bytearray, list[Any]]
+
+# What simdjson raises over a file, and what comes of taking a value for a list that is none.
+_ODD = (ValueError, TypeError, LookupError, AttributeError, RuntimeError)
+
+# The words of every file before those of its people, and the text before these.
+_TOP = [b"version", b"people"]
+_PEOPLE = b":[{"
+_END = b"}]}"
+
+# Texts of lists that are the same in every file, without what ends them.
+_ALIKE = (b":[", b":[-1")
+
+
+class PlainReader:
+    """Reads files that are alike but for the numbers in some lists, as those of one recording are.
+
+    A file must follow the one learnt from, letter by letter, outside of these lists, and each of them ends with the
+    first bracket that closes. simdjson says whether it is JSON; then the lists are flat and every key is there once.
+    (It would take the first of two keys where orjson takes the last, and flatten any list.)
+    """
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self._slots = slots
+        self._fillers = [slot.fillers() for slot in slots]
+        self._parse = Parser().parse
+        self._lists: set[bytes] = set()  # keys of those that differ
+        self._find: Callable[[Any], Sequence[Any]] = tuple  # the parts' lists of a person
+        self._begin = self._between = self._end = b""  # text before, between and after the lists of people
+        self._inside: list[bytes] = []  # text from list to list of a person
+
+    def read(self, data: bytes) -> Numbers | None:
+        """A file's numbers; None where it is not so plain, whatever it may be instead."""
+        try:
+            return self._read(data)
+        except _ODD:
+            return None
+
+    def _read(self, data: bytes) -> Numbers:
+        count = self._count(data)
+        if count < 0:
+            count = self._learn(data)
+        document: Any = self._parse(data)
+        people = document["people"]
+        if type(people) is not Array or len(people) != count:
+            raise ValueError
+        counts, numbers = bytearray(), []
+        for person in people:
+            lists = self._find(person)
+            if any(lists):
+                counts.append(len(lists[0]))
+                for one, fillers in zip(lists, self._fillers, strict=True):
+                    numbers.append(one.as_buffer(of_type="d"))
+                    if filler := fillers[len(one)]:
+                        numbers.append(filler)
+        return counts, numbers
+
+    def _count(self, data: bytes) -> int:
+        """How many people a file has that follows what was learnt; -1 of one that does not."""
+        if not self._begin or not data.startswith(self._begin):
+            return -1
+        position, count = len(self._begin), 0
+        while True:
+            count += 1
+            for text in self._inside:
+                position = data.find(b"]", position)
+                if not data.startswith(text, position):
+                    return -1
+                position += len(text)
+            position = data.find(b"]", position)
+            if not data.startswith(self._between, position):
+                return count if data[position:] == self._end else -1
+            position += len(self._between)
+
+    def _learn(self, data: bytes) -> int:
+        """Learn how files are written from one whose only words are keys; how many people it has.
+
+        It is cut at its quotes: every other piece is a word, and what follows a key is the text of its value.
+        """
+        pieces = data.split(b'"')
+        words, top = pieces[1::2], b'"'.join(pieces[: 2 * len(_TOP) + 1])
+        if data[0] != ord("{") or b"\\" in data:  # simdjson passes over a byte order mark; keys have many spellings
+            raise ValueError
+        if words == _TOP:
+            return 0
+        keys = words[len(_TOP) :]
+        keys = keys[: keys.index(keys[0], 1)] if keys[0] in keys[1:] else keys
+        wanted = [next((key for key in slot.keys if key.encode() in keys), "") for slot in self._slots]
+        count = (len(words) - len(_TOP)) // len(keys)
+        once = len({*_TOP, *keys}) == len(_TOP) + len(keys)
+        if not (once and all(wanted) and words == _TOP + keys * count and top.endswith(_PEOPLE)):
+            raise ValueError
+        values = pieces[2 * len(_TOP) + 2 :: 2]  # of everybody
+        self._lists.update(key.encode() for key in wanted)
+        self._lists.update(keys[n % len(keys)] for n, text in enumerate(values) if text.strip(b",{}]") not in _ALIKE)
+        self._follow(top, dict(zip(keys, values[-len(keys) :], strict=True)))
+        self._find = getter(wanted)
+        if self._count(data) != count:
+            raise ValueError
+        return count
+
+    def _follow(self, top: bytes, values: dict[bytes, bytes]) -> None:
+        """Take what stands around the lists of a file's last person for what stands around everybody's."""
+        found, text = [], top
+        for key, value in values.items():
+            text += b'"%s"' % key
+            if key not in self._lists:
+                text += value
+            elif value.rfind(b"[") == 1:
+                found.append(text + value[:2])
+                text = value[value.index(b"]") :]
+            else:
+                raise ValueError
+        person = text[: text.rindex(_END) + 1]
+        self._begin, *self._inside = found
+        self._between, self._end = person + b"," + self._begin[len(top) - 1 :], text

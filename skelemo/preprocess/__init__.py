@@ -1,0 +1,1 @@
+"""From raw keypoints to what a model sees."""

@@ -1,0 +1,299 @@
+"""Runs side by side: which can be compared, which are one experiment under several seeds, what differs between them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skelemo.evaluation import metrics
+from skelemo.report.describe import (
+    FIGURES,
+    data_name,
+    interval_basis,
+    part_sizes,
+    setting_text,
+    settings_of,
+    smallest_and_largest,
+    split_name,
+)
+from skelemo.runs.folder import AFFECTS, Run
+from skelemo.text import count
+
+NO_OPTIMIZER = "no optimizer"
+
+_OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "adamax": "Adamax"}
+
+#: Settings that do not make another experiment of a run.
+_INCIDENTAL = ("seed", "device", "compile")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval; of several runs their mean, with the standard deviation in its place."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    sd: float | None = None
+    of: str = ""
+
+    @property
+    def spread(self) -> str:
+        """The interval or the standard deviation, in words; empty where there is none."""
+        if self.sd is not None:
+            return f"± {self.sd:.3f}, {self.of}"
+        return f"{self.low:.3f} to {self.high:.3f}" if self.low is not None and self.high is not None else ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One experiment: runs that differ in nothing but the seed."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def arch(self) -> str:
+        """The architecture."""
+        return str(self.runs[0].config.get("arch", "?"))
+
+    @property
+    def optimizer(self) -> str:
+        """The optimizer as it is written; none where there was none."""
+        name = self.runs[0].config.get("optimizer")
+        return _OPTIMIZERS.get(str(name), str(name)) if name else NO_OPTIMIZER
+
+    def estimate(self, head: str, figure: str) -> Estimate | None:
+        """A figure of the shown part, or None where a run lacks it."""
+        found = [estimate_of(run, head, figure) for run in self.runs]
+        known = [estimate for estimate in found if estimate is not None]
+        if len(known) < len(found):
+            return None
+        if len(known) == 1:
+            return known[0]
+        values = np.array([estimate.value for estimate in known])
+        seeds = len({run.config.get("seed") for run in self.runs})
+        of = f"{len(values)} {'seeds' if seeds == len(values) else 'runs'}"
+        return Estimate(float(values.mean()), sd=float(values.std(ddof=1)), of=of)
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """One figure by architecture and optimizer, as in the paper's tables 6.1 and 6.2."""
+
+    title: str
+    optimizers: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Estimate | None, ...]], ...]
+    best: float | None  # the highest value where there is more than one
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What figures must share to be compared: data, split, part and classes; and the entries that do."""
+
+    part: str
+    entries: tuple[Entry, ...]
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, in the order of the entries."""
+        return tuple(run for entry in self.entries for run in entry.runs)
+
+    @property
+    def title(self) -> str:
+        """Data, split and part."""
+        return f"{data_name(self.runs[0])}, split {self.runs[0].config.get('split', '?')}, {self.part} part"
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the data are of simulated actors."""
+        return any(bool(run.data.get("simulated")) for run in self.runs)
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The heads that any run was scored on."""
+        return tuple(head for head in FIGURES if self._with(head))
+
+    def facts(self) -> dict[str, str]:
+        """What the figures were reached on, by name."""
+        run, (low, high) = self.runs[0], smallest_and_largest(_windows(run) for run in self.runs)
+        size = [f"{run.data[key]:,} {key}" for key in ("sequences", "frames") if isinstance(run.data.get(key), int)]
+        facts = {
+            "Data": f"{data_name(run)}{', simulated actors' if self.simulated else ''}{_fingerprint(run)}",
+            "Size": ", ".join(size),
+            "Layout": str(run.data.get("layout", "")),
+            "Split": split_name(run),
+            "Sequences": part_sizes(run),
+            "Scored": f"{low:,} to {high:,} windows" if low != high else count(low, "window"),
+            "Intervals": "; ".join(
+                dict.fromkeys(interval_basis(self._with(head)[0].shown[head]) for head in self.heads)
+            ),
+        }
+        return {name: fact for name, fact in facts.items() if fact}
+
+    def comparability(self, head: str) -> str:
+        """How far the runs with a head were scored on the same windows; empty where there is one run."""
+        tables = [_labelled_rows(run, head) for run in self._with(head)]
+        if len(tables) < 2:
+            return ""
+        if len({_digest(table, ["fold", "sequence", "frame"]) for table in tables}) == 1:
+            return "All runs are scored on the same windows."
+        if len({_digest(table, ["fold", "sequence"]) for table in tables}) == 1:
+            return "All runs are scored on the same sequences, but not on the same windows of them."
+        return "The runs are scored on different sequences, so part of what separates them is chance in the split."
+
+    def _with(self, head: str) -> list[Run]:
+        return [run for run in self.runs if head in run.shown]
+
+    @property
+    def caution(self) -> str:
+        """What to keep in mind where there is no test part; else empty."""
+        if self.part == "test":
+            return ""
+        return (
+            "There is no test part. These figures are of the validation part, on which the checkpoints were chosen, "
+            "so they flatter."
+        )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of all runs, in the order in which they first come."""
+        return tuple(dict.fromkeys(name for run in self.runs for name in run.classes))
+
+    def best_f1(self, name: str) -> float | None:
+        """The highest F1 that a run reaches for a class, where there is more than one and it is not 0."""
+        found = [run.shown.get("expression", {}).get("per_class", {}).get(name, {}).get("f1") for run in self.runs]
+        known = [value for value in found if value is not None]
+        return max(known) or None if len(known) > 1 else None
+
+    def labelled(self, head: str) -> tuple[tuple[str, Entry], ...]:
+        """The entries with a head, each with a label: its architecture, and what tells it from others like it."""
+        entries = [entry for entry in self.entries if any(head in run.shown for run in entry.runs)]
+        keys = _telling_settings(entries)
+        found: list[tuple[str, Entry]] = []
+        for entry in entries:
+            label = _label(entry, keys[entry.arch])
+            if any(label == other and entry.optimizer == rival.optimizer for other, rival in found):
+                label = f"{label} · {entry.runs[0].name}"
+            found.append((label, entry))
+        return tuple(found)
+
+    def paper_table(self, head: str) -> PaperTable:
+        """The head's deciding figure by architecture and optimizer."""
+        figure, title = next(iter(FIGURES[head].items()))
+        entries = self.labelled(head)
+        known = list(_OPTIMIZERS.values())
+        names = {entry.optimizer for _, entry in entries}
+        optimizers = [name for name in known if name in names] + sorted(names - set(known))
+        rows: dict[str, dict[str, Estimate | None]] = {}
+        for label, entry in entries:
+            rows.setdefault(label, {})[entry.optimizer] = entry.estimate(head, figure)
+        values = [estimate.value for row in rows.values() for estimate in row.values() if estimate]
+        return PaperTable(
+            title=title,
+            optimizers=tuple(optimizers),
+            rows=tuple((label, tuple(row.get(name) for name in optimizers)) for label, row in rows.items()),
+            best=max(values) if len(values) > 1 else None,
+        )
+
+    def most_frequent(self) -> tuple[str, dict[str, float]] | None:
+        """The class that occurs most in the shown part, and the figures of who always says it."""
+        run = next(iter(self._with("expression")), None)
+        if run is None:
+            return None
+        support = np.array(run.shown["expression"]["confusion"]).sum(1)
+        always = np.zeros((len(support), len(support)))
+        always[:, support.argmax()] = support
+        figures = {"macro_f1": metrics.macro_f1, "uar": metrics.uar, "accuracy": metrics.accuracy}
+        return run.classes[int(support.argmax())], {name: float(figure(always)) for name, figure in figures.items()}
+
+
+def compare(runs: Sequence[Run]) -> tuple[Ground, ...]:
+    """Sort runs into grounds, and the runs of a ground into entries, each in the order in which it first comes."""
+    grounds: dict[str, list[Run]] = {}
+    for run in runs:
+        shared = (_data_identity(run), run.config.get("split"), run.config.get("given_validation"), run.part)
+        grounds.setdefault(_key((*shared, run.data.get("classes"), bool(run.data.get("simulated")))), []).append(run)
+    return tuple(Ground(members[0].part, _entries(members)) for members in grounds.values())
+
+
+def estimate_of(run: Run, head: str, figure: str) -> Estimate | None:
+    """A figure of a run's shown part, or None where it does not exist."""
+    found = run.shown.get(head, {}).get(figure)
+    if not isinstance(found, Mapping) or found.get("value") is None:
+        return None
+    return Estimate(found["value"], found.get("low"), found.get("high"))
+
+
+def differing_settings(runs: Sequence[Run]) -> dict[str, tuple[str, ...]]:
+    """Settings in which the runs differ: the value in each."""
+    settings = [settings_of(run) for run in runs]
+    keys = dict.fromkeys(key for found in settings for key in found)
+    values = {key: tuple(setting_text(found.get(key)) for found in settings) for key in keys}
+    return {key: texts for key, texts in values.items() if len(set(texts)) > 1}
+
+
+def shared_settings(runs: Sequence[Run]) -> dict[str, str]:
+    """Settings that all runs share."""
+    differing = differing_settings(runs)
+    return {key: setting_text(value) for key, value in settings_of(runs[0]).items() if key not in differing}
+
+
+def _entries(runs: Sequence[Run]) -> tuple[Entry, ...]:
+    """Runs that differ in nothing but the seed are one entry."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        same = {key: value for key, value in run.config.items() if key not in _INCIDENTAL}
+        found.setdefault(_key([same, run.members]), []).append(run)
+    return tuple(Entry(tuple(members)) for members in found.values())
+
+
+def _telling_settings(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """By architecture, the settings that tell entries of one optimizer apart."""
+    found: dict[str, dict[str, None]] = {}
+    for place in dict.fromkeys((entry.arch, entry.optimizer) for entry in entries):
+        rivals = [entry.runs[0] for entry in entries if (entry.arch, entry.optimizer) == place]
+        keys = [key for key in differing_settings(rivals) if key not in _INCIDENTAL]
+        found.setdefault(place[0], {}).update(dict.fromkeys(keys))
+    return {arch: list(keys) for arch, keys in found.items()}
+
+
+def _label(entry: Entry, keys: Sequence[str]) -> str:
+    if entry.runs[0].members:
+        return f"{entry.arch} of {len(entry.runs[0].members)}"
+    settings = settings_of(entry.runs[0])
+    texts = (f"{key.removeprefix('model.')} {setting_text(settings.get(key))}" for key in keys)
+    return " · ".join([entry.arch, *texts])
+
+
+def _fingerprint(run: Run) -> str:
+    found = run.environment.get("cache_hash")
+    return f", content {found[:8]}" if isinstance(found, str) and found else ""
+
+
+def _data_identity(run: Run) -> Any:
+    return run.environment.get("cache_hash") or run.data.get("caches") or run.config.get("data")
+
+
+def _key(values: Any) -> str:
+    return json.dumps(values, default=str, sort_keys=True)
+
+
+def _windows(run: Run) -> int:
+    return max((head.get("windows", 0) for head in run.shown.values()), default=0)
+
+
+def _labelled_rows(run: Run, head: str) -> pd.DataFrame:
+    """The windows of the shown part that a head is scored on."""
+    frame = run.predictions
+    labelled = frame["expression"] != "" if head == "expression" else frame[list(AFFECTS)].notna().any(axis=1)
+    return frame[labelled & (frame["part"] == run.part)]
+
+
+def _digest(table: pd.DataFrame, columns: list[str]) -> int:
+    """The same for the same rows, in whatever order."""
+    rows = table[columns].drop_duplicates().astype({"sequence": object})
+    return int(pd.util.hash_pandas_object(rows, index=False).to_numpy(np.uint64).sum())

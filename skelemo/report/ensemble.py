@@ -1,0 +1,119 @@
+"""Late fusion: the mean of what several runs predict for the same windows, as a run of its own."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skelemo.errors import InputError
+from skelemo.evaluation.scores import score
+from skelemo.runs.folder import AFFECTS, COLUMNS, Run
+
+_WINDOW = ["fold", "part", "sequence", "frame"]
+_LABELS = ["expression", *AFFECTS]
+
+
+def fuse(runs: Sequence[Run], name: str = "ensemble") -> Run:
+    """Average class probabilities, valence and arousal over runs, window by window, and score the result.
+
+    The runs must have predicted exactly the same windows of the same folds and parts, with the same labels: then no
+    window is judged by a model that was trained on it. Every run counts the same. Heads that not all runs have are
+    left out. The order of rows may differ.
+
+    Raises
+    ------
+    InputError
+        Fewer than two runs, no head in common, other classes, other windows or other labels.
+    """
+    if len(runs) < 2:
+        raise InputError(f"an ensemble takes two runs or more, got {len(runs)}")
+    tables = [_ordered(run.predictions) for run in runs]
+    heads = [head for head in runs[0].heads if all(head in run.heads for run in runs)]
+    if not heads:
+        raise InputError(f"no ensemble: the runs have no head in common ({_each(runs, [run.heads for run in runs])})")
+    for run, table in zip(runs[1:], tables[1:], strict=True):
+        _check_same(runs[0], tables[0], run, table)
+
+    fused = tables[0][list(COLUMNS)].copy()
+    if "expression" in heads:
+        classes = _common_classes(runs)
+        columns = [f"p_{name}" for name in classes]
+        mean = np.mean([table[columns].to_numpy(np.float64) for table in tables], axis=0)  # [N, C]
+        fused["predicted"] = np.array(classes, dtype=object)[_argmax(mean, runs)]
+        fused[columns] = mean
+    if "va" in heads:
+        columns = [f"predicted_{name}" for name in AFFECTS]
+        fused[columns] = np.mean([table[columns].to_numpy(np.float64) for table in tables], axis=0)
+    return Run(
+        path=Path(name),
+        config=_shared([run.config for run in runs]) | {"arch": name},
+        environment=_environment(runs),
+        splits=runs[0].splits,
+        metrics=pd.DataFrame(columns=["fold", "epoch"]),
+        predictions=fused,
+        scores=score(fused, classes if "expression" in heads else ()),
+        name=name,
+        members=tuple(run.name for run in runs),
+    )
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    texts = dict.fromkeys(("part", "sequence", "expression"), object)
+    return table.astype(texts).sort_values(_WINDOW, kind="stable", ignore_index=True)
+
+
+def _check_same(run: Run, table: pd.DataFrame, other: Run, theirs: pd.DataFrame) -> None:
+    """InputError unless both tables, each in order, are about the same windows with the same labels."""
+    pair = f"no ensemble of {run.name} and {other.name}"
+    if len(table) != len(theirs):
+        raise InputError(f"{pair}: they predicted {len(table):,} and {len(theirs):,} windows; train on the same split")
+    for columns, what in ((_WINDOW, "windows"), (_LABELS, "labels")):
+        for column in columns:
+            mine, other_values = table[column], theirs[column]
+            same = (mine == other_values) | (mine.isna() & other_values.isna())
+            if not same.all():
+                at = int((~same).to_numpy().argmax())
+                raise InputError(
+                    f"{pair}: their {what} differ, row {at} has {column} {mine[at]!r} and {other_values[at]!r}; "
+                    "train them on the same data and split"
+                )
+
+
+def _common_classes(runs: Sequence[Run]) -> tuple[str, ...]:
+    for run in runs[1:]:
+        if set(run.classes) != set(runs[0].classes):
+            raise InputError(f"no ensemble: the classes differ ({_each(runs, [r.classes for r in runs])})")
+    return runs[0].classes
+
+
+def _argmax(mean: np.ndarray, runs: Sequence[Run]) -> np.ndarray:
+    if np.isnan(mean).any():
+        raise InputError(f"no ensemble: class probabilities are missing in one of {', '.join(r.name for r in runs)}")
+    return mean.argmax(1)
+
+
+def _each(runs: Sequence[Run], values: Sequence[Sequence[str]]) -> str:
+    return "; ".join(f"{run.name}: {', '.join(value) or 'none'}" for run, value in zip(runs, values, strict=True))
+
+
+def _environment(runs: Sequence[Run]) -> dict[str, Any]:
+    shared = _shared([run.environment for run in runs])
+    simulated = any(run.data.get("simulated") for run in runs)
+    for name in ("parameters", "seconds"):
+        values = [run.environment.get(name) for run in runs]
+        shared[name] = sum(values) if all(isinstance(value, int | float) for value in values) else None
+    return shared | {"data": dict(shared.get("data", {})) | {"simulated": simulated}}
+
+
+def _shared(mappings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What all mappings have alike, at any depth."""
+    found: dict[str, Any] = {}
+    for key, value in mappings[0].items():
+        others = [mapping.get(key) for mapping in mappings]
+        if all(isinstance(other, Mapping) for other in others):
+            found[key] = _shared([other for other in others if other is not None])
+        elif all(other == value for other in others):
+            found[key] = value
+    return found

@@ -1,0 +1,211 @@
+"""The figures of a report: each function draws one from plain arrays and tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as Outline
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from skelemo.report.style import BLUE, COLUMN, GREEN, HEAT, INK, MUTED, ORANGE, PAGE, canvas, shorten, styled
+
+#: Darker cells than this carry white text.
+_DARK = 0.7
+
+#: With fewer windows than this each is drawn as a point, with more as a density.
+_FEW = 400
+
+
+@styled
+def confusion(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
+    """A confusion matrix ``[C, C]``: shade and large number are the % of the true class, the small number the count."""
+    counts = np.asarray(matrix, dtype=np.int64)
+    support = counts.sum(1)
+    shares = counts / np.maximum(support, 1)[:, None]
+    size = len(classes)
+    cell = _pitch(size)
+    names = [shorten(name, 18) for name in classes]
+    widest = max(map(len, names))
+    figure, (axes,) = canvas(cell * size + 0.55 + 0.075 * widest, cell * size + 0.45 + 0.055 * widest)
+
+    corners = np.array([[0.02, 0.02], [0.98, 0.02], [0.98, 0.98], [0.02, 0.98]]) - 0.5
+    rows, columns = np.nonzero(counts)
+    squares = np.stack([columns, rows], 1)[:, None] + corners
+    shades = [(HEAT, share) for share in shares[rows, columns]]
+    axes.add_collection(PolyCollection(list(squares), facecolors=shades))
+    if size <= 14:
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+            _cell_text(axes, row, column, shares[row, column], counts[row, column])
+    for row in np.flatnonzero(support == 0).tolist():
+        axes.text((size - 1) / 2, row, "no window of this class", ha="center", va="center", color=MUTED, fontsize=6.5)
+    axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="true")
+    axes.set_xticks(range(size), names, rotation=40, ha="right", rotation_mode="anchor", color=INK)
+    axes.set_yticks(range(size), names, color=INK)
+    axes.grid(False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def class_bars(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """F1 of each class with its interval; precision and recall as marks beside it."""
+    names = list(per_class)
+    figure, (axes,) = canvas(COLUMN, 0.55 + _pitch(len(names)) * len(names))
+    values = {key: np.array([_or_nan(per_class[name].get(key)) for name in names]) for key in _CLASS_KEYS}
+    places = np.arange(len(names))
+    axes.barh(places, np.nan_to_num(values["f1"]), height=0.5, color=BLUE, alpha=0.3, linewidth=0)
+    axes.hlines(places, values["f1_low"], values["f1_high"], color=BLUE, linewidth=1.4)
+    marks = {"f1": ("|", BLUE), "precision": ("o", ORANGE), "recall": ("D", GREEN)}
+    for key, (marker, color) in marks.items():
+        size = 7 if key == "f1" else 3.2
+        axes.plot(values[key], places, marker, color=color, markersize=size, markeredgewidth=1.4, label=_TITLES[key])
+    axes.set(xlim=(0, 1.0), ylim=(len(names) - 0.5, -0.5))
+    axes.set_yticks(places, [shorten(name, 18) for name in names], color=INK)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False, axis="y")
+    figure.legend(loc="outside upper right", ncols=3, handletextpad=0.3, columnspacing=1.2)
+    return figure
+
+
+@styled
+def curves(metrics: pd.DataFrame, series: Mapping[str, str], label: str, chosen: Mapping[int, int]) -> Figure:
+    """Figures by epoch: a thin line per fold, a thick one for the mean while all folds train.
+
+    Parameters
+    ----------
+    metrics : with columns ``fold`` and ``epoch`` (from 0; drawn from 1) and those of ``series``.
+    series : what each line is called, by column.
+    label : of the vertical axis.
+    chosen : the epoch that was chosen, by fold; marked by a dot.
+    """
+    figure, (axes,) = canvas(COLUMN, 2.3)
+    several = metrics["fold"].nunique() > 1
+    for (column, name), color in zip(series.items(), (BLUE, ORANGE, GREEN), strict=False):
+        table = metrics.pivot_table(index="epoch", columns="fold", values=column)
+        for fold, values in table.items():
+            width, alpha = (0.6, 0.45) if several else (1.4, 1.0)
+            label_here = None if several else name
+            axes.plot(values.index + 1, values, color=color, label=label_here, linewidth=width, alpha=alpha)
+            epoch = chosen.get(int(str(fold)), -1)
+            if epoch in values.index:
+                axes.plot(epoch + 1, values[epoch], "o", color=color, markersize=2.2 if several else 4)
+        if several:
+            mean = table.dropna().mean(axis=1)
+            axes.plot(mean.index + 1, mean, color=color, linewidth=1.8, label=name)
+    axes.set(xlabel="epoch", ylabel=label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside upper right", ncols=3, handlelength=1.4, columnspacing=1.2)
+    return figure
+
+
+@styled
+def agreement(truth: ArrayLike, predicted: ArrayLike, name: str) -> Figure:
+    """Truth ``[N]`` against prediction ``[N]``, both in [-1, 1]; on the dashed line they agree."""
+    x, y = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
+    figure, (axes,) = canvas(COLUMN * 0.95, COLUMN * 0.95)
+    axes.set(xlim=(-1.02, 1.02), ylim=(-1.02, 1.02), aspect="equal", xlabel=f"true {name}", ylabel=f"predicted {name}")
+    axes.set_xticks([-1, -0.5, 0, 0.5, 1])
+    axes.set_yticks([-1, -0.5, 0, 0.5, 1])
+    if len(x) < _FEW:
+        axes.plot(x, y, "o", color=HEAT, alpha=0.5, markersize=3, markeredgewidth=0)
+    else:
+        _density(axes, x, y)
+    axes.plot([-1, 1], [-1, 1], color=MUTED, linewidth=0.8, dashes=(4, 3))
+    return figure
+
+
+@styled
+def timelines(sequences: Mapping[str, pd.DataFrame], names: Sequence[str]) -> Figure:
+    """Truth and prediction of affects over the frames of a few sequences, one row each.
+
+    ``sequences`` are tables, in order of time, with columns ``frame``, and for every name of ``names`` the truth
+    under that name and the prediction under ``predicted_<name>``.
+    """
+    rows = len(sequences)
+    figure, grid = canvas(PAGE, 0.55 + 1.15 * rows, rows, len(names), sharex="row", sharey=True)
+    for row, (title, table) in enumerate(sequences.items()):
+        for column, name in enumerate(names):
+            axes = grid[row * len(names) + column]
+            axes.plot(table["frame"], table[name], color=INK, linewidth=1.2, label="true")
+            axes.plot(table["frame"], table[f"predicted_{name}"], color=ORANGE, linewidth=1.2, label="predicted")
+            axes.set(ylim=(-1.05, 1.05), yticks=[-1, 0, 1])
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            axes.set_title(shorten(title, 44) if column == 0 else "", color=MUTED, fontsize=7)
+            axes.set_ylabel(name)
+            if row == rows - 1:
+                axes.set_xlabel("frame")
+    lines, labels = grid[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside upper right", ncols=2, handlelength=1.4)
+    return figure
+
+
+@styled
+def forest(rows: Sequence[tuple[str, float, float, float]], label: str, reference: tuple[str, float] | None) -> Figure:
+    """One dot with its interval for each ``(name, value, low, high)``, from the top down; NaN bounds are not drawn.
+
+    ``reference`` is a named value that any model must beat.
+    """
+    names = [shorten(row[0], 36) for row in rows]
+    figure, (axes,) = canvas(2.1 + 0.062 * max(map(len, names)), 0.62 + 0.22 * len(rows))
+    places = np.arange(len(rows))
+    value, low, high = np.array([row[1:] for row in rows], dtype=np.float64).T
+    axes.hlines(places, low, high, color=BLUE, linewidth=1.6)
+    axes.plot(value, places, "o", color=BLUE, markersize=4.5)
+    if reference is not None:
+        axes.axvline(reference[1], color=ORANGE, linewidth=1, dashes=(3, 2))
+        axes.annotate(
+            reference[0],
+            (reference[1], 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            color=ORANGE,
+            fontsize=6.5,
+        )
+    axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=label)
+    axes.set_yticks(places, names, color=INK)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False, axis="y")
+    axes.margins(x=0.08)
+    return figure
+
+
+_TITLES = {"f1": "F1 and interval", "precision": "precision", "recall": "recall"}
+_CLASS_KEYS = ("f1", "f1_low", "f1_high", "precision", "recall")
+
+
+def _pitch(classes: int) -> float:
+    """Inches that each class gets, alike in all figures of the classes."""
+    return float(np.interp(classes, [7, 12, 24], [0.4, 0.33, 0.21]))
+
+
+def _cell_text(axes: Axes, row: int, column: int, share: float, count: int) -> None:
+    color = "white" if share > _DARK else INK
+    axes.text(column, row - 0.02, f"{100 * share:.0f}", ha="center", va="bottom", color=color, fontsize=7)
+    axes.text(column, row + 0.06, f"{count:,}", ha="center", va="top", color=color, fontsize=5, alpha=0.85)
+
+
+def _density(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Hexagons shaded by the logarithm of their windows: a compound outline per shade keeps the file small."""
+    bins = axes.hexbin(x, y, gridsize=30, extent=(-1, 1, -1, 1), mincnt=1)
+    centers, counts = np.asarray(bins.get_offsets()), np.asarray(bins.get_array())
+    hexagon = bins.get_paths()[0].vertices
+    bins.remove()
+    levels = np.linspace(0, np.log1p(counts.max()), 9)[1:]
+    shade = np.searchsorted(levels, np.log1p(counts) - 1e-9)
+    for level in np.unique(shade):
+        outlines = [Outline(hexagon + center, closed=True) for center in centers[shade == level]]
+        alpha = 0.15 + 0.85 * level / 7
+        axes.add_patch(PathPatch(Outline.make_compound_path(*outlines), facecolor=(HEAT, alpha), linewidth=0))
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,223 @@
+"""The text of a report: as HTML by ``report.html.j2``, and as Markdown.
+
+Names of runs, classes and data sets are anybody's: they are escaped wherever they are shown.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from skelemo.evaluation.circumplex import affect_reading
+from skelemo.report import describe, tables
+from skelemo.report.comparison import Estimate, Ground, differing_settings, estimate_of, shared_settings
+from skelemo.report.describe import FIGURES, HEADS
+from skelemo.runs.folder import Run
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure, ready for a page: the group it stands in, what it shows, its SVG and its files."""
+
+    group: str
+    caption: str
+    svg: str
+    files: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        """Natural width in CSS pixels."""
+        found = re.search(r' width="(\d+)"', self.svg)
+        return int(found[1]) if found else 0
+
+    @property
+    def markup(self) -> Markup:
+        """The SVG, which Matplotlib has escaped, as HTML."""
+        return Markup(self.svg)
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that a report says."""
+
+    title: str
+    written: str
+    version: str
+    grounds: tuple[tuple[Ground, tuple[Drawn, ...]], ...]
+    runs: tuple[tuple[Run, str, tuple[Drawn, ...]], ...]  # with the stem of its files
+
+    @property
+    def about(self) -> str:
+        """How many runs, when and by what."""
+        fused = sum(bool(run.members) for run, *_ in self.runs)
+        alone = len(self.runs) - fused
+        runs = f"{alone} {'run' if alone == 1 else 'runs'}{' and their ensemble' if fused else ''}"
+        return f"{runs}, written {self.written} by skelemo {self.version}"
+
+    @property
+    def simulated(self) -> str:
+        """What must be said first about simulated data; empty where there are none."""
+        simulated = [run.name for run, *_ in self.runs if run.data.get("simulated")]
+        if not simulated:
+            return ""
+        which = (
+            "All figures here were" if len(simulated) == len(self.runs) else f"The figures of {_listed(simulated)} were"
+        )
+        return f"{which} reached on simulated actors. They do not say how well the emotions of people are recognized."
+
+
+def rows_of(drawn: Sequence[Drawn]) -> list[list[Drawn]]:
+    """Neighbors of one group together: what stands side by side where there is room."""
+    return [list(group) for _, group in groupby(drawn, key=lambda item: item.group)]
+
+
+def html(content: Content) -> str:
+    """The page: it stands alone, loads nothing and runs nothing."""
+    environment = Environment(
+        loader=PackageLoader("skelemo", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "count": count, "capital": capital, "duration": duration}
+    runs = [run for run, *_ in content.runs]
+    return environment.get_template("report.html.j2").render(
+        content=content,
+        FIGURES=FIGURES,
+        HEADS=HEADS,
+        describe=describe,
+        rows_of=rows_of,
+        estimate_of=estimate_of,
+        affect_reading=_reading,
+        differing=differing_settings(runs),
+        shared=shared_settings(runs),
+        environments=[tables.environment(run) for run in runs],
+        runs=runs,
+    )
+
+
+def markdown(content: Content) -> str:
+    """The same tables in Markdown, with links to the figures' files."""
+    lines = [f"# {_plain(content.title)}", "", f"{capital(content.about)}.", ""]
+    if content.simulated:
+        lines += [f"> **Simulated data.** {_plain(content.simulated)}", ""]
+    for ground, drawn in content.grounds:
+        lines += _ground_lines(ground)
+        lines += _figure_lines(drawn)
+    for run, _, drawn in content.runs:
+        lines += _run_lines(run)
+        lines += _figure_lines(drawn)
+    runs = [run for run, *_ in content.runs]
+    differing = differing_settings(runs)
+    if differing:
+        lines += ["## Settings that differ", ""]
+        lines += _table(["setting", *(run.name for run in runs)], [[key, *values] for key, values in differing.items()])
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
+def number(value: float | None) -> str:
+    """A figure with three decimals; a dash where there is none."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def count(value: float | None) -> str:
+    """A whole number with its thousands apart; a dash where there is none."""
+    return f"{value:,.0f}" if isinstance(value, int | float) else "–"
+
+
+def capital(text: str) -> str:
+    """The text with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as hours, minutes and seconds, no finer than matters."""
+    if not isinstance(seconds, int | float):
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _reading(run: Run) -> dict[str, Any] | None:
+    return affect_reading(run.predictions[run.predictions["part"] == run.part]) if "va" in run.shown else None
+
+
+def _ground_lines(ground: Ground) -> list[str]:
+    lines = [f"## {_plain(ground.title)}", ""]
+    lines += [f"- {name}: {_plain(fact)}" for name, fact in ground.facts().items()]
+    lines += [f"- {ground.caution}"] if ground.caution else []
+    for head in ground.heads:
+        table = ground.paper_table(head)
+        lines += ["", f"### {capital(table.title)}", ""]
+        rows = [[label, *(_estimate(value, table.best) for value in values)] for label, values in table.rows]
+        lines += _table(["", *table.optimizers], rows)
+    always = ground.most_frequent()
+    for head in ground.heads:
+        names = FIGURES[head]
+        lines += [f"### {HEADS[head]}, every run", ""]
+        rows = [
+            [run.name, *(_estimate(estimate_of(run, head, name)) for name in names)]
+            for run in ground.runs
+            if head in run.shown
+        ]
+        if always and head == "expression":
+            rows.append([f"always {always[0]}", *(number(always[1][name]) for name in names)])
+        lines += _table(["run", *map(capital, names.values())], rows)
+        lines += [ground.comparability(head), ""]
+    return lines
+
+
+def _run_lines(run: Run) -> list[str]:
+    lines = [f"## Run {_plain(run.name)}", "", _plain(describe.choice(run)), ""]
+    if "expression" in run.shown:
+        rows = [
+            [name, *(number(row[key]) for key in ("precision", "recall", "f1")), count(row["support"])]
+            for name, row in run.shown["expression"]["per_class"].items()
+        ]
+        lines += _table(["class", "precision", "recall", "F1", "windows"], rows)
+    for head, figures in run.shown.items():
+        if "fold_mean" in figures:
+            means = figures["fold_mean"]
+            texts = [f"{FIGURES[head][key]} {number(means[key]['mean'])} ± {number(means[key]['sd'])}" for key in means]
+            lines += [f"Mean over {len(figures['folds'])} folds: {', '.join(texts)}.", ""]
+    return lines
+
+
+def _figure_lines(drawn: Sequence[Drawn]) -> list[str]:
+    lines = []
+    for figure in drawn:
+        shown = next((file for kind in (".svg", ".png", ".pdf") for file in figure.files if file.endswith(kind)), None)
+        if shown:
+            mark = "" if shown.endswith(".pdf") else "!"
+            lines += [f"{mark}[{_plain(figure.caption)}]({shown})", ""]
+    return lines
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    texts = [[_plain(cell) for cell in row] for row in rows]
+    rule = ["---", *("---:" for _ in head[1:])]
+    return [f"| {' | '.join(row)} |" for row in ([_plain(cell) for cell in head], rule, *texts)] + [""]
+
+
+def _estimate(estimate: Estimate | None, best: float | None = None) -> str:
+    if estimate is None:
+        return "–"
+    mark = " (highest)" if best is not None and estimate.value == best else ""
+    return f"{number(estimate.value)}{f' ({estimate.spread})' if estimate.spread else ''}{mark}"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown takes as it stands, on one line."""
+    return re.sub(r"([\\`*_{}\[\]<>|#$~])", r"\\\1", re.sub(r"\s+", " ", text))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,178 @@
+"""Finished runs to a report: one page that stands alone, the same in Markdown, tables as CSV and figures for papers."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from skelemo import __version__
+from skelemo.atomic import PARTIAL
+from skelemo.errors import ConfigError, InputError, unknown
+from skelemo.report import page, tables
+from skelemo.report.comparison import Ground, compare
+from skelemo.report.ensemble import fuse
+from skelemo.report.report_figures import Plate, ground_plates, run_plates
+from skelemo.report.style import FORMATS, save, to_svg
+from skelemo.runs.folder import Run, read_run, write_json
+from skelemo.text import file_names
+
+MANIFEST = "report.json"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a report lies and what it compares."""
+
+    page: Path
+    grounds: tuple[Ground, ...]
+
+
+def write_report(
+    runs: Sequence[Path],
+    out: Path,
+    title: str | None = None,
+    *,
+    ensemble: bool = False,
+    force: bool = False,
+    formats: Sequence[str] = ("svg",),
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Report:
+    """Write ``report.html``, ``report.md``, CSV tables and ``figures/`` about some runs into a folder.
+
+    A folder that holds an earlier report is brought up to date: the files that its ``report.json`` lists are replaced
+    or removed. A folder that holds anything else is refused unless ``force``; nothing in it but a report's own files
+    is ever touched.
+
+    Parameters
+    ----------
+    runs : run folders; each is shown on its test part, or on its validation part where it has no other.
+    out : the folder to write.
+    title : heading of the page.
+    ensemble : also show the mean of all runs as a run of its own (`ensemble.fuse`).
+    force : write into a folder that holds other things.
+    formats : of the figures' files: any of pdf, svg and png.
+    progress : told how many comparisons and runs are drawn, and of how many.
+
+    Raises
+    ------
+    InputError
+        A run is missing, unfinished, damaged or given twice, or the runs cannot be fused.
+    ConfigError
+        ``out`` holds other things, or an unknown format is asked for.
+    """
+    for kind in formats:
+        if kind not in FORMATS:
+            raise unknown("format of figures", kind, FORMATS)
+    earlier = _claim(out, force)
+    members = _named([read_run(path) for path in runs])
+    if not members:
+        raise InputError("a report needs one run folder or more")
+    if ensemble:
+        members.append(fuse(members))
+    grounds = compare(members)
+    _write(_Writer(out, tuple(formats), earlier), title or _title(runs), grounds, progress)
+    return Report(out / "report.html", grounds)
+
+
+def _write(writer: "_Writer", title: str, grounds: tuple[Ground, ...], progress: Callable[[int, int], None]) -> None:
+    runs = [run for ground in grounds for run in ground.runs]
+    stems = file_names(run.name.replace(" ", "-") for run in runs)
+    figures = [ground_plates(ground, f"comparison_{number}") for number, ground in enumerate(grounds, 1)]
+    figures += [run_plates(run, stem) for run, stem in zip(runs, stems, strict=True)]
+    drawn = []
+    for done, plates in enumerate(figures):
+        progress(done, len(figures))
+        drawn.append(writer.draw(plates))
+    progress(len(figures), len(figures))
+    content = page.Content(
+        title=title,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=__version__,
+        grounds=tuple(zip(grounds, drawn[: len(grounds)], strict=True)),
+        runs=tuple(zip(runs, stems, drawn[len(grounds) :], strict=True)),
+    )
+    writer.text("report.html", page.html(content))
+    writer.text("report.md", page.markdown(content))
+    for name in ("summary", "per_class", "folds", "settings"):
+        table = getattr(tables, name)(runs)
+        if len(table):
+            writer.text(f"{name}.csv", table.to_csv(index=False))
+    for run, stem in zip(runs, stems, strict=True):
+        if "expression" in run.shown:
+            writer.text(f"confusion_{stem}.csv", tables.confusion(run).to_csv())
+    writer.clean()
+
+
+class _Writer:
+    """Writes files into the report's folder, and signs for them, so that the next report knows its own."""
+
+    def __init__(self, out: Path, formats: tuple[str, ...], earlier: set[str]) -> None:
+        self.out, self.formats, self.earlier = out, formats, earlier
+        self.files: list[str] = []
+        self.sign()
+        (out / "figures").mkdir(exist_ok=True)
+
+    def text(self, name: str, content: str) -> None:
+        self.sign(name)
+        (self.out / name).write_text(content, encoding="utf-8")
+
+    def draw(self, plates: Iterable[Plate]) -> tuple[page.Drawn, ...]:
+        return tuple(map(self._draw, plates))
+
+    def clean(self) -> None:
+        """Remove what an earlier report left and this one did not write."""
+        for stale in self.earlier - set(self.files):
+            (self.out / stale).unlink(missing_ok=True)
+        self.earlier = set()
+        self.sign()
+
+    def sign(self, *files: str) -> None:
+        """List the files that are a report's, those that are about to be written too: it may be killed at any time."""
+        self.files += files
+        write_json(self.out / MANIFEST, {"skelemo": __version__, "files": sorted(self.earlier.union(self.files))})
+
+    def _draw(self, plate: Plate) -> page.Drawn:
+        svg = to_svg(plate.figure, plate.caption, plate.stem)
+        files = tuple(f"figures/{plate.stem}.{kind}" for kind in self.formats)
+        self.sign(*files)
+        save(plate.figure, self.out / "figures" / plate.stem, self.formats)
+        return page.Drawn(plate.group, plate.caption, svg, files)
+
+
+def _claim(out: Path, force: bool) -> set[str]:
+    """Files of an earlier report in the folder; ConfigError where the folder is someone else's."""
+    if not out.exists() or (out.is_dir() and all(path.name.startswith(PARTIAL) for path in out.iterdir())):
+        return set()  # a report that was killed as it began is none
+    if not out.is_dir():
+        raise ConfigError(f"{out} is a file: choose a folder for the report")
+    try:
+        listed = json.loads((out / MANIFEST).read_bytes())["files"]
+        files = {str(name) for name in listed}
+    except (OSError, ValueError, KeyError, TypeError):
+        if not force:
+            raise ConfigError(
+                f"{out} holds other things than a report: choose another --out, or write beside them with --force"
+            ) from None
+        return set()
+    root = out.resolve()
+    return {name for name in files if root in (out / name).resolve().parents}
+
+
+def _named(runs: Sequence[Run]) -> list[Run]:
+    """Runs with names that differ: as many trailing folders as that takes."""
+    places = [run.path.resolve() for run in runs]
+    for index, place in enumerate(places):
+        if place in places[:index]:
+            raise InputError(f"the run {runs[index].path} is given twice")
+    named = []
+    for run, place in zip(runs, places, strict=True):
+        depth = 1
+        while any(other != place and other.parts[-depth:] == place.parts[-depth:] for other in places):
+            depth += 1
+        named.append(replace(run, name="/".join(place.parts[-depth:])))
+    return named
+
+
+def _title(runs: Sequence[Path]) -> str:
+    return f"Run {runs[0].resolve().name}" if len(runs) == 1 else f"Comparison of {len(runs)} runs"

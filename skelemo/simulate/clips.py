@@ -1,0 +1,252 @@
+"""Clips: whole simulated recordings with their labels and their truth, by the number of the clip."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelemo.errors import ConfigError
+from skelemo.simulate.acting import Performance, long_script, perform, short_script
+from skelemo.simulate.camera import Camera, random_camera
+from skelemo.simulate.emotions import NAMES
+from skelemo.simulate.scene import Crowd, Person, act, film, walk
+from skelemo.simulate.subject import Level, Subject, random_subject
+
+FOLDS = 5
+SPLITS = ("train", "validation", "test")
+_SHARES = (0.6, 0.2, 0.2)
+_PAIRS = 0.1  # share of long clips with two actors
+_PASSERS = 0.6  # passers-by in 600 frames, at difficulty 0.5
+# Streams of random numbers that must not depend on one another.
+_CAST, _SUBJECT, _LONG, _SHORT, _CROSSING = range(5)
+
+
+@dataclass(frozen=True)
+class Role:
+    """One actor of a clip and the truth about them, by frame."""
+
+    subject: int
+    person: int  # in the crowd
+    side: str  # "" alone; else "left" or "right" in the picture
+    truth: NDArray[np.float32]  # [T, 95, 3] pixels without noise; confidence 1 where visible, else all 0
+    expression: NDArray[np.int8]  # [T] index into `emotions.NAMES`
+    intensity: NDArray[np.float32]  # [T] in [0, 1]
+    valence: NDArray[np.float32]  # [T] in [-1, 1]
+    arousal: NDArray[np.float32]  # [T] in [-1, 1]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A simulated recording."""
+
+    name: str
+    width: int
+    height: int
+    fps: int
+    split: str  # one of SPLITS, by subject
+    fold: int  # 1 to FOLDS, by subject: the fold in which it is tested
+    emotion: str  # of a short clip; else ""
+    crowd: Crowd
+    roles: tuple[Role, ...]
+
+    @property
+    def passers(self) -> tuple[int, ...]:
+        """People of the crowd who only walk through."""
+        actors = {role.person for role in self.roles}
+        return tuple(int(person) for person in np.unique(self.crowd.person) if person not in actors)
+
+    @property
+    def keypoints(self) -> NDArray[np.float32]:
+        """The first actor as OpenPose found them, [T, 95, 3]; all 0 in frames where it missed them."""
+        return self.crowd.seen(self.roles[0].person)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Which subjects there are, how hard they are to read, and who trains and tests."""
+
+    subjects: int = 24
+    difficulty: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.subjects < FOLDS:
+            raise ConfigError(f"{self.subjects} subjects: at least {FOLDS} are needed, so that every split has its own")
+        if not 0 <= self.difficulty <= 1:
+            raise ConfigError(f"difficulty {self.difficulty}: it goes from 0 (nearly separable) to 1 (hard)")
+        if self.seed < 0:
+            raise ConfigError(f"seed {self.seed}: it is a whole number from 0")
+
+    @property
+    def level(self) -> Level:
+        """What the difficulty means."""
+        return Level(self.difficulty)
+
+    def subject(self, number: int) -> Subject:
+        """The subject of that number, the same in every clip."""
+        return random_subject(self.random(_SUBJECT, number), number, self.level)
+
+    def split(self, number: int) -> str:
+        """In which of SPLITS a subject is; 60, 20 and 20 percent of the subjects."""
+        place = (self._places[number] + 0.5) / self.subjects
+        return SPLITS[int(np.searchsorted(np.cumsum(_SHARES[:-1]), place))]
+
+    def fold(self, number: int) -> int:
+        """In which fold, 1 to FOLDS, a subject is tested."""
+        return 1 + self._places[number] % FOLDS
+
+    def partner(self, number: int) -> int:
+        """Another subject of the same split, or the same one where there is no other."""
+        split = self.split(number)
+        others = [other for other in range(self.subjects) if self.split(other) == split]
+        return others[(others.index(number) + 1) % len(others)]
+
+    def random(self, *stream: int) -> np.random.Generator:
+        """Random numbers that depend on the seed and the stream alone."""
+        return np.random.default_rng([self.seed, *stream])
+
+    @cached_property
+    def _places(self) -> list[int]:
+        return [int(place) for place in self.random(_CAST).permutation(self.subjects)]
+
+
+def simulate(
+    *,
+    subjects: int = 24,
+    clips: int = 2,
+    frames: int = 600,
+    difficulty: float = 0.5,
+    seed: int = 0,
+    short: bool = False,
+) -> Iterator[Clip]:
+    """Clips of simulated actors, in memory: `clips` of each subject, or of each subject and emotion when `short`.
+
+    Long clips show one emotion after another with neutral between and vary by a fifth around `frames`; short ones show
+    one emotion throughout.
+    """
+    cast = Cast(subjects, difficulty, seed)
+    for number in range(subjects * clips * (len(NAMES) if short else 1)):
+        yield short_clip(cast, number, frames) if short else long_clip(cast, number, frames)
+
+
+def long_clip(cast: Cast, number: int, frames: int) -> Clip:
+    """Clip `number` (from 0) in the manner of Aff-Wild2; its subject is `number` modulo the subjects."""
+    rng = cast.random(_LONG, number)
+    leading = number % cast.subjects
+    actors = [cast.subject(leading)]
+    partner = cast.partner(leading)
+    if rng.random() < _PAIRS and partner != leading:
+        actors.append(cast.subject(partner))
+    count = round(frames * rng.uniform(0.8, 1.2))
+    camera, seated = _set(rng, actors)
+    done = [
+        perform(rng, actor, long_script(rng, count / camera.fps), count, camera.fps, cast.level) for actor in actors
+    ]
+    name = f"{number + 1}-{camera.fps}-{camera.width}x{camera.height}"
+    return _shoot(rng, cast, name, camera, seated, actors, done)
+
+
+def short_clip(cast: Cast, number: int, frames: int) -> Clip:
+    """Clip `number` (from 0) in the manner of DFEW: one emotion; subjects and emotions take turns."""
+    rng = cast.random(_SHORT, number)
+    subject, emotion = cast.subject(number % cast.subjects), (number // cast.subjects) % len(NAMES)
+    count = round(frames * rng.uniform(0.5, 1.5))
+    camera, seated = _set(rng, [subject])
+    script = short_script(rng, emotion, count / camera.fps)
+    done = perform(rng, subject, script, count, camera.fps, cast.level)
+    return _shoot(rng, cast, f"{number + 1:05d}", camera, seated, [subject], [done], NAMES[emotion])
+
+
+def crossing_people(
+    *, people: int = 2, frames: int = 150, difficulty: float = 0.5, seed: int = 0, gap: float = 0.0
+) -> tuple[Crowd, list[NDArray[np.float32]]]:
+    """People who walk across each other's way, half from either side, in an order that changes; and where each is.
+
+    Parameters
+    ----------
+    gap
+        Meters between their lanes beyond the least 0.4 m; with 0 the nearer person hides much of the other.
+
+    Returns
+    -------
+    The crowd, whose `person` is the truth, and by person the points without noise, [T, 95, 3].
+    """
+    cast = Cast(max(people, FOLDS), difficulty, seed)
+    rng = cast.random(_CROSSING)
+    camera = Camera(1280, 720, 30, 1150.0, (0.0, 1.3, 5.5), 0.05)
+    walkers = []
+    lanes = rng.permutation(people)
+    for number in range(people):
+        z = 0.4 - (0.4 + gap) * lanes[number] + rng.uniform(-0.05, 0.05)
+        edge = camera.reach(z)
+        side = -1 if number % 2 else 1
+        begin = side * edge * rng.uniform(0.75, 1.0)
+        speed = abs(begin) * 2 / (frames / camera.fps) * rng.uniform(0.85, 1.1)
+        walker = cast.subject(number)
+        facing = -side * np.pi / 2 + rng.normal(0, 0.1)
+        walkers.append(walk(rng, walker, frames, camera.fps, start=(begin, z), speed=speed, facing=facing))
+    return film(rng, walkers, frames, camera, cast.level.noise)
+
+
+def _set(rng: np.random.Generator, actors: list[Subject]) -> tuple[Camera, bool]:
+    """A camera for the actors, and whether they sit."""
+    framing = rng.choice(["full", "half", "close"], p=(0.35, 0.42, 0.23) if len(actors) == 1 else (0.5, 0.5, 0.0))
+    seated = framing != "full" and rng.random() < 0.3
+    tallest = max((actor.build for actor in actors), key=lambda build: build.stature)
+    lowered = tallest.standing - tallest.sitting if seated else 0.0
+    breadth = 0.0 if len(actors) == 1 else 2.4
+    camera = random_camera(rng, tallest.stature, str(framing), lowered=lowered, breadth=breadth)
+    return camera, seated
+
+
+def _shoot(
+    rng: np.random.Generator,
+    cast: Cast,
+    name: str,
+    camera: Camera,
+    seated: bool,
+    actors: list[Subject],
+    done: list[Performance],
+    emotion: str = "",
+) -> Clip:
+    frames, level = len(done[0].intensity), cast.level
+    places = [0.0] if len(actors) == 1 else list(rng.permutation([-0.58, 0.58]))
+    people = []
+    for actor, performance, at in zip(actors, done, places, strict=True):
+        turned = rng.normal(0, level.turning) - (0.2 * np.sign(at) if at else 0.0)
+        people.append(act(rng, actor, performance, camera.fps, at=at, turned=turned, seated=seated))
+    rate = _PASSERS * (0.5 + cast.difficulty) * frames / 600
+    people += [_passer(rng, cast, camera, frames) for _ in range(rng.poisson(rate))]
+    crowd, truths = film(rng, people, frames, camera, level.noise)
+    roles = []
+    for index, (actor, performance, at) in enumerate(zip(actors, done, places, strict=True)):
+        side = "" if len(actors) == 1 else ("left" if at < 0 else "right")
+        roles.append(_role(actor, index, side, truths[index], performance))
+    leading = actors[0].number
+    return Clip(
+        *(name, camera.width, camera.height, camera.fps, cast.split(leading), cast.fold(leading), emotion),
+        crowd,
+        tuple(roles),
+    )
+
+
+def _passer(rng: np.random.Generator, cast: Cast, camera: Camera, frames: int) -> Person:
+    """Somebody unknown who walks through the picture, mostly behind the actors."""
+    nearest = camera.position[2]
+    z = rng.uniform(0.5, 0.8) if nearest > 3 and rng.random() < 0.2 else -rng.uniform(0.6, 2.5)
+    side = 1 if rng.random() < 0.5 else -1
+    edge = camera.reach(z) + 0.6
+    speed = rng.uniform(0.9, 1.5)
+    first = int(rng.integers(0, max(1, frames - 10)))
+    length = min(frames - first, int(np.ceil(2 * edge / speed * camera.fps)))
+    stranger = random_subject(rng, -1, cast.level)
+    facing = -side * np.pi / 2 + rng.normal(0, 0.12)
+    return walk(rng, stranger, length, camera.fps, start=(side * edge, z), speed=speed, facing=facing, first=first)
+
+
+def _role(subject: Subject, person: int, side: str, truth: NDArray[np.float32], done: Performance) -> Role:
+    series = (done.intensity, done.valence, done.arousal)
+    intensity, valence, arousal = (values.astype(np.float32) for values in series)
+    return Role(subject.number, person, side, truth, done.expression, intensity, valence, arousal)

@@ -1,0 +1,97 @@
+"""Subjects: who acts. Each has a body, a face, habits and an expressiveness of their own."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelemo.simulate.body import POSTURE, Build, random_build
+from skelemo.simulate.emotions import MANNER
+from skelemo.simulate.face import ACTIONS, random_actions, random_face
+
+Array = NDArray[np.float64]
+
+_HABITS = {
+    **{"lean": 0.06, "bend": 0.12, "side": 0.03, "twist": 0.1, "shrug": 0.012, "round": 0.025, "nod": 0.1, "turn": 0.1},
+    **{"tilt": 0.06, "thrust": 0.015, "crouch": 0.006},
+    **{"right_out": 0.06, "right_up": 0.04, "right_fore": 0.06, "left_out": 0.06, "left_up": 0.04, "left_fore": 0.06},
+}
+_RESTING_HANDS = (("hanging", "hanging"), ("belly", "belly"), ("talking", "talking"), ("hanging", "belly"))
+_TENSE = np.array([0.0 if name.startswith(("look", "eyes", "jaw")) else 1.0 for name in ACTIONS])
+
+
+@dataclass(frozen=True)
+class Level:
+    """What a difficulty from 0 (nearly separable) to 1 (hard) means for the actors and for OpenPose."""
+
+    difficulty: float
+
+    def _between(self, easy: float, hard: float) -> float:
+        return easy + (hard - easy) * self.difficulty
+
+    @property
+    def face(self) -> float:
+        """Strength of facial actions."""
+        return self._between(1.15, 0.65)
+
+    @property
+    def body(self) -> float:
+        """Strength of postures."""
+        return self._between(1.1, 0.6)
+
+    @property
+    def motion(self) -> float:
+        """How much of the way from neutral to an emotion's manner of moving is gone."""
+        return self._between(1.1, 0.8)
+
+    @property
+    def spread(self) -> float:
+        """How much subjects differ, in units of what adults do."""
+        return self._between(0.3, 0.9)
+
+    @property
+    def ambiguity(self) -> float:
+        """Share of episodes whose hands are where anybody talks: only their motion tells. Also the mixing of faces."""
+        return self._between(0.0, 0.5)
+
+    @property
+    def noise(self) -> float:
+        """OpenPose's jitter and losses, in units of what its recordings show."""
+        return self._between(0.3, 1.3)
+
+    @property
+    def turning(self) -> float:
+        """How far subjects stand turned away from the camera: standard deviation in radians."""
+        return self._between(0.1, 0.35)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One actor: what stays the same from clip to clip."""
+
+    number: int
+    build: Build
+    face: Array  # [70, 3] resting, mm
+    moves: Array  # [A, 70, 3] mm
+    tension: Array  # [A] strength of each action at rest
+    habit: Array  # [len(POSTURE)] added to every posture
+    hands: tuple[str, str]  # where they rest: words of HANDS
+    manner: Array  # [len(MANNER)] factors of the manner of moving
+    expressiveness: float
+
+
+def random_subject(rng: np.random.Generator, number: int, level: Level) -> Subject:
+    """A subject who differs from others as much as the difficulty asks."""
+    spread = level.spread
+    sizes = np.array([_HABITS.get(name, 0.0) for name in POSTURE])
+    return Subject(
+        number,
+        random_build(rng, spread),
+        random_face(rng, spread),
+        random_actions(rng, spread),
+        tension=spread * 0.2 * rng.normal(size=len(ACTIONS)) * _TENSE,
+        habit=spread * sizes * rng.normal(size=len(POSTURE)),
+        hands=_RESTING_HANDS[rng.choice(len(_RESTING_HANDS), p=(0.45, 0.2, 0.2, 0.15))],
+        manner=np.exp(spread * 0.12 * rng.normal(size=len(MANNER))),
+        expressiveness=float(np.exp(spread * rng.normal(0, 0.2))),
+    )

@@ -1,0 +1,281 @@
+"""Simulated recordings on disk: OpenPose's JSON, labels as Aff-Wild2 and DFEW have them, and the truth beside them.
+
+::
+
+    OUT/simulated.json                                      what it was made with; also in every folder of JSON
+    OUT/json/<video>/<video>_%012d_keypoints.json           long clips
+    OUT/affwild2/{EXPR,VA}_Set/{Training,Validation,Test}_Set/<video>[_left|_right].txt
+    OUT/dfew/json/00001/00001_%012d_keypoints.json          short clips
+    OUT/dfew/EmoLabel_DataSplit/{train,test}(single-labeled)/set_{1..5}.csv
+    OUT/truth/{affwild2,dfew}/clips.csv, <video>.npz        who is who, and where
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+import skelemo
+from skelemo.errors import ConfigError, InputError, unknown
+from skelemo.simulate.clips import FOLDS, Cast, Clip, Role, long_clip, short_clip
+from skelemo.simulate.digits import six_digits
+from skelemo.simulate.emotions import NAMES
+from skelemo.skeleton import BODY_25, FACE_70, layout
+from skelemo.text import SIMULATED
+
+FORMS = ("affwild2", "dfew", "both")
+
+#: The classes of Aff-Wild2's header; its seven of 2020 and 2021.
+AFFWILD2_CLASSES = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise")
+
+_FOLDERS = {"train": "Training_Set", "validation": "Validation_Set", "test": "Test_Set"}
+_TO_AFFWILD2 = np.array([[name.lower() for name in AFFWILD2_CLASSES].index(name) for name in NAMES])
+_EMPTY_PARTS = (
+    "hand_left_keypoints_2d",
+    "hand_right_keypoints_2d",
+    "pose_keypoints_3d",
+    "face_keypoints_3d",
+    "hand_left_keypoints_3d",
+    "hand_right_keypoints_3d",
+)
+_BODY, _FACE = layout().slices[BODY_25.name], layout().slices[FACE_70.name]
+_UNANNOTATED = 0.04  # share of the frames, in stretches of about _STRETCH frames
+_STRETCH = 25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a folder of simulated recordings is made of."""
+
+    form: str = "affwild2"
+    subjects: int = 24
+    clips: int = 2  # long ones of each subject, short ones of each subject and emotion
+    frames: int = 600  # of a long clip, about; a short one has about a tenth
+    difficulty: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.form not in FORMS:
+            raise unknown("form", self.form, FORMS)
+        if self.clips < 1 or self.frames < 30:
+            raise ConfigError(f"{self.clips} clips of {self.frames} frames: at least 1 clip of 30 frames is needed")
+
+    @property
+    def cast(self) -> Cast:
+        """The subjects."""
+        return Cast(self.subjects, self.difficulty, self.seed)
+
+    @property
+    def long(self) -> int:
+        """Number of long clips."""
+        return 0 if self.form == "dfew" else self.subjects * self.clips
+
+    @property
+    def short(self) -> int:
+        """Number of short clips."""
+        return 0 if self.form == "affwild2" else self.subjects * self.clips * len(NAMES)
+
+
+@dataclass(frozen=True)
+class Written:
+    """One actor of a clip on disk: a row of ``clips.csv``, which the label format ``table`` reads, too."""
+
+    video: str
+    person: str  # "left" or "right" where two act
+    subject: int
+    split: str
+    label: str  # the emotion of a short clip
+    form: str
+    fold: int
+    frames: int
+    width: int
+    height: int
+    fps: int
+    people: int  # found in all frames together
+    passers: int
+
+
+def write(out: Path, plan: Plan, *, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> list[Written]:
+    """Write the clips of a plan below `out`, the same bytes for any number of `jobs`.
+
+    Parameters
+    ----------
+    progress
+        Called after each clip with the number of clips and of frames it had.
+
+    Raises
+    ------
+    InputError
+        `out` exists and is not an empty folder.
+    ConfigError
+        A plan that cannot be carried out.
+    """
+    cast = plan.cast
+    _refuse_what_exists(out)
+    _mark(out, plan)
+    tasks = [("affwild2", number) for number in range(plan.long)] + [("dfew", number) for number in range(plan.short)]
+    rows: list[Written] = []
+    for written in _each(partial(_write_clip, out, cast, plan.frames), tasks, jobs):
+        rows += written
+        if progress:
+            progress(1, written[0].frames)
+    _write_folds(out, [row for row in rows if row.form == "dfew"])
+    for form in {row.form: row for row in rows}:
+        _write_table(out / "truth" / form / "clips.csv", [row for row in rows if row.form == form])
+    return rows
+
+
+def frame_text(people: NDArray[np.float64]) -> bytes:
+    """The JSON that OpenPose 1.5 and newer writes for one frame, for people [n, 95, 3] of six digits each.
+
+    Numbers look as ``ostream << float`` prints them: no ``.0`` behind whole ones.
+    """
+    parts: dict[str, tuple[float, ...]] = dict.fromkeys(_EMPTY_PARTS, ())
+    listed = [
+        {
+            "person_id": (-1,),
+            "pose_keypoints_2d": person[_BODY].ravel(),
+            "face_keypoints_2d": person[_FACE].ravel(),
+            **parts,
+        }
+        for person in people
+    ]
+    text = orjson.dumps({"version": 1.3, "people": listed}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return text.replace(b".0,", b",").replace(b".0]", b"]")
+
+
+def _refuse_what_exists(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is not an empty folder: name another or remove it")
+
+
+def _mark(out: Path, plan: Plan) -> None:
+    note = {
+        "simulated": True,
+        "note": "Simulated actors. Everything made from this folder is to be called simulated.",
+        "made_by": f"skelemo {skelemo.__version__} synth",
+        **asdict(plan),
+        "emotions": NAMES,
+    }
+    text = orjson.dumps(note, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    roots = {out: True, out / "json": plan.long > 0, out / "dfew" / "json": plan.short > 0}
+    for root in (root for root, used in roots.items() if used):
+        root.mkdir(parents=True, exist_ok=True)
+        (root / SIMULATED).write_bytes(text)
+    for form, used in (("affwild2", plan.long > 0), ("dfew", plan.short > 0)):
+        if used:
+            (out / "truth" / form).mkdir(parents=True)
+
+
+def _each(
+    make: Callable[[tuple[str, int]], list[Written]], tasks: Sequence[tuple[str, int]], jobs: int
+) -> Iterator[list[Written]]:
+    if jobs <= 1:
+        yield from map(make, tasks)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(make, tasks, chunksize=max(1, min(16, len(tasks) // (4 * jobs))))
+
+
+def _write_clip(out: Path, cast: Cast, frames: int, task: tuple[str, int]) -> list[Written]:
+    form, number = task
+    if form == "dfew":
+        clip = short_clip(cast, number, max(24, frames // 10))
+        _write_json(out / "dfew" / "json" / clip.name, clip)
+    else:
+        clip = long_clip(cast, number, frames)
+        _write_json(out / "json" / clip.name, clip)
+        _write_labels(out / "affwild2", clip, cast.random(9, number))
+    _write_truth(out / "truth" / form / f"{clip.name}.npz", clip)
+    return [_row(form, clip, role) for role in clip.roles]
+
+
+def _write_json(folder: Path, clip: Clip) -> None:
+    folder.mkdir(parents=True)
+    people, crowd = six_digits(clip.crowd.keypoints), clip.crowd
+    prefix = os.fspath(folder / clip.name)
+    for number, start, stop in zip(crowd.number, crowd.start[:-1], crowd.start[1:], strict=True):
+        with open(f"{prefix}_{number:012d}_keypoints.json", "wb", buffering=0) as file:
+            file.write(frame_text(people[start:stop]))
+
+
+def _write_labels(folder: Path, clip: Clip, rng: np.random.Generator) -> None:
+    """Aff-Wild2's two text files for each actor; every other video has a row more than frames, as the real one does."""
+    extra = int(rng.random() < 0.5)
+    for role in clip.roles:
+        gaps = [_gaps(rng, len(role.expression)) for _ in range(2)]
+        expression = np.where(gaps[0], -1, _TO_AFFWILD2[role.expression])
+        affect = np.where(gaps[1][:, None], -5.0, np.column_stack([role.valence, role.arousal]))
+        name = f"{clip.name}_{role.side}.txt" if role.side else f"{clip.name}.txt"
+        rows = np.minimum(np.arange(len(expression) + extra), len(expression) - 1)
+        classes = [str(value) for value in expression[rows].tolist()]
+        values = [f"{valence:.3g},{arousal:.3g}" for valence, arousal in affect[rows].tolist()]
+        _write_lines(folder / "EXPR_Set" / _FOLDERS[clip.split] / name, [",".join(AFFWILD2_CLASSES), *classes])
+        _write_lines(folder / "VA_Set" / _FOLDERS[clip.split] / name, ["valence,arousal", *values])
+
+
+def _gaps(rng: np.random.Generator, frames: int) -> NDArray[np.bool_]:
+    begins = rng.random(frames) < _UNANNOTATED / _STRETCH
+    return np.convolve(begins, np.ones(_STRETCH))[:frames] > 0
+
+
+def _write_folds(out: Path, rows: Sequence[Written]) -> None:
+    """DFEW's five folds: the subjects of a fold are tested in it and train in the others."""
+    for fold in range(1, FOLDS + 1) if rows else ():
+        for part in ("train", "test"):
+            chosen = [row for row in rows if (row.fold == fold) == (part == "test")]
+            lines = [f"{int(row.video)},{NAMES.index(row.label) + 1}" for row in chosen]
+            folder = out / "dfew" / "EmoLabel_DataSplit" / f"{part}(single-labeled)"
+            _write_lines(folder / f"set_{fold}.csv", ["video_name,label", *lines])
+
+
+def _write_truth(path: Path, clip: Clip) -> None:
+    """Who is who in every frame of ``json``, and by actor the points without noise and the feeling."""
+    arrays: dict[str, Any] = {
+        "number": clip.crowd.number,
+        "start": clip.crowd.start,
+        "person": clip.crowd.person,
+        "actors": np.array([role.person for role in clip.roles]),
+        "passers": np.array(clip.passers, dtype=np.int64),
+    }
+    for role in clip.roles:
+        of = f"{role.side}_" if role.side else ""
+        arrays |= {
+            f"{of}row": np.maximum(clip.crowd.rows(role.person) - clip.crowd.start[:-1], -1),
+            f"{of}subject": np.array(role.subject),
+            f"{of}keypoints": role.truth,
+            f"{of}expression": role.expression,
+            f"{of}intensity": role.intensity,
+            f"{of}valence": role.valence,
+            f"{of}arousal": role.arousal,
+        }
+    np.savez_compressed(path, **arrays)
+
+
+def _row(form: str, clip: Clip, role: Role) -> Written:
+    crowd = clip.crowd
+    return Written(
+        *(clip.name, role.side, role.subject, clip.split, clip.emotion, form, clip.fold),
+        frames=len(crowd.number),
+        **{name: getattr(clip, name) for name in ("width", "height", "fps")},
+        people=len(crowd.keypoints),
+        passers=len(clip.passers),
+    )
+
+
+def _write_table(path: Path, rows: Sequence[Written]) -> None:
+    lines = [",".join(str(value) for value in asdict(row).values()) for row in rows]
+    _write_lines(path, [",".join(field.name for field in fields(Written)), *lines])
+
+
+def _write_lines(path: Path, lines: Sequence[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,48 @@
+"""Text for people: counted nouns, single lines, natural order, file names."""
+
+import itertools
+import re
+from collections.abc import Iterable
+
+#: The file that `skelemo synth` leaves: what lies beside or below it is simulated.
+SIMULATED = "simulated.json"
+
+_DIGITS = re.compile(r"[0-9]+")
+
+
+def file_names(names: Iterable[str]) -> list[str]:
+    """Names that any file system takes, and that differ wherever the given ones do, capitals aside."""
+    taken: set[str] = set()
+    safe = []
+    for name in names:
+        plain = re.sub(r"[^\w+\- .]+", "_", name).strip(" .")[:100] or "_"
+        numbered = (f"{plain}~{again}" for again in itertools.count(2))
+        free = next(tried for tried in itertools.chain([plain], numbered) if tried.casefold() not in taken)
+        taken.add(free.casefold())
+        safe.append(free)
+    return safe
+
+
+def natural_order(text: str) -> tuple[str, str]:
+    """Sorting key that counts: ``a2`` before ``a10``, digits before letters, case aside (OpenPose's ``compareNat``)."""
+    return _DIGITS.sub(_by_value, text.upper()), text
+
+
+def _by_value(digits: re.Match[str]) -> str:
+    """Digits that sort by their value and before any other character: how many they are goes before them."""
+    number = digits[0].lstrip("0")
+    return f"\0{len(number):06}{number}"
+
+
+#: Control characters, separators of lines, and bytes that are no text: they would break rows, or steer the terminal.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def count(number: int, noun: str, nouns: str = "") -> str:
+    """A number with its noun: ``1 shard``, ``12,000 shards``; ``nouns`` is a plural that is more than an s."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def visible(text: str) -> str:
+    """A text in one line: what cannot be seen in it, such as a line feed, is spelled out, as ``\\n``."""
+    return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)

@@ -1,0 +1,151 @@
+"""Bridge: pieces of the same person, joined over the time in which the person was hidden or lost."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelemo.tracking.features import COMMON, Marks, distance
+from skelemo.tracking.pairs import batches, ragged
+
+Array = NDArray[Any]
+
+_STAY = 0.1  # what it costs, in sizes, to have stopped rather than gone on
+_MEMORY = 8  # detections at either end of a piece that tell where its points are and how they move
+_HORIZON = 15.0  # frames for which a motion is expected to go on
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Rows in which the same person is seen: piece i is order[bounds[i]:bounds[i + 1]]."""
+
+    order: Array
+    bounds: Array
+
+    @classmethod
+    def of(cls, follower: Array) -> "Pieces":
+        """The pieces that follow from who follows whom."""
+        rows = np.flatnonzero(follower >= 0)
+        return cls._grouped(_chains(len(follower), rows, follower[rows]))
+
+    def joined(self, one: Array, other: Array) -> "Pieces":
+        """The pieces when those of `other` continue those of `one`."""
+        label = np.empty(len(self.order), dtype=np.int64)
+        label[self.order] = np.repeat(_chains(len(self.bounds) - 1, one, other), np.diff(self.bounds))
+        return self._grouped(label)
+
+    def ends(self, *, last: bool) -> Array:
+        """Up to _MEMORY rows at one end of every piece, outermost first, the innermost repeated: [pieces, _MEMORY]."""
+        first, stop, inwards = self.bounds[:-1, None], self.bounds[1:, None], np.arange(_MEMORY)
+        places = np.maximum(stop - 1 - inwards, first) if last else np.minimum(first + inwards, stop - 1)
+        return np.asarray(self.order[places])
+
+    def __iter__(self) -> Iterator[Array]:
+        return (self.order[first:stop] for first, stop in pairwise(self.bounds.tolist()))
+
+    @classmethod
+    def _grouped(cls, label: Array) -> "Pieces":
+        order = np.argsort(label, kind="stable")  # rows of a piece stay in order of time
+        return cls(order, np.concatenate([[0], np.cumsum(np.bincount(label))]))
+
+
+def _chains(count: int, one: Array, other: Array) -> Array:
+    """A label for each of `count` things, the same for a chain of them, where those of `other` follow those of `one`.
+
+    Nothing follows or is followed by two. Chains are numbered in the order of the first of their things.
+    """
+    head = np.arange(count)
+    head[other] = one
+    while not np.array_equal(further := head[head], head):  # from link to link, twice as far each time
+        head = further
+    first = np.full(count, count)
+    np.minimum.at(first, head, np.arange(count))
+    return np.asarray(np.unique(first[head], return_inverse=True)[1])
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """One end of every piece: where its marks were last seen, and how it moves."""
+
+    at: Array  # [2, N, A], carried on to `time`
+    seen: Array  # bool [N, A]
+    size: Array  # [N]
+    time: Array  # [N]
+    velocity: Array  # [2, N] per frame
+    steady: Array  # bool [N], whether it is long enough to have a velocity
+
+
+def _ends(marks: Marks, time: Array, rows: Array) -> _Ends:
+    """The ends that rows [N, _MEMORY] make, outermost first."""
+    when, outer, inner = time[rows], rows[:, 0], rows[:, -1]
+    both = marks.seen[outer] & marks.seen[inner]
+    span, common = when[:, 0] - when[:, -1], both.sum(axis=1)
+    steady = (np.abs(span) >= 3) & (common >= COMMON)
+    moved = ((marks.at[:, outer] - marks.at[:, inner]) * both).sum(axis=2)
+    velocity = np.where(steady, moved / np.where(steady, span * common, 1), 0)
+    seen = marks.seen[rows]  # [N, M, A]
+    latest = np.take_along_axis(rows, seen.argmax(axis=1), axis=1)  # [N, A]
+    age = when[:, :1] - time[latest]
+    at = marks.at[:, latest, np.arange(seen.shape[2])] + velocity[..., None] * age
+    return _Ends(at, np.any(seen, axis=1), np.median(marks.size[rows], axis=1), when[:, 0], velocity, steady)
+
+
+def bridge(marks: Marks, pieces: Pieces, time: Array, max_gap: int, max_distance: float) -> tuple[Array, Array]:
+    """Pieces, and those that continue them: the assignment of least total cost. `time` is by row."""
+    tail, head = (_ends(marks, time, pieces.ends(last=last)) for last in (True, False))
+    by_start = np.argsort(head.time, kind="stable")
+    starts = head.time[by_start]
+    first = np.searchsorted(starts, tail.time, side="right")
+    pairs = np.searchsorted(starts, tail.time + max_gap + 1 + 1e-6, side="right") - first  # times are quotients
+    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    for batch in batches(pairs):
+        before, place = ragged(batch, pairs[batch])
+        after = by_start[first[before] + place]
+        cost = _cost(tail, head, before, after)
+        near = cost <= max_distance
+        found.append((before[near], after[near], cost[near]))
+    before, after, cost = (np.concatenate(column) for column in zip(*found, strict=True))
+    return _match(before, after, cost, max_distance)
+
+
+def _cost(tail: _Ends, head: _Ends, before: Array, after: Array) -> Array:
+    """How far `after` begins from where `before` is by then, moving as both do on the mean, or having stopped; [N]."""
+    size = np.maximum(tail.size[before], head.size[after])
+    both = tail.velocity[:, before] + head.velocity[:, after]  # 0 where unsteady
+    velocity = both / np.maximum(tail.steady[before].astype(np.int8) + head.steady[after], 1)
+    moved = velocity * np.minimum(head.time[after] - tail.time[before], _HORIZON)
+    there = (head.at[:, after], head.seen[after])
+    gone = distance((tail.at[:, before] + moved[..., None], tail.seen[before]), there, size)
+    stayed = distance((tail.at[:, before], tail.seen[before]), there, size)
+    return np.asarray(np.minimum(gone, stayed + _STAY))
+
+
+def _match(before: Array, after: Array, cost: Array, alone: float) -> tuple[Array, Array]:
+    """The pairs of the assignment of least total cost, in which nobody needs a partner: to have none costs `alone`."""
+    if not len(before):
+        return before, after
+    only = (np.bincount(before)[before] == 1) & (np.bincount(after)[after] == 1)
+    if only.all():
+        return before, after
+    one, other = _assign(before[~only], after[~only], cost[~only], alone)
+    return np.concatenate([before[only], one]), np.concatenate([after[only], other])
+
+
+def _assign(before: Array, after: Array, cost: Array, alone: float) -> tuple[Array, Array]:
+    """scipy wants a partner for every row: to have none is a column of one's own."""
+    # Only where people cross is it needed, and loading it takes a third of a worker's start.
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+    rows, row = np.unique(before, return_inverse=True)
+    columns, column = np.unique(after, return_inverse=True)
+    self = np.arange(len(rows))
+    weights = np.concatenate([cost, np.full(len(rows), alone)]) + 1e-6  # a weight of 0 would be no edge
+    places = (np.concatenate([row, self]), np.concatenate([column, len(columns) + self]))
+    edges = csr_array((weights, places), shape=(len(rows), len(columns) + len(rows)))
+    one, other = min_weight_full_bipartite_matching(edges)
+    paired = other < len(columns)
+    return rows[one[paired]], columns[other[paired]]

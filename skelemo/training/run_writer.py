@@ -1,0 +1,120 @@
+"""What a run folder says about how it came to be, beside its figures."""
+
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import skelemo
+from skelemo.cache.cache import Cache
+from skelemo.data.corpus import Corpus
+from skelemo.data.windows import Targets
+from skelemo.errors import InputError
+from skelemo.models import registry
+from skelemo.runs.folder import write_json
+from skelemo.training.config import Config
+
+_PACKAGES = ("torch", "lightning", "torch_geometric", "numpy", "pandas", "scikit-learn", "h5py")
+
+
+def environment(cache: Cache, device: torch.device) -> dict[str, Any]:
+    """Versions, machine, commit and data of a training; ``environment.json``."""
+    return {
+        "skelemo": skelemo.__version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "git_commit": _git_commit(),
+        "cache_hash": cache.hash,
+        "data": {
+            "caches": [path.name for path in cache.paths],
+            "classes": list(cache.classes),
+            "layout": cache.layout.name,
+            "simulated": cache.simulated,
+            "sequences": len(cache.sequences),
+            "frames": cache.frames,
+        },
+    }
+
+
+def prediction_table(
+    corpus: Corpus, targets: Targets, outputs: Mapping[str, np.ndarray], *, fold: int, part: str
+) -> pd.DataFrame:
+    """One row per window: where it is, what is true and what was predicted."""
+    sequence = corpus.sequence(targets.row)
+    facts = corpus.sequences.iloc[sequence]
+    names = np.array([*corpus.classes, ""], object)
+    columns: dict[str, Any] = {
+        "fold": fold,
+        "part": part,
+        "sequence": facts["id"].to_numpy(),
+        "video": facts["video"].to_numpy(),
+        "subject": facts["subject"].to_numpy(),
+        "frame": corpus.number(targets.row),
+        "expression": names[targets.expression],
+        "valence": targets.va[:, 0],
+        "arousal": targets.va[:, 1],
+    }
+    if "expression" in outputs:
+        probability = outputs["expression"]
+        columns["predicted"] = names[probability.argmax(-1)]
+        columns |= {f"p_{name}": probability[:, index] for index, name in enumerate(corpus.classes)}
+    if "va" in outputs:
+        columns["predicted_valence"], columns["predicted_arousal"] = outputs["va"].T
+    return pd.DataFrame(columns)
+
+
+def save_model(folder: Path, network: nn.Module, config: Config, corpus: Corpus) -> None:
+    """``model.safetensors`` and ``model.json``: weights and all that is needed to build and feed the network."""
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    save_file(state, folder / "model.safetensors")
+    facts = {
+        "arch": config.arch,
+        "settings": registry.lasting(config.model),
+        "layout": corpus.layout.name,
+        "heads": config.heads,
+        "classes": corpus.classes,
+        "coordinates": registry.entry(config.arch).coordinates,
+        "window": vars(config.window),
+        "cleaning": {name: getattr(config, name) for name in ("min_confidence", "max_gap", "smooth")},
+        "skelemo": skelemo.__version__,
+    }
+    write_json(folder / "model.json", facts)
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Take over what an interrupted training has left in a file: whatever fails on the way, `InputError` names it."""
+    try:
+        yield
+    except Exception as error:  # a damaged file fails in the readers of torch and safetensors in any of a dozen ways
+        raise InputError(
+            f"{path} is damaged, or not of this run and version ({type(error).__name__}): "
+            "the run cannot go on; begin it again with another --out"
+        ) from error
+
+
+def _git_commit() -> str | None:
+    """Commit of the source that runs, with a plus sign where it has been changed since."""
+    here = Path(skelemo.__file__).parent
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit.stdout.strip()

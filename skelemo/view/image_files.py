@@ -1,0 +1,128 @@
+"""Exporting a cache as PNG files in class folders, as torchvision's ``ImageFolder`` and many others read them."""
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skelemo.atomic import finished, sweep
+from skelemo.cache.cache import Cache
+from skelemo.errors import ConfigError, unknown
+from skelemo.render import SkeletonRenderer
+from skelemo.text import file_names
+from skelemo.view.stills import CHUNK, Stills, png, require_empty
+
+#: What an unfinished export is called, so that the next one knows it.
+_KIND = "images"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """How many images lie in which folder below the export, and which frames have none."""
+
+    images: dict[str, int]
+    unlabelled: int  # frames without a class
+    unseen: int  # labelled frames in which nothing of the person was seen
+    apart: int  # labelled frames of sequences that the split leaves out
+
+
+def export_images(
+    cache: Cache,
+    out: Path,
+    *,
+    view: str = "frame",
+    size: int = 224,
+    every: int = 1,
+    split: str | None = None,
+    report: Callable[[int, int], None] = lambda *_: None,
+) -> Exported:
+    """Write ``CLASS/SEQUENCE_FRAME.png``, or ``PART/CLASS/SEQUENCE_FRAME.png`` with a split.
+
+    The images are written below a hidden folder, which becomes ``OUT`` when all are there: no export is half of one.
+
+    Parameters
+    ----------
+    view, size : as `SkeletonRenderer` takes them.
+    every : of each sequence, only every such frame.
+    split : column of splits that names each sequence's part.
+    report : told how many images are written, and of how many.
+
+    Raises
+    ------
+    ConfigError
+        ``out`` is not empty, an unknown view or split, or no frame to draw.
+    """
+    require_empty(out)
+    renderer = SkeletonRenderer(cache.layout, size, view)
+    parts = _parts(cache, split)
+    stills = Stills.of(cache)
+    labelled = (stills.frames.expression >= 0) & _every(stills.sequence, every)
+    apart = labelled & (parts == "")[stills.sequence] if split else np.zeros_like(labelled)
+    rows = np.flatnonzero(labelled & ~apart & stills.seen)
+    if not len(rows):
+        raise ConfigError(f"{cache.name} has no frame to draw: none has a class, a part and a person in it")
+    places = _places(stills, rows, parts)
+    out = out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sweep(out.parent, _KIND)
+    with finished(out, _KIND) as partial:
+        for folder in {place.parent for place in places}:
+            (partial / folder).mkdir(parents=True, exist_ok=True)
+        _write(stills, rows, [partial / place for place in places], renderer, report)
+    return Exported(
+        images=dict(sorted(Counter(place.parent.as_posix() for place in places).items())),
+        unlabelled=int(((stills.frames.expression < 0) & _every(stills.sequence, every)).sum()),
+        unseen=int((labelled & ~apart & ~stills.seen).sum()),
+        apart=int(apart.sum()),
+    )
+
+
+def _parts(cache: Cache, split: str | None) -> np.ndarray:
+    """By sequence the part that it is in, "" for none."""
+    if split is None:
+        return np.full(len(cache.sequences), "")
+    columns = {name for splits in cache.sequences["splits"] for name in splits}
+    if split not in columns:
+        raise unknown("split", split, columns) if columns else ConfigError(f"{cache.name} has no split {split!r}")
+    return np.array([splits.get(split, "") for splits in cache.sequences["splits"]])
+
+
+def _every(sequence: np.ndarray, every: int) -> np.ndarray:
+    starts = np.searchsorted(sequence, sequence)
+    return (np.arange(len(sequence)) - starts) % every == 0
+
+
+def _places(stills: Stills, rows: np.ndarray, parts: np.ndarray) -> list[Path]:
+    """Where the image of each row goes."""
+    stems = file_names(stills.cache.sequences["id"].tolist())
+    folders = file_names(stills.cache.classes)
+    kinds = file_names(np.unique(parts).tolist())
+    tops = [Path(kinds[np.searchsorted(np.unique(parts), part)]) if part else Path() for part in parts]
+    which, classes, numbers = stills.sequence[rows], stills.frames.expression[rows], stills.frames.number[rows]
+    digits = max(6, len(str(int(numbers.max()))))
+    return [
+        tops[sequence] / folders[label] / f"{stems[sequence]}_{number:0{digits}d}.png"
+        for sequence, label, number in zip(which, classes, numbers, strict=True)
+    ]
+
+
+def _write(
+    stills: Stills,
+    rows: np.ndarray,
+    places: list[Path],
+    renderer: SkeletonRenderer,
+    report: Callable[[int, int], None],
+) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as writers:
+        for start in range(0, len(rows), CHUNK):
+            images = stills.draw(rows[start : start + CHUNK], renderer)
+            list(writers.map(_write_one, places[start : start + CHUNK], images))
+            report(min(start + CHUNK, len(rows)), len(rows))
+
+
+def _write_one(place: Path, image: np.ndarray) -> None:
+    place.write_bytes(png(image))

@@ -1,0 +1,85 @@
+"""Stills: any frames of a cache as skeleton images, and an image as a PNG."""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from skelemo.cache.cache import Cache, Frames
+from skelemo.data.corpus import Pictures
+from skelemo.errors import ConfigError
+from skelemo.preprocess.normalize import in_picture, place
+from skelemo.render import SkeletonRenderer
+
+CHUNK = 128  # images drawn at a time
+
+
+@dataclass(frozen=True)
+class Stills:
+    """The frames of a cache and the pictures that they were found in.
+
+    Parameters
+    ----------
+    sequence : ``[N]`` which row of ``cache.sequences`` each frame belongs to.
+    seen : ``[N]`` whether anything of the person was seen.
+    """
+
+    cache: Cache
+    frames: Frames
+    sequence: np.ndarray
+    seen: np.ndarray
+    pictures: Pictures
+
+    @classmethod
+    def of(cls, cache: Cache) -> "Stills":
+        """Read every frame of a cache."""
+        frames = cache.read()
+        sequence = np.repeat(np.arange(len(cache.sequences)), cache.sequences["length"])
+        seen = np.asarray((frames.keypoints[..., 2] > 0).any(1))
+        pictures = Pictures.of(cache)
+        frames.keypoints[:] = pictures.to_pixels(frames.keypoints, sequence)
+        return cls(cache, frames, sequence, seen, pictures.guess_sizes(cache, frames.keypoints))
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+    def draw(self, rows: np.ndarray, renderer: SkeletonRenderer) -> np.ndarray:
+        """Images ``[R, H, W, 3]`` of 0 to 255 of some frames, as OpenPose found the people: nothing is cleaned."""
+        height, width = renderer.picture
+        images = np.empty((len(rows), height, width, 3), np.uint8)
+        for start in range(0, len(rows), CHUNK):
+            part = slice(start, start + CHUNK)
+            images[part] = self._draw(rows[part], renderer)
+        return images
+
+    def _draw(self, rows: np.ndarray, renderer: SkeletonRenderer) -> np.ndarray:
+        which = self.sequence[rows]
+        points = torch.from_numpy(self.frames.keypoints[rows])
+        keypoints = place(points, torch.from_numpy(in_picture(self.pictures.size[which])), self.cache.layout)
+        drawn = renderer(keypoints.unsqueeze(1), torch.from_numpy(self.pictures.pixels[which]))
+        return drawn.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def png(image: np.ndarray) -> bytes:
+    """An image ``[H, W, 3]`` of 0 to 255 as a PNG (W3C, Portable Network Graphics, third edition)."""
+    height, width, _ = image.shape
+    rows = np.concatenate([np.zeros((height, 1), np.uint8), image.reshape(height, -1)], 1)  # 0: a row as it is
+    chunks = {
+        b"IHDR": struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0),  # 8 bits, color, no interlacing
+        b"IDAT": zlib.compress(rows.tobytes(), 6),
+        b"IEND": b"",
+    }
+    body = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks.items()
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+def require_empty(out: Path) -> None:
+    """A folder to write into does not exist, or has nothing in it."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ConfigError(f"{out} is there and not empty: name a new folder, or remove it")

@@ -1,0 +1,198 @@
+"""A cache: whatever shards and folders it is spread over, it says the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_caches import BODY, CLASSES, a_cache, a_recording, a_sequence
+
+from skelemo.cache import cache as cache_module
+from skelemo.cache.cache import find_caches, open_cache, shard_files
+from skelemo.cache.shard import Header, open_shard, write_shard
+from skelemo.errors import CacheError
+
+SEQUENCES = [a_sequence(f"video {index}", frames) for index, frames in enumerate((5, 1, 30, 2, 600))]
+
+
+def spread(folder, *groups, header=BODY):
+    """A cache with one shard for each group of positions in `SEQUENCES`."""
+    for group in groups:
+        a_cache(folder, *(SEQUENCES[index] for index in group), header=header)
+    return folder
+
+
+def assert_holds(cache, sequences):
+    """The cache holds exactly these sequences, each with its frames in its place."""
+    frames = cache.read()
+    assert sorted(cache.sequences["id"]) == sorted(one.id for one in sequences)
+    assert cache.frames == len(frames.number) == sum(map(len, sequences))
+    known = {one.id: one for one in sequences}
+    for row in cache.sequences.to_dict("records"):
+        one, here = known[row["id"]], slice(row["start"], row["start"] + row["length"])
+        for name, expected in one.frame_arrays().items():
+            assert np.array_equal(getattr(frames, name)[here], expected, equal_nan=True), f"{row['id']} {name}"
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [[0, 1, 2, 3, 4]],
+        [[0, 1], [2], [3, 4]],
+        [[0], [1], [2], [3], [4]],
+        [[4, 2, 0], [3, 1]],
+        [[0, 1, 2], [1, 2, 3], [4, 0]],
+        [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]],
+        [[2, 0, 1], [1, 3], [0, 4, 3]],
+    ],
+)
+def test_a_cache_is_the_union_of_its_shards(tmp_path, groups):
+    cache = open_cache(spread(tmp_path, *groups))
+    assert_holds(cache, SEQUENCES)
+    starts, lengths = cache.sequences["start"].tolist(), cache.sequences["length"].tolist()
+    assert starts == [sum(lengths[:index]) for index in range(5)]
+    whole = open_cache(spread(tmp_path / "whole", [0, 1, 2, 3, 4]))
+    assert cache.hash == whole.hash
+
+
+def test_a_shard_that_an_ingest_takes_out_between_listing_and_reading_is_not_missed(tmp_path, monkeypatch):
+    spread(tmp_path, [0, 1], [2])
+    outdated = min(tmp_path.glob("*.h5"), key=lambda path: len(cache_module.open_shard(path).sequences))
+
+    def taken_out_before(path):
+        if outdated.exists():
+            outdated.unlink()
+            spread(tmp_path, [3])
+        return open_shard(path)
+
+    monkeypatch.setattr(cache_module, "open_shard", taken_out_before)
+    assert_holds(open_cache(tmp_path), [SEQUENCES[index] for index in (0, 1, 3)])
+
+
+def test_a_folder_that_cannot_be_listed_is_named_among_the_caches(tmp_path, monkeypatch):
+    spread(tmp_path / "a", [0])
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "empty").mkdir()
+    listed = Path.iterdir
+
+    def closed(folder):
+        if folder.name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    assert find_caches(tmp_path) == [tmp_path / "a", tmp_path / "closed"]
+    with pytest.raises(CacheError, match=r"closed: cannot be listed \(Permission denied\)"):
+        open_cache(tmp_path / "closed")
+
+
+def test_several_folders_are_one_cache(tmp_path):
+    folders = [spread(tmp_path / "a", [0, 1]), spread(tmp_path / "b", [1, 2], [3]), spread(tmp_path / "c", [4])]
+    cache = open_cache(folders)
+    assert_holds(cache, SEQUENCES)
+    assert cache.name == "a + b + c"
+    assert cache.hash == open_cache(folders[::-1]).hash
+    assert_holds(open_cache([folders[0], folders[0]]), SEQUENCES[:2])
+
+
+def test_the_hash_knows_every_sequence_and_the_classes(tmp_path):
+    all_of_them = open_cache(spread(tmp_path / "a", [0, 1, 2])).hash
+    assert open_cache(spread(tmp_path / "b", [0, 1])).hash != all_of_them
+    other = Header("body_25", ("glad", "sad", "angry"))
+    assert open_cache(spread(tmp_path / "c", [0, 1, 2], header=other)).hash != all_of_them
+
+
+def test_settings_and_simulation_are_no_reason_not_to_join(tmp_path):
+    spread(tmp_path, [0], header=Header("body_25", CLASSES, settings={"person": "all"}))
+    assert not open_cache(tmp_path).simulated
+    spread(tmp_path, [1], header=Header("body_25", CLASSES, simulated=True))
+    assert_holds(open_cache(tmp_path), SEQUENCES[:2])
+    assert open_cache(tmp_path).simulated
+
+
+def test_one_sequence_with_two_contents_names_both_files(tmp_path):
+    first = write_shard(tmp_path, BODY, [SEQUENCES[0], SEQUENCES[1]])
+    second = write_shard(tmp_path, BODY, [a_sequence("video 1", 1, seed=9)])
+    with pytest.raises(CacheError, match="'video 1' differs between") as error:
+        open_cache(tmp_path)
+    assert str(first) in str(error.value)
+    assert str(second) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "points", "said"),
+    [
+        (Header("face_70", CLASSES), 70, r"has layout face_70, .* has body_25|has layout body_25, .* has face_70"),
+        (Header("body_25", CLASSES[::-1]), 25, r"has classes \[(calm, sad, glad|glad, sad, calm)\], .* has \["),
+    ],
+)
+def test_shards_of_another_kind_are_refused_by_name(tmp_path, header, points, said):
+    first = write_shard(tmp_path, BODY, SEQUENCES[:1])
+    second = write_shard(tmp_path, header, [a_sequence("other", points=points)])
+    with pytest.raises(CacheError, match=said) as error:
+        open_cache(tmp_path)
+    assert str(first) in str(error.value)
+    assert str(second) in str(error.value)
+
+
+def test_recordings_and_problems_are_counted_once(tmp_path):
+    problem = {"file": "one/3.json", "reason": "empty"}
+    write_shard(tmp_path, BODY, SEQUENCES[:1], [a_recording("video 0")], [problem])
+    write_shard(
+        tmp_path, BODY, SEQUENCES[:2], [a_recording("video 0"), a_recording("video 1", fingerprint="0")], [problem]
+    )
+    cache = open_cache(tmp_path)
+    assert sorted(cache.recordings["video"]) == ["video 0", "video 1"]
+    assert cache.problems.to_dict("records") == [problem]
+    assert cache.fingerprints == {"video 0": {"f" * 32}, "video 1": {"0"}}
+
+
+def test_a_cache_without_any_sequence_is_empty(tmp_path):
+    cache = open_cache(a_cache(tmp_path, recordings=[a_recording()]))
+    assert cache.frames == 0
+    assert cache.read().keypoints.shape == (0, 25, 3)
+    assert len(cache.recordings) == 1
+
+
+def test_what_is_no_cache_is_said(tmp_path):
+    with pytest.raises(CacheError, match="no such cache"):
+        open_cache(tmp_path / "nothing")
+    with pytest.raises(CacheError, match="no shard"):
+        open_cache(tmp_path)
+    with pytest.raises(CacheError, match="no cache is named"):
+        open_cache([])
+
+
+def test_a_damaged_shard_is_named(tmp_path):
+    spread(tmp_path, [0], [1, 2], [3])
+    damaged = shard_files(tmp_path)[1]
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    with pytest.raises(CacheError, match=damaged.name):
+        open_cache(tmp_path)
+
+
+def test_frames_that_were_damaged_after_opening_are_named(tmp_path):
+    cache = open_cache(spread(tmp_path, [0], [1, 2], [3]))
+    damaged = shard_files(tmp_path)[1]
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    with pytest.raises(CacheError, match=damaged.name):
+        cache.read()
+
+
+def test_unfinished_and_hidden_files_are_no_shards(tmp_path):
+    spread(tmp_path, [0, 1])
+    (tmp_path / ".partial-0123").write_bytes(b"half")
+    (tmp_path / "._one.h5").write_bytes(b"left by a Mac")
+    (tmp_path / "problems.csv").write_text("file,reason\n")
+    assert_holds(open_cache(tmp_path), SEQUENCES[:2])
+
+
+def test_caches_are_found_in_a_folder_or_just_below_it(tmp_path):
+    first, second = spread(tmp_path / "a", [0]), spread(tmp_path / "b", [1])
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "._one.h5").write_bytes(b"left by a Mac")
+    assert find_caches(tmp_path) == [first, second]
+    assert find_caches(second) == [second]
+    with pytest.raises(CacheError, match="no shard"):
+        find_caches(tmp_path / "empty")
+    with pytest.raises(CacheError, match="no such cache"):
+        find_caches(tmp_path / "nothing")

@@ -1,0 +1,223 @@
+"""Merging caches and taking parts of them: what comes out is what went in, or nothing."""
+
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from small_caches import BODY, a_cache, a_recording, a_sequence
+
+from skelemo.cache import merge as merge_module
+from skelemo.cache.cache import open_cache, shard_files
+from skelemo.cache.merge import merge, subset
+from skelemo.cache.shard import Header, open_shard
+from skelemo.cli import main
+from skelemo.errors import CacheError, ConfigError
+
+ONE, TWO, THREE = a_sequence("one", 5), a_sequence("two", 3, splits={"split": "test"}), a_sequence("three", 40)
+WIDER = Header("body_25", ("calm", "glad", "sad", "wild"))
+
+
+def in_wider(sequence):
+    """The same labels by the class list of `WIDER`."""
+    return replace(sequence, expression=np.array([1, 2, 0, -1], np.int8)[sequence.expression])
+
+
+def hashes(folder):
+    rows = open_cache(folder).sequences
+    return dict(zip(rows["id"], rows["sha256"], strict=True))
+
+
+def files_of(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Two caches with `TWO` in both."""
+    first = a_cache(tmp_path / "a", ONE, TWO, recordings=[a_recording("one"), a_recording("two")])
+    problem = {"file": "three/9.json", "reason": "is empty"}
+    rows = [a_recording("three"), a_recording("two")]
+    second = a_cache(tmp_path / "b", TWO, THREE, recordings=rows, problems=[problem])
+    return first, second
+
+
+def test_a_merged_cache_has_every_sequence_once_to_the_byte(tmp_path, pair):
+    done = merge(pair, tmp_path / "c")
+    assert hashes(tmp_path / "c") == {one.id: one.sha256 for one in (ONE, TWO, THREE)}
+    assert (done.sequences, done.frames, done.twice) == (3, 48, 1)
+    cache = open_cache(tmp_path / "c")
+    assert all(shard.damaged() == [] for shard in cache.shards)
+    assert sorted(cache.recordings["video"]) == ["one", "three", "two"]
+    assert cache.problems["file"].tolist() == ["three/9.json"]
+    assert cache.hash == open_cache(pair).hash
+
+
+def test_settings_and_simulation_stay_with_their_sequences(tmp_path):
+    real = a_cache(tmp_path / "a", ONE, header=Header("body_25", BODY.classes, settings={"person": "all"}))
+    simulated = a_cache(tmp_path / "b", TWO, header=Header("body_25", BODY.classes, simulated=True))
+    merge([real, simulated], tmp_path / "c")
+    found = {shard.sequences["id"][0]: shard.header for shard in open_cache(tmp_path / "c").shards}
+    assert found["one"].settings == {"person": "all"}
+    assert (found["one"].simulated, found["two"].simulated) == (False, True)
+
+
+def test_what_each_was_made_from_stays_with_its_sequences(tmp_path):
+    headers = [Header("body_25", BODY.classes, origin={"source": name}) for name in ("monday", "tuesday")]
+    caches = [a_cache(tmp_path / one.id, one, header=header) for one, header in zip((ONE, TWO), headers, strict=True)]
+    merge(caches, tmp_path / "c")
+    found = {shard.sequences["id"][0]: shard.header.origin["source"] for shard in open_cache(tmp_path / "c").shards}
+    assert found == {"one": "monday", "two": "tuesday"}
+
+
+def test_labels_are_carried_over_by_name(tmp_path, pair):
+    wider = a_cache(tmp_path / "wider", in_wider(TWO), a_sequence("four", 6), header=WIDER)
+    merge([pair[0], wider], tmp_path / "c")
+    assert open_cache(tmp_path / "c").classes == WIDER.classes
+    expected = {one.id: one.sha256 for one in (in_wider(ONE), in_wider(TWO), a_sequence("four", 6))}
+    assert hashes(tmp_path / "c") == expected
+
+
+def test_another_order_of_the_same_classes_becomes_the_first_ones(tmp_path, pair):
+    turned = Header("body_25", BODY.classes[::-1])
+    other = replace(THREE, expression=np.array([2, 1, 0, -1], np.int8)[THREE.expression])
+    merge([pair[0], a_cache(tmp_path / "turned", other, header=turned)], tmp_path / "c")
+    assert hashes(tmp_path / "c") == {one.id: one.sha256 for one in (ONE, TWO, THREE)}
+    assert open_cache(tmp_path / "c").classes == BODY.classes
+
+
+def unlabelled(name):
+    return a_sequence(name, 4, expression=np.full(4, -1, np.int8))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_cache_without_labels_goes_with_one_of_any_classes(tmp_path, pair, turned):
+    emotions = Header("body_25", ("happiness", "sadness", "neutral", "anger"))
+    plain = a_cache(tmp_path / "plain", unlabelled("plain"), header=emotions)
+    merge([plain, *pair] if turned else [*pair, plain], tmp_path / "c")
+    assert open_cache(tmp_path / "c").classes == BODY.classes
+    assert hashes(tmp_path / "c") == {one.id: one.sha256 for one in (ONE, TWO, THREE, unlabelled("plain"))}
+
+
+def test_caches_without_any_label_keep_the_longest_list(tmp_path):
+    first = a_cache(tmp_path / "a", unlabelled("one"), header=Header("body_25", ("bored",)))
+    second = a_cache(tmp_path / "b", unlabelled("two"))
+    merge([first, second], tmp_path / "c")
+    assert open_cache(tmp_path / "c").classes == BODY.classes
+
+
+@pytest.mark.parametrize(
+    ("header", "points", "said"),
+    [
+        (Header("body_25", ("glad", "angry")), 25, "wrong has the class 'angry', which a does not have"),
+        (Header("face_70", BODY.classes), 70, "layout"),
+    ],
+)
+def test_caches_that_do_not_go_together_are_refused(tmp_path, pair, header, points, said):
+    one = a_sequence("other", points=points, expression=np.zeros(7, np.int8))
+    wrong = a_cache(tmp_path / "wrong", one, header=header)
+    with pytest.raises(CacheError, match=said):
+        merge([pair[0], wrong], tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("header", [BODY, WIDER])
+def test_one_sequence_with_two_contents_names_both_and_leaves_nothing(tmp_path, pair, header):
+    other = a_cache(tmp_path / "other", a_sequence("two", 3, seed=9), header=header)
+    for sources in ([*pair, other], [other, *pair]):
+        with pytest.raises(CacheError, match=r"'two' differs between .*h5 and .*h5"):
+            merge(sources, tmp_path / "c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "other"]
+
+
+def test_a_subset_has_the_wanted_sequences_to_the_byte_with_their_recordings(tmp_path, pair):
+    done = subset(pair[1], ["video=th*"], tmp_path / "c")
+    assert hashes(tmp_path / "c") == {"three": THREE.sha256}
+    cache = open_cache(tmp_path / "c")
+    assert cache.recordings.to_dict("records") == [a_recording("three")]
+    assert cache.problems["file"].tolist() == ["three/9.json"]
+    assert (done.sequences, done.frames) == (1, 40)
+    subset(pair[1], ["split=test"], tmp_path / "d")
+    assert len(open_cache(tmp_path / "d").problems) == 0
+
+
+def test_many_small_shards_become_few(tmp_path, monkeypatch):
+    monkeypatch.setattr(merge_module, "MOST_FRAMES", 20)
+    sequences = [a_sequence(f"video {index}", frames) for index, frames in enumerate((8, 1, 11, 30, 2, 9, 4))]
+    for one in sequences:
+        a_cache(tmp_path / "many", one)
+    merge([tmp_path / "many"], tmp_path / "few")
+    assert hashes(tmp_path / "few") == {one.id: one.sha256 for one in sequences}
+    sizes = [open_shard(path).frames for path in shard_files(tmp_path / "few")]
+    assert len(sizes) < 6
+    assert all(size <= 20 for size in sizes if size != 30)
+
+
+def test_nothing_is_written_over_what_is_there(tmp_path, pair):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("\\end{document}")
+    before = files_of(tmp_path)
+    for out in (pair[0], pair[0] / "below", tmp_path / "full", tmp_path / "full" / "thesis.tex"):
+        with pytest.raises(CacheError, match="choose another --out"):
+            merge(pair, out)
+        with pytest.raises(CacheError, match="choose another --out"):
+            subset(pair[0], ["id=one"], out)
+    assert files_of(tmp_path) == before
+
+
+def test_a_damaged_source_leaves_nothing(tmp_path, pair):
+    path = shard_files(pair[1])[0]
+    with h5py.File(path) as file:
+        middle = file["frames/keypoints"].id.get_chunk_info(0).byte_offset + 1000
+    content = bytearray(path.read_bytes())
+    content[middle] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CacheError, match=path.name):
+        merge(pair, tmp_path / "c")
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_nothing_wanted_is_said(tmp_path, pair):
+    with pytest.raises(CacheError, match=r"none of its 2 sequences is wanted by video=nobody \(video is one, two\)"):
+        subset(pair[0], ["video=nobody"], tmp_path / "c")
+    with pytest.raises(ConfigError, match="vidoe"):
+        subset(pair[0], ["vidoe=one"], tmp_path / "c")
+
+
+def test_an_empty_folder_may_be_filled_and_frames_are_told(tmp_path, pair):
+    (tmp_path / "c").mkdir()
+    told = []
+    merge(pair, tmp_path / "c", lambda *done: told.append(done))
+    assert told[-1] == (51, 51)
+    assert len(hashes(tmp_path / "c")) == 3
+
+
+def test_the_verbs_merge_and_take_parts(tmp_path, pair):
+    def run(*words):
+        return CliRunner().invoke(main, ["cache", *map(str, words)])
+
+    merged = run("merge", *pair, "--out", tmp_path / "c")
+    assert "3 sequences, 48 frames" in merged.output, merged.output
+    assert "1 were there twice" in merged.output
+    taken = run("subset", tmp_path / "c", "--only", "id=t*", "--only", "split=test", "--out", tmp_path / "d")
+    assert "1 sequence, 3 frames" in taken.output, taken.output
+    assert run("merge", *pair, "--out", pair[0]).exit_code == 2
+
+
+def test_problems_go_with_their_own_recording_not_with_one_whose_name_begins_alike(tmp_path):
+    videos = ("v1", "v10", "v1_b")
+    files = [
+        "v1_000000000004_keypoints.json",
+        "v10/v10_000000000001_keypoints.json",
+        "v1_b_000000000002_keypoints.json",
+    ]
+    whole = a_cache(
+        tmp_path / "a",
+        *(a_sequence(video, video=video) for video in videos),
+        recordings=[a_recording(video) for video in videos],
+        problems=[{"file": file, "reason": "is empty"} for file in (*files, "elsewhere.tar")],
+    )
+    for video, file in zip(videos, files, strict=True):
+        subset(whole, [f"video={video}"], tmp_path / video)
+        assert sorted(open_cache(tmp_path / video).problems["file"]) == sorted([file, "elsewhere.tar"])

@@ -1,0 +1,330 @@
+"""Exports: what other programs read is what the cache holds."""
+
+import builtins
+import gzip
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from small_caches import BODY_AND_FACE, CLASSES, a_cache, a_recording, a_sequence
+
+from skelemo.cache.cache import open_cache
+from skelemo.cache.shard import Header
+from skelemo.cli import main
+from skelemo.errors import CacheError, ConfigError, InputError
+from skelemo.formats import table
+from skelemo.formats.pose import write_pose
+from skelemo.formats.pyskl import write_pyskl
+from skelemo.formats.registry import WRITERS, writer
+from skelemo.formats.table import write_csv, write_parquet
+from skelemo.skeleton import layout
+
+LEFT = a_sequence("talk_left", 3, points=95, video="talk", person="left", number=np.array([4, 6, 9]),
+                  expression=np.array([1, 1, 0]), width=640, height=480, fps=29.97)  # fmt: skip
+RIGHT = a_sequence("talk_right", 4, points=95, video="talk", person="right", number=np.array([3, 4, 5, 6]),
+                   expression=np.array([-1, -1, -1, 1]), width=640, height=480, fps=29.97)  # fmt: skip
+WALK = a_sequence("day 1/walk", 5, points=95, subject="Ann", expression=np.array([2, 2, 0, -1, -1]),
+                  splits={"split": "train", "fold_1": "test"})  # fmt: skip
+SILENT = a_sequence("silent", 2, points=95, expression=np.array([-1, -1]), valence=np.full(2, np.nan, np.float32))
+EVERYBODY = (LEFT, RIGHT, WALK, SILENT)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """Two people of one video, a walk, and somebody without labels; in two shards."""
+    a_cache(tmp_path / "c", LEFT, RIGHT, WALK, header=BODY_AND_FACE, recordings=[a_recording("talk")])
+    a_cache(tmp_path / "c", SILENT, header=BODY_AND_FACE)
+    return open_cache(tmp_path / "c")
+
+
+class Careful(pickle.Unpickler):
+    """Loads nothing but arrays and what arrays are made of."""
+
+    def find_class(self, module, name):
+        allowed = {("numpy", "ndarray"): np.ndarray, ("builtins", "bytearray"): bytearray, ("builtins", "list"): list}
+        return allowed[module, name]
+
+
+def unpickled(path):
+    with path.open("rb") as file:
+        return Careful(file).load()
+
+
+# PYSKL
+
+
+def test_pyskl_gets_clips_with_people_by_frame(tmp_path, cache):
+    done = write_pyskl(cache, tmp_path / "a.pkl")
+    held = unpickled(tmp_path / "a.pkl")
+    clips = {clip["frame_dir"]: clip for clip in held["annotations"]}
+    assert set(clips) == {"talk", "day 1/walk"}
+    talk = clips["talk"]
+    assert (talk["label"], talk["total_frames"], talk["img_shape"], talk["original_shape"]) == (
+        1,
+        5,
+        (480, 640),
+        (480, 640),
+    )
+    assert talk["keypoint"].shape == (2, 5, 95, 2)
+    assert talk["keypoint_score"].shape == (2, 5, 95)
+    people = {one.person: one for one in (LEFT, RIGHT)}
+    for person, one in enumerate((people["left"], people["right"])):
+        for place, number in enumerate([3, 4, 5, 6, 9]):
+            expected = one.keypoints[one.number == number]
+            expected = expected[0] if len(expected) else np.zeros((95, 3))
+            assert np.array_equal(talk["keypoint"][person, place], expected[:, :2])
+            assert np.array_equal(talk["keypoint_score"][person, place], expected[:, 2])
+    assert held["split"] == {"train": ["day 1/walk"], "fold_1_test": ["day 1/walk"]}
+    assert held["classes"] == list(CLASSES)
+    assert done.notes == ("1 sequence has no class and stayed out",)
+
+
+def test_pyskl_arrays_may_be_changed_in_place_as_its_pipelines_do(tmp_path, cache):
+    write_pyskl(cache, tmp_path / "a.pkl")
+    for clip in unpickled(tmp_path / "a.pkl")["annotations"]:
+        clip["keypoint"] *= 2
+        assert clip["keypoint"].dtype == np.float32
+
+
+def test_pyskl_people_with_different_labels_are_clips_of_their_own(tmp_path):
+    other = a_sequence("talk_right", 4, points=95, video="talk", person="right", expression=np.array([0, 0, 0, 1]))
+    cache = open_cache(a_cache(tmp_path / "c", LEFT, other, header=BODY_AND_FACE))
+    write_pyskl(cache, tmp_path / "a.pkl")
+    clips = unpickled(tmp_path / "a.pkl")["annotations"]
+    assert [(clip["frame_dir"], clip["label"], len(clip["keypoint"])) for clip in clips] == [
+        ("talk_left", 1, 1),
+        ("talk_right", 0, 1),
+    ]
+
+
+def test_pyskl_needs_labels(tmp_path, cache):
+    with pytest.raises(CacheError, match="no sequence has a class"):
+        write_pyskl(cache, tmp_path / "a.pkl", ["id=silent"])
+    assert not (tmp_path / "a.pkl").exists()
+
+
+@pytest.mark.parametrize(
+    ("scale", "size", "shape", "moved"),
+    [
+        ("unit", (640, 480), (480, 640), lambda xy: xy * [639, 479]),
+        ("signed", (640, 480), (480, 640), lambda xy: (xy + 1) / 2 * [639, 479]),
+        ("unit", (0, 0), (1, 1), lambda xy: xy),
+        ("signed", (0, 0), (1, 1), lambda xy: (xy + 1) / 2),
+    ],
+)
+def test_coordinates_become_pixels_where_the_picture_is_known(tmp_path, scale, size, shape, moved):
+    keypoints = np.random.default_rng(1).uniform(0.1, 1, (3, 25, 3)).astype(np.float32)
+    keypoints[1, 4] = 0
+    one = a_sequence("one", 3, keypoints=keypoints, expression=np.zeros(3, np.int8), width=size[0], height=size[1])
+    cache = open_cache(a_cache(tmp_path / "c", replace(one, scale=scale)))
+    write_pyskl(cache, tmp_path / "a.pkl")
+    (clip,) = unpickled(tmp_path / "a.pkl")["annotations"]
+    expected = moved(keypoints[..., :2])
+    expected[1, 4] = 0
+    assert clip["img_shape"] == shape
+    np.testing.assert_allclose(clip["keypoint"][0], expected, rtol=1e-6)
+
+
+# pose-format
+
+
+def test_pose_files_read_back_equal_with_openposes_names(tmp_path, cache):
+    pose_format = pytest.importorskip("pose_format")
+    done = write_pose(cache, tmp_path / "poses")
+    assert sorted(path.name for path in (tmp_path / "poses").iterdir()) == [
+        "day 1_walk.pose",
+        "silent.pose",
+        "talk.pose",
+    ]
+    assert done.notes == ("2 videos have no known frame rate and got 25 frames per second",)
+    pose = pose_format.Pose.read((tmp_path / "poses" / "talk.pose").read_bytes())
+    assert (pose.header.dimensions.width, pose.header.dimensions.height) == (640, 480)
+    assert pose.body.fps == pytest.approx(29.97)
+    assert pose.body.data.shape == (7, 2, 95, 2)
+    for person, one in enumerate((LEFT, RIGHT)):
+        here = one.number - 3
+        assert np.array_equal(pose.body.confidence[here, person], one.keypoints[..., 2])
+        assert np.array_equal(pose.body.data.data[here, person], one.keypoints[..., :2])
+        absent = np.setdiff1d(np.arange(7), here)
+        assert not pose.body.confidence[absent, person].any()
+    for component, part in zip(pose.header.components, layout().parts, strict=True):
+        assert component.points == list(part.keypoints)
+        assert component.limbs == list(part.limbs)
+        assert np.array_equal(component.colors, part.drawing.colors)
+        assert component.format == "XYC"
+
+
+def test_pose_formats_own_normalizing_knows_the_body(tmp_path, cache):
+    pose_format = pytest.importorskip("pose_format")
+    write_pose(cache, tmp_path / "poses", ["id=day*"])
+    pose = pose_format.Pose.read((tmp_path / "poses" / "day 1_walk.pose").read_bytes())
+    assert pose.normalize() is not None
+
+
+def test_pose_files_of_videos_with_like_names_are_apart(tmp_path):
+    pytest.importorskip("pose_format")
+    names = ["a/b", "A_b", "a_b~2", "a:b"]
+    cache = open_cache(a_cache(tmp_path / "c", *(a_sequence(name) for name in names)))
+    write_pose(cache, tmp_path / "poses")
+    assert len({path.name.casefold() for path in (tmp_path / "poses").iterdir()}) == 4
+
+
+def test_a_pose_file_that_would_be_empty_is_refused(tmp_path):
+    pytest.importorskip("pose_format")
+    cache = open_cache(a_cache(tmp_path / "c", a_sequence("far", 2, number=np.array([0, 2**31 - 1]))))
+    with pytest.raises(CacheError, match="far: 2 frames between the numbers 0 and 2147483647"):
+        write_pose(cache, tmp_path / "poses")
+    assert not (tmp_path / "poses").exists()
+
+
+# tables
+
+
+def read_table(path):
+    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, keep_default_na=True)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet"])
+def test_a_table_has_a_row_for_each_frame_with_everything_known(tmp_path, cache, monkeypatch, name):
+    monkeypatch.setattr(table, "ROWS", 4)
+    write = write_parquet if name.endswith("parquet") else write_csv
+    done = write(cache, tmp_path / name)
+    held = read_table(tmp_path / name)
+    assert (done.sequences, done.frames, len(held)) == (4, 14, 14)
+    for one in EVERYBODY:
+        rows = held[held["id"] == one.id]
+        assert rows["number"].tolist() == one.number.tolist()
+        assert set(rows["video"]) == {one.video}
+        assert rows["subject"].fillna("").tolist() == [one.subject] * len(one)
+        assert rows["split.fold_1"].fillna("").tolist() == [one.splits.get("fold_1", "")] * len(one)
+        named = [CLASSES[label] if label >= 0 else None for label in one.expression]
+        assert rows["expression"].astype(object).where(rows["expression"].notna(), None).tolist() == named
+        for label in ("valence", "arousal"):
+            assert np.array_equal(rows[label].to_numpy(np.float32), getattr(one, label), equal_nan=True)
+        points = np.stack(
+            [rows[f"{name}.{axis}"].to_numpy(np.float32) for name in layout().keypoints for axis in "xyc"], 1
+        )
+        points = points.reshape(len(one), 95, 3)
+        missing = one.keypoints[..., 2] == 0
+        assert np.isnan(points[missing][:, :2]).all()
+        assert np.array_equal(np.nan_to_num(points), one.keypoints)
+
+
+def test_parquet_says_its_layout_and_classes_and_is_read_in_pieces(tmp_path, cache, monkeypatch):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(table, "ROWS", 4)
+    write_parquet(cache, tmp_path / "a.parquet")
+    file = parquet.ParquetFile(tmp_path / "a.parquet")
+    assert file.schema_arrow.metadata[b"layout"] == b"body_25+face_70"
+    assert file.schema_arrow.metadata[b"classes"] == b'["glad", "sad", "calm"]'
+    assert file.num_row_groups > 2
+
+
+def test_a_compressed_table_is_the_same_each_time(tmp_path, cache):
+    for name in ("a", "b"):
+        write_csv(cache, tmp_path / f"{name}.csv.gz")
+    assert (tmp_path / "a.csv.gz").read_bytes() == (tmp_path / "b.csv.gz").read_bytes()
+    assert gzip.decompress((tmp_path / "a.csv.gz").read_bytes()).startswith(b"id,video,person,subject,split.fold_1,")
+
+
+def test_names_with_commas_quotes_and_line_ends_stay_whole(tmp_path):
+    name = 'a, "b"\nc'
+    cache = open_cache(a_cache(tmp_path / "c", a_sequence(name, 2, subject="Zoë; x", splits={"a,b": "train"})))
+    write_csv(cache, tmp_path / "a.csv")
+    held = pd.read_csv(tmp_path / "a.csv")
+    assert held["id"].tolist() == [name, name]
+    assert held["subject"].tolist() == ["Zoë; x"] * 2
+    assert held["split.a,b"].tolist() == ["train"] * 2
+
+
+@pytest.mark.parametrize("name", ["new\nline", "new\rline", "new\r\nline"], ids=ascii)
+def test_a_line_break_in_a_name_makes_no_row(tmp_path, name):
+    one = a_sequence(name, 2, subject=name, splits={name: "train"})
+    write_csv(open_cache(a_cache(tmp_path / "c", one)), tmp_path / "a.csv")
+    held = pd.read_csv(tmp_path / "a.csv")
+    assert held["id"].tolist() == held["subject"].tolist() == [name, name]
+    assert held[f"split.{name}"].tolist() == ["train"] * 2
+    assert held["number"].tolist() == [0, 1]
+
+
+# all of them
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_every_export_takes_only_what_is_wanted_tells_how_far_it_is_and_replaces_nothing(tmp_path, cache, form):
+    told = []
+    out = tmp_path / "out"
+    done = writer(form)(cache, out, ["subject=Ann"], lambda *frames: told.append(frames))
+    assert (done.sequences, done.frames) == (1, 5)
+    assert told == [(5, 5)]
+    with pytest.raises(InputError, match="is there already"):
+        writer(form)(cache, out, [], lambda *_: None)
+    with pytest.raises(CacheError, match="nothing to export"):
+        writer(form)(cache, tmp_path / "none", ["subject=Bob"], lambda *_: None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "out"]
+
+
+@pytest.mark.parametrize("form", [form for form in WRITERS if form != "pose"])
+@pytest.mark.parametrize("inside", [[], ["thesis.tex"]], ids=["empty", "full"])
+def test_a_folder_where_a_file_is_to_be_written_is_told_as_such(tmp_path, cache, form, inside):
+    (tmp_path / "out").mkdir()
+    for name in inside:
+        (tmp_path / "out" / name).write_text("")
+    with pytest.raises(InputError, match=r"out is a folder: --out is the name of the file to write, as in .*out/NAME$"):
+        writer(form)(cache, tmp_path / "out", [], lambda *_: None)
+
+
+def test_pose_files_may_come_into_an_empty_folder(tmp_path, cache):
+    pytest.importorskip("pose_format")
+    (tmp_path / "out").mkdir()
+    write_pose(cache, tmp_path / "out", ["id=day*"])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["day 1_walk.pose"]
+
+
+def test_a_slip_of_the_pen_in_only_is_told_with_what_there_is(tmp_path, cache):
+    with pytest.raises(CacheError, match=r"wanted by split=trian \(did you mean 'train'\? split is train\): nothing"):
+        write_csv(cache, tmp_path / "a.csv", ["split=trian"])
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_an_export_that_fails_leaves_nothing(tmp_path, cache, form):
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        writer(form)(cache, tmp_path / "out", ["id=day*"], fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+@pytest.mark.parametrize(("form", "module"), [("pose", "pose_format"), ("parquet", "pyarrow")])
+def test_a_missing_library_is_said_with_the_extra_that_brings_it(tmp_path, cache, monkeypatch, form, module):
+    real = builtins.__import__
+
+    def without(name, *rest, **more):
+        if name.split(".")[0] == module:
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ConfigError, match=rf"pip install 'skelemo\[{form}\]'"):
+        writer(form)(cache, tmp_path / "out", [], lambda *_: None)
+
+
+def test_the_verb_exports(tmp_path, cache):
+    words = ["cache", "export", str(cache.paths[0]), "--to", "pyskl", "--out", str(tmp_path / "a.pkl")]
+    done = CliRunner().invoke(main, words)
+    assert "3 sequences, 12 frames written" in done.output, done.output
+    assert "1 sequence has no class" in done.output
+    again = CliRunner().invoke(main, words)
+    assert again.exit_code == 2
+    assert len(again.output.strip().splitlines()) == 1
+
+
+def test_an_empty_class_list_is_no_label(tmp_path):
+    one = a_sequence("one", 3, expression=np.full(3, -1))
+    cache = open_cache(a_cache(tmp_path / "c", one, header=Header("body_25", ())))
+    with pytest.raises(CacheError, match="no sequence has a class"):
+        write_pyskl(cache, tmp_path / "a.pkl")

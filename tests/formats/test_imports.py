@@ -1,0 +1,490 @@
+"""Imports: keypoints of other programs become the same people, in OpenPose's order, with their labels."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from skelemo.cache.cache import open_cache
+from skelemo.cli import main
+from skelemo.errors import CacheError, InputError
+from skelemo.formats.importing import import_keypoints
+from skelemo.formats.mapping import MEDIAPIPE_FACE, MEDIAPIPE_POSE
+from skelemo.ingest.task import Settings
+from skelemo.skeleton import FACE_70, layout
+
+EVERYTHING = "body_25+face_70+hand_21x2"
+ALL = layout(EVERYTHING)
+COCO = "Nose LEye REye LEar REar LShoulder RShoulder LElbow RElbow LWrist RWrist LHip RHip LKnee RKnee LAnkle RAnkle"
+FEET = "LBigToe LSmallToe LHeel RBigToe RSmallToe RHeel"
+
+
+def a_person(x=0.0, seed=0):
+    """133 points ``[133, 3]`` of somebody near x, a few missing."""
+    rng = np.random.default_rng(seed)
+    points = np.column_stack([rng.uniform(x, x + 100, 133), rng.uniform(0, 200, 133), rng.uniform(0.3, 1, 133)])
+    points[[3, 40, 100], 2] = 0
+    return points.round(3)
+
+
+def run(tmp_path, told, form="coco_wholebody", name="clip.json", labels=None, **settings):
+    """Import what a file tells; the cache by sequence: {id: (facts, keypoints, number)}."""
+    (tmp_path / "in").mkdir(exist_ok=True)
+    (tmp_path / "in" / name).write_text(told if isinstance(told, str) else json.dumps(told))
+    return imported(tmp_path, form, labels, **settings)
+
+
+def imported(tmp_path, form, labels=None, first_frame=0, **settings):
+    settings = Settings(**{"layout": EVERYTHING} | settings)
+    import_keypoints(tmp_path / "in", form, tmp_path / "cache", labels, settings, first_frame=first_frame)
+    cache = open_cache(tmp_path / "cache")
+    frames = cache.read()
+    found = {}
+    for row in cache.sequences.to_dict("records"):
+        here = slice(row["start"], row["start"] + row["length"])
+        found[row["id"]] = row, frames.keypoints[here], frames.number[here], frames.expression[here]
+    return found
+
+
+def expected_of(points):
+    """The same person in OpenPose's order, point by point by name."""
+    made = np.zeros((len(ALL), 3), np.float32)
+    for place, name in enumerate((COCO + " " + FEET).split()):
+        made[ALL.index(f"body_25.{name}")] = points[place]
+    for middle, sides in (("Neck", "RShoulder LShoulder"), ("MidHip", "RHip LHip")):
+        one, other = (made[ALL.index(f"body_25.{side}")] for side in sides.split())
+        if one[2] and other[2]:
+            made[ALL.index(f"body_25.{middle}")] = [*(one[:2] + other[:2]) / 2, min(one[2], other[2])]
+    made[25 : 25 + 68] = points[23:91]
+    made[95:116], made[116:137] = points[91:112], points[112:133]
+    made[made[:, 2] == 0] = 0
+    return made
+
+
+def results(frames, **more):
+    """COCO's results of one person in these frames."""
+    return [{"image_id": number, "keypoints": a_person(seed=number).ravel().tolist(), **more} for number in frames]
+
+
+# COCO-WholeBody
+
+
+def test_coco_results_become_openposes_points(tmp_path):
+    _, keypoints, number, _ = run(tmp_path, results([7, 3, 12]))["clip"]
+    assert number.tolist() == [3, 7, 12]
+    for frame, one in zip(number.tolist(), keypoints, strict=True):
+        np.testing.assert_allclose(one, expected_of(a_person(seed=frame)), rtol=1e-6)
+    assert not keypoints[:, ALL.index("face_70.RPupil"), 2].any()
+
+
+def test_body_and_parts_in_lists_of_their_own_are_the_same_as_133(tmp_path):
+    points = a_person().ravel().tolist()
+    names = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
+    ends = np.array([0, 17, 23, 91, 112, 133]) * 3
+    entry = {name: points[start:end] for name, start, end in zip(names, ends[:-1], ends[1:], strict=True)}
+    _, keypoints, _, _ = run(tmp_path, [{"image_id": 0, **entry}])["clip"]
+    np.testing.assert_allclose(keypoints[0], expected_of(a_person()), rtol=1e-6)
+    del entry["face_kpts"]
+    (tmp_path / "second").mkdir()
+    _, keypoints, _, _ = run(tmp_path / "second", [{"image_id": 0, **entry}])["clip"]
+    assert not keypoints[0, 25:95].any()
+
+
+def test_visibility_of_annotations_becomes_confidence_and_images_without_people_are_frames(tmp_path):
+    points = a_person()
+    points[:, 2] = np.arange(133) % 3
+    images = [{"id": 50 + number, "file_name": f"day 1/walk_{number:04}.jpg"} for number in (1, 2, 4)]
+    told = {"images": images, "annotations": [{"image_id": 52, "keypoints": points.ravel().tolist()}]}
+    row, keypoints, number, _ = run(tmp_path, told)["clip/day 1/walk"]
+    assert number.tolist() == [1, 2, 4]
+    points[:, 2] /= 2
+    np.testing.assert_allclose(keypoints[1], expected_of(points), rtol=1e-6)
+    assert not keypoints[[0, 2]].any()
+    assert row["video"] == "clip/day 1/walk"
+
+
+def sized(number, **size):
+    return {"id": number, "file_name": f"1-30-1280x720_{number}.jpg", **size}
+
+
+@pytest.mark.parametrize(
+    ("second", "size"),
+    [
+        ({"width": 640, "height": 480}, (640, 480)),
+        ({}, (640, 480)),
+        ({"width": None, "height": 0}, (640, 480)),
+        ({"width": 320, "height": 240}, (1280, 720)),
+    ],
+    ids=["alike", "not there", "not known", "at odds, so that the name tells"],
+)
+def test_the_size_of_the_images_is_that_of_the_recording(tmp_path, second, size):
+    told = {"images": [sized(1, width=640, height=480), sized(2, **second)], "annotations": results([1, 2])}
+    row, *_ = run(tmp_path, told, width=99, height=99)["clip/1-30-1280x720"]
+    assert (row["width"], row["height"]) == size
+
+
+def test_the_size_that_is_said_serves_where_neither_file_nor_name_tells(tmp_path):
+    told = {"images": [{"id": 1, "file_name": "walk_1.jpg", "width": 640}], "annotations": results([1])}
+    row, *_ = run(tmp_path, told, width=99, height=66)["clip/walk"]
+    assert (row["width"], row["height"]) == (99, 66)
+
+
+def predictions(first):
+    """MMPose's of somebody in two of three frames, the first with this number."""
+    frames = []
+    for place in range(3):
+        points = a_person(seed=place)
+        one = {"keypoints": points[:, :2].tolist(), "keypoint_scores": points[:, 2].tolist(), "bbox": [[0, 0, 1, 1]]}
+        frames.append({"frame_id": first + place, "instances": [one] if place != 1 else []})
+    return frames
+
+
+@pytest.mark.parametrize("first_frame", [0, 1])
+@pytest.mark.parametrize(
+    "told",
+    [{"meta_info": {}, "instance_info": predictions(1)}, predictions(0), {"instance_info": predictions(0)}],
+    ids=["a demo's, counted from 1", "an inferencer's, from 0", "in a demo's form, but from 0"],
+)
+def test_mmposes_predictions_begin_with_frame_0_and_keep_their_empty_frames(tmp_path, told, first_frame):
+    _, keypoints, number, _ = run(tmp_path, told, first_frame=first_frame)["clip"]
+    assert number.tolist() == [0, 1, 2]
+    assert not keypoints[1].any()
+    np.testing.assert_allclose(keypoints[2], expected_of(a_person(seed=2)), rtol=1e-6)
+
+
+def test_mmposes_prediction_of_one_image_is_frame_0(tmp_path):
+    (one,) = predictions(0)[0]["instances"]
+    assert run(tmp_path, {"instance_info": [one]})["clip"][2].tolist() == [0]
+
+
+@pytest.mark.parametrize(("first_frame", "expected"), [(1, [0, 1, 6]), (0, [1, 2, 7])])
+def test_the_number_of_the_first_frame_is_what_labels_count_from(tmp_path, first_frame, expected):
+    told = [{"file_name": f"{one['image_id']:05}.jpg", **one} for one in results([1, 2, 7])]
+    (tmp_path / "labels.csv").write_text("video,frame,label\nclip,0,happy\nclip,1,sad\nclip,6,fear\nclip,7,anger\n")
+    labels = f"table:{tmp_path / 'labels.csv'}"
+    _, _, number, expression = run(tmp_path, told, labels=labels, first_frame=first_frame)["clip"]
+    assert number.tolist() == expected
+    assert expression.tolist() == ([0, 1, 6] if first_frame else [1, -1, 3])
+
+
+def test_a_table_counts_from_its_first_frame_unless_it_has_no_numbers(tmp_path):
+    for place, table in (
+        ("numbers", landmarks(3).assign(frame=lambda one: one["frame"] + 1)),
+        ("none", wide(landmarks(3))),
+    ):
+        (tmp_path / place).mkdir()
+        written(tmp_path / place, table.drop(columns="frame") if place == "none" else table)
+        assert imported(tmp_path / place, "mediapipe", first_frame=1)["clip"][2].tolist() == [0, 1, 2]
+
+
+def test_a_frame_before_the_first_is_refused(tmp_path):
+    with pytest.raises(
+        InputError, match=r"clip\.json, walk: there is a frame 0; by --first-frame 1 .* from 1"
+    ) as error:
+        run(tmp_path, [{"file_name": "walk_0.jpg", **one} for one in results([0])], first_frame=1)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_people_are_told_apart_by_track_ids_else_by_tracking(tmp_path):
+    told = []
+    for frame in range(12):
+        for name, x in ((8, 0), (5, 500)):
+            crossed = x if frame < 6 else 500 - x  # where they stand: the ids change places in the middle
+            entry = {"image_id": frame, "keypoints": a_person(crossed, seed=crossed).ravel().tolist(), "track_id": name}
+            told.append(entry)
+    found = run(tmp_path, told, person="all")
+    assert len(found) == 2
+    for _, keypoints, _, _ in found.values():
+        assert abs(keypoints[0, 0, 0] - keypoints[-1, 0, 0]) > 300
+    (tmp_path / "second").mkdir()
+    for entry in told:
+        del entry["track_id"]
+    for _, keypoints, _, _ in run(tmp_path / "second", told, person="all").values():
+        assert abs(keypoints[0, 0, 0] - keypoints[-1, 0, 0]) < 100
+
+
+def test_labels_are_matched_as_by_an_ingest(tmp_path):
+    (tmp_path / "labels.csv").write_text("video,label,subject,split\nclip,happy,Ann,train\n")
+    row, _, _, expression = run(tmp_path, results(range(3)), labels=f"table:{tmp_path / 'labels.csv'}")["clip"]
+    assert (row["subject"], row["splits"]) == ("Ann", {"split": "train"})
+    assert expression.tolist() == [0, 0, 0]
+
+
+UNKNOWN_IMAGE = {"images": [{"id": 1, "file_name": "a_1.jpg"}], "annotations": [{"image_id": 2}]}
+SEVENTEEN = {"keypoints": [[1, 2]] * 17, "keypoint_scores": [1] * 17}
+BODY_ONLY = {"instance_info": [{"frame_id": 0, "instances": [SEVENTEEN]}]}
+COCO_HOSTILE = {
+    "no JSON": ("{", "not JSON"),
+    "NaN": ('[{"image_id": 0, "keypoints": [NaN]}]', "not JSON"),
+    "a word": ('"people"', "the file: is str where a list is expected"),
+    "nothing": ("[]", "no frame in it"),
+    "no object": ("[3]", "entry 0: is int; expected an object"),
+    "too few numbers": ([{"image_id": 0, "keypoints": [1, 2, 3]}], "entry 0: keypoints has 3 numbers; expected 399"),
+    "ragged numbers": ([{"image_id": 0, "keypoints": [[1], [2, 3]]}], "entry 0: keypoints is ragged"),
+    "words": ([{"image_id": 0, "keypoints": ["a"] * 399}], "entry 0: keypoints is not a list of numbers"),
+    "an endless number": (f'[{{"image_id": 0, "keypoints": [1e999{", 1" * 398}]}}]', "not"),
+    "no keypoints": ([*results([0]), {"image_id": 1}], "entry 1: keypoints is not a list of numbers"),
+    "a negative frame": ([{"image_id": -4, "keypoints": [0] * 399}], "entry 0: image_id is '-4'"),
+    "an absurd frame": ([{"image_id": 2**40, "keypoints": [0] * 399}], "whole number from 0 to 2147483647"),
+    "no frame": ([{"keypoints": [0] * 399}], "entry 0: image_id is 'None'"),
+    "a name without a frame": ([{"file_name": "x.jpg", "keypoints": [0] * 399}], "has no frame number"),
+    "a wrong hand": (
+        [{"image_id": 0, "keypoints": [0] * 51, "lefthand_kpts": [0] * 60}],
+        "lefthand_kpts has 60 numbers; expected 63",
+    ),
+    "an unknown image": (UNKNOWN_IMAGE, "annotation 0: image_id '2' is none of the images"),
+    "an image without id": ({"images": [{}], "annotations": []}, "an image has no id"),
+    "an image of no size": (
+        {"images": [{"id": 1, "width": -640, "height": 480}], "annotations": []},
+        "the width of an image is '-640'",
+    ),
+    "instances of 17 points": (BODY_ONLY, "frame 0: keypoints are"),
+    "a frame without id": ({"instance_info": [{"instances": []}]}, "frame 0: frame_id is 'None'"),
+    "a point beyond any picture": (
+        [{"image_id": 4, "keypoints": [1e9, 0, 1] * 133}],
+        "frame 4 has a keypoint beyond any picture",
+    ),
+}
+
+
+@pytest.mark.parametrize(("told", "said"), COCO_HOSTILE.values(), ids=COCO_HOSTILE)
+def test_what_is_not_coco_is_refused_in_one_line(tmp_path, told, said):
+    with pytest.raises(InputError, match=said) as error:
+        run(tmp_path, told)
+    assert str(tmp_path / "in" / "clip.json") in str(error.value)
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+# MediaPipe
+
+
+def landmarks(frames=4, kinds=("pose", "face", "left_hand", "right_hand"), irises=True, seed=0):
+    """Rows as Kaggle has them: frame, type, landmark_index, x, y, z."""
+    counts = {"pose": 33, "face": 478 if irises else 468, "left_hand": 21, "right_hand": 21}
+    rng = np.random.default_rng(seed)
+    rows = [(frame, kind, index) for frame in range(frames) for kind in kinds for index in range(counts[kind])]
+    table = pd.DataFrame(rows, columns=["frame", "type", "landmark_index"])
+    for axis in "xyz":
+        table[axis] = rng.uniform(0.1, 0.9, len(table)).round(6)
+    table.loc[(table["frame"] == 1) & (table["type"] == "left_hand"), ["x", "y", "z"]] = np.nan
+    return table
+
+
+def wide(table):
+    """The same, a row for each frame."""
+    columns = {"frame": sorted(set(table["frame"]))}
+    for axis in "xyz":
+        for (kind, index), rows in table.groupby(["type", "landmark_index"]):
+            columns[f"{axis}_{kind}_{index}"] = rows.sort_values("frame")[axis].to_numpy()
+    return pd.DataFrame(columns)
+
+
+def written(tmp_path, table, name="clip.csv"):
+    (tmp_path / "in").mkdir(exist_ok=True)
+    path = tmp_path / "in" / name
+    if name.endswith("parquet"):
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False)
+
+
+def at(table, frame, kind, index):
+    row = table[(table["frame"] == frame) & (table["type"] == kind) & (table["landmark_index"] == index)]
+    return row[["x", "y"]].to_numpy(np.float32)[0]
+
+
+def test_mediapipes_landmarks_become_openposes_points(tmp_path):
+    table = landmarks()
+    written(tmp_path, table)
+    _, keypoints, number, _ = imported(tmp_path, "mediapipe")["clip"]
+    assert number.tolist() == [0, 1, 2, 3]
+    single = {
+        "body_25.Nose": 0,
+        "body_25.LShoulder": 11,
+        "body_25.RAnkle": 28,
+        "body_25.LHeel": 29,
+        "body_25.RBigToe": 32,
+    }
+    for name, index in single.items():
+        np.testing.assert_allclose(keypoints[2, ALL.index(name)], [*at(table, 2, "pose", index), 1], rtol=1e-6)
+    neck = (at(table, 2, "pose", 11) + at(table, 2, "pose", 12)) / 2
+    np.testing.assert_allclose(keypoints[2, ALL.index("body_25.Neck"), :2], neck, rtol=1e-6)
+    assert not keypoints[:, ALL.index("body_25.LSmallToe")].any()
+    for name, vertices in {
+        "REye0": [33],
+        "LEye3": [263],
+        "OuterMouth0": [61],
+        "NoseBridge0": [168, 6],
+        "LPupil": [473],
+    }.items():
+        middle = np.mean([at(table, 3, "face", vertex) for vertex in vertices], axis=0)
+        np.testing.assert_allclose(keypoints[3, ALL.index(f"face_70.{name}"), :2], middle, rtol=1e-6)
+    np.testing.assert_allclose(keypoints[0, ALL.index("hand_right_21.Pinky4"), :2], at(table, 0, "right_hand", 20))
+    assert not keypoints[1, 95:116].any(), "a hand that was not seen is missing"
+    assert open_cache(tmp_path / "cache").sequences["scale"].tolist() == ["unit"]
+
+
+@pytest.mark.parametrize("name", ["clip.csv", "clip.csv.gz", "clip.parquet"])
+def test_wide_tables_say_the_same_as_long_ones(tmp_path, name):
+    for place, table in (("long", landmarks()), ("wide", wide(landmarks()))):
+        (tmp_path / place).mkdir()
+        written(tmp_path / place, table, name)
+    long, other = (imported(tmp_path / place, "mediapipe")["clip"][1] for place in ("long", "wide"))
+    assert np.array_equal(long, other)
+
+
+def test_a_known_picture_makes_pixels_of_shares(tmp_path):
+    table = landmarks(kinds=("pose",))
+    written(tmp_path, table, "1-30-640x480.csv")
+    row, keypoints, _, _ = imported(tmp_path, "mediapipe")["1-30-640x480"]
+    np.testing.assert_allclose(keypoints[0, 0, :2], at(table, 0, "pose", 0) * [640, 480], rtol=1e-6)
+    assert (row["width"], row["height"], row["fps"]) == (640, 480, 30)
+    assert open_cache(tmp_path / "cache").sequences["scale"].tolist() == ["pixels"]
+
+
+def test_the_mesh_without_irises_has_no_pupils(tmp_path):
+    written(tmp_path, landmarks(irises=False))
+    _, keypoints, _, _ = imported(tmp_path, "mediapipe")["clip"]
+    assert not keypoints[:, 25 + 68 : 25 + 70].any()
+    assert keypoints[:, 25 : 25 + 68, 2].all()
+
+
+def test_bare_columns_are_a_pose_with_its_visibility(tmp_path):
+    columns = {f"{axis}_{index}": [0.25, 0.5] for index in range(33) for axis in "xy"}
+    columns |= {f"visibility_{index}": [0.7, 0.0] for index in range(33)}
+    written(tmp_path, pd.DataFrame(columns))
+    _, keypoints, number, _ = imported(tmp_path, "mediapipe")["clip"]
+    assert number.tolist() == [0, 1]
+    np.testing.assert_allclose(keypoints[0, 0], [0.25, 0.25, 0.7])
+    assert not keypoints[1].any()
+
+
+def test_a_file_of_several_recordings_and_people(tmp_path):
+    one, two = landmarks(kinds=("pose",)), landmarks(kinds=("pose",), seed=1)
+    pair = pd.concat([one.assign(person=0), two.assign(person=1)])
+    written(tmp_path, pd.concat([pair.assign(sequence_id=11), one.assign(person=0, sequence_id=12)]))
+    found = imported(tmp_path, "mediapipe", person="all")
+    assert set(found) == {"clip/11_person0", "clip/11_person1", "clip/12_person0"}
+
+
+LONG = "frame,type,landmark_index,x,y\n"
+MEDIAPIPE_HOSTILE = {
+    "no rows": (LONG, "there is no row"),
+    "an empty file": ("", "cannot be read as a table"),
+    "ragged rows": (LONG + "0,pose,0,1,1\n0,pose,1,1,1,1,1\n", "cannot be read as a table"),
+    "no column x": ("frame,type,landmark_index,y\n0,pose,0,1\n", "no column 'x'; expected frame"),
+    "no landmarks at all": ("time,speed\n0,1\n", "neither columns frame"),
+    "a word for a number": (LONG + "0,pose,0,1,1\n0,pose,1,left,1\n", "row 2: x is 'left'; expected a number"),
+    "an endless number": (LONG + "0,pose,0,inf,1\n", "row 1: x is 'inf'"),
+    "a negative frame": (LONG + "-1,pose,0,1,1\n", "row 1: frame is '-1'; expected a whole number"),
+    "half a frame": (LONG + "0.5,pose,0,1,1\n", "row 1: frame is '0.5'"),
+    "no frame": (LONG + ",pose,0,1,1\n", "row 1: frame is 'nan'"),
+    "an unknown type": (LONG + "0,tail,0,1,1\n", "row 1: type is 'tail'; expected pose or"),
+    "an unknown landmark": (LONG + "0,pose,33,1,1\n", "row 1: landmark_index is '33'"),
+    "a landmark twice": (LONG + "0,pose,1,1,1\n0,pose,1,1,1\n", "frame 0 has the same landmark"),
+    "a frame twice": ("frame,x_pose_0,y_pose_0\n3,1,1\n3,1,1\n", "frame 3 has the same landmark"),
+    "an absurd column": ("frame,x_pose_40,y_pose_40\n3,1,1\n", "column 'x_pose_40'; pose has 33 landmarks"),
+    "an unknown count": ("frame,x_20,y_20\n3,1,1\n", "neither 33 landmarks of a pose nor"),
+    "a column twice": ("frame,x_pose_0,X_pose_0\n3,1,1\n", "several columns are called 'x_pose_0'"),
+    "a point beyond any picture": (LONG + "0,pose,0,1e9,1\n", "frame 0 has a keypoint beyond"),
+}
+
+
+@pytest.mark.parametrize(("told", "said"), MEDIAPIPE_HOSTILE.values(), ids=MEDIAPIPE_HOSTILE)
+def test_what_is_not_mediapipes_is_refused_in_one_line(tmp_path, told, said):
+    with pytest.raises(InputError, match=said) as error:
+        run(tmp_path, told, "mediapipe", "clip.csv")
+    assert str(tmp_path / "in" / "clip.csv") in str(error.value)
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_damaged_parquet_file_is_refused(tmp_path):
+    written(tmp_path, landmarks(1, ("pose",)), "clip.parquet")
+    path = tmp_path / "in" / "clip.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"clip\.parquet: cannot be read as a table"):
+        imported(tmp_path, "mediapipe")
+
+
+def test_the_mapping_of_the_face_is_the_same_on_both_sides():
+    mirrored = {
+        **{127: 356, 234: 454, 93: 323, 132: 361, 58: 288, 172: 397, 136: 365, 150: 379, 176: 400},  # jaw
+        **{70: 300, 63: 293, 105: 334, 66: 296, 107: 336, 98: 327, 97: 326},  # brows, nose
+        **{33: 263, 160: 387, 158: 385, 133: 362, 153: 380, 144: 373, 468: 473},  # eyes
+        **{61: 291, 39: 269, 37: 267, 91: 321, 84: 314, 78: 308, 82: 312, 87: 317},  # mouth
+    }
+    mirrored |= {other: one for one, other in mirrored.items()}
+    assert len(MEDIAPIPE_FACE) == len(FACE_70)
+    for place, vertices in enumerate(MEDIAPIPE_FACE):
+        twin = MEDIAPIPE_FACE[FACE_70.mirror[place]]
+        assert sorted(mirrored.get(vertex, vertex) for vertex in vertices) == sorted(twin), FACE_70.keypoints[place]
+
+
+def test_the_mapping_of_the_pose_names_each_side_alike():
+    left = [index for index, name in enumerate(MEDIAPIPE_POSE) if name.startswith("L")]
+    assert len(MEDIAPIPE_POSE) == 33
+    for index in left:
+        assert MEDIAPIPE_POSE[index + (3 if index == 2 else 1)] == "R" + MEDIAPIPE_POSE[index][1:]
+
+
+# both
+
+
+def test_files_below_a_folder_are_recordings_by_their_paths(tmp_path):
+    (tmp_path / "in" / "day 1").mkdir(parents=True)
+    (tmp_path / "in" / "day 1" / "a.json").write_text(json.dumps(results([0, 1])))
+    assert set(run(tmp_path, results([5]))) == {"clip", "day 1/a"}
+
+
+def test_an_import_replaces_nothing_and_needs_something(tmp_path):
+    run(tmp_path, results([0]))
+    with pytest.raises(CacheError, match="choose another --out"):
+        imported(tmp_path, "coco_wholebody")
+    with pytest.raises(InputError, match=r"no \.csv or \.csv\.gz or \.parquet file"):
+        import_keypoints(tmp_path / "in", "mediapipe", tmp_path / "other")
+    with pytest.raises(InputError, match="not found"):
+        import_keypoints(tmp_path / "nowhere", "mediapipe", tmp_path / "other")
+
+
+@pytest.mark.parametrize(("form", "name", "expected"), [("mediapipe", "clip.json", ".csv or .csv.gz or .parquet"),
+                                                        ("coco_wholebody", "clip.csv", ".json")])  # fmt: skip
+def test_a_file_of_another_ending_is_told_which_is_expected(tmp_path, form, name, expected):
+    (tmp_path / name).write_text(json.dumps(results([0])))
+    with pytest.raises(InputError) as error:
+        import_keypoints(tmp_path / name, form, tmp_path / "cache")
+    assert str(error.value) == f"{tmp_path / name}: expected a {expected} file; is it another format (--from)?"
+
+
+def test_a_cache_of_nobody_is_not_made(tmp_path):
+    nobody = [{"image_id": number, "keypoints": [0] * 399} for number in range(3)]
+    with pytest.raises(InputError, match="in: nobody is seen in 3 frames, and nothing is labelled"):
+        run(tmp_path, nobody)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    (tmp_path / "labels.csv").write_text("video,label\nclip,happy\n")
+    found = run(tmp_path, nobody, labels=f"table:{tmp_path / 'labels.csv'}")
+    assert found["clip"][2].tolist() == [0, 1, 2], "what is labelled is scored, seen or not"
+
+
+def test_a_cache_of_nobody_who_is_long_enough_is_not_made(tmp_path):
+    told = results([3], track_id=7) + [{"image_id": frame, "keypoints": [0] * 399} for frame in range(20)]
+    with pytest.raises(
+        InputError, match=r"seen 1 time, but none of them long enough for --person all: .*--person auto"
+    ):
+        run(tmp_path, told, person="all")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert run(tmp_path, told)["clip"][2].tolist() == list(range(20))
+
+
+def test_the_verb_imports(tmp_path):
+    (tmp_path / "clip.json").write_text(json.dumps(results(range(1, 4))))
+    words = ["cache", "import", str(tmp_path / "clip.json"), "--from", "coco_wholebody", "--out", str(tmp_path / "c")]
+    done = CliRunner().invoke(main, [*words, "--first-frame", "1"])
+    assert "1 recording, people seen 3 times: 1 sequence, 3 frames" in done.output, done.output
+    assert open_cache(tmp_path / "c").read().number.tolist() == [0, 1, 2]
+    shown = CliRunner().invoke(main, ["cache", "info", str(tmp_path / "c")], env={"COLUMNS": "150"})
+    assert "coco_wholebody" in shown.output

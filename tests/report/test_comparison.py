@@ -1,0 +1,163 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.metrics as reference
+
+from skelemo.evaluation.circumplex import PROTOTYPES, affect_reading
+from skelemo.report.comparison import compare, differing_settings, shared_settings
+from skelemo.report.describe import choice, chosen_epochs, part_sizes, split_name
+from skelemo.report.ensemble import fuse
+from skelemo.runs.folder import Run, read_run
+
+Make = Callable[..., Run]
+
+
+@pytest.fixture
+def run(tmp_path: Path, run_folder: Callable[..., Path]) -> Make:
+    """A run of the given make, read back; small, and named by its number."""
+
+    def make(**options: object) -> Run:
+        size = {"subjects": 4, "videos": 2, "frames": 4, "epochs": 6}
+        return read_run(run_folder(tmp_path / f"run {len(list(tmp_path.iterdir()))}", **size | options))
+
+    return make
+
+
+def test_runs_that_differ_in_nothing_but_the_seed_are_one_entry_with_mean_and_deviation(run: Make) -> None:
+    runs = [run(seed=seed) for seed in (1, 2, 3)]
+    (ground,) = compare(runs)
+    (entry,) = ground.entries
+    estimate = entry.estimate("expression", "macro_f1")
+    values = [each.shown["expression"]["macro_f1"]["value"] for each in runs]
+    assert estimate.value == pytest.approx(np.mean(values))
+    assert estimate.sd == pytest.approx(np.std(values, ddof=1))
+    assert estimate.spread == f"± {np.std(values, ddof=1):.3f}, 3 seeds"
+
+
+def test_the_table_is_the_papers_architecture_by_optimizer(run: Make) -> None:
+    runs = [run(arch="ann", optimizer="adam"), run(arch="ann", optimizer="sgd"), run(arch="resnet18", optimizer="adam")]
+    runs.append(run(arch="svm", optimizer=None))
+    (ground,) = compare(runs)
+    table = ground.paper_table("expression")
+    assert table.optimizers == ("SGD", "Adam", "no optimizer")
+    assert [label for label, _ in table.rows] == ["ann", "resnet18", "svm"]
+    values = [[estimate and estimate.value for estimate in row] for _, row in table.rows]
+    figures = [each.shown["expression"]["macro_f1"]["value"] for each in runs]
+    assert values == [[figures[1], figures[0], None], [None, figures[2], None], [None, None, figures[3]]]
+    assert table.best == max(figures)
+
+
+def test_entries_of_one_optimizer_are_told_apart_by_what_differs(run: Make) -> None:
+    runs = [run(settings={"model": {"streams": [name]}}) for name in ("joint", "bone")]
+    runs += [run(optimizer="sgd", settings={"lr": 0.1, "model": {"streams": ["joint"]}})]
+    table = compare(runs)[0].paper_table("va")
+    assert [label for label, _ in table.rows] == ["ann · streams joint", "ann · streams bone"]
+    assert [estimate is None for estimate in table.rows[0][1]] == [False, False]  # lr differs between optimizers only
+
+
+def test_runs_of_one_head_each_need_no_telling_apart(run: Make) -> None:
+    (ground,) = compare([run(heads=["expression"]), run(heads=["va"])])
+    assert [label for head in ground.heads for label, _ in ground.labelled(head)] == ["ann", "ann"]
+
+
+def test_what_was_not_scored_alike_is_not_compared(run: Make) -> None:
+    runs = [run(), run(caches=["cache/other"]), run(folds=2), run(parts=["validation"]), run(simulated=False), run()]
+    names = [[each.name for each in ground.runs] for ground in compare(runs)]
+    assert names == [[runs[0].name, runs[5].name], *([each.name] for each in runs[1:5])]
+
+
+@pytest.mark.parametrize("cache_hash", ["", None])
+def test_data_are_told_apart_by_name_where_their_content_is_not_known(run: Make, cache_hash: str | None) -> None:
+    one, other = run(), run(caches=["cache/other"])
+    for each in (one, other):
+        each.environment["cache_hash"] = cache_hash  # type: ignore[index]  # read from JSON, so a dict
+    assert len(compare([one, other])) == 2
+
+
+def test_a_ground_says_whether_the_windows_are_the_same(run: Make) -> None:
+    one, same, fewer = run(), run(arch="resnet18"), run(arch="stgcn", frames=3)
+    assert compare([one])[0].comparability("va") == ""
+    assert compare([one, same])[0].comparability("va") == "All runs are scored on the same windows."
+    assert "same sequences, but not on the same windows" in compare([one, fewer])[0].comparability("expression")
+    assert "different sequences" in compare([one, run(subjects=3, arch="other")])[0].comparability("va")
+
+
+def test_windows_without_a_label_for_a_head_do_not_count_against_comparing_it(run: Make) -> None:
+    one, other = run(), run(arch="resnet18")
+    other.predictions["expression"] = other.predictions["expression"].astype(object)
+    other.predictions.loc[::3, "expression"] = ""
+    (ground,) = compare([one, other])
+    assert ground.comparability("va") == "All runs are scored on the same windows."
+    assert "not on the same windows" in ground.comparability("expression")
+
+
+def test_a_validation_part_is_named_as_what_it_is(run: Make) -> None:
+    (ground,) = compare([run(parts=["validation"])])
+    assert ground.part == "validation"
+    assert "they flatter" in ground.caution
+    assert compare([run()])[0].caution == ""
+
+
+def test_the_figure_to_beat_is_that_of_always_saying_the_most_frequent_class(run: Make) -> None:
+    one = run(subjects=12)
+    name, figures = compare([one])[0].most_frequent()
+    frame = one.predictions[one.predictions["part"] == "test"]
+    truth = frame["expression"].astype(str)
+    assert name == truth.mode()[0]
+    always = [name] * len(truth)
+    assert figures["accuracy"] == pytest.approx(reference.accuracy_score(truth, always))
+    assert figures["uar"] == pytest.approx(reference.balanced_accuracy_score(truth, always))
+    f1 = reference.f1_score(truth, always, average="macro", labels=truth.unique(), zero_division=0)
+    assert figures["macro_f1"] == pytest.approx(f1)
+
+
+def test_an_ensemble_stands_beside_its_runs(run: Make) -> None:
+    runs = [run(seed=1), run(seed=2, optimizer="sgd")]
+    (ground,) = compare([*runs, fuse(runs)])
+    assert [label for label, _ in ground.paper_table("va").rows] == ["ann", "ensemble of 2"]
+    assert (
+        choice(ground.runs[-1]) == f"The mean of what {runs[0].name}, {runs[1].name} predict; nothing more was chosen."
+    )
+
+
+def test_settings_are_sorted_into_differing_and_shared(run: Make) -> None:
+    runs = [run(settings={"lr": 0.1, "model": {"width": 64}}), run(settings={"lr": 1e-05, "model": {"width": 128}})]
+    differing = differing_settings(runs)
+    assert differing == {"lr": ("0.1", "1e-05"), "model.width": ("64", "128")}
+    assert shared_settings(runs)["optimizer"] == "adam"
+    assert "lr" not in shared_settings(runs)
+
+
+def test_the_chosen_epoch_is_the_best_of_each_fold(run: Make) -> None:
+    one = run(folds=3)
+    for fold, epoch in chosen_epochs(one).items():
+        rows = one.metrics[one.metrics["fold"] == fold]
+        assert rows.set_index("epoch")["validation_score"].idxmax() == epoch
+    by_loss = run(settings={"monitor": "loss"})
+    table = by_loss.metrics.set_index("epoch")["validation_loss"]
+    assert chosen_epochs(by_loss) == {1: table.idxmin()}
+    assert "lowest loss on the validation part; the test part was scored once" in choice(by_loss)
+
+
+def test_split_and_sizes_are_told_in_words(run: Make) -> None:
+    folds = run(folds=2)
+    assert split_name(folds) == "2-fold, drawn by seed; the test parts of all folds together; no subject in two parts"
+    assert part_sizes(folds) == "60 train, 8 validation, 8 test, in each of 2 folds"
+    assert split_name(run(settings={"split": "given:fold_1"})).startswith("as the labels came with it, column fold_1;")
+
+
+def test_affects_read_as_emotions_are_compared_with_truth_and_labels(predictions: Callable) -> None:
+    frame = predictions(parts=["test"])
+    perfect = frame.assign(predicted_valence=frame["valence"], predicted_arousal=frame["arousal"])
+    reading = affect_reading(perfect)
+    assert reading["agreement"] == 1
+    assert sum(row[1] for row in reading["rows"]) == len(frame) == reading["windows"]
+    assert reading["labelled"]["truth"] == reading["labelled"]["predicted"]
+    assert 0 < reading["labelled"]["truth"]["accuracy"] < 1
+    points = np.array([PROTOTYPES[name] for name in frame["expression"]])
+    exact = frame.assign(valence=points[:, 0], arousal=points[:, 1])
+    assert affect_reading(exact)["labelled"]["truth"] == {"accuracy": 1, "uar": 1}
+    assert affect_reading(frame.assign(expression="joy"))["labelled"] is None
+    assert affect_reading(frame.assign(valence=np.nan)) is None

@@ -1,0 +1,133 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from skelemo.report import figures
+from skelemo.report.report_figures import run_plates
+from skelemo.report.style import save, shorten, to_svg
+from skelemo.runs.folder import read_run
+
+HOSTILE = ["<script>alert(1)</script>", "$x_1$ & $y$", '"quoted"', "_hidden", "喜び", "a" * 80, "-->"]
+
+
+def texts(svg: str) -> list[str]:
+    return [
+        "".join(element.itertext()).strip() for element in ElementTree.fromstring(svg).iter() if "text" in element.tag
+    ]
+
+
+@pytest.fixture
+def hostile() -> Figure:
+    return figures.confusion(np.arange(49).reshape(7, 7), HOSTILE)
+
+
+def test_a_confusion_matrix_shows_shares_of_the_true_class_and_counts() -> None:
+    figure = figures.confusion([[30, 10, 0], [5, 5, 0], [0, 0, 0]], ["a", "b", "c"])
+    shown = [text.get_text() for text in figure.axes[0].texts]
+    assert shown == ["75", "30", "25", "10", "50", "5", "50", "5", "no window of this class"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 11, 26, 40])
+def test_a_confusion_matrix_of_any_size_can_be_drawn(size: int) -> None:
+    matrix = np.random.default_rng(0).integers(0, 10_000, (size, size))
+    svg = to_svg(figures.confusion(matrix, [f"class {i}" for i in range(size)]), "confusion", "c")
+    assert len(svg) < 300_000
+
+
+def test_names_are_shown_as_they_are_and_cannot_break_out(hostile: Figure) -> None:
+    svg = to_svg(hostile, 'a "title" <b>', "hostile")
+    shown = texts(svg)
+    assert "$x_1$ & $y$" in shown
+    assert "喜び" in shown
+    assert "<script" not in svg
+    root = ElementTree.fromstring(svg)
+    assert root.get("aria-label") == 'a "title" <b>'
+
+
+def test_a_figure_in_a_page_loads_nothing_and_follows_its_theme(hostile: Figure) -> None:
+    svg = to_svg(hostile, "title", "hostile")
+    assert svg.startswith("<svg ")
+    assert not re.search(r"(?:src|href)=\"(?!#)|url\((?!#)|<style|<!--|<metadata|@import", svg)
+    assert "var(--ink, #1b1f24)" in svg
+    assert "font-family" not in svg
+
+
+def test_ids_are_the_figures_own_and_every_reference_finds_its_own() -> None:
+    curve = pd.DataFrame({"fold": 1, "epoch": range(5), "loss": range(5)})
+    svgs = [to_svg(figures.curves(curve, {"loss": "loss"}, "loss", {1: 2}), "t", name) for name in ("a", "b")]
+    ids = [re.findall(r' id="([^"]*)"', svg) for svg in svgs]
+    assert not set(ids[0]) & set(ids[1])
+    for svg, own in zip(svgs, ids, strict=True):
+        assert set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg)) == set(own)
+        assert len(own) == len(set(own))
+
+
+def test_the_same_figure_is_the_same_bytes(tmp_path: Path) -> None:
+    made = [figures.confusion(np.eye(3, dtype=int), ["a", "b", "c"]) for _ in range(2)]
+    assert to_svg(made[0], "t", "n") == to_svg(made[1], "t", "n")
+    written = [save(figure, tmp_path / name, ["svg", "pdf", "png"]) for figure, name in zip(made, "ab", strict=True)]
+    for one, other in zip(*written, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    assert [path.name for path in written[0]] == ["a.svg", "a.pdf", "a.png"]
+    assert written[0][1].read_bytes().startswith(b"%PDF")
+
+
+def test_drawing_leaves_matplotlibs_settings_alone(hostile: Figure) -> None:
+    before = dict(mpl.rcParams)
+    to_svg(figures.forest([("a", 0.5, 0.4, 0.6)], "macro F1", None), "t", "n")
+    assert dict(mpl.rcParams) == before
+
+
+def test_bars_and_forests_stand_missing_figures() -> None:
+    row = {"precision": 0.5, "recall": None, "f1": None, "support": 0}
+    to_svg(figures.class_bars({"a": row, "b": row | {"f1": 0.5, "f1_low": 0.4, "f1_high": None}}), "t", "n")
+    nan = float("nan")
+    svg = to_svg(figures.forest([("a", 0.5, nan, nan), ("b", 0.1, 0.0, 0.2)], "UAR", ("always a", 0.14)), "t", "n")
+    assert "always a" in texts(svg)
+
+
+def test_a_density_of_many_windows_stays_small() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, 100_000)
+    svg = to_svg(figures.agreement(x, np.tanh(x + rng.normal(0, 0.4, 100_000)), "valence"), "t", "n")
+    assert len(svg) < 100_000
+
+
+def test_curves_of_folds_of_unequal_length_end_their_mean_with_the_shortest() -> None:
+    table = pd.concat([pd.DataFrame({"fold": k, "epoch": range(5 + k), "loss": 1.0 * k}) for k in (1, 2, 3)])
+    axes = figures.curves(table, {"loss": "loss"}, "loss", {}).axes[0]
+    mean = axes.get_lines()[-1]
+    assert mean.get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
+    assert (mean.get_ydata() == 2).all()
+
+
+def test_long_names_keep_both_ends() -> None:
+    assert shorten("a" * 24) == "a" * 24
+    assert shorten("stgcnpp on joint and bone streams, seed 1", 20) == "stgcnpp on…s, seed 1"
+    assert len(shorten("x" * 500, 26)) == 26
+
+
+def test_a_run_gets_the_figures_that_it_has_data_for(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
+    def stems(**options: object) -> list[str]:
+        run = read_run(run_folder(tmp_path / str(len(list(tmp_path.iterdir()))), subjects=2, videos=2, **options))
+        return [plate.stem for plate in run_plates(run, "r")]
+
+    everything = ["r_confusion", "r_classes", "r_valence", "r_arousal", "r_timelines", "r_loss", "r_validation_score"]
+    assert stems() == everything
+    assert stems(heads=["expression"]) == ["r_confusion", "r_classes", "r_loss", "r_validation_score"]
+    assert stems(heads=["va"], frames=1) == ["r_valence", "r_arousal", "r_loss", "r_validation_score"]  # stills
+
+
+def test_time_lines_show_the_longest_sequences_thinned(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
+    run = read_run(run_folder(tmp_path / "long", subjects=1, videos=4, frames=2000, heads=["va"]))
+    (plate,) = [plate for plate in run_plates(run, "r") if plate.stem == "r_timelines"]
+    assert len(plate.figure.axes) == 6
+    assert len(plate.figure.axes[0].get_lines()[0].get_xdata()) <= 800

@@ -1,0 +1,174 @@
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skelemo.errors import InputError
+from skelemo.evaluation.scores import score
+from skelemo.runs.folder import read_predictions, read_run, write_json, write_predictions
+
+RunFolder = Callable[..., Path]
+CLASSES = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
+
+
+@pytest.fixture
+def run(tmp_path: Path, run_folder: RunFolder) -> Path:
+    return run_folder(tmp_path / "runs" / "ann", subjects=3, videos=2, frames=4)
+
+
+def test_a_run_folder_is_read_as_it_was_written(run: Path) -> None:
+    found = read_run(run)
+    assert found.name == "ann"
+    assert found.config["optimizer"] == "adam"
+    assert found.classes == CLASSES
+    assert found.heads == ("expression", "va")
+    assert found.part == "test"
+    assert found.data["simulated"] is True
+    assert list(found.metrics.columns[:2]) == ["epoch", "train_loss"]
+    assert len(found.predictions) == 2 * 3 * 2 * 4
+    assert found.scores == json.loads((run / "scores.json").read_text())
+
+
+def test_scores_can_be_computed_anew_from_the_table_to_the_last_digit(run: Path) -> None:
+    found = read_run(run)
+    assert score(found.predictions, found.classes) == found.scores
+
+
+def test_a_k_fold_run_gathers_the_curves_of_its_folds(tmp_path: Path, run_folder: RunFolder) -> None:
+    found = read_run(run_folder(tmp_path / "k", folds=11, subjects=1, videos=1, frames=2, epochs=3))
+    assert found.metrics["fold"].unique().tolist() == list(range(1, 12))  # and not 1, 10, 11, 2
+    assert len(found.metrics) == 33
+
+
+def test_epochs_whose_figures_stand_in_separate_rows_are_merged(run: Path) -> None:
+    (run / "metrics.csv").write_text("epoch,train_loss,validation_loss\n0,1.5,\n0,,1.2\n1,1.1,\n1,,0.9\n")
+    table = read_run(run).metrics
+    assert table["train_loss"].tolist() == [1.5, 1.1]
+    assert table["validation_loss"].tolist() == [1.2, 0.9]
+
+
+@pytest.mark.parametrize("content", [None, "", "epoch,train_loss\n"])
+def test_a_run_without_epochs_has_no_curves(run: Path, content: str | None) -> None:
+    (run / "metrics.csv").unlink() if content is None else (run / "metrics.csv").write_text(content)
+    assert read_run(run).metrics.empty
+
+
+def test_what_is_no_run_folder_is_named(tmp_path: Path, run: Path) -> None:
+    with pytest.raises(InputError, match=r"no run folder at .*missing"):
+        read_run(tmp_path / "missing")
+    with pytest.raises(InputError, match=r"not a run folder, it has no config.yaml; it holds runs.*runs/ann"):
+        read_run(tmp_path / "runs")
+
+
+@pytest.mark.parametrize("name", ["scores.json", "predictions.csv.gz", "splits.json", "environment.json"])
+def test_an_unfinished_run_says_how_to_go_on(run: Path, name: str) -> None:
+    (run / name).unlink()
+    with pytest.raises(InputError, match=rf"no {name} in .*ann: has the training finished\? resume .*--resume"):
+        read_run(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("scores.json", b"{"),
+        ("scores.json", b"[]"),
+        ("scores.json", b'{"test": {"expression": {"macro_f1": {}}}}'),
+        ("scores.json", b'{"test": {"expression": null}}'),
+        ("scores.json", b'{"test": {"va": {"ccc_mean": {"value": 1}}}}'),
+        ("scores.json", b'{"train": {}}'),
+        ("scores.json", b'{"test": 3}'),
+        ("environment.json", b"\xff\xfe"),
+        ("config.yaml", b"- a list"),
+        ("scores.json", b"{}"),
+        ("scores.json", b'{"test": {"va": {"ccc_mean": {"value": "high"}}}}'),
+        ("splits.json", b'{"folds": 5}'),
+        ("splits.json", b'{"folds": [5]}'),
+        ("splits.json", b'{"folds": [{"train": 5}]}'),
+        ("environment.json", b"[]"),
+        ("environment.json", b'{"data": 5}'),
+        ("environment.json", b'{"data": {"caches": 5}}'),
+        ("environment.json", b'{"data": {"caches": [5]}}'),
+        ("config.yaml", b"a: [1"),
+        ("config.yaml", b"\x00"),
+        ("metrics.csv", b'epoch\n"'),
+        ("predictions.csv.gz", b""),
+        ("predictions.csv.gz", b"fold,part\n"),
+        ("predictions.csv.gz", gzip.compress(b"", mtime=0)),
+        ("predictions.csv.gz", gzip.compress(b"fold,part\n1,test\n", mtime=0)),
+        ("predictions.csv.gz", gzip.compress(b"x" * 10_000, mtime=0)[:40]),
+    ],
+)
+def test_a_damaged_file_is_an_input_error_that_names_it(run: Path, name: str, content: bytes) -> None:
+    (run / name).write_bytes(content)
+    with pytest.raises(InputError, match=name):
+        read_run(run)
+
+
+def test_scores_of_other_classes_than_the_predictions_are_refused(run: Path) -> None:
+    scores = json.loads((run / "scores.json").read_text())
+    scores["test"]["expression"]["per_class"]["joy"] = scores["test"]["expression"]["per_class"].pop("happiness")
+    write_json(run / "scores.json", scores)
+    with pytest.raises(InputError, match=r"scores.json is about the classes sadness, .*, joy, the predictions are"):
+        read_run(run)
+
+
+def test_a_cut_off_table_is_damaged(run: Path) -> None:
+    file = run / "predictions.csv.gz"
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"predictions.csv.gz is damaged"):
+        read_run(run)
+
+
+def test_names_come_back_as_they_were_whatever_they_look_like(tmp_path: Path, run_folder: RunFolder) -> None:
+    classes = ["NA", "001", 'say "a, b"', "喜び"]
+    folder = run_folder(tmp_path / "odd", classes=classes, subjects=2, videos=3, frames=2)
+    frame = read_predictions(folder / "predictions.csv.gz")
+    odd = frame.assign(subject=["null", "007"] * (len(frame) // 2), expression=classes * (len(frame) // 4))
+    write_predictions(tmp_path / "again.csv.gz", odd)
+    back = read_predictions(tmp_path / "again.csv.gz")
+    assert back["subject"].tolist() == odd["subject"].tolist()
+    assert back["expression"].tolist() == odd["expression"].tolist()
+    assert read_run(folder).classes == tuple(classes)
+
+
+def test_numbers_come_back_with_every_digit_of_float32(tmp_path: Path, predictions: Callable) -> None:
+    frame = predictions(CLASSES, subjects=2, videos=2, frames=3)
+    frame.loc[0, "valence"] = np.nan
+    write_predictions(tmp_path / "p.csv.gz", frame)
+    back = read_predictions(tmp_path / "p.csv.gz")
+    assert np.isnan(back["valence"][0])
+    for name in ("p_anger", "predicted_valence", "arousal"):
+        assert (back[name].to_numpy() == frame[name].to_numpy(np.float32)).all()
+
+
+def test_the_same_table_is_the_same_file(tmp_path: Path, predictions: Callable) -> None:
+    frame = predictions(CLASSES, subjects=2, videos=2, frames=3)
+    for name in ("a", "b"):
+        write_predictions(tmp_path / name, frame)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_table_that_lacks_a_column_is_refused(tmp_path: Path, predictions: Callable) -> None:
+    frame = predictions(CLASSES, subjects=1, videos=1, frames=1)
+    with pytest.raises(InputError, match="no column 'subject'"):
+        write_predictions(tmp_path / "p.csv.gz", frame.drop(columns="subject"))
+    with pytest.raises(InputError, match="no column 'predicted_arousal'"):
+        write_predictions(tmp_path / "p.csv.gz", frame.drop(columns="predicted_arousal"))
+    with pytest.raises(InputError, match="part 'training' is none of validation, test"):
+        write_predictions(tmp_path / "p.csv.gz", frame.assign(part="training"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_is_whole_or_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "a.json"
+    write_json(file, {"x": np.float32(0.5), "n": float("nan"), "l": np.arange(2), "p": Path("a"), 3: (True, None)})
+    assert json.loads(file.read_text()) == {"x": 0.5, "n": None, "l": [0, 1], "p": "a", "3": [True, None]}
+    circle: list = []
+    circle.append(circle)
+    with pytest.raises(RecursionError):
+        write_json(file, circle)
+    assert json.loads(file.read_text())["x"] == 0.5
+    assert [child.name for child in file.parent.iterdir()] == ["a.json"]
