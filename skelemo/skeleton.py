@@ -34,6 +34,33 @@ class Drawing:
         return self.colors[keypoint % len(self.colors)]
 
 
+#: A place on a part: the mean of its terms, each the mean of the seen ones of some points (positions on the part).
+Place = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """How a part's coordinates are normalized: their origin, their unit and, for a face, what lies level.
+
+    Places are written as keypoint names: ``Neck`` is one point, ``RShoulder+LShoulder`` the middle of two that must
+    both be seen, ``REye*`` the mean of the seen points whose names begin so. Without a rule the origin is the mean of
+    the seen points and the unit their spread.
+
+    Parameters
+    ----------
+    origin : ``PLACE X Y; ...``: the origin lies at the first place. Where that is missing the next one that is seen
+        serves, at its usual distance from the first, or where the clip never shows both at ``X Y`` units, y down.
+    unit : ``PLACE-PLACE|PLACE-PLACE LENGTH, ...; ...``: distances, and how many units long they are on an average
+        person. ``|`` joins two of a kind, left and right, of which either serves. Those behind a ``;`` serve where a
+        clip shows none of those before it.
+    level : ``PLACE-PLACE`` that lies level, from left to right in the image; empty for parts that are not turned.
+    """
+
+    origin: str = ""
+    unit: str = ""
+    level: str = ""
+
+
 @dataclass(frozen=True)
 class Part:
     """A group of keypoints that OpenPose writes as one flat list of x, y, confidence."""
@@ -43,6 +70,7 @@ class Part:
     limbs: tuple[Limb, ...]
     drawing: Drawing
     mirror: tuple[int, ...] = field(default=())
+    reference: Reference = field(default=Reference())
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -53,6 +81,37 @@ class Part:
             return self.keypoints.index(keypoint)
         except ValueError:
             raise unknown(f"keypoint of {self.name}", keypoint, self.keypoints) from None
+
+    @cached_property
+    def origins(self) -> tuple[tuple[Place, float, float], ...]:
+        """Places of the origin with their usual x and y in units; see `Reference`."""
+        rows = (item.split() for item in self.reference.origin.split(";") if item.strip())
+        return tuple((self._place(place), float(x), float(y)) for place, x, y in rows)
+
+    @cached_property
+    def units(self) -> tuple[tuple[tuple[tuple[tuple[Place, Place], ...], float], ...], ...]:
+        """By rank the distances that measure a unit, as pairs of places and their length; see `Reference`."""
+        return tuple(
+            tuple((self._pairs(pairs), float(length)) for pairs, length in (item.split() for item in rank.split(",")))
+            for rank in self.reference.unit.split(";")
+            if rank.strip()
+        )
+
+    @cached_property
+    def level(self) -> tuple[Place, Place] | None:
+        """Two places that lie level; see `Reference`."""
+        return self._pairs(self.reference.level)[0] if self.reference.level else None
+
+    def _pairs(self, text: str) -> tuple[tuple[Place, Place], ...]:
+        pairs = (pair.split("-") for pair in text.split("|"))
+        return tuple((self._place(start), self._place(end)) for start, end in pairs)
+
+    def _place(self, text: str) -> Place:
+        return tuple(self._term(term) for term in text.split("+"))
+
+    def _term(self, text: str) -> tuple[int, ...]:
+        begun = [i for i, name in enumerate(self.keypoints) if text.endswith("*") and name.startswith(text[:-1])]
+        return tuple(begun) or (self.index(text),)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -78,10 +137,21 @@ def _swap_sides(names: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(names.index(twin(name)) for name in names)
 
 
-def _body(name: str, keypoints: str, limbs: str, colors: str) -> Part:
+#: The unit is about a torso. Head and shoulders come first: they are seen in nearly every picture of a person.
+#: Lengths are round means over recordings of walking, sitting and gesturing people.
+_BODY_REFERENCE = Reference(
+    origin="Neck 0 0; RShoulder+LShoulder 0 0; RShoulder -.4 0; LShoulder .4 0; Nose 0 -.5; MidHip 0 1; RHip -.2 1; "
+    "LHip .2 1; RElbow -.5 .6; LElbow .5 .6; RKnee -.2 1.8; LKnee .2 1.8",
+    unit="Neck-Nose .5, RShoulder-Neck|LShoulder-Neck .4; Neck-MidHip 1, RShoulder-RHip|LShoulder-LHip 1; "
+    "RShoulder-RElbow|LShoulder-LElbow .6, RElbow-RWrist|LElbow-LWrist .5, RHip-RKnee|LHip-LKnee .8, "
+    "RKnee-RAnkle|LKnee-LAnkle .8",
+)
+
+
+def _body(name: str, keypoints: str, limbs: str, colors: str, reference: Reference = Reference()) -> Part:
     names = _names(keypoints)
     drawing = Drawing(_colors(colors), threshold=0.05, thickness=1 / 75, line_ratio=0.75)
-    return Part(name, names, _limbs(limbs), drawing, _swap_sides(names))
+    return Part(name, names, _limbs(limbs), drawing, _swap_sides(names), reference)
 
 
 BODY_25 = _body(
@@ -93,6 +163,7 @@ BODY_25 = _body(
     "255,0,85 255,0,0 255,85,0 255,170,0 255,255,0 170,255,0 85,255,0 0,255,0 255,0,0 0,255,85 0,255,170 0,255,255 "
     "0,170,255 0,85,255 0,0,255 255,0,170 170,0,255 255,0,255 85,0,255 0,0,255 0,0,255 0,0,255 0,255,255 0,255,255 "
     "0,255,255",
+    _BODY_REFERENCE,
 )
 COCO_18 = _body(
     "coco_18",
@@ -150,6 +221,11 @@ FACE_70 = Part(
     ),
     Drawing(((255, 255, 255),), threshold=0.4, thickness=1 / 75, line_ratio=0.334),
     _FACE_MIRROR,
+    Reference(
+        origin="REye*+LEye* 0 0; NoseBridge0 0 0; NoseBase2 0 .7; OuterMouth0 -.4 1.1; OuterMouth6 .4 1.1",
+        unit="REye*-LEye* 1; NoseBridge0-NoseBase2 .7, OuterMouth0-OuterMouth6 .8",
+        level="REye*-LEye*",
+    ),
 )
 
 
@@ -165,6 +241,10 @@ def _hand(name: str) -> Part:
         _limbs("0-1 1-2 2-3 3-4 0-5 5-6 6-7 7-8 0-9 9-10 10-11 11-12 0-13 13-14 14-15 15-16 0-17 17-18 18-19 19-20"),
         Drawing(_colors(colors), threshold=0.2, thickness=1 / 50, line_ratio=0.75),
         tuple(range(21)),
+        Reference(
+            origin="Wrist 0 0",
+            unit="Wrist-Middle1 1; Wrist-Index1 1, Wrist-Ring1 .95, Wrist-Pinky1 .9, Middle1-Middle2 .45",
+        ),
     )
 
 

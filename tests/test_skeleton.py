@@ -4,7 +4,18 @@ import pytest
 
 from skelemo import skeleton
 from skelemo.errors import ConfigError
-from skelemo.skeleton import BODY_MODELS, DEFAULT_LAYOUT, FACE_70, HAND_LEFT, HAND_RIGHT, layout
+from skelemo.skeleton import (
+    BODY_25,
+    BODY_MODELS,
+    DEFAULT_LAYOUT,
+    FACE_70,
+    HAND_LEFT,
+    HAND_RIGHT,
+    PARTS,
+    Part,
+    Reference,
+    layout,
+)
 
 ALL_PARTS = [*BODY_MODELS.values(), FACE_70, HAND_LEFT, HAND_RIGHT]
 LAYOUTS = [
@@ -160,3 +171,21 @@ def test_an_unknown_keypoint_offers_the_nearest():
         layout("body_25").index("body_25.Knee")
     with pytest.raises(ConfigError, match="did you mean 'RWrist'"):
         skeleton.BODY_25.index("RWrits")
+
+
+@pytest.mark.parametrize("part", [part for group in PARTS.values() for part in group], ids=lambda part: part.name)
+def test_the_reference_rule_of_every_part_names_its_points(part):
+    assert part.origins
+    assert part.units
+    assert part.level is None or all(part.level)
+
+
+def test_a_reference_rule_is_read_as_places():
+    reference = Reference("B 0 0; A+C* 1 -.5", "A-B|B-C1 2, A-C* 1; A-C2 4", "A-C*")
+    part = Part("mine", ("A", "B", "C1", "C2"), (), BODY_25.drawing, reference=reference)
+    assert part.origins == ((((1,),), 0, 0), (((0,), (2, 3)), 1, -0.5))
+    assert part.units[0] == (((((0,),), ((1,),)), (((1,),), ((2,),))), 2), (((((0,),), ((2, 3),)),), 1)
+    assert len(part.units) == 2
+    assert part.level == (((0,),), ((2, 3),))
+    with pytest.raises(ConfigError, match="keypoint of mine"):
+        _ = Part("mine", ("A",), (), BODY_25.drawing, reference=Reference("B 0 0")).origins
