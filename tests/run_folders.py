@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from skelemo.evaluation.circumplex import PROTOTYPES
-from skelemo.evaluation.scores import write_scores
-from skelemo.runs.folder import write_json, write_predictions
+from skelemo.evaluation.scores import score
+from skelemo.runs.folder import write_json
+from skelemo.runs.predictions import write_predictions
+from skelemo.targets import VA, Head
 
 EMOTIONS = tuple(PROTOTYPES)
 
@@ -26,7 +28,7 @@ def make_predictions(
     videos: int = 4,
     frames: int = 25,
     folds: int = 1,
-    parts: Sequence[str] = ("validation", "test"),
+    subsets: Sequence[str] = ("validation", "test"),
     know_subjects: bool = True,
     seed: int = 0,
     data_seed: int = 7,
@@ -37,7 +39,7 @@ def make_predictions(
     centers = np.array([PROTOTYPES.get(name, (0.1 * i, -0.1 * i)) for i, name in enumerate(classes)])
     tables = []
     for fold in range(1, folds + 1):
-        for part in parts:
+        for part in subsets:
             for subject in range(subjects):
                 for video in range(videos):
                     label = world.choice(len(classes), p=weights)
@@ -51,24 +53,28 @@ def make_predictions(
                     name = f"{part[:3]} subject {subject:02d} take {video}"
                     table = {
                         "fold": fold,
-                        "part": part,
+                        "subset": part,
                         "sequence": f"f{fold}/{name}",
                         "video": f"f{fold}/{name}",
                         "subject": f"f{fold} {part[:3]} {subject:02d}" if know_subjects else "",
                         "frame": np.arange(frames) * 10,
                         "expression": classes[label],
-                        "valence": va[:, 0],
-                        "arousal": va[:, 1],
+                        "va_valence": va[:, 0],
+                        "va_arousal": va[:, 1],
                     }
                     if "expression" in heads:
-                        table["predicted"] = np.array(classes, dtype=object)[chances.argmax(1)]
-                        table |= {f"p_{name}": chances[:, i] for i, name in enumerate(classes)}
+                        table["expression_predicted"] = np.array(classes, dtype=object)[chances.argmax(1)]
+                        table |= {f"expression_p_{name}": chances[:, i] for i, name in enumerate(classes)}
                     if "va" in heads:
                         guess = np.tanh(0.5 * skill * va + model.normal(0, 0.25, 2) + model.normal(0, 0.1, va.shape))
-                        table |= {"predicted_valence": guess[:, 0], "predicted_arousal": guess[:, 1]}
+                        table |= {"va_valence_predicted": guess[:, 0], "va_arousal_predicted": guess[:, 1]}
                     tables.append(pd.DataFrame(table))
     frame = pd.concat(tables, ignore_index=True)
     return frame.astype(dict.fromkeys(frame.select_dtypes("float64").columns, np.float32))  # as a network gives them
+
+
+def run_heads(classes: Sequence[str], heads: Sequence[str]) -> list[Head]:
+    return [Head("expression", "classes", tuple(classes)) if name == "expression" else VA for name in heads]
 
 
 def make_curves(epochs: int, skill: float, heads: Sequence[str], seed: int) -> pd.DataFrame:
@@ -80,10 +86,10 @@ def make_curves(epochs: int, skill: float, heads: Sequence[str], seed: int) -> p
         "validation_loss": 0.9 + 1.0 * fall + 0.15 * epoch / epochs + rng.normal(0, 0.03, epochs),
     }
     if "expression" in heads:
-        table["validation_macro_f1"] = 0.1 + 0.25 * skill * (1 - fall) + rng.normal(0, 0.015, epochs)
+        table["validation_expression_macro_f1"] = 0.1 + 0.25 * skill * (1 - fall) + rng.normal(0, 0.015, epochs)
     if "va" in heads:
-        table["validation_ccc_mean"] = 0.3 * skill * (1 - fall) + rng.normal(0, 0.015, epochs)
-    found = [table[name] for name in ("validation_macro_f1", "validation_ccc_mean") if name in table]
+        table["validation_va_ccc_mean"] = 0.3 * skill * (1 - fall) + rng.normal(0, 0.015, epochs)
+    found = [table[name] for name in ("validation_expression_macro_f1", "validation_va_ccc_mean") if name in table]
     table["validation_score"] = np.mean(found, axis=0)
     table["lr"] = 1e-3 * 0.97**epoch
     return pd.DataFrame(table)
@@ -116,10 +122,10 @@ def write_run(
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     split_folds = []
     for _, rows in frame.groupby("fold"):
-        names = {part: sorted(rows.loc[rows["part"] == part, "sequence"].unique()) for part in ("validation", "test")}
+        names = {part: sorted(rows.loc[rows["subset"] == part, "sequence"].unique()) for part in ("validation", "test")}
         split_folds.append({"train": [f"train {i}" for i in range(60)], **names})
     write_json(folder / "splits.json", {"split": split, "folds": split_folds, "grouped_by": "subject"})
-    data = {"classes": list(classes), "layout": "body_25+face_70", "simulated": simulated, "caches": list(caches)}
+    data = {"layout": "body_25+face_70", "simulated": simulated, "caches": list(caches)}
     data |= {"sequences": 60 + len(frame["sequence"].unique()), "frames": 25 * len(frame)}
     environment = {
         "skelemo": "0.1.0",
@@ -131,6 +137,7 @@ def write_run(
     environment |= {
         "cache_hash": hashlib.sha256("".join(caches).encode()).hexdigest(),
         "data": data,
+        "heads": [head.to_json() for head in run_heads(classes, heads)],
         "parameters": 123_456,
         "seconds": 321.5,
     }
@@ -139,8 +146,9 @@ def write_run(
         place = folder / f"fold_{fold}" if folds > 1 else folder
         place.mkdir(exist_ok=True)
         make_curves(epochs, skill, heads, seed + fold).to_csv(place / "metrics.csv", index=False)
-    write_predictions(folder / "predictions.csv.gz", frame)
-    write_scores(folder / "scores.json", frame, classes)
+    trained = run_heads(classes, heads)
+    write_predictions(folder / "predictions.parquet", frame, trained)
+    write_json(folder / "scores.json", score(frame, trained))
     return folder
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from skelemo.report.report import Report
 
 #: What the terminal shows, and whether with its interval; the page has the rest.
-SHOWN = {"macro_f1": True, "uar": False, "accuracy": False, "ccc_mean": True}
+SHOWN = {"macro_f1": True, "uar": False, "accuracy": False, "ccc_mean": True, "f1_mean": True}
 
 
 @click.command("report")
@@ -61,18 +61,18 @@ def _show(report: "Report") -> None:
     from skelemo.cli.screen import Screen
     from skelemo.cli.tables import table
     from skelemo.report.comparison import estimate_of
-    from skelemo.report.describe import FIGURES
+    from skelemo.report.describe import figures_of
 
     console = Screen()
     for ground in report.grounds:
-        figures = [(head, name) for head in ground.heads for name in FIGURES[head] if name in SHOWN]
+        figures = [(head, name) for head in ground.heads for name in figures_of(head) if name in SHOWN]
         simulated = ", simulated" if ground.simulated else ""
-        shown = table(f"{ground.title}{simulated}", "run", *(FIGURES[head][name] for head, name in figures))
+        shown = table(f"{ground.title}{simulated}", "run", *(figures_of(head)[name] for head, name in figures))
         shown.columns[0].overflow = "fold"
         for column in shown.columns[1:]:
             column.no_wrap = True
         for run in ground.runs:
-            shown.add_row(run.name, *(_cell(estimate_of(run, head, name), name) for head, name in figures))
+            shown.add_row(run.name, *(_cell(estimate_of(run, head.name, name), name) for head, name in figures))
         console.print(shown)
     console.print(f"report: {report.page}")
 

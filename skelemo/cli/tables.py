@@ -31,17 +31,18 @@ def table(title: str, *columns: str) -> Table:
 
 def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
     """The figures of a finished run with their intervals, and where it lies."""
-    from skelemo.report.describe import FIGURES
-
     console = Screen()
-    shown = table(f"scores of {out}", "part", "figure", "value", "95 % interval", "people or videos")
-    for part, heads in scores.items():
-        for head, figures in heads.items():
-            for name, title in FIGURES[head].items():
-                if name in figures:
-                    shown.add_row(part, title, *_figure(figures[name]), f"{figures['groups']:,}")
+    shown = table(f"scores of {out}", "subset", "head", "figure", "value", "95 % interval", "people or videos")
+    for subset, heads in scores.items():
+        for head, scored in heads.items():
+            for name, figure in scored.items():
+                if isinstance(figure, dict) and figure.get("value") is not None:
+                    shown.add_row(subset, head, name.replace("_", " "), *_figure(figure), f"{scored['groups']:,}")
+            if scored.get("note"):
+                console.print(f"{subset}, {head}: {scored['note']}", soft_wrap=True)
     console.print(shown)
-    console.print(f"run folder: {out}   page: skelemo report {out} --out {out}/report")
+    console.print(f"run folder: {out}")
+    console.print(f"skelemo report {out} --out {out}/report", soft_wrap=True)
 
 
 def ingest_table(plan: "Plan", tally: "Tally") -> None:

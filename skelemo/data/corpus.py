@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from skelemo.cache.cache import Cache
+from skelemo.errors import unknown
 from skelemo.openpose.scale import to_pixels
 from skelemo.preprocess import cleaning, normalize
 from skelemo.render.views import USUAL
 from skelemo.skeleton import Layout
+from skelemo.targets import EXPRESSION, VA, Head
 
 #: Frames that are cleaned at a time: bounds the memory that cleaning takes beside the corpus.
 BLOCK_FRAMES = 16_384
@@ -41,21 +43,20 @@ class Corpus:
     reference : ``[N, P, 4]`` float32, of each part or of the whole picture, in which `place` puts them.
     seen : ``[N]`` whether anything of the person was seen.
     key : ``[N]`` int64, increasing: sequence and frame number in one, so that a frame is found by binary search.
-    expression : ``[N]`` int64, -1 unlabelled.  va : ``[N, 2]`` float32, NaN unlabelled.
+    labels : of each head, as `skelemo.targets` has them.
     step : ``[S]`` by how much frame numbers usually grow within each sequence.
     frame_size : ``[S, 2]`` float32, width and height of each sequence's picture, where coordinates are the picture's.
     sequences : one row per sequence, as in `Cache`.
     """
 
     layout: Layout
-    classes: tuple[str, ...]
+    heads: tuple[Head, ...]
     sequences: pd.DataFrame
     keypoints: Tensor
     reference: Tensor
     seen: Tensor
     key: Tensor
-    expression: Tensor
-    va: Tensor
+    labels: dict[str, Tensor]
     step: Tensor
     frame_size: Tensor | None
 
@@ -82,12 +83,26 @@ class Corpus:
     def to(self, device: torch.device) -> "Corpus":
         """The same corpus on a device, or in pinned memory beside it where it does not fit."""
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        size = sum(value.nbytes for value in tensors.values())
-        if device.type == "cuda" and size > 0.5 * torch.cuda.mem_get_info(device)[0]:
-            moved = {name: value.pin_memory() for name, value in tensors.items()}
-        else:
-            moved = {name: value.to(device) for name, value in tensors.items()}
-        return Corpus(**{**vars(self), **moved})
+        size = sum(value.nbytes for value in [*tensors.values(), *self.labels.values()])
+        pinned = device.type == "cuda" and size > 0.5 * torch.cuda.mem_get_info(device)[0]
+
+        def move(values: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: value.pin_memory() if pinned else value.to(device) for name, value in values.items()}
+
+        return Corpus(**{**vars(self), **move(tensors), "labels": move(self.labels)})
+
+    def head(self, name: str) -> Head:
+        """The head of that name.
+
+        Raises
+        ------
+        ConfigError
+            The caches label no such head; the message lists theirs.
+        """
+        found = {head.name: head for head in self.heads}
+        if name not in found:
+            raise unknown("head", name, found)
+        return found[name]
 
 
 #: A key is ``sequence * KEY_SPAN + frame number``.
@@ -122,14 +137,16 @@ def load_corpus(cache: Cache, settings: Cleaning | None = None) -> Corpus:
         reference = normalize.in_picture(pictures.size)[sequence]
     return Corpus(
         layout=cache.layout,
-        classes=cache.classes,
+        heads=(replace(EXPRESSION, outputs=cache.classes), VA),
         sequences=cache.sequences,
         keypoints=torch.from_numpy(frames.keypoints),
         reference=torch.from_numpy(reference),
         seen=torch.from_numpy(seen),
         key=torch.from_numpy(sequence * KEY_SPAN + frames.number.astype(np.int64)),
-        expression=torch.from_numpy(frames.expression.astype(np.int64)),
-        va=torch.from_numpy(np.stack([frames.valence, frames.arousal], -1)),
+        labels={
+            EXPRESSION.name: torch.from_numpy(frames.expression.astype(np.int16)),
+            VA.name: torch.from_numpy(np.stack([frames.valence, frames.arousal], -1)),
+        },
         step=torch.from_numpy(step),
         frame_size=torch.from_numpy(pictures.pixels) if settings.coordinates == "frame" else None,
     )

@@ -1,6 +1,7 @@
 """Batches on the device: one indexed gather each, no worker processes, no Python per sample."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,13 +10,14 @@ from skelemo.data.augment import Augmentation, augment
 from skelemo.data.corpus import KEY_SPAN, Corpus
 from skelemo.data.windows import Gatherer, Targets, Window
 
-Batch = dict[str, Tensor]
+#: Tensors by name; ``labels`` has one for each head.
+Batch = dict[str, Any]
 
 #: Added to a seed for a stream of its own; in the lower 32 bits, which are all that torch's generator on the CPU takes.
 _OTHER = 0x9E3779B9
 
 
-def inputs(batch: Batch) -> Batch:
+def inputs(batch: Batch) -> dict[str, Tensor]:
     """What a network is called with: keypoints, mask and, for one that draws, the size of the pictures."""
     return {name: batch[name] for name in ("keypoints", "mask", "frame_size") if name in batch}
 
@@ -24,13 +26,14 @@ class Batches:
     """The batches of one epoch.
 
     Iterating yields dictionaries of tensors on ``device``: ``keypoints [B, T, V, 3]``, ``mask [B, T]``,
-    ``expression [B]`` (-1 unlabelled), ``va [B, 2]`` (NaN unlabelled) and ``row [B]``; with coordinates in the picture
-    also ``frame_size [B, 2]``, its width and height in pixels.
+    ``row [B]`` and ``labels``, a tensor for each head; with coordinates of the image also ``frame_size [B, 2]``, its
+    width and height in pixels.
 
     Parameters
     ----------
     seed : with a seed, for training: order and augmentation are drawn from it alone, give every epoch its own; a last
         batch of a single window is left out. Without one the order is that of the targets and nothing is drawn.
+    most : windows of the epoch at most, with a seed; 0 for all.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Batches:
         *,
         augmentation: Augmentation | None = None,
         seed: int | None = None,
+        most: int = 0,
     ) -> None:
         self.corpus = corpus
         self.gatherer = Gatherer(corpus, window)
@@ -50,12 +54,12 @@ class Batches:
         self.device = device
         self.augmentation = augmentation
         self.seed = seed
+        self.windows = min(most or len(targets), len(targets))
         self.row = torch.as_tensor(targets.row, device=corpus.device)
-        self.expression = torch.as_tensor(targets.expression, device=corpus.device)
-        self.va = torch.as_tensor(targets.va, device=corpus.device)
+        self.labels = {name: torch.as_tensor(labels, device=corpus.device) for name, labels in targets.labels.items()}
 
     def __len__(self) -> int:
-        windows = len(self.row)
+        windows = self.windows
         # Batch normalization cannot learn from a last batch of one window; it has its turn in another epoch.
         leaves_one_out = self.seed is not None and windows > 1 and windows % self.batch_size == 1
         return -(-windows // self.batch_size) - leaves_one_out
@@ -67,22 +71,19 @@ class Batches:
         else:
             here = torch.Generator(place).manual_seed(self.seed)
             there = torch.Generator(self.device).manual_seed(self.seed + _OTHER)
-            order = torch.randperm(len(self.row), generator=here, device=place)
+            order = torch.randperm(len(self.row), generator=here, device=place)[: self.windows]
         for chosen in order.split(self.batch_size)[: len(self)]:
             yield self._batch(chosen, here, there)
 
     def _batch(self, chosen: Tensor, here: torch.Generator | None, there: torch.Generator | None) -> Batch:
         keypoints, mask = self.gatherer.gather(self.row[chosen], here)
-        batch = {
-            "keypoints": keypoints,
-            "mask": mask,
-            "expression": self.expression[chosen],
-            "va": self.va[chosen],
-            "row": self.row[chosen],
-        }
+        batch: Batch = {"keypoints": keypoints, "mask": mask, "row": self.row[chosen]}
         if self.corpus.frame_size is not None:
             batch["frame_size"] = self.corpus.frame_size[self.corpus.key[batch["row"]] // KEY_SPAN]
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        batch["labels"] = {
+            name: labels[chosen].to(self.device, non_blocking=True) for name, labels in self.labels.items()
+        }
         if self.augmentation and there is not None:
             batch["keypoints"] = augment(
                 batch["keypoints"], self.augmentation, self.corpus.layout, there, in_picture="frame_size" in batch

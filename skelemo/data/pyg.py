@@ -35,12 +35,14 @@ class SkeletonGraphs(Dataset):
         self.corpus = load_corpus(cache, cleaning)
         self.gatherer = Gatherer(self.corpus, window)
         self.graph = skeleton_graph(cache.layout, mirror=mirror, frames=window.length)
-        self.targets = find_targets(self.corpus, sequences, window, ("expression", "va"), every=every, seen_only=True)
+        self.targets = find_targets(
+            self.corpus, sequences, window, tuple(head.name for head in self.corpus.heads), every=every, seen_only=True
+        )
 
     @property
     def num_classes(self) -> int:
-        """How many classes the cache names, whether or not each occurs."""
-        return len(self.corpus.classes)
+        """Outputs of the first head, whether or not each occurs."""
+        return len(self.corpus.heads[0])
 
     def len(self) -> int:
         """How many windows there are."""
@@ -50,6 +52,10 @@ class SkeletonGraphs(Dataset):
         """The window at a position."""
         row = int(self.targets.row[idx])
         keypoints, mask = self.gatherer.gather(torch.tensor([row], device=self.corpus.device))
+        labels = {
+            name: torch.as_tensor(values[[idx]]).to(torch.int64 if values.dtype.kind == "i" else torch.float32)
+            for name, values in self.targets.labels.items()
+        }
         return Data(
             x=keypoints.reshape(-1, keypoints.shape[-1]),
             edge_index=self.graph.edge_index,
@@ -57,9 +63,9 @@ class SkeletonGraphs(Dataset):
             part=self.graph.part,
             frame=self.graph.frame,
             seen=mask[0][self.graph.frame],
-            y=torch.tensor([int(self.targets.expression[idx])]),
-            va=torch.as_tensor(self.targets.va[idx], dtype=torch.float32).view(1, 2),
+            y=next(iter(labels.values())),
             sequence=torch.as_tensor(self.corpus.sequence(np.array([row]))),
+            **labels,
         )
 
 
@@ -90,8 +96,9 @@ def as_pyg(
     -------
     Dataset of ``Data`` with ``x [T * V, 3]`` (node ``t * V + v``; missing points and unseen frames are zero),
     ``edge_index``, ``edge_type`` (`skelemo.models.graph.EdgeType`, with edges in time), ``part``, ``frame`` and
-    ``seen [T * V]``, class ``y [1]`` (-1 unlabelled), ``va [1, 2]`` (NaN unlabelled) and ``sequence [1]``, the row of
-    ``cache.sequences``. Windows without any label, or with nobody at the target frame, are left out.
+    ``seen [T * V]``, the labels of each head under its name (``[1]`` or ``[1, K]``), those of the first
+    head as ``y`` too, and ``sequence [1]``, the row of ``cache.sequences``. Windows without any label, or with nobody
+    at the target frame, are left out.
     """
     opened = cache if isinstance(cache, Cache) else open_cache(Path(cache))
     rows = np.arange(len(opened.sequences)) if sequences is None else np.fromiter(sequences, int)

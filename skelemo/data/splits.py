@@ -1,6 +1,6 @@
 """Splits: which sequences train, which choose the model and which are scored once.
 
-Whoever shares a subject or a video stays in one part. A split is drawn once, written down, and read from then on.
+Whoever shares a subject or a video stays in one subset. A split is drawn once, written down, and read from then on.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,17 +15,17 @@ from scipy.sparse.csgraph import connected_components
 
 from skelemo.errors import ConfigError
 
-PARTS = ("train", "validation", "test")
+SUBSETS = ("train", "validation", "test")
 GIVEN_COLUMN = "split"
 GIVEN_FOLDS = "fold_"
 
-#: A share is drawn as so many of at most this many parts.
-_MOST_PARTS = 20
+#: A share is drawn as so many of at most this many subsets.
+_MOST_SHARES = 20
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Sequence ids by part."""
+    """Sequence ids by subset."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -42,14 +42,14 @@ class Split:
 
     def to_json(self) -> dict[str, Any]:
         """As ``splits.json`` holds it."""
-        folds = [{part: list(getattr(fold, part)) for part in PARTS} for fold in self.folds]
+        folds = [{subset: list(getattr(fold, subset)) for subset in SUBSETS} for fold in self.folds]
         return {"split": self.spec, "grouped_by": self.grouped_by, "folds": folds}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Split":
         """The split that a run folder's ``splits.json`` holds; `ConfigError` where it does not hold one."""
         try:
-            folds = tuple(Fold(*(tuple(map(str, fold[part])) for part in PARTS)) for fold in data["folds"])
+            folds = tuple(Fold(*(tuple(map(str, fold[subset])) for subset in SUBSETS)) for fold in data["folds"])
             if not folds:
                 raise KeyError("folds")
             return cls(data["split"], data["grouped_by"], folds)
@@ -62,16 +62,17 @@ def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, valida
 
     Parameters
     ----------
-    spec : ``kfold:K``, ``holdout:SHARE`` (the test part's), ``given`` (column ``split``, or all of ``fold_1`` …) or
-        ``given:COLUMN`` for the parts that the labels came with; who has none there is in no part.
+    spec : ``kfold:K``, ``holdout:SHARE`` (the test subset's), ``given`` (column ``split``, or all of ``fold_1`` …) or
+        ``given:COLUMN`` for the subsets that the labels came with; who has none there is in no subset.
     sequences : the labelled ones, with columns id, video, subject and splits.
-    strata : ``[S]`` whole numbers whose shares every drawn part keeps as far as groups allow.
-    validation : share of the training part that chooses the model, where the split does not name one; 0 for none.
+    strata : ``[S]`` whole numbers whose shares every drawn subset keeps as far as groups allow.
+    validation : share of the training subset that chooses the model, where the split does not name one; 0 for none.
 
     Raises
     ------
     ConfigError
-        An unknown spec, column or part, too few groups, or a given split in which a subject or video is in two parts.
+        An unknown spec, column or subset, too few groups, or a given split in which a subject or video is in two
+        subsets.
     """
     order = np.argsort(sequences["id"].to_numpy(str), kind="stable")
     sequences, strata = sequences.iloc[order], strata[order]
@@ -85,7 +86,7 @@ def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, valida
     }
     if kind not in makers:
         raise ConfigError(f"split {spec!r}: expected given, given:COLUMN, kfold:K or holdout:SHARE")
-    folds = tuple(_to_fold(parts, sequences["id"].to_numpy()) for parts in makers[kind]())
+    folds = tuple(_to_fold(subsets, sequences["id"].to_numpy()) for subsets in makers[kind]())
     return Split(spec, "subject" if (sequences["subject"] != "").any() else "video", folds)
 
 
@@ -114,27 +115,29 @@ def _kfold(k: int, sequences: pd.DataFrame, strata: np.ndarray, validation: floa
 
 def _holdout(share: float, sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> np.ndarray:
     groups = groups_of(sequences)
-    parts = np.where(_draw(share, groups, strata, seed), "test", "train")
-    return _choose_validation(parts, groups, strata, validation, seed)
+    subsets = np.where(_draw(share, groups, strata, seed), "test", "train")
+    return _choose_validation(subsets, groups, strata, validation, seed)
 
 
 def _given(column: str, sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> np.ndarray:
-    parts = np.array([splits.get(column, "") for splits in sequences["splits"]])
-    for part in sorted(set(parts.tolist()) - {*PARTS, ""}):
-        raise ConfigError(f"split given:{column}: a sequence is marked {part!r}; known are {', '.join(PARTS)}")
-    if not (parts == "train").any():
-        raise ConfigError(f"split given:{column}: no labelled sequence is marked 'train' (parts: {', '.join(PARTS)})")
+    subsets = np.array([splits.get(column, "") for splits in sequences["splits"]])
+    for subset in sorted(set(subsets.tolist()) - {*SUBSETS, ""}):
+        raise ConfigError(f"split given:{column}: a sequence is marked {subset!r}; known are {', '.join(SUBSETS)}")
+    if not (subsets == "train").any():
+        raise ConfigError(
+            f"split given:{column}: no labelled sequence is marked 'train' (subsets: {', '.join(SUBSETS)})"
+        )
     groups = groups_of(sequences)
-    marked = pd.DataFrame({"group": groups, "part": parts})[parts != ""].drop_duplicates()
+    marked = pd.DataFrame({"group": groups, "subset": subsets})[subsets != ""].drop_duplicates()
     torn = marked[marked.duplicated("group")]
     if len(torn):
         example = sequences[groups == torn["group"].iloc[0]].iloc[0]
         who = f"subject {example['subject']!r}" if example["subject"] else f"video {example['video']!r}"
         raise ConfigError(
-            f"split given:{column}: {who} is in more than one part, which would leak what it looks like; "
+            f"split given:{column}: {who} is in more than one subset, which would leak what it looks like; "
             "mend the split column, leave the subject column out, or use kfold:K"
         )
-    return parts if (parts == "validation").any() else _choose_validation(parts, groups, strata, validation, seed)
+    return subsets if (subsets == "validation").any() else _choose_validation(subsets, groups, strata, validation, seed)
 
 
 def _given_columns(argument: str, sequences: pd.DataFrame) -> list[str]:
@@ -148,23 +151,23 @@ def _given_columns(argument: str, sequences: pd.DataFrame) -> list[str]:
 
 
 def _choose_validation(
-    parts: np.ndarray, groups: np.ndarray, strata: np.ndarray, share: float, seed: int
+    subsets: np.ndarray, groups: np.ndarray, strata: np.ndarray, share: float, seed: int
 ) -> np.ndarray:
-    """Move a share of the training part to the validation part."""
+    """Move a share of the training subset to the validation subset."""
     if not share:
-        return parts
-    train = np.flatnonzero(parts == "train")
-    parts = parts.astype(object)
-    parts[train[_draw(share, groups[train], strata[train], seed + 1)]] = "validation"
-    return parts
+        return subsets
+    train = np.flatnonzero(subsets == "train")
+    subsets = subsets.astype(object)
+    subsets[train[_draw(share, groups[train], strata[train], seed + 1)]] = "validation"
+    return subsets
 
 
 def _draw(share: float, groups: np.ndarray, strata: np.ndarray, seed: int) -> np.ndarray:
     """``[S]`` who is drawn: about a share (up to a half) of all, in whole groups, at least one and never all.
 
-    A share too small for one of so many parts is drawn from such a part.
+    A share too small for one of so many subsets is drawn from such a subset.
     """
-    most = max(2, min(len(np.unique(groups)), _MOST_PARTS))
+    most = max(2, min(len(np.unique(groups)), _MOST_SHARES))
     fraction = max(Fraction(share).limit_denominator(most), Fraction(1, most))
     drawn = _stratified(groups, strata, fraction.denominator, seed) < fraction.numerator
     if share < Fraction(1, most) and len(np.unique(groups[drawn])) > 1:
@@ -173,16 +176,16 @@ def _draw(share: float, groups: np.ndarray, strata: np.ndarray, seed: int) -> np
 
 
 def _stratified(groups: np.ndarray, strata: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """``[S]`` which of k parts each sequence is in: groups whole, every stratum spread as evenly as they allow.
+    """``[S]`` which of k subsets each sequence is in: groups whole, every stratum spread as evenly as they allow.
 
     Large groups come first, and each goes where the squared shares of the strata grow least. scikit-learn's
-    StratifiedGroupKFold leaves parts empty where groups are few, and takes seconds where they are many.
+    StratifiedGroupKFold leaves subsets empty where groups are few, and takes seconds where they are many.
     """
     names, group = np.unique(groups, return_inverse=True)
     if len(names) < k:
         raise ConfigError(
             f"only {len(names)} of the groups that stay together (subjects, or videos where no subject is known): "
-            f"they cannot make {k} disjoint parts; use fewer folds, or more data"
+            f"they cannot make {k} disjoint subsets; use fewer folds, or more data"
         )
     _, stratum = np.unique(strata, return_inverse=True)
     counts = np.zeros((len(names), stratum.max() + 1))
@@ -191,18 +194,18 @@ def _stratified(groups: np.ndarray, strata: np.ndarray, k: int, seed: int) -> np
     random = np.random.default_rng(seed)
     order = random.permutation(len(names))
     size = np.floor(np.log2(shares.sum(1)))  # who is about as large as another comes in random order
-    part_of, load, filled = np.empty(len(names), int), np.zeros((k, counts.shape[1])), np.zeros(k)
+    subset_of, load, filled = np.empty(len(names), int), np.zeros((k, counts.shape[1])), np.zeros(k)
     for index in order[np.argsort(-size[order], kind="stable")]:
-        part = np.lexsort((filled, load @ shares[index]))[0]
-        part_of[index] = part
-        load[part] += shares[index]
-        filled[part] += counts[index].sum()
-    return random.permutation(k)[part_of][group]
+        subset = np.lexsort((filled, load @ shares[index]))[0]
+        subset_of[index] = subset
+        load[subset] += shares[index]
+        filled[subset] += counts[index].sum()
+    return random.permutation(k)[subset_of][group]
 
 
-def _to_fold(parts: Iterable[str], ids: np.ndarray) -> Fold:
-    named = np.asarray(parts)
-    return Fold(*(tuple(ids[named == part].tolist()) for part in PARTS))
+def _to_fold(subsets: Iterable[str], ids: np.ndarray) -> Fold:
+    named = np.asarray(subsets)
+    return Fold(*(tuple(ids[named == subset].tolist()) for subset in SUBSETS))
 
 
 def _whole(spec: str, text: str, *, least: int) -> int:

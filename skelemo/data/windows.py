@@ -4,6 +4,7 @@ A window is named by one row of the corpus, its target frame. The frames around 
 batch is gathered, so that an index of windows is one integer each.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from skelemo.data.corpus import KEY_SPAN, Corpus
+from skelemo.targets import Head
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Window:
     target : where the labelled frame stands: ``last`` looks only at the past, as a live camera must; ``center`` sees
         as much of what follows.
     sampling : ``stride`` for one window per labelled frame; ``clip`` for one per sequence, its T frames spread evenly
-        over all of it, labelled by the most frequent class and the mean valence and arousal.
+        over all of it, with the labels of `clip_labels`.
     """
 
     length: int = 1
@@ -36,14 +38,16 @@ class Window:
 
 @dataclass(frozen=True)
 class Targets:
-    """Windows of one part of a split: ``row [W]`` target rows, with the labels ``[W]`` and ``[W, 2]`` that count."""
+    """Windows of one subset: ``row [W]``, their target rows, and the labels of each head, ``[W]`` or ``[W, K]``."""
 
     row: np.ndarray
-    expression: np.ndarray
-    va: np.ndarray
+    labels: Mapping[str, np.ndarray]
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def __getitem__(self, keep: np.ndarray) -> "Targets":
+        return Targets(self.row[keep], {name: labels[keep] for name, labels in self.labels.items()})
 
 
 def find_targets(
@@ -59,20 +63,19 @@ def find_targets(
         left them out would flatter.
     """
     if window.sampling == "clip":
-        targets = _clip_targets(corpus, sequences)
+        targets = _clip_targets(corpus, sequences, heads)
     else:
         rows = _rows_of(corpus, sequences)
         start = corpus.sequences["start"].to_numpy()[corpus.sequence(rows)]
         rows = rows[(rows - start) % every == 0]
-        targets = Targets(rows, _at(corpus.expression, rows), _at(corpus.va, rows))
+        targets = Targets(rows, {name: _at(corpus.labels[name], rows) for name in heads})
     keep = np.zeros(len(targets), bool)
-    if "expression" in heads:
-        keep |= targets.expression >= 0
-    if "va" in heads:
-        keep |= np.isfinite(targets.va).all(1)
+    for head in corpus.heads:
+        if head.name in heads:
+            keep |= head.labeled(targets.labels[head.name])
     if seen_only:
         keep &= _anything_seen(corpus, targets, window)
-    return Targets(targets.row[keep], targets.expression[keep], targets.va[keep])
+    return targets[keep]
 
 
 class Gatherer:
@@ -116,25 +119,56 @@ class Gatherer:
         return found, torch.ones_like(found, dtype=torch.bool)
 
 
-def _clip_targets(corpus: Corpus, sequences: np.ndarray) -> Targets:
+def _clip_targets(corpus: Corpus, sequences: np.ndarray, heads: tuple[str, ...]) -> Targets:
     starts, lengths = (corpus.sequences[name].to_numpy()[sequences] for name in ("start", "length"))
     rows = _rows_of(corpus, sequences)
     index = np.repeat(np.arange(len(sequences)), lengths)
-    expression = most_frequent(_at(corpus.expression, rows), index, len(sequences), len(corpus.classes))
-    va = _at(corpus.va, rows)
-    known = np.isfinite(va).all(1)
-    count = np.bincount(index[known], minlength=len(sequences))
-    total = np.stack([np.bincount(index[known], va[known, i], len(sequences)) for i in range(2)], -1)
-    mean = np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], np.nan).astype(np.float32)
-    return Targets(starts + lengths // 2, expression, mean)
+    labels = {
+        head.name: clip_labels(head, _at(corpus.labels[head.name], rows), index, len(sequences))
+        for head in corpus.heads
+        if head.name in heads
+    }
+    return Targets(starts + lengths // 2, labels)
 
 
-def most_frequent(expression: np.ndarray, group: np.ndarray, groups: int, classes: int) -> np.ndarray:
-    """The class that each group of frames has most often, -1 where none is labelled."""
-    labelled = expression >= 0
-    counts = np.zeros((groups, classes), np.int64)
-    np.add.at(counts, (group[labelled], expression[labelled]), 1)
-    return np.where(counts.any(1), counts.argmax(1), -1)
+def clip_labels(head: Head, labels: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
+    """One label for each group of frames: the most frequent class or flag, the mean share or value.
+
+    Parameters
+    ----------
+    labels : of N frames, by the head's kind.
+    group : ``[N]``, to which of the ``groups`` a frame belongs.
+    """
+    if labels.ndim == 1:
+        known = labels >= 0
+        counts = np.zeros((groups, len(head)), np.int64)
+        np.add.at(counts, (group[known], labels[known]), 1)
+        return np.where(counts.any(1), counts.argmax(1), -1).astype(labels.dtype)
+    values = labels.astype(np.float64)
+    known = ~np.isnan(values) if labels.dtype.kind == "f" else labels >= 0
+    count, total = np.zeros((groups, len(head))), np.zeros((groups, len(head)))
+    np.add.at(count, group, known)
+    np.add.at(total, group, np.where(known, values, 0))
+    mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    if head.kind == "flags":
+        return np.where(count > 0, mean >= 0.5, -1).astype(labels.dtype)
+    return mean.astype(labels.dtype)
+
+
+def labeled_as_clips(corpus: Corpus, head: Head) -> bool:
+    """Whether clips are labeled as a whole: no labeled sequence has two labels, or frames without one.
+
+    Stills do not count as clips; sequences of one frame each are scored the same either way.
+    """
+    labels = corpus.labels[head.name].cpu().numpy()
+    known = head.labeled(labels)
+    start, length = (corpus.sequences[name].to_numpy() for name in ("start", "length"))
+    long = np.repeat(length > 1, length)[1:]
+    inside = np.ones(len(labels), bool)
+    inside[start] = False
+    values = np.nan_to_num(labels[:, None] if labels.ndim == 1 else labels, nan=-9.0)
+    changes = (values[1:] != values[:-1]).any(1) & inside[1:] & long
+    return bool((length > 1).any() and known.any() and not changes.any())
 
 
 def _rows_of(corpus: Corpus, sequences: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Valence and arousal to the nearest emotion: a rough reading, not a classifier."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skelemo.evaluation import metrics
-from skelemo.runs.folder import AFFECTS
+from skelemo.runs.predictions import output_columns, truth_columns
+from skelemo.targets import VA, Head
 
 #: Valence and arousal of each emotion in [-1, 1]: pleasure and arousal of Russell & Mehrabian (1977), "Evidence for a
 #: three-factor theory of emotions", terms happy, sad, angry, surprised, disgusted, fearful; neutral is the origin
@@ -36,12 +38,13 @@ def nearest_emotion(valence: ArrayLike, arousal: ArrayLike) -> NDArray[np.int64]
     return np.where(np.isnan(points).any(-1), -1, found)
 
 
-def affect_reading(windows: pd.DataFrame) -> dict[str, Any] | None:
+def affect_reading(windows: pd.DataFrame, heads: Sequence[Head]) -> dict[str, Any] | None:
     """What predicted valence and arousal say when they, and the true ones, are read as the nearest emotion.
 
     Parameters
     ----------
     windows : rows of a table of predictions.
+    heads : of the run; without `skelemo.targets.VA` there is nothing to read.
 
     Returns
     -------
@@ -51,16 +54,23 @@ def affect_reading(windows: pd.DataFrame) -> dict[str, Any] | None:
         ``labelled`` holds accuracy and UAR of both readings against the class labels, where windows have one of the
         seven emotions; what the true affects reach is what such a reading can reach at all. None without windows.
     """
-    frame = windows.dropna(subset=[*AFFECTS, *(f"predicted_{name}" for name in AFFECTS)])
+    if VA not in heads:
+        return None
+    columns = [*truth_columns(VA), *output_columns(VA)]
+    frame = windows.dropna(subset=columns)
     if not len(frame):
         return None
     names = list(PROTOTYPES)
-    truth = nearest_emotion(*(frame[name] for name in AFFECTS))
-    predicted = nearest_emotion(*(frame[f"predicted_{name}"] for name in AFFECTS))
+    truth = nearest_emotion(*(frame[name] for name in columns[:2]))
+    predicted = nearest_emotion(*(frame[name] for name in columns[2:]))
     matrix = metrics.confusion(truth, predicted, len(names))
     recall = metrics.per_class(matrix)["recall"]
     rows = [(name, int(matrix[i].sum()), int(matrix[:, i].sum()), float(recall[i])) for i, name in enumerate(names)]
-    labels = frame["expression"].astype(object).map({name: number for number, name in enumerate(names)})
+    classes_head = next((head for head in heads if set(head.outputs) & set(names)), None)
+    texts = (
+        frame[classes_head.name].astype(object) if classes_head else pd.Series(None, index=frame.index, dtype=object)
+    )
+    labels = texts.map({name: number for number, name in enumerate(names)})
     known = labels.notna().to_numpy()
     labelled = None
     if known.any():

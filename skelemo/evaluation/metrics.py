@@ -1,19 +1,75 @@
-"""What a model is judged by: pure functions on NumPy arrays, in float64, over labelled windows only.
+"""What a model is judged by: pure functions on NumPy arrays in float64, over labeled windows only, found by name.
 
-Class metrics are read off a confusion matrix ``[..., C, C]`` (rows are the truth, columns what was predicted), and
-agreement off a few sums, so that a thousand resampled parts are scored in one call. Nothing here is ever skipped
-silently: unlabelled windows are the caller's to leave out, and a NaN is an error.
-
-Means over classes (`macro_f1`, `uar`) run over the classes that occur in the truth: a class that nobody showed cannot
-be got right. That is ``sklearn``'s figure with ``labels=np.unique(truth)``, and ABAW's and DFEW's wherever their
-classes all occur. Over no windows at all a figure is NaN.
+Class metrics are read off a confusion matrix ``[..., C, C]`` (rows are the truth, columns what was predicted),
+agreement off a few sums, so that a thousand resamples are scored in one call. A metric that has no such form takes
+the windows themselves, and is slower under the bootstrap. A NaN in a prediction is an error of the caller's.
 """
+
+import math
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skelemo.plugins import Registry
+from skelemo.targets import Head, KindName
+
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Facts of a registered metric.
+
+    Parameters
+    ----------
+    kind : of the heads that it judges.
+    form : what its function takes and gives, over any number of leading axes for all but ``windows``:
+
+        - ``confusion``: matrices ``[..., C, C]`` → ``[...]`` (classes)
+        - ``moments``: `sums` of each output ``[..., K, 6]`` → ``[..., K]`` (values)
+        - ``tables``: 2 × 2 tables of each flag ``[..., K, 2, 2]`` → ``[..., K]`` (flags)
+        - ``windows``: truth and prediction → a number, or ``[K]``, one by output. Classes are int ``[N]`` against
+          probabilities ``[N, K]``; values and flags float ``[N, K]`` each, NaN where the truth is unknown.
+
+    title : what it is called in a report.
+    """
+
+    kind: KindName
+    form: Literal["confusion", "moments", "tables", "windows"]
+    title: str
+
+
+METRICS: Registry[Metric] = Registry("metric", "skelemo.metrics")
+
+#: The metric of each kind that chooses models and leads its tables.
+MAIN: dict[KindName, str] = {"classes": "macro_f1", "values": "ccc_mean", "flags": "f1_mean"}
+
+
+def main_metric(head: Head) -> str:
+    """Name of the head's deciding figure."""
+    return MAIN[head.kind]
+
+
+def metrics_of(head: Head) -> list[str]:
+    """Registered metrics of the head's kind, the main one first."""
+    main = MAIN[head.kind].removesuffix("_mean")
+    return sorted((name for name in METRICS if METRICS[name].facts.kind == head.kind), key=lambda name: name != main)
+
+
+def titles(head: Head) -> dict[str, str]:
+    """Every figure of a head with its title: that of the metric, and of each output where it judges them one by one."""
+    found = {}
+    for name in metrics_of(head):
+        facts = METRICS[name].facts
+        if facts.form == "confusion" or (facts.form == "windows" and head.kind == "classes"):
+            found[name] = facts.title
+        else:
+            found[f"{name}_mean"] = f"mean {facts.title}" if len(head) > 1 else facts.title
+            found |= {f"{name}_{output}": f"{facts.title} {output}" for output in head.outputs if len(head) > 1}
+    return found
 
 
 def confusion(truth: ArrayLike, predicted: ArrayLike, classes: int) -> Counts:
@@ -38,27 +94,30 @@ def confusion(truth: ArrayLike, predicted: ArrayLike, classes: int) -> Counts:
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
 
+@METRICS.register("accuracy", Metric("classes", "confusion", "accuracy"))
 def accuracy(matrix: ArrayLike) -> Floats:
     """Share of windows that were got right (WAR), of confusion matrices ``[..., C, C]``."""
     counts = np.asarray(matrix, dtype=np.float64)
     return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum((-2, -1)))
 
 
+@METRICS.register("uar", Metric("classes", "confusion", "UAR"))
 def uar(matrix: ArrayLike) -> Floats:
-    """Recall averaged over the classes that occur (UAR, balanced accuracy), of ``[..., C, C]``."""
+    """Recall averaged over the classes that occur in the truth (UAR, balanced accuracy), of ``[..., C, C]``."""
     return _mean(per_class(matrix)["recall"])
 
 
+@METRICS.register("macro_f1", Metric("classes", "confusion", "macro F1"))
 def macro_f1(matrix: ArrayLike) -> Floats:
-    """F1 averaged over the classes that occur, of ``[..., C, C]``."""
+    """F1 averaged over the classes that occur in truth or prediction, as scikit-learn has it, of ``[..., C, C]``."""
     return _mean(per_class(matrix)["f1"])
 
 
 def per_class(matrix: ArrayLike) -> dict[str, Floats]:
     """``precision``, ``recall``, ``f1`` and ``support``, each ``[..., C]``, of ``[..., C, C]``.
 
-    A class that occurs and is never predicted has precision 0. A class that does not occur has no recall and no F1
-    (NaN), and no precision either unless it is predicted; then every such prediction is wrong and precision is 0.
+    A class that occurs and is never predicted has precision 0, and one that is predicted and never occurs F1 0. A class
+    that does not occur has no recall (NaN); one that is not predicted either has nothing.
     """
     counts = np.asarray(matrix, dtype=np.float64)
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
@@ -67,7 +126,7 @@ def per_class(matrix: ArrayLike) -> dict[str, Floats]:
     return {
         "precision": np.where(occurs & (claimed == 0), 0.0, _ratio(hits, claimed)),
         "recall": _ratio(hits, support),
-        "f1": np.where(occurs, _ratio(2 * hits, support + claimed), np.nan),
+        "f1": _ratio(2 * hits, support + claimed),
         "support": support,
     }
 
@@ -105,6 +164,7 @@ def sums(truth: ArrayLike, predicted: ArrayLike, groups: ArrayLike, count: int, 
     return np.stack([np.bincount(np.asarray(groups), weights=column, minlength=count) for column in columns], axis=-1)
 
 
+@METRICS.register("ccc", Metric("values", "moments", "CCC"))
 def ccc_of_sums(totals: ArrayLike) -> Floats:
     """`ccc` from added up `sums` ``[..., 6]``."""
     n, x, y, xx, yy, xy = np.moveaxis(np.asarray(totals, dtype=np.float64), -1, 0)
@@ -119,10 +179,83 @@ def ccc_of_sums(totals: ArrayLike) -> Floats:
     return np.where(np.isnan(n), np.nan, np.where(constant, 0.0, agreement))
 
 
+@METRICS.register("rmse", Metric("values", "moments", "RMSE"))
 def rmse_of_sums(totals: ArrayLike) -> Floats:
     """`rmse` from added up `sums` ``[..., 6]``."""
     n, _, _, xx, yy, xy = np.moveaxis(np.asarray(totals, dtype=np.float64), -1, 0)
     return np.sqrt(_ratio(np.maximum(xx + yy - 2 * xy, 0.0), n))
+
+
+@METRICS.register("pearson", Metric("values", "moments", "Pearson's r"))
+def pearson_of_sums(totals: ArrayLike) -> Floats:
+    """Pearson's correlation from added up `sums` ``[..., 6]``; 0 for constant input."""
+    n, x, y, xx, yy, xy = np.moveaxis(np.asarray(totals, dtype=np.float64), -1, 0)
+    n = np.where(n > 0, n, np.nan)
+    variance_x, variance_y = xx / n - (x / n) ** 2, yy / n - (y / n) ** 2
+    noise = np.finfo(np.float64).eps * (xx + yy)
+    constant = (variance_x <= noise) | (variance_y <= noise)
+    root = np.sqrt(np.where(constant, 1.0, variance_x * variance_y))
+    return np.where(np.isnan(n), np.nan, np.where(constant, 0.0, (xy / n - x * y / n**2) / root))
+
+
+@METRICS.register("spearman", Metric("values", "windows", "Spearman's rho"))
+def spearman(truth: Floats, predicted: Floats) -> Floats:
+    """Rank correlation of each output ``[K]``; 0 for constant input."""
+    from scipy.stats import rankdata
+
+    found = []
+    for x, y in zip(truth.T, predicted.T, strict=True):
+        known = ~np.isnan(x)
+        one, count = np.zeros(int(known.sum()), np.int64), int(known.sum())
+        found.append(pearson_of_sums(sums(rankdata(x[known]), rankdata(y[known]), one, 1, count / 2))[0])
+    return np.array(found)
+
+
+@METRICS.register("auc", Metric("classes", "windows", "AUC"))
+def auc(truth: Counts, predicted: Floats) -> float:
+    """Area under the ROC curve of each class against the rest, averaged over the classes that occur beside others."""
+    found = [_auc(truth == number, predicted[:, number]) for number in range(predicted.shape[1])]
+    known = [area for area in found if not math.isnan(area)]
+    return float(np.mean(known)) if known else math.nan
+
+
+@METRICS.register("calibration", Metric("classes", "windows", "calibration error"))
+def calibration_error(truth: Counts, predicted: Floats, *, bins: int = 15) -> float:
+    """Expected calibration error: mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017)."""
+    confidence, right = predicted.max(1), predicted.argmax(1) == truth
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gap = np.bincount(place, weights=confidence - right, minlength=bins)
+    return float(np.abs(gap).sum() / len(truth)) if len(truth) else math.nan
+
+
+@METRICS.register("f1", Metric("flags", "tables", "F1"))
+def flag_f1(tables: ArrayLike) -> Floats:
+    """F1 of each flag from 2 × 2 tables ``[..., K, 2, 2]`` (truth by prediction).
+
+    0 where a flag never occurs and is never predicted, as scikit-learn has it; NaN without windows.
+    """
+    counts = np.asarray(tables, dtype=np.float64)
+    hits, wrong = counts[..., 1, 1], counts[..., 0, 1] + counts[..., 1, 0]
+    score = np.divide(2 * hits, 2 * hits + wrong, out=np.zeros_like(hits), where=hits + wrong > 0)
+    return np.where(counts.sum((-2, -1)) > 0, score, np.nan)
+
+
+@METRICS.register("flag_auc", Metric("flags", "windows", "AUC"))
+def flag_auc(truth: Floats, predicted: Floats) -> Floats:
+    """Area under the ROC curve of each flag ``[K]``; NaN where only one answer occurs."""
+    known = ~np.isnan(truth)
+    return np.array([_auc(t[k] > 0, p[k]) for t, p, k in zip(truth.T, predicted.T, known.T, strict=True)])
+
+
+def _auc(positive: NDArray[np.bool_], score: Floats) -> float:
+    """Area under the ROC curve from ranks (Mann-Whitney); NaN where there are no positives or no negatives."""
+    from scipy.stats import rankdata
+
+    count = int(positive.sum())
+    if not 0 < count < len(positive):
+        return math.nan
+    ranks = rankdata(score)
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
 
 
 def _ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:

@@ -1,12 +1,13 @@
 """A table of predictions to the figures of a run, each with a confidence interval: ``scores.json``.
 
-Every figure is a function of sums over windows (a confusion matrix, or the moments of two series), so groups of
-windows are summed once, and a thousand resamples are one matrix product.
+Most figures are functions of sums over windows (a confusion matrix, the moments of two series, 2 × 2 tables), so
+groups of windows are summed once, and a thousand resamples are one matrix product. Any other function of the
+predictions is computed on resampled windows, with fewer resamples.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,63 +15,230 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skelemo.errors import InputError
-from skelemo.evaluation import metrics
-from skelemo.evaluation.metrics import Floats
-from skelemo.runs.folder import AFFECTS, PARTS, write_json
+from skelemo.evaluation.metrics import METRICS, Floats, flag_f1, metrics_of, per_class, sums
+from skelemo.runs.predictions import SUBSETS, outputs_of, truth_of
+from skelemo.targets import Head, hard_labels
 
 Codes = NDArray[np.int64]
 Scores = dict[str, dict[str, dict[str, Any]]]
 
 RESAMPLES = 1000
 LEVEL = 0.95
+#: Fewer groups than this have no interval: resampling them says little about others.
+FEWEST_GROUPS = 10
 
 #: Draws per round of the bootstrap: bounds its memory to some tens of megabytes.
 _DRAWS = 4_000_000
+#: Windows that resampling a metric without sums may read in all: bounds its time to some seconds.
+_READ_WINDOWS = 20_000_000
 
 
-def score(predictions: pd.DataFrame, classes: Sequence[str], *, resamples: int = RESAMPLES, seed: int = 0) -> Scores:
-    """Score every part and head that a table of predictions holds (`run.write_predictions` names its columns).
+def score(
+    predictions: pd.DataFrame, heads: Sequence[Head], *, clips: bool = False, resamples: int = RESAMPLES, seed: int = 0
+) -> Scores:
+    """Score every subset of a table of predictions (`skelemo.runs.predictions`), head by head.
 
-    All labelled windows of a part count together, those of all folds too; where there are several folds, the figures
+    All labeled windows of a subset count together, those of all folds too; where there are several folds, the figures
     of each and their mean stand beside (DFEW's convention). Intervals are 95 % percentile bootstraps that resample
-    subjects where a window's subject is known, else videos, else sequences; a single group has no interval.
+    subjects where a window's subject is known, else videos, else sequences.
+
+    Parameters
+    ----------
+    clips : clips are labeled as a whole: each gets one answer, the mean over its windows.
 
     Returns
     -------
     dict
-        ``{part: {"expression": …, "va": …}}`` of plain numbers, None where a figure does not exist. A part without
-        windows and a head without predictions or labels are left out.
+        ``{subset: {head: {figure: {"value", "low", "high"}, …}}}`` of plain numbers, None where a figure does not
+        exist. A subset without windows and a head without labels are left out.
 
     Raises
     ------
     InputError
-        A prediction that is not a number (the training diverged), or a class that is not among ``classes``.
+        A prediction that is not a number (the training diverged), or a class that the head does not have.
     """
     found: Scores = {}
-    for part in PARTS:
-        frame = predictions[predictions["part"] == part]
-        heads = {"expression": _expression(frame, classes), "va": _va(frame)}
-        figures = {name: _figures(head, classes, resamples, seed) for name, head in heads.items() if head is not None}
+    for subset in SUBSETS:
+        frame = predictions[predictions["subset"] == subset]
+        judged = [_Judged.of(frame, head, clips) for head in heads]
+        figures = {one.head.name: one.figures(resamples, seed) for one in judged if len(one.windows)}
         if figures:
-            found[part] = figures
+            found[subset] = figures
     return found
 
 
-def write_scores(path: Path, predictions: pd.DataFrame, classes: Sequence[str]) -> Scores:
-    """`score` the predictions, write the figures to ``path`` as JSON and return them."""
-    figures = score(predictions, classes)
-    write_json(path, figures)
-    return figures
+def measure(head: Head, labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
+    """Figures of labels by the head's kind against outputs ``[N, K]``, without intervals; NaN where none exists.
+
+    Metrics that have no sums are left out: this runs after every epoch.
+    """
+    truth = hard_labels(labels).astype(np.int64) if head.kind == "classes" else labels.astype(np.float64)
+    if head.kind == "flags":
+        truth[truth < 0] = np.nan
+    known = truth >= 0 if head.kind == "classes" else ~np.isnan(truth).all(1)
+    judged = _Judged(head, pd.DataFrame(index=range(int(known.sum()))), truth[known], outputs[known], "window")
+    total = judged.totals(np.zeros(len(judged.truth), np.int64), 1)[0]
+    return {name: float(value) for name, value in judged.measure(total).items()}
 
 
-def class_numbers(names: pd.Series, classes: Sequence[str]) -> Codes:
-    """Class names ``[N]`` to class numbers, -1 for an empty or missing name; InputError for an unknown one."""
-    codes, values = pd.factorize(names.astype(object).where(names.notna(), ""))
-    known = {"": -1} | {name: number for number, name in enumerate(classes)}
-    strange = next((value for value in values if value not in known), None)
-    if strange is not None:
-        raise InputError(f"the predictions name a class {strange!r}; the run's classes are {', '.join(classes)}")
-    return np.array([known[value] for value in values], dtype=np.int64)[codes]
+@dataclass(frozen=True)
+class _Judged:
+    """The labeled windows (or clips) of one head in one subset."""
+
+    head: Head
+    windows: pd.DataFrame
+    truth: np.ndarray  # [N] class numbers, or [N, K] with NaN
+    outputs: Floats  # [N, K]
+    unit: str
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, head: Head, clips: bool) -> "_Judged":
+        truth = truth_of(frame, head)
+        known = truth >= 0 if head.kind == "classes" else ~np.isnan(truth).all(1)
+        frame, truth, outputs = frame[known], truth[known], outputs_of(frame, head)[known]
+        wrong = ~np.isfinite(outputs).all(1)
+        if wrong.any():
+            first = frame.iloc[int(wrong.argmax())]
+            raise InputError(
+                f"{np.count_nonzero(wrong):,} of {len(frame):,} predictions of {head.name} are not finite, the first "
+                f"at frame {first['frame']} of {first['sequence']}: did the training diverge? (try a lower lr)"
+            )
+        if not clips or not len(frame):
+            return cls(head, frame, truth, outputs, "window")
+        code, _ = pd.factorize(frame["fold"].astype(str) + "\0" + frame["sequence"].astype(str))
+        start = np.unique(code, return_index=True)[1]
+        mean = np.stack([np.bincount(code, column) for column in outputs.T], 1) / np.bincount(code)[:, None]
+        return cls(head, frame.iloc[start], truth[start], mean, "clip")
+
+    def totals(self, groups: Codes, size: int) -> Floats:
+        """Sums ``[size, S]`` of each group, from which the metrics with sums are read."""
+        count = len(self.head)
+        if self.head.kind == "classes":
+            cells = (groups * count + self.truth) * count + self.outputs.argmax(1)
+            return np.bincount(cells, minlength=size * count * count).reshape(size, -1).astype(np.float64)
+        columns = []
+        for truth, output in zip(self.truth.T, self.outputs.T, strict=True):
+            known = ~np.isnan(truth)
+            if self.head.kind == "values":
+                x = truth[known].astype(np.float64)
+                columns.append(sums(x, output[known], groups[known], size, float(x.mean()) if len(x) else 0.0))
+            else:
+                cells = (groups[known] * 2 + (truth[known] > 0)) * 2 + (output[known] >= 0.5)
+                columns.append(np.bincount(cells, minlength=4 * size).reshape(size, 4).astype(np.float64))
+        return np.concatenate(columns, 1)
+
+    def measure(self, total: Floats) -> dict[str, Floats]:
+        """Figures ``[...]`` from sums ``[..., S]``, those of metrics that have such a form."""
+        count = len(self.head)
+        shape = {"classes": (count, count), "values": (count, 6), "flags": (count, 2, 2)}[self.head.kind]
+        total = total.reshape(*total.shape[:-1], *shape)
+        found: dict[str, Floats] = {}
+        for name in self._metrics:
+            entry = METRICS[name]
+            if entry.facts.form != "windows":
+                found |= self._named(name, entry.function(total))
+        return found
+
+    def read(self, rows: Any) -> dict[str, Floats]:
+        """Figures of metrics that take the windows themselves, over some rows."""
+        found: dict[str, Floats] = {}
+        for name in self._metrics:
+            entry = METRICS[name]
+            if entry.facts.form == "windows":
+                found |= self._named(name, np.asarray(entry.function(self.truth[rows], self.outputs[rows]), np.float64))
+        return found
+
+    @cached_property
+    def _metrics(self) -> list[str]:
+        return metrics_of(self.head)
+
+    def _named(self, name: str, values: Floats) -> dict[str, Floats]:
+        """A metric of the whole under its name, one by output as their mean and, if there are several, each."""
+        form = METRICS[name].facts.form
+        if form == "confusion" or (form == "windows" and self.head.kind == "classes"):
+            return {name: values}
+        with np.errstate(invalid="ignore"):
+            known = np.where(np.isnan(values).all(-1, keepdims=True), 0.0, values)
+            mean = np.where(np.isnan(values).all(-1), np.nan, np.nanmean(known, -1))
+        each = {f"{name}_{output}": values[..., i] for i, output in enumerate(self.head.outputs) if len(self.head) > 1}
+        return {f"{name}_mean": mean} | each
+
+    def figures(self, resamples: int, seed: int) -> dict[str, Any]:
+        """All that ``scores.json`` says of the head in this subset."""
+        codes, grouped_by = _groups(self.windows)
+        count = int(codes.max()) + 1
+        groups = self.totals(codes, count)
+        values = self.measure(groups.sum(0)) | self.read(slice(None))
+        enough = count >= FEWEST_GROUPS
+        drawn = resample(groups, resamples if enough else 1, seed)
+        spread = self.measure(drawn) | self._read_resampled(codes, count, resamples if enough else 0, seed)
+        single = self._single_class
+        values = {name: np.array(np.nan) if single else value for name, value in values.items()}
+        intervals = enough and not single
+        return {
+            **{name: _with_interval(value, spread.get(name), intervals) for name, value in values.items()},
+            **self._details(groups, drawn, intervals),
+            **({} if single else self._over_folds()),
+            "windows": len(self.windows),
+            "unit": self.unit,
+            "groups": count,
+            "grouped_by": grouped_by,
+            "interval": {"level": LEVEL, "resamples": resamples if intervals else 0, "seed": seed},
+            **({"note": single} if single else {}),
+        }
+
+    @property
+    def _single_class(self) -> str:
+        """Why nothing can be said of the windows; empty where something can."""
+        if self.head.kind != "classes" or len(self.head) < 2 or len(np.unique(self.truth)) > 1:
+            return ""
+        return f"all are {self.head.outputs[int(self.truth[0])]}: with one class there is nothing to tell apart"
+
+    def _read_resampled(self, codes: Codes, count: int, resamples: int, seed: int) -> dict[str, Floats]:
+        """`read` over resampled groups, ``[R]`` each; as many as the time allows."""
+        resamples = min(resamples, 200, _READ_WINDOWS // max(len(codes), 1))
+        if resamples < 50 or not any(METRICS[name].facts.form == "windows" for name in self._metrics):
+            return {}
+        order = np.argsort(codes, kind="stable")
+        ends = np.cumsum(np.bincount(codes, minlength=count))
+        members = np.split(order, ends[:-1])
+        rng = np.random.default_rng(seed)
+        drawn = [
+            self.read(np.concatenate([members[i] for i in rng.integers(count, size=count)])) for _ in range(resamples)
+        ]
+        return {name: np.array([one[name] for one in drawn]) for name in drawn[0]}
+
+    def _details(self, groups: Floats, drawn: Floats, intervals: bool) -> dict[str, Any]:
+        if self.head.kind == "classes":
+            return _class_details(self.head, groups, drawn, intervals)
+        if self.head.kind == "flags":
+            tables = groups.sum(0).reshape(len(self.head), 2, 2)
+            return {
+                "per_flag": {
+                    name: {"f1": _number(f1), "support": int(table[1].sum()), "windows": int(table.sum())}
+                    for name, f1, table in zip(self.head.outputs, flag_f1(tables), tables, strict=True)
+                }
+            }
+        return {}
+
+    def _over_folds(self) -> dict[str, Any]:
+        """Figures of each fold, and their mean and standard deviation, where there is more than one."""
+        codes, folds = pd.factorize(self.windows["fold"], sort=True)
+        if len(folds) < 2:
+            return {}
+        measured = self.measure(self.totals(codes.astype(np.int64), len(folds)))
+        windows = np.bincount(codes)
+        return {
+            "folds": {
+                str(fold): {name: _number(values[i]) for name, values in measured.items()}
+                | {"windows": int(windows[i])}
+                for i, fold in enumerate(folds)
+            },
+            "fold_mean": {
+                name: {"mean": _number(values.mean()), "sd": _number(values.std(ddof=1))}
+                for name, values in measured.items()
+            },
+        }
 
 
 def resample(groups: Floats, resamples: int, seed: int) -> Floats:
@@ -85,133 +253,33 @@ def resample(groups: Floats, resamples: int, seed: int) -> Floats:
     return np.concatenate(totals)
 
 
-@dataclass(frozen=True)
-class _Head:
-    """The labelled windows of one head in one part, and how to score any share of them."""
-
-    windows: pd.DataFrame
-    totals: Callable[[Codes, int], Floats]  # which group a window is of [N], how many there are → sums [G, K]
-    measure: Callable[[Floats], dict[str, Floats]]  # sums [..., K] → figures by name, [...] each
-    details: Callable[[Sequence[str], Floats, Floats], dict[str, Any]]  # classes, groups [G, K], resampled sums [R, K]
-
-
-def _expression(frame: pd.DataFrame, classes: Sequence[str]) -> _Head | None:
-    if "predicted" not in frame:
-        return None
-    truth, count = class_numbers(frame["expression"], classes), len(classes)
-    labelled = truth >= 0
-    frame, truth = frame[labelled], truth[labelled]
-    if not len(frame):
-        return None
-    predicted = class_numbers(frame["predicted"], classes)
-    _refuse(frame, predicted < 0, "no predicted class")
-    shares = frame[[name for name in (f"p_{c}" for c in classes) if name in frame]].to_numpy(np.float64)
-    _refuse(frame, ~np.isfinite(shares).all(1), "a predicted share of a class that is not a number")
-
-    def totals(groups: Codes, size: int) -> Floats:
-        cells = (groups * count + truth) * count + predicted
-        return np.bincount(cells, minlength=size * count * count).reshape(size, -1).astype(np.float64)
-
-    def measure(sums: Floats) -> dict[str, Floats]:
-        matrix = sums.reshape(*sums.shape[:-1], count, count)
-        return {
-            "macro_f1": metrics.macro_f1(matrix),
-            "uar": metrics.uar(matrix),
-            "accuracy": metrics.accuracy(matrix),
-        }
-
-    return _Head(frame, totals, measure, _class_details)
-
-
-def _va(frame: pd.DataFrame) -> _Head | None:
-    if "predicted_valence" not in frame:
-        return None
-    truth = frame[list(AFFECTS)].to_numpy(np.float64)  # [N, 2]
-    labelled = ~np.isnan(truth).all(1)
-    frame, truth = frame[labelled], truth[labelled]
-    if not len(frame):
-        return None
-    predicted = frame[[f"predicted_{name}" for name in AFFECTS]].to_numpy(np.float64)
-    _refuse(frame, ~np.isfinite(predicted).all(1), "predicted valence or arousal that is not a number")
-
-    def totals(groups: Codes, size: int) -> Floats:
-        columns = []
-        for x, y in zip(truth.T, predicted.T, strict=True):
-            known = ~np.isnan(x)
-            center = float(x[known].mean()) if known.any() else 0.0
-            columns.append(metrics.sums(x[known], y[known], groups[known], size, center))
-        return np.concatenate(columns, axis=1)  # [G, 12]
-
-    def measure(sums: Floats) -> dict[str, Floats]:
-        pairs = sums.reshape(*sums.shape[:-1], 2, 6)
-        ccc, rmse = metrics.ccc_of_sums(pairs), metrics.rmse_of_sums(pairs)  # [..., 2]
-        figures = {f"ccc_{name}": ccc[..., i] for i, name in enumerate(AFFECTS)} | {"ccc_mean": ccc.mean(-1)}
-        return figures | {f"rmse_{name}": rmse[..., i] for i, name in enumerate(AFFECTS)}
-
-    return _Head(frame, totals, measure, lambda classes, groups, drawn: {})
-
-
-def _figures(head: _Head, classes: Sequence[str], resamples: int, seed: int) -> dict[str, Any]:
-    codes, unit = _groups(head.windows)
-    count = int(codes.max()) + 1
-    groups = head.totals(codes, count)
-    sums = groups.sum(0)
-    drawn = resample(groups, resamples, seed) if count > 1 else np.full((1, groups.shape[1]), np.nan)
-    measured, spread = head.measure(sums), head.measure(drawn)
-    return {
-        **{name: _with_interval(value, spread[name]) for name, value in measured.items()},
-        **head.details(classes, groups, drawn),
-        **_over_folds(head),
-        "windows": len(head.windows),
-        "groups": count,
-        "grouped_by": unit,
-        "interval": {"level": LEVEL, "resamples": resamples if count > 1 else 0, "seed": seed},
-    }
-
-
-def _class_details(classes: Sequence[str], groups: Floats, drawn: Floats) -> dict[str, Any]:
+def _class_details(head: Head, groups: Floats, drawn: Floats, intervals: bool) -> dict[str, Any]:
     """Confusion matrix, and precision, recall and F1 by class with their intervals.
 
-    A class that a single group shows has none: resampling would repeat that group or lose the class.
+    A class that a single group has gets none: resampling would repeat that group or lose the class.
     """
-    count = len(classes)
+    count = len(head)
     cells = groups.reshape(-1, count, count)
     matrix = cells.sum(0)
     shown_by = (cells.sum(-1) > 0).sum(0)  # [C] groups
-    measured = metrics.per_class(matrix)
+    measured = per_class(matrix)
     bounds = {
         name: _interval(values)
-        for name, values in metrics.per_class(drawn.reshape(-1, count, count)).items()
+        for name, values in per_class(drawn.reshape(-1, count, count)).items()
         if name != "support"
     }
     table: dict[str, dict[str, Any]] = {}
-    for number, name in enumerate(classes):
+    for number, name in enumerate(head.outputs):
         table[name] = {key: _number(values[number]) for key, values in measured.items()}
         table[name]["support"] = int(measured["support"][number])
         for key, (low, high) in bounds.items():
-            known = shown_by[number] > 1
+            known = intervals and shown_by[number] > 1
             table[name][f"{key}_low"] = _number(low[number]) if known else None
             table[name][f"{key}_high"] = _number(high[number]) if known else None
-    return {"per_class": table, "confusion": matrix.astype(int).tolist()}
-
-
-def _over_folds(head: _Head) -> dict[str, Any]:
-    """Figures of each fold, and their mean and standard deviation, where there is more than one."""
-    codes, folds = pd.factorize(head.windows["fold"], sort=True)
-    if len(folds) < 2:
-        return {}
-    measured = head.measure(head.totals(codes.astype(np.int64), len(folds)))
-    windows = np.bincount(codes)
-    return {
-        "folds": {
-            str(fold): {name: _number(values[i]) for name, values in measured.items()} | {"windows": int(windows[i])}
-            for i, fold in enumerate(folds)
-        },
-        "fold_mean": {
-            name: {"mean": _number(values.mean()), "sd": _number(values.std(ddof=1))}
-            for name, values in measured.items()
-        },
-    }
+    left_out = [
+        name for number, name in enumerate(head.outputs) if not (matrix[number].any() or matrix[:, number].any())
+    ]
+    return {"per_class": table, "confusion": matrix.astype(int).tolist(), "left_out": left_out}
 
 
 def _groups(frame: pd.DataFrame) -> tuple[Codes, str]:
@@ -236,20 +304,11 @@ def _interval(values: Floats) -> tuple[Floats, Floats]:
     return np.where(missing, np.nan, low), np.where(missing, np.nan, high)
 
 
-def _with_interval(value: Floats, resampled: Floats) -> dict[str, float | None]:
-    low, high = _interval(resampled)
+def _with_interval(value: Floats, resampled: Floats | None, intervals: bool) -> dict[str, float | None]:
+    low, high = _interval(resampled) if intervals and resampled is not None else (np.nan, np.nan)
     return {"value": _number(value), "low": _number(low), "high": _number(high)}
 
 
 def _number(value: Any) -> float | None:
     number = float(value)
     return number if np.isfinite(number) else None
-
-
-def _refuse(frame: pd.DataFrame, wrong: NDArray[np.bool_], what: str) -> None:
-    if wrong.any():
-        first = frame.iloc[int(wrong.argmax())]
-        raise InputError(
-            f"{np.count_nonzero(wrong):,} of {len(frame):,} windows have {what}, "
-            f"the first is frame {first['frame']} of {first['sequence']}: did the training diverge? (try a lower lr)"
-        )

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from skelemo.errors import ConfigError, unknown
+from skelemo.models.heads import activate
 from skelemo.models.registry import Spec, register
 from skelemo.models.streams import Streams
 
@@ -14,9 +14,9 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
 
 
 class Ann(nn.Module):
-    """Four linear layers for the classes; three shared ones and two single values for valence and arousal.
+    """Four linear layers for each head.
 
-    The two heads have layers of their own, as in the paper. Missing points are zeros; whether a point was seen is
+    Heads have layers of their own, as in the paper. Missing points are zeros; whether a point was seen is
     the network's to learn from its confidence.
 
     Parameters
@@ -40,26 +40,15 @@ class Ann(nn.Module):
         self.streams = Streams(spec, streams, normalize=False)
         inputs = spec.frames * len(spec.layout) * self.streams.channels
         self.standardize = nn.BatchNorm1d(inputs, affine=False) if standardize else nn.Identity()
-        self.expression = self.shared = self.valence = self.arousal = None
-        if "expression" in spec.heads:
-            self.expression = nn.Sequential(
-                _hidden(inputs, width, dropout, activation), nn.Linear(width // 4, spec.classes)
-            )
-        if "va" in spec.heads:
-            self.shared = _hidden(inputs, width, dropout, activation)
-            self.valence = nn.Linear(width // 4, 1)
-            self.arousal = nn.Linear(width // 4, 1)
+        self.heads = spec.heads
+        for head in spec.heads:
+            layers = (_hidden(inputs, width, dropout, activation), nn.Linear(width // 4, len(head)))
+            self.add_module(f"{head.name}_head", nn.Sequential(*layers))
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Logits ``[B, classes]`` and valence and arousal ``[B, 2]``."""
+        """``{head: [B, K]}``."""
         inputs = self.standardize(self.streams(keypoints, mask).flatten(1))  # [B, T·V·channels]
-        outputs = {}
-        if self.expression is not None:
-            outputs["expression"] = self.expression(inputs)
-        if self.shared is not None and self.valence is not None and self.arousal is not None:
-            shared = self.shared(inputs)
-            outputs["va"] = torch.tanh(torch.cat([self.valence(shared), self.arousal(shared)], -1))
-        return outputs
+        return {head.name: activate(head, getattr(self, f"{head.name}_head")(inputs)) for head in self.heads}
 
 
 def _hidden(inputs: int, width: int, dropout: float, activation: str) -> nn.Sequential:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skelemo.errors import ConfigError, unknown
 from skelemo.models.registry import checked
 from skelemo.skeleton import Layout
+from skelemo.targets import Head, KindName
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-Target = Literal["expression", "va"]
 #: What reaches them, as `skelemo models` says it.
 SEES = "normalized keypoints and their statistics over the window"
 #: How many moments of a window, evenly spread, are features as they are.
@@ -54,31 +54,35 @@ def features(keypoints: np.ndarray, mask: np.ndarray, *, moments: int = MOMENTS)
     return _rows(*_statistics(place, seen), chosen[:, -1], share, chosen, np.diff(chosen, axis=1))
 
 
-def build(name: str, seed: int = 0, *, target: Target = "expression", **settings: Any) -> Pipeline:
+def build(name: str, head: Head, seed: int = 0, **settings: Any) -> Pipeline:
     """An untrained scikit-learn pipeline, standardizing first: ``fit(rows [N, F], labels)``.
 
     Parameters
     ----------
     name : one of `CLASSICAL`.
+    head : decides what is fitted: a classifier of ``[N]`` class numbers, a regressor of ``[N, K]``, or a classifier
+        for each of K flags.
     seed : of everything that it draws.
-    target : ``expression`` for a classifier of ``[N]`` class numbers, ``va`` for a regressor of ``[N, 2]``.
     settings : keyword arguments of `svm`, `logistic` or `boosting`.
 
     Raises
     ------
     ConfigError
-        An unknown baseline, target or setting, or a value that the setting cannot have.
+        An unknown baseline or setting, or a value that the setting cannot have.
     """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     if name not in CLASSICAL:
         raise unknown("baseline", name, CLASSICAL)
-    if target not in ("expression", "va"):
-        raise unknown("target", target, ("expression", "va"))
     known = settings_of(name)
     given = {setting: _checked(name, known, setting, value) for setting, value in settings.items()}
-    return make_pipeline(StandardScaler(), *CLASSICAL[name](target, seed, **given))
+    steps = CLASSICAL[name](head.kind, seed, **given)
+    if head.kind == "flags":
+        from sklearn.multioutput import MultiOutputClassifier
+
+        steps[-1] = MultiOutputClassifier(steps[-1])
+    return make_pipeline(StandardScaler(), *steps)
 
 
 def settings_of(name: str) -> dict[str, Any]:
@@ -87,24 +91,31 @@ def settings_of(name: str) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-def answers(pipeline: Pipeline, rows: np.ndarray, classes: int) -> np.ndarray:
-    """What a trained pipeline makes of ``rows [N, F]``, as networks answer.
+def answers(pipeline: Pipeline, rows: np.ndarray, head: Head) -> np.ndarray:
+    """What a fitted pipeline predicts for ``rows [N, F]``, float32 ``[N, K]``, as a network would.
 
-    A classifier gives shares ``[N, classes]`` that sum to 1, those of classes it never saw being 0; a support vector
-    machine's are the softmax of its decision values, so that the largest belongs to its answer. A regressor gives
-    valence and arousal ``[N, 2]``, cut off at -1 and 1.
+    Classes get probabilities, those that it never saw 0; a support vector machine's are the softmax of its decision
+    values, so that the largest belongs to its answer. Values are clipped to the head's range; flags get probabilities.
     """
-    if not hasattr(pipeline, "classes_"):
-        return np.clip(pipeline.predict(rows), -1, 1).astype(np.float32)
-    if hasattr(pipeline, "predict_proba"):
-        known = pipeline.predict_proba(rows)
+    if head.kind == "values":
+        return np.clip(pipeline.predict(rows), head.low, head.high).reshape(len(rows), -1).astype(np.float32)
+    if head.kind == "flags":
+        transformed = pipeline[:-1].transform(rows)
+        found = [_shares(one, transformed, 2)[:, 1] for one in pipeline[-1].estimators_]
+        return np.stack(found, 1)
+    return _shares(pipeline, rows, len(head))
+
+
+def _shares(estimator: Any, rows: np.ndarray, classes: int) -> np.ndarray:
+    if hasattr(estimator, "predict_proba"):
+        known = estimator.predict_proba(rows)
     else:
-        values = pipeline.decision_function(rows)
+        values = estimator.decision_function(rows)
         values = np.stack([-values, values], 1) if values.ndim == 1 else values
         known = np.exp(values - values.max(1, keepdims=True))
         known /= known.sum(1, keepdims=True)
     shares = np.zeros((len(rows), classes), np.float32)
-    shares[:, pipeline.classes_.astype(int)] = known
+    shares[:, estimator.classes_.astype(int)] = known
     return shares
 
 
@@ -115,7 +126,7 @@ def mirrored(keypoints: np.ndarray, layout: Layout) -> np.ndarray:
     return twin
 
 
-def svm(target: Target, seed: int, *, c: float = 10.0, gamma: float = 0.2, balanced: bool = False) -> list[Any]:
+def svm(kind: KindName, seed: int, *, c: float = 10.0, gamma: float = 0.2, balanced: bool = False) -> list[Any]:
     """Support vector machine; its time grows with the square of the number of windows.
 
     The kernel is ``exp(-gamma * mean squared difference of the standardized features)``: with the mean in the place of
@@ -126,24 +137,24 @@ def svm(target: Target, seed: int, *, c: float = 10.0, gamma: float = 0.2, balan
     from sklearn.svm import SVC, SVR
 
     spread = FunctionTransformer(_times, kw_args={"factor": gamma**0.5})
-    if target == "va":
+    if kind == "values":
         return [spread, MultiOutputRegressor(SVR(C=c, gamma="auto", epsilon=0.05))]
     weight = "balanced" if balanced else None
     return [spread, SVC(C=c, gamma="auto", class_weight=weight, break_ties=True, random_state=seed)]
 
 
-def logistic(target: Target, seed: int, *, c: float = 0.03, balanced: bool = False) -> list[Any]:
-    """Multinomial logistic regression; for valence and arousal, linear regression with the same penalty."""
+def logistic(kind: KindName, seed: int, *, c: float = 0.03, balanced: bool = False) -> list[Any]:
+    """Multinomial logistic regression; for values, linear regression with the same penalty."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    if target == "va":
+    if kind == "values":
         return [Ridge(alpha=1 / c, random_state=seed)]
     weight = "balanced" if balanced else None
     return [LogisticRegression(C=c, class_weight=weight, max_iter=2000, random_state=seed)]
 
 
 def boosting(
-    target: Target,
+    kind: KindName,
     seed: int,
     *,
     trees: int = 100,
@@ -158,7 +169,7 @@ def boosting(
 
     common = {"max_iter": trees, "learning_rate": rate, "max_leaf_nodes": leaves, "max_features": share}
     common |= {"early_stopping": False, "random_state": seed}
-    if target == "va":
+    if kind == "values":
         return [MultiOutputRegressor(HistGradientBoostingRegressor(**common))]
     return [HistGradientBoostingClassifier(**common, class_weight="balanced" if balanced else None)]
 
@@ -172,7 +183,7 @@ LIMITS = {
     "leaves": (1, 10_000),
     "share": (0, 1),
 }
-#: The baselines by name: ``make(target, seed, **settings)`` gives the steps that follow standardizing.
+#: The baselines by name: ``make(kind, seed, **settings)`` gives the steps that follow standardizing.
 CLASSICAL: dict[str, Callable[..., list[Any]]] = {"svm": svm, "logistic": logistic, "boosting": boosting}
 
 

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from skelemo.models.registry import Spec, create
 from skelemo.skeleton import DEFAULT_LAYOUT, layout
+from skelemo.targets import EXPRESSION, Head
 
 
 def cost(model: nn.Module, spec: Spec) -> tuple[int, int]:
@@ -35,8 +36,7 @@ def cost_of(
     name: str,
     *,
     layout_name: str = DEFAULT_LAYOUT,
-    heads: Sequence[str] = ("expression",),
-    classes: int = 7,
+    heads: Sequence[Head | str] = (EXPRESSION,),
     frames: int = 1,
     **settings: Any,
 ) -> tuple[int, int]:
@@ -47,8 +47,8 @@ def cost_of(
     ConfigError
         As `skelemo.models.create`.
     """
-    spec = Spec(layout(layout_name), tuple(heads), classes, frames)
-    setting = {"layout_name": layout_name, "heads": heads, "classes": classes, "frames": frames, **settings}
+    spec = Spec(layout(layout_name), (), frames)
+    setting = {"layout_name": layout_name, "heads": heads, "frames": frames, **settings}
     try:
         with torch.device("meta"):
             return cost(create(name, **setting), spec)

@@ -66,7 +66,7 @@ class GraphAttentionNetwork(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, kernel, kinds.shape[1], dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
-        self.heads = Heads(width, spec.heads, spec.classes)
+        self.heads = Heads(width, spec.heads)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""

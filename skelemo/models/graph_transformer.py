@@ -82,7 +82,7 @@ class GraphTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(spec, width, heads, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
-        self.heads = Heads(width, spec.heads, spec.classes)
+        self.heads = Heads(width, spec.heads)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""

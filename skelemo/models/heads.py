@@ -1,24 +1,41 @@
-"""What every architecture ends in: pooling over the frames that were seen, and one linear layer per head."""
+"""What every architecture ends in: pooling over the visible frames, and one linear layer per head."""
 
 import torch
 from torch import Tensor, nn
 
+from skelemo.targets import Head
+
 
 class Heads(nn.Module):
-    """Features ``[B, F]`` to ``{"expression": logits [B, classes], "va": [B, 2] in [-1, 1]}``."""
+    """Features ``[B, F]`` to ``{head: [B, K]}``: logits for classes and flags, values within their range."""
 
-    def __init__(self, features: int, heads: tuple[str, ...], classes: int) -> None:
+    def __init__(self, features: int, heads: tuple[Head, ...]) -> None:
         super().__init__()
-        widths = {"expression": classes, "va": 2}
-        self.layers = nn.ModuleDict({head: nn.Linear(features, widths[head]) for head in heads})
+        self.heads = heads
+        for head in heads:
+            self.add_module(f"{head.name}_head", nn.Linear(features, len(head)))
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """Class logits, and valence and arousal squashed into their range."""
-        outputs = {head: layer(features) for head, layer in self.layers.items()}
-        return {head: torch.tanh(output) if head == "va" else output for head, output in outputs.items()}
+        """Apply each head's layer and its activation."""
+        return {head.name: activate(head, getattr(self, f"{head.name}_head")(features)) for head in self.heads}
+
+
+def activate(head: Head, raw: Tensor) -> Tensor:
+    """The output of a network for a head: tanh scaled to [low, high] for values, logits as they are otherwise."""
+    if head.kind != "values":
+        return raw
+    if (head.low, head.high) == (-1, 1):
+        return torch.tanh(raw)
+    return head.low + (head.high - head.low) * (torch.tanh(raw) + 1) / 2
+
+
+def probabilities(head: Head, output: Tensor) -> Tensor:
+    """What a head predicts, float32 ``[B, K]``: probabilities of classes and flags, values as they are."""
+    output = output.float()
+    return {"classes": lambda: output.softmax(-1), "flags": output.sigmoid, "values": lambda: output}[head.kind]()
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the seen frames: ``values [B, T, F]``, ``mask [B, T]`` → ``[B, F]``; zeros where none was seen."""
+    """Mean over the visible frames: ``values [B, T, F]``, ``mask [B, T]`` → ``[B, F]``; zeros where there is none."""
     weights = mask.to(values.dtype).unsqueeze(-1)  # [B, T, 1]
     return (values * weights).sum(1) / weights.sum(1).clamp(min=1)

@@ -86,7 +86,7 @@ class ImageNetwork(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
-        self.heads = Heads(encoder.out_features, spec.heads, spec.classes)
+        self.heads = Heads(encoder.out_features, spec.heads)
 
     def forward(self, keypoints: Tensor, mask: Tensor, frame_size: Tensor | None = None) -> dict[str, Tensor]:
         """``{head: tensor}`` of keypoints ``[B, T, V, C]``, mask ``[B, T]`` and frame size ``[B, 2]``."""

@@ -212,7 +212,7 @@ class JointNetwork(nn.Module):
             self.blocks.append(block(inputs, outputs, stride, number == 0))
             inputs = outputs
         self.dropout = nn.Dropout(dropout)
-        self.heads = Heads(inputs, spec.heads, spec.classes)
+        self.heads = Heads(inputs, spec.heads)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""

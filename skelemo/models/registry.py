@@ -15,9 +15,11 @@ from torch import nn
 import skelemo.models
 from skelemo.errors import ConfigError, unknown
 from skelemo.skeleton import DEFAULT_LAYOUT, Layout, layout
+from skelemo.targets import AU, EXPRESSION, VA, Head
 
 Coordinates = Literal["parts", "frame"]
-HEADS = ("expression", "va")
+#: Heads that `create` knows by name; any other is given as a `Head`.
+HEADS = {head.name: head for head in (EXPRESSION, VA, AU)}
 #: Settings that say where training begins, and nothing of the network that comes of it.
 INITIAL = ("weights",)
 
@@ -27,8 +29,7 @@ class Spec:
     """What a network is built for: the batch it will see and the heads that it must serve."""
 
     layout: Layout
-    heads: tuple[str, ...]
-    classes: int
+    heads: tuple[Head, ...]
     frames: int
     channels: int = 3
 
@@ -98,15 +99,18 @@ def create(
     name: str,
     *,
     layout_name: str = DEFAULT_LAYOUT,
-    heads: Sequence[str] = ("expression",),
-    classes: int = 7,
+    heads: Sequence[Head | str] = (EXPRESSION,),
     frames: int = 1,
     channels: int = 3,
     **settings: Any,
 ) -> nn.Module:
-    """Build a network that maps ``(keypoints [B, T, V, C], mask [B, T])`` to ``{head: tensor}``.
+    """Build a network that maps ``(keypoints [B, T, V, C], mask [B, T])`` to ``{head: [B, K]}``.
 
-    ``expression`` gives logits ``[B, classes]``, ``va`` gives valence and arousal ``[B, 2]`` in [-1, 1].
+    Classes and flags are logits, values lie within the head's range.
+
+    Parameters
+    ----------
+    heads : `Head` objects, or names of `HEADS`.
 
     Raises
     ------
@@ -115,14 +119,15 @@ def create(
         type than its default, or one that the architecture, or this machine's memory, cannot be built with.
     """
     chosen = entry(name)
+    found = []
     for head in heads:
-        if head not in HEADS:
+        if not isinstance(head, Head) and head not in HEADS:
             raise unknown("head", head, HEADS)
-    if not heads or len(set(heads)) < len(heads) or min(classes, frames, channels) < 1:
-        raise ConfigError(
-            f"{name} for the heads {list(heads)}, {classes} classes, {frames} frames: expected one or more"
-        )
-    spec = Spec(layout(layout_name), tuple(heads), classes, frames, channels)
+        found.append(head if isinstance(head, Head) else HEADS[head])
+    names = [head.name for head in found]
+    if not names or len(set(names)) < len(names) or min(frames, channels) < 1:
+        raise ConfigError(f"{name} for the heads {names} and {frames} frames: expected one or more, each head once")
+    spec = Spec(layout(layout_name), tuple(found), frames, channels)
     given = {setting: checked(name, chosen.settings, setting, value) for setting, value in settings.items()}
     try:
         return chosen.build(spec, **given)

@@ -121,7 +121,7 @@ class TemporalNetwork(nn.Module):
         self.frames = frames
         self.time = time
         self.dropout = nn.Dropout(dropout)
-        self.heads = Heads(time.width, spec.heads, spec.classes)
+        self.heads = Heads(time.width, spec.heads)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""

@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skelemo.evaluation import metrics
+from skelemo.evaluation.metrics import METRICS, main_metric, metrics_of, titles
 from skelemo.report.describe import (
-    FIGURES,
     data_name,
     interval_basis,
-    part_sizes,
     setting_text,
     settings_of,
     smallest_and_largest,
     split_name,
+    subset_sizes,
 )
-from skelemo.runs.folder import AFFECTS, Run
+from skelemo.runs.folder import Run
+from skelemo.runs.predictions import truth_of
+from skelemo.targets import Head
 from skelemo.text import count
 
 NO_OPTIMIZER = "no optimizer"
@@ -28,7 +29,7 @@ NO_OPTIMIZER = "no optimizer"
 _OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "adamax": "Adamax"}
 
 #: Settings that do not make another experiment of a run.
-_INCIDENTAL = ("seed", "device", "compile")
+_INCIDENTAL = ("seed", "split_seed", "device", "compile")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Entry:
         return _OPTIMIZERS.get(str(name), str(name)) if name else NO_OPTIMIZER
 
     def estimate(self, head: str, figure: str) -> Estimate | None:
-        """A figure of the shown part, or None where a run lacks it."""
+        """A figure of the shown subset, or None where a run lacks it."""
         found = [estimate_of(run, head, figure) for run in self.runs]
         known = [estimate for estimate in found if estimate is not None]
         if len(known) < len(found):
@@ -92,9 +93,9 @@ class PaperTable:
 
 @dataclass(frozen=True)
 class Ground:
-    """What figures must share to be compared: data, split, part and classes; and the entries that do."""
+    """What figures must share to be compared: data, split and subset; and the entries that do."""
 
-    part: str
+    subset: str
     entries: tuple[Entry, ...]
 
     @cached_property
@@ -104,8 +105,8 @@ class Ground:
 
     @property
     def title(self) -> str:
-        """Data, split and part."""
-        return f"{data_name(self.runs[0])}, split {self.runs[0].config.get('split', '?')}, {self.part} part"
+        """Data, split and subset."""
+        return f"{data_name(self.runs[0])}, split {self.runs[0].config.get('split', '?')}, {self.subset} subset"
 
     @property
     def simulated(self) -> bool:
@@ -113,9 +114,9 @@ class Ground:
         return any(bool(run.data.get("simulated")) for run in self.runs)
 
     @property
-    def heads(self) -> tuple[str, ...]:
+    def heads(self) -> tuple[Head, ...]:
         """The heads that any run was scored on."""
-        return tuple(head for head in FIGURES if self._with(head))
+        return tuple({head.name: head for run in self.runs for head in run.heads if head.name in run.shown}.values())
 
     def facts(self) -> dict[str, str]:
         """What the figures were reached on, by name."""
@@ -126,52 +127,44 @@ class Ground:
             "Size": ", ".join(size),
             "Layout": str(run.data.get("layout", "")),
             "Split": split_name(run),
-            "Sequences": part_sizes(run),
+            "Sequences": subset_sizes(run),
             "Scored": f"{low:,} to {high:,} windows" if low != high else count(low, "window"),
             "Intervals": "; ".join(
-                dict.fromkeys(interval_basis(self._with(head)[0].shown[head]) for head in self.heads)
+                dict.fromkeys(interval_basis(self._with(head)[0].shown[head.name]) for head in self.heads)
             ),
         }
         return {name: fact for name, fact in facts.items() if fact}
 
-    def comparability(self, head: str) -> str:
+    def comparability(self, head: Head) -> str:
         """How far the runs with a head were scored on the same windows; empty where there is one run."""
-        tables = [_labelled_rows(run, head) for run in self._with(head)]
+        tables = [_labeled_rows(run, head) for run in self._with(head)]
         if len(tables) < 2:
             return ""
         if len({_digest(table, ["fold", "sequence", "frame"]) for table in tables}) == 1:
             return "All runs are scored on the same windows."
         if len({_digest(table, ["fold", "sequence"]) for table in tables}) == 1:
             return "All runs are scored on the same sequences, but not on the same windows of them."
-        return "The runs are scored on different sequences, so part of what separates them is chance in the split."
+        return "The runs are scored on different sequences: some of the difference between them is chance in the split."
 
-    def _with(self, head: str) -> list[Run]:
-        return [run for run in self.runs if head in run.shown]
+    def _with(self, head: Head) -> list[Run]:
+        return [run for run in self.runs if head.name in run.shown]
 
     @property
     def caution(self) -> str:
-        """What to keep in mind where there is no test part; else empty."""
-        if self.part == "test":
+        """What to keep in mind without a test subset; else empty."""
+        if self.subset == "test":
             return ""
-        return (
-            "There is no test part. These figures are of the validation part, on which the checkpoints were chosen, "
-            "so they flatter."
-        )
+        return "There is no test subset. Checkpoints were chosen on these figures, so they are optimistic."
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes of all runs, in the order in which they first come."""
-        return tuple(dict.fromkeys(name for run in self.runs for name in run.classes))
-
-    def best_f1(self, name: str) -> float | None:
+    def best_f1(self, head: Head, name: str) -> float | None:
         """The highest F1 that a run reaches for a class, where there is more than one and it is not 0."""
-        found = [run.shown.get("expression", {}).get("per_class", {}).get(name, {}).get("f1") for run in self.runs]
+        found = [run.shown.get(head.name, {}).get("per_class", {}).get(name, {}).get("f1") for run in self.runs]
         known = [value for value in found if value is not None]
         return max(known) or None if len(known) > 1 else None
 
-    def labelled(self, head: str) -> tuple[tuple[str, Entry], ...]:
+    def labeled(self, head: Head) -> tuple[tuple[str, Entry], ...]:
         """The entries with a head, each with a label: its architecture, and what tells it from others like it."""
-        entries = [entry for entry in self.entries if any(head in run.shown for run in entry.runs)]
+        entries = [entry for entry in self.entries if any(head.name in run.shown for run in entry.runs)]
         keys = _telling_settings(entries)
         found: list[tuple[str, Entry]] = []
         for entry in entries:
@@ -181,47 +174,47 @@ class Ground:
             found.append((label, entry))
         return tuple(found)
 
-    def paper_table(self, head: str) -> PaperTable:
+    def paper_table(self, head: Head) -> PaperTable:
         """The head's deciding figure by architecture and optimizer."""
-        figure, title = next(iter(FIGURES[head].items()))
-        entries = self.labelled(head)
+        figure = main_metric(head)
+        entries = self.labeled(head)
         known = list(_OPTIMIZERS.values())
         names = {entry.optimizer for _, entry in entries}
         optimizers = [name for name in known if name in names] + sorted(names - set(known))
         rows: dict[str, dict[str, Estimate | None]] = {}
         for label, entry in entries:
-            rows.setdefault(label, {})[entry.optimizer] = entry.estimate(head, figure)
+            rows.setdefault(label, {})[entry.optimizer] = entry.estimate(head.name, figure)
         values = [estimate.value for row in rows.values() for estimate in row.values() if estimate]
         return PaperTable(
-            title=title,
+            title=titles(head)[figure],
             optimizers=tuple(optimizers),
             rows=tuple((label, tuple(row.get(name) for name in optimizers)) for label, row in rows.items()),
             best=max(values) if len(values) > 1 else None,
         )
 
-    def most_frequent(self) -> tuple[str, dict[str, float]] | None:
-        """The class that occurs most in the shown part, and the figures of who always says it."""
-        run = next(iter(self._with("expression")), None)
-        if run is None:
+    def most_frequent(self, head: Head) -> tuple[str, dict[str, float]] | None:
+        """The class that occurs most in the shown subset, and the figures of always predicting it."""
+        run = next(iter(self._with(head)), None)
+        if run is None or head.kind != "classes":
             return None
-        support = np.array(run.shown["expression"]["confusion"]).sum(1)
+        support = np.array(run.shown[head.name]["confusion"]).sum(1)
         always = np.zeros((len(support), len(support)))
         always[:, support.argmax()] = support
-        figures = {"macro_f1": metrics.macro_f1, "uar": metrics.uar, "accuracy": metrics.accuracy}
-        return run.classes[int(support.argmax())], {name: float(figure(always)) for name, figure in figures.items()}
+        figures = {name: METRICS[name].function for name in metrics_of(head) if METRICS[name].facts.form == "confusion"}
+        return head.outputs[int(support.argmax())], {name: float(figure(always)) for name, figure in figures.items()}
 
 
 def compare(runs: Sequence[Run]) -> tuple[Ground, ...]:
     """Sort runs into grounds, and the runs of a ground into entries, each in the order in which it first comes."""
     grounds: dict[str, list[Run]] = {}
     for run in runs:
-        shared = (_data_identity(run), run.config.get("split"), run.config.get("given_validation"), run.part)
-        grounds.setdefault(_key((*shared, run.data.get("classes"), bool(run.data.get("simulated")))), []).append(run)
-    return tuple(Ground(members[0].part, _entries(members)) for members in grounds.values())
+        shared = (_data_identity(run), run.config.get("split"), run.config.get("given_validation"), run.subset)
+        grounds.setdefault(_key((*shared, bool(run.data.get("simulated")))), []).append(run)
+    return tuple(Ground(members[0].subset, _entries(members)) for members in grounds.values())
 
 
 def estimate_of(run: Run, head: str, figure: str) -> Estimate | None:
-    """A figure of a run's shown part, or None where it does not exist."""
+    """A figure of a run's shown subset, or None where it does not exist."""
     found = run.shown.get(head, {}).get(figure)
     if not isinstance(found, Mapping) or found.get("value") is None:
         return None
@@ -286,11 +279,10 @@ def _windows(run: Run) -> int:
     return max((head.get("windows", 0) for head in run.shown.values()), default=0)
 
 
-def _labelled_rows(run: Run, head: str) -> pd.DataFrame:
-    """The windows of the shown part that a head is scored on."""
-    frame = run.predictions
-    labelled = frame["expression"] != "" if head == "expression" else frame[list(AFFECTS)].notna().any(axis=1)
-    return frame[labelled & (frame["part"] == run.part)]
+def _labeled_rows(run: Run, head: Head) -> pd.DataFrame:
+    """The windows of the shown subset that a head is scored on."""
+    truth = truth_of(run.windows, head)
+    return run.windows[truth >= 0 if truth.ndim == 1 else ~np.isnan(truth).all(1)]
 
 
 def _digest(table: pd.DataFrame, columns: list[str]) -> int:

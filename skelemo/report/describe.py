@@ -3,20 +3,28 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from skelemo.evaluation.metrics import main_metric, titles
+from skelemo.evaluation.scores import FEWEST_GROUPS
 from skelemo.runs.folder import Run
+from skelemo.targets import Head
 
-#: The figures of each head, the deciding one first, and what they are called.
-FIGURES = {
-    "expression": {"macro_f1": "macro F1", "uar": "UAR", "accuracy": "accuracy"},
-    "va": {
-        "ccc_mean": "mean CCC",
-        "ccc_valence": "CCC valence",
-        "ccc_arousal": "CCC arousal",
-        "rmse_valence": "RMSE valence",
-        "rmse_arousal": "RMSE arousal",
-    },
-}
-HEADS = {"expression": "Emotion classes", "va": "Valence and arousal"}
+#: Heads with more outputs than this are summarized by their means in tables of runs.
+_FEW_OUTPUTS = 3
+
+
+def figures_of(head: Head) -> dict[str, str]:
+    """The figures of a head that tables of runs show, the deciding one first, with their titles."""
+    found = titles(head)
+    if head.kind == "classes" or len(head) <= _FEW_OUTPUTS:
+        return found
+    return {name: title for name, title in found.items() if name.endswith("_mean")}
+
+
+def head_title(head: Head) -> str:
+    """What a head is called above its tables."""
+    if head.kind == "values" and len(head) <= _FEW_OUTPUTS:
+        return " and ".join(head.outputs)
+    return f"{head.name}: {len(head)} {head.kind}"
 
 
 def data_name(run: Run) -> str:
@@ -32,24 +40,24 @@ def split_name(run: Run) -> str:
     split = str(run.config.get("split") or run.splits.get("split") or "?")
     kind, _, amount = split.partition(":")
     words = {
-        "given": f"as the labels came with it{f', column {amount}' if amount else ''}",
-        "kfold": f"{amount}-fold, drawn by seed; the {run.part} parts of all folds together",
-        "holdout": f"a {run.part} part of {amount} held out, drawn by seed",
+        "given": f"as given with the labels{f', column {amount}' if amount else ''}",
+        "kfold": f"{amount}-fold, drawn by seed; the {run.subset} subsets of all folds together",
+        "holdout": f"{amount} held out as the {run.subset} subset, drawn by seed",
     }.get(kind, split)
     if run.config.get("given_validation") == "score":
-        words += "; its validation part is scored as the test part"
+        words += "; its validation subset is scored as the test subset"
     grouped = run.splits.get("grouped_by")
-    return f"{words}; no {grouped} in two parts" if grouped else words
+    return f"{words}; no {grouped} in two subsets" if grouped else words
 
 
-def part_sizes(run: Run) -> str:
+def subset_sizes(run: Run) -> str:
     """How many sequences trained, validated and tested."""
     folds = _folds(run)
     found = []
-    for part in ("train", "validation", "test"):
-        low, high = smallest_and_largest(len(fold.get(part, ())) for fold in folds)
+    for subset in ("train", "validation", "test"):
+        low, high = smallest_and_largest(len(fold.get(subset, ())) for fold in folds)
         if high:
-            found.append(f"{low:,}{f' to {high:,}' if high != low else ''} {part}")
+            found.append(f"{low:,}{f' to {high:,}' if high != low else ''} {subset}")
     return ", ".join(found) + (f", in each of {len(folds)} folds" if len(folds) > 1 and found else "")
 
 
@@ -57,14 +65,13 @@ def _folds(run: Run) -> list[Mapping[str, Any]]:
     return [fold for fold in run.splits.get("folds", []) if isinstance(fold, Mapping)]
 
 
-def interval_basis(head: Mapping[str, Any]) -> str:
+def interval_basis(scored: Mapping[str, Any]) -> str:
     """What was resampled for the intervals of a head's scores."""
-    groups, kind = head.get("groups", 0), str(head.get("grouped_by", "group"))
-    if groups < 2:
-        return f"none, since all windows are of one {kind}"
-    resamples, kinds = head.get("interval", {}).get("resamples", 0), f"{kind.replace(' or ', 's or ')}s"
-    few = ", so few that they are rough" if groups < 10 else ""
-    return f"95 %, {resamples:,} resamples of {groups:,} {kinds}{few}"
+    groups, kind = scored.get("groups", 0), str(scored.get("grouped_by", "group"))
+    kinds = f"{kind.replace(' or ', 's or ')}s"
+    if groups < FEWEST_GROUPS:
+        return f"n/a ({groups} {kinds if groups != 1 else kind})"
+    return f"95 %, {scored.get('interval', {}).get('resamples', 0):,} resamples of {groups:,} {kinds}"
 
 
 def choice(run: Run) -> str:
@@ -72,16 +79,14 @@ def choice(run: Run) -> str:
     if run.members:
         return f"The mean of what {', '.join(run.members)} predict; nothing more was chosen."
     if run.metrics.empty:
-        return "Fitted once, without epochs to choose from."
+        return "Not trained iteratively."
     if not any(fold.get("validation") for fold in _folds(run)):
-        return (
-            "The network as the last epoch left it: no part was held back to choose by; the test part was scored once."
-        )
-    names = [next(iter(FIGURES[head].values())) for head in run.heads]
+        return "Last epoch's weights: there is no validation subset to choose by. The test subset was scored once."
+    names = [titles(head)[main_metric(head)] for head in run.heads]
     score = names[0] if len(names) == 1 else f"mean of {' and '.join(names)}"
     figure = "lowest loss" if run.config.get("monitor") == "loss" else f"highest {score}"
-    test = "; the test part was scored once, with it" if run.part == "test" else ", the part that is shown here"
-    return f"The checkpoint with the {figure} on the validation part{test}."
+    test = "; the test subset was scored once" if run.subset == "test" else ", the subset that is shown here"
+    return f"The checkpoint with the {figure} on the validation subset{test}."
 
 
 def chosen_epochs(run: Run) -> dict[int, int]:

@@ -9,16 +9,17 @@ import pandas as pd
 
 from skelemo.errors import InputError
 from skelemo.evaluation.scores import score
-from skelemo.runs.folder import AFFECTS, COLUMNS, Run
+from skelemo.runs.folder import Run
+from skelemo.runs.predictions import WINDOW, answer_column, output_columns, truth_columns
+from skelemo.targets import Head
 
-_WINDOW = ["fold", "part", "sequence", "frame"]
-_LABELS = ["expression", *AFFECTS]
+_PLACE = ["fold", "subset", "sequence", "frame"]
 
 
 def fuse(runs: Sequence[Run], name: str = "ensemble") -> Run:
-    """Average class probabilities, valence and arousal over runs, window by window, and score the result.
+    """Average what runs predict, window by window, and score the result.
 
-    The runs must have predicted exactly the same windows of the same folds and parts, with the same labels: then no
+    The runs must have predicted exactly the same windows of the same folds and subsets, with the same labels: then no
     window is judged by a model that was trained on it. Every run counts the same. Heads that not all runs have are
     left out. The order of rows may differ.
 
@@ -29,47 +30,46 @@ def fuse(runs: Sequence[Run], name: str = "ensemble") -> Run:
     """
     if len(runs) < 2:
         raise InputError(f"an ensemble takes two runs or more, got {len(runs)}")
-    tables = [_ordered(run.predictions) for run in runs]
-    heads = [head for head in runs[0].heads if all(head in run.heads for run in runs)]
-    if not heads:
-        raise InputError(f"no ensemble: the runs have no head in common ({_each(runs, [run.heads for run in runs])})")
+    heads = _common_heads(runs)
+    labels = [column for head in heads for column in truth_columns(head)]
+    tables = [_ordered(run.predictions, labels) for run in runs]
     for run, table in zip(runs[1:], tables[1:], strict=True):
-        _check_same(runs[0], tables[0], run, table)
+        _check_same(runs[0], tables[0], run, table, labels)
 
-    fused = tables[0][list(COLUMNS)].copy()
-    if "expression" in heads:
-        classes = _common_classes(runs)
-        columns = [f"p_{name}" for name in classes]
-        mean = np.mean([table[columns].to_numpy(np.float64) for table in tables], axis=0)  # [N, C]
-        fused["predicted"] = np.array(classes, dtype=object)[_argmax(mean, runs)]
+    fused = tables[0][[*WINDOW, *labels]].copy()
+    for head in heads:
+        columns = list(output_columns(head))
+        mean = np.mean([table[columns].to_numpy(np.float64) for table in tables], axis=0)  # [N, K]
+        if np.isnan(mean).any():
+            raise InputError(f"no ensemble: {head.name} lacks predictions in one of {', '.join(r.name for r in runs)}")
+        if head.kind == "classes":
+            fused[answer_column(head)] = np.array(head.outputs, dtype=object)[mean.argmax(1)]
         fused[columns] = mean
-    if "va" in heads:
-        columns = [f"predicted_{name}" for name in AFFECTS]
-        fused[columns] = np.mean([table[columns].to_numpy(np.float64) for table in tables], axis=0)
+    units = {scored.get("unit") for run in runs for heads_ in run.scores.values() for scored in heads_.values()}
     return Run(
         path=Path(name),
         config=_shared([run.config for run in runs]) | {"arch": name},
-        environment=_environment(runs),
+        environment=_environment(runs) | {"heads": [head.to_json() for head in heads]},
         splits=runs[0].splits,
         metrics=pd.DataFrame(columns=["fold", "epoch"]),
         predictions=fused,
-        scores=score(fused, classes if "expression" in heads else ()),
+        scores=score(fused, heads, clips="clip" in units),
         name=name,
         members=tuple(run.name for run in runs),
     )
 
 
-def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    texts = dict.fromkeys(("part", "sequence", "expression"), object)
-    return table.astype(texts).sort_values(_WINDOW, kind="stable", ignore_index=True)
+def _ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    texts = [name for name in ("subset", "sequence", *labels) if not pd.api.types.is_numeric_dtype(table[name].dtype)]
+    return table.astype(dict.fromkeys(texts, object)).sort_values(_PLACE, kind="stable", ignore_index=True)
 
 
-def _check_same(run: Run, table: pd.DataFrame, other: Run, theirs: pd.DataFrame) -> None:
+def _check_same(run: Run, table: pd.DataFrame, other: Run, theirs: pd.DataFrame, labels: Sequence[str]) -> None:
     """InputError unless both tables, each in order, are about the same windows with the same labels."""
     pair = f"no ensemble of {run.name} and {other.name}"
     if len(table) != len(theirs):
         raise InputError(f"{pair}: they predicted {len(table):,} and {len(theirs):,} windows; train on the same split")
-    for columns, what in ((_WINDOW, "windows"), (_LABELS, "labels")):
+    for columns, what in ((_PLACE, "windows"), (labels, "labels")):
         for column in columns:
             mine, other_values = table[column], theirs[column]
             same = (mine == other_values) | (mine.isna() & other_values.isna())
@@ -81,17 +81,17 @@ def _check_same(run: Run, table: pd.DataFrame, other: Run, theirs: pd.DataFrame)
                 )
 
 
-def _common_classes(runs: Sequence[Run]) -> tuple[str, ...]:
-    for run in runs[1:]:
-        if set(run.classes) != set(runs[0].classes):
-            raise InputError(f"no ensemble: the classes differ ({_each(runs, [r.classes for r in runs])})")
-    return runs[0].classes
-
-
-def _argmax(mean: np.ndarray, runs: Sequence[Run]) -> np.ndarray:
-    if np.isnan(mean).any():
-        raise InputError(f"no ensemble: class probabilities are missing in one of {', '.join(r.name for r in runs)}")
-    return mean.argmax(1)
+def _common_heads(runs: Sequence[Run]) -> list[Head]:
+    """Heads that all runs have; the outputs of classes may come in any order."""
+    names = [{head.name for head in run.heads} for run in runs]
+    heads = [head for head in runs[0].heads if all(head.name in known for known in names)]
+    if not heads:
+        raise InputError(f"no ensemble: the runs have no head in common ({_each(runs, [sorted(n) for n in names])})")
+    for head in heads:
+        others = [run.head(head.name) for run in runs]
+        if any(other.kind != head.kind or set(other.outputs) != set(head.outputs) for other in others):
+            raise InputError(f"no ensemble: {head.name} differs ({_each(runs, [other.outputs for other in others])})")
+    return heads
 
 
 def _each(runs: Sequence[Run], values: Sequence[Sequence[str]]) -> str:

@@ -43,7 +43,7 @@ def confusion(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
             _cell_text(axes, row, column, shares[row, column], counts[row, column])
     for row in np.flatnonzero(support == 0).tolist():
-        axes.text((size - 1) / 2, row, "no window of this class", ha="center", va="center", color=MUTED, fontsize=6.5)
+        axes.text((size - 1) / 2, row, "none of this class", ha="center", va="center", color=MUTED, fontsize=6.5)
     axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="true")
     axes.set_xticks(range(size), names, rotation=40, ha="right", rotation_mode="anchor", color=INK)
     axes.set_yticks(range(size), names, color=INK)
@@ -106,36 +106,40 @@ def curves(metrics: pd.DataFrame, series: Mapping[str, str], label: str, chosen:
 
 
 @styled
-def agreement(truth: ArrayLike, predicted: ArrayLike, name: str) -> Figure:
-    """Truth ``[N]`` against prediction ``[N]``, both in [-1, 1]; on the dashed line they agree."""
+def agreement(truth: ArrayLike, predicted: ArrayLike, name: str, low: float, high: float) -> Figure:
+    """Truth ``[N]`` against prediction ``[N]``, both in [low, high]; on the dashed line they agree."""
     x, y = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
     figure, (axes,) = canvas(COLUMN * 0.95, COLUMN * 0.95)
-    axes.set(xlim=(-1.02, 1.02), ylim=(-1.02, 1.02), aspect="equal", xlabel=f"true {name}", ylabel=f"predicted {name}")
-    axes.set_xticks([-1, -0.5, 0, 0.5, 1])
-    axes.set_yticks([-1, -0.5, 0, 0.5, 1])
+    edge = 0.01 * (high - low)
+    limits = (low - edge, high + edge)
+    axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"true {name}", ylabel=f"predicted {name}")
+    axes.set_xticks(np.linspace(low, high, 5))
+    axes.set_yticks(np.linspace(low, high, 5))
     if len(x) < _FEW:
         axes.plot(x, y, "o", color=HEAT, alpha=0.5, markersize=3, markeredgewidth=0)
     else:
-        _density(axes, x, y)
-    axes.plot([-1, 1], [-1, 1], color=MUTED, linewidth=0.8, dashes=(4, 3))
+        _density(axes, x, y, low, high)
+    axes.plot([low, high], [low, high], color=MUTED, linewidth=0.8, dashes=(4, 3))
     return figure
 
 
 @styled
-def timelines(sequences: Mapping[str, pd.DataFrame], names: Sequence[str]) -> Figure:
-    """Truth and prediction of affects over the frames of a few sequences, one row each.
+def timelines(sequences: Mapping[str, pd.DataFrame], names: Sequence[str], low: float, high: float) -> Figure:
+    """Truth and prediction of values over the frames of a few sequences, one row each.
 
-    ``sequences`` are tables, in order of time, with columns ``frame``, and for every name of ``names`` the truth
-    under that name and the prediction under ``predicted_<name>``.
+    ``sequences`` are tables, in order of time, with columns ``frame``, and for every name of ``names`` ``true
+    <name>`` and ``predicted <name>``.
     """
     rows = len(sequences)
     figure, grid = canvas(PAGE, 0.55 + 1.15 * rows, rows, len(names), sharex="row", sharey=True)
     for row, (title, table) in enumerate(sequences.items()):
         for column, name in enumerate(names):
             axes = grid[row * len(names) + column]
-            axes.plot(table["frame"], table[name], color=INK, linewidth=1.2, label="true")
-            axes.plot(table["frame"], table[f"predicted_{name}"], color=ORANGE, linewidth=1.2, label="predicted")
-            axes.set(ylim=(-1.05, 1.05), yticks=[-1, 0, 1])
+            axes.plot(table["frame"], table[f"true {name}"], color=INK, linewidth=1.2, label="true")
+            axes.plot(table["frame"], table[f"predicted {name}"], color=ORANGE, linewidth=1.2, label="predicted")
+            axes.set(
+                ylim=(low - 0.025 * (high - low), high + 0.025 * (high - low)), yticks=[low, (low + high) / 2, high]
+            )
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
             axes.set_title(shorten(title, 44) if column == 0 else "", color=MUTED, fontsize=7)
             axes.set_ylabel(name)
@@ -193,9 +197,9 @@ def _cell_text(axes: Axes, row: int, column: int, share: float, count: int) -> N
     axes.text(column, row + 0.06, f"{count:,}", ha="center", va="top", color=color, fontsize=5, alpha=0.85)
 
 
-def _density(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+def _density(axes: Axes, x: np.ndarray, y: np.ndarray, low: float, high: float) -> None:
     """Hexagons shaded by the logarithm of their windows: a compound outline per shade keeps the file small."""
-    bins = axes.hexbin(x, y, gridsize=30, extent=(-1, 1, -1, 1), mincnt=1)
+    bins = axes.hexbin(x, y, gridsize=30, extent=(low, high, low, high), mincnt=1)
     centers, counts = np.asarray(bins.get_offsets()), np.asarray(bins.get_array())
     hexagon = bins.get_paths()[0].vertices
     bins.remove()

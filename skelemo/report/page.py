@@ -15,7 +15,7 @@ from markupsafe import Markup
 from skelemo.evaluation.circumplex import affect_reading
 from skelemo.report import describe, tables
 from skelemo.report.comparison import Estimate, Ground, differing_settings, estimate_of, shared_settings
-from skelemo.report.describe import FIGURES, HEADS
+from skelemo.report.describe import figures_of, head_title
 from skelemo.runs.folder import Run
 
 
@@ -88,8 +88,8 @@ def html(content: Content) -> str:
     runs = [run for run, *_ in content.runs]
     return environment.get_template("report.html.j2").render(
         content=content,
-        FIGURES=FIGURES,
-        HEADS=HEADS,
+        figures_of=figures_of,
+        head_title=head_title,
         describe=describe,
         rows_of=rows_of,
         estimate_of=estimate_of,
@@ -147,7 +147,7 @@ def duration(seconds: float | None) -> str:
 
 
 def _reading(run: Run) -> dict[str, Any] | None:
-    return affect_reading(run.predictions[run.predictions["part"] == run.part]) if "va" in run.shown else None
+    return affect_reading(run.windows, [head for head in run.heads if head.name in run.shown])
 
 
 def _ground_lines(ground: Ground) -> list[str]:
@@ -159,17 +159,16 @@ def _ground_lines(ground: Ground) -> list[str]:
         lines += ["", f"### {capital(table.title)}", ""]
         rows = [[label, *(_estimate(value, table.best) for value in values)] for label, values in table.rows]
         lines += _table(["", *table.optimizers], rows)
-    always = ground.most_frequent()
     for head in ground.heads:
-        names = FIGURES[head]
-        lines += [f"### {HEADS[head]}, every run", ""]
+        names = figures_of(head)
+        lines += [f"### {capital(head_title(head))}, every run", ""]
         rows = [
-            [run.name, *(_estimate(estimate_of(run, head, name)) for name in names)]
+            [run.name, *(_estimate(estimate_of(run, head.name, name)) for name in names)]
             for run in ground.runs
-            if head in run.shown
+            if head.name in run.shown
         ]
-        if always and head == "expression":
-            rows.append([f"always {always[0]}", *(number(always[1][name]) for name in names)])
+        if always := ground.most_frequent(head):
+            rows.append([f"always {always[0]}", *(number(always[1].get(name)) for name in names)])
         lines += _table(["run", *map(capital, names.values())], rows)
         lines += [ground.comparability(head), ""]
     return lines
@@ -177,16 +176,23 @@ def _ground_lines(ground: Ground) -> list[str]:
 
 def _run_lines(run: Run) -> list[str]:
     lines = [f"## Run {_plain(run.name)}", "", _plain(describe.choice(run)), ""]
-    if "expression" in run.shown:
-        rows = [
-            [name, *(number(row[key]) for key in ("precision", "recall", "f1")), count(row["support"])]
-            for name, row in run.shown["expression"]["per_class"].items()
-        ]
-        lines += _table(["class", "precision", "recall", "F1", "windows"], rows)
-    for head, figures in run.shown.items():
+    for head in run.heads:
+        figures = run.shown.get(head.name, {})
+        if figures.get("note"):
+            lines += [f"{capital(head_title(head))}: {_plain(figures['note'])}.", ""]
+        for kind, keys in (("class", ("precision", "recall", "f1")), ("flag", ("f1",))):
+            rows = [
+                [name, *(number(row.get(key)) for key in keys), count(row.get("support"))]
+                for name, row in figures.get(f"per_{kind}", {}).items()
+            ]
+            lines += _table([kind, *keys, f"{figures['unit']}s"], rows) if rows else []
         if "fold_mean" in figures:
-            means = figures["fold_mean"]
-            texts = [f"{FIGURES[head][key]} {number(means[key]['mean'])} ± {number(means[key]['sd'])}" for key in means]
+            means, names = figures["fold_mean"], figures_of(head)
+            texts = [
+                f"{names[key]} {number(means[key]['mean'])} ± {number(means[key]['sd'])}"
+                for key in means
+                if key in names
+            ]
             lines += [f"Mean over {len(figures['folds'])} folds: {', '.join(texts)}.", ""]
     return lines
 

@@ -40,13 +40,13 @@ def write_report(
 ) -> Report:
     """Write ``report.html``, ``report.md``, CSV tables and ``figures/`` about some runs into a folder.
 
-    A folder that holds an earlier report is brought up to date: the files that its ``report.json`` lists are replaced
+    A folder that holds an earlier report is updated: the files that its ``report.json`` lists are replaced
     or removed. A folder that holds anything else is refused unless ``force``; nothing in it but a report's own files
     is ever touched.
 
     Parameters
     ----------
-    runs : run folders; each is shown on its test part, or on its validation part where it has no other.
+    runs : run folders; each is shown on its test subset, or on validation where it has no other.
     out : the folder to write.
     title : heading of the page.
     ensemble : also show the mean of all runs as a run of its own (`ensemble.fuse`).
@@ -99,8 +99,9 @@ def _write(writer: "_Writer", title: str, grounds: tuple[Ground, ...], progress:
         if len(table):
             writer.text(f"{name}.csv", table.to_csv(index=False))
     for run, stem in zip(runs, stems, strict=True):
-        if "expression" in run.shown:
-            writer.text(f"confusion_{stem}.csv", tables.confusion(run).to_csv())
+        for head in run.heads:
+            if "confusion" in run.shown.get(head.name, {}):
+                writer.text(f"confusion_{stem}_{head.name}.csv", tables.confusion(run, head).to_csv())
     writer.clean()
 
 

@@ -1,19 +1,26 @@
 """Which figures a report has of a run and of a comparison, with their captions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from skelemo.evaluation.metrics import main_metric, titles
 from skelemo.report import figures
 from skelemo.report.comparison import NO_OPTIMIZER, Entry, Estimate, Ground, estimate_of
-from skelemo.report.describe import FIGURES, chosen_epochs
-from skelemo.runs.folder import AFFECTS, Run
+from skelemo.report.describe import chosen_epochs, head_title
+from skelemo.runs.folder import Run
+from skelemo.runs.predictions import outputs_of, truth_of
+from skelemo.targets import Head
 from skelemo.text import count
 
 #: Sequences drawn over time: the longest, which is a choice that looks at no score.
 _SHOWN_SEQUENCES = 3
+
+#: Outputs of a head that get a plot of their own.
+_MOST_OUTPUTS = 6
 
 #: Shorter sequences have no course to show.
 _SHORTEST = 8
@@ -34,77 +41,100 @@ class Plate:
 
 def ground_plates(ground: Ground, stem: str) -> Iterator[Plate]:
     """The deciding figure of each head over all entries, where there are two or more."""
-    always = ground.most_frequent()
     for head in ground.heads:
-        name, title = next(iter(FIGURES[head].items()))
-        entries = ground.labelled(head)
+        name, always = main_metric(head), ground.most_frequent(head)
+        title = titles(head)[name]
+        entries = ground.labeled(head)
         several = len({entry.optimizer for _, entry in entries}) > 1
-        found = [(_full_label(label, entry, several), entry.estimate(head, name)) for label, entry in entries]
+        found = [(_full_label(label, entry, several), entry.estimate(head.name, name)) for label, entry in entries]
         rows = [(label, estimate) for label, estimate in found if estimate is not None]
         if len(rows) < 2:
             continue
-        reference = (f"always {always[0]}", always[1][name]) if head == "expression" and always else None
+        reference = (f"always {always[0]}", always[1][name]) if always else None
         figure = figures.forest(
             [(label, estimate.value, *_bounds(estimate)) for label, estimate in rows], title, reference
         )
         spread = _spread_meaning([estimate for _, estimate in rows])
         yield Plate(
             "comparison",
-            f"{stem}_{name}",
-            f"{title[0].upper()}{title[1:]} on the {ground.part} part; {spread}.",
+            f"{stem}_{head.name}_{name}",
+            f"{title[0].upper()}{title[1:]} on the {ground.subset} subset; {spread}.",
             figure,
         )
 
 
 def run_plates(run: Run, stem: str) -> Iterator[Plate]:
-    """Confusion, classes, curves, agreement and time lines, as far as the run has them."""
-    if "expression" in run.shown:
-        head = run.shown["expression"]
-        yield Plate(
-            "classes",
-            f"{stem}_confusion",
-            f"Confusion on the {run.part} part: % of each true class, and windows.",
-            figures.confusion(head["confusion"], run.classes),
-        )
-        yield Plate(
-            "classes",
-            f"{stem}_classes",
-            "F1 of each class with its 95 % interval, precision and recall.",
-            figures.class_bars(head["per_class"]),
-        )
-    if "va" in run.shown:
-        yield from _affect_plates(run, stem)
+    """Confusion, classes, agreement, time lines and curves, as far as the run has them."""
+    for head in run.heads:
+        if head.name in run.shown:
+            yield from PLATES[head.kind](run, head, f"{stem}_{head.name}")
     yield from _curve_plates(run, stem)
 
 
-def _affect_plates(run: Run, stem: str) -> Iterator[Plate]:
-    frame = run.predictions[run.predictions["part"] == run.part]
-    for name in AFFECTS:
-        known = frame.dropna(subset=[name])
-        if len(known):
-            estimate = estimate_of(run, "va", f"ccc_{name}")
+def _class_plates(run: Run, head: Head, stem: str) -> Iterator[Plate]:
+    scored = run.shown[head.name]
+    what = f"{scored['unit']}s"
+    yield Plate(
+        f"{head.name} classes",
+        f"{stem}_confusion",
+        f"Confusion on the {run.subset} subset: % of each true class, and {what}.",
+        figures.confusion(scored["confusion"], head.outputs),
+    )
+    yield Plate(
+        f"{head.name} classes",
+        f"{stem}_classes",
+        "F1 of each class with its 95 % interval, precision and recall.",
+        figures.class_bars(scored["per_class"]),
+    )
+
+
+def _flag_plates(run: Run, head: Head, stem: str) -> Iterator[Plate]:
+    yield Plate(head.name, f"{stem}_flags", "F1 of each flag.", figures.class_bars(run.shown[head.name]["per_flag"]))
+
+
+def _value_plates(run: Run, head: Head, stem: str) -> Iterator[Plate]:
+    truth, predicted = truth_of(run.windows, head), outputs_of(run.windows, head)
+    for index, name in enumerate(head.outputs[:_MOST_OUTPUTS]):
+        known = ~np.isnan(truth[:, index])
+        if known.any():
+            estimate = estimate_of(run, head.name, f"ccc_{name}" if len(head) > 1 else "ccc_mean")
             ccc = f" CCC {estimate.value:.3f}." if estimate else ""
             yield Plate(
-                "affects",
+                f"{head.name} agreement",
                 f"{stem}_{name}",
-                f"True against predicted {name}, {count(len(known), 'window')}.{ccc}",
-                figures.agreement(known[name], known[f"predicted_{name}"], name),
+                f"True against predicted {name}, {count(int(known.sum()), 'window')}.{ccc}",
+                figures.agreement(truth[known, index], predicted[known, index], name, head.low, head.high),
             )
-    sequences = _longest(frame.dropna(subset=list(AFFECTS), how="all"))
+    labeled = ~np.isnan(truth).all(1)
+    series = {
+        f"{kind} {name}": values[labeled, index]
+        for kind, values in (("true", truth), ("predicted", predicted))
+        for index, name in enumerate(head.outputs)
+    }
+    sequences = _longest(run.windows.loc[labeled, ["fold", "sequence", "frame"]].assign(**series))
     if sequences:
         which = f"the {len(sequences)} longest sequences" if len(sequences) > 1 else "the longest sequence"
-        yield Plate("course", f"{stem}_timelines", f"Over time, in {which}.", figures.timelines(sequences, AFFECTS))
+        figure = figures.timelines(sequences, head.outputs[:2], head.low, head.high)
+        yield Plate(f"{head.name} course", f"{stem}_timelines", f"{head_title(head)} over time, in {which}.", figure)
+
+
+#: What is drawn of a head, by its kind.
+PLATES: dict[str, Callable[[Run, Head, str], Iterator[Plate]]] = {
+    "classes": _class_plates,
+    "values": _value_plates,
+    "flags": _flag_plates,
+}
 
 
 def _curve_plates(run: Run, stem: str) -> Iterator[Plate]:
     losses = {"train_loss": "training", "validation_loss": "validation"}
-    scores = {"validation_macro_f1": "macro F1", "validation_ccc_mean": "mean CCC"}
+    scores = {f"validation_{head.name}_{main_metric(head)}": titles(head)[main_metric(head)] for head in run.heads}
     chosen = chosen_epochs(run)
     dot = " The dot is the chosen epoch." if chosen else ""
     folds = " Thin lines are folds, thick ones their mean while all train." if run.metrics["fold"].nunique() > 1 else ""
     for series, label, what in (
         (losses, "loss", "Loss"),
-        (scores, "validation score", "Scores on the validation part"),
+        (scores, "validation score", "Scores on the validation subset"),
     ):
         known = {name: text for name, text in series.items() if name in run.metrics and run.metrics[name].notna().any()}
         if known:

@@ -5,8 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from skelemo.report.describe import FIGURES, data_name, setting_text, settings_of
+from skelemo.evaluation.metrics import titles
+from skelemo.report.describe import data_name, setting_text, settings_of
 from skelemo.runs.folder import Run
+from skelemo.targets import Head
 
 
 def summary(runs: Sequence[Run]) -> pd.DataFrame:
@@ -17,23 +19,24 @@ def summary(runs: Sequence[Run]) -> pd.DataFrame:
 def per_class(runs: Sequence[Run]) -> pd.DataFrame:
     """One row per run and class: precision, recall and F1 with their intervals, and support."""
     rows = [
-        {"run": run.name, "part": run.part, "class": name, **figures}
+        {"run": run.name, "subset": run.subset, "head": head, "class": name, **figures}
         for run in runs
-        for name, figures in run.shown.get("expression", {}).get("per_class", {}).items()
+        for head, scored in run.shown.items()
+        for name, figures in scored.get("per_class", {}).items()
     ]
     return pd.DataFrame(rows)
 
 
-def confusion(run: Run) -> pd.DataFrame:
+def confusion(run: Run, head: Head) -> pd.DataFrame:
     """Windows by true (row) and predicted (column) class."""
-    matrix = run.shown["expression"]["confusion"]
-    return pd.DataFrame(matrix, index=pd.Index(run.classes, name="true \\ predicted"), columns=list(run.classes))
+    names = pd.Index(head.outputs, name="true \\ predicted")
+    return pd.DataFrame(run.shown[head.name]["confusion"], index=names, columns=list(head.outputs))
 
 
 def folds(runs: Sequence[Run]) -> pd.DataFrame:
     """One row per run, head and fold, where there are several folds."""
     rows = [
-        {"run": run.name, "part": run.part, "head": head, "fold": int(fold), **values}
+        {"run": run.name, "subset": run.subset, "head": head, "fold": int(fold), **values}
         for run in runs
         for head, figures in run.shown.items()
         for fold, values in figures.get("folds", {}).items()
@@ -62,7 +65,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "data": data_name(run),
         "simulated": bool(run.data.get("simulated")),
         "split": config.get("split"),
-        "part": run.part,
+        "subset": run.subset,
         "parameters": run.environment.get("parameters"),
         "seconds": run.environment.get("seconds"),
     }
@@ -70,22 +73,18 @@ def _facts(run: Run) -> dict[str, Any]:
 
 def _figures(run: Run) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for head, names in FIGURES.items():
-        scores = run.shown.get(head, {})
+    for head in run.heads:
+        scores = run.shown.get(head.name, {})
         if scores:
-            found |= {f"{head}_windows": scores.get("windows"), f"{head}_groups": scores.get("groups")}
-            found[f"{head}_grouped_by"] = scores.get("grouped_by")
-        for name in names:
+            found |= {f"{head.name}_{key}": scores.get(key) for key in ("windows", "unit", "groups", "grouped_by")}
+        for name in titles(head):
             figure = scores.get(name)
             if isinstance(figure, Mapping):
-                found |= {
-                    name: figure.get("value"),
-                    f"{name}_low": figure.get("low"),
-                    f"{name}_high": figure.get("high"),
-                }
+                bounds = {f"_{bound}": figure.get(bound) for bound in ("low", "high")}
+                found |= {f"{head.name}_{name}{end}": v for end, v in {"": figure.get("value"), **bounds}.items()}
             mean = scores.get("fold_mean", {}).get(name)
             if mean:
-                found |= {f"{name}_fold_mean": mean["mean"], f"{name}_fold_sd": mean["sd"]}
+                found |= {f"{head.name}_{name}_fold_mean": mean["mean"], f"{head.name}_{name}_fold_sd": mean["sd"]}
     return found
 
 

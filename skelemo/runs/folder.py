@@ -1,16 +1,14 @@
-"""A run folder: what a training leaves behind, read for scoring and reports, and the writing of its tables.
+"""A run folder: what a training leaves behind, read for reports and predictions.
 
 It holds ``config.yaml`` (every setting, resolved), ``splits.json`` (which sequences were trained, validated and tested
-on), ``environment.json`` (versions, device, commit, data), ``metrics.csv`` (figures by epoch; with a k-fold split in
-``fold_1/`` …), ``predictions.csv.gz`` (one row per window) and ``scores.json``, which is written last: a folder that
-has it is complete.
+on), ``environment.json`` (versions, device, commit, data, heads), ``metrics.csv`` (figures by epoch; with several
+folds in ``fold_1/`` …), ``predictions.parquet`` (one row per window) and ``scores.json``, which is written last: a
+folder that has it is complete.
 """
 
-import gzip
 import json
 import math
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,18 +20,10 @@ import pandas as pd
 import yaml
 
 from skelemo.atomic import finished
-from skelemo.errors import InputError
+from skelemo.errors import ConfigError, InputError
+from skelemo.runs.predictions import SUBSETS, read_predictions, truth_of
 from skelemo.runs.schemas import misfit
-
-PARTS = ("validation", "test")
-AFFECTS = ("valence", "arousal")
-
-#: Columns of every table of predictions. A trained expression head adds ``predicted`` and ``p_<class>`` by class, a
-#: trained valence-arousal head ``predicted_valence`` and ``predicted_arousal``; a head not trained adds no column.
-COLUMNS = ("fold", "part", "sequence", "video", "subject", "frame", "expression", "valence", "arousal")
-
-_TEXTS = ("part", "sequence", "video", "subject", "expression", "predicted")
-_WHOLE = ("fold", "frame")
+from skelemo.targets import Head
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,29 +41,32 @@ class Run:
     members: tuple[str, ...] = ()  # names of the runs that were fused into this one
 
     @cached_property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of class numbers; empty for a run without an expression head."""
-        return tuple(name.removeprefix("p_") for name in self.predictions.columns if name.startswith("p_"))
+    def heads(self) -> tuple[Head, ...]:
+        """The heads that were trained."""
+        return tuple(Head.from_json(fields) for fields in self.environment.get("heads", ()))
+
+    def head(self, name: str) -> Head:
+        """The head of that name."""
+        return next(head for head in self.heads if head.name == name)
 
     @property
-    def heads(self) -> tuple[str, ...]:
-        """The heads that were trained, by the columns of the predictions."""
-        columns = {"expression": "predicted", "va": "predicted_valence"}
-        return tuple(head for head, column in columns.items() if column in self.predictions)
+    def subset(self) -> str:
+        """The subset whose figures count: test where there is one, else validation."""
+        return next((subset for subset in reversed(SUBSETS) if self.scores.get(subset)), "test")
 
-    @property
-    def part(self) -> str:
-        """The part whose figures count: test where there is one, else validation."""
-        return next((part for part in reversed(PARTS) if self.scores.get(part)), "test")
+    @cached_property
+    def windows(self) -> pd.DataFrame:
+        """The predictions of the subset that counts."""
+        return self.predictions[self.predictions["subset"] == self.subset]
 
     @property
     def shown(self) -> Mapping[str, Mapping[str, Any]]:
-        """Scores by head in the part that counts; empty where nothing was labelled."""
-        return self.scores.get(self.part, {})
+        """Scores by head in the subset that counts; empty where nothing was labeled."""
+        return self.scores.get(self.subset, {})
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """What the run says about its data: classes, simulated, sequences, frames, caches."""
+        """What the run says about its data: simulated, sequences, frames, caches."""
         data = self.environment.get("data")
         return data if isinstance(data, Mapping) else {}
 
@@ -91,19 +84,21 @@ def read_run(path: Path) -> Run:
         raise InputError(f"no run folder at {path}")
     if not (path / "config.yaml").is_file():
         raise InputError(f"{path} is not a run folder, it has no config.yaml{_inside(path)}")
-    for name in ("environment.json", "splits.json", "predictions.csv.gz", "scores.json"):
+    for name in ("environment.json", "splits.json", "predictions.parquet", "scores.json"):
         if not (path / name).is_file():
             raise InputError(
                 f"no {name} in {path}: has the training finished? "
                 f"resume it with `skelemo train` and the same options, --out {path} --resume"
             )
+    environment = read_json(path / "environment.json")
+    heads = _heads(path / "environment.json", environment)
     run = Run(
         path=path,
         config=_read_yaml(path / "config.yaml"),
-        environment=read_json(path / "environment.json"),
+        environment=environment,
         splits=read_json(path / "splits.json"),
         metrics=_read_metrics(path),
-        predictions=read_predictions(path / "predictions.csv.gz"),
+        predictions=read_predictions(path / "predictions.parquet", heads),
         scores=read_json(path / "scores.json"),
         name=path.resolve().name,
     )
@@ -111,53 +106,11 @@ def read_run(path: Path) -> Run:
     return run
 
 
-def read_predictions(path: Path) -> pd.DataFrame:
-    """Read a table of predictions: names as categories, empty where unknown; numbers as float32, NaN where unknown.
-
-    Raises
-    ------
-    InputError
-        The file is damaged, a column is missing, or a part is neither validation nor test.
-    """
+def _heads(file: Path, environment: Mapping[str, Any]) -> list[Head]:
     try:
-        header = pd.read_csv(path, nrows=0, compression="gzip").columns
-        numbers = [name for name in header if name not in (*_TEXTS, *_WHOLE)]
-        types = {name: np.int64 if name in _WHOLE else "category" for name in (*_TEXTS, *_WHOLE)}
-        frame = pd.read_csv(
-            path,
-            compression="gzip",
-            dtype=types | dict.fromkeys(numbers, np.float32),
-            keep_default_na=False,  # a class or a subject may be called NA
-            na_values={name: ["", "nan", "NaN"] for name in numbers},
-        )
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(f"{path} is damaged: {_one_line(error)}") from error
-    _check_columns(frame, path)
-    return frame
-
-
-def write_predictions(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table of predictions, one row per window, as gzip CSV with `COLUMNS` first.
-
-    Numbers are written with float32's digits, so that reading them back gives the same scores.
-
-    Raises
-    ------
-    InputError
-        A column is missing.
-    """
-    _check_columns(frame, path)
-    others = [name for name in frame.columns if name not in COLUMNS]
-    floats = [name for name in frame.columns if pd.api.types.is_float_dtype(frame[name].dtype) and name not in _WHOLE]
-    table = frame[[*COLUMNS, *others]].astype(dict.fromkeys(floats, np.float32))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        finished(path) as temporary,
-        temporary.open("wb") as file,
-        # Without a name and a time inside, the same table is the same file.
-        gzip.GzipFile("", "wb", compresslevel=5, fileobj=file, mtime=0) as packed,
-    ):
-        table.to_csv(packed, index=False)
+        return [Head.from_json(fields) for fields in environment.get("heads", ())]
+    except ConfigError as error:
+        raise InputError(f"{file}: {error}") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -198,19 +151,6 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int) else str(value)
 
 
-def _check_columns(frame: pd.DataFrame, path: Path) -> None:
-    heads = (("predicted",), tuple(f"predicted_{name}" for name in AFFECTS))
-    missing = [name for name in COLUMNS if name not in frame]
-    missing += [name for head in heads if any(n in frame for n in head) for name in head if name not in frame]
-    if missing:
-        raise InputError(
-            f"{path}: no column {missing[0]!r} in the table of predictions, only {', '.join(frame.columns)}"
-        )
-    strange = set(frame["part"].unique()) - set(PARTS)
-    if strange:
-        raise InputError(f"{path}: the part {min(map(str, strange))!r} is none of {', '.join(PARTS)}")
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_bytes())
@@ -222,20 +162,23 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _check_scores(run: Run) -> None:
-    """InputError unless scores and predictions are about the same classes, and what has labels is scored."""
-    frame = run.predictions
-    labelled = {"expression": frame["expression"] != "", "va": frame[list(AFFECTS)].notna().any(axis=1)}
-    if not run.scores and any(labelled[head].any() for head in run.heads):
+    """InputError unless scores and heads are about the same outputs."""
+    known = {head.name: head for head in run.heads}
+    if not run.scores and any(_is_labeled(truth_of(run.predictions, head)) for head in run.heads):
         raise InputError(f"{run.path / 'scores.json'} is damaged: it has no scores, but the predictions have labels")
-    for heads in run.scores.values():
-        if "expression" in heads:
-            scored, size = tuple(heads["expression"]["per_class"]), len(run.classes)
-            widths = [len(row) for row in heads["expression"]["confusion"]]
-            if scored != run.classes or widths != [size] * size:
-                raise InputError(
-                    f"{run.path}: scores.json is about the classes {', '.join(scored)}, "
-                    f"the predictions are about {', '.join(run.classes) or 'none'}"
-                )
+    for name, scored in ((name, scored) for heads in run.scores.values() for name, scored in heads.items()):
+        if name not in known:
+            raise InputError(f"{run.path}: scores.json has a head {name!r}; the run's are {', '.join(known) or 'none'}")
+        outputs, size = known[name].outputs, len(known[name])
+        if known[name].kind != "classes":
+            continue
+        widths = [len(row) for row in scored.get("confusion", ())]
+        if tuple(scored.get("per_class", ())) != outputs or widths != [size] * size:
+            raise InputError(f"{run.path}: scores.json is about other classes of {name} than {', '.join(outputs)}")
+
+
+def _is_labeled(truth: np.ndarray) -> bool:
+    return bool((truth >= 0).any() if truth.ndim == 1 else (~np.isnan(truth)).any())
 
 
 def _read_metrics(path: Path) -> pd.DataFrame:

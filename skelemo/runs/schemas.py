@@ -1,11 +1,13 @@
-"""What the JSON files of a run folder hold, as far as a report reads them."""
+"""What the files of a run folder may hold: run folders come from elsewhere, so every one is read through these."""
 
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-Number = float | None
+Text = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00-\x08\x0b-\x1f]*$")]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)] | None
+Whole = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Figure(TypedDict):
@@ -23,96 +25,94 @@ class Spread(TypedDict):
     sd: Number
 
 
-class ClassFigures(TypedDict):
-    """One class."""
-
-    precision: Number
-    recall: Number
-    f1: Number
-    support: Number
-
-
 class Resampling(TypedDict, total=False):
     """How intervals were made."""
 
-    resamples: int
+    resamples: Whole
+    level: Number
+    seed: Whole
 
 
-class Head(TypedDict, total=False):
-    """What any head says beside its figures."""
+class Scored(TypedDict, total=False):
+    """What ``scores.json`` says of a head beside its figures."""
 
-    windows: int
-    groups: int
-    grouped_by: str
+    windows: Whole
+    unit: Literal["window", "clip"]
+    groups: Whole
+    grouped_by: Text
     interval: Resampling
-    folds: dict[str, dict[str, Number]]
-    fold_mean: dict[str, Spread]
-
-
-class Expression(Head):
-    """Figures of the classes."""
-
-    macro_f1: Figure
-    uar: Figure
-    accuracy: Figure
-    per_class: dict[str, ClassFigures]
-    confusion: list[list[int]]
-
-
-class Affect(Head):
-    """Figures of valence and arousal."""
-
-    ccc_mean: Figure
-    ccc_valence: Figure
-    ccc_arousal: Figure
-
-
-class Heads(TypedDict, total=False):
-    """Figures of one part."""
-
-    expression: Expression
-    va: Affect
+    folds: dict[Text, dict[Text, Number]]
+    fold_mean: dict[Text, Spread]
+    per_class: dict[Text, dict[Text, Number]]
+    per_flag: dict[Text, dict[Text, Number]]
+    confusion: list[list[Whole]]
+    left_out: list[Text]
+    note: Text
 
 
 class Splits(TypedDict, total=False):
     """``splits.json``."""
 
-    split: str
-    folds: list[dict[str, list[str]]]
-    grouped_by: str
+    split: Text
+    folds: Annotated[list[dict[Text, list[Text]]], Field(max_length=10_000)]
+    grouped_by: Text
 
 
 class Data(TypedDict, total=False):
     """What a run was trained on."""
 
-    caches: str | list[str | dict[str, Any]]
-    classes: list[str]
+    caches: Text | list[Text | dict[Text, Any]]
+    layout: Text
     simulated: bool
-    sequences: int
-    frames: int
+    sequences: Whole
+    frames: Whole
+
+
+class HeadFields(TypedDict):
+    """A head, as `skelemo.targets.Head.to_json` writes it."""
+
+    name: Text
+    kind: Text
+    outputs: Annotated[list[Text], Field(max_length=1024)]
+    low: NotRequired[Number]
+    high: NotRequired[Number]
 
 
 class Environment(TypedDict, total=False):
     """``environment.json``."""
 
-    cache_hash: str | None
+    cache_hash: Text | None
     data: Data
+    heads: Annotated[list[HeadFields], Field(max_length=100)]
     parameters: Number
     seconds: Number
 
+
+_FIGURE = TypeAdapter(Figure)
+_SCORED = TypeAdapter(Scored)
 
 #: By name of the file.
 SHAPES: dict[str, TypeAdapter[Any]] = {
     "splits.json": TypeAdapter(Splits),
     "environment.json": TypeAdapter(Environment),
-    "scores.json": TypeAdapter(dict[Literal["validation", "test"], Heads]),
+    "scores.json": TypeAdapter(dict[Literal["validation", "test"], dict[Text, dict[Text, Any]]]),
 }
 
 
 def misfit(name: str, content: Any) -> str:
     """Where and how the content of such a file is not of its shape; "" where it is."""
     try:
-        SHAPES[name].validate_python(content, strict=True)
+        if name in SHAPES:
+            SHAPES[name].validate_python(content, strict=True)
+        elif not isinstance(content, dict):
+            return f"the whole: expected a mapping, found {type(content).__name__}"
+        if name == "scores.json":
+            for heads in content.values():
+                for scored in heads.values():
+                    rest = {key: value for key, value in scored.items() if key in Scored.__annotations__}
+                    _SCORED.validate_python(rest, strict=True)
+                    for key in scored.keys() - rest.keys():
+                        _FIGURE.validate_python(scored[key], strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}, found {first['input']!r:.80}"

@@ -8,9 +8,13 @@ import numpy as np
 from skelemo.data.windows import Targets
 from skelemo.errors import ConfigError
 from skelemo.models import baselines
+from skelemo.targets import hard_labels
 
 if TYPE_CHECKING:
     from skelemo.training.fold import Job
+
+#: Windows whose features are computed at a time.
+_BLOCK = 8192
 
 Answer = Callable[[Targets], dict[str, np.ndarray]]
 
@@ -26,29 +30,38 @@ def fit_baseline(job: "Job", learn: Targets, seed: int) -> Answer:
     ConfigError
         scikit-learn refuses the settings or the windows.
     """
-    config, layout, classes = job.config, job.corpus.layout, len(job.corpus.classes)
+    config, layout = job.config, job.corpus.layout
+    if len(learn) > config.fit_windows:
+        learn = learn[np.sort(np.random.default_rng(seed).permutation(len(learn))[: config.fit_windows])]
     keypoints, mask = _gather(job, learn)
     rows = baselines.features(keypoints, mask)
-    labels = {"expression": learn.expression, "va": learn.va}
-    known = {"expression": learn.expression >= 0, "va": np.isfinite(learn.va).all(1)}
-    if config.mirror:
-        rows = np.concatenate([rows, baselines.features(baselines.mirrored(keypoints, layout), mask)])
-        labels = {head: np.concatenate([label, label]) for head, label in labels.items()}
-        known = {head: np.concatenate([flag, flag]) for head, flag in known.items()}
+    flipped = baselines.features(baselines.mirrored(keypoints, layout), mask) if config.mirror else rows[:0]
     fitted = {}
-    for head in config.heads:
-        pipeline = baselines.build(config.arch, seed, target="va" if head == "va" else "expression", **config.model)
+    for head in job.heads:
+        labels = hard_labels(learn.labels[head.name]) if head.kind == "classes" else learn.labels[head.name]
+        known = head.labeled(labels) if head.kind == "classes" else _fully_labeled(labels)
+        chosen = [rows[known], flipped[known]] if config.mirror else [rows[known]]
+        pipeline = baselines.build(config.arch, head, seed, **config.model)
         try:
-            fitted[head] = pipeline.fit(rows[known[head]], labels[head][known[head]])
-        except ValueError as error:  # scikit-learn's word for all that it does not take
+            fitted[head.name] = pipeline.fit(np.concatenate(chosen), np.concatenate([labels[known]] * len(chosen)))
+        except ValueError as error:  # how scikit-learn refuses anything
             why = str(error).partition("\n")[0]
-            raise ConfigError(f"{config.arch} cannot learn the head {head}: {why}") from error
+            raise ConfigError(f"{config.arch} cannot learn the head {head.name}: {why}") from error
 
     def answer(targets: Targets) -> dict[str, np.ndarray]:
-        asked = baselines.features(*_gather(job, targets))
-        return {head: baselines.answers(pipeline, asked, classes) for head, pipeline in fitted.items()}
+        pieces = [
+            baselines.features(*_gather(job, targets[np.arange(first, min(first + _BLOCK, len(targets)))]))
+            for first in range(0, len(targets), _BLOCK)
+        ]
+        asked = np.concatenate(pieces)
+        return {head.name: baselines.answers(fitted[head.name], asked, head) for head in job.heads}
 
     return answer
+
+
+def _fully_labeled(labels: np.ndarray) -> np.ndarray:
+    """Which rows have all outputs labeled: scikit-learn learns no others."""
+    return np.asarray((~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0).all(1))
 
 
 def _gather(job: "Job", targets: Targets) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from skelemo.data.augment import Augmentation
 from skelemo.data.windows import Window
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.models.baselines import CLASSICAL, settings_of
+from skelemo.targets import EXPRESSION, VA
 
 Settings = TypeVar("Settings")
 
@@ -23,7 +24,7 @@ class DataSettings(BaseModel):
     data: tuple[str, ...] = Field(default=(), description="cache folders")
     min_confidence: float = Field(0.0, ge=0, le=1, description="points below it become missing")
     max_gap: int = Field(
-        5, ge=0, le=1_000_000, description="gaps of up to so many frames are filled by straight lines; 0: none"
+        5, ge=0, le=1_000_000, description="gaps of up to so many frames are interpolated linearly; 0: none"
     )
     smooth: int = Field(0, ge=0, le=1001, description="frames of the triangle that smooths each point; 0: none")
 
@@ -38,7 +39,9 @@ class WindowSettings(BaseModel):
     every: int = Field(
         1, ge=1, le=1_000_000, description="one in how many frames is a target in training (the paper: 10)"
     )
-    evaluate_every: int = Field(1, ge=1, le=1_000_000, description="the same in validation and test")
+    evaluate_every: int = Field(
+        1, ge=1, le=1_000_000, description="the same in validation; the test subset is not thinned"
+    )
 
 
 class SplitSettings(BaseModel):
@@ -59,7 +62,9 @@ class SplitSettings(BaseModel):
 class AugmentSettings(BaseModel):
     """Random changes of the training windows; see `skelemo.data.augment`."""
 
-    mirror: float = Field(0.5, ge=0, le=1, description="probability that left and right change places")
+    mirror: float = Field(
+        0.5, ge=0, le=1, description="probability of a horizontal flip (left and right keypoints swapped)"
+    )
     rotate: float = Field(5.0, ge=0, le=180, description="largest turn to either side, degrees")
     scale: float = Field(0.05, ge=0, lt=1, description="largest relative change of size")
     shift: float = Field(0.0, ge=0, le=100, description="largest displacement")
@@ -72,46 +77,58 @@ class AugmentSettings(BaseModel):
 class ModelSettings(BaseModel):
     """The network."""
 
-    arch: str = Field("ann", description="a name from `skelemo models`, or a baseline: svm, logistic, boosting")
-    head: Literal["expression", "va", "both"] = Field("expression", description="what is predicted")
+    arch: str = Field("ann", description="a name from `skelemo models`, or package.module:function")
+    head: str = Field(
+        "auto", description="heads to predict, as expression,va; both: these two; auto: the first with labels"
+    )
     model: dict[str, Any] = Field(default_factory=dict, description="settings of the architecture, model.NAME=VALUE")
 
 
 class LossSettings(BaseModel):
     """What training minimizes."""
 
-    va_loss: Literal["mse", "ccc", "mse+ccc"] = Field("mse", description="for valence and arousal")
-    va_weight: float = Field(
-        1.0, ge=0, le=1_000_000, description="weight of that loss beside cross-entropy, with both heads"
+    loss: dict[str, str] = Field(
+        default_factory=dict, description="loss of a head, loss.HEAD=NAME; several may be joined, as mse+ccc"
     )
-    class_weights: Literal["none", "sqrt", "balanced"] = Field("none", description="weight of rare classes in training")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of a label spread over all classes")
+    loss_weight: dict[str, float] = Field(default_factory=dict, description="weight of a head's loss, loss_weight.HEAD")
+    class_weights: Literal["none", "sqrt", "balanced"] = Field(
+        "none", description="weight of rare classes and flags in training"
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing")
 
 
 class OptimizerSettings(BaseModel):
     """How it is minimized."""
 
-    optimizer: Literal["adam", "adamw", "adamax", "sgd"] | None = Field("adam", description="null for a baseline")
+    optimizer: str | None = Field("adam", description="any of torch.optim, in lower case; null for a baseline")
     lr: float = Field(1e-3, gt=0, le=100, description="learning rate")
     backbone_lr: float = Field(1.0, ge=0, le=1000, description="factor on the learning rate of a pretrained backbone")
-    weight_decay: float = Field(0.0, ge=0, le=100, description="pull of the weights towards zero")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd, with Nesterov's form")
-    schedule: Literal["constant", "cosine", "onecycle", "plateau"] = "constant"
-    clip_gradient: float = Field(0.0, ge=0, le=1_000_000, description="largest norm of the gradient; 0: any")
+    weight_decay: float = Field(0.0, ge=0, le=100, description="weight decay (L2), not of norms and biases")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of optimizers that have one; SGD takes Nesterov's")
+    schedule: str = Field("constant", description="constant, cosine, onecycle, plateau or a registered one")
+    plateau_patience: int = Field(5, ge=0, le=1_000_000, description="epochs that the schedule plateau waits")
+    clip_gradient: float = Field(0.0, ge=0, le=1_000_000, description="largest norm of the gradient; 0: no clipping")
     batch_size: int = Field(64, ge=2, le=1_000_000, description="windows per step; batch normalization needs two")
     epochs: int = Field(60, ge=1, le=1_000_000, description="at most")
     patience: int = Field(
         15, ge=0, le=1_000_000, description="epochs without a better validation score before stopping; 0: never"
     )
-    monitor: Literal["score", "loss"] = Field("score", description="macro F1 and/or mean CCC, or the loss, chooses")
+    monitor: Literal["score", "loss"] = Field(
+        "score", description="mean of the heads' main metrics, or the loss, chooses"
+    )
+    epoch_windows: int = Field(0, ge=0, le=2**40, description="most windows in an epoch, drawn anew each time; 0: all")
+    fit_windows: int = Field(50_000, ge=2, le=2**40, description="most windows that a baseline is fitted on")
 
 
 class MachineSettings(BaseModel):
     """Where it runs."""
 
-    seed: int = Field(0, ge=0, lt=2**31, description="of the split, the first weights, the order and the augmentation")
+    seed: int = Field(0, ge=0, lt=2**31, description="of the first weights, the order and the augmentation")
+    split_seed: int = Field(0, ge=0, lt=2**31, description="of the split")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
+        "32-true", description="auto: bf16-mixed where the device has units for it"
+    )
     compile: bool = Field(False, description="torch.compile the network")
 
 
@@ -129,6 +146,11 @@ class Config(  # pydantic lists the fields of the last base first
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @field_validator("head", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
     @field_validator("data", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
@@ -137,11 +159,12 @@ class Config(  # pydantic lists the fields of the last base first
     @property
     def heads(self) -> tuple[str, ...]:
         """The heads that the network serves."""
-        return ("expression", "va") if self.head == "both" else (self.head,)
+        names = [name.strip() for name in self.head.split(",")]
+        return (EXPRESSION.name, VA.name) if names == ["both"] else tuple(names)
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is fitted once, without epochs and optimizer."""
+        """Not trained iteratively."""
         return self.arch in CLASSICAL
 
     @property
@@ -231,8 +254,8 @@ def _place(values: dict[str, Any], key: str, value: Any, arch: object) -> None:
         name, inner = "model", key
     if not inner:
         values[name] = value
-    elif name == "model" and isinstance(values.get(name, {}), dict):
-        values[name] = {**values.get(name, {}), inner: _listed(value, inner, arch)}
+    elif Config.model_fields[name].default_factory is dict and isinstance(values.get(name, {}), dict):
+        values[name] = {**values.get(name, {}), inner: _listed(value, inner, arch) if name == "model" else value}
     else:
         raise ConfigError(f"setting {key}: expected a mapping under {name}, as in model.width=64")
 

@@ -11,16 +11,19 @@ import torch
 from skelemo.atomic import finished, sweep
 from skelemo.cache.cache import Cache, open_cache
 from skelemo.data.corpus import Cleaning, Corpus, load_corpus
-from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, PARTS, Split, make_split
-from skelemo.data.windows import most_frequent
-from skelemo.errors import ConfigError, InputError
-from skelemo.evaluation.scores import Scores, write_scores
+from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, SUBSETS, Split, make_split
+from skelemo.data.windows import clip_labels, labeled_as_clips
+from skelemo.errors import ConfigError, InputError, unknown
+from skelemo.evaluation.scores import Scores, score
 from skelemo.models import registry
 from skelemo.models.baselines import build
-from skelemo.runs.folder import read_json, write_json, write_predictions
+from skelemo.runs.folder import read_json, write_json
+from skelemo.runs.predictions import write_predictions
+from skelemo.targets import Head, hard_labels
 from skelemo.training import run_writer
 from skelemo.training.config import Config, load_config
 from skelemo.training.fold import Job, require_windows, run_fold
+from skelemo.training.losses import require_loss
 
 #: Told as training goes: fold, folds, epochs done in it, epochs at most, figures.
 Report = Callable[[int, int, int, int, str], None]
@@ -48,13 +51,14 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     _require_same_data(out, cache)
     device = choose_device(config.device)
     corpus = load_corpus(cache, Cleaning(coordinates, config.min_confidence, config.max_gap, config.smooth))
+    config = _settle_heads(config, corpus)
     config, split = _settle_split(config, corpus, out)
     if config.is_baseline:
         config = config.model_copy(update={"optimizer": None})
     job = Job(config, corpus.to(device), device)
     for number, fold in enumerate(split.folds, 1):
         require_windows(job, fold, number)
-    facts = run_writer.environment(cache, device) | _require_buildable(job, begun=_is_begun(out))
+    facts = run_writer.environment(cache, job.heads, device) | _require_buildable(job, begun=_is_begun(out))
     _open_folder(out, config, split, facts)
     started, tables = time.monotonic(), []
     for number, fold in enumerate(split.folds, 1):
@@ -65,17 +69,19 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
 
         tables.append(run_fold(job, fold, number, folder, tell))
     predictions = pd.concat(tables, ignore_index=True)
-    write_predictions(out / "predictions.csv.gz", predictions)
+    write_predictions(out / "predictions.parquet", predictions, job.heads)
     write_json(out / "environment.json", facts | {"seconds": round(time.monotonic() - started, 1)})
-    return write_scores(out / "scores.json", predictions, corpus.classes)
+    scores = score(predictions, job.heads, clips=labeled_as_clips(corpus, job.heads[0]))
+    write_json(out / "scores.json", scores)
+    return scores
 
 
 def _require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
     """Refuse settings that make no model, before anything is written; a network's number of parameters."""
     config = job.config
     if config.is_baseline:
-        for head in config.heads:
-            build(config.arch, target="va" if head == "va" else "expression", **config.model)
+        for head in job.heads:
+            build(config.arch, head, **config.model)
         return {}
     if config.optimizer is None:
         raise ConfigError(f"{config.arch} is a network: it needs an optimizer, as in --set optimizer=adam")
@@ -129,21 +135,36 @@ def _is_begun(out: Path) -> bool:
     return (out / "splits.json").exists()
 
 
+def _settle_heads(config: Config, corpus: Corpus) -> Config:
+    """The heads by name; ``auto`` is the first of the data that has a label, and its loss must fit."""
+    if config.head == "auto":
+        found = (head.name for head in corpus.heads if head.labeled(corpus.labels[head.name].cpu().numpy()).any())
+        config = config.model_copy(update={"head": next(found, corpus.heads[0].name)})
+    heads = {name: corpus.head(name) for name in config.heads}
+    for name, loss in config.loss.items():
+        if name not in heads:
+            raise unknown("head in loss", name, heads)
+        require_loss(heads[name], loss)
+    if strange := config.loss_weight.keys() - heads.keys():
+        raise unknown("head in loss_weight", min(strange), heads)
+    return config
+
+
 def _settle_split(config: Config, corpus: Corpus, out: Path) -> tuple[Config, Split]:
     """The split of the run: the one written in its folder, else a new one, with ``auto`` resolved."""
     if _is_begun(out):
         return config, _read_split(out / "splits.json", corpus)
-    labelled, strata = _labelled(corpus, config.heads)
-    if not len(labelled):
+    labeled, strata = _labeled(corpus, tuple(corpus.head(name) for name in config.heads))
+    if not len(labeled):
         raise ConfigError(f"no frame of {', '.join(config.data)} has a label for the head {config.head!r}")
-    sequences = corpus.sequences.iloc[labelled]
+    sequences = corpus.sequences.iloc[labeled]
     if config.split == "auto":
         columns = {name for splits in sequences["splits"] for name in splits}
         given = any(name == GIVEN_COLUMN or name.startswith(GIVEN_FOLDS) for name in columns)
         config = config.model_copy(update={"split": "given" if given else "holdout:0.2"})
     if config.given_validation == "score":
         sequences = _validation_as_test(sequences)
-    return config, make_split(config.split, sequences, strata, validation=config.validation, seed=config.seed)
+    return config, make_split(config.split, sequences, strata, validation=config.validation, seed=config.split_seed)
 
 
 def _read_split(file: Path, corpus: Corpus) -> Split:
@@ -151,7 +172,7 @@ def _read_split(file: Path, corpus: Corpus) -> Split:
         split = Split.from_json(read_json(file))
     except ConfigError as error:
         raise InputError(f"{file}: {error}") from None
-    named = {name for fold in split.folds for part in PARTS for name in getattr(fold, part)}
+    named = {name for fold in split.folds for subset in SUBSETS for name in getattr(fold, subset)}
     strange = sorted(named - set(corpus.sequences["id"]))
     if strange:
         raise InputError(f"{file}: no sequence {strange[0]!r} in the data; begin again with another --out")
@@ -160,22 +181,28 @@ def _read_split(file: Path, corpus: Corpus) -> Split:
 
 def _validation_as_test(sequences: pd.DataFrame) -> pd.DataFrame:
     def rename(splits: dict[str, str]) -> dict[str, str]:
-        return {column: "test" if part == "validation" else part for column, part in splits.items()}
+        return {column: "test" if subset == "validation" else subset for column, subset in splits.items()}
 
     return sequences.assign(splits=sequences["splits"].map(rename))
 
 
-def _labelled(corpus: Corpus, heads: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences with any label for the heads, and the stratum of each: its class, else its quarter of valence."""
+def _labeled(corpus: Corpus, heads: tuple[Head, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Sequences with any label for the heads, and the stratum of each, by the first head.
+
+    A stratum is the sequence's class, or the quarter of its first value or flag.
+    """
     count = len(corpus.sequences)
     group = np.repeat(np.arange(count), corpus.sequences["length"])
-    expression = most_frequent(corpus.expression.cpu().numpy(), group, count, len(corpus.classes))
-    valence = pd.Series(corpus.va[:, 0].cpu().numpy()).groupby(group).mean()
-    known = {"expression": expression >= 0, "va": valence.notna().to_numpy()}
-    labelled = np.flatnonzero(np.any([known[head] for head in heads], axis=0))
-    if "expression" in heads:
-        return labelled, expression[labelled]
-    return labelled, pd.qcut(valence.iloc[labelled], 4, labels=False, duplicates="drop").to_numpy(int)
+    clips = {head: clip_labels(head, corpus.labels[head.name].cpu().numpy(), group, count) for head in heads}
+    labeled = np.flatnonzero(np.any([head.labeled(labels) for head, labels in clips.items()], axis=0))
+    first = clips[heads[0]][labeled]
+    if heads[0].kind == "classes":
+        return labeled, hard_labels(first).astype(int)
+    column = first[:, 0].astype(float)
+    if heads[0].kind == "flags":
+        return labeled, column.astype(int)
+    strata = pd.qcut(pd.Series(column), 4, labels=False, duplicates="drop")
+    return labeled, strata.fillna(-1).to_numpy(int)
 
 
 def _open_folder(out: Path, config: Config, split: Split, facts: dict[str, object]) -> None:

@@ -1,5 +1,6 @@
 """One fold: train the network, keep its best state, predict what is scored."""
 
+import inspect
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,18 +19,20 @@ from torch import nn
 from skelemo.atomic import sweep
 from skelemo.data.corpus import Corpus
 from skelemo.data.loader import Batches
-from skelemo.data.splits import PARTS, Fold
+from skelemo.data.splits import SUBSETS, Fold
 from skelemo.data.windows import Targets, find_targets
 from skelemo.errors import ConfigError
 from skelemo.inference.predictor import predict
 from skelemo.models import registry
+from skelemo.runs.predictions import prediction_table
+from skelemo.targets import Head, hard_labels
 from skelemo.text import count
 from skelemo.training import run_writer
 from skelemo.training.baseline import Answer, fit_baseline
 from skelemo.training.callbacks import Checkpoints, History, Progress
 from skelemo.training.config import Config
-from skelemo.training.losses import class_weights
-from skelemo.training.module import MONITORED, EmotionTask
+from skelemo.training.losses import context_of
+from skelemo.training.module import MONITORED, Training
 
 #: Told as training goes: epochs done in this fold, epochs at most, figures.
 Report = Callable[[int, int, str], None]
@@ -43,6 +46,11 @@ class Job:
     corpus: Corpus
     device: torch.device
 
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The heads that are trained, in the order of the configuration."""
+        return tuple(self.corpus.head(name) for name in self.config.heads)
+
     def create(self, *, restored: bool = False) -> nn.Module:
         """The network, untrained; one whose weights are restored after this is not given any to start from."""
         config = self.config
@@ -50,19 +58,20 @@ class Job:
         return registry.create(
             config.arch,
             layout_name=self.corpus.layout.name,
-            heads=config.heads,
-            classes=len(self.corpus.classes),
+            heads=self.heads,
             frames=config.length,
             **settings,
         )
 
     def targets(self, fold: Fold) -> dict[str, Targets]:
-        """Windows of each part: training learns only from targets that were seen, scores count every labelled one."""
+        """Windows of each subset: training learns only from visible targets, scores count every labeled one."""
         config, ids, found = self.config, pd.Index(self.corpus.sequences["id"]), {}
-        for part in PARTS:
-            rows, learns = np.sort(ids.get_indexer(list(getattr(fold, part)))), part == "train"
-            every = config.every if learns else config.evaluate_every
-            found[part] = find_targets(self.corpus, rows, config.window, config.heads, every=every, seen_only=learns)
+        every = {"train": config.every, "validation": config.evaluate_every, "test": 1}
+        for subset in SUBSETS:
+            rows, learns = np.sort(ids.get_indexer(list(getattr(fold, subset)))), subset == "train"
+            found[subset] = find_targets(
+                self.corpus, rows, config.window, config.heads, every=every[subset], seen_only=learns
+            )
         return found
 
     def batches(self, targets: Targets, seed: int | None = None) -> Batches:
@@ -77,6 +86,7 @@ class Job:
             self.device,
             augmentation=augmentation,
             seed=seed,
+            most=config.epoch_windows if seed is not None else 0,
         )
 
 
@@ -86,33 +96,37 @@ def require_windows(job: Job, fold: Fold, number: int) -> None:
     Raises
     ------
     ConfigError
-        The part that lacks windows or labels, or the setting that needs others.
+        The subset that lacks windows or labels, or the setting that needs others.
     """
     config, targets = job.config, job.targets(fold)
-    train, validation, test = (len(targets[part]) for part in PARTS)
+    train, validation, test = (len(targets[subset]) for subset in SUBSETS)
     in_train, in_validation, in_test = (
-        f"the {part} part (of {count(len(getattr(fold, part)), 'sequence')})" for part in PARTS
+        f"the {subset} subset (of {count(len(getattr(fold, subset)), 'sequence')})" for subset in SUBSETS
     )
-    classes = np.unique(targets["train"].expression[targets["train"].expression >= 0])
-    taught = {"expression": len(classes) > 0, "va": np.isfinite(targets["train"].va).all(1).any()}
-    untaught = ", ".join(head for head in config.heads if not taught[head])
-    one_class = config.is_baseline and "expression" in config.heads and len(classes) == 1
+    untaught, single = [], []
+    for head in job.heads:
+        labels = targets["train"].labels[head.name]
+        known = labels[head.labeled(labels)]
+        if not len(known):
+            untaught.append(head.name)
+        elif head.kind == "classes" and len(np.unique(hard_labels(known))) == 1:
+            single.append(head.name)
     watches = config.schedule == "plateau" and not config.is_baseline
-    for wrong, said in (
-        (not train, f"no labelled window in {in_train}"),
-        (untaught, f"no window in {in_train} has a label for the head {untaught}; take another --head"),
-        (one_class, f"all windows in {in_train} are of one class, and {config.arch} needs two"),
-        (train == 1, f"only one labelled window in {in_train}; expected two or more"),
-        (fold.validation and not validation, f"no labelled window in {in_validation}"),
-        (not validation + test, f"nothing to score: no labelled window in {in_test}, and no validation part"),
-        (watches and not validation, "schedule plateau watches the validation part, and there is none; take cosine"),
+    for wrong, message in (
+        (not train, f"no labeled window in {in_train}"),
+        (untaught, f"no window in {in_train} has a label for the head {', '.join(untaught)}; choose another --head"),
+        (config.is_baseline and single, f"all windows in {in_train} are of one class, and {config.arch} needs two"),
+        (train == 1, f"only one labeled window in {in_train}; expected two or more"),
+        (fold.validation and not validation, f"no labeled window in {in_validation}"),
+        (not validation + test, f"nothing to score: no labeled window in {in_test}, and no validation subset"),
+        (watches and not validation, "schedule plateau watches the validation subset, and there is none; take cosine"),
     ):
         if wrong:
-            raise ConfigError(f"fold {number}: {said}")
+            raise ConfigError(f"fold {number}: {message}")
 
 
 def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) -> pd.DataFrame:
-    """Train a fold in ``folder`` (or go on with what is there) and predict its validation and test windows."""
+    """Train a fold in ``folder`` (or continue what is there) and predict its validation and test windows."""
     targets = job.targets(fold)
     seed = job.config.seed + 1000 * (number - 1)
     if job.config.is_baseline:
@@ -121,15 +135,20 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     else:
         answer = _train_network(job, targets, folder, seed, report)
     tables = [
-        run_writer.prediction_table(job.corpus, targets[part], answer(targets[part]), fold=number, part=part)
-        for part in ("validation", "test")
-        if len(targets[part])
+        prediction_table(
+            run_writer.window_columns(job.corpus, targets[subset], fold=number, subset=subset),
+            job.heads,
+            targets[subset].labels,
+            answer(targets[subset]),
+        )
+        for subset in ("validation", "test")
+        if len(targets[subset])
     ]
     return pd.concat(tables, ignore_index=True)
 
 
 def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> Answer:
-    """The fold's network, trained now or, where a resumed run has that behind it, read from its folder."""
+    """The fold's network, trained now or read from the folder of a resumed run."""
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     for place in (folder, checkpoints):
@@ -137,13 +156,15 @@ def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: in
     torch.manual_seed(seed)
     finished, begun = (folder / "model.json").exists(), (checkpoints / "last.ckpt").exists()
     network = job.create(restored=finished or begun).to(job.device)
+    if "frame_size" in inspect.signature(network.forward).parameters:  # it draws: convolutions are faster so
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     if finished:
         with run_writer.restoring(folder / "model.safetensors"):
             network.load_state_dict(load_file(folder / "model.safetensors"))
     else:
         _learn(job, network, targets, folder, seed, report)
-        run_writer.save_model(folder, network, job.config, job.corpus)
-    return lambda windows: predict(network, job.batches(windows))
+        run_writer.save_model(folder, network, job.config, job.corpus, job.heads)
+    return lambda windows: predict(network, job.batches(windows), job.heads, precision(job.config, job.device))
 
 
 class _Loaders(lightning.LightningDataModule):
@@ -162,19 +183,23 @@ class _Loaders(lightning.LightningDataModule):
 
 
 def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> None:
-    """Train the network and leave it in the state that validation chose, or the last one where nothing validates."""
+    """Train the network and load the state that validation chose, or the last one without validation."""
     config, chooses = job.config, len(targets["validation"]) > 0
     if config.compile:
         network.compile()
-    labels = torch.as_tensor(targets["train"].expression)
-    weights = class_weights(labels, len(job.corpus.classes), config.class_weights)
+    contexts = {
+        head.name: context_of(
+            head, torch.as_tensor(targets["train"].labels[head.name]), config.class_weights, config.label_smoothing
+        )
+        for head in job.heads
+    }
     monitor, mode = f"validation_{config.monitor}" if chooses else None, MONITORED[config.monitor]
     kept = Checkpoints(folder / "checkpoints", monitor, mode, config.patience)
     with _quiet():
         trainer = lightning.Trainer(
             accelerator=job.device.type,
             devices=[job.device.index or 0] if job.device.type == "cuda" else 1,
-            precision=config.precision,
+            precision=precision(config, job.device),
             max_epochs=config.epochs,
             gradient_clip_val=config.clip_gradient or None,
             callbacks=[History(folder / "metrics.csv"), Progress(report), kept],
@@ -185,7 +210,7 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
             limit_val_batches=1.0 if chooses else 0,
             reload_dataloaders_every_n_epochs=1,
         )
-        task = EmotionTask(network, config, weights, seed)
+        task = Training(network, config, job.heads, contexts, seed)
         begun = kept.last if kept.last.exists() else None
         if begun:
             with run_writer.restoring(begun):
@@ -199,16 +224,31 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
     network.to(job.device)
 
 
-def _restore(task: EmotionTask, path: Path) -> dict[str, Any]:
-    """Bring the task into the state of a checkpoint, and give all that is in it."""
+def _restore(task: Training, path: Path) -> dict[str, Any]:
+    """Load a checkpoint into the module and return its content."""
     checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     task.load_state_dict(checkpoint["state_dict"])
     return checkpoint
 
 
+def precision(config: Config, device: torch.device) -> Any:
+    """The precision of a training; ``auto`` is bfloat16 where the device has units for it."""
+    if config.precision != "auto":
+        return config.precision
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device.type == "cpu" and torch.backends.mkldnn.is_available() and _cpu_has_bf16()
+    return "bf16-mixed" if fast else "32-true"
+
+
+def _cpu_has_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Lightning speaks of devices, workers and tips; what matters is in the report and in ``environment.json``."""
+    """Silence Lightning's notes on devices, workers and tips."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     try:

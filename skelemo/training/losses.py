@@ -1,49 +1,184 @@
-"""What training minimizes; unlabelled windows (class -1, NaN) count in none of them."""
+"""Losses by name, for each kind of head; windows and outputs without a label never count.
+
+A loss is ``loss(outputs [N, K], labels, known, context) -> scalar``: float32 outputs of the N windows that have any
+label, their labels by the head's kind (classes: int64 ``[N]`` or shares ``[N, K]``; values and flags: float32 ``[N,
+K]``), and ``known`` bool ``[N, K]``, which outputs have one. `skelemo.plugins` says how other packages add theirs.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skelemo.errors import ConfigError
+from skelemo.plugins import Registry
+from skelemo.targets import Head, KindName
 
-def cross_entropy(logits: Tensor, expression: Tensor, weight: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy of ``logits [B, K]`` over the labelled windows; 0 where none is labelled."""
-    labelled = expression >= 0
-    if not labelled.any():
-        return logits.sum() * 0
-    return functional.cross_entropy(
-        logits[labelled].float(), expression[labelled], weight=weight, label_smoothing=smoothing
+
+@dataclass(frozen=True)
+class Context:
+    """What a loss may need to know beside outputs and labels.
+
+    Parameters
+    ----------
+    weight : ``[K]`` weight of each class, or of each flag where it is 1; None for equal weights.
+    frequency : ``[K]`` share of each class in training, or of the windows in which a flag is 1.
+    smoothing : label smoothing of classes.
+    batch : windows of the batch, labeled or not.
+    """
+
+    weight: Tensor | None = None
+    frequency: Tensor | None = None
+    smoothing: float = 0.0
+    batch: int = 0
+
+    def to(self, device: torch.device) -> "Context":
+        """The same, its tensors on a device."""
+        weight, frequency = (None if t is None else t.to(device) for t in (self.weight, self.frequency))
+        return Context(weight, frequency, self.smoothing, self.batch)
+
+
+Loss = Callable[[Tensor, Tensor, Tensor, Context], Tensor]
+#: Facts of a loss are the kind of head that it serves.
+LOSSES: Registry[KindName] = Registry("loss", "skelemo.losses")
+#: The loss of each kind where none is chosen.
+DEFAULTS: dict[KindName, str] = {"classes": "cross_entropy", "values": "mse", "flags": "bce"}
+
+
+def head_loss(head: Head, name: str, outputs: Tensor, labels: Tensor, context: Context) -> Tensor:
+    """Loss of one head over a batch: ``outputs [B, K]``, labels by the head's kind; 0 where nothing is labeled.
+
+    ``name`` is a registered loss or several joined by ``+``, whose sum is taken.
+    """
+    soft = head.kind == "classes" and labels.ndim == 2
+    missing = labels.isnan() if labels.is_floating_point() else labels < 0
+    known = ~(missing if missing.ndim == 2 else missing[:, None].expand(-1, len(head)))  # [B, K]
+    rows = known.any(1)
+    if not rows.any():
+        return outputs.sum() * 0
+    outputs, labels, known = outputs[rows].float(), labels[rows], known[rows]
+    labels = labels.long() if head.kind == "classes" and not soft else labels.float()
+    return torch.stack([LOSSES[part].function(outputs, labels, known, context) for part in name.split("+")]).sum()
+
+
+def require_loss(head: Head, name: str) -> None:
+    """Refuse by a `ConfigError` a loss that does not exist or serves another kind of head."""
+    for part in name.split("+"):
+        kind = LOSSES[part].facts
+        if kind != head.kind:
+            fitting = ", ".join(other for other in LOSSES if LOSSES[other].facts == head.kind)
+            raise ConfigError(f"loss {part!r} is for heads of {kind}, but {head.name} has {head.kind}: take {fitting}")
+
+
+@LOSSES.register("cross_entropy", "classes")
+def cross_entropy(outputs: Tensor, labels: Tensor, known: Tensor, context: Context) -> Tensor:
+    """Mean cross-entropy with class numbers or shares."""
+    return functional.cross_entropy(outputs, labels, weight=context.weight, label_smoothing=context.smoothing)
+
+
+@LOSSES.register("focal", "classes")
+def focal(outputs: Tensor, labels: Tensor, known: Tensor, context: Context, *, gamma: float = 2.0) -> Tensor:
+    """Cross-entropy weighted by ``(1 - p)^gamma`` (Lin et al. 2017, arXiv:1708.02002)."""
+    shares = functional.one_hot(labels, outputs.shape[1]).float() if labels.ndim == 1 else labels
+    log = outputs.log_softmax(1)
+    terms = -shares * (1 - log.exp()) ** gamma * log
+    return (terms if context.weight is None else terms * context.weight).sum(1).mean()
+
+
+@LOSSES.register("logit_adjusted", "classes")
+def logit_adjusted(outputs: Tensor, labels: Tensor, known: Tensor, context: Context) -> Tensor:
+    """Cross-entropy of logits raised by the log of each class's frequency (Menon et al. 2021, arXiv:2007.07314)."""
+    if context.frequency is not None:
+        outputs = outputs + context.frequency.clamp(min=1e-8).log()
+    return functional.cross_entropy(outputs, labels, label_smoothing=context.smoothing)
+
+
+@LOSSES.register("mse", "values")
+def mse(outputs: Tensor, labels: Tensor, known: Tensor, context: Context) -> Tensor:
+    """Mean squared error."""
+    return (outputs - labels)[known].square().mean()
+
+
+@LOSSES.register("mae", "values")
+def mae(outputs: Tensor, labels: Tensor, known: Tensor, context: Context) -> Tensor:
+    """Mean absolute error."""
+    return (outputs - labels)[known].abs().mean()
+
+
+@LOSSES.register("huber", "values")
+def huber(outputs: Tensor, labels: Tensor, known: Tensor, context: Context) -> Tensor:
+    """Huber loss with its bend at 1."""
+    return functional.huber_loss(outputs[known], labels[known])
+
+
+@LOSSES.register("ccc", "values")
+def ccc(outputs: Tensor, labels: Tensor, known: Tensor, context: Context) -> Tensor:
+    """1 - CCC, mean over the outputs.
+
+    A batch counts by its share of labeled windows: the CCC of two windows says nothing.
+    """
+    agreement = batch_ccc(outputs, torch.where(known, labels, 0), known)
+    share = len(outputs) / context.batch if context.batch else 1.0
+    return share * (1 - agreement[known.any(0)]).mean()
+
+
+@LOSSES.register("bce", "flags")
+def bce(outputs: Tensor, labels: Tensor, known: Tensor, context: Context) -> Tensor:
+    """Binary cross-entropy."""
+    terms = functional.binary_cross_entropy_with_logits(
+        outputs, labels.clamp(min=0), pos_weight=context.weight, reduction="none"
     )
+    return terms[known].mean()
 
 
-def valence_arousal(predicted: Tensor, va: Tensor, kind: str) -> Tensor:
-    """Loss of ``predicted [B, 2]`` against ``va [B, 2]``: ``mse``, ``ccc`` (1 - CCC, mean of both) or ``mse+ccc``."""
-    labelled = va.isfinite().all(-1)
-    if not labelled.any():
-        return predicted.sum() * 0
-    predicted, va = predicted[labelled].float(), va[labelled].float()
-    losses = {"mse": lambda: functional.mse_loss(predicted, va), "ccc": lambda: (1 - batch_ccc(predicted, va)).mean()}
-    return torch.stack([losses[name]() for name in kind.split("+")]).sum()
+@LOSSES.register("binary_focal", "flags")
+def binary_focal(outputs: Tensor, labels: Tensor, known: Tensor, context: Context, *, gamma: float = 2.0) -> Tensor:
+    """Binary cross-entropy weighted by ``(1 - p)^gamma`` of the true answer (Lin et al. 2017)."""
+    signed = torch.where(labels > 0, outputs, -outputs)
+    terms = -((-signed).sigmoid() ** gamma) * functional.logsigmoid(signed)
+    return (terms if context.weight is None else terms * torch.where(labels > 0, context.weight, 1))[known].mean()
 
 
-def batch_ccc(x: Tensor, y: Tensor) -> Tensor:
-    """Concordance correlation of each column of ``x, y [B, C]`` with population variances; 0 for constant columns.
+def batch_ccc(x: Tensor, y: Tensor, known: Tensor | None = None) -> Tensor:
+    """Concordance correlation of each column of ``x, y [B, K]`` with population variances; 0 for constant columns.
 
-    Lin 1989: 2 s_xy / (s_x² + s_y² + (mean_x - mean_y)²).
+    Lin 1989: 2 s_xy / (s_x² + s_y² + (mean_x - mean_y)²), over the rows that are ``known [B, K]``.
     """
-    mean_x, mean_y = x.mean(0), y.mean(0)
-    covariance = ((x - mean_x) * (y - mean_y)).mean(0)
-    spread = x.var(0, unbiased=False) + y.var(0, unbiased=False) + (mean_x - mean_y) ** 2
-    return 2 * covariance / spread.clamp(min=torch.finfo(x.dtype).eps)
+    share = torch.ones_like(x) if known is None else known.to(x.dtype)
+    share = share / share.sum(0).clamp(min=1)
+    mean_x, mean_y = (x * share).sum(0), (y * share).sum(0)
+    dx, dy = x - mean_x, y - mean_y
+    spread = ((dx.square() + dy.square()) * share).sum(0) + (mean_x - mean_y).square()
+    return 2 * (dx * dy * share).sum(0) / spread.clamp(min=torch.finfo(x.dtype).eps)
 
 
-def class_weights(expression: Tensor, classes: int, kind: str) -> Tensor | None:
-    """Weight ``[K]`` of each class from the training labels: inverse frequency, its square root, or none.
+def context_of(head: Head, labels: Tensor, weights: str, smoothing: float) -> Context:
+    """Frequencies, and weights of rare classes or flags, from a head's training labels.
 
-    The weights of the labels average to 1; a class that never occurs has weight 0.
+    Parameters
+    ----------
+    weights : ``none``, ``balanced`` (inverse frequency) or ``sqrt`` (its square root). The weights of the labels
+    average
+        to 1; a class that never occurs has weight 0. A flag weighs the odds against it.
     """
-    if kind == "none":
-        return None
-    counts = torch.bincount(expression[expression >= 0], minlength=classes).float()
-    inverse = torch.where(counts > 0, 1 / counts.clamp(min=1), 0)
-    weights = inverse.sqrt() if kind == "sqrt" else inverse
-    return weights * counts.sum() / (weights * counts).sum().clamp(min=1e-12)
+    if head.kind == "values":
+        return Context()
+    if head.kind == "flags":
+        known = labels >= 0
+        frequency = (labels > 0).sum(0) / known.sum(0).clamp(min=1)
+        odds = ((1 - frequency) / frequency.clamp(min=1e-3)).clamp(1e-2, 1e2)
+        chosen = {"none": None, "balanced": odds, "sqrt": odds.sqrt()}[weights]
+        return Context(chosen, frequency)
+    if labels.ndim == 2:
+        counts = labels[~labels.isnan().any(1)].float().sum(0)
+    else:
+        counts = torch.bincount(labels[labels >= 0].long(), minlength=len(head)).float()
+    frequency = counts / counts.sum().clamp(min=1)
+    if weights == "none":
+        return Context(None, frequency, smoothing)
+    power = {"balanced": 1.0, "sqrt": 0.5}[weights]
+    inverse = torch.where(counts > 0, counts.clamp(min=math.ulp(1.0)) ** -power, 0)
+    return Context(inverse * counts.sum() / (inverse * counts).sum().clamp(min=1e-12), frequency, smoothing)

@@ -1,15 +1,14 @@
-"""What a run folder says about how it came to be, beside its figures."""
+"""What a training writes into its run folder beside the figures: environment, windows, weights."""
 
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -21,12 +20,13 @@ from skelemo.data.windows import Targets
 from skelemo.errors import InputError
 from skelemo.models import registry
 from skelemo.runs.folder import write_json
+from skelemo.targets import Head
 from skelemo.training.config import Config
 
 _PACKAGES = ("torch", "lightning", "torch_geometric", "numpy", "pandas", "scikit-learn", "h5py")
 
 
-def environment(cache: Cache, device: torch.device) -> dict[str, Any]:
+def environment(cache: Cache, heads: tuple[Head, ...], device: torch.device) -> dict[str, Any]:
     """Versions, machine, commit and data of a training; ``environment.json``."""
     return {
         "skelemo": skelemo.__version__,
@@ -38,43 +38,29 @@ def environment(cache: Cache, device: torch.device) -> dict[str, Any]:
         "cache_hash": cache.hash,
         "data": {
             "caches": [path.name for path in cache.paths],
-            "classes": list(cache.classes),
             "layout": cache.layout.name,
             "simulated": cache.simulated,
             "sequences": len(cache.sequences),
             "frames": cache.frames,
         },
+        "heads": [head.to_json() for head in heads],
     }
 
 
-def prediction_table(
-    corpus: Corpus, targets: Targets, outputs: Mapping[str, np.ndarray], *, fold: int, part: str
-) -> pd.DataFrame:
-    """One row per window: where it is, what is true and what was predicted."""
-    sequence = corpus.sequence(targets.row)
-    facts = corpus.sequences.iloc[sequence]
-    names = np.array([*corpus.classes, ""], object)
-    columns: dict[str, Any] = {
-        "fold": fold,
-        "part": part,
-        "sequence": facts["id"].to_numpy(),
-        "video": facts["video"].to_numpy(),
-        "subject": facts["subject"].to_numpy(),
+def window_columns(corpus: Corpus, targets: Targets, *, fold: int, subset: str) -> dict[str, Any]:
+    """The columns of `skelemo.runs.predictions.WINDOW` for some windows."""
+    rows = corpus.sequences.iloc[corpus.sequence(targets.row)]
+    return {
+        "fold": np.full(len(targets), fold),
+        "subset": np.full(len(targets), subset, object),
+        "sequence": rows["id"].to_numpy(),
+        "video": rows["video"].to_numpy(),
+        "subject": rows["subject"].to_numpy(),
         "frame": corpus.number(targets.row),
-        "expression": names[targets.expression],
-        "valence": targets.va[:, 0],
-        "arousal": targets.va[:, 1],
     }
-    if "expression" in outputs:
-        probability = outputs["expression"]
-        columns["predicted"] = names[probability.argmax(-1)]
-        columns |= {f"p_{name}": probability[:, index] for index, name in enumerate(corpus.classes)}
-    if "va" in outputs:
-        columns["predicted_valence"], columns["predicted_arousal"] = outputs["va"].T
-    return pd.DataFrame(columns)
 
 
-def save_model(folder: Path, network: nn.Module, config: Config, corpus: Corpus) -> None:
+def save_model(folder: Path, network: nn.Module, config: Config, corpus: Corpus, heads: tuple[Head, ...]) -> None:
     """``model.safetensors`` and ``model.json``: weights and all that is needed to build and feed the network."""
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     save_file(state, folder / "model.safetensors")
@@ -82,8 +68,7 @@ def save_model(folder: Path, network: nn.Module, config: Config, corpus: Corpus)
         "arch": config.arch,
         "settings": registry.lasting(config.model),
         "layout": corpus.layout.name,
-        "heads": config.heads,
-        "classes": corpus.classes,
+        "heads": [head.to_json() for head in heads],
         "coordinates": registry.entry(config.arch).coordinates,
         "window": vars(config.window),
         "cleaning": {name: getattr(config, name) for name in ("min_confidence", "max_gap", "smooth")},

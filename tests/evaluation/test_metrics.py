@@ -20,15 +20,17 @@ def labels(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_class_metrics_are_sklearns_over_the_classes_in_the_truth(labels: tuple[np.ndarray, np.ndarray]) -> None:
+def test_class_metrics_are_sklearns_over_the_classes_that_appear(
+    labels: tuple[np.ndarray, np.ndarray],
+) -> None:
     truth, guess = labels
     matrix = metrics.confusion(truth, guess, 7)
-    present = np.unique(truth)
+    present, seen = np.unique(truth), np.unique([truth, guess])
     assert (matrix == reference.confusion_matrix(truth, guess, labels=range(7))).all()
     assert metrics.accuracy(matrix) == pytest.approx(reference.accuracy_score(truth, guess))
     assert metrics.uar(matrix) == pytest.approx(reference.balanced_accuracy_score(truth, guess))
     assert metrics.macro_f1(matrix) == pytest.approx(
-        reference.f1_score(truth, guess, labels=present, average="macro", zero_division=0)
+        reference.f1_score(truth, guess, labels=seen, average="macro", zero_division=0)
     )
     precision, recall, f1, support = reference.precision_recall_fscore_support(
         truth, guess, labels=present, zero_division=0
@@ -64,7 +66,8 @@ def test_a_class_that_never_occurs_is_left_out_of_the_means() -> None:
     assert [math.isnan(table[name][2]) for name in ("precision", "recall", "f1")] == [True, True, True]
     claimed = metrics.per_class([[3, 1, 1], [0, 4, 0], [0, 0, 0]])
     assert claimed["precision"][2] == 0
-    assert math.isnan(claimed["f1"][2])
+    assert claimed["f1"][2] == 0
+    assert math.isnan(claimed["recall"][2])
 
 
 def test_many_confusion_matrices_are_scored_at_once() -> None:

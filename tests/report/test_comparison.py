@@ -7,9 +7,10 @@ import sklearn.metrics as reference
 
 from skelemo.evaluation.circumplex import PROTOTYPES, affect_reading
 from skelemo.report.comparison import compare, differing_settings, shared_settings
-from skelemo.report.describe import choice, chosen_epochs, part_sizes, split_name
+from skelemo.report.describe import choice, chosen_epochs, split_name, subset_sizes
 from skelemo.report.ensemble import fuse
 from skelemo.runs.folder import Run, read_run
+from skelemo.targets import EXPRESSION, VA
 
 Make = Callable[..., Run]
 
@@ -40,7 +41,7 @@ def test_the_table_is_the_papers_architecture_by_optimizer(run: Make) -> None:
     runs = [run(arch="ann", optimizer="adam"), run(arch="ann", optimizer="sgd"), run(arch="resnet18", optimizer="adam")]
     runs.append(run(arch="svm", optimizer=None))
     (ground,) = compare(runs)
-    table = ground.paper_table("expression")
+    table = ground.paper_table(EXPRESSION)
     assert table.optimizers == ("SGD", "Adam", "no optimizer")
     assert [label for label, _ in table.rows] == ["ann", "resnet18", "svm"]
     values = [[estimate and estimate.value for estimate in row] for _, row in table.rows]
@@ -52,18 +53,18 @@ def test_the_table_is_the_papers_architecture_by_optimizer(run: Make) -> None:
 def test_entries_of_one_optimizer_are_told_apart_by_what_differs(run: Make) -> None:
     runs = [run(settings={"model": {"streams": [name]}}) for name in ("joint", "bone")]
     runs += [run(optimizer="sgd", settings={"lr": 0.1, "model": {"streams": ["joint"]}})]
-    table = compare(runs)[0].paper_table("va")
+    table = compare(runs)[0].paper_table(VA)
     assert [label for label, _ in table.rows] == ["ann · streams joint", "ann · streams bone"]
     assert [estimate is None for estimate in table.rows[0][1]] == [False, False]  # lr differs between optimizers only
 
 
 def test_runs_of_one_head_each_need_no_telling_apart(run: Make) -> None:
     (ground,) = compare([run(heads=["expression"]), run(heads=["va"])])
-    assert [label for head in ground.heads for label, _ in ground.labelled(head)] == ["ann", "ann"]
+    assert [label for head in ground.heads for label, _ in ground.labeled(head)] == ["ann", "ann"]
 
 
 def test_what_was_not_scored_alike_is_not_compared(run: Make) -> None:
-    runs = [run(), run(caches=["cache/other"]), run(folds=2), run(parts=["validation"]), run(simulated=False), run()]
+    runs = [run(), run(caches=["cache/other"]), run(folds=2), run(subsets=["validation"]), run(simulated=False), run()]
     names = [[each.name for each in ground.runs] for ground in compare(runs)]
     assert names == [[runs[0].name, runs[5].name], *([each.name] for each in runs[1:5])]
 
@@ -78,10 +79,10 @@ def test_data_are_told_apart_by_name_where_their_content_is_not_known(run: Make,
 
 def test_a_ground_says_whether_the_windows_are_the_same(run: Make) -> None:
     one, same, fewer = run(), run(arch="resnet18"), run(arch="stgcn", frames=3)
-    assert compare([one])[0].comparability("va") == ""
-    assert compare([one, same])[0].comparability("va") == "All runs are scored on the same windows."
-    assert "same sequences, but not on the same windows" in compare([one, fewer])[0].comparability("expression")
-    assert "different sequences" in compare([one, run(subjects=3, arch="other")])[0].comparability("va")
+    assert compare([one])[0].comparability(VA) == ""
+    assert compare([one, same])[0].comparability(VA) == "All runs are scored on the same windows."
+    assert "same sequences, but not on the same windows" in compare([one, fewer])[0].comparability(EXPRESSION)
+    assert "different sequences" in compare([one, run(subjects=3, arch="other")])[0].comparability(VA)
 
 
 def test_windows_without_a_label_for_a_head_do_not_count_against_comparing_it(run: Make) -> None:
@@ -89,21 +90,21 @@ def test_windows_without_a_label_for_a_head_do_not_count_against_comparing_it(ru
     other.predictions["expression"] = other.predictions["expression"].astype(object)
     other.predictions.loc[::3, "expression"] = ""
     (ground,) = compare([one, other])
-    assert ground.comparability("va") == "All runs are scored on the same windows."
-    assert "not on the same windows" in ground.comparability("expression")
+    assert ground.comparability(VA) == "All runs are scored on the same windows."
+    assert "not on the same windows" in ground.comparability(EXPRESSION)
 
 
-def test_a_validation_part_is_named_as_what_it_is(run: Make) -> None:
-    (ground,) = compare([run(parts=["validation"])])
-    assert ground.part == "validation"
-    assert "they flatter" in ground.caution
+def test_a_validation_subset_is_named_as_what_it_is(run: Make) -> None:
+    (ground,) = compare([run(subsets=["validation"])])
+    assert ground.subset == "validation"
+    assert "they are optimistic" in ground.caution
     assert compare([run()])[0].caution == ""
 
 
 def test_the_figure_to_beat_is_that_of_always_saying_the_most_frequent_class(run: Make) -> None:
     one = run(subjects=12)
-    name, figures = compare([one])[0].most_frequent()
-    frame = one.predictions[one.predictions["part"] == "test"]
+    name, figures = compare([one])[0].most_frequent(EXPRESSION)
+    frame = one.windows
     truth = frame["expression"].astype(str)
     assert name == truth.mode()[0]
     always = [name] * len(truth)
@@ -116,7 +117,7 @@ def test_the_figure_to_beat_is_that_of_always_saying_the_most_frequent_class(run
 def test_an_ensemble_stands_beside_its_runs(run: Make) -> None:
     runs = [run(seed=1), run(seed=2, optimizer="sgd")]
     (ground,) = compare([*runs, fuse(runs)])
-    assert [label for label, _ in ground.paper_table("va").rows] == ["ann", "ensemble of 2"]
+    assert [label for label, _ in ground.paper_table(VA).rows] == ["ann", "ensemble of 2"]
     assert (
         choice(ground.runs[-1]) == f"The mean of what {runs[0].name}, {runs[1].name} predict; nothing more was chosen."
     )
@@ -138,26 +139,28 @@ def test_the_chosen_epoch_is_the_best_of_each_fold(run: Make) -> None:
     by_loss = run(settings={"monitor": "loss"})
     table = by_loss.metrics.set_index("epoch")["validation_loss"]
     assert chosen_epochs(by_loss) == {1: table.idxmin()}
-    assert "lowest loss on the validation part; the test part was scored once" in choice(by_loss)
+    assert "lowest loss on the validation subset; the test subset was scored once" in choice(by_loss)
 
 
 def test_split_and_sizes_are_told_in_words(run: Make) -> None:
     folds = run(folds=2)
-    assert split_name(folds) == "2-fold, drawn by seed; the test parts of all folds together; no subject in two parts"
-    assert part_sizes(folds) == "60 train, 8 validation, 8 test, in each of 2 folds"
-    assert split_name(run(settings={"split": "given:fold_1"})).startswith("as the labels came with it, column fold_1;")
+    assert (
+        split_name(folds) == "2-fold, drawn by seed; the test subsets of all folds together; no subject in two subsets"
+    )
+    assert subset_sizes(folds) == "60 train, 8 validation, 8 test, in each of 2 folds"
+    assert split_name(run(settings={"split": "given:fold_1"})).startswith("as given with the labels, column fold_1;")
 
 
 def test_affects_read_as_emotions_are_compared_with_truth_and_labels(predictions: Callable) -> None:
-    frame = predictions(parts=["test"])
-    perfect = frame.assign(predicted_valence=frame["valence"], predicted_arousal=frame["arousal"])
-    reading = affect_reading(perfect)
+    frame = predictions(subsets=["test"])
+    perfect = frame.assign(va_valence_predicted=frame["va_valence"], va_arousal_predicted=frame["va_arousal"])
+    reading = affect_reading(perfect, [EXPRESSION, VA])
     assert reading["agreement"] == 1
     assert sum(row[1] for row in reading["rows"]) == len(frame) == reading["windows"]
     assert reading["labelled"]["truth"] == reading["labelled"]["predicted"]
     assert 0 < reading["labelled"]["truth"]["accuracy"] < 1
     points = np.array([PROTOTYPES[name] for name in frame["expression"]])
-    exact = frame.assign(valence=points[:, 0], arousal=points[:, 1])
-    assert affect_reading(exact)["labelled"]["truth"] == {"accuracy": 1, "uar": 1}
-    assert affect_reading(frame.assign(expression="joy"))["labelled"] is None
-    assert affect_reading(frame.assign(valence=np.nan)) is None
+    exact = frame.assign(va_valence=points[:, 0], va_arousal=points[:, 1])
+    assert affect_reading(exact, [EXPRESSION, VA])["labelled"]["truth"] == {"accuracy": 1, "uar": 1}
+    assert affect_reading(frame.assign(expression="joy"), [EXPRESSION, VA])["labelled"] is None
+    assert affect_reading(frame.assign(va_valence=np.nan), [EXPRESSION, VA]) is None

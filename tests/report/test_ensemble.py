@@ -7,7 +7,8 @@ import pytest
 
 from skelemo.errors import InputError
 from skelemo.report.ensemble import fuse
-from skelemo.runs.folder import Run, read_run, write_predictions
+from skelemo.runs.folder import Run, read_run
+from skelemo.runs.predictions import write_predictions
 
 RunFolder = Callable[..., Path]
 SMALL = {"subjects": 4, "videos": 2, "frames": 5}
@@ -20,21 +21,21 @@ def pair(tmp_path: Path, run_folder: RunFolder) -> list[Run]:
 
 def test_probabilities_and_affects_are_averaged_window_by_window(pair: list[Run]) -> None:
     fused = fuse(pair)
-    key = ["fold", "part", "sequence", "frame"]
-    tables = [run.predictions.astype({"part": str, "sequence": str}).set_index(key).sort_index() for run in pair]
+    key = ["fold", "subset", "sequence", "frame"]
+    tables = [run.predictions.astype({"subset": str, "sequence": str}).set_index(key).sort_index() for run in pair]
     found = fused.predictions.set_index(key).sort_index()
-    columns = [f"p_{name}" for name in fused.classes]
+    columns = [f"expression_p_{name}" for name in fused.head("expression").outputs]
     mean = (tables[0][columns].astype(float) + tables[1][columns].astype(float)) / 2
     assert np.allclose(found[columns], mean)
-    assert (found["predicted"] == mean.idxmax(axis=1).str.removeprefix("p_")).all()
-    valence = (tables[0]["predicted_valence"].astype(float) + tables[1]["predicted_valence"].astype(float)) / 2
-    assert np.allclose(found["predicted_valence"], valence)
+    assert (found["expression_predicted"] == mean.idxmax(axis=1).str.removeprefix("expression_p_")).all()
+    valence = (tables[0]["va_valence_predicted"].astype(float) + tables[1]["va_valence_predicted"].astype(float)) / 2
+    assert np.allclose(found["va_valence_predicted"], valence)
 
 
 def test_runs_with_independent_errors_are_better_together(tmp_path: Path, run_folder: RunFolder) -> None:
     runs = [read_run(run_folder(tmp_path / str(seed), seed=seed, skill=1.2)) for seed in range(4)]
     fused = fuse(runs)
-    assert fused.part == "test"
+    assert fused.subset == "test"
     for head, figure in (("expression", "macro_f1"), ("va", "ccc_mean")):
         best = max(run.shown[head][figure]["value"] for run in runs)
         assert fused.shown[head][figure]["value"] > best
@@ -50,7 +51,7 @@ def test_a_run_fused_with_itself_is_that_run(pair: list[Run]) -> None:
 
 def test_the_order_of_rows_does_not_matter(pair: list[Run], tmp_path: Path, run_folder: RunFolder) -> None:
     other = run_folder(tmp_path / "shuffled", seed=2, folds=2, **SMALL)
-    write_predictions(other / "predictions.csv.gz", pair[1].predictions.sample(frac=1, random_state=0))
+    write_predictions(other / "predictions.parquet", pair[1].predictions.sample(frac=1, random_state=0), pair[1].heads)
     assert fuse([pair[0], read_run(other)]).scores == fuse(pair).scores
 
 
@@ -69,7 +70,7 @@ def test_an_ensemble_keeps_what_its_runs_share_and_stays_simulated(
 def test_only_heads_that_all_runs_have_are_fused(pair: list[Run], tmp_path: Path, run_folder: RunFolder) -> None:
     one = read_run(run_folder(tmp_path / "va", heads=["va"], folds=2, **SMALL))
     other = read_run(run_folder(tmp_path / "expression", heads=["expression"], folds=2, **SMALL))
-    assert fuse([pair[0], one]).heads == ("va",)
+    assert [head.name for head in fuse([pair[0], one]).heads] == ["va"]
     with pytest.raises(InputError, match=r"no head in common \(va: va; expression: expression\)"):
         fuse([one, other])
 
@@ -81,10 +82,10 @@ def test_runs_on_other_windows_labels_or_classes_are_refused(
     with pytest.raises(InputError, match=r"seed 1 and longer: they predicted 160 and 192 windows"):
         fuse([pair[0], longer])
     three = read_run(run_folder(tmp_path / "three", classes=["joy", "grief", "other"], folds=2, **SMALL))
-    with pytest.raises(InputError, match="labels differ, row 0 has expression"):
+    with pytest.raises(InputError, match="expression differs"):
         fuse([pair[0], three])
     moved = pair[1].predictions.assign(fold=3 - pair[1].predictions["fold"])
-    write_predictions(pair[1].path / "predictions.csv.gz", moved)
+    write_predictions(pair[1].path / "predictions.parquet", moved, pair[1].heads)
     with pytest.raises(InputError, match=r"windows differ, row 0 has sequence 'f1/tes.*' and 'f2/tes"):
         fuse([pair[0], read_run(pair[1].path)])
     with pytest.raises(InputError, match="two runs or more, got 1"):

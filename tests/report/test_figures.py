@@ -31,7 +31,7 @@ def hostile() -> Figure:
 def test_a_confusion_matrix_shows_shares_of_the_true_class_and_counts() -> None:
     figure = figures.confusion([[30, 10, 0], [5, 5, 0], [0, 0, 0]], ["a", "b", "c"])
     shown = [text.get_text() for text in figure.axes[0].texts]
-    assert shown == ["75", "30", "25", "10", "50", "5", "50", "5", "no window of this class"]
+    assert shown == ["75", "30", "25", "10", "50", "5", "50", "5", "none of this class"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b", "c"]
 
 
@@ -97,7 +97,7 @@ def test_bars_and_forests_stand_missing_figures() -> None:
 def test_a_density_of_many_windows_stays_small() -> None:
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, 100_000)
-    svg = to_svg(figures.agreement(x, np.tanh(x + rng.normal(0, 0.4, 100_000)), "valence"), "t", "n")
+    svg = to_svg(figures.agreement(x, np.tanh(x + rng.normal(0, 0.4, 100_000)), "valence", -1, 1), "t", "n")
     assert len(svg) < 100_000
 
 
@@ -115,19 +115,22 @@ def test_long_names_keep_both_ends() -> None:
     assert len(shorten("x" * 500, 26)) == 26
 
 
+CURVES = ["r_loss", "r_validation_score"]
+
+
 def test_a_run_gets_the_figures_that_it_has_data_for(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
     def stems(**options: object) -> list[str]:
         run = read_run(run_folder(tmp_path / str(len(list(tmp_path.iterdir()))), subjects=2, videos=2, **options))
         return [plate.stem for plate in run_plates(run, "r")]
 
-    everything = ["r_confusion", "r_classes", "r_valence", "r_arousal", "r_timelines", "r_loss", "r_validation_score"]
-    assert stems() == everything
-    assert stems(heads=["expression"]) == ["r_confusion", "r_classes", "r_loss", "r_validation_score"]
-    assert stems(heads=["va"], frames=1) == ["r_valence", "r_arousal", "r_loss", "r_validation_score"]  # stills
+    everything = ["r_expression_confusion", "r_expression_classes", "r_va_valence", "r_va_arousal", "r_va_timelines"]
+    assert stems() == [*everything, *CURVES]
+    assert stems(heads=["expression"]) == ["r_expression_confusion", "r_expression_classes", *CURVES]
+    assert stems(heads=["va"], frames=1) == ["r_va_valence", "r_va_arousal", *CURVES]  # stills
 
 
 def test_time_lines_show_the_longest_sequences_thinned(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
     run = read_run(run_folder(tmp_path / "long", subjects=1, videos=4, frames=2000, heads=["va"]))
-    (plate,) = [plate for plate in run_plates(run, "r") if plate.stem == "r_timelines"]
+    (plate,) = [plate for plate in run_plates(run, "r") if plate.stem == "r_va_timelines"]
     assert len(plate.figure.axes) == 6
     assert len(plate.figure.axes[0].get_lines()[0].get_xdata()) <= 800

@@ -12,7 +12,8 @@ import pytest
 
 from skelemo.errors import ConfigError, InputError
 from skelemo.report.report import write_report
-from skelemo.runs.folder import read_predictions, write_predictions
+from skelemo.runs.folder import read_run
+from skelemo.runs.predictions import write_predictions
 
 SMALL = {"subjects": 4, "videos": 2, "frames": 5, "epochs": 5}
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -111,7 +112,7 @@ def test_the_tables_hold_the_scores_of_the_runs(written: tuple[list[Path], Path]
         ):
             assert figure_of(run, head, name) in page
             assert figure_of(run, head, name) in markdown
-    assert re.search(r"\| ann \| 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)( \(highest\))? \| 0\.\d{3}", markdown)
+    assert re.search(r"\| ann \| 0\.\d{3}( \(highest\))? \| 0\.\d{3}", markdown)
     assert "| resnet18 | – | 0." in markdown
 
 
@@ -138,9 +139,9 @@ def test_the_page_says_on_what_the_figures_were_reached(written: tuple[list[Path
         "actors, simulated actors, content e9a1d70d",
         "60 train, 8 validation, 8 test",
         "40 windows",
-        "as the labels came with it; no subject in two parts",
-        "95 %, 1,000 resamples of 4 subjects, so few that they are rough",
-        "highest mean of macro F1 and mean CCC on the validation part; the test part was scored once",
+        "as given with the labels; no subject in two subsets",
+        "n/a (4 subjects)",
+        "highest mean of macro F1 and mean CCC on the validation subset; the test subset was scored once",
         "All runs are scored on the same windows.",
     ):
         assert said in text
@@ -149,10 +150,10 @@ def test_the_page_says_on_what_the_figures_were_reached(written: tuple[list[Path
 def test_a_run_without_a_test_part_is_shown_on_validation_with_a_warning(
     tmp_path: Path, run_folder: Callable[..., Path]
 ) -> None:
-    write_report([run_folder(tmp_path / "run", parts=["validation"], **SMALL)], tmp_path / "out", formats=[])
+    write_report([run_folder(tmp_path / "run", subsets=["validation"], **SMALL)], tmp_path / "out", formats=[])
     text = read(tmp_path / "out").text
-    assert "actors, split given, validation part" in text
-    assert "There is no test part." in text
+    assert "actors, split given, validation subset" in text
+    assert "There is no test subset." in text
 
 
 def test_names_of_runs_classes_and_data_are_data(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
@@ -180,9 +181,9 @@ def test_a_run_of_one_head_is_reported_without_the_other(
 ) -> None:
     write_report([run_folder(tmp_path / "run", heads=heads, **SMALL)], tmp_path / "out", formats=[])
     text = read(tmp_path / "out").text
-    assert ("Emotion classes" in text) == (heads == ["expression"])
+    assert ("Expression: 7 classes" in text) == (heads == ["expression"])
     assert ("Valence and arousal" in text) == (heads == ["va"])
-    assert (tmp_path / "out" / "confusion_run.csv").exists() == (heads == ["expression"])
+    assert (tmp_path / "out" / "confusion_run_expression.csv").exists() == (heads == ["expression"])
 
 
 def test_folds_are_shown_with_their_mean(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
@@ -190,7 +191,7 @@ def test_folds_are_shown_with_their_mean(tmp_path: Path, run_folder: Callable[..
     write_report([run], tmp_path / "out", formats=[])
     mean = json.loads((run / "scores.json").read_text())["test"]["expression"]["fold_mean"]["uar"]["mean"]
     assert f"{mean:.3f}" in read(tmp_path / "out").text
-    assert "Emotion classes by fold" in read(tmp_path / "out").text
+    assert "Expression: 7 classes by fold" in read(tmp_path / "out").text
     table = pd.read_csv(tmp_path / "out" / "folds.csv")
     assert table[table["head"] == "expression"]["uar"].mean() == pytest.approx(mean)
 
@@ -200,9 +201,9 @@ def test_csv_tables_hold_every_figure(written: tuple[list[Path], Path]) -> None:
     summary = pd.read_csv(out / "summary.csv").set_index("run")
     scores = json.loads((runs[2] / "scores.json").read_text())["test"]
     for head, name in (("expression", "macro_f1"), ("va", "ccc_valence")):
-        for column, key in ((name, "value"), (f"{name}_low", "low"), (f"{name}_high", "high")):
-            assert summary.loc["resnet18-adam", column] == pytest.approx(scores[head][name][key])
-    confusion = pd.read_csv(out / "confusion_ann-adam.csv", index_col=0)
+        column = f"{head}_{name}"
+        assert summary.loc["resnet18-adam", column] == pytest.approx(scores[head][name]["value"])
+    confusion = pd.read_csv(out / "confusion_ann-adam_expression.csv", index_col=0)
     assert confusion.to_numpy().sum() == 40
     assert list(confusion.index) == list(confusion.columns)
     assert len(pd.read_csv(out / "per_class.csv")) == 3 * 7
@@ -221,7 +222,7 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, run_fo
     runs = [run_folder(tmp_path / place / "ann", heads=["expression"], **SMALL) for place in ("first", "second")]
     report = write_report(runs, tmp_path / "out", formats=[])
     assert [run.name for run in report.grounds[0].runs] == ["first/ann", "second/ann"]
-    assert (tmp_path / "out" / "confusion_second_ann.csv").exists()
+    assert (tmp_path / "out" / "confusion_second_ann_expression.csv").exists()
     with pytest.raises(InputError, match="given twice"):
         write_report([runs[0], tmp_path / "first" / ".." / "first" / "ann"], tmp_path / "other")
 
@@ -316,8 +317,9 @@ def test_an_unfinished_run_leaves_no_report_behind(runs: list[Path], tmp_path: P
 
 def test_a_run_without_labels_is_told_to_have_no_figures(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
     run = run_folder(tmp_path / "run", **SMALL)
-    table = read_predictions(run / "predictions.csv.gz")
-    write_predictions(run / "predictions.csv.gz", table.assign(expression="", valence=np.nan, arousal=np.nan))
+    read_back = read_run(run)
+    unlabeled = read_back.predictions.assign(expression="", va_valence=np.nan, va_arousal=np.nan)
+    write_predictions(run / "predictions.parquet", unlabeled, read_back.heads)
     (run / "scores.json").write_text("{}")
     write_report([run], tmp_path / "out", formats=[])
     assert "No window of this run has a label" in read(tmp_path / "out").text

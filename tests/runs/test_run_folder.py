@@ -1,4 +1,3 @@
-import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,9 @@ import pytest
 
 from skelemo.errors import InputError
 from skelemo.evaluation.scores import score
-from skelemo.runs.folder import read_predictions, read_run, write_json, write_predictions
+from skelemo.runs.folder import read_run, write_json
+from skelemo.runs.predictions import read_predictions, write_predictions
+from skelemo.targets import EXPRESSION, VA
 
 RunFolder = Callable[..., Path]
 CLASSES = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
@@ -23,9 +24,8 @@ def test_a_run_folder_is_read_as_it_was_written(run: Path) -> None:
     found = read_run(run)
     assert found.name == "ann"
     assert found.config["optimizer"] == "adam"
-    assert found.classes == CLASSES
-    assert found.heads == ("expression", "va")
-    assert found.part == "test"
+    assert found.heads == (EXPRESSION, VA)
+    assert found.subset == "test"
     assert found.data["simulated"] is True
     assert list(found.metrics.columns[:2]) == ["epoch", "train_loss"]
     assert len(found.predictions) == 2 * 3 * 2 * 4
@@ -34,7 +34,7 @@ def test_a_run_folder_is_read_as_it_was_written(run: Path) -> None:
 
 def test_scores_can_be_computed_anew_from_the_table_to_the_last_digit(run: Path) -> None:
     found = read_run(run)
-    assert score(found.predictions, found.classes) == found.scores
+    assert score(found.predictions, found.heads) == found.scores
 
 
 def test_a_k_fold_run_gathers_the_curves_of_its_folds(tmp_path: Path, run_folder: RunFolder) -> None:
@@ -63,7 +63,7 @@ def test_what_is_no_run_folder_is_named(tmp_path: Path, run: Path) -> None:
         read_run(tmp_path / "runs")
 
 
-@pytest.mark.parametrize("name", ["scores.json", "predictions.csv.gz", "splits.json", "environment.json"])
+@pytest.mark.parametrize("name", ["scores.json", "predictions.parquet", "splits.json", "environment.json"])
 def test_an_unfinished_run_says_how_to_go_on(run: Path, name: str) -> None:
     (run / name).unlink()
     with pytest.raises(InputError, match=rf"no {name} in .*ann: has the training finished\? resume .*--resume"):
@@ -77,7 +77,6 @@ def test_an_unfinished_run_says_how_to_go_on(run: Path, name: str) -> None:
         ("scores.json", b"[]"),
         ("scores.json", b'{"test": {"expression": {"macro_f1": {}}}}'),
         ("scores.json", b'{"test": {"expression": null}}'),
-        ("scores.json", b'{"test": {"va": {"ccc_mean": {"value": 1}}}}'),
         ("scores.json", b'{"train": {}}'),
         ("scores.json", b'{"test": 3}'),
         ("environment.json", b"\xff\xfe"),
@@ -94,11 +93,11 @@ def test_an_unfinished_run_says_how_to_go_on(run: Path, name: str) -> None:
         ("config.yaml", b"a: [1"),
         ("config.yaml", b"\x00"),
         ("metrics.csv", b'epoch\n"'),
-        ("predictions.csv.gz", b""),
-        ("predictions.csv.gz", b"fold,part\n"),
-        ("predictions.csv.gz", gzip.compress(b"", mtime=0)),
-        ("predictions.csv.gz", gzip.compress(b"fold,part\n1,test\n", mtime=0)),
-        ("predictions.csv.gz", gzip.compress(b"x" * 10_000, mtime=0)[:40]),
+        ("environment.json", b'{"heads": [{"name": "a b", "kind": "classes", "outputs": ["x"]}]}'),
+        ("environment.json", b'{"heads": [{"name": "a", "kind": "pain", "outputs": ["x"]}]}'),
+        ("environment.json", b'{"parameters": 1e400}'),
+        ("predictions.parquet", b""),
+        ("predictions.parquet", b"PAR1"),
     ],
 )
 def test_a_damaged_file_is_an_input_error_that_names_it(run: Path, name: str, content: bytes) -> None:
@@ -111,54 +110,51 @@ def test_scores_of_other_classes_than_the_predictions_are_refused(run: Path) -> 
     scores = json.loads((run / "scores.json").read_text())
     scores["test"]["expression"]["per_class"]["joy"] = scores["test"]["expression"]["per_class"].pop("happiness")
     write_json(run / "scores.json", scores)
-    with pytest.raises(InputError, match=r"scores.json is about the classes sadness, .*, joy, the predictions are"):
+    with pytest.raises(InputError, match=r"scores.json is about other classes of expression than happiness, sadness"):
         read_run(run)
 
 
 def test_a_cut_off_table_is_damaged(run: Path) -> None:
-    file = run / "predictions.csv.gz"
+    file = run / "predictions.parquet"
     file.write_bytes(file.read_bytes()[:-200])
-    with pytest.raises(InputError, match=r"predictions.csv.gz is damaged"):
+    with pytest.raises(InputError, match=r"predictions.parquet is damaged"):
         read_run(run)
 
 
 def test_names_come_back_as_they_were_whatever_they_look_like(tmp_path: Path, run_folder: RunFolder) -> None:
     classes = ["NA", "001", 'say "a, b"', "喜び"]
     folder = run_folder(tmp_path / "odd", classes=classes, subjects=2, videos=3, frames=2)
-    frame = read_predictions(folder / "predictions.csv.gz")
+    heads = read_run(folder).heads
+    frame = read_predictions(folder / "predictions.parquet", heads)
     odd = frame.assign(subject=["null", "007"] * (len(frame) // 2), expression=classes * (len(frame) // 4))
-    write_predictions(tmp_path / "again.csv.gz", odd)
-    back = read_predictions(tmp_path / "again.csv.gz")
+    write_predictions(tmp_path / "again.parquet", odd, heads)
+    back = read_predictions(tmp_path / "again.parquet", heads)
     assert back["subject"].tolist() == odd["subject"].tolist()
     assert back["expression"].tolist() == odd["expression"].tolist()
-    assert read_run(folder).classes == tuple(classes)
+    assert heads[0].outputs == tuple(classes)
 
 
 def test_numbers_come_back_with_every_digit_of_float32(tmp_path: Path, predictions: Callable) -> None:
     frame = predictions(CLASSES, subjects=2, videos=2, frames=3)
-    frame.loc[0, "valence"] = np.nan
-    write_predictions(tmp_path / "p.csv.gz", frame)
-    back = read_predictions(tmp_path / "p.csv.gz")
-    assert np.isnan(back["valence"][0])
-    for name in ("p_anger", "predicted_valence", "arousal"):
+    frame.loc[0, "va_valence"] = np.nan
+    write_predictions(tmp_path / "p.parquet", frame, (EXPRESSION, VA))
+    back = read_predictions(tmp_path / "p.parquet", (EXPRESSION, VA))
+    assert np.isnan(back["va_valence"][0])
+    for name in ("expression_p_anger", "va_valence_predicted", "va_arousal"):
         assert (back[name].to_numpy() == frame[name].to_numpy(np.float32)).all()
-
-
-def test_the_same_table_is_the_same_file(tmp_path: Path, predictions: Callable) -> None:
-    frame = predictions(CLASSES, subjects=2, videos=2, frames=3)
-    for name in ("a", "b"):
-        write_predictions(tmp_path / name, frame)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_a_table_that_lacks_a_column_is_refused(tmp_path: Path, predictions: Callable) -> None:
     frame = predictions(CLASSES, subjects=1, videos=1, frames=1)
+    heads = (EXPRESSION, VA)
     with pytest.raises(InputError, match="no column 'subject'"):
-        write_predictions(tmp_path / "p.csv.gz", frame.drop(columns="subject"))
-    with pytest.raises(InputError, match="no column 'predicted_arousal'"):
-        write_predictions(tmp_path / "p.csv.gz", frame.drop(columns="predicted_arousal"))
-    with pytest.raises(InputError, match="part 'training' is none of validation, test"):
-        write_predictions(tmp_path / "p.csv.gz", frame.assign(part="training"))
+        write_predictions(tmp_path / "p.parquet", frame.drop(columns="subject"), heads)
+    with pytest.raises(InputError, match="no column 'va_arousal_predicted'"):
+        write_predictions(tmp_path / "p.parquet", frame.drop(columns="va_arousal_predicted"), heads)
+    with pytest.raises(InputError, match="subset 'training' is none of validation, test"):
+        write_predictions(tmp_path / "p.parquet", frame.assign(subset="training"), heads)
+    with pytest.raises(InputError, match="'expression_p_fear' does not hold numbers"):
+        write_predictions(tmp_path / "p.parquet", frame.assign(expression_p_fear="x"), heads)
     assert list(tmp_path.iterdir()) == []
 
 

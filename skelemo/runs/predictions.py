@@ -1,0 +1,144 @@
+"""The table of predictions of a run, ``predictions.parquet``: one row per window, the columns of each head.
+
+Every table has `WINDOW`. A head adds, for ``classes``: ``HEAD`` (name of the true class), ``HEAD_predicted`` and the
+probability ``HEAD_p_CLASS`` of each; for ``values``: ``HEAD_OUTPUT`` (truth) and ``HEAD_OUTPUT_predicted``; for
+``flags``: ``HEAD_OUTPUT`` (0 or 1) and its probability ``HEAD_OUTPUT_p``. An unknown truth is empty or NaN.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from skelemo.atomic import finished
+from skelemo.errors import InputError
+from skelemo.targets import Head, hard_labels
+
+WINDOW = ("fold", "subset", "sequence", "video", "subject", "frame")
+SUBSETS = ("validation", "test")
+_WHOLE = ("fold", "frame")
+
+
+def truth_columns(head: Head) -> tuple[str, ...]:
+    """Columns of the labels."""
+    return (head.name,) if head.kind == "classes" else tuple(f"{head.name}_{output}" for output in head.outputs)
+
+
+def output_columns(head: Head) -> tuple[str, ...]:
+    """Columns of what was predicted, one per output: probabilities of classes and flags, values."""
+    form = {"classes": "{}_p_{}", "values": "{}_{}_predicted", "flags": "{}_{}_p"}[head.kind]
+    return tuple(form.format(head.name, output) for output in head.outputs)
+
+
+def answer_column(head: Head) -> str:
+    """Column of the predicted class."""
+    return f"{head.name}_predicted"
+
+
+def label_table(head: Head, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of labels by the head's kind."""
+    if head.kind == "classes":
+        return {head.name: np.array([*head.outputs, ""], object)[hard_labels(labels)]}
+    values = labels.astype(np.float32)
+    if head.kind == "flags":
+        values[values < 0] = np.nan
+    return dict(zip(truth_columns(head), values.T, strict=True))
+
+
+def output_table(head: Head, outputs: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of outputs ``[N, K]``."""
+    answer = {answer_column(head): np.array(head.outputs, object)[outputs.argmax(1)]} if head.kind == "classes" else {}
+    return answer | dict(zip(output_columns(head), outputs.T, strict=True))
+
+
+def truth_of(frame: pd.DataFrame, head: Head) -> np.ndarray:
+    """Labels of a table: class numbers int64 ``[N]`` (-1 unlabeled), or float32 ``[N, K]`` (NaN unlabeled).
+
+    Raises
+    ------
+    InputError
+        A class that the head does not have.
+    """
+    if head.kind != "classes":
+        return frame[list(truth_columns(head))].to_numpy(np.float32)
+    names = frame[head.name].astype(object)
+    codes, values = pd.factorize(names.where(names.notna(), ""))
+    known = {"": -1} | {name: number for number, name in enumerate(head.outputs)}
+    strange = next((value for value in values if value not in known), None)
+    if strange is not None:
+        raise InputError(f"the predictions name a class {strange!r}; {head.name} has {', '.join(head.outputs)}")
+    return np.array([known[value] for value in values], np.int64)[codes]
+
+
+def outputs_of(frame: pd.DataFrame, head: Head) -> np.ndarray:
+    """What a table predicts, float64 ``[N, K]``."""
+    return frame[list(output_columns(head))].to_numpy(np.float64)
+
+
+def read_predictions(path: Path, heads: Sequence[Head]) -> pd.DataFrame:
+    """Read a table of predictions.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, a column is missing, or a subset is neither validation nor test.
+    """
+    import pyarrow
+
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise InputError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+    _check(frame, heads, path)
+    for name in frame.columns:
+        if name not in _WHOLE and not pd.api.types.is_numeric_dtype(frame[name].dtype):
+            frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype("category")
+    return frame
+
+
+def write_predictions(path: Path, frame: pd.DataFrame, heads: Sequence[Head]) -> None:
+    """Write a table of predictions, numbers as float32, so that reading it gives the same scores.
+
+    Raises
+    ------
+    InputError
+        A column is missing.
+    """
+    _check(frame, heads, path)
+    floats = [name for name in frame.columns if pd.api.types.is_float_dtype(frame[name].dtype) and name not in _WHOLE]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with finished(path) as temporary:
+        frame.astype(dict.fromkeys(floats, np.float32)).to_parquet(temporary, index=False)
+
+
+def _check(frame: pd.DataFrame, heads: Sequence[Head], path: Path) -> None:
+    wanted = [*WINDOW]
+    for head in heads:
+        wanted += [*truth_columns(head), *output_columns(head)]
+        wanted += [answer_column(head)] if head.kind == "classes" else []
+    missing = [name for name in wanted if name not in frame]
+    if missing:
+        raise InputError(
+            f"{path}: no column {missing[0]!r} in the table of predictions, only {', '.join(map(str, frame.columns))}"
+        )
+    wrong = [name for name in (*_WHOLE, *(c for head in heads for c in output_columns(head)))
+             if not pd.api.types.is_numeric_dtype(frame[name].dtype)]  # fmt: skip
+    if wrong:
+        raise InputError(f"{path}: the column {wrong[0]!r} does not hold numbers")
+    strange = set(frame["subset"].unique()) - set(SUBSETS)
+    if strange:
+        raise InputError(f"{path}: the subset {min(map(str, strange))!r} is none of {', '.join(SUBSETS)}")
+
+
+def prediction_table(
+    windows: Mapping[str, object],
+    heads: Sequence[Head],
+    labels: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
+) -> pd.DataFrame:
+    """A table from the columns of `WINDOW`, and the labels and outputs of each head."""
+    columns = dict(windows)
+    for head in heads:
+        columns |= label_table(head, labels[head.name]) | output_table(head, outputs[head.name])
+    return pd.DataFrame(columns)

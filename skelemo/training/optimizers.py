@@ -1,0 +1,99 @@
+"""Optimizers and learning-rate schedules by name."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+
+from skelemo.errors import unknown
+from skelemo.plugins import Registry
+
+if TYPE_CHECKING:
+    from skelemo.training.config import Config
+
+#: Optimizers of torch that do not fit a plain training loop: they need a closure, or sparse gradients.
+_UNSUITABLE = ("LBFGS", "SparseAdam")
+#: Any optimizer of torch by its name in lower case.
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    name.lower(): value
+    for name, value in vars(torch.optim).items()
+    if inspect.isclass(value) and issubclass(value, Optimizer) and value is not Optimizer and name not in _UNSUITABLE
+}
+
+#: ``schedule(optimizer, steps, config) -> scheduler or None``; facts: when it steps, by ``step`` or by ``epoch``.
+SCHEDULES: Registry[str] = Registry("schedule", "skelemo.schedules")
+
+
+def make_optimizer(network: nn.Module, config: "Config") -> Optimizer:
+    """The optimizer of a training over `parameter_groups`.
+
+    Raises
+    ------
+    ConfigError
+        An unknown optimizer.
+    """
+    name = str(config.optimizer)
+    if name not in OPTIMIZERS:
+        raise unknown("optimizer", name, OPTIMIZERS)
+    known = inspect.signature(OPTIMIZERS[name]).parameters
+    options: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
+    if "momentum" in known:
+        options |= {"momentum": config.momentum}
+    if "nesterov" in known:
+        options |= {"nesterov": config.momentum > 0}
+    groups = list(parameter_groups(network, config.lr * config.backbone_lr))
+    return OPTIMIZERS[name](groups, **{key: value for key, value in options.items() if key in known})
+
+
+def parameter_groups(network: nn.Module, backbone_lr: float) -> Iterator[dict[str, Any]]:
+    """Trainable parameters by learning rate and weight decay.
+
+    What the network calls its backbone (``backbone_parameters()``) learns at a rate of its own. Norms, biases and
+    position embeddings are not decayed.
+    """
+    find: Callable[[], Any] | None = getattr(network, "backbone_parameters", None)
+    backbone = {id(parameter) for parameter in find()} if find else set()
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            decays = parameter.ndim > 1 and "position" not in name
+            groups.setdefault((id(parameter) in backbone, decays), []).append(parameter)
+    for (pretrained, decays), parameters in groups.items():
+        rate = {"lr": backbone_lr} if pretrained else {}
+        yield {"params": parameters, **rate, **({} if decays else {"weight_decay": 0.0})}
+
+
+def make_schedule(optimizer: Optimizer, steps: int, config: "Config") -> dict[str, Any] | None:
+    """What Lightning takes as ``lr_scheduler``; None for a constant rate."""
+    entry = SCHEDULES[config.schedule]
+    scheduler = entry.function(optimizer, steps, config)
+    return None if scheduler is None else {"scheduler": scheduler, "interval": entry.facts}
+
+
+@SCHEDULES.register("constant", "step")
+def constant(optimizer: Optimizer, steps: int, config: "Config") -> None:
+    """The same rate throughout."""
+
+
+@SCHEDULES.register("cosine", "step")
+def cosine(optimizer: Optimizer, steps: int, config: "Config") -> LRScheduler:
+    """Half a cosine from the rate to zero."""
+    return CosineAnnealingLR(optimizer, steps)
+
+
+@SCHEDULES.register("onecycle", "step")
+def onecycle(optimizer: Optimizer, steps: int, config: "Config") -> LRScheduler:
+    """Warm-up to the rate, then down to nearly zero (Smith & Topin 2018); the momentum stays as it is set."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    return OneCycleLR(optimizer, rates, steps, cycle_momentum=False)
+
+
+@SCHEDULES.register("plateau", "epoch")
+def plateau(optimizer: Optimizer, steps: int, config: "Config") -> ReduceLROnPlateau:
+    """A tenth of the rate whenever the validation figure has not improved for ``plateau_patience`` epochs."""
+    mode = "max" if config.monitor == "score" else "min"
+    return ReduceLROnPlateau(optimizer, mode, patience=config.plateau_patience)  # type: ignore[arg-type]  # checked above
