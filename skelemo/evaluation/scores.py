@@ -5,7 +5,7 @@ groups of windows are summed once, and a thousand resamples are one matrix produ
 predictions is computed on resampled windows, with fewer resamples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,7 +34,12 @@ _READ_WINDOWS = 20_000_000
 
 
 def score(
-    predictions: pd.DataFrame, heads: Sequence[Head], *, clips: bool = False, resamples: int = RESAMPLES, seed: int = 0
+    predictions: pd.DataFrame,
+    heads: Sequence[Head],
+    *,
+    clips: Collection[str] = (),
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Scores:
     """Score every subset of a table of predictions (`skelemo.runs.predictions`), head by head.
 
@@ -44,7 +49,7 @@ def score(
 
     Parameters
     ----------
-    clips : clips are labeled as a whole: each gets one answer, the mean over its windows.
+    clips : heads that label clips as a whole: each clip gets one answer, the mean over its windows.
 
     Returns
     -------
@@ -60,7 +65,7 @@ def score(
     found: Scores = {}
     for subset in SUBSETS:
         frame = predictions[predictions["subset"] == subset]
-        judged = [_Judged.of(frame, head, clips) for head in heads]
+        judged = [_Judged.of(frame, head, head.name in clips) for head in heads]
         figures = {one.head.name: one.figures(resamples, seed) for one in judged if len(one.windows)}
         if figures:
             found[subset] = figures

@@ -45,7 +45,7 @@ def fuse(runs: Sequence[Run], name: str = "ensemble") -> Run:
         if head.kind == "classes":
             fused[answer_column(head)] = np.array(head.outputs, dtype=object)[mean.argmax(1)]
         fused[columns] = mean
-    units = {scored.get("unit") for run in runs for heads_ in run.scores.values() for scored in heads_.values()}
+    clips = {name for found in runs[0].scores.values() for name, scored in found.items() if scored["unit"] == "clip"}
     return Run(
         path=Path(name),
         config=_shared([run.config for run in runs]) | {"arch": name},
@@ -53,7 +53,7 @@ def fuse(runs: Sequence[Run], name: str = "ensemble") -> Run:
         splits=runs[0].splits,
         metrics=pd.DataFrame(columns=["fold", "epoch"]),
         predictions=fused,
-        scores=score(fused, heads, clips="clip" in units),
+        scores=score(fused, heads, clips=clips),
         name=name,
         members=tuple(run.name for run in runs),
     )

@@ -14,6 +14,7 @@ from skelemo.data.windows import Window
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.models.baselines import CLASSICAL, settings_of
 from skelemo.targets import EXPRESSION, VA
+from skelemo.training.optimizers import OPTIMIZERS, SCHEDULES
 
 Settings = TypeVar("Settings")
 
@@ -209,7 +210,11 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
     except ConfigError as error:
         raise ConfigError(f"{where}{error}") from None
     try:
-        return Config(**values)
+        config = Config(**values)
+        if config.optimizer is not None and config.optimizer not in OPTIMIZERS:
+            raise ConfigError(f"{where}{unknown('optimizer', config.optimizer, OPTIMIZERS)}")
+        _ = SCHEDULES[config.schedule]
+        return config
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

@@ -71,7 +71,7 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     predictions = pd.concat(tables, ignore_index=True)
     write_predictions(out / "predictions.parquet", predictions, job.heads)
     write_json(out / "environment.json", facts | {"seconds": round(time.monotonic() - started, 1)})
-    scores = score(predictions, job.heads, clips=labeled_as_clips(corpus, job.heads[0]))
+    scores = score(predictions, job.heads, clips=[head.name for head in job.heads if labeled_as_clips(corpus, head)])
     write_json(out / "scores.json", scores)
     return scores
 

@@ -71,7 +71,9 @@ def make_schedule(optimizer: Optimizer, steps: int, config: "Config") -> dict[st
     """What Lightning takes as ``lr_scheduler``; None for a constant rate."""
     entry = SCHEDULES[config.schedule]
     scheduler = entry.function(optimizer, steps, config)
-    return None if scheduler is None else {"scheduler": scheduler, "interval": entry.facts}
+    if scheduler is None:
+        return None
+    return {"scheduler": scheduler, "interval": entry.facts, "monitor": f"validation_{config.monitor}"}
 
 
 @SCHEDULES.register("constant", "step")

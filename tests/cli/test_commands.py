@@ -190,7 +190,7 @@ def test_ctrl_c_in_training_says_how_to_go_on(clips, tmp_path, monkeypatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("skelemo.training.module.EmotionTask.training_step", interrupted)
+    monkeypatch.setattr("skelemo.training.module.Training.training_step", interrupted)
     words = ["--set", "split=kfold:3", "--set", "validation=0.5", "--set", "device=cpu", "--out", tmp_path / "run"]
     answer = call("train", "--data", tmp_path / "cache", *words)
     assert answer.exit_code == 130

@@ -97,7 +97,7 @@ def test_scores_name_the_run_folder_as_it_is(capsys):
     scores_table(Path("runs/[/b]"), {"test": {"expression": figures}})
     shown = capsys.readouterr().out
     assert "scores of runs/[/b]" in shown
-    assert "run folder: runs/[/b] " in shown
+    assert "run folder: runs/[/b]" in shown
 
 
 def test_every_verb_prints_on_the_one_screen():

@@ -45,13 +45,13 @@ def test_every_sequence_is_prepared_as_if_alone(tmp_path, monkeypatch, block):
         expected = prepared(one, SETTINGS)
         assert_allclose(loaded.placed(torch.arange(here.start, here.stop)).numpy(), expected, atol=1e-5)
         assert np.array_equal(loaded.seen[here].numpy(), (expected[..., 2] > 0).any(1))
-        assert np.array_equal(loaded.expression[here].numpy(), one.expression)
-        assert np.array_equal(loaded.va[here].numpy(), np.stack([one.valence, one.arousal], -1))
+        assert np.array_equal(loaded.labels["expression"][here].numpy(), one.expression)
+        assert np.array_equal(loaded.labels["va"][here].numpy(), np.stack([one.valence, one.arousal], -1))
         rows = np.arange(here.start, here.stop)
         assert np.array_equal(loaded.number(rows), one.number)
         assert (loaded.sequence(rows) == index).all()
     assert (loaded.key.diff() > 0).all(), "frames are found by binary search"
-    assert loaded.expression.dtype == torch.int64
+    assert loaded.labels["expression"].dtype == torch.int16
 
 
 @pytest.mark.parametrize("lengths", [[], [5], [5, 5, 5], [100], [3, 100, 3], [10, 10], [1] * 25])

@@ -23,7 +23,7 @@ def corpus(tmp_path_factory):
 
 def batches(corpus, count=110, size=16, window=None, **how):
     targets = find_targets(corpus, np.arange(5), Window(), ("va",), seen_only=False)
-    first = Targets(targets.row[:count], targets.expression[:count], targets.va[:count])
+    first = targets[np.arange(count)]
     return Batches(corpus, first, window or Window(4), size, CPU, **how)
 
 
@@ -49,10 +49,9 @@ def test_a_batch_holds_what_its_rows_say(corpus):
         keypoints, mask = Gatherer(corpus, Window(4)).gather(batch["row"])
         assert torch.equal(batch["keypoints"], keypoints)
         assert torch.equal(batch["mask"], mask)
-        assert torch.equal(batch["expression"], corpus.expression[batch["row"]])
-        assert torch.equal(batch["va"], corpus.va[batch["row"]])
+        assert torch.equal(batch["labels"]["va"], corpus.labels["va"][batch["row"]])
         assert (batch["keypoints"].dtype, batch["mask"].dtype) == (torch.float32, torch.bool)
-        assert all(value.device == CPU for value in batch.values())
+        assert batch["keypoints"].device == batch["labels"]["va"].device == CPU
 
 
 @pytest.mark.parametrize("window", [Window(4), Window(4, sampling="clip")], ids=lambda window: window.sampling)
@@ -69,7 +68,7 @@ def test_the_same_seed_gives_the_same_batches_and_another_others(corpus, window)
 
 def test_augmentation_differs_between_windows_and_epochs_for_one_and_the_same_row(corpus):
     row = np.full(32, 40)
-    targets = Targets(row, np.zeros(32, int), np.zeros((32, 2), np.float32))
+    targets = Targets(row, {"va": np.zeros((32, 2), np.float32)})
     found = [
         torch.cat(
             [batch["keypoints"] for batch in Batches(corpus, targets, Window(), 8, CPU, seed=epoch, augmentation=NOISE)]
@@ -127,3 +126,10 @@ def test_on_a_gpu_batches_are_the_same_windows_wherever_the_corpus_lies(corpus, 
         keypoints, mask = Gatherer(corpus, Window(4)).gather(batch["row"].cpu())
         assert torch.equal(batch["keypoints"].cpu(), keypoints)
         assert torch.equal(batch["mask"].cpu(), mask)
+
+
+def test_an_epoch_takes_at_most_so_many_windows_others_each_time(corpus):
+    first, second = rows(batches(corpus, seed=1, most=40)), rows(batches(corpus, seed=2, most=40))
+    assert len(first) == len(second) == len(set(first)) == 40
+    assert set(first) != set(second)
+    assert rows(batches(corpus, seed=1, most=1000)) == rows(batches(corpus, seed=1))

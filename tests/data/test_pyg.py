@@ -35,8 +35,8 @@ def test_every_labelled_window_is_a_graph_of_its_frames(folder):
     assert data.validate()
     assert data.x.shape == (4 * 25, 3)
     torch.testing.assert_close(data.x, corpus.placed(torch.arange(rows[1] + 3, rows[1] + 7)).reshape(-1, 3))
-    assert data.y.tolist() == [int(corpus.expression[rows[1] + 6])]
-    torch.testing.assert_close(data.va[0], corpus.va[rows[1] + 6])
+    assert data.y.tolist() == [int(corpus.labels["expression"][rows[1] + 6])]
+    torch.testing.assert_close(data.va[0], corpus.labels["va"][rows[1] + 6])
     assert data.sequence.tolist() == [1]
     assert (data.edge_type == EdgeType.TIME).sum() == 2 * 3 * 25
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skelemo.data.splits import PARTS, Split, groups_of, make_split
+from skelemo.data.splits import SUBSETS, Split, groups_of, make_split
 from skelemo.errors import ConfigError
 
 
@@ -43,9 +43,9 @@ def split(spec, table, strata=None, *, validation=0.1, seed=0):
 
 
 def rows(table, fold):
-    """Rows of the table by part."""
+    """Rows of the table by subset."""
     place = pd.Index(table["id"])
-    return {part: place.get_indexer(list(getattr(fold, part))) for part in PARTS}
+    return {subset: place.get_indexer(list(getattr(fold, subset))) for subset in SUBSETS}
 
 
 def assert_disjoint(table, fold):
@@ -220,10 +220,10 @@ def test_a_given_split_is_taken_as_it_is():
     parts = ["train"] * 4 + ["validation"] * 2 + ["test"] * 3
     table = a_table([f"v{index}" for index in range(9)], splits=given(parts))
     (fold,) = split("given", table).folds
-    assert {part: table["id"].tolist().index(getattr(fold, part)[0]) for part in PARTS} == {
+    assert {subset: table["id"].tolist().index(getattr(fold, subset)[0]) for subset in SUBSETS} == {
         "train": 0, "validation": 4, "test": 6,
     }  # fmt: skip
-    assert [len(getattr(fold, part)) for part in PARTS] == [4, 2, 3]
+    assert [len(getattr(fold, subset)) for subset in SUBSETS] == [4, 2, 3]
     assert split("given:split", table).folds == (fold,)
 
 
@@ -261,7 +261,7 @@ def test_who_is_given_no_part_is_in_none():
 )
 def test_a_given_split_that_tears_somebody_is_refused(videos, subjects, who):
     table = a_table(videos, subjects, given(["train", "test", "train", "test"]))
-    with pytest.raises(ConfigError, match=rf"split given:split: {who} is in more than one part"):
+    with pytest.raises(ConfigError, match=rf"split given:split: {who} is in more than one subset"):
         split("given", table)
 
 
@@ -283,7 +283,7 @@ def test_a_given_split_that_tears_somebody_is_refused(videos, subjects, who):
         ("holdout:0.6", "share above 0"),
         ("holdout:nan", "share above 0"),
         ("holdout:a fifth", "share above 0"),
-        ("kfold:13", "only 12 of .* cannot make 13 disjoint parts"),
+        ("kfold:13", "only 12 of .* cannot make 13 disjoint subsets"),
         ("given", "the cache has none"),
         ("given:fold_1", "the cache has none"),
     ],
@@ -315,7 +315,7 @@ def test_one_or_two_people_cannot_train_choose_and_test(spec, count):
     table = a_table(
         [f"v{index}" for index in range(count)], splits=[{"split": ("train", "test")[i]} for i in range(count)]
     )
-    with pytest.raises(ConfigError, match=r"only [01] of .* cannot make 2 disjoint parts"):
+    with pytest.raises(ConfigError, match=r"only [01] of .* cannot make 2 disjoint subsets"):
         split(spec, table)
 
 

@@ -8,7 +8,8 @@ from small_caches import a_cache, a_sequence
 
 from skelemo.cache.cache import open_cache
 from skelemo.data.corpus import load_corpus
-from skelemo.data.windows import Gatherer, Window, find_targets, most_frequent
+from skelemo.data.windows import Gatherer, Window, clip_labels, find_targets, labeled_as_clips
+from skelemo.targets import VA, Head
 
 NUMBERS = {
     "every frame": np.arange(30),
@@ -90,10 +91,9 @@ def test_unseen_frames_are_zeros_and_masked(corpus):
 
 def test_every_labelled_frame_is_a_target_of_its_head(corpus):
     found = find_targets(corpus, everything(corpus), Window(), ("expression",), seen_only=False)
-    labelled = np.flatnonzero(corpus.expression.numpy() >= 0)
+    labelled = np.flatnonzero(corpus.labels["expression"].numpy() >= 0)
     assert np.array_equal(found.row, labelled)
-    assert np.array_equal(found.expression, corpus.expression.numpy()[labelled])
-    assert np.array_equal(found.va, corpus.va.numpy()[labelled])
+    assert np.array_equal(found.labels["expression"], corpus.labels["expression"].numpy()[labelled])
 
 
 def test_a_target_needs_a_label_for_any_of_the_heads(tmp_path):
@@ -107,8 +107,8 @@ def test_a_target_needs_a_label_for_any_of_the_heads(tmp_path):
         return find_targets(corpus, np.array([0]), Window(), heads, seen_only=False).row.tolist()
 
     assert rows("expression") == [0, 3]
-    assert rows("va") == [1, 3]
-    assert rows("expression", "va") == [0, 1, 3]
+    assert rows("va") == [1, 3, 4]  # the last one has a valence
+    assert rows("expression", "va") == [0, 1, 3, 4]
 
 
 def test_only_the_sequences_asked_for_are_used(corpus):
@@ -142,10 +142,10 @@ def test_a_clip_is_labelled_by_its_most_frequent_class_and_mean_affect(corpus):
     assert np.array_equal(corpus.sequence(found.row), everything(corpus))
     for index, row in enumerate(corpus.sequences.to_dict("records")):
         here = slice(row["start"], row["start"] + row["length"])
-        classes = [label for label in corpus.expression[here].tolist() if label >= 0]
+        classes = [label for label in corpus.labels["expression"][here].tolist() if label >= 0]
         most = max(sorted(set(classes)), key=classes.count) if classes else -1
-        assert found.expression[index] == most
-        assert_allclose(found.va[index], corpus.va[here].double().mean(0), rtol=1e-6)
+        assert found.labels["expression"][index] == most
+        assert_allclose(found.labels["va"][index], corpus.labels["va"][here].double().mean(0), rtol=1e-6)
 
 
 def test_a_clip_without_labels_is_no_target(tmp_path):
@@ -193,4 +193,24 @@ def test_in_training_each_frame_is_drawn_within_its_share_of_the_clip(corpus):
 def test_the_most_frequent_class_ignores_what_is_unlabelled():
     expression = np.array([-1, -1, -1, 2, 1, 1, -1, 0, 2, 2])
     group = np.array([0, 0, 0, 0, 1, 1, 2, 3, 3, 3])
-    assert most_frequent(expression, group, 5, 3).tolist() == [2, 1, -1, 2, -1]
+    assert clip_labels(Head("mood", "classes", ("a", "b", "c")), expression, group, 5).tolist() == [2, 1, -1, 2, -1]
+
+
+def test_clips_have_the_mean_share_or_value_and_the_most_frequent_flag():
+    group = np.array([0, 0, 0, 1, 2])
+    shares = np.array([[1, 0], [0.5, 0.5], [np.nan] * 2, [0.2, 0.8], [np.nan] * 2], np.float32)
+    two = Head("mood", "classes", ("a", "b"))
+    np.testing.assert_allclose(clip_labels(two, shares, group, 3), [[0.75, 0.25], [0.2, 0.8], [np.nan] * 2])
+    values = np.array([[1, np.nan], [2, 3], [3, np.nan], [5, 5], [np.nan] * 2], np.float32)
+    np.testing.assert_allclose(clip_labels(VA, values, group, 3), [[2, 3], [5, 5], [np.nan] * 2])
+    flags = np.array([[1, 0], [1, -1], [0, 0], [-1, 1], [-1, -1]], np.int8)
+    found = clip_labels(Head("units", "flags", ("x", "y")), flags, group, 3)
+    assert found.tolist() == [[1, 0], [-1, 1], [-1, -1]]
+
+
+def test_clips_labeled_as_a_whole_are_told_from_frames(tmp_path):
+    mood = lambda *labels: {"expression": np.array(labels, np.int8)}  # noqa: E731
+    whole = load_corpus(open_cache(a_cache(tmp_path / "w", a_sequence("a", 3, **mood(1, 1, 1)), a_sequence("b", 1))))
+    frames = load_corpus(open_cache(a_cache(tmp_path / "f", a_sequence("a", 3, **mood(1, 1, 2)))))
+    stills = load_corpus(open_cache(a_cache(tmp_path / "s", a_sequence("a", 1, **mood(1)))))
+    assert [labeled_as_clips(one, one.head("expression")) for one in (whole, frames, stills)] == [True, False, False]

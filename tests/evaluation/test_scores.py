@@ -170,7 +170,7 @@ def test_macro_f1_counts_classes_that_are_only_predicted_and_names_those_left_ou
 
 def test_clips_get_one_answer_the_mean_over_their_windows(predictions: Predictions) -> None:
     frame = predictions(CLASSES, heads=["expression"], subsets=["test"])
-    found = score(frame, [EXPRESSION], clips=True)["test"]["expression"]
+    found = score(frame, [EXPRESSION], clips=["expression"])["test"]["expression"]
     shares = frame.groupby("sequence", sort=False)[[f"expression_p_{name}" for name in CLASSES]].mean()
     truth = frame.groupby("sequence", sort=False)["expression"].first()
     assert (found["unit"], found["windows"]) == ("clip", len(truth))

@@ -10,6 +10,7 @@ from skelemo.errors import ConfigError
 from skelemo.models.baselines import CLASSICAL, LIMITS, answers, build, features, mirrored, settings_of
 from skelemo.preprocess.normalize import by_part, place, seen_parts
 from skelemo.skeleton import layout
+from skelemo.targets import EXPRESSION, VA, Head
 
 BODY = layout("body_25")
 
@@ -78,7 +79,7 @@ def test_a_baseline_learns_classes_and_answers_for_all_of_them(name):
     labels = np.repeat([0, 2, 5], 20)
     rows = random.normal(size=(60, 12)).astype(np.float32) + labels[:, None]
     settings = {"trees": 10, "share": 0.5} if name == "boosting" else {}
-    shares = answers(build(name, **settings).fit(rows, labels), rows, classes=7)
+    shares = answers(build(name, EXPRESSION, **settings).fit(rows, labels), rows, EXPRESSION)
     assert shares.shape == (60, 7)
     np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-5)
     assert not shares[:, [1, 3, 4, 6]].any()
@@ -86,25 +87,30 @@ def test_a_baseline_learns_classes_and_answers_for_all_of_them(name):
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
-def test_a_baseline_of_two_classes_or_of_valence_and_arousal_answers_alike(name):
+def test_a_baseline_of_two_classes_of_values_or_of_flags_answers_alike(name):
     random = np.random.default_rng(2)
     rows = random.normal(size=(80, 5)).astype(np.float32)
     settings = {"trees": 40, "share": 1.0} if name == "boosting" else {"c": 1.0}
-    two = answers(build(name, **settings).fit(rows, rows[:, 0] > 0), rows, classes=2)
+    pair = Head("pair", "classes", ("no", "yes"))
+    two = answers(build(name, pair, **settings).fit(rows, rows[:, 0] > 0), rows, pair)
     assert ((two[:, 1] > 0.5) == (rows[:, 0] > 0)).mean() > 0.9
     va = np.clip(rows[:, :2] / 2, -1, 1)
-    found = answers(build(name, target="va", **settings).fit(rows, va), rows, classes=2)
+    found = answers(build(name, VA, **settings).fit(rows, va), rows, VA)
     assert found.shape == (80, 2)
     assert np.abs(found).max() <= 1
     assert np.corrcoef(found[:, 0], va[:, 0])[0, 1] > 0.9
+    flags = Head("units", "flags", ("AU1", "AU2"))
+    shares = answers(build(name, flags, **settings).fit(rows, (rows[:, :2] > 0).astype(int)), rows, flags)
+    assert shares.shape == (80, 2)
+    assert ((shares > 0.5) == (rows[:, :2] > 0)).mean() > 0.9
 
 
 def test_unknown_baselines_and_settings_are_refused():
     assert settings_of("logistic") == {"c": 0.03, "balanced": False}
     with pytest.raises(ConfigError, match="did you mean 'svm'"):
-        build("svn")
+        build("svn", VA)
     with pytest.raises(ConfigError, match="unknown setting of svm 'gama': did you mean 'gamma'"):
-        build("svm", gama=1)
+        build("svm", VA, gama=1)
 
 
 @pytest.mark.parametrize(
@@ -126,9 +132,9 @@ def test_unknown_baselines_and_settings_are_refused():
     ],
 )
 def test_a_value_that_a_setting_cannot_have_is_refused(name, setting, value, said):
-    for target in ("expression", "va"):
+    for head in (EXPRESSION, VA):
         with pytest.raises(ConfigError, match=f"setting {setting} of {name} .*{said}"):
-            build(name, target=target, **{setting: value})
+            build(name, head, **{setting: value})
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
@@ -139,8 +145,8 @@ def test_every_value_within_the_limits_can_be_fitted(name):
         least = above + 1 if isinstance(settings_of(name)[setting], int) else above + 1e-6
         for value in (least, min(most, least + 50)):
             few = {"trees": 2} if name == "boosting" else {}
-            build(name, **{**few, setting: value}).fit(rows, np.arange(30) % 3)
-            build(name, target="va", **{**few, setting: value}).fit(rows, np.clip(rows[:, :2], -1, 1))
+            build(name, EXPRESSION, **{**few, setting: value}).fit(rows, np.arange(30) % 3)
+            build(name, VA, **{**few, setting: value}).fit(rows, np.clip(rows[:, :2], -1, 1))
 
 
 def test_posed_faces_are_told_apart_as_well_as_by_the_reference(shared_data):
@@ -157,5 +163,7 @@ def test_posed_faces_are_told_apart_as_well_as_by_the_reference(shared_data):
     rows = features(placed, np.ones(placed.shape[:2], bool))
     found = np.zeros(len(labels), int)
     for train, test in StratifiedKFold(10, shuffle=True, random_state=0).split(rows, labels):
-        found[test] = answers(build("svm").fit(rows[train], labels[train]), rows[test], 7).argmax(1)
+        found[test] = answers(build("svm", EXPRESSION).fit(rows[train], labels[train]), rows[test], EXPRESSION).argmax(
+            1
+        )
     assert recall_score(labels, found, average="macro") >= 0.58

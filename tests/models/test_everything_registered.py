@@ -113,8 +113,8 @@ def of(name: str, frames: int, layout: str, device: torch.device) -> nn.Module:
 
 
 def loss_of(outputs: dict[str, Tensor], batch: Batch) -> Tensor:
-    return F.cross_entropy(outputs["expression"].float(), batch["expression"]) + F.mse_loss(
-        outputs["va"].float(), batch["va"]
+    return F.cross_entropy(outputs["expression"].float(), batch["labels"]["expression"].long()) + F.mse_loss(
+        outputs["va"].float(), batch["labels"]["va"]
     )
 
 
@@ -211,5 +211,5 @@ def learn_by_heart(name: str, frames: int, device: torch.device) -> None:
         optimizer.step()
         warm_up.step()
     outputs = model(**inputs(batch))
-    assert (outputs["expression"].argmax(1) == batch["expression"]).all()
-    assert F.mse_loss(outputs["va"], batch["va"]) < 0.05
+    assert (outputs["expression"].argmax(1) == batch["labels"]["expression"].long()).all()
+    assert F.mse_loss(outputs["va"], batch["labels"]["va"]) < 0.05

@@ -12,6 +12,7 @@ from skelemo.models.streams import Streams
 from skelemo.preprocess.normalize import by_part, place
 from skelemo.simulate.face import _SHAPE
 from skelemo.skeleton import FACE_70, layout
+from skelemo.targets import VA
 
 WHOLE, FACE = layout("body_25+face_70"), layout("face_70")
 START = WHOLE.slices["face_70"].start
@@ -120,7 +121,7 @@ def test_a_face_on_a_line_tells_nothing_and_hurts_nothing():
 def test_a_layout_without_a_face_is_refused():
     for name in ("organ", "frontal"):
         with pytest.raises(ConfigError, match="show a face; the layout body_25 has none"):
-            Streams(Spec(layout("body_25"), ("va",), 7, 1), [name])
+            Streams(Spec(layout("body_25"), (VA,), 1), [name])
 
 
 @pytest.mark.parametrize("arch", ["ann", "gru", "stgcnpp"])

@@ -18,6 +18,7 @@ from skelemo.models.registry import Spec, entry
 from skelemo.models.resnet import BasicBlock
 from skelemo.models.vit import SelfAttention
 from skelemo.skeleton import layout
+from skelemo.targets import EXPRESSION, VA
 
 NETWORKS = ("resnet18_paper", "resnet18", "resnet34", "resnet50", "densenet121", "densenet201", "vit_s16", "vit_b16")
 SMALL = ("resnet18_paper", "vit_s16")
@@ -273,7 +274,7 @@ def test_body_without_face_and_missing_people_are_drawn() -> None:
 
 
 def test_a_picture_reaches_the_backbone_with_imagenets_mean_and_deviation() -> None:
-    encoder = image_encoder("resnet18_paper", Spec(layout("body_25"), ("va",), 7, 1), image_size=32)
+    encoder = image_encoder("resnet18_paper", Spec(layout("body_25"), (VA,), 1), image_size=32)
     images = []
     encoder.backbone.register_forward_pre_hook(lambda _, inputs: images.append(inputs[0]))
     encoder(torch.zeros(1, 1, 25, 3), torch.ones(1, 1, dtype=torch.bool))
@@ -343,7 +344,7 @@ def test_a_setting_that_cannot_be_met_is_refused(name: str, settings: dict[str, 
 
 def test_only_image_networks_can_be_encoders() -> None:
     with pytest.raises(ConfigError, match="unknown image network 'ann'"):
-        image_encoder("ann", Spec(layout(), ("va",), 7, 1))
+        image_encoder("ann", Spec(layout(), (VA,), 1))
 
 
 # --- what they cost
@@ -366,7 +367,7 @@ def test_operations_are_twice_the_published_multiply_adds(name: str, expected: f
 
 def test_cost_is_the_same_on_the_meta_device_and_on_a_real_one() -> None:
     network = create("resnet18_paper", frames=2, image_size=64)
-    real = cost(network, Spec(layout(), ("expression",), 7, 2))
+    real = cost(network, Spec(layout(), (EXPRESSION,), 2))
     assert real == cost_of("resnet18_paper", frames=2, image_size=64)
     assert network.training, "measuring leaves the mode as it was"
 

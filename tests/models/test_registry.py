@@ -11,6 +11,7 @@ from skelemo.errors import ConfigError
 from skelemo.models import registry
 from skelemo.models.heads import Heads, masked_mean
 from skelemo.models.registry import Spec, create, entry, list_models, register
+from skelemo.targets import AU, EXPRESSION, VA, Head
 
 
 @pytest.fixture
@@ -28,6 +29,9 @@ def toy(monkeypatch):
         return nn.Identity()
 
     return built
+
+
+THREE = Head("expression", "classes", ("a", "b", "c"))
 
 
 def test_every_file_of_models_is_found_by_name():
@@ -57,11 +61,9 @@ def test_a_name_is_given_once(toy):
 
 
 def test_settings_reach_the_builder_and_the_rest_keep_their_defaults(toy):
-    create(
-        "toy", layout_name="face_70", heads=["va"], classes=11, frames=9, width=16, share=1, sizes=[3, 4], free={"a": 1}
-    )
+    create("toy", layout_name="face_70", heads=["va"], frames=9, width=16, share=1, sizes=[3, 4], free={"a": 1})
     assert toy["spec"].layout.name == "face_70"
-    assert (toy["spec"].heads, toy["spec"].classes, toy["spec"].frames, toy["spec"].channels) == (("va",), 11, 9, 3)
+    assert (toy["spec"].heads, toy["spec"].frames, toy["spec"].channels) == ((VA,), 9, 3)
     assert (toy["width"], toy["share"], toy["on"], toy["kind"], toy["sizes"]) == (16, 1, True, "a", (3, 4))
     create("toy", sizes=5)
     assert toy["sizes"] == (5,)
@@ -87,7 +89,6 @@ def test_settings_reach_the_builder_and_the_rest_keep_their_defaults(toy):
         ({"heads": ("expresion",)}, "unknown head 'expresion': did you mean 'expression'"),
         ({"heads": ()}, "heads"),
         ({"heads": ("va", "va")}, "heads"),
-        ({"classes": 0}, "0 classes"),
         ({"frames": 0}, "0 frames"),
         ({"layout_name": "body_26"}, "body_26"),
     ],
@@ -107,15 +108,18 @@ def test_an_unknown_architecture_offers_the_nearest():
 
 
 def test_heads_are_one_linear_layer_each_and_affect_stays_in_its_range():
-    heads = Heads(5, ("expression", "va"), 7)
+    pain = Head("pain", "values", ("pain",), 0, 10)
+    heads = Heads(5, (EXPRESSION, VA, pain, AU))
     features = torch.randn(4, 5) * 100
     found = heads(features)
-    expression, va = heads.layers["expression"], heads.layers["va"]
+    expression, va, scale = heads.expression_head, heads.va_head, heads.pain_head
     torch.testing.assert_close(found["expression"], features @ expression.weight.T + expression.bias)
     torch.testing.assert_close(found["va"], torch.tanh(features @ va.weight.T + va.bias))
     assert found["expression"].shape == (4, 7)
     assert found["va"].abs().max() <= 1
-    assert set(Heads(5, ("va",), 7)(features)) == {"va"}
+    torch.testing.assert_close(found["pain"], 5 + 5 * torch.tanh(features @ scale.weight.T + scale.bias))
+    torch.testing.assert_close(found["au"], heads.au_head(features))
+    assert set(Heads(5, (VA,))(features)) == {"va"}
 
 
 def test_the_mean_counts_seen_frames_alone():
@@ -138,9 +142,9 @@ def test_the_ann_has_the_papers_layers():
     inputs = 95 * 3
     assert linear(create("ann", width=512)) == [(inputs, 512), (512, 256), (256, 128), (128, 7)]
     shared = [(inputs, 512), (512, 256), (256, 128)]
-    assert sorted(linear(create("ann", width=512, heads=("va",)))) == sorted([*shared, (128, 1), (128, 1)])
-    both = create("ann", width=512, heads=("expression", "va"), frames=4, layout_name="body_25", classes=3)
-    assert len(linear(both)) == 9
+    assert sorted(linear(create("ann", width=512, heads=("va",)))) == sorted([*shared, (128, 2)])
+    both = create("ann", width=512, heads=(THREE, VA), frames=4, layout_name="body_25")
+    assert len(linear(both)) == 8
     assert linear(both)[0] == (4 * 25 * 3, 512)
 
 
@@ -148,7 +152,8 @@ def test_the_ann_has_the_papers_layers():
 @pytest.mark.parametrize("standardize", [True, False])
 def test_the_ann_answers_for_the_heads_asked_and_learns(heads, standardize):
     torch.manual_seed(0)
-    model = create("ann", layout_name="body_25", heads=heads, classes=3, frames=2, width=32, standardize=standardize)
+    chosen = [THREE if head == "expression" else head for head in heads]
+    model = create("ann", layout_name="body_25", heads=chosen, frames=2, width=32, standardize=standardize)
     keypoints, mask = torch.randn(16, 2, 25, 3), torch.ones(16, 2, dtype=torch.bool)
     found = model(keypoints, mask)
     assert set(found) == set(heads)

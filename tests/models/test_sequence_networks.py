@@ -12,6 +12,7 @@ from skelemo.models.joint_layers import FrameNorm, Frames, LinearNorm
 from skelemo.models.registry import Spec, entry
 from skelemo.models.temporal import Recurrent
 from skelemo.skeleton import COCO_18, Layout
+from skelemo.targets import Head
 
 GRAPH = {"widths": [8, 8, 16]}
 TOKENS = {"width": 16, "attention_heads": 2, "blocks": 1, "dropout": 0.0}
@@ -114,7 +115,7 @@ def test_exported_networks_take_any_number_of_windows(name):
 
 
 def test_st_gcn_plus_plus_has_the_size_of_its_reference():
-    spec = Spec(Layout("coco_18", (COCO_18,)), ("expression",), 20, 48)
+    spec = Spec(Layout("coco_18", (COCO_18,)), (Head("expression", "classes", tuple(map(str, range(20)))),), 48)
     parameters = sum(p.numel() for p in entry("stgcnpp").build(spec).parameters())
     assert parameters == pytest.approx(1.38e6, rel=0.01)
 

@@ -5,6 +5,7 @@ from skelemo.models.graph import parents
 from skelemo.models.registry import Spec
 from skelemo.models.streams import Streams, bone, motion
 from skelemo.skeleton import layout
+from skelemo.targets import VA
 
 BODY = layout("body_25")
 
@@ -47,7 +48,7 @@ def test_a_point_beside_a_missing_one_does_not_jump():
 
 
 def test_coordinates_are_normalized_over_what_was_seen_and_confidence_is_left_alone():
-    streams = Streams(Spec(BODY, ("va",), 7, 6)).train()
+    streams = Streams(Spec(BODY, (VA,), 6)).train()
     points, mask = people(), torch.ones(2, 6, dtype=torch.bool)
     mask[1, 4:] = False
     found = streams(points, mask)
@@ -61,7 +62,7 @@ def test_coordinates_are_normalized_over_what_was_seen_and_confidence_is_left_al
 
 
 def test_running_statistics_serve_outside_training_and_stay_where_a_point_was_never_seen():
-    streams = Streams(Spec(BODY, ("va",), 7, 6), ["joint", "joint_motion"]).train()
+    streams = Streams(Spec(BODY, (VA,), 6), ["joint", "joint_motion"]).train()
     points, mask = people(8), torch.ones(8, 6, dtype=torch.bool)
     points[:, :, 7] = 0
     for _ in range(200):
@@ -73,7 +74,7 @@ def test_running_statistics_serve_outside_training_and_stay_where_a_point_was_ne
 
 def test_what_a_missing_point_says_about_its_place_is_not_heard():
     names = ["joint", "bone", "joint_motion", "bone_motion"]
-    streams = Streams(Spec(BODY, ("va",), 7, 6), names).train()
+    streams = Streams(Spec(BODY, (VA,), 6), names).train()
     points, mask = people(), torch.ones(2, 6, dtype=torch.bool)
     mask[0, 2] = False
     loud = points.clone()
@@ -83,7 +84,7 @@ def test_what_a_missing_point_says_about_its_place_is_not_heard():
 
 
 def test_a_point_far_outside_the_person_is_cut_off():
-    streams = Streams(Spec(BODY, ("va",), 7, 1)).eval()
+    streams = Streams(Spec(BODY, (VA,), 1)).eval()
     points = torch.full((1, 1, 25, 3), 1e6)
     found = streams(points, torch.ones(1, 1, dtype=torch.bool))
     assert found[..., :2].max() <= 10
@@ -91,7 +92,7 @@ def test_a_point_far_outside_the_person_is_cut_off():
 
 @pytest.mark.parametrize("channels", [2, 3])
 def test_streams_lie_side_by_side(channels):
-    streams = Streams(Spec(BODY, ("va",), 7, 6, channels), ["bone", "bone_motion"])
+    streams = Streams(Spec(BODY, (VA,), 6, channels), ["bone", "bone_motion"])
     assert streams.channels == 2 * channels
     found = streams(people()[..., :channels], torch.ones(2, 6, dtype=torch.bool))
     assert found.shape == (2, 6, 25, 2 * channels)

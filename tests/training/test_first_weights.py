@@ -36,7 +36,7 @@ def quick(arch: str, **settings) -> dict:
 def fresh(config, arch: str, settings: dict) -> torch.nn.Module:
     """The network as training found it."""
     torch.manual_seed(config(**settings).seed)
-    return create(arch, layout_name="body_25", classes=3, **settings["model"])
+    return create(arch, layout_name="body_25", **settings["model"])
 
 
 @pytest.mark.parametrize("arch", PREFIX)
@@ -60,7 +60,7 @@ def test_a_backbone_learns_at_a_rate_of_its_own(config, tmp_path, weights, arch)
         if name.startswith("encoder.backbone.") and not name.endswith(("running_mean", "running_var", "tracked")):
             torch.testing.assert_close(found[PREFIX[arch] + name.removeprefix("encoder.backbone.")], value)
     heads = fresh(config, arch, settings).heads.state_dict()
-    assert not torch.equal(found["heads.layers.expression.weight"], heads["layers.expression.weight"])
+    assert not torch.equal(found["heads.expression_head.weight"], heads["expression_head.weight"])
 
 
 def test_the_option_is_the_setting(config, cache, tmp_path, weights):

@@ -17,7 +17,7 @@ from skelemo.training import fit, fold
 from skelemo.training import run_writer as run_writer_module
 from skelemo.training.config import load_config
 from skelemo.training.fit import train
-from skelemo.training.module import EmotionTask
+from skelemo.training.module import Training
 from skelemo.training.run_writer import save_model
 
 
@@ -25,9 +25,13 @@ def test_a_run_leaves_all_that_its_folder_should_hold_and_nothing_pickled_but_ch
     train(config(), tmp_path / "run")
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {"config.yaml", "splits.json", "environment.json", "metrics.csv", "model.safetensors", "model.json",
-                     "checkpoints", "predictions.csv.gz", "scores.json"}  # fmt: skip
+                     "checkpoints", "predictions.parquet", "scores.json"}  # fmt: skip
     assert len(pd.read_csv(tmp_path / "run" / "metrics.csv")) == 3
-    assert json.loads((tmp_path / "run" / "model.json").read_text())["classes"] == ["happiness", "sadness", "neutral"]
+    assert json.loads((tmp_path / "run" / "model.json").read_text())["heads"][0]["outputs"] == [
+        "happiness",
+        "sadness",
+        "neutral",
+    ]
 
 
 @pytest.mark.parametrize("head", ["expression", "va", "both"])
@@ -46,20 +50,20 @@ def test_every_optimizer_runs_under_every_schedule(config, tmp_path, optimizer, 
     assert 0 <= scores["test"]["expression"]["accuracy"]["value"] <= 1
 
 
-@pytest.mark.parametrize("va_loss", ["mse", "ccc", "mse+ccc"])
-def test_every_loss_of_valence_and_arousal_lowers_it(config, tmp_path, va_loss):
-    train(config(head="va", va_loss=va_loss, epochs=12, lr=0.01), tmp_path / "run")
+@pytest.mark.parametrize(("head", "loss"), [("va", "mse"), ("va", "mse+ccc"), ("va", "huber"), ("expression", "focal")])
+def test_a_loss_is_chosen_by_name_for_each_head(config, tmp_path, head, loss):
+    train(config(head=head, loss={head: loss}, epochs=12, lr=0.01), tmp_path / "run")
     losses = pd.read_csv(tmp_path / "run" / "metrics.csv")["train_loss"]
     assert losses.iloc[-1] < losses.iloc[0]
 
 
-def test_no_sequence_is_in_two_parts_and_every_test_window_is_scored_once(config, tmp_path):
+def test_no_sequence_is_in_two_subsets_and_every_test_window_is_scored_once(config, tmp_path):
     train(config(split="kfold:5"), tmp_path / "run")
     run = read_run(tmp_path / "run")
     for parts in run.splits["folds"]:
         everyone = [name for part in ("train", "validation", "test") for name in parts[part]]
         assert len(everyone) == len(set(everyone)) == 30
-    test = run.predictions[run.predictions["part"] == "test"]
+    test = run.windows
     assert len(test) == 30 * 12
     assert not test.duplicated(["sequence", "frame"]).any()
 
@@ -74,12 +78,12 @@ def test_the_chosen_network_is_the_best_on_validation_not_the_last(config, tmp_p
         torch.testing.assert_close(value, best["state_dict"][f"network.{name}"])
 
 
-def test_without_a_validation_part_everything_else_trains_and_the_last_epoch_stands(config, tmp_path):
+def test_without_a_validation_subset_everything_else_trains_and_the_last_epoch_stands(config, tmp_path):
     train(config(split="kfold:3", validation=0, epochs=2, patience=1), tmp_path / "run")
     split = json.loads((tmp_path / "run" / "splits.json").read_text())
     assert all(not fold["validation"] and len(fold["train"]) == 20 for fold in split["folds"])
-    table = pd.read_csv(tmp_path / "run" / "predictions.csv.gz")
-    assert set(table["part"]) == {"test"}
+    table = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    assert set(table["subset"]) == {"test"}
     assert table["sequence"].nunique() == 30
     epochs = pd.read_csv(tmp_path / "run" / "fold_1" / "metrics.csv")
     assert epochs["epoch"].tolist() == [0, 1]
@@ -93,7 +97,7 @@ def test_the_same_seed_gives_the_same_predictions_and_another_does_not(config, t
         train(config(seed=seed, jitter=0.1, split="given"), tmp_path / name)
     first, second, third = (read_run(tmp_path / name).predictions for name in ("first", "second", "third"))
     pd.testing.assert_frame_equal(first, second)
-    assert not np.allclose(first["p_neutral"], third["p_neutral"])
+    assert not np.allclose(first["expression_p_neutral"], third["expression_p_neutral"])
 
 
 class CutError(Exception):
@@ -125,8 +129,14 @@ def assert_same_run(one, other) -> None:
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle", "plateau"])
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(config, tmp_path, schedule):
-    settings = {"epochs": 8, "jitter": 0.1, "schedule": schedule, "model": {"width": 16, "dropout": 0.3}}
-    settings |= {"monitor": "loss", "lr": 0.1}
+    settings = {
+        "epochs": 8,
+        "jitter": 0.1,
+        "schedule": schedule,
+        "plateau_patience": 0,
+        "model": {"width": 16, "dropout": 0.3},
+    }
+    settings |= {"monitor": "loss", "lr": 0.1, "plateau_patience": 0}
     train(config(**settings), tmp_path / "whole")
     assert (read_run(tmp_path / "whole").metrics["lr"].nunique() > 1) == (schedule != "constant")
     for cut in (3, 6):
@@ -140,9 +150,9 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(config, tmp_path, sc
 def falling(monkeypatch, *scores: float) -> None:
     """Validation scores by epoch, whatever the network says."""
     monkeypatch.setattr(
-        EmotionTask,
+        Training,
         "on_validation_epoch_end",
-        lambda task: (task._collect(), task.log("validation_score", scores[task.current_epoch])),
+        lambda task: (task._outputs.clear(), task.log("validation_score", scores[task.current_epoch])),
     )
 
 
@@ -205,7 +215,7 @@ def test_a_resumed_k_fold_keeps_its_finished_folds(config, tmp_path):
     before = (tmp_path / "run" / "fold_1" / "model.safetensors").stat().st_mtime_ns
     scores = train(config(), tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "fold_1" / "model.safetensors").stat().st_mtime_ns == before
-    assert scores["test"]["expression"]["windows"] == 360
+    assert scores["test"]["expression"]["windows"] == 30  # clips, labeled as a whole
 
 
 def test_a_folder_that_exists_is_refused_unless_resumed(config, tmp_path):
@@ -271,7 +281,9 @@ def test_a_run_is_resumed_where_its_data_lie_now_and_on_another_machine(config, 
     moved = load_config(None, {"data": str(tmp_path / "elsewhere"), "device": "cpu"})
     train(moved, tmp_path / "cut", resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
-    assert load_config(tmp_path / "cut" / "config.yaml") == config(epochs=4, data=moved.data, split="given")
+    assert load_config(tmp_path / "cut" / "config.yaml") == config(
+        epochs=4, data=moved.data, split="given", head="expression"
+    )
 
 
 def test_what_a_killed_training_left_half_written_hinders_none_and_goes_away(config, tmp_path):
@@ -302,7 +314,7 @@ def _fail(*_: object) -> None:
         ({"arch": "an"}, "did you mean 'ann'"),
         ({"model": {"widht": 3}}, "did you mean 'width'"),
         ({"split": "given:fold_9"}, "no split column 'fold_9'"),
-        ({"split": "kfold:200"}, "cannot make 200 disjoint parts"),
+        ({"split": "kfold:200"}, "cannot make 200 disjoint subsets"),
         ({"device": "cuda:7"}, "device 'cuda:7'"),
         ({"device": "meta"}, "device 'meta' cannot be used here: expected auto, cpu, cuda, cuda:1 or mps"),
         ({"model": {"width": 99999999999}}, "ann cannot be built with width=99999999999: .*allocate[^\n]*$"),
@@ -335,14 +347,18 @@ def labelled(config, folder, *, expression=None, va=None, splits=("train", "trai
 @pytest.mark.parametrize(
     ("labels", "settings", "message"),
     [
-        ({"expression": (0, 1, 2, 0)}, {"head": "both"}, "no window in the train part .of 2 sequences. has .* head va"),
+        (
+            {"expression": (0, 1, 2, 0)},
+            {"head": "both"},
+            "no window in the train subset .of 2 sequences. has .* head va",
+        ),
         ({"expression": (0, 1, 2, 0)}, {"head": "both", "arch": "svm"}, "fold 1: no window in the train .* head va"),
         ({"expression": (1, 1, 2, 0)}, {"arch": "logistic"}, "are of one class, and logistic needs two"),
         ({"va": (0, 1, 0, 1), "splits": ("train",) * 4}, {"head": "va", "validation": 0}, "nothing to score"),
         (
             {"va": (0, 1, 0, 1), "splits": ("train",) * 3 + ("test",)},
             UNWATCHED,
-            "schedule plateau watches the validation part, and there is none; take cosine",
+            "schedule plateau watches the validation subset, and there is none; take cosine",
         ),
         ({"va": (0, 1, 0), "splits": ("train", "validation", "test"), "frames": 1}, {"head": "va"}, "only one"),
     ],
@@ -367,7 +383,7 @@ def test_a_class_that_only_validation_shows_has_a_validation_loss(config, tmp_pa
 def test_no_batch_is_too_small_for_a_network_to_learn_from(config, tmp_path, batch_size):
     few = labelled(config, tmp_path / "few", va=(-1, 0, 1), splits=("train", "validation", "test"), frames=7)
     scores = train(few(head="va", batch_size=batch_size, epochs=1), tmp_path / "run")
-    assert scores["test"]["va"]["windows"] == 7
+    assert scores["test"]["va"]["windows"] == 1  # one clip
 
 
 def test_a_plateau_may_watch_a_validation_part_that_came_with_the_labels(config, tmp_path):
@@ -383,7 +399,7 @@ def test_a_validation_part_that_came_with_the_labels_can_be_scored_instead_of_ch
 
 
 def test_targets_in_which_nobody_was_seen_are_scored_but_not_learned_from(config, cache):
-    made = config()
+    made = config(head="expression")
     corpus = fit.load_corpus(fit.open_cache(cache))
     corpus.keypoints[:6] = 0
     corpus.seen[:6] = False
@@ -407,7 +423,7 @@ def test_a_baseline_leaves_a_run_that_is_scored_and_read_like_a_networks(config,
     scores = train(config(arch=arch, head="both", model={}), tmp_path / "run")["test"]
     run = read_run(tmp_path / "run")
     assert run.config["optimizer"] is None
-    assert set(run.heads) == {"expression", "va"}
+    assert {head.name for head in run.heads} == {"expression", "va"}
     if arch != "boosting":  # trees need more than eighteen clips
         assert scores["expression"]["macro_f1"]["value"] > 0.7
         assert scores["va"]["ccc_mean"]["value"] > 0.8

@@ -18,6 +18,7 @@ from skelemo.models.registry import entry
 from skelemo.render import SkeletonRenderer
 from skelemo.simulate import simulate
 from skelemo.skeleton import layout
+from skelemo.targets import VA
 
 BOTH = layout("body_25+face_70")
 SIZES = {"wide": (1920, 800), "tall": (480, 640)}
@@ -50,7 +51,7 @@ def images_of(network: torch.nn.Module, corpus: Corpus) -> np.ndarray:
     """What a network draws while it answers for every frame."""
     seen: list[torch.Tensor] = []
     network.encoder.renderer.register_forward_hook(lambda _, __, image: seen.append(image))
-    predict(network, batches(corpus))
+    predict(network, batches(corpus), [VA])
     return torch.cat(seen).permute(0, 2, 3, 1).numpy()
 
 

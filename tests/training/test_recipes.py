@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from skelemo.cli.train import command
 from skelemo.models import baselines, create
 from skelemo.skeleton import layout
+from skelemo.targets import EXPRESSION, VA
 from skelemo.training.config import Config, load_config
 
 FOLDER = Path(__file__).parents[2] / "configs"
@@ -41,11 +42,11 @@ def test_there_are_recipes_for_the_papers_networks():
 def test_a_recipe_is_read_and_makes_its_model(recipe):
     config = told(FOLDER / recipe)
     if config.is_baseline:
-        baselines.build(config.arch, **config.model)
+        baselines.build(config.arch, EXPRESSION, **config.model)
         return
     parts = "body_25" if "actions" in recipe else layout().name
     with torch.device("meta"):  # no weights are fetched there
-        network = create(config.arch, layout_name=parts, heads=config.heads, frames=config.length, **config.model)
+        network = create(config.arch, layout_name=parts, heads=(EXPRESSION, VA), frames=config.length, **config.model)
     assert sum(parameter.numel() for parameter in network.parameters()) > 1000
 
 
