@@ -5,11 +5,11 @@ from typing import Any
 
 from simdjson import Array, Parser
 
-from skelemo.openpose.schema import Slot, getter
+from skelemo.openpose.schema import PERSON_ID, Slot, getter, identity_of
 
-#: Numbers of one file: how many the first part of each person has, and all parts' float64 in buffers, each filled up
-#: to its part's width. Who has no numbers at all is left out.
-Numbers = tuple[bytes | bytearray, list[Any]]
+#: Numbers of one file: how many the first part of each person has; all parts' float64 in buffers, each filled up to its
+#: part's width; and each person's identity, an empty list where the file has none. People without numbers are left out.
+Numbers = tuple[bytes | bytearray, list[Any], list[int]]
 
 # What simdjson raises over a file, and what comes of taking a value for a list that is none.
 _ODD = (ValueError, TypeError, LookupError, AttributeError, RuntimeError)
@@ -55,16 +55,19 @@ class PlainReader:
         people = document["people"]
         if type(people) is not Array or len(people) != count:
             raise ValueError
-        counts, numbers = bytearray(), []
+        counts, numbers, identities = bytearray(), [], []
+        identified = PERSON_ID.encode() in self._lists
         for person in people:
             lists = self._find(person)
             if any(lists):
                 counts.append(len(lists[0]))
+                if identified:
+                    identities.append(identity_of(list(person[PERSON_ID])))
                 for one, fillers in zip(lists, self._fillers, strict=True):
                     numbers.append(one.as_buffer(of_type="d"))
                     if filler := fillers[len(one)]:
                         numbers.append(filler)
-        return counts, numbers
+        return counts, numbers, identities
 
     def _count(self, data: bytes) -> int:
         """How many people a file has that follows what was learnt; -1 of one that does not."""

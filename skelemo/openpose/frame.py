@@ -8,7 +8,7 @@ import numpy as np
 from orjson import loads
 
 from skelemo.openpose.fast_parser import Numbers, PlainReader
-from skelemo.openpose.schema import PERSON_KEYS, getter, slots
+from skelemo.openpose.schema import PERSON_ID, PERSON_KEYS, getter, identity_of, slots
 from skelemo.openpose.validate import fault
 from skelemo.skeleton import Layout
 
@@ -32,6 +32,7 @@ class Rows:
         self.slots = slots(layout, body_model)
         self.counts = bytearray()  # how many numbers each person's first part had: with a body, that tells its model
         self._flat = bytearray()
+        self._identities: list[tuple[int, list[int]]] = []  # first row and identities of each file that has some
         self._waiting: list[Any] = []  # buffers of float64 that follow on those in `_flat`
         self._plain = PlainReader(self.slots)
         self._writers = [slot.writers() for slot in self.slots]
@@ -47,9 +48,11 @@ class Rows:
             The file is not a frame of OpenPose's. Nothing of it is kept.
         """
         try:
-            counts, numbers = self._plain.read(data) or self._read(data)
+            counts, numbers, identities = self._plain.read(data) or self._read(data)
         except (ValueError, TypeError, KeyError, struct.error) as error:
             raise FrameError(fault(data, self.slots) or "is not what OpenPose writes") from error
+        if any(one >= 0 for one in identities):
+            self._identities.append((len(self.counts), identities))
         self.counts += counts
         self._waiting += numbers
         if len(self._waiting) > _WAITING:
@@ -62,6 +65,15 @@ class Rows:
         width = sum(slot.width for slot in self.slots)
         return np.frombuffer(self._flat, np.float32).reshape(len(self.counts), width // 3, 3)
 
+    def identity(self) -> np.ndarray | None:
+        """The identity of each row, int64 ``[people]``, -1 where the files give none; None where they never do."""
+        if not self._identities:
+            return None
+        found = np.full(len(self.counts), -1, np.int64)
+        for row, identities in self._identities:
+            found[row : row + len(identities)] = identities
+        return found
+
     def _settle(self) -> None:
         """Make rows of the numbers that wait. What is beyond float32 becomes infinite, which is no picture's."""
         with np.errstate(over="ignore"):
@@ -72,7 +84,7 @@ class Rows:
         people = loads(data)["people"]
         if type(people) is not list or (_may_hold_words(data) and fault(data, self.slots)):
             raise TypeError
-        counts, numbers = bytearray(), []
+        counts, numbers, identities = bytearray(), [], []
         for person in people:
             try:
                 lists = self._newest(person)
@@ -83,7 +95,8 @@ class Rows:
             if any(lists):
                 numbers += [write[len(one)](*one) for write, one in zip(self._writers, lists, strict=True)]
                 counts.append(len(lists[0]))
-        return counts, numbers
+                identities.append(identity_of(person.get(PERSON_ID)))
+        return counts, numbers, identities
 
     def _find(self, person: dict[str, Any]) -> Sequence[Any]:
         """The lists of a person who has older keys, or not all of them."""

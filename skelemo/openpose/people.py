@@ -29,6 +29,7 @@ class People:
     problems: tuple[Problem, ...]  # files that could not be read, in frame order
     bytes_read: int  # of all files that could be opened
     newest: int  # when the last of them was changed, nanoseconds
+    identity: np.ndarray | None = None  # int64 [P], who each is by the files, -1 where they do not say; None: never
 
 
 class RecordingError(InputError):
@@ -82,7 +83,7 @@ def read_people(
             counts, bytes_read, newest = _read_files(read, rows, faults)
     except OSError as error:
         raise faults.error(f"{error.filename} {error.strerror or error}") from error
-    points = rows.array()
+    points, identity = rows.array(), rows.identity()
     owner = np.repeat(np.arange(len(counts)), counts)  # the file that each person is in
     model = _map_bodies(points, rows, owner, layout, faults)
     extent = settle(points)
@@ -90,6 +91,7 @@ def read_people(
     real = (extent.seen > 0) & faults.sound[owner]
     if not real.all():
         points, owner, extent = points[real], owner[real], extent.of(real)
+        identity = None if identity is None else identity[real]
     frames = np.flatnonzero(faults.sound)
     if not len(frames):
         raise faults.error("none of its files can be read")
@@ -105,6 +107,7 @@ def read_people(
         problems=faults.problems(),
         bytes_read=bytes_read,
         newest=newest,
+        identity=identity,
     )
 
 

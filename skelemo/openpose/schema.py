@@ -11,10 +11,13 @@ from skelemo.skeleton import BODY_25, BODY_25B, BODY_MODELS, FACE_70, HAND_LEFT,
 # OpenPose's word for a part (wPeopleJsonSaver.hpp).
 _WORDS = {BODY_25.name: "pose", FACE_70.name: "face", HAND_LEFT.name: "hand_left", HAND_RIGHT.name: "hand_right"}
 
+#: The key of a person's identity through a recording: a list of one number, -1 for none (poseExtractor.cpp).
+PERSON_ID = "person_id"
+
 #: Keys by which a person of any version of OpenPose's is known, whether or not a layout wants them.
 PERSON_KEYS = frozenset(
     f"{word}_keypoints{dimensions}" for word in _WORDS.values() for dimensions in ("_2d", "_3d", "")
-) | {"body_parts", "person_id"}
+) | {"body_parts", PERSON_ID}
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,14 @@ def slots(layout: Layout, body_model: str = "auto") -> tuple[Slot, ...]:
 def getter(keys: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
     """`operator.itemgetter` for several keys; for one it would give the bare item."""
     return operator.itemgetter(*keys) if len(keys) > 1 else lambda person: (person[keys[0]],)
+
+
+def identity_of(value: Any) -> int:
+    """The identity that a file gives a person, alone or in a list of one; -1 for anything but a whole number from 0."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    whole = type(value) in (int, float) and 0 <= value < 2**62 and value == int(value)
+    return int(value) if whole else -1
 
 
 def _slot(part: Part, models: tuple[Part, ...]) -> Slot:

@@ -39,6 +39,7 @@ def assert_read_alike(*files: bytes, name: str = BODY_FACE.name) -> None:
         assert outcome(quick, data) == outcome(other, data), data
     with np.errstate(invalid="ignore"):
         assert quick.array().tobytes() == other.array().tobytes()
+    assert np.array_equal(quick.identity(), other.identity())
 
 
 @pytest.mark.parametrize("name", [BODY_FACE.name, ALL.name, "body_25", "face_70"])

@@ -242,3 +242,30 @@ def test_order_within_a_frame_is_openposes(tmp_path: Path) -> None:
         json.loads((tmp_path / "clip_000000000000_keypoints.json").read_text())["people"][0]["pose_keypoints_2d"][0]
         == 400
     )
+
+
+def identified(identity: object, first: float = 10.0) -> dict[str, object]:
+    return {**person(pose=points(25, first)), "person_id": identity}
+
+
+def test_identities_of_the_files_come_with_the_people(tmp_path: Path) -> None:
+    frames = {
+        0: frame(identified([7]), identified([9])),
+        1: frame(identified([9]), person(), identified([-1])),
+        2: frame(),
+        3: frame(identified([9]), identified([7])),
+    }
+    assert read(tmp_path, frames).identity.tolist() == [7, 9, 9, -1, 9, 7]
+
+
+@pytest.mark.parametrize(
+    ("written", "identity"),
+    [([0], 0), (3, 3), ([2.0], 2), ([], -1), (["a"], -1), ([1, 2], -1), (True, -1), ([0.5], -1)],
+)
+def test_an_identity_is_one_whole_number_from_0(tmp_path: Path, written: object, identity: int) -> None:
+    people = one(tmp_path, identified(written), identified([5]))
+    assert people.identity.tolist() == [identity, 5]
+
+
+def test_files_without_identities_have_none(tmp_path: Path) -> None:
+    assert read(tmp_path, {0: frame(person(pose=points(25)), identified([-1]))}).identity is None
