@@ -16,8 +16,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
 class Ann(nn.Module):
     """Four linear layers for each head.
 
-    Heads have layers of their own, as in the paper. Missing points are zeros; whether a point was seen is
-    the network's to learn from its confidence.
+    Heads have layers of their own, as in the paper. Missing points are zeros.
 
     Parameters
     ----------
@@ -25,8 +24,9 @@ class Ann(nn.Module):
     dropout : behind each hidden layer.
     activation : behind each hidden layer, one of `ACTIVATIONS`; the paper has ReLU.
     streams : what is laid out flat, see `Streams`; the paper has joints alone.
-    standardize : bring every input to mean 0 and variance 1 over the training windows first. The paper does not, and
-        its networks barely learn: coordinates that differ by a hundredth between two faces start almost alike.
+    standardize : bring every coordinate to mean 0 and variance 1 over the training windows in which its point is
+        visible. The paper does not, and its networks barely learn: coordinates that differ by a hundredth between two
+        faces start almost alike.
     """
 
     def __init__(
@@ -37,9 +37,8 @@ class Ann(nn.Module):
             raise ConfigError(f"width {width} of ann: expected at least 4, so that the third layer has a unit")
         if activation not in ACTIVATIONS:
             raise unknown("activation", activation, ACTIVATIONS)
-        self.streams = Streams(spec, streams, normalize=False)
+        self.streams = Streams(spec, streams, normalize=standardize)
         inputs = spec.frames * len(spec.layout) * self.streams.channels
-        self.standardize = nn.BatchNorm1d(inputs, affine=False) if standardize else nn.Identity()
         self.heads = spec.heads
         for head in spec.heads:
             layers = (_hidden(inputs, width, dropout, activation), nn.Linear(width // 4, len(head)))
@@ -47,7 +46,7 @@ class Ann(nn.Module):
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """``{head: [B, K]}``."""
-        inputs = self.standardize(self.streams(keypoints, mask).flatten(1))  # [B, T·V·channels]
+        inputs = self.streams(keypoints, mask).flatten(1)  # [B, T·V·channels]
         return {head.name: activate(head, getattr(self, f"{head.name}_head")(inputs)) for head in self.heads}
 
 

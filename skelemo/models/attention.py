@@ -18,15 +18,15 @@ class Attention(nn.Module):
             raise ConfigError(f"width = {width} is no multiple of attention_heads = {heads}")
         self.heads = heads
         self.dropout = dropout
-        self.enter = nn.Linear(width, 3 * width)
-        self.leave = nn.Linear(width, width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
         """Attend; ``bias`` (added to the scores, or False where nothing may be looked at) fits ``[N, heads, L, L]``."""
-        query, key, value = self.enter(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         drop = self.dropout if self.training else 0.0
         found = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=drop)
-        return self.leave(found.transpose(1, 2).flatten(2))
+        return self.proj(found.transpose(1, 2).flatten(2))
 
 
 class FeedForward(nn.Sequential):
@@ -43,7 +43,7 @@ class FeedForward(nn.Sequential):
 
 
 class TimeAttention(nn.Module):
-    """Attention among the seen frames of ``[B, T, D]``, added to them."""
+    """Attention among the visible frames of ``[B, T, D]``, added to them."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from skelemo.errors import ConfigError
-from skelemo.models.graph import partition
+from skelemo.models.graph import directed_partition
 from skelemo.models.joint_layers import FrameNorm, Frames, JointNetwork, Shortcut
 from skelemo.models.registry import Spec, register
 from skelemo.models.stgcnpp import Block, Branches
@@ -80,7 +80,7 @@ def ctrgcn(
 
     ``widths=[64,64,64,64,128,128,128,256,256,256] group=1`` is the published size.
     """
-    adjacency = partition(spec.layout)
+    adjacency = directed_partition(spec.layout)
 
     def block(inputs: int, outputs: int, stride: int, first: bool) -> nn.Module:
         graph = RefinedGraphUnit(inputs, outputs, adjacency, group)

@@ -108,6 +108,16 @@ def partition(layout: Layout) -> Tensor:
     return groups * near / near.sum(0)
 
 
+def directed_partition(layout: Layout) -> Tensor:
+    """The three matrices of PYSKL's and CTR-GCN's ``spatial`` mode, ``[3, V, V]``, applied as ``x[…, V] @ A[k]``.
+
+    The keypoint itself with weight 1, and neighbors by `partition`; inward and outward links are each divided by the
+    number of such links of the receiving keypoint, not by its degree (``get_spatial_graph`` of both repositories).
+    """
+    itself, inward, outward = (partition(layout) > 0).float()
+    return torch.stack([itself, *(links / links.sum(0).clamp(min=1) for links in (inward, outward))])
+
+
 def gcn_adjacency(layout: Layout) -> Tensor:
     """The one matrix D^-½ (A + I) D^-½ that torch_geometric's ``GCNConv`` applies, dense, ``[1, V, V]``."""
     from torch_geometric.transforms import GCNNorm

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skelemo.errors import ConfigError
-from skelemo.models.graph import partition
+from skelemo.models.graph import directed_partition
 from skelemo.models.joint_layers import FrameNorm, Frames, GraphConv, JointNetwork, LinearNorm, Shortcut, TimeConv
 from skelemo.models.registry import Spec, register
 
@@ -46,22 +46,22 @@ class Branches(nn.Module):
         first = channels - share * (len(dilations) + 1)  # the first branch takes what is left over, as in PYSKL
         self.widths = [first, *[share] * len(dilations)]
         # The first linear layers of all branches but the last, which takes neither norm nor ReLU, are one product.
-        self.enter = nn.Sequential(LinearNorm(channels, channels - share), nn.ReLU())
-        self.sample = nn.Linear(channels, share)
+        self.branch_proj = nn.Sequential(LinearNorm(channels, channels - share), nn.ReLU())
+        self.skip_proj = nn.Linear(channels, share)
         self.convs = nn.ModuleList(
             TimeConv(width, width, kernel, stride=stride, dilation=dilation)
             for width, dilation in zip(self.widths, dilations, strict=False)
         )
-        self.mix = nn.Sequential(FrameNorm(channels), nn.ReLU(), LinearNorm(channels, channels))
+        self.out_proj = nn.Sequential(FrameNorm(channels), nn.ReLU(), LinearNorm(channels, channels))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, rows: Tensor, frames: Frames) -> Tensor:
         """Rows of ``frames`` to rows of ``frames.every(stride)``."""
-        *parts, peak = frames.spread(self.enter(rows)).split(self.widths, -1)
+        *parts, peak = frames.spread(self.branch_proj(rows)).split(self.widths, -1)
         outputs = [conv(part) for conv, part in zip(self.convs, parts, strict=True)]
-        sample = frames.spread(self.sample(rows))[:, :: self.stride]
+        sample = frames.spread(self.skip_proj(rows))[:, :: self.stride]
         mixed = torch.cat([*outputs, self._peak(peak), sample], -1)
-        return self.dropout(self.mix(frames.every(self.stride).pack(mixed)))
+        return self.dropout(self.out_proj(frames.every(self.stride).pack(mixed)))
 
     def _peak(self, grid: Tensor) -> Tensor:
         """Maximum over three frames; unseen ones are zero and the input is not negative."""
@@ -101,7 +101,7 @@ def stgcnpp(
     dropout: float = 0.0,
 ) -> nn.Module:
     """ST-GCN++ with the widths of its reference; time is halved wherever they grow."""
-    adjacency = partition(spec.layout)
+    adjacency = directed_partition(spec.layout)
 
     def block(inputs: int, outputs: int, stride: int, first: bool) -> nn.Module:
         graph = GraphUnit(inputs, outputs, adjacency)

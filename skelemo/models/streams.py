@@ -62,14 +62,14 @@ class Streams(nn.Module):
     would look from before (`Frontal`). In the last two all other points are zero.
 
     Every coordinate of every point is brought to zero mean and unit deviation over the frames in which the point was
-    seen, by batch statistics in training and running ones afterwards; a missing point stays zero. Confidence is passed
-    on as it is: where it never varies in training, normalizing it would make any other value an outlier.
+    visible, by batch statistics in training and running ones afterwards; a missing point stays zero. Confidence becomes
+    visibility, 1 or 0, so that a model serves detectors whose confidences differ.
 
     Parameters
     ----------
     spec : layout and channels of the batch.
     names : one or more of `NAMES`; several are concatenated.
-    normalize : as said above; else the streams are as they are.
+    normalize : standardize as described; else coordinates stay as they are.
 
     Raises
     ------
@@ -103,6 +103,9 @@ class Streams(nn.Module):
     def forward(self, keypoints: Tensor, mask: Tensor) -> Tensor:
         """The chosen streams side by side; zeros at unseen frames and missing points."""
         keypoints = torch.where(present(keypoints) & mask[..., None, None], keypoints, 0)
+        if keypoints.shape[-1] > CONFIDENCE:  # how sure a detector is differs between detectors and recordings
+            visible = (keypoints[..., CONFIDENCE : CONFIDENCE + 1] > 0).to(keypoints.dtype)
+            keypoints = torch.cat([keypoints[..., :CONFIDENCE], visible, keypoints[..., CONFIDENCE + 1 :]], -1)
         streams = [self._stream(name, keypoints) for name in self.names]
         if not self.normalize:
             return torch.cat(streams, -1)

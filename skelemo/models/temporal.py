@@ -74,14 +74,14 @@ class Attentive(nn.Module):
     def __init__(self, width: int, layers: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.width = width
-        self.attend = nn.ModuleList(TimeAttention(width, heads, dropout) for _ in range(layers))
-        self.think = nn.ModuleList(FeedForward(width, dropout) for _ in range(layers))
+        self.attention = nn.ModuleList(TimeAttention(width, heads, dropout) for _ in range(layers))
+        self.mlp = nn.ModuleList(FeedForward(width, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
         """``[B, T, width]`` and ``[B, T]`` to their mean over the seen frames ``[B, width]``."""
         vectors = vectors + time_positions(vectors.shape[1], self.width, vectors)
-        for attend, think in zip(self.attend, self.think, strict=True):
+        for attend, think in zip(self.attention, self.mlp, strict=True):
             vectors = attend(vectors, mask)
             vectors = vectors + think(vectors)
         return masked_mean(self.norm(vectors), mask)

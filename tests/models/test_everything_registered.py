@@ -16,14 +16,17 @@ from skelemo.data.corpus import Cleaning, Corpus, load_corpus
 from skelemo.data.loader import Batch, Batches, inputs
 from skelemo.data.windows import Window, find_targets
 from skelemo.models import create, list_models
+from skelemo.models.heads import probabilities
 from skelemo.models.registry import entry
 from skelemo.simulate import simulate
 from skelemo.simulate.emotions import NAMES
 from skelemo.skeleton import BODY_25
+from skelemo.targets import EXPRESSION, VA
 
 DEVICES = ("cpu", *(["cuda"] if torch.cuda.is_available() else []))
 HALVES = {"cpu": (torch.bfloat16,), "cuda": (torch.bfloat16, torch.float16)}
 HEADS = ("expression", "va")
+HEAD = {head.name: head for head in (EXPRESSION, VA)}
 BODY, BOTH = "body_25", "body_25+face_70"
 
 #: What makes a network small, where it has the setting.
@@ -213,3 +216,34 @@ def learn_by_heart(name: str, frames: int, device: torch.device) -> None:
     outputs = model(**inputs(batch))
     assert (outputs["expression"].argmax(1) == batch["labels"]["expression"].long()).all()
     assert F.mse_loss(outputs["va"], batch["labels"]["va"]) < 0.05
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_how_sure_the_detector_is_hardly_moves_a_prediction(name):
+    """Another build, another camera: confidences scaled by 0.6, everything else the same."""
+    batch = windows(name, 8, 4, BOTH, torch.device("cpu"))
+    less_sure = batch | {"keypoints": batch["keypoints"] * torch.tensor([1, 1, 0.6])}
+    model = of(name, 4, BOTH, torch.device("cpu")).eval()
+    if entry(name).coordinates == "frame":  # OpenPose does not draw points below its thresholds: let none cross them
+        sure = batch["keypoints"].clone()
+        sure[..., 2] = (sure[..., 2] > 0).float()
+        batch = batch | {"keypoints": sure}
+        less_sure = batch | {"keypoints": sure * torch.tensor([1, 1, 0.7])}
+    with torch.no_grad():
+        one, other = model(**inputs(batch)), model(**inputs(less_sure))
+    for head in one:
+        assert (probabilities(HEAD[head], one[head]) - probabilities(HEAD[head], other[head])).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_what_lies_in_a_missing_point_changes_nothing(name):
+    batch = windows(name, 8, 4, BOTH, torch.device("cpu"))
+    missing = batch["keypoints"][..., 2] == 0
+    assert missing.any()
+    loud = batch["keypoints"].clone()
+    loud[missing] = torch.tensor([0.3, -0.2, 0.0])
+    model = of(name, 4, BOTH, torch.device("cpu")).eval()
+    with torch.no_grad():
+        one, other = model(**inputs(batch)), model(**inputs(batch | {"keypoints": loud}))
+    for head in one:
+        torch.testing.assert_close(one[head], other[head])

@@ -6,9 +6,11 @@ import torch
 from torch_geometric.nn import GCNConv
 from torch_geometric.utils import contains_self_loops, is_undirected
 
+from skelemo.models import create
 from skelemo.models.graph import (
     EdgeType,
     center,
+    directed_partition,
     gcn_adjacency,
     hops,
     laplacian_positions,
@@ -17,7 +19,7 @@ from skelemo.models.graph import (
     skeleton_graph,
 )
 from skelemo.models.joint_layers import GraphConv
-from skelemo.skeleton import BODY_MODELS, FACE_70, Layout, layout
+from skelemo.skeleton import BODY_MODELS, COCO_18, FACE_70, Layout, layout
 
 NAMES = (
     "body_25",
@@ -122,6 +124,43 @@ def test_partition_sums_to_the_adjacency_divided_by_the_degree(name):
     adjacency[tuple(graph.edge_index.numpy())] = 1
     np.testing.assert_allclose(partition(found).sum(0).numpy(), adjacency / adjacency.sum(0), atol=1e-7)
     assert ((partition(found) > 0).sum(0) <= 1).all()
+
+
+def test_the_directed_partition_is_that_of_the_published_code():
+    """``get_spatial_graph`` of PYSKL and CTR-GCN, written again: ``edge2mat`` and ``normalize_digraph``."""
+    found = Layout("coco_18", (COCO_18,))
+    inward, reached = [], {COCO_18.index("Neck")}
+    while len(reached) < len(COCO_18):  # limbs, from each point to the one nearer to the neck
+        for a, b in COCO_18.limbs:
+            for near, far in ((a, b), (b, a)):
+                if near in reached and far not in reached:
+                    inward.append((far, near))
+                    reached.add(far)
+
+    def matrix(links):
+        edges = np.zeros((18, 18))
+        for i, j in links:
+            edges[j, i] = 1
+        return edges
+
+    def normalized(edges):
+        degree = edges.sum(0)
+        return edges @ np.diag(np.where(degree > 0, 1 / np.maximum(degree, 1), 0))
+
+    outward = [(j, i) for i, j in inward]
+    expected = np.stack([np.eye(18), normalized(matrix(inward)), normalized(matrix(outward))])
+    np.testing.assert_allclose(directed_partition(found).numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("arch", ["stgcnpp", "ctrgcn"])
+def test_every_block_starts_from_the_published_adjacency(arch):
+    widths = {"widths": (8, 8, 16)}
+    network = create(arch, layout_name="body_25", frames=8, **widths)
+    start = directed_partition(layout("body_25"))
+    found = [value for name, value in network.state_dict().items() if name.endswith("adjacency")]
+    assert len(found) == 3
+    for adjacency in found:
+        torch.testing.assert_close(adjacency, start)
 
 
 def test_laplacian_positions_are_eigenvectors_and_always_the_same():

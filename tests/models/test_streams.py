@@ -47,14 +47,14 @@ def test_a_point_beside_a_missing_one_does_not_jump():
     assert not bone(points, torch.tensor(parents(BODY)))[..., :2].any()
 
 
-def test_coordinates_are_normalized_over_what_was_seen_and_confidence_is_left_alone():
+def test_coordinates_are_normalized_over_what_was_seen_and_confidence_becomes_visibility():
     streams = Streams(Spec(BODY, (VA,), 6)).train()
     points, mask = people(), torch.ones(2, 6, dtype=torch.bool)
     mask[1, 4:] = False
     found = streams(points, mask)
     seen = (points[..., 2] > 0) & mask[..., None]
     assert not found[~seen].any()
-    torch.testing.assert_close(found[seen][:, 2], points[seen][:, 2])
+    assert (found[seen][:, 2] == 1).all()
     for joint in range(25):
         values = points[..., joint, 0][seen[..., joint]]
         expected = (values - values.mean()) / (values.var(correction=0) + 1e-4).sqrt()
