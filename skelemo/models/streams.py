@@ -14,6 +14,8 @@ from skelemo.models.registry import Spec
 CONFIDENCE = 2  # the channel of a point that says how surely it was seen
 #: Coordinates beyond so many standard deviations are cut off: OpenPose at times puts a point far outside the person.
 FARTHEST = 10.0
+#: A coordinate whose variance is smaller is constant: it is centered and not scaled.
+CONSTANT = 1e-6
 #: Streams that show a face alone, and nothing of what else a layout has.
 SHAPES: dict[str, type[nn.Module]] = {"organ": Organs, "frontal": Frontal}
 
@@ -120,8 +122,9 @@ class Streams(nn.Module):
 
     def _normalize(self, values: Tensor, seen: Tensor) -> Tensor:
         mean, variance = self._statistics(values, seen) if self.training else (self.mean, self.variance)
-        # 1e-4: a point that stands still to a hundredth of the unit of length is not blown up beyond it.
-        scaled = ((values - mean) * torch.rsqrt(variance + 1e-4)).clamp(-FARTHEST, FARTHEST)
+        # 1e-4: deviations below a hundredth of the unit of length are not amplified to 1.
+        scale = torch.where(variance > CONSTANT, torch.rsqrt(variance + 1e-4), 1)
+        scaled = ((values - mean) * scale).clamp(-FARTHEST, FARTHEST)
         return torch.where(self.is_coordinate, scaled, values) * seen
 
     def _statistics(self, values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:

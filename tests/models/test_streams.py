@@ -90,6 +90,19 @@ def test_a_point_far_outside_the_person_is_cut_off():
     assert found[..., :2].max() <= 10
 
 
+def test_a_constant_coordinate_is_centered_and_not_scaled():
+    streams = Streams(Spec(BODY, (VA,), 1)).train()
+    points = people(20)[:, :1]
+    points[..., 8, :2] = 0.25
+    points[..., 8, 2] = 1
+    mask = torch.ones(20, 1, dtype=torch.bool)
+    for _ in range(200):
+        streams(points, mask)
+    points[..., 8, 0] += 0.03
+    found = streams.eval()(points, mask)[..., 8, :]
+    torch.testing.assert_close(found, torch.tensor([0.03, 0, 1]).expand_as(found), atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("channels", [2, 3])
 def test_streams_lie_side_by_side(channels):
     streams = Streams(Spec(BODY, (VA,), 6, channels), ["bone", "bone_motion"])
