@@ -161,8 +161,8 @@ def repairable(path: Path) -> Iterator[None]:
     except UnreadableError:
         raise
     except CacheError as error:
-        command = f"skelemo cache verify {shlex.quote(str(path.parent))} --repair SOURCE"
-        raise CacheError(f"{error}; to read again what was ingested: {command}") from error
+        command = f"skelemo cache verify {shlex.quote(str(path.parent))} --quarantine"
+        raise CacheError(f"{error}; to set it aside, and then ingest again: {command}") from error
 
 
 def _open(path: Path) -> Shard:

@@ -110,6 +110,13 @@ def check(path: Path) -> Finding | None:
     return None if is_gone(path) else finding
 
 
+def quarantine(path: Path) -> Path:
+    """Rename a damaged shard so that it no longer belongs to its cache; returns its new path."""
+    aside = path.with_name(f"{path.name}.damaged")
+    path.replace(aside)
+    return aside
+
+
 def is_gone(path: Path) -> bool:
     """Whether a shard is there no longer: whoever ingests meanwhile has put another in its place."""
     try:

@@ -88,7 +88,9 @@ class GraphTransformer(nn.Module):
         """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""
         rows, frames = self.tokens(keypoints, mask)
         time = time_positions(frames.seen.shape[1], rows.shape[-1], rows)[:, None]  # [T, 1, D]
-        rows = rows + self.position_embedding(self.positions) + frames.pack(time.expand(frames.seen.shape[0], -1, -1, -1))
+        rows = (
+            rows + self.position_embedding(self.positions) + frames.pack(time.expand(frames.seen.shape[0], -1, -1, -1))
+        )
         for block in self.blocks:
             rows = block(rows, frames)
         return self.heads(self.dropout(masked_mean(frames.spread(self.norm(rows).mean(1)), frames.seen)))

@@ -191,7 +191,7 @@ def test_a_file_that_cannot_be_read_is_told_in_plain_words(cache, content, said)
     assert verify.check(path).reason == reason
 
 
-def test_what_repairs_a_cache_is_told_in_words_that_a_shell_takes(tmp_path):
+def test_what_sets_a_damaged_shard_aside_is_told_in_words_that_a_shell_takes(tmp_path):
     cache = a_cache(tmp_path / "Ann's cache", a_sequence("a"))
     (path,), opened = shard_files(cache), open_cache(cache)
     path.write_bytes(b"")
@@ -199,12 +199,12 @@ def test_what_repairs_a_cache_is_told_in_words_that_a_shell_takes(tmp_path):
     for use in uses:
         with pytest.raises(CacheError) as error:
             use()
-        said, command = str(error.value).split("; to read again what was ingested: ")
+        said, command = str(error.value).split("; to set it aside, and then ingest again: ")
         assert said.startswith(f"{path}: ")
-        assert shlex.split(command) == ["skelemo", "cache", "verify", str(cache), "--repair", "SOURCE"]
+        assert shlex.split(command) == ["skelemo", "cache", "verify", str(cache), "--quarantine"]
     with pytest.raises(CacheError) as error:
         open_shard(path)
-    assert "--repair" not in str(error.value), "a file may lie anywhere"
+    assert "--quarantine" not in str(error.value), "a file may lie anywhere"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_shard_that_may_not_be_opened_is_not_called_damaged(cache, monkeypatch
         return original(name, *rest, **how)
 
     monkeypatch.setattr(h5py, "File", refusing)
-    answer = CliRunner().invoke(main, ["cache", "verify", str(cache), "--repair", str(cache)])
+    answer = CliRunner().invoke(main, ["cache", "verify", str(cache), "--quarantine"])
     assert answer.exit_code == 2
     assert f"{path}: cannot be opened ({os.strerror(number)}): put that right and try again" in answer.output
     assert "damaged" not in answer.output
@@ -248,11 +248,11 @@ def test_shards_that_may_not_be_opened_hide_nothing_of_what_is_found_in_the_othe
     with pytest.raises(UnreadableError) as error:
         verify.verify(cache, jobs=2)
     assert [finding.path for finding in error.value.findings] == [second]
-    answer = CliRunner().invoke(main, ["cache", "verify", str(cache), "--repair", str(cache)])
+    answer = CliRunner().invoke(main, ["cache", "verify", str(cache), "--quarantine"])
     assert answer.exit_code == 2
     assert second.name in answer.stdout
     assert all(f"{path}: cannot be opened" in answer.stderr for path in (first, third))
-    assert sorted(cache.iterdir()) == [first, second, third], "nothing is repaired by what only a part tells"
+    assert sorted(cache.iterdir()) == [first, second, third], "nothing is set aside before all is checked"
 
 
 def test_a_cache_that_cannot_be_checked_does_not_hinder_the_others(tmp_path, closed):
