@@ -5,6 +5,7 @@ Names, orders, limbs and colors are those of OpenPose's ``poseParameters.cpp``, 
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 
@@ -292,9 +293,16 @@ class Layout:
     def mirror(self) -> tuple[int, ...]:
         """Permutation of V that exchanges the subject's left and right: within parts, and one hand for the other."""
         twin = {HAND_LEFT.name: HAND_RIGHT.name, HAND_RIGHT.name: HAND_LEFT.name}
-        return tuple(
-            self.slices[twin.get(part.name, part.name)].start + index for part in self.parts for index in part.mirror
-        )
+        twins = {name: twin[name] if twin.get(name) in self.slices else name for name in self.slices}
+        return tuple(self.slices[twins[part.name]].start + index for part in self.parts for index in part.mirror)
+
+    def only(self, names: Collection[str]) -> "Layout":
+        """The layout of some of its parts alone, in their order."""
+        words = []
+        for word, parts in PARTS.items():
+            kept = [part.name for part in parts if part in self.parts and part.name in names]
+            words += [word] if len(kept) == len(parts) else kept
+        return layout("+".join(words))
 
     def part(self, name: str) -> Part | None:
         """The part of that name, or None where the layout lacks it."""
@@ -318,15 +326,19 @@ DEFAULT_LAYOUT = "body_25+face_70"
 def layout(name: str = DEFAULT_LAYOUT) -> Layout:
     """The layout that a name such as ``body_25+face_70`` spells: one or more of `PARTS`, in their order, once each.
 
+    A part of several that share a word, such as ``hand_right_21``, may also stand alone.
+
     Raises
     ------
     ConfigError
         An unknown part, one named twice, or the parts in another order.
     """
     words = re.split(r"\s*\+\s*", name.strip())
+    known = PARTS | {part.name: (part,) for parts in PARTS.values() for part in parts}
     for word in words:
-        if word not in PARTS:
+        if word not in known:
             raise unknown("part of a layout", word, PARTS)
-    if words != [word for word in PARTS if word in words]:
+    parts = [part for word in words for part in known[word]]
+    if parts != [part for group in PARTS.values() for part in group if part in parts]:
         raise ConfigError(f"layout {name!r}: name each part once and in the order {' + '.join(PARTS)}")
-    return Layout("+".join(words), tuple(part for word in words for part in PARTS[word]))
+    return Layout("+".join(words), tuple(parts))

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from timing import take_turns
 
-from skelemo.preprocess.normalize import in_picture, place
+from skelemo.preprocess import in_image, place
 from skelemo.render import VIEWS, SkeletonRenderer
 from skelemo.simulate import simulate
 from skelemo.skeleton import layout
@@ -85,7 +85,7 @@ def actors(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def in_pictures(people: np.ndarray, sizes: np.ndarray) -> torch.Tensor:
     """Keypoints ``[N, 1, 95, 3]`` as the renderer takes them."""
-    return place(torch.from_numpy(people), torch.from_numpy(in_picture(sizes)), layout()).unsqueeze(1)
+    return place(torch.from_numpy(people), in_image(torch.from_numpy(sizes).float()), layout()).unsqueeze(1)
 
 
 def in_batches(renderer: Drawing, points: torch.Tensor, batch: int) -> None:

@@ -1,12 +1,12 @@
-"""Changes that leave the emotion as it is, drawn anew for every window, as batched tensor operations.
+"""Random changes that leave the emotion as it is, drawn anew for every window, as batched tensor operations.
 
-They work on normalized coordinates, so a shift of 0.05 is a twentieth of the torso or of the eyes' distance, or of the
-picture's longer side. Trembling goes with the person even in the picture, where a face is small: there its unit is each
-part's own size. A missing point stays missing, and a window keeps one draw for all its frames, so that motion is not
-invented.
+They work on normalized coordinates: a shift of 0.05 is a twentieth of the torso, of the distance between the eyes, or
+of the image's longer side. Jitter scales with part size in image coordinates, where a face is small. A missing point
+stays missing, and all frames of a window share one draw, so that no motion is invented.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,25 +19,26 @@ from skelemo.skeleton import Layout
 class Augmentation:
     """How much of each change; all zero means none."""
 
-    mirror: float = 0.0  # probability that left and right change places
-    rotate: float = 0.0  # largest turn to either side, degrees
-    scale: float = 0.0  # largest relative growth or shrinkage
+    mirror: float = 0.0  # probability of a horizontal flip (left and right keypoints swapped)
+    rotate: float = 0.0  # largest rotation to either side, degrees
+    scale: float = 0.0  # largest relative change of size
     shift: float = 0.0  # largest displacement along each axis
-    jitter: float = 0.0  # standard deviation of each point's own displacement by frame, in units of its part
+    jitter: float = 0.0  # standard deviation of each point's displacement in each frame, in units of its part
     drop: float = 0.0  # probability that a keypoint is missing throughout the window
+    drop_part: float = 0.0  # probability that a part is missing throughout the window; one seen part always stays
 
     def __bool__(self) -> bool:
         return any(vars(self).values())
 
 
 def augment(
-    keypoints: Tensor, settings: Augmentation, layout: Layout, generator: torch.Generator, *, in_picture: bool = False
+    keypoints: Tensor, settings: Augmentation, layout: Layout, generator: torch.Generator, *, in_image: bool = False
 ) -> Tensor:
     """Draw one change of every kind for each window of ``keypoints [B, T, V, 3]``.
 
     Parameters
     ----------
-    in_picture : coordinates are the picture's; otherwise each part's, whose unit is about its size.
+    in_image : coordinates are the image's; else each part's, whose unit is about its size.
     """
     batch, _, points, _ = keypoints.shape
     device = keypoints.device
@@ -45,7 +46,7 @@ def augment(
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, device=device)
 
-    def either_way(limit: float) -> Tensor:
+    def symmetric(limit: float) -> Tensor:
         return (2 * uniform(batch, 1, 1) - 1) * limit
 
     seen = keypoints[..., 2:] > 0
@@ -56,26 +57,37 @@ def augment(
         seen = keypoints[..., 2:] > 0
     x, y, confidence = keypoints.unbind(-1)
     if settings.rotate:
-        angle = either_way(math.radians(settings.rotate))
+        angle = symmetric(math.radians(settings.rotate))
         x, y = x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos()
     if settings.scale:
-        factor = 1 + either_way(settings.scale)
+        factor = 1 + symmetric(settings.scale)
         x, y = x * factor, y * factor
     if settings.shift:
-        x, y = x + either_way(settings.shift), y + either_way(settings.shift)
+        x, y = x + symmetric(settings.shift), y + symmetric(settings.shift)
     if settings.jitter:
         noise = torch.randn((2, *x.shape), generator=generator, device=device) * settings.jitter
-        unit = sizes(keypoints, layout) if in_picture else 1
+        unit = sizes(keypoints, layout) if in_image else 1
         x, y = x + noise[0] * unit, y + noise[1] * unit
+    if settings.drop_part:
+        seen = seen & _kept_parts(seen, settings.drop_part, layout, uniform)
     if settings.drop:
         seen = seen & (uniform(batch, 1, points, 1) >= settings.drop)
     return torch.stack([x, y, confidence], -1) * seen
 
 
-def sizes(keypoints: Tensor, layout: Layout) -> Tensor:
-    """``[B, 1, V]`` how large each point's part is in a window: the root mean square distance from its middle.
+def _kept_parts(seen: Tensor, drop: float, layout: Layout, uniform: Callable[..., Tensor]) -> Tensor:
+    """``[B, 1, V, 1]`` which points belong to parts that stay; where all that is seen would go, all of it stays."""
+    shown = torch.stack([seen[:, :, where].flatten(1).any(1) for where in layout.slices.values()], 1)  # [B, P]
+    kept = uniform(*shown.shape) >= drop
+    kept = kept | ~(kept & shown).any(1, keepdim=True)
+    lengths = torch.tensor([len(part) for part in layout.parts], device=seen.device)
+    return kept.repeat_interleave(lengths, 1)[:, None, :, None]
 
-    It is about the torso for a body and the distance of the eyes for a face.
+
+def sizes(keypoints: Tensor, layout: Layout) -> Tensor:
+    """``[B, 1, V]`` the size of each point's part in a window: its root mean square distance from the part's middle.
+
+    About a torso for a body and the distance between the eyes for a face.
     """
     found = []
     for part in layout.parts:

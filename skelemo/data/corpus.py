@@ -1,10 +1,9 @@
-"""A cache in memory: every frame cleaned once, in one tensor on the device that trains."""
+"""A cache in memory: every frame read and prepared once, in one tensor on the device that trains."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,25 +11,17 @@ import torch
 from torch import Tensor
 
 from skelemo.cache.cache import Cache
-from skelemo.errors import unknown
-from skelemo.openpose.scale import to_pixels
-from skelemo.preprocess import cleaning, normalize
+from skelemo.errors import ConfigError, unknown
+from skelemo.preprocess import Clips, Preparation, clean, find_reference, place, prepare, seen_parts, to_pixels
 from skelemo.render.views import USUAL
-from skelemo.skeleton import Layout
+from skelemo.skeleton import SCALES, Layout
 from skelemo.targets import EXPRESSION, VA, Head
 
-#: Frames that are cleaned at a time: bounds the memory that cleaning takes beside the corpus.
+#: Frames that are prepared at a time: bounds the memory that it takes beside the corpus.
 BLOCK_FRAMES = 16_384
 
-
-@dataclass(frozen=True)
-class Cleaning:
-    """How keypoints are prepared; see `skelemo.preprocess.cleaning` and `skelemo.preprocess.normalize`."""
-
-    coordinates: Literal["parts", "frame"] = "parts"
-    min_confidence: float = 0.0
-    max_gap: int = 0
-    smooth: int = 0
+#: A key is ``sequence * KEY_SPAN + frame number``.
+KEY_SPAN = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -39,26 +30,31 @@ class Corpus:
 
     Parameters
     ----------
-    keypoints : ``[N, V, 3]`` float32, cleaned, in pixels of the picture.
-    reference : ``[N, P, 4]`` float32, of each part or of the whole picture, in which `place` puts them.
-    seen : ``[N]`` whether anything of the person was seen.
+    keypoints : ``[N, V, 3]`` float32 in pixels; cleaned where the reference is the clip, else as OpenPose wrote them.
+    reference : ``[N, P, 4]`` of each part (or ``[N, 1, 4]`` of the image) where it is the clip's, else None.
+    seen : ``[N]`` whether anything of the person is seen.
     key : ``[N]`` int64, increasing: sequence and frame number in one, so that a frame is found by binary search.
     labels : of each head, as `skelemo.targets` has them.
     step : ``[S]`` by how much frame numbers usually grow within each sequence.
-    frame_size : ``[S, 2]`` float32, width and height of each sequence's picture, where coordinates are the picture's.
+    image_size : ``[S, 2]`` float32, width and height in pixels, 0 where unknown.
+    frame_size : ``[S, 2]`` the same for networks that draw, else None.
     sequences : one row per sequence, as in `Cache`.
+    absent : parts of the cache's layout that none of its frames shows; the layout is without them.
     """
 
     layout: Layout
+    preparation: Preparation
     heads: tuple[Head, ...]
     sequences: pd.DataFrame
     keypoints: Tensor
-    reference: Tensor
+    reference: Tensor | None
     seen: Tensor
     key: Tensor
     labels: dict[str, Tensor]
     step: Tensor
+    image_size: Tensor
     frame_size: Tensor | None
+    absent: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -68,9 +64,24 @@ class Corpus:
         """Where the frames lie."""
         return self.keypoints.device
 
+    def windows(self, rows: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """What models see of rows ``[B, T]``: keypoints ``[B, T, V, 3]`` and mask ``[B, T]``.
+
+        Frames that are not ``present [B, T]`` are missing: zeros, with the mask False.
+        """
+        if self.reference is not None:
+            mask = present & self.seen[rows]
+            return self.placed(rows) * mask[..., None, None], mask
+        number = self.key[rows] & (KEY_SPAN - 1)
+        size = self.image_size[self.key[rows[:, 0]] // KEY_SPAN]
+        raw = self.keypoints[rows] * present[..., None, None]
+        keypoints, mask = prepare(raw, self.layout, self.preparation, number=number, size=size)
+        return keypoints * present[..., None, None], mask & present
+
     def placed(self, rows: Tensor) -> Tensor:
-        """Keypoints ``[..., V, 3]`` of rows ``[...]`` as models see them."""
-        return normalize.place(self.keypoints[rows], self.reference[rows], self.layout)
+        """Normalized keypoints ``[..., V, 3]`` of rows ``[...]``, where the reference is the clip's."""
+        assert self.reference is not None
+        return place(self.keypoints[rows], self.reference[rows], self.layout)
 
     def number(self, rows: np.ndarray) -> np.ndarray:
         """Frame numbers of rows."""
@@ -105,99 +116,157 @@ class Corpus:
         return found[name]
 
 
-#: A key is ``sequence * KEY_SPAN + frame number``.
-KEY_SPAN = 1 << 32
+def load_corpus(cache: Cache, preparation: Preparation | None = None, parts: Sequence[str] = ()) -> Corpus:
+    """Read a cache and prepare its keypoints; see `Corpus`.
 
+    Parameters
+    ----------
+    parts : names of the parts that a model is to see; all that the cache shows unless given.
 
-def load_corpus(cache: Cache, settings: Cleaning | None = None) -> Corpus:
-    """Read a cache and prepare its keypoints under the settings; see `Corpus`."""
-    settings = settings or Cleaning()
+    Raises
+    ------
+    ConfigError
+        A part that the cache does not have, or that none of its frames shows.
+    """
+    settings = preparation or Preparation()
+    columns = _columns(cache.layout, parts)
+    layout = cache.layout.only(parts) if parts else cache.layout
     frames = cache.allocate()
-    sequence = np.repeat(np.arange(len(cache.sequences)), cache.sequences["length"])
-    pictures = Pictures.of(cache)
-    seen, step = np.empty(len(sequence), bool), np.empty(len(cache.sequences), np.int64)
-    reference = np.zeros((len(sequence), len(cache.layout.parts), 4), np.float32)
+    points = frames.keypoints if columns is None else np.empty((len(frames.number), len(layout), 3), np.float32)
+    keypoints, number = torch.from_numpy(points), torch.from_numpy(frames.number)
+    sequence = torch.from_numpy(np.repeat(np.arange(len(cache.sequences)), cache.sequences["length"]))
+    images = Images.of(cache)
+    count = len(keypoints)
+    by_clip = settings.reference == "clip"
+    seen, step = torch.empty(count, dtype=torch.bool), np.empty(len(cache.sequences), np.int64)
+    reference = torch.zeros(count, len(layout.parts), 4) if by_clip and settings.coordinates == "parts" else None
+    shown = torch.zeros(len(layout.parts), dtype=torch.bool)
 
-    def prepare(first: int, last: int, rows: slice) -> None:
+    def prepare_block(first: int, last: int, rows: slice) -> None:
         cache.read_into(frames, first, last)
-        clean = pictures.to_pixels(frames.keypoints[rows], sequence[rows])
-        clean = _clean(clean, sequence[rows], frames.number[rows], settings)
-        if clean.base is not frames.keypoints:
-            frames.keypoints[rows] = clean
-        shown = normalize.seen_parts(clean, cache.layout)
-        seen[rows] = shown.any(1)
-        step[first:last] = _steps(frames.number[rows], sequence[rows] - first, last - first)
-        if settings.coordinates == "parts":
-            reference[rows] = normalize.by_part(clean, shown, sequence[rows], cache.layout)
+        block = torch.from_numpy(frames.keypoints[rows] if columns is None else frames.keypoints[rows][:, columns])
+        clips = Clips(sequence[rows] - first, number[rows])
+        ready = raw = images.to_pixels(block, sequence[rows])
+        if by_clip:
+            ready = clean(raw, clips, settings)
+        if ready.data_ptr() != keypoints[rows].data_ptr():
+            keypoints[rows] = ready
+        anything = seen_parts(ready, layout)
+        if not by_clip and settings.min_confidence > 0:
+            anything = seen_parts(clean(raw, clips, replace(settings, max_gap=0, smooth=0)), layout)
+        seen[rows] = anything.any(1)
+        shown.logical_or_(anything.any(0))
+        step[first:last] = _steps(frames.number[rows], clips.sequence.numpy(), last - first)
+        if reference is not None:
+            reference[rows] = find_reference(ready, clips, layout, settings, images.size)
 
-    with ThreadPoolExecutor(1 + (os.cpu_count() or 1)) as pool:  # one may wait for the disk
-        list(pool.map(lambda block: prepare(*block), _blocks(cache.sequences["length"].to_numpy())))
-    if settings.coordinates == "frame":
-        pictures = pictures.guess_sizes(cache, frames.keypoints)
-        reference = normalize.in_picture(pictures.size)[sequence]
-    return Corpus(
-        layout=cache.layout,
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # blocks are prepared side by side
+    try:
+        with ThreadPoolExecutor(1 + (os.cpu_count() or 1)) as pool:  # one may wait for the disk
+            list(pool.map(lambda block: prepare_block(*block), _blocks(cache.sequences["length"].to_numpy())))
+    finally:
+        torch.set_num_threads(threads)
+    if by_clip and settings.coordinates == "frame":
+        images = images.guess_sizes(cache, keypoints)
+        reference = find_reference(keypoints, Clips(sequence, number), layout, settings, images.size)[sequence]
+    corpus = Corpus(
+        layout=layout,
+        preparation=settings,
         heads=(replace(EXPRESSION, outputs=cache.classes), VA),
         sequences=cache.sequences,
-        keypoints=torch.from_numpy(frames.keypoints),
-        reference=torch.from_numpy(reference),
-        seen=torch.from_numpy(seen),
-        key=torch.from_numpy(sequence * KEY_SPAN + frames.number.astype(np.int64)),
+        keypoints=keypoints,
+        reference=reference,
+        seen=seen,
+        key=sequence * KEY_SPAN + number,
         labels={
             EXPRESSION.name: torch.from_numpy(frames.expression.astype(np.int16)),
             VA.name: torch.from_numpy(np.stack([frames.valence, frames.arousal], -1)),
         },
         step=torch.from_numpy(step),
-        frame_size=torch.from_numpy(pictures.pixels) if settings.coordinates == "frame" else None,
+        image_size=images.size,
+        frame_size=images.pixels if settings.coordinates == "frame" else None,
     )
+    return _without_absent(cache, corpus, shown.tolist(), chosen=bool(parts))
+
+
+def _without_absent(cache: Cache, corpus: Corpus, shown: list[bool], *, chosen: bool) -> Corpus:
+    """The corpus without the parts that it never shows: they would be constant, and carry nothing."""
+    layout = corpus.layout
+    absent = tuple(part.name for part, seen in zip(layout.parts, shown, strict=True) if not seen)
+    if not len(corpus) or not absent:
+        return corpus
+    if chosen or len(absent) == len(layout.parts):
+        confident = corpus.preparation.min_confidence
+        above = f" with a confidence of {confident:g} or more" if confident else ""
+        present = [name for name in layout.slices if name not in absent]
+        offer = f"take parts from {', '.join(present)}" if present else "ingest recordings that show it"
+        raise ConfigError(f"{cache.name}: no frame shows {' or '.join(absent)}{above}; {offer}")
+    kept = [index for index, seen in enumerate(shown) if seen]
+    columns = [i for index in kept for i in range(len(layout))[layout.slices[layout.parts[index].name]]]
+    reference = corpus.reference
+    if reference is not None and reference.shape[1] > 1:
+        reference = reference[:, kept].contiguous()
+    whole = columns == list(range(columns[0], columns[-1] + 1))
+    keypoints = corpus.keypoints[:, slice(columns[0], columns[-1] + 1) if whole else columns].contiguous()
+    names = [layout.parts[index].name for index in kept]
+    return replace(corpus, layout=layout.only(names), keypoints=keypoints, reference=reference, absent=absent)
+
+
+def _columns(layout: Layout, parts: Sequence[str]) -> list[int] | None:
+    """Positions on V of the parts, in the layout's order; None for all."""
+    for name in parts:
+        if name not in layout.slices:
+            raise unknown("part of this cache", name, layout.slices)
+    if not parts or set(parts) == set(layout.slices):
+        return None
+    return [i for name, where in layout.slices.items() if name in parts for i in range(len(layout))[where]]
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Size ``[S, 2]`` of each sequence's picture in pixels, 0 where unknown, and the scale ``[S]`` of its coordinates.
+class Images:
+    """Size ``[S, 2]`` of each sequence's images in pixels, 0 where unknown, and the units ``[S]`` of its coordinates.
 
-    Where coordinates are relative to a picture of unknown size, it is taken for a square of one by one.
+    Where coordinates are relative to images of unknown size, these count as squares of one by one.
     """
 
-    size: np.ndarray
-    scale: np.ndarray
+    size: Tensor
+    scale: Tensor
 
     @classmethod
-    def of(cls, cache: Cache) -> "Pictures":
+    def of(cls, cache: Cache) -> "Images":
         """As the cache knows them."""
-        scale = cache.sequences["scale"].to_numpy(str)
-        size = cache.sequences[["width", "height"]].to_numpy(np.float32)
-        known = (size > 0).all(1, keepdims=True)
-        return cls(np.where(known, size, np.where((scale == "pixels")[:, None], 0, np.float32(1))), scale)
+        scale = torch.tensor([SCALES.index(name) for name in cache.sequences["scale"]], dtype=torch.long)
+        size = torch.from_numpy(cache.sequences[["width", "height"]].to_numpy(np.float32, copy=True))
+        known = (size > 0).all(1, keepdim=True)
+        return cls(torch.where(known, size, (scale > 0)[:, None].float()), scale)
 
-    def to_pixels(self, keypoints: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-        """Keypoints ``[N, V, 3]`` of the sequences ``[N]`` in pixels of their pictures."""
-        return to_pixels(keypoints, self.size[sequence], self.scale[sequence])
+    def to_pixels(self, keypoints: Tensor, sequence: Tensor) -> Tensor:
+        """Keypoints ``[N, V, 3]`` of the sequences ``[N]`` in pixels."""
+        scale = self.scale[sequence]
+        return to_pixels(keypoints, self.size[sequence], scale) if bool(scale.any()) else keypoints
 
-    def guess_sizes(self, cache: Cache, keypoints: np.ndarray) -> "Pictures":
-        """The same, an unknown size being as large as what was seen in the video, by all keypoints of the cache."""
-        size = self.size.copy()
+    def guess_sizes(self, cache: Cache, keypoints: Tensor) -> "Images":
+        """The same, an unknown size being as large as what all of the video shows."""
+        size = self.size.clone()
         starts, lengths = (cache.sequences[name].to_numpy() for name in ("start", "length"))
-        unknown = np.flatnonzero((size == 0).any(1))
+        unknown = np.flatnonzero((self.size == 0).any(1))
         for index in unknown:
             there = keypoints[starts[index] : starts[index] + lengths[index], :, :2]
-            size[index] = np.maximum(there.max((0, 1)), 1)
+            size[index] = there.amax((0, 1)).clamp(min=1)
         if len(unknown):
             video = cache.sequences["video"].to_numpy()[unknown]
-            size[unknown] = pd.DataFrame(size[unknown]).groupby(video).transform("max").to_numpy()
-        return Pictures(size, self.scale)
+            largest = (
+                pd.DataFrame(size[unknown].numpy()).groupby(video).transform("max").to_numpy(np.float32, copy=True)
+            )
+            size[unknown] = torch.from_numpy(largest)
+        return Images(size, self.scale)
 
     @property
-    def pixels(self) -> np.ndarray:
-        """Width and height ``[S, 2]`` float32 in pixels: a picture known by its shape alone is as long as usual."""
-        longer = self.size.max(-1, keepdims=True)
-        return (self.size * np.where(longer > 1, 1, max(USUAL) / longer)).astype(np.float32)
-
-
-def _clean(keypoints: np.ndarray, sequence: np.ndarray, number: np.ndarray, settings: Cleaning) -> np.ndarray:
-    clean = cleaning.drop_doubtful(keypoints, settings.min_confidence) if settings.min_confidence > 0 else keypoints
-    clean = cleaning.fill_gaps(clean, sequence, number, settings.max_gap)
-    return cleaning.smooth(clean, sequence, number, settings.smooth)
+    def pixels(self) -> Tensor:
+        """Width and height ``[S, 2]`` in pixels; an image known by its shape alone is as long as usual."""
+        longer = self.size.amax(-1, keepdim=True)
+        return self.size * torch.where(longer > 1, 1, max(USUAL) / longer.clamp(min=1e-9))
 
 
 def _blocks(lengths: np.ndarray) -> Iterator[tuple[int, int, slice]]:

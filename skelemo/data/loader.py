@@ -86,6 +86,6 @@ class Batches:
         }
         if self.augmentation and there is not None:
             batch["keypoints"] = augment(
-                batch["keypoints"], self.augmentation, self.corpus.layout, there, in_picture="frame_size" in batch
+                batch["keypoints"], self.augmentation, self.corpus.layout, there, in_image="frame_size" in batch
             )
         return batch

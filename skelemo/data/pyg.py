@@ -13,9 +13,10 @@ import torch
 from torch_geometric.data import Data, Dataset
 
 from skelemo.cache.cache import Cache, open_cache
-from skelemo.data.corpus import Cleaning, load_corpus
+from skelemo.data.corpus import load_corpus
 from skelemo.data.windows import Gatherer, Window, find_targets
 from skelemo.models.graph import skeleton_graph
+from skelemo.preprocess import Preparation
 
 
 class SkeletonGraphs(Dataset):
@@ -25,16 +26,16 @@ class SkeletonGraphs(Dataset):
         self,
         cache: Cache,
         window: Window,
-        cleaning: Cleaning,
+        preparation: Preparation,
         sequences: np.ndarray,
         every: int,
         mirror: bool,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.corpus = load_corpus(cache, cleaning)
+        self.corpus = load_corpus(cache, preparation)
         self.gatherer = Gatherer(self.corpus, window)
-        self.graph = skeleton_graph(cache.layout, mirror=mirror, frames=window.length)
+        self.graph = skeleton_graph(self.corpus.layout, mirror=mirror, frames=window.length)
         self.targets = find_targets(
             self.corpus, sequences, window, tuple(head.name for head in self.corpus.heads), every=every, seen_only=True
         )
@@ -73,7 +74,7 @@ def as_pyg(
     cache: Cache | Path | str,
     *,
     window: Window | None = None,
-    cleaning: Cleaning | None = None,
+    preparation: Preparation | None = None,
     sequences: Iterable[int] | None = None,
     every: int = 1,
     mirror: bool = True,
@@ -85,7 +86,7 @@ def as_pyg(
     ----------
     cache : a cache, or its folder.
     window : shape of the windows; a single frame unless given.
-    cleaning : how keypoints are prepared; normalized by part unless given.
+    preparation : how keypoints are prepared; normalized by part unless given.
     sequences : which rows of ``cache.sequences``; all unless given. Split by these: windows of one sequence resemble
         each other.
     every : one in how many frames is a target.
@@ -102,4 +103,4 @@ def as_pyg(
     """
     opened = cache if isinstance(cache, Cache) else open_cache(Path(cache))
     rows = np.arange(len(opened.sequences)) if sequences is None else np.fromiter(sequences, int)
-    return SkeletonGraphs(opened, window or Window(), cleaning or Cleaning(), rows, every, mirror, **kwargs)
+    return SkeletonGraphs(opened, window or Window(), preparation or Preparation(), rows, every, mirror, **kwargs)

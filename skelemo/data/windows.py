@@ -97,8 +97,7 @@ class Gatherer:
     def gather(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Gather windows; with a generator, ``clip`` windows draw each frame within its share of the clip."""
         found, present = self._spread(rows, generator) if self.window.sampling == "clip" else self._around(rows)
-        mask = present & self.corpus.seen[found]
-        return self.corpus.placed(found) * mask[..., None, None], mask
+        return self.corpus.windows(found, present)
 
     def _around(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         key = self.corpus.key

@@ -13,7 +13,7 @@ from skelemo.cache.partial import finished
 from skelemo.cache.reading import read_sequences
 from skelemo.cache.select import select, unmet
 from skelemo.errors import CacheError, InputError
-from skelemo.openpose.scale import to_pixels
+from skelemo.skeleton import SCALES
 from skelemo.text import count
 
 #: Told as frames are written: how many so far, and of how many.
@@ -63,8 +63,14 @@ def in_pixels(keypoints: np.ndarray, scale: str, width: int, height: int) -> tup
     Where the size of the picture is not known, relative ones become shares of a picture of 1 x 1, and a picture in
     pixels is as large as what was seen in it.
     """
-    known = bool(width and height)
-    moved = to_pixels(keypoints, np.array([[width, height] if known else [1, 1]]), np.array([scale]))
+    known, moved = bool(width and height), keypoints
+    if scale != "pixels":
+        import torch
+
+        from skelemo.preprocess import to_pixels
+
+        size = torch.tensor([[width, height] if known else [1, 1]])
+        moved = to_pixels(torch.from_numpy(keypoints), size, torch.tensor([SCALES.index(scale)])).numpy()
     if known:
         return moved, width, height
     if scale != "pixels":

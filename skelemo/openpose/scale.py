@@ -56,26 +56,6 @@ def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Ca
     return "signed" if signed.any() else "unit" if len(signed) else "pixels"
 
 
-def to_pixels(keypoints: np.ndarray, size: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Keypoints ``[N, V, 3]`` in pixels of their pictures; what is missing stays zero.
-
-    A picture's last pixel is at 1: ``x / (width - 1)`` or ``2 x / (width - 1) - 1`` (``keypointScaler.cpp``).
-
-    Parameters
-    ----------
-    size : ``[N, 2]`` width and height of each one's picture; (1, 1) where it is unknown, of which they stay shares.
-    scale : ``[N]`` what the coordinates are in, of `skelemo.skeleton.SCALES`.
-    """
-    if (scale == "pixels").all():
-        return keypoints
-    last = np.maximum(size - 1, 1)[:, None]
-    relative, signed = ((scale == name)[:, None, None] for name in ("unit", "signed"))
-    pixels = keypoints.copy()
-    xy = pixels[..., :2]
-    xy[:] = np.where(signed, (xy + 1) / 2 * last, np.where(relative, xy * last, xy))
-    return np.where(keypoints[..., 2:] > 0, pixels, np.float32(0))
-
-
 def _refuse_mixture(
     one: str, are_one: np.ndarray, other: str, are_other: np.ndarray, where: Callable[[int], str]
 ) -> None:

@@ -1,1 +1,8 @@
-"""From raw keypoints to what a model sees."""
+"""From raw keypoints to what a model sees: one path for training, predict, live and export."""
+
+from skelemo.preprocess.cleaning import to_pixels
+from skelemo.preprocess.clips import Clips
+from skelemo.preprocess.prepare import Preparation, clean, find_reference, prepare
+from skelemo.preprocess.reference import in_image, place, seen_parts
+
+__all__ = ["Clips", "Preparation", "clean", "find_reference", "in_image", "place", "prepare", "seen_parts", "to_pixels"]

@@ -13,6 +13,7 @@ from skelemo.data.augment import Augmentation
 from skelemo.data.windows import Window
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.models.baselines import CLASSICAL, settings_of
+from skelemo.preprocess.prepare import Coordinates, Preparation, ReferenceKind
 from skelemo.targets import EXPRESSION, VA
 from skelemo.training.optimizers import OPTIMIZERS, SCHEDULES
 
@@ -23,11 +24,18 @@ class DataSettings(BaseModel):
     """What is learned from, and how its keypoints are prepared."""
 
     data: tuple[str, ...] = Field(default=(), description="cache folders")
+    parts: tuple[str, ...] = Field(
+        default=(), description="parts that the model sees, as in [face_70]; empty: all that the cache shows"
+    )
+    reference: ReferenceKind = Field(
+        "clip", description="what units and gaps are computed over: the whole clip, or each window alone as live"
+    )
     min_confidence: float = Field(0.0, ge=0, le=1, description="points below it become missing")
     max_gap: int = Field(
         5, ge=0, le=1_000_000, description="gaps of up to so many frames are interpolated linearly; 0: none"
     )
-    smooth: int = Field(0, ge=0, le=1001, description="frames of the triangle that smooths each point; 0: none")
+    smooth: int = Field(0, ge=0, le=1001, description="width in frames of the triangle that smooths points; 0: none")
+    causal: bool = Field(False, description="fill gaps and smooth from earlier frames alone")
 
 
 class WindowSettings(BaseModel):
@@ -73,6 +81,7 @@ class AugmentSettings(BaseModel):
         0.01, ge=0, le=100, description="standard deviation of each point's displacement, in sizes of its part"
     )
     drop: float = Field(0.0, ge=0, lt=1, description="probability that a keypoint is missing throughout a window")
+    drop_part: float = Field(0.0, ge=0, lt=1, description="probability that a part is missing throughout a window")
 
 
 class ModelSettings(BaseModel):
@@ -152,7 +161,7 @@ class Config(  # pydantic lists the fields of the last base first
     def _listed(cls, value: Any) -> Any:
         return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
-    @field_validator("data", mode="before")
+    @field_validator("data", "parts", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -178,9 +187,13 @@ class Config(  # pydantic lists the fields of the last base first
         """The random changes of training windows."""
         return self._part(Augmentation)
 
-    def _part(self, kind: type[Settings]) -> Settings:
+    def preparation(self, coordinates: Coordinates) -> Preparation:
+        """How keypoints are prepared for a model that takes such coordinates."""
+        return self._part(Preparation, coordinates=coordinates)
+
+    def _part(self, kind: type[Settings], **given: object) -> Settings:
         names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # every kind asked for is a dataclass
-        return kind(**{name: getattr(self, name) for name in names})
+        return kind(**{name: getattr(self, name) for name in names if name not in given}, **given)
 
     def to_yaml(self) -> str:
         """As ``config.yaml`` holds it."""

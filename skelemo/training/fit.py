@@ -10,7 +10,7 @@ import torch
 
 from skelemo.atomic import finished, sweep
 from skelemo.cache.cache import Cache, open_cache
-from skelemo.data.corpus import Cleaning, Corpus, load_corpus
+from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, SUBSETS, Split, make_split
 from skelemo.data.windows import clip_labels, labeled_as_clips
 from skelemo.errors import ConfigError, InputError, unknown
@@ -50,7 +50,7 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     cache = open_cache([Path(path) for path in config.data])
     _require_same_data(out, cache)
     device = choose_device(config.device)
-    corpus = load_corpus(cache, Cleaning(coordinates, config.min_confidence, config.max_gap, config.smooth))
+    corpus = load_corpus(cache, config.preparation(coordinates), config.parts)
     config = _settle_heads(config, corpus)
     config, split = _settle_split(config, corpus, out)
     if config.is_baseline:

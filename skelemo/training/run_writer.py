@@ -69,9 +69,8 @@ def save_model(folder: Path, network: nn.Module, config: Config, corpus: Corpus,
         "settings": registry.lasting(config.model),
         "layout": corpus.layout.name,
         "heads": [head.to_json() for head in heads],
-        "coordinates": registry.entry(config.arch).coordinates,
+        "preparation": corpus.preparation.to_json(),
         "window": vars(config.window),
-        "cleaning": {name: getattr(config, name) for name in ("min_confidence", "max_gap", "smooth")},
         "skelemo": skelemo.__version__,
     }
     write_json(folder / "model.json", facts)

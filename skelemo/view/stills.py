@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from skelemo.cache.cache import Cache, Frames
-from skelemo.data.corpus import Pictures
+from skelemo.data.corpus import Images
 from skelemo.errors import ConfigError
-from skelemo.preprocess.normalize import in_picture, place
+from skelemo.preprocess import in_image, place
 from skelemo.render import SkeletonRenderer
 
 CHUNK = 128  # images drawn at a time
@@ -19,19 +20,21 @@ CHUNK = 128  # images drawn at a time
 
 @dataclass(frozen=True)
 class Stills:
-    """The frames of a cache and the pictures that they were found in.
+    """The frames of a cache and the images that they were found in.
 
     Parameters
     ----------
     sequence : ``[N]`` which row of ``cache.sequences`` each frame belongs to.
     seen : ``[N]`` whether anything of the person was seen.
+    keypoints : ``[N, V, 3]`` in pixels.
     """
 
     cache: Cache
     frames: Frames
     sequence: np.ndarray
     seen: np.ndarray
-    pictures: Pictures
+    keypoints: Tensor
+    images: Images
 
     @classmethod
     def of(cls, cache: Cache) -> "Stills":
@@ -39,9 +42,9 @@ class Stills:
         frames = cache.read()
         sequence = np.repeat(np.arange(len(cache.sequences)), cache.sequences["length"])
         seen = np.asarray((frames.keypoints[..., 2] > 0).any(1))
-        pictures = Pictures.of(cache)
-        frames.keypoints[:] = pictures.to_pixels(frames.keypoints, sequence)
-        return cls(cache, frames, sequence, seen, pictures.guess_sizes(cache, frames.keypoints))
+        images = Images.of(cache)
+        keypoints = images.to_pixels(torch.from_numpy(frames.keypoints), torch.from_numpy(sequence))
+        return cls(cache, frames, sequence, seen, keypoints, images.guess_sizes(cache, keypoints))
 
     def __len__(self) -> int:
         return len(self.sequence)
@@ -56,10 +59,10 @@ class Stills:
         return images
 
     def _draw(self, rows: np.ndarray, renderer: SkeletonRenderer) -> np.ndarray:
-        which = self.sequence[rows]
-        points = torch.from_numpy(self.frames.keypoints[rows])
-        keypoints = place(points, torch.from_numpy(in_picture(self.pictures.size[which])), self.cache.layout)
-        drawn = renderer(keypoints.unsqueeze(1), torch.from_numpy(self.pictures.pixels[which]))
+        which = torch.from_numpy(self.sequence[rows])
+        reference = in_image(self.images.size[which])
+        keypoints = place(self.keypoints[torch.from_numpy(rows)], reference, self.cache.layout)
+        drawn = renderer(keypoints.unsqueeze(1), self.images.pixels[which])
         return drawn.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 

@@ -130,7 +130,7 @@ def test_in_the_picture_a_small_face_trembles_less_than_the_body_it_belongs_to()
     face = LAYOUT.slices["face_70"]
     before[:, :, face, :2] *= 0.05
     generator = torch.Generator().manual_seed(3)
-    after = augment(before, Augmentation(jitter=0.02), LAYOUT, generator, in_picture=True)
+    after = augment(before, Augmentation(jitter=0.02), LAYOUT, generator, in_image=True)
     for name, where in LAYOUT.slices.items():
         points = before[0, :, where, :2]
         size = (points - points.mean(1, keepdim=True)).square().sum(-1).mean().sqrt()

@@ -8,11 +8,11 @@ from small_caches import BODY, BODY_AND_FACE, a_cache, a_sequence
 
 from skelemo.cache.cache import open_cache
 from skelemo.data import corpus
-from skelemo.data.corpus import Cleaning, load_corpus
-from skelemo.preprocess import cleaning, normalize
+from skelemo.data.corpus import load_corpus
+from skelemo.preprocess import Preparation, prepare
 from skelemo.skeleton import layout
 
-SETTINGS = Cleaning(min_confidence=0.2, max_gap=3, smooth=3)
+SETTINGS = Preparation(min_confidence=0.2, max_gap=3, smooth=3)
 
 
 def sequences(points=95):
@@ -23,13 +23,9 @@ def sequences(points=95):
 
 
 def prepared(one, settings):
-    """One sequence by itself, step by step."""
-    only = np.zeros(len(one), int)
-    keypoints = cleaning.drop_doubtful(one.keypoints, settings.min_confidence)
-    keypoints = cleaning.fill_gaps(keypoints, only, one.number, settings.max_gap)
-    keypoints = cleaning.smooth(keypoints, only, one.number, settings.smooth)
-    reference = normalize.by_part(keypoints, normalize.seen_parts(keypoints, layout()), only, layout())
-    return normalize.place(torch.from_numpy(keypoints), torch.from_numpy(reference), layout()).numpy()
+    """One sequence by itself, as `predict` prepares it."""
+    number = torch.from_numpy(one.number)[None]
+    return prepare(torch.from_numpy(one.keypoints)[None], layout(), settings, number=number)[0][0].numpy()
 
 
 @pytest.mark.parametrize("block", [1, 41, 50, 100_000])
@@ -82,7 +78,7 @@ def test_the_usual_step_of_frame_numbers_is_the_sequences_own(tmp_path):
 
 
 def test_a_cache_of_nothing_is_a_corpus_of_nothing(tmp_path):
-    loaded = load_corpus(open_cache(a_cache(tmp_path)), Cleaning("frame", 0.1, 2, 3))
+    loaded = load_corpus(open_cache(a_cache(tmp_path)), Preparation("frame", "clip", 0.1, 2, 3))
     assert len(loaded) == 0
     assert loaded.keypoints.shape == (0, 25, 3)
 
@@ -91,7 +87,7 @@ def test_a_cache_of_nothing_is_a_corpus_of_nothing(tmp_path):
 
 
 def in_picture(folder, *given, **tables):
-    loaded = load_corpus(open_cache(a_cache(folder, *given, header=BODY, **tables)), Cleaning("frame"))
+    loaded = load_corpus(open_cache(a_cache(folder, *given, header=BODY, **tables)), Preparation("frame"))
     starts = dict(zip(loaded.sequences["id"], loaded.sequences["start"], strict=True))
     placed = loaded.placed(torch.arange(len(loaded))).numpy()
     return {one.id: placed[starts[one.id] : starts[one.id] + len(one)] for one in given}

@@ -8,7 +8,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from skelemo.errors import ConfigError
 from skelemo.models.baselines import CLASSICAL, LIMITS, answers, build, features, mirrored, settings_of
-from skelemo.preprocess.normalize import by_part, place, seen_parts
+from skelemo.preprocess import Preparation, prepare
 from skelemo.skeleton import layout
 from skelemo.targets import EXPRESSION, VA, Head
 
@@ -158,8 +158,7 @@ def test_posed_faces_are_told_apart_as_well_as_by_the_reference(shared_data):
     points = np.array(faces, np.float32).reshape(-1, 70, 3)
     labels = np.array([label for label, _ in files])
     face = layout("face_70")
-    reference = torch.from_numpy(by_part(points, seen_parts(points, face), np.arange(len(points)), face))
-    placed = place(torch.from_numpy(points), reference, face).numpy()[:, None]
+    placed = prepare(torch.from_numpy(points)[:, None], face, Preparation())[0].numpy()
     rows = features(placed, np.ones(placed.shape[:2], bool))
     found = np.zeros(len(labels), int)
     for train, test in StratifiedKFold(10, shuffle=True, random_state=0).split(rows, labels):

@@ -12,12 +12,13 @@ from torch.nn import functional as F
 
 from skelemo.cache.cache import open_cache
 from skelemo.cache.shard import Header
-from skelemo.data.corpus import Cleaning, Corpus, load_corpus
+from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.loader import Batch, Batches, inputs
 from skelemo.data.windows import Window, find_targets
 from skelemo.models import create, list_models
 from skelemo.models.heads import probabilities
 from skelemo.models.registry import entry
+from skelemo.preprocess import Preparation
 from skelemo.simulate import simulate
 from skelemo.simulate.emotions import NAMES
 from skelemo.skeleton import BODY_25
@@ -68,7 +69,7 @@ def actors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = a_cache(
         tmp_path_factory.mktemp("actors") / "c", *sequences, header=Header(BOTH, NAMES), recordings=recordings
     )
-    CORPORA.update({kind: load_corpus(open_cache(folder), Cleaning(kind)) for kind in ("parts", "frame")})
+    CORPORA.update({kind: load_corpus(open_cache(folder), Preparation(kind)) for kind in ("parts", "frame")})
     yield
     CORPORA.clear()
     network.cache_clear()

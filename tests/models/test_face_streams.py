@@ -1,6 +1,5 @@
 """The streams organ and frontal: what of a face they keep, and what they leave out."""
 
-import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -9,7 +8,7 @@ from skelemo.errors import ConfigError
 from skelemo.models.face_streams import Frontal, Organs
 from skelemo.models.registry import Spec, create
 from skelemo.models.streams import Streams
-from skelemo.preprocess.normalize import by_part, place
+from skelemo.preprocess import Preparation, prepare
 from skelemo.simulate.face import _SHAPE
 from skelemo.skeleton import FACE_70, layout
 from skelemo.targets import VA
@@ -72,8 +71,7 @@ def test_a_face_from_before_is_the_same_however_the_picture_of_it_was_stretched(
 
 def test_a_usual_face_from_before_is_as_it_is_placed():
     points = torch.cat([torch.tensor(_SHAPE[:, :2] * (1, -1), dtype=torch.float32), torch.ones(70, 1)], -1)[None]
-    reference = torch.from_numpy(by_part(points.numpy(), np.ones((1, 1), bool), np.zeros(1, int), FACE))
-    placed = place(points, reference, FACE)
+    placed = prepare(points[None], FACE, Preparation())[0][0]
     assert_close(shown(Frontal(FACE), placed), placed, atol=0.02, rtol=0)
 
 

@@ -2,14 +2,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpose_json import frame, person, points, write_video
 
 from skelemo.openpose.people import People, RecordingError, read_people
 from skelemo.openpose.recording import find_recordings
-from skelemo.openpose.scale import to_pixels
-from skelemo.skeleton import layout
+from skelemo.preprocess import to_pixels
+from skelemo.skeleton import SCALES, layout
 
 WIDTH, HEIGHT = 1280, 720
 MODES = {"pixels": 0, "unit": 3, "signed": 4}
@@ -115,7 +116,8 @@ def test_pixels_come_back_from_what_openpose_makes_of_them() -> None:
     pixels = np.column_stack([rng.uniform(0, [WIDTH - 1, HEIGHT - 1], (60, 2)), rng.integers(0, 2, 60)])
     pixels[:2] = [[WIDTH - 1, HEIGHT - 1, 1], [0, 0, 1]]
     given = np.stack([rescale(pixels, mode) for mode in MODES.values()]).astype(np.float32)
-    found = to_pixels(given, np.full((3, 2), [WIDTH, HEIGHT], np.float32), np.array(list(MODES)))
+    scale = torch.tensor([SCALES.index(name) for name in MODES])
+    found = to_pixels(torch.from_numpy(given), torch.tensor([[WIDTH, HEIGHT]] * 3), scale).numpy()
     expected = np.where(pixels[:, 2:] > 0, pixels, 0)
     np.testing.assert_allclose(found, np.stack([expected] * 3), atol=1e-3)
     assert found.dtype == np.float32

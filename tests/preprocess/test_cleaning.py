@@ -2,8 +2,25 @@
 
 import numpy as np
 import pytest
+import torch
 
-from skelemo.preprocess.cleaning import drop_doubtful, fill_gaps, smooth
+from skelemo.preprocess import Clips, cleaning
+
+
+def fill_gaps(keypoints, sequence, number, max_gap, **how):
+    return cleaning.fill_gaps(torch.from_numpy(keypoints), clips(sequence, number), max_gap, **how).numpy()
+
+
+def smooth(keypoints, sequence, number, width, **how):
+    return cleaning.smooth(torch.from_numpy(keypoints), clips(sequence, number), width, **how).numpy()
+
+
+def clips(sequence, number):
+    return Clips(torch.from_numpy(sequence), torch.from_numpy(number))
+
+
+def filter_by_confidence(keypoints, threshold):
+    return cleaning.filter_by_confidence(torch.from_numpy(keypoints), threshold).numpy()
 
 
 def some_frames(seed, sequences=6, longest=40, points=4, missing=0.4, largest_step=3):
@@ -85,7 +102,7 @@ def test_what_is_missing_is_not_smoothed_into_being():
 
 def test_doubtful_points_become_missing():
     keypoints, _, _ = some_frames(1)
-    out = drop_doubtful(keypoints, 0.5)
+    out = filter_by_confidence(keypoints, 0.5)
     kept = keypoints[..., 2] >= 0.5
     assert np.array_equal(out[kept], keypoints[kept])
     assert not out[~kept].any()
@@ -104,5 +121,5 @@ def test_the_frames_given_are_not_touched():
     before = keypoints.copy()
     fill_gaps(keypoints, sequence, number, 5)
     smooth(keypoints, sequence, number, 5)
-    drop_doubtful(keypoints, 0.5)
+    filter_by_confidence(keypoints, 0.5)
     assert np.array_equal(keypoints, before)

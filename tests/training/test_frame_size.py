@@ -9,12 +9,13 @@ from opencv_drawing import agreement, drawn, made_small
 from small_caches import BODY_AND_FACE, a_cache, a_sequence
 
 from skelemo.cache.cache import open_cache
-from skelemo.data.corpus import Cleaning, Corpus, load_corpus
+from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.loader import Batches, inputs
 from skelemo.data.windows import Window, find_targets
 from skelemo.inference.predictor import predict
 from skelemo.models import create, list_models
 from skelemo.models.registry import entry
+from skelemo.preprocess import Preparation
 from skelemo.render import SkeletonRenderer
 from skelemo.simulate import simulate
 from skelemo.skeleton import layout
@@ -39,7 +40,7 @@ def corpus(tmp_path: Path, people: np.ndarray) -> Corpus:
         a_sequence(name, 6, keypoints=people * np.array([*size, 1], np.float32), width=size[0], height=size[1])
         for name, size in SIZES.items()
     ]
-    return load_corpus(open_cache(a_cache(tmp_path / "sizes", *sequences, header=BODY_AND_FACE)), Cleaning("frame"))
+    return load_corpus(open_cache(a_cache(tmp_path / "sizes", *sequences, header=BODY_AND_FACE)), Preparation("frame"))
 
 
 def batches(corpus: Corpus, length: int = 1) -> Batches:
@@ -89,7 +90,7 @@ def test_networks_of_keypoints_are_told_nothing_of_pictures(tmp_path):
 def test_a_picture_of_unknown_size_has_that_of_what_was_seen_or_the_usual_length(tmp_path, scale, expected):
     one = a_sequence("one", scale=scale)
     folder = a_cache(tmp_path / "c", one)
-    found = load_corpus(open_cache(folder), Cleaning("frame")).frame_size
+    found = load_corpus(open_cache(folder), Preparation("frame")).frame_size
     wanted = expected or tuple(one.keypoints[..., :2].max((0, 1)).tolist())
     assert found.tolist() == [pytest.approx(wanted)]
 

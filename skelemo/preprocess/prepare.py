@@ -1,0 +1,135 @@
+"""The one path from raw keypoints to what a model sees: units, gaps, smoothing, reference, normalized.
+
+Training, `predict`, live answers and exported models all come this way, under one `Preparation`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from skelemo.errors import ConfigError, unknown
+from skelemo.preprocess.cleaning import fill_gaps, filter_by_confidence, smooth, to_pixels
+from skelemo.preprocess.clips import Clips
+from skelemo.preprocess.reference import by_part, in_image, place
+from skelemo.skeleton import SCALES, Layout
+
+Coordinates = Literal["parts", "frame"]
+ReferenceKind = Literal["clip", "window"]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How raw keypoints become what a model sees.
+
+    Parameters
+    ----------
+    coordinates : ``parts`` normalizes each part by its own reference; ``frame`` places all in the image, for networks
+        that draw.
+    reference : what gaps, smoothing and units are computed over. ``clip``: the whole sequence, its future included.
+        ``window``: the frames of each window alone, so that a live camera, a file and an exported model see the same
+        numbers as training did.
+    min_confidence : points below it become missing.
+    max_gap : gaps of up to so many frames are interpolated linearly.
+    smooth : width in frames of the triangle that smooths each point.
+    causal : fill gaps and smooth from earlier frames alone.
+    """
+
+    coordinates: Coordinates = "parts"
+    reference: ReferenceKind = "clip"
+    min_confidence: float = 0.0
+    max_gap: int = 0
+    smooth: int = 0
+    causal: bool = False
+
+    def __post_init__(self) -> None:
+        for name, kind in (("coordinates", Coordinates), ("reference", ReferenceKind)):
+            if getattr(self, name) not in get_args(kind):
+                raise unknown(name, str(getattr(self, name)), get_args(kind))
+        for name, (kinds, most) in _RANGES.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or isinstance(value, bool) is not (kinds is bool) or not 0 <= value <= most:
+                raise ConfigError(f"{name} is {value!r}; expected {kinds.__name__} from 0 to {most:,}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON can hold them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> "Preparation":
+        """The settings that `to_json` wrote; `ConfigError` where they are none."""
+        known = [field.name for field in fields(cls)]
+        if not isinstance(settings, Mapping):
+            raise ConfigError(f"preparation is {type(settings).__name__}; expected a mapping of {', '.join(known)}")
+        for name in settings:
+            if name not in known:
+                raise unknown("setting of a preparation", str(name), known)
+        return cls(**settings)
+
+
+_RANGES: dict[str, tuple[Any, float]] = {
+    "min_confidence": (float | int, 1),
+    "max_gap": (int, 1_000_000),
+    "smooth": (int, 1001),
+    "causal": (bool, 1),
+}
+
+
+def clean(keypoints: Tensor, clips: Clips, settings: Preparation) -> Tensor:
+    """Keypoints ``[N, V, 3]`` in pixels without doubtful points, short gaps and jitter."""
+    if settings.min_confidence > 0:
+        keypoints = filter_by_confidence(keypoints, settings.min_confidence)
+    keypoints = fill_gaps(keypoints, clips, settings.max_gap, causal=settings.causal)
+    return smooth(keypoints, clips, settings.smooth, causal=settings.causal)
+
+
+def find_reference(keypoints: Tensor, clips: Clips, layout: Layout, settings: Preparation, size: Tensor) -> Tensor:
+    """Reference ``[N, P, 4]`` by part, or ``[N, 1, 4]`` in images of ``size [N, 2]``, of cleaned keypoints."""
+    return by_part(keypoints, clips, layout) if settings.coordinates == "parts" else in_image(size)
+
+
+def prepare(
+    keypoints: Tensor,
+    layout: Layout,
+    settings: Preparation,
+    *,
+    number: Tensor | None = None,
+    size: Tensor | None = None,
+    scale: str = "pixels",
+) -> tuple[Tensor, Tensor]:
+    """What a model sees of raw keypoints: normalized ``[B, T, V, 3]`` and mask ``[B, T]``, whether anything is seen.
+
+    Every ``[T, V, 3]`` is prepared by itself, be it a window or a whole recording.
+
+    Parameters
+    ----------
+    keypoints : ``[B, T, V, 3]`` as OpenPose wrote them; confidence 0 is missing, whatever x and y say. Frames that a
+        window lacks are all missing.
+    number : ``[B, T]`` frame numbers; 0, 1, 2, ... unless given.
+    size : ``[B, 2]`` width and height of the images in pixels, 0 where unknown: as large as what is seen.
+    scale : units of x and y, of `skelemo.skeleton.SCALES`.
+    """
+    batch, frames = keypoints.shape[:2]
+    if number is None:
+        number = torch.arange(frames, device=keypoints.device).expand(batch, frames)
+    clips = Clips.windows(number)
+    flat = torch.where(keypoints[..., 2:] > 0, keypoints, 0).flatten(0, 1)
+    size = keypoints.new_zeros(batch, 2) if size is None else size.to(keypoints.dtype)
+    if scale != "pixels":
+        known = (size > 0).all(-1, keepdim=True)
+        size = torch.where(known, size, 1)
+        units = torch.full_like(clips.sequence, SCALES.index(scale))
+        flat = to_pixels(flat, size.repeat_interleave(frames, 0), units)
+    flat = clean(flat, clips, settings)
+    if settings.coordinates == "frame":
+        size = torch.where((size > 0).all(-1, keepdim=True), size, seen_size(flat.unflatten(0, (batch, frames))))
+    reference = find_reference(flat, clips, layout, settings, size.repeat_interleave(frames, 0))
+    prepared = place(flat, reference, layout).unflatten(0, (batch, frames))
+    return prepared, (prepared[..., 2] > 0).any(-1)
+
+
+def seen_size(keypoints: Tensor) -> Tensor:
+    """``[B, 2]`` how large an image must be to hold what ``[B, T, V, 3]`` shows, for images of unknown size."""
+    return keypoints[..., :2].amax((1, 2)).clamp(min=1)
