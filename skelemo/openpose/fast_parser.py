@@ -57,6 +57,7 @@ class PlainReader:
             raise ValueError
         counts, numbers, identities = bytearray(), [], []
         identified = PERSON_ID.encode() in self._lists
+        person: Any
         for person in people:
             lists = self._find(person)
             if any(lists):

@@ -1,5 +1,6 @@
-"""Marks: where people are, how large, and how far from one another."""
+"""What tracking compares: where people are, how large, and how far from one another."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, pairwise
@@ -12,15 +13,15 @@ from skelemo.skeleton import BODY_25, FACE_70, HAND_LEFT, HAND_RIGHT, PARTS, lay
 
 Array = NDArray[Any]
 
-COMMON = 2  # points that must be seen of both to compare them
+COMMON = 2  # features that both people must show to be comparable
 
-# People at a time: temporary arrays then stay in the processor's cache.
-_ROWS = 256
+_ROWS = 256  # people at a time, so that temporary arrays stay in the processor's cache
+_PAIRS = 4096  # pairs at a time, for the same reason
 
-# Where runs of points begin that are compared by their mean: those of a face or a hand tell little more than it.
-_RUNS = {FACE_70.name: (0, 9, 17, 22, 27, 36, 42, 48, 68), HAND_LEFT.name: (0,), HAND_RIGHT.name: (0,)}
+# Where groups of points begin that are compared by their mean: those of a face or a hand say little more than it.
+_GROUPS = {FACE_70.name: (0, 9, 17, 22, 27, 36, 42, 48, 68), HAND_LEFT.name: (0,), HAND_RIGHT.name: (0,)}
 
-# Limbs of BODY_25 and how long they are in sizes of a standing person: they tell the size of one who is partly hidden.
+# Limbs of BODY_25 and their length in sizes of a standing person, from which the size of a partly hidden one follows.
 _LIMBS = {
     **{("Neck", "MidHip"): 0.5, ("Neck", "Nose"): 0.19, ("RShoulder", "RElbow"): 0.3, ("RElbow", "RWrist"): 0.26},
     **{("LShoulder", "LElbow"): 0.3, ("LElbow", "LWrist"): 0.26, ("RHip", "RKnee"): 0.41, ("RKnee", "RAnkle"): 0.42},
@@ -31,18 +32,22 @@ _LIMB_LENGTHS = np.array(list(_LIMBS.values()), dtype=np.float32)[:, None]
 
 
 @dataclass(frozen=True)
-class Marks:
-    """Where people are: joints, and the means of runs of points. The axis of x and y comes first: it is faster so."""
+class Features:
+    """Body joints and means of groups of points. The axis of x and y comes first, which is faster."""
 
     at: Array  # float32 [2, P, A]
     seen: Array  # bool [P, A]
     low: Array  # float32 [2, P], corners of the box around all that is seen
     high: Array
-    size: Array  # float32 [P], root of the area of the box, or what two limbs say that it would be if all was seen
+    size: Array  # float32 [P], root of the box's area, or that of the whole person as two limbs imply it
+
+    def rows(self, rows: Array) -> tuple[Array, Array]:
+        """Features of some people as `distance` takes them: positions and visibility."""
+        return self.at[:, rows], self.seen[rows]
 
 
-def marks_of(keypoints: Array) -> Marks:
-    """The marks of people [P, V, 3] in any layout; missing points are 0, 0, 0."""
+def features_of(keypoints: Array) -> Features:
+    """Features of people ``[P, V, 3]`` in any layout; missing points are 0, 0, 0."""
     people, points = keypoints.shape[:2]
     begins, has_body = _begins(points), BODY_25.name in _parts(points)
     at, seen = np.empty((2, people, len(begins)), np.float32), np.empty((people, len(begins)), bool)
@@ -57,16 +62,16 @@ def marks_of(keypoints: Array) -> Marks:
         if has_body:
             size[rows] = np.maximum(size[rows], _size_by_limbs(mean, known))
     usual = np.median(size[size > 0]) if (size > 0).any() else 1.0
-    return Marks(at, seen, low, high, np.where(size > 0, size, usual))
+    return Features(at, seen, low, high, np.where(size > 0, size, usual))
 
 
 def _means(keypoints: Array, begins: list[int]) -> tuple[Array, Array]:
-    """Where the marks are, [2, A, P], and whether any of their points is seen, [A, P]: people last, to add by rows."""
+    """Features [2, A, P], and whether any of their points is seen, [A, P]; people come last, to add whole rows."""
     axes = keypoints.transpose(2, 1, 0).copy()  # [3, V, P]
     axes[2] = axes[2] > 0
     total = np.empty((3, len(begins), len(keypoints)), np.float32)
-    for mark, (begin, end) in enumerate(pairwise([*begins, axes.shape[1]])):
-        np.add.reduce(axes[:, begin:end], axis=1, out=total[:, mark])
+    for feature, (begin, end) in enumerate(pairwise([*begins, axes.shape[1]])):
+        np.add.reduce(axes[:, begin:end], axis=1, out=total[:, feature])
     return total[:2] / np.maximum(total[2], 1), total[2] > 0
 
 
@@ -75,13 +80,13 @@ def _corners(at: Array, seen: Array) -> tuple[Array, Array]:
 
 
 def _size_of_box(low: Array, high: Array) -> Array:
-    """The root of its area, or of a thin one part of its length, [P]."""
-    width, height = np.maximum(high - low, 0)  # of nobody: 0
+    """Root of the area, or a share of the length for a thin box, [P]."""
+    width, height = np.maximum(high - low, 0)  # an empty box has size 0
     return np.asarray(np.maximum(np.sqrt(width * height), 0.4 * np.maximum(width, height)))
 
 
 def _size_by_limbs(at: Array, seen: Array) -> Array:
-    """The second largest size that a limb speaks for, [P]: the largest may end in a joint found elsewhere."""
+    """Second largest size that a limb implies, [P]: the largest may end in a misplaced joint."""
     one, other = _LIMB_ENDS
     x, y = at[:, one] - at[:, other]
     sizes = np.where(seen[one] & seen[other], np.sqrt(x * x + y * y) / _LIMB_LENGTHS, 0)
@@ -90,7 +95,7 @@ def _size_by_limbs(at: Array, seen: Array) -> Array:
 
 @cache
 def _parts(points: int) -> dict[str, slice]:
-    """The parts of the layout that has so many points, and where they lie; of an unknown one, none."""
+    """Parts of the layout with that many points, and where they lie; none for an unknown layout."""
     for count in range(1, len(PARTS) + 1):
         for words in combinations(PARTS, count):
             known = layout("+".join(words))
@@ -101,22 +106,42 @@ def _parts(points: int) -> dict[str, slice]:
 
 @cache
 def _begins(points: int) -> list[int]:
-    """Where the marks begin in the layout of that many points; in an unknown one every point is a mark."""
+    """Where the features begin in the layout with that many points; in an unknown one every point is a feature."""
     parts = _parts(points) or {"": slice(0, points)}
-    runs = ((where, _RUNS.get(name, range(where.stop - where.start))) for name, where in parts.items())
-    return [where.start + begin for where, run in runs for begin in run]
+    groups = ((where, _GROUPS.get(name, range(where.stop - where.start))) for name, where in parts.items())
+    return [where.start + begin for where, group in groups for begin in group]
 
 
 def distance(one: tuple[Array, Array], other: tuple[Array, Array], size: Array) -> Array:
-    """Mean distance [N] in sizes of marks [2, N, A] that both show, each 1 at most; inf where too few are common."""
+    """Mean distance [N] in sizes over features [2, N, A] that both show, each at most 1; inf where too few are."""
     both = one[1] & other[1]
     x, y = one[0] - other[0]
-    far = np.minimum(np.sqrt(x * x + y * y) / size[:, None], 1.0)
-    count = both.sum(axis=1)
-    return np.where(count >= COMMON, (far * both).sum(axis=1) / np.maximum(count, 1), np.inf)
+    far = np.minimum(np.sqrt(x * x + y * y) / size[..., None], 1.0)
+    count = both.sum(axis=-1)
+    return np.where(count >= COMMON, (far * both).sum(axis=-1) / np.maximum(count, 1), np.inf)
 
 
-def boxes_apart(marks: Marks, before: Array, after: Array) -> Array:
-    """How far apart the boxes of people are, [N]: no two points of theirs are nearer."""
-    gap = np.maximum(marks.low[:, after] - marks.high[:, before], marks.low[:, before] - marks.high[:, after])
-    return np.asarray(gap.max(axis=0))
+def distance_between(features: Features, one: Array, other: Array, max_distance: float) -> Array:
+    """`distance` [N] between rows of the same features; inf beyond ``max_distance``, by their boxes where possible."""
+    size = np.maximum(features.size[one], features.size[other])
+    low, high = features.low, features.high
+    gap = np.maximum(low[:, other] - high[:, one], low[:, one] - high[:, other]).max(axis=0)
+    found = np.full(len(one), np.inf)
+    touching = np.flatnonzero(gap <= max_distance * size)
+    one, other = one[touching], other[touching]
+    cost = distance(features.rows(one), features.rows(other), size[touching])
+    found[touching] = np.where(cost <= max_distance, cost, np.inf)
+    return found
+
+
+def batches(counts: Array) -> Iterator[Array]:
+    """Indices with counts above 0, in batches of about _PAIRS in total."""
+    some = np.flatnonzero(counts)
+    if len(some):
+        yield from np.split(some, np.flatnonzero(np.diff(np.cumsum(counts[some]) // _PAIRS)) + 1)
+
+
+def ragged(indices: Array, counts: Array) -> tuple[Array, Array]:
+    """Each index as often as it counts, and 0, 1, ... beside it."""
+    ends = np.cumsum(counts)
+    return np.repeat(indices, counts), np.arange(ends[-1]) - np.repeat(ends - counts, counts)

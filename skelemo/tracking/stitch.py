@@ -1,4 +1,4 @@
-"""Bridge: pieces of the same person, joined over the time in which the person was hidden or lost."""
+"""Stitching: pieces of the same person, joined over the time in which the person was hidden or lost."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,34 +8,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skelemo.tracking.features import COMMON, Marks, distance
-from skelemo.tracking.pairs import batches, ragged
+from skelemo.tracking.features import COMMON, Features, batches, distance, ragged
 
 Array = NDArray[Any]
 
-_STAY = 0.1  # what it costs, in sizes, to have stopped rather than gone on
-_MEMORY = 8  # detections at either end of a piece that tell where its points are and how they move
-_HORIZON = 15.0  # frames for which a motion is expected to go on
+_STAY = 0.1  # cost, in sizes, of having stopped rather than moved on
+_MEMORY = 8  # detections at either end of a piece that give its position and velocity
+_HORIZON = 15.0  # frames for which a motion is expected to last
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """Rows in which the same person is seen: piece i is order[bounds[i]:bounds[i + 1]]."""
+    """Rows that show the same person: piece i is order[bounds[i]:bounds[i + 1]], in order of time."""
 
     order: Array
     bounds: Array
 
     @classmethod
     def of(cls, follower: Array) -> "Pieces":
-        """The pieces that follow from who follows whom."""
+        """Pieces from the row that follows each row, -1 for none."""
         rows = np.flatnonzero(follower >= 0)
-        return cls._grouped(_chains(len(follower), rows, follower[rows]))
+        return cls.grouped(_chains(len(follower), rows, follower[rows]))
+
+    @classmethod
+    def grouped(cls, label: Array) -> "Pieces":
+        """Pieces from a label of each row."""
+        order = np.argsort(label, kind="stable")
+        bounds = np.flatnonzero(np.diff(label[order], prepend=-1, append=-1))
+        return cls(order, bounds)
+
+    @property
+    def label(self) -> Array:
+        """The piece of each row, int64 [P]."""
+        label = np.empty(len(self.order), dtype=np.int64)
+        label[self.order] = np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
+        return label
 
     def joined(self, one: Array, other: Array) -> "Pieces":
-        """The pieces when those of `other` continue those of `one`."""
-        label = np.empty(len(self.order), dtype=np.int64)
-        label[self.order] = np.repeat(_chains(len(self.bounds) - 1, one, other), np.diff(self.bounds))
-        return self._grouped(label)
+        """The pieces after those of `other` have continued those of `one`."""
+        return self.grouped(_chains(len(self.bounds) - 1, one, other)[self.label])
 
     def ends(self, *, last: bool) -> Array:
         """Up to _MEMORY rows at one end of every piece, outermost first, the innermost repeated: [pieces, _MEMORY]."""
@@ -46,20 +57,15 @@ class Pieces:
     def __iter__(self) -> Iterator[Array]:
         return (self.order[first:stop] for first, stop in pairwise(self.bounds.tolist()))
 
-    @classmethod
-    def _grouped(cls, label: Array) -> "Pieces":
-        order = np.argsort(label, kind="stable")  # rows of a piece stay in order of time
-        return cls(order, np.concatenate([[0], np.cumsum(np.bincount(label))]))
-
 
 def _chains(count: int, one: Array, other: Array) -> Array:
-    """A label for each of `count` things, the same for a chain of them, where those of `other` follow those of `one`.
+    """A label for each of `count` things, shared by a chain in which those of `other` follow those of `one`.
 
-    Nothing follows or is followed by two. Chains are numbered in the order of the first of their things.
+    Nothing follows or is followed by two. Chains are numbered in the order of their first things.
     """
     head = np.arange(count)
     head[other] = one
-    while not np.array_equal(further := head[head], head):  # from link to link, twice as far each time
+    while not np.array_equal(further := head[head], head):  # doubles the reach each time
         head = further
     first = np.full(count, count)
     np.minimum.at(first, head, np.arange(count))
@@ -68,7 +74,7 @@ def _chains(count: int, one: Array, other: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Ends:
-    """One end of every piece: where its marks were last seen, and how it moves."""
+    """One end of every piece: where its features were last seen, and how it moves."""
 
     at: Array  # [2, N, A], carried on to `time`
     seen: Array  # bool [N, A]
@@ -78,28 +84,38 @@ class _Ends:
     steady: Array  # bool [N], whether it is long enough to have a velocity
 
 
-def _ends(marks: Marks, time: Array, rows: Array) -> _Ends:
+def _ends(features: Features, time: Array, rows: Array) -> _Ends:
     """The ends that rows [N, _MEMORY] make, outermost first."""
     when, outer, inner = time[rows], rows[:, 0], rows[:, -1]
-    both = marks.seen[outer] & marks.seen[inner]
+    both = features.seen[outer] & features.seen[inner]
     span, common = when[:, 0] - when[:, -1], both.sum(axis=1)
     steady = (np.abs(span) >= 3) & (common >= COMMON)
-    moved = ((marks.at[:, outer] - marks.at[:, inner]) * both).sum(axis=2)
+    moved = ((features.at[:, outer] - features.at[:, inner]) * both).sum(axis=2)
     velocity = np.where(steady, moved / np.where(steady, span * common, 1), 0)
-    seen = marks.seen[rows]  # [N, M, A]
+    seen = features.seen[rows]  # [N, M, A]
     latest = np.take_along_axis(rows, seen.argmax(axis=1), axis=1)  # [N, A]
     age = when[:, :1] - time[latest]
-    at = marks.at[:, latest, np.arange(seen.shape[2])] + velocity[..., None] * age
-    return _Ends(at, np.any(seen, axis=1), np.median(marks.size[rows], axis=1), when[:, 0], velocity, steady)
+    at = features.at[:, latest, np.arange(seen.shape[2])] + velocity[..., None] * age
+    return _Ends(at, np.any(seen, axis=1), np.median(features.size[rows], axis=1), when[:, 0], velocity, steady)
 
 
-def bridge(marks: Marks, pieces: Pieces, time: Array, max_gap: int, max_distance: float) -> tuple[Array, Array]:
-    """Pieces, and those that continue them: the assignment of least total cost. `time` is by row."""
-    tail, head = (_ends(marks, time, pieces.ends(last=last)) for last in (True, False))
-    by_start = np.argsort(head.time, kind="stable")
+def bridge(
+    features: Features, pieces: Pieces, time: Array, max_gap: int, max_distance: float, second: Array
+) -> tuple[Array, Array]:
+    """Pieces, and those that continue them: the assignment of least total cost.
+
+    Parameters
+    ----------
+    time : of each row, [P].
+    second : bool [P], rows that take no part.
+    """
+    tail, head = (_ends(features, time, pieces.ends(last=last)) for last in (True, False))
+    open_ = ~second[pieces.order[pieces.bounds[:-1]]]
+    by_start = np.flatnonzero(open_)[np.argsort(head.time[open_], kind="stable")]
     starts = head.time[by_start]
     first = np.searchsorted(starts, tail.time, side="right")
-    pairs = np.searchsorted(starts, tail.time + max_gap + 1 + 1e-6, side="right") - first  # times are quotients
+    stop = np.searchsorted(starts, tail.time + max_gap + 1 + 1e-6, side="right")  # times are quotients
+    pairs = np.where(open_, stop - first, 0)
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     for batch in batches(pairs):
         before, place = ragged(batch, pairs[batch])
@@ -112,7 +128,7 @@ def bridge(marks: Marks, pieces: Pieces, time: Array, max_gap: int, max_distance
 
 
 def _cost(tail: _Ends, head: _Ends, before: Array, after: Array) -> Array:
-    """How far `after` begins from where `before` is by then, moving as both do on the mean, or having stopped; [N]."""
+    """How far `after` begins from where `before` would be by then, moving at their mean velocity or stopped; [N]."""
     size = np.maximum(tail.size[before], head.size[after])
     both = tail.velocity[:, before] + head.velocity[:, after]  # 0 where unsteady
     velocity = both / np.maximum(tail.steady[before].astype(np.int8) + head.steady[after], 1)
@@ -124,7 +140,7 @@ def _cost(tail: _Ends, head: _Ends, before: Array, after: Array) -> Array:
 
 
 def _match(before: Array, after: Array, cost: Array, alone: float) -> tuple[Array, Array]:
-    """The pairs of the assignment of least total cost, in which nobody needs a partner: to have none costs `alone`."""
+    """The pairs of the assignment of least total cost, in which having no partner costs `alone`."""
     if not len(before):
         return before, after
     only = (np.bincount(before)[before] == 1) & (np.bincount(after)[after] == 1)
@@ -135,8 +151,8 @@ def _match(before: Array, after: Array, cost: Array, alone: float) -> tuple[Arra
 
 
 def _assign(before: Array, after: Array, cost: Array, alone: float) -> tuple[Array, Array]:
-    """scipy wants a partner for every row: to have none is a column of one's own."""
-    # Only where people cross is it needed, and loading it takes a third of a worker's start.
+    """scipy wants a partner for every row; a column of its own stands for none."""
+    # Imported only where people cross: it takes a third of a worker's start.
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 

@@ -1,21 +1,23 @@
 """Tracks: the people of a recording, each through all of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skelemo.tracking.features import marks_of
-from skelemo.tracking.link import link
+from skelemo.tracking.features import Features, features_of
+from skelemo.tracking.link import alone, link, neighbors, pieces_of_others, usual_move
 from skelemo.tracking.stitch import Pieces, bridge
+from skelemo.tracking.weave import Detections, weave
 
 if TYPE_CHECKING:
     from skelemo.openpose.people import People
 
 Array = NDArray[Any]
 
-# Bridged are at first short absences and near people: frames out of sight, and distance in sizes or in usual moves.
+# Stitched first are short absences of people who are near: frames out of sight, and distance in sizes or usual moves.
 _STAGES = ((2, 0.1, 3.0), (4, 0.2, 4.0), (12, 0.3, 5.0))
 
 
@@ -34,28 +36,39 @@ class Track:
 def track(people: "People", *, max_gap: int = 30, max_distance: float = 0.6) -> list[Track]:
     """Tell the people of a recording apart; the most prominent track (frames times size) comes first.
 
-    Every row of ``people.keypoints`` is in exactly one track.
+    Every row of ``people.keypoints`` is in exactly one track. A second skeleton of the same person, or a piece of it,
+    is a track of its own wherever the person has a better one in that frame.
 
     Parameters
     ----------
     max_gap
-        Frames, in the recording's usual step, for which somebody may be out of sight and still be the same.
+        Frames, in the recording's usual step, for which a person may be out of sight and still be the same.
     max_distance
-        How far somebody may be from where they are expected: mean over the points that both frames show, in units of
-        the person's size, which is the root of the area of the box around all points.
+        How far a person may be from the expected place: mean over the features that both frames show, in units of the
+        person's size, which is the root of the area of the box around all points.
     """
     if not len(people.keypoints):
         return []
-    marks = marks_of(people.keypoints)
-    frame = np.repeat(np.arange(len(people.number)), np.diff(people.start))
+    features, count = features_of(people.keypoints), np.diff(people.start)
     time = _times(people.number)
-    follower, usual = link(marks, people.start, time, max_gap, max_distance)
-    pieces = Pieces.of(follower)
+    pairs = neighbors(features, people.start, time, max_distance)
+    usual = usual_move(pairs)
+    second, confidence = np.zeros(len(people.keypoints), bool), np.zeros(0)
+    if count.max() > 1:
+        confidence = people.keypoints[..., 2].sum(axis=1)
+        second = pieces_of_others(features, confidence, pairs, usual)
+    lonely = np.repeat(alone(count, max_gap), count)
+    follower = link(len(second), pairs.where(second[pairs.before] == second[pairs.after]), lonely, usual, max_distance)
+    pieces, when = Pieces.of(follower), np.repeat(time, count)
     for gap, least, moves in (*_STAGES, (max_gap, max_distance, 0.0)):
-        limit = min(max(least, moves * usual), max_distance)
-        pieces = pieces.joined(*bridge(marks, pieces, time[frame], min(gap, max_gap), limit))
-    tracks = [Track(rows, frame[rows], marks.size[rows]) for rows in pieces]
-    return sorted(tracks, key=lambda one: -float(one.size.sum()))
+        if len(pieces.bounds) > 2:
+            limit = min(max(least, moves * usual), max_distance)
+            pieces = pieces.joined(*bridge(features, pieces, when, min(gap, max_gap), limit, second))
+    if len(pieces.bounds) > 2:
+        confidence = confidence if len(confidence) else people.keypoints[..., 2].sum(axis=1)
+        limit = min(max(_STAGES[-1][1], _STAGES[-1][2] * usual), max_distance)
+        pieces = weave(Detections(features, confidence, when, usual, limit, max_gap), pieces, pairs)
+    return _tracks(people, features, pieces)
 
 
 def known_tracks(people: "People", identity: Array) -> list[Track]:
@@ -65,10 +78,13 @@ def known_tracks(people: "People", identity: Array) -> list[Track]:
     """
     if not len(people.keypoints):
         return []
-    size = marks_of(people.keypoints).size
+    return _tracks(people, features_of(people.keypoints), Pieces.grouped(np.unique(identity, return_inverse=True)[1]))
+
+
+def _tracks(people: "People", features: Features, pieces: Iterable[Array]) -> list[Track]:
     frame = np.repeat(np.arange(len(people.number)), np.diff(people.start))
-    each = [np.flatnonzero(identity == one) for one in np.unique(identity)]
-    return sorted((Track(rows, frame[rows], size[rows]) for rows in each), key=lambda one: -float(one.size.sum()))
+    tracks = [Track(rows, frame[rows], features.size[rows]) for rows in pieces]
+    return sorted(tracks, key=lambda one: -float(one.size.sum()))
 
 
 def _times(number: Array) -> Array:

@@ -1,0 +1,133 @@
+"""Weaving: pieces of one person that alternate in time, or overlap where the person was detected twice."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelemo.tracking.features import COMMON, Features, distance_between
+from skelemo.tracking.link import SAME, Pairs
+from skelemo.tracking.stitch import Pieces
+
+Array = NDArray[Any]
+
+_FEW = 3  # frames in a row in which two detections may be near each other rather than on one another
+_PASSES = 20
+_CANDIDATES = 2048  # considered in one pass, those of least cost
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What decides whether pieces belong together.
+
+    Parameters
+    ----------
+    confidence : float [P], of each row in total.
+    time : float [P], of each row, in usual steps.
+    usual : how far people usually move from frame to frame, in sizes.
+    limit : how far they may move, in sizes.
+    max_gap : frames for which a person may be out of sight.
+    """
+
+    features: Features
+    confidence: Array
+    time: Array
+    usual: float
+    limit: float
+    max_gap: int
+
+
+def weave(detections: Detections, pieces: Pieces, pairs: Pairs) -> Pieces:
+    """Join pieces that are the same person wherever one passes into the other.
+
+    Pieces belong together when nearly all of their frames differ, every passage from one to the other is as short as a
+    person's move, and detections in frames that both have lie on one another or show different parts of the body. One
+    of two such detections stays, the more confident unless only the other fits; the rest is a piece of its own.
+
+    Parameters
+    ----------
+    pairs : of neighboring frames, for what may belong together.
+    """
+    for _ in range(_PASSES):
+        label = _one_pass(detections, pieces, pairs)
+        if label is None:
+            break
+        pieces = Pieces.grouped(label)
+    return pieces
+
+
+def _one_pass(detections: Detections, pieces: Pieces, pairs: Pairs) -> Array | None:
+    """Labels of all rows after one pass, in which each piece is joined once at most; None where none is."""
+    label, rows = pieces.label, list(pieces)
+    following, changed = len(rows), set[int]()
+    for one, other in _candidates(detections, label, pieces, pairs):
+        if one in changed or other in changed:
+            continue
+        joined = _joined(detections, rows[one], rows[other])
+        if joined is not None:
+            kept, left = joined
+            label[kept], label[left] = one, following
+            following += 1
+            changed |= {one, other}
+    return label if changed else None
+
+
+def _candidates(detections: Detections, label: Array, pieces: Pieces, pairs: Pairs) -> list[tuple[int, int]]:
+    """Pairs of pieces that pass into one another somewhere, by the least cost of doing so."""
+    one, other = label[pairs.before], label[pairs.after]
+    passing = (one != other) & (pairs.cost <= detections.limit)
+    one, other, cost = one[passing], other[passing], pairs.cost[passing]
+    one, other = np.minimum(one, other), np.maximum(one, other)
+    length, time = np.diff(pieces.bounds), detections.time[pieces.order]
+    first, last = time[pieces.bounds[:-1]], time[pieces.bounds[1:] - 1]
+    span = np.maximum(last[one], last[other]) - np.minimum(first[one], first[other]) + 1
+    roomy = np.maximum(length[one], length[other]) < span  # else the shorter has no frame of its own
+    one, other, cost = one[roomy], other[roomy], cost[roomy]
+    order = np.argsort(cost, kind="stable")
+    return list(dict.fromkeys(zip(one[order].tolist(), other[order].tolist(), strict=True)))[:_CANDIDATES]
+
+
+def _joined(detections: Detections, one: Array, other: Array) -> tuple[Array, Array] | None:
+    """Rows of two pieces as one, and those that are left over; None where they are not the same person."""
+    features, confidence, time = detections.features, detections.confidence, detections.time
+    _, in_one, in_other = np.intersect1d(time[one], time[other], assume_unique=True, return_indices=True)
+    here, there = one[in_one], other[in_other]
+    apart = _apart(features, here, there)
+    brief = _brief(time[here]) & (2 * len(here) < min(len(one), len(other)))
+    if (apart > np.where(brief, detections.limit, SAME)).any():
+        return None
+    both = np.concatenate([one, other])
+    fainter = np.where(confidence[here] < confidence[there], here, there)
+    kept = np.setdiff1d(both, np.where(apart > SAME, [here, there], fainter))
+    kept = kept[np.argsort(time[kept], kind="stable")]
+    for pair in zip(here[apart > SAME], there[apart > SAME], strict=True):
+        place = int(np.searchsorted(time[kept], time[pair[0]]))
+        kept = np.insert(kept, place, _fitting(features, pair, kept[max(0, place - 1) : place + 1]))
+    passage = np.flatnonzero(np.diff(np.isin(kept, one)))
+    before, after = kept[passage], kept[passage + 1]
+    steps = time[after] - time[before]
+    moved = distance_between(features, before, after, np.inf)
+    if not len(passage) or (steps > detections.max_gap + 1).any():
+        return None
+    if (moved > detections.limit + detections.usual * np.maximum(steps - 1, 0)).any():
+        return None
+    return kept, np.setdiff1d(both, kept)
+
+
+def _apart(features: Features, here: Array, there: Array) -> Array:
+    """How far apart two detections of each frame are, [N], 0 where they cannot be compared: pieces of one person."""
+    comparable = (features.seen[here] & features.seen[there]).sum(axis=1) >= COMMON
+    return np.where(comparable, distance_between(features, here, there, np.inf), 0)
+
+
+def _brief(time: Array) -> Array:
+    """Whether each frame belongs to a run of no more than _FEW, bool [N]."""
+    run = np.cumsum(np.diff(time, prepend=-np.inf) > 1)
+    return np.asarray(np.bincount(run)[run] <= _FEW) if len(time) else np.zeros(0, bool)
+
+
+def _fitting(features: Features, pair: tuple[int, int], around: Array) -> int:
+    """The one of two detections that lies between those around it."""
+    costs = [distance_between(features, np.full(len(around), one), around, np.inf) for one in pair]
+    return min(zip(pair, costs, strict=True), key=lambda each: float((each[1] ** 2).sum()))[0]
