@@ -1,6 +1,7 @@
 """Frames of many clips laid end to end, and what is computed clip by clip over them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ class Clips:
         return cls(sequence.flatten(), number.flatten(), length)
 
     def rows(self, chosen: Tensor) -> "Clips":
-        """The chosen frames alone, bool ``[N]``."""
+        """The chosen frames alone."""
         return Clips(self.sequence[chosen], self.number[chosen])
 
     def touched(self, frames: Tensor) -> Tensor:
@@ -40,37 +41,37 @@ class Clips:
         return flags[self.sequence - first]
 
     def median(self, values: Tensor) -> Tensor:
-        """Median of ``[N, ...]`` over each clip, NaN left out, repeated for every frame; NaN where there is none."""
+        """Median of ``[..., N]`` over each clip, NaN left out, repeated for every frame; NaN where there is none."""
         if self.window:
-            columns = values.unflatten(0, (-1, self.window))
-            ordered = columns.sort(1).values  # NaN comes last
-            count = (~columns.isnan()).sum(1, keepdim=True)
-            middle = [(count - odd).clamp(min=0) // 2 for odd in (1, 0)]
-            middle[1] = torch.minimum(middle[1], torch.full_like(middle[1], self.window - 1))
-            low, high = (ordered.gather(1, index) for index in middle)
-            return ((low + high) / 2).expand_as(columns).flatten(0, 1)
+            columns = values.unflatten(-1, (-1, self.window))
+            ordered = columns.sort(-1).values  # NaN comes last
+            count = (~columns.isnan()).sum(-1, keepdim=True)
+            low, high = (
+                ordered.gather(-1, ((count - odd).clamp(min=0) // 2).clamp(max=self.window - 1)) for odd in (1, 0)
+            )
+            return ((low + high) / 2).expand_as(columns).flatten(-2)
         if values.ndim > 1:
-            return torch.stack([self.median(column) for column in values.unbind(1)], 1)
-        return self._median_of_runs(values.float())
-
-    def _median_of_runs(self, values: Tensor) -> Tensor:
-        """One sort of whole numbers serves all clips: the clip's number above the 32 bits of a value."""
-        length = torch.unique_consecutive(self.sequence, return_counts=True)[1]
-        first = length.cumsum(0) - length
-        run = torch.repeat_interleave(torch.arange(len(length), device=values.device), length)
+            return torch.stack([self.median(row) for row in values])
+        run, first, last = self._runs
+        # One sort of whole numbers serves all clips: the clip's number stands above the 32 bits of a value.
         known = ~values.isnan()
         ranks = torch.where(known, _in_order(values.contiguous().view(torch.int32)), _LAST)
-        ordered = ((run << 32) + ranks).sort().values
-        count = torch.zeros_like(length).index_add_(0, run, known.long())
+        ordered = (run << 32).add_(ranks).sort().values
+        total = known.cumsum(0)
+        count = total[last] - total[first] + known[first]
+        middle = (first + (count - odd).clamp(min=0) // 2 for odd in (1, 0))
         low, high = (
-            (
-                _in_order(ordered[first + (count - odd).clamp(min=0) // 2].to(torch.int32)).view(torch.float32)
-                for odd in (1, 0)
-            )
-            if len(length)
-            else (values, values)
+            _in_order(ordered[row.clamp(max=len(run) - 1)].to(torch.int32)).view(torch.float32) for row in middle
         )
         return torch.where(count > 0, (low + high) / 2, torch.nan)[run]
+
+    @cached_property
+    def _runs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """``[N]`` the rank of each frame's clip, and the first and last frame of each clip."""
+        changed = self.sequence[1:] != self.sequence[:-1]
+        run = torch.cat([changed.new_zeros(1, dtype=torch.long), changed.cumsum(0)])
+        cut = changed.nonzero()[:, 0]
+        return run, torch.cat([run[:1], cut + 1]), torch.cat([cut, run.new_tensor([len(run) - 1])])
 
 
 _LAST = torch.iinfo(torch.int32).max

@@ -59,74 +59,95 @@ def place(keypoints: Tensor, reference: Tensor, layout: Layout) -> Tensor:
     return placed
 
 
+class _Places:
+    """Where the places of a part are in N frames of its points ``[N, V, 3]``, each found once."""
+
+    def __init__(self, points: Tensor) -> None:
+        self.points = points
+        self.found: dict[Place, Tensor] = {}
+
+    def __getitem__(self, place: Place) -> Tensor:
+        """``[2, N]``, NaN where the place is missing."""
+        if place not in self.found:
+            terms = [self._mean(term) for term in place]
+            self.found[place] = terms[0] if len(terms) == 1 else torch.stack(terms).mean(0)
+        return self.found[place]
+
+    def _mean(self, points: tuple[int, ...]) -> Tensor:
+        run = points == tuple(range(points[0], points[-1] + 1))
+        return _mean_seen(self.points[:, points[0] : points[-1] + 1] if run else self.points[:, list(points)])
+
+    def between(self, start: Place, end: Place) -> Tensor:
+        """``[2, N]`` from one place to another."""
+        return self[end] - self[start]
+
+    def distance(self, start: Place, end: Place) -> Tensor:
+        """``[N]`` from one place to another, NaN where they fall together."""
+        length = torch.hypot(*self.between(start, end))
+        return torch.where(length > _LEAST_LENGTH, length, torch.nan)
+
+
 def _reference(points: Tensor, part: Part, clips: Clips) -> Tensor:
     """``[N, 4]`` of a part's points ``[N, V, 3]``."""
-    seen = points[..., 2].sum(1) > 0
-    unit = _unit(points, part, clips, seen)
-    origin = _origin(points, part, clips, seen, unit)
-    turn = torch.tensor([1.0, 0.0], device=points.device).expand_as(origin)
+    places, seen = _Places(points), points[..., 2].sum(1) > 0
+    unit = _unit(places, part, clips, seen)
+    origin = _origin(places, part, clips, seen, unit)
+    turn = torch.stack([torch.ones_like(unit), torch.zeros_like(unit)])
     if part.level:
-        across = _between(points, *part.level)
-        length = torch.linalg.vector_norm(across, dim=-1, keepdim=True)
-        turn = torch.where(length > _LEAST_LENGTH, across / length, torch.nan)
-        if _needed(turn[:, 0].isnan() & seen):
-            usual = clips.median(turn)
-            usual = usual / torch.linalg.vector_norm(usual, dim=-1, keepdim=True)
-            turn = torch.where(turn.isnan(), usual, turn)
-            level = torch.tensor([1.0, 0.0], device=points.device)
-            turn = torch.where(turn.isnan().any(-1, keepdim=True), level, turn)
-    factor = torch.where(unit.isnan(), 0, 1 / unit)[:, None]
-    return torch.cat([origin.nan_to_num(0), (turn * factor).nan_to_num(0)], -1).float()
+        turn = _turn(places.between(*part.level), turn, clips, seen)
+    factor = torch.where(unit.isnan(), 0, 1 / unit)
+    return torch.cat([origin.nan_to_num(0), turn * factor]).T.contiguous()
 
 
-def _unit(points: Tensor, part: Part, clips: Clips, seen: Tensor) -> Tensor:
+def _turn(across: Tensor, level: Tensor, clips: Clips, seen: Tensor) -> Tensor:
+    """Cosine and sine ``[2, N]`` of a line; where it is missing those of the clip, and without any the level ones."""
+    length = torch.hypot(*across)
+    turn = torch.where(length > _LEAST_LENGTH, across / length, torch.nan)
+    if _needed(turn[0].isnan() & seen):
+        usual = clips.median(turn)
+        turn = torch.where(turn.isnan(), usual / torch.hypot(*usual), turn)
+    return torch.where(turn.isnan().any(0), level, turn)
+
+
+def _unit(places: _Places, part: Part, clips: Clips, seen: Tensor) -> Tensor:
     """``[N]`` the length of a unit in each frame's clip, NaN where nothing measures it."""
-    found = points.new_full((len(points),), torch.nan)
+    found = torch.full_like(seen, torch.nan, dtype=torch.float32)
     for rank in (*part.units, None):
         unknown = found.isnan() & seen
         if not _needed(unknown):
             break
-        rows = _rows(clips, unknown)
-        there, some = (points, clips) if rows is None else (points[rows], clips.rows(rows))
-        value = some.median(_spread(there) if rank is None else _length(there, rank))
-        if rows is None:
-            found = torch.where(found.isnan(), value, found)
-        else:
-            found[rows] = torch.where(found[rows].isnan(), value, found[rows])
+        some, rows = _of(clips, unknown)
+        value = some.median((_spread(places.points) if rank is None else _length(places, rank))[rows])
+        found = found.index_put((rows,), torch.where(found[rows].isnan(), value, found[rows]))
     return found
 
 
-def _length(points: Tensor, rank: tuple[tuple[tuple[tuple[Place, Place], ...], float], ...]) -> Tensor:
+def _length(places: _Places, rank: tuple[tuple[tuple[tuple[Place, Place], ...], float], ...]) -> Tensor:
     """``[N]`` the length of a unit in each frame by the distances of a rank, NaN where none is seen."""
-    values = []
-    for pairs, length in rank:
-        lengths = torch.stack([torch.linalg.vector_norm(_between(points, *pair), dim=-1) for pair in pairs])
-        values.append(torch.where(lengths > _LEAST_LENGTH, lengths, torch.nan).nanmean(0) / length)
-    return values[0] if len(values) == 1 else torch.stack(values).pow(_POWER).nanmean(0).pow(1 / _POWER)
+    values = [_mean([places.distance(*pair) for pair in pairs]) / length for pairs, length in rank]
+    return values[0] if len(values) == 1 else _mean([value.pow(_POWER) for value in values]).pow(1 / _POWER)
 
 
-def _origin(points: Tensor, part: Part, clips: Clips, seen: Tensor, unit: Tensor) -> Tensor:
-    """``[N, 2]`` the origin in each frame: the first place, or another at its usual distance from the first."""
-    found = points.new_full((len(points), 2), torch.nan)
-    for index, (name, x, y) in enumerate(part.origins):
-        unknown = found[:, 0].isnan() & seen
+def _mean(values: list[Tensor]) -> Tensor:
+    return values[0] if len(values) == 1 else torch.stack(values).nanmean(0)
+
+
+def _origin(places: _Places, part: Part, clips: Clips, seen: Tensor, unit: Tensor) -> Tensor:
+    """``[2, N]`` the origin in each frame: the first place, or another at its usual distance from the first."""
+    found = torch.full((2, len(seen)), torch.nan, device=seen.device)
+    for place_, x, y in (*part.origins, (None, 0, 0)):
+        unknown = found[0].isnan() & seen
         if not _needed(unknown):
-            return found
-        if not index:
-            found = _locate(points, name)
-            continue
-        rows = _rows(clips, unknown)
-        known, there = (found, points) if rows is None else (found[rows], points[rows])
-        some, length = (clips, unit) if rows is None else (clips.rows(rows), unit[rows])
-        anchor = _locate(there, name)
+            break
+        some, rows = _of(clips, unknown)
+        known = found[:, rows]
+        anchor = _mean_seen(places.points[rows]) if place_ is None else places[place_][:, rows]
         usual = some.median(known - anchor)
-        typical = length[:, None] * points.new_tensor([-x, -y])
-        value = torch.where(known.isnan(), anchor + torch.where(usual.isnan(), typical, usual), known)
-        if rows is None:
-            found = value
-        else:
-            found[rows] = value
-    return torch.where(found.isnan(), _mean_seen(points), found) if _needed(found[:, 0].isnan() & seen) else found
+        typical = unit[rows] * unit.new_tensor([[-x], [-y]])
+        offset = torch.where(usual.isnan(), typical.nan_to_num(0), usual)
+        value = torch.where(known.isnan(), anchor + offset, known)
+        found = torch.stack([row.index_put((rows,), one) for row, one in zip(found, value, strict=True)])
+    return found
 
 
 def _needed(frames: Tensor) -> bool:
@@ -134,36 +155,26 @@ def _needed(frames: Tensor) -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing() or bool(frames.any())
 
 
-def _rows(clips: Clips, unknown: Tensor) -> Tensor | None:
-    """Frames of the clips that lack something, to look at them alone; None for all, in windows."""
-    return None if clips.window else clips.touched(unknown)
-
-
-def _between(points: Tensor, start: Place, end: Place) -> Tensor:
-    """``[N, 2]`` from one place to another, NaN where either is missing."""
-    return _locate(points, end) - _locate(points, start)
-
-
-def _locate(points: Tensor, place: Place) -> Tensor:
-    """``[N, 2]`` where a place is, NaN where it is missing."""
-    terms = [
-        _mean_seen(points[:, term[0] : term[0] + 1] if len(term) == 1 else points[:, list(term)]) for term in place
-    ]
-    return terms[0] if len(terms) == 1 else torch.stack(terms).mean(0)
+def _of(clips: Clips, unknown: Tensor) -> tuple[Clips, Tensor]:
+    """The clips that lack something, and their frames; all of them in windows, whose number is fixed."""
+    if clips.window:
+        return clips, torch.arange(len(unknown), device=unknown.device)
+    rows = clips.touched(unknown).nonzero()[:, 0]
+    return clips.rows(rows), rows
 
 
 def _mean_seen(points: Tensor) -> Tensor:
-    """``[N, 2]`` the mean of the seen ones of points ``[N, K, 3]``, NaN where there is none."""
-    seen = points[..., 2:] > 0
-    if points.shape[1] == 1:
-        return torch.where(seen, points[..., :2], torch.nan)[:, 0]
-    return (points[..., :2] * seen).sum(1) / seen.sum(1)
+    """``[2, N]`` the mean of the seen ones of points ``[N, K, 3]``, NaN where there is none."""
+    columns = points.permute(1, 2, 0).contiguous()  # [K, 3, N]: a point's frames lie side by side
+    if len(columns) == 1:
+        return torch.where(columns[0, 2] > 0, columns[0, :2], torch.nan)
+    return columns[:, :2].sum(0) / (columns[:, 2] > 0).sum(0)
 
 
 def _spread(points: Tensor) -> Tensor:
     """``[N]`` the root mean square distance of the seen points from their mean, NaN where they are no two."""
-    seen = points[..., 2:] > 0
-    count = seen.sum((1, 2))
-    offset = (points[..., :2] - _mean_seen(points)[:, None].nan_to_num(0)) * seen
+    seen = points[..., 2] > 0
+    count = seen.sum(1)
+    offset = (points[..., :2] - _mean_seen(points).nan_to_num(0).T[:, None]) * seen[..., None]
     spread = (offset.square().sum((1, 2)) / count.clamp(min=1)).sqrt()
     return torch.where((count > 1) & (spread > _LEAST_LENGTH), spread, torch.nan)
