@@ -20,7 +20,12 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT
               show_default=True, help="Whose points the bodies are.")  # fmt: skip
 @click.option("--scale", type=click.Choice(["auto", "pixels", "unit", "signed"]), default="auto", show_default=True,
               help="Units of the coordinates.")  # fmt: skip
-@click.option("--sequence", is_flag=True, help="A folder's files without frame numbers are one recording, in order.")
+@click.option(
+    "--sequence/--stills",
+    default=None,
+    help="Images of a folder are one recording, or one each.  [default: a sequence if numbered]",
+)
+@click.option("--first-frame", type=click.IntRange(0), help="Number of a sequence's first image.  [default: 0 or 1]")
 @click.option("--strict", is_flag=True, help="The first file that cannot be read is an error.")
 @click.option(
     "--size", type=SIZE, default=(0, 0), metavar="WxH", help="Size of the pictures in pixels, where names do not tell."
@@ -41,7 +46,8 @@ def command(
     layout: str,
     body_model: str,
     scale: str,
-    sequence: bool,
+    sequence: bool | None,
+    first_frame: int | None,
     strict: bool,
     size: tuple[int, int],
     fps: float,
@@ -77,7 +83,7 @@ def command(
     from skelemo.ingest.plan import Settings, make_plan
     from skelemo.ingest.run import ingest
 
-    settings = Settings(layout, body_model, scale, person, sequence, strict, *size, fps)
+    settings = Settings(layout, body_model, scale, person, sequence, strict, *size, fps, first_frame)
     part = parse_part(part_text) if part_text is not None else None
     plan = make_plan(source, out, labels, settings, part=part, memory=parse_size(memory), replace=replace)
     with progress("reading", "files") as told:

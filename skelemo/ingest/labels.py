@@ -10,9 +10,11 @@ from skelemo.openpose.names import printable
 from skelemo.openpose.recording import Recording
 
 
-def labelled(
-    recordings: Sequence[Recording], source: Path, labels: str | None
-) -> tuple[tuple[str, ...], tuple[tuple[Annotation, ...], ...], list[str]]:
+#: Classes, the annotations of each recording, and notes.
+Labelled = tuple[tuple[str, ...], tuple[tuple[Annotation, ...], ...], list[str]]
+
+
+def labelled(recordings: Sequence[Recording], source: Path, labels: str | None) -> Labelled:
     """Classes, the annotations of each recording, and what the user should know of how they fit.
 
     Raises

@@ -12,13 +12,15 @@ from skelemo.cache.shard import Header
 from skelemo.errors import ConfigError, InputError
 from skelemo.ingest.batching import grouped, jobs
 from skelemo.ingest.existing import existing, not_there
-from skelemo.ingest.labels import labelled, origin
+from skelemo.ingest.guess import counts_from_zero, guess
+from skelemo.ingest.labels import Labelled, labelled, origin
 from skelemo.ingest.memory import DEFAULT, bounds
 from skelemo.ingest.partition import Part, take_part, whole
 from skelemo.ingest.task import Settings, Task
 from skelemo.openpose.archive import is_archive
 from skelemo.openpose.files import Problem
-from skelemo.openpose.recording import Recording, search
+from skelemo.openpose.people import Guess
+from skelemo.openpose.recording import Found, Recording, search
 from skelemo.skeleton import layout
 from skelemo.text import SIMULATED
 
@@ -50,6 +52,7 @@ class Plan:
     part: Part = field(default_factory=Part)
     memory: int = DEFAULT
     replace: bool = False
+    guess: Guess = Guess()
     known_shards: frozenset[str] = frozenset()
 
     @property
@@ -89,11 +92,10 @@ def make_plan(
     if source.is_file() and not is_archive(source.name):
         settings = dataclasses.replace(settings, strict=True)  # there is nothing else that could be used
     part, limits = part or Part(), bounds(memory)
-    found = search(source, sequence=settings.sequence)
+    found, (classes, annotated, notes) = _find(source, labels, settings)
     if part.of > 1:
         _require_all(source, found.problems)
     recordings = found.recordings
-    classes, annotated, notes = labelled(recordings, source, labels)
     told = origin(source, labels) | (whole(recordings) if part.of > 1 else {})
     header = Header(settings.layout, classes, _is_simulated(source, recordings), settings.kept(), told)
     cache = existing(out, header)
@@ -115,8 +117,24 @@ def make_plan(
         part=part,
         memory=memory,
         replace=replace,
+        guess=guess([task.recording for task in tasks], settings) if fresh else Guess(),
         known_shards=frozenset(shard.path.name for shard in cache.shards) if cache else frozenset(),
     )
+
+
+def _find(source: Path, labels: str | None, settings: Settings) -> tuple[Found, Labelled]:
+    """The recordings and their labels, which may tell whether images are stills, and from what number they count."""
+    found = search(source, sequence=settings.sequence, first_frame=settings.first_frame)
+    try:
+        given = labelled(found.recordings, source, labels)
+    except InputError:
+        if settings.sequence is not None or not any(one.images for one in found.recordings):
+            raise
+        found = search(source, sequence=False)
+        return found, labelled(found.recordings, source, labels)
+    if settings.first_frame is None and counts_from_zero(found.recordings, given[1]):
+        found = search(source, sequence=settings.sequence, first_frame=0)
+    return found, given
 
 
 def _require_all(source: Path, problems: Sequence[Problem]) -> None:

@@ -35,6 +35,9 @@ class Tally:
     frames: int = 0
     people: int = 0
     unread: int = 0  # files that could not be read
+    damaged: int = 0  # files of which a part could not be read
+    scales: Counter[str] = field(default_factory=Counter)  # recordings by the units of their coordinates
+    body_models: Counter[str] = field(default_factory=Counter)  # recordings by the model of their bodies
     seen: Counter[str] = field(default_factory=Counter)  # points by part
     points: Counter[str] = field(default_factory=Counter)  # points by part, seen or not
     labels: Counter[str] = field(default_factory=Counter)  # frames by class, and "valence, arousal"

@@ -25,6 +25,8 @@ def sequences_of(
     tracks = track(people) if tracks is None else tracks
     numbers = task.recording.numbers
     width, height, fps = video_facts(task.recording.name)
+    if not width:
+        width, height = people.size
     labels = task.annotations or (None,)
     persons = [(one.person if one else "") or settings.person for one in labels]
     both = choose_sides(people, tracks, _middle(people, width or settings.width)) if {*SIDES} <= {*persons} else {}

@@ -31,11 +31,12 @@ class Settings:
     body_model: str = "auto"
     scale: str = "auto"
     person: str = "auto"
-    sequence: bool = False
+    sequence: bool | None = None
     strict: bool = False
     width: int = 0
     height: int = 0
     fps: float = 0.0
+    first_frame: int | None = None
 
     def kept(self) -> dict[str, Any]:
         """What a cache says of them."""

@@ -18,7 +18,8 @@ from skelemo.ingest.result import MOST_KEPT, Staged, Tally
 from skelemo.ingest.sequences import remarks, sequences_of
 from skelemo.ingest.task import Settings, Task, fingerprint
 from skelemo.openpose.files import Contents, Problem
-from skelemo.openpose.people import People, RecordingError, read_people
+from skelemo.ingest.guess import contradictions
+from skelemo.openpose.people import Guess, People, RecordingError, read_people
 from skelemo.openpose.reader import Reader
 from skelemo.skeleton import Layout, layout
 from skelemo.text import count
@@ -39,6 +40,7 @@ class Job:
     ----------
     number : of the job in its ingest.
     groups : one, or several in a row that lie in one archive that can only be read from front to back.
+    guess : what the files of the ingest share and a recording may not tell.
     present : a file in ``out`` that is there as long as the ingest lives; a process that does not see it is elsewhere.
     stage : folder for shards that replace sequences of the cache; None to refuse what would replace them.
     """
@@ -49,6 +51,7 @@ class Job:
     settings: Settings
     out: Path
     bounds: Bounds
+    guess: Guess
     present: Path
     stage: Path | None = None
 
@@ -97,6 +100,7 @@ def _read_recording(task: Task, job: Job, reader: Reader, shard: "_Shard") -> No
             body_model=settings.body_model,
             scale=settings.scale,
             strict=settings.strict,
+            prior=job.guess,
             contents=_watched(_contents(task, reader), job.number, tally.files),
         )
         found = list(sequences_of(task, people, settings))
@@ -114,6 +118,7 @@ def _read_recording(task: Task, job: Job, reader: Reader, shard: "_Shard") -> No
                 f"{task.recording.source}: OpenPose saw nobody in its {count(len(people.number), 'frame')}"
             )
         tally.notes += remarks(task, people, found)
+        tally.notes += contradictions(task, people, job.guess)
         _count(tally, found, people, job.header)
         shard.add(task, people, known, fresh)
     tally.files += len(task.recording.files)
@@ -233,7 +238,10 @@ def _count(tally: Tally, found: Sequence[cached.Sequence], people: People, heade
     tally.sequences += len(found)
     tally.people += len(people.keypoints)
     tally.problems += people.problems[: MOST_KEPT - len(tally.problems)]
-    tally.unread += len(people.problems)
+    tally.unread += sum(not problem.kept for problem in people.problems)
+    tally.damaged += sum(problem.kept for problem in people.problems)
+    tally.scales[people.scale if people.keypoints.size else ""] += 1
+    tally.body_models[people.body_model] += 1
     for one in found:
         tally.frames += len(one)
         for part, seen in zip(where.parts, by_part(one.points_seen[:-1], where).tolist(), strict=True):

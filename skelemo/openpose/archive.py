@@ -1,33 +1,41 @@
 """Archives of OpenPose's files, read in place: which folders and files one holds, and where the bytes of each lie.
 
-Clusters with quotas on the number of files keep recordings so. An archive is a folder of its own name, wherever it
-lies; nothing of it is written to the disk. It may come from anywhere, so what it says of itself is not believed.
+An archive is a folder of its own name; nothing of it is written to the disk. It may come from anywhere, so what it says
+of itself is not believed. A whole video in one JSON file is an archive of its frames.
 """
 
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
 
 from skelemo.openpose import tar_members, zip_members
-from skelemo.openpose.files import Folder, is_openpose
+from skelemo.openpose.files import Folder, is_openpose, may_be_openpose
+from skelemo.openpose.names import FrameNames, Group, stem_of
+from skelemo.openpose.sniff import Sniffer, VideoError, frames_of, kind_of, read_video
+from skelemo.openpose.sniff import LOOK
 from skelemo.openpose.unpacking import PACKINGS, PlainStream, UnpackedStream
 from skelemo.text import SIMULATED
 
 ZIP = ".zip"
 ENDINGS = (ZIP, ".tar", *PACKINGS)
 #: What else keeps recordings, and is not read.
-_FOREIGN = (".7z", ".rar", ".zst", ".tzst", ".lz4", ".json.gz", ".json.xz", ".json.bz2")
+_FOREIGN = (".7z", ".rar", ".zst", ".tzst", ".lz4", ".json.xz", ".json.bz2")
 
 #: As many as an archive's list may have before it is no longer held in memory.
 MOST_MEMBERS = 5_000_000
 
+#: Name, place, and its first bytes on demand.
+_Member = tuple[str, Sequence[int], Callable[[], bytes]]
+
 #: Where a member's bytes are: in the file, or in the unpacked archive where it is packed as a whole.
 IN_TAR = np.dtype([("start", "<i8"), ("size", "<u4")])
 IN_ZIP = np.dtype([("start", "<i8"), ("size", "<u4"), ("packed", "<u4"), ("crc", "<u4"), ("method", "<u2")])
+IN_VIDEO = np.dtype([("start", "<i8")])  # position among the frames
 _MOST_SIZE = 2**32 - 1  # which stands for all that is larger
 
 
@@ -82,7 +90,7 @@ class Contents:
     odd: int  # members that were passed over: links, devices, paths that lead out
     first_odd: str
     twice: int  # members that stand in it more than once; the last counts, as when it is unpacked
-    other_json: int
+    other_json: list[str]
     packed: list[str]  # archives in it
 
 
@@ -119,8 +127,8 @@ def list_archive(path: str, place: str) -> Contents:
         archive = Archive(path, status.st_size, status.st_mtime_ns)
         zipped = archive.ending == ZIP
         table = _Table(IN_ZIP if zipped else IN_TAR)
-        for name, where in _zip_members(archive, table) if zipped else _tar_members(archive, table):
-            table.add(name, where)
+        for name, where, look in _zip_members(archive, table) if zipped else _tar_members(archive, table):
+            table.add(name, where, look)
     except (tar_members.TarError, zip_members.ZipError) as error:
         raise ArchiveError(f"cannot be read: it {error}; fetch or pack it again") from error
     except OSError as error:
@@ -128,32 +136,60 @@ def list_archive(path: str, place: str) -> Contents:
     return table.contents(archive, place)
 
 
+def list_video(path: str, place: str) -> Folder:
+    """The frames of a whole video in one JSON file, as a folder at a place.
+
+    Raises
+    ------
+    ArchiveError
+        It cannot be read, is too large, or holds no frames.
+    """
+    try:
+        status = os.stat(path)
+        numbers, _ = frames_of(read_video(path))
+    except OSError as error:
+        raise ArchiveError(f"cannot be read: {error.strerror or error}") from error
+    except VideoError as error:
+        raise ArchiveError(str(error)) from error
+    name = os.path.basename(path)
+    names = FrameNames(f"{name}#", numbers, "", width=0)
+    places = np.arange(len(numbers)).astype(IN_VIDEO)
+    archive = Archive(path, status.st_size, status.st_mtime_ns)
+    return Folder(os.path.dirname(path), place, [name], archive, places, video=Group(stem_of(name), "", names))
+
+
 def _ending(name: str) -> str:
     low = name.lower()
     return next((ending for ending in ENDINGS if low.endswith(ending)), "") if low.endswith(ENDINGS) else ""
 
 
-def _zip_members(archive: Archive, table: "_Table") -> Iterator[tuple[str, Sequence[int]]]:
+def _zip_members(archive: Archive, table: "_Table") -> Iterator[_Member]:
     with archive.open() as file:
         for member in zip_members.read_members(file):
             sizes = (min(member.size, _MOST_SIZE), min(member.packed, _MOST_SIZE))
             if member.is_file:
-                yield member.name, (member.start, *sizes, member.crc, member.method)
+                where = (member.start, *sizes, member.crc, member.method)
+                yield member.name, where, partial(_look_into_zip, archive, where)
             else:
                 table.pass_over(member.name)
 
 
-def _tar_members(archive: Archive, table: "_Table") -> Iterator[tuple[str, Sequence[int]]]:
+def _tar_members(archive: Archive, table: "_Table") -> Iterator[_Member]:
     with archive.stream() as stream:
         for member in tar_members.read_members(stream):
             name = os.fsdecode(member.name)
             if member.is_file:
-                yield name, (member.start, min(member.size, _MOST_SIZE))
+                yield name, (member.start, min(member.size, _MOST_SIZE)), partial(stream.read, min(member.size, LOOK))
             elif member.target and (first := table.find(os.fsdecode(member.target))):
-                yield name, first
+                yield name, first, bytes
             else:
                 table.pass_over(name)
         stream.finish()
+
+
+def _look_into_zip(archive: Archive, where: Sequence[int]) -> bytes:
+    with archive.open() as file:
+        return zip_members.look(file, where[0], where[2], where[4], LOOK)
 
 
 class _Table:
@@ -167,14 +203,21 @@ class _Table:
         self.odd = 0
         self.first_odd = ""
         self.twice = 0
-        self.other_json = 0
+        self.other_json: list[str] = []
+        self.sniffer = Sniffer()
         self.packed: list[str] = []
 
-    def add(self, path: str, where: Sequence[int]) -> None:
-        """Note a file if it is one of OpenPose's."""
+    def add(self, path: str, where: Sequence[int], look: Callable[[], bytes]) -> None:
+        """Note a file if it is one of OpenPose's, by its name or by the content that ``look`` shows."""
         folder, _, name = path.rpartition("/")
-        if not is_openpose(name):
-            self.other_json += name.endswith(".json")
+        doubtful = may_be_openpose(name) and not is_openpose(name) and name != SIMULATED
+        if doubtful and not _is_hidden(_normal(folder), name):
+            kind = self.sniffer.kind(path, lambda: kind_of(look()))
+            if kind != "frame":
+                self.other_json.append(path)
+                self._require_few()
+                return
+        elif not is_openpose(name):
             if is_packed(name) and not _is_hidden(_normal(folder), name):
                 self.packed.append(path)
                 self._require_few()
@@ -236,7 +279,7 @@ class _Table:
             self._require_few()
 
     def _require_few(self) -> None:
-        if len(self.columns[0]) + len(self.marked) + len(self.packed) > MOST_MEMBERS:
+        if len(self.columns[0]) + len(self.marked) + len(self.packed) + len(self.other_json) > MOST_MEMBERS:
             raise ArchiveError(f"holds more than {MOST_MEMBERS:,} files: split it")
 
     def _simulated(self) -> set[str]:

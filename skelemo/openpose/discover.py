@@ -1,18 +1,24 @@
 """The folders and archives of a source that hold OpenPose's files."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import replace
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from skelemo.errors import InputError
-from skelemo.openpose.archive import ArchiveError, is_archive, is_packed, list_archive, stem
-from skelemo.openpose.files import Folder, Problem, is_openpose
+from skelemo.openpose.archive import ArchiveError, is_archive, is_packed, list_archive, list_video, stem
+from skelemo.openpose.files import Folder, Problem, is_openpose, may_be_openpose
 from skelemo.openpose.names import printable
+from skelemo.openpose.sniff import Sniffer, kind_of_file
 from skelemo.text import SIMULATED, count
 
 #: At the top of a disk, for its repair; only root may list it.
 _LOST_AND_FOUND = "lost+found"
+
+#: Of files with OpenPose's usual names and no frame number, so many of a folder are asked whether they hold a video.
+_LOOKS = 20
+_NUMBERED = re.compile("[0-9]{12}_keypoints")
 
 
 class Walk:
@@ -28,7 +34,7 @@ class Walk:
     def __init__(self, source: Path) -> None:
         self.source = os.path.abspath(source)
         self.folders = 0
-        self.other_json = 0
+        self.other_json: list[str] = []  # JSON that is not OpenPose's
         self.passed_over: list[str] = []  # links that lead out
         self.packed: list[str] = []  # archives within archives, and of kinds that are not read
         self.problems: list[Problem] = []  # folders and archives that cannot be read
@@ -43,18 +49,46 @@ class Walk:
             path, place, simulated = waiting.pop()
             self.folders += 1
             try:
-                files, folders, archives, marked = self._list(path)
+                listed = self._list(path)
             except OSError as error:
                 if not place:
                     raise InputError(f"{path}: cannot be listed: {error.strerror}") from error
                 self.problems.append(Problem(printable(place), f"cannot be listed: {error.strerror}"))
                 continue
-            simulated |= marked
-            waiting += [(os.path.join(path, name), _below(place, name), simulated) for name in folders]
+            simulated |= listed.marked
+            waiting += [(os.path.join(path, name), _below(place, name), simulated) for name in listed.folders]
+            files, videos = self._told_by_content(path, listed)
             if files:
                 yield Folder(path, place, files, simulated=simulated)
-            for name in sorted(archives):
+            for name in videos:
+                yield from self.video(os.path.join(path, name), place, simulated=simulated)
+            for name in sorted(listed.archives):
                 yield from self._unpack(os.path.join(path, name), _below(place, name), simulated=simulated)
+
+    def video(self, path: str, place: str, *, simulated: bool = False) -> Iterator[Folder]:
+        """The frames of a whole video in one JSON file, in a folder at a place below the source."""
+        try:
+            yield replace(list_video(path, place), simulated=simulated)
+        except ArchiveError as error:
+            self.problems.append(Problem(printable(_below(place, os.path.basename(path))), str(error)))
+
+    def _told_by_content(self, path: str, listed: "_Listed") -> tuple[list[str], list[str]]:
+        """Files with a frame each, and files with a whole video."""
+        files, videos = [], []
+        sniffer = Sniffer()
+        looks = {name for name in _one_of_each_length(listed.files) if not _NUMBERED.search(name)}
+        if any(sniffer.kind(name, lambda: kind_of_file(f"{path}/{name}"), "frame") == "video" for name in looks):
+            for name in listed.files:
+                (videos if sniffer.kind(name, str, "frame") == "video" else files).append(name)
+        else:
+            files = listed.files
+        for name in sorted(listed.doubtful):
+            kind = sniffer.kind(name, lambda: kind_of_file(f"{path}/{name}"))
+            if kind:
+                (videos if kind == "video" else files).append(name)
+            else:
+                self.other_json.append(os.path.join(path, name))
+        return files, videos
 
     def _unpack(self, path: str, place: str, *, simulated: bool) -> Iterator[Folder]:
         """The folders in an archive that lies at a place below the source, and perhaps below a mark of synth's."""
@@ -64,7 +98,7 @@ class Walk:
         except ArchiveError as error:
             self.problems.append(Problem(printable(place or os.path.basename(path)), str(error)))
             return
-        self.other_json += contents.other_json
+        self.other_json += (os.path.join(path, name) for name in contents.other_json)
         self.packed += (os.path.join(path, name) for name in contents.packed)
         if contents.odd:
             odd = count(
@@ -78,40 +112,57 @@ class Walk:
             self.notes.append(f"{path}: {twice} in it more than once; of each, the last counts")
         yield from (replace(folder, simulated=folder.simulated or simulated) for folder in contents.folders)
 
-    def _list(self, path: str) -> tuple[list[str], list[str], list[str], bool]:
-        """Files of OpenPose's, folders and archives in a folder, and whether synth's mark is there."""
-        files, folders, archives, marked = [], [], [], False
+    def _list(self, path: str) -> "_Listed":
+        found = _Listed()
         with os.scandir(path) as entries:
             for entry in entries:
                 name = entry.name
                 if name.startswith(".") or name == _LOST_AND_FOUND:
                     continue
                 if is_openpose(name) and entry.is_file(follow_symlinks=False):
-                    files.append(name)
+                    found.files.append(name)
                 elif entry.is_dir(follow_symlinks=False):
-                    folders.append(name)
+                    found.folders.append(name)
                 elif name == SIMULATED:
-                    marked = True
-                    self.other_json += 1
+                    found.marked = True
                 elif entry.is_file(follow_symlinks=False) or (entry.is_symlink() and self._may_follow(entry)):
                     if is_openpose(name):
-                        files.append(name)
+                        found.files.append(name)
                     elif is_archive(name):
-                        archives.append(name)
+                        found.archives.append(name)
+                    elif may_be_openpose(name):
+                        found.doubtful.append(name)
                     elif is_packed(name):
                         self.packed.append(entry.path)
-                    else:
-                        self.other_json += name.endswith(".json")
-        return files, folders, archives, marked
+        return found
 
     def _may_follow(self, link: os.DirEntry[str]) -> bool:
         """Whether a link leads to a file of the source's own. One that leads out of it is noted."""
         target = os.path.realpath(link.path)
         if os.path.join(target, "").startswith(os.path.join(os.path.realpath(self.source), "")):
             return os.path.isfile(target)
-        if is_openpose(link.name) or is_archive(link.name) or os.path.isdir(target):
+        if may_be_openpose(link.name) or is_archive(link.name) or os.path.isdir(target):
             self.passed_over.append(link.path)
         return False
+
+
+@dataclass
+class _Listed:
+    """What lies in a folder."""
+
+    files: list[str] = field(default_factory=list)  # named as OpenPose names them
+    doubtful: list[str] = field(default_factory=list)  # other JSON
+    folders: list[str] = field(default_factory=list)
+    archives: list[str] = field(default_factory=list)
+    marked: bool = False  # with the mark of `skelemo synth`
+
+
+def _one_of_each_length(names: Sequence[str]) -> list[str]:
+    """A few names that are not alike."""
+    found: dict[int, str] = {}
+    for name in names:
+        found.setdefault(len(name), name)
+    return [*found.values()][:_LOOKS]
 
 
 def _below(place: str, name: str) -> str:

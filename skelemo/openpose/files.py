@@ -1,4 +1,4 @@
-"""OpenPose's files: what is told apart by name, and their bytes."""
+"""OpenPose's files: which names may be theirs, and their bytes."""
 
 import errno
 import os
@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skelemo.errors import NOT_OF_THE_FILE
+
+from skelemo.openpose.names import Group
+from skelemo.openpose.sniff import unpacked
 
 if TYPE_CHECKING:
     from skelemo.openpose.archive import Archive
@@ -31,6 +34,7 @@ class Problem:
 
     file: str  # relative to the ingest source
     reason: str  # goes on from the name: "is empty"
+    kept: bool = False  # only a part of the file is lost
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +47,17 @@ class Folder:
     archive: "Archive | None" = None
     places: np.ndarray | None = None  # [files] where the bytes of each lie in the archive
     simulated: bool = False  # the mark of `skelemo synth` lies in it, or above it as far as in the source
+    video: Group | None = None  # the frames of a whole video in one JSON file, which the archive is then
 
 
 def is_openpose(name: str) -> bool:
-    """Whether a name may be one of OpenPose's, by a look that is quick enough for a million of them."""
+    """Whether a name is one of OpenPose's, by a look that is quick enough for a million of them."""
     return name.endswith(".json") and "_keypoints" in name
+
+
+def may_be_openpose(name: str) -> bool:
+    """Whether a file of another name may be OpenPose's: its content tells."""
+    return name.lower().endswith((".json", ".json.gz", ".jsonl", ".ndjson"))
 
 
 def in_folder(folder: str, names: Sequence[str]) -> Contents:
@@ -79,6 +89,8 @@ def read_file(path: str) -> tuple[bytes, int]:
         data = os.read(descriptor, status.st_size)
         while len(data) < status.st_size and (more := os.read(descriptor, status.st_size - len(data))):
             data += more  # a network's file system may hand out less than was asked for
+        if path.endswith((".gz", ".GZ")) and len(data := unpacked(data, MAX_BYTES)) > MAX_BYTES:
+            raise OSError(errno.EFBIG, f"unpacks to more than {MAX_BYTES:,} bytes, far more than a frame")
         return data, status.st_mtime_ns
     finally:
         os.close(descriptor)

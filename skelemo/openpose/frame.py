@@ -1,6 +1,7 @@
 """One OpenPose file: from its bytes to one row of numbers per person."""
 
 import struct
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,28 +10,28 @@ from orjson import loads
 
 from skelemo.openpose.fast_parser import Numbers, PlainReader
 from skelemo.openpose.schema import PERSON_ID, PERSON_KEYS, getter, identity_of, slots
-from skelemo.openpose.validate import fault
+from skelemo.openpose.validate import FrameError, examine
 from skelemo.skeleton import Layout
+
+__all__ = ["FrameError", "Rows"]
 
 # How many buffers of numbers wait until they are made rows, all in one go: 100 kB, which stays in the cache.
 _WAITING = 100
-
-
-class FrameError(Exception):
-    """A file that is not a frame as OpenPose writes it. The message is the reason."""
 
 
 class Rows:
     """The people of a recording as they are read: one row of ``x, y, confidence`` after another in one growing buffer.
 
     This is where ingest spends its time. A file is taken to be what OpenPose writes, first to the letter; what that
-    reader does not take goes through Python's own lists, each of which fails on a count that is not the part's and on
-    anything that is not a number. Only then is it asked what was wrong.
+    reader refuses goes through Python's own lists, which fail on any count that is not the part's and on anything that
+    is not a number. Only then is the file examined with care.
     """
 
     def __init__(self, layout: Layout, body_model: str = "auto") -> None:
         self.slots = slots(layout, body_model)
         self.counts = bytearray()  # how many numbers each person's first part had: with a body, that tells its model
+        self.damage = ""  # what could not be read of the last file, of which the rest was kept
+        self.sizes: Counter[tuple[int, int]] = Counter()  # of the images, where files tell them
         self._flat = bytearray()
         self._identities: list[tuple[int, list[int]]] = []  # first row and identities of each file that has some
         self._waiting: list[Any] = []  # buffers of float64 that follow on those in `_flat`
@@ -47,10 +48,11 @@ class Rows:
         FrameError
             The file is not a frame of OpenPose's. Nothing of it is kept.
         """
+        self.damage = ""
         try:
             counts, numbers, identities = self._plain.read(data) or self._read(data)
-        except (ValueError, TypeError, KeyError, struct.error) as error:
-            raise FrameError(fault(data, self.slots) or "is not what OpenPose writes") from error
+        except (ValueError, TypeError, KeyError, AttributeError, struct.error):
+            counts, numbers, identities = self._examine(data)
         if any(one >= 0 for one in identities):
             self._identities.append((len(self.counts), identities))
         self.counts += counts
@@ -75,14 +77,17 @@ class Rows:
         return found
 
     def _settle(self) -> None:
-        """Make rows of the numbers that wait. What is beyond float32 becomes infinite, which is no picture's."""
+        """Turn waiting numbers into rows. What is beyond float32 becomes infinite, which no image has."""
         with np.errstate(over="ignore"):
             self._flat += np.frombuffer(b"".join(self._waiting)).astype(np.float32).data
         self._waiting.clear()
 
     def _read(self, data: bytes) -> Numbers:
-        people = loads(data)["people"]
-        if type(people) is not list or (_may_hold_words(data) and fault(data, self.slots)):
+        if b"u" in data or b"false" in data:  # true and false count as numbers in Python; OpenPose's files have no "u"
+            raise ValueError
+        document = loads(data)
+        people = document["people"]
+        if type(people) is not list or "canvas_width" in document:
             raise TypeError
         counts, numbers, identities = bytearray(), [], []
         for person in people:
@@ -93,18 +98,24 @@ class Rows:
             if list(map(type, lists)) != self._types:
                 raise TypeError
             if any(lists):
-                numbers += [write[len(one)](*one) for write, one in zip(self._writers, lists, strict=True)]
+                numbers += self._packed(lists)
                 counts.append(len(lists[0]))
                 identities.append(identity_of(person.get(PERSON_ID)))
         return counts, numbers, identities
+
+    def _examine(self, data: bytes) -> Numbers:
+        frame = examine(data, self.slots)
+        self.damage = frame.damage
+        if frame.size[0]:
+            self.sizes[frame.size] += 1
+        packed = [buffer for lists in frame.people for buffer in self._packed(lists)]
+        return bytearray(len(lists[0]) for lists in frame.people), packed, frame.identities
+
+    def _packed(self, lists: Sequence[Any]) -> list[bytes]:
+        return [write[len(one)](*one) for write, one in zip(self._writers, lists, strict=True)]
 
     def _find(self, person: dict[str, Any]) -> Sequence[Any]:
         """The lists of a person who has older keys, or not all of them."""
         if person and not PERSON_KEYS & person.keys():
             raise KeyError
         return [slot.find(person) for slot in self.slots]
-
-
-def _may_hold_words(data: bytes) -> bool:
-    """Whether true or false may be in the file, which count as numbers in Python. OpenPose's own files have no "u"."""
-    return b"u" in data or b"false" in data

@@ -1,10 +1,9 @@
-"""What the names of OpenPose's files say: which video, which frame, which camera."""
+"""What file names say: which video, which frame, which camera, which still."""
 
 import os
 import re
 import sys
 from array import array
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
@@ -13,23 +12,34 @@ import numpy as np
 
 from skelemo.text import natural_order
 
-# What follows a stem: "_keypoints.json", or "_keypoints_2.json" for the third camera.
-_ENDING = re.compile(r"_keypoints(?:_([0-9]+))?\.json")
-
-# A frame number has this many digits, "%012d" in OpenPose's datumProducer.hpp, and here fits an int32.
+#: OpenPose's frame numbers have this many digits ("%012d" in datumProducer.hpp).
 _WIDTH = 12
-_LAST_NUMBER = f"{2**31 - 1:0{_WIDTH}}"
+_LAST_NUMBER = 2**31 - 1  # frame numbers are int32
+
+_SUFFIX = re.compile(r"\.(?:json(?:\.gz)?|jsonl|ndjson)$", re.IGNORECASE)
+_VIEW = re.compile(r"_keypoints_([0-9]{1,3})\.json", re.IGNORECASE)  # OpenPose numbers further cameras
+_DIGITS = re.compile(r"[0-9]+$", re.ASCII)
+
+#: Words of image names that say nothing of the video: it is named by its folder.
+_GENERIC = re.compile(r"(?:frames?|frm|images?|img|im|pics?|out(?:put)?|f)?", re.IGNORECASE)
+#: Image names glued to their number, as ffmpeg users write them. Any other word glued to a number is a still's name.
+_GLUED = re.compile(r"(?:.*[\W_])?(?:frames?|frm|images?|img|im|f|cam[a-z]*|clip|video|vid|seq|scene|shot)", re.IGNORECASE)
+#: Less dense than this (counted in the smallest step), numbers are identifiers and not frames.
+_LEAST_DENSITY = 0.2
 
 
 class FrameNames(Sequence[str]):
-    """The names of a video's files, made from their numbers when they are asked for: there are millions of them."""
+    """The names of a video's files, made from their numbers on demand: there may be millions.
 
-    __slots__ = ("ending", "numbers", "start")
+    ``numbers`` are the numbers in the names, ``first`` the one that the video's first frame has.
+    """
 
-    def __init__(self, start: str, numbers: Sequence[int], ending: str) -> None:
-        self.start, self.ending = start, sys.intern(ending)
-        first, last = numbers[0], numbers[-1]
-        self.numbers = range(first, last + 1) if last - first + 1 == len(numbers) else array("i", numbers)
+    __slots__ = ("ending", "first", "numbers", "start", "width")
+
+    def __init__(self, start: str, numbers: Sequence[int], ending: str, width: int = _WIDTH, first: int = 0) -> None:
+        self.start, self.ending, self.width, self.first = start, sys.intern(ending), width, first
+        low, high = numbers[0], numbers[-1]
+        self.numbers = range(low, high + 1) if high - low + 1 == len(numbers) else array("i", numbers)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -42,8 +52,8 @@ class FrameNames(Sequence[str]):
 
     def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
         if isinstance(index, slice):
-            return tuple(f"{self.start}{number:0{_WIDTH}}{self.ending}" for number in self.numbers[index])
-        return f"{self.start}{self.numbers[index]:012}{self.ending}"
+            return tuple(f"{self.start}{number:0{self.width}}{self.ending}" for number in self.numbers[index])
+        return f"{self.start}{self.numbers[index]:0{self.width}}{self.ending}"
 
     def __iter__(self) -> Iterator[str]:
         return iter(self[:])
@@ -54,82 +64,134 @@ class FrameNames(Sequence[str]):
     def __hash__(self) -> int:
         return hash(tuple(self))
 
+    def counted_from(self, first: int) -> "FrameNames":
+        """The same files, of which frame 0 of the video has the number ``first``."""
+        return FrameNames(self.start, self.numbers, self.ending, self.width, first)
+
 
 class Group(NamedTuple):
     """Files of one folder that belong together, in order."""
 
-    stem: str  # "" where they have none but their numbers
+    stem: str  # "" where the folder names them
     view: str  # "" for the first camera, else the number that OpenPose gives another
     files: Sequence[str]
+    images: bool = False  # images that differ by a running number: a sequence, unless they are stills after all
 
 
-def group(names: Sequence[str], sequence: bool = False) -> Iterator[Group]:
-    """Sort the names in a folder into videos, by stem and camera, and stills. Names not of OpenPose's are left out.
+class _Name(NamedTuple):
+    start: str
+    digits: str
+    ending: str  # "_keypoints.json" and the like
+    view: str
 
-    A video's files are in the order of their numbers. A file without a frame number is a still of its own, or with
-    `sequence` one of a camera's stills in natural order. Names are read from the right, because a stem may hold digits
-    and underscores too, and in bulk, because there may be a million of them.
+
+def group(names: Sequence[str], sequence: bool | None = None) -> Iterator[Group]:
+    """Sort the names of a folder into videos, images that differ by a running number, and stills.
+
+    A video has OpenPose's twelve digits, and its files the order of their numbers. Images that differ by a running
+    number are a sequence (`Group.images`); ``sequence=False`` makes every image a still, and ``sequence=True`` makes
+    the images of a folder one sequence, in natural order where they do not differ by a number alone.
     """
     if video := _one_video(names):
         yield video
         return
-    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    alike: dict[tuple[str, str, str, bool], list[str]] = defaultdict(list)
     for name in names:
-        end = name.rfind("_keypoints")
-        middle = max(end - _WIDTH, 0)
-        alike[name[:middle], name[end:]].append(name[middle:end])
+        start, digits, ending, view = _parse(name)
+        video_like = len(digits) == _WIDTH and int(digits) <= _LAST_NUMBER and (not start or start[-1] == "_")
+        alike[start, ending, view, video_like].append(digits)
     stills: dict[str, list[str]] = defaultdict(list)
-    for (start, ending), middles in alike.items():
-        if found := _ENDING.fullmatch(ending):
-            view = found[1] or ""
-            frames = _frame_numbers(middles) if not start or start[-1] == "_" else []
-            if frames:
-                yield Group(start[:-1], view, FrameNames(start, tuple(map(int, frames)), ending))
-            if len(frames) < len(middles):
-                stills[view] += (f"{start}{middle}{ending}" for middle in set(middles).difference(frames))
-    for view, files in stills.items():
-        yield from _stills(view, files, sequence)
+    numbered: dict[str, list[Group]] = defaultdict(list)
+    for (start, ending, view, video_like), digits_of in alike.items():
+        if video_like:
+            yield Group(start[:-1], view, FrameNames(start, sorted(map(int, digits_of)), ending))
+        elif sequence is not False and (found := _running(start, digits_of, ending, glued=bool(sequence))):
+            numbered[view].append(Group(_stem(start), view, found, images=True))
+        else:
+            stills[view] += (f"{start}{digits}{ending}" for digits in digits_of)
+    for view in {**numbered, **stills}:
+        groups = numbered[view]
+        if sequence and (stills[view] or len(groups) > 1):
+            files = [*stills[view], *(name for one in groups for name in one.files)]
+            yield Group("", view, tuple(_in_order(files)))
+        else:
+            yield from groups
+            yield from (Group(stem_of(name), view, (name,)) for name in _in_order(stills[view]))
 
 
-def _one_video(names: Sequence[str]) -> Group | None:
-    """All the names as one video's, where they differ in their frame number alone; else None."""
-    first = names[0] if names else ""
-    end = first.rfind("_keypoints")
-    middle = end - _WIDTH
-    start, ending, together = first[: max(middle, 0)], first[end:], "".join(names)
-    found = _ENDING.fullmatch(ending)
-    whole = set(map(len, names)) == {len(first)} and together.isascii()
-    if not found or not whole or middle < 0 or (start and start[-1] != "_"):
-        return None
-    letters = np.frombuffer(together.encode(), np.uint8).reshape(len(names), -1)
-    digits = letters[:, middle:end] - ord("0")
-    alike = (letters[:, :middle] == letters[0, :middle]).all() and (letters[:, end:] == letters[0, end:]).all()
-    numbers = np.zeros(len(names), np.int64)
-    for place in range(_WIDTH):
-        numbers = numbers * 10 + digits[:, place]
-    if not alike or digits.max() > 9 or numbers.max() > int(_LAST_NUMBER):
-        return None
-    return Group(start[:-1], found[1] or "", FrameNames(start, np.sort(numbers).tolist(), ending))
+def as_stills(images: Group) -> Iterator[Group]:
+    """Each file of a sequence of images by itself."""
+    yield from (Group(stem_of(name), images.view, (name,)) for name in images.files)
 
 
-def _frame_numbers(texts: list[str]) -> list[str]:
-    """Those texts, none longer than a frame's number, that are one; sorted."""
-    together = "".join(texts)
-    if len(together) < _WIDTH * len(texts) or not (together.isdecimal() and together.isascii()):
-        texts = [text for text in texts if len(text) == _WIDTH and text.isdecimal() and text.isascii()]
-    numbers = sorted(texts)
-    return numbers[: bisect_right(numbers, _LAST_NUMBER)]
-
-
-def _stills(view: str, files: list[str], sequence: bool) -> Iterator[Group]:
-    stem = {name: name[: name.rfind("_keypoints")] for name in files}
-    files = sorted(files, key=lambda name: natural_order(stem[name]))
-    if sequence:
-        yield Group("", view, tuple(files))
-    else:
-        yield from (Group(stem[name], view, (name,)) for name in files)
+def stem_of(name: str) -> str:
+    """A name without what OpenPose appends to it."""
+    start, digits, _, _ = _parse(name)
+    return start + digits
 
 
 def printable(name: str) -> str:
     """A name that can be encoded: bytes that are not UTF-8 become replacement characters, all else stays as it is."""
     return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _parse(name: str) -> _Name:
+    """A name from the right, because a stem may hold digits and underscores too."""
+    low = name.lower()
+    end = low.rfind("_keypoints")
+    view = ""
+    if end >= 0:
+        found = _VIEW.fullmatch(name, end)
+        view = found[1] if found else ""
+        rest = _SUFFIX.sub("", name[end:])
+        if not found and _DIGITS.search(rest):  # clip_keypoints_000000000012.json
+            end = -1
+    if end < 0:
+        suffix = _SUFFIX.search(name)
+        end = suffix.start() if suffix else len(name)
+    digits = _DIGITS.search(name[:end])
+    middle = digits.start() if digits else end
+    return _Name(name[:middle], name[middle:end], name[end:], view)
+
+
+def _one_video(names: Sequence[str]) -> Group | None:
+    """All names as one video's where they differ in OpenPose's frame number alone, in bulk; else None."""
+    first = names[0] if names else ""
+    start, digits, ending, view = _parse(first)
+    together = "".join(names)
+    whole = set(map(len, names)) == {len(first)} and together.isascii()
+    if len(digits) != _WIDTH or not whole or (start and start[-1] != "_"):
+        return None
+    middle, end = len(start), len(start) + _WIDTH
+    letters = np.frombuffer(together.encode(), np.uint8).reshape(len(names), -1)
+    values = letters[:, middle:end] - ord("0")
+    alike = (letters[:, :middle] == letters[0, :middle]).all() and (letters[:, end:] == letters[0, end:]).all()
+    numbers = np.zeros(len(names), np.int64)
+    for place in range(_WIDTH):
+        numbers = numbers * 10 + values[:, place]
+    if not alike or values.max() > 9 or numbers.max() > _LAST_NUMBER:
+        return None
+    return Group(start[:-1], view, FrameNames(start, np.sort(numbers).tolist(), ending))
+
+
+def _running(start: str, digits: list[str], ending: str, *, glued: bool) -> FrameNames | None:
+    """The names as a sequence of images, if they differ by a running number."""
+    if len(digits) < 2 or not all(digits) or (start and start[-1].isalnum() and not glued and not _GLUED.fullmatch(start)):
+        return None
+    width = min(map(len, digits))
+    numbers = sorted(map(int, digits)) if max(map(len, digits)) <= _WIDTH else [_LAST_NUMBER + 1]
+    if numbers[-1] > _LAST_NUMBER or {f"{number:0{width}}" for number in numbers} != set(digits):
+        return None
+    step = int(np.diff(numbers).min())
+    if not step or len(numbers) / ((numbers[-1] - numbers[0]) / step + 1) < _LEAST_DENSITY:
+        return None
+    return FrameNames(start, numbers, ending, width)
+
+
+def _stem(start: str) -> str:
+    stem = start.rstrip("_-. ")
+    return "" if _GENERIC.fullmatch(stem) else stem
+
+
+def _in_order(files: Sequence[str]) -> list[str]:
+    return sorted(files, key=lambda name: natural_order(stem_of(name)))

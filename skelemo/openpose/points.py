@@ -1,10 +1,15 @@
-"""Keypoints of a whole recording at once: one body model into another, missing points, and where the rest lie."""
+"""Keypoints of a whole recording at once: which body model they are, one model into another, missing points."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from skelemo.skeleton import BODY_25, Part
+from skelemo.skeleton import BODY_25, BODY_25B, Part
+
+# A body is in the model in which its limbs are shorter by this factor; a wrong one joins hips to ears.
+_SHORTER = 0.85
+_LIMBS = 6  # of which both ends must be seen for a body to count
+_BODIES = 2000  # looked at, evenly spread over the recording
 
 # Rows at a time: temporary arrays then stay in the processor's cache, and small whatever the recording's length.
 _ROWS = 512
@@ -46,6 +51,30 @@ def to_body_25(body: np.ndarray, model: Part) -> None:
             hips = rows[:, [BODY_25.index("RHip"), BODY_25.index("LHip")]]
             rows[:, BODY_25.index("MidHip"), :2] = hips[..., :2].mean(axis=1)
             rows[:, BODY_25.index("MidHip"), 2] = hips[..., 2].min(axis=1)
+
+
+def model_of(body: np.ndarray) -> Part | None:
+    """Whether bodies of 25 points ``[P, 25, 3]`` are in BODY_25's order or in BODY_25B's; None where they do not tell.
+
+    Each body votes for the order in which its limbs are clearly shorter on average.
+    """
+    body = body[:: max(len(body) // _BODIES, 1)]
+    one, other = (_limb_length(body, model) for model in (BODY_25, BODY_25B))
+    votes = int((one < _SHORTER * other).sum()), int((other < _SHORTER * one).sum())
+    if votes[0] == votes[1]:
+        return None
+    return BODY_25 if votes[0] > votes[1] else BODY_25B
+
+
+def _limb_length(body: np.ndarray, model: Part) -> np.ndarray:
+    """Mean length of each body's visible limbs, ``[P]``; NaN where too few are visible."""
+    first, second = np.array(model.limbs).T
+    visible = (body[:, first, 2] > 0) & (body[:, second, 2] > 0)
+    with np.errstate(invalid="ignore"):  # garbage may be infinite
+        length = np.linalg.norm(body[:, first, :2].astype(float) - body[:, second, :2], axis=2)
+    limbs = visible.sum(axis=1)
+    total = np.where(visible, length, 0).sum(axis=1)
+    return np.where(limbs >= _LIMBS, total / np.maximum(limbs, 1), np.nan)
 
 
 def shared_points(model: Part) -> tuple[list[int], list[int]]:

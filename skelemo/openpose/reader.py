@@ -11,6 +11,7 @@ import numpy as np
 from skelemo.openpose.archive import ZIP, Archive
 from skelemo.openpose.files import MAX_BYTES, Contents, in_folder
 from skelemo.openpose.recording import Recording
+from skelemo.openpose.sniff import VideoError, frames_of, read_video
 from skelemo.openpose.tar_members import TarError
 from skelemo.openpose.unpacking import PlainStream, UnpackedStream
 from skelemo.openpose.zip_members import DEFLATED, ZipError, unpack
@@ -74,6 +75,8 @@ class Reader:
             self._spool = self._spool or _Spool(archive)
             self._spool.expect(self._expected.get(archive.path, [recording]))
             return _from_spool(self._spool.take(recording), places, archive)
+        if not archive.ending:
+            return _from_video(archive, places)
         self._file = self._file or archive.open()
         return (_from_zip if archive.ending == ZIP else _from_tar)(self._file, places, archive)
 
@@ -189,6 +192,16 @@ def _from_zip(file: BinaryIO, places: np.ndarray, archive: Archive) -> Contents:
             raise OSError(errno.EINVAL, str(error)) from error
 
     return read
+
+
+def _from_video(archive: Archive, places: np.ndarray) -> Contents:
+    archive.open().close()  # it is still what was listed
+    try:
+        _, frames = frames_of(read_video(archive.path))
+    except VideoError as error:
+        raise OSError(errno.EINVAL, str(error), archive.path) from error
+    rows = places["start"].tolist()
+    return lambda index: (frames[rows[index]], archive.changed)
 
 
 def _require_small(size: int) -> None:

@@ -1,7 +1,9 @@
-"""Recordings: which OpenPose files belong together, in which order."""
+"""Recordings: which files belong together, in which order, and how their frames are numbered."""
 
 import os
+import re
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +15,8 @@ from skelemo.errors import InputError
 from skelemo.openpose.archive import ENDINGS, Archive, is_archive
 from skelemo.openpose.discover import Walk
 from skelemo.openpose.files import Folder, Problem
-from skelemo.openpose.names import FrameNames, Group, group, printable
+from skelemo.openpose.names import FrameNames, Group, as_stills, group, printable
+from skelemo.openpose.sniff import kind_of_file
 from skelemo.text import count, natural_order
 
 
@@ -30,12 +33,20 @@ class Recording:
     archive: Archive | None = None  # that its files lie in
     places: np.ndarray | None = None  # [F] where the bytes of each file lie in the archive
     simulated: bool = False  # the mark of `skelemo synth` lies beside it, or above it as far as in the source
+    images: bool = False  # its files are images of a video, numbered by whoever made them
+    group: str = ""  # what it shares with other views of the same take: these must not be torn apart
 
     @property
     def numbers(self) -> np.ndarray:
-        """Int32 ``[F]``, frame numbers from the names; ranks in a sequence of stills; 0 for a still."""
-        numbers = self.files.numbers if isinstance(self.files, FrameNames) else range(len(self.files))
-        return np.asarray(numbers, np.int32)
+        """Int32 ``[F]``, frame numbers from the names, counted from 0; ranks in a sequence of stills; 0 for a still."""
+        if isinstance(self.files, FrameNames):
+            return np.asarray(self.files.numbers, np.int32) - np.int32(self.files.first)
+        return np.arange(len(self.files), dtype=np.int32)
+
+    def counted_from(self, first: int) -> "Recording":
+        """The same recording, of which the first frame of the video has the number ``first`` in its name."""
+        files = self.files
+        return replace(self, files=files.counted_from(first)) if isinstance(files, FrameNames) else self
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,9 @@ class Found:
     notes: tuple[str, ...]  # what was passed over
 
 
-def find_recordings(source: Path, *, sequence: bool = False) -> list[Recording]:
+def find_recordings(
+    source: Path, *, sequence: bool | None = None, first_frame: int | None = None
+) -> list[Recording]:
     """The recordings of `search`.
 
     Raises
@@ -58,9 +71,9 @@ def find_recordings(source: Path, *, sequence: bool = False) -> list[Recording]:
     Warns
     -----
     UserWarning
-        Something was passed over.
+        For each note of `search`.
     """
-    found = search(source, sequence=sequence)
+    found = search(source, sequence=sequence, first_frame=first_frame)
     for note in found.notes:
         warnings.warn(note, stacklevel=2)
     for problem in found.problems:
@@ -68,35 +81,36 @@ def find_recordings(source: Path, *, sequence: bool = False) -> list[Recording]:
     return found.recordings
 
 
-def search(source: Path, *, sequence: bool = False) -> Found:
-    """The recordings in a folder and those below it, in natural order, by name alone; or the one that a file is.
+def search(source: Path, *, sequence: bool | None = None, first_frame: int | None = None) -> Found:
+    """The recordings in a folder and those below it, in natural order; or the one that a file is.
 
-    Files belong together by folder, stem and camera, whatever gaps their numbers have. A file without OpenPose's frame
-    number is a still and its own recording, unless `sequence` says that a folder's stills are one, in natural order. An
-    archive (`ENDINGS`) is a folder of its name, or the source; where the same recording lies unpacked beside it, that
-    counts.
+    Files belong together by folder, stem and camera, whatever gaps their numbers have. An archive (`ENDINGS`) is a
+    folder of its name; where the same recording lies unpacked beside it, that counts. JSON with other names than
+    OpenPose's is told by its content.
+
+    Parameters
+    ----------
+    sequence
+        Whether images that differ by a running number are a sequence; by default they are, unless their names are
+        those of stills (`skelemo.openpose.names.group`) or their numbers run on through several folders.
+    first_frame
+        The number that the first frame of such a sequence has; by default 0 where any has an image 0, else 1.
 
     Raises
     ------
     InputError
         There is no such folder, no file of OpenPose's in it, or it is an archive that cannot be read.
     """
-    if os.path.isfile(source) and not is_archive(str(source)):
-        return Found([_single_file(source)], (), ())
     if not os.path.exists(source):
         raise InputError(f"{source}: not found; expected a folder with OpenPose's *_keypoints.json files")
     walk = Walk(source)
-    found = [_recording(one, folder) for folder in walk for one in _groups(folder, sequence)]
-    notes = list(walk.notes)
-    if walk.passed_over:
-        passed = count(len(walk.passed_over), "link that leads out of it", "links that lead out of it")
-        notes.append(f"{source}: passed over {passed} (first {printable(walk.passed_over[0])})")
-    if walk.packed:
-        packed = count(len(walk.packed), "archive", "archives")
-        notes.append(
-            f"{source}: passed over {packed} within an archive or of a kind that is not read "
-            f"(first {printable(walk.packed[0])}): unpack what lies in it, or pack it as {', '.join(ENDINGS)}"
-        )
+    if os.path.isfile(source) and not is_archive(str(source)):
+        return Found([_single_file(source, walk)], (), ())
+    listed = [(one, folder) for folder in walk for one in _groups(folder, sequence)]
+    if sequence is None:
+        listed = _without_stills(listed)
+    found = [_recording(one, folder) for one, folder in listed]
+    notes = [*walk.notes, *(f"{source}: {note}" for note in _notes(walk))]
     if not found:
         raise _nothing_found(source, walk)
     for key in _ORDER:
@@ -110,7 +124,66 @@ def search(source: Path, *, sequence: bool = False) -> Found:
         )
         first = doubled[0].archive.path if doubled[0].archive else ""
         notes.append(f"{source}: passed over {twice} (first {printable(first)})")
-    return Found(distinct, tuple(walk.problems), tuple(notes))
+    distinct, said = number_images(distinct, first_frame)
+    return Found(distinct, tuple(walk.problems), (*notes, *said))
+
+
+def number_images(recordings: list[Recording], first_frame: int | None) -> tuple[list[Recording], list[str]]:
+    """Count the frames of image sequences from 0, all from the same number; and say what was decided."""
+    images = [one for one in recordings if one.images]
+    if not images:
+        return recordings, []
+    lowest = min(one.files.numbers[0] for one in images if isinstance(one.files, FrameNames))
+    first = first_frame if first_frame is not None else min(lowest, 1)
+    if first > lowest:
+        raise InputError(f"--first-frame {first}, but {images[0].source} has an image {lowest}: choose {lowest} or less")
+    files, one = sum(len(one.files) for one in images), images[0]
+    note = (
+        f"{count(files, 'image')} whose names differ by a running number are "
+        f"{count(len(images), 'sequence')}, counted from {first} (first {one.source}: {one.files[0]} is frame "
+        f"{int(one.numbers[0]) - first}); --stills makes each a recording, --first-frame N counts from N"
+    )
+    return [one.counted_from(first) if one.images else one for one in recordings], [note]
+
+
+def _without_stills(listed: list[tuple["_Placed", Folder]]) -> list[tuple["_Placed", Folder]]:
+    """Take images apart whose numbers run on from folder to folder: stills that were sorted into classes."""
+    alike: dict[tuple[str, str, str], list[FrameNames]] = defaultdict(list)
+    for (one, _), _ in listed:
+        if one.images and isinstance(one.files, FrameNames):
+            alike[one.files.start, one.files.ending, one.view].append(one.files)
+    through = {key for key, files in alike.items() if _run_on(files) and not _FRAME.search(key[0])}
+    found: list[tuple[_Placed, Folder]] = []
+    for (one, places), folder in listed:
+        if one.images and isinstance(one.files, FrameNames) and (one.files.start, one.files.ending, one.view) in through:
+            found += (((still, None if places is None else places[[n]]), folder) for n, still in enumerate(as_stills(one)))
+        else:
+            found.append(((one, places), folder))
+    return found
+
+
+_FRAME = re.compile("fr(?:ame|m)", re.IGNORECASE)
+
+
+def _run_on(files: list[FrameNames]) -> bool:
+    """Whether several folders share out one run of numbers."""
+    spans = sorted((one.numbers[0], one.numbers[-1]) for one in files)
+    apart = all(before[1] < after[0] for before, after in zip(spans, spans[1:], strict=False))
+    return len(spans) > 1 and apart and sum(map(len, files)) >= 0.8 * (spans[-1][1] - spans[0][0] + 1)
+
+
+def _notes(walk: Walk) -> Iterator[str]:
+    if walk.passed_over:
+        passed = count(len(walk.passed_over), "link that leads out of it", "links that lead out of it")
+        yield f"passed over {passed} (first {printable(walk.passed_over[0])})"
+    if walk.packed:
+        yield (
+            f"passed over {count(len(walk.packed), 'archive')} within an archive or of a kind that is not read "
+            f"(first {printable(walk.packed[0])}): unpack what lies in it, or pack it as {', '.join(ENDINGS)}"
+        )
+    if walk.other_json:
+        examples = ", ".join(printable(os.path.relpath(name, walk.source)) for name in walk.other_json[:3])
+        yield f"passed over {count(len(walk.other_json), 'JSON file')} without OpenPose's people (as {examples})"
 
 
 #: Natural order of sources; what lies unpacked comes before what lies in an archive. From the last key to the first, as
@@ -131,22 +204,27 @@ def _nothing_found(source: Path, walk: Walk) -> InputError:
     packed = f" and {count(len(walk.packed), 'archive')} that cannot be read as it lies" if walk.packed else ""
     return InputError(
         f"{source}: no OpenPose file in {count(walk.folders, 'folder')} "
-        f"with {count(walk.other_json, 'other JSON file')}{packed}; "
+        f"with {count(len(walk.other_json), 'other JSON file')}{packed}; "
         "expected names such as 'video_000000000000_keypoints.json' or 'image_keypoints.json'"
     )
 
 
-def _groups(folder: Folder, sequence: bool) -> Iterator[tuple[Group, np.ndarray | None]]:
-    """What belongs together in a folder, and where in an archive its files lie."""
-    if folder.places is None:
+#: Files that belong together, and where in an archive they lie.
+_Placed = tuple[Group, "np.ndarray | None"]
+
+
+def _groups(folder: Folder, sequence: bool | None) -> Iterator[_Placed]:
+    if folder.video:
+        yield folder.video, folder.places
+    elif folder.places is None:
         yield from ((one, None) for one in group(folder.files, sequence))
-        return
-    rows = {name: row for row, name in enumerate(folder.files)}
-    for one in group(folder.files, sequence):
-        yield one, folder.places[[rows[name] for name in one.files]]
+    else:
+        rows = {name: row for row, name in enumerate(folder.files)}
+        for one in group(folder.files, sequence):
+            yield one, folder.places[[rows[name] for name in one.files]]
 
 
-def _recording(found: tuple[Group, np.ndarray | None], folder: Folder) -> Recording:
+def _recording(found: _Placed, folder: Folder) -> Recording:
     """Name a group of files: by its stem, or by its folder where it has none."""
     one, places = found
     stem = printable(one.stem or os.path.basename(folder.path) or "recording")
@@ -162,14 +240,19 @@ def _recording(found: tuple[Group, np.ndarray | None], folder: Folder) -> Record
         archive=folder.archive,
         places=places,
         simulated=folder.simulated,
+        images=one.images,
+        group=printable(f"{folder.place}/{stem}" if one.stem else folder.place or stem) if view else "",
     )
 
 
-def _single_file(file: Path) -> Recording:
+def _single_file(file: Path, walk: Walk) -> Recording:
     """A file that the user names is read whatever its name is."""
+    if kind_of_file(str(file)) == "video":
+        for folder in walk.video(os.path.abspath(file), ""):
+            return _recording(next(_groups(folder, None)), folder)
+        raise InputError(f"{file}: {walk.problems[0].reason}")
     folder = Folder(os.path.abspath(file.parent), "", [file.name])
-    named = next(group(folder.files, sequence=False), Group(file.stem, "", (file.name,)))
-    return _recording((named, None), folder)
+    return _recording((next(group(folder.files, sequence=False)), None), folder)
 
 
 def _tell_apart(recordings: list[Recording]) -> tuple[list[Recording], list[Recording]]:

@@ -1,4 +1,4 @@
-"""In which units a recording's coordinates are: ``--keypoint_scale`` is not written into OpenPose's files.
+"""The units of a recording's coordinates: OpenPose's files do not tell which ``--keypoint_scale`` they were written with.
 
 Modes 0 to 2 give pixels, 3 and 5 the range [0, 1], 4 and 6 the range [-1, 1] (``flags.hpp``, ``keypointScaler.cpp``).
 """
@@ -20,8 +20,12 @@ _BODY_OUTSIDE = -0.05
 _FACE_OUTSIDE = -0.5
 
 
-def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Callable[[int], str]) -> str:
-    """The units of a recording's people: ``"pixels"``, ``"unit"`` or ``"signed"``. Pixels when nobody is seen.
+def detect_scale(
+    extent: Extent, points: np.ndarray, body: np.ndarray, where: Callable[[int], str]
+) -> tuple[str, bool]:
+    """The units of a recording's people (``"pixels"``, ``"unit"`` or ``"signed"``), and whether these are certain.
+
+    Pixels when nobody is seen.
 
     Coordinates within [0, 1] are also possible in [-1, 1], when all are right of and below the middle. What tells them
     apart then is how missing points were written: (0, 0) or (-1, -1).
@@ -46,14 +50,35 @@ def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Ca
     plain = extent.seen >= _PLAIN
     if not normalized.all():
         _refuse_mixture("in pixels", ~normalized, "within 3 of 0", normalized & plain, where)
-        return "pixels"
+        return "pixels", bool((~normalized & plain).any())
     bodies = points[:, body]
     seen, low = bodies[..., 2] > 0, bodies[..., :2].min(axis=(1, 2), initial=0)
     signed = extent.minus | (low < _BODY_OUTSIDE) | (extent.low < _FACE_OUTSIDE)
     unit = ~signed & plain & seen.any(axis=1) & ~seen.all(axis=1)
     if extent.minus.any():
         _refuse_mixture("with missing points at -1", signed, "with missing points at 0", unit, where)
-    return "signed" if signed.any() else "unit" if len(signed) else "pixels"
+    if not len(signed):
+        return "pixels", False
+    return ("signed", bool((signed & plain).any())) if signed.any() else ("unit", bool(unit.any()))
+
+
+def refuse_scale(scale: str, extent: Extent, where: Callable[[int], str]) -> None:
+    """Refuse units that the user names where coordinates cannot be in them.
+
+    Raises
+    ------
+    InputError
+        They reach far out of [-1, 1], or with ``pixels`` never leave it.
+    """
+    plain = extent.seen >= _PLAIN
+    beyond = plain & (extent.reach > _NORMALIZED)
+    if scale != "pixels" and beyond.any():
+        person = int(beyond.argmax())
+        raise InputError(
+            f"--scale {scale}, but coordinates reach {extent.reach[person]:,.0f} in {where(person)}: they are pixels"
+        )
+    if scale == "pixels" and plain.any() and not (extent.reach > _NORMALIZED).any():
+        raise InputError("--scale pixels, but all coordinates lie within 3 of 0: they are shares of the image")
 
 
 def _refuse_mixture(

@@ -1,9 +1,9 @@
-"""Which keys of an OpenPose file hold a part, how many numbers it may have there, and where they go."""
+"""Which keys of an OpenPose file hold a part, how many numbers it may have, and where they go."""
 
 import operator
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from skelemo.skeleton import BODY_25, BODY_25B, BODY_MODELS, FACE_70, HAND_LEFT, HAND_RIGHT, Layout, Part
@@ -14,10 +14,13 @@ _WORDS = {BODY_25.name: "pose", FACE_70.name: "face", HAND_LEFT.name: "hand_left
 #: The key of a person's identity through a recording: a list of one number, -1 for none (poseExtractor.cpp).
 PERSON_ID = "person_id"
 
-#: Keys by which a person of any version of OpenPose's is known, whether or not a layout wants them.
+#: iBUG's 68 points, as DWPose and dlib have them: OpenPose's 70 without the pupils.
+_FACE_68 = replace(FACE_70, name="face_68", keypoints=FACE_70.keypoints[:68], mirror=FACE_70.mirror[:68])
+
+#: Keys that make an object a person of OpenPose's, of any version, whether or not a layout wants them.
 PERSON_KEYS = frozenset(
     f"{word}_keypoints{dimensions}" for word in _WORDS.values() for dimensions in ("_2d", "_3d", "")
-) | {"body_parts", PERSON_ID}
+) | {"body_parts", "joints", PERSON_ID}
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,15 @@ class Slot:
 def slots(layout: Layout, body_model: str = "auto") -> tuple[Slot, ...]:
     """What to look for in a file, in the layout's order.
 
-    A body's model is told by its count of numbers, so that BODY_25B, which has as many as BODY_25, is read only where
-    `body_model` says so. Any other model can be insisted on by its name too.
+    A body's model follows from its count of numbers; BODY_25B, which has as many as BODY_25, is recognized later by
+    where its points lie, or named by `body_model`.
     """
     told_by_count = tuple(model for model in BODY_MODELS.values() if model is not BODY_25B)
-    bodies = told_by_count if body_model == "auto" else (BODY_MODELS[body_model],)
-    return tuple(_slot(part, bodies if part is BODY_25 else (part,)) for part in layout.parts)
+    models = {
+        BODY_25.name: told_by_count if body_model == "auto" else (BODY_MODELS[body_model],),
+        FACE_70.name: (FACE_70, _FACE_68),
+    }
+    return tuple(_slot(part, models.get(part.name, (part,))) for part in layout.parts)
 
 
 def getter(keys: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
@@ -69,5 +75,5 @@ def _slot(part: Part, models: tuple[Part, ...]) -> Slot:
     word = _WORDS[part.name]
     keys: tuple[str, ...] = (f"{word}_keypoints_2d", f"{word}_keypoints")
     if part is BODY_25:
-        keys += ("body_parts",)
+        keys += ("body_parts", "joints")  # of AlphaPose's "cmu" format
     return Slot(keys, {3 * len(model): model for model in models}, 3 * len(part))

@@ -1,12 +1,13 @@
-"""Why a file is not a frame: the slow and careful look at what could not be read."""
+"""The slow, careful look at a file that is not to the letter what OpenPose writes: what can be kept, and what is wrong."""
 
+import math
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from orjson import JSONDecodeError, loads
 
-from skelemo.openpose.schema import PERSON_KEYS, Slot
+from skelemo.openpose.schema import PERSON_ID, PERSON_KEYS, Slot, identity_of
 
 # What C++ prints for a number that is none, where JSON has no word for it.
 _NOT_A_NUMBER = re.compile(rb"[\[,:]\s*(-?(?:nan|inf)\w*)", re.IGNORECASE)
@@ -15,22 +16,81 @@ _NOT_A_NUMBER = re.compile(rb"[\[,:]\s*(-?(?:nan|inf)\w*)", re.IGNORECASE)
 _OTHER_BODIES = {405: "BODY_135", 57: "BODY_19", 69: "BODY_23", 66: "CAR_22", 36: "CAR_12"}
 
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+_BOM = b"\xef\xbb\xbf"
 
 
-def fault(data: bytes, slots: Sequence[Slot]) -> str:
-    """What is wrong with a file's bytes, in words that go on from its name, or "" when they are a frame."""
+class FrameError(Exception):
+    """A file that is not a frame of OpenPose's. The message is the reason."""
+
+
+class Frame(NamedTuple):
+    """What a file holds."""
+
+    people: list[list[list[float]]]  # of each person with any numbers, a list of numbers for each slot
+    identities: list[int]  # theirs, -1 where the file gives none
+    damage: str  # the first part that could not be read; "" where there is none
+    size: tuple[int, int]  # width and height of the image; (0, 0) where the file does not tell
+
+
+def examine(data: bytes, slots: Sequence[Slot]) -> Frame:
+    """Read a file as others write OpenPose's JSON too.
+
+    ``null`` is a part or person that is not there; people may be an object, points lists of their own, and a frame the
+    only one in a list. A part that is damaged is left out, and the frame is kept for what else it shows.
+
+    Raises
+    ------
+    FrameError
+        It is no frame, or damage leaves nothing of it.
+    """
+    document = _document(data)
+    people, identities, damage = [], [], ""
+    for number, person in enumerate(_people(document), 1):
+        lists, fault = _person(person, slots)
+        damage = damage or (f"person {number}: {fault}" if fault else "")
+        if any(lists):
+            people.append(lists)
+            identities.append(identity_of(person.get(PERSON_ID)))
+    if damage and not people:
+        raise FrameError(damage)
+    return Frame(people, identities, damage, _size(document))
+
+
+def _size(document: Mapping[str, Any]) -> tuple[int, int]:
+    """Width and height of the image (ControlNet's ``canvas_width`` and ``canvas_height``); (0, 0) for unknown."""
+    size = document.get("canvas_width"), document.get("canvas_height")
+    width, height = (value if type(value) is int and 0 < value < 1_000_000 else 0 for value in size)
+    return (width, height) if width and height else (0, 0)
+
+
+def _document(data: bytes) -> dict[str, Any]:
     if not data:
-        return "is empty"
+        raise FrameError("is empty")
     try:
-        document = loads(data)
+        document = loads(data.removeprefix(_BOM))
     except JSONDecodeError as error:
-        return _not_json(data, error)
-    if not isinstance(document, dict) or "people" not in document:
-        return 'is not an OpenPose file: it has no "people"'
-    people = document["people"]
+        raise FrameError(_not_json(data, error)) from None
+    if isinstance(document, list):
+        if len(document) != 1:
+            raise FrameError(f"is a list of {len(document)} where the object of one frame should be")
+        document = document[0]
+    if not isinstance(document, dict):
+        raise FrameError(f'is not an OpenPose file: it is {_kind(document)} where an object with "people" should be')
+    if "people" not in document and "bodies" not in document:
+        raise FrameError('is not an OpenPose file: it has no "people"')
+    return document
+
+
+def _people(document: dict[str, Any]) -> list[Any]:
+    key = "people" if "people" in document else "bodies"
+    people = document[key]
+    if isinstance(people, dict):
+        return [people] if PERSON_KEYS & people.keys() else list(people.values())
+    if people is None:
+        return []
     if not isinstance(people, list):
-        return f'is not an OpenPose file: its "people" is {_kind(people)} where a list should be'
-    return next((f"person {n}: {found}" for n, person in enumerate(people, 1) if (found := _person(person, slots))), "")
+        raise FrameError(f'is not an OpenPose file: its "{key}" is {_kind(people)} where a list should be')
+    return people
 
 
 def _not_json(data: bytes, error: JSONDecodeError) -> str:
@@ -43,28 +103,41 @@ def _not_json(data: bytes, error: JSONDecodeError) -> str:
     return f"is not JSON: {error}"
 
 
-def _person(person: Any, slots: Sequence[Slot]) -> str:
+def _person(person: Any, slots: Sequence[Slot]) -> tuple[list[list[float]], str]:
+    """A person's numbers for each slot, and the first thing that is wrong with them."""
+    if person is None:
+        return [], ""
     if not isinstance(person, dict):
-        return f"is {_kind(person)} where an object should be"
+        return [], f"is {_kind(person)} where an object should be"
     if person and not PERSON_KEYS & person.keys():
-        return f"has none of OpenPose's keys, but {', '.join(map(repr, list(person)[:3]))}"
-    return next((found for slot in slots if (found := _list(slot, person))), "")
+        return [], f"has none of OpenPose's keys, but {', '.join(map(repr, list(person)[:3]))}"
+    found = [_numbers(slot, person) for slot in slots]
+    return [numbers for numbers, _ in found], next((fault for _, fault in found if fault), "")
 
 
-def _list(slot: Slot, person: dict[str, Any]) -> str:
+def _numbers(slot: Slot, person: dict[str, Any]) -> tuple[list[float], str]:
     key = next((key for key in slot.keys if key in person), slot.keys[0])
     numbers = slot.find(person)
+    if numbers is None:
+        return [], ""
     if not isinstance(numbers, list):
-        return f"{key} is {_kind(numbers)} where a list should be"
+        return [], f"{key} is {_kind(numbers)} where a list should be"
+    nested = bool(numbers) and all(isinstance(point, list) for point in numbers)
+    if nested:
+        odd = next((point for point in numbers if len(point) != 3), None)
+        if odd is not None:
+            return [], f"{key} has a list of {len(odd)} where the 3 numbers of a point should be"
+        numbers = [value for point in numbers for value in point]
+    for index, value in enumerate(numbers):
+        if type(value) not in (int, float) or not math.isfinite(value):
+            return [], f"{key} has {_kind(value)} where number {index + 1} should be"
     if numbers and len(numbers) not in slot.models:
-        return f"{key} has {len(numbers)} numbers; {_expected(slot)}{_guess(slot, len(numbers))}"
-    odd = ((index, value) for index, value in enumerate(numbers) if type(value) not in (int, float))
-    return next((f"{key} has {_kind(value)} where number {index + 1} should be" for index, value in odd), "")
+        return [], f"{key} has {len(numbers)} numbers; {_expected(slot)}{_guess(slot, len(numbers))}"
+    return numbers, ""
 
 
 def _expected(slot: Slot) -> str:
-    models = (f"{model.name.upper()} has {count}" for count, model in slot.models.items())
-    return ", ".join(models)
+    return ", ".join(f"{model.name.upper()} has {count}" for count, model in slot.models.items())
 
 
 def _guess(slot: Slot, count: int) -> str:

@@ -108,6 +108,23 @@ def unpack(file: BinaryIO, start: int, packed: int, size: int, crc: int, method:
     return data
 
 
+def look(file: BinaryIO, start: int, packed: int, method: int, most: int) -> bytes:
+    """A member's first bytes; none where it cannot be read."""
+    file.seek(start)
+    header = file.read(_LOCAL.size)
+    if len(header) < _LOCAL.size:
+        return b""
+    _, name_length, extra_length = _LOCAL.unpack(header)
+    file.seek(name_length + extra_length, os.SEEK_CUR)
+    data = file.read(min(packed, most))
+    if method != DEFLATED:
+        return data if method == STORED else b""
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, most)
+    except zlib.error:
+        return b""
+
+
 class _Directory:
     """The central directory, piece by piece."""
 

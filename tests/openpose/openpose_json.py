@@ -23,7 +23,7 @@ def frame(*people: Any) -> bytes:
     return json.dumps({"version": 1.3, "people": list(people)}, separators=(",", ":")).encode()
 
 
-def write_video(folder: Path, frames: dict[int, bytes], stem: str = "clip") -> None:
+def write_video(folder: Path, frames: dict[int, bytes], stem: str = "clip", ending: str = "_keypoints.json") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, data in frames.items():
-        (folder / f"{stem}_{number:012d}_keypoints.json").write_bytes(data)
+        (folder / f"{stem}_{number:012d}{ending}").write_bytes(data)

@@ -145,6 +145,17 @@ def test_an_archive_may_be_the_source_itself(tmp_path: Path, ending: str) -> Non
     assert summary(search(path)) == [("clip", "happy/clip", 1), ("b", "sad/b", 1)]
 
 
+@pytest.mark.parametrize("ending", KINDS)
+def test_members_of_other_names_are_told_by_their_content(tmp_path: Path, ending: str) -> None:
+    members = {f"a/take_{n:012d}.json": body(n) for n in range(3)} | {"a/x.JSON": body(9)}
+    others = {f"b/coco_{n}.json": b'{"annotations": []}' for n in range(4)}
+    pack(tmp_path / f"x{ending}", {**others, **members})
+    found = search(tmp_path)
+    assert summary(found) == [("take", "x/a/take", 3), ("x", "x/a/x", 1)]
+    assert read_people(found.recordings[0], BODY).keypoints[:, 0, 0].tolist() == [0, 1, 2]
+    assert f"passed over 4 JSON files without OpenPose's people (as x{ending}/b/coco_0.json, " in found.notes[0]
+
+
 def test_a_recording_that_lies_unpacked_beside_its_archive_counts_once(tmp_path: Path) -> None:
     write_video(tmp_path / "clip", {0: body(0), 1: body(1)})
     pack(tmp_path / "clip.tar", {name(0): b"", "b_keypoints.json": body(1)})
@@ -263,7 +274,7 @@ def test_archives_that_cannot_be_read_as_they_lie_are_told(tmp_path: Path) -> No
     with pytest.raises(InputError, match=r"no OpenPose file in 2 folders with 0 other JSON files and 1 archive that"):
         search(source)
     write_video(source, {0: frame()})
-    for other in ("a.7z", "b.tar.zst", "c_keypoints.json.gz"):
+    for other in ("a.7z", "b.tar.zst", "c_keypoints.json.xz"):
         (source / other).write_bytes(b"")
     (note,) = search(source).notes
     assert "passed over 4 archives within an archive or of a kind that is not read (first " in note

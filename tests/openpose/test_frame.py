@@ -106,20 +106,15 @@ BODY = json.dumps(points(25))
         ('{"people":[{"pose_keypoints_2d":[1,NaN,0.5]}]}', "holds NaN where a number should be, which is not JSON"),
         ("not json", "is not JSON"),
         ('{"people":[]}{"people":[]}', "is not JSON"),
-        ("[1, 2]", 'is not an OpenPose file: it has no "people"'),
+        ("[1, 2]", "is a list of 2 where the object of one frame should be"),
+        ("[]", "is a list of 0 where the object of one frame should be"),
+        ("7", 'is not an OpenPose file: it is a number where an object with "people" should be'),
+        ('{"people":[{"pose_keypoints_2d":[[1,2],[3,4]]}]}', "has a list of 2 where the 3 numbers of a point should be"),
         ('{"images":[]}', 'is not an OpenPose file: it has no "people"'),
-        ('{"people":{}}', 'is not an OpenPose file: its "people" is an object where a list should be'),
-        ('{"people":null}', 'is not an OpenPose file: its "people" is null where a list should be'),
         ('{"people":"none"}', 'is not an OpenPose file: its "people" is text where a list should be'),
         ('{"people":[[]]}', "person 1: is a list where an object should be"),
         ('{"people":[{}, 7]}', "person 2: is a number where an object should be"),
         ('{"people":[{"keypoints":[1,2,3]}]}', "person 1: has none of OpenPose's keys, but 'keypoints'"),
-        ('{"people":[{"pose_keypoints_2d":null}]}', "pose_keypoints_2d is null where a list should be"),
-        ('{"people":[{"pose_keypoints_2d":BODY,"face_keypoints_2d":null}]}', "face_keypoints_2d is null where a list"),
-        (
-            '{"people":[{"pose_keypoints_2d":BODY,"face_keypoints_2d":{}}]}',
-            "face_keypoints_2d is an object where a list",
-        ),
         ('{"people":[{"pose_keypoints_2d":"%s"}]}' % ("7" * 75), "pose_keypoints_2d is text where a list should be"),
         (
             f'{{"people":[{{"pose_keypoints_2d":{json.dumps(dict.fromkeys(range(75), 1))}}}]}}',
@@ -140,8 +135,8 @@ def test_what_is_no_frame_is_refused_with_its_reason(text: str, expected: str) -
         ("pose", 405, "(this is BODY_135, which skelemo does not read)"),
         ("pose", 74, "has 74 numbers; BODY_25 has 75, COCO_18 has 54, MPI_15 has 45"),
         ("pose", 210, "has 210 numbers; BODY_25 has 75"),
-        ("face", 140, "face_keypoints_2d has 140 numbers; FACE_70 has 210 (is this an x,y-only export?)"),
-        ("face", 75, "face_keypoints_2d has 75 numbers; FACE_70 has 210"),
+        ("face", 140, "face_keypoints_2d has 140 numbers; FACE_70 has 210, FACE_68 has 204 (is this an x,y-only export?)"),
+        ("face", 75, "face_keypoints_2d has 75 numbers; FACE_70 has 210, FACE_68 has 204"),
     ],
 )
 def test_a_list_of_another_length_is_refused_with_what_was_expected(part: str, count: int, expected: str) -> None:
@@ -160,12 +155,79 @@ def test_a_list_of_another_length_is_refused_with_what_was_expected(part: str, c
     ],
 )
 @pytest.mark.parametrize("place", [0, 74, 209])
-def test_anything_but_a_number_is_refused_where_it_stands(value: Any, kind: str, place: int) -> None:
+def test_anything_but_a_number_costs_its_part_and_nothing_else(value: Any, kind: str, place: int) -> None:
     parts = {"pose": points(25), "face": points(70)}
-    part = "pose" if place < 75 else "face"
+    part, other = ("pose", "face") if place < 75 else ("face", "pose")
     parts[part][place] = value
-    expected = f"person 2: {part}_keypoints_2d has {kind} where number {place + 1} should be"
-    assert reason(frame(person(), person(**parts))) == expected
+    if value == [1]:
+        kind = "a list"
+    rows = Rows(BODY_FACE)
+    assert rows.add(frame(person(), person(**parts), person(pose=points(25, 500)))) == 2
+    assert rows.damage == f"person 2: {part}_keypoints_2d has {kind} where number {place + 1} should be"
+    first, second = rows.array()
+    kept = BODY_FACE.slices[{"pose": "body_25", "face": "face_70"}[other]]
+    assert first[kept].ravel().tolist() == points(len(first[kept]))
+    assert np.count_nonzero(first[:, 2]) == kept.stop - kept.start
+    assert second[0].tolist() == [500, 501, 0.5]
+    assert "should be" in reason(frame(person(**{part: parts[part]})))
+
+
+def test_damage_is_that_of_the_last_file() -> None:
+    rows = Rows(BODY_FACE)
+    rows.add(frame(person(pose=points(25), face=[1, 2])))
+    assert rows.damage
+    rows.add(frame(person(pose=points(25))))
+    assert not rows.damage
+
+
+BODY_ROW = [value for point in np.reshape(points(25), (25, 3)).tolist() for value in point]
+NESTED = json.dumps(np.reshape(points(25), (25, 3)).tolist())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"people":[{"pose_keypoints_2d":BODY,"face_keypoints_2d":null,"hand_left_keypoints_2d":null}]}',
+        '{"people":[null,{"pose_keypoints_2d":BODY},null]}',
+        '{"people":{"0":{"pose_keypoints_2d":BODY}}}',
+        '{"people":{"pose_keypoints_2d":BODY}}',
+        '{"people":[{"pose_keypoints_2d":NESTED}]}',
+        '[{"people":[{"pose_keypoints_2d":BODY}],"canvas_width":1280,"canvas_height":720}]',
+        '\ufeff{"version":1.3,"people":[{"person_id":[-1],"pose_keypoints_2d":BODY,"face_keypoints_2d":[]}]}',
+    ],
+)
+def test_what_others_write_as_openposes_json_is_read(text: str) -> None:
+    (row,) = read(text.replace("NESTED", NESTED).replace("BODY", BODY).encode())
+    assert row[:25].ravel().tolist() == BODY_ROW
+    assert not row[25:].any()
+
+
+def test_people_that_are_null_or_an_empty_object_are_nobody() -> None:
+    rows = Rows(BODY_FACE)
+    assert [rows.add(b'{"people":%s}' % people) for people in (b"null", b"{}", b"[null]", b"[]")] == [0, 0, 0, 0]
+
+
+def test_68_points_of_a_face_are_openposes_without_the_pupils() -> None:
+    rows = Rows(BODY_FACE)
+    for _ in range(2):  # the second time by the fast parser
+        rows.add(frame(person(pose=points(25), face=points(68))))
+    for row in rows.array():
+        assert row[25:93].ravel().tolist() == points(68)
+        assert not row[93:].any()
+
+
+def test_alphaposes_joints_are_a_coco_body() -> None:
+    (row,) = read(json.dumps({"version": "AlphaPose v0.3", "bodies": [{"joints": points(18)}]}).encode())
+    assert row.ravel()[:54].tolist() == points(18)
+
+
+def test_the_size_of_the_image_is_read_where_it_is_written() -> None:
+    rows = Rows(BODY_FACE)
+    body = person(pose=points(25))
+    sizes = [{"canvas_width": 1280, "canvas_height": 720}] * 2 + [{"canvas_width": 0, "canvas_height": True}, {}]
+    for size in sizes:
+        assert rows.add(json.dumps({"people": [body], **size}).encode()) == 1
+    assert dict(rows.sizes) == {(1280, 720): 2}
 
 
 def test_a_body_model_that_is_insisted_on_is_the_only_one_read() -> None:
@@ -178,7 +240,7 @@ def test_a_damaged_file_leaves_nothing_behind() -> None:
     rows = Rows(BODY_FACE)
     rows.add(frame(person(pose=points(25, first=1))))
     with pytest.raises(FrameError):
-        rows.add(frame(person(pose=points(25, first=2)), person(pose=points(25), face=points(69))))
+        rows.add(frame(person(pose=points(24, first=2)), person(face=points(69))))
     rows.add(frame(person(pose=points(25, first=3))))
     assert rows.array()[:, 0, 0].tolist() == [1, 3]
 

@@ -18,7 +18,7 @@ from skelemo.openpose.names import FrameNames, group, printable
 )
 def test_a_frame_is_known_by_the_twelve_digits_before_the_ending(name: str, stem: str, number: int, view: str) -> None:
     (video,) = group([name])
-    assert video == (stem, view, (name,))
+    assert video[:3] == (stem, view, (name,))
     assert isinstance(video.files, FrameNames)
     assert list(video.files.numbers) == [number]
 
@@ -38,22 +38,7 @@ def test_a_frame_is_known_by_the_twelve_digits_before_the_ending(name: str, stem
     ],
 )
 def test_any_other_name_of_openpose_is_a_still(name: str, stem: str, view: str) -> None:
-    assert list(group([name])) == [(stem, view, (name,))]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "labels.json",
-        "keypoints.json",
-        "a_keypoints.txt",
-        "a_keypoints_b.json",
-        "a_keypoints_.json",
-        "a_keypoints.json~",
-    ],
-)
-def test_other_files_are_not_openposes(name: str) -> None:
-    assert list(group([name])) == []
+    assert [one[:3] for one in group([name])] == [(stem, view, (name,))]
 
 
 def test_frames_are_in_the_order_of_their_numbers_and_gaps_stay() -> None:
@@ -96,18 +81,61 @@ def test_no_name_is_made_up_of_names_of_other_lengths() -> None:
         "x.json_000000000002_keypoints.jsonx.json",
         "_000000000003_keypoints.json",
     ]
-    assert {name for found in group(names) for name in found.files} == {names[0], names[2]}
+    assert sorted(name for found in group(names) for name in found.files) == sorted(names)
 
 
-def test_stills_of_a_sequence_are_in_natural_order_each_camera_for_itself() -> None:
+def test_images_of_a_sequence_that_differ_by_more_than_a_number_are_in_natural_order_each_camera_for_itself() -> None:
     names = ["b10_keypoints.json", "b9_keypoints.json", "B1_keypoints.json", "b9_keypoints_1.json", "2_keypoints.json"]
     first, second = group(names, sequence=True)
-    assert first == (
-        "",
-        "",
-        ("2_keypoints.json", "B1_keypoints.json", "b9_keypoints.json", "b10_keypoints.json"),
-    )
-    assert second == ("", "1", ("b9_keypoints_1.json",))
+    order = ("2_keypoints.json", "B1_keypoints.json", "b9_keypoints.json", "b10_keypoints.json")
+    assert first[:3] == ("", "", order)
+    assert second[:3] == ("", "1", ("b9_keypoints_1.json",))
+
+
+@pytest.mark.parametrize(
+    ("names", "stem"),
+    [
+        (["frame_00001_keypoints.json", "frame_00003_keypoints.json"], ""),
+        (["frame00001_keypoints.json", "frame00003_keypoints.json"], ""),
+        (["image-1.json", "image-3.json"], ""),
+        (["00001_keypoints.json", "00003_keypoints.json"], ""),
+        (["1_keypoints.json", "3_keypoints.json"], ""),
+        (["clip_00001_keypoints.json", "clip_00003_keypoints.json"], "clip"),
+        (["cam01.0001.json", "cam01.0003.json"], "cam01"),
+        (["take 2 0001_Keypoints.JSON", "take 2 0003_Keypoints.JSON"], "take 2"),
+    ],
+)
+def test_images_that_differ_by_a_running_number_are_a_sequence_numbered_by_it(names: list[str], stem: str) -> None:
+    (found,) = group(reversed_and_listed(names))
+    assert (found.stem, found.images, list(found.files)) == (stem, True, names)
+    assert isinstance(found.files, FrameNames)
+    assert list(found.files.numbers) == [1, 3]
+    assert [one.files for one in group(names, sequence=False)] == [(name,) for name in names]
+
+
+def reversed_and_listed(names: list[str]) -> list[str]:
+    return names[::-1]
+
+
+def test_numbers_that_outgrow_their_zeros_are_one_sequence() -> None:
+    names = [f"frame_{number:02d}_keypoints.json" for number in range(95, 105)]
+    (found,) = group(names)
+    assert list(found.files) == names
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["face0001_keypoints.json", "face0002_keypoints.json"],  # a word glued to a number
+        ["picture001_keypoints.json", "picture002_keypoints.json"],
+        ["0101a02_keypoints.json", "0101a05_keypoints.json"],
+        ["1234_keypoints.json", "8817_keypoints.json", "9921_keypoints.json", "1235_keypoints.json"],  # identifiers
+        ["a_01_keypoints.json", "a_1_keypoints.json"],  # the same number twice
+        ["happy_keypoints.json", "sad_keypoints.json"],
+    ],
+)
+def test_images_whose_names_tell_no_running_number_are_stills(names: list[str]) -> None:
+    assert sorted(one.files for one in group(names)) == sorted((name,) for name in names)
 
 
 def test_a_sequence_leaves_numbered_frames_to_their_own_video() -> None:

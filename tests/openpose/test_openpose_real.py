@@ -15,7 +15,7 @@ from skelemo.skeleton import BODY_25, BODY_MODELS, layout
 
 EXPECTED = {
     "v1.0-coco18-old-keys": (1, 1),
-    "v1.2-body25-face": (8, 8),
+    "v1.2-body25-face": (1, 8),
     "v1.2-body25-signer": (2, 300),
     "v1.2-coco18-candidates": (1, 90),
     "v1.3-body25-crowd": (1, 300),
@@ -38,7 +38,7 @@ def by_hand(folder: Path) -> dict[str, dict[str, list[Any]]]:
     """People of each file, by recording, straight from the JSON."""
     found: dict[str, dict[str, list[Any]]] = defaultdict(dict)
     for file in sorted(folder.glob("*.json")):
-        stem = re.sub(r"(_?\d{12})?_keypoints\.json$", "", file.name) or folder.name
+        stem = re.sub(r"(_?\d{12}|^\d{4})?_keypoints\.json$", "", file.name) or folder.name
         found[stem][file.name] = json.loads(file.read_text())["people"]
     return found
 

@@ -9,7 +9,7 @@ from openpose_json import frame, person, points, write_video
 
 from skelemo.errors import ConfigError, InputError
 from skelemo.openpose.files import MAX_BYTES
-from skelemo.openpose.people import People, Problem, RecordingError, read_people
+from skelemo.openpose.people import Guess, People, Problem, RecordingError, read_people
 from skelemo.openpose.recording import find_recordings
 from skelemo.skeleton import BODY_25, BODY_25B, COCO_18, MPI_15, Layout, Part, layout
 
@@ -185,12 +185,67 @@ def test_who_shows_only_points_that_the_layout_lacks_is_nobody(tmp_path: Path) -
     assert len(one(tmp_path, person(pose=body(MPI_15, Head=(9, 9, 1), Chest=(9, 50, 1)))).keypoints) == 0
 
 
-def test_body_25b_is_read_as_such_on_the_users_word_only(tmp_path: Path) -> None:
+#: A standing figure, by the names of its points.
+FIGURE = {
+    "Nose": (100, 20), "Neck": (100, 40), "MidHip": (100, 100), "HeadTop": (100, 5), "REye": (97, 17), "LEye": (103, 17),
+    "REar": (93, 19), "LEar": (107, 19), "RShoulder": (85, 40), "LShoulder": (115, 40), "RElbow": (80, 65),
+    "LElbow": (120, 65), "RWrist": (78, 90), "LWrist": (122, 90), "RHip": (92, 100), "LHip": (108, 100),
+    "RKnee": (91, 140), "LKnee": (109, 140), "RAnkle": (90, 180), "LAnkle": (110, 180), "LBigToe": (114, 186),
+    "LSmallToe": (117, 185), "LHeel": (108, 184), "RBigToe": (86, 186), "RSmallToe": (83, 185), "RHeel": (92, 184),
+}  # fmt: skip
+
+
+def standing(model: Part, *hidden: str) -> list[float]:
+    return body(model, **{name: (*place, 0.9) for name, place in FIGURE.items() if name not in hidden})
+
+
+LEGS = [name for name in FIGURE if any(word in name for word in ("Knee", "Ankle", "Toe", "Heel"))]
+
+
+@pytest.mark.parametrize("hidden", [[], LEGS], ids=["whole", "without legs"])
+@pytest.mark.parametrize("model", [BODY_25, BODY_25B])
+def test_25_points_are_of_the_model_in_which_they_make_a_body(tmp_path: Path, model: Part, hidden: list[str]) -> None:
+    people = one(tmp_path, person(pose=standing(model, *hidden)))
+    assert (people.body_model, people.certain.body_model) == (model.name, model.name)
+    for name in ("Neck", "LEar", "RShoulder", "LWrist"):
+        assert people.keypoints[0, BODY_25.index(name), :2].tolist() == list(FIGURE[name])
+
+
+def test_25_points_that_make_no_body_are_body_25_or_what_the_others_are(tmp_path: Path) -> None:
     pose = body(BODY_25B, LAnkle=(50, 60, 0.5))
     place = BODY_25B.index("LAnkle")
     assert one(tmp_path, person(pose=pose)).keypoints[0, place].tolist() == [50, 60, 0.5]
-    told = one(tmp_path, person(pose=pose), body_model="body_25b")
-    assert told.keypoints[0, BODY_25.index("LAnkle")].tolist() == [50, 60, 0.5]
+    for settings in ({"prior": Guess("body_25b")}, {"body_model": "body_25b"}):
+        read_as = one(tmp_path, person(pose=pose), **settings)
+        assert read_as.keypoints[0, BODY_25.index("LAnkle")].tolist() == [50, 60, 0.5]
+        assert read_as.certain.body_model == ""
+
+
+def test_a_body_model_against_which_the_points_speak_is_taken_and_noted(tmp_path: Path) -> None:
+    people = one(tmp_path, person(pose=standing(BODY_25)), body_model="body_25b")
+    assert people.body_model == "body_25b"
+    assert people.notes == ("its points lie as BODY_25's; read as BODY_25B, as asked for",)
+
+
+def test_a_damaged_part_is_a_problem_and_the_frame_is_kept(tmp_path: Path) -> None:
+    frames = {0: frame(person(pose=points(25), face=points(69))), 1: frame(person(pose=points(25), face=points(70)))}
+    people = read(tmp_path, frames)
+    assert people.number.tolist() == [0, 1]
+    (problem,) = people.problems
+    assert problem.kept
+    assert problem.reason == (
+        "person 1: face_keypoints_2d has 207 numbers; FACE_70 has 210, FACE_68 has 204; the rest of the frame is kept"
+    )
+    with pytest.raises(RecordingError, match="face_keypoints_2d has 207 numbers"):
+        read(tmp_path, {}, strict=True)
+
+
+def test_the_size_of_the_image_is_what_most_files_say(tmp_path: Path) -> None:
+    def sized(width: int) -> bytes:
+        return json.dumps({"people": [person(pose=points(25))], "canvas_width": width, "canvas_height": 720}).encode()
+
+    assert read(tmp_path / "a", {0: sized(1280), 1: sized(640), 2: sized(1280), 3: frame()}).size == (1280, 720)
+    assert read(tmp_path / "b", {0: frame()}).size == (0, 0)
 
 
 def test_files_of_another_body_model_than_most_are_problems(tmp_path: Path) -> None:

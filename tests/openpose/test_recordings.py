@@ -1,12 +1,16 @@
+import gzip
+import json
 import os
 import pickle
 from pathlib import Path
 
 import pytest
-from openpose_json import frame, write_video
+from openpose_json import frame, person, points, write_video
 
 from skelemo.errors import InputError
-from skelemo.openpose.recording import Recording, find_recordings
+from skelemo.openpose.people import RecordingError, read_people
+from skelemo.openpose.recording import Recording, find_recordings, search
+from skelemo.skeleton import layout
 
 NOBODY = {0: frame(), 1: frame()}
 
@@ -47,14 +51,56 @@ def test_each_further_camera_is_a_recording_of_its_own(tmp_path: Path) -> None:
     assert [found.name for found in find_recordings(tmp_path)] == ["clip", "clip_view1", "clip_view2"]
 
 
+def images(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / f"{name}_keypoints.json").write_bytes(frame())
+
+
 def test_stills_are_recordings_of_one_frame_and_a_sequence_when_asked(tmp_path: Path) -> None:
-    for name in ("a10", "a9"):
-        (tmp_path / f"{name}_keypoints.json").write_bytes(frame())
-    assert summary(find_recordings(tmp_path)) == [("a9", "a9", 1), ("a10", "a10", 1)]
+    images(tmp_path, "a10", "b9")
+    assert summary(find_recordings(tmp_path)) == [("a10", "a10", 1), ("b9", "b9", 1)]
     (sequence,) = find_recordings(tmp_path, sequence=True)
     assert (sequence.name, sequence.source) == (tmp_path.name, tmp_path.name)
-    assert sequence.files == ("a9_keypoints.json", "a10_keypoints.json")
+    assert sequence.files == ("a10_keypoints.json", "b9_keypoints.json")
     assert sequence.numbers.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("lowest", "first"), [(0, 0), (1, 1), (31, 1)])
+def test_images_of_a_clip_are_a_recording_counted_from_0_or_1(tmp_path: Path, lowest: int, first: int) -> None:
+    images(tmp_path / "clip", *(f"frame_{n:05d}" for n in (lowest, lowest + 1, lowest + 3)))
+    images(tmp_path / "later", "frame_00040", "frame_00041")
+    found = search(tmp_path)
+    assert summary(found.recordings) == [("clip", "clip", 3), ("later", "later", 2)]
+    assert found.recordings[0].numbers.tolist() == [lowest - first, lowest + 1 - first, lowest + 3 - first]
+    assert found.recordings[1].numbers.tolist() == [40 - first, 41 - first]
+    (note,) = found.notes
+    assert f"5 images whose names differ by a running number are 2 sequences, counted from {first} " in note
+    assert "--stills" in note and "--first-frame" in note
+
+
+def test_the_number_of_the_first_frame_may_be_given(tmp_path: Path) -> None:
+    images(tmp_path / "clip", "0101", "0102")
+    (one,) = search(tmp_path, first_frame=100).recordings
+    assert one.numbers.tolist() == [1, 2]
+    with pytest.raises(InputError, match="--first-frame 102, but clip has an image 101"):
+        search(tmp_path, first_frame=102)
+
+
+def test_images_are_stills_when_asked_or_when_their_numbers_run_on_through_the_folders(tmp_path: Path) -> None:
+    for start, emotion in enumerate(("happy", "sad", "fear")):
+        images(tmp_path / emotion, *(f"face_{n:04d}" for n in range(10 * start, 10 * start + 10)))
+    assert len(search(tmp_path).recordings) == 30
+    assert len(search(tmp_path / "sad").recordings) == 1
+    assert len(search(tmp_path / "sad", sequence=False).recordings) == 10
+    assert [len(one.files) for one in search(tmp_path, sequence=True).recordings] == [10, 10, 10]
+
+
+def test_cameras_of_a_take_share_a_group(tmp_path: Path) -> None:
+    for ending in ("", "_1", "_2"):
+        write_video(tmp_path / "a", NOBODY, "clip", f"_keypoints{ending}.json")
+    write_video(tmp_path / "b", NOBODY, "clip")
+    assert [one.group for one in find_recordings(tmp_path)][1:] == ["a/clip", "a/clip", ""]
 
 
 def test_sources_are_unique_where_a_video_a_still_and_a_folder_share_a_name(tmp_path: Path) -> None:
@@ -69,7 +115,7 @@ def test_sources_are_unique_where_a_video_a_still_and_a_folder_share_a_name(tmp_
     assert summary(found) == summary(find_recordings(tmp_path))
 
 
-def test_what_is_no_file_of_openposes_is_passed_over(tmp_path: Path) -> None:
+def test_other_files_are_passed_over_and_json_among_them_is_counted(tmp_path: Path) -> None:
     write_video(tmp_path, NOBODY)
     (tmp_path / "labels.json").write_text("{}")
     (tmp_path / "dir_keypoints.json").mkdir()
@@ -77,7 +123,57 @@ def test_what_is_no_file_of_openposes_is_passed_over(tmp_path: Path) -> None:
     write_video(tmp_path / ".trash", NOBODY, "old")
     write_video(tmp_path / "lost+found", NOBODY, "lost")
     os.mkfifo(tmp_path / "pipe_keypoints.json")
-    assert summary(find_recordings(tmp_path)) == [("clip", "clip", 2)]
+    os.mkfifo(tmp_path / "pipe.json")
+    found = search(tmp_path)
+    assert summary(found.recordings) == [("clip", "clip", 2)]
+    assert found.notes == (f"{tmp_path}: passed over 1 JSON file without OpenPose's people (as labels.json)",)
+
+
+@pytest.mark.parametrize(
+    "ending", [".json", ".JSON", "_Keypoints.JSON", "_keypoints_cleaned.json", ".json.gz", "_keypoints.json.gz"]
+)
+def test_what_is_openposes_by_its_content_is_read_whatever_it_is_called(tmp_path: Path, ending: str) -> None:
+    data = frame(person(pose=points(25, 7)))
+    for number in range(3):
+        (tmp_path / f"take_{number:012d}{ending}").write_bytes(gzip.compress(data) if "gz" in ending else data)
+        (tmp_path / f"coco_{number:012d}.json").write_text('{"annotations": [{"people": 1}]}')
+    found = search(tmp_path)
+    assert summary(found.recordings) == [("take", "take", 3)]
+    assert "passed over 3 JSON files" in found.notes[0]
+    assert read_people(found.recordings[0], layout()).keypoints[:, 0, 0].tolist() == [7, 7, 7]
+
+
+WHOLE = {
+    "list": lambda frames: json.dumps(frames),
+    "lines": lambda frames: "\n".join(map(json.dumps, frames)),
+    "object": lambda frames: json.dumps({f"img_{n}.jpg": one for n, one in enumerate(frames)}),
+    "frames": lambda frames: json.dumps({"fps": 25, "frames": frames}),
+}
+
+
+@pytest.mark.parametrize("form", WHOLE)
+@pytest.mark.parametrize("name", ["video.json", "video_keypoints.json", "video.json.gz"])
+def test_a_whole_video_in_one_file_is_a_recording(tmp_path: Path, form: str, name: str) -> None:
+    frames = [json.loads(frame(person(pose=points(25, 10 * n)), *[None] * n)) for n in range(12)]
+    data = WHOLE[form](frames).encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    for source in (tmp_path, tmp_path / name):
+        (one,) = find_recordings(source)
+        assert (one.name, one.numbers.tolist()) == ("video", list(range(12)))
+        people = read_people(one, layout())
+        assert people.keypoints[:, 0, 0].tolist() == [10 * n for n in range(12)]
+    (tmp_path / name).write_bytes(b"[]")
+    with pytest.raises(RecordingError, match="has changed since it was listed"):
+        read_people(one, layout())
+
+
+def test_the_frames_of_a_whole_video_have_the_numbers_that_they_tell(tmp_path: Path) -> None:
+    frames = [{"frame_id": n, "people": [person(pose=points(25, n))] if n != 9 else "none"} for n in (9, 4, 30)]
+    (tmp_path / "video.json").write_text(json.dumps(frames))
+    people = read_people(find_recordings(tmp_path)[0], layout())
+    assert people.number.tolist() == [4, 30]
+    assert people.keypoints[:, 0, 0].tolist() == [4, 30]
+    assert [problem.file for problem in people.problems] == ["video.json#9"]
 
 
 def test_links_are_followed_to_files_within_the_source_only(tmp_path: Path) -> None:

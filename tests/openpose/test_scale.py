@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpose_json import frame, person, points, write_video
 
-from skelemo.openpose.people import People, RecordingError, read_people
+from skelemo.openpose.people import Guess, People, RecordingError, read_people
 from skelemo.openpose.recording import find_recordings
 from skelemo.preprocess import to_pixels
 from skelemo.skeleton import SCALES, layout
@@ -94,7 +94,27 @@ def test_two_scales_in_one_recording_are_refused_unless_the_user_says_which(
     frames = [frame(someone(300, 200, 300, 5, MODES[scale])) for scale in (one, one, one, other, one)]
     with pytest.raises(RecordingError, match=r"^clip: coordinates are in two scales: .*; separate .* or say which"):
         read(tmp_path, *frames)
-    assert read(tmp_path, *frames, scale="signed").scale == "signed"
+    if one != "pixels":
+        assert read(tmp_path, *frames, scale="signed").scale == "signed"
+
+
+@pytest.mark.parametrize("scale", ["unit", "signed"])
+def test_units_that_coordinates_cannot_be_in_are_refused(tmp_path: Path, scale: str) -> None:
+    pixels, shares = (frame(someone(300, 200, 300, 5, mode)) for mode in (0, 3))
+    expected = rf"^clip: --scale {scale}, but coordinates reach \d+ in clip_0+_keypoints.json: they are pixels"
+    with pytest.raises(RecordingError, match=expected):
+        read(tmp_path / "pixels", pixels, scale=scale)
+    with pytest.raises(RecordingError, match="--scale pixels, but all coordinates lie within 3 of 0"):
+        read(tmp_path / "shares", shares, scale="pixels")
+
+
+def test_what_a_recording_does_not_tell_is_as_in_the_others(tmp_path: Path) -> None:
+    write_video(tmp_path, {0: frame()})
+    (recording,) = find_recordings(tmp_path)
+    assert read_people(recording, layout(), prior=Guess(scale="signed")).scale == "signed"
+    write_video(tmp_path, {0: frame(someone(300, 200, 300, 5, 0))})
+    people = read_people(recording, layout(), prior=Guess(scale="signed"))
+    assert (people.scale, people.certain.scale) == ("pixels", "pixels")
 
 
 def test_the_error_names_a_file_of_each_scale(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""What the recordings of an ingest share and their files do not say: units, body model, the number of the first frame."""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+
+from skelemo.annotations.registry import Annotation
+from skelemo.errors import InputError
+from skelemo.ingest.task import Settings, Task
+from skelemo.openpose.names import FrameNames
+from skelemo.openpose.people import Guess, People, read_people
+from skelemo.openpose.recording import Recording
+from skelemo.skeleton import layout
+
+#: Recordings that are looked at, and files of each.
+_RECORDINGS = 24
+_FILES = 6
+
+
+def guess(recordings: Sequence[Recording], settings: Settings) -> Guess:
+    """What most of a few recordings are certain of, from a few of their files each."""
+    models: Counter[str] = Counter()
+    scales: Counter[str] = Counter()
+    plain = [one for one in recordings if not (one.archive and one.archive.sequential)]
+    for recording in _spread(plain or recordings[:1], _RECORDINGS):
+        with suppress(InputError):
+            people = read_people(_few_files(recording), layout(settings.layout), body_model=settings.body_model)
+            models[people.certain.body_model] += 1
+            scales[people.certain.scale] += 1
+    del models[""], scales[""]
+    return Guess(*(found.most_common(1)[0][0] if found else "" for found in (models, scales)))
+
+
+def contradictions(task: Task, people: People, shared: Guess) -> list[str]:
+    """Notes where a recording is certainly not what most others of its ingest are."""
+    source, certain = task.recording.source, people.certain
+    notes = [f"{source}: {note}" for note in people.notes]
+    if certain.scale and shared.scale not in ("", certain.scale):
+        notes.append(f"{source}: coordinates are in {_unit(certain.scale)}, those of the others in {_unit(shared.scale)}")
+    if certain.body_model and shared.body_model not in ("", certain.body_model):
+        ours, theirs = certain.body_model.upper(), shared.body_model.upper()
+        notes.append(f"{source}: bodies are {ours}, those of the others {theirs} (--body-model says which they are)")
+    return notes
+
+
+def counts_from_zero(recordings: Sequence[Recording], labels: Sequence[Sequence[Annotation]]) -> bool:
+    """Whether images of which none is numbered 0 or 1 are counted from 0: their last is then that of the label rows."""
+    pairs = [
+        (one.files.numbers[-1], int(label.number[-1]))
+        for one, given in zip(recordings, labels, strict=True)
+        for label in given
+        if one.images and isinstance(one.files, FrameNames) and label.number is not None and len(label.number)
+    ]
+    lowest = min((one.files.numbers[0] for one in recordings if one.images and isinstance(one.files, FrameNames)), default=0)
+    fits = [sum(image - first == row for image, row in pairs) for first in (0, 1)]
+    return lowest > 1 and fits[0] > fits[1]
+
+
+def _unit(scale: str) -> str:
+    return {"pixels": "pixels", "unit": "[0, 1]", "signed": "[-1, 1]"}[scale]
+
+
+def _few_files(recording: Recording) -> Recording:
+    rows = np.unique(np.linspace(0, len(recording.files) - 1, _FILES).astype(int))
+    places = recording.places[rows] if recording.places is not None else None
+    return replace(recording, files=tuple(recording.files[row] for row in rows.tolist()), places=places)
+
+
+def _spread(recordings: Sequence[Recording], most: int) -> list[Recording]:
+    rows = np.unique(np.linspace(0, len(recordings) - 1, min(most, len(recordings))).astype(int))
+    return [recordings[row] for row in rows.tolist()]
