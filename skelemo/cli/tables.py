@@ -57,12 +57,19 @@ def ingest_table(plan: "Plan", tally: "Tally") -> None:
         shown.add_row("  there already, unchanged", f"{plan.unchanged:,}")
     for title, count in (("sequences", tally.sequences), ("frames", tally.frames), ("people seen", tally.people)):
         shown.add_row(title, f"{count:,}")
+    for title, found in (("coordinates", tally.scales), ("body model", tally.body_models)):
+        known = [(name, number) for name, number in found.most_common() if name]
+        texts = [name if len(known) == 1 else f"{name} ({number:,})" for name, number in known]
+        if texts:
+            shown.add_row(title, ", ".join(texts))
     for part, points in tally.points.items():
         shown.add_row(f"missing points, {part}", f"{1 - tally.seen[part] / points:.1%}" if points else "-")
     for name in (*plan.header.classes, "valence, arousal"):
         if tally.labels[name]:
             shown.add_row(f"frames labelled {name}", f"{tally.labels[name]:,}")
     shown.add_row("files that could not be read", f"{tally.unread:,}")
+    if tally.damaged:
+        shown.add_row("files of which a part could not be read", f"{tally.damaged:,}")
     shown.add_row("recordings that could not be used", f"{len(tally.failures):,}")
     console.print(shown)
     for problem in (*tally.failures, *tally.problems)[:5]:

@@ -1,4 +1,4 @@
-"""What the recordings of an ingest share and their files do not say: units, body model, the number of the first frame."""
+"""What the recordings of an ingest share and do not say: units, body model, the number of the first frame."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from skelemo.ingest.task import Settings, Task
 from skelemo.openpose.names import FrameNames
 from skelemo.openpose.people import Guess, People, read_people
 from skelemo.openpose.recording import Recording
-from skelemo.skeleton import layout
+from skelemo.skeleton import BODY_25B, layout
 
 #: Recordings that are looked at, and files of each.
 _RECORDINGS = 24
@@ -38,8 +38,12 @@ def contradictions(task: Task, people: People, shared: Guess) -> list[str]:
     """Notes where a recording is certainly not what most others of its ingest are."""
     source, certain = task.recording.source, people.certain
     notes = [f"{source}: {note}" for note in people.notes]
+    if certain.body_model == BODY_25B.name and shared.body_model in ("", certain.body_model) and not people.notes:
+        notes.append(f"{source}: its bodies lie as BODY_25B's and are read so (--body-model body_25 if they are not)")
     if certain.scale and shared.scale not in ("", certain.scale):
-        notes.append(f"{source}: coordinates are in {_unit(certain.scale)}, those of the others in {_unit(shared.scale)}")
+        notes.append(
+            f"{source}: coordinates are in {_unit(certain.scale)}, those of the others in {_unit(shared.scale)}"
+        )
     if certain.body_model and shared.body_model not in ("", certain.body_model):
         ours, theirs = certain.body_model.upper(), shared.body_model.upper()
         notes.append(f"{source}: bodies are {ours}, those of the others {theirs} (--body-model says which they are)")
@@ -54,7 +58,9 @@ def counts_from_zero(recordings: Sequence[Recording], labels: Sequence[Sequence[
         for label in given
         if one.images and isinstance(one.files, FrameNames) and label.number is not None and len(label.number)
     ]
-    lowest = min((one.files.numbers[0] for one in recordings if one.images and isinstance(one.files, FrameNames)), default=0)
+    lowest = min(
+        (one.files.numbers[0] for one in recordings if one.images and isinstance(one.files, FrameNames)), default=0
+    )
     fits = [sum(image - first == row for image, row in pairs) for first in (0, 1)]
     return lowest > 1 and fits[0] > fits[1]
 

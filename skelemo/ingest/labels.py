@@ -9,7 +9,6 @@ from skelemo.annotations.registry import EMOTIONS, Annotation, read_annotations
 from skelemo.openpose.names import printable
 from skelemo.openpose.recording import Recording
 
-
 #: Classes, the annotations of each recording, and notes.
 Labelled = tuple[tuple[str, ...], tuple[tuple[Annotation, ...], ...], list[str]]
 

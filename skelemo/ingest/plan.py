@@ -19,7 +19,7 @@ from skelemo.ingest.partition import Part, take_part, whole
 from skelemo.ingest.task import Settings, Task
 from skelemo.openpose.archive import is_archive
 from skelemo.openpose.files import Problem
-from skelemo.openpose.people import Guess
+from skelemo.openpose.people import NO_GUESS, Guess
 from skelemo.openpose.recording import Found, Recording, search
 from skelemo.skeleton import layout
 from skelemo.text import SIMULATED
@@ -52,7 +52,7 @@ class Plan:
     part: Part = field(default_factory=Part)
     memory: int = DEFAULT
     replace: bool = False
-    guess: Guess = Guess()
+    guess: Guess = NO_GUESS
     known_shards: frozenset[str] = frozenset()
 
     @property
@@ -117,7 +117,7 @@ def make_plan(
         part=part,
         memory=memory,
         replace=replace,
-        guess=guess([task.recording for task in tasks], settings) if fresh else Guess(),
+        guess=guess([task.recording for task in tasks], settings) if fresh else NO_GUESS,
         known_shards=frozenset(shard.path.name for shard in cache.shards) if cache else frozenset(),
     )
 

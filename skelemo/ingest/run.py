@@ -58,7 +58,7 @@ def ingest(plan: Plan, *, jobs: int = 1, scheduler: str = "", report: Report = l
 def _jobs(plan: Plan, present: Path, stage: Path | None) -> Iterator[Job]:
     limits = bounds(plan.memory)
     for number, groups in enumerate(plan.jobs()):
-        yield Job(number, groups, plan.header, plan.settings, present.parent, limits, plan.guess, present, stage)
+        yield Job(number, groups, plan.header, plan.settings, present.parent, limits, present, stage, plan.guess)
 
 
 def _done(todo: Iterator[Job], jobs: int, scheduler: str, plan: Plan, report: Report) -> Iterator[Tally]:

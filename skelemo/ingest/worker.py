@@ -13,13 +13,13 @@ from skelemo.cache import sequence as cached
 from skelemo.cache.shard import Header, write_shard
 from skelemo.cache.statistics import by_part, frames_by_class
 from skelemo.errors import CacheError, ConfigError, InputError
+from skelemo.ingest.guess import contradictions
 from skelemo.ingest.memory import Bounds
 from skelemo.ingest.result import MOST_KEPT, Staged, Tally
 from skelemo.ingest.sequences import remarks, sequences_of
 from skelemo.ingest.task import Settings, Task, fingerprint
 from skelemo.openpose.files import Contents, Problem
-from skelemo.ingest.guess import contradictions
-from skelemo.openpose.people import Guess, People, RecordingError, read_people
+from skelemo.openpose.people import NO_GUESS, Guess, People, RecordingError, read_people
 from skelemo.openpose.reader import Reader
 from skelemo.skeleton import Layout, layout
 from skelemo.text import count
@@ -40,8 +40,8 @@ class Job:
     ----------
     number : of the job in its ingest.
     groups : one, or several in a row that lie in one archive that can only be read from front to back.
-    guess : what the files of the ingest share and a recording may not tell.
     present : a file in ``out`` that is there as long as the ingest lives; a process that does not see it is elsewhere.
+    guess : what the files of the ingest share and a recording may not tell.
     stage : folder for shards that replace sequences of the cache; None to refuse what would replace them.
     """
 
@@ -51,9 +51,9 @@ class Job:
     settings: Settings
     out: Path
     bounds: Bounds
-    guess: Guess
     present: Path
     stage: Path | None = None
+    guess: Guess = NO_GUESS
 
 
 def do_job(job: Job) -> Tally:

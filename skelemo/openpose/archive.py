@@ -16,8 +16,7 @@ import numpy as np
 from skelemo.openpose import tar_members, zip_members
 from skelemo.openpose.files import Folder, is_openpose, may_be_openpose
 from skelemo.openpose.names import FrameNames, Group, stem_of
-from skelemo.openpose.sniff import Sniffer, VideoError, frames_of, kind_of, read_video
-from skelemo.openpose.sniff import LOOK
+from skelemo.openpose.sniff import LOOK, Sniffer, VideoError, frames_of, kind_of, read_video
 from skelemo.openpose.unpacking import PACKINGS, PlainStream, UnpackedStream
 from skelemo.text import SIMULATED
 
@@ -212,7 +211,7 @@ class _Table:
         folder, _, name = path.rpartition("/")
         doubtful = may_be_openpose(name) and not is_openpose(name) and name != SIMULATED
         if doubtful and not _is_hidden(_normal(folder), name):
-            kind = self.sniffer.kind(path, lambda: kind_of(look()))
+            kind = self.sniffer.kind(path, lambda _: kind_of(look()))
             if kind != "frame":
                 self.other_json.append(path)
                 self._require_few()

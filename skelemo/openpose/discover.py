@@ -74,18 +74,22 @@ class Walk:
 
     def _told_by_content(self, path: str, listed: "_Listed") -> tuple[list[str], list[str]]:
         """Files with a frame each, and files with a whole video."""
-        files, videos = [], []
+        files: list[str] = []
+        videos: list[str] = []
         sniffer = Sniffer()
+
+        def kind(name: str) -> str:
+            return kind_of_file(os.path.join(path, name))
+
         looks = {name for name in _one_of_each_length(listed.files) if not _NUMBERED.search(name)}
-        if any(sniffer.kind(name, lambda: kind_of_file(f"{path}/{name}"), "frame") == "video" for name in looks):
+        if any(sniffer.kind(name, kind, "frame") == "video" for name in looks):
             for name in listed.files:
                 (videos if sniffer.kind(name, str, "frame") == "video" else files).append(name)
         else:
             files = listed.files
         for name in sorted(listed.doubtful):
-            kind = sniffer.kind(name, lambda: kind_of_file(f"{path}/{name}"))
-            if kind:
-                (videos if kind == "video" else files).append(name)
+            if found := sniffer.kind(name, kind):
+                (videos if found == "video" else files).append(name)
             else:
                 self.other_json.append(os.path.join(path, name))
         return files, videos

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skelemo.errors import NOT_OF_THE_FILE
-
 from skelemo.openpose.names import Group
 from skelemo.openpose.sniff import unpacked
 

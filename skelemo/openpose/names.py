@@ -23,7 +23,9 @@ _DIGITS = re.compile(r"[0-9]+$", re.ASCII)
 #: Words of image names that say nothing of the video: it is named by its folder.
 _GENERIC = re.compile(r"(?:frames?|frm|images?|img|im|pics?|out(?:put)?|f)?", re.IGNORECASE)
 #: Image names glued to their number, as ffmpeg users write them. Any other word glued to a number is a still's name.
-_GLUED = re.compile(r"(?:.*[\W_])?(?:frames?|frm|images?|img|im|f|cam[a-z]*|clip|video|vid|seq|scene|shot)", re.IGNORECASE)
+_GLUED = re.compile(
+    r"(?:.*[\W_])?(?:frames?|frm|images?|img|im|f|cam[a-z]*|clip|video|vid|seq|scene|shot)", re.IGNORECASE
+)
 #: Less dense than this (counted in the smallest step), numbers are identifiers and not frames.
 _LEAST_DENSITY = 0.2
 
@@ -176,7 +178,11 @@ def _one_video(names: Sequence[str]) -> Group | None:
 
 def _running(start: str, digits: list[str], ending: str, *, glued: bool) -> FrameNames | None:
     """The names as a sequence of images, if they differ by a running number."""
-    if len(digits) < 2 or not all(digits) or (start and start[-1].isalnum() and not glued and not _GLUED.fullmatch(start)):
+    if (
+        len(digits) < 2
+        or not all(digits)
+        or (start and start[-1].isalnum() and not glued and not _GLUED.fullmatch(start))
+    ):
         return None
     width = min(map(len, digits))
     numbers = sorted(map(int, digits)) if max(map(len, digits)) <= _WIDTH else [_LAST_NUMBER + 1]

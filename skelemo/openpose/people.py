@@ -25,6 +25,9 @@ class Guess:
     scale: str = ""
 
 
+NO_GUESS = Guess()
+
+
 @dataclass(frozen=True)
 class People:
     """All people that OpenPose found in one recording, frame after frame, in its own unstable order."""
@@ -39,7 +42,7 @@ class People:
     newest: int  # when the last of them was changed, nanoseconds
     identity: np.ndarray | None = None  # int64 [P], who each is by the files, -1 where they do not say; None: never
     size: tuple[int, int] = (0, 0)  # width and height of the image, where the files tell them
-    certain: Guess = Guess()  # what of body model and scale the points themselves tell
+    certain: Guess = NO_GUESS  # what of body model and scale the points themselves tell
     notes: tuple[str, ...] = ()
 
 
@@ -100,7 +103,7 @@ def read_people(
         raise faults.error(f"{error.filename} {error.strerror or error}") from error
     points, identity = rows.array(), rows.identity()
     owner = np.repeat(np.arange(len(counts)), counts)  # the file that each person is in
-    prior = prior or Guess()
+    prior = prior or NO_GUESS
     model, sure = _map_bodies(points, rows, owner, layout, faults, body_model, prior)
     extent = settle(points)
     _find_garbage(points, extent, owner, layout, faults)

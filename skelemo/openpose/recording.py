@@ -1,5 +1,6 @@
 """Recordings: which files belong together, in which order, and how their frames are numbered."""
 
+import itertools
 import os
 import re
 import warnings
@@ -58,9 +59,7 @@ class Found:
     notes: tuple[str, ...]  # what was passed over
 
 
-def find_recordings(
-    source: Path, *, sequence: bool | None = None, first_frame: int | None = None
-) -> list[Recording]:
+def find_recordings(source: Path, *, sequence: bool | None = None, first_frame: int | None = None) -> list[Recording]:
     """The recordings of `search`.
 
     Raises
@@ -136,7 +135,9 @@ def number_images(recordings: list[Recording], first_frame: int | None) -> tuple
     lowest = min(one.files.numbers[0] for one in images if isinstance(one.files, FrameNames))
     first = first_frame if first_frame is not None else min(lowest, 1)
     if first > lowest:
-        raise InputError(f"--first-frame {first}, but {images[0].source} has an image {lowest}: choose {lowest} or less")
+        raise InputError(
+            f"--first-frame {first}, but {images[0].source} has an image {lowest}: choose {lowest} or less"
+        )
     files, one = sum(len(one.files) for one in images), images[0]
     note = (
         f"{count(files, 'image')} whose names differ by a running number are "
@@ -155,8 +156,14 @@ def _without_stills(listed: list[tuple["_Placed", Folder]]) -> list[tuple["_Plac
     through = {key for key, files in alike.items() if _run_on(files) and not _FRAME.search(key[0])}
     found: list[tuple[_Placed, Folder]] = []
     for (one, places), folder in listed:
-        if one.images and isinstance(one.files, FrameNames) and (one.files.start, one.files.ending, one.view) in through:
-            found += (((still, None if places is None else places[[n]]), folder) for n, still in enumerate(as_stills(one)))
+        if (
+            one.images
+            and isinstance(one.files, FrameNames)
+            and (one.files.start, one.files.ending, one.view) in through
+        ):
+            found += (
+                ((still, None if places is None else places[[n]]), folder) for n, still in enumerate(as_stills(one))
+            )
         else:
             found.append(((one, places), folder))
     return found
@@ -168,7 +175,7 @@ _FRAME = re.compile("fr(?:ame|m)", re.IGNORECASE)
 def _run_on(files: list[FrameNames]) -> bool:
     """Whether several folders share out one run of numbers."""
     spans = sorted((one.numbers[0], one.numbers[-1]) for one in files)
-    apart = all(before[1] < after[0] for before, after in zip(spans, spans[1:], strict=False))
+    apart = all(before[1] < after[0] for before, after in itertools.pairwise(spans))
     return len(spans) > 1 and apart and sum(map(len, files)) >= 0.8 * (spans[-1][1] - spans[0][0] + 1)
 
 

@@ -1,4 +1,4 @@
-"""The units of a recording's coordinates: OpenPose's files do not tell which ``--keypoint_scale`` they were written with.
+"""The units of a recording's coordinates: OpenPose does not write its ``--keypoint_scale`` into its files.
 
 Modes 0 to 2 give pixels, 3 and 5 the range [0, 1], 4 and 6 the range [-1, 1] (``flags.hpp``, ``keypointScaler.cpp``).
 """
@@ -20,9 +20,7 @@ _BODY_OUTSIDE = -0.05
 _FACE_OUTSIDE = -0.5
 
 
-def detect_scale(
-    extent: Extent, points: np.ndarray, body: np.ndarray, where: Callable[[int], str]
-) -> tuple[str, bool]:
+def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Callable[[int], str]) -> tuple[str, bool]:
     """The units of a recording's people (``"pixels"``, ``"unit"`` or ``"signed"``), and whether these are certain.
 
     Pixels when nobody is seen.

@@ -28,12 +28,12 @@ class Sniffer:
     def __init__(self) -> None:
         self._kinds: dict[str, str] = {}
 
-    def kind(self, name: str, look: Callable[[], str], otherwise: str = "") -> str:
+    def kind(self, name: str, look: Callable[[str], str], otherwise: str = "") -> str:
         """``"frame"``, ``"video"`` or ``""``; ``otherwise`` where the file cannot be read."""
         pattern = _ANY_NUMBER.sub("#", name)
         if pattern not in self._kinds:
             try:
-                self._kinds[pattern] = look() or otherwise
+                self._kinds[pattern] = look(name) or otherwise
             except (OSError, zlib.error):
                 self._kinds[pattern] = otherwise
         return self._kinds[pattern]
@@ -151,7 +151,8 @@ def _frames(data: bytes) -> Iterator[tuple[Any, bytes]]:
 
 
 def _text(frame: Any) -> bytes:
-    return bytes(frame.mini) if isinstance(frame, simdjson.Object | simdjson.Array) else b"null"
+    mini: Any = frame.mini if isinstance(frame, simdjson.Object | simdjson.Array) else b"null"  # stubs say str
+    return bytes(mini)
 
 
 def _name_in(frame: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The slow, careful look at a file that is not to the letter what OpenPose writes: what can be kept, and what is wrong."""
+"""The slow, careful look at a file that is not to the letter what OpenPose writes: what to keep, and what is wrong."""
 
 import math
 import re

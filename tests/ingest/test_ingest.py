@@ -10,12 +10,14 @@ from skelemo.cache.cache import Cache, open_cache
 from skelemo.cache.merge import subset
 from skelemo.cache.shard import open_shard
 from skelemo.errors import CacheError, ConfigError, InputError
+from skelemo.ingest import plan as plan_module
 from skelemo.ingest.memory import Bounds, parse_size
 from skelemo.ingest.partition import Part
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.run import ingest
 from skelemo.ingest.worker import Job, Tally, do_job
 from skelemo.openpose import files
+from skelemo.openpose.people import NO_GUESS
 
 STILL = [[(100.0, 100.0)]] * 4
 
@@ -341,6 +343,7 @@ def test_a_mount_that_is_lost_costs_the_recording_not_its_frames_and_the_next_in
             return read(path)
 
         patch.setattr(files, "read_file", fail)
+        patch.setattr(plan_module, "guess", lambda *_: NO_GUESS)  # which reads a few files too
         tally, cache = run(tmp_path)
     assert cache.sequences["id"].tolist() == ["a"]
     assert [failure.file for failure in tally.failures] == ["b/b"]

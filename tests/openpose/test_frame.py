@@ -109,7 +109,10 @@ BODY = json.dumps(points(25))
         ("[1, 2]", "is a list of 2 where the object of one frame should be"),
         ("[]", "is a list of 0 where the object of one frame should be"),
         ("7", 'is not an OpenPose file: it is a number where an object with "people" should be'),
-        ('{"people":[{"pose_keypoints_2d":[[1,2],[3,4]]}]}', "has a list of 2 where the 3 numbers of a point should be"),
+        (
+            '{"people":[{"pose_keypoints_2d":[[1,2],[3,4]]}]}',
+            "has a list of 2 where the 3 numbers of a point should be",
+        ),
         ('{"images":[]}', 'is not an OpenPose file: it has no "people"'),
         ('{"people":"none"}', 'is not an OpenPose file: its "people" is text where a list should be'),
         ('{"people":[[]]}', "person 1: is a list where an object should be"),
@@ -135,7 +138,11 @@ def test_what_is_no_frame_is_refused_with_its_reason(text: str, expected: str) -
         ("pose", 405, "(this is BODY_135, which skelemo does not read)"),
         ("pose", 74, "has 74 numbers; BODY_25 has 75, COCO_18 has 54, MPI_15 has 45"),
         ("pose", 210, "has 210 numbers; BODY_25 has 75"),
-        ("face", 140, "face_keypoints_2d has 140 numbers; FACE_70 has 210, FACE_68 has 204 (is this an x,y-only export?)"),
+        (
+            "face",
+            140,
+            "face_keypoints_2d has 140 numbers; FACE_70 has 210, FACE_68 has 204 (is this an x,y-only export?)",
+        ),
         ("face", 75, "face_keypoints_2d has 75 numbers; FACE_70 has 210, FACE_68 has 204"),
     ],
 )

@@ -187,8 +187,9 @@ def test_who_shows_only_points_that_the_layout_lacks_is_nobody(tmp_path: Path) -
 
 #: A standing figure, by the names of its points.
 FIGURE = {
-    "Nose": (100, 20), "Neck": (100, 40), "MidHip": (100, 100), "HeadTop": (100, 5), "REye": (97, 17), "LEye": (103, 17),
-    "REar": (93, 19), "LEar": (107, 19), "RShoulder": (85, 40), "LShoulder": (115, 40), "RElbow": (80, 65),
+    "Nose": (100, 20), "Neck": (100, 40), "MidHip": (100, 100), "HeadTop": (100, 5), "REye": (97, 17),
+    "LEye": (103, 17), "REar": (93, 19), "LEar": (107, 19), "RShoulder": (85, 40), "LShoulder": (115, 40),
+    "RElbow": (80, 65),
     "LElbow": (120, 65), "RWrist": (78, 90), "LWrist": (122, 90), "RHip": (92, 100), "LHip": (108, 100),
     "RKnee": (91, 140), "LKnee": (109, 140), "RAnkle": (90, 180), "LAnkle": (110, 180), "LBigToe": (114, 186),
     "LSmallToe": (117, 185), "LHeel": (108, 184), "RBigToe": (86, 186), "RSmallToe": (83, 185), "RHeel": (92, 184),

@@ -76,7 +76,8 @@ def test_images_of_a_clip_are_a_recording_counted_from_0_or_1(tmp_path: Path, lo
     assert found.recordings[1].numbers.tolist() == [40 - first, 41 - first]
     (note,) = found.notes
     assert f"5 images whose names differ by a running number are 2 sequences, counted from {first} " in note
-    assert "--stills" in note and "--first-frame" in note
+    assert "--stills" in note
+    assert "--first-frame" in note
 
 
 def test_the_number_of_the_first_frame_may_be_given(tmp_path: Path) -> None:
