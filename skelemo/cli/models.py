@@ -1,6 +1,6 @@
 """`skelemo models`: the architectures, what they see and what they cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -17,22 +17,18 @@ def command(pattern: str, frames: int, layout_name: str, settings: bool) -> None
     GFLOPs are thousand millions of operations for one window forward, a multiplication and an addition counted as
     two, drawing left out. Baselines without deep learning stand last.
     """
-    from fnmatch import fnmatch
-
     from skelemo.errors import unknown
-    from skelemo.models import baselines
     from skelemo.models.registry import entry, list_models
     from skelemo.skeleton import layout
     from skelemo.text import count
 
     layout(layout_name)
-    classic = [name for name in baselines.CLASSICAL if fnmatch(name, pattern)]
-    names = list_models(pattern)
-    if not names and not classic:
-        raise unknown("architecture", pattern, [*list_models(), *baselines.CLASSICAL])
-    networks = [(name, *_cost(name, layout_name, frames), entry(name).sees, entry(name).settings) for name in names]
-    others = [(name, "–", "–", baselines.SEES, baselines.settings_of(name)) for name in classic]
-    _show([*networks, *others], f"One window of {count(frames, 'frame')} of {layout_name}", settings)
+    networks, baselines = list_models(pattern), list_models(pattern, fitted=True)
+    if not networks and not baselines:
+        raise unknown("architecture", pattern, [*list_models(), *list_models(fitted=True)])
+    costs = {name: _cost(name, layout_name, frames) for name in networks} | dict.fromkeys(baselines, ("–", "–"))
+    rows = [(name, *costs[name], entry(name).sees, entry(name).settings) for name in costs]
+    _show(rows, f"One window of {count(frames, 'frame')} of {layout_name}", settings)
 
 
 def _cost(name: str, layout_name: str, frames: int) -> tuple[str, str]:
@@ -47,7 +43,7 @@ def _cost(name: str, layout_name: str, frames: int) -> tuple[str, str]:
     return f"{parameters:,}", f"{operations / 1e9:.3g}"
 
 
-def _show(rows: list[tuple[str, str, str, str, Mapping[str, Any]]], title: str, settings: bool) -> None:
+def _show(rows: Sequence[tuple[str, str, str, str, Mapping[str, Any]]], title: str, settings: bool) -> None:
     from skelemo.cli.screen import Screen, lines
     from skelemo.cli.tables import table
 

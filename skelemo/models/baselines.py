@@ -1,180 +1,32 @@
 """Baselines without deep learning: `svm`, `logistic` and `boosting` on statistics of a window's keypoints.
 
-What a network must beat. They are scikit-learn estimators, not registered networks: `features` turns windows into
-rows of numbers, `build` makes the estimator that learns from them.
+What a network must beat. scikit-learn fits them, once; the result is copied into the buffers of a module, which then
+predicts, moves to a device, and is saved and loaded as a network is: arrays without code.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-from skelemo.errors import ConfigError, unknown
-from skelemo.models.registry import checked
+from skelemo.errors import ConfigError
+from skelemo.models.registry import Spec, register
+from skelemo.models.streams import present
 from skelemo.skeleton import Layout
-from skelemo.targets import Head, KindName
+from skelemo.targets import Head, KindName, hard_labels
 
 if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
+    from sklearn.base import BaseEstimator
 
-#: What reaches them, as `skelemo models` says it.
+#: Input, as `skelemo models` shows it.
 SEES = "normalized keypoints and their statistics over the window"
-#: How many moments of a window, evenly spread, are features as they are.
+#: Frames of a window, evenly spread, whose positions are features.
 MOMENTS = 12
-
-
-def features(keypoints: np.ndarray, mask: np.ndarray, *, moments: int = MOMENTS) -> np.ndarray:
-    """Windows as rows of numbers, for estimators that know neither time nor joints.
-
-    Parameters
-    ----------
-    keypoints : ``[N, T, V, C]``, normalized; a missing point is zero.
-    mask : ``[N, T]`` bool, which frames were seen. The others change nothing.
-    moments : how many points in time are taken as they are.
-
-    Returns
-    -------
-    ``[N, F]`` float32. Of a single frame: x and y of every point and whether it was seen. Of longer windows: mean,
-    deviation, minimum, maximum and last value of x and y over the frames in which the point was seen, the share of
-    frames in which it was, its position at the moments between the first and the last seen frame, and the differences
-    from moment to moment. A missing point stays where it was seen last (at first: where it is seen next); what is never
-    seen is zero.
-    """
-    points = np.asarray(keypoints, np.float32)
-    seen = _seen(points) & np.asarray(mask, bool)[..., None]  # [N, T, V]
-    place = np.where(seen[..., None], points[..., :2], 0)
-    if points.shape[1] == 1:
-        return _rows(place[:, 0], seen[:, 0])
-    share = seen.mean(1)[..., None] * points.shape[1] / np.maximum(np.sum(mask, 1), 1)[:, None, None]
-    held = _hold(place, seen)
-    chosen = _moments(held, np.asarray(mask, bool), moments)  # [N, moments, V, 2]
-    return _rows(*_statistics(place, seen), chosen[:, -1], share, chosen, np.diff(chosen, axis=1))
-
-
-def build(name: str, head: Head, seed: int = 0, **settings: Any) -> Pipeline:
-    """An untrained scikit-learn pipeline, standardizing first: ``fit(rows [N, F], labels)``.
-
-    Parameters
-    ----------
-    name : one of `CLASSICAL`.
-    head : decides what is fitted: a classifier of ``[N]`` class numbers, a regressor of ``[N, K]``, or a classifier
-        for each of K flags.
-    seed : of everything that it draws.
-    settings : keyword arguments of `svm`, `logistic` or `boosting`.
-
-    Raises
-    ------
-    ConfigError
-        An unknown baseline or setting, or a value that the setting cannot have.
-    """
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    if name not in CLASSICAL:
-        raise unknown("baseline", name, CLASSICAL)
-    known = settings_of(name)
-    given = {setting: _checked(name, known, setting, value) for setting, value in settings.items()}
-    steps = CLASSICAL[name](head.kind, seed, **given)
-    if head.kind == "flags":
-        from sklearn.multioutput import MultiOutputClassifier
-
-        steps[-1] = MultiOutputClassifier(steps[-1])
-    return make_pipeline(StandardScaler(), *steps)
-
-
-def settings_of(name: str) -> dict[str, Any]:
-    """The settings that a baseline takes, with their defaults."""
-    parameters = inspect.signature(CLASSICAL[name]).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-
-
-def answers(pipeline: Pipeline, rows: np.ndarray, head: Head) -> np.ndarray:
-    """What a fitted pipeline predicts for ``rows [N, F]``, float32 ``[N, K]``, as a network would.
-
-    Classes get probabilities, those that it never saw 0; a support vector machine's are the softmax of its decision
-    values, so that the largest belongs to its answer. Values are clipped to the head's range; flags get probabilities.
-    """
-    if head.kind == "values":
-        return np.clip(pipeline.predict(rows), head.low, head.high).reshape(len(rows), -1).astype(np.float32)
-    if head.kind == "flags":
-        transformed = pipeline[:-1].transform(rows)
-        found = [_shares(one, transformed, 2)[:, 1] for one in pipeline[-1].estimators_]
-        return np.stack(found, 1)
-    return _shares(pipeline, rows, len(head))
-
-
-def _shares(estimator: Any, rows: np.ndarray, classes: int) -> np.ndarray:
-    if hasattr(estimator, "predict_proba"):
-        known = estimator.predict_proba(rows)
-    else:
-        values = estimator.decision_function(rows)
-        values = np.stack([-values, values], 1) if values.ndim == 1 else values
-        known = np.exp(values - values.max(1, keepdims=True))
-        known /= known.sum(1, keepdims=True)
-    shares = np.zeros((len(rows), classes), np.float32)
-    shares[:, estimator.classes_.astype(int)] = known
-    return shares
-
-
-def mirrored(keypoints: np.ndarray, layout: Layout) -> np.ndarray:
-    """The same windows with left and right exchanged, to learn from both: ``[N, T, V, C]``, normalized by part."""
-    twin = keypoints[:, :, list(layout.mirror)]
-    twin[..., 0] *= -1
-    return twin
-
-
-def svm(kind: KindName, seed: int, *, c: float = 10.0, gamma: float = 0.2, balanced: bool = False) -> list[Any]:
-    """Support vector machine; its time grows with the square of the number of windows.
-
-    The kernel is ``exp(-gamma * mean squared difference of the standardized features)``: with the mean in the place of
-    the sum the same gamma serves single frames and long windows.
-    """
-    from sklearn.multioutput import MultiOutputRegressor
-    from sklearn.preprocessing import FunctionTransformer
-    from sklearn.svm import SVC, SVR
-
-    spread = FunctionTransformer(_times, kw_args={"factor": gamma**0.5})
-    if kind == "values":
-        return [spread, MultiOutputRegressor(SVR(C=c, gamma="auto", epsilon=0.05))]
-    weight = "balanced" if balanced else None
-    return [spread, SVC(C=c, gamma="auto", class_weight=weight, break_ties=True, random_state=seed)]
-
-
-def logistic(kind: KindName, seed: int, *, c: float = 0.03, balanced: bool = False) -> list[Any]:
-    """Multinomial logistic regression; for values, linear regression with the same penalty."""
-    from sklearn.linear_model import LogisticRegression, Ridge
-
-    if kind == "values":
-        return [Ridge(alpha=1 / c, random_state=seed)]
-    weight = "balanced" if balanced else None
-    return [LogisticRegression(C=c, class_weight=weight, max_iter=2000, random_state=seed)]
-
-
-def boosting(
-    kind: KindName,
-    seed: int,
-    *,
-    trees: int = 100,
-    rate: float = 0.1,
-    leaves: int = 8,
-    share: float = 0.1,
-    balanced: bool = False,
-) -> list[Any]:
-    """Gradient boosting of small trees on binned features, each split looking at a ``share`` of the features."""
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    from sklearn.multioutput import MultiOutputRegressor
-
-    common = {"max_iter": trees, "learning_rate": rate, "max_leaf_nodes": leaves, "max_features": share}
-    common |= {"early_stopping": False, "random_state": seed}
-    if kind == "values":
-        return [MultiOutputRegressor(HistGradientBoostingRegressor(**common))]
-    return [HistGradientBoostingClassifier(**common, class_weight="balanced" if balanced else None)]
-
-
-#: Above what, and up to what, the numbers among their settings can be.
+#: Names of the settings' ranges: above the first, up to the second.
 LIMITS = {
     "c": (0, 1_000_000),
     "gamma": (0, 1_000_000),
@@ -183,61 +35,399 @@ LIMITS = {
     "leaves": (1, 10_000),
     "share": (0, 1),
 }
-#: The baselines by name: ``make(kind, seed, **settings)`` gives the steps that follow standardizing.
-CLASSICAL: dict[str, Callable[..., list[Any]]] = {"svm": svm, "logistic": logistic, "boosting": boosting}
 
 
-def _checked(name: str, defaults: dict[str, Any], setting: str, value: Any) -> Any:
-    value = checked(name, defaults, setting, value)
-    above, most = LIMITS.get(setting, (-np.inf, np.inf))
-    if not above < value <= most:
-        raise ConfigError(f"setting {setting} of {name} is {value!r}; expected above {above:,} and up to {most:,}")
-    return type(defaults[setting])(value)  # scikit-learn tells 1 from 1.0
+def features(keypoints: Tensor, mask: Tensor, *, moments: int = MOMENTS) -> Tensor:
+    """Windows as rows of numbers, for estimators that know neither time nor joints.
+
+    Parameters
+    ----------
+    keypoints : ``[N, T, V, C]``, normalized.
+    mask : ``[N, T]`` bool, the visible frames. The others change nothing.
+    moments : how many points in time are features.
+
+    Returns
+    -------
+    ``[N, F]`` float32. Of a single frame: x and y of every point and whether it is visible. Of longer windows: mean,
+    deviation, minimum, maximum and last value of x and y over the frames in which the point is visible, the share of
+    frames in which it is, its position at the moments between the first and the last visible frame, and the differences
+    from moment to moment. A missing point stays at its last visible position (first: at its next); positions of a point
+    that is never visible are NaN.
+    """
+    seen = present(keypoints)[..., 0] & mask[..., None]  # [N, T, V]
+    place = torch.where(seen[..., None], keypoints[..., :2].float(), 0)
+    ever = seen.any(1)
+    if keypoints.shape[1] == 1:
+        return _rows(_known(place, ever), ever.float())
+    share = seen.sum(1) / mask.sum(1).clamp(min=1)[:, None]
+    chosen = _moments(_hold(place, seen), mask, moments)  # [N, moments, V, 2]
+    series = (*_statistics(place, seen), chosen[:, -1:])
+    return _rows(
+        *(_known(part, ever) for part in series), share, _known(chosen, ever), _known(chosen.diff(dim=1), ever)
+    )
 
 
-def _times(rows: np.ndarray, factor: float) -> np.ndarray:
-    return rows * factor
+def mirrored(keypoints: Tensor, layout: Layout) -> Tensor:
+    """The same windows with left and right exchanged, ``[N, T, V, C]``, normalized by part."""
+    twin = keypoints[:, :, list(layout.mirror)].clone()
+    twin[..., 0] *= -1
+    return twin
 
 
-def _seen(points: np.ndarray) -> np.ndarray:
-    return np.asarray(points[..., 2] > 0) if points.shape[-1] > 2 else (points != 0).any(-1)
+class Fitted(nn.Module):
+    """What scikit-learn fitted, as buffers; `load_state_dict` takes arrays of any length."""
+
+    def _store(self, **arrays: Any) -> None:
+        for name, array in arrays.items():
+            self.register_buffer(name, torch.as_tensor(np.array(array)))
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
+        for key, value in state.items():
+            name = key.removeprefix(prefix)
+            if key.startswith(prefix) and "." not in name:
+                self.register_buffer(name, torch.empty_like(value))
+        super()._load_from_state_dict(state, prefix, *others)
 
 
-def _rows(*parts: np.ndarray) -> np.ndarray:
-    """Arrays ``[N, …]`` laid out flat, side by side."""
-    return np.concatenate([part.reshape(len(part), -1) for part in parts], 1, dtype=np.float32)
+class Scaler(Fitted):
+    """Standardizes features over the windows that have them; a missing one becomes 0, the mean."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def fit(self, rows: np.ndarray) -> np.ndarray:
+        """Learn mean and deviation of ``rows [N, F]``, constant features keeping their unit, and transform them."""
+        known = np.isfinite(rows)
+        count = np.maximum(known.sum(0), 1)
+        mean = np.where(known, rows, 0).sum(0, dtype=np.float64) / count
+        deviation = np.sqrt((np.where(known, rows - mean, 0) ** 2).sum(0) / count)
+        self._store(mean=mean, scale=np.where(deviation > 1e-6, deviation, 1))
+        return self(torch.from_numpy(rows)).numpy()
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """``[N, F]`` float64."""
+        return ((rows.double() - self.mean) / self.scale).nan_to_num(0)
 
 
-def _hold(place: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Fill a point's missing frames with where it was seen last, before its first one with where it is seen next."""
-    frame = np.arange(seen.shape[1])[:, None]
-    before = np.maximum.accumulate(np.where(seen, frame, -1), axis=1)
-    first = np.where(seen.any(1), seen.argmax(1), 0)[:, None]
-    source = np.where(before >= 0, before, first)
-    return np.take_along_axis(place, source[..., None], 1)
+class Linear(Fitted):
+    """Linear outputs ``[N, D]``: logistic and ridge regression."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def copy(self, estimators: list[Any]) -> None:
+        """Take over one estimator, or one for each flag."""
+        self._store(
+            weight=np.concatenate([np.atleast_2d(one.coef_) for one in estimators]),
+            bias=np.concatenate([np.atleast_1d(one.intercept_) for one in estimators]),
+        )
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """``[N, F]`` to ``[N, D]``."""
+        return rows @ self.weight.T + self.bias
 
 
-def _moments(held: np.ndarray, mask: np.ndarray, count: int) -> np.ndarray:
-    """Positions ``[N, count, V, 2]`` at moments spread evenly from the first seen frame to the last, interpolated."""
+class Kernel(Fitted):
+    """Outputs ``[N, D]`` of support vector machines with the kernel ``exp(-gamma |x - y|²)``.
+
+    With three or more classes D is K: each pair of classes votes, and the sum of the pairs' decision values breaks
+    ties, as scikit-learn's ``decision_function``.
+    """
+
+    vectors: Tensor
+    weight: Tensor
+    bias: Tensor
+    gamma: Tensor
+    pairs: Tensor
+
+    def copy(self, estimators: list[Any]) -> None:
+        """Take over one classifier, or one estimator for each flag or value."""
+        weights = [_pair_weights(one) for one in estimators]
+        blocks = np.zeros((sum(map(len, weights)), sum(weight.shape[1] for weight in weights)))
+        row = column = 0
+        for weight in weights:
+            blocks[row : row + len(weight), column : column + weight.shape[1]] = weight
+            row, column = row + len(weight), column + weight.shape[1]
+        classes = len(getattr(estimators[0], "classes_", ()))
+        pairs = [(i, j) for i in range(classes) for j in range(i + 1, classes)] if classes > 2 else []
+        self._store(
+            vectors=np.concatenate([one.support_vectors_ for one in estimators]).astype(np.float32),
+            weight=blocks,
+            bias=np.concatenate([one.intercept_ for one in estimators]),
+            gamma=float(estimators[0].gamma),
+            pairs=np.array(pairs, np.int64).reshape(-1, 2),
+        )
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """``[N, F]`` to ``[N, D]``."""
+        vectors = self.vectors.double()
+        distance = rows.square().sum(1)[:, None] - 2 * rows @ vectors.T + vectors.square().sum(1)
+        decided = (-self.gamma * distance.clamp(min=0)).exp() @ self.weight.T + self.bias
+        if not len(self.pairs):
+            return decided
+        first, second = nn.functional.one_hot(self.pairs).double().unbind(1)  # [P, K] each
+        votes = (decided >= 0).double() @ first + (decided < 0).double() @ second
+        total = decided @ (first - second)
+        return votes + total / (3 * (total.abs() + 1))
+
+
+def _pair_weights(estimator: Any) -> np.ndarray:
+    """Weight of every support vector in every decision, ``[D, S]``; one decision for each pair of classes."""
+    dual = np.asarray(estimator.dual_coef_)
+    if len(dual) == 1:
+        return dual
+    owner = np.repeat(np.arange(len(dual) + 1), estimator.n_support_)
+    classes = range(len(dual) + 1)
+    pairs = [(i, j) for i in classes for j in classes if i < j]
+    rows = [np.where(owner == i, dual[j - 1], 0) + np.where(owner == j, dual[i], 0) for i, j in pairs]
+    return np.array(rows)
+
+
+class Trees(Fitted):
+    """Sums ``[N, D]`` of the leaves of boosted trees; a missing feature goes where each split sends it."""
+
+    nodes: Tensor
+    links: Tensor
+    output: Tensor
+    start: Tensor
+
+    def copy(self, estimators: list[Any]) -> None:
+        """Take over one classifier, or one estimator for each flag or value."""
+        trees: list[np.ndarray] = []
+        output: list[int] = []
+        start: list[float] = []
+        for one in estimators:
+            for stage in one._predictors:
+                trees += [tree.nodes for tree in stage]
+                output += [len(start) + index for index in range(len(stage))]
+            start += np.ravel(one._baseline_prediction).tolist()
+        size = max(map(len, trees))
+        nodes, links = np.zeros((2, len(trees), size)), np.zeros((4, len(trees), size), np.int32)
+        for index, tree in enumerate(trees):
+            here = (index, slice(len(tree)))
+            nodes[0][here], nodes[1][here] = tree["num_threshold"], np.where(tree["is_leaf"], tree["value"], 0)
+            itself = np.arange(len(tree))  # a leaf leads to itself
+            links[0][here] = np.where(tree["is_leaf"], 0, tree["feature_idx"])
+            links[1][here] = np.where(tree["is_leaf"], itself, tree["left"])
+            links[2][here] = np.where(tree["is_leaf"], itself, tree["right"])
+            links[3][here] = tree["missing_go_to_left"]
+        self._store(nodes=nodes, links=links, output=np.array(output), start=np.array(start))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """``[N, F]`` to ``[N, D]``."""
+        (threshold, value), (feature, left, right, missing) = self.nodes, self.links.long()
+        tree = torch.arange(len(value), device=rows.device)
+        node = torch.zeros(len(rows), len(value), dtype=torch.long, device=rows.device)  # [N, trees]
+        while True:
+            known = rows.gather(1, feature[tree, node])
+            goes_left = torch.where(known.isnan(), missing[tree, node] > 0, known <= threshold[tree, node])
+            below = torch.where(goes_left, left[tree, node], right[tree, node])
+            if torch.equal(below, node):
+                break
+            node = below
+        total = self.start.expand(len(rows), -1).clone()
+        return total.index_add_(1, self.output, value[tree, node])
+
+
+class Baseline(nn.Module):
+    """The features of a window through one fitted estimator for each head; outputs as a network's.
+
+    Classes that were not in training have the logit -inf. A support vector machine's logits are its decision values:
+    the largest belongs to its prediction.
+    """
+
+    def __init__(self, name: str, spec: Spec, kind: type[Fitted], make: Any, scaled: bool = True) -> None:
+        super().__init__()
+        self.name = name
+        self.spec = spec
+        self.make = make
+        self.scaler = Scaler() if scaled else None
+        self.estimators = nn.ModuleDict({head.name: kind() for head in spec.heads})
+        for head in spec.heads:
+            self.register_buffer(f"{head.name}_classes", torch.arange(len(head)))
+
+    def fit(
+        self, windows: Iterable[tuple[Tensor, Tensor]], labels: Mapping[str, np.ndarray], *, mirror: bool, seed: int
+    ) -> None:
+        """Learn from keypoints ``[n, T, V, C]`` and masks ``[n, T]``, in pieces, with the labels of all of them.
+
+        Parameters
+        ----------
+        mirror : learn every window mirrored too.
+        seed : of everything that scikit-learn draws.
+
+        Raises
+        ------
+        ConfigError
+            scikit-learn refuses the settings or the windows.
+        """
+        pieces: list[np.ndarray] = []
+        twins: list[np.ndarray] = []
+        for keypoints, mask in windows:
+            pieces.append(features(keypoints, mask).cpu().numpy())
+            if mirror:
+                twins.append(features(mirrored(keypoints, self.spec.layout), mask).cpu().numpy())
+        rows = np.concatenate(pieces + twins)
+        ready = self.scaler.fit(rows) if self.scaler is not None else rows
+        for head in self.spec.heads:
+            known, wanted = _fully_labeled(head, labels[head.name])
+            chosen = np.tile(known, 2 if mirror else 1)
+            truth = np.concatenate([wanted[known]] * (2 if mirror else 1))
+            self._fit_head(head, ready[chosen], truth, seed)
+
+    def _fit_head(self, head: Head, rows: np.ndarray, truth: np.ndarray, seed: int) -> None:
+        columns = [truth] if head.kind == "classes" else list(truth.T)
+        try:
+            fitted = [self.make(head.kind, seed, rows.shape[1]).fit(rows, column) for column in columns]
+        except ValueError as error:  # how scikit-learn refuses anything
+            why = str(error).partition("\n")[0]
+            raise ConfigError(f"{self.name} cannot learn the head {head.name}: {why}") from error
+        self.estimators[head.name].copy(fitted)  # type: ignore[operator]  # each kind of Fitted has it
+        if head.kind == "classes":
+            setattr(self, f"{head.name}_classes", torch.from_numpy(fitted[0].classes_.astype(np.int64)))
+
+    def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """``{head: [B, K]}``: logits of classes and flags, values within their range."""
+        rows = features(keypoints, mask).double()
+        if self.scaler is not None:
+            rows = self.scaler(rows)
+        return {head.name: self._output(head, self.estimators[head.name](rows)) for head in self.spec.heads}
+
+    def _output(self, head: Head, raw: Tensor) -> Tensor:
+        if head.kind == "values":
+            return raw.clamp(head.low, head.high).float()
+        svm = isinstance(self.estimators[head.name], Kernel)
+        if head.kind == "flags":
+            return (raw * (2 if svm else 1)).float()
+        if raw.shape[1] == 1:
+            raw = torch.cat([-raw if svm else torch.zeros_like(raw), raw], 1)
+        logits = raw.new_full((len(raw), len(head)), -torch.inf)
+        classes = getattr(self, f"{head.name}_classes")
+        return logits.index_copy(1, classes, raw).float()
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
+        for head in self.spec.heads:
+            name = f"{head.name}_classes"
+            if prefix + name in state:
+                setattr(self, name, torch.empty_like(state[prefix + name]))
+        super()._load_from_state_dict(state, prefix, *others)
+
+
+def _fully_labeled(head: Head, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which windows have all outputs labeled, and labels that scikit-learn takes."""
+    if head.kind == "classes":
+        hard = hard_labels(labels)
+        return hard >= 0, hard
+    return np.asarray((~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0).all(1)), labels
+
+
+@register("svm", sees=SEES, fitted=True)
+def svm(spec: Spec, *, c: float = 10.0, gamma: float = 0.2, balanced: bool = False) -> Baseline:
+    """Support vector machine; its time grows with the square of the number of windows.
+
+    The kernel is ``exp(-gamma * mean squared difference of the standardized features)``: with the mean in place of the
+    sum the same gamma serves single frames and long windows.
+    """
+    _require_limits("svm", c=c, gamma=gamma)
+
+    def make(kind: KindName, seed: int, inputs: int) -> BaseEstimator:
+        from sklearn.svm import SVC, SVR
+
+        if kind == "values":
+            return SVR(C=c, gamma=gamma / inputs, epsilon=0.05)
+        weight = "balanced" if balanced else None
+        return SVC(C=c, gamma=gamma / inputs, class_weight=weight, break_ties=True, random_state=seed)
+
+    return Baseline("svm", spec, Kernel, make)
+
+
+@register("logistic", sees=SEES, fitted=True)
+def logistic(spec: Spec, *, c: float = 0.03, balanced: bool = False) -> Baseline:
+    """Multinomial logistic regression; for values, linear regression with the same penalty."""
+    _require_limits("logistic", c=c)
+
+    def make(kind: KindName, seed: int, _: int) -> BaseEstimator:
+        from sklearn.linear_model import LogisticRegression, Ridge
+
+        if kind == "values":
+            return Ridge(alpha=1 / c, random_state=seed)
+        weight = "balanced" if balanced else None
+        return LogisticRegression(C=c, class_weight=weight, max_iter=2000, random_state=seed)
+
+    return Baseline("logistic", spec, Linear, make)
+
+
+@register("boosting", sees=SEES, fitted=True)
+def boosting(
+    spec: Spec,
+    *,
+    trees: int = 100,
+    rate: float = 0.1,
+    leaves: int = 8,
+    share: float = 0.1,
+    balanced: bool = False,
+) -> Baseline:
+    """Gradient boosting of small trees on binned features, each split looking at a ``share`` of the features."""
+    _require_limits("boosting", trees=trees, rate=rate, leaves=leaves, share=share)
+
+    def make(kind: KindName, seed: int, _: int) -> BaseEstimator:
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+        common: dict[str, Any] = {"max_iter": trees, "learning_rate": rate, "max_leaf_nodes": leaves}
+        common |= {"max_features": float(share), "early_stopping": False, "random_state": seed}
+        if kind == "values":
+            return HistGradientBoostingRegressor(**common)
+        return HistGradientBoostingClassifier(**common, class_weight="balanced" if balanced else None)
+
+    return Baseline("boosting", spec, Trees, make, scaled=False)
+
+
+def _require_limits(name: str, **settings: float) -> None:
+    for setting, value in settings.items():
+        above, most = LIMITS[setting]
+        if not above < value <= most:
+            raise ConfigError(f"setting {setting} of {name} is {value!r}; expected above {above:,} and up to {most:,}")
+
+
+def _known(place: Tensor, ever: Tensor) -> Tensor:
+    """``[N, T, V, 2]`` with NaN for the points that no frame of the window shows."""
+    return torch.where(ever[:, None, :, None], place, torch.nan)
+
+
+def _rows(*parts: Tensor) -> Tensor:
+    """Tensors ``[N, …]`` flat, side by side."""
+    return torch.cat([part.flatten(1).float() for part in parts], 1)
+
+
+def _hold(place: Tensor, seen: Tensor) -> Tensor:
+    """Hold a missing point at its last visible position, before its first one at that."""
+    frame = torch.arange(seen.shape[1], device=seen.device)[:, None]
+    before = torch.where(seen, frame, -1).cummax(1).values
+    first = seen.int().argmax(1, keepdim=True)
+    source = torch.where(before >= 0, before, first)
+    return place.gather(1, source[..., None].expand_as(place))
+
+
+def _moments(held: Tensor, mask: Tensor, count: int) -> Tensor:
+    """Positions ``[N, count, V, 2]`` at moments spread evenly between the first and last visible frame."""
     length = mask.shape[1]
-    any_seen = mask.any(1)
-    first = np.where(any_seen, mask.argmax(1), 0)
-    last = np.where(any_seen, length - 1 - mask[:, ::-1].argmax(1), 0)
-    time = first[:, None] + np.linspace(0, 1, count) * (last - first)[:, None]  # [N, count]
-    early = np.floor(time).astype(int)
-    late = np.minimum(early + 1, last[:, None])
-    share = (time - early)[..., None, None].astype(np.float32)
-    row = np.arange(len(held))[:, None]
+    first = mask.int().argmax(1)
+    last = torch.where(mask.any(1), length - 1 - mask.flip(1).int().argmax(1), 0)
+    steps = torch.linspace(0, 1, count, dtype=torch.float64, device=mask.device)
+    time = first[:, None] + steps * (last - first)[:, None]  # [N, count]
+    early = time.floor().long()
+    late = torch.minimum(early + 1, last[:, None])
+    share = (time - early)[..., None, None].float()
+    row = torch.arange(len(held), device=mask.device)[:, None]
     return held[row, early] * (1 - share) + held[row, late] * share
 
 
-def _statistics(place: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Mean, deviation, minimum and maximum over the frames in which a point was seen, zero where it never was."""
+def _statistics(place: Tensor, seen: Tensor) -> tuple[Tensor, ...]:
+    """Mean, deviation, minimum and maximum ``[N, 1, V, 2]`` over the frames in which a point is visible."""
     known = seen[..., None]  # [N, T, V, 1]
-    count = np.maximum(known.sum(1), 1)
-    mean = place.sum(1) / count
-    deviation = np.sqrt(((place - mean[:, None]) ** 2 * known).sum(1) / count)
-    ever = known.any(1)
-    low = np.where(ever, np.where(known, place, np.inf).min(1), 0)
-    high = np.where(ever, np.where(known, place, -np.inf).max(1), 0)
+    count = known.sum(1, keepdim=True).clamp(min=1)
+    mean = place.sum(1, keepdim=True) / count
+    deviation = (((place - mean).square() * known).sum(1, keepdim=True) / count).sqrt()
+    low = torch.where(known, place, torch.inf).amin(1, keepdim=True)
+    high = torch.where(known, place, -torch.inf).amax(1, keepdim=True)
     return mean, deviation, low, high

@@ -42,6 +42,7 @@ class Entry:
     build: Callable[..., nn.Module]
     sees: str
     coordinates: Coordinates
+    fitted: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -54,7 +55,7 @@ _ENTRIES: dict[str, Entry] = {}
 
 
 def register(
-    name: str, *, sees: str, coordinates: Coordinates = "parts"
+    name: str, *, sees: str, coordinates: Coordinates = "parts", fitted: bool = False
 ) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     """Make ``build(spec, *, setting=default, …) -> nn.Module`` known as an architecture.
 
@@ -64,12 +65,13 @@ def register(
     sees : one phrase for ``skelemo models``: what reaches the network.
     coordinates : ``parts`` for keypoints normalized by part, ``frame`` for keypoints in the picture; such a network
         also takes ``frame_size [B, 2]``, the width and height of the pictures in pixels, or None where unknown.
+    fitted : a baseline, which has `skelemo.models.baselines.Baseline.fit` in place of gradients.
     """
 
     def add(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         if name in _ENTRIES:
             raise ConfigError(f"architecture {name!r} is registered twice, by {build.__module__} and another")
-        _ENTRIES[name] = Entry(name, build, sees, coordinates)
+        _ENTRIES[name] = Entry(name, build, sees, coordinates, fitted)
         return build
 
     return add
@@ -89,10 +91,10 @@ def entry(name: str) -> Entry:
     return _ENTRIES[name]
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Names of the registered architectures that match a shell pattern, sorted."""
+def list_models(pattern: str = "*", *, fitted: bool = False) -> list[str]:
+    """Names of the registered networks (or of the baselines) that match a shell pattern, sorted."""
     _load_all()
-    return sorted(name for name in _ENTRIES if fnmatch(name, pattern))
+    return sorted(name for name, one in _ENTRIES.items() if fnmatch(name, pattern) and one.fitted == fitted)
 
 
 def create(

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from skelemo.data.augment import Augmentation
 from skelemo.data.windows import Window
 from skelemo.errors import ConfigError, InputError, unknown
-from skelemo.models.baselines import CLASSICAL, settings_of
 from skelemo.preprocess.prepare import Coordinates, Preparation, ReferenceKind
 from skelemo.targets import EXPRESSION, VA
 from skelemo.training.optimizers import OPTIMIZERS, SCHEDULES
@@ -175,7 +174,9 @@ class Config(  # pydantic lists the fields of the last base first
     @property
     def is_baseline(self) -> bool:
         """Not trained iteratively."""
-        return self.arch in CLASSICAL
+        from skelemo.models.registry import entry
+
+        return entry(self.arch).fitted
 
     @property
     def window(self) -> Window:
@@ -296,8 +297,6 @@ def _listed(value: Any, setting: str, arch: object) -> Any:
 
 def _settings_of(arch: object) -> Mapping[str, Any]:
     """The settings of an architecture or a baseline, with their defaults."""
-    if arch in CLASSICAL:
-        return settings_of(str(arch))
     from skelemo.models.registry import entry
 
     return entry(str(arch)).settings

@@ -16,7 +16,6 @@ from skelemo.data.windows import clip_labels, labeled_as_clips
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.evaluation.scores import Scores, score
 from skelemo.models import registry
-from skelemo.models.baselines import build
 from skelemo.runs.folder import read_json, write_json
 from skelemo.runs.predictions import write_predictions
 from skelemo.targets import Head, hard_labels
@@ -46,7 +45,7 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     if not config.data:
         absent = f"nothing to resume in {out}, and " if resume else ""
         raise ConfigError(f"{absent}no data: name a cache, as in --data cache/NAME")
-    coordinates = "parts" if config.is_baseline else registry.entry(config.arch).coordinates
+    coordinates = registry.entry(config.arch).coordinates
     cache = open_cache([Path(path) for path in config.data])
     _require_same_data(out, cache)
     device = choose_device(config.device)
@@ -80,8 +79,7 @@ def _require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
     """Refuse settings that make no model, before anything is written; a network's number of parameters."""
     config = job.config
     if config.is_baseline:
-        for head in job.heads:
-            build(config.arch, head, **config.model)
+        job.create()
         return {}
     if config.optimizer is None:
         raise ConfigError(f"{config.arch} is a network: it needs an optimizer, as in --set optimizer=adam")

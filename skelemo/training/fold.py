@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import numpy as np
@@ -24,11 +24,11 @@ from skelemo.data.windows import Targets, find_targets
 from skelemo.errors import ConfigError
 from skelemo.inference.predictor import predict
 from skelemo.models import registry
+from skelemo.models.baselines import Baseline
 from skelemo.runs.predictions import prediction_table
 from skelemo.targets import Head, hard_labels
 from skelemo.text import count
 from skelemo.training import run_writer
-from skelemo.training.baseline import Answer, fit_baseline
 from skelemo.training.callbacks import Checkpoints, History, Progress
 from skelemo.training.config import Config
 from skelemo.training.losses import context_of
@@ -129,17 +129,15 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     """Train a fold in ``folder`` (or continue what is there) and predict its validation and test windows."""
     targets = job.targets(fold)
     seed = job.config.seed + 1000 * (number - 1)
-    if job.config.is_baseline:
-        answer = fit_baseline(job, targets["train"], seed)
-        report(1, 1, "fitted")
-    else:
-        answer = _train_network(job, targets, folder, seed, report)
+    fit = _fit_baseline if job.config.is_baseline else _train_network
+    model = fit(job, targets, folder, seed, report)
+    used = "32-true" if job.config.is_baseline else precision(job.config, job.device)
     tables = [
         prediction_table(
             run_writer.window_columns(job.corpus, targets[subset], fold=number, subset=subset),
             job.heads,
             targets[subset].labels,
-            answer(targets[subset]),
+            predict(model, job.batches(targets[subset]), job.heads, used),
         )
         for subset in ("validation", "test")
         if len(targets[subset])
@@ -147,7 +145,23 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     return pd.concat(tables, ignore_index=True)
 
 
-def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> Answer:
+def _fit_baseline(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> nn.Module:
+    """The fold's baseline, fitted now or read from the folder of a resumed run."""
+    model, learn, config = job.create().to(job.device), targets["train"], job.config
+    if (folder / "model.json").exists():
+        with run_writer.restoring(folder / "model.safetensors"):
+            model.load_state_dict(load_file(folder / "model.safetensors"))
+    else:
+        if len(learn) > config.fit_windows:
+            learn = learn[np.sort(np.random.default_rng(seed).permutation(len(learn))[: config.fit_windows])]
+        windows = ((batch["keypoints"], batch["mask"]) for batch in job.batches(learn))
+        cast(Baseline, model).fit(windows, learn.labels, mirror=config.mirror > 0, seed=seed)
+        run_writer.save_model(folder, model, config, job.corpus, job.heads)
+    report(1, 1, "fitted")
+    return model.to(job.device)
+
+
+def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> nn.Module:
     """The fold's network, trained now or read from the folder of a resumed run."""
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -164,7 +178,7 @@ def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: in
     else:
         _learn(job, network, targets, folder, seed, report)
         run_writer.save_model(folder, network, job.config, job.corpus, job.heads)
-    return lambda windows: predict(network, job.batches(windows), job.heads, precision(job.config, job.device))
+    return network
 
 
 class _Loaders(lightning.LightningDataModule):

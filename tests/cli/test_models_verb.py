@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from skelemo.cli.models import command
 from skelemo.errors import ConfigError
 from skelemo.models import list_models
-from skelemo.models.baselines import CLASSICAL, SEES
+from skelemo.models.baselines import SEES
 
 
 def row(output: str, name: str) -> list[str]:
@@ -50,7 +50,7 @@ def test_the_table_is_readable_in_80_columns(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("rich.console.Console.is_terminal", True)
     output = unstyle(CliRunner().invoke(command, [], catch_exceptions=False).output)
     assert max(map(len, output.splitlines())) <= 80
-    for name in (*list_models(), *CLASSICAL):
+    for name in (*list_models(), *list_models(fitted=True)):
         assert row(output, name)[0] == name
 
 

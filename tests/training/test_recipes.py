@@ -9,7 +9,7 @@ import torch
 from click.testing import CliRunner
 
 from skelemo.cli.train import command
-from skelemo.models import baselines, create
+from skelemo.models import create
 from skelemo.skeleton import layout
 from skelemo.targets import EXPRESSION, VA
 from skelemo.training.config import Config, load_config
@@ -42,7 +42,7 @@ def test_there_are_recipes_for_the_papers_networks():
 def test_a_recipe_is_read_and_makes_its_model(recipe):
     config = told(FOLDER / recipe)
     if config.is_baseline:
-        baselines.build(config.arch, EXPRESSION, **config.model)
+        create(config.arch, heads=(EXPRESSION,), **config.model)
         return
     parts = "body_25" if "actions" in recipe else layout().name
     with torch.device("meta"):  # no weights are fetched there
