@@ -97,9 +97,10 @@ def people(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, dict[
     va = random.uniform(-1, 1, (count, 2)).astype(np.float32)
     points[:, 0, 4, 0] += expression
     points[:, 0, 7, :2] += 2 * va
-    points *= random.uniform(size=(count, 1, 25, 1)) > 0.2
+    visible = random.uniform(size=(count, 1, 25, 1)) > 0.2
+    visible[:, :, [4, 7]] = True
+    points *= visible
     flags = np.repeat((va[:, :1] > 0).astype(np.int8), 12, 1)
-    points[:, 0, [4, 7], 2] = 1
     labels = {"expression": expression, "va": va, "au": flags}
     return torch.from_numpy(points), torch.ones(count, 1, dtype=torch.bool), labels
 
@@ -160,7 +161,7 @@ def test_torch_predicts_what_scikit_learn_fitted(name):
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_baseline_learns(name):
-    model = fitted(name, 200, **({"c": 1000.0} if name == "logistic" else {}))
+    model = fitted(name, 200, **({"c": 1.0} if name == "logistic" else {}))
     points, mask, labels = people(100, seed=2)
     outputs = model(points, mask)
     assert (outputs["expression"].argmax(1).numpy() == labels["expression"]).mean() > 0.8
