@@ -74,9 +74,8 @@ class Corpus:
             return self.placed(rows) * mask[..., None, None], mask
         number = self.key[rows] & (KEY_SPAN - 1)
         size = self.image_size[self.key[rows[:, 0]] // KEY_SPAN]
-        raw = self.keypoints[rows] * present[..., None, None]
-        keypoints, mask = prepare(raw, self.layout, self.preparation, number=number, size=size)
-        return keypoints * present[..., None, None], mask & present
+        raw = self.keypoints[rows]
+        return prepare(raw, self.layout, self.preparation, number=number, present=present, size=size)
 
     def placed(self, rows: Tensor) -> Tensor:
         """Normalized keypoints ``[..., V, 3]`` of rows ``[...]``, where the reference is the clip's."""

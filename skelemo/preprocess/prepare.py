@@ -51,7 +51,8 @@ class Preparation:
         for name, (kinds, most) in _RANGES.items():
             value = getattr(self, name)
             if not isinstance(value, kinds) or isinstance(value, bool) is not (kinds is bool) or not 0 <= value <= most:
-                raise ConfigError(f"{name} is {value!r}; expected {kinds.__name__} from 0 to {most:,}")
+                expected = {bool: "true or false", int: f"a whole number from 0 to {most:,}"}.get(kinds, f"0 to {most}")
+                raise ConfigError(f"{name} is {value!r}; expected {expected}")
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON can hold them."""
@@ -70,7 +71,7 @@ class Preparation:
 
 
 _RANGES: dict[str, tuple[Any, float]] = {
-    "min_confidence": (float | int, 1),
+    "min_confidence": ((float, int), 1),
     "max_gap": (int, 1_000_000),
     "smooth": (int, 1001),
     "causal": (bool, 1),
@@ -96,6 +97,7 @@ def prepare(
     settings: Preparation,
     *,
     number: Tensor | None = None,
+    present: Tensor | None = None,
     size: Tensor | None = None,
     scale: str = "pixels",
 ) -> tuple[Tensor, Tensor]:
@@ -105,9 +107,9 @@ def prepare(
 
     Parameters
     ----------
-    keypoints : ``[B, T, V, 3]`` as OpenPose wrote them; confidence 0 is missing, whatever x and y say. Frames that a
-        window lacks are all missing.
+    keypoints : ``[B, T, V, 3]`` as OpenPose wrote them; confidence 0 is missing, whatever x and y say.
     number : ``[B, T]`` frame numbers; 0, 1, 2, ... unless given.
+    present : ``[B, T]`` bool, which frames there are: the others stay missing. All of them unless given.
     size : ``[B, 2]`` width and height of the images in pixels, 0 where unknown: as large as what is seen.
     scale : units of x and y, of `skelemo.skeleton.SCALES`.
     """
@@ -115,14 +117,17 @@ def prepare(
     if number is None:
         number = torch.arange(frames, device=keypoints.device).expand(batch, frames)
     clips = Clips.windows(number)
-    flat = torch.where(keypoints[..., 2:] > 0, keypoints, 0).flatten(0, 1)
-    size = keypoints.new_zeros(batch, 2) if size is None else size.to(keypoints.dtype)
+    present = torch.ones_like(number, dtype=torch.bool) if present is None else present
+    there = present.flatten()[:, None, None]
+    flat = keypoints.float().flatten(0, 1)
+    flat = torch.where(there & (flat[..., 2:] > 0), flat, 0)
+    size = flat.new_zeros(batch, 2) if size is None else size.float()
     if scale != "pixels":
         known = (size > 0).all(-1, keepdim=True)
         size = torch.where(known, size, 1)
         units = torch.full_like(clips.sequence, SCALES.index(scale))
         flat = to_pixels(flat, size.repeat_interleave(frames, 0), units)
-    flat = clean(flat, clips, settings)
+    flat = torch.where(there, clean(flat, clips, settings), 0)
     if settings.coordinates == "frame":
         size = torch.where((size > 0).all(-1, keepdim=True), size, seen_size(flat.unflatten(0, (batch, frames))))
     reference = find_reference(flat, clips, layout, settings, size.repeat_interleave(frames, 0))
