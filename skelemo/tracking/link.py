@@ -47,25 +47,27 @@ def usual_move(pairs: Pairs) -> float:
     return float(np.median(np.minimum.reduceat(pairs.cost, np.flatnonzero(np.diff(pairs.before, prepend=-1)))))
 
 
-def pieces_of_others(features: Features, confidence: Array, pairs: Pairs, usual: float) -> Array:
+def pieces_of_others(features: Features, keypoints: Array, pairs: Pairs, usual: float) -> Array:
     """Whether a detection is a piece of a person of whom the same frame has another, more confident one, bool [P].
 
     Two detections are pieces of one person when both lie on one skeleton of a neighboring frame and share no feature.
-
-    Parameters
-    ----------
-    confidence : float [P], of each row in total.
     """
-    found = np.zeros(len(confidence), bool)
+    found = np.zeros(len(keypoints), bool)
     near = pairs.cost <= max(SAME, _LIMIT[1] * usual)
     for whole, piece in ((pairs.before[near], pairs.after[near]), (pairs.after[near], pairs.before[near])):
-        order = np.lexsort((piece, whole))
+        several = np.flatnonzero(np.bincount(whole)[whole] > 1) if len(whole) else whole
+        order = several[np.lexsort((piece[several], whole[several]))]
         whole, piece = whole[order], piece[order]
         same = np.flatnonzero(whole[1:] == whole[:-1])  # neighbors among the pieces of one skeleton
         one, other = piece[same], piece[same + 1]
         apart = ~(features.seen[one] & features.seen[other]).any(axis=1)
-        found[np.where(confidence[one] < confidence[other], one, other)[apart]] = True
+        found[fainter(keypoints, one[apart], other[apart])] = True
     return found
+
+
+def fainter(keypoints: Array, one: Array, other: Array) -> Array:
+    """Of pairs of rows [N], the ones with less confidence in total."""
+    return np.where(keypoints[one, :, 2].sum(axis=1) < keypoints[other, :, 2].sum(axis=1), one, other)
 
 
 def link(people: int, pairs: Pairs, lonely: Array, usual: float, max_distance: float) -> Array:

@@ -53,21 +53,18 @@ def track(people: "People", *, max_gap: int = 30, max_distance: float = 0.6) -> 
     time = _times(people.number)
     pairs = neighbors(features, people.start, time, max_distance)
     usual = usual_move(pairs)
-    second, confidence = np.zeros(len(people.keypoints), bool), np.zeros(0)
-    if count.max() > 1:
-        confidence = people.keypoints[..., 2].sum(axis=1)
-        second = pieces_of_others(features, confidence, pairs, usual)
+    second = pieces_of_others(features, people.keypoints, pairs, usual)
     lonely = np.repeat(alone(count, max_gap), count)
-    follower = link(len(second), pairs.where(second[pairs.before] == second[pairs.after]), lonely, usual, max_distance)
+    alike = pairs.where(second[pairs.before] == second[pairs.after]) if second.any() else pairs
+    follower = link(len(second), alike, lonely, usual, max_distance)
     pieces, when = Pieces.of(follower), np.repeat(time, count)
     for gap, least, moves in (*_STAGES, (max_gap, max_distance, 0.0)):
         if len(pieces.bounds) > 2:
             limit = min(max(least, moves * usual), max_distance)
             pieces = pieces.joined(*bridge(features, pieces, when, min(gap, max_gap), limit, second))
     if len(pieces.bounds) > 2:
-        confidence = confidence if len(confidence) else people.keypoints[..., 2].sum(axis=1)
         limit = min(max(_STAGES[-1][1], _STAGES[-1][2] * usual), max_distance)
-        pieces = weave(Detections(features, confidence, when, usual, limit, max_gap), pieces, pairs)
+        pieces = weave(Detections(features, people.keypoints, when, usual, limit, max_gap), pieces, pairs)
     return _tracks(people, features, pieces)
 
 

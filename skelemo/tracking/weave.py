@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelemo.tracking.features import COMMON, Features, distance_between
-from skelemo.tracking.link import SAME, Pairs
+from skelemo.tracking.link import SAME, Pairs, fainter
 from skelemo.tracking.stitch import Pieces
 
 Array = NDArray[Any]
@@ -23,7 +23,6 @@ class Detections:
 
     Parameters
     ----------
-    confidence : float [P], of each row in total.
     time : float [P], of each row, in usual steps.
     usual : how far people usually move from frame to frame, in sizes.
     limit : how far they may move, in sizes.
@@ -31,7 +30,7 @@ class Detections:
     """
 
     features: Features
-    confidence: Array
+    keypoints: Array
     time: Array
     usual: float
     limit: float
@@ -90,7 +89,7 @@ def _candidates(detections: Detections, label: Array, pieces: Pieces, pairs: Pai
 
 def _joined(detections: Detections, one: Array, other: Array) -> tuple[Array, Array] | None:
     """Rows of two pieces as one, and those that are left over; None where they are not the same person."""
-    features, confidence, time = detections.features, detections.confidence, detections.time
+    features, time = detections.features, detections.time
     _, in_one, in_other = np.intersect1d(time[one], time[other], assume_unique=True, return_indices=True)
     here, there = one[in_one], other[in_other]
     apart = _apart(features, here, there)
@@ -98,8 +97,8 @@ def _joined(detections: Detections, one: Array, other: Array) -> tuple[Array, Ar
     if (apart > np.where(brief, detections.limit, SAME)).any():
         return None
     both = np.concatenate([one, other])
-    fainter = np.where(confidence[here] < confidence[there], here, there)
-    kept = np.setdiff1d(both, np.where(apart > SAME, [here, there], fainter))
+    left = np.where(apart > SAME, [here, there], fainter(detections.keypoints, here, there))
+    kept = np.setdiff1d(both, left)
     kept = kept[np.argsort(time[kept], kind="stable")]
     for pair in zip(here[apart > SAME], there[apart > SAME], strict=True):
         place = int(np.searchsorted(time[kept], time[pair[0]]))
