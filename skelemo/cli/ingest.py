@@ -15,6 +15,8 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT
 )
 @click.option("--person", type=click.Choice(["auto", "largest", "left", "right", "all"]), default="auto",
               show_default=True, help="Who carries the labels, where these do not say.")  # fmt: skip
+@click.option("--identity", type=click.Choice(["auto", "file", "tracking"]), default="auto", show_default=True,
+              help="What tells people apart: the files' person_id, or tracking.")  # fmt: skip
 @click.option("--layout", default="body_25+face_70", show_default=True, help="Parts to keep; + adds hand_21x2.")
 @click.option("--body-model", type=click.Choice(["auto", "body_25", "coco_18", "mpi_15", "body_25b"]), default="auto",
               show_default=True, help="Whose points the bodies are.")  # fmt: skip
@@ -43,6 +45,7 @@ def command(
     out: Path,
     labels: str | None,
     person: str,
+    identity: str,
     layout: str,
     body_model: str,
     scale: str,
@@ -83,7 +86,7 @@ def command(
     from skelemo.ingest.plan import Settings, make_plan
     from skelemo.ingest.run import ingest
 
-    settings = Settings(layout, body_model, scale, person, sequence, strict, *size, fps, first_frame)
+    settings = Settings(layout, body_model, scale, person, sequence, strict, *size, fps, first_frame, identity)
     part = parse_part(part_text) if part_text is not None else None
     plan = make_plan(source, out, labels, settings, part=part, memory=parse_size(memory), replace=replace)
     with progress("reading", "files") as told:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skelemo.cli.screen import Screen, lines
+from skelemo.text import count
 
 #: Caches that are shown side by side; more have a row each.
 MOST_COLUMNS = 3
@@ -55,9 +56,14 @@ def ingest_table(plan: "Plan", tally: "Tally") -> None:
     shown.add_row("recordings", f"{tally.recordings:,}")
     if plan.unchanged:
         shown.add_row("  there already, unchanged", f"{plan.unchanged:,}")
-    for title, count in (("sequences", tally.sequences), ("frames", tally.frames), ("people seen", tally.people)):
-        shown.add_row(title, f"{count:,}")
-    for title, found in (("coordinates", tally.scales), ("body model", tally.body_models)):
+    for title, number in (("sequences", tally.sequences), ("frames", tally.frames), ("people seen", tally.people)):
+        shown.add_row(title, f"{number:,}")
+    if tally.left_out["detections"]:
+        people, detections = tally.left_out["people"], tally.left_out["detections"]
+        who = f" of {count(people, 'other person', 'other people')}" if people else ""
+        shown.add_row(f"left out by --person {plan.settings.person}", f"{count(detections, 'detection')}{who}")
+    told = (("coordinates", tally.scales), ("body model", tally.body_models), ("identities by", tally.identities))
+    for title, found in told:
         known = [(name, number) for name, number in found.most_common() if name]
         texts = [name if len(known) == 1 else f"{name} ({number:,})" for name, number in known]
         if texts:

@@ -11,7 +11,7 @@ Body and feet become BODY_25 (`skelemo.formats.mapping.COCO_BODY`), with the nec
 shoulders and hips; the face is iBUG's 68 points, and FACE_70's pupils are missing; hands have OpenPose's order. Images
 are frames: ``day 1/walk_0012.jpg`` is frame 12 of ``day 1/walk``, a number alone is a frame of the file's recording.
 Their ``width`` and ``height`` are the recording's where all of its images that have them agree.
-``track_id`` is kept where everybody has one.
+``track_id`` and ``idx`` are identities.
 """
 
 import re
@@ -43,7 +43,7 @@ class _Person(NamedTuple):
     video: str
     number: int
     points: np.ndarray  # [133, 3]
-    identity: int | None
+    identity: int
 
 
 class _EntryError(Exception):
@@ -103,9 +103,7 @@ def _clip(video: str, numbers: list[int], people: list[_Person], layout: Layout,
     hands = {HAND_LEFT.name: points[:, 91:112], HAND_RIGHT.name: points[:, 112:]}
     parts = {BODY_25.name: body_25(points[:, :23], COCO_BODY), FACE_70.name: points[:, 23:91], **hands}
     told = [person.identity for person in people]
-    identity = None if None in told or not told else np.array(told, np.int64)
-    if identity is not None and len({(one.number, one.identity) for one in people}) < len(people):
-        identity = None  # one is twice in a frame: this is no identity
+    identity = np.array(told, np.int64) if any(one >= 0 for one in told) else None
     owner = np.searchsorted(number, [person.number for person in people])
     size = min(sizes) if len(sizes) == 1 else (0, 0)
     return Clip(video, number, owner, in_layout(parts, layout), identity, "pixels", size)
@@ -191,9 +189,11 @@ def _whole(number: Any, name: str) -> int:
     return number
 
 
-def _identity(entry: Any) -> int | None:
-    told = entry.get("track_id")
-    return told if type(told) is int and abs(told) < 2**62 else None
+def _identity(entry: Any) -> int:
+    """COCO's ``track_id`` or AlphaPose's ``idx``; -1 where there is none."""
+    told = entry.get("track_id", entry.get("idx"))
+    told = told[0] if isinstance(told, list) and len(told) == 1 else told
+    return int(told) if type(told) in (int, float) and 0 <= told < 2**62 and told == int(told) else -1
 
 
 def _list(told: Any) -> list[Any]:

@@ -18,7 +18,7 @@ from skelemo.ingest.worker import recording_row
 from skelemo.openpose.people import People
 from skelemo.skeleton import layout
 from skelemo.text import count
-from skelemo.tracking import known_tracks
+from skelemo.tracking import identify
 
 
 @dataclass
@@ -75,9 +75,10 @@ def import_keypoints(
         for recording, annotations in zip(found, annotated, strict=True):
             task = Task(recording, recording.source, annotations, {})
             width, height = _size(recording, settings)
-            people, identity = reader.read(recording, (width, height))
-            tracks = None if identity is None else known_tracks(people, identity)
-            sequences = sequences_of(task, people, replace(settings, width=width, height=height), tracks)
+            people = reader.read(recording, (width, height))
+            who = identify(people, settings.identity)
+            writer.done.notes += [f"{recording.source}: {who.note}"] if who.note else []
+            sequences = sequences_of(task, people, replace(settings, width=width, height=height), who.tracks)
             writer.add(task, people, [replace(one, width=width, height=height) for one in sequences])
             report(writer.read, total)
         _require_somebody(source, writer.done, total, settings.person)

@@ -26,7 +26,7 @@ class Clip:
     number : ``[F]`` frame numbers, rising, those without anybody too.
     owner : ``[P]`` which of the frames each person is in, rising.
     keypoints : ``[P, V, 3]`` in the layout; whatever has confidence 0 or less is missing.
-    identity : ``[P]`` who each is through the recording, or nothing where the file does not tell.
+    identity : ``[P]`` who each is through the recording, -1 where the file does not say; None where it never does.
     scale : ``pixels`` or ``unit``.
     size : width and height of the picture as the file has them; (0, 0) where it does not tell.
     first_frame : what ``number`` is of a video's first frame; nothing where the format leaves it open.
@@ -135,8 +135,8 @@ class Reader:
                 found.append(replace(recording, frames=clip.number, size=clip.size))
         return found
 
-    def read(self, recording: KeypointFile, size: tuple[int, int]) -> tuple[People, np.ndarray | None]:
-        """Everybody in a recording that `find` has found, and who each is, int64 ``[P]``, where the file says so.
+    def read(self, recording: KeypointFile, size: tuple[int, int]) -> People:
+        """Everybody in a recording that `find` has found.
 
         Raises
         ------
@@ -174,7 +174,7 @@ def _from_0(file: Path, clip: Clip, first_frame: int) -> Clip:
     return replace(clip, number=clip.number - first, first_frame=0)
 
 
-def _people(file: Path, clip: Clip, body_model: str) -> tuple[People, np.ndarray | None]:
+def _people(file: Path, clip: Clip, body_model: str) -> People:
     points = np.ascontiguousarray(clip.keypoints, np.float32)
     extent = settle(points)
     if not (extent.reach <= FARTHEST).all():
@@ -184,7 +184,7 @@ def _people(file: Path, clip: Clip, body_model: str) -> tuple[People, np.ndarray
     owner = clip.owner[somebody]
     start = np.concatenate([[0], np.bincount(owner, minlength=len(clip.number)).cumsum()])
     status = file.stat()
-    people = People(
+    return People(
         number=clip.number.astype(np.int32),
         start=start,
         keypoints=points[somebody],
@@ -193,5 +193,5 @@ def _people(file: Path, clip: Clip, body_model: str) -> tuple[People, np.ndarray
         problems=(),
         bytes_read=status.st_size,
         newest=status.st_mtime_ns,
+        identity=None if clip.identity is None else clip.identity[somebody],
     )
-    return people, None if clip.identity is None else clip.identity[somebody]

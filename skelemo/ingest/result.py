@@ -38,6 +38,8 @@ class Tally:
     damaged: int = 0  # files of which a part could not be read
     scales: Counter[str] = field(default_factory=Counter)  # recordings by the units of their coordinates
     body_models: Counter[str] = field(default_factory=Counter)  # recordings by the model of their bodies
+    identities: Counter[str] = field(default_factory=Counter)  # recordings by what tells their people apart
+    left_out: Counter[str] = field(default_factory=Counter)  # "people" of some length and "detections" in no sequence
     seen: Counter[str] = field(default_factory=Counter)  # points by part
     points: Counter[str] = field(default_factory=Counter)  # points by part, seen or not
     labels: Counter[str] = field(default_factory=Counter)  # frames by class, and "valence, arousal"

@@ -10,19 +10,27 @@ from skelemo.cache import sequence as cached
 from skelemo.errors import ConfigError
 from skelemo.ingest.task import Settings, Task
 from skelemo.openpose.people import People
-from skelemo.tracking import SIDES, Track, choose, choose_sides, track
+from skelemo.tracking import SIDES, Track, choose, choose_sides, identify
 
 
 def sequences_of(
-    task: Task, people: People, settings: Settings, tracks: list[Track] | None = None
+    task: Task,
+    people: People,
+    settings: Settings,
+    tracks: list[Track] | None = None,
+    used: np.ndarray | None = None,
 ) -> Iterator[cached.Sequence]:
     """The sequences of a recording: one for each labelled person, or for whom the settings choose where none is.
 
     Whoever carries a video's labels has a row for every frame that has a file, seen, lost or damaged, so that a score
     counts them all; with ``all``, a person has rows from the first to the last sight. People are told apart by tracking
     where their tracks are not given. Where a left and a right person are labelled, nobody is both.
+
+    Parameters
+    ----------
+    used : bool [P], set to True for each of the people's rows that a sequence has.
     """
-    tracks = track(people) if tracks is None else tracks
+    tracks = identify(people, settings.identity).tracks if tracks is None else tracks
     numbers = task.recording.numbers
     width, height, fps = video_facts(task.recording.name)
     if not width:
@@ -32,9 +40,12 @@ def sequences_of(
     both = choose_sides(people, tracks, _middle(people, width or settings.width)) if {*SIDES} <= {*persons} else {}
     for annotation, person in zip(labels, persons, strict=True):
         chosen = both.get(person)
-        for name, points, number in _people_chosen(
+        for name, mine, number in _people_chosen(
             people, tracks, person, numbers, chosen, labelled=annotation is not None
         ):
+            points = _spread(people, mine, number)
+            if used is not None:
+                used[np.concatenate([one.rows for one in mine] or [np.zeros(0, int)])] = True
             expression, valence, arousal = _labels(annotation, number)
             yield cached.Sequence(
                 id=f"{task.video}_{name}" if name else task.video,
@@ -85,32 +96,44 @@ def _people_chosen(
     chosen: list[Track] | None,
     *,
     labelled: bool,
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Name, keypoints ``[T, V, 3]`` and frame numbers of each chosen person, out of the recording's ``numbers``."""
+) -> Iterator[tuple[str, list[Track], np.ndarray]]:
+    """Name, tracks and frame numbers of each chosen person, out of the recording's ``numbers``."""
     if person == "all":
-        for index, one in enumerate(choose(people, tracks, "all")):
+        everyone = choose(people, tracks, "all")
+        identified = all(one.identity >= 0 for one in everyone)
+        for index, one in enumerate(everyone):
             first, last = np.searchsorted(numbers, people.number[one.frames[[0, -1]]])
-            yield f"person{index}", _spread(people, [one], numbers)[first : last + 1], numbers[first : last + 1]
+            yield f"person{one.identity if identified else index}", [one], numbers[first : last + 1]
         return
     if person.isdecimal():
-        if int(person) >= len(tracks):
-            raise ConfigError(f"person {person} is asked for, but only {len(tracks)} people were tracked (from 0)")
-        chosen = [tracks[int(person)]]
+        chosen = [_numbered(tracks, int(person))]
     elif chosen is None:
         chosen = choose(people, tracks, person)
     if chosen or labelled:
         name = "" if person in ("auto", "largest") else person
-        yield name, _spread(people, chosen, numbers), numbers
+        yield name, chosen, numbers
+
+
+def _numbered(tracks: list[Track], person: int) -> Track:
+    """The person whom the files, or else the order of the tracks, give a number."""
+    identities = [one.identity for one in tracks]
+    if person in identities:
+        return tracks[identities.index(person)]
+    if max(identities, default=-1) >= 0:
+        known = ", ".join(str(one) for one in sorted({*identities} - {-1})[:10])
+        raise ConfigError(f"person {person} is asked for, but the files' identities are {known}")
+    if person >= len(tracks):
+        raise ConfigError(f"person {person} is asked for, but only {len(tracks)} people were tracked (from 0)")
+    return tracks[person]
 
 
 def _spread(people: People, tracks: list[Track], numbers: np.ndarray) -> np.ndarray:
-    """Keypoints of every frame number; zeros where the tracks do not see the person."""
-    rows = np.full(len(numbers), -1)
-    place = np.searchsorted(numbers, people.number)  # [F] among the numbers
-    for one in tracks:
-        rows[place[one.frames]] = one.rows
+    """Keypoints ``[T, V, 3]`` of every frame number; zeros where the tracks do not see the person."""
     if not tracks:
         return np.zeros((len(numbers), *people.keypoints.shape[1:]), np.float32)
+    rows = np.full(len(numbers), -1)
+    for one in tracks:
+        rows[np.searchsorted(numbers, people.number[one.frames])] = one.rows
     points = people.keypoints[rows]
     points[rows < 0] = 0
     return points

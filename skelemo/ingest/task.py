@@ -23,6 +23,7 @@ class Settings:
     Parameters
     ----------
     strict : whether a file that cannot be read ends the ingest.
+    identity : ``file`` to tell people apart by the files' own identities, ``tracking``, or ``auto`` (`identify`).
     person : who carries the labels where these do not say: ``auto``, ``largest``, ``left``, ``right`` or ``all``.
     width, height, fps : of every video, where its name does not tell; 0 for unknown.
     """
@@ -37,6 +38,7 @@ class Settings:
     height: int = 0
     fps: float = 0.0
     first_frame: int | None = None
+    identity: str = "auto"
 
     def kept(self) -> dict[str, Any]:
         """What a cache says of them."""

@@ -23,6 +23,7 @@ from skelemo.openpose.people import NO_GUESS, Guess, People, RecordingError, rea
 from skelemo.openpose.reader import Reader
 from skelemo.skeleton import Layout, layout
 from skelemo.text import count
+from skelemo.tracking import LONG, identify
 
 __all__ = ["Job", "Tally", "do_job"]
 
@@ -103,7 +104,9 @@ def _read_recording(task: Task, job: Job, reader: Reader, shard: "_Shard") -> No
             prior=job.guess,
             contents=_watched(_contents(task, reader), job.number, tally.files),
         )
-        found = list(sequences_of(task, people, settings))
+        who = identify(people, settings.identity)
+        used = np.zeros(len(people.keypoints), bool)
+        found = list(sequences_of(task, people, settings, who.tracks, used))
         known, fresh = _sort_out(found, task, job)
     except (RecordingError, CacheError, ConfigError) as error:
         if settings.strict:
@@ -118,6 +121,10 @@ def _read_recording(task: Task, job: Job, reader: Reader, shard: "_Shard") -> No
                 f"{task.recording.source}: OpenPose saw nobody in its {count(len(people.number), 'frame')}"
             )
         tally.notes += remarks(task, people, found)
+        tally.notes += [f"{task.recording.source}: {who.note}"] if who.note else []
+        tally.identities[who.by] += 1
+        tally.left_out["people"] += sum(len(one) >= LONG and not used[one.rows].any() for one in who.tracks)
+        tally.left_out["detections"] += int(np.count_nonzero(~used))
         tally.notes += contradictions(task, people, job.guess)
         _count(tally, found, people, job.header)
         shard.add(task, people, known, fresh)

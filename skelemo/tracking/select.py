@@ -17,10 +17,11 @@ Array = NDArray[Any]
 SIDES = ("left", "right")
 PERSONS = ("auto", "largest", *SIDES, "all")
 
+LONG = 10  # frames that make a track a person of their own rather than a false detection
 _OVERLAP = 0.05  # share of a track's frames that a better ranked one may have too
 
 
-def choose(people: "People", tracks: Sequence[Track], person: str = "auto", *, min_frames: int = 10) -> list[Track]:
+def choose(people: "People", tracks: Sequence[Track], person: str = "auto", *, min_frames: int = LONG) -> list[Track]:
     """The tracks of the people that a word of `PERSONS` means.
 
     ``auto`` is the most prominent person (frames times size), ``largest`` the one with the largest mean box, ``left``
@@ -49,7 +50,7 @@ def choose(people: "People", tracks: Sequence[Track], person: str = "auto", *, m
 
 
 def choose_sides(
-    people: "People", tracks: Sequence[Track], middle: float | None, *, min_frames: int = 10
+    people: "People", tracks: Sequence[Track], middle: float | None, *, min_frames: int = LONG
 ) -> dict[str, list[Track]]:
     """The tracks of the left person and of the right one, as `choose` has them, where both are meant.
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelemo.tracking.features import Features, features_of
-from skelemo.tracking.link import alone, link, neighbors, pieces_of_others, usual_move
+from skelemo.tracking.link import Pairs, alone, link, neighbors, pieces_of_others, usual_move
 from skelemo.tracking.stitch import Pieces, bridge
 from skelemo.tracking.weave import Detections, weave
 
@@ -28,6 +28,7 @@ class Track:
     rows: Array  # int64 [T], of People.keypoints
     frames: Array  # int64 [T], indices into People.number; increasing, gaps allowed
     size: Array  # float32 [T], in the units of the keypoints
+    identity: int = -1  # what the files call the person; -1 where they do not say, or tracking decides
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -49,39 +50,67 @@ def track(people: "People", *, max_gap: int = 30, max_distance: float = 0.6) -> 
     """
     if not len(people.keypoints):
         return []
-    features, count = features_of(people.keypoints), np.diff(people.start)
-    time = _times(people.number)
-    pairs = neighbors(features, people.start, time, max_distance)
-    usual = usual_move(pairs)
-    second = pieces_of_others(features, people.keypoints, pairs, usual)
-    lonely = np.repeat(alone(count, max_gap), count)
-    alike = pairs.where(second[pairs.before] == second[pairs.after]) if second.any() else pairs
-    follower = link(len(second), alike, lonely, usual, max_distance)
-    pieces, when = Pieces.of(follower), np.repeat(time, count)
-    for gap, least, moves in (*_STAGES, (max_gap, max_distance, 0.0)):
+    scene = Scene.of(people, max_gap, max_distance)
+    return scene.tracks(scene.pieces())
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everybody in a recording, and who is near whom from frame to frame."""
+
+    people: "People"
+    features: Features
+    pairs: Pairs
+    usual: float  # how far people usually move from frame to frame, in sizes
+    max_gap: int
+    max_distance: float
+
+    @classmethod
+    def of(cls, people: "People", max_gap: int = 30, max_distance: float = 0.6) -> "Scene":
+        """The scene of a recording; for the parameters see `track`."""
+        features = features_of(people.keypoints)
+        pairs = neighbors(features, people.start, _times(people.number), max_distance)
+        return cls(people, features, pairs, usual_move(pairs), max_gap, max_distance)
+
+    def certain(self, wanted: Array) -> Array:
+        """The row that certainly follows each row in the next frame, int64 [P], else -1; among those ``wanted``."""
+        count = np.diff(self.people.start)
+        lonely = np.repeat(alone(count, self.max_gap), count)
+        pairs = self.pairs.where(wanted[self.pairs.before] == wanted[self.pairs.after])
+        return link(len(wanted), pairs, lonely, self.usual, self.max_distance)
+
+    def pieces(self, identity: Array | None = None) -> Pieces:
+        """The rows that show the same person.
+
+        Parameters
+        ----------
+        identity : int64 [P], who each is known to be, -1 for not known. These are not separated, nor joined.
+        """
+        keypoints = self.people.keypoints
+        known = np.zeros(len(keypoints), bool) if identity is None else identity >= 0
+        time = np.repeat(_times(self.people.number), np.diff(self.people.start))
+        second = pieces_of_others(self.features, keypoints, self.pairs, self.usual) & ~known
+        pieces = Pieces.of(self.certain(known | second) if known.any() or second.any() else self.certain(known))
+        if known.any():
+            label = pieces.label
+            label[known] = len(label) + np.unique(identity[known], return_inverse=True)[1]  # type: ignore[index]
+            pieces = Pieces.grouped(label)
+        for gap, least, moves in (*_STAGES, (self.max_gap, self.max_distance, 0.0)):
+            if len(pieces.bounds) > 2:
+                limit = min(max(least, moves * self.usual), self.max_distance)
+                gap = min(gap, self.max_gap)
+                pieces = pieces.joined(*bridge(self.features, pieces, time, gap, limit, second | known))
         if len(pieces.bounds) > 2:
-            limit = min(max(least, moves * usual), max_distance)
-            pieces = pieces.joined(*bridge(features, pieces, when, min(gap, max_gap), limit, second))
-    if len(pieces.bounds) > 2:
-        limit = min(max(_STAGES[-1][1], _STAGES[-1][2] * usual), max_distance)
-        pieces = weave(Detections(features, people.keypoints, when, usual, limit, max_gap), pieces, pairs)
-    return _tracks(people, features, pieces)
+            limit = min(max(_STAGES[-1][1], _STAGES[-1][2] * self.usual), self.max_distance)
+            detections = Detections(self.features, keypoints, time, known, self.usual, limit, self.max_gap)
+            pieces = weave(detections, pieces, self.pairs)
+        return pieces
 
-
-def known_tracks(people: "People", identity: Array) -> list[Track]:
-    """The tracks of people of whom it is known who they are, ``[P]``; the most prominent comes first.
-
-    Nobody is twice in a frame.
-    """
-    if not len(people.keypoints):
-        return []
-    return _tracks(people, features_of(people.keypoints), Pieces.grouped(np.unique(identity, return_inverse=True)[1]))
-
-
-def _tracks(people: "People", features: Features, pieces: Iterable[Array]) -> list[Track]:
-    frame = np.repeat(np.arange(len(people.number)), np.diff(people.start))
-    tracks = [Track(rows, frame[rows], features.size[rows]) for rows in pieces]
-    return sorted(tracks, key=lambda one: -float(one.size.sum()))
+    def tracks(self, pieces: Iterable[Array]) -> list[Track]:
+        """Pieces as tracks; the most prominent comes first."""
+        frame = np.repeat(np.arange(len(self.people.number)), np.diff(self.people.start))
+        tracks = [Track(rows, frame[rows], self.features.size[rows]) for rows in pieces]
+        return sorted(tracks, key=lambda one: -float(one.size.sum()))
 
 
 def _times(number: Array) -> Array:

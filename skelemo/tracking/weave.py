@@ -24,6 +24,7 @@ class Detections:
     Parameters
     ----------
     time : float [P], of each row, in usual steps.
+    known : bool [P], rows that may be joined to others but not to one another.
     usual : how far people usually move from frame to frame, in sizes.
     limit : how far they may move, in sizes.
     max_gap : frames for which a person may be out of sight.
@@ -32,6 +33,7 @@ class Detections:
     features: Features
     keypoints: Array
     time: Array
+    known: Array
     usual: float
     limit: float
     max_gap: int
@@ -92,6 +94,9 @@ def _joined(detections: Detections, one: Array, other: Array) -> tuple[Array, Ar
     features, time = detections.features, detections.time
     _, in_one, in_other = np.intersect1d(time[one], time[other], assume_unique=True, return_indices=True)
     here, there = one[in_one], other[in_other]
+    known = detections.known[one].any(), detections.known[other].any()
+    if all(known) or (any(known) and len(here)):
+        return None
     apart = _apart(features, here, there)
     brief = _brief(time[here]) & (2 * len(here) < min(len(one), len(other)))
     if (apart > np.where(brief, detections.limit, SAME)).any():

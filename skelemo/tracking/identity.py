@@ -1,0 +1,86 @@
+"""Who is who by the files' own identities where they have consistent ones, else by tracking."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelemo.errors import ConfigError, unknown
+from skelemo.tracking.tracks import Scene, Track, track
+
+if TYPE_CHECKING:
+    from skelemo.openpose.people import People
+
+Array = NDArray[Any]
+
+IDENTITIES = ("auto", "file", "tracking")
+
+# Files whose identities change in more of the certain steps than this number the people of each frame anew.
+_MOST_CHANGES, _FEW_CHANGES = 0.1, 4
+
+
+class Identified(NamedTuple):
+    """The people of a recording."""
+
+    tracks: list[Track]  # the most prominent first
+    by: str  # "file", "tracking", or "" where nobody is seen
+    note: str  # why the files' identities are not used, or ""
+
+
+def identify(people: "People", identity: str = "auto") -> Identified:
+    """Tell the people of a recording apart.
+
+    Parameters
+    ----------
+    identity
+        ``file`` goes by ``people.identity``, ``tracking`` never does, ``auto`` where it is consistent: no identity is
+        twice in a frame, and identities do not change between detections that are certainly the same person. Detections
+        without an identity join the person they pass into, or are people of their own.
+
+    Raises
+    ------
+    ConfigError
+        An unknown word, or with ``file`` no identities, or one twice in a frame.
+    """
+    if identity not in IDENTITIES:
+        raise unknown("identity", identity, IDENTITIES)
+    if not len(people.keypoints):
+        return Identified([], "", "")
+    if identity == "tracking" or (people.identity is None and identity == "auto"):
+        return Identified(track(people), "tracking", "")
+    if people.identity is None or not (people.identity >= 0).any():
+        raise ConfigError("its files give no identities (--identity file): use --identity auto or tracking")
+    fault = _twice(people, people.identity)
+    if fault and identity == "file":
+        raise ConfigError(f"{fault}: use --identity tracking")
+    scene = Scene.of(people)
+    fault = fault or ("" if identity == "file" else _changes(scene, people.identity))
+    if fault:
+        return Identified(track(people), "tracking", f"{fault}, so that tracking tells people apart")
+    tracks = scene.tracks(scene.pieces(people.identity))
+    who = people.identity
+    return Identified([replace(one, identity=int(who[one.rows].max())) for one in tracks], "file", "")
+
+
+def _twice(people: "People", identity: Array) -> str:
+    """What is wrong where an identity is twice in a frame, else ""."""
+    frame = np.repeat(np.arange(len(people.number)), np.diff(people.start))
+    order = np.lexsort((identity, frame))
+    frame, identity = frame[order], identity[order]
+    same = (np.diff(frame) == 0) & (np.diff(identity) == 0) & (identity[1:] >= 0)
+    if not same.any():
+        return ""
+    first = int(same.argmax())
+    return f"its files give the identity {identity[first]} twice in frame {people.number[frame[first]]}"
+
+
+def _changes(scene: Scene, identity: Array) -> str:
+    """What is wrong where identities follow no person, else ""."""
+    follower = scene.certain(np.ones(len(identity), bool))
+    rows = np.flatnonzero((follower >= 0) & (identity >= 0))
+    rows = rows[identity[follower[rows]] >= 0]
+    changes = np.count_nonzero(identity[rows] != identity[follower[rows]])
+    if changes <= max(_FEW_CHANGES, _MOST_CHANGES * len(rows)):
+        return ""
+    return f"its files' identities change in {changes / len(rows):.0%} of the steps in which a person hardly moves"
