@@ -81,17 +81,11 @@ def read_people(folder: Path) -> list[object]:
 
 def ingest_all(folder: Path, jobs: int) -> None:
     """As the command does it: each turn starts its workers, whose processor time is known when they have ended."""
-    from multiprocessing.forkserver import _forkserver
-
-    from skelemo.ingest import worker_server
     from skelemo.ingest.plan import Settings, make_plan
     from skelemo.ingest.run import ingest
 
-    if jobs > 1:
-        worker_server.begin()
     with tempfile.TemporaryDirectory() as out:
         ingest(make_plan(folder, Path(out) / "cache", None, Settings()), jobs=jobs)
-    _forkserver._stop()  # type: ignore[attr-defined]  # private: nothing public ends the server
 
 
 def read_with_pose_format(folder: Path) -> object:

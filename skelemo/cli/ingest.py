@@ -74,11 +74,6 @@ def command(
     """
     import os
 
-    from skelemo.ingest import worker_server
-
-    jobs = jobs or os.cpu_count() or 1
-    if jobs > 1 and not scheduler:
-        worker_server.begin()  # before all else, for it takes as long as the imports and the plan
     from skelemo.cli.progress import progress
     from skelemo.cli.tables import ingest_table
     from skelemo.ingest.memory import parse_size
@@ -88,8 +83,17 @@ def command(
 
     settings = Settings(layout, body_model, scale, person, sequence, strict, *size, fps, first_frame, identity)
     part = parse_part(part_text) if part_text is not None else None
-    plan = make_plan(source, out, labels, settings, part=part, memory=parse_size(memory), replace=replace)
-    with progress("reading", "files") as told:
-        tally = ingest(plan, jobs=jobs, scheduler=scheduler or "", report=lambda files: told(files, plan.files))
+    try:
+        plan = make_plan(source, out, labels, settings, part=part, memory=parse_size(memory), replace=replace)
+        with progress("reading", "files") as report:
+            tally = ingest(
+                plan,
+                jobs=jobs or os.cpu_count() or 1,
+                scheduler=scheduler or "",
+                report=lambda files: report(files, plan.files),
+            )
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted; what was finished is kept: run the same command again to go on", err=True)
+        ctx.exit(130)
     ingest_table(plan, tally)
     ctx.exit(1 if tally.failures else 0)

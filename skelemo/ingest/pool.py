@@ -1,28 +1,27 @@
-"""Who does the jobs of an ingest: this process, several on this machine, or a cluster of Dask's."""
+"""Who does the jobs of an ingest: this process, several on this machine, or a Dask cluster."""
 
 import logging
 import multiprocessing
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from skelemo.errors import ConfigError, SkelemoError
-from skelemo.ingest import worker, worker_server
+from skelemo.ingest import worker
 from skelemo.ingest.result import Tally
 from skelemo.ingest.worker import Job, do_job
 
 #: Told how many files are read so far.
 Report = Callable[[int], None]
-#: `concurrent.futures.Executor.submit`, or what does the same.
-Submit = Callable[[Callable[[Job], Tally], Job], "Future[Tally]"]
 
 _TELL_SECONDS = 0.25
 _CONNECT_SECONDS = 5
@@ -53,30 +52,35 @@ def in_this_process(jobs: Iterator[Job], report: Report) -> Iterator[Tally]:
 
 
 def in_processes(jobs: list[Job], processes: int, report: Report) -> Iterator[Tally]:
-    """Do the jobs in processes of this machine.
+    """Do the jobs in processes of this machine. Whatever ends this early stops them within a few hundred files.
 
     Raises
     ------
     SkelemoError
         A process died.
     """
-    with worker_server.undisturbed():
-        context = worker_server.context()
-        read = context.RawArray("q", len(jobs))  # files of each job: one writer for each number, so nothing is locked
-        pool = ProcessPoolExecutor(min(processes, len(jobs)), context, initializer=_prepare, initargs=(read,))
+    context = multiprocessing.get_context("spawn")
+    read = context.RawArray("q", len(jobs) + 1)  # files of each job, one writer each; the last says to stop
+    pool = ProcessPoolExecutor(min(processes, len(jobs)), context, initializer=_prepare, initargs=(read,))
+
+    def submit(job: Job) -> "Future[Tally]":
+        with _sigint_blocked():  # which the processes inherit: Ctrl-C is their parent's alone
+            return pool.submit(do_job, job)
+
     try:
-        yield from _gather(partial(_submit, pool), iter(jobs), _AHEAD * processes, lambda: report(sum(read)))
-    except BrokenProcessPool:
+        yield from _gather(submit, iter(jobs), _AHEAD * processes, lambda: report(sum(read[:-1])))
+    except (BrokenProcessPool, ConnectionError, EOFError):  # the latter two of a process that dies as it starts
         raise SkelemoError(
-            "a worker process died (out of memory, or killed); what it had finished is kept: run the same again, with "
+            "a worker process died (out of memory, or killed); what was finished is kept: run the same again, with "
             "fewer --jobs"
         ) from None
     finally:
+        read[len(jobs)] = 1
         pool.shutdown(cancel_futures=True)
 
 
 def on_cluster(jobs: Iterator[Job], address: str, source: Path, present: Path, report: Report) -> Iterator[Tally]:
-    """Do the jobs on a cluster of Dask's.
+    """Do the jobs on a Dask cluster.
 
     Parameters
     ----------
@@ -93,25 +97,27 @@ def on_cluster(jobs: Iterator[Job], address: str, source: Path, present: Path, r
         threads = sum(client.nthreads().values())
         if not threads:
             raise SkelemoError(f"the scheduler at {address} has no workers: start some (dask worker {address})")
-        blind = {name: said for name, said in client.run(_look, str(source), str(present)).items() if said}
-        for name, said in blind.items():
-            raise SkelemoError(
-                f"worker {name} does not see {said}: the source and the cache must lie on shared folders"
-            )
-        files = 0
-        for tally in _gather(client.get_executor(pure=False).submit, jobs, _AHEAD * threads + 2, lambda: None):
+        for name, missing in client.run(_look, str(source), str(present)).items():
+            if missing:
+                raise SkelemoError(
+                    f"worker {name} does not see {missing}: the source and the cache must lie on shared folders"
+                )
+        executor, files = client.get_executor(pure=False), 0
+        for tally in _gather(lambda job: executor.submit(do_job, job), jobs, _AHEAD * threads + 2, lambda: None):
             files += tally.files
             report(files)
             yield tally
 
 
-def _gather(submit: Submit, jobs: Iterator[Job], most: int, tick: Callable[[], None]) -> Iterator[Tally]:
-    """Submit jobs, a few ahead, and yield what they have done as they are."""
+def _gather(
+    submit: Callable[[Job], "Future[Tally]"], jobs: Iterator[Job], most: int, tick: Callable[[], None]
+) -> Iterator[Tally]:
+    """Submit jobs, a few ahead, and yield their results as they come."""
     waiting: set[Future[Tally]] = set()
     try:
         while True:
             while len(waiting) < most and (job := next(jobs, None)):
-                waiting.add(submit(do_job, job))
+                waiting.add(submit(job))
             if not waiting:
                 return
             done, waiting = wait(waiting, timeout=_TELL_SECONDS, return_when=FIRST_COMPLETED)
@@ -122,24 +128,33 @@ def _gather(submit: Submit, jobs: Iterator[Job], most: int, tick: Callable[[], N
             future.cancel()
 
 
-def _submit(pool: ProcessPoolExecutor, do: Callable[[Job], Tally], job: Job) -> "Future[Tally]":
-    """Submit a job, for which a process may have to be started."""
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Ctrl-C waits until this is over."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    if sys.platform != "win32":
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()  # which would let Ctrl-C through
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with worker_server.undisturbed():
-            return pool.submit(do, job)
-    except (EOFError, ConnectionError) as error:  # by the server that starts it, which has died
-        raise BrokenProcessPool from error
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _prepare(read: Any) -> None:
-    """Make a worker process tell how far it is, leave Ctrl-C to its parent, and not outlive it."""
+    """Make a worker process say how far it is, leave Ctrl-C to its parent, and not outlive it."""
 
     def tell(number: int, files: int) -> None:
         read[number] = files
+        if read[-1]:
+            raise KeyboardInterrupt
 
     def follow() -> None:
-        parent = multiprocessing.parent_process()
-        if parent:
+        if parent := multiprocessing.parent_process():
             parent.join()
         os._exit(1)
 
@@ -148,35 +163,31 @@ def _prepare(read: Any) -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-class _connected:  # noqa: N801 - a context manager, used like a function
-    """A client of a scheduler; what Dask says of lost connections becomes one line."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-
-    def __enter__(self) -> Any:
-        try:
-            import distributed
-        except ImportError:
-            raise ConfigError("--scheduler needs Dask: pip install 'skelemo[cluster]'") from None
-        if not _ADDRESS.fullmatch(self.address):  # of which Dask's client would die with a trace, after ten seconds
-            raise SkelemoError(f"no Dask scheduler at {self.address!r} (no address of one); expected tcp://HOST:8786")
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
-        try:
-            self.client = distributed.Client(self.address, timeout=_CONNECT_SECONDS, set_as_default=False)
-        except (OSError, ValueError, TimeoutError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise SkelemoError(f"no Dask scheduler at {self.address!r} ({reason}); expected tcp://HOST:8786") from error
-        return self.client
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+@contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    """A client of a scheduler; Dask's messages about lost connections become one line."""
+    try:
         import distributed
-
-        self.client.close(timeout=_CONNECT_SECONDS)
-        if isinstance(error, distributed.KilledWorker):
-            raise SkelemoError(
-                f"workers died one after another over the same job (out of memory?): {error}; what was finished is kept"
-            ) from error
+    except ImportError:
+        raise ConfigError("--scheduler needs Dask: pip install 'skelemo[cluster]'") from None
+    expected = "expected tcp://HOST:8786"
+    if not _ADDRESS.fullmatch(address):  # of which Dask's client would die with a trace, after ten seconds
+        raise SkelemoError(f"no Dask scheduler at {address!r} (not an address of one); {expected}")
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    try:
+        client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SkelemoError(f"no Dask scheduler at {address!r} ({reason}); {expected}") from error
+    try:
+        yield client
+    except distributed.KilledWorker as error:
+        raise SkelemoError(
+            f"workers died one after another over the same job (out of memory?): {error}; what was finished is kept"
+        ) from error
+    finally:
+        with suppress(OSError, TimeoutError):
+            client.close(timeout=_CONNECT_SECONDS)
 
 
 def _look(source: str, present: str) -> str:

@@ -6,7 +6,6 @@ import os
 import random
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import skelemo
 from skelemo.cache.cache import open_cache
 from skelemo.cache.shard import open_shard
 from skelemo.ingest import batching as batching_module
@@ -129,72 +127,35 @@ def test_a_worker_does_not_outlive_its_killed_parent(tmp_path, many):
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
 
 
-def wait_for_server(process):
+@pytest.mark.parametrize("wait", [0, 0.1, 0.2, 0.4])
+def test_ctrl_c_is_130_and_one_line_however_far_the_processes_are(tmp_path, many, wait):
+    process = start(many, "--out", tmp_path / "cache", "--jobs", 2)
     deadline = time.monotonic() + 60
-    while not (found := [one for one in descendants(process.pid) if b"forkserver" in command(one)]):
+    while not [one for one in descendants(process.pid) if b"spawn_main" in command(one)]:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    return int(found[0])
-
-
-@pytest.mark.parametrize("wait", [0, 0.1, 0.2, 0.4])
-def test_ctrl_c_is_one_word_however_far_the_processes_are(tmp_path, many, wait):
-    process = start(many, "--out", tmp_path / "cache", "--jobs", 2)
-    wait_for_server(process)
     time.sleep(wait)
     os.killpg(process.pid, signal.SIGINT)
-    code, said = finish(process)
-    done = wait > 0.1 and code in (0, -signal.SIGINT) and "ingested into" in said  # or was about to end
-    assert (code, said.split()) == (1, ["Aborted!"]) or done, said
+    code, output = finish(process)
+    if "ingested into" not in output:  # it was about to end
+        (line,) = output.split("\n\n")[0].strip().splitlines()
+        assert (code, line) == (130, "interrupted; what was finished is kept: run the same command again to go on")
+    assert leftovers(tmp_path / "cache") == [] if (tmp_path / "cache").exists() else True
+    assert finish(start(many, "--out", tmp_path / "cache", "--jobs", 2))[0] == 0
+    assert len(digests(tmp_path / "cache")) == 24
 
 
-def test_without_the_server_that_starts_them_it_is_a_line(tmp_path, many):
+def test_a_worker_that_is_killed_is_one_line(tmp_path, many):
     process = start(many, "--out", tmp_path / "cache", "--jobs", 2)
-    os.kill(wait_for_server(process), signal.SIGKILL)
-    code, said = finish(process)
-    assert code == 0 or (code == 2 and "a worker process died" in said), said
-
-
-def test_workers_run_the_code_of_who_started_them(tmp_path):
-    """Also where another skelemo is installed: the folder of this one is first in the path by its own doing."""
-    copy = tmp_path / "copy"
-    shutil.copytree(Path(skelemo.__file__).parent, copy / "skelemo", ignore=shutil.ignore_patterns("__pycache__"))
-    program = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from skelemo.ingest import worker, worker_server
-def where():
-    from skelemo.ingest import worker
-    print(worker.__file__, flush=True)
-if __name__ == "__main__":
-    where()
-    worker_server.begin()
-    process = worker_server.context().Process(target=where)
-    process.start()
-    process.join()
-"""
-    (tmp_path / "program.py").write_text(program)
-    done = subprocess.run([sys.executable, tmp_path / "program.py", copy], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(copy / "skelemo" / "ingest" / "worker.py")] * 2
-
-
-def test_who_never_began_a_server_has_none(tmp_path, many):
-    """Programs that ingest by the library may have processes of their own, which a server of ours would meddle with."""
-    program = """
-import sys
-from multiprocessing import forkserver
-from pathlib import Path
-from skelemo.ingest.plan import Settings, make_plan
-from skelemo.ingest.problems import write_problems
-from skelemo.ingest.run import ingest
-if __name__ == "__main__":
-    source, out = map(Path, sys.argv[1:])
-    print(ingest(make_plan(source, out, None, Settings()), jobs=2).recordings, forkserver._forkserver._forkserver_pid)
-"""
-    (tmp_path / "program.py").write_text(program)
-    words = [sys.executable, tmp_path / "program.py", many, tmp_path / "cache"]
-    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.split() == ["24", "None"]
+    while process.poll() is None and not list((tmp_path / "cache").glob("*.h5")):
+        time.sleep(0.005)
+    workers = [one for one in descendants(process.pid) if b"spawn_main" in command(one)]
+    os.kill(int(workers[0]), signal.SIGKILL)
+    code, output = finish(process)
+    (line,) = output.strip().splitlines()
+    assert code == 2
+    assert "a worker process died (out of memory, or killed); what was finished is kept" in line
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
