@@ -16,7 +16,13 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from skelemo.errors import ConfigError
+
 PARTIAL = ".partial-"
+#: The file by which a process holds a folder; see `claimed`.
+LOCK = ".lock"
 
 _OWNER = re.compile(r"([0-9a-f]{12})-([0-9]+)-([0-9]+)")
 #: Nobody writes one file for a day.
@@ -44,6 +50,36 @@ def finished(path: Path, kind: str = "") -> Iterator[Path]:
         else:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold a folder that only one process may write, made where it is missing and removed if it stays empty.
+
+    The claim ends with the process, however that ends.
+
+    Raises
+    ------
+    ConfigError
+        Another process holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ConfigError(f"{folder} is a file: choose a folder") from None
+    path = folder / LOCK
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise ConfigError(f"{folder} is being written by another process: choose another --out, or wait") from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+        with suppress(OSError):  # it holds something, as it should
+            folder.rmdir()
 
 
 def owner() -> str:

@@ -185,7 +185,7 @@ def join_labels(head: Head, arrays: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(arrays) if len(arrays) else head.unlabeled(0)
 
 
-def head_names(text: str | Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
+def head_names(text: str | Iterable[str], known: Iterable[str] | None = None) -> tuple[str, ...]:
     """The heads that ``--head`` asks for, such as ``expression,va``; ``both`` is short for these two.
 
     Raises
@@ -196,10 +196,10 @@ def head_names(text: str | Iterable[str], known: Iterable[str]) -> tuple[str, ..
     words = text.split(",") if isinstance(text, str) else list(text)
     names = [word.strip() for word in words if word.strip()]
     names = [EXPRESSION.name, VA.name] if names == ["both"] else names
-    known = list(known)
+    choices = names if known is None else list(known)
     for name in names:
-        if name not in known:
-            raise unknown("head", name, known)
+        if name not in choices:
+            raise unknown("head", name, choices)
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"heads {text!r}: expected one or more different names")
     return tuple(names)

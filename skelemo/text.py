@@ -46,3 +46,14 @@ def count(number: int, noun: str, nouns: str = "") -> str:
 def visible(text: str) -> str:
     """A text in one line: what cannot be seen in it, such as a line feed, is spelled out, as ``\\n``."""
     return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as hours, minutes and seconds, no finer than matters."""
+    if not isinstance(seconds, int | float):
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -18,7 +18,8 @@ FLOORS = (
     {"cache", "evaluation"},
     {"runs"},
     {"skeleton", "targets", "plugins"},
-    {"atomic", "text", "errors"},
+    {"atomic", "text"},
+    {"errors"},
 )
 
 

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from skelemo.cli.screen import Screen
-from skelemo.text import visible
+from skelemo.text import duration, visible
 
 #: How often work that writes to a file, not a screen, says how far it is.
 LOG_SECONDS = 30
@@ -55,7 +55,7 @@ def byte_progress(description: str) -> Iterator[Report]:
 
 @contextmanager
 def training_progress() -> Iterator[Callable[[int, int, int, int, str], None]]:
-    """A bar over the epochs of all folds, with the latest figures; no terminal: a line now and then, as `progress`."""
+    """A bar over the epochs of all folds, with the latest figures; without a terminal a line per epoch."""
     console = Screen(stderr=True, soft_wrap=True)
     if not console.is_interactive:
         yield _epoch_log(console)
@@ -99,14 +99,17 @@ def _log(console: Screen, tell: Callable[[int, int], str]) -> Report:
 
 
 def _epoch_log(console: Screen) -> Callable[[int, int, int, int, str], None]:
-    """Say the first epoch of each fold, then one now and then."""
-    told = 0.0
+    """A line for the start of each fold and for each epoch, with the time that remains if all epochs are needed."""
+    begun, seen = time.monotonic(), 0  # a resumed training has epochs behind it that were not seen here
 
     def report(fold: int, folds: int, done: int, most: int, figures: str) -> None:
-        nonlocal told
-        if done == 1 or time.monotonic() - told >= LOG_SECONDS:
-            told = time.monotonic()
-            console.print(f"{_fold(fold, folds)}  epoch {done} of at most {most}  {figures}")
+        nonlocal seen
+        if not done:
+            console.print(f"{_fold(fold, folds)}  {figures}")
+            return
+        seen += 1
+        seconds = (time.monotonic() - begun) / seen * (folds * most - (fold - 1) * most - done)
+        console.print(f"{_fold(fold, folds)}  epoch {done} of {most}  {figures}  {duration(seconds)} left")
 
     return report
 

@@ -64,6 +64,8 @@ def _show(report: "Report") -> None:
     from skelemo.report.describe import figures_of
 
     console = Screen()
+    for note in report.notes:
+        console.print(f"note: {note}", soft_wrap=True)
     for ground in report.grounds:
         figures = [(head, name) for head in ground.heads for name in figures_of(head) if name in SHOWN]
         simulated = ", simulated" if ground.simulated else ""
@@ -74,6 +76,8 @@ def _show(report: "Report") -> None:
         for run in ground.runs:
             shown.add_row(run.name, *(_cell(estimate_of(run, head.name, name), name) for head, name in figures))
         console.print(shown)
+        if (basis := ground.facts().get("Intervals", "")).startswith("n/a"):
+            console.print(f"95 % intervals: {basis}")
     console.print(f"report: {report.page}")
 
 
@@ -82,5 +86,5 @@ def _cell(estimate: "Estimate | None", name: str) -> "Text":
 
     if estimate is None:
         return Text("–")
-    value = f"{estimate.value:.3f}"
-    return Text.assemble(value, " ", (estimate.spread, "dim")) if SHOWN[name] else Text(value)
+    value, bounded = f"{estimate.value:.3f}", estimate.low is not None or estimate.sd is not None
+    return Text.assemble(value, " ", (estimate.spread, "dim")) if SHOWN[name] and bounded else Text(value)

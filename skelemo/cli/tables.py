@@ -33,12 +33,12 @@ def table(title: str, *columns: str) -> Table:
 def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
     """The figures of a finished run with their intervals, and where it lies."""
     console = Screen()
-    shown = table(f"scores of {out}", "subset", "head", "figure", "value", "95 % interval", "people or videos")
+    shown = table(f"scores of {out}", "subset", "head", "figure", "value", "95 % interval")
     for subset, heads in scores.items():
         for head, scored in heads.items():
             for name, figure in scored.items():
                 if isinstance(figure, dict) and figure.get("value") is not None:
-                    shown.add_row(subset, head, name.replace("_", " "), *_figure(figure), f"{scored['groups']:,}")
+                    shown.add_row(subset, head, name.replace("_", " "), *_figure(figure, scored))
             if scored.get("note"):
                 console.print(f"{subset}, {head}: {scored['note']}", soft_wrap=True)
     console.print(shown)
@@ -167,7 +167,9 @@ def settings_table() -> None:
     Screen().print(shown)
 
 
-def _figure(figure: Mapping[str, float | None]) -> tuple[str, str]:
+def _figure(figure: Mapping[str, float | None], scored: Mapping[str, Any]) -> tuple[str, str]:
+    from skelemo.report.describe import missing_interval
+
     value, low, high = (figure.get(name) for name in ("value", "low", "high"))
-    interval = f"{low:.3f} to {high:.3f}" if low is not None and high is not None else ""
-    return ("-" if value is None else f"{value:.3f}"), interval or "none: too few"
+    interval = f"{low:.3f} to {high:.3f}" if low is not None and high is not None else missing_interval(scored)
+    return ("-" if value is None else f"{value:.3f}"), interval or "n/a"

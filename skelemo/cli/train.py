@@ -10,7 +10,12 @@ from skelemo.cli.values import PATH, TEXT
 @click.command("train")
 @click.option("--arch", type=TEXT, help="An architecture that `skelemo models` lists.  [default: ann]")
 @click.option("--data", multiple=True, type=TEXT, help="A cache folder; several are read as one.")
-@click.option("--head", type=click.Choice(["expression", "va", "both"]), help="What to predict.  [default: expression]")
+@click.option(
+    "--head",
+    type=TEXT,
+    metavar="NAME,...",
+    help="Heads to predict, as expression,va (or both, short for these).  [default: the first that has labels]",
+)
 @click.option(
     "--weights", type=TEXT, metavar="imagenet|FILE", help="What an image network starts from; short for model.weights."
 )

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from skelemo.errors import ConfigError, InputError
+from skelemo.errors import InputError
 from skelemo.formats.keypoint_files import Clip, Form
 from skelemo.formats.mapping import MEDIAPIPE_POSE, body_25, face_70, in_layout
 from skelemo.skeleton import BODY_25, FACE_70, HAND_LEFT, HAND_RIGHT, Layout
@@ -115,10 +115,8 @@ def _table(file: Path) -> pd.DataFrame:
 
 
 def _parquet(file: Path) -> pd.DataFrame:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise ConfigError("Parquet files need the library pyarrow: pip install 'skelemo[parquet]'") from None
+    from pyarrow import ArrowException, parquet
+
     try:
         table: pd.DataFrame = parquet.ParquetFile(file).read().to_pandas()
     except ArrowException as error:

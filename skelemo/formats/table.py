@@ -21,7 +21,6 @@ import pandas as pd
 
 from skelemo.cache import sequence as cached
 from skelemo.cache.cache import Cache
-from skelemo.errors import ConfigError
 from skelemo.formats.writing import Exported, Report, choose, new_file, told
 
 #: Frames of one row group of Parquet, and of one piece of CSV.
@@ -56,16 +55,12 @@ def write_parquet(cache: Cache, out: Path, only: Sequence[str] = (), report: Rep
 
     Raises
     ------
-    ConfigError
-        pyarrow is not installed.
     CacheError, InputError
         As in `write_csv`.
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise ConfigError("--to parquet needs the library pyarrow: pip install 'skelemo[parquet]'") from None
+    import pyarrow
+    from pyarrow import parquet
+
     rows, done = choose(cache, only), Exported()
     splits = _split_names(cache)
     schema = _schema(cache, splits)

@@ -13,6 +13,7 @@ from skelemo.evaluation.metrics import METRICS, main_metric, metrics_of, titles
 from skelemo.report.describe import (
     data_name,
     interval_basis,
+    missing_interval,
     setting_text,
     settings_of,
     smallest_and_largest,
@@ -34,7 +35,10 @@ _INCIDENTAL = ("seed", "split_seed", "device", "compile")
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval; of several runs their mean, with the standard deviation in its place."""
+    """A figure with its 95 % interval; of several runs their mean, with the standard deviation in its place.
+
+    ``of`` is how many runs, or why there is no interval.
+    """
 
     value: float
     low: float | None = None
@@ -47,7 +51,7 @@ class Estimate:
         """The interval or the standard deviation, in words; empty where there is none."""
         if self.sd is not None:
             return f"± {self.sd:.3f}, {self.of}"
-        return f"{self.low:.3f} to {self.high:.3f}" if self.low is not None and self.high is not None else ""
+        return f"{self.low:.3f} to {self.high:.3f}" if self.low is not None and self.high is not None else self.of
 
 
 @dataclass(frozen=True)
@@ -140,10 +144,13 @@ class Ground:
         tables = [_labeled_rows(run, head) for run in self._with(head)]
         if len(tables) < 2:
             return ""
-        if len({_digest(table, ["fold", "sequence", "frame"]) for table in tables}) == 1:
-            return "All runs are scored on the same windows."
-        if len({_digest(table, ["fold", "sequence"]) for table in tables}) == 1:
-            return "All runs are scored on the same sequences, but not on the same windows of them."
+        folds = ""
+        if len({_digest(table, ["fold", "sequence"]) for table in tables}) > 1:
+            folds = ", though divided into folds differently"
+        if len({_digest(table, ["sequence", "frame"]) for table in tables}) == 1:
+            return f"All runs are scored on the same windows{folds}."
+        if len({_digest(table, ["sequence"]) for table in tables}) == 1:
+            return f"All runs are scored on the same sequences, but not on the same windows of them{folds}."
         return "The runs are scored on different sequences: some of the difference between them is chance in the split."
 
     def _with(self, head: Head) -> list[Run]:
@@ -215,10 +222,11 @@ def compare(runs: Sequence[Run]) -> tuple[Ground, ...]:
 
 def estimate_of(run: Run, head: str, figure: str) -> Estimate | None:
     """A figure of a run's shown subset, or None where it does not exist."""
-    found = run.shown.get(head, {}).get(figure)
+    scored = run.shown.get(head, {})
+    found = scored.get(figure)
     if not isinstance(found, Mapping) or found.get("value") is None:
         return None
-    return Estimate(found["value"], found.get("low"), found.get("high"))
+    return Estimate(found["value"], found.get("low"), found.get("high"), of=missing_interval(scored))
 
 
 def differing_settings(runs: Sequence[Run]) -> dict[str, tuple[str, ...]]:

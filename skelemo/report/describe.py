@@ -7,6 +7,7 @@ from skelemo.evaluation.metrics import main_metric, titles
 from skelemo.evaluation.scores import FEWEST_GROUPS
 from skelemo.runs.folder import Run
 from skelemo.targets import Head
+from skelemo.text import count
 
 #: Heads with more outputs than this are summarized by their means in tables of runs.
 _FEW_OUTPUTS = 3
@@ -67,11 +68,16 @@ def _folds(run: Run) -> list[Mapping[str, Any]]:
 
 def interval_basis(scored: Mapping[str, Any]) -> str:
     """What was resampled for the intervals of a head's scores."""
-    groups, kind = scored.get("groups", 0), str(scored.get("grouped_by", "group"))
-    kinds = f"{kind.replace(' or ', 's or ')}s"
-    if groups < FEWEST_GROUPS:
-        return f"n/a ({groups} {kinds if groups != 1 else kind})"
-    return f"95 %, {scored.get('interval', {}).get('resamples', 0):,} resamples of {groups:,} {kinds}"
+    if few := missing_interval(scored):
+        return few
+    resamples, kinds = scored.get("interval", {}).get("resamples", 0), scored["grouped_by"].replace(" or ", "s or ")
+    return f"95 %, {resamples:,} resamples of {scored['groups']:,} {kinds}s"
+
+
+def missing_interval(scored: Mapping[str, Any]) -> str:
+    """Why the scores of a head have no intervals; "" where they have."""
+    kind, groups = scored["grouped_by"], scored["groups"]
+    return f"n/a ({count(groups, kind, kind.replace(' or ', 's or ') + 's')})" if groups < FEWEST_GROUPS else ""
 
 
 def choice(run: Run) -> str:
@@ -79,7 +85,8 @@ def choice(run: Run) -> str:
     if run.members:
         return f"The mean of what {', '.join(run.members)} predict; nothing more was chosen."
     if run.metrics.empty:
-        return "Not trained iteratively."
+        most = run.config.get("fit_windows")
+        return f"Not trained iteratively; fitted on at most {most:,} windows." if most else "Not trained iteratively."
     if not any(fold.get("validation") for fold in _folds(run)):
         return "Last epoch's weights: there is no validation subset to choose by. The test subset was scored once."
     names = [titles(head)[main_metric(head)] for head in run.heads]

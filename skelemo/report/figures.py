@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
@@ -14,6 +13,12 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from skelemo.report.style import BLUE, COLUMN, GREEN, HEAT, INK, MUTED, ORANGE, PAGE, canvas, shorten, styled
+
+#: Confusion matrices of so many classes have numbers in their cells.
+_NUMBERED = 14
+
+#: Shades of a confusion matrix.
+_SHADES = 25
 
 #: Darker cells than this carry white text.
 _DARK = 0.7
@@ -24,29 +29,41 @@ _FEW = 400
 
 @styled
 def confusion(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
-    """A confusion matrix ``[C, C]``: shade and large number are the % of the true class, the small number the count."""
+    """A confusion matrix ``[C, C]``: shade and large number are the % of the true class, the small number the count.
+
+    Of many classes the numbers give way to a color bar, and so many names are written as can be read.
+    """
     counts = np.asarray(matrix, dtype=np.int64)
     support = counts.sum(1)
     shares = counts / np.maximum(support, 1)[:, None]
     size = len(classes)
     cell = _pitch(size)
+    many = size > _NUMBERED
     names = [shorten(name, 18) for name in classes]
     widest = max(map(len, names))
-    figure, (axes,) = canvas(cell * size + 0.55 + 0.075 * widest, cell * size + 0.45 + 0.055 * widest)
+    figure, (axes,) = canvas(cell * size + 0.55 + 0.075 * widest + many * 0.6, cell * size + 0.45 + 0.055 * widest)
 
-    corners = np.array([[0.02, 0.02], [0.98, 0.02], [0.98, 0.98], [0.02, 0.98]]) - 0.5
+    corners = np.array([[0.02, 0.02], [0.98, 0.02], [0.98, 0.98], [0.02, 0.98], [0.02, 0.02]]) - 0.5
+    shade = np.ceil(shares * _SHADES - 1e-9).astype(int)
     rows, columns = np.nonzero(counts)
-    squares = np.stack([columns, rows], 1)[:, None] + corners
-    shades = [(HEAT, share) for share in shares[rows, columns]]
-    axes.add_collection(PolyCollection(list(squares), facecolors=shades))
-    if size <= 14:
+    for level in np.unique(shade[rows, columns]):  # one outline per shade keeps the file small
+        cells = np.argwhere((shade == level) & (counts > 0))[:, ::-1]
+        outlines = [Outline(cell + corners, closed=True) for cell in cells]
+        squares = Outline.make_compound_path(*outlines)
+        axes.add_patch(PathPatch(squares, facecolor=(HEAT, level / _SHADES), linewidth=0))
+    if many:
+        _color_bar(axes)
+    else:
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
             _cell_text(axes, row, column, shares[row, column], counts[row, column])
     for row in np.flatnonzero(support == 0).tolist():
-        axes.text((size - 1) / 2, row, "none of this class", ha="center", va="center", color=MUTED, fontsize=6.5)
+        text = "none of this class" if cell > 0.1 else ""
+        axes.text((size - 1) / 2, row, text, ha="center", va="center", color=MUTED, fontsize=6.5)
     axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="true")
-    axes.set_xticks(range(size), names, rotation=40, ha="right", rotation_mode="anchor", color=INK)
-    axes.set_yticks(range(size), names, color=INK)
+    written = _readable(size)
+    shown, turn = [names[place] for place in written], {"rotation": 90 if many else 40, "rotation_mode": "anchor"}
+    axes.set_xticks(written, shown, ha="right", va="center" if many else "top", color=INK, **turn)
+    axes.set_yticks(written, shown, color=INK)
     axes.grid(False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -67,7 +84,8 @@ def class_bars(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
         size = 7 if key == "f1" else 3.2
         axes.plot(values[key], places, marker, color=color, markersize=size, markeredgewidth=1.4, label=_TITLES[key])
     axes.set(xlim=(0, 1.0), ylim=(len(names) - 0.5, -0.5))
-    axes.set_yticks(places, [shorten(name, 18) for name in names], color=INK)
+    written = _readable(len(names))
+    axes.set_yticks(written, [shorten(names[place], 18) for place in written], color=INK)
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
     figure.legend(loc="outside upper right", ncols=3, handletextpad=0.3, columnspacing=1.2)
@@ -188,7 +206,25 @@ _CLASS_KEYS = ("f1", "f1_low", "f1_high", "precision", "recall")
 
 def _pitch(classes: int) -> float:
     """Inches that each class gets, alike in all figures of the classes."""
-    return float(np.interp(classes, [7, 12, 24], [0.4, 0.33, 0.21]))
+    return float(np.interp(classes, [7, 12, 24, 60, 200], [0.4, 0.33, 0.21, 0.12, 0.04]))
+
+
+def _readable(classes: int) -> list[int]:
+    """Every class, or every few where their names would overlap."""
+    return list(range(0, classes, max(1, round(0.12 / _pitch(classes)))))
+
+
+def _color_bar(axes: Axes) -> None:
+    """What the shades stand for, beside the axes."""
+    bar = axes.inset_axes((1.03, 0, 0.03, 1))
+    steps = np.linspace(0, 1, _SHADES + 1)
+    bar.bar(0, np.diff(steps), bottom=steps[:-1], width=1, color=[(HEAT, share) for share in steps[1:]])
+    bar.set(xlim=(-0.5, 0.5), ylim=(0, 1), xticks=[])
+    bar.yaxis.tick_right()
+    bar.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
+    bar.set_title("of true", fontsize=6.5, color=MUTED)
+    bar.tick_params(length=0)
+    bar.grid(False)
 
 
 def _cell_text(axes: Axes, row: int, column: int, share: float, count: int) -> None:
@@ -198,7 +234,7 @@ def _cell_text(axes: Axes, row: int, column: int, share: float, count: int) -> N
 
 
 def _density(axes: Axes, x: np.ndarray, y: np.ndarray, low: float, high: float) -> None:
-    """Hexagons shaded by the logarithm of their windows: a compound outline per shade keeps the file small."""
+    """Hexagons shaded by the logarithm of their windows, one outline per shade."""
     bins = axes.hexbin(x, y, gridsize=30, extent=(low, high, low, high), mincnt=1)
     centers, counts = np.asarray(bins.get_offsets()), np.asarray(bins.get_array())
     hexagon = bins.get_paths()[0].vertices

@@ -17,6 +17,7 @@ from skelemo.report import describe, tables
 from skelemo.report.comparison import Estimate, Ground, differing_settings, estimate_of, shared_settings
 from skelemo.report.describe import figures_of, head_title
 from skelemo.runs.folder import Run
+from skelemo.text import duration
 
 
 @dataclass(frozen=True)
@@ -135,17 +136,6 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds as hours, minutes and seconds, no finer than matters."""
-    if not isinstance(seconds, int | float):
-        return "–"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
 def _reading(run: Run) -> dict[str, Any] | None:
     return affect_reading(run.windows, [head for head in run.heads if head.name in run.shown])
 
@@ -186,7 +176,12 @@ def _run_lines(run: Run) -> list[str]:
                 for name, row in figures.get(f"per_{kind}", {}).items()
             ]
             lines += _table([kind, *keys, f"{figures['unit']}s"], rows) if rows else []
-        if "fold_mean" in figures:
+        if figures.get("left_out"):
+            lines += [
+                f"Left out of the means, neither true nor predicted: {_plain(', '.join(figures['left_out']))}.",
+                "",
+            ]
+        if figures.get("fold_mean") and figures.get("folds"):
             means, names = figures["fold_mean"], figures_of(head)
             texts = [
                 f"{names[key]} {number(means[key]['mean'])} ± {number(means[key]['sd'])}"

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from skelemo import __version__
-from skelemo.atomic import PARTIAL
+from skelemo.atomic import LOCK, PARTIAL, claimed
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.report import page, tables
 from skelemo.report.comparison import Ground, compare
 from skelemo.report.ensemble import fuse
 from skelemo.report.report_figures import Plate, ground_plates, run_plates
 from skelemo.report.style import FORMATS, save, to_svg
-from skelemo.runs.folder import Run, read_run, write_json
+from skelemo.runs.folder import Run, UnfinishedError, read_run, write_json
 from skelemo.text import file_names
 
 MANIFEST = "report.json"
@@ -26,6 +26,7 @@ class Report:
 
     page: Path
     grounds: tuple[Ground, ...]
+    notes: tuple[str, ...] = ()
 
 
 def write_report(
@@ -46,7 +47,8 @@ def write_report(
 
     Parameters
     ----------
-    runs : run folders; each is shown on its test subset, or on validation where it has no other.
+    runs : run folders, each shown on its test subset, or on validation where it has no other. Unfinished ones are left
+        out, with a note.
     out : the folder to write.
     title : heading of the page.
     ensemble : also show the mean of all runs as a run of its own (`ensemble.fuse`).
@@ -57,22 +59,35 @@ def write_report(
     Raises
     ------
     InputError
-        A run is missing, unfinished, damaged or given twice, or the runs cannot be fused.
+        A run is missing, damaged or given twice, none has finished, or the runs cannot be fused.
     ConfigError
-        ``out`` holds other things, or an unknown format is asked for.
+        ``out`` holds other things or is being written by another process, or an unknown format is asked for.
     """
     for kind in formats:
         if kind not in FORMATS:
             raise unknown("format of figures", kind, FORMATS)
-    earlier = _claim(out, force)
-    members = _named([read_run(path) for path in runs])
-    if not members:
-        raise InputError("a report needs one run folder or more")
-    if ensemble:
-        members.append(fuse(members))
-    grounds = compare(members)
-    _write(_Writer(out, tuple(formats), earlier), title or _title(runs), grounds, progress)
-    return Report(out / "report.html", grounds)
+    with claimed(out):
+        earlier = _earlier_files(out, force)
+        read, notes = _finished(runs)
+        members = _named(read)
+        if ensemble:
+            members.append(fuse(members))
+        grounds = compare(members)
+        _write(_Writer(out, tuple(formats), earlier), title or _title(members), grounds, progress)
+    return Report(out / "report.html", grounds, notes)
+
+
+def _finished(paths: Sequence[Path]) -> tuple[list[Run], tuple[str, ...]]:
+    """The runs that have finished, and a note for each other; InputError where none has."""
+    runs, notes = [], []
+    for path in paths:
+        try:
+            runs.append(read_run(path))
+        except UnfinishedError as error:
+            notes.append(str(error))
+    if not runs:
+        raise InputError(notes[0] if notes else "a report needs one run folder or more")
+    return runs, tuple(f"left out: {note}" for note in notes)
 
 
 def _write(writer: "_Writer", title: str, grounds: tuple[Ground, ...], progress: Callable[[int, int], None]) -> None:
@@ -141,12 +156,10 @@ class _Writer:
         return page.Drawn(plate.group, plate.caption, svg, files)
 
 
-def _claim(out: Path, force: bool) -> set[str]:
+def _earlier_files(out: Path, force: bool) -> set[str]:
     """Files of an earlier report in the folder; ConfigError where the folder is someone else's."""
-    if not out.exists() or (out.is_dir() and all(path.name.startswith(PARTIAL) for path in out.iterdir())):
+    if all(path.name == LOCK or path.name.startswith(PARTIAL) for path in out.iterdir()):
         return set()  # a report that was killed as it began is none
-    if not out.is_dir():
-        raise ConfigError(f"{out} is a file: choose a folder for the report")
     try:
         listed = json.loads((out / MANIFEST).read_bytes())["files"]
         files = {str(name) for name in listed}
@@ -175,5 +188,5 @@ def _named(runs: Sequence[Run]) -> list[Run]:
     return named
 
 
-def _title(runs: Sequence[Path]) -> str:
-    return f"Run {runs[0].resolve().name}" if len(runs) == 1 else f"Comparison of {len(runs)} runs"
+def _title(runs: Sequence[Run]) -> str:
+    return f"Run {runs[0].name}" if len(runs) == 1 else f"Comparison of {len(runs)} runs"

@@ -17,13 +17,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from skelemo.atomic import finished
+from skelemo.atomic import LOCK, finished
 from skelemo.errors import ConfigError, InputError
 from skelemo.runs.predictions import SUBSETS, read_predictions, truth_of
-from skelemo.runs.schemas import misfit
+from skelemo.runs.schemas import misfit, read_yaml
 from skelemo.targets import Head
+
+
+class UnfinishedError(InputError):
+    """A run whose training has not finished."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,25 +79,28 @@ def read_run(path: Path) -> Run:
 
     Raises
     ------
+    UnfinishedError
+        Its training has not finished.
     InputError
-        There is no such folder, it is none of a run, its training has not finished, or a file in it is damaged.
+        There is no such folder, it is none of a run, or a file in it is damaged.
     """
     path = Path(path)
     if not path.is_dir():
         raise InputError(f"no run folder at {path}")
+    if (path / LOCK).exists() and not (path / "scores.json").is_file():
+        raise UnfinishedError(f"{path} is still training")
     if not (path / "config.yaml").is_file():
         raise InputError(f"{path} is not a run folder, it has no config.yaml{_inside(path)}")
     for name in ("environment.json", "splits.json", "predictions.parquet", "scores.json"):
         if not (path / name).is_file():
-            raise InputError(
-                f"no {name} in {path}: has the training finished? "
-                f"resume it with `skelemo train` and the same options, --out {path} --resume"
+            raise UnfinishedError(
+                f"{path} has no {name}: its training has not finished; skelemo train --out {path} --resume continues it"
             )
     environment = read_json(path / "environment.json")
     heads = _heads(path / "environment.json", environment)
     run = Run(
         path=path,
-        config=_read_yaml(path / "config.yaml"),
+        config=_read_settings(path / "config.yaml"),
         environment=environment,
         splits=read_json(path / "splits.json"),
         metrics=_read_metrics(path),
@@ -123,7 +129,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {_one_line(error)}") from error
     if wrong := misfit(path.name, content):
         raise InputError(f"{path} is not what this version of skelemo writes ({wrong})")
@@ -151,14 +157,11 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int) else str(value)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_bytes())
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        return read_yaml(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is damaged: {_one_line(error)}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a mapping of settings, found {type(content).__name__}")
-    return content
 
 
 def _check_scores(run: Run) -> None:
@@ -186,7 +189,7 @@ def _read_metrics(path: Path) -> pd.DataFrame:
     numbered = {folder / "metrics.csv": folder.name.removeprefix("fold_") for folder in path.glob("fold_*")}
     tables = []
     for file, fold in {path / "metrics.csv": "1", **numbered}.items():
-        if not file.is_file() or not fold.isdecimal():
+        if not file.is_file() or not (fold.isdecimal() and len(fold) < 7):
             continue
         try:
             table = pd.read_csv(file).apply(pd.to_numeric, errors="coerce")

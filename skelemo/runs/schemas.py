@@ -1,12 +1,21 @@
 """What the files of a run folder may hold: run folders come from elsewhere, so every one is read through these."""
 
-from typing import Annotated, Any, Literal, NotRequired
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired, Required
 
+import yaml
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-Text = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00-\x08\x0b-\x1f]*$")]
+#: Bounds of what a file of a run may hold; `unfit` keeps them.
+MOST_TEXT, MOST_DEPTH, MOST_NUMBER = 4096, 8, 1e15
+#: A file of settings is a screen or two.
+MOST_YAML = 256 * 1024
+
+Text = Annotated[str, StringConstraints(max_length=MOST_TEXT)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)] | None
+FoldNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}$")]
 Whole = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -33,18 +42,40 @@ class Resampling(TypedDict, total=False):
     seed: Whole
 
 
+class ClassFigures(TypedDict):
+    """One class."""
+
+    precision: Number
+    recall: Number
+    f1: Number
+    support: Whole
+    precision_low: NotRequired[Number]
+    precision_high: NotRequired[Number]
+    recall_low: NotRequired[Number]
+    recall_high: NotRequired[Number]
+    f1_low: NotRequired[Number]
+    f1_high: NotRequired[Number]
+
+
+class FlagFigures(TypedDict):
+    """One flag."""
+
+    f1: Number
+    support: Whole
+
+
 class Scored(TypedDict, total=False):
     """What ``scores.json`` says of a head beside its figures."""
 
-    windows: Whole
-    unit: Literal["window", "clip"]
-    groups: Whole
-    grouped_by: Text
+    windows: Required[Whole]
+    unit: Required[Literal["window", "clip"]]
+    groups: Required[Whole]
+    grouped_by: Required[Text]
     interval: Resampling
-    folds: dict[Text, dict[Text, Number]]
+    folds: dict[FoldNumber, dict[Text, Number]]
     fold_mean: dict[Text, Spread]
-    per_class: dict[Text, dict[Text, Number]]
-    per_flag: dict[Text, dict[Text, Number]]
+    per_class: dict[Text, ClassFigures]
+    per_flag: dict[Text, FlagFigures]
     confusion: list[list[Whole]]
     left_out: list[Text]
     note: Text
@@ -99,8 +130,61 @@ SHAPES: dict[str, TypeAdapter[Any]] = {
 }
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases: a kilobyte of them can stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not read, write the value itself")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The settings of a YAML file, which nobody need have checked.
+
+    Raises
+    ------
+    ValueError
+        It is too large, no YAML, has aliases, or is no mapping of settings; the message fits behind the path.
+    """
+    with path.open("rb") as file:
+        text = file.read(MOST_YAML + 1)
+    if len(text) > MOST_YAML:
+        raise ValueError(f"larger than {MOST_YAML:,} bytes")
+    try:
+        content = yaml.load(text, _Loader)
+    except (yaml.YAMLError, UnicodeError, ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:200]
+        raise ValueError(f"not a readable YAML file ({why})") from None
+    content = {} if content is None else content
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ValueError("expected a mapping of settings, as in 'lr: 0.001'")
+    if wrong := unfit(content):
+        raise ValueError(wrong)
+    return content
+
+
+def unfit(value: Any, depth: int = 0) -> str:
+    """What in a value read from a file exceeds the bounds, or is no plain data; "" where nothing does."""
+    if isinstance(value, dict | list):
+        if depth == MOST_DEPTH:
+            return f"nested more than {MOST_DEPTH} deep"
+        items = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+        return next((wrong for item in items if (wrong := unfit(item, depth + 1))), "")
+    if isinstance(value, str):
+        if len(value) > MOST_TEXT:
+            return f"a text of {len(value):,} characters, {value[:20]!r}…"
+        return "" if value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value) else f"no text: {value!a:.80}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        fits = math.isfinite(value) and abs(value) <= MOST_NUMBER
+        return "" if fits else f"the number {value!r:.40} is out of bounds"
+    return "" if value is None or isinstance(value, bool) else f"{value!r:.80} is neither text, number nor list"
+
+
 def misfit(name: str, content: Any) -> str:
     """Where and how the content of such a file is not of its shape; "" where it is."""
+    if wrong := unfit(content):
+        return wrong
     try:
         if name in SHAPES:
             SHAPES[name].validate_python(content, strict=True)

@@ -1,7 +1,7 @@
 """What happens beside the steps of a training: its history and checkpoints on disk, its progress on the screen."""
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +37,23 @@ class History(Callback):
 
 
 class Progress(Callback):
-    """Tells after each epoch how far the training is."""
+    """Reports progress: sizes and device at the start, then after each epoch its losses and some ``figures``."""
 
-    def __init__(self, report: Callable[[int, int, str], None]) -> None:
-        self.report = report
+    def __init__(self, report: Callable[[int, int, str], None], start: str, figures: Iterable[str]) -> None:
+        self.report, self.start, self.figures = report, start, tuple(figures)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Report what is trained on what."""
+        self.report(0, trainer.max_epochs or 0, self.start)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Report epochs done, epochs at most, and the figures that matter."""
         found = trainer.callback_metrics
-        names = ("train_loss", "validation_loss", "validation_macro_f1", "validation_ccc_mean")
-        shown = (f"{name.removeprefix('validation_')} {float(found[name]):.3f}" for name in names if name in found)
+        shown = (
+            f"{name.removeprefix('validation_').replace('_', ' ')} {float(found[name]):.3f}"
+            for name in ("train_loss", "validation_loss", *self.figures)
+            if name in found
+        )
         self.report(trainer.current_epoch + 1, trainer.max_epochs or 0, "  ".join(shown))
 
 

@@ -13,7 +13,8 @@ from skelemo.data.augment import Augmentation
 from skelemo.data.windows import Window
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.preprocess.prepare import Coordinates, Preparation, ReferenceKind
-from skelemo.targets import EXPRESSION, VA
+from skelemo.runs.schemas import read_yaml
+from skelemo.targets import head_names
 from skelemo.training.optimizers import OPTIMIZERS, SCHEDULES
 
 Settings = TypeVar("Settings")
@@ -125,8 +126,10 @@ class OptimizerSettings(BaseModel):
     monitor: Literal["score", "loss"] = Field(
         "score", description="mean of the heads' main metrics, or the loss, chooses"
     )
-    epoch_windows: int = Field(0, ge=0, le=2**40, description="most windows in an epoch, drawn anew each time; 0: all")
-    fit_windows: int = Field(50_000, ge=2, le=2**40, description="most windows that a baseline is fitted on")
+    epoch_windows: int = Field(
+        0, ge=0, le=2**40, description="most windows that an epoch trains on, drawn anew, or validates on; 0: all"
+    )
+    fit_windows: int = Field(50_000, ge=2, le=2**40, description="most windows that a baseline is fitted on, a sample")
 
 
 class MachineSettings(BaseModel):
@@ -168,8 +171,7 @@ class Config(  # pydantic lists the fields of the last base first
     @property
     def heads(self) -> tuple[str, ...]:
         """The heads that the network serves."""
-        names = [name.strip() for name in self.head.split(",")]
-        return (EXPRESSION.name, VA.name) if names == ["both"] else tuple(names)
+        return head_names(self.head)
 
     @property
     def is_baseline(self) -> bool:
@@ -215,7 +217,7 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
         An unknown setting (the nearest known one is named) or a value that it cannot have.
     """
     where = f"{file}: " if file else ""
-    written, given = _read_yaml(file) if file else {}, overrides or {}
+    written, given = _read_settings(file) if file else {}, overrides or {}
     arch = given.get("arch", written.get("arch", Config.model_fields["arch"].default))
     values: dict[str, Any] = {}
     try:
@@ -316,13 +318,10 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     return parsed
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+def _read_settings(file: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise InputError(f"{file}: not a readable YAML file ({str(error).splitlines()[0]})") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise InputError(f"{file}: expected a mapping of settings, as in 'lr: 0.001'")
-    return values
+        return read_yaml(file)
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InputError(f"{file}: {error}") from None

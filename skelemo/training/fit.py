@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from skelemo.atomic import finished, sweep
+from skelemo.atomic import LOCK, claimed, finished, sweep
 from skelemo.cache.cache import Cache, open_cache
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, SUBSETS, Split, make_split
@@ -24,7 +24,7 @@ from skelemo.training.config import Config, load_config
 from skelemo.training.fold import Job, require_windows, run_fold
 from skelemo.training.losses import require_loss
 
-#: Told as training goes: fold, folds, epochs done in it, epochs at most, figures.
+#: Called at the start of each fold, with sizes, and after each epoch: fold, folds, epochs done, epochs at most, text.
 Report = Callable[[int, int, int, int, str], None]
 
 #: What may be another when a run is resumed: where its data lie, and the machine that goes on with it.
@@ -37,11 +37,16 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     Raises
     ------
     ConfigError
-        ``out`` holds something already and ``resume`` is not asked for, or the settings do not fit the data.
+        ``out`` holds something already and ``resume`` is not asked for, another process is writing it, or the settings
+        do not fit the data.
     CacheError, InputError
         The data, or a file of the run that is resumed, cannot be read.
     """
-    config = _claim(config, out, resume)
+    with claimed(out):
+        return _train(_settled(config, out, resume), out, resume, report)
+
+
+def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     if not config.data:
         absent = f"nothing to resume in {out}, and " if resume else ""
         raise ConfigError(f"{absent}no data: name a cache, as in --data cache/NAME")
@@ -101,10 +106,10 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _claim(config: Config, out: Path, resume: bool) -> Config:
-    """The configuration to run: where a run is resumed that of the folder, but for what may be another."""
+def _settled(config: Config, out: Path, resume: bool) -> Config:
+    """The configuration to run: of a resumed run that of the folder, with `MOVABLE` replaced."""
     sweep(out)
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if all(path.name == LOCK for path in out.iterdir()):
         return config
     if not resume:
         raise ConfigError(f"{out} exists: choose another --out, or go on with that run by --resume")

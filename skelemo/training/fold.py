@@ -22,6 +22,7 @@ from skelemo.data.loader import Batches
 from skelemo.data.splits import SUBSETS, Fold
 from skelemo.data.windows import Targets, find_targets
 from skelemo.errors import ConfigError
+from skelemo.evaluation.metrics import main_metric
 from skelemo.inference.predictor import predict
 from skelemo.models import registry
 from skelemo.models.baselines import Baseline
@@ -34,7 +35,7 @@ from skelemo.training.config import Config
 from skelemo.training.losses import context_of
 from skelemo.training.module import MONITORED, Training
 
-#: Told as training goes: epochs done in this fold, epochs at most, figures.
+#: Called with epochs done in this fold, epochs at most, and sizes or figures.
 Report = Callable[[int, int, str], None]
 
 
@@ -148,6 +149,7 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
 def _fit_baseline(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> nn.Module:
     """The fold's baseline, fitted now or read from the folder of a resumed run."""
     model, learn, config = job.create().to(job.device), targets["train"], job.config
+    report(0, 1, _sizes(targets))
     if (folder / "model.json").exists():
         with run_writer.restoring(folder / "model.safetensors"):
             model.load_state_dict(load_file(folder / "model.safetensors"))
@@ -193,7 +195,11 @@ class _Loaders(lightning.LightningDataModule):
         return self.job.batches(self.targets["train"], seed=self.seed * 100_003 + epoch)
 
     def val_dataloader(self) -> Batches:
-        return self.job.batches(self.targets["validation"])
+        """The validation windows, or the same sample of them in every epoch; all are scored in the end."""
+        windows, most = self.targets["validation"], self.job.config.epoch_windows
+        if most and len(windows) > most:
+            windows = windows[np.sort(np.random.default_rng(self.seed).permutation(len(windows))[:most])]
+        return self.job.batches(windows)
 
 
 def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> None:
@@ -208,6 +214,8 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
         for head in job.heads
     }
     monitor, mode = f"validation_{config.monitor}" if chooses else None, MONITORED[config.monitor]
+    start = f"{_sizes(targets)}, {sum(p.numel() for p in network.parameters()):,} parameters, {job.device}"
+    figures = [f"validation_{head.name}_{main_metric(head)}" for head in job.heads]
     kept = Checkpoints(folder / "checkpoints", monitor, mode, config.patience)
     with _quiet():
         trainer = lightning.Trainer(
@@ -216,7 +224,7 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
             precision=precision(config, job.device),
             max_epochs=config.epochs,
             gradient_clip_val=config.clip_gradient or None,
-            callbacks=[History(folder / "metrics.csv"), Progress(report), kept],
+            callbacks=[History(folder / "metrics.csv"), Progress(report, start, figures), kept],
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -236,6 +244,10 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
     with run_writer.restoring(kept.best):
         _restore(task, kept.best)
     network.to(job.device)
+
+
+def _sizes(targets: dict[str, Targets]) -> str:
+    return f"{', '.join(f'{len(found):,} {subset}' for subset, found in targets.items() if len(found))} windows"
 
 
 def _restore(task: Training, path: Path) -> dict[str, Any]:

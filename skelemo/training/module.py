@@ -67,10 +67,9 @@ class Training(lightning.LightningModule):
         self._outputs = []
         found = {"loss": float(self._loss(outputs, labels, weighted=False))}
         main = {}
-        for head in self.heads:
-            values = measure(
-                head, labels[head.name].cpu().numpy(), probabilities(head, outputs[head.name]).cpu().numpy()
-            )
+        for head in self.heads if math.isfinite(found["loss"]) else ():  # else `_require_finite` ends the training
+            predicted = probabilities(head, outputs[head.name]).cpu().numpy()
+            values = measure(head, labels[head.name].cpu().numpy(), predicted)
             found |= {f"{head.name}_{name}": value for name, value in values.items() if math.isfinite(value)}
             main[head.name] = values.get(main_metric(head), math.nan)
         known = [value for value in main.values() if math.isfinite(value)]

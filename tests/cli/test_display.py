@@ -198,16 +198,24 @@ def test_long_work_tells_a_log_now_and_then_how_far_it_is(monkeypatch, capsys, b
     assert capsys.readouterr().err.splitlines() == told
 
 
-def test_training_tells_each_epoch_of_a_log_once(monkeypatch, capsys):
+def test_a_piped_training_prints_its_sizes_and_a_line_per_epoch_with_the_time_left(monkeypatch, capsys):
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(time, "monotonic", lambda: clock.now)
     with training_progress() as report:
-        for epoch in range(1, 5):
-            clock.now += 20
-            report(1, 1, epoch, 9, "loss 1")
+        for fold in (1, 2):
+            report(fold, 2, 0, 3, "9 train windows, cpu")
+            for epoch in range(1, 4):
+                clock.now += 20
+                report(fold, 2, epoch, 3, "loss 1")
     assert capsys.readouterr().err.splitlines() == [
-        "training  epoch 1 of at most 9  loss 1",
-        "training  epoch 3 of at most 9  loss 1",
+        "fold 1/2  9 train windows, cpu",
+        "fold 1/2  epoch 1 of 3  loss 1  1 min 40 s left",
+        "fold 1/2  epoch 2 of 3  loss 1  1 min 20 s left",
+        "fold 1/2  epoch 3 of 3  loss 1  1 min 00 s left",
+        "fold 2/2  9 train windows, cpu",
+        "fold 2/2  epoch 1 of 3  loss 1  40 s left",
+        "fold 2/2  epoch 2 of 3  loss 1  20 s left",
+        "fold 2/2  epoch 3 of 3  loss 1  0 s left",
     ]
 
 

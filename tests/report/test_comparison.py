@@ -85,6 +85,13 @@ def test_a_ground_says_whether_the_windows_are_the_same(run: Make) -> None:
     assert "different sequences" in compare([one, run(subjects=3, arch="other")])[0].comparability(VA)
 
 
+def test_the_same_windows_in_other_folds_are_not_called_different_sequences(run: Make) -> None:
+    one, other = run(folds=3), run(folds=3, arch="resnet18")
+    other.predictions["fold"] = other.predictions["fold"] % 3 + 1
+    text = compare([one, other])[0].comparability(VA)
+    assert text == "All runs are scored on the same windows, though divided into folds differently."
+
+
 def test_windows_without_a_label_for_a_head_do_not_count_against_comparing_it(run: Make) -> None:
     one, other = run(), run(arch="resnet18")
     other.predictions["expression"] = other.predictions["expression"].astype(object)

@@ -30,8 +30,21 @@ def test_a_mistake_is_one_line_and_exit_code_2(run: Path, tmp_path: Path) -> Non
     (run / "scores.json").unlink()
     result = CliRunner().invoke(main, ["report", str(run), "--out", str(tmp_path / "out")])
     assert result.exit_code == 2
-    assert "has the training finished?" in result.output
+    assert "its training has not finished" in result.output
     assert "Traceback" not in result.output
+
+
+def test_unfinished_runs_are_left_out_with_a_note(run: Path, tmp_path: Path, run_folder: Callable[..., Path]) -> None:
+    other = run_folder(tmp_path / "runs" / "other", **SMALL)
+    (other / "scores.json").unlink()
+    result = CliRunner().invoke(main, ["report", str(other), str(run), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    line = next(line for line in result.output.splitlines() if line.startswith("note:"))
+    assert line == (
+        f"note: left out: {other} has no scores.json: its training has not finished; "
+        f"skelemo train --out {other} --resume continues it"
+    )
+    assert "Run ann [bold]" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_report_needs_no_torch(run: Path, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +7,9 @@ import pytest
 
 from skelemo.errors import InputError
 from skelemo.evaluation.scores import score
-from skelemo.runs.folder import read_run, write_json
+from skelemo.report import page, tables
+from skelemo.report.comparison import compare
+from skelemo.runs.folder import UnfinishedError, read_run, write_json
 from skelemo.runs.predictions import read_predictions, write_predictions
 from skelemo.targets import EXPRESSION, VA
 
@@ -66,7 +68,11 @@ def test_what_is_no_run_folder_is_named(tmp_path: Path, run: Path) -> None:
 @pytest.mark.parametrize("name", ["scores.json", "predictions.parquet", "splits.json", "environment.json"])
 def test_an_unfinished_run_says_how_to_go_on(run: Path, name: str) -> None:
     (run / name).unlink()
-    with pytest.raises(InputError, match=rf"no {name} in .*ann: has the training finished\? resume .*--resume"):
+    with pytest.raises(UnfinishedError, match=rf"ann has no {name}: its training has not finished; .* --resume"):
+        read_run(run)
+    (run / ".lock").touch()
+    (run / "scores.json").unlink(missing_ok=True)
+    with pytest.raises(UnfinishedError, match=r"ann is still training"):
         read_run(run)
 
 
@@ -92,6 +98,19 @@ def test_an_unfinished_run_says_how_to_go_on(run: Path, name: str) -> None:
         ("environment.json", b'{"data": {"caches": [5]}}'),
         ("config.yaml", b"a: [1"),
         ("config.yaml", b"\x00"),
+        ("config.yaml", b"a: &a [1]\nb: *a\n"),
+        ("config.yaml", b"a: &a [*a]\n"),
+        ("config.yaml", b"a: " + b"[" * 5000 + b"]" * 5000),
+        ("config.yaml", b"a: " + b"x" * 300_000),
+        ("config.yaml", b"a: .inf"),
+        ("config.yaml", b"a: 2026-01-01"),
+        ("config.yaml", b"1: a"),
+        ("environment.json", b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        ("environment.json", b'{"seconds": Infinity}'),
+        ("environment.json", b'{"machine": "\\ud800"}'),
+        ("environment.json", b'{"machine": 1000000000000000000000000000000}'),
+        ("scores.json", b'{"test": {"va": {"windows": 1, "unit": "window", "groups": -1, "grouped_by": "video"}}}'),
+        ("scores.json", b'{"test": {"va": {"folds": {"x": {}}}}}'),
         ("metrics.csv", b'epoch\n"'),
         ("environment.json", b'{"heads": [{"name": "a b", "kind": "classes", "outputs": ["x"]}]}'),
         ("environment.json", b'{"heads": [{"name": "a", "kind": "pain", "outputs": ["x"]}]}'),
@@ -104,6 +123,45 @@ def test_a_damaged_file_is_an_input_error_that_names_it(run: Path, name: str, co
     (run / name).write_bytes(content)
     with pytest.raises(InputError, match=name):
         read_run(run)
+
+
+def _damaged(value: object, depth: int = 0) -> Iterator[object]:
+    """The content with one of its values removed, or replaced by what does not belong there."""
+    if isinstance(value, dict):
+        for key in list(value)[: 9 if depth < 3 else 2]:
+            yield {other: item for other, item in value.items() if other != key}
+            yield {(f"{other}x" if other == key else other): item for other, item in value.items()}
+            yield from ({**value, key: item} for item in _damaged(value[key], depth + 1))
+    elif isinstance(value, list) and value and depth < 6:
+        yield value[1:]
+        yield from ([item, *value[1:]] for item in _damaged(value[0], depth + 1))
+    yield from (None, "x", -5, 0.5, 10**30, [], {}, [[]], {"x": 1}, True)
+
+
+@pytest.mark.parametrize("name", ["scores.json", "environment.json", "splits.json"])
+def test_a_damaged_run_is_shown_or_refused_but_never_a_traceback(
+    tmp_path: Path, run_folder: RunFolder, name: str
+) -> None:
+    folder = run_folder(tmp_path / "k", folds=2, subjects=2, videos=1, frames=2, epochs=2)
+    whole = json.loads((folder / name).read_text())
+    refused = shown = 0
+    every = list(_damaged(whole))
+    for content in every[:: max(1, len(every) // 60)]:
+        (folder / name).write_text(json.dumps(content))
+        try:
+            run = read_run(folder)
+        except InputError:
+            refused += 1
+            continue
+        grounds = tuple((ground, ()) for ground in compare([run]))
+        content = page.Content("", "", "", grounds, ((run, "k", ()),))
+        assert page.html(content)
+        assert page.markdown(content)
+        tables.summary([run])
+        tables.folds([run])
+        shown += 1
+    assert refused > 20
+    assert shown
 
 
 def test_scores_of_other_classes_than_the_predictions_are_refused(run: Path) -> None:
