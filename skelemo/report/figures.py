@@ -61,8 +61,10 @@ def confusion(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
         axes.text((size - 1) / 2, row, text, ha="center", va="center", color=MUTED, fontsize=6.5)
     axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="true")
     written = _readable(size)
-    shown, turn = [names[place] for place in written], {"rotation": 90 if many else 40, "rotation_mode": "anchor"}
-    axes.set_xticks(written, shown, ha="right", va="center" if many else "top", color=INK, **turn)
+    shown = [names[place] for place in written]
+    axes.set_xticks(written, shown, rotation=90 if many else 40, rotation_mode="anchor", ha="right", color=INK)
+    for label in axes.get_xticklabels() if many else ():
+        label.set_verticalalignment("center")
     axes.set_yticks(written, shown, color=INK)
     axes.grid(False)
     axes.tick_params(length=0)
