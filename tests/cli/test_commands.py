@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from skelemo.cli import main
 from skelemo.openpose.scale import SCALES
 from skelemo.skeleton import BODY_MODELS
-from skelemo.tracking import PERSONS
+from skelemo.tracking import IDENTITIES, PERSONS
 
 STILL = {"version": 1.3, "people": [{"pose_keypoints_2d": [float(10 + index) for index in range(75)]}]}
 
@@ -38,7 +38,7 @@ import sys
 from skelemo.cli import main
 from skelemo.openpose.scale import SCALES
 from skelemo.skeleton import BODY_MODELS
-from skelemo.tracking import PERSONS
+from skelemo.tracking import IDENTITIES, PERSONS
 main(["--help"], standalone_mode=False)
 print("torch" in sys.modules)
 """
@@ -173,7 +173,7 @@ def test_two_caches_that_contradict_each_other_are_not_taken_for_old_and_new(cli
 def test_the_words_that_options_offer_are_those_that_their_rooms_know():
     options = {option.name: option.type for option in main.get_command(None, "ingest").params}
     offered = {name: tuple(kind.choices) for name, kind in options.items() if isinstance(kind, click.Choice)}
-    known = {"body_model": ("auto", *BODY_MODELS), "scale": ("auto", *SCALES), "person": PERSONS}
+    known = {"body_model": ("auto", *BODY_MODELS), "scale": ("auto", *SCALES), "person": PERSONS, "identity": IDENTITIES}
     assert offered == known
 
 
