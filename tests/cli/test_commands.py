@@ -173,7 +173,12 @@ def test_two_caches_that_contradict_each_other_are_not_taken_for_old_and_new(cli
 def test_the_words_that_options_offer_are_those_that_their_rooms_know():
     options = {option.name: option.type for option in main.get_command(None, "ingest").params}
     offered = {name: tuple(kind.choices) for name, kind in options.items() if isinstance(kind, click.Choice)}
-    known = {"body_model": ("auto", *BODY_MODELS), "scale": ("auto", *SCALES), "person": PERSONS, "identity": IDENTITIES}
+    known = {
+        "body_model": ("auto", *BODY_MODELS),
+        "scale": ("auto", *SCALES),
+        "person": PERSONS,
+        "identity": IDENTITIES,
+    }
     assert offered == known
 
 

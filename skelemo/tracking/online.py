@@ -1,0 +1,164 @@
+"""Tracking frame by frame, as frames arrive: the same features and distances, without a look ahead."""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from skelemo.tracking.features import COMMON, Features, distance, features_of
+from skelemo.tracking.link import SAME
+
+Array = NDArray[Any]
+
+#: Identity of a second skeleton, or a piece, of a person whom the frame has already.
+NOBODY = -1
+
+_MEMORY = 8.0  # steps for which the last place of a feature counts
+_HORIZON = 15.0  # steps for which a motion is expected to last
+_STAY = 0.1  # cost, in sizes, of having stopped rather than moved on
+_FAINT = 0.05  # cost, in sizes, of a detection without any confidence, so that the best of several is taken
+_GONE = 0.1  # cost, in sizes, of having been out of sight for as long as a person may be
+_NEW = 0.05  # cost, in sizes, of a person just come into sight, so that of two who fit the older one goes on
+_NEAR = (0.3, 5.0)  # how far people among others may move: in sizes, or usual moves
+_USUAL = 0.02  # usual move, in sizes, before any has been seen
+_BRIEF = 3  # steps after which a person with a single detection is forgotten
+
+
+@dataclass
+class _Person:
+    """A person in sight, or lately so."""
+
+    at: Array  # [2, A], where the features were when last seen, moved along since
+    when: Array  # [A], when each was seen; -inf for never
+    size: float
+    time: float  # of the last detection
+    velocity: Array  # [2] per step
+    detections: int = 1
+
+
+class OnlineTracker:
+    """Gives the people of one frame after another identities that last.
+
+    Where people keep apart, identities are those that `track` finds with the whole recording before it; where they
+    cross, it errs more often, for it cannot wait for how things go on. Memory is bounded by the people in sight in the
+    last `max_gap` frames.
+
+    Parameters
+    ----------
+    max_gap, max_distance : as for `track`.
+    """
+
+    def __init__(self, *, max_gap: int = 30, max_distance: float = 0.6) -> None:
+        self.max_gap, self.max_distance = max_gap, max_distance
+        self._people: dict[int, _Person] = {}
+        self._next, self._usual = 0, _USUAL
+        self._number = -1
+        self._steps: deque[int] = deque([1], maxlen=9)
+        self._clock = 0.0  # in usual steps of the frame numbers
+
+    def __len__(self) -> int:
+        """How many people are remembered."""
+        return len(self._people)
+
+    def update(self, keypoints: Array, number: int | None = None) -> Array:
+        """Identities of the people of the next frame, int64 [P]: numbers from 0, never used again, or `NOBODY`.
+
+        Parameters
+        ----------
+        keypoints : float [P, V, 3] in any layout, always the same; missing points are 0, 0, 0.
+        number : of the frame, greater than the last one's; by default the next.
+
+        Raises
+        ------
+        ValueError
+            The number is not greater than the last one.
+        """
+        self._advance(self._number + 1 if number is None else number)
+        identity = np.full(len(keypoints), NOBODY, np.int64)
+        if len(keypoints):
+            features = features_of(np.asarray(keypoints, np.float32))
+            confidence = keypoints[..., 2].sum(axis=1)
+            names = list(self._people)
+            cost, moved = self._costs(features, confidence / max(float(confidence.max()), 1e-9), names)
+            for person, row in self._assign(cost, len(keypoints)):
+                identity[row] = names[person]
+                self._follow(self._people[names[person]], features, row, float(moved[person, row]))
+            self._welcome(features, identity, moved, names)
+        return identity
+
+    def _advance(self, number: int) -> None:
+        """Move the clock to a frame, and forget who is gone."""
+        if self._number >= 0 or number <= self._number:
+            if number <= self._number:
+                raise ValueError(f"frame {number} after frame {self._number}: numbers must rise")
+            self._steps.append(number - self._number)
+            self._clock += (number - self._number) / sorted(self._steps)[len(self._steps) // 2]
+        self._number = number
+        for name, one in list(self._people.items()):
+            if self._clock - one.time > (self.max_gap if one.detections > 1 else min(_BRIEF, self.max_gap)) + 1:
+                del self._people[name]
+
+    def _costs(self, features: Features, confidence: Array, names: list[int]) -> tuple[Array, Array]:
+        """What it costs to take detections for people, and how far these would have moved, [people, P]."""
+        if not names:
+            return np.zeros((0, len(confidence))), np.zeros((0, len(confidence)))
+        people = [self._people[name] for name in names]
+        at = np.stack([one.at for one in people], axis=1)[:, :, None]  # [2, K, 1, A]
+        seen = np.stack([self._clock - one.when <= _MEMORY + self._clock - one.time for one in people])[:, None]
+        size = np.maximum(np.array([one.size for one in people])[:, None], features.size)
+        there = (features.at[:, None], features.seen[None])
+        gone = self._clock - np.array([one.time for one in people])
+        way = np.stack([one.velocity for one in people], axis=1) * np.minimum(gone, _HORIZON)
+        stayed = distance((at, seen), there, size)
+        moved = np.minimum(distance((at + way[..., None, None], seen), there, size), stayed + _STAY)
+        wait = _GONE * np.minimum(gone - 1, self.max_gap) / max(self.max_gap, 1)
+        wait += _NEW * 10 / (10 + np.array([one.detections for one in people]))
+        return moved + wait[:, None] + _FAINT * (1 - confidence), moved
+
+    def _assign(self, cost: Array, detections: int) -> list[tuple[int, int]]:
+        """People and rows of the assignment of least total cost, in which anyone may have no partner."""
+        alone = len(cost) == detections == 1
+        limit = self.max_distance if alone else min(max(_NEAR[0], _NEAR[1] * self._usual), self.max_distance)
+        limit += _FAINT + _NEW
+        if not len(cost):
+            return []
+        if min(cost.shape) == 1:
+            person, row = np.unravel_index(int(cost.argmin()), cost.shape)
+            return [(int(person), int(row))] if cost[person, row] <= limit else []
+        one, other = linear_sum_assignment(np.minimum(cost, limit * 1.01))
+        return [(int(i), int(j)) for i, j in zip(one, other, strict=True) if cost[i, j] <= limit]
+
+    def _follow(self, one: _Person, features: Features, row: int, moved: float) -> None:
+        """Take a detection for a person's next."""
+        seen, steps = features.seen[row], self._clock - one.time
+        both = seen & (self._clock - one.when <= _MEMORY + steps)
+        if np.count_nonzero(both) >= COMMON:
+            shift = (features.at[:, row] - one.at)[:, both].mean(axis=1)
+            fresh = 0.5 if one.detections > 2 else 1.0
+            one.velocity = (1 - fresh) * one.velocity + fresh * shift / steps
+            one.at = one.at + shift[:, None]
+        one.at = np.where(seen, features.at[:, row], one.at)
+        one.when = np.where(seen, self._clock, one.when)
+        one.size += 0.3 * (float(features.size[row]) - one.size)
+        one.time, one.detections = self._clock, one.detections + 1
+        self._usual += 0.05 * (min(moved, self.max_distance) / max(steps, 1.0) - self._usual)
+
+    def _welcome(self, features: Features, identity: Array, moved: Array, names: list[int]) -> None:
+        """Give identities to new people: those who do not lie on a person whom the frame has already."""
+        taken = [names.index(name) for name in identity[identity != NOBODY].tolist()]
+        for row in np.flatnonzero(identity == NOBODY).tolist():
+            others = np.flatnonzero(identity != NOBODY)
+            here = (features.at[:, row, None], features.seen[row, None])
+            size = np.maximum(features.size[others], features.size[row])
+            on_another = (distance(here, features.rows(others), size) <= SAME).any()
+            if on_another or (moved[taken, row] <= SAME).any():
+                continue
+            when = np.where(features.seen[row], self._clock, -np.inf)
+            self._people[self._next] = _Person(
+                features.at[:, row].copy(), when, float(features.size[row]), self._clock, np.zeros(2)
+            )
+            identity[row] = self._next
+            self._next += 1
