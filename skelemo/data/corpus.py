@@ -1,5 +1,6 @@
 """A cache in memory: every frame read and prepared once, in one tensor on the device that trains."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,9 @@ BLOCK_FRAMES = 16_384
 #: A key is ``sequence * KEY_SPAN + frame number``.
 KEY_SPAN = 1 << 32
 
+#: Share of a sequence's steps from one frame to the next that are alike where its frames are evenly numbered.
+_REGULAR = 0.75
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -35,10 +39,11 @@ class Corpus:
     seen : ``[N]`` whether anything of the person is seen.
     key : ``[N]`` int64, increasing: sequence and frame number in one, so that a frame is found by binary search.
     labels : of each head, as `skelemo.targets` has them.
-    step : ``[S]`` by how much frame numbers usually grow within each sequence.
+    step : ``[S]`` float64, by how much frame numbers usually grow within each sequence.
     image_size : ``[S, 2]`` float32, width and height in pixels, 0 where unknown.
     frame_size : ``[S, 2]`` the same for networks that draw, else None.
-    sequences : one row per sequence, as in `Cache`.
+    sequences : one row per sequence, as in `Cache`, with ``content``: equal for sequences of the same keypoints, empty
+        for those that have no twin.
     absent : parts of the cache's layout that none of its frames shows; the layout is without them.
     """
 
@@ -137,7 +142,7 @@ def load_corpus(cache: Cache, preparation: Preparation | None = None, parts: Seq
     images = Images.of(cache)
     count = len(keypoints)
     by_clip = settings.reference == "clip"
-    seen, step = torch.empty(count, dtype=torch.bool), np.empty(len(cache.sequences), np.int64)
+    seen, step = torch.empty(count, dtype=torch.bool), np.empty(len(cache.sequences))
     reference = torch.zeros(count, len(layout.parts), 4) if by_clip and settings.coordinates == "parts" else None
     shown = torch.zeros(len(layout.parts), dtype=torch.bool)
 
@@ -173,7 +178,7 @@ def load_corpus(cache: Cache, preparation: Preparation | None = None, parts: Seq
         layout=layout,
         preparation=settings,
         heads=(replace(EXPRESSION, outputs=cache.classes), VA),
-        sequences=cache.sequences,
+        sequences=cache.sequences.assign(content=find_twins(keypoints, cache.sequences)),
         keypoints=keypoints,
         reference=reference,
         seen=seen,
@@ -281,9 +286,36 @@ def _blocks(lengths: np.ndarray) -> Iterator[tuple[int, int, slice]]:
 
 
 def _steps(number: np.ndarray, sequence: np.ndarray, count: int) -> np.ndarray:
-    """Median growth of the frame number within each sequence, at least 1."""
+    """By how much the frame number usually grows within each sequence, at least 1.
+
+    The median, where most frames follow it; else the mean of all but the gaps, as in 0, 1, 3, 4, 6, 7.
+    """
     same = sequence[1:] == sequence[:-1]
-    steps = pd.Series(np.diff(number)[same]).groupby(sequence[1:][same]).median()
-    found = np.ones(count, np.int64)
-    found[steps.index.to_numpy(int)] = np.maximum(steps.to_numpy(), 1).astype(np.int64)
+    steps = pd.Series(np.diff(number)[same]).groupby(sequence[1:][same])
+    median = steps.median()
+    found = np.ones(count)
+    found[median.index.to_numpy(int)] = np.maximum(median.to_numpy(), 1)
+    own = found[sequence[1:][same]]
+    usual = pd.DataFrame({"step": np.diff(number)[same], "regular": np.diff(number)[same] == own})
+    usual = usual[usual["step"] <= 2 * own].groupby(sequence[1:][same][usual["step"] <= 2 * own]).mean()
+    uneven = usual.index[usual["regular"] < _REGULAR].to_numpy(int)
+    found[uneven] = np.maximum(usual.loc[uneven, "step"], 1)
     return found
+
+
+def find_twins(keypoints: Tensor, sequences: pd.DataFrame) -> np.ndarray:
+    """``[S]`` text that is equal for sequences with the same keypoints, and empty for those without a twin."""
+    starts, lengths = (sequences[name].to_numpy() for name in ("start", "length"))
+    ends = torch.from_numpy(np.stack([starts, starts + lengths // 2, starts + lengths - 1], 1))
+    looks = [_digest(keypoints[rows]) for rows in ends]
+    alike = pd.Series([f"{length} {look}" for length, look in zip(lengths, looks, strict=True)], dtype=object)
+    content = np.full(len(sequences), "", object)
+    for index in np.flatnonzero(alike.duplicated(keep=False)):  # these alone are read in full
+        whole = keypoints[starts[index] : starts[index] + lengths[index]]
+        content[index] = _digest(whole) if bool(whole[..., 2].any()) else ""
+    content[~pd.Series(content).duplicated(keep=False)] = ""
+    return content
+
+
+def _digest(keypoints: Tensor) -> str:
+    return hashlib.blake2b(keypoints.numpy().tobytes(), digest_size=16).hexdigest()

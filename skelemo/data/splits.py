@@ -90,17 +90,25 @@ def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, valida
     return Split(spec, "subject" if (sequences["subject"] != "").any() else "video", folds)
 
 
+#: What keeps sequences together: whoever shares one of these stays in one subset.
+_SHARED = {"subject": "subject", "video": "video", "content": "recording (the same keypoints under two names)"}
+
+
 def groups_of(sequences: pd.DataFrame) -> np.ndarray:
-    """``[S]`` the group of each sequence: those that share a video or a known subject, directly or by way of others."""
+    """``[S]`` the group of each sequence: those that share a video, a known subject or the same keypoints (column
+    ``content``, where there is one), directly or by way of others.
+    """
     count = len(sequences)
-    video = pd.factorize(sequences["video"])[0] + count
-    subject, names = pd.factorize(sequences["subject"])
-    known = sequences["subject"].to_numpy() != ""
-    rows = np.arange(count)
-    ends = np.concatenate([video, (subject + video.max(initial=0) + 1)[known]])
-    starts = np.concatenate([rows, rows[known]])
-    nodes = int(ends.max(initial=0)) + len(names) + 1
-    graph = coo_matrix((np.ones(len(starts)), (starts, ends)), shape=(nodes, nodes))
+    starts: list[np.ndarray] = []
+    ends: list[np.ndarray] = []
+    nodes = count
+    for column in _SHARED:
+        if column in sequences:
+            code, names = pd.factorize(sequences[column])
+            known = np.flatnonzero(sequences[column].to_numpy() != "")
+            starts, ends, nodes = [*starts, known], [*ends, code[known] + nodes], nodes + len(names)
+    pairs = np.concatenate(starts), np.concatenate(ends)
+    graph = coo_matrix((np.ones(len(pairs[0])), pairs), shape=(nodes, nodes))
     return connected_components(graph, directed=False)[1][:count]
 
 
@@ -131,13 +139,24 @@ def _given(column: str, sequences: pd.DataFrame, strata: np.ndarray, validation:
     marked = pd.DataFrame({"group": groups, "subset": subsets})[subsets != ""].drop_duplicates()
     torn = marked[marked.duplicated("group")]
     if len(torn):
-        example = sequences[groups == torn["group"].iloc[0]].iloc[0]
-        who = f"subject {example['subject']!r}" if example["subject"] else f"video {example['video']!r}"
+        members = sequences[(groups == torn["group"].iloc[0]) & (subsets != "")]
         raise ConfigError(
-            f"split given:{column}: {who} is in more than one subset, which would leak what it looks like; "
-            "mend the split column, leave the subject column out, or use kfold:K"
+            f"split given:{column}: {_reason(members, column)} is in more than one subset, which would leak what it "
+            "looks like; mend the split column, leave the subject column out, or use kfold:K"
         )
     return subsets if (subsets == "validation").any() else _choose_validation(subsets, groups, strata, validation, seed)
+
+
+def _reason(members: pd.DataFrame, column: str) -> str:
+    """What the members of a group share that a given split tears apart, with its name."""
+    subsets = members["splits"].map(lambda splits: splits[column])
+    for shared, what in _SHARED.items():
+        if shared in members:
+            for value, among in subsets.groupby(members[shared]):
+                if value and among.nunique() > 1:
+                    ids = " and ".join(repr(members["id"][i]) for i in among.drop_duplicates().index[:2])
+                    return f"one {what}, {ids}," if shared == "content" else f"{what} {value!r}"
+    return f"who or what belongs with {members['id'].iloc[0]!r}"
 
 
 def _given_columns(argument: str, sequences: pd.DataFrame) -> list[str]:

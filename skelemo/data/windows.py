@@ -100,11 +100,17 @@ class Gatherer:
         return self.corpus.windows(found, present)
 
     def _around(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The frame nearest to each wanted number, at most half a step away from it."""
         key = self.corpus.key
         sequence = key[rows] // KEY_SPAN
-        wanted = key[rows, None] + self.offset * self.corpus.step[sequence, None]  # [B, T]
-        found = torch.searchsorted(key, wanted).clamp(max=len(key) - 1)
-        return found, (key[found] == wanted) & (wanted // KEY_SPAN == sequence[:, None])
+        ahead = self.offset * self.corpus.step[sequence, None]  # [B, T] frame numbers
+        before = torch.searchsorted(key, key[rows, None] + ahead.floor().long(), right=True) - 1
+        around = torch.stack([before.clamp(min=0), (before + 1).clamp(max=len(key) - 1)])
+        distance = ((key[around] - key[rows, None]) - ahead).abs()
+        nearest = distance.argmin(0, keepdim=True)
+        found, distance = around.gather(0, nearest)[0], distance.gather(0, nearest)[0]
+        half = self.window.dilation * self.corpus.step[sequence, None] / 2
+        return found, (distance <= half) & (key[found] // KEY_SPAN == sequence[:, None])
 
     def _spread(self, rows: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         sequence = self.corpus.key[rows] // KEY_SPAN

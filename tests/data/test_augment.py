@@ -125,6 +125,24 @@ def test_a_dropped_keypoint_is_gone_from_the_whole_window():
     assert (gone.float().mean((0, 1)) > 0.1).all(), "every keypoint has its turn"
 
 
+def test_a_dropped_part_is_gone_from_the_whole_window_and_one_always_stays():
+    before, after = changed(missing=False, drop_part=0.6)
+    gone = torch.stack([~seen(after)[:, :, where].flatten(1).any(1) for where in LAYOUT.slices.values()], 1)
+    whole = torch.stack([seen(after)[:, :, where].flatten(1).all(1) for where in LAYOUT.slices.values()], 1)
+    assert (gone ^ whole).all()
+    assert torch.equal(after[seen(after)], before[seen(after)])
+    assert not gone.all(1).any()
+    spared = 0.6**4  # where all four would go, all stay
+    assert abs(gone.float().mean() - (0.6 - spared)) < 0.05
+
+
+def test_the_only_part_that_is_seen_is_never_dropped():
+    before = windows(missing=False)
+    before[:, :, 25:] = 0
+    after = augment(before, Augmentation(drop_part=0.9), LAYOUT, torch.Generator().manual_seed(0))
+    assert torch.equal(after, before)
+
+
 def test_in_the_picture_a_small_face_trembles_less_than_the_body_it_belongs_to():
     before = windows(missing=False)
     face = LAYOUT.slices["face_70"]

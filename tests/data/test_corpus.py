@@ -9,6 +9,7 @@ from small_caches import BODY, BODY_AND_FACE, a_cache, a_sequence
 from skelemo.cache.cache import open_cache
 from skelemo.data import corpus
 from skelemo.data.corpus import load_corpus
+from skelemo.errors import ConfigError
 from skelemo.preprocess import Preparation, prepare
 from skelemo.skeleton import layout
 
@@ -74,7 +75,7 @@ def test_the_usual_step_of_frame_numbers_is_the_sequences_own(tmp_path):
     a_cache(tmp_path, *(a_sequence(name, len(n), number=np.array(n)) for name, n in numbers.items()))
     loaded = load_corpus(open_cache(tmp_path))
     steps = dict(zip(loaded.sequences["id"], loaded.step.tolist(), strict=True))
-    assert steps == {"every": 1, "tenth": 10, "gappy": 1, "halves": 1, "one": 1}
+    assert steps == {"every": 1, "tenth": 10, "gappy": 1, "halves": 1.5, "one": 1}
 
 
 def test_a_cache_of_nothing_is_a_corpus_of_nothing(tmp_path):
@@ -142,3 +143,41 @@ def test_a_body_in_relative_coordinates_has_the_shape_of_the_same_in_pixels(tmp_
     loaded = load_corpus(open_cache(folder))
     one, other = loaded.placed(torch.arange(14)).numpy().reshape(2, 7, 25, 3)
     assert_allclose(one, other, atol=1e-4)
+
+
+def test_the_same_keypoints_under_two_names_are_found(tmp_path):
+    one = a_sequence("one", 9)
+    moved = one.keypoints.copy()
+    moved[4:6, 3] += (0.01, 0, 0)
+    nobody = [a_sequence(name, 9, keypoints=np.zeros_like(one.keypoints)) for name in ("nobody", "none")]
+    copy, near = a_sequence("copy", 9, keypoints=one.keypoints), a_sequence("near", 9, keypoints=moved)
+    table = load_corpus(open_cache(a_cache(tmp_path, one, copy, near, *nobody))).sequences.set_index("id")["content"]
+    assert table["one"] == table["copy"] != ""
+    assert (table[["near", "nobody", "none"]] == "").all()
+
+
+def test_a_model_sees_the_parts_that_are_chosen(tmp_path):
+    folder = a_cache(tmp_path, *sequences(), header=BODY_AND_FACE)
+    both, face = load_corpus(open_cache(folder), SETTINGS), load_corpus(open_cache(folder), SETTINGS, ["face_70"])
+    rows = torch.arange(len(both))
+    assert face.layout.name == "face_70"
+    assert torch.equal(face.placed(rows), both.placed(rows)[:, both.layout.slices["face_70"]])
+    assert torch.equal(face.seen, (face.placed(rows)[..., 2] > 0).any(1))
+
+
+@pytest.mark.parametrize("reference", ["clip", "window"])
+def test_a_part_that_is_never_shown_is_left_out_and_refused_where_it_is_asked_for(tmp_path, reference):
+    settings = Preparation(reference=reference, min_confidence=0.05)
+    bodies = sequences()
+    for one in bodies:
+        one.keypoints[:, 25:, :2] *= one.keypoints[:, 25:, 2:] > 0
+        one.keypoints[:, 25:, 2] *= 0.04
+    cache = open_cache(a_cache(tmp_path, *bodies, header=BODY_AND_FACE))
+    loaded = load_corpus(cache, settings)
+    assert (loaded.layout.name, loaded.absent, loaded.keypoints.shape[1]) == ("body_25", ("face_70",), 25)
+    with pytest.raises(ConfigError, match=r"no frame shows face_70 with a confidence of 0\.05 or more; ingest"):
+        load_corpus(cache, settings, ["face_70"])
+    with pytest.raises(ConfigError, match="no frame shows body_25 or face_70 with a confidence of 1 or more"):
+        load_corpus(cache, Preparation(reference=reference, min_confidence=1))
+    with pytest.raises(ConfigError, match="unknown part of this cache 'face': did you mean 'face_70'"):
+        load_corpus(cache, settings, ["face"])

@@ -256,12 +256,27 @@ def test_who_is_given_no_part_is_in_none():
     [
         (["a", "a", "c", "d"], None, "video 'a'"),
         (["a", "b", "c", "d"], ["Ann", "Ann", "", ""], "subject 'Ann'"),
-        (["a", "a", "c", "d"], ["Ann", "Bob", "", ""], "subject 'Ann'"),
+        (["a", "a", "c", "d"], ["Ann", "Bob", "", ""], "video 'a'"),
     ],
 )
 def test_a_given_split_that_tears_somebody_is_refused(videos, subjects, who):
     table = a_table(videos, subjects, given(["train", "test", "train", "test"]))
     with pytest.raises(ConfigError, match=rf"split given:split: {who} is in more than one subset"):
+        split("given", table)
+
+
+@pytest.mark.parametrize("spec", ["kfold:3", "holdout:0.3"])
+def test_the_same_keypoints_under_two_names_stay_in_one_subset(spec):
+    table = a_table(list("abcdefghijkl")).assign(content=["x", "", "x", "", "y", "", "", "y", "", "", "", ""])
+    for fold in split(spec, table).folds:
+        for subset in (fold.train, fold.validation, fold.test):
+            for twins in ((0, 2), (4, 7)):
+                assert len(set(table["id"][list(twins)]) & set(subset)) in (0, 2)
+
+
+def test_a_given_split_with_one_recording_in_two_subsets_is_refused():
+    table = a_table(list("abcd"), splits=given(["train", "test", "train", "test"])).assign(content=["x", "", "", "x"])
+    with pytest.raises(ConfigError, match=r"the same keypoints under two names\), 'a#0000' and 'd#0003', is in"):
         split("given", table)
 
 

@@ -53,8 +53,9 @@ def by_hand(corpus, row, window):
     keypoints, mask = np.zeros((window.length, 25, 3), np.float32), np.zeros(window.length, bool)
     for index in range(window.length):
         ahead = index - (window.length - 1) if window.target == "last" else index - window.length // 2
-        found = place.get(target + ahead * step)
-        if found is not None and corpus.seen[found]:
+        nearest = min(place, key=lambda number: (abs(number - target - ahead * step), number))
+        found = place[nearest]
+        if abs(nearest - target - ahead * step) <= step / 2 and corpus.seen[found]:
             keypoints[index], mask[index] = corpus.placed(torch.tensor(found)).numpy(), True
     return keypoints, mask
 
@@ -214,3 +215,22 @@ def test_clips_labeled_as_a_whole_are_told_from_frames(tmp_path):
     frames = load_corpus(open_cache(a_cache(tmp_path / "f", a_sequence("a", 3, **mood(1, 1, 2)))))
     stills = load_corpus(open_cache(a_cache(tmp_path / "s", a_sequence("a", 1, **mood(1)))))
     assert [labeled_as_clips(one, one.head("expression")) for one in (whole, frames, stills)] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "least"),
+    [
+        ([n for n in range(90) if n % 3 < 2], 1.0),
+        (np.flatnonzero(np.random.default_rng(5).random(600) < 0.2), 0.55),
+        (np.flatnonzero(np.random.default_rng(6).random(200) < 0.95), 0.85),
+    ],
+    ids=["every third lost", "one in five kept", "few lost"],
+)
+def test_uneven_frame_numbers_cost_less_context_than_exact_ones_would(tmp_path, numbers, least):
+    points = np.full((len(numbers), 25, 3), 0.5, np.float32)
+    one = a_sequence("one", len(numbers), number=np.asarray(numbers, np.int32), keypoints=points)
+    corpus = load_corpus(open_cache(a_cache(tmp_path, one)))
+    rows = torch.arange(len(numbers) // 2, len(numbers))
+    _, mask = Gatherer(corpus, Window(8)).gather(rows)
+    assert mask[:, -1].all()
+    assert mask.float().mean() >= least
