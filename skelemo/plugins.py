@@ -1,20 +1,22 @@
-"""One kind of registry for everything that is found by name: ours, other packages', and the user's own functions.
+"""One kind of registry for everything that is found by name: ours, other packages', and the user's own.
 
 A `Registry` finds a name among
 
 1. what modules of one of our packages registered,
 2. entry points of its group that other installed packages declare, such as ``skelemo.models``,
-3. ``package.module:function``, imported when it is asked for.
+3. ``package.module:function``. `Registry.find` imports the module and is for what a user types. Names that stand in
+   files go through ``registry[name]``, which imports no module that a file chose.
 """
 
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from skelemo.errors import ConfigError, SkelemoError, unknown
 
@@ -25,10 +27,10 @@ Facts = TypeVar("Facts")
 
 @dataclass(frozen=True)
 class Entry(Generic[Facts]):
-    """A function under its name, with the facts that it was registered with."""
+    """A function (or a datum) under its name, with the facts that it was registered with."""
 
     name: str
-    function: Callable[..., Any]
+    function: Any
     facts: Facts
 
     @property
@@ -48,12 +50,14 @@ class Registry(Generic[Facts]):
     group : entry-point group in which other packages declare theirs: "skelemo.models".
     package : our package whose modules register functions on import; they are imported at the first look-up.
     default : facts of a function that registers none: what ``package.module:function`` or a bare entry point has.
+    accepts : whether an object can be an entry; by default anything that can be called.
     """
 
     noun: str
     group: str
     package: str = ""
     default: Facts | None = None
+    accepts: Callable[[object], bool] = field(default=callable, repr=False)
     _entries: dict[str, Entry[Facts]] = field(default_factory=dict, repr=False)
     _loaded: bool = field(default=False, repr=False)
 
@@ -67,17 +71,33 @@ class Registry(Generic[Facts]):
         """
 
         def add(function: Function) -> Function:
-            taken = self._entries.get(name)
-            if taken is not None and _origin(taken.function) != _origin(function):
-                by = f"{taken.function.__module__} and {function.__module__}"
-                raise ConfigError(f"{self.noun} {name!r} is registered twice, by {by}")
-            self._entries[name] = Entry(name, function, self._facts(facts))
+            self.add(name, function, facts)
             return function
 
         return add
 
+    def add(self, name: str, value: Any, facts: Facts | None = None) -> None:
+        """Register a value under the name; see `register`."""
+        taken = self._entries.get(name)
+        if taken is not None and taken.function != value and _origin(taken.function) != _origin(value):
+            by = f"{_origin(taken.function)[0]} and {_origin(value)[0]}"
+            raise ConfigError(f"{self.noun} {name!r} is registered twice, by {by}")
+        self._entries[name] = Entry(name, value, self._facts(facts))
+
+    def find(self, name: str) -> Entry[Facts]:
+        """The entry that a user names: as ``registry[name]``, and ``package.module:function`` is imported.
+
+        Raises
+        ------
+        ConfigError
+            Nothing has the name (the known names are listed), or its package cannot be imported.
+        """
+        if ":" in name and name not in self:
+            self._import(name)
+        return self[name]
+
     def __getitem__(self, name: str) -> Entry[Facts]:
-        """The entry of a name; see the module for where it is looked for.
+        """The entry of a name; ``package.module:function`` only where the module is imported already.
 
         Raises
         ------
@@ -85,13 +105,16 @@ class Registry(Generic[Facts]):
             Nothing has the name (the known names are listed), or its package cannot be imported.
         """
         self._load()
-        if name not in self._entries and ":" in name:
-            self._import(name)
         if name not in self._entries:
             self._load_entry_point(name)
-        if name not in self._entries:
-            raise unknown(self.noun, name, self.names())
-        return self._entries[name]
+        if name not in self._entries and name.partition(":")[0] in sys.modules:
+            self._import(name)
+        if name in self._entries:
+            return self._entries[name]
+        if ":" in name:
+            module = name.partition(":")[0]
+            raise ConfigError(f"{self.noun} {name!r} is another program's: import {module} first, if you trust it")
+        raise unknown(self.noun, name, self.names())
 
     def __contains__(self, name: object) -> bool:
         self._load()
@@ -129,7 +152,8 @@ class Registry(Generic[Facts]):
                 f"{self.noun} {name!r}: {point.value} of the group {self.group} cannot be imported: {error}"
             ) from error
         if name not in self._entries:  # the module may have registered it with facts of its own
-            self.register(name)(function)
+            self._check(name, function)
+            self.add(name, function)
 
     def _import(self, path: str) -> None:
         module, _, attribute = path.partition(":")
@@ -141,17 +165,17 @@ class Registry(Generic[Facts]):
             raise
         except Exception as error:
             raise ConfigError(f"{self.noun} {path!r} cannot be imported: {error}") from error
-        if not callable(function):
-            raise ConfigError(f"{self.noun} {path!r} is {type(function).__name__}, not a function")
+        self._check(path, function)
         found = next((entry for entry in self._entries.values() if entry.function is function), None)
         self._entries[path] = Entry(path, function, found.facts if found else self._facts(None))
 
     def _facts(self, facts: Facts | None) -> Facts:
-        chosen = self.default if facts is None else facts
-        if chosen is None:
-            raise TypeError(f"an entry of the registry of {self.noun} needs facts")
-        return chosen
+        return cast(Facts, self.default if facts is None else facts)
+
+    def _check(self, name: str, value: object) -> None:
+        if not self.accepts(value):
+            raise ConfigError(f"{self.noun} {name!r} cannot be of the type {type(value).__name__}")
 
 
-def _origin(function: Callable[..., Any]) -> tuple[str, str]:
-    return function.__module__, getattr(function, "__qualname__", repr(function))
+def _origin(value: Any) -> tuple[str, str]:
+    return getattr(value, "__module__", "skelemo"), getattr(value, "__qualname__", repr(value))

@@ -17,7 +17,8 @@ FLOORS = (
     {"render", "openpose", "annotations", "simulate"},
     {"cache", "evaluation"},
     {"runs"},
-    {"skeleton", "targets", "plugins"},
+    {"skeleton", "targets"},
+    {"plugins"},
     {"atomic", "text"},
     {"errors"},
 )

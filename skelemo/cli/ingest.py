@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from skelemo.cli.values import PATH, RATE, SIZE, TEXT
+from skelemo.cli.values import PATH, RATE, SIZE, TEXT, Known, body_models
 
 
 @click.command("ingest")
@@ -17,8 +17,13 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT
               show_default=True, help="Who carries the labels, where these do not say.")  # fmt: skip
 @click.option("--identity", type=click.Choice(["auto", "file", "tracking"]), default="auto", show_default=True,
               help="What tells people apart: the files' person_id, or tracking.")  # fmt: skip
-@click.option("--layout", default="body_25+face_70", show_default=True, help="Parts to keep; + adds hand_21x2.")
-@click.option("--body-model", type=click.Choice(["auto", "body_25", "coco_18", "mpi_15", "body_25b"]), default="auto",
+@click.option(
+    "--layout",
+    default="body_25+face_70",
+    show_default=True,
+    help="Parts to keep: a body (body_25, coco_17, mediapipe_33, …), +face_70, +hand_21x2.",
+)
+@click.option("--body-model", type=Known("name", body_models), default="auto",
               show_default=True, help="Whose points the bodies are.")  # fmt: skip
 @click.option("--scale", type=click.Choice(["auto", "pixels", "unit", "signed"]), default="auto", show_default=True,
               help="Units of the coordinates.")  # fmt: skip

@@ -1,11 +1,14 @@
 """What stands for values on the command line, and that nobody can mean: each is refused before anything is done."""
 
+import difflib
 import math
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 _SIZE = re.compile(r"([0-9]+)x([0-9]+)", re.ASCII | re.IGNORECASE)
 #: Pixels; no picture is wider.
@@ -23,6 +26,40 @@ class Said(click.ParamType):
         if value == "":
             self.fail("it is empty", param, ctx)
         return self.kind(value)
+
+
+class Known(click.ParamType):
+    """A name that is looked up when it is given or listed: registries are not imported for ``skelemo --help``.
+
+    Parameters
+    ----------
+    name : what stands for the value in help texts.
+    names : the known names.
+    paths : whether ``package.module:function`` is a name too.
+    """
+
+    def __init__(self, name: str, names: Callable[[], Iterable[str]], *, paths: bool = False) -> None:
+        self.name, self.names, self.paths = name, names, paths
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it is given."""
+        known = list(self.names())
+        if value not in known and not (self.paths and ":" in value):
+            near = difflib.get_close_matches(value, known, 1)
+            guess = f"did you mean {near[0]!r}? " if near else ""
+            self.fail(f"{value!r} is not known; {guess}known are {', '.join(known)}", param, ctx)
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The names that begin so."""
+        return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
+
+
+def body_models() -> list[str]:
+    """Names for ``--body-model``."""
+    from skelemo.skeleton import BODY_25, part_models
+
+    return ["auto", *part_models(BODY_25)]
 
 
 class Size(click.ParamType):

@@ -7,10 +7,10 @@
 - MMPose's predictions: ``{"instance_info": [{"frame_id", "instances": [{"keypoints", "keypoint_scores"}]}]}`` of its
   demos, which count from 1, or that list alone, of its inferencers, which count from 0.
 
-Body and feet become BODY_25 (`skelemo.formats.mapping.COCO_BODY`), with the neck and the middle of the hips between
-shoulders and hips; the face is iBUG's 68 points, and FACE_70's pupils are missing; hands have OpenPose's order. Images
-are frames: ``day 1/walk_0012.jpg`` is frame 12 of ``day 1/walk``, a number alone is a frame of the file's recording.
-Their ``width`` and ``height`` are the recording's where all of its images that have them agree.
+Body and feet become the layout's body by name, with Neck and MidHip halfway between shoulders and hips; the face is
+iBUG's 68 points, without FACE_70's pupils; hands have OpenPose's order. Images are frames: ``day 1/walk_0012.jpg`` is
+frame 12 of ``day 1/walk``, a number alone is a frame of the file's recording. Their ``width`` and ``height`` are the
+recording's where all of its images that have them agree.
 ``track_id`` and ``idx`` are identities.
 """
 
@@ -25,7 +25,7 @@ import orjson
 
 from skelemo.errors import InputError
 from skelemo.formats.keypoint_files import Clip, Form
-from skelemo.formats.mapping import COCO_BODY, COCO_LISTS, body_25, in_layout
+from skelemo.formats.mapping import COCO_BODY, COCO_LISTS, body_of, in_layout
 from skelemo.skeleton import BODY_25, FACE_70, HAND_LEFT, HAND_RIGHT, Layout
 
 _POINTS, _BODY, _FEET = 133, 17, 6
@@ -101,7 +101,7 @@ def _clip(video: str, numbers: list[int], people: list[_Person], layout: Layout,
     number = np.array(numbers, np.int32)
     points = np.array([person.points for person in people], np.float32).reshape(len(people), _POINTS, 3)
     hands = {HAND_LEFT.name: points[:, 91:112], HAND_RIGHT.name: points[:, 112:]}
-    parts = {BODY_25.name: body_25(points[:, :23], COCO_BODY), FACE_70.name: points[:, 23:91], **hands}
+    parts = body_of(layout, points[:, :23], COCO_BODY) | {FACE_70.name: points[:, 23:91], **hands}
     told = [person.identity for person in people]
     identity = np.array(told, np.int64) if any(one >= 0 for one in told) else None
     owner = np.searchsorted(number, [person.number for person in people])

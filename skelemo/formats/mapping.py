@@ -4,25 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from skelemo.skeleton import BODY_25, FACE_70, HAND_LEFT, HAND_RIGHT, Layout, Part
+from skelemo.skeleton import COCO_17, FACE_70, HAND_LEFT, HAND_RIGHT, Layout, Part
 
-#: Points that OpenPose has halfway between two others, no surer than the less sure of these.
-_HALFWAY = {"Neck": ("RShoulder", "LShoulder"), "MidHip": ("RHip", "LHip")}
-
-#: BODY_25's names in the order of COCO's 17 body points and COCO-WholeBody's 6 of the feet (data_format.md of
+#: Names of COCO-WholeBody's 17 points of the body and 6 of the feet (data_format.md of
 #: https://github.com/jin-s13/COCO-WholeBody).
-COCO_BODY = (
-    "Nose", "LEye", "REye", "LEar", "REar", "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist", "RWrist", "LHip",
-    "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle", "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel",
-)  # fmt: skip
-
-#: BODY_25's name of each of MediaPipe's 33 pose landmarks, empty where it has none. The tip of the foot is taken for
-#: the big toe (https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker).
-MEDIAPIPE_POSE = (
-    "Nose", "", "LEye", "", "", "REye", "", "LEar", "REar", "", "", "LShoulder", "RShoulder", "LElbow", "RElbow",
-    "LWrist", "RWrist", "", "", "", "", "", "", "LHip", "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle", "LHeel", "RHeel",
-    "LBigToe", "RBigToe",
-)  # fmt: skip
+COCO_BODY = (*COCO_17.keypoints, "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")
 
 #: For each of FACE_70's points the vertices of MediaPipe's face mesh that lie there; of two, the point between them.
 #: The first 68 are iBUG's, as in https://github.com/PeizhiYan/Mediapipe_2_Dlib_Landmarks, made the same on both sides
@@ -39,21 +25,24 @@ MEDIAPIPE_FACE: tuple[tuple[int, ...], ...] = (
 )  # fmt: skip
 
 
-def body_25(points: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """BODY_25 ``[N, 25, 3]`` from points ``[N, K, 3]`` that are called so; those without a name are dropped.
+def body_of(layout: Layout, points: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The layout's body ``{name: [N, V, 3]}`` from points ``[N, K, 3]`` of these names; empty where it has none.
 
-    A missing point has confidence 0. The neck and the middle of the hips are made of the shoulders and the hips.
+    A missing point has confidence 0. Neck and MidHip lie halfway between the shoulders and the hips.
     """
-    made = np.zeros((len(points), len(BODY_25), 3), np.float32)
+    part = layout.body
+    if part is None:
+        return {}
+    made = np.zeros((len(points), len(part), 3), np.float32)
     for place, name in enumerate(names):
-        if name:
-            made[:, BODY_25.index(name)] = points[:, place]
-    for name, sides in _HALFWAY.items():
-        ends = made[:, [BODY_25.index(side) for side in sides]]
-        middle = made[:, BODY_25.index(name)]
-        middle[:, :2] = ends[..., :2].mean(1)
-        middle[:, 2] = ends[..., 2].min(1)
-    return made
+        if name in part.keypoints:
+            made[:, part.index(name)] = points[:, place]
+    for middle, (one, other) in part.halfway.items():
+        if part.keypoints[middle] not in names:
+            ends = made[:, [one, other]]
+            made[:, middle, :2] = ends[..., :2].mean(1)
+            made[:, middle, 2] = ends[..., 2].min(1)
+    return {part.name: made}
 
 
 def face_70(mesh: np.ndarray) -> np.ndarray:

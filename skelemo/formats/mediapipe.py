@@ -22,8 +22,8 @@ import pandas as pd
 
 from skelemo.errors import InputError
 from skelemo.formats.keypoint_files import Clip, Form
-from skelemo.formats.mapping import MEDIAPIPE_POSE, body_25, face_70, in_layout
-from skelemo.skeleton import BODY_25, FACE_70, HAND_LEFT, HAND_RIGHT, Layout
+from skelemo.formats.mapping import body_of, face_70, in_layout
+from skelemo.skeleton import BODY_25, FACE_70, HAND_LEFT, HAND_RIGHT, MEDIAPIPE_33, Layout
 
 #: Landmarks of each type; the face's with the irises, which come last.
 LANDMARKS = {"pose": 33, "face": 478, "left_hand": 21, "right_hand": 21}
@@ -84,7 +84,7 @@ def _clip(video: str, rows: _Rows, file: Path, layout: Layout, size: tuple[int, 
         parts[name] = landmarks[:, first : first + count]
         first += count
     made = {
-        BODY_25.name: body_25(parts["pose"], MEDIAPIPE_POSE),
+        **body_of(layout, parts["pose"], MEDIAPIPE_33.keypoints),
         FACE_70.name: face_70(parts["face"]),
         HAND_LEFT.name: parts["left_hand"],
         HAND_RIGHT.name: parts["right_hand"],

@@ -28,13 +28,6 @@ _LARGEST = 65_535
 #: Frames in a row that may be missing for each that is there, and some more.
 _SPARSEST, _SHORT = 100, 10_000
 
-_COMPONENTS = {
-    "body_25": "pose_keypoints_2d",
-    "face_70": "face_keypoints_2d",
-    "hand_left_21": "hand_left_keypoints_2d",
-    "hand_right_21": "hand_right_keypoints_2d",
-}
-
 
 def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
     """Write one file per video into a new folder, with everybody who has a sequence of it.
@@ -84,9 +77,7 @@ def _components(layout: Layout) -> list[Any]:
     from pose_format.pose_header import PoseHeaderComponent
 
     return [
-        PoseHeaderComponent(
-            _COMPONENTS[part.name], list(part.keypoints), list(part.limbs), list(part.drawing.colors), "XYC"
-        )
+        PoseHeaderComponent(part.key, list(part.keypoints), list(part.limbs), list(part.drawing.colors), "XYC")
         for part in layout.parts
     ]
 

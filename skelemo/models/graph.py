@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, shortest_path
 from torch import Tensor
 
-from skelemo.skeleton import BODY_MODELS, FACE_70, HAND_LEFT, HAND_RIGHT, Layout, Limb, Part
+from skelemo.skeleton import Layout, Limb, Part
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -30,20 +30,6 @@ class EdgeType(IntEnum):
     LINK = 2  # joins two parts: face to head, hand to wrist
     MIRROR = 3  # joins a keypoint to its twin on the other side
     TIME = 4  # joins a keypoint to itself in the next frame
-
-
-# OpenPose draws the face as ten separate contours. These pairs join them where the face is joined (brow to bridge, nose
-# to lip, lip to chin) and across the openings that expressions move (eyes, mouth).
-_FACE_TIES = (
-    "Jaw0-RBrow0 Jaw16-LBrow4 Jaw8-OuterMouth9 RBrow4-NoseBridge0 LBrow0-NoseBridge0 "
-    "RBrow0-REye0 RBrow2-REye1 LBrow4-LEye3 LBrow2-LEye2 NoseBridge0-REye3 NoseBridge0-LEye0 "
-    "REye1-REye5 REye2-REye4 LEye1-LEye5 LEye2-LEye4 REye0-RPupil REye3-RPupil LEye0-LPupil LEye3-LPupil "
-    "NoseBridge3-NoseBase2 NoseBase2-OuterMouth3 OuterMouth0-InnerMouth0 OuterMouth6-InnerMouth4 "
-    "OuterMouth3-InnerMouth2 OuterMouth9-InnerMouth6 InnerMouth2-InnerMouth6"
-)
-# The same place of the head as the body and as the face see it.
-_HEAD_LINKS = "Nose-NoseBridge3 REye-RPupil LEye-LPupil REar-Jaw0 LEar-Jaw16"
-_HANDS = {HAND_LEFT.name: "LWrist", HAND_RIGHT.name: "RWrist"}
 
 
 def skeleton_graph(layout: Layout, *, mirror: bool = True, frames: int = 1) -> Data:
@@ -90,8 +76,8 @@ def hops(layout: Layout, *, mirror: bool = False) -> Tensor:
 
 
 def center(layout: Layout) -> int:
-    """The keypoint that distances are counted from: the body's neck, as in ST-GCN, else the root of the first part."""
-    return layout.slices[layout.parts[0].name].start + _root(layout.parts[0])
+    """The keypoint that distances are counted from: the root of the first part, a body's neck as in ST-GCN."""
+    return layout.slices[layout.parts[0].name].start + layout.parts[0].index(layout.parts[0].root)
 
 
 def partition(layout: Layout) -> Tensor:
@@ -160,7 +146,7 @@ def parents(layout: Layout) -> tuple[int, ...]:
     found: list[int] = []
     for part in layout.parts:
         matrix, start = _matrix(len(part), _inner(part)), layout.slices[part.name].start
-        distance = shortest_path(matrix, unweighted=True, directed=False)[_root(part)]
+        distance = shortest_path(matrix, unweighted=True, directed=False)[part.index(part.root)]
         for keypoint in range(len(part)):
             neighbors = matrix[[keypoint]].nonzero()[1]
             nearest = min(neighbors, key=lambda other: (distance[other], other), default=keypoint)
@@ -171,9 +157,8 @@ def parents(layout: Layout) -> tuple[int, ...]:
 def _edges(layout: Layout, mirror: bool) -> dict[EdgeType, list[Limb]]:
     """The edges of one frame by type, each pair once."""
     edges: dict[EdgeType, list[Limb]] = {EdgeType.LIMB: list(layout.limbs), EdgeType.TIE: [], EdgeType.LINK: []}
-    face = layout.part(FACE_70.name)
-    if face is not None:
-        edges[EdgeType.TIE] = _named(_FACE_TIES, layout, face, face)
+    for part in layout.parts:
+        edges[EdgeType.TIE] += _named(part.ties, layout, part, part)
     edges[EdgeType.LINK] = _links(layout)
     known = [pair for pairs in edges.values() for pair in pairs]
     edges[EdgeType.LINK] += _bridges(layout, known)
@@ -186,20 +171,14 @@ def _edges(layout: Layout, mirror: bool) -> dict[EdgeType, list[Limb]]:
 
 def _links(layout: Layout) -> list[Limb]:
     """Face to head and hands to wrists, where the layout has a body."""
-    body = next((part for part in layout.parts if part.name in BODY_MODELS), None)
-    links: list[Limb] = []
-    for part in layout.parts:
-        if body is not None and part.name == FACE_70.name:
-            links += _named(_HEAD_LINKS, layout, body, part)
-        if body is not None and part.name in _HANDS:
-            links += _named(f"{_HANDS[part.name]}-Wrist", layout, body, part)
-    return links
+    body = layout.body
+    return [pair for part in layout.parts if body for pair in _named(part.links, layout, body, part)]
 
 
 def _bridges(layout: Layout, known: list[Limb]) -> list[Limb]:
     """What makes the graph one piece: the roots of pieces that hang together by nothing, one after another."""
     _, piece = connected_components(_matrix(len(layout), known), directed=False)
-    roots = [layout.slices[part.name].start + _root(part) for part in layout.parts]
+    roots = [layout.slices[part.name].start + part.index(part.root) for part in layout.parts]
     firsts = {int(piece[node]): node for node in reversed([*roots, *range(len(layout))])}
     return list(pairwise(sorted(firsts.values())))
 
@@ -219,12 +198,6 @@ def _inner(part: Part) -> list[Limb]:
     alone = Layout(part.name, (part,))
     edges = _edges(alone, mirror=False)
     return [pair for pairs in edges.values() for pair in pairs]
-
-
-def _root(part: Part) -> int:
-    """The keypoint that a part hangs from."""
-    names = ("Neck", "NoseBridge0", "Wrist")
-    return next((part.index(name) for name in names if name in part.keypoints), 0)
 
 
 def _pairs(layout: Layout, mirror: bool) -> list[Limb]:

@@ -142,7 +142,7 @@ def image_encoder(
         raise ConfigError(f"{architecture} draws x, y and confidence; the batch has {spec.channels} channels")
     backbone = BACKBONES[architecture](0)
     if view == "auto":
-        view = "person+face" if spec.layout.part("face_70") else "person"
+        view = "person+face" if spec.layout.face else "person"
     renderer = SkeletonRenderer(spec.layout, image_size, view)
     backbone.fit(*renderer.picture)
     if not 0 <= freeze <= len(backbone.stages):

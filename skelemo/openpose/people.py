@@ -10,11 +10,11 @@ from skelemo.errors import InputError, unknown
 from skelemo.openpose.files import Contents, Problem, is_lost
 from skelemo.openpose.frame import FrameError, Rows
 from skelemo.openpose.names import printable
-from skelemo.openpose.points import Extent, model_of, settle, shared_points, to_body_25
+from skelemo.openpose.points import Extent, convert, model_of, settle, shared_points
 from skelemo.openpose.reader import opened
 from skelemo.openpose.recording import Recording
 from skelemo.openpose.scale import detect_scale, refuse_scale
-from skelemo.skeleton import BODY_25, BODY_25B, BODY_MODELS, FARTHEST, SCALES, Layout, Part
+from skelemo.skeleton import BODY_25, BODY_25B, FARTHEST, SCALES, Layout, Part, part_models
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class People:
     number: np.ndarray  # int32 [F], numbers of the frames that could be read
     start: np.ndarray  # int64 [F + 1], the people of frame i are rows start[i] to start[i + 1]
     keypoints: np.ndarray  # float32 [P, V, 3] in the layout; missing points are 0, 0, 0; confidence in [0, 1]
-    body_model: str  # the source's, by its name in BODY_MODELS; "" where there are no bodies
+    body_model: str  # the source's, by its part's name; "" where there are no bodies
     scale: str  # units of x and y: "pixels" | "unit", which is [0, 1] | "signed", which is [-1, 1]
     problems: tuple[Problem, ...]  # files that could not be read, all or a part of them, in frame order
     bytes_read: int  # of all files that could be opened
@@ -73,7 +73,7 @@ def read_people(
     Parameters
     ----------
     body_model
-        What the bodies are, by its name in `BODY_MODELS`. By default the count of numbers tells it, and where the
+        What the bodies are, by a name of `part_models`. By default the count of numbers tells it, and where the
         points lie tells BODY_25B from BODY_25.
     scale
         The units of the coordinates; by default detected (`detect_scale`). They are never converted.
@@ -92,7 +92,7 @@ def read_people(
     ConfigError
         An unknown `body_model` or `scale`.
     """
-    _check("body model", body_model, BODY_MODELS)
+    _check("body model", body_model, part_models(layout.body or BODY_25))
     _check("scale", scale, SCALES)
     faults = _Faults(recording, strict)
     rows = Rows(layout, body_model)
@@ -204,14 +204,15 @@ def _read_files(contents: Contents, rows: Rows, faults: _Faults) -> tuple[np.nda
 def _map_bodies(
     points: np.ndarray, rows: Rows, owner: np.ndarray, layout: Layout, faults: _Faults, named: str, prior: Guess
 ) -> tuple[Part | None, bool]:
-    """Bring bodies into BODY_25's order from the model that most frames have, and tell whether that is certain.
+    """Bring bodies into the layout's order from the model that most frames have, and tell whether that is certain.
 
     Frames with another model are at fault.
     """
-    if BODY_25 not in layout.parts:
+    part = layout.body
+    if part is None:
         return None, False
     lengths = np.frombuffer(rows.counts, np.uint8)
-    models = rows.slots[layout.parts.index(BODY_25)].models
+    models = rows.slots[layout.parts.index(part)].models
     frames = {length: np.unique(owner[lengths == length]) for length in np.unique(lengths).tolist() if length}
     if not frames:
         return None, False
@@ -220,16 +221,16 @@ def _map_bodies(
         for file in frames[length].tolist():
             others = f"{len(frames[usual])} other files have {models[usual].name.upper()}"
             faults.add(file, f"has a {models[length].name.upper()} body where {others}")
-    model, body, certain = models[usual], points[:, layout.slices[BODY_25.name]], True
-    if len(model) == len(BODY_25):
+    model, body, certain = models[usual], points[:, layout.slices[part.name]], True
+    if part is BODY_25 and len(model) == len(BODY_25):
         found = model_of(body[lengths == usual])
         certain = found is not None
         if named == "auto":
             model = found or (BODY_25B if prior.body_model == BODY_25B.name else BODY_25)
         elif found not in (None, model):
             faults.notes.append(f"its points lie as {found.name.upper()}'s; read as {model.name.upper()}, as asked for")
-    if model is not BODY_25:
-        to_body_25(body, model)
+    if model is not part:
+        convert(body, model, part)
     return model, certain
 
 
@@ -254,8 +255,8 @@ def _scale(
 ) -> tuple[str, bool]:
     """The units of the coordinates, and whether they are certain."""
     body = np.arange(0)
-    if model:
-        body = layout.slices[BODY_25.name].start + np.array(shared_points(model)[1])
+    if model and layout.body:
+        body = layout.slices[layout.body.name].start + np.array(shared_points(model, layout.body)[1])
 
     def where(person: int) -> str:
         return faults.path(int(owner[person]))

@@ -34,23 +34,24 @@ class Extent:
         return Extent(self.seen[people], self.low[people], self.high[people], self.minus[people])
 
 
-def to_body_25(body: np.ndarray, model: Part) -> None:
-    """Move the first ``len(model)`` points of ``[P, 25, 3]`` to where BODY_25 has those of their names, in place.
+def convert(body: np.ndarray, model: Part, part: Part) -> None:
+    """Move the first ``len(model)`` points of ``[P, V, 3]`` to where the part has those of their names, in place.
 
-    BODY_25's points that the model lacks are missing, and the model's that BODY_25 lacks are dropped (Head and Chest of
-    MPI, HeadTop of BODY_25B). MidHip is halfway between the hips and no surer than the less sure of them, so it is
-    missing when either is.
+    The part's points that the model lacks are missing, and the model's that the part lacks are dropped (Head and Chest
+    of MPI, HeadTop of BODY_25B). A point halfway between two others, such as MidHip, has the lower confidence of the
+    two, so it is missing when either is.
     """
-    there, here = shared_points(model)
+    there, here = shared_points(model, part)
     for start in range(0, len(body), _ROWS):
         rows = body[start : start + _ROWS]
         found = rows[:, there]
         rows[:] = 0
         rows[:, here] = found
-        if "MidHip" not in model.keypoints:
-            hips = rows[:, [BODY_25.index("RHip"), BODY_25.index("LHip")]]
-            rows[:, BODY_25.index("MidHip"), :2] = hips[..., :2].mean(axis=1)
-            rows[:, BODY_25.index("MidHip"), 2] = hips[..., 2].min(axis=1)
+        for middle, (one, other) in part.halfway.items():
+            if middle not in here:
+                ends = rows[:, [one, other]]
+                rows[:, middle, :2] = ends[..., :2].mean(axis=1)
+                rows[:, middle, 2] = ends[..., 2].min(axis=1)
 
 
 def model_of(body: np.ndarray) -> Part | None:
@@ -77,10 +78,10 @@ def _limb_length(body: np.ndarray, model: Part) -> np.ndarray:
     return np.where(limbs >= _LIMBS, total / np.maximum(limbs, 1), np.nan)
 
 
-def shared_points(model: Part) -> tuple[list[int], list[int]]:
-    """Positions in a body model, and in BODY_25, of the keypoints that both have by name."""
-    names = [name for name in model.keypoints if name in BODY_25.keypoints]
-    return [model.index(name) for name in names], [BODY_25.index(name) for name in names]
+def shared_points(model: Part, part: Part) -> tuple[list[int], list[int]]:
+    """Positions in a body model, and in a part, of the keypoints that both have by name."""
+    names = [name for name in model.keypoints if name in part.keypoints]
+    return [model.index(name) for name in names], [part.index(name) for name in names]
 
 
 def settle(points: np.ndarray) -> Extent:

@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from skelemo.skeleton import BODY_25, BODY_25B, BODY_MODELS, FACE_70, HAND_LEFT, HAND_RIGHT, Layout, Part
-
-# OpenPose's word for a part (wPeopleJsonSaver.hpp).
-_WORDS = {BODY_25.name: "pose", FACE_70.name: "face", HAND_LEFT.name: "hand_left", HAND_RIGHT.name: "hand_right"}
+from skelemo.errors import ConfigError
+from skelemo.skeleton import BODY_25B, BODY_MODELS, FACE_70, PARTS, Layout, Part, layout, part_models
 
 #: The key of a person's identity through a recording: a list of one number, -1 for none (poseExtractor.cpp).
 PERSON_ID = "person_id"
@@ -18,9 +16,9 @@ PERSON_ID = "person_id"
 _FACE_68 = replace(FACE_70, name="face_68", keypoints=FACE_70.keypoints[:68], mirror=FACE_70.mirror[:68])
 
 #: Keys that make an object a person of OpenPose's, of any version, whether or not a layout wants them.
-PERSON_KEYS = frozenset(
-    f"{word}_keypoints{dimensions}" for word in _WORDS.values() for dimensions in ("_2d", "_3d", "")
-) | {"body_parts", "joints", PERSON_ID}
+PERSON_KEYS = frozenset({PERSON_ID}).union(
+    *({*part.keys, part.key.replace("_2d", "_3d")} for word in PARTS for part in layout(word).parts)
+)
 
 
 @dataclass(frozen=True)
@@ -44,18 +42,18 @@ class Slot:
         return {n: bytes(8 * (self.width - n)) for n in (0, *self.models)}
 
 
-def slots(layout: Layout, body_model: str = "auto") -> tuple[Slot, ...]:
+def slots(where: Layout, body_model: str = "auto") -> tuple[Slot, ...]:
     """What to look for in a file, in the layout's order.
 
     A body's model follows from its count of numbers; BODY_25B, which has as many as BODY_25, is recognized later by
     where its points lie, or named by `body_model`.
+
+    Raises
+    ------
+    ConfigError
+        The layout's body has fewer points than `body_model`.
     """
-    told_by_count = tuple(model for model in BODY_MODELS.values() if model is not BODY_25B)
-    models = {
-        BODY_25.name: told_by_count if body_model == "auto" else (BODY_MODELS[body_model],),
-        FACE_70.name: (FACE_70, _FACE_68),
-    }
-    return tuple(_slot(part, models.get(part.name, (part,))) for part in layout.parts)
+    return tuple(_slot(part, _models(part, body_model)) for part in where.parts)
 
 
 def getter(keys: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
@@ -71,9 +69,20 @@ def identity_of(value: Any) -> int:
     return int(value) if whole else -1
 
 
+def _models(part: Part, body_model: str) -> tuple[Part, ...]:
+    """What a file may hold for a part; of those with equal counts the last one serves."""
+    if part is FACE_70:
+        return part, _FACE_68
+    if part.kind != "body":
+        return (part,)
+    if body_model == "auto":
+        smaller = (model for model in BODY_MODELS.values() if model is not BODY_25B and len(model) <= len(part))
+        return *(model for model in smaller if model.key == part.key), part
+    model = part_models(part)[body_model]
+    if len(model) > len(part):
+        raise ConfigError(f"--body-model {body_model}: {part.name} has fewer points; choose --layout {body_model}")
+    return (model,)
+
+
 def _slot(part: Part, models: tuple[Part, ...]) -> Slot:
-    word = _WORDS[part.name]
-    keys: tuple[str, ...] = (f"{word}_keypoints_2d", f"{word}_keypoints")
-    if part is BODY_25:
-        keys += ("body_parts", "joints")  # of AlphaPose's "cmu" format
-    return Slot(keys, {3 * len(model): model for model in models}, 3 * len(part))
+    return Slot(part.keys, {3 * len(model): model for model in models}, 3 * len(part))

@@ -34,7 +34,9 @@ class PartDrawing(nn.Module):
         self.size = size
         self.drawing = part.drawing
         self.widest = {usual: strokes.widest(part.drawing, *scale) for usual, scale in scales.items()}
-        self.register_buffer("ends", torch.tensor(part.limbs).T.contiguous(), persistent=False)  # [2, limbs]
+        self.register_buffer(
+            "ends", torch.tensor(part.limbs, dtype=torch.long).reshape(-1, 2).T.contiguous(), persistent=False
+        )  # [2, limbs]
         self.limbs = Layer([part.drawing.color(end) for _, end in part.limbs])
         self.discs = Layer([part.drawing.color(point) for point in range(len(part))])
 

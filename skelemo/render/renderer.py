@@ -10,7 +10,7 @@ from skelemo.errors import ConfigError, unknown
 from skelemo.render import views
 from skelemo.render.part import PartDrawing, Scales
 from skelemo.render.views import VIEWS, Placement, Size
-from skelemo.skeleton import FACE_70, Layout
+from skelemo.skeleton import Layout
 
 FARTHEST = 64.0  # pictures' longer sides: points beyond count as unseen
 LONGEST_SIDE = 8192  # pixels of an image that is drawn; no network takes so many
@@ -63,7 +63,7 @@ class SkeletonRenderer(nn.Module):
     def _check(self, source: Size) -> None:
         if self.view not in VIEWS:
             raise unknown("view", self.view, VIEWS)
-        if "face" in self.view and FACE_70 not in self.layout.parts:
+        if "face" in self.view and self.layout.face is None:
             raise ConfigError(f"view {self.view!r} shows a face, which the layout {self.layout.name} lacks")
         if min(*self.picture, *source) < 2 or max(self.picture) > LONGEST_SIDE:
             raise ConfigError(
@@ -103,7 +103,7 @@ class _Pane(nn.Module):
         self.size = size
         self.view = view
         self.longest = max(source)
-        shown = [part for part in layout.parts if view != "face" or part is FACE_70]
+        shown = [part for part in layout.parts if view != "face" or part.kind == "face"]
         scales = self._scales(source)
         self.parts = nn.ModuleList(PartDrawing(part, layout.slices[part.name], size, scales) for part in shown)
         threshold = [

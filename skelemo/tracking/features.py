@@ -96,11 +96,14 @@ def _size_by_limbs(at: Array, seen: Array) -> Array:
 @cache
 def _parts(points: int) -> dict[str, slice]:
     """Parts of the layout with that many points, and where they lie; none for an unknown layout."""
-    for count in range(1, len(PARTS) + 1):
-        for words in combinations(PARTS, count):
-            known = layout("+".join(words))
-            if len(known) == points:
-                return known.slices
+    bodies = [word for word in PARTS if layout(word).body]
+    others = [word for word in ("face_70", "hand_21x2") if len(layout(word)) < points]
+    for body in (BODY_25.name, "", *bodies):
+        for count in range(len(others) + 1):
+            for words in combinations(others, count):
+                known = layout("+".join(filter(None, (body, *words)))) if body or words else None
+                if known and len(known) == points:
+                    return known.slices
     return {}
 
 

@@ -12,7 +12,6 @@ from skelemo import __version__
 from skelemo.cache.cache import Cache
 from skelemo.errors import ConfigError
 from skelemo.render import SkeletonRenderer
-from skelemo.skeleton import FACE_70
 from skelemo.text import count
 from skelemo.view.stills import Stills, png, require_empty
 
@@ -62,7 +61,7 @@ def write_page(cache: Cache, out: Path, *, per_class: int = 12, view: str | None
         ``out`` is not empty, an unknown view, or nobody is seen in any frame.
     """
     require_empty(out)
-    view = view or ("person+face" if FACE_70 in cache.layout.parts else "person")
+    view = view or ("person+face" if cache.layout.face else "person")
     renderer = SkeletonRenderer(cache.layout, (SIDE, SIDE * (2 if "+" in view else 1)), view)
     stills = Stills.of(cache)
     groups = _groups(stills, per_class, renderer, np.random.default_rng(seed))

@@ -11,9 +11,9 @@ from skelemo.cache.cache import open_cache
 from skelemo.cli import main
 from skelemo.errors import CacheError, InputError
 from skelemo.formats.importing import import_keypoints
-from skelemo.formats.mapping import MEDIAPIPE_FACE, MEDIAPIPE_POSE
+from skelemo.formats.mapping import MEDIAPIPE_FACE
 from skelemo.ingest.task import Settings
-from skelemo.skeleton import FACE_70, layout
+from skelemo.skeleton import FACE_70, MEDIAPIPE_33, layout
 
 EVERYTHING = "body_25+face_70+hand_21x2"
 ALL = layout(EVERYTHING)
@@ -425,11 +425,11 @@ def test_the_mapping_of_the_face_is_the_same_on_both_sides():
         assert sorted(mirrored.get(vertex, vertex) for vertex in vertices) == sorted(twin), FACE_70.keypoints[place]
 
 
-def test_the_mapping_of_the_pose_names_each_side_alike():
-    left = [index for index, name in enumerate(MEDIAPIPE_POSE) if name.startswith("L")]
-    assert len(MEDIAPIPE_POSE) == 33
-    for index in left:
-        assert MEDIAPIPE_POSE[index + (3 if index == 2 else 1)] == "R" + MEDIAPIPE_POSE[index][1:]
+def test_landmarks_of_the_pose_have_mediapipes_order():
+    """Numbers of ``PoseLandmark`` in MediaPipe's documentation."""
+    numbers = {"Nose": 0, "LEyeInner": 1, "LEye": 2, "REyeInner": 4, "REye": 5, "LEar": 7, "LMouth": 9, "LShoulder": 11}
+    numbers |= {"RWrist": 16, "LPinky": 17, "LIndex": 19, "LThumb": 21, "RHip": 24, "LHeel": 29, "RBigToe": 32}
+    assert {name: MEDIAPIPE_33.index(name) for name in numbers} == numbers
 
 
 # both

@@ -277,7 +277,8 @@ def test_a_recording_longer_than_one_batch_is_settled_to_its_end(tmp_path: Path)
 
 def test_unknown_settings_are_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"unknown body model 'coco': .*known are auto, body_25, body_25b, coco_18, mpi_15"
+        ConfigError,
+        match=r"unknown body model 'coco': .*known are auto, body_25, body_25b, coco_17, coco_18, mediapipe_33, mpi_15",
     ):
         one(tmp_path, body_model="coco")
     with pytest.raises(ConfigError, match=r"unknown scale 'pixel': did you mean 'pixels'\?"):

@@ -1,0 +1,51 @@
+"""Parts and layouts: which keypoints there are, in which order, what joins them and how they are drawn.
+
+A part is data alone. Ingest, cache, preprocessing, renderer, graphs and exports work with every registered one.
+"""
+
+from skelemo.skeleton.coco_mediapipe import COCO_17, MEDIAPIPE_33
+from skelemo.skeleton.layout import DEFAULT_LAYOUT, PARTS, Layout, layout, part_models, register_layout
+from skelemo.skeleton.openpose import (
+    BODY_25,
+    BODY_25B,
+    BODY_MODELS,
+    COCO_18,
+    FACE_70,
+    HAND_LEFT,
+    HAND_RIGHT,
+    MPI_15,
+)
+from skelemo.skeleton.part import Color, Drawing, Limb, Part, Place, Reference
+
+__all__ = [
+    "BODY_25",
+    "BODY_25B",
+    "BODY_MODELS",
+    "COCO_17",
+    "COCO_18",
+    "DEFAULT_LAYOUT",
+    "FACE_70",
+    "FARTHEST",
+    "HAND_LEFT",
+    "HAND_RIGHT",
+    "MEDIAPIPE_33",
+    "MPI_15",
+    "PARTS",
+    "SCALES",
+    "Color",
+    "Drawing",
+    "Layout",
+    "Limb",
+    "Part",
+    "Place",
+    "Reference",
+    "layout",
+    "part_models",
+    "register_layout",
+]
+
+#: Units of x and y: pixels of the image, its width and height as [0, 1], or as [-1, 1].
+SCALES = ("pixels", "unit", "signed")
+
+#: Farther out, in any unit, is no keypoint: no image has a million pixels on a side.
+FARTHEST = 1e6
