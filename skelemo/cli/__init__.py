@@ -40,7 +40,7 @@ def _reason(error: OSError) -> str:
 @click.group(
     cls=_Skelemo,
     modules=f"{__name__}.{{}}",
-    verbs=("synth", "ingest", "cache", "show", "export", "models", "train", "report"),
+    verbs=("synth", "ingest", "cache", "show", "export", "models", "train", "predict", "report"),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(skelemo.__version__, prog_name="skelemo")

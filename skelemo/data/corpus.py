@@ -120,12 +120,15 @@ class Corpus:
         return found[name]
 
 
-def load_corpus(cache: Cache, preparation: Preparation | None = None, parts: Sequence[str] = ()) -> Corpus:
+def load_corpus(
+    cache: Cache, preparation: Preparation | None = None, parts: Sequence[str] = (), *, keep_absent: bool = False
+) -> Corpus:
     """Read a cache and prepare its keypoints; see `Corpus`.
 
     Parameters
     ----------
     parts : names of the parts that a model is to see; all that the cache shows unless given.
+    keep_absent : keep parts that the cache never shows, all missing, for a model that was trained with them.
 
     Raises
     ------
@@ -191,7 +194,7 @@ def load_corpus(cache: Cache, preparation: Preparation | None = None, parts: Seq
         image_size=images.size,
         frame_size=images.pixels if settings.coordinates == "frame" else None,
     )
-    return _without_absent(cache, corpus, shown.tolist(), chosen=bool(parts))
+    return corpus if keep_absent else _without_absent(cache, corpus, shown.tolist(), chosen=bool(parts))
 
 
 def _without_absent(cache: Cache, corpus: Corpus, shown: list[bool], *, chosen: bool) -> Corpus:

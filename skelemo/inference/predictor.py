@@ -1,15 +1,32 @@
-"""A trained network's answers for windows."""
+"""From a run to predictions: for training's own windows, and for any source."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
+from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.loader import Batches, inputs
+from skelemo.data.windows import Targets, Window
+from skelemo.errors import ConfigError, InputError, SkelemoError
+from skelemo.inference.sources import Source, opened
+from skelemo.inference.table import prediction_columns, smoothed
+from skelemo.models import registry
 from skelemo.models.heads import probabilities
+from skelemo.preprocess import Preparation
+from skelemo.runs.model_file import ModelFile, has_model, read_model
+from skelemo.skeleton import Layout, layout
 from skelemo.targets import Head
+
+_TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+#: Windows that are predicted at a time.
+BATCH = 256
 
 
 def predict(
@@ -19,14 +36,223 @@ def predict(
 
     ``precision`` is the one that the network was trained in.
     """
-    device = batches.device.type
-    types = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-    autocast = torch.autocast(device, types[precision]) if precision in types else nullcontext()
-    found: dict[str, list[torch.Tensor]] = {head.name: [] for head in heads}
+    found: dict[str, list[np.ndarray]] = {head.name: [] for head in heads}
+    for outputs, _ in _outputs(network, batches, heads, precision):
+        for name, output in outputs.items():
+            found[name].append(output)
+    return {name: np.concatenate(pieces) for name, pieces in found.items()}
+
+
+def _outputs(
+    network: nn.Module, batches: Batches, heads: Sequence[Head], precision: str
+) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    """The outputs of each batch, and the share of frames ``[B]`` in which each window shows anything."""
+    autocast = torch.autocast(batches.device.type, _TYPES[precision]) if precision in _TYPES else nullcontext()
     network.eval()
-    with torch.inference_mode(), autocast:
-        for batch in batches:
+    for batch in batches:
+        with torch.inference_mode(), autocast:
             outputs = network(**inputs(batch))
-            for head in heads:
-                found[head.name].append(probabilities(head, outputs[head.name]).cpu())
-    return {head.name: torch.cat(found[head.name]).numpy() for head in heads}
+            found = {head.name: probabilities(head, outputs[head.name]).cpu().numpy() for head in heads}
+            share = batch["mask"].float().mean(1).cpu().numpy()
+        yield found, share
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One network or baseline with all that it is fed by."""
+
+    file: ModelFile
+    network: nn.Module
+    layout: Layout
+    preparation: Preparation
+    window: Window
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """One or several trained models that predict together: the mean of their probabilities and values."""
+
+    members: tuple[Member, ...]
+    name: str
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """What is predicted, by any of the members."""
+        return tuple({head.name: head for one in self.members for head in one.file.heads}.values())
+
+    @property
+    def layout(self) -> Layout:
+        """The parts that the members see together."""
+        everything = layout("body_25+face_70+hand_21x2")
+        return everything.only({part.name for one in self.members for part in one.layout.parts})
+
+    def __repr__(self) -> str:
+        archs = ", ".join(sorted({one.file.arch for one in self.members}))
+        heads = ", ".join(f"{head.name} ({len(head)})" for head in self.heads)
+        return f"<{self.name}: {len(self.members)} x {archs} on {self.layout.name}, predicts {heads}>"
+
+    def predict(
+        self,
+        source: Source,
+        *,
+        person: str = "all",
+        every: int = 1,
+        min_seen: float = 0.0,
+        smooth: int = 1,
+        fps: float = 0.0,
+        size: tuple[int, int] = (0, 0),
+        device: str = "auto",
+        jobs: int = 1,
+        report: Any = lambda done, of: None,
+    ) -> pd.DataFrame:
+        """Predict for every person and frame of a source.
+
+        Parameters
+        ----------
+        source : the path of a folder of OpenPose JSON, of an archive or a cache; an array ``[T, V, 3]`` of x, y and
+            confidence in pixels, in a layout that has the model's parts; or a list of OpenPose's dictionaries, one for
+            each frame.
+        person : whom to predict for, as in ``skelemo ingest``; a cache and an array have their people already.
+        every : predict for one frame in so many.
+        min_seen : share of a window's frames in which the person must be visible; with fewer there is no prediction,
+            and never for a window that shows nothing.
+        smooth : average the predictions of so many neighboring rows of a person, centered; odd.
+        fps, size : frames per second, width and height of the images, where the source does not tell.
+
+        Returns
+        -------
+        A row for each person and frame: ``video``, ``person``, ``frame``, ``time`` in seconds (NaN without frames per
+        second), the columns of each head (`skelemo.inference.table.prediction_columns`) and ``seen``, whether the
+        person is visible in the frame, interpolated gaps included. A model of whole clips gives one row a person.
+
+        Raises
+        ------
+        InputError, ConfigError, CacheError
+            The source cannot be read, shows nobody, or lacks the model's parts; an option out of range.
+        """
+        if every < 1 or not 0 <= min_seen <= 1 or smooth < 1 or smooth % 2 == 0:
+            raise ConfigError(
+                f"every = {every}, min_seen = {min_seen:g}, smooth = {smooth}: expected 1 or more, 0 to 1, and odd"
+            )
+        where = _device(device)
+        with opened(source, self.layout, person=person, fps=fps, size=size, jobs=jobs) as cache:
+            outputs: dict[str, list[np.ndarray]] = {head.name: [] for head in self.heads}
+            shares, corpora = [], {}
+            for number, one in enumerate(self.members):
+                key = (one.preparation, one.layout.name)
+                if key not in corpora:
+                    names = [part.name for part in one.layout.parts]
+                    corpora[key] = load_corpus(cache, one.preparation, names, keep_absent=True).to(where)
+                corpus = corpora[key]
+                rows = target_rows(corpus, one.window, every)
+                batches = Batches(corpus, Targets(rows, {}), one.window, BATCH, where)
+                pieces = []
+                network = one.network.to(where)
+                for done, piece in enumerate(_outputs(network, batches, one.file.heads, one.file.precision), 1):
+                    pieces.append(piece)
+                    report(number * len(batches) + done, len(self.members) * len(batches))
+                shares.append(np.concatenate([share for _, share in pieces]))
+                for head in one.file.heads:
+                    outputs[head.name].append(np.concatenate([found[head.name] for found, _ in pieces]))
+        least = np.min(shares, 0)
+        unknown = (least < min_seen) | (least == 0)
+        means = {name: np.mean(found, 0) for name, found in outputs.items()}
+        for mean in means.values():
+            mean[unknown] = np.nan
+        table = _places(corpus, rows)
+        means = {name: smoothed(mean, table, smooth) for name, mean in means.items()}
+        return table.assign(**prediction_columns(self.heads, means), seen=corpus.seen.cpu().numpy()[rows])
+
+
+def _places(corpus: Corpus, rows: np.ndarray) -> pd.DataFrame:
+    sequences = corpus.sequences.iloc[corpus.sequence(rows)]
+    number, fps = corpus.number(rows), sequences["fps"].to_numpy(float)
+    return pd.DataFrame(
+        {
+            "video": sequences["video"].to_numpy(object),
+            "person": sequences["person"].to_numpy(object),
+            "frame": number,
+            "time": np.where(fps > 0, number / np.where(fps > 0, fps, 1), np.nan),
+        }
+    )
+
+
+def target_rows(corpus: Corpus, window: Window, every: int) -> np.ndarray:
+    """The rows that a model predicts for: one frame in ``every``, or the middle of each clip."""
+    start, length = (corpus.sequences[name].to_numpy() for name in ("start", "length"))
+    if window.sampling == "clip":
+        return np.asarray(start + length // 2)
+    rows = np.arange(len(corpus))
+    return rows[(rows - np.repeat(start, length)) % every == 0]
+
+
+def load(runs: str | Path | Iterable[str | Path]) -> Model:
+    """Load the model of a run, of its folds, or of several runs as an ensemble.
+
+    A folder with ``model.json`` and ``model.safetensors`` is enough, wherever it was copied to.
+
+    Parameters
+    ----------
+    runs : the path of a run folder, or several.
+
+    Raises
+    ------
+    InputError
+        Files are missing, damaged, changed, or of another version.
+    ConfigError
+        The runs cannot predict together: heads of one name differ, or windows of frames and of whole clips.
+    """
+    paths = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
+    if not paths:
+        raise ConfigError("no run is named; expected the folder that skelemo train made")
+    model = Model(
+        tuple(_member(folder) for path in paths for folder in _folders(path)),
+        " + ".join(path.resolve().name for path in paths),
+    )
+    heads = model.heads
+    for one in model.members:
+        for head in one.file.heads:
+            if head not in heads:
+                raise ConfigError(f"{model.name}: the runs have different heads {head.name}; they cannot be averaged")
+    if len({one.window.sampling for one in model.members}) > 1:
+        raise ConfigError(f"{model.name}: one run predicts frames and another whole clips; they cannot be averaged")
+    return model
+
+
+def _folders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        raise InputError(f"no run folder at {path}")
+    folds = sorted(folder for folder in path.glob("fold_*") if has_model(folder))
+    return folds if folds and not has_model(path) else [path]
+
+
+def _member(folder: Path) -> Member:
+    file, state = read_model(folder)
+    where = folder / "model.json"
+    try:
+        if file.arch not in (
+            *registry.list_models(),
+            *registry.list_models(fitted=True),
+        ):  # never import what a file names
+            raise ConfigError(f"unknown architecture {file.arch!r}: install or register what it comes from")
+        preparation, window = Preparation.from_json(file.preparation), Window(**file.window)
+        network = registry.create(
+            file.arch, layout_name=file.layout, heads=file.heads, frames=window.length, **file.settings
+        )
+        network.load_state_dict(state)
+    except (SkelemoError, TypeError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{where} does not describe a model of this version of skelemo: {reason}") from None
+    return Member(file, network.eval(), layout(file.layout), preparation, window)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return found or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
+    return device

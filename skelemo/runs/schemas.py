@@ -122,10 +122,27 @@ class Environment(TypedDict, total=False):
 _FIGURE = TypeAdapter(Figure)
 _SCORED = TypeAdapter(Scored)
 
+
+class Model(TypedDict):
+    """``model.json``; `skelemo.runs.model_file` says what its entries mean."""
+
+    format: Literal[1]
+    skelemo: str
+    arch: str
+    settings: dict[str, Any]
+    layout: str
+    heads: list[dict[str, Any]]
+    preparation: dict[str, Any]
+    window: dict[str, Any]
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    weights_sha256: str
+
+
 #: By name of the file.
 SHAPES: dict[str, TypeAdapter[Any]] = {
     "splits.json": TypeAdapter(Splits),
     "environment.json": TypeAdapter(Environment),
+    "model.json": TypeAdapter(Model),
     "scores.json": TypeAdapter(dict[Literal["validation", "test"], dict[Text, dict[Text, Any]]]),
 }
 

@@ -13,7 +13,6 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from skelemo.atomic import sweep
@@ -26,6 +25,7 @@ from skelemo.evaluation.metrics import main_metric
 from skelemo.inference.predictor import predict
 from skelemo.models import registry
 from skelemo.models.baselines import Baseline
+from skelemo.runs.model_file import has_model, read_model
 from skelemo.runs.predictions import prediction_table
 from skelemo.targets import Head, hard_labels
 from skelemo.text import count
@@ -150,15 +150,14 @@ def _fit_baseline(job: Job, targets: dict[str, Targets], folder: Path, seed: int
     """The fold's baseline, fitted now or read from the folder of a resumed run."""
     model, learn, config = job.create().to(job.device), targets["train"], job.config
     report(0, 1, _sizes(targets))
-    if (folder / "model.json").exists():
-        with run_writer.restoring(folder / "model.safetensors"):
-            model.load_state_dict(load_file(folder / "model.safetensors"))
+    if has_model(folder):
+        model.load_state_dict(read_model(folder)[1])
     else:
         if len(learn) > config.fit_windows:
             learn = learn[np.sort(np.random.default_rng(seed).permutation(len(learn))[: config.fit_windows])]
         windows = ((batch["keypoints"], batch["mask"]) for batch in job.batches(learn))
         cast(Baseline, model).fit(windows, learn.labels, mirror=config.mirror > 0, seed=seed)
-        run_writer.save_model(folder, model, config, job.corpus, job.heads)
+        run_writer.save_model(folder, model, job, "32-true")
     report(1, 1, "fitted")
     return model.to(job.device)
 
@@ -170,16 +169,16 @@ def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: in
     for place in (folder, checkpoints):
         sweep(place)
     torch.manual_seed(seed)
-    finished, begun = (folder / "model.json").exists(), (checkpoints / "last.ckpt").exists()
+    finished, begun = has_model(folder), (checkpoints / "last.ckpt").exists()
     network = job.create(restored=finished or begun).to(job.device)
     if "frame_size" in inspect.signature(network.forward).parameters:  # it draws: convolutions are faster so
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     if finished:
         with run_writer.restoring(folder / "model.safetensors"):
-            network.load_state_dict(load_file(folder / "model.safetensors"))
+            network.load_state_dict(read_model(folder)[1])
     else:
         _learn(job, network, targets, folder, seed, report)
-        run_writer.save_model(folder, network, job.config, job.corpus, job.heads)
+        run_writer.save_model(folder, network, job, precision(job.config, job.device))
     return network
 
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 import skelemo
@@ -19,9 +18,11 @@ from skelemo.data.corpus import Corpus
 from skelemo.data.windows import Targets
 from skelemo.errors import InputError
 from skelemo.models import registry
-from skelemo.runs.folder import write_json
+from skelemo.runs.model_file import ModelFile, write_model
 from skelemo.targets import Head
-from skelemo.training.config import Config
+
+if TYPE_CHECKING:
+    from skelemo.training.fold import Job
 
 _PACKAGES = ("torch", "lightning", "torch_geometric", "numpy", "pandas", "scikit-learn", "h5py")
 
@@ -60,20 +61,13 @@ def window_columns(corpus: Corpus, targets: Targets, *, fold: int, subset: str) 
     }
 
 
-def save_model(folder: Path, network: nn.Module, config: Config, corpus: Corpus, heads: tuple[Head, ...]) -> None:
-    """``model.safetensors`` and ``model.json``: weights and all that is needed to build and feed the network."""
-    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    save_file(state, folder / "model.safetensors")
-    facts = {
-        "arch": config.arch,
-        "settings": registry.lasting(config.model),
-        "layout": corpus.layout.name,
-        "heads": [head.to_json() for head in heads],
-        "preparation": corpus.preparation.to_json(),
-        "window": vars(config.window),
-        "skelemo": skelemo.__version__,
-    }
-    write_json(folder / "model.json", facts)
+def save_model(folder: Path, network: nn.Module, job: "Job", precision: str) -> None:
+    """Write ``model.json`` and ``model.safetensors``."""
+    corpus, config = job.corpus, job.config
+    settings = registry.lasting(config.model)
+    prepared, window = corpus.preparation.to_json(), vars(config.window)
+    model = ModelFile(config.arch, settings, corpus.layout.name, job.heads, prepared, window, precision)
+    write_model(folder, model, network.state_dict())
 
 
 @contextmanager

@@ -1,0 +1,80 @@
+"""Predictions as an annotation file of ELAN (EAF 3.0), to be opened beside the video.
+
+Each person has a tier for each head of classes, with an annotation for each stretch of one class, and a tier for each
+value and flag, with the mean over the same stretches of a second.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+
+from skelemo.errors import ConfigError
+from skelemo.targets import Head
+
+#: Length of the annotations of a value or flag, in milliseconds.
+STRETCH = 1000
+
+Annotations = Iterator[tuple[int, int, str]]
+
+
+def write_elan(path: Path, table: pd.DataFrame, heads: Sequence[Head], names: Mapping[str, Sequence[str]]) -> None:
+    """Write a table of predictions, times in milliseconds.
+
+    Raises
+    ------
+    ConfigError
+        Frames without a time: ELAN needs frames per second. Or several videos: it annotates one.
+    """
+    if table["time"].isna().any():
+        raise ConfigError("ELAN needs times, and the source has no frames per second: give them with --fps")
+    videos = table["video"].unique()
+    if len(videos) > 1:
+        raise ConfigError(f"an .eaf file annotates one video, and the source has {len(videos)}: predict one at a time")
+    root = ElementTree.Element("ANNOTATION_DOCUMENT", AUTHOR="skelemo", DATE="1970-01-01T00:00:00+00:00", FORMAT="3.0",
+                               VERSION="3.0")  # fmt: skip
+    ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    order = ElementTree.SubElement(root, "TIME_ORDER")
+    count = 0
+    for person, rows in table.groupby("person", sort=False):
+        start = np.round(rows["time"].to_numpy() * 1000).astype(int)
+        step = int(np.median(np.diff(start))) if len(start) > 1 else STRETCH
+        for head in heads:
+            if head.kind == "classes":
+                tiers = [(head.name, _classes(rows[head.name].to_numpy(object), start, step))]
+            else:
+                tiers = [(name, _means(rows[name].to_numpy(float), start, step)) for name in names[head.name]]
+            for name, annotations in tiers:
+                tier = ElementTree.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="prediction",
+                                              TIER_ID=f"{person} {name}".strip(), PARTICIPANT=str(person))  # fmt: skip
+                for first, last, value in annotations:
+                    count += 1
+                    slots: dict[str, str] = {}
+                    for end, at in (("1", first), ("2", last)):
+                        slots[f"TIME_SLOT_REF{end}"] = f"ts{count}_{end}"
+                        ElementTree.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{count}_{end}", TIME_VALUE=str(at))
+                    one = ElementTree.SubElement(ElementTree.SubElement(tier, "ANNOTATION"), "ALIGNABLE_ANNOTATION",
+                                                 {"ANNOTATION_ID": f"a{count}", **slots})  # fmt: skip
+                    ElementTree.SubElement(one, "ANNOTATION_VALUE").text = value
+    ElementTree.SubElement(root, "LINGUISTIC_TYPE", GRAPHIC_REFERENCES="false", LINGUISTIC_TYPE_ID="prediction",
+                           TIME_ALIGNABLE="true")  # fmt: skip
+    ElementTree.indent(root)
+    ElementTree.ElementTree(root).write(path, "utf-8", xml_declaration=True)
+
+
+def _classes(classes: np.ndarray, start: np.ndarray, step: int) -> Annotations:
+    """Runs of one class without a gap; frames without a prediction have none."""
+    ends = np.flatnonzero((classes[1:] != classes[:-1]) | (np.diff(start) > 2 * step)) + 1
+    for first, last in zip([0, *ends], [*ends, len(classes)], strict=True):
+        if classes[first]:
+            yield int(start[first]), int(start[last - 1]) + step, str(classes[first])
+
+
+def _means(values: np.ndarray, start: np.ndarray, step: int) -> Annotations:
+    """Means over stretches of `STRETCH` milliseconds."""
+    for stretch in np.unique(start // STRETCH):
+        here = (start // STRETCH == stretch) & ~np.isnan(values)
+        if here.any():
+            yield int(start[here][0]), int(start[here][-1]) + step, f"{values[here].mean():.3f}"

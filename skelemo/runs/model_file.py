@@ -1,0 +1,100 @@
+"""The model in a run folder: ``model.json`` and ``model.safetensors``, all that it takes to predict from raw keypoints.
+
+Copied elsewhere, the two files are enough. Neither holds code: one is JSON, the other arrays. ``model.json`` names the
+SHA-256 of the weights, and both must fit.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import skelemo
+from skelemo.atomic import finished
+from skelemo.errors import ConfigError, InputError
+from skelemo.runs.folder import read_json, write_json
+from skelemo.targets import Head
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+FACTS, WEIGHTS = "model.json", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """How to build a model and what to feed it.
+
+    Parameters
+    ----------
+    arch, settings : architecture and its settings.
+    layout : the keypoints that it sees; a name such as ``face_70``, its parts in order.
+    heads : what it predicts.
+    preparation : of raw keypoints, see `skelemo.preprocess.Preparation`.
+    window : see `skelemo.data.windows.Window`.
+    precision : the one that it was trained in.
+    """
+
+    arch: str
+    settings: Mapping[str, Any]
+    layout: str
+    heads: tuple[Head, ...]
+    preparation: Mapping[str, Any]
+    window: Mapping[str, Any]
+    precision: str = "32-true"
+
+
+def write_model(folder: Path, model: ModelFile, state: Mapping[str, "Tensor"]) -> None:
+    """Write the weights, then ``model.json``: a folder that has it holds a complete model."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with finished(folder / WEIGHTS) as partial:
+        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, partial)
+        digest = _sha256(partial)
+    heads = [head.to_json() for head in model.heads]
+    facts = {"format": FORMAT, "skelemo": skelemo.__version__, **vars(model), "heads": heads, "weights_sha256": digest}
+    write_json(folder / FACTS, facts)
+
+
+def has_model(folder: Path) -> bool:
+    """Whether the folder holds a complete model."""
+    return (folder / FACTS).is_file()
+
+
+def read_model(folder: Path) -> tuple[ModelFile, dict[str, "Tensor"]]:
+    """Read a model and its weights.
+
+    Raises
+    ------
+    InputError
+        A file is missing, damaged, of another format, or the weights are not those that ``model.json`` names.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not has_model(folder):
+        raise InputError(f"no {FACTS} in {folder}: expected the folder of a finished run, or a copy of its model files")
+    facts, weights = read_json(folder / FACTS), folder / WEIGHTS
+    if not weights.is_file():
+        raise InputError(f"no {WEIGHTS} in {folder}: copy it from the run, beside {FACTS}")
+    if _sha256(weights) != facts["weights_sha256"]:
+        raise InputError(
+            f"{weights} is not the file that {FACTS} names: damaged or changed; copy both from the run again"
+        )
+    try:
+        heads = tuple(Head.from_json(head) for head in facts["heads"])
+        state = load_file(weights)
+    except ConfigError as error:
+        raise InputError(f"{folder / FACTS}: {error}") from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{weights}: not a safetensors file ({' '.join(str(error).split())})") from None
+    names = ("arch", "settings", "layout", "preparation", "window", "precision")
+    return ModelFile(heads=heads, **{name: facts[name] for name in names}), state
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
