@@ -24,9 +24,10 @@ import numpy as np
 import orjson
 
 from skelemo.errors import InputError
-from skelemo.formats.keypoint_files import Clip, Form
+from skelemo.formats.keypoint_files import Clip
 from skelemo.formats.mapping import COCO_BODY, COCO_LISTS, body_of, in_layout
-from skelemo.skeleton import BODY_25, FACE_70, HAND_LEFT, HAND_RIGHT, Layout
+from skelemo.formats.registry import FORMATS, Format
+from skelemo.skeleton import FACE_70, HAND_LEFT, HAND_RIGHT, Layout
 
 _POINTS, _BODY, _FEET = 133, 17, 6
 _LAST_NUMBER = 2**31 - 1
@@ -50,6 +51,7 @@ class _EntryError(Exception):
     """What is wrong with an entry; goes on from its name."""
 
 
+@FORMATS.register("coco_wholebody", Format("import", "COCO-WholeBody, or predictions of MMPose", (".json",)))
 def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     """The recordings of a file; coordinates are pixels, whatever the size.
 
@@ -80,9 +82,6 @@ def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
         )
         for video, numbers in frames.items()
     ]
-
-
-FORM = Form((".json",), read, BODY_25.name)
 
 
 def _first_frame(told: Any, numbers: set[int]) -> int | None:

@@ -49,7 +49,7 @@ def import_keypoints(
 
     Parameters
     ----------
-    form : a name that `skelemo.formats.keypoint_files.form` knows.
+    form : a name in `skelemo.formats.registry.FORMATS`.
     labels : as for ``skelemo ingest --labels``.
     first_frame : the number that a video's first frame has in names of images or in tables; a cache counts from 0.
 

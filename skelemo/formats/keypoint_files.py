@@ -1,14 +1,15 @@
 """Files of keypoints that hold whole recordings: what a reader of one gives back, and how ingest takes it."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from skelemo.annotations.files import files_below
-from skelemo.errors import InputError, unknown
+from skelemo.errors import InputError
+from skelemo.formats.registry import find
 from skelemo.openpose.names import printable
 from skelemo.openpose.people import People
 from skelemo.openpose.points import settle
@@ -56,35 +57,6 @@ class KeypointFile(Recording):
         return self.frames
 
 
-#: The recordings in a file, in a layout; the size of the picture is (0, 0) where it is not known.
-Read = Callable[[Path, Layout, tuple[int, int]], Sequence[Clip]]
-
-
-@dataclass(frozen=True)
-class Form:
-    """A format of such files."""
-
-    endings: tuple[str, ...]
-    read: Read
-    body_model: str
-
-
-def form(name: str) -> Form:
-    """The format of that name.
-
-    Raises
-    ------
-    ConfigError
-        There is none.
-    """
-    from skelemo.formats import coco_wholebody, mediapipe
-
-    forms = {"coco_wholebody": coco_wholebody.FORM, "mediapipe": mediapipe.FORM}
-    if name not in forms:
-        raise unknown("format of keypoints", name, forms)
-    return forms[name]
-
-
 class Reader:
     """Reads files of one format into a layout; the file that was read last is kept, for it may hold several recordings.
 
@@ -99,7 +71,7 @@ class Reader:
     """
 
     def __init__(self, name: str, layout: Layout, first_frame: int = 0) -> None:
-        self._form, self._layout, self._first_frame = form(name), layout, first_frame
+        self._form, self._layout, self._first_frame = find(name, "import"), layout, first_frame
         self._latest: tuple[tuple[object, ...], Sequence[Clip]] | None = None
 
     def find(self, source: Path, size: tuple[int, int]) -> list[KeypointFile]:
@@ -112,17 +84,17 @@ class Reader:
         """
         if not source.exists():
             raise InputError(f"{source}: not found; expected a file of keypoints or a folder with some")
-        expected = " or ".join(self._form.endings)
-        if source.is_file() and not source.name.lower().endswith(self._form.endings):
+        expected = " or ".join(self._form.facts.endings)
+        if source.is_file() and not source.name.lower().endswith(self._form.facts.endings):
             raise InputError(f"{source}: expected a {expected} file; is it another format (--from)?")
-        files = list(files_below(source, *self._form.endings))
+        files = list(files_below(source, *self._form.facts.endings))
         if not files:
             raise InputError(f"{source}: no {expected} file below it")
         found: list[KeypointFile] = []
         taken: dict[str, Path] = {}
         for file in files:
             place = file.parent.relative_to(source if source.is_dir() else file.parent).as_posix()
-            ending = next(one for one in self._form.endings if file.name.lower().endswith(one))
+            ending = next(one for one in self._form.facts.endings if file.name.lower().endswith(one))
             stem = printable(file.name[: -len(ending)])
             for clip in self._clips(file, size):
                 title = f"{stem}/{clip.video}" if clip.video else stem
@@ -147,7 +119,7 @@ class Reader:
         clip = next((clip for clip in self._clips(file, size) if clip.video == recording.video), None)
         if clip is None or not np.array_equal(clip.number, recording.frames):
             raise InputError(f"{file}: changed while it was read")
-        return _people(file, clip, self._form.body_model)
+        return _people(file, clip, self._form.facts.body_model)
 
     def _clips(self, file: Path, size: tuple[int, int]) -> Sequence[Clip]:
         try:
@@ -155,7 +127,7 @@ class Reader:
             key = (str(file.resolve()), status.st_size, status.st_mtime_ns, size)
             if self._latest is None or self._latest[0] != key:
                 self._latest = None
-                clips = self._form.read(file, self._layout, size)
+                clips = self._form.function(file, self._layout, size)
                 self._latest = key, [_from_0(file, clip, self._first_frame) for clip in clips]
         except OSError as error:
             raise InputError(f"{file}: cannot be read ({error.strerror or error})") from None

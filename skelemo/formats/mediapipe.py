@@ -21,9 +21,10 @@ import numpy as np
 import pandas as pd
 
 from skelemo.errors import InputError
-from skelemo.formats.keypoint_files import Clip, Form
+from skelemo.formats.keypoint_files import Clip
 from skelemo.formats.mapping import body_of, face_70, in_layout
-from skelemo.skeleton import BODY_25, FACE_70, HAND_LEFT, HAND_RIGHT, MEDIAPIPE_33, Layout
+from skelemo.formats.registry import FORMATS, Format
+from skelemo.skeleton import FACE_70, HAND_LEFT, HAND_RIGHT, MEDIAPIPE_33, Layout
 
 #: Landmarks of each type; the face's with the irises, which come last.
 LANDMARKS = {"pose": 33, "face": 478, "left_hand": 21, "right_hand": 21}
@@ -33,6 +34,7 @@ _WIDE = re.compile(r"(x|y|v|visibility)_(?:(pose|face|left_hand|right_hand)_)?([
 _LAST_NUMBER = 2**31 - 1
 
 
+@FORMATS.register("mediapipe", Format("import", "MediaPipe landmarks as tables", (".csv", ".csv.gz", ".parquet")))
 def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     """The recordings of a file, in pixels where the size of the picture (width, height) is not 0.
 
@@ -54,9 +56,6 @@ def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
         rows = _Rows(*(array[videos == video] for array in shaped))
         clips.append(replace(_clip(video, rows, file, layout, size), first_frame=first_frame))
     return clips
-
-
-FORM = Form((".csv", ".csv.gz", ".parquet"), read, BODY_25.name)
 
 
 class _Rows(NamedTuple):

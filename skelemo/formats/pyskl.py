@@ -17,6 +17,7 @@ import pandas as pd
 from skelemo.cache import sequence as cached
 from skelemo.cache.cache import Cache
 from skelemo.errors import CacheError
+from skelemo.formats.registry import FORMATS, Format
 from skelemo.formats.writing import Exported, Report, choose, in_pixels, new_file, told
 from skelemo.text import count
 
@@ -24,6 +25,7 @@ from skelemo.text import count
 PROTOCOL = 4
 
 
+@FORMATS.register("pyskl", Format(summary="annotation file of PYSKL and MMAction2"))
 def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
     """Write a cache's labelled sequences as clips with one label each: the class of most of a sequence's frames.
 

@@ -1,34 +1,65 @@
-"""Formats that caches are exported to, by name."""
+"""Formats that caches are exported to and imported from, by name.
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+A format is one registered function. Exports are called ``write(cache, out, only, report)`` and return `Exported`;
+imports are called ``read(file, layout, size)`` and return a `Clip` for each recording of the file.
+"""
 
-from skelemo.cache.cache import Cache
-from skelemo.errors import unknown
-from skelemo.formats.pose import write_pose
-from skelemo.formats.pyskl import write_pyskl
-from skelemo.formats.table import write_csv, write_parquet
-from skelemo.formats.writing import Exported, Report
+from dataclasses import dataclass
+from typing import Literal
 
-#: Writes a cache's sequences that the expressions want into ``out``, and tells how many frames are done.
-Writer = Callable[[Cache, Path, Sequence[str], Report], Exported]
+from skelemo.errors import ConfigError, unknown
+from skelemo.plugins import Entry, Registry
+from skelemo.skeleton import BODY_25
 
-WRITERS: dict[str, Writer] = {
-    "pyskl": write_pyskl,
-    "pose": write_pose,
-    "csv": write_csv,
-    "parquet": write_parquet,
-}
+Direction = Literal["export", "import"]
 
 
-def writer(name: str) -> Writer:
-    """The writer of that name.
+@dataclass(frozen=True)
+class Format:
+    """What is known of a format.
+
+    Parameters
+    ----------
+    endings : of the files that an import reads, in lower case.
+    body_model : an import's, by its name in `skelemo.skeleton.BODY_MODELS`.
+    """
+
+    direction: Direction = "export"
+    summary: str = ""
+    endings: tuple[str, ...] = ()
+    body_model: str = BODY_25.name
+
+
+#: Other packages' formats are exports unless they register themselves with other facts.
+FORMATS: Registry[Format] = Registry("cache format", "skelemo.formats", "skelemo.formats", Format())
+
+
+def names(direction: Direction) -> list[str]:
+    """Names of the formats of one direction, sorted; those of packages that cannot be imported are left out."""
+    return [name for name in FORMATS if (entry := _importable(name)) and entry.facts.direction == direction]
+
+
+def find(name: str, direction: Direction) -> Entry[Format]:
+    """The format of that name.
 
     Raises
     ------
     ConfigError
-        There is none.
+        There is none in that direction; the message names those there are.
     """
-    if name not in WRITERS:
-        raise unknown("export", name, WRITERS)
-    return WRITERS[name]
+    try:
+        entry = FORMATS.find(name)
+    except ConfigError:
+        if name in FORMATS or ":" in name:
+            raise
+        raise unknown(f"{direction} format", name, names(direction)) from None
+    if entry.facts.direction != direction and ":" not in name:
+        raise unknown(f"{direction} format", name, names(direction))
+    return entry
+
+
+def _importable(name: str) -> Entry[Format] | None:
+    try:
+        return FORMATS[name]
+    except ConfigError:
+        return None

@@ -21,6 +21,7 @@ import pandas as pd
 
 from skelemo.cache import sequence as cached
 from skelemo.cache.cache import Cache
+from skelemo.formats.registry import FORMATS, Format
 from skelemo.formats.writing import Exported, Report, choose, new_file, told
 
 #: Frames of one row group of Parquet, and of one piece of CSV.
@@ -30,6 +31,7 @@ _FACTS = ("id", "video", "person", "subject")
 _LINE_END = "\r\n"
 
 
+@FORMATS.register("csv", Format(summary="a row for each frame; compressed to OUT.gz"))
 def write_csv(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
     """Write a cache as CSV; compressed by gzip where the name of ``out`` ends in ``.gz``.
 
@@ -50,6 +52,7 @@ def write_csv(cache: Cache, out: Path, only: Sequence[str] = (), report: Report 
     return done
 
 
+@FORMATS.register("parquet", Format(summary="a row for each frame, typed"))
 def write_parquet(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
     """Write a cache as Parquet, Zstandard inside, with ``layout`` and ``classes`` in the metadata of its schema.
 

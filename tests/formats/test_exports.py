@@ -18,7 +18,7 @@ from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.formats import table
 from skelemo.formats.pose import write_pose
 from skelemo.formats.pyskl import write_pyskl
-from skelemo.formats.registry import WRITERS, writer
+from skelemo.formats.registry import find, names
 from skelemo.formats.table import write_csv, write_parquet
 from skelemo.skeleton import layout
 
@@ -253,28 +253,28 @@ def test_a_line_break_in_a_name_makes_no_row(tmp_path, name):
 # all of them
 
 
-@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize("form", names("export"))
 def test_every_export_takes_only_what_is_wanted_tells_how_far_it_is_and_replaces_nothing(tmp_path, cache, form):
     told = []
     out = tmp_path / "out"
-    done = writer(form)(cache, out, ["subject=Ann"], lambda *frames: told.append(frames))
+    done = find(form, "export").function(cache, out, ["subject=Ann"], lambda *frames: told.append(frames))
     assert (done.sequences, done.frames) == (1, 5)
     assert told == [(5, 5)]
     with pytest.raises(InputError, match="is there already"):
-        writer(form)(cache, out, [], lambda *_: None)
+        find(form, "export").function(cache, out, [], lambda *_: None)
     with pytest.raises(CacheError, match="nothing to export"):
-        writer(form)(cache, tmp_path / "none", ["subject=Bob"], lambda *_: None)
+        find(form, "export").function(cache, tmp_path / "none", ["subject=Bob"], lambda *_: None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "out"]
 
 
-@pytest.mark.parametrize("form", [form for form in WRITERS if form != "pose"])
+@pytest.mark.parametrize("form", [form for form in names("export") if form != "pose"])
 @pytest.mark.parametrize("inside", [[], ["thesis.tex"]], ids=["empty", "full"])
 def test_a_folder_where_a_file_is_to_be_written_is_told_as_such(tmp_path, cache, form, inside):
     (tmp_path / "out").mkdir()
     for name in inside:
         (tmp_path / "out" / name).write_text("")
     with pytest.raises(InputError, match=r"out is a folder: --out is the name of the file to write, as in .*out/NAME$"):
-        writer(form)(cache, tmp_path / "out", [], lambda *_: None)
+        find(form, "export").function(cache, tmp_path / "out", [], lambda *_: None)
 
 
 def test_pose_files_may_come_into_an_empty_folder(tmp_path, cache):
@@ -289,28 +289,27 @@ def test_a_slip_of_the_pen_in_only_is_told_with_what_there_is(tmp_path, cache):
         write_csv(cache, tmp_path / "a.csv", ["split=trian"])
 
 
-@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize("form", names("export"))
 def test_an_export_that_fails_leaves_nothing(tmp_path, cache, form):
     def fail(*_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        writer(form)(cache, tmp_path / "out", ["id=day*"], fail)
+        find(form, "export").function(cache, tmp_path / "out", ["id=day*"], fail)
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
-@pytest.mark.parametrize(("form", "module"), [("pose", "pose_format"), ("parquet", "pyarrow")])
-def test_a_missing_library_is_said_with_the_extra_that_brings_it(tmp_path, cache, monkeypatch, form, module):
+def test_a_missing_library_is_said_with_the_extra_that_brings_it(tmp_path, cache, monkeypatch):
     real = builtins.__import__
 
     def without(name, *rest, **more):
-        if name.split(".")[0] == module:
+        if name.split(".")[0] == "pose_format":
             raise ImportError(name)
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ConfigError, match=rf"pip install 'skelemo\[{form}\]'"):
-        writer(form)(cache, tmp_path / "out", [], lambda *_: None)
+    with pytest.raises(ConfigError, match=r"pip install 'skelemo\[pose\]'"):
+        find("pose", "export").function(cache, tmp_path / "out", [], lambda *_: None)
 
 
 def test_the_verb_exports(tmp_path, cache):

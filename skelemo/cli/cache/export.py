@@ -4,12 +4,18 @@ from pathlib import Path
 
 import click
 
-from skelemo.cli.values import PATH
+from skelemo.cli.values import PATH, Known
+
+
+def _names() -> list[str]:
+    from skelemo.formats.registry import names
+
+    return names("export")
 
 
 @click.command("export")
 @click.argument("cache", type=PATH)
-@click.option("--to", "form", required=True, type=click.Choice(["pyskl", "pose", "csv", "parquet"]),
+@click.option("--to", "form", required=True, type=Known("format", _names, paths=True),
               help="What to write.")  # fmt: skip
 @click.option("--out", required=True, type=PATH, help="The file, or for pose the folder.")
 @click.option("--only", multiple=True, metavar="KEY=GLOB",
@@ -30,10 +36,10 @@ def command(cache: Path, form: str, out: Path, only: tuple[str, ...]) -> None:
     from skelemo.cache.cache import open_cache
     from skelemo.cli.progress import progress
     from skelemo.cli.screen import Screen
-    from skelemo.formats.registry import writer
+    from skelemo.formats.registry import find
     from skelemo.text import count
 
-    write = writer(form)
+    write = find(form, "export").function
     with progress("exporting", "frames") as report:
         done = write(open_cache(cache), out, only, report)
     console = Screen(soft_wrap=True)

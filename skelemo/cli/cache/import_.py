@@ -4,17 +4,25 @@ from pathlib import Path
 
 import click
 
-from skelemo.cli.values import PATH, RATE, SIZE, TEXT
+from skelemo.cli.values import PATH, RATE, SIZE, TEXT, Known
+
+
+def _names() -> list[str]:
+    from skelemo.formats.registry import names
+
+    return names("import")
 
 
 @click.command("import")
 @click.argument("source", type=PATH)
-@click.option("--from", "form", required=True, type=click.Choice(["coco_wholebody", "mediapipe"]),
+@click.option("--from", "form", required=True, type=Known("format", _names, paths=True),
               help="What SOURCE holds.")  # fmt: skip
 @click.option("--out", required=True, type=PATH, help="Folder of the new cache.")
 @click.option("--labels", type=TEXT, metavar="FORMAT[:PATH]", help="As for ingest; PATH is SOURCE if left out.")
 @click.option("--person", type=click.Choice(["auto", "largest", "left", "right", "all"]), default="auto",
               show_default=True, help="Who carries the labels, where these do not say.")  # fmt: skip
+@click.option("--identity", type=click.Choice(["auto", "file", "tracking"]), default="auto", show_default=True,
+              help="What tells people apart: the file's identities, or tracking.")  # fmt: skip
 @click.option("--layout", default="body_25+face_70", show_default=True, help="Parts to keep; + adds hand_21x2.")
 @click.option(
     "--size", type=SIZE, default=(0, 0), metavar="WxH", help="Size of the pictures in pixels, where names do not tell."
@@ -29,6 +37,7 @@ def command(
     out: Path,
     labels: str | None,
     person: str,
+    identity: str,
     layout: str,
     size: tuple[int, int],
     fps: float,
@@ -51,7 +60,7 @@ def command(
     from skelemo.ingest.task import Settings
     from skelemo.text import count
 
-    settings = Settings(layout=layout, person=person, width=size[0], height=size[1], fps=fps)
+    settings = Settings(layout=layout, person=person, width=size[0], height=size[1], fps=fps, identity=identity)
     with progress("importing", "frames") as report:
         done = import_keypoints(source, form, out, labels, settings, report, first_frame=int(first_frame))
     console = Screen(soft_wrap=True)

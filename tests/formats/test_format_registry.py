@@ -1,0 +1,90 @@
+"""Formats that other packages bring are exported to and imported from like ours."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from small_caches import a_cache, a_sequence
+
+from skelemo.cache.cache import open_cache
+from skelemo.cli import main
+from skelemo.errors import ConfigError
+from skelemo.formats.registry import FORMATS, find, names
+
+PLUGIN = """
+import json
+import numpy as np
+from skelemo.formats.keypoint_files import Clip
+from skelemo.formats.registry import FORMATS, Format
+from skelemo.formats.writing import Exported, choose, told
+
+def write(cache, out, only=(), report=lambda *_: None):
+    done = Exported()
+    with out.open("x") as file:
+        for one in told(cache, choose(cache, only), done, report):
+            file.write(f"{one.id} {len(one)}\\n")
+    return done
+
+@FORMATS.register("dots", Format("import", "dots", (".dots",)))
+def read(file, layout, size):
+    x = np.array(json.loads(file.read_text()), float)
+    points = np.zeros((len(x), len(layout), 3))
+    points[:, 0] = np.stack([x, x, np.ones(len(x))], 1)
+    return [Clip("", np.arange(len(x)), np.arange(len(x)), points, None, "pixels")]
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """A package of somebody else's, installed in a folder."""
+    (tmp_path / "their_formats.py").write_text(PLUGIN)
+    info = tmp_path / "their_formats-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-formats\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[skelemo.formats]\nlines = their_formats:write\ndots = their_formats:read\nbroken = nothing_there:write\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    for name in ("lines", "dots"):
+        FORMATS._entries.pop(name, None)
+    sys.modules.pop("their_formats", None)
+
+
+def test_another_packages_formats_are_offered_and_used(tmp_path, plugin):
+    assert {"csv", "lines"} <= set(names("export"))
+    assert {"mediapipe", "dots"} <= set(names("import"))
+    a_cache(tmp_path / "c", a_sequence())
+    words = ["cache", "export", str(tmp_path / "c"), "--to", "lines", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    (one,) = open_cache(tmp_path / "c").sequences.to_dict("records")
+    assert (tmp_path / "out").read_text() == f"{one['id']} {one['length']}\n"
+    (tmp_path / "walk.dots").write_text(json.dumps([3, 4, 5]))
+    words = ["cache", "import", str(tmp_path / "walk.dots"), "--from", "dots", "--out", str(tmp_path / "d")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert open_cache(tmp_path / "d").read().keypoints[:, 0, 0].tolist() == [3, 4, 5]
+
+
+def test_a_format_that_is_none_is_refused_with_those_there_are(tmp_path):
+    for direction, wrong in (("export", "parquett"), ("import", "mediapip")):
+        with pytest.raises(ConfigError, match="did you mean") as error:
+            find(wrong, direction)
+        assert "\n" not in str(error.value)
+    with pytest.raises(ConfigError, match="mediapipe"):
+        find("csv", "import")
+    done = CliRunner().invoke(main, ["cache", "export", str(tmp_path), "--to", "cvs", "--out", "x"])
+    assert done.exit_code == 2
+    assert "csv" in done.output
+
+
+def test_every_format_says_what_it_is():
+    for direction in ("export", "import"):
+        for name in names(direction):
+            facts = find(name, direction).facts
+            assert facts.summary
+            assert bool(facts.endings) == (direction == "import")
+            assert all(ending == ending.lower() and Path("x" + ending).suffix for ending in facts.endings)
