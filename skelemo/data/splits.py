@@ -1,6 +1,7 @@
 """Splits: which sequences train, which choose the model and which are scored once.
 
-Whoever shares a subject or a video stays in one subset. A split is drawn once, written down, and read from then on.
+Subjects and videos, with all views and copies, never cross subsets. A split is drawn once, written down, and read from
+then on.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from skelemo.errors import ConfigError
+from skelemo.openpose.names import take_of
 
 SUBSETS = ("train", "validation", "test")
 GIVEN_COLUMN = "split"
@@ -95,7 +97,7 @@ _SHARED = {"subject": "subject", "video": "video", "content": "recording (the sa
 
 
 def groups_of(sequences: pd.DataFrame) -> np.ndarray:
-    """``[S]`` the group of each sequence: those that share a video, a known subject or the same keypoints (column
+    """``[S]`` the group of each sequence: those that share a take (`take_of` their videos), a known subject or the same keypoints (column
     ``content``, where there is one), directly or by way of others.
     """
     count = len(sequences)
@@ -104,8 +106,9 @@ def groups_of(sequences: pd.DataFrame) -> np.ndarray:
     nodes = count
     for column in _SHARED:
         if column in sequences:
-            code, names = pd.factorize(sequences[column])
-            known = np.flatnonzero(sequences[column].to_numpy() != "")
+            values = sequences[column].map(take_of) if column == "video" else sequences[column]
+            code, names = pd.factorize(values)
+            known = np.flatnonzero(values.to_numpy() != "")
             starts, ends, nodes = [*starts, known], [*ends, code[known] + nodes], nodes + len(names)
     pairs = np.concatenate(starts), np.concatenate(ends)
     graph = coo_matrix((np.ones(len(pairs[0])), pairs), shape=(nodes, nodes))

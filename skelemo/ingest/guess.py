@@ -13,7 +13,7 @@ from skelemo.ingest.task import Settings, Task
 from skelemo.openpose.names import FrameNames
 from skelemo.openpose.people import Guess, People, read_people
 from skelemo.openpose.recording import Recording
-from skelemo.skeleton import BODY_25B, layout
+from skelemo.skeleton import layout
 
 #: Recordings that are looked at, and files of each.
 _RECORDINGS = 24
@@ -38,11 +38,10 @@ def contradictions(task: Task, people: People, shared: Guess) -> list[str]:
     """Notes where a recording is certainly not what most others of its ingest are."""
     source, certain = task.recording.source, people.certain
     notes = [f"{source}: {note}" for note in people.notes]
-    if certain.body_model == BODY_25B.name and shared.body_model in ("", certain.body_model) and not people.notes:
-        notes.append(f"{source}: its bodies lie as BODY_25B's and are read so (--body-model body_25 if they are not)")
-    if certain.scale and shared.scale not in ("", certain.scale):
+    if len(people.keypoints) and shared.scale not in ("", people.scale):
+        ours, theirs = _unit(people.scale), _unit(shared.scale)
         notes.append(
-            f"{source}: coordinates are in {_unit(certain.scale)}, those of the others in {_unit(shared.scale)}"
+            f"{source}: coordinates are in {ours}, those of the others in {theirs} (--scale says what they are)"
         )
     if certain.body_model and shared.body_model not in ("", certain.body_model):
         ours, theirs = certain.body_model.upper(), shared.body_model.upper()

@@ -21,10 +21,13 @@ from skelemo.openpose.archive import is_archive
 from skelemo.openpose.files import Problem
 from skelemo.openpose.people import NO_GUESS, Guess
 from skelemo.openpose.recording import Found, Recording, search
-from skelemo.skeleton import layout
+from skelemo.skeleton import BODY_25B, layout
 from skelemo.text import SIMULATED
 
 __all__ = ["Plan", "Settings", "Task", "make_plan"]
+
+#: Frames of a recording that go through in one piece: three quarters of an hour at 25 a second.
+LONGEST = 65_536
 
 _NOBODY = Annotation("", np.zeros(0, np.int8), np.zeros(0, np.float32), np.zeros(0, np.float32), "")
 
@@ -102,9 +105,15 @@ def make_plan(
     videos = _video_names(recording.source for recording in recordings)
     tasks = [Task(*facts, {}) for facts in zip(recordings, videos, annotated, strict=True)]
     tasks, clashes = _apart(tasks, settings)
+    long, tasks = len(tasks), [piece for task in tasks for piece in _pieces(task)]
+    if len(tasks) > long:
+        notes.append(f"recordings of more than {LONGEST:,} frames: a sequence for each {LONGEST:,} of theirs")
     mine = take_part([len(task.recording.files) for task in tasks], part)
     tasks = grouped([tasks[position] for position in mine], limits.unpacked)
     fresh = not_there(cache, tasks, header)
+    shared = guess([task.recording for task in tasks], settings) if fresh else NO_GUESS
+    if shared.body_model == BODY_25B.name != settings.body_model:
+        notes.append("bodies lie as BODY_25B's and are read so (--body-model body_25 if they are not)")
     return Plan(
         out,
         header,
@@ -117,7 +126,7 @@ def make_plan(
         part=part,
         memory=memory,
         replace=replace,
-        guess=guess([task.recording for task in tasks], settings) if fresh else NO_GUESS,
+        guess=shared,
         known_shards=frozenset(shard.path.name for shard in cache.shards) if cache else frozenset(),
     )
 
@@ -166,6 +175,19 @@ def _apart(tasks: Sequence[Task], settings: Settings) -> tuple[list[Task], list[
         whose |= dict.fromkeys(names, task.recording.source)
         kept.append(task)
     return kept, problems
+
+
+def _pieces(task: Task) -> Iterator[Task]:
+    """A recording as it is, or what is too long to be held in memory in pieces.
+
+    Where labels name people by their tracks' numbers, which are those of the whole recording, it stays whole.
+    """
+    if len(task.recording.files) <= LONGEST or any(one.person.isdecimal() for one in task.annotations):
+        yield task
+        return
+    for recording in task.recording.pieces(LONGEST):
+        ending = recording.source.removeprefix(task.recording.source)
+        yield dataclasses.replace(task, recording=recording, video=task.video + ending)
 
 
 def _said(task: Task) -> tuple[Annotation, ...]:

@@ -30,6 +30,15 @@ _GLUED = re.compile(
 _LEAST_DENSITY = 0.2
 
 
+_WORDS = r"(?:view|cam(?:era)?)[-_ ]?[0-9]+|mirror(?:ed)?|h?flip(?:ped)?|left|right"
+#: Folders of names' variants, and endings that tell variants of one take apart.
+_VARIANT_FOLDER = re.compile(_WORDS, re.IGNORECASE)
+_VARIANT = re.compile(
+    rf"[-_. ](?:{_WORDS}|copy|[0-9]{{3,4}}p|[0-9]{{1,3}}fps|[hx]\.?26[45]|re-?encoded|compressed|from[0-9]+)$",
+    re.IGNORECASE,
+)
+
+
 class FrameNames(Sequence[str]):
     """The names of a video's files, made from their numbers on demand: there may be millions.
 
@@ -65,6 +74,10 @@ class FrameNames(Sequence[str]):
 
     def __hash__(self) -> int:
         return hash(tuple(self))
+
+    def part(self, begin: int, end: int) -> "FrameNames":
+        """Some of the files, by their positions."""
+        return FrameNames(self.start, self.numbers[begin:end], self.ending, self.width, self.first)
 
     def counted_from(self, first: int) -> "FrameNames":
         """The same files, of which frame 0 of the video has the number ``first``."""
@@ -130,6 +143,18 @@ def stem_of(name: str) -> str:
     """A name without what OpenPose appends to it."""
     start, digits, _, _ = _parse(name)
     return start + digits
+
+
+def take_of(video: str) -> str:
+    """What a video shares with other views and copies of the same take, by its name.
+
+    Cameras (``_view1``, ``cam02/…``), sides, mirrored and re-encoded copies and pieces of one recording are one take.
+    """
+    steps = [step for step in video.split("/") if not _VARIANT_FOLDER.fullmatch(step)]
+    if steps:
+        while (shorter := _VARIANT.sub("", steps[-1])) not in ("", steps[-1]):
+            steps[-1] = shorter
+    return "/".join(steps) or video
 
 
 def printable(name: str) -> str:

@@ -13,7 +13,7 @@ from skelemo.openpose.names import printable
 from skelemo.openpose.points import Extent, convert, model_of, settle, shared_points
 from skelemo.openpose.reader import opened
 from skelemo.openpose.recording import Recording
-from skelemo.openpose.scale import detect_scale, refuse_scale
+from skelemo.openpose.scale import detect_scale, plainly_seen, refuse_scale
 from skelemo.skeleton import BODY_25, BODY_25B, FARTHEST, SCALES, Layout, Part, part_models
 
 
@@ -268,4 +268,6 @@ def _scale(
         scale, certain = detect_scale(extent, points, body, where)
     except InputError as error:
         raise faults.error(str(error)) from error
-    return scale if certain or not prior else prior, certain
+    if not certain and prior and (prior != "pixels" or not plainly_seen(extent).any()):
+        scale = prior
+    return scale, certain

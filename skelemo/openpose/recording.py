@@ -35,7 +35,6 @@ class Recording:
     places: np.ndarray | None = None  # [F] where the bytes of each file lie in the archive
     simulated: bool = False  # the mark of `skelemo synth` lies beside it, or above it as far as in the source
     images: bool = False  # its files are images of a video, numbered by whoever made them
-    group: str = ""  # what it shares with other views of the same take: these must not be torn apart
 
     @property
     def numbers(self) -> np.ndarray:
@@ -43,6 +42,15 @@ class Recording:
         if isinstance(self.files, FrameNames):
             return np.asarray(self.files.numbers, np.int32) - np.int32(self.files.first)
         return np.arange(len(self.files), dtype=np.int32)
+
+    def pieces(self, most: int) -> "Iterator[Recording]":
+        """The recording in pieces of so many frames, each a recording called after its first."""
+        for begin in range(0, len(self.files), most):
+            end = min(begin + most, len(self.files))
+            files = self.files.part(begin, end) if isinstance(self.files, FrameNames) else self.files[begin:end]
+            places = None if self.places is None else self.places[begin:end]
+            ending = f"_from{int(self.numbers[begin])}"
+            yield replace(self, name=self.name + ending, source=self.source + ending, files=files, places=places)
 
     def counted_from(self, first: int) -> "Recording":
         """The same recording, of which the first frame of the video has the number ``first`` in its name."""
@@ -109,7 +117,10 @@ def search(source: Path, *, sequence: bool | None = None, first_frame: int | Non
     if sequence is None:
         listed = _without_stills(listed)
     found = [_recording(one, folder) for one, folder in listed]
-    notes = [*walk.notes, *(f"{source}: {note}" for note in _notes(walk))]
+    notes = [
+        *walk.notes,
+        *(f"{source}: {note}" for note in _notes(walk, _numbered_stills(found) if sequence is None else ())),
+    ]
     if not found:
         raise _nothing_found(source, walk)
     for key in _ORDER:
@@ -179,7 +190,16 @@ def _run_on(files: list[FrameNames]) -> bool:
     return len(spans) > 1 and apart and sum(map(len, files)) >= 0.8 * (spans[-1][1] - spans[0][0] + 1)
 
 
-def _notes(walk: Walk) -> Iterator[str]:
+def _numbered_stills(recordings: Sequence[Recording]) -> list[str]:
+    """Sources of stills that may be frames of a clip: three or more that differ by a number alone."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for one in recordings:
+        if len(one.files) == 1 and (stem := re.sub("[0-9]+$", "", one.source)) != one.source:
+            alike[stem].append(one.source)
+    return [source for sources in alike.values() if len(sources) > 2 for source in sources]
+
+
+def _notes(walk: Walk, stills: Sequence[str]) -> Iterator[str]:
     if walk.passed_over:
         passed = count(len(walk.passed_over), "link that leads out of it", "links that lead out of it")
         yield f"passed over {passed} (first {printable(walk.passed_over[0])})"
@@ -187,6 +207,11 @@ def _notes(walk: Walk) -> Iterator[str]:
         yield (
             f"passed over {count(len(walk.packed), 'archive')} within an archive or of a kind that is not read "
             f"(first {printable(walk.packed[0])}): unpack what lies in it, or pack it as {', '.join(ENDINGS)}"
+        )
+    if stills:
+        yield (
+            f"{count(len(stills), 'image')} whose names differ by a number alone are recordings of one frame (as "
+            f"{stills[0]}): if they are frames of a clip, --sequence keeps them together"
         )
     if walk.other_json:
         examples = ", ".join(printable(os.path.relpath(name, walk.source)) for name in walk.other_json[:3])
@@ -248,7 +273,6 @@ def _recording(found: _Placed, folder: Folder) -> Recording:
         places=places,
         simulated=folder.simulated,
         images=one.images,
-        group=printable(f"{folder.place}/{stem}" if one.stem else folder.place or stem) if view else "",
     )
 
 

@@ -45,7 +45,7 @@ def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Ca
         Some people are plainly in other units than others.
     """
     normalized = extent.reach <= _NORMALIZED
-    plain = extent.seen >= _PLAIN
+    plain = plainly_seen(extent)
     if not normalized.all():
         _refuse_mixture("in pixels", ~normalized, "within 3 of 0", normalized & plain, where)
         return "pixels", bool((~normalized & plain).any())
@@ -60,6 +60,11 @@ def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Ca
     return ("signed", bool((signed & plain).any())) if signed.any() else ("unit", bool(unit.any()))
 
 
+def plainly_seen(extent: Extent) -> np.ndarray:
+    """Bool ``[P]``: who shows more than a few points, which could lie in the very corner of an image in pixels."""
+    return extent.seen >= _PLAIN
+
+
 def refuse_scale(scale: str, extent: Extent, where: Callable[[int], str]) -> None:
     """Refuse units that the user names where coordinates cannot be in them.
 
@@ -68,7 +73,7 @@ def refuse_scale(scale: str, extent: Extent, where: Callable[[int], str]) -> Non
     InputError
         They reach far out of [-1, 1], or with ``pixels`` never leave it.
     """
-    plain = extent.seen >= _PLAIN
+    plain = plainly_seen(extent)
     beyond = plain & (extent.reach > _NORMALIZED)
     if scale != "pixels" and beyond.any():
         person = int(beyond.argmax())

@@ -1,10 +1,12 @@
 import csv
 import errno
+import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import person_json
 
 from skelemo.cache.cache import Cache, open_cache
 from skelemo.cache.merge import subset
@@ -409,3 +411,63 @@ def test_too_little_memory_is_refused_with_what_it_takes(tmp_path, write_recordi
     write_recording("walk", STILL)
     with pytest.raises(ConfigError, match="memory of 64 MB: a process that ingests takes 224 MB or more"):
         make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(), memory=64 << 20)
+
+
+def test_a_long_recording_goes_through_in_pieces(tmp_path, write_recording, monkeypatch):
+    write_recording("long", [[(100.0 + n, 100.0)] for n in range(25)], first=3)
+    (tmp_path / "labels.csv").write_text("video,frame,label\n" + "".join(f"long,{n},happy\n" for n in range(3, 28)))
+    monkeypatch.setattr(plan_module, "LONGEST", 10)
+    labels = f"table:{tmp_path / 'labels.csv'}"
+    plan = make_plan(tmp_path / "json", tmp_path / "cache", labels, Settings())
+    assert "recordings of more than 10 frames: a sequence for each 10 of theirs" in plan.notes
+    tally, cache = run(tmp_path, labels)
+    assert sorted(cache.sequences["id"]) == ["long_from13", "long_from23", "long_from3"]
+    frames = cache.read()
+    assert sorted(frames.number.tolist()) == list(range(3, 28))
+    assert frames.keypoints[:, 0, 0].tolist() == [97.0 + n for n in frames.number]
+    assert tally.labels["happiness"] == 25
+    assert make_plan(tmp_path / "json", tmp_path / "cache", labels, Settings()).tasks == ()
+
+
+def test_images_of_labelled_frames_have_the_label_of_their_number_whatever_is_missing(tmp_path):
+    video = tmp_path / "json" / "1-30-1280x720"
+    video.mkdir(parents=True)
+    for number in (1, 2, 3, 5, 6):  # as ffmpeg counts; the fourth is lost
+        text = json.dumps({"people": [person_json(100.0 * number, 100.0)]})
+        (video / f"{number:05d}_keypoints.json").write_text(text)
+    (tmp_path / "labels.csv").write_text(
+        "video,frame,valence,arousal\n" + "".join(f"1-30-1280x720,{n},{n / 10},0\n" for n in range(6))
+    )
+    _, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
+    frames = cache.read()
+    assert frames.number.tolist() == [0, 1, 2, 4, 5]
+    assert frames.keypoints[:, 0, 0].tolist() == [100.0, 200.0, 300.0, 500.0, 600.0]
+
+
+def test_labels_that_name_each_image_make_them_stills(tmp_path):
+    folder = tmp_path / "json"
+    folder.mkdir()
+    for number in range(1, 5):
+        (folder / f"shot_{number:03d}_keypoints.json").write_text(json.dumps({"people": [person_json(100.0, 100.0)]}))
+    (tmp_path / "labels.csv").write_text("video,label\n" + "".join(f"shot_{n:03d},happy\n" for n in range(1, 5)))
+    _, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
+    assert cache.sequences["length"].tolist() == [1, 1, 1, 1]
+
+
+def test_a_recording_in_other_units_than_the_rest_is_noted(tmp_path, write_recording):
+    for name in "abc":
+        write_recording(name, STILL)
+    write_recording("d", [[(0.2, 0.3, 0.1)]] * 3)
+    tally, _ = run(tmp_path)
+    assert tally.scales == {"pixels": 3, "unit": 1}
+    (note,) = tally.notes
+    assert note == "d: coordinates are in [0, 1], those of the others in pixels (see --scale)"
+
+
+def test_the_size_of_the_image_that_files_tell_is_the_sequences(tmp_path):
+    folder = tmp_path / "json"
+    folder.mkdir()
+    document = {"people": [person_json(100.0, 100.0)], "canvas_width": 640, "canvas_height": 480}
+    (folder / "a_000000000000_keypoints.json").write_text(json.dumps(document))
+    _, cache = run(tmp_path)
+    assert cache.sequences[["width", "height"]].values.tolist() == [[640, 480]]

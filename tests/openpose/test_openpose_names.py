@@ -1,6 +1,6 @@
 import pytest
 
-from skelemo.openpose.names import FrameNames, group, printable
+from skelemo.openpose.names import FrameNames, group, printable, take_of
 
 
 @pytest.mark.parametrize(
@@ -148,3 +148,25 @@ def test_a_name_stays_as_it_is_unless_it_cannot_be_encoded() -> None:
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     assert (printable(composed), printable(decomposed)) == (composed, decomposed)
     assert printable(b"caf\xe9".decode("utf-8", "surrogateescape")) == "caf\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("video", "take"),
+    [
+        ("day 1/clip", "day 1/clip"),
+        ("day 1/clip_view2", "day 1/clip"),
+        ("take 3/cam01", "take 3"),
+        ("take 3/camera_2/clip", "take 3/clip"),
+        ("clip_flipped_720p", "clip"),
+        ("clip-mirrored", "clip"),
+        ("clip_h264", "clip"),
+        ("clip_25fps", "clip"),
+        ("45-24-1280x720_left", "45-24-1280x720"),
+        ("clip_from65536", "clip"),
+        ("cam1", "cam1"),
+        ("bright", "bright"),
+        ("clip_12", "clip_12"),
+    ],
+)
+def test_views_and_copies_of_a_video_are_one_take(video: str, take: str) -> None:
+    assert take_of(video) == take

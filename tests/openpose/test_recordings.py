@@ -97,11 +97,21 @@ def test_images_are_stills_when_asked_or_when_their_numbers_run_on_through_the_f
     assert [len(one.files) for one in search(tmp_path, sequence=True).recordings] == [10, 10, 10]
 
 
-def test_cameras_of_a_take_share_a_group(tmp_path: Path) -> None:
-    for ending in ("", "_1", "_2"):
-        write_video(tmp_path / "a", NOBODY, "clip", f"_keypoints{ending}.json")
-    write_video(tmp_path / "b", NOBODY, "clip")
-    assert [one.group for one in find_recordings(tmp_path)][1:] == ["a/clip", "a/clip", ""]
+def test_stills_that_may_be_frames_of_a_clip_are_mentioned(tmp_path: Path) -> None:
+    images(tmp_path, "face0048", "face0049", "face0050", "other1")
+    (note,) = search(tmp_path).notes
+    assert "3 images whose names differ by a number alone are recordings of one frame (as face0048)" in note
+    assert search(tmp_path, sequence=False).notes == ()
+
+
+@pytest.mark.parametrize("number_of_files", [5, 6, 7])
+def test_a_recording_in_pieces_is_the_whole(tmp_path: Path, number_of_files: int) -> None:
+    write_video(tmp_path, {10 + n: frame(person(pose=points(25, 10 * n))) for n in range(number_of_files)})
+    (whole,) = find_recordings(tmp_path)
+    pieces = list(whole.pieces(3))
+    assert [piece.source for piece in pieces] == ["clip_from10", "clip_from13", "clip_from16"][: len(pieces)]
+    assert [n for piece in pieces for n in piece.numbers.tolist()] == whole.numbers.tolist()
+    assert [name for piece in pieces for name in piece.files] == list(whole.files)
 
 
 def test_sources_are_unique_where_a_video_a_still_and_a_folder_share_a_name(tmp_path: Path) -> None:
