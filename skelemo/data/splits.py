@@ -97,7 +97,7 @@ _SHARED = {"subject": "subject", "video": "video", "content": "recording (the sa
 
 
 def groups_of(sequences: pd.DataFrame) -> np.ndarray:
-    """``[S]`` the group of each sequence: those that share a take (`take_of` their videos), a known subject or the same keypoints (column
+    """``[S]`` the group of each sequence: those that share a take (`take_of`), a known subject or the same keypoints (column
     ``content``, where there is one), directly or by way of others.
     """
     count = len(sequences)

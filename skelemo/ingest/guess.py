@@ -40,9 +40,7 @@ def contradictions(task: Task, people: People, shared: Guess) -> list[str]:
     notes = [f"{source}: {note}" for note in people.notes]
     if len(people.keypoints) and shared.scale not in ("", people.scale):
         ours, theirs = _unit(people.scale), _unit(shared.scale)
-        notes.append(
-            f"{source}: coordinates are in {ours}, those of the others in {theirs} (--scale says what they are)"
-        )
+        notes.append(f"{source}: coordinates are in {ours}, those of the others in {theirs} (see --scale)")
     if certain.body_model and shared.body_model not in ("", certain.body_model):
         ours, theirs = certain.body_model.upper(), shared.body_model.upper()
         notes.append(f"{source}: bodies are {ours}, those of the others {theirs} (--body-model says which they are)")
