@@ -9,7 +9,9 @@ from skelemo.cli.lazy_group import Verbs
 
 
 @click.group(
-    cls=Verbs, modules="bench_{}", verbs=("cache", "carry", "ingest", "listing", "memory", "models", "render", "size")
+    cls=Verbs,
+    modules="bench_{}",
+    verbs=("cache", "carry", "ingest", "listing", "memory", "models", "parts", "render", "size"),
 )
 def main() -> None:
     """Speed of skelemo's rooms, each against a named reference."""

@@ -40,32 +40,33 @@ def export_images(
     split: str | None = None,
     report: Callable[[int, int], None] = lambda *_: None,
 ) -> Exported:
-    """Write ``CLASS/SEQUENCE_FRAME.png``, or ``PART/CLASS/SEQUENCE_FRAME.png`` with a split.
+    """Write ``CLASS/SEQUENCE_FRAME.png``, or ``SUBSET/CLASS/SEQUENCE_FRAME.png`` with a split.
 
-    The images are written below a hidden folder, which becomes ``OUT`` when all are there: no export is half of one.
+    The images are written into a hidden folder that becomes ``OUT`` when complete.
 
     Parameters
     ----------
     view, size : as `SkeletonRenderer` takes them.
-    every : of each sequence, only every such frame.
-    split : column of splits that names each sequence's part.
-    report : told how many images are written, and of how many.
+    every : one in how many frames of each sequence is drawn.
+    split : column of splits that names each sequence's subset.
+    report : called with the number of images written and their total.
 
     Raises
     ------
     ConfigError
-        ``out`` is not empty, an unknown view or split, or no frame to draw.
+        ``out`` is not empty, an unknown view or split, no frame to draw, or no face in a view that shows one.
     """
     require_empty(out)
     renderer = SkeletonRenderer(cache.layout, size, view)
-    parts = _parts(cache, split)
+    subsets = _subsets(cache, split)
     stills = Stills.of(cache)
+    visible = stills.visible(view)
     labelled = (stills.frames.expression >= 0) & _every(stills.sequence, every)
-    apart = labelled & (parts == "")[stills.sequence] if split else np.zeros_like(labelled)
-    rows = np.flatnonzero(labelled & ~apart & stills.seen)
+    apart = labelled & (subsets == "")[stills.sequence] if split else np.zeros_like(labelled)
+    rows = np.flatnonzero(labelled & ~apart & visible)
     if not len(rows):
-        raise ConfigError(f"{cache.name} has no frame to draw: none has a class, a part and a person in it")
-    places = _places(stills, rows, parts)
+        raise ConfigError(f"{cache.name} has no frame to draw: none has a class, a subset and a person in it")
+    places = _places(stills, rows, subsets)
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
     sweep(out.parent, _KIND)
@@ -76,13 +77,13 @@ def export_images(
     return Exported(
         images=dict(sorted(Counter(place.parent.as_posix() for place in places).items())),
         unlabelled=int(((stills.frames.expression < 0) & _every(stills.sequence, every)).sum()),
-        unseen=int((labelled & ~apart & ~stills.seen).sum()),
+        unseen=int((labelled & ~apart & ~visible).sum()),
         apart=int(apart.sum()),
     )
 
 
-def _parts(cache: Cache, split: str | None) -> np.ndarray:
-    """By sequence the part that it is in, "" for none."""
+def _subsets(cache: Cache, split: str | None) -> np.ndarray:
+    """The subset of each sequence, "" for none."""
     if split is None:
         return np.full(len(cache.sequences), "")
     columns = {name for splits in cache.sequences["splits"] for name in splits}
@@ -96,12 +97,12 @@ def _every(sequence: np.ndarray, every: int) -> np.ndarray:
     return (np.arange(len(sequence)) - starts) % every == 0
 
 
-def _places(stills: Stills, rows: np.ndarray, parts: np.ndarray) -> list[Path]:
+def _places(stills: Stills, rows: np.ndarray, subsets: np.ndarray) -> list[Path]:
     """Where the image of each row goes."""
     stems = file_names(stills.cache.sequences["id"].tolist())
     folders = file_names(stills.cache.classes)
-    kinds = file_names(np.unique(parts).tolist())
-    tops = [Path(kinds[np.searchsorted(np.unique(parts), part)]) if part else Path() for part in parts]
+    kinds = file_names(np.unique(subsets).tolist())
+    tops = [Path(kinds[np.searchsorted(np.unique(subsets), name)]) if name else Path() for name in subsets]
     which, classes, numbers = stills.sequence[rows], stills.frames.expression[rows], stills.frames.number[rows]
     digits = max(6, len(str(int(numbers.max()))))
     return [

@@ -1,4 +1,4 @@
-"""A page of samples by class, with their labels, for checking labels by eye."""
+"""A page of samples by class, to check labels by eye."""
 
 import base64
 from collections.abc import Sequence
@@ -45,15 +45,15 @@ class Group:
 
 
 def write_page(cache: Cache, out: Path, *, per_class: int = 12, view: str | None = None, seed: int = 0) -> Path:
-    """Write a page that stands alone into the folder ``out``, and say where it is.
+    """Write a self-contained page into the folder ``out``; returns its path.
 
-    Samples are spread over as many sequences as there are; the same seed chooses the same ones. Frames without anybody
+    Samples are spread over as many sequences as possible; the same seed chooses the same ones. Frames without a person
     are left out.
 
     Parameters
     ----------
     per_class : how many samples of each class at most.
-    view : as `SkeletonRenderer` takes it; the person, and the face where the layout has one, by default.
+    view : as `SkeletonRenderer` takes it; by default what the data show: face, person, or both side by side.
 
     Raises
     ------
@@ -61,9 +61,9 @@ def write_page(cache: Cache, out: Path, *, per_class: int = 12, view: str | None
         ``out`` is not empty, an unknown view, or nobody is seen in any frame.
     """
     require_empty(out)
-    view = view or ("person+face" if cache.layout.face else "person")
-    renderer = SkeletonRenderer(cache.layout, (SIDE, SIDE * (2 if "+" in view else 1)), view)
     stills = Stills.of(cache)
+    view = view or _usual_view(stills)
+    renderer = SkeletonRenderer(cache.layout, (SIDE, SIDE * (2 if "+" in view else 1)), view)
     groups = _groups(stills, per_class, renderer, np.random.default_rng(seed))
     if not groups:
         raise ConfigError(f"{cache.name}: nobody is seen in any of its {count(cache.frames, 'frame')}")
@@ -76,13 +76,19 @@ def write_page(cache: Cache, out: Path, *, per_class: int = 12, view: str | None
     return out / PAGE
 
 
+def _usual_view(stills: Stills) -> str:
+    confidence, layout = stills.frames.keypoints[..., 2], stills.cache.layout
+    shown = [part for part in layout.parts if (confidence[:, layout.slices[part.name]] > 0).any()]
+    return "person" if layout.face not in shown else "face" if len(shown) == 1 else "person+face"
+
+
 def _groups(stills: Stills, most: int, renderer: SkeletonRenderer, rng: np.random.Generator) -> list[Group]:
-    kind = _kind(stills)
+    kind, visible = _kind(stills), stills.visible(renderer.view)
     names = (*stills.cache.classes, AFFECT_ONLY, UNLABELLED)
     labelled = bool((kind < len(names) - 1).any())
     groups = []
     for number, name in enumerate(names):
-        rows = np.flatnonzero((kind == number) & stills.seen)
+        rows = np.flatnonzero((kind == number) & visible)
         if not len(rows) or (name == UNLABELLED and labelled):
             continue
         chosen = spread(rows, stills.sequence[rows], most, rng)

@@ -25,14 +25,12 @@ class Stills:
     Parameters
     ----------
     sequence : ``[N]`` which row of ``cache.sequences`` each frame belongs to.
-    seen : ``[N]`` whether anything of the person was seen.
     keypoints : ``[N, V, 3]`` in pixels.
     """
 
     cache: Cache
     frames: Frames
     sequence: np.ndarray
-    seen: np.ndarray
     keypoints: Tensor
     images: Images
 
@@ -41,13 +39,30 @@ class Stills:
         """Read every frame of a cache."""
         frames = cache.read()
         sequence = np.repeat(np.arange(len(cache.sequences)), cache.sequences["length"])
-        seen = np.asarray((frames.keypoints[..., 2] > 0).any(1))
         images = Images.of(cache)
         keypoints = images.to_pixels(torch.from_numpy(frames.keypoints), torch.from_numpy(sequence))
-        return cls(cache, frames, sequence, seen, keypoints, images.guess_sizes(cache, keypoints))
+        return cls(cache, frames, sequence, keypoints, images.guess_sizes(cache, keypoints))
 
     def __len__(self) -> int:
         return len(self.sequence)
+
+    def visible(self, view: str) -> np.ndarray:
+        """Whether a view draws anything in each frame, bool ``[N]``.
+
+        Raises
+        ------
+        ConfigError
+            The view shows a face, and no frame of the cache does.
+        """
+        confidence, layout = self.frames.keypoints[..., 2], self.cache.layout
+        drawn = {
+            part.name: np.asarray((confidence[:, layout.slices[part.name]] > part.drawing.threshold).any(1))
+            for part in layout.parts
+        }
+        face: np.ndarray = drawn[layout.face.name] if layout.face else np.zeros(len(self), bool)
+        if "face" in view and not face.any():
+            raise ConfigError(f"{self.cache.name}: no frame shows a face; choose another view")
+        return face if view == "face" else np.logical_or.reduce(list(drawn.values()))
 
     def draw(self, rows: np.ndarray, renderer: SkeletonRenderer) -> np.ndarray:
         """Images ``[R, H, W, 3]`` of 0 to 255 of some frames, as OpenPose found the people: nothing is cleaned."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from opencv_drawing import in_frame_coordinates
-from small_caches import BODY, a_cache, a_sequence
+from small_caches import BODY, BODY_AND_FACE, a_cache, a_sequence
 
 from skelemo.cache.cache import open_cache
 from skelemo.cache.shard import Header
@@ -161,3 +161,23 @@ def test_class_names_of_any_kind_make_folders(tmp_path):
     sequence = a_sequence(expression=np.int8([0, 1, 0, 1, 0, 1, 0]))
     export_images(open_cache(a_cache(tmp_path / "cache", sequence, header=header)), tmp_path / "out", size=16)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["_", "joy_delight"]
+
+
+@pytest.mark.parametrize("view", ["face", "person+face"])
+def test_a_view_of_a_face_that_no_frame_shows_is_refused(tmp_path, view):
+    bodies = a_sequence("one", points=95, expression=np.zeros(7, np.int8))
+    bodies.keypoints[:, 25:] = 0
+    cache = open_cache(a_cache(tmp_path / "cache", bodies, header=BODY_AND_FACE))
+    with pytest.raises(ConfigError, match="no frame shows a face"):
+        export_images(cache, tmp_path / "out", view=view)
+    assert not (tmp_path / "out").exists()
+
+
+def test_frames_without_a_face_make_no_black_images_of_faces(tmp_path):
+    people = a_sequence("one", points=95, expression=np.zeros(7, np.int8))
+    people.keypoints[2:5, 25:] = 0
+    people.keypoints[[0, 1, 5, 6], 25:60, 2] = 0.9
+    cache = open_cache(a_cache(tmp_path / "cache", people, header=BODY_AND_FACE))
+    done = export_images(cache, tmp_path / "out", view="face")
+    assert (sum(done.images.values()), done.unseen) == (4, 3)
+    assert all(read(file).any() for file in (tmp_path / "out").rglob("*.png"))
