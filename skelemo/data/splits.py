@@ -97,8 +97,9 @@ _SHARED = {"subject": "subject", "video": "video", "content": "recording (the sa
 
 
 def groups_of(sequences: pd.DataFrame) -> np.ndarray:
-    """``[S]`` the group of each sequence: those that share a take (`take_of`), a known subject or the same keypoints (column
-    ``content``, where there is one), directly or by way of others.
+    """``[S]`` the group of each sequence: those that share a take (`take_of`), a known subject or the same keypoints.
+
+    Directly or by way of others; the same keypoints are told by the column ``content``, where there is one.
     """
     count = len(sequences)
     starts: list[np.ndarray] = []
