@@ -1,17 +1,19 @@
-"""Keypoints in COCO-WholeBody's 133 points, as JSON of three kinds.
+"""Keypoints in COCO's points and their kin, as JSON that is told apart by content.
 
-- COCO's results: a list of ``{"image_id" or "file_name", "keypoints": [x, y, score] * 133}``; or ``keypoints`` for 17
-  body points with ``foot_kpts``, ``face_kpts``, ``lefthand_kpts``, ``righthand_kpts`` beside them.
+- COCO's results and AlphaPose's: a list of ``{"image_id" or "file_name", "keypoints": [x, y, score] * N}``; 17 points
+  may have ``foot_kpts``, ``face_kpts``, ``lefthand_kpts``, ``righthand_kpts`` beside them.
 - COCO's annotations: ``{"images": [...], "annotations": [...]}`` of the same, where v is 0 (not labelled), 1 (hidden)
   or 2 (visible): confidence 0, 0.5 and 1 (https://github.com/jin-s13/COCO-WholeBody, data_format.md).
 - MMPose's predictions: ``{"instance_info": [{"frame_id", "instances": [{"keypoints", "keypoint_scores"}]}]}`` of its
   demos, which count from 1, or that list alone, of its inferencers, which count from 0.
+- OpenPifPaf's, of a video: a line ``{"frame", "predictions": [{"keypoints"}]}`` for each frame.
+- Kinetics-skeleton: ``{"data": [{"frame_index", "skeleton": [{"pose": [x, y] * 18, "score"}]}]}``, shares of the image.
 
-Body and feet become the layout's body by name, with Neck and MidHip halfway between shoulders and hips; the face is
-iBUG's 68 points, without FACE_70's pupils; hands have OpenPose's order. Images are frames: ``day 1/walk_0012.jpg`` is
-frame 12 of ``day 1/walk``, a number alone is a frame of the file's recording. Their ``width`` and ``height`` are the
-recording's where all of its images that have them agree.
-``track_id`` and ``idx`` are identities.
+N is 17 (COCO), 26 or 136 (Halpe) or 133 (COCO-WholeBody); `_ORDERS` says which point is which. Body and feet become the
+layout's body by name, with Neck and MidHip halfway between shoulders and hips; the face is iBUG's 68 points, without
+FACE_70's pupils; hands have OpenPose's order. Images are frames: ``day 1/walk_0012.jpg`` is frame 12 of
+``day 1/walk``, a number alone is a frame of the file's recording. Their ``width`` and ``height`` are the recording's
+where all of its images that have them agree. ``track_id``, ``idx`` and ``id_`` are identities.
 """
 
 import re
@@ -31,6 +33,16 @@ from skelemo.skeleton import FACE_70, HAND_LEFT, HAND_RIGHT, Layout
 
 _POINTS, _BODY, _FEET = 133, 17, 6
 _LAST_NUMBER = 2**31 - 1
+#: Of each of a list's points its place among COCO-WholeBody's 133, -1 for none, by the count of points. Halpe's:
+#: https://github.com/Fang-Haoshu/Halpe-FullBody; 18 are OpenPose's COCO, as Kinetics-skeleton has them.
+_HALPE = (*range(17), -1, -1, -1, 17, 20, 18, 21, 19, 22)
+_ORDERS: dict[int, tuple[int, ...]] = {
+    17: tuple(range(17)),
+    18: (0, -1, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3),
+    26: _HALPE,
+    133: tuple(range(133)),
+    136: (*_HALPE, *range(23, 133)),
+}
 _FRAME = re.compile(r"(.*?)[-_. ]*([0-9]+)")
 
 
@@ -51,19 +63,20 @@ class _EntryError(Exception):
     """What is wrong with an entry; goes on from its name."""
 
 
-@FORMATS.register("coco_wholebody", Format("import", "COCO-WholeBody, or predictions of MMPose", (".json",)))
+@FORMATS.register("coco_wholebody", Format("import", "COCO's results or annotations, 17 to 136 points", (".json",)))
+@FORMATS.register("alphapose", Format("import", "AlphaPose's results: 17, 26 or 136 points", (".json",)))
+@FORMATS.register("mmpose", Format("import", "MMPose's predictions: 17, 26, 133 or 136 points", (".json",)))
+@FORMATS.register("openpifpaf", Format("import", "OpenPifPaf's predictions of a video", (".json", ".jsonl")))
+@FORMATS.register("kinetics_skeleton", Format("import", "Kinetics-skeleton, a file for each clip", (".json",)))
 def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
-    """The recordings of a file; coordinates are pixels, whatever the size.
+    """The recordings of a file; coordinates are pixels, but of Kinetics-skeleton shares of the image.
 
     Raises
     ------
     InputError
         Not JSON, or not of a kind that is described here; the message names the entry.
     """
-    try:
-        told = orjson.loads(file.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"{file}: not JSON ({error})") from None
+    told = _loaded(file)
     frames: dict[str, set[int]] = {}
     people: dict[str, list[_Person]] = {}
     sizes: dict[str, set[tuple[int, int]]] = {}
@@ -74,11 +87,12 @@ def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
         if all(told_size):
             sizes.setdefault(video, set()).add(told_size)
     if not frames:
-        raise InputError(f"{file}: no frame in it; expected COCO results or annotations, or MMPose's predictions")
+        raise InputError(f"{file}: no frame in it; expected results or annotations of COCO's kind")
     return [
         replace(
             _clip(video, sorted(numbers), people.get(video, []), layout, sizes.get(video, set())),
             first_frame=_first_frame(told, numbers),
+            scale="unit" if isinstance(told, dict) and "data" in told else "pixels",
         )
         for video, numbers in frames.items()
     ]
@@ -90,7 +104,7 @@ def _first_frame(told: Any, numbers: set[int]) -> int | None:
     MMPose: ``frame_idx`` in demo/topdown_demo_with_mmdet.py and demo/bottomup_demo.py; ``_finalize_video_processing``
     in mmpose/apis/inferencers/base_mmpose_inferencer.py.
     """
-    if isinstance(told, dict) and "instance_info" in told:
+    if isinstance(told, dict) and ("instance_info" in told or "data" in told):
         return min(1, min(numbers))  # a frame 0 is not a demo's: somebody wrote its format and counted from 0
     return 0 if _is_mmpose(told) else None
 
@@ -108,9 +122,32 @@ def _clip(video: str, numbers: list[int], people: list[_Person], layout: Layout,
     return Clip(video, number, owner, in_layout(parts, layout), identity, "pixels", size)
 
 
+def _loaded(file: Path) -> Any:
+    """A file's JSON, or the list of its lines."""
+    data = file.read_bytes()
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        try:
+            return [orjson.loads(line) for line in data.splitlines()] if data.count(b"\n") else orjson.loads(data)
+        except orjson.JSONDecodeError:
+            raise InputError(f"{file}: not JSON ({error})") from None
+
+
+def _by_frame(told: Any) -> Any:
+    """OpenPifPaf's frames and Kinetics-skeleton's as those of MMPose; anything else as it is."""
+    if isinstance(told, dict) and isinstance(told.get("data"), list):
+        frames = [one for one in told["data"] if isinstance(one, dict)]
+        return [{"frame_id": one.get("frame_index"), "instances": one.get("skeleton")} for one in frames]
+    if isinstance(told, list) and told and all(isinstance(one, dict) and "predictions" in one for one in told):
+        return [{"frame_id": one.get("frame"), "instances": one["predictions"]} for one in told]
+    return told
+
+
 def _entries(file: Path, told: Any) -> Iterator[tuple[_Frame, _Person | None]]:
     """Each frame, with each person in it."""
     where = "the file"
+    told = _by_frame(told)
     try:
         if isinstance(told, dict) and "instance_info" in told:
             told = told["instance_info"]
@@ -128,7 +165,7 @@ def _entries(file: Path, told: Any) -> Iterator[tuple[_Frame, _Person | None]]:
                 number = _whole(frame.get("frame_id") if isinstance(frame, dict) else None, "frame_id")
                 yield _Frame("", number), None
                 for one in _list(frame.get("instances")):
-                    yield _Frame("", number), _Person("", number, _scored(one), _identity(one))
+                    yield _Frame("", number), _Person("", number, _points(one), _identity(one))
         else:
             for index, entry in enumerate(_list(told)):
                 where = f"entry {index}"
@@ -189,10 +226,11 @@ def _whole(number: Any, name: str) -> int:
 
 
 def _identity(entry: Any) -> int:
-    """COCO's ``track_id`` or AlphaPose's ``idx``; -1 where there is none."""
-    told = entry.get("track_id", entry.get("idx"))
+    """COCO's ``track_id``, AlphaPose's ``idx`` or OpenPifPaf's ``id_``; -1 where there is none."""
+    told: Any = next((entry[name] for name in ("track_id", "idx", "id_") if name in entry), None)
     told = told[0] if isinstance(told, list) and len(told) == 1 else told
-    return int(told) if type(told) in (int, float) and 0 <= told < 2**62 and told == int(told) else -1
+    whole = isinstance(told, int | float) and not isinstance(told, bool) and 0 <= told < 2**62 and told == int(told)
+    return int(told) if whole else -1
 
 
 def _list(told: Any) -> list[Any]:
@@ -201,32 +239,50 @@ def _list(told: Any) -> list[Any]:
     return told
 
 
+def _points(one: Any) -> np.ndarray:
+    """All 133 points of a person in a list of frames."""
+    if not isinstance(one, dict):
+        raise _EntryError("an instance is no object")
+    if "pose" in one:
+        xy, scores = (_numbers(one, name, None) for name in ("pose", "score"))
+        if xy.size != 36 or scores.size != 18:
+            raise _EntryError(f"pose has {xy.size} numbers and score {scores.size}; expected 36 and 18")
+        return _in_order(np.column_stack([xy.reshape(18, 2), scores]))
+    return _scored(one) if "keypoint_scores" in one else _flat(one)
+
+
 def _flat(entry: Any) -> np.ndarray:
     """All 133 points of an entry of COCO's, float64 ``[133, 3]``."""
     points = _numbers(entry, "keypoints", None)
-    if points.size == 3 * _POINTS:
-        return points.reshape(_POINTS, 3)
     if points.size != 3 * _BODY:
-        raise _EntryError(
-            f"keypoints has {points.size} numbers; expected {3 * _POINTS} (x, y, score of 133 points), "
-            f"or {3 * _BODY} of the body with foot_kpts, face_kpts, lefthand_kpts, righthand_kpts"
-        )
+        if points.size % 3 or points.size // 3 not in (26, 133, 136):
+            raise _EntryError(
+                f"keypoints has {points.size} numbers; expected {3 * _POINTS} (x, y, score of 133 points), 51, 78 or "
+                "408 of 17, 26 or 136 points"
+            )
+        return _in_order(points.reshape(-1, 3))
     pieces = [points, _numbers(entry, "foot_kpts", _FEET)]
     pieces += [_numbers(entry, name, count) for name, (_, count) in COCO_LISTS.items()]
     return np.concatenate(pieces).reshape(_POINTS, 3)
 
 
-def _scored(one: Any) -> np.ndarray:
+def _scored(one: dict[str, Any]) -> np.ndarray:
     """All 133 points of an instance of MMPose's."""
-    if not isinstance(one, dict):
-        raise _EntryError("an instance is no object")
     points, scores = (_numbers(one, name, None, axes) for name, axes in (("keypoints", 2), ("keypoint_scores", 1)))
-    if points.shape not in ((_POINTS, 2), (_POINTS, 3)) or scores.shape != (_POINTS,):
+    if points.shape[1] not in (2, 3) or points.shape[:1] != scores.shape or len(points) not in (17, 26, 133, 136):
         raise _EntryError(
             f"keypoints are {list(points.shape)} and keypoint_scores {list(scores.shape)}; "
-            f"expected [{_POINTS}, 2] and [{_POINTS}] of a whole-body model"
+            "expected [N, 2] and [N] with N = 17, 26, 133 or 136"
         )
-    return np.concatenate([points[:, :2], scores[:, None]], axis=1)
+    return _in_order(np.column_stack([points[:, :2], scores]))
+
+
+def _in_order(points: np.ndarray) -> np.ndarray:
+    """Points ``[N, 3]`` in COCO-WholeBody's order ``[133, 3]``."""
+    order = np.array(_ORDERS[len(points)])
+    made = np.zeros((_POINTS, 3))
+    made[order[order >= 0]] = points[order >= 0]
+    return made
 
 
 def _numbers(entry: Any, name: str, points: int | None, axes: int = 1) -> np.ndarray:

@@ -213,9 +213,67 @@ def test_labels_are_matched_as_by_an_ingest(tmp_path):
     assert expression.tolist() == [0, 0, 0]
 
 
+# Halpe's 26 points by BODY_25's names, written from its own list; the others have no place.
+HALPE = COCO + " Head Neck Hip LBigToe RBigToe LSmallToe RSmallToe LHeel RHeel"
+OPENPOSE_18 = "Nose Neck RShoulder RElbow RWrist LShoulder LElbow LWrist RHip RKnee RAnkle LHip LKnee LAnkle REye LEye"
+
+
+def points_of(count):
+    """Points whose x is 10 and their place, for telling them apart."""
+    return np.column_stack([np.arange(count) + 10.0, np.full(count, 5.0), np.full(count, 0.5)])
+
+
+def assert_named(person, names, first=10.0):
+    """The names that BODY_25 has are where they should be; its neck and middle of the hips are made."""
+    for place, name in enumerate(names.split()):
+        if f"body_25.{name}" in ALL.keypoints and name not in ("Neck", "MidHip"):
+            np.testing.assert_allclose(person[ALL.index(f"body_25.{name}")], [first + place, 5, 0.5], err_msg=name)
+
+
+@pytest.mark.parametrize(("count", "names"), [(17, COCO), (26, HALPE), (136, HALPE)])
+def test_alphaposes_results_have_17_26_or_136_points_and_identities(tmp_path, count, names):
+    told = [
+        {"image_id": f"{frame}.jpg", "keypoints": points_of(count).ravel().tolist(), "score": 2.5, "idx": 4}
+        for frame in range(12)
+    ]
+    ((_, keypoints, number, _),) = run(tmp_path, told, "alphapose", person="all").values()
+    assert number.tolist() == list(range(12))
+    assert open_cache(tmp_path / "cache").sequences["person"].tolist() == ["person4"]
+    assert_named(keypoints[3], names)
+    if count == 136:
+        assert keypoints[3, 25:93, 0].tolist() == list(range(36, 104)), "the face"
+        assert keypoints[3, 95:137, 0].tolist() == list(range(104, 146)), "left hand, right hand"
+
+
+def test_mmposes_body_models_are_read_too(tmp_path):
+    points = points_of(17)
+    one = {"keypoints": points[:, :2].tolist(), "keypoint_scores": points[:, 2].tolist()}
+    told = {"instance_info": [{"frame_id": 1, "instances": [one]}]}
+    assert_named(run(tmp_path, told, "mmpose")["clip"][1][0], COCO)
+
+
+def test_openpifpafs_video_is_a_line_for_each_frame(tmp_path):
+    one = {"keypoints": points_of(17).ravel().tolist(), "bbox": [0, 0, 1, 1], "category_id": 1, "id_": 3}
+    lines = [json.dumps({"frame": frame, "predictions": [one] if frame != 2 else []}) for frame in (1, 2, 3)]
+    _, keypoints, number, _ = run(tmp_path, "\n".join(lines), "openpifpaf", first_frame=1)["clip"]
+    assert number.tolist() == [0, 1, 2]
+    assert keypoints[..., 2].any(axis=1).tolist() == [True, False, True]
+    assert_named(keypoints[2], COCO)
+
+
+def test_kinetics_skeletons_are_openposes_18_points_in_shares_of_the_image(tmp_path):
+    points = points_of(18) / (100, 10, 1)
+    one = {"pose": points[:, :2].ravel().tolist(), "score": points[:, 2].tolist()}
+    told = {"data": [{"frame_index": n, "skeleton": [one]} for n in (1, 2)], "label": "waving", "label_index": 7}
+    row, keypoints, number, _ = run(tmp_path, told, "kinetics_skeleton")["clip"]
+    assert number.tolist() == [0, 1]
+    assert row["scale"] == "unit"
+    assert_named(keypoints[1] * (100, 10, 1), OPENPOSE_18)
+
+
 UNKNOWN_IMAGE = {"images": [{"id": 1, "file_name": "a_1.jpg"}], "annotations": [{"image_id": 2}]}
-SEVENTEEN = {"keypoints": [[1, 2]] * 17, "keypoint_scores": [1] * 17}
-BODY_ONLY = {"instance_info": [{"frame_id": 0, "instances": [SEVENTEEN]}]}
+SIXTEEN = {"keypoints": [[1, 2]] * 16, "keypoint_scores": [1] * 16}
+BODY_ONLY = {"instance_info": [{"frame_id": 0, "instances": [SIXTEEN]}]}
 COCO_HOSTILE = {
     "no JSON": ("{", "not JSON"),
     "NaN": ('[{"image_id": 0, "keypoints": [NaN]}]', "not JSON"),
@@ -241,7 +299,7 @@ COCO_HOSTILE = {
         {"images": [{"id": 1, "width": -640, "height": 480}], "annotations": []},
         "the width of an image is '-640'",
     ),
-    "instances of 17 points": (BODY_ONLY, "frame 0: keypoints are"),
+    "instances of 16 points": (BODY_ONLY, "frame 0: keypoints are"),
     "a frame without id": ({"instance_info": [{"instances": []}]}, "frame 0: frame_id is 'None'"),
     "a point beyond any picture": (
         [{"image_id": 4, "keypoints": [1e9, 0, 1] * 133}],
