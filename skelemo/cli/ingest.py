@@ -81,7 +81,7 @@ def command(
 
     from skelemo.cli.progress import progress
     from skelemo.cli.tables import ingest_table
-    from skelemo.ingest.memory import parse_size
+    from skelemo.ingest.batching import parse_size
     from skelemo.ingest.partition import parse_part
     from skelemo.ingest.plan import Settings, make_plan
     from skelemo.ingest.run import ingest

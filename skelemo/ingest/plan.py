@@ -10,11 +10,10 @@ import numpy as np
 from skelemo.annotations.registry import Annotation
 from skelemo.cache.shard import Header
 from skelemo.errors import ConfigError, InputError
-from skelemo.ingest.batching import grouped, jobs
+from skelemo.ingest.batching import DEFAULT, bounds, grouped, jobs
 from skelemo.ingest.existing import existing, not_there
 from skelemo.ingest.guess import counts_from_zero, guess
 from skelemo.ingest.labels import Labelled, labelled, origin
-from skelemo.ingest.memory import DEFAULT, bounds
 from skelemo.ingest.partition import Part, take_part, whole
 from skelemo.ingest.task import Settings, Task
 from skelemo.openpose.archive import is_archive

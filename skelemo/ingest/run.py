@@ -9,7 +9,7 @@ from pathlib import Path
 from skelemo.atomic import partial_path, sweep
 from skelemo.errors import CacheError, InputError
 from skelemo.ingest import pool
-from skelemo.ingest.memory import bounds
+from skelemo.ingest.batching import bounds
 from skelemo.ingest.partition import other_wholes
 from skelemo.ingest.plan import Plan
 from skelemo.ingest.problems import write_problems

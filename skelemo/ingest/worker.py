@@ -13,8 +13,8 @@ from skelemo.cache import sequence as cached
 from skelemo.cache.shard import Header, write_shard
 from skelemo.cache.statistics import by_part, frames_by_class
 from skelemo.errors import CacheError, ConfigError, InputError
+from skelemo.ingest.batching import Bounds
 from skelemo.ingest.guess import contradictions
-from skelemo.ingest.memory import Bounds
 from skelemo.ingest.result import MOST_KEPT, Staged, Tally
 from skelemo.ingest.sequences import remarks, sequences_of
 from skelemo.ingest.task import Settings, Task, fingerprint

@@ -13,7 +13,7 @@ from skelemo.cache.merge import subset
 from skelemo.cache.shard import open_shard
 from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest import plan as plan_module
-from skelemo.ingest.memory import Bounds, parse_size
+from skelemo.ingest.batching import Bounds, parse_size
 from skelemo.ingest.partition import Part
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.run import ingest
