@@ -18,7 +18,7 @@ _OTHER = 0x9E3779B9
 
 
 def inputs(batch: Batch) -> dict[str, Tensor]:
-    """What a network is called with: keypoints, mask and, for one that draws, the size of the pictures."""
+    """What a network is called with: keypoints, mask and, for one that draws, the size of the images."""
     return {name: batch[name] for name in ("keypoints", "mask", "frame_size") if name in batch}
 
 

@@ -80,7 +80,7 @@ def as_pyg(
     mirror: bool = True,
     **kwargs: Any,
 ) -> SkeletonGraphs:
-    """The labelled windows of a cache as a torch_geometric ``Dataset``.
+    """The labeled windows of a cache as a torch_geometric ``Dataset``.
 
     Parameters
     ----------

@@ -49,10 +49,11 @@ def affect_reading(windows: pd.DataFrame, heads: Sequence[Head]) -> dict[str, An
     Returns
     -------
     dict
-        ``windows``, ``agreement`` (share of windows where both readings are one emotion) and ``rows``: for each
-        emotion its name, the windows by true and by predicted affect, and the share of the former that agree.
-        ``labelled`` holds accuracy and UAR of both readings against the class labels, where windows have one of the
-        seven emotions; what the true affects reach is what such a reading can reach at all. None without windows.
+        ``title`` and ``basis`` for a page; ``windows``, ``agreement`` (share of windows where both readings are one
+        emotion) and ``rows``: for each emotion its name, the windows by true and by predicted affect, and the share of
+        the former that agree. ``labeled`` holds accuracy and UAR of both readings against the class labels, where
+        windows have one of the seven emotions: the true affects' figures bound what such a reading can reach. None
+        without windows.
     """
     if VA not in heads:
         return None
@@ -72,17 +73,20 @@ def affect_reading(windows: pd.DataFrame, heads: Sequence[Head]) -> dict[str, An
     )
     labels = texts.map({name: number for number, name in enumerate(names)})
     known = labels.notna().to_numpy()
-    labelled = None
+    labeled = None
     if known.any():
         classes = labels[known].to_numpy(np.int64)
-        labelled = {"windows": len(classes)} | {
+        labeled = {"windows": len(classes)} | {
             key: {"accuracy": float(metrics.accuracy(found)), "uar": float(metrics.uar(found))}
             for key, reading in (("truth", truth), ("predicted", predicted))
             for found in [metrics.confusion(classes, reading[known], len(names))]
         }
     return {
+        "title": "Valence and arousal read as emotions",
+        "basis": "Each pair is read as the nearest of seven prototypes (Russell & Mehrabian, 1977; neutral at the "
+        "origin). Indicative only: anger, fear and disgust lie too close in this plane to be told apart.",
         "windows": len(frame),
         "agreement": float(metrics.accuracy(matrix)),
         "rows": rows,
-        "labelled": labelled,
+        "labeled": labeled,
     }

@@ -194,7 +194,7 @@ class _Judged:
 
     @property
     def _single_class(self) -> str:
-        """Why nothing can be said of the windows; empty where something can."""
+        """Why the windows cannot be scored; empty where they can."""
         if self.head.kind != "classes" or len(self.head) < 2 or len(np.unique(self.truth)) > 1:
             return ""
         return f"all are {self.head.outputs[int(self.truth[0])]}: with one class there is nothing to tell apart"

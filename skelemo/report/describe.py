@@ -1,4 +1,4 @@
-"""A run told in words: its data, its split, what its intervals mean, how its checkpoint was chosen."""
+"""A run in words: its data, its split, what its intervals mean, how its checkpoint was chosen."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

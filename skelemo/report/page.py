@@ -61,7 +61,7 @@ class Content:
 
     @property
     def simulated(self) -> str:
-        """What must be said first about simulated data; empty where there are none."""
+        """The warning about simulated data; empty without such data."""
         simulated = [run.name for run, *_ in self.runs if run.data.get("simulated")]
         if not simulated:
             return ""

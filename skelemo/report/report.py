@@ -54,7 +54,7 @@ def write_report(
     ensemble : also show the mean of all runs as a run of its own (`ensemble.fuse`).
     force : write into a folder that holds other things.
     formats : of the figures' files: any of pdf, svg and png.
-    progress : told how many comparisons and runs are drawn, and of how many.
+    progress : called with the comparisons and runs that are drawn, and how many there are.
 
     Raises
     ------

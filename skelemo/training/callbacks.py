@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: its history and checkpoints on disk, its progress on the screen."""
+"""Callbacks of a training: its history and checkpoints on disk, its progress."""
 
 import csv
 from collections.abc import Callable, Iterable, Mapping
@@ -13,14 +13,14 @@ from skelemo.training.run_writer import restoring
 
 
 class History(Callback):
-    """Keeps ``metrics.csv``: one row per epoch, whole after each; a resumed training replaces what it does again."""
+    """Keeps ``metrics.csv``, one row per epoch; a resumed training replaces the epochs that it repeats."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: list[Mapping[str, object]] = []
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Take over the epochs that an interrupted training has behind it."""
+        """Read the epochs of an interrupted training."""
         if self.path.exists():
             with restoring(self.path), self.path.open(newline="", encoding="utf-8") as file:
                 self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < trainer.current_epoch]
@@ -58,18 +58,18 @@ class Progress(Callback):
 
 
 class Checkpoints(Checkpoint):
-    """Keeps ``last.ckpt`` to go on from and ``best.ckpt`` to end with; ends a training that does not improve for long.
+    """Keeps ``last.ckpt`` to resume from and ``best.ckpt`` to end with; stops a training that no longer improves.
 
-    Lightning calls what keeps checkpoints after all else that happens in an epoch, so that a training goes on from
-    ``last.ckpt`` as if it had never stopped. Its own ModelCheckpoint writes that file only where a better state was
-    found, and forgets the best score when the folder has been moved.
+    Lightning calls checkpoint callbacks last in an epoch, so a training resumed from ``last.ckpt`` continues as if it
+    had never stopped. Its own ModelCheckpoint writes that file only after an improvement, and forgets the best score
+    when the folder is moved.
 
     Parameters
     ----------
     folder : where both are kept.
     monitor : the figure that chooses the best epoch; None: the last is the best.
     mode : ``max`` or ``min``.
-    patience : how many epochs in a row may be no better; 0: any.
+    patience : epochs without improvement before stopping; 0: never.
     """
 
     def __init__(self, folder: Path, monitor: str | None, mode: str, patience: int) -> None:
@@ -81,15 +81,15 @@ class Checkpoints(Checkpoint):
         self.waited = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint remembers of the epochs before it."""
+        """State for the checkpoint."""
         return {"highest": self.highest, "waited": self.waited}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The same, taken over."""
+        """Restore that state."""
         self.highest, self.waited = state_dict["highest"], state_dict["waited"]
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """A training that was interrupted when it had already ended has no further epoch."""
+        """Stop at once if patience had run out before the interruption."""
         self._end_in_time(trainer)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -43,8 +43,8 @@ class WindowSettings(BaseModel):
 
     length: int = Field(1, ge=1, le=4096, description="T, frames of a window")
     dilation: int = Field(1, ge=1, le=100_000, description="one in how many frames of the sequence is taken")
-    target: Literal["last", "center"] = Field("last", description="where in the window the labelled frame stands")
-    sampling: Literal["stride", "clip"] = Field("stride", description="a window per labelled frame, or one per clip")
+    target: Literal["last", "center"] = Field("last", description="where in the window the labeled frame stands")
+    sampling: Literal["stride", "clip"] = Field("stride", description="a window per labeled frame, or one per clip")
     every: int = Field(
         1, ge=1, le=1_000_000, description="one in how many frames is a target in training (the paper: 10)"
     )
@@ -54,17 +54,18 @@ class WindowSettings(BaseModel):
 
 
 class SplitSettings(BaseModel):
-    """Who trains, who chooses, who is scored."""
+    """How sequences are divided into train, validation and test."""
 
     split: str = Field("auto", description="given, given:COLUMN, kfold:K, holdout:SHARE; auto: given, else holdout:0.2")
     validation: float = Field(
         0.1,
         ge=0,
         le=0.5,
-        description="share of the training part that chooses the model; 0: none, the last epoch stands",
+        description="share of the training subset that chooses the model; 0: none, the last epoch's weights are kept",
     )
     given_validation: Literal["choose", "score"] = Field(
-        "choose", description="a given validation part chooses the model, or is held back and scored as the test part"
+        "choose",
+        description="a given validation subset chooses the model, or is held back and scored as test",
     )
 
 

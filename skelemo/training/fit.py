@@ -27,7 +27,7 @@ from skelemo.training.losses import require_loss
 #: Called at the start of each fold, with sizes, and after each epoch: fold, folds, epochs done, epochs at most, text.
 Report = Callable[[int, int, int, int, str], None]
 
-#: What may be another when a run is resumed: where its data lie, and the machine that goes on with it.
+#: Settings that may change when a run is resumed: where its data are, and the machine.
 MOVABLE = {"data", "device", "compile"}
 
 
@@ -112,7 +112,7 @@ def _settled(config: Config, out: Path, resume: bool) -> Config:
     if all(path.name == LOCK for path in out.iterdir()):
         return config
     if not resume:
-        raise ConfigError(f"{out} exists: choose another --out, or go on with that run by --resume")
+        raise ConfigError(f"{out} exists: choose another --out, or continue that run with --resume")
     if not (out / "config.yaml").exists():
         raise ConfigError(f"{out} is not a run folder (no config.yaml): choose another --out")
     if (out / "scores.json").exists():
@@ -122,13 +122,13 @@ def _settled(config: Config, out: Path, resume: bool) -> Config:
         if getattr(config, name) not in (getattr(written, name), "auto"):
             raise ConfigError(
                 f"{out} was begun with {name} = {getattr(written, name)!r}, not {getattr(config, name)!r}: "
-                "--resume goes on with the settings of the folder; leave yours out or choose another --out"
+                "--resume keeps the settings of the folder; leave yours out or choose another --out"
             )
     return written.model_copy(update={name: getattr(config, name) for name in config.model_fields_set & MOVABLE})
 
 
 def _require_same_data(out: Path, cache: Cache) -> None:
-    """A run goes on with what it was begun with: its split names sequences, and its folds are of one kind."""
+    """Refuse to resume a run on other data: its split names sequences."""
     if _is_begun(out) and read_json(out / "environment.json").get("cache_hash") != cache.hash:
         raise ConfigError(f"{out} was begun with other data than {cache.name} holds now: choose another --out")
 

@@ -130,6 +130,7 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     """Train a fold in ``folder`` (or continue what is there) and predict its validation and test windows."""
     targets = job.targets(fold)
     seed = job.config.seed + 1000 * (number - 1)
+    folder.mkdir(parents=True, exist_ok=True)
     fit = _fit_baseline if job.config.is_baseline else _train_network
     model = fit(job, targets, folder, seed, report)
     used = "32-true" if job.config.is_baseline else precision(job.config, job.device)

@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules by name."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Optimizers of torch that do not fit a plain training loop: they need a closure, or sparse gradients.
 _UNSUITABLE = ("LBFGS", "SparseAdam")
+#: Names of matrices that are biases or embeddings of positions and joints, which weight decay leaves alone.
+_UNDECAYED = re.compile(r"\.(\w*bias|pos\w*|class_token|joint)$")
 #: Any optimizer of torch by its name in lower case.
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     name.lower(): value
@@ -53,14 +56,14 @@ def parameter_groups(network: nn.Module, backbone_lr: float) -> Iterator[dict[st
     """Trainable parameters by learning rate and weight decay.
 
     What the network calls its backbone (``backbone_parameters()``) learns at a rate of its own. Norms, biases and
-    position embeddings are not decayed.
+    embeddings of positions are not decayed.
     """
     find: Callable[[], Any] | None = getattr(network, "backbone_parameters", None)
     backbone = {id(parameter) for parameter in find()} if find else set()
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            decays = parameter.ndim > 1 and "position" not in name
+            decays = parameter.ndim > 1 and not _UNDECAYED.search(name)
             groups.setdefault((id(parameter) in backbone, decays), []).append(parameter)
     for (pretrained, decays), parameters in groups.items():
         rate = {"lr": backbone_lr} if pretrained else {}

@@ -164,10 +164,10 @@ def test_affects_read_as_emotions_are_compared_with_truth_and_labels(predictions
     reading = affect_reading(perfect, [EXPRESSION, VA])
     assert reading["agreement"] == 1
     assert sum(row[1] for row in reading["rows"]) == len(frame) == reading["windows"]
-    assert reading["labelled"]["truth"] == reading["labelled"]["predicted"]
-    assert 0 < reading["labelled"]["truth"]["accuracy"] < 1
+    assert reading["labeled"]["truth"] == reading["labeled"]["predicted"]
+    assert 0 < reading["labeled"]["truth"]["accuracy"] < 1
     points = np.array([PROTOTYPES[name] for name in frame["expression"]])
     exact = frame.assign(va_valence=points[:, 0], va_arousal=points[:, 1])
-    assert affect_reading(exact, [EXPRESSION, VA])["labelled"]["truth"] == {"accuracy": 1, "uar": 1}
-    assert affect_reading(frame.assign(expression="joy"), [EXPRESSION, VA])["labelled"] is None
+    assert affect_reading(exact, [EXPRESSION, VA])["labeled"]["truth"] == {"accuracy": 1, "uar": 1}
+    assert affect_reading(frame.assign(expression="joy"), [EXPRESSION, VA])["labeled"] is None
     assert affect_reading(frame.assign(va_valence=np.nan), [EXPRESSION, VA]) is None

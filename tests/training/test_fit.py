@@ -487,6 +487,12 @@ def test_a_baseline_leaves_a_run_that_is_scored_and_read_like_a_networks(config,
         assert scores["va"]["ccc_mean"]["value"] > 0.8
 
 
+def test_a_baseline_is_fitted_in_each_fold(config, tmp_path):
+    train(config(arch="logistic", split="kfold:3", model={}), tmp_path / "run")
+    assert read_run(tmp_path / "run").predictions["fold"].nunique() == 3
+    assert all((tmp_path / "run" / f"fold_{number}" / "model.json").exists() for number in (1, 2, 3))
+
+
 def test_what_scikit_learn_refuses_is_said_in_one_line(config, tmp_path):
     with pytest.raises(ConfigError, match=r"logistic cannot learn the head va: [^\n]*alpha"):
         train(config(arch="logistic", head="va", model={"c": 1e-320}), tmp_path / "run")

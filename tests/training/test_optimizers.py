@@ -1,0 +1,124 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from skelemo.errors import ConfigError
+from skelemo.models.registry import create
+from skelemo.training.config import load_config
+from skelemo.training.optimizers import OPTIMIZERS, SCHEDULES, make_optimizer, make_schedule, parameter_groups
+
+
+def rates(schedule: str, epochs: int) -> list[float]:
+    """The learning rate at the start of each step."""
+    config = load_config(None, {"schedule": schedule, "lr": 0.1})
+    optimizer = make_optimizer(nn.Linear(2, 2), config)
+    scheduler = make_schedule(optimizer, epochs, config)["scheduler"]
+    found = []
+    for _ in range(epochs):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_any_optimizer_of_torch_takes_a_step_downhill(name: str) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(3, 2, bias=False))
+    optimizer = make_optimizer(network, load_config(None, {"optimizer": name, "lr": 0.01}))
+    inputs = torch.randn(16, 4)
+    losses = []
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss = network(inputs).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+def test_an_unknown_optimizer_or_schedule_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="unknown optimizer 'nadm': did you mean 'nadam'"):
+        load_config(None, {"optimizer": "nadm"})
+    with pytest.raises(ConfigError, match="unknown schedule 'cosin': did you mean 'cosine'"):
+        load_config(None, {"schedule": "cosin"})
+    assert set(SCHEDULES) == {"constant", "cosine", "onecycle", "plateau"}
+
+
+@pytest.mark.parametrize(
+    ("arch", "undecayed"),
+    [
+        ("ann", {"bias"}),
+        ("graph_transformer", {"bias", "hop_bias", "kind_bias", "joint"}),
+        ("gat", {"bias", "joint"}),
+        ("vit_s16", {"bias", "class_token", "pos_embedding"}),
+        ("gru", {"bias"}),
+    ],
+)
+def test_norms_biases_and_embeddings_of_positions_are_not_decayed(arch: str, undecayed: set[str]) -> None:
+    network = create(arch, frames=4)
+    free = {id(p) for group in parameter_groups(network, 1.0) if "weight_decay" in group for p in group["params"]}
+    norms = (nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm2d)
+    in_norms = {id(p) for module in network.modules() if isinstance(module, norms) for p in module.parameters()}
+    named = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    assert in_norms <= free
+    for name, parameter in named.items():
+        last = name.rpartition(".")[2]
+        expected = id(parameter) in in_norms or parameter.ndim < 2 or last in undecayed
+        assert (id(parameter) in free) == expected, name
+    assert undecayed <= {name.rpartition(".")[2] for name in named}
+
+
+def test_a_decayed_weight_shrinks_and_a_bias_does_not() -> None:
+    network = nn.Linear(2, 2)
+    nn.init.ones_(network.weight)
+    nn.init.ones_(network.bias)
+    optimizer = make_optimizer(network, load_config(None, {"optimizer": "adamw", "lr": 0.1, "weight_decay": 0.5}))
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    torch.testing.assert_close(network.weight, torch.full((2, 2), 0.95))
+    torch.testing.assert_close(network.bias, torch.ones(2))
+
+
+def test_a_backbone_learns_at_its_own_rate() -> None:
+    network = nn.ModuleDict({"encoder": nn.Linear(2, 2), "head": nn.Linear(2, 2)})
+    network.backbone_parameters = network["encoder"].parameters  # type: ignore[assignment]
+    optimizer = make_optimizer(network, load_config(None, {"lr": 0.1, "backbone_lr": 0.01}))
+    rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert {rate[id(p)] for p in network["encoder"].parameters()} == {0.1 * 0.01}
+    assert {rate[id(p)] for p in network["head"].parameters()} == {0.1}
+
+
+def test_a_cosine_falls_from_the_rate_to_zero() -> None:
+    expected = [0.05 * (1 + math.cos(math.pi * step / 10)) for step in range(10)]
+    assert rates("cosine", 10) == pytest.approx(expected)
+
+
+def test_onecycle_rises_to_the_rate_and_leaves_momentum_as_it_is_set() -> None:
+    config = load_config(None, {"optimizer": "sgd", "schedule": "onecycle", "lr": 0.1, "momentum": 0.7})
+    optimizer = make_optimizer(nn.Linear(2, 2), config)
+    scheduler = make_schedule(optimizer, 20, config)["scheduler"]
+    momenta, found = set(), []
+    for _ in range(20):
+        momenta.add(optimizer.param_groups[0]["momentum"])
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert momenta == {0.7}
+    assert max(found) == pytest.approx(0.1)
+    assert found[0] < 0.01 > found[-1]
+
+
+@pytest.mark.parametrize(("patience", "expected"), [(0, [0.1, 0.1, 0.01, 0.001]), (1, [0.1, 0.1, 0.1, 0.01])])
+def test_a_plateau_waits_as_many_epochs_as_it_is_told_even_none(patience: int, expected: list[float]) -> None:
+    config = load_config(None, {"schedule": "plateau", "lr": 0.1, "plateau_patience": patience})
+    optimizer = make_optimizer(nn.Linear(2, 2), config)
+    scheduler = make_schedule(optimizer, 4, config)["scheduler"]
+    found = []
+    for score in (0.5, 0.5, 0.4, 0.3):
+        found.append(optimizer.param_groups[0]["lr"])
+        scheduler.step(score)
+    assert found == pytest.approx(expected)
