@@ -2,12 +2,12 @@
 
 Class metrics are read off a confusion matrix ``[..., C, C]`` (rows are the truth, columns what was predicted),
 agreement off a few sums, so that a thousand resamples are scored in one call. A metric that has no such form takes
-the windows themselves, and is slower under the bootstrap. A NaN in a prediction is an error of the caller's.
+the windows themselves (`skelemo.evaluation.rank_metrics`). A NaN in a prediction is an error of the caller's.
 """
 
-import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,14 +35,19 @@ class Metric:
           probabilities ``[N, K]``; values and flags float ``[N, K]`` each, NaN where the truth is unknown.
 
     title : what it is called in a report.
+    sums, of_sums : of ``windows`` alone, for a fast bootstrap. ``sums(truth, predicted, groups, size)`` yields for each
+        output (or once for all) what adds up over groups, ``[size, S]``; ``of_sums`` gives the figure ``[R]`` from
+        totals ``[R, S]``, exactly or nearly. Without them windows are resampled one by one.
     """
 
     kind: KindName
     form: Literal["confusion", "moments", "tables", "windows"]
     title: str
+    sums: Callable[[Any, Floats, Counts, int], Iterator[Floats]] | None = None
+    of_sums: Callable[[Floats], Floats] | None = None
 
 
-METRICS: Registry[Metric] = Registry("metric", "skelemo.metrics")
+METRICS: Registry[Metric] = Registry("metric", "skelemo.metrics", "skelemo.evaluation")
 
 #: The metric of each kind that chooses models and leads its tables.
 MAIN: dict[KindName, str] = {"classes": "macro_f1", "values": "ccc_mean", "flags": "f1_mean"}
@@ -98,19 +103,19 @@ def confusion(truth: ArrayLike, predicted: ArrayLike, classes: int) -> Counts:
 def accuracy(matrix: ArrayLike) -> Floats:
     """Share of windows that were got right (WAR), of confusion matrices ``[..., C, C]``."""
     counts = np.asarray(matrix, dtype=np.float64)
-    return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum((-2, -1)))
+    return ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum((-2, -1)))
 
 
 @METRICS.register("uar", Metric("classes", "confusion", "UAR"))
 def uar(matrix: ArrayLike) -> Floats:
     """Recall averaged over the classes that occur in the truth (UAR, balanced accuracy), of ``[..., C, C]``."""
-    return _mean(per_class(matrix)["recall"])
+    return mean_of_known(per_class(matrix)["recall"])
 
 
 @METRICS.register("macro_f1", Metric("classes", "confusion", "macro F1"))
 def macro_f1(matrix: ArrayLike) -> Floats:
     """F1 averaged over the classes that occur in truth or prediction, as scikit-learn has it, of ``[..., C, C]``."""
-    return _mean(per_class(matrix)["f1"])
+    return mean_of_known(per_class(matrix)["f1"])
 
 
 def per_class(matrix: ArrayLike) -> dict[str, Floats]:
@@ -124,9 +129,9 @@ def per_class(matrix: ArrayLike) -> dict[str, Floats]:
     support, claimed = counts.sum(-1), counts.sum(-2)
     occurs = support > 0
     return {
-        "precision": np.where(occurs & (claimed == 0), 0.0, _ratio(hits, claimed)),
-        "recall": _ratio(hits, support),
-        "f1": _ratio(2 * hits, support + claimed),
+        "precision": np.where(occurs & (claimed == 0), 0.0, ratio(hits, claimed)),
+        "recall": ratio(hits, support),
+        "f1": ratio(2 * hits, support + claimed),
         "support": support,
     }
 
@@ -183,7 +188,7 @@ def ccc_of_sums(totals: ArrayLike) -> Floats:
 def rmse_of_sums(totals: ArrayLike) -> Floats:
     """`rmse` from added up `sums` ``[..., 6]``."""
     n, _, _, xx, yy, xy = np.moveaxis(np.asarray(totals, dtype=np.float64), -1, 0)
-    return np.sqrt(_ratio(np.maximum(xx + yy - 2 * xy, 0.0), n))
+    return np.sqrt(ratio(np.maximum(xx + yy - 2 * xy, 0.0), n))
 
 
 @METRICS.register("pearson", Metric("values", "moments", "Pearson's r"))
@@ -198,36 +203,6 @@ def pearson_of_sums(totals: ArrayLike) -> Floats:
     return np.where(np.isnan(n), np.nan, np.where(constant, 0.0, (xy / n - x * y / n**2) / root))
 
 
-@METRICS.register("spearman", Metric("values", "windows", "Spearman's rho"))
-def spearman(truth: Floats, predicted: Floats) -> Floats:
-    """Rank correlation of each output ``[K]``; 0 for constant input."""
-    from scipy.stats import rankdata
-
-    found = []
-    for x, y in zip(truth.T, predicted.T, strict=True):
-        known = ~np.isnan(x)
-        one, count = np.zeros(int(known.sum()), np.int64), int(known.sum())
-        found.append(pearson_of_sums(sums(rankdata(x[known]), rankdata(y[known]), one, 1, count / 2))[0])
-    return np.array(found)
-
-
-@METRICS.register("auc", Metric("classes", "windows", "AUC"))
-def auc(truth: Counts, predicted: Floats) -> float:
-    """Area under the ROC curve of each class against the rest, averaged over the classes that occur beside others."""
-    found = [_auc(truth == number, predicted[:, number]) for number in range(predicted.shape[1])]
-    known = [area for area in found if not math.isnan(area)]
-    return float(np.mean(known)) if known else math.nan
-
-
-@METRICS.register("calibration", Metric("classes", "windows", "calibration error"))
-def calibration_error(truth: Counts, predicted: Floats, *, bins: int = 15) -> float:
-    """Expected calibration error: mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017)."""
-    confidence, right = predicted.max(1), predicted.argmax(1) == truth
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gap = np.bincount(place, weights=confidence - right, minlength=bins)
-    return float(np.abs(gap).sum() / len(truth)) if len(truth) else math.nan
-
-
 @METRICS.register("f1", Metric("flags", "tables", "F1"))
 def flag_f1(tables: ArrayLike) -> Floats:
     """F1 of each flag from 2 × 2 tables ``[..., K, 2, 2]`` (truth by prediction).
@@ -240,34 +215,16 @@ def flag_f1(tables: ArrayLike) -> Floats:
     return np.where(counts.sum((-2, -1)) > 0, score, np.nan)
 
 
-@METRICS.register("flag_auc", Metric("flags", "windows", "AUC"))
-def flag_auc(truth: Floats, predicted: Floats) -> Floats:
-    """Area under the ROC curve of each flag ``[K]``; NaN where only one answer occurs."""
-    known = ~np.isnan(truth)
-    return np.array([_auc(t[k] > 0, p[k]) for t, p, k in zip(truth.T, predicted.T, known.T, strict=True)])
-
-
-def _auc(positive: NDArray[np.bool_], score: Floats) -> float:
-    """Area under the ROC curve from ranks (Mann-Whitney); NaN where there are no positives or no negatives."""
-    from scipy.stats import rankdata
-
-    count = int(positive.sum())
-    if not 0 < count < len(positive):
-        return math.nan
-    ranks = rankdata(score)
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
-
-
-def _ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
     """Elementwise quotient; NaN where there is nothing to divide by."""
     below = np.asarray(denominator, dtype=np.float64)
     quotient = np.asarray(numerator, dtype=np.float64) / np.where(below == 0, np.nan, below)
     return np.asarray(quotient, dtype=np.float64)
 
 
-def _mean(values: Floats) -> Floats:
+def mean_of_known(values: Floats) -> Floats:
     """Mean over the last axis of what is not NaN; NaN where everything is."""
-    return _ratio(np.nansum(values, axis=-1), np.sum(~np.isnan(values), axis=-1))
+    return ratio(np.nansum(values, axis=-1), np.sum(~np.isnan(values), axis=-1))
 
 
 def _pair(truth: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:

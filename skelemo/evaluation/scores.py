@@ -2,7 +2,7 @@
 
 Most figures are functions of sums over windows (a confusion matrix, the moments of two series, 2 × 2 tables), so
 groups of windows are summed once, and a thousand resamples are one matrix product. Any other function of the
-predictions is computed on resampled windows, with fewer resamples.
+predictions is computed on resampled windows, with fewer resamples, unless it brings sums of its own.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skelemo.errors import InputError
-from skelemo.evaluation.metrics import METRICS, Floats, flag_f1, metrics_of, per_class, sums
+from skelemo.evaluation.metrics import METRICS, Floats, flag_f1, mean_of_known, metrics_of, per_class, sums
 from skelemo.runs.predictions import SUBSETS, outputs_of, truth_of
 from skelemo.targets import Head, hard_labels
 
@@ -29,8 +29,8 @@ FEWEST_GROUPS = 10
 
 #: Draws per round of the bootstrap: bounds its memory to some tens of megabytes.
 _DRAWS = 4_000_000
-#: Windows that resampling a metric without sums may read in all: bounds its time to some seconds.
-_READ_WINDOWS = 20_000_000
+#: Resamples for metrics without sums, and windows that they may read in all: bounds their time to some seconds.
+_SLOW_RESAMPLES, _READ_WINDOWS = 200, 5_000_000
 
 
 def score(
@@ -144,13 +144,12 @@ class _Judged:
                 found |= self._named(name, entry.function(total))
         return found
 
-    def read(self, rows: Any) -> dict[str, Floats]:
+    def _read(self, names: Sequence[str], rows: Any) -> dict[str, Floats]:
         """Figures of metrics that take the windows themselves, over some rows."""
         found: dict[str, Floats] = {}
-        for name in self._metrics:
-            entry = METRICS[name]
-            if entry.facts.form == "windows":
-                found |= self._named(name, np.asarray(entry.function(self.truth[rows], self.outputs[rows]), np.float64))
+        for name in names:
+            values = METRICS[name].function(self.truth[rows], self.outputs[rows])
+            found |= self._named(name, np.asarray(values, np.float64))
         return found
 
     @cached_property
@@ -162,9 +161,7 @@ class _Judged:
         form = METRICS[name].facts.form
         if form == "confusion" or (form == "windows" and self.head.kind == "classes"):
             return {name: values}
-        with np.errstate(invalid="ignore"):
-            known = np.where(np.isnan(values).all(-1, keepdims=True), 0.0, values)
-            mean = np.where(np.isnan(values).all(-1), np.nan, np.nanmean(known, -1))
+        mean = mean_of_known(values)
         each = {f"{name}_{output}": values[..., i] for i, output in enumerate(self.head.outputs) if len(self.head) > 1}
         return {f"{name}_mean": mean} | each
 
@@ -173,7 +170,8 @@ class _Judged:
         codes, grouped_by = _groups(self.windows)
         count = int(codes.max()) + 1
         groups = self.totals(codes, count)
-        values = self.measure(groups.sum(0)) | self.read(slice(None))
+        from_windows = [name for name in self._metrics if METRICS[name].facts.form == "windows"]
+        values = self.measure(groups.sum(0)) | self._read(from_windows, slice(None))
         enough = count >= FEWEST_GROUPS
         drawn = resample(groups, resamples if enough else 1, seed)
         spread = self.measure(drawn) | self._read_resampled(codes, count, resamples if enough else 0, seed)
@@ -200,18 +198,29 @@ class _Judged:
         return f"all are {self.head.outputs[int(self.truth[0])]}: with one class there is nothing to tell apart"
 
     def _read_resampled(self, codes: Codes, count: int, resamples: int, seed: int) -> dict[str, Floats]:
-        """`read` over resampled groups, ``[R]`` each; as many as the time allows."""
-        resamples = min(resamples, 200, _READ_WINDOWS // max(len(codes), 1))
-        if resamples < 50 or not any(METRICS[name].facts.form == "windows" for name in self._metrics):
+        """`read` over resampled groups, ``[R]`` each: by sums where a metric has them, else as far as time allows."""
+        if not resamples:
             return {}
-        order = np.argsort(codes, kind="stable")
-        ends = np.cumsum(np.bincount(codes, minlength=count))
-        members = np.split(order, ends[:-1])
+        found: dict[str, Floats] = {}
+        slow = []
+        for name in self._metrics:
+            facts = METRICS[name].facts
+            if facts.sums and facts.of_sums:
+                each = facts.sums(self.truth, self.outputs, codes, count)
+                values = np.stack([facts.of_sums(resample(groups, resamples, seed)) for groups in each], -1)  # [R, K]
+                found |= self._named(name, mean_of_known(values) if self.head.kind == "classes" else values)
+            elif facts.form == "windows":
+                slow.append(name)
+        times = min(resamples, _SLOW_RESAMPLES, _READ_WINDOWS // max(len(codes), 1))
+        if not slow or times < _SLOW_RESAMPLES // 4:
+            return found
+        members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes, minlength=count))[:-1])
         rng = np.random.default_rng(seed)
         drawn = [
-            self.read(np.concatenate([members[i] for i in rng.integers(count, size=count)])) for _ in range(resamples)
+            self._read(slow, np.concatenate([members[i] for i in rng.integers(count, size=count)]))
+            for _ in range(times)
         ]
-        return {name: np.array([one[name] for one in drawn]) for name in drawn[0]}
+        return found | {name: np.array([one[name] for one in drawn]) for name in drawn[0]}
 
     def _details(self, groups: Floats, drawn: Floats, intervals: bool) -> dict[str, Any]:
         if self.head.kind == "classes":

@@ -9,7 +9,7 @@ from skelemo.errors import InputError
 from skelemo.evaluation import metrics
 from skelemo.evaluation.metrics import METRICS, Metric, main_metric, titles
 from skelemo.evaluation.scores import RESAMPLES, measure, resample, score
-from skelemo.runs.predictions import truth_of
+from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.targets import AU, EMOTIONS, EXPRESSION, VA, Head
 
 CLASSES = EMOTIONS
@@ -201,6 +201,31 @@ def test_metrics_of_windows_agree_with_scikit_learn_and_scipy(predictions: Predi
     assert found["va"]["spearman_valence"]["value"] == pytest.approx(spearmanr(x, y).statistic, abs=1e-6)
     assert found["va"]["pearson_valence"]["value"] == pytest.approx(pearsonr(x, y).statistic, abs=1e-6)
     assert found["va"]["spearman_mean"]["low"] < found["va"]["spearman_mean"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("head", "figure"),
+    [(EXPRESSION, "auc"), (EXPRESSION, "calibration"), (VA, "spearman_valence"), (VA, "spearman_mean")],
+)
+def test_intervals_by_histograms_are_those_of_naive_resampling(
+    predictions: Predictions, head: Head, figure: str
+) -> None:
+    frame = predictions(subjects=25, videos=3, frames=20, subsets=["test"], skill=0.9)
+    fast = score(frame, [head], resamples=1000)["test"][head.name][figure]
+    people = frame["subject"].astype(str)
+    members = [np.flatnonzero(people == name) for name in sorted(set(people))]
+    truth, outputs, rng = truth_of(frame, head), outputs_of(frame, head), np.random.default_rng(5)
+    name, _, output = figure.partition("_")
+
+    def value(rows: np.ndarray) -> float:
+        found = METRICS[name].function(truth[rows], outputs[rows])
+        return found if head is EXPRESSION else found[0] if output == "valence" else np.mean(found)
+
+    assert fast["value"] == pytest.approx(value(np.arange(len(frame))))
+    drawn = [value(np.concatenate([members[i] for i in rng.integers(25, size=25)])) for _ in range(400)]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    assert fast["low"] == pytest.approx(low, abs=0.15 * (high - low))
+    assert fast["high"] == pytest.approx(high, abs=0.15 * (high - low))
 
 
 def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
