@@ -43,7 +43,7 @@ def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     InputError
         The file cannot be read as a table, lacks a column, or holds what no landmark has; the message names the row.
     """
-    table = _table(file)
+    table = read_table(file)
     names = [name for name in ("video", "sequence_id") if name in table]
     wide = "landmark_index" not in table
     shaped = _from_wide(table, file) if wide else _from_long(table, file)
@@ -94,7 +94,7 @@ def _clip(video: str, rows: _Rows, file: Path, layout: Layout, size: tuple[int, 
     return Clip(video, number.astype(np.int32), owner, in_layout(made, layout), identity, scale)
 
 
-def _table(file: Path) -> pd.DataFrame:
+def read_table(file: Path) -> pd.DataFrame:
     """The table of a file, columns by their names in lower case."""
     try:
         if file.suffix == ".parquet":
@@ -127,8 +127,8 @@ def _from_long(table: pd.DataFrame, file: Path) -> _Rows:
     for name in ("frame", "type", "landmark_index", "x", "y"):
         if name not in table:
             raise InputError(f"{file}: no column {name!r}; expected frame, type, landmark_index, x, y")
-    frame, person = _whole(table, "frame", file), _person(table, file)
-    index = _whole(table, "landmark_index", file)
+    frame, person = whole_numbers(table, "frame", file), _person(table, file)
+    index = whole_numbers(table, "landmark_index", file)
     types = table["type"].astype(str).str.strip().str.lower()
     known = types.isin(list(LANDMARKS)).to_numpy()
     if not known.all():
@@ -137,8 +137,8 @@ def _from_long(table: pd.DataFrame, file: Path) -> _Rows:
     if not (index < most).all():
         _refuse(file, table, "landmark_index", index < most, "less than the landmarks of its type")
     offsets = dict(zip(LANDMARKS, np.cumsum([0, *LANDMARKS.values()]), strict=False))
-    visibility = _numbers(table, "visibility", file) if "visibility" in table else np.full(len(table), np.nan)
-    points = _points(_numbers(table, "x", file), _numbers(table, "y", file), visibility)
+    visibility = numbers_of(table, "visibility", file) if "visibility" in table else np.full(len(table), np.nan)
+    points = _points(numbers_of(table, "x", file), numbers_of(table, "y", file), visibility)
     return _Rows(frame, person, types.map(offsets).to_numpy() + index, points[:, None])
 
 
@@ -155,8 +155,8 @@ def _from_wide(table: pd.DataFrame, file: Path) -> _Rows:
         kind, landmark = found[2] or bare, int(found[3])
         if landmark >= LANDMARKS[kind]:
             raise InputError(f"{file}: column {name!r}; {kind} has {LANDMARKS[kind]} landmarks, counted from 0")
-        values["xyv".index(found[1][0]), :, offsets[kind] + landmark] = _numbers(table, name, file)
-    frame = _whole(table, "frame", file) if "frame" in table else _ranks(table)
+        values["xyv".index(found[1][0]), :, offsets[kind] + landmark] = numbers_of(table, name, file)
+    frame = whole_numbers(table, "frame", file) if "frame" in table else _ranks(table)
     return _Rows(frame, _person(table, file), np.zeros(len(table), np.int64), _points(*values))
 
 
@@ -187,19 +187,19 @@ def _points(x: np.ndarray, y: np.ndarray, visibility: np.ndarray) -> np.ndarray:
 
 
 def _person(table: pd.DataFrame, file: Path) -> np.ndarray:
-    return _whole(table, "person", file) if "person" in table else np.zeros(len(table), np.int64)
+    return whole_numbers(table, "person", file) if "person" in table else np.zeros(len(table), np.int64)
 
 
-def _whole(table: pd.DataFrame, name: str, file: Path) -> np.ndarray:
+def whole_numbers(table: pd.DataFrame, name: str, file: Path) -> np.ndarray:
     """A column of whole numbers from 0, int64 ``[R]``."""
-    numbers = _numbers(table, name, file)
+    numbers = numbers_of(table, name, file)
     right = (numbers >= 0) & (numbers <= _LAST_NUMBER) & (numbers == np.floor(numbers))
     if not right.all():
         _refuse(file, table, name, right, f"a whole number from 0 to {_LAST_NUMBER}")
     return numbers.astype(np.int64)
 
 
-def _numbers(table: pd.DataFrame, name: str, file: Path) -> np.ndarray:
+def numbers_of(table: pd.DataFrame, name: str, file: Path) -> np.ndarray:
     """A column of numbers, float64 ``[R]``, NaN where it is empty."""
     column = table[name]
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)

@@ -490,6 +490,63 @@ def test_landmarks_of_the_pose_have_mediapipes_order():
     assert {name: MEDIAPIPE_33.index(name) for name in numbers} == numbers
 
 
+# OpenFace and py-feat
+
+
+def face_table(frames, **more):
+    """A row for each frame, whose landmark n lies at (100 + n + frame, 200 - n)."""
+    columns = {f"x_{n}": [100 + n + frame for frame in frames] for n in range(68)}
+    columns |= {f"y_{n}": [200 - n] * len(frames) for n in range(68)}
+    return pd.DataFrame({"frame": frames} | more | columns)
+
+
+def test_openfaces_landmarks_are_the_faces_first_68(tmp_path):
+    table = face_table([1, 2, 3], face_id=[0] * 3, confidence=[0.9, 0.8, 0.7], success=[1, 0, 1])
+    table.columns = [f" {name}" if place else name for place, name in enumerate(table)]  # as OpenFace writes them
+    written(tmp_path, table)
+    row, keypoints, number, _ = imported(tmp_path, "openface")["clip"]
+    assert number.tolist() == [0, 1, 2]
+    assert row["scale"] == "pixels"
+    face = keypoints[:, 25:95]
+    np.testing.assert_allclose(face[2, :68], [[103 + n, 200 - n, 0.7] for n in range(68)], rtol=1e-6)
+    assert not face[:, 68:].any(), "no pupils"
+    assert not face[1].any(), "no success"
+    assert not keypoints[:, :25].any()
+
+
+def test_openfaces_face_ids_are_identities(tmp_path):
+    frames = [t for t in range(1, 21) for _ in range(2)]
+    table = face_table(frames, face_id=[4, 2] * 20)
+    table.loc[table["face_id"] == 2, [f"x_{n}" for n in range(68)]] += 1000
+    written(tmp_path, table)
+    assert set(imported(tmp_path, "openface", person="all")) == {"clip_person2", "clip_person4"}
+
+
+def test_pyfeats_table_may_hold_several_videos_and_counts_from_0(tmp_path):
+    table = face_table([0, 1, 0], FaceScore=[0.5, 1, 1], input=["/d/a.mp4", "/d/a.mp4", "/d/b.mp4"], AU01=[0.1] * 3)
+    written(tmp_path, table)
+    found = imported(tmp_path, "pyfeat", first_frame=1)
+    assert {name: one[2].tolist() for name, one in found.items()} == {"clip/a": [0, 1], "clip/b": [0]}
+    assert found["clip/a"][1][0, 25, 2] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table.drop(columns="y_67"), "no column 'y_67'; expected frame and x_0"),
+        (lambda table: table.drop(columns="frame"), "no column 'frame'"),
+        (lambda table: table.assign(x_3="left"), "row 1: x_3 is 'left'; expected a number"),
+        (lambda table: table.assign(frame=-1), "row 1: frame is '-1'; expected a whole number"),
+    ],
+)
+def test_what_is_no_table_of_faces_is_refused_in_one_line(tmp_path, change, said):
+    written(tmp_path, change(face_table([1, 2])))
+    with pytest.raises(InputError, match=said) as error:
+        imported(tmp_path, "openface")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "cache").exists()
+
+
 # both
 
 

@@ -46,8 +46,13 @@ def command(
     """Make a new cache of keypoints that another program found: a file, or all files below a folder.
 
     \b
-    coco_wholebody  JSON: COCO results or annotations of 133 points, or MMPose's predictions
-    mediapipe       CSV or Parquet: pose, face mesh and hands, a row for each landmark or for each frame
+    alphapose          results in JSON: 17, 26 or 136 points, with idx as identity
+    coco_wholebody     COCO results or annotations in JSON: 17 to 136 points
+    kinetics_skeleton  a JSON file for each clip
+    mediapipe          CSV or Parquet: pose, face mesh and hands, a row for each landmark or for each frame
+    mmpose             predictions in JSON
+    openface, pyfeat   CSV with 68 landmarks of the face
+    openpifpaf         predictions of a video, a line of JSON for each frame
 
     MediaPipe's coordinates are shares of the picture; they become pixels where its size is known.
 

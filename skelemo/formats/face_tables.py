@@ -1,0 +1,78 @@
+"""Faces of OpenFace and py-feat: tables in CSV with 68 landmarks, a row for each face in a frame.
+
+Columns ``x_0`` ... ``x_67`` and ``y_0`` ... ``y_67`` are iBUG's points in pixels, in the order of FACE_70, which adds the pupils.
+
+- OpenFace (https://github.com/TadasBaltrusaitis/OpenFace/wiki/Output-Format): ``frame`` counts from 1, ``face_id`` is
+  who it is, ``confidence`` is that of every point, and a row with ``success`` 0 shows nobody.
+- py-feat (``Fex`` of https://github.com/cosanlab/py-feat): ``frame`` counts from 0, ``FaceScore`` is the confidence of
+  every point, and ``input`` names the video where a table has several.
+
+Other columns are passed over: poses, gaze, action units and emotions are those programs' own estimates.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from skelemo.errors import InputError
+from skelemo.formats.keypoint_files import Clip
+from skelemo.formats.mapping import in_layout
+from skelemo.formats.mediapipe import numbers_of, read_table, whole_numbers
+from skelemo.formats.registry import FORMATS, Format
+from skelemo.openpose.names import printable
+from skelemo.skeleton import FACE_70, Layout
+
+_LANDMARKS = 68
+
+
+@FORMATS.register("openface", Format("import", "OpenFace's 68 landmarks", (".csv",), body_model=""))
+@FORMATS.register("pyfeat", Format("import", "py-feat's 68 landmarks", (".csv",), body_model=""))
+def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
+    """The recordings of a file, in pixels whatever the size.
+
+    Raises
+    ------
+    InputError
+        Not a table, a column is lacking, or a cell is no number; the message names it.
+    """
+    table = read_table(file)
+    lacking = [f"{axis}_{n}" for axis in "xy" for n in range(_LANDMARKS) if f"{axis}_{n}" not in table]
+    lacking = ["frame"] * ("frame" not in table) + lacking
+    if lacking:
+        raise InputError(f"{file}: no column {lacking[0]!r}; expected frame and x_0 ... x_67, y_0 ... y_67")
+    xy = [[numbers_of(table, f"{axis}_{n}", file) for n in range(_LANDMARKS)] for axis in "xy"]
+    points = np.stack([*np.array(xy), np.repeat(_confidence(table, file)[None], _LANDMARKS, axis=0)], -1)
+    points = points.transpose(1, 0, 2)  # [rows, 68, 3]
+    points[np.isnan(points).any(axis=2)] = 0
+    openface = "face_id" in table or "success" in table
+    identity = whole_numbers(table, "face_id", file) if "face_id" in table else None
+    frame = whole_numbers(table, "frame", file)
+    videos = table["input"].astype(str).to_numpy(object) if "input" in table else np.full(len(table), "", object)
+    several = len(pd.unique(videos)) > 1
+    clips = []
+    for video in pd.unique(videos):
+        rows = np.flatnonzero(videos == video)
+        rows = rows[np.argsort(frame[rows], kind="stable")]
+        number = np.unique(frame[rows])
+        name = printable(Path(video.replace("\\", "/")).stem) if several else ""
+        clips.append(
+            Clip(
+                name,
+                number.astype(np.int32),
+                np.searchsorted(number, frame[rows]),
+                in_layout({FACE_70.name: points[rows]}, layout),
+                None if identity is None else identity[rows],
+                "pixels",
+                first_frame=min(1, int(number[0])) if openface else 0,
+            )
+        )
+    return clips
+
+
+def _confidence(table: pd.DataFrame, file: Path) -> np.ndarray:
+    """Of each row, [R]; 1 where the table has none, 0 where no face was found."""
+    name = next((name for name in ("confidence", "facescore") if name in table), "")
+    confidence = numbers_of(table, name, file) if name else np.ones(len(table))
+    found = numbers_of(table, "success", file) > 0 if "success" in table else np.ones(len(table), bool)
+    return np.where(found, np.clip(confidence, 0, 1), 0)
