@@ -22,7 +22,9 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT
 @click.option("--fps", type=RATE, default=0.0, help="Frames per second, where names do not tell.")
 @click.option("--device", type=TEXT, default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes that read the JSON.")
+@click.pass_context
 def command(
+    ctx: click.Context,
     runs: tuple[Path, ...],
     source: Path,
     out: Path,
@@ -37,7 +39,8 @@ def command(
 ) -> None:
     """Predict with the models of RUNS for every person and frame of SOURCE.
 
-    SOURCE is a folder of OpenPose's JSON, an archive of one, or a cache. Several runs are averaged.
+    SOURCE is a folder of OpenPose's JSON, an archive of one, or a cache. Several runs are averaged. Exit code 1 when
+    a recording could not be used.
 
     \b
     skelemo predict runs/ann openpose/ --out predictions.csv
@@ -49,11 +52,18 @@ def command(
     model = load(runs)
 
     from skelemo.cli.progress import progress
-    from skelemo.text import count
+    from skelemo.text import count, visible
 
     with progress("predicting", "batches") as report:
         table = model.predict(source, person=person, every=every, min_seen=min_seen, smooth=smooth, fps=fps, size=size,
                               device=device, jobs=jobs, report=report)  # fmt: skip
     write_table(out, table, model.heads)
     people = len(table[["video", "person"]].drop_duplicates())
+    failures = table.attrs["failures"]
+    for word, lines in (("note", table.attrs["notes"]), ("not used", failures)):
+        for line in lines[:10]:
+            click.echo(f"{word}: {visible(line)}", err=True)
+        if len(lines) > 10:
+            click.echo(f"{word}: … and {len(lines) - 10:,} more", err=True)
     click.echo(f"{out}: {count(len(table), 'row')}, {count(people, 'person', 'people')}, {model!r}")
+    ctx.exit(1 if failures else 0)

@@ -124,6 +124,7 @@ class Model:
         A row for each person and frame: ``video``, ``person``, ``frame``, ``time`` in seconds (NaN without frames per
         second), the columns of each head (`skelemo.inference.table.prediction_columns`) and ``seen``, whether the
         person is visible in the frame, interpolated gaps included. A model of whole clips gives one row a person.
+        ``attrs`` of the table has ``notes`` on how the source was read and ``failures``, recordings of no use.
 
         Raises
         ------
@@ -135,7 +136,8 @@ class Model:
                 f"every = {every}, min_seen = {min_seen:g}, smooth = {smooth}: expected 1 or more, 0 to 1, and odd"
             )
         where = _device(device)
-        with opened(source, self.layout, person=person, fps=fps, size=size, jobs=jobs) as cache:
+        with opened(source, self.layout, person=person, fps=fps, size=size, jobs=jobs) as found_source:
+            cache = found_source.cache
             outputs: dict[str, list[np.ndarray]] = {head.name: [] for head in self.heads}
             shares, corpora = [], {}
             for number, one in enumerate(self.members):
@@ -156,12 +158,17 @@ class Model:
                     outputs[head.name].append(np.concatenate([found[head.name] for found, _ in pieces]))
         least = np.min(shares, 0)
         unknown = (least < min_seen) | (least == 0)
+        if unknown.all():
+            enough = f" in {min_seen:.0%} of a window" if min_seen else ""
+            raise InputError(f"no frame shows anything of {self.layout.name}{enough}: there is nothing to predict from")
         means = {name: np.mean(found, 0) for name, found in outputs.items()}
         for mean in means.values():
             mean[unknown] = np.nan
         table = _places(corpus, rows)
         means = {name: smoothed(mean, table, smooth) for name, mean in means.items()}
-        return table.assign(**prediction_columns(self.heads, means), seen=corpus.seen.cpu().numpy()[rows])
+        table = table.assign(**prediction_columns(self.heads, means), seen=corpus.seen.cpu().numpy()[rows])
+        table.attrs = {"notes": list(found_source.notes), "failures": list(found_source.failures)}
+        return table
 
 
 def _places(corpus: Corpus, rows: np.ndarray) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,25 @@ _LAYOUTS = ("body_25", "face_70", "body_25+face_70", "body_25+hand_21x2", "face_
             "body_25+face_70+hand_21x2")  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A source as a cache.
+
+    Parameters
+    ----------
+    notes : what reading decided and which files could not be read, one line each.
+    failures : recordings that could not be used, one line each.
+    """
+
+    cache: Cache
+    notes: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+
+
 @contextmanager
 def opened(
     source: Source, wanted: Layout, *, person: str, fps: float, size: tuple[int, int], jobs: int = 1
-) -> Iterator[Cache]:
+) -> Iterator[Opened]:
     """A cache of what a source holds; of anything but a cache a temporary one.
 
     Raises
@@ -44,24 +60,31 @@ def opened(
                 f"{source} has {cache.layout.name}, and the model also needs {', '.join(missing)}: "
                 f"ingest again with --layout {wanted.name}"
             )
-        yield cache
+        yield Opened(cache)
         return
     with tempfile.TemporaryDirectory(prefix="skelemo-") as folder:
         where = Path(folder) / "cache"
+        notes: list[str] = []
+        failures: list[str] = []
         if isinstance(source, np.ndarray):
             where.mkdir()
             _write_array(where, source, wanted, fps, size)
         else:
             path = Path(source) if isinstance(source, str | Path) else _write_frames(Path(folder) / "frames", source)
-            settings = Settings(wanted.name, person=person, width=size[0], height=size[1], fps=fps)
-            tally = ingest(make_plan(path, where, None, settings), jobs=jobs)
+            everything = layout(_LAYOUTS[-1])  # people are told apart by all of them, whatever the model sees
+            parts = {part.name for part in (*layout().parts, *wanted.parts)}
+            settings = Settings(everything.only(parts).name, person=person, width=size[0], height=size[1], fps=fps)
+            plan = make_plan(path, where, None, settings)
+            tally = ingest(plan, jobs=jobs)
+            notes = [*plan.notes, *tally.notes, *(f"{one.file}: {one.reason}" for one in tally.problems)]
+            failures = [f"{one.file}: {one.reason}" for one in tally.failures]
             if not where.is_dir() or not shard_files(where):
-                reason = f": {tally.failures[0].file} {tally.failures[0].reason}" if tally.failures else ""
+                reason = f"; {(failures + notes)[0]}" if failures or notes else ""
                 raise InputError(f"{path if isinstance(source, str | Path) else 'the frames'}: nobody is seen{reason}")
         cache = open_cache(where)
         if not len(cache.sequences):
             raise InputError(f"{source if isinstance(source, str | Path) else 'the source'}: nobody is seen")
-        yield cache
+        yield Opened(cache, tuple(notes), tuple(failures))
 
 
 def _is_cache(path: Path) -> bool:

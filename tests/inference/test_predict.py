@@ -256,6 +256,29 @@ def test_sources_that_do_not_fit_are_refused(run, cache, tmp_path):
         skelemo.load(tmp_path / "body")
 
 
+def test_a_source_without_the_models_parts_is_refused(run, tmp_path):
+    face = trained(a_cache(tmp_path / "faces", *[a_sequence(f"f{i}", points=70, seed=i) for i in range(8)],
+                           header=Header("face_70", ("glad", "sad", "calm"))), tmp_path / "run")  # fmt: skip
+    with pytest.raises(InputError, match="no frame shows anything of face_70: there is nothing to predict from"):
+        skelemo.load(face).predict([openpose(frame, face=False) for frame in walking()])
+
+
+def test_what_cannot_be_read_is_named_and_a_recording_of_no_use_is_exit_code_1(run, tmp_path):
+    for number, frame in enumerate(walking()):
+        (tmp_path / f"take_{number:012d}_keypoints.json").write_text(json.dumps(openpose(frame)))
+    (tmp_path / "take_000000000003_keypoints.json").write_text('{"people": [')
+    result = invoke("predict", run, tmp_path, "--out", tmp_path / "x.csv")
+    assert result.exit_code == 0
+    assert "note: take_000000000003_keypoints.json" in result.output
+    assert len(pd.read_csv(tmp_path / "x.csv")) == 6
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "one_000000000000_keypoints.json").write_text('{"people": [')
+    result = invoke("predict", run, tmp_path, "--out", tmp_path / "y.csv")
+    assert result.exit_code == 1
+    assert "not used: " in result.output
+    assert len(pd.read_csv(tmp_path / "y.csv")) == 6
+
+
 def invoke(*words):
     return CliRunner().invoke(main, [str(word) for word in words])
 
