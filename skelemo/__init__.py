@@ -1,16 +1,61 @@
-"""skelemo: emotion from movement. OpenPose keypoints to trained, honestly evaluated models."""
+"""skelemo: emotion from movement. OpenPose keypoints to trained, honestly evaluated models.
+
+The public names; each is imported when it is first used, so that ``import skelemo`` takes no time::
+
+    import skelemo
+
+    skelemo.ingest("json/", "cache/faces", labels="folders")
+    cache = skelemo.open_cache("cache/faces")
+    scores = skelemo.train("runs/ann", arch="ann", data=["cache/faces"])
+    table = skelemo.load("runs/ann").predict("json/")
+    network = skelemo.create_model("stgcnpp", heads=("expression", "va"))
+
+`register` makes architectures, label formats, cache formats, losses, metrics and layouts known.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skelemo.api import open_cache, register, train
+    from skelemo.inference.predictor import load
+    from skelemo.ingest import ingest_folder as ingest
+    from skelemo.models.registry import create as create_model
+    from skelemo.skeleton import Layout, Part, layout, register_layout
+    from skelemo.targets import Head
 
 __version__ = "0.1.0"
+__all__ = [
+    "Head",
+    "Layout",
+    "Part",
+    "create_model",
+    "ingest",
+    "layout",
+    "load",
+    "open_cache",
+    "register",
+    "register_layout",
+    "train",
+]
 
-from typing import Any
-
-__all__ = ["load"]
+_HOMES = {
+    **dict.fromkeys(("open_cache", "register", "train"), ("skelemo.api", "")),
+    **dict.fromkeys(("Layout", "Part", "layout", "register_layout"), ("skelemo.skeleton", "")),
+    "Head": ("skelemo.targets", ""),
+    "load": ("skelemo.inference.predictor", ""),
+    "create_model": ("skelemo.models.registry", "create"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Public names, imported when they are used."""
-    if name == "load":
-        from skelemo.inference.predictor import load
+    if name == "ingest":
+        return import_module("skelemo.ingest")  # the package, which can be called
+    if name not in _HOMES:
+        raise AttributeError(f"module 'skelemo' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute or name)
 
-        return load
-    raise AttributeError(f"module 'skelemo' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

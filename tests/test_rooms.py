@@ -8,6 +8,7 @@ import skelemo
 HOUSE = Path(skelemo.__file__).parent
 FLOORS = (
     {"cli"},
+    {"api"},
     {"view", "formats"},
     {"training", "report"},
     {"inference"},

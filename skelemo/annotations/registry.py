@@ -1,16 +1,13 @@
 """Label formats by name: a file of `skelemo.annotations` registers one reader, everybody else asks here."""
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-import skelemo.annotations
-from skelemo.errors import ConfigError, InputError, unknown
+from skelemo.errors import InputError
+from skelemo.plugins import Registry
 from skelemo.text import count
 
 EMOTIONS = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
@@ -100,6 +97,10 @@ class Annotations:
 Reader = Callable[[Path, Path, Recordings], Annotations]
 
 
+#: Label formats, each with one phrase for the user: what lies at the path.
+FORMATS = Registry("label format", "skelemo.annotations", package="skelemo.annotations", default="labels")
+
+
 @dataclass(frozen=True)
 class Format:
     """A registered label format."""
@@ -109,10 +110,7 @@ class Format:
     labels: str
 
 
-_FORMATS: dict[str, Format] = {}
-
-
-def reader(name: str, *, labels: str) -> Callable[[Reader], Reader]:
+def reader(name: str, *, labels: str = "labels") -> Callable[[Reader], Reader]:
     """Make ``read(path, source, recordings) -> Annotations`` known as the reader of a label format.
 
     Parameters
@@ -122,26 +120,12 @@ def reader(name: str, *, labels: str) -> Callable[[Reader], Reader]:
 
     The reader gets the path of the labels, the folder that is ingested and its recordings; most need the first alone.
     """
-
-    def add(read: Reader) -> Reader:
-        if name in _FORMATS:
-            raise ConfigError(f"label format {name!r} is registered twice, by {read.__module__} and another")
-        _FORMATS[name] = Format(name, read, labels)
-        return read
-
-    return add
-
-
-@cache
-def _load_all() -> None:
-    for module in pkgutil.iter_modules(skelemo.annotations.__path__, "skelemo.annotations."):
-        importlib.import_module(module.name)
+    return FORMATS.register(name, labels)
 
 
 def list_formats() -> list[Format]:
     """The registered label formats, sorted by name."""
-    _load_all()
-    return [_FORMATS[name] for name in sorted(_FORMATS)]
+    return [Format(name, FORMATS[name].function, FORMATS[name].facts) for name in FORMATS]
 
 
 def read_annotations(spec: str, source: Path, recordings: Recordings = ()) -> Annotations:
@@ -161,10 +145,9 @@ def read_annotations(spec: str, source: Path, recordings: Recordings = ()) -> An
         The path does not exist, or a label file is damaged or contradicts itself.
     """
     name, _, rest = spec.partition(":")
-    _load_all()
-    if name not in _FORMATS:
-        raise unknown("label format", name, _FORMATS)
+    read = FORMATS[name].function
     path = Path(rest).expanduser() if rest else Path(source)
     if not path.exists():
         raise InputError(f"{path}: there is nothing here (labels for {name}; give them as {name}:PATH)")
-    return _FORMATS[name].read(path, Path(source), recordings)
+    found: Annotations = read(path, Path(source), recordings)
+    return found

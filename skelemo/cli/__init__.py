@@ -23,6 +23,9 @@ class _Skelemo(Verbs):
         """Run a verb; what the user can put right is told in one line."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted; what was finished is kept: run the same command again to go on", err=True)
+            ctx.exit(130)
         except SkelemoError as error:
             raise _UserError(visible(str(error))) from error
         except OSError as error:

@@ -45,8 +45,11 @@ def command(
     \b
     skelemo train --arch ann --data cache/faces --head expression --set split=kfold:10 --out runs/faces
     """
+    from skelemo.models.registry import ARCHITECTURES
     from skelemo.training.config import load_config, parse_assignments
 
+    if arch:
+        ARCHITECTURES.find(arch)
     given = {"arch": arch, "data": data or None, "head": head, "model.weights": weights}
     overrides = {name: value for name, value in given.items() if value is not None} | parse_assignments(assignments)
     settings = load_config(config, overrides)

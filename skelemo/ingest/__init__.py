@@ -1,1 +1,51 @@
 """Recordings and their labels into a cache: planned once, worked off in groups, one shard per group."""
+
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skelemo.ingest.result import Tally
+
+Text = str | os.PathLike[str]
+
+
+def ingest_folder(
+    source: Text, out: Text, labels: str | None = None, *, replace: bool = False, jobs: int = 1, **settings: Any
+) -> "Tally":
+    """Read OpenPose's JSON below a folder, or in an archive, into a cache; what it has already is skipped.
+
+    Parameters
+    ----------
+    labels : ``FORMAT[:PATH]``, as for ``skelemo ingest --labels``.
+    replace : put what has changed in the place of what the cache has.
+    jobs : processes that read.
+    settings : of `skelemo.ingest.task.Settings`, such as ``layout="coco_17"`` or ``person="largest"``.
+
+    Raises
+    ------
+    ConfigError, InputError, CacheError
+        A setting, a label file or the cache cannot be used.
+    """
+    from dataclasses import fields
+
+    from skelemo.errors import unknown
+    from skelemo.ingest.plan import Settings, make_plan
+    from skelemo.ingest.run import ingest as run
+
+    known = [field.name for field in fields(Settings)]
+    for name in settings:
+        if name not in known:
+            raise unknown("setting of ingest", name, known)
+    return run(make_plan(Path(source), Path(out), labels, Settings(**settings), replace=replace), jobs=jobs)
+
+
+class _Room(ModuleType):
+    """This package, which can be called: ``skelemo.ingest(source, out)`` is `ingest_folder`."""
+
+    __call__ = staticmethod(ingest_folder)
+
+
+sys.modules[__name__].__class__ = _Room

@@ -1,23 +1,20 @@
 """Architectures by name: a file of `skelemo.models` registers one function per variant, everybody else asks here."""
 
-import importlib
-import inspect
 import math
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
-from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-import skelemo.models
+from skelemo import plugins
 from skelemo.errors import ConfigError, unknown
 from skelemo.skeleton import DEFAULT_LAYOUT, Layout, layout
 from skelemo.targets import AU, EXPRESSION, VA, Head
 
 Coordinates = Literal["parts", "frame"]
+Build = TypeVar("Build", bound=Callable[..., nn.Module])
 #: Heads that `create` knows by name; any other is given as a `Head`.
 HEADS = {head.name: head for head in (EXPRESSION, VA, AU)}
 #: Settings that say where training begins, and nothing of the network that comes of it.
@@ -35,66 +32,56 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Facts:
+    """What an architecture is registered with."""
+
+    sees: str = "normalized keypoints of the window"
+    coordinates: Coordinates = "parts"
+    fitted: bool = False
+
+
+@dataclass(frozen=True)
+class Entry(Facts):
     """A registered architecture."""
 
-    name: str
-    build: Callable[..., nn.Module]
-    sees: str
-    coordinates: Coordinates
-    fitted: bool = False
+    name: str = ""
+    build: Callable[..., nn.Module] = nn.Identity
 
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that the architecture takes, with their defaults."""
-        parameters = inspect.signature(self.build).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        return plugins.Entry(self.name, self.build, None).settings
 
 
-_ENTRIES: dict[str, Entry] = {}
+ARCHITECTURES = plugins.Registry("architecture", "skelemo.models", package="skelemo.models", default=Facts())
 
 
 def register(
-    name: str, *, sees: str, coordinates: Coordinates = "parts", fitted: bool = False
-) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+    name: str, *, sees: str = Facts.sees, coordinates: Coordinates = "parts", fitted: bool = False
+) -> Callable[[Build], Build]:
     """Make ``build(spec, *, setting=default, …) -> nn.Module`` known as an architecture.
 
     Parameters
     ----------
     name : the word for ``--arch``.
     sees : one phrase for ``skelemo models``: what reaches the network.
-    coordinates : ``parts`` for keypoints normalized by part, ``frame`` for keypoints in the picture; such a network
-        also takes ``frame_size [B, 2]``, the width and height of the pictures in pixels, or None where unknown.
+    coordinates : ``parts`` for keypoints normalized by part, ``frame`` for keypoints in the image; such a network
+        also takes ``frame_size [B, 2]``, the width and height of the images in pixels, or None where unknown.
     fitted : a baseline, which has `skelemo.models.baselines.Baseline.fit` in place of gradients.
     """
-
-    def add(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        if name in _ENTRIES:
-            raise ConfigError(f"architecture {name!r} is registered twice, by {build.__module__} and another")
-        _ENTRIES[name] = Entry(name, build, sees, coordinates, fitted)
-        return build
-
-    return add
-
-
-@cache
-def _load_all() -> None:
-    for module in pkgutil.iter_modules(skelemo.models.__path__, "skelemo.models."):
-        importlib.import_module(module.name)
+    return ARCHITECTURES.register(name, Facts(sees, coordinates, fitted))
 
 
 def entry(name: str) -> Entry:
     """The architecture of that name; an unknown one raises `ConfigError` with the known ones."""
-    _load_all()
-    if name not in _ENTRIES:
-        raise unknown("architecture", name, _ENTRIES)
-    return _ENTRIES[name]
+    found = ARCHITECTURES[name]
+    facts = found.facts
+    return Entry(facts.sees, facts.coordinates, facts.fitted, name, found.function)
 
 
 def list_models(pattern: str = "*", *, fitted: bool = False) -> list[str]:
     """Names of the registered networks (or of the baselines) that match a shell pattern, sorted."""
-    _load_all()
-    return sorted(name for name, one in _ENTRIES.items() if fnmatch(name, pattern) and one.fitted == fitted)
+    return [name for name in ARCHITECTURES.names(pattern) if ARCHITECTURES[name].facts.fitted == fitted]
 
 
 def create(
@@ -132,11 +119,50 @@ def create(
     spec = Spec(layout(layout_name), tuple(found), frames, channels)
     given = {setting: checked(name, chosen.settings, setting, value) for setting, value in settings.items()}
     try:
-        return chosen.build(spec, **given)
+        network = chosen.build(spec, **given)
     except (ValueError, ArithmeticError, RuntimeError, TypeError, MemoryError) as error:
         said = ", ".join(f"{setting}={value}" for setting, value in given.items())
         why = str(error).partition("\n")[0]
         raise ConfigError(f"{name} cannot be built with {said or 'its defaults'}: {why}") from error
+    if not chosen.fitted and not chosen.build.__module__.startswith("skelemo."):
+        _require_usable(chosen, network, spec)
+    return network
+
+
+def _require_usable(chosen: Entry, network: nn.Module, spec: Spec) -> None:
+    """Refuse another package's network that cannot be trained, by one trial of two windows.
+
+    Raises
+    ------
+    ConfigError
+        It is no module, has parameters without a shape, fails, or returns something else than its heads need.
+    """
+    name = chosen.name
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"{name} returned {type(network).__name__}; expected a torch.nn.Module")
+    if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in network.parameters()):
+        raise ConfigError(f"{name} has lazy layers, whose shapes are not known: give every layer its sizes")
+    keypoints = torch.rand(2, spec.frames, len(spec.layout), spec.channels)
+    inputs: list[Tensor | None] = [keypoints, torch.ones(2, spec.frames, dtype=torch.bool)]
+    training = network.training
+    try:
+        with torch.no_grad():
+            found = network.eval()(*inputs, *([None] if chosen.coordinates == "frame" else []))
+    except Exception as error:
+        why = (str(error).splitlines() or [""])[0]
+        raise ConfigError(
+            f"{name} fails on keypoints {list(keypoints.shape)} and mask {[2, spec.frames]}: "
+            f"{type(error).__name__}: {why}"
+        ) from error
+    finally:
+        network.train(training)
+    expected = {head.name: (2, len(head)) for head in spec.heads}
+    shapes = (
+        {key: tuple(getattr(value, "shape", ())) for key, value in found.items()} if isinstance(found, dict) else {}
+    )
+    if shapes != expected:
+        got = shapes if isinstance(found, dict) else type(found).__name__
+        raise ConfigError(f"{name} returned {got} for two windows; expected {expected}")
 
 
 def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,21 @@ from skelemo.models.registry import Spec, create, entry, list_models, register
 from skelemo.targets import AU, EXPRESSION, VA, Head
 
 
+class Zeros(nn.Module):
+    """Answers zeros for every head."""
+
+    def __init__(self, spec):
+        super().__init__()
+        self.heads = spec.heads
+
+    def forward(self, keypoints, mask):
+        return {head.name: torch.zeros(len(keypoints), len(head)) for head in self.heads}
+
+
 @pytest.fixture
 def toy(monkeypatch):
     """An architecture of this test alone; gives back what it was built with."""
-    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+    monkeypatch.setattr(registry.ARCHITECTURES, "_entries", dict(registry.ARCHITECTURES._entries))
     built = {}
 
     @register("toy", sees="nothing")
@@ -26,7 +37,7 @@ def toy(monkeypatch):
         if width == 7:
             raise ValueError("seven does not go")
         built.update(spec=spec, width=width, share=share, on=on, kind=kind, sizes=sizes, free=free)
-        return nn.Identity()
+        return Zeros(spec)
 
     return built
 
@@ -96,6 +107,42 @@ def test_settings_reach_the_builder_and_the_rest_keep_their_defaults(toy):
 def test_what_cannot_be_built_is_said_in_one_line(toy, settings, said):
     with pytest.raises(ConfigError, match=re.escape(said)) as error:
         create("toy", **settings)
+    assert "\n" not in str(error.value)
+
+
+class Wrong(nn.Module):
+    """A network of a user's with one of the usual faults."""
+
+    def __init__(self, spec, fault):
+        super().__init__()
+        self.fault, self.zeros = fault, Zeros(spec)
+        self.layer = nn.LazyLinear(3) if fault == "lazy" else nn.Linear(3, 3)
+
+    def forward(self, keypoints, mask):
+        if self.fault == "typo":
+            return self.zeroes(keypoints, mask)
+        if self.fault == "size":
+            return self.layer(keypoints.flatten(1))
+        found = self.zeros(keypoints, mask)
+        return found["expression"] if self.fault == "tensor" else {"expression": found["expression"][:, :3]}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("lazy", "wrong has lazy layers, whose shapes are not known: give every layer its sizes"),
+        ("typo", "wrong fails on keypoints [2, 4, 95, 3] and mask [2, 4]: AttributeError: 'Wrong' object has no"),
+        ("size", "RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x1140 and 3x3)"),
+        ("tensor", "wrong returned Tensor for two windows; expected {'expression': (2, 7)}"),
+        ("shape", "wrong returned {'expression': (2, 3)} for two windows; expected {'expression': (2, 7)}"),
+        ("none", "wrong returned NoneType; expected a torch.nn.Module"),
+    ],
+)
+@pytest.mark.usefixtures("toy")
+def test_a_fault_in_a_network_of_the_users_is_one_line(fault, said):
+    register("wrong")(lambda spec: None if fault == "none" else Wrong(spec, fault))
+    with pytest.raises(ConfigError, match=re.escape(said)) as error:
+        create("wrong", frames=4)
     assert "\n" not in str(error.value)
 
 

@@ -1,0 +1,102 @@
+"""What `import skelemo` offers beside classes: whole steps as functions that take paths as text, and `register`."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skelemo.skeleton import Part, register_layout
+
+if TYPE_CHECKING:
+    from skelemo.cache.cache import Cache
+    from skelemo.targets import KindName
+
+Text = str | os.PathLike[str]
+
+
+def open_cache(*paths: Text) -> "Cache":
+    """Open one or more cache folders as one `Cache`.
+
+    Raises
+    ------
+    CacheError
+        There is no cache, a shard is damaged, or the caches contradict each other.
+    """
+    from skelemo.cache import cache
+
+    return cache.open_cache([Path(path) for path in paths])
+
+
+def train(
+    out: Text, config: Text | None = None, *, resume: bool = False, **settings: Any
+) -> Mapping[str, Mapping[str, Any]]:
+    """Train a model on caches, leave a run folder, and return its scores ``{subset: {head: {metric: …}}}``.
+
+    Parameters
+    ----------
+    out : run folder; must not exist yet, but to resume.
+    config : YAML file of settings.
+    settings : as ``skelemo train --settings`` lists them, such as ``arch="ann"`` and ``data=["cache/faces"]``; the
+        architecture's own may stand among them.
+
+    Raises
+    ------
+    ConfigError, InputError, CacheError
+        A setting, a file or the data cannot be used.
+    """
+    from skelemo.models.registry import ARCHITECTURES
+    from skelemo.training.config import load_config
+    from skelemo.training.fit import train as run
+
+    if isinstance(settings.get("arch"), str):
+        ARCHITECTURES.find(settings["arch"])
+    data = settings.get("data")
+    if isinstance(data, str | os.PathLike):
+        settings["data"] = [str(data)]
+    elif isinstance(data, Iterable):
+        settings["data"] = [str(path) for path in data]
+    return run(load_config(Path(config) if config else None, settings), Path(out), resume=resume)
+
+
+class register:  # noqa: N801  # used as a namespace of decorators
+    """Decorators that make functions known by name; other packages may declare entry points instead."""
+
+    @staticmethod
+    def model(name: str, **facts: Any) -> Callable[[Any], Any]:
+        """``build(spec, *, setting=default) -> nn.Module`` as an architecture: `skelemo.models.registry.register`."""
+        from skelemo.models.registry import register as add
+
+        return add(name, **facts)
+
+    @staticmethod
+    def labels(name: str, *, labels: str = "labels") -> Callable[[Any], Any]:
+        """``read(path, source, recordings) -> Annotations`` as a label format for ``--labels NAME:PATH``."""
+        from skelemo.annotations.registry import reader
+
+        return reader(name, labels=labels)
+
+    @staticmethod
+    def loss(name: str, kind: "KindName") -> Callable[[Any], Any]:
+        """``loss(outputs, labels, known, context) -> Tensor`` for heads of a kind; see `skelemo.training.losses`."""
+        from skelemo.training.losses import LOSSES
+
+        return LOSSES.register(name, kind)
+
+    @staticmethod
+    def metric(name: str, facts: Any) -> Callable[[Any], Any]:
+        """A pure function of predictions and labels; see `skelemo.evaluation.metrics.Metric` for the facts."""
+        from skelemo.evaluation.metrics import METRICS
+
+        return METRICS.register(name, facts)
+
+    @staticmethod
+    def format(name: str, facts: Any = None) -> Callable[[Any], Any]:
+        """A writer of caches for another program; see `skelemo.formats.registry`."""
+        from skelemo.formats.registry import FORMATS
+
+        return FORMATS.register(name, facts)
+
+    @staticmethod
+    def layout(name: str, *parts: Part) -> None:
+        """Parts as a layout; see `skelemo.skeleton.register_layout`."""
+        register_layout(name, *parts)
