@@ -1,6 +1,7 @@
 """A part that is data alone works everywhere: files, cache, preprocessing, drawing, graphs, training steps, exports."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,3 +112,15 @@ def test_a_body_model_with_more_points_than_the_layout_is_refused(tmp_path):
 def test_a_part_that_fits_not_together_is_refused(facts, said):
     with pytest.raises(ConfigError, match=said):
         Part(**{"name": "p", "keypoints": ("A", "B")} | facts)
+
+
+def test_the_recipe_for_a_layout_in_contributing_runs():
+    text = (Path(skeleton.__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    recipe = text.split("## A layout\n")[1].split("```python\n")[1].split("```")[0]
+    try:
+        exec(recipe, {})
+        assert layout("face_70+horse_5").keypoints[70:72] == ("horse_5.Poll", "horse_5.LEar")
+        assert layout("horse_5").mirror == (0, 2, 1, 3, 4)
+    finally:
+        skeleton.PARTS._entries.pop("horse_5", None)
+        layout.cache_clear()
