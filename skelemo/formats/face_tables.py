@@ -1,6 +1,6 @@
 """Faces of OpenFace and py-feat: tables in CSV with 68 landmarks, a row for each face in a frame.
 
-Columns ``x_0`` ... ``x_67`` and ``y_0`` ... ``y_67`` are iBUG points in pixels, in the order of FACE_70 without its pupils.
+Columns ``x_0`` ... ``x_67`` and ``y_0`` ... ``y_67`` are iBUG points in pixels: those of FACE_70 without the pupils.
 
 - OpenFace (https://github.com/TadasBaltrusaitis/OpenFace/wiki/Output-Format): ``frame`` counts from 1, ``face_id`` is
   who it is, ``confidence`` is that of every point, and a row with ``success`` 0 shows nobody.
