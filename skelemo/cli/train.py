@@ -20,9 +20,9 @@ from skelemo.cli.values import PATH, TEXT
     "--weights", type=TEXT, metavar="imagenet|FILE", help="What an image network starts from; short for model.weights."
 )
 @click.option("--config", type=PATH, help="YAML file of settings, as in configs/.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; goes before the file's.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; overrides the file's.")
 @click.option("--out", required=True, type=PATH, help="Run folder; must not exist yet.")
-@click.option("--resume", is_flag=True, help="Go on with the interrupted run in --out, under its own settings.")
+@click.option("--resume", is_flag=True, help="Continue the interrupted run in --out with its own settings.")
 @click.option("--settings", is_flag=True, is_eager=True, expose_value=False, callback=lambda *a: _list_settings(*a),
               help="List every setting with its default, and exit.")  # fmt: skip
 @click.pass_context
@@ -39,7 +39,7 @@ def command(
 ) -> None:
     """Train a model on a cache and score it.
 
-    The validation part chooses the model, the test part is scored once. Everything is left in the run folder, from
+    The validation subset chooses the model, the test subset is scored once. Everything is left in the run folder, from
     which `skelemo report` makes its pages.
 
     \b
@@ -62,7 +62,7 @@ def command(
         with training_progress() as report:
             scores = train(settings, out, resume=resume, report=report)
     except KeyboardInterrupt:
-        click.echo(f"interrupted; go on with: skelemo train --out {out} --resume", err=True)
+        click.echo(f"interrupted; continue with\nskelemo train --out {out} --resume", err=True)
         ctx.exit(130)
     scores_table(out, scores)
 

@@ -132,7 +132,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {_one_line(error)}") from error
     if wrong := misfit(path.name, content):
-        raise InputError(f"{path} is not what this version of skelemo writes ({wrong})")
+        raise InputError(f"{path} does not fit a run folder ({wrong})")
     return dict(content)
 
 
