@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skelemo.models.backbone import Backbone, linear
-from skelemo.models.image import image_network
+from skelemo.models.image import Backbone, image_network, linear
 
 GROWTH = 32  # channels that a layer adds, k in the article's table 1
 _BOTTLENECK = 4  # channels of the 1 x 1 convolution, in multiples of the growth (section 3, "Bottleneck layers")

@@ -1,6 +1,6 @@
-"""The frame of every image network: keypoints drawn on the device, a backbone, the mean over time, the heads."""
+"""Image networks: keypoints drawn on the device, a backbone on each frame, the mean over time, the heads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from skelemo.errors import ConfigError, unknown
-from skelemo.models.backbone import Backbone
 from skelemo.models.heads import Heads, masked_mean
 from skelemo.models.registry import Spec, entry, register
 from skelemo.models.weights import load_weights, official_file, read_weights
@@ -18,6 +17,38 @@ from skelemo.render import SkeletonRenderer
 # ImageClassification preset). Networks without them are normalized alike, so that one recipe serves both.
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
+
+#: The smallest side of an image: the convolutional networks halve it five times.
+SMALLEST_SIDE = 32
+
+
+class Backbone(nn.Module):
+    """A network that turns images ``[N, 3, H, W]`` into features ``[N, out_features]``, or logits with ``classes``.
+
+    Parameters carry torchvision's names, so that its published files load unchanged. A subclass sets
+
+    out_features : number of features before the classifier.
+    final : prefix of the classifier's parameters, which are left out when weights are loaded.
+    stages : for every stage from the image upwards, the prefixes of its parameters.
+    """
+
+    out_features: int
+    final: str
+    stages: tuple[tuple[str, ...], ...]
+
+    def fit(self, height: int, width: int) -> None:
+        """Prepare for images of that size; `ConfigError` where the network cannot take them."""
+        if min(height, width) < SMALLEST_SIDE:
+            raise ConfigError(f"image_size: images of {height} x {width} are too small, the least is {SMALLEST_SIDE}")
+
+    def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A file's weights under today's names, and in this network's shapes where they can be converted."""
+        return dict(state)
+
+
+def linear(features: int, classes: int) -> nn.Module:
+    """The classifier, or nothing where features are wanted."""
+    return nn.Linear(features, classes) if classes else nn.Identity()
 
 
 class ImageEncoder(nn.Module):

@@ -6,8 +6,7 @@ The paper (section 5) uses ResNet-18 pre-trained and in a lighter version of its
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skelemo.models.backbone import Backbone, linear
-from skelemo.models.image import image_network
+from skelemo.models.image import Backbone, image_network, linear
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skelemo.errors import ConfigError
-from skelemo.models.backbone import Backbone, linear
-from skelemo.models.image import image_network
+from skelemo.models.image import Backbone, image_network, linear
 
 PATCH = 16  # pixels, the /16 in the name
 _EPSILON = 1e-6  # of every layer norm
