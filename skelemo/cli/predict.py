@@ -21,6 +21,7 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT
 @click.option("--size", type=SIZE, default=(0, 0), metavar="WxH", help="Size of the images, where names do not tell.")
 @click.option("--fps", type=RATE, default=0.0, help="Frames per second, where names do not tell.")
 @click.option("--device", type=TEXT, default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes that read the JSON.")
 @click.pass_context
 def command(
@@ -35,6 +36,7 @@ def command(
     size: tuple[int, int],
     fps: float,
     device: str,
+    allow: tuple[str, ...],
     jobs: int,
 ) -> None:
     """Predict with the models of RUNS for every person and frame of SOURCE.
@@ -49,7 +51,7 @@ def command(
     from skelemo.inference.table import require_writable, write_table
 
     require_writable(out)
-    model = load(runs)
+    model = load(runs, allow=allow)
 
     from skelemo.cli.progress import progress
     from skelemo.text import count, visible

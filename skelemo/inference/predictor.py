@@ -1,6 +1,6 @@
 """From a run to predictions: for training's own windows, and for any source."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,7 +193,7 @@ def target_rows(corpus: Corpus, window: Window, every: int) -> np.ndarray:
     return rows[(rows - np.repeat(start, length)) % every == 0]
 
 
-def load(runs: str | Path | Iterable[str | Path]) -> Model:
+def load(runs: str | Path | Iterable[str | Path], *, allow: Collection[str] = ()) -> Model:
     """Load the model of a run, of its folds, or of several runs as an ensemble.
 
     A folder with ``model.json`` and ``model.safetensors`` is enough, wherever it was copied to.
@@ -201,6 +201,7 @@ def load(runs: str | Path | Iterable[str | Path]) -> Model:
     Parameters
     ----------
     runs : the path of a run folder, or several.
+    allow : architectures ``package.module:function`` that may be imported; a file alone never has code run.
 
     Raises
     ------
@@ -213,7 +214,7 @@ def load(runs: str | Path | Iterable[str | Path]) -> Model:
     if not paths:
         raise ConfigError("no run is named; expected the folder that skelemo train made")
     model = Model(
-        tuple(_member(folder) for path in paths for folder in _folders(path)),
+        tuple(_member(folder, allow) for path in paths for folder in _folders(path)),
         " + ".join(path.resolve().name for path in paths),
     )
     heads = model.heads
@@ -233,15 +234,14 @@ def _folders(path: Path) -> list[Path]:
     return folds if folds and not has_model(path) else [path]
 
 
-def _member(folder: Path) -> Member:
+def _member(folder: Path, allow: Collection[str]) -> Member:
     file, state = read_model(folder)
     where = folder / "model.json"
     try:
-        if file.arch not in (
-            *registry.list_models(),
-            *registry.list_models(fitted=True),
-        ):  # never import what a file names
-            raise ConfigError(f"unknown architecture {file.arch!r}: install or register what it comes from")
+        if file.arch not in (*registry.list_models(), *registry.list_models(fitted=True), *allow):
+            raise ConfigError(
+                f"unknown architecture {file.arch!r}: install or register its package, or allow it (--allow)"
+            )
         preparation, window = Preparation.from_json(file.preparation), Window(**file.window)
         network = registry.create(
             file.arch, layout_name=file.layout, heads=file.heads, frames=window.length, **file.settings

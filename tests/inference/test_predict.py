@@ -39,7 +39,7 @@ def cache(tmp_path_factory):
 
 
 def trained(cache, out, arch="ann", **settings):
-    known = entry(arch).settings
+    known = entry(arch).settings if ":" not in arch else {}
     model = {name: value for name, value in SMALL.items() if name in known}
     given = {"data": str(cache), "arch": arch, "head": "both", "model": model, "epochs": 1, "batch_size": 16}
     train(load_config(overrides=given | {"length": 3, "device": "cpu", "split": "holdout:0.3"} | settings), out)
@@ -207,7 +207,7 @@ def test_weights_that_were_changed_are_refused(run, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"format": 2}, "is not what this version of skelemo writes"),
+        ({"format": 2}, "format: Input should be 1, found 2"),
         ({"arch": "os:system"}, "unknown architecture 'os:system'"),
         ({"arch": "stgcn"}, "does not describe a model"),
         ({"layout": "body_26"}, "does not describe a model"),
