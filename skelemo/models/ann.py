@@ -64,7 +64,7 @@ def ann(
     spec: Spec,
     *,
     width: int = 512,
-    dropout: float = 0.5,
+    dropout: float = 0.2,
     activation: str = "relu",
     streams: Sequence[str] = ("joint",),
     standardize: bool = True,
