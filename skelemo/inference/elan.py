@@ -60,6 +60,7 @@ def write_elan(path: Path, table: pd.DataFrame, heads: Sequence[Head], names: Ma
                     ElementTree.SubElement(one, "ANNOTATION_VALUE").text = value
     ElementTree.SubElement(root, "LINGUISTIC_TYPE", GRAPHIC_REFERENCES="false", LINGUISTIC_TYPE_ID="prediction",
                            TIME_ALIGNABLE="true")  # fmt: skip
+    order[:] = sorted(order, key=lambda slot: int(slot.get("TIME_VALUE", 0)))
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(path, "utf-8", xml_declaration=True)
 

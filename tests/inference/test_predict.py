@@ -304,6 +304,7 @@ def test_elan_gets_tiers_of_each_person(run, tmp_path):
     assert invoke("predict", run, tmp_path, "--out", out, "--fps", 25).exit_code == 0
     root = ElementTree.parse(out).getroot()
     slots = {slot.get("TIME_SLOT_ID"): int(slot.get("TIME_VALUE")) for slot in root.iter("TIME_SLOT")}
+    assert list(slots.values()) == sorted(slots.values())
     tiers = {tier.get("TIER_ID"): tier for tier in root.iter("TIER")}
     assert set(tiers) == {"person0 expression", "person0 valence", "person0 arousal"}
     classes = [
