@@ -5,16 +5,24 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.cache.sequence import Sequence
-from skelemo.cache.shard import Header, _frame_types, open_shard, write_shard
+from skelemo.cache.shard import Header, frame_types, open_shard, write_shard
+from skelemo.targets import VA, Head
 
 CLASSES = ("glad", "sad", "calm")
-BODY = Header("body_25", CLASSES)
-BODY_AND_FACE = Header("body_25+face_70", CLASSES)
+MOOD = Head("expression", "classes", CLASSES)
+HEADS = (MOOD, VA)
+BODY = Header("body_25", HEADS)
+BODY_AND_FACE = Header("body_25+face_70", HEADS)
 PROBLEM = {"file": "one/7.json", "reason": "cut off"}
 
 
+def moods(*names: str) -> tuple[Head, ...]:
+    """The heads of `HEADS` with other classes."""
+    return Head("expression", "classes", names), VA
+
+
 def a_sequence(name: str = "one", frames: int = 7, *, points: int = 25, seed: int = 0, **facts) -> Sequence:
-    """A person who walks about at random, a fifth of the points missing; any field can be given."""
+    """A person who walks about at random, a fifth of the points missing; any field or label can be given."""
     rng = np.random.default_rng([seed, *name.encode()])
     keypoints = rng.uniform(1, 400, (frames, points, 3)).astype(np.float32)
     keypoints[..., 2] = rng.uniform(0.1, 1, (frames, points))
@@ -24,11 +32,17 @@ def a_sequence(name: str = "one", frames: int = 7, *, points: int = 25, seed: in
         "video": name,
         "keypoints": keypoints,
         "number": np.arange(frames, dtype=np.int32),
-        "expression": rng.integers(-1, 3, frames).astype(np.int8),
+    }
+    drawn = {
+        "expression": rng.integers(-1, 3, frames).astype(np.int16),
         "valence": rng.uniform(-1, 1, frames).astype(np.float32),
         "arousal": rng.uniform(-1, 1, frames).astype(np.float32),
     }
-    return Sequence(**{**known, **facts})
+    labels = facts.pop("labels", None)
+    if labels is None:
+        given = {label: np.asarray(facts.pop(label, values)) for label, values in drawn.items()}
+        labels = {"expression": given["expression"], "va": np.stack([given["valence"], given["arousal"]], -1)}
+    return Sequence(**{**known, **facts}, labels=labels)
 
 
 def a_recording(video: str = "one", **facts) -> dict:
@@ -47,7 +61,7 @@ def a_cache(folder: Path, *sequences: Sequence, header: Header = BODY, **tables)
 def everything_in(path: Path) -> tuple:
     """Everything that a shard says, as plain values."""
     opened = open_shard(path)
-    types = _frame_types(opened.header)
+    types = frame_types(opened.header, opened.shares)
     arrays = {name: np.full((opened.frames, *shape), 77, kind) for name, (shape, kind) in types.items()}
     opened.read_into(arrays)
     tables = (opened.sequences, opened.recordings, opened.problems)

@@ -86,11 +86,10 @@ def write_plain(path: Path, plain: Path) -> None:
     """The arrays of every frame, one shard after another, as they lie in memory."""
     from skelemo.cache.cache import open_cache
     from skelemo.cache.integrity import read_frames
-    from skelemo.cache.sequence import FRAME_COLUMNS
 
     with plain.open("wb") as file:
         for shard in open_cache(path).shards:
-            for array in read_frames(shard, 0, shard.frames, "keypoints", *FRAME_COLUMNS).values():
+            for array in read_frames(shard, 0, shard.frames).values():
                 array.tofile(file)
 
 

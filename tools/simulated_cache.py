@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from skelemo.annotations.registry import EMOTIONS
 from skelemo.cache.sequence import Sequence
 from skelemo.cache.shard import Header, write_shard
 from skelemo.simulate import Clip, simulate
 from skelemo.skeleton import DEFAULT_LAYOUT
+from skelemo.targets import EXPRESSION, VA
 
 SEQUENCE_FRAMES = 2_700
 SHARD_SEQUENCES = 6
@@ -26,7 +26,7 @@ def write_cache(folder: Path, frames: int) -> int:
     length = min(frames, SEQUENCE_FRAMES)
     clips = list(simulate(subjects=SUBJECTS, clips=SUBJECTS, frames=CLIP_FRAMES))
     random = np.random.default_rng(0)
-    header = Header(DEFAULT_LAYOUT, EMOTIONS, simulated=True, settings={"person": "auto"})
+    header = Header(DEFAULT_LAYOUT, (EXPRESSION, VA), simulated=True, settings={"person": "auto"})
     count = -(-frames // length)
     for first in range(0, count, SHARD_SEQUENCES):
         numbers = range(first, min(first + SHARD_SEQUENCES, count))
@@ -50,9 +50,10 @@ def _sequence(number: int, clip: Clip, length: int, random: np.random.Generator)
         subject=f"subject {role.subject}",
         keypoints=np.where(there, points, 0).astype(np.float32),
         number=np.arange(length, dtype=np.int32),
-        expression=role.expression[frames],
-        valence=role.valence[frames],
-        arousal=role.arousal[frames],
+        labels={
+            EXPRESSION.name: role.expression[frames].astype(np.int16),
+            VA.name: np.stack([role.valence, role.arousal], 1)[frames],
+        },
         width=clip.width,
         height=clip.height,
         fps=float(clip.fps),

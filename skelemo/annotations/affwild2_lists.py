@@ -1,21 +1,24 @@
 """The lists of ABAW's multi-task challenge (s-Aff-Wild2): one line per chosen frame of any video.
 
-``<video>/00001.jpg,valence,arousal,expression,au…`` under a header; 00001.jpg is the video's first frame, OpenPose's
-frame 0. -5 for valence or arousal and -1 for the expression mean that there is none.
+``<video>/00001.jpg,valence,arousal,expression,au1,…,au26`` under a header; 00001.jpg is the video's first frame,
+OpenPose's frame 0. -5 for valence or arousal and -1 for the expression or an action unit mean that there is none.
 """
 
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from skelemo.annotations.files import read_rows
-from skelemo.annotations.registry import EMOTIONS, PARTS, Annotation, Annotations
+from skelemo.annotations.registry import SUBSETS, Annotation, Annotations
 from skelemo.errors import InputError
+from skelemo.targets import AU, EMOTIONS, EXPRESSION, VA
 
 _LIST = re.compile(r"(train|val|test)(?:ing|idation)?_set(?:_annotations)?\.txt$", re.IGNORECASE)
 _ROW = re.compile(
     r"(?P<video>[^,]+)/0*(?P<image>[1-9]\d{0,8})\.\w+,(?P<valence>[^,]+),(?P<arousal>[^,]+),(?P<class>[^,]+)"
+    r"(?P<units>(?:,\s*-?[01](?:\.0*)?)*)\s*$"
 )
 _PERSON = re.compile(r"_(left|right)$")
 _ORDER = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
@@ -49,30 +52,43 @@ def read_lists(files: list[Path]) -> Annotations:
         for name, rows in _read_list(file).items():
             video, person = split_person(name)
             if place.setdefault(video, file) != file:
-                raise InputError(f"{video}: listed in {place[video]} and in {file}; a video belongs to one part")
+                raise InputError(f"{video}: listed in {place[video]} and in {file}; a video belongs to one subset")
             items.append(_annotation(video, person, rows, file))
     if not items:
         raise InputError(f"{files[0]}: the list names no frames")
-    return Annotations(_CLASSES, tuple(items))
+    heads = (replace(EXPRESSION, outputs=_CLASSES), VA, AU)
+    used = [head for head in heads if any(head.labeled(item.labels[head.name]).any() for item in items)]
+    return Annotations(tuple(used), tuple(items))
 
 
-def _read_list(file: Path) -> dict[str, list[tuple[int, int, float, float]]]:
-    """Frame number, class, valence and arousal of every line, by video."""
+@dataclass(frozen=True)
+class _Row:
+    number: int
+    label: int
+    va: tuple[float, float]
+    units: tuple[int, ...]
+
+
+def _read_list(file: Path) -> dict[str, list[_Row]]:
+    """The lines of a list, by video."""
     _, rows, lines = read_rows(file)
-    videos: dict[str, list[tuple[int, int, float, float]]] = {}
+    videos: dict[str, list[_Row]] = {}
     for row, line in zip(rows, lines, strict=True):
-        parts = _ROW.match(row)
+        cells = _ROW.match(row)
         try:
-            if not parts:
+            if not cells:
                 raise ValueError(row)
-            valence, arousal = _va(float(parts["valence"]), float(parts["arousal"]))
-            labels = (int(parts["image"]) - 1, _INDEX[float(parts["class"])], valence, arousal)
+            units = tuple(int(float(unit)) for unit in cells["units"].split(",")[1:])
+            if len(units) not in (0, len(AU)):
+                raise ValueError(row)
+            va = _va(float(cells["valence"]), float(cells["arousal"]))
+            labels = _Row(int(cells["image"]) - 1, _INDEX[float(cells["class"])], va, units or (-1,) * len(AU))
         except (ValueError, KeyError):
             raise InputError(
                 f"{file}, line {line}: {row[:80]!r} found; expected video/00001.jpg, valence and arousal in [-1, 1] "
-                "(-5 for none), a class from 0 to 7 (-1 for none)"
+                f"(-5 for none), a class from 0 to 7 (-1 for none), and {len(AU)} action units or none"
             ) from None
-        videos.setdefault(parts["video"].replace("\\", "/").rsplit("/", 1)[-1], []).append(labels)
+        videos.setdefault(cells["video"].replace("\\", "/").rsplit("/", 1)[-1], []).append(labels)
     return videos
 
 
@@ -84,21 +100,18 @@ def _va(valence: float, arousal: float) -> tuple[float, float]:
     raise ValueError(valence, arousal)
 
 
-def _annotation(video: str, person: str, rows: list[tuple[int, int, float, float]], file: Path) -> Annotation:
-    rows.sort(key=lambda row: row[0])
-    number, expression, valence, arousal = (np.array(column) for column in zip(*rows, strict=True))
+def _annotation(video: str, person: str, rows: list[_Row], file: Path) -> Annotation:
+    rows.sort(key=lambda row: row.number)
+    number = np.array([row.number for row in rows], np.int32)
     repeated = np.flatnonzero(np.diff(number) == 0)
     if len(repeated):
         raise InputError(f"{file}: image {number[repeated[0]] + 1:05d} of {video} is listed twice")
     name = _LIST.match(file.name)
-    part = PARTS[name[1].lower()] if name else "train"
-    return Annotation(
-        video=video,
-        person=person,
-        splits={"expr": part, "va": part, "split": part},
-        number=number.astype(np.int32),
-        expression=expression.astype(np.int8),
-        valence=valence.astype(np.float32),
-        arousal=arousal.astype(np.float32),
-        source=str(file),
-    )
+    subset = SUBSETS[name[1].lower()] if name else "train"
+    labels: dict[str, np.ndarray] = {
+        EXPRESSION.name: np.array([row.label for row in rows], np.int16),
+        VA.name: np.array([row.va for row in rows], np.float32),
+        AU.name: np.array([row.units for row in rows], np.int8),
+    }
+    splits = dict.fromkeys(("expr", "va", "au", "split"), subset)
+    return Annotation(video=video, person=person, splits=splits, number=number, labels=labels, source=str(file))

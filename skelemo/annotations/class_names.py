@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from skelemo.annotations.files import some
-from skelemo.annotations.registry import EMOTIONS
 from skelemo.errors import InputError
+from skelemo.targets import EMOTIONS, EXPRESSION, MAX_OUTPUTS, Head
 from skelemo.text import natural_order
 
 # Adjectives and nouns that data sets use (CAER, FERV39k, RAVDESS, FER-2013, KDEF). RAVDESS has calm beside neutral,
@@ -22,8 +20,6 @@ _WORDS = {
     "other": "other others",
 }
 _MEANING = {word: emotion for emotion, words in _WORDS.items() for word in words.split()}
-#: Labels are int8, and count from 0.
-MOST_CLASSES = int(np.iinfo(np.int8).max) + 1
 
 
 def emotion(word: str) -> str:
@@ -43,9 +39,9 @@ def class_list(words: Iterable[str], where: object) -> tuple[tuple[str, ...], di
         There are more labels than classes can be; the message names ``where``.
     """
     labels = sorted(set(words), key=natural_order)
-    if len(labels) > MOST_CLASSES:
+    if len(labels) > MAX_OUTPUTS:
         raise InputError(
-            f"{where}: {len(labels)} different labels ({some(labels)}); at most {MOST_CLASSES} classes are possible: "
+            f"{where}: {len(labels)} different labels ({some(labels)}); at most {MAX_OUTPUTS} classes are possible: "
             "are these measurements or names of recordings?"
         )
     meanings = {label: emotion(label) for label in labels}
@@ -53,3 +49,12 @@ def class_list(words: Iterable[str], where: object) -> tuple[tuple[str, ...], di
         classes = (*EMOTIONS, "other") if "other" in meanings.values() else EMOTIONS
         return classes, {label: classes.index(meaning) for label, meaning in meanings.items()}
     return tuple(labels), {label: index for index, label in enumerate(labels)}
+
+
+def class_head(words: Iterable[str], where: object, name: str = "label") -> tuple[Head, dict[str, int]]:
+    """The head that a set of labels stands for, and the index of each label among its classes.
+
+    It is called ``expression`` where its classes are emotions, else by ``name``.
+    """
+    classes, index = class_list(words, where)
+    return Head(EXPRESSION.name if classes[: len(EMOTIONS)] == EMOTIONS else name, "classes", classes), index

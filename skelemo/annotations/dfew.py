@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from skelemo.annotations.dfew_votes import read_votes
+from skelemo.annotations.dfew_votes import Votes, read_votes
 from skelemo.annotations.files import count, files_below, read_rows, some
-from skelemo.annotations.registry import EMOTIONS, Annotation, Annotations, Recordings, reader
+from skelemo.annotations.registry import Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
+from skelemo.targets import EMOTIONS, EXPRESSION
 
 _RELEASE_FOLDER = re.compile(r"(train|test)(\(single[-_ ]label+ed\))?", re.IGNORECASE)
 _RELEASE_FILE = re.compile(r"set_(\d+)\.csv", re.IGNORECASE)
@@ -37,7 +38,7 @@ class _Fold:
 
 @reader("dfew", labels="DFEW: the five folds (set_1.csv or single_trainset_1.csv, …), annotation.xlsx for the votes")
 def read_dfew(path: Path, source: Path, recordings: Recordings) -> Annotations:
-    """Read the fold lists below a folder, and the votes where ``annotation.xlsx`` is there too.
+    """Read the fold lists below a folder, and the labels of ``annotation.xlsx`` where it is there too.
 
     Splits: columns ``fold_1`` to ``fold_5`` with "train" or "test". Clips that only ``annotation.xlsx`` knows keep
     their votes; they have its label if it gives one (0 means that no emotion won) and belong to no fold.
@@ -48,15 +49,35 @@ def read_dfew(path: Path, source: Path, recordings: Recordings) -> Annotations:
         Nothing is found, a list is damaged or missing, a clip has two labels, is in both parts of a fold or is
         tested in two folds.
     """
+    return _read(path, shares=False)
+
+
+@reader("dfew-votes", labels="DFEW with soft labels: the shares of the ten annotators' votes in annotation.xlsx")
+def read_dfew_votes(path: Path, source: Path, recordings: Recordings) -> Annotations:
+    """As `read_dfew`, but each clip has the shares of the votes for each emotion as its label.
+
+    Clips without votes have their label with a share of 1. Votes for none of the seven emotions do not count.
+
+    Raises
+    ------
+    InputError
+        As `read_dfew`; or there is no ``annotation.xlsx``.
+    """
+    return _read(path, shares=True)
+
+
+def _read(path: Path, *, shares: bool) -> Annotations:
     files = list(files_below(path, ".csv", ".xlsx"))
     folds = _read_folds(files)
     votes = _find_votes(files)
+    if shares and not votes:
+        raise InputError(f"{path}: no annotation.xlsx with votes found")
     if not folds and not votes:
         raise InputError(f"{path}: no DFEW labels found; expected {_EXPECTED} or annotation.xlsx")
     _check_parts(folds)
     labels = _collect_labels(folds)
-    items = tuple(_annotation(clip, labels, votes, folds, path) for clip in sorted({*labels, *votes}))
-    return Annotations(EMOTIONS, items, tuple(_remarks(folds, labels, votes)), numbered=True)
+    items = tuple(_annotation(clip, labels, votes, folds, path, shares) for clip in sorted({*labels, *votes}))
+    return Annotations((EXPRESSION,), items, tuple(_remarks(folds, labels, votes)), numbered=True)
 
 
 def _read_folds(files: list[Path]) -> dict[int, _Fold]:
@@ -134,7 +155,7 @@ def _collect_labels(folds: dict[int, _Fold]) -> dict[int, int]:
     return labels
 
 
-def _find_votes(files: list[Path]) -> dict[int, int]:
+def _find_votes(files: list[Path]) -> dict[int, Votes]:
     sheets = [file for file in files if file.name.lower() == "annotation.xlsx"]
     if len(sheets) > 1:
         raise InputError(f"there are {len(sheets)} files of votes, {some(sheets)}; keep one")
@@ -142,22 +163,31 @@ def _find_votes(files: list[Path]) -> dict[int, int]:
 
 
 def _annotation(
-    clip: int, labels: dict[int, int], votes: dict[int, int], folds: dict[int, _Fold], path: Path
+    clip: int, labels: dict[int, int], votes: dict[int, Votes], folds: dict[int, _Fold], path: Path, shares: bool
 ) -> Annotation:
-    expression = labels.get(clip, votes.get(clip, -1))
+    label = labels.get(clip, votes[clip].winner if clip in votes else -1)
     return Annotation(
         video=f"{clip:05d}",
         splits={
-            f"fold_{number}": part for number, fold in folds.items() for part in fold.clips if clip in fold.clips[part]
+            f"fold_{number}": subset
+            for number, fold in folds.items()
+            for subset in fold.clips
+            if clip in fold.clips[subset]
         },
-        expression=np.array([expression], np.int8),
-        valence=np.full(1, np.nan, np.float32),
-        arousal=np.full(1, np.nan, np.float32),
+        labels={EXPRESSION.name: _shares(label, votes.get(clip)) if shares else np.array([label], np.int16)},
         source=str(path),
     )
 
 
-def _remarks(folds: dict[int, _Fold], labels: dict[int, int], votes: dict[int, int]) -> Iterator[str]:
+def _shares(label: int, votes: Votes | None) -> np.ndarray:
+    """Shares float32 ``[1, 7]`` of the votes; NaN without votes or label."""
+    counts = np.array(votes.counts if votes else np.zeros(len(EMOTIONS)), np.float32)
+    if not counts.any() and label >= 0:
+        counts[label] = 1
+    return (counts / counts.sum() if counts.any() else np.full(len(EMOTIONS), np.nan, np.float32))[None]
+
+
+def _remarks(folds: dict[int, _Fold], labels: dict[int, int], votes: dict[int, Votes]) -> Iterator[str]:
     if missing := sorted({*range(1, _FOLDS + 1)} - {*folds}):
         yield f"folds without lists: {some(missing, _FOLDS)}"
     for number, fold in folds.items():
@@ -166,12 +196,12 @@ def _remarks(folds: dict[int, _Fold], labels: dict[int, int], votes: dict[int, i
             yield f"clips of other folds that fold {number} leaves out: {count(absent)}"
     if not votes:
         return
-    unlike = sorted(clip for clip, label in labels.items() if clip in votes and votes[clip] != label)
+    unlike = sorted(clip for clip, label in labels.items() if clip in votes and votes[clip].winner != label)
     if unlike:
         yield f"clips with another label in annotation.xlsx, where the folds' is taken: {count(unlike)}"
-    outside = sorted(clip for clip, vote in votes.items() if clip not in labels and vote >= 0)
+    outside = sorted(clip for clip, vote in votes.items() if clip not in labels and vote.winner >= 0)
     if outside:
         yield f"clips with a label in annotation.xlsx that are in no fold: {count(outside)}"
-    undecided = sorted(clip for clip, vote in votes.items() if clip not in labels and vote < 0)
+    undecided = sorted(clip for clip, vote in votes.items() if clip not in labels and vote.winner < 0)
     if undecided:
-        yield f"clips with votes and no winning emotion, which stay unlabelled: {count(undecided)}"
+        yield f"clips with votes and no winning emotion, which stay unlabeled: {count(undecided)}"

@@ -3,21 +3,30 @@
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skelemo.annotations.class_names import emotion
-from skelemo.annotations.registry import EMOTIONS
 from skelemo.errors import InputError
+from skelemo.targets import EMOTIONS
 
 _VOTE_COLUMN = re.compile(r"\s*[1-7]\s*_?([a-z]+)\s*", re.IGNORECASE)
 _MOST_ROWS, _MOST_COLUMNS = 1_048_576, 64  # a sheet's most rows; DFEW's has nine columns
 
 
-def read_votes(file: Path) -> dict[int, int]:
-    """What won each clip, as index into `EMOTIONS`, -1 for nothing: by the clip's number.
+@dataclass(frozen=True)
+class Votes:
+    """The winning emotion of a clip as index into `EMOTIONS`, -1 for none, and the votes for each of them."""
+
+    winner: int
+    counts: tuple[int, ...]
+
+
+def read_votes(file: Path) -> dict[int, Votes]:
+    """The votes by the clip's number.
 
     From columns ``order``, ``1happy`` … ``7fear`` and ``label`` (0 to 7).
 
@@ -29,14 +38,13 @@ def read_votes(file: Path) -> dict[int, int]:
     rows = _rows(file)
     _, header = next(rows, (1, ()))
     order, label, columns = _columns(header, file)
-    votes: dict[int, int] = {}
+    votes: dict[int, Votes] = {}
     for line, row in rows:
         if all(cell is None for cell in row):
             continue
         try:
             clip, winner = _whole(row[order]), _whole(row[label])
-            for column in columns:
-                _whole(row[column] or 0)
+            counts = tuple(_whole(row[column] or 0) for column in columns)
             if clip < 1 or winner > len(EMOTIONS):
                 raise ValueError(clip, winner)
         except (TypeError, ValueError):
@@ -46,7 +54,7 @@ def read_votes(file: Path) -> dict[int, int]:
             ) from None
         if clip in votes:
             raise InputError(f"{file}, row {line}: clip {clip} is here for the second time")
-        votes[clip] = winner - 1
+        votes[clip] = Votes(winner - 1, counts)
     return votes
 
 

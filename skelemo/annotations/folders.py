@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from skelemo.annotations.class_names import class_list
+from skelemo.annotations.class_names import class_head
 from skelemo.annotations.files import some
-from skelemo.annotations.registry import PARTS, Annotation, Annotations, Recordings, reader
+from skelemo.annotations.registry import SUBSETS, Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
 
 
@@ -16,9 +16,9 @@ from skelemo.errors import InputError
 def read_folders(path: Path, source: Path, recordings: Recordings) -> Annotations:
     """Label every recording below ``path`` with the first folder on its way down.
 
-    Where all those folders are parts (train, validation or val, test), they become column ``split`` and the next folder
-    down is the class. Names that all mean one of the seven emotions give the seven; otherwise they are the classes.
-    Recordings in no class folder have no label.
+    Where all those folders are subsets (train, validation or val, test), they become column ``split`` and the next
+    folder down is the class. Names that all mean one of the seven emotions give the seven; otherwise they are the
+    classes. Recordings in no class folder have no label.
 
     Raises
     ------
@@ -31,23 +31,21 @@ def read_folders(path: Path, source: Path, recordings: Recordings) -> Annotation
         raise InputError(
             f"{path}: no recording of {source} lies in a folder here; expected class folders such as happy/"
         )
-    depth = 1 if {top.casefold() for top in tops} <= PARTS.keys() else 0
+    depth = 1 if {top.casefold() for top in tops} <= SUBSETS.keys() else 0
     words = {video: word for video, place in places.items() if (word := _folder_at(depth, *place))}
     if not words:
         raise InputError(f"{path}: no recording lies in a class folder inside {some(sorted(tops))}")
-    classes, index = class_list(words.values(), path)
+    head, index = class_head(words.values(), path)
     items = tuple(
         Annotation(
             video=video,
-            splits={"split": PARTS[places[video][0][0].casefold()]} if depth else {},
-            expression=np.array([index[word]], np.int8),
-            valence=np.full(1, np.nan, np.float32),
-            arousal=np.full(1, np.nan, np.float32),
+            splits={"split": SUBSETS[places[video][0][0].casefold()]} if depth else {},
+            labels={head.name: np.array([index[word]], np.int16)},
             source=str(path.joinpath(*places[video][0][: depth + 1])),
         )
         for video, word in words.items()
     )
-    return Annotations(classes, items, tuple(_remarks(words)))
+    return Annotations((head,), items, tuple(_remarks(words)))
 
 
 def _places_below(

@@ -1,100 +1,98 @@
-"""From labels of stretches of frames to labels of frames, refusing those that overlap and disagree."""
+"""From labels of intervals of frames to labels of frames, refusing those that overlap and disagree."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from skelemo.errors import InputError
 
-Labels = tuple[np.ndarray | None, np.ndarray, np.ndarray, np.ndarray]
-
 
 @dataclass(frozen=True, eq=False)
-class Stretches:
-    """Labels of stretches of one video's frames; start and end -1 stand for the whole video."""
+class Intervals:
+    """Labels of intervals of one video's frames; start and end -1 stand for the whole video."""
 
     start: np.ndarray  # int64 [S], first frame
     end: np.ndarray  # int64 [S], last frame
-    expression: np.ndarray  # int8 [S], -1 unlabelled
-    valence: np.ndarray  # float32 [S], NaN unlabelled
-    arousal: np.ndarray  # float32 [S], NaN unlabelled
+    labels: Mapping[str, np.ndarray]  # by head, [S] or [S, K]; -1 or NaN unlabeled
     line: np.ndarray  # int64 [S], line in the file, for messages
 
-    def __getitem__(self, rows: np.ndarray) -> "Stretches":
-        columns = (self.start, self.end, self.expression, self.valence, self.arousal, self.line)
-        return Stretches(*(column[rows] for column in columns))
+    def __getitem__(self, rows: np.ndarray) -> "Intervals":
+        labels = {name: values[rows] for name, values in self.labels.items()}
+        return Intervals(self.start[rows], self.end[rows], labels, self.line[rows])
 
 
-def spread(stretches: Stretches, where: str) -> Labels:
-    """Frame numbers int32 [R], increasing, with expression int8, valence and arousal float32 [R].
+def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
+    """Frame numbers int32 ``[R]``, increasing, and the labels of each; labels of different heads may have their own
+    rows.
 
-    The class and the valence and arousal of a frame may come from different stretches. Labels of the whole video alone
-    give one row and None for the numbers.
+    Labels of the whole video alone give one row, and None for the numbers.
 
     Raises
     ------
     InputError
-        Two stretches share a frame and differ, or the whole video and some of its frames are labelled.
+        Two intervals share a frame and differ, or both the whole video and some of its frames are labeled.
     """
-    if len(stretches.start) == 1 and stretches.start[0] < 0:
-        return None, stretches.expression, stretches.valence, stretches.arousal
-    labelled = (stretches.expression >= 0) | ~np.isnan(stretches.valence)
-    whole = stretches.start < 0
-    if (whole & labelled).any() and (~whole).any():
-        clip, part = stretches.line[whole & labelled][0], stretches.line[~whole][0]
+    if len(intervals.start) == 1 and intervals.start[0] < 0:
+        return None, dict(intervals.labels)
+    known = {name: _known(values) for name, values in intervals.labels.items()}
+    labeled, whole = np.any([*known.values()], axis=0), intervals.start < 0
+    if (whole & labeled).any() and (~whole).any():
+        clip, framed = intervals.line[whole & labeled][0], intervals.line[~whole][0]
         raise InputError(
-            f"{where}: line {clip} labels the whole video, line {part} frames of it; expected one or the other"
+            f"{where}: line {clip} labels the whole video, line {framed} frames of it; expected one or the other"
         )
     if whole.all():
-        return _whole_video(stretches, where)
-    framed = stretches[~whole]
-    classes = framed[framed.expression >= 0]
-    scored = framed[~np.isnan(framed.valence)]
+        return None, {
+            name: _one_row(values, known[name], intervals.line, where) for name, values in intervals.labels.items()
+        }
+    framed = intervals[~whole]
     number = _frames(*_apart(framed, np.zeros((len(framed.start), 0)), where)[:2]).astype(np.int32)
-    expression = np.full(len(number), -1, np.int8)
-    va = np.full((len(number), 2), np.nan, np.float32)
-    _fill(expression[:, None], number, classes, classes.expression[:, None], where)
-    _fill(va, number, scored, np.stack([scored.valence, scored.arousal], axis=1), where)
-    return number, expression, va[:, 0], va[:, 1]
+    labels = {}
+    for name, values in framed.labels.items():
+        labels[name] = np.full(
+            (len(number), *values.shape[1:]), np.nan if values.dtype.kind == "f" else -1, values.dtype
+        )
+        rows = _known(values)
+        _fill(labels[name], number, framed[rows], values[rows], where)
+    return number, labels
 
 
-def _whole_video(stretches: Stretches, where: str) -> Labels:
-    expression = np.full((1, 1), -1, np.int8)
-    va = np.full((1, 2), np.nan, np.float32)
-    for out, given, labelled in (
-        (expression, stretches.expression[:, None], stretches.expression >= 0),
-        (va, np.stack([stretches.valence, stretches.arousal], axis=1), ~np.isnan(stretches.valence)),
-    ):
-        values, lines = given[labelled], stretches.line[labelled]
-        differs = (values != values[:1]).any(axis=1)
-        if differs.any():
-            raise InputError(f"{where}: lines {lines[0]} and {lines[differs.argmax()]} label this video differently")
-        out[: len(values)] = values[:1]
-    return None, expression[:, 0], va[:, 0], va[:, 1]
+def _known(values: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(values) if values.dtype.kind == "f" else values >= 0
+    return np.asarray(known if known.ndim == 1 else known.any(1))
 
 
-def _fill(out: np.ndarray, number: np.ndarray, stretches: Stretches, values: np.ndarray, where: str) -> None:
-    """Write each stretch's values [S, K] into the rows ``out`` [R, K] of its frames."""
-    start, end, order = _apart(stretches, values, where)
-    rows = np.searchsorted(number, _frames(start, end))
-    out[rows] = np.repeat(values[order], end - start + 1, axis=0)
+def _one_row(values: np.ndarray, known: np.ndarray, line: np.ndarray, where: str) -> np.ndarray:
+    """The label of a whole video that several rows repeat."""
+    given, lines = values[known], line[known]
+    differs = (given != given[:1]).reshape(len(given), -1).any(1)
+    if differs.any():
+        raise InputError(f"{where}: lines {lines[0]} and {lines[differs.argmax()]} label this video differently")
+    return given[:1] if len(given) else values[:1]
 
 
-def _apart(stretches: Stretches, values: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut stretches so that none overlap: starts and ends in order, and the stretch that each came from.
+def _fill(out: np.ndarray, number: np.ndarray, intervals: Intervals, values: np.ndarray, where: str) -> None:
+    """Write the values ``[S, …]`` of each interval into the rows ``out [R, …]`` of its frames."""
+    start, end, order = _apart(intervals, values.reshape(len(values), -1), where)
+    out[np.searchsorted(number, _frames(start, end))] = np.repeat(values[order], end - start + 1, axis=0)
 
-    In order of their starts a stretch overlaps an earlier one if it begins before the furthest end so far. As long as
+
+def _apart(intervals: Intervals, values: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut intervals so that none overlap: starts and ends in order, and the interval that each came from.
+
+    In order of their starts an interval overlaps an earlier one if it begins before the furthest end so far. As long as
     none differs from its predecessor there, all that overlap agree.
     """
-    order = np.lexsort((stretches.end, stretches.start))
-    start, end, values = stretches.start[order], stretches.end[order], values[order]
+    order = np.lexsort((intervals.end, intervals.start))
+    start, end, values = intervals.start[order], intervals.end[order], values[order]
     reached = np.maximum.accumulate(np.concatenate([[-1], end[:-1]])) if len(end) else end
     differs = np.concatenate([[False], (values[1:] != values[:-1]).any(axis=1)]) if len(end) else np.zeros(0, bool)
     clash = (start <= reached) & differs
     if clash.any():
         second = int(clash.argmax())
         first = int(end[:second].argmax())
-        lines = sorted((int(stretches.line[order[first]]), int(stretches.line[order[second]])))
+        lines = sorted((int(intervals.line[order[first]]), int(intervals.line[order[second]])))
         raise InputError(
             f"{where}: lines {lines[0]} and {lines[1]} label the same frames ({start[second]} to "
             f"{min(end[first], end[second])}) differently; expected one label for a frame"
@@ -105,7 +103,7 @@ def _apart(stretches: Stretches, values: np.ndarray, where: str) -> tuple[np.nda
 
 
 def _frames(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """All frames of stretches that lie apart and in order."""
+    """All frames of intervals that are disjoint and in order."""
     lengths = end - start + 1
     before = np.cumsum(lengths) - lengths
     return np.arange(lengths.sum()) + np.repeat(start - before, lengths)

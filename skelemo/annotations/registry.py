@@ -8,12 +8,11 @@ import numpy as np
 
 from skelemo.errors import InputError
 from skelemo.plugins import Registry
+from skelemo.targets import Head
 from skelemo.text import count
 
-EMOTIONS = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
-
-# How data sets call the parts of a split -> what they are called here
-PARTS = {
+#: What data sets call the subsets of a split, and what they are called here.
+SUBSETS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
@@ -29,33 +28,28 @@ class Annotation:
     """The labels of one video, or of one person in it: a row per labelled frame, or one row for the whole clip."""
 
     video: str  # name of the video without a person's suffix, or path of the recording below the ingested folder
-    expression: np.ndarray  # int8 [R], index into the classes, -1 unlabelled
-    valence: np.ndarray  # float32 [R] in [-1, 1], NaN unlabelled
-    arousal: np.ndarray  # float32 [R] in [-1, 1], NaN unlabelled
-    source: str  # the file or files that say so, for messages
+    labels: Mapping[str, np.ndarray]  # by head, [R] or [R, K] as its kind has them (`skelemo.targets`)
+    source: str  # the file or files that they come from, for messages
     number: np.ndarray | None = None  # int32 [R], strictly increasing frame numbers; None: one row for the whole clip
     person: str = ""  # "" for whomever --person chooses, "left", "right" or the number of a track
     subject: str = ""
     splits: Mapping[str, str] = field(default_factory=dict)  # column -> "train" | "validation" | "test"
-    slack: int = 0  # frames by which rows that count a video's every frame may miss its true length
+    slack: int = 0  # frames by which rows that count every frame of a video may miss its true length
 
-    def at(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Labels of the frames with these numbers [T], in any order.
+    def at(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """Labels by head of the frames with these numbers ``[T]``, in any order.
 
-        A clip's label is repeated for every frame. Frames that have no row are unlabelled, but up to ``slack`` frames
+        A clip's label is repeated for every frame. Frames without a row are unlabeled, but up to ``slack`` frames
         beyond the last row have the last row's labels.
-
-        Returns
-        -------
-        expression int8 [T], valence float32 [T], arousal float32 [T]
         """
         rows = self._rows(np.asarray(numbers))
         found = rows >= 0
-        expression = np.full(len(rows), -1, np.int8)
-        valence, arousal = np.full((2, len(rows)), np.nan, np.float32)
-        for labels, given in ((expression, self.expression), (valence, self.valence), (arousal, self.arousal)):
-            labels[found] = given[rows[found]]
-        return expression, valence, arousal
+        labels = {}
+        for name, given in self.labels.items():
+            missing = np.nan if given.dtype.kind == "f" else -1
+            labels[name] = np.full((len(rows), *given.shape[1:]), missing, given.dtype)
+            labels[name][found] = given[rows[found]]
+        return labels
 
     def _rows(self, numbers: np.ndarray) -> np.ndarray:
         """The row of each frame, -1 where there is none."""
@@ -86,9 +80,9 @@ class Annotation:
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """Everything that a set of label files says."""
+    """The content of a set of label files."""
 
-    classes: tuple[str, ...]
+    heads: tuple[Head, ...]
     items: tuple[Annotation, ...]
     notes: tuple[str, ...] = ()  # what the user should know, one line each
     numbered: bool = False  # videos are named by a number, whose leading zeros do not count

@@ -1,19 +1,26 @@
-"""A user's own label table: CSV with a header, one row per video, stretch of frames or frame."""
+"""A user's own label table: CSV with a header, one row per video, interval of frames or frame."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 
-from skelemo.annotations.class_names import class_list
+from skelemo.annotations.class_names import class_head
 from skelemo.annotations.csv_table import Table, read_table
 from skelemo.annotations.files import some
-from skelemo.annotations.intervals import Stretches, spread
-from skelemo.annotations.registry import EMOTIONS, PARTS, Annotation, Annotations, Recordings, reader
+from skelemo.annotations.intervals import Intervals, spread
+from skelemo.annotations.registry import SUBSETS, Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
+from skelemo.targets import AU, VA, Head
 
 _COLUMNS = ("video", "frame", "start", "end", "person", "subject", "split", "label", "valence", "arousal")
+#: An action unit's column, and the range of a column of values in its header.
+_UNIT, _RANGE = re.compile(r"au\d{1,2}"), re.compile(r"\[\s*(-?[\d.]+)\s*:\s*(-?[\d.]+)\s*\]\s*$")
+#: Different words of a column that is taken for classes.
+_MOST_WORDS = 50
 _MOST_FRAMES = 10_000_000  # 92 hours at 30 frames/s
 
 
@@ -24,10 +31,15 @@ def read_table_labels(path: Path, source: Path, recordings: Recordings) -> Annot
     video : name of the video, with or without a video file's ending, or the recording's path below the ingested folder.
     frame, or start and end : OpenPose's frame numbers that the row is for, start and end included; without them, or
         where they are empty, the row is for the whole video.
-    label : word or number; empty or -1 is unlabelled.
+    label : word or number; empty or -1 is unlabeled.
     valence, arousal : in [-1, 1], both or none.
+    AU1, AU2, … : action units, 0 or 1; empty or -1 is unlabeled.
     person : left, right, the number of a track, or empty for whomever ``--person`` chooses.
-    subject : who is seen. split : train, validation or test. Other columns that hold only such words are splits too.
+    subject : who is visible. split : train, validation or test. Other columns that hold only such words are splits too.
+
+    Every other column is a head of its own: of values where all its cells are numbers, with their least and greatest
+    as range (or ``NAME[LOW:HIGH]`` in the header); of classes where it repeats a few words. Columns that are neither
+    are named in a note.
 
     A folder for ``path`` means its ``labels.csv``, or the only CSV or TSV file that lies directly in it.
 
@@ -39,32 +51,50 @@ def read_table_labels(path: Path, source: Path, recordings: Recordings) -> Annot
     table = read_table(_table_file(path))
     _check_columns(table)
     table.refuse("video", np.array([not video for video in table.texts("video")]), "the name of a video")
-    classes, labels, notes = _labels(table)
     splits = _splits(table)
-    extra = [name for name in table.columns if name not in _COLUMNS and name not in splits]
-    if extra:
-        notes.append(f"{table.file}: columns not used: {', '.join(extra)}")
     keys, group = _groups(table)
     subjects = _of_groups(table, "subject", table.texts("subject"), group)
-    parts = {name: _of_groups(table, name, words, group) for name, words in splits.items()}
-    stretches = Stretches(*_frames(table), labels, *_valence_arousal(table), table.lines)
+    subsets = {name: _of_groups(table, name, words, group) for name, words in splits.items()}
+    notes: list[str] = []
+    known = _known_heads(table, notes)
+    extra = _extra_heads(table, {*splits}, notes)
+    start, end = _frames(table)
+    rows_of = list(_rows_of_groups(group))
+    for head, values in list(extra):
+        if clash := _contradiction(Intervals(start, end, {head.name: values}, table.lines), keys, rows_of):
+            notes.append(
+                f"{table.file}: column {head.name!r} is not used, since its rows contradict each other ({clash})"
+            )
+            extra.remove((head, values))
+    heads = [*known, *extra]
+    if not heads:
+        raise InputError(f"{table.file}: no column holds labels; columns are {', '.join(table.columns)}")
+    intervals = Intervals(start, end, {head.name: values for head, values in heads}, table.lines)
     items = []
-    for at, ((video, person), rows) in enumerate(zip(keys, _rows_of_groups(group), strict=True)):
-        number, expression, valence, arousal = spread(stretches[rows], f"{table.file}: {video!r}")
+    for at, ((video, person), rows) in enumerate(zip(keys, rows_of, strict=True)):
+        number, labels = spread(intervals[rows], f"{table.file}: {video!r}")
         items.append(
             Annotation(
                 video=video,
                 person=person,
                 subject=subjects[at],
-                splits={name: of_groups[at] for name, of_groups in parts.items() if of_groups[at]},
+                splits={name: of_groups[at] for name, of_groups in subsets.items() if of_groups[at]},
                 number=number,
-                expression=expression,
-                valence=valence,
-                arousal=arousal,
+                labels=labels,
                 source=str(table.file),
             )
         )
-    return Annotations(classes, tuple(items), tuple(notes))
+    return Annotations(tuple(head for head, _ in heads), tuple(items), tuple(notes))
+
+
+def _contradiction(intervals: Intervals, keys: Sequence[tuple[str, str]], rows_of: Sequence[np.ndarray]) -> str:
+    """Why the rows of one head cannot all hold; empty if they can."""
+    try:
+        for (video, _), rows in zip(keys, rows_of, strict=True):
+            spread(intervals[rows], repr(video))
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _table_file(path: Path) -> Path:
@@ -88,25 +118,76 @@ def _check_columns(table: Table) -> None:
         if (one in table.columns) != (other in table.columns):
             there, missing = (one, other) if one in table.columns else (other, one)
             raise InputError(f"{table.file}: column {there!r} needs column {missing!r} beside it; columns are {found}")
-    if "label" not in table.columns and "valence" not in table.columns:
-        raise InputError(f"{table.file}: neither a column 'label' nor 'valence' and 'arousal' among {found}")
 
 
-def _labels(table: Table) -> tuple[tuple[str, ...], np.ndarray, list[str]]:
-    """Class list, int8 index of each row's label, and what there is to say about them."""
-    if "label" not in table.columns:
-        return EMOTIONS, np.full(len(table), -1, np.int8), []
-    words = table.texts("label")
+def _known_heads(table: Table, notes: list[str]) -> list[tuple[Head, np.ndarray]]:
+    """Heads of the columns with a meaning, and their labels by row."""
+    heads = []
+    if "label" in table.columns:
+        heads += _class_column(table, "label", notes)
+    if "valence" in table.columns:
+        heads.append((VA, _valence_arousal(table)))
+    units = [name for name in table.columns if _UNIT.fullmatch(name)]
+    if units:
+        flags = np.stack([table.numbers(name) for name in units], 1)
+        for name, column in zip(units, flags.T, strict=True):
+            table.refuse(
+                name, ~(np.isnan(column) | np.isin(column, (-1, 0, 1))), "0, 1, or -1 or nothing for unlabeled"
+            )
+        head = Head(AU.name, "flags", tuple(name.upper() for name in units))
+        heads.append((head, np.where(np.isnan(flags), -1, flags).astype(np.int8)))
+    return heads
+
+
+def _extra_heads(table: Table, splits: Collection[str], notes: list[str]) -> list[tuple[Head, np.ndarray]]:
+    """A head for every other column that holds numbers or a few words."""
+    heads: list[tuple[Head, np.ndarray]] = []
+    unused = []
+    for name in table.columns:
+        if name in (*_COLUMNS, *splits) or _UNIT.fullmatch(name):
+            continue
+        words = [word for word in table.texts(name) if word]
+        own = re.sub(r"[^\w-]+", "_", _RANGE.sub("", name)).strip("_")
+        if not words or not own or any(head.name == own for head, _ in heads):
+            unused.append(name)
+        elif (found := _value_column(table, name, own)) is not None:
+            heads += found
+        elif len(set(words)) <= min(_MOST_WORDS, len(words) / 2):
+            heads += _class_column(table, name, notes, own)
+        else:
+            unused.append(name)
+    if unused:
+        notes.append(f"{table.file}: columns not used: {', '.join(unused)}")
+    return heads
+
+
+def _value_column(table: Table, name: str, own: str) -> list[tuple[Head, np.ndarray]] | None:
+    """A head of one value; none of a constant column, None where a cell is no number."""
+    try:
+        numbers = table.numbers(name)
+    except InputError:
+        return None
+    given = _RANGE.search(name)
+    low, high = (float(given[1]), float(given[2])) if given else (float(np.nanmin(numbers)), float(np.nanmax(numbers)))
+    table.refuse(name, (numbers < low) | (numbers > high), f"a number in [{low:g}, {high:g}]")
+    return [(Head(own, "values", (own,), low, high), numbers.astype(np.float32)[:, None])] if low < high else []
+
+
+def _class_column(table: Table, name: str, notes: list[str], own: str = "label") -> list[tuple[Head, np.ndarray]]:
+    """A head of classes from the words of a column; none where the column is empty."""
+    words = table.texts(name)
     spelling = _as_numbers(set(words)) or {word: word for word in set(words)}
     named = {spelling[word] for word in words if word} - {"-1"}
     if not named:
-        return EMOTIONS, np.full(len(table), -1, np.int8), [f"{table.file}: column 'label' is empty"]
-    classes, index = class_list(named, table.file)
+        notes.append(f"{table.file}: column {name!r} is empty")
+        return []
+    head, index = class_head(named, table.file, own)
+    if own != "label":
+        head = replace(head, name=own)
     indices = {word: index.get(spelling[word], -1) for word in spelling}
-    notes = []
     if none := sum(spelling[word] == "-1" for word in words):
-        notes.append(f"{table.file}: rows with label -1, taken as unlabelled: {none}")
-    return classes, np.array([indices[word] for word in words], np.int8), notes
+        notes.append(f"{table.file}: rows with {name} -1, taken as unlabeled: {none}")
+    return [(head, np.array([indices[word] for word in words], np.int16))]
 
 
 def _as_numbers(words: set[str]) -> dict[str, str]:
@@ -121,11 +202,11 @@ def _as_numbers(words: set[str]) -> dict[str, str]:
 
 
 def _splits(table: Table) -> dict[str, list[str]]:
-    """Parts by row of column ``split`` and of every other column that holds parts alone."""
+    """Subsets by row of column ``split`` and of every other column that holds only such words."""
     splits = {}
     for name in table.columns:
-        words = {word: PARTS.get(word.casefold(), "") for word in set(table.texts(name))}
-        wrong = [word for word, part in words.items() if word and not part]
+        words = {word: SUBSETS.get(word.casefold(), "") for word in set(table.texts(name))}
+        wrong = [word for word, subset in words.items() if word and not subset]
         if name == "split" and wrong:
             row = min(map(table.texts("split").index, wrong))
             raise table.refusal("split", row, "train, validation, test or empty")
@@ -150,12 +231,12 @@ def _frame_numbers(table: Table, name: str) -> np.ndarray:
     return np.where(np.isnan(numbers), -1, numbers).astype(np.int64)
 
 
-def _valence_arousal(table: Table) -> tuple[np.ndarray, np.ndarray]:
+def _valence_arousal(table: Table) -> np.ndarray:
     valence, arousal = table.numbers("valence"), table.numbers("arousal")
     for name, numbers in (("valence", valence), ("arousal", arousal)):
-        table.refuse(name, np.abs(numbers) > 1, "a number in [-1, 1], or nothing where unlabelled")
+        table.refuse(name, np.abs(numbers) > 1, "a number in [-1, 1], or nothing where unlabeled")
     table.refuse("arousal", np.isnan(valence) != np.isnan(arousal), "valence and arousal, both or none")
-    return valence.astype(np.float32), arousal.astype(np.float32)
+    return np.stack([valence, arousal], 1).astype(np.float32)
 
 
 def _persons(table: Table) -> list[str]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skelemo import skeleton
-from skelemo.cache.sequence import FRAME_COLUMNS, KEYPOINT_TYPE
+from skelemo.cache.sequence import KEYPOINT_TYPE, LABELS, NUMBER_TYPE, label_type
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.statistics import Counts, joined
 from skelemo.cache.tables import as_frame, joined_columns
 from skelemo.errors import CacheError, UnreadableError
+from skelemo.targets import Head
 from skelemo.text import count, natural_order
 
 if TYPE_CHECKING:
@@ -26,13 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Frames:
-    """Every frame of a cache, sequence after sequence: ``keypoints [N, V, 3]`` and ``[N]`` for the others."""
+    """Every frame of a cache, sequence after sequence: ``keypoints [N, V, 3]``, ``number [N]``, labels by head."""
 
     keypoints: np.ndarray
     number: np.ndarray
-    expression: np.ndarray
-    valence: np.ndarray
-    arousal: np.ndarray
+    labels: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,15 @@ class Cache:
         """Which keypoints the axis V holds."""
         return skeleton.layout(self.shards[0].header.layout)
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes that ``expression`` counts."""
-        return self.shards[0].header.classes
+    @cached_property
+    def heads(self) -> tuple[Head, ...]:
+        """What frames may have labels of; those of a shard that lacks a head are unlabeled."""
+        return _union(self.shards)
+
+    @cached_property
+    def shares(self) -> frozenset[str]:
+        """Heads of classes whose labels are shares in any shard, and thus are read as shares."""
+        return frozenset(name for shard in self.shards for name in shard.shares)
 
     @property
     def simulated(self) -> bool:
@@ -99,8 +103,9 @@ class Cache:
     @cached_property
     def hash(self) -> str:
         """Hash of what the cache says, whatever shards it is spread over."""
+        heads = sorted((head.to_json() for head in self.heads), key=lambda head: str(head["name"]))
         known = sorted(zip(self.sequences["id"], self.sequences["sha256"], strict=True))
-        return hashlib.sha256(json.dumps([self.layout.name, self.classes, known]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([self.layout.name, heads, known]).encode()).hexdigest()
 
     def read(self) -> Frames:
         """Read every frame, in the order of ``sequences``; raises what `read_into` raises."""
@@ -111,8 +116,11 @@ class Cache:
     def allocate(self) -> Frames:
         """Arrays as large as the cache, for `read_into` to fill."""
         total = self.frames
-        columns = {name: np.empty((total,), kind) for name, kind in FRAME_COLUMNS.items()}
-        return Frames(np.empty((total, len(self.layout), 3), KEYPOINT_TYPE), **columns)
+        labels = {}
+        for head in self.heads:
+            shape, kind = label_type(head, shares=head.name in self.shares)
+            labels[head.name] = np.full((total, *shape), np.nan if kind.kind == "f" else -1, kind)
+        return Frames(np.empty((total, len(self.layout), 3), KEYPOINT_TYPE), np.empty(total, NUMBER_TYPE), labels)
 
     def read_into(self, frames: Frames, first: int, last: int) -> None:
         """Fill the rows of the sequences ``first`` up to but without ``last``.
@@ -122,11 +130,13 @@ class Cache:
         CacheError
             A shard cannot be read; the message names it.
         """
+        arrays = {"keypoints": frames.keypoints, "number": frames.number}
+        arrays |= {LABELS + name: labels for name, labels in frames.labels.items()}
         for shard_index, rows in self.sequences.iloc[first:last].groupby("shard", sort=True):
             shard = self.shards[int(str(shard_index))]
             for row, start, length in _runs(rows):
                 with repairable(shard.path):
-                    shard.read_into(vars(frames), slice(row, row + length), slice(start, start + length))
+                    shard.read_into(arrays, slice(row, row + length), slice(start, start + length))
 
 
 def open_cache(paths: Path | Iterable[Path]) -> Cache:
@@ -135,8 +145,8 @@ def open_cache(paths: Path | Iterable[Path]) -> Cache:
     Raises
     ------
     CacheError
-        No folder is named, or there is none; no shard in it, a damaged shard, shards of different layouts or class
-        lists, or one sequence with different contents in two shards.
+        No folder is named, or there is none; no shard in it, a damaged shard, shards of different layouts or with
+        different heads of one name, or one sequence with different contents in two shards.
     """
     folders = (paths,) if isinstance(paths, Path) else tuple(paths)
     if not folders:
@@ -176,12 +186,11 @@ def join(folders: tuple[Path, ...], shards: list[Shard]) -> Cache:
     Raises
     ------
     CacheError
-        Shards of different layouts or class lists, or one sequence with different contents in two shards.
+        Shards of different layouts or with different heads of one name, or one sequence with different contents in two.
     """
     # Names of shards tell when files were written, too: one content is in one order, whatever it was ingested from.
     shards = sorted(shards, key=lambda shard: natural_order(next(iter(shard.columns["sequences"]["id"]), "")))
-    for shard in shards:
-        require_same(shards[0], shard)
+    require_same(shards)
     columns = joined_columns([shard.columns["sequences"] for shard in shards])
     where = np.repeat(np.arange(len(shards)), [len(shard.columns["sequences"]["id"]) for shard in shards])
     sequences = as_frame(columns).assign(shard=where, row=columns["start"])
@@ -189,7 +198,7 @@ def join(folders: tuple[Path, ...], shards: list[Shard]) -> Cache:
     once = ~sequences["id"].duplicated().to_numpy()
     sequences = sequences[once].reset_index(drop=True)
     sequences["start"] = sequences["length"].cumsum() - sequences["length"]
-    counts = joined([shard.counts for shard in shards]).of(once)
+    counts = joined([shard.counts for shard in shards], _union(shards)).of(once)
     return Cache(folders, tuple(shards), sequences, counts)
 
 
@@ -238,19 +247,35 @@ def _may_be_cache(folder: Path) -> bool:
         return True
 
 
-def require_same(first: Shard, other: Shard) -> None:
-    """Two shards of one cache agree on the layout and the classes."""
-    for what in ("layout", "classes"):
-        ours, theirs = getattr(first.header, what), getattr(other.header, what)
+def require_same(shards: Iterable[Shard]) -> None:
+    """Shards of one cache agree on the layout, and on every head that several of them have."""
+    first: Shard | None = None
+    known: dict[str, tuple[Head, Shard]] = {}
+    for shard in shards:
+        first = first or shard
+        ours, theirs = first.header.layout, shard.header.layout
         if ours != theirs:
             raise CacheError(
-                f"{other.path} has {what} {_listed(theirs)}, {first.path} has {_listed(ours)}: "
-                "shards of one cache agree; ingest one of them into a folder of its own"
+                f"{shard.path} has the layout {theirs}, {first.path} has {ours}: shards of one cache agree; ingest one "
+                "of them into a folder of its own"
             )
+        for head in shard.header.heads:
+            other, where = known.setdefault(head.name, (head, shard))
+            if other != head:
+                raise CacheError(
+                    f"{head.name} is {describe_head(head)} in {shard.path}, {describe_head(other)} in {where.path}: "
+                    "shards of one cache agree; ingest one of them into a folder of its own"
+                )
 
 
-def _listed(value: str | tuple[str, ...]) -> str:
-    return value if isinstance(value, str) else "[" + ", ".join(value) + "]"
+def describe_head(head: Head) -> str:
+    """A head's kind, outputs and range in a few words: ``classes [glad, sad]``, ``values [pain] in [0, 10]``."""
+    outputs = f"{head.kind} [{', '.join(head.outputs)}]"
+    return outputs + (f" in [{head.low:g}, {head.high:g}]" if head.kind == "values" else "")
+
+
+def _union(shards: Iterable[Shard]) -> tuple[Head, ...]:
+    return tuple({head.name: head for shard in shards for head in shard.header.heads}.values())
 
 
 def _refuse_contradictions(sequences: "pd.DataFrame", shards: Sequence[Shard]) -> None:

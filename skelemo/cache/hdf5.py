@@ -167,8 +167,8 @@ def find_group(parent: Group, name: str) -> Group:
     return Group(parent.path, parent.size, _child(parent, name, h5py.h5g.GroupID), f"{parent.name}{name}/")
 
 
-def find_array(parent: Group, name: str, fits: Callable[[np.dtype], bool], shape: tuple[int, ...] = ()) -> Chunks:
-    """The data set that `write_array` has written, of a type that fits, with ``shape`` behind its first axis.
+def find_array(parent: Group, name: str, fits: Callable[[np.dtype, tuple[int, ...]], bool]) -> Chunks:
+    """The data set that `write_array` has written, if its type and the shape behind its first axis fit.
 
     It is safe to make room for all of it: it is no larger than the file can hold.
 
@@ -185,7 +185,7 @@ def find_array(parent: Group, name: str, fits: Callable[[np.dtype], bool], shape
     if found != _FILTERS:
         raise CacheError(f"{path} has the filters {found}; a shard has {_FILTERS} (Blosc, Fletcher32)")
     kind, there, chunk = _to_numpy(data.get_type().encode()), data.shape, plan.get_chunk()
-    if there[1:] != shape or chunk[1:] != shape or not there or not fits(kind):
+    if not there or chunk[1:] != there[1:] or not fits(kind, there[1:]):
         raise CacheError(f"{path} is {str(kind)[:80]} of shape {there}, not what a shard of this layout has")
     places = _places(data, there[0], kind, chunk, parent.size, path)
     return Chunks(parent.path, path, kind, there, chunk[0], places)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skelemo import skeleton
-from skelemo.cache.sequence import FRAME_COLUMNS, KEYPOINT_TYPE, content_hash, facts_hash, splits_text
+from skelemo.cache.sequence import LABELS, content_hash, facts_hash, hashed_names, splits_text
 from skelemo.cache.statistics import count, points_seen
 from skelemo.errors import CacheError, UnreadableError
+from skelemo.skeleton import layout
 
 if TYPE_CHECKING:
     from skelemo.cache.shard import Shard
@@ -34,16 +34,15 @@ def damaged_sequences(shard: "Shard", report: Report = lambda _: None) -> list[s
 
 
 def read_frames(shard: "Shard", first: int, last: int, *names: str) -> dict[str, np.ndarray]:
-    """Arrays of ``/frames``, from frame ``first`` of the shard to before ``last``.
+    """Arrays of ``/frames``, all of them unless named, from frame ``first`` of the shard to before ``last``.
 
     Raises
     ------
     CacheError
         As in `Shard.read_into`.
     """
-    points = len(skeleton.layout(shard.header.layout))
-    kinds = {"keypoints": ((points, 3), KEYPOINT_TYPE), **{name: ((), kind) for name, kind in FRAME_COLUMNS.items()}}
-    arrays = {name: np.empty((last - first, *kinds[name][0]), kinds[name][1]) for name in names}
+    stored = {name: shard.stored[name] for name in names or shard.stored}
+    arrays = {name: np.empty((last - first, *one.shape[1:]), one.kind) for name, one in stored.items()}
     shard.read_into(arrays, slice(first, last))
     return arrays
 
@@ -66,7 +65,7 @@ def _damaged(shard: "Shard", rows: list[dict[str, Any]]) -> list[str]:
     """Those of some neighbors; they are read at once, and one by one only if that fails."""
     first, last = rows[0]["start"], rows[-1]["start"] + rows[-1]["length"]
     try:
-        arrays = read_frames(shard, first, last, "keypoints", *FRAME_COLUMNS)
+        arrays = read_frames(shard, first, last)
     except UnreadableError:
         raise
     except CacheError:
@@ -86,8 +85,9 @@ def _is_whole(shard: "Shard", row: Mapping[str, Any]) -> bool:
     first, last = row["start"], row["start"] + row["length"]
     digest, seen = facts_hash(row), np.zeros(1, np.int64)
     try:
-        columns = read_frames(shard, first, last, *FRAME_COLUMNS)
-        for name in sorted(("keypoints", *columns)):
+        columns = read_frames(shard, first, last, *(shard.stored.keys() - {"keypoints"}))
+        for name in hashed_names(columns):
+            digest.update(f"{name}\0".encode())
             if name != "keypoints":
                 digest.update(columns[name].data)
                 continue
@@ -103,5 +103,5 @@ def _is_whole(shard: "Shard", row: Mapping[str, Any]) -> bool:
 
 
 def _counted(shard: "Shard", row: Mapping[str, Any], seen: np.ndarray, frames: Mapping[str, np.ndarray]) -> bool:
-    header = shard.header
-    return shard.counts.has(row["index"], count(seen, frames, skeleton.layout(header.layout), len(header.classes)))
+    labels = {name.removeprefix(LABELS): array for name, array in frames.items() if name.startswith(LABELS)}
+    return shard.counts.has(row["index"], count(seen, labels, layout(shard.header.layout), shard.header.heads))

@@ -1,6 +1,6 @@
 """Caches out of caches: several merged into one, or a part of one as a cache of its own."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from skelemo.cache import sequence as cached
-from skelemo.cache.cache import Cache, open_cache
+from skelemo.cache.cache import Cache, describe_head, open_cache
 from skelemo.cache.extract import belongings
 from skelemo.cache.partial import finished
 from skelemo.cache.reading import MOST_FRAMES, read_from_cache
 from skelemo.cache.select import select, unmet
 from skelemo.cache.shard import Header, Shard, write_shard
 from skelemo.errors import CacheError
+from skelemo.targets import Head
 from skelemo.text import count
 
 #: Told as frames are done: how many so far, and of how many.
@@ -35,8 +36,8 @@ class Combined:
 def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) -> Combined:
     """Write the union of caches as a new one: each sequence once, with every recording and problem.
 
-    Where class lists differ, the longest must have every class of the others: labels are carried over by name. The list
-    of a cache without any label does not count: an ingest gives it one all the same.
+    Where a head's classes differ, the longest list must have every class of the others: labels are carried over by
+    name. The list of a cache without a label does not count.
 
     Raises
     ------
@@ -45,14 +46,14 @@ def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) 
         that is not free; nothing is left then.
     """
     caches = [open_cache(source) for source in sources]
-    classes = _common_classes(caches)
+    heads = _common_heads(caches)
     _require_one_layout(caches)
     _refuse_contradictions(caches)
     total = sum(cache.frames for cache in caches)
     with new_folder(out, sources) as folder:
         writer = _Writer(folder, total, report)
         for shard in (shard for cache in caches for shard in cache.shards):
-            writer.take(shard, np.ones(len(shard.columns["sequences"]["id"]), bool), classes)
+            writer.take(shard, np.ones(len(shard.columns["sequences"]["id"]), bool), heads)
         writer.flush()
     return writer.done
 
@@ -81,7 +82,7 @@ def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda
         for shard in cache.shards:
             keep = np.array([name in wanted for name in shard.columns["sequences"]["id"]], bool)
             if keep.any():
-                writer.take(shard, keep, cache.classes)
+                writer.take(shard, keep, cache.heads)
         writer.flush()
     return writer.done
 
@@ -117,13 +118,13 @@ class _Writer:
         self.recordings: list[dict[str, Any]] = []
         self.problems: list[dict[str, Any]] = []
 
-    def take(self, shard: Shard, keep: np.ndarray, classes: tuple[str, ...]) -> None:
+    def take(self, shard: Shard, keep: np.ndarray, heads: tuple[Head, ...]) -> None:
         """Add the sequences of a shard that are kept, bool ``[S]``, and what belongs to them."""
-        header = replace(shard.header, classes=classes)
+        header = replace(shard.header, heads=heads)
         if header != self.header:
             self.flush()
             self.header = header
-        for sequence, path in self._new(shard, keep, classes):
+        for sequence, path in self._new(shard, keep, heads):
             if self.sequences and sum(map(len, self.sequences)) + len(sequence) > MOST_FRAMES:
                 self.flush()
             self.sequences.append(sequence)
@@ -141,16 +142,16 @@ class _Writer:
             self.done.frames += sum(map(len, self.sequences))
         self.sequences, self.recordings, self.problems = [], [], []
 
-    def _new(self, shard: Shard, keep: np.ndarray, classes: tuple[str, ...]) -> Iterator[tuple[cached.Sequence, Path]]:
+    def _new(self, shard: Shard, keep: np.ndarray, heads: tuple[Head, ...]) -> Iterator[tuple[cached.Sequence, Path]]:
         rows = shard.sequences[keep].to_dict("records")
-        same = shard.header.classes == classes
+        places = _places(shard.header.heads, heads)
+        same = not places
         fresh = [row for row in rows if not (same and self._has(row["id"], row["sha256"], shard.path))]
         self._told(sum(row["length"] for row in rows) - sum(row["length"] for row in fresh))
         self.done.twice += len(rows) - len(fresh)
-        places = _places(shard.header.classes, classes)
         for sequence in read_from_cache(shard, fresh):
-            if places is not None:
-                sequence = replace(sequence, expression=places[sequence.expression])
+            if places:
+                sequence = replace(sequence, labels=_moved(sequence.labels, places))
             there = self._has(sequence.id, sequence.sha256, shard.path)
             self.done.twice += there
             self._told(len(sequence))
@@ -180,28 +181,41 @@ class _Writer:
         return fresh
 
 
-def _places(theirs: tuple[str, ...], ours: tuple[str, ...]) -> np.ndarray | None:
-    """Where each of their classes stands among ours, and -1 for none behind them; nothing where they are the same.
+def _places(theirs: Iterable[Head], ours: Iterable[Head]) -> dict[str, np.ndarray]:
+    """For each head whose classes stand elsewhere among ours, where; -1 for a class that ours lack, and behind all.
 
-    A class that ours lack labels no frame (`_common_classes`), and is -1 too.
+    A class that ours lack labels no frame (`_common_heads`).
     """
-    if theirs == ours:
-        return None
-    return np.array([*(ours.index(name) if name in ours else -1 for name in theirs), -1], np.int8)
+    known, found = {head.name: head.outputs for head in ours}, {}
+    for head in theirs:
+        names = known[head.name]
+        if names != head.outputs:
+            found[head.name] = np.array([*(names.index(n) if n in names else -1 for n in head.outputs), -1], np.int16)
+    return found
 
 
-def _common_classes(caches: Collection[Cache]) -> tuple[str, ...]:
-    """The longest list among caches in which any frame has a class, or among all where there is no such cache."""
-    labelled = [cache for cache in caches if cache.counts.labels[:, :-1].any()]
-    widest = max(labelled or caches, key=lambda cache: len(cache.classes))
-    for cache in labelled:
-        missing = [name for name in cache.classes if name not in widest.classes]
-        if missing:
-            raise CacheError(
-                f"{cache.name} has the class {missing[0]!r}, which {widest.name} does not have "
-                f"({', '.join(widest.classes)}): one cache must have all classes"
-            )
-    return widest.classes
+def _moved(labels: Mapping[str, np.ndarray], places: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: places[name][values] if name in places else values for name, values in labels.items()}
+
+
+def _common_heads(caches: Collection[Cache]) -> tuple[Head, ...]:
+    """All heads of caches; of classes that differ, the longest list among those in which any frame has a class."""
+    found: dict[str, Head] = {}
+    for name in dict.fromkeys(head.name for cache in caches for head in cache.heads):
+        having = [(cache, head) for cache in caches for head in cache.heads if head.name == name]
+        labeled = [(cache, head) for cache, head in having if cache.counts.labels[name][:, 0].any()]
+        widest, best = max(labeled or having, key=lambda pair: len(pair[1]))
+        for cache, head in labeled:
+            missing = [output for output in head.outputs if output not in best.outputs]
+            mergeable = head.kind == best.kind == "classes" and not {name} & (cache.shares | widest.shares)
+            if head != best and (missing or not mergeable):
+                what = f"the class {missing[0]!r}, which" if missing else f"{name} as {describe_head(head)}, which"
+                raise CacheError(
+                    f"{cache.name} has {what} {widest.name} does not have ({describe_head(best)}): "
+                    "one cache must have all of them"
+                )
+        found[name] = best
+    return tuple(found.values())
 
 
 def _require_one_layout(caches: Sequence[Cache]) -> None:
@@ -214,12 +228,12 @@ def _require_one_layout(caches: Sequence[Cache]) -> None:
 
 
 def _refuse_contradictions(caches: Collection[Cache]) -> None:
-    """Tell before anything is written what can be told from tables: of caches with the same classes."""
-    known: dict[tuple[str, tuple[str, ...]], tuple[str, Path]] = {}
+    """Tell before anything is written what can be told from tables: of shards with the same heads."""
+    known: dict[tuple[str, tuple[Head, ...]], tuple[str, Path]] = {}
     for shard in (shard for cache in caches for shard in cache.shards):
         columns = shard.columns["sequences"]
         for name, sha256 in zip(columns["id"], columns["sha256"], strict=True):
-            before, path = known.setdefault((name, shard.header.classes), (sha256, shard.path))
+            before, path = known.setdefault((name, shard.header.heads), (sha256, shard.path))
             if before != sha256:
                 raise _contradiction(name, path, shard.path)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from skelemo.cache.cache import Cache, repairable
 from skelemo.cache.integrity import read_frames
-from skelemo.cache.sequence import FRAME_COLUMNS, Sequence
+from skelemo.cache.sequence import LABELS, Sequence
 from skelemo.cache.shard import Shard
 from skelemo.errors import CacheError
 
@@ -47,11 +47,13 @@ def read_rows(shard: Shard, rows: list[Any]) -> Iterator[Sequence]:
     """
     for run in _runs(rows):
         first = run[0]["start"]
-        arrays = read_frames(shard, first, run[-1]["start"] + run[-1]["length"], "keypoints", *FRAME_COLUMNS)
+        arrays = read_frames(shard, first, run[-1]["start"] + run[-1]["length"])
         for row in run:
             here = slice(row["start"] - first, row["start"] - first + row["length"])
             said: dict[str, Any] = {name: row[name] for name in _FACTS}
-            sequence = Sequence(**said | {name: array[here] for name, array in arrays.items()})
+            labels = {name.removeprefix(LABELS): a[here] for name, a in arrays.items() if name.startswith(LABELS)}
+            keypoints, number = (arrays[name][here] for name in ("keypoints", "number"))
+            sequence = Sequence(**said, keypoints=keypoints, number=number, labels=labels)
             if sequence.sha256 != row["sha256"]:
                 raise CacheError(f"{shard.path}: sequence {row['id']!r} is damaged")
             yield sequence

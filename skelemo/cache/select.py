@@ -11,6 +11,7 @@ import pandas as pd
 from skelemo.cache.cache import Cache
 from skelemo.cache.shard import Shard
 from skelemo.errors import ConfigError, unknown
+from skelemo.targets import Head
 from skelemo.text import natural_order
 
 #: Columns of a sequence that can be chosen by. Beside them: ``label``, and every column of its splits.
@@ -35,12 +36,12 @@ def select(cache: Cache, only: Sequence[str]) -> np.ndarray:
         known = [dict(zip(shard.sequences["id"], labels_in(shard), strict=True)) for shard in cache.shards]
         return [known[shard][name] for shard, name in zip(cache.sequences["shard"], cache.sequences["id"], strict=True)]
 
-    return matching(cache.sequences, cache.classes, only, labels)
+    return matching(cache.sequences, label_words(cache.heads), only, labels)
 
 
 def matching(
     sequences: pd.DataFrame,
-    classes: Sequence[str],
+    words: Sequence[str],
     only: Sequence[str],
     labels: Callable[[], Iterable[Collection[str]]],
     columns: Iterable[str] = (),
@@ -49,24 +50,26 @@ def matching(
 
     Parameters
     ----------
-    sequences : a table with the columns of `KEYS` and ``splits``, a mapping of column to part.
+    sequences : a table with the columns of `KEYS` and ``splits``, a mapping of column to subset.
+    words : every label that a sequence may have, see `label_words`.
     only : ``KEY=GLOB`` each. Expressions of one key are alternatives; those of different keys must all hold. Keys are
-        `KEYS`, every column of the splits, and ``label``, which wants at least one frame of that class.
-    labels : classes that each sequence has frames of; asked for only where an expression names ``label``. What is
-        not known of a sequence (no subject, no part, no label at all) is matched as empty text.
+        `KEYS`, every column of the splits, and ``label``: at least one frame of a class, or with a flag set, of any
+        head.
+    labels : those that each sequence has frames of; asked for only where an expression names ``label``. What is
+        not known of a sequence (no subject, no subset, no label at all) is matched as empty text.
     columns : of splits that other sequences may have.
 
     Raises
     ------
     ConfigError
-        An expression that is not ``KEY=GLOB``, or a key or a class that there is not.
+        An expression that is not ``KEY=GLOB``, an unknown key or an unknown label.
     """
     require_keys(only, {*columns, *split_columns(sequences)})
     chosen = np.ones(len(sequences), bool)
     for key, globs in _by_key(only).items():
         fits = _fitting(globs)
         if key == LABEL:
-            _require_classes(globs, classes)
+            _require_labels(globs, words)
             held = [any(map(fits, found or ("",))) for found in labels()]
         else:
             held = list(map(fits, _values(sequences, key)))
@@ -106,12 +109,16 @@ def split_columns(sequences: pd.DataFrame) -> set[str]:
 
 
 def labels_in(shard: Shard) -> list[frozenset[str]]:
-    """Names of the classes that each sequence of a shard has frames of; no frame is read."""
-    classes = shard.header.classes
-    return [
-        frozenset(name for name, frames in zip(classes, row, strict=True) if frames)
-        for row in shard.counts.labels[:, :-1].tolist()
-    ]
+    """Classes and flags, of all heads, that each sequence of a shard has frames of; no frame is read."""
+    words = np.array(label_words(shard.header.heads), object)
+    each = [shard.counts.labels[head.name][:, 1:] for head in shard.header.heads if head.kind != "values"]
+    found = np.concatenate(each, 1) > 0 if each else np.zeros((len(shard.counts.seen), 0), bool)
+    return [frozenset(words[row]) for row in found]
+
+
+def label_words(heads: Iterable[Head]) -> list[str]:
+    """Names of the classes and flags of heads."""
+    return [name for head in heads if head.kind != "values" for name in head.outputs]
 
 
 def _by_key(only: Iterable[str]) -> dict[str, list[str]]:
@@ -147,8 +154,8 @@ def _values_told(key: str, globs: Sequence[str], values: Iterable[str]) -> str:
     return f"{hint}{key} is {', '.join(known[:_MOST_VALUES])}{more}"
 
 
-def _require_classes(globs: Iterable[str], classes: Sequence[str]) -> None:
-    """A class that there is not is a slip of the pen, not an empty choice."""
+def _require_labels(globs: Iterable[str], words: Sequence[str]) -> None:
+    """An unknown label is a misspelling, not an empty choice."""
     for glob in globs:
-        if glob and not any(re.match(translate(glob), name) for name in classes):
-            raise unknown("class", glob, classes)
+        if glob and not any(re.match(translate(glob), name) for name in words):
+            raise unknown("label", glob, words)

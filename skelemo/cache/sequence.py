@@ -13,20 +13,20 @@ import numpy as np
 from skelemo.cache.statistics import points_seen
 from skelemo.errors import CacheError
 from skelemo.skeleton import FARTHEST, SCALES
+from skelemo.targets import Head
 
-#: Per-frame arrays of a sequence beside the keypoints, as they lie in ``/frames`` of a shard.
-FRAME_COLUMNS: dict[str, np.dtype] = {
-    "number": np.dtype("<i4"),
-    "expression": np.dtype("i1"),
-    "valence": np.dtype("<f4"),
-    "arousal": np.dtype("<f4"),
-}
 KEYPOINT_TYPE: np.dtype = np.dtype("<f4")
+NUMBER_TYPE: np.dtype = np.dtype("<i4")
+#: Where the labels of a head lie in ``/frames`` of a shard: ``labels/HEAD``.
+LABELS = "labels/"
 
+#: By the kind of their numbers and their axes: class numbers, flags, and shares or values.
+_LABEL_TYPES: dict[tuple[str, int], np.dtype] = {
+    ("i", 1): np.dtype("<i2"),
+    ("i", 2): np.dtype("i1"),
+    ("f", 2): np.dtype("<f4"),
+}
 _TEXT_FACTS = ("id", "video", "person", "subject", "splits", "scale")
-
-#: As many as ``expression`` can count from 0.
-MOST_CLASSES = int(np.iinfo(FRAME_COLUMNS["expression"]).max) + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,28 +38,26 @@ class Sequence:
     id : unique within a cache.
     video : the recording that it comes from; sequences of one video never part company in a split.
     person : which of the video's people, empty where there is but one.
-    subject : who it is, empty where nobody knows.
+    subject : who it is, empty where unknown.
     keypoints : ``[T, V, 3]`` x, y in the source's units and confidence in [0, 1]; missing is (0, 0, 0).
-    scale : these units, one of `skelemo.skeleton.SCALES`.
     number : ``[T]`` strictly increasing frame numbers of the source video, gaps allowed; at least one.
-    expression : ``[T]`` class, -1 where unlabelled.
-    valence, arousal : ``[T]`` in [-1, 1], NaN where unlabelled.
+    labels : by head, ``[T]`` or ``[T, K]`` as the head's kind has them (`skelemo.targets`). A head without a single
+        labeled frame is left out.
     width, height, fps : of the source video, 0 where unknown.
-    splits : part (``train``, ``validation``, ``test``) by column.
+    scale : the units of the keypoints, one of `skelemo.skeleton.SCALES`.
+    splits : subset (``train``, ``validation``, ``test``) by column.
 
     Raises
     ------
     CacheError
-        Something of it is not as said here.
+        Any of these is not as described.
     """
 
     id: str
     video: str
     keypoints: np.ndarray
     number: np.ndarray
-    expression: np.ndarray
-    valence: np.ndarray
-    arousal: np.ndarray
+    labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     person: str = ""
     subject: str = ""
     width: int = 0
@@ -71,8 +69,10 @@ class Sequence:
     def __post_init__(self) -> None:
         try:
             self._check()
+            labels = {name: _label_array(name, self.labels[name], len(self.number)) for name in sorted(self.labels)}
         except CacheError as error:
             raise CacheError(f"sequence {str(self.id)!r}: {error}") from None
+        object.__setattr__(self, "labels", {name: array for name, array in labels.items() if is_labeled(array)})
 
     def _check(self) -> None:
         if not self.id or not self.video:
@@ -89,18 +89,13 @@ class Sequence:
         frames = len(self.keypoints)
         if not frames:
             raise CacheError("it has no frame")
-        for name in FRAME_COLUMNS:
-            if getattr(self, name).shape != (frames,):
-                raise CacheError(
-                    f"{name} has the shape {getattr(self, name).shape}; the keypoints have {frames} frames"
-                )
-        for name in ("number", "expression"):
-            values, most = getattr(self, name), np.iinfo(FRAME_COLUMNS[name]).max
-            if values.dtype.kind not in "iu" or values.min() < -1 or values.max() > most:
-                raise CacheError(f"{name} does not hold whole numbers up to {most}")
-        arrays = self.frame_arrays()
-        require_keypoints(arrays["keypoints"])
-        require_columns(arrays, np.zeros(1, np.int64), MOST_CLASSES)
+        if self.number.shape != (frames,):
+            raise CacheError(f"number has the shape {self.number.shape}; the keypoints have {frames} frames")
+        most = np.iinfo(NUMBER_TYPE).max
+        if self.number.dtype.kind not in "iu" or self.number.min() < -1 or self.number.max() > most:
+            raise CacheError(f"number does not hold whole numbers up to {most}")
+        require_keypoints(np.asarray(self.keypoints, KEYPOINT_TYPE))
+        require_numbers(np.asarray(self.number, NUMBER_TYPE), np.zeros(1, np.int64))
         confidence = self.keypoints[..., 2]
         if confidence.min() < 0 or confidence.max() > 1:
             raise CacheError(f"confidences reach from {confidence.min():g} to {confidence.max():g}; expected [0, 1]")
@@ -111,15 +106,14 @@ class Sequence:
         return len(self.number)
 
     def frame_arrays(self) -> dict[str, np.ndarray]:
-        """The keypoints and every per-frame column in the type that a shard stores, every NaN the same."""
-        columns = {name: np.ascontiguousarray(getattr(self, name), kind) for name, kind in FRAME_COLUMNS.items()}
-        for name in ("valence", "arousal"):
-            columns[name] = np.where(np.isnan(columns[name]), FRAME_COLUMNS[name].type(np.nan), columns[name])
-        return {"keypoints": np.ascontiguousarray(self.keypoints, KEYPOINT_TYPE), **columns}
+        """Keypoints, numbers and labels under their names in ``/frames``, in the types that a shard stores."""
+        arrays = {LABELS + name: _same_nan(labels) for name, labels in self.labels.items()}
+        arrays["keypoints"] = np.ascontiguousarray(self.keypoints, KEYPOINT_TYPE)
+        return arrays | {"number": np.ascontiguousarray(self.number, NUMBER_TYPE)}
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of everything that the sequence says, the same on every machine."""
+        """Hash of all that the sequence holds, the same on every machine."""
         return content_hash(self.facts(), self.frame_arrays())
 
     @cached_property
@@ -142,24 +136,42 @@ class Sequence:
         }
 
 
+def label_type(head: Head, *, shares: bool = False) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape behind the first axis and type of a head's labels in a shard; ``shares`` of classes, or their numbers."""
+    shape = () if head.kind == "classes" and not shares else (len(head),)
+    return shape, _LABEL_TYPES["f" if shares or head.kind == "values" else "i", 1 + len(shape)]
+
+
+def is_labeled(labels: np.ndarray) -> bool:
+    """Whether any frame has a label."""
+    return bool((labels >= 0).any() if labels.dtype.kind == "i" else not np.isnan(labels).all())
+
+
 def splits_text(splits: Mapping[str, str]) -> str:
-    """Part by column as JSON, sorted: the one spelling that is hashed and stored."""
+    """Subset by column as JSON, sorted: the one spelling that is hashed and stored."""
     return json.dumps(dict(sorted(splits.items())), ensure_ascii=False)
 
 
 def content_hash(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over a sequence's facts, and over its arrays' bytes in the order of their names."""
+    """SHA-256 over a sequence's facts and the arrays of its frames; heads without a labeled frame do not count."""
     digest = facts_hash(facts)
-    for name in sorted(arrays):
+    for name in hashed_names(arrays):
+        digest.update(f"{name}\0".encode())
         digest.update(np.ascontiguousarray(arrays[name]).data)
     return digest.hexdigest()
 
 
+def hashed_names(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """Names of the arrays that a sequence's hash covers, in its order."""
+    names = {name for name, array in arrays.items() if not name.startswith(LABELS) or is_labeled(array)}
+    return sorted(names | {"keypoints"})
+
+
 def facts_hash(facts: Mapping[str, Any]) -> "hashlib._Hash":
-    """The beginning of a sequence's hash: SHA-256 over its facts, into which the arrays are yet to go.
+    """The beginning of a sequence's hash: SHA-256 over its facts, to which its arrays are to be added.
 
     Each text ends with a zero byte, which none of them holds; behind them stand width and height as int64 and fps as
-    float64, all little-endian. Other entries of ``facts`` are passed over.
+    float64, all little-endian. Other entries of ``facts`` are ignored.
     """
     digest = hashlib.sha256("".join(f"{facts[name]}\0" for name in _TEXT_FACTS).encode())
     digest.update(struct.pack("<qqd", facts["width"], facts["height"], facts["fps"]))
@@ -175,29 +187,36 @@ def require_text(text: object) -> None:
 
 
 def require_keypoints(keypoints: np.ndarray) -> None:
-    """Refuse by a `CacheError` what is no number, or absurdly far out."""
-    # One pass each for the least and the greatest, which are NaN where any is, needs no memory beside the array.
+    """Refuse by a `CacheError` what is not a number, or absurdly far out."""
+    # One pass each for minimum and maximum, which are NaN where any is, needs no memory beside the array.
     if keypoints.size and not (keypoints.min() >= -FARTHEST and keypoints.max() <= FARTHEST):
         raise CacheError(f"keypoints are not all numbers between {-FARTHEST:g} and {FARTHEST:g}")
 
 
-def require_columns(arrays: Mapping[str, np.ndarray], starts: np.ndarray, classes: int) -> None:
-    """Check values of per-frame columns, those that are given, of one or several sequences that begin at ``starts``.
+def require_numbers(number: np.ndarray, starts: np.ndarray) -> None:
+    """Refuse by a `CacheError` frame numbers below 0, or not increasing within sequences that begin at ``starts``."""
+    if not len(number):
+        return
+    growing = np.diff(number) > 0
+    growing[starts[starts > 0] - 1] = True
+    if not growing.all() or number.min() < 0:
+        raise CacheError("frame numbers are not strictly increasing from 0 or more")
 
-    Raises
-    ------
-    CacheError
-        Frame numbers below 0 or not increasing, a class that is neither -1 nor below ``classes``, valence or arousal
-        outside [-1, 1].
-    """
-    number = arrays.get("number")
-    if number is not None and len(number):
-        growing = np.diff(number) > 0
-        growing[starts[starts > 0] - 1] = True
-        if not growing.all() or number.min() < 0:
-            raise CacheError("frame numbers are not strictly increasing from 0 or more")
-    if "expression" in arrays and ((arrays["expression"] < -1) | (arrays["expression"] >= classes)).any():
-        raise CacheError(f"a frame has a class that is neither -1 (unlabelled) nor one of {classes}, counted from 0")
-    for name in ("valence", "arousal"):
-        if name in arrays and (np.abs(arrays[name]) > 1).any():
-            raise CacheError(f"{name} is not everywhere in [-1, 1], or NaN for unlabelled")
+
+def _label_array(name: str, labels: np.ndarray, frames: int) -> np.ndarray:
+    """Labels in the type that a shard stores."""
+    labels = np.asarray(labels)
+    kind = _LABEL_TYPES.get(("i" if labels.dtype.kind in "iu" else labels.dtype.kind, labels.ndim))
+    if kind is None or len(labels) != frames:
+        raise CacheError(
+            f"labels of {name} are {labels.dtype} {list(labels.shape)}; expected a whole number, or a row of flags or "
+            f"numbers, for each of {frames} frames"
+        )
+    if kind.kind == "i" and labels.size and not (labels.min() >= -1 and labels.max() <= np.iinfo(kind).max):
+        raise CacheError(f"labels of {name} do not hold whole numbers from -1 to {np.iinfo(kind).max}")
+    return np.ascontiguousarray(labels, kind)
+
+
+def _same_nan(labels: np.ndarray) -> np.ndarray:
+    """The labels, every NaN the same."""
+    return np.where(np.isnan(labels), labels.dtype.type(np.nan), labels) if labels.dtype.kind == "f" else labels

@@ -20,12 +20,13 @@ from skelemo.cache.chunk_reader import Chunks
 from skelemo.cache.integrity import Report, damaged_sequences
 from skelemo.cache.partial import finished
 from skelemo.cache.sequence import (
-    FRAME_COLUMNS,
     KEYPOINT_TYPE,
-    MOST_CLASSES,
+    LABELS,
+    NUMBER_TYPE,
     Sequence,
-    require_columns,
+    label_type,
     require_keypoints,
+    require_numbers,
     require_text,
 )
 from skelemo.cache.statistics import Counts, count, require_possible
@@ -41,7 +42,8 @@ from skelemo.cache.tables import (
     to_array,
     to_columns,
 )
-from skelemo.errors import CacheError, UnreadableError
+from skelemo.errors import CacheError, ConfigError, UnreadableError
+from skelemo.targets import Head, soft_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "PARTIAL", "SUFFIX", "TABLES", "VERSION", "Header", "Shard", "open_shard", "write_shard"]
 
 FORMAT = "skelemo"
-VERSION = 1
+VERSION = 2
 SUFFIX = ".h5"
 
 #: Rows of a chunk: of keypoints, where it was measured best for reading, and of every other column.
@@ -67,32 +69,35 @@ class Header:
     Parameters
     ----------
     layout : a name that `skelemo.skeleton.layout` knows.
-    classes : different names that ``expression`` counts from 0, at most 128.
+    heads : what its sequences may have labels of, each under a name of its own.
     settings : of the ingest, as JSON can hold them.
-    origin : what was ingested by name, its ``source`` and ``labels``. It is told, and part of no hash: the same data
+    origin : names of what was ingested, its ``source`` and ``labels``. For information only, in no hash: the same data
         may lie anywhere.
     """
 
     layout: str
-    classes: tuple[str, ...]
+    heads: tuple[Head, ...] = ()
     simulated: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layout", skeleton.layout(self.layout).name)
-        for name in self.classes:
-            require_text(name)
-        if "" in self.classes or len(set(self.classes)) < len(self.classes) or len(self.classes) > MOST_CLASSES:
-            raise CacheError(f"classes {list(self.classes)}: expected at most {MOST_CLASSES} different names")
+        object.__setattr__(self, "heads", tuple(self.heads))
+        names = [head.name for head in self.heads]
+        for text in (*names, *(name for head in self.heads for name in head.outputs)):
+            require_text(text)
+        if len(set(names)) < len(names):
+            raise CacheError(f"heads {', '.join(names)}: expected different names")
 
 
 @dataclass(frozen=True, eq=False)
 class Shard:
     """A shard's header and tables; its frames stay on disk until they are asked for.
 
-    The ``columns`` of each table are those of `TABLES`, with ``splits`` as a mapping of column to part; ``counts`` has
-    a row for each of ``sequences``, and ``stored`` says where the data sets of ``/frames`` lie.
+    The ``columns`` of each table are those of `TABLES`, with ``splits`` as a mapping of column to subset; ``counts``
+    has a row for each of ``sequences``, and ``stored`` tells where the data sets of ``/frames`` lie. Heads of
+    ``shares`` have float32 ``[N, K]`` instead of class numbers.
     """
 
     path: Path
@@ -118,6 +123,12 @@ class Shard:
         """One row per file that could not be read."""
         return as_frame(self.columns["problems"])
 
+    @cached_property
+    def shares(self) -> frozenset[str]:
+        """Heads of classes whose labels are shares."""
+        soft = (head.name for head in self.header.heads if head.kind == "classes")
+        return frozenset(name for name in soft if len(self.stored[LABELS + name].shape) == 2)
+
     @property
     def name(self) -> str:
         """The file name that its content gives it, whatever it is called now."""
@@ -131,6 +142,9 @@ class Shard:
     def read_into(self, arrays: Mapping[str, np.ndarray], rows: slice = slice(None), to: slice = slice(None)) -> None:
         """Fill ``arrays[name][to]`` from ``/frames/name[rows]`` for each name given; threads do so side by side.
 
+        Class numbers become shares where the array is for shares. An array of a head that the shard lacks stays as it
+        is.
+
         Raises
         ------
         CacheError
@@ -140,11 +154,26 @@ class Shard:
         if first >= last:
             return
         starts = np.asarray(self.columns["sequences"]["start"])
-        read = {name: array[to] for name, array in arrays.items()}
+        heads = {LABELS + head.name: head for head in self.header.heads}
         with hdf5.reading(self.path):
-            for name, array in read.items():
-                self.stored[name].read_into(array, first, require_keypoints if name == "keypoints" else None)
-            require_columns(read, starts[(starts >= first) & (starts < last)] - first, len(self.header.classes))
+            for name, array in arrays.items():
+                if name == "keypoints":
+                    self.stored[name].read_into(array[to], first, require_keypoints)
+                elif name == "number":
+                    self.stored[name].read_into(array[to], first)
+                    require_numbers(array[to], starts[(starts >= first) & (starts < last)] - first)
+                elif name in heads:
+                    self._read_labels(heads[name], array[to], first)
+
+    def _read_labels(self, head: Head, array: np.ndarray, first: int) -> None:
+        stored = self.stored[LABELS + head.name]
+        labels = (
+            array if array.shape[1:] == stored.shape[1:] else np.empty((len(array), *stored.shape[1:]), stored.kind)
+        )
+        stored.read_into(labels, first)
+        head.check(labels)
+        if labels is not array:
+            array[:] = soft_labels(labels, len(head))
 
     def damaged(self, report: Report = lambda _: None) -> list[str]:
         """Read every frame and name the sequences that cannot be read or are not as they were written.
@@ -180,8 +209,8 @@ def write_shard(
         "recordings": recordings,
         "problems": problems,
     }
-    where, classes = skeleton.layout(header.layout), len(header.classes)
-    tables = {name: to_array(name, rows[name], where, classes) for name in TABLES}
+    where = skeleton.layout(header.layout)
+    tables = {name: to_array(name, rows[name], where, header.heads) for name in TABLES}
     said = _attributes(header)
     digest = _hash(said, tables)
     path = folder / (digest[:_NAME_LENGTH] + SUFFIX)
@@ -216,37 +245,47 @@ def open_shard(path: Path) -> Shard:
         said = read_attributes(file)
         header = to_header(said)
         where = skeleton.layout(header.layout)
-        tables = {name: read_table(file, name, where, len(header.classes)) for name in TABLES}
+        tables = {name: read_table(file, name, where, header.heads) for name in TABLES}
         digest = _hash(said, tables)
         if digest != hdf5.read_attribute(file, "sha256"):
             raise CacheError("the tables are not those that were written")
-        columns, counts = {name: to_columns(table) for name, table in tables.items()}, read_counts(tables["sequences"])
+        columns = {name: to_columns(table) for name, table in tables.items()}
+        counts = read_counts(tables["sequences"], header.heads)
         sequences = columns["sequences"]
         stored = _find_frames(file, header)
         require_consistent(sequences, len(stored["number"]))
-        require_possible(counts, np.asarray(sequences["length"]), where)
+        require_possible(counts, np.asarray(sequences["length"]), where, header.heads)
         sequences["splits"] = [read_splits(text) for text in sequences["splits"]]
         return Shard(path, header, columns, counts, stored, hdf5.read_attribute(file, "tool"), digest)
 
 
 def _require_fit(header: Header, sequences: Collection[Sequence]) -> None:
-    points, classes = len(skeleton.layout(header.layout)), len(header.classes)
+    points, heads = len(skeleton.layout(header.layout)), {head.name: head for head in header.heads}
     known: set[str] = set()
+    shapes: dict[str, int] = {}
     for sequence in sequences:
-        said = f"sequence {sequence.id!r} has"
+        here = f"sequence {sequence.id!r} has"
         if sequence.keypoints.shape[1] != points:
-            raise CacheError(f"{said} {sequence.keypoints.shape[1]} keypoints; the layout {header.layout} has {points}")
-        if sequence.expression.max() >= classes:
-            raise CacheError(f"{said} class {sequence.expression.max()}; there are {classes}, counted from 0")
+            raise CacheError(f"{here} {sequence.keypoints.shape[1]} keypoints; the layout {header.layout} has {points}")
+        for name, labels in sequence.labels.items():
+            if name not in heads:
+                raise CacheError(f"{here} labels of {name}; the heads of the shard are {', '.join(heads) or 'none'}")
+            try:
+                heads[name].check(labels)
+            except ConfigError as error:
+                raise CacheError(f"sequence {sequence.id!r}: {error}") from None
+            if shapes.setdefault(name, labels.ndim) != labels.ndim:
+                raise CacheError(
+                    f"{here} another form of {name} than those before: a shard has classes or shares of them"
+                )
         if sequence.id in known:
-            raise CacheError(f"{said} the id of another of the same shard")
+            raise CacheError(f"{here} the id of another of the same shard")
         known.add(sequence.id)
 
 
 def _row(sequence: Sequence, header: Header) -> dict[str, Any]:
     """The row of ``/sequences``, but for where it starts."""
-    labels = {name: getattr(sequence, name) for name in ("expression", "valence", "arousal")}
-    counts = count(sequence.points_seen, labels, skeleton.layout(header.layout), len(header.classes))
+    counts = count(sequence.points_seen, sequence.labels, skeleton.layout(header.layout), header.heads)
     return sequence.facts() | counts | {"length": len(sequence), "sha256": sequence.sha256}
 
 
@@ -256,7 +295,7 @@ def _attributes(header: Header) -> dict[str, str]:
         "format": FORMAT,
         "version": str(VERSION),
         "layout": header.layout,
-        "classes": json.dumps(header.classes, ensure_ascii=False),
+        "heads": json.dumps([head.to_json() for head in header.heads], ensure_ascii=False),
         "simulated": json.dumps(bool(header.simulated)),
         "settings": json.dumps(header.settings, sort_keys=True, ensure_ascii=False),
         _ORIGIN: json.dumps(dict(header.origin), sort_keys=True, ensure_ascii=False),
@@ -272,19 +311,19 @@ def read_attributes(file: hdf5.Group) -> dict[str, str]:
         raise UnreadableError(
             f"format version {said['version'][:80]}; this skelemo reads {VERSION}: update it, or ingest again"
         )
-    said |= {name: hdf5.read_attribute(file, name) for name in ("layout", "classes", "simulated", "settings")}
+    said |= {name: hdf5.read_attribute(file, name) for name in ("layout", "heads", "simulated", "settings")}
     return said | {_ORIGIN: hdf5.read_attribute(file, _ORIGIN, default="{}")}
 
 
 def to_header(said: Mapping[str, str]) -> Header:
-    """The header that a shard's attributes tell."""
-    classes, simulated, settings, origin = (
-        json.loads(said[name]) for name in ("classes", "simulated", "settings", _ORIGIN)
+    """The header in a shard's attributes."""
+    heads, simulated, settings, origin = (
+        json.loads(said[name]) for name in ("heads", "simulated", "settings", _ORIGIN)
     )
-    told = isinstance(origin, dict) and all(isinstance(name, str) for name in origin.values())
-    if not (isinstance(classes, list) and isinstance(simulated, bool) and isinstance(settings, dict) and told):
-        raise CacheError("the attributes classes, simulated, settings or origin are not what a shard has")
-    return Header(said["layout"], tuple(classes), simulated, settings, origin)
+    texts = isinstance(origin, dict) and all(isinstance(name, str) for name in origin.values())
+    if not (isinstance(heads, list) and isinstance(simulated, bool) and isinstance(settings, dict) and texts):
+        raise CacheError("the attributes heads, simulated, settings or origin are not what a shard has")
+    return Header(said["layout"], tuple(map(Head.from_json, heads)), simulated, settings, origin)
 
 
 def _hash(said: Mapping[str, str], tables: Mapping[str, np.ndarray]) -> str:
@@ -308,23 +347,45 @@ def _is_whole(path: Path, digest: str) -> bool:
         return False
 
 
-def _frame_types(header: Header) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shape behind the first axis and type of every data set of ``/frames``."""
-    points = len(skeleton.layout(header.layout))
-    return {"keypoints": ((points, 3), KEYPOINT_TYPE), **{name: ((), kind) for name, kind in FRAME_COLUMNS.items()}}
+def frame_types(header: Header, shares: Collection[str] = ()) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Shape behind the first axis and type of every data set of ``/frames``, where these heads' labels are shares."""
+    labels = {LABELS + head.name: label_type(head, shares=head.name in shares) for head in header.heads}
+    return {
+        "keypoints": ((len(skeleton.layout(header.layout)), 3), KEYPOINT_TYPE),
+        "number": ((), NUMBER_TYPE),
+        **labels,
+    }
 
 
 def _write_frames(group: h5py.Group, header: Header, sequences: Collection[Sequence]) -> None:
+    classes = {head.name for head in header.heads if head.kind == "classes"}
+    shares = {name for one in sequences for name in classes & one.labels.keys() if one.labels[name].ndim == 2}
     pieces = [sequence.frame_arrays() for sequence in sequences]
-    for name, (shape, kind) in _frame_types(header).items():
-        data = np.concatenate([piece[name] for piece in pieces]) if pieces else np.zeros((0, *shape), kind)
-        hdf5.write_array(group, name, data, CHUNK_FRAMES if shape else CHUNK_ROWS)
+    for name, (shape, kind) in frame_types(header, shares).items():
+        missing = np.nan if kind.kind == "f" else -1
+        arrays = [
+            piece[name] if name in piece else np.full((len(one), *shape), missing, kind)
+            for piece, one in zip(pieces, sequences, strict=True)
+        ]
+        data = np.concatenate(arrays) if arrays else np.zeros((0, *shape), kind)
+        hdf5.write_array(group, name, data, CHUNK_FRAMES if len(shape) == 2 else _chunk_rows(data))
+
+
+def _chunk_rows(column: np.ndarray) -> int:
+    """Rows of a chunk of about as many bytes as one of float32 ``[CHUNK_ROWS]``."""
+    return max(CHUNK_FRAMES, CHUNK_ROWS * 4 // (column.itemsize * int(np.prod(column.shape[1:]))))
 
 
 def _find_frames(file: hdf5.Group, header: Header) -> dict[str, Chunks]:
-    types = _frame_types(header).items()
-    frames = hdf5.find_group(file, "frames")
-    found = {name: hdf5.find_array(frames, name, kind.__eq__, shape) for name, (shape, kind) in types}
+    group = hdf5.find_group(file, "frames")
+    groups = {"": group} | ({LABELS: hdf5.find_group(group, LABELS.rstrip("/"))} if header.heads else {})
+    shares = {head.name for head in header.heads if head.kind == "classes"}
+    hard, soft = frame_types(header), frame_types(header, shares)
+    found: dict[str, Chunks] = {}
+    for name in hard:
+        above, slash, own = name.rpartition("/")
+        types = ((hard[name][1], hard[name][0]), (soft[name][1], soft[name][0]))
+        found[name] = hdf5.find_array(groups[above + slash], own, lambda *kind, types=types: kind in types)
     if len({len(one) for one in found.values()}) != 1:
         raise CacheError("the arrays of /frames differ in length")
     return found

@@ -1,6 +1,6 @@
 """What sequences have of their frames, counted once when they are written, so that no frame is read to report it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from skelemo.errors import CacheError
 from skelemo.skeleton import Layout
+from skelemo.targets import Head, hard_labels
 
 #: Type of every count.
 COUNT_TYPE: np.dtype = np.dtype("<i8")
@@ -15,33 +16,40 @@ COUNT_TYPE: np.dtype = np.dtype("<i8")
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Counts of each sequence, as the columns of the same names in ``/sequences`` hold them, all int64.
+    """Counts of each sequence, as columns of ``/sequences`` hold them, all int64.
 
     Parameters
     ----------
     seen : ``[S]`` frames in which any point of the person was seen.
     points : ``[S, P]`` points seen of each part of the layout, in all frames together.
-    labels : ``[S, C + 1]`` frames of each class, and of none.
-    rated : ``[S]`` frames with a valence or an arousal.
+    labels : by head, ``[S, 1 + K]`` labeled frames, then those of each class (of shares, the largest), with each flag
+        set, or with each of the values.
     """
 
     seen: np.ndarray
     points: np.ndarray
-    labels: np.ndarray
-    rated: np.ndarray
+    labels: Mapping[str, np.ndarray]
 
     def has(self, row: int, counted: Mapping[str, Any]) -> bool:
         """Whether the counts of a row are those that `count` gives."""
-        return all(np.array_equal(array[row], counted[name]) for name, array in vars(self).items())
+        arrays = {"seen": self.seen, "points": self.points, **{f"labels/{n}": a for n, a in self.labels.items()}}
+        return all(np.array_equal(array[row], counted[name]) for name, array in arrays.items())
 
     def of(self, rows: np.ndarray) -> "Counts":
         """The counts of some of the sequences, by a mask or their rows."""
-        return Counts(*(array[rows] for array in vars(self).values()))
+        return Counts(self.seen[rows], self.points[rows], {name: array[rows] for name, array in self.labels.items()})
 
 
-def joined(counts: Sequence[Counts]) -> Counts:
-    """The counts of several shards, one behind the other; at least one."""
-    return Counts(*(np.concatenate(arrays) for arrays in zip(*(vars(one).values() for one in counts), strict=True)))
+def joined(counts: Sequence[Counts], heads: Iterable[Head]) -> Counts:
+    """The counts of several shards, at least one, in order; 0 for heads that a shard lacks."""
+    labels = {
+        head.name: np.concatenate(
+            [one.labels.get(head.name, np.zeros((len(one.seen), 1 + len(head)), COUNT_TYPE)) for one in counts]
+        )
+        for head in heads
+    }
+    seen, points = (np.concatenate([getattr(one, name) for one in counts]) for name in ("seen", "points"))
+    return Counts(seen, points, labels)
 
 
 def points_seen(keypoints: np.ndarray) -> np.ndarray:
@@ -55,43 +63,48 @@ def by_part(points: np.ndarray, layout: Layout) -> np.ndarray:
     return np.array([points[where].sum() for where in layout.slices.values()], COUNT_TYPE)
 
 
-def count(seen: np.ndarray, frames: Mapping[str, np.ndarray], layout: Layout, classes: int) -> dict[str, Any]:
+def count(seen: np.ndarray, labels: Mapping[str, np.ndarray], layout: Layout, heads: Iterable[Head]) -> dict[str, Any]:
     """The counts of one sequence, as its row in ``/sequences`` has them.
 
     Parameters
     ----------
     seen : what `points_seen` found, ``[V + 1]``.
-    frames : its ``expression``, ``valence`` and ``arousal``.
+    labels : its labels by head.
     """
-    return {
-        "seen": int(seen[-1]),
-        "points": by_part(seen[:-1], layout),
-        "labels": frames_by_class(frames["expression"], classes),
-        "rated": int(np.count_nonzero(~(np.isnan(frames["valence"]) & np.isnan(frames["arousal"])))),
-    }
+    counts = {f"labels/{head.name}": count_labels(head, labels.get(head.name)) for head in heads}
+    return {"seen": int(seen[-1]), "points": by_part(seen[:-1], layout), **counts}
 
 
-def frames_by_class(expression: np.ndarray, classes: int) -> np.ndarray:
-    """Frames of each class and, behind them, of none: int64 ``[C + 1]``."""
-    found = np.bincount(expression.astype(np.intp) + 1, minlength=classes + 1).astype(COUNT_TYPE)
-    return np.roll(found, -1)
+def count_labels(head: Head, labels: np.ndarray | None) -> np.ndarray:
+    """Labeled frames and, behind them, those of each output: int64 ``[1 + K]``, as in `Counts`."""
+    if labels is None:
+        return np.zeros(1 + len(head), COUNT_TYPE)
+    if head.kind == "classes":
+        numbers = hard_labels(labels)
+        each = np.bincount(numbers[numbers >= 0], minlength=len(head))
+    else:
+        each = (labels == 1 if head.kind == "flags" else ~np.isnan(labels)).sum(0)
+    return np.append(head.labeled(labels).sum(), each).astype(COUNT_TYPE)
 
 
-def require_possible(counts: Counts, length: np.ndarray, layout: Layout) -> None:
+def require_possible(counts: Counts, length: np.ndarray, layout: Layout, heads: Iterable[Head]) -> None:
     """Refuse counts that no sequences of these lengths ``[S]`` can have.
 
     Raises
     ------
     CacheError
-        A count below 0 or beyond the frames or points that there are, or classes that do not make up the length.
+        A count below 0 or beyond the frames or points that there are, or classes that do not make up what is labeled.
     """
     most = np.array([len(part) for part in layout.parts], COUNT_TYPE)
     # Each is bounded before it is multiplied or summed, so that nothing overflows.
-    possible = _within(counts.seen, length) and _within(counts.rated, length) and _within(counts.labels.T, length)
-    possible = possible and _within(counts.points, counts.seen[:, None] * most)
+    possible = _within(counts.seen, length) and _within(counts.points, counts.seen[:, None] * most)
     possible = possible and bool((counts.points.sum(1) >= counts.seen).all())
-    if not (possible and (counts.labels.sum(1) == length).all()):
-        raise CacheError("the counts of points seen or of labelled frames are none that the sequences can have")
+    for head in heads:
+        labeled, each = counts.labels[head.name][:, 0], counts.labels[head.name][:, 1:]
+        possible = possible and _within(labeled, length) and _within(each, labeled[:, None])
+        possible = possible and (head.kind != "classes" or bool((each.sum(1) == labeled).all()))
+    if not possible:
+        raise CacheError("the counts of points seen or of labeled frames are none that the sequences can have")
 
 
 def _within(counts: np.ndarray, most: np.ndarray) -> bool:

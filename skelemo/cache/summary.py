@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from skelemo.cache.cache import Cache
 from skelemo.cache.shard import VERSION
+from skelemo.targets import Head
 
 #: Columns of `by_recording` before those of the parts.
 RECORDING_COLUMNS = ("video", "sequences", "frames", "nobody", "unread")
@@ -30,7 +32,7 @@ class Provenance:
     hash: str
     version: int
     layout: str
-    classes: tuple[str, ...]
+    heads: tuple[Head, ...]
     simulated: bool
     shards: Mapping[str, int]
     tools: Mapping[str, int]
@@ -53,7 +55,7 @@ def provenance(cache: Cache) -> Provenance:
         hash=cache.hash,
         version=VERSION,
         layout=cache.layout.name,
-        classes=cache.classes,
+        heads=cache.heads,
         simulated=cache.simulated,
         shards={shard.path.name: shard.path.stat().st_size for shard in cache.shards},
         tools=_counted(shard.tool for shard in cache.shards),
@@ -106,23 +108,29 @@ def hours(cache: Cache) -> float | None:
     return float((cache.sequences["length"] / rates).sum() / 3600) if (rates > 0).all() else None
 
 
-def labelled_share(cache: Cache) -> float | None:
-    """The share of frames with a class or, if these are more, with valence or arousal; None without frames."""
-    *classes, _ = cache.counts.labels.sum(0).tolist()
-    return max(sum(classes), int(cache.counts.rated.sum())) / cache.frames if cache.frames else None
+def labeled_share(cache: Cache) -> float | None:
+    """The share of frames with a label of the head that has most of them; None without frames or heads."""
+    labeled = [int(counts[:, 0].sum()) for counts in cache.counts.labels.values()]
+    return max(labeled) / cache.frames if cache.frames and labeled else None
 
 
-def labelled(cache: Cache) -> dict[str, int]:
-    """Frames of each class; under an empty name those of none; under ``valence, arousal`` those with either."""
-    frames = cache.counts.labels.sum(0).tolist()
-    return {**dict(zip((*cache.classes, ""), frames, strict=True)), "valence, arousal": int(cache.counts.rated.sum())}
+def labeled(cache: Cache) -> dict[str, dict[str, int]]:
+    """By head, its labeled frames under an empty name, then those of each class, or with each flag or value."""
+    return {head.name: name_counts(head, cache.counts.labels[head.name].sum(0)) for head in cache.heads}
+
+
+def name_counts(head: Head, counts: np.ndarray) -> dict[str, int]:
+    """Counts of a head, ``[1 + K]`` as in `Counts`, by output; of a single value there is nothing but the frames."""
+    outputs = () if head.outputs == (head.name,) else head.outputs
+    return dict(zip(("", *outputs), counts.tolist(), strict=False))
 
 
 def as_plain(cache: Cache) -> dict[str, Any]:
     """All of it as JSON can hold it."""
-    told = asdict(provenance(cache)) | {"frames": cache.frames, "sequences": len(cache.sequences)}
-    told |= {"labelled": labelled(cache), "missing": overall(cache)}
-    return told | {"by_recording": by_recording(cache).to_dict("records")}
+    plain = asdict(provenance(cache)) | {"heads": [head.to_json() for head in cache.heads]}
+    plain |= {"frames": cache.frames, "sequences": len(cache.sequences)}
+    plain |= {"labeled": labeled(cache), "missing": overall(cache)}
+    return plain | {"by_recording": by_recording(cache).to_dict("records")}
 
 
 def _unread(recordings: pd.DataFrame) -> pd.Series:

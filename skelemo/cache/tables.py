@@ -2,8 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +10,17 @@ import h5py
 import numpy as np
 
 from skelemo.cache import hdf5
-from skelemo.cache.sequence import require_text
+from skelemo.cache.sequence import LABELS, require_text
 from skelemo.cache.statistics import COUNT_TYPE, Counts
 from skelemo.errors import CacheError
 from skelemo.skeleton import SCALES, Layout
+from skelemo.targets import Head
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: Columns of ``/sequences``, ``/recordings`` and ``/problems``: text, whole numbers, one float, or lists of counts.
+#: Those of the labels of each head, ``labels/HEAD``, stand behind ``points``.
 TABLES: dict[str, dict[str, type]] = {
     "sequences": {
         "id": str,
@@ -35,8 +36,6 @@ TABLES: dict[str, dict[str, type]] = {
         "splits": str,
         "seen": int,
         "points": list,
-        "labels": list,
-        "rated": int,
         "sha256": str,
     },
     "recordings": {
@@ -54,20 +53,19 @@ TABLES: dict[str, dict[str, type]] = {
 #: Columns of a table by name: lists of text, or of what text says, and arrays of numbers.
 Columns = dict[str, list[Any] | np.ndarray]
 
-_COUNTED = {field.name for field in fields(Counts)}
 _NUMBERS: dict[type, np.dtype] = {int: np.dtype("<i8"), float: np.dtype("<f8")}
 
 
-def to_array(table: str, rows: Collection[Mapping[str, Any]], layout: Layout, classes: int) -> np.ndarray:
+def to_array(table: str, rows: Collection[Mapping[str, Any]], layout: Layout, heads: Sequence[Head]) -> np.ndarray:
     """Rows of a table as the file holds them: one structured array, text as UTF-8 of a fixed width."""
-    columns: dict[str, list[Any]] = {column: [row[column] for row in rows] for column in TABLES[table]}
+    columns: dict[str, list[Any]] = {}
     types: list[tuple[str, np.dtype]] = []
-    for column, kind in TABLES[table].items():
-        if kind is str:
+    for column, kind in _types(table, layout, heads).items():
+        columns[column] = [row[column] for row in rows]
+        if kind is None:
             columns[column] = [_utf8(text) for text in columns[column]]
-            types.append((column, h5py.string_dtype("utf-8", max(map(len, columns[column]), default=0) or 1)))
-        else:
-            types.append((column, _number_type(column, kind, layout, classes)))
+            kind = h5py.string_dtype("utf-8", max(map(len, columns[column]), default=0) or 1)
+        types.append((column, kind))
     array = np.zeros(len(rows), types)
     for column, values in columns.items():
         if values:
@@ -75,18 +73,15 @@ def to_array(table: str, rows: Collection[Mapping[str, Any]], layout: Layout, cl
     return array
 
 
-def read_table(file: hdf5.Group, table: str, layout: Layout, classes: int) -> np.ndarray:
+def read_table(file: hdf5.Group, table: str, layout: Layout, heads: Sequence[Head]) -> np.ndarray:
     """The rows of a table as `to_array` has made them."""
+    types = _types(table, layout, heads)
 
-    def fits(found: np.dtype) -> bool:
-        if found.names != tuple(TABLES[table]):
+    def fits(found: np.dtype, shape: tuple[int, ...]) -> bool:
+        if shape or found.names != tuple(types):
             return False
-        right = all(
-            found[column].kind == "S" if kind is str else found[column] == _number_type(column, kind, layout, classes)
-            for column, kind in TABLES[table].items()
-        )
-        packed = np.dtype([(column, found[column]) for column in TABLES[table]])
-        return right and found == packed
+        right = all(found[name].kind == "S" if kind is None else found[name] == kind for name, kind in types.items())
+        return right and found == np.dtype([(name, found[name]) for name in types])
 
     return hdf5.find_array(file, table, fits).read()
 
@@ -94,16 +89,18 @@ def read_table(file: hdf5.Group, table: str, layout: Layout, classes: int) -> np
 def described(table: str, array: np.ndarray) -> str:
     """Name, rows, columns and types of a table as the hash over a shard covers them, such as ``i8`` and ``i8[2]``."""
     columns = []
-    for column in TABLES[table]:
+    for column in array.dtype.names or ():
         kind = array.dtype[column]
         shape = f"[{kind.shape[0]}]" if kind.shape else ""
         columns.append(f"{column}={kind.base.kind}{kind.base.itemsize}{shape}")
     return " ".join([table, str(len(array)), *columns]) + "\n"
 
 
-def read_counts(sequences: np.ndarray) -> Counts:
+def read_counts(sequences: np.ndarray, heads: Iterable[Head]) -> Counts:
     """The columns of ``/sequences`` that `to_columns` leaves out."""
-    return Counts(**{name: np.ascontiguousarray(sequences[name]) for name in _COUNTED})
+    seen, points = (np.ascontiguousarray(sequences[name]) for name in ("seen", "points"))
+    labels = {head.name: np.ascontiguousarray(sequences[LABELS + head.name]) for head in heads}
+    return Counts(seen, points, labels)
 
 
 def to_columns(array: np.ndarray) -> Columns:
@@ -113,7 +110,7 @@ def to_columns(array: np.ndarray) -> Columns:
         values = array[name]
         if values.dtype.kind == "S":
             columns[name] = [text.decode() for text in values.tolist()]
-        elif name not in _COUNTED:
+        elif name not in ("seen", "points") and not name.startswith(LABELS):
             columns[name] = values
     return columns
 
@@ -162,22 +159,26 @@ def require_consistent(sequences: Columns, frames: int) -> None:
 
 
 def read_splits(text: str) -> dict[str, str]:
-    """Part by column, from the JSON that a sequence's facts hold."""
+    """Subset by column, from the JSON that a sequence's facts hold."""
     try:
         splits = json.loads(text)
     except (ValueError, RecursionError):
         splits = None
     if not isinstance(splits, dict):
-        raise CacheError(f"splits {text[:80]!r} is not JSON that maps columns to parts")
+        raise CacheError(f"splits {text[:80]!r} is not JSON that maps columns to subsets")
     for word in (*splits, *splits.values()):
         require_text(word)
     return splits
 
 
-def _number_type(column: str, kind: type, layout: Layout, classes: int) -> np.dtype:
-    if kind is not list:
-        return _NUMBERS[kind]
-    return np.dtype((COUNT_TYPE, (len(layout.parts) if column == "points" else classes + 1,)))
+def _types(table: str, layout: Layout, heads: Iterable[Head]) -> dict[str, np.dtype | None]:
+    """Types of a table's columns in their order, None for text of whatever width."""
+    types: dict[str, np.dtype | None] = {}
+    for column, kind in TABLES[table].items():
+        types[column] = None if kind is str else _NUMBERS.get(kind) or np.dtype((COUNT_TYPE, (len(layout.parts),)))
+        if column == "points":
+            types |= {LABELS + head.name: np.dtype((COUNT_TYPE, (1 + len(head),))) for head in heads}
+    return types
 
 
 def _utf8(text: str) -> bytes:

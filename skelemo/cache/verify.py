@@ -141,7 +141,7 @@ def remains(path: Path) -> Remains:
     for name in tables:
         try:
             with hdf5.opened(path) as file:
-                tables[name] = to_frame(read_table(file, name, where, len(header.classes) if header else 0))
+                tables[name] = to_frame(read_table(file, name, where, header.heads if header else ()))
         except UnreadableError:
             raise
         except CacheError:

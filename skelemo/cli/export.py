@@ -24,13 +24,13 @@ def command() -> None:
 @click.option("--size", default=224, show_default=True, type=click.IntRange(2, 4096), help="Side in pixels.")
 @click.option("--every", default=1, show_default=True, type=click.IntRange(1), help="Only every N-th frame.")
 @click.option(
-    "--split", type=TEXT, metavar="COLUMN", help="Sort by part first: train/CLASS, validation/CLASS, test/CLASS."
+    "--split", type=TEXT, metavar="COLUMN", help="Sort by subset first: train/CLASS, validation/CLASS, test/CLASS."
 )
 def images(cache: tuple[Path, ...], out: Path, view: str, size: int, every: int, split: str | None) -> None:
-    """Draw every labelled frame into a PNG in the folder of its class (ImageFolder's layout).
+    """Draw every labeled frame as a PNG in the folder of its class (ImageFolder's layout).
 
-    Frames without a class and frames without anybody are skipped and counted. Training here needs no such files:
-    its networks draw in the batch.
+    Frames without a class and frames in which nobody is visible are skipped and counted. `skelemo train` needs no such
+    files: image networks draw in the batch.
 
     \b
     skelemo export images cache/dfew --view person+face --split fold_1 --out images/dfew
@@ -61,8 +61,8 @@ def _show(out: Path, exported: "Exported") -> None:
     for folder, count in exported.images.items():
         shown.add_row(folder, f"{count:,}")
     skipped = {
-        "frames without a class": exported.unlabelled,
-        "frames without anybody": exported.unseen,
+        "frames without a class": exported.unlabeled,
+        "frames in which nobody is visible": exported.unseen,
         "frames that the split leaves out": exported.apart,
     }
     for reason, count in skipped.items():

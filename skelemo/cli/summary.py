@@ -29,7 +29,8 @@ def provenance_table(cache: "Cache", known: "Provenance", unusable: int) -> None
     shown.add_row("shards", f"{len(names):,}: {names[0]}{f' to {names[-1]}' if len(names) > 1 else ''}")
     shown.add_row("size", f"{size / 1e6:,.1f} MB{each}")
     shown.add_row("layout", known.layout)
-    shown.add_row("classes", ", ".join(known.classes))
+    for head in known.heads:
+        shown.add_row(f"head {head.name}", f"{head.kind}: {', '.join(head.outputs)}")
     shown.add_row("simulated", "yes" if known.simulated else "no")
     for name, values in known.settings.items():
         shown.add_row(f"setting {name}", _listed(values, len(names)))
@@ -47,12 +48,13 @@ def provenance_table(cache: "Cache", known: "Provenance", unusable: int) -> None
 
 def labels_table(cache: "Cache") -> None:
     """How many frames have which label."""
-    from skelemo.cache.summary import labelled
+    from skelemo.cache.summary import labeled
 
-    shown = table("labels", "", "frames", "share")
-    for name, frames in labelled(cache).items():
-        share = f"{frames / cache.frames:.1%}" if cache.frames else ""
-        shown.add_row(name or "(no class)", f"{frames:,}", share)
+    shown = table("labels", "", "", "frames", "share")
+    for head, counts in labeled(cache).items():
+        for name, frames in counts.items():
+            share = f"{frames / cache.frames:.1%}" if cache.frames else ""
+            shown.add_row("" if name else head, name or "(labeled)", f"{frames:,}", share)
     Screen().print(shown)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from skelemo.cache.cache import Cache
     from skelemo.ingest.plan import Plan
     from skelemo.ingest.result import Tally
+    from skelemo.targets import Head
 
 
 def table(title: str, *columns: str) -> Table:
@@ -70,9 +71,9 @@ def ingest_table(plan: "Plan", tally: "Tally") -> None:
             shown.add_row(title, ", ".join(texts))
     for part, points in tally.points.items():
         shown.add_row(f"missing points, {part}", f"{1 - tally.seen[part] / points:.1%}" if points else "-")
-    for name in (*plan.header.classes, "valence, arousal"):
-        if tally.labels[name]:
-            shown.add_row(f"frames labelled {name}", f"{tally.labels[name]:,}")
+    for name, frames in tally.labels.items():
+        if frames:
+            shown.add_row(f"frames labeled {name}", f"{frames:,}")
     shown.add_row("files that could not be read", f"{tally.unread:,}")
     if tally.damaged:
         shown.add_row("files of which a part could not be read", f"{tally.damaged:,}")
@@ -109,7 +110,7 @@ def _one_below_the_other(caches: "list[Cache]") -> Table:
     layout = shown.columns[-2]
     layout.justify, layout.no_wrap, layout.overflow, layout.width = "left", False, "fold", LAYOUT_WIDTH
     for cache in caches:
-        facts = (f"{len(cache.sequences):,}", f"{cache.frames:,}", _hours(cache), _labelled(cache))
+        facts = (f"{len(cache.sequences):,}", f"{cache.frames:,}", _hours(cache), _labeled(cache))
         shown.add_row(cache.name, *facts, cache.layout.name, "yes" if cache.simulated else "no")
     return shown
 
@@ -120,10 +121,19 @@ def _hours(cache: "Cache") -> str:
     return "–" if (known := hours(cache)) is None else f"{known:,.1f}"
 
 
-def _labelled(cache: "Cache") -> str:
-    from skelemo.cache.summary import labelled_share
+def _labeled(cache: "Cache") -> str:
+    from skelemo.cache.summary import labeled_share
 
-    return "–" if (known := labelled_share(cache)) is None else f"{known:.0%}"
+    return "–" if (known := labeled_share(cache)) is None else f"{known:.0%}"
+
+
+def describe_head(head: "Head") -> str:
+    """A head in a few words: its name, and its outputs where they are few."""
+    if head.outputs == (head.name,):
+        return f"{head.name} [{head.low:g}, {head.high:g}]"
+    most = 8
+    more = f", … ({len(head)})" if len(head) > most else ""
+    return f"{head.name}: {', '.join(head.outputs[:most])}{more}"
 
 
 _CACHE_FACTS: "dict[str, Callable[[Cache], str | Text]]" = {
@@ -133,7 +143,7 @@ _CACHE_FACTS: "dict[str, Callable[[Cache], str | Text]]" = {
     "subjects": lambda cache: f"{len(set(cache.sequences['subject']) - {''}):,}",
     "files not read": lambda cache: f"{len(cache.problems):,}",
     "layout": lambda cache: cache.layout.name,
-    "classes": lambda cache: lines(cache.classes),
+    "heads": lambda cache: lines(map(describe_head, cache.heads)),
     "splits": lambda cache: ", ".join(sorted({name for splits in cache.sequences["splits"] for name in splits})),
     "simulated": lambda cache: "yes" if cache.simulated else "no",
     "shards": lambda cache: f"{len(cache.shards):,}",

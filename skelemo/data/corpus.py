@@ -16,7 +16,7 @@ from skelemo.errors import ConfigError, unknown
 from skelemo.preprocess import Clips, Preparation, clean, find_reference, place, prepare, seen_parts, to_pixels
 from skelemo.render.views import USUAL
 from skelemo.skeleton import SCALES, Layout
-from skelemo.targets import EXPRESSION, VA, Head
+from skelemo.targets import Head
 
 #: Frames that are prepared at a time: bounds the memory that it takes beside the corpus.
 BLOCK_FRAMES = 16_384
@@ -180,16 +180,13 @@ def load_corpus(
     corpus = Corpus(
         layout=layout,
         preparation=settings,
-        heads=(replace(EXPRESSION, outputs=cache.classes), VA),
+        heads=cache.heads,
         sequences=cache.sequences.assign(content=find_twins(keypoints, cache.sequences)),
         keypoints=keypoints,
         reference=reference,
         seen=seen,
         key=sequence * KEY_SPAN + number,
-        labels={
-            EXPRESSION.name: torch.from_numpy(frames.expression.astype(np.int16)),
-            VA.name: torch.from_numpy(np.stack([frames.valence, frames.arousal], -1)),
-        },
+        labels={name: torch.from_numpy(labels) for name, labels in frames.labels.items()},
         step=torch.from_numpy(step),
         image_size=images.size,
         frame_size=images.pixels if settings.coordinates == "frame" else None,

@@ -65,9 +65,9 @@ def import_keypoints(
     where = layout(settings.layout)
     reader = Reader(form, where, first_frame)
     found = reader.find(source, (settings.width, settings.height))
-    classes, annotated, notes = labelled(found, source, labels)
+    heads, annotated, notes = labelled(found, source, labels)
     kept = settings.kept() | {"form": form, "first_frame": first_frame}
-    header = Header(where.name, classes, False, kept, origin(source, labels))
+    header = Header(where.name, heads, False, kept, origin(source, labels))
     total = sum(len(recording.frames) for recording in found)
     with new_folder(out, [source]) as folder:
         writer = _Writer(folder, header)

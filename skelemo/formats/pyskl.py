@@ -41,9 +41,10 @@ def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Repor
         ``out`` is there already or cannot be written.
     """
     chosen = choose(cache, only)
-    labels = cache.counts.labels[:, :-1]
+    head = next((head for head in cache.heads if head.kind == "classes"), None)
+    labels = cache.counts.labels[head.name][:, 1:] if head else np.zeros((len(cache.sequences), 1), int)
     labelled = chosen[labels[chosen].sum(1) > 0]
-    if not len(labelled):
+    if head is None or not len(labelled):
         raise CacheError(f"{cache.name}: no sequence has a class, and PYSKL needs one for each clip")
     clips = _clips(cache.sequences.iloc[labelled], labels[labelled].argmax(1))
     done = Exported()
@@ -51,7 +52,7 @@ def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Repor
         annotations = _annotations(cache, labelled, clips, told(cache, labelled, done, report))
         pickler = _Pickler(file, PROTOCOL)
         pickler.fast = True  # nothing is kept to be referred to again: memory stays that of a clip
-        pickler.dump({"split": _splits(clips), "classes": list(cache.classes), "annotations": _Stream(annotations)})
+        pickler.dump({"split": _splits(clips), "classes": list(head.outputs), "annotations": _Stream(annotations)})
     if len(chosen) > len(labelled):
         without = count(len(chosen) - len(labelled), "sequence has", "sequences have")
         done.notes = (f"{without} no class and stayed out",)

@@ -23,6 +23,7 @@ from skelemo.cache import sequence as cached
 from skelemo.cache.cache import Cache
 from skelemo.formats.registry import FORMATS, Format
 from skelemo.formats.writing import Exported, Report, choose, new_file, told
+from skelemo.targets import Head, hard_labels
 
 #: Frames of one row group of Parquet, and of one piece of CSV.
 ROWS = 16_384
@@ -48,13 +49,13 @@ def write_csv(cache: Cache, out: Path, only: Sequence[str] = (), report: Report 
         for sequence in told(cache, rows, done, report):
             for start in range(0, len(sequence), ROWS):
                 piece = slice(start, start + ROWS)
-                file.write(_lines(cache.classes, sequence, piece, splits))
+                file.write(_lines(cache, sequence, piece, splits))
     return done
 
 
 @FORMATS.register("parquet", Format(summary="a row for each frame, typed"))
 def write_parquet(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
-    """Write a cache as Parquet, Zstandard inside, with ``layout`` and ``classes`` in the metadata of its schema.
+    """Write a cache as Parquet, Zstandard inside, with ``layout`` and ``heads`` in the metadata of its schema.
 
     Raises
     ------
@@ -73,16 +74,31 @@ def write_parquet(cache: Cache, out: Path, only: Sequence[str] = (), report: Rep
     return done
 
 
-def _lines(classes: Sequence[str], one: cached.Sequence, rows: slice, splits: Sequence[str]) -> bytes:
+def _lines(cache: Cache, one: cached.Sequence, rows: slice, splits: Sequence[str]) -> bytes:
     """Frames as lines of CSV. Numbers are orjson's: the shortest that read back the same, ten times as fast."""
     facts = _cells([*(getattr(one, name) for name in _FACTS), *(one.splits.get(name, "") for name in splits)])
-    cells = [_cells([name]) for name in (*classes, "")]
-    named = [cells[label] for label in one.expression[rows].tolist()]
-    affect = _numbers(np.stack([one.valence[rows], one.arousal[rows]], 1))
-    points = _numbers(_without_missing(one.keypoints[rows]).reshape(len(named), -1))
-    scale, numbers = one.scale.encode(), one.number[rows].tolist()
-    lines = zip(numbers, named, affect, points, strict=True)
-    return b"".join(b"%b,%d,%b,%b,%b,%b\n" % (facts, n, name, va, scale, xyc) for n, name, va, xyc in lines)
+    numbers = one.number[rows].tolist()
+    labels = [_label_cells(head, _labels(one, head, rows)) for head in cache.heads] or [[b""] * 0]
+    points = _numbers(_without_missing(one.keypoints[rows]).reshape(len(numbers), -1))
+    named = [b",".join(cells) + b"," for cells in zip(*labels, strict=True)] if cache.heads else [b""] * len(numbers)
+    lines = zip(numbers, named, points, strict=True)
+    scale = one.scale.encode()
+    return b"".join(b"%b,%d,%b%b,%b\n" % (facts, n, given, scale, xyc) for n, given, xyc in lines)
+
+
+def _labels(one: cached.Sequence, head: Head, rows: slice) -> np.ndarray:
+    labels = one.labels.get(head.name)
+    return head.unlabeled(len(one))[rows] if labels is None else labels[rows]
+
+
+def _label_cells(head: Head, labels: np.ndarray) -> list[bytes]:
+    """The labels of frames as cells, the columns of one head together; nothing where unlabeled."""
+    if head.kind == "classes":
+        cells = [_cells([name]) for name in (*head.outputs, "")]
+        return [cells[label] for label in hard_labels(labels).tolist()]
+    if head.kind == "flags":
+        return [b",".join(b"" if flag < 0 else b"%d" % flag for flag in row) for row in labels.tolist()]
+    return _numbers(labels)
 
 
 def _numbers(array: np.ndarray) -> list[bytes]:
@@ -110,11 +126,14 @@ def _schema(cache: Cache, splits: Sequence[str]) -> Any:
     import pyarrow
 
     words = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    classes = [head.name for head in cache.heads if head.kind == "classes"]
     kinds = {"number": pyarrow.int32()} | dict.fromkeys(
-        (*_FACTS, *map(_split_column, splits), "expression", "scale"), words
+        (*_FACTS, *map(_split_column, splits), *classes, "scale"), words
     )
     fields = [(name, kinds.get(name, pyarrow.float32())) for name in _columns(cache, splits)]
-    return pyarrow.schema(fields, {"layout": cache.layout.name, "classes": json.dumps(cache.classes)})
+    return pyarrow.schema(
+        fields, {"layout": cache.layout.name, "heads": json.dumps([head.to_json() for head in cache.heads])}
+    )
 
 
 def _tables(cache: Cache, splits: Sequence[str], sequences: Iterable[cached.Sequence]) -> Iterator[pd.DataFrame]:
@@ -136,23 +155,34 @@ def _tables(cache: Cache, splits: Sequence[str], sequences: Iterable[cached.Sequ
 
 def _table(cache: Cache, one: cached.Sequence, rows: slice, splits: Sequence[str]) -> pd.DataFrame:
     points = _without_missing(one.keypoints[rows])
-    classes = np.array([*cache.classes, None], object)
     facts: dict[str, Any] = {name: getattr(one, name) for name in _FACTS}
     facts |= {_split_column(name): one.splits.get(name, "") for name in splits}
-    labels = {
-        "number": one.number[rows],
-        "expression": classes[one.expression[rows]],
-        "valence": one.valence[rows],
-        "arousal": one.arousal[rows],
-        "scale": one.scale,
-    }
+    labels: dict[str, Any] = {"number": one.number[rows]}
+    for head in cache.heads:
+        labels |= label_columns(head, _labels(one, head, rows))
+    labels["scale"] = one.scale
     said = pd.DataFrame(facts | labels, index=range(len(points)))
     return pd.concat([said, pd.DataFrame(points.reshape(len(points), -1), columns=_coordinates(cache))], axis=1)
 
 
 def _columns(cache: Cache, splits: Sequence[str]) -> list[str]:
-    labels = ("number", "expression", "valence", "arousal", "scale")
-    return [*_FACTS, *map(_split_column, splits), *labels, *_coordinates(cache)]
+    labels = [name for head in cache.heads for name in label_names(head)]
+    return [*_FACTS, *map(_split_column, splits), "number", *labels, "scale", *_coordinates(cache)]
+
+
+def label_names(head: Head) -> tuple[str, ...]:
+    """Columns of a head's labels: its name for classes, its outputs otherwise."""
+    return (head.name,) if head.kind == "classes" else head.outputs
+
+
+def label_columns(head: Head, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Labels as columns: class names or None, numbers or NaN."""
+    if head.kind == "classes":
+        return {head.name: np.array([*head.outputs, None], object)[hard_labels(labels)]}
+    numbers = labels.astype(np.float32)
+    if head.kind == "flags":
+        numbers[labels < 0] = np.nan
+    return dict(zip(head.outputs, numbers.T, strict=True))
 
 
 def _split_column(name: str) -> str:

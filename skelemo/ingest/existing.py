@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from skelemo.cache.cache import Cache, open_cache
+from skelemo.cache.cache import Cache, describe_head, open_cache
 from skelemo.cache.shard import SUFFIX, Header
 from skelemo.errors import CacheError
 from skelemo.ingest.problems import PROBLEMS
@@ -18,7 +18,7 @@ def existing(out: Path, header: Header) -> Cache | None:
     Raises
     ------
     CacheError
-        The folder holds something else, or a cache of another layout or other classes.
+        The folder holds something else, or a cache of another layout or of heads that differ.
     """
     if out.exists() and not out.is_dir():
         raise CacheError(f"{out} is a file; --out names the folder of a cache")
@@ -28,13 +28,17 @@ def existing(out: Path, header: Header) -> Cache | None:
             raise CacheError(f"{out} holds {min(inside)!r} and no cache: choose another --out")
         return None
     cache = open_cache(out)
-    for what, ours, theirs in (
-        ("layout", header.layout, cache.layout.name),
-        ("classes", ", ".join(header.classes), ", ".join(cache.classes)),
-    ):
-        if ours != theirs:
+    if header.layout != cache.layout.name:
+        raise CacheError(
+            f"{out} holds a cache with the layout {cache.layout.name}; this ingest has {header.layout}: "
+            "choose another --out"
+        )
+    known = {head.name: head for head in cache.heads}
+    for head in header.heads:
+        if known.get(head.name, head) != head:
             raise CacheError(
-                f"{out} holds a cache with the {what} {theirs}; this ingest has {ours}: choose another --out"
+                f"{out} holds a cache whose {head.name} is {describe_head(known[head.name])}; this ingest has "
+                f"{describe_head(head)}: choose another --out"
             )
     return cache
 

@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skelemo.annotations.matching import match
-from skelemo.annotations.registry import EMOTIONS, Annotation, read_annotations
+from skelemo.annotations.registry import Annotation, read_annotations
 from skelemo.openpose.names import printable
 from skelemo.openpose.recording import Recording
+from skelemo.targets import Head
 
-#: Classes, the annotations of each recording, and notes.
-Labelled = tuple[tuple[str, ...], tuple[tuple[Annotation, ...], ...], list[str]]
+#: Heads, the annotations of each recording, and notes.
+Labelled = tuple[tuple[Head, ...], tuple[tuple[Annotation, ...], ...], list[str]]
 
 
 def labelled(recordings: Sequence[Recording], source: Path, labels: str | None) -> Labelled:
-    """Classes, the annotations of each recording, and what the user should know of how they fit.
+    """Heads, the annotations of each recording, and what the user should know of how they fit.
 
     Raises
     ------
@@ -22,11 +23,11 @@ def labelled(recordings: Sequence[Recording], source: Path, labels: str | None) 
         Labels that cannot be read, or fit no recording.
     """
     if not labels:
-        return EMOTIONS, ((),) * len(recordings), []
+        return (), ((),) * len(recordings), []
     names = [(recording.name, recording.source, recording.is_folder) for recording in recordings]
     annotations = read_annotations(labels, source, names)
     matching = match(annotations, names)
-    return annotations.classes, matching.annotations, [*annotations.notes, *matching.summary()]
+    return annotations.heads, matching.annotations, [*annotations.notes, *matching.summary()]
 
 
 def origin(source: Path, labels: str | None) -> dict[str, str]:

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from skelemo.annotations.registry import Annotation
 from skelemo.cache.shard import Header
 from skelemo.errors import ConfigError, InputError
@@ -28,7 +26,7 @@ __all__ = ["Plan", "Settings", "Task", "make_plan"]
 #: Frames of a recording that go through in one piece: three quarters of an hour at 25 a second.
 LONGEST = 65_536
 
-_NOBODY = Annotation("", np.zeros(0, np.int8), np.zeros(0, np.float32), np.zeros(0, np.float32), "")
+_NOBODY = Annotation("", {}, "")
 
 
 @dataclass(frozen=True)
@@ -94,12 +92,12 @@ def make_plan(
     if source.is_file() and not is_archive(source.name):
         settings = dataclasses.replace(settings, strict=True)  # there is nothing else that could be used
     part, limits = part or Part(), bounds(memory)
-    found, (classes, annotated, notes) = _find(source, labels, settings)
+    found, (heads, annotated, notes) = _find(source, labels, settings)
     if part.of > 1:
         _require_all(source, found.problems)
     recordings = found.recordings
     told = origin(source, labels) | (whole(recordings) if part.of > 1 else {})
-    header = Header(settings.layout, classes, _is_simulated(source, recordings), settings.kept(), told)
+    header = Header(settings.layout, heads, _is_simulated(source, recordings), settings.kept(), told)
     cache = existing(out, header)
     videos = _video_names(recording.source for recording in recordings)
     tasks = [Task(*facts, {}) for facts in zip(recordings, videos, annotated, strict=True)]

@@ -42,7 +42,7 @@ class Tally:
     left_out: Counter[str] = field(default_factory=Counter)  # "people" of some length and "detections" in no sequence
     seen: Counter[str] = field(default_factory=Counter)  # points by part
     points: Counter[str] = field(default_factory=Counter)  # points by part, seen or not
-    labels: Counter[str] = field(default_factory=Counter)  # frames by class, and "valence, arousal"
+    labels: Counter[str] = field(default_factory=Counter)  # frames by head, and by head and output
     problems: list[Problem] = field(default_factory=list)  # files that could not be read, the first of them
     failures: list[Problem] = field(default_factory=list)  # recordings that could not be used at all
     failed_files: list[Problem] = field(default_factory=list)  # the first files at fault of those recordings

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from skelemo.annotations.affwild2 import video_facts
-from skelemo.annotations.registry import Annotation
 from skelemo.cache import sequence as cached
 from skelemo.errors import ConfigError
 from skelemo.ingest.task import Settings, Task
@@ -46,7 +45,6 @@ def sequences_of(
             points = _spread(people, mine, number)
             if used is not None:
                 used[np.concatenate([one.rows for one in mine] or [np.zeros(0, int)])] = True
-            expression, valence, arousal = _labels(annotation, number)
             yield cached.Sequence(
                 id=f"{task.video}_{name}" if name else task.video,
                 video=task.video,
@@ -54,9 +52,7 @@ def sequences_of(
                 subject=annotation.subject if annotation else "",
                 keypoints=points,
                 number=number,
-                expression=expression,
-                valence=valence,
-                arousal=arousal,
+                labels=annotation.at(number) if annotation else {},
                 width=width or settings.width,
                 height=height or settings.height,
                 fps=fps or settings.fps,
@@ -137,10 +133,3 @@ def _spread(people: People, tracks: list[Track], numbers: np.ndarray) -> np.ndar
     points = people.keypoints[rows]
     points[rows < 0] = 0
     return points
-
-
-def _labels(annotation: Annotation | None, number: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if annotation is not None:
-        return annotation.at(number)
-    nothing = np.full(len(number), np.nan, np.float32)
-    return np.full(len(number), -1, np.int8), nothing, nothing

@@ -72,7 +72,15 @@ def fingerprint(task: Task, header: Header, size: int, newest: int, made: Mappin
     size, newest : bytes of all files and the latest time of change, nanoseconds; of the archive where they lie in one.
     made : id and sha256 of each sequence that came of it.
     """
-    said = [header.layout, header.classes, header.settings, task.video, size, newest, sorted(made.items())]
+    said = [
+        header.layout,
+        [head.to_json() for head in header.heads],
+        header.settings,
+        task.video,
+        size,
+        newest,
+        sorted(made.items()),
+    ]
     said += map(_digest, task.annotations)
     if archive := task.recording.archive:
         said.append(printable(os.path.basename(archive.path)))
@@ -87,6 +95,8 @@ def fingerprint(task: Task, header: Header, size: int, newest: int, made: Mappin
 def _digest(annotation: Annotation) -> str:
     number = annotation.number if annotation.number is not None else np.zeros(0)
     digest = hashlib.sha256(json.dumps([annotation.person, annotation.subject, dict(annotation.splits)]).encode())
-    for array in (number, annotation.expression, annotation.valence, annotation.arousal):
+    digest.update(number.tobytes())
+    for name, array in sorted(annotation.labels.items()):
+        digest.update(name.encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from skelemo.cache import sequence as cached
 from skelemo.cache.shard import Header, write_shard
-from skelemo.cache.statistics import by_part, frames_by_class
+from skelemo.cache.statistics import by_part, count_labels
+from skelemo.cache.summary import name_counts
 from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest.batching import Bounds
 from skelemo.ingest.guess import contradictions
@@ -254,6 +253,8 @@ def _count(tally: Tally, found: Sequence[cached.Sequence], people: People, heade
         for part, seen in zip(where.parts, by_part(one.points_seen[:-1], where).tolist(), strict=True):
             tally.seen[part.name] += seen
             tally.points[part.name] += len(part) * len(one)
-        labelled = frames_by_class(one.expression, len(header.classes)).tolist()
-        tally.labels.update(dict(zip((*header.classes, ""), labelled, strict=True)))
-        tally.labels["valence, arousal"] += int(np.isfinite(one.valence).sum())
+        for head in header.heads:
+            tally.labels.update(
+                {f"{head.name} {name}".strip(): frames
+                 for name, frames in name_counts(head, count_labels(head, one.labels.get(head.name))).items()}
+            )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from skelemo.atomic import finished, sweep
 from skelemo.cache.cache import Cache
 from skelemo.errors import ConfigError, unknown
 from skelemo.render import SkeletonRenderer
+from skelemo.targets import hard_labels
 from skelemo.text import file_names
 from skelemo.view.stills import CHUNK, Stills, png, require_empty
 
@@ -25,9 +26,9 @@ class Exported:
     """How many images lie in which folder below the export, and which frames have none."""
 
     images: dict[str, int]
-    unlabelled: int  # frames without a class
-    unseen: int  # labelled frames in which nothing of the person was seen
-    apart: int  # labelled frames of sequences that the split leaves out
+    unlabeled: int  # frames without a class
+    unseen: int  # labeled frames in which nothing of the person is visible
+    apart: int  # labeled frames of sequences that the split leaves out
 
 
 def export_images(
@@ -42,7 +43,8 @@ def export_images(
 ) -> Exported:
     """Write ``CLASS/SEQUENCE_FRAME.png``, or ``SUBSET/CLASS/SEQUENCE_FRAME.png`` with a split.
 
-    The images are written into a hidden folder that becomes ``OUT`` when complete.
+    Classes are those of the first head of classes. The images are written into a hidden folder that becomes ``OUT``
+    when complete.
 
     Parameters
     ----------
@@ -61,12 +63,15 @@ def export_images(
     subsets = _subsets(cache, split)
     stills = Stills.of(cache)
     visible = stills.visible(view)
-    labelled = (stills.frames.expression >= 0) & _every(stills.sequence, every)
-    apart = labelled & (subsets == "")[stills.sequence] if split else np.zeros_like(labelled)
-    rows = np.flatnonzero(labelled & ~apart & visible)
-    if not len(rows):
+    head = next((head for head in cache.heads if head.kind == "classes"), None)
+    classes = hard_labels(stills.frames.labels[head.name]) if head else np.full(len(stills), -1)
+    chosen = _every(stills.sequence, every)
+    labeled = (classes >= 0) & chosen
+    apart = labeled & (subsets == "")[stills.sequence] if split else np.zeros_like(labeled)
+    rows = np.flatnonzero(labeled & ~apart & visible)
+    if head is None or not len(rows):
         raise ConfigError(f"{cache.name} has no frame to draw: none has a class, a subset and a person in it")
-    places = _places(stills, rows, subsets)
+    places = _places(stills, rows, subsets, head.outputs, classes[rows])
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
     sweep(out.parent, _KIND)
@@ -76,8 +81,8 @@ def export_images(
         _write(stills, rows, [partial / place for place in places], renderer, report)
     return Exported(
         images=dict(sorted(Counter(place.parent.as_posix() for place in places).items())),
-        unlabelled=int(((stills.frames.expression < 0) & _every(stills.sequence, every)).sum()),
-        unseen=int((labelled & ~apart & ~visible).sum()),
+        unlabeled=int(((classes < 0) & chosen).sum()),
+        unseen=int((labeled & ~apart & ~visible).sum()),
         apart=int(apart.sum()),
     )
 
@@ -97,16 +102,18 @@ def _every(sequence: np.ndarray, every: int) -> np.ndarray:
     return (np.arange(len(sequence)) - starts) % every == 0
 
 
-def _places(stills: Stills, rows: np.ndarray, subsets: np.ndarray) -> list[Path]:
-    """Where the image of each row goes."""
-    stems = file_names(stills.cache.sequences["id"].tolist())
-    folders = file_names(stills.cache.classes)
-    kinds = file_names(np.unique(subsets).tolist())
-    tops = [Path(kinds[np.searchsorted(np.unique(subsets), name)]) if name else Path() for name in subsets]
-    which, classes, numbers = stills.sequence[rows], stills.frames.expression[rows], stills.frames.number[rows]
+def _places(
+    stills: Stills, rows: np.ndarray, subsets: np.ndarray, names: Sequence[str], classes: np.ndarray
+) -> list[Path]:
+    """Where the image of each row goes; ``classes`` are those of the rows."""
+    stems, folders = file_names(stills.cache.sequences["id"].tolist()), file_names(names)
+    tops = dict(zip(np.unique(subsets).tolist(), file_names(np.unique(subsets).tolist()), strict=True))
+    which, numbers = stills.sequence[rows], stills.frames.number[rows]
     digits = max(6, len(str(int(numbers.max()))))
     return [
-        tops[sequence] / folders[label] / f"{stems[sequence]}_{number:0{digits}d}.png"
+        Path(tops[subset] if (subset := str(subsets[sequence])) else "")
+        / folders[label]
+        / f"{stems[sequence]}_{number:0{digits}d}.png"
         for sequence, label, number in zip(which, classes, numbers, strict=True)
     ]
 

@@ -12,6 +12,7 @@ from skelemo import __version__
 from skelemo.cache.cache import Cache
 from skelemo.errors import ConfigError
 from skelemo.render import SkeletonRenderer
+from skelemo.targets import Head, hard_labels
 from skelemo.text import count
 from skelemo.view.stills import Stills, png, require_empty
 
@@ -19,18 +20,21 @@ PAGE = "samples.html"
 SIDE = 208  # pixels of an image, and half the width of one that shows two things
 
 #: Headings of frames that have no class.
-AFFECT_ONLY, UNLABELLED = "no class, valence and arousal", "unlabelled"
+NO_CLASS, UNLABELED = "no class, other labels", "unlabeled"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame: where it comes from, what it is said to show, and its image as a data URL."""
+    """One frame: where it comes from, its labels beside the class, and its image as a data URL.
+
+    ``point`` is where it lies in the plane of a head of two values, both scaled to [-1, 1]; None where unlabeled.
+    """
 
     sequence: str
     number: int
     subject: str
-    valence: float  # NaN unlabelled
-    arousal: float
+    labels: tuple[str, ...]
+    point: tuple[float, float] | None
     image: str
 
 
@@ -83,25 +87,31 @@ def _usual_view(stills: Stills) -> str:
 
 
 def _groups(stills: Stills, most: int, renderer: SkeletonRenderer, rng: np.random.Generator) -> list[Group]:
-    kind, visible = _kind(stills), stills.visible(renderer.view)
-    names = (*stills.cache.classes, AFFECT_ONLY, UNLABELLED)
-    labelled = bool((kind < len(names) - 1).any())
+    grouped = next((head for head in stills.cache.heads if head.kind == "classes"), None)
+    kind, visible = _kind(stills, grouped), stills.visible(renderer.view)
+    names = (*(grouped.outputs if grouped else ()), NO_CLASS, UNLABELED)
+    labeled = bool((kind < len(names) - 1).any())
     groups = []
     for number, name in enumerate(names):
         rows = np.flatnonzero((kind == number) & visible)
-        if not len(rows) or (name == UNLABELLED and labelled):
+        if not len(rows) or (name == UNLABELED and labeled):
             continue
         chosen = spread(rows, stills.sequence[rows], most, rng)
         images = stills.draw(chosen, renderer)
-        groups.append(Group(name, len(rows), len(np.unique(stills.sequence[rows])), _samples(stills, chosen, images)))
+        samples = _samples(stills, chosen, images, grouped)
+        groups.append(Group(name, len(rows), len(np.unique(stills.sequence[rows])), samples))
     return groups
 
 
-def _kind(stills: Stills) -> np.ndarray:
+def _kind(stills: Stills, grouped: Head | None) -> np.ndarray:
     """``[N]`` the class of each frame; beyond the classes, frames with other labels only, then those without any."""
-    frames, count = stills.frames, len(stills.cache.classes)
-    affect = ~(np.isnan(frames.valence) & np.isnan(frames.arousal))
-    return np.where(frames.expression >= 0, frames.expression, np.where(affect, count, count + 1))
+    labels = stills.frames.labels
+    count = len(grouped) if grouped else 0
+    classes = hard_labels(labels[grouped.name]) if grouped else np.full(len(stills), -1)
+    other = np.zeros(len(stills), bool)
+    for head in stills.cache.heads:
+        other |= head.labeled(labels[head.name])
+    return np.where(classes >= 0, classes, np.where(other, count, count + 1))
 
 
 def spread(rows: np.ndarray, sequence: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
@@ -113,16 +123,45 @@ def spread(rows: np.ndarray, sequence: np.ndarray, most: int, rng: np.random.Gen
     return rows[order[np.lexsort((luck, turn))[:most]]]
 
 
-def _samples(stills: Stills, rows: np.ndarray, images: Sequence[np.ndarray] | np.ndarray) -> tuple[Sample, ...]:
-    frames, sequences = stills.frames, stills.cache.sequences
+def _samples(
+    stills: Stills, rows: np.ndarray, images: Sequence[np.ndarray] | np.ndarray, grouped: Head | None
+) -> tuple[Sample, ...]:
+    sequences = stills.cache.sequences
+    others = [head for head in stills.cache.heads if head != grouped]
     return tuple(
         Sample(
             sequence=str(sequences["id"].iloc[stills.sequence[row]]),
-            number=int(frames.number[row]),
+            number=int(stills.frames.number[row]),
             subject=str(sequences["subject"].iloc[stills.sequence[row]]),
-            valence=float(frames.valence[row]),
-            arousal=float(frames.arousal[row]),
+            labels=tuple(text for head in others for text in _texts(head, stills.frames.labels[head.name][row])),
+            point=next(
+                (_point(head, stills.frames.labels[head.name][row]) for head in others if _is_plane(head)), None
+            ),
             image="data:image/png;base64," + base64.b64encode(png(image)).decode(),
         )
         for row, image in zip(rows, images, strict=True)
     )
+
+
+def _texts(head: Head, label: np.ndarray) -> list[str]:
+    """The labels of one frame in words; nothing where it has none."""
+    if not head.labeled(label[None]).any():
+        return []
+    if head.kind == "classes":
+        return [f"{head.name} {head.outputs[int(hard_labels(label[None])[0])]}"]
+    if head.kind == "flags":
+        return [" ".join(name for name, flag in zip(head.outputs, label, strict=True) if flag > 0) or f"no {head.name}"]
+    values = ("–" if np.isnan(value) else f"{value:+.2f}" for value in label + 0.0)
+    return [
+        f"{name} {text.replace('-0.00', '+0.00').replace('-', '−')}"
+        for name, text in zip(head.outputs, values, strict=True)
+    ]
+
+
+def _is_plane(head: Head) -> bool:
+    return head.kind == "values" and len(head) == 2
+
+
+def _point(head: Head, label: np.ndarray) -> tuple[float, float] | None:
+    x, y = (2 * (float(value) - head.low) / (head.high - head.low) - 1 for value in label)
+    return None if np.isnan(x) or np.isnan(y) else (x, y)

@@ -3,9 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelemo.annotations import EMOTIONS, Annotation, Annotations, read_annotations
+from skelemo.annotations import Annotation, Annotations, read_annotations
 from skelemo.annotations.affwild2 import video_facts
 from skelemo.errors import InputError
+from skelemo.targets import EMOTIONS
 
 SEVEN = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise"
 EIGHT = SEVEN + ",Other"
@@ -38,20 +39,20 @@ def test_the_numbers_in_the_file_are_translated_by_its_header(tmp_path: Path) ->
     expr(tmp_path / "EXPR_Set/Training_Set", "1-30-1280x720", 0, 1, 2, 3, 4, 5, 6, -1, -5, header=SEVEN)
     annotations = read(tmp_path)
     (item,) = annotations.items
-    assert annotations.classes == EMOTIONS
-    names = [annotations.classes[index] if index >= 0 else "" for index in item.expression]
+    assert annotations.heads[0].outputs == EMOTIONS
+    names = [annotations.heads[0].outputs[index] if index >= 0 else "" for index in item.labels["expression"]]
     assert names == ["neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "", ""]
     assert item.number is not None
     assert item.number.tolist() == list(range(9))
     assert item.video == "1-30-1280x720"
-    assert np.isnan(item.valence).all()
+    assert "va" not in item.labels
 
 
 def test_other_is_the_eighth_class(tmp_path: Path) -> None:
     expr(tmp_path / "6th_ABAW_Annotations/EXPR_Recognition_Challenge/Train_Set", "a", 7, 0)
     annotations = read(tmp_path)
-    assert annotations.classes == (*EMOTIONS, "other")
-    assert annotations.items[0].expression.tolist() == [7, 2]
+    assert annotations.heads[0].outputs == (*EMOTIONS, "other")
+    assert annotations.items[0].labels["expression"].tolist() == [7, 2]
 
 
 @pytest.mark.parametrize(
@@ -81,20 +82,22 @@ def test_expression_and_va_of_a_video_are_one_annotation(tmp_path: Path) -> None
     va(tmp_path / "VA_Set/Train_Set", "v", "0.25,-1", "-5,-5", "0.5,-5", "1,0")
     item = only(tmp_path)
     assert item.splits == {"expr": "train", "va": "train", "split": "train"}
-    assert item.expression.tolist() == [0, -1, 1, 1]  # the last is drawn out to VA's fourth row
-    np.testing.assert_array_equal(item.valence, np.array([0.25, np.nan, np.nan, 1], np.float32))
-    np.testing.assert_array_equal(item.arousal, np.array([-1, np.nan, np.nan, 0], np.float32))
-    expression, valence, _ = item.at(np.array([3, 4, 5, 6]))
-    assert expression.tolist() == [1, 1, 1, -1]
-    np.testing.assert_array_equal(valence, np.array([1, 1, 1, np.nan], np.float32))
+    assert item.labels["expression"].tolist() == [0, -1, 1, 1]  # the last is drawn out to VA's fourth row
+    np.testing.assert_array_equal(item.labels["va"][:, 0], np.array([0.25, np.nan, np.nan, 1], np.float32))
+    np.testing.assert_array_equal(item.labels["va"][:, 1], np.array([-1, np.nan, np.nan, 0], np.float32))
+    labels = item.at(np.array([3, 4, 5, 6]))
+    assert labels["expression"].tolist() == [1, 1, 1, -1]
+    np.testing.assert_array_equal(labels["va"][:, 0], np.array([1, 1, 1, np.nan], np.float32))
 
 
 def test_a_shorter_set_is_drawn_out_by_two_rows_at_most(tmp_path: Path) -> None:
     expr(tmp_path / "EXPR_Set/Train_Set", "v", 4)
     va(tmp_path / "VA_Set/Train_Set", "v", "0,0", "0,0", "0,0", "0,0")
     annotations = read(tmp_path)
-    assert annotations.items[0].expression.tolist() == [0, -1, -1, -1]
-    assert annotations.notes == ("videos with EXPR and VA rows that differ by more than 2: 1 (v (1 and 4))",)
+    assert annotations.items[0].labels["expression"].tolist() == [0, -1, -1, -1]
+    assert annotations.notes == (
+        "videos whose numbers of rows differ by more than 2 between tasks: 1 (v (1 expr and 4 va))",
+    )
 
 
 def test_two_people_of_a_video_are_told_apart_by_the_suffix(tmp_path: Path) -> None:
@@ -122,15 +125,15 @@ def test_windows_line_ends_marks_blank_lines_and_spaces_do_not_matter(tmp_path: 
     write(folder / "blank.txt", "valence,arousal\n0.5,0.25\n\n1,-1")
     annotations = read(tmp_path)
     for item in annotations.items:
-        assert item.valence.tolist() == [0.5, 1]
-        assert item.arousal.tolist() == [0.25, -1]
+        assert item.labels["va"][:, 0].tolist() == [0.5, 1]
+        assert item.labels["va"][:, 1].tolist() == [0.25, -1]
     assert len(annotations.notes) == 1
     assert "blank.txt" in annotations.notes[0]
 
 
 def test_a_header_may_end_in_a_comma(tmp_path: Path) -> None:
     expr(tmp_path / "EXPR_Set/Train_Set", "v", 7, header=EIGHT + ", ")
-    assert only(tmp_path).expression.tolist() == [7]
+    assert only(tmp_path).labels["expression"].tolist() == [7]
 
 
 @pytest.mark.parametrize(
@@ -167,27 +170,50 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 def test_a_file_with_no_rows_is_noted(tmp_path: Path) -> None:
     expr(tmp_path / "EXPR_Set/Train_Set", "v")
     annotations = read(tmp_path)
-    assert annotations.items[0].at(np.arange(2))[0].tolist() == [-1, -1]
+    assert annotations.items[0].at(np.arange(2))["expression"].tolist() == [-1, -1]
     assert "label files with a header and no rows: 1" in annotations.notes[0]
 
 
 def test_two_years_sets_at_once_are_refused(tmp_path: Path) -> None:
     expr(tmp_path / "2021/EXPR_Set/Train_Set", "v", 0)
     expr(tmp_path / "2022/EXPR_Classification_Challenge/Validation_Set", "v", 0)
-    with pytest.raises(InputError, match="v: labelled twice for expr"):
+    with pytest.raises(InputError, match="v: labeled twice for expr"):
         read(tmp_path)
 
 
-def test_action_units_and_stray_files_are_left_alone(tmp_path: Path) -> None:
+def test_three_tasks_are_joined_with_what_is_missing_unlabeled(tmp_path: Path) -> None:
+    expr(tmp_path / "EXPR_Set/Train_Set", "v", 4, -1, 4)
+    write(tmp_path / "AU_Set/Train_Set/v.txt", "AU1,AU2\n0,1\n-1,-1\n1,0\n")
+    write(tmp_path / "AU_Set/Validation_Set/w.txt", "AU2,AU12\n1,1\n")
+    annotations = read(tmp_path)
+    assert [(head.name, head.kind) for head in annotations.heads] == [("expression", "classes"), ("au", "flags")]
+    assert annotations.heads[1].outputs == ("AU1", "AU2", "AU12")
+    first, second = sorted(annotations.items, key=lambda item: item.video)
+    assert first.labels["expression"].tolist() == [0, -1, 0]
+    assert first.labels["au"].tolist() == [[0, 1, -1], [-1, -1, -1], [1, 0, -1]]
+    assert first.splits == {"au": "train", "expr": "train", "split": "train"}
+    assert second.labels["expression"].tolist() == [-1]
+    assert second.labels["au"].tolist() == [[-1, 1, 1]]
+
+
+def test_a_flag_that_is_none_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "AU_Set/Train_Set/v.txt", "AU1,AU2\n0,1\n0,2\n")
+    with pytest.raises(InputError, match="line 3: '0,2' found; expected 2 flags, each 0, 1 or -1 for none"):
+        read(tmp_path)
+    write(tmp_path / "AU_Set/Train_Set/v.txt", "1,2\n0,1\n")
+    with pytest.raises(InputError, match="expected action units such as AU1,AU2"):
+        read(tmp_path)
+
+
+def test_stray_files_are_left_alone(tmp_path: Path) -> None:
     expr(tmp_path / "EXPR_Set/Train_Set", "v", 0)
-    write(tmp_path / "AU_Set/Train_Set/v.txt", "AU1,AU2\n0,1\n")
     write(tmp_path / "__MACOSX/EXPR_Set/Train_Set/v.txt", "junk")
     write(tmp_path / "EXPR_Set/Train_Set/._v.txt", "junk")
     write(tmp_path / "EXPR_Set/readme.txt", "junk")
     write(tmp_path / "readme.txt", "junk")
     annotations = read(tmp_path)
     assert [item.video for item in annotations.items] == ["v"]
-    assert annotations.notes == ("action units (the AU set) are not read",)
+    assert annotations.notes == ()
 
 
 def test_linked_folders_are_read_once(tmp_path: Path) -> None:
@@ -216,15 +242,15 @@ def test_multi_task_lists_give_the_listed_frames(tmp_path: Path) -> None:
         "image,valence,arousal,expression,aus\nw/00001.jpg,0,0,0\n",
     )
     annotations = read(tmp_path)
-    assert annotations.classes == (*EMOTIONS, "other")
+    assert annotations.heads[0].outputs == (*EMOTIONS, "other")
     first, left, third = annotations.items
     assert first.number is not None
     assert first.number.tolist() == [0, 2]
-    assert first.expression.tolist() == [7, 0]
-    np.testing.assert_array_equal(first.valence, np.array([np.nan, 0.5], np.float32))
-    assert first.at(np.array([3]))[0].tolist() == [-1]  # no drawing out between chosen frames
-    assert (left.video, left.person, left.expression.tolist()) == ("video2", "left", [-1])
-    assert third.splits == {"expr": "validation", "va": "validation", "split": "validation"}
+    assert first.labels["expression"].tolist() == [7, 0]
+    np.testing.assert_array_equal(first.labels["va"][:, 0], np.array([np.nan, 0.5], np.float32))
+    assert first.at(np.array([3]))["expression"].tolist() == [-1]  # no drawing out between chosen frames
+    assert (left.video, left.person, left.labels["expression"].tolist()) == ("video2", "left", [-1])
+    assert third.splits == dict.fromkeys(("au", "expr", "split", "va"), "validation")
 
 
 @pytest.mark.parametrize(

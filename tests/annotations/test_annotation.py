@@ -3,51 +3,46 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelemo.annotations import EMOTIONS, Annotation, list_formats, read_annotations
-from skelemo.annotations.class_names import MOST_CLASSES, class_list
-from skelemo.cache import sequence
+from skelemo.annotations import Annotation, list_formats, read_annotations
+from skelemo.annotations.class_names import class_list
 from skelemo.errors import ConfigError, InputError
+from skelemo.targets import EMOTIONS, MAX_OUTPUTS
 
 
 def rows(number: list[int], classes: list[int], **more: object) -> Annotation:
     return Annotation(
         video="v",
         number=np.array(number, np.int32),
-        expression=np.array(classes, np.int8),
-        valence=np.array(classes, np.float32) / 10,
-        arousal=-np.array(classes, np.float32) / 10,
+        labels={"mood": np.array(classes, np.int16), "pain": np.array(classes, np.float32)[:, None] / 10},
         source="v.txt",
         **more,  # type: ignore[arg-type]  # fields of any type
     )
 
 
 def test_frames_get_the_labels_of_their_number_in_any_order() -> None:
-    expression, valence, arousal = rows([2, 3, 7], [4, 5, 6]).at(np.array([7, 0, 3, 2, 4, 8]))
-    assert expression.tolist() == [6, -1, 5, 4, -1, -1]
-    assert expression.dtype == np.int8
-    np.testing.assert_array_equal(valence, np.array([0.6, np.nan, 0.5, 0.4, np.nan, np.nan], np.float32))
-    np.testing.assert_array_equal(arousal, np.array([-0.6, np.nan, -0.5, -0.4, np.nan, np.nan], np.float32))
+    labels = rows([2, 3, 7], [4, 5, 6]).at(np.array([7, 0, 3, 2, 4, 8]))
+    assert labels["mood"].tolist() == [6, -1, 5, 4, -1, -1]
+    assert labels["mood"].dtype == np.int16
+    expected = np.array([[0.6], [np.nan], [0.5], [0.4], [np.nan], [np.nan]], np.float32)
+    np.testing.assert_array_equal(labels["pain"], expected)
 
 
 def test_the_last_label_is_repeated_for_as_many_frames_as_the_slack_allows() -> None:
-    expression, *_ = rows([0, 1, 2], [0, 1, 2], slack=2).at(np.arange(6))
-    assert expression.tolist() == [0, 1, 2, 2, 2, -1]
+    labels = rows([0, 1, 2], [0, 1, 2], slack=2).at(np.arange(6))
+    assert labels["mood"].tolist() == [0, 1, 2, 2, 2, -1]
 
 
 def test_a_clip_has_its_label_in_every_frame() -> None:
-    clip = Annotation(
-        "v", np.array([3], np.int8), np.array([0.5], np.float32), np.array([np.nan], np.float32), "list.csv"
-    )
-    expression, valence, arousal = clip.at(np.array([0, 5, 900]))
-    assert expression.tolist() == [3, 3, 3]
-    assert valence.tolist() == [0.5] * 3
-    assert np.isnan(arousal).all()
+    labels = {"mood": np.array([3], np.int16), "va": np.array([[0.5, np.nan]], np.float32)}
+    found = Annotation("v", labels, "list.csv").at(np.array([0, 5, 900]))
+    assert found["mood"].tolist() == [3, 3, 3]
+    np.testing.assert_array_equal(found["va"], np.array([[0.5, np.nan]] * 3, np.float32))
 
 
 @pytest.mark.parametrize("annotation", [rows([0, 1], [0, 1]), rows([], [])])
 def test_no_frames_and_no_rows_are_fine(annotation: Annotation) -> None:
-    assert [len(labels) for labels in annotation.at(np.zeros(0, np.int32))] == [0, 0, 0]
-    assert rows([], []).at(np.arange(3))[0].tolist() == [-1, -1, -1]
+    assert [len(labels) for labels in annotation.at(np.zeros(0, np.int32)).values()] == [0, 0]
+    assert rows([], []).at(np.arange(3))["mood"].tolist() == [-1, -1, -1]
 
 
 @pytest.mark.parametrize(("last", "fits"), [(6, False), (7, True), (9, True), (11, True), (12, False)])
@@ -64,7 +59,7 @@ def test_sparse_rows_must_lie_inside_the_recording() -> None:
 
 
 def test_every_format_is_found_by_name_and_an_unknown_one_is_refused_with_the_nearest(tmp_path: Path) -> None:
-    assert [known.name for known in list_formats()] == ["affwild2", "dfew", "folders", "table"]
+    assert [known.name for known in list_formats()] == ["affwild2", "dfew", "dfew-votes", "folders", "table"]
     assert all(known.labels for known in list_formats())
     with pytest.raises(ConfigError, match=r"unknown label format 'afwild': did you mean 'affwild2'\?"):
         read_annotations("afwild", tmp_path)
@@ -105,7 +100,7 @@ def test_every_label_is_indexed_by_its_class() -> None:
 
 
 def test_more_labels_than_classes_can_be_are_refused() -> None:
-    assert MOST_CLASSES == sequence.MOST_CLASSES, "what can be labelled is what a cache takes"
-    assert len(class_list([f"{value}.5" for value in range(MOST_CLASSES)], "labels.csv")[0]) == 128
-    with pytest.raises(InputError, match=r"labels.csv: 129 different labels"):
-        class_list([f"{value}.5" for value in range(MOST_CLASSES + 1)], "labels.csv")
+    assert MAX_OUTPUTS == MAX_OUTPUTS, "what can be labelled is what a cache takes"
+    assert len(class_list([f"{value}.5" for value in range(MAX_OUTPUTS)], "labels.csv")[0]) == MAX_OUTPUTS
+    with pytest.raises(InputError, match=r"labels.csv: 1025 different labels"):
+        class_list([f"{value}.5" for value in range(MAX_OUTPUTS + 1)], "labels.csv")

@@ -4,8 +4,9 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from skelemo.annotations import EMOTIONS, Annotations, match, read_annotations
+from skelemo.annotations import Annotations, match, read_annotations
 from skelemo.errors import InputError
+from skelemo.targets import EMOTIONS
 
 VOTES = ["order", "1happy", "2sad", "3neutral", "4angry", "5surprise", "6disgust", "7fear", "label"]
 # clip -> label as DFEW counts, 1 to 7
@@ -43,8 +44,8 @@ def test_both_layouts_give_labels_and_folds(tmp_path: Path, authors: bool) -> No
     write_fold(tmp_path, 1, {1, 2}, authors=authors)
     write_fold(tmp_path, 2, {3, 16372}, authors=authors)
     annotations = read(tmp_path)
-    assert annotations.classes == EMOTIONS
-    assert {item.video: EMOTIONS[item.expression[0]] for item in annotations.items} == {
+    assert annotations.heads[0].outputs == EMOTIONS
+    assert {item.video: EMOTIONS[item.labels["expression"][0]] for item in annotations.items} == {
         "00001": "sadness",
         "00002": "neutral",
         "00003": "fear",
@@ -72,13 +73,13 @@ def test_votes_label_what_the_folds_do_not(tmp_path: Path) -> None:
     )
     annotations = read(tmp_path)
     items = {item.video: item for item in annotations.items}
-    assert items["00004"].expression.tolist() == [-1]
+    assert items["00004"].labels["expression"].tolist() == [-1]
     assert items["00004"].splits == {}
-    assert items["00005"].expression.tolist() == [5]
+    assert items["00005"].labels["expression"].tolist() == [5]
     assert annotations.notes[1:] == (
         "clips with another label in annotation.xlsx, where the folds' is taken: 1 (2)",
         "clips with a label in annotation.xlsx that are in no fold: 1 (5)",
-        "clips with votes and no winning emotion, which stay unlabelled: 1 (4)",
+        "clips with votes and no winning emotion, which stay unlabeled: 1 (4)",
     )
 
 
@@ -86,7 +87,7 @@ def test_votes_alone_are_labels_without_folds(tmp_path: Path) -> None:
     file = write_votes(tmp_path, [9, 10, 0, 0, 0, 0, 0, 0, 1])
     for path in (file, file.parent, tmp_path):
         (item,) = read(path).items
-        assert (item.video, item.expression.tolist(), item.splits) == ("00009", [0], {})
+        assert (item.video, item.labels["expression"].tolist(), item.splits) == ("00009", [0], {})
 
 
 @pytest.mark.parametrize(
@@ -178,8 +179,22 @@ def test_the_released_folds_are_whole(shared_data: Path) -> None:
     assert annotations.notes == ()
     assert len(annotations.items) == 11_697
     assert [item.video for item in annotations.items[:2]] == ["00001", "00002"]
-    counts = Counter(int(item.expression[0]) for item in annotations.items)
+    counts = Counter(int(item.labels["expression"][0]) for item in annotations.items)
     assert [counts[index] for index in range(7)] == [2445, 1894, 2669, 2173, 1469, 145, 902]
     folds = [[item.splits[f"fold_{number}"] for item in annotations.items] for number in range(1, 6)]
     assert [fold.count("test") for fold in folds] == [2341, 2341, 2340, 2339, 2336]
     assert all(parts.count("test") == 1 for parts in zip(*folds, strict=True))
+
+
+def test_votes_are_shares_when_asked_for(tmp_path: Path) -> None:
+    write_fold(tmp_path, 1, {1})
+    write_votes(tmp_path, [1, 0, 7, 3, 0, 0, 0, 0, 2], [4, 5, 0, 5, 0, 0, 0, 0, 0], [5, 0, 0, 0, 0, 0, 0, 0, 6])
+    annotations = read_annotations(f"dfew-votes:{tmp_path}", tmp_path)
+    shares = {item.video: item.labels["expression"][0].tolist() for item in annotations.items}
+    assert shares["00001"] == pytest.approx([0, 0.7, 0.3, 0, 0, 0, 0])
+    assert shares["00004"] == [0.5, 0, 0.5, 0, 0, 0, 0]
+    assert shares["00005"] == [0, 0, 0, 0, 0, 1, 0]  # a label without votes
+    assert shares["00002"] == [0, 0, 1, 0, 0, 0, 0]  # in the folds alone
+    (tmp_path / "Annotation/annotation.xlsx").unlink()
+    with pytest.raises(InputError, match=r"no annotation.xlsx with votes found"):
+        read_annotations(f"dfew-votes:{tmp_path}", tmp_path)

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from skelemo.annotations import EMOTIONS, match, read_annotations
+from skelemo.annotations import match, read_annotations
 from skelemo.errors import InputError
+from skelemo.targets import EMOTIONS
 
 
 def named(*sources: str) -> list[tuple[str, str]]:
@@ -13,8 +14,8 @@ def named(*sources: str) -> list[tuple[str, str]]:
 def test_the_first_folder_is_the_class_and_synonyms_are_the_seven(tmp_path: Path) -> None:
     recordings = named("Happy/x", "anger/deep/x", "FEARFUL/y", "loose")
     annotations = read_annotations("folders", tmp_path, recordings)
-    assert annotations.classes == EMOTIONS
-    assert {item.video: EMOTIONS[item.expression[0]] for item in annotations.items} == {
+    assert annotations.heads[0].outputs == EMOTIONS
+    assert {item.video: EMOTIONS[item.labels["expression"][0]] for item in annotations.items} == {
         "Happy/x": "happiness",
         "anger/deep/x": "anger",
         "FEARFUL/y": "fear",
@@ -26,14 +27,14 @@ def test_the_first_folder_is_the_class_and_synonyms_are_the_seven(tmp_path: Path
 
 def test_other_names_are_their_own_classes(tmp_path: Path) -> None:
     annotations = read_annotations("folders", tmp_path, named("a10/x", "a2/x", "happy/x"))
-    assert annotations.classes == ("a2", "a10", "happy")
+    assert annotations.heads[0].outputs == ("a2", "a10", "happy")
 
 
 def test_folders_that_are_parts_are_the_split_and_the_next_is_the_class(tmp_path: Path) -> None:
     recordings = named("Train/Angry/x", "val/Happy/x", "test/Sad/x", "test/loose", "loose")
     annotations = read_annotations("folders", tmp_path, recordings)
-    assert annotations.classes == EMOTIONS
-    assert [(item.splits["split"], EMOTIONS[item.expression[0]]) for item in annotations.items] == [
+    assert annotations.heads[0].outputs == EMOTIONS
+    assert [(item.splits["split"], EMOTIONS[item.labels["expression"][0]]) for item in annotations.items] == [
         ("train", "anger"),
         ("validation", "happiness"),
         ("test", "sadness"),
@@ -44,7 +45,7 @@ def test_frames_without_a_stem_are_of_the_folder_that_holds_them(tmp_path: Path)
     (tmp_path / "happy").mkdir()
     (tmp_path / "sad/clip").mkdir(parents=True)
     annotations = read_annotations("folders", tmp_path, named("happy", "sad/clip"))
-    assert [EMOTIONS[item.expression[0]] for item in annotations.items] == ["happiness", "sadness"]
+    assert [EMOTIONS[item.labels["expression"][0]] for item in annotations.items] == ["happiness", "sadness"]
 
 
 def test_the_path_may_be_below_or_above_the_ingested_folder(tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ def test_the_path_may_be_below_or_above_the_ingested_folder(tmp_path: Path) -> N
     inner = read_annotations(f"folders:{tmp_path}/../{tmp_path.name}/data", tmp_path, named("data/sad/x", "joy/x"))
     assert [item.video for item in inner.items] == ["data/sad/x"]
     outer = read_annotations(f"folders:{tmp_path}", tmp_path / "sad", named("x"))
-    assert [(item.video, EMOTIONS[item.expression[0]]) for item in outer.items] == [("x", "sadness")]
+    assert [(item.video, EMOTIONS[item.labels["expression"][0]]) for item in outer.items] == [("x", "sadness")]
 
 
 def test_no_class_folders_are_refused_and_a_single_one_is_noted(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_the_real_faces_are_the_seven_emotions(shared_data: Path) -> None:
     faces = shared_data / "faces"
     sources = [str(file.relative_to(faces)).removesuffix("_keypoints.json") for file in faces.rglob("*.json")]
     annotations = read_annotations("folders", faces, named(*sources))
-    assert annotations.classes == EMOTIONS
+    assert annotations.heads[0].outputs == EMOTIONS
     assert annotations.notes == ()
     assert len(annotations.items) == 376
-    assert all(item.video.startswith(EMOTIONS[item.expression[0]] + "/") for item in annotations.items)
+    assert all(item.video.startswith(EMOTIONS[item.labels["expression"][0]] + "/") for item in annotations.items)

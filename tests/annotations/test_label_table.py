@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelemo.annotations import EMOTIONS, Annotation, Annotations, read_annotations
+from skelemo.annotations import Annotation, Annotations, read_annotations
 from skelemo.errors import InputError
+from skelemo.targets import EMOTIONS
 
 
 def read(folder: Path, text: str) -> Annotations:
@@ -14,7 +15,8 @@ def read(folder: Path, text: str) -> Annotations:
 
 
 def named(annotations: Annotations, item: Annotation) -> list[str]:
-    return [annotations.classes[index] if index >= 0 else "" for index in item.expression]
+    head = annotations.heads[0]
+    return [head.outputs[index] if index >= 0 else "" for index in item.labels[head.name]]
 
 
 def test_a_row_per_video_labels_the_whole_video(tmp_path: Path) -> None:
@@ -22,7 +24,7 @@ def test_a_row_per_video_labels_the_whole_video(tmp_path: Path) -> None:
         tmp_path,
         "video,label,subject,split\na.mp4,happy,s1,train\nsub/b,Anger,s2,Val\nc,,s2,\n",
     )
-    assert annotations.classes == EMOTIONS
+    assert annotations.heads[0].outputs == EMOTIONS
     assert [item.video for item in annotations.items] == ["a.mp4", "sub/b", "c"]
     assert [named(annotations, item) for item in annotations.items] == [["happiness"], ["anger"], [""]]
     assert [item.subject for item in annotations.items] == ["s1", "s2", "s2"]
@@ -47,12 +49,12 @@ def test_stretches_and_frames_include_both_ends(tmp_path: Path) -> None:
     assert item.number.tolist() == [2, 3, 10, 11, 12, 13, 20]
     assert named(annotations, item) == ["fear", "fear", "sadness", "sadness", "sadness", "sadness", ""]
     np.testing.assert_array_equal(
-        item.valence, np.array([np.nan, np.nan, np.nan, 0.5, np.nan, np.nan, np.nan], np.float32)
+        item.labels["va"][:, 0], np.array([np.nan, np.nan, np.nan, 0.5, np.nan, np.nan, np.nan], np.float32)
     )
     np.testing.assert_array_equal(
-        item.arousal, np.array([np.nan, np.nan, np.nan, -0.25, np.nan, np.nan, np.nan], np.float32)
+        item.labels["va"][:, 1], np.array([np.nan, np.nan, np.nan, -0.25, np.nan, np.nan, np.nan], np.float32)
     )
-    assert item.at(np.array([13, 14]))[0].tolist() == [1, -1]
+    assert item.at(np.array([13, 14]))["expression"].tolist() == [1, -1]
 
 
 def test_random_stretches_agree_with_painting_them_one_by_one(tmp_path: Path) -> None:
@@ -72,7 +74,7 @@ def test_random_stretches_agree_with_painting_them_one_by_one(tmp_path: Path) ->
             with pytest.raises(InputError, match=r"lines \d and \d label the same frames"):
                 read(tmp_path, text)
         else:
-            assert read(tmp_path, text).items[0].at(np.arange(40))[0].tolist() == painted.tolist()
+            assert read(tmp_path, text).items[0].at(np.arange(40))["label"].tolist() == painted.tolist()
     assert outcomes == {True, False}
 
 
@@ -93,13 +95,13 @@ def test_people_of_a_video_have_their_own_labels(tmp_path: Path) -> None:
 )
 def test_labels_make_their_class_list(tmp_path: Path, labels: str, classes: tuple[str, ...]) -> None:
     text = "video,label\n" + "".join(f"v{row},{label}\n" for row, label in enumerate(labels.split(",")))
-    assert read(tmp_path, text).classes == classes
+    assert read(tmp_path, text).heads[0].outputs == classes
 
 
 def test_minus_one_is_unlabelled_and_noted(tmp_path: Path) -> None:
     annotations = read(tmp_path, "video,label\na,-1\nb,3\n")
-    assert [item.expression.tolist() for item in annotations.items] == [[-1], [0]]
-    assert annotations.notes[0].endswith("rows with label -1, taken as unlabelled: 1")
+    assert [item.labels["label"].tolist() for item in annotations.items] == [[-1], [0]]
+    assert annotations.notes[0].endswith("rows with label -1, taken as unlabeled: 1")
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -108,13 +110,13 @@ def test_delimiters_line_ends_marks_quotes_and_blank_lines_do_not_matter(tmp_pat
     text = "\ufeff" + "\r\n".join(delimiter.join(row) for row in rows)
     items = read(tmp_path, text).items
     assert [item.video for item in items] == ["a, b", "c"]
-    assert items[0].valence.tolist() == [0.5]
-    assert np.isnan(items[1].arousal).all()
+    assert items[0].labels["va"][:, 0].tolist() == [0.5]
+    assert np.isnan(items[1].labels["va"][:, 1]).all()
 
 
 def test_a_decimal_comma_is_read_where_commas_do_not_part_cells(tmp_path: Path) -> None:
     (item,) = read(tmp_path, "video;valence;arousal\na;0,5;-0,25\n").items
-    assert (item.valence.tolist(), item.arousal.tolist()) == ([0.5], [-0.25])
+    assert (item.labels["va"][:, 0].tolist(), item.labels["va"][:, 1].tolist()) == ([0.5], [-0.25])
 
 
 def test_other_columns_that_hold_parts_are_splits_and_the_rest_is_named(tmp_path: Path) -> None:
@@ -135,7 +137,7 @@ def test_other_columns_that_hold_parts_are_splits_and_the_rest_is_named(tmp_path
         ("\n\n", "the file is empty"),
         ("video,label\n", "there is a header but no row"),
         ("videos,label\na,x\n", r"no column 'video' among videos, label; is it 'videos'\?"),
-        ("video,subject\na,x\n", "neither a column 'label' nor 'valence' and 'arousal' among video, subject"),
+        ("video,subject\na,x\n", "no column holds labels; columns are video, subject"),
         ("video,valence\na,0\n", "column 'valence' needs column 'arousal' beside it"),
         ("video,end,label\na,0,x\n", "column 'end' needs column 'start' beside it"),
         ("video,label,Label\na,x,y\n", r"line 1: several columns are called 'label'"),
@@ -189,3 +191,36 @@ def test_a_folder_means_its_labels_or_its_only_table(tmp_path: Path) -> None:
 
 def test_windows_paths_name_videos(tmp_path: Path) -> None:
     assert read(tmp_path, "video,label\n.\\sub\\a.avi,x\n").items[0].video == "sub/a.avi"
+
+
+def test_numbers_and_a_few_words_are_heads_of_their_own(tmp_path: Path) -> None:
+    annotations = read(
+        tmp_path,
+        "video,label,pain,Room Light,rater[0:10],note,AU1,au12\n"
+        "a,happy,3,dark,5,said hello,1,0\nb,sad,,bright,0,left early,-1,1\n"
+        "c,sad,7.5,dark,10,,,\nd,sad,4,bright,2,x,0,0\n",
+    )
+    kinds = {head.name: (head.kind, head.outputs, head.low, head.high) for head in annotations.heads}
+    assert kinds == {
+        "expression": ("classes", EMOTIONS, -1, 1),
+        "au": ("flags", ("AU1", "AU12"), -1, 1),
+        "pain": ("values", ("pain",), 3, 7.5),
+        "room_light": ("classes", ("bright", "dark"), -1, 1),
+        "rater": ("values", ("rater",), 0, 10),
+    }
+    first, second, third, _ = annotations.items
+    np.testing.assert_array_equal([item.labels["pain"][0, 0] for item in (first, second, third)], [3, np.nan, 7.5])
+    assert [item.labels["room_light"].tolist() for item in (first, second)] == [[1], [0]]
+    assert [item.labels["au"].tolist() for item in (first, second, third)] == [[[1, 0]], [[-1, 1]], [[-1, -1]]]
+    assert annotations.notes == (f"{tmp_path / 'labels.csv'}: columns not used: note",)
+
+
+def test_a_column_whose_rows_contradict_each_other_is_not_used_and_named(tmp_path: Path) -> None:
+    annotations = read(tmp_path, "video,label,rater\na,happy,1\na,happy,2\nb,sad,1\n")
+    assert [head.name for head in annotations.heads] == ["expression"]
+    assert "column 'rater' is not used, since its rows contradict each other" in annotations.notes[0]
+
+
+def test_a_value_beyond_its_range_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"line 3: pain\[0:10\] is '11'; expected a number in \[0, 10\]"):
+        read(tmp_path, "video,pain[0:10]\na,3\nb,11\n")

@@ -3,17 +3,17 @@ import unicodedata
 import numpy as np
 import pytest
 
-from skelemo.annotations import EMOTIONS, Annotation, Annotations, match
+from skelemo.annotations import Annotation, Annotations, match
 from skelemo.errors import InputError
+from skelemo.targets import EXPRESSION
 
 
 def labels(*videos: str, person: str = "", numbered: bool = False) -> Annotations:
-    return Annotations(EMOTIONS, tuple(label(video, person) for video in videos), numbered=numbered)
+    return Annotations((EXPRESSION,), tuple(label(video, person) for video in videos), numbered=numbered)
 
 
 def label(video: str, person: str = "", source: str = "labels.csv") -> Annotation:
-    nothing = np.full(1, np.nan, np.float32)
-    return Annotation(video, np.zeros(1, np.int8), nothing, nothing, source, person=person)
+    return Annotation(video, {EXPRESSION.name: np.zeros(1, np.int16)}, source, person=person)
 
 
 def found(annotations: Annotations, *recordings: tuple[str, str]) -> list[list[str]]:
@@ -39,7 +39,7 @@ def test_leading_zeros_do_not_count_where_videos_are_numbers() -> None:
 
 
 def test_left_and_right_go_to_the_same_recording() -> None:
-    both = Annotations(EMOTIONS, (label("v", "right"), label("v", "left")))
+    both = Annotations((EXPRESSION,), (label("v", "right"), label("v", "left")))
     assert [one.person for one in match(both, [("v", "v")]).annotations[0]] == ["left", "right"]
 
 
@@ -72,5 +72,5 @@ def test_labels_given_twice_are_refused() -> None:
 
 
 def test_labels_for_a_side_and_for_nobody_in_particular_are_noted() -> None:
-    mixed = Annotations(EMOTIONS, (label("v", "right"), label("v")))
+    mixed = Annotations((EXPRESSION,), (label("v", "right"), label("v")))
     assert "recordings with labels for a named person and for nobody" in match(mixed, [("v", "v")]).notes[0]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_caches import BODY, CLASSES, a_cache, a_recording, a_sequence
+from small_caches import BODY, CLASSES, HEADS, a_cache, a_recording, a_sequence, moods
 
 from skelemo.cache import cache as cache_module
 from skelemo.cache.cache import find_caches, open_cache, shard_files
@@ -30,7 +30,8 @@ def assert_holds(cache, sequences):
     for row in cache.sequences.to_dict("records"):
         one, here = known[row["id"]], slice(row["start"], row["start"] + row["length"])
         for name, expected in one.frame_arrays().items():
-            assert np.array_equal(getattr(frames, name)[here], expected, equal_nan=True), f"{row['id']} {name}"
+            held = frames.labels[name.removeprefix("labels/")] if "/" in name else getattr(frames, name)
+            assert np.array_equal(held[here], expected, equal_nan=True), f"{row['id']} {name}"
 
 
 @pytest.mark.parametrize(
@@ -97,14 +98,14 @@ def test_several_folders_are_one_cache(tmp_path):
 def test_the_hash_knows_every_sequence_and_the_classes(tmp_path):
     all_of_them = open_cache(spread(tmp_path / "a", [0, 1, 2])).hash
     assert open_cache(spread(tmp_path / "b", [0, 1])).hash != all_of_them
-    other = Header("body_25", ("glad", "sad", "angry"))
+    other = Header("body_25", moods("glad", "sad", "angry"))
     assert open_cache(spread(tmp_path / "c", [0, 1, 2], header=other)).hash != all_of_them
 
 
 def test_settings_and_simulation_are_no_reason_not_to_join(tmp_path):
-    spread(tmp_path, [0], header=Header("body_25", CLASSES, settings={"person": "all"}))
+    spread(tmp_path, [0], header=Header("body_25", HEADS, settings={"person": "all"}))
     assert not open_cache(tmp_path).simulated
-    spread(tmp_path, [1], header=Header("body_25", CLASSES, simulated=True))
+    spread(tmp_path, [1], header=Header("body_25", HEADS, simulated=True))
     assert_holds(open_cache(tmp_path), SEQUENCES[:2])
     assert open_cache(tmp_path).simulated
 
@@ -121,8 +122,12 @@ def test_one_sequence_with_two_contents_names_both_files(tmp_path):
 @pytest.mark.parametrize(
     ("header", "points", "said"),
     [
-        (Header("face_70", CLASSES), 70, r"has layout face_70, .* has body_25|has layout body_25, .* has face_70"),
-        (Header("body_25", CLASSES[::-1]), 25, r"has classes \[(calm, sad, glad|glad, sad, calm)\], .* has \["),
+        (Header("face_70", HEADS), 70, "has the layout (face_70|body_25), .* has (body_25|face_70)"),
+        (
+            Header("body_25", moods(*CLASSES[::-1])),
+            25,
+            r"expression is classes \[(calm|glad), sad, (calm|glad)\] in .*, classes \[",
+        ),
     ],
 )
 def test_shards_of_another_kind_are_refused_by_name(tmp_path, header, points, said):

@@ -1,4 +1,4 @@
-"""A shard is what the README's section on the format says: here read by that section, h5py and numpy alone.
+"""A shard is what the documentation of the format says: here read by that page, h5py and numpy alone.
 
 skelemo writes the shard and knows nothing of how it is read.
 """
@@ -12,32 +12,35 @@ import h5py
 import hdf5plugin  # noqa: F401 - brings the filter
 import numpy as np
 import pytest
-from small_caches import PROBLEM, a_recording, a_sequence
+from small_caches import PROBLEM, a_recording, a_sequence, moods
 
 from skelemo.cache.shard import Header, write_shard
+from skelemo.targets import Head
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "pages" / "cache-format.md"
 PARTS = {"body_25": [25], "face_70": [70], "hand_21x2": [21, 21]}
 FRAMES = {
     "keypoints": "<f4",
     "number": "<i4",
-    "expression": "i1",
-    "valence": "<f4",
-    "arousal": "<f4",
+    "labels/expression": "<i2",
+    "labels/va": "<f4",
+    "labels/au": "i1",
 }
 TEXT, INTEGER, FLOAT = "S", "<i8", "<f8"
 TABLES = {
     "sequences": dict.fromkeys(("id", "video", "person", "subject"), TEXT)
     | dict.fromkeys(("start", "length", "width", "height"), INTEGER)
     | {"fps": FLOAT, "scale": TEXT, "splits": TEXT}
-    | dict.fromkeys(("seen", "points", "labels", "rated"), INTEGER)
+    | dict.fromkeys(("seen", "points", "labels/expression", "labels/va", "labels/au"), INTEGER)
     | {"sha256": TEXT},
     "recordings": dict.fromkeys(("source", "video", "fingerprint"), TEXT)
     | dict.fromkeys(("files", "frames", "people"), INTEGER)
     | {"body_model": TEXT},
     "problems": {"file": TEXT, "reason": TEXT},
 }
-ATTRIBUTES = {"format", "version", "layout", "classes", "simulated", "settings", "origin", "tool", "sha256"}
+ATTRIBUTES = {"format", "version", "layout", "heads", "simulated", "settings", "origin", "tool", "sha256"}
+UNITS = Head("au", "flags", ("AU1", "AU2"))
+OUTPUTS = [["glad", "sad", "café"], ["valence", "arousal"], ["AU1", "AU2"]]
 SETTINGS = {"person": "all", "fps": 12.5, "ort": "Straße"}
 ORIGIN = {"source": "Bänder", "labels": "table:labels.csv"}
 
@@ -49,12 +52,13 @@ def written(request, tmp_path):
     facts = {"subject": "Zoë", "splits": {"split": "train", "fold_1": "test"}, "fps": 29.97, "width": 640}
     first = a_sequence("one", 1500, points=points, height=480, **facts)
     first.keypoints[::3] = 0
-    first.valence[::2] = np.frombuffer(struct.pack("<I", 0xFFC12345), np.float32)[0]  # some other NaN
-    first.arousal[::4] = np.nan
+    first.labels["va"][:, 0][::2] = np.frombuffer(struct.pack("<I", 0xFFC12345), np.float32)[0]  # some other NaN
+    first.labels["va"][:, 1][::4] = np.nan
+    first.labels["au"] = np.random.default_rng(2).integers(-1, 2, (1500, 2), np.int8)
     second = a_sequence("two/left", 3, points=points, video="two", person="left", number=np.array([4, 9, 10]))
     third = a_sequence("三", 1, points=points, keypoints=np.zeros((1, points, 3), np.float32), scale="unit")
     sequences = [first, second, third]
-    header = Header(request.param, ("glad", "sad", "café"), True, SETTINGS, ORIGIN)
+    header = Header(request.param, (*moods("glad", "sad", "café"), UNITS), True, SETTINGS, ORIGIN)
     rows = [a_recording("one", source="Tag 1/eins"), a_recording("two")]
     return sequences, write_shard(tmp_path, header, sequences, rows, [PROBLEM])
 
@@ -69,6 +73,13 @@ def text(value) -> str:
     return bytes(value).rstrip(b"\0").decode()
 
 
+def of_sequence(one, name: str) -> np.ndarray:
+    """A data set's frames of a sequence; -1 where it has no labels of that head."""
+    arrays = {f"labels/{head}": labels for head, labels in one.labels.items()}
+    arrays |= {"keypoints": one.keypoints, "number": one.number, "labels/au": np.full((len(one), 2), -1)} | arrays
+    return arrays[name]
+
+
 def parts(shard) -> list[int]:
     return [size for name in text(shard.attrs["layout"]).split("+") for size in PARTS[name]]
 
@@ -77,8 +88,8 @@ def test_the_attributes_are_text(shard):
     assert set(shard.attrs) == ATTRIBUTES
     said = {name: text(shard.attrs[name]) for name in ATTRIBUTES}
     assert all(shard.attrs.get_id(name).dtype.kind == "S" for name in ATTRIBUTES)
-    assert (said["format"], said["version"], said["simulated"]) == ("skelemo", "1", "true")
-    assert json.loads(said["classes"]) == ["glad", "sad", "café"]
+    assert (said["format"], said["version"], said["simulated"]) == ("skelemo", "2", "true")
+    assert [head["outputs"] for head in json.loads(said["heads"])] == OUTPUTS
     assert json.loads(said["settings"]) == SETTINGS
     assert json.loads(said["origin"]) == ORIGIN
     assert said["tool"].startswith("skelemo ")
@@ -86,7 +97,7 @@ def test_the_attributes_are_text(shard):
 
 def test_every_data_set_is_stored_as_said(shard):
     assert set(shard) == {"frames", *TABLES}
-    assert set(shard["frames"]) == set(FRAMES)
+    assert set(shard["frames"]) == {name.split("/")[0] for name in FRAMES}
     for name in [*TABLES, *(f"frames/{name}" for name in FRAMES)]:
         data = shard[name]
         plan = data.id.get_create_plist()
@@ -98,7 +109,7 @@ def test_every_data_set_is_stored_as_said(shard):
 
 
 def test_the_tables_have_the_columns_in_their_order_without_gaps(shard):
-    lists = {"points": (len(parts(shard)),), "labels": (4,)}
+    lists = {"points": (len(parts(shard)),), "labels/expression": (4,), "labels/va": (3,), "labels/au": (3,)}
     for name, columns in TABLES.items():
         kind = shard[name].dtype
         assert kind.names == tuple(columns)
@@ -120,7 +131,7 @@ def test_the_frames_are_those_that_went_in(shard, written):
         assert row["start"] == end
         end += row["length"]
         for name, array in frames.items():
-            assert np.array_equal(array[row["start"] : end], getattr(one, name), equal_nan=True)
+            assert np.array_equal(array[row["start"] : end], of_sequence(one, name), equal_nan=True)
     assert {len(array) for array in frames.values()} == {end}
 
 
@@ -135,16 +146,18 @@ def test_the_sequences_say_what_was_known(shard, written):
 
 
 def test_the_counts_are_those_of_the_frames(shard):
-    confidence, expression = shard["frames/keypoints"][..., 2], shard["frames/expression"][()]
-    rated = ~np.isnan(shard["frames/valence"][()]) | ~np.isnan(shard["frames/arousal"][()])
+    confidence, expression = shard["frames/keypoints"][..., 2], shard["frames/labels/expression"][()]
+    rated, flags = ~np.isnan(shard["frames/labels/va"][()]), shard["frames/labels/au"][()]
     ends = np.cumsum(parts(shard))
     for row in shard["sequences"][()]:
         here = slice(row["start"], row["start"] + row["length"])
         there = confidence[here] > 0
         assert row["seen"] == there.any(1).sum()
         assert row["points"].tolist() == [part.sum() for part in np.split(there, ends[:-1], axis=1)]
-        assert row["labels"].tolist() == [(expression[here] == label).sum() for label in (0, 1, 2, -1)]
-        assert row["rated"] == rated[here].sum()
+        named = [(expression[here] == label).sum() for label in (0, 1, 2)]
+        assert row["labels/expression"].tolist() == [sum(named), *named]
+        assert row["labels/va"].tolist() == [rated[here].any(1).sum(), *rated[here].sum(0)]
+        assert row["labels/au"].tolist() == [(flags[here] >= 0).any(1).sum(), *(flags[here] == 1).sum(0)]
 
 
 def test_the_hash_of_each_sequence_can_be_checked(shard):
@@ -153,11 +166,14 @@ def test_the_hash_of_each_sequence_can_be_checked(shard):
         for name in ("id", "video", "person", "subject", "splits", "scale"):
             digest.update(text(row[name]).encode() + b"\0")
         digest.update(struct.pack("<qqd", row["width"], row["height"], row["fps"]))
-        for name in ("arousal", "expression", "keypoints", "number", "valence"):
+        for name in sorted(FRAMES):
             frames = shard[f"frames/{name}"][row["start"] : row["start"] + row["length"]]
-            if name in ("arousal", "valence"):
+            if name.startswith("labels/") and frames.dtype.kind == "f":
                 assert set(frames[np.isnan(frames)].view("<u4").tolist()) <= {0x7FC00000}
-            digest.update(frames.tobytes())
+            missing = np.isnan(frames) if frames.dtype.kind == "f" else frames < 0
+            if name.startswith("labels/") and missing.all():
+                continue  # as if the sequence had no labels of that head
+            digest.update(name.encode() + b"\0" + frames.tobytes())
         assert digest.hexdigest() == text(row["sha256"])
 
 
@@ -179,9 +195,8 @@ def spelled(kind: np.dtype) -> str:
     return f"S{kind.itemsize}" if kind.kind == "S" else kind.base.str[1:] + numbers
 
 
-def test_the_lines_in_the_readme_read_a_shard(written):
-    section = README.read_text(encoding="utf-8").split("## The cache format")[1].split("\n## ")[0]
-    code = section.split("```python\n")[1].split("```")[0]
+def test_the_lines_on_the_page_read_a_shard(written):
+    code = PAGE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
     quoted = code.split('h5py.File("')[1].split('"')[0]
     found: dict = {}
     exec(code.replace(quoted, str(written[1])), found)

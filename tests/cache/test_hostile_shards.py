@@ -130,7 +130,7 @@ def absurd(rows, chunk):
     """More rows than the file can hold, none of them stored."""
 
     def change(file):
-        for name, (shape, kind) in shard._frame_types(BODY).items():
+        for name, (shape, kind) in shard.frame_types(BODY).items():
             del file["frames"][name]
             how = {"chunks": (chunk, *shape), "fletcher32": True, **hdf5._BLOSC}
             file["frames"].create_dataset(name, (rows, *shape), kind, maxshape=(None, *shape), **how)
@@ -152,7 +152,7 @@ def swollen_table(file):
 
 def swollen_chunk(file):
     """All frames there and in one chunk, nobody in them: what is unpacked to read the first is all of them."""
-    for name, (shape, kind) in shard._frame_types(BODY).items():
+    for name, (shape, kind) in shard.frame_types(BODY).items():
         replaced(f"frames/{name}", np.zeros((480_000, *shape), kind), chunks=(480_000, *shape),
                  fletcher32=True, **hdf5._BLOSC)(file)  # fmt: skip
 
@@ -239,15 +239,15 @@ HOSTILE = {
     "a chunk without any filter": chunk(lambda stored: bytes(9 * 25 * 3 * 4 - 4), mask=3),
     "no format": attribute("format", None),
     "another format": attribute("format", "kelps"),
-    "a version from the future": attribute("version", "2"),
+    "a version from the future": attribute("version", "3"),
     "a number for text": attribute("version", 1),
     "a text of any length for text": attribute("layout", np.array("body_25", object)),
     "many texts for one": attribute("layout", np.array([b"body_25", b"face_70"])),
     "an unknown layout": attribute("layout", "body_26"),
-    "classes that are no list": attribute("classes", '{"a": 1}'),
-    "classes that are no text": attribute("classes", '["a", 3, null]'),
-    "classes that are no JSON": attribute("classes", "["),
-    "classes nested without end": attribute("classes", "[" * 100_000),
+    "heads that are no list": attribute("heads", '{"a": 1}'),
+    "heads that are no heads": attribute("heads", '["a", 3, null]'),
+    "heads that are no JSON": attribute("heads", "["),
+    "heads nested without end": attribute("heads", "[" * 100_000),
     "settings that are no mapping": attribute("settings", "[]"),
     "an origin that is no mapping": attribute("origin", '["faces"]'),
     "an origin that is no text": attribute("origin", '{"source": {"a": "b"}}'),
@@ -270,12 +270,12 @@ HOSTILE = {
     "a count of points that overflows": cell("sequences", 1, "points", 2**63 - 1),
     "points seen by nobody": cell("sequences", 1, "seen", 0),
     "fewer points than frames seen": cell("sequences", 1, "points", 0),
-    "fewer than no frames of a class": cell("sequences", 1, "labels", [-1, 1, 1, 2]),
-    "classes that are not all frames": cell("sequences", 1, "labels", [1, 1, 0, 0]),
-    "classes that are more than all frames": cell("sequences", 1, "labels", [2**63 - 1, 2**63 - 1, 2, 3]),
-    "more rated frames than there are": cell("sequences", 1, "rated", 4),
+    "fewer than no frames of a class": cell("sequences", 1, "labels/expression", [0, -1, 0, 1]),
+    "classes that are not all labeled frames": cell("sequences", 1, "labels/expression", [3, 1, 1, 0]),
+    "classes whose counts overflow": cell("sequences", 1, "labels/expression", [3, 2**63 - 1, 2**63 - 1, 5]),
+    "more labeled frames than there are": cell("sequences", 1, "labels/va", [4, 3, 3]),
     "counts of other parts": column("sequences", "points", ("<i8", (2,))),
-    "counts of other classes": column("sequences", "labels", ("<i8", (3,))),
+    "counts of other classes": column("sequences", "labels/expression", ("<i8", (3,))),
     "one count for a list of them": column("sequences", "points", "<i8"),
     "a column more": column("sequences", "more", "<i8"),
     "splits that are no JSON": cell("sequences", 2, "splits", b"{"),
@@ -284,14 +284,14 @@ HOSTILE = {
     "splits into mappings": cell("sequences", 2, "splits", b'{"split": {"a": "b"}}'),
     "splits that cannot be written": cell("sequences", 2, "splits", b'{"split": "\\ud800"}'),
     "splits nested without end": cell("sequences", 2, "splits", b"[" * 200),
-    "a class that is not there": frame("expression", 3, 3),
-    "a class below unlabelled": frame("expression", 3, -2),
+    "a class that is not there": frame("labels/expression", 3, 3),
+    "a class below unlabeled": frame("labels/expression", 3, -2),
     "frames in disorder": frame("number", 3, 2),
     "negative frames": frame("number", 0, -5),
     "coordinates that are no number": frame("keypoints", (4, 7, 1), float("nan")),
     "endless coordinates": frame("keypoints", (4, 7, 1), float("-inf")),
-    "endless valence": frame("valence", 5, float("inf")),
-    "too much arousal": frame("arousal", 5, -1.5),
+    "endless values": frame("labels/va", 5, float("inf")),
+    "values out of range": frame("labels/va", (5, 1), -1.5),
 }
 
 
@@ -361,13 +361,13 @@ def test_a_link_elsewhere_is_not_even_looked_up(path):
 
 
 def test_damaged_names_the_sequences_whose_counts_are_not_those_of_their_frames(path):
-    forge(path, cell("sequences", 1, "rated", 2))
+    forge(path, cell("sequences", 1, "labels/va", [2, 2, 2]))
     assert open_shard(path).damaged() == ["two/left"]
 
 
 def test_damaged_names_the_sequences_whose_frames_were_changed(path):
     def change(file):
-        file["frames/valence"][6] = 0.25
+        file["frames/labels/va"][6] = 0.25
 
     forge(path, change)
     assert open_shard(path).damaged() == ["two/left"]

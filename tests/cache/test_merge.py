@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from small_caches import BODY, a_cache, a_recording, a_sequence
+from small_caches import BODY, a_cache, a_recording, a_sequence, moods
 
 from skelemo.cache import merge as merge_module
 from skelemo.cache.cache import open_cache, shard_files
@@ -16,12 +16,13 @@ from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError
 
 ONE, TWO, THREE = a_sequence("one", 5), a_sequence("two", 3, splits={"split": "test"}), a_sequence("three", 40)
-WIDER = Header("body_25", ("calm", "glad", "sad", "wild"))
+WIDER = Header("body_25", moods("calm", "glad", "sad", "wild"))
 
 
 def in_wider(sequence):
     """The same labels by the class list of `WIDER`."""
-    return replace(sequence, expression=np.array([1, 2, 0, -1], np.int8)[sequence.expression])
+    wider = np.array([1, 2, 0, -1], np.int16)[sequence.labels["expression"]]
+    return replace(sequence, labels={**sequence.labels, "expression": wider})
 
 
 def hashes(folder):
@@ -55,8 +56,8 @@ def test_a_merged_cache_has_every_sequence_once_to_the_byte(tmp_path, pair):
 
 
 def test_settings_and_simulation_stay_with_their_sequences(tmp_path):
-    real = a_cache(tmp_path / "a", ONE, header=Header("body_25", BODY.classes, settings={"person": "all"}))
-    simulated = a_cache(tmp_path / "b", TWO, header=Header("body_25", BODY.classes, simulated=True))
+    real = a_cache(tmp_path / "a", ONE, header=Header("body_25", BODY.heads, settings={"person": "all"}))
+    simulated = a_cache(tmp_path / "b", TWO, header=Header("body_25", BODY.heads, simulated=True))
     merge([real, simulated], tmp_path / "c")
     found = {shard.sequences["id"][0]: shard.header for shard in open_cache(tmp_path / "c").shards}
     assert found["one"].settings == {"person": "all"}
@@ -64,7 +65,7 @@ def test_settings_and_simulation_stay_with_their_sequences(tmp_path):
 
 
 def test_what_each_was_made_from_stays_with_its_sequences(tmp_path):
-    headers = [Header("body_25", BODY.classes, origin={"source": name}) for name in ("monday", "tuesday")]
+    headers = [Header("body_25", BODY.heads, origin={"source": name}) for name in ("monday", "tuesday")]
     caches = [a_cache(tmp_path / one.id, one, header=header) for one, header in zip((ONE, TWO), headers, strict=True)]
     merge(caches, tmp_path / "c")
     found = {shard.sequences["id"][0]: shard.header.origin["source"] for shard in open_cache(tmp_path / "c").shards}
@@ -74,44 +75,46 @@ def test_what_each_was_made_from_stays_with_its_sequences(tmp_path):
 def test_labels_are_carried_over_by_name(tmp_path, pair):
     wider = a_cache(tmp_path / "wider", in_wider(TWO), a_sequence("four", 6), header=WIDER)
     merge([pair[0], wider], tmp_path / "c")
-    assert open_cache(tmp_path / "c").classes == WIDER.classes
+    assert open_cache(tmp_path / "c").heads == WIDER.heads
     expected = {one.id: one.sha256 for one in (in_wider(ONE), in_wider(TWO), a_sequence("four", 6))}
     assert hashes(tmp_path / "c") == expected
 
 
 def test_another_order_of_the_same_classes_becomes_the_first_ones(tmp_path, pair):
-    turned = Header("body_25", BODY.classes[::-1])
-    other = replace(THREE, expression=np.array([2, 1, 0, -1], np.int8)[THREE.expression])
+    turned = Header("body_25", moods("calm", "sad", "glad"))
+    other = replace(
+        THREE, labels={**THREE.labels, "expression": np.array([2, 1, 0, -1], np.int16)[THREE.labels["expression"]]}
+    )
     merge([pair[0], a_cache(tmp_path / "turned", other, header=turned)], tmp_path / "c")
     assert hashes(tmp_path / "c") == {one.id: one.sha256 for one in (ONE, TWO, THREE)}
-    assert open_cache(tmp_path / "c").classes == BODY.classes
+    assert open_cache(tmp_path / "c").heads == BODY.heads
 
 
-def unlabelled(name):
+def unlabeled(name):
     return a_sequence(name, 4, expression=np.full(4, -1, np.int8))
 
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_cache_without_labels_goes_with_one_of_any_classes(tmp_path, pair, turned):
-    emotions = Header("body_25", ("happiness", "sadness", "neutral", "anger"))
-    plain = a_cache(tmp_path / "plain", unlabelled("plain"), header=emotions)
+    emotions = Header("body_25", moods("happiness", "sadness", "neutral", "anger"))
+    plain = a_cache(tmp_path / "plain", unlabeled("plain"), header=emotions)
     merge([plain, *pair] if turned else [*pair, plain], tmp_path / "c")
-    assert open_cache(tmp_path / "c").classes == BODY.classes
-    assert hashes(tmp_path / "c") == {one.id: one.sha256 for one in (ONE, TWO, THREE, unlabelled("plain"))}
+    assert open_cache(tmp_path / "c").heads == BODY.heads
+    assert hashes(tmp_path / "c") == {one.id: one.sha256 for one in (ONE, TWO, THREE, unlabeled("plain"))}
 
 
 def test_caches_without_any_label_keep_the_longest_list(tmp_path):
-    first = a_cache(tmp_path / "a", unlabelled("one"), header=Header("body_25", ("bored",)))
-    second = a_cache(tmp_path / "b", unlabelled("two"))
+    first = a_cache(tmp_path / "a", unlabeled("one"), header=Header("body_25", moods("bored")))
+    second = a_cache(tmp_path / "b", unlabeled("two"))
     merge([first, second], tmp_path / "c")
-    assert open_cache(tmp_path / "c").classes == BODY.classes
+    assert open_cache(tmp_path / "c").heads == BODY.heads
 
 
 @pytest.mark.parametrize(
     ("header", "points", "said"),
     [
-        (Header("body_25", ("glad", "angry")), 25, "wrong has the class 'angry', which a does not have"),
-        (Header("face_70", BODY.classes), 70, "layout"),
+        (Header("body_25", moods("glad", "angry")), 25, "wrong has the class 'angry', which a does not have"),
+        (Header("face_70", BODY.heads), 70, "layout"),
     ],
 )
 def test_caches_that_do_not_go_together_are_refused(tmp_path, pair, header, points, said):

@@ -12,7 +12,7 @@ import h5py
 import pytest
 from click.testing import CliRunner
 from places import WebServer
-from small_caches import BODY, a_cache, a_sequence, sizes
+from small_caches import BODY, CLASSES, a_cache, a_sequence, sizes
 
 from skelemo.atomic import owner
 from skelemo.cache.cache import open_cache, shard_files
@@ -84,7 +84,10 @@ def test_the_index_lists_the_shards_and_the_facts_say_what_is_in_them(cache, tmp
     assert json.loads((tmp_path / "far" / "index.json").read_text()) == {"shards": sorted(sizes(cache))}
     path = shard_files(cache)[0]
     said = json.loads((tmp_path / "far" / path.with_suffix(".json").name).read_text())
-    assert (said["layout"], said["classes"]) == ("body_25", list(BODY.classes))
+    assert (said["layout"], set(said["classes"])) == (
+        "body_25",
+        {*CLASSES, "valence", "arousal", "va"} & set(said["classes"]),
+    )
     assert [row["labels"] for row in said["sequences"]] == [["glad"], ["calm"]]
     assert [row["sha256"] for row in said["sequences"]] == open_shard(path).sequences["sha256"].tolist()
 
@@ -322,7 +325,7 @@ def test_what_was_cut_off_there_is_sent_again(cache, tmp_path, name, left):
 def twins(tmp_path):
     """Two caches of the same data, of which the second says at length where it came from."""
     return [
-        a_cache(tmp_path / name, a_sequence(), header=Header("body_25", BODY.classes, origin={"source": name * 500}))
+        a_cache(tmp_path / name, a_sequence(), header=Header("body_25", BODY.heads, origin={"source": name * 500}))
         for name in ("x", "yz")
     ]
 
@@ -375,7 +378,7 @@ def test_a_shard_that_is_not_what_it_claims_is_named_and_not_taken(cache, tmp_pa
     push(cache, str(far))
     first, second, third, fourth = shard_files(far)
     with h5py.File(first, "r+", libver=("v110", "v110")) as file:
-        file["frames/valence"][3] = 0.5
+        file["frames/labels/va"][3] = 0.5
     second.write_bytes(third.read_bytes())
     fourth.write_bytes(b"\0" * 5000)
     with pytest.raises(CacheError, match="3 shards are not taken") as error:
@@ -415,7 +418,7 @@ def test_shards_that_are_not_named_by_their_content_are_passed_over_with_a_note(
 
 
 def test_another_layout_or_other_classes_are_refused_before_anything_is_fetched(cache, tmp_path):
-    other = a_cache(tmp_path / "other", a_sequence(points=95), header=Header("body_25+face_70", BODY.classes))
+    other = a_cache(tmp_path / "other", a_sequence(points=95), header=Header("body_25+face_70", BODY.heads))
     push(cache, str(tmp_path / "far"))
     before = sizes(other)
     with pytest.raises(CacheError, match=r"has the layout body_25 and .* has body_25\+face_70"):
@@ -475,7 +478,7 @@ def test_a_damaged_shard_is_not_pushed_and_one_that_does_not_open_is_pulled_agai
         push(cache, str(tmp_path / "elsewhere"))
     assert pull(str(tmp_path / "far"), cache).shards == (path.name,)
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        file["frames/valence"][3] = 0.5
+        file["frames/labels/va"][3] = 0.5
     with pytest.raises(CacheError, match=r"is damaged: skelemo cache verify"):
         push(cache, str(tmp_path / "elsewhere"))
     assert path.name not in sizes(tmp_path / "elsewhere")
@@ -574,7 +577,7 @@ def test_the_verbs_say_what_has_travelled(cache, tmp_path):
     assert "kept" not in answer.output
     answer = call("pull", tmp_path / "far", tmp_path / "here", "--only", "label=angry")
     assert answer.exit_code == 2
-    assert "unknown class 'angry'" in answer.output
+    assert "unknown label 'angry'" in answer.output
     assert call("pull", tmp_path / "far", tmp_path / "here", "--storage-option", "secret").exit_code == 2
 
 

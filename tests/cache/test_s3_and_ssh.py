@@ -88,7 +88,7 @@ def test_through_s3_only_what_is_missing_travels(line, url, cache, tmp_path):
 
 
 def test_through_s3_the_same_shard_of_another_length_is_told_by_its_beginning(line, url, tmp_path):
-    header = Header(BODY.layout, BODY.classes, origin={"source": "elsewhere" * 100})
+    header = Header(BODY.layout, BODY.heads, origin={"source": "elsewhere" * 100})
     twins = [
         a_cache(tmp_path / f"{index}", a_sequence("v", 900), header=one) for index, one in enumerate((BODY, header))
     ]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small_caches import CLASSES, a_cache, a_sequence
+from small_caches import HEADS, a_cache, a_sequence
 
 from skelemo.cache.cache import open_cache, shard_files
 from skelemo.cache.select import labels_in, matching, select, unmet
@@ -53,7 +53,7 @@ def test_expressions_of_one_key_are_alternatives_and_keys_must_all_hold(cache, o
     ("only", "said"),
     [
         (["vidoe=x"], "did you mean 'video'.*fold_1, id, label, person, split, subject, video"),
-        (["label=glat"], "unknown class 'glat': did you mean 'glad'"),
+        (["label=glat"], "unknown label 'glat': did you mean 'glad'"),
         (["train"], "expected KEY=GLOB"),
         (["=train"], "expected KEY=GLOB"),
     ],
@@ -98,4 +98,4 @@ def test_labels_are_those_of_the_frames(tmp_path):
     assert labels_in(open_shard(path)) == [{"glad", "sad"}, set()]
     (path,) = shard_files(a_cache(tmp_path / "b"))
     assert labels_in(open_shard(path)) == []
-    assert matching(open_shard(path).sequences, CLASSES, ["video=x"], list).tolist() == []
+    assert matching(open_shard(path).sequences, HEADS, ["video=x"], list).tolist() == []

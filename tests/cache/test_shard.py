@@ -9,7 +9,7 @@ import resource
 import h5py
 import numpy as np
 import pytest
-from small_caches import BODY, BODY_AND_FACE, CLASSES, PROBLEM, a_recording, a_sequence, everything_in
+from small_caches import BODY, BODY_AND_FACE, CLASSES, HEADS, MOOD, PROBLEM, a_recording, a_sequence, everything_in
 
 from skelemo import skeleton
 from skelemo.cache.shard import Header, open_shard, write_shard
@@ -48,7 +48,7 @@ def test_a_part_is_read_into_its_place(path, sequences):
 def test_plain_h5py_reads_a_shard(path, sequences):
     with h5py.File(path) as file:
         assert file.attrs["format"] == b"skelemo"
-        assert json.loads(file.attrs["classes"]) == list(CLASSES)
+        assert [one["outputs"] for one in json.loads(file.attrs["heads"])] == [list(CLASSES), ["valence", "arousal"]]
         table = file["sequences"][()]
         assert [text.decode() for text in table["id"]] == ["one", "two/left", "三"]
         row = table[1]
@@ -60,7 +60,7 @@ def test_plain_h5py_reads_a_shard(path, sequences):
 def test_frames_without_anybody_shrink_as_far_as_a_reader_believes(tmp_path, layout):
     points = len(skeleton.layout(layout))
     nobody = a_sequence("nobody", 1500, keypoints=np.zeros((1500, points, 3), np.float32), expression=np.full(1500, -1))
-    path = write_shard(tmp_path, Header(layout, CLASSES), [nobody])
+    path = write_shard(tmp_path, Header(layout, HEADS), [nobody])
     assert path.stat().st_size < nobody.keypoints.nbytes / 60
     assert open_shard(path).damaged() == []
 
@@ -92,8 +92,8 @@ def test_other_content_has_another_name(tmp_path, path, sequences):
     rows, problems = [a_recording("one"), a_recording("two")], [PROBLEM]
     names = {
         write_shard(tmp_path, BODY, sequences, rows, problems),
-        write_shard(tmp_path, Header("body_25", CLASSES, simulated=True), sequences, rows, problems),
-        write_shard(tmp_path, Header("body_25", CLASSES, settings={"person": "all"}), sequences, rows, problems),
+        write_shard(tmp_path, Header("body_25", HEADS, simulated=True), sequences, rows, problems),
+        write_shard(tmp_path, Header("body_25", HEADS, settings={"person": "all"}), sequences, rows, problems),
         write_shard(tmp_path, BODY, sequences[::-1], rows, problems),
         write_shard(tmp_path, BODY, [*sequences[:2], a_sequence("三", 1, seed=1)], rows, problems),
         write_shard(tmp_path, BODY, sequences, rows[:1], problems),
@@ -154,7 +154,7 @@ def test_no_lock_is_needed_to_read(path):
     ("sequences", "said"),
     [
         ([a_sequence(points=95)], "95 keypoints; the layout body_25 has 25"),
-        ([a_sequence(expression=np.full(7, 3, np.int8))], "class 3; there are 3"),
+        ([a_sequence(expression=np.full(7, 3, np.int8))], "labels of expression reach from 3 to 3; expected -1 to 2"),
         ([a_sequence(), a_sequence(seed=1)], "id of another"),
     ],
 )
@@ -164,16 +164,15 @@ def test_sequences_that_do_not_fit_the_shard_are_not_written(tmp_path, sequences
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("classes", [("a", "a"), ("a", ""), ("a", 3), tuple(map(str, range(129)))])
-def test_a_header_has_different_named_classes_that_a_byte_can_count(classes):
-    with pytest.raises(CacheError):
-        Header("body_25", classes)
+def test_a_header_has_heads_of_different_names():
+    with pytest.raises(CacheError, match="different names"):
+        Header("body_25", (MOOD, MOOD))
 
 
 def test_a_header_has_a_layout_in_its_one_spelling():
-    assert Header(" body_25 + face_70", CLASSES) == BODY_AND_FACE
+    assert Header(" body_25 + face_70", HEADS) == BODY_AND_FACE
     with pytest.raises(ConfigError, match="body_26"):
-        Header("body_26", CLASSES)
+        Header("body_26", HEADS)
 
 
 # Damage

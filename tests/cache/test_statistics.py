@@ -2,21 +2,24 @@
 
 import numpy as np
 import pytest
-from small_caches import BODY_AND_FACE, CLASSES, a_cache, a_sequence
+from small_caches import BODY_AND_FACE, HEADS, a_cache, a_sequence
 
 from skelemo.cache.cache import open_cache
 from skelemo.cache.shard import Header, open_shard, write_shard
 
 
 def by_hand(one, parts, classes):
-    """Seen, points, labels and rated, frame by frame."""
-    seen, points, labels, rated = 0, [0] * len(parts), [0] * (classes + 1), 0
+    """Seen, points and the counts of both heads, frame by frame."""
+    seen, points, labels, rated = 0, [0] * len(parts), [0] * (classes + 1), [0] * 3
     for frame in range(len(one)):
         there = [[point[2] > 0 for point in one.keypoints[frame][part]] for part in parts]
         seen += any(map(any, there))
         points = [count + sum(part) for count, part in zip(points, there, strict=True)]
-        labels[one.expression[frame]] += 1  # -1 is the last
-        rated += not np.isnan(one.valence[frame]) or not np.isnan(one.arousal[frame])
+        if one.labels["expression"][frame] >= 0:
+            labels[0] += 1
+            labels[1 + one.labels["expression"][frame]] += 1
+        there = ~np.isnan(one.labels["va"][frame]) if "va" in one.labels else np.zeros(2, bool)
+        rated = [rated[0] + any(there), rated[1] + there[0], rated[2] + there[1]]
     return seen, points, labels, rated
 
 
@@ -25,7 +28,7 @@ def sequences():
     """Ordinary; half of it unseen and unrated; nobody at all."""
     half = a_sequence("half", 8, points=95)
     half.keypoints[::2] = 0
-    half.valence[::2] = half.arousal[::4] = np.nan
+    half.labels["va"][::2, 0] = half.labels["va"][::4, 1] = np.nan
     nobody = a_sequence("nobody", 3, points=95, keypoints=np.zeros((3, 95, 3), np.float32))
     return [a_sequence("one", 5, points=95), half, nobody]
 
@@ -34,8 +37,11 @@ def test_a_shard_says_what_its_sequences_have(tmp_path, sequences):
     counts = open_shard(write_shard(tmp_path, BODY_AND_FACE, sequences)).counts
     for row, one in enumerate(sequences):
         seen, points, labels, rated = by_hand(one, (slice(25), slice(25, 95)), 3)
-        assert (counts.seen[row], counts.rated[row]) == (seen, rated)
-        assert (counts.points[row].tolist(), counts.labels[row].tolist()) == (points, labels)
+        assert (counts.seen[row], counts.points[row].tolist()) == (seen, points)
+        assert {name: found[row].tolist() for name, found in counts.labels.items()} == {
+            "expression": labels,
+            "va": rated,
+        }
 
 
 def test_a_cache_counts_each_sequence_once_and_in_its_order(tmp_path, sequences):
@@ -46,16 +52,15 @@ def test_a_cache_counts_each_sequence_once_and_in_its_order(tmp_path, sequences)
     known = {one.id: by_hand(one, (slice(25), slice(25, 95)), 3) for one in sequences}
     for row, name in enumerate(cache.sequences["id"]):
         counts = cache.counts
-        found = counts.seen[row], counts.points[row].tolist(), counts.labels[row].tolist(), counts.rated[row]
+        found = counts.seen[row], counts.points[row].tolist(), *(one[row].tolist() for one in counts.labels.values())
         assert found == known[name]
 
 
-def test_no_classes_are_no_labels(tmp_path):
-    one = a_sequence("one", 4, expression=np.full(4, -1, np.int8))
-    counts = open_shard(write_shard(tmp_path, Header("body_25", ()), [one])).counts
-    assert counts.labels.tolist() == [[4]]
+def test_no_heads_are_no_labels(tmp_path):
+    counts = open_shard(write_shard(tmp_path, Header("body_25"), [a_sequence("one", 4, labels={})])).counts
+    assert counts.labels == {}
 
 
 def test_a_shard_without_sequences_counts_nothing(tmp_path):
-    counts = open_shard(write_shard(tmp_path, Header("body_25", CLASSES), [])).counts
-    assert (counts.points.shape, counts.labels.shape) == ((0, 1), (0, 4))
+    counts = open_shard(write_shard(tmp_path, Header("body_25", HEADS), [])).counts
+    assert (counts.points.shape, counts.labels["expression"].shape) == ((0, 1), (0, 4))

@@ -139,10 +139,10 @@ def test_sequences_of_any_length_are_checked_by_stretches(tmp_path, monkeypatch)
     for name, row, value, damaged in [
         ("keypoints", 3, 1.0, "v30"),
         ("keypoints", 500, 1.0, "v700"),
-        ("valence", 400, 0.123, "v700"),
+        ("labels/va", 400, 0.123, "v700"),
         ("number", 893, 10**6, "v700"),
-        ("expression", 896, 2, "v3"),
-        ("arousal", 0, float("inf"), "v1"),
+        ("labels/expression", 896, 2, "v3"),
+        ("labels/va", 0, float("inf"), "v1"),
     ]:
         with h5py.File(path, "r+", libver=("v110", "v110")) as file:
             before = file["frames"][name][row]
@@ -155,7 +155,7 @@ def test_sequences_of_any_length_are_checked_by_stretches(tmp_path, monkeypatch)
 def test_memory_does_not_grow_with_the_shard(tmp_path):
     nobody = np.zeros((100_000, 95, 3), np.float32)
     nothing = {"expression": np.full(100_000, -1), "valence": np.zeros(100_000), "arousal": np.zeros(100_000)}
-    header = BODY.__class__("body_25+face_70", BODY.classes)
+    header = BODY.__class__("body_25+face_70", BODY.heads)
     long = a_sequence("long", 100_000, points=1, keypoints=nobody, **nothing)
     path = write_shard(tmp_path, header, [long])
     code = "import resource, sys; from pathlib import Path; from skelemo.cache.verify import check\n"
@@ -296,7 +296,7 @@ def test_frames_that_cannot_be_read_are_damaged_only_where_it_is_the_disk(cache,
 def test_a_shard_of_a_later_version_is_not_called_damaged(cache):
     path = shard_files(cache)[0]
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        hdf5.write_attribute(file, "version", "2")
+        hdf5.write_attribute(file, "version", "3")
     with pytest.raises(UnreadableError, match="this skelemo reads 1: update it"):
         verify.verify(cache)
 
@@ -322,6 +322,6 @@ def test_a_part_of_a_shard_has_its_sequences_and_the_recordings_that_are_whole(t
 def test_no_part_is_made_of_damaged_frames(cache):
     path = shard_files(cache)[0]
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        file["frames/valence"][3] = 0.5
+        file["frames/labels/va"][3] = 0.5
     with pytest.raises(CacheError, match="is damaged"):
         write_part(open_shard(path), np.array([True, True]), cache)

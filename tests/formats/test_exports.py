@@ -200,7 +200,7 @@ def test_a_table_has_a_row_for_each_frame_with_everything_known(tmp_path, cache,
         assert set(rows["video"]) == {one.video}
         assert rows["subject"].fillna("").tolist() == [one.subject] * len(one)
         assert rows["split.fold_1"].fillna("").tolist() == [one.splits.get("fold_1", "")] * len(one)
-        named = [CLASSES[label] if label >= 0 else None for label in one.expression]
+        named = [CLASSES[label] if label >= 0 else None for label in one.labels["expression"]]
         assert rows["expression"].astype(object).where(rows["expression"].notna(), None).tolist() == named
         for label in ("valence", "arousal"):
             assert np.array_equal(rows[label].to_numpy(np.float32), getattr(one, label), equal_nan=True)

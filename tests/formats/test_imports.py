@@ -577,12 +577,12 @@ def test_a_file_of_another_ending_is_told_which_is_expected(tmp_path, form, name
 
 def test_a_cache_of_nobody_is_not_made(tmp_path):
     nobody = [{"image_id": number, "keypoints": [0] * 399} for number in range(3)]
-    with pytest.raises(InputError, match="in: nobody is seen in 3 frames, and nothing is labelled"):
+    with pytest.raises(InputError, match="in: nobody is seen in 3 frames, and nothing is labeled"):
         run(tmp_path, nobody)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     (tmp_path / "labels.csv").write_text("video,label\nclip,happy\n")
     found = run(tmp_path, nobody, labels=f"table:{tmp_path / 'labels.csv'}")
-    assert found["clip"][2].tolist() == [0, 1, 2], "what is labelled is scored, seen or not"
+    assert found["clip"][2].tolist() == [0, 1, 2], "what is labeled is scored, seen or not"
 
 
 def test_a_cache_of_nobody_who_is_long_enough_is_not_made(tmp_path):

@@ -208,7 +208,7 @@ def test_one_person_is_never_both_the_left_and_the_right_one(tmp_path, write_rec
     assert [line for line in tally.notes if line.startswith(f"{name}: a left and a right person") and note in line]
 
 
-def test_one_labelled_side_is_whoever_is_there(tmp_path, write_recording):
+def test_one_labeled_side_is_whoever_is_there(tmp_path, write_recording):
     write_recording("talk", [[(100, 100)]] * 20)
     (tmp_path / "labels.csv").write_text("video,person,label\ntalk,right,happy\n")
     tally, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}")

@@ -20,7 +20,6 @@ from skelemo.models.heads import probabilities
 from skelemo.models.registry import entry
 from skelemo.preprocess import Preparation
 from skelemo.simulate import simulate
-from skelemo.simulate.emotions import NAMES
 from skelemo.skeleton import BODY_25
 from skelemo.targets import EXPRESSION, VA
 
@@ -61,13 +60,16 @@ def actors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             keypoints=clip.keypoints.clip(max=[np.inf, np.inf, 1]),
             width=clip.width,
             height=clip.height,
-            **{name: getattr(clip.roles[0], name) for name in ("expression", "valence", "arousal")},
+            labels=clip.roles[0].labels,
         )
         for clip in simulate(subjects=5, clips=1, frames=24, difficulty=0, seed=3, short=True)
     ]
     recordings = [a_recording(sequence.video) for sequence in sequences]
     folder = a_cache(
-        tmp_path_factory.mktemp("actors") / "c", *sequences, header=Header(BOTH, NAMES), recordings=recordings
+        tmp_path_factory.mktemp("actors") / "c",
+        *sequences,
+        header=Header(BOTH, (EXPRESSION, VA)),
+        recordings=recordings,
     )
     CORPORA.update({kind: load_corpus(open_cache(folder), Preparation(kind)) for kind in ("parts", "frame")})
     yield

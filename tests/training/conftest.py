@@ -7,9 +7,11 @@ import pytest
 
 from skelemo.cache.sequence import Sequence
 from skelemo.cache.shard import Header, write_shard
+from skelemo.targets import VA, Head
 from skelemo.training.config import Config, load_config
 
 CLASSES = ("happiness", "sadness", "neutral")
+HEADS = (Head("expression", "classes", CLASSES), VA)
 STANCE = np.random.default_rng(0).uniform(100, 200, (25, 2))
 QUICK = {
     "epochs": 3,
@@ -35,9 +37,10 @@ def separable_sequence(index: int, frames: int = 12, subject: str = "") -> Seque
         subject=subject,
         keypoints=keypoints,
         number=np.arange(frames, dtype=np.int32),
-        expression=np.full(frames, label, np.int8),
-        valence=np.full(frames, label / 2 - 0.5, np.float32),
-        arousal=np.full(frames, 0.5 - label / 2, np.float32),
+        labels={
+            "expression": np.full(frames, label, np.int16),
+            "va": np.full((frames, 2), (label / 2 - 0.5, 0.5 - label / 2), np.float32),
+        },
         splits={"split": ("train", "train", "train", "validation", "test")[index // len(CLASSES) % 5]},
     )
 
@@ -47,7 +50,7 @@ def cache(tmp_path: Path) -> Path:
     """Thirty clips that a small network learns at once."""
     folder = tmp_path / "cache"
     folder.mkdir()
-    write_shard(folder, Header("body_25", CLASSES), [separable_sequence(index) for index in range(30)])
+    write_shard(folder, Header("body_25", HEADS), [separable_sequence(index) for index in range(30)])
     return folder
 
 

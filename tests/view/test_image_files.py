@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from opencv_drawing import in_frame_coordinates
-from small_caches import BODY, BODY_AND_FACE, a_cache, a_sequence
+from small_caches import BODY, BODY_AND_FACE, a_cache, a_sequence, moods
 
 from skelemo.cache.cache import open_cache
 from skelemo.cache.shard import Header
@@ -32,23 +32,23 @@ def files_in(folder: Path) -> set[str]:
 
 @pytest.fixture
 def cache(tmp_path: Path):
-    """Two sequences with every kind of frame: labelled, without a class, and labelled without anybody."""
+    """Two sequences with every kind of frame: labeled, without a class, and labeled without anybody."""
     one = a_sequence("train/Kick 1", 6, width=400, height=300, splits={"fold_1": "train"})
-    one.expression[:] = [0, 1, -1, 2, 0, 0]
+    one.labels["expression"][:] = [0, 1, -1, 2, 0, 0]
     one.keypoints[4] = 0
     two = a_sequence("two", 3, width=300, height=400, splits={"fold_1": "test"})
     two.expression[:] = [1, -1, 1]
     return open_cache(a_cache(tmp_path / "cache", one, two))
 
 
-def test_every_labelled_frame_with_somebody_lies_in_the_folder_of_its_class(cache, tmp_path):
+def test_every_labeled_frame_with_somebody_lies_in_the_folder_of_its_class(cache, tmp_path):
     exported = export_images(cache, tmp_path / "out", size=32)
     assert files_in(tmp_path / "out") == {
         "glad/train_Kick 1_000000.png", "glad/train_Kick 1_000005.png", "sad/train_Kick 1_000001.png",
         "calm/train_Kick 1_000003.png", "sad/two_000000.png", "sad/two_000002.png",
     }  # fmt: skip
     assert exported.images == {"calm": 1, "glad": 2, "sad": 3}
-    assert (exported.unlabelled, exported.unseen, exported.apart) == (2, 1, 0)
+    assert (exported.unlabeled, exported.unseen, exported.apart) == (2, 1, 0)
 
 
 def test_an_image_is_what_the_renderer_draws(cache, tmp_path):
@@ -157,7 +157,7 @@ def test_the_command_says_what_it_wrote_and_what_it_skipped(cache, tmp_path):
 
 
 def test_class_names_of_any_kind_make_folders(tmp_path):
-    header = Header("body_25", ("joy/delight", ".."))
+    header = Header("body_25", moods("joy/delight", ".."))
     sequence = a_sequence(expression=np.int8([0, 1, 0, 1, 0, 1, 0]))
     export_images(open_cache(a_cache(tmp_path / "cache", sequence, header=header)), tmp_path / "out", size=16)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["_", "joy_delight"]

@@ -35,7 +35,7 @@ def test_every_class_has_a_section_with_its_own_frames(tmp_path):
     sequence = a_sequence("clip <1>", 7, expression=np.int8([0, 0, 1, 2, -1, 1, 0]), subject="Ann & Bob")
     found = sections(page_of(tmp_path, sequence))
     frames = {name: sorted(map(int, re.findall(r"<br>frame (\d+)", text))) for name, text in found.items()}
-    assert frames == {"glad": [0, 1, 6], "sad": [2, 5], "calm": [3], "no class, valence and arousal": [4]}
+    assert frames == {"glad": [0, 1, 6], "sad": [2, 5], "calm": [3], "no class, other labels": [4]}
     assert "3 of 3 frames in 1 sequence<" in found["glad"]
     assert "clip &lt;1&gt;" in found["glad"]
     assert "Ann &amp; Bob" in found["glad"]
@@ -94,7 +94,7 @@ def test_frames_without_anybody_are_left_out(tmp_path):
 def test_a_cache_without_labels_can_be_looked_at(tmp_path):
     nothing = np.full(7, np.nan, np.float32)
     sequence = a_sequence(expression=np.full(7, -1, np.int8), valence=nothing, arousal=nothing)
-    assert list(sections(page_of(tmp_path, sequence))) == ["unlabelled"]
+    assert list(sections(page_of(tmp_path, sequence))) == ["unlabeled"]
 
 
 def test_what_cannot_be_shown_is_refused(tmp_path):

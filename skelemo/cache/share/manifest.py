@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skelemo.cache.select import labels_in, matching
+from skelemo.cache.select import label_words, labels_in, matching
 from skelemo.cache.shard import FORMAT, SUFFIX, VERSION, Shard
 
 _TEXTS = ("id", "video", "subject", "person", "sha256")
@@ -43,7 +43,7 @@ def facts_of(shard: Shard) -> Facts:
     """What a shard holds."""
     return Facts(
         shard.header.layout,
-        shard.header.classes,
+        tuple(label_words(shard.header.heads)),
         shard.sequences[[*_TEXTS, "splits"]],
         labels_in(shard),
         tuple(shard.recordings["video"]),

@@ -16,7 +16,7 @@ from rich.filesize import decimal
 from skelemo.cache import hdf5
 from skelemo.cache.cache import require_same
 from skelemo.cache.extract import write_part
-from skelemo.cache.select import require_keys, split_columns, unmet
+from skelemo.cache.select import label_words, require_keys, split_columns, unmet
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.share.manifest import Facts, choose, contents, differing, facts_name, facts_of, from_json, held
 from skelemo.cache.share.partial import partial_file
@@ -117,10 +117,10 @@ class _Pull:
         self.facts = {name: facts for name, facts in found.items() if facts}
         for facts in self.facts.values() if self.shards else ():
             ours = self.shards[0].header
-            if (facts.layout, facts.classes) != (ours.layout, ours.classes):
+            if (facts.layout, facts.classes) != (ours.layout, tuple(label_words(ours.heads))):
                 raise CacheError(
                     f"{self.remote.shown} has the layout {facts.layout} and the classes {', '.join(facts.classes)}, "
-                    f"{self.folder} has {ours.layout} and {', '.join(ours.classes)}: pull into a folder of its own"
+                    f"{self.folder} has {ours.layout} and {', '.join(label_words(ours.heads))}: use another folder"
                 )
 
     def _wanted(self, names: list[str]) -> list[str]:
@@ -287,7 +287,7 @@ class _Pull:
         """How a shard contradicts the cache, if it does."""
         if self.shards:
             try:
-                require_same(self.shards[0], shard)
+                require_same([self.shards[0], shard])
             except CacheError as error:
                 return hdf5.reason(error, shard.path)
         others = differing(brought, self.held)

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from skelemo.cache import hdf5
+from skelemo.cache.select import label_words
 from skelemo.cache.shard import Shard, open_shard
 from skelemo.cache.share.manifest import Facts, facts_name, facts_of, from_json, to_json
 from skelemo.cache.share.remote import Listing, Remote, is_nothing
@@ -82,9 +83,9 @@ class There:
 
     def _require_same(self, facts: Facts) -> None:
         header = next(iter(self._own.values())).header
-        if (facts.layout, facts.classes) != (header.layout, header.classes):
+        if (facts.layout, facts.classes) != (header.layout, tuple(label_words(header.heads))):
             raise CacheError(
                 f"{self._remote.shown} holds a cache with the layout {facts.layout} and the classes "
-                f"{', '.join(facts.classes)}; this one has {header.layout} and {', '.join(header.classes)}: "
+                f"{', '.join(facts.classes)}; this one has {header.layout} and {', '.join(label_words(header.heads))}: "
                 "push it elsewhere"
             )
