@@ -109,3 +109,9 @@ def require_possible(counts: Counts, length: np.ndarray, layout: Layout, heads: 
 
 def _within(counts: np.ndarray, most: np.ndarray) -> bool:
     return bool(((counts >= 0) & (counts <= most)).all())
+
+
+def name_counts(head: Head, counts: np.ndarray) -> dict[str, int]:
+    """Counts of a head, ``[1 + K]`` as in `Counts`, by output; of a single value there is nothing but the frames."""
+    outputs = () if head.outputs == (head.name,) else head.outputs
+    return dict(zip(("", *outputs), counts.tolist(), strict=False))

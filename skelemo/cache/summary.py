@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from skelemo.cache.cache import Cache
 from skelemo.cache.shard import VERSION
+from skelemo.cache.statistics import name_counts
 from skelemo.targets import Head
 
 #: Columns of `by_recording` before those of the parts.
@@ -117,12 +117,6 @@ def labeled_share(cache: Cache) -> float | None:
 def labeled(cache: Cache) -> dict[str, dict[str, int]]:
     """By head, its labeled frames under an empty name, then those of each class, or with each flag or value."""
     return {head.name: name_counts(head, cache.counts.labels[head.name].sum(0)) for head in cache.heads}
-
-
-def name_counts(head: Head, counts: np.ndarray) -> dict[str, int]:
-    """Counts of a head, ``[1 + K]`` as in `Counts`, by output; of a single value there is nothing but the frames."""
-    outputs = () if head.outputs == (head.name,) else head.outputs
-    return dict(zip(("", *outputs), counts.tolist(), strict=False))
 
 
 def as_plain(cache: Cache) -> dict[str, Any]:

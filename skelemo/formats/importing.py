@@ -126,7 +126,7 @@ def _require_somebody(source: Path, done: Imported, frames: int, person: str) ->
         return
     if not done.people:
         raise InputError(
-            f"{source}: nobody is seen in {count(frames, 'frame')}, and nothing is labelled: no cache is made"
+            f"{source}: nobody is seen in {count(frames, 'frame')}, and nothing is labeled: no cache is made"
         )
     raise InputError(
         f"{source}: people are seen {count(done.people, 'time')}, but none of them long enough for --person {person}: "

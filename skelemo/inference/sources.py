@@ -17,7 +17,6 @@ from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.run import ingest
 from skelemo.skeleton import Layout, layout
-from skelemo.targets import EMOTIONS
 
 Source = str | Path | np.ndarray | Sequence[Mapping[str, Any]]
 
@@ -119,12 +118,9 @@ def _write_array(folder: Path, keypoints: np.ndarray, wanted: Layout, fps: float
     points = np.where(keypoints[..., 2:] > 0, keypoints, 0).astype(np.float32)
     if not points[..., 2].any():
         raise InputError("the array: nobody is seen, all confidences are 0")
-    frames, nothing = len(points), np.full(len(points), np.nan, np.float32)
-    clip = Clip(
-        "array", "array", points, np.arange(frames, dtype=np.int32), np.full(frames, -1, np.int8), nothing, nothing,
-        width=size[0], height=size[1], fps=fps,
-    )  # fmt: skip
+    numbers = np.arange(len(points), dtype=np.int32)
+    clip = Clip("array", "array", points, numbers, width=size[0], height=size[1], fps=fps)
     try:
-        write_shard(folder, Header(name, EMOTIONS), [clip])
+        write_shard(folder, Header(name), [clip])
     except CacheError as error:
         raise ConfigError(str(error)) from None

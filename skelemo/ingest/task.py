@@ -74,7 +74,7 @@ def fingerprint(task: Task, header: Header, size: int, newest: int, made: Mappin
     """
     said = [
         header.layout,
-        [head.to_json() for head in header.heads],
+        [head.to_json() for head in header.heads if any(head.name in one.labels for one in task.annotations)],
         header.settings,
         task.video,
         size,

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from skelemo.cache import sequence as cached
 from skelemo.cache.shard import Header, write_shard
-from skelemo.cache.statistics import by_part, count_labels
-from skelemo.cache.summary import name_counts
+from skelemo.cache.statistics import by_part, count_labels, name_counts
 from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest.batching import Bounds
 from skelemo.ingest.guess import contradictions

@@ -189,7 +189,7 @@ def test_a_shard_of_a_newer_format_is_not_called_damaged_and_is_kept_for_a_later
     with monkeypatch.context() as newer:
         newer.setattr("skelemo.cache.shard.VERSION", 2)
         a_cache(far, a_sequence())
-    with pytest.raises(UnreadableError, match="format version 2; this skelemo reads 1: update it"):
+    with pytest.raises(UnreadableError, match="format version 2; this skelemo reads 2: update it"):
         pull(str(far), here)
     monkeypatch.setattr("skelemo.cache.shard.VERSION", 2)
     assert pull(str(far), here).size == 0, "all of it has come before"

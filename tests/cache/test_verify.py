@@ -297,7 +297,7 @@ def test_a_shard_of_a_later_version_is_not_called_damaged(cache):
     path = shard_files(cache)[0]
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
         hdf5.write_attribute(file, "version", "3")
-    with pytest.raises(UnreadableError, match="this skelemo reads 1: update it"):
+    with pytest.raises(UnreadableError, match="this skelemo reads 2: update it"):
         verify.verify(cache)
 
 

@@ -27,8 +27,11 @@ def clips(tmp_path: Path) -> Path:
         for clip in range(3):
             folder = tmp_path / "clips" / emotion / f"{emotion}{clip}"
             folder.mkdir(parents=True)
+            place = 10.0 + 7 * clip + 40 * len(emotion)  # the same keypoints twice would be one recording
+            person = {"pose_keypoints_2d": [place + index for index in range(75)]}
             for frame in range(5):
-                (folder / f"{emotion}{clip}_{frame:012d}_keypoints.json").write_text(json.dumps(STILL))
+                text = json.dumps({"version": 1.3, "people": [person]})
+                (folder / f"{emotion}{clip}_{frame:012d}_keypoints.json").write_text(text)
     return tmp_path / "clips"
 
 

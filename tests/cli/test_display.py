@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from skelemo.cli import main
 from skelemo.cli.progress import byte_progress, progress, training_progress
 from skelemo.cli.screen import Screen, lines
 from skelemo.cli.tables import cache_table, ingest_table, scores_table, table
+from skelemo.ingest.task import Settings
 from skelemo.text import count, visible
 
 NASTY = "x[/b] [red]d :smile: a\nb"
@@ -80,15 +82,14 @@ def test_a_broken_cache_is_told_below_the_others_and_alone_it_is_an_error(tmp_pa
 
 
 def test_what_an_ingest_found_is_told_with_folders_and_classes_as_they_are(capsys):
-    plan = SimpleNamespace(
-        notes=("note [/b]",), out=Path("o[/b]"), unchanged=0, header=SimpleNamespace(classes=("[red]glad", "a\nb"))
-    )
+    plan = SimpleNamespace(notes=("note [/b]",), out=Path("o[/b]"), unchanged=0, settings=Settings())
     tally = SimpleNamespace(notes=(), recordings=1, sequences=1, frames=7, people=7, points={}, seen={}, unread=0)
-    tally.labels = {"[red]glad": 3, "a\nb": 4, "valence, arousal": 0}
-    tally.failures, tally.problems = (), ()
+    tally.labels = {"[red]glad": 3, "a\nb": 4}
+    tally.failures, tally.problems, tally.damaged = (), (), 0
+    tally.left_out, tally.scales, tally.body_models, tally.identities = Counter(), Counter(), Counter(), Counter()
     ingest_table(plan, tally)
     shown = capsys.readouterr().out
-    for text in ("note: note [/b]", "ingested into o[/b]", "labelled [red]glad", r"labelled a\nb"):
+    for text in ("note: note [/b]", "ingested into o[/b]", "[red]glad", r"a\nb"):
         assert text in shown
 
 
@@ -156,7 +157,7 @@ def test_rows_of_large_caches_are_whole_in_80_columns(monkeypatch, capsys):
     import pandas as pd
 
     monkeypatch.setenv("COLUMNS", "80")
-    counts = SimpleNamespace(labels=np.array([[10**8, 23 * 10**6]]), rated=np.array([5]))
+    counts = SimpleNamespace(labels={"mood": np.array([[10**8, 10**8 - 5, 5]])})
     sequences = pd.DataFrame({"length": [1_234_567] * 100, "fps": [30.0] * 100})
     layout = SimpleNamespace(name="body_25+face_70+hand_21x2")
     facts = {"sequences": sequences, "frames": 123_456_700, "counts": counts, "layout": layout, "simulated": True}

@@ -44,7 +44,8 @@ def imported(tmp_path, form, labels=None, first_frame=0, **settings):
     found = {}
     for row in cache.sequences.to_dict("records"):
         here = slice(row["start"], row["start"] + row["length"])
-        found[row["id"]] = row, frames.keypoints[here], frames.number[here], frames.expression[here]
+        labels = next((frames.labels[head.name][here] for head in cache.heads if head.kind == "classes"), None)
+        found[row["id"]] = row, frames.keypoints[here], frames.number[here], labels
     return found
 
 

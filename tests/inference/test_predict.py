@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from small_caches import a_cache, a_sequence
+from small_caches import HEADS, a_cache, a_sequence
 
 import skelemo
 from skelemo.cache.cache import open_cache
@@ -31,11 +31,11 @@ def cache(tmp_path_factory):
     sequences = []
     for index in range(20):
         one = a_sequence(f"clip{index:02}", 8, points=95, seed=index, width=640, height=480, fps=25.0)
-        one.expression[:] = index % 3
+        one.labels["expression"][:] = index % 3
         one.keypoints[:, 4, 0] += 60 * (index % 3)
         one.keypoints[:, 4, 2] = one.keypoints[:, 8, 2] = 1
         sequences.append(one)
-    return a_cache(tmp_path_factory.mktemp("data") / "cache", *sequences, header=Header(BOTH, ("glad", "sad", "calm")))
+    return a_cache(tmp_path_factory.mktemp("data") / "cache", *sequences, header=Header(BOTH, HEADS))
 
 
 def trained(cache, out, arch="ann", **settings):
@@ -258,7 +258,7 @@ def test_sources_that_do_not_fit_are_refused(run, cache, tmp_path):
 
 def test_a_source_without_the_models_parts_is_refused(run, tmp_path):
     face = trained(a_cache(tmp_path / "faces", *[a_sequence(f"f{i}", points=70, seed=i) for i in range(8)],
-                           header=Header("face_70", ("glad", "sad", "calm"))), tmp_path / "run")  # fmt: skip
+                           header=Header("face_70", HEADS)), tmp_path / "run")  # fmt: skip
     with pytest.raises(InputError, match="no frame shows anything of face_70: there is nothing to predict from"):
         skelemo.load(face).predict([openpose(frame, face=False) for frame in walking()])
 
@@ -335,7 +335,7 @@ def test_elan_gets_tiers_of_each_person(run, tmp_path):
 )
 def test_the_command_refuses_in_one_line_with_exit_code_2(run, tmp_path, monkeypatch, words, expected):
     monkeypatch.chdir(tmp_path)
-    data = a_cache(tmp_path / "c", a_sequence("one", points=95), header=Header(BOTH, ("glad", "sad", "calm")))
+    data = a_cache(tmp_path / "c", a_sequence("one", points=95), header=Header(BOTH, HEADS))
     result = invoke("predict", run, data, *words)
     assert result.exit_code == 2
     assert expected in result.output

@@ -43,7 +43,9 @@ def test_a_folder_of_archives_makes_the_cache_of_the_folders_with_the_same_label
     assert tally.failures == []
     cache = open_cache(classes.parent / "from archives")
     assert cache.hash == open_cache(classes.parent / "from folders").hash
-    assert cache.read().expression.tolist().count(6) == 5, "those without a stem have the class of their folder"
+    assert cache.read().labels["expression"].tolist().count(6) == 5, (
+        "those without a stem have the class of their folder"
+    )
 
 
 def test_one_archive_of_everything_makes_the_cache_of_the_folder(classes):

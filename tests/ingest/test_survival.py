@@ -49,8 +49,8 @@ def digests(cache_folder: Path) -> dict[str, str]:
     for row in cache.sequences.to_dict("records"):
         rows = slice(row["start"], row["start"] + row["length"])
         digest = hashlib.sha256(row["sha256"].encode())
-        for name in ("keypoints", "number", "expression", "valence", "arousal"):
-            digest.update(np.ascontiguousarray(getattr(frames, name)[rows]).tobytes())
+        for array in (frames.keypoints, frames.number, *frames.labels.values()):
+            digest.update(np.ascontiguousarray(array[rows]).tobytes())
         found[row["id"]] = digest.hexdigest()
     return found
 

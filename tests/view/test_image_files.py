@@ -37,7 +37,7 @@ def cache(tmp_path: Path):
     one.labels["expression"][:] = [0, 1, -1, 2, 0, 0]
     one.keypoints[4] = 0
     two = a_sequence("two", 3, width=300, height=400, splits={"fold_1": "test"})
-    two.expression[:] = [1, -1, 1]
+    two.labels["expression"][:] = [1, -1, 1]
     return open_cache(a_cache(tmp_path / "cache", one, two))
 
 
