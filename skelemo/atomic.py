@@ -1,7 +1,7 @@
-"""Files and folders that are not finished: how they are named, and whether whoever writes them still lives.
+"""Files and folders that appear whole or not at all, and the lock of a folder that is changed.
 
-They may lie on a file system that machines share, and whoever writes may be killed. The name of an unfinished file says
-who writes it: the machine, the process, and when that was started, because numbers of processes are used again.
+What is being written has a temporary name that tells its writer: the machine, the process and when that was started
+(process numbers are used again). So what a killed process has left is recognized and removed.
 """
 
 import hashlib
@@ -21,35 +21,56 @@ from filelock import FileLock, Timeout
 from skelemo.errors import ConfigError
 
 PARTIAL = ".partial-"
-#: The file by which a process holds a folder; see `claimed`.
+#: The file by which a process holds a folder.
 LOCK = ".lock"
 
 _OWNER = re.compile(r"([0-9a-f]{12})-([0-9]+)-([0-9]+)")
-#: Nobody writes one file for a day.
+#: No single file takes a day to write.
 _OLD_SECONDS = 24 * 3600
 
 
 def partial_path(path: Path, kind: str = "") -> Path:
-    """A name beside ``path`` for what will be ``path`` when it is finished."""
+    """A temporary name beside ``path``."""
     return path.with_name(f"{PARTIAL}{owner()}-{kind or uuid.uuid4().hex[:16]}")
 
 
 @contextmanager
 def finished(path: Path, kind: str = "") -> Iterator[Path]:
-    """A name for a file or folder to write, which becomes ``path`` when all has gone well and otherwise goes away.
+    """A temporary name to write a file or folder under, which becomes ``path`` at the end, or is removed on an error.
 
-    A folder takes the place of an empty one, a file of any.
+    A folder replaces an empty one, a file any file. An `OSError` names ``path``.
     """
     partial = partial_path(path, kind)
     try:
         yield partial
         os.replace(partial, path)
+    except OSError as error:
+        if error.filename is None or PARTIAL in str(error.filename):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
         else:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path, patience: float = 600) -> Iterator[None]:
+    """One process at a time changes a folder; the system releases the lock of a process that dies.
+
+    Raises
+    ------
+    OSError
+        Another process has had it for ``patience`` seconds, or the folder cannot be written.
+    """
+    try:
+        with FileLock(folder / LOCK, timeout=patience):
+            yield
+    except Timeout:
+        reason = f"another process has been changing this folder for {patience:g} s: try again when it has ended"
+        raise TimeoutError(None, reason, str(folder)) from None
 
 
 @contextmanager
@@ -88,36 +109,30 @@ def owner() -> str:
 
 
 def sweep(folder: Path, kind: str = "") -> int:
-    """Remove what killed processes have left unfinished in a folder, all or of a kind, and say how many that were.
+    """Remove what killed processes have left in a folder, all or of a kind, and return how many that were.
 
-    On this machine it is known who lives; what another machine writes is left alone for a day.
+    On this machine the system tells which processes live; what another machine writes is left alone for a day.
     """
     swept = 0
-    for path in _listed(folder):
-        if path.name.startswith(PARTIAL) and path.name.endswith(kind) and is_left_over(path, path.name, _OLD_SECONDS):
-            with suppress(OSError):
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
-                swept += 1
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            if path.name.startswith(PARTIAL) and path.name.endswith(kind) and _is_abandoned(path):
+                with suppress(OSError):
+                    if path.is_dir() and not path.is_symlink():
+                        shutil.rmtree(path)
+                    else:
+                        path.unlink()
+                    swept += 1
     return swept
 
 
-def is_left_over(path: Path, said: str, seconds: float) -> bool:
-    """Whether whoever writes it, by what is ``said`` of its `owner`, is dead or has not touched it for so long."""
+def _is_abandoned(path: Path) -> bool:
+    if (found := _OWNER.search(path.name)) and found[1] == _machine():
+        return not _lives(int(found[2]), found[3])
     try:
-        touched = path.lstat().st_mtime
+        return time.time() - path.lstat().st_mtime > _OLD_SECONDS
     except OSError:
         return False
-    return is_abandoned(said, touched, seconds)
-
-
-def is_abandoned(said: str, touched: float, seconds: float = _OLD_SECONDS) -> bool:
-    """`is_left_over`, of what may lie anywhere and was last touched then, in seconds since 1970."""
-    if (found := _OWNER.search(said)) and found[1] == _machine():
-        return not _lives(int(found[2]), found[3])
-    return time.time() - touched > seconds
 
 
 def _lives(process: int, started: str) -> bool:
@@ -126,7 +141,7 @@ def _lives(process: int, started: str) -> bool:
     except ProcessLookupError:
         return False
     except (OSError, OverflowError):
-        pass  # somebody else's, so it lives; or no process can have this number
+        pass  # another user's, so it lives; or no process can have this number
     return _started(process) in (started, "0")
 
 
@@ -143,16 +158,9 @@ def _started(process: int) -> str:
 @cache
 def _machine() -> str:
     """This machine since it was started, and this container of it: where a process's number means one process."""
-    said = [socket.gethostname()]
+    names = [socket.gethostname()]
     with suppress(OSError):
-        said.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        names.append(Path("/proc/sys/kernel/random/boot_id").read_text())
     with suppress(OSError):
-        said.append(os.readlink("/proc/self/ns/pid"))
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:12]
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
+        names.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]

@@ -1,9 +1,12 @@
 """Sequences and caches small enough to reckon with by hand."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
 import numpy as np
 
+from skelemo.cache import hdf5
 from skelemo.cache.sequence import Sequence
 from skelemo.cache.shard import Header, frame_types, open_shard, write_shard
 from skelemo.targets import VA, Head
@@ -67,6 +70,14 @@ def everything_in(path: Path) -> tuple:
     tables = (opened.sequences, opened.recordings, opened.problems)
     frames = {name: array.tobytes() for name, array in arrays.items()}
     return opened.header, opened.tool, [table.to_dict("records") for table in tables], frames
+
+
+@contextmanager
+def rewritten(path):
+    """A shard opened to be changed, and sealed anew as whoever means harm would."""
+    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+        yield file
+    path.write_bytes(hdf5.sealed(path.read_bytes()))
 
 
 def sizes(folder):

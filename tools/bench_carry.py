@@ -10,8 +10,7 @@ from simulated_cache import write_cache
 from timing import Contenders, show, take_turns
 
 from skelemo.cache.cache import open_cache, shard_files
-from skelemo.cache.share.pull import pull
-from skelemo.cache.share.push import push
+from skelemo.cache.transfer import pull, push
 from skelemo.cache.verify import verify
 
 

@@ -6,11 +6,12 @@ plain, of the type expected, and as long in the file as it says.
 """
 
 import errno
+import hashlib
 import math
 import os
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,13 +29,12 @@ _FILTERS = (hdf5plugin.Blosc.filter_id, h5py.h5z.FILTER_FLETCHER32)
 _LONGEST_ATTRIBUTE = 1 << 20
 #: Bytes of a chunk, which is unpacked as a whole, and of a table: a hundred times what an ingest makes of either.
 LARGEST = 1 << 27
-#: Bytes at the beginning of a file by which `length_said` tells; without them it is no HDF5.
-HEAD = 48
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SEAL = b"skelemo\n"
+_TAIL = struct.Struct("<32sI8s")
+_PIECE = 1 << 20
 #: What the system says of files that are none the worse for it. A disk that fails (EIO) is damage.
 _NOT_DAMAGE = NOT_OF_THE_FILE | {errno.EACCES, errno.EPERM}
-#: HDF5 of a file that is shorter than it says.
-_SHORTER = re.compile(r"truncated file: eof = (\d+), .*stored_eof = (\d+)")
 
 
 def reason(error: Exception, path: Path) -> str:
@@ -45,25 +45,84 @@ def reason(error: Exception, path: Path) -> str:
 def image(fill: Callable[[h5py.File], None]) -> bytes:
     """The bytes of an HDF5 file that ``fill`` has written into: the same for the same content.
 
-    It is made in memory, so that a full disk is an error of writing bytes, not one in the middle of HDF5. Its
-    structures are of HDF5 1.10, which checksums them all.
+    It is made in memory, so that a full disk is an error of writing bytes, not one in the middle of HDF5. The seal that
+    `require_sealed` checks stands behind it, where other programs ignore it.
     """
     with h5py.File("image", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
         fill(file)
         file.flush()
-        image: bytes = file.id.get_file_image()
-        return image
+        return sealed(file.id.get_file_image(), _chunk_extents(file))
 
 
-def length_said(head: bytes) -> int | None:
-    """How many bytes a file has by its own account, from its first `HEAD`; nothing where they are not `image`'s.
+def sealed(content: bytes, passed_over: Sequence[tuple[int, int]] = ()) -> bytes:
+    """A file with its seal: SHA-256 of all its bytes but those passed over, as (start, end) in order.
 
-    They are the superblock, of version 2 or 3 (HDF5 File Format Specification 3.0, II.A): signature 8, version 1, size
-    of offsets 1, size of lengths 1, flags 1, then four addresses (base, extension, end of file, root) and a checksum.
+    Behind the content stand the places passed over, int64 pairs; then the hash over what is left of the content and
+    over these pairs; then how many pairs, uint32; then `_SEAL`. All numbers are little-endian.
     """
-    if len(head) < HEAD or not head.startswith(_SIGNATURE) or head[8] not in (2, 3) or head[9] != 8:
-        return None
-    return int.from_bytes(head[28:36], "little")
+    places = np.array(passed_over, "<i8").reshape(-1, 2)
+    digest = hashlib.sha256()
+    for start, end in _left(places, len(content)):
+        digest.update(content[start:end])
+    digest.update(places.tobytes())
+    return content + places.tobytes() + _TAIL.pack(digest.digest(), len(places), _SEAL)
+
+
+def require_sealed(path: Path) -> None:
+    """Compare the bytes that HDF5 will interpret with the seal, so that HDF5 never sees damaged structures.
+
+    The chunks of ``/frames`` are passed over: HDF5 does not read them, and they have checksums of their own.
+
+    Raises
+    ------
+    CacheError
+        There is no seal, or the bytes are others.
+    """
+    with path.open("rb", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        if os.pread(file.fileno(), len(_SIGNATURE), 0) != _SIGNATURE:
+            raise CacheError("not an HDF5 file" if size else "empty")
+        tail = os.pread(file.fileno(), _TAIL.size, max(size - _TAIL.size, 0))
+        digest, pairs, seal = _TAIL.unpack(tail) if len(tail) == _TAIL.size else (b"", 0, b"")
+        end = size - _TAIL.size - pairs * 16
+        if seal != _SEAL or end < len(_SIGNATURE):
+            raise CacheError("cut off, or changed by another program: it does not end with a seal")
+        written = os.pread(file.fileno(), pairs * 16, end)
+        places = np.frombuffer(written, "<i8").reshape(-1, 2)
+        if (np.diff(places.ravel(), prepend=0, append=end) < 0).any():
+            raise CacheError("its bytes are not those that were written")
+        found = hashlib.sha256()
+        for first, last in _left(places, end):
+            for start in range(first, last, _PIECE):
+                found.update(os.pread(file.fileno(), min(_PIECE, last - start), start))
+        found.update(written)
+        if found.digest() != digest:
+            raise CacheError("its bytes are not those that were written")
+
+
+def _left(places: np.ndarray, size: int) -> list[tuple[int, int]]:
+    """What lies before, between and behind some places in a file."""
+    edges = [0, *places.ravel().tolist(), size]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _chunk_extents(file: h5py.File) -> list[tuple[int, int]]:
+    """Where the chunks of ``/frames`` lie; adjacent ones as one."""
+    stored: list[Any] = []
+
+    def look(_: str, found: Any) -> None:
+        if isinstance(found, h5py.Dataset):
+            found.id.chunk_iter(stored.append)
+
+    if "frames" in file:
+        file["frames"].visititems(look)
+    merged: list[tuple[int, int]] = []
+    for start, size in sorted((one.byte_offset, one.size) for one in stored):
+        if merged and merged[-1][1] == start:
+            merged[-1] = merged[-1][0], start + size
+        else:
+            merged.append((start, start + size))
+    return merged
 
 
 def write_attribute(file: h5py.File, name: str, text: str) -> None:
@@ -98,11 +157,13 @@ class Group:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Group]:
-    """The file's root, open for reading without a lock; errors are `reading`'s."""
+def opened(path: Path, *, check: bool = True) -> Iterator[Group]:
+    """The file's root, open for reading without a lock once its seal is checked; errors are `reading`'s."""
     with reading(path):
         if not path.is_file():
             raise CacheError("not a file")
+        if check:
+            require_sealed(path)
         with h5py.File(path, "r", locking=False) as file:
             if file.userblock_size:
                 raise CacheError("not a shard: something precedes the HDF5 in it")
@@ -122,27 +183,19 @@ def reading(path: Path) -> Iterator[None]:
     except SkelemoError as error:
         raise CacheError(f"{path}: {error}") from error
     except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
-        reason = _in_words(error, path)
+        reason = _in_words(error)
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _NOT_DAMAGE):
             raise UnreadableError(f"{path}: cannot be opened ({reason}): put that right and try again") from error
         raise CacheError(f"{path}: cannot be read ({reason})") from error
 
 
-def _in_words(error: Exception, path: Path) -> str:
+def _in_words(error: Exception) -> str:
     """Why a file cannot be read: what is common in plain words, the rest in those of HDF5."""
     said = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, MemoryError):
         return os.strerror(errno.ENOMEM)
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
-    if shorter := _SHORTER.search(said):
-        return f"cut off after {int(shorter[1]):,} of {int(shorter[2]):,} bytes"
-    with suppress(OSError):  # it may be gone meanwhile
-        size = os.path.getsize(path)
-        if "file signature not found" in said:
-            return "not an HDF5 file" if size else "empty"
-        if isinstance(error, OSError) and size < HEAD:
-            return f"cut off after {size} bytes"
     return said
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from skelemo.atomic import finished
 from skelemo.cache import sequence as cached
 from skelemo.cache.cache import Cache, describe_head, open_cache
 from skelemo.cache.extract import belongings
-from skelemo.cache.partial import finished
 from skelemo.cache.reading import MOST_FRAMES, read_from_cache
 from skelemo.cache.select import select, unmet
 from skelemo.cache.shard import Header, Shard, write_shard

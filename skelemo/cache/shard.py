@@ -14,11 +14,10 @@ import numpy as np
 
 import skelemo
 from skelemo import skeleton
-from skelemo.atomic import PARTIAL
+from skelemo.atomic import PARTIAL, finished
 from skelemo.cache import hdf5
 from skelemo.cache.chunk_reader import Chunks
 from skelemo.cache.integrity import Report, damaged_sequences
-from skelemo.cache.partial import finished
 from skelemo.cache.sequence import (
     KEYPOINT_TYPE,
     LABELS,
@@ -225,10 +224,13 @@ def write_shard(
             hdf5.write_array(file, name, table, CHUNK_ROWS)
 
     content = hdf5.image(fill)
-    with finished(path) as partial, partial.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with finished(path) as partial, partial.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise CacheError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path
 
 

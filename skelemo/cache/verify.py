@@ -1,19 +1,21 @@
 """Every shard of a cache read from end to end: which are damaged, and what of them can still be told."""
 
+import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
 
 from skelemo import skeleton
 from skelemo.cache import hdf5
 from skelemo.cache.cache import shard_files
-from skelemo.cache.shard import SUFFIX, Header, open_shard, read_attributes, to_header
-from skelemo.cache.tables import TABLES, read_table, to_frame
+from skelemo.cache.shard import SUFFIX, open_shard, read_attributes, to_header
+from skelemo.cache.tables import read_table, to_columns
 from skelemo.errors import CacheError, UnreadableError
 
 #: A name that a shard's content gives it.
@@ -21,6 +23,9 @@ NAME = re.compile(rf"[0-9a-f]{{20}}{re.escape(SUFFIX)}")
 
 #: Errors that stand in one line.
 _MOST_ERRORS = 8
+
+#: Seconds for a child process to look into a damaged shard.
+_MOST_SECONDS = 1.5
 
 #: Told as shards are checked: bytes so far, and of how many.
 Report = Callable[[int, int], None]
@@ -57,15 +62,6 @@ class UncheckedError(UnreadableError):
         more = [f"{len(errors) - _MOST_ERRORS:,} more cannot be opened"] if len(errors) > _MOST_ERRORS else []
         super().__init__("; ".join([*map(str, errors[:_MOST_ERRORS]), *more]))
         self.findings = findings
-
-
-@dataclass(frozen=True)
-class Remains:
-    """What can be read of a shard that cannot be opened, by the checksums of HDF5; None for the rest."""
-
-    header: Header | None
-    sequences: pd.DataFrame | None
-    recordings: pd.DataFrame | None
 
 
 def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> list[Finding]:
@@ -126,27 +122,30 @@ def is_gone(path: Path) -> bool:
     return False
 
 
-def remains(path: Path) -> Remains:
-    """What can still be read of a shard that is damaged; raises `UnreadableError` if that cannot be told."""
-    header: Header | None = None
-    tables: dict[str, pd.DataFrame | None] = dict.fromkeys(TABLES)
+def remains(path: Path) -> tuple[list[str], list[str] | None]:
+    """Sequences, and sources of recordings, that a damaged shard still names; None where it does not.
+
+    A child process looks, briefly: structures that are damaged may crash HDF5, or keep it busy.
+    """
+    code = "import sys; from skelemo.cache.verify import print_remains; print_remains(sys.argv[1])"
     try:
-        with hdf5.opened(path) as file:
+        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, timeout=_MOST_SECONDS)
+        found = json.loads(done.stdout or b"{}")
+    except (subprocess.TimeoutExpired, ValueError):
+        found = {}
+    return found.get("sequences", []), found.get("recordings")
+
+
+def print_remains(path: str) -> None:
+    """What `remains` reads in its child process: names in tables whose checksums match."""
+    found = {}
+    layout = skeleton.layout(skeleton.DEFAULT_LAYOUT)
+    for table, column in (("sequences", "id"), ("recordings", "source")):
+        with suppress(CacheError), hdf5.opened(Path(path), check=False) as file:
             header = to_header(read_attributes(file))
-    except UnreadableError:
-        raise
-    except CacheError:
-        pass  # the tables may be whole all the same
-    where = skeleton.layout(header.layout if header else skeleton.DEFAULT_LAYOUT)
-    for name in tables:
-        try:
-            with hdf5.opened(path) as file:
-                tables[name] = to_frame(read_table(file, name, where, header.heads if header else ()))
-        except UnreadableError:
-            raise
-        except CacheError:
-            continue
-    return Remains(header, tables["sequences"], tables["recordings"])
+            layout = skeleton.layout(header.layout)
+            found[table] = to_columns(read_table(file, table, layout, header.heads))[column]
+    print(json.dumps(found))
 
 
 def _examined(path: Path) -> Finding | None:
@@ -167,9 +166,8 @@ def _examined(path: Path) -> Finding | None:
 
 
 def _whole(path: Path, reason: str) -> Finding:
-    left = remains(path)
-    damaged = () if left.sequences is None else tuple(left.sequences["id"])
-    return Finding(path, reason, damaged, None if left.recordings is None else tuple(left.recordings["source"]))
+    sequences, recordings = remains(path)
+    return Finding(path, reason, tuple(sequences), None if recordings is None else tuple(recordings))
 
 
 def _in_threads(paths: list[Path], jobs: int) -> Iterator[tuple[Path, "Future[Finding | None]"]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from skelemo.atomic import finished
 from skelemo.cache import sequence as cached
 from skelemo.cache.cache import Cache
-from skelemo.cache.partial import finished
 from skelemo.cache.reading import read_sequences
 from skelemo.cache.select import select, unmet
 from skelemo.errors import CacheError, InputError

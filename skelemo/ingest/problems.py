@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from skelemo.atomic import finished
 from skelemo.cache.cache import shards_in
-from skelemo.cache.partial import finished
 from skelemo.cache.shard import open_shard
 from skelemo.errors import CacheError
 from skelemo.ingest.partition import Part

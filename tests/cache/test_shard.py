@@ -217,7 +217,7 @@ def test_a_shard_that_was_cut_off_is_found(path):
 @pytest.mark.parametrize("content", [b"", b"PK\3\4 not HDF5 at all", b"\x89HDF\r\n\x1a\n" + bytes(3000)])
 def test_a_file_of_another_kind_is_refused(tmp_path, content):
     (tmp_path / "a.h5").write_bytes(content)
-    with pytest.raises(CacheError, match=r"a\.h5: cannot be read"):
+    with pytest.raises(CacheError, match=r"a\.h5: (empty|not an HDF5|cut off)"):
         open_shard(tmp_path / "a.h5")
 
 

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from small_caches import BODY, PROBLEM, a_cache, a_recording, a_sequence, everything_in
+from small_caches import BODY, PROBLEM, a_cache, a_recording, a_sequence, rewritten
 
 from skelemo.cache import extract as extract_module
 from skelemo.cache import hdf5, integrity, verify
@@ -51,18 +51,13 @@ def test_a_whole_cache_is_found_whole(cache):
     assert told[-1] == (size, size)
 
 
-def test_two_hundred_flipped_bits_are_each_found_or_change_nothing_that_is_read(cache):
+def test_two_hundred_flipped_bits_are_each_found(cache):
     path = shard_files(cache)[1]
-    whole, truth, found = path.read_bytes(), everything_in(path), 0
+    whole = path.read_bytes()
     for bit in np.random.default_rng(4).choice(len(whole) * 8, 200, replace=False).tolist():
         flip(path, bit)
-        finding = verify.check(path)
-        if finding:
-            found += 1
-        else:
-            assert everything_in(path) == truth, f"bit {bit}"
+        assert verify.check(path), f"bit {bit}"
         path.write_bytes(whole)
-    assert found > 150
 
 
 def test_every_truncation_is_found(cache):
@@ -92,8 +87,6 @@ def test_a_shard_that_does_not_open_tells_what_it_held_where_that_can_be_read(ca
     assert finding.reason
     assert finding.damaged == ()
     assert list(finding.recordings) == held
-    left = verify.remains(path)
-    assert left.header == BODY
     path.write_bytes(path.read_bytes()[:3000])
     (finding,) = verify.verify(cache)
     assert finding.recordings is None
@@ -144,11 +137,11 @@ def test_sequences_of_any_length_are_checked_by_stretches(tmp_path, monkeypatch)
         ("labels/expression", 896, 2, "v3"),
         ("labels/va", 0, float("inf"), "v1"),
     ]:
-        with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+        with rewritten(path) as file:
             before = file["frames"][name][row]
             file["frames"][name][row] = value
         assert open_shard(path).damaged() == [damaged]
-        with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+        with rewritten(path) as file:
             file["frames"][name][row] = before
 
 
@@ -171,20 +164,20 @@ def test_memory_does_not_grow_with_the_shard(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
         (lambda whole: b"", "empty"),
         (lambda whole: b"\x93NUMPY" * 1000, "not an HDF5 file"),
-        (lambda whole: whole[:20], "cut off after 20 bytes"),
-        (lambda whole: whole[:5000], "cut off after 5,000 of {size:,} bytes"),
-        (lambda whole: whole[:-1], "cut off after {less:,} of {size:,} bytes"),
+        (lambda whole: whole[:20], "cut off, or changed by another program: it does not end with a seal"),
+        (lambda whole: whole[:5000], "cut off, or changed by another program: it does not end with a seal"),
+        (lambda whole: whole[:-1], "cut off, or changed by another program: it does not end with a seal"),
+        (lambda whole: whole[:100] + b"x" + whole[101:], "its bytes are not those that were written"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_in_plain_words(cache, content, said):
+def test_a_file_that_cannot_be_read_is_told_in_plain_words(cache, content, reason):
     path = shard_files(cache)[0]
     whole = path.read_bytes()
     path.write_bytes(content(whole))
-    reason = f"cannot be read ({said.format(size=len(whole), less=len(whole) - 1)})"
     with pytest.raises(CacheError) as error:
         open_shard(path)
     assert str(error.value) == f"{path}: {reason}"
@@ -295,7 +288,7 @@ def test_frames_that_cannot_be_read_are_damaged_only_where_it_is_the_disk(cache,
 
 def test_a_shard_of_a_later_version_is_not_called_damaged(cache):
     path = shard_files(cache)[0]
-    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+    with rewritten(path) as file:
         hdf5.write_attribute(file, "version", "3")
     with pytest.raises(UnreadableError, match="this skelemo reads 2: update it"):
         verify.verify(cache)
@@ -321,7 +314,7 @@ def test_a_part_of_a_shard_has_its_sequences_and_the_recordings_that_are_whole(t
 
 def test_no_part_is_made_of_damaged_frames(cache):
     path = shard_files(cache)[0]
-    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+    with rewritten(path) as file:
         file["frames/labels/va"][3] = 0.5
     with pytest.raises(CacheError, match="is damaged"):
         write_part(open_shard(path), np.array([True, True]), cache)

@@ -1,3 +1,5 @@
+"""Files that appear whole, what killed processes leave, and the lock of a folder."""
+
 import os
 import re
 import subprocess
@@ -8,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from skelemo.atomic import owner, partial_path, sweep
-from skelemo.cache.partial import LOCK, locked
-from skelemo.errors import CacheError
+from skelemo.atomic import finished, locked, owner, partial_path, sweep
 
 DAY = 24 * 3600
 
@@ -79,13 +79,34 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path):
     for thread in threads:
         thread.join()
     assert (len(most), max(most)) == (20, 1)
-    assert not (tmp_path / LOCK).exists()
 
 
-def test_a_lock_of_a_dead_process_is_taken_over_and_one_of_a_living_one_is_told(tmp_path):
-    dead = left_over_by_a_dead_process(tmp_path)
-    (tmp_path / LOCK).write_text(dead.name)
-    with locked(tmp_path):
-        with pytest.raises(CacheError, match="another process changes this cache"), locked(tmp_path, patience=0):
-            pass
-        assert (tmp_path / LOCK).exists()
+def test_a_lock_of_a_killed_process_is_free_and_one_of_a_living_process_is_reported(tmp_path):
+    code = "import sys, os, pathlib; from skelemo.atomic import locked\n"
+    code += "with locked(pathlib.Path(sys.argv[1])):\n    os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", code, tmp_path]).returncode == 9
+    with locked(tmp_path), pytest.raises(TimeoutError, match="another process"), locked(tmp_path, patience=0):
+        pass
+
+
+def write(path, *, fail=None, folder=False):
+    with finished(path) as partial:
+        if folder:
+            partial.mkdir()
+        (partial / "half" if folder else partial).write_text("after")
+        if fail:
+            raise fail
+
+
+def test_what_fails_leaves_nothing_and_the_error_names_the_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("before")
+    with pytest.raises(OSError, match="No space") as error:
+        write(path, fail=OSError(28, "No space left on device"))
+    assert error.value.filename == str(path)
+    assert path.read_text() == "before"
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "folder", fail=KeyboardInterrupt(), folder=True)
+    assert list(tmp_path.iterdir()) == [path]
+    write(path)
+    assert path.read_text() == "after"

@@ -1,0 +1,136 @@
+"""``index.json`` beside the shards of a place: what to know before any of them travels."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, Field, ValidationError
+
+from skelemo.cache.cache import describe_head
+from skelemo.cache.place import Place
+from skelemo.cache.select import label_words, labels_in, matching
+from skelemo.cache.shard import FORMAT, VERSION, Shard
+from skelemo.cache.verify import NAME
+from skelemo.errors import CacheError, RemoteError
+
+INDEX = "index.json"
+#: Bounds of what is believed.
+MOST_SHARDS, LARGEST_SHARD = 100_000, 64 << 30
+
+
+class _Row(BaseModel, frozen=True):
+    id: str
+    video: str
+    subject: str
+    person: str
+    sha256: str
+    splits: dict[str, str]
+    labels: list[str]
+
+
+class Entry(BaseModel, frozen=True):
+    """What the index holds of a shard: its heads, each described in words, and the labels its sequences may have."""
+
+    size: int = Field(gt=0, le=LARGEST_SHARD)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    layout: str
+    heads: dict[str, str]
+    words: list[str]
+    sequences: list[_Row]
+    recordings: list[str]
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """Hash of each sequence by its id."""
+        return {row.id: row.sha256 for row in self.sequences}
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The sequences, a row each."""
+        columns = [name for name in _Row.model_fields if name != "labels"]
+        return pd.DataFrame([row.model_dump(include={*columns}) for row in self.sequences], None, columns, object)
+
+
+class _Index(BaseModel, frozen=True):
+    format: Literal[FORMAT]  # type: ignore[valid-type]
+    version: Literal[VERSION]  # type: ignore[valid-type]
+    shards: dict[str, Entry] = Field(max_length=MOST_SHARDS)
+
+
+def entry_of(shard: Shard) -> Entry:
+    """What the index will hold of a shard."""
+    with shard.path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size = file.tell()
+    rows = shard.sequences[["id", "video", "subject", "person", "sha256", "splits"]].to_dict("records")
+    labelled = [
+        _Row.model_validate({**row, "labels": sorted(labels)})
+        for row, labels in zip(rows, labels_in(shard), strict=True)
+    ]
+    recordings = list(shard.recordings["video"])
+    return Entry(
+        size=size, sha256=digest, layout=shard.header.layout, heads=heads_of([shard]), words=label_words(shard.header.heads),
+        sequences=labelled,
+        recordings=recordings,
+    )  # fmt: skip
+
+
+def write_index(place: Place, entries: Mapping[str, Entry]) -> None:
+    """Replace the index of a place."""
+    index = _Index(format=FORMAT, version=VERSION, shards=dict(sorted(entries.items())))
+    place.write(INDEX, index.model_dump_json(indent=0).encode())
+
+
+def read_index(place: Place) -> dict[str, Entry] | None:
+    """The index of a place; None if there is none, a `RemoteError` if it is not one."""
+    text = place.text(INDEX)
+    if text is None:
+        return None
+    try:
+        shards = _Index.model_validate_json(text).shards
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))[:80]
+        raise RemoteError(f"{place.shown}/{INDEX}: not an index of shards ({where}: {first['msg'][:80]})") from None
+    for name in shards:
+        if not NAME.fullmatch(name):
+            raise RemoteError(f"{place.shown}/{INDEX}: {name[:80]!r} is not the name of a shard")
+    return shards
+
+
+def match(entries: Iterable[Entry], only: Sequence[str]) -> list[np.ndarray]:
+    """Which sequences of each entry are wanted, bool ``[S]`` each; see `skelemo.cache.select.matching`."""
+    entries = list(entries)
+    if not entries:
+        return []
+    table = pd.concat([entry.table for entry in entries], ignore_index=True)
+    labels = [frozenset(row.labels) for entry in entries for row in entry.sequences]
+    known = list(dict.fromkeys(word for entry in entries for word in entry.words))
+    chosen = matching(table, known, only, lambda: labels, [one.partition("=")[0] for one in only])
+    return np.split(chosen, np.cumsum([len(entry.sequences) for entry in entries])[:-1])
+
+
+def heads_of(shards: Iterable[Shard]) -> dict[str, str]:
+    """Heads by name, as an index describes them."""
+    return {head.name: describe_head(head) for shard in shards for head in shard.header.heads}
+
+
+def require_agreement(where: str, entry: Entry, here: str, layout: str, heads: Mapping[str, str], advice: str) -> None:
+    """Refuse by a `CacheError` a shard of another layout, or with another head of the same name."""
+    if entry.layout != layout:
+        raise CacheError(f"{where} has the layout {entry.layout}, {here} has {layout}: {advice}")
+    for name, said in heads.items():
+        if entry.heads.get(name, said) != said:
+            raise CacheError(f"{where}: {name} is {entry.heads[name]}, in {here} it is {said}: {advice}")
+
+
+def contents_of(sequences: pd.DataFrame) -> dict[str, str]:
+    """Hash of each sequence of a table by its id."""
+    return dict(zip(sequences["id"], sequences["sha256"], strict=True))
+
+
+def differing(contents: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
+    """Sequences of which others have other content."""
+    return [name for name, sha256 in contents.items() if others.get(name, sha256) != sha256]
