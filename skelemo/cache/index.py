@@ -71,8 +71,8 @@ def entry_of(shard: Shard) -> Entry:
     ]
     recordings = list(shard.recordings["video"])
     return Entry(
-        size=size, sha256=digest, layout=shard.header.layout, heads=heads_of([shard]), words=label_words(shard.header.heads),
-        sequences=labelled,
+        size=size, sha256=digest, layout=shard.header.layout, heads=heads_of([shard]),
+        words=label_words(shard.header.heads), sequences=labelled,
         recordings=recordings,
     )  # fmt: skip
 

@@ -231,7 +231,7 @@ def test_a_damaged_shard_here_is_fetched_again_and_never_pushed(cache, far, tmp_
 
 
 def test_another_layout_is_refused_before_anything_travels(cache, far, tmp_path):
-    other = a_cache(tmp_path / "other", a_sequence("w", points=95), header=Header("body_25+face_70", BODY.classes))
+    other = a_cache(tmp_path / "other", a_sequence("w", points=95), header=Header("body_25+face_70", BODY.heads))
     with pytest.raises(CacheError, match="layout"):
         push(other, str(far))
     with pytest.raises(CacheError, match="layout"):
