@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from skelemo.skeleton import Part, register_layout
 
 if TYPE_CHECKING:
-    from skelemo.cache.cache import Cache
+    from skelemo.cache.store import Cache
     from skelemo.targets import KindName
 
 Text = str | os.PathLike[str]
@@ -22,9 +22,9 @@ def open_cache(*paths: Text) -> "Cache":
     CacheError
         There is no cache, a shard is damaged, or the caches contradict each other.
     """
-    from skelemo.cache import cache
+    from skelemo.cache import store
 
-    return cache.open_cache([Path(path) for path in paths])
+    return store.open_cache([Path(path) for path in paths])
 
 
 def train(

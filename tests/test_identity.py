@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from test_tracking import people_of, standing
 
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import ConfigError
 from skelemo.tracking import identify

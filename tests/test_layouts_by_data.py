@@ -9,7 +9,7 @@ import torch
 from click.testing import CliRunner
 
 from skelemo import skeleton
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import ConfigError
 from skelemo.models.registry import create

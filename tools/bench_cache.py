@@ -28,7 +28,7 @@ FROM_DISK = ", from disk"
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to write; a temporary folder by default.")
 def command(frames: int, there: Path | None, rounds: int, jobs: int, folder: Path | None) -> None:
     """Open, list, load, verify, push and pull a large cache, against reading its bytes from an uncompressed file."""
-    from skelemo.cache.cache import open_cache
+    from skelemo.cache.store import open_cache
 
     with tempfile.TemporaryDirectory(dir=folder) as name:
         place = Path(name)
@@ -84,8 +84,8 @@ def from_disk(run: Callable[[], object], files: list[Path]) -> Callable[[], obje
 
 def write_plain(path: Path, plain: Path) -> None:
     """The arrays of every frame, one shard after another, as they lie in memory."""
-    from skelemo.cache.cache import open_cache
     from skelemo.cache.integrity import read_frames
+    from skelemo.cache.store import open_cache
 
     with plain.open("wb") as file:
         for shard in open_cache(path).shards:
@@ -94,7 +94,7 @@ def write_plain(path: Path, plain: Path) -> None:
 
 
 def load(path: Path) -> object:
-    from skelemo.cache.cache import open_cache
+    from skelemo.cache.store import open_cache
     from skelemo.data.corpus import load_corpus
 
     return load_corpus(open_cache(path))

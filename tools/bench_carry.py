@@ -9,7 +9,7 @@ import click
 from simulated_cache import write_cache
 from timing import Contenders, show, take_turns
 
-from skelemo.cache.cache import open_cache, shard_files
+from skelemo.cache.store import open_cache, shard_files
 from skelemo.cache.transfer import pull, push
 from skelemo.cache.verify import verify
 

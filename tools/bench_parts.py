@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from skelemo.cache.cache import Cache
+from skelemo.cache.store import Cache
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.preprocess import Clips, Preparation, find_reference
 from skelemo.skeleton import layout

@@ -55,7 +55,7 @@ def show(sizes: dict[str, int], frames: int, seconds: float, peak: int, jobs: in
 
 def other_forms(place: Path) -> dict[str, int]:
     """Bytes of the cache's content as NumPy and PYSKL keep it."""
-    from skelemo.cache.cache import open_cache
+    from skelemo.cache.store import open_cache
     from skelemo.formats.pyskl import write_pyskl
 
     cache = open_cache(place / "cache")

@@ -17,17 +17,17 @@ _VIDEO_ENDING = re.compile(r"\.(mp4|avi|mov|mkv|webm|m4v|mpe?g|wmv|flv)$", re.IG
 class Matching:
     """Labels and recordings, paired."""
 
-    annotations: tuple[tuple[Annotation, ...], ...]  # of each recording, one per labelled person
-    unlabelled: tuple[str, ...]  # sources of the recordings that have none
+    annotations: tuple[tuple[Annotation, ...], ...]  # of each recording, one per labeled person
+    unlabeled: tuple[str, ...]  # sources of the recordings that have none
     unused: tuple[Annotation, ...]  # labels that belong to no recording
     notes: tuple[str, ...] = ()
 
     def summary(self) -> list[str]:
         """Lines for the user: how many have labels, and who has not."""
         recordings = len(self.annotations)
-        lines = [f"recordings with labels: {recordings - len(self.unlabelled)} of {recordings}"]
-        if self.unlabelled:
-            lines.append(f"recordings without labels: {count(self.unlabelled)}")
+        lines = [f"recordings with labels: {recordings - len(self.unlabeled)} of {recordings}"]
+        if self.unlabeled:
+            lines.append(f"recordings without labels: {count(self.unlabeled)}")
         if self.unused:
             lines.append(f"labels without a recording: {count([_named(label) for label in self.unused])}")
         return [*lines, *self.notes]
@@ -65,7 +65,7 @@ def match(annotations: Annotations, recordings: Recordings) -> Matching:
         _check_persons(source, labels)
     return Matching(
         annotations=tuple(tuple(sorted(labels, key=lambda label: label.person)) for labels in found),
-        unlabelled=tuple(source for source, labels in zip(sources, found, strict=True) if not labels),
+        unlabeled=tuple(source for source, labels in zip(sources, found, strict=True) if not labels),
         unused=tuple(unused),
         notes=tuple(_mixed_persons(zip(sources, found, strict=True))),
     )

@@ -25,7 +25,7 @@ Recordings = Sequence[tuple[str, str] | tuple[str, str, bool]]
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
-    """The labels of one video, or of one person in it: a row per labelled frame, or one row for the whole clip."""
+    """The labels of one video, or of one person in it: a row per labeled frame, or one row for the whole clip."""
 
     video: str  # name of the video without a person's suffix, or path of the recording below the ingested folder
     labels: Mapping[str, np.ndarray]  # by head, [R] or [R, K] as its kind has them (`skelemo.targets`)

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field, ValidationError
 
-from skelemo.cache.cache import describe_head
 from skelemo.cache.place import Place
 from skelemo.cache.select import label_words, labels_in, matching
 from skelemo.cache.shard import FORMAT, VERSION, Shard
+from skelemo.cache.store import describe_head
 from skelemo.cache.verify import NAME
 from skelemo.errors import CacheError, RemoteError
 
@@ -65,14 +65,14 @@ def entry_of(shard: Shard) -> Entry:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
     rows = shard.sequences[["id", "video", "subject", "person", "sha256", "splits"]].to_dict("records")
-    labelled = [
+    labeled = [
         _Row.model_validate({**row, "labels": sorted(labels)})
         for row, labels in zip(rows, labels_in(shard), strict=True)
     ]
     recordings = list(shard.recordings["video"])
     return Entry(
         size=size, sha256=digest, layout=shard.header.layout, heads=heads_of([shard]),
-        words=label_words(shard.header.heads), sequences=labelled,
+        words=label_words(shard.header.heads), sequences=labeled,
         recordings=recordings,
     )  # fmt: skip
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from skelemo.atomic import finished
 from skelemo.cache import sequence as cached
-from skelemo.cache.cache import Cache, describe_head, open_cache
 from skelemo.cache.extract import belongings
 from skelemo.cache.reading import MOST_FRAMES, read_from_cache
 from skelemo.cache.select import select, unmet
 from skelemo.cache.shard import Header, Shard, write_shard
+from skelemo.cache.store import Cache, describe_head, open_cache
 from skelemo.errors import CacheError
 from skelemo.targets import Head
 from skelemo.text import count

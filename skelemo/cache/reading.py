@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from skelemo.cache.cache import Cache, repairable
 from skelemo.cache.integrity import read_frames
 from skelemo.cache.sequence import LABELS, Sequence
 from skelemo.cache.shard import Shard
+from skelemo.cache.store import Cache, repairable
 from skelemo.errors import CacheError
 
 #: Frames that a shard made of others holds, unless one sequence has more: as many as an ingest puts into one.

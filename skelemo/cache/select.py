@@ -8,8 +8,8 @@ from fnmatch import translate
 import numpy as np
 import pandas as pd
 
-from skelemo.cache.cache import Cache
 from skelemo.cache.shard import Shard
+from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError, unknown
 from skelemo.targets import Head
 from skelemo.text import natural_order

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from skelemo.cache.cache import Cache
 from skelemo.cache.shard import VERSION
 from skelemo.cache.statistics import name_counts
+from skelemo.cache.store import Cache
 from skelemo.targets import Head
 
 #: Columns of `by_recording` before those of the parts.

@@ -22,7 +22,6 @@ from rich.filesize import decimal
 
 from skelemo.atomic import partial_path, sweep
 from skelemo.cache import hdf5
-from skelemo.cache.cache import open_cache, require_same, shards_in
 from skelemo.cache.extract import write_part
 from skelemo.cache.index import (
     INDEX,
@@ -39,6 +38,7 @@ from skelemo.cache.index import (
 from skelemo.cache.place import Place, is_missing, shown
 from skelemo.cache.select import require_keys, split_columns, unmet
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
+from skelemo.cache.store import open_cache, require_same, shards_in
 from skelemo.cache.verify import NAME
 from skelemo.errors import CacheError, ConfigError, RemoteError, UnreadableError
 from skelemo.text import count

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from skelemo import skeleton
 from skelemo.cache import hdf5
-from skelemo.cache.cache import shard_files
 from skelemo.cache.shard import SUFFIX, open_shard, read_attributes, to_header
+from skelemo.cache.store import shard_files
 from skelemo.cache.tables import read_table, to_columns
 from skelemo.errors import CacheError, UnreadableError
 

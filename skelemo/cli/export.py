@@ -35,7 +35,7 @@ def images(cache: tuple[Path, ...], out: Path, view: str, size: int, every: int,
     \b
     skelemo export images cache/dfew --view person+face --split fold_1 --out images/dfew
     """
-    from skelemo.cache.cache import open_cache
+    from skelemo.cache.store import open_cache
     from skelemo.cli.progress import progress
     from skelemo.view.image_files import export_images
 

@@ -23,7 +23,7 @@ def command(cache: tuple[Path, ...], out: Path, per_class: int, view: str | None
     \b
     skelemo show cache/affwild2 --out pages/affwild2
     """
-    from skelemo.cache.cache import open_cache
+    from skelemo.cache.store import open_cache
     from skelemo.view.sample_page import write_page
 
     click.echo(write_page(open_cache(cache), out, per_class=per_class, view=view, seed=seed))

@@ -9,7 +9,7 @@ from skelemo.cli.tables import table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from skelemo.cache.cache import Cache
+    from skelemo.cache.store import Cache
     from skelemo.cache.summary import Provenance
 
 #: Values of one fact that are listed; the others are counted.

@@ -17,7 +17,7 @@ MOST_COLUMNS = 3
 LAYOUT_WIDTH = 15
 
 if TYPE_CHECKING:
-    from skelemo.cache.cache import Cache
+    from skelemo.cache.store import Cache
     from skelemo.ingest.plan import Plan
     from skelemo.ingest.result import Tally
     from skelemo.targets import Head
@@ -101,7 +101,7 @@ def _side_by_side(caches: "list[Cache]") -> Table:
 
 def _one_below_the_other(caches: "list[Cache]") -> Table:
     """Without lines between columns, so that 80 characters are enough."""
-    numbers = ("sequences", "frames", "hours", "labelled")
+    numbers = ("sequences", "frames", "hours", "labeled")
     shown = table("caches", "cache", *numbers, "layout", "simulated")
     shown.box, shown.pad_edge, shown.collapse_padding = SIMPLE_HEAD, False, True
     shown.show_edge = False

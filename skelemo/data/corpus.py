@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from skelemo.cache.cache import Cache
+from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError, unknown
 from skelemo.preprocess import Clips, Preparation, clean, find_reference, place, prepare, seen_parts, to_pixels
 from skelemo.render.views import USUAL

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data, Dataset
 
-from skelemo.cache.cache import Cache, open_cache
+from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.data.windows import Gatherer, Window, find_targets
 from skelemo.models.graph import skeleton_graph
@@ -20,7 +20,7 @@ from skelemo.preprocess import Preparation
 
 
 class SkeletonGraphs(Dataset):
-    """Labelled windows of a cache as graphs; see `as_pyg`."""
+    """Labeled windows of a cache as graphs; see `as_pyg`."""
 
     def __init__(
         self,

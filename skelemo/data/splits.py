@@ -66,7 +66,7 @@ def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, valida
     ----------
     spec : ``kfold:K``, ``holdout:SHARE`` (the test subset's), ``given`` (column ``split``, or all of ``fold_1`` …) or
         ``given:COLUMN`` for the subsets that the labels came with; who has none there is in no subset.
-    sequences : the labelled ones, with columns id, video, subject and splits.
+    sequences : the labeled ones, with columns id, video, subject and splits.
     strata : ``[S]`` whole numbers whose shares every drawn subset keeps as far as groups allow.
     validation : share of the training subset that chooses the model, where the split does not name one; 0 for none.
 
@@ -137,7 +137,7 @@ def _given(column: str, sequences: pd.DataFrame, strata: np.ndarray, validation:
         raise ConfigError(f"split given:{column}: a sequence is marked {subset!r}; known are {', '.join(SUBSETS)}")
     if not (subsets == "train").any():
         raise ConfigError(
-            f"split given:{column}: no labelled sequence is marked 'train' (subsets: {', '.join(SUBSETS)})"
+            f"split given:{column}: no labeled sequence is marked 'train' (subsets: {', '.join(SUBSETS)})"
         )
     groups = groups_of(sequences)
     marked = pd.DataFrame({"group": groups, "subset": subsets})[subsets != ""].drop_duplicates()

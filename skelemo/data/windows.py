@@ -24,9 +24,9 @@ class Window:
     ----------
     length : T, how many frames a model sees.
     dilation : every how many frames of the sequence one is taken.
-    target : where the labelled frame stands: ``last`` looks only at the past, as a live camera must; ``center`` sees
+    target : where the labeled frame stands: ``last`` looks only at the past, as a live camera must; ``center`` sees
         as much of what follows.
-    sampling : ``stride`` for one window per labelled frame; ``clip`` for one per sequence, its T frames spread evenly
+    sampling : ``stride`` for one window per labeled frame; ``clip`` for one per sequence, its T frames spread evenly
         over all of it, with the labels of `clip_labels`.
     """
 

@@ -2,7 +2,7 @@
 
 - COCO's results and AlphaPose's: a list of ``{"image_id" or "file_name", "keypoints": [x, y, score] * N}``; 17 points
   may have ``foot_kpts``, ``face_kpts``, ``lefthand_kpts``, ``righthand_kpts`` beside them.
-- COCO's annotations: ``{"images": [...], "annotations": [...]}`` of the same, where v is 0 (not labelled), 1 (hidden)
+- COCO's annotations: ``{"images": [...], "annotations": [...]}`` of the same, where v is 0 (not labeled), 1 (hidden)
   or 2 (visible): confidence 0, 0.5 and 1 (https://github.com/jin-s13/COCO-WholeBody, data_format.md).
 - MMPose's predictions: ``{"instance_info": [{"frame_id", "instances": [{"keypoints", "keypoint_scores"}]}]}`` of its
   demos, which count from 1, or that list alone, of its inferencers, which count from 0.

@@ -11,7 +11,7 @@ from skelemo.cache.merge import Report, new_folder
 from skelemo.cache.shard import Header, write_shard
 from skelemo.errors import InputError
 from skelemo.formats.keypoint_files import KeypointFile, Reader
-from skelemo.ingest.labels import labelled, origin
+from skelemo.ingest.labels import labeled, origin
 from skelemo.ingest.sequences import remarks, sequences_of
 from skelemo.ingest.task import Settings, Task
 from skelemo.ingest.worker import recording_row
@@ -65,7 +65,7 @@ def import_keypoints(
     where = layout(settings.layout)
     reader = Reader(form, where, first_frame)
     found = reader.find(source, (settings.width, settings.height))
-    heads, annotated, notes = labelled(found, source, labels)
+    heads, annotated, notes = labeled(found, source, labels)
     kept = settings.kept() | {"form": form, "first_frame": first_frame}
     header = Header(where.name, heads, False, kept, origin(source, labels))
     total = sum(len(recording.frames) for recording in found)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from skelemo.cache import sequence as cached
-from skelemo.cache.cache import Cache
+from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, ConfigError
 from skelemo.formats.registry import FORMATS, Format
 from skelemo.formats.writing import Exported, Report, choose, in_pixels, new_file, told

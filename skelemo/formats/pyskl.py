@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from skelemo.cache import sequence as cached
-from skelemo.cache.cache import Cache
+from skelemo.cache.store import Cache
 from skelemo.errors import CacheError
 from skelemo.formats.registry import FORMATS, Format
 from skelemo.formats.writing import Exported, Report, choose, in_pixels, new_file, told
@@ -27,7 +27,7 @@ PROTOCOL = 4
 
 @FORMATS.register("pyskl", Format(summary="annotation file of PYSKL and MMAction2"))
 def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
-    """Write a cache's labelled sequences as clips with one label each: the class of most of a sequence's frames.
+    """Write a cache's labeled sequences as clips with one label each: the class of most of a sequence's frames.
 
     People of one video with the same label and parts are one clip; T is every frame that any of them has, by number.
     Sequences without a class are left out and counted in the notes. Coordinates are pixels (`in_pixels`). A part of a
@@ -43,18 +43,18 @@ def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Repor
     chosen = choose(cache, only)
     head = next((head for head in cache.heads if head.kind == "classes"), None)
     labels = cache.counts.labels[head.name][:, 1:] if head else np.zeros((len(cache.sequences), 1), int)
-    labelled = chosen[labels[chosen].sum(1) > 0]
-    if head is None or not len(labelled):
+    labeled = chosen[labels[chosen].sum(1) > 0]
+    if head is None or not len(labeled):
         raise CacheError(f"{cache.name}: no sequence has a class, and PYSKL needs one for each clip")
-    clips = _clips(cache.sequences.iloc[labelled], labels[labelled].argmax(1))
+    clips = _clips(cache.sequences.iloc[labeled], labels[labeled].argmax(1))
     done = Exported()
     with new_file(out) as partial, partial.open("xb") as file:
-        annotations = _annotations(cache, labelled, clips, told(cache, labelled, done, report))
+        annotations = _annotations(cache, labeled, clips, told(cache, labeled, done, report))
         pickler = _Pickler(file, PROTOCOL)
         pickler.fast = True  # nothing is kept to be referred to again: memory stays that of a clip
         pickler.dump({"split": _splits(clips), "classes": list(head.outputs), "annotations": _Stream(annotations)})
-    if len(chosen) > len(labelled):
-        without = count(len(chosen) - len(labelled), "sequence has", "sequences have")
+    if len(chosen) > len(labeled):
+        without = count(len(chosen) - len(labeled), "sequence has", "sequences have")
         done.notes = (f"{without} no class and stayed out",)
     return done
 

@@ -3,7 +3,7 @@
 Columns: ``id video person subject``, ``split.COLUMN`` for each column of the splits, ``number``, ``expression`` (the
 class's name), ``valence arousal``, ``scale`` (``pixels``, ``unit`` or ``signed``), and for each keypoint
 ``body_25.Nose.x``, ``.y`` and ``.c``. Of a missing point c is 0 and x and y are empty, so that means leave it out;
-what is not labelled is empty.
+what is not labeled is empty.
 """
 
 import csv
@@ -20,7 +20,7 @@ import orjson
 import pandas as pd
 
 from skelemo.cache import sequence as cached
-from skelemo.cache.cache import Cache
+from skelemo.cache.store import Cache
 from skelemo.formats.registry import FORMATS, Format
 from skelemo.formats.writing import Exported, Report, choose, new_file, told
 from skelemo.targets import Head, hard_labels

@@ -9,9 +9,9 @@ import numpy as np
 
 from skelemo.atomic import finished
 from skelemo.cache import sequence as cached
-from skelemo.cache.cache import Cache
 from skelemo.cache.reading import read_sequences
 from skelemo.cache.select import select, unmet
+from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, InputError
 from skelemo.skeleton import SCALES
 from skelemo.text import count

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from skelemo.cache.cache import Cache, open_cache, shard_files
 from skelemo.cache.sequence import Sequence as Clip
 from skelemo.cache.shard import Header, write_shard
+from skelemo.cache.store import Cache, open_cache, shard_files
 from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.run import ingest

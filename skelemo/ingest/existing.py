@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from skelemo.cache.cache import Cache, describe_head, open_cache
 from skelemo.cache.shard import SUFFIX, Header
+from skelemo.cache.store import Cache, describe_head, open_cache
 from skelemo.errors import CacheError
 from skelemo.ingest.problems import PROBLEMS
 from skelemo.ingest.task import Known, Task, fingerprint

@@ -11,10 +11,10 @@ from skelemo.openpose.recording import Recording
 from skelemo.targets import Head
 
 #: Heads, the annotations of each recording, and notes.
-Labelled = tuple[tuple[Head, ...], tuple[tuple[Annotation, ...], ...], list[str]]
+Labeled = tuple[tuple[Head, ...], tuple[tuple[Annotation, ...], ...], list[str]]
 
 
-def labelled(recordings: Sequence[Recording], source: Path, labels: str | None) -> Labelled:
+def labeled(recordings: Sequence[Recording], source: Path, labels: str | None) -> Labeled:
     """Heads, the annotations of each recording, and what the user should know of how they fit.
 
     Raises

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from skelemo.cache.cache import shards_in
 from skelemo.cache.shard import Header, open_shard
+from skelemo.cache.store import shards_in
 from skelemo.errors import CacheError, ConfigError
 from skelemo.openpose.recording import Recording
 from skelemo.text import count

@@ -11,7 +11,7 @@ from skelemo.errors import ConfigError, InputError
 from skelemo.ingest.batching import DEFAULT, bounds, grouped, jobs
 from skelemo.ingest.existing import existing, not_there
 from skelemo.ingest.guess import counts_from_zero, guess
-from skelemo.ingest.labels import Labelled, labelled, origin
+from skelemo.ingest.labels import Labeled, labeled, origin
 from skelemo.ingest.partition import Part, take_part, whole
 from skelemo.ingest.task import Settings, Task
 from skelemo.openpose.archive import is_archive
@@ -128,16 +128,16 @@ def make_plan(
     )
 
 
-def _find(source: Path, labels: str | None, settings: Settings) -> tuple[Found, Labelled]:
+def _find(source: Path, labels: str | None, settings: Settings) -> tuple[Found, Labeled]:
     """The recordings and their labels, which may tell whether images are stills, and from what number they count."""
     found = search(source, sequence=settings.sequence, first_frame=settings.first_frame)
     try:
-        given = labelled(found.recordings, source, labels)
+        given = labeled(found.recordings, source, labels)
     except InputError:
         if settings.sequence is not None or not any(one.images for one in found.recordings):
             raise
         found = search(source, sequence=False)
-        return found, labelled(found.recordings, source, labels)
+        return found, labeled(found.recordings, source, labels)
     if settings.first_frame is None and counts_from_zero(found.recordings, given[1]):
         found = search(source, sequence=settings.sequence, first_frame=0)
     return found, given

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from skelemo.atomic import finished
-from skelemo.cache.cache import shards_in
 from skelemo.cache.shard import open_shard
+from skelemo.cache.store import shards_in
 from skelemo.errors import CacheError
 from skelemo.ingest.partition import Part
 from skelemo.openpose.files import Problem, is_openpose

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skelemo.atomic import locked
-from skelemo.cache.cache import shards_in
 from skelemo.cache.extract import unaffected, write_part
 from skelemo.cache.shard import open_shard
+from skelemo.cache.store import shards_in
 from skelemo.ingest.result import Staged
 from skelemo.openpose.files import Problem
 

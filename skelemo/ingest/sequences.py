@@ -19,11 +19,11 @@ def sequences_of(
     tracks: list[Track] | None = None,
     used: np.ndarray | None = None,
 ) -> Iterator[cached.Sequence]:
-    """The sequences of a recording: one for each labelled person, or for whom the settings choose where none is.
+    """The sequences of a recording: one for each labeled person, or for whom the settings choose where none is.
 
     Whoever carries a video's labels has a row for every frame that has a file, seen, lost or damaged, so that a score
     counts them all; with ``all``, a person has rows from the first to the last sight. People are told apart by tracking
-    where their tracks are not given. Where a left and a right person are labelled, nobody is both.
+    where their tracks are not given. Where a left and a right person are labeled, nobody is both.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def sequences_of(
     for annotation, person in zip(labels, persons, strict=True):
         chosen = both.get(person)
         for name, mine, number in _people_chosen(
-            people, tracks, person, numbers, chosen, labelled=annotation is not None
+            people, tracks, person, numbers, chosen, labeled=annotation is not None
         ):
             points = _spread(people, mine, number)
             if used is not None:
@@ -91,7 +91,7 @@ def _people_chosen(
     numbers: np.ndarray,
     chosen: list[Track] | None,
     *,
-    labelled: bool,
+    labeled: bool,
 ) -> Iterator[tuple[str, list[Track], np.ndarray]]:
     """Name, tracks and frame numbers of each chosen person, out of the recording's ``numbers``."""
     if person == "all":
@@ -105,7 +105,7 @@ def _people_chosen(
         chosen = [_numbered(tracks, int(person))]
     elif chosen is None:
         chosen = choose(people, tracks, person)
-    if chosen or labelled:
+    if chosen or labeled:
         name = "" if person in ("auto", "largest") else person
         yield name, chosen, numbers
 

@@ -14,7 +14,7 @@ from skelemo.simulate.subject import Level, Subject
 
 Array = NDArray[np.float64]
 
-#: An episode is labelled with its emotion while its intensity is at least this; else the frame is neutral.
+#: An episode is labeled with its emotion while its intensity is at least this; else the frame is neutral.
 LABEL_FROM = 0.3
 
 _COLUMN = {name: index for index, name in enumerate(POSTURE)}

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from skelemo.atomic import LOCK, claimed, finished, sweep
-from skelemo.cache.cache import Cache, open_cache
+from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, SUBSETS, Split, make_split
 from skelemo.data.windows import clip_labels, labeled_as_clips

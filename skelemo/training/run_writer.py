@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import skelemo
-from skelemo.cache.cache import Cache
+from skelemo.cache.store import Cache
 from skelemo.data.corpus import Corpus
 from skelemo.data.windows import Targets
 from skelemo.errors import InputError

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.atomic import finished, sweep
-from skelemo.cache.cache import Cache
+from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError, unknown
 from skelemo.render import SkeletonRenderer
 from skelemo.targets import hard_labels

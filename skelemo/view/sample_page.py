@@ -9,7 +9,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from skelemo import __version__
-from skelemo.cache.cache import Cache
+from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError
 from skelemo.render import SkeletonRenderer
 from skelemo.targets import Head, hard_labels

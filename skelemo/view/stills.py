@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skelemo.cache.cache import Cache, Frames
+from skelemo.cache.store import Cache, Frames
 from skelemo.data.corpus import Images
 from skelemo.errors import ConfigError
 from skelemo.preprocess import in_image, place

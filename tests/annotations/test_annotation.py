@@ -100,7 +100,7 @@ def test_every_label_is_indexed_by_its_class() -> None:
 
 
 def test_more_labels_than_classes_can_be_are_refused() -> None:
-    assert MAX_OUTPUTS == MAX_OUTPUTS, "what can be labelled is what a cache takes"
+    assert MAX_OUTPUTS == MAX_OUTPUTS, "what can be labeled is what a cache takes"
     assert len(class_list([f"{value}.5" for value in range(MAX_OUTPUTS)], "labels.csv")[0]) == MAX_OUTPUTS
     with pytest.raises(InputError, match=r"labels.csv: 1025 different labels"):
         class_list([f"{value}.5" for value in range(MAX_OUTPUTS + 1)], "labels.csv")

@@ -22,7 +22,7 @@ def test_the_first_folder_is_the_class_and_synonyms_are_the_seven(tmp_path: Path
     }
     matching = match(annotations, recordings)
     assert [len(one) for one in matching.annotations] == [1, 1, 1, 0]
-    assert matching.unlabelled == ("loose",)
+    assert matching.unlabeled == ("loose",)
 
 
 def test_other_names_are_their_own_classes(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_labels_make_their_class_list(tmp_path: Path, labels: str, classes: tupl
     assert read(tmp_path, text).heads[0].outputs == classes
 
 
-def test_minus_one_is_unlabelled_and_noted(tmp_path: Path) -> None:
+def test_minus_one_is_unlabeled_and_noted(tmp_path: Path) -> None:
     annotations = read(tmp_path, "video,label\na,-1\nb,3\n")
     assert [item.labels["label"].tolist() for item in annotations.items] == [[-1], [0]]
     assert annotations.notes[0].endswith("rows with label -1, taken as unlabeled: 1")

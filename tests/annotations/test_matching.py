@@ -45,7 +45,7 @@ def test_left_and_right_go_to_the_same_recording() -> None:
 
 def test_what_has_no_counterpart_is_named_on_both_sides() -> None:
     matching = match(labels("a", "b", "gone"), [("a", "s/a"), ("b", "s/b"), ("c", "s/c")])
-    assert matching.unlabelled == ("s/c",)
+    assert matching.unlabeled == ("s/c",)
     assert [one.video for one in matching.unused] == ["gone"]
     assert matching.summary() == [
         "recordings with labels: 2 of 3",

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from small_caches import BODY, PROBLEM, a_cache, a_recording, a_sequence
 
-from skelemo.cache.cache import shard_files
 from skelemo.cache.shard import open_shard, write_shard
+from skelemo.cache.store import shard_files
 
 
 @pytest.fixture

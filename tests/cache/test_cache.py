@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from small_caches import BODY, CLASSES, HEADS, a_cache, a_recording, a_sequence, moods
 
-from skelemo.cache import cache as cache_module
-from skelemo.cache.cache import find_caches, open_cache, shard_files
+from skelemo.cache import store as cache_module
 from skelemo.cache.shard import Header, open_shard, write_shard
+from skelemo.cache.store import find_caches, open_cache, shard_files
 from skelemo.errors import CacheError
 
 SEQUENCES = [a_sequence(f"video {index}", frames) for index, frames in enumerate((5, 1, 30, 2, 600))]

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 from small_caches import BODY, a_cache, a_recording, a_sequence, moods
 
 from skelemo.cache import merge as merge_module
-from skelemo.cache.cache import open_cache, shard_files
 from skelemo.cache.merge import merge, subset
 from skelemo.cache.shard import Header, open_shard
+from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError
 

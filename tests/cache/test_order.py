@@ -3,7 +3,7 @@
 import pytest
 from small_caches import a_cache, a_recording, a_sequence
 
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 
 
 @pytest.mark.parametrize("seed", range(4))

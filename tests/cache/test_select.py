@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from small_caches import HEADS, a_cache, a_sequence
 
-from skelemo.cache.cache import open_cache, shard_files
 from skelemo.cache.select import labels_in, matching, select, unmet
 from skelemo.cache.shard import open_shard
+from skelemo.cache.store import open_cache, shard_files
 from skelemo.errors import ConfigError
 
 GLAD, CALM, NONE = (np.array(classes, np.int8) for classes in ([0, -1, 1, 0, 0], [2, 2], [-1, -1, -1]))

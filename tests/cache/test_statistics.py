@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from small_caches import BODY_AND_FACE, HEADS, a_cache, a_sequence
 
-from skelemo.cache.cache import open_cache
 from skelemo.cache.shard import Header, open_shard, write_shard
+from skelemo.cache.store import open_cache
 
 
 def by_hand(one, parts, classes):

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 from small_caches import BODY_AND_FACE, CLASSES, HEADS, a_cache, a_recording, a_sequence
 
-from skelemo.cache.cache import open_cache
 from skelemo.cache.shard import Header, Shard
+from skelemo.cache.store import open_cache
 from skelemo.cache.summary import as_plain, by_recording, labeled, overall, provenance
 from skelemo.cli import main
 

@@ -12,8 +12,8 @@ from small_caches import BODY, a_cache, a_recording, a_sequence, sizes
 
 from skelemo.cache import place as places
 from skelemo.cache import transfer
-from skelemo.cache.cache import open_cache, shard_files
 from skelemo.cache.shard import Header, Shard, open_shard
+from skelemo.cache.store import open_cache, shard_files
 from skelemo.cache.transfer import pull, push, read_options
 from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError, RemoteError, SkelemoError

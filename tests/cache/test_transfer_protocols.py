@@ -11,8 +11,8 @@ import pytest
 from small_caches import a_cache, a_sequence, sizes
 
 from skelemo.cache import place as places
-from skelemo.cache.cache import open_cache, shard_files
 from skelemo.cache.place import Place
+from skelemo.cache.store import open_cache, shard_files
 from skelemo.cache.transfer import pull, push
 from skelemo.errors import CacheError, ConfigError, RemoteError, SkelemoError
 

@@ -15,11 +15,11 @@ from small_caches import BODY, PROBLEM, a_cache, a_recording, a_sequence, rewrit
 
 from skelemo.cache import extract as extract_module
 from skelemo.cache import hdf5, integrity, verify
-from skelemo.cache.cache import open_cache, shard_files
 from skelemo.cache.chunk_reader import Chunks
 from skelemo.cache.extract import untorn, write_part
 from skelemo.cache.reading import read_sequences
 from skelemo.cache.shard import Shard, open_shard, write_shard
+from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
 from skelemo.errors import CacheError, UnreadableError
 

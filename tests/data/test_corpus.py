@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 from small_caches import BODY, BODY_AND_FACE, a_cache, a_sequence
 
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 from skelemo.data import corpus
 from skelemo.data.corpus import load_corpus
 from skelemo.errors import ConfigError

@@ -5,7 +5,7 @@ import torch
 from small_caches import a_cache, a_sequence
 from torch.utils.data import DataLoader
 
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 from skelemo.data import Window, WindowDataset, load_corpus
 from skelemo.data.windows import Gatherer
 from skelemo.errors import ConfigError

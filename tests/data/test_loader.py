@@ -5,7 +5,7 @@ import pytest
 import torch
 from small_caches import a_cache, a_sequence
 
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 from skelemo.data.augment import Augmentation
 from skelemo.data.corpus import load_corpus
 from skelemo.data.loader import Batches

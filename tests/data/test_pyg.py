@@ -8,7 +8,7 @@ from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GCNConv, global_mean_pool
 from torch_geometric.transforms import AddSelfLoops
 
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 from skelemo.data import as_pyg
 from skelemo.data.corpus import load_corpus
 from skelemo.data.windows import Window
@@ -17,14 +17,14 @@ from skelemo.models.graph import EdgeType
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    unlabelled = {"expression": np.full(5, -1, np.int8)} | dict.fromkeys(
+    unlabeled = {"expression": np.full(5, -1, np.int8)} | dict.fromkeys(
         ("valence", "arousal"), np.full(5, np.nan, "f4")
     )
-    sequences = [a_sequence("one", 9), a_sequence("two", 7), a_sequence("three", 5, **unlabelled)]
+    sequences = [a_sequence("one", 9), a_sequence("two", 7), a_sequence("three", 5, **unlabeled)]
     return a_cache(tmp_path_factory.mktemp("caches") / "small", *sequences)
 
 
-def test_every_labelled_window_is_a_graph_of_its_frames(folder):
+def test_every_labeled_window_is_a_graph_of_its_frames(folder):
     dataset = as_pyg(folder, window=Window(4))
     corpus = load_corpus(open_cache(folder))
     assert len(dataset) == 9 + 7

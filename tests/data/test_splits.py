@@ -315,7 +315,7 @@ def test_what_cannot_be_split_is_said(spec, said):
     [
         ("given:camera", {"split": "train", "fold_1": "test"}, "no split column 'camera'; the cache has fold_1, split"),
         ("given", {"set": "train"}, "no split column 'split'; the cache has set"),
-        ("given", {"split": "test"}, "no labelled sequence is marked 'train'"),
+        ("given", {"split": "test"}, "no labeled sequence is marked 'train'"),
         ("given", {"split": "training"}, "marked 'training'; known are train, validation, test"),
     ],
 )

@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 from small_caches import a_cache, a_sequence
 
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.data.windows import Gatherer, Window, clip_labels, find_targets, labeled_as_clips
 from skelemo.targets import VA, Head
@@ -90,11 +90,11 @@ def test_unseen_frames_are_zeros_and_masked(corpus):
 # Targets
 
 
-def test_every_labelled_frame_is_a_target_of_its_head(corpus):
+def test_every_labeled_frame_is_a_target_of_its_head(corpus):
     found = find_targets(corpus, everything(corpus), Window(), ("expression",), seen_only=False)
-    labelled = np.flatnonzero(corpus.labels["expression"].numpy() >= 0)
-    assert np.array_equal(found.row, labelled)
-    assert np.array_equal(found.labels["expression"], corpus.labels["expression"].numpy()[labelled])
+    labeled = np.flatnonzero(corpus.labels["expression"].numpy() >= 0)
+    assert np.array_equal(found.row, labeled)
+    assert np.array_equal(found.labels["expression"], corpus.labels["expression"].numpy()[labeled])
 
 
 def test_a_target_needs_a_label_for_any_of_the_heads(tmp_path):
@@ -138,7 +138,7 @@ def test_one_frame_in_so_many_of_each_sequence_is_a_target(corpus, every):
 # One window for a clip
 
 
-def test_a_clip_is_labelled_by_its_most_frequent_class_and_mean_affect(corpus):
+def test_a_clip_is_labeled_by_its_most_frequent_class_and_mean_affect(corpus):
     found = find_targets(corpus, everything(corpus), Window(4, sampling="clip"), ("expression", "va"), seen_only=False)
     assert np.array_equal(corpus.sequence(found.row), everything(corpus))
     for index, row in enumerate(corpus.sequences.to_dict("records")):
@@ -151,9 +151,9 @@ def test_a_clip_is_labelled_by_its_most_frequent_class_and_mean_affect(corpus):
 
 def test_a_clip_without_labels_is_no_target(tmp_path):
     nothing = np.full(7, np.nan, np.float32)
-    unlabelled = {"expression": np.full(7, -1), "valence": nothing, "arousal": nothing}
+    unlabeled = {"expression": np.full(7, -1), "valence": nothing, "arousal": nothing}
     hidden = np.zeros((7, 25, 3), np.float32)
-    sequences = [a_sequence("a"), a_sequence("b", **unlabelled), a_sequence("c", keypoints=hidden)]
+    sequences = [a_sequence("a"), a_sequence("b", **unlabeled), a_sequence("c", keypoints=hidden)]
     corpus = load_corpus(open_cache(a_cache(tmp_path, *sequences)))
     clip = Window(4, sampling="clip")
     assert find_targets(corpus, np.arange(3), clip, ("va",), seen_only=False).row.tolist() == [3, 17]
@@ -191,7 +191,7 @@ def test_in_training_each_frame_is_drawn_within_its_share_of_the_clip(corpus):
         assert rows == {r for r in share if corpus.seen[start + r]}
 
 
-def test_the_most_frequent_class_ignores_what_is_unlabelled():
+def test_the_most_frequent_class_ignores_what_is_unlabeled():
     expression = np.array([-1, -1, -1, 2, 1, 1, -1, 0, 2, 2])
     group = np.array([0, 0, 0, 0, 1, 1, 2, 3, 3, 3])
     assert clip_labels(Head("mood", "classes", ("a", "b", "c")), expression, group, 5).tolist() == [2, 1, -1, 2, -1]

@@ -23,7 +23,7 @@ def test_a_point_is_read_as_the_emotion_that_lies_nearest(valence: float, arousa
     assert list(PROTOTYPES)[nearest_emotion(valence, arousal)] == emotion
 
 
-def test_it_works_on_any_shape_and_marks_what_is_unlabelled() -> None:
+def test_it_works_on_any_shape_and_marks_what_is_unlabeled() -> None:
     valence = np.array([[0.8, math.nan], [0.0, -0.6]])
     arousal = np.array([[0.5, 0.1], [math.nan, -0.3]])
     assert nearest_emotion(valence, arousal).tolist() == [[0, -1], [-1, 1]]

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 from small_caches import BODY_AND_FACE, CLASSES, a_cache, a_recording, a_sequence
 
-from skelemo.cache.cache import open_cache
 from skelemo.cache.shard import Header
+from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.formats import table

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from small_caches import a_cache, a_sequence
 
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import ConfigError
 from skelemo.formats.registry import FORMATS, find, names

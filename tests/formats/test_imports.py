@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import CacheError, InputError
 from skelemo.formats.importing import import_keypoints

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from small_caches import HEADS, a_cache, a_sequence
 
 import skelemo
-from skelemo.cache.cache import open_cache
 from skelemo.cache.shard import Header
+from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError, SkelemoError
 from skelemo.models import list_models

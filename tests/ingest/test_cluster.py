@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from skelemo.atomic import owner
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 from skelemo.errors import ConfigError, SkelemoError
 from skelemo.ingest import batching as batching_module
 from skelemo.ingest import pool as pool_module

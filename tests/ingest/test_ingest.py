@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from people_by_hand import person_json
 
-from skelemo.cache.cache import Cache, open_cache
 from skelemo.cache.merge import subset
 from skelemo.cache.shard import open_shard
+from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest import plan as plan_module
 from skelemo.ingest.batching import Bounds, parse_size
@@ -429,7 +429,7 @@ def test_a_long_recording_goes_through_in_pieces(tmp_path, write_recording, monk
     assert make_plan(tmp_path / "json", tmp_path / "cache", labels, Settings()).tasks == ()
 
 
-def test_images_of_labelled_frames_have_the_label_of_their_number_whatever_is_missing(tmp_path):
+def test_images_of_labeled_frames_have_the_label_of_their_number_whatever_is_missing(tmp_path):
     video = tmp_path / "json" / "1-30-1280x720"
     video.mkdir(parents=True)
     for number in (1, 2, 3, 5, 6):  # as ffmpeg counts; the fourth is lost

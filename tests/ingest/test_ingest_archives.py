@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 from skelemo.errors import InputError
 from skelemo.ingest import batching as batching_module
 from skelemo.ingest.plan import Plan, Settings, make_plan

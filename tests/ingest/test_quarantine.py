@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from skelemo.cache.cache import open_cache, shard_files
+from skelemo.cache.store import open_cache, shard_files
 from skelemo.cache.verify import verify
 from skelemo.cli import main
 from skelemo.errors import CacheError

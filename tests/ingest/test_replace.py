@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from skelemo.cache.cache import Cache, open_cache
+from skelemo.cache.store import Cache, open_cache
 from skelemo.ingest import batching as batching_module
 from skelemo.ingest import replace as replace_module
 from skelemo.ingest.plan import Settings, make_plan

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelemo.cache.cache import open_cache
 from skelemo.cache.shard import open_shard
+from skelemo.cache.store import open_cache
 from skelemo.ingest import batching as batching_module
 from skelemo.ingest.partition import Part
 from skelemo.ingest.plan import Settings, make_plan
@@ -233,7 +233,7 @@ def test_a_cache_is_read_in_a_folder_where_nothing_may_be_written_and_nothing_lo
     out.chmod(0o555)
     code = f"""
 import fcntl, os, pathlib
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 held = [path.open("rb") for path in pathlib.Path({str(out)!r}).glob("*.h5")]
 if os.environ.get("HDF5_USE_FILE_LOCKING") != "TRUE":  # which asks for locks
     for file in held:

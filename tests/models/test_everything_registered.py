@@ -10,8 +10,8 @@ from small_caches import a_cache, a_recording, a_sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skelemo.cache.cache import open_cache
 from skelemo.cache.shard import Header
+from skelemo.cache.store import open_cache
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.loader import Batch, Batches, inputs
 from skelemo.data.windows import Window, find_targets

@@ -9,7 +9,7 @@ import torch
 from small_caches import BODY_AND_FACE, a_cache, a_sequence
 from torch.testing import assert_close
 
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.data.windows import Gatherer, Window
 from skelemo.errors import ConfigError

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from small_caches import a_cache, a_sequence
 
 from skelemo.atomic import PARTIAL
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 from skelemo.errors import CacheError, ConfigError, InputError, SkelemoError
 from skelemo.runs.folder import read_run
 from skelemo.training import fit, fold
@@ -392,7 +392,7 @@ def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(config, tmp_p
 UNWATCHED = {"head": "va", "validation": 0, "schedule": "plateau"}
 
 
-def labelled(config, folder, *, expression=None, va=None, splits=("train", "train", "validation", "test"), frames=4):
+def labeled(config, folder, *, expression=None, va=None, splits=("train", "train", "validation", "test"), frames=4):
     """A configuration on clips with these labels, one given part each."""
     for index, part in enumerate(splits):
         label = {"expression": np.full(frames, -1 if expression is None else expression[index], np.int8)}
@@ -424,13 +424,13 @@ def labelled(config, folder, *, expression=None, va=None, splits=("train", "trai
 def test_what_no_window_serves_is_refused_before_a_folder_is_made(config, tmp_path, labels, settings, message):
     model = {} if "arch" in settings else {"width": 16}
     with pytest.raises(ConfigError, match=message):
-        train(labelled(config, tmp_path / "few", **labels)(**settings, model=model), tmp_path / "run")
+        train(labeled(config, tmp_path / "few", **labels)(**settings, model=model), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("class_weights", ["sqrt", "balanced"])
 def test_a_class_that_only_validation_shows_has_a_validation_loss(config, tmp_path, class_weights):
-    few = labelled(config, tmp_path / "few", expression=(0, 1, 2, 0))
+    few = labeled(config, tmp_path / "few", expression=(0, 1, 2, 0))
     train(few(class_weights=class_weights, epochs=4, patience=3, monitor="loss"), tmp_path / "run")
     losses = read_run(tmp_path / "run").metrics["validation_loss"]
     assert len(losses) == 4
@@ -439,7 +439,7 @@ def test_a_class_that_only_validation_shows_has_a_validation_loss(config, tmp_pa
 
 @pytest.mark.parametrize("batch_size", [2, 3, 4, 7])
 def test_no_batch_is_too_small_for_a_network_to_learn_from(config, tmp_path, batch_size):
-    few = labelled(config, tmp_path / "few", va=(-1, 0, 1), splits=("train", "validation", "test"), frames=7)
+    few = labeled(config, tmp_path / "few", va=(-1, 0, 1), splits=("train", "validation", "test"), frames=7)
     scores = train(few(head="va", batch_size=batch_size, epochs=1), tmp_path / "run")
     assert scores["test"]["va"]["windows"] == 1  # one clip
 

@@ -8,7 +8,7 @@ import torch
 from opencv_drawing import agreement, drawn, made_small
 from small_caches import BODY_AND_FACE, a_cache, a_sequence
 
-from skelemo.cache.cache import open_cache
+from skelemo.cache.store import open_cache
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.loader import Batches, inputs
 from skelemo.data.windows import Window, find_targets

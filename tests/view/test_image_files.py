@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from opencv_drawing import in_frame_coordinates
 from small_caches import BODY, BODY_AND_FACE, a_cache, a_sequence, moods
 
-from skelemo.cache.cache import open_cache
 from skelemo.cache.shard import Header
+from skelemo.cache.store import open_cache
 from skelemo.cli.export import command
 from skelemo.errors import ConfigError
 from skelemo.render import SkeletonRenderer
@@ -104,7 +104,7 @@ def test_an_export_that_breaks_off_leaves_nothing(cache, tmp_path):
 def test_an_export_that_was_killed_is_made_again_and_what_it_left_is_gone(cache, tmp_path):
     code = (
         "import os, pathlib, sys\n"
-        "from skelemo.cache.cache import open_cache\n"
+        "from skelemo.cache.store import open_cache\n"
         "from skelemo.view import image_files\n"
         "image_files._write_one = lambda *_: os._exit(9)\n"
         "image_files.export_images(open_cache(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2]), size=32)\n"

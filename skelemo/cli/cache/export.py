@@ -33,7 +33,7 @@ def command(cache: Path, form: str, out: Path, only: tuple[str, ...]) -> None:
     \b
     skelemo cache export cache/faces --to parquet --out faces.parquet --only split=train
     """
-    from skelemo.cache.cache import open_cache
+    from skelemo.cache.store import open_cache
     from skelemo.cli.progress import progress
     from skelemo.cli.screen import Screen
     from skelemo.formats.registry import find

@@ -20,7 +20,7 @@ def command(cache: Path, recordings: int, as_json: bool) -> None:
     \b
     skelemo cache info cache/faces
     """
-    from skelemo.cache.cache import open_cache
+    from skelemo.cache.store import open_cache
     from skelemo.cache.summary import as_plain, by_recording, provenance
     from skelemo.cli.summary import labels_table, missing_table, provenance_table
     from skelemo.ingest.problems import unusable

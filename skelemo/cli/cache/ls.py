@@ -16,7 +16,7 @@ def command(ctx: click.Context, path: Path, sequences: bool) -> None:
 
     No frame is read. Exit code 1 when one of several cannot be read: what is wrong with it stands below the others.
     """
-    from skelemo.cache.cache import find_caches, open_cache
+    from skelemo.cache.store import find_caches, open_cache
     from skelemo.cli.screen import Screen
     from skelemo.cli.tables import cache_table, sequences_table
     from skelemo.errors import CacheError

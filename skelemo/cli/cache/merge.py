@@ -14,7 +14,7 @@ def command(caches: tuple[Path, ...], out: Path) -> None:
     """Make one new cache of several of one layout.
 
     What several have alike comes once; one sequence with different contents is an error. Class lists may be in another
-    order, or shorter than the longest: labels are carried over by name. Where nothing is labelled, any list will do.
+    order, or shorter than the longest: labels are carried over by name. Where nothing is labeled, any list will do.
     What is there when the command fails is what was there before.
 
     \b

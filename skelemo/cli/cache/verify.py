@@ -35,7 +35,7 @@ def command(ctx: click.Context, caches: tuple[Path, ...], quarantine: bool, jobs
     """
     import os
 
-    from skelemo.cache.cache import find_caches, open_cache
+    from skelemo.cache.store import find_caches, open_cache
     from skelemo.errors import CacheError
 
     damaged, errors = False, []
