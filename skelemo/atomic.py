@@ -45,7 +45,7 @@ def finished(path: Path, kind: str = "") -> Iterator[Path]:
         yield partial
         os.replace(partial, path)
     except OSError as error:
-        if error.filename is None or PARTIAL in str(error.filename):
+        if error.errno is not None and (error.filename is None or PARTIAL in str(error.filename)):
             error.filename, error.filename2 = str(path), None
         raise
     finally:

@@ -45,3 +45,10 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     nearest = get_close_matches(str(name), choices, n=1)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     return ConfigError(f"unknown {kind} {str(name)!r}: {hint}known are {', '.join(choices)}")
+
+
+def os_reason(error: OSError) -> str:
+    """What the system says of a file, in words."""
+    if isinstance(error, FileExistsError | NotADirectoryError):  # making a folder is what fails so
+        return "it is a file, where a folder should be"
+    return error.strerror or str(error)

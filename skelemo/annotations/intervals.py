@@ -1,4 +1,4 @@
-"""From labels of intervals of frames to labels of frames, refusing those that overlap and disagree."""
+"""Labels of intervals of frames, made disjoint; those that overlap and disagree are refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ class Intervals:
         return Intervals(self.start[rows], self.end[rows], labels, self.line[rows])
 
 
-def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
-    """Frame numbers int32 ``[R]``, increasing, and the labels of each; labels of different heads may have their own
-    rows.
+def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, np.ndarray | None, dict[str, np.ndarray]]:
+    """Disjoint intervals in order, as first and last frames int32 ``[R]``, and the labels of each.
 
-    Labels of the whole video alone give one row, and None for the numbers.
+    Labels of different heads may have intervals of their own: all are cut where any begins or ends, so that R is at
+    most twice the number of rows, however long they are. Labels of the whole video alone give one row and None twice.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, dict[st
         Two intervals share a frame and differ, or both the whole video and some of its frames are labeled.
     """
     if len(intervals.start) == 1 and intervals.start[0] < 0:
-        return None, dict(intervals.labels)
+        return None, None, dict(intervals.labels)
     known = {name: _known(values) for name, values in intervals.labels.items()}
     labeled, whole = np.any([*known.values()], axis=0), intervals.start < 0
     if (whole & labeled).any() and (~whole).any():
@@ -43,19 +43,20 @@ def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, dict[st
             f"{where}: line {clip} labels the whole video, line {framed} frames of it; expected one or the other"
         )
     if whole.all():
-        return None, {
-            name: _one_row(values, known[name], intervals.line, where) for name, values in intervals.labels.items()
-        }
+        one = {name: _one_row(values, known[name], intervals.line, where) for name, values in intervals.labels.items()}
+        return None, None, one
     framed = intervals[~whole]
-    number = _frames(*_apart(framed, np.zeros((len(framed.start), 0)), where)[:2]).astype(np.int32)
+    edges = np.unique(np.concatenate([framed.start, framed.end + 1]))
+    pieces, _ = _pieces(edges, framed, np.zeros((len(framed.start), 0)), where)
     labels = {}
     for name, values in framed.labels.items():
-        labels[name] = np.full(
-            (len(number), *values.shape[1:]), np.nan if values.dtype.kind == "f" else -1, values.dtype
-        )
+        missing = np.nan if values.dtype.kind == "f" else -1
+        filled = np.full((len(edges), *values.shape[1:]), missing, values.dtype)
         rows = _known(values)
-        _fill(labels[name], number, framed[rows], values[rows], where)
-    return number, labels
+        places, order = _pieces(edges, framed[rows], values[rows].reshape(int(rows.sum()), -1), where)
+        filled[places] = values[rows][order]
+        labels[name] = filled[pieces]
+    return edges[pieces].astype(np.int32), (edges[pieces + 1] - 1).astype(np.int32), labels
 
 
 def _known(values: np.ndarray) -> np.ndarray:
@@ -72,10 +73,11 @@ def _one_row(values: np.ndarray, known: np.ndarray, line: np.ndarray, where: str
     return given[:1] if len(given) else values[:1]
 
 
-def _fill(out: np.ndarray, number: np.ndarray, intervals: Intervals, values: np.ndarray, where: str) -> None:
-    """Write the values ``[S, …]`` of each interval into the rows ``out [R, …]`` of its frames."""
-    start, end, order = _apart(intervals, values.reshape(len(values), -1), where)
-    out[np.searchsorted(number, _frames(start, end))] = np.repeat(values[order], end - start + 1, axis=0)
+def _pieces(edges: np.ndarray, intervals: Intervals, values: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the pieces between edges the intervals cover, in order, and the interval that covers each."""
+    start, end, order = _apart(intervals, values, where)
+    first, after = np.searchsorted(edges, start), np.searchsorted(edges, end + 1)
+    return _ranges(first, after - 1), np.repeat(order, after - first)
 
 
 def _apart(intervals: Intervals, values: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -102,8 +104,8 @@ def _apart(intervals: Intervals, values: np.ndarray, where: str) -> tuple[np.nda
     return start[kept], end[kept], order[kept]
 
 
-def _frames(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """All frames of intervals that are disjoint and in order."""
+def _ranges(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """All numbers of ranges that are disjoint and in order, their ends included."""
     lengths = end - start + 1
     before = np.cumsum(lengths) - lengths
     return np.arange(lengths.sum()) + np.repeat(start - before, lengths)

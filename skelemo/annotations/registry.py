@@ -31,6 +31,7 @@ class Annotation:
     labels: Mapping[str, np.ndarray]  # by head, [R] or [R, K] as its kind has them (`skelemo.targets`)
     source: str  # the file or files that they come from, for messages
     number: np.ndarray | None = None  # int32 [R], strictly increasing frame numbers; None: one row for the whole clip
+    end: np.ndarray | None = None  # int32 [R], last frame that each row is for; None: each is for one frame
     person: str = ""  # "" for whomever --person chooses, "left", "right" or the number of a track
     subject: str = ""
     splits: Mapping[str, str] = field(default_factory=dict)  # column -> "train" | "validation" | "test"
@@ -57,16 +58,22 @@ class Annotation:
             return np.zeros(len(numbers), np.intp)
         if len(self.number) == 0:
             return np.full(len(numbers), -1)
-        last = int(self.number[-1])
-        rows = np.minimum(np.searchsorted(self.number, numbers), len(self.number) - 1)
-        found = (self.number[rows] == numbers) | ((numbers > last) & (numbers <= last + self.slack))
-        return np.where(found, rows, -1)
+        limit = np.array(self.number if self.end is None else self.end, np.int64)
+        limit[-1] += self.slack
+        rows = np.searchsorted(self.number, numbers, side="right") - 1
+        return np.where((rows >= 0) & (numbers <= limit[rows]), rows, -1)
+
+    @property
+    def last(self) -> int | None:
+        """The last frame with a row; None for a clip, or without rows."""
+        ends = self.number if self.end is None else self.end
+        return None if ends is None or not len(ends) else int(ends[-1])
 
     def mismatch(self, last: int) -> str:
         """What is wrong between these rows and a recording whose highest frame number is ``last``; "" when they fit."""
-        if self.number is None or len(self.number) == 0:
+        row = self.last
+        if row is None:
             return ""
-        row = int(self.number[-1])
         if self.slack and abs(row - last) > self.slack:
             return (
                 f"{self.source}: {count(row + 1, 'label row')}, but the recording runs to frame {last} "

@@ -72,7 +72,7 @@ def read_table_labels(path: Path, source: Path, recordings: Recordings) -> Annot
     intervals = Intervals(start, end, {head.name: values for head, values in heads}, table.lines)
     items = []
     for at, ((video, person), rows) in enumerate(zip(keys, rows_of, strict=True)):
-        number, labels = spread(intervals[rows], f"{table.file}: {video!r}")
+        number, last, labels = spread(intervals[rows], f"{table.file}: {video!r}")
         items.append(
             Annotation(
                 video=video,
@@ -80,6 +80,7 @@ def read_table_labels(path: Path, source: Path, recordings: Recordings) -> Annot
                 subject=subjects[at],
                 splits={name: of_groups[at] for name, of_groups in subsets.items() if of_groups[at]},
                 number=number,
+                end=last,
                 labels=labels,
                 source=str(table.file),
             )

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import fsspec
 
 from skelemo.atomic import PARTIAL
-from skelemo.errors import ConfigError, RemoteError, SkelemoError
+from skelemo.errors import ConfigError, RemoteError, SkelemoError, os_reason
 
 #: Bytes read at once, and of the longest text.
 PIECE = 1 << 20
@@ -155,7 +155,7 @@ class Place:
     def error(self, error: BaseException) -> RemoteError:
         """An error of the driver in one line without secrets."""
         cause = _underlying(error)
-        text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+        text = os_reason(cause) if isinstance(cause, OSError) else str(cause)
         line = text.strip().partition("\n")[0] or type(cause).__name__
         return RemoteError(f"{self.shown}: {_without_secrets(line, self._url, self._options)}")
 

@@ -6,7 +6,7 @@ import click
 
 import skelemo
 from skelemo.cli.lazy_group import Verbs
-from skelemo.errors import SkelemoError
+from skelemo.errors import SkelemoError, os_reason
 from skelemo.text import visible
 
 
@@ -31,13 +31,7 @@ class _Skelemo(Verbs):
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise
-            raise _UserError(visible(f"{error.filename or 'input or output'}: {_reason(error)}")) from error
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, FileExistsError):  # making a folder is what fails so
-        return "it is a file, where a folder should be"
-    return error.strerror or str(error)
+            raise _UserError(visible(f"{error.filename or 'input or output'}: {os_reason(error)}")) from error
 
 
 @click.group(

@@ -50,10 +50,10 @@ def contradictions(task: Task, people: People, shared: Guess) -> list[str]:
 def counts_from_zero(recordings: Sequence[Recording], labels: Sequence[Sequence[Annotation]]) -> bool:
     """Whether images of which none is numbered 0 or 1 are counted from 0: their last is then that of the label rows."""
     pairs = [
-        (one.files.numbers[-1], int(label.number[-1]))
+        (one.files.numbers[-1], label.last)
         for one, given in zip(recordings, labels, strict=True)
         for label in given
-        if one.images and isinstance(one.files, FrameNames) and label.number is not None and len(label.number)
+        if one.images and isinstance(one.files, FrameNames) and label.last is not None
     ]
     lowest = min(
         (one.files.numbers[0] for one in recordings if one.images and isinstance(one.files, FrameNames)), default=0

@@ -96,6 +96,8 @@ def _digest(annotation: Annotation) -> str:
     number = annotation.number if annotation.number is not None else np.zeros(0)
     digest = hashlib.sha256(json.dumps([annotation.person, annotation.subject, dict(annotation.splits)]).encode())
     digest.update(number.tobytes())
+    if annotation.end is not None:
+        digest.update(annotation.end.tobytes())
     for name, array in sorted(annotation.labels.items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -46,15 +46,21 @@ def test_stretches_and_frames_include_both_ends(tmp_path: Path) -> None:
     (item,) = annotations.items
     assert item.number is not None
     assert item.number.dtype == np.int32
-    assert item.number.tolist() == [2, 3, 10, 11, 12, 13, 20]
-    assert named(annotations, item) == ["fear", "fear", "sadness", "sadness", "sadness", "sadness", ""]
-    np.testing.assert_array_equal(
-        item.labels["va"][:, 0], np.array([np.nan, np.nan, np.nan, 0.5, np.nan, np.nan, np.nan], np.float32)
-    )
-    np.testing.assert_array_equal(
-        item.labels["va"][:, 1], np.array([np.nan, np.nan, np.nan, -0.25, np.nan, np.nan, np.nan], np.float32)
-    )
-    assert item.at(np.array([13, 14]))["expression"].tolist() == [1, -1]
+    assert item.end is not None
+    assert (item.number.tolist(), item.end.tolist()) == ([2, 10, 11, 12, 13, 20], [3, 10, 11, 12, 13, 20])
+    assert named(annotations, item) == ["fear", "sadness", "sadness", "sadness", "sadness", ""]
+    labels = item.at(np.array([1, 2, 3, 4, 10, 11, 12, 13, 14, 20]))
+    assert labels["expression"].tolist() == [-1, 6, 6, -1, 1, 1, 1, 1, -1, -1]
+    rated = np.full((10, 2), np.nan, np.float32)
+    rated[5] = 0.5, -0.25
+    np.testing.assert_array_equal(labels["va"], rated)
+
+
+def test_rows_of_any_length_take_no_more_memory_than_rows(tmp_path: Path) -> None:
+    rows = "".join(f"v{n},0,9999999,happy\n" for n in range(200))
+    annotations = read(tmp_path, "video,start,end,label\n" + rows)
+    assert sum(item.labels["expression"].nbytes for item in annotations.items) < 1000
+    assert annotations.items[7].at(np.array([0, 9_999_999, 10_000_000]))["expression"].tolist() == [0, 0, -1]
 
 
 def test_random_stretches_agree_with_painting_them_one_by_one(tmp_path: Path) -> None:

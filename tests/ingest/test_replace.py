@@ -42,7 +42,10 @@ def test_changed_files_replace_their_sequence_and_nothing_else_is_read(clips, wr
     assert cache.hash == fresh(clips).hash
     assert len(cache.shards) == 4, "three, of which one without the outdated, and the new one"
     assert again(clips)[0].recordings == 0
-    assert sorted(path.name for path in (clips.parent / "cache").iterdir() if path.suffix != ".h5") == ["problems.csv"]
+    assert sorted(path.name for path in (clips.parent / "cache").iterdir() if path.suffix != ".h5") == [
+        ".lock",
+        "problems.csv",
+    ]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -60,7 +60,7 @@ def actors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             keypoints=clip.keypoints.clip(max=[np.inf, np.inf, 1]),
             width=clip.width,
             height=clip.height,
-            labels=clip.roles[0].labels,
+            **{name: getattr(clip.roles[0], name) for name in ("expression", "valence", "arousal")},
         )
         for clip in simulate(subjects=5, clips=1, frames=24, difficulty=0, seed=3, short=True)
     ]
