@@ -210,7 +210,7 @@ def learn_by_heart(name: str, frames: int, device: torch.device) -> None:
     warm_up = torch.optim.lr_scheduler.LinearLR(optimizer, 0.05, total_iters=20)  # without it, transformers go astray
     for _ in range(300):
         loss = loss_of(model(**inputs(batch)), batch)
-        if loss < 0.05:
+        if loss < 0.02:  # a mean of 32: one window can still be wrong at 0.05
             break
         optimizer.zero_grad()
         loss.backward()
