@@ -59,14 +59,14 @@ def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) 
 
 
 def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda *_: None) -> Combined:
-    """Write the sequences that all of the expressions want (`skelemo.cache.select`) as a cache of their own.
+    """Write the sequences that all of the filters want (`skelemo.cache.select`) as a cache of their own.
 
     A recording goes with its sequences; where one of these stays behind, an ingest into the new cache reads it again.
 
     Raises
     ------
     ConfigError
-        An expression that cannot be meant.
+        A filter that cannot be meant.
     CacheError
         Nothing is chosen, a damaged shard, or an ``out`` that is not free; nothing is left then.
     """

@@ -22,7 +22,7 @@ _MOST_VALUES = 6
 
 
 def select(cache: Cache, only: Sequence[str]) -> np.ndarray:
-    """Which rows of ``cache.sequences`` all of the expressions want: bool ``[S]``.
+    """Which rows of ``cache.sequences`` all of the filters want: bool ``[S]``.
 
     Raises
     ------
@@ -46,23 +46,23 @@ def matching(
     labels: Callable[[], Iterable[Collection[str]]],
     columns: Iterable[str] = (),
 ) -> np.ndarray:
-    """Which of the sequences all of the expressions want: bool ``[S]``.
+    """Which of the sequences all of the filters want: bool ``[S]``.
 
     Parameters
     ----------
     sequences : a table with the columns of `KEYS` and ``splits``, a mapping of column to subset.
     words : every label that a sequence may have, see `label_words`.
-    only : ``KEY=GLOB`` each. Expressions of one key are alternatives; those of different keys must all hold. Keys are
+    only : ``KEY=GLOB`` each. Filters of one key are alternatives; those of different keys must all hold. Keys are
         `KEYS`, every column of the splits, and ``label``: at least one frame of a class, or with a flag set, of any
         head.
-    labels : those that each sequence has frames of; asked for only where an expression names ``label``. What is
+    labels : those that each sequence has frames of; asked for only where a filter names ``label``. What is
         not known of a sequence (no subject, no subset, no label at all) is matched as empty text.
     columns : of splits that other sequences may have.
 
     Raises
     ------
     ConfigError
-        An expression that is not ``KEY=GLOB``, an unknown key or an unknown label.
+        A filter that is not ``KEY=GLOB``, an unknown key or an unknown label.
     """
     require_keys(only, {*columns, *split_columns(sequences)})
     chosen = np.ones(len(sequences), bool)
@@ -78,7 +78,7 @@ def matching(
 
 
 def unmet(sequences: pd.DataFrame, only: Sequence[str]) -> str:
-    """Which values there are of the keys that no sequence meets, to go behind the expressions in an error.
+    """Which values there are of the keys that no sequence meets, to go behind the filters in an error.
 
     Empty where each key is met by some sequence, but not all of them by one.
     """
@@ -91,7 +91,7 @@ def unmet(sequences: pd.DataFrame, only: Sequence[str]) -> str:
 
 
 def require_keys(only: Sequence[str], columns: Collection[str]) -> None:
-    """Refuse expressions by what there is not: neither a key that every sequence has, nor a column of splits.
+    """Refuse filters by what there is not: neither a key that every sequence has, nor a column of splits.
 
     Raises
     ------
@@ -123,18 +123,16 @@ def label_words(heads: Iterable[Head]) -> list[str]:
 
 def _by_key(only: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for expression in only:
-        key, equals, glob = expression.partition("=")
+    for given in only:
+        key, equals, glob = given.partition("=")
         if not (key and equals):
-            raise ConfigError(
-                f"--only {expression!r}: expected KEY=GLOB, as in video='Kick*', split=train, label=anger"
-            )
+            raise ConfigError(f"--only {given!r}: expected KEY=GLOB, as in video='Kick*', split=train, label=anger")
         found.setdefault(key, []).append(glob)
     return found
 
 
 def _fitting(globs: Iterable[str]) -> Callable[[str], bool]:
-    """Whether a text fits any of the expressions."""
+    """Whether a text fits any of the filters."""
     match = re.compile("|".join(map(translate, globs))).match
     return lambda text: bool(match(text))
 

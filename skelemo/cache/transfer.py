@@ -370,17 +370,17 @@ class _Pull:
         self.here.append(shard)
 
 
-def read_options(expressions: Iterable[str]) -> dict[str, Any]:
+def read_options(given: Iterable[str]) -> dict[str, Any]:
     """Driver options from ``KEY=VALUE``; numbers, booleans and objects are JSON, anything else is text.
 
     Raises
     ------
     ConfigError
-        An expression of another form. It is not repeated: it may be a secret.
+        A text of another form. It is not repeated: it may be a secret.
     """
     options: dict[str, Any] = {}
-    for expression in expressions:
-        key, equals, value = expression.partition("=")
+    for text in given:
+        key, equals, value = text.partition("=")
         if not (key and equals):
             raise ConfigError("--storage-option: expected KEY=VALUE, as in endpoint_url=http://localhost:9000")
         try:

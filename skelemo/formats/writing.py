@@ -30,12 +30,12 @@ class Exported:
 
 
 def choose(cache: Cache, only: Sequence[str]) -> np.ndarray:
-    """Rows of ``cache.sequences`` that all of the expressions want, int64; at least one.
+    """Rows of ``cache.sequences`` that all of the filters want, int64; at least one.
 
     Raises
     ------
     ConfigError
-        An expression that cannot be meant.
+        A filter that cannot be meant.
     CacheError
         No sequence is wanted.
     """

@@ -13,7 +13,7 @@ from skelemo.skeleton import FACE_70, Layout
 
 # Beginnings of the names of points that move together.
 _ORGANS = (("RBrow",), ("LBrow",), ("Nose",), ("REye", "RPupil"), ("LEye", "LPupil"), ("OuterMouth", "InnerMouth"))
-# Points that move with the head and hardly with an expression, of a usual face as `preprocess.normalize` places it:
+# Points that move with the head and hardly with its muscles, of a usual face as `preprocess` places it:
 # its right half and the middle, in distances between the eyes, after the anthropometry of `skelemo.simulate.face`.
 _FIRM = {
     **{"REye0": (-0.71, 0.0), "REye3": (-0.27, 0.02), "NoseBase0": (-0.22, 0.65), "NoseBase1": (-0.11, 0.69)},

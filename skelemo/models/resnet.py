@@ -121,7 +121,7 @@ class ResNet(Backbone):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             elif isinstance(module, _Block):
                 # A block begins as its shortcut (Goyal et al. 2017, arXiv 1706.02677, section 5.1): without published
-                # weights the features of a deep network would else be so large that the tanh of valence saturates.
+                # weights the features of a deep network would else be so large that the tanh of values saturates.
                 nn.init.zeros_(module.get_parameter(f"{module.last_norm}.weight"))
 
     def forward(self, images: Tensor) -> Tensor:

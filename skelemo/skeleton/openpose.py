@@ -104,7 +104,7 @@ _FACE_MIRROR = (
 )
 
 # OpenPose draws the face as ten separate contours. These pairs join them where the face is joined (brow to bridge, nose
-# to lip, lip to chin) and across the openings that expressions move (eyes, mouth).
+# to lip, lip to chin) and across the openings that move (eyes, mouth).
 _FACE_TIES = (
     "Jaw0-RBrow0 Jaw16-LBrow4 Jaw8-OuterMouth9 RBrow4-NoseBridge0 LBrow0-NoseBridge0 "
     "RBrow0-REye0 RBrow2-REye1 LBrow4-LEye3 LBrow2-LEye2 NoseBridge0-REye3 NoseBridge0-LEye0 "
