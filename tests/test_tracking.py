@@ -1,5 +1,6 @@
 """Who is who from frame to frame, against simulated people whose identity is known, and on real recordings."""
 
+import tracemalloc
 from dataclasses import dataclass
 from itertools import combinations, product
 
@@ -12,7 +13,7 @@ from skelemo.openpose.recording import find_recordings
 from skelemo.simulate import Crowd, crossing_people, simulate
 from skelemo.skeleton import BODY_25, layout
 from skelemo.tracking import choose, choose_sides, track
-from skelemo.tracking.features import features_of
+from skelemo.tracking.features import features_of, nearest
 
 NECK = BODY_25.index("Neck")
 
@@ -489,3 +490,23 @@ def test_tracking_leaves_the_keypoints_as_they_are(order):
     before = keypoints.copy()
     features_of(keypoints)
     assert np.array_equal(keypoints, before)
+
+
+def test_a_crowd_on_one_another_takes_the_memory_of_its_people_not_of_its_pairs():
+    rng = np.random.default_rng(0)
+    frames = [[standing(400 + rng.normal(0, 9), 300 + rng.normal(0, 9), seed=n) for n in range(300)] for _ in range(4)]
+    people = people_of(frames)
+    tracemalloc.start()
+    tracks = track(people)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert_a_partition(people, tracks)
+    assert peak < 60e6
+
+
+def test_the_nearest_of_each_are_kept():
+    rng = np.random.default_rng(1)
+    group, cost = rng.integers(5, 9, 500), rng.random(500)
+    kept = nearest(group, cost)
+    for one in np.unique(group):
+        assert sorted(cost[kept & (group == one)]) == sorted(cost[group == one])[:32]

@@ -17,6 +17,7 @@ COMMON = 2  # features that both people must show to be comparable
 
 _ROWS = 256  # people at a time, so that temporary arrays stay in the processor's cache
 _PAIRS = 4096  # pairs at a time, for the same reason
+_CROWD = 32  # candidates that are kept for a person
 
 # Where groups of points begin that are compared by their mean: those of a face or a hand say little more than it.
 _GROUPS = {FACE_70.name: (0, 9, 17, 22, 27, 36, 42, 48, 68), HAND_LEFT.name: (0,), HAND_RIGHT.name: (0,)}
@@ -131,10 +132,23 @@ def distance_between(features: Features, one: Array, other: Array, max_distance:
     gap = np.maximum(low[:, other] - high[:, one], low[:, one] - high[:, other]).max(axis=0)
     found = np.full(len(one), np.inf)
     touching = np.flatnonzero(gap <= max_distance * size)
-    one, other = one[touching], other[touching]
-    cost = distance(features.rows(one), features.rows(other), size[touching])
-    found[touching] = np.where(cost <= max_distance, cost, np.inf)
+    for begin in range(0, len(touching), 4 * _PAIRS):  # a crowd has a quarter of a million pairs in a frame
+        here = touching[begin : begin + 4 * _PAIRS]
+        cost = distance(features.rows(one[here]), features.rows(other[here]), size[here])
+        found[here] = np.where(cost <= max_distance, cost, np.inf)
     return found
+
+
+def nearest(group: Array, cost: Array) -> Array:
+    """Whether each pair is among the cheapest `_CROWD` of its group, bool [N]: nobody is one of more people at once."""
+    sizes = np.bincount(group - group.min()) if len(group) else np.zeros(1, np.int64)
+    if sizes.max() <= _CROWD:
+        return np.ones(len(group), bool)
+    order = np.lexsort((cost, group))
+    rank = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    kept = np.zeros(len(group), bool)
+    kept[order[rank < _CROWD]] = True
+    return kept
 
 
 def batches(counts: Array) -> Iterator[Array]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skelemo.tracking.features import Features, batches, distance_between, ragged
+from skelemo.tracking.features import Features, batches, distance_between, nearest, ragged
 
 Array = NDArray[Any]
 
@@ -36,7 +36,8 @@ def neighbors(features: Features, start: Array, time: Array, max_distance: float
         frame, place = ragged(frames, pairs[frames])
         before, after = start[frame] + place // count[frame + 1], start[frame + 1] + place % count[frame + 1]
         cost = distance_between(features, before, after, max_distance)
-        found.append(Pairs(before, after, cost).where(cost <= max_distance))
+        near = Pairs(before, after, cost).where(cost <= max_distance)
+        found.append(near.where(nearest(near.before, near.cost)))
     return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skelemo.tracking.features import COMMON, Features, batches, distance, ragged
+from skelemo.tracking.features import COMMON, Features, batches, distance, nearest, ragged
 
 Array = NDArray[Any]
 
@@ -121,7 +121,8 @@ def bridge(
         before, place = ragged(batch, pairs[batch])
         after = by_start[first[before] + place]
         cost = _cost(tail, head, before, after)
-        near = cost <= max_distance
+        near = np.flatnonzero(cost <= max_distance)
+        near = near[nearest(before[near], cost[near])]
         found.append((before[near], after[near], cost[near]))
     before, after, cost = (np.concatenate(column) for column in zip(*found, strict=True))
     return _match(before, after, cost, max_distance)
