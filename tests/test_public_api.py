@@ -33,7 +33,54 @@ class Net(nn.Module):
     def forward(self, keypoints, mask):
         return self.heads(torch.relu(self.layer(keypoints.flatten(2))).mean(1))
 """
-ENTRY_POINTS = "[skelemo.models]\ntheirs = their_package:net\n"
+#: What else a package may bring: labels, a loss, a metric and a cache format.
+MORE = """
+import numpy as np
+from skelemo.annotations import Annotation, Annotations
+from skelemo.api import register
+from skelemo.evaluation.metrics import Metric
+from skelemo.formats.registry import FORMATS, Format
+from skelemo.formats.writing import Exported, choose, told
+from skelemo.targets import Head
+
+
+@register.labels("initials", labels="nothing: the first letter of a clip is its class")
+def read(path, source, recordings):
+    head = Head("initial", "classes", ("h", "s"))
+    items = [
+        Annotation(name, {"initial": np.array(["hs".index(name[0])], np.int16)}, "initials") for name, *_ in recordings
+    ]
+    return Annotations((head,), tuple(items))
+
+
+@register.loss("margin", "classes")
+def margin(outputs, labels, known, context):
+    return (1 - outputs.gather(1, labels[:, None])).relu().mean()
+
+
+@register.metric("errors", Metric("classes", "confusion", "errors"))
+def errors(matrix):
+    return np.asarray(matrix).sum((-2, -1)) - np.trace(matrix, axis1=-2, axis2=-1)
+
+
+@FORMATS.register("names", Format(summary="names of sequences"))
+def write(cache, out, only=(), report=lambda *_: None):
+    done = Exported()
+    out.write_text(" ".join(one.id for one in told(cache, choose(cache, only), done, report)))
+    return done
+"""
+ENTRY_POINTS = """
+[skelemo.models]
+theirs = their_package:net
+[skelemo.annotations]
+initials = their_more:read
+[skelemo.losses]
+margin = their_more:margin
+[skelemo.metrics]
+errors = their_more:errors
+[skelemo.formats]
+names = their_more:write
+"""
 
 
 def python(code, *paths, cwd=None):
@@ -49,6 +96,7 @@ def installed(tmp_path):
     """A folder into which a package with entry points is installed, by hand as pip would."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "their_package.py").write_text(PACKAGE)
+    (tmp_path / "site" / "their_more.py").write_text(MORE)
     facts = tmp_path / "site" / "their_package-1.0.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
@@ -92,7 +140,8 @@ def test_an_entry_point_that_cannot_be_imported_is_named(installed):
     assert "their_package:net of the group skelemo.models cannot be imported: No module named 'nowhere'" in error
 
 
-def test_ingest_and_train_take_paths_as_text(tmp_path):
+def write_clips(tmp_path):
+    """Six clips of three frames for each of two classes."""
     for emotion in ("happy", "sad"):
         for clip in range(6):
             folder = tmp_path / "clips" / emotion / f"{emotion}_{NAMES[clip]}"
@@ -102,6 +151,10 @@ def test_ingest_and_train_take_paths_as_text(tmp_path):
                 person = {"pose_keypoints_2d": [n + 200 * (emotion == "sad") for n in keypoints]}
                 text = json.dumps({"version": 1.3, "people": [person]})
                 (folder / f"{emotion}_{NAMES[clip]}_{frame:012d}_keypoints.json").write_text(text)
+
+
+def test_ingest_and_train_take_paths_as_text(tmp_path):
+    write_clips(tmp_path)
     skelemo.ingest(str(tmp_path / "clips"), str(tmp_path / "cache"), "folders", layout="body_25")
     assert len(skelemo.open_cache(str(tmp_path / "cache")).sequences) == 12
     with pytest.raises(ConfigError, match="unknown setting of ingest 'layuot': did you mean 'layout'"):
@@ -120,3 +173,21 @@ def test_a_registry_takes_no_two_functions_under_one_name():
         things.find("json:__name__")
     with pytest.raises(ConfigError, match="unknown thing 'onee': did you mean 'one'"):
         things.find("onee")
+
+
+def test_a_package_brings_everything_by_entry_points_and_the_commands_use_it(installed, tmp_path):
+    write_clips(tmp_path)
+    train = "train --data cache --arch theirs --set loss.initial=margin --set epochs=2 --set device=cpu --set split=holdout:0.4"
+    for words in (
+        "ingest clips --labels initials --layout body_25 --out cache",
+        train + " --out run",
+        "cache export cache --to names --out names.txt",
+        "predict run clips --out predictions.csv",
+    ):
+        code = f"from skelemo.cli import main; main({words.split()!r})"
+        answer, _, error = python(code, installed, cwd=tmp_path)
+        assert answer == 0, f"{words}: {error}"
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert "errors" in json.dumps(scores)
+    assert len((tmp_path / "names.txt").read_text().split()) == 12
+    assert (tmp_path / "predictions.csv").read_text().startswith("video,person,frame,time,initial,p_h,p_s,seen")
