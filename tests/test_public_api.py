@@ -177,10 +177,10 @@ def test_a_registry_takes_no_two_functions_under_one_name():
 
 def test_a_package_brings_everything_by_entry_points_and_the_commands_use_it(installed, tmp_path):
     write_clips(tmp_path)
-    train = "train --data cache --arch theirs --set loss.initial=margin --set epochs=2 --set device=cpu --set split=holdout:0.4"
+    train = "train --data cache --arch theirs --set loss.initial=margin --set epochs=2 --set device=cpu"
     for words in (
         "ingest clips --labels initials --layout body_25 --out cache",
-        train + " --out run",
+        train + " --set split=holdout:0.4 --out run",
         "cache export cache --to names --out names.txt",
         "predict run clips --out predictions.csv",
     ):

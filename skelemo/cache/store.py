@@ -27,11 +27,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Frames:
-    """Every frame of a cache, sequence after sequence: ``keypoints [N, V, 3]``, ``number [N]``, labels by head."""
+    """Every frame of a cache, sequence after sequence: ``keypoints [N, V, 3]``, ``number [N]``, labels by head.
+
+    A head's labels are an attribute too, and so is each of its values or flags, ``[N]``, where one head alone has it.
+    """
 
     keypoints: np.ndarray
     number: np.ndarray
     labels: Mapping[str, np.ndarray]
+    heads: tuple[Head, ...] = ()
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        if name.startswith("_") or name == "labels":
+            raise AttributeError(name)
+        if name in self.labels:
+            return self.labels[name]
+        having = [head for head in self.heads if head.kind != "classes" and name in head.outputs]
+        if len(having) != 1:
+            raise AttributeError(f"no head or output {name!r}; heads are {', '.join(self.labels) or 'none'}")
+        return self.labels[having[0].name][:, having[0].outputs.index(name)]
 
 
 @dataclass(frozen=True)
@@ -120,7 +134,9 @@ class Cache:
         for head in self.heads:
             shape, kind = label_type(head, shares=head.name in self.shares)
             labels[head.name] = np.full((total, *shape), np.nan if kind.kind == "f" else -1, kind)
-        return Frames(np.empty((total, len(self.layout), 3), KEYPOINT_TYPE), np.empty(total, NUMBER_TYPE), labels)
+        return Frames(
+            np.empty((total, len(self.layout), 3), KEYPOINT_TYPE), np.empty(total, NUMBER_TYPE), labels, self.heads
+        )
 
     def read_into(self, frames: Frames, first: int, last: int) -> None:
         """Fill the rows of the sequences ``first`` up to but without ``last``.

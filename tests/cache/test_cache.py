@@ -201,3 +201,11 @@ def test_caches_are_found_in_a_folder_or_just_below_it(tmp_path):
         find_caches(tmp_path / "empty")
     with pytest.raises(CacheError, match="no such cache"):
         find_caches(tmp_path / "nothing")
+
+
+def test_labels_are_attributes_of_the_frames_by_head_and_by_output(tmp_path):
+    frames = open_cache(spread(tmp_path, [0])).read()
+    assert frames.expression is frames.labels["expression"]
+    assert np.array_equal(frames.arousal, frames.labels["va"][:, 1], equal_nan=True)
+    with pytest.raises(AttributeError, match="no head or output 'pain'; heads are expression, va"):
+        frames.pain  # noqa: B018
