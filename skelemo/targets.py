@@ -17,7 +17,7 @@ particular head.
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -176,13 +176,6 @@ def soft_labels(labels: np.ndarray, classes: int) -> np.ndarray:
     shares[known, labels[known]] = 1
     shares[~known] = np.nan
     return shares
-
-
-def join_labels(head: Head, arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Labels of one head one behind the other; if any are shares, all become shares."""
-    if head.kind == "classes" and any(labels.ndim == 2 for labels in arrays):
-        arrays = [soft_labels(labels, len(head)) for labels in arrays]
-    return np.concatenate(arrays) if len(arrays) else head.unlabeled(0)
 
 
 def head_names(text: str | Iterable[str], known: Iterable[str] | None = None) -> tuple[str, ...]:

@@ -52,3 +52,28 @@ def test_every_room_stands_on_a_floor_and_contributors_are_told():
     assert rooms - {"__init__", "__main__"} == set().union(*FLOORS)
     told = (HOUSE.parent / "CONTRIBUTING.md").read_text().split("below its own:\n\n")[1].split("\n\n")[0]
     assert [set(line.strip().split(", ")) for line in told.splitlines()] == list(FLOORS)
+
+
+def imports_at_once(file, modules):
+    """What a module imports while it is itself imported, by module of ours."""
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            full = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in modules else node.module for name in full)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_no_files_import_each_other_in_a_circle():
+    names = {
+        file: ".".join(("skelemo", *file.relative_to(HOUSE).with_suffix("").parts)) for file in HOUSE.rglob("*.py")
+    }
+    modules = {name.removesuffix(".__init__"): file for file, name in names.items()}
+    waiting = {
+        name: {other for other in imports_at_once(file, modules) if other in modules} - {name}
+        for name, file in modules.items()
+    }
+    while ready := [name for name, others in waiting.items() if not others & waiting.keys()]:
+        for name in ready:
+            del waiting[name]
+    assert not waiting, f"in or behind a circle: {sorted(waiting)}"
