@@ -3,6 +3,10 @@
 import itertools
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: The file that `skelemo synth` leaves: what lies beside or below it is simulated.
 SIMULATED = "simulated.json"
@@ -34,8 +38,10 @@ def _by_value(digits: re.Match[str]) -> str:
     return f"\0{len(number):06}{number}"
 
 
-#: Control characters, separators of lines, and bytes that are no text: they would break rows, or steer the terminal.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+#: What breaks lines, steers a terminal, turns the direction of the text, or is no character of XML.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
+#: A spreadsheet takes a cell that begins like this for a formula.
+_FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
 def count(number: int, noun: str, nouns: str = "") -> str:
@@ -46,6 +52,18 @@ def count(number: int, noun: str, nouns: str = "") -> str:
 def visible(text: str) -> str:
     """A text in one line: what cannot be seen in it, such as a line feed, is spelled out, as ``\\n``."""
     return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def cell(text: str) -> str:
+    """A text as a cell that no spreadsheet runs as a formula: ``=1+1`` becomes ``'=1+1``."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def safe_cells(table: "pd.DataFrame") -> "pd.DataFrame":
+    """A table whose texts and titles no spreadsheet runs as formulas (`cell`)."""
+    texts = table.select_dtypes(exclude="number").columns
+    safe = {name: table[name].map(lambda value: cell(value) if isinstance(value, str) else value) for name in texts}
+    return table.assign(**safe).rename(columns=cell)
 
 
 def duration(seconds: float | None) -> str:

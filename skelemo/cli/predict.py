@@ -23,6 +23,7 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT
 @click.option("--device", type=TEXT, default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes that read the JSON.")
+@click.option("--raw", is_flag=True, help="In .csv, leave names as they are that a spreadsheet would run as formulas.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -38,6 +39,7 @@ def command(
     device: str,
     allow: tuple[str, ...],
     jobs: int,
+    raw: bool,
 ) -> None:
     """Predict with the models of RUNS for every person and frame of SOURCE.
 
@@ -59,7 +61,7 @@ def command(
     with progress("predicting", "batches") as report:
         table = model.predict(source, person=person, every=every, min_seen=min_seen, smooth=smooth, fps=fps, size=size,
                               device=device, jobs=jobs, report=report)  # fmt: skip
-    write_table(out, table, model.heads)
+    write_table(out, table, model.heads, raw=raw)
     people = len(table[["video", "person"]].drop_duplicates())
     failures = table.attrs["failures"]
     for word, lines in (("note", table.attrs["notes"]), ("not used", failures)):

@@ -29,9 +29,16 @@ SHOWN = {"macro_f1": True, "uar": False, "accuracy": False, "ccc_mean": True, "f
     type=click.Choice(["svg", "pdf", "png"]),
     help="Format of the figures' files; several may be given.  [default: svg]",
 )
+@click.option("--raw", is_flag=True, help="In CSV, leave names as they are that a spreadsheet would run as formulas.")
 @click.option("--force", is_flag=True, help="Write into a folder that holds other things.")
 def command(
-    runs: tuple[Path, ...], out: Path, title: str | None, ensemble: bool, formats: tuple[str, ...], force: bool
+    runs: tuple[Path, ...],
+    out: Path,
+    title: str | None,
+    ensemble: bool,
+    formats: tuple[str, ...],
+    raw: bool,
+    force: bool,
 ) -> None:
     """Compare finished runs: one page that stands alone, the same in Markdown, CSV tables and figures.
 
@@ -51,6 +58,7 @@ def command(
             title,
             ensemble=ensemble,
             force=force,
+            raw=raw,
             formats=formats or ("svg",),
             progress=told,
         )

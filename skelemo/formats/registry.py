@@ -21,6 +21,7 @@ class Format:
     Parameters
     ----------
     endings : of the files that an import reads, in lower case.
+    raw : whether an export takes ``raw=True``, which leaves texts as they are where it would quote formulas.
     body_model : an import's, by its name in `skelemo.skeleton.BODY_MODELS`.
     """
 
@@ -28,6 +29,7 @@ class Format:
     summary: str = ""
     endings: tuple[str, ...] = ()
     body_model: str = BODY_25.name
+    raw: bool = False
 
 
 #: Other packages' formats are exports unless they register themselves with other facts.

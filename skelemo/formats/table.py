@@ -24,6 +24,7 @@ from skelemo.cache.store import Cache
 from skelemo.formats.registry import FORMATS, Format
 from skelemo.formats.writing import Exported, Report, choose, new_file, told
 from skelemo.targets import Head, hard_labels
+from skelemo.text import cell
 
 #: Frames of one row group of Parquet, and of one piece of CSV.
 ROWS = 16_384
@@ -32,9 +33,13 @@ _FACTS = ("id", "video", "person", "subject")
 _LINE_END = "\r\n"
 
 
-@FORMATS.register("csv", Format(summary="a row for each frame; compressed to OUT.gz"))
-def write_csv(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
+@FORMATS.register("csv", Format(summary="a row for each frame; compressed to OUT.gz", raw=True))
+def write_csv(
+    cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None, *, raw: bool = False
+) -> Exported:
     """Write a cache as CSV; compressed by gzip where the name of ``out`` ends in ``.gz``.
+
+    Texts that a spreadsheet would run as formulas are quoted (`skelemo.text.cell`), unless ``raw``.
 
     Raises
     ------
@@ -45,11 +50,11 @@ def write_csv(cache: Cache, out: Path, only: Sequence[str] = (), report: Report 
     """
     rows, done, splits = choose(cache, only), Exported(), _split_names(cache)
     with new_file(out) as partial, _opened(partial, out.suffix == ".gz") as file:
-        file.write(_cells(_columns(cache, splits)) + b"\n")
+        file.write(_cells(_columns(cache, splits), raw) + b"\n")
         for sequence in told(cache, rows, done, report):
             for start in range(0, len(sequence), ROWS):
                 piece = slice(start, start + ROWS)
-                file.write(_lines(cache, sequence, piece, splits))
+                file.write(_lines(cache, sequence, piece, splits, raw))
     return done
 
 
@@ -74,11 +79,11 @@ def write_parquet(cache: Cache, out: Path, only: Sequence[str] = (), report: Rep
     return done
 
 
-def _lines(cache: Cache, one: cached.Sequence, rows: slice, splits: Sequence[str]) -> bytes:
+def _lines(cache: Cache, one: cached.Sequence, rows: slice, splits: Sequence[str], raw: bool) -> bytes:
     """Frames as lines of CSV. Numbers are orjson's: the shortest that read back the same, ten times as fast."""
-    facts = _cells([*(getattr(one, name) for name in _FACTS), *(one.splits.get(name, "") for name in splits)])
+    facts = _cells([*(getattr(one, name) for name in _FACTS), *(one.splits.get(name, "") for name in splits)], raw)
     numbers = one.number[rows].tolist()
-    labels = [_label_cells(head, _labels(one, head, rows)) for head in cache.heads] or [[b""] * 0]
+    labels = [_label_cells(head, _labels(one, head, rows), raw) for head in cache.heads] or [[b""] * 0]
     points = _numbers(_without_missing(one.keypoints[rows]).reshape(len(numbers), -1))
     named = [b",".join(cells) + b"," for cells in zip(*labels, strict=True)] if cache.heads else [b""] * len(numbers)
     lines = zip(numbers, named, points, strict=True)
@@ -91,10 +96,10 @@ def _labels(one: cached.Sequence, head: Head, rows: slice) -> np.ndarray:
     return head.unlabeled(len(one))[rows] if labels is None else labels[rows]
 
 
-def _label_cells(head: Head, labels: np.ndarray) -> list[bytes]:
+def _label_cells(head: Head, labels: np.ndarray, raw: bool) -> list[bytes]:
     """The labels of frames as cells, the columns of one head together; nothing where unlabeled."""
     if head.kind == "classes":
-        cells = [_cells([name]) for name in (*head.outputs, "")]
+        cells = [_cells([name], raw) for name in (*head.outputs, "")]
         return [cells[label] for label in hard_labels(labels).tolist()]
     if head.kind == "flags":
         return [b",".join(b"" if flag < 0 else b"%d" % flag for flag in row) for row in labels.tolist()]
@@ -107,8 +112,9 @@ def _numbers(array: np.ndarray) -> list[bytes]:
     return text[2:-2].replace(b"null", b"").split(b"],[")
 
 
-def _cells(texts: Sequence[str]) -> bytes:
+def _cells(texts: Sequence[str], raw: bool) -> bytes:
     """Texts as cells of one line, in quotes where they need them."""
+    texts = texts if raw else [*map(cell, texts)]
     line = io.StringIO()
     # Python 3.11 puts in quotes only the line breaks that are in the line's end.
     csv.writer(line, lineterminator=_LINE_END).writerow(texts)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from skelemo.errors import ConfigError
 from skelemo.targets import Head
+from skelemo.text import visible
 
 #: Length of the annotations of a value or flag, in milliseconds.
 STRETCH = 1000
@@ -48,7 +49,7 @@ def write_elan(path: Path, table: pd.DataFrame, heads: Sequence[Head], names: Ma
                 tiers = [(name, _means(rows[name].to_numpy(float), start, step)) for name in names[head.name]]
             for name, annotations in tiers:
                 tier = ElementTree.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="prediction",
-                                              TIER_ID=f"{person} {name}".strip(), PARTICIPANT=str(person))  # fmt: skip
+                                              TIER_ID=visible(f"{person} {name}".strip()), PARTICIPANT=visible(str(person)))  # fmt: skip
                 for first, last, value in annotations:
                     count += 1
                     slots: dict[str, str] = {}
@@ -57,7 +58,7 @@ def write_elan(path: Path, table: pd.DataFrame, heads: Sequence[Head], names: Ma
                         ElementTree.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{count}_{end}", TIME_VALUE=str(at))
                     one = ElementTree.SubElement(ElementTree.SubElement(tier, "ANNOTATION"), "ALIGNABLE_ANNOTATION",
                                                  {"ANNOTATION_ID": f"a{count}", **slots})  # fmt: skip
-                    ElementTree.SubElement(one, "ANNOTATION_VALUE").text = value
+                    ElementTree.SubElement(one, "ANNOTATION_VALUE").text = visible(value)
     ElementTree.SubElement(root, "LINGUISTIC_TYPE", GRAPHIC_REFERENCES="false", LINGUISTIC_TYPE_ID="prediction",
                            TIME_ALIGNABLE="true")  # fmt: skip
     order[:] = sorted(order, key=lambda slot: int(slot.get("TIME_VALUE", 0)))

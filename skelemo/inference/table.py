@@ -11,6 +11,7 @@ from skelemo.atomic import finished
 from skelemo.errors import ConfigError
 from skelemo.inference.elan import write_elan
 from skelemo.targets import Head
+from skelemo.text import safe_cells
 
 
 def output_names(heads: Sequence[Head]) -> dict[str, tuple[str, ...]]:
@@ -54,13 +55,17 @@ def smoothed(outputs: np.ndarray, table: pd.DataFrame, width: int) -> np.ndarray
     return np.where(np.isnan(outputs), np.nan, means.to_numpy(outputs.dtype))
 
 
+def _csv(table: pd.DataFrame, path: Path) -> None:
+    table.to_csv(path, index=False, float_format="%.6g")
+
+
 def _jsonl(table: pd.DataFrame, path: Path) -> None:
     table.to_json(path, orient="records", lines=True, force_ascii=False, double_precision=6)
 
 
-#: How a table becomes a file, by suffix.
+#: How a table becomes a file, by suffix; a spreadsheet opens CSV, so that its texts are no formulas.
 _WRITERS: dict[str, Callable[[pd.DataFrame, Path], object]] = {
-    ".csv": lambda table, path: table.to_csv(path, index=False, float_format="%.6g"),
+    ".csv": lambda table, path: _csv(safe_cells(table), path),
     ".jsonl": _jsonl,
     ".parquet": lambda table, path: table.to_parquet(path, index=False),
 }
@@ -72,8 +77,12 @@ def require_writable(path: Path) -> None:
         raise ConfigError(f"{path}: expected a file that ends in {', '.join((*_WRITERS, '.eaf'))}")
 
 
-def write_table(path: Path, table: pd.DataFrame, heads: Sequence[Head]) -> None:
+def write_table(path: Path, table: pd.DataFrame, heads: Sequence[Head], *, raw: bool = False) -> None:
     """Write predictions in the form that the suffix names; the file is complete or not there.
+
+    Parameters
+    ----------
+    raw : leave texts in CSV as they are, also those that a spreadsheet would run as formulas.
 
     Raises
     ------
@@ -85,5 +94,7 @@ def write_table(path: Path, table: pd.DataFrame, heads: Sequence[Head]) -> None:
     with finished(path) as partial:
         if path.suffix.lower() == ".eaf":
             write_elan(partial, table, heads, output_names(heads))
+        elif raw and path.suffix.lower() == ".csv":
+            _csv(table, partial)
         else:
             _WRITERS[path.suffix.lower()](table, partial)

@@ -17,6 +17,7 @@ from skelemo.cache.store import shards_in
 from skelemo.errors import CacheError
 from skelemo.ingest.partition import Part
 from skelemo.openpose.files import Problem, is_openpose
+from skelemo.text import cell
 
 PROBLEMS = "problems.csv"
 _FAILURES = ".failures-"
@@ -32,7 +33,7 @@ def write_problems(out: Path, source: Path, part: Part, failures: Iterable[Probl
     before: set[str] = set()  # a cache in which there is nothing yet has no such table
     while (now := _origins(out)) != before:
         before = now
-        _write(out / PROBLEMS, _collected(out))
+        _write(out / PROBLEMS, {(cell(file), cell(reason)) for file, reason in _collected(out)})
 
 
 def unusable(out: Path) -> dict[str, str]:

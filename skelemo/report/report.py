@@ -1,10 +1,13 @@
 """Finished runs to a report: one page that stands alone, the same in Markdown, tables as CSV and figures for papers."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from skelemo import __version__
 from skelemo.atomic import LOCK, PARTIAL, claimed
@@ -15,7 +18,7 @@ from skelemo.report.ensemble import fuse
 from skelemo.report.report_figures import Plate, ground_plates, run_plates
 from skelemo.report.style import FORMATS, save, to_svg
 from skelemo.runs.folder import Run, UnfinishedError, read_run, write_json
-from skelemo.text import file_names
+from skelemo.text import file_names, safe_cells, visible
 
 MANIFEST = "report.json"
 
@@ -36,6 +39,7 @@ def write_report(
     *,
     ensemble: bool = False,
     force: bool = False,
+    raw: bool = False,
     formats: Sequence[str] = ("svg",),
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Report:
@@ -53,6 +57,7 @@ def write_report(
     title : heading of the page.
     ensemble : also show the mean of all runs as a run of its own (`ensemble.fuse`).
     force : write into a folder that holds other things.
+    raw : write texts into CSV as they are, also those that a spreadsheet would run as formulas.
     formats : of the figures' files: any of pdf, svg and png.
     progress : called with the comparisons and runs that are drawn, and how many there are.
 
@@ -69,11 +74,11 @@ def write_report(
     with claimed(out):
         earlier = _earlier_files(out, force)
         read, notes = _finished(runs)
-        members = _named(read)
+        members = [_readable(run) for run in _named(read)]
         if ensemble:
             members.append(fuse(members))
         grounds = compare(members)
-        _write(_Writer(out, tuple(formats), earlier), title or _title(members), grounds, progress)
+        _write(_Writer(out, tuple(formats), earlier, raw), title or _title(members), grounds, progress)
     return Report(out / "report.html", grounds, notes)
 
 
@@ -88,6 +93,28 @@ def _finished(paths: Sequence[Path]) -> tuple[list[Run], tuple[str, ...]]:
     if not runs:
         raise InputError(notes[0] if notes else "a report needs one run folder or more")
     return runs, tuple(f"left out: {note}" for note in notes)
+
+
+def _readable(run: Run) -> Run:
+    """The run with all its texts in characters that can be seen: names come from anywhere."""
+    facts = {name: _seen(getattr(run, name)) for name in ("name", "config", "environment", "splits", "scores")}
+    predictions = run.predictions.rename(columns=visible)
+    for name, column in predictions.items():
+        if isinstance(column.dtype, pd.CategoricalDtype) and any(map(_differs, column.cat.categories)):
+            predictions[name] = column.astype(object).map(visible).astype("category")
+    return replace(run, predictions=predictions, **facts)
+
+
+def _differs(text: Any) -> bool:
+    return isinstance(text, str) and visible(text) != text
+
+
+def _seen(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_seen(key): _seen(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [*map(_seen, value)]
+    return visible(value) if isinstance(value, str) else value
 
 
 def _write(writer: "_Writer", title: str, grounds: tuple[Ground, ...], progress: Callable[[int, int], None]) -> None:
@@ -112,19 +139,19 @@ def _write(writer: "_Writer", title: str, grounds: tuple[Ground, ...], progress:
     for name in ("summary", "per_class", "folds", "settings"):
         table = getattr(tables, name)(runs)
         if len(table):
-            writer.text(f"{name}.csv", table.to_csv(index=False))
+            writer.table(f"{name}.csv", table)
     for run, stem in zip(runs, stems, strict=True):
         for head in run.heads:
             if "confusion" in run.shown.get(head.name, {}):
-                writer.text(f"confusion_{stem}_{head.name}.csv", tables.confusion(run, head).to_csv())
+                writer.table(f"confusion_{stem}_{head.name}.csv", tables.confusion(run, head).reset_index())
     writer.clean()
 
 
 class _Writer:
     """Writes files into the report's folder, and signs for them, so that the next report knows its own."""
 
-    def __init__(self, out: Path, formats: tuple[str, ...], earlier: set[str]) -> None:
-        self.out, self.formats, self.earlier = out, formats, earlier
+    def __init__(self, out: Path, formats: tuple[str, ...], earlier: set[str], raw: bool) -> None:
+        self.out, self.formats, self.earlier, self.raw = out, formats, earlier, raw
         self.files: list[str] = []
         self.sign()
         (out / "figures").mkdir(exist_ok=True)
@@ -132,6 +159,9 @@ class _Writer:
     def text(self, name: str, content: str) -> None:
         self.sign(name)
         (self.out / name).write_text(content, encoding="utf-8")
+
+    def table(self, name: str, table: pd.DataFrame) -> None:
+        self.text(name, (table if self.raw else safe_cells(table)).to_csv(index=False))
 
     def draw(self, plates: Iterable[Plate]) -> tuple[page.Drawn, ...]:
         return tuple(map(self._draw, plates))

@@ -13,7 +13,7 @@ from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError
 from skelemo.render import SkeletonRenderer
 from skelemo.targets import Head, hard_labels
-from skelemo.text import count
+from skelemo.text import count, visible
 from skelemo.view.stills import Stills, png, require_empty
 
 PAGE = "samples.html"
@@ -71,7 +71,12 @@ def write_page(cache: Cache, out: Path, *, per_class: int = 12, view: str | None
     groups = _groups(stills, per_class, renderer, np.random.default_rng(seed))
     if not groups:
         raise ConfigError(f"{cache.name}: nobody is seen in any of its {count(cache.frames, 'frame')}")
-    environment = Environment(loader=PackageLoader("skelemo", "view"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("skelemo", "view"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+    )
     page = environment.get_template("sample_page.html.j2").render(
         cache=cache, groups=groups, view=view, seed=seed, picture=renderer.picture, version=__version__
     )

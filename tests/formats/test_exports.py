@@ -253,6 +253,22 @@ def test_a_line_break_in_a_name_makes_no_row(tmp_path, name):
     assert held["number"].tolist() == [0, 1]
 
 
+def test_texts_that_a_spreadsheet_would_run_are_quoted_unless_asked_for(tmp_path):
+    one = a_sequence("=1+1", 2, subject="@SUM(A1)", splits={"+a": "train"})
+    cache = a_cache(tmp_path / "c", one)
+    runner, words = CliRunner(), ["cache", "export", str(cache), "--to", "csv", "--out"]
+    assert runner.invoke(main, [*words, str(tmp_path / "safe.csv")]).exit_code == 0
+    held = pd.read_csv(tmp_path / "safe.csv")
+    assert (held["id"][0], held["subject"][0], held["split.+a"][0]) == ("'=1+1", "'@SUM(A1)", "train")
+    assert runner.invoke(main, [*words, str(tmp_path / "raw.csv"), "--raw"]).exit_code == 0
+    held = pd.read_csv(tmp_path / "raw.csv")
+    assert (held["id"][0], held["subject"][0]) == ("=1+1", "@SUM(A1)")
+    words[words.index("csv")] = "parquet"
+    refused = runner.invoke(main, [*words, str(tmp_path / "x.parquet"), "--raw"])
+    assert refused.exit_code == 2
+    assert "--raw is for csv" in refused.output
+
+
 # all of them
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from small_caches import HEADS, a_cache, a_sequence
+from small_caches import BODY_AND_FACE, HEADS, a_cache, a_sequence
 
 import skelemo
 from skelemo.cache.shard import Header
@@ -294,6 +294,17 @@ def test_the_command_writes_the_table_that_its_suffix_names(run, cache, tmp_path
     assert list(found) == list(expected)
     assert found["expression"].tolist() == expected["expression"].tolist()
     np.testing.assert_allclose(found["valence"].astype(float), expected["valence"], atol=1e-5)
+
+
+def test_names_of_people_and_videos_are_no_formulas_and_no_control_characters(run, tmp_path):
+    one = a_sequence("=1+1", 20, points=95, person="\x1b[1m", fps=25)
+    cache = a_cache(tmp_path / "c", one, header=BODY_AND_FACE)
+    for options, video in (([], "'=1+1"), (["--raw"], "=1+1")):
+        assert invoke("predict", run, cache, "--out", tmp_path / "x.csv", *options).exit_code == 0
+        assert set(pd.read_csv(tmp_path / "x.csv")["video"]) == {video}
+    assert invoke("predict", run, cache, "--out", tmp_path / "x.eaf").exit_code == 0
+    tiers = {tier.get("PARTICIPANT") for tier in ElementTree.parse(tmp_path / "x.eaf").getroot().iter("TIER")}
+    assert tiers == {"\\x1b[1m"}
 
 
 def test_elan_gets_tiers_of_each_person(run, tmp_path):

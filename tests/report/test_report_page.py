@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -173,6 +174,38 @@ def test_names_of_runs_classes_and_data_are_data(tmp_path: Path, run_folder: Cal
     assert all(
         re.fullmatch(r"[\w./-]+", str(path.relative_to(tmp_path / "out"))) for path in (tmp_path / "out").rglob("*")
     )
+
+
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\ufffe\uffff]")
+
+
+def test_names_with_control_characters_leave_every_file_readable(
+    tmp_path: Path, run_folder: Callable[..., Path]
+) -> None:
+    classes = ["red \x1b[31m", "bell\x07", "reversed \u202eabc", "none \ufffe", "=1+1"]
+    settings = {"note": "escape \x1b]0;title\x07"}
+    runs = [run_folder(tmp_path / name, classes=classes, settings=settings, **SMALL) for name in ("a\x1b[1m", "-b")]
+    write_report(runs, tmp_path / "out", formats=("svg", "pdf"), ensemble=True)
+    files = [path for path in (tmp_path / "out").rglob("*") if path.suffix in {".html", ".md", ".csv", ".svg", ".json"}]
+    for path in files:
+        assert not UNSEEN.search(path.read_text(encoding="utf-8")), path
+    figures = [ElementTree.parse(path) for path in files if path.suffix == ".svg"]
+    assert len(figures) > 4
+    assert "red \\x1b[31m" in read(tmp_path / "out").text
+    assert "-b" in read(tmp_path / "out").text
+
+
+def test_csv_tables_hold_no_formula_unless_asked_for(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
+    run = run_folder(tmp_path / "=A1", classes=["=1+1", "@b", "-c", "d=d"], **SMALL)
+    write_report([run], tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "per_class.csv")
+    assert table["class"].tolist() == ["'=1+1", "'@b", "'-c", "d=d"]
+    assert set(table["run"]) == {"'=A1"}
+    confusion = pd.read_csv(next((tmp_path / "out").glob("confusion_*.csv")))
+    assert confusion.columns.tolist()[1:] == ["'=1+1", "'@b", "'-c", "d=d"]
+    assert confusion.iloc[:, 0].tolist() == ["'=1+1", "'@b", "'-c", "d=d"]
+    write_report([run], tmp_path / "out", raw=True)
+    assert pd.read_csv(tmp_path / "out" / "per_class.csv")["class"].tolist() == ["=1+1", "@b", "-c", "d=d"]
 
 
 @pytest.mark.parametrize("heads", [["expression"], ["va"]])

@@ -21,7 +21,8 @@ def _names() -> list[str]:
 @click.option("--only", multiple=True, metavar="KEY=GLOB",
               help="Just these sequences, by video, id, subject, person, label or a column of the splits. Repeated for "
               "one key: either; for several keys: all must hold.")  # fmt: skip
-def command(cache: Path, form: str, out: Path, only: tuple[str, ...]) -> None:
+@click.option("--raw", is_flag=True, help="In csv, leave names as they are that a spreadsheet would run as formulas.")
+def command(cache: Path, form: str, out: Path, only: tuple[str, ...], raw: bool) -> None:
     """Write a cache for other programs.
 
     \b
@@ -36,12 +37,16 @@ def command(cache: Path, form: str, out: Path, only: tuple[str, ...]) -> None:
     from skelemo.cache.store import open_cache
     from skelemo.cli.progress import progress
     from skelemo.cli.screen import Screen
+    from skelemo.errors import ConfigError
     from skelemo.formats.registry import find
     from skelemo.text import count
 
-    write = find(form, "export").function
+    entry = find(form, "export")
+    if raw and not entry.facts.raw:
+        raise ConfigError(f"--raw is for csv, {form} holds every text as it is")
+    options = {"raw": True} if raw else {}
     with progress("exporting", "frames") as report:
-        done = write(open_cache(cache), out, only, report)
+        done = entry.function(open_cache(cache), out, only, report, **options)
     console = Screen(soft_wrap=True)
     for note in done.notes:
         console.print(f"note: {note}")
