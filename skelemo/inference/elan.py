@@ -48,8 +48,9 @@ def write_elan(path: Path, table: pd.DataFrame, heads: Sequence[Head], names: Ma
             else:
                 tiers = [(name, _means(rows[name].to_numpy(float), start, step)) for name in names[head.name]]
             for name, annotations in tiers:
+                who = visible(str(person))
                 tier = ElementTree.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="prediction",
-                                              TIER_ID=visible(f"{person} {name}".strip()), PARTICIPANT=visible(str(person)))  # fmt: skip
+                                              TIER_ID=f"{who} {visible(name)}".strip(), PARTICIPANT=who)  # fmt: skip
                 for first, last, value in annotations:
                     count += 1
                     slots: dict[str, str] = {}
