@@ -247,7 +247,8 @@ def find_array(parent: Group, name: str, fits: Callable[[np.dtype, tuple[int, ..
 @lru_cache(256)
 def _to_numpy(encoded: bytes) -> np.dtype:
     """A type of HDF5's, for which h5py takes as long as for all else of a table; most shards have the same ones."""
-    return h5py.h5t.decode(encoded).dtype
+    kind: np.dtype = h5py.h5t.decode(encoded).dtype
+    return kind
 
 
 def _child(parent: Group, name: str, kind: type) -> Any:

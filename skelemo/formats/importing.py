@@ -6,8 +6,8 @@ from typing import Any
 
 from skelemo.annotations.affwild2 import video_facts
 from skelemo.cache import sequence as cached
-from skelemo.cache.extract import MOST_FRAMES
 from skelemo.cache.merge import Report, new_folder
+from skelemo.cache.reading import MOST_FRAMES
 from skelemo.cache.shard import Header, write_shard
 from skelemo.errors import InputError
 from skelemo.formats.keypoint_files import KeypointFile, Reader

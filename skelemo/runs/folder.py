@@ -202,7 +202,8 @@ def _read_metrics(path: Path) -> pd.DataFrame:
             tables.append(table.groupby("epoch", as_index=False).last().assign(fold=int(fold)))
     if not tables:
         return pd.DataFrame(columns=["fold", "epoch"])
-    return pd.concat(tables, ignore_index=True).sort_values(["fold", "epoch"], ignore_index=True)
+    figures: pd.DataFrame = pd.concat(tables, ignore_index=True)
+    return figures.sort_values(["fold", "epoch"], ignore_index=True)
 
 
 def _inside(path: Path) -> str:
