@@ -24,6 +24,9 @@ BLOCK_FRAMES = 16_384
 #: A key is ``sequence * KEY_SPAN + frame number``.
 KEY_SPAN = 1 << 32
 
+#: Frames of a sequence that its hash covers.
+HASHED_FRAMES = 64
+
 #: Share of a sequence's steps from one frame to the next that are alike where its frames are evenly numbered.
 _REGULAR = 0.75
 
@@ -42,8 +45,8 @@ class Corpus:
     step : ``[S]`` float64, by how much frame numbers usually grow within each sequence.
     image_size : ``[S, 2]`` float32, width and height in pixels, 0 where unknown.
     frame_size : ``[S, 2]`` the same for networks that draw, else None.
-    sequences : one row per sequence, as in `Cache`, with ``content``: equal for sequences of the same keypoints, empty
-        for those that have no twin.
+    sequences : one row per sequence, as in `Cache`, with ``content``: a hash of its keypoints as the cache holds
+        them, empty where nobody is seen.
     absent : parts of the cache's layout that none of its frames shows; the layout is without them.
     """
 
@@ -148,9 +151,11 @@ def load_corpus(
     seen, step = torch.empty(count, dtype=torch.bool), np.empty(len(cache.sequences))
     reference = torch.zeros(count, len(layout.parts), 4) if by_clip and settings.coordinates == "parts" else None
     shown = torch.zeros(len(layout.parts), dtype=torch.bool)
+    content = np.full(len(cache.sequences), "", object)
 
     def prepare_block(first: int, last: int, rows: slice) -> None:
         cache.read_into(frames, first, last)
+        content[first:last] = _hashes(frames.keypoints, cache.sequences.iloc[first:last])
         block = torch.from_numpy(frames.keypoints[rows] if columns is None else frames.keypoints[rows][:, columns])
         clips = Clips(sequence[rows] - first, number[rows])
         ready = raw = images.to_pixels(block, sequence[rows])
@@ -181,7 +186,7 @@ def load_corpus(
         layout=layout,
         preparation=settings,
         heads=cache.heads,
-        sequences=cache.sequences.assign(content=find_twins(keypoints, cache.sequences)),
+        sequences=cache.sequences.assign(content=content),
         keypoints=keypoints,
         reference=reference,
         seen=seen,
@@ -303,19 +308,22 @@ def _steps(number: np.ndarray, sequence: np.ndarray, count: int) -> np.ndarray:
     return found
 
 
-def find_twins(keypoints: Tensor, sequences: pd.DataFrame) -> np.ndarray:
-    """``[S]`` text that is equal for sequences with the same keypoints, and empty for those without a twin."""
-    starts, lengths = (sequences[name].to_numpy() for name in ("start", "length"))
-    ends = torch.from_numpy(np.stack([starts, starts + lengths // 2, starts + lengths - 1], 1))
-    looks = [_digest(keypoints[rows]) for rows in ends]
-    alike = pd.Series([f"{length} {look}" for length, look in zip(lengths, looks, strict=True)], dtype=object)
-    content = np.full(len(sequences), "", object)
-    for index in np.flatnonzero(alike.duplicated(keep=False)):  # these alone are read in full
-        whole = keypoints[starts[index] : starts[index] + lengths[index]]
-        content[index] = _digest(whole) if bool(whole[..., 2].any()) else ""
-    content[~pd.Series(content).duplicated(keep=False)] = ""
-    return content
+def _hashes(keypoints: np.ndarray, sequences: pd.DataFrame) -> list[str]:
+    """SHA-256 of each sequence's keypoints, of all ``[N, V, 3]``; empty where nobody is seen.
+
+    Of a long sequence `HASHED_FRAMES` are enough, evenly spread over it, or over those that show the person.
+    """
+    found = []
+    for start, length in zip(sequences["start"], sequences["length"], strict=True):
+        frames = keypoints[start : start + length]
+        chosen = frames[_spread(length)]
+        if not chosen[..., 2].any(1).all():
+            seen = np.flatnonzero(frames[..., 2].any(1))
+            chosen = frames[seen[_spread(len(seen))]]
+        digest = hashlib.sha256(f"{length} {frames.shape[1]}\0".encode() + chosen.tobytes())
+        found.append(digest.hexdigest() if len(chosen) else "")
+    return found
 
 
-def _digest(keypoints: Tensor) -> str:
-    return hashlib.blake2b(keypoints.numpy().tobytes(), digest_size=16).hexdigest()
+def _spread(count: int) -> np.ndarray:
+    return np.linspace(0, count - 1, min(count, HASHED_FRAMES)).astype(int)

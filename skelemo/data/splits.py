@@ -42,10 +42,21 @@ class Split:
     grouped_by: Literal["subject", "video"]
     folds: tuple[Fold, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """As ``splits.json`` holds it."""
+    def to_json(self, sequences: pd.DataFrame) -> dict[str, Any]:
+        """As ``splits.json`` holds it, with what tells later whether other data were among these.
+
+        Parameters
+        ----------
+        sequences : of a corpus; known subjects and hashes of the keypoints of all that are in the split go along.
+        """
         folds = [{subset: list(getattr(fold, subset)) for subset in SUBSETS} for fold in self.folds]
-        return {"split": self.spec, "grouped_by": self.grouped_by, "folds": folds}
+        named = {name for fold in folds for ids in fold.values() for name in ids}
+        rows = sequences[sequences["id"].isin(named)]
+        facts = {
+            key: {name: fact for name, fact in zip(rows["id"], rows[column], strict=True) if fact}
+            for key, column in (("subjects", "subject"), ("sha256", "content"))
+        }
+        return {"split": self.spec, "grouped_by": self.grouped_by, "folds": folds, **facts}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Split":

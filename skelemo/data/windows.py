@@ -6,7 +6,7 @@ batch is gathered, so that an index of windows is one integer each.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -76,6 +76,19 @@ def find_targets(
     if seen_only:
         keep &= _anything_seen(corpus, targets, window)
     return targets[keep]
+
+
+def window_columns(corpus: Corpus, targets: Targets, *, fold: int, subset: str) -> dict[str, Any]:
+    """The columns of `skelemo.runs.predictions.WINDOW` for some windows."""
+    rows = corpus.sequences.iloc[corpus.sequence(targets.row)]
+    return {
+        "fold": np.full(len(targets), fold),
+        "subset": np.full(len(targets), subset, object),
+        "sequence": rows["id"].to_numpy(),
+        "video": rows["video"].to_numpy(),
+        "subject": rows["subject"].to_numpy(),
+        "frame": corpus.number(targets.row),
+    }
 
 
 class Gatherer:

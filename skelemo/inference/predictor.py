@@ -11,10 +11,12 @@ import pandas as pd
 import torch
 from torch import nn
 
+from skelemo.cache.store import Cache
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.loader import Batches, inputs
 from skelemo.data.windows import Targets, Window
 from skelemo.errors import ConfigError, InputError, SkelemoError
+from skelemo.inference.environment import choose_device
 from skelemo.inference.sources import Source, opened
 from skelemo.inference.table import prediction_columns, smoothed
 from skelemo.models import registry
@@ -91,6 +93,43 @@ class Model:
         heads = ", ".join(f"{head.name} ({len(head)})" for head in self.heads)
         return f"<{self.name}: {len(self.members)} x {archs} on {self.layout.name}, predicts {heads}>"
 
+    def load(self, cache: Cache, device: torch.device) -> list[Corpus]:
+        """The frames of a cache as each member takes them; members that are alike share theirs."""
+        loaded: dict[tuple[Preparation, str], Corpus] = {}
+        for one in self.members:
+            if (one.preparation, one.layout.name) not in loaded:
+                names = [part.name for part in one.layout.parts]
+                corpus = load_corpus(cache, one.preparation, names, keep_absent=True).to(device)
+                loaded[one.preparation, one.layout.name] = corpus
+        return [loaded[one.preparation, one.layout.name] for one in self.members]
+
+    def outputs(
+        self,
+        corpora: Sequence[Corpus],
+        rows: np.ndarray,
+        device: torch.device,
+        report: Any = lambda done, of: None,
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """What the members predict for target rows ``[W]``, on average.
+
+        Returns
+        -------
+        Outputs ``[W, K]`` of each head, and the least share ``[W]`` of a window's frames that shows anything.
+        """
+        outputs: dict[str, list[np.ndarray]] = {head.name: [] for head in self.heads}
+        shares = []
+        for number, (one, corpus) in enumerate(zip(self.members, corpora, strict=True)):
+            batches = Batches(corpus, Targets(rows, {}), one.window, BATCH, device)
+            pieces = []
+            network = one.network.to(device)
+            for done, piece in enumerate(_outputs(network, batches, one.file.heads, one.file.precision), 1):
+                pieces.append(piece)
+                report(number * len(batches) + done, len(self.members) * len(batches))
+            shares.append(np.concatenate([share for _, share in pieces]))
+            for head in one.file.heads:
+                outputs[head.name].append(np.concatenate([found[head.name] for found, _ in pieces]))
+        return {name: np.mean(found, 0) for name, found in outputs.items()}, np.min(shares, 0)
+
     def predict(
         self,
         source: Source,
@@ -135,33 +174,16 @@ class Model:
             raise ConfigError(
                 f"every = {every}, min_seen = {min_seen:g}, smooth = {smooth}: expected 1 or more, 0 to 1, and odd"
             )
-        where = _device(device)
+        where = choose_device(device)
         with opened(source, self.layout, person=person, fps=fps, size=size, jobs=jobs) as found_source:
-            cache = found_source.cache
-            outputs: dict[str, list[np.ndarray]] = {head.name: [] for head in self.heads}
-            shares, corpora = [], {}
-            for number, one in enumerate(self.members):
-                key = (one.preparation, one.layout.name)
-                if key not in corpora:
-                    names = [part.name for part in one.layout.parts]
-                    corpora[key] = load_corpus(cache, one.preparation, names, keep_absent=True).to(where)
-                corpus = corpora[key]
-                rows = target_rows(corpus, one.window, every)
-                batches = Batches(corpus, Targets(rows, {}), one.window, BATCH, where)
-                pieces = []
-                network = one.network.to(where)
-                for done, piece in enumerate(_outputs(network, batches, one.file.heads, one.file.precision), 1):
-                    pieces.append(piece)
-                    report(number * len(batches) + done, len(self.members) * len(batches))
-                shares.append(np.concatenate([share for _, share in pieces]))
-                for head in one.file.heads:
-                    outputs[head.name].append(np.concatenate([found[head.name] for found, _ in pieces]))
-        least = np.min(shares, 0)
+            corpora = self.load(found_source.cache, where)
+        corpus = corpora[0]
+        rows = target_rows(corpus, self.members[0].window, every)
+        means, least = self.outputs(corpora, rows, where, report)
         unknown = (least < min_seen) | (least == 0)
         if unknown.all():
             enough = f" in {min_seen:.0%} of a window" if min_seen else ""
             raise InputError(f"no frame shows anything of {self.layout.name}{enough}: there is nothing to predict from")
-        means = {name: np.mean(found, 0) for name, found in outputs.items()}
         for mean in means.values():
             mean[unknown] = np.nan
         table = _places(corpus, rows)
@@ -214,7 +236,7 @@ def load(runs: str | Path | Iterable[str | Path], *, allow: Collection[str] = ()
     if not paths:
         raise ConfigError("no run is named; expected the folder that skelemo train made")
     model = Model(
-        tuple(_member(folder, allow) for path in paths for folder in _folders(path)),
+        tuple(_member(folder, allow) for path in paths for folder in model_folders(path)),
         " + ".join(path.resolve().name for path in paths),
     )
     heads = model.heads
@@ -227,7 +249,8 @@ def load(runs: str | Path | Iterable[str | Path], *, allow: Collection[str] = ()
     return model
 
 
-def _folders(path: Path) -> list[Path]:
+def model_folders(path: Path) -> list[Path]:
+    """The folders of a run that hold a model: its own, or those of its folds."""
     if not path.is_dir():
         raise InputError(f"no run folder at {path}")
     folds = sorted(folder for folder in path.glob("fold_*") if has_model(folder))
@@ -251,15 +274,3 @@ def _member(folder: Path, allow: Collection[str]) -> Member:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{where} does not describe a model of this version of skelemo: {reason}") from None
     return Member(file, network.eval(), layout(file.layout), preparation, window)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        return found or torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
-    return device

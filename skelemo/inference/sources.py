@@ -53,12 +53,7 @@ def opened(
     """
     if isinstance(source, str | Path) and _is_cache(Path(source)):
         cache = open_cache(Path(source))
-        missing = [part.name for part in wanted.parts if cache.layout.part(part.name) is None]
-        if missing:
-            raise InputError(
-                f"{source} has {cache.layout.name}, and the model also needs {', '.join(missing)}: "
-                f"ingest again with --layout {wanted.name}"
-            )
+        require_parts(cache, wanted)
         yield Opened(cache)
         return
     with tempfile.TemporaryDirectory(prefix="skelemo-") as folder:
@@ -84,6 +79,16 @@ def opened(
         if not len(cache.sequences):
             raise InputError(f"{source if isinstance(source, str | Path) else 'the source'}: nobody is seen")
         yield Opened(cache, tuple(notes), tuple(failures))
+
+
+def require_parts(cache: Cache, wanted: Layout) -> None:
+    """`InputError` for a cache whose layout lacks a part that a model sees."""
+    missing = [part.name for part in wanted.parts if cache.layout.part(part.name) is None]
+    if missing:
+        raise InputError(
+            f"{cache.name} has {cache.layout.name}, and the model also needs {', '.join(missing)}: "
+            f"ingest again with --layout {wanted.name}"
+        )
 
 
 def _is_cache(path: Path) -> bool:

@@ -16,6 +16,7 @@ MOST_YAML = 256 * 1024
 Text = Annotated[str, StringConstraints(max_length=MOST_TEXT)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)] | None
 FoldNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}$")]
+Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Whole = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -87,6 +88,8 @@ class Splits(TypedDict, total=False):
     split: Text
     folds: Annotated[list[dict[Text, list[Text]]], Field(max_length=10_000)]
     grouped_by: Text
+    subjects: dict[Text, Text]
+    sha256: dict[Text, Hash]
 
 
 class Data(TypedDict, total=False):

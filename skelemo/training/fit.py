@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from skelemo.atomic import LOCK, claimed, finished, sweep
 from skelemo.cache.store import Cache, open_cache
@@ -15,11 +14,11 @@ from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, SUBSETS, Split, make_
 from skelemo.data.windows import clip_labels, labeled_as_clips
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.evaluation.scores import Scores, score
+from skelemo.inference.environment import choose_device, environment
 from skelemo.models import registry
 from skelemo.runs.folder import read_json, write_json
 from skelemo.runs.predictions import write_predictions
 from skelemo.targets import Head, hard_labels
-from skelemo.training import run_writer
 from skelemo.training.config import Config, load_config
 from skelemo.training.fold import Job, require_windows, run_fold
 from skelemo.training.losses import require_loss
@@ -62,8 +61,8 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     job = Job(config, corpus.to(device), device)
     for number, fold in enumerate(split.folds, 1):
         require_windows(job, fold, number)
-    facts = run_writer.environment(cache, job.heads, device) | _require_buildable(job, begun=_is_begun(out))
-    _open_folder(out, config, split, facts)
+    facts = environment(cache, job.heads, device) | _require_buildable(job, begun=_is_begun(out))
+    _open_folder(out, config, split.to_json(corpus.sequences), facts)
     started, tables = time.monotonic(), []
     for number, fold in enumerate(split.folds, 1):
         folder = out / f"fold_{number}" if len(split.folds) > 1 else out
@@ -89,21 +88,6 @@ def _require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
     if config.optimizer is None:
         raise ConfigError(f"{config.arch} is a network: it needs an optimizer, as in --set optimizer=adam")
     return {"parameters": sum(parameter.numel() for parameter in job.create(restored=begun).parameters())}
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is the accelerator where there is one, else the CPU."""
-    if name == "auto":
-        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        return found or torch.device("cpu")
-    try:
-        device = torch.device(name)
-        if device.type not in ("cpu", "cuda", "mps"):
-            raise RuntimeError("expected auto, cpu, cuda, cuda:1 or mps")
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
-    return device
 
 
 def _settled(config: Config, out: Path, resume: bool) -> Config:
@@ -208,10 +192,10 @@ def _labeled(corpus: Corpus, heads: tuple[Head, ...]) -> tuple[np.ndarray, np.nd
     return labeled, strata.fillna(-1).to_numpy(int)
 
 
-def _open_folder(out: Path, config: Config, split: Split, facts: dict[str, object]) -> None:
+def _open_folder(out: Path, config: Config, split: dict[str, object], facts: dict[str, object]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with finished(out / "config.yaml") as partial:
         partial.write_text(config.to_yaml(), encoding="utf-8")
     if not _is_begun(out):
         write_json(out / "environment.json", facts)
-        write_json(out / "splits.json", split.to_json())
+        write_json(out / "splits.json", split)

@@ -19,7 +19,7 @@ from skelemo.atomic import sweep
 from skelemo.data.corpus import Corpus
 from skelemo.data.loader import Batches
 from skelemo.data.splits import SUBSETS, Fold
-from skelemo.data.windows import Targets, find_targets
+from skelemo.data.windows import Targets, find_targets, window_columns
 from skelemo.errors import ConfigError
 from skelemo.evaluation.metrics import main_metric
 from skelemo.inference.predictor import predict
@@ -136,7 +136,7 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     used = "32-true" if job.config.is_baseline else precision(job.config, job.device)
     tables = [
         prediction_table(
-            run_writer.window_columns(job.corpus, targets[subset], fold=number, subset=subset),
+            window_columns(job.corpus, targets[subset], fold=number, subset=subset),
             job.heads,
             targets[subset].labels,
             predict(model, job.batches(targets[subset]), job.heads, used),

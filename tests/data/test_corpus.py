@@ -1,5 +1,7 @@
 """A cache in memory: every frame prepared, each found again."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -153,8 +155,19 @@ def test_the_same_keypoints_under_two_names_are_found(tmp_path):
     nobody = [a_sequence(name, 9, keypoints=np.zeros_like(one.keypoints)) for name in ("nobody", "none")]
     copy, near = a_sequence("copy", 9, keypoints=one.keypoints), a_sequence("near", 9, keypoints=moved)
     table = load_corpus(open_cache(a_cache(tmp_path, one, copy, near, *nobody))).sequences.set_index("id")["content"]
-    assert table["one"] == table["copy"] != ""
-    assert (table[["near", "nobody", "none"]] == "").all()
+    assert table["one"] == table["copy"] == hashlib.sha256(b"9 25\0" + one.keypoints.tobytes()).hexdigest()
+    assert table["near"] not in (table["one"], "")
+    assert (table[["nobody", "none"]] == "").all()
+
+
+def test_long_sequences_that_show_somebody_for_a_moment_are_told_apart(tmp_path):
+    still = np.zeros((2, 3000, 25, 3), np.float32)
+    still[:, 1501, 4] = 100, 100, 1
+    still[1, 1501, 4, 0] = 101
+    clips = [a_sequence(name, 3000, keypoints=points) for name, points in zip("ab", still, strict=True)]
+    table = load_corpus(open_cache(a_cache(tmp_path, *clips))).sequences["content"]
+    assert table.nunique() == 2
+    assert (table != "").all()
 
 
 def test_a_model_sees_the_parts_that_are_chosen(tmp_path):

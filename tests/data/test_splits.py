@@ -340,9 +340,12 @@ def test_one_or_two_people_cannot_train_choose_and_test(spec, count):
 def test_a_split_is_read_as_it_was_written():
     table, strata = people()
     found = split("kfold:3", table, strata)
-    text = json.dumps(found.to_json())
-    assert Split.from_json(json.loads(text)) == found
-    assert set(json.loads(text)) == {"split", "grouped_by", "folds"}
+    table = table.assign(content=[f"{index % 100}" if index else "" for index in range(len(table))])
+    written = json.loads(json.dumps(found.to_json(table)))
+    assert Split.from_json(written) == found
+    assert set(written) == {"split", "grouped_by", "folds", "subjects", "sha256"}
+    assert written["subjects"] == dict(zip(table["id"], table["subject"], strict=True))
+    assert written["sha256"] == dict(zip(table["id"][1:], table["content"][1:], strict=True))
 
 
 @pytest.mark.parametrize(

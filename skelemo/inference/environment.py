@@ -1,0 +1,68 @@
+"""Where figures come from: versions, machine, commit and data; and the device that networks run on."""
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import skelemo
+from skelemo.cache.store import Cache
+from skelemo.errors import ConfigError
+from skelemo.targets import Head
+
+_PACKAGES = ("torch", "lightning", "torch_geometric", "numpy", "pandas", "scikit-learn", "h5py")
+
+
+def environment(cache: Cache, heads: tuple[Head, ...], device: torch.device) -> dict[str, Any]:
+    """Versions, machine, commit and data of a training or an evaluation; ``environment.json``."""
+    return {
+        "skelemo": skelemo.__version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "git_commit": _git_commit(),
+        "cache_hash": cache.hash,
+        "data": {
+            "caches": [path.name for path in cache.paths],
+            "layout": cache.layout.name,
+            "simulated": cache.simulated,
+            "sequences": len(cache.sequences),
+            "frames": cache.frames,
+        },
+        "heads": [head.to_json() for head in heads],
+    }
+
+
+def _git_commit() -> str | None:
+    """Commit of the source that runs, with a plus sign where it has been changed since."""
+    here = Path(skelemo.__file__).parent
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit.stdout.strip()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is the accelerator where there is one, else the CPU."""
+    if name == "auto":
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return found or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("expected auto, cpu, cuda, cuda:1 or mps")
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
+    return device
