@@ -17,10 +17,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skelemo.api import open_cache, register, train
+    from skelemo.api import create_model, open_cache, register, train
     from skelemo.inference.predictor import load
     from skelemo.ingest import ingest_folder as ingest
-    from skelemo.models.registry import create as create_model
     from skelemo.skeleton import Layout, Part, layout, register_layout
     from skelemo.targets import Head
 
@@ -40,11 +39,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("open_cache", "register", "train"), ("skelemo.api", "")),
+    **dict.fromkeys(("create_model", "open_cache", "register", "train"), ("skelemo.api", "")),
     **dict.fromkeys(("Layout", "Part", "layout", "register_layout"), ("skelemo.skeleton", "")),
     "Head": ("skelemo.targets", ""),
     "load": ("skelemo.inference.predictor", ""),
-    "create_model": ("skelemo.models.registry", "create"),
 }
 
 

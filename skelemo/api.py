@@ -5,13 +5,19 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skelemo.errors import ConfigError
 from skelemo.skeleton import Part, register_layout
 
 if TYPE_CHECKING:
+    from torch import nn
+    from torch.utils.hooks import RemovableHandle
+
     from skelemo.cache.store import Cache
     from skelemo.targets import KindName
 
 Text = str | os.PathLike[str]
+#: Prepared coordinates are in torsos, inter-ocular distances, hands or halves of an image.
+_MOST_PREPARED = 25.0
 
 
 def open_cache(*paths: Text) -> "Cache":
@@ -56,6 +62,37 @@ def train(
     elif isinstance(data, Iterable):
         settings["data"] = [str(path) for path in data]
     return run(load_config(Path(config) if config else None, settings), Path(out), resume=resume)
+
+
+def create_model(name: str, **settings: Any) -> "nn.Module":
+    """Build a network, as `skelemo.models.registry.create` does, for a training loop of your own.
+
+    It maps ``(keypoints [B, T, V, 3], mask [B, T])`` to ``{head: [B, K]}`` and takes prepared keypoints: those of
+    `skelemo.preprocess.prepare` or of `skelemo.data.dataset.WindowDataset`. Keypoints in pixels are refused when the
+    network is first called.
+
+    Raises
+    ------
+    ConfigError
+        An unknown architecture, head or setting; or raw keypoints.
+    """
+    from skelemo.models.registry import create
+
+    network = create(name, **settings)
+    first = network.register_forward_pre_hook(lambda *given: _refuse_pixels(name, first, *given), with_kwargs=True)
+    return network
+
+
+def _refuse_pixels(name: str, hook: "RemovableHandle", _: object, inputs: Any, named: Any) -> None:
+    """Refuse keypoints that can only be pixels; once is enough."""
+    hook.remove()
+    keypoints = (*inputs, named.get("keypoints"))[0]
+    seen = keypoints[keypoints[..., 2] > 0][:, :2].abs()
+    if len(seen) and (usual := float(seen.median())) > _MOST_PREPARED:
+        raise ConfigError(
+            f"{name} takes prepared keypoints, of a few units at most; half of these lie beyond {usual:.0f}, as pixels "
+            "do: pass them through skelemo.preprocess.prepare, or use skelemo.load(RUN).predict, which does"
+        )
 
 
 class register:  # noqa: N801  # used as a namespace of decorators

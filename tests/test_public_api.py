@@ -11,6 +11,7 @@ import pytest
 import skelemo
 from skelemo.errors import ConfigError
 from skelemo.plugins import Registry
+from skelemo.preprocess import Preparation, prepare
 
 NAMES = ("ann", "bob", "cleo", "dan", "eve", "fay")
 #: A package as somebody else would write it.
@@ -191,3 +192,19 @@ def test_a_package_brings_everything_by_entry_points_and_the_commands_use_it(ins
     assert "errors" in json.dumps(scores)
     assert len((tmp_path / "names.txt").read_text().split()) == 12
     assert (tmp_path / "predictions.csv").read_text().startswith("video,person,frame,time,initial,p_h,p_s,seen")
+
+
+@pytest.mark.parametrize("arch", ["ann", "stgcnpp", "resnet18"])
+def test_a_network_refuses_raw_keypoints_and_takes_prepared_ones(arch):
+    import torch
+
+    network = skelemo.create_model(arch, frames=4, **({"image_size": 32} if arch == "resnet18" else {})).eval()
+    raw = torch.rand(2, 4, 95, 3) * torch.tensor([640.0, 480, 1])
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    with pytest.raises(ConfigError, match=r"prepared keypoints.*skelemo\.preprocess\.prepare"):
+        network(raw, mask)
+    network = skelemo.create_model(arch, frames=4, **({"image_size": 32} if arch == "resnet18" else {})).eval()
+    settings = Preparation(coordinates="frame" if arch == "resnet18" else "parts")
+    prepared, mask = prepare(raw, skelemo.layout("body_25+face_70"), settings)
+    size = {"frame_size": None} if arch == "resnet18" else {}
+    assert network(keypoints=prepared, mask=mask, **size)["expression"].shape == (2, 7)
