@@ -79,14 +79,17 @@ def create_model(name: str, **settings: Any) -> "nn.Module":
     from skelemo.models.registry import create
 
     network = create(name, **settings)
-    first = network.register_forward_pre_hook(lambda *given: _refuse_pixels(name, first, *given), with_kwargs=True)
+
+    def at_first(_: object, inputs: Any, named: Any) -> None:
+        hook.remove()
+        _refuse_pixels(name, (*inputs, named.get("keypoints"))[0])
+
+    hook: RemovableHandle = network.register_forward_pre_hook(at_first, with_kwargs=True)
     return network
 
 
-def _refuse_pixels(name: str, hook: "RemovableHandle", _: object, inputs: Any, named: Any) -> None:
-    """Refuse keypoints that can only be pixels; once is enough."""
-    hook.remove()
-    keypoints = (*inputs, named.get("keypoints"))[0]
+def _refuse_pixels(name: str, keypoints: Any) -> None:
+    """Refuse keypoints that can only be pixels."""
     seen = keypoints[keypoints[..., 2] > 0][:, :2].abs()
     if len(seen) and (usual := float(seen.median())) > _MOST_PREPARED:
         raise ConfigError(
