@@ -1,4 +1,4 @@
-"""Whether a shard's frames are what was written: every byte of them is read and hashed, in little memory."""
+"""Checking a shard's frames against their hashes, in little memory."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,56 +13,55 @@ from skelemo.skeleton import layout
 if TYPE_CHECKING:
     from skelemo.cache.shard import Shard
 
-#: Frames whose keypoints are in memory at once: whole chunks, 27 MB of body, face and hands.
-STRETCH = 16_384
+#: Frames whose keypoints are in memory at once: 27 MB of body, face and hands.
+BLOCK = 16_384
 
-#: Told as frames are checked: how many.
+#: Called with the number of frames checked since the last call.
 Report = Callable[[int], None]
 
 
 def damaged_sequences(shard: "Shard", report: Report = lambda _: None) -> list[str]:
-    """Ids of the sequences that cannot be read, hold what none may hold, or are not what their hash and counts say."""
+    """Ids of the sequences that cannot be read, hold invalid values, or do not match their hash and counts."""
     rows = [{str(name): fact for name, fact in row.items()} for row in shard.sequences.to_dict("records")]
     for index, row in enumerate(rows):
         row |= {"index": index, "splits": splits_text(row["splits"])}
-    found: list[str] = []
-    for group in neighbors(rows, STRETCH):
-        frames = sum(row["length"] for row in group)
-        found += _damaged(shard, group) if frames <= STRETCH else [] if _is_whole(shard, group[0]) else [group[0]["id"]]
+    damaged: list[str] = []
+    for run in runs(rows, BLOCK):
+        frames = sum(row["length"] for row in run)
+        damaged += _damaged(shard, run) if frames <= BLOCK else [] if _is_whole(shard, run[0]) else [run[0]["id"]]
         report(frames)
-    return found
+    return damaged
 
 
 def read_frames(shard: "Shard", first: int, last: int, *names: str) -> dict[str, np.ndarray]:
-    """Arrays of ``/frames``, all of them unless named, from frame ``first`` of the shard to before ``last``.
+    """Arrays of ``/frames`` (all, or those named) for the frames from ``first`` up to but excluding ``last``.
 
     Raises
     ------
     CacheError
-        As in `Shard.read_into`.
+        As `Shard.read_into`.
     """
     stored = {name: shard.stored[name] for name in names or shard.stored}
-    arrays = {name: np.empty((last - first, *one.shape[1:]), one.kind) for name, one in stored.items()}
+    arrays = {name: np.empty((last - first, *chunks.shape[1:]), chunks.kind) for name, chunks in stored.items()}
     shard.read_into(arrays, slice(first, last))
     return arrays
 
 
-def neighbors(rows: list[dict[str, Any]], most: int) -> Iterator[list[dict[str, Any]]]:
-    """Rows of ``/sequences`` in groups of together at most some frames; who is longer is a group of its own."""
-    group: list[dict[str, Any]] = []
-    size = 0
+def runs(rows: list[dict[str, Any]], most: int) -> Iterator[list[dict[str, Any]]]:
+    """Group adjacent rows of ``/sequences`` into reads of at most ``most`` frames, or of one longer sequence."""
+    run: list[dict[str, Any]] = []
     for row in rows:
-        if group and size + row["length"] > most:
-            yield group
-            group, size = [], 0
-        group.append(row)
-        size += row["length"]
-    if group:
-        yield group
+        end = run[-1]["start"] + run[-1]["length"] if run else 0
+        if run and (row["start"] != end or end + row["length"] - run[0]["start"] > most):
+            yield run
+            run = []
+        run.append(row)
+    if run:
+        yield run
 
 
 def _damaged(shard: "Shard", rows: list[dict[str, Any]]) -> list[str]:
-    """Those of some neighbors; they are read at once, and one by one only if that fails."""
+    """Check adjacent sequences in one read; if that fails, one by one."""
     first, last = rows[0]["start"], rows[-1]["start"] + rows[-1]["length"]
     try:
         arrays = read_frames(shard, first, last)
@@ -70,18 +69,19 @@ def _damaged(shard: "Shard", rows: list[dict[str, Any]]) -> list[str]:
         raise
     except CacheError:
         return [rows[0]["id"]] if len(rows) == 1 else [name for row in rows for name in _damaged(shard, [row])]
-    found = []
+    damaged = []
     for row in rows:
-        here = slice(row["start"] - first, row["start"] - first + row["length"])
-        frames = {name: array[here] for name, array in arrays.items()}
-        seen = points_seen(frames["keypoints"])
-        if content_hash(row, frames) != row["sha256"] or not _counted(shard, row, seen, frames):
-            found.append(row["id"])
-    return found
+        where = slice(row["start"] - first, row["start"] - first + row["length"])
+        frames = {name: array[where] for name, array in arrays.items()}
+        if content_hash(row, frames) != row["sha256"] or not _counts_match(
+            shard, row, points_seen(frames["keypoints"]), frames
+        ):
+            damaged.append(row["id"])
+    return damaged
 
 
 def _is_whole(shard: "Shard", row: Mapping[str, Any]) -> bool:
-    """A sequence longer than a stretch: its columns are read at once, its keypoints stretch by stretch."""
+    """Check a sequence longer than a block: its keypoints block by block, all else in one read."""
     first, last = row["start"], row["start"] + row["length"]
     digest, seen = facts_hash(row), np.zeros(1, np.int64)
     try:
@@ -91,17 +91,17 @@ def _is_whole(shard: "Shard", row: Mapping[str, Any]) -> bool:
             if name != "keypoints":
                 digest.update(columns[name].data)
                 continue
-            for start in range(first, last, STRETCH):
-                keypoints = read_frames(shard, start, min(start + STRETCH, last), name)[name]
+            for start in range(first, last, BLOCK):
+                keypoints = read_frames(shard, start, min(start + BLOCK, last), name)[name]
                 digest.update(keypoints.data)
                 seen = seen + points_seen(keypoints)
     except UnreadableError:
         raise
     except CacheError:
         return False
-    return bool(digest.hexdigest() == row["sha256"]) and _counted(shard, row, seen, columns)
+    return bool(digest.hexdigest() == row["sha256"]) and _counts_match(shard, row, seen, columns)
 
 
-def _counted(shard: "Shard", row: Mapping[str, Any], seen: np.ndarray, frames: Mapping[str, np.ndarray]) -> bool:
+def _counts_match(shard: "Shard", row: Mapping[str, Any], seen: np.ndarray, frames: Mapping[str, np.ndarray]) -> bool:
     labels = {name.removeprefix(LABELS): array for name, array in frames.items() if name.startswith(LABELS)}
     return shard.counts.has(row["index"], count(seen, labels, layout(shard.header.layout), shard.header.heads))

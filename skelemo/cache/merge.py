@@ -1,8 +1,8 @@
-"""Caches out of caches: several merged into one, or a part of one as a cache of its own."""
+"""New caches made of existing ones: several merged into one, or selected sequences as a cache of their own."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,197 +10,181 @@ import numpy as np
 
 from skelemo.atomic import finished
 from skelemo.cache import sequence as cached
-from skelemo.cache.extract import belongings
-from skelemo.cache.reading import MOST_FRAMES, read_from_cache
+from skelemo.cache.reading import read_from_cache
 from skelemo.cache.select import select, unmet
-from skelemo.cache.shard import Header, Shard, write_shard
+from skelemo.cache.shard import Shard, write_shard
+from skelemo.cache.shard_writer import ShardWriter, with_sequences
 from skelemo.cache.store import Cache, describe_head, open_cache
 from skelemo.errors import CacheError
 from skelemo.targets import Head
 from skelemo.text import count
 
-#: Told as frames are done: how many so far, and of how many.
+#: Called as frames are processed: how many so far, and the total.
 Report = Callable[[int, int], None]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Combined:
-    """What a new cache was made of."""
+    """What a new cache consists of."""
 
-    sequences: int = 0
-    frames: int = 0
-    twice: int = 0  # sequences that were there already, with the same content
-    shards: list[str] = field(default_factory=list)
+    sequences: int
+    frames: int
+    twice: int  # duplicates of a sequence, with the same content
+    shards: list[str]
 
 
 def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) -> Combined:
     """Write the union of caches as a new one: each sequence once, with every recording and problem.
 
-    Where a head's classes differ, the longest list must have every class of the others: labels are carried over by
-    name. The list of a cache without a label does not count.
+    If the classes of a head differ, the longest list must contain all others: labels are mapped by name. The class list
+    of a cache without labels is ignored.
 
     Raises
     ------
     CacheError
-        Other layouts, classes that only one has, a sequence with different contents, a damaged shard, or an ``out``
-        that is not free; nothing is left then.
+        Layouts differ, classes that only one cache has, a sequence with different contents, a damaged shard, or ``out``
+        is not empty; nothing is left behind.
     """
     caches = [open_cache(source) for source in sources]
     heads = _common_heads(caches)
     _require_one_layout(caches)
     _refuse_contradictions(caches)
-    total = sum(cache.frames for cache in caches)
-    with new_folder(out, sources) as folder:
-        writer = _Writer(folder, total, report)
-        for shard in (shard for cache in caches for shard in cache.shards):
-            writer.take(shard, np.ones(len(shard.columns["sequences"]["id"]), bool), heads)
-        writer.flush()
-    return writer.done
+    shards = [shard for cache in caches for shard in cache.shards]
+    chosen = [(shard, np.ones(len(shard.columns["sequences"]["id"]), bool)) for shard in shards]
+    return _combine(chosen, heads, out, sources, sum(cache.frames for cache in caches), report)
 
 
 def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda *_: None) -> Combined:
-    """Write the sequences that all of the filters want (`skelemo.cache.select`) as a cache of their own.
+    """Write the sequences that match all filters (`skelemo.cache.select`) as a cache of their own.
 
-    A recording goes with its sequences; where one of these stays behind, an ingest into the new cache reads it again.
+    A recording goes with its sequences; if some of them are left out, an ingest into the new cache reads it again.
 
     Raises
     ------
     ConfigError
-        A filter that cannot be meant.
+        An invalid filter.
     CacheError
-        Nothing is chosen, a damaged shard, or an ``out`` that is not free; nothing is left then.
+        No sequence matches, a damaged shard, or ``out`` is not empty; nothing is left behind.
     """
     cache = open_cache(source)
-    chosen = select(cache, only)
-    if not chosen.any():
-        there = count(len(chosen), "sequence")
-        raise CacheError(f"{source}: none of its {there} is wanted by {' '.join(only)}{unmet(cache.sequences, only)}")
-    wanted = set(cache.sequences["id"][chosen])
-    total = int(cache.sequences["length"][chosen].sum())
-    with new_folder(out, [source]) as folder:
-        writer = _Writer(folder, total, report)
-        for shard in cache.shards:
-            keep = np.array([name in wanted for name in shard.columns["sequences"]["id"]], bool)
-            if keep.any():
-                writer.take(shard, keep, cache.heads)
-        writer.flush()
-    return writer.done
+    matching = select(cache, only)
+    if not matching.any():
+        total = count(len(matching), "sequence")
+        raise CacheError(f"{source}: none of its {total} matches {' '.join(only)}{unmet(cache.sequences, only)}")
+    wanted = set(cache.sequences["id"][matching])
+    keep = [np.array([name in wanted for name in shard.columns["sequences"]["id"]], bool) for shard in cache.shards]
+    chosen = [(shard, mask) for shard, mask in zip(cache.shards, keep, strict=True) if mask.any()]
+    return _combine(chosen, cache.heads, out, [source], int(cache.sequences["length"][matching].sum()), report)
 
 
 @contextmanager
 def new_folder(out: Path, sources: Collection[Path]) -> Iterator[Path]:
-    """A folder under another name, which becomes ``out`` when all has gone well and otherwise goes away."""
-    place = out.resolve()
+    """A folder under a temporary name, which is renamed to ``out`` on success and removed on an error."""
+    target = out.resolve()
     for source in sources:
-        if place == source.resolve() or source.resolve() in place.parents:
+        if target == source.resolve() or source.resolve() in target.parents:
             raise CacheError(f"{out} is, or lies in, the cache {source} that is read: choose another --out")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CacheError(f"{out} is there already and not an empty folder: choose another --out")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with finished(place) as partial:
+        raise CacheError(f"{out} exists and is not an empty folder: choose another --out")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with finished(target) as partial:
         partial.mkdir()
         yield partial
 
 
-class _Writer:
-    """Puts sequences into shards of the usual size, one set of settings each, in the memory that one shard takes."""
+def _combine(
+    chosen: Sequence[tuple[Shard, np.ndarray]],
+    heads: tuple[Head, ...],
+    out: Path,
+    sources: Collection[Path],
+    total: int,
+    report: Report,
+) -> Combined:
+    """Write the kept sequences of shards, bool ``[S]`` each, as a new cache."""
+    with new_folder(out, sources) as folder:
+        writer = ShardWriter(folder, replace(chosen[0][0].header, heads=heads))
+        merger = _Merger(writer, total, report)
+        for shard, keep in chosen:
+            merger.add(shard, keep)
+        writer.flush()
+        if not writer.shards:
+            writer.shards.append(write_shard(folder, writer.header, ()))
+    return Combined(writer.written, writer.frames, merger.twice, [path.name for path in writer.shards])
 
-    def __init__(self, folder: Path, total: int, report: Report) -> None:
-        self.folder = folder
-        self.total = total
-        self.report = report
-        self.done = Combined()
-        self.read = 0
-        self.known: dict[str, tuple[str, Path]] = {}  # id -> hash, and where it comes from
-        self.noted: set[tuple[Any, ...]] = set()  # rows of recordings and problems
-        self.header: Header | None = None
-        self.sequences: list[cached.Sequence] = []
-        self.recordings: list[dict[str, Any]] = []
-        self.problems: list[dict[str, Any]] = []
 
-    def take(self, shard: Shard, keep: np.ndarray, heads: tuple[Head, ...]) -> None:
-        """Add the sequences of a shard that are kept, bool ``[S]``, and what belongs to them."""
-        header = replace(shard.header, heads=heads)
-        if header != self.header:
-            self.flush()
-            self.header = header
-        for sequence, path in self._new(shard, keep, heads):
-            if self.sequences and sum(map(len, self.sequences)) + len(sequence) > MOST_FRAMES:
-                self.flush()
-            self.sequences.append(sequence)
-            self.known[sequence.id] = sequence.sha256, path
-        recordings, problems = belongings(shard, keep)
-        self.recordings += self._unnoted("recordings", recordings)
-        self.problems += self._unnoted("problems", problems)
+class _Merger:
+    """Adds sequences of many shards to a writer: each once, under the writer's heads, one set of settings per shard."""
 
-    def flush(self) -> None:
-        """Write what has been added since the last time."""
-        if self.header and (self.sequences or self.recordings or self.problems or not self.done.shards):
-            path = write_shard(self.folder, self.header, self.sequences, self.recordings, self.problems)
-            self.done.shards.append(path.name)
-            self.done.sequences += len(self.sequences)
-            self.done.frames += sum(map(len, self.sequences))
-        self.sequences, self.recordings, self.problems = [], [], []
+    def __init__(self, writer: ShardWriter, total: int, report: Report) -> None:
+        self.writer, self.heads, self.total, self.report = writer, writer.header.heads, total, report
+        self.twice = self.read = 0
+        self.contents: dict[str, tuple[str, Path]] = {}  # by id: the hash, and the shard it comes from
+        self.rows: set[tuple[Any, ...]] = set()  # of recordings and problems
 
-    def _new(self, shard: Shard, keep: np.ndarray, heads: tuple[Head, ...]) -> Iterator[tuple[cached.Sequence, Path]]:
+    def add(self, shard: Shard, keep: np.ndarray) -> None:
+        """Add the kept sequences of a shard, bool ``[S]``, with their recordings and problems."""
+        header = replace(shard.header, heads=self.heads)
+        if header != self.writer.header:
+            self.writer.flush()
+            self.writer.header = header
+        for sequence in self._new(shard, keep):
+            self.writer.add([sequence])
+            self.contents[sequence.id] = sequence.sha256, shard.path
+        recordings, problems = with_sequences(shard, keep)
+        self.writer.recordings += self._once("recordings", recordings)
+        self.writer.problems += self._once("problems", problems)
+
+    def _new(self, shard: Shard, keep: np.ndarray) -> Iterator[cached.Sequence]:
+        """The sequences that the new cache does not have yet; frames of the others are not read if heads are alike."""
         rows = shard.sequences[keep].to_dict("records")
-        places = _places(shard.header.heads, heads)
-        same = not places
-        fresh = [row for row in rows if not (same and self._has(row["id"], row["sha256"], shard.path))]
-        self._told(sum(row["length"] for row in rows) - sum(row["length"] for row in fresh))
-        self.done.twice += len(rows) - len(fresh)
-        for sequence in read_from_cache(shard, fresh):
-            if places:
-                sequence = replace(sequence, labels=_moved(sequence.labels, places))
-            there = self._has(sequence.id, sequence.sha256, shard.path)
-            self.done.twice += there
-            self._told(len(sequence))
-            if not there:
-                yield sequence, shard.path
+        mapping = _class_mapping(shard.header.heads, self.heads)
+        new = [row for row in rows if mapping or not self._has(row["id"], row["sha256"], shard.path)]
+        self._progress(sum(row["length"] for row in rows) - sum(row["length"] for row in new))
+        self.twice += len(rows) - len(new)
+        for sequence in read_from_cache(shard, new):
+            if mapping:
+                labels = {name: mapping[name][a] if name in mapping else a for name, a in sequence.labels.items()}
+                sequence = replace(sequence, labels=labels)
+            duplicate = self._has(sequence.id, sequence.sha256, shard.path)
+            self.twice += duplicate
+            self._progress(len(sequence))
+            if not duplicate:
+                yield sequence
 
     def _has(self, name: str, sha256: str, path: Path) -> bool:
-        """Whether a sequence is there with the same content; another one of its name is an error."""
-        if name not in self.known:
-            return False
-        before, first = self.known[name]
-        if before != sha256:
+        """Whether a sequence was added with the same content; other content is an error."""
+        before, first = self.contents.get(name, ("", path))
+        if before not in ("", sha256):
             raise _contradiction(name, first, path)
-        return True
+        return bool(before)
 
-    def _told(self, frames: int) -> None:
+    def _progress(self, frames: int) -> None:
         self.read += frames
         self.report(self.read, self.total)
 
-    def _unnoted(self, table: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        fresh = []
-        for row in rows:
-            key = (table, *row.values())
-            if key not in self.noted:
-                self.noted.add(key)
-                fresh.append(row)
-        return fresh
+    def _once(self, table: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those of the rows that were not added before."""
+        new = {(table, *row.values()): row for row in rows if (table, *row.values()) not in self.rows}
+        self.rows |= new.keys()
+        return list(new.values())
 
 
-def _places(theirs: Iterable[Head], ours: Iterable[Head]) -> dict[str, np.ndarray]:
-    """For each head whose classes stand elsewhere among ours, where; -1 for a class that ours lack, and behind all.
+def _class_mapping(old: Iterable[Head], new: Iterable[Head]) -> Mapping[str, np.ndarray]:
+    """For each head whose classes differ, the new number of each old class; -1 for a missing one, and for unlabeled.
 
-    A class that ours lack labels no frame (`_common_heads`).
+    A class that is missing labels no frame (`_common_heads`).
     """
-    known, found = {head.name: head.outputs for head in ours}, {}
-    for head in theirs:
-        names = known[head.name]
+    outputs, mapping = {head.name: head.outputs for head in new}, {}
+    for head in old:
+        names = outputs[head.name]
         if names != head.outputs:
-            found[head.name] = np.array([*(names.index(n) if n in names else -1 for n in head.outputs), -1], np.int16)
-    return found
-
-
-def _moved(labels: Mapping[str, np.ndarray], places: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: places[name][values] if name in places else values for name, values in labels.items()}
+            mapping[head.name] = np.array([*(names.index(n) if n in names else -1 for n in head.outputs), -1], np.int16)
+    return mapping
 
 
 def _common_heads(caches: Collection[Cache]) -> tuple[Head, ...]:
-    """All heads of caches; of classes that differ, the longest list among those in which any frame has a class."""
-    found: dict[str, Head] = {}
+    """The heads of all caches; if classes differ, the longest list among the caches with labels."""
+    common: dict[str, Head] = {}
     for name in dict.fromkeys(head.name for cache in caches for head in cache.heads):
         having = [(cache, head) for cache in caches for head in cache.heads if head.name == name]
         labeled = [(cache, head) for cache, head in having if cache.counts.labels[name][:, 0].any()]
@@ -214,8 +198,8 @@ def _common_heads(caches: Collection[Cache]) -> tuple[Head, ...]:
                     f"{cache.name} has {what} {widest.name} does not have ({describe_head(best)}): "
                     "one cache must have all of them"
                 )
-        found[name] = best
-    return tuple(found.values())
+        common[name] = best
+    return tuple(common.values())
 
 
 def _require_one_layout(caches: Sequence[Cache]) -> None:
@@ -228,12 +212,12 @@ def _require_one_layout(caches: Sequence[Cache]) -> None:
 
 
 def _refuse_contradictions(caches: Collection[Cache]) -> None:
-    """Tell before anything is written what can be told from tables: of shards with the same heads."""
-    known: dict[tuple[str, tuple[Head, ...]], tuple[str, Path]] = {}
+    """Find contradictions among shards with the same heads before anything is written."""
+    contents: dict[tuple[str, tuple[Head, ...]], tuple[str, Path]] = {}
     for shard in (shard for cache in caches for shard in cache.shards):
         columns = shard.columns["sequences"]
         for name, sha256 in zip(columns["id"], columns["sha256"], strict=True):
-            before, path = known.setdefault((name, shard.header.heads), (sha256, shard.path))
+            before, path = contents.setdefault((name, shard.header.heads), (sha256, shard.path))
             if before != sha256:
                 raise _contradiction(name, path, shard.path)
 

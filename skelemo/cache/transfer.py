@@ -22,7 +22,6 @@ from rich.filesize import decimal
 
 from skelemo.atomic import partial_path, sweep
 from skelemo.cache import hdf5
-from skelemo.cache.extract import write_part
 from skelemo.cache.index import (
     INDEX,
     Entry,
@@ -38,6 +37,7 @@ from skelemo.cache.index import (
 from skelemo.cache.place import Place, is_missing, shown
 from skelemo.cache.select import require_keys, split_columns, unmet
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
+from skelemo.cache.shard_writer import extract
 from skelemo.cache.store import open_cache, require_same, shards_in
 from skelemo.cache.verify import NAME
 from skelemo.errors import CacheError, ConfigError, RemoteError, UnreadableError
@@ -366,7 +366,7 @@ class _Pull:
         if keep.all() or (self.folder / name).exists():
             os.replace(shard.path, self.folder / name)
         elif keep.any():
-            write_part(shard, keep, self.folder)
+            extract(shard, keep, self.folder)
         self.here.append(shard)
 
 
@@ -400,7 +400,7 @@ def _chosen_shards(shards: Sequence[Shard], only: Sequence[str], made: Path) -> 
         if len(keep) and keep.all():
             found.append(shard)
         elif keep.any():
-            found += map(open_shard, write_part(shard, keep, made))
+            found += map(open_shard, extract(shard, keep, made))
     return found
 
 

@@ -25,7 +25,7 @@ NAME = re.compile(rf"[0-9a-f]{{20}}{re.escape(SUFFIX)}")
 _MOST_ERRORS = 8
 
 #: Seconds for a child process to look into a damaged shard.
-_MOST_SECONDS = 1.5
+_MOST_SECONDS = 10
 
 #: Told as shards are checked: bytes so far, and of how many.
 Report = Callable[[int, int], None]

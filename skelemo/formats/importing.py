@@ -1,21 +1,20 @@
 """Keypoints of other programs, with labels, as a new cache: the way of an ingest, but for the reading."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from skelemo.annotations.affwild2 import video_facts
 from skelemo.cache import sequence as cached
 from skelemo.cache.merge import Report, new_folder
-from skelemo.cache.reading import MOST_FRAMES
-from skelemo.cache.shard import Header, write_shard
+from skelemo.cache.shard import Header
+from skelemo.cache.shard_writer import ShardWriter
 from skelemo.errors import InputError
 from skelemo.formats.keypoint_files import KeypointFile, Reader
 from skelemo.ingest.labels import labeled, origin
 from skelemo.ingest.sequences import remarks, sequences_of
 from skelemo.ingest.task import Settings, Task
 from skelemo.ingest.worker import recording_row
-from skelemo.openpose.people import People
 from skelemo.skeleton import layout
 from skelemo.text import count
 from skelemo.tracking import identify
@@ -69,59 +68,40 @@ def import_keypoints(
     kept = settings.kept() | {"form": form, "first_frame": first_frame}
     header = Header(where.name, heads, False, kept, origin(source, labels))
     total = sum(len(recording.frames) for recording in found)
+    done, sources, read = Imported(len(found), notes=[*notes]), dict[str, str](), 0
     with new_folder(out, [source]) as folder:
-        writer = _Writer(folder, header)
-        writer.done.notes += notes
+        writer = ShardWriter(folder, header)
         for recording, annotations in zip(found, annotated, strict=True):
             task = Task(recording, recording.source, annotations, {})
             width, height = _size(recording, settings)
             people = reader.read(recording, (width, height))
             who = identify(people, settings.identity)
-            writer.done.notes += [f"{recording.source}: {who.note}"] if who.note else []
-            sequences = sequences_of(task, people, replace(settings, width=width, height=height), who.tracks)
-            writer.add(task, people, [replace(one, width=width, height=height) for one in sequences])
-            report(writer.read, total)
-        _require_somebody(source, writer.done, total, settings.person)
+            made = sequences_of(task, people, replace(settings, width=width, height=height), who.tracks)
+            sequences = [replace(one, width=width, height=height) for one in made]
+            _require_unique(recording.source, sequences, sources)
+            row = recording_row(task, people, header, {one.id: one.sha256 for one in sequences})
+            writer.add(sequences, [row])
+            done.notes += [f"{recording.source}: {who.note}"] if who.note else []
+            done.notes += remarks(task, people, sequences)
+            done.people += len(people.keypoints)
+            read += len(people.number)
+            report(read, total)
         writer.flush()
-    return writer.done
+        done.sequences, done.frames = writer.written, writer.frames
+        _require_sequences(source, done, total, settings.person)
+    done.shards = [path.name for path in writer.shards]
+    return done
 
 
-class _Writer:
-    """Puts recordings into shards of the usual size."""
-
-    def __init__(self, folder: Path, header: Header) -> None:
-        self.folder, self.header = folder, header
-        self.done, self.read = Imported(), 0
-        self.sequences: list[cached.Sequence] = []
-        self.rows: list[dict[str, Any]] = []
-        self.known: dict[str, str] = {}
-
-    def add(self, task: Task, people: People, sequences: list[cached.Sequence]) -> None:
-        """Take over a recording."""
-        for one in sequences:
-            other = self.known.setdefault(one.id, task.recording.source)
-            if other != task.recording.source or sum(again.id == one.id for again in sequences) > 1:
-                raise InputError(f"{task.recording.source}: the sequence {one.id!r} is there twice (see {other})")
-        if self.sequences and sum(map(len, [*self.sequences, *sequences])) > MOST_FRAMES:
-            self.flush()
-        self.sequences += sequences
-        self.rows.append(recording_row(task, people, self.header, {one.id: one.sha256 for one in sequences}))
-        self.read += len(people.number)
-        self.done.notes += remarks(task, people, sequences)
-        self.done.recordings += 1
-        self.done.people += len(people.keypoints)
-        self.done.sequences += len(sequences)
-        self.done.frames += sum(map(len, sequences))
-
-    def flush(self) -> None:
-        """Write what has been added since the last time."""
-        if self.rows:
-            self.done.shards.append(write_shard(self.folder, self.header, self.sequences, self.rows).name)
-        self.sequences, self.rows = [], []
+def _require_unique(source: str, sequences: Sequence[cached.Sequence], sources: dict[str, str]) -> None:
+    """Refuse two sequences with the same id; ``sources`` holds the recording of every earlier one."""
+    for one in sequences:
+        other = sources.setdefault(one.id, source)
+        if other != source or sum(again.id == one.id for again in sequences) > 1:
+            raise InputError(f"{source}: the sequence {one.id!r} is there twice (see {other})")
 
 
-def _require_somebody(source: Path, done: Imported, frames: int, person: str) -> None:
-    """Refuse to make a cache of no sequence."""
+def _require_sequences(source: Path, done: Imported, frames: int, person: str) -> None:
     if done.sequences:
         return
     if not done.people:

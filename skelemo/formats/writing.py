@@ -42,7 +42,7 @@ def choose(cache: Cache, only: Sequence[str]) -> np.ndarray:
     rows = np.flatnonzero(select(cache, only))
     if not len(rows):
         there = count(len(cache.sequences), "sequence")
-        wanted = f" is wanted by {' '.join(only)}{unmet(cache.sequences, only)}" if only else ""
+        wanted = f" matches {' '.join(only)}{unmet(cache.sequences, only)}" if only else ""
         raise CacheError(f"{cache.name}: none of its {there}{wanted}: nothing to export")
     return rows
 

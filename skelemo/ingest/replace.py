@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skelemo.atomic import locked
-from skelemo.cache.extract import unaffected, write_part
 from skelemo.cache.shard import open_shard
+from skelemo.cache.shard_writer import complete, extract
 from skelemo.cache.store import shards_in
 from skelemo.ingest.result import Staged
 from skelemo.openpose.files import Problem
@@ -79,6 +79,6 @@ def _take_out(out: Path, shards: Iterable[Path], choose: Choice) -> list[str]:
         chosen = choose(shard.sequences) if len(shard.sequences) else np.zeros(0, bool)
         if chosen.any():
             gone += shard.sequences["id"][chosen].tolist()
-            if path not in write_part(shard, ~chosen, out, unaffected):
+            if path not in extract(shard, ~chosen, out, complete):
                 path.unlink()
     return gone

@@ -1,4 +1,4 @@
-"""One job of an ingest: some recordings into shards."""
+"""One job of an ingest: recordings to shards."""
 
 import os
 import socket
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from skelemo.cache import sequence as cached
-from skelemo.cache.shard import Header, write_shard
+from skelemo.cache.shard import Header
+from skelemo.cache.shard_writer import ShardWriter
 from skelemo.cache.statistics import by_part, count_labels, name_counts
 from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest.batching import Bounds
@@ -27,23 +28,23 @@ from skelemo.tracking import LONG, identify
 
 __all__ = ["Job", "Tally", "do_job"]
 
-#: Told while a job is done: its number, and how many of its files are read. Set by whoever runs it.
+#: Called during a job with its number and the files read so far. Set by the pool that runs it.
 progress: Callable[[int, int], None] | None = None
 
-_TELL_EVERY = 512
+_REPORT_EVERY = 512
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a process is given to do in one go: groups of recordings, each of which becomes a shard or a few.
+    """Groups of recordings for one process; each group becomes one or more shards.
 
     Parameters
     ----------
     number : of the job in its ingest.
-    groups : one, or several in a row that lie in one archive that can only be read from front to back.
-    present : a file in ``out`` that is there as long as the ingest lives; a process that does not see it is elsewhere.
-    guess : what the files of the ingest share and a recording may not tell.
-    stage : folder for shards that replace sequences of the cache; None to refuse what would replace them.
+    groups : one, or several from one archive that can only be read sequentially.
+    present : a file in ``out`` for as long as the ingest runs; a process that cannot see it has another file system.
+    guess : what the files of an ingest have in common, for recordings that leave it open.
+    stage : folder for shards that replace sequences of the cache; None to refuse replacements.
     """
 
     number: int
@@ -58,30 +59,30 @@ class Job:
 
 
 def do_job(job: Job) -> Tally:
-    """Read the recordings of a job and write what is new in them as shards.
+    """Read the recordings of a job and write their new sequences as shards.
 
-    A recording of which nothing can be used is a failure of its own and does not stop the others.
+    An unusable recording is recorded as a failure and does not stop the others.
 
     Raises
     ------
     CacheError
-        The cache cannot be written, or does not lie here.
+        The cache cannot be written, or is not visible to this process.
     InputError
-        With ``strict``, the first file or recording that cannot be used.
+        With ``strict``, the first unusable file or recording.
     """
     _require_here(job)
     tally = Tally()
     with Reader() as reader:
         for group in job.groups:
-            shard = _Shard(job, tally)
+            writer = _Writer(job, tally)
             for index in reader.expect([task.recording for task in group]):
-                _read_recording(group[index], job, reader, shard)
-            shard.write()
+                _read_recording(group[index], job, reader, writer)
+            writer.flush()
     return tally
 
 
 def _require_here(job: Job) -> None:
-    """The cache and the source are where they are for whoever gave the job."""
+    """Refuse a job whose cache or source this process cannot see."""
     place = f"{socket.gethostname()} does not see"
     if not job.present.exists():
         raise CacheError(f"{job.out}: {place} this folder as it is where the ingest was started: it must be shared")
@@ -91,9 +92,9 @@ def _require_here(job: Job) -> None:
         raise InputError(f"{source}: {place} it, or it is gone: the source must be shared")
 
 
-def _read_recording(task: Task, job: Job, reader: Reader, shard: "_Shard") -> None:
-    """Add a recording to the shard, or its failure to the tally."""
-    tally, settings = shard.tally, job.settings
+def _read_recording(task: Task, job: Job, reader: Reader, writer: "_Writer") -> None:
+    """Add a recording to the writer, or its failure to the tally."""
+    tally, settings = writer.tally, job.settings
     try:
         people = read_people(
             task.recording,
@@ -107,7 +108,7 @@ def _read_recording(task: Task, job: Job, reader: Reader, shard: "_Shard") -> No
         who = identify(people, settings.identity)
         used = np.zeros(len(people.keypoints), bool)
         found = list(sequences_of(task, people, settings, who.tracks, used))
-        known, fresh = _sort_out(found, task, job)
+        known, new = _known_and_new(found, task, job)
     except (RecordingError, CacheError, ConfigError) as error:
         if settings.strict:
             raise
@@ -127,7 +128,7 @@ def _read_recording(task: Task, job: Job, reader: Reader, shard: "_Shard") -> No
         tally.left_out["detections"] += int(np.count_nonzero(~used))
         tally.notes += contradictions(task, people, job.guess)
         _count(tally, found, people, job.header)
-        shard.add(task, people, known, fresh)
+        writer.add_recording(task, people, known, new)
     tally.files += len(task.recording.files)
 
 
@@ -139,63 +140,60 @@ def _contents(task: Task, reader: Reader) -> Contents:
 
 
 def _watched(contents: Contents, number: int, before: int) -> Contents:
-    """The contents, and now and then a word of how many files of the job are read."""
+    """Contents that report every few hundred files how many the job has read."""
 
     def read(index: int) -> tuple[bytes, int]:
-        if not index % _TELL_EVERY and progress:
+        if not index % _REPORT_EVERY and progress:
             progress(number, before + index)
         return contents(index)
 
     return read
 
 
-class _Shard:
-    """What has been read and is not written yet."""
+class _Writer(ShardWriter):
+    """Writes the sequences of recordings within a job's memory; shards that replace others are staged."""
 
     def __init__(self, job: Job, tally: Tally) -> None:
+        super().__init__(job.out, job.header)
         self.job, self.tally = job, tally
-        self._clear()
+        self.valid: dict[str, dict[str, str]] = {}  # by replaced video: id and sha256 of its sequences
 
-    def add(
-        self, task: Task, people: People, there: Sequence[cached.Sequence], fresh: Sequence[cached.Sequence]
+    def add_recording(
+        self, task: Task, people: People, known: Sequence[cached.Sequence], new: Sequence[cached.Sequence]
     ) -> None:
-        """Take over a recording's sequences, those that the cache has and those that it has not."""
-        self.sequences += fresh
-        valid = {one.id: one.sha256 for one in (*there, *fresh)}
-        self.rows.append(recording_row(task, people, self.job.header, valid))
-        self.problems += [{"file": problem.file, "reason": problem.reason} for problem in people.problems]
+        """Add a recording with its new sequences; the cache has the known ones already."""
+        valid = {one.id: one.sha256 for one in (*known, *new)}
+        problems = [{"file": problem.file, "reason": problem.reason} for problem in people.problems]
+        self.add(new, [recording_row(task, people, self.header, valid)], problems)
         if any(known.own and valid.get(name) != known.sha256 for name, known in task.known.items()):
             self.valid[task.video] = valid
-        self.bytes += sum(one.keypoints.nbytes for one in fresh)
-        if self.bytes > self.job.bounds.shard:
-            self.write()
+        if 12 * people.keypoints.shape[1] * self.pending > self.job.bounds.shard:  # bytes
+            self.flush()
 
-    def write(self) -> None:
-        """Write all of it, and begin another."""
-        if self.rows:
-            staged = self.valid if self.job.stage else {}
-            folder = self.job.stage if self.job.stage and staged else self.job.out
-            path = write_shard(folder, self.job.header, self.sequences, self.rows, self.problems)
-            if staged:
-                self.tally.staged.append(Staged(path, staged))
+    def flush(self) -> Path | None:
+        """Write a shard, into the stage if it replaces sequences of the cache."""
+        valid, self.valid = self.valid if self.job.stage else {}, {}
+        self.folder = self.job.stage if self.job.stage and valid else self.job.out
+        if path := super().flush():
+            if valid:
+                self.tally.staged.append(Staged(path, valid))
             else:
                 self.tally.shards.append(path)
-        self._clear()
-
-    def _clear(self) -> None:
-        self.sequences: list[cached.Sequence] = []
-        self.rows: list[dict[str, Any]] = []
-        self.problems: list[dict[str, str]] = []
-        self.valid: dict[str, dict[str, str]] = {}
-        self.bytes = 0
+        return path
 
 
-def _sort_out(
+def _known_and_new(
     found: Sequence[cached.Sequence], task: Task, job: Job
 ) -> tuple[list[cached.Sequence], list[cached.Sequence]]:
-    """The sequences that the cache has, and those that it has not."""
+    """Split a recording's sequences into those that the cache has and new ones.
+
+    Raises
+    ------
+    CacheError
+        Two sequences share an id, or one would replace another and the job must not.
+    """
     known: list[cached.Sequence] = []
-    fresh: list[cached.Sequence] = []
+    new: list[cached.Sequence] = []
     ids: set[str] = set()
     for one in found:
         if one.id in ids:
@@ -210,18 +208,18 @@ def _sort_out(
             raise CacheError(
                 f"sequence {one.id!r} is in {there.shard} with other content ({why}): {remedy} another --out"
             )
-        (known if there and there.sha256 == one.sha256 else fresh).append(one)
+        (known if there and there.sha256 == one.sha256 else new).append(one)
     outdated = [] if job.stage else sorted(name for name, there in task.known.items() if there.own and name not in ids)
     for name in outdated[:1]:
         raise CacheError(
             f"its sequence {name!r} in {task.known[name].shard} would not be made again (files, labels or settings "
             "have changed): --replace puts the new in its place; or choose another --out"
         )
-    return known, fresh
+    return known, new
 
 
 def recording_row(task: Task, people: People, header: Header, made: Mapping[str, str]) -> dict[str, Any]:
-    """The row of ``/recordings`` for what was read, and what was ``made`` of it: sequences and their sha256."""
+    """The row of ``/recordings`` of a recording; ``made`` maps its sequences to their sha256."""
     return {
         "source": task.recording.source,
         "video": task.video,
@@ -234,7 +232,7 @@ def recording_row(task: Task, people: People, header: Header, made: Mapping[str,
 
 
 def _stamp(task: Task, people: People) -> tuple[int, int]:
-    """Bytes and latest change of what the recording was read from."""
+    """Size and latest modification of a recording's files or archive."""
     archive = task.recording.archive
     return (archive.size, archive.changed) if archive else (people.bytes_read, people.newest)
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from small_caches import BODY, a_cache, a_recording, a_sequence, moods
 
-from skelemo.cache import merge as merge_module
+from skelemo.cache import shard_writer
 from skelemo.cache.merge import merge, subset
 from skelemo.cache.shard import Header, open_shard
 from skelemo.cache.store import open_cache, shard_files
@@ -146,7 +146,7 @@ def test_a_subset_has_the_wanted_sequences_to_the_byte_with_their_recordings(tmp
 
 
 def test_many_small_shards_become_few(tmp_path, monkeypatch):
-    monkeypatch.setattr(merge_module, "MOST_FRAMES", 20)
+    monkeypatch.setattr(shard_writer, "MOST_FRAMES", 20)
     sequences = [a_sequence(f"video {index}", frames) for index, frames in enumerate((8, 1, 11, 30, 2, 9, 4))]
     for one in sequences:
         a_cache(tmp_path / "many", one)
@@ -182,7 +182,7 @@ def test_a_damaged_source_leaves_nothing(tmp_path, pair):
 
 
 def test_nothing_wanted_is_said(tmp_path, pair):
-    with pytest.raises(CacheError, match=r"none of its 2 sequences is wanted by video=nobody \(video is one, two\)"):
+    with pytest.raises(CacheError, match=r"none of its 2 sequences matches video=nobody \(video is one, two\)"):
         subset(pair[0], ["video=nobody"], tmp_path / "c")
     with pytest.raises(ConfigError, match="vidoe"):
         subset(pair[0], ["vidoe=one"], tmp_path / "c")

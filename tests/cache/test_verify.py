@@ -13,12 +13,11 @@ import pytest
 from click.testing import CliRunner
 from small_caches import BODY, PROBLEM, a_cache, a_recording, a_sequence, rewritten
 
-from skelemo.cache import extract as extract_module
-from skelemo.cache import hdf5, integrity, verify
+from skelemo.cache import hdf5, integrity, shard_writer, verify
 from skelemo.cache.chunk_reader import Chunks
-from skelemo.cache.extract import untorn, write_part
 from skelemo.cache.reading import read_sequences
 from skelemo.cache.shard import Shard, open_shard, write_shard
+from skelemo.cache.shard_writer import complete, extract
 from skelemo.cache.store import open_cache, shard_files
 from skelemo.cli import main
 from skelemo.errors import CacheError, UnreadableError
@@ -123,7 +122,7 @@ def test_several_threads_find_what_one_finds(cache):
 
 
 def test_sequences_of_any_length_are_checked_by_stretches(tmp_path, monkeypatch):
-    monkeypatch.setattr(integrity, "STRETCH", 64)
+    monkeypatch.setattr(integrity, "BLOCK", 64)
     sequences = [a_sequence(f"v{frames}", frames) for frames in (1, 30, 34, 64, 65, 700, 3, 128)]
     path = write_shard(tmp_path, BODY, sequences)
     told = []
@@ -301,9 +300,9 @@ def test_a_part_of_a_shard_has_its_sequences_and_the_recordings_that_are_whole(t
     one, left, right = a_sequence("one"), *(a_sequence(f"talk_{side}", video="talk") for side in ("left", "right"))
     rows = [a_recording("one"), a_recording("talk"), a_recording("nobody")]
     path = write_shard(tmp_path, BODY, [one, left, right], rows, [PROBLEM])
-    monkeypatch.setattr(extract_module, "MOST_FRAMES", 7)
+    monkeypatch.setattr(shard_writer, "MOST_FRAMES", 7)
     (tmp_path / "part").mkdir()
-    written = write_part(open_shard(path), np.array([True, False, True]), tmp_path / "part", untorn)
+    written = extract(open_shard(path), np.array([True, False, True]), tmp_path / "part", complete)
     assert len(written) == 2
     cache = open_cache(tmp_path / "part")
     truth = dict(zip(["one", "talk_right"], [one.sha256, right.sha256], strict=True))
@@ -317,4 +316,4 @@ def test_no_part_is_made_of_damaged_frames(cache):
     with rewritten(path) as file:
         file["frames/labels/va"][3] = 0.5
     with pytest.raises(CacheError, match="is damaged"):
-        write_part(open_shard(path), np.array([True, True]), cache)
+        extract(open_shard(path), np.array([True, True]), cache)

@@ -304,7 +304,7 @@ def test_pose_files_may_come_into_an_empty_folder(tmp_path, cache):
 
 
 def test_a_slip_of_the_pen_in_only_is_told_with_what_there_is(tmp_path, cache):
-    with pytest.raises(CacheError, match=r"wanted by split=trian \(did you mean 'train'\? split is train\): nothing"):
+    with pytest.raises(CacheError, match=r"matches split=trian \(did you mean 'train'\? split is train\): nothing"):
         write_csv(cache, tmp_path / "a.csv", ["split=trian"])
 
 

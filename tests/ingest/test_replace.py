@@ -115,7 +115,7 @@ def test_a_sequence_of_another_recording_is_never_replaced(clips, tmp_path, writ
     assert len(open_cache(tmp_path / "cache").sequences) == 7
 
 
-@pytest.mark.parametrize("moment", ["write_part", "unlink", "replace"])
+@pytest.mark.parametrize("moment", ["extract", "unlink", "replace"])
 def test_killed_while_replacing_the_cache_can_be_read_and_the_next_ingest_heals_it(
     clips, write_recording, monkeypatch, moment
 ):
@@ -131,8 +131,8 @@ def test_killed_while_replacing_the_cache_can_be_read_and_the_next_ingest_heals_
         raise Killed
 
     with monkeypatch.context() as patch:
-        if moment == "write_part":
-            patch.setattr(replace_module, "write_part", die)
+        if moment == "extract":
+            patch.setattr(replace_module, "extract", die)
         elif moment == "unlink":
             unlink = Path.unlink
             patch.setattr(

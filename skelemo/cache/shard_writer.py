@@ -1,0 +1,120 @@
+"""Writing sequences as shards of the usual size, for ingest, import, merge and extraction alike."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skelemo.cache.reading import MOST_FRAMES, read_rows
+from skelemo.cache.sequence import Sequence
+from skelemo.cache.shard import Header, Shard, write_shard
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Rows = list[dict[str, Any]]
+#: Selects the recordings and problems that go with the kept sequences of a shard, bool ``[S]``.
+Select = Callable[[Shard, np.ndarray], tuple[Rows, Rows]]
+
+
+class ShardWriter:
+    """Collects sequences, recordings and problems; writes a shard before it would exceed `MOST_FRAMES`.
+
+    Parameters
+    ----------
+    folder, header : of the next shard; call `flush` before changing either.
+
+    Attributes
+    ----------
+    shards : paths of the shards written so far.
+    written, frames : number of sequences in them, and of frames.
+    pending : frames that are not written yet.
+    """
+
+    def __init__(self, folder: Path, header: Header) -> None:
+        self.folder, self.header = folder, header
+        self.shards: list[Path] = []
+        self.written = self.frames = self.pending = 0
+        self.sequences: list[Sequence] = []
+        self.recordings: list[Mapping[str, Any]] = []
+        self.problems: list[Mapping[str, str]] = []
+
+    def add(
+        self,
+        sequences: Collection[Sequence] = (),
+        recordings: Iterable[Mapping[str, Any]] = (),
+        problems: Iterable[Mapping[str, str]] = (),
+    ) -> None:
+        """Add rows that belong into one shard."""
+        added = sum(map(len, sequences))
+        if self.sequences and self.pending + added > MOST_FRAMES:
+            self.flush()
+        self.pending += added
+        self.sequences += sequences
+        self.recordings += recordings
+        self.problems += problems
+
+    def flush(self) -> Path | None:
+        """Write everything added since the last shard; returns its path, or None if there was nothing."""
+        if not (self.sequences or self.recordings or self.problems):
+            return None
+        path = write_shard(self.folder, self.header, self.sequences, self.recordings, self.problems)
+        self.shards.append(path)
+        self.written += len(self.sequences)
+        self.frames += self.pending
+        self.sequences, self.recordings, self.problems, self.pending = [], [], [], 0
+        return path
+
+
+def with_sequences(shard: Shard, keep: np.ndarray) -> tuple[Rows, Rows]:
+    """Recordings with a kept sequence, and problems except those of other recordings.
+
+    If only some sequences of a recording are kept, a later ingest reads it again: its fingerprint covers all of them.
+    """
+    if keep.all():
+        return _rows(shard.recordings), _rows(shard.problems)
+    kept = shard.recordings["video"].isin(shard.sequences["video"][keep])
+    return _with_problems(shard, _rows(shard.recordings[kept]))
+
+
+def complete(shard: Shard, keep: np.ndarray) -> tuple[Rows, Rows]:
+    """Recordings that lose no sequence, including those without any, and problems except those of other recordings."""
+    dropped = shard.recordings["video"].isin(shard.sequences["video"][~keep])
+    return _with_problems(shard, _rows(shard.recordings[~dropped]))
+
+
+def extract(shard: Shard, keep: np.ndarray, folder: Path, select: Select = with_sequences) -> list[Path]:
+    """Write the kept sequences of a shard, bool ``[S]``, and their recordings and problems into a folder.
+
+    Raises
+    ------
+    CacheError
+        A kept sequence is damaged, or the folder cannot be written.
+    """
+    recordings, problems = select(shard, keep)
+    by_video: dict[str, Rows] = {}
+    for row in recordings:
+        by_video.setdefault(row["video"], []).append(row)
+    writer = ShardWriter(folder, shard.header)
+    for sequence in read_rows(shard, _rows(shard.sequences[keep])):
+        writer.add([sequence], by_video.pop(sequence.video, ()))
+    writer.add((), (row for rows in by_video.values() for row in rows), problems)
+    writer.flush()
+    return writer.shards
+
+
+def _with_problems(shard: Shard, recordings: Rows) -> tuple[Rows, Rows]:
+    sources = set(shard.recordings["source"])
+    others = sources - {row["source"] for row in recordings}
+    return recordings, [row for row in _rows(shard.problems) if recording_of(row["file"], sources) not in others]
+
+
+def recording_of(file: str, sources: Collection[str]) -> str:
+    """Source of the recording that a file belongs to; empty if it is none of these."""
+    ends = [len(file), *(end for end in reversed(range(len(file))) if file[end] in "/_")]
+    return next((file[:end] for end in ends if file[:end] in sources), "")
+
+
+def _rows(table: "pd.DataFrame") -> Rows:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
