@@ -8,6 +8,7 @@ The public names; each is imported when it is first used, so that ``import skele
     cache = skelemo.open_cache("cache/faces")
     scores = skelemo.train("runs/ann", arch="ann", data=["cache/faces"])
     table = skelemo.load("runs/ann").predict("json/")
+    scores = skelemo.evaluate("runs/ann", "cache/others", out="runs/ann_on_others")
     network = skelemo.create_model("stgcnpp", heads=("expression", "va"))
 
 `register` makes architectures, label formats, cache formats, losses, metrics and layouts known.
@@ -17,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skelemo.api import create_model, open_cache, register, train
+    from skelemo.api import create_model, evaluate, open_cache, register, train
     from skelemo.inference.predictor import load
     from skelemo.ingest import ingest_folder as ingest
     from skelemo.skeleton import Layout, Part, layout, register_layout
@@ -29,6 +30,7 @@ __all__ = [
     "Layout",
     "Part",
     "create_model",
+    "evaluate",
     "ingest",
     "layout",
     "load",
@@ -39,7 +41,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("create_model", "open_cache", "register", "train"), ("skelemo.api", "")),
+    **dict.fromkeys(("create_model", "evaluate", "open_cache", "register", "train"), ("skelemo.api", "")),
     **dict.fromkeys(("Layout", "Part", "layout", "register_layout"), ("skelemo.skeleton", "")),
     "Head": ("skelemo.targets", ""),
     "load": ("skelemo.inference.predictor", ""),

@@ -98,6 +98,45 @@ def _refuse_pixels(name: str, keypoints: Any) -> None:
         )
 
 
+def evaluate(
+    runs: Text | Iterable[Text],
+    cache: Text,
+    out: Text,
+    *,
+    names: Mapping[str, str] | None = None,
+    by: str | Iterable[str] = (),
+    table: Text | None = None,
+    allow_overlap: bool = False,
+    device: str = "auto",
+    allow: Iterable[str] = (),
+) -> Mapping[str, Mapping[str, Any]]:
+    """Score a run, or several as an ensemble, on a cache that they never saw; return the scores, as `train` does.
+
+    Parameters
+    ----------
+    runs : the path of a run folder, or several.
+    out : a folder like a run's, for ``skelemo report``; must not exist yet.
+    names : classes, values, flags or heads of the cache, each with the run's that it counts as, such as
+        ``{"joy": "happiness"}``.
+    by : columns by which the scores are split, such as ``"sex"``; each head's scores get a list ``by``.
+    table : a table with columns ``video`` and these, unless the cache keeps them.
+    allow_overlap : score sequences and subjects that a run has learned from, too.
+    allow : architectures ``package.module:function`` that may be imported.
+
+    Raises
+    ------
+    ConfigError, InputError, CacheError
+        A run, the data or an option cannot be used, or the run has learned from these data.
+    """
+    from skelemo.inference.evaluate import evaluate as run
+
+    paths = [Path(runs)] if isinstance(runs, str | os.PathLike) else [Path(one) for one in runs]
+    found = run(paths, Path(cache), Path(out), names=names, by=[by] if isinstance(by, str) else list(by),
+                table=Path(table) if table else None, allow_overlap=allow_overlap, device=device,
+                allow=list(allow))  # fmt: skip
+    return found.scores
+
+
 class register:  # noqa: N801  # used as a namespace of decorators
     """Decorators that make functions known by name; other packages may declare entry points instead."""
 

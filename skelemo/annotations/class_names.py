@@ -27,6 +27,11 @@ def emotion(word: str) -> str:
     return _MEANING.get(word.strip().casefold(), "")
 
 
+def same_word(word: str) -> str:
+    """What spellings of one name share: the emotion that they mean, else the letters, case and spacing aside."""
+    return emotion(word) or " ".join(word.casefold().split())
+
+
 def class_list(words: Iterable[str], where: object) -> tuple[tuple[str, ...], dict[str, int]]:
     """The classes that a set of labels stands for, and the index of each label among them.
 

@@ -43,8 +43,25 @@ def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
             if scored.get("note"):
                 console.print(f"{subset}, {head}: {scored['note']}", soft_wrap=True)
     console.print(shown)
+    for shown in _tables_by(scores):
+        console.print(shown)
     console.print(f"run folder: {out}")
     console.print(f"skelemo report {out} --out {out}/report", soft_wrap=True)
+
+
+def _tables_by(scores: Mapping[str, Mapping[str, Any]]) -> list[Table]:
+    """The deciding figure of each head in each group, by the columns that scores are split by."""
+    found: dict[str, Table] = {}
+    for heads in scores.values():
+        for head, scored in heads.items():
+            for group in scored.get("by", ()):
+                one, column = group["scores"], group["column"]
+                made = found.setdefault(column, table(f"by {column}", column, "head", "figure", "value",
+                                                      "95 % interval", "n"))  # fmt: skip
+                name, figure = next((name, found) for name, found in one.items() if isinstance(found, dict))
+                made.add_row(group["group"], head, name.replace("_", " "), *_figure(figure, one),
+                             count(one["windows"], one["unit"]))  # fmt: skip
+    return list(found.values())
 
 
 def ingest_table(plan: "Plan", tally: "Tally") -> None:

@@ -110,6 +110,8 @@ class Ground:
     @property
     def title(self) -> str:
         """Data, split and subset."""
+        if all(run.evaluation for run in self.runs):
+            return f"{data_name(self.runs[0])}, on which no run was trained"
         return f"{data_name(self.runs[0])}, split {self.runs[0].config.get('split', '?')}, {self.subset} subset"
 
     @property
@@ -222,7 +224,11 @@ def compare(runs: Sequence[Run]) -> tuple[Ground, ...]:
 
 def estimate_of(run: Run, head: str, figure: str) -> Estimate | None:
     """A figure of a run's shown subset, or None where it does not exist."""
-    scored = run.shown.get(head, {})
+    return estimate_in(run.shown.get(head, {}), figure)
+
+
+def estimate_in(scored: Mapping[str, Any], figure: str) -> Estimate | None:
+    """A figure of a head's scores, or None where it does not exist."""
     found = scored.get(figure)
     if not isinstance(found, Mapping) or found.get("value") is None:
         return None

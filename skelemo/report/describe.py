@@ -38,6 +38,8 @@ def data_name(run: Run) -> str:
 
 def split_name(run: Run) -> str:
     """The split, in words."""
+    if run.evaluation:
+        return "none: all that is labeled is scored, and nothing was trained on it"
     split = str(run.config.get("split") or run.splits.get("split") or "?")
     kind, _, amount = split.partition(":")
     words = {
@@ -82,6 +84,8 @@ def missing_interval(scored: Mapping[str, Any]) -> str:
 
 def choice(run: Run) -> str:
     """How the checkpoint was chosen, in a sentence."""
+    if run.evaluation:
+        return evaluated(run)
     if run.members:
         return f"The mean of what {', '.join(run.members)} predict; nothing more was chosen."
     if run.metrics.empty:
@@ -94,6 +98,30 @@ def choice(run: Run) -> str:
     figure = "lowest loss" if run.config.get("monitor") == "loss" else f"highest {score}"
     test = "; the test subset was scored once" if run.subset == "test" else ", the subset that is shown here"
     return f"The checkpoint with the {figure} on the validation subset{test}."
+
+
+def evaluated(run: Run) -> str:
+    """Of which runs this is an evaluation, and what these were trained on, in a sentence."""
+    named = []
+    for one in run.evaluation.get("runs", []):
+        trained = f", trained on {' + '.join(one['data'])}" if one["data"] else ""
+        named.append(f"{one['name']} ({one['arch']}{trained})")
+    mean = "the mean of " if len(named) > 1 else ""
+    of = f" of {mean}{' and '.join(named)}" if named else ""
+    return f"An evaluation{of} on other data, {data_name(run)}; nothing was trained or chosen on them."
+
+
+def cautions(run: Run) -> list[str]:
+    """What the reader of an evaluation must know, one line each."""
+    return [str(note) for note in run.evaluation.get("notes", [])]
+
+
+def groups_by(scored: Mapping[str, Any]) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
+    """The groups that a head's scores are split into, each with its scores, by column."""
+    found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for one in scored.get("by", ()):
+        found.setdefault(one["column"], []).append((one["group"], one["scores"]))
+    return found
 
 
 def chosen_epochs(run: Run) -> dict[int, int]:

@@ -1,6 +1,6 @@
 """Late fusion: the mean of what several runs predict for the same windows, as a run of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from skelemo.errors import InputError
 from skelemo.evaluation.scores import score
-from skelemo.runs.folder import Run
+from skelemo.runs.folder import Run, shared
 from skelemo.runs.predictions import WINDOW, answer_column, output_columns, truth_columns
 from skelemo.targets import Head
 
@@ -48,7 +48,7 @@ def fuse(runs: Sequence[Run], name: str = "ensemble") -> Run:
     clips = {name for found in runs[0].scores.values() for name, scored in found.items() if scored["unit"] == "clip"}
     return Run(
         path=Path(name),
-        config=_shared([run.config for run in runs]) | {"arch": name},
+        config=shared([run.config for run in runs]) | {"arch": name},
         environment=_environment(runs) | {"heads": [head.to_json() for head in heads]},
         splits=runs[0].splits,
         metrics=pd.DataFrame(columns=["fold", "epoch"]),
@@ -99,21 +99,9 @@ def _each(runs: Sequence[Run], values: Sequence[Sequence[str]]) -> str:
 
 
 def _environment(runs: Sequence[Run]) -> dict[str, Any]:
-    shared = _shared([run.environment for run in runs])
+    common = shared([run.environment for run in runs])
     simulated = any(run.data.get("simulated") for run in runs)
     for name in ("parameters", "seconds"):
         values = [run.environment.get(name) for run in runs]
-        shared[name] = sum(values) if all(isinstance(value, int | float) for value in values) else None
-    return shared | {"data": dict(shared.get("data", {})) | {"simulated": simulated}}
-
-
-def _shared(mappings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What all mappings have alike, at any depth."""
-    found: dict[str, Any] = {}
-    for key, value in mappings[0].items():
-        others = [mapping.get(key) for mapping in mappings]
-        if all(isinstance(other, Mapping) for other in others):
-            found[key] = _shared([other for other in others if other is not None])
-        elif all(other == value for other in others):
-            found[key] = value
-    return found
+        common[name] = sum(values) if all(isinstance(value, int | float) for value in values) else None
+    return common | {"data": dict(common.get("data", {})) | {"simulated": simulated}}

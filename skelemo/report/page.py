@@ -14,7 +14,14 @@ from markupsafe import Markup
 
 from skelemo.evaluation.circumplex import affect_reading
 from skelemo.report import describe, tables
-from skelemo.report.comparison import Estimate, Ground, differing_settings, estimate_of, shared_settings
+from skelemo.report.comparison import (
+    Estimate,
+    Ground,
+    differing_settings,
+    estimate_in,
+    estimate_of,
+    shared_settings,
+)
 from skelemo.report.describe import figures_of, head_title
 from skelemo.runs.folder import Run
 from skelemo.text import duration
@@ -54,7 +61,7 @@ class Content:
     @property
     def about(self) -> str:
         """How many runs, when and by what."""
-        fused = sum(bool(run.members) for run, *_ in self.runs)
+        fused = sum(bool(run.members) and not run.evaluation for run, *_ in self.runs)
         alone = len(self.runs) - fused
         runs = f"{alone} {'run' if alone == 1 else 'runs'}{' and their ensemble' if fused else ''}"
         return f"{runs}, written {self.written} by skelemo {self.version}"
@@ -94,6 +101,7 @@ def html(content: Content) -> str:
         describe=describe,
         rows_of=rows_of,
         estimate_of=estimate_of,
+        estimate_in=estimate_in,
         affect_reading=_reading,
         differing=differing_settings(runs),
         shared=shared_settings(runs),
@@ -166,6 +174,7 @@ def _ground_lines(ground: Ground) -> list[str]:
 
 def _run_lines(run: Run) -> list[str]:
     lines = [f"## Run {_plain(run.name)}", "", _plain(describe.choice(run)), ""]
+    lines += [f"- {_plain(note)}" for note in describe.cautions(run)] + [""]
     for head in run.heads:
         figures = run.shown.get(head.name, {})
         if figures.get("note"):
@@ -181,6 +190,20 @@ def _run_lines(run: Run) -> list[str]:
                 f"Left out of the means, neither true nor predicted: {_plain(', '.join(figures['left_out']))}.",
                 "",
             ]
+        for column, groups in describe.groups_by(figures).items():
+            names = figures_of(head)
+            rows = [
+                [
+                    name,
+                    *(_estimate(estimate_in(one, key)) for key in names),
+                    count(one["windows"]),
+                    count(one["groups"]),
+                ]
+                for name, one in groups
+            ]
+            units = [f"{figures['unit']}s", f"{figures['grouped_by']}s"]
+            lines += [f"### {capital(head_title(head))} by {_plain(column)}", ""]
+            lines += _table([column, *map(capital, names.values()), *units], rows)
         if figures.get("fold_mean") and figures.get("folds"):
             means, names = figures["fold_mean"], figures_of(head)
             texts = [

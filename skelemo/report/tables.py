@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from skelemo.evaluation.metrics import titles
-from skelemo.report.describe import data_name, setting_text, settings_of
+from skelemo.report.describe import data_name, groups_by, setting_text, settings_of
 from skelemo.runs.folder import Run
 from skelemo.targets import Head
 
@@ -44,6 +44,20 @@ def folds(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def by(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row per run, head and group, where scores are split by columns."""
+    rows = [
+        {"run": run.name, "head": head.name, "column": column, "group": group}
+        | {key: scored.get(key) for key in ("windows", "unit", "groups", "grouped_by")}
+        | _bounded(head, scored)
+        for run in runs
+        for head in run.heads
+        for column, groups in groups_by(run.shown.get(head.name, {})).items()
+        for group, scored in groups
+    ]
+    return pd.DataFrame(rows)
+
+
 def settings(runs: Sequence[Run]) -> pd.DataFrame:
     """One row per run, one column per setting."""
     rows = [{"run": run.name} | {key: setting_text(value) for key, value in settings_of(run).items()} for run in runs]
@@ -62,6 +76,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "architecture": config.get("arch"),
         "optimizer": config.get("optimizer"),
         "seed": config.get("seed"),
+        "evaluates": ", ".join(one["name"] for one in run.evaluation.get("runs", [])) or None,
         "data": data_name(run),
         "simulated": bool(run.data.get("simulated")),
         "split": config.get("split"),
@@ -77,14 +92,22 @@ def _figures(run: Run) -> dict[str, Any]:
         scores = run.shown.get(head.name, {})
         if scores:
             found |= {f"{head.name}_{key}": scores.get(key) for key in ("windows", "unit", "groups", "grouped_by")}
+        found |= {f"{head.name}_{name}": value for name, value in _bounded(head, scores).items()}
         for name in titles(head):
-            figure = scores.get(name)
-            if isinstance(figure, Mapping):
-                bounds = {f"_{bound}": figure.get(bound) for bound in ("low", "high")}
-                found |= {f"{head.name}_{name}{end}": v for end, v in {"": figure.get("value"), **bounds}.items()}
             mean = scores.get("fold_mean", {}).get(name)
             if mean:
                 found |= {f"{head.name}_{name}_fold_mean": mean["mean"], f"{head.name}_{name}_fold_sd": mean["sd"]}
+    return found
+
+
+def _bounded(head: Head, scored: Mapping[str, Any]) -> dict[str, Any]:
+    """Each figure of a head, with its interval."""
+    found: dict[str, Any] = {}
+    for name in titles(head):
+        figure = scored.get(name)
+        if isinstance(figure, Mapping):
+            bounds = {f"_{bound}": figure.get(bound) for bound in ("low", "high")}
+            found |= {f"{name}{end}": value for end, value in {"": figure.get("value"), **bounds}.items()}
     return found
 
 
@@ -93,6 +116,9 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
     for key, value in values.items():
         if isinstance(value, Mapping):
             found += _flat(f"{prefix}{key}.", value)
+        elif key == "runs" and isinstance(value, list):  # those that an evaluation evaluates
+            for number, one in enumerate(value, 1):
+                found += _flat(f"{prefix}run {number}.", one)
         else:
             found.append((f"{prefix}{key}", setting_text(value)))
     return found

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,11 @@ class Run:
         data = self.environment.get("data")
         return data if isinstance(data, Mapping) else {}
 
+    @property
+    def evaluation(self) -> Mapping[str, Any]:
+        """Which runs this one evaluates on other data, and how; empty for a run that was trained."""
+        return dict(self.environment.get("evaluation", {}))
+
 
 def read_run(path: Path) -> Run:
     """Read a finished run folder.
@@ -100,7 +105,7 @@ def read_run(path: Path) -> Run:
     heads = _heads(path / "environment.json", environment)
     run = Run(
         path=path,
-        config=_read_settings(path / "config.yaml"),
+        config=read_settings(path / "config.yaml"),
         environment=environment,
         splits=read_json(path / "splits.json"),
         metrics=_read_metrics(path),
@@ -109,7 +114,8 @@ def read_run(path: Path) -> Run:
         name=path.resolve().name,
     )
     _check_scores(run)
-    return run
+    evaluated = run.evaluation.get("runs", ())
+    return replace(run, members=tuple(one["name"] for one in evaluated)) if len(evaluated) > 1 else run
 
 
 def _heads(file: Path, environment: Mapping[str, Any]) -> list[Head]:
@@ -144,6 +150,18 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def shared(mappings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What all mappings have alike, at any depth."""
+    found: dict[str, Any] = {}
+    for key, value in mappings[0].items():
+        others = [mapping.get(key) for mapping in mappings]
+        if all(isinstance(other, Mapping) for other in others):
+            found[key] = shared([other for other in others if other is not None])
+        elif all(other == value for other in others):
+            found[key] = value
+    return found
+
+
 def _plain(value: Any) -> Any:
     """The nearest thing to a value that JSON has."""
     if isinstance(value, Mapping):
@@ -157,7 +175,8 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int) else str(value)
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a run's ``config.yaml``; `InputError` where they are damaged."""
     try:
         return read_yaml(path)
     except (OSError, ValueError) as error:

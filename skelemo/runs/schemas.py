@@ -65,6 +65,31 @@ class FlagFigures(TypedDict):
     support: Whole
 
 
+class UnscoredHeads(TypedDict):
+    """Heads that either side has alone."""
+
+    run: list[Text]
+    data: list[Text]
+
+
+class Joined(TypedDict):
+    """How a head of other data was joined with the run's."""
+
+    head: Text
+    renamed: dict[Text, Text]
+    unscored: dict[Text, Whole]
+    unlabeled: list[Text]
+    unscored_heads: UnscoredHeads
+
+
+class Group(TypedDict):
+    """The scores of one group of windows."""
+
+    column: Text
+    group: Text
+    scores: dict[Text, Any]
+
+
 class Scored(TypedDict, total=False):
     """What ``scores.json`` says of a head beside its figures."""
 
@@ -80,6 +105,8 @@ class Scored(TypedDict, total=False):
     confusion: list[list[Whole]]
     left_out: list[Text]
     note: Text
+    joined: Joined
+    by: Annotated[list[Group], Field(max_length=10_000)]
 
 
 class Splits(TypedDict, total=False):
@@ -112,8 +139,27 @@ class HeadFields(TypedDict):
     high: NotRequired[Number]
 
 
+class EvaluatedRun(TypedDict):
+    """A run that was evaluated on other data."""
+
+    name: Text
+    arch: Text
+    data: list[Text]
+    weights_sha256: list[Hash]
+
+
+class Evaluation(TypedDict):
+    """Which runs were evaluated, and what the reader must know."""
+
+    runs: Annotated[list[EvaluatedRun], Field(min_length=1, max_length=1000)]
+    notes: Annotated[list[Text], Field(max_length=1000)]
+    seconds: Number
+
+
 class Environment(TypedDict, total=False):
     """``environment.json``."""
+
+    evaluation: Evaluation
 
     cache_hash: Text | None
     data: Data
@@ -201,6 +247,13 @@ def unfit(value: Any, depth: int = 0) -> str:
     return "" if value is None or isinstance(value, bool) else f"{value!r:.80} is neither text, number nor list"
 
 
+def _check_scored(scored: dict[str, Any]) -> None:
+    rest = {key: value for key, value in scored.items() if key in Scored.__annotations__}
+    _SCORED.validate_python(rest, strict=True)
+    for key in scored.keys() - rest.keys():
+        _FIGURE.validate_python(scored[key], strict=True)
+
+
 def misfit(name: str, content: Any) -> str:
     """Where and how the content of such a file is not of its shape; "" where it is."""
     if wrong := unfit(content):
@@ -213,10 +266,9 @@ def misfit(name: str, content: Any) -> str:
         if name == "scores.json":
             for heads in content.values():
                 for scored in heads.values():
-                    rest = {key: value for key, value in scored.items() if key in Scored.__annotations__}
-                    _SCORED.validate_python(rest, strict=True)
-                    for key in scored.keys() - rest.keys():
-                        _FIGURE.validate_python(scored[key], strict=True)
+                    _check_scored(scored)
+                    for group in scored.get("by", ()):
+                        _check_scored(group["scores"])
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}, found {first['input']!r:.80}"

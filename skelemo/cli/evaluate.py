@@ -1,0 +1,57 @@
+"""``skelemo evaluate``."""
+
+from pathlib import Path
+
+import click
+
+from skelemo.cli.values import PATH, TEXT
+
+
+@click.command("evaluate")
+@click.argument("runs", nargs=-1, required=True, type=PATH)
+@click.argument("cache", type=PATH)
+@click.option("--out", required=True, type=PATH, help="Folder for the scores; must not exist yet.")
+@click.option("--map", "names", multiple=True, type=TEXT, metavar="THEIRS=OURS",
+              help="A class, value, flag or head of CACHE, and the run's that it counts as.")  # fmt: skip
+@click.option("--by", multiple=True, type=TEXT, metavar="COLUMN",
+              help="Split the scores by a column of the labels: sex, camera, age group.")  # fmt: skip
+@click.option("--table", type=PATH, help="Table with columns video and COLUMN, unless CACHE keeps it.")
+@click.option("--allow-overlap", is_flag=True, help="Score what the runs have learned from, too.")
+@click.option("--device", type=TEXT, default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
+def command(
+    runs: tuple[Path, ...],
+    cache: Path,
+    out: Path,
+    names: tuple[str, ...],
+    by: tuple[str, ...],
+    table: Path | None,
+    allow_overlap: bool,
+    device: str,
+    allow: tuple[str, ...],
+) -> None:
+    """Score RUNS on a CACHE that they never saw, such as another data set.
+
+    Heads and classes are joined by name. What a run was trained on is refused. --out becomes a folder like a run's,
+    which `skelemo report` compares with others. Several runs are an ensemble.
+
+    \b
+    skelemo evaluate runs/ann cache/other --map contempt=disgust --by sex --out runs/ann_on_other
+    """
+    from skelemo.cli.progress import progress
+    from skelemo.cli.tables import scores_table
+    from skelemo.errors import ConfigError
+    from skelemo.inference.evaluate import evaluate
+
+    pairs = {}
+    for text in names:
+        theirs, equals, ours = (word.strip() for word in text.partition("="))
+        if not (theirs and equals and ours):
+            raise ConfigError(f"--map {text!r}: expected THEIRS=OURS, as in --map contempt=disgust")
+        pairs[theirs] = ours
+    with progress("evaluating", "batches") as report:
+        found = evaluate(runs, cache, out, names=pairs, by=by, table=table, allow_overlap=allow_overlap, device=device,
+                         allow=allow, report=report)  # fmt: skip
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
+    scores_table(out, found.scores)

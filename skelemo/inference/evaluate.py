@@ -1,0 +1,262 @@
+"""Runs on data that they never saw: a folder like a run's, with predictions and scores, that reports compare."""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from skelemo.atomic import LOCK, PARTIAL, claimed, finished
+from skelemo.cache.store import Cache, open_cache
+from skelemo.data.corpus import Corpus
+from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window_columns
+from skelemo.errors import ConfigError
+from skelemo.evaluation.scores import Scores, score
+from skelemo.inference.environment import choose_device, environment
+from skelemo.inference.grouping import groups_by
+from skelemo.inference.joining import Join, join_heads, notes_on
+from skelemo.inference.overlap import overlap, require_unseen
+from skelemo.inference.predictor import Model, load, model_folders
+from skelemo.inference.sources import require_parts
+from skelemo.runs.folder import read_json, read_settings, shared, write_json
+from skelemo.runs.predictions import prediction_table, write_predictions
+from skelemo.targets import Head
+from skelemo.text import count, natural_order
+
+#: The split of a run folder that evaluates others: nothing was trained, all is tested.
+EVALUATION = "evaluation"
+#: What is said of a head's scores in one group beside the figures.
+_GROUP_FACTS = ("windows", "unit", "groups", "grouped_by", "interval", "note")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Parameters
+    ----------
+    scores : as a run's, with ``joined`` and, of scores that are split by columns, ``by``.
+    notes : what the reader of the scores must know, one line each.
+    """
+
+    scores: Scores
+    notes: tuple[str, ...]
+
+
+def evaluate(
+    runs: Sequence[Path],
+    data: Path,
+    out: Path,
+    *,
+    names: Mapping[str, str] | None = None,
+    by: Sequence[str] = (),
+    table: Path | None = None,
+    allow_overlap: bool = False,
+    device: str = "auto",
+    allow: Collection[str] = (),
+    report: Callable[[int, int], None] = lambda done, of: None,
+) -> Evaluation:
+    """Score a run, or several as an ensemble, on a cache, and leave a folder like a run's.
+
+    Parameters
+    ----------
+    runs : run folders, as `skelemo.inference.predictor.load` takes them.
+    names : heads and outputs of the cache, each with the run's that it counts as, where their names do not tell.
+    by : columns by which the scores are split, see `skelemo.inference.grouping`.
+    table : where these columns are, unless the cache has them.
+    allow_overlap : score sequences and subjects that a run has learned from, too.
+
+    Raises
+    ------
+    ConfigError
+        ``out`` exists or is being written by another process; no head, class or label in common; an overlap; a column
+        that does not exist.
+    InputError, CacheError
+        A run, the cache or the table is damaged, or the cache lacks a part that the model sees.
+    """
+    with claimed(out):
+        _require_empty(out)
+        where, started = choose_device(device), time.monotonic()
+        model, cache = load(runs, allow=allow), open_cache(data)
+        require_parts(cache, model.layout)
+        joins = join_heads(cache.heads, model.heads, names or {}, cache.name)
+        corpora = model.load(cache, where)
+        corpus, joins, clips = _joined(corpora[0], joins, cache.name)
+        targets = _targets(corpus, model)
+        ours, theirs = _unscored(joins, model.heads, cache.heads)
+        notes = _overlap_notes(runs, corpus, targets, cache, allow_overlap=allow_overlap)
+        groups = {column: groups_by(column, cache, corpora[0], targets.row, table) for column in by}
+        outputs, _ = model.outputs(corpora, targets.row, where, report)
+        places = window_columns(corpus, targets, fold=1, subset="test")
+        predictions = prediction_table(places, corpus.heads, targets.labels, outputs)
+        scores = score(predictions, corpus.heads, clips=clips)
+        for join in joins:
+            joined = join.to_json(corpora[0].labels[join.theirs.name].cpu().numpy())
+            joined |= {"unscored_heads": {"run": ours, "data": theirs}}
+            scores["test"][join.ours.name]["joined"] = joined
+            notes += notes_on(join.ours.name, join.ours.kind, joined) + _range_notes(join)
+        notes += [f"heads of the run without labels in these data, not scored: {', '.join(ours)}"] if ours else []
+        notes += [f"heads of these data that the run does not predict: {', '.join(theirs)}"] if theirs else []
+        notes += _part_notes(cache, model)
+        for column, values in groups.items():
+            notes += _score_by(scores, predictions, corpus.heads, clips, column, values)
+        facts = environment(cache, corpus.heads, where) | {
+            "parameters": sum(sum(p.numel() for p in one.network.parameters()) for one in model.members),
+            "evaluation": _facts(runs, notes, time.monotonic() - started),
+        }
+        _write(out, _config(runs, data, corpus.heads), _split(predictions), facts, predictions, corpus.heads)
+        write_json(out / "scores.json", scores)
+    return Evaluation(scores, tuple(notes))
+
+
+def _require_empty(out: Path) -> None:
+    """Only what a killed evaluation has left may be there."""
+    found = [path for path in out.iterdir() if path.name != LOCK and not path.name.startswith(PARTIAL)]
+    begun = (out / "environment.json").is_file() and not (out / "scores.json").exists()
+    if found and not (begun and read_json(out / "environment.json").get("evaluation")):
+        raise ConfigError(f"{out} exists: choose another --out")
+
+
+def _joined(corpus: Corpus, joins: list[Join], where: str) -> tuple[Corpus, list[Join], list[str]]:
+    """The corpus with the run's heads and the cache's labels in their terms, and which heads label whole clips.
+
+    Heads without a label are left out.
+    """
+    labels, heads, clips, kept = {}, [], [], []
+    for join in joins:
+        theirs = corpus.labels[join.theirs.name].cpu().numpy()
+        mine = join.labels(theirs)
+        if not join.ours.labeled(mine).any():
+            continue
+        kept.append(join)
+        heads.append(join.ours)
+        labels[join.ours.name] = torch.from_numpy(mine).to(corpus.device)
+        if labeled_as_clips(corpus, join.theirs):
+            clips.append(join.ours.name)
+    if not heads:
+        named = ", ".join(join.ours.name for join in joins)
+        raise ConfigError(f"{where}: no frame has a label for {named} that the run could be scored on")
+    return replace(corpus, heads=tuple(heads), labels=labels), kept, clips
+
+
+def _unscored(joins: Sequence[Join], ours: Sequence[Head], theirs: Sequence[Head]) -> tuple[list[str], list[str]]:
+    """Names of the heads of the run, and of those of the data, that are not scored."""
+    sides = ({join.ours.name for join in joins}, ours), ({join.theirs.name for join in joins}, theirs)
+    run, data = ([head.name for head in heads if head.name not in scored] for scored, heads in sides)
+    return run, data
+
+
+def _targets(corpus: Corpus, model: Model) -> Targets:
+    names, everything = tuple(head.name for head in corpus.heads), np.arange(len(corpus.sequences))
+    return find_targets(corpus, everything, model.members[0].window, names, seen_only=False)
+
+
+def _overlap_notes(
+    runs: Sequence[Path], corpus: Corpus, targets: Targets, cache: Cache, *, allow_overlap: bool
+) -> list[str]:
+    """Refuse what runs have learned from; notes on what is allowed, and on runs that do not tell."""
+    scored = corpus.sequences.iloc[np.unique(corpus.sequence(targets.row))]
+    found = [(run, overlap(run, scored)) for run in runs]
+    known = [one for _, one in found if one is not None]
+    if not allow_overlap:
+        require_unseen(known, cache.name)
+    notes = [f"overlap: {one.text}; the scores flatter it" for one in known if one.sequences or one.subjects]
+    silent = [run.resolve().name for run, one in found if one is None]
+    if silent:
+        notes.append(f"{', '.join(silent)}: no splits.json tells what it was trained on; these data may be among it")
+    return notes
+
+
+def _range_notes(join: Join) -> list[str]:
+    ours, theirs = join.ours, join.theirs
+    if ours.kind != "values" or (ours.low, ours.high) == (theirs.low, theirs.high):
+        return []
+    return [
+        f"{ours.name}: in [{ours.low:g}, {ours.high:g}] in the run, [{theirs.low:g}, {theirs.high:g}] in these data: "
+        "values are compared as they are"
+    ]
+
+
+def _part_notes(cache: Cache, model: Model) -> list[str]:
+    shown = dict(zip((part.name for part in cache.layout.parts), cache.counts.points.sum(0), strict=True))
+    hidden = [part.name for part in model.layout.parts if not shown[part.name]]
+    return [f"no frame shows {' or '.join(hidden)}, which the model sees: missing to it everywhere"] if hidden else []
+
+
+def _score_by(
+    scores: Scores,
+    predictions: pd.DataFrame,
+    heads: Sequence[Head],
+    clips: Collection[str],
+    column: str,
+    values: np.ndarray,
+) -> list[str]:
+    """Add the scores of each group of windows to those of all; a note on windows in none."""
+    for value in sorted({*values.tolist()} - {""}, key=natural_order):
+        for head, scored in score(predictions[values == value], heads, clips=clips).get("test", {}).items():
+            kept = {
+                name: found
+                for name, found in scored.items()
+                if name in _GROUP_FACTS or (isinstance(found, dict) and "value" in found)
+            }
+            scores["test"][head].setdefault("by", []).append({"column": column, "group": value, "scores": kept})
+    without = int((values == "").sum())
+    return [f"{column}: {count(without, 'window')} without a value, in no group"] if without else []
+
+
+def _facts(runs: Sequence[Path], notes: Sequence[str], seconds: float) -> dict[str, Any]:
+    """What ``environment.json`` says of an evaluation."""
+    named = []
+    for run in runs:
+        models = [read_json(folder / "model.json") for folder in model_folders(run)]
+        known = read_json(run / "environment.json") if (run / "environment.json").is_file() else {}
+        caches = known.get("data", {}).get("caches", [])
+        named.append(
+            {
+                "name": run.resolve().name,
+                "arch": models[0]["arch"],
+                "data": [one if isinstance(one, str) else str(one.get("name", "?")) for one in caches],
+                "weights_sha256": [model["weights_sha256"] for model in models],
+            }
+        )
+    return {"runs": named, "notes": list(notes), "seconds": round(seconds, 1)}
+
+
+def _config(runs: Sequence[Path], data: Path, heads: Sequence[Head]) -> dict[str, Any]:
+    """The settings of the run, or those that several share, as far as they are about the model."""
+    found = []
+    for run in runs:
+        if (run / "config.yaml").is_file():
+            found.append(read_settings(run / "config.yaml"))
+        else:
+            model = read_json(model_folders(run)[0] / "model.json")
+            found.append({"arch": model["arch"], "model": model["settings"], **model["window"]})
+    config = shared(found) | ({"arch": "ensemble"} if len(runs) > 1 else {})
+    return config | {"data": [str(data)], "split": EVALUATION, "head": ",".join(head.name for head in heads)}
+
+
+def _split(predictions: pd.DataFrame) -> dict[str, Any]:
+    tested = sorted(predictions["sequence"].unique(), key=natural_order)
+    grouped = "subject" if (predictions["subject"] != "").any() else "video"
+    return {"split": EVALUATION, "grouped_by": grouped, "folds": [{"train": [], "validation": [], "test": tested}]}
+
+
+def _write(
+    out: Path,
+    config: Mapping[str, Any],
+    split: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    predictions: pd.DataFrame,
+    heads: Sequence[Head],
+) -> None:
+    """All but the scores, which are written last, as in a run."""
+    write_json(out / "environment.json", facts)
+    write_json(out / "splits.json", split)
+    write_predictions(out / "predictions.parquet", predictions, heads)
+    with finished(out / "config.yaml") as partial:
+        partial.write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")

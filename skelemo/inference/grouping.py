@@ -1,0 +1,99 @@
+"""Columns to split scores by: what a cache keeps of its label table, or a table beside it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from skelemo.annotations.columns import read_column
+from skelemo.annotations.matching import match
+from skelemo.cache.store import Cache
+from skelemo.data.corpus import Corpus
+from skelemo.errors import ConfigError, unknown
+from skelemo.targets import Head, hard_labels
+from skelemo.text import natural_order
+
+#: Different values that a column may have to be split by.
+MOST_VALUES = 50
+_FACTS = ("subject", "video", "person")
+
+
+def groups_by(column: str, cache: Cache, corpus: Corpus, rows: np.ndarray, table: Path | None) -> np.ndarray:
+    """The value ``[W]`` of a column for each target row, as text, empty where it has none.
+
+    Parameters
+    ----------
+    column : of the table, if one is given; else a head, a column of splits, or subject, video or person of the cache.
+
+    Raises
+    ------
+    ConfigError
+        There is no such column, nothing in it is about these rows, or it has more than `MOST_VALUES` values.
+    InputError
+        The table cannot be read, or is about other videos.
+    """
+    sequence = corpus.sequence(rows)
+    if table is not None:
+        values = _from_table(column, cache, table)[sequence]
+    else:
+        values = _from_cache(column, corpus, rows, sequence)
+    found = sorted({*values.tolist()} - {""}, key=natural_order)
+    if not found:
+        raise ConfigError(f"--by {column}: no labeled window has a value in that column")
+    if len(found) > MOST_VALUES:
+        raise ConfigError(
+            f"--by {column}: {len(found):,} different values; expected {MOST_VALUES} at most: put them into "
+            "groups, in a column of a table (--table)"
+        )
+    return values
+
+
+def _from_table(column: str, cache: Cache, table: Path) -> np.ndarray:
+    """The value of each sequence ``[S]``: that of its person, else that of its video."""
+    annotations = read_column(table, column)
+    known = zip(cache.recordings["video"], cache.recordings["source"], strict=True)
+    recordings = [(_stem(video), source) for video, source in known]
+    videos = list(cache.recordings["video"])
+    if missing := [video for video in dict.fromkeys(cache.sequences["video"]) if video not in {*videos}]:
+        recordings += [(_stem(video), video) for video in missing]
+        videos += missing
+    words = annotations.heads[0].outputs
+    values: dict[tuple[str, str], str] = {}
+    for video, found in zip(videos, match(annotations, recordings).annotations, strict=True):
+        for one in found:
+            values[video, one.person] = words[int(one.labels[column][0])]
+    pairs = zip(cache.sequences["video"], cache.sequences["person"], strict=True)
+    return np.array([values.get((video, person)) or values.get((video, ""), "") for video, person in pairs], object)
+
+
+def _stem(video: str) -> str:
+    return video.rpartition("/")[2]
+
+
+def _from_cache(column: str, corpus: Corpus, rows: np.ndarray, sequence: np.ndarray) -> np.ndarray:
+    name = _key(column)
+    splits = corpus.sequences["splits"]
+    for head in corpus.heads:
+        if _key(head.name) == name and (head.kind != "flags" or len(head) == 1):
+            return _of_head(head, corpus.labels[head.name].cpu().numpy()[rows])
+    for known in dict.fromkeys(key for one in splits for key in one):
+        if _key(known) == name:
+            return np.array([one.get(known, "") for one in splits], object)[sequence]
+    if name in _FACTS:
+        return corpus.sequences[name].to_numpy(object)[sequence]
+    offer = [*(head.name for head in corpus.heads), *dict.fromkeys(key for one in splits for key in one), *_FACTS]
+    error = unknown("column", column, offer)
+    raise ConfigError(f"--by: {error}; a column of a table is taken from --table FILE")
+
+
+def _of_head(head: Head, labels: np.ndarray) -> np.ndarray:
+    if head.kind == "classes":
+        return np.array([*head.outputs, ""], object)[hard_labels(labels)]
+    if len(head) > 1:
+        raise ConfigError(f"--by {head.name}: it has {len(head)} values; expected a column with one")
+    known = head.labeled(labels)
+    return np.array([f"{value:g}" if there else "" for value, there in zip(labels[:, 0], known, strict=True)], object)
+
+
+def _key(name: str) -> str:
+    return re.sub(r"\W+", "_", name.casefold()).strip("_")

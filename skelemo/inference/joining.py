@@ -1,0 +1,157 @@
+"""What a run predicts against what other data label: heads, classes, values and flags joined by name."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skelemo.annotations.class_names import same_word
+from skelemo.cache.statistics import count_labels
+from skelemo.cache.store import describe_head
+from skelemo.errors import ConfigError, unknown
+from skelemo.targets import Head
+from skelemo.text import count
+
+
+@dataclass(frozen=True)
+class Join:
+    """A head of a cache and the head of a run that answers it.
+
+    ``index`` has the place among ``ours`` of each output of ``theirs``, -1 for one without a counterpart.
+    """
+
+    theirs: Head
+    ours: Head
+    index: tuple[int, ...]
+
+    def labels(self, labels: np.ndarray) -> np.ndarray:
+        """Labels of the cache's head as the run's head has them; unlabeled where there is no counterpart.
+
+        Shares of classes that are one here add up; a frame whose largest share has no counterpart is unlabeled.
+        """
+        index = np.array(self.index)
+        if labels.ndim == 1:
+            return np.append(index, -1)[labels].astype(labels.dtype)
+        known = index >= 0
+        if self.ours.kind == "classes":
+            shares = np.zeros((len(labels), len(self.ours)), labels.dtype)
+            for column, place in zip(labels.T[known], index[known], strict=True):
+                shares[:, place] += column
+            others = labels[:, ~known].max(1, initial=0)
+            shares[np.isnan(labels).any(1) | (others > shares.max(1))] = np.nan
+            return shares
+        found = self.ours.unlabeled(len(labels)).astype(labels.dtype)
+        found[:, index[known]] = labels[:, known]
+        return found
+
+    def unscored(self, labels: np.ndarray) -> dict[str, int]:
+        """Classes without a counterpart, each with its labeled frames; other outputs without one, with theirs."""
+        frames = count_labels(self.theirs, labels)[1:]
+        return {name: int(frames[i]) for i, name in enumerate(self.theirs.outputs) if self.index[i] < 0}
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Outputs of the cache that are scored under another name."""
+        places = zip(self.theirs.outputs, self.index, strict=True)
+        named = {name: self.ours.outputs[at] for name, at in places if at >= 0}
+        return {name: ours for name, ours in named.items() if name != ours}
+
+    @property
+    def unlabeled(self) -> tuple[str, ...]:
+        """Outputs of the run that the cache does not have."""
+        return tuple(name for at, name in enumerate(self.ours.outputs) if at not in self.index)
+
+    def to_json(self, labels: np.ndarray) -> dict[str, Any]:
+        """What ``scores.json`` says of it."""
+        found: dict[str, Any] = {"head": self.theirs.name, "renamed": self.renamed}
+        return found | {"unscored": self.unscored(labels), "unlabeled": list(self.unlabeled)}
+
+
+def notes_on(head: str, kind: str, joined: Mapping[str, Any]) -> list[str]:
+    """Lines on how a head was joined, from what ``scores.json`` says of it."""
+    lines = []
+    if joined["head"] != head:
+        lines.append(f"{head} is scored against the head {joined['head']} of these data")
+    if joined["renamed"]:
+        lines.append(f"{head}: scored as: {', '.join(f'{a} as {b}' for a, b in joined['renamed'].items())}")
+    if joined["unscored"]:
+        counted = ", ".join(f"{name} ({count(frames, 'frame')})" for name, frames in joined["unscored"].items())
+        lines.append(f"{head}: without a counterpart in the run, and not scored: {counted}")
+    if joined["unlabeled"]:
+        what = "; predicting one counts as an error" if kind == "classes" else ", and not scored"
+        lines.append(f"{head}: predicted by the run, but not in these data: {', '.join(joined['unlabeled'])}{what}")
+    return lines
+
+
+def join_heads(theirs: Sequence[Head], ours: Sequence[Head], names: Mapping[str, str], where: str) -> list[Join]:
+    """Join the heads of a cache with those of a run, by name and kind, and their outputs by name.
+
+    Names that differ in case or spacing are one, and so are words for one emotion (`skelemo.annotations.class_names`).
+
+    Parameters
+    ----------
+    names : for heads or outputs of the cache, the run's that they count as.
+    where : the cache's name, for messages.
+
+    Raises
+    ------
+    ConfigError
+        No head in common, none whose outputs have anything in common, or a name in ``names`` that is not there.
+    """
+    _require_known(names, theirs, ours, where)
+    found: list[Join] = []
+    strangers: list[Join] = []
+    for head in theirs:
+        at = _find(head.name, [one.name for one in ours], names)
+        if at < 0 or ours[at].kind != head.kind:
+            continue
+        own = ours[at]
+        if any(join.ours == own for join in found):
+            raise ConfigError(f"{where} has two heads for {own.name}: {head.name} and another; name one by --map")
+        join = Join(head, own, tuple(_find(output, own.outputs, names) for output in head.outputs))
+        if own.kind != "classes" and len({*join.index} - {-1}) < sum(at >= 0 for at in join.index):
+            raise ConfigError(f"{where}: two {own.kind} of {head.name} would count as one of the run's")
+        (found if max(join.index) >= 0 else strangers).append(join)
+    if not found and strangers:
+        one = strangers[0]
+        raise ConfigError(
+            f"{one.ours.name}: none of {', '.join(one.theirs.outputs)} in {where} is one of the run's "
+            f"{', '.join(one.ours.outputs)}; say which is which, as in "
+            f"--map {one.theirs.outputs[0]}={one.ours.outputs[0]}"
+        )
+    if not found:
+        raise ConfigError(
+            f"{where} labels {_listed(theirs)}; the run predicts {_listed(ours)}: no head in common by name and kind"
+            " (another name for one: --map THEIRS=OURS)"
+        )
+    return found
+
+
+def _find(name: str, among: Sequence[str], names: Mapping[str, str]) -> int:
+    """Where a name stands among others: as it is mapped, as it is, or by what it means; -1 for nowhere."""
+    mapped = [other for word, other in names.items() if same_word(word) == same_word(name)]
+    meanings = [same_word(other) for other in among]
+    for wanted in [*mapped, name]:
+        if wanted in among:
+            return list(among).index(wanted)
+        if same_word(wanted) in meanings:
+            return meanings.index(same_word(wanted))
+    return -1
+
+
+def _require_known(names: Mapping[str, str], theirs: Sequence[Head], ours: Sequence[Head], where: str) -> None:
+    for sides, heads, what in ((names, theirs, f"name in {where}"), (names.values(), ours, "name in the run")):
+        known = _names(heads)
+        meanings = {same_word(name) for name in known}
+        for name in sides:
+            if same_word(name) not in meanings:
+                raise unknown(f"{what} in --map", name, known)
+
+
+def _names(heads: Iterable[Head]) -> Collection[str]:
+    return dict.fromkeys(name for head in heads for name in (head.name, *head.outputs))
+
+
+def _listed(heads: Sequence[Head]) -> str:
+    return ", ".join(f"{head.name} ({describe_head(head)})" for head in heads) or "nothing"
