@@ -88,6 +88,16 @@ def prepare_predict(page: Path, trained: Path) -> None:
     shutil.make_archive(str(page / "recordings"), "zip", page / "recordings")
 
 
+def prepare_evaluate(page: Path, trained: Path) -> None:
+    """Other actors than the run's, with a class that it does not have and a column beside."""
+    shutil.copytree(trained / "runs", page / "runs")
+    write(page / "others", Plan(subjects=6, clips=1, frames=60, seed=2))
+    videos = [path.name for path in sorted((page / "others" / "json").iterdir()) if path.is_dir()]
+    rows = [f"{name},{('happy', 'contempt', 'sad')[i % 3]},{'fm'[i % 2]}" for i, name in enumerate(videos)]
+    (page / "labels.csv").write_text("\n".join(["video,label,sex", *rows]))
+    skelemo.ingest(page / "others" / "json", page / "cache" / "other", f"table:{page / 'labels.csv'}")
+
+
 def prepare_cache_format(page: Path, trained: Path) -> None:
     (page / "cache" / "faces").mkdir(parents=True)
     shard = next((trained / "cache" / "mine").glob("*.h5"))

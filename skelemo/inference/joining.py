@@ -87,6 +87,8 @@ def notes_on(head: str, kind: str, joined: Mapping[str, Any]) -> list[str]:
 def join_heads(theirs: Sequence[Head], ours: Sequence[Head], names: Mapping[str, str], where: str) -> list[Join]:
     """Join the heads of a cache with those of a run, by name and kind, and their outputs by name.
 
+    Heads of classes under two names are one where they, and no others, share two classes or more: a data set that has
+    emotions and more calls its head otherwise.
     Names that differ in case or spacing are one, and so are words for one emotion (`skelemo.annotations.class_names`).
 
     Parameters
@@ -100,16 +102,20 @@ def join_heads(theirs: Sequence[Head], ours: Sequence[Head], names: Mapping[str,
         No head in common, none whose outputs have anything in common, or a name in ``names`` that is not there.
     """
     _require_known(names, theirs, ours, where)
-    found: list[Join] = []
-    strangers: list[Join] = []
+    pairs = []
     for head in theirs:
         at = _find(head.name, [one.name for one in ours], names)
-        if at < 0 or ours[at].kind != head.kind:
-            continue
-        own = ours[at]
+        if at >= 0 and ours[at].kind == head.kind:
+            pairs.append((head, ours[at]))
+    taken = [head for pair in pairs for head in pair]
+    left, free = ([head for head in heads if head not in taken] for heads in (theirs, ours))
+    pairs += _alike(left, free, names)
+    found: list[Join] = []
+    strangers: list[Join] = []
+    for head, own in pairs:
         if any(join.ours == own for join in found):
             raise ConfigError(f"{where} has two heads for {own.name}: {head.name} and another; name one by --map")
-        join = Join(head, own, tuple(_find(output, own.outputs, names) for output in head.outputs))
+        join = Join(head, own, _places(head, own, names))
         if own.kind != "classes" and len({*join.index} - {-1}) < sum(at >= 0 for at in join.index):
             raise ConfigError(f"{where}: two {own.kind} of {head.name} would count as one of the run's")
         (found if max(join.index) >= 0 else strangers).append(join)
@@ -126,6 +132,21 @@ def join_heads(theirs: Sequence[Head], ours: Sequence[Head], names: Mapping[str,
             " (another name for one: --map THEIRS=OURS)"
         )
     return found
+
+
+def _alike(theirs: Sequence[Head], ours: Sequence[Head], names: Mapping[str, str]) -> list[tuple[Head, Head]]:
+    """Heads of classes that share two classes or more, where that leaves no choice."""
+    pairs = [
+        (head, own)
+        for head in theirs
+        for own in ours
+        if head.kind == own.kind == "classes" and len({*_places(head, own, names)} - {-1}) >= 2
+    ]
+    return pairs if len(pairs) == 1 else []
+
+
+def _places(head: Head, own: Head, names: Mapping[str, str]) -> tuple[int, ...]:
+    return tuple(_find(output, own.outputs, names) for output in head.outputs)
 
 
 def _find(name: str, among: Sequence[str], names: Mapping[str, str]) -> int:

@@ -423,13 +423,24 @@ def test_values_and_flags_are_joined_by_name_and_what_is_not_there_is_unlabeled(
 
 
 def test_a_head_of_another_name_is_joined_when_it_is_named():
-    ours, theirs = Head("expression", "classes", MOODS), Head("label", "classes", MOODS)
+    ours, theirs = Head("expression", "classes", MOODS), Head("label", "classes", ("x", "sad"))
     with pytest.raises(ConfigError, match="no head in common"):
         join_heads([theirs], [ours], {}, "data")
     (join,) = join_heads([theirs], [ours], {"label": "expression"}, "data")
-    assert join.index == (0, 1, 2)
+    assert join.index == (-1, 1)
     with pytest.raises(ConfigError, match="would count as one"):
         join_heads([Head("va", "values", ("a", "b"))], [VA], {"a": "valence", "b": "valence"}, "data")
+
+
+def test_heads_that_alone_share_classes_are_one_under_two_names():
+    ours = [Head("expression", "classes", MOODS)]
+    label, size = Head("label", "classes", ("bored", "SAD", "Calm")), Head("size", "classes", ("small", "large"))
+    (join,) = join_heads([size, label], ours, {}, "data")
+    assert (join.theirs, join.index) == (label, (-1, 1, 2))
+    (join,) = join_heads([size, label], ours, {"large": "calm", "small": "sad", "size": "expression"}, "data")
+    assert (join.theirs, join.index) == (size, (1, 2))
+    with pytest.raises(ConfigError, match="no head in common"):
+        join_heads([label, Head("again", "classes", MOODS)], ours, {}, "data")
 
 
 def test_a_range_that_differs_is_said(run, tmp_path):
