@@ -34,7 +34,7 @@ def command(pattern: str, frames: int, layout_name: str, settings: bool) -> None
 def _cost(name: str, layout_name: str, frames: int) -> tuple[str, str]:
     """Parameters and GFLOPs, left open for an architecture that takes no such layout or number of frames."""
     from skelemo.errors import ConfigError
-    from skelemo.models.flops import cost_of
+    from skelemo.models.registry import cost_of
 
     try:
         parameters, operations = cost_of(name, layout_name=layout_name, frames=frames)

@@ -1,7 +1,7 @@
-"""A cache as a torch_geometric dataset, for models that are brought along.
+"""A cache as a torch_geometric dataset, for graph networks of your own.
 
-skelemo's own graph networks do not go this way: their graph is the same for every frame, and dense batches are several
-times faster than collating `Data` objects (`tools/bench.py models --pyg`).
+skelemo's graph networks do not use it: their graph is the same for every frame, and dense batches are several times
+faster than collating `Data` objects (`tools/bench.py models --pyg`).
 """
 
 from collections.abc import Iterable
@@ -42,15 +42,15 @@ class SkeletonGraphs(Dataset):
 
     @property
     def num_classes(self) -> int:
-        """Outputs of the first head, whether or not each occurs."""
+        """Number of outputs of the first head."""
         return len(self.corpus.heads[0])
 
     def len(self) -> int:
-        """How many windows there are."""
+        """Number of windows."""
         return len(self.targets)
 
     def get(self, idx: int) -> Data:
-        """The window at a position."""
+        """One window."""
         row = int(self.targets.row[idx])
         keypoints, mask = self.gatherer.gather(torch.tensor([row], device=self.corpus.device))
         labels = {
@@ -85,21 +85,21 @@ def as_pyg(
     Parameters
     ----------
     cache : a cache, or its folder.
-    window : shape of the windows; a single frame unless given.
-    preparation : how keypoints are prepared; normalized by part unless given.
-    sequences : which rows of ``cache.sequences``; all unless given. Split by these: windows of one sequence resemble
-        each other.
-    every : one in how many frames is a target.
-    mirror : with edges between left and right twins.
+    window : shape of the windows; by default a single frame.
+    preparation : of the keypoints; by default normalized by part.
+    sequences : rows of ``cache.sequences``; by default all. Split by these: windows of one sequence resemble each
+        other.
+    every : one frame in ``every`` is a target.
+    mirror : add edges between left and right keypoints.
     kwargs : ``transform`` and the other arguments of torch_geometric's ``Dataset``.
 
     Returns
     -------
-    Dataset of ``Data`` with ``x [T * V, 3]`` (node ``t * V + v``; missing points and unseen frames are zero),
+    Dataset of ``Data`` with ``x [T * V, 3]`` (node ``t * V + v``; missing points and masked frames are zero),
     ``edge_index``, ``edge_type`` (`skelemo.models.graph.EdgeType`, with edges in time), ``part``, ``frame`` and
     ``seen [T * V]``, the labels of each head under its name (``[1]`` or ``[1, K]``), those of the first
-    head as ``y`` too, and ``sequence [1]``, the row of ``cache.sequences``. Windows without any label, or with nobody
-    at the target frame, are left out.
+    head as ``y`` too, and ``sequence [1]``, the row of ``cache.sequences``. Windows without a label, or in
+    whose target frame nobody is visible, are left out.
     """
     opened = cache if isinstance(cache, Cache) else open_cache(Path(cache))
     rows = np.arange(len(opened.sequences)) if sequences is None else np.fromiter(sequences, int)

@@ -1,1 +1,1 @@
-"""Metrics, scores, figures and pages, from run folders alone."""
+"""Metrics, scores with intervals, and the circumplex of emotions."""

@@ -1,4 +1,4 @@
-"""Valence and arousal to the nearest emotion: a rough reading, not a classifier."""
+"""Nearest emotion to a valence and arousal: indicative, not a classifier."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from skelemo.targets import VA, Head
 
 #: Valence and arousal of each emotion in [-1, 1]: pleasure and arousal of Russell & Mehrabian (1977), "Evidence for a
 #: three-factor theory of emotions", terms happy, sad, angry, surprised, disgusted, fearful; neutral is the origin
-#: by convention. In the order that class numbers have everywhere.
+#: by convention. In the order of class numbers.
 PROTOTYPES: dict[str, tuple[float, float]] = {
     "happiness": (0.81, 0.51),
     "sadness": (-0.63, -0.27),
@@ -39,21 +39,21 @@ def nearest_emotion(valence: ArrayLike, arousal: ArrayLike) -> NDArray[np.int64]
 
 
 def affect_reading(windows: pd.DataFrame, heads: Sequence[Head]) -> dict[str, Any] | None:
-    """What predicted valence and arousal say when they, and the true ones, are read as the nearest emotion.
+    """Agreement of predicted and true valence and arousal when both are mapped to the nearest emotion.
 
     Parameters
     ----------
     windows : rows of a table of predictions.
-    heads : of the run; without `skelemo.targets.VA` there is nothing to read.
+    heads : of the run.
 
     Returns
     -------
     dict
-        ``title`` and ``basis`` for a page; ``windows``, ``agreement`` (share of windows where both readings are one
-        emotion) and ``rows``: for each emotion its name, the windows by true and by predicted affect, and the share of
-        the former that agree. ``labeled`` holds accuracy and UAR of both readings against the class labels, where
-        windows have one of the seven emotions: the true affects' figures bound what such a reading can reach. None
-        without windows.
+        ``title`` and ``basis`` for a page; ``windows``, ``agreement`` (share of windows with the same emotion) and
+        ``rows``: for each emotion its name, the windows by true and by predicted affect, and the share of the former
+        that agree. ``labeled`` holds accuracy and UAR of both mappings against class labels, if windows have one of the
+        seven emotions; that of the true affect bounds what the mapping can reach. None without windows or without the
+        head `skelemo.targets.VA`.
     """
     if VA not in heads:
         return None

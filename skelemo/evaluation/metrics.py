@@ -1,8 +1,8 @@
-"""What a model is judged by: pure functions on NumPy arrays in float64, over labeled windows only, found by name.
+"""Metrics: pure functions on NumPy arrays in float64, over labeled windows only, registered by name.
 
-Class metrics are read off a confusion matrix ``[..., C, C]`` (rows are the truth, columns what was predicted),
-agreement off a few sums, so that a thousand resamples are scored in one call. A metric that has no such form takes
-the windows themselves (`skelemo.evaluation.rank_metrics`). A NaN in a prediction is an error of the caller's.
+Metrics of classes are functions of a confusion matrix ``[..., C, C]`` (rows: truth, columns: prediction), metrics of
+values of a few sums, so a thousand resamples are scored in one call. Other metrics take the windows themselves
+(`skelemo.evaluation.rank_metrics`). Predictions must not be NaN.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,23 +21,23 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Metric:
-    """Facts of a registered metric.
+    """Properties of a registered metric.
 
     Parameters
     ----------
-    kind : of the heads that it judges.
-    form : what its function takes and gives, over any number of leading axes for all but ``windows``:
+    kind : of the heads that it applies to.
+    form : signature of its function; all but ``windows`` allow leading axes:
 
         - ``confusion``: matrices ``[..., C, C]`` → ``[...]`` (classes)
         - ``moments``: `sums` of each output ``[..., K, 6]`` → ``[..., K]`` (values)
         - ``tables``: 2 × 2 tables of each flag ``[..., K, 2, 2]`` → ``[..., K]`` (flags)
-        - ``windows``: truth and prediction → a number, or ``[K]``, one by output. Classes are int ``[N]`` against
+        - ``windows``: truth and prediction → a number, or ``[K]``, one per output. Classes are int ``[N]`` and
           probabilities ``[N, K]``; values and flags float ``[N, K]`` each, NaN where the truth is unknown.
 
-    title : what it is called in a report.
-    sums, of_sums : of ``windows`` alone, for a fast bootstrap. ``sums(truth, predicted, groups, size)`` yields for each
-        output (or once for all) what adds up over groups, ``[size, S]``; ``of_sums`` gives the figure ``[R]`` from
-        totals ``[R, S]``, exactly or nearly. Without them windows are resampled one by one.
+    title : for reports.
+    sums, of_sums : only for ``windows``, for a fast bootstrap. ``sums(truth, predicted, groups, size)`` yields for each
+        output (or once for all) statistics that are additive over groups, ``[size, S]``; ``of_sums`` maps totals
+        ``[R, S]`` to the metric ``[R]``, exactly or approximately. Otherwise windows are resampled one by one.
     """
 
     kind: KindName
@@ -49,12 +49,12 @@ class Metric:
 
 METRICS: Registry[Metric] = Registry("metric", "skelemo.metrics", "skelemo.evaluation")
 
-#: The metric of each kind that chooses models and leads its tables.
+#: The metric of each kind that selects models and comes first in tables.
 MAIN: dict[KindName, str] = {"classes": "macro_f1", "values": "ccc_mean", "flags": "f1_mean"}
 
 
 def main_metric(head: Head) -> str:
-    """Name of the head's deciding figure."""
+    """Name of the head's main figure."""
     return MAIN[head.kind]
 
 
@@ -65,7 +65,7 @@ def metrics_of(head: Head) -> list[str]:
 
 
 def titles(head: Head) -> dict[str, str]:
-    """Every figure of a head with its title: that of the metric, and of each output where it judges them one by one."""
+    """Titles by figure of a head: the metric, and each output if it is evaluated by output."""
     found = {}
     for name in metrics_of(head):
         facts = METRICS[name].facts
@@ -83,7 +83,7 @@ def confusion(truth: ArrayLike, predicted: ArrayLike, classes: int) -> Counts:
     Raises
     ------
     ValueError
-        The two differ in length, are not whole numbers, or name a class outside ``0 … classes - 1``.
+        Lengths differ, or values are not whole numbers in ``0 … classes - 1``.
     """
     rows, columns = np.asarray(truth), np.asarray(predicted)
     if rows.shape != columns.shape or rows.ndim != 1:
@@ -101,28 +101,28 @@ def confusion(truth: ArrayLike, predicted: ArrayLike, classes: int) -> Counts:
 
 @METRICS.register("accuracy", Metric("classes", "confusion", "accuracy"))
 def accuracy(matrix: ArrayLike) -> Floats:
-    """Share of windows that were got right (WAR), of confusion matrices ``[..., C, C]``."""
+    """Share of correct windows (WAR), from confusion matrices ``[..., C, C]``."""
     counts = np.asarray(matrix, dtype=np.float64)
     return ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum((-2, -1)))
 
 
 @METRICS.register("uar", Metric("classes", "confusion", "UAR"))
 def uar(matrix: ArrayLike) -> Floats:
-    """Recall averaged over the classes that occur in the truth (UAR, balanced accuracy), of ``[..., C, C]``."""
+    """Recall averaged over the classes in the truth (UAR, balanced accuracy), from ``[..., C, C]``."""
     return mean_of_known(per_class(matrix)["recall"])
 
 
 @METRICS.register("macro_f1", Metric("classes", "confusion", "macro F1"))
 def macro_f1(matrix: ArrayLike) -> Floats:
-    """F1 averaged over the classes that occur in truth or prediction, as scikit-learn has it, of ``[..., C, C]``."""
+    """F1 averaged over the classes in truth or prediction, as in scikit-learn, from ``[..., C, C]``."""
     return mean_of_known(per_class(matrix)["f1"])
 
 
 def per_class(matrix: ArrayLike) -> dict[str, Floats]:
     """``precision``, ``recall``, ``f1`` and ``support``, each ``[..., C]``, of ``[..., C, C]``.
 
-    A class that occurs and is never predicted has precision 0, and one that is predicted and never occurs F1 0. A class
-    that does not occur has no recall (NaN); one that is not predicted either has nothing.
+    A class that is never predicted has precision 0, one that is predicted but never occurs F1 0. A class that does not
+    occur has recall NaN; if it is not predicted either, all are NaN.
     """
     counts = np.asarray(matrix, dtype=np.float64)
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
@@ -139,8 +139,8 @@ def per_class(matrix: ArrayLike) -> dict[str, Floats]:
 def ccc(truth: ArrayLike, predicted: ArrayLike) -> float:
     """Concordance of two series ``[N]``: ``2 s_xy / (s_x² + s_y² + (m_x - m_y)²)``, in [-1, 1].
 
-    Lin (1989): population variances; the minus between the means is right (the paper's section 6.2 prints a plus,
-    under which a perfect prediction would not score 1). Constant input agrees with nothing: 0.
+    Lin (1989), with population variances; the minus between the means is correct (the paper's section 6.2 prints a
+    plus, with which a perfect prediction would not score 1). 0 for constant input.
     """
     x, y = _pair(truth, predicted)
     if not x.size:
@@ -153,16 +153,16 @@ def ccc(truth: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def rmse(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """Root of the mean squared error of two series ``[N]``, in their own unit."""
+    """Root mean squared error of two series ``[N]``."""
     x, y = _pair(truth, predicted)
     return float(np.sqrt(np.mean((x - y) ** 2))) if x.size else float("nan")
 
 
 def sums(truth: ArrayLike, predicted: ArrayLike, groups: ArrayLike, count: int, center: float = 0.0) -> Floats:
-    """What `ccc_of_sums` and `rmse_of_sums` need of each group of windows: ``[count, 6]``, additive over groups.
+    """Moments of each group of windows, ``[count, 6]``, additive over groups: n, Σx, Σy, Σx², Σy², Σxy.
 
-    The columns are n, Σx, Σy, Σx², Σy², Σxy after ``center`` was taken from both series (near their means, so that
-    no digits cancel). ``groups [N]`` says which group, ``0 … count - 1``, a window is of.
+    ``center`` is subtracted from both series; near their means it avoids cancellation. ``groups [N]`` assigns each
+    window to a group, ``0 … count - 1``.
     """
     x, y = (series - center for series in _pair(truth, predicted))
     columns = (np.ones_like(x), x, y, x * x, y * y, x * y)
@@ -171,43 +171,42 @@ def sums(truth: ArrayLike, predicted: ArrayLike, groups: ArrayLike, count: int, 
 
 @METRICS.register("ccc", Metric("values", "moments", "CCC"))
 def ccc_of_sums(totals: ArrayLike) -> Floats:
-    """`ccc` from added up `sums` ``[..., 6]``."""
-    n, x, y, xx, yy, xy = np.moveaxis(np.asarray(totals, dtype=np.float64), -1, 0)
-    n = np.where(n > 0, n, np.nan)
-    mean_x, mean_y = x / n, y / n
-    variance_x, variance_y = xx / n - mean_x**2, yy / n - mean_y**2
-    # What rounding may leave of a constant series, as far as adding n terms errs, is not a variance.
-    noise = np.finfo(np.float64).eps * (xx + yy)
-    constant = (variance_x <= noise) | (variance_y <= noise)
-    spread = variance_x + variance_y + (mean_x - mean_y) ** 2
-    agreement = 2 * (xy / n - mean_x * mean_y) / np.where(constant, 1.0, spread)
-    return np.where(np.isnan(n), np.nan, np.where(constant, 0.0, agreement))
+    """`ccc` from totals of `sums` ``[..., 6]``."""
+    n, apart, variance_x, variance_y, covariance, constant = _moments(totals)
+    spread = variance_x + variance_y + apart**2
+    return np.where(np.isnan(n), np.nan, np.where(constant, 0.0, 2 * covariance / np.where(constant, 1.0, spread)))
 
 
 @METRICS.register("rmse", Metric("values", "moments", "RMSE"))
 def rmse_of_sums(totals: ArrayLike) -> Floats:
-    """`rmse` from added up `sums` ``[..., 6]``."""
+    """`rmse` from totals of `sums` ``[..., 6]``."""
     n, _, _, xx, yy, xy = np.moveaxis(np.asarray(totals, dtype=np.float64), -1, 0)
     return np.sqrt(ratio(np.maximum(xx + yy - 2 * xy, 0.0), n))
 
 
 @METRICS.register("pearson", Metric("values", "moments", "Pearson's r"))
 def pearson_of_sums(totals: ArrayLike) -> Floats:
-    """Pearson's correlation from added up `sums` ``[..., 6]``; 0 for constant input."""
+    """Pearson's correlation from totals of `sums` ``[..., 6]``; 0 for constant input."""
+    n, _, variance_x, variance_y, covariance, constant = _moments(totals)
+    root = np.sqrt(np.where(constant, 1.0, variance_x * variance_y))
+    return np.where(np.isnan(n), np.nan, np.where(constant, 0.0, covariance / root))
+
+
+def _moments(totals: ArrayLike) -> tuple[Floats, Floats, Floats, Floats, Floats, NDArray[np.bool_]]:
+    """n, difference of means, variances, covariance, and whether a series is constant, each ``[...]``."""
     n, x, y, xx, yy, xy = np.moveaxis(np.asarray(totals, dtype=np.float64), -1, 0)
     n = np.where(n > 0, n, np.nan)
     variance_x, variance_y = xx / n - (x / n) ** 2, yy / n - (y / n) ** 2
-    noise = np.finfo(np.float64).eps * (xx + yy)
+    noise = np.finfo(np.float64).eps * (xx + yy)  # rounding errors of adding n terms
     constant = (variance_x <= noise) | (variance_y <= noise)
-    root = np.sqrt(np.where(constant, 1.0, variance_x * variance_y))
-    return np.where(np.isnan(n), np.nan, np.where(constant, 0.0, (xy / n - x * y / n**2) / root))
+    return n, (x - y) / n, variance_x, variance_y, xy / n - x * y / n**2, constant
 
 
 @METRICS.register("f1", Metric("flags", "tables", "F1"))
 def flag_f1(tables: ArrayLike) -> Floats:
     """F1 of each flag from 2 × 2 tables ``[..., K, 2, 2]`` (truth by prediction).
 
-    0 where a flag never occurs and is never predicted, as scikit-learn has it; NaN without windows.
+    0 if a flag never occurs and is never predicted, as in scikit-learn; NaN without windows.
     """
     counts = np.asarray(tables, dtype=np.float64)
     hits, wrong = counts[..., 1, 1], counts[..., 0, 1] + counts[..., 1, 0]
@@ -216,19 +215,19 @@ def flag_f1(tables: ArrayLike) -> Floats:
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
-    """Elementwise quotient; NaN where there is nothing to divide by."""
+    """Elementwise quotient; NaN where the denominator is 0."""
     below = np.asarray(denominator, dtype=np.float64)
     quotient = np.asarray(numerator, dtype=np.float64) / np.where(below == 0, np.nan, below)
     return np.asarray(quotient, dtype=np.float64)
 
 
 def mean_of_known(values: Floats) -> Floats:
-    """Mean over the last axis of what is not NaN; NaN where everything is."""
+    """Mean over the last axis, ignoring NaN; NaN if all are."""
     return ratio(np.nansum(values, axis=-1), np.sum(~np.isnan(values), axis=-1))
 
 
 def _pair(truth: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
-    """Both series in float64, of one length and finite."""
+    """Validate both series: one length, finite; as float64."""
     x, y = np.asarray(truth, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     if x.shape != y.shape or x.ndim != 1:
         raise ValueError(f"truth {x.shape} and predictions {y.shape} are not two lists of one length")

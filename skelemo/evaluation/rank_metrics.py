@@ -1,8 +1,7 @@
-"""Metrics of ranks and probabilities: computed on the windows themselves, resampled by histograms.
+"""Metrics of ranks and probabilities: computed on the windows themselves, bootstrapped on histograms.
 
-A histogram of each group of windows adds up over groups, so a thousand resamples cost one matrix product whatever the
-number of windows. Bins are quantiles, and windows in one bin count as tied: intervals are off by less than a bin, while
-the figures themselves are exact.
+Histograms are additive over groups of windows, so a thousand resamples are one matrix product. Bins are quantiles, and
+windows in one bin count as tied: intervals are exact up to a bin, the figures themselves are exact.
 """
 
 import math
@@ -21,13 +20,13 @@ _CONFIDENCE = 15
 
 
 def _quantile(values: Floats, bins: int) -> Counts:
-    """``[N]`` in which of so many quantiles each value lies; equal values lie in one."""
+    """Quantile of each value, ``[N]``; equal values share one."""
     edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1])) if len(values) else values
     return np.searchsorted(edges, values, side="right").astype(np.int64)
 
 
 def _histogram(cells: Counts, groups: Counts, size: int, count: int) -> Floats:
-    """How many windows of each group lie in each cell, ``[size, count]``."""
+    """Number of windows by group and cell, ``[size, count]``."""
     return np.bincount(groups * count + cells, minlength=size * count).reshape(size, count).astype(np.float64)
 
 
@@ -88,7 +87,7 @@ def _calibration_of_sums(totals: Floats) -> Floats:
 
 @METRICS.register("auc", Metric("classes", "windows", "AUC", _class_areas, _area_of_sums))
 def auc(truth: Counts, predicted: Floats) -> float:
-    """Area under the ROC curve of each class against the rest, averaged over the classes that occur beside others."""
+    """Area under the ROC curve of each class against the rest, averaged over the classes with both."""
     found = [_area(truth == number, predicted[:, number]) for number in range(predicted.shape[1])]
     known = [area for area in found if not math.isnan(area)]
     return float(np.mean(known)) if known else math.nan
@@ -105,7 +104,7 @@ def calibration_error(truth: Counts, predicted: Floats) -> float:
 
 @METRICS.register("flag_auc", Metric("flags", "windows", "AUC", _flag_areas, _area_of_sums))
 def flag_auc(truth: Floats, predicted: Floats) -> Floats:
-    """Area under the ROC curve of each flag ``[K]``; NaN where only one answer occurs."""
+    """Area under the ROC curve of each flag ``[K]``; NaN if all labels are equal."""
     known = ~np.isnan(truth)
     return np.array([_area(t[k] > 0, p[k]) for t, p, k in zip(truth.T, predicted.T, known.T, strict=True)])
 
@@ -122,7 +121,7 @@ def spearman(truth: Floats, predicted: Floats) -> Floats:
 
 
 def _area(positive: NDArray[np.bool_], score: Floats) -> float:
-    """Area under the ROC curve from ranks (Mann-Whitney); NaN where there are no positives or no negatives."""
+    """Area under the ROC curve from ranks (Mann-Whitney); NaN without positives or negatives."""
     count = int(positive.sum())
     if not 0 < count < len(positive):
         return math.nan

@@ -1,8 +1,8 @@
-"""A table of predictions to the figures of a run, each with a confidence interval: ``scores.json``.
+"""Scores of a run with confidence intervals, from its predictions: ``scores.json``.
 
-Most figures are functions of sums over windows (a confusion matrix, the moments of two series, 2 × 2 tables), so
-groups of windows are summed once, and a thousand resamples are one matrix product. Any other function of the
-predictions is computed on resampled windows, with fewer resamples, unless it brings sums of its own.
+Most metrics are functions of sums over windows (a confusion matrix, the moments of two series, 2 × 2 tables), so groups
+of windows are summed once, and a thousand resamples are one matrix product. Other metrics are computed on resampled
+windows, with fewer resamples, unless they define sums of their own.
 """
 
 from collections.abc import Collection, Sequence
@@ -24,12 +24,12 @@ Scores = dict[str, dict[str, dict[str, Any]]]
 
 RESAMPLES = 1000
 LEVEL = 0.95
-#: Fewer groups than this have no interval: resampling them says little about others.
+#: No interval for fewer groups: resampling them would not be representative.
 FEWEST_GROUPS = 10
 
-#: Draws per round of the bootstrap: bounds its memory to some tens of megabytes.
+#: Draws per round of the bootstrap; bounds its memory to tens of megabytes.
 _DRAWS = 4_000_000
-#: Resamples for metrics without sums, and windows that they may read in all: bounds their time to some seconds.
+#: Resamples for metrics without sums, and total windows to resample; bounds their time to seconds.
 _SLOW_RESAMPLES, _READ_WINDOWS = 200, 5_000_000
 
 
@@ -43,24 +43,24 @@ def score(
 ) -> Scores:
     """Score every subset of a table of predictions (`skelemo.runs.predictions`), head by head.
 
-    All labeled windows of a subset count together, those of all folds too; where there are several folds, the figures
-    of each and their mean stand beside (DFEW's convention). Intervals are 95 % percentile bootstraps that resample
-    subjects where a window's subject is known, else videos, else sequences.
+    All labeled windows of a subset are pooled, also across folds; with several folds, the figures of each and their
+    mean are added (DFEW's convention). Intervals are 95 % percentile bootstraps that resample subjects if known, else
+    videos, else sequences.
 
     Parameters
     ----------
-    clips : heads that label clips as a whole: each clip gets one answer, the mean over its windows.
+    clips : heads that label whole clips: each clip has one prediction, the mean over its windows.
 
     Returns
     -------
     dict
-        ``{subset: {head: {figure: {"value", "low", "high"}, …}}}`` of plain numbers, None where a figure does not
-        exist. A subset without windows and a head without labels are left out.
+        ``{subset: {head: {figure: {"value", "low", "high"}, …}}}`` None for an undefined
+        figure. Subsets without windows and heads without labels are omitted.
 
     Raises
     ------
     InputError
-        A prediction that is not a number (the training diverged), or a class that the head does not have.
+        A prediction is not finite (the training diverged), or a class is not the head's.
     """
     found: Scores = {}
     for subset in SUBSETS:
@@ -73,9 +73,9 @@ def score(
 
 
 def measure(head: Head, labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
-    """Figures of labels by the head's kind against outputs ``[N, K]``, without intervals; NaN where none exists.
+    """Figures of outputs ``[N, K]`` against labels, without intervals; NaN if undefined.
 
-    Metrics that have no sums are left out: this runs after every epoch.
+    Metrics without sums are skipped: this runs after every epoch.
     """
     truth = hard_labels(labels).astype(np.int64) if head.kind == "classes" else labels.astype(np.float64)
     if head.kind == "flags":
@@ -116,7 +116,7 @@ class _Judged:
         return cls(head, frame.iloc[start], truth[start], mean, "clip")
 
     def totals(self, groups: Codes, size: int) -> Floats:
-        """Sums ``[size, S]`` of each group, from which the metrics with sums are read."""
+        """Sums of each group for the metrics with sums, ``[size, S]``."""
         count = len(self.head)
         if self.head.kind == "classes":
             cells = (groups * count + self.truth) * count + self.outputs.argmax(1)
@@ -133,7 +133,7 @@ class _Judged:
         return np.concatenate(columns, 1)
 
     def measure(self, total: Floats) -> dict[str, Floats]:
-        """Figures ``[...]`` from sums ``[..., S]``, those of metrics that have such a form."""
+        """Figures ``[...]`` of the metrics with sums, from ``[..., S]``."""
         count = len(self.head)
         shape = {"classes": (count, count), "values": (count, 6), "flags": (count, 2, 2)}[self.head.kind]
         total = total.reshape(*total.shape[:-1], *shape)
@@ -145,7 +145,7 @@ class _Judged:
         return found
 
     def _read(self, names: Sequence[str], rows: Any) -> dict[str, Floats]:
-        """Figures of metrics that take the windows themselves, over some rows."""
+        """Figures of metrics that take the windows themselves, on some rows."""
         found: dict[str, Floats] = {}
         for name in names:
             values = METRICS[name].function(self.truth[rows], self.outputs[rows])
@@ -157,7 +157,7 @@ class _Judged:
         return metrics_of(self.head)
 
     def _named(self, name: str, values: Floats) -> dict[str, Floats]:
-        """A metric of the whole under its name, one by output as their mean and, if there are several, each."""
+        """A metric under its name; one by output as their mean and, if there are several, each."""
         form = METRICS[name].facts.form
         if form == "confusion" or (form == "windows" and self.head.kind == "classes"):
             return {name: values}
@@ -166,7 +166,7 @@ class _Judged:
         return {f"{name}_mean": mean} | each
 
     def figures(self, resamples: int, seed: int) -> dict[str, Any]:
-        """All that ``scores.json`` says of the head in this subset."""
+        """The entry of the head in ``scores.json``."""
         codes, grouped_by = _groups(self.windows)
         count = int(codes.max()) + 1
         groups = self.totals(codes, count)
@@ -192,13 +192,13 @@ class _Judged:
 
     @property
     def _single_class(self) -> str:
-        """Why the windows cannot be scored; empty where they can."""
+        """Why the windows cannot be scored; empty if they can."""
         if self.head.kind != "classes" or len(self.head) < 2 or len(np.unique(self.truth)) > 1:
             return ""
         return f"all are {self.head.outputs[int(self.truth[0])]}: with one class there is nothing to tell apart"
 
     def _read_resampled(self, codes: Codes, count: int, resamples: int, seed: int) -> dict[str, Floats]:
-        """`read` over resampled groups, ``[R]`` each: by sums where a metric has them, else as far as time allows."""
+        """Figures over resampled groups, ``[R]`` each: from sums if a metric has them, otherwise as time allows."""
         if not resamples:
             return {}
         found: dict[str, Floats] = {}
@@ -236,7 +236,7 @@ class _Judged:
         return {}
 
     def _over_folds(self) -> dict[str, Any]:
-        """Figures of each fold, and their mean and standard deviation, where there is more than one."""
+        """Figures of each fold, their mean and standard deviation, if there are several."""
         codes, folds = pd.factorize(self.windows["fold"], sort=True)
         if len(folds) < 2:
             return {}
@@ -256,7 +256,7 @@ class _Judged:
 
 
 def resample(groups: Floats, resamples: int, seed: int) -> Floats:
-    """Totals ``[R, K]`` over groups ``[G, K]`` drawn with replacement, G of them each of R times."""
+    """Totals ``[R, K]`` of R bootstrap samples of groups ``[G, K]``."""
     rng, count = np.random.default_rng(seed), len(groups)
     totals, most = [], max(1, _DRAWS // count)
     for start in range(0, resamples, most):
@@ -270,7 +270,7 @@ def resample(groups: Floats, resamples: int, seed: int) -> Floats:
 def _class_details(head: Head, groups: Floats, drawn: Floats, intervals: bool) -> dict[str, Any]:
     """Confusion matrix, and precision, recall and F1 by class with their intervals.
 
-    A class that a single group has gets none: resampling would repeat that group or lose the class.
+    No interval for a class of a single group: resampling would repeat that group or lose the class.
     """
     count = len(head)
     cells = groups.reshape(-1, count, count)
@@ -297,7 +297,7 @@ def _class_details(head: Head, groups: Floats, drawn: Floats, intervals: bool) -
 
 
 def _groups(frame: pd.DataFrame) -> tuple[Codes, str]:
-    """Which group each window is of, and what a group is: subject, video or sequence, or several of these."""
+    """Group of each window, and the kind of groups: subject, video or sequence, or several of these."""
     names = pd.Series("", index=frame.index, dtype=object)
     kinds = []
     for kind in ("subject", "video", "sequence"):
@@ -311,7 +311,7 @@ def _groups(frame: pd.DataFrame) -> tuple[Codes, str]:
 
 
 def _interval(values: Floats) -> tuple[Floats, Floats]:
-    """The middle 95 % of resampled figures ``[R, …]``; resamples that lack the figure are left out."""
+    """Bounds of the middle 95 % of resampled figures ``[R, …]``, ignoring NaN."""
     tail = 50 * (1 - LEVEL)
     missing = np.isnan(values).all(0)
     low, high = np.nanpercentile(np.where(missing, 0.0, values), [tail, 100 - tail], axis=0)

@@ -1,4 +1,4 @@
-"""Every architecture, behind one name and one batch: `create("ann", layout_name=…, heads=…)`."""
+"""Architectures and baselines, created by name: `create("ann", layout_name=…, heads=…)`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The paper's baseline: linear layers on the keypoints, laid out flat (section 5, "Artificial Neural Network")."""
+"""The paper's baseline: linear layers on flattened keypoints (section 5, "Artificial Neural Network")."""
 
 from collections.abc import Sequence
 
@@ -9,24 +9,21 @@ from skelemo.models.heads import activate
 from skelemo.models.registry import Spec, register
 from skelemo.models.streams import Streams
 
-#: Behind each hidden layer; SiLU, a smooth ReLU, is from Elfwing et al. 2018 (arXiv:1702.03118).
+#: After each hidden layer. SiLU is a smooth ReLU: Elfwing et al. 2018 (arXiv:1702.03118).
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
 
 
 class Ann(nn.Module):
-    """Four linear layers for each head.
-
-    Heads have layers of their own, as in the paper. Missing points are zeros.
+    """Four linear layers for each head, not shared between heads, as in the paper. Missing points are zeros.
 
     Parameters
     ----------
-    width : units of the first layer; each further one has half as many.
-    dropout : behind each hidden layer.
-    activation : behind each hidden layer, one of `ACTIVATIONS`; the paper has ReLU.
-    streams : what is laid out flat, see `Streams`; the paper has joints alone.
-    standardize : bring every coordinate to mean 0 and variance 1 over the training windows in which its point is
-        visible. The paper does not, and its networks barely learn: coordinates that differ by a hundredth between two
-        faces start almost alike.
+    width : units of the first layer; halved in each further one.
+    dropout : after each hidden layer.
+    activation : one of `ACTIVATIONS`; the paper uses ReLU.
+    streams : the inputs, see `Streams`; the paper uses joints alone.
+    standardize : scale every coordinate to mean 0 and variance 1 over the training windows in which its point is
+        visible. The paper does not, and such networks barely learn: raw coordinates hardly differ between faces.
     """
 
     def __init__(
@@ -51,7 +48,7 @@ class Ann(nn.Module):
 
 
 def _hidden(inputs: int, width: int, dropout: float, activation: str) -> nn.Sequential:
-    """Three linear layers, each half as wide as the one before."""
+    """Three linear layers of halving width."""
     layers: list[nn.Module] = []
     for outputs in (width, width // 2, width // 4):
         layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation](), nn.Dropout(dropout)]
@@ -59,7 +56,7 @@ def _hidden(inputs: int, width: int, dropout: float, activation: str) -> nn.Sequ
     return nn.Sequential(*layers)
 
 
-@register("ann", sees="normalized keypoints of the window's frames, laid out flat")
+@register("ann", sees="normalized keypoints of the window's frames, flattened")
 def ann(
     spec: Spec,
     *,

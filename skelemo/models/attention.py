@@ -22,7 +22,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Attend; ``bias`` (added to the scores, or False where nothing may be looked at) fits ``[N, heads, L, L]``."""
+        """Attend; ``bias``, broadcast to ``[N, heads, L, L]``, is added to the scores, or is False where masked."""
         query, key, value = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         drop = self.dropout if self.training else 0.0
         found = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=drop)
@@ -30,7 +30,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Sequential):
-    """Norm, two linear layers with GELU between them, dropout."""
+    """Layer norm, linear, GELU, linear, dropout."""
 
     def __init__(self, width: int, dropout: float, factor: int = 2) -> None:
         super().__init__(
@@ -43,7 +43,7 @@ class FeedForward(nn.Sequential):
 
 
 class TimeAttention(nn.Module):
-    """Attention among the visible frames of ``[B, T, D]``, added to them."""
+    """Residual attention among the visible frames of ``[B, T, D]``."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class TimeAttention(nn.Module):
 
     def forward(self, tokens: Tensor, seen: Tensor) -> Tensor:
         """``[B, T, D]`` and ``[B, T]`` to ``[B, T, D]``."""
-        # A softmax over nothing is NaN: a window in which nobody was seen looks at all its frames, to be ignored later.
+        # A softmax over nothing is NaN: a window without visible frames attends to all of them and is ignored later.
         visible = seen | ~seen.any(1, keepdim=True)
         return tokens + self.dropout(self.attention(self.norm(tokens), visible[:, None, None]))
 

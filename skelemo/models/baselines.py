@@ -1,7 +1,7 @@
 """Baselines without deep learning: `svm`, `logistic` and `boosting` on statistics of a window's keypoints.
 
-What a network must beat. scikit-learn fits them, once; the result is copied into the buffers of a module, which then
-predicts, moves to a device, and is saved and loaded as a network is: arrays without code.
+What a network must beat. scikit-learn fits them; the result is copied into the buffers of a module, which predicts,
+moves between devices and is saved like a network: as arrays, without code.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 #: Input, as `skelemo models` shows it.
 SEES = "normalized keypoints and their statistics over the window"
-#: Frames of a window, evenly spread, whose positions are features.
+#: Points in time, evenly spaced over a window, whose positions are features.
 MOMENTS = 12
-#: Names of the settings' ranges: above the first, up to the second.
+#: Ranges of the settings: above the first number, up to the second.
 LIMITS = {
     "c": (0, 1_000_000),
     "gamma": (0, 1_000_000),
@@ -38,13 +38,13 @@ LIMITS = {
 
 
 def features(keypoints: Tensor, mask: Tensor, *, moments: int = MOMENTS) -> Tensor:
-    """Windows as rows of numbers, for estimators that know neither time nor joints.
+    """Windows as feature vectors, for estimators without a notion of time or joints.
 
     Parameters
     ----------
     keypoints : ``[N, T, V, C]``, normalized.
-    mask : ``[N, T]`` bool, the visible frames. The others change nothing.
-    moments : how many points in time are features.
+    mask : ``[N, T]`` bool, the visible frames; others are ignored.
+    moments : number of points in time.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def features(keypoints: Tensor, mask: Tensor, *, moments: int = MOMENTS) -> Tens
 
 
 def mirrored(keypoints: Tensor, layout: Layout) -> Tensor:
-    """The same windows with left and right exchanged, ``[N, T, V, C]``, normalized by part."""
+    """The windows flipped horizontally, left and right keypoints swapped; ``[N, T, V, C]``, normalized by part."""
     twin = keypoints[:, :, list(layout.mirror)].clone()
     twin[..., 0] *= -1
     return twin
@@ -96,7 +96,7 @@ class Scaler(Fitted):
     scale: Tensor
 
     def fit(self, rows: np.ndarray) -> np.ndarray:
-        """Learn mean and deviation of ``rows [N, F]``, constant features keeping their unit, and transform them."""
+        """Fit mean and deviation to ``rows [N, F]`` and transform them; constant features keep their unit."""
         known = np.isfinite(rows)
         count = np.maximum(known.sum(0), 1)
         mean = np.where(known, rows, 0).sum(0, dtype=np.float64) / count
@@ -116,7 +116,7 @@ class Linear(Fitted):
     bias: Tensor
 
     def copy(self, estimators: list[Any]) -> None:
-        """Take over one estimator, or one for each flag."""
+        """Copy one estimator, or one for each flag."""
         self._store(
             weight=np.concatenate([np.atleast_2d(one.coef_) for one in estimators]),
             bias=np.concatenate([np.atleast_1d(one.intercept_) for one in estimators]),
@@ -141,7 +141,7 @@ class Kernel(Fitted):
     pairs: Tensor
 
     def copy(self, estimators: list[Any]) -> None:
-        """Take over one classifier, or one estimator for each flag or value."""
+        """Copy one classifier, or one estimator for each flag or value."""
         weights = [_pair_weights(one) for one in estimators]
         blocks = np.zeros((sum(map(len, weights)), sum(weight.shape[1] for weight in weights)))
         row = column = 0
@@ -192,7 +192,7 @@ class Trees(Fitted):
     start: Tensor
 
     def copy(self, estimators: list[Any]) -> None:
-        """Take over one classifier, or one estimator for each flag or value."""
+        """Copy one classifier, or one estimator for each flag or value."""
         trees: list[np.ndarray] = []
         output: list[int] = []
         start: list[float] = []
@@ -230,10 +230,9 @@ class Trees(Fitted):
 
 
 class Baseline(nn.Module):
-    """The features of a window through one fitted estimator for each head; outputs as a network's.
+    """One fitted estimator for each head on the features of a window, with the interface of a network.
 
-    Classes that were not in training have the logit -inf. A support vector machine's logits are its decision values:
-    the largest belongs to its prediction.
+    Classes without training samples have the logit -inf. A support vector machine's logits are its decision values.
     """
 
     def __init__(self, name: str, spec: Spec, kind: type[Fitted], make: Any, scaled: bool = True) -> None:
@@ -249,17 +248,17 @@ class Baseline(nn.Module):
     def fit(
         self, windows: Iterable[tuple[Tensor, Tensor]], labels: Mapping[str, np.ndarray], *, mirror: bool, seed: int
     ) -> None:
-        """Learn from keypoints ``[n, T, V, C]`` and masks ``[n, T]``, in pieces, with the labels of all of them.
+        """Fit to batches of keypoints ``[n, T, V, C]`` and masks ``[n, T]``, with the labels of all windows.
 
         Parameters
         ----------
-        mirror : learn every window mirrored too.
-        seed : of everything that scikit-learn draws.
+        mirror : also fit to every window flipped.
+        seed : of scikit-learn's random numbers.
 
         Raises
         ------
         ConfigError
-            scikit-learn refuses the settings or the windows.
+            scikit-learn rejects the settings or the windows.
         """
         pieces: list[np.ndarray] = []
         twins: list[np.ndarray] = []
@@ -279,10 +278,10 @@ class Baseline(nn.Module):
         columns = [truth] if head.kind == "classes" else list(truth.T)
         try:
             fitted = [self.make(head.kind, seed, rows.shape[1]).fit(rows, column) for column in columns]
-        except ValueError as error:  # how scikit-learn refuses anything
+        except ValueError as error:  # scikit-learn's way to reject input
             why = str(error).partition("\n")[0]
             raise ConfigError(f"{self.name} cannot learn the head {head.name}: {why}") from error
-        self.estimators[head.name].copy(fitted)  # type: ignore[operator]  # each kind of Fitted has it
+        self.estimators[head.name].copy(fitted)  # type: ignore[operator]  # defined by every subclass of Fitted
         if head.kind == "classes":
             setattr(self, f"{head.name}_classes", torch.from_numpy(fitted[0].classes_.astype(np.int64)))
 
@@ -314,7 +313,7 @@ class Baseline(nn.Module):
 
 
 def _fully_labeled(head: Head, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which windows have all outputs labeled, and labels that scikit-learn takes."""
+    """Which windows have all outputs labeled, and their labels as scikit-learn expects them."""
     if head.kind == "classes":
         hard = hard_labels(labels)
         return hard >= 0, hard
@@ -323,10 +322,10 @@ def _fully_labeled(head: Head, labels: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 @register("svm", sees=SEES, fitted=True)
 def svm(spec: Spec, *, c: float = 10.0, gamma: float = 0.2, balanced: bool = False) -> Baseline:
-    """Support vector machine; its time grows with the square of the number of windows.
+    """Support vector machine; training time is quadratic in the number of windows.
 
-    The kernel is ``exp(-gamma * mean squared difference of the standardized features)``: with the mean in place of the
-    sum the same gamma serves single frames and long windows.
+    The kernel is ``exp(-gamma * mean squared difference of the standardized features)``; with the mean instead of the
+    sum, one gamma suits single frames and long windows.
     """
     _require_limits("svm", c=c, gamma=gamma)
 
@@ -390,17 +389,17 @@ def _require_limits(name: str, **settings: float) -> None:
 
 
 def _known(place: Tensor, ever: Tensor) -> Tensor:
-    """``[N, T, V, 2]`` with NaN for the points that no frame of the window shows."""
+    """``[N, T, V, 2]`` with NaN for points that are never visible in the window."""
     return torch.where(ever[:, None, :, None], place, torch.nan)
 
 
 def _rows(*parts: Tensor) -> Tensor:
-    """Tensors ``[N, …]`` flat, side by side."""
+    """Flatten tensors ``[N, …]`` and concatenate them."""
     return torch.cat([part.flatten(1).float() for part in parts], 1)
 
 
 def _hold(place: Tensor, seen: Tensor) -> Tensor:
-    """Hold a missing point at its last visible position, before its first one at that."""
+    """Fill a missing point with its last visible position, or its first one before that."""
     frame = torch.arange(seen.shape[1], device=seen.device)[:, None]
     before = torch.where(seen, frame, -1).cummax(1).values
     first = seen.int().argmax(1, keepdim=True)
@@ -409,7 +408,7 @@ def _hold(place: Tensor, seen: Tensor) -> Tensor:
 
 
 def _moments(held: Tensor, mask: Tensor, count: int) -> Tensor:
-    """Positions ``[N, count, V, 2]`` at moments spread evenly between the first and last visible frame."""
+    """Positions ``[N, count, V, 2]`` at times evenly spaced between the first and last visible frame."""
     length = mask.shape[1]
     first = mask.int().argmax(1)
     last = torch.where(mask.any(1), length - 1 - mask.flip(1).int().argmax(1), 0)

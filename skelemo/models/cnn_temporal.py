@@ -1,4 +1,4 @@
-"""Networks over time on skeleton images: `cnn_lstm` and `cnn_transformer`, which the paper names as further work."""
+"""Networks over time on skeleton images: `cnn_lstm` and `cnn_transformer`, the paper's future work."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from skelemo.models.temporal import Attentive, Recurrent, TemporalNetwork
 
 
 class ImageVectors(nn.Module):
-    """Every seen frame drawn, seen by an image network, and brought to ``width``: ``[B, T, width]``."""
+    """Features of every visible frame's skeleton image, projected to ``width``: ``[B, T, width]``."""
 
     def __init__(self, spec: Spec, backbone: str, width: int, dropout: float, drawing: dict[str, Any]) -> None:
         super().__init__()
@@ -21,21 +21,21 @@ class ImageVectors(nn.Module):
         )
 
     def forward(self, keypoints: Tensor, mask: Tensor, frame_size: Tensor | None = None) -> Tensor:
-        """``[B, T, V, C]``, ``[B, T]`` and the pictures' size ``[B, 2]`` to ``[B, T, width]``."""
+        """``[B, T, V, C]``, ``[B, T]`` and the frame size ``[B, 2]`` to ``[B, T, width]``."""
         return self.embed(self.encoder(keypoints, mask, frame_size))
 
 
 class ImageTemporalNetwork(TemporalNetwork):
-    """A `TemporalNetwork` whose image network may start from published weights and learn at a rate of its own."""
+    """A `TemporalNetwork` whose image network may be pre-trained and have its own learning rate."""
 
     frames: ImageVectors
 
     def forward(self, keypoints: Tensor, mask: Tensor, frame_size: Tensor | None = None) -> dict[str, Tensor]:
-        """``[B, T, V, C]``, ``[B, T]`` and the pictures' size ``[B, 2]`` to the heads' outputs."""
-        return self.answer(self.frames(keypoints, mask, frame_size), mask)
+        """``[B, T, V, C]``, ``[B, T]`` and the frame size ``[B, 2]`` to the heads' outputs."""
+        return self.predict(self.frames(keypoints, mask, frame_size), mask)
 
     def backbone_parameters(self) -> Sequence[nn.Parameter]:
-        """The image network's parameters that are to be trained."""
+        """Trainable parameters of the image network."""
         return [parameter for parameter in self.frames.encoder.parameters() if parameter.requires_grad]
 
 
@@ -53,7 +53,7 @@ def cnn_lstm(
     both_ways: bool = True,
     dropout: float = 0.2,
 ) -> nn.Module:
-    """An image network of any kind on each frame, then an LSTM over the frames."""
+    """An image network on each frame, then an LSTM over time."""
     drawing = {"view": view, "image_size": image_size, "weights": weights, "freeze": freeze}
     frames = ImageVectors(spec, backbone, width, dropout, drawing)
     time = Recurrent("lstm", width, width, layers, dropout, both_ways)
@@ -74,7 +74,7 @@ def cnn_transformer(
     attention_heads: int = 4,
     dropout: float = 0.2,
 ) -> nn.Module:
-    """An image network of any kind on each frame, then a transformer over the frames."""
+    """An image network on each frame, then a transformer over time."""
     drawing = {"view": view, "image_size": image_size, "weights": weights, "freeze": freeze}
     frames = ImageVectors(spec, backbone, width, dropout, drawing)
     return ImageTemporalNetwork(spec, frames, Attentive(width, layers, attention_heads, dropout), dropout)

@@ -1,6 +1,6 @@
-"""CTR-GCN: groups of channels have topologies of their own, a shared one refined by what the joints do in the window.
+"""CTR-GCN: a learned topology, refined for each window and group of channels.
 
-After Chen et al. 2021 (arXiv 2107.12213): channel-wise topology refinement graph convolution, with temporal branches.
+After Chen et al. 2021 (arXiv 2107.12213): channel-wise topology refinement graph convolution with temporal branches.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from skelemo.models.stgcnpp import Block, Branches
 
 
 class RefinedGraphUnit(nn.Module):
-    """Graph convolution over K adjacencies, each refined by channel and window, with a residual way.
+    """Graph convolution over K adjacencies, each refined by channel and window, with a residual connection.
 
-    With x̄ the mean of the input over the seen frames, the topology of channel group g between keypoints u and v is
+    With x̄ the mean of the input over the visible frames, the topology of channel group g between keypoints u and v is
     ``Aₖ[u, v] + α · Σᵣ Wₖ[g, r] tanh(ψ(x̄ᵤ) − φ(x̄ᵥ))ᵣ``; A and α (from 0) are learned.
 
     Parameters
     ----------
-    group : how many channels share a topology; 1 as published.
+    group : number of channels that share a topology; 1 as published.
     reduction : the pairwise differences have ``inputs // reduction`` channels r, at least 8.
     """
 
@@ -41,7 +41,7 @@ class RefinedGraphUnit(nn.Module):
         self.value = nn.Linear(inputs, subsets * outputs)
         self.norm = FrameNorm(outputs)
         self.shortcut = Shortcut(inputs, outputs)
-        nn.init.constant_(self.norm.weight, 1e-6)  # as published: a block begins as its residual way
+        nn.init.constant_(self.norm.weight, 1e-6)  # as published: a block starts as its residual connection
 
     def forward(self, rows: Tensor, frames: Frames) -> Tensor:
         """``[n, V, inputs]`` to ``[n, V, outputs]``."""
@@ -52,7 +52,7 @@ class RefinedGraphUnit(nn.Module):
         return torch.relu(self.norm(frames.pack(mixed)) + self.shortcut(rows, frames))
 
     def _topology(self, rows: Tensor, frames: Frames) -> Tensor:
-        """``[B, K, G, V, V]``, the receiving keypoint before the giving one."""
+        """``[B, K, G, V, V]``, the receiving keypoint before the sending one."""
         grid = frames.spread(rows)
         count = frames.seen.sum(1).clamp(min=1).to(grid.dtype)
         mean = grid.sum(1) / count[:, None, None]  # [B, V, inputs]
@@ -76,7 +76,7 @@ def ctrgcn(
     block_dropout: float = 0.0,
     dropout: float = 0.0,
 ) -> nn.Module:
-    """CTR-GCN, half as deep as published and with one topology for 8 channels, since 95 keypoints have 9,025 pairs.
+    """CTR-GCN, half as deep as published, one topology for 8 channels: 95 keypoints make 9,025 pairs.
 
     ``widths=[64,64,64,64,128,128,128,256,256,256] group=1`` is the published size.
     """

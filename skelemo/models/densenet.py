@@ -16,12 +16,12 @@ GROWTH = 32  # channels that a layer adds, k in the article's table 1
 _BOTTLENECK = 4  # channels of the 1 x 1 convolution, in multiples of the growth (section 3, "Bottleneck layers")
 _STEM = 2 * GROWTH  # section 4.2
 
-# torchvision's published files are older than torch's ban on dots in module names: norm.1 is norm1 today.
+# torchvision's published files predate torch's ban on dots in module names: norm.1 is norm1 today.
 _OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
 class _DenseLayer(nn.Module):
-    """BN, ReLU, 1 × 1, BN, ReLU, 3 × 3: ``[N, inputs, H, W]`` to the ``[N, 32, H, W]`` that are joined to them."""
+    """BN, ReLU, 1 × 1, BN, ReLU, 3 × 3: ``[N, inputs, H, W]`` to the ``[N, 32, H, W]`` to concatenate."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class _DenseLayer(nn.Module):
 
 
 class _DenseBlock(nn.ModuleDict):
-    """Layers each of which sees the block's input and what all layers before it have added."""
+    """Layers that each take the block's input and the outputs of all layers before."""
 
     def __init__(self, inputs: int, depth: int) -> None:
         super().__init__({f"denselayer{i + 1}": _DenseLayer(inputs + i * GROWTH) for i in range(depth)})
@@ -48,7 +48,7 @@ class _DenseBlock(nn.ModuleDict):
 
 
 class _Transition(nn.Module):
-    """Half the channels and half the size."""
+    """Halve channels and size."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class DenseNet(Backbone):
         return self.classifier(F.relu(self.features(images), inplace=True).mean((2, 3)))
 
     def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Names of the published files, ``denselayer1.norm.1.weight``, as today's ``denselayer1.norm1.weight``."""
+        """Rename parameters of the published files, ``denselayer1.norm.1.weight``, to ``denselayer1.norm1.weight``."""
         return {_OLD_NAME.sub(r"\1\2", name): tensor for name, tensor in state.items()}
 
 

@@ -1,8 +1,7 @@
-"""A face told apart from where its features lie and from how the head is turned, for `skelemo.models.streams`.
+"""Facial shape without the place of the features (`Organs`) or without head rotation (`Frontal`), as streams.
 
-Both modules take points ``[..., V, C]`` of a layout, x and y first, and which of them are seen, bool ``[..., V, 1]``.
-They give points of the same shape; what they cannot tell is zero. Sums are written out, because matrix products lose
-digits under autocast.
+Both modules map points ``[..., V, C]`` of a layout, x and y first, and their visibility, bool ``[..., V, 1]``, to
+points of the same shape, zero where undefined. Sums are written out: matrix products lose precision under autocast.
 """
 
 import torch
@@ -11,22 +10,22 @@ from torch import Tensor, nn
 from skelemo.errors import ConfigError
 from skelemo.skeleton import FACE_70, Layout
 
-# Beginnings of the names of points that move together.
+# Prefixes of the names of points that move together.
 _ORGANS = (("RBrow",), ("LBrow",), ("Nose",), ("REye", "RPupil"), ("LEye", "LPupil"), ("OuterMouth", "InnerMouth"))
-# Points that move with the head and hardly with its muscles, of a usual face as `preprocess` places it:
-# its right half and the middle, in distances between the eyes, after the anthropometry of `skelemo.simulate.face`.
+# Rigid points of an average face as `preprocess` places it, its right half and the middle, in inter-ocular distances,
+# after the anthropometry of `skelemo.simulate.face`.
 _FIRM = {
     **{"REye0": (-0.71, 0.0), "REye3": (-0.27, 0.02), "NoseBase0": (-0.22, 0.65), "NoseBase1": (-0.11, 0.69)},
     **{"NoseBridge0": (0, -0.03), "NoseBridge1": (0, 0.16), "NoseBridge2": (0, 0.33), "NoseBridge3": (0, 0.5)},
     **{"NoseBase2": (0, 0.72)},
 }
 _LEAST_FIRM = 4
-# Of a face in profile they lie almost on a line, which tells nothing of what is across it.
+# In profile they are almost collinear, and the map across that line is undefined.
 _LEAST_SPREAD = 0.01
 
 
 class Organs(nn.Module):
-    """Each brow, each eye, the nose and the mouth around the middle of its seen points: its shape, not its place.
+    """Each brow, each eye, the nose and the mouth relative to the mean of its points: its shape, not its place.
 
     Raises
     ------
@@ -51,10 +50,10 @@ class Organs(nn.Module):
 
 
 class Frontal(nn.Module):
-    """The face under the affine map that brings nose and corners of the eyes nearest to a usual face seen from before.
+    """The face under the affine map that best fits nose and eye corners to an average frontal face.
 
-    So it undoes most of a small turn of the head and of what makes faces broad or long. Zero where fewer than four of
-    these points are seen, or where they lie almost on a line.
+    This removes most of a small head rotation and of the proportions of the face. Zero if fewer than four of these
+    points are visible, or if they are almost collinear.
 
     Raises
     ------
@@ -99,7 +98,7 @@ class Frontal(nn.Module):
 
 
 def _named(layout: Layout, beginnings: tuple[str, ...]) -> Tensor:
-    """1 for each face point of the layout whose name begins so, else 0: ``[V]``."""
+    """1 for each face point of the layout whose name has one of the prefixes, else 0: ``[V]``."""
     chosen = torch.zeros(len(layout))
     chosen[_face_of(layout)] = torch.tensor([float(name.startswith(beginnings)) for name in FACE_70.keypoints])
     return chosen

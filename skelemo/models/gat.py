@@ -1,4 +1,4 @@
-"""Graph attention: torch_geometric's ``GATv2Conv`` on the skeleton of every frame, convolutions over time between."""
+"""Graph attention: torch_geometric's ``GATv2Conv`` on the skeleton of every frame, and temporal convolutions."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from skelemo.models.registry import Spec, register
 
 
 class Block(nn.Module):
-    """Attention along the edges, then a convolution over time; each normalized before and added to its input."""
+    """Attention along the edges, then a convolution over time; both pre-norm and residual."""
 
     def __init__(self, width: int, heads: int, kernel: int, edge_features: int, dropout: float) -> None:
         super().__init__()
@@ -36,9 +36,9 @@ class Block(nn.Module):
 
 
 class GraphAttentionNetwork(nn.Module):
-    """Joint tokens through blocks, averaged over everything seen, to the heads.
+    """Joint tokens through blocks, averaged over all that is visible, to the heads.
 
-    All frames of a batch are one graph of separate copies of the skeleton, whose edges are counted up from one copy's.
+    All frames of a batch are one graph of disjoint copies of the skeleton.
     """
 
     edges: Tensor
@@ -92,5 +92,5 @@ def gat(
     stride: int = 2,
     dropout: float = 0.1,
 ) -> nn.Module:
-    """Graph attention (GATv2, Brody et al. 2022) with edge types, one vector for every ``stride`` frames of a joint."""
+    """Graph attention (GATv2, Brody et al. 2022) with edge types, one token for every ``stride`` frames of a joint."""
     return GraphAttentionNetwork(spec, streams, width, attention_heads, blocks, kernel, stride, dropout)

@@ -1,7 +1,7 @@
-"""The layout as a graph: limbs, contours and the links between parts as torch_geometric data and as dense matrices.
+"""The graph of a layout: limbs, contours and links between parts, as torch_geometric data and as dense matrices.
 
-`skeleton_graph` is the sparse form, `partition` and `gcn_adjacency` the dense ones, `hops` and `parents` what follows
-from it. torch_geometric takes seconds to import and is imported when the first graph is built.
+`skeleton_graph` is the sparse form, `partition` and `gcn_adjacency` are dense. torch_geometric takes seconds to import
+and is imported when the first graph is built.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class EdgeType(IntEnum):
-    """What an edge of the graph stands for; the number is its ``edge_type``."""
+    """Kind of an edge; the number is its ``edge_type``."""
 
-    LIMB = 0  # a limb of the body or a finger, a stretch of a face contour
+    LIMB = 0  # within the body, a finger or a contour of the face
     TIE = 1  # joins the contours of one face
     LINK = 2  # joins two parts: face to head, hand to wrist
-    MIRROR = 3  # joins a keypoint to its twin on the other side
+    MIRROR = 3  # joins a keypoint to its mirror image
     TIME = 4  # joins a keypoint to itself in the next frame
 
 
@@ -38,8 +38,8 @@ def skeleton_graph(layout: Layout, *, mirror: bool = True, frames: int = 1) -> D
     Parameters
     ----------
     layout : its keypoints are the nodes, in their order.
-    mirror : with an edge between each keypoint and its twin on the other side.
-    frames : that many copies of the skeleton, node ``t * V + v``, each joined to the next by edges of type ``TIME``.
+    mirror : add an edge between each keypoint and its mirror image.
+    frames : number of copies of the skeleton, node ``t * V + v``, joined by edges of type ``TIME``.
 
     Returns
     -------
@@ -70,13 +70,13 @@ def skeleton_graph(layout: Layout, *, mirror: bool = True, frames: int = 1) -> D
 
 
 def hops(layout: Layout, *, mirror: bool = False) -> Tensor:
-    """Number of edges on the shortest way between two keypoints, ``[V, V]`` int64; the graph is always connected."""
+    """Shortest path lengths between keypoints, ``[V, V]`` int64; the graph is always connected."""
     distance = shortest_path(_matrix(len(layout), _pairs(layout, mirror)), unweighted=True, directed=False)
     return torch.from_numpy(distance).long()
 
 
 def center(layout: Layout) -> int:
-    """The keypoint that distances are counted from: the root of the first part, a body's neck as in ST-GCN."""
+    """The keypoint from which distances are measured: the root of the first part, a body's neck as in ST-GCN."""
     return layout.slices[layout.parts[0].name].start + layout.parts[0].index(layout.parts[0].root)
 
 
@@ -116,8 +116,7 @@ def gcn_adjacency(layout: Layout) -> Tensor:
 def laplacian_positions(layout: Layout, k: int) -> Tensor:
     """The first ``k`` non-trivial eigenvectors of the graph's normalized Laplacian, ``[V, k]``.
 
-    Signs are fixed (the largest entry is positive), so that two networks built alike are alike; zeros stand where
-    the graph has fewer eigenvectors.
+    Signs are fixed (the largest entry is positive) for reproducibility; padded with zeros if the graph has fewer.
     """
     from torch_geometric.transforms import AddLaplacianEigenvectorPE
 
@@ -131,7 +130,7 @@ def laplacian_positions(layout: Layout, k: int) -> Tensor:
 
 
 def edge_types(layout: Layout) -> Tensor:
-    """What joins two keypoints, ``[V, V]`` int64: 0 nothing, else one more than the `EdgeType`."""
+    """Edge type of each pair of keypoints plus one, ``[V, V]`` int64; 0 without an edge."""
     table = torch.zeros(len(layout), len(layout), dtype=torch.long)
     graph = skeleton_graph(layout)
     table[graph.edge_index[0], graph.edge_index[1]] = graph.edge_type + 1
@@ -139,9 +138,9 @@ def edge_types(layout: Layout) -> Tensor:
 
 
 def parents(layout: Layout) -> tuple[int, ...]:
-    """For every keypoint the next one on the way to the root of its own part; a root is its own parent.
+    """For every keypoint the next one towards the root of its part; a root is its own parent.
 
-    Parts are normalized each in its own frame, so that no bone may reach from one into another.
+    Each part is normalized in its own frame, so no bone connects two parts.
     """
     found: list[int] = []
     for part in layout.parts:
@@ -176,7 +175,7 @@ def _links(layout: Layout) -> list[Limb]:
 
 
 def _bridges(layout: Layout, known: list[Limb]) -> list[Limb]:
-    """What makes the graph one piece: the roots of pieces that hang together by nothing, one after another."""
+    """Edges between the roots of disconnected components, in a chain, so that the graph is connected."""
     _, piece = connected_components(_matrix(len(layout), known), directed=False)
     roots = [layout.slices[part.name].start + part.index(part.root) for part in layout.parts]
     firsts = {int(piece[node]): node for node in reversed([*roots, *range(len(layout))])}
@@ -184,7 +183,7 @@ def _bridges(layout: Layout, known: list[Limb]) -> list[Limb]:
 
 
 def _named(pairs: str, layout: Layout, first: Part, second: Part) -> list[Limb]:
-    """Pairs ``A-B`` of names in two parts as positions on V; names that a body model lacks are left out."""
+    """Pairs ``A-B`` of names in two parts as positions on V; names that a body model lacks are skipped."""
     found = []
     for pair in pairs.split():
         a, b = pair.split("-")

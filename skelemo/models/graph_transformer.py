@@ -1,8 +1,8 @@
-"""Graph transformer: joints attend to joints with a bias from the graph, then frames to frames.
+"""Graph transformer: attention among joints, biased by the graph, then among frames.
 
-Positions are eigenvectors of the graph's Laplacian (Dwivedi and Bresson 2021); the bias comes from hop distance and
-kind of edge, as in Graphormer (Ying et al. 2021). Attention is over joints within a frame and over time within a joint,
-so that it costs T · V² + V · T² in the place of (T · V)².
+Positions are eigenvectors of the graph's Laplacian (Dwivedi and Bresson 2021); the bias depends on hop distance and
+edge type, as in Graphormer (Ying et al. 2021). Attention within a frame and within a joint costs T · V² + V · T²
+instead of (T · V)².
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from skelemo.models.registry import Spec, register
 
 
 class JointAttention(nn.Module):
-    """Attention among the joints of a frame, biased by how they hang together, added to them."""
+    """Residual attention among the joints of a frame, biased by the graph."""
 
     hops: Tensor
     kinds: Tensor
@@ -59,7 +59,7 @@ class Block(nn.Module):
 
 
 class GraphTransformer(nn.Module):
-    """Joint tokens with positions in graph and time through blocks, averaged over what was seen, to the heads."""
+    """Joint tokens with positions in graph and time through blocks, averaged over all that is visible, to the heads."""
 
     positions: Tensor
 
@@ -75,7 +75,7 @@ class GraphTransformer(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        # Kept with the weights: where eigenvalues coincide, another machine may choose other eigenvectors.
+        # Saved with the weights: for equal eigenvalues another machine may find other eigenvectors.
         self.register_buffer("positions", laplacian_positions(spec.layout, positions))
         self.tokens = JointTokens(spec, streams, width, stride)
         self.position_embedding = nn.Linear(positions, width)

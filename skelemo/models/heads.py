@@ -1,4 +1,4 @@
-"""What every architecture ends in: pooling over the visible frames, and one linear layer per head."""
+"""The end of every architecture: pooling over the visible frames, and one linear layer per head."""
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +16,12 @@ class Heads(nn.Module):
             self.add_module(f"{head.name}_head", nn.Linear(features, len(head)))
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """Apply each head's layer and its activation."""
+        """``[B, F]`` to ``{head: [B, K]}``."""
         return {head.name: activate(head, getattr(self, f"{head.name}_head")(features)) for head in self.heads}
 
 
 def activate(head: Head, raw: Tensor) -> Tensor:
-    """The output of a network for a head: tanh scaled to [low, high] for values, logits as they are otherwise."""
+    """Output activation of a head: tanh scaled to [low, high] for values, identity for logits."""
     if head.kind != "values":
         return raw
     if (head.low, head.high) == (-1, 1):
@@ -30,7 +30,7 @@ def activate(head: Head, raw: Tensor) -> Tensor:
 
 
 def probabilities(head: Head, output: Tensor) -> Tensor:
-    """What a head predicts, float32 ``[B, K]``: probabilities of classes and flags, values as they are."""
+    """Predictions of a head, float32 ``[B, K]``: probabilities of classes and flags, values unchanged."""
     output = output.float()
     return {"classes": lambda: output.softmax(-1), "flags": output.sigmoid, "values": lambda: output}[head.kind]()
 

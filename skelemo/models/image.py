@@ -1,4 +1,4 @@
-"""Image networks: keypoints drawn on the device, a backbone on each frame, the mean over time, the heads."""
+"""Image networks: skeleton images drawn on the device, a backbone on each frame, the mean over time, the heads."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from skelemo.models.weights import load_weights, official_file, read_weights
 from skelemo.render import SkeletonRenderer
 
 # Mean and deviation of ImageNet's channels, with which the published weights were trained (torchvision's
-# ImageClassification preset). Networks without them are normalized alike, so that one recipe serves both.
+# ImageClassification preset). Networks trained from scratch use the same, so one recipe serves both.
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
 
@@ -23,13 +23,13 @@ SMALLEST_SIDE = 32
 
 
 class Backbone(nn.Module):
-    """A network that turns images ``[N, 3, H, W]`` into features ``[N, out_features]``, or logits with ``classes``.
+    """Images ``[N, 3, H, W]`` to features ``[N, out_features]``, or to logits with ``classes``.
 
-    Parameters carry torchvision's names, so that its published files load unchanged. A subclass sets
+    Parameters have torchvision's names, so its published files load unchanged. A subclass sets
 
     out_features : number of features before the classifier.
-    final : prefix of the classifier's parameters, which are left out when weights are loaded.
-    stages : for every stage from the image upwards, the prefixes of its parameters.
+    final : prefix of the classifier's parameters, which are skipped when weights are loaded.
+    stages : parameter prefixes of every stage, from the image up.
     """
 
     out_features: int
@@ -37,31 +37,31 @@ class Backbone(nn.Module):
     stages: tuple[tuple[str, ...], ...]
 
     def fit(self, height: int, width: int) -> None:
-        """Prepare for images of that size; `ConfigError` where the network cannot take them."""
+        """Prepare for images of this size; raises `ConfigError` if they do not fit the network."""
         if min(height, width) < SMALLEST_SIDE:
             raise ConfigError(f"image_size: images of {height} x {width} are too small, the least is {SMALLEST_SIDE}")
 
     def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A file's weights under today's names, and in this network's shapes where they can be converted."""
+        """Weights of a file under this network's names, and in its shapes where they can be converted."""
         return dict(state)
 
 
 def linear(features: int, classes: int) -> nn.Module:
-    """The classifier, or nothing where features are wanted."""
+    """The classifier, or the identity for features."""
     return nn.Linear(features, classes) if classes else nn.Identity()
 
 
 class ImageEncoder(nn.Module):
-    """Keypoints to features by frame, ``[B, T, V, C] → [B, T, out_features]``; frames that were not seen give zeros.
+    """Keypoints to features by frame, ``[B, T, V, C] → [B, T, out_features]``, zeros for masked frames.
 
-    Every seen frame is drawn, normalized by ImageNet's mean and deviation, and sent through the backbone. The others
-    never reach it: they would move the statistics of batch normalization.
+    Every visible frame is drawn, normalized by ImageNet's mean and deviation, and passed through the backbone. Masked
+    frames are not: they would distort the statistics of batch norm.
 
     Parameters
     ----------
-    renderer : ``[B, T, V, 3]`` and the pictures' size ``[B, 2]``, or None, to ``[B T, 3, H, W]`` in [0, 1].
-    backbone : the network of pictures, without classifier.
-    freeze : how many of the backbone's stages, from the picture upwards, keep their weights and statistics.
+    renderer : ``[B, T, V, 3]`` and the frame size ``[B, 2]``, or None, to ``[B T, 3, H, W]`` in [0, 1].
+    backbone : without classifier.
+    freeze : number of the backbone's stages, from the image up, whose weights and statistics are frozen.
     """
 
     def __init__(self, renderer: nn.Module, backbone: Backbone, *, freeze: int = 0) -> None:
@@ -78,14 +78,14 @@ class ImageEncoder(nn.Module):
                 parameter.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode for all but the frozen stages."""
+        """Set the training mode of all but the frozen stages."""
         super().train(mode)
         for module in self._frozen:
             module.eval()
         return self
 
     def forward(self, keypoints: Tensor, mask: Tensor, frame_size: Tensor | None = None) -> Tensor:
-        """Features ``[B, T, out_features]`` of ``[B, T, V, C]``, ``[B, T]`` and the pictures' size ``[B, 2]``."""
+        """Features ``[B, T, out_features]`` of ``[B, T, V, C]``, ``[B, T]`` and the frame size ``[B, 2]``."""
         images = self.renderer(keypoints[..., :3], frame_size)  # [B T, 3, H, W]
         images = ((images - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
         seen = mask.flatten()
@@ -100,18 +100,18 @@ class ImageEncoder(nn.Module):
         if not len(images):
             return images.new_zeros(0, self.out_features)
         if self.training and len(images) == 1:
-            # Batch normalization refuses a single value, which one small picture comes to in the last stage.
+            # Batch norm rejects a single value per channel, as one small image has in the last stage.
             return self.backbone(images.repeat(2, 1, 1, 1))[:1]
         return self.backbone(images)
 
     def _keeps_every_frame(self, mask: Tensor) -> bool:
-        """Whether shapes must not depend on the mask: in an exported or compiled network, and on the meta device."""
+        """Whether shapes must not depend on the mask: when exported or compiled, and on the meta device."""
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
         return mask.is_meta or (traced and not self.training)
 
 
 class ImageNetwork(nn.Module):
-    """An `ImageEncoder`, the mean of its features over the seen frames, dropout and the heads."""
+    """An `ImageEncoder`, the mean of its features over the visible frames, dropout and the heads."""
 
     def __init__(self, encoder: ImageEncoder, spec: Spec, *, dropout: float = 0.0) -> None:
         super().__init__()
@@ -124,12 +124,12 @@ class ImageNetwork(nn.Module):
         return self.heads(self.dropout(masked_mean(self.encoder(keypoints, mask, frame_size), mask)))
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """The parameters to be trained: ``backbone`` may have its own learning rate, ``heads`` are new."""
+        """Trainable parameters: ``backbone``, which may have its own learning rate, and ``heads``."""
         parts = {"backbone": self.encoder, "heads": self.heads}
         return {name: [p for p in part.parameters() if p.requires_grad] for name, part in parts.items()}
 
     def backbone_parameters(self) -> list[nn.Parameter]:
-        """The parameters that may start from published weights, for a learning rate of their own."""
+        """Trainable parameters of the backbone, for a learning rate of their own."""
         return self.groups()["backbone"]
 
 
@@ -146,27 +146,27 @@ def image_encoder(
     weights: str = "",
     freeze: int = 0,
 ) -> ImageEncoder:
-    """Build the encoder of a registered image network, for that network itself and for those that add time to it.
+    """Build the encoder of a registered image network.
 
     Parameters
     ----------
     architecture : a registered image network, such as ``resnet18``.
-    view : what is drawn: ``frame`` (as the paper), ``person``, ``face`` or ``person+face``; ``auto`` for the last where
-        the layout has a face, else for ``person``.
-    image_size : side of the picture in pixels; 32 or more, for a transformer a multiple of 16.
-    weights : ``imagenet`` for the official file, the path of a file, or nothing. Initial values only: a network on the
-        meta device, whose weights come later, reads none.
-    freeze : how many stages, from the picture upwards, are not trained: up to 5 of a convolutional network, the stem
-        being the first, and up to 13 of a transformer.
+    view : what is drawn: ``frame`` (as in the paper), ``person``, ``face`` or ``person+face``; ``auto`` is
+        ``person+face`` if the layout has a face, else ``person``.
+    image_size : side of the image in pixels; at least 32, for a transformer a multiple of 16.
+    weights : ``imagenet`` for the official file, the path of a file, or empty. Initial values only: ignored on the meta
+        device.
+    freeze : number of stages, from the image up, that are not trained: up to 5 of a convolutional network, stem
+        included, and up to 13 of a transformer.
 
     Raises
     ------
     ConfigError
-        A setting that the renderer or the backbone cannot take, or no published weights.
+        An invalid setting of the renderer or the backbone, or no published weights.
     InputError
-        Weights that cannot be had or do not fit.
+        Weights cannot be read or do not fit.
     """
-    entry(architecture)  # all architectures are imported now
+    entry(architecture)  # imports all architectures
     if architecture not in BACKBONES:
         raise unknown("image network", architecture, BACKBONES)
     if spec.channels < 3:
@@ -186,7 +186,7 @@ def image_encoder(
 
 
 def image_network(name: str) -> Callable[[Callable[[int], Backbone]], Callable[[int], Backbone]]:
-    """Register ``build(classes) -> Backbone`` as a backbone and, in this frame, as an architecture."""
+    """Register ``build(classes) -> Backbone`` as a backbone and as an architecture."""
 
     def add(build: Callable[[int], Backbone]) -> Callable[[int], Backbone]:
         BACKBONES[name] = build

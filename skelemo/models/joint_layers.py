@@ -1,9 +1,9 @@
-"""Networks over joints and time in the layout ``[frames, V, C]``: seen frames only, one after another.
+"""Layers of networks over joints and time, on rows ``[n, V, C]``: the visible frames of a batch.
 
-What works on each frame alone (graph convolution, batch norm) sees the seen frames as rows: nothing is computed, and no
-statistics are taken, from frames in which nobody was seen. What works over time lays the rows out as ``[B, T, V, C]``,
-with zeros at unseen frames. Channels come last because the products are then plain matrix products, which on a CPU take
-two thirds of the time of the published layout ``[B, C, T, V]``.
+Layers that act on single frames (graph convolution, batch norm) take the visible frames as rows, so masked frames cost
+nothing and do not distort statistics. Layers over time take a grid ``[B, T, V, C]`` with zeros at masked frames.
+Channels come last: the products are then plain matrix products, which on a CPU take two thirds of the time of the
+published layout ``[B, C, T, V]``.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,14 +20,14 @@ from skelemo.models.streams import Streams
 
 @dataclass(frozen=True)
 class Frames:
-    """Which frames of a batch were seen, and which of them are rows.
+    """Which frames of a batch are visible, and which of them are rows.
 
     Parameters
     ----------
     seen : ``[B, T]`` bool.
-    rows : positions of the seen frames in ``B * T``. None where every frame is a row: if all were seen, and outside
-        training, where batch norm does not look at the batch.
-    complete : whether it is known that every frame was seen.
+    rows : positions of the visible frames in ``B * T``. None if every frame is a row: if all are visible, and outside
+        training, when batch norm ignores the batch.
+    complete : whether every frame is known to be visible.
     """
 
     seen: Tensor
@@ -36,7 +36,7 @@ class Frames:
 
     @classmethod
     def of(cls, mask: Tensor, training: bool) -> "Frames":
-        """The frames of a batch's mask ``[B, T]``; what is compiled for inference or exported does not look at it."""
+        """The frames of a mask ``[B, T]``, whose values are not inspected when compiled for inference or exported."""
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
         if mask.is_meta or (traced and not training):
             return cls(mask)
@@ -48,7 +48,7 @@ class Frames:
         return flat if self.rows is None else flat[self.rows]
 
     def spread(self, rows: Tensor) -> Tensor:
-        """Rows ``[n, …]`` to ``[B, T, …]``, zero where nothing was seen."""
+        """Rows ``[n, …]`` to ``[B, T, …]``, zero at masked frames."""
         batch, length = self.seen.shape
         if self.rows is not None:
             grid = rows.new_zeros(batch * length, *rows.shape[1:])
@@ -57,7 +57,7 @@ class Frames:
         return grid if self.complete else grid * self.seen.view(batch, length, *[1] * (rows.dim() - 1))
 
     def every(self, stride: int) -> "Frames":
-        """The frames that are left when one in ``stride`` is kept: seen where any of the frames it stands for was."""
+        """One frame for every ``stride``: visible if any of them is."""
         if stride == 1:
             return self
         missing = -self.seen.shape[1] % stride
@@ -68,7 +68,7 @@ class Frames:
 
 @torch.compiler.disable
 def _look(mask: Tensor, training: bool) -> Frames:
-    """The frames of a mask whose values are at hand."""
+    """The frames of a mask whose values can be inspected."""
     if bool(mask.all()):
         return Frames(mask, complete=True)
     if not training or not bool(mask.any()):
@@ -77,7 +77,7 @@ def _look(mask: Tensor, training: bool) -> Frames:
 
 
 class FrameNorm(nn.BatchNorm1d):
-    """Batch norm over the last axis of rows ``[n, V, C]``."""
+    """Batch norm over the channels of rows ``[n, V, C]``."""
 
     def forward(self, rows: Tensor) -> Tensor:
         """The same shape."""
@@ -87,7 +87,7 @@ class FrameNorm(nn.BatchNorm1d):
 
 
 class LinearNorm(nn.Module):
-    """Linear layer and batch norm over rows ``[n, V, C]``; one product outside training."""
+    """Linear layer and batch norm over rows ``[n, V, C]``, fused outside training."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -107,14 +107,14 @@ class LinearNorm(nn.Module):
 class GraphConv(nn.Module):
     """Convolution over one or more adjacency matrices: ``y = Σₖ Aₖᵀ x Wₖ + b`` for rows ``[n, V, C]``.
 
-    With one symmetric matrix this is torch_geometric's ``GCNConv`` on a graph that all rows share.
+    With one symmetric matrix this equals torch_geometric's ``GCNConv`` on a graph shared by all rows.
 
     Parameters
     ----------
     adjacency : ``[K, V, V]``; ``A[k, u, v]`` is what keypoint u contributes to keypoint v.
     learnable : the matrices are parameters, initialized as given (ST-GCN++).
-    importance : the matrices stay, each multiplied by a parameter of its shape (ST-GCN's edge importance).
-    norm : with batch norm behind it.
+    importance : the matrices are constant, each multiplied by a parameter of its shape (ST-GCN's edge importance).
+    norm : whether batch norm follows.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class GraphConv(nn.Module):
 
 
 class TimeConv(nn.Conv2d):
-    """Convolution over time of a grid ``[B, T, V, C]``, padded so that T stays, or becomes ⌈T / stride⌉."""
+    """Convolution over time of a grid ``[B, T, V, C]``, padded to ⌈T / stride⌉ frames."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> None:
         require_odd(kernel)
@@ -161,13 +161,13 @@ class TimeConv(nn.Conv2d):
 
 
 def require_odd(kernel: int) -> None:
-    """`ConfigError` for a kernel over time that has no middle."""
+    """Raise `ConfigError` for an even kernel."""
     if kernel < 1 or kernel % 2 == 0:
         raise ConfigError(f"kernel = {kernel}: expected an odd number of frames, such as {kernel // 2 * 2 + 1}")
 
 
 class Shortcut(nn.Module):
-    """The residual way around a block: as it is, or a linear layer and batch norm where the shape changes."""
+    """Residual connection of a block: the identity, or a linear layer and batch norm if the shape changes."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -185,12 +185,12 @@ class Shortcut(nn.Module):
 
 
 class JointNetwork(nn.Module):
-    """Streams of keypoints through blocks over joints and time, averaged over everything seen, to the heads.
+    """Streams of keypoints through blocks over joints and time, averaged over all that is visible, to the heads.
 
     Parameters
     ----------
     block : ``block(inputs, outputs, stride, first)`` makes a module ``(rows, frames) -> (rows, frames)``.
-    widths : channels that each block gives; where they grow, time is halved, as in ST-GCN.
+    widths : output channels of each block; where they grow, time is halved, as in ST-GCN.
     """
 
     def __init__(
@@ -224,12 +224,12 @@ class JointNetwork(nn.Module):
 
 
 class JointTokens(nn.Module):
-    """Every keypoint of every few frames as one vector: where attention over joints begins.
+    """Tokens for attention: one vector for each keypoint and every few frames.
 
     Parameters
     ----------
     width : length of a vector.
-    stride : one vector for so many frames, from a convolution over twice as many.
+    stride : frames per vector, from a convolution over twice as many.
     """
 
     def __init__(self, spec: Spec, streams: Sequence[str], width: int, stride: int) -> None:
@@ -241,7 +241,7 @@ class JointTokens(nn.Module):
         self.time = TimeConv(width, width, 2 * stride - 1, stride=stride)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> tuple[Tensor, Frames]:
-        """``[B, T, V, C]`` and ``[B, T]`` to rows ``[n, V, width]`` and the frames that they are."""
+        """``[B, T, V, C]`` and ``[B, T]`` to rows ``[n, V, width]`` and their frames."""
         frames = Frames.of(mask, self.training)
         rows = nn.functional.gelu(self.embed(frames.pack(self.streams(keypoints, mask))) + self.joint)
         left = frames.every(self.stride)

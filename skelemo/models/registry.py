@@ -1,4 +1,4 @@
-"""Architectures by name: a file of `skelemo.models` registers one function per variant, everybody else asks here."""
+"""Architectures by name, each registered by one function in `skelemo.models`, and what they cost."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from skelemo import plugins
 from skelemo.errors import ConfigError, unknown
@@ -17,13 +18,13 @@ Coordinates = Literal["parts", "frame"]
 Build = TypeVar("Build", bound=Callable[..., nn.Module])
 #: Heads that `create` knows by name; any other is given as a `Head`.
 HEADS = {head.name: head for head in (EXPRESSION, VA, AU)}
-#: Settings that say where training begins, and nothing of the network that comes of it.
+#: Settings that only initialize a network.
 INITIAL = ("weights",)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What a network is built for: the batch it will see and the heads that it must serve."""
+    """What a network is built for: the shape of its input, and its heads."""
 
     layout: Layout
     heads: tuple[Head, ...]
@@ -33,7 +34,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Facts:
-    """What an architecture is registered with."""
+    """Properties of a registered architecture."""
 
     sees: str = "normalized keypoints of the window"
     coordinates: Coordinates = "parts"
@@ -59,21 +60,21 @@ ARCHITECTURES = plugins.Registry("architecture", "skelemo.models", package="skel
 def register(
     name: str, *, sees: str = Facts.sees, coordinates: Coordinates = "parts", fitted: bool = False
 ) -> Callable[[Build], Build]:
-    """Make ``build(spec, *, setting=default, …) -> nn.Module`` known as an architecture.
+    """Register ``build(spec, *, setting=default, …) -> nn.Module`` as an architecture.
 
     Parameters
     ----------
-    name : the word for ``--arch``.
-    sees : one phrase for ``skelemo models``: what reaches the network.
-    coordinates : ``parts`` for keypoints normalized by part, ``frame`` for keypoints in the image; such a network
-        also takes ``frame_size [B, 2]``, the width and height of the images in pixels, or None where unknown.
-    fitted : a baseline, which has `skelemo.models.baselines.Baseline.fit` in place of gradients.
+    name : for ``--arch``.
+    sees : the input in one phrase, for ``skelemo models``.
+    coordinates : ``parts`` for keypoints normalized by part, ``frame`` for keypoints in image coordinates; such a
+        network also takes ``frame_size [B, 2]``, the width and height of the images in pixels, or None if unknown.
+    fitted : a baseline, trained by `skelemo.models.baselines.Baseline.fit` instead of gradients.
     """
     return ARCHITECTURES.register(name, Facts(sees, coordinates, fitted))
 
 
 def entry(name: str) -> Entry:
-    """The architecture of that name; an unknown one raises `ConfigError` with the known ones."""
+    """The architecture of a name; raises `ConfigError` with the known ones for any other."""
     found = ARCHITECTURES[name]
     facts = found.facts
     return Entry(facts.sees, facts.coordinates, facts.fitted, name, found.function)
@@ -130,12 +131,12 @@ def create(
 
 
 def _require_usable(chosen: Entry, network: nn.Module, spec: Spec) -> None:
-    """Refuse another package's network that cannot be trained, by one trial of two windows.
+    """Try another package's network on two windows.
 
     Raises
     ------
     ConfigError
-        It is no module, has parameters without a shape, fails, or returns something else than its heads need.
+        It is no module, has uninitialized parameters, fails, or does not return what its heads need.
     """
     name = chosen.name
     if not isinstance(network, nn.Module):
@@ -165,18 +166,62 @@ def _require_usable(chosen: Entry, network: nn.Module, spec: Spec) -> None:
         raise ConfigError(f"{name} returned {got} for two windows; expected {expected}")
 
 
-def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a network is built with again when its own weights are at hand."""
-    return {name: value for name, value in settings.items() if name not in INITIAL}
+def cost(model: nn.Module, spec: Spec) -> tuple[int, int]:
+    """Number of parameters, and FLOPs of a forward pass on one window of ``spec.frames`` visible frames.
+
+    A multiply-add counts as two. Matrix products, convolutions and attention are counted; drawing, normalization and
+    element-wise operations are not.
+    """
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    keypoints = torch.zeros(1, spec.frames, len(spec.layout), spec.channels, device=device)
+    mask = torch.ones(1, spec.frames, dtype=torch.bool, device=device)
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(keypoints, mask)
+    finally:
+        model.train(training)
+    return parameters, counter.get_total_flops()
 
 
-def checked(name: str, defaults: Mapping[str, Any], setting: str, value: Any) -> Any:
-    """The value of a setting of ``name``, which is of the same kind as its default; lists become tuples.
+def cost_of(
+    name: str,
+    *,
+    layout_name: str = DEFAULT_LAYOUT,
+    heads: Sequence[Head | str] = (EXPRESSION,),
+    frames: int = 1,
+    **settings: Any,
+) -> tuple[int, int]:
+    """The `cost` of a registered architecture, on the meta device if it can be built there.
 
     Raises
     ------
     ConfigError
-        It is of another kind, or there is no such setting.
+        As `skelemo.models.create`.
+    """
+    spec = Spec(layout(layout_name), (), frames)
+    setting = {"layout_name": layout_name, "heads": heads, "frames": frames, **settings}
+    try:
+        with torch.device("meta"):
+            return cost(create(name, **setting), spec)
+    except Exception:  # it inspects values; an error of the caller's is raised again
+        return cost(create(name, **setting), spec)
+
+
+def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings needed to rebuild a network whose weights are loaded afterwards."""
+    return {name: value for name, value in settings.items() if name not in INITIAL}
+
+
+def checked(name: str, defaults: Mapping[str, Any], setting: str, value: Any) -> Any:
+    """Validate a setting of ``name``: its value must have the type of the default; lists become tuples.
+
+    Raises
+    ------
+    ConfigError
+        It has another type, or there is no such setting.
     """
     if setting not in defaults:
         raise unknown(f"setting of {name}", setting, defaults)

@@ -1,6 +1,6 @@
 """Residual networks (He et al. 2015, arXiv 1512.03385) under torchvision's parameter names.
 
-The paper (section 5) uses ResNet-18 pre-trained and in a lighter version of its own, and ResNet-50 pre-trained.
+The paper (section 5) uses pre-trained ResNet-18 and ResNet-50, and a lighter ResNet-18 of its own.
 """
 
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Co
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
-    """A projection where the block changes the shape, else nothing: the identity has no parameters."""
+    """A projection if the block changes the shape, else None for the identity."""
     if stride == 1 and inputs == outputs:
         return None
     return nn.Sequential(_convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
@@ -24,14 +24,14 @@ class _Block(nn.Module):
     """A residual function and its shortcut: ``[N, inputs, H, W] → [N, expansion planes, H / stride, W / stride]``."""
 
     expansion: int
-    last_norm: str  # the batch normalization that ends the residual function
+    last_norm: str  # the last batch norm of the residual function
     downsample: nn.Sequential | None
 
     def __init__(self, inputs: int, planes: int, stride: int) -> None:
         super().__init__()
 
     def residual(self, x: Tensor) -> Tensor:
-        """What is added to the shortcut."""
+        """The residual function."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,13 +54,13 @@ class BasicBlock(_Block):
         self.downsample = _shortcut(inputs, planes, stride)
 
     def residual(self, x: Tensor) -> Tensor:
-        """What is added to the shortcut."""
+        """The residual function."""
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         return self.bn2(self.conv2(x))
 
 
 class Bottleneck(_Block):
-    """1 × 1, 3 × 3, 1 × 1, with the stride on the 3 × 3 as torchvision has it: the block of ResNet-50."""
+    """1 × 1, 3 × 3, 1 × 1, with the stride on the 3 × 3 as in torchvision: the block of ResNet-50."""
 
     expansion = 4
     last_norm = "bn3"
@@ -77,14 +77,14 @@ class Bottleneck(_Block):
         self.downsample = _shortcut(inputs, outputs, stride)
 
     def residual(self, x: Tensor) -> Tensor:
-        """What is added to the shortcut."""
+        """The residual function."""
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         x = F.relu(self.bn2(self.conv2(x)), inplace=True)
         return self.bn3(self.conv3(x))
 
 
 class ResNet(Backbone):
-    """A 7 × 7 stem and four stages of residual blocks; from stage to stage half the size and twice the planes.
+    """A 7 × 7 stem and four stages of residual blocks; each stage halves the size and doubles the planes.
 
     Parameters
     ----------
@@ -120,8 +120,8 @@ class ResNet(Backbone):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             elif isinstance(module, _Block):
-                # A block begins as its shortcut (Goyal et al. 2017, arXiv 1706.02677, section 5.1): without published
-                # weights the features of a deep network would else be so large that the tanh of values saturates.
+                # A block starts as its shortcut (Goyal et al. 2017, arXiv 1706.02677, section 5.1): otherwise features
+                # of a deep network trained from scratch are so large that the tanh of values saturates.
                 nn.init.zeros_(module.get_parameter(f"{module.last_norm}.weight"))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -153,10 +153,9 @@ def resnet50(classes: int = 0) -> ResNet:
 
 @image_network("resnet18_paper")
 def resnet18_paper(classes: int = 0) -> ResNet:
-    """The paper's modified ResNet-18 (sections 4.5 and 5): ResNet-18's plan with half its channels.
+    """The paper's modified ResNet-18 (sections 4.5 and 5): ResNet-18 with half the channels.
 
-    The paper gives the plan (an entry convolution, four layers of two residual blocks, each of two convolutions with
-    batch normalization and a skip over both, one fully connected layer: 18 in all) and that it is trained from
-    scratch, but no widths. Half of the standard's, 32 to 256, are our reading of a variant lighter than the original.
+    The paper describes the layers (those of ResNet-18) and training from scratch, but no widths. Half of the
+    standard's, 32 to 256, is our reading of "lighter than the original".
     """
     return ResNet(BasicBlock, (2, 2, 2, 2), planes=32, classes=classes)

@@ -19,7 +19,7 @@ _PARTITIONS = {"spatial": partition, "uniform": gcn_adjacency}
 
 
 class Block(nn.Module):
-    """Graph convolution, convolution over time, and a residual way around both."""
+    """Graph convolution and convolution over time, with a residual connection."""
 
     def __init__(
         self, inputs: int, outputs: int, adjacency: Tensor, kernel: int, stride: int, dropout: float, residual: bool
@@ -33,7 +33,7 @@ class Block(nn.Module):
         self.shortcut = Shortcut(inputs, outputs, stride) if residual else None
 
     def forward(self, rows: Tensor, frames: Frames) -> tuple[Tensor, Frames]:
-        """Rows of ``frames`` to rows of the frames that are left."""
+        """Rows of ``frames`` to rows of ``frames.every(stride)``."""
         left = frames.every(self.stride)
         moved = self.time(frames.spread(torch.relu(self.graph(rows))))
         outputs = self.dropout(self.norm(left.pack(moved)))
@@ -59,7 +59,7 @@ def stgcn(
     block_dropout: float = 0.0,
     dropout: float = 0.0,
 ) -> nn.Module:
-    """ST-GCN, half as deep as published, for windows of 16 to 64 frames in the place of 300.
+    """ST-GCN, half as deep as published, for windows of 16 to 64 frames instead of 300.
 
     ``widths=[64,64,64,64,128,128,128,256,256,256]`` is the published depth. ``partition=uniform`` treats all
     neighbors alike, as torch_geometric's ``GCNConv`` does.

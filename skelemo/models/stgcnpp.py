@@ -1,7 +1,7 @@
 """ST-GCN++: graph convolution with learned adjacency and temporal convolution in several branches.
 
 After PYSKL (Duan et al. 2022, arXiv 2205.09443): adjacency initialized from the spatial partition and trained freely, a
-residual way inside the graph convolution, and six temporal branches in the place of one long kernel.
+residual connection inside the graph convolution, and six temporal branches instead of one long kernel.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from skelemo.models.registry import Spec, register
 
 
 class GraphUnit(nn.Module):
-    """Graph convolution with its own residual way."""
+    """Graph convolution with a residual connection."""
 
     def __init__(self, inputs: int, outputs: int, adjacency: Tensor) -> None:
         super().__init__()
@@ -29,12 +29,12 @@ class GraphUnit(nn.Module):
 
 
 class Branches(nn.Module):
-    """Temporal convolutions of growing dilation, a maximum and a plain sample, side by side and mixed.
+    """Parallel temporal branches, mixed: convolutions of growing dilation, a maximum, and a strided sample.
 
     Parameters
     ----------
     dilations : one branch of convolution each.
-    kernel : frames that a convolution takes.
+    kernel : of the convolutions, in frames.
     """
 
     def __init__(self, channels: int, stride: int, dropout: float, dilations: Sequence[int], kernel: int) -> None:
@@ -43,9 +43,9 @@ class Branches(nn.Module):
         if channels < len(dilations) + 2:
             raise ConfigError(f"widths: {channels} channels are fewer than the {len(dilations) + 2} temporal branches")
         share = channels // (len(dilations) + 2)
-        first = channels - share * (len(dilations) + 1)  # the first branch takes what is left over, as in PYSKL
+        first = channels - share * (len(dilations) + 1)  # the first branch takes the remainder, as in PYSKL
         self.widths = [first, *[share] * len(dilations)]
-        # The first linear layers of all branches but the last, which takes neither norm nor ReLU, are one product.
+        # The input projections of all branches but the last, which has neither norm nor ReLU, are one product.
         self.branch_proj = nn.Sequential(LinearNorm(channels, channels - share), nn.ReLU())
         self.skip_proj = nn.Linear(channels, share)
         self.convs = nn.ModuleList(
@@ -64,13 +64,13 @@ class Branches(nn.Module):
         return self.dropout(self.out_proj(frames.every(self.stride).pack(mixed)))
 
     def _peak(self, grid: Tensor) -> Tensor:
-        """Maximum over three frames; unseen ones are zero and the input is not negative."""
+        """Maximum over three frames; masked ones are zero and the input is not negative."""
         pooled = nn.functional.max_pool2d(grid.permute(0, 3, 1, 2), (3, 1), (self.stride, 1), (1, 0))
         return pooled.permute(0, 2, 3, 1)
 
 
 class Block(nn.Module):
-    """One block: graph unit, temporal branches, residual way around both."""
+    """Graph unit and temporal branches, with a residual connection."""
 
     def __init__(
         self, graph: nn.Module, inputs: int, outputs: int, stride: int, time: nn.Module, residual: bool
@@ -82,7 +82,7 @@ class Block(nn.Module):
         self.shortcut = Shortcut(inputs, outputs, stride) if residual else None
 
     def forward(self, rows: Tensor, frames: Frames) -> tuple[Tensor, Frames]:
-        """Rows of ``frames`` to rows of the frames that are left."""
+        """Rows of ``frames`` to rows of ``frames.every(stride)``."""
         outputs = self.time(self.graph(rows, frames), frames)
         if self.shortcut is not None:
             outputs = outputs + self.shortcut(rows, frames)

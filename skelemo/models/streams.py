@@ -1,4 +1,4 @@
-"""Streams: keypoints as joints, bones, the motion of either, or shapes of a face; what is missing stays zero in all."""
+"""Streams: keypoints as joints, bones, motion, or facial shape; missing points are zero in all of them."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -11,26 +11,26 @@ from skelemo.models.face_streams import Frontal, Organs
 from skelemo.models.graph import parents
 from skelemo.models.registry import Spec
 
-CONFIDENCE = 2  # the channel of a point that says how surely it was seen
-#: Coordinates beyond so many standard deviations are cut off: OpenPose at times puts a point far outside the person.
+CONFIDENCE = 2  # channel
+#: Coordinates are clamped to this many standard deviations: OpenPose sometimes puts a point far outside the person.
 FARTHEST = 10.0
-#: A coordinate whose variance is smaller is constant: it is centered and not scaled.
+#: Coordinates of smaller variance count as constant: centered but not scaled.
 CONSTANT = 1e-6
-#: Streams that show a face alone, and nothing of what else a layout has.
+#: Streams of the face alone; all other points are zero.
 SHAPES: dict[str, type[nn.Module]] = {"organ": Organs, "frontal": Frontal}
 
 
 def present(points: Tensor) -> Tensor:
-    """Which points of ``[…, V, C]`` were seen, ``[…, V, 1]`` bool: by confidence, or without it by any coordinate."""
+    """Visibility of points ``[…, V, C]``, ``[…, V, 1]`` bool: by confidence, or without it by any coordinate."""
     if points.shape[-1] > CONFIDENCE:
         return points[..., CONFIDENCE : CONFIDENCE + 1] > 0
     return (points != 0).any(-1, keepdim=True)
 
 
 def bone(points: Tensor, parent: Tensor) -> Tensor:
-    """From each point's parent to the point, ``[…, V, C]``; zero where either is missing, and for a root.
+    """Vectors from each point's parent to the point, ``[…, V, C]``; zero if either is missing, and for a root.
 
-    The confidence of a bone, as of a motion, is the mean of its two ends.
+    The confidence of a bone, as of a motion, is the mean of its ends.
     """
     ends = points[..., parent, :]
     root = parent == torch.arange(len(parent), device=parent.device)
@@ -39,10 +39,7 @@ def bone(points: Tensor, parent: Tensor) -> Tensor:
 
 
 def motion(points: Tensor) -> Tensor:
-    """From each point to where it is in the next frame, ``[B, T, V, C]``; zero where either is missing, and at the end.
-
-    Points of unseen frames are zero, hence missing, hence without motion.
-    """
+    """Displacement of each point to the next frame, ``[B, T, V, C]``; zero if either is missing, and at the end."""
     here, there = points[:, :-1], points[:, 1:]
     moved = _difference(there, here) * (present(here) & present(there))
     return torch.cat([moved, torch.zeros_like(points[:, :1])], 1)
@@ -59,24 +56,24 @@ def _difference(points: Tensor, others: Tensor) -> Tensor:
 class Streams(nn.Module):
     """Keypoints ``[B, T, V, C]`` and mask ``[B, T]`` to features ``[B, T, V, channels]``, normalized point by point.
 
-    ``joint`` is where points are, ``bone`` how they lie to their `parents`, ``joint_motion`` and ``bone_motion`` how
-    either changes to the next frame, ``organ`` the shape of each of the face's `Organs`, ``frontal`` the face as it
-    would look from before (`Frontal`). In the last two all other points are zero.
+    ``joint`` is the position, ``bone`` the vector from the parent (`parents`), ``joint_motion`` and ``bone_motion``
+    their change to the next frame, ``organ`` the shape of each facial feature (`Organs`), ``frontal`` the face seen
+    from the front (`Frontal`). In the last two all other points are zero.
 
-    Every coordinate of every point is brought to zero mean and unit deviation over the frames in which the point was
-    visible, by batch statistics in training and running ones afterwards; a missing point stays zero. Confidence becomes
-    visibility, 1 or 0, so that a model serves detectors whose confidences differ.
+    Every coordinate of every point is standardized over the frames in which the point is visible, by batch statistics
+    in training and running ones afterwards; a missing point stays zero. Confidence becomes visibility, 1 or 0, so
+    that models transfer between detectors.
 
     Parameters
     ----------
     spec : layout and channels of the batch.
     names : one or more of `NAMES`; several are concatenated.
-    normalize : standardize as described; else coordinates stay as they are.
+    normalize : standardize as described.
 
     Raises
     ------
     ConfigError
-        An unknown stream, or none, or one that the layout does not have.
+        No stream, an unknown one, or one that the layout lacks.
     """
 
     NAMES = ("joint", "bone", "joint_motion", "bone_motion", *SHAPES)
@@ -103,9 +100,9 @@ class Streams(nn.Module):
         self.register_buffer("variance", torch.ones(len(spec.layout), self.channels), persistent=normalize)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> Tensor:
-        """The chosen streams side by side; zeros at unseen frames and missing points."""
+        """The streams, concatenated; zeros at masked frames and missing points."""
         keypoints = torch.where(present(keypoints) & mask[..., None, None], keypoints, 0)
-        if keypoints.shape[-1] > CONFIDENCE:  # how sure a detector is differs between detectors and recordings
+        if keypoints.shape[-1] > CONFIDENCE:  # confidences differ between detectors and recordings
             visible = (keypoints[..., CONFIDENCE : CONFIDENCE + 1] > 0).to(keypoints.dtype)
             keypoints = torch.cat([keypoints[..., :CONFIDENCE], visible, keypoints[..., CONFIDENCE + 1 :]], -1)
         streams = [self._stream(name, keypoints) for name in self.names]
@@ -128,7 +125,7 @@ class Streams(nn.Module):
         return torch.where(self.is_coordinate, scaled, values) * seen
 
     def _statistics(self, values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance over batch and time of what was seen, ``[V, channels]``; running ones where nothing was."""
+        """Mean and variance of visible points over batch and time, ``[V, channels]``; else running ones."""
         count = seen.sum((0, 1))
         mean = values.sum((0, 1)) / count.clamp(min=1)
         variance = ((values - mean).square() * seen).sum((0, 1)) / count.clamp(min=1)

@@ -1,4 +1,4 @@
-"""Networks over time on the keypoints of each frame as one vector: `lstm`, `gru`, `tcn`, `transformer`."""
+"""Networks over time on one vector per frame: `lstm`, `gru`, `tcn`, `transformer`."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -14,11 +14,10 @@ from skelemo.models.streams import Streams
 
 
 class Recurrent(nn.Module):
-    """LSTM or GRU over the seen frames ``[B, T, F]``, forwards and backwards.
+    """LSTM or GRU over the visible frames ``[B, T, F]``, forwards and backwards.
 
-    Unseen frames are moved behind the seen ones, where no state that counts can meet them, so that the state passes
-    over a gap unchanged. Each direction is a network of its own, for the same reason: run backwards in one piece, it
-    would begin with the padding.
+    Masked frames are moved to the end, where they influence nothing, so the state crosses a gap unchanged. Each
+    direction is a network of its own, for the same reason: a bidirectional one would start with the padding.
     """
 
     def __init__(
@@ -34,20 +33,20 @@ class Recurrent(nn.Module):
         self.width = count * width
 
     def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """``[B, T, F]`` and ``[B, T]`` to the mean state over the seen frames ``[B, width]``."""
+        """``[B, T, F]`` and ``[B, T]`` to the mean state over the visible frames ``[B, width]``."""
         length = mask.shape[1]
         position = torch.arange(length, device=mask.device)
         seen_first = position < mask.sum(1, keepdim=True)
         states = []
         for direction, order in zip(self.directions, (position, position.flip(0)), strict=False):
-            turn = torch.where(mask, order, order + length).argsort(1)  # seen frames in order, then the others
+            turn = torch.where(mask, order, order + length).argsort(1)  # visible frames in order, then the others
             turned = vectors.gather(1, turn[..., None].expand_as(vectors))
             states.append(masked_mean(direction(turned)[0], seen_first))
         return torch.cat(states, -1)
 
 
 class Convolutional(nn.Module):
-    """Residual convolutions over ``[B, T, F]`` whose reach doubles with every layer (Bai et al. 2018, not causal)."""
+    """Residual convolutions over ``[B, T, F]`` with doubling dilation (Bai et al. 2018, not causal)."""
 
     def __init__(self, width: int, layers: int, kernel: int, dropout: float) -> None:
         super().__init__()
@@ -61,7 +60,7 @@ class Convolutional(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """``[B, T, width]`` and ``[B, T]`` to their mean over the seen frames ``[B, width]``."""
+        """``[B, T, width]`` and ``[B, T]`` to their mean over the visible frames ``[B, width]``."""
         for norm, conv in zip(self.norms, self.convs, strict=True):
             seen = torch.relu(norm(vectors)) * mask[..., None]
             vectors = vectors + self.dropout(conv(seen.transpose(1, 2)).transpose(1, 2))
@@ -69,7 +68,7 @@ class Convolutional(nn.Module):
 
 
 class Attentive(nn.Module):
-    """Transformer over the seen frames of ``[B, T, F]``, told where in the window each stands."""
+    """Transformer over the visible frames of ``[B, T, F]``, with positional encoding."""
 
     def __init__(self, width: int, layers: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -79,16 +78,16 @@ class Attentive(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """``[B, T, width]`` and ``[B, T]`` to their mean over the seen frames ``[B, width]``."""
+        """``[B, T, width]`` and ``[B, T]`` to their mean over the visible frames ``[B, width]``."""
         vectors = vectors + time_positions(vectors.shape[1], self.width, vectors)
-        for attend, think in zip(self.attention, self.mlp, strict=True):
-            vectors = attend(vectors, mask)
-            vectors = vectors + think(vectors)
+        for attention, mlp in zip(self.attention, self.mlp, strict=True):
+            vectors = attention(vectors, mask)
+            vectors = vectors + mlp(vectors)
         return masked_mean(self.norm(vectors), mask)
 
 
 class FrameVectors(nn.Module):
-    """The streams of a frame's keypoints, laid out flat and brought to ``width``: ``[B, T, width]``."""
+    """The streams of a frame's keypoints, flattened and projected: ``[B, T, width]``."""
 
     def __init__(self, spec: Spec, streams: Sequence[str], width: int, dropout: float) -> None:
         super().__init__()
@@ -106,7 +105,7 @@ class FrameVectors(nn.Module):
 
 
 class TemporalNetwork(nn.Module):
-    """Frames to vectors, vectors through time to one, that one to the heads.
+    """A vector per frame, a network over time, the heads.
 
     Parameters
     ----------
@@ -125,9 +124,9 @@ class TemporalNetwork(nn.Module):
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""
-        return self.answer(self.frames(keypoints, mask), mask)
+        return self.predict(self.frames(keypoints, mask), mask)
 
-    def answer(self, vectors: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def predict(self, vectors: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Vectors of the frames ``[B, T, F]`` to the heads' outputs."""
         return self.heads(self.dropout(self.time(vectors, mask)))
 
@@ -155,7 +154,7 @@ def lstm(
     both_ways: bool = True,
     dropout: float = 0.2,
 ) -> nn.Module:
-    """Long short-term memory, in both directions of time unless ``both_ways=false``."""
+    """Long short-term memory, bidirectional unless ``both_ways=false``."""
     return _recurrent("lstm", spec, streams, width, layers, both_ways, dropout)
 
 
@@ -169,7 +168,7 @@ def gru(
     both_ways: bool = True,
     dropout: float = 0.2,
 ) -> nn.Module:
-    """Gated recurrent units, in both directions of time unless ``both_ways=false``."""
+    """Gated recurrent units, bidirectional unless ``both_ways=false``."""
     return _recurrent("gru", spec, streams, width, layers, both_ways, dropout)
 
 
@@ -183,7 +182,7 @@ def tcn(
     kernel: int = 3,
     dropout: float = 0.2,
 ) -> nn.Module:
-    """Temporal convolutions; 4 layers of kernel 3 reach 31 frames."""
+    """Temporal convolutions; 4 layers of kernel 3 have a receptive field of 31 frames."""
     frames = FrameVectors(spec, streams, width, dropout)
     return TemporalNetwork(spec, frames, Convolutional(width, layers, kernel, dropout), dropout)
 

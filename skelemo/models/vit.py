@@ -1,7 +1,7 @@
 """Vision transformers (Dosovitskiy et al. 2021, arXiv 2010.11929) under torchvision's parameter names.
 
-The article's recipe for pictures of another size holds here too: the patches stay 16 pixels wide, and the learned
-positions are interpolated (bicubic, corners aligned, as torchvision's ``interpolate_embeddings``) onto the new grid.
+For images of another size the patches stay 16 pixels wide, and the learned positions are interpolated onto the new grid
+(bicubic, corners aligned, as torchvision's ``interpolate_embeddings``).
 """
 
 import math
@@ -50,7 +50,7 @@ class SelfAttention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Every token's mean of all tokens' values, weighed by how its query meets their keys."""
+        """``[N, S, D]``."""
         joint = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # [N, S, 3 D]
         query, key, value = joint.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [N, heads, S, D / heads]
         attended = F.scaled_dot_product_attention(query, key, value)
@@ -58,7 +58,7 @@ class SelfAttention(nn.Module):
 
 
 class _EncoderBlock(nn.Module):
-    """Attention and a perceptron, each after a layer norm and beside a skip."""
+    """Attention and MLP, pre-norm and residual."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class _EncoderBlock(nn.Module):
 
 
 class _Encoder(nn.Module):
-    """Positions, blocks and the last layer norm, on tokens ``[N, S, D]`` of which the first stands for the picture."""
+    """Positions, blocks and the last layer norm, on tokens ``[N, S, D]``, the class token first."""
 
     def __init__(self, width: int, depth: int, heads: int) -> None:
         super().__init__()
@@ -91,11 +91,11 @@ class _Encoder(nn.Module):
 
 
 class VisionTransformer(Backbone):
-    """Patches of 16 × 16 pixels through a transformer; built for pictures of 224 × 224, see `fit` for others.
+    """Patches of 16 × 16 pixels through a transformer; built for images of 224 × 224, see `fit` for others.
 
     Parameters
     ----------
-    width, depth, heads : of the transformer; the perceptrons are four times as wide.
+    width, depth, heads : of the transformer; its MLPs are four times as wide.
     classes : size of the classifier ``heads.head``; 0 for features.
     """
 
@@ -122,7 +122,7 @@ class VisionTransformer(Backbone):
         return self.heads(self.encoder(tokens)[:, 0])
 
     def fit(self, height: int, width: int) -> None:
-        """Bring the positions onto the grid of pictures of that size; `ConfigError` where 16 does not divide it."""
+        """Interpolate the positions for images of this size; raises `ConfigError` if 16 does not divide it."""
         super().fit(height, width)
         if height % PATCH or width % PATCH:
             raise ConfigError(
@@ -135,7 +135,7 @@ class VisionTransformer(Backbone):
             self._grid = grid
 
     def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Older and timm's names as today's, and positions of another square grid on this network's."""
+        """Rename older and timm's parameters, and interpolate positions of another square grid."""
         adapted = {_rename(name): tensor for name, tensor in state.items()}
         positions = adapted.get(_POSITIONS)
         if positions is not None and positions.ndim == 3 and positions.shape[1] != 1 + math.prod(self._grid):
@@ -152,11 +152,11 @@ def _rename(name: str) -> str:
 
 
 def _resample(positions: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """Learned positions ``[1, 1 + old patches, D]`` on another grid; the class token's own stays as it is."""
+    """Interpolate positions ``[1, 1 + old patches, D]`` onto another grid; the class token's is kept."""
     token, patches = positions[:, :1], positions[:, 1:]
-    picture = patches.float().unflatten(1, old).permute(0, 3, 1, 2)  # [1, D, rows, columns]
-    picture = F.interpolate(picture, new, mode="bicubic", align_corners=True)
-    return torch.cat([token, picture.flatten(2).transpose(1, 2).to(token.dtype)], 1)
+    grid = patches.float().unflatten(1, old).permute(0, 3, 1, 2)  # [1, D, rows, columns]
+    grid = F.interpolate(grid, new, mode="bicubic", align_corners=True)
+    return torch.cat([token, grid.flatten(2).transpose(1, 2).to(token.dtype)], 1)
 
 
 @image_network("vit_s16")

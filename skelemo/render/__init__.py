@@ -1,4 +1,4 @@
-"""Keypoints become skeleton images in torch, on the device, in the batch: OpenPose's own drawing, made small."""
+"""Skeleton images in torch, on the device, in batches: OpenPose's own drawing, downscaled."""
 
 from skelemo.render.renderer import SkeletonRenderer
 from skelemo.render.views import VIEWS

@@ -1,4 +1,4 @@
-"""Drawing one part: where its limbs and circles lie in the image, and the layers that they are written into."""
+"""Drawing one part: its limbs and circles in image coordinates, and their layers."""
 
 import math
 
@@ -10,20 +10,20 @@ from skelemo.render.raster import Layer, covered
 from skelemo.render.views import Placement, Size
 from skelemo.skeleton import Part
 
-AWAY = -1e4  # image pixels: where strokes lie that are not drawn
+AWAY = -1e4  # image pixels: the place of strokes that are not drawn
 
-#: Whether pictures have the usual size → the root of their area and the size of their pixels, in image pixels.
+#: By whether pictures have the default size: root of their area, and size of their pixels, in image pixels.
 Scales = dict[bool, tuple[float, float]]
 
 
 class PartDrawing(nn.Module):
-    """Limbs and circles of one part, each in a layer of their own.
+    """Limbs and circles of one part, in one layer each.
 
     Parameters
     ----------
-    part, where : the part, and where it lies on the axis V.
+    part, where : the part, and its slice of the axis V.
     size : height and width of the image.
-    scales : bounds for pictures of the usual size (True), and of any other (False).
+    scales : bounds for pictures of the default size (True), and of any other (False).
     """
 
     ends: Tensor
@@ -43,9 +43,9 @@ class PartDrawing(nn.Module):
     def forward(
         self, image: Tensor | None, points: Tensor, confidence: Tensor, place: Placement, *, usual: bool
     ) -> Tensor:
-        """The part laid over the image ``[N, 3, P]``, or over black: limbs first, circles over them.
+        """Draw the part onto the image ``[N, 3, P]``, or onto black: limbs first, circles over them.
 
-        ``points [N, 2, V]`` in source pixels, ``confidence [N, V]``; ``usual``: which of the bounds hold.
+        ``points [N, 2, V]`` in source pixels, ``confidence [N, V]``; ``usual``: which of the bounds apply.
         """
         points, confidence = points[..., self.where], confidence[..., self.where]
         thick, share = strokes.thickness(points, confidence, place.picture, self.drawing)

@@ -1,4 +1,4 @@
-"""Laying strokes into images: which pixels a span covers, and what shows where strokes of one layer overlap."""
+"""Rasterizing strokes: the pixels that a span covers, and the order of overlapping strokes."""
 
 import torch
 from torch import Tensor, nn
@@ -7,13 +7,13 @@ from skelemo.render.strokes import Spans, at_most
 from skelemo.render.views import Size
 from skelemo.skeleton import Color
 
-LEVELS = 128  # steps of coverage that a layer of several colors tells apart
+LEVELS = 128  # steps of coverage in a layer of several colors
 
 
 def covered(spans: Spans, size: Size, most: int) -> tuple[Tensor, Tensor]:
-    """The pixels, ``most`` at most, across each line of the spans: their place in the flat image and their coverage.
+    """The pixels (up to ``most``) across each line of the spans: index in the flat image and coverage.
 
-    Both ``[N, K, L, S]``. A pixel outside the image is moved to its border, and says again what is true there.
+    Both ``[N, K, L, S]``. A pixel outside the image is clamped to its border, where it repeats that pixel's coverage.
     """
     height, width = size
     count = at_most(most, 2 * spans.half + spans.ramp)
@@ -22,7 +22,7 @@ def covered(spans: Spans, size: Size, most: int) -> tuple[Tensor, Tensor]:
     pixel = torch.minimum(
         (first + steps).clamp(min=0), torch.where(spans.steep, width - 1.0, height - 1.0).unsqueeze(1)
     )
-    # What a window of one ramp's width has in common with the stroke.
+    # Overlap of the stroke with a window as wide as the ramp.
     reach = spans.half / spans.ramp
     distance = ((pixel + (0.5 - spans.center).unsqueeze(1)) / spans.ramp.unsqueeze(1)).abs()
     cover = torch.minimum(((reach + 0.5).unsqueeze(1) - distance).clamp(min=0), (2 * reach).clamp(max=1).unsqueeze(1))
@@ -32,11 +32,11 @@ def covered(spans: Spans, size: Size, most: int) -> tuple[Tensor, Tensor]:
 
 
 class Layer(nn.Module):
-    """Strokes that share a buffer of the image, and their colors.
+    """Strokes drawn into one buffer of the image, and their colors.
 
-    Where strokes overlap, the last one that covers half of a pixel shows; where none does, the one that covers most.
-    Each pixel keeps the largest number written into it, which has coverage and order for digits: below the half
-    coverage comes first, above it order. So the strokes can be written in any order, all at once.
+    Where strokes overlap, the last one that covers half of a pixel wins; otherwise, the one that covers most. Each
+    pixel keeps the largest number written into it, which encodes coverage and order: below half coverage, coverage is
+    the leading digit, above it order. So all strokes can be written at once, in any order.
     """
 
     order: Tensor
@@ -56,11 +56,11 @@ class Layer(nn.Module):
         self.register_buffer("order", torch.arange(count), persistent=False)
 
     def blank(self, images: int, pixels: int) -> Tensor:
-        """A buffer in which nothing is written, ``[N, P]``."""
+        """An empty buffer, ``[N, P]``."""
         return self.inks.new_zeros(images, pixels, dtype=torch.float32 if self.single else torch.int64)
 
     def write(self, buffer: Tensor, place: Tensor, cover: Tensor) -> Tensor:
-        """Write strokes that cover ``cover`` of the pixels at ``place``, both ``[N, K, L, S]``, into the buffer."""
+        """Write strokes with coverage ``cover`` at the pixels ``place``, both ``[N, K, L, S]``, into the buffer."""
         return buffer.scatter_reduce_(1, place.flatten(1), self._number(cover).flatten(1), "amax")
 
     def _number(self, cover: Tensor) -> Tensor:
@@ -71,11 +71,11 @@ class Layer(nn.Module):
         return torch.where(level < half, level * count + self.order, level + half * (count - 1 + self.order))
 
     def over(self, image: Tensor | None, number: Tensor) -> Tensor:
-        """The layer of written pixels ``[N, P]`` laid over the image ``[N, 3, P]``, or over black."""
+        """Composite the layer of written pixels ``[N, P]`` over the image ``[N, 3, P]``, or over black."""
         inks = self.inks.float() / 255
         if self.single:
             color, cover = inks[:3], number.unsqueeze(1)
             return color * cover if image is None else image.lerp_(color, cover)
         inks = (inks[:3] if image is None else inks).unsqueeze(0).expand(number.shape[0], -1, -1)
-        ink = inks.gather(-1, number.unsqueeze(1).expand(-1, inks.shape[1], -1))  # colors are times coverage already
+        ink = inks.gather(-1, number.unsqueeze(1).expand(-1, inks.shape[1], -1))  # premultiplied colors
         return ink if image is None else image.mul_(1 - ink[:, 3:]).add_(ink[:, :3])

@@ -1,4 +1,4 @@
-"""The renderer: the keypoints of a batch become the images that OpenPose's drawing, made small, would be."""
+"""The renderer: keypoints of a batch to the images that OpenPose would draw, downscaled."""
 
 import math
 
@@ -12,39 +12,38 @@ from skelemo.render.part import PartDrawing, Scales
 from skelemo.render.views import VIEWS, Placement, Size
 from skelemo.skeleton import Layout
 
-FARTHEST = 64.0  # pictures' longer sides: points beyond count as unseen
-LONGEST_SIDE = 8192  # pixels of an image that is drawn; no network takes so many
+FARTHEST = 64.0  # in longer sides of the picture: points beyond count as missing
+LONGEST_SIDE = 8192  # pixels
 
 
 class SkeletonRenderer(nn.Module):
     """Draws keypoints, ``[B, T, V, 3] → [B T, 3, H, W]`` in [0, 1], in the keypoints' own float type.
 
-    The images are what OpenPose's CPU drawing on black (``renderKeypointsCpu``: colors, order, thickness, radii and
-    thresholds of body, face and hands) shows at the resolution of the video, averaged down to ``size``. They are drawn
-    in place, every stroke with the share of each pixel that it covers. A frame without keypoints is black. There is
-    no gradient.
+    The images match OpenPose's CPU drawing on black (``renderKeypointsCpu``: colors, order, thickness, radii and
+    thresholds of body, face and hands) at the resolution of the video, averaged down to ``size``. They are drawn
+    directly at that size, with antialiased strokes. A frame without keypoints is black. There is no gradient.
 
     Parameters
     ----------
     layout : the layout of the keypoints, or its name.
     size : height and width of the images in pixels; one number for a square.
     view : what the images show.
-        ``frame``: the whole picture, letterboxed, as the paper does.
-        ``person``: the box round the points of each frame that are drawn, with a margin.
-        ``face``: the box round the face, and nothing but the face; black where there is none.
+        ``frame``: the whole picture, letterboxed, as in the paper.
+        ``person``: the bounding box of the drawn points of each frame, with a margin.
+        ``face``: the bounding box of the face, and only the face; black if there is none.
         ``person+face``: ``person`` in the left half of the image, ``face`` in the right.
-        A crop is drawn as if it were a picture of its own, so that people look alike near and far.
-    source : width and height in pixels of pictures whose size `forward` is not told. OpenPose's thickness depends on
+        A crop is drawn as if it were a picture of its own, so that people look alike at any distance.
+    source : width and height in pixels of pictures whose size `forward` is not given. OpenPose's thickness depends on
         it. The longer side is also that of crops.
 
     Attributes
     ----------
-    picture : height and width of the images, whatever the view.
+    picture : height and width of the images, for any view.
 
     Raises
     ------
     ConfigError
-        An unknown view or layout, a view of a face that the layout lacks, or sizes that are not those of a picture.
+        An unknown view or layout, a view of a face that the layout lacks, or an invalid size.
     """
 
     def __init__(
@@ -75,8 +74,8 @@ class SkeletonRenderer(nn.Module):
         """Images ``[B T, 3, H, W]`` of keypoints ``[B, T, V, 3]`` in frame coordinates.
 
         Frame coordinates: x, y from the picture's center, whose longer side spans [-0.5, 0.5]; confidence 0 is
-        missing. ``frame_size [B, 2]`` (or ``[2]`` for all) is the width and height of the pictures in pixels, 0 where
-        unknown; only the view ``frame`` looks at it. Coordinates are computed in float32 whatever the type.
+        missing. ``frame_size [B, 2]`` (or ``[2]`` for all) is the width and height of the pictures in pixels, 0 if
+        unknown; only the view ``frame`` uses it. Coordinates are computed in float32.
         """
         batch, frames, count, channels = keypoints.shape
         if (count, channels) != (len(self.layout), 3):
@@ -92,7 +91,7 @@ class SkeletonRenderer(nn.Module):
 
 
 class _Pane(nn.Module):
-    """One view: the parts that it shows, one over another."""
+    """One view, and the parts that it shows."""
 
     threshold: Tensor
     source: Tensor

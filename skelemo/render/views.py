@@ -1,7 +1,7 @@
-"""Views: which picture OpenPose is to draw, and where that picture lies in the image.
+"""Views: the picture that OpenPose would draw, and its placement in the image.
 
-Keypoints come in frame coordinates: the picture is centered on 0 and its longer side spans [-0.5, 0.5]. A view places
-them in a *source picture* of so many pixels, where OpenPose's rules apply, and says how that picture is made small.
+Keypoints are in frame coordinates: the picture is centered on 0 and its longer side spans [-0.5, 0.5]. A view places
+them in a *source picture* in pixels, where OpenPose's rules apply, and downscales it.
 """
 
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: What an image can show: the whole picture, the person, the face, or person and face side by side.
+#: The whole picture, the person, the face, or person and face side by side.
 VIEWS = ("frame", "person", "face", "person+face")
 
-MARGIN = 0.1  # free border of a crop, as a share of the longer side of what it shows
-SMALLEST = 0.01  # a crop shows at least this share of the picture's longer side: one point alone is no blot
+MARGIN = 0.1  # of a crop, as a share of the longer side of its content
+SMALLEST = 0.01  # least size of a crop in longer sides of the picture, so that a single point is not enlarged
 
 Size = tuple[int, int]  # height, width
-USUAL = (1280, 720)  # width and height of pictures whose size nobody tells, in pixels
+USUAL = (1280, 720)  # default width and height of pictures in pixels
 
 
 @dataclass(frozen=True)
 class Placement:
-    """N pictures (or one for all): a point p is at ``p * zoom + origin`` of its source picture, in pixels there.
+    """N pictures (or one for all): a point p lies at ``p * zoom + origin`` in the source picture, in pixels.
 
-    A pixel of the source is ``scale`` pixels of the image, and the source's corner lies at ``corner`` of the image.
+    A pixel of the source has ``scale`` pixels of the image; the source's corner lies at ``corner`` in the image.
     """
 
     picture: Tensor  # [N, 2] width, height of the source picture in pixels
@@ -36,8 +36,8 @@ class Placement:
 def whole(frame: Tensor, image: Tensor) -> Placement:
     """The whole frame of ``frame [N, 2]`` pixels (width, height), fitted into an image of ``image [2]`` and centered.
 
-    A frame smaller than the image counts as one of the image's size: OpenPose's thinnest stroke of 2 pixels would
-    otherwise grow with the enlargement.
+    A frame smaller than the image is treated as one of the image's size; otherwise OpenPose's thinnest stroke of
+    2 pixels would be enlarged.
     """
     fit = (image / frame).amin(-1, keepdim=True)  # [N, 1]
     frame = frame * fit.clamp(min=1)
@@ -46,9 +46,9 @@ def whole(frame: Tensor, image: Tensor) -> Placement:
 
 
 def crop(points: Tensor, seen: Tensor, image: Tensor, longest: int) -> Placement:
-    """The box round the seen points with `MARGIN`, as a picture whose longer side has ``longest`` pixels.
+    """The bounding box of the visible points with `MARGIN`, as a picture whose longer side has ``longest`` pixels.
 
-    ``points [N, 2, V]`` and ``seen [N, V]``; every image has its own box, an empty one where nothing was seen.
+    ``points [N, 2, V]`` and ``seen [N, V]``; each image has its own box, an empty one without visible points.
     """
     scale = (image.amax(-1, keepdim=True) / longest).clamp(max=1)[None]  # [1, 1]
     picture = image / scale  # [1, 2]

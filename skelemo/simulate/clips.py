@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from skelemo.errors import ConfigError
 from skelemo.simulate.acting import Performance, long_script, perform, short_script
-from skelemo.simulate.camera import Camera, random_camera
+from skelemo.simulate.detection import Camera, random_camera
 from skelemo.simulate.emotions import NAMES
 from skelemo.simulate.scene import Crowd, Person, act, film, walk
 from skelemo.simulate.subject import Level, Subject, random_subject

@@ -5,15 +5,22 @@ eyes and neck and lowest at wrists, hips and feet, and lost points are lost for 
 (missing below a box of 40 pixels, all 70 points otherwise) is OpenPose's own (``faceDetector.cpp``).
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from skelemo.simulate.camera import Camera
 from skelemo.simulate.signals import smooth_noise, spells, sticky_noise
 from skelemo.skeleton import BODY_25, FACE_70, layout
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+#: How much of a standing person is in the picture: (height in statures, what lies at the middle in statures).
+FRAMINGS = {"full": (1.3, 0.5), "half": (0.78, 0.71), "close": (0.42, 0.86)}
+SIZES = ((1280, 720), (1920, 1080), (960, 540), (640, 480))
+RATES = (30, 30, 30, 25, 24)
 
 _FACE = layout().slices[FACE_70.name]
 _BODY = layout().slices[BODY_25.name]
@@ -47,6 +54,10 @@ _LOST = {
 }
 
 
+_POWERS = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4, 1e5])
+_SCALES = np.array([0.0, 1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1e0])  # exact, so that one division rounds right
+
+
 def _by_joint(table: dict[str, float]) -> Array:
     return np.array([table[name if name in table else name[1:]] for name in BODY_25.keypoints])
 
@@ -54,6 +65,50 @@ def _by_joint(table: dict[str, float]) -> Array:
 _JOINT_CONFIDENCE, _JOINT_JITTER = _by_joint(_CONFIDENCE), _by_joint(_JITTER) / 100
 _GROUPS = np.array([[name in words.split() for name in BODY_25.keypoints] for words in _LOST])
 _SHARES = np.array(list(_LOST.values()))
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera that looks along -z, tilted down by `tilt` radians. Focal length in pixels, position in m."""
+
+    width: int
+    height: int
+    fps: int
+    focal: float
+    position: tuple[float, float, float]
+    tilt: float
+
+    def project(self, points: Array) -> tuple[Array, Array]:
+        """Pixels [..., 2] and distances [...] in meters of points [..., 3] in the world; all must be in front of it."""
+        x, y, z = np.moveaxis(points - np.array(self.position), -1, 0)
+        sine, cosine = np.sin(self.tilt), np.cos(self.tilt)
+        depth = np.maximum(-z * cosine - y * sine, 0.05)
+        up = y * cosine - z * sine
+        across = np.stack([self.width / 2 + self.focal * x / depth, self.height / 2 - self.focal * up / depth], axis=-1)
+        return across, depth
+
+    def reach(self, z: float) -> float:
+        """How far the picture reaches to either side at depth z of the world, in meters."""
+        return (self.position[2] - z) * self.width / 2 / self.focal
+
+
+def random_camera(
+    rng: np.random.Generator, stature: float, framing: str, *, lowered: float = 0.0, breadth: float = 0.0
+) -> Camera:
+    """A camera that frames somebody of that stature at the origin, who sits `lowered` meters lower than standing.
+
+    At least `breadth` meters fit into the picture from left to right.
+    """
+    width, height = SIZES[rng.integers(len(SIZES))]
+    share, center = FRAMINGS[framing]
+    focal = width * rng.uniform(0.9, 1.5)
+    span = stature * share * rng.uniform(0.92, 1.15)
+    distance = focal * max(span / height, breadth / width)
+    aim = stature * center - lowered + rng.normal(0, 0.015) * span
+    tilt = float(np.clip(rng.normal(0.04, 0.07), -0.15, 0.25))
+    aside = rng.normal(0, 0.05) * min(distance * width / focal, 2.0)
+    position = (aside, aim + np.tan(tilt) * distance, distance)
+    return Camera(width, height, int(rng.choice(RATES)), focal, position, tilt)
 
 
 def visible(world: Array, pixels: Array, depth: Array, camera: Camera) -> Mask:
@@ -130,6 +185,18 @@ def detect(rng: np.random.Generator, pixels: Array, seen: Mask, camera: Camera, 
     found = np.concatenate([placed, confidence[..., None]], axis=-1).astype(np.float32)
     found[~kept] = 0
     return found
+
+
+def six_digits(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Values of float32, below a million, rounded to six significant digits.
+
+    The shortest text that gives a number back is then the one that C++ prints. Magnitudes below 1e-4, which C++ would
+    print with an exponent, become 0.
+    """
+    exact = values.astype(np.float32).astype(np.float64)
+    place = np.searchsorted(_POWERS, np.abs(exact), side="right")
+    scale = _SCALES[place]
+    return np.where(place > 0, np.rint(exact * scale) / np.where(place > 0, scale, 1.0), 0.0)
 
 
 def _confidence(rng: np.random.Generator, pixels: Array, blurred: Mask, camera: Camera) -> Array:

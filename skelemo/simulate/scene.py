@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from skelemo.simulate.acting import Performance
 from skelemo.simulate.body import POSTURE, figure
-from skelemo.simulate.camera import Camera
-from skelemo.simulate.detection import detect, hidden, visible
-from skelemo.simulate.digits import six_digits
+from skelemo.simulate.detection import Camera, detect, hidden, six_digits, visible
 from skelemo.simulate.emotions import posture
 from skelemo.simulate.face import face_points
 from skelemo.simulate.signals import smooth_noise

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 import skelemo
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.simulate.clips import FOLDS, Cast, Clip, Role, long_clip, short_clip
-from skelemo.simulate.digits import six_digits
+from skelemo.simulate.detection import six_digits
 from skelemo.simulate.emotions import NAMES
 from skelemo.skeleton import BODY_25, FACE_70, layout
 from skelemo.text import SIMULATED

@@ -1,12 +1,12 @@
-"""People to tracks: who is who from frame to frame, for OpenPose's order of people means nothing.
+"""Tracking: OpenPose lists people in arbitrary order; tracks follow each of them through a recording.
 
-Over a whole recording, in three steps. *Link*: people of neighboring frames who are close together for their size, and
-clearly closer than anyone else, are the same. *Stitch*: the pieces that this leaves, where people came close, were
-hidden or got lost, are joined by assignments of least total cost of ends to beginnings, each expected to move on as it
-did: first what is nearly certain, then, with longer pieces to judge by, the rest. *Weave*: pieces that alternate, or
-overlap where one person was detected twice, are joined too.
+A whole recording is tracked in three steps. *Link*: detections of adjacent frames that are close relative to their
+size, and clearly closer than any other, are the same person. *Stitch*: the resulting tracklets, interrupted where
+people met, were occluded or missed, are joined end to start by minimum-cost assignment under a constant-velocity model,
+nearly certain joins first. *Weave*: tracklets that alternate, or overlap where one person was detected twice, are
+joined too.
 
-`online` does the same frame by frame, as they arrive.
+`online` tracks frame by frame.
 """
 
 from skelemo.tracking.identity import IDENTITIES, Identified, identify

@@ -1,4 +1,4 @@
-"""What tracking compares: where people are, how large, and how far from one another."""
+"""Features for tracking: position and size of people, and the distance between them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from skelemo.skeleton import BODY_25, FACE_70, HAND_LEFT, HAND_RIGHT, PARTS, lay
 
 Array = NDArray[Any]
 
-COMMON = 2  # features that both people must show to be comparable
+COMMON = 2  # features that two people must share to be comparable
 
-_ROWS = 256  # people at a time, so that temporary arrays stay in the processor's cache
+_ROWS = 256  # people at a time, so that temporary arrays stay in the CPU cache
 _PAIRS = 4096  # pairs at a time, for the same reason
-_CROWD = 32  # candidates that are kept for a person
+_CROWD = 32  # candidates kept per person
 
-# Where groups of points begin that are compared by their mean: those of a face or a hand say little more than it.
+# First points of groups that are compared by their mean, for points of a face or hand move together.
 _GROUPS = {FACE_70.name: (0, 9, 17, 22, 27, 36, 42, 48, 68), HAND_LEFT.name: (0,), HAND_RIGHT.name: (0,)}
 
-# Limbs of BODY_25 and their length in sizes of a standing person, from which the size of a partly hidden one follows.
+# Limbs of BODY_25 and their length relative to a standing person, to estimate the size of a partly occluded one.
 _LIMBS = {
     **{("Neck", "MidHip"): 0.5, ("Neck", "Nose"): 0.19, ("RShoulder", "RElbow"): 0.3, ("RElbow", "RWrist"): 0.26},
     **{("LShoulder", "LElbow"): 0.3, ("LElbow", "LWrist"): 0.26, ("RHip", "RKnee"): 0.41, ("RKnee", "RAnkle"): 0.42},
@@ -34,16 +34,16 @@ _LIMB_LENGTHS = np.array(list(_LIMBS.values()), dtype=np.float32)[:, None]
 
 @dataclass(frozen=True)
 class Features:
-    """Body joints and means of groups of points. The axis of x and y comes first, which is faster."""
+    """Body joints and means of groups of points; the axis of x and y comes first, which is faster."""
 
     at: Array  # float32 [2, P, A]
     seen: Array  # bool [P, A]
-    low: Array  # float32 [2, P], corners of the box around all that is seen
+    low: Array  # float32 [2, P], corners of the bounding box
     high: Array
-    size: Array  # float32 [P], root of the box's area, or that of the whole person as two limbs imply it
+    size: Array  # float32 [P], root of the box's area, or the size that two limbs imply if larger
 
     def rows(self, rows: Array) -> tuple[Array, Array]:
-        """Features of some people as `distance` takes them: positions and visibility."""
+        """Positions and visibility of some people, for `distance`."""
         return self.at[:, rows], self.seen[rows]
 
 
@@ -67,7 +67,7 @@ def features_of(keypoints: Array) -> Features:
 
 
 def _means(keypoints: Array, begins: list[int]) -> tuple[Array, Array]:
-    """Features [2, A, P], and whether any of their points is seen, [A, P]; people come last, to add whole rows."""
+    """Features [2, A, P] and their visibility [A, P]; people come last, so that whole rows are added."""
     axes = keypoints.transpose(2, 1, 0).copy()  # [3, V, P]
     axes[2] = axes[2] > 0
     total = np.empty((3, len(begins), len(keypoints)), np.float32)
@@ -81,13 +81,13 @@ def _corners(at: Array, seen: Array) -> tuple[Array, Array]:
 
 
 def _size_of_box(low: Array, high: Array) -> Array:
-    """Root of the area, or a share of the length for a thin box, [P]."""
+    """Root of the area, or 0.4 of the longer side for a thin box, [P]."""
     width, height = np.maximum(high - low, 0)  # an empty box has size 0
     return np.asarray(np.maximum(np.sqrt(width * height), 0.4 * np.maximum(width, height)))
 
 
 def _size_by_limbs(at: Array, seen: Array) -> Array:
-    """Second largest size that a limb implies, [P]: the largest may end in a misplaced joint."""
+    """Second largest size that a limb implies, [P]: the largest may be due to a misplaced joint."""
     one, other = _LIMB_ENDS
     x, y = at[:, one] - at[:, other]
     sizes = np.where(seen[one] & seen[other], np.sqrt(x * x + y * y) / _LIMB_LENGTHS, 0)
@@ -96,7 +96,7 @@ def _size_by_limbs(at: Array, seen: Array) -> Array:
 
 @cache
 def _parts(points: int) -> dict[str, slice]:
-    """Parts of the layout with that many points, and where they lie; none for an unknown layout."""
+    """Slices by part of the layout with this number of points; empty for an unknown layout."""
     bodies = [word for word in PARTS if layout(word).body]
     others = [word for word in ("face_70", "hand_21x2") if len(layout(word)) < points]
     for body in (BODY_25.name, "", *bodies):
@@ -110,14 +110,14 @@ def _parts(points: int) -> dict[str, slice]:
 
 @cache
 def _begins(points: int) -> list[int]:
-    """Where the features begin in the layout with that many points; in an unknown one every point is a feature."""
+    """First points of the features in the layout with this number of points; in an unknown one, every point."""
     parts = _parts(points) or {"": slice(0, points)}
     groups = ((where, _GROUPS.get(name, range(where.stop - where.start))) for name, where in parts.items())
     return [where.start + begin for where, group in groups for begin in group]
 
 
 def distance(one: tuple[Array, Array], other: tuple[Array, Array], size: Array) -> Array:
-    """Mean distance [N] in sizes over features [2, N, A] that both show, each at most 1; inf where too few are."""
+    """Mean distance [N], in sizes, over common features [2, N, A], each clipped to 1; inf for too few of them."""
     both = one[1] & other[1]
     x, y = one[0] - other[0]
     far = np.minimum(np.sqrt(x * x + y * y) / size[..., None], 1.0)
@@ -126,7 +126,7 @@ def distance(one: tuple[Array, Array], other: tuple[Array, Array], size: Array) 
 
 
 def distance_between(features: Features, one: Array, other: Array, max_distance: float) -> Array:
-    """`distance` [N] between rows of the same features; inf beyond ``max_distance``, by their boxes where possible."""
+    """`distance` [N] between rows of the same features; inf beyond ``max_distance``, tested by bounding boxes first."""
     size = np.maximum(features.size[one], features.size[other])
     low, high = features.low, features.high
     gap = np.maximum(low[:, other] - high[:, one], low[:, one] - high[:, other]).max(axis=0)
@@ -140,7 +140,7 @@ def distance_between(features: Features, one: Array, other: Array, max_distance:
 
 
 def nearest(group: Array, cost: Array) -> Array:
-    """Whether each pair is among the cheapest `_CROWD` of its group, bool [N]: nobody is one of more people at once."""
+    """Whether each pair is among the cheapest `_CROWD` of its group, bool [N]."""
     sizes = np.bincount(group - group.min()) if len(group) else np.zeros(1, np.int64)
     if sizes.max() <= _CROWD:
         return np.ones(len(group), bool)
@@ -159,6 +159,6 @@ def batches(counts: Array) -> Iterator[Array]:
 
 
 def ragged(indices: Array, counts: Array) -> tuple[Array, Array]:
-    """Each index as often as it counts, and 0, 1, ... beside it."""
+    """Each index repeated by its count, and its repetition number 0, 1, ..."""
     ends = np.cumsum(counts)
     return np.repeat(indices, counts), np.arange(ends[-1]) - np.repeat(ends - counts, counts)

@@ -1,4 +1,4 @@
-"""Who is who by the files' own identities where they have consistent ones, else by tracking."""
+"""Identities from the files if they are consistent, otherwise from tracking."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 IDENTITIES = ("auto", "file", "tracking")
 
-# Files whose identities change in more of the certain steps than this number the people of each frame anew.
+# Identities that change in more of the certain links are arbitrary numbers of people in each frame.
 _MOST_CHANGES, _FEW_CHANGES = 0.1, 4
 
 
@@ -24,24 +24,24 @@ class Identified(NamedTuple):
     """The people of a recording."""
 
     tracks: list[Track]  # the most prominent first
-    by: str  # "file", "tracking", or "" where nobody is seen
-    note: str  # why the files' identities are not used, or ""
+    by: str  # "file", "tracking", or "" if nobody is visible
+    note: str  # why the files' identities are ignored, or ""
 
 
 def identify(people: "People", identity: str = "auto") -> Identified:
-    """Tell the people of a recording apart.
+    """Group the detections of a recording by person.
 
     Parameters
     ----------
     identity
-        ``file`` goes by ``people.identity``, ``tracking`` never does, ``auto`` where it is consistent: no identity is
-        twice in a frame, and identities do not change between detections that are certainly the same person. Detections
-        without an identity join the person they pass into, or are people of their own.
+        ``file`` uses ``people.identity``, ``tracking`` ignores it, ``auto`` uses it if it is consistent: no identity
+        occurs twice in a frame, and identities do not change between detections that are certainly the same person.
+        Detections without an identity join the person whom they continue, or are people of their own.
 
     Raises
     ------
     ConfigError
-        An unknown word, or with ``file`` no identities, or one twice in a frame.
+        An unknown choice, or with ``file`` no identities, or one twice in a frame.
     """
     if identity not in IDENTITIES:
         raise unknown("identity", identity, IDENTITIES)
@@ -64,7 +64,7 @@ def identify(people: "People", identity: str = "auto") -> Identified:
 
 
 def _twice(people: "People", identity: Array) -> str:
-    """What is wrong where an identity is twice in a frame, else ""."""
+    """Message if an identity occurs twice in a frame, else ""."""
     frame = np.repeat(np.arange(len(people.number)), np.diff(people.start))
     order = np.lexsort((identity, frame))
     frame, identity = frame[order], identity[order]
@@ -76,7 +76,7 @@ def _twice(people: "People", identity: Array) -> str:
 
 
 def _changes(scene: Scene, identity: Array) -> str:
-    """What is wrong where identities follow no person, else ""."""
+    """Message if identities do not follow people, else ""."""
     follower = scene.certain(np.ones(len(identity), bool))
     rows = np.flatnonzero((follower >= 0) & (identity >= 0))
     rows = rows[identity[follower[rows]] >= 0]

@@ -1,4 +1,4 @@
-"""Pairs of people in neighboring frames, and which of them are certainly the same person."""
+"""Linking: pairs of people in adjacent frames, and which of them are certainly the same person."""
 
 from typing import Any, NamedTuple
 
@@ -9,14 +9,14 @@ from skelemo.tracking.features import Features, batches, distance_between, neare
 
 Array = NDArray[Any]
 
-# Set on simulated crossings with every fifth or second detection removed, at 30, 10 and 3 frames a second.
-_LIMIT = (0.05, 1.7)  # people are linked up to so many sizes apart, or so many times the usual move
-_CLEAR = 1.5  # how many times farther the next best candidate must be
-SAME = 0.15  # skeletons of one frame so near each other, in sizes, may be one person's
+# Tuned on simulated crossings with every fifth or second detection removed, at 30, 10 and 3 frames per second.
+_LIMIT = (0.05, 1.7)  # largest distance of a link: in sizes, or in typical moves
+_CLEAR = 1.5  # least ratio of the next best candidate's distance
+SAME = 0.15  # skeletons of one frame at this distance, in sizes, may belong to one person
 
 
 class Pairs(NamedTuple):
-    """Pairs of people in neighboring frames who are near each other, sorted by ``before``."""
+    """Nearby people in adjacent frames, sorted by ``before``."""
 
     before: Array  # int64 [N], rows
     after: Array  # int64 [N], rows
@@ -28,7 +28,7 @@ class Pairs(NamedTuple):
 
 
 def neighbors(features: Features, start: Array, time: Array, max_distance: float) -> Pairs:
-    """All pairs of neighboring frames, at most two usual steps apart, whose distance is at most ``max_distance``."""
+    """Pairs of adjacent frames, at most two typical steps apart, up to a distance of ``max_distance``."""
     count = np.diff(start)
     pairs = np.where(np.diff(time) <= 2, count[:-1] * count[1:], 0)
     found = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
@@ -42,16 +42,16 @@ def neighbors(features: Features, start: Array, time: Array, max_distance: float
 
 
 def usual_move(pairs: Pairs) -> float:
-    """How far people usually move from frame to frame, in sizes."""
+    """Median move from frame to frame, in sizes."""
     if not len(pairs.cost):
         return 0.0
     return float(np.median(np.minimum.reduceat(pairs.cost, np.flatnonzero(np.diff(pairs.before, prepend=-1)))))
 
 
-def pieces_of_others(features: Features, keypoints: Array, pairs: Pairs, usual: float) -> Array:
-    """Whether a detection is a piece of a person of whom the same frame has another, more confident one, bool [P].
+def fragments(features: Features, keypoints: Array, pairs: Pairs, usual: float) -> Array:
+    """Which detections are fragments of a person who has a more confident one in the same frame, bool [P].
 
-    Two detections are pieces of one person when both lie on one skeleton of a neighboring frame and share no feature.
+    Two detections are fragments of one person if both lie on one skeleton of an adjacent frame and share no feature.
     """
     found = np.zeros(len(keypoints), bool)
     near = pairs.cost <= max(SAME, _LIMIT[1] * usual)
@@ -59,7 +59,7 @@ def pieces_of_others(features: Features, keypoints: Array, pairs: Pairs, usual: 
         several = np.flatnonzero(np.bincount(whole)[whole] > 1) if len(whole) else whole
         order = several[np.lexsort((piece[several], whole[several]))]
         whole, piece = whole[order], piece[order]
-        same = np.flatnonzero(whole[1:] == whole[:-1])  # neighbors among the pieces of one skeleton
+        same = np.flatnonzero(whole[1:] == whole[:-1])  # adjacent fragments of one skeleton
         one, other = piece[same], piece[same + 1]
         apart = ~(features.seen[one] & features.seen[other]).any(axis=1)
         found[fainter(keypoints, one[apart], other[apart])] = True
@@ -67,16 +67,16 @@ def pieces_of_others(features: Features, keypoints: Array, pairs: Pairs, usual: 
 
 
 def fainter(keypoints: Array, one: Array, other: Array) -> Array:
-    """Of pairs of rows [N], the ones with less confidence in total."""
+    """The row of lower total confidence of each pair, [N]."""
     return np.where(keypoints[one, :, 2].sum(axis=1) < keypoints[other, :, 2].sum(axis=1), one, other)
 
 
 def link(people: int, pairs: Pairs, lonely: Array, usual: float, max_distance: float) -> Array:
-    """The row that certainly follows each row in the next frame, int64 [P], else -1.
+    """The row that certainly continues each row in the next frame, int64 [P]; -1 for none.
 
     Parameters
     ----------
-    lonely : bool [P], whether nobody else is around for long, so that being near is enough.
+    lonely : bool [P], isolated detections, which need only be near.
     """
     follower = np.full(people, -1, dtype=np.int64)
     limit = np.where(lonely[pairs.before], max_distance, max(_LIMIT[0], _LIMIT[1] * usual))
@@ -89,13 +89,13 @@ def link(people: int, pairs: Pairs, lonely: Array, usual: float, max_distance: f
 
 
 def alone(count: Array, frames: int) -> Array:
-    """Whether no frame up to so many before and after has more than one person, bool [F]."""
+    """Whether no frame within ``frames`` before or after has more than one person, bool [F]."""
     crowded, here = np.concatenate([[0], np.cumsum(count > 1)]), np.arange(len(count))
     return np.asarray(crowded[np.minimum(here + frames + 1, len(count))] == crowded[np.maximum(here - frames, 0)])
 
 
 def _rival(cost: Array, group: Array) -> Array:
-    """The least cost of the others in each one's group, [N]; inf where there are none."""
+    """The least cost among the others of the same group, [N]; inf if there are none."""
     found = np.full(len(cost), np.inf)
     if not len(cost):
         return found

@@ -1,4 +1,4 @@
-"""Tracking frame by frame, as frames arrive: the same features and distances, without a look ahead."""
+"""Online tracking: frame by frame, with the same features and distances, without lookahead."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ from skelemo.tracking.link import SAME
 
 Array = NDArray[Any]
 
-#: Identity of a second skeleton, or a piece, of a person whom the frame has already.
+#: Identity of a second skeleton, or a fragment, of a person already in the frame.
 NOBODY = -1
 
-_MEMORY = 8.0  # steps for which the last place of a feature counts
-_HORIZON = 15.0  # steps for which a motion is expected to last
-_STAY = 0.1  # cost, in sizes, of having stopped rather than moved on
-_FAINT = 0.05  # cost, in sizes, of a detection without any confidence, so that the best of several is taken
-_GONE = 0.1  # cost, in sizes, of having been out of sight for as long as a person may be
-_NEW = 0.05  # cost, in sizes, of a person just come into sight, so that of two who fit the older one goes on
-_NEAR = (0.3, 5.0)  # how far people among others may move: in sizes, or usual moves
-_USUAL = 0.02  # usual move, in sizes, before any has been seen
-_BRIEF = 3  # steps after which a person with a single detection is forgotten
+_MEMORY = 8.0  # steps for which the last position of a feature is used
+_HORIZON = 15.0  # steps of extrapolated motion
+_STAY = 0.1  # cost, in sizes, of stopping instead of moving on
+_FAINT = 0.05  # cost, in sizes, of a detection with confidence 0, to prefer the best of several
+_GONE = 0.1  # cost, in sizes, of the longest absence
+_NEW = 0.05  # cost, in sizes, of a new person, to prefer the older of two
+_NEAR = (0.3, 5.0)  # largest move among several people: in sizes, or in typical moves
+_USUAL = 0.02  # typical move, in sizes, before any is known
+_BRIEF = 3  # steps after which a person with a single detection is dropped
 
 
 @dataclass
 class _Person:
-    """A person in sight, or lately so."""
+    """A person visible now or recently."""
 
-    at: Array  # [2, A], where the features were when last seen, moved along since
-    when: Array  # [A], when each was seen; -inf for never
+    at: Array  # [2, A], last positions of the features, moved along since
+    when: Array  # [A], time of each last position; -inf for never
     size: float
     time: float  # of the last detection
     velocity: Array  # [2] per step
@@ -40,11 +40,10 @@ class _Person:
 
 
 class OnlineTracker:
-    """Gives the people of one frame after another identities that last.
+    """Assigns persistent identities to the people of successive frames.
 
-    Where people keep apart, identities are those that `track` finds with the whole recording before it; where they
-    cross, it errs more often, for it cannot wait for how things go on. Memory is bounded by the people in sight in the
-    last `max_gap` frames.
+    While people keep apart, identities agree with those of `track` over the whole recording; where they cross, errors
+    are more frequent, for lack of lookahead. Memory is bounded by the people visible in the last `max_gap` frames.
 
     Parameters
     ----------
@@ -60,11 +59,11 @@ class OnlineTracker:
         self._clock = 0.0  # in usual steps of the frame numbers
 
     def __len__(self) -> int:
-        """How many people are remembered."""
+        """Number of people tracked."""
         return len(self._people)
 
     def update(self, keypoints: Array, number: int | None = None) -> Array:
-        """Identities of the people of the next frame, int64 [P]: numbers from 0, never used again, or `NOBODY`.
+        """Identities of the people of the next frame, int64 [P]: numbers from 0, never reused, or `NOBODY`.
 
         Parameters
         ----------
@@ -85,12 +84,12 @@ class OnlineTracker:
             cost, moved = self._costs(features, confidence / max(float(confidence.max()), 1e-9), names)
             for person, row in self._assign(cost, len(keypoints)):
                 identity[row] = names[person]
-                self._follow(self._people[names[person]], features, row, float(moved[person, row]))
-            self._welcome(features, identity, moved, names)
+                self._update(self._people[names[person]], features, row, float(moved[person, row]))
+            self._add_new(features, identity, moved, names)
         return identity
 
     def _advance(self, number: int) -> None:
-        """Move the clock to a frame, and forget who is gone."""
+        """Advance the clock to a frame and drop people who are gone."""
         if self._number >= 0 or number <= self._number:
             if number <= self._number:
                 raise ValueError(f"frame {number} after frame {self._number}: numbers must rise")
@@ -102,7 +101,7 @@ class OnlineTracker:
                 del self._people[name]
 
     def _costs(self, features: Features, confidence: Array, names: list[int]) -> tuple[Array, Array]:
-        """What it costs to take detections for people, and how far these would have moved, [people, P]."""
+        """Cost of assigning detections to people, and the implied moves, [people, P]."""
         if not names:
             return np.zeros((0, len(confidence))), np.zeros((0, len(confidence)))
         people = [self._people[name] for name in names]
@@ -119,7 +118,7 @@ class OnlineTracker:
         return moved + wait[:, None] + _FAINT * (1 - confidence), moved
 
     def _assign(self, cost: Array, detections: int) -> list[tuple[int, int]]:
-        """People and rows of the assignment of least total cost, in which anyone may have no partner."""
+        """Pairs of person and row of the assignment of least total cost; anyone may stay unassigned."""
         alone = len(cost) == detections == 1
         limit = self.max_distance if alone else min(max(_NEAR[0], _NEAR[1] * self._usual), self.max_distance)
         limit += _FAINT + _NEW
@@ -131,8 +130,8 @@ class OnlineTracker:
         one, other = linear_sum_assignment(np.minimum(cost, limit * 1.01))
         return [(int(i), int(j)) for i, j in zip(one, other, strict=True) if cost[i, j] <= limit]
 
-    def _follow(self, one: _Person, features: Features, row: int, moved: float) -> None:
-        """Take a detection for a person's next."""
+    def _update(self, one: _Person, features: Features, row: int, moved: float) -> None:
+        """Update a person with a detection."""
         seen, steps = features.seen[row], self._clock - one.time
         both = seen & (self._clock - one.when <= _MEMORY + steps)
         if np.count_nonzero(both) >= COMMON:
@@ -146,8 +145,8 @@ class OnlineTracker:
         one.time, one.detections = self._clock, one.detections + 1
         self._usual += 0.05 * (min(moved, self.max_distance) / max(steps, 1.0) - self._usual)
 
-    def _welcome(self, features: Features, identity: Array, moved: Array, names: list[int]) -> None:
-        """Give identities to new people: those who do not lie on a person whom the frame has already."""
+    def _add_new(self, features: Features, identity: Array, moved: Array, names: list[int]) -> None:
+        """Give new identities to unassigned detections that do not coincide with a person of the frame."""
         taken = [names.index(name) for name in identity[identity != NOBODY].tolist()]
         for row in np.flatnonzero(identity == NOBODY).tolist():
             others = np.flatnonzero(identity != NOBODY)

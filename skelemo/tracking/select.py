@@ -1,4 +1,4 @@
-"""Which of the people carry a recording's labels."""
+"""Selecting the people who get a recording's labels."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,23 +17,23 @@ Array = NDArray[Any]
 SIDES = ("left", "right")
 PERSONS = ("auto", "largest", *SIDES, "all")
 
-LONG = 10  # frames that make a track a person of their own rather than a false detection
-_OVERLAP = 0.05  # share of a track's frames that a better ranked one may have too
+LONG = 10  # frames of a person; shorter tracks may be false detections
+_OVERLAP = 0.05  # share of a track's frames that a higher-ranked one may have too
 
 
 def choose(people: "People", tracks: Sequence[Track], person: str = "auto", *, min_frames: int = LONG) -> list[Track]:
-    """The tracks of the people that a word of `PERSONS` means.
+    """The tracks that a choice of `PERSONS` selects.
 
     ``auto`` is the most prominent person (frames times size), ``largest`` the one with the largest mean box, ``left``
-    and ``right`` the one on that side of the image among the two most prominent who are seen together; where no two
-    are, either is the most prominent. These are tracks without common frames, in order of time: while the chosen
-    person is out of sight, as after a cut, the next most prominent of at least half the size stands in, who has
-    `min_frames` or is alone in the image. ``all`` is every track of at least `min_frames`.
+    and ``right`` the one on that side of the image among the two most prominent who are visible together; if there are
+    none, the most prominent. The result is tracks without common frames, in temporal order: while the selected person
+    is out of sight, as after a cut, the next most prominent of at least half the size takes over, who has `min_frames`
+    or is alone in the image. ``all`` is every track of at least `min_frames`.
 
     Raises
     ------
     ConfigError
-        An unknown word.
+        An unknown choice.
     """
     if person not in PERSONS:
         raise unknown("person", person, PERSONS)
@@ -52,14 +52,13 @@ def choose(people: "People", tracks: Sequence[Track], person: str = "auto", *, m
 def choose_sides(
     people: "People", tracks: Sequence[Track], middle: float | None, *, min_frames: int = LONG
 ) -> dict[str, list[Track]]:
-    """The tracks of the left person and of the right one, as `choose` has them, where both are meant.
+    """The tracks of the left and of the right person, when both are labeled.
 
-    No track is both people's: where no two are seen together, each is on the side of the image where it lies.
+    No track is selected twice: if no two are visible together, each belongs to the side of the image where it lies.
 
     Parameters
     ----------
-    middle : of the image, from left to right, in the units of the keypoints. Where it is needed and None, neither side
-        has anyone.
+    middle : x of the image's center, in the units of the keypoints. If it is needed and None, both sides are empty.
     """
     ranked = sorted(_long(people, tracks, min_frames) or tracks, key=lambda one: -float(one.size.sum()))
     between = _between(people, ranked)
@@ -78,7 +77,7 @@ def _is_alone(people: "People", one: Track) -> bool:
 
 
 def _in_turn(ranked: Sequence[Track], frames: int) -> list[Track]:
-    """The first of the tracks, and of the others those that fill its gaps, by rank; in order of time."""
+    """The first track, and those that fill its gaps, by rank; in temporal order."""
     chosen: list[Track] = []
     taken = np.zeros(frames, dtype=bool)
     for one in ranked:
@@ -91,19 +90,19 @@ def _in_turn(ranked: Sequence[Track], frames: int) -> list[Track]:
 
 
 def _only(one: Track, rows: Array) -> Track | None:
-    """Some of a track's frames; None for none."""
+    """A track restricted to some rows; None if there are none."""
     if rows.all():
         return one
     return Track(one.rows[rows], one.frames[rows], one.size[rows]) if rows.any() else None
 
 
 def _together(one: Track, other: Track) -> bool:
-    """Whether their times overlap."""
+    """Whether two tracks overlap in time."""
     return bool(one.frames[0] <= other.frames[-1] and other.frames[0] <= one.frames[-1])
 
 
 def _between(people: "People", ranked: Sequence[Track]) -> float | None:
-    """The middle between the first of the tracks and the next that is seen with it; None where none is."""
+    """The middle between the first track and the next that overlaps it; None if there is none."""
     partner = next((one for one in ranked[1:] if _together(ranked[0], one)), None)
     return None if partner is None else (_across(people, ranked[0]) + _across(people, partner)) / 2
 

@@ -1,4 +1,4 @@
-"""Stitching: pieces of the same person, joined over the time in which the person was hidden or lost."""
+"""Stitching: joins pieces of one person's track across gaps in which the person was occluded or missed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from skelemo.tracking.features import COMMON, Features, batches, distance, neare
 
 Array = NDArray[Any]
 
-_STAY = 0.1  # cost, in sizes, of having stopped rather than moved on
-_MEMORY = 8  # detections at either end of a piece that give its position and velocity
-_HORIZON = 15.0  # frames for which a motion is expected to last
+_STAY = 0.1  # cost, in sizes, of stopping instead of moving on
+_MEMORY = 8  # detections at either end of a piece that determine its position and velocity
+_HORIZON = 15.0  # frames of extrapolated motion
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """Rows that show the same person: piece i is order[bounds[i]:bounds[i + 1]], in order of time."""
+    """Rows of the same person: piece i is order[bounds[i]:bounds[i + 1]], in temporal order."""
 
     order: Array
     bounds: Array
@@ -45,11 +45,11 @@ class Pieces:
         return label
 
     def joined(self, one: Array, other: Array) -> "Pieces":
-        """The pieces after those of `other` have continued those of `one`."""
+        """The pieces after those of `other` are appended to those of `one`."""
         return self.grouped(_chains(len(self.bounds) - 1, one, other)[self.label])
 
     def ends(self, *, last: bool) -> Array:
-        """Up to _MEMORY rows at one end of every piece, outermost first, the innermost repeated: [pieces, _MEMORY]."""
+        """Up to _MEMORY rows at one end of every piece, outermost first, padded: [pieces, _MEMORY]."""
         first, stop, inwards = self.bounds[:-1, None], self.bounds[1:, None], np.arange(_MEMORY)
         places = np.maximum(stop - 1 - inwards, first) if last else np.minimum(first + inwards, stop - 1)
         return np.asarray(self.order[places])
@@ -59,9 +59,9 @@ class Pieces:
 
 
 def _chains(count: int, one: Array, other: Array) -> Array:
-    """A label for each of `count` things, shared by a chain in which those of `other` follow those of `one`.
+    """Chain labels of `count` items in which those of `other` follow those of `one`, each at most once.
 
-    Nothing follows or is followed by two. Chains are numbered in the order of their first things.
+    Chains are numbered in the order of their first items.
     """
     head = np.arange(count)
     head[other] = one
@@ -74,18 +74,18 @@ def _chains(count: int, one: Array, other: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Ends:
-    """One end of every piece: where its features were last seen, and how it moves."""
+    """One end of every piece: last positions of its features, and velocity."""
 
-    at: Array  # [2, N, A], carried on to `time`
+    at: Array  # [2, N, A], extrapolated to `time`
     seen: Array  # bool [N, A]
     size: Array  # [N]
     time: Array  # [N]
     velocity: Array  # [2, N] per frame
-    steady: Array  # bool [N], whether it is long enough to have a velocity
+    steady: Array  # bool [N], whether the piece is long enough to have a velocity
 
 
 def _ends(features: Features, time: Array, rows: Array) -> _Ends:
-    """The ends that rows [N, _MEMORY] make, outermost first."""
+    """Ends from rows [N, _MEMORY], outermost first."""
     when, outer, inner = time[rows], rows[:, 0], rows[:, -1]
     both = features.seen[outer] & features.seen[inner]
     span, common = when[:, 0] - when[:, -1], both.sum(axis=1)
@@ -102,19 +102,19 @@ def _ends(features: Features, time: Array, rows: Array) -> _Ends:
 def bridge(
     features: Features, pieces: Pieces, time: Array, max_gap: int, max_distance: float, second: Array
 ) -> tuple[Array, Array]:
-    """Pieces, and those that continue them: the assignment of least total cost.
+    """Pieces and their continuations: the assignment of least total cost.
 
     Parameters
     ----------
     time : of each row, [P].
-    second : bool [P], rows that take no part.
+    second : bool [P], rows that are not joined.
     """
     tail, head = (_ends(features, time, pieces.ends(last=last)) for last in (True, False))
     open_ = ~second[pieces.order[pieces.bounds[:-1]]]
     by_start = np.flatnonzero(open_)[np.argsort(head.time[open_], kind="stable")]
     starts = head.time[by_start]
     first = np.searchsorted(starts, tail.time, side="right")
-    stop = np.searchsorted(starts, tail.time + max_gap + 1 + 1e-6, side="right")  # times are quotients
+    stop = np.searchsorted(starts, tail.time + max_gap + 1 + 1e-6, side="right")  # rounding of times
     pairs = np.where(open_, stop - first, 0)
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     for batch in batches(pairs):
@@ -129,7 +129,7 @@ def bridge(
 
 
 def _cost(tail: _Ends, head: _Ends, before: Array, after: Array) -> Array:
-    """How far `after` begins from where `before` would be by then, moving at their mean velocity or stopped; [N]."""
+    """Distance of `after` from the extrapolation of `before` at their mean velocity, or from its end; [N]."""
     size = np.maximum(tail.size[before], head.size[after])
     both = tail.velocity[:, before] + head.velocity[:, after]  # 0 where unsteady
     velocity = both / np.maximum(tail.steady[before].astype(np.int8) + head.steady[after], 1)
@@ -141,7 +141,7 @@ def _cost(tail: _Ends, head: _Ends, before: Array, after: Array) -> Array:
 
 
 def _match(before: Array, after: Array, cost: Array, alone: float) -> tuple[Array, Array]:
-    """The pairs of the assignment of least total cost, in which having no partner costs `alone`."""
+    """Pairs of the assignment of least total cost, where no partner costs `alone`."""
     if not len(before):
         return before, after
     only = (np.bincount(before)[before] == 1) & (np.bincount(after)[after] == 1)
@@ -152,8 +152,8 @@ def _match(before: Array, after: Array, cost: Array, alone: float) -> tuple[Arra
 
 
 def _assign(before: Array, after: Array, cost: Array, alone: float) -> tuple[Array, Array]:
-    """scipy wants a partner for every row; a column of its own stands for none."""
-    # Imported only where people cross: it takes a third of a worker's start.
+    """scipy needs a partner for every row: an extra column for each stands for none."""
+    # Imported only when people cross: the import is a third of a worker's startup time.
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 

@@ -1,4 +1,4 @@
-"""Tracks: the people of a recording, each through all of it."""
+"""Tracks of the people in a recording."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelemo.tracking.features import Features, features_of
-from skelemo.tracking.link import Pairs, alone, link, neighbors, pieces_of_others, usual_move
+from skelemo.tracking.link import Pairs, alone, fragments, link, neighbors, usual_move
 from skelemo.tracking.stitch import Pieces, bridge
 from skelemo.tracking.weave import Detections, weave
 
@@ -17,36 +17,36 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-# Stitched first are short absences of people who are near: frames out of sight, and distance in sizes or usual moves.
+# Short gaps are stitched first: frames out of sight, and distance in sizes or in typical moves.
 _STAGES = ((2, 0.1, 3.0), (4, 0.2, 4.0), (12, 0.3, 5.0))
 
 
 @dataclass(frozen=True)
 class Track:
-    """One person through a recording."""
+    """One person in a recording."""
 
     rows: Array  # int64 [T], of People.keypoints
     frames: Array  # int64 [T], indices into People.number; increasing, gaps allowed
     size: Array  # float32 [T], in the units of the keypoints
-    identity: int = -1  # what the files call the person; -1 where they do not say, or tracking decides
+    identity: int = -1  # from the files; -1 if they have none, or tracking is used
 
     def __len__(self) -> int:
         return len(self.rows)
 
 
 def track(people: "People", *, max_gap: int = 30, max_distance: float = 0.6) -> list[Track]:
-    """Tell the people of a recording apart; the most prominent track (frames times size) comes first.
+    """Track the people of a recording; the most prominent track (frames times size) comes first.
 
-    Every row of ``people.keypoints`` is in exactly one track. A second skeleton of the same person, or a piece of it,
-    is a track of its own wherever the person has a better one in that frame.
+    Every row of ``people.keypoints`` is in exactly one track. A second skeleton of a person in a frame, or a fragment,
+    is a track of its own.
 
     Parameters
     ----------
     max_gap
-        Frames, in the recording's usual step, for which a person may be out of sight and still be the same.
+        Longest absence of a person, in frames of the recording's typical step.
     max_distance
-        How far a person may be from the expected place: mean over the features that both frames show, in units of the
-        person's size, which is the root of the area of the box around all points.
+        Largest distance from the expected position: mean over common features, in units of the person's size, which is
+        the root of the bounding box's area.
     """
     if not len(people.keypoints):
         return []
@@ -56,12 +56,12 @@ def track(people: "People", *, max_gap: int = 30, max_distance: float = 0.6) -> 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everybody in a recording, and who is near whom from frame to frame."""
+    """The detections of a recording, and nearby pairs of adjacent frames."""
 
     people: "People"
     features: Features
     pairs: Pairs
-    usual: float  # how far people usually move from frame to frame, in sizes
+    usual: float  # median move from frame to frame, in sizes
     max_gap: int
     max_distance: float
 
@@ -73,23 +73,23 @@ class Scene:
         return cls(people, features, pairs, usual_move(pairs), max_gap, max_distance)
 
     def certain(self, wanted: Array) -> Array:
-        """The row that certainly follows each row in the next frame, int64 [P], else -1; among those ``wanted``."""
+        """The row that certainly continues each of the ``wanted`` rows in the next frame, int64 [P]; -1 for none."""
         count = np.diff(self.people.start)
         lonely = np.repeat(alone(count, self.max_gap), count)
         pairs = self.pairs.where(wanted[self.pairs.before] == wanted[self.pairs.after])
         return link(len(wanted), pairs, lonely, self.usual, self.max_distance)
 
     def pieces(self, identity: Array | None = None) -> Pieces:
-        """The rows that show the same person.
+        """Group rows by person.
 
         Parameters
         ----------
-        identity : int64 [P], who each is known to be, -1 for not known. These are not separated, nor joined.
+        identity : int64 [P], known identities, -1 for unknown. Rows with the same one stay together, others apart.
         """
         keypoints = self.people.keypoints
         known = np.zeros(len(keypoints), bool) if identity is None else identity >= 0
         time = np.repeat(_times(self.people.number), np.diff(self.people.start))
-        second = pieces_of_others(self.features, keypoints, self.pairs, self.usual) & ~known
+        second = fragments(self.features, keypoints, self.pairs, self.usual) & ~known
         pieces = Pieces.of(self.certain(known | second) if known.any() or second.any() else self.certain(known))
         if known.any():
             label = pieces.label
@@ -107,13 +107,13 @@ class Scene:
         return pieces
 
     def tracks(self, pieces: Iterable[Array]) -> list[Track]:
-        """Pieces as tracks; the most prominent comes first."""
+        """Pieces as tracks, the most prominent first."""
         frame = np.repeat(np.arange(len(self.people.number)), np.diff(self.people.start))
         tracks = [Track(rows, frame[rows], self.features.size[rows]) for rows in pieces]
         return sorted(tracks, key=lambda one: -float(one.size.sum()))
 
 
 def _times(number: Array) -> Array:
-    """Frame numbers in units of the recording's usual step, [F]."""
+    """Frame numbers in units of the recording's median step, [F]."""
     steps = np.diff(number)
     return np.asarray(number / max(1.0, float(np.median(steps)) if len(steps) else 1.0), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Weaving: pieces of one person that alternate in time, or overlap where the person was detected twice."""
+"""Weaving: joins pieces of one person that alternate in time, or overlap where the person was detected twice."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,22 +12,22 @@ from skelemo.tracking.stitch import Pieces
 
 Array = NDArray[Any]
 
-_FEW = 3  # frames in a row in which two detections may be near each other rather than on one another
+_FEW = 3  # consecutive frames in which two detections may be near each other rather than coincide
 _PASSES = 20
-_CANDIDATES = 2048  # considered in one pass, those of least cost
+_CANDIDATES = 2048  # of least cost, per pass
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What decides whether pieces belong together.
+    """The evidence for joining pieces.
 
     Parameters
     ----------
-    time : float [P], of each row, in usual steps.
+    time : float [P], of each row, in typical steps.
     known : bool [P], rows that may be joined to others but not to one another.
-    usual : how far people usually move from frame to frame, in sizes.
-    limit : how far they may move, in sizes.
-    max_gap : frames for which a person may be out of sight.
+    usual : median move from frame to frame, in sizes.
+    limit : largest move, in sizes.
+    max_gap : longest absence of a person, in frames.
     """
 
     features: Features
@@ -40,15 +40,15 @@ class Detections:
 
 
 def weave(detections: Detections, pieces: Pieces, pairs: Pairs) -> Pieces:
-    """Join pieces that are the same person wherever one passes into the other.
+    """Join pieces of the same person wherever one continues the other.
 
-    Pieces belong together when nearly all of their frames differ, every passage from one to the other is as short as a
-    person's move, and detections in frames that both have lie on one another or show different parts of the body. One
-    of two such detections stays, the more confident unless only the other fits; the rest is a piece of its own.
+    Two pieces are joined if nearly all of their frames differ, every step from one to the other is as short as a
+    person's move, and detections in common frames coincide or show different joints. One of two such detections is
+    kept, the more confident unless only the other fits; the rest becomes a piece of its own.
 
     Parameters
     ----------
-    pairs : of neighboring frames, for what may belong together.
+    pairs : of adjacent frames, the candidates.
     """
     for _ in range(_PASSES):
         label = _one_pass(detections, pieces, pairs)
@@ -59,7 +59,7 @@ def weave(detections: Detections, pieces: Pieces, pairs: Pairs) -> Pieces:
 
 
 def _one_pass(detections: Detections, pieces: Pieces, pairs: Pairs) -> Array | None:
-    """Labels of all rows after one pass, in which each piece is joined once at most; None where none is."""
+    """Labels of all rows after one pass that joins each piece at most once; None if it joins none."""
     label, rows = pieces.label, list(pieces)
     following, changed = len(rows), set[int]()
     for one, other in _candidates(detections, label, pieces, pairs):
@@ -75,7 +75,7 @@ def _one_pass(detections: Detections, pieces: Pieces, pairs: Pairs) -> Array | N
 
 
 def _candidates(detections: Detections, label: Array, pieces: Pieces, pairs: Pairs) -> list[tuple[int, int]]:
-    """Pairs of pieces that pass into one another somewhere, by the least cost of doing so."""
+    """Pairs of pieces that continue one another somewhere, by increasing cost."""
     one, other = label[pairs.before], label[pairs.after]
     passing = (one != other) & (pairs.cost <= detections.limit)
     one, other, cost = one[passing], other[passing], pairs.cost[passing]
@@ -83,14 +83,14 @@ def _candidates(detections: Detections, label: Array, pieces: Pieces, pairs: Pai
     length, time = np.diff(pieces.bounds), detections.time[pieces.order]
     first, last = time[pieces.bounds[:-1]], time[pieces.bounds[1:] - 1]
     span = np.maximum(last[one], last[other]) - np.minimum(first[one], first[other]) + 1
-    roomy = np.maximum(length[one], length[other]) < span  # else the shorter has no frame of its own
+    roomy = np.maximum(length[one], length[other]) < span  # otherwise the shorter has no frame of its own
     one, other, cost = one[roomy], other[roomy], cost[roomy]
     order = np.argsort(cost, kind="stable")
     return list(dict.fromkeys(zip(one[order].tolist(), other[order].tolist(), strict=True)))[:_CANDIDATES]
 
 
 def _joined(detections: Detections, one: Array, other: Array) -> tuple[Array, Array] | None:
-    """Rows of two pieces as one, and those that are left over; None where they are not the same person."""
+    """Joined rows of two pieces, and the remaining ones; None if they are not the same person."""
     features, time = detections.features, detections.time
     _, in_one, in_other = np.intersect1d(time[one], time[other], assume_unique=True, return_indices=True)
     here, there = one[in_one], other[in_other]
@@ -120,18 +120,18 @@ def _joined(detections: Detections, one: Array, other: Array) -> tuple[Array, Ar
 
 
 def _apart(features: Features, here: Array, there: Array) -> Array:
-    """How far apart two detections of each frame are, [N], 0 where they cannot be compared: pieces of one person."""
+    """Distance of two detections of each frame, [N]; 0 if they have no common features: fragments of one person."""
     comparable = (features.seen[here] & features.seen[there]).sum(axis=1) >= COMMON
     return np.where(comparable, distance_between(features, here, there, np.inf), 0)
 
 
 def _brief(time: Array) -> Array:
-    """Whether each frame belongs to a run of no more than _FEW, bool [N]."""
+    """Whether each frame belongs to a run of at most _FEW, bool [N]."""
     run = np.cumsum(np.diff(time, prepend=-np.inf) > 1)
     return np.asarray(np.bincount(run)[run] <= _FEW) if len(time) else np.zeros(0, bool)
 
 
 def _fitting(features: Features, pair: tuple[int, int], around: Array) -> int:
-    """The one of two detections that lies between those around it."""
+    """The one of two detections that is nearer to those before and after."""
     costs = [distance_between(features, np.full(len(around), one), around, np.inf) for one in pair]
     return min(zip(pair, costs, strict=True), key=lambda each: float((each[1] ** 2).sum()))[0]

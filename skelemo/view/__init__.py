@@ -1,1 +1,1 @@
-"""A cache as pictures that a person can look at, or that other programs can read."""
+"""A cache as images: a page of samples, or files for other programs."""

@@ -1,4 +1,4 @@
-"""Exporting a cache as PNG files in class folders, as torchvision's ``ImageFolder`` and many others read them."""
+"""Export of a cache as PNG files in class folders, as read by torchvision's ``ImageFolder``."""
 
 import os
 from collections import Counter
@@ -17,18 +17,18 @@ from skelemo.targets import hard_labels
 from skelemo.text import file_names
 from skelemo.view.stills import CHUNK, Stills, png, require_empty
 
-#: What an unfinished export is called, so that the next one knows it.
+#: Marks unfinished exports, to be removed by the next one.
 _KIND = "images"
 
 
 @dataclass(frozen=True)
 class Exported:
-    """How many images lie in which folder below the export, and which frames have none."""
+    """Number of images by folder, and of frames without one."""
 
     images: dict[str, int]
     unlabeled: int  # frames without a class
-    unseen: int  # labeled frames in which nothing of the person is visible
-    apart: int  # labeled frames of sequences that the split leaves out
+    unseen: int  # labeled frames without a visible person
+    apart: int  # labeled frames of sequences without a subset
 
 
 def export_images(
@@ -43,20 +43,20 @@ def export_images(
 ) -> Exported:
     """Write ``CLASS/SEQUENCE_FRAME.png``, or ``SUBSET/CLASS/SEQUENCE_FRAME.png`` with a split.
 
-    Classes are those of the first head of classes. The images are written into a hidden folder that becomes ``OUT``
+    Classes are those of the first head of classes. Images are written to a hidden folder that is renamed to ``OUT``
     when complete.
 
     Parameters
     ----------
-    view, size : as `SkeletonRenderer` takes them.
-    every : one in how many frames of each sequence is drawn.
-    split : column of splits that names each sequence's subset.
+    view, size : see `SkeletonRenderer`.
+    every : draw one frame in ``every``.
+    split : column of splits with each sequence's subset.
     report : called with the number of images written and their total.
 
     Raises
     ------
     ConfigError
-        ``out`` is not empty, an unknown view or split, no frame to draw, or no face in a view that shows one.
+        ``out`` is not empty, an unknown view or split, no frame to draw, or a view of a face without any.
     """
     require_empty(out)
     renderer = SkeletonRenderer(cache.layout, size, view)
@@ -88,7 +88,7 @@ def export_images(
 
 
 def _subsets(cache: Cache, split: str | None) -> np.ndarray:
-    """The subset of each sequence, "" for none."""
+    """Subset of each sequence, "" for none."""
     if split is None:
         return np.full(len(cache.sequences), "")
     columns = {name for splits in cache.sequences["splits"] for name in splits}
@@ -105,7 +105,7 @@ def _every(sequence: np.ndarray, every: int) -> np.ndarray:
 def _places(
     stills: Stills, rows: np.ndarray, subsets: np.ndarray, names: Sequence[str], classes: np.ndarray
 ) -> list[Path]:
-    """Where the image of each row goes; ``classes`` are those of the rows."""
+    """Relative path of each row's image; ``classes`` are those of the rows."""
     stems, folders = file_names(stills.cache.sequences["id"].tolist()), file_names(names)
     tops = dict(zip(np.unique(subsets).tolist(), file_names(np.unique(subsets).tolist()), strict=True))
     which, numbers = stills.sequence[rows], stills.frames.number[rows]

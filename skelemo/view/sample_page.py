@@ -1,4 +1,4 @@
-"""A page of samples by class, to check labels by eye."""
+"""A page of samples by class, for visual inspection of labels."""
 
 import base64
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from skelemo.text import count, visible
 from skelemo.view.stills import Stills, png, require_empty
 
 PAGE = "samples.html"
-SIDE = 208  # pixels of an image, and half the width of one that shows two things
+SIDE = 208  # pixels of an image, and half the width of a double one
 
 #: Headings of frames that have no class.
 NO_CLASS, UNLABELED = "no class, other labels", "unlabeled"
@@ -25,9 +25,9 @@ NO_CLASS, UNLABELED = "no class, other labels", "unlabeled"
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame: where it comes from, its labels beside the class, and its image as a data URL.
+    """One frame: its source, its labels beside the class, and its image as a data URL.
 
-    ``point`` is where it lies in the plane of a head of two values, both scaled to [-1, 1]; None where unlabeled.
+    ``point`` is its position in the plane of a head of two values, scaled to [-1, 1]; None if unlabeled.
     """
 
     sequence: str
@@ -40,7 +40,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Group:
-    """The samples of one class, out of how many frames and sequences."""
+    """Samples of one class, and its number of frames and sequences."""
 
     name: str
     frames: int
@@ -51,18 +51,18 @@ class Group:
 def write_page(cache: Cache, out: Path, *, per_class: int = 12, view: str | None = None, seed: int = 0) -> Path:
     """Write a self-contained page into the folder ``out``; returns its path.
 
-    Samples are spread over as many sequences as possible; the same seed chooses the same ones. Frames without a person
-    are left out.
+    Samples come from as many sequences as possible; the same seed selects the same ones. Frames without a person are
+    skipped.
 
     Parameters
     ----------
-    per_class : how many samples of each class at most.
-    view : as `SkeletonRenderer` takes it; by default what the data show: face, person, or both side by side.
+    per_class : largest number of samples of a class.
+    view : see `SkeletonRenderer`; by default what the data show: face, person, or both side by side.
 
     Raises
     ------
     ConfigError
-        ``out`` is not empty, an unknown view, or nobody is seen in any frame.
+        ``out`` is not empty, an unknown view, or nobody is visible in any frame.
     """
     require_empty(out)
     stills = Stills.of(cache)
@@ -109,7 +109,7 @@ def _groups(stills: Stills, most: int, renderer: SkeletonRenderer, rng: np.rando
 
 
 def _kind(stills: Stills, grouped: Head | None) -> np.ndarray:
-    """``[N]`` the class of each frame; beyond the classes, frames with other labels only, then those without any."""
+    """Class of each frame, ``[N]``; K for frames with other labels only, K + 1 for unlabeled ones."""
     labels = stills.frames.labels
     count = len(grouped) if grouped else 0
     classes = hard_labels(labels[grouped.name]) if grouped else np.full(len(stills), -1)
@@ -120,7 +120,7 @@ def _kind(stills: Stills, grouped: Head | None) -> np.ndarray:
 
 
 def spread(rows: np.ndarray, sequence: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """At most so many of the rows, in random order: one of each sequence, then a second of each, and so on."""
+    """Up to ``most`` of the rows, in random order: one of each sequence, then a second of each, and so on."""
     order = rng.permutation(len(rows))
     order = order[np.argsort(sequence[order], kind="stable")]
     turn = np.arange(len(rows)) - np.searchsorted(sequence[order], sequence[order])
@@ -149,7 +149,7 @@ def _samples(
 
 
 def _texts(head: Head, label: np.ndarray) -> list[str]:
-    """The labels of one frame in words; nothing where it has none."""
+    """The labels of one frame as text; empty if it has none."""
     if not head.labeled(label[None]).any():
         return []
     if head.kind == "classes":

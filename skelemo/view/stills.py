@@ -1,12 +1,12 @@
-"""Stills: any frames of a cache as skeleton images, and an image as a PNG."""
+"""Stills: frames of a cache as skeleton images, and images as PNG."""
 
-import struct
-import zlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from skelemo.cache.store import Cache, Frames
@@ -20,11 +20,11 @@ CHUNK = 128  # images drawn at a time
 
 @dataclass(frozen=True)
 class Stills:
-    """The frames of a cache and the images that they were found in.
+    """The frames of a cache and the sizes of their images.
 
     Parameters
     ----------
-    sequence : ``[N]`` which row of ``cache.sequences`` each frame belongs to.
+    sequence : ``[N]`` row of ``cache.sequences`` of each frame.
     keypoints : ``[N, V, 3]`` in pixels.
     """
 
@@ -65,7 +65,7 @@ class Stills:
         return face if view == "face" else np.logical_or.reduce(list(drawn.values()))
 
     def draw(self, rows: np.ndarray, renderer: SkeletonRenderer) -> np.ndarray:
-        """Images ``[R, H, W, 3]`` of 0 to 255 of some frames, as OpenPose found the people: nothing is cleaned."""
+        """Images ``[R, H, W, 3]``, uint8, of some frames, with keypoints as OpenPose wrote them."""
         height, width = renderer.picture
         images = np.empty((len(rows), height, width, 3), np.uint8)
         for start in range(0, len(rows), CHUNK):
@@ -82,22 +82,13 @@ class Stills:
 
 
 def png(image: np.ndarray) -> bytes:
-    """An image ``[H, W, 3]`` of 0 to 255 as a PNG (W3C, Portable Network Graphics, third edition)."""
-    height, width, _ = image.shape
-    rows = np.concatenate([np.zeros((height, 1), np.uint8), image.reshape(height, -1)], 1)  # 0: a row as it is
-    chunks = {
-        b"IHDR": struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0),  # 8 bits, color, no interlacing
-        b"IDAT": zlib.compress(rows.tobytes(), 6),
-        b"IEND": b"",
-    }
-    body = [
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in chunks.items()
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+    """Encode an image ``[H, W, 3]`` of uint8."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "png")
+    return buffer.getvalue()
 
 
 def require_empty(out: Path) -> None:
-    """A folder to write into does not exist, or has nothing in it."""
+    """Raise `ConfigError` unless a folder is empty or does not exist."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ConfigError(f"{out} is there and not empty: name a new folder, or remove it")

@@ -45,7 +45,7 @@ def test_baselines_stand_beside_the_networks_with_what_they_see() -> None:
 
 
 def test_the_table_is_readable_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skelemo.models.flops.cost_of", lambda *_, **__: (86_567_656, 12_345_000_000_000))
+    monkeypatch.setattr("skelemo.models.registry.cost_of", lambda *_, **__: (86_567_656, 12_345_000_000_000))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("rich.console.Console.is_terminal", True)
     output = unstyle(CliRunner().invoke(command, [], catch_exceptions=False).output)
@@ -58,7 +58,7 @@ def test_a_layout_that_an_architecture_cannot_take_leaves_its_cost_open(monkeypa
     def refuse(name: str, **_: object) -> tuple[int, int]:
         raise ConfigError(f"{name} needs a face")
 
-    monkeypatch.setattr("skelemo.models.flops.cost_of", refuse)
+    monkeypatch.setattr("skelemo.models.registry.cost_of", refuse)
     result = CliRunner().invoke(command, ["ann"], catch_exceptions=False)
     assert row(result.output, "ann")[1:3] == ["–", "–"]
 

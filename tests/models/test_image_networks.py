@@ -12,9 +12,8 @@ from torch.nn import functional as F
 
 from skelemo.errors import ConfigError, InputError
 from skelemo.models import create, list_models
-from skelemo.models.flops import cost, cost_of
 from skelemo.models.image import BACKBONES, image_encoder
-from skelemo.models.registry import Spec, entry
+from skelemo.models.registry import Spec, cost, cost_of, entry
 from skelemo.models.resnet import BasicBlock
 from skelemo.models.vit import SelfAttention
 from skelemo.skeleton import layout

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from skelemo.cli.synth import command
 from skelemo.errors import ConfigError, InputError
 from skelemo.simulate import Cast, Plan, long_clip, short_clip, write
-from skelemo.simulate.digits import six_digits
+from skelemo.simulate.detection import six_digits
 from skelemo.simulate.emotions import NAMES
 from skelemo.simulate.writing import frame_text
 
