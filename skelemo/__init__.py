@@ -7,7 +7,7 @@ The public names; each is imported when it is first used, so that ``import skele
     skelemo.ingest("json/", "cache/faces", labels="folders")
     cache = skelemo.open_cache("cache/faces")
     scores = skelemo.train("runs/ann", arch="ann", data=["cache/faces"])
-    table = skelemo.load("runs/ann").predict("json/")
+    table = skelemo.predict("runs/ann", "json/")
     scores = skelemo.evaluate("runs/ann", "cache/others", out="runs/ann_on_others")
     network = skelemo.create_model("stgcnpp", heads=("expression", "va"))
 
@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skelemo.api import create_model, evaluate, open_cache, register, train
+    from skelemo.api import create_model, evaluate, open_cache, predict, register, train
     from skelemo.inference.predictor import load
     from skelemo.ingest import ingest_folder as ingest
     from skelemo.skeleton import Layout, Part, layout, register_layout
@@ -35,13 +35,14 @@ __all__ = [
     "layout",
     "load",
     "open_cache",
+    "predict",
     "register",
     "register_layout",
     "train",
 ]
 
 _HOMES = {
-    **dict.fromkeys(("create_model", "evaluate", "open_cache", "register", "train"), ("skelemo.api", "")),
+    **dict.fromkeys(("create_model", "evaluate", "open_cache", "predict", "register", "train"), ("skelemo.api", "")),
     **dict.fromkeys(("Layout", "Part", "layout", "register_layout"), ("skelemo.skeleton", "")),
     "Head": ("skelemo.targets", ""),
     "load": ("skelemo.inference.predictor", ""),

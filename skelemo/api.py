@@ -9,6 +9,7 @@ from skelemo.errors import ConfigError
 from skelemo.skeleton import Part, register_layout
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import nn
     from torch.utils.hooks import RemovableHandle
 
@@ -30,7 +31,7 @@ def open_cache(*paths: Text) -> "Cache":
     """
     from skelemo.cache import store
 
-    return store.open_cache([Path(path) for path in paths])
+    return store.open_cache(paths)
 
 
 def train(
@@ -135,6 +136,20 @@ def evaluate(
                 table=Path(table) if table else None, allow_overlap=allow_overlap, device=device,
                 allow=list(allow))  # fmt: skip
     return found.scores
+
+
+def predict(runs: Text | Iterable[Text], source: Any, **options: Any) -> "pd.DataFrame":
+    """Predict with a run, or the mean of several, for every person and frame of a source.
+
+    Parameters
+    ----------
+    runs : folder of a run, or several.
+    source, options : as `skelemo.inference.predictor.Model.predict` takes them; to predict for many sources with one
+        model, `load` it once.
+    """
+    from skelemo.inference.predictor import load
+
+    return load(runs).predict(source, **options)
 
 
 class register:  # noqa: N801  # used as a namespace of decorators

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Frames:
     """Every frame of a cache, sequence after sequence: ``keypoints [N, V, 3]``, ``number [N]``, labels by head.
 
@@ -36,6 +37,19 @@ class Frames:
     number: np.ndarray
     labels: Mapping[str, np.ndarray]
     heads: tuple[Head, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"<{count(len(self.number), 'frame')}: keypoints {list(self.keypoints.shape)}, {', '.join(self._names())}>"
+        )
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._names()})
+
+    def _names(self) -> list[str]:
+        """What can be asked for beside keypoints and number."""
+        outputs = [output for head in self.heads if head.kind != "classes" for output in head.outputs]
+        return [*self.labels, *(name for name in outputs if outputs.count(name) == 1 and name not in self.labels)]
 
     def __getattr__(self, name: str) -> np.ndarray:
         if name.startswith("_") or name == "labels":
@@ -48,7 +62,7 @@ class Frames:
         return self.labels[having[0].name][:, having[0].outputs.index(name)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cache:
     """The union of shards.
 
@@ -61,10 +75,21 @@ class Cache:
     sequences: "pd.DataFrame"
     counts: Counts
 
+    def __repr__(self) -> str:
+        heads = ", ".join(f"{head.name} ({len(head)})" for head in self.heads) or "no labels"
+        size = f"{count(len(self.sequences), 'sequence')}, {count(self.frames, 'frame')}"
+        return f"<cache {self.name}: {size} of {self.layout.name}, {heads}{', simulated' * self.simulated}>"
+
     @property
     def name(self) -> str:
         """The folders' names."""
         return " + ".join(path.name for path in self.paths)
+
+    def only(self, rows: np.ndarray) -> "Cache":
+        """The cache of some of its sequences, by their rows, in the order of these."""
+        sequences = self.sequences.iloc[rows].reset_index(drop=True)
+        sequences["start"] = sequences["length"].cumsum() - sequences["length"]
+        return replace(self, sequences=sequences, counts=self.counts.of(rows))
 
     @property
     def layout(self) -> skeleton.Layout:
@@ -155,7 +180,7 @@ class Cache:
                     shard.read_into(arrays, slice(row, row + length), slice(start, start + length))
 
 
-def open_cache(paths: Path | Iterable[Path]) -> Cache:
+def open_cache(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Cache:
     """Open one cache folder, or several as one, also while an ingest takes shards out of it.
 
     Raises
@@ -164,7 +189,7 @@ def open_cache(paths: Path | Iterable[Path]) -> Cache:
         No folder is named, or there is none; no shard in it, a damaged shard, shards of different layouts or with
         different heads of one name, or one sequence with different contents in two shards.
     """
-    folders = (paths,) if isinstance(paths, Path) else tuple(paths)
+    folders = (Path(paths),) if isinstance(paths, str | os.PathLike) else tuple(map(Path, paths))
     if not folders:
         raise CacheError("no cache is named; skelemo ingest SOURCE --out cache/NAME makes one")
     listed: list[Path] = []

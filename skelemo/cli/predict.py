@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from skelemo.cli.values import PATH, RATE, SIZE, TEXT
+from skelemo.cli.values import PATH, RATE, SIZE, TEXT, WIDTH
 
 
 @click.command("predict")
@@ -12,17 +12,23 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT
 @click.argument("source", type=PATH)
 @click.option("--out", required=True, type=PATH, help="Table to write: .csv, .jsonl, .parquet, or .eaf for ELAN.")
 @click.option("--person", type=TEXT, default="all", show_default=True,
-              help="Whom to predict for: all, auto, largest, left, right.")  # fmt: skip
+              help="Whom to predict for: all, auto, largest, left, right, or a number.")  # fmt: skip
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Predict one frame in so many.")
 @click.option("--min-seen", type=click.FloatRange(0, 1), default=0.0, show_default=True,
-              help="Share of a window in which the person must be visible.")  # fmt: skip
-@click.option("--smooth", type=click.IntRange(1), default=1, show_default=True,
-              help="Average over so many neighboring rows, centered; odd.")  # fmt: skip
+              help="Share of a window's points that must be visible.")  # fmt: skip
+@click.option("--smooth", type=WIDTH, default=0, show_default=True,
+              help="Average over so many frames, centered; auto is what the validation subset prefers.")  # fmt: skip
 @click.option("--size", type=SIZE, default=(0, 0), metavar="WxH", help="Size of the images, where names do not tell.")
 @click.option("--fps", type=RATE, default=0.0, help="Frames per second, where names do not tell.")
+@click.option("--overlay", type=PATH, metavar="DIR|FILE.mp4",
+              help="Draw skeletons and predictions as videos, too.")  # fmt: skip
+@click.option("--video", "film", type=PATH, metavar="FILE|DIR",
+              help="Draw onto this video, or onto those in a folder.  [default: black]")  # fmt: skip
 @click.option("--device", type=TEXT, default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes that read the JSON.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes that read and predict.  [default: one per core]")
+@click.option("--scheduler", type=TEXT, metavar="ADDRESS",
+              help="Let a Dask cluster read and predict, as in tcp://HOST:8786.")  # fmt: skip
 @click.option("--raw", is_flag=True, help="In .csv, leave names as they are that a spreadsheet would run as formulas.")
 @click.pass_context
 def command(
@@ -33,41 +39,51 @@ def command(
     person: str,
     every: int,
     min_seen: float,
-    smooth: int,
+    smooth: int | str,
     size: tuple[int, int],
     fps: float,
+    overlay: Path | None,
+    film: Path | None,
     device: str,
     allow: tuple[str, ...],
-    jobs: int,
+    jobs: int | None,
+    scheduler: str | None,
     raw: bool,
 ) -> None:
     """Predict with the models of RUNS for every person and frame of SOURCE.
 
-    SOURCE is a folder of OpenPose's JSON, an archive of one, or a cache. Several runs are averaged. Exit code 1 when
-    a recording could not be used.
+    SOURCE is a folder of OpenPose's JSON, an archive of one, or a cache. Several runs are averaged. What is finished
+    is kept in OUT.parts until all is: the same command again resumes. Exit code 1 when a recording could not be used.
 
     \b
     skelemo predict runs/ann openpose/ --out predictions.csv
     """
-    from skelemo.inference.predictor import load
-    from skelemo.inference.table import require_writable, write_table
+    import os
+
+    from skelemo.inference.table import Options, require_writable
 
     require_writable(out)
-    model = load(runs, allow=allow)
+    if film and not overlay:
+        raise click.UsageError("--video names what --overlay draws onto: give --overlay, too")
+    options = Options(every, min_seen, smooth)
 
     from skelemo.cli.progress import progress
+    from skelemo.inference.overlay import Overlay
+    from skelemo.inference.recordings import predict_file
+    from skelemo.inference.sources import Reading
     from skelemo.text import count, visible
 
-    with progress("predicting", "batches") as report:
-        table = model.predict(source, person=person, every=every, min_seen=min_seen, smooth=smooth, fps=fps, size=size,
-                              device=device, jobs=jobs, report=report)  # fmt: skip
-    write_table(out, table, model.heads, raw=raw)
-    people = len(table[["video", "person"]].drop_duplicates())
-    failures = table.attrs["failures"]
-    for word, lines in (("note", table.attrs["notes"]), ("not used", failures)):
+    reading = Reading(person, fps, size, jobs or os.cpu_count() or 1, scheduler or "")
+    drawing = Overlay(overlay, film) if overlay else None
+    done = predict_file(
+        runs, source, out, options, reading, allow=allow, device=device, stage=progress, overlay=drawing, raw=raw
+    )
+    for word, lines in (("note", done.notes), ("not used", done.failures)):
         for line in lines[:10]:
             click.echo(f"{word}: {visible(line)}", err=True)
         if len(lines) > 10:
             click.echo(f"{word}: … and {len(lines) - 10:,} more", err=True)
-    click.echo(f"{out}: {count(len(table), 'row')}, {count(people, 'person', 'people')}, {model!r}")
-    ctx.exit(1 if failures else 0)
+    click.echo(f"{out}: {count(done.rows, 'row')}, {count(done.people, 'person', 'people')}, {done.model}")
+    if done.drawn:
+        click.echo(f"{overlay}: {count(len(done.drawn), 'video')}")
+    ctx.exit(1 if done.failures else 0)

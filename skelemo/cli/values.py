@@ -91,7 +91,17 @@ class Rate(click.ParamType):
         return float(rate)
 
 
+class Width(click.ParamType):
+    """An odd number of frames to average over, 0 for none, or ``auto``."""
+
+    name = "auto|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """As a number, or ``auto``."""
+        return "auto" if value == "auto" else int(click.INT.convert(value, param, ctx))
+
+
 PATH, TEXT = Said("path", Path), Said("text", str)
-SIZE, RATE = Size(), Rate()
+SIZE, RATE, WIDTH = Size(), Rate(), Width()
 #: Numbers that random generators begin with; those that training takes, too.
 SEED = click.IntRange(0, 2**31 - 1)

@@ -17,6 +17,7 @@ from skelemo.preprocess import Clips, Preparation, clean, find_reference, place,
 from skelemo.render.views import USUAL
 from skelemo.skeleton import SCALES, Layout
 from skelemo.targets import Head
+from skelemo.text import count
 
 #: Frames that are prepared at a time: bounds the memory that it takes beside the corpus.
 BLOCK_FRAMES = 16_384
@@ -31,7 +32,7 @@ HASHED_FRAMES = 64
 _REGULAR = 0.75
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Corpus:
     """All frames of a cache, ready for windows.
 
@@ -63,6 +64,11 @@ class Corpus:
     image_size: Tensor
     frame_size: Tensor | None
     absent: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        heads = ", ".join(f"{head.name} ({len(head)})" for head in self.heads) or "no labels"
+        size = f"{count(len(self.sequences), 'sequence')}, {count(len(self), 'frame')}"
+        return f"<corpus: {size} of {self.layout.name} on {self.device}, {heads}>"
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -146,10 +152,10 @@ def load_corpus(
     keypoints, number = torch.from_numpy(points), torch.from_numpy(frames.number)
     sequence = torch.from_numpy(np.repeat(np.arange(len(cache.sequences)), cache.sequences["length"]))
     images = Images.of(cache)
-    count = len(keypoints)
+    total = len(keypoints)
     by_clip = settings.reference == "clip"
-    seen, step = torch.empty(count, dtype=torch.bool), np.empty(len(cache.sequences))
-    reference = torch.zeros(count, len(layout.parts), 4) if by_clip and settings.coordinates == "parts" else None
+    seen, step = torch.empty(total, dtype=torch.bool), np.empty(len(cache.sequences))
+    reference = torch.zeros(total, len(layout.parts), 4) if by_clip and settings.coordinates == "parts" else None
     shown = torch.zeros(len(layout.parts), dtype=torch.bool)
     content = np.full(len(cache.sequences), "", object)
 

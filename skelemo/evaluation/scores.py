@@ -5,7 +5,7 @@ of windows are summed once, and a thousand resamples are one matrix product. Oth
 windows, with fewer resamples, unless they define sums of their own.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,12 +20,44 @@ from skelemo.runs.predictions import SUBSETS, outputs_of, truth_of
 from skelemo.targets import Head, hard_labels
 
 Codes = NDArray[np.int64]
-Scores = dict[str, dict[str, dict[str, Any]]]
 
 RESAMPLES = 1000
 LEVEL = 0.95
 #: No interval for fewer groups: resampling them would not be representative.
 FEWEST_GROUPS = 10
+
+
+class Scores(dict[str, dict[str, dict[str, Any]]]):
+    """``{subset: {head: {figure: {"value", "low", "high"}, …}}}``; a subset is an attribute, too."""
+
+    def __getattr__(self, name: str) -> dict[str, dict[str, Any]]:
+        if name not in self:
+            raise AttributeError(f"no subset {name!r} was scored, only {', '.join(self) or 'none'}")
+        return self[name]
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self})
+
+    def __repr__(self) -> str:
+        rows = [
+            f"{subset:<12}{head:<16}" + "  ".join(_shown(name, figure) for name, figure in list(_figures(scored))[:3])
+            for subset, heads in self.items()
+            for head, scored in heads.items()
+        ]
+        return "\n".join(rows) or "nothing was scored"
+
+
+def _figures(scored: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The figures of a head, without what else is said of it."""
+    return ((name, value) for name, value in scored.items() if isinstance(value, Mapping) and "value" in value)
+
+
+def _shown(name: str, figure: Mapping[str, Any]) -> str:
+    value, low, high = (figure.get(key) for key in ("value", "low", "high"))
+    if value is None:
+        return f"{name} –"
+    return f"{name} {value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else "")
+
 
 #: Draws per round of the bootstrap; bounds its memory to tens of megabytes.
 _DRAWS = 4_000_000
@@ -62,7 +94,7 @@ def score(
     InputError
         A prediction is not finite (the training diverged), or a class is not the head's.
     """
-    found: Scores = {}
+    found = Scores()
     for subset in SUBSETS:
         frame = predictions[predictions["subset"] == subset]
         judged = [_Judged.of(frame, head, head.name in clips) for head in heads]

@@ -29,11 +29,7 @@ def write_elan(path: Path, table: pd.DataFrame, heads: Sequence[Head], names: Ma
     ConfigError
         Frames without a time: ELAN needs frames per second. Or several videos: it annotates one.
     """
-    if table["time"].isna().any():
-        raise ConfigError("ELAN needs times, and the source has no frames per second: give them with --fps")
-    videos = table["video"].unique()
-    if len(videos) > 1:
-        raise ConfigError(f"an .eaf file annotates one video, and the source has {len(videos)}: predict one at a time")
+    require_elan(table["video"].nunique(), timed=not table["time"].isna().any())
     root = ElementTree.Element("ANNOTATION_DOCUMENT", AUTHOR="skelemo", DATE="1970-01-01T00:00:00+00:00", FORMAT="3.0",
                                VERSION="3.0")  # fmt: skip
     ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
@@ -65,6 +61,14 @@ def write_elan(path: Path, table: pd.DataFrame, heads: Sequence[Head], names: Ma
     order[:] = sorted(order, key=lambda slot: int(slot.get("TIME_VALUE", 0)))
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(path, "utf-8", xml_declaration=True)
+
+
+def require_elan(videos: int, *, timed: bool) -> None:
+    """`ConfigError` where ELAN cannot annotate so many videos, or frames without times."""
+    if not timed:
+        raise ConfigError("ELAN needs times, and the source has no frames per second: give them with --fps")
+    if videos > 1:
+        raise ConfigError(f"an .eaf file annotates one video, and the source has {videos}: predict one at a time")
 
 
 def _classes(classes: np.ndarray, start: np.ndarray, step: int) -> Annotations:

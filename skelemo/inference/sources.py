@@ -1,10 +1,13 @@
 """Anything that a model can predict for, as a cache: recordings are read and tracked by ingest itself."""
 
+import hashlib
 import json
+import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +15,16 @@ import numpy as np
 
 from skelemo.cache.sequence import Sequence as Clip
 from skelemo.cache.shard import Header, write_shard
-from skelemo.cache.store import Cache, open_cache, shard_files
+from skelemo.cache.store import Cache, open_cache, shard_files, shards_in
 from skelemo.errors import CacheError, ConfigError, InputError
-from skelemo.ingest.plan import Settings, make_plan
+from skelemo.ingest.plan import Plan, Settings, make_plan
+from skelemo.ingest.result import Tally
 from skelemo.ingest.run import ingest
 from skelemo.skeleton import Layout, layout
 
-Source = str | Path | np.ndarray | Sequence[Mapping[str, Any]]
+Source = str | os.PathLike[str] | np.ndarray | Sequence[Mapping[str, Any]]
+#: A bar over things called by the second word, while something is done that the first one says.
+Stage = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
 
 #: Layouts that an array may be in, by its number of points.
 _LAYOUTS = ("body_25", "face_70", "body_25+face_70", "body_25+hand_21x2", "face_70+hand_21x2",
@@ -33,52 +39,136 @@ class Opened:
     ----------
     notes : what reading decided and which files could not be read, one line each.
     failures : recordings that could not be used, one line each.
+    films : files of the videos that the keypoints were found in, by name of the video, where the source is these.
     """
 
     cache: Cache
     notes: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
+    films: Mapping[str, Path] = field(default_factory=dict)
 
 
 @contextmanager
-def opened(
-    source: Source, wanted: Layout, *, person: str, fps: float, size: tuple[int, int], jobs: int = 1
-) -> Iterator[Opened]:
-    """A cache of what a source holds; of anything but a cache a temporary one.
+def silent(_: str, __: str) -> Iterator[Callable[[int, int], None]]:
+    """A `Stage` that shows nothing."""
+    yield lambda done, of: None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a source is read.
+
+    Parameters
+    ----------
+    person : whom to predict for, as in ``skelemo ingest``, or a number; a cache and an array have their people already.
+    fps, size : frames per second, width and height of the images, where the source does not tell.
+    jobs, scheduler : processes that read, or a Dask cluster.
+    folder : where recordings are kept while they are predicted, for the next call if this one is interrupted.
+    """
+
+    person: str = "all"
+    fps: float = 0.0
+    size: tuple[int, int] = (0, 0)
+    jobs: int = 1
+    scheduler: str = ""
+    folder: Path | None = None
+
+
+@contextmanager
+def opened(source: Source, wanted: Layout, reading: Reading, stage: Stage = silent) -> Iterator[Opened]:
+    """A cache of what a source holds; of anything but a cache one that is removed afterwards, or kept in a folder.
 
     Raises
     ------
     InputError, ConfigError, CacheError
         The source cannot be read or shows nobody, or lacks a part of the wanted layout.
     """
-    if isinstance(source, str | Path) and _is_cache(Path(source)):
-        cache = open_cache(Path(source))
+    path = Path(source) if isinstance(source, str | os.PathLike) else None
+    if path and _is_cache(path):
+        cache = open_cache(path)
         require_parts(cache, wanted)
-        yield Opened(cache)
+        yield _with_parts(Opened(_of_person(cache, reading.person)), wanted)
         return
-    with tempfile.TemporaryDirectory(prefix="skelemo-") as folder:
-        where = Path(folder) / "cache"
-        notes: list[str] = []
-        failures: list[str] = []
+    kept = reading.folder
+    with nullcontext(str(kept)) if kept and path else tempfile.TemporaryDirectory(prefix="skelemo-") as folder:
         if isinstance(source, np.ndarray):
+            where = Path(folder) / "cache"
             where.mkdir()
-            _write_array(where, source, wanted, fps, size)
+            _write_array(where, source, wanted, reading.fps, reading.size)
+            found = Opened(open_cache(where))
         else:
-            path = Path(source) if isinstance(source, str | Path) else _write_frames(Path(folder) / "frames", source)
-            everything = layout(_LAYOUTS[-1])  # people are told apart by all of them, whatever the model sees
-            parts = {part.name for part in (*layout().parts, *wanted.parts)}
-            settings = Settings(everything.only(parts).name, person=person, width=size[0], height=size[1], fps=fps)
-            plan = make_plan(path, where, None, settings)
-            tally = ingest(plan, jobs=jobs)
-            notes = [*plan.notes, *tally.notes, *(f"{one.file}: {one.reason}" for one in tally.problems)]
-            failures = [f"{one.file}: {one.reason}" for one in tally.failures]
-            if not where.is_dir() or not shard_files(where):
-                reason = f"; {(failures + notes)[0]}" if failures or notes else ""
-                raise InputError(f"{path if isinstance(source, str | Path) else 'the frames'}: nobody is seen{reason}")
-        cache = open_cache(where)
-        if not len(cache.sequences):
-            raise InputError(f"{source if isinstance(source, str | Path) else 'the source'}: nobody is seen")
-        yield Opened(cache, tuple(notes), tuple(failures))
+            path = path or _write_frames(Path(folder) / "frames", source)  # type: ignore[arg-type]  # no path, no array
+            found = _ingested(path, Path(folder), wanted, reading, stage)
+        if not len(found.cache.sequences):
+            raise InputError(f"{source if path and found else 'the source'}: nobody is seen")
+        yield _with_parts(found, wanted)
+
+
+def _ingested(path: Path, folder: Path, wanted: Layout, reading: Reading, stage: Stage) -> Opened:
+    """The cache of recordings, read as ingest reads them."""
+    everything = layout(_LAYOUTS[-1])  # people are told apart by all of them, whatever the model sees
+    parts = {part.name for part in (*layout().parts, *wanted.parts)}
+    width, height = reading.size
+    settings = Settings(everything.only(parts).name, person=reading.person, width=width, height=height, fps=reading.fps)
+    named = json.dumps([os.path.abspath(path), settings.kept()])
+    where = folder / f"recordings-{hashlib.sha256(named.encode(errors='surrogateescape')).hexdigest()[:16]}"
+    plan = make_plan(path, where, None, settings, replace=True)
+    if plan.known_shards and _is_stale(open_cache(where), plan):
+        shutil.rmtree(where)
+        plan = make_plan(path, where, None, settings)
+    if plan.tasks or plan.problems:
+        with stage("reading", "files") as report:
+            tally = ingest(
+                plan, jobs=reading.jobs, scheduler=reading.scheduler, report=lambda files: report(files, plan.files)
+            )
+    else:
+        tally = Tally()
+    failures = [f"{one.file}: {one.reason}" for one in tally.failures]
+    if not where.is_dir() or not shards_in(where):
+        notes = [*plan.notes, *tally.notes, *(f"{one.file}: {one.reason}" for one in tally.problems)]
+        reason = f"; {(failures + notes)[0]}" if failures or notes else ""
+        raise InputError(f"{path}: nobody is seen{reason}".replace(f"{folder}{os.sep}frames", "the frames"))
+    cache = open_cache(where)
+    problems = (f"{file}: {reason}" for file, reason in cache.problems[["file", "reason"]].itertuples(index=False))
+    return Opened(cache, (*plan.notes, *tally.notes, *problems), tuple(failures))
+
+
+def _is_stale(cache: Cache, plan: Plan) -> bool:
+    """Whether a cache that an interrupted call has left has recordings that the source has no more."""
+    return len({*cache.recordings["video"]} - {task.video for task in plan.tasks}) != plan.unchanged
+
+
+def _of_person(cache: Cache, person: str) -> Cache:
+    """The sequences of a cache that are of one person, by number or side."""
+    if person in ("all", "auto"):
+        return cache
+    known = cache.sequences["person"].to_numpy(object)
+    rows = np.flatnonzero((known == person) | (known == f"person{person}"))
+    if not len(rows):
+        names = ", ".join(sorted({name or "(unnamed)" for name in known})[:10])
+        raise ConfigError(f"person {person}: {cache.name} has the people {names}")
+    return cache.only(rows)
+
+
+def _with_parts(found: Opened, wanted: Layout) -> Opened:
+    """The source, with a note on each part that some of its people never show.
+
+    Raises
+    ------
+    InputError
+        None of them shows any.
+    """
+    cache, notes = found.cache, list(found.notes)
+    columns = [[part.name for part in cache.layout.parts].index(part.name) for part in wanted.parts]
+    shown = cache.counts.points[:, columns] > 0  # [S, P]
+    if not shown.any():
+        raise InputError(f"no frame shows anything of {wanted.name}: there is nothing to predict from")
+    for part, seen in zip(wanted.parts, shown.T, strict=True):
+        lacking = int((~seen).sum())
+        who = "no frame shows" if lacking == len(seen) else f"{lacking:,} of {len(seen):,} people never show"
+        if lacking:
+            notes.append(f"{who} {part.name}, which the model was trained with: predicted from the rest")
+    return replace(found, notes=tuple(notes))
 
 
 def require_parts(cache: Cache, wanted: Layout) -> None:

@@ -1,7 +1,8 @@
-"""The table of predictions: columns by head, smoothing, and files by suffix (``.csv``, ``.jsonl``, ``.parquet``)."""
+"""The table of predictions: its options, columns by head, and files by suffix (``.csv``, ``.jsonl``, ``.parquet``)."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,36 @@ from skelemo.errors import ConfigError
 from skelemo.inference.elan import write_elan
 from skelemo.targets import Head
 from skelemo.text import safe_cells
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which rows a table has, and which of them a prediction.
+
+    Parameters
+    ----------
+    every : one frame in so many.
+    min_seen : share of a window's points that must be visible.
+    smooth : frames of a centered mean, odd; 0 or 1 for none, ``auto`` for what the run's validation subset prefers.
+
+    Raises
+    ------
+    ConfigError
+        An option out of range.
+    """
+
+    every: int = 1
+    min_seen: float = 0.0
+    smooth: int | str = 0
+
+    def __post_init__(self) -> None:
+        width = self.smooth
+        odd = width == "auto" or (isinstance(width, int) and (width == 0 or (width > 0 and width % 2 == 1)))
+        if self.every < 1 or not 0 <= self.min_seen <= 1 or not odd:
+            raise ConfigError(
+                f"every = {self.every}, min_seen = {self.min_seen:g}, smooth = {width}: expected 1 or more, 0 to 1, "
+                "and auto, 0 or an odd number"
+            )
 
 
 def output_names(heads: Sequence[Head]) -> dict[str, tuple[str, ...]]:
@@ -46,39 +77,57 @@ def prediction_columns(heads: Sequence[Head], outputs: Mapping[str, np.ndarray])
     return columns
 
 
-def smoothed(outputs: np.ndarray, table: pd.DataFrame, width: int) -> np.ndarray:
-    """Centered mean of outputs ``[N, K]`` over ``width`` rows of each person; without a prediction it stays."""
-    if width == 1:
-        return outputs
-    groups = pd.DataFrame(outputs).groupby([table["video"], table["person"]], sort=False)
-    means = groups.rolling(width, center=True, min_periods=1).mean().reset_index(level=[0, 1], drop=True).sort_index()
-    return np.where(np.isnan(outputs), np.nan, means.to_numpy(outputs.dtype))
+def has_prediction(table: pd.DataFrame, heads: Sequence[Head]) -> np.ndarray:
+    """Which rows have a prediction, bool ``[N]``."""
+    names = [name for head in heads for name in output_names([*heads])[head.name]]
+    return np.asarray(table[names].notna().any(axis=1))
 
 
-def _csv(table: pd.DataFrame, path: Path) -> None:
-    table.to_csv(path, index=False, float_format="%.6g")
+Tables = Iterable[pd.DataFrame]
 
 
-def _jsonl(table: pd.DataFrame, path: Path) -> None:
-    table.to_json(path, orient="records", lines=True, force_ascii=False, double_precision=6)
+def _csv(tables: Tables, path: Path, *, raw: bool = False) -> None:
+    """A spreadsheet opens CSV: its texts are no formulas, unless they are to be ``raw``."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        for number, table in enumerate(tables):
+            (table if raw else safe_cells(table)).to_csv(file, index=False, header=not number, float_format="%.6g")
 
 
-#: How a table becomes a file, by suffix; a spreadsheet opens CSV, so that its texts are no formulas.
-_WRITERS: dict[str, Callable[[pd.DataFrame, Path], object]] = {
-    ".csv": lambda table, path: _csv(safe_cells(table), path),
-    ".jsonl": _jsonl,
-    ".parquet": lambda table, path: table.to_parquet(path, index=False),
-}
+def _jsonl(tables: Tables, path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for table in tables:
+            table.to_json(file, orient="records", lines=True, force_ascii=False, double_precision=6)
+
+
+def _parquet(tables: Tables, path: Path) -> None:
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
+
+    writer = None
+    try:
+        for table in tables:
+            rows = pyarrow.Table.from_pandas(table, writer.schema if writer else None, preserve_index=False)
+            writer = writer or ParquetWriter(path, rows.schema)
+            writer.write_table(rows)
+    finally:
+        if writer:
+            writer.close()
+
+
+#: How tables one after another become a file, by suffix.
+_WRITERS: dict[str, Callable[[Tables, Path], None]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
 
 
 def require_writable(path: Path) -> None:
-    """`ConfigError` for a file whose suffix is none of the forms."""
+    """`ConfigError` for a file whose suffix is none of the forms, or that is a folder."""
     if path.suffix.lower() not in (*_WRITERS, ".eaf"):
         raise ConfigError(f"{path}: expected a file that ends in {', '.join((*_WRITERS, '.eaf'))}")
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: name a file")
 
 
-def write_table(path: Path, table: pd.DataFrame, heads: Sequence[Head], *, raw: bool = False) -> None:
-    """Write predictions in the form that the suffix names; the file is complete or not there.
+def write_tables(path: Path, tables: Tables, heads: Sequence[Head], *, raw: bool = False) -> None:
+    """Write predictions, table after table, in the form that the suffix names; the file is complete or not there.
 
     Parameters
     ----------
@@ -87,14 +136,14 @@ def write_table(path: Path, table: pd.DataFrame, heads: Sequence[Head], *, raw: 
     Raises
     ------
     ConfigError
-        Another suffix, or annotations for ELAN of a source without frames per second.
+        Another suffix, or annotations for ELAN of several videos or without frames per second.
     """
     require_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with finished(path) as partial:
         if path.suffix.lower() == ".eaf":
-            write_elan(partial, table, heads, output_names(heads))
+            write_elan(partial, pd.concat(tables, ignore_index=True), heads, output_names(heads))
         elif raw and path.suffix.lower() == ".csv":
-            _csv(table, partial)
+            _csv(tables, partial, raw=True)
         else:
-            _WRITERS[path.suffix.lower()](table, partial)
+            _WRITERS[path.suffix.lower()](tables, partial)

@@ -1,4 +1,4 @@
-"""Who does the jobs of an ingest: this process, several on this machine, or a Dask cluster."""
+"""Who does the jobs of an ingest or a prediction: this process, several on this machine, or a Dask cluster."""
 
 import logging
 import multiprocessing
@@ -13,15 +13,25 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from skelemo.errors import ConfigError, SkelemoError
 from skelemo.ingest import worker
-from skelemo.ingest.result import Tally
-from skelemo.ingest.worker import Job, do_job
 
-#: Told how many files are read so far.
+#: Told how many files are read, or frames predicted, so far.
 Report = Callable[[int], None]
+
+
+class Result(Protocol):
+    """What a job gives back."""
+
+    @property
+    def files(self) -> int:
+        """That were read, or whatever else the reports count."""
+
+
+Job = TypeVar("Job")
+Done = TypeVar("Done", bound=Result)
 
 _TELL_SECONDS = 0.25
 _CONNECT_SECONDS = 5
@@ -30,7 +40,7 @@ _ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?[^/\s]+:[0-9]{1,5}/?")
 _AHEAD = 2
 
 
-def in_this_process(jobs: Iterator[Job], report: Report) -> Iterator[Tally]:
+def in_this_process(do: Callable[[Job], Done], jobs: Iterator[Job], report: Report) -> Iterator[Done]:
     """Do one job after the other."""
     before, told = 0, 0.0
 
@@ -43,16 +53,16 @@ def in_this_process(jobs: Iterator[Job], report: Report) -> Iterator[Tally]:
     worker.progress = tell
     try:
         for job in jobs:
-            tally = do_job(job)
-            before += tally.files
+            done = do(job)
+            before += done.files
             report(before)
-            yield tally
+            yield done
     finally:
         worker.progress = None
 
 
-def in_processes(jobs: list[Job], processes: int, report: Report) -> Iterator[Tally]:
-    """Do the jobs in processes of this machine. Whatever ends this early stops them within a few hundred files.
+def in_processes(do: Callable[[Job], Done], jobs: list[Job], processes: int, report: Report) -> Iterator[Done]:
+    """Do the jobs, numbered from 0, in processes. Whatever ends this early stops them within a few hundred files.
 
     Raises
     ------
@@ -63,9 +73,9 @@ def in_processes(jobs: list[Job], processes: int, report: Report) -> Iterator[Ta
     read = context.RawArray("q", len(jobs) + 1)  # files of each job, one writer each; the last says to stop
     pool = ProcessPoolExecutor(min(processes, len(jobs)), context, initializer=_prepare, initargs=(read,))
 
-    def submit(job: Job) -> "Future[Tally]":
+    def submit(job: Job) -> "Future[Done]":
         with _sigint_blocked():  # which the processes inherit: Ctrl-C is their parent's alone
-            return pool.submit(do_job, job)
+            return pool.submit(do, job)
 
     try:
         yield from _gather(submit, iter(jobs), _AHEAD * processes, lambda: report(sum(read[:-1])))
@@ -79,7 +89,9 @@ def in_processes(jobs: list[Job], processes: int, report: Report) -> Iterator[Ta
         pool.shutdown(cancel_futures=True)
 
 
-def on_cluster(jobs: Iterator[Job], address: str, source: Path, present: Path, report: Report) -> Iterator[Tally]:
+def on_cluster(
+    do: Callable[[Job], Done], jobs: Iterator[Job], address: str, source: Path, present: Path, report: Report
+) -> Iterator[Done]:
     """Do the jobs on a Dask cluster.
 
     Parameters
@@ -103,20 +115,20 @@ def on_cluster(jobs: Iterator[Job], address: str, source: Path, present: Path, r
                     f"worker {name} does not see {missing}: the source and the cache must lie on shared folders"
                 )
         executor, files = client.get_executor(pure=False), 0
-        for tally in _gather(lambda job: executor.submit(do_job, job), jobs, _AHEAD * threads + 2, lambda: None):
-            files += tally.files
+        for done in _gather(lambda job: executor.submit(do, job), jobs, _AHEAD * threads + 2, lambda: None):
+            files += done.files
             report(files)
-            yield tally
+            yield done
 
 
 def _gather(
-    submit: Callable[[Job], "Future[Tally]"], jobs: Iterator[Job], most: int, tick: Callable[[], None]
-) -> Iterator[Tally]:
+    submit: Callable[[Job], "Future[Done]"], jobs: Iterator[Job], most: int, tick: Callable[[], None]
+) -> Iterator[Done]:
     """Submit jobs, a few ahead, and yield their results as they come."""
-    waiting: set[Future[Tally]] = set()
+    waiting: set[Future[Done]] = set()
     try:
         while True:
-            while len(waiting) < most and (job := next(jobs, None)):
+            while len(waiting) < most and (job := next(jobs, None)) is not None:
                 waiting.add(submit(job))
             if not waiting:
                 return

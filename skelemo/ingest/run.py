@@ -15,7 +15,7 @@ from skelemo.ingest.plan import Plan
 from skelemo.ingest.problems import write_problems
 from skelemo.ingest.replace import put_in_place, withdraw_contradictions
 from skelemo.ingest.result import Tally
-from skelemo.ingest.worker import Job
+from skelemo.ingest.worker import Job, do_job
 
 #: Told every now and then: files read so far.
 Report = Callable[[int], None]
@@ -67,14 +67,14 @@ def _done(todo: Iterator[Job], jobs: int, scheduler: str, plan: Plan, report: Re
         job = next(todo, None)
         if job:
             yield from pool.on_cluster(
-                _again(job, todo), scheduler, Path(os.path.abspath(plan.source)), job.present, report
+                do_job, _again(job, todo), scheduler, Path(os.path.abspath(plan.source)), job.present, report
             )
         return
     listed = list(todo)
     if jobs > 1 and len(listed) > 1:
-        yield from pool.in_processes(listed, jobs, report)
+        yield from pool.in_processes(do_job, listed, jobs, report)
     else:
-        yield from pool.in_this_process(iter(listed), report)
+        yield from pool.in_this_process(do_job, iter(listed), report)
 
 
 def _again(first: Job, others: Iterator[Job]) -> Iterator[Job]:

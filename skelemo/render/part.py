@@ -24,11 +24,12 @@ class PartDrawing(nn.Module):
     part, where : the part, and its slice of the axis V.
     size : height and width of the image.
     scales : bounds for pictures of the default size (True), and of any other (False).
+    circles : draw them, not the limbs alone.
     """
 
     ends: Tensor
 
-    def __init__(self, part: Part, where: slice, size: Size, scales: Scales) -> None:
+    def __init__(self, part: Part, where: slice, size: Size, scales: Scales, *, circles: bool = True) -> None:
         super().__init__()
         self.where = where
         self.size = size
@@ -38,6 +39,7 @@ class PartDrawing(nn.Module):
             "ends", torch.tensor(part.limbs, dtype=torch.long).reshape(-1, 2).T.contiguous(), persistent=False
         )  # [2, limbs]
         self.limbs = Layer([part.drawing.color(end) for _, end in part.limbs])
+        self.circles = circles
         self.discs = Layer([part.drawing.color(point) for point in range(len(part))])
 
     def forward(
@@ -60,6 +62,8 @@ class PartDrawing(nn.Module):
         reach = strokes.limb_half(thick, self.drawing)
         limbs = strokes.limbs(starts, ends, reach, place.scale, self.size, max(self.size))
 
+        if not self.circles:
+            return self._lay(self.limbs, image, limbs, math.ceil(2 * half + math.sqrt(2)))
         centers = torch.where(visible.unsqueeze(1), points, AWAY)
         radii = strokes.disc_radius(thick, share) * place.scale
         discs = strokes.discs(centers, radii, self.size, math.ceil(2 * radius) + 1)

@@ -29,7 +29,7 @@ class UnfinishedError(InputError):
     """A run whose training has not finished."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """A finished run, as its folder tells it."""
 
@@ -42,6 +42,16 @@ class Run:
     scores: Mapping[str, Mapping[str, Mapping[str, Any]]]
     name: str = ""
     members: tuple[str, ...] = ()  # names of the runs that were fused into this one
+
+    def __repr__(self) -> str:
+        figures = [
+            f"{head} {name} {figure['value']:.3f}"
+            for head, scored in self.shown.items()
+            for name, figure in list(scored.items())[:1]
+            if isinstance(figure, Mapping) and figure.get("value") is not None
+        ]
+        arch = self.config.get("arch", "fused")
+        return f"<run {self.name}: {arch}, {self.subset} {', '.join(figures) or 'without scores'}>"
 
     @cached_property
     def heads(self) -> tuple[Head, ...]:

@@ -6,7 +6,7 @@ SHA-256 of the weights, and both must fit.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ class ModelFile:
     preparation : of raw keypoints, see `skelemo.preprocess.Preparation`.
     window : see `skelemo.data.windows.Window`.
     precision : the one that it was trained in.
+    smoothing : by head what `skelemo.evaluation.smoothing.choose_width` found on the validation subset.
     """
 
     arch: str
@@ -44,6 +45,7 @@ class ModelFile:
     preparation: Mapping[str, Any]
     window: Mapping[str, Any]
     precision: str = "32-true"
+    smoothing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def write_model(folder: Path, model: ModelFile, state: Mapping[str, "Tensor"]) -> None:
@@ -57,6 +59,11 @@ def write_model(folder: Path, model: ModelFile, state: Mapping[str, "Tensor"]) -
     heads = [head.to_json() for head in model.heads]
     facts = {"format": FORMAT, "skelemo": skelemo.__version__, **vars(model), "heads": heads, "weights_sha256": digest}
     write_json(folder / FACTS, facts)
+
+
+def write_smoothing(folder: Path, smoothing: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add to ``model.json`` what the validation subset says of smoothing."""
+    write_json(folder / FACTS, read_json(folder / FACTS) | {"smoothing": smoothing})
 
 
 def has_model(folder: Path) -> bool:
@@ -92,7 +99,8 @@ def read_model(folder: Path) -> tuple[ModelFile, dict[str, "Tensor"]]:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{weights}: not a safetensors file ({' '.join(str(error).split())})") from None
     names = ("arch", "settings", "layout", "preparation", "window", "precision")
-    return ModelFile(heads=heads, **{name: facts[name] for name in names}), state
+    smoothing = facts.get("smoothing", {})
+    return ModelFile(heads=heads, smoothing=smoothing, **{name: facts[name] for name in names}), state
 
 
 def _sha256(path: Path) -> str:

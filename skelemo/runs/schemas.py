@@ -172,6 +172,15 @@ _FIGURE = TypeAdapter(Figure)
 _SCORED = TypeAdapter(Scored)
 
 
+class Smoothing(TypedDict):
+    """The width that the validation subset prefers for a head, in frames, and its figure without and with it."""
+
+    width: Annotated[int, Field(ge=1, le=1_000_001)]
+    metric: Text
+    plain: Number
+    smoothed: Number
+
+
 class Model(TypedDict):
     """``model.json``; `skelemo.runs.model_file` says what its entries mean."""
 
@@ -185,6 +194,7 @@ class Model(TypedDict):
     window: dict[str, Any]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     weights_sha256: str
+    smoothing: NotRequired[dict[Text, Smoothing]]
 
 
 #: By name of the file.

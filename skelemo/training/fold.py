@@ -3,7 +3,7 @@
 import inspect
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,14 @@ from skelemo.atomic import sweep
 from skelemo.data.corpus import Corpus
 from skelemo.data.loader import Batches
 from skelemo.data.splits import SUBSETS, Fold
-from skelemo.data.windows import Targets, find_targets, window_columns
+from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window_columns
 from skelemo.errors import ConfigError
 from skelemo.evaluation.metrics import main_metric
+from skelemo.evaluation.smoothing import choose_width
 from skelemo.inference.predictor import predict
 from skelemo.models import registry
 from skelemo.models.baselines import Baseline
-from skelemo.runs.model_file import has_model, read_model
+from skelemo.runs.model_file import has_model, read_model, write_smoothing
 from skelemo.runs.predictions import prediction_table
 from skelemo.targets import Head, hard_labels
 from skelemo.text import count
@@ -134,17 +135,31 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     fit = _fit_baseline if job.config.is_baseline else _train_network
     model = fit(job, targets, folder, seed, report)
     used = "32-true" if job.config.is_baseline else precision(job.config, job.device)
+    scored = {subset: targets[subset] for subset in ("validation", "test") if len(targets[subset])}
+    outputs = {subset: predict(model, job.batches(windows), job.heads, used) for subset, windows in scored.items()}
+    if "validation" in scored and job.config.sampling == "stride":
+        write_smoothing(folder, _smoothing(job, scored["validation"], outputs["validation"]))
     tables = [
         prediction_table(
-            window_columns(job.corpus, targets[subset], fold=number, subset=subset),
+            window_columns(job.corpus, windows, fold=number, subset=subset),
             job.heads,
-            targets[subset].labels,
-            predict(model, job.batches(targets[subset]), job.heads, used),
+            windows.labels,
+            outputs[subset],
         )
-        for subset in ("validation", "test")
-        if len(targets[subset])
+        for subset, windows in scored.items()
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+def _smoothing(job: Job, windows: Targets, outputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """The widths that the validation subset prefers; none for heads whose labels belong to whole clips."""
+    order = np.argsort(windows.row)  # of a corpus, which lies by sequence and frame
+    key = job.corpus.key.cpu().numpy()[windows.row[order]]
+    return {
+        head.name: choose_width(head, windows.labels[head.name][order], outputs[head.name][order], key)
+        for head in job.heads
+        if not labeled_as_clips(job.corpus, head)
+    }
 
 
 def _fit_baseline(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> nn.Module:

@@ -180,7 +180,7 @@ def test_smoothing_is_a_centered_mean_within_each_person(run, cache):
         np.testing.assert_allclose(smooth.loc[smooth["video"] == name, "valence"], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"every": 0}, {"min_seen": 2}, {"smooth": 2}, {"smooth": 0}])
+@pytest.mark.parametrize("options", [{"every": 0}, {"min_seen": 2}, {"smooth": 2}, {"smooth": -1}])
 def test_options_out_of_range_are_refused(run, options):
     with pytest.raises(ConfigError, match="expected"):
         skelemo.load(run).predict(walking(), **options)
@@ -340,7 +340,7 @@ def test_elan_gets_tiers_of_each_person(run, tmp_path):
     [
         (["--out", "x.txt"], "expected a file that ends in"),
         (["--out", "x.eaf"], "give them with --fps"),
-        (["--out", "x.csv", "--smooth", "4"], "expected 1 or more, 0 to 1, and odd"),
+        (["--out", "x.csv", "--smooth", "4"], "auto, 0 or an odd number"),
         (["--out", "x.csv", "--device", "abacus"], "cannot be used here"),
     ],
 )

@@ -1,0 +1,239 @@
+"""Predictions for thousands of recordings into one file: chunk by chunk, in processes or on a Dask cluster.
+
+What is finished lies in a folder beside the file, ``FILE.parts``: recordings as they were read, and a table for each
+chunk, named by all that it depends on. The next call goes on from there, and the folder is removed when the file is
+written.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+import skelemo
+from skelemo.atomic import claimed, finished, sweep
+from skelemo.cache.store import Cache, open_cache
+from skelemo.errors import ConfigError, InputError, SkelemoError
+from skelemo.inference import predictor
+from skelemo.inference.elan import require_elan
+from skelemo.inference.environment import choose_device
+from skelemo.inference.overlay import Overlay, draw_videos
+from skelemo.inference.sources import Reading, Stage, opened, silent
+from skelemo.inference.table import Options, has_prediction, require_writable, write_tables
+from skelemo.ingest import pool, worker
+
+#: What makes one sequence another, so that its predictions are made anew.
+_FACTS = ["id", "sha256", "video", "person", "width", "height", "fps", "scale"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every chunk of a call has in common."""
+
+    runs: tuple[Path, ...]
+    allow: tuple[str, ...]
+    identity: str
+    options: Options
+    device: str
+    caches: tuple[Path, ...]
+    shards: str  # which the caches have
+    folder: Path
+    threads: int = 0  # of torch; 0 to leave them as they are
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Rows of the cache's sequences to predict for, and the name of their table."""
+
+    task: Task
+    number: int
+    rows: np.ndarray
+    key: str
+    frames: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """Frames that a chunk has."""
+
+    files: int
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a call has written."""
+
+    model: str
+    rows: int
+    people: int
+    notes: tuple[str, ...]
+    failures: tuple[str, ...]
+    drawn: tuple[Path, ...] = ()
+
+
+def predict_file(
+    runs: Sequence[Path],
+    source: Path,
+    out: Path,
+    options: Options,
+    reading: Reading,
+    *,
+    allow: Collection[str] = (),
+    device: str = "auto",
+    stage: Stage = silent,
+    overlay: Overlay | None = None,
+    raw: bool = False,
+) -> Predicted:
+    """Predict for every person and frame of a source and write the table, or go on where an earlier call was.
+
+    Parameters
+    ----------
+    reading : see `Reading`; its jobs or its cluster predict, too, where the device is a CPU.
+    overlay : videos to draw when the table is written.
+    raw : see `write_tables`.
+
+    Raises
+    ------
+    InputError, ConfigError, CacheError
+        As `skelemo.inference.predictor.Model.predict`; or another process writes this file.
+    """
+    require_writable(out)
+    if overlay:
+        overlay.check()
+    model = predictor.load(runs, allow=allow)
+    model.widths(options.smooth)
+    where = choose_device(device)
+    folder = Path(os.path.abspath(out.with_name(f"{out.name}.parts")))
+    with claimed(folder), _removed_if_useless(folder):
+        sweep(folder)
+        with opened(source, model.layout, replace(reading, folder=folder), stage) as found:
+            cache = found.cache
+            whole = cache if reading.person in ("all", "auto") else open_cache(cache.paths)
+            if out.suffix.lower() == ".eaf":
+                require_elan(cache.sequences["video"].nunique(), timed=bool((cache.sequences["fps"] > 0).all()))
+            if overlay:
+                videos = list(dict.fromkeys(cache.sequences["video"]))
+                overlay.targets(videos), overlay.films(found, videos)
+            homes, caches = (tuple(Path(os.path.abspath(path)) for path in paths) for paths in (runs, cache.paths))
+            shards = hashlib.sha256("\0".join(shard.path.name for shard in whole.shards).encode()).hexdigest()
+            task = Task(homes, tuple(allow), model.identity, options, device, caches, shards, folder)
+            listed = list(_chunks(task, cache, whole))
+            _predict_chunks(model, whole, listed, where, reading, stage)
+            rows, people, known = 0, 0, False
+
+            def tables() -> Iterator[pd.DataFrame]:
+                for chunk in listed:
+                    yield pd.read_parquet(folder / f"{chunk.key}.parquet")
+
+            def counted() -> Iterator[pd.DataFrame]:
+                nonlocal rows, people, known
+                for table in tables():
+                    rows, people = rows + len(table), people + len(table[["video", "person"]].drop_duplicates())
+                    known = known or bool(has_prediction(table, model.heads).any())
+                    yield table
+                if not known:
+                    raise predictor.nothing_seen(model.layout, options.min_seen)
+
+            write_tables(out, counted(), model.heads, raw=raw)
+            drawn: list[Path] = []
+            more: list[str] = []
+            if overlay:
+                drawn, more = draw_videos(overlay, model.heads, found, tables(), folder, stage, options.every)
+        shutil.rmtree(folder, ignore_errors=True)
+    return Predicted(repr(model), rows, people, (*found.notes, *more), found.failures, tuple(drawn))
+
+
+@contextmanager
+def _removed_if_useless(folder: Path) -> Iterator[None]:
+    """Leave nothing behind where the same call would fail again."""
+    try:
+        yield
+    except (InputError, ConfigError):
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _chunks(task: Task, cache: Cache, whole: Cache) -> Iterator[Chunk]:
+    """The chunks of a cache, by rows of the whole that its folders hold."""
+    place, length = pd.Index(whole.sequences["id"]).get_indexer(cache.sequences["id"]), cache.sequences["length"]
+    for number, rows in enumerate(predictor.chunks(cache.sequences)):
+        yield Chunk(task, number, place[rows], _key(task, whole, place[rows]), int(length.iloc[rows].sum()))
+
+
+def _key(task: Task, cache: Cache, rows: np.ndarray) -> str:
+    facts = cache.sequences.iloc[rows][_FACTS].to_json(orient="values", double_precision=10)
+    said = [skelemo.__version__, task.identity, vars(task.options), facts]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _predict_chunks(
+    model: predictor.Model, cache: Cache, listed: list[Chunk], device: torch.device, reading: Reading, stage: Stage
+) -> None:
+    """Predict the chunks that have no table yet."""
+    folder = listed[0].task.folder
+    todo = [chunk for chunk in listed if not (folder / f"{chunk.key}.parquet").is_file()]
+    if not todo:
+        return
+    processes = min(reading.jobs, len(listed)) if device.type == "cpu" else 1
+    threads = max(1, torch.get_num_threads() // processes) if processes > 1 else 0
+    todo = [replace(chunk, task=replace(chunk.task, threads=threads), number=i) for i, chunk in enumerate(todo)]
+    of = sum(chunk.frames for chunk in listed)
+    before = of - sum(chunk.frames for chunk in todo)
+    with stage("predicting", "frames") as report:
+
+        def tell(frames: int) -> None:
+            report(before + frames, of)
+
+        if reading.scheduler:
+            present = folder / "present"
+            present.write_bytes(b"")
+            done = pool.on_cluster(do_chunk, iter(todo), reading.scheduler, todo[0].task.runs[0], present, tell)
+        elif processes > 1 and len(todo) > 1:
+            done = pool.in_processes(do_chunk, todo, processes, tell)
+        else:
+            done = pool.in_this_process(lambda chunk: _do(model, cache, chunk), iter(todo), tell)
+        for _ in done:
+            pass
+
+
+def do_chunk(chunk: Chunk) -> Done:
+    """Predict a chunk in a process of its own, which loads the model and opens the cache once."""
+    task = chunk.task
+    return _do(_model(task.runs, task.allow, task.identity), _cache(task.caches, task.shards), chunk)
+
+
+@lru_cache(1)
+def _model(runs: tuple[Path, ...], allow: tuple[str, ...], _: str) -> predictor.Model:
+    """The model, loaded anew when it is another."""
+    return predictor.load(runs, allow=allow)
+
+
+@lru_cache(1)
+def _cache(paths: tuple[Path, ...], _: str) -> Cache:
+    return open_cache(paths)
+
+
+def _do(model: predictor.Model, cache: Cache, chunk: Chunk) -> Done:
+    task = chunk.task
+    if model.identity != task.identity or _key(task, cache, chunk.rows) != chunk.key:
+        raise SkelemoError("the runs or the source have changed since this was started: run the same command again")
+    if task.threads:
+        torch.set_num_threads(task.threads)
+
+    def report(done: int, of: int) -> None:
+        if worker.progress:
+            worker.progress(chunk.number, chunk.frames * done // of)
+
+    table = model.predict_cache(cache.only(chunk.rows), task.options, choose_device(task.device), report)
+    with finished(task.folder / f"{chunk.key}.parquet") as partial:
+        table.to_parquet(partial, index=False)
+    return Done(chunk.frames)
