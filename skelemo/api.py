@@ -164,7 +164,11 @@ class register:  # noqa: N801  # used as a namespace of decorators
 
     @staticmethod
     def labels(name: str, *, labels: str = "labels") -> Callable[[Any], Any]:
-        """``read(path, source, recordings) -> Annotations`` as a label format for ``--labels NAME:PATH``."""
+        """``read(path, source, recordings) -> Annotations`` as a label format for ``--labels NAME:PATH``.
+
+        Of ``words``, ``unit`` and ``va_scale`` it gets those that it has keyword-only arguments for
+        (`skelemo.annotations.options.Options`).
+        """
         from skelemo.annotations.registry import reader
 
         return reader(name, labels=labels)

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,31 @@ def file_names(names: Iterable[str]) -> list[str]:
         taken.add(free.casefold())
         safe.append(free)
     return safe
+
+
+#: Between letters, or a letter and a digit, these say nothing; between digits they keep 1-2 apart from 12.
+_SEPARATORS = re.compile(r"(?<=[^\W\d_])[\s_-]+|[\s_-]+(?=[^\W\d_])")
+
+
+def folded(text: str) -> str:
+    """A text without what people vary in writing it: case, Unicode form, and spaces, ``_`` and ``-`` beside letters."""
+    plain = text.strip() if text.isascii() else unicodedata.normalize("NFKC", text.strip())
+    return _SEPARATORS.sub("", plain.casefold()) or plain
+
+
+def video_names(sources: Iterable[str]) -> list[str]:
+    """What sequences are called after: the path of the recording, without saying a folder's name twice.
+
+    ``1-30-1280x720/1-30-1280x720`` is ``1-30-1280x720``, unless that would be another recording's name.
+    """
+    listed = list(sources)
+    taken = set(listed)
+    names = []
+    for source in listed:
+        above, _, name = source.rpartition("/")
+        short = above if above.rpartition("/")[2] == name and above not in taken else source
+        names.append(short)
+    return names
 
 
 def natural_order(text: str) -> tuple[str, str]:

@@ -19,7 +19,9 @@ from skelemo.simulate import Plan, write
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "pages").glob("*.md"))
 BLOCK = re.compile(
-    r"(?:<!-- not run: (?P<why>[^\n]+) -->\n+)?```(?P<form>\w+)\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE
+    r"(?:<!-- not run: (?P<why>[^\n]+) -->\n+)?"
+    r'```(?P<form>\w+)(?: title="(?P<title>[^"\n]+)")?\n(?P<text>.*?)^```',
+    re.DOTALL | re.MULTILINE,
 )
 
 
@@ -64,6 +66,11 @@ def prepare_data(page: Path, actors: Path) -> None:
 
 def prepare_labels(page: Path, actors: Path) -> None:
     recordings(page / "openpose", actors, "interview 1")
+    videos = ("anna/talk 1", "ben/talk 1", "walk", "00001", "00002", "Action/Happy/0267", "Action/Sad/0001")
+    recordings(page / "recordings", actors, *videos)
+    for file in (page / "recordings").rglob("*.json"):
+        if int(file.name[:12]) >= 40:  # as the page has them: simulated recordings differ in length
+            file.unlink()
 
 
 def prepare_caches(page: Path, actors: Path) -> None:
@@ -134,6 +141,32 @@ def run_csv(text: str) -> None:
     assert all(counts[:, 0].sum() for counts in shard.counts.labels.values())
 
 
+#: A table of what a command made: sequences, their frames and labels.
+MADE = re.compile(r"\s*\| sequence \| frames \| label \|\n\|[-|]+\|\n((?:\|.*\|\n)+)")
+
+
+def check_made(cache: str, table: str) -> None:
+    """Exactly the labels that a table on the page says are in the cache."""
+    told: dict[str, dict[int, str]] = {}
+    for row in table.splitlines():
+        name, frames, label = (cell.strip() for cell in row.strip("|").split("|"))
+        first, last = map(int, frames.split(" to "))
+        told.setdefault(name, {}).update(dict.fromkeys(range(first, last + 1), label))
+    opened = skelemo.open_cache(cache)
+    read = opened.read()
+    made: dict[str, dict[int, str]] = {}
+    for row in opened.sequences.to_dict("records"):
+        for at in range(row["start"], row["start"] + row["length"]):
+            for head in opened.heads:
+                value = read.labels[head.name][at]
+                if head.kind == "classes" and value >= 0:
+                    made.setdefault(row["id"], {})[int(read.number[at])] = head.outputs[value]
+                elif head.kind == "values" and (value == value).all():
+                    pairs = zip(head.outputs, value.tolist(), strict=True)
+                    made.setdefault(row["id"], {})[int(read.number[at])] = ", ".join(f"{n} {v:g}" for n, v in pairs)
+    assert made == told
+
+
 RUN = {"bash": run_bash, "python": run_python, "csv": run_csv}
 
 
@@ -146,8 +179,14 @@ def test_every_example_of_a_page_runs(page, tmp_path, monkeypatch, request):
     if made := PREPARED.get(page.stem):
         given = made.__code__.co_varnames[1]
         made(tmp_path / "page", request.getfixturevalue(given))
-    blocks = list(BLOCK.finditer(page.read_text("utf-8")))
-    assert len(blocks) == page.read_text("utf-8").count("\n```") / 2, "a block without a language is no example"
+    text = page.read_text("utf-8")
+    blocks = list(BLOCK.finditer(text))
+    assert len(blocks) == text.count("\n```") / 2, "a block without a language is no example"
     for block in blocks:
-        if not block["why"]:
+        if block["title"]:
+            Path(block["title"]).parent.mkdir(parents=True, exist_ok=True)
+            Path(block["title"]).write_text(block["text"], encoding="utf-8")
+        elif not block["why"]:
             RUN[block["form"]](block["text"])
+            if made := MADE.match(text, block.end()):
+                check_made(shlex.split(block["text"])[-1], made[1])

@@ -1,4 +1,4 @@
-"""A CSV file as columns of cells, with the line that each row stands in."""
+"""A CSV file or a spreadsheet as columns of cells, with the line that each row stands in."""
 
 import csv
 import io
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.annotations.files import read_text, some
+from skelemo.annotations.spreadsheet import is_spreadsheet, sheet_texts
 from skelemo.errors import InputError
 
 _DELIMITERS = ",;\t"
@@ -56,7 +57,7 @@ class Table:
 
 
 def read_table(file: Path) -> Table:
-    """Read a UTF-8 file of cells between commas, semicolons or tabs, as the header has them.
+    """Read a UTF-8 file of cells between commas, semicolons or tabs, as the header has them; or an xlsx file's sheet.
 
     Empty lines do not count. Columns without a name are left out (pandas writes its index as one).
 
@@ -66,10 +67,13 @@ def read_table(file: Path) -> Table:
         There are no rows, a row has more or fewer cells than the header, two columns have one name, or the quotes are
         damaged; the message names the line.
     """
-    text = read_text(file)
-    header_line = next((line for line in text.split("\n") if line.strip()), "")
-    delimiter = max(_DELIMITERS, key=header_line.count)
-    rows, lines = _rows(text, delimiter, file)
+    if is_spreadsheet(file):
+        delimiter, (rows, lines) = ",", sheet_texts(file)
+    else:
+        text = read_text(file)
+        header_line = next((line for line in text.split("\n") if line.strip()), "")
+        delimiter = max(_DELIMITERS, key=header_line.count)
+        rows, lines = _rows(text, delimiter, file)
     if len(rows) < 2:
         raise InputError(f"{file}: {'there is a header but no row' if rows else 'the file is empty'}")
     names = [" ".join(name.lower().split()) for name in rows[0]]

@@ -1,8 +1,10 @@
 """DFEW: one label per clip, five folds to train and test on, and the votes of ten annotators.
 
-The folds come in two layouts: ``EmoLabel_DataSplit/train(single-labeled)/set_1.csv`` beside ``test(single-labeled)/``
-in the release, ``label/single_trainset_1.csv`` and ``single_testset_1.csv`` in the authors' code. Lines are
-``video_name,label`` with labels 1 to 7: `EMOTIONS` plus one. Clips are named by five digits, in the lists by a number.
+The folds come as ``EmoLabel_DataSplit/train(single-labeled)/set_1.csv`` beside ``test(single-labeled)/`` in the
+release, as ``label/single_trainset_1.csv`` and ``single_testset_1.csv`` in the authors' code, and under other names
+that say subset and fold, such as ``train_set_1.csv`` or ``DFEW_set_1_train.txt``. Lines are ``video_name,label`` with
+labels 1 to 7: `EMOTIONS` plus one; or, in others' lists, ``path frames label`` with labels 0 to 6. Clips are named by
+five digits, in the lists by a number.
 """
 
 import re
@@ -15,15 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.annotations.dfew_votes import Votes, read_votes
-from skelemo.annotations.files import count, files_below, read_rows, some
+from skelemo.annotations.files import count, files_below, some
+from skelemo.annotations.lists import Line, place_of, read_list
 from skelemo.annotations.registry import Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
 from skelemo.targets import EMOTIONS, EXPRESSION
 
-_RELEASE_FOLDER = re.compile(r"(train|test)(\(single[-_ ]label+ed\))?", re.IGNORECASE)
-_RELEASE_FILE = re.compile(r"set_(\d+)\.csv", re.IGNORECASE)
-_AUTHORS_FILE = re.compile(r"single_(train|test)set_(\d+)\.csv", re.IGNORECASE)
-_ROW = re.compile(r"0*([1-9]\d{0,8})\s*,\s*([1-7])")
+_CLIP = re.compile(r"(?:.*/)?0*([1-9][0-9]{0,8})(?:\.\w+)?")
+_LISTED = "a clip's number and a label from"
 _FOLDS = 5
 _EXPECTED = "EmoLabel_DataSplit/{train,test}(single-labeled)/set_1.csv, label/single_{train,test}set_1.csv"
 
@@ -67,8 +68,8 @@ def read_dfew_votes(path: Path, source: Path, recordings: Recordings) -> Annotat
 
 
 def _read(path: Path, *, shares: bool) -> Annotations:
-    files = list(files_below(path, ".csv", ".xlsx"))
-    folds = _read_folds(files)
+    files = list(files_below(path, ".csv", ".txt", ".xlsx"))
+    folds, notes = _read_folds(files, path)
     votes = _find_votes(files)
     if shares and not votes:
         raise InputError(f"{path}: no annotation.xlsx with votes found")
@@ -77,46 +78,63 @@ def _read(path: Path, *, shares: bool) -> Annotations:
     _check_parts(folds)
     labels = _collect_labels(folds)
     items = tuple(_annotation(clip, labels, votes, folds, path, shares) for clip in sorted({*labels, *votes}))
-    return Annotations((EXPRESSION,), items, tuple(_remarks(folds, labels, votes)), numbered=True)
+    return Annotations((EXPRESSION,), items, (*notes, *_remarks(folds, labels, votes)))
 
 
-def _read_folds(files: list[Path]) -> dict[int, _Fold]:
+def _read_folds(files: list[Path], root: Path) -> tuple[dict[int, _Fold], list[str]]:
     folds: dict[int, _Fold] = defaultdict(_Fold)
+    passed = []
     for file in files:
-        if place := _place(file):
-            part, number = place
-            fold = folds[number]
-            if part in fold.files:
-                raise InputError(f"fold {number} has two {part} lists, {fold.files[part]} and {file}; keep one")
-            fold.files[part] = file
-            fold.clips[part] = _read_list(file)
+        subset, number, _ = place_of(file, root)
+        if not (subset and number) or file.suffix.lower() == ".xlsx" or "multi" in file.absolute().parent.name.lower():
+            continue
+        fold = folds[number]
+        if subset == "validation":
+            passed.append(file)
+        elif subset in fold.files:
+            raise InputError(f"fold {number} has two {subset} lists, {fold.files[subset]} and {file}; keep one")
+        else:
+            fold.files[subset] = file
     for number, fold in folds.items():
         for part, other in (("train", "test"), ("test", "train")):
             if part not in fold.files:
-                raise InputError(f"{fold.files[other]}: fold {number} has this list for {other} but none for {part}")
-    return dict(sorted(folds.items()))
+                raise InputError(
+                    f"{fold.files.get(other, root)}: fold {number} has this list for {other} but none for {part}"
+                )
+    lists = {
+        file: read_list(file, expected=f"{_LISTED} 1 to 7") for fold in folds.values() for file in fold.files.values()
+    }
+    first, certain = _first_label(lists)
+    for fold in folds.values():
+        fold.clips.update({part: _clips(file, lists[file], first) for part, file in fold.files.items()})
+    notes = [f"passed over lists for validation, which DFEW's folds do not have: {count(passed)}"] if passed else []
+    if lists and not first:
+        notes.append(f"{root}: labels count from 0 ({EMOTIONS[0]}) to 6 ({EMOTIONS[6]}), not from 1 as in the release")
+    if lists and not certain:
+        notes.append(f"{root}: no label is 0 or 7; taken to count from 1 ({EMOTIONS[0]}) to 7, as in the release")
+    return dict(sorted(folds.items())), notes
 
 
-def _place(file: Path) -> tuple[str, int] | None:
-    """Part and number of the fold whose list this is; None for any other file."""
-    if name := _AUTHORS_FILE.fullmatch(file.name):
-        return name[1].lower(), int(name[2])
-    folder, name = _RELEASE_FOLDER.fullmatch(file.absolute().parent.name), _RELEASE_FILE.fullmatch(file.name)
-    return (folder[1].lower(), int(name[1])) if folder and name else None
+def _first_label(lists: dict[Path, list[Line]]) -> tuple[int, bool]:
+    """The number of the first emotion, 0 where any list has a 0, else 1; and whether the lists say so."""
+    zeros = [(file, line) for file, lines in lists.items() for line in lines if line.label == "0"]
+    sevens = [(file, line) for file, lines in lists.items() for line in lines if line.label == "7"]
+    if zeros and sevens:
+        (file, line), (other, seven) = zeros[0], sevens[0]
+        raise InputError(
+            f"{file}, line {line.line}: {line.text[:80]!r} found; expected {_LISTED} 1 to 7 (there is a 7 in {other}, "
+            f"line {seven.line})"
+        )
+    return 0 if zeros else 1, bool(zeros or sevens)
 
 
-def _read_list(file: Path) -> dict[int, tuple[int, int]]:
-    header, rows, lines = read_rows(file)
-    if [name.strip().lower() for name in header.split(",")] != ["video_name", "label"]:
-        raise InputError(f"{file}: the first line is {header[:80]!r}; expected video_name,label")
+def _clips(file: Path, lines: list[Line], first: int) -> dict[int, tuple[int, int]]:
     clips: dict[int, tuple[int, int]] = {}
-    for row, line in zip(rows, lines.tolist(), strict=True):
-        cells = _ROW.fullmatch(row)
-        if not cells:
-            raise InputError(
-                f"{file}, line {line}: {row[:80]!r} found; expected a clip's number and a label from 1 to 7"
-            )
-        clip, label = int(cells[1]), int(cells[2]) - 1
+    for path, word, line, text in lines:
+        named = _CLIP.fullmatch(path)
+        if not (named and word.isdecimal() and len(word) == 1 and 0 <= int(word) - first < len(EMOTIONS)):
+            raise InputError(f"{file}, line {line}: {text[:80]!r} found; expected {_LISTED} {first} to {first + 6}")
+        clip, label = int(named[1]), int(word) - first
         if clips.setdefault(clip, (label, line))[0] != label:
             raise InputError(f"{file}: clip {clip} has two labels, in lines {clips[clip][1]} and {line}")
     return clips

@@ -1,8 +1,7 @@
 """DFEW's ``annotation.xlsx``: how many of ten annotators chose each emotion for a clip, and which one won."""
 
 import re
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from skelemo.annotations.class_names import emotion
+from skelemo.annotations.spreadsheet import sheet_rows
 from skelemo.errors import InputError
 from skelemo.targets import EMOTIONS
 
 _VOTE_COLUMN = re.compile(r"\s*[1-7]\s*_?([a-z]+)\s*", re.IGNORECASE)
-_MOST_ROWS, _MOST_COLUMNS = 1_048_576, 64  # a sheet's most rows; DFEW's has nine columns
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def read_votes(file: Path) -> dict[int, Votes]:
     InputError
         Not an xlsx file, a column is missing, a cell is not such a number, or a clip is there twice.
     """
-    rows = _rows(file)
+    rows = sheet_rows(file)
     _, header = next(rows, (1, ()))
     order, label, columns = _columns(header, file)
     votes: dict[int, Votes] = {}
@@ -56,23 +55,6 @@ def read_votes(file: Path) -> dict[int, Votes]:
             raise InputError(f"{file}, row {line}: clip {clip} is here for the second time")
         votes[clip] = Votes(winner - 1, counts)
     return votes
-
-
-def _rows(file: Path) -> Iterator[tuple[int, Sequence[Any]]]:
-    """Rows of the first sheet with their numbers, read one by one, formulas as the values that were stored."""
-    from openpyxl import load_workbook
-
-    try:
-        with warnings.catch_warnings(action="ignore"):  # about styles, which do not matter here
-            book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
-        try:
-            sheet = book.worksheets[0]
-            limits = {"min_row": 1, "max_row": _MOST_ROWS, "max_col": _MOST_COLUMNS}
-            yield from enumerate(sheet.iter_rows(values_only=True, **limits), start=1)
-        finally:
-            book.close()
-    except Exception as error:  # openpyxl lets through whatever zip, XML and its own parsing raise
-        raise InputError(f"{file}: not a readable xlsx file ({type(error).__name__}: {error})") from None
 
 
 def _columns(header: Sequence[Any], file: Path) -> tuple[int, int, list[int]]:

@@ -29,10 +29,10 @@ def files_below(path: Path, *endings: str) -> Iterator[Path]:
         yield from (Path(root, name) for name in sorted(wanted))
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, errors: str = "strict") -> str:
     """The text of a UTF-8 file, without byte order mark and with plain line ends."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig", errors)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:

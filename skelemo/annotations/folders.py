@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from skelemo.annotations.class_names import class_head
+from skelemo.annotations.class_names import Words, class_head
 from skelemo.annotations.files import some
 from skelemo.annotations.registry import SUBSETS, Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
 
 
 @reader("folders", labels="class folders: PATH/happy/…, PATH/sad/…, or PATH/train/happy/… and PATH/test/happy/…")
-def read_folders(path: Path, source: Path, recordings: Recordings) -> Annotations:
+def read_folders(path: Path, source: Path, recordings: Recordings, *, words: Words | None = None) -> Annotations:
     """Label every recording below ``path`` with the first folder on its way down.
 
     Where all those folders are subsets (train, validation or val, test), they become column ``split`` and the next
@@ -32,10 +32,10 @@ def read_folders(path: Path, source: Path, recordings: Recordings) -> Annotation
             f"{path}: no recording of {source} lies in a folder here; expected class folders such as happy/"
         )
     depth = 1 if {top.casefold() for top in tops} <= SUBSETS.keys() else 0
-    words = {video: word for video, place in places.items() if (word := _folder_at(depth, *place))}
-    if not words:
+    folders = {video: word for video, place in places.items() if (word := _folder_at(depth, *place))}
+    if not folders:
         raise InputError(f"{path}: no recording lies in a class folder inside {some(sorted(tops))}")
-    head, index = class_head(words.values(), path)
+    head, index, notes = class_head(folders.values(), path, said=words, noun="recording")
     items = tuple(
         Annotation(
             video=video,
@@ -43,9 +43,9 @@ def read_folders(path: Path, source: Path, recordings: Recordings) -> Annotation
             labels={head.name: np.array([index[word]], np.int16)},
             source=str(path.joinpath(*places[video][0][: depth + 1])),
         )
-        for video, word in words.items()
+        for video, word in folders.items()
     )
-    return Annotations((head,), items, tuple(_remarks(words)))
+    return Annotations((head,), items, (*notes, *_remarks(folders)))
 
 
 def _places_below(
@@ -69,7 +69,7 @@ def _folder_at(depth: int, steps: tuple[str, ...], is_folder: bool) -> str:
     return ""
 
 
-def _remarks(words: dict[str, str]) -> Iterator[str]:
-    if len(set(words.values())) == 1:
-        word = next(iter(words.values()))
-        yield f"all {len(words)} recordings lie in one folder, {word!r}; if the classes are inside it, give its path"
+def _remarks(folders: dict[str, str]) -> Iterator[str]:
+    if len(set(folders.values())) == 1:
+        word = next(iter(folders.values()))
+        yield f"all {len(folders)} recordings lie in one folder, {word!r}; if the classes are inside it, give its path"

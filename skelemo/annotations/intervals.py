@@ -16,14 +16,21 @@ class Intervals:
     end: np.ndarray  # int64 [S], last frame
     labels: Mapping[str, np.ndarray]  # by head, [S] or [S, K]; -1 or NaN unlabeled
     line: np.ndarray  # int64 [S], line in the file, for messages
+    ticks: int = 1  # of start and end in one frame or second
 
     def __getitem__(self, rows: np.ndarray) -> "Intervals":
         labels = {name: values[rows] for name, values in self.labels.items()}
-        return Intervals(self.start[rows], self.end[rows], labels, self.line[rows])
+        return Intervals(self.start[rows], self.end[rows], labels, self.line[rows], self.ticks)
+
+    def between(self, start: int, end: int) -> str:
+        """An interval, for messages."""
+        if self.ticks == 1:
+            return f"the same frames ({start} to {end})"
+        return f"the same time ({start / self.ticks:g} to {(end + 1) / self.ticks:g} s)"
 
 
 def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, np.ndarray | None, dict[str, np.ndarray]]:
-    """Disjoint intervals in order, as first and last frames int32 ``[R]``, and the labels of each.
+    """Disjoint intervals in order, as their first and last frames int64 ``[R]``, and the labels of each.
 
     Labels of different heads may have intervals of their own: all are cut where any begins or ends, so that R is at
     most twice the number of rows, however long they are. Labels of the whole video alone give one row and None twice.
@@ -56,7 +63,7 @@ def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, np.ndar
         places, order = _pieces(edges, framed[rows], values[rows].reshape(int(rows.sum()), -1), where)
         filled[places] = values[rows][order]
         labels[name] = filled[pieces]
-    return edges[pieces].astype(np.int32), (edges[pieces + 1] - 1).astype(np.int32), labels
+    return edges[pieces], edges[pieces + 1] - 1, labels
 
 
 def _known(values: np.ndarray) -> np.ndarray:
@@ -96,8 +103,9 @@ def _apart(intervals: Intervals, values: np.ndarray, where: str) -> tuple[np.nda
         first = int(end[:second].argmax())
         lines = sorted((int(intervals.line[order[first]]), int(intervals.line[order[second]])))
         raise InputError(
-            f"{where}: lines {lines[0]} and {lines[1]} label the same frames ({start[second]} to "
-            f"{min(end[first], end[second])}) differently; expected one label for a frame"
+            f"{where}: lines {lines[0]} and {lines[1]} label "
+            f"{intervals.between(start[second], min(end[first], end[second]))} differently; "
+            "expected one label for a frame"
         )
     start = np.maximum(start, reached + 1)
     kept = start <= end

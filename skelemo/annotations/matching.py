@@ -1,16 +1,35 @@
 """Which labels belong to which recording."""
 
+import posixpath
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cached_property
 
 from skelemo.annotations.files import count, some
 from skelemo.annotations.registry import Annotation, Annotations, Recordings
 from skelemo.errors import InputError
+from skelemo.text import folded, video_names
 
-_VIDEO_ENDING = re.compile(r"\.(mp4|avi|mov|mkv|webm|m4v|mpe?g|wmv|flv)$", re.IGNORECASE)
+#: What people and programs write after a video's name.
+_ENDING = re.compile(
+    r"(?:_[0-9]{12})?_keypoints$"
+    r"|\.(?:json(?:\.gz)?|jsonl|ndjson|mp4|avi|mov|mkv|webm|m4v|mpe?g|wmv|flv|mts|m2ts|3gp|ogv|jpe?g|png|bmp|webp|tiff?)$",
+    re.IGNORECASE,
+)
+_ARCHIVE = re.compile(r"\.(?:zip|tar(?:\.(?:gz|xz|bz2))?|tgz)$", re.IGNORECASE)
+#: Folders that say nothing of what is in them.
+_GENERIC = re.compile(
+    r"(?:videos?|clips?|data|datasets?|raw|original|mp4|avi|frames?|images?|json|openpose|keypoints|poses?|out(?:put)?s?)",
+    re.IGNORECASE,
+)
+#: What `skelemo` adds to a video's name for one of its people.
+_PERSON = re.compile(r"_(?:(left|right)|person([0-9]{1,9}))$")
+#: Names in whose lists a similar one is looked for.
+_MOST_COMPARED = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,21 +42,27 @@ class Matching:
     notes: tuple[str, ...] = ()
 
     def summary(self) -> list[str]:
-        """Lines for the user: how many have labels, and who has not."""
+        """Lines for the user: how many have labels, and who has not, with the most similar name on the other side."""
         recordings = len(self.annotations)
         lines = [f"recordings with labels: {recordings - len(self.unlabeled)} of {recordings}"]
-        if self.unlabeled:
-            lines.append(f"recordings without labels: {count(self.unlabeled)}")
-        if self.unused:
-            lines.append(f"labels without a recording: {count([_named(label) for label in self.unused])}")
+        unused = [_named(label) for label in self.unused]
+        for title, names, others in (
+            ("recordings without labels", self.unlabeled, unused),
+            ("labels without a recording", unused, self.unlabeled),
+        ):
+            if names:
+                told = [*_with_nearest(names[:3], others), *names[3:]]
+                lines.append(f"{title}: {count(told)}")
         return [*lines, *self.notes]
 
 
 def match(annotations: Annotations, recordings: Recordings) -> Matching:
     """Find the recording of each annotation.
 
-    An annotation's video is the recording of exactly that source; else of exactly that name; else the same without a
-    video file's ending; else, where videos are named by numbers, of the same number. Names are compared as Unicode NFC.
+    An annotation's video may be called as the recording's path, as its sequences in the cache, or by its name; by any
+    end of its path, or by a longer path that ends so; by the folder in which it alone lies; or as the sequence of one
+    of its people, ``VIDEO_left``. Names that are written exactly so come first, then those without the endings of
+    videos and of OpenPose's files, then those that differ in case, spaces, ``-``, ``_``, or leading zeros of a number.
 
     Parameters
     ----------
@@ -49,15 +74,15 @@ def match(annotations: Annotations, recordings: Recordings) -> Matching:
     InputError
         A name fits several recordings, a person has labels twice, or nothing matches at all.
     """
-    finder = _Finder(recordings, annotations.numbered)
+    finder = _Finder(recordings, [item.video for item in annotations.items])
     found: list[list[Annotation]] = [[] for _ in recordings]
     unused = []
     for annotation in annotations.items:
-        index = finder.find(annotation)
+        index, person = finder.find(annotation)
         if index is None:
             unused.append(annotation)
         else:
-            found[index].append(annotation)
+            found[index].append(annotation if person == annotation.person else replace(annotation, person=person))
     if not any(found):
         raise _nothing_matches(annotations, recordings)
     sources = [source for _, source, *_ in recordings]
@@ -71,49 +96,144 @@ def match(annotations: Annotations, recordings: Recordings) -> Matching:
     )
 
 
+def _steps(text: str) -> list[str]:
+    """The steps of a path, however it is written: ``C:\\data\\a.mp4``, ``./a``, ``x/../a``."""
+    plain = text if text.isascii() else unicodedata.normalize("NFC", text)
+    if plain.isascii() and not {*"\\.:"} & {*plain}:
+        return [step for step in plain.split("/") if step]
+    return [step for step in posixpath.normpath(plain.replace("\\", "/")).split("/") if step not in ("", ".", "..")]
+
+
+def _bare(steps: Sequence[str]) -> list[str]:
+    """Steps without endings: of a video or an OpenPose file in the last, of an archive in any."""
+    bare = [_ARCHIVE.sub("", step) or step for step in steps]
+    while bare and (shorter := _ENDING.sub("", bare[-1])) not in ("", bare[-1]):
+        bare[-1] = shorter
+    return bare
+
+
+def _loose(steps: Sequence[str]) -> list[str]:
+    """Bare steps without what people vary, and numbers without leading zeros, which spreadsheets drop."""
+    return [key.lstrip("0") or "0" if (key := folded(step)).isdecimal() else key for step in _bare(steps)]
+
+
+#: Ways of writing names, from exact to loose.
+_WAYS: tuple[Callable[[Sequence[str]], list[str]], ...] = (list, _bare, _loose)
+
+
+class _Index:
+    """Every name of each recording, in one way of writing them: text -> positions of recordings."""
+
+    def __init__(self, recordings: Recordings, way: Callable[[Sequence[str]], list[str]]) -> None:
+        self.way = way
+        sources = [source for _, source, *_ in recordings]
+        self.paths = [way(_steps(source)) for source in sources]
+        videos = [way(_steps(video)) for video in video_names(sources)]
+        names = [way(_steps(name)) for name, *_ in recordings]
+        self.sources = _positions((at, steps) for at, steps in enumerate(self.paths))
+        self.whole = _positions(pair for listed in (self.paths, videos) for pair in enumerate(listed))
+        ends = ((at, steps[cut:]) for at, steps in enumerate(self.paths) for cut in range(1, len(steps)))
+        self.ends = _positions([*enumerate(names), *ends])
+
+    @cached_property
+    def folders(self) -> dict[str, list[int]]:
+        """Recordings by any piece of the path of the folders that they lie in."""
+        pieces = (
+            (at, steps[begin:end])
+            for at, steps in enumerate(self.paths)
+            for end in range(1, len(steps))
+            for begin in range(end)
+        )
+        return _positions(pieces)
+
+
 class _Finder:
-    """Recordings by source, by name and by number."""
+    """Recordings by all their names."""
 
-    def __init__(self, recordings: Recordings, numbered: bool) -> None:
-        self.sources = [source for _, source, *_ in recordings]
-        self.by_source = _positions(self.sources)
-        self.by_name = _positions(name for name, *_ in recordings)
-        self.by_number = _positions(_number(name) for name, *_ in recordings) if numbered else {}
+    def __init__(self, recordings: Recordings, videos: Sequence[str]) -> None:
+        self.recordings = recordings
+        self._made: dict[int, _Index] = {}
+        self._root = _common([_steps(video)[:-1] for video in videos])
 
-    def find(self, annotation: Annotation) -> int | None:
-        """Position of the recording that the annotation is for; None when there is none."""
-        video = _canonical(annotation.video)
-        for text in dict.fromkeys((video, _VIDEO_ENDING.sub("", video))):
-            for positions in (self.by_source.get(text), self.by_name.get(text), self.by_number.get(_number(text))):
-                if positions:
-                    return self._only(positions, annotation)
+    def _indices(self) -> Iterator[_Index]:
+        """From exact names to loose ones; each is made when it is needed."""
+        for at, way in enumerate(_WAYS):
+            if at not in self._made:
+                self._made[at] = _Index(self.recordings, way)
+            yield self._made[at]
+
+    def find(self, annotation: Annotation) -> tuple[int | None, str]:
+        """Position of the recording that an annotation is for, None when there is none; and its person."""
+        steps = _steps(annotation.video)
+        if (found := self._look_up(steps)) is not None:
+            return self._only(found, annotation), annotation.person
+        if steps and not annotation.person and (person := _PERSON.search(steps[-1])):
+            found = self._look_up([*steps[:-1], steps[-1][: person.start()]])
+            if found is not None:
+                return self._only(found, annotation), person[1] or str(int(person[2]))
+        return None, annotation.person
+
+    def _look_up(self, steps: list[str]) -> list[int] | None:
+        for index in self._indices():
+            mine = index.way(steps)
+            text = "/".join(mine)
+            for names in (index.sources, index.whole, index.ends):
+                if text in names:
+                    return names[text]
+            for cut in range(1, len(mine)):
+                if (end := "/".join(mine[cut:])) in index.whole:
+                    return index.whole[end]
+            rest = self._without_root(mine)
+            if rest and (end := "/".join(rest)) in index.ends:
+                return index.ends[end]
+        for index in self._indices():
+            if (text := "/".join(index.way(steps))) in index.folders:
+                return index.folders[text]
         return None
+
+    def _without_root(self, steps: list[str]) -> list[str]:
+        """A path without the folder that all labels have in common, where what it says is not lost.
+
+        The name alone is left only where that folder has a name such as ``videos``: ``anna/clip1`` is not ``clip1``.
+        """
+        root = self._root
+        generic = [at for at, step in enumerate(steps[:-1]) if _GENERIC.fullmatch(step)]
+        cut = len(root) if len(steps) - len(root) > 1 else 0
+        return steps[max([cut, *(at + 1 for at in generic)]) :]
 
     def _only(self, positions: list[int], annotation: Annotation) -> int:
         if len(positions) == 1:
             return positions[0]
-        sources = [repr(self.sources[position]) for position in positions]
+        sources = [repr(self.recordings[position][1]) for position in positions]
         raise InputError(
-            f"{annotation.source}: labels for {annotation.video!r} could be for {some(sources, 2)}; "
+            f"{annotation.source}: labels for {annotation.video!r} could be for {some(sources)}; "
             "name the recording by its path below the ingested folder"
         )
 
 
-def _positions(keys: Iterable[str]) -> dict[str, list[int]]:
-    positions = defaultdict(list)
-    for position, key in enumerate(keys):
-        if key:
-            positions[_canonical(key)].append(position)
+def _positions(names: Iterable[tuple[int, Sequence[str]]]) -> dict[str, list[int]]:
+    positions: dict[str, list[int]] = defaultdict(list)
+    for position, steps in names:
+        if steps and position not in (known := positions["/".join(steps)]):
+            known.append(position)
     return dict(positions)
 
 
-def _canonical(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+def _common(paths: Sequence[list[str]]) -> list[str]:
+    """The steps that all paths begin with."""
+    if not paths:
+        return []
+    low, high = min(paths), max(paths)
+    same = next((at for at, (one, other) in enumerate(zip(low, high, strict=False)) if one != other), len(low))
+    return low[: min(same, len(high))]
 
 
-def _number(text: str) -> str:
-    """A whole number without its leading zeros; "" for any other text."""
-    return (text.lstrip("0") or "0") if text.isascii() and text.isdigit() else ""
+def _with_nearest(names: Sequence[str], others: Sequence[str]) -> Iterator[str]:
+    """Names, each with the most similar of the others."""
+    short = {posixpath.basename("/".join(_loose(_steps(other)))): other for other in others[:_MOST_COMPARED]}
+    for name in names:
+        near = get_close_matches(posixpath.basename("/".join(_loose(_steps(name)))), short, n=1, cutoff=0.7)
+        yield f"{name}; most similar is {short[near[0]]}" if near else name
 
 
 def _named(annotation: Annotation) -> str:
@@ -146,9 +266,12 @@ def _nothing_matches(annotations: Annotations, recordings: Recordings) -> InputE
         return InputError("there are no labels to match: the label files name no video")
     if not recordings:
         return InputError("there are no recordings to match the labels with")
-    videos = [repr(video) for video in dict.fromkeys(item.video for item in annotations.items)]
+    listed = [*dict.fromkeys(item.video for item in annotations.items)]
+    sources = [source for _, source, *_ in recordings]
     names = [repr(name) for name in dict.fromkeys(name for name, *_ in recordings)]
+    near = [told for told in _with_nearest(listed[:50], sources) if "; most similar is " in told]
+    hint = f"the most similar pair is {near[0].replace('; most similar is ', ' and ')}; " if near else ""
     return InputError(
-        f"no label is for any recording: labels are for {some(videos)}; recordings are {some(names)} "
-        f"(or by path {recordings[0][1]!r}); are they of the same data set?"
+        f"no label is for any recording: labels are for {some([repr(video) for video in listed])}; recordings are "
+        f"{some(names)} (or by path {recordings[0][1]!r}); {hint}are they of the same data set?"
     )

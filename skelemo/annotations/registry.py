@@ -1,15 +1,21 @@
 """Label formats by name: a file of `skelemo.annotations` registers one reader, everybody else asks here."""
 
+import importlib.util
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
-from skelemo.errors import InputError
+from skelemo.annotations.class_names import Words, class_head
+from skelemo.annotations.options import Options
+from skelemo.errors import ConfigError, InputError
 from skelemo.plugins import Registry
-from skelemo.targets import Head
-from skelemo.text import count
+from skelemo.targets import Head, hard_labels
+from skelemo.text import count, folded
 
 #: What data sets call the subsets of a split, and what they are called here.
 SUBSETS = {
@@ -32,6 +38,7 @@ class Annotation:
     source: str  # the file or files that they come from, for messages
     number: np.ndarray | None = None  # int32 [R], strictly increasing frame numbers; None: one row for the whole clip
     end: np.ndarray | None = None  # int32 [R], last frame that each row is for; None: each is for one frame
+    unit: Literal["frames", "microseconds", "unknown"] = "frames"  # of number and end, until the recording is known
     person: str = ""  # "" for whomever --person chooses, "left", "right" or the number of a track
     subject: str = ""
     splits: Mapping[str, str] = field(default_factory=dict)  # column -> "train" | "validation" | "test"
@@ -92,10 +99,10 @@ class Annotations:
     heads: tuple[Head, ...]
     items: tuple[Annotation, ...]
     notes: tuple[str, ...] = ()  # what the user should know, one line each
-    numbered: bool = False  # videos are named by a number, whose leading zeros do not count
+    read_as: tuple[tuple[str, str, int], ...] = ()  # words that became classes of another name, and how many rows
 
 
-Reader = Callable[[Path, Path, Recordings], Annotations]
+Reader = Callable[..., Annotations]
 
 
 #: Label formats, each with one phrase for the user: what lies at the path.
@@ -120,6 +127,8 @@ def reader(name: str, *, labels: str = "labels") -> Callable[[Reader], Reader]:
     labels : one phrase for the user: what lies at ``path``.
 
     The reader gets the path of the labels, the folder that is ingested and its recordings; most need the first alone.
+    Of the user's options (`skelemo.annotations.options.Options`) it gets those that it has keyword-only arguments for:
+    ``words``, ``unit``, ``va_scale``.
     """
     return FORMATS.register(name, labels)
 
@@ -129,26 +138,104 @@ def list_formats() -> list[Format]:
     return [Format(name, FORMATS[name].function, FORMATS[name].facts) for name in FORMATS]
 
 
-def read_annotations(spec: str, source: Path, recordings: Recordings = ()) -> Annotations:
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """Name and path of ``FORMAT[:PATH]``; the name may be ``package.module:function``."""
+    name, _, rest = spec.partition(":")
+    function, _, path = rest.partition(":")
+    if name in FORMATS or not (_DOTTED.fullmatch(name) and _DOTTED.fullmatch(function)):
+        return name, rest
+    if "." in name or importlib.util.find_spec(name):
+        return f"{name}:{function}", path
+    return name, rest
+
+
+def read_annotations(
+    spec: str, source: Path, recordings: Recordings = (), options: Options | None = None
+) -> Annotations:
     """Read the labels that ``--labels FORMAT[:PATH]`` names.
 
     Parameters
     ----------
-    spec : the format, then after the first colon the path of the labels; without one they are looked for in ``source``.
+    spec : the format or ``package.module:function``, then after a colon the path of the labels; without one they are
+        looked for in ``source``.
     source : folder that is ingested.
     recordings : name and source of each recording in it.
+    options : how to read them.
 
     Raises
     ------
     ConfigError
-        An unknown format; the message names the nearest known one.
+        An unknown format; the message names the nearest known one. An option that the format has no use for.
     InputError
         The path does not exist, or a label file is damaged or contradicts itself.
     """
-    name, _, rest = spec.partition(":")
-    read = FORMATS[name].function
+    options = options or Options()
+    name, rest = split_spec(spec)
+    entry = FORMATS.find(name)
     path = Path(rest).expanduser() if rest else Path(source)
     if not path.exists():
         raise InputError(f"{path}: there is nothing here (labels for {name}; give them as {name}:PATH)")
-    found: Annotations = read(path, Path(source), recordings)
-    return found
+    takes = entry.settings.keys() & {"words", "unit", "va_scale"}
+    for option, flag in options.given().items():
+        if option not in takes | {"words"}:
+            raise ConfigError(f"labels of the format {name} are always in the same units: they take no {flag}")
+    found = entry.function(path, Path(source), recordings, **{option: getattr(options, option) for option in takes})
+    if not isinstance(found, Annotations):
+        raise ConfigError(f"label format {name!r} returned {type(found).__name__}; expected skelemo's Annotations")
+    if options.words and "words" not in takes:
+        found = relabeled(found, options.words, path)
+    words = options.words
+    unused = [word for word in words.meanings if folded(word) not in words.used]
+    notes = [f"--map {word}={words.meanings[word]}: no label is {word!r}" for word in unused]
+    read_as = tuple((word, became, rows) for (word, became), rows in words.read_as.most_common())
+    return replace(found, notes=(*found.notes, *notes), read_as=read_as)
+
+
+def relabeled(found: Annotations, words: Words, where: object) -> Annotations:
+    """Annotations whose classes are called, put together or left out as the user says.
+
+    For readers that take no ``words`` themselves, such as those of numbered classes. Shares of a class that is left out
+    go to the others in proportion.
+
+    Raises
+    ------
+    InputError
+        As `class_head`.
+    """
+    heads: list[Head] = []
+    columns: dict[str, np.ndarray] = {}
+    for head in found.heads:
+        if head.kind != "classes":
+            heads.append(head)
+            continue
+        given = [hard_labels(item.labels[head.name]) for item in found.items if head.name in item.labels]
+        numbers = Counter(np.concatenate(given).tolist()) if given else Counter[int]()
+        rows = {name: numbers[at] for at, name in enumerate(head.outputs)}
+        classes = class_head(rows, where, head.name, words)
+        heads.append(replace(head, outputs=classes.head.outputs))
+        columns[head.name] = np.array([classes.numbers[name] for name in head.outputs], np.int16)
+    outputs = {head.name: len(head) for head in heads}
+    items = []
+    for item in found.items:
+        changed = {
+            name: _renumbered(item.labels[name], index, outputs[name])
+            for name, index in columns.items()
+            if name in item.labels
+        }
+        items.append(replace(item, labels={**item.labels, **changed}))
+    return replace(found, heads=tuple(heads), items=tuple(items))
+
+
+def _renumbered(labels: np.ndarray, index: np.ndarray, outputs: int) -> np.ndarray:
+    """Class numbers or shares of other classes; ``index`` has the new class of each old one, -1 for none."""
+    if labels.ndim == 1:
+        return np.asarray(np.append(index, np.int16(-1))[labels])
+    shares = np.zeros((len(labels), outputs), np.float32)
+    for old, new in enumerate(index.tolist()):
+        if new >= 0:
+            shares[:, new] += labels[:, old]
+    total: Any = shares.sum(1, keepdims=True)
+    return np.where(total > 0, shares / np.where(total > 0, total, 1), np.nan).astype(np.float32)

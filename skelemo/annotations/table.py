@@ -1,38 +1,65 @@
-"""A user's own label table: CSV with a header, one row per video, interval of frames or frame."""
+"""A user's own label table: CSV or xlsx with a header, one row per video, interval or frame."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 
-from skelemo.annotations.class_names import class_head
+from skelemo.annotations.class_names import Words, class_head
 from skelemo.annotations.csv_table import Table, read_table
 from skelemo.annotations.files import some
 from skelemo.annotations.intervals import Intervals, spread
+from skelemo.annotations.lists import is_list, read_lists
 from skelemo.annotations.registry import SUBSETS, Annotation, Annotations, Recordings, reader
+from skelemo.annotations.spreadsheet import is_spreadsheet
+from skelemo.annotations.table_groups import groups, of_groups, rows_of_groups
+from skelemo.annotations.table_times import Times, read_times
 from skelemo.errors import InputError
 from skelemo.targets import AU, VA, Head
 
-_COLUMNS = ("video", "frame", "start", "end", "person", "subject", "split", "label", "valence", "arousal")
+_COLUMNS = ("video", "frame", "start", "end", "unit", "person", "subject", "split", "label", "valence", "arousal")
+#: What else the column ``video`` is called.
+_VIDEO = ("video_name", "video name", "videoname", "filename", "file_name", "file name", "file", "path", "clip",
+          "clip_name", "recording", "sequence")  # fmt: skip
 #: An action unit's column, and the range of a column of values in its header.
 _UNIT, _RANGE = re.compile(r"au\d{1,2}"), re.compile(r"\[\s*(-?[\d.]+)\s*:\s*(-?[\d.]+)\s*\]\s*$")
 #: Different words of a column that is taken for classes.
 _MOST_WORDS = 50
-_MOST_FRAMES = 10_000_000  # 92 hours at 30 frames/s
+#: Rows whose valence or arousal would not all be positive by chance.
+_MANY = 20
 
 
-@reader("table", labels="CSV or TSV with columns video, label and/or valence and arousal; frame or start and end; more")
-def read_table_labels(path: Path, source: Path, recordings: Recordings) -> Annotations:
-    """Read a table with these columns, in any order and case.
+@dataclass(frozen=True)
+class _How:
+    """What the user says of the cells."""
 
-    video : name of the video, with or without a video file's ending, or the recording's path below the ingested folder.
+    words: Words
+    scale: tuple[float, float] | None
+
+
+@reader(
+    "table", labels="CSV, TSV or xlsx with columns video, label, valence and arousal, frame or start and end, and more"
+)
+def read_table_labels(
+    path: Path,
+    source: Path,
+    recordings: Recordings,
+    *,
+    words: Words | None = None,
+    unit: str = "auto",
+    va_scale: tuple[float, float] | None = None,
+) -> Annotations:
+    """Read a table with these columns, in any order and case; a file without a header is read by `read_lists`.
+
+    video : name of the video, or its path, however they are written (`match`). Also called clip, file, path, ….
     frame, or start and end : OpenPose's frame numbers that the row is for, start and end included; without them, or
-        where they are empty, the row is for the whole video.
+        where they are empty, the row is for the whole video. Start and end may be times (`read_times`).
     label : word or number; empty or -1 is unlabeled.
-    valence, arousal : in [-1, 1], both or none.
+    valence, arousal : in [-1, 1], or from LOW to HIGH of ``va_scale`` or ``valence[LOW:HIGH]``; both or none.
     AU1, AU2, … : action units, 0 or 1; empty or -1 is unlabeled.
     person : left, right, the number of a track, or empty for whomever ``--person`` chooses.
     subject : who is visible. split : train, validation or test. Other columns that hold only such words are splits too.
@@ -41,27 +68,31 @@ def read_table_labels(path: Path, source: Path, recordings: Recordings) -> Annot
     as range (or ``NAME[LOW:HIGH]`` in the header); of classes where it repeats a few words. Columns that are neither
     are named in a note.
 
-    A folder for ``path`` means its ``labels.csv``, or the only CSV or TSV file that lies directly in it.
+    A folder for ``path`` means its ``labels.csv``, or the only CSV, TSV or xlsx file that lies directly in it.
 
     Raises
     ------
     InputError
         A cell is not what its column holds, or two rows contradict each other; the message names the lines.
     """
-    table = read_table(_table_file(path))
+    file = _table_file(path)
+    if not is_spreadsheet(file) and is_list(file):
+        return read_lists([file], file, words)
+    table, how = _with_plain_names(read_table(file)), _How(words or Words(), va_scale)
     _check_columns(table)
     table.refuse("video", np.array([not video for video in table.texts("video")]), "the name of a video")
     splits = _splits(table)
-    keys, group = _groups(table)
-    subjects = _of_groups(table, "subject", table.texts("subject"), group)
-    subsets = {name: _of_groups(table, name, words, group) for name, words in splits.items()}
+    keys, group = groups(table)
+    subjects = of_groups(table, "subject", table.texts("subject"), group)
+    subsets = {name: of_groups(table, name, words, group) for name, words in splits.items()}
     notes: list[str] = []
-    known = _known_heads(table, notes)
-    extra = _extra_heads(table, {*splits}, notes)
-    start, end = _frames(table)
-    rows_of = list(_rows_of_groups(group))
+    times = read_times(table, unit)
+    notes += times.notes
+    known = _known_heads(table, how, notes)
+    extra = _extra_heads(table, how, times, {*splits}, notes)
+    rows_of = list(rows_of_groups(group))
     for head, values in list(extra):
-        if clash := _contradiction(Intervals(start, end, {head.name: values}, table.lines), keys, rows_of):
+        if clash := _contradiction(_intervals(times, {head.name: values}, table), keys, rows_of):
             notes.append(
                 f"{table.file}: column {head.name!r} is not used, since its rows contradict each other ({clash})"
             )
@@ -69,7 +100,7 @@ def read_table_labels(path: Path, source: Path, recordings: Recordings) -> Annot
     heads = [*known, *extra]
     if not heads:
         raise InputError(f"{table.file}: no column holds labels; columns are {', '.join(table.columns)}")
-    intervals = Intervals(start, end, {head.name: values for head, values in heads}, table.lines)
+    intervals = _intervals(times, {head.name: values for head, values in heads}, table)
     items = []
     for at, ((video, person), rows) in enumerate(zip(keys, rows_of, strict=True)):
         number, last, labels = spread(intervals[rows], f"{table.file}: {video!r}")
@@ -79,13 +110,18 @@ def read_table_labels(path: Path, source: Path, recordings: Recordings) -> Annot
                 person=person,
                 subject=subjects[at],
                 splits={name: of_groups[at] for name, of_groups in subsets.items() if of_groups[at]},
-                number=number,
-                end=last,
+                number=number if number is None else number.astype(times.dtype),
+                end=last if last is None else last.astype(times.dtype),
+                unit=times.unit,
                 labels=labels,
                 source=str(table.file),
             )
         )
     return Annotations(tuple(head for head, _ in heads), tuple(items), tuple(notes))
+
+
+def _intervals(times: Times, labels: dict[str, np.ndarray], table: Table) -> Intervals:
+    return Intervals(times.start, times.end, labels, table.lines, times.ticks)
 
 
 def _contradiction(intervals: Intervals, keys: Sequence[tuple[str, str]], rows_of: Sequence[np.ndarray]) -> str:
@@ -101,12 +137,24 @@ def _contradiction(intervals: Intervals, keys: Sequence[tuple[str, str]], rows_o
 def _table_file(path: Path) -> Path:
     if path.is_file():
         return path
-    tables = sorted(file for pattern in ("*.csv", "*.tsv") for file in path.glob(pattern))
+    found = (file for pattern in ("*.csv", "*.tsv", "*.xlsx") for file in path.glob(pattern))
+    tables = sorted(file for file in found if not file.name.startswith(("~$", ".")))
     chosen = [file for file in tables if file.stem.lower() == "labels"] or tables
     if len(chosen) != 1:
-        found = f"{len(chosen)} of them ({some([file.name for file in chosen])})" if chosen else "none"
-        raise InputError(f"{path}: expected one CSV or TSV file, found {found}; give its path as table:PATH")
+        told = f"{len(chosen)} of them ({some([file.name for file in chosen])})" if chosen else "none"
+        raise InputError(
+            f"{path}: expected one CSV, TSV or xlsx file, found {told}; give its path as table:PATH (list:PATH reads "
+            "train and test lists)"
+        )
     return chosen[0]
+
+
+def _with_plain_names(table: Table) -> Table:
+    """The table with its videos in a column of that name."""
+    also = [name for name in _VIDEO if name in table.columns]
+    if "video" in table.columns or len(also) != 1:
+        return table
+    return replace(table, columns={"video" if name in also else name: cells for name, cells in table.columns.items()})
 
 
 def _check_columns(table: Table) -> None:
@@ -115,19 +163,22 @@ def _check_columns(table: Table) -> None:
         near = get_close_matches("video", table.columns, n=1)
         hint = f"; is it {near[0]!r}?" if near else ""
         raise InputError(f"{table.file}: there is no column 'video' among {found}{hint}")
-    for one, other in (("start", "end"), ("valence", "arousal")):
-        if (one in table.columns) != (other in table.columns):
-            there, missing = (one, other) if one in table.columns else (other, one)
+    names = {_RANGE.sub("", name).strip() for name in table.columns}
+    for one, other in (("valence", "arousal"),):
+        if (one in names) != (other in names):
+            there, missing = (one, other) if one in names else (other, one)
             raise InputError(f"{table.file}: column {there!r} needs column {missing!r} beside it; columns are {found}")
 
 
-def _known_heads(table: Table, notes: list[str]) -> list[tuple[Head, np.ndarray]]:
+def _known_heads(table: Table, how: _How, notes: list[str]) -> list[tuple[Head, np.ndarray]]:
     """Heads of the columns with a meaning, and their labels by row."""
     heads = []
     if "label" in table.columns:
-        heads += _class_column(table, "label", notes)
-    if "valence" in table.columns:
-        heads.append((VA, _valence_arousal(table)))
+        heads += _class_column(table, "label", how.words, notes)
+    if columns := _va_columns(table):
+        heads.append((VA, _valence_arousal(table, columns, how.scale, notes)))
+    elif how.scale:
+        raise InputError(f"{table.file}: --va-scale is given, and there are no columns valence and arousal")
     units = [name for name in table.columns if _UNIT.fullmatch(name)]
     if units:
         flags = np.stack([table.numbers(name) for name in units], 1)
@@ -140,12 +191,14 @@ def _known_heads(table: Table, notes: list[str]) -> list[tuple[Head, np.ndarray]
     return heads
 
 
-def _extra_heads(table: Table, splits: Collection[str], notes: list[str]) -> list[tuple[Head, np.ndarray]]:
+def _extra_heads(
+    table: Table, how: _How, times: Times, splits: Collection[str], notes: list[str]
+) -> list[tuple[Head, np.ndarray]]:
     """A head for every other column that holds numbers or a few words."""
     heads: list[tuple[Head, np.ndarray]] = []
     unused = []
     for name in table.columns:
-        if name in (*_COLUMNS, *splits) or _UNIT.fullmatch(name):
+        if name in (*_COLUMNS, *splits, *_va_columns(table), *times.columns) or _UNIT.fullmatch(name):
             continue
         words = [word for word in table.texts(name) if word]
         own = re.sub(r"[^\w-]+", "_", _RANGE.sub("", name)).strip("_")
@@ -154,7 +207,7 @@ def _extra_heads(table: Table, splits: Collection[str], notes: list[str]) -> lis
         elif (found := _value_column(table, name, own)) is not None:
             heads += found
         elif len(set(words)) <= min(_MOST_WORDS, len(words) / 2):
-            heads += _class_column(table, name, notes, own)
+            heads += _class_column(table, name, replace(how.words, classes=()), notes, own)
         else:
             unused.append(name)
     if unused:
@@ -174,15 +227,19 @@ def _value_column(table: Table, name: str, own: str) -> list[tuple[Head, np.ndar
     return [(Head(own, "values", (own,), low, high), numbers.astype(np.float32)[:, None])] if low < high else []
 
 
-def _class_column(table: Table, name: str, notes: list[str], own: str = "label") -> list[tuple[Head, np.ndarray]]:
+def _class_column(
+    table: Table, name: str, said: Words, notes: list[str], own: str = "label"
+) -> list[tuple[Head, np.ndarray]]:
     """A head of classes from the words of a column; none where the column is empty."""
     words = table.texts(name)
     spelling = _as_numbers(set(words)) or {word: word for word in set(words)}
-    named = {spelling[word] for word in words if word} - {"-1"}
-    if not named:
+    rows = Counter(spelling[word] for word in words if word and spelling[word] != "-1")
+    if not rows:
         notes.append(f"{table.file}: column {name!r} is empty")
         return []
-    head, index = class_head(named, table.file, own)
+    first = {spelling[word]: int(line) for word, line in zip(reversed(words), table.lines[::-1], strict=True)}
+    head, index, told = class_head(rows, table.file, own, said, lines=first)
+    notes += told
     if own != "label":
         head = replace(head, name=own)
     indices = {word: index.get(spelling[word], -1) for word in spelling}
@@ -216,69 +273,26 @@ def _splits(table: Table) -> dict[str, list[str]]:
     return splits
 
 
-def _frames(table: Table) -> tuple[np.ndarray, np.ndarray]:
-    """First and last frame of each row, int64; -1 for the whole video."""
-    frame, start, end = (_frame_numbers(table, name) for name in ("frame", "start", "end"))
-    table.refuse("end", (start >= 0) != (end >= 0), "start and end, both or none")
-    table.refuse("end", end < start, "an end that is not before the start (both are included)")
-    table.refuse("frame", (frame >= 0) & (start >= 0), "a frame or start and end, not both")
-    return np.where(frame >= 0, frame, start), np.where(frame >= 0, frame, end)
+def _va_columns(table: Table) -> list[str]:
+    """The columns of valence and arousal, which may have their range in the header."""
+    names = {_RANGE.sub("", name).strip(): name for name in table.columns}
+    return [names[name] for name in ("valence", "arousal") if name in names]
 
 
-def _frame_numbers(table: Table, name: str) -> np.ndarray:
-    numbers = table.numbers(name)
-    wrong = ~np.isnan(numbers) & ~((numbers >= 0) & (numbers < _MOST_FRAMES) & (numbers == np.floor(numbers)))
-    table.refuse(name, wrong, f"a frame's number, whole and from 0 to {_MOST_FRAMES - 1:,}")
-    return np.where(np.isnan(numbers), -1, numbers).astype(np.int64)
-
-
-def _valence_arousal(table: Table) -> np.ndarray:
-    valence, arousal = table.numbers("valence"), table.numbers("arousal")
-    for name, numbers in (("valence", valence), ("arousal", arousal)):
-        table.refuse(name, np.abs(numbers) > 1, "a number in [-1, 1], or nothing where unlabeled")
-    table.refuse("arousal", np.isnan(valence) != np.isnan(arousal), "valence and arousal, both or none")
-    return np.stack([valence, arousal], 1).astype(np.float32)
-
-
-def _persons(table: Table) -> list[str]:
-    words = {word: word.lower() for word in dict.fromkeys(table.texts("person"))}
-    for word, person in words.items():
-        if person.isascii() and person.isdigit():
-            words[word] = person.lstrip("0") or "0"
-        elif person not in ("", "left", "right"):
-            row = table.texts("person").index(word)
-            raise table.refusal("person", row, "left, right, the number of a track, or nothing")
-    return [words[word] for word in table.texts("person")]
-
-
-def _groups(table: Table) -> tuple[list[tuple[str, str]], np.ndarray]:
-    """The videos and persons in the order in which they first appear, and which of them each row is for [R]."""
-    places = {video: video.replace("\\", "/").removeprefix("./") for video in set(table.texts("video"))}
-    index: dict[tuple[str, str], int] = {}
-    rows = zip(table.texts("video"), _persons(table), strict=True)
-    group = np.array([index.setdefault((places[video], person), len(index)) for video, person in rows])
-    return list(index), group
-
-
-def _rows_of_groups(group: np.ndarray) -> list[np.ndarray]:
-    order = np.argsort(group, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(group))[:-1])
-
-
-def _of_groups(table: Table, name: str, words: Sequence[str], group: np.ndarray) -> list[str]:
-    """For each video and person the one word that its rows have in a column, "" where they have none."""
-    index = {"": 0}
-    code = np.array([index.setdefault(word, len(index)) for word in words])
-    chosen = np.zeros(group.max() + 1, np.int64)
-    np.maximum.at(chosen, group, code)
-    differs = (code > 0) & (code != chosen[group])
-    if differs.any():
-        one = int(differs.argmax())
-        other = int(((group == group[one]) & (code == chosen[group[one]])).argmax())
-        one, other = sorted((one, other))
-        raise InputError(
-            f"{table.file}, lines {table.lines[one]} and {table.lines[other]}: {name} is {words[one]!r} and "
-            f"{words[other]!r} for the same video and person; expected one"
-        )
-    vocabulary = list(index)
-    return [vocabulary[at] for at in chosen]
+def _valence_arousal(
+    table: Table, columns: list[str], scale: tuple[float, float] | None, notes: list[str]
+) -> np.ndarray:
+    """Valence and arousal ``[R, 2]`` in [-1, 1], from the user's scale or that of the header."""
+    values = []
+    for name in columns:
+        header, numbers = _RANGE.search(name), table.numbers(name)
+        low, high = scale or ((float(header[1]), float(header[2])) if header else (-1.0, 1.0))
+        remedy = "" if scale or header else "; --va-scale LOW:HIGH if they are on another scale, as in 1:9"
+        wrong = (numbers < low) | (numbers > high)
+        table.refuse(name, wrong, f"a number in [{low:g}, {high:g}], or nothing where unlabeled{remedy}")
+        values.append((numbers - low) / (high - low) * 2 - 1 if scale or header else numbers)
+        if not (scale or header) and len(numbers) >= _MANY and np.nanmin(np.append(numbers, 1)) >= 0:
+            notes.append(f"{table.file}: {name} is never below 0 (if it is on a scale from 0 to 1: --va-scale 0:1)")
+    valence, arousal = values
+    table.refuse(columns[1], np.isnan(valence) != np.isnan(arousal), "valence and arousal, both or none")
+    return np.stack(values, 1).astype(np.float32)

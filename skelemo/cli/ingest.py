@@ -4,15 +4,19 @@ from pathlib import Path
 
 import click
 
-from skelemo.cli.values import PATH, RATE, SIZE, TEXT, Known, body_models
+from skelemo.cli.values import PATH, RATE, SIZE, TEXT, Known, body_models, label_options
 
 
 @click.command("ingest")
 @click.argument("source", type=PATH)
 @click.option("--out", required=True, type=PATH, help="Cache folder, as in cache/NAME.")
 @click.option(
-    "--labels", type=TEXT, metavar="FORMAT[:PATH]", help="affwild2, dfew, table or folders; PATH is SOURCE if left out."
+    "--labels",
+    type=TEXT,
+    metavar="FORMAT[:PATH]",
+    help="table, list, folders, affwild2, dfew, ferv39k, mafw, or package.module:function; PATH is SOURCE if left out.",
 )
+@label_options
 @click.option("--person", type=click.Choice(["auto", "largest", "left", "right", "all"]), default="auto",
               show_default=True, help="Who carries the labels, where these do not say.")  # fmt: skip
 @click.option("--identity", type=click.Choice(["auto", "file", "tracking"]), default="auto", show_default=True,
@@ -49,6 +53,10 @@ def command(
     source: Path,
     out: Path,
     labels: str | None,
+    classes: str | None,
+    map_: tuple[str, ...],
+    unit: str,
+    va_scale: str | None,
     person: str,
     identity: str,
     layout: str,
@@ -86,7 +94,8 @@ def command(
     from skelemo.ingest.plan import Settings, make_plan
     from skelemo.ingest.run import ingest
 
-    settings = Settings(layout, body_model, scale, person, sequence, strict, *size, fps, first_frame, identity)
+    settings = Settings(layout, body_model, scale, person, sequence, strict, *size, fps, first_frame, identity,
+                        classes, map_, unit, va_scale)  # fmt: skip
     part = parse_part(part_text) if part_text is not None else None
     try:
         plan = make_plan(source, out, labels, settings, part=part, memory=parse_size(memory), replace=replace)

@@ -88,6 +88,8 @@ def ingest_table(plan: "Plan", tally: "Tally") -> None:
             shown.add_row(title, ", ".join(texts))
     for part, points in tally.points.items():
         shown.add_row(f"missing points, {part}", f"{1 - tally.seen[part] / points:.1%}" if points else "-")
+    for title, text in plan.facts:
+        shown.add_row(title, text)
     for name, frames in tally.labels.items():
         if frames:
             shown.add_row(f"frames labeled {name}", f"{frames:,}")

@@ -62,6 +62,24 @@ def body_models() -> list[str]:
     return ["auto", *part_models(BODY_25)]
 
 
+def label_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how ``--labels`` are to be read."""
+    for option in reversed(
+        (
+            click.option("--classes", type=TEXT, metavar="A,B,…",
+                         help="All classes of the labels; any other word is an error."),
+            click.option("--map", "map_", type=TEXT, multiple=True, metavar="WORD=CLASS",
+                         help="What a word in the labels means, as in froh=happiness; nothing after = for no label."),
+            click.option("--unit", type=click.Choice(["auto", "frames", "seconds", "milliseconds"]), default="auto",
+                         show_default=True, help="What the starts and ends in a table are."),
+            click.option("--va-scale", type=TEXT, metavar="LOW:HIGH",
+                         help="Scale of valence and arousal, as in 1:9; it becomes -1 to 1.  [default: -1:1]"),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 class Size(click.ParamType):
     """Width and height in pixels, as ``1280x720``."""
 

@@ -64,14 +64,15 @@ def import_keypoints(
     where = layout(settings.layout)
     reader = Reader(form, where, first_frame)
     found = reader.find(source, (settings.width, settings.height))
-    heads, annotated, notes = labeled(found, source, labels)
+    given = labeled(found, source, labels, settings)
     kept = settings.kept() | {"form": form, "first_frame": first_frame}
-    header = Header(where.name, heads, False, kept, origin(source, labels))
+    header = Header(where.name, given.heads, False, kept, origin(source, labels, given.words))
     total = sum(len(recording.frames) for recording in found)
-    done, sources, read = Imported(len(found), notes=[*notes]), dict[str, str](), 0
+    notes = [*given.notes, *(f"{title}: {text}" for title, text in given.facts)]
+    done, sources, read = Imported(len(found), notes=notes), dict[str, str](), 0
     with new_folder(out, [source]) as folder:
         writer = ShardWriter(folder, header)
-        for recording, annotations in zip(found, annotated, strict=True):
+        for recording, annotations in zip(found, given.annotations, strict=True):
             task = Task(recording, recording.source, annotations, {})
             width, height = _size(recording, settings)
             people = reader.read(recording, (width, height))

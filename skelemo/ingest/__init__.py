@@ -22,7 +22,8 @@ def ingest_folder(
     labels : ``FORMAT[:PATH]``, as for ``skelemo ingest --labels``.
     replace : put what has changed in the place of what the cache has.
     jobs : processes that read.
-    settings : of `skelemo.ingest.task.Settings`, such as ``layout="coco_17"`` or ``person="largest"``.
+    settings : of `skelemo.ingest.task.Settings`, such as ``layout="coco_17"``, ``person="largest"`` or
+        ``map={"froh": "happiness"}``.
 
     Raises
     ------

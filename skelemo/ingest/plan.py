@@ -19,7 +19,7 @@ from skelemo.openpose.files import Problem
 from skelemo.openpose.people import NO_GUESS, Guess
 from skelemo.openpose.recording import Found, Recording, search
 from skelemo.skeleton import BODY_25B, layout
-from skelemo.text import SIMULATED
+from skelemo.text import SIMULATED, video_names
 
 __all__ = ["Plan", "Settings", "Task", "make_plan"]
 
@@ -39,6 +39,7 @@ class Plan:
     part : of all recordings, for one of several machines.
     memory : bytes that each process may take.
     replace : put what has changed into the place of what the cache has.
+    facts : how the labels were read, in rows for the closing table.
     """
 
     out: Path
@@ -53,6 +54,7 @@ class Plan:
     memory: int = DEFAULT
     replace: bool = False
     guess: Guess = NO_GUESS
+    facts: tuple[tuple[str, str], ...] = ()
     known_shards: frozenset[str] = frozenset()
 
     @property
@@ -92,15 +94,16 @@ def make_plan(
     if source.is_file() and not is_archive(source.name):
         settings = dataclasses.replace(settings, strict=True)  # there is nothing else that could be used
     part, limits = part or Part(), bounds(memory)
-    found, (heads, annotated, notes) = _find(source, labels, settings)
+    found, given = _find(source, labels, settings)
+    notes = list(given.notes)
     if part.of > 1:
         _require_all(source, found.problems)
     recordings = found.recordings
-    told = origin(source, labels) | (whole(recordings) if part.of > 1 else {})
-    header = Header(settings.layout, heads, _is_simulated(source, recordings), settings.kept(), told)
+    told = origin(source, labels, given.words) | (whole(recordings) if part.of > 1 else {})
+    header = Header(settings.layout, given.heads, _is_simulated(source, recordings), settings.kept(), told)
     cache = existing(out, header)
-    videos = _video_names(recording.source for recording in recordings)
-    tasks = [Task(*facts, {}) for facts in zip(recordings, videos, annotated, strict=True)]
+    videos = video_names(recording.source for recording in recordings)
+    tasks = [Task(*facts, {}) for facts in zip(recordings, videos, given.annotations, strict=True)]
     tasks, clashes = _apart(tasks, settings)
     long, tasks = len(tasks), [piece for task in tasks for piece in _pieces(task)]
     if len(tasks) > long:
@@ -124,6 +127,7 @@ def make_plan(
         memory=memory,
         replace=replace,
         guess=shared,
+        facts=given.facts,
         known_shards=frozenset(shard.path.name for shard in cache.shards) if cache else frozenset(),
     )
 
@@ -132,13 +136,13 @@ def _find(source: Path, labels: str | None, settings: Settings) -> tuple[Found, 
     """The recordings and their labels, which may tell whether images are stills, and from what number they count."""
     found = search(source, sequence=settings.sequence, first_frame=settings.first_frame)
     try:
-        given = labeled(found.recordings, source, labels)
+        given = labeled(found.recordings, source, labels, settings)
     except InputError:
         if settings.sequence is not None or not any(one.images for one in found.recordings):
             raise
         found = search(source, sequence=False)
-        return found, labeled(found.recordings, source, labels)
-    if settings.first_frame is None and counts_from_zero(found.recordings, given[1]):
+        return found, labeled(found.recordings, source, labels, settings)
+    if settings.first_frame is None and counts_from_zero(found.recordings, given.annotations):
         found = search(source, sequence=settings.sequence, first_frame=0)
     return found, given
 
@@ -189,21 +193,6 @@ def _pieces(task: Task) -> Iterator[Task]:
 
 def _said(task: Task) -> tuple[Annotation, ...]:
     return task.annotations or (_NOBODY,)
-
-
-def _video_names(sources: Iterable[str]) -> list[str]:
-    """What sequences are called after: the path of the recording, without saying a folder's name twice.
-
-    ``1-30-1280x720/1-30-1280x720`` is ``1-30-1280x720``, unless that would be another recording's name.
-    """
-    listed = list(sources)
-    taken = set(listed)
-    names = []
-    for source in listed:
-        above, _, name = source.rpartition("/")
-        short = above if above.rpartition("/")[2] == name and above not in taken else source
-        names.append(short)
-    return names
 
 
 def _is_simulated(source: Path, recordings: Iterable[Recording]) -> bool:

@@ -3,17 +3,20 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from skelemo.annotations.options import Options
 from skelemo.annotations.registry import Annotation
 from skelemo.cache.shard import Header
 from skelemo.openpose.names import FrameNames, printable
 from skelemo.openpose.recording import Recording
 from skelemo.skeleton import DEFAULT_LAYOUT
+
+_NOT_KEPT = ("strict", "classes", "map", "unit", "va_scale")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Settings:
     identity : ``file`` to tell people apart by the files' own identities, ``tracking``, or ``auto`` (`identify`).
     person : who carries the labels where these do not say: ``auto``, ``largest``, ``left``, ``right`` or ``all``.
     width, height, fps : of every video, where its name does not tell; 0 for unknown.
+    classes, map, unit, va_scale : how labels are to be read (`skelemo.annotations.options.Options`).
     """
 
     layout: str = DEFAULT_LAYOUT
@@ -39,10 +43,25 @@ class Settings:
     fps: float = 0.0
     first_frame: int | None = None
     identity: str = "auto"
+    classes: str | Iterable[str] | None = None
+    map: Mapping[str, str] | Iterable[str] = ()
+    unit: str = "auto"
+    va_scale: str | None = None
+
+    def options(self) -> Options:
+        """How labels are to be read.
+
+        Raises
+        ------
+        ConfigError
+            As `Options.parse`.
+        """
+        return Options.parse(self.classes, self.map, self.unit, self.va_scale)
 
     def kept(self) -> dict[str, Any]:
-        """What a cache says of them."""
-        return {name: value for name, value in asdict(self).items() if name != "strict"}
+        """What a cache says of them; how labels were read only where the user has said it."""
+        ours = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _NOT_KEPT}
+        return ours | self.options().kept()
 
 
 class Known(NamedTuple):

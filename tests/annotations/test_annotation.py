@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skelemo.annotations import Annotation, list_formats, read_annotations
-from skelemo.annotations.class_names import class_list
+from skelemo.annotations.class_names import class_head
 from skelemo.errors import ConfigError, InputError
 from skelemo.targets import EMOTIONS, MAX_OUTPUTS
 
@@ -59,7 +59,9 @@ def test_sparse_rows_must_lie_inside_the_recording() -> None:
 
 
 def test_every_format_is_found_by_name_and_an_unknown_one_is_refused_with_the_nearest(tmp_path: Path) -> None:
-    assert [known.name for known in list_formats()] == ["affwild2", "dfew", "dfew-votes", "folders", "table"]
+    assert [known.name for known in list_formats()] == [
+        *("affwild2", "dfew", "dfew-votes", "ferv39k", "folders", "list", "mafw", "mafw-compound", "table")
+    ]
     assert all(known.labels for known in list_formats())
     with pytest.raises(ConfigError, match=r"unknown label format 'afwild': did you mean 'affwild2'\?"):
         read_annotations("afwild", tmp_path)
@@ -86,12 +88,12 @@ def test_the_path_begins_after_the_first_colon_and_may_hold_more(tmp_path: Path)
     ],
 )
 def test_emotion_words_become_the_seven_and_other_words_stay(words: list[str], classes: tuple[str, ...]) -> None:
-    assert class_list(words, "here")[0] == classes
+    assert class_head(words, "here").head.outputs == classes
 
 
 def test_every_label_is_indexed_by_its_class() -> None:
-    classes, index = class_list(["angry", "Anger", "afraid", "others"], "here")
-    assert {word: classes[at] for word, at in index.items()} == {
+    head, numbers, _ = class_head(["angry", "Anger", "afraid", "others"], "here")
+    assert {word: head.outputs[number] for word, number in numbers.items()} == {
         "angry": "anger",
         "Anger": "anger",
         "afraid": "fear",
@@ -101,6 +103,6 @@ def test_every_label_is_indexed_by_its_class() -> None:
 
 def test_more_labels_than_classes_can_be_are_refused() -> None:
     assert MAX_OUTPUTS == MAX_OUTPUTS, "what can be labeled is what a cache takes"
-    assert len(class_list([f"{value}.5" for value in range(MAX_OUTPUTS)], "labels.csv")[0]) == MAX_OUTPUTS
+    assert len(class_head([f"{value}.5" for value in range(MAX_OUTPUTS)], "labels.csv").head) == MAX_OUTPUTS
     with pytest.raises(InputError, match=r"labels.csv: 1025 different labels"):
-        class_list([f"{value}.5" for value in range(MAX_OUTPUTS + 1)], "labels.csv")
+        class_head([f"{value}.5" for value in range(MAX_OUTPUTS + 1)], "labels.csv")

@@ -184,7 +184,7 @@ def test_a_spreadsheet_is_not_a_table(tmp_path: Path) -> None:
 
 
 def test_a_folder_means_its_labels_or_its_only_table(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected one CSV or TSV file, found none"):
+    with pytest.raises(InputError, match="expected one CSV, TSV or xlsx file, found none"):
         read_annotations("table", tmp_path)
     (tmp_path / "mine.tsv").write_text("video\tlabel\na\thappy\n")
     assert read_annotations("table", tmp_path).items[0].video == "a"

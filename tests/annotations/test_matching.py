@@ -1,3 +1,4 @@
+import time
 import unicodedata
 
 import numpy as np
@@ -8,8 +9,8 @@ from skelemo.errors import InputError
 from skelemo.targets import EXPRESSION
 
 
-def labels(*videos: str, person: str = "", numbered: bool = False) -> Annotations:
-    return Annotations((EXPRESSION,), tuple(label(video, person) for video in videos), numbered=numbered)
+def labels(*videos: str, person: str = "") -> Annotations:
+    return Annotations((EXPRESSION,), tuple(label(video, person) for video in videos))
 
 
 def label(video: str, person: str = "", source: str = "labels.csv") -> Annotation:
@@ -32,10 +33,97 @@ def test_names_match_whatever_their_unicode_form_and_with_a_video_files_ending()
     assert found(labels("a/x.MP4", "y.avi"), ("x", "a/x"), ("y.avi", "y.avi")) == [["a/x.MP4"], ["y.avi"]]
 
 
-def test_leading_zeros_do_not_count_where_videos_are_numbers() -> None:
+def test_leading_zeros_of_a_number_do_not_count_as_spreadsheets_drop_them() -> None:
     recordings = ("1", "clips/1"), ("00020", "clips/00020"), ("1a", "clips/1a")
-    assert found(labels("00001", "00020", numbered=True), *recordings) == [["00001"], ["00020"], []]
-    assert found(labels("00001", "00020"), *recordings) == [[], ["00020"], []]
+    assert found(labels("00001", "20"), *recordings) == [["00001"], ["20"], []]
+    assert found(labels("20"), *recordings, ("20", "clips/20")) == [[], [], [], ["20"]]
+
+
+TALKS = [("talk 1", "anna/talk 1"), ("talk 1", "ben/talk 1"), ("Walk_02", "Walk_02/Walk_02"), ("x", "take/openpose/x")]
+
+
+@pytest.mark.parametrize(
+    ("written", "source"),
+    [
+        # what `cache ls` shows: the path below the source, a doubled folder once
+        ("anna/talk 1", "anna/talk 1"),
+        ("Walk_02", "Walk_02/Walk_02"),
+        # endings of videos and of OpenPose's files
+        ("anna/talk 1.mp4", "anna/talk 1"),
+        ("Walk_02.AVI", "Walk_02/Walk_02"),
+        ("Walk_02_keypoints.json", "Walk_02/Walk_02"),
+        ("Walk_02_000000000012_keypoints.json", "Walk_02/Walk_02"),
+        ("Walk_02.mp4.json", "Walk_02/Walk_02"),
+        # paths from elsewhere: absolute, of Windows, with dots; and folders of the recording left out
+        ("/home/me/videos/anna/talk 1.mp4", "anna/talk 1"),
+        ("C:\\data\\ben\\talk 1.avi", "ben/talk 1"),
+        (".\\anna\\..\\ben\\talk 1", "ben/talk 1"),
+        ("./anna/talk 1", "anna/talk 1"),
+        ("openpose/x", "take/openpose/x"),
+        ("videos/x.mp4", "take/openpose/x"),
+        ("take", "take/openpose/x"),
+        # case, spaces, - and _
+        ("ANNA/Talk_1", "anna/talk 1"),
+        ("ben / talk-1", "ben/talk 1"),
+        ("walk 02", "Walk_02/Walk_02"),
+        (" Walk_02 ", "Walk_02/Walk_02"),
+    ],
+)
+def test_a_video_may_be_called_as_people_write_it(written: str, source: str) -> None:
+    matching = match(labels(written), TALKS)
+    assert [recording[1] for recording, one in zip(TALKS, matching.annotations, strict=True) if one] == [source]
+
+
+@pytest.mark.parametrize("written", ["carl/talk 1", "talk", "alk 1", "Walk_2", "x1", "anna/x.y"])
+def test_another_name_is_no_recordings(written: str) -> None:
+    matching = match(labels(written, "Walk_02"), TALKS)
+    assert [one.video for one in matching.unused] == [written]
+
+
+def test_the_folder_that_all_labels_share_does_not_count_where_others_tell_them_apart() -> None:
+    here = [("0015", "clips/Action/Happy/0015"), ("0015", "clips/Action/Sad/0015")]
+    there = "/data/someone/2_ClipsforFaceCrop/Action/"
+    assert found(labels(f"{there}Happy/0015", f"{there}Sad/0015"), *here) == [
+        [f"{there}Happy/0015"],
+        [f"{there}Sad/0015"],
+    ]
+    assert match(labels("subject2/clip1", "clip9"), [("clip1", "json/clip1"), ("clip9", "json/clip9")]).unlabeled == (
+        "json/clip1",
+    )
+
+
+def test_an_exact_name_wins_over_one_in_other_letters_and_two_such_are_refused() -> None:
+    two = ("Clip", "a/Clip"), ("clip", "b/clip")
+    assert found(labels("clip.mp4"), *two) == [[], ["clip.mp4"]]
+    with pytest.raises(InputError, match=r"'CLIP' could be for 'a/Clip', 'b/clip'; name the recording by its path"):
+        match(labels("CLIP"), two)
+    with pytest.raises(InputError, match=r"'take' could be for 'take/cam1', 'take/cam2'"):
+        match(labels("take"), [("cam1", "take/cam1"), ("cam2", "take/cam2")])
+
+
+def test_the_name_of_a_persons_sequence_is_a_name_for_its_video_and_person() -> None:
+    recordings = [("v", "v"), ("w_left", "w_left")]
+    sides = match(labels("v_left", "v_person03", "w_left"), recordings).annotations
+    assert [[one.person for one in group] for group in sides] == [["3", "left"], [""]]
+
+
+def test_names_of_what_has_no_counterpart_come_with_the_most_similar_one() -> None:
+    summary = match(labels("clip_one", "b"), [("clip_onne", "s/clip_onne"), ("b", "s/b")]).summary()
+    assert summary == [
+        "recordings with labels: 1 of 2",
+        "recordings without labels: 1 (s/clip_onne; most similar is clip_one)",
+        "labels without a recording: 1 (clip_one; most similar is s/clip_onne)",
+    ]
+    with pytest.raises(InputError, match="the most similar pair is clip_one and s/clip_onne"):
+        match(labels("clip_one"), [("clip_onne", "s/clip_onne")])
+
+
+def test_many_names_are_matched_in_little_time() -> None:
+    recordings = [(f"{n:05d}", f"clips/Scene{n % 20}/{n:05d}") for n in range(40_000)]
+    began = time.perf_counter()
+    matching = match(labels(*(f"/data/Scene{n % 20}/{n:05d}.MP4" for n in range(40_000))), recordings)
+    assert not matching.unlabeled
+    assert time.perf_counter() - began < 20
 
 
 def test_left_and_right_go_to_the_same_recording() -> None:

@@ -179,7 +179,8 @@ def test_two_caches_that_contradict_each_other_are_not_taken_for_old_and_new(cli
 def test_the_words_that_options_offer_are_those_that_their_rooms_know():
     options = {option.name: option.type for option in main.get_command(None, "ingest").params}
     offered = {name: tuple(kind.choices) for name, kind in options.items() if isinstance(kind, click.Choice)}
-    assert offered == {"scale": ("auto", *SCALES), "person": PERSONS, "identity": IDENTITIES}
+    units = ("auto", *UNITS)
+    assert offered == {"scale": ("auto", *SCALES), "person": PERSONS, "identity": IDENTITIES, "unit": units}
     assert options["body_model"].names() == ["auto", *part_models(BODY_25)]
 
 

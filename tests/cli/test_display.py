@@ -82,14 +82,15 @@ def test_a_broken_cache_is_told_below_the_others_and_alone_it_is_an_error(tmp_pa
 
 
 def test_what_an_ingest_found_is_told_with_folders_and_classes_as_they_are(capsys):
-    plan = SimpleNamespace(notes=("note [/b]",), out=Path("o[/b]"), unchanged=0, settings=Settings())
+    facts = (("words read as classes", "[blue] → sad (2)"),)
+    plan = SimpleNamespace(notes=("note [/b]",), out=Path("o[/b]"), unchanged=0, settings=Settings(), facts=facts)
     tally = SimpleNamespace(notes=(), recordings=1, sequences=1, frames=7, people=7, points={}, seen={}, unread=0)
     tally.labels = {"[red]glad": 3, "a\nb": 4}
     tally.failures, tally.problems, tally.damaged = (), (), 0
     tally.left_out, tally.scales, tally.body_models, tally.identities = Counter(), Counter(), Counter(), Counter()
     ingest_table(plan, tally)
     shown = capsys.readouterr().out
-    for text in ("note: note [/b]", "ingested into o[/b]", "[red]glad", r"a\nb"):
+    for text in ("note: note [/b]", "ingested into o[/b]", "[red]glad", "[blue] → sad (2)", r"a\nb"):
         assert text in shown
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from skelemo.cli.values import PATH, RATE, SIZE, TEXT, Known
+from skelemo.cli.values import PATH, RATE, SIZE, TEXT, Known, label_options
 
 
 def _names() -> list[str]:
@@ -19,6 +19,7 @@ def _names() -> list[str]:
               help="What SOURCE holds.")  # fmt: skip
 @click.option("--out", required=True, type=PATH, help="Folder of the new cache.")
 @click.option("--labels", type=TEXT, metavar="FORMAT[:PATH]", help="As for ingest; PATH is SOURCE if left out.")
+@label_options
 @click.option("--person", type=click.Choice(["auto", "largest", "left", "right", "all"]), default="auto",
               show_default=True, help="Who carries the labels, where these do not say.")  # fmt: skip
 @click.option("--identity", type=click.Choice(["auto", "file", "tracking"]), default="auto", show_default=True,
@@ -36,6 +37,10 @@ def command(
     form: str,
     out: Path,
     labels: str | None,
+    classes: str | None,
+    map_: tuple[str, ...],
+    unit: str,
+    va_scale: str | None,
     person: str,
     identity: str,
     layout: str,
@@ -65,7 +70,8 @@ def command(
     from skelemo.ingest.task import Settings
     from skelemo.text import count
 
-    settings = Settings(layout=layout, person=person, width=size[0], height=size[1], fps=fps, identity=identity)
+    settings = Settings(layout=layout, person=person, width=size[0], height=size[1], fps=fps, identity=identity,
+                        classes=classes, map=map_, unit=unit, va_scale=va_scale)  # fmt: skip
     with progress("importing", "frames") as report:
         done = import_keypoints(source, form, out, labels, settings, report, first_frame=int(first_frame))
     console = Screen(soft_wrap=True)

@@ -1,0 +1,288 @@
+"""Lists of videos with their labels, as researchers share them: no header, a line for each video.
+
+``path label`` (FERV39k, MAFW) or ``path frames label`` (lists of frame folders, such as DFER-CLIP's), between spaces,
+tabs or commas. File and folder names say for which subset and fold a list is: ``train_All.csv``, ``set_1/test.txt``,
+``DFEW_set_1_train.txt``, ``single_testset_1.csv``.
+"""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from skelemo.annotations.class_names import Words, class_head
+from skelemo.annotations.files import count, files_below, read_text, some
+from skelemo.annotations.registry import SUBSETS, Annotation, Annotations, Recordings, reader
+from skelemo.errors import InputError
+from skelemo.targets import EMOTIONS
+from skelemo.text import folded
+
+ENDINGS = (".txt", ".csv", ".tsv", ".list", ".lst")
+#: MAFW's eleven single emotions: the seven, and these.
+MAFW = (*EMOTIONS, "contempt", "anxiety", "helplessness", "disappointment")
+
+_WORD = r"(?P<subset>train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?)"
+_SUBSET = re.compile(rf"(?<![a-z]){_WORD}(?:[-_ ]?(?:set|list|split))?(?![a-z])", re.IGNORECASE)
+_SUBSET_FOLDER = re.compile(rf"{_WORD}(?:[-_ ]?set)?(?:\(.*\))?", re.IGNORECASE)
+_FOLD = re.compile(r"(?:set|fold|split)[-_ ]*0*([0-9]{1,3})(?![0-9])", re.IGNORECASE)
+_LAST_NUMBER = re.compile(r"[-_ ]0*([0-9]{1,3})$")
+_HEADER = {"label", "labels", "class", "emotion", "expression"}
+_EXPECTED = "a path and a label, or a path, a number of frames and a label"
+
+
+class Line(NamedTuple):
+    """One video of a list."""
+
+    path: str
+    label: str
+    line: int
+    text: str
+
+
+class Place(NamedTuple):
+    """What the names of a list and of its folders say."""
+
+    subset: str  # "" where they do not say
+    fold: int  # 0 where they do not say
+    name: str  # what else the file is called
+
+
+def place_of(file: Path, root: Path) -> Place:
+    """Subset and fold of a list, from its own name, else from those of its folders up to ``root``."""
+    stem = file.stem
+    inner = file.parent.relative_to(root).parts if file.parent.is_relative_to(root) else ()
+    nearest = file.absolute().parent.name
+    word = _SUBSET.search(stem) or next(filter(None, map(_SUBSET.search, reversed(inner))), None)
+    word = word or _SUBSET_FOLDER.fullmatch(nearest)
+    fold = _FOLD.search(stem) or (word and _LAST_NUMBER.search(stem))
+    rest = _SUBSET.sub("", f"{stem[: fold.start()]}_{stem[fold.end() :]}" if fold else stem)
+    fold = fold or next(filter(None, map(_FOLD.search, reversed(inner))), None) or _FOLD.fullmatch(nearest)
+    subset = SUBSETS[word["subset"].lower()] if word else ""
+    return Place(subset, int(fold[1]) if fold else 0, re.sub(r"[\W_]+", "_", rest).strip("_").lower())
+
+
+def read_list(file: Path, *, captions: bool = False, expected: str = _EXPECTED) -> list[Line]:
+    """The lines of a list, without a header if it has one.
+
+    Parameters
+    ----------
+    captions : whether further cells follow the label, which may be in any encoding (MAFW).
+    expected : what a line should be, for messages.
+
+    Raises
+    ------
+    InputError
+        A line is not of the form that the others have; the message names it.
+    """
+    text = read_text(file, "replace" if captions else "strict")
+    numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not numbered:
+        raise InputError(f"{file}: the file is empty")
+    rows = [(number, line.strip(), _cells(line)) for number, line in numbered]
+    if rows[0][2][-1].casefold() in _HEADER:
+        rows = rows[1:]
+    spaced = all("\t" not in line and "," not in line for _, line, _ in rows)
+    counted = _is_counted([cells for *_, cells in rows], spaced=spaced)
+    lines = []
+    for number, line, cells in rows:
+        most = 3 if counted else 2
+        fits = len(cells) >= most if spaced or captions else len(cells) == most
+        if not fits or (counted and not cells[1 - 3 if spaced else 1].isdecimal()):
+            raise InputError(f"{file}, line {number}: {line[:80]!r} found; expected {expected}")
+        path = " ".join(cells[: 1 - most]) if spaced else cells[0]
+        lines.append(Line(path.replace("\\", "/"), cells[-1] if spaced else cells[most - 1], number, line))
+    return lines
+
+
+def _cells(line: str) -> list[str]:
+    if "\t" in line:
+        return [cell.strip() for cell in line.split("\t")]
+    return [cell.strip() for cell in next(csv.reader([line]))] if "," in line else line.split()
+
+
+def _is_counted(rows: Sequence[Sequence[str]], *, spaced: bool) -> bool:
+    """Whether the cell before the label is a number of frames: most lines have one, and each path only one."""
+    if not rows or sum(len(row) >= 3 for row in rows) <= len(rows) / 2:
+        return False
+    found = {(" ".join(row[:-2]) if spaced else row[0], row[-2] if spaced else row[1]) for row in rows if len(row) >= 3}
+    numbers = sum(number.isdecimal() for _, number in found) > len(found) / 2
+    return numbers and len({path for path, _ in found}) == len(found)
+
+
+def is_list(file: Path) -> bool:
+    """Whether a file is a list without a header: its first cell is a path, or its first label is another line's."""
+    try:
+        lines = read_list(file)
+    except InputError:
+        return False
+    first = next((line for line in read_text(file).split("\n") if line.strip()), "")
+    if not lines or {folded(cell) for cell in _cells(first)} & (_HEADER | {"video", "frame", "start", "end"}):
+        return False
+    return bool(re.search(r"[/\\.0-9]", lines[0].path)) or lines[0].label in {line.label for line in lines[1:]}
+
+
+def read_lists(
+    files: Sequence[Path],
+    root: Path,
+    words: Words | None = None,
+    *,
+    name: str = "label",
+    captions: bool = False,
+) -> Annotations:
+    """Lists as one label for each clip, with columns of the splits that the files' names say.
+
+    Raises
+    ------
+    InputError
+        A line is damaged, a clip has two labels, or is in two subsets of a split.
+    """
+    listed = [(file, place_of(file, root), read_list(file, captions=captions)) for file in files]
+    label: dict[str, tuple[str, str]] = {}
+    first: dict[str, int] = {}
+    for file, _, lines in listed:
+        for line in lines:
+            here = f"{file}, line {line.line}"
+            known, there = label.setdefault(line.path, (line.label, here))
+            if folded(known) != folded(line.label):
+                raise InputError(f"{line.path!r} is {known!r} in {there}, but {line.label!r} in {here}")
+            first.setdefault(line.label, line.line)
+    if not label:
+        raise InputError(f"{root}: the lists name no video")
+    where = files[0] if len(files) == 1 else root
+    numbers = first if len(files) == 1 else None
+    rows = Counter(word for word, _ in label.values())
+    head, index, notes = class_head(rows, where, name, words, noun="video", lines=numbers)
+    splits = _splits(listed)
+    items = tuple(
+        Annotation(
+            video=path,
+            splits={column: of[path] for column, of in splits.items() if path in of},
+            labels={head.name: np.array([index[word]], np.int16)},
+            source=str(where),
+        )
+        for path, (word, _) in label.items()
+    )
+    return Annotations((head,), items, notes)
+
+
+def _splits(listed: Sequence[tuple[Path, Place, list[Line]]]) -> dict[str, dict[str, str]]:
+    """Subset of each path by column of a split."""
+    several = len({place.name for _, place, _ in listed if place.subset}) > 1
+    splits: dict[str, dict[str, str]] = {}
+    for file, place, lines in listed:
+        if not place.subset:
+            continue
+        column = "_".join(filter(None, [place.name if several else "", f"fold_{place.fold}" if place.fold else ""]))
+        of = splits.setdefault(column or "split", {})
+        for line in lines:
+            if of.setdefault(line.path, place.subset) != place.subset:
+                raise InputError(
+                    f"{file}, line {line.line}: {line.path!r} is in the {of[line.path]} list and in the {place.subset} "
+                    f"list of {column or 'split'}; a clip belongs to one subset"
+                )
+    return splits
+
+
+def _lists_below(path: Path) -> Iterator[Path]:
+    """The lists at a path: itself if it is a file, else those whose names say a subset, else the only one there is."""
+    if path.is_file():
+        yield path
+        return
+    files = list(files_below(path, *ENDINGS))
+    of_subsets = [file for file in files if place_of(file, path).subset]
+    others = [] if of_subsets else [file for file in files if is_list(file)]
+    if len(others) > 1:
+        raise InputError(f"{path}: {count(others)} may be lists, and no name says train, val or test; give one's path")
+    yield from of_subsets or others
+
+
+@reader(
+    "list", labels="lists without a header, 'path label' or 'path frames label': a file, or train, val and test lists"
+)
+def read_any_list(path: Path, source: Path, recordings: Recordings, *, words: Words | None = None) -> Annotations:
+    """Read lists of any data set. In a folder those count whose names say a subset, else the only one.
+
+    Raises
+    ------
+    InputError
+        There is none, or as `read_lists`.
+    """
+    files = list(_lists_below(path))
+    if not files:
+        raise InputError(f"{path}: no list found; expected lines of {_EXPECTED}")
+    return read_lists(files, path, words)
+
+
+@reader(
+    "ferv39k", labels="FERV39k: train_All.csv and test_All.csv, or other lists of paths with labels in words or 0 to 6"
+)
+def read_ferv39k(path: Path, source: Path, recordings: Recordings, *, words: Words | None = None) -> Annotations:
+    """Read FERV39k's lists: ``Action/Happy/0267 Happy``; numbers count `EMOTIONS` from 0.
+
+    Raises
+    ------
+    InputError
+        There is none, a label is none of the seven, or as `read_lists`.
+    """
+    said = words or Words()
+    return read_any_list(path, source, recordings, words=replace(said, classes=said.classes or EMOTIONS, first=0))
+
+
+@reader("mafw", labels="MAFW: set_1/train.txt, … of the single labels, 11 classes")
+def read_mafw(path: Path, source: Path, recordings: Recordings, *, words: Words | None = None) -> Annotations:
+    """Read MAFW's folds of clips with one emotion: `EMOTIONS`, contempt, anxiety, helplessness and disappointment.
+
+    Raises
+    ------
+    InputError
+        There are no lists, they hold numbers whose order is not said (``--classes``), or as `read_lists`.
+    """
+    said = words or Words()
+    files, notes = _mafw_files(path, compound=False)
+    if not said.classes and all(line.label.isdecimal() for file in files for line in read_list(file, captions=True)):
+        raise InputError(
+            f"{files[0]}: labels are numbers, and authors count MAFW's classes in different orders: say which by "
+            "--classes (DFER-CLIP's lists: happiness,sadness,neutral,anger,surprise,disgust,fear,contempt,anxiety,"
+            "helplessness,disappointment)"
+        )
+    found = read_lists(files, path, replace(said, classes=said.classes or MAFW), captions=True)
+    return replace(found, notes=(*notes, *found.notes))
+
+
+@reader("mafw-compound", labels="MAFW's compound labels: set_1/train.txt, … such as anger_disgust, 43 classes")
+def read_mafw_compound(path: Path, source: Path, recordings: Recordings, *, words: Words | None = None) -> Annotations:
+    """Read MAFW's folds of clips with one or several emotions as one head, ``compound``.
+
+    Raises
+    ------
+    InputError
+        As `read_mafw`.
+    """
+    files, notes = _mafw_files(path, compound=True)
+    found = read_lists(files, path, words, name="compound", captions=True)
+    return replace(found, notes=(*notes, *found.notes))
+
+
+def _mafw_files(path: Path, *, compound: bool) -> tuple[list[Path], list[str]]:
+    """The lists of single or compound labels, those without captions where there are both, and what else is there."""
+    files = [file for file in files_below(path, ".txt") if path.is_file() or place_of(file, path).subset]
+    kind = "compound" if compound else "single"
+    notes = []
+    for word, others in ((kind, "single" if compound else "compound"), ("no_caption", "with_caption")):
+        named = [file for file in files if word in file.absolute().parts]
+        left = [file for file in files if others in file.absolute().parts]
+        if named and left:
+            notes.append(f"passed over MAFW's lists below folders called {others}: {count(left)}")
+            files = [file for file in files if file not in left]
+    wrong = "single" if compound else "compound"
+    if not files or all(wrong in file.absolute().parts for file in files):
+        found = f", found {some(files)}" if files else ""
+        raise InputError(
+            f"{path}: no MAFW lists of {kind} labels; expected {kind}/no_caption/set_1/train.txt, …{found}"
+        )
+    return files, notes

@@ -1,0 +1,73 @@
+"""The first sheet of an xlsx file, row by row."""
+
+import warnings
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from skelemo.errors import InputError
+
+_MOST_ROWS, _MOST_COLUMNS = 1_048_576, 1024  # a sheet's most rows
+#: Bytes of a file's parts once they are unpacked; a label sheet with a million rows has a tenth of it.
+_MOST_BYTES = 1 << 30
+
+
+def is_spreadsheet(file: Path) -> bool:
+    """Whether a file is named as one that `sheet_rows` reads."""
+    return file.suffix.lower() in (".xlsx", ".xlsm")
+
+
+def sheet_rows(file: Path) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Rows of the first sheet with their numbers, read one by one, formulas as the values that were stored.
+
+    Raises
+    ------
+    InputError
+        It is no such file, or a very large one.
+    """
+    from openpyxl import load_workbook
+
+    try:
+        with zipfile.ZipFile(file) as packed:
+            size = sum(part.file_size for part in packed.infolist())
+        if size > _MOST_BYTES:
+            raise InputError(f"{file}: {size:,} bytes unpacked; expected a table of at most {_MOST_BYTES:,}")
+        with warnings.catch_warnings(action="ignore"):  # about styles, which do not matter here
+            book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
+        try:
+            sheet = book.worksheets[0]
+            limits = {"min_row": 1, "max_row": _MOST_ROWS, "max_col": _MOST_COLUMNS}
+            yield from enumerate(sheet.iter_rows(values_only=True, **limits), start=1)
+        finally:
+            book.close()
+    except InputError:
+        raise
+    except Exception as error:  # openpyxl lets through whatever zip, XML and its own parsing raise
+        raise InputError(f"{file}: not a readable xlsx file ({type(error).__name__}: {error})") from None
+
+
+def sheet_texts(file: Path) -> tuple[list[list[str]], list[int]]:
+    """Rows that hold anything as texts of the width of the first, and their numbers; cells beyond that are kept."""
+    rows: list[list[str]] = []
+    numbers = []
+    for number, row in sheet_rows(file):
+        cells = [_text(cell) for cell in row]
+        while cells and not cells[-1]:
+            cells.pop()
+        if cells:
+            rows.append(cells + [""] * (len(rows[0]) - len(cells) if rows else 0))
+            numbers.append(number)
+    return rows, numbers
+
+
+def _text(cell: Any) -> str:
+    """A cell as a CSV file would have it."""
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return str(int(cell))
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() else repr(cell)
+    text = str(cell).strip()
+    return "" if text.lower() == "nan" else text

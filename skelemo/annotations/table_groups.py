@@ -1,0 +1,53 @@
+"""Which rows of a label table are for one video and person, and what they say of both."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skelemo.annotations.csv_table import Table
+from skelemo.errors import InputError
+
+
+def _persons(table: Table) -> list[str]:
+    words = {word: word.lower() for word in dict.fromkeys(table.texts("person"))}
+    for word, person in words.items():
+        if person.isascii() and person.isdigit():
+            words[word] = person.lstrip("0") or "0"
+        elif person not in ("", "left", "right"):
+            row = table.texts("person").index(word)
+            raise table.refusal("person", row, "left, right, the number of a track, or nothing")
+    return [words[word] for word in table.texts("person")]
+
+
+def groups(table: Table) -> tuple[list[tuple[str, str]], np.ndarray]:
+    """The videos and persons in the order in which they first appear, and which of them each row is for [R]."""
+    places = {video: video.replace("\\", "/").removeprefix("./") for video in set(table.texts("video"))}
+    index: dict[tuple[str, str], int] = {}
+    rows = zip(table.texts("video"), _persons(table), strict=True)
+    group = np.array([index.setdefault((places[video], person), len(index)) for video, person in rows])
+    return list(index), group
+
+
+def rows_of_groups(group: np.ndarray) -> list[np.ndarray]:
+    """The rows of each group, in order; ``group`` ``[R]`` has the group of each row."""
+    order = np.argsort(group, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(group))[:-1])
+
+
+def of_groups(table: Table, name: str, words: Sequence[str], group: np.ndarray) -> list[str]:
+    """For each video and person the one word that its rows have in a column, "" where they have none."""
+    index = {"": 0}
+    code = np.array([index.setdefault(word, len(index)) for word in words])
+    chosen = np.zeros(group.max() + 1, np.int64)
+    np.maximum.at(chosen, group, code)
+    differs = (code > 0) & (code != chosen[group])
+    if differs.any():
+        one = int(differs.argmax())
+        other = int(((group == group[one]) & (code == chosen[group[one]])).argmax())
+        one, other = sorted((one, other))
+        raise InputError(
+            f"{table.file}, lines {table.lines[one]} and {table.lines[other]}: {name} is {words[one]!r} and "
+            f"{words[other]!r} for the same video and person; expected one"
+        )
+    vocabulary = list(index)
+    return [vocabulary[at] for at in chosen]

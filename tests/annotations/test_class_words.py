@@ -1,0 +1,213 @@
+"""Words of labels: spellings that are one, misspellings that are asked about, and what a user says they mean."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skelemo.annotations import Annotation, Annotations, read_annotations
+from skelemo.annotations.class_names import Words, class_head
+from skelemo.annotations.options import Options
+from skelemo.annotations.registry import FORMATS
+from skelemo.errors import ConfigError, InputError
+from skelemo.targets import EMOTIONS, Head
+
+
+def said(*meanings: str, classes: str = "") -> Words:
+    return Options.parse(classes, meanings).words
+
+
+def classes_of(words: list[str], *meanings: str, classes: str = "") -> dict[str, str]:
+    head, numbers, _ = class_head(words, "here", said=said(*meanings, classes=classes))
+    return {word: head.outputs[number] if number >= 0 else "" for word, number in numbers.items()}
+
+
+def test_words_that_differ_in_case_or_spacing_are_one_class_called_as_most_are() -> None:
+    words = ["very happy", "Very_Happy", "VERY-HAPPY", "veryhappy", "very happy", "calm", " Calm"]
+    assert classes_of(words) == {
+        **dict.fromkeys(["very happy", "Very_Happy", "VERY-HAPPY", "veryhappy"], "very happy"),
+        **dict.fromkeys(["calm", " Calm"], "Calm"),
+    }
+    assert classes_of(["take 1-2", "take_1_2", "take 12"])["take 12"] == "take 12"  # separators between digits count
+    assert set(classes_of(["Happy", "SAD ", "An-gry"]).values()) == {"happiness", "sadness", "anger"}
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("angerr", "anger"),
+        ("hapiness", "happiness"),
+        ("suprised", "surprised"),
+        ("neutrl", "neutral"),
+        ("Discust", "disgust"),
+        ("feer", "fear"),
+        ("unhappy", "happy"),
+    ],
+)
+def test_a_word_one_or_two_letters_from_a_known_one_is_asked_about(word: str, meant: str) -> None:
+    with pytest.raises(InputError) as error:
+        classes_of(["happy", "sad", word])
+    assert f"{word!r}: did you mean {meant}? 1 row" in str(error.value)
+    assert f"--map {word}={meant}" in str(error.value)
+    assert f"--classes {','.join(sorted(['happy', 'sad', word], key=str.lower))}" in str(error.value)
+    assert classes_of(["happy", "sad", word], f"{word}={meant}")[word] in EMOTIONS
+    assert classes_of(["happy", "sad", word], f"{word}={word}")[word] == word
+    assert classes_of(["happy", "sad", word], classes=f"happy,sad,{word}")[word] == word
+
+
+def test_a_misspelling_among_labels_of_which_none_is_an_emotion_is_asked_about_if_it_is_near() -> None:
+    with pytest.raises(InputError, match=r"'angerr': did you mean anger\? 2 rows"):
+        classes_of(["angerr", "angerr"])
+    assert set(classes_of(["bear", "mother", "wave", "kick1", "kick2", "sitting"])) == {
+        *("bear", "mother", "wave", "kick1", "kick2", "sitting")
+    }
+
+
+def test_a_rare_word_a_letter_from_a_frequent_one_is_asked_about() -> None:
+    with pytest.raises(InputError, match=r"'walkng': did you mean walking\? 1 row"):
+        classes_of(["walking"] * 10 + ["walkng"])
+    assert len(set(classes_of(["walking"] * 9 + ["walkings"]).values())) == 2
+
+
+def test_other_words_beside_emotions_are_classes_and_said() -> None:
+    head, _, notes = class_head(["happy", "calm", "calm"], "labels.csv")
+    assert head.outputs == ("calm", "happy")
+    assert notes == (
+        "labels.csv: 'calm' (2 rows): none of the seven emotions; classes are the words themselves (calm, happy) "
+        "(see --map)",
+    )
+    seven = class_head([*EMOTIONS, "calm", "Joy"], "here")
+    assert (seven.head.name, seven.head.outputs) == ("expression", (*EMOTIONS, "calm"))
+    assert seven.numbers["Joy"] == 0
+
+
+def test_words_of_another_language_are_mapped_and_a_word_may_be_no_label() -> None:
+    german = ["froh", "traurig", "Wut", "unklar"]
+    meanings = ("froh=happiness", "traurig=sad", "WUT=angry", "unklar=")
+    assert classes_of(german, *meanings) == {"froh": "happiness", "traurig": "sadness", "Wut": "anger", "unklar": ""}
+    assert classes_of(["0", "1"], "0=happy", "1=sad") == {"0": "happiness", "1": "sadness"}
+    with pytest.raises(InputError, match="here: --map leaves no row a label"):
+        classes_of(["x"], "x=")
+
+
+def test_given_classes_are_all_that_may_be_in_their_order() -> None:
+    assert class_head(["b", "A"], "here", said=said(classes="b,c,a")).head.outputs == ("b", "c", "a")
+    assert classes_of(["Joy", "SAD"], classes="happy,sad") == {"Joy": "happy", "SAD": "sad"}
+    assert class_head(["sad"], "here", said=said(classes="sad,happy,anger,fear,disgust,surprise,neutral")).head == Head(
+        "expression", "classes", EMOTIONS
+    )
+    with pytest.raises(InputError, match=r"'hapy' is none of the classes happy, sad: did you mean happy\? 1 row"):
+        classes_of(["hapy"], classes="happy,sad")
+    with pytest.raises(ConfigError, match="expected different names"):
+        classes_of(["x"], classes="a b,A_b")
+
+
+def test_numbers_count_the_given_classes_from_0_or_from_1() -> None:
+    assert classes_of(["0", "2"], classes="a,b,c") == {"0": "a", "2": "c"}
+    assert classes_of(["1", "3"], classes="a,b,c") == {"1": "a", "3": "c"}
+    with pytest.raises(InputError, match="neither 0 nor 3 is among them: do they count the 3 classes from 0 or from 1"):
+        classes_of(["1", "2"], classes="a,b,c")
+    with pytest.raises(InputError, match="'3': expected a number from 0 to 2"):
+        classes_of(["0", "3"], classes="a,b,c")
+    assert classes_of(["0", "1"], classes="1,0") == {"0": "0", "1": "1"}
+
+
+@pytest.mark.parametrize(
+    ("meanings", "message"),
+    [
+        (["froh"], "--map 'froh': expected WORD=CLASS"),
+        (["=x"], "--map =x: there is no word before the ="),
+        (["a=x", "A=y"], "--map A=y: 'a' is said to be 'x' already"),
+    ],
+)
+def test_a_meaning_that_says_nothing_or_two_things_is_refused(meanings: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        said(*meanings)
+
+
+def test_what_became_of_words_is_told_and_a_meaning_that_no_label_has_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("video,label\na,froh\nb,Happy\nc,froh\nd,sadness\n")
+    options = Options.parse("", {"Froh": "happiness", "wut": "anger"})
+    found = read_annotations("table", tmp_path, options=options)
+    assert found.read_as == (("froh", "happiness", 2), ("Happy", "happiness", 1))
+    assert found.notes == ("--map wut=anger: no label is 'wut'",)
+
+
+def test_the_line_of_a_misspelling_is_named_and_other_columns_ask_too(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("video,label\na,happy\nb,sad\nc,angerr\nd,angerr\n")
+    with pytest.raises(InputError, match=r"labels.csv: 'angerr' \(line 4\): did you mean anger\? 2 rows"):
+        read_annotations("table", tmp_path)
+    table.write_text("video,felt\na,happy\nb,happy\nc,angerr\nd,angerr\n")
+    with pytest.raises(InputError, match=r"'angerr' \(line 4\): did you mean anger\?"):
+        read_annotations("table", tmp_path)
+    felt = read_annotations("table", tmp_path, options=Options.parse("", ["angerr=anger"]))
+    assert [item.labels["felt"].tolist() for item in felt.items] == [[0], [0], [3], [3]]
+
+
+def test_class_folders_are_words_too(tmp_path: Path) -> None:
+    recordings = [("x", "froh/x"), ("y", "SAD/y"), ("z", "hapy/z")]
+    with pytest.raises(InputError, match=r"'hapy': did you mean happy\? 1 recording"):
+        read_annotations("folders", tmp_path, recordings)
+    options = Options.parse("", ["hapy=happy", "froh=happy"])
+    found = read_annotations("folders", tmp_path, recordings, options)
+    assert [EMOTIONS[item.labels["expression"][0]] for item in found.items] == ["happiness", "sadness", "happiness"]
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_classes_of_any_format_can_be_put_together_or_left_out(tmp_path: Path, soft: bool) -> None:
+    given = np.eye(7, dtype=np.float32) if soft else np.arange(7, dtype=np.int16)
+    given = np.concatenate([given, given[:1] * np.nan if soft else [-1]]).astype(given.dtype)
+
+    def read(path: Path, source: Path, recordings: object) -> Annotations:
+        head = Head("expression", "classes", EMOTIONS)
+        return Annotations((head,), (Annotation("v", {"expression": given}, "file", np.arange(8)),))
+
+    FORMATS.add("plain", read)
+    try:
+        options = Options.parse("", ["fear=surprise", "neutral="])
+        found = read_annotations("plain", tmp_path, options=options)
+        only = Options.parse("happy,sad,fear", ["neutral=", "anger=", "surprise=", "disgust="])
+        three = read_annotations("plain", tmp_path, options=only)
+    finally:
+        del FORMATS._entries["plain"]
+    assert (found.heads[0].outputs, three.heads[0].outputs) == (EMOTIONS, ("happy", "sad", "fear"))
+    numbers = [0, 1, -1, 3, 4, 5, 4, -1]
+    expected = np.array([np.eye(7)[n] if n >= 0 else [np.nan] * 7 for n in numbers]) if soft else numbers
+    np.testing.assert_array_equal(found.items[0].labels["expression"], expected)
+    assert three.items[0].labels["expression"].shape == ((8, 3) if soft else (8,))
+
+
+def test_shares_of_a_class_that_is_left_out_go_to_the_others(tmp_path: Path) -> None:
+    from skelemo.annotations.registry import relabeled
+
+    shares = np.array([[0.5, 0, 0.5, 0, 0, 0, 0]], np.float32)
+    found = Annotations((Head("expression", "classes", EMOTIONS),), (Annotation("v", {"expression": shares}, "f"),))
+    changed = relabeled(found, said("neutral="), "here").items[0].labels["expression"]
+    assert changed.tolist() == [[1, 0, 0, 0, 0, 0, 0]]
+
+
+def test_a_function_of_any_module_is_a_reader_and_a_mistyped_format_is_not_a_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "forms.py").write_text(
+        "from skelemo.annotations import Annotation, Annotations\n"
+        "from skelemo.annotations.class_names import class_head\n"
+        "def words(path, source, recordings, *, words):\n"
+        "    head, numbers, _ = class_head(['wave'], path, said=words)\n"
+        "    return Annotations((head,), (Annotation(path.name, {}, 'f'),))\n"
+        "def nothing(path, source, recordings): return None\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = read_annotations(f"lab.forms:words:{tmp_path}", tmp_path, options=Options.parse("", ["wave=hello"]))
+    assert (found.heads[0].outputs, found.items[0].video) == (("hello",), tmp_path.name)
+    assert read_annotations("lab.forms:words", tmp_path).items[0].video == tmp_path.name
+    with pytest.raises(ConfigError, match=r"'lab.forms:nothing' returned NoneType; expected skelemo's Annotations"):
+        read_annotations("lab.forms:nothing", tmp_path)
+    with pytest.raises(ConfigError, match=r"label format 'lab.forms:gone' cannot be imported"):
+        read_annotations("lab.forms:gone", tmp_path)
+    with pytest.raises(ConfigError, match=r"unknown label format 'tabel': did you mean 'table'\?"):
+        read_annotations("tabel:labels.csv", tmp_path)
+    with pytest.raises(ConfigError, match=r"format folders are always in the same units: they take no --va-scale"):
+        read_annotations("folders", tmp_path, options=Options.parse(va_scale="1:9"))
