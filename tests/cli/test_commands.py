@@ -8,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from skelemo.annotations.options import UNITS
 from skelemo.cli import main
 from skelemo.openpose.scale import SCALES
 from skelemo.skeleton import BODY_25, part_models
@@ -38,6 +39,7 @@ def clips(tmp_path: Path) -> Path:
 def test_help_answers_without_torch_and_in_a_third_of_a_second():
     code = """
 import sys
+from skelemo.annotations.options import UNITS
 from skelemo.cli import main
 from skelemo.openpose.scale import SCALES
 from skelemo.skeleton import BODY_25, part_models
