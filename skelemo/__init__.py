@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skelemo.api import create_model, evaluate, open_cache, predict, register, train
+    from skelemo.inference.live import live
     from skelemo.inference.predictor import load
     from skelemo.ingest import ingest_folder as ingest
     from skelemo.skeleton import Layout, Part, layout, register_layout
@@ -33,6 +34,7 @@ __all__ = [
     "evaluate",
     "ingest",
     "layout",
+    "live",
     "load",
     "open_cache",
     "predict",
@@ -45,6 +47,7 @@ _HOMES = {
     **dict.fromkeys(("create_model", "evaluate", "open_cache", "predict", "register", "train"), ("skelemo.api", "")),
     **dict.fromkeys(("Layout", "Part", "layout", "register_layout"), ("skelemo.skeleton", "")),
     "Head": ("skelemo.targets", ""),
+    "live": ("skelemo.inference.live", ""),
     "load": ("skelemo.inference.predictor", ""),
 }
 

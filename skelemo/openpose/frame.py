@@ -67,6 +67,12 @@ class Rows:
         width = sum(slot.width for slot in self.slots)
         return np.frombuffer(self._flat, np.float32).reshape(len(self.counts), width // 3, 3)
 
+    def take(self) -> tuple[np.ndarray, bytes]:
+        """`array`, and the `counts`, of what was added since the last time; nothing of it is kept."""
+        points, counts = self.array(), bytes(self.counts)
+        self._flat, self.counts, self._identities = bytearray(), bytearray(), []
+        return points, counts
+
     def identity(self) -> np.ndarray | None:
         """The identity of each row, int64 ``[people]``, -1 where the files give none; None where they never do."""
         if not self._identities:

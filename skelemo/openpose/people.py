@@ -1,6 +1,5 @@
 """All people of a recording, read from its files into one array."""
 
-from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -92,8 +91,7 @@ def read_people(
     ConfigError
         An unknown `body_model` or `scale`.
     """
-    _check("body model", body_model, part_models(layout.body or BODY_25))
-    _check("scale", scale, SCALES)
+    check_model_and_scale(layout, body_model, scale)
     faults = _Faults(recording, strict)
     rows = Rows(layout, body_model)
     try:
@@ -174,10 +172,12 @@ class _Faults:
         return RecordingError(f"{self.recording.source}: {finding}{first}", problems)
 
 
-def _check(kind: str, name: str, known: Iterable[str]) -> None:
-    choices = ["auto", *known]
-    if name not in choices:
-        raise unknown(kind, name, choices)
+def check_model_and_scale(layout: Layout, body_model: str, scale: str) -> None:
+    """`ConfigError` for an unknown `body_model` or `scale`."""
+    known = {"body model": (body_model, part_models(layout.body or BODY_25)), "scale": (scale, SCALES)}
+    for kind, (name, choices) in known.items():
+        if name not in ("auto", *choices):
+            raise unknown(kind, name, ("auto", *choices))
 
 
 def _read_files(contents: Contents, rows: Rows, faults: _Faults) -> tuple[np.ndarray, int, int]:

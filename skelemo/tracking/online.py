@@ -62,6 +62,16 @@ class OnlineTracker:
         """Number of people tracked."""
         return len(self._people)
 
+    @property
+    def people(self) -> tuple[int, ...]:
+        """Identities of those who are remembered."""
+        return tuple(self._people)
+
+    def restart(self) -> None:
+        """Forget everybody, for frame numbers that begin anew; identities are not used again."""
+        self._people.clear()
+        self._number, self._clock = -1, 0.0
+
     def update(self, keypoints: Array, number: int | None = None) -> Array:
         """Identities of the people of the next frame, int64 [P]: numbers from 0, never reused, or `NOBODY`.
 

@@ -1,0 +1,205 @@
+"""``skelemo live``."""
+
+import gc
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from skelemo.cli.values import PATH, RATE, SIZE, TEXT
+from skelemo.text import count, duration, visible
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from skelemo.inference.live import LiveFrame, LiveModel, Problems
+    from skelemo.targets import Head
+
+#: What a frame's predictions are given to.
+Show = Callable[["LiveFrame"], None]
+
+_REFRESH = 0.1  # seconds between two looks of the table
+_TELL = 10.0  # seconds between two lines about frames that cannot be read
+_REMEMBERED = 20_000  # latencies of which the percentiles are told
+
+
+@click.command("live")
+@click.argument("runs", nargs=-1, required=True, type=PATH)
+@click.argument("source", type=TEXT)
+@click.option("--to", type=click.Choice(["table", "jsonl", "websocket"]), default=None,
+              help="A table that refreshes, JSON lines, or a page and a WebSocket.  [default: table on a terminal, "
+              "else jsonl]")  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), default=0,
+              help="Port of the page, on 127.0.0.1.  [default: any that is free]")  # fmt: skip
+@click.option("--min-seen", type=click.FloatRange(0, 1), default=0.0, show_default=True,
+              help="Share of a window's points that must be visible.")  # fmt: skip
+@click.option("--clip", type=click.IntRange(0), default=0, metavar="FRAMES",
+              help="Frames that count as a clip, for a run of whole clips.")  # fmt: skip
+@click.option("--from-start", is_flag=True, help="Read the files that the folder has already, too.")
+@click.option("--every-frame", is_flag=True, help="Predict for frames even when a newer one is waiting.")
+@click.option("--stop-after", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
+              help="End when no frame has come for so long.  [default: never]")  # fmt: skip
+@click.option("--size", type=SIZE, default=(0, 0), metavar="WxH", help="Size of the images in pixels.")
+@click.option("--fps", type=RATE, default=0.0, help="Frames per second, for the column time.")
+@click.option("--scale", type=click.Choice(["auto", "pixels", "unit", "signed"]), default="auto", show_default=True,
+              help="Units of the coordinates.")  # fmt: skip
+@click.option("--device", type=TEXT, default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="Threads of torch.  [default: the fastest here]")
+@click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    runs: tuple[Path, ...],
+    source: str,
+    to: str | None,
+    port: int,
+    min_seen: float,
+    clip: int,
+    from_start: bool,
+    every_frame: bool,
+    stop_after: float,
+    size: tuple[int, int],
+    fps: float,
+    scale: str,
+    device: str,
+    threads: int,
+    allow: tuple[str, ...],
+) -> None:
+    """Predict with the models of RUNS while SOURCE is being made, from the past alone.
+
+    SOURCE is a folder that OpenPose is writing, or - for standard input with the JSON of one frame in each line. People
+    are tracked from frame to frame; whoever leaves is forgotten. Several runs are averaged. Ctrl-C ends it.
+
+    \b
+    skelemo live runs/ann openpose/ --to websocket
+    pose-program | skelemo live runs/ann - --to jsonl > predictions.jsonl
+    """
+    from skelemo.inference.live import Problems, run_live
+    from skelemo.inference.live_model import TorchModel
+    from skelemo.inference.predictor import load
+
+    to = to or ("table" if sys.stdout.isatty() else "jsonl")
+    loaded = load(runs, allow=allow)
+    model = TorchModel(loaded, clip=clip, device=device)
+    problems, latencies, begun, frames = Problems(), deque[float](maxlen=_REMEMBERED), time.monotonic(), 0
+    answers = run_live(model, source, fps=fps, size=size, min_seen=min_seen, from_start=from_start,
+                       every_frame=every_frame, idle=stop_after, scale=scale, problems=problems)  # fmt: skip
+    for note in model.notes:
+        click.echo(f"note: {visible(note)}", err=True)
+    model.tune(threads)
+    gc.collect()
+    gc.freeze()  # what is loaded is never looked through again, which would take longer than a frame
+    shows: dict[str, Callable[[], AbstractContextManager[Show]]]
+    shows = {"table": lambda: _table(model.heads), "jsonl": lambda: nullcontext(_write_lines),
+             "websocket": lambda: _page(model, loaded.name, size, port)}  # fmt: skip
+    try:
+        with shows[to]() as show:
+            tell = _teller(problems, quiet=to == "table")
+            for frame in answers:
+                show(frame)
+                frames += 1
+                latencies.append(frame.latency)
+                tell()
+    except KeyboardInterrupt:
+        click.echo(f"\nstopped; {_summary(frames, begun, latencies, problems)}", err=True)
+        ctx.exit(130)
+    click.echo(_summary(frames, begun, latencies, problems), err=True)
+    ctx.exit(2 if problems.count and not frames else 0)
+
+
+def _summary(frames: int, begun: float, latencies: Sequence[float], problems: "Problems") -> str:
+    text = f"{count(frames, 'frame')} in {duration(time.monotonic() - begun)}"
+    if latencies:
+        ordered = sorted(latencies)
+        half, most = (1e3 * ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99))
+        text += f", predicted within {half:.1f} ms (median) and {most:.1f} ms (99 %) of being read"
+    if problems.count:
+        text += f"; {count(problems.count, 'problem')}, the first: {visible(problems.first)}"
+    return text
+
+
+def _teller(problems: "Problems", *, quiet: bool) -> Callable[[], None]:
+    """Tells of frames that cannot be read: of the first at once, later now and then."""
+    told = [0, -_TELL]
+
+    def tell() -> None:
+        if not quiet and problems.count > told[0] and time.monotonic() - told[1] >= _TELL:
+            click.echo(f"not read: {visible(problems.latest)} ({problems.count:,} so far)", err=True)
+            told[:] = problems.count, time.monotonic()
+
+    return tell
+
+
+def _write_lines(frame: "LiveFrame") -> None:
+    import orjson
+
+    for row in frame.rows():
+        sys.stdout.buffer.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _table(heads: "Sequence[Head]") -> Iterator[Show]:
+    from rich.live import Live
+
+    from skelemo.cli.screen import Screen
+
+    drawn = 0.0
+    with Live(console=Screen(), auto_refresh=False) as screen:
+
+        def show(frame: "LiveFrame") -> None:
+            nonlocal drawn
+            if time.monotonic() - drawn >= _REFRESH:
+                drawn = time.monotonic()
+                screen.update(people_table(frame, heads), refresh=True)
+
+        yield show
+
+
+def people_table(frame: "LiveFrame", heads: "Sequence[Head]") -> "Table":
+    """Who is seen in a frame and what is predicted for them: classes and flags as shares, values on a scale."""
+    from rich.table import Table
+
+    title = f"{visible(frame.video)}, frame {frame.number:,}, {frame.time:.1f} s"
+    table = Table(title=title, title_justify="left", caption=f"{1e3 * frame.latency:.1f} ms", caption_justify="left")
+    table.add_column("")
+    for head in heads:
+        for name in [head.name] if head.kind == "classes" else head.outputs:
+            table.add_column(name, no_wrap=True)
+    for one in frame.people:
+        cells = [one.name]
+        for head in heads:
+            found = one.outputs[head.name].tolist() if one.outputs else []
+            if head.kind == "classes":
+                best = max(range(len(found)), key=found.__getitem__, default=-1)
+                cells.append(f"{_bar(found[best])} {found[best]:4.0%} {head.outputs[best]}" if found else "–")
+            else:
+                low, high = (head.low, head.high) if head.kind == "values" else (0.0, 1.0)
+                cells += [f"{_mark((value - low) / (high - low))} {value:+.2f}" for value in found] or ["–"] * len(head)
+        table.add_row(*cells, style="" if one.seen else "dim")
+    return table
+
+
+def _bar(share: float, width: int = 10) -> str:
+    full = round(share * width)
+    return "█" * full + "░" * (width - full)
+
+
+def _mark(share: float, width: int = 11) -> str:
+    place = min(width - 1, max(0, round(share * (width - 1))))
+    return "─" * place + "●" + "─" * (width - 1 - place)
+
+
+@contextmanager
+def _page(model: "LiveModel", name: str, size: tuple[int, int], port: int) -> Iterator[Show]:
+    from skelemo.inference.live import stream_layout
+    from skelemo.view.live_page import LivePage
+
+    with LivePage(name, model.heads, stream_layout(model.layout), size, port) as page:
+        click.echo(page.address)
+        yield page.publish

@@ -1,0 +1,328 @@
+"""Predicting while a recording is being made: frame by frame, from the past alone, in memory that does not grow."""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from skelemo.errors import ConfigError
+from skelemo.inference.history import History, Shape, View
+from skelemo.inference.live_sources import Frame, open_stream
+from skelemo.inference.table import output_names
+from skelemo.openpose.stream import FrameReader
+from skelemo.skeleton import Layout, layout
+from skelemo.targets import Head
+from skelemo.tracking.online import NOBODY, OnlineTracker
+
+if TYPE_CHECKING:
+    from skelemo.inference.predictor import Model
+
+#: Differences of frame numbers of which the median is the stream's step.
+_STEPS = 31
+
+
+#: Outputs ``{head: [P, K]}`` of one shape's windows, and the shares ``[P]`` of frames and points that are visible.
+Prediction = tuple[Mapping[str, np.ndarray], np.ndarray, np.ndarray]
+
+
+class LiveModel(Protocol):
+    """What predicts for windows of raw keypoints; `skelemo.inference.live_model.TorchModel` is one.
+
+    ``model(views, size)`` takes for each of its ``shapes`` the views of all people, and the images' width and height,
+    and returns for each shape the outputs ``{head: [P, K]}`` and the shares ``[P]`` of the window's frames that show
+    anything, and of its points that are visible.
+    """
+
+    heads: tuple[Head, ...]
+    layout: Layout  # of the parts that it sees
+    shapes: tuple[Shape, ...]
+    min_confidence: float  # below which a point is missing
+
+    def __call__(self, views: Sequence[Sequence[View]], size: tuple[int, int]) -> list[Prediction]:
+        """Predict."""
+
+
+@dataclass(frozen=True)
+class LivePerson:
+    """What is known of one person in a frame.
+
+    Parameters
+    ----------
+    name : ``person0``, ``person1``, ...; never used for somebody else.
+    seen : whether anything of the parts that the model sees is visible in this frame, and there is a prediction.
+    keypoints : ``[V, 3]`` in pixels, in the stream's layout; zeros where the person is not seen.
+    outputs : of each head ``[K]``: probabilities of classes and flags, values; empty where there is no prediction.
+    """
+
+    name: str
+    seen: bool
+    keypoints: np.ndarray
+    outputs: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class LiveFrame:
+    """The predictions for one frame.
+
+    Parameters
+    ----------
+    time : seconds: what the source says, else number by frames per second, else since the first frame came.
+    latency : seconds from when the frame could be read until now.
+    """
+
+    video: str
+    number: int
+    time: float
+    people: tuple[LivePerson, ...]
+    heads: tuple[Head, ...]
+    latency: float = 0.0
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each person, with the columns of `Model.predict`; None where there is no prediction."""
+        names = output_names(self.heads)
+        return [
+            {
+                "video": self.video,
+                "person": one.name,
+                "frame": self.number,
+                "time": self.time,
+                **_columns(self.heads, names, one.outputs),
+                "seen": one.seen,
+            }
+            for one in self.people
+        ]
+
+
+def _columns(
+    heads: Sequence[Head], names: Mapping[str, Sequence[str]], outputs: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for head in heads:
+        if head.kind == "classes":
+            columns[head.name] = head.outputs[int(outputs[head.name].argmax())] if outputs else ""
+        found = outputs[head.name].tolist() if outputs else [None] * len(head)
+        columns.update(zip(names[head.name], found, strict=True))
+    return columns
+
+
+@dataclass
+class Problems:
+    """Frames that could not be read: how many, and the first of them."""
+
+    count: int = 0
+    first: str = ""
+    latest: str = ""
+
+    def add(self, text: str) -> None:
+        """Count one."""
+        self.count += 1
+        self.first = self.first or text
+        self.latest = text
+
+
+@dataclass
+class Live:
+    """Tracks people through a stream of frames and predicts for each of them.
+
+    A person's last frames are remembered, and no more than the windows of the model need; whoever has been out of
+    sight for `OnlineTracker`'s ``max_gap`` is forgotten.
+
+    Parameters
+    ----------
+    fps : frames per second, 0 where unknown.
+    min_seen : share of a window's points that must be visible; with fewer there is no prediction.
+    """
+
+    model: LiveModel
+    fps: float = 0.0
+    min_seen: float = 0.0
+    reader: FrameReader = field(default_factory=lambda: FrameReader(layout()))
+    tracker: OnlineTracker = field(default_factory=OnlineTracker)
+    problems: Problems = field(default_factory=Problems)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_seen <= 1:
+            raise ConfigError(f"min_seen = {self.min_seen:g}: expected 0 to 1")
+        self._histories: dict[int, History] = {}
+        self._most = max(shape.rows for shape in self.model.shapes)
+        self._lag = max(shape.ahead for shape in self.model.shapes)
+        self._steps: deque[int] = deque(maxlen=_STEPS)
+        self._times: deque[tuple[int, float]] = deque(maxlen=1 + 2 * self._lag)
+        self._video, self._number, self._began = "", -1, 0.0
+        self._columns = [
+            index
+            for part in self.reader.layout.parts
+            if self.model.layout.part(part.name)
+            for index in range(len(self.reader.layout))[self.reader.layout.slices[part.name]]
+        ]
+
+    def __len__(self) -> int:
+        """How many people are remembered."""
+        return len(self._histories)
+
+    def feed(self, frame: Frame) -> LiveFrame | None:
+        """Take the next frame; its predictions, or None for a frame that came too late to be answered.
+
+        With a model whose target stands in the middle of its window, the predictions are those for an earlier frame.
+        """
+        if frame.problem:
+            self.problems.add(frame.problem)
+        if frame.video != self._video or frame.number <= self._number:
+            self._restart(frame.video)
+        if self._number >= 0:
+            self._steps.append(frame.number - self._number)
+        self._number = frame.number
+        self._times.append((frame.number, self._time(frame)))
+        points = np.zeros((0, len(self.reader.layout), 3), np.float32) if frame.people is None else frame.people
+        self._follow(points, frame.number)
+        return None if frame.late else self._predict(frame)
+
+    def _restart(self, video: str) -> None:
+        self.tracker.restart()
+        self._histories.clear()
+        self._steps.clear()
+        self._times.clear()
+        self._video, self._number = video, -1
+
+    def _time(self, frame: Frame) -> float:
+        if frame.time is not None:
+            return frame.time
+        if self.fps:
+            return frame.number / self.fps
+        self._began = self._began or frame.arrived
+        return frame.arrived - self._began
+
+    def _follow(self, points: np.ndarray, number: int) -> None:
+        """Add a frame to everybody's history, and forget who is gone."""
+        row_of = {name: row for row, name in enumerate(self.tracker.update(points, number).tolist()) if name != NOBODY}
+        remembered = self.tracker.people
+        for name in self._histories.keys() - set(remembered):
+            del self._histories[name]
+        for name in remembered:
+            if name not in self._histories:
+                self._histories[name] = History(points.shape[1], self._most)
+            row = row_of.get(name)
+            self._histories[name].append(None if row is None else points[row], number)
+
+    def _predict(self, frame: Frame) -> LiveFrame | None:
+        step = max(1.0, float(sorted(self._steps)[len(self._steps) // 2])) if self._steps else 1.0
+        target = frame.number - round(self._lag * step)
+        time_of = next((seconds for number, seconds in self._times if number == target), None)
+        if time_of is None:
+            return None
+        names, rows = [], []
+        for name, history in self._histories.items():
+            if (row := history.row(target)) >= 0:
+                names.append(name)
+                rows.append(history.keypoints[row].copy())
+        outputs, known = self._outputs([self._histories[name] for name in names], target, step)
+        people = []
+        for index, (name, keypoints) in enumerate(zip(names, rows, strict=True)):
+            confidence = keypoints[self._columns, 2]
+            visible = bool(((confidence > 0) & (confidence >= self.model.min_confidence)).any())
+            if known[index] or keypoints[:, 2].any():
+                found = {head: values[index] for head, values in outputs.items()} if known[index] else {}
+                people.append(LivePerson(f"person{name}", visible and bool(found), keypoints, found))
+        latency = time.monotonic() - frame.arrived
+        return LiveFrame(frame.video, target, time_of, tuple(people), self.model.heads, latency)
+
+    def _outputs(
+        self, histories: Sequence[History], target: int, step: float
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Of each head ``[P, K]``, the mean over the members, and ``[P]`` whether enough is seen in all windows."""
+        if not histories:
+            return {}, np.zeros(0, bool)
+        views = [[one.view(target, step, shape) for one in histories] for shape in self.model.shapes]
+        found = self.model(views, self.reader.image_size)
+        means = {}
+        for head in self.model.heads:
+            pieces = [outputs[head.name] for outputs, _, _ in found if head.name in outputs]
+            means[head.name] = pieces[0] if len(pieces) == 1 else np.mean(pieces, 0)
+        frames, points = np.min([one[1] for one in found], 0), np.min([one[2] for one in found], 0)
+        return means, (frames > 0) & (points >= self.min_seen)
+
+
+def stream_layout(seen: Layout) -> Layout:
+    """What is read of a stream: people are told apart by body and face, whatever the model sees."""
+    parts = {part.name for part in (*layout().parts, *seen.parts)}
+    words = ("body_25+face_70", "body_25+face_70+hand_21x2")
+    return next((layout(word) for word in words if parts <= {part.name for part in layout(word).parts}), seen)
+
+
+def live(
+    model: "Model | str | Path | Iterable[str | Path]",
+    source: Any,
+    *,
+    fps: float = 0.0,
+    size: tuple[int, int] = (0, 0),
+    min_seen: float = 0.0,
+    clip: int = 0,
+    from_start: bool = False,
+    every_frame: bool = False,
+    idle: float = 0.0,
+    scale: str = "auto",
+    body_model: str = "auto",
+) -> Iterator[LiveFrame]:
+    """Predict for every frame of a stream as it arrives.
+
+    Parameters
+    ----------
+    model : what `skelemo.load` returns, the path of a run, or several that are averaged.
+    source : a folder that OpenPose is writing, ``"-"`` for standard input with the JSON of one frame in each line, or
+        an iterable of OpenPose's dictionaries.
+    fps, size : frames per second, width and height of the images, where the source does not tell.
+    min_seen : share of a window's points that must be visible; with fewer there is no prediction.
+    clip : frames that count as a clip, for a model of whole clips.
+    from_start : read the files that a folder has already, too.
+    every_frame : predict for frames even when a newer one is waiting.
+    idle : end when no frame has come for so many seconds; 0 waits forever.
+    scale, body_model : as for ``skelemo ingest``.
+
+    Raises
+    ------
+    InputError
+        The source is not there, or disappears.
+    ConfigError
+        A model of whole clips without ``clip``, or an option out of range.
+    """
+    from skelemo.inference import live_model, predictor
+
+    loaded = model if isinstance(model, predictor.Model) else predictor.load(model)
+    return run_live(
+        live_model.TorchModel(loaded, clip=clip),
+        source,
+        fps=fps,
+        size=size,
+        min_seen=min_seen,
+        from_start=from_start,
+        every_frame=every_frame,
+        idle=idle,
+        scale=scale,
+        body_model=body_model,
+    )
+
+
+def run_live(
+    model: LiveModel,
+    source: Any,
+    *,
+    fps: float = 0.0,
+    size: tuple[int, int] = (0, 0),
+    min_seen: float = 0.0,
+    from_start: bool = False,
+    every_frame: bool = False,
+    idle: float = 0.0,
+    scale: str = "auto",
+    body_model: str = "auto",
+    problems: Problems | None = None,
+) -> Iterator[LiveFrame]:
+    """`live` for a model that is ready; what could not be read is counted in ``problems``."""
+    reader = FrameReader(stream_layout(model.layout), body_model=body_model, scale=scale, size=size)
+    engine = Live(model, fps, min_seen, reader, problems=problems or Problems())
+    context = max(shape.rows for shape in model.shapes)
+    stream = open_stream(source, reader, context=context, from_start=from_start, every_frame=every_frame, idle=idle)
+    return (answer for frame in stream if (answer := engine.feed(frame)) is not None)

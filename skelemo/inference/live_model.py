@@ -1,0 +1,180 @@
+"""A loaded model as `skelemo.inference.live` asks it: raw windows of a few people in, predictions out."""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skelemo.errors import ConfigError
+from skelemo.inference.environment import choose_device
+from skelemo.inference.history import Shape, View
+from skelemo.inference.live import Prediction, stream_layout
+from skelemo.inference.predictor import Member, Model
+from skelemo.models.heads import probabilities
+from skelemo.preprocess import prepare
+from skelemo.render.views import USUAL
+
+#: Frames over which units, gaps and smoothing are computed for a run whose reference is the clip: three seconds.
+CONTEXT = 90
+
+_TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+_ROUNDS = 12  # predictions that are timed with each number of threads
+
+
+class TorchModel:
+    """Predicts for windows of raw keypoints with the networks of a `Model`.
+
+    A run with ``reference: window`` sees what it saw in training. One whose reference is the clip sees the last
+    `CONTEXT` frames as its clip: it predicts what it would for a recording that ends now.
+
+    Parameters
+    ----------
+    clip : frames that count as a clip, for a model of whole clips.
+
+    Raises
+    ------
+    ConfigError
+        A model of whole clips without ``clip``, or the other way round.
+    """
+
+    def __init__(self, model: Model, *, clip: int = 0, device: str = "cpu") -> None:
+        self.model, self.device = model, choose_device(device)
+        self.heads, self.layout = model.heads, model.layout
+        self.min_confidence = model.members[-1].preparation.min_confidence
+        whole = model.members[0].window.sampling == "clip"
+        if whole and clip < 1:
+            raise ConfigError(
+                f"{model.name} predicts whole clips: say how many frames of a stream count as one, as in --clip 90"
+            )
+        if clip and not whole:
+            raise ConfigError(f"{model.name} predicts frames, not whole clips: leave out --clip")
+        self.shapes = tuple(_shape(one, clip) for one in model.members)
+        if len({shape.ahead for shape in self.shapes}) > 1:
+            raise ConfigError(f"{model.name}: the runs need different numbers of later frames; they cannot be averaged")
+        everything = stream_layout(self.layout)
+        self._columns = [
+            [i for part in one.layout.parts for i in range(len(everything))[everything.slices[part.name]]]
+            for one in model.members
+        ]
+        for one in model.members:
+            one.network.to(self.device).eval()
+
+    @property
+    def notes(self) -> list[str]:
+        """How predictions may differ from those for the whole recording, one line each."""
+        found = []
+        for one, shape in zip(self.model.members, self.shapes, strict=True):
+            name = f"{self.model.name} ({one.file.arch})"
+            if shape.context and not shape.clip:
+                found.append(
+                    f"{name} was trained with reference: clip; live, units and gaps come from the last {shape.context} "
+                    "frames instead of the whole clip (with --set reference=window both are the same)"
+                )
+            if shape.ahead:
+                found.append(
+                    f"{name} has its target in the middle of a window: predictions come {shape.ahead} frames later"
+                )
+        return list(dict.fromkeys(found))
+
+    @torch.inference_mode()
+    def __call__(self, views: Sequence[Sequence[View]], size: tuple[int, int]) -> list[Prediction]:
+        """Outputs, and the shares of frames and points that are visible, of each member for each person."""
+        prepared: dict[object, tuple[Tensor, Tensor]] = {}
+        found = []
+        for one, shape, columns, mine in zip(self.model.members, self.shapes, self._columns, views, strict=True):
+            key = (one.preparation, one.layout.name, shape)
+            if key not in prepared:
+                prepared[key] = self._prepare(one, columns, mine, size)
+            found.append(self._predict(one, *prepared[key], size))
+        return found
+
+    def _prepare(
+        self, one: Member, columns: list[int], views: Sequence[View], size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Keypoints ``[P, T, V, 3]`` as the member sees them, and mask ``[P, T]``."""
+        longest = max(len(view.number) for view in views)
+        raw = np.zeros((len(views), longest, len(columns), 3), np.float32)
+        number = np.empty((len(views), longest), np.int64)
+        present = np.zeros((len(views), longest), bool)
+        for row, view in enumerate(views):
+            lead = longest - len(view.number)  # absent frames before the first
+            raw[row, lead:] = view.keypoints[:, columns]
+            number[row, lead:], present[row, lead:] = view.number, view.present
+            number[row, :lead] = view.number[0] - np.arange(lead, 0, -1)
+        keypoints, mask = prepare(
+            torch.from_numpy(raw).to(self.device),
+            one.layout,
+            one.preparation,
+            number=torch.from_numpy(number).to(self.device),
+            present=torch.from_numpy(present).to(self.device),
+            size=torch.tensor([size], dtype=torch.float32, device=self.device).expand(len(views), 2),
+        )
+        picks = [(view.pick + longest - len(view.number), view.picked) for view in views if view.pick is not None]
+        if not picks:
+            return keypoints, mask
+        pick, picked = (torch.from_numpy(np.stack(rows)).to(self.device) for rows in zip(*picks, strict=True))
+        person = torch.arange(len(views), device=self.device)[:, None]
+        mask = mask[person, pick] & picked
+        return keypoints[person, pick] * mask[..., None, None], mask
+
+    def _predict(self, one: Member, keypoints: Tensor, mask: Tensor, size: tuple[int, int]) -> Prediction:
+        inputs = {"keypoints": keypoints, "mask": mask}
+        if one.preparation.coordinates == "frame":
+            inputs["frame_size"] = torch.tensor([_pixels(size)], dtype=torch.float32).to(self.device)
+            inputs["frame_size"] = inputs["frame_size"].expand(len(mask), 2)
+        kind = _TYPES.get(one.file.precision)
+        with torch.autocast(self.device.type, kind) if kind else nullcontext():
+            outputs = one.network(**inputs)
+        visible = mask.float().mean(1), (keypoints[..., 2] > 0).float().mean((1, 2))
+        heads = {head.name: probabilities(head, outputs[head.name]).cpu().numpy() for head in one.file.heads}
+        return heads, visible[0].cpu().numpy(), visible[1].cpu().numpy()
+
+    def tune(self, threads: int = 0) -> int:
+        """Warm up, and set torch's threads: to what is fastest here unless given. On a busy machine one often is."""
+        views = [[_example(shape, len(stream_layout(self.layout)))] for shape in self.shapes]
+        choices = [threads] if threads else range(1, min(4, _processors()) + 1)
+        taken = {}
+        for count in choices:
+            torch.set_num_threads(count)
+            seconds = []
+            for _ in range(_ROUNDS):
+                start = time.perf_counter()
+                self(views, (1280, 720))
+                seconds.append(time.perf_counter() - start)
+            taken[count] = sorted(seconds)[-_ROUNDS // 4]  # waiting for other programs counts, the warm-up does not
+        best = min(taken, key=lambda count: taken[count])
+        torch.set_num_threads(best)
+        return best
+
+
+def _shape(one: Member, clip: int) -> Shape:
+    window = one.window
+    behind = window.length - 1 if window.target == "last" else window.length // 2
+    ahead = 0 if clip else (window.length - 1 - behind) * window.dilation
+    context = 0
+    if one.preparation.reference == "clip":
+        context = clip or max(CONTEXT, (window.length - 1) * window.dilation + 1)
+    return Shape(window.length, window.dilation, ahead, context, clip)
+
+
+def _pixels(size: tuple[int, int]) -> tuple[float, float]:
+    """An image of unknown size, whose coordinates are shares of it, is as long as usual; as `Images.pixels` has it."""
+    width, height = size
+    return (width, height) if max(size) != 1 else (width * max(USUAL), height * max(USUAL))
+
+
+def _example(shape: Shape, points: int) -> View:
+    random, length = np.random.default_rng(0), shape.context or shape.length
+    keypoints = random.uniform(100, 600, (length, points, 3)).astype(np.float32)
+    keypoints[..., 2] = 0.9
+    pick = np.arange(length - shape.length, length) if shape.context else None
+    here = np.ones(length, bool)
+    return View(keypoints, np.arange(length), here, pick, here[: shape.length])
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

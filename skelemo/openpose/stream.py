@@ -1,0 +1,120 @@
+"""One frame of OpenPose's at a time, as it arrives: what `read_people` does for a whole recording."""
+
+from collections import Counter
+
+import numpy as np
+
+from skelemo.openpose.frame import FrameError, Rows
+from skelemo.openpose.people import check_model_and_scale
+from skelemo.openpose.points import Extent, convert, model_of, settle, shared_points
+from skelemo.openpose.scale import detect_scale
+from skelemo.skeleton import BODY_25, BODY_25B, FARTHEST, Layout, Part
+
+#: Frames that vote whether bodies are in BODY_25's order or in BODY_25B's.
+_VOTES = 30
+
+
+class FrameReader:
+    """Reads the frames of one stream, whose body model and units are alike throughout.
+
+    What a recording tells as a whole is decided by the first frames that tell it: the body model by its count of
+    numbers, the units by `detect_scale`.
+
+    Parameters
+    ----------
+    layout : of the keypoints that `read` gives.
+    body_model, scale : as for `read_people`.
+    size : width and height of the images in pixels, (0, 0) where unknown; files that tell it are believed.
+    """
+
+    def __init__(
+        self, layout: Layout, *, body_model: str = "auto", scale: str = "auto", size: tuple[int, int] = (0, 0)
+    ) -> None:
+        check_model_and_scale(layout, body_model, scale)
+        self.layout = layout
+        self.size = size
+        self.scale = self._given_scale = "" if scale == "auto" else scale
+        self._rows = Rows(layout, body_model)
+        self._named = body_model
+        self._model: Part | None = None
+        self._votes: Counter[str] = Counter()
+        body = layout.body
+        self._body = layout.slices[body.name] if body else slice(0, 0)
+        self._models = self._rows.slots[layout.parts.index(body)].models if body else {}
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height in pixels; (1, 1) where coordinates are shares of an image of unknown size, else (0, 0)."""
+        return self.size if all(self.size) or self.scale in ("", "pixels") else (1, 1)
+
+    @property
+    def damage(self) -> str:
+        """What could not be read of the last frame, of which the rest was kept."""
+        return self._rows.damage
+
+    def restart(self) -> None:
+        """Decide body model and units anew, for frames of another recording."""
+        self._model, self.scale = None, self._given_scale
+        self._votes.clear()
+
+    def read(self, data: bytes) -> np.ndarray:
+        """The people of a frame, float32 ``[P, V, 3]`` in pixels; missing points are (0, 0, 0).
+
+        Raises
+        ------
+        FrameError
+            It is no frame of OpenPose's, or not one of this stream. The message goes on from its name.
+        """
+        try:
+            self._rows.add(data)
+        finally:
+            points, counts = self._rows.take()
+        if self._rows.sizes and not all(self.size):
+            self.size = next(iter(self._rows.sizes))
+        if not len(points):
+            return points
+        self._map_bodies(points, counts)
+        extent = settle(points)
+        if not extent.reach.max() <= FARTHEST:
+            raise FrameError(f"has coordinates beyond any picture ({extent.reach.max():g})")
+        if not (extent.seen > 0).all():
+            points, extent = points[extent.seen > 0], extent.of(extent.seen > 0)
+        return self._in_pixels(points, extent)
+
+    def _map_bodies(self, points: np.ndarray, counts: bytes) -> None:
+        part = self.layout.body
+        lengths = np.frombuffer(counts, np.uint8)
+        found = {length: self._models[length] for length in np.unique(lengths).tolist() if length} if part else {}
+        if part is None or not found:
+            return
+        self._model = self._model or max(found.values(), key=len)
+        for model in found.values():
+            if len(model) != len(self._model):
+                raise FrameError(
+                    f"has a {model.name.upper()} body where earlier frames have {self._model.name.upper()}"
+                )
+        model, body = self._model, points[:, self._body]
+        if part is BODY_25 and len(model) == len(BODY_25) and self._named == "auto":
+            if self._votes.total() < _VOTES and (vote := model_of(body)):
+                self._votes[vote.name] += 1
+            model = BODY_25B if self._votes[BODY_25B.name] > self._votes[BODY_25.name] else BODY_25
+        if model is not part:
+            convert(body, model, part)
+
+    def _in_pixels(self, points: np.ndarray, extent: Extent) -> np.ndarray:
+        scale = self.scale
+        if not scale and len(points):
+            body = self._body.start + np.array(self._written(), int)
+            scale, certain = detect_scale(extent, points, body, lambda _: "one frame")
+            self.scale = scale if certain else ""
+        if scale in ("", "pixels"):
+            return points
+        last = np.maximum(np.array(self.size if all(self.size) else (1, 1), np.float32) - 1, 1)
+        places = points[..., :2]
+        places[:] = np.where(points[..., 2:] > 0, ((places + 1) / 2 if scale == "signed" else places) * last, 0)
+        return points
+
+    def _written(self) -> list[int]:
+        """Positions on the body of the points that the source's model writes."""
+        part = self.layout.body
+        return shared_points(self._model, part)[1] if self._model and part else []

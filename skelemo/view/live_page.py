@@ -1,0 +1,219 @@
+"""A page of what ``skelemo live`` predicts: served on loopback, for whoever has the token.
+
+One thread runs a server of WebSockets that also hands out the page. A client that is slow gets the newest frame when it
+is ready for it, and misses those between: nothing piles up.
+"""
+
+import asyncio
+import hmac
+import secrets
+import threading
+from collections.abc import Sequence
+from http import HTTPStatus
+from importlib.resources import files
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+
+from skelemo.errors import ConfigError, InputError, os_reason
+from skelemo.inference.live import LiveFrame
+from skelemo.skeleton import Layout
+from skelemo.targets import Head
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import ServerConnection
+    from websockets.http11 import Request, Response
+
+HOST = "127.0.0.1"
+#: Clients at a time; more are refused.
+_MOST_CLIENTS = 16
+_NUMBERS = orjson.OPT_SERIALIZE_NUMPY
+
+
+class LivePage:
+    """Serves the page, and the frames that are published, until it is closed.
+
+    Messages are JSON. The first describes the stream: ``model``, ``heads``, ``parts`` with their limbs, ``size`` of the
+    images (0 where unknown). Each further one is a frame: ``video``, ``number``, ``time``, ``latency``, and ``people``
+    with ``name``, ``seen``, ``points`` (x, y, confidence one after another) and ``outputs`` by head.
+
+    Parameters
+    ----------
+    port : 0 for any that is free.
+
+    Raises
+    ------
+    ConfigError
+        The package websockets is not installed.
+    InputError
+        The port is taken.
+    """
+
+    def __init__(self, model: str, heads: Sequence[Head], layout: Layout, size: tuple[int, int], port: int = 0) -> None:
+        self._hello = orjson.dumps(describe(model, heads, layout, size)).decode()
+        self._port = port
+        self._token = secrets.token_urlsafe(24)
+        self._nonce = secrets.token_urlsafe(16)
+        self._page = files("skelemo.view").joinpath("live_page.html").read_text("utf-8").replace("NONCE", self._nonce)
+        self._latest = ""
+        self._version = self._clients = 0
+        self._failure: Exception | None = None
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+
+    @property
+    def address(self) -> str:
+        """Of the page, with its token."""
+        return f"http://{HOST}:{self._port}/?token={self._token}"
+
+    def __enter__(self) -> "LivePage":
+        try:
+            import websockets.asyncio.server  # noqa: F401
+        except ImportError:
+            raise ConfigError("a page needs the package websockets: pip install 'skelemo[live]'") from None
+        self._thread = threading.Thread(target=self._run, name="live page", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        if isinstance(self._failure, OSError):
+            raise InputError(f"port {self._port} of {HOST} cannot be used: {os_reason(self._failure)}")
+        if self._failure:
+            raise self._failure
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._failure:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(5)
+
+    def publish(self, frame: LiveFrame) -> None:
+        """Send a frame to everybody who is ready for it."""
+        people = [
+            {
+                "name": one.name,
+                "seen": one.seen,
+                "points": one.keypoints.ravel().round(2),
+                "outputs": {name: values.round(4) for name, values in one.outputs.items()},
+            }
+            for one in frame.people
+        ]
+        facts = {"video": frame.video, "number": frame.number, "time": frame.time, "latency": frame.latency}
+        text = orjson.dumps({**facts, "people": people}, option=_NUMBERS).decode()
+        self._loop.call_soon_threadsafe(self._renew, text)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve())
+        except Exception as error:
+            self._failure = error
+        finally:
+            self._ready.set()
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        from websockets.asyncio.server import serve
+
+        self._stop, self._news = asyncio.Event(), asyncio.Event()
+        async with serve(
+            self._talk,
+            HOST,
+            self._port,
+            process_request=self._admit,
+            compression=None,
+            max_size=1024,
+            server_header=None,
+        ) as server:
+            self._port = next(iter(server.sockets)).getsockname()[1]
+            self._ready.set()
+            await self._stop.wait()
+
+    def _renew(self, text: str) -> None:
+        self._latest, self._version = text, self._version + 1
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def _talk(self, connection: "ServerConnection") -> None:
+        """Send the newest frame again and again."""
+        from websockets.exceptions import ConnectionClosed
+
+        self._clients += 1
+        gone = asyncio.ensure_future(connection.wait_closed())
+        sent = 0
+        try:
+            await connection.send(self._hello)
+            while not gone.done():
+                if sent == self._version:
+                    news = asyncio.ensure_future(self._news.wait())
+                    await asyncio.wait({news, gone}, return_when=asyncio.FIRST_COMPLETED)
+                    news.cancel()
+                    continue
+                sent = self._version
+                await connection.send(self._latest)
+        except ConnectionClosed:
+            pass
+        finally:
+            gone.cancel()
+            self._clients -= 1
+
+    def _admit(self, connection: "ServerConnection", request: "Request") -> "Response | None":
+        """The page, an error, or None for a WebSocket that may be opened.
+
+        A page of another origin, and a name that somebody else's server gave this address, are refused before the
+        token is looked at.
+        """
+        hosts = {f"{name}:{self._port}" for name in (HOST, "localhost")}
+        address = urlsplit(request.path)
+        given = parse_qs(address.query).get("token", [""])[-1]
+        origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
+        if host not in hosts or (origin is not None and origin.removeprefix("http://") not in hosts):
+            return connection.respond(HTTPStatus.FORBIDDEN, "Another origin: open the address that skelemo printed.\n")
+        if not hmac.compare_digest(given.encode(), self._token.encode()):
+            return connection.respond(HTTPStatus.FORBIDDEN, "No token: open the address that skelemo printed.\n")
+        if address.path == "/live":
+            if self._clients >= _MOST_CLIENTS:
+                return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Too many clients.\n")
+            return None
+        if address.path != "/":
+            return connection.respond(HTTPStatus.NOT_FOUND, "Nothing is here.\n")
+        response = connection.respond(HTTPStatus.OK, self._page)
+        del response.headers["Content-Type"]
+        response.headers.update(
+            {
+                "Content-Type": "text/html; charset=utf-8",
+                "Content-Security-Policy": f"default-src 'none'; script-src 'nonce-{self._nonce}'; "
+                f"style-src 'nonce-{self._nonce}'; img-src data:; connect-src ws://{host}; base-uri 'none'; "
+                "form-action 'none'; frame-ancestors 'none'",
+                "Referrer-Policy": "no-referrer",
+                "X-Content-Type-Options": "nosniff",
+                "Cache-Control": "no-store",
+            }
+        )
+        return response
+
+
+def describe(model: str, heads: Sequence[Head], layout: Layout, size: tuple[int, int]) -> dict[str, Any]:
+    """What a client must know to draw: heads, and parts with their limbs and the side of each point."""
+    parts = [
+        {
+            "name": part.name,
+            "kind": part.kind,
+            "start": layout.slices[part.name].start,
+            "points": len(part),
+            "limbs": part.limbs,
+            "sides": [_side(part.kind, part.name, name) for name in part.keypoints],
+        }
+        for part in layout.parts
+    ]
+    return {"model": model, "heads": [head.to_json() for head in heads], "parts": parts, "size": size}
+
+
+def _side(kind: str, part: str, keypoint: str) -> str:
+    """``left``, ``right`` or nothing, by the names of parts and keypoints."""
+    if kind == "hand":
+        return next((side for side in ("left", "right") if side in part), "")
+    sided = kind == "body" and keypoint[1:2].isupper()
+    return {"L": "left", "R": "right"}.get(keypoint[0], "") if sided else ""
