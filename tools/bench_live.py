@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from skelemo.data.windows import Window
-from skelemo.inference.live import run_live
+from skelemo.inference.live import Live, live
 from skelemo.inference.live_model import TorchModel
 from skelemo.inference.live_sources import read_lines
 from skelemo.inference.predictor import Member, Model
@@ -102,7 +102,7 @@ def _follow(model: TorchModel, frames: int, fps: float, people: int) -> tuple[np
         gc.collect()
         gc.freeze()
         processor = 0.0
-        for answer in run_live(model, folder, size=(960, 540), idle=20, every_frame=True):
+        for answer in live(model, folder, size=(960, 540), idle=20, every_frame=True):
             found[answer.number] = time.monotonic()
             if answer.number == _WARM:
                 processor = time.process_time()
@@ -181,8 +181,6 @@ def _memory(frames: int) -> None:
 
 
 def _predicted(model: TorchModel, frames: int) -> Iterator[object]:
-    from skelemo.inference.live import Live
-
     reader = FrameReader(layout(), size=(960, 540))
     engine = Live(model, reader=reader)
     for frame in read_lines(_Endless(frames), reader):  # type: ignore[arg-type]

@@ -17,7 +17,8 @@ from skelemo.text import count, duration, visible
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from skelemo.inference.live import LiveFrame, LiveModel, Problems
+    from skelemo.inference.live import LiveFrame, LiveModel
+    from skelemo.inference.live_sources import Problems
     from skelemo.targets import Head
 
 #: What a frame's predictions are given to.
@@ -79,15 +80,16 @@ def command(
     skelemo live runs/ann openpose/ --to websocket
     pose-program | skelemo live runs/ann - --to jsonl > predictions.jsonl
     """
-    from skelemo.inference.live import Problems, run_live
+    from skelemo.inference.live import live
     from skelemo.inference.live_model import TorchModel
+    from skelemo.inference.live_sources import Problems
     from skelemo.inference.predictor import load
 
     to = to or ("table" if sys.stdout.isatty() else "jsonl")
     loaded = load(runs, allow=allow)
     model = TorchModel(loaded, clip=clip, device=device)
     problems, latencies, begun, frames = Problems(), deque[float](maxlen=_REMEMBERED), time.monotonic(), 0
-    answers = run_live(model, source, fps=fps, size=size, min_seen=min_seen, from_start=from_start,
+    answers = live(model, source, fps=fps, size=size, min_seen=min_seen, from_start=from_start,
                        every_frame=every_frame, idle=stop_after, scale=scale, problems=problems)  # fmt: skip
     for note in model.notes:
         click.echo(f"note: {visible(note)}", err=True)
@@ -101,9 +103,9 @@ def command(
         with shows[to]() as show:
             tell = _teller(problems, quiet=to == "table")
             for frame in answers:
-                show(frame)
                 frames += 1
                 latencies.append(frame.latency)
+                show(frame)
                 tell()
     except KeyboardInterrupt:
         click.echo(f"\nstopped; {_summary(frames, begun, latencies, problems)}", err=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from skelemo.errors import ConfigError
 from skelemo.inference.history import History, Shape, View
-from skelemo.inference.live_sources import Frame, open_stream
+from skelemo.inference.live_sources import Frame, Problems, open_stream
 from skelemo.inference.table import output_names
 from skelemo.openpose.stream import FrameReader
 from skelemo.skeleton import Layout, layout
@@ -107,21 +107,6 @@ def _columns(
         found = outputs[head.name].tolist() if outputs else [None] * len(head)
         columns.update(zip(names[head.name], found, strict=True))
     return columns
-
-
-@dataclass
-class Problems:
-    """Frames that could not be read: how many, and the first of them."""
-
-    count: int = 0
-    first: str = ""
-    latest: str = ""
-
-    def add(self, text: str) -> None:
-        """Count one."""
-        self.count += 1
-        self.first = self.first or text
-        self.latest = text
 
 
 @dataclass
@@ -254,7 +239,7 @@ def stream_layout(seen: Layout) -> Layout:
 
 
 def live(
-    model: "Model | str | Path | Iterable[str | Path]",
+    model: "LiveModel | Model | str | Path | Iterable[str | Path]",
     source: Any,
     *,
     fps: float = 0.0,
@@ -266,6 +251,7 @@ def live(
     idle: float = 0.0,
     scale: str = "auto",
     body_model: str = "auto",
+    problems: Problems | None = None,
 ) -> Iterator[LiveFrame]:
     """Predict for every frame of a stream as it arrives.
 
@@ -281,6 +267,7 @@ def live(
     every_frame : predict for frames even when a newer one is waiting.
     idle : end when no frame has come for so many seconds; 0 waits forever.
     scale, body_model : as for ``skelemo ingest``.
+    problems : counts what could not be read.
 
     Raises
     ------
@@ -289,40 +276,18 @@ def live(
     ConfigError
         A model of whole clips without ``clip``, or an option out of range.
     """
+    ready = _ready(model, clip)
+    reader = FrameReader(stream_layout(ready.layout), body_model=body_model, scale=scale, size=size)
+    engine = Live(ready, fps, min_seen, reader, problems=Problems() if problems is None else problems)
+    context = max(shape.rows for shape in ready.shapes)
+    stream = open_stream(source, reader, context=context, from_start=from_start, every_frame=every_frame, idle=idle)
+    return (found for frame in stream if (found := engine.feed(frame)) is not None)
+
+
+def _ready(model: Any, clip: int) -> LiveModel:
+    """A model that predicts for windows; torch is imported only where it is needed."""
+    if hasattr(model, "shapes"):
+        return model
     from skelemo.inference import live_model, predictor
 
-    loaded = model if isinstance(model, predictor.Model) else predictor.load(model)
-    return run_live(
-        live_model.TorchModel(loaded, clip=clip),
-        source,
-        fps=fps,
-        size=size,
-        min_seen=min_seen,
-        from_start=from_start,
-        every_frame=every_frame,
-        idle=idle,
-        scale=scale,
-        body_model=body_model,
-    )
-
-
-def run_live(
-    model: LiveModel,
-    source: Any,
-    *,
-    fps: float = 0.0,
-    size: tuple[int, int] = (0, 0),
-    min_seen: float = 0.0,
-    from_start: bool = False,
-    every_frame: bool = False,
-    idle: float = 0.0,
-    scale: str = "auto",
-    body_model: str = "auto",
-    problems: Problems | None = None,
-) -> Iterator[LiveFrame]:
-    """`live` for a model that is ready; what could not be read is counted in ``problems``."""
-    reader = FrameReader(stream_layout(model.layout), body_model=body_model, scale=scale, size=size)
-    engine = Live(model, fps, min_seen, reader, problems=problems or Problems())
-    context = max(shape.rows for shape in model.shapes)
-    stream = open_stream(source, reader, context=context, from_start=from_start, every_frame=every_frame, idle=idle)
-    return (answer for frame in stream if (answer := engine.feed(frame)) is not None)
+    return live_model.TorchModel(model if isinstance(model, predictor.Model) else predictor.load(model), clip=clip)

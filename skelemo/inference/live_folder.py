@@ -1,7 +1,7 @@
 """Following a folder that OpenPose is writing.
 
-The next file's name is known from the last one's, so it is simply tried, a thousand times a second: that costs next to
-nothing however many files there are, and finds it within a millisecond on every system and network. The folder is
+The next file's name is known from the last one's, so it is simply tried, two thousand times a second: that costs next
+to nothing however many files there are, and finds it within a millisecond on every system and network. The folder is
 listed only while nothing comes, to find gaps, a new recording, or one that began anew under the same names.
 """
 
@@ -23,7 +23,7 @@ from skelemo.openpose.files import is_openpose, read_file
 from skelemo.openpose.names import printable
 from skelemo.openpose.stream import FrameReader
 
-_POLL = 0.001  # seconds between two looks for the next file
+_POLL = 0.0005  # seconds between two looks for the next file
 _LISTING = 0.1  # seconds without a file after which the folder is listed
 _LISTING_SHARE = 20  # times as long as listing takes, the folder is not listed again
 _GAP = 0.1  # seconds for which a missing file is waited for when a later one is there

@@ -43,6 +43,21 @@ class Frame:
     arrived: float = field(default_factory=monotonic)
 
 
+@dataclass
+class Problems:
+    """Frames that could not be read: how many, and the first of them."""
+
+    count: int = 0
+    first: str = ""
+    latest: str = ""
+
+    def add(self, text: str) -> None:
+        """Count one."""
+        self.count += 1
+        self.first = self.first or text
+        self.latest = text
+
+
 def decode(reader: FrameReader, data: bytes, where: str) -> tuple[np.ndarray | None, str]:
     """The people of a frame, and what is wrong with it, after the name of the place where it was found."""
     try:

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from skelemo.errors import InputError
 from skelemo.openpose.frame import FrameError, Rows
 from skelemo.openpose.people import check_model_and_scale
 from skelemo.openpose.points import Extent, convert, model_of, settle, shared_points
@@ -105,7 +106,10 @@ class FrameReader:
         scale = self.scale
         if not scale and len(points):
             body = self._body.start + np.array(self._written(), int)
-            scale, certain = detect_scale(extent, points, body, lambda _: "one frame")
+            try:
+                scale, certain = detect_scale(extent, points, body, lambda _: "the frame")
+            except InputError as error:
+                raise FrameError(f"has {error}") from None
             self.scale = scale if certain else ""
         if scale in ("", "pixels"):
             return points

@@ -1,9 +1,12 @@
 """``skelemo live`` as a user runs it: in a process of its own, with streams that end, break off or never were."""
 
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -187,6 +190,41 @@ def test_a_port_that_is_taken_is_an_error_of_one_line(page, run):
     answer = CliRunner().invoke(main, ["live", str(run), "-", "--to", "websocket", "--port", str(port)])
     assert answer.exit_code == 2
     assert f"port {port} of 127.0.0.1 cannot be used: " in answer.output
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_a_browser_shows_people_classes_and_values(page, tmp_path):
+    command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
+    browser = subprocess.Popen([*command, "--remote-debugging-port=0", page.address], stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: (tmp_path / "DevToolsActivePort").exists() and len((tmp_path / "DevToolsActivePort").read_text()))
+        port = (tmp_path / "DevToolsActivePort").read_text().splitlines()[0]
+        until(lambda: "token" in fetch(f"http://127.0.0.1:{port}/json")[2])
+        tab = next(one for one in json.loads(fetch(f"http://127.0.0.1:{port}/json")[2]) if "token" in one["url"])
+        question = {"expression": "(document.body?.outerHTML || '').split('<script')[0]"}
+        with connect(tab["webSocketDebuggerUrl"], origin=None, max_size=None) as socket:
+
+            def shown():
+                page.publish(a_frame(time.monotonic_ns() // 10**6 % 10**6))
+                socket.send(json.dumps({"id": 1, "method": "Runtime.evaluate", "params": question}))
+                return json.loads(socket.recv(10))["result"]["result"]["value"]
+
+            until(lambda: "x +1.00" in shown())
+            text = shown()
+    finally:
+        browser.terminate()
+        browser.wait(30)
+    assert re.search('aria-pressed="true"[^>]*>person3<', text)
+    assert '<h1 id="model">runs/ann</h1>' in text
+    assert "sad <small>75 %</small>" in text
+    assert "y −2.00" in text
+
+
+def until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
 
 
 def test_the_command_prints_the_address_of_its_page(run, tmp_path):
