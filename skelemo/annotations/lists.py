@@ -116,12 +116,16 @@ def _is_counted(rows: Sequence[Sequence[str]], *, spaced: bool) -> bool:
 
 def is_list(file: Path) -> bool:
     """Whether a file is a list without a header: its first cell is a path, or its first label is another line's."""
+    with file.open("rb") as opened:
+        beginning = opened.read(1 << 16).decode("utf-8-sig", "replace").lstrip()
+    first = re.split(r"[\t,; ]+", beginning.partition("\n")[0].strip())
+    if {folded(cell) for cell in first} & (_HEADER | {"video", "frame", "start", "end", "valence", "arousal"}):
+        return False  # a table may be large: it is not read twice
     try:
         lines = read_list(file)
     except InputError:
         return False
-    first = next((line for line in read_text(file).split("\n") if line.strip()), "")
-    if not lines or {folded(cell) for cell in _cells(first)} & (_HEADER | {"video", "frame", "start", "end"}):
+    if not lines:
         return False
     return bool(re.search(r"[/\\.0-9]", lines[0].path)) or lines[0].label in {line.label for line in lines[1:]}
 
@@ -244,11 +248,10 @@ def read_mafw(path: Path, source: Path, recordings: Recordings, *, words: Words 
     """
     said = words or Words()
     files, notes = _mafw_files(path, compound=False)
-    if not said.classes and all(line.label.isdecimal() for file in files for line in read_list(file, captions=True)):
+    if not said and all(line.label.isdecimal() for file in files for line in read_list(file, captions=True)):
         raise InputError(
             f"{files[0]}: labels are numbers, and authors count MAFW's classes in different orders: say which by "
-            "--classes (DFER-CLIP's lists: happiness,sadness,neutral,anger,surprise,disgust,fear,contempt,anxiety,"
-            "helplessness,disappointment)"
+            f"--classes ({','.join(MAFW)} for DFER-CLIP's lists), or by --map"
         )
     found = read_lists(files, path, replace(said, classes=said.classes or MAFW), captions=True)
     return replace(found, notes=(*notes, *found.notes))

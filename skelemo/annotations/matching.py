@@ -3,11 +3,11 @@
 import posixpath
 import re
 import unicodedata
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cache, cached_property
+from heapq import nlargest
 
 from skelemo.annotations.files import count, some
 from skelemo.annotations.registry import Annotation, Annotations, Recordings
@@ -17,7 +17,8 @@ from skelemo.text import folded, video_names
 #: What people and programs write after a video's name.
 _ENDING = re.compile(
     r"(?:_[0-9]{12})?_keypoints$"
-    r"|\.(?:json(?:\.gz)?|jsonl|ndjson|mp4|avi|mov|mkv|webm|m4v|mpe?g|wmv|flv|mts|m2ts|3gp|ogv|jpe?g|png|bmp|webp|tiff?)$",
+    r"|\.(?:json(?:\.gz)?|jsonl|ndjson|mp4|avi|mov|mkv|webm|m4v|mpe?g|wmv|flv|mts|m2ts|3gp|ogv|jpe?g|png|bmp|webp|tiff?"
+    r"|wav|mp3|m4a|txt|csv|npy|npz|pkl)$",
     re.IGNORECASE,
 )
 _ARCHIVE = re.compile(r"\.(?:zip|tar(?:\.(?:gz|xz|bz2))?|tgz)$", re.IGNORECASE)
@@ -28,8 +29,10 @@ _GENERIC = re.compile(
 )
 #: What `skelemo` adds to a video's name for one of its people.
 _PERSON = re.compile(r"_(?:(left|right)|person([0-9]{1,9}))$")
-#: Names in whose lists a similar one is looked for.
-_MOST_COMPARED = 20_000
+#: Zeros before a number: ``007``, ``clip01``.
+_ZEROS = re.compile(r"(?:^|(?<=[^\W\d]))0+(?=[0-9])")
+#: Names that are compared letter by letter, of those that share most pairs of letters.
+_MOST_COMPARED = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +65,8 @@ def match(annotations: Annotations, recordings: Recordings) -> Matching:
     An annotation's video may be called as the recording's path, as its sequences in the cache, or by its name; by any
     end of its path, or by a longer path that ends so; by the folder in which it alone lies; or as the sequence of one
     of its people, ``VIDEO_left``. Names that are written exactly so come first, then those without the endings of
-    videos and of OpenPose's files, then those that differ in case, spaces, ``-``, ``_``, or leading zeros of a number.
+    videos and of OpenPose's files, then those that differ in case, spaces, ``-``, ``_``, or leading zeros of a number,
+    then those that have a path for a name, ``Action_Happy_0267``.
 
     Parameters
     ----------
@@ -104,9 +108,24 @@ def _steps(text: str) -> list[str]:
     return [step for step in posixpath.normpath(plain.replace("\\", "/")).split("/") if step not in ("", ".", "..")]
 
 
+@cache
+def _without_archive(step: str) -> str:
+    return _ARCHIVE.sub("", step) or step
+
+
+@cache
+def _loose_step(step: str) -> str:
+    return _ZEROS.sub("", folded(step))
+
+
+@cache
+def _is_generic(step: str) -> bool:
+    return _GENERIC.fullmatch(step) is not None
+
+
 def _bare(steps: Sequence[str]) -> list[str]:
     """Steps without endings: of a video or an OpenPose file in the last, of an archive in any."""
-    bare = [_ARCHIVE.sub("", step) or step for step in steps]
+    bare = [*map(_without_archive, steps)]
     while bare and (shorter := _ENDING.sub("", bare[-1])) not in ("", bare[-1]):
         bare[-1] = shorter
     return bare
@@ -114,9 +133,16 @@ def _bare(steps: Sequence[str]) -> list[str]:
 
 def _loose(steps: Sequence[str]) -> list[str]:
     """Bare steps without what people vary, and numbers without leading zeros, which spreadsheets drop."""
-    return [key.lstrip("0") or "0" if (key := folded(step)).isdecimal() else key for step in _bare(steps)]
+    return [*map(_loose_step, _bare(steps))]
 
 
+def _flat(steps: Sequence[str]) -> str:
+    """A path as one name, as people flatten folders: ``Action/Happy/0267`` and ``Action_Happy_0267`` are one."""
+    return _loose_step("_".join(_bare(steps)))
+
+
+#: Recordings of one folder that are kept in mind, to be named.
+_MOST_NAMED = 8
 #: Ways of writing names, from exact to loose.
 _WAYS: tuple[Callable[[Sequence[str]], list[str]], ...] = (list, _bare, _loose)
 
@@ -128,23 +154,29 @@ class _Index:
         self.way = way
         sources = [source for _, source, *_ in recordings]
         self.paths = [way(_steps(source)) for source in sources]
-        videos = [way(_steps(video)) for video in video_names(sources)]
-        names = [way(_steps(name)) for name, *_ in recordings]
-        self.sources = _positions((at, steps) for at, steps in enumerate(self.paths))
-        self.whole = _positions(pair for listed in (self.paths, videos) for pair in enumerate(listed))
+        videos = video_names(sources)
+        short = ((at, way(_steps(videos[at]))) for at in range(len(sources)) if videos[at] != sources[at])
+        names = ((at, way(_steps(one[0]))) for at, one in enumerate(recordings) if not one[1].endswith(one[0]))
         ends = ((at, steps[cut:]) for at, steps in enumerate(self.paths) for cut in range(1, len(steps)))
-        self.ends = _positions([*enumerate(names), *ends])
+        self.sources = _positions(enumerate(self.paths))
+        self.short = _positions(short)
+        self.ends = _positions(pair for pairs in (names, ends) for pair in pairs)
+
+    def whole(self, text: str) -> list[int] | None:
+        """Recordings whose path, or whose sequences' name, a text is."""
+        return self.sources.get(text) or self.short.get(text)
 
     @cached_property
     def folders(self) -> dict[str, list[int]]:
-        """Recordings by any piece of the path of the folders that they lie in."""
-        pieces = (
-            (at, steps[begin:end])
-            for at, steps in enumerate(self.paths)
-            for end in range(1, len(steps))
-            for begin in range(end)
+        """Some of the recordings below each folder, by any piece of its path."""
+        inside: dict[tuple[str, ...], list[int]] = {}
+        for at, steps in enumerate(self.paths):
+            for end in range(1, len(steps)):
+                if len(known := inside.setdefault(tuple(steps[:end]), [])) < _MOST_NAMED:
+                    known.append(at)
+        return _positions(
+            (at, steps[begin:]) for steps, known in inside.items() for at in known for begin in range(len(steps))
         )
-        return _positions(pieces)
 
 
 class _Finder:
@@ -153,6 +185,7 @@ class _Finder:
     def __init__(self, recordings: Recordings, videos: Sequence[str]) -> None:
         self.recordings = recordings
         self._made: dict[int, _Index] = {}
+        self._flattened: dict[str, list[int]] | None = None
         self._root = _common([_steps(video)[:-1] for video in videos])
 
     def _indices(self) -> Iterator[_Index]:
@@ -177,18 +210,23 @@ class _Finder:
         for index in self._indices():
             mine = index.way(steps)
             text = "/".join(mine)
-            for names in (index.sources, index.whole, index.ends):
-                if text in names:
-                    return names[text]
+            if found := index.whole(text) or index.ends.get(text):
+                return found
             for cut in range(1, len(mine)):
-                if (end := "/".join(mine[cut:])) in index.whole:
-                    return index.whole[end]
+                if found := index.whole("/".join(mine[cut:])):
+                    return found
             rest = self._without_root(mine)
             if rest and (end := "/".join(rest)) in index.ends:
                 return index.ends[end]
         for index in self._indices():
             if (text := "/".join(index.way(steps))) in index.folders:
                 return index.folders[text]
+        if self._flattened is None:
+            paths = enumerate(_steps(source) for _, source, *_ in self.recordings)
+            self._flattened = _positions((at, [_flat(path[cut:])]) for at, path in paths for cut in range(len(path)))
+        for cut in range(max(1, len(steps) - 1)):
+            if (flat := _flat(steps[cut:])) in self._flattened:
+                return self._flattened[flat]
         return None
 
     def _without_root(self, steps: list[str]) -> list[str]:
@@ -197,7 +235,7 @@ class _Finder:
         The name alone is left only where that folder has a name such as ``videos``: ``anna/clip1`` is not ``clip1``.
         """
         root = self._root
-        generic = [at for at, step in enumerate(steps[:-1]) if _GENERIC.fullmatch(step)]
+        generic = [at for at, step in enumerate(steps[:-1]) if _is_generic(step)]
         cut = len(root) if len(steps) - len(root) > 1 else 0
         return steps[max([cut, *(at + 1 for at in generic)]) :]
 
@@ -212,11 +250,12 @@ class _Finder:
 
 
 def _positions(names: Iterable[tuple[int, Sequence[str]]]) -> dict[str, list[int]]:
-    positions: dict[str, list[int]] = defaultdict(list)
+    positions: dict[str, list[int]] = {}
     for position, steps in names:
-        if steps and position not in (known := positions["/".join(steps)]):
+        known = positions.setdefault("/".join(steps), [])
+        if steps and position not in known[-_MOST_NAMED:]:
             known.append(position)
-    return dict(positions)
+    return positions
 
 
 def _common(paths: Sequence[list[str]]) -> list[str]:
@@ -230,10 +269,21 @@ def _common(paths: Sequence[list[str]]) -> list[str]:
 
 def _with_nearest(names: Sequence[str], others: Sequence[str]) -> Iterator[str]:
     """Names, each with the most similar of the others."""
-    short = {posixpath.basename("/".join(_loose(_steps(other)))): other for other in others[:_MOST_COMPARED]}
+    plain = {_last(other): other for other in others}
+    pairs = {name: _letter_pairs(name) for name in plain}
     for name in names:
-        near = get_close_matches(posixpath.basename("/".join(_loose(_steps(name)))), short, n=1, cutoff=0.7)
-        yield f"{name}; most similar is {short[near[0]]}" if near else name
+        mine = _letter_pairs(key := _last(name))
+        likely = nlargest(_MOST_COMPARED, pairs, key=lambda other: len(mine & pairs[other]))
+        near = get_close_matches(key, likely, n=1, cutoff=0.7)
+        yield f"{name}; most similar is {plain[near[0]]}" if near else name
+
+
+def _last(name: str) -> str:
+    return posixpath.basename("/".join(_loose(_steps(name))))
+
+
+def _letter_pairs(name: str) -> set[str]:
+    return {name[at : at + 2] for at in range(len(name) - 1)}
 
 
 def _named(annotation: Annotation) -> str:

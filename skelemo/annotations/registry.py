@@ -213,10 +213,13 @@ def relabeled(found: Annotations, words: Words, where: object) -> Annotations:
             continue
         given = [hard_labels(item.labels[head.name]) for item in found.items if head.name in item.labels]
         numbers = Counter(np.concatenate(given).tolist()) if given else Counter[int]()
-        rows = {name: numbers[at] for at, name in enumerate(head.outputs)}
+        rows = {name: numbers[at] for at, name in enumerate(head.outputs) if numbers[at] or not words.classes}
+        if not rows:
+            heads.append(head)
+            continue
         classes = class_head(rows, where, head.name, words)
         heads.append(replace(head, outputs=classes.head.outputs))
-        columns[head.name] = np.array([classes.numbers[name] for name in head.outputs], np.int16)
+        columns[head.name] = np.array([classes.numbers.get(name, -1) for name in head.outputs], np.int16)
     outputs = {head.name: len(head) for head in heads}
     items = []
     for item in found.items:

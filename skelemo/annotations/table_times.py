@@ -1,7 +1,7 @@
 """The frames or times that the rows of a label table are for."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from skelemo.errors import InputError
 _MOST_FRAMES = 10_000_000  # 92 hours at 30 frames/s
 _MOST_SECONDS = 1_000_000
 _UNIT_OF = {word: unit for unit, words in UNITS.items() for word in words}
+_CLOCK = re.compile(r"(?:[0-9]{1,4}:)?[0-9]{1,4}:[0-9]{1,2}(?:[.,][0-9]{1,9})?")
 _NAMED = re.compile(r"(?P<name>start|end)(?:[ _]+time)?[ _]*[(\[_ ](?P<unit>[a-z]+)[)\]]?")
 
 
@@ -42,9 +43,9 @@ def read_times(table: Table, unit: str) -> Times:
     """What columns ``frame``, or ``start`` and ``end``, say of each row.
 
     Starts and ends are in the unit that the user says, else that of a column ``unit`` or of the header, as in
-    ``start_ms`` or ``start (s)``; else in seconds if any has decimals. An end in frames belongs to its interval, an end
-    in time does not. Whole numbers without a unit are left ``unknown`` until the recordings tell whether they can be
-    frames.
+    ``start_ms`` or ``start (s)``; else in seconds if any has decimals, or is a time such as ``00:01:02.5``. An end in
+    frames belongs to its interval, an end in time does not. Whole numbers without a unit are left ``unknown`` until the
+    recordings tell whether they can be frames.
 
     Raises
     ------
@@ -53,6 +54,7 @@ def read_times(table: Table, unit: str) -> Times:
     """
     start_name, end_name, header = _columns(table)
     said = _said(table, header, unit)
+    table, said = _without_clock(table, (start_name, end_name), said)
     start, end = table.numbers(start_name), table.numbers(end_name)
     table.refuse(end_name, np.isnan(start) != np.isnan(end), "start and end, both or none")
     frame = _whole(table, "frame")
@@ -116,6 +118,28 @@ def _said(table: Table, header: str, unit: str) -> str:
     if "auto" not in (unit, given) and unit != given:
         raise InputError(f"{table.file}: starts and ends are said to be {given}, but --unit says {unit}")
     return given if unit == "auto" else unit
+
+
+def _without_clock(table: Table, names: tuple[str, str], unit: str) -> tuple[Table, str]:
+    """The table with times of a clock, such as ``1:02.5``, as seconds."""
+    if not any(":" in cell for name in names for cell in table.texts(name)):
+        return table, unit
+    if unit not in ("auto", "seconds"):
+        raise InputError(f"{table.file}: {names[0]} and {names[1]} are times of a clock, but said to be {unit}")
+    columns = dict(table.columns)
+    for name in names:
+        wrong = np.array([bool(cell) and not _CLOCK.fullmatch(cell) for cell in table.texts(name)])
+        table.refuse(name, wrong, "hours:minutes:seconds, as in 00:01:02.5, in every row")
+        columns[name] = [_seconds(cell) for cell in table.texts(name)]
+    return replace(table, columns=columns), "seconds"
+
+
+def _seconds(clock: str) -> str:
+    if not clock:
+        return ""
+    *above, seconds = clock.replace(",", ".").split(":")
+    minutes = sum(int(number) * 60**power for power, number in enumerate(reversed(above)))
+    return f"{minutes * 60 + float(seconds):.6f}"
 
 
 def _whole(table: Table, name: str) -> np.ndarray:

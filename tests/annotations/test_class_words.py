@@ -8,7 +8,7 @@ import pytest
 from skelemo.annotations import Annotation, Annotations, read_annotations
 from skelemo.annotations.class_names import Words, class_head
 from skelemo.annotations.options import Options
-from skelemo.annotations.registry import FORMATS
+from skelemo.annotations.registry import FORMATS, relabeled
 from skelemo.errors import ConfigError, InputError
 from skelemo.targets import EMOTIONS, Head
 
@@ -178,9 +178,15 @@ def test_classes_of_any_format_can_be_put_together_or_left_out(tmp_path: Path, s
     assert three.items[0].labels["expression"].shape == ((8, 3) if soft else (8,))
 
 
-def test_shares_of_a_class_that_is_left_out_go_to_the_others(tmp_path: Path) -> None:
-    from skelemo.annotations.registry import relabeled
+def test_given_classes_of_a_numbered_format_need_not_name_those_without_labels(tmp_path: Path) -> None:
+    given = Annotations(
+        (Head("expression", "classes", EMOTIONS),), (Annotation("v", {"expression": np.array([1])}, "f"),)
+    )
+    changed = relabeled(given, said(classes="happy,sad"), "here")
+    assert (changed.heads[0].outputs, changed.items[0].labels["expression"].tolist()) == (("happy", "sad"), [1])
 
+
+def test_shares_of_a_class_that_is_left_out_go_to_the_others(tmp_path: Path) -> None:
     shares = np.array([[0.5, 0, 0.5, 0, 0, 0, 0]], np.float32)
     found = Annotations((Head("expression", "classes", EMOTIONS),), (Annotation("v", {"expression": shares}, "f"),))
     changed = relabeled(found, said("neutral="), "here").items[0].labels["expression"]

@@ -40,6 +40,8 @@ ROWS = "v,0,2.5,happy\nv,2.5,4,sad\n"
         ("video,start,end,label\nv,0,2500,happy\nv,2500,4000,sad\n", {"unit": "milliseconds"}),
         ("video,start (s),end (s),label\n" + ROWS, {}),
         ("video,start_ms,end_ms,label\nv,0,2500,happy\nv,2500,4000,sad\n", {}),
+        ("video,start,end,label\nv,00:00:00.000,00:00:02.500,happy\nv,0:02.5,0:04,sad\n", {}),
+        ("video;start;end;label\nv;0:00,0;0:02,5;happy\nv;0:02,5;0:04;sad\n", {"unit": "seconds"}),
     ],
 )
 def test_times_become_the_nearest_frames_and_an_end_is_not_included(
@@ -53,6 +55,12 @@ def test_times_that_were_rounded_give_the_frame_that_they_stand_for(tmp_path: Pa
     # frames 1, 2 and 3 of 30 a second: 0.0333, 0.0667 and 0.1 s
     text = "video,start,end,label\nv,0.033,0.067,happy\nv,0.067,0.1,sad\n"
     assert frames(tmp_path, text, fps=30) == [[1, 1, 0], [2, 2, 1]]
+
+
+def test_a_clock_counts_minutes_and_hours(tmp_path: Path) -> None:
+    # 1 min 2 s is frame 62 of one a second, 1 h frame 3600
+    text = "video,start,end,label\nv,1:02,01:00:00,happy\n"
+    assert frames(tmp_path, text, fps=1, last=4000) == [[62, 3599, 0]]
 
 
 def test_decimals_without_a_frame_rate_are_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -111,6 +119,8 @@ def test_labels_outside_the_recording_leave_it_unlabeled(
         ("video,start,end,unit,label\nv,1,2,hours,x\n", {}, "line 2: unit is 'hours'; expected frames, seconds"),
         ("video,start,end,unit,label\nv,1,2,s,x\nv,3,4,ms,x\n", {}, "are in seconds and in milliseconds; expected one"),
         ("video,start,end,unit,label\nv,1,2,s,x\n", {"unit": "frames"}, "said to be seconds, but --unit says frames"),
+        ("video,start,end,label\nv,0:01,2,x\n", {}, "line 2: end is '2'; expected hours:minutes:seconds, as in"),
+        ("video,start,end,label\nv,0:01,0:02,x\n", {"unit": "frames"}, "times of a clock, but said to be frames"),
         ("video,start_s,end_ms,label\nv,1,2,x\n", {}, "columns 'start_s' and 'end_ms' have different units"),
         ("video,start,start_s,end,label\nv,1,1,2,x\n", {}, "several columns are a start: start, start_s"),
         ("video,frame,start,end,label\nv,,1.5,2,x\nv,3,,,x\n", {}, "line 3: frame is '3'; expected no frame"),
