@@ -14,7 +14,7 @@ FLOORS = (
     {"inference"},
     {"ingest"},
     {"data"},
-    {"preprocess", "models", "tracking"},
+    {"preprocess", "models", "tracking", "pose"},
     {"render", "openpose", "annotations", "simulate"},
     {"cache", "evaluation"},
     {"runs"},

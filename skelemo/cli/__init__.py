@@ -37,7 +37,10 @@ class _Skelemo(Verbs):
 @click.group(
     cls=_Skelemo,
     modules=f"{__name__}.{{}}",
-    verbs=("synth", "ingest", "cache", "show", "export", "models", "train", "predict", "live", "evaluate", "report"),
+    verbs=(
+        *("synth", "extract", "ingest", "cache", "show", "export", "models"),
+        *("train", "predict", "live", "evaluate", "report"),
+    ),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(skelemo.__version__, prog_name="skelemo")

@@ -1,9 +1,11 @@
 """``skelemo ingest``."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from skelemo.cli.finding import extract_videos, finding, options_of
 from skelemo.cli.values import PATH, RATE, SIZE, TEXT, Known, body_models, label_options
 
 
@@ -47,6 +49,7 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT, Known, body_models, label
 @click.option("--part", "part_text", metavar="NUMBER/OF", help="Only this part of the recordings, as in 3/8.")
 @click.option("--scheduler", type=TEXT, metavar="ADDRESS", help="Let a Dask cluster read, as in tcp://HOST:8786.")
 @click.option("--replace", is_flag=True, help="Put what has changed into the place of what the cache has.")
+@finding
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -72,6 +75,8 @@ def command(
     part_text: str | None,
     scheduler: str | None,
     replace: bool,
+    program: str | None,
+    finding: dict[str, Any],
 ) -> None:
     """Read OpenPose's JSON below SOURCE, with labels, into a cache.
 
@@ -79,6 +84,9 @@ def command(
     that cannot be read count as not seen and are listed in problems.csv of the cache. What the cache has already,
     unchanged, is skipped, so that an ingest that was killed goes on where it was. Exit code 1 when a recording could
     not be used at all.
+
+    With --with, SOURCE is a video or a folder of videos: skelemo extract finds their keypoints first and keeps them in
+    a folder beside the cache, NAME_json.
 
     Several machines may ingest into one folder, each its --part, or all by a Dask cluster (--scheduler).
 
@@ -96,6 +104,14 @@ def command(
 
     settings = Settings(layout, body_model, scale, person, sequence, strict, *size, fps, first_frame, identity,
                         classes, map_, unit, va_scale)  # fmt: skip
+    failures: list[str] = []
+    if program:
+        keypoints = out.with_name(f"{out.name}_json")
+        failures = extract_videos((source,), keypoints, options_of(program, finding)).failures
+        click.echo(f"keypoints: {keypoints}")
+        if labels and ":" not in labels and labels != "folders":  # which go by where recordings lie, as their videos do
+            labels = f"{labels}:{source}"
+        source = keypoints
     part = parse_part(part_text) if part_text is not None else None
     try:
         plan = make_plan(source, out, labels, settings, part=part, memory=parse_size(memory), replace=replace)
@@ -110,4 +126,4 @@ def command(
         click.echo("\ninterrupted; what was finished is kept: run the same command again to go on", err=True)
         ctx.exit(130)
     ingest_table(plan, tally)
-    ctx.exit(1 if tally.failures else 0)
+    ctx.exit(1 if tally.failures or failures else 0)

@@ -1,9 +1,11 @@
 """``skelemo predict``."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from skelemo.cli.finding import finding, options_of
 from skelemo.cli.values import PATH, RATE, SIZE, TEXT, WIDTH
 
 
@@ -30,6 +32,7 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT, WIDTH
 @click.option("--scheduler", type=TEXT, metavar="ADDRESS",
               help="Let a Dask cluster read and predict, as in tcp://HOST:8786.")  # fmt: skip
 @click.option("--raw", is_flag=True, help="In .csv, leave names as they are that a spreadsheet would run as formulas.")
+@finding
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -49,11 +52,14 @@ def command(
     jobs: int | None,
     scheduler: str | None,
     raw: bool,
+    program: str | None,
+    finding: dict[str, Any],
 ) -> None:
     """Predict with the models of RUNS for every person and frame of SOURCE.
 
-    SOURCE is a folder of OpenPose's JSON, an archive of one, or a cache. Several runs are averaged. What is finished
-    is kept in OUT.parts until all is: the same command again resumes. Exit code 1 when a recording could not be used.
+    SOURCE is a folder of OpenPose's JSON, an archive of one, a cache, or, --with a program that finds keypoints, a
+    video or a folder of videos. Several runs are averaged. What is finished is kept in OUT.parts until all is: the
+    same command again resumes. Exit code 1 when a recording could not be used.
 
     \b
     skelemo predict runs/ann openpose/ --out predictions.csv
@@ -73,7 +79,8 @@ def command(
     from skelemo.inference.sources import Reading
     from skelemo.text import count, visible
 
-    reading = Reading(person, fps, size, jobs or os.cpu_count() or 1, scheduler or "")
+    pose = options_of(program, finding) if program else None
+    reading = Reading(person, fps, size, jobs or os.cpu_count() or 1, scheduler or "", pose=pose)
     drawing = Overlay(overlay, film) if overlay else None
     done = predict_file(
         runs, source, out, options, reading, allow=allow, device=device, stage=progress, overlay=drawing, raw=raw

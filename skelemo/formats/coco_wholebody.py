@@ -23,13 +23,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 
 from skelemo.errors import InputError
-from skelemo.formats.keypoint_files import Clip
-from skelemo.formats.mapping import COCO_BODY, COCO_LISTS, body_of, in_layout
+from skelemo.formats.keypoint_files import Clip, read_json
 from skelemo.formats.registry import FORMATS, Format
 from skelemo.skeleton import FACE_70, HAND_LEFT, HAND_RIGHT, Layout
+from skelemo.skeleton.mapping import COCO_BODY, COCO_LISTS, body_of, in_layout
 
 _POINTS, _BODY, _FEET = 133, 17, 6
 _LAST_NUMBER = 2**31 - 1
@@ -76,7 +75,7 @@ def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     InputError
         Not JSON, or not of a kind that is described here; the message names the entry.
     """
-    told = _loaded(file)
+    told = read_json(file)
     frames: dict[str, set[int]] = {}
     people: dict[str, list[_Person]] = {}
     sizes: dict[str, set[tuple[int, int]]] = {}
@@ -120,18 +119,6 @@ def _clip(video: str, numbers: list[int], people: list[_Person], layout: Layout,
     owner = np.searchsorted(number, [person.number for person in people])
     size = min(sizes) if len(sizes) == 1 else (0, 0)
     return Clip(video, number, owner, in_layout(parts, layout), identity, "pixels", size)
-
-
-def _loaded(file: Path) -> Any:
-    """A file's JSON, or the list of its lines."""
-    data = file.read_bytes()
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        try:
-            return [orjson.loads(line) for line in data.splitlines()] if data.count(b"\n") else orjson.loads(data)
-        except orjson.JSONDecodeError:
-            raise InputError(f"{file}: not JSON ({error})") from None
 
 
 def _by_frame(told: Any) -> Any:

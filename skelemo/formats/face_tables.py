@@ -17,11 +17,11 @@ import pandas as pd
 
 from skelemo.errors import InputError
 from skelemo.formats.keypoint_files import Clip
-from skelemo.formats.mapping import in_layout
 from skelemo.formats.mediapipe import numbers_of, read_table, whole_numbers
 from skelemo.formats.registry import FORMATS, Format
 from skelemo.openpose.names import printable
 from skelemo.skeleton import FACE_70, Layout
+from skelemo.skeleton.mapping import in_layout
 
 _LANDMARKS = 68
 

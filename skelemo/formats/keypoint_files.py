@@ -4,8 +4,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import orjson
 
 from skelemo.annotations.files import files_below
 from skelemo.errors import InputError
@@ -55,6 +57,24 @@ class KeypointFile(Recording):
     def numbers(self) -> np.ndarray:
         """Int32 ``[F]``, the frame numbers that the file says, counted from 0."""
         return self.frames
+
+
+def read_json(file: Path) -> Any:
+    """A file's JSON, or the list of its lines.
+
+    Raises
+    ------
+    InputError
+        It is no JSON.
+    """
+    data = file.read_bytes()
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        try:
+            return [orjson.loads(line) for line in data.splitlines()] if data.count(b"\n") else orjson.loads(data)
+        except orjson.JSONDecodeError:
+            raise InputError(f"{file}: not JSON ({error})") from None
 
 
 class Reader:

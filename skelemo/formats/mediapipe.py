@@ -1,4 +1,6 @@
-"""Keypoints of MediaPipe's pose, face mesh and hands, as tables in CSV or Parquet of two shapes.
+"""Keypoints of MediaPipe's pose, face mesh and hands: JSON (`skelemo.formats.mediapipe_json`), CSV or Parquet.
+
+A table has one of two shapes:
 
 - Long, a row for each landmark: ``frame``, ``type`` (``pose``, ``face``, ``left_hand``, ``right_hand``),
   ``landmark_index``, ``x``, ``y`` and where known ``visibility``, as in Kaggle's "Isolated Sign Language Recognition".
@@ -8,8 +10,9 @@
 
 Either may have ``person``, who is kept through the recording, and ``video`` or ``sequence_id``, by which a file is
 several recordings. Other columns are passed over. An empty x or y is a landmark not seen; confidence is the visibility,
-and 1 where there is none. Coordinates are shares of the picture; they become pixels where its size is known. Which
-landmark is which: `skelemo.formats.mapping`; z is dropped, and a small toe is not known.
+and 1 where there is none. Coordinates are shares of the picture, which become pixels where its size is known; those
+whose median is beyond 2 are pixels already. Which landmark is which, and which are missing for they were not seen:
+`skelemo.skeleton.mapping.from_mediapipe`; z is dropped, and a small toe is not known.
 """
 
 import re
@@ -21,28 +24,33 @@ import numpy as np
 import pandas as pd
 
 from skelemo.errors import InputError
+from skelemo.formats import mediapipe_json
 from skelemo.formats.keypoint_files import Clip
-from skelemo.formats.mapping import body_of, face_70, in_layout
 from skelemo.formats.registry import FORMATS, Format
-from skelemo.skeleton import FACE_70, HAND_LEFT, HAND_RIGHT, MEDIAPIPE_33, Layout
+from skelemo.skeleton import Layout
+from skelemo.skeleton.mapping import LANDMARKS, from_mediapipe
 
-#: Landmarks of each type; the face's with the irises, which come last.
-LANDMARKS = {"pose": 33, "face": 478, "left_hand": 21, "right_hand": 21}
 _FACE_WITHOUT_IRISES = 468
 
 _WIDE = re.compile(r"(x|y|v|visibility)_(?:(pose|face|left_hand|right_hand)_)?([0-9]{1,4})")
 _LAST_NUMBER = 2**31 - 1
+#: Coordinates whose median is beyond this are pixels: shares of the picture lie around 0.5.
+_SHARES = 2.0
 
 
-@FORMATS.register("mediapipe", Format("import", "MediaPipe landmarks as tables", (".csv", ".csv.gz", ".parquet")))
+@FORMATS.register(
+    "mediapipe", Format("import", "MediaPipe landmarks", (".csv", ".csv.gz", ".parquet", ".json", ".jsonl"))
+)
 def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     """The recordings of a file, in pixels where the size of the picture (width, height) is not 0.
 
     Raises
     ------
     InputError
-        The file cannot be read as a table, lacks a column, or holds what no landmark has; the message names the row.
+        Neither a table nor JSON, or it lacks a column or holds what no landmark has; the message names row or frame.
     """
+    if file.name.lower().endswith((".json", ".jsonl")):
+        return [_from_json(file, layout, size)]
     table = read_table(file)
     names = [name for name in ("video", "sequence_id") if name in table]
     wide = "landmark_index" not in table
@@ -75,23 +83,36 @@ def _clip(video: str, rows: _Rows, file: Path, layout: Layout, size: tuple[int, 
         raise InputError(f"{file}: frame {rows.frame[twice[0]]} has the same landmark of the same person twice")
     landmarks = np.zeros((people.shape[1], sum(LANDMARKS.values()), 3), np.float32)
     landmarks[row[:, None], rows.place[:, None] + np.arange(rows.points.shape[1])] = rows.points
-    number = np.unique(people[0])
-    if size[0] and size[1]:
-        landmarks[..., :2] *= size
+    return _made(video, np.unique(people[0]), people, landmarks, layout, size)
+
+
+def _made(
+    video: str, number: np.ndarray, people: np.ndarray, landmarks: np.ndarray, layout: Layout, size: tuple[int, int]
+) -> Clip:
+    """A recording of frames ``number [F]`` from landmarks ``[P, all, 3]`` of people ``[2, P]``, by frame and person."""
+    known = landmarks[landmarks[..., 2] > 0][:, :2]
+    in_pixels = len(known) > 0 and float(np.median(np.abs(known))) > _SHARES
     parts, first = {}, 0
     for name, count in LANDMARKS.items():
         parts[name] = landmarks[:, first : first + count]
         first += count
-    made = {
-        **body_of(layout, parts["pose"], MEDIAPIPE_33.keypoints),
-        FACE_70.name: face_70(parts["face"]),
-        HAND_LEFT.name: parts["left_hand"],
-        HAND_RIGHT.name: parts["right_hand"],
-    }
+    keypoints = from_mediapipe(layout, parts, shares=not in_pixels)
+    if all(size) and not in_pixels:
+        keypoints[..., :2] *= size
     identity = people[1] if len(np.unique(people[1])) > 1 else None
     owner = np.searchsorted(number, people[0])
-    scale = "pixels" if size[0] and size[1] else "unit"
-    return Clip(video, number.astype(np.int32), owner, in_layout(made, layout), identity, scale)
+    scale = "pixels" if in_pixels or all(size) else "unit"
+    return Clip(video, number.astype(np.int32), owner, keypoints, identity, scale, size if all(size) else (0, 0))
+
+
+def _from_json(file: Path, layout: Layout, size: tuple[int, int]) -> Clip:
+    told = mediapipe_json.read(file)
+    order = np.lexsort((told.person, told.frame))
+    people = np.stack([told.frame, told.person])[:, order]
+    twice = np.flatnonzero((np.diff(people, axis=1) == 0).all(0))
+    if len(twice):
+        raise InputError(f"{file}: frame {people[0, twice[0]]} is in it twice")
+    return _made("", told.frames, people, told.landmarks[order], layout, told.size if all(told.size) else size)
 
 
 def read_table(file: Path) -> pd.DataFrame:

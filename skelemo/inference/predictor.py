@@ -25,6 +25,7 @@ from skelemo.inference.sources import Reading, Source, opened
 from skelemo.inference.table import Options, has_prediction, prediction_columns
 from skelemo.models import registry
 from skelemo.models.heads import probabilities
+from skelemo.pose import Options as PoseOptions
 from skelemo.preprocess import Preparation
 from skelemo.runs.model_file import ModelFile, has_model, read_model
 from skelemo.skeleton import Layout, layout
@@ -182,6 +183,7 @@ class Model:
         size: tuple[int, int] = (0, 0),
         device: str = "auto",
         jobs: int = 1,
+        pose: str | PoseOptions = "",
     ) -> pd.DataFrame:
         """Predict for every person and frame of a source.
 
@@ -199,6 +201,8 @@ class Model:
             the run's validation subset prefers, by head; 0 for none.
         fps, size : frames per second, width and height of the images, where the source does not tell.
         jobs : processes that read.
+        pose : for a video or a folder of videos: the program that finds keypoints, ``mediapipe`` or ``openpose``, or
+            with more said of it `skelemo.pose.Options`.
 
         Returns
         -------
@@ -215,7 +219,8 @@ class Model:
         """
         options, where = Options(every, min_seen, smooth), choose_device(device)
         self.widths(smooth)
-        with opened(source, self.layout, Reading(str(person), fps, size, jobs)) as found:
+        finding = PoseOptions(pose) if isinstance(pose, str) and pose else pose or None
+        with opened(source, self.layout, Reading(str(person), fps, size, jobs, pose=finding)) as found:
             tables = [
                 self.predict_cache(found.cache.only(rows), options, where) for rows in chunks(found.cache.sequences)
             ]

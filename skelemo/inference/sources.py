@@ -20,6 +20,8 @@ from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest.plan import Plan, Settings, make_plan
 from skelemo.ingest.result import Tally
 from skelemo.ingest.run import ingest
+from skelemo.pose.extract import extract, find_videos
+from skelemo.pose.registry import Options
 from skelemo.skeleton import Layout, layout
 
 Source = str | os.PathLike[str] | np.ndarray | Sequence[Mapping[str, Any]]
@@ -64,6 +66,7 @@ class Reading:
     fps, size : frames per second, width and height of the images, where the source does not tell.
     jobs, scheduler : processes that read, or a Dask cluster.
     folder : where recordings are kept while they are predicted, for the next call if this one is interrupted.
+    pose : how keypoints are found where the source is a video or a folder of videos.
     """
 
     person: str = "all"
@@ -72,6 +75,7 @@ class Reading:
     jobs: int = 1
     scheduler: str = ""
     folder: Path | None = None
+    pose: Options | None = None
 
 
 @contextmanager
@@ -97,11 +101,29 @@ def opened(source: Source, wanted: Layout, reading: Reading, stage: Stage = sile
             _write_array(where, source, wanted, reading.fps, reading.size)
             found = Opened(open_cache(where))
         else:
-            path = path or _write_frames(Path(folder) / "frames", source)  # type: ignore[arg-type]  # no path, no array
-            found = _ingested(path, Path(folder), wanted, reading, stage)
+            if path and reading.pose:
+                found = _found_in_videos(path, Path(folder), wanted, reading, stage)
+            else:
+                path = path or _write_frames(Path(folder) / "frames", source)  # type: ignore[arg-type]  # no path, no array
+                found = _ingested(path, Path(folder), wanted, reading, stage)
         if not len(found.cache.sequences):
             raise InputError(f"{source if path and found else 'the source'}: nobody is seen")
         yield _with_parts(found, wanted)
+
+
+def _found_in_videos(source: Path, folder: Path, wanted: Layout, reading: Reading, stage: Stage) -> Opened:
+    """The cache of the keypoints that are found in videos."""
+    options = reading.pose or Options("")
+    kept = hashlib.sha256(json.dumps(options.kept(), sort_keys=True).encode()).hexdigest()[:16]
+    where = folder / f"keypoints-{kept}"
+    with stage("finding keypoints", "frames") as report:
+        extracted = extract([source], where, options, report)
+    try:
+        found = _ingested(where, folder, wanted, reading, stage)
+    except InputError as error:
+        raise InputError(str(error).replace(str(where), str(source))) from None
+    notes, failures = (*extracted.notes, *found.notes), (*extracted.failures, *found.failures)
+    return replace(found, notes=notes, failures=failures, films=find_videos([source]))
 
 
 def _ingested(path: Path, folder: Path, wanted: Layout, reading: Reading, stage: Stage) -> Opened:

@@ -12,6 +12,7 @@ import numpy as np
 from skelemo.annotations.options import Options
 from skelemo.annotations.registry import Annotation
 from skelemo.cache.shard import Header
+from skelemo.openpose.facts import NO_FACTS
 from skelemo.openpose.names import FrameNames, printable
 from skelemo.openpose.recording import Recording
 from skelemo.skeleton import DEFAULT_LAYOUT
@@ -101,6 +102,8 @@ def fingerprint(task: Task, header: Header, size: int, newest: int, made: Mappin
         sorted(made.items()),
     ]
     said += map(_digest, task.annotations)
+    if task.recording.facts != NO_FACTS:
+        said.append([task.recording.facts.width, task.recording.facts.height, task.recording.facts.fps])
     if archive := task.recording.archive:
         said.append(printable(os.path.basename(archive.path)))
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())

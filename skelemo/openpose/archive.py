@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from skelemo.openpose import tar_members, zip_members
+from skelemo.openpose.facts import FACTS, NO_FACTS, VideoFacts, parse_facts
 from skelemo.openpose.files import Folder, is_openpose, may_be_openpose
 from skelemo.openpose.names import FrameNames, Group, stem_of
 from skelemo.openpose.sniff import LOOK, Sniffer, VideoError, frames_of, kind_of, read_video
@@ -198,6 +199,7 @@ class _Table:
         self.kind = kind
         self.rows: dict[str, dict[str, int]] = {}  # folder -> name -> row
         self.marked: set[str] = set()  # folders with the mark of `skelemo synth`
+        self.facts: dict[str, VideoFacts] = {}  # of the videos that folders are of
         self.columns = [array("q") for _ in kind.names or ()]
         self.odd = 0
         self.first_odd = ""
@@ -209,6 +211,10 @@ class _Table:
     def add(self, path: str, where: Sequence[int], look: Callable[[], bytes]) -> None:
         """Note a file if it is one of OpenPose's, by its name or by the content that ``look`` shows."""
         folder, _, name = path.rpartition("/")
+        if name == FACTS:
+            self.facts[_normal(folder)] = parse_facts(look())
+            self._require_few()
+            return
         doubtful = may_be_openpose(name) and not is_openpose(name) and name != SIMULATED
         if doubtful and not _is_hidden(_normal(folder), name):
             kind = self.sniffer.kind(path, lambda _: kind_of(look()))
@@ -268,6 +274,7 @@ class _Table:
                     archive=archive,
                     places=places[rows],
                     simulated=folder in simulated,
+                    facts=self.facts.get(folder, NO_FACTS),
                 )
             )
         return Contents(tuple(folders), self.odd, self.first_odd, self.twice, self.other_json, self.packed)
@@ -278,7 +285,10 @@ class _Table:
             self._require_few()
 
     def _require_few(self) -> None:
-        if len(self.columns[0]) + len(self.marked) + len(self.packed) + len(self.other_json) > MOST_MEMBERS:
+        if (
+            len(self.columns[0]) + len(self.marked) + len(self.facts) + len(self.packed) + len(self.other_json)
+            > MOST_MEMBERS
+        ):
             raise ArchiveError(f"holds more than {MOST_MEMBERS:,} files: split it")
 
     def _simulated(self) -> set[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from skelemo.errors import InputError
 from skelemo.openpose.archive import ArchiveError, is_archive, is_packed, list_archive, list_video, stem
-from skelemo.openpose.files import Folder, Problem, is_openpose, may_be_openpose
+from skelemo.openpose.facts import FACTS, NO_FACTS, VideoFacts, read_facts
+from skelemo.openpose.files import Folder, Problem, is_openpose, is_video, may_be_openpose
 from skelemo.openpose.names import printable
 from skelemo.openpose.sniff import Sniffer, kind_of_file
 from skelemo.text import SIMULATED, count
@@ -37,6 +38,7 @@ class Walk:
         self.other_json: list[str] = []  # JSON that is not OpenPose's
         self.passed_over: list[str] = []  # links that lead out
         self.packed: list[str] = []  # archives within archives, and of kinds that are not read
+        self.videos: list[str] = []  # whose keypoints nobody has found yet
         self.problems: list[Problem] = []  # folders and archives that cannot be read
         self.notes: list[str] = []  # what is odd in archives
 
@@ -59,7 +61,7 @@ class Walk:
             waiting += [(os.path.join(path, name), _below(place, name), simulated) for name in listed.folders]
             files, videos = self._told_by_content(path, listed)
             if files:
-                yield Folder(path, place, files, simulated=simulated)
+                yield Folder(path, place, files, simulated=simulated, facts=listed.facts)
             for name in videos:
                 yield from self.video(os.path.join(path, name), place, simulated=simulated)
             for name in sorted(listed.archives):
@@ -129,6 +131,8 @@ class Walk:
                     found.folders.append(name)
                 elif name == SIMULATED:
                     found.marked = True
+                elif name == FACTS:
+                    found.facts = read_facts(entry.path) if entry.is_file(follow_symlinks=False) else NO_FACTS
                 elif entry.is_file(follow_symlinks=False) or (entry.is_symlink() and self._may_follow(entry)):
                     if is_openpose(name):
                         found.files.append(name)
@@ -138,6 +142,8 @@ class Walk:
                         found.doubtful.append(name)
                     elif is_packed(name):
                         self.packed.append(entry.path)
+                    elif is_video(name):
+                        self.videos.append(entry.path)
         return found
 
     def _may_follow(self, link: os.DirEntry[str]) -> bool:
@@ -159,6 +165,7 @@ class _Listed:
     folders: list[str] = field(default_factory=list)
     archives: list[str] = field(default_factory=list)
     marked: bool = False  # with the mark of `skelemo synth`
+    facts: VideoFacts = NO_FACTS
 
 
 def _one_of_each_length(names: Sequence[str]) -> list[str]:

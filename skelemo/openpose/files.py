@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skelemo.errors import NOT_OF_THE_FILE
+from skelemo.openpose.facts import NO_FACTS, VideoFacts
 from skelemo.openpose.names import Group
 from skelemo.openpose.sniff import unpacked
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 #: A hundred people with face and hands make half a megabyte. A file beyond this is no frame, and is not read.
 MAX_BYTES = 16 * 2**20
+
+#: Endings of video files, in lower case: those of `skelemo extract`, which makes OpenPose's files of them.
+VIDEO_ENDINGS = (
+    *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
+    *(".wmv", ".flv", ".mts", ".m2ts", ".3gp", ".ogv"),
+)
 
 #: Bytes of a recording's file by its position, and when they were last changed, nanoseconds; or an `OSError`.
 Contents = Callable[[int], tuple[bytes, int]]
@@ -47,11 +54,17 @@ class Folder:
     places: np.ndarray | None = None  # [files] where the bytes of each lie in the archive
     simulated: bool = False  # the mark of `skelemo synth` lies in it, or above it as far as in the source
     video: Group | None = None  # the frames of a whole video in one JSON file, which the archive is then
+    facts: VideoFacts = NO_FACTS  # of the video that its files are of
 
 
 def is_openpose(name: str) -> bool:
     """Whether a name is one of OpenPose's, by a look that is quick enough for a million of them."""
     return name.endswith(".json") and "_keypoints" in name
+
+
+def is_video(name: str) -> bool:
+    """Whether a file is a video, by its name."""
+    return name.lower().endswith(VIDEO_ENDINGS)
 
 
 def may_be_openpose(name: str) -> bool:

@@ -15,7 +15,8 @@ import numpy as np
 from skelemo.errors import InputError
 from skelemo.openpose.archive import ENDINGS, Archive, is_archive
 from skelemo.openpose.discover import Walk
-from skelemo.openpose.files import Folder, Problem
+from skelemo.openpose.facts import NO_FACTS, VideoFacts
+from skelemo.openpose.files import Folder, Problem, is_video
 from skelemo.openpose.names import FrameNames, Group, as_stills, group, printable
 from skelemo.openpose.sniff import kind_of_file
 from skelemo.text import count, natural_order
@@ -35,6 +36,7 @@ class Recording:
     places: np.ndarray | None = None  # [F] where the bytes of each file lie in the archive
     simulated: bool = False  # the mark of `skelemo synth` lies beside it, or above it as far as in the source
     images: bool = False  # its files are images of a video, numbered by whoever made them
+    facts: VideoFacts = NO_FACTS  # of the video, where `skelemo extract` found the keypoints
 
     @property
     def numbers(self) -> np.ndarray:
@@ -56,6 +58,9 @@ class Recording:
         """The same recording, of which the first frame of the video has the number ``first`` in its name."""
         files = self.files
         return replace(self, files=files.counted_from(first)) if isinstance(files, FrameNames) else self
+
+
+_FIND = "find its keypoints with --with mediapipe or --with openpose, here or in skelemo extract"
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,8 @@ def search(source: Path, *, sequence: bool | None = None, first_frame: int | Non
     if not os.path.exists(source):
         raise InputError(f"{source}: not found; expected a folder with OpenPose's *_keypoints.json files")
     walk = Walk(source)
+    if os.path.isfile(source) and is_video(str(source)):
+        raise InputError(f"{source} is a video: {_FIND}")
     if os.path.isfile(source) and not is_archive(str(source)):
         return Found([_single_file(source, walk)], (), ())
     listed = [(one, folder) for folder in walk for one in _groups(folder, sequence)]
@@ -233,6 +240,8 @@ def _nothing_found(source: Path, walk: Walk) -> InputError:
         if os.path.isfile(source):
             return InputError(f"{source}: the archive {problem.reason}")
         return InputError(f"{source}: {problem.file} {problem.reason}; no OpenPose file in the rest")
+    if walk.videos:
+        return InputError(f"{source}: no OpenPose file, but {count(len(walk.videos), 'video')}: {_FIND}")
     packed = f" and {count(len(walk.packed), 'archive')} that cannot be read as it lies" if walk.packed else ""
     return InputError(
         f"{source}: no OpenPose file in {count(walk.folders, 'folder')} "
@@ -273,6 +282,7 @@ def _recording(found: _Placed, folder: Folder) -> Recording:
         places=places,
         simulated=folder.simulated,
         images=one.images,
+        facts=folder.facts,
     )
 
 

@@ -11,9 +11,9 @@ from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import CacheError, InputError
 from skelemo.formats.importing import import_keypoints
-from skelemo.formats.mapping import MEDIAPIPE_FACE
 from skelemo.ingest.task import Settings
 from skelemo.skeleton import FACE_70, MEDIAPIPE_33, layout
+from skelemo.skeleton.mapping import MEDIAPIPE_FACE
 
 EVERYTHING = "body_25+face_70+hand_21x2"
 ALL = layout(EVERYTHING)
@@ -561,13 +561,13 @@ def test_an_import_replaces_nothing_and_needs_something(tmp_path):
     run(tmp_path, results([0]))
     with pytest.raises(CacheError, match="choose another --out"):
         imported(tmp_path, "coco_wholebody")
-    with pytest.raises(InputError, match=r"no \.csv or \.csv\.gz or \.parquet file"):
-        import_keypoints(tmp_path / "in", "mediapipe", tmp_path / "other")
+    with pytest.raises(InputError, match=r"no \.csv file below"):
+        import_keypoints(tmp_path / "in", "openface", tmp_path / "other")
     with pytest.raises(InputError, match="not found"):
         import_keypoints(tmp_path / "nowhere", "mediapipe", tmp_path / "other")
 
 
-@pytest.mark.parametrize(("form", "name", "expected"), [("mediapipe", "clip.json", ".csv or .csv.gz or .parquet"),
+@pytest.mark.parametrize(("form", "name", "expected"), [("openface", "clip.json", ".csv"),
                                                         ("coco_wholebody", "clip.csv", ".json")])  # fmt: skip
 def test_a_file_of_another_ending_is_told_which_is_expected(tmp_path, form, name, expected):
     (tmp_path / name).write_text(json.dumps(results([0])))

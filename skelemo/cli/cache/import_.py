@@ -54,7 +54,7 @@ def command(
     alphapose          results in JSON: 17, 26 or 136 points, with idx as identity
     coco_wholebody     COCO results or annotations in JSON: 17 to 136 points
     kinetics_skeleton  a JSON file for each clip
-    mediapipe          CSV or Parquet: pose, face mesh and hands, a row for each landmark or for each frame
+    mediapipe          JSON of the usual converters, CSV or Parquet: pose, face mesh and hands
     mmpose             predictions in JSON
     openface, pyfeat   CSV with 68 landmarks of the face
     openpifpaf         predictions of a video, a line of JSON for each frame

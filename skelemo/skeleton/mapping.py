@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from skelemo.skeleton import COCO_17, FACE_70, HAND_LEFT, HAND_RIGHT, Layout, Part
+from skelemo.skeleton import COCO_17, FACE_70, HAND_LEFT, HAND_RIGHT, MEDIAPIPE_33, Layout, Part
 
 #: Names of COCO-WholeBody's 17 points of the body and 6 of the feet (data_format.md of
 #: https://github.com/jin-s13/COCO-WholeBody).
@@ -25,6 +25,41 @@ MEDIAPIPE_FACE: tuple[tuple[int, ...], ...] = (
 )  # fmt: skip
 
 
+#: MediaPipe's landmarks of each kind; the face's with the irises, which come last.
+LANDMARKS = {"pose": 33, "face": 478, "left_hand": 21, "right_hand": 21}
+#: A landmark less visible than this is where MediaPipe expects it to be hidden, not where it was seen.
+LEAST_VISIBILITY = 0.1
+#: Landmarks farther out than this, in pictures, are no guess of MediaPipe's but damage: they are kept, to be refused.
+_FAR = 10.0
+
+
+def from_mediapipe(where: Layout, landmarks: Mapping[str, np.ndarray], *, shares: bool = True) -> np.ndarray:
+    """Keypoints ``[N, V, 3]`` in a layout from MediaPipe's landmarks of each kind, ``[N, landmarks, 3]``.
+
+    Landmarks become points by name; Neck and MidHip lie halfway, the face's points are `MEDIAPIPE_FACE`, of which the
+    jaw (0 to 16) is the mesh's outline and so only near where OpenPose draws it. Small toes are missing. So is what
+    MediaPipe places without seeing it: a landmark less visible than `LEAST_VISIBILITY`, or outside the picture.
+
+    Parameters
+    ----------
+    landmarks : x, y and confidence by the keys of `LANDMARKS`; confidence is the visibility, and 1 where there is none.
+    shares : whether x and y are shares of the picture, so that it is known what lies outside.
+    """
+    seen = {}
+    for name, points in landmarks.items():
+        xy = points[..., :2]
+        out = ((xy < 0) | (xy > 1)).any(-1) & (np.abs(xy) < _FAR).all(-1) if shares else np.zeros(xy.shape[:-1], bool)
+        hidden = points[..., 2] < LEAST_VISIBILITY
+        seen[name] = np.where((out | hidden)[..., None], np.float32(0), points)
+    made = {
+        **body_of(where, seen["pose"], MEDIAPIPE_33.keypoints),
+        FACE_70.name: face_70(seen["face"]),
+        HAND_LEFT.name: seen["left_hand"],
+        HAND_RIGHT.name: seen["right_hand"],
+    }
+    return in_layout(made, where)
+
+
 def body_of(layout: Layout, points: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
     """The layout's body ``{name: [N, V, 3]}`` from points ``[N, K, 3]`` of these names; empty where it has none.
 
@@ -40,8 +75,7 @@ def body_of(layout: Layout, points: np.ndarray, names: Sequence[str]) -> dict[st
     for middle, (one, other) in part.halfway.items():
         if part.keypoints[middle] not in names:
             ends = made[:, [one, other]]
-            made[:, middle, :2] = ends[..., :2].mean(1)
-            made[:, middle, 2] = ends[..., 2].min(1)
+            made[:, middle] = _between(ends)
     return {part.name: made}
 
 
@@ -50,10 +84,15 @@ def face_70(mesh: np.ndarray) -> np.ndarray:
     made = np.zeros((len(mesh), len(FACE_70), 3), np.float32)
     for place, vertices in enumerate(MEDIAPIPE_FACE):
         if max(vertices) < mesh.shape[1]:
-            there = mesh[:, vertices]
-            made[:, place, :2] = there[..., :2].mean(1)
-            made[:, place, 2] = there[..., 2].min(1)
+            made[:, place] = _between(mesh[:, vertices])
     return made
+
+
+def _between(points: np.ndarray) -> np.ndarray:
+    """The middle of points ``[N, ends, 3]``, ``[N, 3]``; missing where one of them is."""
+    least = points[..., 2].min(1)
+    middle = np.concatenate([points[..., :2].mean(1), least[:, None]], axis=1)
+    return np.where(least[:, None] > 0, middle, np.float32(0))
 
 
 def in_layout(parts: Mapping[str, np.ndarray], layout: Layout) -> np.ndarray:

@@ -1,0 +1,341 @@
+"""MediaPipe by itself: frames come in on standard input, landmarks go out as a line of JSON for each.
+
+This file runs in an environment that has MediaPipe and not skelemo (`skelemo.pose.environment`), so it imports nothing
+of skelemo's. A frame is three uint32 (1 for the first frame of a video, width, height) and width x height x 3 bytes of
+RGB. The first line out is ``{"ready": VERSION}``; every other is ``{"people": [{"pose": [[x, y, visibility], …],
+"face": [[x, y], …], "left_hand": …, "right_hand": …}]}``, shares of the picture, or ``{"error": REASON}``.
+
+With the models of MediaPipe's wheel, everybody is followed as its own holistic solution follows one person: the pose
+detector finds people, the pose landmarker follows each in the box that the last landmarks give, and the face is found
+in the head's box. The landmarks are not smoothed. With model files (``--models``) the Tasks API does the same.
+"""
+
+import argparse
+import glob
+import json
+import math
+import os
+import struct
+import sys
+from typing import Any
+
+#: Frames from one search for people to the next while one person is followed; with several, each frame has a search.
+SEARCH_EVERY = 3
+#: People whose landmarks lie closer to each other, in body heights (median over landmarks), are one.
+SAME = 0.06
+#: A box that begins within this share of a followed person's box is hers.
+NEAR = 0.15
+HEAD = 11  # the first landmarks of a pose
+
+PERSON = """
+input_stream: "image"
+input_stream: "roi"
+input_side_packet: "complexity"
+input_side_packet: "mask"
+input_side_packet: "refine"
+node { calculator: "ImagePropertiesCalculator" input_stream: "IMAGE_CPU:image" output_stream: "SIZE:size" }
+node {
+  calculator: "PoseLandmarkByRoiCpu"
+  input_stream: "IMAGE:image" input_stream: "ROI:roi"
+  input_side_packet: "MODEL_COMPLEXITY:complexity" input_side_packet: "ENABLE_SEGMENTATION:mask"
+  output_stream: "LANDMARKS:pose" output_stream: "AUXILIARY_LANDMARKS:auxiliary"
+}
+node {
+  calculator: "PoseLandmarksToRoi"
+  input_stream: "LANDMARKS:auxiliary" input_stream: "IMAGE_SIZE:size" output_stream: "ROI:next"
+}
+node {
+  calculator: "SplitNormalizedLandmarkListCalculator"
+  input_stream: "pose" output_stream: "head"
+  options { [mediapipe.SplitVectorCalculatorOptions.ext] { ranges { begin: 0 end: 11 } } }
+}
+node {
+  calculator: "FaceLandmarksFromPoseCpu"
+  input_stream: "IMAGE:image" input_stream: "FACE_LANDMARKS_FROM_POSE:head"
+  input_side_packet: "REFINE_LANDMARKS:refine" output_stream: "FACE_LANDMARKS:face"
+}
+"""
+HANDS = """
+node {
+  calculator: "HandLandmarksLeftAndRightCpu"
+  input_stream: "IMAGE:image" input_stream: "POSE_LANDMARKS:pose"
+  output_stream: "LEFT_HAND_LANDMARKS:left_hand" output_stream: "RIGHT_HAND_LANDMARKS:right_hand"
+}
+"""
+SEARCH = """
+input_stream: "image"
+node { calculator: "PoseDetectionCpu" input_stream: "IMAGE:image" output_stream: "DETECTIONS:detections" }
+"""
+
+
+class Graph:
+    """A graph of MediaPipe's that is run step by step."""
+
+    def __init__(self, text: str, outputs: Any, side: Any) -> None:
+        from mediapipe.python._framework_bindings import calculator_graph
+
+        self.time = 0
+        self.found: Any = {}
+        self.graph = calculator_graph.CalculatorGraph(graph_config=text)
+        for name in outputs:
+            self.graph.observe_output_stream(name, self.found.__setitem__, True)
+        self.graph.start_run(side)
+
+    def send(self, **packets: Any) -> None:
+        """Begin a step."""
+        self.time += 33333  # microseconds, as MediaPipe's own solutions count
+        self.found.clear()
+        for name, packet in packets.items():
+            self.graph.add_packet_to_input_stream(name, packet.at(self.time))
+
+    def receive(self) -> Any:
+        """End it."""
+        self.graph.wait_until_idle()
+        return {name: packet for name, packet in self.found.items() if not packet.is_empty()}
+
+
+class Wheel:
+    """Everybody in a video by the models of MediaPipe's wheel."""
+
+    def __init__(self, people: int, hands: bool) -> None:
+        import mediapipe
+        from mediapipe.framework.formats import rect_pb2
+        from mediapipe.python import packet_creator, packet_getter
+        from mediapipe.python._framework_bindings import image_frame, resource_util
+
+        resource_util.set_resource_dir(os.path.dirname(os.path.dirname(mediapipe.__file__)))
+        self.make, self.get, self.rect = packet_creator, packet_getter, rect_pb2.NormalizedRect
+        self.rgb = image_frame.ImageFormat.SRGB
+        self.people, self.parts = people, ["face"] + ["left_hand", "right_hand"] * hands
+        self.search = Graph(SEARCH, ["detections"], {})
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget everybody: another video begins."""
+        self.free: Any = []
+        self.followed: Any = []
+        self.frame = self.turn = 0
+
+    def find(self, image: Any) -> Any:
+        """The landmarks of everybody in a frame [height, width, 3]."""
+        height, width = image.shape[:2]
+        packet = self.make.create_image_frame(image_format=self.rgb, data=image)
+        found = self._land(packet, self.followed)
+        tiles = _tiles(width, height)
+        if not self.frame:
+            turns = tiles
+        elif len(found) == 1 and self.frame % SEARCH_EVERY:
+            turns = []
+        else:
+            self.turn += 1
+            turns = [tiles[self.turn % len(tiles)]] + [tiles[0]] * (not found)
+        fresh: Any = []
+        for tile in dict.fromkeys(turns):
+            boxes = [_box(one) for one in self._search(image, packet, tile)]
+            for box in boxes:
+                others = [_in_pixels(one[1], width, height) for one in found] + fresh
+                if not any(math.hypot(box[0] - o[0], box[1] - o[1]) < NEAR * max(box[2], o[2]) for o in others):
+                    fresh.append(box)
+        room = max(0, self.people - len(found))
+        starts = [(self.free.pop() if self.free else self._person(), self._rect(box, width, height))
+                  for box in sorted(fresh, key=lambda box: -box[2])[:room]]  # fmt: skip
+        found += self._land(packet, starts)
+        kept: Any = []
+        for one in found:
+            if any(_same(one, other, width, height) for other in kept):
+                self.free.append(one[0])
+            else:
+                kept.append(one)
+        self.followed = [(graph, roi) for graph, roi, _ in kept]
+        self.frame += 1
+        return [answer for _, _, answer in kept]
+
+    def _person(self) -> Any:
+        side = {"complexity": self.make.create_int(1), "mask": self.make.create_bool(False),
+                "refine": self.make.create_bool(True)}  # fmt: skip
+        return Graph(PERSON + HANDS * (len(self.parts) > 1), ["pose", "next", *self.parts], side)
+
+    def _land(self, packet: Any, boxes: Any) -> Any:
+        """Graph, next box and landmarks of everybody who is still in her box."""
+        for graph, roi in boxes:
+            graph.send(image=packet, roi=self.make.create_proto(roi))
+        found: Any = []
+        for graph, _ in boxes:
+            out = graph.receive()
+            if "pose" not in out or "next" not in out:
+                self.free.append(graph)
+                continue
+            answer: Any = {"pose": [(p.x, p.y, p.visibility) for p in self.get.get_proto(out["pose"]).landmark]}
+            for part in self.parts:
+                if part in out:
+                    answer[part] = [(p.x, p.y) for p in self.get.get_proto(out[part]).landmark]
+            found.append((graph, self.get.get_proto(out["next"]), answer))
+        return found
+
+    def _search(self, image: Any, packet: Any, tile: Any) -> Any:
+        """Hip and head of everybody whom the detector sees in a tile, pixels of the picture."""
+        import numpy as np
+
+        left, top, width, height = tile
+        if (height, width) != image.shape[:2]:
+            part = np.ascontiguousarray(image[top : top + height, left : left + width])
+            packet = self.make.create_image_frame(image_format=self.rgb, data=part)
+        self.search.send(image=packet)
+        out = self.search.receive()
+        for one in self.get.get_proto_list(out["detections"]) if out else []:
+            hip, head = one.location_data.relative_keypoints[:2]
+            yield [(left + p.x * width, top + p.y * height) for p in (hip, head)]
+
+    def _rect(self, box: Any, width: int, height: int) -> Any:
+        x, y, size, angle = box
+        return self.rect(x_center=x / width, y_center=y / height, width=size / width, height=size / height,
+                         rotation=angle)  # fmt: skip
+
+
+def _tiles(width: int, height: int) -> Any:
+    """The picture, and the squares of it in which people are larger: left, top, width, height."""
+    side, long = min(width, height), max(width, height)
+    tiles = [(0, 0, width, height)]
+    if long > 1.2 * side:
+        count = max(2, math.ceil(1.3 * long / side))
+        for step in range(count):
+            start = round((long - side) * step / (count - 1))
+            tiles.append((start, 0, side, side) if width > height else (0, start, side, side))
+    return tiles
+
+
+def _box(points: Any) -> Any:
+    """The box of a person, by MediaPipe's rule (pose_detection_to_roi.pbtxt): center, size, angle; pixels."""
+    (x, y), (head_x, head_y) = points
+    angle = math.pi / 2 - math.atan2(y - head_y, head_x - x)
+    return x, y, 2.5 * math.hypot(head_x - x, head_y - y), math.remainder(angle, 2 * math.pi)
+
+
+def _in_pixels(roi: Any, width: int, height: int) -> Any:
+    return roi.x_center * width, roi.y_center * height, roi.width * width, roi.rotation
+
+
+def _same(one: Any, other: Any, width: int, height: int) -> bool:
+    """Whether two found people are one."""
+    size = max(_in_pixels(found[1], width, height)[2] for found in (one, other)) / 1.25
+    pairs = zip(one[2]["pose"], other[2]["pose"])  # noqa: B905 - Python 3.9 has no strict
+    apart = sorted(math.hypot((a[0] - b[0]) * width, (a[1] - b[1]) * height) for a, b in pairs)
+    return apart[len(apart) // 2] < SAME * size
+
+
+class Tasks:
+    """Everybody in a video by model files of the user's, with MediaPipe's Tasks API."""
+
+    def __init__(self, folder: str, people: int) -> None:
+        from mediapipe.tasks.python import BaseOptions, vision
+
+        self.vision, self.people = vision, people
+        self.landmarker: Any = None
+        self.pose = BaseOptions(model_asset_path=_model(folder, "pose_landmarker"))
+        options = vision.FaceLandmarkerOptions(BaseOptions(model_asset_path=_model(folder, "face_landmarker")))
+        self.face = vision.FaceLandmarker.create_from_options(options)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget everybody: another video begins."""
+        if self.landmarker:
+            self.landmarker.close()
+        self.landmarker = self.vision.PoseLandmarker.create_from_options(
+            self.vision.PoseLandmarkerOptions(
+                self.pose, running_mode=self.vision.RunningMode.VIDEO, num_poses=self.people
+            )
+        )
+        self.time = 0
+
+    def find(self, image: Any) -> Any:
+        """The landmarks of everybody in a frame [height, width, 3]."""
+        self.time += 33
+        found = self.landmarker.detect_for_video(_image(image), self.time).pose_landmarks
+        people = []
+        for pose in found:
+            answer = {"pose": [(p.x, p.y, p.visibility) for p in pose]}
+            face = self._face(image, answer["pose"][:HEAD])
+            people.append(dict(answer, face=face) if face else answer)
+        return people
+
+    def _face(self, image: Any, head: Any) -> Any:
+        """The face in the square around a head, three times as large as its landmarks' extent, as holistic has it."""
+        import numpy as np
+
+        height, width = image.shape[:2]
+        xs, ys = [p[0] * width for p in head], [p[1] * height for p in head]
+        side = 1.5 * max(max(xs) - min(xs), max(ys) - min(ys))
+        x, y = sum(xs) / len(xs), sum(ys) / len(ys)
+        left, right = (int(min(max(at, 0), width)) for at in (x - side, x + side))
+        top, bottom = (int(min(max(at, 0), height)) for at in (y - side, y + side))
+        if right - left < 8 or bottom - top < 8:
+            return []
+        faces = self.face.detect(_image(np.ascontiguousarray(image[top:bottom, left:right]))).face_landmarks
+        return [((left + p.x * (right - left)) / width, (top + p.y * (bottom - top)) / height)
+                for p in (faces[0] if faces else [])]  # fmt: skip
+
+
+def _image(pixels: Any) -> Any:
+    import mediapipe
+
+    return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
+
+
+def _model(folder: str, name: str) -> str:
+    files = sorted(glob.glob(os.path.join(glob.escape(folder), name + "*.task")))
+    if not files:
+        raise FileNotFoundError("no " + name + "*.task in " + folder)
+    return files[0]
+
+
+def _estimator(people: int, hands: bool, models: str) -> Any:
+    import mediapipe
+
+    inside = os.path.join(os.path.dirname(mediapipe.__file__), "modules", "pose_landmark", "pose_landmark_full.tflite")
+    if models and hands:
+        raise ValueError("hands are found with the models of the wheel 0.10.21 alone, not with --models")
+    if models:
+        return Tasks(models, people)
+    if not os.path.exists(inside):
+        raise FileNotFoundError(
+            "MediaPipe " + mediapipe.__version__ + " carries no models: name a folder with pose_landmarker*.task and "
+            "face_landmarker*.task (--models), or take 0.10.21, which does"
+        )
+    return Wheel(people, hands)
+
+
+def main() -> None:
+    """Answer frame after frame until there is none."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--people", type=int, default=8)
+    parser.add_argument("--hands", action="store_true")
+    parser.add_argument("--models", default="")
+    given = parser.parse_args()
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever MediaPipe prints is no answer
+
+    def answer(what: Any) -> None:
+        out.write(json.dumps(what) + "\n")
+        out.flush()
+
+    try:
+        import mediapipe
+        import numpy as np
+
+        estimator = _estimator(given.people, given.hands, given.models)
+        answer({"ready": mediapipe.__version__})
+        head = struct.Struct("<III")
+        while data := sys.stdin.buffer.read(head.size):
+            first, width, height = head.unpack(data)
+            pixels = sys.stdin.buffer.read(width * height * 3)
+            if first:
+                estimator.begin()
+            people = estimator.find(np.frombuffer(pixels, np.uint8).reshape(height, width, 3))
+            answer({"people": people})
+    except Exception as error:
+        answer({"error": (str(error).strip() or type(error).__name__).splitlines()[0]})
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

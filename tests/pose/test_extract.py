@@ -1,0 +1,172 @@
+"""Where keypoints go, what is kept beside them, and what a program of somebody else's has to do."""
+
+import json
+import os
+import tarfile
+import zipfile
+from contextlib import contextmanager
+
+import pytest
+from videos import squares, write_video
+
+from skelemo.cache.store import open_cache
+from skelemo.cli import main
+from skelemo.errors import ConfigError, InputError
+from skelemo.openpose.facts import NO_FACTS, VideoFacts, parse_facts
+from skelemo.openpose.recording import find_recordings
+from skelemo.pose import PROGRAMS, Options
+from skelemo.pose.extract import extract, find_videos
+
+PERSON = {"pose_keypoints_2d": [float(1 + index) for index in range(75)]}
+
+
+@PROGRAMS.register("test_nothing_else")
+@contextmanager
+def somebody(options):
+    """Somebody in the first five frames of every video; nobody is found in a video called empty."""
+    if options.flags == "fail":
+        raise ConfigError("it is not installed")
+
+    def find(video, notes):
+        for number in range(0, 0 if video.name == "empty" else 5, options.every):
+            if options.flags == "odd":
+                yield number, b'{"people": [{"pose_keypoints_2d": [1, 2]}]}'
+            else:
+                yield number, json.dumps({"version": 1.3, "people": [PERSON]}).encode()
+        notes.append(f"{video.name} was seen")
+
+    yield find
+
+
+OPTIONS = Options("test_nothing_else")
+
+
+@pytest.fixture
+def videos(tmp_path):
+    for name in ("a.mp4", "day 1/b.mkv", "day 2/b.mp4"):
+        write_video(tmp_path / "videos" / name, squares(5)[0])
+    (tmp_path / "videos" / ".hidden.mp4").write_bytes(b"")
+    (tmp_path / "videos" / "notes.txt").write_text("no video")
+    return tmp_path / "videos"
+
+
+def test_videos_below_a_folder_keep_their_paths(videos, tmp_path):
+    assert list(find_videos([videos])) == ["a", "day 1/b", "day 2/b"]
+    result = extract([videos], tmp_path / "out", OPTIONS)
+    assert [one.place for one in result.done] == ["a", "day 1/b", "day 2/b"]
+    assert result.notes == ["a was seen", "b was seen", "b was seen"]
+    found = find_recordings(tmp_path / "out")
+    assert [one.source for one in found] == ["a/a", "day 1/b/b", "day 2/b/b"]
+    assert {one.facts for one in found} == {VideoFacts(96, 64, 25.0)}
+
+
+def test_two_videos_of_one_place_are_refused(videos):
+    with pytest.raises(InputError, match=r"would both become b: rename one, or extract it apart"):
+        find_videos([videos / "day 1" / "b.mkv", videos / "day 2" / "b.mp4"])
+
+
+def test_where_there_is_no_video_it_is_said(tmp_path):
+    with pytest.raises(InputError, match="not found; expected a video"):
+        find_videos([tmp_path / "nowhere"])
+    with pytest.raises(InputError, match="no video in it or below"):
+        find_videos([tmp_path])
+
+
+def test_progress_ends_with_all_frames(videos, tmp_path):
+    told = []
+    extract([videos], tmp_path / "out", OPTIONS, lambda done, of: told.append((done, of)))
+    assert [done for done, _ in told] == list(range(1, 16))
+    assert told[0] == (1, 15)
+    assert told[-1] == (15, 15)
+    assert all(done <= of for done, of in told)
+
+
+def test_what_a_killed_extract_has_left_is_removed(videos, tmp_path):
+    from skelemo.atomic import PARTIAL, owner
+
+    extract([videos / "a.mp4"], tmp_path / "out", OPTIONS)
+    dead = owner().rsplit("-", 2)[0] + "-999999999-1"
+    (tmp_path / "out" / f"{PARTIAL}{dead}-extract").mkdir()
+    extract([videos], tmp_path / "out", OPTIONS)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "day 1", "day 2"]
+
+
+def test_a_folder_with_something_else_is_left_alone(videos, tmp_path):
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    (tmp_path / "out" / "a" / "mine.txt").write_text("keep this")
+    with pytest.raises(InputError, match="holds something else than a video's keypoints: choose another --out"):
+        extract([videos / "a.mp4"], tmp_path / "out", OPTIONS)
+    assert (tmp_path / "out" / "a" / "mine.txt").read_text() == "keep this"
+
+
+def test_what_a_program_finds_is_checked(videos, tmp_path):
+    with pytest.raises(InputError, match=r"a\.mp4: what was found in frame 0 .*has 2 numbers"):
+        extract([videos / "a.mp4"], tmp_path / "out", Options("test_nothing_else", flags="odd"))
+    with pytest.raises(ConfigError, match="it is not installed"):
+        extract([videos / "a.mp4"], tmp_path / "out", Options("test_nothing_else", flags="fail"))
+    write_video(videos / "empty.mp4", squares(2)[0])
+    with pytest.raises(InputError, match="no frame came out of it"):
+        extract([videos / "empty.mp4"], tmp_path / "out", OPTIONS)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_program_is_found_by_its_path(videos, tmp_path):
+    result = extract([videos / "a.mp4"], tmp_path / "out", Options(f"{__name__}:somebody"))
+    assert result.done[0].frames == 5
+    with pytest.raises(ConfigError, match="known are mediapipe, openpose"):
+        extract([videos / "a.mp4"], tmp_path / "out", Options("posenet"))
+
+
+def test_facts_outlive_packing_and_win_over_the_name(tmp_path):
+    write_video(tmp_path / "videos" / "1-30-1280x720.mp4", squares(5)[0])
+    extract([tmp_path / "videos"], tmp_path / "out", OPTIONS)
+    with tarfile.open(tmp_path / "out.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "out", "out")
+    with zipfile.ZipFile(tmp_path / "out.zip", "w") as archive:
+        for file in (tmp_path / "out").rglob("*.json"):
+            archive.write(file, file.relative_to(tmp_path))
+    for source in ("out", "out.tar.gz", "out.zip"):
+        (recording,) = find_recordings(tmp_path / source)
+        assert recording.facts == VideoFacts(96, 64, 25.0), source
+    main(["ingest", str(tmp_path / "out.zip"), "--out", str(tmp_path / "cache")], standalone_mode=False)
+    row = open_cache(tmp_path / "cache").sequences.iloc[0]
+    assert (row["width"], row["height"], row["fps"]) == (96, 64, 25)
+
+
+def test_a_changed_frame_rate_is_a_changed_recording(tmp_path):
+    write_video(tmp_path / "videos" / "clip.mp4", squares(5)[0])
+    extract([tmp_path / "videos"], tmp_path / "out", OPTIONS)
+    words = ["ingest", str(tmp_path / "out"), "--out", str(tmp_path / "cache"), "--replace"]
+    main(words, standalone_mode=False)
+    file = tmp_path / "out" / "clip" / "skelemo-video.json"
+    file.write_text(file.read_text().replace("25.0", "50.0"))
+    main(words, standalone_mode=False)
+    assert open_cache(tmp_path / "cache").sequences["fps"].tolist() == [50.0]
+
+
+FACTS = {
+    "": NO_FACTS,
+    "[]": NO_FACTS,
+    "{": NO_FACTS,
+    "[" * 100_000: NO_FACTS,
+    '{"width": 640, "height": 480, "fps": 25}': VideoFacts(640, 480, 25.0),
+    '{"width": 640, "height": "480", "fps": 29.97}': VideoFacts(0, 0, 29.97),
+    '{"width": -1, "height": 480, "fps": NaN}': NO_FACTS,
+    '{"width": 640, "height": 480, "fps": 1e99}': VideoFacts(640, 480, 0.0),
+    '{"width": true, "height": 480, "fps": true}': NO_FACTS,
+}
+
+
+@pytest.mark.parametrize(("text", "facts"), FACTS.items(), ids=range(len(FACTS)))
+def test_facts_are_data_that_is_not_believed(text, facts):
+    assert parse_facts(text.encode()) == facts
+
+
+def test_a_link_is_not_followed_for_facts(tmp_path):
+    (tmp_path / "secret.json").write_text('{"width": 640, "height": 480, "fps": 25}')
+    folder = tmp_path / "in" / "clip"
+    folder.mkdir(parents=True)
+    (folder / "clip_000000000000_keypoints.json").write_text(json.dumps({"people": [PERSON]}))
+    os.symlink(tmp_path / "secret.json", folder / "skelemo-video.json")
+    (recording,) = find_recordings(tmp_path / "in")
+    assert recording.facts == NO_FACTS
