@@ -88,19 +88,42 @@ def claimed(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise ConfigError(f"{folder} is a file: choose a folder") from None
-    path = folder / LOCK
-    lock = FileLock(path)
+    try:
+        with _held(folder / LOCK, folder):
+            yield
+    finally:
+        with suppress(OSError):  # it holds something, as it should
+            folder.rmdir()
+
+
+@contextmanager
+def reserved(path: Path) -> Iterator[None]:
+    """Be the one process that makes a file or a folder, which is not there until it is finished.
+
+    Raises
+    ------
+    ConfigError
+        Another process is making it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]  # as long for any name
+    with _held(path.with_name(f"{LOCK}-{name}"), path):
+        yield
+
+
+@contextmanager
+def _held(file: Path, path: Path) -> Iterator[None]:
+    """Hold the lock of a path as long as this process lives."""
+    lock = FileLock(file)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise ConfigError(f"{folder} is being written by another process: choose another --out, or wait") from None
+        raise ConfigError(f"{path} is being written by another process: choose another --out, or wait") from None
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
         lock.release()
-        with suppress(OSError):  # it holds something, as it should
-            folder.rmdir()
 
 
 def owner() -> str:

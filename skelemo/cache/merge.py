@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skelemo.atomic import finished
+from skelemo.atomic import finished, reserved
 from skelemo.cache import sequence as cached
 from skelemo.cache.reading import read_from_cache
 from skelemo.cache.select import select, unmet
@@ -84,12 +84,12 @@ def new_folder(out: Path, sources: Collection[Path]) -> Iterator[Path]:
     for source in sources:
         if target == source.resolve() or source.resolve() in target.parents:
             raise CacheError(f"{out} is, or lies in, the cache {source} that is read: choose another --out")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CacheError(f"{out} exists and is not an empty folder: choose another --out")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with finished(target) as partial:
-        partial.mkdir()
-        yield partial
+    with reserved(target):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise CacheError(f"{out} exists and is not an empty folder: choose another --out")
+        with finished(target) as partial:
+            partial.mkdir()
+            yield partial
 
 
 def _combine(

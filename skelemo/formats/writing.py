@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skelemo.atomic import finished
+from skelemo.atomic import finished, reserved
 from skelemo.cache import sequence as cached
 from skelemo.cache.reading import read_sequences
 from skelemo.cache.select import select, unmet
@@ -94,8 +94,9 @@ def new_file(out: Path, *, folder: bool = False) -> Iterator[Path]:
     """
     if out.is_dir() and not folder:
         raise InputError(f"{out} is a folder: --out is the name of the file to write, as in {out / 'NAME'}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is there already: choose another --out, or remove it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with finished(out.resolve()) as partial:
-        yield partial
+    target = out.resolve()
+    with reserved(target):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out} is there already: choose another --out, or remove it")
+        with finished(target) as partial:
+            yield partial

@@ -24,6 +24,7 @@ import orjson
 from numpy.typing import NDArray
 
 import skelemo
+from skelemo.atomic import LOCK, claimed
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.simulate.clips import FOLDS, Cast, Clip, Role, long_clip, short_clip
 from skelemo.simulate.detection import six_digits
@@ -119,17 +120,20 @@ def write(out: Path, plan: Plan, *, jobs: int = 1, progress: Callable[[int, int]
         A plan that cannot be carried out.
     """
     cast = plan.cast
-    _refuse_what_exists(out)
-    _mark(out, plan)
-    tasks = [("affwild2", number) for number in range(plan.long)] + [("dfew", number) for number in range(plan.short)]
-    rows: list[Written] = []
-    for written in _each(partial(_write_clip, out, cast, plan.frames), tasks, jobs):
-        rows += written
-        if progress:
-            progress(1, written[0].frames)
-    _write_folds(out, [row for row in rows if row.form == "dfew"])
-    for form in {row.form: row for row in rows}:
-        _write_table(out / "truth" / form / "clips.csv", [row for row in rows if row.form == form])
+    with claimed(out):
+        _refuse_what_exists(out)
+        _mark(out, plan)
+        tasks = [("affwild2", number) for number in range(plan.long)] + [
+            ("dfew", number) for number in range(plan.short)
+        ]
+        rows: list[Written] = []
+        for written in _each(partial(_write_clip, out, cast, plan.frames), tasks, jobs):
+            rows += written
+            if progress:
+                progress(1, written[0].frames)
+        _write_folds(out, [row for row in rows if row.form == "dfew"])
+        for form in {row.form: row for row in rows}:
+            _write_table(out / "truth" / form / "clips.csv", [row for row in rows if row.form == form])
     return rows
 
 
@@ -153,7 +157,7 @@ def frame_text(people: NDArray[np.float64]) -> bytes:
 
 
 def _refuse_what_exists(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if any(path.name != LOCK for path in out.iterdir()):
         raise InputError(f"{out} exists and is not an empty folder: name another or remove it")
 
 

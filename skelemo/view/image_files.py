@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skelemo.atomic import finished, sweep
+from skelemo.atomic import finished, reserved, sweep
 from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError, unknown
 from skelemo.render import SkeletonRenderer
@@ -73,9 +73,8 @@ def export_images(
         raise ConfigError(f"{cache.name} has no frame to draw: none has a class, a subset and a person in it")
     places = _places(stills, rows, subsets, head.outputs, classes[rows])
     out = out.resolve()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sweep(out.parent, _KIND)
-    with finished(out, _KIND) as partial:
+    with reserved(out), finished(out, _KIND) as partial:
+        sweep(out.parent, _KIND)
         for folder in {place.parent for place in places}:
             (partial / folder).mkdir(parents=True, exist_ok=True)
         _write(stills, rows, [partial / place for place in places], renderer, report)

@@ -207,6 +207,53 @@ def test_people_of_one_video_stay_together():
         assert_disjoint(table, fold)
 
 
+#: Takes by name: what a recording and its views, copies and pieces are called.
+TAKES = {
+    "cameras by name": ("{}_view1", "{}_view2", "{}_view10"),
+    "cameras as OpenPose numbers them": ("{}", "{}_view1", "{}_view2"),
+    "cameras by folder": ("{}/cam01", "{}/cam02", "{}/camera_3"),
+    "cameras above": ("cam1/{}", "cam2/{}", "View-3/{}"),
+    "cameras above and below": ("cam1/day 2/{}", "cam2/day 2/{}", "day 2/{}_cam3"),
+    "mirrored": ("{}", "{}_mirrored", "{}-flip", "flipped/{}"),
+    "re-encoded": ("{}", "{}_720p", "{}_h264", "{}_25fps", "{}.x265", "{}_reencoded_480p"),
+    "copied": ("{}", "{}_copy", "{} copy"),
+    "sides": ("{}_left", "{}_right", "{}"),
+    "pieces": ("{}", "{}_from4096", "{}_from65536"),
+}
+
+
+@pytest.mark.parametrize("spec", ["kfold:4", "holdout:0.25"])
+@pytest.mark.parametrize("names", TAKES.values(), ids=TAKES)
+def test_views_copies_and_pieces_of_a_take_never_cross_subsets(names, spec):
+    takes = [f"clip {letter}" for letter in "abcdefghij"]
+    table = a_table([name.format(take) for take in takes for name in names])
+    take = np.repeat(np.arange(len(takes)), len(names))
+    assert len(set(groups_of(table))) == len(takes)
+    order = np.random.default_rng(0).permutation(len(table))
+    for seed in range(3):
+        for fold in split(spec, table.iloc[order], order % 3, seed=seed, validation=0.2).folds:
+            found = [{*take[where]} for where in rows(table, fold).values()]
+            assert sum(map(len, found)) == len(set.union(*found)) == len(takes)
+            assert all(found)
+
+
+@pytest.mark.parametrize("spec", ["kfold:3", "holdout:0.3"])
+def test_frames_of_a_clip_that_are_sequences_of_their_own_stay_together(spec):
+    """As where stills of a clip, or its people, are sequences: they name one video."""
+    table = a_table([f"clip {index // 5}" for index in range(60)])
+    for fold in split(spec, table).folds:
+        assert_disjoint(table, fold)
+        sizes = [len(getattr(fold, subset)) for subset in SUBSETS]
+        assert all(size % 5 == 0 for size in sizes)
+        assert sum(sizes) == 60
+
+
+def test_a_take_that_a_given_split_tears_is_refused():
+    table = a_table(["a_view1", "a_view2", "b", "c"], splits=given(["train", "test", "train", "test"]))
+    with pytest.raises(ConfigError, match=r"who or what belongs with 'a_view1#0000' is in more than one subset"):
+        split("given", table)
+
+
 # Given splits
 
 
