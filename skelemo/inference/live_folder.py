@@ -77,6 +77,7 @@ class Follower:
         self._heard = self._listed = self._gap_since = time.monotonic()
         self._listing_took = 0.0
         self._stamp = 0
+        self._unnumbered = ""  # a file of OpenPose's that can be in no series
 
     def frames(self, idle: float = 0.0) -> Iterator[Frame]:
         """The frames; ends when none has come for ``idle`` seconds, if that is not 0.
@@ -84,7 +85,7 @@ class Follower:
         Raises
         ------
         InputError
-            The folder disappears.
+            The folder disappears, or none of the files in it has a frame number.
         """
         self._look_round()
         while True:
@@ -172,6 +173,11 @@ class Follower:
         self._listing_took = time.monotonic() - self._listed
         mine = self._series and found.get((self._series.start, self._series.ending))
         new = [one for key, one in found.items() if key not in self._others]
+        if not found and self._unnumbered and self._series is None:
+            raise InputError(
+                f"{self.folder}: {self._unnumbered} has no frame number; expected names such as "
+                "take_000000000000_keypoints.json (stills are for skelemo predict)"
+            )
         if self._series is None and found:
             self._others |= found.keys()
             self._follow(max(found.values(), key=lambda one: self._changed(one.name(one.high))))
@@ -221,7 +227,10 @@ class Follower:
         followed = (self._series.start, self._series.ending) if self._series else None
         with os.scandir(self.folder) as entries:
             for entry in entries:
-                match = _NUMBERED.fullmatch(entry.name) if is_openpose(entry.name) else None
+                if not is_openpose(entry.name):
+                    continue
+                match = _NUMBERED.fullmatch(entry.name)
+                self._unnumbered = self._unnumbered if match else printable(entry.name)
                 if match is None or (self._fresh and entry.stat().st_mtime_ns < self._fresh):
                     continue
                 start, digits, ending = match.groups()

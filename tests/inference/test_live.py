@@ -279,6 +279,27 @@ def test_a_folder_that_disappears_is_an_error_of_one_line(trained, clip, tmp_pat
         live(trained("ann"), folder)
 
 
+def test_files_without_a_frame_number_are_no_stream(trained, clip, tmp_path):
+    (tmp_path / "portrait_keypoints.json").write_bytes(clip[0])
+    with pytest.raises(
+        InputError, match=r"portrait_keypoints\.json has no frame number; expected names such as take_0"
+    ):
+        list(live(trained("ann"), tmp_path))
+
+
+def test_a_real_crowd_is_predicted_for_as_offline_but_for_a_few_whose_tracks_differ(trained, shared_data):
+    folder, model = shared_data / "openpose" / "v1.3-body25-crowd", trained("ann")
+    found = everything(model, folder, size=(0, 0))
+    offline = model.predict(folder).dropna(subset=COLUMNS)
+    equal = 0
+    for number, rows in offline.groupby("frame"):
+        mine = found[found["frame"] == number][COLUMNS].dropna().to_numpy(float)
+        distance = np.abs(rows[COLUMNS].to_numpy(float)[:, None] - mine).max(2)
+        equal += int((distance.min(1) < 1e-5).sum())
+    assert len(offline) > 4_000
+    assert equal > 0.99 * len(offline)
+
+
 def test_a_frame_is_passed_over_when_a_newer_one_is_waiting(trained, clip, tmp_path):
     folder = written(tmp_path / "json", clip[:60])
     found = list(live(trained("ann", length=5), folder, size=SIZE, from_start=True, idle=0.3))
