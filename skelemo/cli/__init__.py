@@ -24,7 +24,7 @@ class _Skelemo(Verbs):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("\ninterrupted; what was finished is kept: run the same command again to go on", err=True)
+            click.echo("\ninterrupted; nothing half-written is left: run the same command again", err=True)
             ctx.exit(130)
         except SkelemoError as error:
             raise _UserError(visible(str(error))) from error
