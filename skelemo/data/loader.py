@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,6 +35,7 @@ class Batches:
     seed : with a seed, for training: order and augmentation are drawn from it alone, give every epoch its own; a last
         batch of a single window is left out. Without one the order is that of the targets and nothing is drawn.
     most : windows of the epoch at most, with a seed; 0 for all.
+    balance : with a seed, ``[W]`` how likely each window is to be drawn, again and again, in place of each once.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Batches:
         augmentation: Augmentation | None = None,
         seed: int | None = None,
         most: int = 0,
+        balance: np.ndarray | None = None,
     ) -> None:
         self.corpus = corpus
         self.gatherer = Gatherer(corpus, window)
@@ -55,6 +58,7 @@ class Batches:
         self.augmentation = augmentation
         self.seed = seed
         self.windows = min(most or len(targets), len(targets))
+        self.balance = None if balance is None else torch.as_tensor(balance, device=corpus.device).cumsum(0)
         self.row = torch.as_tensor(targets.row, device=corpus.device)
         self.labels = {name: torch.as_tensor(labels, device=corpus.device) for name, labels in targets.labels.items()}
 
@@ -71,9 +75,17 @@ class Batches:
         else:
             here = torch.Generator(place).manual_seed(self.seed)
             there = torch.Generator(self.device).manual_seed(self.seed + _OTHER)
-            order = torch.randperm(len(self.row), generator=here, device=place)[: self.windows]
+            order = self._drawn(here)
         for chosen in order.split(self.batch_size)[: len(self)]:
             yield self._batch(chosen, here, there)
+
+    def _drawn(self, generator: torch.Generator) -> Tensor:
+        """Which windows an epoch has, in random order."""
+        place = self.corpus.device
+        if self.balance is None:
+            return torch.randperm(len(self.row), generator=generator, device=place)[: self.windows]
+        drawn = torch.rand(self.windows, generator=generator, device=place, dtype=self.balance.dtype)
+        return torch.searchsorted(self.balance, drawn * self.balance[-1]).clamp(max=len(self.row) - 1)
 
     def _batch(self, chosen: Tensor, here: torch.Generator | None, there: torch.Generator | None) -> Batch:
         keypoints, mask = self.gatherer.gather(self.row[chosen], here)

@@ -75,8 +75,8 @@ def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, valida
 
     Parameters
     ----------
-    spec : ``kfold:K``, ``holdout:SHARE`` (the test subset's), ``given`` (column ``split``, or all of ``fold_1`` …) or
-        ``given:COLUMN`` for the subsets that the labels came with; who has none there is in no subset.
+    spec : ``kfold:K``, ``loso`` (a fold for each subject), ``holdout:SHARE`` (the test subset's), ``given`` (column
+        ``split``, or all of ``fold_1`` …) or ``given:COLUMN`` for the subsets that the labels came with; who has none there is in no subset.
     sequences : the labeled ones, with columns id, video, subject and splits.
     strata : ``[S]`` whole numbers whose shares every drawn subset keeps as far as groups allow.
     validation : share of the training subset that chooses the model, where the split does not name one; 0 for none.
@@ -92,13 +92,14 @@ def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, valida
     kind, _, argument = spec.partition(":")
     makers: dict[str, Callable[[], list[np.ndarray]]] = {
         "kfold": lambda: _kfold(_whole(spec, argument, least=2), sequences, strata, validation, seed),
+        "loso": lambda: _loso(sequences, strata, validation, seed),
         "holdout": lambda: [_holdout(_share(spec, argument), sequences, strata, validation, seed)],
         "given": lambda: [
             _given(column, sequences, strata, validation, seed) for column in _given_columns(argument, sequences)
         ],
     }
     if kind not in makers:
-        raise ConfigError(f"split {spec!r}: expected given, given:COLUMN, kfold:K or holdout:SHARE")
+        raise ConfigError(f"split {spec!r}: expected given, given:COLUMN, kfold:K, loso or holdout:SHARE")
     folds = tuple(_to_fold(subsets, sequences["id"].to_numpy()) for subsets in makers[kind]())
     return Split(spec, "subject" if (sequences["subject"] != "").any() else "video", folds)
 
@@ -133,6 +134,21 @@ def _kfold(k: int, sequences: pd.DataFrame, strata: np.ndarray, validation: floa
     return [
         _choose_validation(np.where(tests == fold, "test", "train"), groups, strata, validation, seed)
         for fold in range(k)
+    ]
+
+
+def _loso(sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> list[np.ndarray]:
+    """A fold for each subject, whose sequences are its test subset."""
+    nameless = sequences["id"][sequences["subject"] == ""]
+    if len(nameless):
+        raise ConfigError(
+            f"split loso: {len(nameless):,} of {len(sequences):,} sequences have no subject, as {nameless.iloc[0]!r}: "
+            "name them in the label table's column subject, or use kfold:K"
+        )
+    groups = groups_of(sequences)
+    return [
+        _choose_validation(np.where(groups == group, "test", "train"), groups, strata, validation, seed)
+        for group in dict.fromkeys(groups[np.argsort(sequences["subject"].to_numpy(str), kind="stable")].tolist())
     ]
 
 

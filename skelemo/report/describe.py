@@ -45,6 +45,7 @@ def split_name(run: Run) -> str:
     words = {
         "given": f"as given with the labels{f', column {amount}' if amount else ''}",
         "kfold": f"{amount}-fold, drawn by seed; the {run.subset} subsets of all folds together",
+        "loso": f"a fold for each subject; the {run.subset} subsets of all folds together",
         "holdout": f"{amount} held out as the {run.subset} subset, drawn by seed",
     }.get(kind, split)
     if run.config.get("given_validation") == "score":

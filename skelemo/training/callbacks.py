@@ -70,23 +70,24 @@ class Checkpoints(Checkpoint):
     monitor : the figure that chooses the best epoch; None: the last is the best.
     mode : ``max`` or ``min``.
     patience : epochs without improvement before stopping; 0: never.
+    patience_steps : optimizer steps that must have passed without improvement as well.
     """
 
-    def __init__(self, folder: Path, monitor: str | None, mode: str, patience: int) -> None:
+    def __init__(self, folder: Path, monitor: str | None, mode: str, patience: int, patience_steps: int = 0) -> None:
         self.last, self.best = folder / "last.ckpt", folder / "best.ckpt"
         self.monitor = monitor
         self.sign = 1.0 if mode == "max" else -1.0
-        self.patience = patience
+        self.patience, self.patience_steps = patience, patience_steps
         self.highest = float("-inf")
-        self.waited = 0
+        self.waited, self.best_step = 0, 0
 
     def state_dict(self) -> dict[str, Any]:
         """State for the checkpoint."""
-        return {"highest": self.highest, "waited": self.waited}
+        return {"highest": self.highest, "waited": self.waited, "best_step": self.best_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore that state."""
-        self.highest, self.waited = state_dict["highest"], state_dict["waited"]
+        self.highest, self.waited, self.best_step = (state_dict[key] for key in ("highest", "waited", "best_step"))
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Stop at once if patience had run out before the interruption."""
@@ -97,13 +98,16 @@ class Checkpoints(Checkpoint):
         score = self.sign * float(trainer.callback_metrics[self.monitor]) if self.monitor else trainer.current_epoch
         self.waited = 0 if score > self.highest else self.waited + 1
         if score > self.highest:
-            self.highest = score
+            self.highest, self.best_step = score, trainer.global_step
             _save(trainer, self.best, weights_only=True)
         _save(trainer, self.last, weights_only=False)
         self._end_in_time(trainer)
 
     def _end_in_time(self, trainer: lightning.Trainer) -> None:
-        trainer.should_stop = trainer.should_stop or 0 < self.patience <= self.waited
+        waited = trainer.global_step - self.best_step
+        trainer.should_stop = trainer.should_stop or (
+            0 < self.patience <= self.waited and waited >= self.patience_steps
+        )
 
 
 def _save(trainer: lightning.Trainer, path: Path, *, weights_only: bool) -> None:

@@ -56,7 +56,9 @@ class WindowSettings(BaseModel):
 class SplitSettings(BaseModel):
     """How sequences are divided into train, validation and test."""
 
-    split: str = Field("auto", description="given, given:COLUMN, kfold:K, holdout:SHARE; auto: given, else holdout:0.2")
+    split: str = Field(
+        "auto", description="given, given:COLUMN, kfold:K, loso, holdout:SHARE; auto: given, else holdout:0.2"
+    )
     validation: float = Field(
         0.1,
         ge=0,
@@ -106,6 +108,16 @@ class LossSettings(BaseModel):
         "none", description="weight of rare classes and flags in training"
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing")
+    loss_weighting: Literal["set", "learned"] = Field(
+        "set", description="of several heads: as loss_weight says, or learned with the network (by uncertainty)"
+    )
+    balance: bool = Field(False, description="draw training windows so that every class of the first head comes alike")
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="mix windows and losses of pairs, by shares drawn from Beta(mixup, mixup); 0: none",
+    )
 
 
 class OptimizerSettings(BaseModel):
@@ -120,9 +132,20 @@ class OptimizerSettings(BaseModel):
     plateau_patience: int = Field(5, ge=0, le=1_000_000, description="epochs that the schedule plateau waits")
     clip_gradient: float = Field(0.0, ge=0, le=1_000_000, description="largest norm of the gradient; 0: no clipping")
     batch_size: int = Field(64, ge=2, le=1_000_000, description="windows per step; batch normalization needs two")
+    accumulate: int = Field(1, ge=1, le=10_000, description="batches whose gradients are added up for one step")
+    warmup: int = Field(0, ge=0, le=1_000_000, description="steps in which the rate rises to lr, before the schedule")
+    ema: float = Field(
+        0.0, ge=0, lt=1, description="decay by step of a mean of the weights, which is validated and kept; 0: none"
+    )
     epochs: int = Field(60, ge=1, le=1_000_000, description="at most")
+    steps: int = Field(
+        0, ge=0, le=10**9, description="train for so many steps, in whole epochs, whatever the data's size; 0: epochs"
+    )
     patience: int = Field(
         15, ge=0, le=1_000_000, description="epochs without a better validation score before stopping; 0: never"
+    )
+    patience_steps: int = Field(
+        0, ge=0, le=10**9, description="steps that must have passed without a better score, too, before stopping"
     )
     monitor: Literal["score", "loss"] = Field(
         "score", description="mean of the heads' main metrics, or the loss, chooses"
@@ -285,7 +308,7 @@ def _place(values: dict[str, Any], key: str, value: Any, arch: object) -> None:
 def _unknown_setting(key: str, arch: object, known: Iterable[str]) -> ConfigError:
     """It may be another architecture's."""
     everything = [*Config.model_fields, *known]
-    if get_close_matches(key, everything, n=1):
+    if get_close_matches(key, everything, n=1, cutoff=0.75):
         return unknown("setting", key, everything)
     takes = f"{arch} takes {', '.join(sorted(known))}" if known else f"{arch} has none of its own"
     return ConfigError(f"unknown setting {key!r}: {takes}; skelemo train --settings lists all")

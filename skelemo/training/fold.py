@@ -3,7 +3,7 @@
 import inspect
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +89,25 @@ class Job:
             augmentation=augmentation,
             seed=seed,
             most=config.epoch_windows if seed is not None else 0,
+            balance=balance_of(self.heads, targets) if config.balance and seed is not None else None,
         )
+
+
+def balance_of(heads: Sequence[Head], targets: Targets) -> np.ndarray:
+    """``[W]`` how likely each window is to be drawn, so that all classes of the first head of classes come alike.
+
+    Raises
+    ------
+    ConfigError
+        There is no head of classes.
+    """
+    head = next((head for head in heads if head.kind == "classes"), None)
+    if head is None:
+        raise ConfigError(f"balance is for heads of classes, and {', '.join(one.name for one in heads)} has none")
+    labels = hard_labels(targets.labels[head.name])
+    counts = np.bincount(labels[labels >= 0], minlength=len(head))
+    weights = np.where(labels >= 0, 1 / np.maximum(counts, 1)[labels], np.nan)
+    return np.nan_to_num(weights, nan=float(np.nanmean(weights)))
 
 
 def require_windows(job: Job, fold: Fold, number: int) -> None:
@@ -231,13 +249,15 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
     monitor, mode = f"validation_{config.monitor}" if chooses else None, MONITORED[config.monitor]
     start = f"{_sizes(targets)}, {sum(p.numel() for p in network.parameters()):,} parameters, {job.device}"
     figures = [f"validation_{head.name}_{main_metric(head)}" for head in job.heads]
-    kept = Checkpoints(folder / "checkpoints", monitor, mode, config.patience)
+    kept = Checkpoints(folder / "checkpoints", monitor, mode, config.patience, config.patience_steps)
+    loaders = _Loaders(job, targets, seed)
     with _quiet():
         trainer = lightning.Trainer(
             accelerator=job.device.type,
             devices=[job.device.index or 0] if job.device.type == "cuda" else 1,
             precision=precision(config, job.device),
-            max_epochs=config.epochs,
+            max_epochs=_epochs(config, len(loaders.train_dataloader())),
+            accumulate_grad_batches=config.accumulate,
             gradient_clip_val=config.clip_gradient or None,
             callbacks=[History(folder / "metrics.csv"), Progress(report, start, figures), kept],
             logger=False,
@@ -253,12 +273,19 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
             with run_writer.restoring(begun):
                 kept.load_state_dict(_restore(task, begun)["callbacks"][kept.state_key])
         try:
-            trainer.fit(task, datamodule=_Loaders(job, targets, seed), ckpt_path=begun)
+            trainer.fit(task, datamodule=loaders, ckpt_path=begun)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
     with run_writer.restoring(kept.best):
         _restore(task, kept.best)
+    if task.average is not None:
+        network.load_state_dict(task.kept.state_dict())
     network.to(job.device)
+
+
+def _epochs(config: Config, batches: int) -> int:
+    """Epochs at most: as set, or as many as the wanted steps take."""
+    return -(-config.steps // -(-batches // config.accumulate)) if config.steps else config.epochs
 
 
 def _sizes(targets: dict[str, Targets]) -> str:

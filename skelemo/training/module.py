@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from skelemo.data.loader import Batch, inputs
 from skelemo.errors import ConfigError
@@ -18,7 +19,7 @@ from skelemo.models.heads import probabilities
 from skelemo.targets import Head
 from skelemo.training.config import Config
 from skelemo.training.losses import DEFAULTS, Context, head_loss
-from skelemo.training.optimizers import make_optimizer, make_schedule
+from skelemo.training.optimizers import make_optimizer, make_schedules
 
 #: The validation figure that chooses the model, and whether more of it is better.
 MONITORED = {"score": "max", "loss": "min"}
@@ -42,21 +43,41 @@ class Training(lightning.LightningModule):
         self.heads = heads
         self.contexts = contexts
         self.seed = seed
+        #: Log of each head's variance, where the weights of the losses are learned.
+        self.uncertainty = nn.Parameter(torch.zeros(len(heads))) if config.loss_weighting == "learned" else None
+        self.average = (
+            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
+            if config.ema
+            else None
+        )
         self._outputs: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
 
     def on_train_epoch_start(self) -> None:
         """Dropout and the like depend on the seed and the epoch alone."""
         torch.manual_seed(self.seed + 7919 * (self.current_epoch + 1))
 
+    @property
+    def kept(self) -> nn.Module:
+        """The network that is validated and kept: the mean over the training's steps where there is one."""
+        return self.network if self.average is None else self.average.module
+
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Loss of one batch."""
-        loss = self._loss(self.network(**inputs(batch)), batch["labels"])
+        if self.config.mixup:
+            loss = self._mixed_loss(batch)
+        else:
+            loss = self._loss(self.network(**inputs(batch)), batch["labels"])
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(batch["row"]))
         return loss
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Take the step into the mean of the weights."""
+        if self.average is not None and (self.trainer.global_step > int(self.average.n_averaged)):
+            self.average.update_parameters(self.network)
+
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep the outputs: the score is one over all windows together, not a mean over batches."""
-        self._outputs.append((self.network(**inputs(batch)), batch["labels"]))
+        self._outputs.append((self.kept(**inputs(batch)), batch["labels"]))
 
     def on_validation_epoch_end(self) -> None:
         """Score the validation subset: the main metric of each head, and their mean as ``score``.
@@ -85,9 +106,10 @@ class Training(lightning.LightningModule):
             A figure of the epoch, or a weight after it, is not finite.
         """
         self._require_finite()
-        plateau = self.lr_schedulers()
-        if isinstance(plateau, ReduceLROnPlateau):
-            plateau.step(self.trainer.callback_metrics[f"validation_{self.config.monitor}"])
+        found = self.lr_schedulers()
+        for plateau in found if isinstance(found, list) else [found]:
+            if isinstance(plateau, ReduceLROnPlateau):
+                plateau.step(self.trainer.callback_metrics[f"validation_{self.config.monitor}"])
 
     def _require_finite(self) -> None:
         figures = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
@@ -107,9 +129,25 @@ class Training(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer and its schedule, by name."""
-        optimizer = make_optimizer(self.network, self.config)
-        schedule = make_schedule(optimizer, int(self.trainer.estimated_stepping_batches), self.config)
-        return optimizer if schedule is None else {"optimizer": optimizer, "lr_scheduler": schedule}
+        learned = [] if self.uncertainty is None else [self.uncertainty]
+        optimizer = make_optimizer(self.network, self.config, learned)
+        return [optimizer], make_schedules(optimizer, int(self.trainer.estimated_stepping_batches), self.config)
+
+    def _mixed_loss(self, batch: Batch) -> Tensor:
+        """Loss of windows mixed in pairs (mixup, Zhang et al. 2018, arXiv:1710.09412).
+
+        The window with the greater share keeps its frames and points; a point that the other lacks stays unmixed.
+        """
+        alpha = self.config.mixup
+        share = float(torch.distributions.Beta(alpha, alpha).sample())
+        share = max(share, 1 - share)
+        other = torch.randperm(len(batch["row"]), device=batch["row"].device)
+        own, theirs = batch["keypoints"], batch["keypoints"][other]
+        both = (own[..., 2:] > 0) & (theirs[..., 2:] > 0)
+        mixed = batch | {"keypoints": torch.where(both, share * own + (1 - share) * theirs, own)}
+        outputs = self.network(**inputs(mixed))
+        shuffled = {name: labels[other] for name, labels in batch["labels"].items()}
+        return share * self._loss(outputs, batch["labels"]) + (1 - share) * self._loss(outputs, shuffled)
 
     def _loss(self, outputs: dict[str, Tensor], labels: dict[str, Tensor], *, weighted: bool = True) -> Tensor:
         config, parts = self.config, []
@@ -121,7 +159,10 @@ class Training(lightning.LightningModule):
             parts.append(
                 config.loss_weight.get(head.name, 1.0) * head_loss(head, name, output, labels[head.name], context)
             )
-        return torch.stack(parts).sum()
+        losses = torch.stack(parts)
+        if self.uncertainty is not None and weighted:  # Kendall, Gal & Cipolla 2018, arXiv:1705.07115
+            losses = losses * (-self.uncertainty).exp() + self.uncertainty / 2
+        return losses.sum()
 
 
 def _join(batches: Any) -> dict[str, Tensor]:

@@ -2,15 +2,22 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
 
-from skelemo.errors import unknown
+from skelemo.errors import ConfigError, unknown
 from skelemo.plugins import Registry
 
 if TYPE_CHECKING:
@@ -31,8 +38,8 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 SCHEDULES: Registry[str] = Registry("schedule", "skelemo.schedules")
 
 
-def make_optimizer(network: nn.Module, config: "Config") -> Optimizer:
-    """The optimizer of a training over `parameter_groups`.
+def make_optimizer(network: nn.Module, config: "Config", further: Iterable[nn.Parameter] = ()) -> Optimizer:
+    """The optimizer of a training over `parameter_groups`, and ``further`` parameters without weight decay.
 
     Raises
     ------
@@ -49,6 +56,8 @@ def make_optimizer(network: nn.Module, config: "Config") -> Optimizer:
     if "nesterov" in known:
         options |= {"nesterov": config.momentum > 0}
     groups = list(parameter_groups(network, config.lr * config.backbone_lr))
+    if extra := [*further]:
+        groups.append({"params": extra, "weight_decay": 0.0})
     return OPTIMIZERS[name](groups, **{key: value for key, value in options.items() if key in known})
 
 
@@ -70,13 +79,32 @@ def parameter_groups(network: nn.Module, backbone_lr: float) -> Iterator[dict[st
         yield {"params": parameters, **rate, **({} if decays else {"weight_decay": 0.0})}
 
 
-def make_schedule(optimizer: Optimizer, steps: int, config: "Config") -> dict[str, Any] | None:
-    """What Lightning takes as ``lr_scheduler``; None for a constant rate."""
+#: Rate of the first step of a warm-up, as a share of ``lr``.
+_FIRST_RATE = 1e-3
+
+
+def make_schedules(optimizer: Optimizer, steps: int, config: "Config") -> list[dict[str, Any]]:
+    """What Lightning takes as ``lr_scheduler``: the warm-up and the schedule behind it, as far as there are any.
+
+    Raises
+    ------
+    ConfigError
+        An unknown schedule, or a warm-up that is longer than the training or stands before one.
+    """
     entry = SCHEDULES[config.schedule]
-    scheduler = entry.function(optimizer, steps, config)
-    if scheduler is None:
-        return None
-    return {"scheduler": scheduler, "interval": entry.facts, "monitor": f"validation_{config.monitor}"}
+    if config.warmup and config.schedule == "onecycle":
+        raise ConfigError("the schedule onecycle warms up by itself: leave warmup out")
+    if config.warmup >= steps > 0:
+        raise ConfigError(f"warmup is {config.warmup:,} steps, and the training has {steps:,}: take fewer")
+    made: list[tuple[Any, str]] = []
+    if config.warmup:
+        made.append((LinearLR(optimizer, _FIRST_RATE, total_iters=config.warmup), "step"))
+    if scheduler := entry.function(optimizer, steps - config.warmup, config):
+        made.append((scheduler, entry.facts))
+    if len(made) == 2 and entry.facts == "step":
+        made = [(SequentialLR(optimizer, [made[0][0], made[1][0]], [config.warmup]), "step")]
+    monitor = f"validation_{config.monitor}"
+    return [{"scheduler": scheduler, "interval": interval, "monitor": monitor} for scheduler, interval in made]
 
 
 @SCHEDULES.register("constant", "step")

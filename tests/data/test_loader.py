@@ -133,3 +133,11 @@ def test_an_epoch_takes_at_most_so_many_windows_others_each_time(corpus):
     assert len(first) == len(second) == len(set(first)) == 40
     assert set(first) != set(second)
     assert rows(batches(corpus, seed=1, most=1000)) == rows(batches(corpus, seed=1))
+
+
+def test_balanced_batches_draw_rare_windows_as_often_as_frequent_ones(corpus):
+    balance = np.where(np.arange(110) < 10, 1 / 10, 1 / 100)
+    drawn = np.concatenate([rows(batches(corpus, balance=balance, seed=seed)) for seed in range(40)])
+    assert 0.46 < (drawn < 10).mean() < 0.54  # 4,400 draws: 0.04 are five standard errors
+    assert len(np.unique(drawn)) == 110
+    assert rows(batches(corpus, balance=balance, seed=1)) == rows(batches(corpus, balance=balance, seed=1))

@@ -408,3 +408,20 @@ def test_a_split_is_read_as_it_was_written():
 def test_a_damaged_split_file_is_said(text):
     with pytest.raises(ConfigError, match=r"splits\.json is not what skelemo wrote"):
         Split.from_json(json.loads(text))
+
+
+def test_leaving_one_subject_out_tests_each_alone_once():
+    table, strata = people()
+    folds = split("loso", table, strata).folds
+    assert len(folds) == 12
+    tested = [set(table["subject"].to_numpy()[rows(table, fold)["test"]]) for fold in folds]
+    assert sorted(name for names in tested for name in names) == sorted(set(table["subject"]))
+    for fold, names in zip(folds, tested, strict=True):
+        assert set(table["id"][table["subject"].isin(names)]) == set(fold.test)
+        assert len(fold.train) + len(fold.validation) + len(fold.test) == len(table)
+
+
+def test_leaving_one_subject_out_needs_every_subject():
+    table = a_table(["a", "b", "c"], ["x", "y", ""])
+    with pytest.raises(ConfigError, match="split loso: 1 of 3 sequences have no subject, as 'c#0002'"):
+        split("loso", table)

@@ -147,6 +147,53 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(config, tmp_path, sc
         assert_same_run(tmp_path / "whole", tmp_path / f"cut{cut}")
 
 
+#: What draws, averages or counts on its own in training.
+WAYS: dict[str, dict[str, object]] = {
+    "mean of the weights": {"ema": 0.9},
+    "mixup": {"mixup": 0.4},
+    "balance": {"balance": True},
+    "accumulated gradients": {"accumulate": 2, "batch_size": 16},
+    "warm-up": {"warmup": 5, "schedule": "cosine"},
+    "warm-up before a plateau": {"warmup": 5, "schedule": "plateau", "plateau_patience": 0},
+    "learned weights of losses": {"head": "both", "loss_weighting": "learned"},
+    "steps": {"steps": 16},
+}
+
+
+@pytest.mark.parametrize("settings", WAYS.values(), ids=WAYS)
+def test_every_way_of_training_learns_and_is_resumed_where_it_stopped(config, tmp_path, settings):
+    settings = {"epochs": 8, "lr": 0.03, "monitor": "loss", **settings}
+    scores = train(config(**settings), tmp_path / "whole")["test"]
+    assert scores["expression"]["accuracy"]["value"] > 0.6
+    with pytest.raises(CutError):
+        train(config(**settings), tmp_path / "cut", report=cut_after(1))
+    epochs_done_again(tmp_path / "cut")
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_steps_are_the_budget_whatever_the_datas_size(config, tmp_path):
+    for batch_size, epochs in ((32, 4), (64, 7)):  # 216 windows of 18 clips: 7 and 4 batches
+        train(config(steps=25, batch_size=batch_size), tmp_path / f"{batch_size}")
+        assert len(read_run(tmp_path / f"{batch_size}").metrics) == epochs
+
+
+def test_patience_waits_for_steps_as_well(config, tmp_path, monkeypatch):
+    falling(monkeypatch, *[0.9] + [0.1] * 19)
+    for name, steps, epochs in (("epochs", 0, 3), ("steps", 35, 6)):  # 7 steps an epoch, the best after the first
+        train(config(epochs=20, patience=2, patience_steps=steps), tmp_path / name)
+        assert len(read_run(tmp_path / name).metrics) == epochs
+
+
+def test_the_mean_of_the_weights_is_what_is_kept(config, tmp_path):
+    train(config(ema=0.9, epochs=2), tmp_path / "run")
+    best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    saved = load_file(tmp_path / "run" / "model.safetensors")
+    trained = [name for name in saved if not torch.equal(saved[name], best[f"network.{name}"])]
+    assert trained
+    for name, value in saved.items():
+        torch.testing.assert_close(value, best[f"average.module.{name}"])
+
+
 def falling(monkeypatch, *scores: float) -> None:
     """Validation scores by epoch, whatever the network says."""
     monkeypatch.setattr(

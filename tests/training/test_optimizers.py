@@ -7,14 +7,14 @@ from torch import nn
 from skelemo.errors import ConfigError
 from skelemo.models.registry import create
 from skelemo.training.config import load_config
-from skelemo.training.optimizers import OPTIMIZERS, SCHEDULES, make_optimizer, make_schedule, parameter_groups
+from skelemo.training.optimizers import OPTIMIZERS, SCHEDULES, make_optimizer, make_schedules, parameter_groups
 
 
 def rates(schedule: str, epochs: int) -> list[float]:
     """The learning rate at the start of each step."""
     config = load_config(None, {"schedule": schedule, "lr": 0.1})
     optimizer = make_optimizer(nn.Linear(2, 2), config)
-    scheduler = make_schedule(optimizer, epochs, config)["scheduler"]
+    scheduler = make_schedules(optimizer, epochs, config)[0]["scheduler"]
     found = []
     for _ in range(epochs):
         found.append(optimizer.param_groups[0]["lr"])
@@ -100,7 +100,7 @@ def test_a_cosine_falls_from_the_rate_to_zero() -> None:
 def test_onecycle_rises_to_the_rate_and_leaves_momentum_as_it_is_set() -> None:
     config = load_config(None, {"optimizer": "sgd", "schedule": "onecycle", "lr": 0.1, "momentum": 0.7})
     optimizer = make_optimizer(nn.Linear(2, 2), config)
-    scheduler = make_schedule(optimizer, 20, config)["scheduler"]
+    scheduler = make_schedules(optimizer, 20, config)[0]["scheduler"]
     momenta, found = set(), []
     for _ in range(20):
         momenta.add(optimizer.param_groups[0]["momentum"])
@@ -116,9 +116,37 @@ def test_onecycle_rises_to_the_rate_and_leaves_momentum_as_it_is_set() -> None:
 def test_a_plateau_waits_as_many_epochs_as_it_is_told_even_none(patience: int, expected: list[float]) -> None:
     config = load_config(None, {"schedule": "plateau", "lr": 0.1, "plateau_patience": patience})
     optimizer = make_optimizer(nn.Linear(2, 2), config)
-    scheduler = make_schedule(optimizer, 4, config)["scheduler"]
+    scheduler = make_schedules(optimizer, 4, config)[0]["scheduler"]
     found = []
     for score in (0.5, 0.5, 0.4, 0.3):
         found.append(optimizer.param_groups[0]["lr"])
         scheduler.step(score)
     assert found == pytest.approx(expected)
+
+
+def rates_with_warmup(schedule: str) -> list[float]:
+    config = load_config(None, {"schedule": schedule, "lr": 0.1, "warmup": 4})
+    optimizer = make_optimizer(nn.Linear(2, 2), config)
+    schedulers = [one["scheduler"] for one in make_schedules(optimizer, 14, config)]
+    found = []
+    for _ in range(14):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedulers[0].step()
+    return found
+
+
+def test_a_warm_up_rises_in_a_line_and_the_schedule_has_the_rest() -> None:
+    rising = [0.1 * (0.001 + 0.999 * step / 4) for step in range(4)]
+    falling = [0.05 * (1 + math.cos(math.pi * step / 10)) for step in range(10)]
+    assert rates_with_warmup("cosine") == pytest.approx(rising + falling)
+    assert rates_with_warmup("constant") == pytest.approx(rising + [0.1] * 10)
+    assert rates_with_warmup("plateau") == pytest.approx(rising + [0.1] * 10)
+
+
+def test_a_warm_up_that_does_not_fit_is_refused() -> None:
+    optimizer = make_optimizer(nn.Linear(2, 2), load_config(None, {}))
+    with pytest.raises(ConfigError, match="warmup is 20 steps, and the training has 14"):
+        make_schedules(optimizer, 14, load_config(None, {"warmup": 20}))
+    with pytest.raises(ConfigError, match="onecycle warms up by itself"):
+        make_schedules(optimizer, 14, load_config(None, {"warmup": 2, "schedule": "onecycle"}))
