@@ -115,4 +115,4 @@ def _epoch_log(console: Screen) -> Callable[[int, int, int, int, str], None]:
 
 
 def _fold(fold: int, folds: int) -> str:
-    return f"fold {fold}/{folds}" if folds > 1 else "training"
+    return f"training {fold}/{folds}" if folds > 1 else "training"

@@ -22,6 +22,7 @@ from skelemo.cli.values import PATH, TEXT
 @click.option("--config", type=PATH, help="YAML file of settings, as in configs/.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; overrides the file's.")
 @click.option("--out", required=True, type=PATH, help="Run folder; must not exist yet.")
+@click.option("--seeds", type=click.IntRange(1), help="Train so many times; the run holds all and their mean.")
 @click.option("--resume", is_flag=True, help="Continue the interrupted run in --out with its own settings.")
 @click.option("--settings", is_flag=True, is_eager=True, expose_value=False, callback=lambda *a: _list_settings(*a),
               help="List every setting with its default, and exit.")  # fmt: skip
@@ -35,6 +36,7 @@ def command(
     config: Path | None,
     assignments: tuple[str, ...],
     out: Path,
+    seeds: int | None,
     resume: bool,
 ) -> None:
     """Train a model on a cache and score it.
@@ -50,7 +52,7 @@ def command(
 
     if arch:
         ARCHITECTURES.find(arch)
-    given = {"arch": arch, "data": data or None, "head": head, "model.weights": weights}
+    given = {"arch": arch, "data": data or None, "head": head, "model.weights": weights, "seeds": seeds}
     overrides = {name: value for name, value in given.items() if value is not None} | parse_assignments(assignments)
     settings = load_config(config, overrides)
 

@@ -76,7 +76,8 @@ def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, valida
     Parameters
     ----------
     spec : ``kfold:K``, ``loso`` (a fold for each subject), ``holdout:SHARE`` (the test subset's), ``given`` (column
-        ``split``, or all of ``fold_1`` …) or ``given:COLUMN`` for the subsets that the labels came with; who has none there is in no subset.
+        ``split``, or all of ``fold_1`` …) or ``given:COLUMN`` for the subsets that the labels came with; who has none
+        there is in no subset.
     sequences : the labeled ones, with columns id, video, subject and splits.
     strata : ``[S]`` whole numbers whose shares every drawn subset keeps as far as groups allow.
     validation : share of the training subset that chooses the model, where the split does not name one; 0 for none.

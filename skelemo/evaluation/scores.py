@@ -104,6 +104,31 @@ def score(
     return found
 
 
+def with_seeds(scores: Scores, by_seed: Mapping[int, Scores]) -> Scores:
+    """Scores of the mean of several trainings, with each training's own figures, their mean and deviation beside."""
+    found: Scores = {}
+    for subset, heads in scores.items():
+        found[subset] = {}
+        for head, scored in heads.items():
+            own = {
+                str(seed): {
+                    name: figure["value"]
+                    for name, figure in of_seed[subset][head].items()
+                    if isinstance(figure, dict) and "value" in figure
+                }
+                for seed, of_seed in by_seed.items()
+            }
+            found[subset][head] = {**scored, "seeds": own, "seed_mean": _spread([*own.values()])}
+    return found
+
+
+def _spread(figures: Sequence[Mapping[str, float | None]]) -> dict[str, dict[str, float | None]]:
+    """Mean and standard deviation of each figure; None where one of them does not exist."""
+    table = pd.DataFrame(figures).astype(float)
+    mean, deviation = table.mean(skipna=False), table.std(ddof=1, skipna=False)
+    return {name: {"mean": _number(mean[name]), "sd": _number(deviation[name])} for name in table.columns}
+
+
 def measure(head: Head, labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
     """Figures of outputs ``[N, K]`` against labels, without intervals; NaN if undefined.
 
@@ -116,6 +141,39 @@ def measure(head: Head, labels: np.ndarray, outputs: np.ndarray) -> dict[str, fl
     judged = _Judged(head, pd.DataFrame(index=range(int(known.sum()))), truth[known], outputs[known], "window")
     total = judged.totals(np.zeros(len(judged.truth), np.int64), 1)[0]
     return {name: float(value) for name, value in judged.measure(total).items()}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much higher one run's figure is than another's on the same windows, by a paired bootstrap over groups.
+
+    ``p`` is two-sided: twice the share of resamples in which the difference is not of the sign that it has, at least
+    one of them. None, like the interval, with fewer than `FEWEST_GROUPS` groups.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    p: float | None
+    groups: int
+
+
+def paired_difference(
+    one: pd.DataFrame, other: pd.DataFrame, head: Head, figure: str, *, clips: bool = False, resamples: int = RESAMPLES
+) -> Difference:
+    """Compare two tables of predictions of the same windows in the same order, by a figure that has sums."""
+    judged = [_Judged.of(table, head, clips) for table in (one, other)]
+    codes, _ = _groups(judged[0].windows)
+    count = int(codes.max()) + 1
+    groups = [side.totals(codes, count) for side in judged]
+    value = float(np.subtract(*(side.measure(g.sum(0))[figure] for side, g in zip(judged, groups, strict=True))))
+    if count < FEWEST_GROUPS:
+        return Difference(value, None, None, None, count)
+    drawn = (side.measure(resample(g, resamples, 0))[figure] for side, g in zip(judged, groups, strict=True))
+    found = np.nan_to_num(np.subtract(*drawn))
+    low, high = _interval(found)
+    against = float(np.mean(found <= 0 if value > 0 else found >= 0))
+    return Difference(value, float(low), float(high), min(1.0, max(2 * against, 1 / resamples)), count)
 
 
 @dataclass(frozen=True)

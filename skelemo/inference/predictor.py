@@ -27,6 +27,7 @@ from skelemo.models import registry
 from skelemo.models.heads import probabilities
 from skelemo.pose import Options as PoseOptions
 from skelemo.preprocess import Preparation
+from skelemo.runs.folder import training_folders
 from skelemo.runs.model_file import ModelFile, has_model, read_model
 from skelemo.skeleton import Layout, layout
 from skelemo.targets import Head
@@ -327,11 +328,11 @@ def load(runs: Text | Iterable[Text], *, allow: Collection[str] = ()) -> Model:
 
 
 def model_folders(path: Path) -> list[Path]:
-    """The folders of a run that hold a model: its own, or those of its folds."""
+    """The folders of a run that hold a model: its own, or those of its folds and seeds."""
     if not path.is_dir():
         raise InputError(f"no run folder at {path}")
-    folds = sorted(folder for folder in path.glob("fold_*") if has_model(folder))
-    return folds if folds and not has_model(path) else [path]
+    found = [folder for folder in training_folders(path) if has_model(folder)]
+    return found if found and not has_model(path) else [path]
 
 
 def _member(folder: Path, allow: Collection[str]) -> Member:

@@ -143,7 +143,7 @@ class Ground:
 
     def comparability(self, head: Head) -> str:
         """How far the runs with a head were scored on the same windows; empty where there is one run."""
-        tables = [_labeled_rows(run, head) for run in self._with(head)]
+        tables = [labeled_rows(run, head) for run in self._with(head)]
         if len(tables) < 2:
             return ""
         folds = ""
@@ -232,6 +232,9 @@ def estimate_in(scored: Mapping[str, Any], figure: str) -> Estimate | None:
     found = scored.get(figure)
     if not isinstance(found, Mapping) or found.get("value") is None:
         return None
+    if mean := scored.get("seed_mean", {}).get(figure):
+        together = f"{len(scored['seeds'])} seeds, together {found['value']:.3f}"
+        return Estimate(mean["mean"], sd=mean["sd"], of=together) if mean["mean"] is not None else None
     return Estimate(found["value"], found.get("low"), found.get("high"), of=missing_interval(scored))
 
 
@@ -293,7 +296,7 @@ def _windows(run: Run) -> int:
     return max((head.get("windows", 0) for head in run.shown.values()), default=0)
 
 
-def _labeled_rows(run: Run, head: Head) -> pd.DataFrame:
+def labeled_rows(run: Run, head: Head) -> pd.DataFrame:
     """The windows of the shown subset that a head is scored on."""
     truth = truth_of(run.windows, head)
     return run.windows[truth >= 0 if truth.ndim == 1 else ~np.isnan(truth).all(1)]

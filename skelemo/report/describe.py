@@ -1,13 +1,16 @@
 """A run in words: its data, its split, what its intervals mean, how its checkpoint was chosen."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skelemo.evaluation.metrics import main_metric, titles
 from skelemo.evaluation.scores import FEWEST_GROUPS
 from skelemo.runs.folder import Run
 from skelemo.targets import Head
 from skelemo.text import count
+
+if TYPE_CHECKING:
+    from skelemo.report.paired import Paired
 
 #: Heads with more outputs than this are summarized by their means in tables of runs.
 _FEW_OUTPUTS = 3
@@ -81,6 +84,18 @@ def missing_interval(scored: Mapping[str, Any]) -> str:
     """Why the scores of a head have no intervals; "" where they have."""
     kind, groups = scored["grouped_by"], scored["groups"]
     return f"n/a ({count(groups, kind, kind.replace(' or ', 's or ') + 's')})" if groups < FEWEST_GROUPS else ""
+
+
+def pairs_basis(paired: "Paired") -> str:
+    """How runs were compared with the best."""
+    kind = paired.grouped_by
+    if paired.groups < FEWEST_GROUPS:
+        return f"Too few {kind}s ({paired.groups}) to say how far a difference may be chance."
+    return (
+        f"Paired: both runs' windows are resampled together, by {kind} ({paired.groups:,} of them). The p values are "
+        "two-sided and adjusted for the number of runs by Holm's method. The best was chosen by the same figures, "
+        "which favors it."
+    )
 
 
 def choice(run: Run) -> str:

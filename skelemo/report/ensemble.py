@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from skelemo.errors import InputError
 from skelemo.evaluation.scores import score
 from skelemo.runs.folder import Run, shared
-from skelemo.runs.predictions import WINDOW, answer_column, output_columns, truth_columns
+from skelemo.runs.predictions import mean_predictions, truth_columns
 from skelemo.targets import Head
 
 _PLACE = ["fold", "subset", "sequence", "frame"]
@@ -32,19 +31,14 @@ def fuse(runs: Sequence[Run], name: str = "ensemble") -> Run:
         raise InputError(f"an ensemble takes two runs or more, got {len(runs)}")
     heads = _common_heads(runs)
     labels = [column for head in heads for column in truth_columns(head)]
-    tables = [_ordered(run.predictions, labels) for run in runs]
+    tables = [ordered(run.predictions, labels) for run in runs]
     for run, table in zip(runs[1:], tables[1:], strict=True):
         _check_same(runs[0], tables[0], run, table, labels)
 
-    fused = tables[0][[*WINDOW, *labels]].copy()
-    for head in heads:
-        columns = list(output_columns(head))
-        mean = np.mean([table[columns].to_numpy(np.float64) for table in tables], axis=0)  # [N, K]
-        if np.isnan(mean).any():
-            raise InputError(f"no ensemble: {head.name} lacks predictions in one of {', '.join(r.name for r in runs)}")
-        if head.kind == "classes":
-            fused[answer_column(head)] = np.array(head.outputs, dtype=object)[mean.argmax(1)]
-        fused[columns] = mean
+    try:
+        fused = mean_predictions(tables, heads)
+    except InputError as error:
+        raise InputError(f"no ensemble of {', '.join(run.name for run in runs)}: {error}") from None
     clips = {name for found in runs[0].scores.values() for name, scored in found.items() if scored["unit"] == "clip"}
     return Run(
         path=Path(name),
@@ -59,7 +53,8 @@ def fuse(runs: Sequence[Run], name: str = "ensemble") -> Run:
     )
 
 
-def _ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """The rows in the order of their windows."""
     texts = [name for name in ("subset", "sequence", *labels) if not pd.api.types.is_numeric_dtype(table[name].dtype)]
     return table.astype(dict.fromkeys(texts, object)).sort_values(_PLACE, kind="stable", ignore_index=True)
 

@@ -22,8 +22,10 @@ from skelemo.report.comparison import (
     estimate_of,
     shared_settings,
 )
-from skelemo.report.describe import figures_of, head_title
+from skelemo.report.describe import figures_of, head_title, pairs_basis
+from skelemo.report.paired import compare_pairs
 from skelemo.runs.folder import Run
+from skelemo.targets import Head
 from skelemo.text import duration
 
 
@@ -102,6 +104,8 @@ def html(content: Content) -> str:
         rows_of=rows_of,
         estimate_of=estimate_of,
         estimate_in=estimate_in,
+        compare_pairs=compare_pairs,
+        pairs_basis=pairs_basis,
         affect_reading=_reading,
         differing=differing_settings(runs),
         shared=shared_settings(runs),
@@ -168,8 +172,28 @@ def _ground_lines(ground: Ground) -> list[str]:
         if always := ground.most_frequent(head):
             rows.append([f"always {always[0]}", *(number(always[1].get(name)) for name in names)])
         lines += _table(["run", *map(capital, names.values())], rows)
-        lines += [ground.comparability(head), ""]
+        lines += [ground.comparability(head), "", *_paired_lines(ground, head)]
     return lines
+
+
+def _paired_lines(ground: Ground, head: Head) -> list[str]:
+    paired = compare_pairs(ground, head)
+    if not paired:
+        return []
+    rows = [
+        [
+            run.name,
+            f"{one.value:+.3f}{'' if one.low is None else f' ({one.low:+.3f} to {one.high:+.3f})'}",
+            _chance(one.p),
+        ]
+        for run, one in paired.others
+    ]
+    title = f"Difference to {paired.best.name}, the highest"
+    return [*_table(["run", title, "p"], rows), pairs_basis(paired), ""]
+
+
+def _chance(p: float | None) -> str:
+    return "n/a" if p is None else "< 0.01" if p < 0.01 else f"{p:.2f}"
 
 
 def _run_lines(run: Run) -> list[str]:
@@ -204,14 +228,16 @@ def _run_lines(run: Run) -> list[str]:
             units = [f"{figures['unit']}s", f"{figures['grouped_by']}s"]
             lines += [f"### {capital(head_title(head))} by {_plain(column)}", ""]
             lines += _table([column, *map(capital, names.values()), *units], rows)
-        if figures.get("fold_mean") and figures.get("folds"):
-            means, names = figures["fold_mean"], figures_of(head)
+        for kind in ("fold", "seed"):
+            means, names = figures.get(f"{kind}_mean"), figures_of(head)
+            if not means or not figures.get(f"{kind}s"):
+                continue
             texts = [
                 f"{names[key]} {number(means[key]['mean'])} ± {number(means[key]['sd'])}"
                 for key in means
                 if key in names
             ]
-            lines += [f"Mean over {len(figures['folds'])} folds: {', '.join(texts)}.", ""]
+            lines += [f"Mean over {len(figures[f'{kind}s'])} {kind}s: {', '.join(texts)}.", ""]
     return lines
 
 

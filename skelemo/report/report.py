@@ -136,7 +136,7 @@ def _write(writer: "_Writer", title: str, grounds: tuple[Ground, ...], progress:
     )
     writer.text("report.html", page.html(content))
     writer.text("report.md", page.markdown(content))
-    for name in ("summary", "per_class", "by", "folds", "settings"):
+    for name in ("summary", "per_class", "by", "folds", "seeds", "settings"):
         table = getattr(tables, name)(runs)
         if len(table):
             writer.table(f"{name}.csv", table)

@@ -131,7 +131,11 @@ def _curve_plates(run: Run, stem: str) -> Iterator[Plate]:
     scores = {f"validation_{head.name}_{main_metric(head)}": titles(head)[main_metric(head)] for head in run.heads}
     chosen = chosen_epochs(run)
     dot = " The dot is the chosen epoch." if chosen else ""
-    folds = " Thin lines are folds, thick ones their mean while all train." if run.metrics["fold"].nunique() > 1 else ""
+    folds = (
+        " Thin lines are single trainings, thick ones their mean while all train."
+        if run.metrics["fold"].nunique() > 1
+        else ""
+    )
     for series, label, what in (
         (losses, "loss", "Loss"),
         (scores, "validation score", "Scores on the validation subset"),

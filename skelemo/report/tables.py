@@ -35,11 +35,20 @@ def confusion(run: Run, head: Head) -> pd.DataFrame:
 
 def folds(runs: Sequence[Run]) -> pd.DataFrame:
     """One row per run, head and fold, where there are several folds."""
+    return _trainings(runs, "fold")
+
+
+def seeds(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row per run, head and seed, where there are several seeds."""
+    return _trainings(runs, "seed")
+
+
+def _trainings(runs: Sequence[Run], kind: str) -> pd.DataFrame:
     rows = [
-        {"run": run.name, "subset": run.subset, "head": head, "fold": int(fold), **values}
+        {"run": run.name, "subset": run.subset, "head": head, kind: int(number), **values}
         for run in runs
         for head, figures in run.shown.items()
-        for fold, values in figures.get("folds", {}).items()
+        for number, values in figures.get(f"{kind}s", {}).items()
     ]
     return pd.DataFrame(rows)
 
@@ -94,9 +103,9 @@ def _figures(run: Run) -> dict[str, Any]:
             found |= {f"{head.name}_{key}": scores.get(key) for key in ("windows", "unit", "groups", "grouped_by")}
         found |= {f"{head.name}_{name}": value for name, value in _bounded(head, scores).items()}
         for name in titles(head):
-            mean = scores.get("fold_mean", {}).get(name)
-            if mean:
-                found |= {f"{head.name}_{name}_fold_mean": mean["mean"], f"{head.name}_{name}_fold_sd": mean["sd"]}
+            for kind in ("fold", "seed"):
+                if mean := scores.get(f"{kind}_mean", {}).get(name):
+                    found |= {f"{head.name}_{name}_{kind}_{key}": mean[key] for key in ("mean", "sd")}
     return found
 
 

@@ -215,10 +215,11 @@ def _is_labeled(truth: np.ndarray) -> bool:
 
 def _read_metrics(path: Path) -> pd.DataFrame:
     """The figures by epoch of all folds in one table; those that a row of the file lacks are NaN."""
-    numbered = {folder / "metrics.csv": folder.name.removeprefix("fold_") for folder in path.glob("fold_*")}
     tables = []
-    for file, fold in {path / "metrics.csv": "1", **numbered}.items():
-        if not file.is_file() or not (fold.isdecimal() and len(fold) < 7):
+    for number, folder in enumerate(training_folders(path), 1):
+        file = folder / "metrics.csv"
+        fold = folder.name.removeprefix("fold_")
+        if not file.is_file():
             continue
         try:
             table = pd.read_csv(file).apply(pd.to_numeric, errors="coerce")
@@ -228,11 +229,20 @@ def _read_metrics(path: Path) -> pd.DataFrame:
             raise InputError(f"{file} is damaged: {_one_line(error)}") from error
         if "epoch" in table:
             # A logger may write the training and the validation figures of an epoch in rows of their own.
-            tables.append(table.groupby("epoch", as_index=False).last().assign(fold=int(fold)))
+            place = int(fold) if folder.parent == path and fold.isdecimal() else number
+            tables.append(table.groupby("epoch", as_index=False).last().assign(fold=place))
     if not tables:
         return pd.DataFrame(columns=["fold", "epoch"])
     figures: pd.DataFrame = pd.concat(tables, ignore_index=True)
     return figures.sort_values(["fold", "epoch"], ignore_index=True)
+
+
+def training_folders(path: Path) -> list[Path]:
+    """Where each training of a run lies: the run folder, or those of its folds and seeds in it, in their order."""
+    parts = re.compile(r"(fold|seed)_[0-9]{1,10}")
+    inner = [folder for folder in path.glob("*_*") if parts.fullmatch(folder.name) and folder.is_dir()]
+    inner.sort(key=lambda folder: int(folder.name[5:]))
+    return [deeper for folder in inner for deeper in training_folders(folder)] or [path]
 
 
 def _inside(path: Path) -> str:

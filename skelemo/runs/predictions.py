@@ -131,6 +131,24 @@ def _check(frame: pd.DataFrame, heads: Sequence[Head], path: Path) -> None:
         raise InputError(f"{path}: the subset {min(map(str, strange))!r} is none of {', '.join(SUBSETS)}")
 
 
+def mean_predictions(tables: Sequence[pd.DataFrame], heads: Sequence[Head]) -> pd.DataFrame:
+    """The mean of what several tables predict for the same windows, in the same order.
+
+    Raises
+    ------
+    InputError
+        A prediction of a head is missing in one of the tables.
+    """
+    labels = [column for head in heads for column in truth_columns(head)]
+    fused = tables[0][[*WINDOW, *labels]].copy()
+    for head in heads:
+        mean = np.mean([outputs_of(table, head) for table in tables], axis=0)
+        if np.isnan(mean).any():
+            raise InputError(f"{head.name} lacks predictions in one of {len(tables)} tables")
+        fused = fused.assign(**output_table(head, mean))
+    return fused
+
+
 def prediction_table(
     windows: Mapping[str, object],
     heads: Sequence[Head],

@@ -17,6 +17,7 @@ Text = Annotated[str, StringConstraints(max_length=MOST_TEXT)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)] | None
 FoldNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}$")]
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+SeedNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,10}$")]
 Whole = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -29,7 +30,7 @@ class Figure(TypedDict):
 
 
 class Spread(TypedDict):
-    """A figure over several folds."""
+    """A figure over several folds or seeds."""
 
     mean: Number
     sd: Number
@@ -100,6 +101,8 @@ class Scored(TypedDict, total=False):
     interval: Resampling
     folds: dict[FoldNumber, dict[Text, Number]]
     fold_mean: dict[Text, Spread]
+    seeds: dict[SeedNumber, dict[Text, Number]]
+    seed_mean: dict[Text, Spread]
     per_class: dict[Text, ClassFigures]
     per_flag: dict[Text, FlagFigures]
     confusion: list[list[Whole]]

@@ -160,6 +160,9 @@ class MachineSettings(BaseModel):
     """Where it runs."""
 
     seed: int = Field(0, ge=0, lt=2**31, description="of the first weights, the order and the augmentation")
+    seeds: int = Field(
+        1, ge=1, le=1000, description="train so many times, from seed on; the run predicts the mean of all"
+    )
     split_seed: int = Field(0, ge=0, lt=2**31, description="of the split")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(

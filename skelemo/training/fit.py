@@ -13,11 +13,11 @@ from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, SUBSETS, Split, make_split
 from skelemo.data.windows import clip_labels, labeled_as_clips
 from skelemo.errors import ConfigError, InputError, unknown
-from skelemo.evaluation.scores import Scores, score
+from skelemo.evaluation.scores import Scores, score, with_seeds
 from skelemo.inference.environment import choose_device, environment
 from skelemo.models import registry
 from skelemo.runs.folder import read_json, write_json
-from skelemo.runs.predictions import write_predictions
+from skelemo.runs.predictions import mean_predictions, write_predictions
 from skelemo.targets import Head, hard_labels
 from skelemo.training.config import Config, load_config
 from skelemo.training.fold import Job, require_windows, run_fold
@@ -58,23 +58,34 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     config, split = _settle_split(config, corpus, out)
     if config.is_baseline:
         config = config.model_copy(update={"optimizer": None})
-    job = Job(config, corpus.to(device), device)
+    corpus = corpus.to(device)
+    jobs = [Job(config.model_copy(update={"seed": config.seed + n}), corpus, device) for n in range(config.seeds)]
+    job = jobs[0]
     for number, fold in enumerate(split.folds, 1):
         require_windows(job, fold, number)
     facts = environment(cache, job.heads, device) | _require_buildable(job, begun=_is_begun(out))
     _open_folder(out, config, split.to_json(corpus.sequences), facts)
-    started, tables = time.monotonic(), []
-    for number, fold in enumerate(split.folds, 1):
-        folder = out / f"fold_{number}" if len(split.folds) > 1 else out
+    started, by_seed = time.monotonic(), {}
+    for turn, of_seed in enumerate(jobs):
+        seed = of_seed.config.seed
+        place, tables = out / f"seed_{seed}" if len(jobs) > 1 else out, []
+        for number, fold in enumerate(split.folds, 1):
+            folder = place / f"fold_{number}" if len(split.folds) > 1 else place
 
-        def tell(done: int, most: int, figures: str, number: int = number) -> None:
-            report(number, len(split.folds), done, most, figures)
+            def tell(done: int, most: int, figures: str, at: int = turn * len(split.folds) + number) -> None:
+                report(at, len(jobs) * len(split.folds), done, most, figures)
 
-        tables.append(run_fold(job, fold, number, folder, tell))
-    predictions = pd.concat(tables, ignore_index=True)
+            tables.append(run_fold(of_seed, fold, number, folder, tell))
+        by_seed[seed] = pd.concat(tables, ignore_index=True)
+    predictions = mean_predictions([*by_seed.values()], job.heads) if len(jobs) > 1 else by_seed[config.seed]
     write_predictions(out / "predictions.parquet", predictions, job.heads)
     write_json(out / "environment.json", facts | {"seconds": round(time.monotonic() - started, 1)})
-    scores = score(predictions, job.heads, clips=[head.name for head in job.heads if labeled_as_clips(corpus, head)])
+    clips = [head.name for head in job.heads if labeled_as_clips(corpus, head)]
+    scores = score(predictions, job.heads, clips=clips)
+    if len(jobs) > 1:
+        scores = with_seeds(
+            scores, {seed: score(t, job.heads, clips=clips, resamples=1) for seed, t in by_seed.items()}
+        )
     write_json(out / "scores.json", scores)
     return scores
 

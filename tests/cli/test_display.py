@@ -210,14 +210,14 @@ def test_a_piped_training_prints_its_sizes_and_a_line_per_epoch_with_the_time_le
                 clock.now += 20
                 report(fold, 2, epoch, 3, "loss 1")
     assert capsys.readouterr().err.splitlines() == [
-        "fold 1/2  9 train windows, cpu",
-        "fold 1/2  epoch 1 of 3  loss 1  1 min 40 s left",
-        "fold 1/2  epoch 2 of 3  loss 1  1 min 20 s left",
-        "fold 1/2  epoch 3 of 3  loss 1  1 min 00 s left",
-        "fold 2/2  9 train windows, cpu",
-        "fold 2/2  epoch 1 of 3  loss 1  40 s left",
-        "fold 2/2  epoch 2 of 3  loss 1  20 s left",
-        "fold 2/2  epoch 3 of 3  loss 1  0 s left",
+        "training 1/2  9 train windows, cpu",
+        "training 1/2  epoch 1 of 3  loss 1  1 min 40 s left",
+        "training 1/2  epoch 2 of 3  loss 1  1 min 20 s left",
+        "training 1/2  epoch 3 of 3  loss 1  1 min 00 s left",
+        "training 2/2  9 train windows, cpu",
+        "training 2/2  epoch 1 of 3  loss 1  40 s left",
+        "training 2/2  epoch 2 of 3  loss 1  20 s left",
+        "training 2/2  epoch 3 of 3  loss 1  0 s left",
     ]
 
 

@@ -12,6 +12,7 @@ from small_caches import a_cache, a_sequence
 from skelemo.atomic import PARTIAL
 from skelemo.cache.store import open_cache
 from skelemo.errors import CacheError, ConfigError, InputError, SkelemoError
+from skelemo.inference.predictor import load
 from skelemo.runs.folder import read_run
 from skelemo.training import fit, fold
 from skelemo.training import run_writer as run_writer_module
@@ -549,3 +550,42 @@ def test_an_unknown_setting_of_a_baseline_is_refused_before_a_folder_is_made(con
     with pytest.raises(ConfigError, match="did you mean 'gamma'"):
         train(config(arch="svm", model={"gama": 1}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_several_seeds_are_one_run_with_each_ones_figures_and_their_mean(config, tmp_path):
+    settings = {"epochs": 2, "seed": 5, "split": "kfold:2"}
+    train(config(seeds=2, **settings), tmp_path / "run")
+    run = read_run(tmp_path / "run")
+    single = []
+    for seed in (5, 6):
+        train(config(**{**settings, "seed": seed}), tmp_path / f"{seed}")
+        single.append(read_run(tmp_path / f"{seed}"))
+        model = load_file(tmp_path / f"{seed}" / "fold_2" / "model.safetensors")
+        for name, value in load_file(tmp_path / "run" / f"seed_{seed}" / "fold_2" / "model.safetensors").items():
+            assert torch.equal(value, model[name])
+    column = "expression_p_neutral"
+    mean = np.mean([one.predictions[column] for one in single], 0)
+    np.testing.assert_allclose(run.predictions[column], mean, rtol=1e-6)
+    scored = run.shown["expression"]
+    own = [one.shown["expression"]["macro_f1"]["value"] for one in single]
+    assert [scored["seeds"][seed]["macro_f1"] for seed in ("5", "6")] == own
+    assert scored["seed_mean"]["macro_f1"]["mean"] == pytest.approx(np.mean(own))
+    assert scored["seed_mean"]["macro_f1"]["sd"] == pytest.approx(np.std(own, ddof=1))
+    assert run.metrics["fold"].nunique() == 4
+    assert len(load(tmp_path / "run").members) == 4
+
+
+def test_an_interrupted_run_of_several_seeds_goes_on(config, tmp_path):
+    settings = {"epochs": 2, "seeds": 3}
+    train(config(**settings), tmp_path / "whole")
+    told: list[int] = []
+
+    def cut(at: int, *_: object) -> None:
+        told.append(at)
+        if at == 2:
+            raise CutError
+
+    with pytest.raises(CutError):
+        train(config(**settings), tmp_path / "cut", report=cut)
+    train(load_config(), tmp_path / "cut", resume=True)
+    pd.testing.assert_frame_equal(read_run(tmp_path / "whole").predictions, read_run(tmp_path / "cut").predictions)

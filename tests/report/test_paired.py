@@ -1,0 +1,99 @@
+"""Two runs on the same windows: how far their difference may be chance."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.metrics as reference
+
+from skelemo.evaluation.scores import RESAMPLES, paired_difference
+from skelemo.report.comparison import compare
+from skelemo.report.paired import compare_pairs, holm
+from skelemo.report.report import write_report
+from skelemo.runs.folder import read_run
+from skelemo.targets import EXPRESSION, VA
+
+SIZE = {"subjects": 12, "videos": 1, "frames": 4, "epochs": 6}
+
+
+@pytest.fixture
+def runs(tmp_path: Path, run_folder: Callable[..., Path]) -> list[Path]:
+    """A good run, one like it, and a bad one."""
+    made = {"good": (1.5, 0), "like it": (1.5, 1), "bad": (0.2, 2)}
+    return [run_folder(tmp_path / name, arch=name, skill=s, seed=seed, **SIZE) for name, (s, seed) in made.items()]
+
+
+def test_a_difference_has_the_interval_of_a_bootstrap_of_both_runs_together(runs: list[Path]) -> None:
+    one, other = (read_run(path).windows for path in (runs[0], runs[2]))
+    found = paired_difference(one, other, EXPRESSION, "macro_f1")
+    truth, guesses = (
+        one["expression"].to_numpy(object),
+        [t["expression_predicted"].to_numpy(object) for t in (one, other)],
+    )
+
+    def f1(guess: np.ndarray, rows: np.ndarray) -> float:
+        labels = sorted({*truth[rows], *guess[rows]})
+        return float(reference.f1_score(truth[rows], guess[rows], average="macro", labels=labels))
+
+    everything = np.arange(len(one))
+    assert found.value == pytest.approx(f1(guesses[0], everything) - f1(guesses[1], everything))
+    codes = pd.factorize(one["subject"].astype(object))[0]
+    rng = np.random.default_rng(0)
+    drawn = []
+    for _ in range(RESAMPLES):
+        rows = np.concatenate([np.flatnonzero(codes == group) for group in rng.integers(12, size=12)])
+        drawn.append(f1(guesses[0], rows) - f1(guesses[1], rows))
+    assert (found.low, found.high) == pytest.approx(np.percentile(drawn, [2.5, 97.5]))
+    assert found.p == pytest.approx(max(2 * np.mean(np.array(drawn) <= 0), 1 / RESAMPLES))
+    assert found.groups == 12
+
+
+def test_a_run_does_not_differ_from_itself(runs: list[Path]) -> None:
+    table = read_run(runs[0]).windows
+    for head, figure in ((EXPRESSION, "macro_f1"), (VA, "ccc_mean")):
+        same = paired_difference(table, table, head, figure)
+        assert (same.value, same.low, same.high, same.p) == (0, 0, 0, 1)
+
+
+def test_the_best_is_compared_with_every_other_and_p_grows_with_their_number(runs: list[Path]) -> None:
+    (ground,) = compare([read_run(path) for path in runs])
+    paired = compare_pairs(ground, ground.heads[0])
+    assert paired is not None
+    scores = {run.name: run.shown["expression"]["macro_f1"]["value"] for run in ground.runs}
+    assert paired.best.name == max(scores, key=lambda name: scores[name])
+    behind = {run.name: difference for run, difference in paired.others}
+    assert behind["bad"].value == pytest.approx(scores["bad"] - scores[paired.best.name])
+    assert behind["bad"].p <= 0.01
+    (close,) = behind.keys() - {"bad"}
+    assert behind[close].p > 0.05
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]),
+        ([0.5, 0.6], [1, 1]),
+        ([None, 0.02], [None, 0.02]),
+        ([], []),
+    ],
+)
+def test_holms_p_values(values: list[float | None], expected: list[float | None]) -> None:
+    assert holm(values) == pytest.approx(expected)
+
+
+def test_the_report_says_it_and_how_it_was_reached(runs: list[Path], tmp_path: Path) -> None:
+    write_report(runs, tmp_path / "out")
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / "out" / name).read_text(encoding="utf-8")
+        assert "the highest" in text
+        assert "resampled together, by subject (12 of them)" in text
+
+
+def test_runs_on_other_windows_are_not_paired(
+    runs: list[Path], tmp_path: Path, run_folder: Callable[..., Path]
+) -> None:
+    other = run_folder(tmp_path / "other", arch="other", **SIZE | {"frames": 5})
+    (ground,) = compare([read_run(path) for path in (runs[0], other)])
+    assert compare_pairs(ground, ground.heads[0]) is None
