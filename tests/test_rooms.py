@@ -9,7 +9,7 @@ HOUSE = Path(skelemo.__file__).parent
 FLOORS = (
     {"cli"},
     {"api"},
-    {"view", "formats"},
+    {"view", "formats", "study"},
     {"training", "report"},
     {"inference"},
     {"ingest"},

@@ -39,7 +39,7 @@ class _Skelemo(Verbs):
     modules=f"{__name__}.{{}}",
     verbs=(
         *("synth", "extract", "ingest", "cache", "show", "export", "models"),
-        *("train", "predict", "live", "evaluate", "report"),
+        *("train", "study", "predict", "live", "evaluate", "report"),
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.filesize import decimal
 from rich.progress import (
@@ -38,6 +38,22 @@ def progress(description: str, unit: str) -> Iterator[Report]:
     with _bar(console, unit) as bar:
         task = bar.add_task(visible(description), total=None, note="")
         yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+@contextmanager
+def named_progress(description: str, unit: str) -> Iterator[Callable[[int, int, str], None]]:
+    """`progress` over things that take long, each told by name as it ends; without a terminal a line for each."""
+    console = Screen(stderr=True, soft_wrap=True)
+    with _bar(console, unit) if console.is_interactive else nullcontext() as bar:
+        task = bar.add_task(visible(description), total=None, note="") if bar else None
+
+        def told(done: int, of: int, note: str) -> None:
+            if bar and task is not None:
+                bar.update(task, completed=done, total=of, note=visible(note))
+            elif note:
+                console.print(f"{description} {done:,} of {of:,} {unit}: {note}")
+
+        yield told
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from skelemo.targets import EXPRESSION, VA
 from skelemo.training.config import Config, load_config
 
 FOLDER = Path(__file__).parents[2] / "configs"
-RECIPES = sorted(file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob("*.yaml"))
+RECIPES = sorted(file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob("*.yaml") if file.stem != "study")
 
 
 def started(file: Path) -> list[str]:

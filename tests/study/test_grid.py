@@ -1,0 +1,125 @@
+"""A study: every cell trained once, what failed kept apart, the same command again does the rest."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+from small_caches import BODY_AND_FACE, a_cache, a_sequence
+
+from skelemo.cli import main
+from skelemo.errors import ConfigError, InputError
+from skelemo.runs.folder import read_run
+from skelemo.study.grid import read_study, run_study
+
+NOTHING = np.full(20, np.nan, np.float32)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    sequences = [
+        a_sequence(
+            f"v{i}",
+            20,
+            points=95,
+            expression=np.full(20, i % 3),
+            valence=NOTHING,
+            arousal=NOTHING,
+            splits={"split": subset},
+        )
+        for i, subset in enumerate(["train"] * 6 + ["validation"] * 3 + ["test"] * 3)
+    ]
+    return a_cache(tmp_path / "cache", *sequences, header=BODY_AND_FACE)
+
+
+def a_study(tmp_path, cache, **content) -> Path:
+    base = {"data": str(cache), "epochs": 1, "device": "cpu", "head": "expression"}
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump({"base": base, **content}, sort_keys=False))
+    return file
+
+
+def test_cells_are_every_combination_in_order_and_named_by_what_varies(tmp_path, cache):
+    rate = [{"optimizer": "adam", "lr": 0.001}, {"optimizer": "sgd", "lr": 0.01}]
+    file = a_study(
+        tmp_path, cache, grid=[{"arch": ["ann"], "rate": rate, "parts": [["body_25"], []]}, {"arch": ["svm"]}]
+    )
+    study = read_study(file, {"epochs": 3})
+    assert [cell.name for cell in study.cells] == [
+        "ann-adam-body_25",
+        "ann-adam-all",
+        "ann-sgd-body_25",
+        "ann-sgd-all",
+        "svm",
+    ]
+    third = study.cells[2].settings
+    assert (third["optimizer"], third["lr"], third["parts"], third["epochs"]) == ("sgd", 0.01, ["body_25"], 3)
+    assert "rate" not in third
+
+
+def test_settings_may_lie_in_a_file_beside_the_study(tmp_path, cache):
+    (tmp_path / "base.yaml").write_text("epochs: 7\n")
+    file = a_study(tmp_path, cache, grid={"arch": ["ann", "svm"]}, base="base.yaml")
+    assert [cell.settings["epochs"] for cell in read_study(file).cells] == [7, 7]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"grid": {"arch": "ann"}}, "a grid is a list of values for each setting"),
+        ({"grids": {}}, "unknown entry 'grids'"),
+        ({"grid": {"arch": ["annn"]}}, "cell annn: .*did you mean 'ann'"),
+        ({"grid": {"lr": ["fast"]}}, "cell fast: setting lr = 'fast': expected a number"),
+        ({"base": "nowhere.yaml"}, "no settings at .*nowhere.yaml"),
+        ({"grid": {"seed": [*range(101)], "split_seed": [*range(100)]}}, "more than 10,000 cells"),
+    ],
+)
+def test_a_file_that_is_no_study_is_said_in_a_line(tmp_path, cache, content, said):
+    with pytest.raises((ConfigError, InputError), match=said) as error:
+        read_study(a_study(tmp_path, cache, **content))
+    assert "\n" not in str(error.value)
+
+
+def test_a_failed_cell_is_kept_apart_and_the_same_command_does_only_the_rest(tmp_path, cache):
+    file = a_study(
+        tmp_path, cache, grid={"arch": ["ann", "logistic"], "head": ["expression", "va"]}, title="Two by two"
+    )
+    out = tmp_path / "out"
+    words = ["study", str(file), "--out", str(out), "--jobs", "2"]
+    ended = CliRunner().invoke(main, words)
+    assert ended.exit_code == 1, ended.output
+    assert "2 of 4 cells trained, 2 cells failed" in ended.output
+    failures = json.loads((out / "failures.json").read_text())
+    assert set(failures) == {"ann-va", "logistic-va"}
+    assert all("no frame of" in reason and "va" in reason for reason in failures.values())
+    assert "Two by two" in (out / "report" / "report.html").read_text()
+    runs = {name: read_run(out / "runs" / name) for name in ("ann-expression", "logistic-expression")}
+    assert {run.config["arch"] for run in runs.values()} == {"ann", "logistic"}
+    before = {name: (out / "runs" / name / "scores.json").stat().st_mtime_ns for name in runs}
+    told: list[tuple[int, int, str]] = []
+    run_study(read_study(file), out, told=lambda *how: told.append(how))
+    assert told[0] == (2, 4, "2 finished before")
+    assert {name: (out / "runs" / name / "scores.json").stat().st_mtime_ns for name in runs} == before
+
+
+def test_a_folder_of_another_study_is_refused(tmp_path, cache):
+    out = tmp_path / "out"
+    run_study(read_study(a_study(tmp_path, cache, grid={"arch": ["logistic"]})), out)
+    with pytest.raises(ConfigError, match=r"logistic\.yaml has other settings"):
+        run_study(read_study(a_study(tmp_path, cache, grid={"arch": ["logistic"]}), {"seed": 3}), out)
+
+
+def test_the_papers_study_has_every_network_optimizer_and_head():
+    study = read_study(Path(__file__).parents[2] / "configs" / "paper" / "study.yaml")
+    assert len(study.cells) == 5 * 2 * 2
+    assert study.cells[0].name == "ann-sgd-expression"
+    assert {cell.settings["every"] for cell in study.cells} == {10}
+
+
+def test_cells_are_listed_without_training(tmp_path, cache):
+    file = a_study(tmp_path, cache, grid={"arch": ["ann", "svm"]})
+    ended = CliRunner().invoke(main, ["study", str(file), "--out", str(tmp_path / "out"), "--dry-run"])
+    assert ended.output.split() == ["ann", "svm"]
+    assert not (tmp_path / "out").exists()
