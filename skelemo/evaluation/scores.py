@@ -106,16 +106,12 @@ def score(
 
 def with_seeds(scores: Scores, by_seed: Mapping[int, Scores]) -> Scores:
     """Scores of the mean of several trainings, with each training's own figures, their mean and deviation beside."""
-    found: Scores = {}
+    found = Scores()
     for subset, heads in scores.items():
         found[subset] = {}
         for head, scored in heads.items():
             own = {
-                str(seed): {
-                    name: figure["value"]
-                    for name, figure in of_seed[subset][head].items()
-                    if isinstance(figure, dict) and "value" in figure
-                }
+                str(seed): {name: figure["value"] for name, figure in _figures(of_seed[subset][head])}
                 for seed, of_seed in by_seed.items()
             }
             found[subset][head] = {**scored, "seeds": own, "seed_mean": _spread([*own.values()])}
