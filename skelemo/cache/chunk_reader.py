@@ -1,4 +1,4 @@
-"""A data set as chunks at places in a file, read and unpacked without HDF5, which does so for one thread at a time."""
+"""Reads and decompresses the chunks of a data set without HDF5, which is limited to one thread at a time."""
 
 import os
 import struct
@@ -14,27 +14,27 @@ from numcodecs.fletcher32 import Fletcher32
 from skelemo.errors import CacheError
 
 CHECKSUM_BYTES = 4
-#: LZ4 cannot make anything smaller than 1 / 255.
+#: LZ4 compresses to 1 / 255 at best.
 MOST_COMPRESSION = 256
 
 _unpack, _checked = Blosc().decode, Fletcher32().decode
-#: Blosc's header in each chunk: versions of container and codec, flags, item size; bytes plain, by block, compressed.
+#: Blosc's header of each chunk: versions of container and codec, flags, item size; bytes plain, by block, compressed.
 _HEADER = struct.Struct("<BBBBIII")
 _LZ4, _CODEC_BITS = 1, 5
-#: A chunk's filter mask where the first filter was left out: Blosc leaves as it is what it cannot shrink.
+#: Filter mask of a chunk without the first filter: Blosc stores incompressible chunks as they are.
 _LEFT_PLAIN = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Chunks:
-    """Where the rows of a data set lie.
+    """Location of a data set's rows in a file.
 
     Parameters
     ----------
     name : of the data set, for messages.
-    kind, shape : type of an element, and how many of them.
-    rows : of each chunk; the last one is as long, and filled up.
-    places : int64 ``[C, 3]`` offset in the file, bytes there and filter mask of each chunk, in order.
+    kind, shape : of the data set.
+    rows : per chunk; the last one is padded.
+    places : int64 ``[C, 3]``, file offset, stored bytes and filter mask of each chunk, in order.
     """
 
     path: Path
@@ -48,22 +48,22 @@ class Chunks:
         return self.shape[0]
 
     def read(self) -> np.ndarray:
-        """All rows; raises what `read_into` raises."""
+        """Read all rows; raises as `read_into`."""
         array = np.empty(self.shape, self.kind)
         self.read_into(array)
         return array
 
     def read_into(self, array: np.ndarray, first: int = 0, check: Callable[[np.ndarray], None] | None = None) -> None:
-        """Fill an array of the same type, contiguous, with the rows from ``first`` on.
+        """Fill a contiguous array of the same type with the rows from ``first`` on.
 
         Parameters
         ----------
-        check : is given each chunk's rows as they are read, while the processor has them at hand.
+        check : called with the rows of each chunk, while they are in the CPU cache.
 
         Raises
         ------
         CacheError, RuntimeError
-            A chunk is not as it was written.
+            A chunk is damaged.
         OSError
             The file cannot be read.
         """
@@ -83,11 +83,11 @@ class Chunks:
                     check(rows)
 
     def _announce(self, file: int, chunks: range) -> None:
-        """Let the system fetch what will be read, while what has come is unpacked."""
+        """Tell the operating system to prefetch the chunks."""
         if len(chunks) > 1 and hasattr(os, "posix_fadvise"):
             offset, size, _ = self.places[chunks.start : chunks.stop].T
             start, end = int(offset.min()), int((offset + size).max())
-            with suppress(OSError):  # a file system that takes no advice may be read all the same
+            with suppress(OSError):  # advice is optional
                 os.posix_fadvise(file, start, end - start, os.POSIX_FADV_WILLNEED)
 
     def _read_chunk(self, file: int, index: int, chunk: np.ndarray) -> None:
@@ -103,7 +103,7 @@ class Chunks:
 
 
 def _is_whole(stored: bytes, left_out: int, plain: int) -> bool:
-    """Whether a chunk, checksum and all, unpacks to so many bytes."""
+    """Whether a stored chunk, with checksum, decompresses to ``plain`` bytes."""
     size = len(stored) - CHECKSUM_BYTES
     if left_out == _LEFT_PLAIN:
         return size == plain

@@ -1,8 +1,8 @@
-"""The little of HDF5 that shards use: chunked data sets of fixed types, compressed with LZ4 and checksummed.
+"""The subset of HDF5 that shards use: chunked data sets of fixed types, compressed with LZ4 and checksummed.
 
-A file from elsewhere may hold whatever HDF5 can: links into other files, virtual and external data, sizes without
-storage, filters, heaps of variable length. Here nothing is followed, and nothing is read before it is known to be
-plain, of the type expected, and as long in the file as it says.
+An untrusted file may contain links to other files, virtual and external data, sizes without storage, filters, and
+variable-length heaps. No link is followed, and nothing is read before its type, layout and size in the file are
+checked.
 """
 
 import errno
@@ -27,26 +27,26 @@ from skelemo.errors import NOT_OF_THE_FILE, CacheError, SkelemoError, Unreadable
 _BLOSC = hdf5plugin.Blosc(cname="lz4", clevel=5, shuffle=hdf5plugin.Blosc.SHUFFLE)
 _FILTERS = (hdf5plugin.Blosc.filter_id, h5py.h5z.FILTER_FLETCHER32)
 _LONGEST_ATTRIBUTE = 1 << 20
-#: Bytes of a chunk, which is unpacked as a whole, and of a table: a hundred times what an ingest makes of either.
+#: Largest chunk, decompressed as a whole, and largest table, in bytes: a hundred times what an ingest writes.
 LARGEST = 1 << 27
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SEAL = b"skelemo\n"
 _TAIL = struct.Struct("<32sI8s")
 _PIECE = 1 << 20
-#: What the system says of files that are none the worse for it. A disk that fails (EIO) is damage.
+#: System errors that do not indicate damage of the file. A failing disk (EIO) does.
 _NOT_DAMAGE = NOT_OF_THE_FILE | {errno.EACCES, errno.EPERM}
 
 
 def reason(error: Exception, path: Path) -> str:
-    """What an error about a shard says is wrong with it, without where it lies."""
+    """The message of an error without the path of the shard."""
     return str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ")
 
 
 def image(fill: Callable[[h5py.File], None]) -> bytes:
-    """The bytes of an HDF5 file that ``fill`` has written into: the same for the same content.
+    """The bytes of an HDF5 file written by ``fill``, deterministic, with the seal that `require_sealed` checks.
 
-    It is made in memory, so that a full disk is an error of writing bytes, not one in the middle of HDF5. The seal that
-    `require_sealed` checks stands behind it, where other programs ignore it.
+    The file is created in memory, so that a full disk fails when writing bytes, not inside HDF5. Other programs ignore
+    the seal at the end.
     """
     with h5py.File("image", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
         fill(file)
@@ -55,10 +55,10 @@ def image(fill: Callable[[h5py.File], None]) -> bytes:
 
 
 def sealed(content: bytes, passed_over: Sequence[tuple[int, int]] = ()) -> bytes:
-    """A file with its seal: SHA-256 of all its bytes but those passed over, as (start, end) in order.
+    """Append the seal: a SHA-256 of all bytes except the ranges ``passed_over``, ordered (start, end).
 
-    Behind the content stand the places passed over, int64 pairs; then the hash over what is left of the content and
-    over these pairs; then how many pairs, uint32; then `_SEAL`. All numbers are little-endian.
+    The content is followed by these ranges, int64 pairs; the hash over the remaining content and the pairs; the number
+    of pairs, uint32; and `_SEAL`. All numbers are little-endian.
     """
     places = np.array(passed_over, "<i8").reshape(-1, 2)
     digest = hashlib.sha256()
@@ -69,14 +69,14 @@ def sealed(content: bytes, passed_over: Sequence[tuple[int, int]] = ()) -> bytes
 
 
 def require_sealed(path: Path) -> None:
-    """Compare the bytes that HDF5 will interpret with the seal, so that HDF5 never sees damaged structures.
+    """Verify the bytes that HDF5 will interpret against the seal, so that HDF5 never sees damaged structures.
 
-    The chunks of ``/frames`` are passed over: HDF5 does not read them, and they have checksums of their own.
+    The chunks of ``/frames`` are excluded: HDF5 does not read them, and they have checksums of their own.
 
     Raises
     ------
     CacheError
-        There is no seal, or the bytes are others.
+        There is no seal, or it does not match.
     """
     with path.open("rb", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
@@ -101,13 +101,13 @@ def require_sealed(path: Path) -> None:
 
 
 def _left(places: np.ndarray, size: int) -> list[tuple[int, int]]:
-    """What lies before, between and behind some places in a file."""
+    """The ranges of a file before, between and after ``places``."""
     edges = [0, *places.ravel().tolist(), size]
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def _chunk_extents(file: h5py.File) -> list[tuple[int, int]]:
-    """Where the chunks of ``/frames`` lie; adjacent ones as one."""
+    """Byte ranges of the chunks of ``/frames``, adjacent ones joined."""
     stored: list[Any] = []
 
     def look(_: str, found: Any) -> None:
@@ -126,29 +126,29 @@ def _chunk_extents(file: h5py.File) -> list[tuple[int, int]]:
 
 
 def write_attribute(file: h5py.File, name: str, text: str) -> None:
-    """Text of fixed length as an attribute of the file."""
+    """Write fixed-length text as an attribute of the file."""
     data = text.encode()
     file.attrs.create(name, np.bytes_(data), dtype=h5py.string_dtype("utf-8", max(len(data), 1)))
 
 
 def write_array(group: h5py.Group, name: str, data: np.ndarray, chunk_rows: int) -> None:
-    """A data set in chunks of some rows.
+    """Write a data set in chunks of ``chunk_rows``.
 
     Raises
     ------
     CacheError
-        It is a table larger than a reader takes.
+        A table is too large for readers.
     """
     if data.dtype.names and data.nbytes > LARGEST:
         raise CacheError(f"/{name} would have {data.nbytes:,} bytes: is a text in it very long?")
     chunks = (min(max(len(data), 1), chunk_rows), *data.shape[1:])
-    growing = None if len(data) else (None, *data.shape[1:])  # a chunk does not fit into no rows, unless they may grow
+    growing = None if len(data) else (None, *data.shape[1:])  # otherwise HDF5 rejects a chunk larger than no rows
     group.create_dataset(name, data=data, chunks=chunks, maxshape=growing, fletcher32=True, **_BLOSC)
 
 
 @dataclass(frozen=True)
 class Group:
-    """A group of an open file: the file's path and size in bytes, and the group's name, ``/`` at the end of it."""
+    """A group of an open file, with the file's path and size in bytes; the name ends with ``/``."""
 
     path: Path
     size: int
@@ -158,7 +158,7 @@ class Group:
 
 @contextmanager
 def opened(path: Path, *, check: bool = True) -> Iterator[Group]:
-    """The file's root, open for reading without a lock once its seal is checked; errors are `reading`'s."""
+    """Open a file for reading, without a lock, after checking its seal; yields the root. Errors as `reading`."""
     with reading(path):
         if not path.is_file():
             raise CacheError("not a file")
@@ -172,9 +172,9 @@ def opened(path: Path, *, check: bool = True) -> Iterator[Group]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Whatever goes wrong in reading a shard becomes one `CacheError` that names it.
+    """Convert any error of reading a shard into a `CacheError` that names it.
 
-    It is an `UnreadableError` where the shard may be whole.
+    It is an `UnreadableError` if the shard itself may be intact.
     """
     try:
         yield
@@ -190,7 +190,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _in_words(error: Exception) -> str:
-    """Why a file cannot be read: what is common in plain words, the rest in those of HDF5."""
+    """The reason of an error in one line."""
     said = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, MemoryError):
         return os.strerror(errno.ENOMEM)
@@ -200,7 +200,7 @@ def _in_words(error: Exception) -> str:
 
 
 def read_attribute(file: Group, name: str, default: str | None = None) -> str:
-    """An attribute that `write_attribute` has written; the default where there is none and need not be."""
+    """Read an attribute written by `write_attribute`; the default if it is missing and optional."""
     key = name.encode()
     if not h5py.h5a.exists(file.id, key):
         if default is not None:
@@ -216,19 +216,19 @@ def read_attribute(file: Group, name: str, default: str | None = None) -> str:
 
 
 def find_group(parent: Group, name: str) -> Group:
-    """A group in another; one that is missing, or led to by a link, is a `CacheError`."""
+    """Open a subgroup; raises `CacheError` if it is missing or a link."""
     return Group(parent.path, parent.size, _child(parent, name, h5py.h5g.GroupID), f"{parent.name}{name}/")
 
 
 def find_array(parent: Group, name: str, fits: Callable[[np.dtype, tuple[int, ...]], bool]) -> Chunks:
-    """The data set that `write_array` has written, if its type and the shape behind its first axis fit.
+    """Locate a data set written by `write_array`, if its type and the shape after its first axis fit.
 
-    It is safe to make room for all of it: it is no larger than the file can hold.
+    It is safe to allocate: it is no larger than the file can hold.
 
     Raises
     ------
     CacheError
-        It is missing, led to by a link, of another type or shape, or not stored as `write_array` stores.
+        It is missing, a link, of another type or shape, or not stored as by `write_array`.
     """
     data, path = _child(parent, name, h5py.h5d.DatasetID), parent.name + name
     plan = data.get_create_plist()
@@ -246,13 +246,13 @@ def find_array(parent: Group, name: str, fits: Callable[[np.dtype, tuple[int, ..
 
 @lru_cache(256)
 def _to_numpy(encoded: bytes) -> np.dtype:
-    """A type of HDF5's, for which h5py takes as long as for all else of a table; most shards have the same ones."""
+    """Decode a type of HDF5; cached, for it takes as long as the rest of a table, and most shards have the same."""
     kind: np.dtype = h5py.h5t.decode(encoded).dtype
     return kind
 
 
 def _child(parent: Group, name: str, kind: type) -> Any:
-    """Open what lies under a name in this very file: links that lead elsewhere are not even looked up."""
+    """Open an object of this file by name; soft and external links are not followed."""
     key, links = name.encode(), parent.id.links
     if not links.exists(key) or links.get_info(key).type != h5py.h5l.TYPE_HARD:
         raise CacheError(f"{parent.name}{name} is missing, or a link to elsewhere")
@@ -263,7 +263,7 @@ def _child(parent: Group, name: str, kind: type) -> Any:
 
 
 def _places(data: Any, rows: int, kind: np.dtype, chunk: tuple[int, ...], size: int, path: str) -> np.ndarray:
-    """Places of the chunks of so many rows as `Chunks` has them, each within the ``size`` bytes of the file."""
+    """Locate the chunks of ``rows`` rows, see `Chunks`; all must lie within the ``size`` bytes of the file."""
     expected, plain = -(-rows // chunk[0]), math.prod(chunk) * kind.itemsize
     whole = rows * kind.itemsize if kind.names else plain
     if max(whole, plain) > LARGEST:

@@ -1,4 +1,4 @@
-"""``index.json`` beside the shards of a place: what to know before any of them travels."""
+"""``index.json`` beside remote shards: their contents, to decide what to transfer."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from skelemo.cache.verify import NAME
 from skelemo.errors import CacheError, RemoteError
 
 INDEX = "index.json"
-#: Bounds of what is believed.
+#: Limits of a valid index.
 MOST_SHARDS, LARGEST_SHARD = 100_000, 64 << 30
 
 
@@ -31,7 +31,7 @@ class _Row(BaseModel, frozen=True):
 
 
 class Entry(BaseModel, frozen=True):
-    """What the index holds of a shard: its heads, each described in words, and the labels its sequences may have."""
+    """One shard in the index, with descriptions of its heads and the labels that its sequences may have."""
 
     size: int = Field(gt=0, le=LARGEST_SHARD)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -48,7 +48,7 @@ class Entry(BaseModel, frozen=True):
 
     @property
     def table(self) -> pd.DataFrame:
-        """The sequences, a row each."""
+        """One row per sequence."""
         columns = [name for name in _Row.model_fields if name != "labels"]
         return pd.DataFrame([row.model_dump(include={*columns}) for row in self.sequences], None, columns, object)
 
@@ -60,7 +60,7 @@ class _Index(BaseModel, frozen=True):
 
 
 def entry_of(shard: Shard) -> Entry:
-    """What the index will hold of a shard."""
+    """The entry of a shard."""
     with shard.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
@@ -78,13 +78,13 @@ def entry_of(shard: Shard) -> Entry:
 
 
 def write_index(place: Place, entries: Mapping[str, Entry]) -> None:
-    """Replace the index of a place."""
+    """Replace the index at a URL."""
     index = _Index(format=FORMAT, version=VERSION, shards=dict(sorted(entries.items())))
     place.write(INDEX, index.model_dump_json(indent=0).encode())
 
 
 def read_index(place: Place) -> dict[str, Entry] | None:
-    """The index of a place; None if there is none, a `RemoteError` if it is not one."""
+    """The index at a URL; None if there is none, `RemoteError` if it is invalid."""
     text = place.text(INDEX)
     if text is None:
         return None
@@ -101,7 +101,7 @@ def read_index(place: Place) -> dict[str, Entry] | None:
 
 
 def match(entries: Iterable[Entry], only: Sequence[str]) -> list[np.ndarray]:
-    """Which sequences of each entry are wanted, bool ``[S]`` each; see `skelemo.cache.select.matching`."""
+    """Which sequences of each entry match, bool ``[S]`` each; see `skelemo.cache.select.matching`."""
     entries = list(entries)
     if not entries:
         return []
@@ -113,24 +113,24 @@ def match(entries: Iterable[Entry], only: Sequence[str]) -> list[np.ndarray]:
 
 
 def heads_of(shards: Iterable[Shard]) -> dict[str, str]:
-    """Heads by name, as an index describes them."""
+    """Descriptions of heads by name."""
     return {head.name: describe_head(head) for shard in shards for head in shard.header.heads}
 
 
 def require_agreement(where: str, entry: Entry, here: str, layout: str, heads: Mapping[str, str], advice: str) -> None:
-    """Refuse by a `CacheError` a shard of another layout, or with another head of the same name."""
+    """Raise `CacheError` for a shard of another layout, or with another head of the same name."""
     if entry.layout != layout:
         raise CacheError(f"{where} has the layout {entry.layout}, {here} has {layout}: {advice}")
-    for name, said in heads.items():
-        if entry.heads.get(name, said) != said:
-            raise CacheError(f"{where}: {name} is {entry.heads[name]}, in {here} it is {said}: {advice}")
+    for name, head in heads.items():
+        if entry.heads.get(name, head) != head:
+            raise CacheError(f"{where}: {name} is {entry.heads[name]}, in {here} it is {head}: {advice}")
 
 
 def contents_of(sequences: pd.DataFrame) -> dict[str, str]:
-    """Hash of each sequence of a table by its id."""
+    """Hashes by id, of the sequences of a table."""
     return dict(zip(sequences["id"], sequences["sha256"], strict=True))
 
 
 def differing(contents: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
-    """Sequences of which others have other content."""
+    """Sequences whose content differs in ``others``."""
     return [name for name, sha256 in contents.items() if others.get(name, sha256) != sha256]

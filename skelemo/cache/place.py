@@ -1,4 +1,4 @@
-"""A folder behind a URL, through fsspec: bounded reads, uploads that appear whole, errors that show no secret."""
+"""A folder at a URL, through fsspec: bounded reads, atomic uploads, errors without secrets."""
 
 import hashlib
 import re
@@ -17,35 +17,35 @@ import fsspec
 from skelemo.atomic import PARTIAL
 from skelemo.errors import ConfigError, RemoteError, SkelemoError, os_reason
 
-#: Bytes read at once, and of the longest text.
+#: Bytes per read, and of the longest text.
 PIECE = 1 << 20
 LONGEST_TEXT = 64 << 20
-#: A transfer may take this many seconds, and one more for each so many bytes.
+#: Seconds that a transfer may take, and bytes for each further second.
 PATIENCE, SLOWEST = 60.0, 10_000
-#: Seconds before each further attempt after an error that may pass.
+#: Seconds before each retry after a transient error.
 PAUSES = (0.5, 2.0, 5.0)
 
 #: The extra of skelemo that installs the driver of a protocol.
 _EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http", "ssh": "ssh", "sftp": "ssh"}
 _WEB, _SSH = ("http", "https"), ("ssh", "sftp")
-#: Stores in which an upload appears only when it is complete.
+#: Stores with atomic uploads.
 _WHOLE_UPLOADS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
-_SILENCE = 30  # seconds after which a silent server counts as gone
+_SILENCE = 30  # seconds, timeout of a server
 _DAY = 24 * 3600
 _PERMANENT = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError,
               NotImplementedError, ImportError, TypeError, ValueError, AttributeError, SkelemoError)  # fmt: skip
-#: Headers that may follow a redirect to another host.
+#: Headers that are kept on a redirect to another host.
 _HARMLESS = {"accept", "accept-encoding", "host", "range", "user-agent"}
 
 _T = TypeVar("_T")
 
 
 class Place:
-    """A folder that a URL names. Every error is a `RemoteError` or `ConfigError` of one line without secrets.
+    """A folder at a URL. Every error is a `RemoteError` or `ConfigError` of one line without secrets.
 
     Parameters
     ----------
-    options : of fsspec's driver for the URL's protocol.
+    options : for fsspec's driver of the URL's protocol.
     """
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
@@ -67,11 +67,11 @@ class Place:
 
     @property
     def writable(self) -> bool:
-        """Whether the protocol can write."""
+        """Whether the protocol supports writing."""
         return self.protocol not in _WEB
 
     def sizes(self) -> dict[str, int] | None:
-        """Bytes of each file in the folder; empty if there is no folder yet, None where the web lists nothing."""
+        """File sizes by name; empty if there is no folder yet, None for HTTP, which cannot list."""
         if self.protocol in _WEB:
             return None
 
@@ -86,7 +86,7 @@ class Place:
         return self._guarded(listed)
 
     def text(self, name: str) -> bytes | None:
-        """All of a short file; None if there is none."""
+        """Read a short file; None if it does not exist."""
 
         def read() -> bytes:
             with self._open(name) as file:
@@ -100,7 +100,7 @@ class Place:
             raise
 
     def fetch(self, name: str, size: int, to: Path, moved: Callable[[int], None] = lambda _: None) -> str:
-        """Download a file of a known size, in bounded time, and return its SHA-256."""
+        """Download a file of known size, in bounded time; returns its SHA-256."""
 
         def fetched() -> str:
             digest, done = hashlib.sha256(), 0
@@ -121,15 +121,15 @@ class Place:
         return self._guarded(fetched)
 
     def put(self, path: Path, name: str) -> None:
-        """Upload a file, which gets its name when it is complete."""
-        self._place(name, path.stat().st_size, lambda fs, target: fs.put_file(str(path), target))
+        """Upload a file atomically."""
+        self._upload(name, path.stat().st_size, lambda fs, target: fs.put_file(str(path), target))
 
     def write(self, name: str, text: bytes) -> None:
-        """Replace a short file; readers see the old one or the new one."""
-        self._place(name, len(text), lambda fs, target: fs.pipe_file(target, text))
+        """Replace a short file atomically."""
+        self._upload(name, len(text), lambda fs, target: fs.pipe_file(target, text))
 
     def remove(self, name: str) -> None:
-        """Remove a file if it is there."""
+        """Remove a file if it exists."""
 
         def removed() -> None:
             fs, path = self._connect(name)
@@ -139,7 +139,7 @@ class Place:
         self._guarded(removed)
 
     def sweep(self) -> None:
-        """Remove unfinished uploads that nobody has touched for a day."""
+        """Remove abandoned uploads older than a day."""
         if self.protocol in _WHOLE_UPLOADS:
             return
 
@@ -153,7 +153,7 @@ class Place:
             self.remove(name)
 
     def error(self, error: BaseException) -> RemoteError:
-        """An error of the driver in one line without secrets."""
+        """Convert an error of the driver."""
         cause = _underlying(error)
         text = os_reason(cause) if isinstance(cause, OSError) else str(cause)
         line = text.strip().partition("\n")[0] or type(cause).__name__
@@ -172,7 +172,7 @@ class Place:
     @contextmanager
     def _open(self, name: str) -> Iterator[BinaryIO]:
         fs, path = self._connect(name)
-        if self.protocol in _WEB:  # streamed, so that no answer is held in memory; size=1 asks no question before
+        if self.protocol in _WEB:  # streamed, not held in memory; size=1 avoids a HEAD request
             headers = {**fs.kwargs.get("headers", {}), "Accept-Encoding": "identity"}
             with fs.open(path, "rb", block_size=0, size=1, headers=headers) as file:
                 yield file
@@ -181,7 +181,7 @@ class Place:
                 yield file
 
     def _pieces(self, file: BinaryIO, name: str, most: int) -> Iterator[bytes]:
-        """The file's bytes; an error beyond ``most`` of them, or when they arrive too slowly."""
+        """Yield the file's bytes; fails beyond ``most`` of them, or if they arrive too slowly."""
         begun, done = time.monotonic(), 0
         while piece := file.read(min(PIECE, most + 1 - done)):
             done += len(piece)
@@ -191,8 +191,8 @@ class Place:
                 raise RemoteError(f"{self.shown}/{name}: too slow: {done:,} bytes in {time.monotonic() - begun:.0f} s")
             yield piece
 
-    def _place(self, name: str, size: int, write: Callable[[Any, str], object]) -> None:
-        def placed() -> None:
+    def _upload(self, name: str, size: int, write: Callable[[Any, str], object]) -> None:
+        def uploaded() -> None:
             fs, target = self._connect(name)
             if self.protocol in _WHOLE_UPLOADS:
                 write(fs, target)
@@ -210,10 +210,10 @@ class Place:
                     fs.rm_file(partial)
                 raise
 
-        self._guarded(placed)
+        self._guarded(uploaded)
 
     def _guarded(self, action: Callable[[], _T]) -> _T:
-        """Do something, again if it fails in a way that may pass, and turn what remains into a `RemoteError`."""
+        """Run an action with retries on transient errors; other errors become a `RemoteError`."""
         for pause in (*PAUSES, None):
             try:
                 return action()
@@ -238,7 +238,7 @@ _PUSHED = ".push"
 
 
 def shown(url: str) -> str:
-    """A URL without user, password, parameters and query, however malformed it is."""
+    """A URL, even a malformed one, without user, password, parameters and query."""
     scheme, found, rest = url.partition("://")
     if not found:
         return url
@@ -250,7 +250,7 @@ def shown(url: str) -> str:
 
 
 def is_missing(error: RemoteError) -> bool:
-    """Whether there is no such file, or none that may be seen."""
+    """Whether the file does not exist or may not be accessed."""
     cause = _underlying(error.__cause__ or error)
     return isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in (403, 404, 405, 410)
 
@@ -281,7 +281,7 @@ def _texts(options: Mapping[str, Any], key: str = "") -> list[tuple[str, str]]:
 
 
 def _inside(url: str, name: str) -> str:
-    """The URL of a file in the folder of a URL; the query of a web address, a signature say, stays behind it."""
+    """URL of a file in a folder; a query, such as a signature, is kept."""
     if not url.lower().startswith(("http://", "https://")):
         return f"{url.rstrip('/')}/{name}"
     parts = urlsplit(url)
@@ -289,7 +289,7 @@ def _inside(url: str, name: str) -> str:
 
 
 def _underlying(error: BaseException) -> BaseException:
-    """fsspec reports any failed question to a web server as a missing file; its cause says what happened."""
+    """The cause of an error: fsspec reports any failed HTTP request as a missing file."""
     cause = error.__cause__
     of_the_web = isinstance(error, FileNotFoundError) and type(cause).__module__.partition(".")[0] == "aiohttp"
     return cause if cause is not None and of_the_web else error
@@ -319,12 +319,12 @@ def _age(entry: Mapping[str, Any]) -> float:
 
 @dataclass(frozen=True)
 class _WebClient:
-    """Makes web clients that give up on silent servers and send the user's headers to one origin only."""
+    """Creates HTTP clients with timeouts that send the user's headers to one origin only."""
 
     url: str
 
     async def __call__(self, loop: Any, **settings: Any) -> Any:
-        """As fsspec calls its ``get_client``."""
+        """fsspec's ``get_client``."""
         import aiohttp
         from yarl import URL
 

@@ -14,15 +14,15 @@ from skelemo.errors import ConfigError, unknown
 from skelemo.targets import Head
 from skelemo.text import natural_order
 
-#: Columns of a sequence that can be chosen by. Beside them: ``label``, and every column of its splits.
+#: Columns of a sequence to filter by, besides ``label`` and the columns of its splits.
 KEYS = ("id", "video", "subject", "person")
 LABEL = "label"
-#: Values of a key that an error names.
+#: Values of a key listed in an error.
 _MOST_VALUES = 6
 
 
 def select(cache: Cache, only: Sequence[str]) -> np.ndarray:
-    """Which rows of ``cache.sequences`` all of the filters want: bool ``[S]``.
+    """Which rows of ``cache.sequences`` match all filters: bool ``[S]``.
 
     Raises
     ------
@@ -46,52 +46,51 @@ def matching(
     labels: Callable[[], Iterable[Collection[str]]],
     columns: Iterable[str] = (),
 ) -> np.ndarray:
-    """Which of the sequences all of the filters want: bool ``[S]``.
+    """Which of the sequences match all filters: bool ``[S]``.
 
     Parameters
     ----------
-    sequences : a table with the columns of `KEYS` and ``splits``, a mapping of column to subset.
-    words : every label that a sequence may have, see `label_words`.
-    only : ``KEY=GLOB`` each. Filters of one key are alternatives; those of different keys must all hold. Keys are
-        `KEYS`, every column of the splits, and ``label``: at least one frame of a class, or with a flag set, of any
-        head.
-    labels : those that each sequence has frames of; asked for only where a filter names ``label``. What is
-        not known of a sequence (no subject, no subset, no label at all) is matched as empty text.
-    columns : of splits that other sequences may have.
+    sequences : a table with the columns of `KEYS` and ``splits``, a mapping from column to subset.
+    words : all possible labels, see `label_words`.
+    only : ``KEY=GLOB`` each. Filters of one key are alternatives; different keys must all match. Keys are `KEYS`, every
+        column of the splits, and ``label``: at least one frame of a class, or with a flag set, of any head. An unknown
+        subject, subset or label is matched as empty text.
+    labels : those of each sequence; called only for a filter of ``label``.
+    columns : additional columns of splits.
 
     Raises
     ------
     ConfigError
-        A filter that is not ``KEY=GLOB``, an unknown key or an unknown label.
+        Invalid syntax, or an unknown key or label.
     """
     require_keys(only, {*columns, *split_columns(sequences)})
     chosen = np.ones(len(sequences), bool)
     for key, globs in _by_key(only).items():
-        fits = _fitting(globs)
+        fits = _matcher(globs)
         if key == LABEL:
             _require_labels(globs, words)
-            held = [any(map(fits, found or ("",))) for found in labels()]
+            matches = [any(map(fits, names or ("",))) for names in labels()]
         else:
-            held = list(map(fits, _values(sequences, key)))
-        chosen &= np.array(held, bool)
+            matches = list(map(fits, _values(sequences, key)))
+        chosen &= np.array(matches, bool)
     return chosen
 
 
 def unmet(sequences: pd.DataFrame, only: Sequence[str]) -> str:
-    """Which values there are of the keys that no sequence meets, to go behind the filters in an error.
+    """The values of the keys that no sequence matches, for an error message.
 
-    Empty where each key is met by some sequence, but not all of them by one.
+    Empty if every key matches some sequence, but no sequence matches all.
     """
-    told = [
-        _values_told(key, globs, values)
+    parts = [
+        _describe_values(key, globs, values)
         for key, globs in _by_key(only).items()
-        if key != LABEL and not any(map(_fitting(globs), values := _values(sequences, key)))
+        if key != LABEL and not any(map(_matcher(globs), values := _values(sequences, key)))
     ]
-    return f" ({'; '.join(told)})" if told else ""
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def require_keys(only: Sequence[str], columns: Collection[str]) -> None:
-    """Refuse filters by what there is not: neither a key that every sequence has, nor a column of splits.
+    """Refuse filters with unknown keys.
 
     Raises
     ------
@@ -104,12 +103,12 @@ def require_keys(only: Sequence[str], columns: Collection[str]) -> None:
 
 
 def split_columns(sequences: pd.DataFrame) -> set[str]:
-    """Columns of splits that any of the sequences has."""
+    """All columns of the sequences' splits."""
     return {column for splits in sequences["splits"] for column in splits}
 
 
 def labels_in(shard: Shard) -> list[frozenset[str]]:
-    """Classes and flags, of all heads, that each sequence of a shard has frames of; no frame is read."""
+    """Classes and flags, of all heads, that occur in each sequence of a shard; reads no frames."""
     words = np.array(label_words(shard.header.heads), object)
     each = [shard.counts.labels[head.name][:, 1:] for head in shard.header.heads if head.kind != "values"]
     found = np.concatenate(each, 1) > 0 if each else np.zeros((len(shard.counts.seen), 0), bool)
@@ -131,18 +130,18 @@ def _by_key(only: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _fitting(globs: Iterable[str]) -> Callable[[str], bool]:
-    """Whether a text fits any of the filters."""
+def _matcher(globs: Iterable[str]) -> Callable[[str], bool]:
+    """A function that tests a text against any of the globs."""
     match = re.compile("|".join(map(translate, globs))).match
     return lambda text: bool(match(text))
 
 
 def _values(sequences: pd.DataFrame, key: str) -> list[str]:
-    """What each sequence has of a key that is not ``label``; empty where nothing is known."""
+    """Value of a key (not ``label``) for each sequence; empty if unknown."""
     return list(sequences[key]) if key in KEYS else [splits.get(key, "") for splits in sequences["splits"]]
 
 
-def _values_told(key: str, globs: Sequence[str], values: Iterable[str]) -> str:
+def _describe_values(key: str, globs: Sequence[str], values: Iterable[str]) -> str:
     known = sorted({*values} - {""}, key=natural_order)
     if not known:
         return f"{key} is not known of any"
@@ -153,7 +152,7 @@ def _values_told(key: str, globs: Sequence[str], values: Iterable[str]) -> str:
 
 
 def _require_labels(globs: Iterable[str], words: Sequence[str]) -> None:
-    """An unknown label is a misspelling, not an empty choice."""
+    """Refuse an unknown label as a misspelling."""
     for glob in globs:
         if glob and not any(re.match(translate(glob), name) for name in words):
             raise unknown("label", glob, words)

@@ -17,10 +17,10 @@ from skelemo.targets import Head
 
 KEYPOINT_TYPE: np.dtype = np.dtype("<f4")
 NUMBER_TYPE: np.dtype = np.dtype("<i4")
-#: Where the labels of a head lie in ``/frames`` of a shard: ``labels/HEAD``.
+#: Prefix of a head's labels in ``/frames`` of a shard: ``labels/HEAD``.
 LABELS = "labels/"
 
-#: By the kind of their numbers and their axes: class numbers, flags, and shares or values.
+#: By kind of number and number of axes: class numbers, flags, and shares or values.
 _LABEL_TYPES: dict[tuple[str, int], np.dtype] = {
     ("i", 1): np.dtype("<i2"),
     ("i", 2): np.dtype("i1"),
@@ -31,26 +31,25 @@ _TEXT_FACTS = ("id", "video", "person", "subject", "splits", "scale")
 
 @dataclass(frozen=True, eq=False)
 class Sequence:
-    """One person through one recording, as OpenPose saw it.
+    """One person in one recording, as OpenPose wrote it.
 
     Parameters
     ----------
     id : unique within a cache.
-    video : the recording that it comes from; sequences of one video never part company in a split.
-    person : which of the video's people, empty where there is but one.
-    subject : who it is, empty where unknown.
+    video : its recording; sequences of one video never cross subsets.
+    person : which of the video's people; empty if there is only one.
+    subject : identity across videos; empty if unknown.
     keypoints : ``[T, V, 3]`` x, y in the source's units and confidence in [0, 1]; missing is (0, 0, 0).
     number : ``[T]`` strictly increasing frame numbers of the source video, gaps allowed; at least one.
-    labels : by head, ``[T]`` or ``[T, K]`` as the head's kind has them (`skelemo.targets`). A head without a single
-        labeled frame is left out.
-    width, height, fps : of the source video, 0 where unknown.
-    scale : the units of the keypoints, one of `skelemo.skeleton.SCALES`.
+    labels : by head, ``[T]`` or ``[T, K]``, see `skelemo.targets`. A head without labeled frames is dropped.
+    width, height, fps : of the source video; 0 if unknown.
+    scale : unit of the keypoints, one of `skelemo.skeleton.SCALES`.
     splits : subset (``train``, ``validation``, ``test``) by column.
 
     Raises
     ------
     CacheError
-        Any of these is not as described.
+        Any of these is invalid.
     """
 
     id: str
@@ -106,23 +105,23 @@ class Sequence:
         return len(self.number)
 
     def frame_arrays(self) -> dict[str, np.ndarray]:
-        """Keypoints, numbers and labels under their names in ``/frames``, in the types that a shard stores."""
+        """Keypoints, numbers and labels by their names in ``/frames``, in the types of a shard."""
         arrays = {LABELS + name: _same_nan(labels) for name, labels in self.labels.items()}
         arrays["keypoints"] = np.ascontiguousarray(self.keypoints, KEYPOINT_TYPE)
         return arrays | {"number": np.ascontiguousarray(self.number, NUMBER_TYPE)}
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all that the sequence holds, the same on every machine."""
+        """Hash of the whole content, the same on every machine."""
         return content_hash(self.facts(), self.frame_arrays())
 
     @cached_property
     def points_seen(self) -> np.ndarray:
-        """In how many frames each point was seen, and behind them any: int64 ``[V + 1]``."""
+        """Number of frames in which each point is visible, followed by that of any point: int64 ``[V + 1]``."""
         return points_seen(self.keypoints)
 
     def facts(self) -> dict[str, Any]:
-        """What is known of the sequence as a whole."""
+        """Properties of the sequence as a whole."""
         return {
             "id": self.id,
             "video": self.video,
@@ -137,7 +136,7 @@ class Sequence:
 
 
 def label_type(head: Head, *, shares: bool = False) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape behind the first axis and type of a head's labels in a shard; ``shares`` of classes, or their numbers."""
+    """Shape after the first axis, and type, of a head's labels in a shard; ``shares`` instead of class numbers."""
     shape = () if head.kind == "classes" and not shares else (len(head),)
     return shape, _LABEL_TYPES["f" if shares or head.kind == "values" else "i", 1 + len(shape)]
 
@@ -148,12 +147,12 @@ def is_labeled(labels: np.ndarray) -> bool:
 
 
 def splits_text(splits: Mapping[str, str]) -> str:
-    """Subset by column as JSON, sorted: the one spelling that is hashed and stored."""
+    """Subset by column as sorted JSON, as hashed and stored."""
     return json.dumps(dict(sorted(splits.items())), ensure_ascii=False)
 
 
 def content_hash(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over a sequence's facts and the arrays of its frames; heads without a labeled frame do not count."""
+    """SHA-256 over a sequence's facts and the arrays of its frames, without unlabeled heads."""
     digest = facts_hash(facts)
     for name in hashed_names(arrays):
         digest.update(f"{name}\0".encode())
@@ -162,16 +161,16 @@ def content_hash(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
 
 
 def hashed_names(arrays: Mapping[str, np.ndarray]) -> list[str]:
-    """Names of the arrays that a sequence's hash covers, in its order."""
+    """Names of the arrays that a sequence's hash covers, in order."""
     names = {name for name, array in arrays.items() if not name.startswith(LABELS) or is_labeled(array)}
     return sorted(names | {"keypoints"})
 
 
 def facts_hash(facts: Mapping[str, Any]) -> "hashlib._Hash":
-    """The beginning of a sequence's hash: SHA-256 over its facts, to which its arrays are to be added.
+    """Start of a sequence's hash: SHA-256 over its facts; its arrays follow.
 
-    Each text ends with a zero byte, which none of them holds; behind them stand width and height as int64 and fps as
-    float64, all little-endian. Other entries of ``facts`` are ignored.
+    Each text ends with a zero byte, which it cannot contain; then width and height as int64 and fps as float64, all
+    little-endian. Other entries of ``facts`` are ignored.
     """
     digest = hashlib.sha256("".join(f"{facts[name]}\0" for name in _TEXT_FACTS).encode())
     digest.update(struct.pack("<qqd", facts["width"], facts["height"], facts["fps"]))
@@ -179,7 +178,7 @@ def facts_hash(facts: Mapping[str, Any]) -> "hashlib._Hash":
 
 
 def require_text(text: object) -> None:
-    """Refuse by a `CacheError` what is not text, or no text that UTF-8 of a fixed width can hold."""
+    """Raise `CacheError` for anything but text that fixed-width UTF-8 can store."""
     if not isinstance(text, str):
         raise CacheError(f"{text!r} is not text")
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
@@ -187,14 +186,14 @@ def require_text(text: object) -> None:
 
 
 def require_keypoints(keypoints: np.ndarray) -> None:
-    """Refuse by a `CacheError` what is not a number, or absurdly far out."""
-    # One pass each for minimum and maximum, which are NaN where any is, needs no memory beside the array.
+    """Raise `CacheError` for coordinates that are not finite or absurdly large."""
+    # Minimum and maximum are NaN if any value is; they need no temporary array.
     if keypoints.size and not (keypoints.min() >= -FARTHEST and keypoints.max() <= FARTHEST):
         raise CacheError(f"keypoints are not all numbers between {-FARTHEST:g} and {FARTHEST:g}")
 
 
 def require_numbers(number: np.ndarray, starts: np.ndarray) -> None:
-    """Refuse by a `CacheError` frame numbers below 0, or not increasing within sequences that begin at ``starts``."""
+    """Raise `CacheError` for frame numbers below 0, or not increasing within the sequences that begin at ``starts``."""
     if not len(number):
         return
     growing = np.diff(number) > 0
@@ -204,7 +203,7 @@ def require_numbers(number: np.ndarray, starts: np.ndarray) -> None:
 
 
 def _label_array(name: str, labels: np.ndarray, frames: int) -> np.ndarray:
-    """Labels in the type that a shard stores."""
+    """Labels in the type of a shard."""
     labels = np.asarray(labels)
     kind = _LABEL_TYPES.get(("i" if labels.dtype.kind in "iu" else labels.dtype.kind, labels.ndim))
     if kind is None or len(labels) != frames:
@@ -218,5 +217,5 @@ def _label_array(name: str, labels: np.ndarray, frames: int) -> np.ndarray:
 
 
 def _same_nan(labels: np.ndarray) -> np.ndarray:
-    """The labels, every NaN the same."""
+    """Labels with one bit pattern for NaN."""
     return np.where(np.isnan(labels), labels.dtype.type(np.nan), labels) if labels.dtype.kind == "f" else labels

@@ -1,4 +1,4 @@
-"""One HDF5 file of sequences: written once under a temporary name, renamed when complete, never changed afterwards."""
+"""A shard: one HDF5 file of sequences, written atomically and never changed."""
 
 import hashlib
 import json
@@ -53,7 +53,7 @@ FORMAT = "skelemo"
 VERSION = 2
 SUFFIX = ".h5"
 
-#: Rows of a chunk: of keypoints, where it was measured best for reading, and of every other column.
+#: Rows per chunk: of keypoints (fastest to read, as measured), and of every other column.
 CHUNK_FRAMES = 512
 CHUNK_ROWS = 32_768
 
@@ -63,15 +63,14 @@ _ORIGIN = "origin"
 
 @dataclass(frozen=True)
 class Header:
-    """What holds for every sequence of a shard.
+    """Properties shared by all sequences of a shard.
 
     Parameters
     ----------
-    layout : a name that `skelemo.skeleton.layout` knows.
-    heads : what its sequences may have labels of, each under a name of its own.
-    settings : of the ingest, as JSON can hold them.
-    origin : names of what was ingested, its ``source`` and ``labels``. For information only, in no hash: the same data
-        may lie anywhere.
+    layout : name, see `skelemo.skeleton.layout`.
+    heads : that its sequences may have labels of, with different names.
+    settings : of the ingest, serializable as JSON.
+    origin : names of the ingested ``source`` and ``labels``; informative, not part of any hash.
     """
 
     layout: str
@@ -92,11 +91,11 @@ class Header:
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """A shard's header and tables; its frames stay on disk until they are asked for.
+    """Header and tables of a shard; frames are read on demand.
 
-    The ``columns`` of each table are those of `TABLES`, with ``splits`` as a mapping of column to subset; ``counts``
-    has a row for each of ``sequences``, and ``stored`` tells where the data sets of ``/frames`` lie. Heads of
-    ``shares`` have float32 ``[N, K]`` instead of class numbers.
+    The ``columns`` of each table are those of `TABLES`, with ``splits`` as a mapping from column to subset; ``counts``
+    has a row for each sequence, and ``stored`` locates the data sets of ``/frames``. Heads in ``shares`` have float32
+    ``[N, K]`` instead of class numbers.
     """
 
     path: Path
@@ -124,30 +123,29 @@ class Shard:
 
     @cached_property
     def shares(self) -> frozenset[str]:
-        """Heads of classes whose labels are shares."""
-        soft = (head.name for head in self.header.heads if head.kind == "classes")
-        return frozenset(name for name in soft if len(self.stored[LABELS + name].shape) == 2)
+        """Heads of classes with shares as labels."""
+        names = (head.name for head in self.header.heads if head.kind == "classes")
+        return frozenset(name for name in names if len(self.stored[LABELS + name].shape) == 2)
 
     @property
     def name(self) -> str:
-        """The file name that its content gives it, whatever it is called now."""
+        """File name derived from the content."""
         return self.sha256[:_NAME_LENGTH] + SUFFIX
 
     @property
     def frames(self) -> int:
-        """How many frames the shard's sequences have together."""
+        """Total number of frames."""
         return int(np.sum(self.columns["sequences"]["length"]))
 
     def read_into(self, arrays: Mapping[str, np.ndarray], rows: slice = slice(None), to: slice = slice(None)) -> None:
-        """Fill ``arrays[name][to]`` from ``/frames/name[rows]`` for each name given; threads do so side by side.
+        """Fill ``arrays[name][to]`` from ``/frames/name[rows]`` for each name; thread-safe and parallel.
 
-        Class numbers become shares where the array is for shares. An array of a head that the shard lacks stays as it
-        is.
+        Class numbers become shares if the array is for shares. Arrays of heads that the shard lacks are not changed.
 
         Raises
         ------
         CacheError
-            The file cannot be read, a chunk's checksum does not match, or a value is none that a sequence may have.
+            The file cannot be read, a chunk's checksum does not match, or a value is invalid.
         """
         first, last, _ = rows.indices(self.frames)
         if first >= last:
@@ -175,12 +173,7 @@ class Shard:
             array[:] = soft_labels(labels, len(head))
 
     def damaged(self, report: Report = lambda _: None) -> list[str]:
-        """Read every frame and name the sequences that cannot be read or are not as they were written.
-
-        Parameters
-        ----------
-        report : told as frames are checked, how many.
-        """
+        """Ids of damaged sequences, see `damaged_sequences`."""
         return damaged_sequences(self, report)
 
 
@@ -191,14 +184,14 @@ def write_shard(
     recordings: Collection[Mapping[str, Any]] = (),
     problems: Collection[Mapping[str, str]] = (),
 ) -> Path:
-    """Write a shard into ``folder`` under the name that its content gives it.
+    """Write a shard into ``folder`` under the name derived from its content.
 
-    A shard of that name is already there only if it says the same, and is left alone unless it has been damaged.
+    An existing shard of that name has the same content and is kept, unless it is damaged.
 
     Raises
     ------
     CacheError
-        Sequences that do not fit the header or share an id, or a folder that cannot be written; nothing is left then.
+        Sequences do not fit the header or share an id, or the folder cannot be written; nothing is left behind.
     """
     _require_fit(header, sequences)
     facts = [_row(sequence, header) for sequence in sequences]
@@ -235,13 +228,13 @@ def write_shard(
 
 
 def open_shard(path: Path) -> Shard:
-    """Read and check everything of a shard but its frames.
+    """Read and validate a shard, except for its frames.
 
     Raises
     ------
     CacheError
-        Not a shard, of another version, damaged, or not what a shard may contain (links, virtual or external data,
-        other types, sizes that the file does not hold, tables that contradict themselves or the hash over them).
+        Not a shard, of another version, damaged, or with invalid content (links, virtual or external data, other types,
+        sizes beyond the file, inconsistent tables, or tables that do not match their hash).
     """
     with hdf5.opened(path) as file:
         said = read_attributes(file)
@@ -286,13 +279,13 @@ def _require_fit(header: Header, sequences: Collection[Sequence]) -> None:
 
 
 def _row(sequence: Sequence, header: Header) -> dict[str, Any]:
-    """The row of ``/sequences``, but for where it starts."""
+    """The row of ``/sequences``, without ``start``."""
     counts = count(sequence.points_seen, sequence.labels, skeleton.layout(header.layout), header.heads)
     return sequence.facts() | counts | {"length": len(sequence), "sha256": sequence.sha256}
 
 
 def _attributes(header: Header) -> dict[str, str]:
-    """All that a shard says of itself in its attributes, but for the tool and the hash."""
+    """The attributes of a shard, except ``tool`` and ``sha256``."""
     return {
         "format": FORMAT,
         "version": str(VERSION),
@@ -305,7 +298,7 @@ def _attributes(header: Header) -> dict[str, str]:
 
 
 def read_attributes(file: hdf5.Group) -> dict[str, str]:
-    """What `_attributes` has written, in a version that this program reads."""
+    """The attributes written by `_attributes`, of a supported version."""
     said = {"format": hdf5.read_attribute(file, "format"), "version": hdf5.read_attribute(file, "version")}
     if said["format"] != FORMAT:
         raise CacheError(f"not a skelemo shard: its attribute format is {said['format'][:80]!r}")
@@ -318,7 +311,7 @@ def read_attributes(file: hdf5.Group) -> dict[str, str]:
 
 
 def to_header(said: Mapping[str, str]) -> Header:
-    """The header in a shard's attributes."""
+    """Parse the header from attributes."""
     heads, simulated, settings, origin = (
         json.loads(said[name]) for name in ("heads", "simulated", "settings", _ORIGIN)
     )
@@ -329,9 +322,9 @@ def to_header(said: Mapping[str, str]) -> Header:
 
 
 def _hash(said: Mapping[str, str], tables: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over all that a shard says but its origin and its frames, which the sequences' own hashes stand for.
+    """SHA-256 over the attributes, except ``origin``, and the tables, which include the hashes of sequences.
 
-    Each attribute's name and text end with a zero byte; before a table's bytes stands a line that describes it.
+    Each attribute's name and text end with a zero byte; a line that describes it precedes the bytes of a table.
     """
     hashed = sorted(said.keys() - {_ORIGIN})
     digest = hashlib.sha256("".join(f"{name}\0{said[name]}\0" for name in hashed).encode())
@@ -350,7 +343,7 @@ def _is_whole(path: Path, digest: str) -> bool:
 
 
 def frame_types(header: Header, shares: Collection[str] = ()) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shape behind the first axis and type of every data set of ``/frames``, where these heads' labels are shares."""
+    """Shape after the first axis, and type, of the data sets of ``/frames``; ``shares`` names heads of shares."""
     labels = {LABELS + head.name: label_type(head, shares=head.name in shares) for head in header.heads}
     return {
         "keypoints": ((len(skeleton.layout(header.layout)), 3), KEYPOINT_TYPE),
@@ -374,7 +367,7 @@ def _write_frames(group: h5py.Group, header: Header, sequences: Collection[Seque
 
 
 def _chunk_rows(column: np.ndarray) -> int:
-    """Rows of a chunk of about as many bytes as one of float32 ``[CHUNK_ROWS]``."""
+    """Rows of a chunk with the size of float32 ``[CHUNK_ROWS]``."""
     return max(CHUNK_FRAMES, CHUNK_ROWS * 4 // (column.itemsize * int(np.prod(column.shape[1:]))))
 
 

@@ -1,4 +1,4 @@
-"""What sequences have of their frames, counted once when they are written, so that no frame is read to report it."""
+"""Counts of sequences, stored with them, so that reports read no frames."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ COUNT_TYPE: np.dtype = np.dtype("<i8")
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Counts of each sequence, as columns of ``/sequences`` hold them, all int64.
+    """Counts of each sequence, columns of ``/sequences``, all int64.
 
     Parameters
     ----------
-    seen : ``[S]`` frames in which any point of the person was seen.
-    points : ``[S, P]`` points seen of each part of the layout, in all frames together.
-    labels : by head, ``[S, 1 + K]`` labeled frames, then those of each class (of shares, the largest), with each flag
-        set, or with each of the values.
+    seen : ``[S]`` frames with any visible point.
+    points : ``[S, P]`` visible points of each part of the layout, over all frames.
+    labels : by head, ``[S, 1 + K]``: labeled frames, then those of each class (of shares, the largest), with each flag
+        set, or with each value.
     """
 
     seen: np.ndarray
@@ -31,17 +31,17 @@ class Counts:
     labels: Mapping[str, np.ndarray]
 
     def has(self, row: int, counted: Mapping[str, Any]) -> bool:
-        """Whether the counts of a row are those that `count` gives."""
+        """Whether the counts of a row equal those of `count`."""
         arrays = {"seen": self.seen, "points": self.points, **{f"labels/{n}": a for n, a in self.labels.items()}}
         return all(np.array_equal(array[row], counted[name]) for name, array in arrays.items())
 
     def of(self, rows: np.ndarray) -> "Counts":
-        """The counts of some of the sequences, by a mask or their rows."""
+        """The counts of some sequences, by mask or rows."""
         return Counts(self.seen[rows], self.points[rows], {name: array[rows] for name, array in self.labels.items()})
 
 
 def joined(counts: Sequence[Counts], heads: Iterable[Head]) -> Counts:
-    """The counts of several shards, at least one, in order; 0 for heads that a shard lacks."""
+    """Concatenate the counts of one or more shards; 0 for heads that a shard lacks."""
     labels = {
         head.name: np.concatenate(
             [one.labels.get(head.name, np.zeros((len(one.seen), 1 + len(head)), COUNT_TYPE)) for one in counts]
@@ -53,30 +53,30 @@ def joined(counts: Sequence[Counts], heads: Iterable[Head]) -> Counts:
 
 
 def points_seen(keypoints: np.ndarray) -> np.ndarray:
-    """How many of the ``[T, V]`` points are seen, by point, and behind them the frames with any: int64 ``[V + 1]``."""
-    there = keypoints[..., 2] > 0
-    return np.append(there.sum(0), there.any(1).sum()).astype(COUNT_TYPE)
+    """Visible frames of each of ``[T, V]`` points, followed by the frames with any: int64 ``[V + 1]``."""
+    visible = keypoints[..., 2] > 0
+    return np.append(visible.sum(0), visible.any(1).sum()).astype(COUNT_TYPE)
 
 
 def by_part(points: np.ndarray, layout: Layout) -> np.ndarray:
-    """Points seen of each part, int64 ``[P]``, from those of each point ``[V]``."""
+    """Sums by part, int64 ``[P]``, of counts by point ``[V]``."""
     return np.array([points[where].sum() for where in layout.slices.values()], COUNT_TYPE)
 
 
 def count(seen: np.ndarray, labels: Mapping[str, np.ndarray], layout: Layout, heads: Iterable[Head]) -> dict[str, Any]:
-    """The counts of one sequence, as its row in ``/sequences`` has them.
+    """The counts of one sequence, for its row in ``/sequences``.
 
     Parameters
     ----------
-    seen : what `points_seen` found, ``[V + 1]``.
-    labels : its labels by head.
+    seen : from `points_seen`, ``[V + 1]``.
+    labels : by head.
     """
     counts = {f"labels/{head.name}": count_labels(head, labels.get(head.name)) for head in heads}
     return {"seen": int(seen[-1]), "points": by_part(seen[:-1], layout), **counts}
 
 
 def count_labels(head: Head, labels: np.ndarray | None) -> np.ndarray:
-    """Labeled frames and, behind them, those of each output: int64 ``[1 + K]``, as in `Counts`."""
+    """Labeled frames, followed by those of each output: int64 ``[1 + K]``, see `Counts`."""
     if labels is None:
         return np.zeros(1 + len(head), COUNT_TYPE)
     if head.kind == "classes":
@@ -88,15 +88,15 @@ def count_labels(head: Head, labels: np.ndarray | None) -> np.ndarray:
 
 
 def require_possible(counts: Counts, length: np.ndarray, layout: Layout, heads: Iterable[Head]) -> None:
-    """Refuse counts that no sequences of these lengths ``[S]`` can have.
+    """Refuse counts that are impossible for sequences of these lengths ``[S]``.
 
     Raises
     ------
     CacheError
-        A count below 0 or beyond the frames or points that there are, or classes that do not make up what is labeled.
+        A count is negative or exceeds the frames or points, or classes do not add up to the labeled frames.
     """
     most = np.array([len(part) for part in layout.parts], COUNT_TYPE)
-    # Each is bounded before it is multiplied or summed, so that nothing overflows.
+    # Each is bounded before it is multiplied or summed, to avoid overflows.
     possible = _within(counts.seen, length) and _within(counts.points, counts.seen[:, None] * most)
     possible = possible and bool((counts.points.sum(1) >= counts.seen).all())
     for head in heads:
@@ -112,6 +112,6 @@ def _within(counts: np.ndarray, most: np.ndarray) -> bool:
 
 
 def name_counts(head: Head, counts: np.ndarray) -> dict[str, int]:
-    """Counts of a head, ``[1 + K]`` as in `Counts`, by output; of a single value there is nothing but the frames."""
+    """Counts of a head, ``[1 + K]``, by output; the labeled frames under an empty name."""
     outputs = () if head.outputs == (head.name,) else head.outputs
     return dict(zip(("", *outputs), counts.tolist(), strict=False))

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Frames:
-    """Every frame of a cache, sequence after sequence: ``keypoints [N, V, 3]``, ``number [N]``, labels by head.
+    """All frames of a cache, sequence after sequence: ``keypoints [N, V, 3]``, ``number [N]``, labels by head.
 
-    A head's labels are an attribute too, and so is each of its values or flags, ``[N]``, where one head alone has it.
+    Attributes give the labels of a head by its name, and a value or flag, ``[N]``, by the name of the output if only
+    one head has it.
     """
 
     keypoints: np.ndarray
@@ -66,8 +67,8 @@ class Frames:
 class Cache:
     """The union of shards.
 
-    ``sequences`` has one row per sequence: the shard's columns, ``start`` counted over the whole cache, ``splits``
-    as a mapping, and ``shard`` and ``row``, which say where it lies. ``counts`` has a row for each of them.
+    ``sequences`` has one row per sequence: the shard's columns, with ``start`` in the whole cache and ``splits`` as a
+    mapping, and its ``shard`` and ``row`` there. ``counts`` has a row for each of them.
     """
 
     paths: tuple[Path, ...]
@@ -86,39 +87,39 @@ class Cache:
         return " + ".join(path.name for path in self.paths)
 
     def only(self, rows: np.ndarray) -> "Cache":
-        """The cache of some of its sequences, by their rows, in the order of these."""
+        """The cache restricted to some sequences, by row, in the given order."""
         sequences = self.sequences.iloc[rows].reset_index(drop=True)
         sequences["start"] = sequences["length"].cumsum() - sequences["length"]
         return replace(self, sequences=sequences, counts=self.counts.of(rows))
 
     @property
     def layout(self) -> skeleton.Layout:
-        """Which keypoints the axis V holds."""
+        """The layout of the axis V."""
         return skeleton.layout(self.shards[0].header.layout)
 
     @cached_property
     def heads(self) -> tuple[Head, ...]:
-        """What frames may have labels of; those of a shard that lacks a head are unlabeled."""
+        """Heads of all shards; frames of a shard without a head are unlabeled."""
         return _union(self.shards)
 
     @cached_property
     def shares(self) -> frozenset[str]:
-        """Heads of classes whose labels are shares in any shard, and thus are read as shares."""
+        """Heads of classes that are read as shares, because their labels are shares in any shard."""
         return frozenset(name for shard in self.shards for name in shard.shares)
 
     @property
     def simulated(self) -> bool:
-        """Whether any of it was made by `skelemo synth`."""
+        """Whether any shard was simulated by `skelemo synth`."""
         return any(shard.header.simulated for shard in self.shards)
 
     @cached_property
     def recordings(self) -> "pd.DataFrame":
-        """One row per recording that was ingested, however often it was."""
+        """One row per ingested recording."""
         return self._table("recordings").drop_duplicates(["source", "video"], ignore_index=True)
 
     @cached_property
     def fingerprints(self) -> dict[str, set[str]]:
-        """What each ingested recording was made of, by its source; several where it was ingested more than once."""
+        """Fingerprints of the ingested recordings by source; several if it was ingested more than once."""
         known: dict[str, set[str]] = {}
         rows = self._table("recordings")
         for source, fingerprint in zip(rows["source"], rows["fingerprint"], strict=True):
@@ -136,24 +137,24 @@ class Cache:
 
     @property
     def frames(self) -> int:
-        """How many frames all sequences have together."""
+        """Total number of frames."""
         return int(self.sequences["length"].sum())
 
     @cached_property
     def hash(self) -> str:
-        """Hash of what the cache says, whatever shards it is spread over."""
+        """Hash of the content, independent of its distribution over shards."""
         heads = sorted((head.to_json() for head in self.heads), key=lambda head: str(head["name"]))
         known = sorted(zip(self.sequences["id"], self.sequences["sha256"], strict=True))
         return hashlib.sha256(json.dumps([self.layout.name, heads, known]).encode()).hexdigest()
 
     def read(self) -> Frames:
-        """Read every frame, in the order of ``sequences``; raises what `read_into` raises."""
+        """Read all frames, in the order of ``sequences``; raises as `read_into`."""
         frames = self.allocate()
         self.read_into(frames, 0, len(self.sequences))
         return frames
 
     def allocate(self) -> Frames:
-        """Arrays as large as the cache, for `read_into` to fill."""
+        """Allocate arrays for all frames, to be filled by `read_into`."""
         total = self.frames
         labels = {}
         for head in self.heads:
@@ -164,7 +165,7 @@ class Cache:
         )
 
     def read_into(self, frames: Frames, first: int, last: int) -> None:
-        """Fill the rows of the sequences ``first`` up to but without ``last``.
+        """Read the sequences from ``first`` up to but excluding ``last``.
 
         Raises
         ------
@@ -181,13 +182,13 @@ class Cache:
 
 
 def open_cache(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Cache:
-    """Open one cache folder, or several as one, also while an ingest takes shards out of it.
+    """Open one cache folder, or several as one; safe while an ingest replaces shards.
 
     Raises
     ------
     CacheError
-        No folder is named, or there is none; no shard in it, a damaged shard, shards of different layouts or with
-        different heads of one name, or one sequence with different contents in two shards.
+        No folder, no shard, a damaged shard, shards of different layouts or with different heads of one name, or one
+        sequence with different contents.
     """
     folders = (Path(paths),) if isinstance(paths, str | os.PathLike) else tuple(map(Path, paths))
     if not folders:
@@ -206,7 +207,7 @@ def open_cache(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]])
 
 @contextmanager
 def repairable(path: Path) -> Iterator[None]:
-    """An error about a damaged shard says what to do: this one lies in a cache, not under a name of the moment."""
+    """Add advice to errors about a damaged shard of a cache."""
     try:
         yield
     except UnreadableError:
@@ -222,14 +223,14 @@ def _open(path: Path) -> Shard:
 
 
 def join(folders: tuple[Path, ...], shards: list[Shard]) -> Cache:
-    """The cache that shards, at least one, make together.
+    """The cache that consists of one or more shards.
 
     Raises
     ------
     CacheError
-        Shards of different layouts or with different heads of one name, or one sequence with different contents in two.
+        Shards of different layouts or with different heads of one name, or one sequence with different contents.
     """
-    # Names of shards tell when files were written, too: one content is in one order, whatever it was ingested from.
+    # By content, not by file name: the order must not depend on the history of the ingest.
     shards = sorted(shards, key=lambda shard: natural_order(next(iter(shard.columns["sequences"]["id"]), "")))
     require_same(shards)
     columns = joined_columns([shard.columns["sequences"] for shard in shards])
@@ -244,12 +245,12 @@ def join(folders: tuple[Path, ...], shards: list[Shard]) -> Cache:
 
 
 def find_caches(folder: Path) -> list[Path]:
-    """The folder itself if it is a cache, else the caches just below it.
+    """The folder itself if it is a cache, otherwise the caches directly below it.
 
     Raises
     ------
     CacheError
-        There is neither.
+        There is none.
     """
     if folder.is_dir() and not shards_in(folder):
         below = sorted(path for path in folder.iterdir() if path.is_dir() and _may_be_cache(path))
@@ -260,7 +261,7 @@ def find_caches(folder: Path) -> list[Path]:
 
 
 def shard_files(folder: Path) -> list[Path]:
-    """The shards of a cache folder, sorted; a folder without any is an error."""
+    """The shards of a cache folder, sorted; raises `CacheError` if there are none."""
     if not folder.is_dir():
         raise CacheError(f"{folder}: no such cache (skelemo ingest SOURCE --out {folder} makes one)")
     found = shards_in(folder)
@@ -273,7 +274,7 @@ def shard_files(folder: Path) -> list[Path]:
 
 
 def shards_in(folder: Path) -> list[Path]:
-    """The shards right in a folder, sorted; none where it is no cache. One that cannot be listed is an error."""
+    """The shards in a folder, sorted; empty if it is no cache. Raises `CacheError` if it cannot be listed."""
     try:
         return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and not path.name.startswith("."))
     except OSError as error:
@@ -281,7 +282,7 @@ def shards_in(folder: Path) -> list[Path]:
 
 
 def _may_be_cache(folder: Path) -> bool:
-    """Whether a folder is one as far as can be seen; whoever opens it is told why it cannot be seen."""
+    """Whether a folder is a cache or cannot be listed, which opening it reports."""
     try:
         return bool(shards_in(folder))
     except CacheError:
@@ -289,7 +290,7 @@ def _may_be_cache(folder: Path) -> bool:
 
 
 def require_same(shards: Iterable[Shard]) -> None:
-    """Shards of one cache agree on the layout, and on every head that several of them have."""
+    """Refuse shards that differ in layout, or in a head of the same name."""
     first: Shard | None = None
     known: dict[str, tuple[Head, Shard]] = {}
     for shard in shards:
@@ -310,7 +311,7 @@ def require_same(shards: Iterable[Shard]) -> None:
 
 
 def describe_head(head: Head) -> str:
-    """A head's kind, outputs and range in a few words: ``classes [glad, sad]``, ``values [pain] in [0, 10]``."""
+    """Short description of a head: ``classes [glad, sad]``, ``values [pain] in [0, 10]``."""
     outputs = f"{head.kind} [{', '.join(head.outputs)}]"
     return outputs + (f" in [{head.low:g}, {head.high:g}]" if head.kind == "values" else "")
 
@@ -335,7 +336,7 @@ def _refuse_contradictions(sequences: "pd.DataFrame", shards: Sequence[Shard]) -
 
 
 def _runs(rows: "pd.DataFrame") -> list[tuple[int, int, int]]:
-    """Neighboring sequences of a shard as one read each: (row in the shard, start in the cache, length)."""
+    """Join adjacent sequences of a shard into reads: (row in the shard, start in the cache, length)."""
     runs: list[tuple[int, int, int]] = []
     for row, start, length in zip(rows["row"], rows["start"], rows["length"], strict=True):
         if runs and runs[-1][0] + runs[-1][2] == row and runs[-1][1] + runs[-1][2] == start:

@@ -1,4 +1,4 @@
-"""Where a cache comes from and what it lacks, told from its tables alone: no frame is read."""
+"""Provenance of a cache and what is missing in it, from its tables; reads no frames."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -18,15 +18,15 @@ RECORDING_COLUMNS = ("video", "sequences", "frames", "nobody", "unread")
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a cache was made of, by what and how; each value with how many shards or recordings say so.
+    """Provenance of a cache; values are counted over shards or recordings.
 
     Parameters
     ----------
-    hash : of what the cache says, whatever its shards.
-    shards : by file name, the bytes of each.
-    origin : what was ingested, ``source`` and ``labels``: by name, then shards.
-    settings : of the ingests: name, then value as JSON would have it, then shards.
-    folders : at the top of the ingested sources, with the recordings below each.
+    hash : of the content.
+    shards : size in bytes by file name.
+    origin : names of ``source`` and ``labels``, with the number of shards.
+    settings : of the ingests: by name, values as text with the number of shards.
+    folders : top-level folders of the sources, with the number of recordings.
     """
 
     hash: str
@@ -48,7 +48,7 @@ class Provenance:
 
 
 def provenance(cache: Cache) -> Provenance:
-    """The provenance of a cache."""
+    """Collect the provenance of a cache."""
     recordings = cache.recordings
     headers = [shard.header for shard in cache.shards]
     return Provenance(
@@ -72,13 +72,13 @@ def provenance(cache: Cache) -> Provenance:
 
 
 def by_recording(cache: Cache) -> pd.DataFrame:
-    """What is missing of each recording, the worst first.
+    """What is missing in each recording, the worst first.
 
     Returns
     -------
-    A row for each ``video``: its ``sequences`` and their ``frames``, the share of these in which ``nobody`` was seen,
-    files that could not be read (``unread``), and for each part of the layout the share of its points that are missing.
-    A recording of which there is no sequence, for nobody is seen in it, lacks everything.
+    A row for each ``video``: its ``sequences`` and their ``frames``, the share of frames in which ``nobody`` is
+    visible, files that could not be read (``unread``), and for each part of the layout the share of missing points. In
+    a recording without sequences, everything is missing.
     """
     rows = _sums(cache)
     groups = rows.groupby("video", sort=False).sum()
@@ -96,31 +96,31 @@ def by_recording(cache: Cache) -> pd.DataFrame:
 
 
 def overall(cache: Cache) -> dict[str, Any]:
-    """The same of the whole cache, as one row without ``video`` and ``unread``."""
+    """The same for the whole cache, as one row without ``video`` and ``unread``."""
     total = _sums(cache).drop(columns="video").sum().to_frame().T
     row = {str(name): value for name, value in _shares(total, cache).to_dict("records")[0].items()}
     return row | {"sequences": int(row["sequences"]), "frames": int(row["frames"])}
 
 
 def hours(cache: Cache) -> float | None:
-    """How long a cache lasts; None unless all frame rates are known."""
+    """Duration of a cache; None unless all frame rates are known."""
     rates = cache.sequences["fps"]
     return float((cache.sequences["length"] / rates).sum() / 3600) if (rates > 0).all() else None
 
 
 def labeled_share(cache: Cache) -> float | None:
-    """The share of frames with a label of the head that has most of them; None without frames or heads."""
+    """Share of labeled frames of the head with most of them; None without frames or heads."""
     labeled = [int(counts[:, 0].sum()) for counts in cache.counts.labels.values()]
     return max(labeled) / cache.frames if cache.frames and labeled else None
 
 
 def labeled(cache: Cache) -> dict[str, dict[str, int]]:
-    """By head, its labeled frames under an empty name, then those of each class, or with each flag or value."""
+    """By head, the number of labeled frames under an empty name, then by class, flag or value."""
     return {head.name: name_counts(head, cache.counts.labels[head.name].sum(0)) for head in cache.heads}
 
 
 def as_plain(cache: Cache) -> dict[str, Any]:
-    """All of it as JSON can hold it."""
+    """The whole summary as plain data for JSON."""
     plain = asdict(provenance(cache)) | {"heads": [head.to_json() for head in cache.heads]}
     plain |= {"frames": cache.frames, "sequences": len(cache.sequences)}
     plain |= {"labeled": labeled(cache), "missing": overall(cache)}
@@ -128,12 +128,12 @@ def as_plain(cache: Cache) -> dict[str, Any]:
 
 
 def _unread(recordings: pd.DataFrame) -> pd.Series:
-    """Files of each recording that are no frame; a file of another program's holds many frames."""
+    """Files of each recording without a frame; a file of another program may hold many frames."""
     return (recordings["files"] - recordings["frames"]).clip(lower=0)
 
 
 def _sums(cache: Cache) -> pd.DataFrame:
-    """Frames, frames with anybody and points seen of each part, by sequence."""
+    """Frames, frames with a visible person, and visible points of each part, by sequence."""
     counts = cache.counts
     rows = {
         "video": cache.sequences["video"].to_numpy(),
@@ -145,7 +145,7 @@ def _sums(cache: Cache) -> pd.DataFrame:
 
 
 def _shares(sums: pd.DataFrame, cache: Cache) -> pd.DataFrame:
-    """Sums as shares of what is missing; 0 where there is nothing at all."""
+    """Convert sums to shares of what is missing; 0 without frames."""
     frames = sums["frames"].clip(lower=1)
     parts = {part.name: 1 - sums[part.name] / (frames * len(part)) for part in cache.layout.parts}
     shares = {"sequences": sums["sequences"], "frames": sums["frames"], "nobody": 1 - sums["seen"] / frames, **parts}
@@ -155,18 +155,13 @@ def _shares(sums: pd.DataFrame, cache: Cache) -> pd.DataFrame:
 
 
 def _counted(values: Iterable[str]) -> dict[str, int]:
-    """How often each value occurs, the most frequent first."""
+    """Number of occurrences by value, the most frequent first."""
     return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
 
 
-def _counted_by_name(said: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """How often each value of each name occurs."""
+def _counted_by_name(mappings: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
     values: dict[str, list[str]] = {}
-    for one in said:
-        for name, value in one.items():
-            values.setdefault(str(name), []).append(_spelled(value))
-    return {name: _counted(found) for name, found in sorted(values.items())}
-
-
-def _spelled(value: Any) -> str:
-    return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    for mapping in mappings:
+        for name, value in mapping.items():
+            values.setdefault(str(name), []).append(str(value).lower() if isinstance(value, bool) else str(value))
+    return {name: _counted(texts) for name, texts in sorted(values.items())}

@@ -1,4 +1,4 @@
-"""The tables of a shard: their columns, as they are stored, as they are read, and what must hold for them."""
+"""The tables of a shard: columns, encoding, and validation."""
 
 import json
 from collections import Counter
@@ -19,8 +19,8 @@ from skelemo.targets import Head
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Columns of ``/sequences``, ``/recordings`` and ``/problems``: text, whole numbers, one float, or lists of counts.
-#: Those of the labels of each head, ``labels/HEAD``, stand behind ``points``.
+#: Columns of ``/sequences``, ``/recordings`` and ``/problems``: text, integers, floats, or lists of counts. The counts
+#: of each head, ``labels/HEAD``, follow ``points``.
 TABLES: dict[str, dict[str, type]] = {
     "sequences": {
         "id": str,
@@ -50,14 +50,14 @@ TABLES: dict[str, dict[str, type]] = {
     "problems": {"file": str, "reason": str},
 }
 
-#: Columns of a table by name: lists of text, or of what text says, and arrays of numbers.
+#: Columns of a table by name: lists of text or parsed text, and arrays of numbers.
 Columns = dict[str, list[Any] | np.ndarray]
 
 _NUMBERS: dict[type, np.dtype] = {int: np.dtype("<i8"), float: np.dtype("<f8")}
 
 
 def to_array(table: str, rows: Collection[Mapping[str, Any]], layout: Layout, heads: Sequence[Head]) -> np.ndarray:
-    """Rows of a table as the file holds them: one structured array, text as UTF-8 of a fixed width."""
+    """Encode rows as a structured array, text as fixed-width UTF-8."""
     columns: dict[str, list[Any]] = {}
     types: list[tuple[str, np.dtype]] = []
     for column, kind in _types(table, layout, heads).items():
@@ -74,7 +74,7 @@ def to_array(table: str, rows: Collection[Mapping[str, Any]], layout: Layout, he
 
 
 def read_table(file: hdf5.Group, table: str, layout: Layout, heads: Sequence[Head]) -> np.ndarray:
-    """The rows of a table as `to_array` has made them."""
+    """Read a table written by `to_array`."""
     types = _types(table, layout, heads)
 
     def fits(found: np.dtype, shape: tuple[int, ...]) -> bool:
@@ -87,7 +87,7 @@ def read_table(file: hdf5.Group, table: str, layout: Layout, heads: Sequence[Hea
 
 
 def described(table: str, array: np.ndarray) -> str:
-    """Name, rows, columns and types of a table as the hash over a shard covers them, such as ``i8`` and ``i8[2]``."""
+    """Name, number of rows, columns and types of a table, as hashed."""
     columns = []
     for column in array.dtype.names or ():
         kind = array.dtype[column]
@@ -97,14 +97,14 @@ def described(table: str, array: np.ndarray) -> str:
 
 
 def read_counts(sequences: np.ndarray, heads: Iterable[Head]) -> Counts:
-    """The columns of ``/sequences`` that `to_columns` leaves out."""
+    """The columns of ``/sequences`` that `to_columns` omits."""
     seen, points = (np.ascontiguousarray(sequences[name]) for name in ("seen", "points"))
     labels = {head.name: np.ascontiguousarray(sequences[LABELS + head.name]) for head in heads}
     return Counts(seen, points, labels)
 
 
 def to_columns(array: np.ndarray) -> Columns:
-    """A table's columns of decoded text and of numbers, without those that `Counts` has."""
+    """Columns of decoded text and of numbers, without those of `Counts`."""
     columns: Columns = {}
     for name in array.dtype.names or ():
         values = array[name]
@@ -116,13 +116,13 @@ def to_columns(array: np.ndarray) -> Columns:
 
 
 def to_frame(array: np.ndarray) -> "pd.DataFrame":
-    """A table as the program sees it, without the columns that `Counts` has."""
+    """A table without the columns of `Counts`."""
     return as_frame(to_columns(array))
 
 
 def as_frame(columns: Columns) -> "pd.DataFrame":
-    """Columns as `to_columns` gives them."""
-    import pandas as pd  # which takes longer to load than all else that a worker of ingest needs
+    """Columns of `to_columns` as a table."""
+    import pandas as pd  # slower to import than everything else in an ingest worker
 
     made = {
         name: pd.Series(values, dtype=object if isinstance(values, list) else None) for name, values in columns.items()
@@ -131,7 +131,7 @@ def as_frame(columns: Columns) -> "pd.DataFrame":
 
 
 def joined_columns(tables: Sequence[Columns]) -> Columns:
-    """Tables of the same columns, one behind the other; at least one."""
+    """Concatenate one or more tables of the same columns."""
 
     def join(pieces: list[list[Any] | np.ndarray]) -> list[Any] | np.ndarray:
         return list(chain(*pieces)) if isinstance(pieces[0], list) else np.concatenate(pieces)
@@ -140,7 +140,7 @@ def joined_columns(tables: Sequence[Columns]) -> Columns:
 
 
 def require_consistent(sequences: Columns, frames: int) -> None:
-    """Sequences lie one behind the other and fill the shard, each under an id of its own."""
+    """Refuse sequences that do not fill the shard one after another, or with duplicate ids or invalid properties."""
     start, length = (np.asarray(sequences[name]) for name in ("start", "length"))
     inside = (start >= 0).all() and (start <= frames).all() and (length >= 1).all() and (length <= frames).all()
     if not inside or (np.append(start, frames) != np.insert(start + length, 0, 0)).any():
@@ -159,7 +159,7 @@ def require_consistent(sequences: Columns, frames: int) -> None:
 
 
 def read_splits(text: str) -> dict[str, str]:
-    """Subset by column, from the JSON that a sequence's facts hold."""
+    """Parse subset by column from JSON."""
     try:
         splits = json.loads(text)
     except (ValueError, RecursionError):
@@ -172,7 +172,7 @@ def read_splits(text: str) -> dict[str, str]:
 
 
 def _types(table: str, layout: Layout, heads: Iterable[Head]) -> dict[str, np.dtype | None]:
-    """Types of a table's columns in their order, None for text of whatever width."""
+    """Types of a table's columns in order, None for text of any width."""
     types: dict[str, np.dtype | None] = {}
     for column, kind in TABLES[table].items():
         types[column] = None if kind is str else _NUMBERS.get(kind) or np.dtype((COUNT_TYPE, (len(layout.parts),)))

@@ -1,7 +1,7 @@
-"""Push a cache to where others can pull it from: only missing shards travel, and none is accepted unchecked.
+"""Push and pull: transfers the missing shards of a cache and verifies each one.
 
-``index.json`` beside the shards holds what is needed to decide before anything travels: name, size and SHA-256 of each
-shard, and its sequences with their hashes, subsets and labels for ``--only`` and for contradictions.
+``index.json`` beside the shards allows decisions before any transfer: it holds name, size and SHA-256 of each shard,
+and its sequences with hashes, subsets and labels, for ``--only`` and to detect contradictions.
 """
 
 import json
@@ -45,18 +45,18 @@ from skelemo.text import count
 
 __all__ = ["Transferred", "pull", "push", "read_options", "shown"]
 
-#: Called as bytes travel: how many so far, and of how many.
+#: Called as bytes are transferred: how many so far, and the total.
 Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Transferred:
-    """What a push or a pull has done.
+    """Result of a push or pull.
 
     Parameters
     ----------
-    shards : that travelled; ``there`` : how many need not travel; ``size`` : bytes that travelled.
-    sequences : of a pull, how many of those that travelled were wanted and kept.
+    shards : transferred; ``there`` : number that were up to date; ``size`` : bytes transferred.
+    sequences : of a pull, number of sequences added to the cache.
     """
 
     shards: tuple[str, ...]
@@ -76,18 +76,18 @@ def push(
     options: Mapping[str, Any] | None = None,
     report: Report = lambda *_: None,
 ) -> Transferred:
-    """Upload the shards of a cache that the place lacks, each checked before and visible when it is whole.
+    """Upload the shards of a cache that are missing at a URL, each verified before and visible once complete.
 
-    With ``only``, the wanted part of a shard becomes a shard of its own. With ``replace``, shards there that hold other
-    content of a sequence are removed when the new ones have arrived.
+    With ``only``, the matching sequences of a shard become a shard of their own. With ``replace``, remote shards with
+    other content of a sequence are removed after the new ones have arrived.
 
     Raises
     ------
     CacheError
-        The cache or a shard is damaged, or the place holds another kind of cache, or sequences with other content that
-        are not to be replaced, or not without losing others.
+        The cache or a shard is damaged; the remote cache has another layout or other heads, or sequences with other
+        content that must not be replaced, or whose replacement would lose others.
     RemoteError, ConfigError
-        The place cannot be reached or written, a driver is missing, or ``only`` is invalid.
+        The URL cannot be reached or written, a driver is missing, or ``only`` is invalid.
     """
     cache = open_cache(folder)
     place = Place(url, options)
@@ -97,7 +97,7 @@ def push(
     with TemporaryDirectory() as made, ThreadPoolExecutor(jobs) as pool:
         shards = _chosen_shards(cache.shards, only, Path(made)) if only else list(cache.shards)
         if not shards:
-            raise CacheError(f"{folder}: no sequence has {_said(only)}{unmet(cache.sequences, only)}")
+            raise CacheError(f"{folder}: no sequence has {_filters(only)}{unmet(cache.sequences, only)}")
         try:
             return _Push(place, folder, shards, pool).run(replace, report)
         finally:
@@ -115,7 +115,7 @@ class _Push:
     def run(self, replace: bool, report: Report) -> Transferred:
         sizes, index = self.look()
         outdated = self.outdated(index)
-        self.require_leave(outdated, index, replace)
+        self.require_replaceable(outdated, index, replace)
         missing = [name for name in self.own if sizes.get(name) != (index.get(name) or self.own[name]).size]
         total, done, lock = sum(self.own[name].size for name in missing), 0, Lock()
         report(0, total)
@@ -138,7 +138,7 @@ class _Push:
         return Transferred(tuple(missing), len(self.own) - len(missing), total, notes=tuple(notes))
 
     def look(self, sent: Iterable[str] = ()) -> tuple[dict[str, int], dict[str, Entry]]:
-        """Sizes of the shards there, and an entry for each that can be read: of the index, or of the shard itself."""
+        """Sizes of the remote shards, and their entries, from the index or from the shard itself."""
         found = self.place.sizes() or {}
         sizes = {name: size for name, size in found.items() if NAME.fullmatch(name)}
         known = read_index(self.place) or {}
@@ -150,13 +150,13 @@ class _Push:
             elif name not in self.own and (entry := self.read(name, sizes[name])):
                 index[name] = entry
         layout = next(iter(self.own.values())).layout
-        heads = {name: said for entry in self.own.values() for name, said in entry.heads.items()}
+        heads = {name: text for entry in self.own.values() for name, text in entry.heads.items()}
         for entry in index.values():
             require_agreement(self.place.shown, entry, "this cache", layout, heads, "push elsewhere")
         return sizes, index
 
     def read(self, name: str, size: int) -> Entry | None:
-        """The entry of a shard that came here without one: copied, or ingested here."""
+        """Entry of a remote shard that is not in the index: it was copied or ingested there."""
         with TemporaryDirectory() as folder:
             path = Path(folder) / name
             try:
@@ -175,12 +175,12 @@ class _Push:
         return None
 
     def outdated(self, index: Mapping[str, Entry]) -> dict[str, str]:
-        """Shards there that hold other content of this cache's sequences, each with one of them."""
+        """Remote shards with other content of this cache's sequences, and one such sequence each."""
         found = {name: differing(entry.contents, self.contents) for name, entry in index.items()}
         return {name: ids[0] for name, ids in found.items() if ids}
 
-    def require_leave(self, outdated: Mapping[str, str], index: Mapping[str, Entry], replace: bool) -> None:
-        """Contradictions may be replaced if this push brings everything else that would go with them."""
+    def require_replaceable(self, outdated: Mapping[str, str], index: Mapping[str, Entry], replace: bool) -> None:
+        """Refuse contradictions, unless they may be replaced and nothing is lost with their shards."""
         staying = [*self.own.values(), *(entry for name, entry in index.items() if name not in outdated)]
         ids = {row.id for entry in staying for row in entry.sequences}
         videos = {video for entry in staying for video in entry.recordings}
@@ -195,13 +195,14 @@ class _Push:
                 raise CacheError(f"{line}, but {lost[0]!r}{more} would be lost with that shard: pull it first")
 
     def publish(self, sent: set[str]) -> None:
-        """Write the index until it describes what is there.
+        """Write the index until it describes the remote shards.
 
-        Several pushes may write it at once. Each looks again after it has written, so the last one has seen all shards.
+        Concurrent pushes overwrite each other's index. Each reads again after writing, so the last one includes all
+        shards.
         """
         for _ in range(20):
             _, index = self.look(sent)
-            self.require_leave(self.outdated(index), index, replace=False)
+            self.require_replaceable(self.outdated(index), index, replace=False)
             if read_index(self.place) == index:
                 return
             write_index(self.place, index)
@@ -217,18 +218,18 @@ def pull(
     options: Mapping[str, Any] | None = None,
     report: Report = lambda *_: None,
 ) -> Transferred:
-    """Download the shards that a cache folder lacks, each checked to its last byte before it gets its name.
+    """Download the missing shards of a cache, each verified before it gets its name.
 
-    A damaged shard in the folder is fetched again. With ``only``, shards without a wanted sequence do not travel, and
-    of the others only what is wanted is kept.
+    A damaged local shard is downloaded again. With ``only``, shards without a matching sequence are skipped, and of the
+    others only the matching sequences are kept.
 
     Raises
     ------
     CacheError
-        The index contradicts itself or the cache (nothing has travelled), or shards are damaged, of another kind or
-        contradict the cache (the others are in place), or ``folder`` holds something else, or the disk is too small.
+        The index contradicts itself or the cache (nothing was downloaded), shards are damaged, of another layout or
+        contradict the cache (the others are kept), ``folder`` holds something else, or the disk is too small.
     RemoteError, ConfigError
-        The place cannot be reached or read, a driver is missing, or ``only`` is invalid or matches nothing.
+        The URL cannot be reached or read, a driver is missing, or ``only`` is invalid or matches nothing.
     """
     place = Place(url, options)
     new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -238,14 +239,14 @@ def pull(
     finally:
         with suppress(OSError):
             for path in new_folders:
-                path.rmdir()  # only if it is empty
+                path.rmdir()  # fails unless it is empty
 
 
 class _Pull:
     def __init__(self, place: Place, folder: Path, only: Sequence[str]) -> None:
         self.place, self.folder, self.only = place, folder, only
-        self.here = _shards_here(folder)
-        self.contents = {name: sha256 for shard in self.here for name, sha256 in contents_of(shard.sequences).items()}
+        self.local = _local_shards(folder)
+        self.contents = {name: sha256 for shard in self.local for name, sha256 in contents_of(shard.sequences).items()}
         self.refused: list[str] = []
         self.kept = self.wanted = 0
         self.lock = Lock()
@@ -254,10 +255,10 @@ class _Pull:
         index, unlisted = self.look()
         if not index and not unlisted:
             raise RemoteError(f"{self.place.shown}: no {INDEX} and no shard there: push a cache, or check the URL")
-        have = {shard.name for shard in self.here}
+        have = {shard.name for shard in self.local}
         missing = {name: entry for name, entry in index.items() if name not in have}
-        for name, entry in missing.items() if self.here else ():
-            layout, heads = self.here[0].header.layout, heads_of(self.here)
+        for name, entry in missing.items() if self.local else ():
+            layout, heads = self.local[0].header.layout, heads_of(self.local)
             require_agreement(
                 f"{self.place.shown}: {name}", entry, str(self.folder), layout, heads, "pull into another folder"
             )
@@ -269,7 +270,7 @@ class _Pull:
         done, total = 0, sum(sizes.values())
         report(0, total)
 
-        def moved(size: int) -> None:
+        def transferred(size: int) -> None:
             nonlocal done
             with self.lock:
                 done += size
@@ -277,7 +278,7 @@ class _Pull:
 
         with ThreadPoolExecutor(jobs) as pool:
             try:
-                list(pool.map(lambda name: self.bring(name, sizes[name], index.get(name), moved), sizes))
+                list(pool.map(lambda name: self.bring(name, sizes[name], index.get(name), transferred), sizes))
             finally:
                 pool.shutdown(cancel_futures=True)
         if self.refused:
@@ -286,7 +287,7 @@ class _Pull:
         return Transferred(tuple(sizes), len(index) + len(unlisted) - len(sizes), done, self.kept)
 
     def look(self) -> tuple[dict[str, Entry], dict[str, int]]:
-        """The index, and sizes of shards that lie there without being in it."""
+        """The index, and sizes of remote shards that are not in it."""
         index, sizes = read_index(self.place) or {}, self.place.sizes()
         if sizes is None:
             return index, {}
@@ -294,14 +295,14 @@ class _Pull:
         return index, {name: size for name, size in sizes.items() if NAME.fullmatch(name) and name not in index}
 
     def choose(self, entries: Mapping[str, Entry], complete: bool) -> list[str]:
-        """Shards with a wanted sequence that is not here yet, if the index agrees with itself and the cache."""
+        """Shards with a matching sequence that the cache lacks; the index must not contradict itself or the cache."""
         if complete:
             require_keys(self.only, self.columns(entries.values()))
-        said, where = dict(self.contents), dict.fromkeys(self.contents, str(self.folder))
+        contents, where = dict(self.contents), dict.fromkeys(self.contents, str(self.folder))
         needed = []
         for (name, entry), keep in zip(entries.items(), match(entries.values(), self.only), strict=True):
             wanted = {row.id: row.sha256 for row, kept in zip(entry.sequences, keep, strict=True) if kept}
-            for one in differing(wanted, said)[:1]:
+            for one in differing(wanted, contents)[:1]:
                 raise CacheError(
                     f"{self.place.shown}: sequence {one!r} of {name} differs from that in {where[one]}: pull into "
                     "another folder, or remove the outdated one"
@@ -309,30 +310,32 @@ class _Pull:
             self.wanted += len(wanted)
             if not self.only or not wanted.items() <= self.contents.items():
                 needed.append(name)
-            said |= wanted
+            contents |= wanted
             where |= dict.fromkeys(wanted, name)
         return needed
 
     def columns(self, entries: Iterable[Entry]) -> set[str]:
-        tables = [shard.sequences for shard in self.here] + [entry.table for entry in entries]
+        tables = [shard.sequences for shard in self.local] + [entry.table for entry in entries]
         return {column for table in tables for column in split_columns(table)}
 
     def require_any(self, index: Mapping[str, Entry]) -> None:
-        if self.only and not self.wanted and not any(map(np.any, match(map(entry_of, self.here), self.only))):
-            tables = [entry.table for entry in index.values()] + [shard.sequences for shard in self.here]
+        if self.only and not self.wanted and not any(map(np.any, match(map(entry_of, self.local), self.only))):
+            tables = [entry.table for entry in index.values()] + [shard.sequences for shard in self.local]
             known = pd.concat(tables, ignore_index=True)
-            raise RemoteError(f"{self.place.shown}: no sequence there has {_said(self.only)}{unmet(known, self.only)}")
+            raise RemoteError(
+                f"{self.place.shown}: no sequence there has {_filters(self.only)}{unmet(known, self.only)}"
+            )
 
     def require_room(self, needed: int) -> None:
         parent = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
         if needed > (free := shutil.disk_usage(parent).free):
             raise CacheError(f"{self.folder} has room for {decimal(free)}; {decimal(needed)} would come: use --only")
 
-    def bring(self, name: str, size: int, entry: Entry | None, moved: Callable[[int], None]) -> None:
-        """Fetch a shard under a temporary name; what is whole and wanted of it gets its place."""
+    def bring(self, name: str, size: int, entry: Entry | None, transferred: Callable[[int], None]) -> None:
+        """Download a shard under a temporary name, verify it and add it to the cache."""
         path = partial_path(self.folder / name)
         try:
-            digest = self.place.fetch(name, size, path, moved)
+            digest = self.place.fetch(name, size, path, transferred)
             if entry and digest != entry.sha256:
                 raise CacheError("it is not the file that the index describes")
             shard = open_shard(path)
@@ -356,8 +359,8 @@ class _Pull:
     def accept(self, name: str, shard: Shard) -> None:
         (keep,) = match([entry_of(shard)], self.only)
         brought = contents_of(shard.sequences[keep])
-        if self.here:
-            require_same([*self.here, shard])
+        if self.local:
+            require_same([*self.local, shard])
         if others := differing(brought, self.contents):
             raise CacheError(f"its sequence {others[0]!r} is in {self.folder} with other content")
         self.contents |= brought
@@ -367,16 +370,16 @@ class _Pull:
             os.replace(shard.path, self.folder / name)
         elif keep.any():
             extract(shard, keep, self.folder)
-        self.here.append(shard)
+        self.local.append(shard)
 
 
 def read_options(given: Iterable[str]) -> dict[str, Any]:
-    """Driver options from ``KEY=VALUE``; numbers, booleans and objects are JSON, anything else is text.
+    """Parse driver options ``KEY=VALUE``; numbers, booleans and objects are JSON, anything else is text.
 
     Raises
     ------
     ConfigError
-        A text of another form. It is not repeated: it may be a secret.
+        Invalid syntax; the text is not shown, it may be a secret.
     """
     options: dict[str, Any] = {}
     for text in given:
@@ -392,7 +395,7 @@ def read_options(given: Iterable[str]) -> dict[str, Any]:
 
 
 def _chosen_shards(shards: Sequence[Shard], only: Sequence[str], made: Path) -> list[Shard]:
-    """Shards of what is wanted: those that are wanted entirely, and new ones."""
+    """Shards that match entirely, and new ones of the matching sequences of others."""
     columns = {column for shard in shards for column in split_columns(shard.sequences)}
     require_keys(only, columns)
     found: list[Shard] = []
@@ -404,8 +407,8 @@ def _chosen_shards(shards: Sequence[Shard], only: Sequence[str], made: Path) -> 
     return found
 
 
-def _shards_here(folder: Path) -> list[Shard]:
-    """The readable shards of a cache, or of a folder that is to become one; damaged ones are to be replaced."""
+def _local_shards(folder: Path) -> list[Shard]:
+    """The readable shards in the folder of a new or existing cache; damaged ones will be replaced."""
     if not folder.exists():
         return []
     if not folder.is_dir():
@@ -425,5 +428,5 @@ def _shards_here(folder: Path) -> list[Shard]:
     return found
 
 
-def _said(only: Sequence[str]) -> str:
+def _filters(only: Sequence[str]) -> str:
     return " ".join(f"--only {one}" for one in only)

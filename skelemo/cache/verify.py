@@ -1,4 +1,4 @@
-"""Every shard of a cache read from end to end: which are damaged, and what of them can still be told."""
+"""Verifies every shard of a cache and names what is damaged."""
 
 import json
 import os
@@ -18,29 +18,29 @@ from skelemo.cache.store import shard_files
 from skelemo.cache.tables import read_table, to_columns
 from skelemo.errors import CacheError, UnreadableError
 
-#: A name that a shard's content gives it.
+#: A file name derived from a shard's content.
 NAME = re.compile(rf"[0-9a-f]{{20}}{re.escape(SUFFIX)}")
 
-#: Errors that stand in one line.
+#: Errors listed in one line.
 _MOST_ERRORS = 8
 
-#: Seconds for a child process to look into a damaged shard.
+#: Timeout in seconds of a child process that reads a damaged shard.
 _MOST_SECONDS = 10
 
-#: Told as shards are checked: bytes so far, and of how many.
+#: Called as shards are checked: bytes so far, and the total.
 Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with a shard.
+    """Damage of a shard.
 
     Parameters
     ----------
-    reason : why nothing of it can be trusted, empty where only some sequences are damaged.
-    damaged : ids of the damaged sequences, or of all that it is known to have held.
-    recordings : sources of the recordings that these come from, and of those without a sequence if the shard as a
-        whole is damaged; None where the file no longer tells.
+    reason : why the whole shard is unusable; empty if only some sequences are damaged.
+    damaged : ids of the damaged sequences, or of all that the shard still lists.
+    recordings : sources of their recordings, and of those without a sequence if the whole shard is damaged; None if
+        they can no longer be read.
     """
 
     path: Path
@@ -50,12 +50,12 @@ class Finding:
 
 
 class UncheckedError(UnreadableError):
-    """Shards cannot be opened, which says nothing of what is in them.
+    """Some shards could not be checked.
 
     Parameters
     ----------
     errors : one for each of them.
-    findings : what is wrong with the others.
+    findings : damage of the others.
     """
 
     def __init__(self, errors: list[UnreadableError], findings: list[Finding]) -> None:
@@ -65,16 +65,16 @@ class UncheckedError(UnreadableError):
 
 
 def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> list[Finding]:
-    """Read every byte of a cache that means anything, and say what is damaged; nothing is changed.
+    """Verify all content of a cache; nothing is changed.
 
     Parameters
     ----------
-    jobs : threads that read, a shard each.
+    jobs : number of threads.
 
     Raises
     ------
     CacheError
-        There is no cache. `UncheckedError`: shards cannot be opened; all the others are checked.
+        There is no cache. `UncheckedError`: some shards cannot be opened; all others were checked.
     """
     paths = shard_files(folder)
     sizes = {path: _size(path) for path in paths}
@@ -96,7 +96,7 @@ def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> 
 
 
 def check(path: Path) -> Finding | None:
-    """What is wrong with one shard; nothing if it is whole or gone. Raises `UnreadableError` if it cannot be opened."""
+    """Damage of one shard; None if it is intact or gone. Raises `UnreadableError` if it cannot be opened."""
     try:
         finding = _examined(path)
     except UnreadableError:
@@ -107,25 +107,25 @@ def check(path: Path) -> Finding | None:
 
 
 def quarantine(path: Path) -> Path:
-    """Rename a damaged shard so that it no longer belongs to its cache; returns its new path."""
+    """Rename a damaged shard to exclude it from its cache; returns its new path."""
     aside = path.with_name(f"{path.name}.damaged")
     path.replace(aside)
     return aside
 
 
 def is_gone(path: Path) -> bool:
-    """Whether a shard is there no longer: whoever ingests meanwhile has put another in its place."""
+    """Whether a shard was removed, because a concurrent ingest replaced it."""
     try:
         path.lstat()
     except OSError as error:
-        return isinstance(error, FileNotFoundError)  # any other says nothing
+        return isinstance(error, FileNotFoundError)
     return False
 
 
 def remains(path: Path) -> tuple[list[str], list[str] | None]:
-    """Sequences, and sources of recordings, that a damaged shard still names; None where it does not.
+    """Ids of sequences and sources of recordings that can be read from a damaged shard; None if they cannot.
 
-    A child process looks, briefly: structures that are damaged may crash HDF5, or keep it busy.
+    A child process with a timeout reads them: damaged structures may crash HDF5 or keep it busy.
     """
     code = "import sys; from skelemo.cache.verify import print_remains; print_remains(sys.argv[1])"
     try:
@@ -137,7 +137,7 @@ def remains(path: Path) -> tuple[list[str], list[str] | None]:
 
 
 def print_remains(path: str) -> None:
-    """What `remains` reads in its child process: names in tables whose checksums match."""
+    """Print, in the child process of `remains`, the names in tables whose checksums match."""
     found = {}
     layout = skeleton.layout(skeleton.DEFAULT_LAYOUT)
     for table, column in (("sequences", "id"), ("recordings", "source")):

@@ -1,4 +1,4 @@
-"""Recordings and their labels into a cache: planned once, worked off in groups, one shard per group."""
+"""Ingest: recordings and their labels into a cache, planned once and processed in groups, one shard per group."""
 
 import os
 import sys
@@ -15,20 +15,20 @@ Text = str | os.PathLike[str]
 def ingest_folder(
     source: Text, out: Text, labels: str | None = None, *, replace: bool = False, jobs: int = 1, **settings: Any
 ) -> "Tally":
-    """Read OpenPose's JSON below a folder, or in an archive, into a cache; what it has already is skipped.
+    """Read OpenPose's JSON below a folder, or in an archive, into a cache; unchanged recordings are skipped.
 
     Parameters
     ----------
     labels : ``FORMAT[:PATH]``, as for ``skelemo ingest --labels``.
-    replace : put what has changed in the place of what the cache has.
-    jobs : processes that read.
+    replace : replace sequences of changed recordings.
+    jobs : number of processes.
     settings : of `skelemo.ingest.task.Settings`, such as ``layout="coco_17"``, ``person="largest"`` or
         ``map={"froh": "happiness"}``.
 
     Raises
     ------
     ConfigError, InputError, CacheError
-        A setting, a label file or the cache cannot be used.
+        A setting, a label file or the cache is invalid.
     """
     from dataclasses import fields
 
@@ -44,7 +44,7 @@ def ingest_folder(
 
 
 class _Room(ModuleType):
-    """This package, which can be called: ``skelemo.ingest(source, out)`` is `ingest_folder`."""
+    """This package as a callable: ``skelemo.ingest(source, out)`` is `ingest_folder`."""
 
     __call__ = staticmethod(ingest_folder)
 

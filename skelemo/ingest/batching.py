@@ -1,4 +1,4 @@
-"""Which recordings are read together and become one shard, within the memory that a process may take."""
+"""Batching: which recordings are read together into one shard, within the memory limit of a process."""
 
 import dataclasses
 import re
@@ -13,17 +13,17 @@ from skelemo.ingest.task import Task
 from skelemo.openpose.files import MAX_BYTES
 from skelemo.openpose.recording import Recording
 
-#: Files that one worker reads for one shard: 16,384 frames of body and face are 19 MB.
+#: Files per shard: 16,384 frames of body and face are 19 MB.
 GROUP_FILES = 16_384
 
 Group = tuple[Task, ...]
 
 
 def grouped(tasks: Sequence[Task], most_unpacked: int) -> list[Task]:
-    """Put tasks into groups of about `GROUP_FILES` files, those in a packed archive in its order.
+    """Assign tasks to groups of about `GROUP_FILES` files, those in a compressed archive in its order.
 
-    Groups go by all the recordings of a source, not by what is left to do, so that two ingests of it, or one that is
-    taken up again, make the same shards.
+    Groups depend on all recordings of a source, not on what is left to do, so that a repeated or resumed ingest writes
+    the same shards.
     """
     group = files = unpacked = 0
     found = []
@@ -37,11 +37,11 @@ def grouped(tasks: Sequence[Task], most_unpacked: int) -> list[Task]:
 
 
 def jobs(tasks: Sequence[Task]) -> Iterator[tuple[Group, ...]]:
-    """The groups of tasks, each by itself; but in one row those in one archive that is read from front to back."""
+    """Yield the groups of tasks for one job each; those in one compressed archive share a job."""
     row: list[Group] = []
     for _, members in groupby(tasks, key=lambda task: task.group):
         group = tuple(members)
-        if row and not _goes_on(row[-1], group):
+        if row and not _continues(row[-1], group):
             yield tuple(row)
             row = []
         row.append(group)
@@ -49,19 +49,19 @@ def jobs(tasks: Sequence[Task]) -> Iterator[tuple[Group, ...]]:
         yield tuple(row)
 
 
-def _goes_on(group: Group, following: Group) -> bool:
-    """Whether two groups share a packed archive, which one process then reads once for both."""
+def _continues(group: Group, following: Group) -> bool:
+    """Whether two groups share a compressed archive, so that one process reads it once for both."""
     packed = packed_in(group[-1].recording)
     return bool(packed) and packed == packed_in(following[0].recording)
 
 
 def packed_in(recording: Recording) -> str:
-    """The archive that a recording lies in, if it can only be read from front to back."""
+    """Path of a recording's archive if it can only be read sequentially, otherwise empty."""
     return recording.archive.path if recording.archive and recording.archive.sequential else ""
 
 
 def _in_order_of_archives(tasks: Sequence[Task]) -> list[Task]:
-    """The tasks as they are, but those in one packed archive together and as they begin in it."""
+    """Reorder tasks: those in one compressed archive together, by position in it."""
     first: dict[str, int] = {}
     order = []
     for position, task in enumerate(tasks):
@@ -74,7 +74,7 @@ def _in_order_of_archives(tasks: Sequence[Task]) -> list[Task]:
 
 
 def _unpacked(recording: Recording) -> int:
-    """Bytes of files that may have to wait in memory for their turn."""
+    """Bytes of files that may be buffered until they are needed."""
     if recording.places is None or not packed_in(recording):
         return 0
     return int(np.minimum(recording.places["size"], MAX_BYTES).sum())
@@ -82,21 +82,21 @@ def _unpacked(recording: Recording) -> int:
 
 DEFAULT = 512 << 20
 
-#: What a process takes before it has read anything, and to read a recording of usual length.
+#: Memory of a process before reading, and for a recording of typical length.
 _BASE = 208 << 20
-#: Bytes that are held at most for one of a shard's frames: in its sequence, in the shard's array, in the file's image.
+#: Copies of a frame in memory: in its sequence, in the shard's array, in the file's image.
 _COPIES = 4
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a process holds at most at a time; a single recording beyond it is held nevertheless.
+    """Memory limits of a process; a single recording may exceed them.
 
     Parameters
     ----------
-    shard : bytes of the sequences that go into one shard.
-    unpacked : bytes of files that wait in memory because an archive can only be read from front to back.
+    shard : bytes of the sequences of one shard.
+    unpacked : bytes of buffered files of an archive that can only be read sequentially.
     """
 
     shard: int
@@ -104,12 +104,12 @@ class Bounds:
 
 
 def bounds(memory: int) -> Bounds:
-    """The bounds for a process that may take so many bytes.
+    """The limits of a process with this much memory.
 
     Raises
     ------
     ConfigError
-        They are too few to do anything.
+        It is too little.
     """
     left = memory - _BASE
     if left < 16 << 20:
@@ -121,12 +121,12 @@ def bounds(memory: int) -> Bounds:
 
 
 def parse_size(text: str) -> int:
-    """Bytes, from ``512MB``, ``1.5 GiB`` or ``2G``; units are powers of 1,024.
+    """Parse ``512MB``, ``1.5 GiB`` or ``2G`` as bytes; units are powers of 1,024.
 
     Raises
     ------
     ConfigError
-        It is no size.
+        Invalid syntax.
     """
     found = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([KMGT]?)(?:I?B)?\s*", text, re.IGNORECASE | re.ASCII)
     if not found:

@@ -1,4 +1,4 @@
-"""What of an ingest the cache has already."""
+"""What an existing cache already has of an ingest."""
 
 import os
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ from skelemo.ingest.task import Known, Task, fingerprint
 
 
 def existing(out: Path, header: Header) -> Cache | None:
-    """The cache in a folder that an ingest goes into, if there is one.
+    """The cache in the output folder of an ingest, if there is one.
 
     Raises
     ------
     CacheError
-        The folder holds something else, or a cache of another layout or of heads that differ.
+        The folder contains something else, or a cache with another layout or other heads.
     """
     if out.exists() and not out.is_dir():
         raise CacheError(f"{out} is a file; --out names the folder of a cache")
@@ -43,8 +43,8 @@ def existing(out: Path, header: Header) -> Cache | None:
     return cache
 
 
-def not_there(cache: Cache | None, tasks: list[Task], header: Header) -> list[Task]:
-    """The tasks that the cache has not done, or not as things are now, with the sequences there that concern them."""
+def to_do(cache: Cache | None, tasks: list[Task], header: Header) -> list[Task]:
+    """The tasks that are new or changed, with the sequences in the cache that concern them."""
     if cache is None:
         return tasks
     known, nothing = _known(cache, {task.video for task in tasks}), dict[str, Known]()
@@ -53,17 +53,17 @@ def not_there(cache: Cache | None, tasks: list[Task], header: Header) -> list[Ta
 
 
 def _known(cache: Cache, videos: Iterable[str]) -> dict[str, dict[str, Known]]:
-    """By video, the sequences in the cache that are its own or are called as its own might be."""
+    """By video, the sequences in the cache that belong to it or could have the same id."""
     known: dict[str, dict[str, Known]] = {video: {} for video in videos}
     rows = cache.sequences
     for name, video, sha256, shard in zip(rows["id"], rows["video"], rows["sha256"], rows["shard"], strict=True):
-        for whose in {video, name, name.rpartition("_")[0]} & known.keys():
-            known[whose][name] = Known(sha256, str(cache.shards[shard].path), video == whose)
+        for owner in {video, name, name.rpartition("_")[0]} & known.keys():
+            known[owner][name] = Known(sha256, str(cache.shards[shard].path), video == owner)
     return known
 
 
 def _has(cache: Cache, task: Task, header: Header) -> bool:
-    """Whether the recording's sequences there were made of its files, labels and settings as they are."""
+    """Whether the cache has the recording with the same files, labels and settings."""
     written = cache.fingerprints.get(task.recording.source)
     if not written:
         return False

@@ -1,4 +1,4 @@
-"""What the recordings of an ingest share and do not say: units, body model, the number of the first frame."""
+"""Guesses from all recordings of an ingest: units, body model, number of the first frame."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from skelemo.openpose.people import Guess, People, read_people
 from skelemo.openpose.recording import Recording
 from skelemo.skeleton import layout
 
-#: Recordings that are looked at, and files of each.
+#: Recordings to sample, and files of each.
 _RECORDINGS = 24
 _FILES = 6
 
 
 def guess(recordings: Sequence[Recording], settings: Settings) -> Guess:
-    """What most of a few recordings are certain of, from a few of their files each."""
+    """Body model and units by majority of some recordings, from some files of each."""
     models: Counter[str] = Counter()
     scales: Counter[str] = Counter()
     plain = [one for one in recordings if not (one.archive and one.archive.sequential)]
@@ -35,7 +35,7 @@ def guess(recordings: Sequence[Recording], settings: Settings) -> Guess:
 
 
 def contradictions(task: Task, people: People, shared: Guess) -> list[str]:
-    """Notes where a recording is certainly not what most others of its ingest are."""
+    """Notes if a recording clearly differs from the majority."""
     source, certain = task.recording.source, people.certain
     notes = [f"{source}: {note}" for note in people.notes]
     if len(people.keypoints) and shared.scale not in ("", people.scale):
@@ -48,7 +48,7 @@ def contradictions(task: Task, people: People, shared: Guess) -> list[str]:
 
 
 def counts_from_zero(recordings: Sequence[Recording], labels: Sequence[Sequence[Annotation]]) -> bool:
-    """Whether images of which none is numbered 0 or 1 are counted from 0: their last is then that of the label rows."""
+    """Whether images without a number 0 or 1 count from 0, so that their last number matches the label rows."""
     pairs = [
         (one.files.numbers[-1], label.last)
         for one, given in zip(recordings, labels, strict=True)

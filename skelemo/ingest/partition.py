@@ -1,4 +1,4 @@
-"""Parts of a set of recordings, for several machines: fixed by the recordings alone, and of equal size."""
+"""Partition of recordings among machines (``--part``): deterministic and balanced."""
 
 import hashlib
 import heapq
@@ -14,16 +14,16 @@ from skelemo.errors import CacheError, ConfigError
 from skelemo.openpose.recording import Recording
 from skelemo.text import count
 
-#: More machines than anybody has; a larger number is a mistake.
+#: A larger number is a mistake.
 MOST_PARTS = 100_000
 
-#: In a shard's origin, what parts were taken of.
+#: Key in a shard's origin: the recordings that were partitioned.
 _WHOLE = "part of"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One of several parts, counted from 1."""
+    """One part of several, counted from 1."""
 
     number: int = 1
     of: int = 1
@@ -33,12 +33,12 @@ class Part:
 
 
 def parse_part(text: str) -> Part:
-    """The part that ``--part 3/8`` names.
+    """Parse ``--part 3/8``.
 
     Raises
     ------
     ConfigError
-        It is not two whole numbers, or there is no such part.
+        Invalid syntax, or there is no such part.
     """
     found = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
     if not found:
@@ -50,10 +50,10 @@ def parse_part(text: str) -> Part:
 
 
 def take_part(sizes: Sequence[int], part: Part) -> list[int]:
-    """The positions that belong to a part, in order: each next largest goes to the part that has least so far.
+    """Positions of a part in order; each next largest size goes to the part with the smallest sum so far.
 
-    It depends on the sizes and their order alone, so that every machine comes to the same parts. None has more than
-    another by more than the largest size.
+    The result depends only on the sizes and their order, so it is the same on every machine. Two parts differ by at
+    most the largest size.
     """
     loads = [(0, 0, number) for number in range(1, part.of + 1)]  # size, count, part
     mine = []
@@ -66,25 +66,25 @@ def take_part(sizes: Sequence[int], part: Part) -> list[int]:
 
 
 def whole(recordings: Sequence[Recording]) -> dict[str, str]:
-    """All the recordings that parts are taken of, for a cache to tell: machines that see the same say the same."""
+    """Fingerprint of all recordings, for the cache: equal on machines that see the same ones."""
     listed = "\n".join(f"{len(one.files)} {one.source}" for one in recordings)
     digest = hashlib.sha256(listed.encode()).hexdigest()[:8]
     return {_WHOLE: f"{count(len(recordings), 'recording')} ({digest})"}
 
 
-def other_wholes(out: Path, header: Header) -> list[str]:
-    """A note where shards of the same source are parts of other recordings than this ingest has seen."""
-    mine, found = header.origin, set()
+def other_partitions(out: Path, header: Header) -> list[str]:
+    """A note if shards of the same source are parts of other recordings than those of this ingest."""
+    own, wholes = header.origin, set()
     for path in shards_in(out):
-        with suppress(CacheError):  # it is damaged, or another ingest has just put others in its place
-            theirs = open_shard(path).header.origin
-            if theirs.get("source") == mine["source"]:
-                found.add(theirs.get(_WHOLE, mine[_WHOLE]))
-    others = sorted(found - {mine[_WHOLE]})
+        with suppress(CacheError):  # damaged, or just replaced by another ingest
+            other = open_shard(path).header.origin
+            if other.get("source") == own["source"]:
+                wholes.add(other.get(_WHOLE, own[_WHOLE]))
+    others = sorted(wholes - {own[_WHOLE]})
     if not others:
         return []
     seen = " or ".join(others)
     return [
-        f"{out}: other parts in it were taken of {seen}, this one of {mine[_WHOLE]}: a recording may be in none; when "
+        f"{out}: other parts in it were taken of {seen}, this one of {own[_WHOLE]}: a recording may be in none; when "
         "all machines see the same, ingest every part again"
     ]

@@ -1,4 +1,4 @@
-"""What an ingest has to do: which recordings carry which labels, and which of them the cache has already."""
+"""The plan of an ingest: recordings, their labels, and what is new."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from skelemo.annotations.registry import Annotation
 from skelemo.cache.shard import Header
 from skelemo.errors import ConfigError, InputError
 from skelemo.ingest.batching import DEFAULT, bounds, grouped, jobs
-from skelemo.ingest.existing import existing, not_there
+from skelemo.ingest.existing import existing, to_do
 from skelemo.ingest.guess import counts_from_zero, guess
 from skelemo.ingest.labels import Labeled, labeled, origin
 from skelemo.ingest.partition import Part, take_part, whole
@@ -23,7 +23,7 @@ from skelemo.text import SIMULATED, video_names
 
 __all__ = ["Plan", "Settings", "Task", "make_plan"]
 
-#: Frames of a recording that go through in one piece: three quarters of an hour at 25 a second.
+#: Frames of a recording that are read in one piece: three quarters of an hour at 25 fps.
 LONGEST = 65_536
 
 _NOBODY = Annotation("", {}, "")
@@ -31,15 +31,15 @@ _NOBODY = Annotation("", {}, "")
 
 @dataclass(frozen=True)
 class Plan:
-    """All that an ingest will do, and what it found before reading a single file.
+    """What an ingest will do.
 
     Parameters
     ----------
-    problems : folders and archives that cannot be read, and recordings that cannot be told from others.
-    part : of all recordings, for one of several machines.
-    memory : bytes that each process may take.
-    replace : put what has changed into the place of what the cache has.
-    facts : how the labels were read, in rows for the closing table.
+    problems : unreadable folders and archives, and recordings with ambiguous names.
+    part : of the recordings, for one of several machines.
+    memory : limit of each process in bytes.
+    replace : replace sequences of changed recordings.
+    facts : how the labels were read, as rows of the closing table.
     """
 
     out: Path
@@ -59,11 +59,11 @@ class Plan:
 
     @property
     def files(self) -> int:
-        """How many files are to be read."""
+        """Number of files to read."""
         return sum(len(task.recording.files) for task in self.tasks)
 
     def jobs(self) -> Iterator[tuple[tuple[Task, ...], ...]]:
-        """What is done in one go: see `skelemo.ingest.batching.jobs`."""
+        """See `skelemo.ingest.batching.jobs`."""
         return jobs(self.tasks)
 
 
@@ -77,40 +77,40 @@ def make_plan(
     memory: int = DEFAULT,
     replace: bool = False,
 ) -> Plan:
-    """List the recordings, give each its labels, and leave out what the cache has unchanged.
+    """List the recordings, match labels, and skip what the cache already has.
 
-    Labels, names and parts go by all the recordings; only then a part of them is taken.
+    Labels, names and parts are determined from all recordings before one part is selected.
 
     Raises
     ------
     InputError, ConfigError
-        Nothing to read, unreadable labels, labels that fit no recording, too little memory.
+        Nothing to read, unreadable labels, labels that match no recording, too little memory.
     CacheError
-        ``out`` holds a cache of another layout or other classes.
+        ``out`` contains a cache with another layout or other heads.
     """
     layout(settings.layout)
     if not 0 <= settings.fps < float("inf"):
         raise ConfigError(f"{settings.fps:g} frames per second: expected a positive number, or 0 for unknown")
     if source.is_file() and not is_archive(source.name):
-        settings = dataclasses.replace(settings, strict=True)  # there is nothing else that could be used
+        settings = dataclasses.replace(settings, strict=True)  # without it there is nothing to ingest
     part, limits = part or Part(), bounds(memory)
     found, given = _find(source, labels, settings)
     notes = list(given.notes)
     if part.of > 1:
         _require_all(source, found.problems)
     recordings = found.recordings
-    told = origin(source, labels, given.words) | (whole(recordings) if part.of > 1 else {})
-    header = Header(settings.layout, given.heads, _is_simulated(source, recordings), settings.kept(), told)
+    provenance = origin(source, labels, given.words) | (whole(recordings) if part.of > 1 else {})
+    header = Header(settings.layout, given.heads, _is_simulated(source, recordings), settings.kept(), provenance)
     cache = existing(out, header)
     videos = video_names(recording.source for recording in recordings)
     tasks = [Task(*facts, {}) for facts in zip(recordings, videos, given.annotations, strict=True)]
-    tasks, clashes = _apart(tasks, settings)
+    tasks, clashes = _without_clashes(tasks, settings)
     long, tasks = len(tasks), [piece for task in tasks for piece in _pieces(task)]
     if len(tasks) > long:
         notes.append(f"recordings of more than {LONGEST:,} frames: a sequence for each {LONGEST:,} of theirs")
     mine = take_part([len(task.recording.files) for task in tasks], part)
     tasks = grouped([tasks[position] for position in mine], limits.unpacked)
-    fresh = not_there(cache, tasks, header)
+    fresh = to_do(cache, tasks, header)
     shared = guess([task.recording for task in tasks], settings) if fresh else NO_GUESS
     if shared.body_model == BODY_25B.name != settings.body_model:
         notes.append("bodies lie as BODY_25B's and are read so (--body-model body_25 if they are not)")
@@ -133,7 +133,7 @@ def make_plan(
 
 
 def _find(source: Path, labels: str | None, settings: Settings) -> tuple[Found, Labeled]:
-    """The recordings and their labels, which may tell whether images are stills, and from what number they count."""
+    """The recordings and their labels, which may decide whether images are stills, and the number of the first one."""
     found = search(source, sequence=settings.sequence, first_frame=settings.first_frame)
     try:
         given = labeled(found.recordings, source, labels, settings)
@@ -148,7 +148,7 @@ def _find(source: Path, labels: str | None, settings: Settings) -> tuple[Found, 
 
 
 def _require_all(source: Path, problems: Sequence[Problem]) -> None:
-    """Parts go by all recordings: a machine that does not see one would take other parts than the rest."""
+    """Refuse unreadable recordings: parts must be the same on all machines."""
     for problem in problems:
         raise InputError(
             f"{source}: {problem.file} {problem.reason}; parts go by all recordings, so every machine must be able to "
@@ -156,13 +156,15 @@ def _require_all(source: Path, problems: Sequence[Problem]) -> None:
         )
 
 
-def _apart(tasks: Sequence[Task], settings: Settings) -> tuple[list[Task], list[Problem]]:
-    """The tasks without those whose sequences would be called like another's, and a problem for each of these."""
+def _without_clashes(tasks: Sequence[Task], settings: Settings) -> tuple[list[Task], list[Problem]]:
+    """Remove tasks whose sequences would have the id of another's; returns a problem for each."""
     whose: dict[str, str] = {}
-    crowds = {task.video for task in tasks if settings.person == "all" and not all(one.person for one in _said(task))}
+    crowds = {
+        task.video for task in tasks if settings.person == "all" and not all(one.person for one in _annotations(task))
+    }
     kept, problems = [], []
     for task in tasks:
-        persons = {one.person or settings.person for one in _said(task)}
+        persons = {one.person or settings.person for one in _annotations(task)}
         names = {f"{task.video}_{person}" for person in persons - {"auto", "largest", "all"}}
         names |= {task.video} if persons & {"auto", "largest"} else set()
         other = next((whose[name] for name in sorted(names) if name in whose), "")
@@ -179,9 +181,9 @@ def _apart(tasks: Sequence[Task], settings: Settings) -> tuple[list[Task], list[
 
 
 def _pieces(task: Task) -> Iterator[Task]:
-    """A recording as it is, or what is too long to be held in memory in pieces.
+    """Split a recording that is too long for memory.
 
-    Where labels name people by their tracks' numbers, which are those of the whole recording, it stays whole.
+    It stays whole if labels refer to people by track number, which is defined for the whole recording.
     """
     if len(task.recording.files) <= LONGEST or any(one.person.isdecimal() for one in task.annotations):
         yield task
@@ -191,11 +193,11 @@ def _pieces(task: Task) -> Iterator[Task]:
         yield dataclasses.replace(task, recording=recording, video=task.video + ending)
 
 
-def _said(task: Task) -> tuple[Annotation, ...]:
+def _annotations(task: Task) -> tuple[Annotation, ...]:
     return task.annotations or (_NOBODY,)
 
 
 def _is_simulated(source: Path, recordings: Iterable[Recording]) -> bool:
-    """Whether `skelemo synth` left its mark beside any of the recordings, or above them as far as beside the source."""
+    """Whether the marker of `skelemo synth` lies beside a recording or above it, up to the folder of the source."""
     above = list(source.resolve().parents)[:2]
     return any(one.simulated for one in recordings) or any((folder / SIMULATED).is_file() for folder in above)

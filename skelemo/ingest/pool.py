@@ -1,4 +1,4 @@
-"""Who does the jobs of an ingest or a prediction: this process, several on this machine, or a Dask cluster."""
+"""Runs the jobs of an ingest or a prediction: in this process, in several on this machine, or on a Dask cluster."""
 
 import logging
 import multiprocessing
@@ -18,39 +18,39 @@ from typing import Any, Protocol, TypeVar
 from skelemo.errors import ConfigError, SkelemoError
 from skelemo.ingest import worker
 
-#: Told how many files are read, or frames predicted, so far.
+#: Called with the number of files read, or frames predicted, so far.
 Report = Callable[[int], None]
 
 
 class Result(Protocol):
-    """What a job gives back."""
+    """The result of a job."""
 
     @property
     def files(self) -> int:
-        """That were read, or whatever else the reports count."""
+        """Number of files, or of whatever else reports count."""
 
 
 Job = TypeVar("Job")
 Done = TypeVar("Done", bound=Result)
 
-_TELL_SECONDS = 0.25
+_REPORT_SECONDS = 0.25
 _CONNECT_SECONDS = 5
 _ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?[^/\s]+:[0-9]{1,5}/?")
-#: Jobs that wait for each process, so that none waits for a job; more would only take memory.
+#: Jobs queued per process, so that none is idle; more would only take memory.
 _AHEAD = 2
 
 
 def in_this_process(do: Callable[[Job], Done], jobs: Iterator[Job], report: Report) -> Iterator[Done]:
-    """Do one job after the other."""
-    before, told = 0, 0.0
+    """Run one job after another."""
+    before, reported = 0, 0.0
 
-    def tell(_: int, files: int) -> None:
-        nonlocal told
-        if time.monotonic() - told > _TELL_SECONDS:
-            told = time.monotonic()
+    def progress(_: int, files: int) -> None:
+        nonlocal reported
+        if time.monotonic() - reported > _REPORT_SECONDS:
+            reported = time.monotonic()
             report(before + files)
 
-    worker.progress = tell
+    worker.progress = progress
     try:
         for job in jobs:
             done = do(job)
@@ -62,7 +62,7 @@ def in_this_process(do: Callable[[Job], Done], jobs: Iterator[Job], report: Repo
 
 
 def in_processes(do: Callable[[Job], Done], jobs: list[Job], processes: int, report: Report) -> Iterator[Done]:
-    """Do the jobs, numbered from 0, in processes. Whatever ends this early stops them within a few hundred files.
+    """Run jobs, numbered from 0, in processes. On an early exit they stop within a few hundred files.
 
     Raises
     ------
@@ -70,16 +70,16 @@ def in_processes(do: Callable[[Job], Done], jobs: list[Job], processes: int, rep
         A process died.
     """
     context = multiprocessing.get_context("spawn")
-    read = context.RawArray("q", len(jobs) + 1)  # files of each job, one writer each; the last says to stop
+    read = context.RawArray("q", len(jobs) + 1)  # files by job, one writer each; the last is the stop flag
     pool = ProcessPoolExecutor(min(processes, len(jobs)), context, initializer=_prepare, initargs=(read,))
 
     def submit(job: Job) -> "Future[Done]":
-        with _sigint_blocked():  # which the processes inherit: Ctrl-C is their parent's alone
+        with _sigint_blocked():  # inherited: only the parent handles Ctrl-C
             return pool.submit(do, job)
 
     try:
         yield from _gather(submit, iter(jobs), _AHEAD * processes, lambda: report(sum(read[:-1])))
-    except (BrokenProcessPool, ConnectionError, EOFError):  # the latter two of a process that dies as it starts
+    except (BrokenProcessPool, ConnectionError, EOFError):  # the latter two if a process dies during startup
         raise SkelemoError(
             "a worker process died (out of memory, or killed); what was finished is kept: run the same again, with "
             "fewer --jobs"
@@ -92,18 +92,18 @@ def in_processes(do: Callable[[Job], Done], jobs: list[Job], processes: int, rep
 def on_cluster(
     do: Callable[[Job], Done], jobs: Iterator[Job], address: str, source: Path, present: Path, report: Report
 ) -> Iterator[Done]:
-    """Do the jobs on a Dask cluster.
+    """Run jobs on a Dask cluster.
 
     Parameters
     ----------
-    source, present : folder that is ingested and a file in the cache, both of which every worker must see.
+    source, present : ingested folder and a file in the cache; every worker must see both.
 
     Raises
     ------
     ConfigError
         Dask is not installed.
     SkelemoError
-        There is no scheduler, it has no workers or loses them one after another, or a worker sees other folders.
+        There is no scheduler, it has no workers or loses them, or a worker does not see the folders.
     """
     with _connected(address) as client:
         threads = sum(client.nthreads().values())
@@ -124,7 +124,7 @@ def on_cluster(
 def _gather(
     submit: Callable[[Job], "Future[Done]"], jobs: Iterator[Job], most: int, tick: Callable[[], None]
 ) -> Iterator[Done]:
-    """Submit jobs, a few ahead, and yield their results as they come."""
+    """Submit jobs, a few ahead, and yield results as they complete."""
     waiting: set[Future[Done]] = set()
     try:
         while True:
@@ -132,7 +132,7 @@ def _gather(
                 waiting.add(submit(job))
             if not waiting:
                 return
-            done, waiting = wait(waiting, timeout=_TELL_SECONDS, return_when=FIRST_COMPLETED)
+            done, waiting = wait(waiting, timeout=_REPORT_SECONDS, return_when=FIRST_COMPLETED)
             tick()
             yield from (future.result() for future in done)
     finally:
@@ -142,14 +142,14 @@ def _gather(
 
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
-    """Ctrl-C waits until this is over."""
+    """Block Ctrl-C temporarily."""
     if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
     if sys.platform != "win32":
         from multiprocessing import resource_tracker
 
-        resource_tracker.ensure_running()  # which would let Ctrl-C through
+        resource_tracker.ensure_running()  # it would unblock Ctrl-C
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -158,32 +158,32 @@ def _sigint_blocked() -> Iterator[None]:
 
 
 def _prepare(read: Any) -> None:
-    """Make a worker process say how far it is, leave Ctrl-C to its parent, and not outlive it."""
+    """Initialize a worker process: report progress, ignore Ctrl-C, and exit with the parent."""
 
-    def tell(number: int, files: int) -> None:
+    def progress(number: int, files: int) -> None:
         read[number] = files
         if read[-1]:
             raise KeyboardInterrupt
 
-    def follow() -> None:
+    def exit_with_parent() -> None:
         if parent := multiprocessing.parent_process():
             parent.join()
         os._exit(1)
 
-    worker.progress = tell
+    worker.progress = progress
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
 
 
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
-    """A client of a scheduler; Dask's messages about lost connections become one line."""
+    """Connect to a scheduler; errors of connections become one line."""
     try:
         import distributed
     except ImportError:
         raise ConfigError("--scheduler needs Dask: pip install 'skelemo[cluster]'") from None
     expected = "expected tcp://HOST:8786"
-    if not _ADDRESS.fullmatch(address):  # of which Dask's client would die with a trace, after ten seconds
+    if not _ADDRESS.fullmatch(address):  # Dask's client would fail with a traceback after ten seconds
         raise SkelemoError(f"no Dask scheduler at {address!r} (not an address of one); {expected}")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
@@ -203,5 +203,5 @@ def _connected(address: str) -> Iterator[Any]:
 
 
 def _look(source: str, present: str) -> str:
-    """Which of the two a worker does not see."""
+    """The first of two paths that a worker does not see, or empty."""
     return next((path for path in (source, present) if not os.path.exists(path)), "")

@@ -1,7 +1,7 @@
-"""``problems.csv`` of a cache: every file and recording that could not be read, whoever ingested it.
+"""``problems.csv`` of a cache: every file and recording that could not be read, by any ingest.
 
-What shards say of files is collected from them. What of a recording nothing came into any shard is kept in a hidden
-file for each source and part, which the next ingest of that source and part writes anew.
+Problems of files are collected from the shards. Recordings without a sequence in any shard are kept in a hidden file
+for each source and part, which the next ingest of that source and part overwrites.
 """
 
 import csv
@@ -24,20 +24,19 @@ _FAILURES = ".failures-"
 
 
 def write_problems(out: Path, source: Path, part: Part, failures: Iterable[Problem]) -> None:
-    """Write down which recordings of a source could not be used, then all problems of the cache.
+    """Record the unusable recordings of a source, then write all problems of the cache.
 
-    Several ingests may do so at once: whoever is last has seen what all have written, for each looks again when it is
-    done.
+    Concurrent ingests are safe: each checks for changes after writing, so the last one includes everything.
     """
     _write_failures(out, source, part, failures)
-    before: set[str] = set()  # a cache in which there is nothing yet has no such table
+    before: set[str] = set()  # an empty cache has no table
     while (now := _origins(out)) != before:
         before = now
         _write(out / PROBLEMS, {(cell(file), cell(reason)) for file, reason in _collected(out)})
 
 
 def unusable(out: Path) -> dict[str, str]:
-    """Recordings, archives and folders of which nothing came into the cache, and why."""
+    """Recordings, archives and folders without any sequence in the cache, and why."""
     return {file: reason for file, reason in sorted(_failures(out)) if not is_openpose(file)}
 
 
@@ -54,14 +53,14 @@ def _write_failures(out: Path, source: Path, part: Part, failures: Iterable[Prob
 def _collected(out: Path) -> set[tuple[str, str]]:
     rows: set[tuple[str, str]] = set()
     for shard in shards_in(out):
-        with suppress(CacheError):  # it is damaged, or another ingest has just put others in its place
+        with suppress(CacheError):  # damaged, or just replaced by another ingest
             table = open_shard(shard).columns["problems"]
             rows |= set(zip(table["file"], table["reason"], strict=True))
     return rows | _failures(out)
 
 
 def _failures(out: Path) -> set[tuple[str, str]]:
-    """What the hidden files say: recordings of which nothing came into the cache, and their files."""
+    """Rows of the hidden files: unusable recordings and their files."""
     rows: set[tuple[str, str]] = set()
     for path in out.glob(f"{_FAILURES}*.csv"):
         with suppress(OSError), path.open(newline="", encoding="utf-8") as file:
@@ -70,10 +69,10 @@ def _failures(out: Path) -> set[tuple[str, str]]:
 
 
 def _origins(out: Path) -> set[str]:
-    """What the table is made of, by name: shards never change, and failures' files are told by when they did."""
+    """Versions of the table's sources: shards never change; hidden files are identified by modification time."""
     found = {path.name for path in shards_in(out)}
     for path in out.glob(f"{_FAILURES}*.csv"):
-        with suppress(FileNotFoundError):  # another ingest has just written them anew
+        with suppress(FileNotFoundError):  # just replaced by another ingest
             found.add(f"{path.name} {path.stat().st_mtime_ns}")
     return found
 

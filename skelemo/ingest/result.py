@@ -1,4 +1,4 @@
-"""What an ingest has done, summed up over its recordings in little memory."""
+"""The result of an ingest, summed over its recordings in little memory."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,18 +7,18 @@ from pathlib import Path
 
 from skelemo.openpose.files import Problem
 
-#: Files that could not be read and remarks are counted all and kept up to this number; shards hold them all.
+#: Problems and notes kept in memory; shards list all of them.
 MOST_KEPT = 1000
 
 
 @dataclass(frozen=True)
 class Staged:
-    """A finished shard that may only be seen once what it replaces is gone.
+    """A finished shard that is published after the sequences that it replaces are removed.
 
     Parameters
     ----------
-    path : where it waits.
-    valid : for each of the videos that are ingested anew, its sequences: id -> sha256. Any other is outdated.
+    path : in the stage.
+    valid : by replaced video, its sequences: id -> sha256. All others are outdated.
     """
 
     path: Path
@@ -27,7 +27,7 @@ class Staged:
 
 @dataclass
 class Tally:
-    """What a group, or a whole ingest, has done."""
+    """The result of a job, or of a whole ingest."""
 
     recordings: int = 0
     files: int = 0
@@ -35,23 +35,23 @@ class Tally:
     frames: int = 0
     people: int = 0
     unread: int = 0  # files that could not be read
-    damaged: int = 0  # files of which a part could not be read
-    scales: Counter[str] = field(default_factory=Counter)  # recordings by the units of their coordinates
-    body_models: Counter[str] = field(default_factory=Counter)  # recordings by the model of their bodies
-    identities: Counter[str] = field(default_factory=Counter)  # recordings by what tells their people apart
-    left_out: Counter[str] = field(default_factory=Counter)  # "people" of some length and "detections" in no sequence
-    seen: Counter[str] = field(default_factory=Counter)  # points by part
-    points: Counter[str] = field(default_factory=Counter)  # points by part, seen or not
+    damaged: int = 0  # files that could be read only partially
+    scales: Counter[str] = field(default_factory=Counter)  # recordings by unit of coordinates
+    body_models: Counter[str] = field(default_factory=Counter)  # recordings by body model
+    identities: Counter[str] = field(default_factory=Counter)  # recordings by source of identities
+    left_out: Counter[str] = field(default_factory=Counter)  # longer "people" and "detections" without a sequence
+    seen: Counter[str] = field(default_factory=Counter)  # visible points by part
+    points: Counter[str] = field(default_factory=Counter)  # all points by part
     labels: Counter[str] = field(default_factory=Counter)  # frames by head, and by head and output
-    problems: list[Problem] = field(default_factory=list)  # files that could not be read, the first of them
-    failures: list[Problem] = field(default_factory=list)  # recordings that could not be used at all
-    failed_files: list[Problem] = field(default_factory=list)  # the first files at fault of those recordings
+    problems: list[Problem] = field(default_factory=list)  # the first files that could not be read
+    failures: list[Problem] = field(default_factory=list)  # unusable recordings
+    failed_files: list[Problem] = field(default_factory=list)  # their first problems
     notes: list[str] = field(default_factory=list)
     shards: list[Path] = field(default_factory=list)
     staged: list[Staged] = field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
-        """Take over what another group has done."""
+        """Add the result of another job."""
         for name, value in vars(other).items():
             if isinstance(value, Counter):
                 getattr(self, name).update(value)

@@ -1,56 +1,57 @@
-"""Carrying out a plan: in this process, in several or on a cluster, job by job."""
+"""Executes the plan of an ingest, job by job."""
 
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 from skelemo.atomic import partial_path, sweep
 from skelemo.errors import CacheError, InputError
 from skelemo.ingest import pool
 from skelemo.ingest.batching import bounds
-from skelemo.ingest.partition import other_wholes
+from skelemo.ingest.partition import other_partitions
 from skelemo.ingest.plan import Plan
 from skelemo.ingest.problems import write_problems
-from skelemo.ingest.replace import put_in_place, withdraw_contradictions
+from skelemo.ingest.replace import publish, withdraw_contradictions
 from skelemo.ingest.result import Tally
 from skelemo.ingest.worker import Job, do_job
 
-#: Told every now and then: files read so far.
+#: Called with the number of files read so far.
 Report = Callable[[int], None]
 
 
 def ingest(plan: Plan, *, jobs: int = 1, scheduler: str = "", report: Report = lambda _: None) -> Tally:
-    """Read what the plan lists into shards, and list what could not be read in ``problems.csv`` of the cache.
+    """Ingest the recordings of a plan into shards; what could not be read is listed in ``problems.csv`` of the cache.
 
-    Several may do so at once with one cache, on one machine or several. What killed ones have left is swept, and what
-    workers have left that were killed in the meantime.
+    Several ingests may write into one cache at once, also from several machines. Files left by killed processes are
+    removed.
 
     Parameters
     ----------
-    jobs : processes that read; each shard is one's own, so that nothing needs a lock.
-    scheduler : address of a Dask scheduler, whose workers read instead.
+    jobs : number of processes; each writes its own shards, without locks.
+    scheduler : address of a Dask scheduler to use instead.
 
     Raises
     ------
     CacheError, InputError
-        As in `do_job`; what was done until then stays, and the next ingest goes on from there.
+        As `do_job`; finished shards are kept, and the next ingest resumes.
     """
     for problem in plan.problems if plan.settings.strict else ():
         raise InputError(f"{problem.file}: {problem.reason}")
     total = Tally(failures=list(plan.problems))
-    with _at_work(plan.out) as present:
+    with _running(plan.out) as present:
         stage = _stage(present) if plan.replace else None
-        for tally in _done(_jobs(plan, present, stage), jobs, scheduler, plan, report):
+        for tally in _run(_jobs(plan, present, stage), jobs, scheduler, plan, report):
             if tally.staged:
-                tally.shards += put_in_place(plan.out, tally.staged)
+                tally.shards += publish(plan.out, tally.staged)
                 tally.staged.clear()
             total.add(tally)
-            os.utime(present)  # for other machines, which cannot ask whether this process lives
+            os.utime(present)  # other machines see by it that this process is alive
         total.failures += withdraw_contradictions(plan.out, total.shards, plan.known_shards)
         if plan.part.of > 1:
-            total.notes += other_wholes(plan.out, plan.header)
+            total.notes += other_partitions(plan.out, plan.header)
         write_problems(plan.out, plan.source, plan.part, [*total.failures, *total.failed_files])
     return total
 
@@ -61,14 +62,12 @@ def _jobs(plan: Plan, present: Path, stage: Path | None) -> Iterator[Job]:
         yield Job(number, groups, plan.header, plan.settings, present.parent, limits, present, stage, plan.guess)
 
 
-def _done(todo: Iterator[Job], jobs: int, scheduler: str, plan: Plan, report: Report) -> Iterator[Tally]:
-    """Have the jobs done by whoever is to do them."""
+def _run(todo: Iterator[Job], jobs: int, scheduler: str, plan: Plan, report: Report) -> Iterator[Tally]:
+    """Run the jobs where the caller wants them to run."""
     if scheduler:
-        job = next(todo, None)
-        if job:
-            yield from pool.on_cluster(
-                do_job, _again(job, todo), scheduler, Path(os.path.abspath(plan.source)), job.present, report
-            )
+        if job := next(todo, None):
+            source = Path(os.path.abspath(plan.source))
+            yield from pool.on_cluster(do_job, chain([job], todo), scheduler, source, job.present, report)
         return
     listed = list(todo)
     if jobs > 1 and len(listed) > 1:
@@ -77,23 +76,18 @@ def _done(todo: Iterator[Job], jobs: int, scheduler: str, plan: Plan, report: Re
         yield from pool.in_this_process(do_job, iter(listed), report)
 
 
-def _again(first: Job, others: Iterator[Job]) -> Iterator[Job]:
-    yield first
-    yield from others
-
-
 @contextmanager
-def _at_work(out: Path) -> Iterator[Path]:
-    """The folder of the cache, with a file in it as long as this ingest lives.
+def _running(out: Path) -> Iterator[Path]:
+    """Create the folder of the cache, and a file in it for as long as this ingest runs.
 
-    It keeps another that ends without a shard from removing the folder, and tells workers that they see the same.
+    The file keeps concurrent ingests from removing the folder, and lets workers check that they see the same one.
     """
     out = Path(os.path.abspath(out))
     present = partial_path(out / "present", "present")
     try:
         while True:
             out.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):  # another has removed the folder between the two
+            with suppress(FileNotFoundError):  # another ingest has just removed the folder
                 present.write_bytes(b"")
                 break
     except OSError as error:
@@ -103,10 +97,10 @@ def _at_work(out: Path) -> Iterator[Path]:
         yield present
     finally:
         shutil.rmtree(_stage_path(present), ignore_errors=True)
-        sweep(out)  # what workers have left that were killed since
+        sweep(out)  # files of workers killed since
         with suppress(OSError):
             present.unlink()
-            out.rmdir()  # which only an empty folder lets happen
+            out.rmdir()  # fails unless it is empty
 
 
 def _stage_path(present: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The sequences of a recording: who carries its labels, and what is seen of them."""
+"""The sequences of a recording: who gets its labels, and their keypoints."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,15 +19,15 @@ def sequences_of(
     tracks: list[Track] | None = None,
     used: np.ndarray | None = None,
 ) -> Iterator[cached.Sequence]:
-    """The sequences of a recording: one for each labeled person, or for whom the settings choose where none is.
+    """The sequences of a recording: one for each labeled person, or for those that the settings select.
 
-    Whoever carries a video's labels has a row for every frame that has a file, seen, lost or damaged, so that a score
-    counts them all; with ``all``, a person has rows from the first to the last sight. People are told apart by tracking
-    where their tracks are not given. Where a left and a right person are labeled, nobody is both.
+    A labeled person has a row for every file, whether visible, missing or damaged, so that scores count all frames;
+    with ``all``, a person has rows from the first to the last visible frame. People are tracked unless tracks are
+    given. If a left and a right person are labeled, nobody is both.
 
     Parameters
     ----------
-    used : bool [P], set to True for each of the people's rows that a sequence has.
+    used : bool [P], set to True for each row of ``people`` that is part of a sequence.
     """
     tracks = identify(people, settings.identity).tracks if tracks is None else tracks
     numbers = task.recording.numbers
@@ -65,7 +65,7 @@ def sequences_of(
 
 
 def remarks(task: Task, people: People, found: Sequence[cached.Sequence]) -> list[str]:
-    """What the user should know of a recording's sequences: how its labels do not fit it, one line each."""
+    """Notes on how the labels of a recording do not fit it, one line each."""
     notes = [note for one in task.annotations if (note := one.mismatch(int(task.recording.numbers[-1])))]
     seen = {one.person: bool(one.keypoints[..., 2].any()) for one in found if one.person in SIDES}
     unseen = [side for side in seen if not seen[side]]
@@ -83,7 +83,7 @@ def remarks(task: Task, people: People, found: Sequence[cached.Sequence]) -> lis
 
 
 def _middle(people: People, width: int) -> float | None:
-    """Of the picture from left to right, in the units of the keypoints; None where its width is needed and unknown."""
+    """x of the image's center in the units of the keypoints; None if the width is needed and unknown."""
     return {"unit": 0.5, "signed": 0.0}.get(people.scale, width / 2 or None)
 
 
@@ -96,7 +96,7 @@ def _people_chosen(
     *,
     labeled: bool,
 ) -> Iterator[tuple[str, list[Track], np.ndarray]]:
-    """Name, tracks and frame numbers of each chosen person, out of the recording's ``numbers``."""
+    """Name, tracks and frame numbers of each selected person."""
     if person == "all":
         everyone = choose(people, tracks, "all")
         identified = all(one.identity >= 0 for one in everyone)
@@ -114,7 +114,7 @@ def _people_chosen(
 
 
 def _numbered(tracks: list[Track], person: int) -> Track:
-    """The person whom the files, or else the order of the tracks, give a number."""
+    """The track with an identity in the files, or else with a number."""
     identities = [one.identity for one in tracks]
     if person in identities:
         return tracks[identities.index(person)]
@@ -127,7 +127,7 @@ def _numbered(tracks: list[Track], person: int) -> Track:
 
 
 def _spread(people: People, tracks: list[Track], numbers: np.ndarray) -> np.ndarray:
-    """Keypoints ``[T, V, 3]`` of every frame number; zeros where the tracks do not see the person."""
+    """Keypoints ``[T, V, 3]`` of every frame number; zeros where the tracks have none."""
     if not tracks:
         return np.zeros((len(numbers), *people.keypoints.shape[1:]), np.float32)
     rows = np.full(len(numbers), -1)

@@ -1,4 +1,4 @@
-"""One recording to ingest: what it is called, who is meant by its labels, and how to see that it has changed."""
+"""One recording to ingest: its name, its labels, and the fingerprint that detects changes."""
 
 import hashlib
 import json
@@ -22,15 +22,15 @@ _NOT_KEPT = ("strict", "classes", "map", "unit", "va_scale")
 
 @dataclass(frozen=True)
 class Settings:
-    """How recordings are read; the cache keeps what changes them.
+    """Settings of an ingest; the cache records those that affect its content.
 
     Parameters
     ----------
-    strict : whether a file that cannot be read ends the ingest.
-    identity : ``file`` to tell people apart by the files' own identities, ``tracking``, or ``auto`` (`identify`).
-    person : who carries the labels where these do not say: ``auto``, ``largest``, ``left``, ``right`` or ``all``.
-    width, height, fps : of every video, where its name does not tell; 0 for unknown.
-    classes, map, unit, va_scale : how labels are to be read (`skelemo.annotations.options.Options`).
+    strict : whether an unreadable file ends the ingest.
+    identity : ``file`` for the identities in the files, ``tracking``, or ``auto`` (see `identify`).
+    person : who gets labels that name nobody: ``auto``, ``largest``, ``left``, ``right`` or ``all``.
+    width, height, fps : of videos whose names do not give them; 0 for unknown.
+    classes, map, unit, va_scale : how labels are read (`skelemo.annotations.options.Options`).
     """
 
     layout: str = DEFAULT_LAYOUT
@@ -50,7 +50,7 @@ class Settings:
     va_scale: str | None = None
 
     def options(self) -> Options:
-        """How labels are to be read.
+        """How labels are read.
 
         Raises
         ------
@@ -60,17 +60,17 @@ class Settings:
         return Options.parse(self.classes, self.map, self.unit, self.va_scale)
 
     def kept(self) -> dict[str, Any]:
-        """What a cache says of them; how labels were read only where the user has said it."""
-        ours = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _NOT_KEPT}
-        return ours | self.options().kept()
+        """The settings that a cache records; how labels are read only if given by the user."""
+        own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _NOT_KEPT}
+        return own | self.options().kept()
 
 
 class Known(NamedTuple):
-    """A sequence that the cache has."""
+    """A sequence in the cache."""
 
     sha256: str
     shard: str
-    own: bool  # it is of the very video, not of another whose name goes on from this one's
+    own: bool  # of this video, not of another whose name starts with this one's
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -80,19 +80,19 @@ class Task:
     recording: Recording
     video: str
     annotations: tuple[Annotation, ...]
-    known: Mapping[str, Known]  # sequences in the cache by id: this video's own, and those that could be called alike
+    known: Mapping[str, Known]  # sequences in the cache by id: of this video, and with an id that it could have
     group: int = 0  # recordings of one group are read together and become one shard
 
 
 def fingerprint(task: Task, header: Header, size: int, newest: int, made: Mapping[str, str]) -> str:
-    """What a recording's sequences depend on, and which they are: its files' names, sizes and times, labels, settings.
+    """Hash of a recording's files (names, sizes, times), labels and settings, and of its sequences.
 
     Parameters
     ----------
-    size, newest : bytes of all files and the latest time of change, nanoseconds; of the archive where they lie in one.
-    made : id and sha256 of each sequence that came of it.
+    size, newest : total bytes and latest modification time in nanoseconds, of the files or of their archive.
+    made : id and sha256 of each sequence.
     """
-    said = [
+    facts = [
         header.layout,
         [head.to_json() for head in header.heads if any(head.name in one.labels for one in task.annotations)],
         header.settings,
@@ -101,14 +101,14 @@ def fingerprint(task: Task, header: Header, size: int, newest: int, made: Mappin
         newest,
         sorted(made.items()),
     ]
-    said += map(_digest, task.annotations)
+    facts += map(_digest, task.annotations)
     if task.recording.facts != NO_FACTS:
-        said.append([task.recording.facts.width, task.recording.facts.height, task.recording.facts.fps])
+        facts.append([task.recording.facts.width, task.recording.facts.height, task.recording.facts.fps])
     if archive := task.recording.archive:
-        said.append(printable(os.path.basename(archive.path)))
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+        facts.append(printable(os.path.basename(archive.path)))
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     files = task.recording.files
-    names = files[:1] if isinstance(files, FrameNames) else files  # of a video's the numbers tell the others
+    names = files[:1] if isinstance(files, FrameNames) else files  # the numbers determine the others
     digest.update("\0".join(names).encode(errors="surrogateescape"))
     digest.update(task.recording.numbers.tobytes())
     return digest.hexdigest()[:32]

@@ -358,7 +358,7 @@ def test_a_mount_that_is_lost_costs_the_recording_not_its_frames_and_the_next_in
 
 def test_the_bar_moves_within_a_recording(tmp_path, write_recording, monkeypatch):
     write_recording("long", [[(100.0, 100.0)]] * 1300)
-    monkeypatch.setattr("skelemo.ingest.pool._TELL_SECONDS", 0)
+    monkeypatch.setattr("skelemo.ingest.pool._REPORT_SECONDS", 0)
     told: list[int] = []
     ingest(make_plan(tmp_path / "json", tmp_path / "cache", None, Settings()), report=told.append)
     assert told == [0, 512, 1024, 1300]
