@@ -191,12 +191,12 @@ def reading(path: Path) -> Iterator[None]:
 
 def _in_words(error: Exception) -> str:
     """The reason of an error in one line."""
-    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    line = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, MemoryError):
         return os.strerror(errno.ENOMEM)
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
-    return said
+    return line
 
 
 def read_attribute(file: Group, name: str, default: str | None = None) -> str:

@@ -203,14 +203,14 @@ def write_shard(
     }
     where = skeleton.layout(header.layout)
     tables = {name: to_array(name, rows[name], where, header.heads) for name in TABLES}
-    said = _attributes(header)
-    digest = _hash(said, tables)
+    attributes = _attributes(header)
+    digest = _hash(attributes, tables)
     path = folder / (digest[:_NAME_LENGTH] + SUFFIX)
     if path.exists() and _is_whole(path, digest):
         return path
 
     def fill(file: h5py.File) -> None:
-        for name, text in {**said, "tool": f"skelemo {skelemo.__version__}", "sha256": digest}.items():
+        for name, text in {**attributes, "tool": f"skelemo {skelemo.__version__}", "sha256": digest}.items():
             hdf5.write_attribute(file, name, text)
         _write_frames(file.create_group("frames"), header, sequences)
         for name, table in tables.items():
@@ -237,11 +237,11 @@ def open_shard(path: Path) -> Shard:
         sizes beyond the file, inconsistent tables, or tables that do not match their hash).
     """
     with hdf5.opened(path) as file:
-        said = read_attributes(file)
-        header = to_header(said)
+        attributes = read_attributes(file)
+        header = to_header(attributes)
         where = skeleton.layout(header.layout)
         tables = {name: read_table(file, name, where, header.heads) for name in TABLES}
-        digest = _hash(said, tables)
+        digest = _hash(attributes, tables)
         if digest != hdf5.read_attribute(file, "sha256"):
             raise CacheError("the tables are not those that were written")
         columns = {name: to_columns(table) for name, table in tables.items()}
@@ -299,35 +299,35 @@ def _attributes(header: Header) -> dict[str, str]:
 
 def read_attributes(file: hdf5.Group) -> dict[str, str]:
     """The attributes written by `_attributes`, of a supported version."""
-    said = {"format": hdf5.read_attribute(file, "format"), "version": hdf5.read_attribute(file, "version")}
-    if said["format"] != FORMAT:
-        raise CacheError(f"not a skelemo shard: its attribute format is {said['format'][:80]!r}")
-    if said["version"] != str(VERSION):
+    attributes = {"format": hdf5.read_attribute(file, "format"), "version": hdf5.read_attribute(file, "version")}
+    if attributes["format"] != FORMAT:
+        raise CacheError(f"not a skelemo shard: its attribute format is {attributes['format'][:80]!r}")
+    if attributes["version"] != str(VERSION):
         raise UnreadableError(
-            f"format version {said['version'][:80]}; this skelemo reads {VERSION}: update it, or ingest again"
+            f"format version {attributes['version'][:80]}; this skelemo reads {VERSION}: update it, or ingest again"
         )
-    said |= {name: hdf5.read_attribute(file, name) for name in ("layout", "heads", "simulated", "settings")}
-    return said | {_ORIGIN: hdf5.read_attribute(file, _ORIGIN, default="{}")}
+    attributes |= {name: hdf5.read_attribute(file, name) for name in ("layout", "heads", "simulated", "settings")}
+    return attributes | {_ORIGIN: hdf5.read_attribute(file, _ORIGIN, default="{}")}
 
 
-def to_header(said: Mapping[str, str]) -> Header:
+def to_header(attributes: Mapping[str, str]) -> Header:
     """Parse the header from attributes."""
     heads, simulated, settings, origin = (
-        json.loads(said[name]) for name in ("heads", "simulated", "settings", _ORIGIN)
+        json.loads(attributes[name]) for name in ("heads", "simulated", "settings", _ORIGIN)
     )
     texts = isinstance(origin, dict) and all(isinstance(name, str) for name in origin.values())
     if not (isinstance(heads, list) and isinstance(simulated, bool) and isinstance(settings, dict) and texts):
         raise CacheError("the attributes heads, simulated, settings or origin are not what a shard has")
-    return Header(said["layout"], tuple(map(Head.from_json, heads)), simulated, settings, origin)
+    return Header(attributes["layout"], tuple(map(Head.from_json, heads)), simulated, settings, origin)
 
 
-def _hash(said: Mapping[str, str], tables: Mapping[str, np.ndarray]) -> str:
+def _hash(attributes: Mapping[str, str], tables: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over the attributes, except ``origin``, and the tables, which include the hashes of sequences.
 
     Each attribute's name and text end with a zero byte; a line that describes it precedes the bytes of a table.
     """
-    hashed = sorted(said.keys() - {_ORIGIN})
-    digest = hashlib.sha256("".join(f"{name}\0{said[name]}\0" for name in hashed).encode())
+    hashed = sorted(attributes.keys() - {_ORIGIN})
+    digest = hashlib.sha256("".join(f"{name}\0{attributes[name]}\0" for name in hashed).encode())
     for name, table in tables.items():
         digest.update(described(name, table).encode())
         digest.update(table.tobytes())

@@ -1,1 +1,1 @@
-"""Caches for other programs, and other programs' keypoints as caches: one file for each format."""
+"""Exports of caches to other programs, and imports of their keypoints: one file per format."""

@@ -1,4 +1,4 @@
-"""Keypoints in COCO's points and their kin, as JSON that is told apart by content.
+"""Keypoints of COCO and related formats in JSON, recognized by content.
 
 - COCO's results and AlphaPose's: a list of ``{"image_id" or "file_name", "keypoints": [x, y, score] * N}``; 17 points
   may have ``foot_kpts``, ``face_kpts``, ``lefthand_kpts``, ``righthand_kpts`` beside them.
@@ -27,13 +27,14 @@ import numpy as np
 from skelemo.errors import InputError
 from skelemo.formats.keypoint_files import Clip, read_json
 from skelemo.formats.registry import FORMATS, Format
+from skelemo.openpose.schema import identity_of
 from skelemo.skeleton import FACE_70, HAND_LEFT, HAND_RIGHT, Layout
 from skelemo.skeleton.mapping import COCO_BODY, COCO_LISTS, body_of, in_layout
 
 _POINTS, _BODY, _FEET = 133, 17, 6
 _LAST_NUMBER = 2**31 - 1
-#: Of each of a list's points its place among COCO-WholeBody's 133, -1 for none, by the count of points. Halpe's:
-#: https://github.com/Fang-Haoshu/Halpe-FullBody; 18 are OpenPose's COCO, as Kinetics-skeleton has them.
+#: Index among COCO-WholeBody's 133 of each point of a list, -1 for none, by the number of points. Halpe:
+#: https://github.com/Fang-Haoshu/Halpe-FullBody; 18 are OpenPose's COCO, as in Kinetics-skeleton.
 _HALPE = (*range(17), -1, -1, -1, 17, 20, 18, 21, 19, 22)
 _ORDERS: dict[int, tuple[int, ...]] = {
     17: tuple(range(17)),
@@ -59,7 +60,7 @@ class _Person(NamedTuple):
 
 
 class _EntryError(Exception):
-    """What is wrong with an entry; goes on from its name."""
+    """An invalid entry. The message continues a sentence that starts with its name."""
 
 
 @FORMATS.register("coco_wholebody", Format("import", "COCO's results or annotations, 17 to 136 points", (".json",)))
@@ -68,44 +69,44 @@ class _EntryError(Exception):
 @FORMATS.register("openpifpaf", Format("import", "OpenPifPaf's predictions of a video", (".json", ".jsonl")))
 @FORMATS.register("kinetics_skeleton", Format("import", "Kinetics-skeleton, a file for each clip", (".json",)))
 def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
-    """The recordings of a file; coordinates are pixels, but of Kinetics-skeleton shares of the image.
+    """Read the recordings of a file; coordinates are pixels, or in Kinetics-skeleton shares of the image.
 
     Raises
     ------
     InputError
-        Not JSON, or not of a kind that is described here; the message names the entry.
+        Not JSON, or not one of the formats above; the message names the entry.
     """
-    told = read_json(file)
+    content = read_json(file)
     frames: dict[str, set[int]] = {}
     people: dict[str, list[_Person]] = {}
     sizes: dict[str, set[tuple[int, int]]] = {}
-    for (video, number, told_size), person in _entries(file, told):
+    for (video, number, size_in_file), person in _entries(file, content):
         frames.setdefault(video, set()).add(number)
         if person is not None:
             people.setdefault(video, []).append(person)
-        if all(told_size):
-            sizes.setdefault(video, set()).add(told_size)
+        if all(size_in_file):
+            sizes.setdefault(video, set()).add(size_in_file)
     if not frames:
         raise InputError(f"{file}: no frame in it; expected results or annotations of COCO's kind")
     return [
         replace(
             _clip(video, sorted(numbers), people.get(video, []), layout, sizes.get(video, set())),
-            first_frame=_first_frame(told, numbers),
-            scale="unit" if isinstance(told, dict) and "data" in told else "pixels",
+            first_frame=_first_frame(content, numbers),
+            scale="unit" if isinstance(content, dict) and "data" in content else "pixels",
         )
         for video, numbers in frames.items()
     ]
 
 
-def _first_frame(told: Any, numbers: set[int]) -> int | None:
-    """The number of a video's first frame, where the kind of file says it.
+def _first_frame(content: Any, numbers: set[int]) -> int | None:
+    """The number of a video's first frame, if the format defines it.
 
     MMPose: ``frame_idx`` in demo/topdown_demo_with_mmdet.py and demo/bottomup_demo.py; ``_finalize_video_processing``
     in mmpose/apis/inferencers/base_mmpose_inferencer.py.
     """
-    if isinstance(told, dict) and ("instance_info" in told or "data" in told):
-        return min(1, min(numbers))  # a frame 0 is not a demo's: somebody wrote its format and counted from 0
-    return 0 if _is_mmpose(told) else None
+    if isinstance(content, dict) and ("instance_info" in content or "data" in content):
+        return min(1, min(numbers))  # with a frame 0, another program wrote the demos' format
+    return 0 if _is_mmpose(content) else None
 
 
 def _clip(video: str, numbers: list[int], people: list[_Person], layout: Layout, sizes: set[tuple[int, int]]) -> Clip:
@@ -114,47 +115,47 @@ def _clip(video: str, numbers: list[int], people: list[_Person], layout: Layout,
     points = np.array([person.points for person in people], np.float32).reshape(len(people), _POINTS, 3)
     hands = {HAND_LEFT.name: points[:, 91:112], HAND_RIGHT.name: points[:, 112:]}
     parts = body_of(layout, points[:, :23], COCO_BODY) | {FACE_70.name: points[:, 23:91], **hands}
-    told = [person.identity for person in people]
-    identity = np.array(told, np.int64) if any(one >= 0 for one in told) else None
+    identities = [person.identity for person in people]
+    identity = np.array(identities, np.int64) if any(one >= 0 for one in identities) else None
     owner = np.searchsorted(number, [person.number for person in people])
     size = min(sizes) if len(sizes) == 1 else (0, 0)
     return Clip(video, number, owner, in_layout(parts, layout), identity, "pixels", size)
 
 
-def _by_frame(told: Any) -> Any:
-    """OpenPifPaf's frames and Kinetics-skeleton's as those of MMPose; anything else as it is."""
-    if isinstance(told, dict) and isinstance(told.get("data"), list):
-        frames = [one for one in told["data"] if isinstance(one, dict)]
+def _by_frame(content: Any) -> Any:
+    """Convert frames of OpenPifPaf and Kinetics-skeleton to MMPose's; anything else is unchanged."""
+    if isinstance(content, dict) and isinstance(content.get("data"), list):
+        frames = [one for one in content["data"] if isinstance(one, dict)]
         return [{"frame_id": one.get("frame_index"), "instances": one.get("skeleton")} for one in frames]
-    if isinstance(told, list) and told and all(isinstance(one, dict) and "predictions" in one for one in told):
-        return [{"frame_id": one.get("frame"), "instances": one["predictions"]} for one in told]
-    return told
+    if isinstance(content, list) and content and all(isinstance(one, dict) and "predictions" in one for one in content):
+        return [{"frame_id": one.get("frame"), "instances": one["predictions"]} for one in content]
+    return content
 
 
-def _entries(file: Path, told: Any) -> Iterator[tuple[_Frame, _Person | None]]:
-    """Each frame, with each person in it."""
+def _entries(file: Path, content: Any) -> Iterator[tuple[_Frame, _Person | None]]:
+    """Yield every frame with each person in it."""
     where = "the file"
-    told = _by_frame(told)
+    content = _by_frame(content)
     try:
-        if isinstance(told, dict) and "instance_info" in told:
-            told = told["instance_info"]
-        if isinstance(told, dict) and "annotations" in told:
-            images = _images(told.get("images"))
+        if isinstance(content, dict) and "instance_info" in content:
+            content = content["instance_info"]
+        if isinstance(content, dict) and "annotations" in content:
+            images = _images(content.get("images"))
             yield from ((frame, None) for frame in images.values())
-            for index, entry in enumerate(_list(told["annotations"])):
+            for index, entry in enumerate(_list(content["annotations"])):
                 where = f"annotation {index}"
                 place = _place(entry, images)
                 yield place, _Person(place.video, place.number, _by_visibility(_flat(entry)), _identity(entry))
-        elif _is_mmpose(told):
-            one_frame = [{"frame_id": 0, "instances": told}]
-            for index, frame in enumerate(told if "instances" in told[0] else one_frame):
+        elif _is_mmpose(content):
+            one_frame = [{"frame_id": 0, "instances": content}]
+            for index, frame in enumerate(content if "instances" in content[0] else one_frame):
                 where = f"frame {index}"
                 number = _whole(frame.get("frame_id") if isinstance(frame, dict) else None, "frame_id")
                 yield _Frame("", number), None
                 for one in _list(frame.get("instances")):
                     yield _Frame("", number), _Person("", number, _points(one), _identity(one))
         else:
-            for index, entry in enumerate(_list(told)):
+            for index, entry in enumerate(_list(content)):
                 where = f"entry {index}"
                 place = _place(entry, {})
                 yield place, _Person(place.video, place.number, _flat(entry), _identity(entry))
@@ -162,19 +163,19 @@ def _entries(file: Path, told: Any) -> Iterator[tuple[_Frame, _Person | None]]:
         raise InputError(f"{file}, {where}: {fault}") from None
 
 
-def _is_mmpose(told: Any) -> bool:
+def _is_mmpose(content: Any) -> bool:
     return bool(
-        isinstance(told, list)
-        and told
-        and isinstance(told[0], dict)
-        and ("instances" in told[0] or "keypoint_scores" in told[0])
+        isinstance(content, list)
+        and content
+        and isinstance(content[0], dict)
+        and ("instances" in content[0] or "keypoint_scores" in content[0])
     )
 
 
-def _images(told: Any) -> dict[Any, _Frame]:
-    """The frame that each image is, by its id."""
+def _images(listed: Any) -> dict[Any, _Frame]:
+    """Frames by image id."""
     images = {}
-    for image in _list(told):
+    for image in _list(listed):
         if not isinstance(image, dict) or not isinstance(image.get("id"), int | str):
             raise _EntryError("an image has no id")
         frame = _frame_of(image["file_name"]) if "file_name" in image else _frame_of(image["id"])
@@ -195,7 +196,7 @@ def _place(entry: Any, images: dict[Any, _Frame]) -> _Frame:
 
 
 def _frame_of(name: Any) -> _Frame:
-    """The frame that an image's name or number stands for."""
+    """The frame of an image's name or number."""
     if isinstance(name, str):
         *folders, last = name.replace("\\", "/").split("/")
         found = _FRAME.fullmatch(last.rsplit(".", 1)[0] if "." in last else last)
@@ -213,21 +214,18 @@ def _whole(number: Any, name: str) -> int:
 
 
 def _identity(entry: Any) -> int:
-    """COCO's ``track_id``, AlphaPose's ``idx`` or OpenPifPaf's ``id_``; -1 where there is none."""
-    told: Any = next((entry[name] for name in ("track_id", "idx", "id_") if name in entry), None)
-    told = told[0] if isinstance(told, list) and len(told) == 1 else told
-    whole = isinstance(told, int | float) and not isinstance(told, bool) and 0 <= told < 2**62 and told == int(told)
-    return int(told) if whole else -1
+    """COCO's ``track_id``, AlphaPose's ``idx`` or OpenPifPaf's ``id_``; -1 if there is none."""
+    return identity_of(next((entry[name] for name in ("track_id", "idx", "id_") if name in entry), None))
 
 
-def _list(told: Any) -> list[Any]:
-    if not isinstance(told, list):
-        raise _EntryError(f"is {type(told).__name__} where a list is expected")
-    return told
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise _EntryError(f"is {type(value).__name__} where a list is expected")
+    return value
 
 
 def _points(one: Any) -> np.ndarray:
-    """All 133 points of a person in a list of frames."""
+    """The 133 points of a person in a list of frames."""
     if not isinstance(one, dict):
         raise _EntryError("an instance is no object")
     if "pose" in one:
@@ -239,7 +237,7 @@ def _points(one: Any) -> np.ndarray:
 
 
 def _flat(entry: Any) -> np.ndarray:
-    """All 133 points of an entry of COCO's, float64 ``[133, 3]``."""
+    """The 133 points of an entry in COCO's format, float64 ``[133, 3]``."""
     points = _numbers(entry, "keypoints", None)
     if points.size != 3 * _BODY:
         if points.size % 3 or points.size // 3 not in (26, 133, 136):
@@ -254,7 +252,7 @@ def _flat(entry: Any) -> np.ndarray:
 
 
 def _scored(one: dict[str, Any]) -> np.ndarray:
-    """All 133 points of an instance of MMPose's."""
+    """The 133 points of an instance of MMPose."""
     points, scores = (_numbers(one, name, None, axes) for name, axes in (("keypoints", 2), ("keypoint_scores", 1)))
     if points.shape[1] not in (2, 3) or points.shape[:1] != scores.shape or len(points) not in (17, 26, 133, 136):
         raise _EntryError(
@@ -265,7 +263,7 @@ def _scored(one: dict[str, Any]) -> np.ndarray:
 
 
 def _in_order(points: np.ndarray) -> np.ndarray:
-    """Points ``[N, 3]`` in COCO-WholeBody's order ``[133, 3]``."""
+    """Reorder points ``[N, 3]`` to COCO-WholeBody's ``[133, 3]``."""
     order = np.array(_ORDERS[len(points)])
     made = np.zeros((_POINTS, 3))
     made[order[order >= 0]] = points[order >= 0]
@@ -273,12 +271,12 @@ def _in_order(points: np.ndarray) -> np.ndarray:
 
 
 def _numbers(entry: Any, name: str, points: int | None, axes: int = 1) -> np.ndarray:
-    """A list of finite numbers; zeros for one that is not there where it is known how many it would have."""
-    told = entry.get(name)
-    if told is None and points is not None:
+    """A list of finite numbers; zeros for a missing one of known length."""
+    numbers = entry.get(name)
+    if numbers is None and points is not None:
         return np.zeros(3 * points)
     try:
-        found = np.array(told)
+        found = np.array(numbers)
     except ValueError:
         raise _EntryError(f"{name} is ragged") from None
     if found.dtype.kind not in "iuf" or found.ndim != axes or not np.isfinite(found).all():
@@ -289,6 +287,6 @@ def _numbers(entry: Any, name: str, points: int | None, axes: int = 1) -> np.nda
 
 
 def _by_visibility(points: np.ndarray) -> np.ndarray:
-    """Points with a confidence for COCO's v; below 1 it is a confidence already."""
+    """Convert COCO's v to a confidence; below 1 it is one already."""
     visible = points[:, 2]
     return np.concatenate([points[:, :2], np.where(visible >= 1, visible / 2, visible)[:, None]], axis=1)

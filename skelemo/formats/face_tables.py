@@ -1,13 +1,13 @@
-"""Faces of OpenFace and py-feat: tables in CSV with 68 landmarks, a row for each face in a frame.
+"""OpenFace and py-feat: CSV tables with 68 landmarks, a row for each face in a frame.
 
 Columns ``x_0`` ... ``x_67`` and ``y_0`` ... ``y_67`` are iBUG points in pixels: those of FACE_70 without the pupils.
 
 - OpenFace (https://github.com/TadasBaltrusaitis/OpenFace/wiki/Output-Format): ``frame`` counts from 1, ``face_id`` is
-  who it is, ``confidence`` is that of every point, and a row with ``success`` 0 shows nobody.
+  the identity, ``confidence`` applies to every point, and rows with ``success`` 0 have no face.
 - py-feat (``Fex`` of https://github.com/cosanlab/py-feat): ``frame`` counts from 0, ``FaceScore`` is the confidence of
-  every point, and ``input`` names the video where a table has several.
+  every point, and ``input`` names the video if a table has several.
 
-Other columns are passed over: poses, gaze, action units and emotions are those programs' own estimates.
+Other columns are ignored: poses, gaze, action units and emotions are estimates of these programs.
 """
 
 from pathlib import Path
@@ -29,18 +29,18 @@ _LANDMARKS = 68
 @FORMATS.register("openface", Format("import", "OpenFace's 68 landmarks", (".csv",), body_model=""))
 @FORMATS.register("pyfeat", Format("import", "py-feat's 68 landmarks", (".csv",), body_model=""))
 def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
-    """The recordings of a file, in pixels whatever the size.
+    """Read the recordings of a file, in pixels.
 
     Raises
     ------
     InputError
-        Not a table, a column is lacking, or a cell is no number; the message names it.
+        Not a table, a missing column, or a cell that is not a number; the message names it.
     """
     table = read_table(file)
-    lacking = [f"{axis}_{n}" for axis in "xy" for n in range(_LANDMARKS) if f"{axis}_{n}" not in table]
-    lacking = ["frame"] * ("frame" not in table) + lacking
-    if lacking:
-        raise InputError(f"{file}: no column {lacking[0]!r}; expected frame and x_0 ... x_67, y_0 ... y_67")
+    missing = [f"{axis}_{n}" for axis in "xy" for n in range(_LANDMARKS) if f"{axis}_{n}" not in table]
+    missing = ["frame"] * ("frame" not in table) + missing
+    if missing:
+        raise InputError(f"{file}: no column {missing[0]!r}; expected frame and x_0 ... x_67, y_0 ... y_67")
     xy = [[numbers_of(table, f"{axis}_{n}", file) for n in range(_LANDMARKS)] for axis in "xy"]
     points = np.stack([*np.array(xy), np.repeat(_confidence(table, file)[None], _LANDMARKS, axis=0)], -1)
     points = points.transpose(1, 0, 2)  # [rows, 68, 3]
@@ -71,7 +71,7 @@ def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
 
 
 def _confidence(table: pd.DataFrame, file: Path) -> np.ndarray:
-    """Of each row, [R]; 1 where the table has none, 0 where no face was found."""
+    """Confidence of each row, [R]; 1 if the table has none, 0 without a face."""
     name = next((name for name in ("confidence", "facescore") if name in table), "")
     confidence = numbers_of(table, name, file) if name else np.ones(len(table))
     found = numbers_of(table, "success", file) > 0 if "success" in table else np.ones(len(table), bool)

@@ -1,4 +1,4 @@
-"""Keypoints of other programs, with labels, as a new cache: the way of an ingest, but for the reading."""
+"""Imports keypoints of other programs, with labels, into a new cache."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,7 @@ from skelemo.tracking import identify
 
 @dataclass
 class Imported:
-    """What an import has made."""
+    """The result of an import."""
 
     recordings: int = 0
     sequences: int = 0
@@ -42,23 +42,23 @@ def import_keypoints(
     *,
     first_frame: int = 0,
 ) -> Imported:
-    """Make a new cache of a file of keypoints, or of those below a folder.
+    """Import a file of keypoints, or those below a folder, into a new cache.
 
-    People are tracked and chosen, and labels matched, as by an ingest.
+    People are tracked and selected, and labels matched, as by ingest.
 
     Parameters
     ----------
     form : a name in `skelemo.formats.registry.FORMATS`.
     labels : as for ``skelemo ingest --labels``.
-    first_frame : the number that a video's first frame has in names of images or in tables; a cache counts from 0.
+    first_frame : number of a video's first frame in names of images or in tables; a cache counts from 0.
 
     Raises
     ------
     InputError, ConfigError
-        Nothing to read, a file that is not of the form (the message names it and the row), labels that fit nothing,
-        nobody to import.
+        Nothing to read, an invalid file (the message names it and the row), labels without a recording, or nobody to
+        import.
     CacheError
-        ``out`` is not free or cannot be written; nothing is left then.
+        ``out`` is not empty or cannot be written; nothing is left behind.
     """
     settings = settings or Settings()
     where = layout(settings.layout)
@@ -99,7 +99,7 @@ def _require_unique(source: str, sequences: Sequence[cached.Sequence], sources: 
     for one in sequences:
         other = sources.setdefault(one.id, source)
         if other != source or sum(again.id == one.id for again in sequences) > 1:
-            raise InputError(f"{source}: the sequence {one.id!r} is there twice (see {other})")
+            raise InputError(f"{source}: the sequence {one.id!r} occurs twice (see {other})")
 
 
 def _require_sequences(source: Path, done: Imported, frames: int, person: str) -> None:
@@ -116,7 +116,7 @@ def _require_sequences(source: Path, done: Imported, frames: int, person: str) -
 
 
 def _size(recording: KeypointFile, settings: Settings) -> tuple[int, int]:
-    """Of the picture: what the file says, else the name, else the settings; (0, 0) for unknown."""
+    """Image size from the file, else the name, else the settings; (0, 0) for unknown."""
     if all(recording.size):
         return recording.size
     width, height, _ = video_facts(recording.name)

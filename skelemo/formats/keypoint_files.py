@@ -1,4 +1,4 @@
-"""Files of keypoints that hold whole recordings: what a reader of one gives back, and how ingest takes it."""
+"""Keypoint files of other programs: the interface of their readers, and conversion to recordings and people."""
 
 import os
 from collections.abc import Sequence
@@ -21,18 +21,18 @@ from skelemo.skeleton import FARTHEST, Layout
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Everybody in one recording, as a file has them.
+    """All people of one recording in a file.
 
     Parameters
     ----------
-    video : its name, empty where the file is the recording.
-    number : ``[F]`` frame numbers, rising, those without anybody too.
-    owner : ``[P]`` which of the frames each person is in, rising.
-    keypoints : ``[P, V, 3]`` in the layout; whatever has confidence 0 or less is missing.
-    identity : ``[P]`` who each is through the recording, -1 where the file does not say; None where it never does.
+    video : its name, empty if the file is one recording.
+    number : ``[F]`` increasing frame numbers, including frames without people.
+    owner : ``[P]`` index of each person's frame, sorted.
+    keypoints : ``[P, V, 3]`` in the layout; points with confidence 0 or less are missing.
+    identity : ``[P]`` identities, -1 if not given; None if the file has none.
     scale : ``pixels`` or ``unit``.
-    size : width and height of the picture as the file has them; (0, 0) where it does not tell.
-    first_frame : what ``number`` is of a video's first frame; nothing where the format leaves it open.
+    size : width and height of the image; (0, 0) for unknown.
+    first_frame : ``number`` of a video's first frame; None if the format does not define it.
     """
 
     video: str
@@ -47,15 +47,15 @@ class Clip:
 
 @dataclass(frozen=True, eq=False)
 class KeypointFile(Recording):
-    """A recording in a file that holds all of its frames, and perhaps other recordings'."""
+    """A recording in a file of all its frames, possibly with other recordings."""
 
     video: str = ""
     frames: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
-    size: tuple[int, int] = (0, 0)  # of the picture, as the file has it
+    size: tuple[int, int] = (0, 0)  # of the image, from the file
 
     @property
     def numbers(self) -> np.ndarray:
-        """Int32 ``[F]``, the frame numbers that the file says, counted from 0."""
+        """Frame numbers of the file, from 0, int32 ``[F]``."""
         return self.frames
 
 
@@ -78,11 +78,11 @@ def read_json(file: Path) -> Any:
 
 
 class Reader:
-    """Reads files of one format into a layout; the file that was read last is kept, for it may hold several recordings.
+    """Reads files of one format into a layout; caches the latest file, which may contain several recordings.
 
     Parameters
     ----------
-    first_frame : the number that a video's first frame has in the files, where their format leaves it open.
+    first_frame : number of a video's first frame, if the format does not define it.
 
     Raises
     ------
@@ -95,12 +95,12 @@ class Reader:
         self._latest: tuple[tuple[object, ...], Sequence[Clip]] | None = None
 
     def find(self, source: Path, size: tuple[int, int]) -> list[KeypointFile]:
-        """Every recording in a file, or in those of the format below a folder. Each is read to know what is in it.
+        """Every recording in a file, or in the files below a folder; reads all of them.
 
         Raises
         ------
         InputError
-            There is no such file, or one is not of the format or called otherwise; the message names it and the row.
+            There is no such file, or one has another name or format; the message names it and the row.
         """
         if not source.exists():
             raise InputError(f"{source}: not found; expected a file of keypoints or a folder with some")
@@ -128,7 +128,7 @@ class Reader:
         return found
 
     def read(self, recording: KeypointFile, size: tuple[int, int]) -> People:
-        """Everybody in a recording that `find` has found.
+        """Read the people of a recording from `find`.
 
         Raises
         ------
@@ -155,7 +155,7 @@ class Reader:
 
 
 def _from_0(file: Path, clip: Clip, first_frame: int) -> Clip:
-    """The clip with its frames counted from 0, as OpenPose counts them."""
+    """Renumber the frames of a clip from 0, as in OpenPose."""
     first = first_frame if clip.first_frame is None else clip.first_frame
     if clip.number[0] < first:
         where = f"{file}, {clip.video}" if clip.video else str(file)
@@ -171,19 +171,19 @@ def _people(file: Path, clip: Clip, body_model: str) -> People:
     extent = settle(points)
     if not (extent.reach <= FARTHEST).all():
         frame = clip.number[clip.owner[int((~(extent.reach <= FARTHEST)).argmax())]]
-        raise InputError(f"{file}: frame {frame} has a keypoint beyond any picture (farther out than {FARTHEST:g})")
-    somebody = extent.seen > 0
-    owner = clip.owner[somebody]
+        raise InputError(f"{file}: frame {frame} has a keypoint beyond any image (farther out than {FARTHEST:g})")
+    visible = extent.seen > 0
+    owner = clip.owner[visible]
     start = np.concatenate([[0], np.bincount(owner, minlength=len(clip.number)).cumsum()])
     status = file.stat()
     return People(
         number=clip.number.astype(np.int32),
         start=start,
-        keypoints=points[somebody],
+        keypoints=points[visible],
         body_model=body_model,
         scale=clip.scale,
         problems=(),
         bytes_read=status.st_size,
         newest=status.st_mtime_ns,
-        identity=None if clip.identity is None else clip.identity[somebody],
+        identity=None if clip.identity is None else clip.identity[visible],
     )

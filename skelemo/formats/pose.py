@@ -1,8 +1,8 @@
-"""A cache as ``.pose`` files of the library pose-format, one for each video.
+"""Export to ``.pose`` files of the library pose-format, one per video.
 
-Components are called as that library calls OpenPose's (``pose_format/utils/openpose.py`` of
-https://github.com/sign-language-processing/pose), so that its normalizing knows them; points, limbs and colors are
-OpenPose's own (`skelemo.skeleton`).
+Components have that library's names for OpenPose (``pose_format/utils/openpose.py`` of
+https://github.com/sign-language-processing/pose), so that its normalization works; points, limbs and colors are
+OpenPose's (`skelemo.skeleton`).
 """
 
 from collections import Counter
@@ -16,35 +16,35 @@ from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, ConfigError
 from skelemo.formats.registry import FORMATS, Format
-from skelemo.formats.writing import Exported, Report, choose, in_pixels, new_file, told
+from skelemo.formats.writing import Exported, Report, choose, in_pixels, new_file, read
 from skelemo.skeleton import Layout
 from skelemo.text import count, file_names
 
 SUFFIX = ".pose"
-#: Frames per second of a video of which nobody knows them.
+#: Frames per second if unknown.
 FPS = 25.0
 
 #: The header has 16 bits for the width and the height.
 _LARGEST = 65_535
-#: Frames in a row that may be missing for each that is there, and some more.
+#: Largest ratio of the span of frame numbers to frames, and a constant in addition.
 _SPARSEST, _SHORT = 100, 10_000
 
 
 @FORMATS.register("pose", Format(summary="a .pose file of pose-format for each video"))
 def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
-    """Write one file per video into a new folder, with everybody who has a sequence of it.
+    """Write one file per video into a new folder, with all of its sequences.
 
-    Frames stand from the first number of a video to the last; where a number is not in the cache, nobody is seen.
-    Coordinates are pixels (`in_pixels`). Files are called after their videos, without what a file system may not take.
+    Frames range from the first to the last number of a video; numbers that the cache lacks are empty. Coordinates are
+    pixels (`in_pixels`). Files are named after their videos, without characters that file systems may reject.
 
     Raises
     ------
     ConfigError
         pose-format is not installed.
     CacheError
-        Nothing is chosen, a shard is damaged, or a video is too sparse or too large for the format.
+        No sequence matches, a shard is damaged, or a video is too sparse or too large for the format.
     InputError
-        ``out`` is there already or cannot be written.
+        ``out`` exists or cannot be written.
     """
     try:
         from pose_format import Pose
@@ -58,7 +58,7 @@ def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report
     components, done, guessed = _components(cache.layout), Exported(), 0
     with new_file(out, folder=True) as partial:
         partial.mkdir()
-        for people in _by_video(told(cache, rows, done, report), Counter(videos)):
+        for people in _by_video(read(cache, rows, done, report), Counter(videos)):
             first = people[0]
             points, width, height = in_pixels(_in_time(people), first.scale, first.width, first.height)
             if max(width, height) > _LARGEST:
@@ -87,9 +87,9 @@ def _components(layout: Layout) -> list[Any]:
 def _by_video(sequences: Iterable[cached.Sequence], people: Counter[str]) -> Iterator[list[cached.Sequence]]:
     waiting: dict[str, list[cached.Sequence]] = {}
     for sequence in sequences:
-        there = waiting.setdefault(sequence.video, [])
-        there.append(sequence)
-        if len(there) == people[sequence.video]:
+        group = waiting.setdefault(sequence.video, [])
+        group.append(sequence)
+        if len(group) == people[sequence.video]:
             yield waiting.pop(sequence.video)
 
 

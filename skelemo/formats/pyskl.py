@@ -1,4 +1,4 @@
-"""A cache as the annotation file of PYSKL and MMAction2, one pickle.
+"""Export to the annotation file of PYSKL and MMAction2, one pickle.
 
 Both take ``{"split": {name: [frame_dir, ...]}, "annotations": [...]}`` (PYSKL: ``tools/data/README.md`` and
 ``pyskl/datasets/pose_dataset.py``; MMAction2: ``mmaction/datasets/pose_dataset.py``). Each annotation has
@@ -18,27 +18,27 @@ from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError
 from skelemo.formats.registry import FORMATS, Format
-from skelemo.formats.writing import Exported, Report, choose, in_pixels, new_file, told
+from skelemo.formats.writing import Exported, Report, choose, in_pixels, new_file, read
 from skelemo.text import count
 
-#: As old as the Python that PYSKL runs on can read.
+#: Readable by the Python versions of PYSKL.
 PROTOCOL = 4
 
 
 @FORMATS.register("pyskl", Format(summary="annotation file of PYSKL and MMAction2"))
 def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
-    """Write a cache's labeled sequences as clips with one label each: the class of most of a sequence's frames.
+    """Write a cache's labeled sequences as clips with one label each, the most frequent class.
 
-    People of one video with the same label and parts are one clip; T is every frame that any of them has, by number.
-    Sequences without a class are left out and counted in the notes. Coordinates are pixels (`in_pixels`). A part of a
-    split is called as it is (``train``) where its column is ``split``, else with it (``fold_1_train``).
+    People of one video with the same label and subsets are one clip; T is the union of their frames. Sequences without
+    a class are skipped and counted in the notes. Coordinates are pixels (`in_pixels`). A subset has its own name
+    (``train``) if the column is ``split``, otherwise with the column (``fold_1_train``).
 
     Raises
     ------
     CacheError
-        Nothing is chosen, no sequence has a class, or a shard is damaged.
+        No sequence matches or has a class, or a shard is damaged.
     InputError
-        ``out`` is there already or cannot be written.
+        ``out`` exists or cannot be written.
     """
     chosen = choose(cache, only)
     head = next((head for head in cache.heads if head.kind == "classes"), None)
@@ -49,9 +49,9 @@ def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Repor
     clips = _clips(cache.sequences.iloc[labeled], labels[labeled].argmax(1))
     done = Exported()
     with new_file(out) as partial, partial.open("xb") as file:
-        annotations = _annotations(cache, labeled, clips, told(cache, labeled, done, report))
+        annotations = _annotations(cache, labeled, clips, read(cache, labeled, done, report))
         pickler = _Pickler(file, PROTOCOL)
-        pickler.fast = True  # nothing is kept to be referred to again: memory stays that of a clip
+        pickler.fast = True  # no memo: memory is that of one clip
         pickler.dump({"split": _splits(clips), "classes": list(head.outputs), "annotations": _Stream(annotations)})
     if len(chosen) > len(labeled):
         without = count(len(chosen) - len(labeled), "sequence has", "sequences have")
@@ -60,17 +60,17 @@ def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Repor
 
 
 class _Stream:
-    """Items that are pickled as a list, each made when it is written."""
+    """Items that are pickled as a list, each generated when it is written."""
 
     def __init__(self, items: Iterator[Any]) -> None:
         self.items = items
 
 
 class _Pickler(pickle.Pickler):
-    """Writes arrays without naming a module that only one version of numpy has."""
+    """Pickles arrays without references to modules of one numpy version."""
 
     def reducer_override(self, obj: Any) -> Any:
-        """How to make an array or a list that streams from types that every reader has."""
+        """Reduce arrays and streams to types that every reader has."""
         if isinstance(obj, np.ndarray):
             return np.ndarray, (obj.shape, obj.dtype.str, bytearray(obj.tobytes()))
         if isinstance(obj, _Stream):
@@ -79,13 +79,13 @@ class _Pickler(pickle.Pickler):
 
 
 def _clips(sequences: pd.DataFrame, label: np.ndarray) -> pd.DataFrame:
-    """One row per sequence: its ``clip`` and that clip's ``frame_dir``, ``label``, ``splits``, count of ``people``."""
+    """One row per sequence: its ``clip``, with ``frame_dir``, ``label``, ``splits`` and number of ``people``."""
     rows = sequences[["id", "video"]].reset_index(drop=True)
     rows["label"] = label
     rows["splits"] = [tuple(sorted(splits.items())) for splits in sequences["splits"]]
     alike = rows.groupby(["video", "label", "splits"], sort=False)["id"]
     rows["clip"], rows["people"] = alike.ngroup(), alike.transform("count")
-    # A clip is called after its video where all of the video is one clip.
+    # A clip is named after its video if it is the only one.
     whole = rows["people"] == rows.groupby("video")["id"].transform("count")
     rows["frame_dir"] = rows["video"].where(whole, alike.transform("first"))
     return rows
@@ -94,15 +94,15 @@ def _clips(sequences: pd.DataFrame, label: np.ndarray) -> pd.DataFrame:
 def _splits(clips: pd.DataFrame) -> dict[str, list[str]]:
     found: dict[str, dict[str, None]] = {}
     for name, splits in zip(clips["frame_dir"], clips["splits"], strict=True):
-        for column, part in splits:
-            found.setdefault(part if column == "split" else f"{column}_{part}", {})[name] = None
+        for column, subset in splits:
+            found.setdefault(subset if column == "split" else f"{column}_{subset}", {})[name] = None
     return {name: list(names) for name, names in found.items()}
 
 
 def _annotations(
     cache: Cache, rows: np.ndarray, clips: pd.DataFrame, sequences: Iterator[cached.Sequence]
 ) -> Iterator[dict[str, Any]]:
-    """A clip as soon as all of its people have come."""
+    """Yield each clip when all of its people are read."""
     facts = {row["id"]: row for row in clips.to_dict("records")}
     waiting: dict[int, list[cached.Sequence]] = {}
     for sequence in sequences:

@@ -16,13 +16,13 @@ Direction = Literal["export", "import"]
 
 @dataclass(frozen=True)
 class Format:
-    """What is known of a format.
+    """Properties of a format.
 
     Parameters
     ----------
-    endings : of the files that an import reads, in lower case.
-    raw : whether an export takes ``raw=True``, which leaves texts as they are where it would quote formulas.
-    body_model : an import's, by its name in `skelemo.skeleton.BODY_MODELS`.
+    endings : of the files of an import, in lower case.
+    raw : whether an export accepts ``raw=True``, to write texts unchanged instead of quoting formulas.
+    body_model : of an import, a name in `skelemo.skeleton.BODY_MODELS`.
     """
 
     direction: Direction = "export"
@@ -32,22 +32,22 @@ class Format:
     raw: bool = False
 
 
-#: Other packages' formats are exports unless they register themselves with other facts.
+#: Formats of other packages are exports unless they register otherwise.
 FORMATS: Registry[Format] = Registry("cache format", "skelemo.formats", "skelemo.formats", Format())
 
 
 def names(direction: Direction) -> list[str]:
-    """Names of the formats of one direction, sorted; those of packages that cannot be imported are left out."""
+    """Sorted names of the formats of one direction, without those of packages that cannot be imported."""
     return [name for name in FORMATS if (entry := _importable(name)) and entry.facts.direction == direction]
 
 
 def find(name: str, direction: Direction) -> Entry[Format]:
-    """The format of that name.
+    """The format of a name.
 
     Raises
     ------
     ConfigError
-        There is none in that direction; the message names those there are.
+        There is none in that direction; the message lists the known ones.
     """
     try:
         entry = FORMATS.find(name)

@@ -1,9 +1,9 @@
-"""A cache as one flat table, in CSV or Parquet: a row for each frame of each sequence.
+"""Export to one flat table, CSV or Parquet: a row for each frame of each sequence.
 
 Columns: ``id video person subject``, ``split.COLUMN`` for each column of the splits, ``number``, ``expression`` (the
 class's name), ``valence arousal``, ``scale`` (``pixels``, ``unit`` or ``signed``), and for each keypoint
-``body_25.Nose.x``, ``.y`` and ``.c``. Of a missing point c is 0 and x and y are empty, so that means leave it out;
-what is not labeled is empty.
+``body_25.Nose.x``, ``.y`` and ``.c``. A missing point has c = 0 and empty x and y, so that means ignore it; unlabeled
+cells are empty.
 """
 
 import csv
@@ -22,11 +22,11 @@ import pandas as pd
 from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
 from skelemo.formats.registry import FORMATS, Format
-from skelemo.formats.writing import Exported, Report, choose, new_file, told
+from skelemo.formats.writing import Exported, Report, choose, new_file, read
 from skelemo.targets import Head, hard_labels
 from skelemo.text import cell
 
-#: Frames of one row group of Parquet, and of one piece of CSV.
+#: Frames of a Parquet row group, and of a block of CSV.
 ROWS = 16_384
 
 _FACTS = ("id", "video", "person", "subject")
@@ -37,21 +37,21 @@ _LINE_END = "\r\n"
 def write_csv(
     cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None, *, raw: bool = False
 ) -> Exported:
-    """Write a cache as CSV; compressed by gzip where the name of ``out`` ends in ``.gz``.
+    """Write a cache as CSV, compressed by gzip if the name of ``out`` ends in ``.gz``.
 
     Texts that a spreadsheet would run as formulas are quoted (`skelemo.text.cell`), unless ``raw``.
 
     Raises
     ------
     CacheError
-        Nothing is chosen, or a shard is damaged.
+        No sequence matches, or a shard is damaged.
     InputError
-        ``out`` is there already or cannot be written.
+        ``out`` exists or cannot be written.
     """
     rows, done, splits = choose(cache, only), Exported(), _split_names(cache)
     with new_file(out) as partial, _opened(partial, out.suffix == ".gz") as file:
         file.write(_cells(_columns(cache, splits), raw) + b"\n")
-        for sequence in told(cache, rows, done, report):
+        for sequence in read(cache, rows, done, report):
             for start in range(0, len(sequence), ROWS):
                 piece = slice(start, start + ROWS)
                 file.write(_lines(cache, sequence, piece, splits, raw))
@@ -60,12 +60,12 @@ def write_csv(
 
 @FORMATS.register("parquet", Format(summary="a row for each frame, typed"))
 def write_parquet(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
-    """Write a cache as Parquet, Zstandard inside, with ``layout`` and ``heads`` in the metadata of its schema.
+    """Write a cache as Parquet (Zstandard), with ``layout`` and ``heads`` in the metadata of its schema.
 
     Raises
     ------
     CacheError, InputError
-        As in `write_csv`.
+        As `write_csv`.
     """
     import pyarrow
     from pyarrow import parquet
@@ -74,13 +74,13 @@ def write_parquet(cache: Cache, out: Path, only: Sequence[str] = (), report: Rep
     splits = _split_names(cache)
     schema = _schema(cache, splits)
     with new_file(out) as partial, parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
-        for table in _tables(cache, splits, told(cache, rows, done, report)):
+        for table in _tables(cache, splits, read(cache, rows, done, report)):
             writer.write_table(pyarrow.Table.from_pandas(table, schema, preserve_index=False))
     return done
 
 
 def _lines(cache: Cache, one: cached.Sequence, rows: slice, splits: Sequence[str], raw: bool) -> bytes:
-    """Frames as lines of CSV. Numbers are orjson's: the shortest that read back the same, ten times as fast."""
+    """Frames as lines of CSV; numbers by orjson, the shortest that round-trip, ten times as fast."""
     facts = _cells([*(getattr(one, name) for name in _FACTS), *(one.splits.get(name, "") for name in splits)], raw)
     numbers = one.number[rows].tolist()
     labels = [_label_cells(head, _labels(one, head, rows), raw) for head in cache.heads] or [[b""] * 0]
@@ -97,7 +97,7 @@ def _labels(one: cached.Sequence, head: Head, rows: slice) -> np.ndarray:
 
 
 def _label_cells(head: Head, labels: np.ndarray, raw: bool) -> list[bytes]:
-    """The labels of frames as cells, the columns of one head together; nothing where unlabeled."""
+    """Labels of frames as cells, the columns of one head together; empty if unlabeled."""
     if head.kind == "classes":
         cells = [_cells([name], raw) for name in (*head.outputs, "")]
         return [cells[label] for label in hard_labels(labels).tolist()]
@@ -107,22 +107,22 @@ def _label_cells(head: Head, labels: np.ndarray, raw: bool) -> list[bytes]:
 
 
 def _numbers(array: np.ndarray) -> list[bytes]:
-    """Rows of numbers with commas between them; NaN is nothing."""
+    """Rows of comma-separated numbers; NaN is empty."""
     text = orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)
     return text[2:-2].replace(b"null", b"").split(b"],[")
 
 
 def _cells(texts: Sequence[str], raw: bool) -> bytes:
-    """Texts as cells of one line, in quotes where they need them."""
+    """Texts as cells of one line, quoted if necessary."""
     texts = texts if raw else [*map(cell, texts)]
     line = io.StringIO()
-    # Python 3.11 puts in quotes only the line breaks that are in the line's end.
+    # Python 3.11 quotes only the line breaks that are in the line terminator.
     csv.writer(line, lineterminator=_LINE_END).writerow(texts)
     return line.getvalue().removesuffix(_LINE_END).encode() if any(texts) else b"," * (len(texts) - 1)
 
 
 def _without_missing(keypoints: np.ndarray) -> np.ndarray:
-    """A copy in which x and y of a missing point are NaN."""
+    """A copy with x and y of missing points as NaN."""
     points = keypoints.copy()
     points[..., :2][points[..., 2] == 0] = np.nan
     return points
@@ -143,7 +143,7 @@ def _schema(cache: Cache, splits: Sequence[str]) -> Any:
 
 
 def _tables(cache: Cache, splits: Sequence[str], sequences: Iterable[cached.Sequence]) -> Iterator[pd.DataFrame]:
-    """Frames in pieces of at most `ROWS`, of as many sequences as go into one."""
+    """Tables of up to `ROWS` frames, of one or more sequences."""
     pieces: list[pd.DataFrame] = []
     size = 0
     for sequence in sequences:
@@ -167,8 +167,10 @@ def _table(cache: Cache, one: cached.Sequence, rows: slice, splits: Sequence[str
     for head in cache.heads:
         labels |= label_columns(head, _labels(one, head, rows))
     labels["scale"] = one.scale
-    said = pd.DataFrame(facts | labels, index=range(len(points)))
-    return pd.concat([said, pd.DataFrame(points.reshape(len(points), -1), columns=_coordinates(cache))], axis=1)
+    facts_and_labels = pd.DataFrame(facts | labels, index=range(len(points)))
+    return pd.concat(
+        [facts_and_labels, pd.DataFrame(points.reshape(len(points), -1), columns=_coordinates(cache))], axis=1
+    )
 
 
 def _columns(cache: Cache, splits: Sequence[str]) -> list[str]:
@@ -177,7 +179,7 @@ def _columns(cache: Cache, splits: Sequence[str]) -> list[str]:
 
 
 def label_names(head: Head) -> tuple[str, ...]:
-    """Columns of a head's labels: its name for classes, its outputs otherwise."""
+    """Columns of a head: its name for classes, otherwise its outputs."""
     return (head.name,) if head.kind == "classes" else head.outputs
 
 
@@ -205,7 +207,7 @@ def _coordinates(cache: Cache) -> list[str]:
 
 @contextmanager
 def _opened(path: Path, compressed: bool) -> Iterator[IO[bytes] | gzip.GzipFile]:
-    """A file to write; in gzip without a name or time, so that the same table has the same bytes."""
+    """Open a file for writing, optionally through gzip without name and time, for deterministic bytes."""
     with path.open("xb") as raw:
         if not compressed:
             yield raw

@@ -1,4 +1,4 @@
-"""What every export does: choose sequences, write under another name, and tell how far it is."""
+"""Common parts of exports: selecting and reading sequences, progress, and atomic writing."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,13 +16,13 @@ from skelemo.errors import CacheError, InputError
 from skelemo.skeleton import SCALES
 from skelemo.text import count
 
-#: Told as frames are written: how many so far, and of how many.
+#: Called as frames are written: how many so far, and the total.
 Report = Callable[[int, int], None]
 
 
 @dataclass
 class Exported:
-    """What was written, and what was not."""
+    """The result of an export."""
 
     sequences: int = 0
     frames: int = 0
@@ -30,25 +30,25 @@ class Exported:
 
 
 def choose(cache: Cache, only: Sequence[str]) -> np.ndarray:
-    """Rows of ``cache.sequences`` that all of the filters want, int64; at least one.
+    """Rows of ``cache.sequences`` that match all filters, int64; at least one.
 
     Raises
     ------
     ConfigError
-        A filter that cannot be meant.
+        An invalid filter.
     CacheError
-        No sequence is wanted.
+        No sequence matches.
     """
     rows = np.flatnonzero(select(cache, only))
     if not len(rows):
-        there = count(len(cache.sequences), "sequence")
+        total = count(len(cache.sequences), "sequence")
         wanted = f" matches {' '.join(only)}{unmet(cache.sequences, only)}" if only else ""
-        raise CacheError(f"{cache.name}: none of its {there}{wanted}: nothing to export")
+        raise CacheError(f"{cache.name}: none of its {total}{wanted}: nothing to export")
     return rows
 
 
-def told(cache: Cache, rows: np.ndarray, done: Exported, report: Report) -> Iterator[cached.Sequence]:
-    """The sequences of rows, counted in ``done`` as they come."""
+def read(cache: Cache, rows: np.ndarray, done: Exported, report: Report) -> Iterator[cached.Sequence]:
+    """Yield the sequences of rows, counted in ``done``."""
     total = int(cache.sequences["length"].to_numpy()[rows].sum())
     for sequence in read_sequences(cache, rows):
         yield sequence
@@ -58,10 +58,10 @@ def told(cache: Cache, rows: np.ndarray, done: Exported, report: Report) -> Iter
 
 
 def in_pixels(keypoints: np.ndarray, scale: str, width: int, height: int) -> tuple[np.ndarray, int, int]:
-    """Keypoints ``[..., V, 3]`` in pixels of their picture, and its width and height.
+    """Keypoints ``[..., V, 3]`` in pixels, and the width and height of the image.
 
-    Where the size of the picture is not known, relative ones become shares of a picture of 1 x 1, and a picture in
-    pixels is as large as what was seen in it.
+    If the size is unknown, relative coordinates become those of an image of 1 x 1, and an image in pixels is as large
+    as its visible points require.
     """
     known, moved = bool(width and height), keypoints
     if scale != "pixels":
@@ -81,16 +81,16 @@ def in_pixels(keypoints: np.ndarray, scale: str, width: int, height: int) -> tup
 
 @contextmanager
 def new_file(out: Path, *, folder: bool = False) -> Iterator[Path]:
-    """A file beside ``out`` that becomes it when all has gone well, and otherwise goes away; likewise a folder.
+    """A temporary file beside ``out`` that is renamed to it on success and removed on an error.
 
     Parameters
     ----------
-    folder : whether a folder will be made, which may take the place of an empty one.
+    folder : whether it is a folder, which may replace an empty one.
 
     Raises
     ------
     InputError, CacheError
-        ``out`` is there already, or cannot be written.
+        ``out`` exists, or cannot be written.
     """
     if out.is_dir() and not folder:
         raise InputError(f"{out} is a folder: --out is the name of the file to write, as in {out / 'NAME'}")

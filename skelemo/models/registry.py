@@ -122,9 +122,9 @@ def create(
     try:
         network = chosen.build(spec, **given)
     except (ValueError, ArithmeticError, RuntimeError, TypeError, MemoryError) as error:
-        said = ", ".join(f"{setting}={value}" for setting, value in given.items())
+        listed = ", ".join(f"{setting}={value}" for setting, value in given.items())
         why = str(error).partition("\n")[0]
-        raise ConfigError(f"{name} cannot be built with {said or 'its defaults'}: {why}") from error
+        raise ConfigError(f"{name} cannot be built with {listed or 'its defaults'}: {why}") from error
     if not chosen.fitted and not chosen.build.__module__.startswith("skelemo."):
         _require_usable(chosen, network, spec)
     return network

@@ -1,7 +1,7 @@
-"""Archives of OpenPose's files, read in place: which folders and files one holds, and where the bytes of each lie.
+"""Archives of OpenPose's files, read in place: the folders and files of an archive, and the position of their bytes.
 
-An archive is a folder of its own name; nothing of it is written to the disk. It may come from anywhere, so what it says
-of itself is not believed. A whole video in one JSON file is an archive of its frames.
+An archive acts as a folder of its name; nothing is extracted to disk. Archives are untrusted: their metadata is
+validated. A whole video in one JSON file is an archive of its frames.
 """
 
 import os
@@ -23,29 +23,29 @@ from skelemo.text import SIMULATED
 
 ZIP = ".zip"
 ENDINGS = (ZIP, ".tar", *PACKINGS)
-#: What else keeps recordings, and is not read.
+#: Formats that may contain recordings but are not supported.
 _FOREIGN = (".7z", ".rar", ".zst", ".tzst", ".lz4", ".json.xz", ".json.bz2")
 
-#: As many as an archive's list may have before it is no longer held in memory.
+#: Largest number of members; their list is held in memory.
 MOST_MEMBERS = 5_000_000
 
-#: Name, place, and its first bytes on demand.
+#: Name, position, and a function that reads the first bytes.
 _Member = tuple[str, Sequence[int], Callable[[], bytes]]
 
-#: Where a member's bytes are: in the file, or in the unpacked archive where it is packed as a whole.
+#: Position of a member's bytes: in the file, or in the decompressed archive if it is compressed as a whole.
 IN_TAR = np.dtype([("start", "<i8"), ("size", "<u4")])
 IN_ZIP = np.dtype([("start", "<i8"), ("size", "<u4"), ("packed", "<u4"), ("crc", "<u4"), ("method", "<u2")])
 IN_VIDEO = np.dtype([("start", "<i8")])  # position among the frames
-_MOST_SIZE = 2**32 - 1  # which stands for all that is larger
+_MOST_SIZE = 2**32 - 1  # and anything larger
 
 
 class ArchiveError(Exception):
-    """An archive that cannot be read as a whole. The message is the reason, in words that go on from its name."""
+    """An unreadable archive. The message continues a sentence that starts with its name."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive as it was when it was listed."""
+    """An archive, with its state when it was listed."""
 
     path: str  # absolute
     size: int
@@ -53,21 +53,21 @@ class Archive:
 
     @property
     def ending(self) -> str:
-        """Which of `ENDINGS` it has."""
+        """Its ending, one of `ENDINGS`."""
         return _ending(self.path)
 
     @property
     def sequential(self) -> bool:
-        """Whether it is packed as a whole, so that it can only be read from front to back."""
+        """Whether it is compressed as a whole and can only be read sequentially."""
         return self.ending in PACKINGS
 
     def open(self) -> BinaryIO:
-        """Its bytes.
+        """Open the file.
 
         Raises
         ------
         OSError
-            It cannot be opened, or is no longer what was listed.
+            It cannot be opened, or has changed since it was listed.
         """
         file = open(self.path, "rb")  # noqa: SIM115 - handed on
         status = os.fstat(file.fileno())
@@ -77,50 +77,50 @@ class Archive:
         return file
 
     def stream(self) -> PlainStream | UnpackedStream:
-        """A tar archive's bytes from front to back."""
+        """Open a tar archive as a stream of decompressed bytes."""
         file = self.open()
         return UnpackedStream(file, PACKINGS[self.ending]) if self.sequential else PlainStream(file)
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What an archive holds."""
+    """The contents of an archive."""
 
     folders: tuple[Folder, ...]
-    odd: int  # members that were passed over: links, devices, paths that lead out
+    odd: int  # skipped members: links, devices, paths that lead out of it
     first_odd: str
-    twice: int  # members that stand in it more than once; the last counts, as when it is unpacked
+    twice: int  # duplicate members; the last counts, as when extracting
     other_json: list[str]
-    packed: list[str]  # archives in it
+    packed: list[str]  # nested archives
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file is an archive, by its name."""
+    """Whether a file name is that of a supported archive."""
     return bool(_ending(name))
 
 
 def is_packed(name: str) -> bool:
-    """Whether a file may hold recordings that cannot be read where it is an archive in another, or one of its kind."""
+    """Whether a file name is that of any archive, supported or not."""
     return is_archive(name) or name.lower().endswith(_FOREIGN)
 
 
 def stem(name: str) -> str:
-    """An archive's name without its ending: that of the folder which it stands for."""
+    """An archive's name without its ending, the name of its folder."""
     return name[: -len(_ending(name))]
 
 
 def list_archive(path: str, place: str) -> Contents:
-    """Every folder in an archive that holds files of OpenPose's.
+    """List the folders of an archive that contain OpenPose files.
 
     Parameters
     ----------
     path : of the archive, absolute.
-    place : of the folder that it stands for, relative to the ingest source; "" for the source itself.
+    place : of its folder, relative to the ingest source; "" for the source itself.
 
     Raises
     ------
     ArchiveError
-        It cannot be read, is damaged, cut off or of several volumes, or holds more than `MOST_MEMBERS` files.
+        It cannot be read, is damaged, truncated or has several volumes, or has more than `MOST_MEMBERS` files.
     """
     try:
         status = os.stat(path)
@@ -137,12 +137,12 @@ def list_archive(path: str, place: str) -> Contents:
 
 
 def list_video(path: str, place: str) -> Folder:
-    """The frames of a whole video in one JSON file, as a folder at a place.
+    """The frames of a whole video in one JSON file, as a folder.
 
     Raises
     ------
     ArchiveError
-        It cannot be read, is too large, or holds no frames.
+        It cannot be read, is too large, or has no frames.
     """
     try:
         status = os.stat(path)
@@ -198,8 +198,8 @@ class _Table:
     def __init__(self, kind: np.dtype) -> None:
         self.kind = kind
         self.rows: dict[str, dict[str, int]] = {}  # folder -> name -> row
-        self.marked: set[str] = set()  # folders with the mark of `skelemo synth`
-        self.facts: dict[str, VideoFacts] = {}  # of the videos that folders are of
+        self.marked: set[str] = set()  # folders with the marker of `skelemo synth`
+        self.facts: dict[str, VideoFacts] = {}  # by folder
         self.columns = [array("q") for _ in kind.names or ()]
         self.odd = 0
         self.first_odd = ""
@@ -209,7 +209,7 @@ class _Table:
         self.packed: list[str] = []
 
     def add(self, path: str, where: Sequence[int], look: Callable[[], bytes]) -> None:
-        """Note a file if it is one of OpenPose's, by its name or by the content that ``look`` shows."""
+        """Add a file if it is one of OpenPose's, by name or by the content that ``look`` reads."""
         folder, _, name = path.rpartition("/")
         if name == FACTS:
             self.facts[_normal(folder)] = parse_facts(look())
@@ -242,13 +242,13 @@ class _Table:
         self._require_few()
 
     def find(self, path: str) -> list[int] | None:
-        """Where a file lies that was met before."""
+        """Position of a file listed before."""
         folder, _, name = path.rpartition("/")
         row = self.rows.get(_normal(folder), {}).get(name)
         return None if row is None else [column[row] for column in self.columns]
 
     def pass_over(self, path: str) -> None:
-        """Note a member that is named like a file of OpenPose's and is none, or leads out of the archive."""
+        """Count a member with the name of an OpenPose file that is no regular file, or leads out of the archive."""
         folder, _, name = path.rpartition("/")
         if is_openpose(name):
             self.odd += 1
@@ -257,7 +257,7 @@ class _Table:
             self._mark(folder, name)
 
     def contents(self, archive: Archive, place: str) -> Contents:
-        """All of it, folder by folder."""
+        """The contents, by folder."""
         places = np.empty(len(self.columns[0]), self.kind)
         for field, column in zip(self.kind.names or (), self.columns, strict=True):
             places[field] = column
@@ -292,7 +292,7 @@ class _Table:
             raise ArchiveError(f"holds more than {MOST_MEMBERS:,} files: split it")
 
     def _simulated(self) -> set[str]:
-        """Folders at or below a mark, which in the order of their paths follow on it."""
+        """Folders at or below a marker; sorted by path, they follow it."""
         found, mark = set(), None
         for path, folder in sorted((f"{folder}/" if folder else "", folder) for folder in {*self.rows, *self.marked}):
             if mark is None or not path.startswith(mark):
@@ -302,18 +302,18 @@ class _Table:
         return found
 
     def _top(self, place: str) -> str:
-        """The one folder of the archive's own name that everything lies in, which is not said twice."""
+        """The top folder, if it has the archive's name and contains everything; it is not repeated in paths."""
         own = place.rpartition("/")[2]
         return own if own and all(folder.partition("/")[0] == own for folder in self.rows) else ""
 
 
 def _is_hidden(folder: str, name: str) -> bool:
-    """Whether a member is one of those that are passed over on a disk, too, or of macOS's beside each file."""
+    """Whether a member is hidden, or macOS metadata."""
     return name.startswith(".") or folder.startswith((".", "__MACOSX")) or "/." in folder
 
 
 def _normal(folder: str) -> str:
-    """A path inside an archive without its empty and its ``.`` steps."""
+    """A path inside an archive without empty and ``.`` components."""
     if folder.startswith(".") or "//" in folder or "/." in folder:
         return "/".join(step for step in folder.split("/") if step not in ("", "."))
     return folder

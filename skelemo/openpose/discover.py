@@ -1,4 +1,4 @@
-"""The folders and archives of a source that hold OpenPose's files."""
+"""Finds the folders and archives of a source that contain OpenPose files."""
 
 import os
 import re
@@ -14,33 +14,32 @@ from skelemo.openpose.names import printable
 from skelemo.openpose.sniff import Sniffer, kind_of_file
 from skelemo.text import SIMULATED, count
 
-#: At the top of a disk, for its repair; only root may list it.
+#: At the root of a file system; only root may list it.
 _LOST_AND_FOUND = "lost+found"
 
-#: Of files with OpenPose's usual names and no frame number, so many of a folder are asked whether they hold a video.
+#: Files per folder, with OpenPose's names but no frame number, that are checked for being a whole video.
 _LOOKS = 20
 _NUMBERED = re.compile("[0-9]{12}_keypoints")
 
 
 class Walk:
-    """All folders from a source downwards that hold OpenPose files. Iterate over it once; the counts are right then.
+    """All folders at or below a source that contain OpenPose files. Iterate once; counts are valid afterwards.
 
-    An archive, the source itself included, is a folder of its name. A folder that cannot be read is a problem.
+    An archive, including the source itself, acts as a folder of its name. An unreadable folder is a problem.
 
-    Entries are listed, not looked up one by one. Hidden ones (``.git``, macOS's ``._name``) are passed over, as they
-    are by OpenPose. The source may come from anywhere, so nothing outside it is read: links to folders are not
-    followed, because what lies inside is met in its own place, and links to files only where they stay inside.
+    Hidden entries (``.git``, macOS's ``._name``) are skipped, as by OpenPose. The source is untrusted, so nothing
+    outside it is read: links to folders are not followed, and links to files only within the source.
     """
 
     def __init__(self, source: Path) -> None:
         self.source = os.path.abspath(source)
         self.folders = 0
-        self.other_json: list[str] = []  # JSON that is not OpenPose's
-        self.passed_over: list[str] = []  # links that lead out
-        self.packed: list[str] = []  # archives within archives, and of kinds that are not read
-        self.videos: list[str] = []  # whose keypoints nobody has found yet
-        self.problems: list[Problem] = []  # folders and archives that cannot be read
-        self.notes: list[str] = []  # what is odd in archives
+        self.other_json: list[str] = []  # JSON of other programs
+        self.passed_over: list[str] = []  # links out of the source
+        self.packed: list[str] = []  # nested and unsupported archives
+        self.videos: list[str] = []  # video files, whose keypoints are not extracted
+        self.problems: list[Problem] = []  # unreadable folders and archives
+        self.notes: list[str] = []  # on odd archives
 
     def __iter__(self) -> Iterator[Folder]:
         if os.path.isfile(self.source):
@@ -59,7 +58,7 @@ class Walk:
                 continue
             simulated |= listed.marked
             waiting += [(os.path.join(path, name), _below(place, name), simulated) for name in listed.folders]
-            files, videos = self._told_by_content(path, listed)
+            files, videos = self._by_content(path, listed)
             if files:
                 yield Folder(path, place, files, simulated=simulated, facts=listed.facts)
             for name in videos:
@@ -68,14 +67,14 @@ class Walk:
                 yield from self._unpack(os.path.join(path, name), _below(place, name), simulated=simulated)
 
     def video(self, path: str, place: str, *, simulated: bool = False) -> Iterator[Folder]:
-        """The frames of a whole video in one JSON file, in a folder at a place below the source."""
+        """The frames of a whole video in one JSON file, as a folder."""
         try:
             yield replace(list_video(path, place), simulated=simulated)
         except ArchiveError as error:
             self.problems.append(Problem(printable(_below(place, os.path.basename(path))), str(error)))
 
-    def _told_by_content(self, path: str, listed: "_Listed") -> tuple[list[str], list[str]]:
-        """Files with a frame each, and files with a whole video."""
+    def _by_content(self, path: str, listed: "_Listed") -> tuple[list[str], list[str]]:
+        """Split files into single frames and whole videos, by content."""
         files: list[str] = []
         videos: list[str] = []
         sniffer = Sniffer()
@@ -97,7 +96,7 @@ class Walk:
         return files, videos
 
     def _unpack(self, path: str, place: str, *, simulated: bool) -> Iterator[Folder]:
-        """The folders in an archive that lies at a place below the source, and perhaps below a mark of synth's."""
+        """The folders of an archive."""
         self.folders += 1
         try:
             contents = list_archive(path, stem(place))
@@ -112,7 +111,7 @@ class Walk:
                 "member that is a link or device or whose path leads out of it",
                 "members that are links or devices or whose paths lead out of it",
             )
-            self.notes.append(f"{path}: passed over {odd} (first {printable(contents.first_odd)!r})")
+            self.notes.append(f"{path}: skipped {odd} (first {printable(contents.first_odd)!r})")
         if contents.twice:
             twice = count(contents.twice, "file is", "files are")
             self.notes.append(f"{path}: {twice} in it more than once; of each, the last counts")
@@ -147,7 +146,7 @@ class Walk:
         return found
 
     def _may_follow(self, link: os.DirEntry[str]) -> bool:
-        """Whether a link leads to a file of the source's own. One that leads out of it is noted."""
+        """Whether a link leads to a file within the source; other links are recorded."""
         target = os.path.realpath(link.path)
         if os.path.join(target, "").startswith(os.path.join(os.path.realpath(self.source), "")):
             return os.path.isfile(target)
@@ -158,18 +157,18 @@ class Walk:
 
 @dataclass
 class _Listed:
-    """What lies in a folder."""
+    """Entries of a folder."""
 
-    files: list[str] = field(default_factory=list)  # named as OpenPose names them
+    files: list[str] = field(default_factory=list)  # with OpenPose's names
     doubtful: list[str] = field(default_factory=list)  # other JSON
     folders: list[str] = field(default_factory=list)
     archives: list[str] = field(default_factory=list)
-    marked: bool = False  # with the mark of `skelemo synth`
+    marked: bool = False  # with the marker of `skelemo synth`
     facts: VideoFacts = NO_FACTS
 
 
 def _one_of_each_length(names: Sequence[str]) -> list[str]:
-    """A few names that are not alike."""
+    """A few names of different lengths."""
     found: dict[int, str] = {}
     for name in names:
         found.setdefault(len(name), name)

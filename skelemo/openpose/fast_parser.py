@@ -1,4 +1,4 @@
-"""Files that are to the letter as OpenPose writes them, read without a Python object for any of their numbers."""
+"""Fast parser for files exactly as OpenPose writes them; creates no Python object per number."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,41 +7,41 @@ from simdjson import Array, Parser
 
 from skelemo.openpose.schema import PERSON_ID, Slot, getter, identity_of
 
-#: Numbers of one file: how many the first part of each person has; all parts' float64 in buffers, each filled up to its
-#: part's width; and each person's identity, an empty list where the file has none. People without numbers are left out.
+#: Numbers of one file: their count in the first part of each person; float64 buffers of all parts, padded to the width
+#: of the part; and identities, empty if the file has none. People without numbers are skipped.
 Numbers = tuple[bytes | bytearray, list[Any], list[int]]
 
-# What simdjson raises over a file, and what comes of taking a value for a list that is none.
+# Raised by simdjson for invalid files, and by values that are not lists.
 _ODD = (ValueError, TypeError, LookupError, AttributeError, RuntimeError)
 
-# The words of every file before those of its people, and the text before these.
+# The keys of every file before those of its people, and the text that follows.
 _TOP = [b"version", b"people"]
 _PEOPLE = b":[{"
 _END = b"}]}"
 
-# Texts of lists that are the same in every file, without what ends them.
+# Lists that are equal in every file, without their ends.
 _ALIKE = (b":[", b":[-1")
 
 
 class PlainReader:
-    """Reads files that are alike but for the numbers in some lists, as those of one recording are.
+    """Reads files that differ only in the numbers of some lists, as the files of one recording do.
 
-    A file must follow the one learnt from, letter by letter, outside of these lists, and each of them ends with the
-    first bracket that closes. simdjson says whether it is JSON; then the lists are flat and every key is there once.
-    (It would take the first of two keys where orjson takes the last, and flatten any list.)
+    Outside of these lists, a file must equal the template byte by byte, and each list ends with the first closing
+    bracket. If simdjson accepts it as JSON, the lists are flat and all keys unique. (simdjson takes the first of two
+    equal keys where orjson takes the last, and flattens nested lists.)
     """
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self._slots = slots
         self._fillers = [slot.fillers() for slot in slots]
         self._parse = Parser().parse
-        self._lists: set[bytes] = set()  # keys of those that differ
+        self._lists: set[bytes] = set()  # keys of the lists that differ
         self._find: Callable[[Any], Sequence[Any]] = tuple  # the parts' lists of a person
-        self._begin = self._between = self._end = b""  # text before, between and after the lists of people
-        self._inside: list[bytes] = []  # text from list to list of a person
+        self._begin = self._between = self._end = b""  # text before, between and after people
+        self._inside: list[bytes] = []  # text between the lists of a person
 
     def read(self, data: bytes) -> Numbers | None:
-        """A file's numbers; None where it is not so plain, whatever it may be instead."""
+        """A file's numbers; None if it does not have the expected form."""
         try:
             return self._read(data)
         except _ODD:
@@ -71,7 +71,7 @@ class PlainReader:
         return counts, numbers, identities
 
     def _count(self, data: bytes) -> int:
-        """How many people a file has that follows what was learnt; -1 of one that does not."""
+        """Number of people of a file that matches the template; -1 for any other."""
         if not self._begin or not data.startswith(self._begin):
             return -1
         position, count = len(self._begin), 0
@@ -88,13 +88,13 @@ class PlainReader:
             position += len(self._between)
 
     def _learn(self, data: bytes) -> int:
-        """Learn how files are written from one whose only words are keys; how many people it has.
+        """Take a file whose only strings are keys as the template; returns its number of people.
 
-        It is cut at its quotes: every other piece is a word, and what follows a key is the text of its value.
+        Split at quotes, every other piece is a key, followed by the text of its value.
         """
         pieces = data.split(b'"')
         words, top = pieces[1::2], b'"'.join(pieces[: 2 * len(_TOP) + 1])
-        if data[0] != ord("{") or b"\\" in data:  # simdjson passes over a byte order mark; keys have many spellings
+        if data[0] != ord("{") or b"\\" in data:  # simdjson skips a byte order mark; escaped keys
             raise ValueError
         if words == _TOP:
             return 0
@@ -105,7 +105,7 @@ class PlainReader:
         once = len({*_TOP, *keys}) == len(_TOP) + len(keys)
         if not (once and all(wanted) and words == _TOP + keys * count and top.endswith(_PEOPLE)):
             raise ValueError
-        values = pieces[2 * len(_TOP) + 2 :: 2]  # of everybody
+        values = pieces[2 * len(_TOP) + 2 :: 2]  # of all people
         self._lists.update(key.encode() for key in wanted)
         self._lists.update(keys[n % len(keys)] for n, text in enumerate(values) if text.strip(b",{}]") not in _ALIKE)
         self._follow(top, dict(zip(keys, values[-len(keys) :], strict=True)))
@@ -115,7 +115,7 @@ class PlainReader:
         return count
 
     def _follow(self, top: bytes, values: dict[bytes, bytes]) -> None:
-        """Take what stands around the lists of a file's last person for what stands around everybody's."""
+        """Take the text around the lists of the last person as the template for all."""
         found, text = [], top
         for key, value in values.items():
             text += b'"%s"' % key

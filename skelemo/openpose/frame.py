@@ -1,4 +1,4 @@
-"""One OpenPose file: from its bytes to one row of numbers per person."""
+"""One OpenPose file: bytes to one row of numbers per person."""
 
 import struct
 from collections import Counter
@@ -15,38 +15,38 @@ from skelemo.skeleton import Layout
 
 __all__ = ["FrameError", "Rows"]
 
-# How many buffers of numbers wait until they are made rows, all in one go: 100 kB, which stays in the cache.
+# Buffers of numbers to collect before they are converted to rows at once: 100 kB, which fits the CPU cache.
 _WAITING = 100
 
 
 class Rows:
-    """The people of a recording as they are read: one row of ``x, y, confidence`` after another in one growing buffer.
+    """The people of a recording as they are read: rows of ``x, y, confidence`` in one growing buffer.
 
-    This is where ingest spends its time. A file is taken to be what OpenPose writes, first to the letter; what that
-    reader refuses goes through Python's own lists, which fail on any count that is not the part's and on anything that
-    is not a number. Only then is the file examined with care.
+    Ingest spends most of its time here. Files exactly as OpenPose writes them take the fast parser; others are parsed
+    into Python lists, which fails for wrong counts and for anything but numbers. Only then is a file examined in
+    detail.
     """
 
     def __init__(self, layout: Layout, body_model: str = "auto") -> None:
         self.slots = slots(layout, body_model)
-        self.counts = bytearray()  # how many numbers each person's first part had: with a body, that tells its model
-        self.damage = ""  # what could not be read of the last file, of which the rest was kept
-        self.sizes: Counter[tuple[int, int]] = Counter()  # of the images, where files tell them
+        self.counts = bytearray()  # numbers in each person's first part; for a body, they determine its model
+        self.damage = ""  # what could not be read of the last file, if the rest was kept
+        self.sizes: Counter[tuple[int, int]] = Counter()  # of the images, if files give them
         self._flat = bytearray()
-        self._identities: list[tuple[int, list[int]]] = []  # first row and identities of each file that has some
-        self._waiting: list[Any] = []  # buffers of float64 that follow on those in `_flat`
+        self._identities: list[tuple[int, list[int]]] = []  # first row and identities of each file with any
+        self._waiting: list[Any] = []  # buffers of float64 that follow `_flat`
         self._plain = PlainReader(self.slots)
         self._writers = [slot.writers() for slot in self.slots]
         self._newest = getter([slot.keys[0] for slot in self.slots])
         self._types = [list] * len(self.slots)
 
     def add(self, data: bytes) -> int:
-        """Append the people of one file and return how many rows they are. A person without any numbers gets none.
+        """Append the people of one file and return the number of rows. A person without numbers gets none.
 
         Raises
         ------
         FrameError
-            The file is not a frame of OpenPose's. Nothing of it is kept.
+            The file is not an OpenPose frame; nothing of it is kept.
         """
         self.damage = ""
         try:
@@ -62,7 +62,7 @@ class Rows:
         return len(counts)
 
     def array(self) -> np.ndarray:
-        """All rows, float32 ``[people, V, 3]``, without copying them. Nothing can be added afterwards."""
+        """All rows, float32 ``[people, V, 3]``, without a copy. Nothing can be added afterwards."""
         self._settle()
         width = sum(slot.width for slot in self.slots)
         return np.frombuffer(self._flat, np.float32).reshape(len(self.counts), width // 3, 3)
@@ -74,7 +74,7 @@ class Rows:
         return points, counts
 
     def identity(self) -> np.ndarray | None:
-        """The identity of each row, int64 ``[people]``, -1 where the files give none; None where they never do."""
+        """The identity of each row, int64 ``[people]``, -1 if not given; None if the files have none."""
         if not self._identities:
             return None
         found = np.full(len(self.counts), -1, np.int64)
@@ -83,13 +83,13 @@ class Rows:
         return found
 
     def _settle(self) -> None:
-        """Turn waiting numbers into rows. What is beyond float32 becomes infinite, which no image has."""
+        """Convert collected numbers to rows. Values beyond float32 become infinite, and are refused later."""
         with np.errstate(over="ignore"):
             self._flat += np.frombuffer(b"".join(self._waiting)).astype(np.float32).data
         self._waiting.clear()
 
     def _read(self, data: bytes) -> Numbers:
-        if b"u" in data or b"false" in data:  # true and false count as numbers in Python; OpenPose's files have no "u"
+        if b"u" in data or b"false" in data:  # booleans are numbers in Python; OpenPose's files have no "u"
             raise ValueError
         document = loads(data)
         people = document["people"]
@@ -121,7 +121,7 @@ class Rows:
         return [write[len(one)](*one) for write, one in zip(self._writers, lists, strict=True)]
 
     def _find(self, person: dict[str, Any]) -> Sequence[Any]:
-        """The lists of a person who has older keys, or not all of them."""
+        """The lists of a person with older or missing keys."""
         if person and not PERSON_KEYS & person.keys():
             raise KeyError
         return [slot.find(person) for slot in self.slots]

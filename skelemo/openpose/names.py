@@ -1,4 +1,4 @@
-"""What file names say: which video, which frame, which camera, which still."""
+"""File names: video, frame number, camera, or still."""
 
 import os
 import re
@@ -20,18 +20,18 @@ _SUFFIX = re.compile(r"\.(?:json(?:\.gz)?|jsonl|ndjson)$", re.IGNORECASE)
 _VIEW = re.compile(r"_keypoints_([0-9]{1,3})\.json", re.IGNORECASE)  # OpenPose numbers further cameras
 _DIGITS = re.compile(r"[0-9]+$", re.ASCII)
 
-#: Words of image names that say nothing of the video: it is named by its folder.
+#: Generic words of image names; such a video is named by its folder.
 _GENERIC = re.compile(r"(?:frames?|frm|images?|img|im|pics?|out(?:put)?|f)?", re.IGNORECASE)
-#: Image names glued to their number, as ffmpeg users write them. Any other word glued to a number is a still's name.
+#: Words that precede a frame number without a separator, as in ffmpeg patterns. Any other such word names a still.
 _GLUED = re.compile(
     r"(?:.*[\W_])?(?:frames?|frm|images?|img|im|f|cam[a-z]*|clip|video|vid|seq|scene|shot)", re.IGNORECASE
 )
-#: Less dense than this (counted in the smallest step), numbers are identifiers and not frames.
+#: Numbers of lower density (in the smallest step) are identifiers, not frames.
 _LEAST_DENSITY = 0.2
 
 
 _WORDS = r"(?:view|cam(?:era)?)[-_ ]?[0-9]+|mirror(?:ed)?|h?flip(?:ped)?|left|right"
-#: Folders of names' variants, and endings that tell variants of one take apart.
+#: Folders, and suffixes of names, of variants of one take.
 _VARIANT_FOLDER = re.compile(_WORDS, re.IGNORECASE)
 _VARIANT = re.compile(
     rf"[-_. ](?:{_WORDS}|copy|[0-9]{{3,4}}p|[0-9]{{1,3}}fps|[hx]\.?26[45]|re-?encoded|compressed|from[0-9]+)$",
@@ -40,9 +40,9 @@ _VARIANT = re.compile(
 
 
 class FrameNames(Sequence[str]):
-    """The names of a video's files, made from their numbers on demand: there may be millions.
+    """The names of a video's files, generated from their numbers: there may be millions.
 
-    ``numbers`` are the numbers in the names, ``first`` the one that the video's first frame has.
+    ``numbers`` are the numbers in the names, ``first`` is that of the video's first frame.
     """
 
     __slots__ = ("ending", "first", "numbers", "start", "width")
@@ -76,21 +76,21 @@ class FrameNames(Sequence[str]):
         return hash(tuple(self))
 
     def part(self, begin: int, end: int) -> "FrameNames":
-        """Some of the files, by their positions."""
+        """A slice of the files."""
         return FrameNames(self.start, self.numbers[begin:end], self.ending, self.width, self.first)
 
     def counted_from(self, first: int) -> "FrameNames":
-        """The same files, of which frame 0 of the video has the number ``first``."""
+        """The same files, where frame 0 has the number ``first``."""
         return FrameNames(self.start, self.numbers, self.ending, self.width, first)
 
 
 class Group(NamedTuple):
-    """Files of one folder that belong together, in order."""
+    """Files of one folder that form a recording, in order."""
 
-    stem: str  # "" where the folder names them
-    view: str  # "" for the first camera, else the number that OpenPose gives another
+    stem: str  # "" if the folder names the recording
+    view: str  # "" for the first camera, else OpenPose's number
     files: Sequence[str]
-    images: bool = False  # images that differ by a running number: a sequence, unless they are stills after all
+    images: bool = False  # images with running numbers: a sequence, unless they turn out to be stills
 
 
 class _Name(NamedTuple):
@@ -101,11 +101,11 @@ class _Name(NamedTuple):
 
 
 def group(names: Sequence[str], sequence: bool | None = None) -> Iterator[Group]:
-    """Sort the names of a folder into videos, images that differ by a running number, and stills.
+    """Group the names of a folder into videos, image sequences, and stills.
 
-    A video has OpenPose's twelve digits, and its files the order of their numbers. Images that differ by a running
-    number are a sequence (`Group.images`); ``sequence=False`` makes every image a still, and ``sequence=True`` makes
-    the images of a folder one sequence, in natural order where they do not differ by a number alone.
+    Files of a video have OpenPose's twelve digits. Images that differ by a running number are a sequence
+    (`Group.images`); ``sequence=False`` makes every image a still, and ``sequence=True`` makes the images of a folder
+    one sequence, in natural order if they differ by more than a number.
     """
     if video := _one_video(names):
         yield video
@@ -135,20 +135,20 @@ def group(names: Sequence[str], sequence: bool | None = None) -> Iterator[Group]
 
 
 def as_stills(images: Group) -> Iterator[Group]:
-    """Each file of a sequence of images by itself."""
+    """Split an image sequence into stills."""
     yield from (Group(stem_of(name), images.view, (name,)) for name in images.files)
 
 
 def stem_of(name: str) -> str:
-    """A name without what OpenPose appends to it."""
+    """A name without OpenPose's suffix."""
     start, digits, _, _ = _parse(name)
     return start + digits
 
 
 def take_of(video: str) -> str:
-    """What a video shares with other views and copies of the same take, by its name.
+    """Name of the take of a video, common to its other views and copies.
 
-    Cameras (``_view1``, ``cam02/…``), sides, mirrored and re-encoded copies and pieces of one recording are one take.
+    Cameras (``_view1``, ``cam02/…``), sides, mirrored and re-encoded copies and pieces of a recording are one take.
     """
     steps = [step for step in video.split("/") if not _VARIANT_FOLDER.fullmatch(step)]
     if steps:
@@ -158,12 +158,12 @@ def take_of(video: str) -> str:
 
 
 def printable(name: str) -> str:
-    """A name that can be encoded: bytes that are not UTF-8 become replacement characters, all else stays as it is."""
+    """A name with bytes that are not UTF-8 replaced."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _parse(name: str) -> _Name:
-    """A name from the right, because a stem may hold digits and underscores too."""
+    """Parse a name from the right, because a stem may contain digits and underscores."""
     low = name.lower()
     end = low.rfind("_keypoints")
     view = ""
@@ -182,7 +182,7 @@ def _parse(name: str) -> _Name:
 
 
 def _one_video(names: Sequence[str]) -> Group | None:
-    """All names as one video's where they differ in OpenPose's frame number alone, in bulk; else None."""
+    """All names as one video, vectorized, if they differ only in OpenPose's frame number; else None."""
     first = names[0] if names else ""
     start, digits, ending, view = _parse(first)
     together = "".join(names)
@@ -202,7 +202,7 @@ def _one_video(names: Sequence[str]) -> Group | None:
 
 
 def _running(start: str, digits: list[str], ending: str, *, glued: bool) -> FrameNames | None:
-    """The names as a sequence of images, if they differ by a running number."""
+    """The names as an image sequence, if they differ by a running number."""
     if (
         len(digits) < 2
         or not all(digits)

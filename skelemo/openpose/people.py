@@ -1,4 +1,4 @@
-"""All people of a recording, read from its files into one array."""
+"""Reads all people of a recording into one array."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from skelemo.skeleton import BODY_25, BODY_25B, FARTHEST, SCALES, Layout, Part, 
 
 @dataclass(frozen=True)
 class Guess:
-    """What the files of one program share and do not say; "" where it is not known."""
+    """Properties of files that are not stored in them; "" for unknown."""
 
     body_model: str = ""
     scale: str = ""
@@ -29,24 +29,24 @@ NO_GUESS = Guess()
 
 @dataclass(frozen=True)
 class People:
-    """All people that OpenPose found in one recording, frame after frame, in its own unstable order."""
+    """All people of one recording, frame by frame, in OpenPose's arbitrary order."""
 
-    number: np.ndarray  # int32 [F], numbers of the frames that could be read
+    number: np.ndarray  # int32 [F], numbers of readable frames
     start: np.ndarray  # int64 [F + 1], the people of frame i are rows start[i] to start[i + 1]
     keypoints: np.ndarray  # float32 [P, V, 3] in the layout; missing points are 0, 0, 0; confidence in [0, 1]
-    body_model: str  # the source's, by its part's name; "" where there are no bodies
-    scale: str  # units of x and y: "pixels" | "unit", which is [0, 1] | "signed", which is [-1, 1]
-    problems: tuple[Problem, ...]  # files that could not be read, all or a part of them, in frame order
+    body_model: str  # of the source, name of its part; "" without bodies
+    scale: str  # units of x and y: "pixels" | "unit" ([0, 1]) | "signed" ([-1, 1])
+    problems: tuple[Problem, ...]  # files that could not be read completely, in frame order
     bytes_read: int  # of all files that could be opened
-    newest: int  # when the last of them was changed, nanoseconds
-    identity: np.ndarray | None = None  # int64 [P], who each is by the files, -1 where they do not say; None: never
-    size: tuple[int, int] = (0, 0)  # width and height of the image, where the files tell them
-    certain: Guess = NO_GUESS  # what of body model and scale the points themselves tell
+    newest: int  # latest modification time, nanoseconds
+    identity: np.ndarray | None = None  # int64 [P], from the files, -1 if not given; None if they have none
+    size: tuple[int, int] = (0, 0)  # width and height of the image, if the files give them
+    certain: Guess = NO_GUESS  # body model and scale, if the points determine them
     notes: tuple[str, ...] = ()
 
 
 class RecordingError(InputError):
-    """A recording that cannot be used, with the problems of its single files."""
+    """An unusable recording, with the problems of its files."""
 
     def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(message)
@@ -65,28 +65,28 @@ def read_people(
 ) -> People:
     """Read a recording's files into one array of people.
 
-    A person without a point of the layout is left out. A file that cannot be read is a frame not seen: it is left out
-    and listed in `People.problems`. So are the fewer files where bodies are of two models, which come from another run
-    of OpenPose. A part that cannot be read is missing, and its file listed.
+    People without any point of the layout are skipped. Unreadable files are skipped and listed in `People.problems`,
+    and so are the minority of files if there are bodies of two models. A part that cannot be read is missing, and its
+    file is listed.
 
     Parameters
     ----------
     body_model
-        What the bodies are, by a name of `part_models`. By default the count of numbers tells it, and where the
-        points lie tells BODY_25B from BODY_25.
+        Body model, a name of `part_models`. By default it follows from the count of numbers; BODY_25B and BODY_25 are
+        distinguished by limb lengths.
     scale
-        The units of the coordinates; by default detected (`detect_scale`). They are never converted.
+        Units of the coordinates, by default detected (`detect_scale`). They are never converted.
     strict
-        The first problem is an error.
+        Raise on the first problem.
     contents
-        Where the bytes of each file come from; by default the recording's folder or archive.
+        Source of the files' bytes; by default the recording's folder or archive.
     prior
-        What counts where the recording itself does not tell.
+        Used if the recording itself is ambiguous.
 
     Raises
     ------
     RecordingError
-        No file can be read, coordinates are in two scales or not in the one named, or with `strict` one file cannot be
+        No file can be read, coordinates are in two scales or not in the given one, or with `strict` a file cannot be
         read.
     ConfigError
         An unknown `body_model` or `scale`.
@@ -100,7 +100,7 @@ def read_people(
     except OSError as error:
         raise faults.error(f"{error.filename} {error.strerror or error}") from error
     points, identity = rows.array(), rows.identity()
-    owner = np.repeat(np.arange(len(counts)), counts)  # the file that each person is in
+    owner = np.repeat(np.arange(len(counts)), counts)  # file of each person
     prior = prior or NO_GUESS
     model, sure = _map_bodies(points, rows, owner, layout, faults, body_model, prior)
     extent = settle(points)
@@ -132,26 +132,26 @@ def read_people(
 
 @dataclass
 class _Faults:
-    """What is wrong with which of a recording's files."""
+    """Problems of a recording's files."""
 
     recording: Recording
     strict: bool
     reasons: dict[int, str] = field(default_factory=dict)
-    damage: dict[int, str] = field(default_factory=dict)  # of files of which the rest is kept
+    damage: dict[int, str] = field(default_factory=dict)  # of files that are partially used
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.sound = np.ones(len(self.recording.files), bool)
 
     def add(self, file: int, reason: str) -> None:
-        """Note a file's first fault."""
+        """Record a file's first fault."""
         self.reasons.setdefault(file, reason)
         self.sound[file] = False
         if self.strict:
             raise RecordingError(f"{self.path(file)} {self.reasons[file]}", self.problems())
 
     def add_damage(self, file: int, reason: str) -> None:
-        """Note a part that is lost."""
+        """Record a part that cannot be read."""
         self.damage[file] = f"{reason}; the rest of the frame is kept"
         if self.strict:
             raise RecordingError(f"{self.path(file)} {reason}", self.problems())
@@ -166,7 +166,7 @@ class _Faults:
         return tuple(found[file] for file in sorted(found))
 
     def error(self, finding: str) -> RecordingError:
-        """The error that ends the reading of this recording."""
+        """The error for an unusable recording."""
         problems = self.problems()
         first = f"; {problems[0].file} {problems[0].reason}" if problems else ""
         return RecordingError(f"{self.recording.source}: {finding}{first}", problems)
@@ -181,7 +181,7 @@ def check_model_and_scale(layout: Layout, body_model: str, scale: str) -> None:
 
 
 def _read_files(contents: Contents, rows: Rows, faults: _Faults) -> tuple[np.ndarray, int, int]:
-    """Read every file into `rows`: how many people each has, int64 ``[files]``, all their bytes, the latest change."""
+    """Read every file into `rows`; returns people by file, int64 ``[files]``, total bytes, and latest modification."""
     counts = np.zeros(len(faults.sound), np.int64)
     bytes_read = newest = 0
     for index in range(len(counts)):
@@ -204,9 +204,9 @@ def _read_files(contents: Contents, rows: Rows, faults: _Faults) -> tuple[np.nda
 def _map_bodies(
     points: np.ndarray, rows: Rows, owner: np.ndarray, layout: Layout, faults: _Faults, named: str, prior: Guess
 ) -> tuple[Part | None, bool]:
-    """Bring bodies into the layout's order from the model that most frames have, and tell whether that is certain.
+    """Convert bodies from the model of most frames to the layout's; returns the model, and whether it is certain.
 
-    Frames with another model are at fault.
+    Frames with another model are problems.
     """
     part = layout.body
     if part is None:
@@ -235,12 +235,12 @@ def _map_bodies(
 
 
 def _find_garbage(points: np.ndarray, extent: Extent, owner: np.ndarray, layout: Layout, faults: _Faults) -> None:
-    """Fault the files with coordinates that are no image's, or no finite number in float32."""
+    """Record files with coordinates that are absurdly large or not finite."""
     for person in np.flatnonzero(~(extent.reach <= FARTHEST)).tolist():
         outside = ~(np.abs(points[person]) <= FARTHEST).all(axis=1)
         x, y, _ = points[person, outside.argmax()].tolist()
         where = layout.keypoints[outside.argmax()]
-        faults.add(int(owner[person]), f"has {where} at ({x:g}, {y:g}), beyond any picture")
+        faults.add(int(owner[person]), f"has {where} at ({x:g}, {y:g}), beyond any image")
 
 
 def _scale(
@@ -253,7 +253,7 @@ def _scale(
     layout: Layout,
     faults: _Faults,
 ) -> tuple[str, bool]:
-    """The units of the coordinates, and whether they are certain."""
+    """Units of the coordinates, and whether they are certain."""
     body = np.arange(0)
     if model and layout.body:
         body = layout.slices[layout.body.name].start + np.array(shared_points(model, layout.body)[1])

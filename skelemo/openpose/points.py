@@ -1,4 +1,4 @@
-"""Keypoints of a whole recording at once: which body model they are, one model into another, missing points."""
+"""Keypoints of a whole recording: detecting and converting the body model, and missing points."""
 
 from dataclasses import dataclass
 
@@ -6,40 +6,40 @@ import numpy as np
 
 from skelemo.skeleton import BODY_25, BODY_25B, Part
 
-# A body is in the model in which its limbs are shorter by this factor; a wrong one joins hips to ears.
+# Ratio of limb lengths that decides between two models: the wrong one connects hips to ears.
 _SHORTER = 0.85
-_LIMBS = 6  # of which both ends must be seen for a body to count
-_BODIES = 2000  # looked at, evenly spread over the recording
+_LIMBS = 6  # visible limbs for a body to count
+_BODIES = 2000  # sampled evenly from the recording
 
-# Rows at a time: temporary arrays then stay in the processor's cache, and small whatever the recording's length.
+# Rows at a time, so that temporary arrays stay in the CPU cache.
 _ROWS = 512
 
 
 @dataclass(frozen=True)
 class Extent:
-    """What `settle` saw of each person, as arrays ``[P]``."""
+    """Extent of each person, arrays ``[P]``, from `settle`."""
 
-    seen: np.ndarray  # int, how many points
-    low: np.ndarray  # float32, least coordinate of the points seen, at most 0
-    high: np.ndarray  # float32, greatest coordinate or confidence of the points seen, at least 0
-    minus: np.ndarray  # bool, a missing point was written at x = -1
+    seen: np.ndarray  # int, number of visible points
+    low: np.ndarray  # float32, least coordinate of visible points, at most 0
+    high: np.ndarray  # float32, greatest coordinate or confidence of visible points, at least 0
+    minus: np.ndarray  # bool, whether a missing point has x = -1
 
     @property
     def reach(self) -> np.ndarray:
-        """Float32 ``[P]``: how far from 0 a coordinate lies at most."""
+        """Largest absolute coordinate, float32 ``[P]``."""
         return np.maximum(self.high, -self.low)
 
     def of(self, people: np.ndarray) -> "Extent":
-        """The extent of some of the people, by a mask or their rows."""
+        """The extent of some people, by mask or rows."""
         return Extent(self.seen[people], self.low[people], self.high[people], self.minus[people])
 
 
 def convert(body: np.ndarray, model: Part, part: Part) -> None:
-    """Move the first ``len(model)`` points of ``[P, V, 3]`` to where the part has those of their names, in place.
+    """Reorder the first ``len(model)`` points of ``[P, V, 3]`` from the model to the part by name, in place.
 
-    The part's points that the model lacks are missing, and the model's that the part lacks are dropped (Head and Chest
-    of MPI, HeadTop of BODY_25B). A point halfway between two others, such as MidHip, has the lower confidence of the
-    two, so it is missing when either is.
+    Points of the part that the model lacks are missing; those of the model that the part lacks are dropped (Head and
+    Chest of MPI, HeadTop of BODY_25B). A point halfway between two others, such as MidHip, has the lower confidence of
+    the two, so it is missing if either is.
     """
     there, here = shared_points(model, part)
     for start in range(0, len(body), _ROWS):
@@ -55,9 +55,9 @@ def convert(body: np.ndarray, model: Part, part: Part) -> None:
 
 
 def model_of(body: np.ndarray) -> Part | None:
-    """Whether bodies of 25 points ``[P, 25, 3]`` are in BODY_25's order or in BODY_25B's; None where they do not tell.
+    """Whether bodies of 25 points ``[P, 25, 3]`` are BODY_25 or BODY_25B; None if undecided.
 
-    Each body votes for the order in which its limbs are clearly shorter on average.
+    Each body votes for the model in which its limbs are clearly shorter on average.
     """
     body = body[:: max(len(body) // _BODIES, 1)]
     one, other = (_limb_length(body, model) for model in (BODY_25, BODY_25B))
@@ -68,7 +68,7 @@ def model_of(body: np.ndarray) -> Part | None:
 
 
 def _limb_length(body: np.ndarray, model: Part) -> np.ndarray:
-    """Mean length of each body's visible limbs, ``[P]``; NaN where too few are visible."""
+    """Mean length of each body's visible limbs, ``[P]``; NaN for too few of them."""
     first, second = np.array(model.limbs).T
     visible = (body[:, first, 2] > 0) & (body[:, second, 2] > 0)
     with np.errstate(invalid="ignore"):  # garbage may be infinite
@@ -79,21 +79,21 @@ def _limb_length(body: np.ndarray, model: Part) -> np.ndarray:
 
 
 def shared_points(model: Part, part: Part) -> tuple[list[int], list[int]]:
-    """Positions in a body model, and in a part, of the keypoints that both have by name."""
+    """Positions, in a body model and in a part, of the keypoints with common names."""
     names = [name for name in model.keypoints if name in part.keypoints]
     return [model.index(name) for name in names], [part.index(name) for name in names]
 
 
 def settle(points: np.ndarray) -> Extent:
-    """Make points what the cache holds, in place: missing ones ``(0, 0, 0)``, confidence at most 1.
+    """Normalize points to the cache's conventions, in place: missing ones ``(0, 0, 0)``, confidence at most 1.
 
-    Missing is whatever has no confidence above 0, wherever it lies: OpenPose moves missing points along when it
-    rescales (``keypointScaler.cpp``), and the peak of a face's heat map may be -0.0002 as well as 1.05.
+    A point is missing if its confidence is not above 0, at any position: OpenPose rescales missing points too
+    (``keypointScaler.cpp``), and the peak of a face's heat map may be -0.0002 as well as 1.05.
 
     Parameters
     ----------
     points
-        Float32 ``[P, V, 3]``, as files have them.
+        Float32 ``[P, V, 3]``, as in the files.
     """
     count = len(points)
     low, high = np.zeros((2, count), np.float32)

@@ -1,4 +1,4 @@
-"""Where the bytes of a recording's files come from: a folder, or an archive that is read in place."""
+"""Reads the bytes of a recording's files from a folder, or from an archive in place."""
 
 import errno
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from skelemo.openpose.tar_members import TarError
 from skelemo.openpose.unpacking import PlainStream, UnpackedStream
 from skelemo.openpose.zip_members import DEFLATED, ZipError, unpack
 
-#: JSON of OpenPose's packs to a quarter; a thousandth is a bomb's. Small members may be anything.
+#: Largest compression ratio of a member beyond a megabyte; OpenPose's JSON compresses to a quarter.
 _MOST_PACKING = 200
 _SMALL = 1 << 20
 
@@ -30,10 +30,10 @@ def opened(recording: Recording) -> Iterator[Contents]:
 
 
 class Reader:
-    """Reads one recording after another, and what shares an archive out of one open file.
+    """Reads one recording after another; those in one archive share an open file.
 
-    An archive that is packed as a whole is read from front to back: once for all the recordings that are expected
-    together, and once for all those expected one after another, if they lie in it in this order.
+    An archive that is compressed as a whole is read sequentially: once for all recordings expected together, and once
+    for successive expectations if they follow the order of the archive.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Reader:
         self._expected: dict[str, list[Recording]] = {}
 
     def expect(self, recordings: Sequence[Recording]) -> list[int]:
-        """Say what will be read next, and be told in which order: positions among the recordings."""
+        """Announce the recordings to read next; returns their indices in the order to read them."""
         archives: dict[str, list[Recording]] = {}
         first: dict[str, int] = {}
         order = []
@@ -58,12 +58,12 @@ class Reader:
         return [index for _, _, index in sorted(order)]
 
     def contents(self, recording: Recording) -> Contents:
-        """The bytes of a recording that is expected. Valid until the next recording's are asked for.
+        """The contents of an expected recording, valid until those of the next are requested.
 
         Raises
         ------
         OSError
-            Its archive cannot be opened, or is not what it was.
+            Its archive cannot be opened, or has changed.
         """
         archive, places = recording.archive, recording.places
         if archive is None or places is None:
@@ -81,7 +81,7 @@ class Reader:
         return (_from_zip if archive.ending == ZIP else _from_tar)(self._file, places, archive)
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the archive."""
         for one in (self._file, self._spool):
             if one is not None:
                 one.close()
@@ -97,18 +97,18 @@ class Reader:
 
 
 class _Spool:
-    """Files of recordings that lie in one packed archive, read in its order and kept until they are asked for."""
+    """Files of recordings in one compressed archive, read in its order and buffered until requested."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._stream: PlainStream | UnpackedStream | None = None
         self._expected: Sequence[Recording] = ()
-        self._kept: dict[int, list[bytes]] = {}  # by the recording's position among those expected
+        self._kept: dict[int, list[bytes]] = {}  # by index among the expected recordings
         self._queue = np.zeros((0, 4), np.int64)  # start, size, recording, file; in the order of the archive
         self._next = 0
 
     def expect(self, recordings: Sequence[Recording]) -> None:
-        """Say whose files are to be kept on the way."""
+        """Set the recordings whose files are buffered."""
         if recordings is self._expected:
             return
         self._expected = recordings
@@ -124,7 +124,7 @@ class _Spool:
         self._next = 0
 
     def take(self, recording: Recording) -> list[bytes]:
-        """The files of one of the recordings, after which they are no longer kept."""
+        """The files of one recording, removed from the buffer."""
         index = next(index for index, one in enumerate(self._expected) if one is recording)
         if index not in self._kept:
             self.expect(list(self._expected))
@@ -195,7 +195,7 @@ def _from_zip(file: BinaryIO, places: np.ndarray, archive: Archive) -> Contents:
 
 
 def _from_video(archive: Archive, places: np.ndarray) -> Contents:
-    archive.open().close()  # it is still what was listed
+    archive.open().close()  # checks that it has not changed
     try:
         _, frames = frames_of(read_video(archive.path))
     except VideoError as error:

@@ -1,4 +1,4 @@
-"""Recordings: which files belong together, in which order, and how their frames are numbered."""
+"""Recordings: grouping and ordering of files, and frame numbers."""
 
 import itertools
 import os
@@ -24,29 +24,29 @@ from skelemo.text import count, natural_order
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Recording:
-    """The files of one video, one camera's view of it, or one still; not yet read."""
+    """The files of one video, one camera's view of it, or one still."""
 
-    name: str  # the video's or still's stem, or the folder's name where files have none; "_view<k>" for further cameras
+    name: str  # stem of the files, or else of the folder; with "_view<k>" for further cameras
     folder: str  # absolute
-    source: str  # where it lies in the ingest source, with forward slashes; unique among those found together
+    source: str  # path in the ingest source, with forward slashes; unique
     files: Sequence[str]  # names in frame order
     place: str = ""  # the folder relative to the ingest source, with forward slashes; "" for the source itself
-    is_folder: bool = False  # it is named by its folder, because its files have no stem
-    archive: Archive | None = None  # that its files lie in
-    places: np.ndarray | None = None  # [F] where the bytes of each file lie in the archive
-    simulated: bool = False  # the mark of `skelemo synth` lies beside it, or above it as far as in the source
-    images: bool = False  # its files are images of a video, numbered by whoever made them
-    facts: VideoFacts = NO_FACTS  # of the video, where `skelemo extract` found the keypoints
+    is_folder: bool = False  # named by its folder, because its files have no stem
+    archive: Archive | None = None  # of its files
+    places: np.ndarray | None = None  # [F] positions of the files in the archive
+    simulated: bool = False  # the marker of `skelemo synth` lies beside or above it within the source
+    images: bool = False  # numbered images, not frames of OpenPose's own numbering
+    facts: VideoFacts = NO_FACTS  # of the video, from `skelemo extract`
 
     @property
     def numbers(self) -> np.ndarray:
-        """Int32 ``[F]``, frame numbers from the names, counted from 0; ranks in a sequence of stills; 0 for a still."""
+        """Frame numbers from the names, from 0, int32 ``[F]``; ranks in a sequence of stills; 0 for a still."""
         if isinstance(self.files, FrameNames):
             return np.asarray(self.files.numbers, np.int32) - np.int32(self.files.first)
         return np.arange(len(self.files), dtype=np.int32)
 
     def pieces(self, most: int) -> "Iterator[Recording]":
-        """The recording in pieces of so many frames, each a recording called after its first."""
+        """Split the recording into pieces of up to ``most`` frames, each named by its first."""
         for begin in range(0, len(self.files), most):
             end = min(begin + most, len(self.files))
             files = self.files.part(begin, end) if isinstance(self.files, FrameNames) else self.files[begin:end]
@@ -55,7 +55,7 @@ class Recording:
             yield replace(self, name=self.name + ending, source=self.source + ending, files=files, places=places)
 
     def counted_from(self, first: int) -> "Recording":
-        """The same recording, of which the first frame of the video has the number ``first`` in its name."""
+        """The same recording, where ``first`` is the number of the first frame in the names."""
         files = self.files
         return replace(self, files=files.counted_from(first)) if isinstance(files, FrameNames) else self
 
@@ -65,11 +65,11 @@ _FIND = "find its keypoints with --with mediapipe or --with openpose, here or in
 
 @dataclass(frozen=True)
 class Found:
-    """What a source holds."""
+    """The contents of a source."""
 
     recordings: list[Recording]
-    problems: tuple[Problem, ...]  # folders and archives that cannot be read
-    notes: tuple[str, ...]  # what was passed over
+    problems: tuple[Problem, ...]  # unreadable folders and archives
+    notes: tuple[str, ...]  # on what was skipped
 
 
 def find_recordings(source: Path, *, sequence: bool | None = None, first_frame: int | None = None) -> list[Recording]:
@@ -78,7 +78,7 @@ def find_recordings(source: Path, *, sequence: bool | None = None, first_frame: 
     Raises
     ------
     InputError
-        As there, and where there is none or an archive cannot be read.
+        As there, and for unreadable archives.
 
     Warns
     -----
@@ -94,24 +94,24 @@ def find_recordings(source: Path, *, sequence: bool | None = None, first_frame: 
 
 
 def search(source: Path, *, sequence: bool | None = None, first_frame: int | None = None) -> Found:
-    """The recordings in a folder and those below it, in natural order; or the one that a file is.
+    """The recordings in and below a folder, in natural order, or the one in a file.
 
-    Files belong together by folder, stem and camera, whatever gaps their numbers have. An archive (`ENDINGS`) is a
-    folder of its name; where the same recording lies unpacked beside it, that counts. JSON with other names than
-    OpenPose's is told by its content.
+    Files are grouped by folder, stem and camera, with any gaps in their numbers. An archive (`ENDINGS`) acts as a
+    folder of its name; if it has also been extracted beside it, the extracted files are used. JSON with other names
+    than OpenPose's is recognized by content.
 
     Parameters
     ----------
     sequence
         Whether images that differ by a running number are a sequence; by default they are, unless their names are
-        those of stills (`skelemo.openpose.names.group`) or their numbers run on through several folders.
+        those of stills (`skelemo.openpose.names.group`) or their numbers continue across folders.
     first_frame
-        The number that the first frame of such a sequence has; by default 0 where any has an image 0, else 1.
+        Number of the first frame of such a sequence; by default 0 if any has an image 0, else 1.
 
     Raises
     ------
     InputError
-        There is no such folder, no file of OpenPose's in it, or it is an archive that cannot be read.
+        There is no such folder, no OpenPose file in it, or the archive cannot be read.
     """
     if not os.path.exists(source):
         raise InputError(f"{source}: not found; expected a folder with OpenPose's *_keypoints.json files")
@@ -132,21 +132,21 @@ def search(source: Path, *, sequence: bool | None = None, first_frame: int | Non
         raise _nothing_found(source, walk)
     for key in _ORDER:
         found.sort(key=key)
-    distinct, doubled = _tell_apart(found)
+    distinct, doubled = _unique(found)
     if doubled:
         twice = count(
             len(doubled),
-            "recording in an archive that lies unpacked, or in another archive, beside it",
-            "recordings in archives that lie unpacked, or in another archive, beside them",
+            "recording in an archive that also lies beside it, extracted or in another archive",
+            "recordings in archives that also lie beside them, extracted or in another archive",
         )
         first = doubled[0].archive.path if doubled[0].archive else ""
-        notes.append(f"{source}: passed over {twice} (first {printable(first)})")
-    distinct, said = number_images(distinct, first_frame)
-    return Found(distinct, tuple(walk.problems), (*notes, *said))
+        notes.append(f"{source}: skipped {twice} (first {printable(first)})")
+    distinct, numbering = number_images(distinct, first_frame)
+    return Found(distinct, tuple(walk.problems), (*notes, *numbering))
 
 
 def number_images(recordings: list[Recording], first_frame: int | None) -> tuple[list[Recording], list[str]]:
-    """Count the frames of image sequences from 0, all from the same number; and say what was decided."""
+    """Number the frames of all image sequences from 0, with one first number; returns a note on it."""
     images = [one for one in recordings if one.images]
     if not images:
         return recordings, []
@@ -166,7 +166,7 @@ def number_images(recordings: list[Recording], first_frame: int | None) -> tuple
 
 
 def _without_stills(listed: list[tuple["_Placed", Folder]]) -> list[tuple["_Placed", Folder]]:
-    """Take images apart whose numbers run on from folder to folder: stills that were sorted into classes."""
+    """Split images whose numbers continue from folder to folder: stills that were sorted into classes."""
     alike: dict[tuple[str, str, str], list[FrameNames]] = defaultdict(list)
     for (one, _), _ in listed:
         if one.images and isinstance(one.files, FrameNames):
@@ -191,14 +191,14 @@ _FRAME = re.compile("fr(?:ame|m)", re.IGNORECASE)
 
 
 def _run_on(files: list[FrameNames]) -> bool:
-    """Whether several folders share out one run of numbers."""
+    """Whether several folders partition one run of numbers."""
     spans = sorted((one.numbers[0], one.numbers[-1]) for one in files)
     apart = all(before[1] < after[0] for before, after in itertools.pairwise(spans))
     return len(spans) > 1 and apart and sum(map(len, files)) >= 0.8 * (spans[-1][1] - spans[0][0] + 1)
 
 
 def _numbered_stills(recordings: Sequence[Recording]) -> list[str]:
-    """Sources of stills that may be frames of a clip: three or more that differ by a number alone."""
+    """Sources of stills that may be frames of a clip: three or more that differ only by a number."""
     alike: dict[str, list[str]] = defaultdict(list)
     for one in recordings:
         if len(one.files) == 1 and (stem := re.sub("[0-9]+$", "", one.source)) != one.source:
@@ -209,11 +209,11 @@ def _numbered_stills(recordings: Sequence[Recording]) -> list[str]:
 def _notes(walk: Walk, stills: Sequence[str]) -> Iterator[str]:
     if walk.passed_over:
         passed = count(len(walk.passed_over), "link that leads out of it", "links that lead out of it")
-        yield f"passed over {passed} (first {printable(walk.passed_over[0])})"
+        yield f"skipped {passed} (first {printable(walk.passed_over[0])})"
     if walk.packed:
         yield (
-            f"passed over {count(len(walk.packed), 'archive')} within an archive or of a kind that is not read "
-            f"(first {printable(walk.packed[0])}): unpack what lies in it, or pack it as {', '.join(ENDINGS)}"
+            f"skipped {count(len(walk.packed), 'archive')} within an archive or of an unsupported format "
+            f"(first {printable(walk.packed[0])}): extract it, or convert it to {', '.join(ENDINGS)}"
         )
     if stills:
         yield (
@@ -222,11 +222,11 @@ def _notes(walk: Walk, stills: Sequence[str]) -> Iterator[str]:
         )
     if walk.other_json:
         examples = ", ".join(printable(os.path.relpath(name, walk.source)) for name in walk.other_json[:3])
-        yield f"passed over {count(len(walk.other_json), 'JSON file')} without OpenPose's people (as {examples})"
+        yield f"skipped {count(len(walk.other_json), 'JSON file')} without OpenPose's people (as {examples})"
 
 
-#: Natural order of sources; what lies unpacked comes before what lies in an archive. From the last key to the first, as
-#: sorting is stable and keys of everything at once take much memory.
+#: Sort keys: natural order of sources, extracted files before archives. Applied from last to first, because sorting is
+#: stable and combined keys take more memory.
 _ORDER: tuple[Callable[[Recording], Any], ...] = (
     lambda one: one.files[0],
     lambda one: one.archive.path if one.archive else "",
@@ -242,7 +242,7 @@ def _nothing_found(source: Path, walk: Walk) -> InputError:
         return InputError(f"{source}: {problem.file} {problem.reason}; no OpenPose file in the rest")
     if walk.videos:
         return InputError(f"{source}: no OpenPose file, but {count(len(walk.videos), 'video')}: {_FIND}")
-    packed = f" and {count(len(walk.packed), 'archive')} that cannot be read as it lies" if walk.packed else ""
+    packed = f" and {count(len(walk.packed), 'archive')} that cannot be read" if walk.packed else ""
     return InputError(
         f"{source}: no OpenPose file in {count(walk.folders, 'folder')} "
         f"with {count(len(walk.other_json), 'other JSON file')}{packed}; "
@@ -250,7 +250,7 @@ def _nothing_found(source: Path, walk: Walk) -> InputError:
     )
 
 
-#: Files that belong together, and where in an archive they lie.
+#: A group of files, and their positions in an archive.
 _Placed = tuple[Group, "np.ndarray | None"]
 
 
@@ -266,7 +266,7 @@ def _groups(folder: Folder, sequence: bool | None) -> Iterator[_Placed]:
 
 
 def _recording(found: _Placed, folder: Folder) -> Recording:
-    """Name a group of files: by its stem, or by its folder where it has none."""
+    """The recording of a group of files, named by its stem, or else by its folder."""
     one, places = found
     stem = printable(one.stem or os.path.basename(folder.path) or "recording")
     view = f"_view{one.view}" if one.view else ""
@@ -287,7 +287,7 @@ def _recording(found: _Placed, folder: Folder) -> Recording:
 
 
 def _single_file(file: Path, walk: Walk) -> Recording:
-    """A file that the user names is read whatever its name is."""
+    """The recording of a file given by the user, with any name."""
     if kind_of_file(str(file)) == "video":
         for folder in walk.video(os.path.abspath(file), ""):
             return _recording(next(_groups(folder, None)), folder)
@@ -296,10 +296,10 @@ def _single_file(file: Path, walk: Walk) -> Recording:
     return _recording((next(group(folder.files, sequence=False)), None), folder)
 
 
-def _tell_apart(recordings: list[Recording]) -> tuple[list[Recording], list[Recording]]:
-    """Make `source` unique, and leave out what an archive holds once more.
+def _unique(recordings: list[Recording]) -> tuple[list[Recording], list[Recording]]:
+    """Make `source` unique, and drop duplicates in archives.
 
-    Where a video, a still and a folder share a name, the later ones go by their first file.
+    If a video, a still and a folder share a name, the later ones are named by their first file.
     """
     taken: dict[str, Archive | None] = {}
     distinct: list[Recording] = []

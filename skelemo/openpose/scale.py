@@ -1,4 +1,4 @@
-"""The units of a recording's coordinates: OpenPose does not write its ``--keypoint_scale`` into its files.
+"""Detects the units of coordinates: OpenPose does not write its ``--keypoint_scale`` into its files.
 
 Modes 0 to 2 give pixels, 3 and 5 the range [0, 1], 4 and 6 the range [-1, 1] (``flags.hpp``, ``keypointScaler.cpp``).
 """
@@ -11,38 +11,38 @@ from skelemo.errors import InputError
 from skelemo.openpose.points import Extent
 from skelemo.skeleton import SCALES
 
-# Faces and hands may leave the picture, by their own size at most; nobody whom OpenPose sees is three pixels tall.
+# Faces and hands may leave the image by their own size; OpenPose finds nobody who is three pixels tall.
 _NORMALIZED = 3.0
-# A few points could lie in the very corner of a picture. This many is somebody.
+# A few points could lie in the corner of an image; this many are a person.
 _PLAIN = 5
-# Bodies stay in the picture but for rounding; a face may reach out of it by half.
+# Bodies stay in the image except for rounding; half of a face may lie outside.
 _BODY_OUTSIDE = -0.05
 _FACE_OUTSIDE = -0.5
 
 
 def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Callable[[int], str]) -> tuple[str, bool]:
-    """The units of a recording's people (``"pixels"``, ``"unit"`` or ``"signed"``), and whether these are certain.
+    """Units of a recording's coordinates (``"pixels"``, ``"unit"`` or ``"signed"``), and whether they are certain.
 
-    Pixels when nobody is seen.
+    Pixels if nobody is visible.
 
-    Coordinates within [0, 1] are also possible in [-1, 1], when all are right of and below the middle. What tells them
-    apart then is how missing points were written: (0, 0) or (-1, -1).
+    Coordinates within [0, 1] may also be in [-1, 1], if all are right of and below the center. They are distinguished
+    by how missing points are written: (0, 0) or (-1, -1).
 
     Parameters
     ----------
     extent
-        Of the people, as `settle` measured it.
+        Of the people, from `settle`.
     points
         Float32 ``[P, V, 3]``, settled.
     body
-        Int, positions on V of the points that the source's body model writes; none when there are no bodies.
+        Int, positions on V of the points of the source's body model; empty without bodies.
     where
-        Names the file that a person is in, for the error.
+        Gives the file of a person, for errors.
 
     Raises
     ------
     InputError
-        Some people are plainly in other units than others.
+        People are in different units.
     """
     normalized = extent.reach <= _NORMALIZED
     plain = plainly_seen(extent)
@@ -61,17 +61,17 @@ def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Ca
 
 
 def plainly_seen(extent: Extent) -> np.ndarray:
-    """Bool ``[P]``: who shows more than a few points, which could lie in the very corner of an image in pixels."""
+    """People with more than a few visible points, which could lie in the corner of an image in pixels; bool ``[P]``."""
     return extent.seen >= _PLAIN
 
 
 def refuse_scale(scale: str, extent: Extent, where: Callable[[int], str]) -> None:
-    """Refuse units that the user names where coordinates cannot be in them.
+    """Refuse given units that do not match the coordinates.
 
     Raises
     ------
     InputError
-        They reach far out of [-1, 1], or with ``pixels`` never leave it.
+        Coordinates exceed [-1, 1] by far, or with ``pixels`` never leave it.
     """
     plain = plainly_seen(extent)
     beyond = plain & (extent.reach > _NORMALIZED)

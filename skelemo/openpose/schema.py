@@ -1,4 +1,4 @@
-"""Which keys of an OpenPose file hold a part, how many numbers it may have, and where they go."""
+"""Schema of OpenPose files: keys of each part, counts of numbers, and their place in a row."""
 
 import operator
 import struct
@@ -9,13 +9,13 @@ from typing import Any
 from skelemo.errors import ConfigError
 from skelemo.skeleton import BODY_25B, BODY_MODELS, FACE_70, PARTS, Layout, Part, layout, part_models
 
-#: The key of a person's identity through a recording: a list of one number, -1 for none (poseExtractor.cpp).
+#: Key of a person's identity in a recording: a list of one number, -1 for none (poseExtractor.cpp).
 PERSON_ID = "person_id"
 
-#: iBUG's 68 points, as DWPose and dlib have them: OpenPose's 70 without the pupils.
+#: iBUG's 68 points, as in DWPose and dlib: OpenPose's 70 without the pupils.
 _FACE_68 = replace(FACE_70, name="face_68", keypoints=FACE_70.keypoints[:68], mirror=FACE_70.mirror[:68])
 
-#: Keys that make an object a person of OpenPose's, of any version, whether or not a layout wants them.
+#: Keys that identify a person, of any version and layout.
 PERSON_KEYS = frozenset({PERSON_ID}).union(
     *({*part.keys, part.key.replace("_2d", "_3d")} for word in PARTS for part in layout(word).parts)
 )
@@ -23,30 +23,30 @@ PERSON_KEYS = frozenset({PERSON_ID}).union(
 
 @dataclass(frozen=True)
 class Slot:
-    """The place of one part of a layout in a person's row, and what a file may hold for it."""
+    """One part of a layout in a person's row, and its possible contents in a file."""
 
     keys: tuple[str, ...]  # of JSON versions 1.2 and later; 1.0 and 1.1; 0.1
-    models: Mapping[int, Part]  # whose keypoints they are, by the count of numbers
+    models: Mapping[int, Part]  # by the count of numbers
     width: int  # numbers in the row
 
     def find(self, person: Mapping[str, Any]) -> Any:
-        """The part's list, under whichever key there is; an empty one where there is none."""
+        """The part's list under the first existing key; empty if there is none."""
         return next((person[key] for key in self.keys if key in person), [])
 
     def writers(self) -> dict[int, Callable[..., bytes]]:
-        """What turns a list into the slot's bytes, by its count: float64, and zeros for the rest of the width."""
+        """Packers of a list into float64 padded with zeros, by its count."""
         return {n: struct.Struct(f"{n}d{8 * (self.width - n)}x").pack for n in (0, *self.models)}
 
     def fillers(self) -> dict[int, bytes]:
-        """The zeros alone that follow a list's float64, by its count."""
+        """The padding after a list, by its count."""
         return {n: bytes(8 * (self.width - n)) for n in (0, *self.models)}
 
 
 def slots(where: Layout, body_model: str = "auto") -> tuple[Slot, ...]:
-    """What to look for in a file, in the layout's order.
+    """The slots of a layout, in order.
 
-    A body's model follows from its count of numbers; BODY_25B, which has as many as BODY_25, is recognized later by
-    where its points lie, or named by `body_model`.
+    A body's model follows from its count of numbers; BODY_25B, which has as many as BODY_25, is recognized later by its
+    limb lengths, or given by `body_model`.
 
     Raises
     ------
@@ -57,12 +57,12 @@ def slots(where: Layout, body_model: str = "auto") -> tuple[Slot, ...]:
 
 
 def getter(keys: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
-    """`operator.itemgetter` for several keys; for one it would give the bare item."""
+    """As `operator.itemgetter`, but a tuple for one key, too."""
     return operator.itemgetter(*keys) if len(keys) > 1 else lambda person: (person[keys[0]],)
 
 
 def identity_of(value: Any) -> int:
-    """The identity that a file gives a person, alone or in a list of one; -1 for anything but a whole number from 0."""
+    """Parse an identity, a number or a list of one; -1 for anything but a whole number from 0."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     whole = type(value) in (int, float) and 0 <= value < 2**62 and value == int(value)
@@ -70,7 +70,7 @@ def identity_of(value: Any) -> int:
 
 
 def _models(part: Part, body_model: str) -> tuple[Part, ...]:
-    """What a file may hold for a part; of those with equal counts the last one serves."""
+    """Possible models of a part in a file; for equal counts the last one is used."""
     if part is FACE_70:
         return part, _FACE_68
     if part.kind != "body":

@@ -1,4 +1,4 @@
-"""Whether JSON with an unusual name is OpenPose's, by its content, and frames of a whole video in one JSON file."""
+"""Recognizes OpenPose's JSON by content, and reads whole videos in one JSON file."""
 
 import errno
 import re
@@ -9,9 +9,9 @@ from typing import Any
 
 import simdjson
 
-#: Bytes that are looked at to see what a file is.
+#: Bytes read to recognize a file.
 LOOK = 1 << 16
-#: A whole video in one file is held in memory.
+#: Largest whole video in one file, which is held in memory.
 MOST_VIDEO = 256 << 20
 
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"')
@@ -23,13 +23,13 @@ _NAMES = ("frame", "frame_id", "frame_index", "frame_number", "image_id", "image
 
 
 class Sniffer:
-    """Asks the first file of each pattern of names in a folder what it is, and takes the others for the same."""
+    """Recognizes the first file of each name pattern in a folder; others of the pattern are assumed to be alike."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, str] = {}
 
     def kind(self, name: str, look: Callable[[str], str], otherwise: str = "") -> str:
-        """``"frame"``, ``"video"`` or ``""``; ``otherwise`` where the file cannot be read."""
+        """``"frame"``, ``"video"`` or ``""``; ``otherwise`` if the file cannot be read."""
         pattern = _ANY_NUMBER.sub("#", name)
         if pattern not in self._kinds:
             try:
@@ -40,11 +40,11 @@ class Sniffer:
 
 
 class VideoError(ValueError):
-    """A file that is no video in one JSON. The message goes on from its name."""
+    """A file that is not a video in one JSON. The message continues a sentence that starts with its name."""
 
 
 def unpacked(data: bytes, most: int) -> bytes:
-    """Bytes as they are, or what gzip has packed; longer than ``most`` where it would be more.
+    """Decompress gzip, or return other bytes unchanged; the result is longer than ``most`` if it would exceed it.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def unpacked(data: bytes, most: int) -> bytes:
 
 
 def kind_of_file(path: str) -> str:
-    """What a file is by its content: ``"frame"``, ``"video"`` or ``""``. A list of a single frame is a frame."""
+    """Kind of a file by content: ``"frame"``, ``"video"`` or ``""``. A list of a single frame is a frame."""
     with open(path, "rb") as file:
         head = file.read(LOOK)
     if head[:2] == b"\x1f\x8b":
@@ -73,7 +73,7 @@ def kind_of_file(path: str) -> str:
 
 
 def read_video(path: str) -> bytes:
-    """A whole video in one file.
+    """Read a whole video in one file.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def read_video(path: str) -> bytes:
 
 
 def kind_of(head: bytes) -> str:
-    """What a file is by its first bytes: OpenPose's ``frame``, a ``video`` of such frames, or ``""``."""
+    """Kind of a file by its first bytes: ``"frame"``, ``"video"`` or ``""``."""
     text = head.removeprefix(_BOM).lstrip()
     found = _PEOPLE.search(text)
     if not found or text[:1] not in (b"{", b"["):
@@ -104,14 +104,14 @@ def kind_of(head: bytes) -> str:
 
 
 def frames_of(data: bytes) -> tuple[list[int], list[bytes]]:
-    """Numbers and JSON of the frames of a whole video: a list, an object by image name, or one frame a line.
+    """Numbers and JSON of the frames of a whole video: a list, an object by image name, or one frame per line.
 
-    Numbers are those that the frames or their names tell where all do and no two are alike, else ranks.
+    Numbers are those in the frames or names if all have different ones, otherwise ranks.
 
     Raises
     ------
     VideoError
-        It is none.
+        It is not a video.
     """
     try:
         found = list(_frames(data.removeprefix(_BOM)))
@@ -119,8 +119,8 @@ def frames_of(data: bytes) -> tuple[list[int], list[bytes]]:
         raise VideoError(f"is not JSON: {error}") from None
     if not found:
         raise VideoError("holds no frame")
-    said = [_number(name) for name, _ in found]
-    numbers = [number for number in said if number is not None]
+    parsed = [_number(name) for name, _ in found]
+    numbers = [number for number in parsed if number is not None]
     if len(set(numbers)) < len(found) or max(numbers) >= 2**31:
         return list(range(len(found))), [text for _, text in found]
     order = sorted(range(len(found)), key=numbers.__getitem__)

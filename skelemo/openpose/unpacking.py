@@ -1,4 +1,4 @@
-"""The bytes of a tar archive from front to back, plain or packed as a whole, with bounds on what a bomb can cost."""
+"""Sequential streams of tar archives, plain or compressed, with limits against decompression bombs."""
 
 import bz2
 import lzma
@@ -11,36 +11,36 @@ from typing import BinaryIO
 from skelemo.openpose.tar_members import TarError
 
 _PIECE = 1 << 20
-#: xz's largest preset needs 65 MiB to unpack; what asks for more is refused.
+#: Memory limit of xz; its largest preset needs 65 MiB.
 _MOST_MEMORY = 256 << 20
-#: Frames in which nobody was seen pack to 1/390 of their size, at most; a bomb packs to 1/1,000 and less.
+#: Largest compression ratio; empty frames compress to 1/390, bombs to 1/1,000 and less.
 _MOST_PACKING = 1000
 _SMALL = 64 << 20
 
 
 class _Gzip:
-    """zlib's interface made like that of the others."""
+    """zlib with the interface of the other decompressors."""
 
     def __init__(self) -> None:
         self._unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
 
     @property
     def eof(self) -> bool:
-        """Whether the end was met."""
+        """Whether the end was reached."""
         return self._unpacker.eof
 
     @property
     def unused_data(self) -> bytes:
-        """What follows the end."""
+        """Bytes after the end."""
         return self._unpacker.unused_data
 
     @property
     def needs_input(self) -> bool:
-        """Whether all that was given is unpacked."""
+        """Whether all input was consumed."""
         return not self._unpacker.unconsumed_tail
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """Some bytes of what the data, and what was left of earlier data, unpack to."""
+        """Decompress data, and what is left of earlier data, to up to ``max_length`` bytes."""
         return self._unpacker.decompress(self._unpacker.unconsumed_tail + data, max_length)
 
 
@@ -51,7 +51,7 @@ def _lzma() -> _Unpacker:
     return lzma.LZMADecompressor(memlimit=_MOST_MEMORY)
 
 
-#: How an archive is packed as a whole, by its ending.
+#: Decompressors by ending.
 PACKINGS: dict[str, Callable[[], _Unpacker]] = {
     ".tar.gz": _Gzip,
     ".tgz": _Gzip,
@@ -63,27 +63,27 @@ PACKINGS: dict[str, Callable[[], _Unpacker]] = {
 
 
 class PlainStream:
-    """A file that is what it is."""
+    """An uncompressed file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.position = 0
 
     def read(self, size: int) -> bytes:
-        """As many bytes, or fewer at the end."""
+        """Read ``size`` bytes, or fewer at the end."""
         data = self.file.read(size)
         self.position += len(data)
         return data
 
     def skip_to(self, position: int) -> None:
-        """Go forward or back, to the end at most."""
+        """Seek, to the end at most."""
         if position != self.position:
             position = min(position, os.fstat(self.file.fileno()).st_size)
             self.file.seek(position)
             self.position = position
 
     def finish(self) -> None:
-        """There is nothing to check."""
+        """Nothing to check."""
 
     def __enter__(self) -> "PlainStream":
         return self
@@ -93,9 +93,9 @@ class PlainStream:
 
 
 class UnpackedStream:
-    """What a packed file unpacks to, in pieces of a megabyte.
+    """A decompressed file, in pieces of a megabyte.
 
-    Every method that reads raises `TarError` where the file is damaged, cut off, or unpacks to absurdly much.
+    Methods that read raise `TarError` if the file is damaged, truncated, or a decompression bomb.
     """
 
     def __init__(self, file: BinaryIO, make: Callable[[], _Unpacker]) -> None:
@@ -106,7 +106,7 @@ class UnpackedStream:
         self._piece, self._place = b"", 0
 
     def read(self, size: int) -> bytes:
-        """As many bytes, or fewer at the end."""
+        """Read ``size`` bytes, or fewer at the end."""
         while len(self._piece) - self._place < size and (more := self._unpack()):
             self._piece, self._place = self._piece[self._place :] + more, 0
         data = self._piece[self._place : self._place + size]
@@ -115,7 +115,7 @@ class UnpackedStream:
         return data
 
     def skip_to(self, position: int) -> None:
-        """Go forward; at the end no farther."""
+        """Skip forward, to the end at most."""
         while position - self.position > len(self._piece) - self._place:
             self.position += len(self._piece) - self._place
             self._piece, self._place = self._unpack(), 0
@@ -125,7 +125,7 @@ class UnpackedStream:
         self.position = position
 
     def finish(self) -> None:
-        """Read on to the end, where the packing's checksum is."""
+        """Read to the end, to verify the checksum."""
         while piece := self._unpack():
             self.position += len(piece)
 
@@ -138,7 +138,7 @@ class UnpackedStream:
         self.file.close()
 
     def _unpack(self) -> bytes:
-        """The next piece; nothing at the end."""
+        """The next piece; empty at the end."""
         while True:
             data = b""
             if self._unpacker.eof:

@@ -1,4 +1,4 @@
-"""The slow, careful look at a file that is not to the letter what OpenPose writes: what to keep, and what is wrong."""
+"""Detailed validation of files that deviate from OpenPose's format: what to keep, and what is wrong."""
 
 import math
 import re
@@ -9,10 +9,10 @@ from orjson import JSONDecodeError, loads
 
 from skelemo.openpose.schema import PERSON_ID, PERSON_KEYS, Slot, identity_of
 
-# What C++ prints for a number that is none, where JSON has no word for it.
+# Printed by C++ for numbers that JSON cannot represent.
 _NOT_A_NUMBER = re.compile(rb"[\[,:]\s*(-?(?:nan|inf)\w*)", re.IGNORECASE)
 
-# Lists of OpenPose's that skelemo does not read, by their count of numbers (poseParameters.cpp).
+# Unsupported body models of OpenPose, by their count of numbers (poseParameters.cpp).
 _OTHER_BODIES = {405: "BODY_135", 57: "BODY_19", 69: "BODY_23", 66: "CAR_22", 36: "CAR_12"}
 
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
@@ -20,28 +20,28 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class FrameError(Exception):
-    """A file that is not a frame of OpenPose's. The message is the reason."""
+    """A file that is not an OpenPose frame. The message continues a sentence that starts with its name."""
 
 
 class Frame(NamedTuple):
-    """What a file holds."""
+    """The contents of a file."""
 
-    people: list[list[list[float]]]  # of each person with any numbers, a list of numbers for each slot
-    identities: list[int]  # theirs, -1 where the file gives none
-    damage: str  # the first part that could not be read; "" where there is none
-    size: tuple[int, int]  # width and height of the image; (0, 0) where the file does not tell
+    people: list[list[list[float]]]  # numbers by person and slot
+    identities: list[int]  # -1 if not given
+    damage: str  # the first part that could not be read, or ""
+    size: tuple[int, int]  # width and height of the image; (0, 0) for unknown
 
 
 def examine(data: bytes, slots: Sequence[Slot]) -> Frame:
-    """Read a file as others write OpenPose's JSON too.
+    """Read a file, allowing for how other programs write OpenPose's JSON.
 
-    ``null`` is a part or person that is not there; people may be an object, points lists of their own, and a frame the
-    only one in a list. A part that is damaged is left out, and the frame is kept for what else it shows.
+    ``null`` is a missing part or person; people may be an object, points may be nested lists, and a frame may be the
+    only item of a list. A damaged part is dropped, and the rest of the frame is kept.
 
     Raises
     ------
     FrameError
-        It is no frame, or damage leaves nothing of it.
+        It is not a frame, or nothing of it can be read.
     """
     document = _document(data)
     people, identities, damage = [], [], ""
@@ -104,7 +104,7 @@ def _not_json(data: bytes, error: JSONDecodeError) -> str:
 
 
 def _person(person: Any, slots: Sequence[Slot]) -> tuple[list[list[float]], str]:
-    """A person's numbers for each slot, and the first thing that is wrong with them."""
+    """A person's numbers by slot, and the first fault."""
     if person is None:
         return [], ""
     if not isinstance(person, dict):
@@ -141,7 +141,7 @@ def _expected(slot: Slot) -> str:
 
 
 def _guess(slot: Slot, count: int) -> str:
-    """What else a list of this length could be."""
+    """A hint at what a list of this length could be."""
     if any(count == 2 * len(model) for model in slot.models.values()):
         return " (is this an x,y-only export?)"
     if any(count == 4 * len(model) for model in slot.models.values()):

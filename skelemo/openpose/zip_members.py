@@ -1,4 +1,4 @@
-"""Members of zip archives: listed by the standard library, their bytes read three times as fast as by it."""
+"""Members of zip archives: listed by `zipfile`, and read three times as fast as by it."""
 
 import os
 import struct
@@ -11,16 +11,16 @@ from typing import BinaryIO, NamedTuple
 _LOCAL = struct.Struct("<4s22xHH")  # PKWARE's APPNOTE 4.3.7: signature, lengths of name and extra field
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
-#: In `Member.method` for what is encrypted.
+#: `Member.method` of encrypted members.
 LOCKED = 0xFFFF
 
 
 class ZipError(Exception):
-    """What is wrong with an archive or a member, in words that go on from its name."""
+    """A damaged archive or member. The message continues a sentence that starts with its name."""
 
 
 class Member(NamedTuple):
-    """A member, as the central directory has it."""
+    """A member in the central directory."""
 
     name: str
     start: int  # of its local header in the file
@@ -32,12 +32,12 @@ class Member(NamedTuple):
 
 
 def read_members(file: BinaryIO) -> Iterator[Member]:
-    """The members in the order of the central directory.
+    """Yield the members in the order of the central directory.
 
     Raises
     ------
     ZipError
-        It is no zip archive, is damaged or cut off, or one of several volumes.
+        It is not a zip archive, is damaged, truncated, or one of several volumes.
     """
     try:
         listed = zipfile.ZipFile(file).infolist()
@@ -52,17 +52,17 @@ def read_members(file: BinaryIO) -> Iterator[Member]:
             one.file_size,
             one.CRC,
             LOCKED if one.flag_bits & _ENCRYPTED else one.compress_type,
-            is_file=not one.filename.endswith("/") and unix in (0, 8),  # S_IFREG; all else is a link or a device
+            is_file=not one.filename.endswith("/") and unix in (0, 8),  # S_IFREG; others are links or devices
         )
 
 
 def unpack(file: BinaryIO, start: int, packed: int, size: int, crc: int, method: int) -> bytes:
-    """A member's bytes.
+    """Read a member.
 
     Raises
     ------
     ZipError
-        They are not what the central directory says, encrypted, or packed by a method that skelemo does not read.
+        It does not match the central directory, is encrypted, or compressed by an unsupported method.
     """
     if method == LOCKED:
         raise ZipError("is encrypted")
@@ -75,7 +75,7 @@ def unpack(file: BinaryIO, start: int, packed: int, size: int, crc: int, method:
 
 
 def look(file: BinaryIO, start: int, packed: int, method: int, most: int) -> bytes:
-    """A member's first bytes; none where it cannot be read."""
+    """A member's first bytes; empty if it cannot be read."""
     try:
         return _read(file, start, min(packed, most), most, method) if method in (STORED, DEFLATED) else b""
     except ZipError:
@@ -101,7 +101,7 @@ def _read(file: BinaryIO, start: int, packed: int, most: int, method: int) -> by
 
 
 def _name(member: zipfile.ZipInfo) -> str:
-    """A member's name: UTF-8 where it is, whether or not it says so. Some programs write Windows' slashes."""
+    """A member's name, decoded as UTF-8 if possible, even without the flag; Windows' slashes are converted."""
     name = member.filename
     if not member.flag_bits & _UTF8 and not name.isascii():
         with suppress(UnicodeError):

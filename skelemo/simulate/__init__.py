@@ -1,6 +1,6 @@
-"""Simulated actors: OpenPose JSON and label files with a known truth, and the same in memory.
+"""Simulated actors: OpenPose JSON and label files with ground truth, on disk or in memory.
 
-Everything made from them is to be called simulated.
+Everything derived from them must be called simulated.
 """
 
 from skelemo.simulate.clips import Cast, Clip, Role, crossing_people, long_clip, short_clip, simulate

@@ -1,4 +1,4 @@
-"""Acting: a script of emotion episodes becomes posture, facial actions and labels for every frame."""
+"""Acting: a script of emotion episodes to posture, facial actions and labels of every frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from skelemo.simulate.subject import Level, Subject
 
 Array = NDArray[np.float64]
 
-#: An episode is labeled with its emotion while its intensity is at least this; else the frame is neutral.
+#: Least intensity of an episode for frames to be labeled with its emotion; others are neutral.
 LABEL_FROM = 0.3
 
 _COLUMN = {name: index for index, name in enumerate(POSTURE)}
 _ACTION = {name: index for index, name in enumerate(ACTIONS)}
-_TREMBLING_HZ = 7.0
+_TREMOR_HZ = 7.0
 _SHAKING_HZ = 1.2
-# How far the idle body wanders, standard deviation by column of POSTURE.
+# Idle motion: standard deviation by column of POSTURE.
 _WANDER = {
     **{"lean": 0.015, "bend": 0.02, "side": 0.015, "twist": 0.03, "shrug": 0.003, "nod": 0.035, "turn": 0.06},
     **{"tilt": 0.025, "sway": 0.015, "step": 0.012},
@@ -31,7 +31,7 @@ _WANDER = {
 
 @dataclass(frozen=True)
 class Episode:
-    """An emotion that comes, stays and goes. Times in seconds; `peak` is the intensity at the apex."""
+    """One emotion with onset, apex and offset. Times in seconds; `peak` is the intensity at the apex."""
 
     emotion: int
     start: float
@@ -42,13 +42,13 @@ class Episode:
 
     @property
     def end(self) -> float:
-        """When it is over."""
+        """End time."""
         return self.start + self.onset + self.apex + self.offset
 
 
 @dataclass(frozen=True)
 class Performance:
-    """What an actor does and feels, by frame."""
+    """Motion and labels of an actor, by frame."""
 
     posture: Array  # [T, len(POSTURE)]
     actions: Array  # [T, A]
@@ -59,7 +59,7 @@ class Performance:
 
 
 def long_script(rng: np.random.Generator, seconds: float) -> list[Episode]:
-    """Episodes of all emotions in random order, neutral between them, to fill a video."""
+    """Episodes of all emotions in random order, separated by neutral, for a whole video."""
     script: list[Episode] = []
     clock = rng.uniform(0.5, 1.5)
     while clock < seconds:
@@ -70,7 +70,7 @@ def long_script(rng: np.random.Generator, seconds: float) -> list[Episode]:
 
 
 def short_script(rng: np.random.Generator, emotion: int, seconds: float) -> list[Episode]:
-    """One emotion that fills a short clip, its onset sometimes before the clip begins."""
+    """One emotion for a short clip; its onset may precede the clip."""
     episode = _episode(rng, emotion, rng.uniform(-0.6, 0.15) * seconds)
     apex = max(0.0, rng.uniform(0.8, 1.2) * seconds - episode.start - episode.onset)
     return [Episode(emotion, episode.start, episode.onset, apex, episode.offset, episode.peak)]
@@ -79,7 +79,7 @@ def short_script(rng: np.random.Generator, emotion: int, seconds: float) -> list
 def perform(
     rng: np.random.Generator, subject: Subject, script: Sequence[Episode], frames: int, fps: float, level: Level
 ) -> Performance:
-    """Act a script out: `frames` frames at `fps`."""
+    """Perform a script: `frames` frames at `fps`."""
     seconds = np.arange(frames) / fps
     resting = posture({}, *subject.hands) + subject.habit
     pose = np.tile(resting, (frames, 1))  # [T, P]
@@ -120,7 +120,7 @@ def _episode(rng: np.random.Generator, emotion: int, start: float) -> Episode:
 
 
 def _emphasis(rng: np.random.Generator, level: Level) -> tuple[float, float]:
-    """Factors for face and posture: at higher difficulty some episodes hide in one, or in both and leave the motion."""
+    """Factors for face and posture; at higher difficulty some episodes are weak in one, or in both."""
     if rng.random() > level.ambiguity:
         return 1.0, 1.0
     return ((0.25, 1.0), (1.0, 0.25), (0.25, 0.25))[rng.integers(3)]
@@ -136,7 +136,7 @@ def _shown_face(rng: np.random.Generator, subject: Subject, emotion: int, level:
 
 
 def _shown_posture(rng: np.random.Generator, subject: Subject, emotion: int, level: Level) -> Array:
-    """The posture at the apex: the emotion's own or, ambiguously, that of anybody who talks."""
+    """The posture at the apex: that of the emotion or, ambiguously, of a neutral speaker."""
     shown = PROTOTYPES[emotion]
     if not shown.hands:
         return posture({}, *subject.hands) + subject.habit
@@ -150,7 +150,7 @@ def _shown_posture(rng: np.random.Generator, subject: Subject, emotion: int, lev
 
 
 def _move(rng: np.random.Generator, pose: Array, manner: Array, fps: float) -> None:
-    """Add to a posture what moves in it: beats, nods, trembling, bouncing, wandering, breath."""
+    """Add motion to postures: beats, nods, tremor, bouncing, idle motion, breath."""
     frames = len(pose)
     clock = np.arange(frames) / fps
     tempo, swing, sharpness, tremor, bounce, nodding, shaking, wander = manner.T
@@ -167,9 +167,9 @@ def _move(rng: np.random.Generator, pose: Array, manner: Array, fps: float) -> N
     pose[:, _COLUMN["lean"]] += 0.3 * nodding * _beat(phase, sharpness)
     pose[:, _COLUMN["turn"]] += shaking * np.sin(2 * np.pi * (_SHAKING_HZ * clock + rng.random()))
     pose[:, _COLUMN["crouch"]] += bounce * (1 - np.cos(2 * phase))
-    trembling = np.sin(2 * np.pi * (_TREMBLING_HZ * clock[:, None] + rng.random(len(POSTURE))))
-    trembling *= np.clip(1 + 0.5 * smooth_noise(rng, frames, len(POSTURE), 0.5 * fps), 0, 2)
-    pose += tremor[:, None] * trembling * _SHAKEN
+    tremble = np.sin(2 * np.pi * (_TREMOR_HZ * clock[:, None] + rng.random(len(POSTURE))))
+    tremble *= np.clip(1 + 0.5 * smooth_noise(rng, frames, len(POSTURE), 0.5 * fps), 0, 2)
+    pose += tremor[:, None] * tremble * _TREMOR
     pose += wander[:, None] * smooth_noise(rng, frames, len(POSTURE), 0.9 * fps) * _IDLE
     breath = np.sin(2 * np.pi * (0.27 * clock + rng.random()))
     pose[:, _COLUMN["shrug"]] += 0.004 * breath
@@ -177,14 +177,14 @@ def _move(rng: np.random.Generator, pose: Array, manner: Array, fps: float) -> N
 
 
 def _beat(phase: Array, sharpness: Array) -> Array:
-    """A beat of the hand: a sine when smooth, a quick stroke, a hold and a slower return when sharp."""
+    """A beat of the hand: a sine, or with sharpness a quick stroke, a hold and a slower return."""
     stroke = np.sin(phase + 0.8 * sharpness * np.sin(phase))
     steepness = 0.3 + 2.5 * sharpness
     return np.tanh(steepness * stroke) / np.tanh(steepness)
 
 
 def _enliven_face(rng: np.random.Generator, actions: Array, fps: float, level: Level) -> None:
-    """Add blinks, glances and speech, which say nothing about the emotion."""
+    """Add blinks, glances and speech, independent of the emotion."""
     frames = len(actions)
     blink = np.hanning(max(5, round(0.22 * fps)) + 2)[1:-1]
     actions[:, _ACTION["eyes_closed"]] += np.minimum(impulses(rng, frames, 0.25 / fps, blink), 1)
@@ -199,7 +199,7 @@ def _enliven_face(rng: np.random.Generator, actions: Array, fps: float, level: L
 def _affect(
     rng: np.random.Generator, emotion: NDArray[np.integer], intensity: Array, fps: float, level: Level
 ) -> tuple[Array, Array]:
-    """Valence and arousal as annotators give them: they follow the intensity, drift a little and are off a little."""
+    """Valence and arousal as annotated: proportional to intensity, with drift and an offset."""
     frames = len(emotion)
     drift = (0.02 + 0.05 * level.difficulty) * smooth_noise(rng, frames, 2, 1.5 * fps)
     jitter = rng.normal(0, 0.02 + 0.05 * level.difficulty, 2)
@@ -207,7 +207,7 @@ def _affect(
     return affect[:, 0], affect[:, 1]
 
 
-_SHAKEN = np.array(
+_TREMOR = np.array(
     [1.0 if name.endswith(("_out", "_up", "_fore")) else 0.8 if name in ("nod", "turn") else 0.0 for name in POSTURE]
 )
 _IDLE = np.array([_WANDER.get(name, 0.0) for name in POSTURE])

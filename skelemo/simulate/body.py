@@ -1,8 +1,8 @@
-"""The simulated body: a subject's proportions, and the posture that turns them into joints in space.
+"""The simulated body: proportions and posture to joints in space.
 
-World coordinates in meters: x to the right of the picture, y up from the floor, z towards the camera. A subject who
-faces the camera has the left hand at positive x. Proportions are those of Drillis & Contini (1966) as shares of
-stature, shoulders and hips narrowed to the joints' centers as OpenPose marks them.
+World coordinates in meters: x to the right of the image, y up from the floor, z towards the camera. A subject who faces
+the camera has the left hand at positive x. Proportions are those of Drillis & Contini (1966) as shares of stature, with
+shoulders and hips narrowed to the joint centers as in OpenPose.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from skelemo.skeleton import BODY_25
 Array = NDArray[np.float64]
 
 #: Columns of a posture. Angles in radians: lean and bend forwards, side and tilt to the subject's left, twist and
-#: turn to the left, nod down. Lengths in meters. A wrist lies `out`, `up` and `fore` of its shoulder in arm lengths;
-#: an elbow is 0 when it hangs and 1 when it points outwards.
+#: turn to the left, nod down. Lengths in meters. Wrists are `out`, `up` and `fore` of their shoulder in arm lengths; an
+#: elbow is 0 hanging down and 1 pointing outwards.
 POSTURE = (
     *("lean", "bend", "side", "twist", "shrug", "round", "nod", "turn", "tilt", "thrust", "crouch", "sway", "step"),
     *("right_out", "right_up", "right_fore", "left_out", "left_up", "left_fore", "right_elbow", "left_elbow"),
@@ -35,7 +35,7 @@ _NOSE_TIP = 30
 
 @dataclass(frozen=True)
 class Build:
-    """Lengths of a subject's body in meters; `head` scales the face's millimeters."""
+    """Lengths of a subject's body in meters; `head` scales the face, which is in millimeters."""
 
     stature: float
     torso: float
@@ -56,7 +56,7 @@ class Build:
 
     @property
     def standing(self) -> float:
-        """Height of the mid-hip above the floor when the legs are almost straight."""
+        """Height of the mid-hip above the floor with almost straight legs."""
         return self.ankle + 0.985 * (self.thigh + self.shin)
 
     @property
@@ -66,7 +66,7 @@ class Build:
 
 
 def random_build(rng: np.random.Generator, spread: float) -> Build:
-    """A subject's body; `spread` 1 varies it about as much as adults differ."""
+    """A random body; `spread` 1 is about the variation of adults."""
     stature = rng.normal(1.71, 0.09 * min(spread, 1.0))
     lengths = {name: stature * share * (1 + spread * rng.normal(0, 0.04)) for name, share in _SHARES.items()}
     lengths["shoulder"] *= 1 + spread * rng.normal(0, 0.06)
@@ -75,18 +75,18 @@ def random_build(rng: np.random.Generator, spread: float) -> Build:
 
 
 def figure(build: Build, posture: Array, root: Array, facing: Array, ankles: Array, face: Array) -> Array:
-    """Joints of a body and points of its face in the world, float64 [T, 95, 3].
+    """Joints of a body and points of its face in world coordinates, float64 [T, 95, 3].
 
     Parameters
     ----------
     posture
         [T, len(POSTURE)].
     root
-        Mid-hip of the upright posture, [T, 3] in meters; crouch, sway and step are added to it.
+        Mid-hip of the upright posture, [T, 3] in meters; crouch, sway and step are added.
     facing
         [T] in radians; 0 faces the camera, positive turns to the subject's left.
     ankles
-        [T, 2, 3] in meters, right before left: where the feet stand.
+        [T, 2, 3] in meters, right before left.
     face
         [T, 70, 3] in millimeters, in head coordinates.
     """
@@ -117,7 +117,7 @@ def figure(build: Build, posture: Array, root: Array, facing: Array, ankles: Arr
 
 
 def rotation(yaw: Array, pitch: Array | float = 0.0, roll: Array | float = 0.0) -> Array:
-    """Rotations [T, 3, 3] that roll to the left, then pitch forwards, then turn to the left; angles in radians."""
+    """Rotations [T, 3, 3]: roll to the left, then pitch forwards, then turn to the left; angles in radians."""
     yaw, pitch, roll = np.broadcast_arrays(yaw, pitch, roll)
     sy, cy, sp, cp, sr, cr = (wave(angle) for angle in (yaw, pitch, roll) for wave in (np.sin, np.cos))
     rows = [
@@ -178,7 +178,7 @@ def _place_head(body: Array, build: Build, points: Array, skull: Array, head: Ar
 
 
 def _two_bones(start: Array, end: Array, pole: Array, first: float, second: float) -> tuple[Array, Array]:
-    """Middle and end joint of a limb that reaches for `end`, bent towards `pole`; too far an end is drawn nearer."""
+    """Middle and end joint of a limb that reaches for `end`, bent towards `pole`; `end` is moved within reach."""
     line = end - start
     distance = np.linalg.norm(line, axis=1, keepdims=True)
     line = line / np.maximum(distance, 1e-9)

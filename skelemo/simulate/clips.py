@@ -1,4 +1,4 @@
-"""Clips: whole simulated recordings with their labels and their truth, by the number of the clip."""
+"""Clips: simulated recordings with labels and ground truth, by number."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ SPLITS = ("train", "validation", "test")
 _SHARES = (0.6, 0.2, 0.2)
 _PAIRS = 0.1  # share of long clips with two actors
 _PASSERS = 0.6  # passers-by in 600 frames, at difficulty 0.5
-# Streams of random numbers that must not depend on one another.
+# Independent streams of random numbers.
 _CAST, _SUBJECT, _LONG, _SHORT, _CROSSING = range(5)
 
 
 @dataclass(frozen=True)
 class Role:
-    """One actor of a clip and the truth about them, by frame."""
+    """One actor of a clip and the ground truth, by frame."""
 
     subject: int
     person: int  # in the crowd
-    side: str  # "" alone; else "left" or "right" in the picture
+    side: str  # "" if alone; else "left" or "right" in the image
     truth: NDArray[np.float32]  # [T, 95, 3] pixels without noise; confidence 1 where visible, else all 0
     expression: NDArray[np.int8]  # [T] index into `emotions.NAMES`
     intensity: NDArray[np.float32]  # [T] in [0, 1]
@@ -46,26 +46,26 @@ class Clip:
     height: int
     fps: int
     split: str  # one of SPLITS, by subject
-    fold: int  # 1 to FOLDS, by subject: the fold in which it is tested
+    fold: int  # 1 to FOLDS, by subject: the fold that tests it
     emotion: str  # of a short clip; else ""
     crowd: Crowd
     roles: tuple[Role, ...]
 
     @property
     def passers(self) -> tuple[int, ...]:
-        """People of the crowd who only walk through."""
+        """People of the crowd who only pass by."""
         actors = {role.person for role in self.roles}
         return tuple(int(person) for person in np.unique(self.crowd.person) if person not in actors)
 
     @property
     def keypoints(self) -> NDArray[np.float32]:
-        """The first actor as OpenPose found them, [T, 95, 3]; all 0 in frames where it missed them."""
+        """Detected keypoints of the first actor, [T, 95, 3]; 0 if not detected."""
         return self.crowd.seen(self.roles[0].person)
 
 
 @dataclass(frozen=True)
 class Cast:
-    """Which subjects there are, how hard they are to read, and who trains and tests."""
+    """The subjects, their difficulty, and their subsets."""
 
     subjects: int = 24
     difficulty: float = 0.5
@@ -81,30 +81,30 @@ class Cast:
 
     @property
     def level(self) -> Level:
-        """What the difficulty means."""
+        """The parameters of the difficulty."""
         return Level(self.difficulty)
 
     def subject(self, number: int) -> Subject:
-        """The subject of that number, the same in every clip."""
+        """The subject of a number, the same in every clip."""
         return random_subject(self.random(_SUBJECT, number), number, self.level)
 
     def split(self, number: int) -> str:
-        """In which of SPLITS a subject is; 60, 20 and 20 percent of the subjects."""
+        """Subset of a subject, one of SPLITS with 60, 20 and 20 percent of the subjects."""
         place = (self._places[number] + 0.5) / self.subjects
         return SPLITS[int(np.searchsorted(np.cumsum(_SHARES[:-1]), place))]
 
     def fold(self, number: int) -> int:
-        """In which fold, 1 to FOLDS, a subject is tested."""
+        """Fold, 1 to FOLDS, that tests a subject."""
         return 1 + self._places[number] % FOLDS
 
     def partner(self, number: int) -> int:
-        """Another subject of the same split, or the same one where there is no other."""
+        """Another subject of the same subset, or the same one if there is no other."""
         split = self.split(number)
         others = [other for other in range(self.subjects) if self.split(other) == split]
         return others[(others.index(number) + 1) % len(others)]
 
     def random(self, *stream: int) -> np.random.Generator:
-        """Random numbers that depend on the seed and the stream alone."""
+        """Random numbers that depend only on the seed and the stream."""
         return np.random.default_rng([self.seed, *stream])
 
     @cached_property
@@ -121,10 +121,10 @@ def simulate(
     seed: int = 0,
     short: bool = False,
 ) -> Iterator[Clip]:
-    """Clips of simulated actors, in memory: `clips` of each subject, or of each subject and emotion when `short`.
+    """Clips of simulated actors, in memory: `clips` of each subject, or of each subject and emotion if `short`.
 
-    Long clips show one emotion after another with neutral between and vary by a fifth around `frames`; short ones show
-    one emotion throughout.
+    Long clips show a series of emotions separated by neutral, and vary by a fifth around `frames`; short ones show one
+    emotion.
     """
     cast = Cast(subjects, difficulty, seed)
     for number in range(subjects * clips * (len(NAMES) if short else 1)):
@@ -132,7 +132,7 @@ def simulate(
 
 
 def long_clip(cast: Cast, number: int, frames: int) -> Clip:
-    """Clip `number` (from 0) in the manner of Aff-Wild2; its subject is `number` modulo the subjects."""
+    """Clip `number` (from 0) in the style of Aff-Wild2; its subject is `number` modulo the subjects."""
     rng = cast.random(_LONG, number)
     leading = number % cast.subjects
     actors = [cast.subject(leading)]
@@ -149,7 +149,7 @@ def long_clip(cast: Cast, number: int, frames: int) -> Clip:
 
 
 def short_clip(cast: Cast, number: int, frames: int) -> Clip:
-    """Clip `number` (from 0) in the manner of DFEW: one emotion; subjects and emotions take turns."""
+    """Clip `number` (from 0) in the style of DFEW: one emotion; subjects and emotions alternate."""
     rng = cast.random(_SHORT, number)
     subject, emotion = cast.subject(number % cast.subjects), (number // cast.subjects) % len(NAMES)
     count = round(frames * rng.uniform(0.5, 1.5))
@@ -162,16 +162,16 @@ def short_clip(cast: Cast, number: int, frames: int) -> Clip:
 def crossing_people(
     *, people: int = 2, frames: int = 150, difficulty: float = 0.5, seed: int = 0, gap: float = 0.0
 ) -> tuple[Crowd, list[NDArray[np.float32]]]:
-    """People who walk across each other's way, half from either side, in an order that changes; and where each is.
+    """People who cross each other's path, half from either side, and the ground truth.
 
     Parameters
     ----------
     gap
-        Meters between their lanes beyond the least 0.4 m; with 0 the nearer person hides much of the other.
+        Meters between their lanes beyond 0.4 m; with 0 the nearer person occludes much of the other.
 
     Returns
     -------
-    The crowd, whose `person` is the truth, and by person the points without noise, [T, 95, 3].
+    The crowd, with true identities, and points without noise by person, [T, 95, 3].
     """
     cast = Cast(max(people, FOLDS), difficulty, seed)
     rng = cast.random(_CROSSING)
@@ -191,7 +191,7 @@ def crossing_people(
 
 
 def _set(rng: np.random.Generator, actors: list[Subject]) -> tuple[Camera, bool]:
-    """A camera for the actors, and whether they sit."""
+    """A camera for the actors, and whether they are seated."""
     framing = rng.choice(["full", "half", "close"], p=(0.35, 0.42, 0.23) if len(actors) == 1 else (0.5, 0.5, 0.0))
     seated = framing != "full" and rng.random() < 0.3
     tallest = max((actor.build for actor in actors), key=lambda build: build.stature)
@@ -233,7 +233,7 @@ def _shoot(
 
 
 def _passer(rng: np.random.Generator, cast: Cast, camera: Camera, frames: int) -> Person:
-    """Somebody unknown who walks through the picture, mostly behind the actors."""
+    """A passer-by, mostly behind the actors."""
     nearest = camera.position[2]
     z = rng.uniform(0.5, 0.8) if nearest > 3 and rng.random() < 0.2 else -rng.uniform(0.6, 2.5)
     side = 1 if rng.random() < 0.5 else -1

@@ -1,8 +1,8 @@
-"""What OpenPose makes of people in a picture: what it cannot see, what it misses, and how far it is off.
+"""The camera, and OpenPose's view through it: visibility, missing points, jitter and confidence.
 
 Calibrated by eye on recordings of BODY_25: joints jitter by about half a percent of the torso, confidence is highest at
-eyes and neck and lowest at wrists, hips and feet, and lost points are lost for several frames. The rule for faces
-(missing below a box of 40 pixels, all 70 points otherwise) is OpenPose's own (``faceDetector.cpp``).
+eyes and neck and lowest at wrists, hips and feet, and points are missing for several frames. Faces are missing below a
+box of 40 pixels and otherwise have all 70 points, as in OpenPose (``faceDetector.cpp``).
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from skelemo.skeleton import BODY_25, FACE_70, layout
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-#: How much of a standing person is in the picture: (height in statures, what lies at the middle in statures).
+#: Visible height, and height of the image center, of a standing person, in statures.
 FRAMINGS = {"full": (1.3, 0.5), "half": (0.78, 0.71), "close": (0.42, 0.86)}
 SIZES = ((1280, 720), (1920, 1080), (960, 540), (640, 480))
 RATES = (30, 30, 30, 25, 24)
@@ -27,14 +27,14 @@ _BODY = layout().slices[BODY_25.name]
 _LEAST_FACE = 40  # pixels, faceDetector.cpp
 _LEAST_PARTS = 3  # getPoseDefaultMinSubsetCnt
 
-# Mean confidence of well seen points, and jitter in percent of the torso.
+# Mean confidence of well visible points, and jitter in percent of the torso.
 _CONFIDENCE = {"Nose": 0.9, "Neck": 0.86, "Shoulder": 0.82, "Elbow": 0.8, "Wrist": 0.74, "MidHip": 0.66, "Hip": 0.62}
 _CONFIDENCE |= {"Knee": 0.76, "Ankle": 0.74, "Eye": 0.92, "Ear": 0.84, "BigToe": 0.66, "SmallToe": 0.62, "Heel": 0.6}
 _JITTER = {"Nose": 0.3, "Neck": 0.45, "Shoulder": 0.5, "Elbow": 0.55, "Wrist": 0.6, "MidHip": 0.8, "Hip": 0.8}
 _JITTER |= {"Knee": 0.65, "Ankle": 0.7, "Eye": 0.3, "Ear": 0.4, "BigToe": 1.0, "SmallToe": 1.0, "Heel": 1.0}
 _FACE_JITTER = 0.55  # percent of the face's box, about 0.9 mm
 
-# Points that are lost together, and the share of the time.
+# Points that are missing together, and the share of time.
 _LOST = {
     "RWrist": 0.02,
     "RElbow RWrist": 0.012,
@@ -55,7 +55,9 @@ _LOST = {
 
 
 _POWERS = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4, 1e5])
-_SCALES = np.array([0.0, 1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1e0])  # exact, so that one division rounds right
+_SCALES = np.array(
+    [0.0, 1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1e0]
+)  # exact, so that one division is correctly rounded
 
 
 def _by_joint(table: dict[str, float]) -> Array:
@@ -69,7 +71,7 @@ _SHARES = np.array(list(_LOST.values()))
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera that looks along -z, tilted down by `tilt` radians. Focal length in pixels, position in m."""
+    """A pinhole camera looking along -z, tilted down by `tilt` radians; focal length in pixels, position in meters."""
 
     width: int
     height: int
@@ -79,7 +81,7 @@ class Camera:
     tilt: float
 
     def project(self, points: Array) -> tuple[Array, Array]:
-        """Pixels [..., 2] and distances [...] in meters of points [..., 3] in the world; all must be in front of it."""
+        """Project world points [..., 3] in front of the camera to pixels [..., 2] and distances [...] in meters."""
         x, y, z = np.moveaxis(points - np.array(self.position), -1, 0)
         sine, cosine = np.sin(self.tilt), np.cos(self.tilt)
         depth = np.maximum(-z * cosine - y * sine, 0.05)
@@ -88,16 +90,16 @@ class Camera:
         return across, depth
 
     def reach(self, z: float) -> float:
-        """How far the picture reaches to either side at depth z of the world, in meters."""
+        """Half the visible width at depth z of the world, in meters."""
         return (self.position[2] - z) * self.width / 2 / self.focal
 
 
 def random_camera(
     rng: np.random.Generator, stature: float, framing: str, *, lowered: float = 0.0, breadth: float = 0.0
 ) -> Camera:
-    """A camera that frames somebody of that stature at the origin, who sits `lowered` meters lower than standing.
+    """A camera that frames a person of this stature at the origin, who sits `lowered` meters below standing height.
 
-    At least `breadth` meters fit into the picture from left to right.
+    The image is at least `breadth` meters wide.
     """
     width, height = SIZES[rng.integers(len(SIZES))]
     share, center = FRAMINGS[framing]
@@ -112,7 +114,7 @@ def random_camera(
 
 
 def visible(world: Array, pixels: Array, depth: Array, camera: Camera) -> Mask:
-    """Which points [T, 95] a perfect OpenPose would give: in the picture, not behind the head, face large enough."""
+    """Points [T, 95] that a perfect OpenPose would detect: in the image, not behind the head, face large enough."""
     inside = (pixels >= 0).all(-1) & (pixels[..., 0] <= camera.width - 1) & (pixels[..., 1] <= camera.height - 1)
     joint = BODY_25.index
     turned = depth[:, joint("REar")] - depth[:, joint("LEar")]
@@ -126,18 +128,18 @@ def visible(world: Array, pixels: Array, depth: Array, camera: Camera) -> Mask:
     inside[:, [joint("Nose"), joint("REye"), joint("LEye")]] &= ~away[:, None]
     head = inside[:, [joint("Nose"), joint("REye"), joint("LEye")]].sum(axis=1) >= 2
     face = (face_box(pixels) > _LEAST_FACE) & head & (np.abs(aside) < 0.97)
-    inside[:, _FACE] = face[:, None]  # OpenPose gives a face all its points, some beyond the picture's edge
+    inside[:, _FACE] = face[:, None]  # OpenPose outputs all points of a face, also outside the image
     return inside & (inside[:, _BODY].sum(axis=1) >= _LEAST_PARTS)[:, None]
 
 
 def face_box(pixels: Array) -> Array:
-    """Side of the box that OpenPose would lay around each face, [T] in pixels; pixels is [T, 95, 2]."""
+    """Side of OpenPose's box of each face, [T] in pixels, from pixels [T, 95, 2]."""
     face = pixels[:, _FACE]
     return 1.3 * np.maximum(np.ptp(face[..., 0], axis=1), np.ptp(face[..., 1], axis=1))
 
 
 def torso_length(pixels: Array) -> float:
-    """Typical size of a person in the picture: the torso, or what the shoulders' breadth says of it, in pixels."""
+    """Typical length of a person's torso in pixels, estimated from the shoulders if foreshortened."""
     joint = BODY_25.index
     torso = np.linalg.norm(pixels[:, joint("Neck")] - pixels[:, joint("MidHip")], axis=-1)
     breadth = np.linalg.norm(pixels[:, joint("RShoulder")] - pixels[:, joint("LShoulder")], axis=-1)
@@ -145,7 +147,7 @@ def torso_length(pixels: Array) -> float:
 
 
 def hidden(pixels: Array, front: Array) -> Mask:
-    """Which points [T, 95] of a person lie behind the trunk or head of another who stands in front."""
+    """Points [T, 95] of a person that are occluded by the trunk or head of another in front."""
     joint = BODY_25.index
     neck, hip = front[:, joint("Neck")], front[:, joint("MidHip")]
     size = np.linalg.norm(neck - hip, axis=-1)
@@ -162,17 +164,17 @@ def _to_segment(points: Array, start: Array, end: Array) -> Array:
 
 
 def detect(rng: np.random.Generator, pixels: Array, seen: Mask, camera: Camera, noise: float) -> NDArray[np.float32]:
-    """OpenPose's keypoints, float32 [T, 95, 3], of a person at pixels [T, 95, 2] of whom `seen` [T, 95] is visible.
+    """OpenPose's keypoints, float32 [T, 95, 3], of a person at pixels [T, 95, 2] with visibility `seen` [T, 95].
 
-    `noise` 1 jitters and loses about as much as recordings do. A person with fewer than three joints is not found.
+    `noise` 1 is about that of real recordings. A person with fewer than three joints is not detected.
     """
     frames, points, _ = pixels.shape
     size = np.empty(points)
     size[_BODY] = torso_length(pixels) * _JOINT_JITTER
     size[_FACE] = np.median(face_box(pixels)) * _FACE_JITTER / 100
-    blurred = spells(rng, frames, points, 0.015 * noise, 6)  # badly seen for a while
+    blurred = spells(rng, frames, points, 0.015 * noise, 6)  # low confidence for a while
     confidence = _confidence(rng, pixels, blurred, camera)
-    wrong = spells(rng, frames, points, 0.002 * noise, 2)  # somewhere else altogether
+    wrong = spells(rng, frames, points, 0.002 * noise, 2)  # wrong position
     wrong[:, _FACE] = False
     scatter = noise * size * np.where(blurred, 4.0, 1.0)
     shift = sticky_noise(rng, (frames, points, 2), 0.45) * scatter[..., None]
@@ -188,10 +190,10 @@ def detect(rng: np.random.Generator, pixels: Array, seen: Mask, camera: Camera, 
 
 
 def six_digits(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Values of float32, below a million, rounded to six significant digits.
+    """Round float32 values below a million to six significant digits, as OpenPose prints them (``ostream << float``).
 
-    The shortest text that gives a number back is then the one that C++ prints. Magnitudes below 1e-4, which C++ would
-    print with an exponent, become 0.
+    The shortest text that round-trips is then the one that C++ prints. Magnitudes below 1e-4, which C++ would print
+    with an exponent, become 0.
     """
     exact = values.astype(np.float32).astype(np.float64)
     place = np.searchsorted(_POWERS, np.abs(exact), side="right")
@@ -215,7 +217,7 @@ def _confidence(rng: np.random.Generator, pixels: Array, blurred: Mask, camera: 
 
 
 def _losses(rng: np.random.Generator, frames: int, noise: float) -> Mask:
-    """Points lost for a while [T, 95]: groups of joints, the face, the whole person."""
+    """Points missing for a while [T, 95]: groups of joints, the face, the whole person."""
     lost = np.zeros((frames, len(layout())), dtype=bool)
     groups = np.column_stack([spells(rng, frames, 1, noise * share, 8) for share in _SHARES])
     lost[:, _BODY] = groups @ _GROUPS

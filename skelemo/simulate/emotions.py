@@ -1,4 +1,4 @@
-"""What each emotion looks like: valence and arousal, facial actions, postures, the manner of moving, and its pace.
+"""Prototypes of emotions: valence and arousal, facial actions, postures, motion, and timing.
 
 Valence and arousal are Russell & Mehrabian's (1977). Facial actions are the prototypes of FACS and EMFACS (Ekman &
 Friesen 1978). Postures and manners follow Wallbott (1998) and Coulson (2004): joy opens and bounces, sadness slumps and
@@ -15,7 +15,7 @@ from skelemo.simulate.face import ACTIONS
 
 Array = NDArray[np.float64]
 
-#: Where a right wrist is (out, up and fore of its shoulder, in arm lengths) and how far its elbow points outwards.
+#: Positions of the right hand: wrist out, up and fore of its shoulder in arm lengths, and elbow outwards.
 HANDS = {
     "hanging": (0.12, -0.95, 0.12, 0.1),
     "belly": (-0.28, -0.62, 0.36, 0.25),
@@ -33,21 +33,21 @@ HANDS = {
     "brow": (-0.24, 0.34, 0.3, 0.15),
 }
 
-#: Columns of a manner of moving: beats of the hands (Hz, arm lengths, 0 smooth to 1 striking), trembling (arm
-#: lengths), bouncing (m), nodding and shaking the head (radians), and how much it wanders when idle.
+#: Columns of a manner of moving: beats of the hands (Hz, arm lengths, 0 smooth to 1 striking), tremor (arm lengths),
+#: bouncing (m), nodding and shaking the head (radians), and idle motion.
 MANNER = ("tempo", "swing", "sharpness", "tremor", "bounce", "nodding", "shaking", "wander")
 
 
 @dataclass(frozen=True)
 class Emotion:
-    """How one emotion is shown at full strength. Durations are (least, most) in seconds."""
+    """One emotion at full intensity. Durations are (least, most) in seconds."""
 
     name: str
     valence: float
     arousal: float
     actions: dict[str, float]  # of the face, by ACTIONS
     trunk: dict[str, float]  # displacements of trunk and head, by POSTURE
-    hands: tuple[str, ...]  # where the right and the left hand go, in words of HANDS; one of these at a time
+    hands: tuple[str, ...]  # alternatives for the right and the left hand, keys of HANDS
     manner: tuple[float, ...]  # by MANNER
     onset: tuple[float, float]
     apex: tuple[float, float]
@@ -154,7 +154,7 @@ _HAND_COLUMNS += [POSTURE.index(name) for name in ("left_out", "left_up", "left_
 
 
 def posture(trunk: dict[str, float], right: str, left: str) -> Array:
-    """A row of POSTURE: displacements of trunk and head, and two words of HANDS."""
+    """A row of POSTURE from displacements of trunk and head, and two keys of HANDS."""
     row = np.array([trunk.get(name, 0.0) for name in POSTURE])
     row[_HAND_COLUMNS] = HANDS[right] + HANDS[left]
     return row

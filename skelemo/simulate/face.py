@@ -1,9 +1,9 @@
-"""The simulated face: 70 points in millimeters, and how facial action units move them.
+"""The simulated face: 70 points in millimeters, and their displacement by facial action units.
 
-Head coordinates: origin between the ears, x towards the subject's left, y up, z out of the face. The resting shape is
-drawn by hand after common anthropometry (pupils 63 mm, outer eye corners 90 mm, brows to chin 130 mm apart); the
-displacements follow the descriptions of the action units in FACS (Ekman & Friesen 1978). Points are iBUG's 68 and two
-pupils, in OpenPose's order.
+Head coordinates: origin between the ears, x towards the subject's left, y up, z out of the face. The resting shape
+follows common anthropometry (pupils 63 mm, outer eye corners 90 mm, brows to chin 130 mm apart); the displacements
+follow the descriptions of the action units in FACS (Ekman & Friesen 1978). Points are iBUG's 68 and two pupils, in
+OpenPose's order.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ Points = dict[int, tuple[float, ...]]
 
 
 def _points(text: str) -> Points:
-    """Reads ``index x,y,z  index x,y,z  …``."""
+    """Parse ``index x,y,z  index x,y,z  …``."""
     words = iter(text.split())
     return {int(index): tuple(map(float, xyz.split(","))) for index, xyz in zip(words, words, strict=True)}
 
@@ -78,7 +78,7 @@ ACTIONS = tuple(_ACTIONS)
 
 _UPPER_LIDS, _LOWER_LIDS = (37, 38, 43, 44), (41, 40, 47, 46)
 _UPPER_LIPS, _LOWER_LIPS = (61, 62, 63), (67, 66, 65)
-_SIDEWAYS = {"look_left"}  # both halves move the same way, not mirrored
+_SIDEWAYS = {"look_left"}  # not mirrored
 
 
 def _both_halves(points: Points, *, mirrored: bool = True) -> Array:
@@ -95,7 +95,7 @@ _MOVES = np.stack([_both_halves(points, mirrored=name not in _SIDEWAYS) for name
 
 
 def random_face(rng: np.random.Generator, spread: float) -> Array:
-    """A subject's resting face, float64 [70, 3] in mm; `spread` 1 varies it about as much as adults differ."""
+    """A random resting face, float64 [70, 3] in mm; `spread` 1 is about the variation of adults."""
     shape = _SHAPE * (1 + spread * rng.normal(0, (0.045, 0.04, 0.05)))
     side = np.sign(shape[:, :1]) * (1, 0, 0)
     eyes, brows, nose, mouth = [*range(36, 48), 68, 69], range(17, 27), range(27, 36), range(48, 68)
@@ -114,16 +114,16 @@ def random_face(rng: np.random.Generator, spread: float) -> Array:
 
 
 def random_actions(rng: np.random.Generator, spread: float) -> Array:
-    """How a subject's face carries out each action unit, float64 [A, 70, 3]: own strength, one side more than other."""
+    """A subject's displacements by action unit, float64 [A, 70, 3], of individual strength and asymmetry."""
     strength = np.exp(spread * rng.normal(0, 0.15, (len(ACTIONS), 1, 1)))
     lopsided = spread * rng.normal(0, 0.06)
     return _MOVES * strength * (1 + lopsided * np.sign(_SHAPE[:, :1]))
 
 
 def face_points(shape: Array, moves: Array, actions: Array) -> Array:
-    """Points of a face that shows actions [T, A] of strength 0 to about 1, in mm: [T, 70, 3].
+    """Points of a face, [T, 70, 3] in mm, with actions [T, A] of strength 0 to about 1.
 
-    Lids do not cross, and neither do lips.
+    Lids and lips do not cross.
     """
     points = shape + np.einsum("ta,avi->tvi", actions, moves)
     _keep_apart(points, _UPPER_LIDS, _LOWER_LIDS, 0.4)

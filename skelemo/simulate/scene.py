@@ -1,4 +1,4 @@
-"""Scenes: actors and passers-by before a camera, and what OpenPose finds in every frame."""
+"""Scenes: actors and passers-by in front of a camera, and OpenPose's detections."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,25 +23,25 @@ _COLUMN = {name: index for index, name in enumerate(POSTURE)}
 
 @dataclass(frozen=True)
 class Crowd:
-    """Everybody OpenPose found in a recording, flat, and who they really are.
+    """All detections of a recording and their true identities.
 
-    People of frame i are rows start[i]:start[i+1] of `keypoints`, in OpenPose's unstable order.
+    People of frame i are rows start[i]:start[i+1] of `keypoints`, in OpenPose's arbitrary order.
     """
 
     number: NDArray[np.int32]  # [T] frame numbers
     start: NDArray[np.int64]  # [T + 1]
     keypoints: NDArray[np.float32]  # [P, 95, 3] pixels; missing = 0, 0, 0
-    person: NDArray[np.int16]  # [P] index of the real person
+    person: NDArray[np.int16]  # [P] true identity
 
     def rows(self, person: int) -> NDArray[np.int64]:
-        """The row of a person in each frame, [T]; -1 where OpenPose missed them."""
+        """Row of a person in each frame, [T]; -1 if not detected."""
         frame = np.repeat(np.arange(len(self.number)), np.diff(self.start))
         rows = np.full(len(self.number), -1, dtype=np.int64)
         rows[frame[self.person == person]] = np.flatnonzero(self.person == person)
         return rows
 
     def seen(self, person: int) -> NDArray[np.float32]:
-        """A person's keypoints as OpenPose found them, [T, 95, 3]; all 0 where it missed them."""
+        """Detected keypoints of a person, [T, 95, 3]; 0 if not detected."""
         rows = self.rows(person)
         found = self.keypoints[np.maximum(rows, 0)] if len(self.keypoints) else np.zeros((len(rows), 95, 3), np.float32)
         found[rows < 0] = 0
@@ -50,7 +50,7 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in a scene: points in the world [F, 95, 3] in meters from frame `first` on."""
+    """A person in a scene: world points [F, 95, 3] in meters from frame `first` on."""
 
     points: Array
     first: int = 0
@@ -59,7 +59,7 @@ class Person:
 def act(
     rng: np.random.Generator, subject: Subject, done: Performance, fps: float, *, at: float, turned: float, seated: bool
 ) -> Person:
-    """An actor who performs at `at` meters to the right of the origin, turned from the camera by `turned` radians."""
+    """An actor at `at` meters to the right of the origin, turned from the camera by `turned` radians."""
     frames = len(done.posture)
     build = subject.build
     facing = turned + 0.05 * smooth_noise(rng, frames, 1, 2 * fps)[:, 0]
@@ -90,7 +90,7 @@ def walk(
     facing: float,
     first: int = 0,
 ) -> Person:
-    """Somebody who walks from `start` (x, z in meters) at `speed` m/s in the direction they face (radians)."""
+    """A person who walks from `start` (x, z in meters) at `speed` m/s in direction `facing` (radians)."""
     build = subject.build
     clock = np.arange(frames) / fps
     direction = np.array([np.sin(facing), 0.0, np.cos(facing)])
@@ -118,7 +118,7 @@ def walk(
 
 
 def _step(turn: Array) -> tuple[Array, Array]:
-    """Where a foot is ahead of the hip (-0.5 to 0.5) and how high it is lifted (m), by the share of its cycle done."""
+    """Position of a foot ahead of the hip (-0.5 to 0.5) and its height (m), by phase of its cycle."""
     swinging = np.clip((turn - 0.6) / 0.4, 0, 1)
     ahead = np.where(turn < 0.6, 0.5 - turn / 0.6, -0.5 + swinging * swinging * (3 - 2 * swinging))
     return ahead, 0.09 * np.sin(np.pi * swinging)
@@ -127,10 +127,10 @@ def _step(turn: Array) -> tuple[Array, Array]:
 def film(
     rng: np.random.Generator, people: Sequence[Person], frames: int, camera: Camera, noise: float
 ) -> tuple[Crowd, list[NDArray[np.float32]]]:
-    """What OpenPose finds when people are filmed, and where each really is.
+    """OpenPose's detections of a scene, and the ground truth.
 
-    The second is [T, 95, 3] by person, in pixels and without noise; a point's confidence is 1 where a perfect OpenPose
-    would see it, and else all three are 0.
+    The latter is [T, 95, 3] by person, in pixels and without noise; confidence is 1 where a perfect OpenPose would
+    detect the point, otherwise all three are 0.
     """
     views = [_view(person, camera) for person in people]
     for rear, front in permutations(views, 2):
@@ -144,7 +144,7 @@ def film(
 
 @dataclass(frozen=True)
 class _View:
-    """A person in the picture, for the frames in which they are in the scene."""
+    """A person in the image, for the frames in which they are in the scene."""
 
     here: slice  # of frames
     pixels: Array  # [F, 95, 2]
@@ -159,7 +159,7 @@ def _view(person: Person, camera: Camera) -> _View:
 
 
 def _hide(rear: _View, front: _View) -> None:
-    """Take from `rear` what `front` stands before."""
+    """Hide the points of `rear` that `front` occludes."""
     first, last = max(rear.here.start, front.here.start), min(rear.here.stop, front.here.stop)
     if first >= last:
         return
@@ -170,7 +170,7 @@ def _hide(rear: _View, front: _View) -> None:
 
 
 def _gather(rng: np.random.Generator, found: NDArray[np.float32]) -> Crowd:
-    """Put the people [people, T, 95, 3] of every frame into an order that lasts for a while and then changes."""
+    """List the people [people, T, 95, 3] of every frame in an order that changes now and then."""
     there: NDArray[np.bool_] = np.any(found[..., 2] > 0, axis=2).T  # [T, people]
     frames = found.shape[1]
     changes = np.maximum.accumulate(np.where(rng.random(frames) < 0.3, np.arange(frames), 0))

@@ -1,4 +1,4 @@
-"""Random signals over time, all frames at once."""
+"""Random signals over time, vectorized."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ Array = NDArray[np.float64]
 
 
 def smooth_noise(rng: np.random.Generator, frames: int, columns: int, period: float) -> Array:
-    """Noise without corners of mean 0 and variance about 1, [frames, columns]: a cubic B-spline, a knot each period."""
+    """Smooth noise of mean 0 and variance about 1, [frames, columns]: a cubic B-spline with a knot per period."""
     at = np.arange(frames) / max(period, 1.0) + rng.random()
     knots = rng.normal(size=(int(at[-1] if frames else 0) + 4, columns))
     first = at.astype(np.int64)
@@ -19,7 +19,7 @@ def smooth_noise(rng: np.random.Generator, frames: int, columns: int, period: fl
 
 
 def sticky_noise(rng: np.random.Generator, shape: tuple[int, ...], keep: float) -> Array:
-    """Noise of variance 1 whose neighbors along the first axis are correlated by `keep`."""
+    """Autoregressive noise of variance 1 along the first axis, with correlation `keep`."""
     fresh = rng.normal(size=shape) * np.sqrt(1 - keep**2)
     if len(fresh):
         fresh[0] /= np.sqrt(1 - keep**2)
@@ -27,7 +27,7 @@ def sticky_noise(rng: np.random.Generator, shape: tuple[int, ...], keep: float) 
 
 
 def spells(rng: np.random.Generator, frames: int, columns: int, share: float, length: float) -> NDArray[np.bool_]:
-    """Stretches of about `length` frames that cover about `share` of the time, [frames, columns]."""
+    """Random intervals of mean `length` frames that cover about `share` of the time, [frames, columns]."""
     length = max(length, 1.0)
     begins = rng.random((frames, columns)) < share / max(1 - share, 1e-6) / length
     last = np.maximum.accumulate(np.where(begins, np.arange(frames)[:, None], -1), axis=0)
@@ -37,12 +37,12 @@ def spells(rng: np.random.Generator, frames: int, columns: int, share: float, le
 
 
 def impulses(rng: np.random.Generator, frames: int, rate: float, kernel: Array) -> Array:
-    """A kernel laid wherever something happens, `rate` times a frame: [frames]."""
+    """A kernel at random events, `rate` per frame: [frames]."""
     return np.convolve(rng.random(frames) < rate, kernel)[:frames]
 
 
 def steps(rng: np.random.Generator, frames: int, columns: int, length: float) -> Array:
-    """Levels of variance 1 that hold for about `length` frames and then change within a few, [frames, columns]."""
+    """Piecewise constant levels of variance 1 and mean duration `length`, smoothed, [frames, columns]."""
     level = np.cumsum(rng.random(frames) < 1 / length)
     held = rng.normal(size=(int(level[-1] if frames else 0) + 1, columns))[level]
     return np.asarray(lfilter([0.5], [1.0, -0.5], held, axis=0))

@@ -1,4 +1,4 @@
-"""Subjects: who acts. Each has a body, a face, habits and an expressiveness of their own."""
+"""Subjects: actors with an individual body, face, habits and expressiveness."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ _TENSE = np.array([0.0 if name.startswith(("look", "eyes", "jaw")) else 1.0 for 
 
 @dataclass(frozen=True)
 class Level:
-    """What a difficulty from 0 (nearly separable) to 1 (hard) means for the actors and for OpenPose."""
+    """Parameters of a difficulty from 0 (nearly separable) to 1 (hard)."""
 
     difficulty: float
 
@@ -41,33 +41,33 @@ class Level:
 
     @property
     def motion(self) -> float:
-        """How much of the way from neutral to an emotion's manner of moving is gone."""
+        """Interpolation from neutral to an emotion's manner of moving."""
         return self._between(1.1, 0.8)
 
     @property
     def spread(self) -> float:
-        """How much subjects differ, in units of what adults do."""
+        """Variation of subjects, relative to adults."""
         return self._between(0.3, 0.9)
 
     @property
     def ambiguity(self) -> float:
-        """Share of episodes whose hands are where anybody talks: only their motion tells. Also the mixing of faces."""
+        """Share of episodes with the hands of a neutral speaker, and mixing of faces."""
         return self._between(0.0, 0.5)
 
     @property
     def noise(self) -> float:
-        """OpenPose's jitter and losses, in units of what its recordings show."""
+        """OpenPose's jitter and missing points, relative to real recordings."""
         return self._between(0.3, 1.3)
 
     @property
     def turning(self) -> float:
-        """How far subjects stand turned away from the camera: standard deviation in radians."""
+        """Standard deviation of the angle between subjects and camera, in radians."""
         return self._between(0.1, 0.35)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One actor: what stays the same from clip to clip."""
+    """One actor: properties common to all clips."""
 
     number: int
     build: Build
@@ -75,13 +75,13 @@ class Subject:
     moves: Array  # [A, 70, 3] mm
     tension: Array  # [A] strength of each action at rest
     habit: Array  # [len(POSTURE)] added to every posture
-    hands: tuple[str, str]  # where they rest: words of HANDS
+    hands: tuple[str, str]  # resting positions, keys of HANDS
     manner: Array  # [len(MANNER)] factors of the manner of moving
     expressiveness: float
 
 
 def random_subject(rng: np.random.Generator, number: int, level: Level) -> Subject:
-    """A subject who differs from others as much as the difficulty asks."""
+    """A random subject, with the variation of the difficulty."""
     spread = level.spread
     sizes = np.array([_HABITS.get(name, 0.0) for name in POSTURE])
     return Subject(

@@ -1,13 +1,13 @@
-"""Simulated recordings on disk: OpenPose's JSON, labels as Aff-Wild2 and DFEW have them, and the truth beside them.
+"""Simulated recordings on disk: OpenPose's JSON, labels of Aff-Wild2 and DFEW, and ground truth.
 
 ::
 
-    OUT/simulated.json                                      what it was made with; also in every folder of JSON
+    OUT/simulated.json                                      settings; also in every folder of JSON
     OUT/json/<video>/<video>_%012d_keypoints.json           long clips
     OUT/affwild2/{EXPR,VA}_Set/{Training,Validation,Test}_Set/<video>[_left|_right].txt
     OUT/dfew/json/00001/00001_%012d_keypoints.json          short clips
     OUT/dfew/EmoLabel_DataSplit/{train,test}(single-labeled)/set_{1..5}.csv
-    OUT/truth/{affwild2,dfew}/clips.csv, <video>.npz        who is who, and where
+    OUT/truth/{affwild2,dfew}/clips.csv, <video>.npz        identities and positions
 """
 
 import os
@@ -48,18 +48,18 @@ _EMPTY_PARTS = (
     "hand_right_keypoints_3d",
 )
 _BODY, _FACE = layout().slices[BODY_25.name], layout().slices[FACE_70.name]
-_UNANNOTATED = 0.04  # share of the frames, in stretches of about _STRETCH frames
-_STRETCH = 25
+_UNANNOTATED = 0.04  # share of frames, in gaps of _GAP frames
+_GAP = 25
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a folder of simulated recordings is made of."""
+    """Settings of a folder of simulated recordings."""
 
     form: str = "affwild2"
     subjects: int = 24
-    clips: int = 2  # long ones of each subject, short ones of each subject and emotion
-    frames: int = 600  # of a long clip, about; a short one has about a tenth
+    clips: int = 2  # long ones per subject, short ones per subject and emotion
+    frames: int = 600  # mean of long clips; short ones have about a tenth
     difficulty: float = 0.5
     seed: int = 0
 
@@ -87,7 +87,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Written:
-    """One actor of a clip on disk: a row of ``clips.csv``, which the label format ``table`` reads, too."""
+    """One actor of a clip on disk: a row of ``clips.csv``, readable as label format ``table``."""
 
     video: str
     person: str  # "left" or "right" where two act
@@ -105,19 +105,19 @@ class Written:
 
 
 def write(out: Path, plan: Plan, *, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> list[Written]:
-    """Write the clips of a plan below `out`, the same bytes for any number of `jobs`.
+    """Write the clips of a plan below `out`; the bytes do not depend on `jobs`.
 
     Parameters
     ----------
     progress
-        Called after each clip with the number of clips and of frames it had.
+        Called after each clip with 1 and its number of frames.
 
     Raises
     ------
     InputError
         `out` exists and is not an empty folder.
     ConfigError
-        A plan that cannot be carried out.
+        An invalid plan.
     """
     cast = plan.cast
     with claimed(out):
@@ -138,9 +138,9 @@ def write(out: Path, plan: Plan, *, jobs: int = 1, progress: Callable[[int, int]
 
 
 def frame_text(people: NDArray[np.float64]) -> bytes:
-    """The JSON that OpenPose 1.5 and newer writes for one frame, for people [n, 95, 3] of six digits each.
+    """The JSON of OpenPose 1.5 and newer for one frame, of people [n, 95, 3] with six digits.
 
-    Numbers look as ``ostream << float`` prints them: no ``.0`` behind whole ones.
+    Numbers as printed by ``ostream << float``: without ``.0``.
     """
     parts: dict[str, tuple[float, ...]] = dict.fromkeys(_EMPTY_PARTS, ())
     listed = [
@@ -212,7 +212,7 @@ def _write_json(folder: Path, clip: Clip) -> None:
 
 
 def _write_labels(folder: Path, clip: Clip, rng: np.random.Generator) -> None:
-    """Aff-Wild2's two text files for each actor; every other video has a row more than frames, as the real one does."""
+    """Aff-Wild2's two text files for each actor; half of the videos have one row more than frames, as originals do."""
     extra = int(rng.random() < 0.5)
     for role in clip.roles:
         gaps = [_gaps(rng, len(role.expression)) for _ in range(2)]
@@ -227,22 +227,22 @@ def _write_labels(folder: Path, clip: Clip, rng: np.random.Generator) -> None:
 
 
 def _gaps(rng: np.random.Generator, frames: int) -> NDArray[np.bool_]:
-    begins = rng.random(frames) < _UNANNOTATED / _STRETCH
-    return np.convolve(begins, np.ones(_STRETCH))[:frames] > 0
+    begins = rng.random(frames) < _UNANNOTATED / _GAP
+    return np.convolve(begins, np.ones(_GAP))[:frames] > 0
 
 
 def _write_folds(out: Path, rows: Sequence[Written]) -> None:
-    """DFEW's five folds: the subjects of a fold are tested in it and train in the others."""
+    """DFEW's five folds: each tests its subjects and trains on the others."""
     for fold in range(1, FOLDS + 1) if rows else ():
-        for part in ("train", "test"):
-            chosen = [row for row in rows if (row.fold == fold) == (part == "test")]
+        for subset in ("train", "test"):
+            chosen = [row for row in rows if (row.fold == fold) == (subset == "test")]
             lines = [f"{int(row.video)},{NAMES.index(row.label) + 1}" for row in chosen]
-            folder = out / "dfew" / "EmoLabel_DataSplit" / f"{part}(single-labeled)"
+            folder = out / "dfew" / "EmoLabel_DataSplit" / f"{subset}(single-labeled)"
             _write_lines(folder / f"set_{fold}.csv", ["video_name,label", *lines])
 
 
 def _write_truth(path: Path, clip: Clip) -> None:
-    """Who is who in every frame of ``json``, and by actor the points without noise and the feeling."""
+    """Identities in every frame of ``json``, and by actor the points without noise and the labels."""
     arrays: dict[str, Any] = {
         "number": clip.crowd.number,
         "start": clip.crowd.start,

@@ -10,9 +10,9 @@ from skelemo.skeleton import COCO_17, FACE_70, HAND_LEFT, HAND_RIGHT, MEDIAPIPE_
 #: https://github.com/jin-s13/COCO-WholeBody).
 COCO_BODY = (*COCO_17.keypoints, "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")
 
-#: For each of FACE_70's points the vertices of MediaPipe's face mesh that lie there; of two, the point between them.
-#: The first 68 are iBUG's, as in https://github.com/PeizhiYan/Mediapipe_2_Dlib_Landmarks, made the same on both sides
-#: of the face; the last two are the centers of the irises, which only the mesh of 478 vertices has.
+#: Vertices of MediaPipe's face mesh for each point of FACE_70; two are averaged. The first 68 points are iBUG's, as in
+#: https://github.com/PeizhiYan/Mediapipe_2_Dlib_Landmarks but symmetric; the last two are the centers of the irises,
+#: which only the mesh of 478 vertices has.
 MEDIAPIPE_FACE: tuple[tuple[int, ...], ...] = (
     (127,), (234,), (93,), (132, 58), (58, 172), (136,), (150,), (176,), (152,),
     (400,), (379,), (365,), (288, 397), (361, 288), (323,), (454,), (356,),  # jaw
@@ -61,7 +61,7 @@ def from_mediapipe(where: Layout, landmarks: Mapping[str, np.ndarray], *, shares
 
 
 def body_of(layout: Layout, points: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The layout's body ``{name: [N, V, 3]}`` from points ``[N, K, 3]`` of these names; empty where it has none.
+    """The layout's body ``{name: [N, V, 3]}`` from points ``[N, K, 3]`` with these names; empty if it has none.
 
     A missing point has confidence 0. Neck and MidHip lie halfway between the shoulders and the hips.
     """
@@ -96,7 +96,7 @@ def _between(points: np.ndarray) -> np.ndarray:
 
 
 def in_layout(parts: Mapping[str, np.ndarray], layout: Layout) -> np.ndarray:
-    """Parts ``[N, points, 3]`` one behind another as the layout has them; what is not given is missing."""
+    """Concatenate parts ``[N, points, 3]`` in the order of the layout; others are missing."""
     count = next(len(points) for points in parts.values())
     made = np.zeros((count, len(layout), 3), np.float32)
     for part in layout.parts:
@@ -105,7 +105,7 @@ def in_layout(parts: Mapping[str, np.ndarray], layout: Layout) -> np.ndarray:
     return made
 
 
-#: Parts of which COCO-WholeBody has all points or, of the face, all but the pupils: name of its list, and how many.
+#: COCO-WholeBody's lists by name: the part, and its number of points there (a face without pupils).
 COCO_LISTS: dict[str, tuple[Part, int]] = {
     "face_kpts": (FACE_70, 68),
     "lefthand_kpts": (HAND_LEFT, 21),

@@ -302,9 +302,9 @@ COCO_HOSTILE = {
     ),
     "instances of 16 points": (BODY_ONLY, "frame 0: keypoints are"),
     "a frame without id": ({"instance_info": [{"instances": []}]}, "frame 0: frame_id is 'None'"),
-    "a point beyond any picture": (
+    "a point beyond any image": (
         [{"image_id": 4, "keypoints": [1e9, 0, 1] * 133}],
-        "frame 4 has a keypoint beyond any picture",
+        "frame 4 has a keypoint beyond any image",
     ),
 }
 
@@ -449,7 +449,7 @@ MEDIAPIPE_HOSTILE = {
     "an absurd column": ("frame,x_pose_40,y_pose_40\n3,1,1\n", "column 'x_pose_40'; pose has 33 landmarks"),
     "an unknown count": ("frame,x_20,y_20\n3,1,1\n", "neither 33 landmarks of a pose nor"),
     "a column twice": ("frame,x_pose_0,X_pose_0\n3,1,1\n", "several columns are called 'x_pose_0'"),
-    "a point beyond any picture": (LONG + "0,pose,0,1e9,1\n", "frame 0 has a keypoint beyond"),
+    "a point beyond any image": (LONG + "0,pose,0,1e9,1\n", "frame 0 has a keypoint beyond"),
 }
 
 

@@ -153,7 +153,7 @@ def test_members_of_other_names_are_told_by_their_content(tmp_path: Path, ending
     found = search(tmp_path)
     assert summary(found) == [("take", "x/a/take", 3), ("x", "x/a/x", 1)]
     assert read_people(found.recordings[0], BODY).keypoints[:, 0, 0].tolist() == [0, 1, 2]
-    assert f"passed over 4 JSON files without OpenPose's people (as x{ending}/b/coco_0.json, " in found.notes[0]
+    assert f"skipped 4 JSON files without OpenPose's people (as x{ending}/b/coco_0.json, " in found.notes[0]
 
 
 def test_a_recording_that_lies_unpacked_beside_its_archive_counts_once(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_recording_that_lies_unpacked_beside_its_archive_counts_once(tmp_path:
     pack(tmp_path / "clip.zip", {name(0): b""})
     found = search(tmp_path)
     assert [(one.source, one.archive is None) for one in found.recordings] == [("clip/b", False), ("clip/clip", True)]
-    assert "passed over 2 recordings in archives that lie unpacked" in found.notes[0]
+    assert "skipped 2 recordings in archives that also lie beside them" in found.notes[0]
 
 
 def test_a_packed_archive_is_read_once_however_its_recordings_are_mixed(tmp_path: Path, monkeypatch) -> None:
@@ -230,8 +230,8 @@ def test_links_devices_and_paths_that_lead_out_are_passed_over_and_told(tmp_path
         packed_zip.writestr(link, "/etc/passwd")
     found = search(tmp_path)
     assert summary(found) == [("clip", "x/clip", 1), ("b", "y/b", 1)]
-    assert "passed over 6 members that are links or devices or whose paths lead out of it" in found.notes[0]
-    assert "passed over 3 members" in found.notes[1]
+    assert "skipped 6 members that are links or devices or whose paths lead out of it" in found.notes[0]
+    assert "skipped 3 members" in found.notes[1]
 
 
 @pytest.mark.parametrize("ending", [".tar", ".tar.gz"])
@@ -277,7 +277,7 @@ def test_archives_that_cannot_be_read_as_they_lie_are_told(tmp_path: Path) -> No
     for other in ("a.7z", "b.tar.zst", "c_keypoints.json.xz"):
         (source / other).write_bytes(b"")
     (note,) = search(source).notes
-    assert "passed over 4 archives within an archive or of a kind that is not read (first " in note
+    assert "skipped 4 archives within an archive or of an unsupported format (first " in note
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -137,7 +137,7 @@ def test_other_files_are_passed_over_and_json_among_them_is_counted(tmp_path: Pa
     os.mkfifo(tmp_path / "pipe.json")
     found = search(tmp_path)
     assert summary(found.recordings) == [("clip", "clip", 2)]
-    assert found.notes == (f"{tmp_path}: passed over 1 JSON file without OpenPose's people (as labels.json)",)
+    assert found.notes == (f"{tmp_path}: skipped 1 JSON file without OpenPose's people (as labels.json)",)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_what_is_openposes_by_its_content_is_read_whatever_it_is_called(tmp_path
         (tmp_path / f"coco_{number:012d}.json").write_text('{"annotations": [{"people": 1}]}')
     found = search(tmp_path)
     assert summary(found.recordings) == [("take", "take", 3)]
-    assert "passed over 3 JSON files" in found.notes[0]
+    assert "skipped 3 JSON files" in found.notes[0]
     assert read_people(found.recordings[0], layout()).keypoints[:, 0, 0].tolist() == [7, 7, 7]
 
 
@@ -199,7 +199,7 @@ def test_links_are_followed_to_files_within_the_source_only(tmp_path: Path) -> N
     (source / "gone_keypoints.json").symlink_to(source / "nowhere")
     (source / "away").symlink_to(outside)
     (source / "loop").symlink_to(source)
-    with pytest.warns(UserWarning, match="passed over 2 links"):
+    with pytest.warns(UserWarning, match="skipped 2 links"):
         found = find_recordings(source)
     assert summary(found) == [("clip", "all/clip", 2), ("clip", "some/clip", 1)]
 
