@@ -41,7 +41,7 @@ from skelemo.annotations import Annotation, Annotations
 from skelemo.api import register
 from skelemo.evaluation.metrics import Metric
 from skelemo.formats.registry import FORMATS, Format
-from skelemo.formats.writing import Exported, choose, read
+from skelemo.formats.writing import Exported, choose, read_chosen
 from skelemo.targets import Head
 
 
@@ -67,7 +67,7 @@ def errors(matrix):
 @FORMATS.register("names", Format(summary="names of sequences"))
 def write(cache, out, only=(), report=lambda *_: None):
     done = Exported()
-    out.write_text(" ".join(one.id for one in read(cache, choose(cache, only), done, report)))
+    out.write_text(" ".join(one.id for one in read_chosen(cache, choose(cache, only), done, report)))
     return done
 """
 ENTRY_POINTS = """

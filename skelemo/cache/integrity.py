@@ -36,10 +36,7 @@ def damaged_sequences(shard: "Shard", report: Report = lambda _: None) -> list[s
 def read_frames(shard: "Shard", first: int, last: int, *names: str) -> dict[str, np.ndarray]:
     """Arrays of ``/frames`` (all, or those named) for the frames from ``first`` up to but excluding ``last``.
 
-    Raises
-    ------
-    CacheError
-        As `Shard.read_into`.
+    Raises as `Shard.read_into`.
     """
     stored = {name: shard.stored[name] for name in names or shard.stored}
     arrays = {name: np.empty((last - first, *chunks.shape[1:]), chunks.kind) for name, chunks in stored.items()}

@@ -44,10 +44,7 @@ def read_from_cache(shard: Shard, rows: list[Any]) -> Iterator[Sequence]:
 def read_rows(shard: Shard, rows: list[Any]) -> Iterator[Sequence]:
     """Yield sequences of a shard by their rows of ``/sequences``; adjacent ones are read together.
 
-    Raises
-    ------
-    CacheError
-        As `read_sequences`.
+    Raises as `read_sequences`.
     """
     for run in runs(rows, MOST_FRAMES):
         first = run[0]["start"]

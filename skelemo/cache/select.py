@@ -90,13 +90,7 @@ def unmet(sequences: pd.DataFrame, only: Sequence[str]) -> str:
 
 
 def require_keys(only: Sequence[str], columns: Collection[str]) -> None:
-    """Refuse filters with unknown keys.
-
-    Raises
-    ------
-    ConfigError
-        As in `matching`.
-    """
+    """Refuse filters with unknown keys. Raises as `matching`."""
     for key in _by_key(only):
         if key not in (*KEYS, LABEL, *columns):
             raise unknown("key of --only", key, {*KEYS, LABEL, *columns})

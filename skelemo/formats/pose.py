@@ -16,7 +16,7 @@ from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, ConfigError
 from skelemo.formats.registry import FORMATS, Format
-from skelemo.formats.writing import Exported, Report, choose, in_pixels, new_file, read
+from skelemo.formats.writing import Exported, Report, choose, in_pixels, new_file, read_chosen
 from skelemo.skeleton import Layout
 from skelemo.text import count, file_names
 
@@ -58,7 +58,7 @@ def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report
     components, done, guessed = _components(cache.layout), Exported(), 0
     with new_file(out, folder=True) as partial:
         partial.mkdir()
-        for people in _by_video(read(cache, rows, done, report), Counter(videos)):
+        for people in _by_video(read_chosen(cache, rows, done, report), Counter(videos)):
             first = people[0]
             points, width, height = in_pixels(_in_time(people), first.scale, first.width, first.height)
             if max(width, height) > _LARGEST:

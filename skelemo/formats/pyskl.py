@@ -18,7 +18,7 @@ from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError
 from skelemo.formats.registry import FORMATS, Format
-from skelemo.formats.writing import Exported, Report, choose, in_pixels, new_file, read
+from skelemo.formats.writing import Exported, Report, choose, in_pixels, new_file, read_chosen
 from skelemo.text import count
 
 #: Readable by the Python versions of PYSKL.
@@ -49,7 +49,7 @@ def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Repor
     clips = _clips(cache.sequences.iloc[labeled], labels[labeled].argmax(1))
     done = Exported()
     with new_file(out) as partial, partial.open("xb") as file:
-        annotations = _annotations(cache, labeled, clips, read(cache, labeled, done, report))
+        annotations = _annotations(cache, labeled, clips, read_chosen(cache, labeled, done, report))
         pickler = _Pickler(file, PROTOCOL)
         pickler.fast = True  # no memo: memory is that of one clip
         pickler.dump({"split": _splits(clips), "classes": list(head.outputs), "annotations": _Stream(annotations)})

@@ -22,7 +22,7 @@ import pandas as pd
 from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
 from skelemo.formats.registry import FORMATS, Format
-from skelemo.formats.writing import Exported, Report, choose, new_file, read
+from skelemo.formats.writing import Exported, Report, choose, new_file, read_chosen
 from skelemo.targets import Head, hard_labels
 from skelemo.text import cell
 
@@ -51,7 +51,7 @@ def write_csv(
     rows, done, splits = choose(cache, only), Exported(), _split_names(cache)
     with new_file(out) as partial, _opened(partial, out.suffix == ".gz") as file:
         file.write(_cells(_columns(cache, splits), raw) + b"\n")
-        for sequence in read(cache, rows, done, report):
+        for sequence in read_chosen(cache, rows, done, report):
             for start in range(0, len(sequence), ROWS):
                 piece = slice(start, start + ROWS)
                 file.write(_lines(cache, sequence, piece, splits, raw))
@@ -62,10 +62,7 @@ def write_csv(
 def write_parquet(cache: Cache, out: Path, only: Sequence[str] = (), report: Report = lambda *_: None) -> Exported:
     """Write a cache as Parquet (Zstandard), with ``layout`` and ``heads`` in the metadata of its schema.
 
-    Raises
-    ------
-    CacheError, InputError
-        As `write_csv`.
+    Raises as `write_csv`.
     """
     import pyarrow
     from pyarrow import parquet
@@ -74,7 +71,7 @@ def write_parquet(cache: Cache, out: Path, only: Sequence[str] = (), report: Rep
     splits = _split_names(cache)
     schema = _schema(cache, splits)
     with new_file(out) as partial, parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
-        for table in _tables(cache, splits, read(cache, rows, done, report)):
+        for table in _tables(cache, splits, read_chosen(cache, rows, done, report)):
             writer.write_table(pyarrow.Table.from_pandas(table, schema, preserve_index=False))
     return done
 

@@ -47,7 +47,7 @@ def choose(cache: Cache, only: Sequence[str]) -> np.ndarray:
     return rows
 
 
-def read(cache: Cache, rows: np.ndarray, done: Exported, report: Report) -> Iterator[cached.Sequence]:
+def read_chosen(cache: Cache, rows: np.ndarray, done: Exported, report: Report) -> Iterator[cached.Sequence]:
     """Yield the sequences of rows, counted in ``done``."""
     total = int(cache.sequences["length"].to_numpy()[rows].sum())
     for sequence in read_sequences(cache, rows):

@@ -196,10 +196,7 @@ def cost_of(
 ) -> tuple[int, int]:
     """The `cost` of a registered architecture, on the meta device if it can be built there.
 
-    Raises
-    ------
-    ConfigError
-        As `skelemo.models.create`.
+    Raises as `skelemo.models.create`.
     """
     spec = Spec(layout(layout_name), (), frames)
     setting = {"layout_name": layout_name, "heads": heads, "frames": frames, **settings}

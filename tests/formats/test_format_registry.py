@@ -18,12 +18,12 @@ import json
 import numpy as np
 from skelemo.formats.keypoint_files import Clip
 from skelemo.formats.registry import FORMATS, Format
-from skelemo.formats.writing import Exported, choose, read
+from skelemo.formats.writing import Exported, choose, read_chosen
 
 def write(cache, out, only=(), report=lambda *_: None):
     done = Exported()
     with out.open("x") as file:
-        for one in read(cache, choose(cache, only), done, report):
+        for one in read_chosen(cache, choose(cache, only), done, report):
             file.write(f"{one.id} {len(one)}\\n")
     return done
 

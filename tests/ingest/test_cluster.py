@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -77,25 +76,23 @@ def test_a_source_named_from_the_folder_one_is_in_is_the_workers_too(tmp_path, p
     assert ingest(here, scheduler=cluster.scheduler_address).recordings == 40
 
 
-def test_a_scheduler_that_is_not_there_is_one_line_within_seconds(plan):
-    began = time.monotonic()
+def test_a_scheduler_that_is_not_there_is_one_line(plan):
     with pytest.raises(
         SkelemoError, match=r"no Dask scheduler at 'tcp://127.0.0.1:9' \(.*\); expected tcp://HOST"
     ) as error:
         ingest(plan, scheduler="tcp://127.0.0.1:9")
     assert "\n" not in str(error.value)
-    assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("address", ["nonsense", "nonsense://x", "http://127.0.0.1:8786", "tcp://here", "tcp://here:x"])
-def test_what_is_no_address_of_a_scheduler_is_one_line_without_a_trace(plan, address, capfd):
-    began = time.monotonic()
+def test_what_is_no_address_of_a_scheduler_is_one_line_and_not_connected_to(plan, address, capfd, monkeypatch):
+    """Dask's client would try for ten seconds, then print a traceback."""
+    monkeypatch.setattr("distributed.Client", None)
     with pytest.raises(SkelemoError, match=f"no Dask scheduler at '{address}'") as error:
         ingest(plan, scheduler=address)
     del error
     gc.collect()
     assert capfd.readouterr() == ("", "")
-    assert time.monotonic() - began < 5
 
 
 def test_without_dask_the_extra_is_named(plan, monkeypatch):
