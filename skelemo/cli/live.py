@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from skelemo.cli.finding import finding, options_of
 from skelemo.cli.values import PATH, RATE, SIZE, TEXT
 from skelemo.text import count, duration, visible
 
@@ -52,6 +53,7 @@ _REMEMBERED = 20_000  # latencies of which the percentiles are told
 @click.option("--device", type=TEXT, default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Threads of torch.  [default: the fastest here]")
 @click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
+@finding
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -70,14 +72,18 @@ def command(
     device: str,
     threads: int,
     allow: tuple[str, ...],
+    program: str | None,
+    finding: dict[str, Any],
 ) -> None:
     """Predict with the models of RUNS while SOURCE is being made, from the past alone.
 
-    SOURCE is a folder that OpenPose is writing, or - for standard input with the JSON of one frame in each line. People
-    are tracked from frame to frame; whoever leaves is forgotten. Several runs are averaged. Ctrl-C ends it.
+    SOURCE is a folder that OpenPose is writing, - for standard input with the JSON of one frame in each line, or,
+    --with a program that finds keypoints, a video, camera, or camera:1 for the second one. People are tracked from
+    frame to frame; whoever leaves is forgotten. Several runs are averaged. Ctrl-C ends it.
 
     \b
     skelemo live runs/ann openpose/ --to websocket
+    skelemo live runs/ann camera --with mediapipe --to websocket
     pose-program | skelemo live runs/ann - --to jsonl > predictions.jsonl
     """
     from skelemo.inference.live import live
@@ -90,10 +96,11 @@ def command(
     model = TorchModel(loaded, clip=clip, device=device)
     problems, latencies, begun, frames = Problems(), deque[float](maxlen=_REMEMBERED), time.monotonic(), 0
     answers = live(model, source, fps=fps, size=size, min_seen=min_seen, from_start=from_start,
-                       every_frame=every_frame, idle=stop_after, scale=scale, problems=problems)  # fmt: skip
+                   every_frame=every_frame, idle=stop_after, scale=scale,
+                   pose=options_of(program, finding) if program else None, problems=problems)  # fmt: skip
     for note in model.notes:
         click.echo(f"note: {visible(note)}", err=True)
-    model.tune(threads)
+    model.tune(threads or (1 if program else 0))  # a pose program takes every other core
     gc.collect()
     gc.freeze()  # what is loaded is never looked through again, which would take longer than a frame
     shows: dict[str, Callable[[], AbstractContextManager[Show]]]

@@ -20,6 +20,7 @@ from skelemo.tracking.online import NOBODY, OnlineTracker
 
 if TYPE_CHECKING:
     from skelemo.inference.predictor import Model
+    from skelemo.pose.registry import Options
 
 #: Differences of frame numbers of which the median is the stream's step.
 _STEPS = 31
@@ -251,6 +252,7 @@ def live(
     idle: float = 0.0,
     scale: str = "auto",
     body_model: str = "auto",
+    pose: "Options | None" = None,
     problems: Problems | None = None,
 ) -> Iterator[LiveFrame]:
     """Predict for every frame of a stream as it arrives.
@@ -258,8 +260,8 @@ def live(
     Parameters
     ----------
     model : what `skelemo.load` returns, the path of a run, or several that are averaged.
-    source : a folder that OpenPose is writing, ``"-"`` for standard input with the JSON of one frame in each line, or
-        an iterable of OpenPose's dictionaries.
+    source : a folder that OpenPose is writing, ``"-"`` for standard input with the JSON of one frame in each line, a
+        video, ``"camera"`` or ``"camera:1"``, or an iterable of OpenPose's dictionaries.
     fps, size : frames per second, width and height of the images, where the source does not tell.
     min_seen : share of a window's points that must be visible; with fewer there is no prediction.
     clip : frames that count as a clip, for a model of whole clips.
@@ -267,6 +269,7 @@ def live(
     every_frame : predict for frames even when a newer one is waiting.
     idle : end when no frame has come for so many seconds; 0 waits forever.
     scale, body_model : as for ``skelemo ingest``.
+    pose : the program that finds the keypoints of a video or camera, as `skelemo.pose.Options`.
     problems : counts what could not be read.
 
     Raises
@@ -280,7 +283,9 @@ def live(
     reader = FrameReader(stream_layout(ready.layout), body_model=body_model, scale=scale, size=size)
     engine = Live(ready, fps, min_seen, reader, problems=Problems() if problems is None else problems)
     context = max(shape.rows for shape in ready.shapes)
-    stream = open_stream(source, reader, context=context, from_start=from_start, every_frame=every_frame, idle=idle)
+    stream = open_stream(
+        source, reader, context=context, from_start=from_start, every_frame=every_frame, idle=idle, pose=pose
+    )
     return (found for frame in stream if (found := engine.feed(frame)) is not None)
 
 

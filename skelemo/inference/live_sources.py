@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import orjson
@@ -15,6 +15,9 @@ from skelemo.openpose.files import MAX_BYTES
 from skelemo.openpose.frame import FrameError
 from skelemo.openpose.stream import FrameReader
 from skelemo.text import visible
+
+if TYPE_CHECKING:
+    from skelemo.pose.registry import Options
 
 #: Standard input, as a source.
 STDIN = "-"
@@ -106,7 +109,14 @@ def read_dictionaries(frames: Iterable[Any], reader: FrameReader, video: str = "
 
 
 def open_stream(
-    source: Any, reader: FrameReader, *, context: int, from_start: bool, every_frame: bool, idle: float
+    source: Any,
+    reader: FrameReader,
+    *,
+    context: int,
+    from_start: bool,
+    every_frame: bool,
+    idle: float,
+    pose: "Options | None" = None,
 ) -> Iterator[Frame]:
     """The frames of a source, as they come; see `skelemo.inference.live.live`.
 
@@ -124,12 +134,14 @@ def open_stream(
         if path.is_dir():
             follower = Follower(path, reader, context=context, from_start=from_start, every_frame=every_frame)
             return follower.frames(idle)
-        if path.exists():
-            raise InputError(
-                f"{path} is a file; expected the folder that OpenPose writes, or - for standard input "
-                "(a finished recording is for skelemo predict)"
-            )
-        raise InputError(f"{path}: no such folder; expected the one that OpenPose writes (--write_json), made before")
+        from skelemo.inference.live_video import camera_device, read_video
+
+        if path.exists() or camera_device(str(source)):
+            return read_video(str(source), pose, reader)
+        raise InputError(
+            f"{path}: no such folder; expected the one that OpenPose writes (--write_json), made before, a video, "
+            "camera for the first camera, or - for standard input"
+        )
     if isinstance(source, Iterable):
         return read_dictionaries(source, reader)
     raise ConfigError(f"a source is a folder, - or an iterable of OpenPose's dictionaries, not {visible(repr(source))}")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -106,15 +107,17 @@ class _Estimator:
         """
         process = self._process if self._process and self._process.poll() is None else self._start()
         assert process.stdin
-        pipe, numbers, failure = process.stdin, [], list[BaseException]()
+        pipe, numbers, failure = process.stdin, deque[int](), list[BaseException]()
 
         def feed() -> None:
+            first = True
             try:
                 for number, pixels in frames(video, every, notes):
                     numbers.append(number)
-                    pipe.write(struct.pack("<III", len(numbers) == 1, video.width, video.height))
+                    pipe.write(struct.pack("<III", first, video.width, video.height))
                     pipe.write(pixels.data)
                     pipe.flush()
+                    first = False
             except BrokenPipeError:
                 pass  # the answers tell why
             except BaseException as error:
@@ -124,18 +127,16 @@ class _Estimator:
 
         feeder = threading.Thread(target=feed, daemon=True)
         feeder.start()
-        done = 0
         try:
             while True:
-                while len(numbers) <= done and feeder.is_alive():
+                while not numbers and feeder.is_alive():
                     feeder.join(0.001)
-                if numbers[done] < 0:
+                if (number := numbers.popleft()) < 0:
                     break
                 answer = self._answer()
                 if "people" not in answer:
-                    raise InputError(f"{video.path}: MediaPipe ended at frame {numbers[done]}: {answer['error']}")
-                yield numbers[done], answer["people"]
-                done += 1
+                    raise InputError(f"{video.path}: MediaPipe ended at frame {number}: {answer['error']}")
+                yield number, answer["people"]
         except BaseException:
             self._stop()
             raise

@@ -85,7 +85,8 @@ def frames(video: Video, every: int, notes: list[str]) -> Iterator[tuple[int, np
     number = -1
     with _opened(video.path) as (container, stream):
         for number, frame in enumerate(_decoded(container, stream, notes)):
-            times += [frame.time] if frame.time is not None else []
+            if frame.time is not None and not video.path.is_char_device():  # a camera has no end, nor a steady rate
+                times.append(frame.time)
             if number % every:
                 continue
             pixels = np.rot90(frame.to_ndarray(format="rgb24"), video.turn)
@@ -113,7 +114,7 @@ def _opened(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
     except ImportError:
         raise ConfigError("reading video takes PyAV: pip install 'skelemo[video]'") from None
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), format="v4l2" if path.is_char_device() else None) as container:
             if not container.streams.video:
                 raise InputError(f"{path}: there is no picture in it, only other streams")
             stream = container.streams.video[0]

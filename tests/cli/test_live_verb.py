@@ -72,7 +72,8 @@ def test_lines_in_are_lines_out_and_garbage_is_counted_and_named(run):
     [
         (["nowhere", "-"], "no run folder at nowhere"),
         (["RUN", "nowhere"], "nowhere: no such folder; expected the one that OpenPose writes"),
-        (["RUN", "RUN/model.json"], "is a file; expected the folder that OpenPose writes"),
+        (["RUN", "RUN/model.json"], "a program must find the keypoints in it: name one, as in --with mediapipe"),
+        (["RUN", "RUN/model.json", "--with", "mediapipe"], "cannot be decoded as a video"),
         (["RUN", "-", "--clip", "3"], "predicts frames, not whole clips: leave out --clip"),
         (["RUN", "-", "--min-seen", "2"], "2.0 is not in the range"),
         (["RUN", "-", "--device", "abacus"], "device 'abacus' cannot be used here"),

@@ -7,8 +7,10 @@ import shutil
 import threading
 import time
 import tracemalloc
+from contextlib import contextmanager
 from pathlib import Path
 
+import av
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,12 +20,14 @@ from small_caches import HEADS, a_cache, a_sequence
 import skelemo
 from skelemo.cache.shard import Header
 from skelemo.errors import ConfigError, InputError
+from skelemo.inference import live_video
 from skelemo.inference.history import History, Shape
 from skelemo.inference.live import Live, live
 from skelemo.inference.live_model import CONTEXT, TorchModel
 from skelemo.inference.live_sources import Frame, read_lines
 from skelemo.openpose.frame import FrameError
 from skelemo.openpose.stream import FrameReader
+from skelemo.pose import PROGRAMS, Options
 from skelemo.preprocess import to_pixels
 from skelemo.simulate import Cast, crossing_people, long_clip
 from skelemo.simulate.detection import six_digits
@@ -398,3 +402,47 @@ def test_an_answer_comes_within_milliseconds_of_its_file(trained, clip, tmp_path
         time.sleep(0.01)
     thread.join()
     assert np.median(late[5:]) < 0.06
+
+
+@pytest.fixture
+def stand_in(clip, monkeypatch, tmp_path):
+    """A pose program that finds the actors in whatever video it gets, and that video."""
+
+    @contextmanager
+    def program(options):
+        yield lambda video, notes: ((number, text) for number, text in enumerate(clip[:8]))
+
+    PROGRAMS.add("stand-in", program)
+    frames = [np.full((540, 960, 3), 9 * number, np.uint8) for number in range(8)]
+    with av.open(str(tmp_path / "talk.mp4"), "w") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 960, 540, "yuv420p"
+        for pixels in frames:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        out.mux(stream.encode())
+    yield tmp_path / "talk.mp4"
+    del PROGRAMS._entries["stand-in"]
+
+
+def test_a_video_is_predicted_as_its_keypoints_are(trained, clip, tmp_path, stand_in):
+    model = trained("ann")
+    found = list(live(model, stand_in, pose=Options("stand-in")))
+    assert [frame.time for frame in found] == [number / 25 for number in range(8)]
+    assert {frame.video for frame in found} == {"talk"}
+    expected = everything(model, written(tmp_path / "json", clip[:8]))
+    np.testing.assert_array_equal(table(found)[COLUMNS].to_numpy(), expected[COLUMNS].to_numpy())
+    with pytest.raises(ConfigError, match=r"talk\.mp4: a program must find the keypoints in it.*--with mediapipe"):
+        live(model, stand_in)
+
+
+def test_a_camera_that_is_not_there_or_disappears_is_an_error_of_one_line(trained, monkeypatch, stand_in):
+    model = trained("ann")
+    with pytest.raises(InputError, match=r"camera:77: there is no /dev/video77; connect a camera"):
+        live(model, "camera:77", pose=Options("stand-in"))
+    monkeypatch.setattr(live_video, "camera_device", lambda source: stand_in if source == "camera" else None)
+    with pytest.raises(ConfigError, match=r"start it with --camera .* --write_json FOLDER and follow that folder"):
+        live(model, "camera", pose=Options("openpose"))
+    frames = live(model, "camera", pose=Options("stand-in"))
+    assert [next(frames).number for _ in range(8)] == [*range(8)]
+    with pytest.raises(InputError, match="the camera has sent nothing more after frame 7"):
+        next(frames)
