@@ -39,7 +39,11 @@ def read_text(path: Path, errors: str = "strict") -> str:
         raise InputError(
             f"{path}: byte {error.start} is not UTF-8 text (is it a spreadsheet, another encoding?); save it as UTF-8"
         ) from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise InputError(f"{path}, line {line}: a NUL character (is it another encoding?); save it as UTF-8 text")
+    return text
 
 
 def read_rows(path: Path) -> tuple[str, list[str], np.ndarray]:

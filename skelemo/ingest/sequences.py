@@ -105,7 +105,7 @@ def _people_chosen(
             yield f"person{one.identity if identified else index}", [one], numbers[first : last + 1]
         return
     if person.isdecimal():
-        chosen = [_numbered(tracks, int(person))]
+        chosen = [_numbered(tracks, person)]
     elif chosen is None:
         chosen = choose(people, tracks, person)
     if chosen or labeled:
@@ -113,17 +113,19 @@ def _people_chosen(
         yield name, chosen, numbers
 
 
-def _numbered(tracks: list[Track], person: int) -> Track:
+def _numbered(tracks: list[Track], person: str) -> Track:
     """The track with an identity in the files, or else with a number."""
     identities = [one.identity for one in tracks]
-    if person in identities:
-        return tracks[identities.index(person)]
+    number = int(person[:10])  # more digits than anybody's number has are nobody's
+    if number in identities and len(person) <= 10:
+        return tracks[identities.index(number)]
+    person = f"{person:.20}"
     if max(identities, default=-1) >= 0:
         known = ", ".join(str(one) for one in sorted({*identities} - {-1})[:10])
         raise ConfigError(f"person {person} is asked for, but the files' identities are {known}")
-    if person >= len(tracks):
+    if number >= len(tracks) or len(person) > 10:
         raise ConfigError(f"person {person} is asked for, but only {len(tracks)} people were tracked (from 0)")
-    return tracks[person]
+    return tracks[number]
 
 
 def _spread(people: People, tracks: list[Track], numbers: np.ndarray) -> np.ndarray:

@@ -145,3 +145,18 @@ def test_imports_take_the_same_options(tmp_path):
     assert done.exit_code == 0, done.output
     assert "words read as classes: froh → happiness (1)" in done.output
     assert open_cache(tmp_path / "c").read().labels["expression"].tolist() == [0] * 10 + [-1] * 10
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("a,happy,,a\0b", "labels.csv, line 2: a NUL character"),
+        (f"a,happy,{'9' * 5000},", "person 99999999999999999999 is asked for, but only 1 people were tracked"),
+    ],
+)
+def test_names_that_nobody_can_have_cost_a_line(tmp_path, write_recording, row, said):
+    write_recording("a", STILL, folder="json/a")
+    (tmp_path / "labels.csv").write_text(f"video,label,person,subject\n{row}\n")
+    result = ingest(tmp_path)
+    assert result.exit_code == 2, result.output
+    assert said in " ".join(result.output.split())
