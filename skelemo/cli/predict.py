@@ -25,7 +25,7 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT, WIDTH
 @click.option("--overlay", type=PATH, metavar="DIR|FILE.mp4",
               help="Draw skeletons and predictions as videos, too.")  # fmt: skip
 @click.option("--video", "film", type=PATH, metavar="FILE|DIR",
-              help="Draw onto this video, or onto those in a folder.  [default: black]")  # fmt: skip
+              help="Draw onto this video, or those in a folder; .eaf names it, too.  [default: black]")  # fmt: skip
 @click.option("--device", type=TEXT, default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes that read and predict.  [default: one per core]")
@@ -69,7 +69,7 @@ def command(
     from skelemo.inference.table import Options, require_writable
 
     require_writable(out)
-    if film and not overlay:
+    if film and not overlay and out.suffix.lower() != ".eaf":
         raise click.UsageError("--video names what --overlay draws onto: give --overlay, too")
     options = Options(every, min_seen, smooth)
 
@@ -83,8 +83,9 @@ def command(
     reading = Reading(person, fps, size, jobs or os.cpu_count() or 1, scheduler or "", pose=pose)
     drawing = Overlay(overlay, film) if overlay else None
     done = predict_file(
-        runs, source, out, options, reading, allow=allow, device=device, stage=progress, overlay=drawing, raw=raw
-    )
+        runs, source, out, options, reading, allow=allow, device=device, stage=progress, overlay=drawing, film=film,
+        raw=raw,
+    )  # fmt: skip
     for word, lines in (("note", done.notes), ("not used", done.failures)):
         for line in lines[:10]:
             click.echo(f"{word}: {visible(line)}", err=True)

@@ -160,15 +160,12 @@ class Placing:
     def _corners(self, box: Box, size: tuple[int, int]) -> list[tuple[float, float]]:
         left, top, right, bottom = box
         (width, height), gap = size, self.height / 90
-        middle = (left + right - width) / 2
-        return [
-            (middle, top - gap - height),
-            (right + gap, top),
-            (left - gap - width, top),
-            (middle, bottom + gap),
-            (gap, self.height - gap - height),
-            (self.width - gap - width, self.height - gap - height),
-        ]
+        middle, step = (left + right - width) / 2, height + gap
+        above = [(middle, top - step * n) for n in (1, 2, 3)]
+        below = [(middle, bottom + gap + step * n) for n in (0, 1)]
+        beside = [(right + gap, top), (left - gap - width, top)]
+        corners = [(gap, self.height - step), (self.width - gap - width, self.height - step)]
+        return [above[0], *beside, *above[1:], *below, *corners]
 
     def _inside(self, x: float, y: float, size: tuple[int, int]) -> Box:
         left = min(max(x, 2.0), max(self.width - size[0] - 2.0, 0.0))
@@ -181,6 +178,25 @@ def _common(one: Box, other: Box) -> float:
     across = min(one[2], other[2]) - max(one[0], other[0])
     down = min(one[3], other[3]) - max(one[1], other[1])
     return max(0.0, across) * max(0.0, down)
+
+
+def lead(image: np.ndarray, place: Box, box: Box, color: tuple[int, int, int]) -> None:
+    """Draw a line from a card to the top of the person's box, in place, unless the card stands there already."""
+    height, width = image.shape[:2]
+    end = ((box[0] + box[2]) / 2, box[1])
+    start = (min(max(end[0], place[0]), place[2]), min(max(end[1], place[1]), place[3]))
+    if np.hypot(end[0] - start[0], end[1] - start[1]) < height / 40:
+        return
+    low = [max(0, int(min(a, b)) - 3) for a, b in zip(start, end, strict=True)]
+    high = [min(side, int(max(a, b)) + 4) for a, b, side in zip(start, end, (width, height), strict=True)]
+    if low[0] >= high[0] or low[1] >= high[1]:
+        return
+    here = image[low[1] : high[1], low[0] : high[0]]
+    fine = Image.new("L", (here.shape[1] * _FINE, here.shape[0] * _FINE))
+    ends = [((x - low[0]) * _FINE, (y - low[1]) * _FINE) for x, y in (start, end)]
+    ImageDraw.Draw(fine).line(ends, 200, max(_FINE, round(_FINE * height / 400)))
+    cover = np.asarray(fine.resize((here.shape[1], here.shape[0]), Image.Resampling.BOX), np.float32)[..., None] / 255
+    here[...] = np.round(here * (1 - cover) + np.array(color) * cover).astype(np.uint8)
 
 
 def lay(image: np.ndarray, patch: np.ndarray, place: Box) -> None:

@@ -1,9 +1,12 @@
 """Predictions as an annotation file of ELAN (EAF 3.0), to be opened beside the video.
 
 Each person has a tier for each head of classes, with an annotation for each stretch of one class, and a tier for each
-value and flag, with the mean over the same stretches of a second.
+value and flag, with the mean over the same stretches of a second. The values of every frame lie in a linked CSV file
+for each person, which ELAN draws as curves; ``NAME_tsconf.xml`` tells it how.
 """
 
+import mimetypes
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,9 +14,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 
+from skelemo.atomic import finished
 from skelemo.errors import ConfigError
 from skelemo.targets import Head
-from skelemo.text import visible
+from skelemo.text import file_names, visible
 
 #: Length of the annotations of a value or flag, in milliseconds.
 STRETCH = 1000
@@ -21,8 +25,25 @@ STRETCH = 1000
 Annotations = Iterator[tuple[int, int, str]]
 
 
-def write_elan(path: Path, table: pd.DataFrame, heads: Sequence[Head], names: Mapping[str, Sequence[str]]) -> None:
+#: Red, green and blue of curves.
+_COLORS = ("0,114,178", "213,94,0", "0,158,115", "204,121,167", "230,159,0", "86,180,233")
+
+
+def write_elan(
+    path: Path,
+    table: pd.DataFrame,
+    heads: Sequence[Head],
+    names: Mapping[str, Sequence[str]],
+    *,
+    out: Path | None = None,
+    film: Path | None = None,
+) -> None:
     """Write a table of predictions, times in milliseconds.
+
+    Parameters
+    ----------
+    out : what the file will be called: linked files lie beside it. As ``path`` unless given.
+    film : the video that is annotated.
 
     Raises
     ------
@@ -32,7 +53,12 @@ def write_elan(path: Path, table: pd.DataFrame, heads: Sequence[Head], names: Ma
     require_elan(table["video"].nunique(), timed=not table["time"].isna().any())
     root = ElementTree.Element("ANNOTATION_DOCUMENT", AUTHOR="skelemo", DATE="1970-01-01T00:00:00+00:00", FORMAT="3.0",
                                VERSION="3.0")  # fmt: skip
-    ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    header = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    out = Path(os.path.abspath(out or path))
+    if film:
+        kind = mimetypes.guess_type(film.name)[0] or "video/*"
+        _link(header, "MEDIA", Path(os.path.abspath(film)), out, kind)
+    _link_values(header, table, heads, names, out)
     order = ElementTree.SubElement(root, "TIME_ORDER")
     count = 0
     for person, rows in table.groupby("person", sort=False):
@@ -61,6 +87,58 @@ def write_elan(path: Path, table: pd.DataFrame, heads: Sequence[Head], names: Ma
     order[:] = sorted(order, key=lambda slot: int(slot.get("TIME_VALUE", 0)))
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(path, "utf-8", xml_declaration=True)
+
+
+def _link(header: ElementTree.Element, what: str, file: Path, out: Path, kind: str) -> None:
+    """Name another file, absolutely and as seen from the annotations."""
+    relative = Path(os.path.relpath(file, out.parent)).as_posix()
+    relative = relative if relative.startswith("../") else f"./{relative}"
+    word = "LINK" if what == "LINKED_FILE" else what
+    where = {f"{word}_URL": file.as_uri(), f"RELATIVE_{word}_URL": relative, "MIME_TYPE": kind}
+    ElementTree.SubElement(header, f"{what}_DESCRIPTOR", where)
+
+
+def _link_values(
+    header: ElementTree.Element,
+    table: pd.DataFrame,
+    heads: Sequence[Head],
+    names: Mapping[str, Sequence[str]],
+    out: Path,
+) -> None:
+    """Write each person's values by frame beside the annotations, and how ELAN is to draw them."""
+    tracks = [(name, head) for head in heads if head.kind == "values" for name in names[head.name]]
+    columns = [name for name, _ in tracks]
+    if not tracks:
+        return
+    root = ElementTree.Element("timeseries", date="1970-01-01T00:00:00+00:00", version="1.0")
+    people = list(table.groupby("person", sort=False))
+    for (person, rows), name in zip(people, file_names(str(person) or "values" for person, _ in people), strict=True):
+        file = out.with_name(f"{out.stem}_{name}.csv")
+        known = rows.loc[rows[columns].notna().all(axis=1), ["time", *columns]]
+        with finished(file) as partial:
+            known.to_csv(partial, index=False, float_format="%.4f")
+        _link(header, "LINKED_FILE", file, out, "text/plain")
+        source = ElementTree.SubElement(
+            root, "tracksource", {"source-url": file.as_uri(), "sample-type": "Discontinuous Rate", "time-column": "0"}
+        )
+        provider = "mpi.eudico.client.annotator.timeseries.csv.CSVServiceProvider"
+        ElementTree.SubElement(source, "property", key="provider", value=provider)
+        for number, (column, head) in enumerate(tracks):
+            title = f"{visible(str(person))} {visible(column)}".strip()
+            track = ElementTree.SubElement(source, "track", name=title, derivative="0")
+            ElementTree.SubElement(track, "property", key="detect-range", value="false")
+            ElementTree.SubElement(
+                ElementTree.SubElement(track, "sample-position"), "pos", row="0", col=str(number + 1)
+            )
+            ElementTree.SubElement(track, "description")
+            ElementTree.SubElement(track, "units")
+            ElementTree.SubElement(track, "range", min=str(head.low), max=str(head.high))
+            ElementTree.SubElement(track, "color").text = _COLORS[number % len(_COLORS)]
+    ElementTree.indent(root)
+    settings = out.with_name(f"{out.stem}_tsconf.xml")
+    with finished(settings) as partial:
+        ElementTree.ElementTree(root).write(partial, "utf-8", xml_declaration=True)
+    _link(header, "LINKED_FILE", settings, out, "text/xml")
 
 
 def require_elan(videos: int, *, timed: bool) -> None:

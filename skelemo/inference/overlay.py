@@ -1,6 +1,7 @@
 """Predictions over the video, or over black where there is none: skeletons in OpenPose's colors, and a card each."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,6 +28,8 @@ SUFFIX = ".mp4"
 BATCH = 16
 #: Frames per second where nothing tells them; and images without a size are as large as what they show, within this.
 USUAL_FPS, LARGEST = 25.0, 1920
+#: People whose cards have their full size; more share the room of so many.
+FEW = 4
 #: Seconds over which cards follow their people.
 _CALM = 0.5
 
@@ -98,7 +101,11 @@ class Overlay:
                 raise ConfigError(f"{self.film} is one video, and the source has {len(videos)}: name a folder of them")
             return dict.fromkeys(videos, self.film)
         there = {path.stem: path for path in sorted(self.film.rglob("*")) if path.is_file()}
-        known = {video: there[name] for video in videos if (name := video.rpartition("/")[2]) in there}
+        shared = Counter(name for video in videos for name in {*video.split("/")})
+        known = {}
+        for video in videos:  # ``one/take`` may be one.mp4 where several recordings are called take
+            names = [name for name in reversed(video.split("/")) if shared[name] == 1 and name in there]
+            known |= {video: there[name] for name in names[:1]}
         if not known:
             raise InputError(
                 f"{self.film} has no file called {videos[0].rpartition('/')[2]}.*, as a video of the source"
@@ -231,20 +238,24 @@ class Drawing:
                 points = one.keypoints[torch.from_numpy(np.maximum(where, 0))] * factor
                 points[torch.from_numpy(where < 0)] = 0
                 draw_over(canvas, points, self.layout)
-        text = max(11, round(images.shape[1] / 34))
         for index, number in enumerate(numbers):
             taken: list[cards.Box] = []
+            crowd = max(1, int((rows[:, index] >= 0).sum()) / FEW)
+            text = max(9 if crowd > 1 else 11, round(images.shape[1] / 34 / crowd**0.5))
             for who, one in enumerate(self.people):
                 row, said = rows[who, index], one.answer(int(number))
                 if row < 0 or said is None or np.isnan(one.boxes[row, 0]):
                     continue
                 patch = cards.card(said, text)
-                if not bool(one.keypoints[row, :, 2].any()):  # between two sights of her
+                if not bool(one.keypoints[row, :, 2].any()):  # between two frames that show the person
+                    if crowd > 1:
+                        continue
                     patch = patch * np.array([1, 1, 1, 0.5])
                 left, top, right, bottom = one.boxes[row].tolist()
                 box = (left * scale[0], top * scale[1], right * scale[0], bottom * scale[1])
                 place = placing.place(who, box, (patch.shape[1], patch.shape[0]), taken)
                 taken.append(place)
+                cards.lead(images[index], place, box, said.color)
                 cards.lay(images[index], patch, place)
 
 

@@ -91,6 +91,7 @@ def predict_file(
     device: str = "auto",
     stage: Stage = silent,
     overlay: Overlay | None = None,
+    film: Path | None = None,
     raw: bool = False,
 ) -> Predicted:
     """Predict for every person and frame of a source and write the table, or go on where an earlier call was.
@@ -99,7 +100,7 @@ def predict_file(
     ----------
     reading : see `Reading`; its jobs or its cluster predict, too, where the device is a CPU.
     overlay : videos to draw when the table is written.
-    raw : see `write_tables`.
+    film, raw : see `write_tables`.
 
     Raises
     ------
@@ -107,6 +108,8 @@ def predict_file(
         As `skelemo.inference.predictor.Model.predict`; or another process writes this file.
     """
     require_writable(out)
+    if film and not film.exists():
+        raise InputError(f"no video at {film}")
     if overlay:
         overlay.check()
     model = predictor.load(runs, allow=allow)
@@ -143,7 +146,8 @@ def predict_file(
                 if not known:
                     raise predictor.nothing_seen(model.layout, options.min_seen)
 
-            write_tables(out, counted(), model.heads, raw=raw)
+            film = film if film and film.is_file() else next(iter(found.films.values()), None)
+            write_tables(out, counted(), model.heads, raw=raw, film=film)
             drawn: list[Path] = []
             more: list[str] = []
             if overlay:

@@ -126,12 +126,15 @@ def require_writable(path: Path) -> None:
         raise ConfigError(f"{path} is a folder: name a file")
 
 
-def write_tables(path: Path, tables: Tables, heads: Sequence[Head], *, raw: bool = False) -> None:
+def write_tables(
+    path: Path, tables: Tables, heads: Sequence[Head], *, raw: bool = False, film: Path | None = None
+) -> None:
     """Write predictions, table after table, in the form that the suffix names; the file is complete or not there.
 
     Parameters
     ----------
     raw : leave texts in CSV as they are, also those that a spreadsheet would run as formulas.
+    film : the video, for annotations to name it.
 
     Raises
     ------
@@ -142,7 +145,7 @@ def write_tables(path: Path, tables: Tables, heads: Sequence[Head], *, raw: bool
     path.parent.mkdir(parents=True, exist_ok=True)
     with finished(path) as partial:
         if path.suffix.lower() == ".eaf":
-            write_elan(partial, pd.concat(tables, ignore_index=True), heads, output_names(heads))
+            write_elan(partial, pd.concat(tables, ignore_index=True), heads, output_names(heads), out=path, film=film)
         elif raw and path.suffix.lower() == ".csv":
             _csv(tables, partial, raw=True)
         else:

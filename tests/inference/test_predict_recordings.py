@@ -23,8 +23,6 @@ from skelemo.evaluation.smoothing import choose_width, smoothed
 from skelemo.inference import predictor
 from skelemo.runs.folder import read_run
 from skelemo.targets import Head
-from skelemo.training.config import load_config
-from skelemo.training.fit import train
 
 BOTH = "body_25+face_70"
 COLUMNS = ["p_glad", "p_sad", "p_calm", "valence", "arousal"]
@@ -32,37 +30,6 @@ COLUMNS = ["p_glad", "p_sad", "p_calm", "valence", "arousal"]
 
 def invoke(*words):
     return CliRunner().invoke(main, [str(word) for word in words])
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """Ten clips of 60 frames whose wrist shows slow labels, under noise."""
-    rng, sequences = np.random.default_rng(0), []
-    for index in range(10):
-        truth = np.sin(np.arange(60) / 12 + index).astype(np.float32)
-        one = a_sequence(f"clip{index:02}", 60, points=95, seed=1, width=640, height=480, fps=25.0, valence=truth,
-                         arousal=-truth, expression=np.digitize(truth, [-0.4, 0.4]).astype(np.int16))  # fmt: skip
-        one.keypoints[...] = one.keypoints[:1]
-        one.keypoints[..., 2] = 1
-        one.keypoints[:, 4, 0] += 200 * truth + rng.normal(0, 150, 60)
-        sequences.append(one)
-    return a_cache(tmp_path_factory.mktemp("data") / "cache", *sequences, header=Header(BOTH, HEADS))
-
-
-@pytest.fixture(scope="module")
-def run(cache, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "ann"
-    given = {
-        "data": str(cache),
-        "arch": "ann",
-        "head": "both",
-        "epochs": 40,
-        "lr": 0.003,
-        "batch_size": 32,
-        "device": "cpu",
-    }
-    train(load_config(overrides=given | {"split": "holdout:0.3", "max_gap": 0}), out)
-    return out
 
 
 def a_person(x: float, points: int = 25) -> dict:
