@@ -102,10 +102,11 @@ class Overlay:
             return dict.fromkeys(videos, self.film)
         there = {path.stem: path for path in sorted(self.film.rglob("*")) if path.is_file()}
         shared = Counter(name for video in videos for name in {*video.split("/")})
-        known = {}
+        known: dict[str, Path] = {}
         for video in videos:  # ``one/take`` may be one.mp4 where several recordings are called take
             names = [name for name in reversed(video.split("/")) if shared[name] == 1 and name in there]
-            known |= {video: there[name] for name in names[:1]}
+            if names:
+                known[video] = there[names[0]]
         if not known:
             raise InputError(
                 f"{self.film} has no file called {videos[0].rpartition('/')[2]}.*, as a video of the source"

@@ -130,7 +130,7 @@ def test_each_recording_has_a_video_in_a_folder_and_one_file_cannot_show_several
     assert result.exit_code == 0, result.output
     assert "note: 1 video drawn onto black: no film of them" in result.output
     corners = {path.name: int(read(path)[0][5, -1, 0].mean()) for path in (tmp_path / "drawn").iterdir()}
-    assert corners == {"one.mp4": pytest.approx(0, abs=8), "two.mp4": pytest.approx(90, abs=8)}
+    assert corners == {"one_take.mp4": pytest.approx(0, abs=8), "two_take.mp4": pytest.approx(90, abs=8)}
 
 
 @pytest.mark.parametrize(
