@@ -90,11 +90,11 @@ class Follower:
         self._look_round()
         while True:
             frame = self._next()
-            now = time.monotonic()
             if frame is not None:
-                self._heard = self._gap_since = now
                 yield frame
+                self._heard = self._gap_since = time.monotonic()  # the time that its prediction took is no silence
                 continue
+            now = time.monotonic()
             quiet = now - self._heard
             if idle and quiet > idle + (_PATIENCE if self._cut_off[0] >= 0 else 0):
                 return

@@ -23,6 +23,7 @@ from skelemo.errors import ConfigError, InputError
 from skelemo.inference import live_video
 from skelemo.inference.history import History, Shape
 from skelemo.inference.live import Live, live
+from skelemo.inference.live_folder import Follower
 from skelemo.inference.live_model import CONTEXT, TorchModel
 from skelemo.inference.live_sources import Frame, read_lines
 from skelemo.openpose.frame import FrameError
@@ -302,6 +303,16 @@ def test_a_real_crowd_is_predicted_for_as_offline_but_for_a_few_whose_tracks_dif
         equal += int((distance.min(1) < 1e-5).sum())
     assert len(offline) > 4_000
     assert equal > 0.99 * len(offline)
+
+
+def test_the_time_that_predictions_take_is_no_silence(trained, clip, tmp_path):
+    texts = [*clip[:3], b'{"version":1.3,"people":[{"pose', *clip[4:6]]
+    follower = Follower(written(tmp_path / "json", texts), FrameReader(layout()), context=1, from_start=True)
+    found = []
+    for frame in follower.frames(idle=0.1):
+        found.append(frame.number)
+        time.sleep(0.2)
+    assert found == [*range(6)]
 
 
 def test_a_frame_is_passed_over_when_a_newer_one_is_waiting(trained, clip, tmp_path):
