@@ -109,15 +109,16 @@ def class_head(
             f"{where}: {len(rows)} different labels ({some(known)}); at most {MAX_OUTPUTS} "
             "classes are possible: are these measurements or names of recordings?"
         )
-    meanings = {folded(word): "" if meaning == "-1" else meaning for word, meaning in said.meanings.items()}
+    meanings = {folded(word): meaning for word, meaning in said.meanings.items()}
     said.used.update(folded(word) for word in rows)
     target = {word: meanings.get(folded(word), word.strip()) for word in rows}
+    target |= {word: "" for word, meaning in target.items() if meaning == "-1"}
     labels = _Labels(where, noun, lines or {}, Counter())
     for word, number in rows.items():
         if target[word]:
             labels.rows[target[word]] += number
     if not labels.rows:
-        raise InputError(f"{where}: --map leaves no {noun} a label")
+        raise InputError(f"{where}: no {noun} has a label{' that --map leaves' if said.meanings else ''}")
     sure = {folded(meaning) for word, meaning in meanings.items() if word == folded(meaning)}
     classes, of, notes = _given(said, labels) if said.classes else _found(labels, sure)
     index = {word: of[meant] if meant else -1 for word, meant in target.items()}

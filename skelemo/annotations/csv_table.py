@@ -25,6 +25,7 @@ class Table:
     columns: Mapping[str, Sequence[str]]  # lower-case name -> cells, stripped, "" for nothing
     lines: np.ndarray  # int64 [R], line of each row in the file
     decimal_comma: bool  # numbers may be written 0,5
+    notes: tuple[str, ...] = ()  # what the user should know
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -68,8 +69,9 @@ def read_table(file: Path) -> Table:
         damaged; the message names the line.
     """
     if is_spreadsheet(file):
-        delimiter, (rows, lines) = ",", sheet_texts(file)
+        delimiter, (rows, lines, notes) = ",", sheet_texts(file)
     else:
+        notes = ()
         text = read_text(file)
         header_line = next((line for line in text.split("\n") if line.strip()), "")
         delimiter = max(_DELIMITERS, key=header_line.count)
@@ -85,7 +87,7 @@ def read_table(file: Path) -> Table:
             raise InputError(f"{file}, line {line}: {len(row)} cells; the header has {len(names)} ({some(names, 12)})")
     cells = zip(*rows[1:], strict=True)
     columns = {name: column for name, column in zip(names, cells, strict=True) if name}
-    return Table(file, columns, np.array(lines[1:], np.int64), decimal_comma=delimiter != ",")
+    return Table(file, columns, np.array(lines[1:], np.int64), delimiter != ",", notes)
 
 
 def _rows(text: str, delimiter: str, file: Path) -> tuple[list[list[str]], list[int]]:

@@ -17,10 +17,11 @@ class Intervals:
     labels: Mapping[str, np.ndarray]  # by head, [S] or [S, K]; -1 or NaN unlabeled
     line: np.ndarray  # int64 [S], line in the file, for messages
     ticks: int = 1  # of start and end in one frame or second
+    remedy: str = ""  # what to do where two of them clash, for messages
 
     def __getitem__(self, rows: np.ndarray) -> "Intervals":
         labels = {name: values[rows] for name, values in self.labels.items()}
-        return Intervals(self.start[rows], self.end[rows], labels, self.line[rows], self.ticks)
+        return Intervals(self.start[rows], self.end[rows], labels, self.line[rows], self.ticks, self.remedy)
 
     def between(self, start: int, end: int) -> str:
         """An interval, for messages."""
@@ -105,7 +106,7 @@ def _apart(intervals: Intervals, values: np.ndarray, where: str) -> tuple[np.nda
         raise InputError(
             f"{where}: lines {lines[0]} and {lines[1]} label "
             f"{intervals.between(start[second], min(end[first], end[second]))} differently; "
-            "expected one label for a frame"
+            f"expected one label for a frame{intervals.remedy}"
         )
     start = np.maximum(start, reached + 1)
     kept = start <= end

@@ -1,36 +1,20 @@
 """Which labels belong to which recording."""
 
+import itertools
 import posixpath
 import re
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import cache, cached_property
 from heapq import nlargest
 
 from skelemo.annotations.files import count, some
 from skelemo.annotations.registry import Annotation, Annotations, Recordings
+from skelemo.annotations.spellings import WAYS, Index, by_text, flattened, is_generic, loosely, path_steps
 from skelemo.errors import InputError
-from skelemo.text import folded, video_names
 
-#: What people and programs write after a video's name.
-_ENDING = re.compile(
-    r"(?:_[0-9]{12})?_keypoints$"
-    r"|\.(?:json(?:\.gz)?|jsonl|ndjson|mp4|avi|mov|mkv|webm|m4v|mpe?g|wmv|flv|mts|m2ts|3gp|ogv|jpe?g|png|bmp|webp|tiff?"
-    r"|wav|mp3|m4a|txt|csv|npy|npz|pkl)$",
-    re.IGNORECASE,
-)
-_ARCHIVE = re.compile(r"\.(?:zip|tar(?:\.(?:gz|xz|bz2))?|tgz)$", re.IGNORECASE)
-#: Folders that say nothing of what is in them.
-_GENERIC = re.compile(
-    r"(?:videos?|clips?|data|datasets?|raw|original|mp4|avi|frames?|images?|json|openpose|keypoints|poses?|out(?:put)?s?)",
-    re.IGNORECASE,
-)
 #: What `skelemo` adds to a video's name for one of its people.
 _PERSON = re.compile(r"_(?:(left|right)|person([0-9]{1,9}))$")
-#: Zeros before a number: ``007``, ``clip01``.
-_ZEROS = re.compile(r"(?:^|(?<=[^\W\d]))0+(?=[0-9])")
 #: Names that are compared letter by letter, of those that share most pairs of letters.
 _MOST_COMPARED = 50
 
@@ -43,18 +27,20 @@ class Matching:
     unlabeled: tuple[str, ...]  # sources of the recordings that have none
     unused: tuple[Annotation, ...]  # labels that belong to no recording
     notes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()  # of all recordings
+    videos: tuple[str, ...] = ()  # of all labels
 
     def summary(self) -> list[str]:
         """Lines for the user: how many have labels, and who has not, with the most similar name on the other side."""
         recordings = len(self.annotations)
         lines = [f"recordings with labels: {recordings - len(self.unlabeled)} of {recordings}"]
         unused = [_named(label) for label in self.unused]
-        for title, names, others in (
-            ("recordings without labels", self.unlabeled, unused),
-            ("labels without a recording", unused, self.unlabeled),
+        for title, names, others, rest in (
+            ("recordings without labels", self.unlabeled, unused, self.videos),
+            ("labels without a recording", unused, self.unlabeled, self.sources),
         ):
             if names:
-                told = [*_with_nearest(names[:3], others), *names[3:]]
+                told = [*_with_nearest(names[:3], others, rest), *names[3:]]
                 lines.append(f"{title}: {count(told)}")
         return [*lines, *self.notes]
 
@@ -97,86 +83,9 @@ def match(annotations: Annotations, recordings: Recordings) -> Matching:
         unlabeled=tuple(source for source, labels in zip(sources, found, strict=True) if not labels),
         unused=tuple(unused),
         notes=tuple(_mixed_persons(zip(sources, found, strict=True))),
+        sources=tuple(sources),
+        videos=tuple(_named(item) for item in annotations.items),
     )
-
-
-def _steps(text: str) -> list[str]:
-    """The steps of a path, however it is written: ``C:\\data\\a.mp4``, ``./a``, ``x/../a``."""
-    plain = text if text.isascii() else unicodedata.normalize("NFC", text)
-    if plain.isascii() and not {*"\\.:"} & {*plain}:
-        return [step for step in plain.split("/") if step]
-    return [step for step in posixpath.normpath(plain.replace("\\", "/")).split("/") if step not in ("", ".", "..")]
-
-
-@cache
-def _without_archive(step: str) -> str:
-    return _ARCHIVE.sub("", step) or step
-
-
-@cache
-def _loose_step(step: str) -> str:
-    return _ZEROS.sub("", folded(step))
-
-
-@cache
-def _is_generic(step: str) -> bool:
-    return _GENERIC.fullmatch(step) is not None
-
-
-def _bare(steps: Sequence[str]) -> list[str]:
-    """Steps without endings: of a video or an OpenPose file in the last, of an archive in any."""
-    bare = [*map(_without_archive, steps)]
-    while bare and (shorter := _ENDING.sub("", bare[-1])) not in ("", bare[-1]):
-        bare[-1] = shorter
-    return bare
-
-
-def _loose(steps: Sequence[str]) -> list[str]:
-    """Bare steps without what people vary, and numbers without leading zeros, which spreadsheets drop."""
-    return [*map(_loose_step, _bare(steps))]
-
-
-def _flat(steps: Sequence[str]) -> str:
-    """A path as one name, as people flatten folders: ``Action/Happy/0267`` and ``Action_Happy_0267`` are one."""
-    return _loose_step("_".join(_bare(steps)))
-
-
-#: Recordings of one folder that are kept in mind, to be named.
-_MOST_NAMED = 8
-#: Ways of writing names, from exact to loose.
-_WAYS: tuple[Callable[[Sequence[str]], list[str]], ...] = (list, _bare, _loose)
-
-
-class _Index:
-    """Every name of each recording, in one way of writing them: text -> positions of recordings."""
-
-    def __init__(self, recordings: Recordings, way: Callable[[Sequence[str]], list[str]]) -> None:
-        self.way = way
-        sources = [source for _, source, *_ in recordings]
-        self.paths = [way(_steps(source)) for source in sources]
-        videos = video_names(sources)
-        short = ((at, way(_steps(videos[at]))) for at in range(len(sources)) if videos[at] != sources[at])
-        names = ((at, way(_steps(one[0]))) for at, one in enumerate(recordings) if not one[1].endswith(one[0]))
-        ends = ((at, steps[cut:]) for at, steps in enumerate(self.paths) for cut in range(1, len(steps)))
-        self.sources = _positions(enumerate(self.paths))
-        self.short = _positions(short)
-        self.ends = _positions(pair for pairs in (names, ends) for pair in pairs)
-
-    def whole(self, text: str) -> list[int] | None:
-        """Recordings whose path, or whose sequences' name, a text is."""
-        return self.sources.get(text) or self.short.get(text)
-
-    @cached_property
-    def folders(self) -> dict[str, list[int]]:
-        """Some of the recordings below each folder, by any piece of its path."""
-        inside: dict[tuple[str, ...], list[int]] = {}
-        for at, steps in enumerate(self.paths):
-            for end in range(1, len(steps)):
-                if len(known := inside.setdefault(tuple(steps[:end]), [])) < _MOST_NAMED:
-                    known.append(at)
-        return _positions(
-            (at, steps[begin:]) for steps, known in inside.items() for at in known for begin in range(len(steps))
-        )
 
 
 class _Finder:
@@ -184,20 +93,20 @@ class _Finder:
 
     def __init__(self, recordings: Recordings, videos: Sequence[str]) -> None:
         self.recordings = recordings
-        self._made: dict[int, _Index] = {}
+        self._made: dict[int, Index] = {}
         self._flattened: dict[str, list[int]] | None = None
-        self._root = _common([_steps(video)[:-1] for video in videos])
+        self._root = _common([path_steps(video)[:-1] for video in videos])
 
-    def _indices(self) -> Iterator[_Index]:
+    def _indices(self) -> Iterator[Index]:
         """From exact names to loose ones; each is made when it is needed."""
-        for at, way in enumerate(_WAYS):
+        for at, way in enumerate(WAYS):
             if at not in self._made:
-                self._made[at] = _Index(self.recordings, way)
+                self._made[at] = Index(self.recordings, way)
             yield self._made[at]
 
     def find(self, annotation: Annotation) -> tuple[int | None, str]:
         """Position of the recording that an annotation is for, None when there is none; and its person."""
-        steps = _steps(annotation.video)
+        steps = path_steps(annotation.video)
         if (found := self._look_up(steps)) is not None:
             return self._only(found, annotation), annotation.person
         if steps and not annotation.person and (person := _PERSON.search(steps[-1])):
@@ -222,11 +131,11 @@ class _Finder:
             if (text := "/".join(index.way(steps))) in index.folders:
                 return index.folders[text]
         if self._flattened is None:
-            paths = enumerate(_steps(source) for _, source, *_ in self.recordings)
-            self._flattened = _positions((at, [_flat(path[cut:])]) for at, path in paths for cut in range(len(path)))
+            paths = enumerate(path_steps(source) for _, source, *_ in self.recordings)
+            self._flattened = by_text((at, [flattened(path[cut:])]) for at, path in paths for cut in range(len(path)))
         for cut in range(max(1, len(steps) - 1)):
-            if (flat := _flat(steps[cut:])) in self._flattened:
-                return self._flattened[flat]
+            if (name := flattened(steps[cut:])) in self._flattened:
+                return self._flattened[name]
         return None
 
     def _without_root(self, steps: list[str]) -> list[str]:
@@ -235,7 +144,7 @@ class _Finder:
         The name alone is left only where that folder has a name such as ``videos``: ``anna/clip1`` is not ``clip1``.
         """
         root = self._root
-        generic = [at for at, step in enumerate(steps[:-1]) if _is_generic(step)]
+        generic = [at for at, step in enumerate(steps[:-1]) if is_generic(step)]
         cut = len(root) if len(steps) - len(root) > 1 else 0
         return steps[max([cut, *(at + 1 for at in generic)]) :]
 
@@ -249,15 +158,6 @@ class _Finder:
         )
 
 
-def _positions(names: Iterable[tuple[int, Sequence[str]]]) -> dict[str, list[int]]:
-    positions: dict[str, list[int]] = {}
-    for position, steps in names:
-        known = positions.setdefault("/".join(steps), [])
-        if steps and position not in known[-_MOST_NAMED:]:
-            known.append(position)
-    return positions
-
-
 def _common(paths: Sequence[list[str]]) -> list[str]:
     """The steps that all paths begin with."""
     if not paths:
@@ -267,19 +167,24 @@ def _common(paths: Sequence[list[str]]) -> list[str]:
     return low[: min(same, len(high))]
 
 
-def _with_nearest(names: Sequence[str], others: Sequence[str]) -> Iterator[str]:
-    """Names, each with the most similar of the others."""
-    plain = {_last(other): other for other in others}
-    pairs = {name: _letter_pairs(name) for name in plain}
+def _with_nearest(names: Sequence[str], *candidates: Sequence[str]) -> Iterator[str]:
+    """Names, each with the most similar one of the first candidates among which there is any."""
+    plain = [{_last(other): other for other in others} for others in candidates]
+    pairs = [{name: _letter_pairs(name) for name in keys} for keys in plain]
     for name in names:
-        mine = _letter_pairs(key := _last(name))
-        likely = nlargest(_MOST_COMPARED, pairs, key=lambda other: len(mine & pairs[other]))
-        near = get_close_matches(key, likely, n=1, cutoff=0.7)
-        yield f"{name}; most similar is {plain[near[0]]}" if near else name
+        near = next(filter(None, map(_nearest, itertools.repeat(_last(name)), pairs, plain)), "")
+        yield f"{name}; most similar is {near}" if near else name
+
+
+def _nearest(key: str, pairs: Mapping[str, set[str]], plain: Mapping[str, str]) -> str:
+    mine = _letter_pairs(key)
+    likely = nlargest(_MOST_COMPARED, pairs, key=lambda other: len(mine & pairs[other]))
+    near = get_close_matches(key, likely, n=1, cutoff=0.7)
+    return plain[near[0]] if near else ""
 
 
 def _last(name: str) -> str:
-    return posixpath.basename("/".join(_loose(_steps(name))))
+    return posixpath.basename("/".join(loosely(path_steps(name))))
 
 
 def _letter_pairs(name: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ import numpy as np
 
 from skelemo.annotations.class_names import Words, class_head
 from skelemo.annotations.options import Options
-from skelemo.errors import ConfigError, InputError
+from skelemo.errors import ConfigError, InputError, SkelemoError
 from skelemo.plugins import Registry
 from skelemo.targets import Head, hard_labels
 from skelemo.text import count, folded
@@ -182,7 +183,17 @@ def read_annotations(
     for option, flag in options.given().items():
         if option not in takes | {"words"}:
             raise ConfigError(f"labels of the format {name} are always in the same units: they take no {flag}")
-    found = entry.function(path, Path(source), recordings, **{option: getattr(options, option) for option in takes})
+    try:
+        found = entry.function(path, Path(source), recordings, **{option: getattr(options, option) for option in takes})
+    except (SkelemoError, OSError):
+        raise
+    except Exception as error:
+        if str(getattr(entry.function, "__module__", "")).startswith("skelemo."):
+            raise
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(
+            f"label format {name!r} failed at {place.filename}, line {place.lineno}: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(found, Annotations):
         raise ConfigError(f"label format {name!r} returned {type(found).__name__}; expected skelemo's Annotations")
     if options.words and "words" not in takes:

@@ -18,8 +18,10 @@ def is_spreadsheet(file: Path) -> bool:
     return file.suffix.lower() in (".xlsx", ".xlsm")
 
 
-def sheet_rows(file: Path) -> Iterator[tuple[int, Sequence[Any]]]:
+def sheet_rows(file: Path, notes: list[str] | None = None) -> Iterator[tuple[int, Sequence[Any]]]:
     """Rows of the first sheet with their numbers, read one by one, formulas as the values that were stored.
+
+    ``notes`` gets a line where there are more sheets.
 
     Raises
     ------
@@ -37,6 +39,8 @@ def sheet_rows(file: Path) -> Iterator[tuple[int, Sequence[Any]]]:
             book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
         try:
             sheet = book.worksheets[0]
+            if notes is not None and len(book.worksheets) > 1:
+                notes.append(f"{file}: read its first sheet, {sheet.title!r}, of {len(book.worksheets)}")
             limits = {"min_row": 1, "max_row": _MOST_ROWS, "max_col": _MOST_COLUMNS}
             yield from enumerate(sheet.iter_rows(values_only=True, **limits), start=1)
         finally:
@@ -47,18 +51,19 @@ def sheet_rows(file: Path) -> Iterator[tuple[int, Sequence[Any]]]:
         raise InputError(f"{file}: not a readable xlsx file ({type(error).__name__}: {error})") from None
 
 
-def sheet_texts(file: Path) -> tuple[list[list[str]], list[int]]:
-    """Rows that hold anything as texts of the width of the first, and their numbers; cells beyond that are kept."""
+def sheet_texts(file: Path) -> tuple[list[list[str]], list[int], tuple[str, ...]]:
+    """Rows that hold anything as texts of the width of the first or more, their numbers, and notes."""
+    notes: list[str] = []
     rows: list[list[str]] = []
     numbers = []
-    for number, row in sheet_rows(file):
+    for number, row in sheet_rows(file, notes):
         cells = [_text(cell) for cell in row]
         while cells and not cells[-1]:
             cells.pop()
         if cells:
             rows.append(cells + [""] * (len(rows[0]) - len(cells) if rows else 0))
             numbers.append(number)
-    return rows, numbers
+    return rows, numbers, tuple(notes)
 
 
 def _text(cell: Any) -> str:

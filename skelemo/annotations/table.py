@@ -14,9 +14,9 @@ from skelemo.annotations.csv_table import Table, read_table
 from skelemo.annotations.files import some
 from skelemo.annotations.intervals import Intervals, spread
 from skelemo.annotations.lists import is_list, read_lists
-from skelemo.annotations.registry import SUBSETS, Annotation, Annotations, Recordings, reader
+from skelemo.annotations.registry import Annotation, Annotations, Recordings, reader
 from skelemo.annotations.spreadsheet import is_spreadsheet
-from skelemo.annotations.table_groups import groups, of_groups, rows_of_groups
+from skelemo.annotations.table_groups import groups, of_groups, read_splits, rows_of_groups
 from skelemo.annotations.table_times import Times, read_times
 from skelemo.errors import InputError
 from skelemo.targets import AU, VA, Head
@@ -79,13 +79,13 @@ def read_table_labels(
     if not is_spreadsheet(file) and is_list(file):
         return read_lists([file], file, words)
     table, how = _with_plain_names(read_table(file)), _How(words or Words(), va_scale)
+    notes = list(table.notes)
     _check_columns(table)
     table.refuse("video", np.array([not video for video in table.texts("video")]), "the name of a video")
-    splits = _splits(table)
+    splits = read_splits(table, _COLUMNS)
     keys, group = groups(table)
     subjects = of_groups(table, "subject", table.texts("subject"), group)
     subsets = {name: of_groups(table, name, words, group) for name, words in splits.items()}
-    notes: list[str] = []
     times = read_times(table, unit)
     notes += times.notes
     known = _known_heads(table, how, notes)
@@ -121,7 +121,8 @@ def read_table_labels(
 
 
 def _intervals(times: Times, labels: dict[str, np.ndarray], table: Table) -> Intervals:
-    return Intervals(times.start, times.end, labels, table.lines, times.ticks)
+    remedy = " (--unit seconds if these are times)" if times.unit == "unknown" else ""
+    return Intervals(times.start, times.end, labels, table.lines, times.ticks, remedy)
 
 
 def _contradiction(intervals: Intervals, keys: Sequence[tuple[str, str]], rows_of: Sequence[np.ndarray]) -> str:
@@ -207,11 +208,16 @@ def _extra_heads(
         elif (found := _value_column(table, name, own)) is not None:
             heads += found
         elif len(set(words)) <= min(_MOST_WORDS, len(words) / 2):
-            heads += _class_column(table, name, replace(how.words, classes=()), notes, own)
+            said = how.words if "label" not in table.columns else replace(how.words, classes=())
+            heads += _class_column(table, name, said, notes, own)
         else:
             unused.append(name)
     if unused:
         notes.append(f"{table.file}: columns not used: {', '.join(unused)}")
+    of_words = [head.name for head, _ in heads if head.kind == "classes"]
+    if how.words.classes and "label" not in table.columns and len(of_words) != 1:
+        others = some(of_words, 12) if of_words else "none"
+        raise InputError(f"{table.file}: --classes is for column label; there is none, and of other words {others}")
     return heads
 
 
@@ -257,20 +263,6 @@ def _as_numbers(words: set[str]) -> dict[str, str]:
             return {}
         spelling[word] = str(int(whole)) if len(whole) < 20 and whole else whole
     return spelling
-
-
-def _splits(table: Table) -> dict[str, list[str]]:
-    """Subsets by row of column ``split`` and of every other column that holds only such words."""
-    splits = {}
-    for name in table.columns:
-        words = {word: SUBSETS.get(word.casefold(), "") for word in set(table.texts(name))}
-        wrong = [word for word, subset in words.items() if word and not subset]
-        if name == "split" and wrong:
-            row = min(map(table.texts("split").index, wrong))
-            raise table.refusal("split", row, "train, validation, test or empty")
-        if name == "split" or (name not in _COLUMNS and not wrong and any(words)):
-            splits[name] = [words[word] for word in table.texts(name)]
-    return splits
 
 
 def _va_columns(table: Table) -> list[str]:

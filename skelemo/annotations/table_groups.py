@@ -1,10 +1,11 @@
 """Which rows of a label table are for one video and person, and what they say of both."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from skelemo.annotations.csv_table import Table
+from skelemo.annotations.registry import SUBSETS
 from skelemo.errors import InputError
 
 
@@ -51,3 +52,17 @@ def of_groups(table: Table, name: str, words: Sequence[str], group: np.ndarray) 
         )
     vocabulary = list(index)
     return [vocabulary[at] for at in chosen]
+
+
+def read_splits(table: Table, known: Collection[str]) -> dict[str, list[str]]:
+    """Subsets by row of column ``split`` and of every column that is not ``known`` and holds only such words."""
+    splits = {}
+    for name in table.columns:
+        words = {word: SUBSETS.get(word.casefold(), "") for word in set(table.texts(name))}
+        wrong = [word for word, subset in words.items() if word and not subset]
+        if name == "split" and wrong:
+            row = min(map(table.texts("split").index, wrong))
+            raise table.refusal("split", row, "train, validation, test or empty")
+        if name == "split" or (name not in known and not wrong and any(words)):
+            splits[name] = [words[word] for word in table.texts(name)]
+    return splits

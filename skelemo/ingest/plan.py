@@ -137,11 +137,14 @@ def _find(source: Path, labels: str | None, settings: Settings) -> tuple[Found, 
     found = search(source, sequence=settings.sequence, first_frame=settings.first_frame)
     try:
         given = labeled(found.recordings, source, labels, settings)
-    except InputError:
+    except InputError as error:
         if settings.sequence is not None or not any(one.images for one in found.recordings):
             raise
         found = search(source, sequence=False)
-        return found, labeled(found.recordings, source, labels, settings)
+        try:
+            return found, labeled(found.recordings, source, labels, settings)
+        except InputError:
+            raise error from None  # the labels are for neither
     if settings.first_frame is None and counts_from_zero(found.recordings, given.annotations):
         found = search(source, sequence=settings.sequence, first_frame=0)
     return found, given

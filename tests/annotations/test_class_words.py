@@ -86,8 +86,9 @@ def test_words_of_another_language_are_mapped_and_a_word_may_be_no_label() -> No
     meanings = ("froh=happiness", "traurig=sad", "WUT=angry", "unklar=")
     assert classes_of(german, *meanings) == {"froh": "happiness", "traurig": "sadness", "Wut": "anger", "unklar": ""}
     assert classes_of(["0", "1"], "0=happy", "1=sad") == {"0": "happiness", "1": "sadness"}
-    with pytest.raises(InputError, match="here: --map leaves no row a label"):
+    with pytest.raises(InputError, match="here: no row has a label that --map leaves"):
         classes_of(["x"], "x=")
+    assert classes_of(["walk", "-1"]) == {"walk": "walk", "-1": ""}
 
 
 def test_given_classes_are_all_that_may_be_in_their_order() -> None:
@@ -143,6 +144,18 @@ def test_the_line_of_a_misspelling_is_named_and_other_columns_ask_too(tmp_path: 
         read_annotations("table", tmp_path)
     felt = read_annotations("table", tmp_path, options=Options.parse("", ["angerr=anger"]))
     assert [item.labels["felt"].tolist() for item in felt.items] == [[0], [0], [3], [3]]
+
+
+def test_given_classes_are_those_of_the_one_column_of_words(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("video,mood,pain\na,calm,1\nb,calm,2\nc,wild,3\nd,wild,1\n")
+    found = read_annotations("table", tmp_path, options=Options.parse("wild,calm"))
+    assert [head.outputs for head in found.heads] == [("wild", "calm"), ("pain",)]
+    with pytest.raises(InputError, match=r"'wild' \(line 4\) is none of the classes calm"):
+        read_annotations("table", tmp_path, options=Options.parse("calm"))
+    table.write_text("video,pain\na,1\nb,2\n")
+    with pytest.raises(InputError, match="--classes is for column label; there is none, and of other words none"):
+        read_annotations("table", tmp_path, options=Options.parse("wild,calm"))
 
 
 def test_class_folders_are_words_too(tmp_path: Path) -> None:
@@ -204,6 +217,8 @@ def test_a_function_of_any_module_is_a_reader_and_a_mistyped_format_is_not_a_mod
         "    head, numbers, _ = class_head(['wave'], path, said=words)\n"
         "    return Annotations((head,), (Annotation(path.name, {}, 'f'),))\n"
         "def nothing(path, source, recordings): return None\n"
+        "def broken(path, source, recordings):\n"
+        "    return path.upper()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     found = read_annotations(f"lab.forms:words:{tmp_path}", tmp_path, options=Options.parse("", ["wave=hello"]))
@@ -211,6 +226,8 @@ def test_a_function_of_any_module_is_a_reader_and_a_mistyped_format_is_not_a_mod
     assert read_annotations("lab.forms:words", tmp_path).items[0].video == tmp_path.name
     with pytest.raises(ConfigError, match=r"'lab.forms:nothing' returned NoneType; expected skelemo's Annotations"):
         read_annotations("lab.forms:nothing", tmp_path)
+    with pytest.raises(ConfigError, match=r"failed at .*forms.py, line 8: AttributeError: 'PosixPath' object"):
+        read_annotations("lab.forms:broken", tmp_path)
     with pytest.raises(ConfigError, match=r"label format 'lab.forms:gone' cannot be imported"):
         read_annotations("lab.forms:gone", tmp_path)
     with pytest.raises(ConfigError, match=r"unknown label format 'tabel': did you mean 'table'\?"):

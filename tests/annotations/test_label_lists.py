@@ -219,8 +219,10 @@ def test_a_spreadsheet_is_a_table_with_dates_numbers_and_empty_cells_as_text(tmp
     book = openpyxl.Workbook()
     for row in (["Clip ", "label", "pain", "subject"], [1, "happy", 2.5, 7], [], ["b", None, 3, None]):
         book.active.append(row)
+    book.create_sheet("more")
     book.save(tmp_path / "labels.xlsx")
     found = read("table", tmp_path)
+    assert found.notes == (f"{tmp_path / 'labels.xlsx'}: read its first sheet, 'Sheet', of 2",)
     assert [(item.video, item.subject) for item in found.items] == [("1", "7"), ("b", "")]
     assert [item.labels["pain"].tolist() for item in found.items] == [[[2.5]], [[3.0]]]
     assert [item.labels["expression"].tolist() for item in found.items] == [[0], [-1]]

@@ -80,6 +80,13 @@ def test_whole_numbers_that_may_be_seconds_are_asked_about(tmp_path: Path) -> No
     assert frames(tmp_path, text.replace("29", "61")) == [[0, 10, 0], [11, 61, 1]]
 
 
+def test_intervals_that_share_an_end_may_be_times(tmp_path: Path) -> None:
+    text = "video,start,end,label\nv,0,5,happy\nv,5,9,sad\n"
+    with pytest.raises(InputError, match=r"lines 2 and 3 label the same frames \(5 to 5\) .* \(--unit seconds if"):
+        read(tmp_path, text)
+    assert frames(tmp_path, text, unit="seconds") == [[0, 49, 0], [50, 89, 1]]
+
+
 def test_whole_numbers_beyond_the_recording_are_asked_about(tmp_path: Path) -> None:
     text = "video,start,end,label\nv,0,2000,happy\nv,2001,4000,sad\n"
     with pytest.raises(InputError, match=r"begins at 2001, but its recording v ends at frame 299: .* --unit fra"):

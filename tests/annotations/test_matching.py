@@ -119,6 +119,8 @@ def test_names_of_what_has_no_counterpart_come_with_the_most_similar_one() -> No
         "recordings without labels: 1 (s/clip_onne; most similar is clip_one)",
         "labels without a recording: 1 (clip_one; most similar is s/clip_onne)",
     ]
+    both = match(labels("talk 2", "talk 3"), [("talk 2", "s/talk 2")]).summary()
+    assert both[1:] == ["labels without a recording: 1 (talk 3; most similar is s/talk 2)"]
     with pytest.raises(InputError, match="the most similar pair is clip_one and s/clip_onne"):
         match(labels("clip_one"), [("clip_onne", "s/clip_onne")])
 
@@ -132,11 +134,11 @@ def test_folders_are_flattened_on_either_side() -> None:
 
 def test_many_names_are_matched_in_little_time() -> None:
     recordings = [(f"{n:05d}", f"clips/Scene{n % 20}/{n:05d}") for n in range(40_000)]
-    began = time.perf_counter()
+    began = time.process_time()
     matching = match(labels(*(f"/data/Scene{n % 20}/{n:05d}.MP4" for n in range(20_000, 50_000))), recordings)
     assert (len(matching.unlabeled), len(matching.unused)) == (20_000, 10_000)
     assert len(matching.summary()) == 3
-    assert time.perf_counter() - began < 60  # 5 s on two cores; minutes where each name is compared with each
+    assert time.process_time() - began < 30  # 2 s; minutes where each name is compared with each
 
 
 def test_left_and_right_go_to_the_same_recording() -> None:

@@ -78,6 +78,17 @@ def test_words_are_asked_about_then_mapped_told_and_kept(tmp_path, write_recordi
     assert (head.name, head.outputs) == ("label", ("froh", "sad", "angerr"))
 
 
+def test_what_is_wrong_with_labels_of_image_sequences_is_told_as_it_is(tmp_path):
+    folder = tmp_path / "json" / "1-30-640x480"
+    folder.mkdir(parents=True)
+    for number in range(1, 301):
+        (folder / f"{number:05d}_keypoints.json").write_text('{"people": []}')
+    (tmp_path / "labels.csv").write_text("video,start,end,label\n1-30-640x480,0,5,happy\n")
+    done = ingest(tmp_path)
+    assert done.exit_code == 2
+    assert "which may be frames or seconds of 1-30-640x480 (300 frames in 10 s): say --unit" in done.output
+
+
 def test_python_takes_the_same_options(tmp_path, write_recording):
     write_recording("a", STILL)
     write_recording("b", STILL)
