@@ -20,7 +20,7 @@ import sys
 from typing import Any
 
 #: Frames from one search for people to the next while one person is followed; with several, each frame has a search.
-SEARCH_EVERY = 3
+SEARCH_EVERY = 6
 #: People whose landmarks lie closer to each other, in body heights (median over landmarks), are one.
 SAME = 0.06
 #: A box that begins within this share of a followed person's box is hers.
