@@ -23,6 +23,7 @@ from skelemo.report.comparison import (
     shared_settings,
 )
 from skelemo.report.describe import figures_of, head_title, pairs_basis
+from skelemo.report.failures import hardest
 from skelemo.report.paired import compare_pairs
 from skelemo.runs.folder import Run
 from skelemo.targets import Head
@@ -105,6 +106,7 @@ def html(content: Content) -> str:
         estimate_of=estimate_of,
         estimate_in=estimate_in,
         compare_pairs=compare_pairs,
+        hardest=hardest,
         pairs_basis=pairs_basis,
         affect_reading=_reading,
         differing=differing_settings(runs),

@@ -12,7 +12,7 @@ import pandas as pd
 from skelemo import __version__
 from skelemo.atomic import LOCK, PARTIAL, claimed
 from skelemo.errors import ConfigError, InputError, unknown
-from skelemo.report import page, tables
+from skelemo.report import failures, latex, page, tables
 from skelemo.report.comparison import Ground, compare
 from skelemo.report.ensemble import fuse
 from skelemo.report.report_figures import Plate, ground_plates, run_plates
@@ -140,6 +140,11 @@ def _write(writer: "_Writer", title: str, grounds: tuple[Ground, ...], progress:
         table = getattr(tables, name)(runs)
         if len(table):
             writer.table(f"{name}.csv", table)
+    writer.table("recordings.csv", failures.recordings(runs))
+    for number, ground in enumerate(grounds, 1):
+        for head in ground.heads:
+            writer.text(f"comparison_{number}_{head.name}.tex", latex.every_run(ground, head))
+            writer.text(f"paper_{number}_{head.name}.tex", latex.paper(ground, head))
     for run, stem in zip(runs, stems, strict=True):
         for head in run.heads:
             if "confusion" in run.shown.get(head.name, {}):

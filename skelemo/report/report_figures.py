@@ -86,6 +86,14 @@ def _class_plates(run: Run, head: Head, stem: str) -> Iterator[Plate]:
         "F1 of each class with its 95 % interval, precision and recall.",
         figures.class_bars(scored["per_class"]),
     )
+    truth, outputs = truth_of(run.windows, head), outputs_of(run.windows, head)
+    error = scored.get("calibration", {}).get("value")
+    yield Plate(
+        f"{head.name} certainty",
+        f"{stem}_reliability",
+        f"How often answers are right, by their probability.{f' Calibration error {error:.3f}.' if error else ''}",
+        figures.reliability(truth[truth >= 0], outputs[truth >= 0]),
+    )
 
 
 def _flag_plates(run: Run, head: Head, stem: str) -> Iterator[Plate]:

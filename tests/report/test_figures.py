@@ -123,9 +123,16 @@ def test_a_run_gets_the_figures_that_it_has_data_for(tmp_path: Path, run_folder:
         run = read_run(run_folder(tmp_path / str(len(list(tmp_path.iterdir()))), subjects=2, videos=2, **options))
         return [plate.stem for plate in run_plates(run, "r")]
 
-    everything = ["r_expression_confusion", "r_expression_classes", "r_va_valence", "r_va_arousal", "r_va_timelines"]
+    everything = [
+        "r_expression_confusion",
+        "r_expression_classes",
+        "r_expression_reliability",
+        "r_va_valence",
+        "r_va_arousal",
+        "r_va_timelines",
+    ]
     assert stems() == [*everything, *CURVES]
-    assert stems(heads=["expression"]) == ["r_expression_confusion", "r_expression_classes", *CURVES]
+    assert stems(heads=["expression"]) == [*everything[:3], *CURVES]
     assert stems(heads=["va"], frames=1) == ["r_va_valence", "r_va_arousal", *CURVES]  # stills
 
 

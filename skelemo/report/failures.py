@@ -1,0 +1,96 @@
+"""Where a run fails: its scores by subject and by recording, the lowest first."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from skelemo.runs.folder import Run
+from skelemo.runs.predictions import outputs_of, truth_of
+from skelemo.targets import Head
+
+#: Rows of a table on the page; the CSV file has all.
+_MOST_ROWS = 8
+#: Fewer groups than this are not worth a table.
+_FEWEST_ROWS = 3
+#: What is told of a group, by the kind of the head.
+FIGURES = {"classes": "accuracy", "flags": "right answers", "values": "mean absolute error"}
+
+
+@dataclass(frozen=True)
+class Hardest:
+    """The groups in which a head is answered worst."""
+
+    column: str
+    figure: str
+    of: int  # how many groups there are
+    rows: tuple[tuple[str, float, int, str], ...]  # name, figure, windows, most frequent mistake
+
+
+def hardest(run: Run, head: Head) -> Iterator[Hardest]:
+    """The hardest subjects, where they are known, and the hardest recordings."""
+    table = group_figures(run, head)
+    for column in ("subject", "video"):
+        found = table[table["column"] == column]
+        if len(found) >= _FEWEST_ROWS:
+            worst = found.sort_values(["value", "windows"], ascending=[head.kind != "values", False])[:_MOST_ROWS]
+            rows = tuple(worst[["group", "value", "windows", "mistake"]].itertuples(index=False, name=None))
+            yield Hardest(column, FIGURES[head.kind], len(found), rows)
+
+
+def group_figures(run: Run, head: Head) -> pd.DataFrame:
+    """A row for each subject and each recording of the shown subset: how right its windows are answered.
+
+    Columns: column, group, value (`FIGURES`), windows, mistake.
+    """
+    windows = run.windows
+    truth, outputs = truth_of(windows, head), outputs_of(windows, head)
+    known = truth >= 0 if truth.ndim == 1 else ~np.isnan(truth).all(1)
+    truth, outputs, windows = truth[known], outputs[known], windows[known]
+    if head.kind == "classes":
+        given = outputs.argmax(1)
+        value = (given == truth).astype(float)
+    else:
+        apart = np.abs(truth - outputs) if head.kind == "values" else (truth > 0) == (outputs >= 0.5)
+        value = np.nanmean(np.where(np.isnan(truth), np.nan, apart), 1)
+    tables = []
+    for column in ("subject", "video"):
+        names = windows[column].astype(str).to_numpy(object)
+        there = names != ""
+        rows = pd.DataFrame({"group": names[there], "value": value[there]})
+        found = rows.groupby("group")["value"].agg(["mean", "size"]).reset_index()
+        found = found.rename(columns={"mean": "value", "size": "windows"}).assign(column=column, mistake="")
+        if head.kind == "classes" and len(found):
+            found["mistake"] = _mistakes(found["group"], names[there], truth[there], given[there], head)
+        tables.append(found)
+    return pd.concat(tables, ignore_index=True)[["column", "group", "value", "windows", "mistake"]]
+
+
+def _mistakes(groups: pd.Series, names: np.ndarray, truth: np.ndarray, given: np.ndarray, head: Head) -> list[str]:
+    """The most frequent confusion of each group, as ``anger taken for disgust (12)``."""
+    wrong = truth != given
+    pairs = pd.DataFrame({"group": names[wrong], "truth": truth[wrong], "given": given[wrong]})
+    counts = pairs.value_counts().reset_index(name="times").drop_duplicates("group").set_index("group")
+    told = []
+    for group in groups:
+        if group not in counts.index:
+            told.append("")
+            continue
+        one = counts.loc[group]
+        told.append(
+            f"{head.outputs[int(one['truth'])]} taken for {head.outputs[int(one['given'])]} ({int(one['times'])})"
+        )
+    return told
+
+
+def recordings(runs: Sequence[Run]) -> pd.DataFrame:
+    """All subjects and recordings of all runs, for the CSV file."""
+    tables = [
+        group_figures(run, head).assign(run=run.name, head=head.name, figure=FIGURES[head.kind])
+        for run in runs
+        for head in run.heads
+        if head.name in run.shown
+    ]
+    columns = ["run", "head", "column", "group", "figure", "value", "windows", "mistake"]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
