@@ -179,7 +179,10 @@ def read_annotations(
     path = Path(rest).expanduser() if rest else Path(source)
     if not path.exists():
         raise InputError(f"{path}: there is nothing here (labels for {name}; give them as {name}:PATH)")
-    takes = entry.settings.keys() & {"words", "unit", "va_scale"}
+    try:
+        takes = entry.settings.keys() & {"words", "unit", "va_scale"}
+    except ValueError:  # a function that tells nothing of its arguments, as some in C
+        takes = set()
     for option, flag in options.given().items():
         if option not in takes | {"words"}:
             raise ConfigError(f"labels of the format {name} are always in the same units: they take no {flag}")
