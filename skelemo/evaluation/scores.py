@@ -48,7 +48,7 @@ class Scores(dict[str, dict[str, dict[str, Any]]]):
 
 
 def _figures(scored: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The figures of a head, without what else is said of it."""
+    """The figures of a head, without its other entries."""
     return ((name, value) for name, value in scored.items() if isinstance(value, Mapping) and "value" in value)
 
 
@@ -119,7 +119,7 @@ def with_seeds(scores: Scores, by_seed: Mapping[int, Scores]) -> Scores:
 
 
 def _spread(figures: Sequence[Mapping[str, float | None]]) -> dict[str, dict[str, float | None]]:
-    """Mean and standard deviation of each figure; None where one of them does not exist."""
+    """Mean and standard deviation of each figure; None if one is undefined."""
     table = pd.DataFrame(figures).astype(float)
     mean, deviation = table.mean(skipna=False), table.std(ddof=1, skipna=False)
     return {name: {"mean": _number(mean[name]), "sd": _number(deviation[name])} for name in table.columns}
@@ -141,7 +141,7 @@ def measure(head: Head, labels: np.ndarray, outputs: np.ndarray) -> dict[str, fl
 
 @dataclass(frozen=True)
 class Difference:
-    """How much higher one run's figure is than another's on the same windows, by a paired bootstrap over groups.
+    """Difference of one run's figure to another's on the same windows, by a paired bootstrap over groups.
 
     ``p`` is two-sided: twice the share of resamples in which the difference is not of the sign that it has, at least
     one of them. None, like the interval, with fewer than `FEWEST_GROUPS` groups.

@@ -1,4 +1,4 @@
-"""Predictions averaged over neighboring frames, and the width that a validation subset prefers."""
+"""Smoothing of predictions over adjacent frames, and choosing its width on the validation subset."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from skelemo.evaluation.metrics import main_metric
 from skelemo.evaluation.scores import measure
 from skelemo.targets import Head
 
-#: Rows to each side that `choose_width` tries.
+#: Half-widths that `choose_width` tries.
 REACHES = (1, 2, 4, 7, 12, 20, 30)
-#: A wider mean must raise the figure by as much.
+#: Least gain of the figure for a wider mean.
 GAIN = 0.001
 
 
 def smoothed(outputs: np.ndarray, key: np.ndarray, width: int) -> np.ndarray:
-    """Centered mean of outputs ``[N, K]`` over ``width`` frames; rows without a prediction (NaN) stay and do not count.
+    """Centered mean of outputs ``[N, K]`` over ``width`` frames; rows without a prediction (NaN) are kept and ignored.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def smoothed(outputs: np.ndarray, key: np.ndarray, width: int) -> np.ndarray:
 
 
 def choose_width(head: Head, labels: np.ndarray, outputs: np.ndarray, key: np.ndarray) -> dict[str, Any]:
-    """The width, in frames, whose mean of validation outputs has the best main metric; 1 where none helps.
+    """The width, in frames, with the best main metric of smoothed validation outputs; 1 if none helps.
 
     Parameters
     ----------

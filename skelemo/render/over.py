@@ -1,4 +1,4 @@
-"""Skeletons over images: what OpenPose draws into the frames of a video, in the batch."""
+"""Skeleton overlays: OpenPose's drawing on the frames of a video, in batches."""
 
 import math
 from functools import lru_cache
@@ -10,9 +10,9 @@ from skelemo.render.part import PartDrawing
 from skelemo.render.views import Placement, Size
 from skelemo.skeleton import Layout
 
-#: How much of the image the strokes cover. OpenPose's own 0.6 is faint on bright video.
+#: Opacity of strokes; OpenPose's own 0.6 is faint on bright video.
 OPACITY = 0.85
-#: Sides of what is drawn into are multiples of it, so that few sizes occur.
+#: Drawn regions are multiples of it, so that few sizes occur.
 _STEP = 64
 
 

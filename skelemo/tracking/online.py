@@ -64,11 +64,11 @@ class OnlineTracker:
 
     @property
     def people(self) -> tuple[int, ...]:
-        """Identities of those who are remembered."""
+        """Identities of the tracked people."""
         return tuple(self._people)
 
     def restart(self) -> None:
-        """Forget everybody, for frame numbers that begin anew; identities are not used again."""
+        """Drop all people, for frame numbers that restart; identities are not reused."""
         self._people.clear()
         self._number, self._clock = -1, 0.0
 
