@@ -118,7 +118,7 @@ def evaluate(
     runs : the path of a run folder, or several.
     out : a folder like a run's, for ``skelemo report``; must not exist yet.
     names : classes, values, flags or heads of the cache, each with the run's that it counts as, such as
-        ``{"joy": "happiness"}``.
+        ``{"joy": "happiness"}``; empty for none.
     by : columns by which the scores are split, such as ``"sex"``; each head's scores get a list ``by``.
     table : a table with columns ``video`` and these, unless the cache keeps them.
     allow_overlap : score sequences and subjects that a run has learned from, too.

@@ -11,8 +11,14 @@ from skelemo.cli.values import PATH, TEXT
 @click.argument("runs", nargs=-1, required=True, type=PATH)
 @click.argument("cache", type=PATH)
 @click.option("--out", required=True, type=PATH, help="Folder for the scores; must not exist yet.")
-@click.option("--map", "names", multiple=True, type=TEXT, metavar="THEIRS=OURS",
-              help="A class, value, flag or head of CACHE, and the run's that it counts as.")  # fmt: skip
+@click.option(
+    "--map",
+    "names",
+    multiple=True,
+    type=TEXT,
+    metavar="THEIRS=OURS",
+    help="A class, value, flag or head of CACHE and the run's that it counts as; nothing after = for none.",
+)
 @click.option("--by", multiple=True, type=TEXT, metavar="COLUMN",
               help="Split the scores by a column of the labels: sex, camera, age group.")  # fmt: skip
 @click.option("--table", type=PATH, help="Table with columns video and COLUMN, unless CACHE keeps it.")
@@ -42,16 +48,17 @@ def command(
     from skelemo.cli.tables import scores_table
     from skelemo.errors import ConfigError
     from skelemo.inference.evaluate import evaluate
+    from skelemo.text import visible
 
     pairs = {}
     for text in names:
         theirs, equals, ours = (word.strip() for word in text.partition("="))
-        if not (theirs and equals and ours):
+        if not (theirs and equals):
             raise ConfigError(f"--map {text!r}: expected THEIRS=OURS, as in --map contempt=disgust")
         pairs[theirs] = ours
     with progress("evaluating", "batches") as report:
         found = evaluate(runs, cache, out, names=pairs, by=by, table=table, allow_overlap=allow_overlap, device=device,
                          allow=allow, report=report)  # fmt: skip
     for note in found.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {visible(note)}", err=True)
     scores_table(out, found.scores)

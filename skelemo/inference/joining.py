@@ -93,7 +93,7 @@ def join_heads(theirs: Sequence[Head], ours: Sequence[Head], names: Mapping[str,
 
     Parameters
     ----------
-    names : for heads or outputs of the cache, the run's that they count as.
+    names : for heads or outputs of the cache, the run's that they count as; empty for none.
     where : the cache's name, for messages.
 
     Raises
@@ -153,6 +153,8 @@ def _find(name: str, among: Sequence[str], names: Mapping[str, str]) -> int:
     """Where a name stands among others: as it is mapped, as it is, or by what it means; -1 for nowhere."""
     mapped = [other for word, other in names.items() if same_word(word) == same_word(name)]
     meanings = [same_word(other) for other in among]
+    if "" in mapped:
+        return -1
     for wanted in [*mapped, name]:
         if wanted in among:
             return list(among).index(wanted)
@@ -162,7 +164,8 @@ def _find(name: str, among: Sequence[str], names: Mapping[str, str]) -> int:
 
 
 def _require_known(names: Mapping[str, str], theirs: Sequence[Head], ours: Sequence[Head], where: str) -> None:
-    for sides, heads, what in ((names, theirs, f"name in {where}"), (names.values(), ours, "name in the run")):
+    meant = [name for name in names.values() if name]
+    for sides, heads, what in ((names, theirs, f"name in {where}"), (meant, ours, "name in the run")):
         known = _names(heads)
         meanings = {same_word(name) for name in known}
         for name in sides:

@@ -58,6 +58,15 @@ def test_what_another_process_writes_is_refused_in_one_line_and_left_alone(cache
     assert not list(caches.rglob(".lock*"))
 
 
+def test_a_report_is_written_by_one_process(caches, run_folder):
+    run = run_folder(caches / "run", heads=["va"], subjects=3, videos=2, frames=5, epochs=3)
+    with claimed(caches / "report"):
+        result = invoke("report", run, "--out", caches / "report")
+    assert result.exit_code == 2
+    assert "is being written by another process: choose another --out, or wait" in result.output
+    assert not (caches / "report").exists()
+
+
 def test_of_processes_that_start_together_one_makes_the_cache(caches):
     command = [sys.executable, "-m", "skelemo", "cache", "merge", "one", "two", "--out", "out"]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]

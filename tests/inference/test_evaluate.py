@@ -122,6 +122,9 @@ def test_a_class_counts_as_the_one_that_it_is_mapped_to(run, other, tmp_path):
     scores = skelemo.evaluate(run, other, out=tmp_path / "out", names={"Bored": "calm"})["test"]
     assert_scored(scores["expression"], truth_and_predictions(run, other, JOINED | {"bored": "calm"}))
     assert scores["expression"]["joined"]["unscored"] == {}
+    scores = skelemo.evaluate(run, other, out=tmp_path / "apart", names={"sad": ""})["test"]
+    assert_scored(scores["expression"], truth_and_predictions(run, other, {"CALM": "calm", "glad ": "glad"}))
+    assert list(scores["expression"]["joined"]["unscored"]) == ["Sad", "bored"]
 
 
 def test_on_its_own_test_sequences_a_run_scores_what_training_wrote(run, data, tmp_path):
