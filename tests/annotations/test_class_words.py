@@ -221,6 +221,8 @@ def test_a_function_of_any_module_is_a_reader_and_a_mistyped_format_is_not_a_mod
         "    return path.upper()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
+    FORMATS.names()
+    monkeypatch.setattr(FORMATS, "_entries", dict(FORMATS._entries))
     found = read_annotations(f"lab.forms:words:{tmp_path}", tmp_path, options=Options.parse("", ["wave=hello"]))
     assert (found.heads[0].outputs, found.items[0].video) == (("hello",), tmp_path.name)
     assert read_annotations("lab.forms:words", tmp_path).items[0].video == tmp_path.name
