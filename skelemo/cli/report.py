@@ -78,7 +78,7 @@ def _show(report: "Report") -> None:
         figures = [(head, name) for head in ground.heads for name in figures_of(head) if name in SHOWN]
         simulated = ", simulated" if ground.simulated else ""
         shown = table(f"{ground.title}{simulated}", "run", *(figures_of(head)[name] for head, name in figures))
-        shown.columns[0].overflow = "fold"
+        shown.columns[0].overflow, shown.columns[0].min_width = "fold", 8
         for column in shown.columns[1:]:
             column.no_wrap = True
         for run in ground.runs:
@@ -95,4 +95,5 @@ def _cell(estimate: "Estimate | None", name: str) -> "Text":
     if estimate is None:
         return Text("–")
     value, bounded = f"{estimate.value:.3f}", estimate.low is not None or estimate.sd is not None
-    return Text.assemble(value, " ", (estimate.spread, "dim")) if SHOWN[name] and bounded else Text(value)
+    spread = f"± {estimate.sd:.3f}" if estimate.sd is not None else estimate.spread
+    return Text.assemble(value, " ", (spread, "dim")) if SHOWN[name] and bounded else Text(value)

@@ -37,7 +37,7 @@ _INCIDENTAL = ("seed", "split_seed", "device", "compile")
 class Estimate:
     """A figure with its 95 % interval; of several runs their mean, with the standard deviation in its place.
 
-    ``of`` is how many runs, or why there is no interval.
+    ``of`` is how many runs, or why there is no interval; ``together`` the figure of the mean of their predictions.
     """
 
     value: float
@@ -45,6 +45,7 @@ class Estimate:
     high: float | None = None
     sd: float | None = None
     of: str = ""
+    together: float | None = None
 
     @property
     def spread(self) -> str:
@@ -233,8 +234,9 @@ def estimate_in(scored: Mapping[str, Any], figure: str) -> Estimate | None:
     if not isinstance(found, Mapping) or found.get("value") is None:
         return None
     if mean := scored.get("seed_mean", {}).get(figure):
-        together = f"{len(scored['seeds'])} seeds, together {found['value']:.3f}"
-        return Estimate(mean["mean"], sd=mean["sd"], of=together) if mean["mean"] is not None else None
+        if mean["mean"] is None:
+            return None
+        return Estimate(mean["mean"], sd=mean["sd"], of=f"{len(scored['seeds'])} seeds", together=found["value"])
     return Estimate(found["value"], found.get("low"), found.get("high"), of=missing_interval(scored))
 
 

@@ -263,7 +263,8 @@ def _estimate(estimate: Estimate | None, best: float | None = None) -> str:
     if estimate is None:
         return "–"
     mark = " (highest)" if best is not None and estimate.value == best else ""
-    return f"{number(estimate.value)}{f' ({estimate.spread})' if estimate.spread else ''}{mark}"
+    together = "" if estimate.together is None else f", together {number(estimate.together)}"
+    return f"{number(estimate.value)}{f' ({estimate.spread}{together})' if estimate.spread else ''}{mark}"
 
 
 def _plain(text: str) -> str:
