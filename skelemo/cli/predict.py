@@ -18,7 +18,7 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT, WIDTH
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Predict one frame in so many.")
 @click.option("--min-seen", type=click.FloatRange(0, 1), default=0.0, show_default=True,
               help="Share of a window's points that must be visible.")  # fmt: skip
-@click.option("--smooth", type=WIDTH, default=0, show_default=True,
+@click.option("--smooth", type=WIDTH, default=0, show_default=True, metavar="auto|N",
               help="Average over so many frames, centered; auto is what the validation subset prefers.")  # fmt: skip
 @click.option("--size", type=SIZE, default=(0, 0), metavar="WxH", help="Size of the images, where names do not tell.")
 @click.option("--fps", type=RATE, default=0.0, help="Frames per second, where names do not tell.")

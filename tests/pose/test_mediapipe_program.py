@@ -224,8 +224,18 @@ def test_from_a_video_to_a_table_in_one_command(python, video, tmp_path):
     write_video(video, squares(30, step=2)[0])
     facts = {"data": [str(tmp_path / "cache")], "head": "mood", "split": "holdout:0.5", "validation": 0}
     skelemo.train(run, arch="ann", epochs=1, device="cpu", **facts)
-    done = call("predict", run, video, *found, "--out", out)
+    done = call("predict", run, video, *found, "--out", out, "--overlay", tmp_path / "x.mp4")
     assert done.exit_code == 0, done.output
+    import av
+
+    with av.open(str(video)) as source, av.open(str(tmp_path / "x.mp4")) as drawn:
+        pairs = zip(source.decode(video=0), drawn.decode(video=0), strict=True)
+        differ = [
+            (np.abs(a.to_ndarray(format="gray").astype(int) - b.to_ndarray(format="gray")[: a.height, : a.width]) > 30)
+            for a, b in pairs
+        ]
+    assert len(differ) == 30
+    assert all(0.001 < one.mean() < 0.5 for one in differ)  # the film, with a person and a card on it
     table = pd.read_csv(out)
     assert set(table["video"]) == {"clip"}
     assert table["frame"].tolist() == list(range(30))
