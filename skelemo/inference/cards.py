@@ -13,7 +13,8 @@ from skelemo.targets import Head
 
 #: Okabe and Ito's colors, lightened for dark ground, by person.
 COLORS = ((86, 180, 233), (240, 170, 50), (64, 200, 150), (245, 130, 80), (220, 150, 195), (240, 228, 66))
-_GROUND, _INK, _MUTED, _FAINT = (15, 18, 24, 205), (255, 255, 255, 255), (190, 198, 210, 255), (255, 255, 255, 70)
+_GROUND, _INK, _MUTED = (15, 18, 24, 205), (255, 255, 255, 255), (190, 198, 210, 255)
+_RIM, _FACE, _AXIS, _EDGE = (150, 155, 165, 255), (38, 42, 50, 225), (88, 93, 103, 255), (84, 89, 99, 225)
 #: Drawn larger and made small, so that edges are smooth.
 _FINE = 3
 #: Flags that a card names at most.
@@ -88,8 +89,7 @@ def card(said: Answer, text: int) -> np.ndarray:
     height = inner + 2 * pad
     image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
     draw = ImageDraw.Draw(image)
-    edge = (255, 255, 255, 60)
-    draw.rounded_rectangle((0, 0, width - 1, height - 1), radius=pad, fill=_GROUND, outline=edge, width=_FINE)
+    draw.rounded_rectangle((0, 0, width - 1, height - 1), radius=pad, fill=_GROUND, outline=_EDGE, width=_FINE)
     middle = height / 2
     draw.ellipse((pad, middle - chip / 2, pad + chip, middle + chip / 2), fill=said.color)
     size = unit if len(said.number) < 3 else round(unit * 2 / len(said.number))
@@ -118,11 +118,9 @@ def _dial(
     left, top, size = place
     x, y, radius = left + size / 2, top + size / 2, size / 2
     line = max(1, round(size / 40))
-    draw.ellipse(
-        (left, top, left + size, top + size), fill=(255, 255, 255, 28), outline=(255, 255, 255, 130), width=line
-    )
-    draw.line((left, y, left + size, y), _FAINT, line)
-    draw.line((x, top, x, top + size), _FAINT, line)
+    draw.ellipse((left, top, left + size, top + size), fill=_FACE, outline=_RIM, width=line)
+    draw.line((left, y, left + size, y), _AXIS, line)
+    draw.line((x, top, x, top + size), _AXIS, line)
     gap = font.size * 0.15
     draw.text((left + size + gap, y), titles[0][:1].upper(), _MUTED, font, "lm")
     draw.text((x, top - gap), titles[1][:1].upper(), _MUTED, font, "mb")

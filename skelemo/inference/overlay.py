@@ -28,6 +28,8 @@ SUFFIX = ".mp4"
 BATCH = 16
 #: Frames per second where nothing tells them; and images without a size are as large as what they show, within this.
 USUAL_FPS, LARGEST = 25.0, 1920
+#: How far a head reaches above its highest point, as a share of the person's shorter side.
+HEAD = 0.2
 #: People whose cards have their full size; more share the room of so many.
 FEW = 4
 #: Seconds over which cards follow their people.
@@ -253,6 +255,7 @@ class Drawing:
                         continue
                     patch = patch * np.array([1, 1, 1, 0.5])
                 left, top, right, bottom = one.boxes[row].tolist()
+                top -= HEAD * min(right - left, bottom - top)
                 box = (left * scale[0], top * scale[1], right * scale[0], bottom * scale[1])
                 place = placing.place(who, box, (patch.shape[1], patch.shape[0]), taken)
                 taken.append(place)
