@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from skelemo.cache.store import Cache
+from skelemo.data.window import KEY_SPAN, usual_steps
 from skelemo.errors import ConfigError, unknown
 from skelemo.preprocess import Clips, Preparation, clean, find_reference, place, prepare, seen_parts, to_pixels
 from skelemo.render.views import USUAL
@@ -22,14 +23,8 @@ from skelemo.text import count
 #: Frames that are prepared at a time: bounds the memory that it takes beside the corpus.
 BLOCK_FRAMES = 16_384
 
-#: A key is ``sequence * KEY_SPAN + frame number``.
-KEY_SPAN = 1 << 32
-
 #: Frames of a sequence that its hash covers.
 HASHED_FRAMES = 64
-
-#: Share of a sequence's steps from one frame to the next that are alike where its frames are evenly numbered.
-_REGULAR = 0.75
 
 
 @dataclass(frozen=True, repr=False)
@@ -174,7 +169,7 @@ def load_corpus(
             anything = seen_parts(clean(raw, clips, replace(settings, max_gap=0, smooth=0)), layout)
         seen[rows] = anything.any(1)
         shown.logical_or_(anything.any(0))
-        step[first:last] = _steps(frames.number[rows], clips.sequence.numpy(), last - first)
+        step[first:last] = usual_steps(frames.number[rows], clips.sequence.numpy(), last - first)
         if reference is not None:
             reference[rows] = find_reference(ready, clips, layout, settings, images.size)
 
@@ -294,24 +289,6 @@ def _blocks(lengths: np.ndarray) -> Iterator[tuple[int, int, slice]]:
         end += length
     if end > start:
         yield first, len(lengths), slice(start, end)
-
-
-def _steps(number: np.ndarray, sequence: np.ndarray, count: int) -> np.ndarray:
-    """By how much the frame number usually grows within each sequence, at least 1.
-
-    The median, where most frames follow it; else the mean of all but the gaps, as in 0, 1, 3, 4, 6, 7.
-    """
-    same = sequence[1:] == sequence[:-1]
-    steps = pd.Series(np.diff(number)[same]).groupby(sequence[1:][same])
-    median = steps.median()
-    found = np.ones(count)
-    found[median.index.to_numpy(int)] = np.maximum(median.to_numpy(), 1)
-    own = found[sequence[1:][same]]
-    usual = pd.DataFrame({"step": np.diff(number)[same], "regular": np.diff(number)[same] == own})
-    usual = usual[usual["step"] <= 2 * own].groupby(sequence[1:][same][usual["step"] <= 2 * own]).mean()
-    uneven = usual.index[usual["regular"] < _REGULAR].to_numpy(int)
-    found[uneven] = np.maximum(usual.loc[uneven, "step"], 1)
-    return found
 
 
 def _hashes(keypoints: np.ndarray, sequences: pd.DataFrame) -> list[str]:

@@ -6,34 +6,15 @@ batch is gathered, so that an index of windows is one integer each.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from skelemo.data.corpus import KEY_SPAN, Corpus
+from skelemo.data.window import Window
 from skelemo.targets import Head
-
-
-@dataclass(frozen=True)
-class Window:
-    """The shape of windows.
-
-    Parameters
-    ----------
-    length : T, how many frames a model sees.
-    dilation : every how many frames of the sequence one is taken.
-    target : where the labeled frame stands: ``last`` looks only at the past, as a live camera must; ``center`` sees
-        as much of what follows.
-    sampling : ``stride`` for one window per labeled frame; ``clip`` for one per sequence, its T frames spread evenly
-        over all of it, with the labels of `clip_labels`.
-    """
-
-    length: int = 1
-    dilation: int = 1
-    target: Literal["last", "center"] = "last"
-    sampling: Literal["stride", "clip"] = "stride"
 
 
 @dataclass(frozen=True)
@@ -104,8 +85,7 @@ class Gatherer:
         device = corpus.device
         self.start = torch.as_tensor(corpus.sequences["start"].to_numpy(np.int64, copy=True), device=device)
         self.size = torch.as_tensor(corpus.sequences["length"].to_numpy(np.int64, copy=True), device=device)
-        behind = window.length - 1 if window.target == "last" else window.length // 2
-        self.offset = (torch.arange(window.length, device=device) - behind) * window.dilation  # [T]
+        self.offset = torch.as_tensor(window.offsets, device=device)  # [T]
 
     def gather(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Gather windows; with a generator, ``clip`` windows draw each frame within its share of the clip."""

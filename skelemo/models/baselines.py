@@ -6,6 +6,7 @@ moves between devices and is saved like a network: as arrays, without code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +166,8 @@ class Kernel(Fitted):
         decided = (-self.gamma * distance.clamp(min=0)).exp() @ self.weight.T + self.bias
         if not len(self.pairs):
             return decided
-        first, second = nn.functional.one_hot(self.pairs).double().unbind(1)  # [P, K] each
+        classes = (1 + math.isqrt(1 + 8 * len(self.pairs))) // 2  # so many have so many pairs
+        first, second = nn.functional.one_hot(self.pairs, classes).double().unbind(1)  # [P, K] each
         votes = (decided >= 0).double() @ first + (decided < 0).double() @ second
         total = decided @ (first - second)
         return votes + total / (3 * (total.abs() + 1))
@@ -217,15 +219,16 @@ class Trees(Fitted):
         """``[N, F]`` to ``[N, D]``."""
         (threshold, value), (feature, left, right, missing) = self.nodes, self.links.long()
         tree = torch.arange(len(value), device=rows.device)
-        node = torch.zeros(len(rows), len(value), dtype=torch.long, device=rows.device)  # [N, trees]
-        while True:
+        node = torch.zeros(rows.shape[0], len(value), dtype=torch.long, device=rows.device)  # [N, trees]
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        for _ in range(value.shape[1] // 2):  # no tree of so many nodes is deeper
             known = rows.gather(1, feature[tree, node])
             goes_left = torch.where(known.isnan(), missing[tree, node] > 0, known <= threshold[tree, node])
             below = torch.where(goes_left, left[tree, node], right[tree, node])
-            if torch.equal(below, node):
+            if not traced and torch.equal(below, node):
                 break
             node = below
-        total = self.start.expand(len(rows), -1).clone()
+        total = self.start.expand(rows.shape[0], -1).clone()
         return total.index_add_(1, self.output, value[tree, node])
 
 
@@ -300,7 +303,7 @@ class Baseline(nn.Module):
             return (raw * (2 if svm else 1)).float()
         if raw.shape[1] == 1:
             raw = torch.cat([-raw if svm else torch.zeros_like(raw), raw], 1)
-        logits = raw.new_full((len(raw), len(head)), -torch.inf)
+        logits = raw.new_full((raw.shape[0], len(head)), -torch.inf)
         classes = getattr(self, f"{head.name}_classes")
         return logits.index_copy(1, classes, raw).float()
 
@@ -401,7 +404,10 @@ def _rows(*parts: Tensor) -> Tensor:
 def _hold(place: Tensor, seen: Tensor) -> Tensor:
     """Fill a missing point with its last visible position, or its first one before that."""
     frame = torch.arange(seen.shape[1], device=seen.device)[:, None]
-    before = torch.where(seen, frame, -1).cummax(1).values
+    before, step = torch.where(seen, frame, -1), 1
+    while step < seen.shape[1]:  # a running maximum; ONNX has none
+        before = torch.cat([before[:, :step], torch.maximum(before[:, step:], before[:, :-step])], 1)
+        step *= 2
     first = seen.int().argmax(1, keepdim=True)
     source = torch.where(before >= 0, before, first)
     return place.gather(1, source[..., None].expand_as(place))
@@ -417,7 +423,7 @@ def _moments(held: Tensor, mask: Tensor, count: int) -> Tensor:
     early = time.floor().long()
     late = torch.minimum(early + 1, last[:, None])
     share = (time - early)[..., None, None].float()
-    row = torch.arange(len(held), device=mask.device)[:, None]
+    row = torch.arange(held.shape[0], device=mask.device)[:, None]
     return held[row, early] * (1 - share) + held[row, late] * share
 
 

@@ -118,7 +118,7 @@ class VisionTransformer(Backbone):
     def forward(self, images: Tensor) -> Tensor:
         """Features ``[N, out_features]``, or logits ``[N, classes]``, of images ``[N, 3, H, W]``."""
         patches = self.conv_proj(images).flatten(2).transpose(1, 2)  # [N, S - 1, D]
-        tokens = torch.cat([self.class_token.expand(len(patches), -1, -1), patches], 1)
+        tokens = torch.cat([self.class_token.expand(patches.shape[0], -1, -1), patches], 1)
         return self.heads(self.encoder(tokens)[:, 0])
 
     def fit(self, height: int, width: int) -> None:

@@ -6,6 +6,7 @@ crosses from one clip into another.
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from skelemo.preprocess.clips import Clips
 from skelemo.skeleton import SCALES
@@ -48,8 +49,10 @@ def fill_gaps(keypoints: Tensor, clips: Clips, max_gap: int, *, causal: bool = F
     -----
     Gaps longer than a gesture (about half a second) become invented stillness.
     """
-    if max_gap < 1 or not len(keypoints):
+    if max_gap < 1 or clips.window == 1 or not keypoints.shape[0]:
         return keypoints
+    if clips.window:
+        return _fill_windows(clips.grid(keypoints), clips.grid(clips.number), max_gap, causal=causal)
     seen = keypoints[..., 2] > 0  # [N, V]
     count = len(keypoints)
     row = torch.arange(count, dtype=torch.int32, device=keypoints.device)[:, None]
@@ -72,6 +75,25 @@ def fill_gaps(keypoints: Tensor, clips: Clips, max_gap: int, *, causal: bool = F
     return filled
 
 
+def _fill_windows(keypoints: Tensor, number: Tensor, max_gap: int, *, causal: bool) -> Tensor:
+    """`fill_gaps` of windows ``[B, T, V, 3]`` as ``[N, V, 3]``; no shape depends on what is missing."""
+    frames = keypoints.shape[1]
+    seen = keypoints[..., 2] > 0  # [B, T, V]
+    row, reach = torch.arange(frames, device=keypoints.device)[:, None], min(max_gap, frames - 1)
+    before = _spread(torch.where(seen, row, -1), reach, dim=1)
+    after = before if causal else _spread(torch.where(seen, row, frames), reach, dim=1, backward=True)
+    left, right = before.clamp(min=0), after.clamp(min=0, max=frames - 1)
+    numbers = number[..., None].expand_as(left)
+    start, end = (keypoints.gather(1, at[..., None].expand_as(keypoints)) for at in (left, right))
+    first, last = (numbers.gather(1, at) for at in (left, right))
+    gap = numbers - first if causal else last - first - 1
+    filled = ~seen & (before >= 0) & (after < frames) & (gap <= max_gap)
+    share = torch.zeros_like(first) if causal else (numbers - first) / (last - first).clamp(min=1)
+    places = start[..., :2] + share[..., None].to(start.dtype) * (end[..., :2] - start[..., :2])
+    added = torch.cat([places, torch.minimum(start[..., 2:], end[..., 2:])], -1)
+    return torch.where(filled[..., None], added, keypoints).flatten(0, 1)
+
+
 def smooth(keypoints: Tensor, clips: Clips, width: int, *, causal: bool = False) -> Tensor:
     """Average each seen point over the frames around it, weighted by a triangle ``width`` frames wide.
 
@@ -83,32 +105,32 @@ def smooth(keypoints: Tensor, clips: Clips, width: int, *, causal: bool = False)
     causal : average over the frame and those before it alone.
     """
     reach = width // 2
-    if reach < 1:
+    if reach < 1 or clips.window == 1 or not keypoints.shape[0]:
         return keypoints
-    seen = (keypoints[..., 2:] > 0).to(keypoints.dtype)
-    total, weight = keypoints[..., :2] * seen * (reach + 1), seen * (reach + 1)
-    for step in range(1, min(reach, len(keypoints) - 1) + 1):
+    grid, number, sequence = (clips.grid(values) for values in (keypoints, clips.number, clips.sequence))
+    seen = (grid[..., 2:] > 0).to(grid.dtype)
+    places = grid[..., :2] * seen  # [B, T, V, 2]
+    total, weight = places * (reach + 1), seen * (reach + 1)
+    for step in range(1, min(reach, grid.shape[1] - 1) + 1):
         here, there = slice(None, -step), slice(step, None)
-        gap = clips.number[there] - clips.number[here]
-        near = (clips.sequence[here] == clips.sequence[there]) & (gap <= reach)
-        share = torch.where(near, reach + 1 - gap, 0).to(keypoints.dtype)[:, None, None]
-        total[there] += share * keypoints[here, :, :2] * seen[here]
-        weight[there] += share * seen[here]
-        if not causal:
-            total[here] += share * keypoints[there, :, :2] * seen[there]
-            weight[here] += share * seen[there]
-    places = torch.where(seen > 0, total / weight.clamp(min=1), 0)
-    return torch.cat([places, keypoints[..., 2:]], -1)
+        gap = number[:, there] - number[:, here]
+        near = (sequence[:, here] == sequence[:, there]) & (gap <= reach)
+        share = torch.where(near, reach + 1 - gap, 0).to(grid.dtype)[..., None, None]
+        for neighbor, ends in ((here, (step, 0)), (there, (0, step)))[: 1 if causal else 2]:
+            total = total + pad(share * places[:, neighbor], (0, 0, 0, 0, *ends))
+            weight = weight + pad(share * seen[:, neighbor], (0, 0, 0, 0, *ends))
+    mean = torch.where(seen > 0, total / weight.clamp(min=1), 0)
+    return torch.cat([mean, grid[..., 2:]], -1).flatten(0, 1)
 
 
-def _spread(rows: Tensor, reach: int, *, backward: bool = False) -> Tensor:
-    """The largest of ``[N, V]`` over each row and at least ``reach`` rows before it; the smallest of those after it."""
-    step = 1
-    while step <= min(2 * reach, len(rows) - 1):
-        later, earlier = rows[step:], rows[:-step]
+def _spread(rows: Tensor, reach: int, *, dim: int = 0, backward: bool = False) -> Tensor:
+    """The largest over each row and at least ``reach`` rows before it; the smallest over those after it."""
+    step, count = 1, rows.shape[dim]
+    while step <= min(2 * reach, count - 1):
+        later, earlier = rows.narrow(dim, step, count - step), rows.narrow(dim, 0, count - step)
         if backward:
-            rows = torch.cat([torch.minimum(earlier, later), rows[-step:]])
+            rows = torch.cat([torch.minimum(earlier, later), rows.narrow(dim, count - step, step)], dim)
         else:
-            rows = torch.cat([rows[:step], torch.maximum(later, earlier)])
+            rows = torch.cat([rows.narrow(dim, 0, step), torch.maximum(later, earlier)], dim)
         step *= 2
     return rows

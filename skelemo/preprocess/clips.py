@@ -29,6 +29,10 @@ class Clips:
         sequence = torch.arange(batch, device=number.device)[:, None].expand(batch, length)
         return cls(sequence.flatten(), number.flatten(), length)
 
+    def grid(self, values: Tensor) -> Tensor:
+        """Values ``[N, …]`` as ``[B, T, …]`` of windows; of other clips as ``[1, N, …]``."""
+        return values.unflatten(0, (-1, self.window or len(values)))
+
     def rows(self, chosen: Tensor) -> "Clips":
         """The chosen frames alone."""
         return Clips(self.sequence[chosen], self.number[chosen])
@@ -42,14 +46,16 @@ class Clips:
 
     def median(self, values: Tensor) -> Tensor:
         """Median of ``[..., N]`` over each clip, NaN left out, repeated for every frame; NaN where there is none."""
+        if self.window == 1:
+            return values
         if self.window:
             columns = values.unflatten(-1, (-1, self.window))
-            ordered = columns.sort(-1).values  # NaN comes last
-            count = (~columns.isnan()).sum(-1, keepdim=True)
-            low, high = (
-                ordered.gather(-1, ((count - odd).clamp(min=0) // 2).clamp(max=self.window - 1)) for odd in (1, 0)
-            )
-            return ((low + high) / 2).expand_as(columns).flatten(-2)
+            known = ~columns.isnan()
+            ordered = torch.where(known, columns, torch.inf).sort(-1).values  # ONNX sorts NaN anywhere
+            count = known.sum(-1, keepdim=True)
+            middle = (count + count.new_tensor([-1, 0])).clamp(min=0) // 2
+            found = torch.where(count > 0, ordered.gather(-1, middle).mean(-1, keepdim=True), torch.nan)
+            return found.expand_as(columns).flatten(-2)
         if values.ndim > 1:
             return torch.stack([self.median(row) for row in values])
         run, first, last = self._runs

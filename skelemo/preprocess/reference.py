@@ -6,11 +6,15 @@ else is seen never moves them. The body's origin and unit come from head and sho
 person shows, so that hidden hips, legs or hands do not move the rest.
 """
 
+import math
+from dataclasses import dataclass
+from functools import cache, cached_property, reduce
+
 import torch
 from torch import Tensor
 
 from skelemo.preprocess.clips import Clips
-from skelemo.skeleton import Layout, Part, Place
+from skelemo.skeleton import Layout, Part
 
 #: Points closer than this, in whatever unit, fall together and measure nothing.
 _LEAST_LENGTH = 1e-6
@@ -47,7 +51,7 @@ def place(keypoints: Tensor, reference: Tensor, layout: Layout) -> Tensor:
     reference : ``[..., P, 4]`` by part of the layout, or ``[..., 1, 4]`` for all of it: the origin's x and y, then
         cosine and sine of the turn to undo, both divided by the unit. Both 0: there is no unit, and nothing is shown.
     """
-    placed = torch.empty_like(keypoints)
+    placed = []
     slices = list(layout.slices.values()) if reference.shape[-2] > 1 else [slice(None)]
     for index, part in enumerate(slices):
         left, top, cosine, sine = reference[..., index, None, :].unbind(-1)  # [..., 1] each
@@ -55,99 +59,158 @@ def place(keypoints: Tensor, reference: Tensor, layout: Layout) -> Tensor:
         shown = (confidence > 0) & ((cosine != 0) | (sine != 0))
         x, y = x - left, y - top
         places = torch.stack([x * cosine + y * sine, y * cosine - x * sine, confidence], -1)
-        placed[..., part, :] = torch.where(shown[..., None], places, 0)
-    return placed
+        placed.append(torch.where(shown[..., None], places, 0))
+    return placed[0] if len(placed) == 1 else torch.cat(placed, -2)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A part's rule as positions, so that all places and all distances are found at once.
+
+    Rows are padded to one length by repeating them, which changes no mean.
+    """
+
+    terms: tuple[tuple[int, ...], ...]  # points
+    places: tuple[tuple[int, ...], ...]  # terms
+    ends: tuple[tuple[int, int], ...]  # places: start and end of each distance
+    lengths: tuple[tuple[tuple[int, ...], ...], ...]  # distances of each length of each rank
+    units: tuple[tuple[float, ...], ...]  # of each length of each rank
+    origins: tuple[int, ...]  # places
+    level: tuple[int, int] | None  # places
+
+    @classmethod
+    @cache
+    def of(cls, part: Part) -> "_Rule":
+        """The rule of a part."""
+        ends = [pair for rank in part.units for pairs, _ in rank for pair in pairs]
+        named = [place for pair in ends for place in pair] + [place for place, _, _ in part.origins]
+        places = list(dict.fromkeys([*named, *(part.level or ())]))
+        terms = list(dict.fromkeys(term for place in places for term in place))
+        pairs = list(dict.fromkeys(ends))
+        return cls(
+            terms=tuple(terms),
+            places=_padded([[terms.index(term) for term in place] for place in places]),
+            ends=tuple((places.index(start), places.index(end)) for start, end in pairs),
+            lengths=tuple(_padded([[pairs.index(pair) for pair in of] for of, _ in rank]) for rank in part.units),
+            units=tuple(tuple(length for _, length in rank) for rank in part.units),
+            origins=tuple(places.index(place) for place, _, _ in part.origins),
+            level=(places.index(part.level[0]), places.index(part.level[1])) if part.level else None,
+        )
+
+
+def _padded(rows: list[list[int]]) -> tuple[tuple[int, ...], ...]:
+    longest = math.lcm(*(len(row) for row in rows))
+    return tuple(tuple(row * (longest // len(row))) for row in rows)
 
 
 class _Places:
-    """Where the places of a part are in N frames of its points ``[N, V, 3]``, each found once."""
+    """Where the places of a part are in N frames of its points ``[N, V, 3]``, NaN where they are missing."""
 
-    def __init__(self, points: Tensor) -> None:
-        self.points = points
-        self.found: dict[Place, Tensor] = {}
+    def __init__(self, points: Tensor, rule: _Rule) -> None:
+        self.points, self.rule = points, rule
+        if not rule.places:
+            return
+        chosen = points.new_tensor([[point in term for point in range(points.shape[1])] for term in rule.terms])
+        columns = points.permute(2, 1, 0)
+        columns = torch.cat([columns[:2], (columns[2:] > 0).to(points.dtype)])  # [3, V, N]
+        sums = chosen @ columns
+        terms = sums[:2] / sums[2:]  # [2, terms, N]
+        index = torch.tensor(rule.places, device=points.device)
+        self.found = terms[:, index[:, 0]] if index.shape[1] == 1 else terms[:, index].mean(2)
 
-    def __getitem__(self, place: Place) -> Tensor:
-        """``[2, N]``, NaN where the place is missing."""
-        if place not in self.found:
-            terms = [self._mean(term) for term in place]
-            self.found[place] = terms[0] if len(terms) == 1 else torch.stack(terms).mean(0)
-        return self.found[place]
+    def __getitem__(self, place: int) -> Tensor:
+        """``[2, N]``."""
+        return self.found[:, place]
 
-    def _mean(self, points: tuple[int, ...]) -> Tensor:
-        run = points == tuple(range(points[0], points[-1] + 1))
-        return _mean_seen(self.points[:, points[0] : points[-1] + 1] if run else self.points[:, list(points)])
-
-    def between(self, start: Place, end: Place) -> Tensor:
-        """``[2, N]`` from one place to another."""
-        return self[end] - self[start]
-
-    def distance(self, start: Place, end: Place) -> Tensor:
-        """``[N]`` from one place to another, NaN where they fall together."""
-        length = torch.hypot(*self.between(start, end))
+    @cached_property
+    def distances(self) -> Tensor:
+        """``[D, N]`` the distances of the rule, NaN where its places fall together."""
+        start, end = torch.tensor(self.rule.ends, device=self.points.device).T
+        length = _norm(self.found[:, end] - self.found[:, start])
         return torch.where(length > _LEAST_LENGTH, length, torch.nan)
+
+    def unit(self, rank: int) -> Tensor:
+        """``[N]`` the length of a unit in each frame by the distances of a rank, NaN where none is seen."""
+        index = torch.tensor(self.rule.lengths[rank], device=self.points.device)
+        units = self.points.new_tensor(self.rule.units[rank])[:, None]
+        values = (self.distances[index[:, 0]] if index.shape[1] == 1 else _nanmean(self.distances[index], 1)) / units
+        return values[0] if len(self.rule.units[rank]) == 1 else _nanmean(values.pow(_POWER), 0).pow(1 / _POWER)
 
 
 def _reference(points: Tensor, part: Part, clips: Clips) -> Tensor:
     """``[N, 4]`` of a part's points ``[N, V, 3]``."""
-    places, seen = _Places(points), points[..., 2].sum(1) > 0
-    unit = _unit(places, part, clips, seen)
+    places, seen = _Places(points, _Rule.of(part)), points[..., 2].sum(1) > 0
+    unit = _unit(places, clips, seen)
     origin = _origin(places, part, clips, seen, unit)
     turn = torch.stack([torch.ones_like(unit), torch.zeros_like(unit)])
-    if part.level:
-        turn = _turn(places.between(*part.level), turn, clips, seen)
+    if places.rule.level:
+        start, end = places.rule.level
+        turn = _turn(places[end] - places[start], turn, clips, seen)
     factor = torch.where(unit.isnan(), 0, 1 / unit)
     return torch.cat([origin.nan_to_num(0), turn * factor]).T.contiguous()
 
 
 def _turn(across: Tensor, level: Tensor, clips: Clips, seen: Tensor) -> Tensor:
     """Cosine and sine ``[2, N]`` of a line; where it is missing those of the clip, and without any the level ones."""
-    length = torch.hypot(*across)
+    length = _norm(across)
     turn = torch.where(length > _LEAST_LENGTH, across / length, torch.nan)
     if _needed(turn[0].isnan() & seen):
         usual = clips.median(turn)
-        turn = torch.where(turn.isnan(), usual / torch.hypot(*usual), turn)
+        turn = torch.where(turn.isnan(), usual / _norm(usual), turn)
     return torch.where(turn.isnan().any(0), level, turn)
 
 
-def _unit(places: _Places, part: Part, clips: Clips, seen: Tensor) -> Tensor:
+def _unit(places: _Places, clips: Clips, seen: Tensor) -> Tensor:
     """``[N]`` the length of a unit in each frame's clip, NaN where nothing measures it."""
+    ranks = [*range(len(places.rule.units)), None]
+    if clips.window:
+        measured = [_spread(places.points) if rank is None else places.unit(rank) for rank in ranks]
+        medians = clips.median(torch.stack(measured))
+        return reduce(lambda found, value: torch.where(found.isnan(), value, found), medians)
     found = torch.full_like(seen, torch.nan, dtype=torch.float32)
-    for rank in (*part.units, None):
+    for rank in ranks:
         unknown = found.isnan() & seen
         if not _needed(unknown):
             break
         some, rows = _of(clips, unknown)
-        value = some.median((_spread(places.points) if rank is None else _length(places, rank))[rows])
+        value = some.median((_spread(places.points) if rank is None else places.unit(rank))[rows])
         found = found.index_put((rows,), torch.where(found[rows].isnan(), value, found[rows]))
     return found
 
 
-def _length(places: _Places, rank: tuple[tuple[tuple[tuple[Place, Place], ...], float], ...]) -> Tensor:
-    """``[N]`` the length of a unit in each frame by the distances of a rank, NaN where none is seen."""
-    values = [_mean([places.distance(*pair) for pair in pairs]) / length for pairs, length in rank]
-    return values[0] if len(values) == 1 else _mean([value.pow(_POWER) for value in values]).pow(1 / _POWER)
-
-
-def _mean(values: list[Tensor]) -> Tensor:
-    return values[0] if len(values) == 1 else torch.stack(values).nanmean(0)
-
-
 def _origin(places: _Places, part: Part, clips: Clips, seen: Tensor, unit: Tensor) -> Tensor:
     """``[2, N]`` the origin in each frame: the first place, or another at its usual distance from the first."""
-    found = torch.full((2, len(seen)), torch.nan, device=seen.device)
-    for place_, x, y in (*part.origins, (None, 0, 0)):
+    found = torch.full((2, seen.shape[0]), torch.nan, device=seen.device)
+    offsets = unit.new_tensor([*((-x, -y) for _, x, y in part.origins), (0, 0)])
+    typical = unit.nan_to_num(0) * offsets[..., None]  # [places, 2, N]
+    for place_, offset in zip((*places.rule.origins, None), typical.unbind(0), strict=True):
         unknown = found[0].isnan() & seen
         if not _needed(unknown):
             break
+        if clips.window:
+            found = _completed(found, _mean_seen(places.points) if place_ is None else places[place_], offset, clips)
+            continue
         some, rows = _of(clips, unknown)
-        known = found[:, rows]
         anchor = _mean_seen(places.points[rows]) if place_ is None else places[place_][:, rows]
-        usual = some.median(known - anchor)
-        typical = unit[rows] * unit.new_tensor([[-x], [-y]])
-        offset = torch.where(usual.isnan(), typical.nan_to_num(0), usual)
-        value = torch.where(known.isnan(), anchor + offset, known)
-        found = torch.stack([row.index_put((rows,), one) for row, one in zip(found, value, strict=True)])
+        found = found.index_copy(1, rows, _completed(found[:, rows], anchor, offset[:, rows], some))
     return found
+
+
+def _completed(known: Tensor, anchor: Tensor, typical: Tensor, clips: Clips) -> Tensor:
+    """The origin ``[2, N]`` where it is known, elsewhere at its usual distance, or else a typical one, from a place."""
+    usual = clips.median(known - anchor)
+    return torch.where(known.isnan(), anchor + torch.where(usual.isnan(), typical, usual), known)
+
+
+def _nanmean(values: Tensor, dim: int) -> Tensor:
+    """Mean of those that are not NaN, NaN where there is none."""
+    known = ~values.isnan()
+    return torch.where(known, values, 0).sum(dim) / known.sum(dim)
+
+
+def _norm(vectors: Tensor) -> Tensor:
+    """``[…]`` the lengths of vectors ``[2, …]``; ONNX has no hypot, and lengths in pixels do not overflow."""
+    return vectors.square().sum(0).sqrt()
 
 
 def _needed(frames: Tensor) -> bool:
@@ -156,9 +219,7 @@ def _needed(frames: Tensor) -> bool:
 
 
 def _of(clips: Clips, unknown: Tensor) -> tuple[Clips, Tensor]:
-    """The clips that lack something, and their frames; all of them in windows, whose number is fixed."""
-    if clips.window:
-        return clips, torch.arange(len(unknown), device=unknown.device)
+    """The clips that lack something, and their frames."""
     rows = clips.touched(unknown).nonzero()[:, 0]
     return clips.rows(rows), rows
 

@@ -1,0 +1,97 @@
+"""Windows without torch: their shape, and which frames of a cache they have.
+
+`skelemo.data.windows` gathers windows on the device; exported models take theirs from here.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+#: A key is ``sequence * KEY_SPAN + frame number``.
+KEY_SPAN = 1 << 32
+#: Share of a sequence's steps from one frame to the next that are alike where its frames are evenly numbered.
+_REGULAR = 0.75
+
+
+@dataclass(frozen=True)
+class Window:
+    """The shape of windows.
+
+    Parameters
+    ----------
+    length : T, how many frames a model sees.
+    dilation : every how many frames of the sequence one is taken.
+    target : where the labeled frame stands: ``last`` looks only at the past, as a live camera must; ``center`` sees
+        as much of what follows.
+    sampling : ``stride`` for one window per labeled frame; ``clip`` for one per sequence, its T frames spread evenly
+        over all of it, with the labels of `clip_labels`.
+    """
+
+    length: int = 1
+    dilation: int = 1
+    target: Literal["last", "center"] = "last"
+    sampling: Literal["stride", "clip"] = "stride"
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """``[T]`` int64, where the frames lie around the target, in steps of the sequence."""
+        behind = self.length - 1 if self.target == "last" else self.length // 2
+        return (np.arange(self.length) - behind) * self.dilation
+
+
+def target_rows(sequences: pd.DataFrame, window: Window, every: int = 1) -> np.ndarray:
+    """The rows that a model predicts for: one frame in ``every``, or the middle of each clip."""
+    start, length = (sequences[name].to_numpy() for name in ("start", "length"))
+    if window.sampling == "clip":
+        return np.asarray(start + length // 2)
+    within = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+    return (np.repeat(start, length) + within)[within % every == 0]
+
+
+def window_frames(
+    sequences: pd.DataFrame, number: np.ndarray, rows: np.ndarray, window: Window
+) -> tuple[np.ndarray, np.ndarray]:
+    """The frames ``[W, T]`` of windows, as rows of a cache, and which of them there are; see `Gatherer.gather`.
+
+    Parameters
+    ----------
+    number : ``[N]`` frame numbers of all rows.
+    rows : ``[W]`` the windows' target rows.
+    """
+    start, length = (sequences[name].to_numpy(np.int64) for name in ("start", "length"))
+    of = np.repeat(np.arange(len(sequences)), length)
+    mine = of[rows]
+    if window.sampling == "clip":
+        share = (np.arange(window.length, dtype=np.float32) + np.float32(0.5)) / np.float32(window.length)
+        frame = (share * length[mine, None].astype(np.float32)).astype(np.int64)
+        found = start[mine, None] + np.minimum(frame, length[mine, None] - 1)
+        return found, np.ones(found.shape, bool)
+    key = of * KEY_SPAN + number
+    step = usual_steps(number, of, len(sequences))[mine, None]
+    ahead = window.offsets * step
+    before = np.searchsorted(key, key[rows, None] + np.floor(ahead).astype(np.int64), "right") - 1
+    around = np.stack([np.maximum(before, 0), np.minimum(before + 1, len(key) - 1)])
+    distance = np.abs((key[around] - key[rows, None]) - ahead)
+    nearest = distance.argmin(0)[None]
+    found, distance = (np.take_along_axis(values, nearest, 0)[0] for values in (around, distance))
+    return found, (distance <= window.dilation * step / 2) & (of[found] == mine[:, None])
+
+
+def usual_steps(number: np.ndarray, sequence: np.ndarray, count: int) -> np.ndarray:
+    """By how much the frame number usually grows within each sequence, at least 1.
+
+    The median, where most frames follow it; else the mean of all but the gaps, as in 0, 1, 3, 4, 6, 7.
+    """
+    same = sequence[1:] == sequence[:-1]
+    steps = pd.Series(np.diff(number)[same]).groupby(sequence[1:][same])
+    median = steps.median()
+    found = np.ones(count)
+    found[median.index.to_numpy(int)] = np.maximum(median.to_numpy(), 1)
+    own = found[sequence[1:][same]]
+    usual = pd.DataFrame({"step": np.diff(number)[same], "regular": np.diff(number)[same] == own})
+    usual = usual[usual["step"] <= 2 * own].groupby(sequence[1:][same][usual["step"] <= 2 * own]).mean()
+    uneven = usual.index[usual["regular"] < _REGULAR].to_numpy(int)
+    found[uneven] = np.maximum(usual.loc[uneven, "step"], 1)
+    return found

@@ -1,0 +1,248 @@
+"""One module that holds everything between raw keypoints and predictions, and its conversion to other programs' files.
+
+The file takes keypoints in pixels. What it holds is what training and `Model.predict` do: `skelemo.preprocess`, the
+renderer, the network (or the networks of all folds, averaged), softmax.
+"""
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skelemo.errors import ConfigError
+from skelemo.inference.predictor import Model
+from skelemo.models.heads import probabilities
+from skelemo.preprocess import Clips, clean, find_reference, place, prepare
+from skelemo.render.views import USUAL
+
+#: Outputs beside those of the heads.
+VISIBLE = ("visible_frames", "visible_points")
+#: Most windows of one call.
+_MOST = 1 << 16
+
+
+class EndToEnd(nn.Module):
+    """Raw keypoints to predictions: what is exported.
+
+    A model with ``reference: window`` takes windows, ``keypoints [B, T, V, 3]``. One with ``reference: clip`` takes
+    a person's whole recording, ``keypoints [1, C, V, 3]`` of any length C, and ``frames [W, T]`` says which of its
+    frames each of W windows has: -1 where there is none.
+
+    Raises
+    ------
+    ConfigError
+        The members do not take the same windows.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        first = model.members[0]
+        for one in model.members[1:]:
+            alike = (one.preparation, one.window, one.layout.name) == (
+                first.preparation,
+                first.window,
+                first.layout.name,
+            )
+            if not alike:
+                raise ConfigError(f"{model.name}: the runs prepare keypoints differently; export them one by one")
+        self.heads, self.layout, self.settings, self.window = model.heads, first.layout, first.preparation, first.window
+        self.networks = nn.ModuleList(one.network for one in model.members)
+        self.of_heads = [one.file.heads for one in model.members]
+        self.by_clip = self.settings.reference == "clip"
+        self.draws = self.settings.coordinates == "frame"
+        timed = self.settings.max_gap > 0 or self.settings.smooth > 1
+        several = self.by_clip or self.window.length > 1
+        self.inputs = ["keypoints", "mask", *["number"] * (timed and several), *["frame_size"] * self.draws]
+        self.inputs += ["frames"] * self.by_clip
+        self.outputs = [*(head.name for head in self.heads), *VISIBLE, *["seen"] * self.by_clip]
+
+    @property
+    def least(self) -> int:
+        """Frames that ``keypoints`` have at least: T, or so many that gaps and smoothing fit into a recording."""
+        if not self.by_clip:
+            return self.window.length
+        return max(2, 2 * self.settings.max_gap + 2, self.settings.smooth + 1)
+
+    def forward(
+        self,
+        keypoints: Tensor,
+        mask: Tensor,
+        number: Tensor | None = None,
+        frame_size: Tensor | None = None,
+        frames: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Outputs by name.
+
+        Parameters
+        ----------
+        keypoints : ``[B, T, V, 3]`` or ``[1, C, V, 3]``, x and y in pixels and confidence; confidence 0 is missing.
+        mask : ``[B, T]`` or ``[1, C]`` bool, which frames there are.
+        number : int64 of that shape, frame numbers, where gaps are filled or points smoothed.
+        frame_size : ``[B, 2]`` width and height of the images, 0 where unknown, where keypoints are drawn.
+        frames : ``[W, T]`` int64, see above.
+
+        Returns
+        -------
+        ``[B, K]`` or ``[W, K]`` for each head: probabilities of classes and flags, values. ``visible_frames`` and
+        ``visible_points``: shares of each window's frames and points that are visible. ``seen [1, C]``, for whole
+        recordings: in which frames anything is visible, filled gaps included.
+        """
+        found: dict[str, Tensor] = {}
+        if frames is None:
+            points, seen = prepare(keypoints, self.layout, self.settings, number=number, present=mask, size=frame_size)
+        else:
+            points, seen = self._recordings(keypoints, mask, number, frame_size)
+            found["seen"] = seen.unflatten(0, mask.shape)
+            index = frames.clamp(min=0)
+            seen = seen[index] & (frames >= 0)
+            points = points[index] * seen[..., None, None]
+        size = []
+        if frame_size is not None:
+            longer = frame_size.amax(-1, keepdim=True)  # a size of (1, 1) stands for coordinates that are shares of it
+            size = [frame_size * torch.where(longer > 1, 1, max(USUAL) / longer.clamp(min=1e-9))]
+            if frames is not None:
+                size = [size[0].expand(frames.shape[0], 2)]
+        answers: dict[str, list[Tensor]] = {head.name: [] for head in self.heads}
+        for network, heads in zip(self.networks, self.of_heads, strict=True):
+            outputs = network(points, seen, *size)
+            for head in heads:
+                answers[head.name].append(probabilities(head, outputs[head.name]))
+        means = {name: each[0] if len(each) == 1 else torch.stack(each).mean(0) for name, each in answers.items()}
+        shares = seen.float().mean(1), (points[..., 2] > 0).float().mean((1, 2))
+        return {**means, **dict(zip(VISIBLE, shares, strict=True)), **found}
+
+    def _recordings(
+        self, keypoints: Tensor, mask: Tensor, number: Tensor | None, frame_size: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Prepared keypoints ``[B C, V, 3]`` and which frames show anything, as `load_corpus` has them."""
+        batch, count = keypoints.shape[:2]
+        if number is None:
+            number = torch.arange(count, device=keypoints.device).expand(batch, count)
+        clips, there = Clips.windows(number), mask.flatten()[:, None, None]
+        flat = keypoints.float().flatten(0, 1)
+        flat = torch.where(there & (flat[..., 2:] > 0), flat, 0)
+        flat = torch.where(there, clean(flat, clips, self.settings), 0)
+        sizes = flat.new_zeros(batch, 2) if frame_size is None else frame_size
+        sizes = sizes[:, None].expand(batch, count, 2).flatten(0, 1)
+        reference = find_reference(flat, clips, self.layout, self.settings, sizes)
+        return place(flat, reference, self.layout), (flat[..., 2] > 0).any(1)
+
+    def example(self, batch: int = 3) -> dict[str, Tensor]:
+        """Inputs of the shapes and types that `forward` takes."""
+        frames, windows = (self.least + 3 if self.by_clip else self.window.length), batch
+        batch = 1 if self.by_clip else batch
+        given = {
+            "keypoints": torch.rand(batch, frames, len(self.layout), 3) * torch.tensor([640.0, 480.0, 1.0]),
+            "mask": torch.ones(batch, frames, dtype=torch.bool),
+            "number": torch.arange(frames).repeat(batch, 1),
+            "frame_size": torch.tensor([[640.0, 480.0]]).repeat(batch, 1),
+            "frames": torch.randint(0, frames, (windows, self.window.length)),
+        }
+        return {name: given[name] for name in self.inputs}
+
+
+def program(module: EndToEnd) -> torch.export.ExportedProgram:
+    """The module as a graph whose batch, and number of windows and of frames of recordings, are free.
+
+    Raises
+    ------
+    ConfigError
+        The network does something that depends on the data in a way that no graph can.
+    """
+    free = torch.export.Dim
+    batch, windows = free("batch", min=1, max=_MOST), free("windows", min=1, max=_MOST)
+    count = free("recording", min=module.least, max=1 << 24)
+    shapes: dict[str, Any] = {name: {0: batch} for name in module.inputs}
+    if module.by_clip:
+        shapes = {name: {1: count} for name in module.inputs} | {"frame_size": {}, "frames": {0: windows}}
+        shapes = {name: shapes[name] for name in module.inputs}
+    module.eval().requires_grad_(False)
+    try:
+        with _quiet(), torch.no_grad():
+            given = torch.export.export(module, (), module.example(), dynamic_shapes=shapes, strict=False)
+    except Exception as error:  # whatever a network does may fail in any way
+        raise ConfigError(f"{_arch(module)} cannot be exported: {_first(error)}") from error
+    return given
+
+
+def to_onnx(module: EndToEnd) -> bytes:
+    """The module as an ONNX model, without metadata.
+
+    Raises
+    ------
+    ConfigError
+        Packages are missing, or ONNX has no such operation.
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  # torch's exporter needs it
+    except ImportError as error:
+        raise ConfigError(f"export needs {error.name}: pip install 'skelemo[export]'") from None
+    try:
+        with _quiet(), torch.no_grad():
+            found = torch.onnx.export(
+                program(module),
+                dynamo=True,
+                input_names=module.inputs,
+                output_names=module.outputs,
+                optimize=False,  # ONNX Runtime does in a tenth of a second what this does in ten
+                verbose=False,
+            )
+        assert found is not None
+        content = found.model_proto.SerializeToString()
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{_arch(module)} cannot be written as ONNX: {_first(error)}") from error
+    return _folded(content, onnxruntime)
+
+
+def _folded(content: bytes, runtime: Any) -> bytes:
+    """The same model with constants computed, by ONNX Runtime; operations stay those of the standard."""
+    import tempfile
+    from pathlib import Path
+
+    options = runtime.SessionOptions()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 3
+    with tempfile.TemporaryDirectory(prefix="skelemo-") as folder:
+        options.optimized_model_filepath = str(Path(folder) / "model.onnx")
+        runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return Path(options.optimized_model_filepath).read_bytes()
+
+
+def to_torch(module: EndToEnd, metadata: str) -> bytes:
+    """The module as ``torch.export`` saves it (``.pt2``), its metadata as the extra file ``skelemo.json``."""
+    given = program(module)
+    given.example_inputs = None
+    written = io.BytesIO()
+    with _quiet():
+        torch.export.save(given, written, extra_files={"skelemo.json": metadata})
+    return written.getvalue()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings that torch and its exporter write about themselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _arch(module: EndToEnd) -> str:
+    return " + ".join(sorted({type(network).__name__ for network in module.networks}))
+
+
+def _first(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
