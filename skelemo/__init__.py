@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skelemo.api import create_model, evaluate, open_cache, predict, register, train
+    from skelemo.api import create_model, evaluate, export, open_cache, predict, register, train
     from skelemo.inference.live import live
     from skelemo.inference.predictor import load
     from skelemo.ingest import ingest_folder as ingest
@@ -32,6 +32,7 @@ __all__ = [
     "Part",
     "create_model",
     "evaluate",
+    "export",
     "ingest",
     "layout",
     "live",
@@ -44,7 +45,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("create_model", "evaluate", "open_cache", "predict", "register", "train"), ("skelemo.api", "")),
+    **dict.fromkeys(
+        ("create_model", "evaluate", "export", "open_cache", "predict", "register", "train"), ("skelemo.api", "")
+    ),
     **dict.fromkeys(("Layout", "Part", "layout", "register_layout"), ("skelemo.skeleton", "")),
     "Head": ("skelemo.targets", ""),
     "live": ("skelemo.inference.live", ""),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skelemo.errors import ConfigError
+from skelemo.errors import ConfigError, unknown
 from skelemo.skeleton import Part, register_layout
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
     from skelemo.cache.store import Cache
+    from skelemo.inference.exporting import Export
     from skelemo.targets import KindName
 
 Text = str | os.PathLike[str]
@@ -150,6 +151,65 @@ def predict(runs: Text | Iterable[Text], source: Any, **options: Any) -> "pd.Dat
     from skelemo.inference.predictor import load
 
     return load(runs).predict(source, **options)
+
+
+def export(
+    run: Text,
+    *,
+    to: str = "onnx",
+    out: Text | None = None,
+    cache: Text | None = None,
+    quantize: str | None = None,
+    allow: Iterable[str] = (),
+) -> "Export":
+    """Write the model of a run as one file that takes raw keypoints in pixels, with a model card beside it.
+
+    Preparing, drawing, the network (or the mean of all folds) and softmax are inside. Nothing is written unless the
+    file predicts as the run does, to 1e-4, one window and seven at a time.
+
+    Parameters
+    ----------
+    run : run folder, or a copy of its ``model.json`` and ``model.safetensors``.
+    to : ``onnx``, or ``torch`` for a file of ``torch.export``. Of the two only ONNX is read back by skelemo:
+        ``torch.export.load`` unpickles, and runs whatever code a file holds.
+    out : the file; ``RUN/export/model.onnx`` or ``model.pt2`` unless given.
+    cache : frames to compare predictions on; simulated ones unless given.
+    quantize : ``int8`` for 8-bit integers, with ranges from the training subset of ``cache``.
+    allow : architectures ``package.module:function`` that may be imported.
+
+    Raises
+    ------
+    ConfigError
+        The model cannot be exported, or predicts otherwise; an option does not fit.
+    InputError, CacheError
+        The run or the cache cannot be read.
+    """
+    from skelemo.inference import predictor
+    from skelemo.inference.exporting import EndToEnd, export_model, facts_of
+    from skelemo.report.card import CARD, require_own, write_card
+    from skelemo.runs.folder import read_run
+
+    suffix = {"onnx": ".onnx", "torch": ".pt2"}.get(to)
+    if suffix is None:
+        raise unknown("kind of export", to, ("onnx", "torch"))
+    if quantize not in (None, "int8"):
+        raise unknown("way to quantize", quantize, ("int8",))
+    if quantize and (cache is None or to != "onnx"):
+        raise ConfigError("quantizing writes ONNX and needs the cache that the run was trained on: --cache CACHE")
+    folder = Path(run)
+    path = Path(out) if out else folder / "export" / f"model{suffix}"
+    if path.suffix.lower() != suffix or path.is_dir():
+        raise ConfigError(f"{path}: expected the name of a file that ends in {suffix}")
+    require_own(path.parent)
+    model = predictor.load(folder, allow=tuple(allow))
+    whole = read_run(folder) if (folder / "scores.json").is_file() else None
+    if quantize and whole is None:
+        raise ConfigError(f"{folder} has no splits.json and scores.json: quantizing needs the whole run folder")
+    frames = open_cache(cache) if cache else None
+    done = export_model(model, path, cache=frames, quantize=bool(quantize), splits=whole.splits if whole else {})
+    facts = facts_of(model, EndToEnd(model)) | {"precision": quantize or "float32"}
+    write_card(path.parent / CARD, path, facts, whole, done.costs)
+    return done
 
 
 class register:  # noqa: N801  # used as a namespace of decorators

@@ -38,8 +38,8 @@ class _Skelemo(Verbs):
     cls=_Skelemo,
     modules=f"{__name__}.{{}}",
     verbs=(
-        *("synth", "extract", "ingest", "cache", "show", "export", "models"),
-        *("train", "study", "predict", "live", "evaluate", "report"),
+        *("synth", "extract", "ingest", "cache", "show", "models"),
+        *("train", "study", "predict", "live", "evaluate", "report", "export"),
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
 )

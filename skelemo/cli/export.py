@@ -1,71 +1,43 @@
 """``skelemo export``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from skelemo.cli.values import PATH, TEXT
-
-if TYPE_CHECKING:
-    from skelemo.view.image_files import Exported
+from skelemo.cli.values import PATH
 
 
-@click.group("export")
-def command() -> None:
-    """Write what a cache holds for other programs."""
+@click.command("export")
+@click.argument("run", type=PATH)
+@click.option("--to", type=click.Choice(["onnx", "torch"]), default="onnx", show_default=True, help="What to write.")
+@click.option("--out", type=PATH, help="The file.  [default: RUN/export/model.onnx or model.pt2]")
+@click.option("--cache", type=PATH, help="Compare predictions on the frames of this cache, not on simulated ones.")
+@click.option("--quantize", type=click.Choice(["int8"]),
+              help="Compute with 8-bit integers; takes the cache that the run was trained on.")  # fmt: skip
+@click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
+def command(
+    run: Path, to: str, out: Path | None, cache: Path | None, quantize: str | None, allow: tuple[str, ...]
+) -> None:
+    """Write the model of RUN as one file that takes raw keypoints in pixels, with a model card beside it.
 
-
-@command.command("images")
-@click.argument("cache", nargs=-1, required=True, type=PATH)
-@click.option("--out", required=True, type=PATH, help="Folder for the images; new or empty.")
-@click.option("--view", default="frame", show_default=True, help="What they show.",
-              type=click.Choice(["frame", "person", "face", "person+face"]))  # fmt: skip
-@click.option("--size", default=224, show_default=True, type=click.IntRange(2, 4096), help="Side in pixels.")
-@click.option("--every", default=1, show_default=True, type=click.IntRange(1), help="Only every N-th frame.")
-@click.option(
-    "--split", type=TEXT, metavar="COLUMN", help="Sort by subset first: train/CLASS, validation/CLASS, test/CLASS."
-)
-def images(cache: tuple[Path, ...], out: Path, view: str, size: int, every: int, split: str | None) -> None:
-    """Draw every labeled frame as a PNG in the folder of its class (ImageFolder's layout).
-
-    Frames without a class and frames in which nobody is visible are skipped and counted. `skelemo train` needs no such
-    files: image networks draw in the batch.
+    Preparing, drawing, the network and softmax are inside; folds are averaged. The file is written when it predicts as
+    the run does. `skelemo predict` and `skelemo live` take an ONNX file in place of a run, and need no torch for it.
 
     \b
-    skelemo export images cache/dfew --view person+face --split fold_1 --out images/dfew
+    skelemo export runs/ann --cache cache/faces --out faces/ann.onnx
+    skelemo predict faces/ann.onnx recordings/ --out predictions.csv
     """
-    from skelemo.cache.store import open_cache
-    from skelemo.cli.progress import progress
-    from skelemo.view.image_files import export_images
+    from skelemo.api import export
+    from skelemo.text import visible
 
-    opened = open_cache(cache)
-    with progress("drawing", "images") as told:
-        exported = export_images(
-            opened,
-            out,
-            view=view,
-            size=size,
-            every=every,
-            split=split,
-            report=told,
-        )
-    _show(out, exported)
-
-
-def _show(out: Path, exported: "Exported") -> None:
-    from skelemo.cli.screen import Screen
-    from skelemo.cli.tables import table
-
-    shown = table(f"images in {out}", "folder", "images")
-    for folder, count in exported.images.items():
-        shown.add_row(folder, f"{count:,}")
-    skipped = {
-        "frames without a class": exported.unlabeled,
-        "frames in which nobody is visible": exported.unseen,
-        "frames that the split leaves out": exported.apart,
-    }
-    for reason, count in skipped.items():
-        if count:
-            shown.add_row(f"skipped: {reason}", f"{count:,}", style="yellow")
-    Screen().print(shown)
+    done = export(run, to=to, out=out, cache=cache, quantize=quantize, allow=allow)
+    for note in done.notes:
+        click.echo(f"note: {visible(note)}", err=True)
+    for one in done.costs:
+        lost = f"{one.head}: {one.figure} {one.before:.3f} with 32 bits, {one.after:.3f} with 8 bits"
+        click.echo(f"{visible(lost)}, on {one.windows:,} windows of the validation subset")
+    before = " before quantizing" if done.costs else ""
+    click.echo(
+        f"{done.path}: {done.size / 1e6:.1f} MB; predicts as the run{before}, within {done.difference:.1g} on "
+        f"{visible(done.checked_on)}; card: {done.path.parent / 'README.md'}"
+    )

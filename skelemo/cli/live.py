@@ -86,14 +86,11 @@ def command(
     skelemo live runs/ann camera --with mediapipe --to websocket
     pose-program | skelemo live runs/ann - --to jsonl > predictions.jsonl
     """
-    from skelemo.inference.live import live
-    from skelemo.inference.live_model import TorchModel
+    from skelemo.inference.live import live, live_model
     from skelemo.inference.live_sources import Problems
-    from skelemo.inference.predictor import load
 
     to = to or ("table" if sys.stdout.isatty() else "jsonl")
-    loaded = load(runs, allow=allow)
-    model = TorchModel(loaded, clip=clip, device=device)
+    model = live_model(runs, clip=clip, device=device, allow=allow)
     problems, latencies, begun, frames = Problems(), deque[float](maxlen=_REMEMBERED), time.monotonic(), 0
     answers = live(model, source, fps=fps, size=size, min_seen=min_seen, from_start=from_start,
                    every_frame=every_frame, idle=stop_after, scale=scale,
@@ -105,7 +102,7 @@ def command(
     gc.freeze()  # what is loaded is never looked through again, which would take longer than a frame
     shows: dict[str, Callable[[], AbstractContextManager[Show]]]
     shows = {"table": lambda: _table(model.heads), "jsonl": lambda: nullcontext(_write_lines),
-             "websocket": lambda: _page(model, loaded.name, size, port)}  # fmt: skip
+             "websocket": lambda: _page(model, model.model.name, size, port)}  # fmt: skip
     try:
         with shows[to]() as show:
             tell = _teller(problems, quiet=to == "table")

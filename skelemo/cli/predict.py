@@ -57,9 +57,10 @@ def command(
 ) -> None:
     """Predict with the models of RUNS for every person and frame of SOURCE.
 
-    SOURCE is a folder of OpenPose's JSON, an archive of one, a cache, or, --with a program that finds keypoints, a
-    video or a folder of videos. Several runs are averaged. What is finished is kept in OUT.parts until all is: the
-    same command again resumes. Exit code 1 when a recording could not be used.
+    RUNS are run folders, of which several are averaged, or one file that `skelemo export` wrote, which needs no
+    torch. SOURCE is a folder of OpenPose's JSON, an archive of one, a cache, or, --with a program that finds keypoints,
+    a video or a folder of videos. What is finished is kept in OUT.parts until all is: the same command again resumes.
+    Exit code 1 when a recording could not be used.
 
     \b
     skelemo predict runs/ann openpose/ --out predictions.csv
@@ -74,14 +75,17 @@ def command(
     options = Options(every, min_seen, smooth)
 
     from skelemo.cli.progress import progress
-    from skelemo.inference.overlay import Overlay
     from skelemo.inference.recordings import predict_file
     from skelemo.inference.sources import Reading
     from skelemo.text import count, visible
 
     pose = options_of(program, finding) if program else None
     reading = Reading(person, fps, size, jobs or os.cpu_count() or 1, scheduler or "", pose=pose)
-    drawing = Overlay(overlay, film) if overlay else None
+    drawing = None
+    if overlay:
+        from skelemo.inference.overlay import Overlay
+
+        drawing = Overlay(overlay, film)
     done = predict_file(
         runs, source, out, options, reading, allow=allow, device=device, stage=progress, overlay=drawing, film=film,
         raw=raw,

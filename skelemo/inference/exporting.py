@@ -5,16 +5,27 @@ renderer, the network (or the networks of all folds, averaged), softmax.
 """
 
 import io
+import json
 import logging
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+import skelemo
+from skelemo.atomic import finished
+from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError
+from skelemo.inference import onnx
+from skelemo.inference.exported_checks import Cost, check, costs, quantized
+from skelemo.inference.onnx import Arrays, Exported
 from skelemo.inference.predictor import Model
 from skelemo.models.heads import probabilities
 from skelemo.preprocess import Clips, clean, find_reference, place, prepare
@@ -204,9 +215,6 @@ def to_onnx(module: EndToEnd) -> bytes:
 
 def _folded(content: bytes, runtime: Any) -> bytes:
     """The same model with constants computed, by ONNX Runtime; operations stay those of the standard."""
-    import tempfile
-    from pathlib import Path
-
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 3
@@ -216,9 +224,8 @@ def _folded(content: bytes, runtime: Any) -> bytes:
         return Path(options.optimized_model_filepath).read_bytes()
 
 
-def to_torch(module: EndToEnd, metadata: str) -> bytes:
-    """The module as ``torch.export`` saves it (``.pt2``), its metadata as the extra file ``skelemo.json``."""
-    given = program(module)
+def _saved(given: torch.export.ExportedProgram, metadata: str) -> bytes:
+    """The graph as ``torch.export`` saves it, its metadata as the extra file ``skelemo.json``."""
     given.example_inputs = None
     written = io.BytesIO()
     with _quiet():
@@ -246,3 +253,111 @@ def _arch(module: EndToEnd) -> str:
 def _first(error: Exception) -> str:
     cause = error.__cause__ or error
     return f"{type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
+
+
+@dataclass(frozen=True)
+class Export:
+    """What an export has written.
+
+    Parameters
+    ----------
+    difference : the largest difference from the run's own predictions.
+    checked_on : the frames that were compared, in words.
+    costs : what quantizing cost, by head.
+    notes : how the file differs from the run, one line each.
+    """
+
+    path: Path
+    size: int
+    difference: float
+    checked_on: str
+    costs: tuple[Cost, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def export_model(
+    model: Model, out: Path, *, cache: Cache | None = None, quantize: bool = False, splits: Mapping[str, Any]
+) -> Export:
+    """Write a model as one file, ``.onnx`` or ``.pt2``, when it is known to predict as the run does.
+
+    Parameters
+    ----------
+    cache : frames to compare predictions on, simulated ones unless given; with `quantize` the one it was trained on.
+    splits : which sequences were in which subset of the run, for quantizing.
+
+    Raises
+    ------
+    ConfigError
+        The model cannot be exported, predicts otherwise, or an option does not fit.
+    """
+    module = EndToEnd(model)
+    facts = facts_of(model, module)
+    notes = _notes(model)
+    if out.suffix.lower() == ".pt2":
+        given = program(module)
+        compute = given.module()
+
+        def run(inputs: Mapping[str, np.ndarray]) -> Arrays:
+            with torch.no_grad():
+                found = compute(**{name: torch.from_numpy(value) for name, value in inputs.items()})
+            return {name: value.numpy() for name, value in found.items()}
+
+        difference = check(model, Exported(facts, run, module.inputs), cache)
+        content = _saved(given, json.dumps(facts, ensure_ascii=False))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with finished(out) as partial:
+            partial.write_bytes(content)
+        return Export(out, len(content), difference, _named(cache), (), notes)
+    content = to_onnx(module)
+    with tempfile.TemporaryDirectory(prefix="skelemo-") as folder:
+        plain = Path(folder) / "model.onnx"
+        onnx.write(plain, content, facts)
+        exported = onnx.load(plain)
+        difference = check(model, exported, cache)
+        found: list[Cost] = []
+        if quantize:
+            assert cache is not None
+            content, facts = quantized(content, exported, cache, splits), facts | {"precision": "int8"}
+            small = Path(folder) / "int8.onnx"
+            onnx.write(small, content, facts)
+            found = costs(model, exported, onnx.load(small), cache, splits)
+    onnx.write(out, content, facts)
+    return Export(out, out.stat().st_size, difference, _named(cache), tuple(found), notes)
+
+
+def facts_of(model: Model, module: EndToEnd) -> dict[str, Any]:
+    """What an exported file says of itself; `skelemo.runs.schemas.ExportedFields`."""
+    members = model.members
+    smoothing = members[0].file.smoothing if len(members) == 1 else {}
+    return {
+        "format": onnx.FORMAT,
+        "skelemo": skelemo.__version__,
+        "name": model.name,
+        "archs": sorted({one.file.arch for one in members}),
+        "heads": [head.to_json() for head in module.heads],
+        "layout": module.layout.name,
+        "parts": [part.name for part in module.layout.parts],
+        "units": "pixels",
+        "window": asdict(module.window),
+        "preparation": module.settings.to_json(),
+        "least": module.least,
+        "precision": "float32",
+        "smoothing": {name: dict(found) for name, found in smoothing.items()},
+        "weights_sha256": [one.file.weights_sha256 for one in members],
+    }
+
+
+def _notes(model: Model) -> tuple[str, ...]:
+    found = []
+    if any(one.file.precision != "32-true" for one in model.members):
+        found.append("the run predicts in 16 bits, the exported model in 32: they differ in the third digit")
+    if model.members[0].preparation.reference == "clip":
+        found.append(
+            "the run prepares whole recordings (reference: clip), so the file takes a person's whole recording and the "
+            "frames of each window; a run with --set reference=window takes windows alone"
+        )
+    return tuple(found)
+
+
+def _named(cache: Cache | None) -> str:
+    return f"frames of {cache.name}" if cache else "simulated frames"

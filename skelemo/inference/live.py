@@ -1,8 +1,9 @@
 """Predicting while a recording is being made: frame by frame, from the past alone, in memory that does not grow."""
 
+import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from skelemo.inference.predictor import Model
     from skelemo.pose.registry import Options
 
+#: Frames over which units, gaps and smoothing are computed for a run whose reference is the clip: three seconds.
+CONTEXT = 90
 #: Differences of frame numbers of which the median is the stream's step.
 _STEPS = 31
 
@@ -279,7 +282,7 @@ def live(
     ConfigError
         A model of whole clips without ``clip``, or an option out of range.
     """
-    ready = _ready(model, clip)
+    ready: LiveModel = model if hasattr(model, "shapes") else live_model(model, clip=clip)
     reader = FrameReader(stream_layout(ready.layout), body_model=body_model, scale=scale, size=size)
     engine = Live(ready, fps, min_seen, reader, problems=Problems() if problems is None else problems)
     context = max(shape.rows for shape in ready.shapes)
@@ -289,10 +292,19 @@ def live(
     return (found for frame in stream if (found := engine.feed(frame)) is not None)
 
 
-def _ready(model: Any, clip: int) -> LiveModel:
-    """A model that predicts for windows; torch is imported only where it is needed."""
-    if hasattr(model, "shapes"):
-        return model
-    from skelemo.inference import live_model, predictor
+def live_model(model: Any, *, clip: int = 0, device: str = "cpu", allow: Collection[str] = ()) -> Any:
+    """What predicts live for a model, the path of a run or several, or the path of an exported file."""
+    from skelemo.inference.answering import Answering
+    from skelemo.inference.onnx import Exported, open_model
 
-    return live_model.TorchModel(model if isinstance(model, predictor.Model) else predictor.load(model), clip=clip)
+    if not isinstance(model, Answering):
+        paths = [model] if isinstance(model, str | os.PathLike) else list(model)
+        model = open_model([Path(path) for path in paths], allow=allow)
+    if isinstance(model, Exported):
+        from skelemo.inference.live_onnx import OnnxModel
+
+        model.choose_device(device)
+        return OnnxModel(model, clip=clip)
+    from skelemo.inference.live_model import TorchModel
+
+    return TorchModel(model, clip=clip, device=device)

@@ -12,14 +12,11 @@ from torch import Tensor
 from skelemo.errors import ConfigError
 from skelemo.inference.environment import choose_device
 from skelemo.inference.history import Shape, View
-from skelemo.inference.live import Prediction, stream_layout
+from skelemo.inference.live import CONTEXT, Prediction, stream_layout
 from skelemo.inference.predictor import Member, Model
 from skelemo.models.heads import probabilities
 from skelemo.preprocess import prepare
 from skelemo.render.views import USUAL
-
-#: Frames over which units, gaps and smoothing are computed for a run whose reference is the clip: three seconds.
-CONTEXT = 90
 
 _TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 _ROUNDS = 12  # predictions that are timed with each number of threads

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,15 +18,14 @@ from torch import nn
 from skelemo.cache.store import Cache
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.loader import Batches, inputs
-from skelemo.data.windows import Targets, Window
+from skelemo.data.window import Window, target_rows
+from skelemo.data.windows import Targets
 from skelemo.errors import ConfigError, InputError, SkelemoError
-from skelemo.evaluation.smoothing import smoothed
+from skelemo.inference.answering import Answering, Report
 from skelemo.inference.environment import choose_device
-from skelemo.inference.sources import Reading, Source, opened
-from skelemo.inference.table import Options, has_prediction, prediction_columns
+from skelemo.inference.table import Options
 from skelemo.models import registry
 from skelemo.models.heads import probabilities
-from skelemo.pose import Options as PoseOptions
 from skelemo.preprocess import Preparation
 from skelemo.runs.folder import training_folders
 from skelemo.runs.model_file import ModelFile, has_model, read_model
@@ -35,12 +35,8 @@ from skelemo.targets import Head
 _TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 #: Windows that are predicted at a time.
 BATCH = 256
-#: Frames that are held in memory at a time, and that an interrupted ``skelemo predict`` loses at most.
-CHUNK_FRAMES = 8192
 
 Text = str | os.PathLike[str]
-#: Told of batches that are done, and of how many.
-Report = Callable[[int, int], None]
 
 
 def predict(
@@ -84,7 +80,7 @@ class Member:
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class Model(Answering):
     """One or several trained models that predict together: the mean of their probabilities and values."""
 
     members: tuple[Member, ...]
@@ -130,7 +126,7 @@ class Model:
         Outputs ``[W, K]`` of each head, and the least share ``[W]`` of a window's frames that shows anything.
         """
         each, frames, _ = self._outputs(corpora, rows, device, report)
-        return self._mean(each), frames
+        return self.mean(each), frames
 
     def _outputs(
         self, corpora: Sequence[Corpus], rows: np.ndarray, device: torch.device, report: Report
@@ -148,10 +144,6 @@ class Model:
             frames.append(np.concatenate(share_of_frames))
             points.append(np.concatenate(share_of_points))
         return each, np.min(frames, 0), np.min(points, 0)
-
-    def _mean(self, each: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """Outputs by head, on average of the members that have it."""
-        return {head.name: np.mean([one[head.name] for one in each if head.name in one], 0) for head in self.heads}
 
     @cached_property
     def identity(self) -> str:
@@ -172,125 +164,34 @@ class Model:
             raise ConfigError(f"{self.name}: no smoothing was chosen in training; give its width, as in --smooth 9")
         return [{name: found["width"] for name, found in one.file.smoothing.items()} for one in self.members]
 
-    def predict(
-        self,
-        source: Source,
-        *,
-        person: str | int = "all",
-        every: int = 1,
-        min_seen: float = 0.0,
-        smooth: int | str = 0,
-        fps: float = 0.0,
-        size: tuple[int, int] = (0, 0),
-        device: str = "auto",
-        jobs: int = 1,
-        pose: str | PoseOptions = "",
-    ) -> pd.DataFrame:
-        """Predict for every person and frame of a source.
+    def choose_device(self, name: str) -> torch.device:
+        """See `skelemo.inference.environment.choose_device`."""
+        return choose_device(name)
 
-        Parameters
-        ----------
-        source : the path of a folder of OpenPose JSON, of an archive or a cache; an array ``[T, V, 3]`` of x, y and
-            confidence in pixels, in a layout that has the model's parts; or a list of OpenPose's dictionaries, one for
-            each frame.
-        person : whom to predict for, as in ``skelemo ingest``, or a number; a cache and an array have their people
-            already.
-        every : predict for one frame in so many.
-        min_seen : share of a window's points that must be visible; with fewer there is no prediction, and never for a
-            window that shows nothing.
-        smooth : average the predictions of a person over so many frames, centered; odd. ``"auto"`` is the width that
-            the run's validation subset prefers, by head; 0 for none.
-        fps, size : frames per second, width and height of the images, where the source does not tell.
-        jobs : processes that read.
-        pose : for a video or a folder of videos: the program that finds keypoints, ``mediapipe`` or ``openpose``, or
-            with more said of it `skelemo.pose.Options`.
+    @property
+    def threads(self) -> int:
+        """Threads that predict."""
+        return torch.get_num_threads()
 
-        Returns
-        -------
-        A row for each person and frame: ``video``, ``person``, ``frame``, ``time`` in seconds (NaN without frames per
-        second), the columns of each head (`skelemo.inference.table.prediction_columns`) and ``seen``, whether the
-        person is visible in the frame, interpolated gaps included; never where ``min_seen`` withholds a prediction. A
-        model of whole clips gives one row a person. ``attrs`` of the table has ``notes`` on how the source was read and
-        ``failures``, recordings of no use.
-
-        Raises
-        ------
-        InputError, ConfigError, CacheError
-            The source cannot be read, shows nobody, or lacks the model's parts; an option out of range.
-        """
-        options, where = Options(every, min_seen, smooth), choose_device(device)
-        self.widths(smooth)
-        finding = PoseOptions(pose) if isinstance(pose, str) and pose else pose or None
-        with opened(source, self.layout, Reading(str(person), fps, size, jobs, pose=finding)) as found:
-            tables = [
-                self.predict_cache(found.cache.only(rows), options, where) for rows in chunks(found.cache.sequences)
-            ]
-        table = pd.concat(tables, ignore_index=True)
-        if not has_prediction(table, self.heads).any():
-            raise nothing_seen(self.layout, min_seen)
-        table.attrs = {"notes": list(found.notes), "failures": list(found.failures)}
-        return table
+    def limit_threads(self, threads: int) -> None:
+        """Predict with so many threads."""
+        torch.set_num_threads(threads)
 
     def predict_cache(
         self,
         cache: Cache,
         options: Options,
-        device: torch.device,
+        device: Any = None,
         report: Report = lambda done, of: None,
     ) -> pd.DataFrame:
         """The table of a cache that fits into memory; ``report`` is told of batches."""
+        device = device or torch.device("cpu")
         corpora = self.load(cache, device)
         corpus = corpora[0]
-        rows = target_rows(corpus, self.members[0].window, options.every)
+        rows = target_rows(corpus.sequences, self.members[0].window, options.every)
         each, frames, points = self._outputs(corpora, rows, device, report)
-        unknown = (frames == 0) | (points < options.min_seen)
-        key = corpus.key.cpu().numpy()[rows]
-        for outputs, widths in zip(each, self.widths(options.smooth), strict=True):
-            for name, output in outputs.items():
-                output[unknown] = np.nan
-                outputs[name] = smoothed(output, key, widths.get(name, 1))
-        columns = prediction_columns(self.heads, self._mean(each))
-        return _places(corpus, rows).assign(**columns, seen=corpus.seen.cpu().numpy()[rows] & ~unknown)
-
-
-def nothing_seen(layout: Layout, min_seen: float) -> InputError:
-    """The error for a source none of whose windows has a prediction."""
-    enough = f" in {min_seen:.0%} of a window's points" if min_seen else ""
-    return InputError(f"no frame shows anything of {layout.name}{enough}: there is nothing to predict from")
-
-
-def chunks(sequences: pd.DataFrame, frames: int | None = None) -> list[np.ndarray]:
-    """Rows of sequences that are predicted together: whole videos, of `CHUNK_FRAMES` frames where none is longer."""
-    code, _ = pd.factorize(sequences["video"])
-    length = np.bincount(code, sequences["length"])
-    chunk, held, number = np.zeros(len(length), int), 0.0, 0
-    for video, frames_of in enumerate(length.tolist()):
-        if held and held + frames_of > (frames or CHUNK_FRAMES):
-            held, number = 0.0, number + 1
-        chunk[video], held = number, held + frames_of
-    return [np.flatnonzero(chunk[code] == one) for one in range(number + 1)]
-
-
-def _places(corpus: Corpus, rows: np.ndarray) -> pd.DataFrame:
-    sequences = corpus.sequences.iloc[corpus.sequence(rows)]
-    number, fps = corpus.number(rows), sequences["fps"].to_numpy(float)
-    return pd.DataFrame(
-        {
-            "video": sequences["video"].to_numpy(object),
-            "person": sequences["person"].to_numpy(object),
-            "frame": number,
-            "time": np.where(fps > 0, number / np.where(fps > 0, fps, 1), np.nan),
-        }
-    )
-
-
-def target_rows(corpus: Corpus, window: Window, every: int) -> np.ndarray:
-    """The rows that a model predicts for: one frame in ``every``, or the middle of each clip."""
-    start, length = (corpus.sequences[name].to_numpy() for name in ("start", "length"))
-    if window.sampling == "clip":
-        return np.asarray(start + length // 2)
-    rows = np.arange(len(corpus))
-    return rows[(rows - np.repeat(start, length)) % every == 0]
+        key, seen = (values.cpu().numpy()[rows] for values in (corpus.key, corpus.seen))
+        return self.table(corpus.sequences, key, each, frames, points, seen, options)
 
 
 def load(runs: Text | Iterable[Text], *, allow: Collection[str] = ()) -> Model:

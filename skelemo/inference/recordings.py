@@ -14,22 +14,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 import skelemo
 from skelemo.atomic import claimed, finished, sweep
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import ConfigError, InputError, SkelemoError
-from skelemo.inference import predictor
+from skelemo.inference.answering import Answering, chunks, nothing_seen
 from skelemo.inference.elan import require_elan
-from skelemo.inference.environment import choose_device
-from skelemo.inference.overlay import Overlay, draw_videos
+from skelemo.inference.onnx import open_model
 from skelemo.inference.sources import Reading, Stage, opened, silent
 from skelemo.inference.table import Options, has_prediction, require_writable, write_tables
 from skelemo.ingest import pool, worker
+
+if TYPE_CHECKING:
+    from skelemo.inference.overlay import Overlay
 
 #: What makes one sequence another, so that its predictions are made anew.
 _FACTS = ["id", "sha256", "video", "person", "width", "height", "fps", "scale"]
@@ -90,7 +92,7 @@ def predict_file(
     allow: Collection[str] = (),
     device: str = "auto",
     stage: Stage = silent,
-    overlay: Overlay | None = None,
+    overlay: "Overlay | None" = None,
     film: Path | None = None,
     raw: bool = False,
 ) -> Predicted:
@@ -105,16 +107,16 @@ def predict_file(
     Raises
     ------
     InputError, ConfigError, CacheError
-        As `skelemo.inference.predictor.Model.predict`; or another process writes this file.
+        As `skelemo.inference.answering.Answering.predict`; or another process writes this file.
     """
     require_writable(out)
     if film and not film.exists():
         raise InputError(f"no video at {film}")
     if overlay:
         overlay.check()
-    model = predictor.load(runs, allow=allow)
+    model = open_model(runs, allow=allow)
     model.widths(options.smooth)
-    where = choose_device(device)
+    where = model.choose_device(device)
     folder = Path(os.path.abspath(out.with_name(f"{out.name}.parts")))
     with claimed(folder), _removed_if_useless(folder):
         sweep(folder)
@@ -144,13 +146,15 @@ def predict_file(
                     known = known or bool(has_prediction(table, model.heads).any())
                     yield table
                 if not known:
-                    raise predictor.nothing_seen(model.layout, options.min_seen)
+                    raise nothing_seen(model.layout, options.min_seen)
 
             film = film if film and film.is_file() else next(iter(found.films.values()), None)
             write_tables(out, counted(), model.heads, raw=raw, film=film)
             drawn: list[Path] = []
             more: list[str] = []
             if overlay:
+                from skelemo.inference.overlay import draw_videos
+
                 drawn, more = draw_videos(overlay, model.heads, found, tables(), folder, stage, options.every)
         shutil.rmtree(folder, ignore_errors=True)
     return Predicted(repr(model), rows, people, (*found.notes, *more), found.failures, tuple(drawn))
@@ -169,7 +173,7 @@ def _removed_if_useless(folder: Path) -> Iterator[None]:
 def _chunks(task: Task, cache: Cache, whole: Cache) -> Iterator[Chunk]:
     """The chunks of a cache, by rows of the whole that its folders hold."""
     place, length = pd.Index(whole.sequences["id"]).get_indexer(cache.sequences["id"]), cache.sequences["length"]
-    for number, rows in enumerate(predictor.chunks(cache.sequences)):
+    for number, rows in enumerate(chunks(cache.sequences)):
         yield Chunk(task, number, place[rows], _key(task, whole, place[rows]), int(length.iloc[rows].sum()))
 
 
@@ -180,7 +184,7 @@ def _key(task: Task, cache: Cache, rows: np.ndarray) -> str:
 
 
 def _predict_chunks(
-    model: predictor.Model, cache: Cache, listed: list[Chunk], device: torch.device, reading: Reading, stage: Stage
+    model: Answering, cache: Cache, listed: list[Chunk], device: Any, reading: Reading, stage: Stage
 ) -> None:
     """Predict the chunks that have no table yet."""
     folder = listed[0].task.folder
@@ -188,7 +192,7 @@ def _predict_chunks(
     if not todo:
         return
     processes = min(reading.jobs, len(listed)) if device.type == "cpu" else 1
-    threads = max(1, torch.get_num_threads() // processes) if processes > 1 else 0
+    threads = max(1, model.threads // processes) if processes > 1 else 0
     todo = [replace(chunk, task=replace(chunk.task, threads=threads), number=i) for i, chunk in enumerate(todo)]
     of = sum(chunk.frames for chunk in listed)
     before = of - sum(chunk.frames for chunk in todo)
@@ -216,9 +220,9 @@ def do_chunk(chunk: Chunk) -> Done:
 
 
 @lru_cache(1)
-def _model(runs: tuple[Path, ...], allow: tuple[str, ...], _: str) -> predictor.Model:
+def _model(runs: tuple[Path, ...], allow: tuple[str, ...], _: str) -> Answering:
     """The model, loaded anew when it is another."""
-    return predictor.load(runs, allow=allow)
+    return open_model(runs, allow=allow)
 
 
 @lru_cache(1)
@@ -226,18 +230,18 @@ def _cache(paths: tuple[Path, ...], _: str) -> Cache:
     return open_cache(paths)
 
 
-def _do(model: predictor.Model, cache: Cache, chunk: Chunk) -> Done:
+def _do(model: Answering, cache: Cache, chunk: Chunk) -> Done:
     task = chunk.task
     if model.identity != task.identity or _key(task, cache, chunk.rows) != chunk.key:
         raise SkelemoError("the runs or the source have changed since this was started: run the same command again")
     if task.threads:
-        torch.set_num_threads(task.threads)
+        model.limit_threads(task.threads)
 
     def report(done: int, of: int) -> None:
         if worker.progress:
             worker.progress(chunk.number, chunk.frames * done // of)
 
-    table = model.predict_cache(cache.only(chunk.rows), task.options, choose_device(task.device), report)
+    table = model.predict_cache(cache.only(chunk.rows), task.options, model.choose_device(task.device), report)
     with finished(task.folder / f"{chunk.key}.parquet") as partial:
         table.to_parquet(partial, index=False)
     return Done(chunk.frames)

@@ -36,6 +36,7 @@ class ModelFile:
     window : see `skelemo.data.windows.Window`.
     precision : the one that it was trained in.
     smoothing : by head what `skelemo.evaluation.smoothing.choose_width` found on the validation subset.
+    weights_sha256 : of the weights' file.
     """
 
     arch: str
@@ -46,6 +47,7 @@ class ModelFile:
     window: Mapping[str, Any]
     precision: str = "32-true"
     smoothing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    weights_sha256: str = ""
 
 
 def write_model(folder: Path, model: ModelFile, state: Mapping[str, "Tensor"]) -> None:
@@ -98,7 +100,7 @@ def read_model(folder: Path) -> tuple[ModelFile, dict[str, "Tensor"]]:
         raise InputError(f"{folder / FACTS}: {error}") from None
     except (SafetensorError, OSError) as error:
         raise InputError(f"{weights}: not a safetensors file ({' '.join(str(error).split())})") from None
-    names = ("arch", "settings", "layout", "preparation", "window", "precision")
+    names = ("arch", "settings", "layout", "preparation", "window", "precision", "weights_sha256")
     smoothing = facts.get("smoothing", {})
     return ModelFile(heads=heads, smoothing=smoothing, **{name: facts[name] for name in names}), state
 

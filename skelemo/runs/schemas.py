@@ -200,11 +200,53 @@ class Model(TypedDict):
     smoothing: NotRequired[dict[Text, Smoothing]]
 
 
+class WindowFields(TypedDict):
+    """`skelemo.data.window.Window`."""
+
+    length: Annotated[int, Field(ge=1, le=100_000)]
+    dilation: Annotated[int, Field(ge=1, le=1_000_000)]
+    target: Literal["last", "center"]
+    sampling: Literal["stride", "clip"]
+
+
+class PreparationFields(TypedDict):
+    """`skelemo.preprocess.Preparation`."""
+
+    coordinates: Literal["parts", "frame"]
+    reference: Literal["clip", "window"]
+    min_confidence: Annotated[float, Field(ge=0, le=1)]
+    max_gap: Annotated[int, Field(ge=0, le=1_000_000)]
+    smooth: Annotated[int, Field(ge=0, le=1001)]
+    causal: bool
+
+
+class ExportedFields(TypedDict):
+    """What an exported model says of itself; `skelemo.inference.onnx` says what its entries mean."""
+
+    format: Literal[1]
+    skelemo: Text
+    name: Text
+    archs: Annotated[list[Text], Field(min_length=1, max_length=1000)]
+    heads: Annotated[list[HeadFields], Field(min_length=1, max_length=100)]
+    layout: Text
+    parts: Annotated[list[Text], Field(min_length=1, max_length=100)]
+    units: Literal["pixels"]
+    window: WindowFields
+    preparation: PreparationFields
+    least: Annotated[int, Field(ge=1, le=10_000_000)]
+    precision: Literal["float32", "int8"]
+    smoothing: dict[Text, Smoothing]
+    weights_sha256: Annotated[
+        list[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]], Field(max_length=1000)
+    ]
+
+
 #: By name of the file.
 SHAPES: dict[str, TypeAdapter[Any]] = {
     "splits.json": TypeAdapter(Splits),
     "environment.json": TypeAdapter(Environment),
     "model.json": TypeAdapter(Model),
+    "exported": TypeAdapter(ExportedFields),
     "scores.json": TypeAdapter(dict[Literal["validation", "test"], dict[Text, dict[Text, Any]]]),
 }
 

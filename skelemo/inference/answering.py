@@ -1,0 +1,185 @@
+"""What every model that predicts has in common, run or exported file: from a source to the table. Without torch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skelemo.cache.store import Cache
+from skelemo.data.window import KEY_SPAN
+from skelemo.errors import InputError
+from skelemo.evaluation.smoothing import smoothed
+from skelemo.inference.sources import Reading, Source, opened
+from skelemo.inference.table import Options, has_prediction, prediction_columns
+from skelemo.pose import Options as PoseOptions
+from skelemo.skeleton import Layout
+from skelemo.targets import Head
+
+#: Frames that are held in memory at a time, and that an interrupted ``skelemo predict`` loses at most.
+CHUNK_FRAMES = 8192
+
+#: Told how much is done, and of how much.
+Report = Callable[[int, int], None]
+Outputs = Mapping[str, np.ndarray]
+
+
+class Answering(ABC):
+    """A model, or several that are averaged, that predicts for sources."""
+
+    name: str
+
+    @property
+    @abstractmethod
+    def heads(self) -> tuple[Head, ...]:
+        """What is predicted."""
+
+    @property
+    @abstractmethod
+    def layout(self) -> Layout:
+        """The parts that are seen."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """Equal for models that predict the same."""
+
+    @property
+    @abstractmethod
+    def threads(self) -> int:
+        """Threads that predict."""
+
+    @abstractmethod
+    def limit_threads(self, threads: int) -> None:
+        """Predict with so many threads."""
+
+    @abstractmethod
+    def choose_device(self, name: str) -> Any:
+        """The device of that name, which has a ``type``; `ConfigError` where it cannot be used."""
+
+    @abstractmethod
+    def widths(self, smooth: int | str) -> list[dict[str, int]]:
+        """By member and head, over how many frames predictions are averaged; `ConfigError` for an unknown ``auto``."""
+
+    @abstractmethod
+    def predict_cache(
+        self, cache: Cache, options: Options, device: Any = None, report: Report = lambda done, of: None
+    ) -> pd.DataFrame:
+        """The table of a cache that fits into memory; ``report`` is told of batches."""
+
+    def predict(
+        self,
+        source: Source,
+        *,
+        person: str | int = "all",
+        every: int = 1,
+        min_seen: float = 0.0,
+        smooth: int | str = 0,
+        fps: float = 0.0,
+        size: tuple[int, int] = (0, 0),
+        device: str = "auto",
+        jobs: int = 1,
+        pose: str | PoseOptions = "",
+    ) -> pd.DataFrame:
+        """Predict for every person and frame of a source.
+
+        Parameters
+        ----------
+        source : the path of a folder of OpenPose JSON, of an archive or a cache; an array ``[T, V, 3]`` of x, y and
+            confidence in pixels, in a layout that has the model's parts; or a list of OpenPose's dictionaries, one for
+            each frame.
+        person : whom to predict for, as in ``skelemo ingest``, or a number; a cache and an array have their people
+            already.
+        every : predict for one frame in so many.
+        min_seen : share of a window's points that must be visible; with fewer there is no prediction, and never for a
+            window that shows nothing.
+        smooth : average the predictions of a person over so many frames, centered; odd. ``"auto"`` is the width that
+            the run's validation subset prefers, by head; 0 for none.
+        fps, size : frames per second, width and height of the images, where the source does not tell.
+        jobs : processes that read.
+        pose : for a video or a folder of videos: the program that finds keypoints, ``mediapipe`` or ``openpose``, or
+            with more said of it `skelemo.pose.Options`.
+
+        Returns
+        -------
+        A row for each person and frame: ``video``, ``person``, ``frame``, ``time`` in seconds (NaN without frames per
+        second), the columns of each head (`skelemo.inference.table.prediction_columns`) and ``seen``, whether the
+        person is visible in the frame, interpolated gaps included; never where ``min_seen`` withholds a prediction. A
+        model of whole clips gives one row a person. ``attrs`` of the table has ``notes`` on how the source was read and
+        ``failures``, recordings of no use.
+
+        Raises
+        ------
+        InputError, ConfigError, CacheError
+            The source cannot be read, shows nobody, or lacks the model's parts; an option out of range.
+        """
+        options, where = Options(every, min_seen, smooth), self.choose_device(device)
+        self.widths(smooth)
+        finding = PoseOptions(pose) if isinstance(pose, str) and pose else pose or None
+        with opened(source, self.layout, Reading(str(person), fps, size, jobs, pose=finding)) as found:
+            tables = [
+                self.predict_cache(found.cache.only(rows), options, where) for rows in chunks(found.cache.sequences)
+            ]
+        table = pd.concat(tables, ignore_index=True)
+        if not has_prediction(table, self.heads).any():
+            raise nothing_seen(self.layout, min_seen)
+        table.attrs = {"notes": list(found.notes), "failures": list(found.failures)}
+        return table
+
+    def mean(self, each: Sequence[Outputs]) -> dict[str, np.ndarray]:
+        """Outputs by head, on average of the members that have it."""
+        return {head.name: np.mean([one[head.name] for one in each if head.name in one], 0) for head in self.heads}
+
+    def table(
+        self,
+        sequences: pd.DataFrame,
+        key: np.ndarray,
+        each: Sequence[Outputs],
+        frames: np.ndarray,
+        points: np.ndarray,
+        seen: np.ndarray,
+        options: Options,
+    ) -> pd.DataFrame:
+        """The table of W windows.
+
+        Parameters
+        ----------
+        key : ``[W]`` sequence and number of their target frames, ``sequence * KEY_SPAN + number``.
+        each : by member outputs ``[W, K]`` of its heads.
+        frames, points : ``[W]`` shares of their frames and points that are visible.
+        seen : ``[W]`` whether anything is visible in their target frames.
+        """
+        unknown = (frames == 0) | (points < options.min_seen)
+        shown = []
+        for outputs, widths in zip(each, self.widths(options.smooth), strict=True):
+            known = {name: np.where(unknown[:, None], np.nan, output) for name, output in outputs.items()}
+            shown.append({name: smoothed(output, key, widths.get(name, 1)) for name, output in known.items()})
+        mine, number = sequences.iloc[key // KEY_SPAN], (key % KEY_SPAN).astype(np.int64)
+        fps = mine["fps"].to_numpy(float)
+        places = {
+            "video": mine["video"].to_numpy(object),
+            "person": mine["person"].to_numpy(object),
+            "frame": number,
+            "time": np.where(fps > 0, number / np.where(fps > 0, fps, 1), np.nan),
+        }
+        columns = prediction_columns(self.heads, self.mean(shown))
+        return pd.DataFrame(places).assign(**columns, seen=seen & ~unknown)
+
+
+def nothing_seen(layout: Layout, min_seen: float) -> InputError:
+    """The error for a source none of whose windows has a prediction."""
+    enough = f" in {min_seen:.0%} of a window's points" if min_seen else ""
+    return InputError(f"no frame shows anything of {layout.name}{enough}: there is nothing to predict from")
+
+
+def chunks(sequences: pd.DataFrame, frames: int | None = None) -> list[np.ndarray]:
+    """Rows of sequences that are predicted together: whole videos, of `CHUNK_FRAMES` frames where none is longer."""
+    code, _ = pd.factorize(sequences["video"])
+    length = np.bincount(code, sequences["length"])
+    chunk, held, number = np.zeros(len(length), int), 0.0, 0
+    for video, frames_of in enumerate(length.tolist()):
+        if held and held + frames_of > (frames or CHUNK_FRAMES):
+            held, number = 0.0, number + 1
+        chunk[video], held = number, held + frames_of
+    return [np.flatnonzero(chunk[code] == one) for one in range(number + 1)]

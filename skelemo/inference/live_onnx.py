@@ -1,0 +1,111 @@
+"""An exported model as `skelemo.inference.live` asks it; the twin of `skelemo.inference.live_model` without torch."""
+
+import os
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from skelemo.errors import ConfigError
+from skelemo.inference import onnx
+from skelemo.inference.history import Shape, View
+from skelemo.inference.live import CONTEXT, Prediction, stream_layout
+
+
+class OnnxModel:
+    """Predicts for windows of raw keypoints with an exported model.
+
+    Parameters
+    ----------
+    clip : frames that count as a clip, for a model of whole clips.
+
+    Raises
+    ------
+    ConfigError
+        A model of whole clips without ``clip``, or the other way round.
+    """
+
+    def __init__(self, model: onnx.Exported, *, clip: int = 0) -> None:
+        self.model, window = model, model.window
+        self.heads, self.layout, self.min_confidence = model.heads, model.layout, model.min_confidence
+        whole = window.sampling == "clip"
+        if whole and clip < 1:
+            raise ConfigError(
+                f"{model.name} predicts whole clips: say how many frames of a stream count as one, as in --clip 90"
+            )
+        if clip and not whole:
+            raise ConfigError(f"{model.name} predicts frames, not whole clips: leave out --clip")
+        behind = window.length - 1 if window.target == "last" else window.length // 2
+        ahead = 0 if clip else (window.length - 1 - behind) * window.dilation
+        context = clip or (max(CONTEXT, (window.length - 1) * window.dilation + 1) if model.by_clip else 0)
+        self.shapes = (Shape(window.length, window.dilation, ahead, context, clip),)
+        everything = stream_layout(model.layout)
+        self._columns = [i for part in model.layout.parts for i in range(len(everything))[everything.slices[part.name]]]
+
+    @property
+    def notes(self) -> list[str]:
+        """How predictions may differ from those for the whole recording, one line each."""
+        shape, name, found = self.shapes[0], self.model.name, []
+        if shape.context and not shape.clip:
+            found.append(
+                f"{name} was trained with reference: clip; live, units and gaps come from the last {shape.context} "
+                "frames instead of the whole clip (with --set reference=window both are the same)"
+            )
+        if shape.ahead:
+            found.append(
+                f"{name} has its target in the middle of a window: predictions come {shape.ahead} frames later"
+            )
+        return found
+
+    def __call__(self, views: Sequence[Sequence[View]], size: tuple[int, int]) -> list[Prediction]:
+        """Outputs, and the shares of frames and points that are visible, for each person."""
+        frame_size = np.array([size], np.float32)
+        if self.model.by_clip or self.shapes[0].clip:
+            found = [self._one(view, frame_size) for view in views[0]]
+            found_by_name = {name: np.concatenate([one[name] for one in found]) for name in found[0] if name != "seen"}
+        else:
+            rows = [self._window(view) for view in views[0]]
+            keypoints, present, number = (np.stack(each) for each in zip(*rows, strict=True))
+            sizes = np.repeat(frame_size, len(rows), 0)
+            found_by_name = self.model.answer(keypoints, present, number=number, frame_size=sizes)
+        heads = {head.name: found_by_name[head.name] for head in self.heads}
+        return [(heads, found_by_name["visible_frames"], found_by_name["visible_points"])]
+
+    def _window(self, view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Keypoints ``[T, V, 3]``, which of the frames there are, and their numbers; missing ones before the first."""
+        if view.pick is not None:
+            keypoints = view.keypoints[view.pick][:, self._columns]
+            return keypoints, view.present[view.pick] & view.picked, view.number[view.pick]
+        lead = self.model.window.length - len(view.number)
+        keypoints = np.pad(view.keypoints[:, self._columns], ((lead, 0), (0, 0), (0, 0)))
+        number = np.concatenate([view.number[0] - np.arange(lead, 0, -1), view.number])
+        return keypoints, np.pad(view.present, (lead, 0)), number
+
+    def _one(self, view: View, frame_size: np.ndarray) -> onnx.Arrays:
+        if not self.model.by_clip:
+            keypoints, present, number = self._window(view)
+            return self.model.answer(keypoints[None], present[None], number=number[None], frame_size=frame_size)
+        assert view.pick is not None
+        return self.model.answer(
+            view.keypoints[None][:, :, self._columns],
+            view.present[None],
+            number=view.number[None],
+            frame_size=frame_size,
+            frames=np.where(view.picked, view.pick, -1)[None],
+        )
+
+    def tune(self, threads: int = 0) -> int:
+        """Warm up; ONNX Runtime's threads are what they are. Returns their number."""
+        shape = self.shapes[0]
+        length = shape.context or shape.length
+        keypoints = np.random.default_rng(0).uniform(100, 600, (length, len(stream_layout(self.layout)), 3))
+        keypoints[..., 2] = 0.9
+        pick = np.linspace(0, length - 1, shape.length).astype(int) if shape.context else None
+        here = np.ones(length, bool)
+        view = View(keypoints.astype(np.float32), np.arange(length), here, pick, here[: shape.length])
+        until = time.perf_counter() + 0.5
+        for _ in range(20):
+            self([[view]], (1280, 720))
+            if time.perf_counter() > until:
+                break
+        return os.cpu_count() or 1

@@ -1,0 +1,345 @@
+"""Exported models: what `skelemo.inference.exporting` writes, read and used without torch.
+
+An ONNX file carries two entries of metadata. ``skelemo`` is JSON (`skelemo.runs.schemas.ExportedFields`): heads,
+layout, window, preparation, units, versions, and the SHA-256 of the weights it was made from. ``sha256`` is the last of
+the file's bytes and the hash of all before them, so that a file that was damaged or changed is refused unread.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skelemo.atomic import finished
+from skelemo.cache.store import Cache
+from skelemo.data.window import KEY_SPAN, Window, target_rows, window_frames
+from skelemo.errors import ConfigError, InputError, SkelemoError
+from skelemo.inference.answering import Answering, Report
+from skelemo.inference.table import Options
+from skelemo.runs.schemas import misfit
+from skelemo.skeleton import SCALES, Layout, layout
+from skelemo.targets import Head
+
+FORMAT = 1
+SUFFIX = ".onnx"
+#: Bytes of a model, and of what it says of itself, at most.
+_LARGEST, _LONGEST = 1 << 31, 1 << 20
+#: Windows of one call: of keypoints, and of images.
+_BATCH, _IMAGES = 1024, 64
+_KEY = b"sha256"
+_SEAL = 4 + len(_KEY) + 2 + 64  # bytes of the last entry
+
+Arrays = dict[str, np.ndarray]
+#: ``run(inputs) -> outputs``, by name.
+Run = Callable[[Mapping[str, np.ndarray]], Arrays]
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where ONNX Runtime computes."""
+
+    type: str
+
+
+class Exported(Answering):
+    """An exported model.
+
+    Parameters
+    ----------
+    facts : see `skelemo.runs.schemas.ExportedFields`.
+    run : what computes.
+    inputs : names of its inputs.
+    identity : equal for equal models.
+    """
+
+    def __init__(self, facts: Mapping[str, Any], run: Run, inputs: Collection[str], identity: str = "") -> None:
+        self.facts, self.run, self.inputs, self._identity = facts, run, tuple(inputs), identity
+        self.name = facts["name"]
+        self.window = Window(**facts["window"])
+        self.by_clip = facts["preparation"]["reference"] == "clip"
+        self.draws = facts["preparation"]["coordinates"] == "frame"
+        self.min_confidence = float(facts["preparation"]["min_confidence"])
+
+    @cached_property
+    def heads(self) -> tuple[Head, ...]:
+        """What is predicted."""
+        return tuple(Head.from_json(head) for head in self.facts["heads"])
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The parts that are seen."""
+        return layout(self.facts["layout"])
+
+    @property
+    def identity(self) -> str:
+        """Hash of the file."""
+        return self._identity
+
+    @property
+    def threads(self) -> int:
+        """Threads that predict."""
+        return os.cpu_count() or 1
+
+    def limit_threads(self, threads: int) -> None:
+        """Predict with so many threads."""
+
+    def __repr__(self) -> str:
+        heads = ", ".join(f"{head.name} ({len(head)})" for head in self.heads)
+        return f"<{self.name}: {' + '.join(self.facts['archs'])} on {self.layout.name}, exported, predicts {heads}>"
+
+    def choose_device(self, name: str) -> Device:
+        """``auto`` and ``cpu`` are the CPU."""
+        if name not in ("auto", "cpu"):
+            raise ConfigError(f"device {name!r}: exported models are computed on the CPU here; expected auto or cpu")
+        return Device("cpu")
+
+    def widths(self, smooth: int | str) -> list[dict[str, int]]:
+        """By head, over how many frames predictions are averaged."""
+        if smooth != "auto":
+            return [{head.name: int(smooth) for head in self.heads}]
+        if not self.facts["smoothing"]:
+            raise ConfigError(f"{self.name}: no smoothing was chosen in training; give its width, as in --smooth 9")
+        return [{name: found["width"] for name, found in self.facts["smoothing"].items()}]
+
+    def answer(
+        self,
+        keypoints: np.ndarray,
+        mask: np.ndarray | None = None,
+        *,
+        number: np.ndarray | None = None,
+        frame_size: np.ndarray | None = None,
+        frames: np.ndarray | None = None,
+    ) -> Arrays:
+        """Predictions for raw keypoints: outputs ``[W, K]`` of each head, and what is visible.
+
+        Parameters
+        ----------
+        keypoints : windows ``[W, T, V, 3]``, or for a model with ``reference: clip`` a person's whole recording
+            ``[1, C, V, 3]``: x and y in pixels, and confidence, of the points of `layout`. Confidence 0 is missing.
+        mask : which frames there are; all of them unless given.
+        number : frame numbers; 0, 1, 2, ... unless given.
+        frame_size : ``[W, 2]`` or ``[1, 2]``, width and height of the images; unknown unless given.
+        frames : ``[W, T]`` frames of a recording that each window has, -1 for none; the last T unless given.
+        """
+        batch, count = keypoints.shape[:2]
+        mask = np.ones((batch, count), bool) if mask is None else mask
+        number = np.broadcast_to(np.arange(count), (batch, count)) if number is None else number
+        length = self.window.length
+        if self.by_clip and frames is None:
+            frames = np.arange(count - length, count)[None]
+        if self.by_clip and count < self.facts["least"]:  # missing frames behind the last
+            lack = self.facts["least"] - count
+            keypoints = np.pad(keypoints, ((0, 0), (0, lack), (0, 0), (0, 0)))
+            mask = np.pad(mask, ((0, 0), (0, lack)))
+            number = np.concatenate([number, number[:, -1:] + np.arange(1, lack + 1)], 1)
+        given = {
+            "keypoints": np.ascontiguousarray(keypoints, np.float32),
+            "mask": np.ascontiguousarray(mask, bool),
+            "number": np.ascontiguousarray(number, np.int64),
+            "frame_size": np.zeros((batch, 2), np.float32) if frame_size is None else frame_size.astype(np.float32),
+            "frames": np.full((1, length), -1) if frames is None else np.maximum(frames, -1).astype(np.int64),
+        }
+        found = self.run({name: given[name] for name in self.inputs})
+        if "seen" in found:
+            found["seen"] = found["seen"][:, :count]
+        return found
+
+    def outputs(
+        self, cache: Cache, rows: np.ndarray, *, batch: int = 0, report: Report = lambda done, of: None
+    ) -> Arrays:
+        """Outputs for target rows ``[W]`` of a cache, and ``seen [W]``, whether their frames show anything."""
+        frames, sequences = cache.read(), cache.sequences
+        raw = _pixels(self._points(cache, frames.keypoints), sequences)
+        shown = (raw[..., 2] > 0) & (raw[..., 2] >= self.min_confidence)
+        size = sequences[["width", "height"]].to_numpy(np.float32)
+        size = np.where((size > 0).all(1, keepdims=True), size, (sequences["scale"] != SCALES[0]).to_numpy()[:, None])
+        found, there = window_frames(sequences, frames.number, rows, self.window)
+        mine = np.searchsorted(sequences["start"].to_numpy(), rows, side="right") - 1
+        batch = batch or (_IMAGES if self.draws else _BATCH)
+        pieces, done = [], 0
+        if self.by_clip:
+            if self.draws:
+                size = _as_large_as_shown(size, np.where(shown[..., None], raw, 0), sequences)
+            for index, (start, length) in enumerate(zip(sequences["start"], sequences["length"], strict=True)):
+                clip = slice(start, start + length)
+                for part in _parts(np.flatnonzero(mine == index), batch):
+                    one = self.answer(
+                        raw[None, clip],
+                        number=frames.number[None, clip],
+                        frame_size=size[None, index],
+                        frames=np.where(there[part], found[part] - start, -1),
+                    )
+                    pieces.append(one | {"seen": one["seen"][0, rows[part] - start]})
+                    report(done := done + len(part), len(rows))
+        else:
+            for part in _parts(np.arange(len(rows)), batch):
+                at = found[part]
+                one = self.answer(raw[at], there[part], number=frames.number[at], frame_size=size[mine[part]])
+                pieces.append(one | {"seen": shown[rows[part]].any(1)})
+                report(done := done + len(part), len(rows))
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+    def _points(self, cache: Cache, keypoints: np.ndarray) -> np.ndarray:
+        """Those of the model's parts."""
+        missing = [part.name for part in self.layout.parts if cache.layout.part(part.name) is None]
+        if missing:
+            raise InputError(f"{cache.name} has {cache.layout.name}, and {self.name} also needs {', '.join(missing)}")
+        index = [i for part in self.layout.parts for i in range(len(cache.layout))[cache.layout.slices[part.name]]]
+        return keypoints if index == list(range(keypoints.shape[1])) else keypoints[:, index]
+
+    def predict_cache(
+        self, cache: Cache, options: Options, device: Any = None, report: Report = lambda done, of: None
+    ) -> pd.DataFrame:
+        """The table of a cache that fits into memory."""
+        rows = target_rows(cache.sequences, self.window, options.every)
+        found = self.outputs(cache, rows, report=report)
+        mine = np.searchsorted(cache.sequences["start"].to_numpy(), rows, side="right") - 1
+        key = mine * KEY_SPAN + cache.read().number[rows]
+        each = [{head.name: found[head.name] for head in self.heads}]
+        shares = found["visible_frames"], found["visible_points"]
+        return self.table(cache.sequences, key, each, *shares, found["seen"], options)
+
+
+def _parts(rows: np.ndarray, most: int) -> Iterator[np.ndarray]:
+    return (rows[first : first + most] for first in range(0, len(rows), most))
+
+
+def _pixels(keypoints: np.ndarray, sequences: pd.DataFrame) -> np.ndarray:
+    """Keypoints ``[N, V, 3]`` in pixels, missing ones zero; see `skelemo.preprocess.to_pixels`."""
+    keypoints = np.where(keypoints[..., 2:] > 0, keypoints, np.float32(0))
+    for scale, width, height, start, length in sequences[["scale", "width", "height", "start", "length"]].itertuples(
+        index=False
+    ):
+        if scale != SCALES[0]:
+            here = keypoints[start : start + length]
+            last = np.maximum(np.array([width, height], np.float32) - 1, 1)
+            places = here[..., :2] if scale == "unit" else (here[..., :2] + 1) / 2
+            here[..., :2] = np.where(here[..., 2:] > 0, places * last, 0)
+    return keypoints
+
+
+def _as_large_as_shown(size: np.ndarray, keypoints: np.ndarray, sequences: pd.DataFrame) -> np.ndarray:
+    """Sizes ``[S, 2]``, an unknown one being as large as what all of its video shows; see `Images.guess_sizes`."""
+    unknown = np.flatnonzero((size == 0).any(1))
+    if not len(unknown):
+        return size
+    shown = [keypoints[start : start + length, :, :2].max((0, 1)) for start, length in
+             sequences[["start", "length"]].to_numpy()[unknown]]  # fmt: skip
+    largest = pd.DataFrame(np.maximum(shown, 1)).groupby(sequences["video"].to_numpy()[unknown]).transform("max")
+    size = size.astype(np.float32)
+    size[unknown] = largest.to_numpy(np.float32)
+    return size
+
+
+def write(path: Path, content: bytes, facts: Mapping[str, Any]) -> None:
+    """Write an ONNX model with its facts and its seal; the file is complete or not there."""
+    content += _entry(b"skelemo", json.dumps(facts, ensure_ascii=False).encode())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with finished(path) as partial:
+        partial.write_bytes(content + _entry(_KEY, hashlib.sha256(content).hexdigest().encode()))
+
+
+def _entry(key: bytes, value: bytes) -> bytes:
+    """An entry of ``metadata_props``, field 14 of ``ModelProto`` in onnx.proto: a message's fields may follow it."""
+    pair = b"\x0a" + _varint(len(key)) + key + b"\x12" + _varint(len(value)) + value
+    return b"\x72" + _varint(len(pair)) + pair
+
+
+def _varint(number: int) -> bytes:
+    low = number & 0x7F
+    return bytes([low]) if number < 0x80 else bytes([low | 0x80]) + _varint(number >> 7)
+
+
+def load(path: str | os.PathLike[str], *, threads: int = 0) -> Exported:
+    """Load a model that `skelemo export` wrote.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, changed, of another version, or not of skelemo.
+    ConfigError
+        ONNX Runtime is not installed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no file at {path}; expected a model that skelemo export wrote")
+    size = path.stat().st_size
+    if size > _LARGEST:
+        raise InputError(f"{path} has {size:,} bytes; a model has at most {_LARGEST:,}")
+    content = path.read_bytes()
+    seal = _entry(_KEY, hashlib.sha256(content[:-_SEAL]).hexdigest().encode())
+    if content[-_SEAL:][:-64] != seal[:-64]:
+        raise InputError(f"{path} is not a model that skelemo export wrote, or it was cut off: export the run again")
+    if content[-_SEAL:] != seal:
+        raise InputError(f"{path} is not what skelemo export wrote, damaged or changed: copy it again")
+    session = _session(content, path, threads)
+    facts = _facts(session.get_modelmeta().custom_metadata_map.get("skelemo", ""), path)
+    inputs = {one.name: one.shape for one in session.get_inputs()}
+    names = [one.name for one in session.get_outputs()]
+
+    def run(given: Mapping[str, np.ndarray]) -> Arrays:
+        return dict(zip(names, session.run(names, dict(given)), strict=True))
+
+    try:
+        model = Exported(facts, run, inputs, seal[-64:].decode())
+        points, heads = len(model.layout), {head.name: len(head) for head in model.heads}
+    except SkelemoError as error:
+        raise InputError(f"{path} does not describe a model of this version of skelemo: {error}") from None
+    shapes = {one.name: one.shape[-1] for one in session.get_outputs()}
+    known = {"keypoints", "mask", "number", "frame_size", "frames"}
+    fits = inputs.keys() <= known and list(inputs.get("keypoints", ()))[2:] == [points, 3]
+    if not fits or any(shapes.get(name) != count for name, count in heads.items()) or "visible_points" not in shapes:
+        raise InputError(f"{path} does not compute what it says of itself: it takes {list(inputs)}, gives {names}")
+    return model
+
+
+def _session(content: bytes, path: Path, threads: int) -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ConfigError("exported models need ONNX Runtime: pip install onnxruntime") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises a class of its own for each kind of failure
+        raise InputError(f"{path} cannot be read by ONNX Runtime: {' '.join(str(error).split())[:200]}") from None
+
+
+def _facts(text: str, path: Path) -> dict[str, Any]:
+    if not text:
+        raise InputError(f"{path} does not say what it predicts, it has no metadata of skelemo: export the run again")
+    try:
+        facts = json.loads(text) if len(text) <= _LONGEST else None
+    except (ValueError, RecursionError):
+        facts = None
+    if wrong := misfit("exported", facts):
+        raise InputError(f"{path} does not describe a model of this version of skelemo ({wrong})")
+    assert facts is not None
+    return dict(facts)
+
+
+def open_model(runs: Sequence[Path], *, allow: Collection[str] = ()) -> Answering:
+    """The model of run folders, or of an exported file; torch is imported for the former alone.
+
+    Raises
+    ------
+    ConfigError
+        Exported files and others together.
+    """
+    exported = [Path(run) for run in runs if Path(run).suffix.lower() == SUFFIX]
+    if not exported:
+        from skelemo.inference import predictor
+
+        return predictor.load(runs, allow=allow)
+    if len(runs) > 1:
+        raise ConfigError(f"{exported[0]} is an exported model, which is used alone: name one, or run folders")
+    return load(exported[0])

@@ -1,0 +1,253 @@
+"""The model card beside an exported model: ``README.md`` with the front matter of the Hugging Face Hub.
+
+It says what the run's folder says, and nothing else.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import skelemo
+from skelemo.atomic import finished
+from skelemo.errors import ConfigError
+from skelemo.report.describe import (
+    choice,
+    data_name,
+    evaluated,
+    figures_of,
+    interval_basis,
+    split_name,
+    subset_sizes,
+)
+from skelemo.runs.folder import Run
+from skelemo.targets import Head
+from skelemo.text import count
+
+CARD = "README.md"
+_LIBRARY = "library_name: skelemo"
+_TASKS = {"classes": "image-classification", "flags": "image-classification", "values": "image-feature-extraction"}
+
+_USE = """\
+Research on expression and emotion from body and face movement: scoring recordings as a whole, comparing conditions,
+finding stretches to look at. Keypoints carry no image, but they are data of people: process those who agreed to it.
+
+It estimates what people would see in a movement, not what somebody feels. Do not use it to judge individuals, such as
+in hiring, teaching, policing, medicine or at borders. The European Union's AI Act (2024/1689, article 5) bans emotion
+recognition at work and in schools.
+"""
+
+
+def require_own(folder: Path) -> None:
+    """`ConfigError` where a ``README.md`` lies that is no model card of ours."""
+    path = folder / CARD
+    if path.exists() and (not path.is_file() or _LIBRARY not in path.read_text("utf-8", "replace")[:2000]):
+        raise ConfigError(
+            f"{path} is not a model card of skelemo's; name a file in another folder, as in --out model/x.onnx"
+        )
+
+
+def write_card(path: Path, model: Path, facts: Mapping[str, Any], run: Run | None, costs: Sequence[Any] = ()) -> None:
+    """Write the card of an exported model.
+
+    Parameters
+    ----------
+    model : the exported file.
+    facts : what it says of itself.
+    run : what it was exported from; None where only the model's own files were there.
+    costs : what quantizing cost, see `skelemo.inference.exported_checks.Cost`.
+    """
+    with finished(path) as partial:
+        partial.write_text(card(model, facts, run, costs), encoding="utf-8")
+
+
+def card(model: Path, facts: Mapping[str, Any], run: Run | None, costs: Sequence[Any] = ()) -> str:
+    """The text of the card."""
+    heads = [Head.from_json(head) for head in facts["heads"]]
+    sections = [
+        _front(facts, heads, run),
+        f"# {facts['name']}\n",
+        _summary(facts, heads),
+        "## Use\n",
+        _example(model, facts, heads),
+        "## Intended use\n",
+        _USE,
+        "## Data\n",
+        _data(run),
+        "## Scores\n",
+        *(_scores(run) if run else ["Unknown: the run's scores were not at hand when the model was exported.\n"]),
+        *_quantized(costs),
+        "## Limits\n",
+        _limits(facts, run),
+        "## Origin\n",
+        _origin(facts),
+    ]
+    return "\n".join(section.rstrip("\n") + "\n" for section in sections)
+
+
+def _front(facts: Mapping[str, Any], heads: Sequence[Head], run: Run | None) -> str:
+    tags = ["skelemo", "pose", "keypoints", "emotion-recognition", *(["onnx"] * 1), *facts["archs"]]
+    front: dict[str, Any] = {"library_name": "skelemo", "tags": list(dict.fromkeys(tags))}
+    results = []
+    for head in heads if run else ():
+        scored = run.shown.get(head.name) if run else None
+        if not scored or run is None:
+            continue
+        metrics = [
+            {"type": name, "name": title, "value": round(float(scored[name]["value"]), 4)}
+            for name, title in figures_of(head).items()
+            if _known(scored.get(name))
+        ]
+        if metrics:
+            results.append(
+                {
+                    "task": {"type": _TASKS[head.kind], "name": f"{head.name} ({head.kind})"},
+                    "dataset": {"type": "keypoints", "name": data_name(run), "split": run.subset},
+                    "metrics": metrics,
+                }
+            )
+    if results:
+        front["model-index"] = [{"name": facts["name"], "results": results}]
+    return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=110)}---\n"
+
+
+def _summary(facts: Mapping[str, Any], heads: Sequence[Head]) -> str:
+    window, parts = facts["window"], " and ".join(part.replace("_", " ") for part in facts["parts"])
+    frames = "one frame" if window["length"] == 1 else f"{window['length']} frames"
+    if window["sampling"] == "clip":
+        frames += " spread evenly over a clip"
+    elif window["dilation"] > 1:
+        frames += f", every {window['dilation']} of the recording"
+    lines = [f"`{' + '.join(facts['archs'])}` on OpenPose keypoints ({parts}), {frames} at a time. It predicts:\n"]
+    for head in heads:
+        what = {
+            "classes": f"one of {len(head)} classes, with a probability each: {', '.join(head.outputs)}",
+            "values": f"{', '.join(head.outputs)}, each from {head.low:g} to {head.high:g}",
+            "flags": f"the probability of each of {', '.join(head.outputs)}",
+        }[head.kind]
+        lines.append(f"- **{head.name}**: {what}")
+    return "\n".join(lines)
+
+
+def _example(model: Path, facts: Mapping[str, Any], heads: Sequence[Head]) -> str:
+    onnx = model.suffix == ".onnx"
+    if not onnx:
+        return (
+            "```python\nimport torch\n\n"
+            f'model = torch.export.load("{model.name}").module()  # unpickles: load it only from people you trust\n```\n\n'
+            "The extra file `skelemo.json` says which inputs it takes and what its outputs are."
+        )
+    points = f"`[W, T, V, 3]`, T = {facts['window']['length']}"
+    if facts["preparation"]["reference"] == "clip":
+        points = (
+            "`[1, C, V, 3]`, a person's whole recording of C frames; `frames [W, T]` says which of them a window has"
+        )
+    return (
+        "```bash\npip install skelemo onnxruntime\n"
+        f"skelemo predict {model.name} recordings/ --out predictions.csv  # a folder of OpenPose's JSON; no torch needed\n"
+        "```\n\n"
+        f"Or with ONNX Runtime alone: `keypoints` is {points}: x and y in pixels and confidence of the "
+        f"points of `{facts['layout']}` in OpenPose's order, `mask` says which frames there are. Preparing, "
+        "drawing and softmax are inside. The metadata entry `skelemo` is JSON and lists heads, classes, parts, window and "
+        f"preparation. Outputs: {', '.join(f'`{head.name}`' for head in heads)}, and which share of frames and points was "
+        "visible."
+    )
+
+
+def _data(run: Run | None) -> str:
+    if run is None:
+        return "Unknown: the run's folder was not at hand when the model was exported."
+    data = run.data
+    amount = [count(int(data[name]), name.rstrip("s"), name) for name in ("sequences", "frames") if name in data]
+    kind = "**Simulated people**, not recordings. " if data.get("simulated") else ""
+    about = evaluated(run)
+    lines = [
+        f"{kind}{data_name(run)}{f' ({chr(44).join(amount)})'.replace(',', ', ', 1) if amount else ''}.",
+        "",
+        f"Split: {split_name(run)}. {subset_sizes(run)} sequences.",
+        "",
+        choice(run),
+        *(["", about] if about else []),
+    ]
+    return "\n".join(lines)
+
+
+def _scores(run: Run) -> list[str]:
+    found = []
+    for head in run.heads:
+        scored = run.shown.get(head.name)
+        if not scored:
+            found.append(f"{head.name}: not scored, no window of the {run.subset} subset is labeled.\n")
+            continue
+        unit = count(int(scored["windows"]), scored["unit"])
+        basis = interval_basis(scored)
+        intervals = f"; intervals: {basis}" if not basis.startswith("n/a") else f"; intervals: {basis}"
+        rows = [f"| {head.name} | value | 95 % interval |", "|---|---|---|"]
+        for name, title in figures_of(head).items():
+            if _known(scored.get(name)):
+                rows.append(f"| {title} | {float(scored[name]['value']):.3f} | {_interval(scored[name])} |")
+        found.append(f"{head.name}, on {unit} of the {run.subset} subset{intervals}:\n\n" + "\n".join(rows) + "\n")
+        if scored.get("per_class"):
+            per = ["| class | precision | recall | F1 | support |", "|---|---|---|---|---|"]
+            per += [
+                f"| {name} | {_three(one['precision'])} | {_three(one['recall'])} | {_three(one['f1'])} "
+                f"| {one['support']:,} |"
+                for name, one in scored["per_class"].items()
+            ]
+            found.append("\n".join(per) + "\n")
+    return found
+
+
+def _quantized(costs: Sequence[Any]) -> list[str]:
+    if not costs:
+        return []
+    rows = ["| 8-bit integers | 32 bits | 8 bits |", "|---|---|---|"]
+    rows += [f"| {one.head}: {one.figure} | {one.before:.3f} | {one.after:.3f} |" for one in costs]
+    return [
+        "This file computes with 8-bit integers; the figures above are of the 32-bit model. On "
+        f"{count(costs[0].windows, 'window')} of the validation subset:\n\n" + "\n".join(rows) + "\n"
+    ]
+
+
+def _limits(facts: Mapping[str, Any], run: Run | None) -> str:
+    lines = [
+        "- Scores hold for people, cameras and labels like those above. Score it on data of your own first: "
+        "`skelemo evaluate`.",
+        "- Keypoints only: gaze, voice, words, skin and the situation are not seen. Missing and wrong keypoints weaken it.",
+        "- Labels are what raters saw. Raters of another culture, or actors and people unobserved, differ.",
+    ]
+    if run and run.data.get("simulated"):
+        lines.insert(0, "- **It was trained on simulated people**: the scores say nothing about real ones.")
+    if run:
+        for head in run.heads:
+            scored = run.shown.get(head.name, {})
+            weak = [name for name, one in scored.get("per_class", {}).items() if (one["recall"] or 0) < 0.5]
+            if weak:
+                lines.append(f"- Fewer than half are found of: {', '.join(weak)} ({head.name}).")
+    if facts["preparation"]["reference"] == "clip":
+        lines.append("- It was trained on units and gaps of whole recordings; on a live stream it sees the past alone.")
+    return "\n".join(lines)
+
+
+def _origin(facts: Mapping[str, Any]) -> str:
+    hashes = ", ".join(f"`{digest[:16]}…`" for digest in facts["weights_sha256"])
+    return (
+        f"Exported by [skelemo](https://pypi.org/project/skelemo/) {skelemo.__version__} from weights with the SHA-256 "
+        f"{hashes}. This card was written from the run's folder; the license of the data holds for the model, too: add it."
+    )
+
+
+def _known(figure: Any) -> bool:
+    value = figure.get("value") if isinstance(figure, Mapping) else None
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _interval(figure: Mapping[str, Any]) -> str:
+    low, high = figure.get("low"), figure.get("high")
+    return "n/a" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def _three(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
