@@ -144,13 +144,14 @@ def predict(runs: Text | Iterable[Text], source: Any, **options: Any) -> "pd.Dat
 
     Parameters
     ----------
-    runs : folder of a run, or several.
-    source, options : as `skelemo.inference.predictor.Model.predict` takes them; to predict for many sources with one
-        model, `load` it once.
+    runs : folder of a run, or several; or an exported ``.onnx`` file, which needs no torch.
+    source, options : as `skelemo.inference.answering.Answering.predict` takes them; to predict for many sources with
+        one model, `load` it once.
     """
-    from skelemo.inference.predictor import load
+    from skelemo.inference.onnx import open_model
 
-    return load(runs).predict(source, **options)
+    paths = [runs] if isinstance(runs, str | os.PathLike) else runs
+    return open_model([Path(path) for path in paths]).predict(source, **options)
 
 
 def export(

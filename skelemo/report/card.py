@@ -88,7 +88,7 @@ def card(model: Path, facts: Mapping[str, Any], run: Run | None, costs: Sequence
 
 
 def _front(facts: Mapping[str, Any], heads: Sequence[Head], run: Run | None) -> str:
-    tags = ["skelemo", "pose", "keypoints", "emotion-recognition", *(["onnx"] * 1), *facts["archs"]]
+    tags = ["skelemo", "pose", "keypoints", "emotion-recognition", *facts["archs"]]
     front: dict[str, Any] = {"library_name": "skelemo", "tags": list(dict.fromkeys(tags))}
     results = []
     for head in heads if run else ():
@@ -136,7 +136,8 @@ def _example(model: Path, facts: Mapping[str, Any], heads: Sequence[Head]) -> st
     if not onnx:
         return (
             "```python\nimport torch\n\n"
-            f'model = torch.export.load("{model.name}").module()  # unpickles: load it only from people you trust\n```\n\n'
+            f'model = torch.export.load("{model.name}").module()  # unpickles: load it only from people you trust\n'
+            "```\n\n"
             "The extra file `skelemo.json` says which inputs it takes and what its outputs are."
         )
     points = f"`[W, T, V, 3]`, T = {facts['window']['length']}"
@@ -146,13 +147,13 @@ def _example(model: Path, facts: Mapping[str, Any], heads: Sequence[Head]) -> st
         )
     return (
         "```bash\npip install skelemo onnxruntime\n"
-        f"skelemo predict {model.name} recordings/ --out predictions.csv  # a folder of OpenPose's JSON; no torch needed\n"
-        "```\n\n"
+        f"skelemo predict {model.name} recordings/ --out predictions.csv\n"
+        "```\n\n`recordings/` is a folder of OpenPose's JSON, an archive or a cache; torch is not needed.\n\n"
         f"Or with ONNX Runtime alone: `keypoints` is {points}: x and y in pixels and confidence of the "
         f"points of `{facts['layout']}` in OpenPose's order, `mask` says which frames there are. Preparing, "
-        "drawing and softmax are inside. The metadata entry `skelemo` is JSON and lists heads, classes, parts, window and "
-        f"preparation. Outputs: {', '.join(f'`{head.name}`' for head in heads)}, and which share of frames and points was "
-        "visible."
+        "drawing and softmax are inside. The metadata entry `skelemo` is JSON and lists heads, classes, parts, window "
+        f"and preparation. Outputs: {', '.join(f'`{head.name}`' for head in heads)}, and the shares of frames and "
+        "points that are visible."
     )
 
 
@@ -183,12 +184,13 @@ def _scores(run: Run) -> list[str]:
             continue
         unit = count(int(scored["windows"]), scored["unit"])
         basis = interval_basis(scored)
-        intervals = f"; intervals: {basis}" if not basis.startswith("n/a") else f"; intervals: {basis}"
         rows = [f"| {head.name} | value | 95 % interval |", "|---|---|---|"]
         for name, title in figures_of(head).items():
             if _known(scored.get(name)):
                 rows.append(f"| {title} | {float(scored[name]['value']):.3f} | {_interval(scored[name])} |")
-        found.append(f"{head.name}, on {unit} of the {run.subset} subset{intervals}:\n\n" + "\n".join(rows) + "\n")
+        found.append(
+            f"{head.name}, on {unit} of the {run.subset} subset; intervals: {basis}:\n\n" + "\n".join(rows) + "\n"
+        )
         if scored.get("per_class"):
             per = ["| class | precision | recall | F1 | support |", "|---|---|---|---|---|"]
             per += [
@@ -215,7 +217,8 @@ def _limits(facts: Mapping[str, Any], run: Run | None) -> str:
     lines = [
         "- Scores hold for people, cameras and labels like those above. Score it on data of your own first: "
         "`skelemo evaluate`.",
-        "- Keypoints only: gaze, voice, words, skin and the situation are not seen. Missing and wrong keypoints weaken it.",
+        "- Keypoints only: gaze, voice, words, skin and the situation are not seen. Missing and wrong keypoints weaken "
+        "it.",
         "- Labels are what raters saw. Raters of another culture, or actors and people unobserved, differ.",
     ]
     if run and run.data.get("simulated"):
@@ -234,8 +237,8 @@ def _limits(facts: Mapping[str, Any], run: Run | None) -> str:
 def _origin(facts: Mapping[str, Any]) -> str:
     hashes = ", ".join(f"`{digest[:16]}…`" for digest in facts["weights_sha256"])
     return (
-        f"Exported by [skelemo](https://pypi.org/project/skelemo/) {skelemo.__version__} from weights with the SHA-256 "
-        f"{hashes}. This card was written from the run's folder; the license of the data holds for the model, too: add it."
+        f"Exported by skelemo {skelemo.__version__} from weights with the SHA-256 {hashes}. This card says what the "
+        "run's folder says; terms of the data may bind the model, too: add its license."
     )
 
 
