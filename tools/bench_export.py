@@ -5,7 +5,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import click
-import numpy as np
 import onnxruntime
 import torch
 from rich.console import Console
@@ -43,11 +42,11 @@ def command(arch: tuple[str, ...], frames: int, rounds: int) -> None:
             given = module.example(batch)
             arrays = {key: value.numpy() for key, value in given.items()}
 
-            def in_torch(given: dict[str, torch.Tensor] = given) -> Any:
+            def in_torch(module: Any = module, given: Any = given) -> Any:
                 with torch.inference_mode():
                     return module(**given)
 
-            def in_runtime(arrays: dict[str, np.ndarray] = arrays) -> Any:
+            def in_runtime(session: Any = session, arrays: Any = arrays) -> Any:
                 return session.run(None, arrays)
 
             taken = take_turns({"torch": in_torch, "onnx": in_runtime}, rounds)

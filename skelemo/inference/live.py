@@ -282,7 +282,7 @@ def live(
     ConfigError
         A model of whole clips without ``clip``, or an option out of range.
     """
-    ready: LiveModel = model if hasattr(model, "shapes") else live_model(model, clip=clip)
+    ready: Any = model if hasattr(model, "shapes") else live_model(model, clip=clip)
     reader = FrameReader(stream_layout(ready.layout), body_model=body_model, scale=scale, size=size)
     engine = Live(ready, fps, min_seen, reader, problems=Problems() if problems is None else problems)
     context = max(shape.rows for shape in ready.shapes)
@@ -292,7 +292,9 @@ def live(
     return (found for frame in stream if (found := engine.feed(frame)) is not None)
 
 
-def live_model(model: Any, *, clip: int = 0, device: str = "cpu", allow: Collection[str] = ()) -> Any:
+def live_model(
+    model: Any, *, clip: int = 0, device: str = "cpu", allow: Collection[str] = ()
+) -> Any:
     """What predicts live for a model, the path of a run or several, or the path of an exported file."""
     from skelemo.inference.answering import Answering
     from skelemo.inference.onnx import Exported, open_model
