@@ -292,9 +292,7 @@ def live(
     return (found for frame in stream if (found := engine.feed(frame)) is not None)
 
 
-def live_model(
-    model: Any, *, clip: int = 0, device: str = "cpu", allow: Collection[str] = ()
-) -> Any:
+def live_model(model: Any, *, clip: int = 0, device: str = "cpu", allow: Collection[str] = ()) -> Any:
     """What predicts live for a model, the path of a run or several, or the path of an exported file."""
     from skelemo.inference.answering import Answering
     from skelemo.inference.onnx import Exported, open_model

@@ -16,27 +16,26 @@ from skelemo.errors import ConfigError
 from skelemo.report.describe import (
     choice,
     data_name,
-    evaluated,
     figures_of,
     interval_basis,
     split_name,
     subset_sizes,
 )
 from skelemo.runs.folder import Run
+from skelemo.skeleton import layout
 from skelemo.targets import Head
 from skelemo.text import count
 
 CARD = "README.md"
 _LIBRARY = "library_name: skelemo"
-_TASKS = {"classes": "image-classification", "flags": "image-classification", "values": "image-feature-extraction"}
 
 _USE = """\
 Research on expression and emotion from body and face movement: scoring recordings as a whole, comparing conditions,
 finding stretches to look at. Keypoints carry no image, but they are data of people: process those who agreed to it.
 
 It estimates what people would see in a movement, not what somebody feels. Do not use it to judge individuals, such as
-in hiring, teaching, policing, medicine or at borders. The European Union's AI Act (2024/1689, article 5) bans emotion
-recognition at work and in schools.
+in hiring, teaching, policing, medicine or at borders. The European Union's AI Act (2024/1689, article 5) prohibits
+inferring emotions at workplaces and in education, with narrow exceptions.
 """
 
 
@@ -103,7 +102,7 @@ def _front(facts: Mapping[str, Any], heads: Sequence[Head], run: Run | None) -> 
         if metrics:
             results.append(
                 {
-                    "task": {"type": _TASKS[head.kind], "name": f"{head.name} ({head.kind})"},
+                    "task": {"type": "other", "name": f"{head.name} ({head.kind})"},
                     "dataset": {"type": "keypoints", "name": data_name(run), "split": run.subset},
                     "metrics": metrics,
                 }
@@ -140,20 +139,21 @@ def _example(model: Path, facts: Mapping[str, Any], heads: Sequence[Head]) -> st
             "```\n\n"
             "The extra file `skelemo.json` says which inputs it takes and what its outputs are."
         )
-    points = f"`[W, T, V, 3]`, T = {facts['window']['length']}"
+    points = f"`[W, T, V, 3]`, W windows of T = {facts['window']['length']} frames. `mask` says which frames there are"
     if facts["preparation"]["reference"] == "clip":
         points = (
-            "`[1, C, V, 3]`, a person's whole recording of C frames; `frames [W, T]` says which of them a window has"
+            "`[1, C, V, 3]`, a person's whole recording of C frames. `mask` says which frames there are, and "
+            f"`frames [W, T]` which of them each of W windows of T = {facts['window']['length']} frames has, -1 for none"
         )
     return (
         "```bash\npip install skelemo onnxruntime\n"
         f"skelemo predict {model.name} recordings/ --out predictions.csv\n"
         "```\n\n`recordings/` is a folder of OpenPose's JSON, an archive or a cache; torch is not needed.\n\n"
-        f"Or with ONNX Runtime alone: `keypoints` is {points}: x and y in pixels and confidence of the "
-        f"points of `{facts['layout']}` in OpenPose's order, `mask` says which frames there are. Preparing, "
-        "drawing and softmax are inside. The metadata entry `skelemo` is JSON and lists heads, classes, parts, window "
-        f"and preparation. Outputs: {', '.join(f'`{head.name}`' for head in heads)}, and the shares of frames and "
-        "points that are visible."
+        f"Or with ONNX Runtime alone: `keypoints` are x and y in pixels, and confidence, of the V = "
+        f"{len(layout(facts['layout']))} points of `{facts['layout']}` in OpenPose's order, {points}. Preparing, "
+        "drawing and softmax are inside. Outputs are "
+        f"{', '.join(f'`{head.name}`' for head in heads)}, and the shares of each window's frames and points that are "
+        "visible. The metadata entry `skelemo` is JSON: heads, classes, parts, window, preparation."
     )
 
 
@@ -163,14 +163,12 @@ def _data(run: Run | None) -> str:
     data = run.data
     amount = [count(int(data[name]), name.rstrip("s"), name) for name in ("sequences", "frames") if name in data]
     kind = "**Simulated people**, not recordings. " if data.get("simulated") else ""
-    about = evaluated(run)
     lines = [
         f"{kind}{data_name(run)}{f' ({chr(44).join(amount)})'.replace(',', ', ', 1) if amount else ''}.",
         "",
         f"Split: {split_name(run)}. {subset_sizes(run)} sequences.",
         "",
         choice(run),
-        *(["", about] if about else []),
     ]
     return "\n".join(lines)
 
@@ -226,7 +224,8 @@ def _limits(facts: Mapping[str, Any], run: Run | None) -> str:
     if run:
         for head in run.heads:
             scored = run.shown.get(head.name, {})
-            weak = [name for name, one in scored.get("per_class", {}).items() if (one["recall"] or 0) < 0.5]
+            found = scored.get("per_class", {}).items()
+            weak = [name for name, one in found if one["recall"] is not None and one["recall"] < 0.5]
             if weak:
                 lines.append(f"- Fewer than half are found of: {', '.join(weak)} ({head.name}).")
     if facts["preparation"]["reference"] == "clip":
