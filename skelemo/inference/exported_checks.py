@@ -130,8 +130,12 @@ def quantized(content: bytes, exported: Exported, cache: Cache, splits: Mapping[
 
     model = onnx.load_from_string(content)
     weights = {one.name for one in model.graph.initializer if len(one.dims) > 1 and one.data_type == 1}
-    nodes = [node.name for node in model.graph.node
-             if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in weights]  # fmt: skip
+    products = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    nodes = [node.name for node in products if node.input[1] in weights]
+    # Others are not quantized, but ONNX Runtime takes their ranges, too, and stops at NaN, which stands for missing.
+    others = {name for node in products if node.name not in nodes for name in (*node.input, *node.output)}
+    for node in products:
+        others -= {*node.input, *node.output} if node.name in nodes else set()
     if not nodes:
         raise ConfigError(f"{exported.name} has no convolution and no matrix product that could be quantized")
     readings: list[Arrays] = []
@@ -159,7 +163,9 @@ def quantized(content: bytes, exported: Exported, cache: Cache, splits: Mapping[
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            extra_options={"ActivationSymmetric": False},
+            extra_options={
+                "TensorQuantOverrides": {name: [{"rmin": np.float32(0), "rmax": np.float32(1)}] for name in others}
+            },
         )
         return target.read_bytes()
 

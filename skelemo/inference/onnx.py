@@ -337,8 +337,12 @@ def open_model(runs: Sequence[Path], *, allow: Collection[str] = ()) -> Answerin
     """
     exported = [Path(run) for run in runs if Path(run).suffix.lower() == SUFFIX]
     if not exported:
-        from skelemo.inference import predictor
-
+        try:
+            from skelemo.inference import predictor
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise ConfigError("run folders need torch, which is not installed; name a file of skelemo export") from None
         return predictor.load(runs, allow=allow)
     if len(runs) > 1:
         raise ConfigError(f"{exported[0]} is an exported model, which is used alone: name one, or run folders")

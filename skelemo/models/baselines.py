@@ -223,7 +223,7 @@ class Trees(Fitted):
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
         for _ in range(value.shape[1] // 2):  # no tree of so many nodes is deeper
             known = rows.gather(1, feature[tree, node])
-            goes_left = torch.where(known.isnan(), missing[tree, node] > 0, known <= threshold[tree, node])
+            goes_left = (known <= threshold[tree, node]) | (known.isnan() & (missing[tree, node] > 0))
             below = torch.where(goes_left, left[tree, node], right[tree, node])
             if not traced and torch.equal(below, node):
                 break

@@ -142,8 +142,9 @@ def _example(model: Path, facts: Mapping[str, Any], heads: Sequence[Head]) -> st
     points = f"`[W, T, V, 3]`, W windows of T = {facts['window']['length']} frames. `mask` says which frames there are"
     if facts["preparation"]["reference"] == "clip":
         points = (
-            "`[1, C, V, 3]`, a person's whole recording of C frames. `mask` says which frames there are, and "
-            f"`frames [W, T]` which of them each of W windows of T = {facts['window']['length']} frames has, -1 for none"
+            "`[1, C, V, 3]`, a person's whole recording of C frames. `mask` says which frames there are, "
+            f"and `frames [W, T]` which of them each of W windows of T = {facts['window']['length']} frames has: -1 "
+            "for none"
         )
     return (
         "```bash\npip install skelemo onnxruntime\n"
