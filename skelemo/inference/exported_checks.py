@@ -30,6 +30,8 @@ _WINDOWS, _SEQUENCES = 14, 6
 _BATCHES = (1, 7)
 #: Windows that say which range numbers have, and that score a quantized model, at most.
 _CALIBRATION, _SCORED = 64, 4000
+#: Operations that are quantized.
+_PRODUCTS = ["Conv", "Gemm", "MatMul"]
 
 
 @dataclass(frozen=True)
@@ -130,12 +132,7 @@ def quantized(content: bytes, exported: Exported, cache: Cache, splits: Mapping[
 
     model = onnx.load_from_string(content)
     weights = {one.name for one in model.graph.initializer if len(one.dims) > 1 and one.data_type == 1}
-    products = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
-    nodes = [node.name for node in products if node.input[1] in weights]
-    # Others are not quantized, but ONNX Runtime takes their ranges, too, and stops at NaN, which stands for missing.
-    others = {name for node in products if node.name not in nodes for name in (*node.input, *node.output)}
-    for node in products:
-        others -= {*node.input, *node.output} if node.name in nodes else set()
+    nodes = [node.name for node in model.graph.node if node.op_type in _PRODUCTS and node.input[1] in weights]
     if not nodes:
         raise ConfigError(f"{exported.name} has no convolution and no matrix product that could be quantized")
     readings: list[Arrays] = []
@@ -159,13 +156,11 @@ def quantized(content: bytes, exported: Exported, cache: Cache, splits: Mapping[
             target,
             Reader(),
             quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=_PRODUCTS,
             nodes_to_quantize=nodes,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            extra_options={
-                "TensorQuantOverrides": {name: [{"rmin": np.float32(0), "rmax": np.float32(1)}] for name in others}
-            },
         )
         return target.read_bytes()
 
