@@ -6,7 +6,6 @@ decoding order, and its OpenPose JSON in pixels of the upright picture; `skelemo
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +48,3 @@ class Options:
 
 
 PROGRAMS: Registry[None] = Registry("pose program", "skelemo.pose", "skelemo.pose")
-
-#: What the registry holds.
-Program = Callable[[Options], AbstractContextManager[Find]]
