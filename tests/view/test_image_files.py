@@ -148,7 +148,7 @@ def test_coordinates_without_pixels_are_drawn_in_their_places(tmp_path):
 
 def test_the_command_says_what_it_wrote_and_what_it_skipped(cache, tmp_path):
     answer = CliRunner().invoke(
-        command, ["images", str(cache.paths[0]), "--out", str(tmp_path / "out"), "--size", "16", "--split", "fold_1"]
+        command, [str(cache.paths[0]), "--out", str(tmp_path / "out"), "--size", "16", "--split", "fold_1"]
     )
     assert answer.exit_code == 0, answer.output
     assert "train/glad" in answer.output
