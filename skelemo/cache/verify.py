@@ -1,10 +1,12 @@
 """Verifies every shard of a cache and names what is damaged."""
 
 import json
+import math
 import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -24,8 +26,8 @@ NAME = re.compile(rf"[0-9a-f]{{20}}{re.escape(SUFFIX)}")
 #: Errors listed in one line.
 _MOST_ERRORS = 8
 
-#: Timeout in seconds of a child process that reads a damaged shard.
-_MOST_SECONDS = 10
+#: A child process that reads a damaged shard may compute for so long, in seconds, and wait for the disk so long.
+_MOST_COMPUTED, _MOST_SECONDS = 0.5, 10
 
 #: Called as shards are checked: bytes so far, and the total.
 Report = Callable[[int, int], None]
@@ -138,6 +140,11 @@ def remains(path: Path) -> tuple[list[str], list[str] | None]:
 
 def print_remains(path: str) -> None:
     """Print, in the child process of `remains`, the names in tables whose checksums match."""
+    with suppress(ImportError):  # a system that cannot limit it has the timeout alone
+        import resource
+
+        most = math.ceil(time.process_time() + _MOST_COMPUTED)
+        resource.setrlimit(resource.RLIMIT_CPU, (most, most + 1))
     found = {}
     layout = skeleton.layout(skeleton.DEFAULT_LAYOUT)
     for table, column in (("sequences", "id"), ("recordings", "source")):
