@@ -86,10 +86,15 @@ def command(
         from skelemo.inference.overlay import Overlay
 
         drawing = Overlay(overlay, film)
-    done = predict_file(
-        runs, source, out, options, reading, allow=allow, device=device, stage=progress, overlay=drawing, film=film,
-        raw=raw,
-    )  # fmt: skip
+    try:
+        done = predict_file(
+            runs, source, out, options, reading, allow=allow, device=device, stage=progress, overlay=drawing, film=film,
+            raw=raw,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        line = f"interrupted; what was finished is kept in {out}.parts: run the same command again to go on"
+        click.echo(f"\n{line}", err=True)
+        ctx.exit(130)
     for word, lines in (("note", done.notes), ("not used", done.failures)):
         for line in lines[:10]:
             click.echo(f"{word}: {visible(line)}", err=True)
