@@ -110,6 +110,24 @@ class Corpus:
 
         return Corpus(**{**vars(self), **move(tensors), "labels": move(self.labels)})
 
+    def only(self, parts: Sequence[str]) -> "Corpus":
+        """The corpus of some of its parts alone; frames that show none of them show nothing."""
+        if set(parts) == set(self.layout.slices):
+            return self
+        fewer = self._kept(parts)
+        seen = (fewer.keypoints[..., 2] >= max(self.preparation.min_confidence, 1e-9)).any(1)
+        return replace(fewer, seen=seen)
+
+    def _kept(self, parts: Sequence[str]) -> "Corpus":
+        columns = _columns(self.layout, parts) or []
+        kept = [index for index, part in enumerate(self.layout.parts) if part.name in parts]
+        reference = self.reference
+        if reference is not None and reference.shape[1] > 1:
+            reference = reference[:, kept].contiguous()
+        whole = columns == list(range(columns[0], columns[-1] + 1))
+        keypoints = self.keypoints[:, slice(columns[0], columns[-1] + 1) if whole else columns].contiguous()
+        return replace(self, layout=self.layout.only(parts), keypoints=keypoints, reference=reference)
+
     def head(self, name: str) -> Head:
         """The head of that name.
 
@@ -212,15 +230,7 @@ def _without_absent(cache: Cache, corpus: Corpus, shown: list[bool], *, chosen: 
         present = [name for name in layout.slices if name not in absent]
         offer = f"take parts from {', '.join(present)}" if present else "ingest recordings that show it"
         raise ConfigError(f"{cache.name}: no frame shows {' or '.join(absent)}{above}; {offer}")
-    kept = [index for index, seen in enumerate(shown) if seen]
-    columns = [i for index in kept for i in range(len(layout))[layout.slices[layout.parts[index].name]]]
-    reference = corpus.reference
-    if reference is not None and reference.shape[1] > 1:
-        reference = reference[:, kept].contiguous()
-    whole = columns == list(range(columns[0], columns[-1] + 1))
-    keypoints = corpus.keypoints[:, slice(columns[0], columns[-1] + 1) if whole else columns].contiguous()
-    names = [layout.parts[index].name for index in kept]
-    return replace(corpus, layout=layout.only(names), keypoints=keypoints, reference=reference, absent=absent)
+    return replace(corpus._kept([name for name in layout.slices if name not in absent]), absent=absent)
 
 
 def _columns(layout: Layout, parts: Sequence[str]) -> list[int] | None:

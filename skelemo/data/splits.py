@@ -131,7 +131,7 @@ def groups_of(sequences: pd.DataFrame) -> np.ndarray:
 
 def _kfold(k: int, sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> list[np.ndarray]:
     groups = groups_of(sequences)
-    tests = _stratified(groups, strata, k, seed)
+    tests = spread_evenly(groups, strata, k, seed)
     return [
         _choose_validation(np.where(tests == fold, "test", "train"), groups, strata, validation, seed)
         for fold in range(k)
@@ -220,13 +220,13 @@ def _draw(share: float, groups: np.ndarray, strata: np.ndarray, seed: int) -> np
     """
     most = max(2, min(len(np.unique(groups)), _MOST_SHARES))
     fraction = max(Fraction(share).limit_denominator(most), Fraction(1, most))
-    drawn = _stratified(groups, strata, fraction.denominator, seed) < fraction.numerator
+    drawn = spread_evenly(groups, strata, fraction.denominator, seed) < fraction.numerator
     if share < Fraction(1, most) and len(np.unique(groups[drawn])) > 1:
         drawn[drawn] = _draw(share * most, groups[drawn], strata[drawn], seed)
     return drawn
 
 
-def _stratified(groups: np.ndarray, strata: np.ndarray, k: int, seed: int) -> np.ndarray:
+def spread_evenly(groups: np.ndarray, strata: np.ndarray, k: int, seed: int) -> np.ndarray:
     """``[S]`` which of k subsets each sequence is in: groups whole, every stratum spread as evenly as they allow.
 
     Large groups come first, and each goes where the squared shares of the strata grow least. scikit-learn's

@@ -272,7 +272,7 @@ class Baseline(nn.Module):
         rows = np.concatenate(pieces + twins)
         ready = self.scaler.fit(rows) if self.scaler is not None else rows
         for head in self.spec.heads:
-            known, wanted = _fully_labeled(head, labels[head.name])
+            known, wanted = fully_labeled(head, labels[head.name])
             chosen = np.tile(known, 2 if mirror else 1)
             truth = np.concatenate([wanted[known]] * (2 if mirror else 1))
             self._fit_head(head, ready[chosen], truth, seed)
@@ -315,7 +315,7 @@ class Baseline(nn.Module):
         super()._load_from_state_dict(state, prefix, *others)
 
 
-def _fully_labeled(head: Head, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fully_labeled(head: Head, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which windows have all outputs labeled, and their labels as scikit-learn expects them."""
     if head.kind == "classes":
         hard = hard_labels(labels)

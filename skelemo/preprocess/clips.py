@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,11 +59,11 @@ class Clips:
             return found.expand_as(columns).flatten(-2)
         if values.ndim > 1:
             return torch.stack([self.median(row) for row in values])
-        run, first, last = self._runs
+        run, first, last, above = self._runs
         # One sort of whole numbers serves all clips: the clip's number stands above the 32 bits of a value.
         known = ~values.isnan()
         ranks = torch.where(known, _in_order(values.contiguous().view(torch.int32)), _LAST)
-        ordered = (run << 32).add_(ranks).sort().values
+        ordered = _sorted(above + ranks)
         total = known.cumsum(0)
         count = total[last] - total[first] + known[first]
         middle = (first + (count - odd).clamp(min=0) // 2 for odd in (1, 0))
@@ -72,12 +73,17 @@ class Clips:
         return torch.where(count > 0, (low + high) / 2, torch.nan)[run]
 
     @cached_property
-    def _runs(self) -> tuple[Tensor, Tensor, Tensor]:
-        """``[N]`` the rank of each frame's clip, and the first and last frame of each clip."""
+    def _runs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """``[N]`` the rank of each frame's clip, the first and last frame of each clip, and the rank above 32 bits."""
         changed = self.sequence[1:] != self.sequence[:-1]
         run = torch.cat([changed.new_zeros(1, dtype=torch.long), changed.cumsum(0)])
         cut = changed.nonzero()[:, 0]
-        return run, torch.cat([run[:1], cut + 1]), torch.cat([cut, run.new_tensor([len(run) - 1])])
+        return run, torch.cat([run[:1], cut + 1]), torch.cat([cut, run.new_tensor([len(run) - 1])]), run << 32
+
+
+def _sorted(values: Tensor) -> Tensor:
+    """In order. NumPy sorts whole numbers with vector instructions, an order of magnitude faster than torch."""
+    return torch.from_numpy(np.sort(values.numpy())) if values.device.type == "cpu" else values.sort().values
 
 
 _LAST = torch.iinfo(torch.int32).max

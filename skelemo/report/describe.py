@@ -1,6 +1,6 @@
 """A run in words: its data, its split, what its intervals mean, how its checkpoint was chosen."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skelemo.evaluation.metrics import main_metric, titles
@@ -138,6 +138,28 @@ def groups_by(scored: Mapping[str, Any]) -> dict[str, list[tuple[str, Mapping[st
     for one in scored.get("by", ()):
         found.setdefault(one["column"], []).append((one["group"], one["scores"]))
     return found
+
+
+def part_choice(run: Run) -> str:
+    """How the parts were chosen, in a sentence or two; "" where there was no choice."""
+    folds = run.parts.get("folds", [])
+    texts = []
+    for chosen in dict.fromkeys(tuple(fold["parts"]) for fold in folds):
+        alike = [fold for fold in folds if tuple(fold["parts"]) == chosen]
+        where = f" in {len(alike)} of {len(folds)} folds" if len(alike) < len(folds) else ""
+        left = [name for name in alike[0]["trials"][0]["parts"] if name not in chosen] if alike[0]["trials"] else []
+        if left:
+            errors = [[_error(fold, fold["parts"]), fold["trials"][0]["error"]] for fold in alike]
+            one, all_parts = (sum(column) / len(column) for column in zip(*errors, strict=True))
+            why = f"{one:.3f} of the labels' variance is left unexplained, with all parts {all_parts:.3f}"
+            texts.append(f"Left out {' and '.join(left)}{where}, by a probe on the training subset: {why}.")
+        else:
+            texts.append(f"All parts kept{where}: {alike[0]['reason'] or ' and '.join(chosen)}.")
+    return " ".join(texts)
+
+
+def _error(fold: Mapping[str, Any], parts: Sequence[str]) -> float:
+    return float(next(trial["error"] for trial in fold["trials"] if trial["parts"] == parts))
 
 
 def chosen_epochs(run: Run) -> dict[int, int]:

@@ -199,7 +199,8 @@ def _chance(p: float | None) -> str:
 
 
 def _run_lines(run: Run) -> list[str]:
-    lines = [f"## Run {_plain(run.name)}", "", _plain(describe.choice(run)), ""]
+    chosen = f"{describe.choice(run)} {describe.part_choice(run)}".strip()
+    lines = [f"## Run {_plain(run.name)}", "", _plain(chosen), ""]
     lines += [f"- {_plain(note)}" for note in describe.cautions(run)] + [""]
     for head in run.heads:
         figures = run.shown.get(head.name, {})

@@ -1,16 +1,16 @@
 """A run folder: what a training leaves behind, read for reports and predictions.
 
 It holds ``config.yaml`` (every setting, resolved), ``splits.json`` (which sequences were trained, validated and tested
-on), ``environment.json`` (versions, device, commit, data, heads), ``metrics.csv`` (figures by epoch; with several
-folds in ``fold_1/`` …), ``predictions.parquet`` (one row per window) and ``scores.json``, which is written last: a
-folder that has it is complete.
+on), ``parts.json`` (how the parts were chosen, where there was a choice), ``environment.json`` (versions, device,
+commit, data, heads), ``metrics.csv`` (figures by epoch; with several folds in ``fold_1/`` …), ``predictions.parquet``
+(one row per window) and ``scores.json``, which is written last: a folder that has it is complete.
 """
 
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from skelemo.errors import ConfigError, InputError
 from skelemo.runs.predictions import SUBSETS, read_predictions, truth_of
 from skelemo.runs.schemas import misfit, read_yaml
 from skelemo.targets import Head
+
+#: How the parts were chosen; only where there was a choice.
+PARTS = "parts.json"
 
 
 class UnfinishedError(InputError):
@@ -41,6 +44,7 @@ class Run:
     predictions: pd.DataFrame
     scores: Mapping[str, Mapping[str, Mapping[str, Any]]]
     name: str = ""
+    parts: Mapping[str, Any] = field(default_factory=dict)  # how they were chosen; empty where there was no choice
     members: tuple[str, ...] = ()  # names of the runs that were fused into this one
 
     def __repr__(self) -> str:
@@ -122,6 +126,7 @@ def read_run(path: Path) -> Run:
         predictions=read_predictions(path / "predictions.parquet", heads),
         scores=read_json(path / "scores.json"),
         name=path.resolve().name,
+        parts=read_json(path / PARTS) if (path / PARTS).is_file() else {},
     )
     _check_scores(run)
     evaluated = run.evaluation.get("runs", ())

@@ -171,6 +171,29 @@ class Environment(TypedDict, total=False):
     seconds: Number
 
 
+class PartTrial(TypedDict):
+    """The probe on some parts; see `skelemo.training.part_choice`."""
+
+    parts: list[Text]
+    error: Number
+    gain: Number
+    deviation: Number
+
+
+class FoldParts(TypedDict):
+    """How the parts of a fold were chosen."""
+
+    parts: Annotated[list[Text], Field(min_length=1)]
+    trials: Annotated[list[PartTrial], Field(max_length=10_000)]
+    reason: Text
+
+
+class Parts(TypedDict):
+    """``parts.json``."""
+
+    folds: Annotated[list[FoldParts], Field(max_length=10_000)]
+
+
 _FIGURE = TypeAdapter(Figure)
 _SCORED = TypeAdapter(Scored)
 
@@ -244,6 +267,7 @@ class ExportedFields(TypedDict):
 #: By name of the file.
 SHAPES: dict[str, TypeAdapter[Any]] = {
     "splits.json": TypeAdapter(Splits),
+    "parts.json": TypeAdapter(Parts),
     "environment.json": TypeAdapter(Environment),
     "model.json": TypeAdapter(Model),
     "exported": TypeAdapter(ExportedFields),

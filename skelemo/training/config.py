@@ -25,7 +25,9 @@ class DataSettings(BaseModel):
 
     data: tuple[str, ...] = Field(default=(), description="cache folders")
     parts: tuple[str, ...] = Field(
-        default=(), description="parts that the model sees, as in [face_70]; empty: all that the cache shows"
+        default=("auto",),
+        description="parts that the model sees, as in [face_70]; all: what the cache shows; auto: all but those that "
+        "only add noise, by a probe on the training subset",
     )
     reference: ReferenceKind = Field(
         "clip", description="what units and gaps are computed over: the whole clip, or each window alone as live"
@@ -194,6 +196,18 @@ class Config(  # pydantic lists the fields of the last base first
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("parts")
+    @classmethod
+    def _named_or_chosen(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) != 1 and {"auto", "all"} & set(value):
+            raise ValueError("auto and all stand alone")
+        return value or ("all",)
+
+    @property
+    def named_parts(self) -> tuple[str, ...]:
+        """The parts that are named; none where ``auto`` or ``all`` stands for them."""
+        return () if self.parts in (("auto",), ("all",)) else self.parts
 
     @property
     def heads(self) -> tuple[str, ...]:

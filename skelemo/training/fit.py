@@ -1,11 +1,13 @@
 """One training, from a configuration to a finished run folder."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from skelemo.atomic import LOCK, claimed, finished, sweep
 from skelemo.cache.store import Cache, open_cache
@@ -16,12 +18,13 @@ from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.evaluation.scores import Scores, score, with_seeds
 from skelemo.inference.environment import choose_device, environment
 from skelemo.models import registry
-from skelemo.runs.folder import read_json, write_json
+from skelemo.runs.folder import PARTS, read_json, write_json
 from skelemo.runs.predictions import mean_predictions, write_predictions
 from skelemo.targets import Head, hard_labels
 from skelemo.training.config import Config, load_config
 from skelemo.training.fold import Job, require_windows, run_fold
 from skelemo.training.losses import require_loss
+from skelemo.training.part_choice import PartChoice, choose_parts
 
 #: Called at the start of each fold, with sizes, and after each epoch: fold, folds, epochs done, epochs at most, text.
 Report = Callable[[int, int, int, int, str], None]
@@ -53,36 +56,35 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     cache = open_cache([Path(path) for path in config.data])
     _require_same_data(out, cache)
     device = choose_device(config.device)
-    corpus = load_corpus(cache, config.preparation(coordinates), config.parts)
+    corpus = load_corpus(cache, config.preparation(coordinates), config.named_parts)
     config = _settle_heads(config, corpus)
     config, split = _settle_split(config, corpus, out)
     if config.is_baseline:
         config = config.model_copy(update={"optimizer": None})
-    corpus = corpus.to(device)
-    jobs = [Job(config.model_copy(update={"seed": config.seed + n}), corpus, device) for n in range(config.seeds)]
-    job = jobs[0]
-    for number, fold in enumerate(split.folds, 1):
-        require_windows(job, fold, number)
+    config, choices = _settle_parts(config, corpus, split, out)
+    folds, jobs = list(zip(split.folds, choices, strict=True)), _Jobs(config, corpus, device)
+    for number, (fold, choice) in enumerate(folds, 1):
+        require_windows(jobs(choice), fold, number)
+    job = jobs(choices[0])
     facts = environment(cache, job.heads, device) | _require_buildable(job, begun=_is_begun(out))
-    _open_folder(out, config, split.to_json(corpus.sequences), facts)
+    _open_folder(out, config, split.to_json(corpus.sequences), facts, choices)
     started, by_seed = time.monotonic(), {}
-    for turn, of_seed in enumerate(jobs):
-        seed = of_seed.config.seed
-        place, tables = out / f"seed_{seed}" if len(jobs) > 1 else out, []
-        for number, fold in enumerate(split.folds, 1):
-            folder = place / f"fold_{number}" if len(split.folds) > 1 else place
+    for turn, seed in enumerate(range(config.seed, config.seed + config.seeds)):
+        place, tables = out / f"seed_{seed}" if config.seeds > 1 else out, []
+        for number, (fold, choice) in enumerate(folds, 1):
+            folder = place / f"fold_{number}" if len(folds) > 1 else place
 
-            def tell(done: int, most: int, figures: str, at: int = turn * len(split.folds) + number) -> None:
-                report(at, len(jobs) * len(split.folds), done, most, figures)
+            def tell(done: int, most: int, figures: str, at: int = turn * len(folds) + number) -> None:
+                report(at, config.seeds * len(folds), done, most, figures)
 
-            tables.append(run_fold(of_seed, fold, number, folder, tell))
+            tables.append(run_fold(jobs(choice, seed), fold, number, folder, tell))
         by_seed[seed] = pd.concat(tables, ignore_index=True)
-    predictions = mean_predictions([*by_seed.values()], job.heads) if len(jobs) > 1 else by_seed[config.seed]
+    predictions = mean_predictions([*by_seed.values()], job.heads) if len(by_seed) > 1 else by_seed[config.seed]
     write_predictions(out / "predictions.parquet", predictions, job.heads)
     write_json(out / "environment.json", facts | {"seconds": round(time.monotonic() - started, 1)})
     clips = [head.name for head in job.heads if labeled_as_clips(corpus, head)]
     scores = score(predictions, job.heads, clips=clips)
-    if len(jobs) > 1:
+    if len(by_seed) > 1:
         scores = with_seeds(
             scores, {seed: score(t, job.heads, clips=clips, resamples=1) for seed, t in by_seed.items()}
         )
@@ -114,7 +116,7 @@ def _settled(config: Config, out: Path, resume: bool) -> Config:
         raise ConfigError(f"{out} is finished: `skelemo report {out} --out DIR` shows it")
     written = load_config(out / "config.yaml")
     for name in config.model_fields_set - MOVABLE:
-        if getattr(config, name) not in (getattr(written, name), "auto"):
+        if getattr(config, name) not in (getattr(written, name), "auto", ("auto",)):
             raise ConfigError(
                 f"{out} was begun with {name} = {getattr(written, name)!r}, not {getattr(config, name)!r}: "
                 "--resume keeps the settings of the folder; leave yours out or choose another --out"
@@ -203,10 +205,68 @@ def _labeled(corpus: Corpus, heads: tuple[Head, ...]) -> tuple[np.ndarray, np.nd
     return labeled, strata.fillna(-1).to_numpy(int)
 
 
-def _open_folder(out: Path, config: Config, split: dict[str, object], facts: dict[str, object]) -> None:
+def _settle_parts(config: Config, corpus: Corpus, split: Split, out: Path) -> tuple[Config, list[PartChoice]]:
+    """The parts of each fold: those written in the run's folder, else chosen or named; ``auto`` is resolved.
+
+    Where folds choose differently the setting stays ``auto``.
+    """
+    if (out / PARTS).exists():
+        choices = [PartChoice.from_json(fold) for fold in read_json(out / PARTS)["folds"]]
+        strange = {name for choice in choices for name in choice.parts} - set(corpus.layout.slices)
+        if len(choices) != len(split.folds) or strange:
+            raise InputError(f"{out / PARTS} is not about this run's folds and parts; begin again with another --out")
+        return config, choices
+    if config.parts != ("auto",):
+        return config, [PartChoice(tuple(corpus.layout.slices)) for _ in split.folds]
+    heads, ids = tuple(corpus.head(name) for name in config.heads), pd.Index(corpus.sequences["id"])
+
+    def usable(parts: tuple[str, ...]) -> bool:
+        try:
+            Job(config, replace(corpus, layout=corpus.layout.only(parts)), torch.device("cpu")).create(restored=True)
+        except ConfigError:  # such as a stream that shows a face
+            return False
+        return True
+
+    choices = [
+        choose_parts(
+            corpus,
+            np.sort(ids.get_indexer(list(fold.train))),
+            config.window,
+            heads,
+            every=config.every,
+            seed=config.seed + number,
+            usable=usable,
+        )
+        for number, fold in enumerate(split.folds)
+    ]
+    if len({choice.parts for choice in choices}) == 1:
+        config = config.model_copy(update={"parts": choices[0].parts})
+    return config, choices
+
+
+class _Jobs:
+    """What a fold works with under a seed, for the parts that were chosen for it; the last one is kept."""
+
+    def __init__(self, config: Config, corpus: Corpus, device: torch.device) -> None:
+        self.config, self.corpus, self.device = config, corpus, device
+        self.last: Job | None = None
+
+    def __call__(self, choice: PartChoice, seed: int | None = None) -> Job:
+        if self.last is None or set(self.last.corpus.layout.slices) != set(choice.parts):
+            self.last = None  # frees its corpus
+            self.last = Job(self.config, self.corpus.only(choice.parts).to(self.device), self.device)
+        seed = self.config.seed if seed is None else seed
+        return replace(self.last, config=self.config.model_copy(update={"seed": seed}), choice=choice)
+
+
+def _open_folder(
+    out: Path, config: Config, split: dict[str, object], facts: dict[str, object], choices: Sequence[PartChoice]
+) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with finished(out / "config.yaml") as partial:
         partial.write_text(config.to_yaml(), encoding="utf-8")
     if not _is_begun(out):
+        if any(choice.trials or choice.reason for choice in choices):
+            write_json(out / PARTS, {"folds": [choice.to_json() for choice in choices]})
         write_json(out / "environment.json", facts)
         write_json(out / "splits.json", split)

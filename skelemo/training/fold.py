@@ -35,6 +35,7 @@ from skelemo.training.callbacks import Checkpoints, History, Progress
 from skelemo.training.config import Config
 from skelemo.training.losses import context_of
 from skelemo.training.module import MONITORED, Training
+from skelemo.training.part_choice import PartChoice
 
 #: Called with epochs done in this fold, epochs at most, and sizes or figures.
 Report = Callable[[int, int, str], None]
@@ -47,6 +48,7 @@ class Job:
     config: Config
     corpus: Corpus
     device: torch.device
+    choice: PartChoice | None = None
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -183,7 +185,7 @@ def _smoothing(job: Job, windows: Targets, outputs: Mapping[str, np.ndarray]) ->
 def _fit_baseline(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> nn.Module:
     """The fold's baseline, fitted now or read from the folder of a resumed run."""
     model, learn, config = job.create().to(job.device), targets["train"], job.config
-    report(0, 1, _sizes(targets))
+    report(0, 1, _sizes(job, targets))
     if has_model(folder):
         model.load_state_dict(read_model(folder)[1])
     else:
@@ -247,7 +249,7 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
         for head in job.heads
     }
     monitor, mode = f"validation_{config.monitor}" if chooses else None, MONITORED[config.monitor]
-    start = f"{_sizes(targets)}, {sum(p.numel() for p in network.parameters()):,} parameters, {job.device}"
+    start = f"{_sizes(job, targets)}, {sum(p.numel() for p in network.parameters()):,} parameters, {job.device}"
     figures = [f"validation_{head.name}_{main_metric(head)}" for head in job.heads]
     kept = Checkpoints(folder / "checkpoints", monitor, mode, config.patience, config.patience_steps)
     loaders = _Loaders(job, targets, seed)
@@ -288,8 +290,9 @@ def _epochs(config: Config, batches: int) -> int:
     return -(-config.steps // -(-batches // config.accumulate)) if config.steps else config.epochs
 
 
-def _sizes(targets: dict[str, Targets]) -> str:
-    return f"{', '.join(f'{len(found):,} {subset}' for subset, found in targets.items() if len(found))} windows"
+def _sizes(job: Job, targets: dict[str, Targets]) -> str:
+    sizes = f"{', '.join(f'{len(found):,} {subset}' for subset, found in targets.items() if len(found))} windows"
+    return f"{sizes}; {job.choice.summary}" if job.choice and job.choice.summary else sizes
 
 
 def _restore(task: Training, path: Path) -> dict[str, Any]:

@@ -41,8 +41,21 @@ def cache(tmp_path_factory):
 def trained(cache, out, arch="ann", **settings):
     known = entry(arch).settings if ":" not in arch else {}
     model = {name: value for name, value in SMALL.items() if name in known}
-    given = {"data": str(cache), "arch": arch, "head": "both", "model": model, "epochs": 1, "batch_size": 16}
-    train(load_config(overrides=given | {"length": 3, "device": "cpu", "split": "holdout:0.3"} | settings), out)
+    given = {
+        "data": str(cache),
+        "arch": arch,
+        "head": "both",
+        "model": model,
+        "epochs": 1,
+        "batch_size": 16,
+        "parts": "all",
+    }
+    train(
+        load_config(
+            overrides=given | {"length": 3, "device": "cpu", "split": "holdout:0.3", "parts": "all"} | settings
+        ),
+        out,
+    )
     return out
 
 

@@ -388,7 +388,7 @@ def test_a_run_is_resumed_where_its_data_lie_now_and_on_another_machine(config, 
     train(moved, tmp_path / "cut", resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
     assert load_config(tmp_path / "cut" / "config.yaml") == config(
-        epochs=4, data=moved.data, split="given", head="expression"
+        epochs=4, data=moved.data, split="given", head="expression", parts="body_25"
     )
 
 
