@@ -184,11 +184,11 @@ def test_the_reference_rule_of_every_part_names_its_points(part):
 
 
 def test_a_reference_rule_is_read_as_places():
-    reference = Reference("B 0 0; A+C* 1 -.5", "A-B|B-C1 2, A-C* 1; A-C2 4", "A-C*")
+    reference = Reference("B 0 0; A+C* 1 -.5", "A-B|B-C1 2, A-C* 1 3; A-C2 4", "A-C*")
     part = Part("mine", ("A", "B", "C1", "C2"), (), BODY_25.drawing, reference=reference)
     assert part.origins == ((((1,),), 0, 0), (((0,), (2, 3)), 1, -0.5))
     a, b, c, c1, c2 = ((0,),), ((1,),), ((2, 3),), ((2,),), ((3,),)
-    assert part.units == (((((a, b), (b, c1)), 2), (((a, c),), 1)), ((((a, c2),), 4),))
+    assert part.units == (((((a, b), (b, c1)), 2, 1), (((a, c),), 1, 3)), ((((a, c2),), 4, 1),))
     assert part.level == (((0,),), ((2, 3),))
     with pytest.raises(ConfigError, match="keypoint of mine"):
         _ = Part("mine", ("A",), (), BODY_25.drawing, reference=Reference("B 0 0")).origins

@@ -75,6 +75,7 @@ class _Rule:
     ends: tuple[tuple[int, int], ...]  # places: start and end of each distance
     lengths: tuple[tuple[tuple[int, ...], ...], ...]  # distances of each length of each rank
     units: tuple[tuple[float, ...], ...]  # of each length of each rank
+    weights: tuple[tuple[float, ...], ...]  # the same
     origins: tuple[int, ...]  # places
     level: tuple[int, int] | None  # places
 
@@ -82,7 +83,7 @@ class _Rule:
     @cache
     def of(cls, part: Part) -> "_Rule":
         """The rule of a part."""
-        ends = [pair for rank in part.units for pairs, _ in rank for pair in pairs]
+        ends = [pair for rank in part.units for pairs, *_ in rank for pair in pairs]
         named = [place for pair in ends for place in pair] + [place for place, _, _ in part.origins]
         places = list(dict.fromkeys([*named, *(part.level or ())]))
         terms = list(dict.fromkeys(term for place in places for term in place))
@@ -91,8 +92,9 @@ class _Rule:
             terms=tuple(terms),
             places=_padded([[terms.index(term) for term in place] for place in places]),
             ends=tuple((places.index(start), places.index(end)) for start, end in pairs),
-            lengths=tuple(_padded([[pairs.index(pair) for pair in of] for of, _ in rank]) for rank in part.units),
-            units=tuple(tuple(length for _, length in rank) for rank in part.units),
+            lengths=tuple(_padded([[pairs.index(pair) for pair in of] for of, *_ in rank]) for rank in part.units),
+            units=tuple(tuple(length for _, length, _ in rank) for rank in part.units),
+            weights=tuple(tuple(weight for *_, weight in rank) for rank in part.units),
             origins=tuple(places.index(place) for place, _, _ in part.origins),
             level=(places.index(part.level[0]), places.index(part.level[1])) if part.level else None,
         )
@@ -134,7 +136,11 @@ class _Places:
         index = torch.tensor(self.rule.lengths[rank], device=self.points.device)
         units = self.points.new_tensor(self.rule.units[rank])[:, None]
         values = (self.distances[index[:, 0]] if index.shape[1] == 1 else _nanmean(self.distances[index], 1)) / units
-        return values[0] if len(self.rule.units[rank]) == 1 else _nanmean(values.pow(_POWER), 0).pow(1 / _POWER)
+        if len(self.rule.units[rank]) == 1:
+            return values[0]
+        weight = self.points.new_tensor(self.rule.weights[rank])[:, None]
+        weight = torch.where(values.isnan(), 0, weight)
+        return ((values.nan_to_num(0).pow(_POWER) * weight).sum(0) / weight.sum(0)).pow(1 / _POWER)
 
 
 def _reference(points: Tensor, part: Part, clips: Clips) -> Tensor:

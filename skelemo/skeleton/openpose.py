@@ -11,13 +11,14 @@ from skelemo.skeleton.layout import register_layout
 from skelemo.skeleton.part import Color, Drawing, Part, Reference, colors, limbs, words
 
 #: The unit is about a torso. Head and shoulders come first: they are seen in nearly every picture of a person.
-#: Lengths are round means over recordings of walking, sitting and gesturing people.
+#: Lengths are round means over recordings of walking, sitting and gesturing people. The head counts twice, so that a
+#: hidden shoulder hardly changes the unit where the neck does not lie halfway between both, as Kinect's.
 _BODY_ORIGIN = (
     "Neck 0 0; RShoulder+LShoulder 0 0; RShoulder -.4 0; LShoulder .4 0; Nose 0 -.5; MidHip 0 1; RHip -.2 1; "
     "LHip .2 1; RElbow -.5 .6; LElbow .5 .6; RKnee -.2 1.8; LKnee .2 1.8"
 )
 _BODY_UNIT = (
-    "Neck-Nose .5, RShoulder-Neck|LShoulder-Neck .4; Neck-MidHip 1, RShoulder-RHip|LShoulder-LHip 1; "
+    "Neck-Nose .5 2, RShoulder-Neck|LShoulder-Neck .4; Neck-MidHip 1, RShoulder-RHip|LShoulder-LHip 1; "
     "RShoulder-RElbow|LShoulder-LElbow .6, RElbow-RWrist|LElbow-LWrist .5, RHip-RKnee|LHip-LKnee .8, "
     "RKnee-RAnkle|LKnee-LAnkle .8"
 )
@@ -32,7 +33,7 @@ def body(name: str, keypoints: str, joined: str, rgb: Iterable[Color], root: str
             origin, unit = (re.sub(rf"\b{middle}\b", ends, text) for text in (origin, unit))
     middles = " ".join(f"{middle}={ends}" for middle, ends in rules.items() if middle in keypoints.split())
     if "Nose" not in keypoints.split():
-        origin, unit = origin.replace("Nose 0 -.5; ", ""), unit.replace("Neck-Nose .5, ", "")
+        origin, unit = origin.replace("Nose 0 -.5; ", ""), unit.replace("Neck-Nose .5 2, ", "")
     return Part(
         name,
         words(keypoints),

@@ -9,6 +9,8 @@ Limb = tuple[int, int]
 Color = tuple[int, int, int]
 #: A place on a part: the mean of its terms, each the mean of the visible ones of some points (positions on the part).
 Place = tuple[tuple[int, ...], ...]
+#: Pairs of places of a kind, their distance in units and its weight; see `Reference`.
+Distance = tuple[tuple[tuple[Place, Place], ...], float, float]
 
 #: What a part shows. The viewer crops the face, the other parts of a person hang from the body.
 KINDS = ("body", "face", "hand", "other")
@@ -40,9 +42,9 @@ class Reference:
     ----------
     origin : ``PLACE X Y; ...``: the origin lies at the first place. Where that is missing the next one that is seen
         serves, at its usual distance from the first, or where the clip never shows both at ``X Y`` units, y down.
-    unit : ``PLACE-PLACE|PLACE-PLACE LENGTH, ...; ...``: distances, and how many units long they are on an average
-        person. ``|`` joins two of a kind, left and right, of which either serves. Those behind a ``;`` serve where a
-        clip shows none of those before it.
+    unit : ``PLACE-PLACE|PLACE-PLACE LENGTH WEIGHT, ...; ...``: distances, how many units long they are on an average
+        person, and how much each counts, 1 unless given. ``|`` joins two of a kind, left and right, of which either
+        serves. Those behind a ``;`` serve where a clip shows none of those before it.
     level : ``PLACE-PLACE`` that lies level, from left to right in the image; empty for parts that are not turned.
     """
 
@@ -136,18 +138,18 @@ class Part:
         return tuple((self._place(place), float(x), float(y)) for place, x, y in rows)
 
     @cached_property
-    def units(self) -> tuple[tuple[tuple[tuple[tuple[Place, Place], ...], float], ...], ...]:
-        """By rank the distances that measure a unit, as pairs of places and their length; see `Reference`."""
-        return tuple(
-            tuple((self._pairs(pairs), float(length)) for pairs, length in (item.split() for item in rank.split(",")))
-            for rank in self.reference.unit.split(";")
-            if rank.strip()
-        )
+    def units(self) -> tuple[tuple[Distance, ...], ...]:
+        """By rank the distances that measure a unit; see `Reference`."""
+        ranks = (rank.split(",") for rank in self.reference.unit.split(";") if rank.strip())
+        return tuple(tuple(self._distance(*item.split()) for item in rank) for rank in ranks)
 
     @cached_property
     def level(self) -> tuple[Place, Place] | None:
         """Two places that lie level; see `Reference`."""
         return self._pairs(self.reference.level)[0] if self.reference.level else None
+
+    def _distance(self, pairs: str, length: str, weight: str = "1") -> Distance:
+        return self._pairs(pairs), float(length), float(weight)
 
     def _pairs(self, text: str) -> tuple[tuple[Place, Place], ...]:
         pairs = (pair.split("-") for pair in text.split("|"))
