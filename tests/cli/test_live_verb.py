@@ -36,7 +36,7 @@ def run(tmp_path_factory):
     cache = a_cache(tmp_path_factory.mktemp("data") / "c", *sequences, header=Header("body_25+face_70", HEADS))
     out = tmp_path_factory.mktemp("runs") / "ann"
     given = {"data": str(cache), "arch": "ann", "head": "both", "model": {"width": 16}, "epochs": 1, "device": "cpu"}
-    train(load_config(overrides=given | {"split": "holdout:0.3", "reference": "window"}), out)
+    train(load_config(overrides=given | {"split": "holdout:0.3", "reference": "window", "parts": "all"}), out)
     return out
 
 

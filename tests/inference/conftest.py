@@ -36,5 +36,5 @@ def run(cache, tmp_path_factory):
         "batch_size": 32,
         "device": "cpu",
     }
-    train(load_config(overrides=given | {"split": "holdout:0.3", "max_gap": 0}), out)
+    train(load_config(overrides=given | {"split": "holdout:0.3", "max_gap": 0, "parts": "all"}), out)
     return out

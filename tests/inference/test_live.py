@@ -61,7 +61,14 @@ def trained(cache, tmp_path_factory):
             out = tmp_path_factory.mktemp("runs") / arch
             known = {"ann": ["width"], "stgcnpp": ["widths"], "resnet18": ["image_size"]}.get(arch, [])
             given = {"data": str(cache), "arch": arch, "head": "both", "model": {name: SMALL[name] for name in known}}
-            given |= {"epochs": 1, "batch_size": 16, "device": "cpu", "split": "holdout:0.3", "reference": "window"}
+            given |= {
+                "epochs": 1,
+                "batch_size": 16,
+                "device": "cpu",
+                "split": "holdout:0.3",
+                "reference": "window",
+                "parts": "all",
+            }
             train(load_config(overrides=given | settings), out)
             models[key] = skelemo.load(out)
         return models[key]
