@@ -20,7 +20,7 @@ from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError
 from skelemo.evaluation.smoothing import choose_width, smoothed
-from skelemo.inference import predictor
+from skelemo.inference import answering
 from skelemo.runs.folder import read_run
 from skelemo.targets import Head
 
@@ -115,12 +115,12 @@ def test_training_records_the_width_that_validation_prefers_and_predicts_without
 def test_chunks_are_whole_videos_and_predict_as_one_does(run, cache, monkeypatch):
     model = skelemo.load(run)
     whole = model.predict(cache, smooth=9)
-    monkeypatch.setattr(predictor, "CHUNK_FRAMES", 150)
+    monkeypatch.setattr(answering, "CHUNK_FRAMES", 150)
     pieces = model.predict(cache, smooth=9)
-    assert [len(rows) for rows in predictor.chunks(open_cache(cache).sequences)] == [2] * 5
+    assert [len(rows) for rows in answering.chunks(open_cache(cache).sequences)] == [2] * 5
     pd.testing.assert_frame_equal(pieces, whole, atol=1e-5)
     table = pd.DataFrame({"video": ["b", "a", "b", "c"], "length": [50, 80, 50, 10]})
-    assert [rows.tolist() for rows in predictor.chunks(table, 100)] == [[0, 2], [1, 3]]
+    assert [rows.tolist() for rows in answering.chunks(table, 100)] == [[0, 2], [1, 3]]
 
 
 def test_min_seen_counts_points_and_withholds_what_rests_on_fewer(run):
@@ -162,8 +162,8 @@ def test_one_of_several_people_is_chosen_by_word_or_number(run, tmp_path):
 #: The command with chunks of 30 frames, each of them slow where the environment says so.
 SLOW = """
 import os, time
-from skelemo.inference import predictor, recordings
-predictor.CHUNK_FRAMES = 30
+from skelemo.inference import answering, recordings
+answering.CHUNK_FRAMES = 30
 do = recordings._do
 def slow(*given):
     done = do(*given)
@@ -231,7 +231,7 @@ def test_recordings_that_went_or_changed_between_two_tries_are_not_in_the_table(
 
 
 def test_two_processes_predict_what_one_does(run, recordings, tmp_path, monkeypatch):
-    monkeypatch.setattr(predictor, "CHUNK_FRAMES", 30)
+    monkeypatch.setattr(answering, "CHUNK_FRAMES", 30)
     for jobs in (1, 2):
         assert invoke("predict", run, recordings, "--jobs", jobs, "--out", tmp_path / f"{jobs}.csv").exit_code == 0
     one, two = (pd.read_csv(tmp_path / f"{jobs}.csv") for jobs in (1, 2))
@@ -241,7 +241,7 @@ def test_two_processes_predict_what_one_does(run, recordings, tmp_path, monkeypa
 def test_a_cluster_predicts_what_this_process_does(run, recordings, tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr("skelemo.ingest.pool._CONNECT_SECONDS", 60)
-    monkeypatch.setattr(predictor, "CHUNK_FRAMES", 30)
+    monkeypatch.setattr(answering, "CHUNK_FRAMES", 30)
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
     with distributed.LocalCluster(processes=True, memory_limit=0, **options) as cluster:
         words = ("--out", tmp_path / "x.csv", "--scheduler", cluster.scheduler_address)
