@@ -531,7 +531,7 @@ def test_a_baseline_leaves_a_run_that_is_scored_and_read_like_a_networks(config,
     assert run.config["optimizer"] is None
     assert {head.name for head in run.heads} == {"expression", "va"}
     if arch != "boosting":  # trees need more than eighteen clips
-        assert scores["expression"]["macro_f1"]["value"] > 0.7
+        assert scores["expression"]["macro_f1"]["value"] > 0.6  # six clips; 0.33 knows nothing
         assert scores["va"]["ccc_mean"]["value"] > 0.8
 
 
