@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -26,7 +27,7 @@ from skelemo.errors import ConfigError, InputError, SkelemoError
 from skelemo.inference.answering import Answering, chunks, nothing_seen
 from skelemo.inference.elan import require_elan
 from skelemo.inference.onnx import open_model
-from skelemo.inference.sources import Reading, Stage, opened, silent
+from skelemo.inference.sources import Reading, Stage, find_keypoints, is_cache, opened, silent
 from skelemo.inference.table import Options, has_prediction, require_writable, write_tables
 from skelemo.ingest import pool, worker
 
@@ -114,12 +115,16 @@ def predict_file(
         raise InputError(f"no video at {film}")
     if overlay:
         overlay.check()
-    model = open_model(runs, allow=allow)
-    model.widths(options.smooth)
-    where = model.choose_device(device)
     folder = Path(os.path.abspath(out.with_name(f"{out.name}.parts")))
     with claimed(folder), _removed_if_useless(folder):
         sweep(folder)
+        with ThreadPoolExecutor(1) as pool:
+            loading = pool.submit(open_model, runs, allow=allow)
+            if reading.pose and not is_cache(source):  # torch is loaded meanwhile
+                find_keypoints(source, folder, reading, stage, lambda: loading.done() and loading.result())
+            model = loading.result()
+        model.widths(options.smooth)
+        where = model.choose_device(device)
         with opened(source, model.layout, replace(reading, folder=folder), stage) as found:
             cache = found.cache
             whole = cache if reading.person in ("all", "auto") else open_cache(cache.paths)

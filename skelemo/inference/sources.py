@@ -20,7 +20,7 @@ from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest.plan import Plan, Settings, make_plan
 from skelemo.ingest.result import Tally
 from skelemo.ingest.run import ingest
-from skelemo.pose.extract import extract, find_videos
+from skelemo.pose.extract import Extracted, extract, find_videos
 from skelemo.pose.registry import Options
 from skelemo.skeleton import Layout, layout
 
@@ -88,7 +88,7 @@ def opened(source: Source, wanted: Layout, reading: Reading, stage: Stage = sile
         The source cannot be read or shows nobody, or lacks a part of the wanted layout.
     """
     path = Path(source) if isinstance(source, str | os.PathLike) else None
-    if path and _is_cache(path):
+    if path and is_cache(path):
         cache = open_cache(path)
         require_parts(cache, wanted)
         yield _with_parts(Opened(_of_person(cache, reading.person)), wanted)
@@ -113,17 +113,32 @@ def opened(source: Source, wanted: Layout, reading: Reading, stage: Stage = sile
 
 def _found_in_videos(source: Path, folder: Path, wanted: Layout, reading: Reading, stage: Stage) -> Opened:
     """The cache of the keypoints that are found in videos."""
-    options = reading.pose or Options("")
-    kept = hashlib.sha256(json.dumps(options.kept(), sort_keys=True).encode()).hexdigest()[:16]
-    where = folder / f"keypoints-{kept}"
-    with stage("finding keypoints", "frames") as report:
-        extracted = extract([source], where, options, report)
+    where, extracted = find_keypoints(source, folder, reading, stage)
     try:
         found = _ingested(where, folder, wanted, reading, stage)
     except InputError as error:
         raise InputError(str(error).replace(str(where), str(source))) from None
     notes, failures = (*extracted.notes, *found.notes), (*extracted.failures, *found.failures)
     return replace(found, notes=notes, failures=failures, films=find_videos([source]))
+
+
+def find_keypoints(
+    source: Path, folder: Path, reading: Reading, stage: Stage, going: Callable[[], object] = lambda: None
+) -> tuple[Path, Extracted]:
+    """Find the keypoints of videos, as far as that is not done yet, and where in ``folder`` they are.
+
+    ``going`` is called as frames are done; what it raises ends the work.
+    """
+    options = reading.pose or Options("")
+    kept = hashlib.sha256(json.dumps(options.kept(), sort_keys=True).encode()).hexdigest()[:16]
+    where = folder / f"keypoints-{kept}"
+    with stage("finding keypoints", "frames") as report:
+
+        def told(done: int, of: int) -> None:
+            going()
+            report(done, of)
+
+        return where, extract([source], where, options, told)
 
 
 def _ingested(path: Path, folder: Path, wanted: Layout, reading: Reading, stage: Stage) -> Opened:
@@ -203,7 +218,8 @@ def require_parts(cache: Cache, wanted: Layout) -> None:
         )
 
 
-def _is_cache(path: Path) -> bool:
+def is_cache(path: Path) -> bool:
+    """Whether a folder holds shards."""
     try:
         return path.is_dir() and bool(shard_files(path))
     except CacheError:
