@@ -17,7 +17,7 @@ COMMANDS = {
     "cache subset": ("cache", "subset", "one", "--only", "id=one", "--out"),
     "cache import": ("cache", "import", "clips.json", "--from", "openpifpaf", "--out"),
     "cache export": ("cache", "export", "one", "--to", "csv", "--out"),
-    "export images": ("export", "images", "one", "--view", "frame", "--out"),
+    "cache images": ("cache", "images", "one", "--view", "frame", "--out"),
 }
 #: Of these the folder grows as it is written; it is held from within.
 GROWING = {"synth": ("synth",)}
