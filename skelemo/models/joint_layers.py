@@ -66,7 +66,6 @@ class Frames:
         return Frames(seen, rows, self.complete)
 
 
-@torch.compiler.disable
 def _look(mask: Tensor, training: bool) -> Frames:
     """The frames of a mask whose values can be inspected."""
     if bool(mask.all()):
