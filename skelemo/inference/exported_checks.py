@@ -97,6 +97,7 @@ def _simulated(folder: Path, wanted: Layout) -> Cache:
                 points[:, wanted.slices[part.name]] = raw[:, acted.slices[part.name]]
         points = np.where(points[..., 2:] > 0, points, 0)
         numbers = np.arange(len(raw), dtype=np.int32)
+        points[..., 2] = points[..., 2].clip(0, 1)  # OpenPose's are at times above 1, as ingest knows
         clips.append(Clip(f"{number}", f"{number}", points, numbers, width=clip.width, height=clip.height, fps=25.0))
     write_shard(folder, Header(wanted.name), clips)
     return open_cache(folder)
