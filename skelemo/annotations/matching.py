@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from heapq import nlargest
 
+import numpy as np
+
 from skelemo.annotations.files import count, some
 from skelemo.annotations.registry import Annotation, Annotations, Recordings
 from skelemo.annotations.spellings import WAYS, Index, by_text, flattened, is_generic, loosely, path_steps
@@ -15,6 +17,9 @@ from skelemo.errors import InputError
 
 #: What `skelemo` adds to a video's name for one of its people.
 _PERSON = re.compile(r"_(?:(left|right)|person([0-9]{1,9}))$")
+#: Frames of a sequence at most; what a longer recording's are called says from which frame they are.
+LONGEST = 65_536
+_PIECE = re.compile(r"_from([0-9]{1,9})(?=_left$|_right$|_person[0-9]{1,9}$|$)")
 #: Names that are compared letter by letter, of those that share most pairs of letters.
 _MOST_COMPARED = 50
 
@@ -69,6 +74,9 @@ def match(annotations: Annotations, recordings: Recordings) -> Matching:
     unused = []
     for annotation in annotations.items:
         index, person = finder.find(annotation)
+        if index is None and (piece := _PIECE.search(annotation.video)):
+            annotation = _from_frame(annotation, piece)
+            index, person = finder.find(annotation)
         if index is None:
             unused.append(annotation)
         else:
@@ -76,6 +84,7 @@ def match(annotations: Annotations, recordings: Recordings) -> Matching:
     if not any(found):
         raise _nothing_matches(annotations, recordings)
     sources = [source for _, source, *_ in recordings]
+    found = [_joined(labels) for labels in found]
     for source, labels in zip(sources, found, strict=True):
         _check_persons(source, labels)
     return Matching(
@@ -86,6 +95,46 @@ def match(annotations: Annotations, recordings: Recordings) -> Matching:
         sources=tuple(sources),
         videos=tuple(_named(item) for item in annotations.items),
     )
+
+
+def _from_frame(annotation: Annotation, piece: re.Match[str]) -> Annotation:
+    """Labels for a sequence of a long recording as labels of the recording, for these frames alone."""
+    video, first = annotation.video[: piece.start()] + annotation.video[piece.end() :], int(piece[1])
+    if annotation.number is not None:
+        return replace(annotation, video=video)
+    last = np.array([first + LONGEST - 1], np.int32)
+    return replace(annotation, video=video, number=np.array([first], np.int32), end=last, open_end=True)
+
+
+def _joined(labels: list[Annotation]) -> list[Annotation]:
+    """Labels for frames that follow each other, of one person of a recording, as one; others as they are."""
+    if len(labels) < 2:
+        return labels
+    found: list[Annotation] = []
+    for one in sorted(labels, key=lambda label: (label.person, -1 if label.last is None else label.last)):
+        before = found[-1] if found else None
+        if before and before.person == one.person and one.number is not None and _follows(before, one):
+            number, end = (
+                np.concatenate([getattr(which, name) for which in (before, one)]) for name in ("number", "end")
+            )
+            joined = {name: np.concatenate([before.labels[name], one.labels[name]]) for name in one.labels}
+            found[-1] = replace(before, number=number, end=end, labels=joined, open_end=one.open_end)
+        else:
+            found.append(one)
+    return found
+
+
+def _follows(before: Annotation, one: Annotation) -> bool:
+    """Whether two annotations in order can be one."""
+    same = (one.subject, one.splits, one.unit, one.source) == (
+        before.subject,
+        before.splits,
+        before.unit,
+        before.source,
+    )
+    known = before.end is not None and one.end is not None and before.labels.keys() == one.labels.keys()
+    last = before.last
+    return same and known and last is not None and one.number is not None and last < int(one.number[0])
 
 
 class _Finder:

@@ -43,6 +43,7 @@ class Annotation:
     person: str = ""  # "" for whomever --person chooses, "left", "right" or the number of a track
     subject: str = ""
     splits: Mapping[str, str] = field(default_factory=dict)  # column -> "train" | "validation" | "test"
+    open_end: bool = False  # the last row may reach beyond the recording
     slack: int = 0  # frames by which rows that count every frame of a video may miss its true length
 
     def at(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
@@ -80,7 +81,7 @@ class Annotation:
     def mismatch(self, last: int) -> str:
         """What is wrong between these rows and a recording whose highest frame number is ``last``; "" when they fit."""
         row = self.last
-        if row is None:
+        if row is None or self.open_end:
             return ""
         if self.slack and abs(row - last) > self.slack:
             return (

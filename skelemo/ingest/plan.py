@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skelemo.annotations.matching import LONGEST  # three quarters of an hour at 25 fps
 from skelemo.annotations.registry import Annotation
 from skelemo.cache.shard import Header
 from skelemo.errors import ConfigError, InputError
@@ -22,9 +23,6 @@ from skelemo.skeleton import BODY_25B, layout
 from skelemo.text import SIMULATED, video_names
 
 __all__ = ["Plan", "Settings", "Task", "make_plan"]
-
-#: Frames of a recording that are read in one piece: three quarters of an hour at 25 fps.
-LONGEST = 65_536
 
 _NOBODY = Annotation("", {}, "")
 
@@ -191,9 +189,12 @@ def _pieces(task: Task) -> Iterator[Task]:
     if len(task.recording.files) <= LONGEST or any(one.person.isdecimal() for one in task.annotations):
         yield task
         return
+    open_ended = tuple(dataclasses.replace(one, open_end=True) for one in task.annotations)
+    last = task.recording.numbers[-1]
     for recording in task.recording.pieces(LONGEST):
         ending = recording.source.removeprefix(task.recording.source)
-        yield dataclasses.replace(task, recording=recording, video=task.video + ending)
+        labels = task.annotations if recording.numbers[-1] == last else open_ended
+        yield dataclasses.replace(task, recording=recording, video=task.video + ending, annotations=labels)
 
 
 def _annotations(task: Task) -> tuple[Annotation, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from people_by_hand import person_json
 
+from skelemo.annotations import matching as matching_module
 from skelemo.cache.merge import subset
 from skelemo.cache.shard import open_shard
 from skelemo.cache.store import Cache, open_cache
@@ -427,6 +428,20 @@ def test_a_long_recording_goes_through_in_pieces(tmp_path, write_recording, monk
     assert frames.keypoints[:, 0, 0].tolist() == [97.0 + n for n in frames.number]
     assert sum(tally.labels.values()) >= 25
     assert make_plan(tmp_path / "json", tmp_path / "cache", labels, Settings()).tasks == ()
+
+
+def test_the_pieces_of_a_long_recording_are_names_for_labels(tmp_path, write_recording, monkeypatch):
+    write_recording("long", [[(100.0 + n, 100.0)] for n in range(25)])
+    monkeypatch.setattr(plan_module, "LONGEST", 10)
+    monkeypatch.setattr(matching_module, "LONGEST", 10)
+    labels = f"table:{tmp_path / 'labels.csv'}"
+    (tmp_path / "labels.csv").write_text("video,label\nlong_from20,sad\nlong_from0,happy\n")
+    tally, cache = run(tmp_path, labels)
+    assert sorted(cache.sequences["id"]) == ["long_from0", "long_from10", "long_from20"]
+    frames = cache.read()
+    told = dict(zip(frames.number.tolist(), frames.labels["expression"].tolist(), strict=True))
+    assert told == dict.fromkeys(range(10), 0) | dict.fromkeys(range(10, 20), -1) | dict.fromkeys(range(20, 25), 1)
+    assert not [note for note in tally.notes if "labels up to frame" in note]
 
 
 def test_images_of_labeled_frames_have_the_label_of_their_number_whatever_is_missing(tmp_path):
