@@ -20,13 +20,14 @@ from skelemo.data.corpus import load_corpus
 from skelemo.data.window import Window, target_rows, window_frames
 from skelemo.data.windows import Gatherer
 from skelemo.errors import ConfigError, InputError
-from skelemo.inference import onnx
+from skelemo.inference import exported_checks, onnx
 from skelemo.inference.history import View
 from skelemo.inference.live import live_model
 from skelemo.models import list_models
 from skelemo.models.registry import create, entry
 from skelemo.preprocess import Preparation
 from skelemo.runs.model_file import ModelFile, write_model
+from skelemo.skeleton import layout
 from skelemo.training.config import load_config
 from skelemo.training.fit import train
 
@@ -318,3 +319,11 @@ def test_a_network_that_no_graph_can_hold_is_refused_in_one_line(tmp_path, monke
 
     with pytest.raises(ConfigError, match="Ann cannot be exported: RuntimeError: looks at its data and more"):
         program(EndToEnd(model))
+
+
+@pytest.mark.parametrize("parts", ["body_25+face_70", "body_25+hand_21x2"])
+def test_simulated_people_are_frames_that_a_cache_takes(tmp_path, parts):
+    cache = exported_checks._simulated(tmp_path, layout(parts))
+    confidence = cache.read().keypoints[..., 2]
+    assert confidence.max() <= 1
+    assert (confidence[:, 25:] > 0).mean() > 0.5
