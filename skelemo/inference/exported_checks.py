@@ -1,6 +1,5 @@
 """Checks of exported models: the same predictions as the run's own, and what 8-bit numbers cost."""
 
-import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -153,21 +152,17 @@ def quantized(content: bytes, exported: Exported, cache: Cache, splits: Mapping[
     with tempfile.TemporaryDirectory(prefix="skelemo-") as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(content)
-        logging.disable(logging.WARNING)  # advice that ours has been given already
-        try:
-            quantize_static(
-                source,
-                target,
-                Reader(),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=_PRODUCTS,
-                nodes_to_quantize=nodes,
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-            )
-        finally:
-            logging.disable(logging.NOTSET)
+        quantize_static(
+            source,
+            target,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=_PRODUCTS,
+            nodes_to_quantize=nodes,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
         return target.read_bytes()
 
 

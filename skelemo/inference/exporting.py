@@ -235,7 +235,7 @@ def _saved(given: torch.export.ExportedProgram, metadata: str) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warnings that torch and its exporter write about themselves."""
+    """Without the warnings that exporters write about themselves."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -317,7 +317,8 @@ def export_model(
         found: list[Cost] = []
         if quantize:
             assert cache is not None
-            content, facts = quantized(content, exported, cache, splits), facts | {"precision": "int8"}
+            with _quiet():
+                content, facts = quantized(content, exported, cache, splits), facts | {"precision": "int8"}
             small = Path(folder) / "int8.onnx"
             onnx.write(small, content, facts)
             found = costs(model, exported, onnx.load(small), cache, splits)

@@ -5,6 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
+from skelemo.data.window import Window
+from skelemo.errors import ConfigError
+
+#: Frames over which units, gaps and smoothing are computed live for a run whose reference is the clip: three seconds.
+CONTEXT = 90
 #: Frames that a history has room for at first; it grows to what the windows need and no further.
 _FIRST = 32
 
@@ -27,6 +32,54 @@ class Shape:
     ahead: int = 0
     context: int = 0
     clip: int = 0
+
+    @classmethod
+    def of(cls, window: Window, name: str, *, by_clip: bool, clip: int = 0) -> "Shape":
+        """The shape for a model's windows, of which it sees the newest.
+
+        Parameters
+        ----------
+        name : the model's, for messages.
+        by_clip : whether its reference is the clip, of which `CONTEXT` frames or more stand in live.
+        clip : frames that count as a clip, for a model of whole clips.
+
+        Raises
+        ------
+        ConfigError
+            A model of whole clips without ``clip``, or the other way round.
+        """
+        whole = window.sampling == "clip"
+        if whole and clip < 1:
+            raise ConfigError(
+                f"{name} predicts whole clips: say how many frames of a stream count as one, as in --clip 90"
+            )
+        if clip and not whole:
+            raise ConfigError(f"{name} predicts frames, not whole clips: leave out --clip")
+        behind = window.length - 1 if window.target == "last" else window.length // 2
+        ahead = 0 if clip else (window.length - 1 - behind) * window.dilation
+        context = clip or max(CONTEXT, (window.length - 1) * window.dilation + 1) if by_clip else 0
+        return cls(window.length, window.dilation, ahead, context, clip)
+
+    def notes(self, name: str) -> list[str]:
+        """How predictions may differ from those for the whole recording, one line each."""
+        found = []
+        if self.context and not self.clip:
+            found.append(
+                f"{name} was trained with reference: clip; live, units and gaps come from the last {self.context} "
+                "frames instead of the whole clip (with --set reference=window both are the same)"
+            )
+        if self.ahead:
+            found.append(f"{name} has its target in the middle of a window: predictions come {self.ahead} frames later")
+        return found
+
+    def example(self, points: int) -> "View":
+        """What a model may be shown of a person, at random places."""
+        random, length = np.random.default_rng(0), self.context or self.length
+        keypoints = random.uniform(100, 600, (length, points, 3)).astype(np.float32)
+        keypoints[..., 2] = 0.9
+        pick = np.linspace(0, length - 1, self.length).astype(int) if self.context else None
+        here = np.ones(length, bool)
+        return View(keypoints, np.arange(length), here, pick, here[: self.length])
 
     @property
     def rows(self) -> int:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from skelemo.inference.predictor import Model
     from skelemo.pose.registry import Options
 
-#: Frames over which units, gaps and smoothing are computed for a run whose reference is the clip: three seconds.
-CONTEXT = 90
 #: Differences of frame numbers of which the median is the stream's step.
 _STEPS = 31
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from skelemo.errors import ConfigError
 from skelemo.inference.environment import choose_device
 from skelemo.inference.history import Shape, View
-from skelemo.inference.live import CONTEXT, Prediction, stream_layout
+from skelemo.inference.live import Prediction, stream_layout
 from skelemo.inference.predictor import Member, Model
 from skelemo.models.heads import probabilities
 from skelemo.preprocess import prepare
@@ -28,7 +28,7 @@ class TorchModel:
     """Predicts for windows of raw keypoints with the networks of a `Model`.
 
     A run with ``reference: window`` sees what it saw in training. One whose reference is the clip sees the last
-    `CONTEXT` frames as its clip: it predicts what it would for a recording that ends now.
+    `skelemo.inference.history.CONTEXT` frames as its clip: it predicts what it would for a recording that ends now.
 
     Parameters
     ----------
@@ -37,21 +37,17 @@ class TorchModel:
     Raises
     ------
     ConfigError
-        A model of whole clips without ``clip``, or the other way round.
+        As `Shape.of`, or runs that cannot be averaged.
     """
 
     def __init__(self, model: Model, *, clip: int = 0, device: str = "cpu") -> None:
         self.model, self.device = model, choose_device(device)
         self.heads, self.layout = model.heads, model.layout
         self.min_confidence = model.members[-1].preparation.min_confidence
-        whole = model.members[0].window.sampling == "clip"
-        if whole and clip < 1:
-            raise ConfigError(
-                f"{model.name} predicts whole clips: say how many frames of a stream count as one, as in --clip 90"
-            )
-        if clip and not whole:
-            raise ConfigError(f"{model.name} predicts frames, not whole clips: leave out --clip")
-        self.shapes = tuple(_shape(one, clip) for one in model.members)
+        self.shapes = tuple(
+            Shape.of(one.window, model.name, by_clip=one.preparation.reference == "clip", clip=clip)
+            for one in model.members
+        )
         if len({shape.ahead for shape in self.shapes}) > 1:
             raise ConfigError(f"{model.name}: the runs need different numbers of later frames; they cannot be averaged")
         everything = stream_layout(self.layout)
@@ -65,18 +61,8 @@ class TorchModel:
     @property
     def notes(self) -> list[str]:
         """How predictions may differ from those for the whole recording, one line each."""
-        found = []
-        for one, shape in zip(self.model.members, self.shapes, strict=True):
-            name = f"{self.model.name} ({one.file.arch})"
-            if shape.context and not shape.clip:
-                found.append(
-                    f"{name} was trained with reference: clip; live, units and gaps come from the last {shape.context} "
-                    "frames instead of the whole clip (with --set reference=window both are the same)"
-                )
-            if shape.ahead:
-                found.append(
-                    f"{name} has its target in the middle of a window: predictions come {shape.ahead} frames later"
-                )
+        pairs = zip(self.model.members, self.shapes, strict=True)
+        found = [note for one, shape in pairs for note in shape.notes(f"{self.model.name} ({one.file.arch})")]
         return list(dict.fromkeys(found))
 
     @torch.inference_mode()
@@ -134,7 +120,7 @@ class TorchModel:
 
     def tune(self, threads: int = 0) -> int:
         """Warm up, and set torch's threads: to what is fastest here unless given. On a busy machine one often is."""
-        views = [[_example(shape, len(stream_layout(self.layout)))] for shape in self.shapes]
+        views = [[shape.example(len(stream_layout(self.layout)))] for shape in self.shapes]
         choices = [threads] if threads else range(1, min(4, _processors()) + 1)
         taken = {}
         for count in choices:
@@ -152,29 +138,10 @@ class TorchModel:
         return best
 
 
-def _shape(one: Member, clip: int) -> Shape:
-    window = one.window
-    behind = window.length - 1 if window.target == "last" else window.length // 2
-    ahead = 0 if clip else (window.length - 1 - behind) * window.dilation
-    context = 0
-    if one.preparation.reference == "clip":
-        context = clip or max(CONTEXT, (window.length - 1) * window.dilation + 1)
-    return Shape(window.length, window.dilation, ahead, context, clip)
-
-
 def _pixels(size: tuple[int, int]) -> tuple[float, float]:
     """An image of unknown size, whose coordinates are shares of it, is as long as usual; as `Images.pixels` has it."""
     width, height = size
     return (width, height) if max(size) != 1 else (width * max(USUAL), height * max(USUAL))
-
-
-def _example(shape: Shape, points: int) -> View:
-    random, length = np.random.default_rng(0), shape.context or shape.length
-    keypoints = random.uniform(100, 600, (length, points, 3)).astype(np.float32)
-    keypoints[..., 2] = 0.9
-    pick = np.arange(length - shape.length, length) if shape.context else None
-    here = np.ones(length, bool)
-    return View(keypoints, np.arange(length), here, pick, here[: shape.length])
 
 
 def _processors() -> int:

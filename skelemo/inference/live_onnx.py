@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skelemo.errors import ConfigError
 from skelemo.inference import onnx
 from skelemo.inference.history import Shape, View
-from skelemo.inference.live import CONTEXT, Prediction, stream_layout
+from skelemo.inference.live import Prediction, stream_layout
 
 
 class OnnxModel:
@@ -22,40 +21,20 @@ class OnnxModel:
     Raises
     ------
     ConfigError
-        A model of whole clips without ``clip``, or the other way round.
+        As `Shape.of`.
     """
 
     def __init__(self, model: onnx.Exported, *, clip: int = 0) -> None:
-        self.model, window = model, model.window
+        self.model = model
         self.heads, self.layout, self.min_confidence = model.heads, model.layout, model.min_confidence
-        whole = window.sampling == "clip"
-        if whole and clip < 1:
-            raise ConfigError(
-                f"{model.name} predicts whole clips: say how many frames of a stream count as one, as in --clip 90"
-            )
-        if clip and not whole:
-            raise ConfigError(f"{model.name} predicts frames, not whole clips: leave out --clip")
-        behind = window.length - 1 if window.target == "last" else window.length // 2
-        ahead = 0 if clip else (window.length - 1 - behind) * window.dilation
-        context = clip or (max(CONTEXT, (window.length - 1) * window.dilation + 1) if model.by_clip else 0)
-        self.shapes = (Shape(window.length, window.dilation, ahead, context, clip),)
+        self.shapes = (Shape.of(model.window, model.name, by_clip=model.by_clip, clip=clip),)
         everything = stream_layout(model.layout)
         self._columns = [i for part in model.layout.parts for i in range(len(everything))[everything.slices[part.name]]]
 
     @property
     def notes(self) -> list[str]:
         """How predictions may differ from those for the whole recording, one line each."""
-        shape, name, found = self.shapes[0], self.model.name, []
-        if shape.context and not shape.clip:
-            found.append(
-                f"{name} was trained with reference: clip; live, units and gaps come from the last {shape.context} "
-                "frames instead of the whole clip (with --set reference=window both are the same)"
-            )
-        if shape.ahead:
-            found.append(
-                f"{name} has its target in the middle of a window: predictions come {shape.ahead} frames later"
-            )
-        return found
+        return self.shapes[0].notes(self.model.name)
 
     def __call__(self, views: Sequence[Sequence[View]], size: tuple[int, int]) -> list[Prediction]:
         """Outputs, and the shares of frames and points that are visible, for each person."""
@@ -96,13 +75,7 @@ class OnnxModel:
 
     def tune(self, threads: int = 0) -> int:
         """Warm up; ONNX Runtime's threads are what they are. Returns their number."""
-        shape = self.shapes[0]
-        length = shape.context or shape.length
-        keypoints = np.random.default_rng(0).uniform(100, 600, (length, len(stream_layout(self.layout)), 3))
-        keypoints[..., 2] = 0.9
-        pick = np.linspace(0, length - 1, shape.length).astype(int) if shape.context else None
-        here = np.ones(length, bool)
-        view = View(keypoints.astype(np.float32), np.arange(length), here, pick, here[: shape.length])
+        view = self.shapes[0].example(len(stream_layout(self.layout)))
         until = time.perf_counter() + 0.5
         for _ in range(20):
             self([[view]], (1280, 720))

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from skelemo.errors import ConfigError
-from skelemo.runs.folder import read_json
+from skelemo.runs.folder import TRAINING_FOLDER, read_json
 from skelemo.text import count
 
-_FOLD = "fold_"
+SPLITS = "splits.json"
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,15 @@ def require_unseen(found: Sequence[Overlap], where: str) -> None:
 
 def _learned(run: Path) -> tuple[set[str], dict[str, Any]] | None:
     """Sequences of the training and validation subsets, of all folds or of the one that is named."""
-    path = run.resolve()
-    number = path.name.removeprefix(_FOLD)
-    inside = path.name.startswith(_FOLD) and number.isdecimal() and (path.parent / "splits.json").is_file()
-    file = (path.parent if inside else path) / "splits.json"
-    if not file.is_file():
+    path, number = run.resolve(), 0
+    while (inner := TRAINING_FOLDER.fullmatch(path.name)) and not (path / SPLITS).is_file():
+        number = int(inner[2]) if inner[1] == "fold" else number
+        path = path.parent
+    if not (path / SPLITS).is_file():
         return None
-    splits = read_json(file)
+    splits = read_json(path / SPLITS)
     folds = splits.get("folds", [])
-    folds = folds[int(number) - 1 : int(number)] if inside else folds
+    folds = folds[number - 1 : number] if number else folds
     if not folds or "sha256" not in splits or "subjects" not in splits:
         return None
     return {name for fold in folds for subset in ("train", "validation") for name in fold.get(subset, ())}, splits

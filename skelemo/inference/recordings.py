@@ -120,12 +120,13 @@ def predict_file(
         sweep(folder)
         with ThreadPoolExecutor(1) as pool:
             loading = pool.submit(open_model, runs, allow=allow)
+            keypoints = None
             if reading.pose and not is_cache(source):  # torch is loaded meanwhile
-                find_keypoints(source, folder, reading, stage, lambda: loading.done() and loading.result())
+                keypoints = find_keypoints(source, folder, reading, stage, lambda: loading.done() and loading.result())
             model = loading.result()
         model.widths(options.smooth)
         where = model.choose_device(device)
-        with opened(source, model.layout, replace(reading, folder=folder), stage) as found:
+        with opened(source, model.layout, replace(reading, folder=folder), stage, keypoints) as found:
             cache = found.cache
             whole = cache if reading.person in ("all", "auto") else open_cache(cache.paths)
             if out.suffix.lower() == ".eaf":

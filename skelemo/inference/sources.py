@@ -28,6 +28,9 @@ Source = str | os.PathLike[str] | np.ndarray | Sequence[Mapping[str, Any]]
 #: A bar over things called by the second word, while something is done that the first one says.
 Stage = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
 
+#: Where the keypoints of videos lie, and what has become of each video.
+Keypoints = tuple[Path, Extracted]
+
 #: Layouts that an array may be in, by its number of points.
 _LAYOUTS = ("body_25", "face_70", "body_25+face_70", "body_25+hand_21x2", "face_70+hand_21x2",
             "body_25+face_70+hand_21x2")  # fmt: skip
@@ -79,8 +82,14 @@ class Reading:
 
 
 @contextmanager
-def opened(source: Source, wanted: Layout, reading: Reading, stage: Stage = silent) -> Iterator[Opened]:
+def opened(
+    source: Source, wanted: Layout, reading: Reading, stage: Stage = silent, keypoints: Keypoints | None = None
+) -> Iterator[Opened]:
     """A cache of what a source holds; of anything but a cache one that is removed afterwards, or kept in a folder.
+
+    Parameters
+    ----------
+    keypoints : of videos, where they have been found.
 
     Raises
     ------
@@ -102,7 +111,8 @@ def opened(source: Source, wanted: Layout, reading: Reading, stage: Stage = sile
             found = Opened(open_cache(where))
         else:
             if path and reading.pose:
-                found = _found_in_videos(path, Path(folder), wanted, reading, stage)
+                keypoints = keypoints or find_keypoints(path, Path(folder), reading, stage)
+                found = _of_videos(path, Path(folder), wanted, reading, stage, keypoints)
             else:
                 path = path or _write_frames(Path(folder) / "frames", source)  # type: ignore[arg-type]  # no path, no array
                 found = _ingested(path, Path(folder), wanted, reading, stage)
@@ -111,9 +121,11 @@ def opened(source: Source, wanted: Layout, reading: Reading, stage: Stage = sile
         yield _with_parts(found, wanted)
 
 
-def _found_in_videos(source: Path, folder: Path, wanted: Layout, reading: Reading, stage: Stage) -> Opened:
-    """The cache of the keypoints that are found in videos."""
-    where, extracted = find_keypoints(source, folder, reading, stage)
+def _of_videos(
+    source: Path, folder: Path, wanted: Layout, reading: Reading, stage: Stage, keypoints: Keypoints
+) -> Opened:
+    """The cache of the keypoints that were found in videos."""
+    where, extracted = keypoints
     try:
         found = _ingested(where, folder, wanted, reading, stage)
     except InputError as error:
@@ -124,7 +136,7 @@ def _found_in_videos(source: Path, folder: Path, wanted: Layout, reading: Readin
 
 def find_keypoints(
     source: Path, folder: Path, reading: Reading, stage: Stage, going: Callable[[], object] = lambda: None
-) -> tuple[Path, Extracted]:
+) -> Keypoints:
     """Find the keypoints of videos, as far as that is not done yet, and where in ``folder`` they are.
 
     ``going`` is called as frames are done; what it raises ends the work.

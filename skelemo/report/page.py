@@ -4,8 +4,9 @@ Names of runs, classes and data sets are anybody's: they are escaped wherever th
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -24,9 +25,8 @@ from skelemo.report.comparison import (
 )
 from skelemo.report.describe import figures_of, head_title, pairs_basis
 from skelemo.report.failures import hardest
-from skelemo.report.paired import compare_pairs
+from skelemo.report.paired import Paired, compare_pairs
 from skelemo.runs.folder import Run
-from skelemo.targets import Head
 from skelemo.text import duration
 
 
@@ -60,6 +60,15 @@ class Content:
     version: str
     grounds: tuple[tuple[Ground, tuple[Drawn, ...]], ...]
     runs: tuple[tuple[Run, str, tuple[Drawn, ...]], ...]  # with the stem of its files
+
+    @cached_property
+    def pairs(self) -> dict[tuple[int, str], Paired | None]:
+        """How the runs compare in pairs, by the place of the comparison and the head."""
+        return {
+            (place, head.name): compare_pairs(ground, head)
+            for place, (ground, _) in enumerate(self.grounds)
+            for head in ground.heads
+        }
 
     @property
     def about(self) -> str:
@@ -105,7 +114,6 @@ def html(content: Content) -> str:
         rows_of=rows_of,
         estimate_of=estimate_of,
         estimate_in=estimate_in,
-        compare_pairs=compare_pairs,
         hardest=hardest,
         pairs_basis=pairs_basis,
         affect_reading=_reading,
@@ -121,8 +129,8 @@ def markdown(content: Content) -> str:
     lines = [f"# {_plain(content.title)}", "", f"{capital(content.about)}.", ""]
     if content.simulated:
         lines += [f"> **Simulated data.** {_plain(content.simulated)}", ""]
-    for ground, drawn in content.grounds:
-        lines += _ground_lines(ground)
+    for place, (ground, drawn) in enumerate(content.grounds):
+        lines += _ground_lines(ground, {head.name: content.pairs[place, head.name] for head in ground.heads})
         lines += _figure_lines(drawn)
     for run, _, drawn in content.runs:
         lines += _run_lines(run)
@@ -154,7 +162,7 @@ def _reading(run: Run) -> dict[str, Any] | None:
     return affect_reading(run.windows, [head for head in run.heads if head.name in run.shown])
 
 
-def _ground_lines(ground: Ground) -> list[str]:
+def _ground_lines(ground: Ground, pairs: Mapping[str, Paired | None]) -> list[str]:
     lines = [f"## {_plain(ground.title)}", ""]
     lines += [f"- {name}: {_plain(fact)}" for name, fact in ground.facts().items()]
     lines += [f"- {ground.caution}"] if ground.caution else []
@@ -174,12 +182,11 @@ def _ground_lines(ground: Ground) -> list[str]:
         if always := ground.most_frequent(head):
             rows.append([f"always {always[0]}", *(number(always[1].get(name)) for name in names)])
         lines += _table(["run", *map(capital, names.values())], rows)
-        lines += [ground.comparability(head), "", *_paired_lines(ground, head)]
+        lines += [ground.comparability(head), "", *_paired_lines(pairs[head.name])]
     return lines
 
 
-def _paired_lines(ground: Ground, head: Head) -> list[str]:
-    paired = compare_pairs(ground, head)
+def _paired_lines(paired: Paired | None) -> list[str]:
     if not paired:
         return []
     rows = [

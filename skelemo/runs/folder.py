@@ -28,6 +28,10 @@ from skelemo.targets import Head
 PARTS = "parts.json"
 
 
+#: Folder of a fold or a seed in a run.
+TRAINING_FOLDER = re.compile(r"(fold|seed)_([0-9]{1,10})")
+
+
 class UnfinishedError(InputError):
     """A run whose training has not finished."""
 
@@ -244,8 +248,7 @@ def _read_metrics(path: Path) -> pd.DataFrame:
 
 def training_folders(path: Path) -> list[Path]:
     """Where each training of a run lies: the run folder, or those of its folds and seeds in it, in their order."""
-    parts = re.compile(r"(fold|seed)_[0-9]{1,10}")
-    inner = [folder for folder in path.glob("*_*") if parts.fullmatch(folder.name) and folder.is_dir()]
+    inner = [folder for folder in path.glob("*_*") if TRAINING_FOLDER.fullmatch(folder.name) and folder.is_dir()]
     inner.sort(key=lambda folder: int(folder.name[5:]))
     return [deeper for folder in inner for deeper in training_folders(folder)] or [path]
 

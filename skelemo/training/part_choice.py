@@ -3,7 +3,7 @@
 A part that is visible but says nothing of the labels costs a model accuracy: it learns the noise by heart. The probe is
 kernel ridge regression on the features of the baselines, scored out of fold on the *training* subset alone: neither the
 validation nor the test subset is looked at. Starting from all parts, the one without which the probe errs least is left
-out, as long as the gain exceeds its standard error; where it does not, the part stays.
+out, as long as the gain exceeds `LEAST_GAIN` times its standard error; where it does not, the part stays.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -244,6 +244,17 @@ def test_every_fold_of_a_run_counts_and_a_fold_alone_only_for_itself(data, tmp_p
         skelemo.evaluate(run / "fold_2", again, out=tmp_path / "other")
 
 
+def test_a_seed_alone_and_a_fold_of_it_have_learned_what_the_run_says(data, tmp_path):
+    run = trained(data, tmp_path / "seeds", split="kfold:3", epochs=1, seeds=2)
+    fold = json.loads((run / "splits.json").read_text())["folds"][0]
+    again = copied_data(data, tmp_path / "again", fold["test"])
+    with pytest.raises(ConfigError, match="of seed_1: name data"):
+        skelemo.evaluate(run / "seed_1", again, out=tmp_path / "out")
+    with pytest.raises(ConfigError, match="of fold_2: name data"):
+        skelemo.evaluate(run / "seed_1" / "fold_2", again, out=tmp_path / "out")
+    skelemo.evaluate(run / "seed_1" / "fold_1", again, out=tmp_path / "out")
+
+
 def test_model_files_alone_are_evaluated_and_the_unknown_is_said(run, other, tmp_path):
     (tmp_path / "copy").mkdir()
     for name in ("model.json", "model.safetensors"):

@@ -21,10 +21,10 @@ import skelemo
 from skelemo.cache.shard import Header
 from skelemo.errors import ConfigError, InputError
 from skelemo.inference import live_video
-from skelemo.inference.history import History, Shape
+from skelemo.inference.history import CONTEXT, History, Shape
 from skelemo.inference.live import Live, live
 from skelemo.inference.live_folder import Follower
-from skelemo.inference.live_model import CONTEXT, TorchModel
+from skelemo.inference.live_model import TorchModel
 from skelemo.inference.live_sources import Frame, read_lines
 from skelemo.openpose.frame import FrameError
 from skelemo.openpose.stream import FrameReader
