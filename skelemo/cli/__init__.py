@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 import skelemo
 from skelemo.cli.lazy_group import Verbs
@@ -26,6 +27,11 @@ class _Skelemo(Verbs):
         except KeyboardInterrupt:
             click.echo("\ninterrupted; nothing half-written is left: run the same command again", err=True)
             ctx.exit(130)
+        except NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else ctx.command_path
+            raise _UserError(f"{visible(error.format_message()).rstrip('.')}; {command} --help explains it") from None
         except SkelemoError as error:
             raise _UserError(visible(str(error))) from error
         except OSError as error:
