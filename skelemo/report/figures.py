@@ -98,7 +98,7 @@ def class_bars(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
 def reliability(truth: ArrayLike, outputs: ArrayLike, bins: int = 10) -> Figure:
     """How often answers are right, by how sure they are; bars below the diagonal are overconfident.
 
-    Class numbers ``[N]`` against probabilities ``[N, K]``; the gray steps are how many answers are that sure.
+    Class numbers ``[N]`` against probabilities ``[N, K]``; the gray steps are the share of answers that are that sure.
     """
     outputs = np.asarray(outputs)
     sure, right = outputs.max(1), outputs.argmax(1) == np.asarray(truth)
@@ -107,7 +107,7 @@ def reliability(truth: ArrayLike, outputs: ArrayLike, bins: int = 10) -> Figure:
     share = np.divide(np.bincount(cells, right, bins), count, out=np.full(bins, np.nan), where=count > 0)
     edges = np.linspace(0, 1, bins + 1)
     figure, (axes,) = canvas(COLUMN, 2.4)
-    axes.stairs(count / max(count.max(), 1), edges, color=MUTED, alpha=0.25, fill=True, label="share of answers")
+    axes.stairs(count / max(count.sum(), 1), edges, color=MUTED, alpha=0.25, fill=True, label="share of answers")
     axes.bar(edges[:-1] + 0.5 / bins, np.nan_to_num(share), 0.8 / bins, color=BLUE, alpha=0.6, label="right")
     axes.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1.2, label="as sure as right")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="probability of the answer", ylabel="share that is right")
