@@ -232,6 +232,20 @@ class Trees(Fitted):
         return total.index_add_(1, self.output, value[tree, node])
 
 
+class Grid(nn.Module):
+    """Rounds features to a grid, so that no tree splits at what only the order of additions decides."""
+
+    STEP = 2.0**-16
+
+    def fit(self, rows: np.ndarray) -> np.ndarray:
+        """The same for ``[N, F]`` of training."""
+        return np.asarray(np.round(rows.astype(np.float64) / self.STEP) * self.STEP)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """``[N, F]`` float64, NaN where a feature is missing."""
+        return (rows / self.STEP).round() * self.STEP
+
+
 class Baseline(nn.Module):
     """One fitted estimator for each head on the features of a window, with the interface of a network.
 
@@ -243,7 +257,7 @@ class Baseline(nn.Module):
         self.name = name
         self.spec = spec
         self.make = make
-        self.scaler = Scaler() if scaled else None
+        self.scaler = Scaler() if scaled else Grid()
         self.estimators = nn.ModuleDict({head.name: kind() for head in spec.heads})
         for head in spec.heads:
             self.register_buffer(f"{head.name}_classes", torch.arange(len(head)))
@@ -270,7 +284,7 @@ class Baseline(nn.Module):
             if mirror:
                 twins.append(features(mirrored(keypoints, self.spec.layout), mask).cpu().numpy())
         rows = np.concatenate(pieces + twins)
-        ready = self.scaler.fit(rows) if self.scaler is not None else rows
+        ready = self.scaler.fit(rows)
         for head in self.spec.heads:
             known, wanted = fully_labeled(head, labels[head.name])
             chosen = np.tile(known, 2 if mirror else 1)
@@ -290,9 +304,7 @@ class Baseline(nn.Module):
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """``{head: [B, K]}``: logits of classes and flags, values within their range."""
-        rows = features(keypoints, mask).double()
-        if self.scaler is not None:
-            rows = self.scaler(rows)
+        rows = self.scaler(features(keypoints, mask).double())
         return {head.name: self._output(head, self.estimators[head.name](rows)) for head in self.spec.heads}
 
     def _output(self, head: Head, raw: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from sklearn.svm import SVC, SVR
 
 from skelemo.errors import ConfigError
 from skelemo.models import create, list_models
-from skelemo.models.baselines import LIMITS, Baseline, features, mirrored
+from skelemo.models.baselines import LIMITS, Baseline, Grid, features, mirrored
 from skelemo.models.heads import probabilities
 from skelemo.models.registry import entry
 from skelemo.preprocess import Preparation, prepare
@@ -267,3 +267,13 @@ def test_posed_faces_are_told_apart_as_well_as_by_the_reference(shared_data):
         model.fit([(placed[train], mask[train])], {"expression": labels[train]}, mirror=False, seed=0)
         found[test] = model(placed[test], mask[test])["expression"].argmax(1)
     assert recall_score(labels, found, average="macro") >= 0.58
+
+
+def test_no_tree_splits_at_what_rounding_decides():
+    rng = np.random.default_rng(0)
+    noise = rng.choice([-3e-8, 0.0, 3e-8], (200, 1))
+    rows = np.concatenate([noise, rng.uniform(-1, 1, (200, 1))], 1)
+    rounded = Grid().fit(rows)
+    assert not rounded[:, 0].any()
+    assert np.abs(rounded - rows).max() <= 2**-17
+    torch.testing.assert_close(Grid()(torch.from_numpy(rows)), torch.from_numpy(rounded), rtol=0, atol=0)
