@@ -11,7 +11,20 @@ from skelemo.cli.lazy_group import Verbs
 @click.group(
     cls=Verbs,
     modules="bench_{}",
-    verbs=("cache", "carry", "export", "ingest", "listing", "live", "memory", "models", "parts", "render", "size"),
+    verbs=(
+        "cache",
+        "calibrate",
+        "carry",
+        "export",
+        "ingest",
+        "listing",
+        "live",
+        "memory",
+        "models",
+        "parts",
+        "render",
+        "size",
+    ),
 )
 def main() -> None:
     """Speed of skelemo's rooms, each against a named reference."""

@@ -59,7 +59,7 @@ def command(
                 (only,) = run.scores["test"].values()
                 metric = "accuracy" if "accuracy" in only else main_metric(run.heads[0])
                 found.append(only[metric]["value"])
-                seen += [len(fold["parts"]) for fold in run.parts["folds"]] if run.parts else []
+                seen += [len(fold["parts"]) for fold in run.choices["folds"]] if run.choices else []
             few = f"{np.mean(seen):.2f}" if seen else "all"
             seconds = f"{(time.perf_counter() - start) / seeds:.1f}"
             table.add_row(

@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 
 from skelemo.cache.store import Cache
+from skelemo.data.calibration import calibrated
 from skelemo.data.window import KEY_SPAN, usual_steps
 from skelemo.errors import ConfigError, unknown
 from skelemo.preprocess import Clips, Preparation, clean, find_reference, place, prepare, seen_parts, to_pixels
+from skelemo.preprocess.calibration import without
+from skelemo.preprocess.prepare import CalibrationKind
 from skelemo.render.views import USUAL
 from skelemo.skeleton import SCALES, Layout
 from skelemo.targets import Head
@@ -43,6 +46,7 @@ class Corpus:
     frame_size : ``[S, 2]`` the same for networks that draw, else None.
     sequences : one row per sequence, as in `Cache`, with ``content``: a hash of its keypoints as the cache holds
         them, empty where nobody is seen.
+    shift : what calibration takes off: ``[S, V, 2]`` of each sequence, ``[N, V, 2]`` of each frame where it is running.
     absent : parts of the cache's layout that none of its frames shows; the layout is without them.
     """
 
@@ -58,6 +62,7 @@ class Corpus:
     step: Tensor
     image_size: Tensor
     frame_size: Tensor | None
+    shift: Tensor | None = None
     absent: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -78,13 +83,23 @@ class Corpus:
 
         Frames that are not ``present [B, T]`` are missing: zeros, with the mask False.
         """
+        shift = None
+        if self.shift is not None:
+            newest = torch.where(present, rows, -1).amax(1).clamp(min=0)
+            running = self.preparation.calibrate == "running"
+            shift = self.shift[newest if running else self.key[rows[:, 0]] // KEY_SPAN]
         if self.reference is not None:
             mask = present & self.seen[rows]
-            return self.placed(rows) * mask[..., None, None], mask
+            placed = self.placed(rows) * mask[..., None, None]
+            return placed if shift is None else without(placed, shift[:, None]), mask
         number = self.key[rows] & (KEY_SPAN - 1)
         size = self.image_size[self.key[rows[:, 0]] // KEY_SPAN]
         raw = self.keypoints[rows]
-        return prepare(raw, self.layout, self.preparation, number=number, present=present, size=size)
+        return prepare(raw, self.layout, self.preparation, number=number, present=present, size=size, shift=shift)
+
+    def calibrated(self, mode: CalibrationKind, sequences: np.ndarray | None = None) -> "Corpus":
+        """The corpus with what is usual of each person taken off; see `skelemo.data.calibration.calibrated`."""
+        return calibrated(self, mode, sequences)
 
     def placed(self, rows: Tensor) -> Tensor:
         """Normalized keypoints ``[..., V, 3]`` of rows ``[...]``, where the reference is the clip's."""
@@ -126,7 +141,10 @@ class Corpus:
             reference = reference[:, kept].contiguous()
         whole = columns == list(range(columns[0], columns[-1] + 1))
         keypoints = self.keypoints[:, slice(columns[0], columns[-1] + 1) if whole else columns].contiguous()
-        return replace(self, layout=self.layout.only(parts), keypoints=keypoints, reference=reference)
+        shift = None if self.shift is None else self.shift[:, columns].contiguous()
+        typical = tuple(self.preparation.typical[i] for i in columns) if self.preparation.typical else ()
+        settings, layout = replace(self.preparation, typical=typical), self.layout.only(parts)
+        return replace(self, layout=layout, preparation=settings, keypoints=keypoints, reference=reference, shift=shift)
 
     def head(self, name: str) -> Head:
         """The head of that name.
@@ -215,7 +233,8 @@ def load_corpus(
         image_size=images.size,
         frame_size=images.pixels if settings.coordinates == "frame" else None,
     )
-    return corpus if keep_absent else _without_absent(cache, corpus, shown.tolist(), chosen=bool(parts))
+    corpus = corpus if keep_absent else _without_absent(cache, corpus, shown.tolist(), chosen=bool(parts))
+    return calibrated(corpus, settings.calibrate)
 
 
 def _without_absent(cache: Cache, corpus: Corpus, shown: list[bool], *, chosen: bool) -> Corpus:

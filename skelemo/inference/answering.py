@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from skelemo.cache.store import Cache
 from skelemo.data.window import KEY_SPAN
@@ -29,6 +31,8 @@ class Answering(ABC):
     """A model, or several that are averaged, that predicts for sources."""
 
     name: str
+    #: Whether predictions depend on all clips of a subject.
+    by_subject: bool = False
 
     @property
     @abstractmethod
@@ -118,9 +122,8 @@ class Answering(ABC):
         self.widths(smooth)
         finding = PoseOptions(pose) if isinstance(pose, str) and pose else pose or None
         with opened(source, self.layout, Reading(str(person), fps, size, jobs, pose=finding)) as found:
-            tables = [
-                self.predict_cache(found.cache.only(rows), options, where) for rows in chunks(found.cache.sequences)
-            ]
+            parts = chunks(found.cache.sequences, by_subject=self.by_subject)
+            tables = [self.predict_cache(found.cache.only(rows), options, where) for rows in parts]
         table = pd.concat(tables, ignore_index=True)
         if not has_prediction(table, self.heads).any():
             raise nothing_seen(self.layout, min_seen)
@@ -173,9 +176,20 @@ def nothing_seen(layout: Layout, min_seen: float) -> InputError:
     return InputError(f"no frame shows anything of {layout.name}{enough}: there is nothing to predict from")
 
 
-def chunks(sequences: pd.DataFrame, frames: int | None = None) -> list[np.ndarray]:
-    """Rows of sequences that are predicted together: whole videos, of `CHUNK_FRAMES` frames where none is longer."""
+def chunks(sequences: pd.DataFrame, frames: int | None = None, *, by_subject: bool = False) -> list[np.ndarray]:
+    """Rows of sequences that are predicted together: whole videos, of `CHUNK_FRAMES` frames where none is longer.
+
+    Parameters
+    ----------
+    by_subject : keep all videos of a known subject together, too.
+    """
     code, _ = pd.factorize(sequences["video"])
+    if by_subject:
+        subject, names = pd.factorize(sequences["subject"].where(sequences["subject"] != ""))
+        pairs = code[subject >= 0], subject[subject >= 0] + code.max(initial=-1) + 1
+        nodes = int(code.max(initial=-1)) + 1 + len(names)
+        graph = coo_matrix((np.ones(len(pairs[0])), pairs), shape=(nodes, nodes))
+        code, _ = pd.factorize(connected_components(graph, directed=False)[1][code])
     length = np.bincount(code, sequences["length"])
     chunk, held, number = np.zeros(len(length), int), 0.0, 0
     for video, frames_of in enumerate(length.tolist()):

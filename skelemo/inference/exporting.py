@@ -62,6 +62,11 @@ class EndToEnd(nn.Module):
             if not alike:
                 raise ConfigError(f"{model.name}: the runs prepare keypoints differently; export them one by one")
         self.heads, self.layout, self.settings, self.window = model.heads, first.layout, first.preparation, first.window
+        if self.settings.calibrate != "none":
+            raise ConfigError(
+                f"{model.name} is calibrated to the person (calibrate: {self.settings.calibrate}), and a file would "
+                "not know the person's other frames: export a run with --set calibrate=none, or use this one's folder"
+            )
         self.networks = nn.ModuleList(one.network for one in model.members)
         self.of_heads = [one.file.heads for one in model.members]
         self.by_clip = self.settings.reference == "clip"

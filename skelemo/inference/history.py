@@ -1,6 +1,7 @@
 """The last frames of one person: a ring buffer, and the windows that models look at."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -101,6 +102,7 @@ class View:
     keypoints : ``[C, V, 3]`` raw, in pixels; the frames of the window, or those of the context.
     number, present : ``[C]`` their numbers, and which of them there are.
     pick, picked : ``[T]`` rows of the window in the context, and which of them there are; no pick without a context.
+    sums : ``[V, 3]`` over all frames of the person so far, for a model that is calibrated; see `LiveModel.measure`.
     """
 
     keypoints: np.ndarray
@@ -108,6 +110,7 @@ class View:
     present: np.ndarray
     pick: np.ndarray | None = None
     picked: np.ndarray = field(default_factory=lambda: np.ones(0, bool))
+    sums: np.ndarray | None = None
 
 
 class History:
@@ -118,6 +121,14 @@ class History:
         self._keypoints = np.empty((min(_FIRST, 2 * most), points, 3), np.float32)
         self._number = np.empty(len(self._keypoints), np.int64)
         self._begin = self._end = 0
+        self._sums: list[np.ndarray | None] = []
+
+    def measure(self, measured: Sequence[np.ndarray | None]) -> None:
+        """Add what models measured of a frame, by model ``[V, 3]``, to what is known of the person."""
+        before = self._sums or [None] * len(measured)
+        self._sums = [
+            new if old is None or new is None else old + new for old, new in zip(before, measured, strict=True)
+        ]
 
     def __len__(self) -> int:
         return self._end - self._begin
@@ -146,8 +157,12 @@ class History:
         row = int(np.searchsorted(self.number, number))
         return row if row < len(self) and self.number[row] == number else -1
 
-    def view(self, target: int, step: float, shape: Shape) -> View:
-        """What a model of that shape is shown of the person at the frame number ``target``."""
+    def view(self, target: int, step: float, shape: Shape, number: int = 0) -> View:
+        """What a model of that shape, the ``number``-th, is shown of the person at the frame number ``target``."""
+        shown = self._view(target, step, shape)
+        return replace(shown, sums=self._sums[number]) if self._sums else shown
+
+    def _view(self, target: int, step: float, shape: Shape) -> View:
         if shape.clip:
             length = min(len(self), shape.clip)
             share = (np.arange(shape.length) + 0.5) / shape.length

@@ -47,6 +47,12 @@ class LiveModel(Protocol):
     def __call__(self, views: Sequence[Sequence[View]], size: tuple[int, int]) -> list[Prediction]:
         """Predict."""
 
+    def measure(self, keypoints: np.ndarray, size: tuple[int, int]) -> list[np.ndarray | None]:
+        """What calibration adds up of frames ``[P, V, 3]`` of P people, by shape ``[P, V, 3]``: sums of x and y, count.
+
+        None for a shape of a model that is not calibrated; nothing where none is.
+        """
+
 
 @dataclass(frozen=True)
 class LivePerson:
@@ -194,6 +200,10 @@ class Live:
                 self._histories[name] = History(points.shape[1], self._most)
             row = row_of.get(name)
             self._histories[name].append(None if row is None else points[row], number)
+        seen = [name for name in remembered if name in row_of]
+        measured = self.model.measure(points[[row_of[name] for name in seen]], self.reader.image_size) if seen else []
+        for index, name in enumerate(seen if measured else ()):
+            self._histories[name].measure([None if one is None else one[index] for one in measured])
 
     def _predict(self, frame: Frame) -> LiveFrame | None:
         step = max(1.0, float(sorted(self._steps)[len(self._steps) // 2])) if self._steps else 1.0
@@ -223,7 +233,10 @@ class Live:
         """Of each head ``[P, K]``, the mean over the members, and ``[P]`` whether enough is seen in all windows."""
         if not histories:
             return {}, np.zeros(0, bool)
-        views = [[one.view(target, step, shape) for one in histories] for shape in self.model.shapes]
+        views = [
+            [one.view(target, step, shape, number) for one in histories]
+            for number, shape in enumerate(self.model.shapes)
+        ]
         found = self.model(views, self.reader.image_size)
         means = {}
         for head in self.model.heads:

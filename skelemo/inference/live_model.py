@@ -16,6 +16,7 @@ from skelemo.inference.live import Prediction, stream_layout
 from skelemo.inference.predictor import Member, Model
 from skelemo.models.heads import probabilities
 from skelemo.preprocess import prepare
+from skelemo.preprocess.calibration import evidence_of, shifts, sums_by
 from skelemo.render.views import USUAL
 
 _TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -55,6 +56,7 @@ class TorchModel:
             [i for part in one.layout.parts for i in range(len(everything))[everything.slices[part.name]]]
             for one in model.members
         ]
+        self.calibrates = any(one.preparation.calibrate != "none" for one in model.members)
         for one in model.members:
             one.network.to(self.device).eval()
 
@@ -62,7 +64,14 @@ class TorchModel:
     def notes(self) -> list[str]:
         """How predictions may differ from those for the whole recording, one line each."""
         pairs = zip(self.model.members, self.shapes, strict=True)
-        found = [note for one, shape in pairs for note in shape.notes(f"{self.model.name} ({one.file.arch})")]
+        found = []
+        for one, shape in pairs:
+            found += shape.notes(name := f"{self.model.name} ({one.file.arch})")
+            if one.preparation.calibrate == "track":
+                found.append(
+                    f"{name} was trained with calibrate: track; live, what is usual of a person is the mean of the "
+                    "frames so far (with --set calibrate=running both are the same)"
+                )
         return list(dict.fromkeys(found))
 
     @torch.inference_mode()
@@ -75,6 +84,23 @@ class TorchModel:
             if key not in prepared:
                 prepared[key] = self._prepare(one, columns, mine, size)
             found.append(self._predict(one, *prepared[key], size))
+        return found
+
+    @torch.inference_mode()
+    def measure(self, keypoints: np.ndarray, size: tuple[int, int]) -> list[np.ndarray | None]:
+        """Of each member that is calibrated what `skelemo.preprocess.calibration` adds up of frames ``[P, V, 3]``."""
+        if not self.calibrates:
+            return []
+        found: list[np.ndarray | None] = []
+        for one, columns in zip(self.model.members, self._columns, strict=True):
+            if one.preparation.calibrate == "none":
+                found.append(None)
+                continue
+            raw = torch.from_numpy(keypoints[:, None, columns]).to(self.device)
+            sizes = torch.tensor([size], dtype=torch.float32, device=self.device).expand(len(raw), 2)
+            places, _ = prepare(raw, one.layout, one.preparation, size=sizes)
+            each = torch.arange(len(raw), device=self.device)
+            found.append(sums_by(places[:, 0], each, len(raw)).cpu().numpy())
         return found
 
     def _prepare(
@@ -97,6 +123,7 @@ class TorchModel:
             number=torch.from_numpy(number).to(self.device),
             present=torch.from_numpy(present).to(self.device),
             size=torch.tensor([size], dtype=torch.float32, device=self.device).expand(len(views), 2),
+            shift=self._shift(one, views),
         )
         picks = [(view.pick + longest - len(view.number), view.picked) for view in views if view.pick is not None]
         if not picks:
@@ -105,6 +132,16 @@ class TorchModel:
         person = torch.arange(len(views), device=self.device)[:, None]
         mask = mask[person, pick] & picked
         return keypoints[person, pick] * mask[..., None, None], mask
+
+    def _shift(self, one: Member, views: Sequence[View]) -> Tensor | None:
+        """``[P, V, 2]`` what is usual of people, by the frames so far; None for a member that is not calibrated."""
+        if one.preparation.calibrate == "none":
+            return None
+        points = len(one.layout)
+        sums = np.stack([np.zeros((points, 3)) if view.sums is None else view.sums for view in views])
+        known = torch.from_numpy(sums).to(self.device)
+        typical = torch.tensor(one.preparation.typical, device=self.device)
+        return shifts(known, evidence_of(known[..., 2]), typical)
 
     def _predict(self, one: Member, keypoints: Tensor, mask: Tensor, size: tuple[int, int]) -> Prediction:
         inputs = {"keypoints": keypoints, "mask": mask}

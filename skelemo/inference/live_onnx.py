@@ -50,6 +50,10 @@ class OnnxModel:
         heads = {head.name: found_by_name[head.name] for head in self.heads}
         return [(heads, found_by_name["visible_frames"], found_by_name["visible_points"])]
 
+    def measure(self, keypoints: np.ndarray, size: tuple[int, int]) -> list[np.ndarray | None]:
+        """Nothing: an exported model is not calibrated."""
+        return []
+
     def _window(self, view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Keypoints ``[T, V, 3]``, which of the frames there are, and their numbers; missing ones before the first."""
         if view.pick is not None:

@@ -97,6 +97,11 @@ class Model(Answering):
         everything = layout("body_25+face_70+hand_21x2")
         return everything.only({part.name for one in self.members for part in one.layout.parts})
 
+    @property
+    def by_subject(self) -> bool:  # type: ignore[override]  # a class of one kind of model says it once
+        """Whether predictions depend on all clips of a subject."""
+        return any(one.preparation.calibrate == "track" for one in self.members)
+
     def __repr__(self) -> str:
         archs = ", ".join(sorted({one.file.arch for one in self.members}))
         heads = ", ".join(f"{head.name} ({len(head)})" for head in self.heads)
@@ -249,6 +254,8 @@ def _member(folder: Path, allow: Collection[str]) -> Member:
             file.arch, layout_name=file.layout, heads=file.heads, frames=window.length, **file.settings
         )
         network.load_state_dict(state)
+        if preparation.calibrate != "none" and len(preparation.typical) != len(layout(file.layout)):
+            raise ConfigError(f"typical of its preparation has {len(preparation.typical)} points")
     except (SkelemoError, TypeError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{where} does not describe a model of this version of skelemo: {reason}") from None

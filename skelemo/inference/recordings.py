@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from skelemo.inference.overlay import Overlay
 
 #: What makes one sequence another, so that its predictions are made anew.
-_FACTS = ["id", "sha256", "video", "person", "width", "height", "fps", "scale"]
+_FACTS = ["id", "sha256", "video", "person", "subject", "width", "height", "fps", "scale"]
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def predict_file(
             homes, caches = (tuple(Path(os.path.abspath(path)) for path in paths) for paths in (runs, cache.paths))
             shards = hashlib.sha256("\0".join(shard.path.name for shard in whole.shards).encode()).hexdigest()
             task = Task(homes, tuple(allow), model.identity, options, device, caches, shards, folder)
-            listed = list(_chunks(task, cache, whole))
+            listed = list(_chunks(task, cache, whole, by_subject=model.by_subject))
             _predict_chunks(model, whole, listed, where, reading, stage)
             rows, people, known = 0, 0, False
 
@@ -176,10 +176,10 @@ def _removed_if_useless(folder: Path) -> Iterator[None]:
         raise
 
 
-def _chunks(task: Task, cache: Cache, whole: Cache) -> Iterator[Chunk]:
+def _chunks(task: Task, cache: Cache, whole: Cache, *, by_subject: bool) -> Iterator[Chunk]:
     """The chunks of a cache, by rows of the whole that its folders hold."""
     place, length = pd.Index(whole.sequences["id"]).get_indexer(cache.sequences["id"]), cache.sequences["length"]
-    for number, rows in enumerate(chunks(cache.sequences)):
+    for number, rows in enumerate(chunks(cache.sequences, by_subject=by_subject)):
         yield Chunk(task, number, place[rows], _key(task, whole, place[rows]), int(length.iloc[rows].sum()))
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from skelemo.errors import ConfigError, unknown
+from skelemo.preprocess.calibration import without
 from skelemo.preprocess.cleaning import fill_gaps, filter_by_confidence, smooth, to_pixels
 from skelemo.preprocess.clips import Clips
 from skelemo.preprocess.reference import by_part, in_image, place
@@ -18,6 +19,7 @@ from skelemo.skeleton import SCALES, Layout
 
 Coordinates = Literal["parts", "frame"]
 ReferenceKind = Literal["clip", "window"]
+CalibrationKind = Literal["none", "track", "running"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Preparation:
     max_gap : gaps of up to so many frames are interpolated linearly.
     smooth : width in frames of the triangle that smooths each point.
     causal : fill gaps and smooth from earlier frames alone.
+    calibrate : what is usual of a person is taken off, see `skelemo.preprocess.calibration`. ``track``: by all clips of
+        the subject, or of the track where no subject is known. ``running``: by the track's frames so far.
+    typical : usual places of the average person, x and y of each point, where something is taken off.
     """
 
     coordinates: Coordinates = "parts"
@@ -43,9 +48,12 @@ class Preparation:
     max_gap: int = 0
     smooth: int = 0
     causal: bool = False
+    calibrate: CalibrationKind = "none"
+    typical: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        for name, kind in (("coordinates", Coordinates), ("reference", ReferenceKind)):
+        kinds = (("coordinates", Coordinates), ("reference", ReferenceKind), ("calibrate", CalibrationKind))
+        for name, kind in kinds:
             if getattr(self, name) not in get_args(kind):
                 raise unknown(name, str(getattr(self, name)), get_args(kind))
         for name, (kinds, most) in _RANGES.items():
@@ -67,7 +75,15 @@ class Preparation:
         for name in settings:
             if name not in known:
                 raise unknown("setting of a preparation", str(name), known)
-        return cls(**settings)
+        places = _places(settings.get("typical", ()))
+        return cls(**{**settings, "typical": places})
+
+
+def _places(pairs: Any) -> tuple[tuple[float, float], ...]:
+    try:
+        return tuple((float(x), float(y)) for x, y in pairs)
+    except (TypeError, ValueError):
+        raise ConfigError("typical of a preparation: expected a list of x and y") from None
 
 
 _RANGES: dict[str, tuple[Any, float]] = {
@@ -100,6 +116,7 @@ def prepare(
     present: Tensor | None = None,
     size: Tensor | None = None,
     scale: str = "pixels",
+    shift: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What a model sees of raw keypoints: normalized ``[B, T, V, 3]`` and mask ``[B, T]``, whether anything is seen.
 
@@ -112,6 +129,7 @@ def prepare(
     present : ``[B, T]`` bool, which frames there are: the others stay missing. All of them unless given.
     size : ``[B, 2]`` width and height of the images in pixels, 0 where unknown: as large as what is seen.
     scale : units of x and y, of `skelemo.skeleton.SCALES`.
+    shift : ``[B, V, 2]`` what is taken off normalized places, see `skelemo.preprocess.calibration.shifts`.
     """
     batch, frames = keypoints.shape[:2]
     if number is None:
@@ -132,6 +150,8 @@ def prepare(
         size = torch.where((size > 0).all(-1, keepdim=True), size, seen_size(flat.unflatten(0, (batch, frames))))
     reference = find_reference(flat, clips, layout, settings, size.repeat_interleave(frames, 0))
     prepared = place(flat, reference, layout).unflatten(0, (batch, frames))
+    if shift is not None:
+        prepared = without(prepared, shift[:, None])
     return prepared, (prepared[..., 2] > 0).any(-1)
 
 

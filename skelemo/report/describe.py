@@ -140,26 +140,42 @@ def groups_by(scored: Mapping[str, Any]) -> dict[str, list[tuple[str, Mapping[st
     return found
 
 
-def part_choice(run: Run) -> str:
-    """How the parts were chosen, in a sentence or two; "" where there was no choice."""
-    folds = run.parts.get("folds", [])
+def choices(run: Run) -> str:
+    """How parts and calibration were chosen, in a few sentences; "" where there was no choice."""
+    folds = run.choices.get("folds", [])
     texts = []
     for chosen in dict.fromkeys(tuple(fold["parts"]) for fold in folds):
         alike = [fold for fold in folds if tuple(fold["parts"]) == chosen]
         where = f" in {len(alike)} of {len(folds)} folds" if len(alike) < len(folds) else ""
-        left = [name for name in alike[0]["trials"][0]["parts"] if name not in chosen] if alike[0]["trials"] else []
+        trials = [_trials(fold, calibrated=False) for fold in alike]
+        left = [name for name in trials[0][0]["parts"] if name not in chosen] if trials[0] else []
         if left:
-            errors = [[_error(fold, fold["parts"]), fold["trials"][0]["error"]] for fold in alike]
+            errors = [[_error(some, fold["parts"]), some[0]["error"]] for fold, some in zip(alike, trials, strict=True)]
             one, all_parts = (sum(column) / len(column) for column in zip(*errors, strict=True))
             why = f"{one:.3f} of the labels' variance is left unexplained, with all parts {all_parts:.3f}"
             texts.append(f"Left out {' and '.join(left)}{where}, by a probe on the training subset: {why}.")
-        else:
+        elif trials[0] or alike[0]["reason"]:
             texts.append(f"All parts kept{where}: {alike[0]['reason'] or ' and '.join(chosen)}.")
+    tried = [(fold, trial) for fold in folds for trial in _trials(fold, calibrated=True)]
+    if tried:
+        done = sum(fold["calibrate"] != "none" for fold, _ in tried)
+        where = f" in {done} of {len(tried)} folds" if 0 < done < len(tried) else ""
+        error = sum(trial["error"] for _, trial in tried) / len(tried)
+        plain = sum(trial["error"] + trial["gain"] for _, trial in tried) / len(tried)
+        texts.append(
+            f"{'Calibrated' if done else 'Not calibrated'} to the person{where}, by a probe on the training subset: "
+            f"{error:.3f} of the labels' variance is left unexplained with it, {plain:.3f} without."
+        )
+    texts += [f"{text[0].upper()}{text[1:]}." for text in dict.fromkeys(fold["caution"] for fold in folds) if text]
     return " ".join(texts)
 
 
-def _error(fold: Mapping[str, Any], parts: Sequence[str]) -> float:
-    return float(next(trial["error"] for trial in fold["trials"] if trial["parts"] == parts))
+def _trials(fold: Mapping[str, Any], *, calibrated: bool) -> list[Mapping[str, Any]]:
+    return [trial for trial in fold["trials"] if (trial["calibrate"] != "none") is calibrated]
+
+
+def _error(trials: Sequence[Mapping[str, Any]], parts: Sequence[str]) -> float:
+    return float(next(trial["error"] for trial in trials if trial["parts"] == parts))
 
 
 def chosen_epochs(run: Run) -> dict[int, int]:

@@ -206,7 +206,7 @@ def _chance(p: float | None) -> str:
 
 
 def _run_lines(run: Run) -> list[str]:
-    chosen = f"{describe.choice(run)} {describe.part_choice(run)}".strip()
+    chosen = f"{describe.choice(run)} {describe.choices(run)}".strip()
     lines = [f"## Run {_plain(run.name)}", "", _plain(chosen), ""]
     lines += [f"- {_plain(note)}" for note in describe.cautions(run)] + [""]
     for head in run.heads:

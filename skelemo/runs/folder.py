@@ -1,9 +1,10 @@
 """A run folder: what a training leaves behind, read for reports and predictions.
 
 It holds ``config.yaml`` (every setting, resolved), ``splits.json`` (which sequences were trained, validated and tested
-on), ``parts.json`` (how the parts were chosen, where there was a choice), ``environment.json`` (versions, device,
-commit, data, heads), ``metrics.csv`` (figures by epoch; with several folds in ``fold_1/`` …), ``predictions.parquet``
-(one row per window) and ``scores.json``, which is written last: a folder that has it is complete.
+on), ``choices.json`` (how parts and calibration were chosen, where there was a choice), ``environment.json`` (versions,
+device, commit, data, heads), ``metrics.csv`` (figures by epoch; with several folds in ``fold_1/`` …),
+``predictions.parquet`` (one row per window) and ``scores.json``, which is written last: a folder that has it is
+complete.
 """
 
 import json
@@ -24,8 +25,8 @@ from skelemo.runs.predictions import SUBSETS, read_predictions, truth_of
 from skelemo.runs.schemas import misfit, read_yaml
 from skelemo.targets import Head
 
-#: How the parts were chosen; only where there was a choice.
-PARTS = "parts.json"
+#: How parts and calibration were chosen; only where there was a choice.
+CHOICES = "choices.json"
 
 
 #: Folder of a fold or a seed in a run.
@@ -48,7 +49,7 @@ class Run:
     predictions: pd.DataFrame
     scores: Mapping[str, Mapping[str, Mapping[str, Any]]]
     name: str = ""
-    parts: Mapping[str, Any] = field(default_factory=dict)  # how they were chosen; empty where there was no choice
+    choices: Mapping[str, Any] = field(default_factory=dict)  # by fold; empty where there was none
     members: tuple[str, ...] = ()  # names of the runs that were fused into this one
 
     def __repr__(self) -> str:
@@ -130,7 +131,7 @@ def read_run(path: Path) -> Run:
         predictions=read_predictions(path / "predictions.parquet", heads),
         scores=read_json(path / "scores.json"),
         name=path.resolve().name,
-        parts=read_json(path / PARTS) if (path / PARTS).is_file() else {},
+        choices=read_json(path / CHOICES) if (path / CHOICES).is_file() else {},
     )
     _check_scores(run)
     evaluated = run.evaluation.get("runs", ())

@@ -18,6 +18,7 @@ Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)] | None
 FoldNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}$")]
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 SeedNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,10}$")]
+Calibration = Literal["none", "track", "running"]
 Whole = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -171,27 +172,30 @@ class Environment(TypedDict, total=False):
     seconds: Number
 
 
-class PartTrial(TypedDict):
-    """The probe on some parts; see `skelemo.training.part_choice`."""
+class ProbeTrial(TypedDict):
+    """The probe on some parts, calibrated or not; see `skelemo.training.choice`."""
 
     parts: list[Text]
     error: Number
     gain: Number
     deviation: Number
+    calibrate: Calibration
 
 
-class FoldParts(TypedDict):
-    """How the parts of a fold were chosen."""
+class FoldChoice(TypedDict):
+    """What was chosen for a fold."""
 
     parts: Annotated[list[Text], Field(min_length=1)]
-    trials: Annotated[list[PartTrial], Field(max_length=10_000)]
+    trials: Annotated[list[ProbeTrial], Field(max_length=10_000)]
     reason: Text
+    calibrate: Calibration
+    caution: Text
 
 
-class Parts(TypedDict):
-    """``parts.json``."""
+class Choices(TypedDict):
+    """``choices.json``."""
 
-    folds: Annotated[list[FoldParts], Field(max_length=10_000)]
+    folds: Annotated[list[FoldChoice], Field(max_length=10_000)]
 
 
 _FIGURE = TypeAdapter(Figure)
@@ -241,6 +245,8 @@ class PreparationFields(TypedDict):
     max_gap: Annotated[int, Field(ge=0, le=1_000_000)]
     smooth: Annotated[int, Field(ge=0, le=1001)]
     causal: bool
+    calibrate: NotRequired[Literal["none"]]
+    typical: NotRequired[Annotated[list[Any], Field(max_length=0)]]
 
 
 class ExportedFields(TypedDict):
@@ -267,7 +273,7 @@ class ExportedFields(TypedDict):
 #: By name of the file.
 SHAPES: dict[str, TypeAdapter[Any]] = {
     "splits.json": TypeAdapter(Splits),
-    "parts.json": TypeAdapter(Parts),
+    "choices.json": TypeAdapter(Choices),
     "environment.json": TypeAdapter(Environment),
     "model.json": TypeAdapter(Model),
     "exported": TypeAdapter(ExportedFields),

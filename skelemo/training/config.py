@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from skelemo.data.augment import Augmentation
 from skelemo.data.windows import Window
 from skelemo.errors import ConfigError, InputError, unknown
-from skelemo.preprocess.prepare import Coordinates, Preparation, ReferenceKind
+from skelemo.preprocess.prepare import CalibrationKind, Coordinates, Preparation, ReferenceKind
 from skelemo.runs.schemas import read_yaml
 from skelemo.targets import head_names
 from skelemo.training.optimizers import OPTIMIZERS, SCHEDULES
@@ -38,6 +38,11 @@ class DataSettings(BaseModel):
     )
     smooth: int = Field(0, ge=0, le=1001, description="width in frames of the triangle that smooths points; 0: none")
     causal: bool = Field(False, description="fill gaps and smooth from earlier frames alone")
+    calibrate: CalibrationKind | Literal["auto"] = Field(
+        "none",
+        description="take off what is usual of a person: by all clips of the subject, or else of the track (track), or "
+        "by the track's frames so far (running); auto: track where a probe on the training subset errs less with it",
+    )
 
 
 class WindowSettings(BaseModel):
@@ -232,8 +237,8 @@ class Config(  # pydantic lists the fields of the last base first
         return self._part(Augmentation)
 
     def preparation(self, coordinates: Coordinates) -> Preparation:
-        """How keypoints are prepared for a model that takes such coordinates."""
-        return self._part(Preparation, coordinates=coordinates)
+        """How keypoints are prepared for a model that takes such coordinates, before they are calibrated."""
+        return self._part(Preparation, coordinates=coordinates, calibrate="none", typical=())
 
     def _part(self, kind: type[Settings], **given: object) -> Settings:
         names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # every kind asked for is a dataclass

@@ -12,19 +12,21 @@ import torch
 from skelemo.atomic import LOCK, claimed, finished, sweep
 from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import Corpus, load_corpus
-from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, SUBSETS, Split, make_split
+from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, SUBSETS, Fold, Split, make_split
 from skelemo.data.windows import clip_labels, labeled_as_clips
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.evaluation.scores import Scores, score, with_seeds
 from skelemo.inference.environment import choose_device, environment
 from skelemo.models import registry
-from skelemo.runs.folder import PARTS, read_json, write_json
+from skelemo.runs.folder import CHOICES, read_json, write_json
 from skelemo.runs.predictions import mean_predictions, write_predictions
 from skelemo.targets import Head, hard_labels
+from skelemo.training.calibration_choice import caution, choose_calibration
+from skelemo.training.choice import Choice
 from skelemo.training.config import Config, load_config
 from skelemo.training.fold import Job, require_windows, run_fold
 from skelemo.training.losses import require_loss
-from skelemo.training.part_choice import PartChoice, choose_parts
+from skelemo.training.part_choice import choose_parts
 
 #: Called at the start of each fold, with sizes, and after each epoch: fold, folds, epochs done, epochs at most, text.
 Report = Callable[[int, int, int, int, str], None]
@@ -61,11 +63,11 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     config, split = _settle_split(config, corpus, out)
     if config.is_baseline:
         config = config.model_copy(update={"optimizer": None})
-    config, choices = _settle_parts(config, corpus, split, out)
+    config, choices = _settle_choices(config, corpus, split, out)
     folds, jobs = list(zip(split.folds, choices, strict=True)), _Jobs(config, corpus, device)
     for number, (fold, choice) in enumerate(folds, 1):
-        require_windows(jobs(choice), fold, number)
-    job = jobs(choices[0])
+        require_windows(jobs(choice, fold), fold, number)
+    job = jobs(choices[0], split.folds[0])
     facts = environment(cache, job.heads, device) | _require_buildable(job, begun=_is_begun(out))
     _open_folder(out, config, split.to_json(corpus.sequences), facts, choices)
     started, by_seed = time.monotonic(), {}
@@ -77,7 +79,7 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
             def tell(done: int, most: int, figures: str, at: int = turn * len(folds) + number) -> None:
                 report(at, config.seeds * len(folds), done, most, figures)
 
-            tables.append(run_fold(jobs(choice, seed), fold, number, folder, tell))
+            tables.append(run_fold(jobs(choice, fold, seed), fold, number, folder, tell))
         by_seed[seed] = pd.concat(tables, ignore_index=True)
     predictions = mean_predictions([*by_seed.values()], job.heads) if len(by_seed) > 1 else by_seed[config.seed]
     write_predictions(out / "predictions.parquet", predictions, job.heads)
@@ -205,20 +207,32 @@ def _labeled(corpus: Corpus, heads: tuple[Head, ...]) -> tuple[np.ndarray, np.nd
     return labeled, strata.fillna(-1).to_numpy(int)
 
 
-def _settle_parts(config: Config, corpus: Corpus, split: Split, out: Path) -> tuple[Config, list[PartChoice]]:
-    """The parts of each fold: those written in the run's folder, else chosen or named; ``auto`` is resolved.
+def _settle_choices(config: Config, corpus: Corpus, split: Split, out: Path) -> tuple[Config, list[Choice]]:
+    """What each fold works with: as written in the run's folder, else chosen or set; ``auto`` is resolved.
 
     Where folds choose differently the setting stays ``auto``.
     """
-    if (out / PARTS).exists():
-        choices = [PartChoice.from_json(fold) for fold in read_json(out / PARTS)["folds"]]
+    if (out / CHOICES).exists():
+        choices = [Choice.from_json(fold) for fold in read_json(out / CHOICES)["folds"]]
         strange = {name for choice in choices for name in choice.parts} - set(corpus.layout.slices)
         if len(choices) != len(split.folds) or strange:
-            raise InputError(f"{out / PARTS} is not about this run's folds and parts; begin again with another --out")
+            raise InputError(f"{out / CHOICES} is not about this run's folds and parts; begin again with another --out")
         return config, choices
-    if config.parts != ("auto",):
-        return config, [PartChoice(tuple(corpus.layout.slices)) for _ in split.folds]
-    heads, ids = tuple(corpus.head(name) for name in config.heads), pd.Index(corpus.sequences["id"])
+    ids = pd.Index(corpus.sequences["id"])
+    choices = [
+        _choose(config, corpus, np.sort(ids.get_indexer(list(fold.train))), config.seed + number)
+        for number, fold in enumerate(split.folds)
+    ]
+    for name in ("parts", "calibrate"):
+        chosen = {getattr(choice, name) for choice in choices}
+        if getattr(config, name) in ("auto", ("auto",)) and len(chosen) == 1:
+            config = config.model_copy(update={name: chosen.pop()})
+    return config, choices
+
+
+def _choose(config: Config, corpus: Corpus, sequences: np.ndarray, seed: int) -> Choice:
+    """The parts, and whether people are calibrated, for a fold that learns from some sequences."""
+    heads = tuple(corpus.head(name) for name in config.heads)
 
     def usable(parts: tuple[str, ...]) -> bool:
         try:
@@ -227,46 +241,43 @@ def _settle_parts(config: Config, corpus: Corpus, split: Split, out: Path) -> tu
             return False
         return True
 
-    choices = [
-        choose_parts(
-            corpus,
-            np.sort(ids.get_indexer(list(fold.train))),
-            config.window,
-            heads,
-            every=config.every,
-            seed=config.seed + number,
-            usable=usable,
-        )
-        for number, fold in enumerate(split.folds)
-    ]
-    if len({choice.parts for choice in choices}) == 1:
-        config = config.model_copy(update={"parts": choices[0].parts})
-    return config, choices
+    choice = Choice(tuple(corpus.layout.slices))
+    if config.parts == ("auto",):
+        choice = choose_parts(corpus, sequences, config.window, heads, every=config.every, seed=seed, usable=usable)
+    if config.calibrate == "auto":
+        fewer = corpus.only(choice.parts)
+        return choose_calibration(choice, fewer, sequences, config.window, heads, every=config.every, seed=seed)
+    warning = caution(corpus, sequences, heads) if config.calibrate == "track" else ""
+    return replace(choice, calibrate=config.calibrate, caution=warning)
 
 
 class _Jobs:
-    """What a fold works with under a seed, for the parts that were chosen for it; the last one is kept."""
+    """What a fold works with under a seed, for what was chosen for it; the last one is kept."""
 
     def __init__(self, config: Config, corpus: Corpus, device: torch.device) -> None:
         self.config, self.corpus, self.device = config, corpus, device
         self.last: Job | None = None
+        self.made: object = None
 
-    def __call__(self, choice: PartChoice, seed: int | None = None) -> Job:
-        if self.last is None or set(self.last.corpus.layout.slices) != set(choice.parts):
-            self.last = None  # frees its corpus
-            self.last = Job(self.config, self.corpus.only(choice.parts).to(self.device), self.device)
+    def __call__(self, choice: Choice, fold: Fold, seed: int | None = None) -> Job:
+        made = frozenset(choice.parts), choice.calibrate, fold.train if choice.calibrate != "none" else ()
+        if self.last is None or self.made != made:
+            self.last, self.made = None, made  # frees its corpus
+            train = np.sort(pd.Index(self.corpus.sequences["id"]).get_indexer(list(fold.train)))
+            corpus = self.corpus.only(choice.parts).calibrated(choice.calibrate, train)
+            self.last = Job(self.config, corpus.to(self.device), self.device)
         seed = self.config.seed if seed is None else seed
         return replace(self.last, config=self.config.model_copy(update={"seed": seed}), choice=choice)
 
 
 def _open_folder(
-    out: Path, config: Config, split: dict[str, object], facts: dict[str, object], choices: Sequence[PartChoice]
+    out: Path, config: Config, split: dict[str, object], facts: dict[str, object], choices: Sequence[Choice]
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with finished(out / "config.yaml") as partial:
         partial.write_text(config.to_yaml(), encoding="utf-8")
     if not _is_begun(out):
-        if any(choice.trials or choice.reason for choice in choices):
-            write_json(out / PARTS, {"folds": [choice.to_json() for choice in choices]})
+        if any(choice.trials or choice.reason or choice.caution for choice in choices):
+            write_json(out / CHOICES, {"folds": [choice.to_json() for choice in choices]})
         write_json(out / "environment.json", facts)
         write_json(out / "splits.json", split)

@@ -32,10 +32,10 @@ from skelemo.targets import Head, hard_labels
 from skelemo.text import count
 from skelemo.training import run_writer
 from skelemo.training.callbacks import Checkpoints, History, Progress
+from skelemo.training.choice import Choice
 from skelemo.training.config import Config
 from skelemo.training.losses import context_of
 from skelemo.training.module import MONITORED, Training
-from skelemo.training.part_choice import PartChoice
 
 #: Called with epochs done in this fold, epochs at most, and sizes or figures.
 Report = Callable[[int, int, str], None]
@@ -48,7 +48,7 @@ class Job:
     config: Config
     corpus: Corpus
     device: torch.device
-    choice: PartChoice | None = None
+    choice: Choice | None = None
 
     @property
     def heads(self) -> tuple[Head, ...]:

@@ -1,89 +1,18 @@
 """Which parts a model is to see: all but those without which a quick probe errs less.
 
-A part that is visible but says nothing of the labels costs a model accuracy: it learns the noise by heart. The probe is
-kernel ridge regression on the features of the baselines, scored out of fold on the *training* subset alone: neither the
-validation nor the test subset is looked at. Starting from all parts, the one without which the probe errs least is left
-out, as long as the gain exceeds `LEAST_GAIN` times its standard error; where it does not, the part stays.
+A part that is visible but says nothing of the labels costs a model accuracy: it learns the noise by heart. Starting
+from all parts, the one without which the probe (`skelemo.training.choice`) errs least is left out, as long as the gain
+is more than chance; where it is not, the part stays.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from skelemo.data.corpus import Corpus
-from skelemo.data.splits import groups_of, spread_evenly
-from skelemo.data.windows import Gatherer, Targets, Window, find_targets
-from skelemo.models.baselines import Scaler, features, fully_labeled
-from skelemo.preprocess import Preparation, prepare
+from skelemo.data.windows import Window
 from skelemo.targets import Head
-
-#: Windows that the probe is fitted and scored on at most, drawn at random: its time grows with their cube.
-WINDOWS = 1_000
-FOLDS = 5
-#: Fewer subjects (or videos, where no subject is known) than this say nothing of the gain's standard error.
-FEWEST_GROUPS = 3
-#: A gain has to be so many times its standard error, over subjects or videos.
-LEAST_GAIN = 2.0
-#: Kernel ``exp(-GAMMA * mean squared difference of the standardized features)``, and its ridge.
-GAMMA, RIDGE = 0.2, 0.3
-#: Standardized features are cut off there.
-_FARTHEST = 10.0
-
-
-@dataclass(frozen=True)
-class Trial:
-    """The probe on some parts.
-
-    Parameters
-    ----------
-    error : squared error out of fold as a share of the labels' variance: 1 knows nothing, 0 knows all.
-    gain, deviation : by how much it is lower than with all that was kept before, and the standard error of that.
-    """
-
-    parts: tuple[str, ...]
-    error: float
-    gain: float = 0.0
-    deviation: float = 0.0
-
-
-@dataclass(frozen=True)
-class PartChoice:
-    """The parts of one fold, what else was tried, the first trial with all of them, and why there was none."""
-
-    parts: tuple[str, ...]
-    trials: tuple[Trial, ...] = ()
-    reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``parts.json`` holds it."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "PartChoice":
-        """What `to_json` wrote."""
-        trials = tuple(Trial(**{**trial, "parts": tuple(trial["parts"])}) for trial in data["trials"])
-        return cls(tuple(data["parts"]), trials, data["reason"])
-
-    @property
-    def summary(self) -> str:
-        """The choice in a clause; "" where there was nothing to choose from."""
-        if self.reason:
-            return f"all parts are kept: {self.reason}"
-        if not self.trials:
-            return ""
-        left = [name for name in self.trials[0].parts if name not in self.parts]
-        if not left:
-            return f"all parts are kept: {' and '.join(self.parts)}"
-        error = next(trial.error for trial in self.trials if trial.parts == self.parts)
-        return (
-            f"without {' and '.join(left)}, which only add noise (a probe leaves {error:.3f} of the variance "
-            f"unexplained, with all parts {self.trials[0].error:.3f})"
-        )
+from skelemo.training.choice import FEWEST_GROUPS, Choice, Probe, Trial, some_targets, standard_error
 
 
 def choose_parts(
@@ -95,7 +24,7 @@ def choose_parts(
     every: int,
     seed: int,
     usable: Callable[[tuple[str, ...]], bool] = lambda parts: True,
-) -> PartChoice:
+) -> Choice:
     """Choose among the parts that a corpus shows.
 
     Parameters
@@ -106,15 +35,12 @@ def choose_parts(
     """
     kept = tuple(corpus.layout.slices)
     if len(kept) == 1:
-        return PartChoice(kept)
-    names = tuple(head.name for head in heads)
-    targets = find_targets(corpus, sequences, window, names, every=every, seen_only=True)
-    if len(targets) > WINDOWS:
-        targets = targets[np.sort(np.random.default_rng(seed).permutation(len(targets))[:WINDOWS])]
-    probe = _Probe(corpus, targets, window, heads, seed)
+        return Choice(kept)
+    targets = some_targets(corpus, sequences, window, heads, every=every, seed=seed)
+    probe = Probe(corpus, targets, window, heads, seed)
     count = len(np.unique(probe.group))
     if count < FEWEST_GROUPS:
-        return PartChoice(kept, reason=f"the training subset has {count} subjects or videos to judge them by")
+        return Choice(kept, reason=f"the training subset has {count} subjects or videos to judge them by")
     loss = probe.losses(kept)
     trials = [Trial(kept, float(np.nanmean(loss)))]
     while len(kept) > 1:
@@ -122,93 +48,14 @@ def choose_parts(
         for name in kept:
             rest = tuple(other for other in kept if other != name)
             without = probe.losses(rest)
-            tried.append((Trial(rest, float(np.nanmean(without)), *_gain(loss - without, probe.group)), without))
+            tried.append(
+                (Trial(rest, float(np.nanmean(without)), *standard_error(loss - without, probe.group)), without)
+            )
         trials += [trial for trial, _ in tried]
-        better = [(trial, without) for trial, without in tried if trial.gain > LEAST_GAIN * trial.deviation]
+        better = [(trial, without) for trial, without in tried if trial.better]
         better.sort(key=lambda pair: -pair[0].gain)
         best = next((pair for pair in better if usable(pair[0].parts)), None)
         if best is None:
             break
         kept, loss = best[0].parts, best[1]
-    return PartChoice(kept, tuple(trials))
-
-
-def _gain(gain: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """Mean over windows, and its standard error over groups; NaN is left out."""
-    known = ~np.isnan(gain)
-    gain, (names, group) = gain[known], np.unique(group[known], return_inverse=True)
-    mean = float(gain.mean()) if len(gain) else 0.0
-    residual = np.bincount(group, gain - mean, minlength=len(names))
-    spread = (residual**2).sum() * len(names) / max(len(names) - 1, 1)
-    return mean, float(np.sqrt(spread) / max(len(gain), 1))
-
-
-class _Probe:
-    """Kernel ridge regression on windows of some training sequences, out of fold."""
-
-    def __init__(self, corpus: Corpus, targets: Targets, window: Window, heads: Sequence[Head], seed: int) -> None:
-        self.corpus, self.targets, self.window, self.heads = corpus, targets, window, heads
-        sequences, owner = np.unique(corpus.sequence(targets.row), return_inverse=True)
-        self.group = groups_of(corpus.sequences.iloc[sequences])[owner] if len(owner) else owner
-        folds = min(FOLDS, len(np.unique(self.group)))
-        even = np.zeros(len(targets), int)
-        self.fold = spread_evenly(self.group, even, folds, seed) if folds > 1 else even
-
-    def losses(self, parts: tuple[str, ...]) -> np.ndarray:
-        """``[W]`` squared error of each window as a share of the variance, mean over heads; NaN without labels."""
-        distance = torch.stack([self._distances[name][0] for name in parts]).sum(0)
-        inputs = sum(self._distances[name][1] for name in parts)
-        kernel = (distance * (-GAMMA / inputs)).exp()
-        found = []
-        for known, truth in self._wanted:
-            loss = np.full(len(known), np.nan)
-            variance = float((truth - truth.mean(0)).square().sum(1).mean()) if len(truth) else 0.0
-            if variance > 0:
-                error = _errors(kernel[known][:, known], truth, torch.from_numpy(self.fold[known]))
-                loss[known] = error.numpy() / variance
-            found.append(loss)
-        table = np.stack(found)
-        known = ~np.isnan(table)
-        total = np.where(known, table, 0).sum(0)
-        return np.divide(total, known.sum(0), out=np.full(total.shape, np.nan), where=known.any(0))
-
-    @cached_property
-    def _wanted(self) -> list[tuple[np.ndarray, Tensor]]:
-        """For each head which windows are labeled, and their labels ``[W, K]``; classes as 0 and 1."""
-        found = []
-        for head in self.heads:
-            known, labels = fully_labeled(head, self.targets.labels[head.name])
-            truth = np.eye(len(head))[labels[known]] if head.kind == "classes" else labels[known]
-            found.append((known, torch.from_numpy(truth.astype(np.float64))))
-        return found
-
-    @cached_property
-    def _distances(self) -> dict[str, tuple[Tensor, int]]:
-        """Squared distances ``[W, W]`` of the windows by part, and the number of its features."""
-        gatherer, rows = Gatherer(self.corpus, self.window), torch.as_tensor(self.targets.row)
-        pieces: dict[str, list[Tensor]] = {name: [] for name in self.corpus.layout.slices}
-        for some in rows.to(self.corpus.device).split(256):
-            keypoints, mask = gatherer.gather(some)
-            if self.corpus.preparation.coordinates == "frame":  # the network draws, the probe does not
-                keypoints, _ = prepare(keypoints, self.corpus.layout, Preparation())
-            for name, where in self.corpus.layout.slices.items():
-                pieces[name].append(features(keypoints[:, :, where], mask).cpu())
-        found = {}
-        for name, some in pieces.items():
-            points = torch.from_numpy(Scaler().fit(torch.cat(some).numpy())).clamp(-_FARTHEST, _FARTHEST)
-            found[name] = (torch.cdist(points, points).square(), points.shape[1])
-        return found
-
-
-def _errors(kernel: Tensor, truth: Tensor, fold: Tensor) -> Tensor:
-    """``[W]`` squared error of each window, predicted by a regression on the other folds."""
-    error = torch.full((len(truth),), torch.nan, dtype=truth.dtype)
-    for number in fold.unique():
-        test, train = (fold == number).nonzero()[:, 0], (fold != number).nonzero()[:, 0]
-        if not len(train):
-            continue
-        mean = truth[train].mean(0)
-        inner = kernel[train][:, train] + RIDGE * torch.eye(len(train), dtype=kernel.dtype)
-        weights = torch.cholesky_solve(truth[train] - mean, torch.linalg.cholesky(inner))
-        error[test] = (kernel[test][:, train] @ weights + mean - truth[test]).square().sum(1)
-    return error
+    return Choice(kept, tuple(trials))

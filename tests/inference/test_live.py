@@ -8,6 +8,7 @@ import threading
 import time
 import tracemalloc
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -127,6 +128,7 @@ def assert_equal(found, expected, least):
         ("stgcnpp", {"length": 8, "dilation": 2}),
         ("resnet18", {"length": 2}),
         ("svm", {"length": 3}),
+        ("svm", {"length": 3, "calibrate": "running", "max_gap": 3, "min_confidence": 0.2}),
     ],
 )
 def test_live_predicts_what_predict_does_with_the_windows_own_reference(trained, clip, tmp_path, arch, settings):
@@ -148,6 +150,19 @@ def test_a_run_that_was_prepared_by_clip_predicts_as_for_a_recording_that_ends_n
         last = model.predict(shown, size=SIZE).query("frame == @now")
         mine = found.query("frame == @now")
         np.testing.assert_allclose(sorted(mine["valence"]), sorted(last["valence"]), atol=1e-5)
+
+
+def test_a_run_calibrated_by_track_goes_by_the_frames_so_far(trained, clip, tmp_path):
+    tracked = trained("ann", calibrate="track")
+    assert "calibrate: track; live, what is usual of a person is the mean of the frames so far" in str(
+        TorchModel(tracked).notes
+    )
+    (one,) = tracked.members
+    running = replace(tracked, members=(replace(one, preparation=replace(one.preparation, calibrate="running")),))
+    folder = written(tmp_path / "json", clip)
+    assert_equal(everything(tracked, folder), running.predict(folder, size=SIZE), least=230)
+    both = replace(tracked, members=(*tracked.members, *trained("ann").members))
+    assert len(everything(both, folder)) >= 230
 
 
 def test_a_window_around_its_target_is_predicted_when_its_last_frame_is_there(trained, clip, tmp_path):

@@ -13,14 +13,15 @@ from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.data.windows import Window
 from skelemo.errors import ConfigError
-from skelemo.report.describe import part_choice
+from skelemo.report.describe import choices
 from skelemo.report.report import write_report
 from skelemo.runs.folder import read_run
 from skelemo.skeleton import layout
 from skelemo.targets import Head
+from skelemo.training.choice import Choice
 from skelemo.training.config import load_config
 from skelemo.training.fit import train
-from skelemo.training.part_choice import PartChoice, choose_parts
+from skelemo.training.part_choice import choose_parts
 
 LAYOUT = layout("body_25+hand_21x2")
 MOOD = Head("mood", "classes", ("low", "middle", "high"))
@@ -93,7 +94,7 @@ def test_nothing_but_the_training_sequences_is_looked_at(tmp_path):
 
 
 def test_the_choice_is_the_same_for_the_same_seed(tmp_path, monkeypatch):
-    monkeypatch.setattr("skelemo.training.part_choice.WINDOWS", 200)
+    monkeypatch.setattr("skelemo.training.choice.WINDOWS", 200)
     folder = a_folder(tmp_path / "cache")
     assert chosen(folder, seed=3) == chosen(folder, seed=3)
     assert chosen(folder, seed=3).trials[0].error != chosen(folder, seed=4).trials[0].error
@@ -105,11 +106,11 @@ def test_the_probe_is_ridge_regression_in_the_kernel_of_the_parts(tmp_path):
 
     from skelemo.data.windows import find_targets
     from skelemo.models.baselines import Scaler, features
-    from skelemo.training.part_choice import GAMMA, RIDGE, _Probe
+    from skelemo.training.choice import GAMMA, RIDGE, Probe
 
     corpus = load_corpus(open_cache(a_folder(tmp_path / "cache")))
     targets = find_targets(corpus, np.arange(72), Window(), ("mood",), every=3, seen_only=True)
-    probe = _Probe(corpus, targets, Window(), corpus.heads, 0)
+    probe = Probe(corpus, targets, Window(), corpus.heads, 0)
     seen = corpus.placed(torch.as_tensor(targets.row))[:, None, LAYOUT.slices["body_25"]]
     rows = Scaler().fit(features(seen, torch.ones(len(seen), 1, dtype=torch.bool)).numpy()).clip(-10, 10)
     truth = np.eye(3)[targets.labels["mood"]]
@@ -136,13 +137,13 @@ def test_a_run_sees_the_chosen_parts_and_says_how_they_were_chosen(tmp_path):
     assert "without hand_left_21 and hand_right_21, which only add noise" in lines[0]
     alone = train(settings.model_copy(update={"parts": ("body_25",)}), tmp_path / "alone")
     assert scores == alone
-    assert not (tmp_path / "alone" / "parts.json").exists()
+    assert not (tmp_path / "alone" / "choices.json").exists()
 
     run = read_run(tmp_path / "run")
-    (fold,) = run.parts["folds"]
+    (fold,) = run.choices["folds"]
     trials = {tuple(trial["parts"]): trial for trial in fold["trials"]}
     assert trials[("body_25",)]["gain"] > 2 * trials[("body_25",)]["deviation"] > 0
-    told = part_choice(run)
+    told = choices(run)
     assert told.startswith("Left out hand_left_21 and hand_right_21, by a probe on the training subset")
     assert f"{trials[('body_25',)]['error']:.3f} of the labels' variance is left unexplained" in told
     write_report([tmp_path / "run"], tmp_path / "report")
@@ -151,14 +152,14 @@ def test_a_run_sees_the_chosen_parts_and_says_how_they_were_chosen(tmp_path):
 
 def test_folds_may_choose_for_themselves_and_resume_with_what_they_chose(tmp_path, monkeypatch):
     folder = a_folder(tmp_path / "cache")
-    choices = iter([PartChoice(("body_25",), reason="first"), PartChoice(("hand_left_21",), reason="second")])
-    monkeypatch.setattr("skelemo.training.fit.choose_parts", lambda *given, **settings: next(choices))
+    chosen = iter([Choice(("body_25",), reason="first"), Choice(("hand_left_21",), reason="second")])
+    monkeypatch.setattr("skelemo.training.fit.choose_parts", lambda *given, **settings: next(chosen))
     settings = load_config(None, {"data": str(folder), "split": "kfold:2", "validation": 0.0, **QUICK})
     train(settings, tmp_path / "run")
     kept = [json.loads((tmp_path / "run" / f"fold_{n}" / "model.json").read_text())["layout"] for n in (1, 2)]
     assert kept == ["body_25", "hand_left_21"]
     assert load_config(tmp_path / "run" / "config.yaml").parts == ("auto",)
-    told = part_choice(read_run(tmp_path / "run"))
+    told = choices(read_run(tmp_path / "run"))
     assert told == "All parts kept in 1 of 2 folds: first. All parts kept in 1 of 2 folds: second."
     (tmp_path / "run" / "scores.json").unlink()
     assert train(settings, tmp_path / "run", resume=True)["test"]["mood"]["windows"] == 72

@@ -1,0 +1,91 @@
+"""Calibration of a corpus: who its people are, and by how much each differs from the average person."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from skelemo.data.window import KEY_SPAN
+from skelemo.errors import ConfigError
+from skelemo.preprocess.calibration import evidence_of, running_sums, shifts, sums_by, typical_of
+from skelemo.preprocess.prepare import CalibrationKind, prepare
+
+if TYPE_CHECKING:
+    from skelemo.data.corpus import Corpus
+
+#: Frames that are measured at a time.
+_BLOCK = 16_384
+
+
+def people_of(sequences: pd.DataFrame) -> np.ndarray:
+    """``[S]`` the person of each sequence: its subject; where none is known, each track is a person of its own."""
+    own = "\0" + pd.Series(np.arange(len(sequences)).astype(str), sequences.index)
+    return np.asarray(pd.factorize(sequences["subject"].where(sequences["subject"] != "", own))[0])
+
+
+def calibrated(corpus: "Corpus", mode: CalibrationKind, sequences: np.ndarray | None = None) -> "Corpus":
+    """The corpus with what is usual of each person taken off, see `skelemo.preprocess.calibration`.
+
+    No label is looked at. With ``track`` all clips of a person count, in whatever subset they are.
+
+    Parameters
+    ----------
+    mode : ``track`` or ``running``; ``none`` leaves the corpus as it is.
+    sequences : rows of those that make the average person, where the corpus' preparation has none yet; all unless
+        given.
+
+    Raises
+    ------
+    ConfigError
+        The coordinates are those of the image, in which a person has no usual place.
+    """
+    if mode == "none" or not len(corpus):
+        return corpus
+    if corpus.preparation.coordinates == "frame":
+        raise ConfigError(
+            f"calibrate: {mode} is for networks that take coordinates, and this one draws; take calibrate: none"
+        )
+    person = torch.as_tensor(people_of(corpus.sequences))
+    by_clip = torch.zeros(len(person), len(corpus.layout), 3, dtype=torch.float64)
+    for first, places in _measured(corpus):
+        clip = corpus.key[first : first + len(places)] // KEY_SPAN
+        low, high = int(clip[0]), int(clip[-1]) + 1
+        by_clip[low:high] += sums_by(places, clip - low, high - low)
+    people = int(person.max()) + 1
+
+    def together(values: Tensor) -> Tensor:
+        return values.new_zeros(people, *values.shape[1:]).index_add_(0, person, values)
+
+    typical = torch.tensor(corpus.preparation.typical)
+    if not len(typical):
+        chosen = torch.zeros(len(person), dtype=torch.float64)
+        chosen[slice(None) if sequences is None else torch.as_tensor(sequences)] = 1
+        typical = typical_of(together(by_clip * chosen[:, None, None]))
+    settings = replace(corpus.preparation, calibrate=mode, typical=tuple(map(tuple, typical.tolist())))
+    if mode == "track":
+        shift = shifts(together(by_clip), together(evidence_of(by_clip[..., 2])), typical)[person]
+    else:
+        shift = torch.zeros(len(corpus), len(corpus.layout), 2)
+        start = torch.as_tensor(corpus.sequences["start"].to_numpy(np.int64, copy=True))
+        before = torch.zeros_like(by_clip[0])
+        for first, places in _measured(corpus):
+            rows = slice(first, first + len(places))
+            sums = running_sums(places, start[corpus.key[rows] // KEY_SPAN], first, before)
+            shift[rows], before = shifts(sums, evidence_of(sums[..., 2]), typical), sums[-1]
+    return replace(corpus, preparation=settings, shift=shift)
+
+
+def _measured(corpus: "Corpus") -> Iterator[tuple[int, Tensor]]:
+    """Blocks of normalized frames ``[N, V, 3]``, each with its first row; of windows each frame by itself, as live."""
+    for first in range(0, len(corpus), _BLOCK):
+        rows = torch.arange(first, min(first + _BLOCK, len(corpus)))
+        if corpus.reference is not None:
+            yield first, corpus.placed(rows)
+        else:
+            size = corpus.image_size[corpus.key[rows] // KEY_SPAN]
+            alone = replace(corpus.preparation, calibrate="none", typical=())
+            yield first, prepare(corpus.keypoints[rows][:, None], corpus.layout, alone, size=size)[0][:, 0]

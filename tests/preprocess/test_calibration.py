@@ -1,0 +1,159 @@
+"""What is usual of a person: worked by hand, from whom it comes, and that nothing else changes."""
+
+import numpy as np
+import pytest
+import torch
+from small_caches import a_cache, a_sequence
+from torch.testing import assert_close
+
+from skelemo.cache.store import open_cache
+from skelemo.data.calibration import people_of
+from skelemo.data.corpus import load_corpus
+from skelemo.data.windows import Gatherer, Window
+from skelemo.errors import ConfigError
+from skelemo.inference.answering import chunks
+from skelemo.preprocess import Preparation, calibration
+from skelemo.preprocess.calibration import evidence_of, running_sums, shifts, sums_by, typical_of, without
+
+#: Two people of two points; the second person never shows the second point.
+PLACES = torch.tensor(
+    [[[1.0, 0, 0.9], [4, 4, 0.5]], [[3, 2, 0.1], [0, 0, 0]], [[6, 6, 1], [0, 0, 0]]]
+)  # the first two frames are the first person's
+WHO = torch.tensor([0, 0, 1])
+
+
+def test_the_usual_place_is_the_mean_over_seen_points_drawn_towards_the_average_person():
+    sums = sums_by(PLACES, WHO, 2)
+    assert sums.tolist() == [[[4, 2, 2], [4, 4, 1]], [[6, 6, 1], [0, 0, 0]]]
+    typical = typical_of(sums)
+    assert typical.tolist() == [[4, 3.5], [4, 4]]  # of means (2, 1) and (6, 6); of the first person alone
+    # Two stills of evidence against two of the average person: half of (2, 1) - (4, 3.5); one: a third of (6, 6) - …
+    assert calibration.PRIOR == 2
+    found = shifts(sums, sums[..., 2], typical)
+    assert_close(found, torch.tensor([[[-1, -1.25], [0, 0]], [[2 / 3, 2.5 / 3], [0, 0]]]))
+    placed = without(PLACES, found[WHO])
+    assert_close(placed[0], torch.tensor([[2, 1.25, 0.9], [4, 4, 0.5]]))
+    assert placed[1, 1].tolist() == [0, 0, 0], "a missing point stays missing"
+
+
+def test_frames_of_a_video_are_worth_less_than_stills():
+    assert evidence_of(torch.tensor([0.0, 1, 31, 61])).tolist() == [0, 1, 2, 3]
+
+
+def test_running_sums_are_those_of_each_clip_so_far():
+    torch.manual_seed(0)
+    places = torch.rand(20, 3, 3) * (torch.rand(20, 3, 1) > 0.3)
+    start = torch.tensor([0] * 7 + [7] * 1 + [8] * 12)
+    before, found = torch.zeros(3, 3, dtype=torch.float64), []
+    for first, last in ((0, 5), (5, 8), (8, 20)):  # in the middle of a clip, and at the end of one
+        found.append(running_sums(places[first:last], start[first:last], first, before))
+        before = found[-1][-1]
+    for row, sums in enumerate(torch.cat(found)):
+        clip = places[start[row] : row + 1]
+        assert_close(sums, sums_by(clip, torch.zeros(len(clip), dtype=torch.long), 1)[0])
+
+
+def clips(count=6, subjects=("anna", "anna", "ben", "ben", "", "")):
+    return [
+        a_sequence(f"clip{n}", 5 + n, seed=n, width=640, height=480, subject=subjects[n % len(subjects)])
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("reference", ["clip", "window"])
+def test_a_persons_clips_share_a_mean_and_a_track_without_a_subject_has_its_own(tmp_path, reference):
+    cache = open_cache(a_cache(tmp_path / "cache", *clips()))
+    assert people_of(cache.sequences).tolist() == [0, 0, 1, 1, 2, 3]
+    plain = load_corpus(cache, Preparation(reference=reference))
+    corpus = plain.calibrated("track", np.array([0, 1, 2]))
+    rows = torch.arange(len(plain))
+    places, _ = Gatherer(plain, Window()).gather(rows)
+    places = places[:, 0]
+    person = torch.as_tensor(people_of(cache.sequences)[plain.sequence(rows.numpy())])
+    usual = typical_of(torch.stack([sums_by(places[person == k], rows[person == k] * 0, 1)[0] for k in range(2)]))
+    # Of the three clips that make the average person, two are anna's and one is ben's.
+    third = plain.sequence(rows.numpy()) == 2
+    anna, ben = (sums_by(places[of], rows[of] * 0, 1)[0] for of in (person == 0, torch.as_tensor(third)))
+    usual = typical_of(torch.stack([anna, ben]))
+    assert_close(torch.tensor(corpus.preparation.typical), usual, atol=1e-6, rtol=0)
+    found, _ = Gatherer(corpus, Window()).gather(rows)
+    for k in range(4):
+        mine = person == k
+        of = plain.sequence(rows.numpy())[mine]
+        seen = torch.stack([(places[mine][of == one][..., 2] > 0).sum(0) for one in np.unique(of)])
+        evidence = ((seen > 0) + (seen - 1).clamp(min=0) / 30).sum(0)
+        mean = places[mine][..., :2].sum(0) / seen.sum(0)[:, None]
+        off = (mean - usual) * (evidence / (evidence + 2))[:, None]
+        expected = torch.where(places[mine][..., 2:] > 0, places[mine][..., :2] - off, 0)
+        assert_close(found[mine, 0, :, :2], expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(found[:, 0, :, 2], places[..., 2])
+
+
+@pytest.mark.parametrize("mode", ["track", "running"])
+@pytest.mark.parametrize("reference", ["clip", "window"])
+def test_what_was_trained_with_is_what_a_model_predicts_with(tmp_path, mode, reference):
+    cache = open_cache(a_cache(tmp_path / "cache", *clips()))
+    plain = load_corpus(cache, Preparation(reference=reference, max_gap=2))
+    trained = plain.calibrated(mode, np.array([0, 3]))
+    settings = Preparation.from_json(trained.preparation.to_json())
+    assert settings == trained.preparation
+    for chunk in chunks(cache.sequences, 4, by_subject=True):
+        here = load_corpus(cache.only(chunk), settings)
+        rows = np.flatnonzero(np.isin(plain.sequence(np.arange(len(plain))), chunk))
+        for one, other in zip(
+            Gatherer(here, Window(3)).gather(torch.arange(len(here))),
+            Gatherer(trained, Window(3)).gather(torch.as_tensor(rows)),
+            strict=True,
+        ):
+            assert_close(one, other, atol=1e-6, rtol=0)
+
+
+def test_chunks_keep_a_subject_together_where_it_matters(tmp_path):
+    cache = open_cache(a_cache(tmp_path / "cache", *clips(6, ("anna", "ben", "", "anna", "ben", ""))))
+    assert [rows.tolist() for rows in chunks(cache.sequences, 1)] == [[0], [1], [2], [3], [4], [5]]
+    assert [rows.tolist() for rows in chunks(cache.sequences, 1, by_subject=True)] == [[0, 3], [1, 4], [2], [5]]
+
+
+@pytest.mark.parametrize("reference", ["clip", "window"])
+def test_a_running_mean_knows_nothing_of_the_future(tmp_path, reference):
+    people = clips(2, ("",))
+    later = []
+    for one in people:
+        keypoints = one.keypoints.copy()
+        keypoints[4:, :, :2] = keypoints[4:, ::-1, :2] * (keypoints[4:, :, 2:] > 0)
+        keypoints[4:] *= (keypoints[4:, :, :2] > 0).all(-1, keepdims=True)
+        later.append(a_sequence(one.id, len(one), keypoints=keypoints, width=640, height=480))
+    corpora = [
+        load_corpus(open_cache(a_cache(tmp_path / name, *some)), Preparation(reference="window"))
+        for name, some in (("as it is", people), ("another future", later))
+    ]
+    average = corpora[0].calibrated("running").preparation
+    rows = torch.tensor([0, 1, 3, 5, 8])  # of both clips, each before its fifth frame
+    found = []
+    for one in corpora:
+        fixed = load_corpus(open_cache(tmp_path / ("as it is" if one is corpora[0] else "another future")), average)
+        found.append(Gatherer(fixed, Window(2)).gather(rows)[0])
+    assert torch.equal(*found)
+
+
+def test_parts_alone_keep_what_was_taken_off(tmp_path):
+    from small_caches import BODY_AND_FACE
+
+    people = [a_sequence(f"clip{n}", 6, points=95, seed=n) for n in range(3)]
+    corpus = load_corpus(open_cache(a_cache(tmp_path / "cache", *people, header=BODY_AND_FACE))).calibrated("track")
+    face, rows = corpus.only(["face_70"]), torch.arange(len(corpus))
+    assert len(face.preparation.typical) == 70
+    both, _ = Gatherer(corpus, Window()).gather(rows)
+    assert torch.equal(Gatherer(face, Window()).gather(rows)[0], both[:, :, 25:])
+
+
+def test_a_network_that_draws_is_refused(tmp_path):
+    corpus = load_corpus(open_cache(a_cache(tmp_path / "cache", *clips())), Preparation("frame"))
+    with pytest.raises(ConfigError, match=r"calibrate: track is for networks that take coordinates"):
+        corpus.calibrated("track")
+
+
+@pytest.mark.parametrize("typical", [3, [1, 2], [[1, 2, 3]], [["a", "b"]]])
+def test_an_average_person_that_is_none_is_one_line(typical):
+    with pytest.raises(ConfigError, match="typical of a preparation"):
+        Preparation.from_json({"calibrate": "track", "typical": typical})
