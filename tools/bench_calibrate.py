@@ -1,4 +1,4 @@
-"""What calibration to the person gains, and by how many stills: ``python tools/bench.py calibrate --cache cache/faces``."""
+"""What calibration gains, and by how many stills: ``python tools/bench.py calibrate --cache cache/faces``."""
 
 import tempfile
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ def command(
 
 
 def by_few(run: Path, folder: Path, few: int, seed: int, figure: str) -> float:
-    """The figure when each still of a fold's test subset is calibrated by a few others of its subject, drawn by seed."""
+    """The figure when each test still is calibrated by a few others of its subject, drawn by seed."""
     folds, truth, answers, cache = read_json(run / "splits.json")["folds"], [], [], open_cache(folder)
     for number, fold in enumerate(folds, 1):
         model = load(run / f"fold_{number}")
