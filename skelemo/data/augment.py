@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from skelemo.models.streams import mirrored
 from skelemo.skeleton import Layout
 
 
@@ -51,9 +52,8 @@ def augment(
 
     seen = keypoints[..., 2:] > 0
     if settings.mirror:
-        mirrored = keypoints[:, :, list(layout.mirror)] * keypoints.new_tensor([-1, 1, 1])
         flip = uniform(batch, 1, 1, 1) < settings.mirror
-        keypoints = torch.where(flip, mirrored, keypoints)
+        keypoints = torch.where(flip, mirrored(keypoints, layout), keypoints)
         seen = keypoints[..., 2:] > 0
     x, y, confidence = keypoints.unbind(-1)
     if settings.rotate:

@@ -79,6 +79,13 @@ class Batches:
         for chosen in order.split(self.batch_size)[: len(self)]:
             yield self._batch(chosen, here, there)
 
+    def others(self, batch: Batch) -> Iterator[Batch]:
+        """The batch again with the other windows of its clips, where a clip has several."""
+        for turn in range(1, self.gatherer.window.clip_windows):
+            keypoints, mask = self.gatherer.gather(batch["row"].to(self.corpus.device), turn=turn)
+            again = {"keypoints": keypoints, "mask": mask}
+            yield batch | {name: value.to(self.device, non_blocking=True) for name, value in again.items()}
+
     def _drawn(self, generator: torch.Generator) -> Tensor:
         """Which windows an epoch has, in random order."""
         place = self.corpus.device

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from skelemo.errors import ConfigError
+
 #: A key is ``sequence * KEY_SPAN + frame number``.
 KEY_SPAN = 1 << 32
 #: Share of a sequence's steps from one frame to the next that are alike where its frames are evenly numbered.
@@ -27,12 +29,30 @@ class Window:
         as much of what follows.
     sampling : ``stride`` for one window per labeled frame; ``clip`` for one per sequence, its T frames spread evenly
         over all of it, with the labels of `clip_labels`.
+    clip_windows : so many windows of a clip, with other frames of it each, whose predictions are averaged.
+
+    Raises
+    ------
+    ConfigError
+        Several windows of a clip with ``stride``.
     """
 
     length: int = 1
     dilation: int = 1
     target: Literal["last", "center"] = "last"
     sampling: Literal["stride", "clip"] = "stride"
+    clip_windows: int = 1
+
+    def __post_init__(self) -> None:
+        if self.clip_windows > 1 and self.sampling != "clip":
+            raise ConfigError(
+                f"clip_windows = {self.clip_windows} is for sampling: clip; with sampling: {self.sampling} all windows "
+                "of a clip are averaged as it is"
+            )
+
+    def within(self, number: int) -> float:
+        """Where in its share of the clip each frame of the ``number``-th window lies, from 0 to 1."""
+        return (number + 0.5) / self.clip_windows
 
     @property
     def offsets(self) -> np.ndarray:
@@ -51,7 +71,7 @@ def target_rows(sequences: pd.DataFrame, window: Window, every: int = 1) -> np.n
 
 
 def window_frames(
-    sequences: pd.DataFrame, number: np.ndarray, rows: np.ndarray, window: Window
+    sequences: pd.DataFrame, number: np.ndarray, rows: np.ndarray, window: Window, turn: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """The frames ``[W, T]`` of windows, as rows of a cache, and which of them there are; see `Gatherer.gather`.
 
@@ -59,12 +79,15 @@ def window_frames(
     ----------
     number : ``[N]`` frame numbers of all rows.
     rows : ``[W]`` the windows' target rows.
+    turn : which of ``window.clip_windows``.
     """
     start, length = (sequences[name].to_numpy(np.int64) for name in ("start", "length"))
     of = np.repeat(np.arange(len(sequences)), length)
     mine = of[rows]
     if window.sampling == "clip":
-        share = (np.arange(window.length, dtype=np.float32) + np.float32(0.5)) / np.float32(window.length)
+        share = (np.arange(window.length, dtype=np.float32) + np.float32(window.within(turn))) / np.float32(
+            window.length
+        )
         frame = (share * length[mine, None].astype(np.float32)).astype(np.int64)
         found = start[mine, None] + np.minimum(frame, length[mine, None] - 1)
         return found, np.ones(found.shape, bool)

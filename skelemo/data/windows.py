@@ -87,9 +87,12 @@ class Gatherer:
         self.size = torch.as_tensor(corpus.sequences["length"].to_numpy(np.int64, copy=True), device=device)
         self.offset = torch.as_tensor(window.offsets, device=device)  # [T]
 
-    def gather(self, rows: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Gather windows; with a generator, ``clip`` windows draw each frame within its share of the clip."""
-        found, present = self._spread(rows, generator) if self.window.sampling == "clip" else self._around(rows)
+    def gather(self, rows: Tensor, generator: torch.Generator | None = None, turn: int = 0) -> tuple[Tensor, Tensor]:
+        """Gather windows; with a generator, ``clip`` windows draw each frame within its share of the clip.
+
+        Without one, ``turn`` is which of the windows of a clip is wanted.
+        """
+        found, present = self._spread(rows, generator, turn) if self.window.sampling == "clip" else self._around(rows)
         return self.corpus.windows(found, present)
 
     def _around(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,10 +108,10 @@ class Gatherer:
         half = self.window.dilation * self.corpus.step[sequence, None] / 2
         return found, (distance <= half) & (key[found] // KEY_SPAN == sequence[:, None])
 
-    def _spread(self, rows: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def _spread(self, rows: Tensor, generator: torch.Generator | None, turn: int = 0) -> tuple[Tensor, Tensor]:
         sequence = self.corpus.key[rows] // KEY_SPAN
         length = self.window.length
-        within = torch.full((len(rows), length), 0.5, device=rows.device)
+        within = torch.full((len(rows), length), self.window.within(turn), device=rows.device)
         if generator is not None:
             within = torch.rand(within.shape, generator=generator, device=rows.device)
         share = (torch.arange(length, device=rows.device) + within) / length  # [B, T] in [0, 1)

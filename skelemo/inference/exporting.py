@@ -27,7 +27,7 @@ from skelemo.inference import onnx
 from skelemo.inference.exported_checks import Cost, check, costs, quantized
 from skelemo.inference.onnx import Arrays, Exported
 from skelemo.inference.predictor import Model
-from skelemo.models.heads import probabilities
+from skelemo.models.heads import answers
 from skelemo.preprocess import Clips, clean, find_reference, place, prepare
 from skelemo.render.views import USUAL
 
@@ -68,6 +68,7 @@ class EndToEnd(nn.Module):
                 "not know the person's other frames: export a run with --set calibrate=none, or use this one's folder"
             )
         self.networks = nn.ModuleList(one.network for one in model.members)
+        self.flips = [one.file.flip_average for one in model.members]
         self.of_heads = [one.file.heads for one in model.members]
         self.by_clip = self.settings.reference == "clip"
         self.draws = self.settings.coordinates == "frame"
@@ -117,18 +118,16 @@ class EndToEnd(nn.Module):
             index = frames.clamp(min=0)
             seen = seen[index] & (frames >= 0)
             points = points[index] * seen[..., None, None]
-        size = []
+        given = {"keypoints": points, "mask": seen}
         if frame_size is not None:
             longer = frame_size.amax(-1, keepdim=True)  # a size of (1, 1) stands for coordinates that are shares of it
-            size = [frame_size * torch.where(longer > 1, 1, max(USUAL) / longer.clamp(min=1e-9))]
-            if frames is not None:
-                size = [size[0].expand(frames.shape[0], 2)]
-        answers: dict[str, list[Tensor]] = {head.name: [] for head in self.heads}
-        for network, heads in zip(self.networks, self.of_heads, strict=True):
-            outputs = network(points, seen, *size)
-            for head in heads:
-                answers[head.name].append(probabilities(head, outputs[head.name]))
-        means = {name: each[0] if len(each) == 1 else torch.stack(each).mean(0) for name, each in answers.items()}
+            size = frame_size * torch.where(longer > 1, 1, max(USUAL) / longer.clamp(min=1e-9))
+            given["frame_size"] = size if frames is None else size.expand(frames.shape[0], 2)
+        every: dict[str, list[Tensor]] = {head.name: [] for head in self.heads}
+        for network, heads, flip in zip(self.networks, self.of_heads, self.flips, strict=True):
+            for name, output in answers(network, given, heads, self.layout, flip=flip).items():
+                every[name].append(output)
+        means = {name: each[0] if len(each) == 1 else torch.stack(each).mean(0) for name, each in every.items()}
         shares = seen.float().mean(1), (points[..., 2] > 0).float().mean((1, 2))
         return {**means, **dict(zip(VISIBLE, shares, strict=True)), **found}
 

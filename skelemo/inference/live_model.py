@@ -14,7 +14,7 @@ from skelemo.inference.environment import choose_device
 from skelemo.inference.history import Shape, View
 from skelemo.inference.live import Prediction, stream_layout
 from skelemo.inference.predictor import Member, Model
-from skelemo.models.heads import probabilities
+from skelemo.models.heads import answers
 from skelemo.preprocess import prepare
 from skelemo.preprocess.calibration import evidence_of, shifts, sums_by
 from skelemo.render.views import USUAL
@@ -150,9 +150,9 @@ class TorchModel:
             inputs["frame_size"] = inputs["frame_size"].expand(len(mask), 2)
         kind = _TYPES.get(one.file.precision)
         with torch.autocast(self.device.type, kind) if kind else nullcontext():
-            outputs = one.network(**inputs)
+            outputs = answers(one.network, inputs, one.file.heads, one.layout, flip=one.file.flip_average)
         visible = mask.float().mean(1), (keypoints[..., 2] > 0).float().mean((1, 2))
-        heads = {head.name: probabilities(head, outputs[head.name]).cpu().numpy() for head in one.file.heads}
+        heads = {name: output.cpu().numpy() for name, output in outputs.items()}
         return heads, visible[0].cpu().numpy(), visible[1].cpu().numpy()
 
     def tune(self, threads: int = 0) -> int:

@@ -155,12 +155,17 @@ class Exported(Answering):
         self, cache: Cache, rows: np.ndarray, *, batch: int = 0, report: Report = lambda done, of: None
     ) -> Arrays:
         """Outputs for target rows ``[W]`` of a cache, and ``seen [W]``, whether their frames show anything."""
+        turns = [self._outputs(cache, rows, turn, batch, report) for turn in range(self.window.clip_windows)]
+        return {name: values if len(turns) == 1 or name == "seen" else np.mean([one[name] for one in turns], 0)
+                for name, values in turns[0].items()}  # fmt: skip
+
+    def _outputs(self, cache: Cache, rows: np.ndarray, turn: int, batch: int, report: Report) -> Arrays:
         frames, sequences = cache.read(), cache.sequences
         raw = _pixels(self._points(cache, frames.keypoints), sequences)
         shown = (raw[..., 2] > 0) & (raw[..., 2] >= self.min_confidence)
         size = sequences[["width", "height"]].to_numpy(np.float32)
         size = np.where((size > 0).all(1, keepdims=True), size, (sequences["scale"] != SCALES[0]).to_numpy()[:, None])
-        found, there = window_frames(sequences, frames.number, rows, self.window)
+        found, there = window_frames(sequences, frames.number, rows, self.window, turn)
         mine = np.searchsorted(sequences["start"].to_numpy(), rows, side="right") - 1
         batch = batch or (_IMAGES if self.draws else _BATCH)
         pieces, done = [], 0

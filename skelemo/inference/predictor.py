@@ -25,7 +25,7 @@ from skelemo.inference.answering import Answering, Report
 from skelemo.inference.environment import choose_device
 from skelemo.inference.table import Options
 from skelemo.models import registry
-from skelemo.models.heads import probabilities
+from skelemo.models.heads import answers
 from skelemo.preprocess import Preparation
 from skelemo.runs.folder import training_folders
 from skelemo.runs.model_file import ModelFile, has_model, read_model
@@ -40,31 +40,34 @@ Text = str | os.PathLike[str]
 
 
 def predict(
-    network: nn.Module, batches: Batches, heads: Sequence[Head], precision: str = "32-true"
+    network: nn.Module, batches: Batches, heads: Sequence[Head], precision: str = "32-true", *, flip: bool = False
 ) -> dict[str, np.ndarray]:
     """Outputs ``[W, K]`` of each head in the order of the batches: probabilities of classes and flags, values.
 
-    ``precision`` is the one that the network was trained in.
+    ``precision`` is the one that the network was trained in, ``flip`` see `skelemo.models.heads.answers`.
     """
     found: dict[str, list[np.ndarray]] = {head.name: [] for head in heads}
-    for outputs, _, _ in _outputs(network, batches, heads, precision):
+    for outputs, _, _ in _outputs(network, batches, heads, precision, flip):
         for name, output in outputs.items():
             found[name].append(output)
     return {name: np.concatenate(pieces) for name, pieces in found.items()}
 
 
 def _outputs(
-    network: nn.Module, batches: Batches, heads: Sequence[Head], precision: str
+    network: nn.Module, batches: Batches, heads: Sequence[Head], precision: str, flip: bool
 ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
     """The outputs of each batch, and the shares ``[B]`` of each window's frames and points that are visible."""
     autocast = torch.autocast(batches.device.type, _TYPES[precision]) if precision in _TYPES else nullcontext()
     network.eval()
+    layout = batches.corpus.layout
     for batch in batches:
+        each = []
         with torch.inference_mode(), autocast:
-            outputs = network(**inputs(batch))
-            found = {head.name: probabilities(head, outputs[head.name]).cpu().numpy() for head in heads}
-            seen = [batch["mask"].float().mean(1), (batch["keypoints"][..., 2] > 0).float().mean((1, 2))]
-        yield found, *(share.cpu().numpy() for share in seen)
+            for one in (batch, *batches.others(batch)):
+                seen = one["mask"].float().mean(1), (one["keypoints"][..., 2] > 0).float().mean((1, 2))
+                each.append((*answers(network, inputs(one), heads, layout, flip=flip).values(), *seen))
+            *found, frames, points = (torch.stack(some).mean(0).cpu().numpy() for some in zip(*each, strict=True))
+        yield dict(zip((head.name for head in heads), found, strict=True)), frames, points
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +144,8 @@ class Model(Answering):
         for number, (one, corpus) in enumerate(zip(self.members, corpora, strict=True)):
             batches, pieces = Batches(corpus, Targets(rows, {}), one.window, BATCH, device), []
             network = one.network.to(device)
-            for done, piece in enumerate(_outputs(network, batches, one.file.heads, one.file.precision), 1):
+            flip = one.file.flip_average
+            for done, piece in enumerate(_outputs(network, batches, one.file.heads, one.file.precision, flip), 1):
                 pieces.append(piece)
                 report(number * len(batches) + done, len(self.members) * len(batches))
             found, share_of_frames, share_of_points = zip(*pieces, strict=True)

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from skelemo.errors import ConfigError
 from skelemo.models.registry import Spec, register
-from skelemo.models.streams import present
-from skelemo.skeleton import Layout
+from skelemo.models.streams import mirrored, present
 from skelemo.targets import Head, KindName, hard_labels
 
 if TYPE_CHECKING:
@@ -66,13 +65,6 @@ def features(keypoints: Tensor, mask: Tensor, *, moments: int = MOMENTS) -> Tens
     return _rows(
         *(_known(part, ever) for part in series), share, _known(chosen, ever), _known(chosen.diff(dim=1), ever)
     )
-
-
-def mirrored(keypoints: Tensor, layout: Layout) -> Tensor:
-    """The windows flipped horizontally, left and right keypoints swapped; ``[N, T, V, C]``, normalized by part."""
-    twin = keypoints[:, :, list(layout.mirror)].clone()
-    twin[..., 0] *= -1
-    return twin
 
 
 class Fitted(nn.Module):

@@ -1,8 +1,12 @@
 """The end of every architecture: pooling over the visible frames, and one linear layer per head."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor, nn
 
+from skelemo.models.streams import mirrored
+from skelemo.skeleton import Layout
 from skelemo.targets import Head
 
 
@@ -33,6 +37,24 @@ def probabilities(head: Head, output: Tensor) -> Tensor:
     """Predictions of a head, float32 ``[B, K]``: probabilities of classes and flags, values unchanged."""
     output = output.float()
     return {"classes": lambda: output.softmax(-1), "flags": output.sigmoid, "values": lambda: output}[head.kind]()
+
+
+def answers(
+    network: nn.Module, given: Mapping[str, Tensor], heads: Sequence[Head], layout: Layout, *, flip: bool = False
+) -> dict[str, Tensor]:
+    """Predictions ``[B, K]`` of each head.
+
+    Parameters
+    ----------
+    given : what the network is called with, ``keypoints`` and ``mask`` among it.
+    flip : the mean of those for the windows and for their mirror images.
+    """
+    outputs = network(**given)
+    found = {head.name: probabilities(head, outputs[head.name]) for head in heads}
+    if not flip:
+        return found
+    twin = network(**{**given, "keypoints": mirrored(given["keypoints"], layout)})
+    return {head.name: (found[head.name] + probabilities(head, twin[head.name])) / 2 for head in heads}
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from skelemo.errors import ConfigError, unknown
 from skelemo.models.face_streams import Frontal, Organs
 from skelemo.models.graph import parents
 from skelemo.models.registry import Spec
+from skelemo.skeleton import Layout
 
 CONFIDENCE = 2  # channel
 #: Coordinates are clamped to this many standard deviations: OpenPose sometimes puts a point far outside the person.
@@ -18,6 +19,12 @@ FARTHEST = 10.0
 CONSTANT = 1e-6
 #: Streams of the face alone; all other points are zero.
 SHAPES: dict[str, type[nn.Module]] = {"organ": Organs, "frontal": Frontal}
+
+
+def mirrored(keypoints: Tensor, layout: Layout) -> Tensor:
+    """Windows ``[N, T, V, C]`` flipped horizontally about their origin, left and right keypoints swapped."""
+    twin = keypoints[:, :, list(layout.mirror)]
+    return torch.cat([-twin[..., :1], twin[..., 1:]], -1)
 
 
 def present(points: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ class ModelFile:
     window : see `skelemo.data.windows.Window`.
     precision : the one that it was trained in.
     smoothing : by head what `skelemo.evaluation.smoothing.choose_width` found on the validation subset.
+    flip_average : predict the mean of the predictions for a window and for its mirror image.
     weights_sha256 : of the weights' file.
     """
 
@@ -47,6 +48,7 @@ class ModelFile:
     window: Mapping[str, Any]
     precision: str = "32-true"
     smoothing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    flip_average: bool = False
     weights_sha256: str = ""
 
 
@@ -63,9 +65,9 @@ def write_model(folder: Path, model: ModelFile, state: Mapping[str, "Tensor"]) -
     write_json(folder / FACTS, facts)
 
 
-def write_smoothing(folder: Path, smoothing: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add to ``model.json`` what the validation subset says of smoothing."""
-    write_json(folder / FACTS, read_json(folder / FACTS) | {"smoothing": smoothing})
+def write_choices(folder: Path, **choices: Any) -> None:
+    """Add to ``model.json`` what the validation subset says of predicting: ``smoothing``, ``flip_average``."""
+    write_json(folder / FACTS, read_json(folder / FACTS) | choices)
 
 
 def has_model(folder: Path) -> bool:
@@ -101,8 +103,8 @@ def read_model(folder: Path) -> tuple[ModelFile, dict[str, "Tensor"]]:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{weights}: not a safetensors file ({' '.join(str(error).split())})") from None
     names = ("arch", "settings", "layout", "preparation", "window", "precision", "weights_sha256")
-    smoothing = facts.get("smoothing", {})
-    return ModelFile(heads=heads, smoothing=smoothing, **{name: facts[name] for name in names}), state
+    chosen = {name: facts[name] for name in ("smoothing", "flip_average") if name in facts}
+    return ModelFile(heads=heads, **chosen, **{name: facts[name] for name in names}), state
 
 
 def _sha256(path: Path) -> str:

@@ -225,6 +225,7 @@ class Model(TypedDict):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     weights_sha256: str
     smoothing: NotRequired[dict[Text, Smoothing]]
+    flip_average: NotRequired[bool]
 
 
 class WindowFields(TypedDict):
@@ -234,6 +235,7 @@ class WindowFields(TypedDict):
     dilation: Annotated[int, Field(ge=1, le=1_000_000)]
     target: Literal["last", "center"]
     sampling: Literal["stride", "clip"]
+    clip_windows: NotRequired[Annotated[int, Field(ge=1, le=100)]]
 
 
 class PreparationFields(TypedDict):

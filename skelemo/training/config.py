@@ -50,6 +50,13 @@ class WindowSettings(BaseModel):
 
     length: int = Field(1, ge=1, le=4096, description="T, frames of a window")
     dilation: int = Field(1, ge=1, le=100_000, description="one in how many frames of the sequence is taken")
+    clip_windows: int = Field(
+        1, ge=1, le=100, description="with sampling: clip so many windows of a clip are averaged when it is predicted"
+    )
+    flip_average: Literal[False, True, "auto"] = Field(
+        False,
+        description="predict the mean for a window and its mirror image; auto: where the validation subset gains by it",
+    )
     target: Literal["last", "center"] = Field("last", description="where in the window the labeled frame stands")
     sampling: Literal["stride", "clip"] = Field("stride", description="a window per labeled frame, or one per clip")
     every: int = Field(
@@ -288,7 +295,7 @@ def _expected(name: str) -> str:
     field = Config.model_fields[name]
     for kind in (field.annotation, *get_args(field.annotation)):
         if get_origin(kind) is Literal:
-            return f"one of {', '.join(get_args(kind))}"
+            return f"one of {', '.join(map(str, get_args(kind)))}"
     kinds: dict[Any, str] = {
         int: "a whole number",
         float: "a number",

@@ -22,11 +22,12 @@ from skelemo.data.splits import SUBSETS, Fold
 from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window_columns
 from skelemo.errors import ConfigError
 from skelemo.evaluation.metrics import main_metric
-from skelemo.evaluation.smoothing import choose_width
+from skelemo.evaluation.scores import measure
+from skelemo.evaluation.smoothing import GAIN, choose_width
 from skelemo.inference.predictor import predict
 from skelemo.models import registry
 from skelemo.models.baselines import Baseline
-from skelemo.runs.model_file import has_model, read_model, write_smoothing
+from skelemo.runs.model_file import has_model, read_model, write_choices
 from skelemo.runs.predictions import prediction_table
 from skelemo.targets import Head, hard_labels
 from skelemo.text import count
@@ -156,9 +157,13 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     model = fit(job, targets, folder, seed, report)
     used = "32-true" if job.config.is_baseline else precision(job.config, job.device)
     scored = {subset: targets[subset] for subset in ("validation", "test") if len(targets[subset])}
-    outputs = {subset: predict(model, job.batches(windows), job.heads, used) for subset, windows in scored.items()}
+    flip = _flips(job, scored.get("validation"), model, used)
+    write_choices(folder, flip_average=flip)
+    outputs = {
+        subset: predict(model, job.batches(windows), job.heads, used, flip=flip) for subset, windows in scored.items()
+    }
     if "validation" in scored and job.config.sampling == "stride":
-        write_smoothing(folder, _smoothing(job, scored["validation"], outputs["validation"]))
+        write_choices(folder, smoothing=_smoothing(job, scored["validation"], outputs["validation"]))
     tables = [
         prediction_table(
             window_columns(job.corpus, windows, fold=number, subset=subset),
@@ -169,6 +174,24 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
         for subset, windows in scored.items()
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+def _flips(job: Job, windows: Targets | None, model: nn.Module, used: str) -> bool:
+    """Whether predictions are those of a window and its mirror image: as set, or as validation prefers."""
+    if job.config.flip_average != "auto":
+        return job.config.flip_average
+    if windows is None:
+        return False
+
+    def figure(flip: bool) -> float:
+        outputs = predict(model, job.batches(windows), job.heads, used, flip=flip)
+        found = (
+            measure(head, windows.labels[head.name], outputs[head.name]).get(main_metric(head), np.nan)
+            for head in job.heads
+        )
+        return float(np.nan_to_num(np.mean([value for value in found if np.isfinite(value)] or [0.0])))
+
+    return figure(True) > figure(False) + GAIN
 
 
 def _smoothing(job: Job, windows: Targets, outputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:

@@ -20,7 +20,16 @@ def save_model(folder: Path, network: nn.Module, job: "Job", precision: str) -> 
     corpus, config = job.corpus, job.config
     settings = registry.lasting(config.model)
     prepared, window = corpus.preparation.to_json(), vars(config.window)
-    model = ModelFile(config.arch, settings, corpus.layout.name, job.heads, prepared, window, precision)
+    model = ModelFile(
+        config.arch,
+        settings,
+        corpus.layout.name,
+        job.heads,
+        prepared,
+        window,
+        precision,
+        flip_average=config.flip_average is True,
+    )
     write_model(folder, model, network.state_dict())
 
 

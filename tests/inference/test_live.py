@@ -128,6 +128,7 @@ def assert_equal(found, expected, least):
         ("stgcnpp", {"length": 8, "dilation": 2}),
         ("resnet18", {"length": 2}),
         ("svm", {"length": 3}),
+        ("ann", {"length": 2, "flip_average": True}),
         ("svm", {"length": 3, "calibrate": "running", "max_gap": 3, "min_confidence": 0.2}),
     ],
 )

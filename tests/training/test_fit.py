@@ -409,7 +409,7 @@ def test_resuming_with_other_settings_is_refused_with_both_values(config, tmp_pa
         train(config(lr=0.5), tmp_path / "run", resume=True)
 
 
-def _fail(*_: object) -> None:
+def _fail(*_: object, **__: object) -> None:
     raise CutError
 
 
