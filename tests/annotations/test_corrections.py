@@ -1,0 +1,206 @@
+"""The table of corrections: append, undo, redo; several writers; files that somebody else has written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skelemo.annotations.correcting import apply, label_edits, merged
+from skelemo.annotations.corrections import (
+    COLUMNS,
+    Correction,
+    Corrections,
+    add,
+    corrections_file,
+    read_corrections,
+    redo,
+    undo,
+)
+from skelemo.errors import ConfigError, InputError
+from skelemo.targets import Head
+
+MOOD = Head("mood", "classes", ("glad", "sad", "calm"))
+PAIN = Head("pain", "values", ("now", "worst"), 0, 10)
+AUS = Head("au", "flags", ("AU1", "AU2"))
+HEADS = (MOOD, PAIN, AUS)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return corrections_file(tmp_path)
+
+
+def line(**given: str) -> str:
+    """A row of the file as text."""
+    usual = {
+        "id": "abcd",
+        "time": "2026-01-31T09:30:00Z",
+        "video": "one",
+        "action": "set",
+        "head": "mood",
+        "value": "sad",
+    }
+    return ",".join({**dict.fromkeys(COLUMNS, ""), **usual, **given}[name] for name in COLUMNS)
+
+
+def edited(rows: list[Correction], number: np.ndarray, labels: dict, person: str = "", clips=()) -> int:
+    """Apply made-up corrections of the video ``one`` to labels."""
+    stamped = tuple(rows)
+    return apply(label_edits(Corrections(Path("c.csv"), stamped), HEADS)[("one", person)], number, labels, clips=clips)
+
+
+def test_what_is_added_is_there_at_once_with_author_time_and_an_id(table):
+    made = add(
+        table, [Correction("one", "set", first=3, last=9, head="mood", value="sad", note="äh, =no")], author="ann"
+    )
+    read = read_corrections(table)
+    assert read.rows == made == read.effective
+    assert (made[0].author, made[0].undone, len(made[0].id), made[0].time[-1]) == ("ann", "", 12, "Z")
+    assert read.facts() == {"file": "corrections.csv", "sha256": read.sha256, "count": 1, "authors": 1}
+    import hashlib
+
+    assert read.sha256 == hashlib.sha256(table.read_bytes()).hexdigest()
+
+
+def test_undoing_marks_a_row_and_redoing_takes_the_mark_away(table):
+    first, second = (add(table, [Correction(video, "wrong")], author="ann")[0] for video in ("one", "two"))
+    assert undo(table, [first.id])[0].undone
+    assert [row.id for row in read_corrections(table).effective] == [second.id]
+    assert [row.id for row in read_corrections(table).rows] == [first.id, second.id]
+    when = read_corrections(table).rows[0].undone
+    assert undo(table, [first.id])[0].undone == when, "undone once"
+    assert redo(table, [first.id]) == (first,)
+    assert read_corrections(table).rows == (first, second)
+    with pytest.raises(ConfigError, match="no correction has the id 'beef'"):
+        undo(table, ["beef"])
+
+
+def test_texts_that_a_spreadsheet_would_run_are_quoted_in_the_file_alone(table):
+    notes = ["=1+1", "'=1+1", "-2 is right", "'quoted'", "@here", 'a "b", c', ""]
+    add(table, [Correction("=cmd", "wrong", note=note) for note in notes], author="+me")
+    assert [row.note for row in read_corrections(table).rows] == notes
+    assert {(row.video, row.author) for row in read_corrections(table).rows} == {("=cmd", "+me")}
+    assert ",=" not in table.read_text()
+    assert ",+" not in table.read_text()
+    assert ",-" not in table.read_text()
+
+
+def test_writers_in_several_processes_lose_nothing(table):
+    script = (
+        "import sys; from pathlib import Path; from skelemo.annotations.corrections import *\n"
+        "for n in range(8): add(Path(sys.argv[1]), [Correction('one', 'wrong', first=n)], author=sys.argv[2])"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", script, str(table), f"author {n}"]) for n in range(3)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    rows = read_corrections(table).rows
+    assert len({row.id for row in rows}) == 24
+    for number in range(3):
+        assert [row.first for row in rows if row.author == f"author {number}"] == list(range(8))
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("", "columns none; expected id, time, author"),
+        ("id,time\n", "columns id, time; expected"),
+        (line(action="burn"), "line 2: unknown action 'burn': known are merge, set, swap, unsure, wrong"),
+        (line(first="9", last="3"), "line 2: frames 9 to 3"),
+        (line(first="-1"), "line 2: first '-1': expected a frame number"),
+        (line(first="1e3"), "line 2: first '1e3'"),
+        (line(last="99999999999"), "line 2: last '99999999999'"),
+        (line(video=""), "line 2: a correction needs a video"),
+        (line(value=""), "line 2: set needs a head and a value"),
+        (line(id="../x"), "line 2: expected an id of hexadecimal digits"),
+        (line(time="yesterday"), "line 2: expected an id of hexadecimal digits, and times"),
+        (line(action="swap", head=""), "^.*corrections.csv: line 2: swap needs another person|^$"),
+        (line(note="\x1b[31m"), "line 2: note"),
+        (line() + ",", "line 2: 13 fields; expected 12"),
+        (line() + "\n" + line(), "two corrections have the id abcd"),
+        ('"' + line(), "unexpected end of data|fields; expected 12|'\"'"),
+    ],
+)
+def test_a_file_that_is_no_table_of_corrections_is_one_clear_error(table, content, found):
+    text = content if content.startswith("id") or not content else f"{','.join(COLUMNS)}\n{content}\n"
+    if "swap" in content:
+        text = text.replace("sad", "")
+    table.write_text(text)
+    with pytest.raises(InputError, match=found) as error:
+        read_corrections(table)
+    assert str(error.value).startswith(str(table))
+    assert "\n" not in str(error.value)
+
+
+def test_bytes_that_are_no_text_and_a_missing_table_are_told(table):
+    with pytest.raises(InputError, match="no such table"):
+        read_corrections(table)
+    assert read_corrections(table, missing_ok=True).rows == ()
+    table.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="utf-8"):
+        read_corrections(table)
+
+
+def test_a_stretch_takes_the_class_and_its_neighbors_keep_theirs():
+    labels = {"mood": np.array([0, 0, 1, 1, -1], np.int16)}
+    number = np.array([10, 11, 12, 14, 15])  # 13 is not there
+    assert edited([Correction("one", "set", first=11, last=13, head="mood", value="calm")], number, labels) == 1
+    assert labels["mood"].tolist() == [0, 2, 2, 1, -1]
+
+
+def test_the_later_correction_wins_and_wrong_takes_every_label_away():
+    labels = {
+        "mood": np.zeros(4, np.int16),
+        "pain": np.full((4, 2), 5, np.float32),
+        "au": np.ones((4, 2), np.int8),
+    }
+    rows = [
+        Correction("one", "wrong", last=2),
+        Correction("one", "set", first=2, head="mood", value="sad"),
+        Correction("one", "unsure", first=3, head="pain"),
+        Correction("one", "set", first=1, last=1, head="pain", value="- 7.5"),
+        Correction("one", "set", first=3, last=3, head="au", value="0 -"),
+    ]
+    assert edited(rows, np.arange(4), labels) == 5
+    assert labels["mood"].tolist() == [-1, -1, 1, 1]
+    assert labels["au"].tolist() == [[-1, -1], [-1, -1], [-1, -1], [0, 1]]
+    nan = np.nan
+    np.testing.assert_array_equal(labels["pain"], [[nan, nan], [nan, 7.5], [nan, nan], [nan, nan]])
+
+
+def test_shares_become_one_class_and_a_clip_is_corrected_as_a_whole():
+    labels = {"mood": np.full((3, 3), 1 / 3, np.float32)}
+    edited([Correction("one", "set", first=1, last=1, head="mood", value="sad")], np.arange(3), labels)
+    assert labels["mood"][1].tolist() == [0, 1, 0]
+    assert labels["mood"][0, 0] == np.float32(1 / 3)
+    edited([Correction("one", "set", first=1, last=1, head="mood", value="glad")], np.arange(3), labels, clips={"mood"})
+    assert labels["mood"].tolist() == [[1, 0, 0]] * 3
+
+
+@pytest.mark.parametrize(
+    ("head", "value", "found"),
+    [
+        ("mod", "sad", "unknown head 'mod': did you mean 'mood'"),
+        ("mood", "happy", "unknown class of mood 'happy'"),
+        ("pain", "5", "expected 2 numbers in \\[0, 10\\]"),
+        ("pain", "5 11", "expected 2 numbers"),
+        ("pain", "5 nan", "expected 2 numbers"),
+        ("pain", "5 x", "expected 2 numbers"),
+        ("au", "0 0.5", "expected 2 times 0 or 1"),
+    ],
+)
+def test_a_value_that_the_head_cannot_have_is_refused(head, value, found):
+    row = Correction("one", "set", head=head, value=value, id="abcd")
+    with pytest.raises(InputError, match=f"c.csv: correction abcd of 'one': .*{found}"):
+        label_edits(Corrections(Path("c.csv"), (row,)), HEADS)
+
+
+def test_corrections_of_a_merged_person_are_those_of_the_remaining_one():
+    rows = (
+        Correction("one", "merge", "person1", value="person2"),
+        Correction("one", "merge", "person0", value="person1"),
+        Correction("one", "set", "person2", head="mood", value="sad"),
+        Correction("two", "wrong", "person2"),
+    )
+    assert merged(rows) == {("one", "person2"): ("one", "person0"), ("one", "person1"): ("one", "person0")}
+    assert list(label_edits(Corrections(Path("c.csv"), rows), HEADS)) == [("one", "person0"), ("two", "person2")]
