@@ -1,8 +1,8 @@
 """Corrections of labels and tracks: one small table, ``corrections.csv``, beside the shards of a cache.
 
 A row is one change by one author. Rows are only ever added; undoing marks one, so that it can be redone. Every change
-is saved at once: the table is read, changed and replaced as a whole while the folder is locked, so that two programs, or
-two tabs of a browser, lose nothing. The cache itself stays as it is; ingest and training apply the table
+is saved at once: the table is read, changed and replaced as a whole while the folder is locked, so that two programs,
+or two tabs of a browser, lose nothing. The cache itself stays as it is; ingest and training apply the table
 (`skelemo.annotations.correcting`).
 """
 
