@@ -105,6 +105,15 @@ def prepare_evaluate(page: Path, trained: Path) -> None:
     skelemo.ingest(page / "others" / "json", page / "cache" / "other", f"table:{page / 'labels.csv'}")
 
 
+def prepare_corrections(page: Path, trained: Path) -> None:
+    """A cache of some recordings, and what it was made from."""
+    videos = sorted(path for path in (trained / "json").iterdir() if path.is_dir())
+    for folder in videos:
+        shutil.copytree(folder, page / "openpose" / folder.name)
+    shutil.copytree(trained / "affwild2", page / "affwild2")
+    skelemo.ingest(page / "openpose", page / "cache" / "mine", f"affwild2:{page / 'affwild2'}")
+
+
 def prepare_cache_format(page: Path, trained: Path) -> None:
     (page / "cache" / "faces").mkdir(parents=True)
     shard = next((trained / "cache" / "mine").glob("*.h5"))

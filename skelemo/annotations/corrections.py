@@ -12,12 +12,12 @@ import hashlib
 import io
 import re
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from skelemo.atomic import finished, locked
 from skelemo.errors import ConfigError, InputError, unknown
@@ -31,6 +31,8 @@ CORRECTIONS = "corrections.csv"
 Action = Literal["set", "wrong", "unsure", "merge", "swap"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 TRACKS = ("merge", "swap")
+#: Where the header of a shard names the merges and swaps that were in force when it was written, by id.
+TRACKS_APPLIED = "track_corrections"
 
 #: Larger tables are refused: a million corrections are no small table.
 MOST_BYTES = 64 << 20
@@ -119,10 +121,18 @@ class Corrections:
         """Effective merges and swaps."""
         return tuple(row for row in self.effective if row.action in TRACKS)
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, Any]:
         """What a run folder records of them."""
         authors = {row.author for row in self.effective}
         return {"file": self.path.name, "sha256": self.sha256, "count": len(self.effective), "authors": len(authors)}
+
+
+def in_words(facts: Mapping[str, Any]) -> str:
+    """What a run folder or a cache records of corrections, for people."""
+    made = f"{count(facts['count'], 'correction')} by {count(facts['authors'], 'author')}"
+    missed = {"elsewhere": "of recordings that are not in these data", "unmatched": "of people or frames that are not"}
+    rest = [f"{facts[name]:,} {what}" for name, what in missed.items() if facts.get(name)]
+    return f"{made} ({', '.join([facts['file'], 'hash ' + facts['sha256'][:12], *rest])})"
 
 
 def corrections_file(cache: Path) -> Path:

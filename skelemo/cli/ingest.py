@@ -19,6 +19,8 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT, Known, body_models, label
     help="table, list, folders, affwild2, dfew, ferv39k, mafw, or package.module:function; PATH is SOURCE if left out.",
 )
 @label_options
+@click.option("--corrections", type=PATH, help="Table of corrections of labels and tracks to apply, as skelemo view "
+              "writes it.")  # fmt: skip
 @click.option("--person", type=click.Choice(["auto", "largest", "left", "right", "all"]), default="auto",
               show_default=True, help="Who carries the labels, where these do not say.")  # fmt: skip
 @click.option("--identity", type=click.Choice(["auto", "file", "tracking"]), default="auto", show_default=True,
@@ -60,6 +62,7 @@ def command(
     map_: tuple[str, ...],
     unit: str,
     va_scale: str | None,
+    corrections: Path | None,
     person: str,
     identity: str,
     layout: str,
@@ -103,7 +106,7 @@ def command(
     from skelemo.ingest.run import ingest
 
     settings = Settings(layout, body_model, scale, person, sequence, strict, *size, fps, first_frame, identity,
-                        classes, map_, unit, va_scale)  # fmt: skip
+                        classes, map_, unit, va_scale, corrections)  # fmt: skip
     failures: list[str] = []
     if program:
         keypoints = out.with_name(f"{out.name}_json")

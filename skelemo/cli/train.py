@@ -16,6 +16,7 @@ from skelemo.cli.values import PATH, TEXT
     metavar="NAME,...",
     help="Heads to predict, as expression,va (or both, short for these).  [default: the first that has labels]",
 )
+@click.option("--corrections", type=TEXT, metavar="FILE", help="Table that corrects labels, as skelemo view writes it.")
 @click.option(
     "--weights", type=TEXT, metavar="imagenet|FILE", help="What an image network starts from; short for model.weights."
 )
@@ -32,6 +33,7 @@ def command(
     arch: str | None,
     data: tuple[str, ...],
     head: str | None,
+    corrections: str | None,
     weights: str | None,
     config: Path | None,
     assignments: tuple[str, ...],
@@ -53,11 +55,14 @@ def command(
     if arch:
         ARCHITECTURES.find(arch)
     given = {"arch": arch, "data": data or None, "head": head, "model.weights": weights, "seeds": seeds}
+    given["corrections"] = corrections
     overrides = {name: value for name, value in given.items() if value is not None} | parse_assignments(assignments)
     settings = load_config(config, overrides)
 
+    from skelemo.annotations.corrections import in_words
     from skelemo.cli.progress import training_progress
     from skelemo.cli.tables import scores_table
+    from skelemo.runs.folder import read_json
     from skelemo.training.fit import train
 
     try:
@@ -67,6 +72,8 @@ def command(
         click.echo(f"interrupted; continue with\nskelemo train --out {out} --resume", err=True)
         ctx.exit(130)
     scores_table(out, scores)
+    if corrected := read_json(out / "environment.json").get("corrections"):
+        click.echo(f"with {in_words(corrected)}")
 
 
 def _list_settings(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

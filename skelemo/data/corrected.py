@@ -1,21 +1,19 @@
 """A corpus with corrected labels."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from skelemo.annotations.correcting import apply, label_edits
-from skelemo.annotations.corrections import TRACKS, Corrections
+from skelemo.annotations.corrections import TRACKS, TRACKS_APPLIED, Corrections
 from skelemo.cache.store import Cache
 from skelemo.data.corpus import Corpus
 from skelemo.data.windows import labeled_as_clips
 from skelemo.errors import InputError
 
-#: Where the header of a shard lists the merges and swaps that were applied when it was written.
-TRACKS_APPLIED = "track_corrections"
 
-
-def correct(corpus: Corpus, cache: Cache, corrections: Corrections) -> tuple[Corpus, dict[str, object]]:
+def correct(corpus: Corpus, cache: Cache, corrections: Corrections) -> tuple[Corpus, dict[str, Any]]:
     """The corpus with corrected labels, and what a run records of it.
 
     Of data whose clips are labeled as a whole, a correction of any frame counts for the whole clip.

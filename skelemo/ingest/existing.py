@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from skelemo.annotations.corrections import CORRECTIONS
 from skelemo.cache.shard import SUFFIX, Header
 from skelemo.cache.store import Cache, describe_head, open_cache
 from skelemo.errors import CacheError
@@ -24,8 +25,10 @@ def existing(out: Path, header: Header) -> Cache | None:
         raise CacheError(f"{out} is a file; --out names the folder of a cache")
     inside = {path.name for path in out.iterdir() if not path.name.startswith(".")} if out.is_dir() else set()
     if not any(name.endswith(SUFFIX) for name in inside):
-        if inside - {PROBLEMS}:
-            raise CacheError(f"{out} holds {min(inside)!r} and no cache: choose another --out")
+        if inside - {PROBLEMS, CORRECTIONS}:
+            raise CacheError(
+                f"{out} holds {min(inside - {PROBLEMS, CORRECTIONS})!r} and no cache: choose another --out"
+            )
         return None
     cache = open_cache(out)
     if header.layout != cache.layout.name:

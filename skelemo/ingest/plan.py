@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skelemo.annotations.correcting import label_edits
+from skelemo.annotations.corrections import TRACKS_APPLIED, Correction, Corrections, in_words, read_corrections
 from skelemo.annotations.matching import LONGEST  # three quarters of an hour at 25 fps
 from skelemo.annotations.registry import Annotation
 from skelemo.cache.shard import Header
@@ -20,6 +22,7 @@ from skelemo.openpose.files import Problem
 from skelemo.openpose.people import NO_GUESS, Guess
 from skelemo.openpose.recording import Found, Recording, search
 from skelemo.skeleton import BODY_25B, layout
+from skelemo.targets import Head
 from skelemo.text import SIMULATED, video_names
 
 __all__ = ["Plan", "Settings", "Task", "make_plan"]
@@ -98,14 +101,23 @@ def make_plan(
         _require_all(source, found.problems)
     recordings = found.recordings
     provenance = origin(source, labels, given.words) | (whole(recordings) if part.of > 1 else {})
+    corrections = read_corrections(Path(settings.corrections)) if settings.corrections else None
+    if corrections:
+        label_edits(corrections, given.heads)  # refuses what these heads cannot have
+        provenance |= {"corrections": in_words(corrections.facts())}
+        provenance |= {TRACKS_APPLIED: " ".join(row.id for row in corrections.tracks)} if corrections.tracks else {}
     header = Header(settings.layout, given.heads, _is_simulated(source, recordings), settings.kept(), provenance)
     cache = existing(out, header)
     videos = video_names(recording.source for recording in recordings)
-    tasks = [Task(*facts, {}) for facts in zip(recordings, videos, given.annotations, strict=True)]
+    tasks = [Task(*one, {}) for one in zip(recordings, videos, given.annotations, strict=True)]
     tasks, clashes = _without_clashes(tasks, settings)
     long, tasks = len(tasks), [piece for task in tasks for piece in _pieces(task)]
     if len(tasks) > long:
         notes.append(f"recordings of more than {LONGEST:,} frames: a sequence for each {LONGEST:,} of theirs")
+    facts = given.facts
+    if corrections:
+        tasks, fact = _with_corrections(tasks, corrections, given.heads)
+        facts = (*facts, ("corrections", fact))
     mine = take_part([len(task.recording.files) for task in tasks], part)
     tasks = grouped([tasks[position] for position in mine], limits.unpacked)
     fresh = to_do(cache, tasks, header)
@@ -125,9 +137,27 @@ def make_plan(
         memory=memory,
         replace=replace,
         guess=shared,
-        facts=given.facts,
+        facts=facts,
         known_shards=frozenset(shard.path.name for shard in cache.shards) if cache else frozenset(),
     )
+
+
+def _with_corrections(tasks: Sequence[Task], corrections: Corrections, heads: Sequence[Head]) -> tuple[list[Task], str]:
+    """Tasks with the corrections of their recordings, and a text that counts these."""
+    of: dict[str, list[Correction]] = {}
+    for row in corrections.effective:
+        of.setdefault(row.video, []).append(row)
+    elsewhere = sum(len(rows) for video, rows in of.items() if video not in {task.video for task in tasks})
+    told = in_words(corrections.facts() | {"elsewhere": elsewhere})
+    named = {head.name for head in heads if head.kind == "classes"}
+    given = [pair for task in tasks for one in task.annotations for pair in one.labels.items() if pair[0] in named]
+    shares = frozenset(name for name, labels in given if labels.ndim == 2)
+    changed = {
+        video: dataclasses.replace(task, corrections=tuple(of[video]), shares=shares)
+        for task in tasks
+        if (video := task.video) in of
+    }
+    return [changed.get(task.video, task) for task in tasks], told
 
 
 def _find(source: Path, labels: str | None, settings: Settings) -> tuple[Found, Labeled]:

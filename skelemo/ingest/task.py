@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skelemo.annotations.corrections import Correction
 from skelemo.annotations.options import Options
 from skelemo.annotations.registry import Annotation
 from skelemo.cache.shard import Header
@@ -17,7 +18,7 @@ from skelemo.openpose.names import FrameNames, printable
 from skelemo.openpose.recording import Recording
 from skelemo.skeleton import DEFAULT_LAYOUT
 
-_NOT_KEPT = ("strict", "classes", "map", "unit", "va_scale")
+_NOT_KEPT = ("strict", "classes", "map", "unit", "va_scale", "corrections")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Settings:
     person : who gets labels that name nobody: ``auto``, ``largest``, ``left``, ``right`` or ``all``.
     width, height, fps : of videos whose names do not give them; 0 for unknown.
     classes, map, unit, va_scale : how labels are read (`skelemo.annotations.options.Options`).
+    corrections : table of corrections to apply (`skelemo.annotations.corrections`).
     """
 
     layout: str = DEFAULT_LAYOUT
@@ -48,6 +50,7 @@ class Settings:
     map: Mapping[str, str] | Iterable[str] = ()
     unit: str = "auto"
     va_scale: str | None = None
+    corrections: str | os.PathLike[str] | None = None
 
     def options(self) -> Options:
         """How labels are read.
@@ -82,10 +85,12 @@ class Task:
     annotations: tuple[Annotation, ...]
     known: Mapping[str, Known]  # sequences in the cache by id: of this video, and with an id that it could have
     group: int = 0  # recordings of one group are read together and become one shard
+    corrections: tuple[Correction, ...] = ()  # in force, of this recording
+    shares: frozenset[str] = frozenset()  # heads of classes whose labels are shares, for corrections
 
 
 def fingerprint(task: Task, header: Header, size: int, newest: int, made: Mapping[str, str]) -> str:
-    """Hash of a recording's files (names, sizes, times), labels and settings, and of its sequences.
+    """Hash of a recording's files (names, sizes, times), labels, corrections and settings, and of its sequences.
 
     Parameters
     ----------
@@ -104,6 +109,8 @@ def fingerprint(task: Task, header: Header, size: int, newest: int, made: Mappin
     facts += map(_digest, task.annotations)
     if task.recording.facts != NO_FACTS:
         facts.append([task.recording.facts.width, task.recording.facts.height, task.recording.facts.fps])
+    if task.corrections:
+        facts.append([[one.person, one.first, one.last, one.action, one.head, one.value] for one in task.corrections])
     if archive := task.recording.archive:
         facts.append(printable(os.path.basename(archive.path)))
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())

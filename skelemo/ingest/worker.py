@@ -15,6 +15,7 @@ from skelemo.cache.shard_writer import ShardWriter
 from skelemo.cache.statistics import by_part, count_labels, name_counts
 from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest.batching import Bounds
+from skelemo.ingest.corrected import corrected
 from skelemo.ingest.guess import contradictions
 from skelemo.ingest.result import MOST_KEPT, Staged, Tally
 from skelemo.ingest.sequences import remarks, sequences_of
@@ -108,7 +109,8 @@ def _read_recording(task: Task, job: Job, reader: Reader, writer: "_Writer") -> 
         who = identify(people, settings.identity)
         used = np.zeros(len(people.keypoints), bool)
         found = list(sequences_of(task, people, settings, who.tracks, used))
-        known, new = _known_and_new(found, task, job)
+        sequences, unmet = corrected(found, task, job.header.heads)
+        known, new = _known_and_new(sequences, task, job)
     except (RecordingError, CacheError, ConfigError) as error:
         if settings.strict:
             raise
@@ -121,13 +123,13 @@ def _read_recording(task: Task, job: Job, reader: Reader, writer: "_Writer") -> 
             tally.notes.append(
                 f"{task.recording.source}: OpenPose saw nobody in its {count(len(people.number), 'frame')}"
             )
-        tally.notes += remarks(task, people, found)
+        tally.notes += remarks(task, people, found) + unmet
         tally.notes += [f"{task.recording.source}: {who.note}"] if who.note else []
         tally.identities[who.by] += 1
         tally.left_out["people"] += sum(len(one) >= LONG and not used[one.rows].any() for one in who.tracks)
         tally.left_out["detections"] += int(np.count_nonzero(~used))
         tally.notes += contradictions(task, people, job.guess)
-        _count(tally, found, people, job.header)
+        _count(tally, sequences, people, job.header)
         writer.add_recording(task, people, known, new)
     tally.files += len(task.recording.files)
 

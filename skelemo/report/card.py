@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 import skelemo
+from skelemo.annotations.corrections import in_words
 from skelemo.atomic import finished
 from skelemo.errors import ConfigError
 from skelemo.report.describe import (
@@ -171,6 +172,8 @@ def _data(run: Run | None) -> str:
         "",
         choice(run),
     ]
+    if changes := run.environment.get("corrections"):
+        lines += ["", f"Labels were corrected, with {in_words(changes)}."]
     return "\n".join(lines)
 
 

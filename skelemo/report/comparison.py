@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skelemo.annotations.corrections import in_words
 from skelemo.evaluation.metrics import METRICS, main_metric, metrics_of, titles
 from skelemo.report.describe import (
     data_name,
@@ -131,6 +132,7 @@ class Ground:
         size = [f"{run.data[key]:,} {key}" for key in ("sequences", "frames") if isinstance(run.data.get(key), int)]
         facts = {
             "Data": f"{data_name(run)}{', simulated actors' if self.simulated else ''}{_fingerprint(run)}",
+            "Corrections": f"with {in_words(changes)}" if (changes := run.environment.get("corrections")) else "",
             "Size": ", ".join(size),
             "Layout": str(run.data.get("layout", "")),
             "Split": split_name(run),
@@ -287,7 +289,8 @@ def _fingerprint(run: Run) -> str:
 
 
 def _data_identity(run: Run) -> Any:
-    return run.environment.get("cache_hash") or run.data.get("caches") or run.config.get("data")
+    data = run.environment.get("cache_hash") or run.data.get("caches") or run.config.get("data")
+    return [data, run.environment.get("corrections", {}).get("sha256")]
 
 
 def _key(values: Any) -> str:

@@ -160,10 +160,23 @@ class Evaluation(TypedDict):
     seconds: Number
 
 
+class CorrectionsApplied(TypedDict):
+    """Which table of corrections changed the labels of a run."""
+
+    file: Text
+    sha256: Hash
+    count: Whole
+    authors: Whole
+    applied: Whole
+    elsewhere: Whole
+    unmatched: Whole
+
+
 class Environment(TypedDict, total=False):
     """``environment.json``."""
 
     evaluation: Evaluation
+    corrections: CorrectionsApplied
 
     cache_hash: Text | None
     data: Data

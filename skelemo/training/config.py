@@ -43,6 +43,9 @@ class DataSettings(BaseModel):
         description="take off what is usual of a person: by all clips of the subject, or else of the track (track), or "
         "by the track's frames so far (running); auto: track where a probe on the training subset errs less with it",
     )
+    corrections: str = Field(
+        "", description="table that corrects the labels of the data, as cache/NAME/corrections.csv; '': none"
+    )
 
 
 class WindowSettings(BaseModel):

@@ -4,14 +4,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from skelemo.annotations.corrections import Corrections, read_corrections
 from skelemo.atomic import LOCK, claimed, finished, sweep
 from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import Corpus, load_corpus
+from skelemo.data.corrected import correct
 from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, SUBSETS, Fold, Split, make_split
 from skelemo.data.windows import clip_labels, labeled_as_clips
 from skelemo.errors import ConfigError, InputError, unknown
@@ -32,7 +35,7 @@ from skelemo.training.part_choice import choose_parts
 Report = Callable[[int, int, int, int, str], None]
 
 #: Settings that may change when a run is resumed: where its data are, and the machine.
-MOVABLE = {"data", "device", "compile"}
+MOVABLE = {"data", "corrections", "device", "compile"}
 
 
 def train(config: Config, out: Path, *, resume: bool = False, report: Report = lambda *_: None) -> Scores:
@@ -56,9 +59,13 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
         raise ConfigError(f"{absent}no data: name a cache, as in --data cache/NAME")
     coordinates = registry.entry(config.arch).coordinates
     cache = open_cache([Path(path) for path in config.data])
-    _require_same_data(out, cache)
+    corrections = read_corrections(Path(config.corrections)) if config.corrections else None
+    _require_same_data(out, cache, corrections)
     device = choose_device(config.device)
     corpus = load_corpus(cache, config.preparation(coordinates), config.named_parts)
+    changes: dict[str, Any] = {}
+    if corrections:
+        corpus, changes["corrections"] = correct(corpus, cache, corrections)
     config = _settle_heads(config, corpus)
     config, split = _settle_split(config, corpus, out)
     if config.is_baseline:
@@ -68,7 +75,7 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     for number, (fold, choice) in enumerate(folds, 1):
         require_windows(jobs(choice, fold), fold, number)
     job = jobs(choices[0], split.folds[0])
-    facts = environment(cache, job.heads, device) | _require_buildable(job, begun=_is_begun(out))
+    facts = environment(cache, job.heads, device) | changes | _require_buildable(job, begun=_is_begun(out))
     _open_folder(out, config, split.to_json(corpus.sequences), facts, choices)
     started, by_seed = time.monotonic(), {}
     for turn, seed in enumerate(range(config.seed, config.seed + config.seeds)):
@@ -126,9 +133,14 @@ def _settled(config: Config, out: Path, resume: bool) -> Config:
     return written.model_copy(update={name: getattr(config, name) for name in config.model_fields_set & MOVABLE})
 
 
-def _require_same_data(out: Path, cache: Cache) -> None:
-    """Refuse to resume a run on other data: its split names sequences."""
-    if _is_begun(out) and read_json(out / "environment.json").get("cache_hash") != cache.hash:
+def _require_same_data(out: Path, cache: Cache, corrections: Corrections | None) -> None:
+    """Refuse to resume a run on other data, whose sequences its split names, or with other corrections."""
+    if not _is_begun(out):
+        return
+    begun = read_json(out / "environment.json")
+    if begun.get("corrections", {}).get("sha256") != (corrections.sha256 if corrections else None):
+        raise ConfigError(f"{out} was begun with other corrections than there are now: choose another --out")
+    if begun.get("cache_hash") != cache.hash:
         raise ConfigError(f"{out} was begun with other data than {cache.name} holds now: choose another --out")
 
 
