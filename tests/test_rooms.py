@@ -15,7 +15,7 @@ FLOORS = (
     {"ingest"},
     {"data"},
     {"preprocess", "models", "tracking", "pose"},
-    {"render", "openpose", "annotations", "simulate"},
+    {"render", "player", "openpose", "annotations", "simulate"},
     {"cache", "evaluation"},
     {"runs"},
     {"skeleton", "targets"},

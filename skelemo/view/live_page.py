@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
+from skelemo import player
 from skelemo.errors import ConfigError, InputError, os_reason
 from skelemo.inference.live import LiveFrame
 from skelemo.skeleton import Layout
@@ -56,7 +57,8 @@ class LivePage:
         self._port = port
         self._token = secrets.token_urlsafe(24)
         self._nonce = secrets.token_urlsafe(16)
-        self._page = files("skelemo.view").joinpath("live_page.html").read_text("utf-8").replace("NONCE", self._nonce)
+        self._page = files("skelemo.view").joinpath("live_page.html").read_text("utf-8")
+        self._page = self._page.replace("NONCE", self._nonce).replace("SKELETON", player.script("skeleton.js"))
         self._latest = ""
         self._version = self._clients = 0
         self._failure: Exception | None = None
@@ -197,23 +199,4 @@ class LivePage:
 
 def describe(model: str, heads: Sequence[Head], layout: Layout, size: tuple[int, int]) -> dict[str, Any]:
     """What a client must know to draw: heads, and parts with their limbs and the side of each point."""
-    parts = [
-        {
-            "name": part.name,
-            "kind": part.kind,
-            "start": layout.slices[part.name].start,
-            "points": len(part),
-            "limbs": part.limbs,
-            "sides": [_side(part.kind, part.name, name) for name in part.keypoints],
-        }
-        for part in layout.parts
-    ]
-    return {"model": model, "heads": [head.to_json() for head in heads], "parts": parts, "size": size}
-
-
-def _side(kind: str, part: str, keypoint: str) -> str:
-    """``left``, ``right`` or nothing, by the names of parts and keypoints."""
-    if kind == "hand":
-        return next((side for side in ("left", "right") if side in part), "")
-    sided = kind == "body" and keypoint[1:2].isupper()
-    return {"L": "left", "R": "right"}.get(keypoint[0], "") if sided else ""
+    return {"model": model, "heads": [head.to_json() for head in heads], "parts": player.describe(layout), "size": size}

@@ -1,0 +1,122 @@
+"""The player's HTML: numbers that come back, names that stay names, and a browser in which it plays."""
+
+import base64
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from skelemo import player
+from skelemo.errors import ConfigError
+from skelemo.skeleton import BODY_25, layout
+from skelemo.targets import EXPRESSION, VA, Head
+
+WICKED = '</script><script>alert(1)</script> & "anna" <b>'
+
+
+def a_clip(frames=8, **facts):
+    points = np.random.default_rng(0).uniform(10, 600, (frames, 95, 3)).astype(np.float32)
+    points[..., 2] = np.random.default_rng(1).uniform(0.002, 1, (frames, 95))
+    points[2:4, 5] = 0
+    return player.Clip(points, layout(), **facts)
+
+
+def unpacked(packed):
+    places = np.frombuffer(base64.b64decode(packed["xy"]), "<u2").reshape(-1, 95, 2)
+    sure = np.frombuffer(base64.b64decode(packed["confidence"]), np.uint8).reshape(-1, 95, 1)
+    return np.concatenate([np.array(packed["low"]) + places * np.array(packed["step"]), sure / 255], -1)
+
+
+def data_of(text):
+    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', text, re.DOTALL)[1])
+
+
+def test_coordinates_come_back_to_a_hundredth_of_a_pixel_and_missing_points_stay_missing():
+    clip = a_clip()
+    back = unpacked(data_of(player.fragment(clip))["points"])
+    seen = clip.points[..., 2] > 0
+    np.testing.assert_array_equal(back[..., 2] > 0, seen)
+    np.testing.assert_allclose(back[seen][:, :2], clip.points[seen][:, :2], atol=0.01)
+    np.testing.assert_allclose(back[..., 2], clip.points[..., 2], atol=1 / 255)
+
+
+def test_a_frame_of_body_and_face_takes_less_than_700_bytes():
+    short, long = (len(player.fragment(a_clip(frames))) for frames in (10, 110))
+    assert (long - short) / 100 < 700
+
+
+def test_parts_have_the_colors_that_openpose_draws_them_in():
+    body, face = player.describe(layout())
+    assert (body["start"], body["points"], face["start"], face["points"]) == (0, 25, 25, 70)
+    assert body["colors"][:3] == ["#ff0055", "#ff0000", "#ff5500"]
+    assert set(face["colors"]) == {"#ffffff"}
+    assert body["limbs"] == BODY_25.limbs
+    assert body["sides"][2:8] == ["right"] * 3 + ["left"] * 3
+
+
+def test_names_never_become_markup():
+    track = player.label_track(WICKED, EXPRESSION, np.zeros(8, np.int16))
+    text = player.fragment(a_clip(title=WICKED, tracks=[track]))
+    assert "alert(1)</script>" not in text
+    assert text.count("<script") == text.count("</script>") == 1
+    data = data_of(text)
+    assert data["title"] == data["tracks"][0]["name"] == WICKED
+
+
+def test_nothing_is_requested_and_the_script_is_there_once():
+    text = player.html(a_clip(), a_clip())
+    assert "http" not in text
+    assert text.count("class Player") == 1
+    assert text.count("data-skelemo-clip aria") == 2
+    assert text.count('nonce="') == 0
+    assert player.assets("once").count('nonce="once"') == 2
+
+
+def test_a_clip_of_another_layout_is_refused():
+    with pytest.raises(ConfigError, match=r"points \[3, 25, 3\] of a clip; expected \[3, 95, 3\]"):
+        player.Clip(np.zeros((3, 25, 3), np.float32), layout())
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_a_browser_plays_it_by_keyboard(tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    soft = np.array([[0.25, 0.75]] * 4 + [[1, 0]] * 4, np.float32)
+    values = np.linspace(-1, 1, 16, dtype=np.float32).reshape(8, 2)
+    tracks = [
+        player.label_track("mood", Head("mood", "classes", ("glad", "sad")), soft),
+        player.Track("run", VA, values[::4], at=np.array([0, 4])),
+    ]
+    numbers = np.arange(100, 108, dtype=np.int32)
+    page = tmp_path / "page.html"
+    page.write_text(
+        "<!doctype html><meta charset=utf-8>"
+        + player.html(a_clip(title=WICKED, tracks=tracks, fps=25, numbers=numbers, size=(640, 640))),
+        "utf-8",
+    )
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab, wrong = browser.new_page(), []
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
+        tab.on("dialog", lambda dialog: wrong.append(dialog.message))
+        tab.goto(page.as_uri())
+        tab.focus(".skelemo-player")
+        assert tab.inner_text(".where").startswith("frame 100")
+        assert tab.locator(".words").all_inner_texts() == ["sad 75 %", "valence −1.00  arousal −0.87"]
+        tab.keyboard.press("ArrowRight")
+        assert tab.inner_text(".where").split() == ["frame", "101", "4.04", "s"]
+        tab.keyboard.press("End")
+        assert tab.locator(".words").all_inner_texts()[0] == "glad 100 %"
+        tab.keyboard.press("Home")
+        colored = "one => { const canvas = one.querySelector('.stage canvas'); const data = canvas.getContext('2d')"
+        colored += ".getImageData(0, 0, canvas.width, canvas.height).data; let found = 0;"
+        colored += (
+            "for (let i = 0; i < data.length; i += 4) found += data[i + 3] > 200 && data[i] > 200; return found }"
+        )
+        assert tab.eval_on_selector(".skelemo-player", colored) > 500
+        tab.keyboard.press("Space")
+        tab.wait_for_function("document.querySelector('.skelemo-player').player.at === 7", timeout=3000)
+        assert not wrong
+        browser.close()
