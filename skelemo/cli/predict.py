@@ -20,6 +20,7 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT, WIDTH
               help="Share of a window's points that must be visible.")  # fmt: skip
 @click.option("--smooth", type=WIDTH, default=0, show_default=True, metavar="auto|N",
               help="Average over so many frames, centered; auto is what the validation subset prefers.")  # fmt: skip
+@click.option("--per-clip", is_flag=True, help="One row for each person: the mean over the whole recording.")
 @click.option("--size", type=SIZE, default=(0, 0), metavar="WxH", help="Size of the images, where names do not tell.")
 @click.option("--fps", type=RATE, default=0.0, help="Frames per second, where names do not tell.")
 @click.option("--overlay", type=PATH, metavar="DIR|FILE.mp4",
@@ -43,6 +44,7 @@ def command(
     every: int,
     min_seen: float,
     smooth: int | str,
+    per_clip: bool,
     size: tuple[int, int],
     fps: float,
     overlay: Path | None,
@@ -70,9 +72,11 @@ def command(
     from skelemo.inference.table import Options, require_writable
 
     require_writable(out)
+    if per_clip and (overlay or out.suffix.lower() == ".eaf"):
+        raise click.UsageError("--per-clip has one row for a recording: --overlay and .eaf need one for each frame")
     if film and not overlay and out.suffix.lower() != ".eaf":
         raise click.UsageError("--video names what --overlay draws onto: give --overlay, too")
-    options = Options(every, min_seen, smooth)
+    options = Options(every, min_seen, smooth, per_clip)
 
     from skelemo.cli.progress import progress
     from skelemo.inference.recordings import predict_file

@@ -1,6 +1,6 @@
 """Nearest emotion to a valence and arousal: indicative, not a classifier."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skelemo.evaluation import metrics
 from skelemo.runs.predictions import output_columns, truth_columns
-from skelemo.targets import VA, Head
+from skelemo.targets import VA, Head, hard_labels
 
 #: Valence and arousal of each emotion in [-1, 1]: pleasure and arousal of Russell & Mehrabian (1977), "Evidence for a
 #: three-factor theory of emotions", terms happy, sad, angry, surprised, disgusted, fearful; neutral is the origin
@@ -25,8 +25,19 @@ PROTOTYPES: dict[str, tuple[float, float]] = {
 }
 
 
-def nearest_emotion(valence: ArrayLike, arousal: ArrayLike) -> NDArray[np.int64]:
+#: What valence and arousal are read as where a run is asked to.
+READING = Head("emotion", "classes", tuple(PROTOTYPES))
+_NEUTRAL = READING.outputs.index("neutral")
+#: Radii of neutral that `choose_radius` tries.
+RADII = tuple(round(0.025 * step, 3) for step in range(33))
+
+
+def nearest_emotion(valence: ArrayLike, arousal: ArrayLike, radius: float | None = None) -> NDArray[np.int64]:
     """Index into `PROTOTYPES` of the nearest emotion, for valence and arousal of one shape ``[...]``; -1 for NaN.
+
+    Parameters
+    ----------
+    radius : neutral is what lies so near the origin, and nothing else; without it, what is nearest to the origin.
 
     Indicative only. Anger, fear and disgust lie within 0.26 of one another in this plane (it takes dominance to tell
     them apart), no published rule says where neutral ends, and the published prototypes differ among themselves.
@@ -34,8 +45,48 @@ def nearest_emotion(valence: ArrayLike, arousal: ArrayLike) -> NDArray[np.int64]
     points = np.stack(np.broadcast_arrays(np.asarray(valence, np.float64), np.asarray(arousal, np.float64)), axis=-1)
     prototypes = np.array(list(PROTOTYPES.values()))  # [7, 2]
     distances = ((points[..., None, :] - prototypes) ** 2).sum(-1)  # [..., 7]
+    if radius is not None:
+        distances[..., _NEUTRAL] = np.where(distances[..., _NEUTRAL] <= radius**2, -1, np.inf)
     found = np.where(np.isnan(distances), np.inf, distances).argmin(-1)
     return np.where(np.isnan(points).any(-1), -1, found)
+
+
+def reads(heads: Sequence[Head]) -> bool:
+    """Whether these heads predict what can be read as an emotion."""
+    return VA in heads
+
+
+def with_reading(outputs: Mapping[str, np.ndarray], radius: float | None) -> dict[str, np.ndarray]:
+    """Outputs by head and, with a radius, those of `READING`: 1 for the emotion that is read, NaN where unknown."""
+    if radius is None or VA.name not in outputs:
+        return dict(outputs)
+    valence, arousal = outputs[VA.name].T
+    found = nearest_emotion(valence, arousal, radius)
+    shares = np.where(found[:, None] < 0, np.nan, np.eye(len(READING))[found]).astype(np.float32)
+    return {**outputs, READING.name: shares}
+
+
+def labeled_emotions(heads: Sequence[Head]) -> Head | None:
+    """The head of classes that are among the seven emotions, two of them or more; None without any."""
+    return next((head for head in heads if head.kind == "classes" and len({*head.outputs} & {*PROTOTYPES}) > 1), None)
+
+
+def as_emotions(head: Head, labels: np.ndarray) -> NDArray[np.int16]:
+    """Class numbers of `READING` for labels of another head; -1 for classes that are none of its."""
+    index = [READING.outputs.index(name) if name in READING.outputs else -1 for name in head.outputs]
+    return np.asarray(np.array([*index, -1], np.int16)[hard_labels(labels)])
+
+
+def choose_radius(outputs: Mapping[str, np.ndarray], emotions: NDArray[np.int16]) -> float:
+    """The radius of neutral with the best macro F1 against labels of `READING`; the smallest of equal ones."""
+    known = emotions >= 0
+    valence, arousal = outputs[VA.name][known].T
+
+    def figure(radius: float) -> float:
+        found = metrics.confusion(emotions[known], nearest_emotion(valence, arousal, radius), len(READING))
+        return round(float(metrics.macro_f1(found)), 9)
+
+    return max(RADII, key=lambda radius: (figure(radius), -radius))
 
 
 def affect_reading(windows: pd.DataFrame, heads: Sequence[Head]) -> dict[str, Any] | None:
@@ -62,8 +113,8 @@ def affect_reading(windows: pd.DataFrame, heads: Sequence[Head]) -> dict[str, An
     if not len(frame):
         return None
     names = list(PROTOTYPES)
-    truth = nearest_emotion(*(frame[name] for name in columns[:2]))
-    predicted = nearest_emotion(*(frame[name] for name in columns[2:]))
+    truth = nearest_emotion(frame[columns[0]], frame[columns[1]])
+    predicted = nearest_emotion(frame[columns[2]], frame[columns[3]])
     matrix = metrics.confusion(truth, predicted, len(names))
     recall = metrics.per_class(matrix)["recall"]
     rows = [(name, int(matrix[i].sum()), int(matrix[:, i].sum()), float(recall[i])) for i, name in enumerate(names)]

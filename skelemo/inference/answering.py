@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from skelemo.cache.store import Cache
 from skelemo.data.window import KEY_SPAN
 from skelemo.errors import InputError
+from skelemo.evaluation.circumplex import READING, with_reading
 from skelemo.evaluation.smoothing import smoothed
 from skelemo.inference.sources import Reading, Source, opened
 from skelemo.inference.table import Options, has_prediction, prediction_columns
@@ -33,11 +34,18 @@ class Answering(ABC):
     name: str
     #: Whether predictions depend on all clips of a subject.
     by_subject: bool = False
+    #: Within so far from the origin valence and arousal are read as neutral; None where they are not read.
+    radius: float | None = None
 
     @property
     @abstractmethod
     def heads(self) -> tuple[Head, ...]:
         """What is predicted."""
+
+    @property
+    def answered(self) -> tuple[Head, ...]:
+        """These, and what they are read as."""
+        return self.heads if self.radius is None else (*self.heads, READING)
 
     @property
     @abstractmethod
@@ -80,6 +88,7 @@ class Answering(ABC):
         every: int = 1,
         min_seen: float = 0.0,
         smooth: int | str = 0,
+        per_clip: bool = False,
         fps: float = 0.0,
         size: tuple[int, int] = (0, 0),
         device: str = "auto",
@@ -100,6 +109,7 @@ class Answering(ABC):
             window that shows nothing.
         smooth : average the predictions of a person over so many frames, centered; odd. ``"auto"`` is the width that
             the run's validation subset prefers, by head; 0 for none.
+        per_clip : one row for each person of a recording: the mean of the predictions for all its windows.
         fps, size : frames per second, width and height of the images, where the source does not tell.
         jobs : processes that read.
         pose : for a video or a folder of videos: the program that finds keypoints, ``mediapipe`` or ``openpose``, or
@@ -118,21 +128,26 @@ class Answering(ABC):
         InputError, ConfigError, CacheError
             The source cannot be read, shows nobody, or lacks the model's parts; an option out of range.
         """
-        options, where = Options(every, min_seen, smooth), self.choose_device(device)
+        options, where = Options(every, min_seen, smooth, per_clip), self.choose_device(device)
         self.widths(smooth)
         finding = PoseOptions(pose) if isinstance(pose, str) and pose else pose or None
         with opened(source, self.layout, Reading(str(person), fps, size, jobs, pose=finding)) as found:
             parts = chunks(found.cache.sequences, by_subject=self.by_subject)
             tables = [self.predict_cache(found.cache.only(rows), options, where) for rows in parts]
         table = pd.concat(tables, ignore_index=True)
-        if not has_prediction(table, self.heads).any():
+        if not has_prediction(table, self.answered).any():
             raise nothing_seen(self.layout, min_seen)
         table.attrs = {"notes": list(found.notes), "failures": list(found.failures)}
         return table
 
     def mean(self, each: Sequence[Outputs]) -> dict[str, np.ndarray]:
         """Outputs by head, on average of the members that have it."""
-        return {head.name: np.mean([one[head.name] for one in each if head.name in one], 0) for head in self.heads}
+        found = {head.name: np.mean([one[head.name] for one in each if head.name in one], 0) for head in self.heads}
+        return self.read(found)
+
+    def read(self, outputs: Outputs) -> dict[str, np.ndarray]:
+        """Outputs by head, with what they are read as."""
+        return with_reading(outputs, self.radius)
 
     def table(
         self,
@@ -158,6 +173,9 @@ class Answering(ABC):
         for outputs, widths in zip(each, self.widths(options.smooth), strict=True):
             known = {name: np.where(unknown[:, None], np.nan, output) for name, output in outputs.items()}
             shown.append({name: smoothed(output, key, widths.get(name, 1)) for name, output in known.items()})
+        outputs, seen = self.mean(shown), seen & ~unknown
+        if options.per_clip:
+            outputs, seen, key = self._by_clip(outputs, seen, key)
         mine, number = sequences.iloc[key // KEY_SPAN], (key % KEY_SPAN).astype(np.int64)
         fps = mine["fps"].to_numpy(float)
         places = {
@@ -166,8 +184,22 @@ class Answering(ABC):
             "frame": number,
             "time": np.where(fps > 0, number / np.where(fps > 0, fps, 1), np.nan),
         }
-        columns = prediction_columns(self.heads, self.mean(shown))
-        return pd.DataFrame(places).assign(**columns, seen=seen & ~unknown)
+        columns = prediction_columns(self.answered, outputs)
+        return pd.DataFrame(places).assign(**columns, seen=seen)
+
+    def _by_clip(
+        self, outputs: Outputs, seen: np.ndarray, key: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """The mean of each clip's predictions, whether anything of it is seen, and the key of its middle window."""
+        first = np.flatnonzero(np.diff(key // KEY_SPAN, prepend=-1))
+        count = np.diff(first, append=len(key))
+        means = {}
+        for head in self.heads:
+            known = ~np.isnan(outputs[head.name])
+            total = np.add.reduceat(np.where(known, outputs[head.name], 0.0), first)
+            number = np.add.reduceat(known.astype(int), first)
+            means[head.name] = np.where(number > 0, total / np.maximum(number, 1), np.nan)
+        return self.read(means), np.logical_or.reduceat(seen, first), key[first + count // 2]
 
 
 def nothing_seen(layout: Layout, min_seen: float) -> InputError:

@@ -84,11 +84,11 @@ def evaluate(
         where, started = choose_device(device), time.monotonic()
         model, cache = load(runs, allow=allow), open_cache(data)
         require_parts(cache, model.layout)
-        joins = join_heads(cache.heads, model.heads, names or {}, cache.name)
+        joins = join_heads(cache.heads, model.answered, names or {}, cache.name)
         corpora = model.load(cache, where)
         corpus, joins, clips = _joined(corpora[0], joins, cache.name)
         targets = _targets(corpus, model)
-        ours, theirs = _unscored(joins, model.heads, cache.heads)
+        ours, theirs = _unscored(joins, model.answered, cache.heads)
         notes = _overlap_notes(runs, corpus, targets, cache, allow_overlap=allow_overlap)
         groups = {column: groups_by(column, cache, corpora[0], targets.row, table) for column in by}
         outputs, _ = model.outputs(corpora, targets.row, where, report)

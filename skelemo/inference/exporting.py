@@ -347,6 +347,7 @@ def facts_of(model: Model, module: EndToEnd) -> dict[str, Any]:
         "preparation": module.settings.to_json(),
         "least": module.least,
         "precision": "float32",
+        "neutral_radius": model.radius,
         "smoothing": {name: dict(found) for name, found in smoothing.items()},
         "weights_sha256": [one.file.weights_sha256 for one in members],
     }

@@ -61,7 +61,7 @@ class Exported(Answering):
 
     def __init__(self, facts: Mapping[str, Any], run: Run, inputs: Collection[str], identity: str = "") -> None:
         self.facts, self.run, self.inputs, self._identity = facts, run, tuple(inputs), identity
-        self.name = facts["name"]
+        self.name, self.radius = facts["name"], facts.get("neutral_radius")
         self.window = Window(**facts["window"])
         self.by_clip = facts["preparation"]["reference"] == "clip"
         self.draws = facts["preparation"]["coordinates"] == "frame"

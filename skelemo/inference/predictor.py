@@ -105,6 +105,12 @@ class Model(Answering):
         """Whether predictions depend on all clips of a subject."""
         return any(one.preparation.calibrate == "track" for one in self.members)
 
+    @property
+    def radius(self) -> float | None:  # type: ignore[override]  # the same
+        """Of neutral, on average of the members that read emotions."""
+        known = [one.file.neutral_radius for one in self.members if one.file.neutral_radius is not None]
+        return float(np.mean(known)) if known else None
+
     def __repr__(self) -> str:
         archs = ", ".join(sorted({one.file.arch for one in self.members}))
         heads = ", ".join(f"{head.name} ({len(head)})" for head in self.heads)

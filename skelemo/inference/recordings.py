@@ -149,19 +149,19 @@ def predict_file(
                 nonlocal rows, people, known
                 for table in tables():
                     rows, people = rows + len(table), people + len(table[["video", "person"]].drop_duplicates())
-                    known = known or bool(has_prediction(table, model.heads).any())
+                    known = known or bool(has_prediction(table, model.answered).any())
                     yield table
                 if not known:
                     raise nothing_seen(model.layout, options.min_seen)
 
             film = film if film and film.is_file() else next(iter(found.films.values()), None)
-            write_tables(out, counted(), model.heads, raw=raw, film=film)
+            write_tables(out, counted(), model.answered, raw=raw, film=film)
             drawn: list[Path] = []
             more: list[str] = []
             if overlay:
                 from skelemo.inference.overlay import draw_videos
 
-                drawn, more = draw_videos(overlay, model.heads, found, tables(), folder, stage, options.every)
+                drawn, more = draw_videos(overlay, model.answered, found, tables(), folder, stage, options.every)
         shutil.rmtree(folder, ignore_errors=True)
     return Predicted(repr(model), rows, people, (*found.notes, *more), found.failures, tuple(drawn))
 

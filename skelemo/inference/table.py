@@ -25,6 +25,8 @@ class Options:
     min_seen : share of a window's points that must be visible.
     smooth : frames of a centered mean, odd; 0 or 1 for none, ``auto`` for what the run's validation subset prefers.
 
+    per_clip : one row for each person of a recording, with the mean of all its predictions.
+
     Raises
     ------
     ConfigError
@@ -34,6 +36,7 @@ class Options:
     every: int = 1
     min_seen: float = 0.0
     smooth: int | str = 0
+    per_clip: bool = False
 
     def __post_init__(self) -> None:
         width = self.smooth

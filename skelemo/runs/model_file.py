@@ -37,6 +37,7 @@ class ModelFile:
     precision : the one that it was trained in.
     smoothing : by head what `skelemo.evaluation.smoothing.choose_width` found on the validation subset.
     flip_average : predict the mean of the predictions for a window and for its mirror image.
+    neutral_radius : values are read as emotions too, see `skelemo.evaluation.circumplex.with_reading`.
     weights_sha256 : of the weights' file.
     """
 
@@ -49,6 +50,7 @@ class ModelFile:
     precision: str = "32-true"
     smoothing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     flip_average: bool = False
+    neutral_radius: float | None = None
     weights_sha256: str = ""
 
 
@@ -66,7 +68,7 @@ def write_model(folder: Path, model: ModelFile, state: Mapping[str, "Tensor"]) -
 
 
 def write_choices(folder: Path, **choices: Any) -> None:
-    """Add to ``model.json`` what the validation subset says of predicting: ``smoothing``, ``flip_average``."""
+    """Add to ``model.json`` how it predicts: ``smoothing``, ``flip_average``, ``neutral_radius``."""
     write_json(folder / FACTS, read_json(folder / FACTS) | choices)
 
 
@@ -103,7 +105,7 @@ def read_model(folder: Path) -> tuple[ModelFile, dict[str, "Tensor"]]:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{weights}: not a safetensors file ({' '.join(str(error).split())})") from None
     names = ("arch", "settings", "layout", "preparation", "window", "precision", "weights_sha256")
-    chosen = {name: facts[name] for name in ("smoothing", "flip_average") if name in facts}
+    chosen = {name: facts[name] for name in ("smoothing", "flip_average", "neutral_radius") if name in facts}
     return ModelFile(heads=heads, **chosen, **{name: facts[name] for name in names}), state
 
 

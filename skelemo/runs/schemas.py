@@ -215,6 +215,9 @@ _FIGURE = TypeAdapter(Figure)
 _SCORED = TypeAdapter(Scored)
 
 
+Radius = Annotated[float, Field(ge=0, le=10)] | None
+
+
 class Smoothing(TypedDict):
     """The width that the validation subset prefers for a head, in frames, and its figure without and with it."""
 
@@ -239,6 +242,7 @@ class Model(TypedDict):
     weights_sha256: str
     smoothing: NotRequired[dict[Text, Smoothing]]
     flip_average: NotRequired[bool]
+    neutral_radius: NotRequired[Radius]
 
 
 class WindowFields(TypedDict):
@@ -280,6 +284,7 @@ class ExportedFields(TypedDict):
     least: Annotated[int, Field(ge=1, le=10_000_000)]
     precision: Literal["float32", "int8"]
     smoothing: dict[Text, Smoothing]
+    neutral_radius: NotRequired[Radius]
     weights_sha256: Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]], Field(max_length=1000)
     ]

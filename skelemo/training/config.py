@@ -60,6 +60,11 @@ class WindowSettings(BaseModel):
         False,
         description="predict the mean for a window and its mirror image; auto: where the validation subset gains by it",
     )
+    neutral_radius: float | Literal["auto"] | None = Field(
+        None,
+        description="read valence and arousal as one of seven emotions, neutral within so far from the origin; auto: "
+        "as the validation subset prefers; null: they are not read",
+    )
     target: Literal["last", "center"] = Field("last", description="where in the window the labeled frame stands")
     sampling: Literal["stride", "clip"] = Field("stride", description="a window per labeled frame, or one per clip")
     every: int = Field(
@@ -206,6 +211,13 @@ class Config(  # pydantic lists the fields of the last base first
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+    @field_validator("neutral_radius")
+    @classmethod
+    def _in_the_plane(cls, value: Any) -> Any:
+        if isinstance(value, float) and not 0 <= value <= 2:
+            raise ValueError("out of range")
+        return value
 
     @field_validator("data", "parts", mode="before")
     @classmethod

@@ -18,6 +18,7 @@ from skelemo.data.corrected import correct
 from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, SUBSETS, Fold, Split, make_split
 from skelemo.data.windows import clip_labels, labeled_as_clips
 from skelemo.errors import ConfigError, InputError, unknown
+from skelemo.evaluation.circumplex import READING, labeled_emotions, reads
 from skelemo.evaluation.scores import Scores, score, with_seeds
 from skelemo.inference.environment import choose_device, environment
 from skelemo.models import registry
@@ -75,7 +76,7 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     for number, (fold, choice) in enumerate(folds, 1):
         require_windows(jobs(choice, fold), fold, number)
     job = jobs(choices[0], split.folds[0])
-    facts = environment(cache, job.heads, device) | changes | _require_buildable(job, begun=_is_begun(out))
+    facts = environment(cache, job.answered, device) | changes | _require_buildable(job, begun=_is_begun(out))
     _open_folder(out, config, split.to_json(corpus.sequences), facts, choices)
     started, by_seed = time.monotonic(), {}
     for turn, seed in enumerate(range(config.seed, config.seed + config.seeds)):
@@ -88,14 +89,16 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
 
             tables.append(run_fold(jobs(choice, fold, seed), fold, number, folder, tell))
         by_seed[seed] = pd.concat(tables, ignore_index=True)
-    predictions = mean_predictions([*by_seed.values()], job.heads) if len(by_seed) > 1 else by_seed[config.seed]
-    write_predictions(out / "predictions.parquet", predictions, job.heads)
+    predictions = mean_predictions([*by_seed.values()], job.answered) if len(by_seed) > 1 else by_seed[config.seed]
+    write_predictions(out / "predictions.parquet", predictions, job.answered)
     write_json(out / "environment.json", facts | {"seconds": round(time.monotonic() - started, 1)})
     clips = [head.name for head in job.heads if labeled_as_clips(corpus, head)]
-    scores = score(predictions, job.heads, clips=clips)
+    emotions = labeled_emotions(corpus.heads) if job.answered != job.heads else None
+    clips += [READING.name] if emotions and labeled_as_clips(corpus, emotions) else []
+    scores = score(predictions, job.answered, clips=clips)
     if len(by_seed) > 1:
         scores = with_seeds(
-            scores, {seed: score(t, job.heads, clips=clips, resamples=1) for seed, t in by_seed.items()}
+            scores, {seed: score(t, job.answered, clips=clips, resamples=1) for seed, t in by_seed.items()}
         )
     write_json(out / "scores.json", scores)
     return scores
@@ -159,6 +162,11 @@ def _settle_heads(config: Config, corpus: Corpus) -> Config:
         if name not in heads:
             raise unknown("head in loss", name, heads)
         require_loss(heads[name], loss)
+    if config.neutral_radius is not None:
+        if not reads([*heads.values()]):
+            raise ConfigError("neutral_radius reads valence and arousal as emotions: take --head va, or expression,va")
+        if READING.name in {head.name for head in corpus.heads}:
+            raise ConfigError(f"neutral_radius gives a head {READING.name}, and the data have one: leave it out")
     if strange := config.loss_weight.keys() - heads.keys():
         raise unknown("head in loss_weight", min(strange), heads)
     return config

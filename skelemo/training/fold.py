@@ -21,6 +21,7 @@ from skelemo.data.loader import Batches
 from skelemo.data.splits import SUBSETS, Fold
 from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window_columns
 from skelemo.errors import ConfigError
+from skelemo.evaluation.circumplex import READING, as_emotions, choose_radius, labeled_emotions, with_reading
 from skelemo.evaluation.metrics import main_metric
 from skelemo.evaluation.scores import measure
 from skelemo.evaluation.smoothing import GAIN, choose_width
@@ -55,6 +56,24 @@ class Job:
     def heads(self) -> tuple[Head, ...]:
         """The heads that are trained, in the order of the configuration."""
         return tuple(self.corpus.head(name) for name in self.config.heads)
+
+    @property
+    def answered(self) -> tuple[Head, ...]:
+        """These, and what they are read as where that is asked for."""
+        return self.heads if self.config.neutral_radius is None else (*self.heads, READING)
+
+    def emotions(self, targets: Targets) -> np.ndarray:
+        """``[W]`` the labeled emotion of each window, as `READING` has them; -1 where there is none."""
+        found = np.full(len(targets), -1, np.int16)
+        head = labeled_emotions(self.corpus.heads)
+        if head is not None and len(targets):
+            everything = np.arange(len(self.corpus.sequences))
+            known = find_targets(self.corpus, everything, self.config.window, (head.name,), seen_only=False)
+            at = np.searchsorted(known.row, targets.row).clip(max=max(len(known) - 1, 0))
+            if len(known):
+                labels = as_emotions(head, known.labels[head.name])[at]
+                found = np.where(known.row[at] == targets.row, labels, found)
+        return found
 
     def create(self, *, restored: bool = False) -> nn.Module:
         """The network, untrained; one whose weights are restored after this is not given any to start from."""
@@ -142,6 +161,11 @@ def require_windows(job: Job, fold: Fold, number: int) -> None:
         (train == 1, f"only one labeled window in {in_train}; expected two or more"),
         (fold.validation and not validation, f"no labeled window in {in_validation}"),
         (not validation + test, f"nothing to score: no labeled window in {in_test}, and no validation subset"),
+        (
+            config.neutral_radius == "auto" and not (job.emotions(targets["validation"]) >= 0).any(),
+            "neutral_radius: auto is chosen by labels of the seven emotions in the validation subset, and there are "
+            "none; name a radius, as in neutral_radius=0.2",
+        ),
         (watches and not validation, "schedule plateau watches the validation subset, and there is none; take cosine"),
     ):
         if wrong:
@@ -164,11 +188,17 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     }
     if "validation" in scored and job.config.sampling == "stride":
         write_choices(folder, smoothing=_smoothing(job, scored["validation"], outputs["validation"]))
+    if job.config.neutral_radius is not None:
+        radius = job.config.neutral_radius
+        if radius == "auto":
+            radius = choose_radius(outputs["validation"], job.emotions(scored["validation"]))
+        write_choices(folder, neutral_radius=radius)
+        outputs = {subset: with_reading(found, radius) for subset, found in outputs.items()}
     tables = [
         prediction_table(
             window_columns(job.corpus, windows, fold=number, subset=subset),
-            job.heads,
-            windows.labels,
+            job.answered,
+            {**windows.labels, READING.name: job.emotions(windows)} if job.answered != job.heads else windows.labels,
             outputs[subset],
         )
         for subset, windows in scored.items()

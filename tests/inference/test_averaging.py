@@ -108,6 +108,19 @@ def test_a_folder_and_its_exported_file_predict_as_the_run_was_scored(cache, tmp
     np.testing.assert_allclose(exported["p_glad"], plain["p_glad"], atol=1e-4)
 
 
+def test_a_recording_may_be_answered_once_with_the_mean_of_its_windows(cache, tmp_path):
+    train(load_config(None, QUICK | {"data": str(cache), "model": {"width": 8}}), tmp_path / "run")
+    model = skelemo.load(tmp_path / "run")
+    table, clips = model.predict(cache), model.predict(cache, per_clip=True)
+    columns = [f"p_{name}" for name in CLASSES]
+    mean = table.groupby("video")[[*columns, "valence"]].mean()
+    assert clips["video"].tolist() == sorted(table["video"].unique())
+    np.testing.assert_allclose(clips.set_index("video").loc[mean.index, mean.columns], mean, atol=1e-6)
+    assert (clips["expression"] == np.array(CLASSES)[clips[columns].to_numpy().argmax(1)]).all()
+    assert set(clips["frame"]) == {4}  # the middle of nine
+    assert clips["seen"].all()
+
+
 def test_flipping_is_chosen_on_the_validation_subset(cache, tmp_path, monkeypatch):
     figures, real = [], fold.predict
 
