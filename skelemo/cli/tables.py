@@ -17,6 +17,7 @@ MOST_COLUMNS = 3
 LAYOUT_WIDTH = 15
 
 if TYPE_CHECKING:
+    from skelemo.annotations.corrections import Corrections
     from skelemo.cache.store import Cache
     from skelemo.ingest.plan import Plan
     from skelemo.ingest.result import Tally
@@ -29,6 +30,20 @@ def table(title: str, *columns: str) -> Table:
     for index, column in enumerate(columns):
         made.add_column(column, justify="right" if index else "left", overflow="ellipsis" if index else "fold")
     return made
+
+
+def corrections_table(corrections: "Corrections") -> None:
+    """What was corrected, by whom and when; what is undone stands there too."""
+    shown = table(
+        f"{count(len(corrections.effective), 'correction')} in force", "id", "time", "author", "what", "where"
+    )
+    for row in corrections.rows:
+        what = " ".join(word for word in (row.action, row.head, row.value) if word) + (
+            " (undone)" if row.undone else ""
+        )
+        frames = f"{row.first} to {'the end' if row.last is None else row.last}"
+        shown.add_row(row.id, row.time, row.author, what, f"{row.video} {row.person} {frames}")
+    Screen().print(shown)
 
 
 def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:

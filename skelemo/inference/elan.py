@@ -37,13 +37,15 @@ def write_elan(
     *,
     out: Path | None = None,
     film: Path | None = None,
+    kind: str = "prediction",
 ) -> None:
-    """Write a table of predictions, times in milliseconds.
+    """Write a table of predictions, or of labels, times in milliseconds.
 
     Parameters
     ----------
     out : what the file will be called: linked files lie beside it. As ``path`` unless given.
     film : the video that is annotated.
+    kind : what the annotations are: ELAN's linguistic type.
 
     Raises
     ------
@@ -56,8 +58,8 @@ def write_elan(
     header = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
     out = Path(os.path.abspath(out or path))
     if film:
-        kind = mimetypes.guess_type(film.name)[0] or "video/*"
-        _link(header, "MEDIA", Path(os.path.abspath(film)), out, kind)
+        mime = mimetypes.guess_type(film.name)[0] or "video/*"
+        _link(header, "MEDIA", Path(os.path.abspath(film)), out, mime)
     _link_values(header, table, heads, names, out)
     order = ElementTree.SubElement(root, "TIME_ORDER")
     count = 0
@@ -71,7 +73,7 @@ def write_elan(
                 tiers = [(name, _means(rows[name].to_numpy(float), start, step)) for name in names[head.name]]
             for name, annotations in tiers:
                 who = visible(str(person))
-                tier = ElementTree.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="prediction",
+                tier = ElementTree.SubElement(root, "TIER", LINGUISTIC_TYPE_REF=kind,
                                               TIER_ID=f"{who} {visible(name)}".strip(), PARTICIPANT=who)  # fmt: skip
                 for first, last, value in annotations:
                     count += 1
@@ -82,7 +84,7 @@ def write_elan(
                     one = ElementTree.SubElement(ElementTree.SubElement(tier, "ANNOTATION"), "ALIGNABLE_ANNOTATION",
                                                  {"ANNOTATION_ID": f"a{count}", **slots})  # fmt: skip
                     ElementTree.SubElement(one, "ANNOTATION_VALUE").text = visible(value)
-    ElementTree.SubElement(root, "LINGUISTIC_TYPE", GRAPHIC_REFERENCES="false", LINGUISTIC_TYPE_ID="prediction",
+    ElementTree.SubElement(root, "LINGUISTIC_TYPE", GRAPHIC_REFERENCES="false", LINGUISTIC_TYPE_ID=kind,
                            TIME_ALIGNABLE="true")  # fmt: skip
     order[:] = sorted(order, key=lambda slot: int(slot.get("TIME_VALUE", 0)))
     ElementTree.indent(root)

@@ -9,7 +9,7 @@ from skelemo.cli.lazy_group import Verbs
     "cache",
     cls=Verbs,
     modules=f"{__name__}.{{}}",
-    verbs=("ls", "info", "verify", "merge", "subset", "export", "images", "import", "push", "pull"),
+    verbs=("ls", "info", "verify", "merge", "subset", "corrections", "export", "images", "import", "push", "pull"),
 )
 def command() -> None:
     """Look into caches, check them, carry them between machines, and turn them into other formats and back."""

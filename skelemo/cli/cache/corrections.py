@@ -1,0 +1,76 @@
+"""``skelemo cache corrections``."""
+
+from pathlib import Path
+
+import click
+
+from skelemo.cli.values import PATH, RATE, TEXT
+
+
+@click.command("corrections")
+@click.argument("cache", type=PATH)
+@click.option("--file", type=PATH, help="The table.  [default: corrections.csv in the cache]")
+@click.option("--to", "to", type=PATH, metavar="FILE.eaf", help="Write labels, as corrected, for ELAN.")
+@click.option("--from", "from_", type=PATH, metavar="FILE.eaf", help="Add what ELAN's file says otherwise.")
+@click.option("--video", type=TEXT, help="Which recording, where the cache has several.")
+@click.option("--film", type=PATH, help="With --to, the video that ELAN is to open.")
+@click.option("--fps", type=RATE, default=0.0, help="Frames per second, where the cache does not know them.")
+@click.option("--author", type=TEXT, help="Who corrects.  [default: the user's name]")
+@click.option("--undo", multiple=True, type=TEXT, metavar="ID", help="Put a correction out of force.")
+@click.option("--redo", multiple=True, type=TEXT, metavar="ID", help="Put it in force again.")
+def command(
+    cache: Path,
+    file: Path | None,
+    to: Path | None,
+    from_: Path | None,
+    video: str | None,
+    film: Path | None,
+    fps: float,
+    author: str | None,
+    undo: tuple[str, ...],
+    redo: tuple[str, ...],
+) -> None:
+    """List the corrections of a cache, undo them, and exchange them with ELAN.
+
+    ELAN's file has a tier for each person and head. What is changed there comes back as corrections, an annotation
+    `wrong` or `unsure` takes labels away, and stretches without an annotation keep what they have.
+
+    \b
+    skelemo cache corrections cache/faces --video interview --to interview.eaf
+    skelemo cache corrections cache/faces --video interview --from interview.eaf --author anna
+    """
+    from skelemo.annotations import corrections as table
+    from skelemo.cache.store import open_cache
+    from skelemo.cli.screen import Screen
+    from skelemo.cli.tables import corrections_table
+    from skelemo.errors import ConfigError
+    from skelemo.text import count
+
+    path = file or table.corrections_file(cache)
+    opened = open_cache(cache)
+    for wanted in (to, from_):
+        if wanted and wanted.suffix.lower() != ".eaf":
+            raise ConfigError(f"{wanted}: expected a file of ELAN, NAME.eaf")
+    console = Screen(soft_wrap=True)
+    if undo:
+        table.undo(path, undo)
+    if redo:
+        table.redo(path, redo)
+    known = table.read_corrections(path, missing_ok=True)
+    if from_:
+        from skelemo.formats.elan import import_elan
+
+        found = import_elan(opened, known, from_, video=video or "", fps=fps)
+        for note in found.notes:
+            console.print(f"note: {note}")
+        if found.corrections:
+            table.add(path, found.corrections, author=author or "")
+        console.print(f"{count(len(found.corrections), 'correction')} added to {path}")
+        known = table.read_corrections(path, missing_ok=True)
+    if to:
+        from skelemo.formats.elan import export_elan
+
+        people = export_elan(opened, known, to, video=video or "", fps=fps, film=film)
+        console.print(f"labels of {count(people, 'person', 'people')} written to {to}")
+    if not (to or from_):
+        corrections_table(known)

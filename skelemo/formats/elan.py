@@ -1,0 +1,279 @@
+"""Labels to ELAN and back: a cache's labels, as corrected, as tiers; what was changed there as corrections."""
+
+import xml.parsers.expat
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from skelemo.annotations.correcting import apply, label_edits, parse_value
+from skelemo.annotations.corrections import Correction, Corrections
+from skelemo.atomic import finished
+from skelemo.cache.store import Cache
+from skelemo.errors import ConfigError, InputError
+from skelemo.inference.elan import write_elan
+from skelemo.targets import Head, hard_labels
+from skelemo.text import count, visible
+
+#: Larger files are refused.
+MOST_BYTES = 64 << 20
+#: Words of a tier that take labels away, unless the head has such a class.
+_DOUBTS = ("wrong", "unsure")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Corrections that an ELAN file asks for, and what else was in it."""
+
+    corrections: tuple[Correction, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Tier:
+    """What one tier is about: a person's head, or one of its outputs."""
+
+    person: str
+    head: Head
+    output: int | None = None
+
+
+def export_elan(
+    cache: Cache, corrections: Corrections, path: Path, *, video: str = "", fps: float = 0, film: Path | None = None
+) -> int:
+    """Write the labels of a recording, as corrected: a tier for each person and head; returns how many people.
+
+    Parameters
+    ----------
+    video : the recording; not needed where the cache has one.
+    fps : frames per second, where the cache does not know.
+
+    Raises
+    ------
+    ConfigError
+        Several recordings and none is named, an unknown one, or no frames per second.
+    """
+    people = _people(cache, corrections, video, fps)
+    heads, names = cache.heads, _names(cache.heads)
+    tables = []
+    for one in people:
+        columns: dict[str, object] = {"video": one.video, "person": one.person, "time": one.time}
+        for head in heads:
+            labels = one.labels[head.name]
+            if head.kind == "classes":
+                columns[head.name] = np.array([*head.outputs, ""], object)[hard_labels(labels)]
+            else:
+                values = np.where(labels < 0, np.nan, labels) if head.kind == "flags" else labels
+                columns |= dict(zip(names[head.name], values.T, strict=True))
+        tables.append(pd.DataFrame(columns))
+    with finished(path) as partial:
+        write_elan(partial, pd.concat(tables, ignore_index=True), heads, names, out=path, film=film, kind="label")
+    return len(people)
+
+
+def import_elan(cache: Cache, corrections: Corrections, path: Path, *, video: str = "", fps: float = 0) -> Imported:
+    """What an ELAN file says otherwise than the labels, as corrected, do.
+
+    Tiers are called as `export_elan` calls them; others are counted. An annotation ``wrong`` or ``unsure`` takes labels
+    away. Stretches without an annotation keep what they have.
+
+    Raises
+    ------
+    InputError
+        The file is no ELAN file, too large, or an annotation is no class or value of its head.
+    ConfigError
+        As `export_elan`.
+    """
+    people = {one.person: one for one in _people(cache, corrections, video, fps)}
+    tiers = _tiers(list(people), cache.heads)
+    found: list[Correction] = []
+    ignored: Counter[str] = Counter()
+    for name, annotations in read_eaf(path).items():
+        if name not in tiers:
+            ignored[name] += len(annotations)
+            continue
+        tier = tiers[name]
+        for first, last, text in annotations:
+            try:
+                found += _changes(people[tier.person], tier, first, last, text.strip())
+            except ConfigError as error:
+                raise InputError(f"{path}: tier {name!r}, {first} ms: {error}") from None
+    known = ", ".join(map(repr, tiers))
+    notes = [f"tier {name!r} ({count(n, 'annotation')}) is none of {known}: left out" for name, n in ignored.items()]
+    return Imported(tuple(found), tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Person:
+    """One person's labels, as corrected."""
+
+    video: str
+    person: str
+    number: np.ndarray  # [T]
+    time: np.ndarray  # [T] seconds
+    labels: dict[str, np.ndarray]
+
+
+def _people(cache: Cache, corrections: Corrections, video: str, fps: float) -> list[_Person]:
+    videos = list(dict.fromkeys(cache.sequences["video"]))
+    if not video and len(videos) > 1:
+        raise ConfigError(f"an .eaf file is about one recording, {cache.name} has {len(videos)}: name one, as in "
+                          f"--video {videos[0]}")  # fmt: skip
+    if video and video not in videos:
+        raise ConfigError(f"{cache.name} has no recording {video!r}, as {videos[0]!r} is one")
+    part = cache.only(np.flatnonzero(cache.sequences["video"] == (video or videos[0])))
+    frames, edits = part.read(), label_edits(corrections, cache.heads)
+    people = []
+    for row in part.sequences.to_dict("records"):
+        here = slice(row["start"], row["start"] + row["length"])
+        number, rate = frames.number[here], fps or row["fps"]
+        if not rate:
+            raise ConfigError(f"{cache.name} does not know the frames per second of {row['video']!r}: give --fps")
+        labels = {name: values[here].copy() for name, values in frames.labels.items()}
+        apply(edits.get((row["video"], row["person"]), ()), number, labels)
+        people.append(_Person(row["video"], row["person"], number, number / rate, labels))
+    return people
+
+
+def _names(heads: Sequence[Head]) -> dict[str, tuple[str, ...]]:
+    """Names of tiers and columns of each head's outputs; with the head's own before it where two share one."""
+    times = Counter([head.name for head in heads] + [output for head in heads for output in head.outputs])
+    return {
+        head.name: tuple(output if times[output] == 1 else f"{head.name}_{output}" for output in head.outputs)
+        for head in heads
+    }
+
+
+def _tiers(people: Sequence[str], heads: Sequence[Head]) -> dict[str, _Tier]:
+    names, tiers = _names(heads), {}
+    for person in people:
+        for head in heads:
+            if head.kind == "classes":
+                tiers[f"{visible(person)} {visible(head.name)}".strip()] = _Tier(person, head)
+                continue
+            for index, name in enumerate(names[head.name]):
+                tiers[f"{visible(person)} {visible(name)}".strip()] = _Tier(person, head, index)
+    return tiers
+
+
+def _changes(one: _Person, tier: _Tier, first: int, last: int, text: str) -> list[Correction]:
+    """The corrections of one annotation, from ``first`` up to ``last`` milliseconds; none where it says the same."""
+    start, head = np.round(one.time * 1000).astype(int), tier.head
+    rows = np.flatnonzero((start >= first) & (start < last))
+    if not len(rows):
+        return []
+    note = "ELAN"
+    if text in _DOUBTS and text not in head.outputs:
+        rows = rows[head.labeled(one.labels[head.name][rows])]
+        return [Correction(one.video, text, one.person, a, b, head.name, note=note) for a, b in _runs(rows, one.number)]  # type: ignore[arg-type]
+    labels = one.labels[head.name][rows]
+    if head.kind == "classes":
+        wanted = int(parse_value(head, text).argmax())
+        rows = rows[hard_labels(labels) != wanted]
+        value = text
+    else:
+        words = ["-"] * len(head)
+        words[tier.output or 0] = text
+        column = labels[:, tier.output or 0].astype(float)
+        known = column[column >= 0] if head.kind == "flags" else column[~np.isnan(column)]
+        if len(known) and f"{known.mean():.3f}" == _three_decimals(text):
+            return []
+        value = " ".join(words)
+        parse_value(head, value)
+    return [Correction(one.video, "set", one.person, a, b, head.name, value, note) for a, b in _runs(rows, one.number)]
+
+
+def _three_decimals(text: str) -> str:
+    try:
+        return f"{float(text):.3f}"
+    except ValueError:
+        return text
+
+
+def _runs(rows: np.ndarray, number: np.ndarray) -> list[tuple[int, int]]:
+    """First and last frame number of each run of neighboring rows."""
+    ends = np.flatnonzero(np.diff(rows) > 1)
+    firsts, lasts = rows[np.r_[0, ends + 1]] if len(rows) else rows, rows[np.r_[ends, -1]] if len(rows) else rows
+    return [(int(number[a]), int(number[b])) for a, b in zip(firsts, lasts, strict=True)]
+
+
+def read_eaf(path: Path) -> dict[str, list[tuple[int, int, str]]]:
+    """Annotations of an ELAN file by tier: from, up to, in milliseconds, and text.
+
+    Entities and document types are refused, nothing is fetched.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, is too large, or is no ELAN file.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if len(content) > MOST_BYTES:
+        raise InputError(f"{path}: more than {MOST_BYTES >> 20} MB; expected an ELAN file of one recording")
+    reader = _Reader()
+    parser = xml.parsers.expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = reader.doctype
+    parser.StartElementHandler, parser.EndElementHandler = reader.start, reader.end
+    parser.CharacterDataHandler = reader.text
+    try:
+        parser.Parse(content, True)
+        return reader.annotations()
+    except (xml.parsers.expat.ExpatError, ConfigError) as error:
+        raise InputError(f"{path}: {error}; expected an ELAN file (.eaf)") from None
+
+
+class _Reader:
+    """Collects time slots and annotations."""
+
+    def __init__(self) -> None:
+        self.slots: dict[str, int | None] = {}
+        self.tiers: dict[str, list[tuple[str, str, list[str]]]] = {}
+        self.tier, self.value, self.depth = "", None, 0  # type: str, list[str] | None, int
+
+    def doctype(self, *_: object) -> None:
+        raise ConfigError("it declares a document type")
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        if not self.depth and name != "ANNOTATION_DOCUMENT":
+            raise ConfigError(f"its root is <{name[:40]}>")
+        self.depth += 1
+        if name == "TIME_SLOT":
+            time = attributes.get("TIME_VALUE", "")
+            if time and not (time.isascii() and time.isdecimal() and len(time) <= 12):
+                raise ConfigError(f"a time slot at {time[:20]!r}")
+            self.slots[attributes.get("TIME_SLOT_ID", "")] = int(time) if time else None
+        elif name == "TIER":
+            self.tier = attributes.get("TIER_ID", "")
+            self.tiers.setdefault(self.tier, [])
+        elif name == "ALIGNABLE_ANNOTATION":
+            ends = attributes.get("TIME_SLOT_REF1", ""), attributes.get("TIME_SLOT_REF2", "")
+            self.tiers.setdefault(self.tier, []).append((*ends, []))
+        elif name == "ANNOTATION_VALUE" and self.tiers.get(self.tier):
+            self.value = self.tiers[self.tier][-1][2]
+
+    def text(self, text: str) -> None:
+        if self.value is not None:
+            self.value.append(text)
+
+    def end(self, name: str) -> None:
+        self.depth -= 1
+        if name == "ANNOTATION_VALUE":
+            self.value = None
+
+    def annotations(self) -> dict[str, list[tuple[int, int, str]]]:
+        found: dict[str, list[tuple[int, int, str]]] = {}
+        for tier, annotations in self.tiers.items():
+            found[tier] = []
+            for one, other, text in annotations:
+                first, last = self.slots.get(one), self.slots.get(other)
+                if first is None or last is None:
+                    raise ConfigError(f"tier {tier[:60]!r}: an annotation without a time (give both its ends one)")
+                found[tier].append((first, last, "".join(text)))
+        return found
