@@ -1,6 +1,6 @@
-"""Calibration of a corpus: who its people are, and by how much each differs from the average person."""
+"""Calibration of a corpus: who its people are, how each differs from the average person, and other data sets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,17 @@ from torch import Tensor
 
 from skelemo.data.window import KEY_SPAN
 from skelemo.errors import ConfigError
-from skelemo.preprocess.calibration import evidence_of, running_sums, shifts, sums_by, typical_of
+from skelemo.preprocess.calibration import (
+    evidence_of,
+    moments_by,
+    running_sums,
+    shifts,
+    standardizing,
+    statistics_of,
+    sums_by,
+    typical_of,
+    without,
+)
 from skelemo.preprocess.prepare import CalibrationKind, prepare
 
 if TYPE_CHECKING:
@@ -45,10 +55,7 @@ def calibrated(corpus: "Corpus", mode: CalibrationKind, sequences: np.ndarray | 
     """
     if mode == "none" or not len(corpus):
         return corpus
-    if corpus.preparation.coordinates == "frame":
-        raise ConfigError(
-            f"calibrate: {mode} is for networks that take coordinates, and this one draws; take calibrate: none"
-        )
+    _require_places(corpus, f"calibrate: {mode}")
     person = torch.as_tensor(people_of(corpus.sequences))
     by_clip = torch.zeros(len(person), len(corpus.layout), 3, dtype=torch.float64)
     for first, places in _measured(corpus):
@@ -65,7 +72,7 @@ def calibrated(corpus: "Corpus", mode: CalibrationKind, sequences: np.ndarray | 
         chosen = torch.zeros(len(person), dtype=torch.float64)
         chosen[slice(None) if sequences is None else torch.as_tensor(sequences)] = 1
         typical = typical_of(together(by_clip * chosen[:, None, None]))
-    settings = replace(corpus.preparation, calibrate=mode, typical=tuple(map(tuple, typical.tolist())))
+    settings = replace(corpus.preparation, calibrate=mode, typical=_rows(typical))
     if mode == "track":
         shift = shifts(together(by_clip), together(evidence_of(by_clip[..., 2])), typical)[person]
     else:
@@ -77,6 +84,57 @@ def calibrated(corpus: "Corpus", mode: CalibrationKind, sequences: np.ndarray | 
             sums = running_sums(places, start[corpus.key[rows] // KEY_SPAN], first, before)
             shift[rows], before = shifts(sums, evidence_of(sums[..., 2]), typical), sums[-1]
     return replace(corpus, preparation=settings, shift=shift)
+
+
+def standardized(corpus: "Corpus") -> "Corpus":
+    """The corpus with the means and deviations of the data that a model was trained on.
+
+    Where the corpus' preparation has none of these yet, those of the corpus are recorded, and nothing changes.
+
+    Raises
+    ------
+    ConfigError
+        The coordinates are those of the image.
+    """
+    settings = replace(corpus.preparation, standardize="dataset")
+    _require_places(corpus, "standardize: dataset")
+    if settings.source:
+        source = torch.tensor(settings.source, dtype=torch.float64)
+    else:
+        source = source_of([corpus])
+    if not settings.standard:
+        return replace(corpus, preparation=replace(settings, standard=_rows(source[:, :4])))
+    own = torch.tensor(settings.standard, dtype=torch.float64)
+    factor, offset = standardizing(own, source[:, :4], source[:, 4])
+    return replace(corpus, preparation=settings, factor=factor, offset=offset)
+
+
+def source_of(corpora: "Iterable[Corpus]") -> Tensor:
+    """Means, deviations and evidence ``[V, 5]`` of what models would see of some corpora, were it not standardized."""
+    total: Tensor | None = None
+    for corpus in corpora:
+        moments = torch.zeros(len(corpus.layout), 6, dtype=torch.float64)
+        seen = torch.zeros(len(corpus.sequences), len(corpus.layout), dtype=torch.float64)
+        for first, places in _measured(corpus):
+            clip = corpus.key[first : first + len(places)] // KEY_SPAN
+            if corpus.shift is not None:
+                running = corpus.preparation.calibrate == "running"
+                places = without(places, corpus.shift[first : first + len(places)] if running else corpus.shift[clip])
+            moments[:, :5] += moments_by(places)
+            seen.index_add_(0, clip, (places[..., 2] > 0).double())
+        moments[:, 5] = evidence_of(seen).sum(0)
+        total = moments if total is None else total + moments
+    assert total is not None
+    return torch.cat([statistics_of(total[:, :5]), total[:, 5:]], -1)
+
+
+def _rows(values: Tensor) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, values.tolist()))
+
+
+def _require_places(corpus: "Corpus", setting: str) -> None:
+    if corpus.preparation.coordinates == "frame":
+        raise ConfigError(f"{setting} is for networks that take coordinates, and this one draws; leave it at none")
 
 
 def _measured(corpus: "Corpus") -> Iterator[tuple[int, Tensor]]:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from skelemo.cache.store import Cache
-from skelemo.data.calibration import calibrated
+from skelemo.data.calibration import calibrated, standardized
 from skelemo.data.window import KEY_SPAN, usual_steps
 from skelemo.errors import ConfigError, unknown
 from skelemo.preprocess import Clips, Preparation, clean, find_reference, place, prepare, seen_parts, to_pixels
-from skelemo.preprocess.calibration import without
+from skelemo.preprocess.calibration import scaled, without
 from skelemo.preprocess.prepare import CalibrationKind
 from skelemo.render.views import USUAL
 from skelemo.skeleton import SCALES, Layout
@@ -47,6 +47,7 @@ class Corpus:
     sequences : one row per sequence, as in `Cache`, with ``content``: a hash of its keypoints as the cache holds
         them, empty where nobody is seen.
     shift : what calibration takes off: ``[S, V, 2]`` of each sequence, ``[N, V, 2]`` of each frame where it is running.
+    factor, offset : ``[V, 2]`` what places are multiplied by and what is added where they are standardized.
     absent : parts of the cache's layout that none of its frames shows; the layout is without them.
     """
 
@@ -63,6 +64,8 @@ class Corpus:
     image_size: Tensor
     frame_size: Tensor | None
     shift: Tensor | None = None
+    factor: Tensor | None = None
+    offset: Tensor | None = None
     absent: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -88,18 +91,33 @@ class Corpus:
             newest = torch.where(present, rows, -1).amax(1).clamp(min=0)
             running = self.preparation.calibrate == "running"
             shift = self.shift[newest if running else self.key[rows[:, 0]] // KEY_SPAN]
+        scale_by = None if self.factor is None or self.offset is None else (self.factor, self.offset)
         if self.reference is not None:
             mask = present & self.seen[rows]
             placed = self.placed(rows) * mask[..., None, None]
-            return placed if shift is None else without(placed, shift[:, None]), mask
+            placed = placed if shift is None else without(placed, shift[:, None])
+            return scaled(placed, *scale_by) if scale_by else placed, mask
         number = self.key[rows] & (KEY_SPAN - 1)
         size = self.image_size[self.key[rows[:, 0]] // KEY_SPAN]
         raw = self.keypoints[rows]
-        return prepare(raw, self.layout, self.preparation, number=number, present=present, size=size, shift=shift)
+        return prepare(
+            raw,
+            self.layout,
+            self.preparation,
+            number=number,
+            present=present,
+            size=size,
+            shift=shift,
+            scale_by=scale_by,
+        )
 
     def calibrated(self, mode: CalibrationKind, sequences: np.ndarray | None = None) -> "Corpus":
         """The corpus with what is usual of each person taken off; see `skelemo.data.calibration.calibrated`."""
         return calibrated(self, mode, sequences)
+
+    def standardized(self) -> "Corpus":
+        """Given the means and deviations of the data that a model was trained on; these themselves record theirs."""
+        return standardized(self)
 
     def placed(self, rows: Tensor) -> Tensor:
         """Normalized keypoints ``[..., V, 3]`` of rows ``[...]``, where the reference is the clip's."""
@@ -141,10 +159,20 @@ class Corpus:
             reference = reference[:, kept].contiguous()
         whole = columns == list(range(columns[0], columns[-1] + 1))
         keypoints = self.keypoints[:, slice(columns[0], columns[-1] + 1) if whole else columns].contiguous()
-        shift = None if self.shift is None else self.shift[:, columns].contiguous()
-        typical = tuple(self.preparation.typical[i] for i in columns) if self.preparation.typical else ()
-        settings, layout = replace(self.preparation, typical=typical), self.layout.only(parts)
-        return replace(self, layout=layout, preparation=settings, keypoints=keypoints, reference=reference, shift=shift)
+        shift, factor, offset = (
+            None if places is None else places[..., columns, :].contiguous()
+            for places in (self.shift, self.factor, self.offset)
+        )
+        return replace(
+            self,
+            layout=self.layout.only(parts),
+            preparation=self.preparation.of_points(columns),
+            keypoints=keypoints,
+            reference=reference,
+            shift=shift,
+            factor=factor,
+            offset=offset,
+        )
 
     def head(self, name: str) -> Head:
         """The head of that name.
@@ -234,7 +262,8 @@ def load_corpus(
         frame_size=images.pixels if settings.coordinates == "frame" else None,
     )
     corpus = corpus if keep_absent else _without_absent(cache, corpus, shown.tolist(), chosen=bool(parts))
-    return calibrated(corpus, settings.calibrate)
+    corpus = calibrated(corpus, settings.calibrate)
+    return corpus if settings.standardize == "none" else standardized(corpus)
 
 
 def _without_absent(cache: Cache, corpus: Corpus, shown: list[bool], *, chosen: bool) -> Corpus:

@@ -26,6 +26,8 @@ CHUNK_FRAMES = 8192
 #: Told how much is done, and of how much.
 Report = Callable[[int, int], None]
 Outputs = Mapping[str, np.ndarray]
+#: By member, for each point, see `skelemo.preprocess.Preparation`.
+Sources = tuple[tuple[tuple[float, ...], ...], ...]
 
 
 class Answering(ABC):
@@ -73,6 +75,14 @@ class Answering(ABC):
     @abstractmethod
     def widths(self, smooth: int | str) -> list[dict[str, int]]:
         """By member and head, over how many frames predictions are averaged; `ConfigError` for an unknown ``auto``."""
+
+    def sources(self, cache: Cache) -> Sources:
+        """Of each member the statistics of a cache that it needs to know as a whole; nothing where none does."""
+        return ()
+
+    def adapted(self, sources: Sources) -> "Answering":
+        """The model for the data that these are of."""
+        return self
 
     @abstractmethod
     def predict_cache(
@@ -132,8 +142,9 @@ class Answering(ABC):
         self.widths(smooth)
         finding = PoseOptions(pose) if isinstance(pose, str) and pose else pose or None
         with opened(source, self.layout, Reading(str(person), fps, size, jobs, pose=finding)) as found:
+            model = self.adapted(self.sources(found.cache))
             parts = chunks(found.cache.sequences, by_subject=self.by_subject)
-            tables = [self.predict_cache(found.cache.only(rows), options, where) for rows in parts]
+            tables = [model.predict_cache(found.cache.only(rows), options, where) for rows in parts]
         table = pd.concat(tables, ignore_index=True)
         if not has_prediction(table, self.answered).any():
             raise nothing_seen(self.layout, min_seen)

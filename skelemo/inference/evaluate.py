@@ -103,6 +103,8 @@ def evaluate(
         notes += [f"heads of the run without labels in these data, not scored: {', '.join(ours)}"] if ours else []
         notes += [f"heads of these data that the run does not predict: {', '.join(theirs)}"] if theirs else []
         notes += _part_notes(cache, model)
+        if any(one.preparation.standardize != "none" for one in model.members):
+            notes.append("standardized: these data, without labels, have the means and deviations of the run's")
         for column, values in groups.items():
             notes += _score_by(scores, predictions, corpus.heads, clips, column, values)
         facts = environment(cache, corpus.heads, where) | {

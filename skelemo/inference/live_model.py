@@ -67,6 +67,8 @@ class TorchModel:
         found = []
         for one, shape in pairs:
             found += shape.notes(name := f"{self.model.name} ({one.file.arch})")
+            if one.preparation.standardize != "none":
+                found.append(f"{name} was trained with standardize: dataset; live, nothing is standardized")
             if one.preparation.calibrate == "track":
                 found.append(
                     f"{name} was trained with calibrate: track; live, what is usual of a person is the mean of the "

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ import torch
 from torch import nn
 
 from skelemo.cache.store import Cache
+from skelemo.data.calibration import source_of
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.loader import Batches, inputs
 from skelemo.data.window import Window, target_rows
 from skelemo.data.windows import Targets
 from skelemo.errors import ConfigError, InputError, SkelemoError
-from skelemo.inference.answering import Answering, Report
+from skelemo.inference.answering import Answering, Report, Sources, chunks
 from skelemo.inference.environment import choose_device
 from skelemo.inference.table import Options
 from skelemo.models import registry
@@ -125,6 +126,30 @@ class Model(Answering):
                 corpus = load_corpus(cache, one.preparation, names, keep_absent=True).to(device)
                 loaded[one.preparation, one.layout.name] = corpus
         return [loaded[one.preparation, one.layout.name] for one in self.members]
+
+    def sources(self, cache: Cache) -> Sources:
+        """Of each member the statistics of a cache that it needs to know as a whole; nothing where none does."""
+        if all(one.preparation.standardize == "none" for one in self.members):
+            return ()
+        found: list[tuple[tuple[float, ...], ...]] = []
+        for one in self.members:
+            if one.preparation.standardize == "none":
+                found.append(())
+                continue
+            plain = replace(one.preparation, standardize="none")
+            names, parts = [part.name for part in one.layout.parts], chunks(cache.sequences, by_subject=self.by_subject)
+            corpora = (load_corpus(cache.only(rows), plain, names, keep_absent=True) for rows in parts)
+            found.append(tuple(map(tuple, source_of(corpora).tolist())))
+        return tuple(found)
+
+    def adapted(self, sources: Sources) -> "Model":
+        """The model for the data that these are of."""
+        if not sources:
+            return self
+        pairs = zip(self.members, sources, strict=True)
+        return replace(
+            self, members=tuple(replace(one, preparation=replace(one.preparation, source=s)) for one, s in pairs)
+        )
 
     def outputs(
         self,
@@ -266,6 +291,8 @@ def _member(folder: Path, allow: Collection[str]) -> Member:
         network.load_state_dict(state)
         if preparation.calibrate != "none" and len(preparation.typical) != len(layout(file.layout)):
             raise ConfigError(f"typical of its preparation has {len(preparation.typical)} points")
+        if preparation.standardize != "none" and len(preparation.standard) != len(layout(file.layout)):
+            raise ConfigError(f"standard of its preparation has {len(preparation.standard)} points")
     except (SkelemoError, TypeError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{where} does not describe a model of this version of skelemo: {reason}") from None

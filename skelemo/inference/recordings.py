@@ -24,7 +24,7 @@ import skelemo
 from skelemo.atomic import claimed, finished, sweep
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import ConfigError, InputError, SkelemoError
-from skelemo.inference.answering import Answering, chunks, nothing_seen
+from skelemo.inference.answering import Answering, Sources, chunks, nothing_seen
 from skelemo.inference.elan import require_elan
 from skelemo.inference.onnx import open_model
 from skelemo.inference.sources import Reading, Stage, find_keypoints, is_cache, opened, silent
@@ -51,6 +51,7 @@ class Task:
     shards: str  # which the caches have
     folder: Path
     threads: int = 0  # of torch; 0 to leave them as they are
+    sources: Sources = ()  # what the model must know of the data as a whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +137,17 @@ def predict_file(
                 overlay.targets(videos), overlay.films(found, videos)
             homes, caches = (tuple(Path(os.path.abspath(path)) for path in paths) for paths in (runs, cache.paths))
             shards = hashlib.sha256("\0".join(shard.path.name for shard in whole.shards).encode()).hexdigest()
-            task = Task(homes, tuple(allow), model.identity, options, device, caches, shards, folder)
+            task = Task(
+                homes,
+                tuple(allow),
+                model.identity,
+                options,
+                device,
+                caches,
+                shards,
+                folder,
+                sources=model.sources(cache),
+            )
             listed = list(_chunks(task, cache, whole, by_subject=model.by_subject))
             _predict_chunks(model, whole, listed, where, reading, stage)
             rows, people, known = 0, 0, False
@@ -185,7 +196,7 @@ def _chunks(task: Task, cache: Cache, whole: Cache, *, by_subject: bool) -> Iter
 
 def _key(task: Task, cache: Cache, rows: np.ndarray) -> str:
     facts = cache.sequences.iloc[rows][_FACTS].to_json(orient="values", double_precision=10)
-    said = [skelemo.__version__, task.identity, vars(task.options), facts]
+    said = [skelemo.__version__, task.identity, vars(task.options), facts, *task.sources]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -247,7 +258,9 @@ def _do(model: Answering, cache: Cache, chunk: Chunk) -> Done:
         if worker.progress:
             worker.progress(chunk.number, chunk.frames * done // of)
 
-    table = model.predict_cache(cache.only(chunk.rows), task.options, model.choose_device(task.device), report)
+    table = model.adapted(task.sources).predict_cache(
+        cache.only(chunk.rows), task.options, model.choose_device(task.device), report
+    )
     with finished(task.folder / f"{chunk.key}.parquet") as partial:
         table.to_parquet(partial, index=False)
     return Done(chunk.frames)

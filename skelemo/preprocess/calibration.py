@@ -1,4 +1,4 @@
-"""A person's usual face and posture, without labels, taken off before the network.
+"""A person's usual face and posture, without labels, taken off before the network; and other data made alike.
 
 What a person looks like when nothing happens differs more between people than an emotion changes it. The usual place of
 a point is the mean of its normalized places over all that is known of the person; it is replaced by that of the average
@@ -13,6 +13,9 @@ from torch import Tensor
 PRIOR = 2.0
 #: Frames of a video that count as one still: neighbors show the same face.
 SPAN = 30
+#: For how many stills one's own data count in the statistics of other data.
+DATASET_PRIOR = 20.0
+_LEAST = 1e-4
 
 
 def sums_by(places: Tensor, group: Tensor, groups: int) -> Tensor:
@@ -72,6 +75,41 @@ def shifts(sums: Tensor, evidence: Tensor, typical: Tensor) -> Tensor:
     apart = sums[..., :2] / sums[..., 2:].clamp(min=1) - typical
     share = evidence / (evidence + PRIOR)
     return (share[..., None] * apart).float()
+
+
+def moments_by(places: Tensor) -> Tensor:
+    """Number of frames that show each point, and sums of x, y, x² and y² over them, float64 ``[V, 5]``."""
+    counted = _counted(places)
+    return torch.cat([counted[..., 2:], counted[..., :2], counted[..., :2].square()], -1).sum(0)
+
+
+def statistics_of(moments: Tensor) -> Tensor:
+    """Means and standard deviations of x and y, ``[V, 4]``, of ``[V, 5]``; 0 and 0 for a point that is never seen."""
+    mean, square = (moments[:, 1:] / moments[:, :1].clamp(min=1)).chunk(2, -1)
+    return torch.cat([mean, (square - mean.square()).clamp(min=0).sqrt()], -1)
+
+
+def standardizing(own: Tensor, other: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor]:
+    """Factor and offset ``[V, 2]`` that give other data the means and deviations of one's own.
+
+    Statistics of little evidence are drawn towards one's own, as if `DATASET_PRIOR` stills of those were among them.
+
+    Parameters
+    ----------
+    own, other : ``[V, 4]``, see `statistics_of`.
+    evidence : ``[V]`` stills that the other ones are of.
+    """
+    share = (evidence / (evidence + DATASET_PRIOR))[:, None]
+    mean = own[:, :2] + share * (other[:, :2] - own[:, :2])
+    ratio = own[:, 2:].clamp(min=_LEAST) / other[:, 2:].clamp(min=_LEAST)
+    factor = torch.where((own[:, 2:] > _LEAST) & (other[:, 2:] > _LEAST), ratio, 1) ** share
+    return factor.float(), (own[:, :2] - mean * factor).float()
+
+
+def scaled(places: Tensor, factor: Tensor, offset: Tensor) -> Tensor:
+    """Places ``[..., V, 3]`` times a factor plus an offset, ``[V, 2]`` each; missing points stay zero."""
+    moved = torch.cat([places[..., :2] * factor + offset, places[..., 2:]], -1)
+    return torch.where(places[..., 2:] > 0, moved, 0)
 
 
 def without(places: Tensor, shift: Tensor) -> Tensor:

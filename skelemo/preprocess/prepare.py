@@ -3,7 +3,7 @@
 Training, `predict`, live answers and exported models all come this way, under one `Preparation`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from skelemo.errors import ConfigError, unknown
-from skelemo.preprocess.calibration import without
+from skelemo.preprocess.calibration import scaled, without
 from skelemo.preprocess.cleaning import fill_gaps, filter_by_confidence, smooth, to_pixels
 from skelemo.preprocess.clips import Clips
 from skelemo.preprocess.reference import by_part, in_image, place
@@ -40,6 +40,9 @@ class Preparation:
     calibrate : what is usual of a person is taken off, see `skelemo.preprocess.calibration`. ``track``: by all clips of
         the subject, or of the track where no subject is known. ``running``: by the track's frames so far.
     typical : usual places of the average person, x and y of each point, where something is taken off.
+    standardize : ``dataset``: other data than a model was trained on are given the means and deviations of these.
+    standard : these, of each point: mean of x and y, deviation of x and y.
+    source : the same of the data that are to be answered, and of how many stills; of those at hand unless given.
     """
 
     coordinates: Coordinates = "parts"
@@ -49,10 +52,16 @@ class Preparation:
     smooth: int = 0
     causal: bool = False
     calibrate: CalibrationKind = "none"
-    typical: tuple[tuple[float, float], ...] = ()
+    typical: tuple[tuple[float, ...], ...] = ()
+    standardize: Literal["none", "dataset"] = "none"
+    standard: tuple[tuple[float, ...], ...] = ()
+    source: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        kinds = (("coordinates", Coordinates), ("reference", ReferenceKind), ("calibrate", CalibrationKind))
+        kinds = (
+            *(("coordinates", Coordinates), ("reference", ReferenceKind), ("calibrate", CalibrationKind)),
+            ("standardize", Literal["none", "dataset"]),
+        )
         for name, kind in kinds:
             if getattr(self, name) not in get_args(kind):
                 raise unknown(name, str(getattr(self, name)), get_args(kind))
@@ -66,6 +75,11 @@ class Preparation:
         """The settings as JSON can hold them."""
         return asdict(self)
 
+    def of_points(self, columns: Sequence[int]) -> "Preparation":
+        """The settings for some of the points."""
+        fewer = {name: tuple(getattr(self, name)[i] for i in columns if getattr(self, name)) for name in _WIDTHS}
+        return Preparation(**{**vars(self), **fewer})
+
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> "Preparation":
         """The settings that `to_json` wrote; `ConfigError` where they are none."""
@@ -75,15 +89,22 @@ class Preparation:
         for name in settings:
             if name not in known:
                 raise unknown("setting of a preparation", str(name), known)
-        places = _places(settings.get("typical", ()))
-        return cls(**{**settings, "typical": places})
+        lists = {name: _rows(name, settings.get(name, ()), width) for name, width in _WIDTHS.items()}
+        return cls(**{**settings, **lists})
 
 
-def _places(pairs: Any) -> tuple[tuple[float, float], ...]:
+#: Numbers for each point.
+_WIDTHS = {"typical": 2, "standard": 4, "source": 5}
+
+
+def _rows(name: str, rows: Any, width: int) -> tuple[tuple[float, ...], ...]:
     try:
-        return tuple((float(x), float(y)) for x, y in pairs)
+        found = tuple(tuple(float(number) for number in row) for row in rows)
     except (TypeError, ValueError):
-        raise ConfigError("typical of a preparation: expected a list of x and y") from None
+        found = ((),)
+    if any(len(row) != width for row in found):
+        raise ConfigError(f"{name} of a preparation: expected a list with {width} numbers for each point")
+    return found
 
 
 _RANGES: dict[str, tuple[Any, float]] = {
@@ -117,6 +138,7 @@ def prepare(
     size: Tensor | None = None,
     scale: str = "pixels",
     shift: Tensor | None = None,
+    scale_by: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What a model sees of raw keypoints: normalized ``[B, T, V, 3]`` and mask ``[B, T]``, whether anything is seen.
 
@@ -130,6 +152,7 @@ def prepare(
     size : ``[B, 2]`` width and height of the images in pixels, 0 where unknown: as large as what is seen.
     scale : units of x and y, of `skelemo.skeleton.SCALES`.
     shift : ``[B, V, 2]`` what is taken off normalized places, see `skelemo.preprocess.calibration.shifts`.
+    scale_by : ``[V, 2]`` each, what they are then multiplied by and what is added.
     """
     batch, frames = keypoints.shape[:2]
     if number is None:
@@ -152,6 +175,8 @@ def prepare(
     prepared = place(flat, reference, layout).unflatten(0, (batch, frames))
     if shift is not None:
         prepared = without(prepared, shift[:, None])
+    if scale_by is not None:
+        prepared = scaled(prepared, *scale_by)
     return prepared, (prepared[..., 2] > 0).any(-1)
 
 

@@ -266,6 +266,9 @@ class PreparationFields(TypedDict):
     causal: bool
     calibrate: NotRequired[Literal["none"]]
     typical: NotRequired[Annotated[list[Any], Field(max_length=0)]]
+    standardize: NotRequired[Literal["none"]]
+    standard: NotRequired[Annotated[list[Any], Field(max_length=0)]]
+    source: NotRequired[Annotated[list[Any], Field(max_length=0)]]
 
 
 class ExportedFields(TypedDict):

@@ -38,6 +38,11 @@ class DataSettings(BaseModel):
     )
     smooth: int = Field(0, ge=0, le=1001, description="width in frames of the triangle that smooths points; 0: none")
     causal: bool = Field(False, description="fill gaps and smooth from earlier frames alone")
+    standardize: Literal["none", "dataset"] = Field(
+        "none",
+        description="dataset: in predict and evaluate other data are given the means and deviations of the run's, "
+        "point by point and without labels",
+    )
     calibrate: CalibrationKind | Literal["auto"] = Field(
         "none",
         description="take off what is usual of a person: by all clips of the subject, or else of the track (track), or "
@@ -260,11 +265,13 @@ class Config(  # pydantic lists the fields of the last base first
 
     def preparation(self, coordinates: Coordinates) -> Preparation:
         """How keypoints are prepared for a model that takes such coordinates, before they are calibrated."""
-        return self._part(Preparation, coordinates=coordinates, calibrate="none", typical=())
+        return self._part(Preparation, coordinates=coordinates, calibrate="none", standardize="none")
 
     def _part(self, kind: type[Settings], **given: object) -> Settings:
         names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # every kind asked for is a dataclass
-        return kind(**{name: getattr(self, name) for name in names if name not in given}, **given)
+        return kind(
+            **{name: getattr(self, name) for name in names if name not in given and hasattr(self, name)}, **given
+        )
 
     def to_yaml(self) -> str:
         """As ``config.yaml`` holds it."""

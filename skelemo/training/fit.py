@@ -285,6 +285,8 @@ class _Jobs:
             self.last, self.made = None, made  # frees its corpus
             train = np.sort(pd.Index(self.corpus.sequences["id"]).get_indexer(list(fold.train)))
             corpus = self.corpus.only(choice.parts).calibrated(choice.calibrate, train)
+            if self.config.standardize != "none":
+                corpus = corpus.standardized()
             self.last = Job(self.config, corpus.to(self.device), self.device)
         seed = self.config.seed if seed is None else seed
         return replace(self.last, config=self.config.model_copy(update={"seed": seed}), choice=choice)

@@ -1,5 +1,7 @@
 """What is usual of a person: worked by hand, from whom it comes, and that nothing else changes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,18 @@ from skelemo.data.windows import Gatherer, Window
 from skelemo.errors import ConfigError
 from skelemo.inference.answering import chunks
 from skelemo.preprocess import Preparation, calibration
-from skelemo.preprocess.calibration import evidence_of, running_sums, shifts, sums_by, typical_of, without
+from skelemo.preprocess.calibration import (
+    evidence_of,
+    moments_by,
+    running_sums,
+    scaled,
+    shifts,
+    standardizing,
+    statistics_of,
+    sums_by,
+    typical_of,
+    without,
+)
 
 #: Two people of two points; the second person never shows the second point.
 PLACES = torch.tensor(
@@ -157,3 +170,53 @@ def test_a_network_that_draws_is_refused(tmp_path):
 def test_an_average_person_that_is_none_is_one_line(typical):
     with pytest.raises(ConfigError, match="typical of a preparation"):
         Preparation.from_json({"calibrate": "track", "typical": typical})
+
+
+def test_other_data_are_given_ones_own_means_and_deviations_as_far_as_there_is_evidence():
+    places = torch.tensor([[[1.0, 5, 1], [2, 2, 1]], [[3, 9, 1], [0, 0, 0]]])
+    found = statistics_of(moments_by(places))
+    assert_close(found, torch.tensor([[2, 7, 1, 2], [2, 2, 0, 0]], dtype=torch.float64))
+    own = torch.tensor([[0, 0, 2, 2], [1, 1, 1, 1]], dtype=torch.float64)
+    assert calibration.DATASET_PRIOR == 20
+    # Of the first point 20 stills: half way. Deviations 2 for 1 make √2, means go from (2, 7) half way to the own ones.
+    factor, offset = standardizing(own, found, torch.tensor([20.0, 0]))
+    moved = scaled(places, factor, offset)
+    mean, root = torch.tensor([1, 3.5]), 2**0.5
+    expected = torch.stack([(1 - mean[0]) * root, 5 - mean[1]])  # y: deviations 2 and 2, no change of scale
+    assert_close(moved[0, 0, :2], expected)
+    assert moved[0, 1].tolist() == [2, 2, 1], "without evidence nothing changes"
+    assert moved[1, 1].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("reference", ["clip", "window"])
+@pytest.mark.parametrize("mode", ["none", "track", "running"])
+def test_data_that_differ_by_size_and_place_of_features_alone_come_out_alike(tmp_path, reference, mode):
+    """Another landmarker puts every point elsewhere; as stills, so that units are those of each frame."""
+    rng = np.random.default_rng(0)
+    people = [a_sequence(f"clip{n:03}", 1, seed=n, subject=f"s{n % 20}") for n in range(200)]
+    stance = rng.uniform(100, 300, (25, 2))
+    for one in people:
+        one.keypoints[:, :, :2] = stance + rng.normal(0, 4, (1, 25, 2))
+        one.keypoints[..., 2] = 1
+    moved = rng.normal(0, 10, (25, 2))
+    moved[[0, 1, 2, 5, 8, 15, 16, 17, 18]] = 0  # the reference is measured by these
+    others = []
+    for one in people:
+        keypoints = one.keypoints.copy()
+        keypoints[..., :2] += moved
+        others.append(a_sequence(one.id, 1, keypoints=keypoints, subject=one.subject))
+    ours, theirs = (open_cache(a_cache(tmp_path / name, *some)) for name, some in (("a", people), ("b", others)))
+    trained = load_corpus(ours, Preparation(reference=reference)).calibrated(mode).standardized()
+    rows = torch.arange(200)
+    seen, _ = Gatherer(trained, Window()).gather(rows)
+    plain, _ = Gatherer(load_corpus(ours, Preparation(reference=reference)).calibrated(mode), Window()).gather(rows)
+    assert torch.equal(seen, plain), "one's own data stay as they are"
+    settings = Preparation.from_json(trained.preparation.to_json())
+    foreign, _ = Gatherer(load_corpus(theirs, settings), Window()).gather(rows)
+    before, _ = Gatherer(load_corpus(theirs, replace(settings, standardize="none")), Window()).gather(rows)
+    apart = [(values[..., :2] - seen[..., :2]).abs().mean() for values in (before, foreign)]
+    assert apart[1] < 0.2 * apart[0]
+    again, _ = Gatherer(load_corpus(ours, settings), Window()).gather(rows)
+    assert_close(again, seen, atol=1e-5, rtol=0)
+    part = load_corpus(theirs, settings).only(["body_25"])
+    assert len(part.preparation.standard) == 25

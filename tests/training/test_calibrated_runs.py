@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import skelemo
@@ -15,8 +16,11 @@ from skelemo.data.corpus import load_corpus
 from skelemo.errors import ConfigError
 from skelemo.inference.evaluate import evaluate
 from skelemo.inference.exporting import export_model
+from skelemo.inference.recordings import predict_file
+from skelemo.inference.sources import Reading
+from skelemo.inference.table import Options
 from skelemo.report.describe import choices
-from skelemo.runs.folder import read_run
+from skelemo.runs.folder import read_json, read_run
 from skelemo.targets import Head
 from skelemo.training.config import load_config
 from skelemo.training.fit import train
@@ -26,11 +30,20 @@ STANCE = np.random.default_rng(0).uniform(100, 200, (25, 2))
 
 
 def still(
-    person: int, number: int, *, mixed: bool = True, named: bool = True, seed: int = 0, prefix: str = "p"
+    person: int,
+    number: int,
+    *,
+    mixed: bool = True,
+    named: bool = True,
+    seed: int = 0,
+    prefix: str = "p",
+    spread: float = 25,
+    moved: float = 0,
 ) -> Sequence:
-    """Of one person, whose every point lies up to 25 pixels elsewhere; a class moves three points by 15."""
-    offset = np.random.default_rng([seed, person]).uniform(-25, 25, (25, 2))
+    """Of one person, whose every point lies up to ``spread`` pixels elsewhere; a class moves three points by 15."""
+    offset = np.random.default_rng([seed, person]).uniform(-spread, spread, (25, 2))
     noise = np.random.default_rng([seed, person, number]).normal(0, 2, (25, 2))
+    offset += np.random.default_rng(9).uniform(-moved, moved, (25, 2))
     label = (number if mixed else person) % 3
     points = np.ones((1, 25, 3), np.float32)
     points[0, :, :2] = STANCE + offset + noise + 200
@@ -84,6 +97,34 @@ def test_calibration_by_subject_finds_what_people_hide_and_is_chosen_by_the_prob
         found = evaluate([tmp_path / name / "fold_1"], others, tmp_path / f"{name} on others")
         known.append(uar(found.scores))
     assert known[1] > known[0] + 0.1
+
+
+def test_other_data_are_standardized_by_themselves_as_a_whole(tmp_path):
+    """Another landmarker: every point lies elsewhere, for everybody alike."""
+    folder = people(tmp_path / "cache", spread=4)
+    run_on(folder, tmp_path / "plain")
+    scores = run_on(folder, tmp_path / "run", standardize="dataset")
+    assert scores == read_json(tmp_path / "plain" / "scores.json"), "nothing changes for the run's own data"
+    others = people(tmp_path / "others", 12, prefix="other", spread=4, moved=12)
+    known = {}
+    for name in ("plain", "run"):
+        found = evaluate([tmp_path / name / "fold_1"], others, tmp_path / f"{name} on others")
+        known[name] = uar(found.scores)
+    assert known["run"] > known["plain"] + 0.2
+    assert "standardized: these data, without labels" in str(found.notes)
+
+    # In chunks and processes the same statistics are those of the whole source.
+    model = skelemo.load(tmp_path / "run" / "fold_1")
+    whole = model.predict(others)
+    chunked = tmp_path / "chunked.parquet"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("skelemo.inference.answering.CHUNK_FRAMES", 40)
+        predict_file([tmp_path / "run" / "fold_1"], others, chunked, Options(), Reading(jobs=2))
+    columns = ["p_low", "p_middle", "p_high"]
+    order = pd.read_parquet(chunked).set_index("video").loc[whole["video"], columns]
+    np.testing.assert_allclose(order, whole[columns], atol=1e-5)
+    with pytest.raises(ConfigError, match="export a run with --set standardize=none"):
+        export_model(model, tmp_path / "model.onnx", splits={})
 
 
 def test_a_label_of_the_test_subset_changes_nothing(tmp_path):
