@@ -82,8 +82,7 @@ def by_recording(cache: Cache) -> pd.DataFrame:
     """
     rows = _sums(cache)
     groups = rows.groupby("video", sort=False).sum()
-    recordings = cache.recordings
-    unread = _unread(recordings).groupby(recordings["video"]).sum()
+    unread = unread_files(cache)
     parts = [part.name for part in cache.layout.parts]
     found = _shares(groups, cache).set_index(groups.index)
     empty = unread.index.difference(groups.index)
@@ -93,6 +92,12 @@ def by_recording(cache: Cache) -> pd.DataFrame:
     found["worst"] = found[parts].mean(axis=1)
     found = found.sort_values(["worst", "video"], ascending=[False, True], ignore_index=True)
     return found[[*RECORDING_COLUMNS, *parts]]
+
+
+def unread_files(cache: Cache) -> pd.Series:
+    """By ``video`` the number of its files that could not be read."""
+    recordings = cache.recordings
+    return _unread(recordings).groupby(recordings["video"]).sum()
 
 
 def overall(cache: Cache) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class _Skelemo(Verbs):
     cls=_Skelemo,
     modules=f"{__name__}.{{}}",
     verbs=(
-        *("synth", "extract", "ingest", "cache", "show", "models"),
+        *("synth", "extract", "ingest", "cache", "show", "view", "models"),
         *("train", "study", "predict", "live", "evaluate", "report", "export"),
     ),
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -1,5 +1,5 @@
 """The skeleton player: JavaScript that draws OpenPose's colors on a canvas, and clips as self-contained HTML for it."""
 
-from skelemo.player.fragment import Clip, Track, assets, describe, fragment, html, label_track, script
+from skelemo.player.fragment import Clip, Track, assets, describe, fragment, html, label_track, packed, script
 
-__all__ = ["Clip", "Track", "assets", "describe", "fragment", "html", "label_track", "script"]
+__all__ = ["Clip", "Track", "assets", "describe", "fragment", "html", "label_track", "packed", "script"]

@@ -41,10 +41,17 @@ class Track:
     shares: np.ndarray | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The track as ``tracks.js`` takes it, without its numbers."""
-        facts = self.head.to_json() | {"name": self.name, "count": len(self.values)}
+        """The track as ``tracks.js`` takes it, numbers in base64."""
         gaps = np.diff(self.at) if self.at is not None and len(self.at) > 1 else np.ones(1)
-        return facts | {"every": float(np.median(gaps))}
+        return self.head.to_json() | {
+            "head": self.head.name,
+            "name": self.name,
+            "count": len(self.values),
+            "every": float(np.median(gaps)),
+            "values": packed(self.values, "<f4"),
+            "at": None if self.at is None else packed(self.at, "<i4"),
+            "shares": None if self.shares is None else packed(self.shares, "<f4"),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +112,10 @@ def fragment(clip: Clip) -> str:
         "fps": float(clip.fps),
         "size": list(clip.size),
         "parts": describe(clip.layout),
-        "points": _packed(clip.points),
-        "others": [_packed(points) for points in clip.others],
-        "numbers": None if clip.numbers is None else _base64(np.asarray(clip.numbers, "<i4")),
-        "tracks": [_track(track) for track in clip.tracks],
+        "points": _pack(clip.points),
+        "others": [_pack(points) for points in clip.others],
+        "numbers": None if clip.numbers is None else packed(clip.numbers, "<i4"),
+        "tracks": [track.to_json() for track in clip.tracks],
     }
     text = orjson.dumps(data).decode()
     for sign in "<>&\u2028\u2029":
@@ -153,16 +160,7 @@ def _side(part: Part, keypoint: str) -> str:
     return {"L": "left", "R": "right"}.get(keypoint[0], "") if sided else ""
 
 
-def _track(track: Track) -> dict[str, Any]:
-    numbers = {
-        "values": _base64(np.asarray(track.values, "<f4")),
-        "at": None if track.at is None else _base64(np.asarray(track.at, "<i4")),
-        "shares": None if track.shares is None else _base64(np.asarray(track.shares, "<f4")),
-    }
-    return track.to_json() | numbers
-
-
-def _packed(points: np.ndarray) -> dict[str, Any]:
+def _pack(points: np.ndarray) -> dict[str, Any]:
     """Coordinates as steps of their range, confidences as 255ths; a visible point never becomes a missing one."""
     visible = points[..., 2] > 0
     places = points[visible][:, :2].astype(np.float64)
@@ -170,12 +168,13 @@ def _packed(points: np.ndarray) -> dict[str, Any]:
     step = np.where(high > low, (high - low) / _STEPS, 1)
     steps = np.where(visible[..., None], np.round((points[..., :2] - low) / step), 0)
     sure = np.where(visible, np.clip(np.round(points[..., 2] * 255), 1, 255), 0)
-    return {"xy": _base64(steps.clip(0, _STEPS).astype("<u2")), "confidence": _base64(sure.astype(np.uint8)),
+    return {"xy": packed(steps.clip(0, _STEPS), "<u2"), "confidence": packed(sure, "u1"),
             "low": low.tolist(), "step": step.tolist()}  # fmt: skip
 
 
-def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+def packed(array: np.ndarray, kind: str) -> str:
+    """Numbers of a type, in base64."""
+    return base64.b64encode(np.ascontiguousarray(array, kind).tobytes()).decode()
 
 
 @cache

@@ -183,6 +183,7 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
     draw() {
       if (!this.clip) return;
       const {clip, at} = this, points = clip.frame(at), {fresh, fit, draw} = house;
+      clip.follow?.(this);
       this.slider.value = at;
       const number = clip.number ? clip.number(at) : at, seconds = clip.fps ? `  ${(number / clip.fps).toFixed(2)} s` : "";
       this.where.textContent = `frame ${number.toLocaleString("en")}${seconds}`;
@@ -224,6 +225,10 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
 
   function bytes(text) { return Uint8Array.from(atob(text), one => one.charCodeAt(0)).buffer; }
 
+  house.decodeNumbers = text => new Int32Array(bytes(text));
+  house.decodeTrack = track => ({...track, values: new Float32Array(bytes(track.values)),
+    at: track.at && house.decodeNumbers(track.at), shares: track.shares && new Float32Array(bytes(track.shares))});
+
   /* A clip from what skelemo.player.fragment wrote. */
   function decode(data) {
     const unpack = ({xy, confidence, low, step}) => {
@@ -237,9 +242,8 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       return points;
     };
     const size = 3 * data.parts.reduce((sum, part) => sum + part.points, 0);
-    const whole = unpack(data.points), others = data.others.map(unpack), numbers = data.numbers && new Int32Array(bytes(data.numbers));
-    const tracks = data.tracks.map(track => ({...track, values: new Float32Array(bytes(track.values)),
-      at: track.at && new Int32Array(bytes(track.at)), shares: track.shares && new Float32Array(bytes(track.shares))}));
+    const whole = unpack(data.points), others = data.others.map(unpack), numbers = data.numbers && house.decodeNumbers(data.numbers);
+    const tracks = data.tracks.map(house.decodeTrack);
     const cut = (points, i) => points.subarray(i * size, (i + 1) * size);
     return {...data, tracks, length: whole.length / size, frame: i => cut(whole, i), number: i => numbers ? numbers[i] : i,
       others: i => others.map(one => cut(one, i))};

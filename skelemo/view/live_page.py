@@ -5,7 +5,6 @@ is ready for it, and misses those between: nothing piles up.
 """
 
 import asyncio
-import hmac
 import secrets
 import threading
 from collections.abc import Sequence
@@ -22,12 +21,12 @@ from skelemo.errors import ConfigError, InputError, os_reason
 from skelemo.inference.live import LiveFrame
 from skelemo.skeleton import Layout
 from skelemo.targets import Head
+from skelemo.view.access import HOST, guarded, new_token, refusal
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request, Response
 
-HOST = "127.0.0.1"
 #: Clients at a time; more are refused.
 _MOST_CLIENTS = 16
 _NUMBERS = orjson.OPT_SERIALIZE_NUMPY
@@ -55,7 +54,7 @@ class LivePage:
     def __init__(self, model: str, heads: Sequence[Head], layout: Layout, size: tuple[int, int], port: int = 0) -> None:
         self._hello = orjson.dumps(describe(model, heads, layout, size)).decode()
         self._port = port
-        self._token = secrets.token_urlsafe(24)
+        self._token = new_token()
         self._nonce = secrets.token_urlsafe(16)
         self._page = files("skelemo.view").joinpath("live_page.html").read_text("utf-8")
         self._page = self._page.replace("NONCE", self._nonce).replace("SKELETON", player.script("skeleton.js"))
@@ -162,19 +161,11 @@ class LivePage:
             self._clients -= 1
 
     def _admit(self, connection: "ServerConnection", request: "Request") -> "Response | None":
-        """The page, an error, or None for a WebSocket that may be opened.
-
-        A page of another origin, and a name that somebody else's server gave this address, are refused before the
-        token is looked at.
-        """
-        hosts = {f"{name}:{self._port}" for name in (HOST, "localhost")}
+        """The page, an error, or None for a WebSocket that may be opened."""
         address = urlsplit(request.path)
         given = parse_qs(address.query).get("token", [""])[-1]
-        origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
-        if host not in hosts or (origin is not None and origin.removeprefix("http://") not in hosts):
-            return connection.respond(HTTPStatus.FORBIDDEN, "Another origin: open the address that skelemo printed.\n")
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
-            return connection.respond(HTTPStatus.FORBIDDEN, "No token: open the address that skelemo printed.\n")
+        if reason := refusal(request.headers, given, self._port, self._token):
+            return connection.respond(HTTPStatus.FORBIDDEN, reason)
         if address.path == "/live":
             if self._clients >= _MOST_CLIENTS:
                 return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Too many clients.\n")
@@ -183,17 +174,8 @@ class LivePage:
             return connection.respond(HTTPStatus.NOT_FOUND, "Nothing is here.\n")
         response = connection.respond(HTTPStatus.OK, self._page)
         del response.headers["Content-Type"]
-        response.headers.update(
-            {
-                "Content-Type": "text/html; charset=utf-8",
-                "Content-Security-Policy": f"default-src 'none'; script-src 'nonce-{self._nonce}'; "
-                f"style-src 'nonce-{self._nonce}'; img-src data:; connect-src ws://{host}; base-uri 'none'; "
-                "form-action 'none'; frame-ancestors 'none'",
-                "Referrer-Policy": "no-referrer",
-                "X-Content-Type-Options": "nosniff",
-                "Cache-Control": "no-store",
-            }
-        )
+        policy = f"script-src 'nonce-{self._nonce}'; style-src 'nonce-{self._nonce}'; img-src data:; connect-src ws://{request.headers['Host']}"
+        response.headers.update({"Content-Type": "text/html; charset=utf-8", **guarded(policy)})
         return response
 
 

@@ -1,0 +1,44 @@
+"""``skelemo view``."""
+
+from pathlib import Path
+
+import click
+
+from skelemo.cli.values import PATH
+
+
+@click.command("view")
+@click.argument("cache", nargs=-1, required=True, type=PATH)
+@click.option("--runs", "runs", multiple=True, type=PATH, metavar="RUN",
+              help="Run whose predictions are shown beside the labels; may be given again.")  # fmt: skip
+@click.option("--video", type=PATH, metavar="DIR", help="Folder with the videos, named as the recordings.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0,
+              help="Port of the page, on 127.0.0.1.  [default: any that is free]")  # fmt: skip
+@click.option("--open/--no-open", "browse", default=False, help="Open the page in a browser.")
+@click.pass_context
+def command(
+    ctx: click.Context, cache: tuple[Path, ...], runs: tuple[Path, ...], video: Path | None, port: int, browse: bool
+) -> None:
+    """Look at the sequences of a cache in a browser, with labels and predictions, and correct what is wrong.
+
+    The page is for this machine alone, and for whoever has its address. Corrections are saved at once to
+    corrections.csv beside the cache, which itself is never changed. Ctrl-C ends it.
+
+    \b
+    skelemo view cache/affwild2
+    skelemo view cache/affwild2 --runs runs/ann --runs runs/stgcnpp --video videos/
+    """
+    from skelemo.cache.store import open_cache
+    from skelemo.runs.folder import read_run
+    from skelemo.view.server import Viewer, serve
+
+    def ready(address: str) -> None:
+        click.echo(address)
+        if browse:
+            click.launch(address)
+
+    viewer = Viewer(open_cache(cache), [read_run(run) for run in runs], video)
+    try:
+        serve(viewer, port, ready)
+    except KeyboardInterrupt:
+        ctx.exit(130)

@@ -1,0 +1,93 @@
+"""What runs predicted for the sequences of a cache, and how far it is from the labels."""
+
+import numpy as np
+import pandas as pd
+
+from skelemo.player import Track
+from skelemo.runs.folder import Run
+from skelemo.runs.predictions import outputs_of, truth_of
+from skelemo.targets import Head
+
+
+class RunAnswers:
+    """A run's predictions by sequence.
+
+    Attributes
+    ----------
+    disagreement : by row of the cache, the share of labeled windows whose class, or flags, are predicted otherwise.
+    error : by row, the mean over heads of 1 less the probability of the true class or flag, and of the absolute error
+        of values as a share of their range. Both are NaN where nothing is predicted.
+    subsets : by name, which rows of the cache were predicted in it.
+    """
+
+    def __init__(self, run: Run, ids: np.ndarray) -> None:
+        self.run = run
+        table = run.predictions.reset_index(drop=True)
+        self._ids = pd.Index(ids)
+        rows = self._ids.get_indexer(pd.Index(table["sequence"].astype(str)))
+        # The test answer of a window counts where another fold validated on it.
+        order = np.lexsort((table["subset"].to_numpy(str) == "test", table["frame"].to_numpy(), rows))
+        self._table, self._rows = table.iloc[order], rows[order]
+        self.subsets = {
+            str(name): np.bincount(rows[mask & (rows >= 0)], minlength=len(ids)) > 0
+            for name in table["subset"].unique()
+            for mask in [(table["subset"] == name).to_numpy()]
+        }
+        apart = [_apart(table, head) for head in run.heads]
+        self.disagreement = self._mean([wrong for wrong, _ in apart if wrong is not None], rows, len(ids))
+        self.error = self._mean([error for _, error in apart], rows, len(ids))
+
+    @property
+    def matched(self) -> int:
+        """Predictions of sequences that the cache has."""
+        return int((self._rows >= 0).sum())
+
+    def tracks(self, row: int, number: np.ndarray) -> list[Track]:
+        """What is predicted of one sequence, by head; ``number`` has its frame numbers."""
+        first, last = np.searchsorted(self._rows, [row, row + 1])
+        table = self._table.iloc[first:last].drop_duplicates("frame", keep="last")
+        at = np.searchsorted(number, table["frame"].to_numpy())
+        there = (at < len(number)) & (number[np.minimum(at, len(number) - 1)] == table["frame"].to_numpy())
+        table, at = table[there], at[there]
+        if not len(at):
+            return []
+        if len(at) == 1 and len(number) > 1:  # one answer for the whole clip
+            table, at = table.iloc[np.zeros(len(number), int)], np.arange(len(number))
+        found = []
+        for head in self.run.heads:
+            outputs = outputs_of(table, head)
+            name = f"{head.name}: {self.run.name}"
+            if head.kind == "classes":
+                found.append(Track(name, head, outputs.argmax(1), at, outputs.max(1)))
+            else:
+                found.append(Track(name, head, outputs, at))
+        return found
+
+    @staticmethod
+    def _mean(columns: list[np.ndarray], rows: np.ndarray, size: int) -> np.ndarray:
+        """The mean of what is known of each sequence, over windows and then over heads."""
+        means = []
+        for values in columns:
+            known = ~np.isnan(values) & (rows >= 0)
+            number = np.bincount(rows[known], minlength=size)
+            total = np.bincount(rows[known], values[known], minlength=size)
+            means.append(np.where(number > 0, total / np.maximum(number, 1), np.nan))
+        if not means:
+            return np.full(size, np.nan)
+        known = ~np.isnan(means)
+        return np.where(known.any(0), np.nansum(means, 0) / np.maximum(known.sum(0), 1), np.nan)
+
+
+def _apart(table: pd.DataFrame, head: Head) -> tuple[np.ndarray | None, np.ndarray]:
+    """Of each window whether it is answered otherwise than labeled, and how far off it is; NaN without a label."""
+    truth, outputs = truth_of(table, head), outputs_of(table, head)
+    if head.kind == "classes":
+        known = truth >= 0
+        wrong = np.where(known, outputs.argmax(1) != truth, np.nan)
+        return wrong, np.where(known, 1 - outputs[np.arange(len(truth)), np.maximum(truth, 0)], np.nan)
+    known = ~np.isnan(truth)
+    number = np.where(known.any(1), known.sum(1), np.nan)
+    error = np.where(known, np.abs(outputs - np.nan_to_num(truth)), 0).sum(1) / number
+    if head.kind == "values":
+        return None, error / (head.high - head.low)
+    return np.where(known, (outputs >= 0.5) != (truth > 0.5), 0).sum(1) / number, error

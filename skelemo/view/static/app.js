@@ -1,0 +1,133 @@
+/* The page of skelemo view. */
+import {address, ask, clipOf} from "skelemo/data.js";
+import {Sequences} from "skelemo/sequences.js";
+import {Corrections} from "skelemo/corrections.js";
+import {planes} from "skelemo/plane.js";
+
+const {make, Player} = globalThis.skelemo, LOOK = 2000;
+const at = id => document.getElementById(id);
+let about, table, player, corrections, sequence = null, move = () => {}, prepared = false, film = null, asked = 0;
+
+function tell(news) {
+  const wrong = news instanceof Error;
+  at("state").textContent = wrong ? news.message : news;
+  at("state").className = wrong ? "quiet wrong" : "quiet";
+}
+
+/* Draw again when frames arrive, unless something else is open by then. */
+function arrived(error) {
+  if (error instanceof Error) tell(error);
+  if (!player.playing || !player.clip.frame(player.at)) player.draw();
+}
+
+/* The video behind the skeleton: it follows the player. */
+function follow(clip) {
+  film?.remove();
+  film = null;
+  if (!sequence.film) return;
+  film = make(document.body, "video", "", "", {preload: "auto", muted: "", playsinline: ""});
+  film.hidden = film.muted = true;
+  film.addEventListener("seeked", () => player.draw());
+  film.addEventListener("loadeddata", () => player.draw());
+  film.src = address(`film/${sequence.row}`);
+  const shown = film, rate = sequence.fps || 25;
+  clip.picture = () => shown.readyState >= 2 && at("behind")?.checked ? shown : null;
+  clip.follow = ({at: frame, playing, speed}) => {
+    const wanted = (clip.number(frame) + .5) / rate, apart = Math.abs(shown.currentTime - wanted);
+    shown.playbackRate = Math.max(.0625, Math.min(16, speed));
+    if (playing && shown.paused) shown.play().catch(() => {});
+    if (!playing && !shown.paused) shown.pause();
+    if (apart > (playing ? .15 : .4 / rate)) shown.currentTime = wanted;
+  };
+}
+
+async function open(row, frame = 0) {
+  const mine = ++asked;
+  try {
+    const found = await ask(`sequence/${row}`);
+    if (mine !== asked) return;
+    sequence = found;
+  } catch (error) { return tell(error); }
+  history.replaceState(null, "", `#${row}`);
+  table.show(row);
+  at("title").textContent = sequence.id;
+  document.title = `${sequence.id} · skelemo view`;
+  show(frame);
+  tell("");
+}
+
+/* Show the open sequence in the player, with its tracks. */
+function show(frame) {
+  const clip = clipOf(sequence, about.parts, prepared, arrived), marked = player.clip?.title === clip.title ? player.selection : null;
+  move = planes(at("planes"), clip.tracks);
+  facts();
+  if (!prepared) follow(clip);
+  player.open(clip, frame);
+  if (marked) player.select(marked);
+  corrections.show(sequence);
+}
+
+function facts() {
+  const box = at("shown"), list = [["video", sequence.video], ["person", sequence.person], ["subject", sequence.subject],
+    ["frames", sequence.length.toLocaleString("en")], ["rate", sequence.fps ? `${+sequence.fps.toFixed(2)} frames/s` : ""],
+    ["image", sequence.width > 1 ? `${sequence.width} × ${sequence.height}` : ""],
+    ["others", sequence.others.length || ""], ...Object.entries(sequence.splits)];
+  box.replaceChildren();
+  const grid = make(box, "dl");
+  for (const [name, value] of list) if (value !== "" && value != null) { make(grid, "dt", "", name); make(grid, "dd", "", value); }
+  const check = (id, text, on, act) => {
+    const label = make(box, "label", "check"), input = make(label, "input", "", "", {type: "checkbox", id});
+    input.checked = on;
+    label.append(text);
+    input.addEventListener("change", () => act(input.checked));
+    box.append(" ");
+  };
+  check("prepared", "as a model sees it", prepared, on => { prepared = on; show(player.at); });
+  if (sequence.others.length) check("others", "other people", player.pale, on => { player.pale = on; player.draw(); });
+  if (sequence.film) check("behind", "video", true, () => player.draw());
+}
+
+/* Labels and corrections anew, at the same frame. */
+async function renew() {
+  const row = sequence.row, mine = asked, found = await ask(`sequence/${row}`);
+  if (mine !== asked || row !== sequence.row) return;
+  sequence = found;
+  player.clip.tracks = sequence.tracks.map(skelemo.decodeTrack);
+  player.tracks();
+  move = planes(at("planes"), player.clip.tracks);
+  player.draw();
+  corrections.show(sequence);
+}
+
+/* What another tab, or another program, has changed. */
+async function look() {
+  if (document.visibilityState === "visible" && sequence && !corrections.busy)
+    try {
+      const row = sequence.row, found = await ask(`corrections/${row}`);
+      if (row === sequence.row && found.version !== corrections.version && !corrections.busy) await renew();
+    } catch (error) { tell(error); }
+  setTimeout(look, LOOK);
+}
+
+function keys(event) {
+  if (event.target.closest("input:not([type=checkbox]):not([type=range]), select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const act = {n: () => table.move(1), p: () => table.move(-1), i: () => corrections.end(0), o: () => corrections.end(1), u: () => corrections.undo()}[event.key];
+  if (act) { event.preventDefault(); act(); }
+  else if (!player.root.contains(event.target)) player.key(event);
+}
+
+async function begin() {
+  about = await ask("cache");
+  at("name").textContent = about.name;
+  const runs = about.runs.length ? ` · ${about.runs.join(", ")}` : "", simulated = about.simulated ? " · simulated" : "";
+  at("about").textContent = `${about.frames.toLocaleString("en")} frames${runs}${simulated}`;
+  player = new Player(at("player"), null, {missing: true});
+  player.root.addEventListener("frame", event => move(event.detail));
+  corrections = new Corrections(at("corrections"), about.heads, player, renew, tell);
+  table = new Sequences(about, open, tell);
+  document.addEventListener("keydown", keys);
+  const first = await table.ask(), row = /^#[0-9]+$/.test(location.hash) ? +location.hash.slice(1) : first?.row;
+  if (row !== undefined) await open(row);
+  look();
+}
+begin().catch(tell);

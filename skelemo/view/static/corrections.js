@@ -1,0 +1,131 @@
+/* Marking a stretch and correcting it: every change is saved at once, and can be undone. */
+import {ask} from "skelemo/data.js";
+const {make} = globalThis.skelemo;
+
+export class Corrections {
+  constructor(box, heads, player, changed, tell) {
+    Object.assign(this, {box, heads, player, changed, tell, sequence: null, busy: false});
+    this.build();
+    player.root.addEventListener("stretch", () => this.showStretch());
+  }
+
+  build() {
+    const {box} = this, button = (line, text, act, label = text) => {
+      const one = make(line, "button", "", text, {type: "button", title: label, "aria-label": label});
+      one.addEventListener("click", act);
+      return one;
+    };
+    const line = () => make(box, "div", "line");
+    make(box, "h3", "", "Correct");
+    this.stretch = make(box, "p", "quiet", "", {"aria-live": "polite"});
+    this.stretch.style.margin = "0";
+    const ends = line();
+    button(ends, "Start here", () => this.end(0), "stretch starts here (I)");
+    button(ends, "End here", () => this.end(1), "stretch ends here (O)");
+    button(ends, "Whole", () => this.player.select(null), "whole sequence");
+    this.note = make(line(), "input", "", "", {type: "text", placeholder: "note", "aria-label": "note", maxlength: 500});
+    if (this.heads.length) {
+      const choose = line();
+      this.head = make(choose, "select", "", "", {"aria-label": "head to correct"});
+      for (const head of this.heads) make(this.head, "option", "", head.name, {value: head.name});
+      this.head.addEventListener("change", () => this.inputs());
+      this.values = make(box, "div", "line");
+      this.inputs();
+      const act = line();
+      button(act, "Set", () => this.add({action: "set", head: this.head.value, value: this.value()}), "set the label");
+      button(act, "Wrong", () => this.add({action: "wrong", head: this.head.value}), "the label is wrong");
+      button(act, "Unsure", () => this.add({action: "unsure", head: this.head.value}), "the label is unsure");
+    }
+    this.tracks = make(box, "div", "line");
+    this.person = make(this.tracks, "select", "", "", {"aria-label": "other person"});
+    button(this.tracks, "Merge", () => this.add({action: "merge", value: this.person.value}), "this and the other are one person");
+    button(this.tracks, "Swap", () => this.add({action: "swap", value: this.person.value}), "the two change places in the stretch");
+    const back = line();
+    this.undoButton = button(back, "Undo", () => this.undo(), "undo the last change (U)");
+    this.redoButton = button(back, "Redo", () => this.redo(), "redo what was undone last");
+    this.list = make(box, "ol", "done", "", {"aria-label": "corrections of this recording"});
+  }
+
+  /* Inputs that fit the chosen head. */
+  inputs() {
+    const head = this.heads.find(one => one.name === this.head.value);
+    this.values.replaceChildren();
+    if (head.kind === "classes") {
+      const select = make(this.values, "select", "", "", {"aria-label": "class"});
+      for (const name of head.outputs) make(select, "option", "", name, {value: name});
+      this.value = () => select.value;
+      return;
+    }
+    const made = head.outputs.map(name => {
+      const row = make(this.values, "label", "check", `${name} `);
+      const range = head.kind === "values" ? {min: head.low, max: head.high, step: "any"} : {min: 0, max: 1, step: 1};
+      return make(row, "input", "", "", {type: "number", placeholder: "keep", "aria-label": name, ...range});
+    });
+    this.value = () => made.map(one => one.value === "" ? "-" : one.value).join(" ");
+  }
+
+  show(sequence) {
+    this.sequence = sequence;
+    this.person.replaceChildren();
+    for (const {person} of sequence.others) make(this.person, "option", "", person || "(no name)", {value: person});
+    this.tracks.hidden = !sequence.others.length;
+    this.showStretch();
+    this.showList(sequence.corrections);
+  }
+
+  showStretch() {
+    if (!this.sequence) return;
+    const {clip, selection} = this.player, [first, last] = selection || [0, clip.length - 1];
+    this.stretch.textContent = `${selection ? "Frames" : "All frames,"} ${clip.number(first)} to ${clip.number(last)}`;
+  }
+
+  end(which) {
+    const {at, clip, selection} = this.player, [first, last] = selection || [0, clip.length - 1];
+    this.player.select(which ? [Math.min(first, at), at] : [at, Math.max(last, at)]);
+  }
+
+  showList({version, rows}) {
+    this.version = version;
+    this.rows = rows;
+    this.undoButton.disabled = !rows.some(row => !row.undone);
+    this.redoButton.disabled = !rows.some(row => row.undone);
+    this.list.replaceChildren();
+    for (const row of [...rows].reverse()) {
+      const item = make(this.list, "li", row.undone ? "undone" : "");
+      const what = {set: `${row.head} = ${row.value}`, merge: `merge with ${row.value}`, swap: `swap with ${row.value}`}[row.action]
+        || `${row.head || "labels"} ${row.action}`;
+      make(item, "b", "", what);
+      const whose = row.person && row.person !== this.sequence.person ? `${row.person}, ` : "";
+      make(item, "small", "", `${whose}${row.first} to ${row.last ?? "the end"} · ${row.author}, ${row.time.replace("T", " ").replace("Z", " UTC")}${row.note ? ` · ${row.note}` : ""}`);
+      const change = make(item, "button", "", row.undone ? "redo" : "undo", {type: "button", "aria-label": `${row.undone ? "redo" : "undo"} ${what}`});
+      change.addEventListener("click", () => this.send({[row.undone ? "redo" : "undo"]: [row.id]}));
+    }
+  }
+
+  add(fields) {
+    const {clip, selection} = this.player, [first, last] = selection || [0, clip.length - 1];
+    return this.send({first: clip.number(first), last: clip.number(last), note: this.note.value.trim(), ...fields})
+      .then(done => { if (done) this.note.value = ""; });
+  }
+
+  undo() {
+    const last = this.rows.filter(row => !row.undone).at(-1);
+    return last && this.send({undo: [last.id]});
+  }
+
+  redo() {
+    const last = this.rows.filter(row => row.undone).sort((a, b) => a.undone < b.undone ? -1 : 1).at(-1);
+    return last && this.send({redo: [last.id]});
+  }
+
+  async send(body) {
+    if (this.busy) return false;
+    this.busy = true;
+    try {
+      await ask(`corrections/${this.sequence.row}`, {}, body);
+      await this.changed();
+      this.tell("saved");
+      return true;
+    } catch (error) { this.tell(error); return false; } finally { this.busy = false; }
+  }
+}

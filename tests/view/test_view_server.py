@@ -1,0 +1,303 @@
+"""The viewer's server: who is let in, what it answers, and that it agrees with the cache."""
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from small_caches import MOOD, PROBLEM, a_cache, a_recording, a_sequence
+from starlette.testclient import TestClient
+
+from skelemo.cache.store import open_cache
+from skelemo.cli import main
+from skelemo.errors import ConfigError, InputError
+from skelemo.runs.folder import Run
+from skelemo.runs.predictions import output_table
+from skelemo.targets import VA
+from skelemo.view.server import make_app
+from skelemo.view.viewer import Viewer
+
+PORT, TOKEN = 4321, "the-token"
+GLAD, SAD = np.zeros(7, np.int16), np.ones(7, np.int16)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    numbers = np.arange(5, 12, dtype=np.int32)
+    sequences = [
+        a_sequence("anna/talk_left", video="anna/talk", person="left", subject="anna", expression=GLAD,
+                   splits={"split": "train"}, width=400, height=300, fps=25.0),
+        a_sequence("anna/talk_right", video="anna/talk", person="right", number=numbers, expression=SAD),
+        a_sequence("ben", frames=600, subject="Ben", splits={"split": "test"}),
+        a_sequence("carl", labels={}, subject="carl"),
+    ]  # fmt: skip
+    recordings = [a_recording("ben") | {"files": 9, "frames": 7}, *map(a_recording, ("anna/talk", "carl"))]
+    return a_cache(tmp_path / "cache" / "small", *sequences, recordings=recordings, problems=[PROBLEM])
+
+
+def a_run(answers):
+    """A run that predicts a class and values for the frames of sequences: ``{sequence: (frames, probabilities)}``."""
+    tables = []
+    for name, (frames, shares) in answers.items():
+        columns = {"fold": 1, "subset": "test", "sequence": name, "video": name, "subject": "", "frame": frames}
+        columns |= {"expression": "glad", "va_valence": 0.5, "va_arousal": np.nan}
+        columns |= output_table(MOOD, np.array(shares)) | output_table(VA, np.zeros((len(frames), 2)))
+        tables.append(pd.DataFrame(columns))
+    heads = {"heads": [MOOD.to_json(), VA.to_json()]}
+    predictions = pd.concat(tables, ignore_index=True)
+    return Run(Path("runs/ann"), {}, heads, {}, pd.DataFrame(), predictions, {}, "ann")
+
+
+def client(viewer, **headers):
+    app = make_app(viewer, PORT, TOKEN)
+    return TestClient(app, base_url=f"http://127.0.0.1:{PORT}", headers=headers, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def view(folder):
+    found = client(Viewer(open_cache(folder)))
+    found.params = {"token": TOKEN}
+    return found
+
+
+def rows(view, **query):
+    return [row["id"] for row in view.get("/api/sequences", params=query).json()["rows"]]
+
+
+def decoded(text, kind):
+    return np.frombuffer(base64.b64decode(text), kind)
+
+
+@pytest.mark.parametrize("path", ["/", "/static/app.js", "/api/cache", "/api/frames/0", "/api/corrections/0", "/none"])
+@pytest.mark.parametrize(
+    ("token", "headers"),
+    [
+        ("", {}),
+        ("the-toke", {}),
+        (TOKEN, {"Origin": "http://elsewhere.example"}),
+        (TOKEN, {"Origin": "null"}),
+        (TOKEN, {"Host": "elsewhere.example"}),
+        (TOKEN, {"Host": f"127.0.0.1:{PORT + 1}"}),
+    ],
+)
+def test_whoever_has_no_token_or_comes_from_elsewhere_is_refused(folder, path, token, headers):
+    answer = client(Viewer(open_cache(folder)), **headers).get(path, params={"token": token})
+    assert answer.status_code == 403
+    assert answer.text.startswith(("No token", "Another origin"))
+
+
+def test_a_change_from_another_origin_or_in_another_form_is_refused(view, folder):
+    change = json.dumps({"action": "wrong", "first": 0, "last": 3})
+    kinds = {"Content-Type": "application/json"}
+    wrong = [{"Content-Type": "text/plain"}, kinds | {"Origin": "http://elsewhere.example"}]
+    assert [view.post("/api/corrections/0", content=change, headers=one).status_code for one in wrong] == [415, 403]
+    for body in (b"[", b"[]", b'"x"'):
+        assert view.post("/api/corrections/0", content=body, headers=kinds).status_code == 400
+    assert view.post("/api/corrections/0", content=b" " * 70_000, headers=kinds).status_code == 413
+    assert not (folder / "corrections.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/static/../server.py", "/static/..%2f..%2fserver.py", "/static/%2e%2e/server.py", "/static//etc/passwd",
+     "/static/view.html", "/../../etc/passwd", "/api/film/0", "/api/frames/99", "/api/frames/-1"],
+)  # fmt: skip
+def test_no_path_leads_outside(view, path):
+    assert view.get(path).status_code == 404
+
+
+def test_the_page_loads_nothing_from_elsewhere(view):
+    answer = view.get("/")
+    assert answer.status_code == 200
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "NONCE" not in answer.text
+    texts = [answer.text] + [view.get(f"/static/{name}").text for name in ("app.js", "data.js", "plane.js", "view.css")]
+    assert not any("http" in text.replace("http://www.w3.org/2000/svg", "") for text in texts)
+
+
+def test_frames_are_those_of_the_cache(view, folder):
+    cache = open_cache(folder)
+    whole = cache.read()
+    for row, one in enumerate(cache.sequences.to_dict("records")):
+        own = whole.keypoints[one["start"] : one["start"] + one["length"]]
+        for first, count in ((0, 256), (3, 2), (256, 256), (590, 10)):
+            answer = view.get(f"/api/frames/{row}", params={"first": first, "count": count})
+            if first >= one["length"]:
+                assert answer.status_code == 400
+                continue
+            found = np.frombuffer(answer.content, "<f4").reshape(-1, 25, 3)
+            np.testing.assert_array_equal(found, own[first : first + count])
+
+
+def test_prepared_frames_are_those_that_training_prepares(view, folder):
+    torch = pytest.importorskip("torch")
+    from skelemo.preprocess import Preparation, prepare
+
+    cache = open_cache(folder)
+    raw = torch.from_numpy(cache.only(np.array([2])).read().keypoints)
+    expected, _ = prepare(raw[None], cache.layout, Preparation())
+    answer = view.get("/api/frames/2", params={"as": "prepared", "first": 300, "count": 5})
+    np.testing.assert_array_equal(np.frombuffer(answer.content, "<f4").reshape(5, 25, 3), expected[0, 300:305].numpy())
+
+
+def test_another_person_stands_in_the_same_frames(view, folder):
+    """Left has frames 0 to 6, right 5 to 11: right is there in left's last two frames alone."""
+    cache = open_cache(folder)
+    right = cache.only(np.array([1])).read().keypoints
+    answer = view.get("/api/frames/0", params={"as": "beside", "other": 1, "first": 3, "count": 4})
+    found = np.frombuffer(answer.content, "<f4").reshape(4, 25, 3)
+    assert not found[:2].any()
+    np.testing.assert_array_equal(found[2:], right[:2])
+    assert view.get("/api/frames/0", params={"as": "beside", "other": 2}).status_code == 400
+
+
+def test_a_sequence_comes_with_its_labels_and_people(view, folder):
+    found = view.get("/api/sequence/1").json()
+    assert (found["id"], found["person"], found["length"]) == ("anna/talk_right", "right", 7)
+    assert decoded(found["numbers"], "<i4").tolist() == [*range(5, 12)]
+    assert found["others"] == [{"row": 0, "person": "left", "first": 0, "last": 6}]
+    classes, values = found["tracks"]
+    assert (classes["name"], classes["outputs"]) == ("expression: label", ["glad", "sad", "calm"])
+    assert decoded(classes["values"], "<f4").tolist() == [1] * 7
+    np.testing.assert_array_equal(
+        decoded(values["values"], "<f4").reshape(7, 2), open_cache(folder).only(np.array([1])).read().labels["va"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, ["anna/talk_left", "anna/talk_right", "ben", "carl"]),
+        ({"text": "TALK right"}, ["anna/talk_right"]),
+        ({"text": "ben"}, ["ben"]),
+        ({"video": "anna/talk"}, ["anna/talk_left", "anna/talk_right"]),
+        ({"subject": "Ben"}, ["ben"]),
+        ({"label": "expression:sad", "video": "anna/talk"}, ["anna/talk_right"]),
+        ({"subset": "split:test"}, ["ben"]),
+        ({"problem": "unread"}, ["ben"]),
+        ({"problem": "unlabeled"}, ["carl"]),
+        ({"sort": "frames", "descending": "1", "count": "1"}, ["ben"]),
+        ({"sort": "subject", "first": "2"}, ["ben", "carl"]),
+        ({"text": "nobody of this name"}, []),
+    ],
+)
+def test_rows_are_filtered_sorted_and_paged(view, query, expected):
+    assert rows(view, **query) == expected
+
+
+def test_pages_join_to_the_whole_and_the_total_is_told(view):
+    pages = [rows(view, first=first, count=3) for first in (0, 3, 6)]
+    assert pages == [["anna/talk_left", "anna/talk_right", "ben"], ["carl"], []]
+    assert view.get("/api/sequences", params={"count": 1}).json()["total"] == 4
+
+
+@pytest.mark.parametrize("query", [{"sort": "taste"}, {"label": "expression:x"}, {"problem": "x"}, {"first": "-1"},
+                                   {"subset": "x"}])  # fmt: skip
+def test_a_query_that_cannot_be_is_an_error_with_its_reason(view, query):
+    answer = view.get("/api/sequences", params=query)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_disagreement_and_error_are_worked_out_from_predictions(folder):
+    """All windows are labeled glad, valence 0.5. Left: 0.8 and 0.4 glad, of which one is called sad; right: 1.0."""
+    answers = {
+        "anna/talk_left": ([0, 4], [[0.8, 0.1, 0.1], [0.4, 0.6, 0.0]]),
+        "anna/talk_right": ([5, 9], [[1.0, 0, 0], [1.0, 0, 0]]),
+        "elsewhere": ([0], [[1.0, 0, 0]]),
+    }
+    viewer = Viewer(open_cache(folder), [a_run(answers)])
+    found = {row["id"]: row for row in viewer.sequences({"sort": "error", "descending": "1"})["rows"]}
+    assert [*found][:2] == ["anna/talk_left", "anna/talk_right"]
+    assert found["anna/talk_left"]["disagreement"] == pytest.approx(0.5)
+    # the mean of classes, (0.2 + 0.6) / 2, and of values, 0.5 of a range of 2
+    assert found["anna/talk_left"]["error"] == pytest.approx((0.4 + 0.25) / 2)
+    assert found["anna/talk_right"]["error"] == pytest.approx((0 + 0.25) / 2)
+    assert found["ben"]["error"] is None
+    assert [row["id"] for row in viewer.sequences({"subset": "ann:test"})["rows"]] == [*found][:2]
+    tracks = {track["name"]: track for track in viewer.sequence(1)["tracks"]}
+    assert decoded(tracks["expression: ann"]["at"], "<i4").tolist() == [0, 4]  # frames 5 and 9 of the video
+    assert decoded(tracks["expression: ann"]["values"], "<f4").tolist() == [0, 0]
+    assert [*tracks] == ["expression: label", "expression: ann", "va: label", "va: ann"]
+
+
+def test_a_run_on_another_cache_is_refused(folder):
+    with pytest.raises(InputError, match="predicts for no sequence of small"):
+        Viewer(open_cache(folder), [a_run({"elsewhere": ([0], [[1.0, 0, 0]])})])
+
+
+def test_corrections_are_saved_shown_undone_and_redone_and_the_cache_stays(view, folder):
+    before = {path.name: path.read_bytes() for path in folder.glob("*.h5")}
+    change = {"action": "set", "head": "expression", "value": "calm", "first": 7, "last": 9, "note": "looks calm"}
+    (made,) = view.post("/api/corrections/1", json=change).json()["rows"]
+    assert (made["video"], made["person"], made["value"]) == ("anna/talk", "right", "calm")
+    assert made["author"]
+    assert made["time"]
+    tracks = {track["name"]: track for track in view.get("/api/sequence/1").json()["tracks"]}
+    assert decoded(tracks["expression: corrected"]["values"], "<f4").tolist() == [1, 1, 2, 2, 2, 1, 1]
+    assert decoded(tracks["expression: label"]["values"], "<f4").tolist() == [1] * 7
+    assert rows(view, problem="corrected") == ["anna/talk_right"]
+    (undone,) = view.post("/api/corrections/1", json={"undo": [made["id"]]}).json()["rows"]
+    assert undone["undone"]
+    assert "expression: corrected" not in {track["name"] for track in view.get("/api/sequence/1").json()["tracks"]}
+    assert rows(view, problem="corrected") == []
+    (redone,) = view.post("/api/corrections/1", json={"redo": [made["id"]]}).json()["rows"]
+    assert not redone["undone"]
+    assert view.get("/api/corrections/0").json()["rows"] == [redone]  # of the same recording
+    assert view.get("/api/corrections/2").json()["rows"] == []
+    assert before == {path.name: path.read_bytes() for path in folder.glob("*.h5")}
+    assert (folder / "corrections.csv").read_text().count("looks calm") == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"action": "set", "head": "expression", "value": "angry"},
+        {"action": "set", "head": "mood", "value": "glad"},
+        {"action": "set", "head": "va", "value": "2 0"},
+        {"action": "merge", "value": "ben"},
+        {"action": "swap", "value": "left"},
+        {"action": "paint"},
+        {"action": "wrong", "first": 5, "last": 2},
+        {"first": 5},
+        {"undo": ["beef"]},
+        {"undo": "beef"},
+    ],
+)
+def test_a_correction_that_cannot_be_is_refused(view, folder, change):
+    answer = view.post("/api/corrections/0", json=change)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]
+    assert not (folder / "corrections.csv").exists()
+
+
+def test_videos_are_matched_by_name_inside_their_folder_and_served_in_ranges(folder, tmp_path):
+    films = tmp_path / "films"
+    (films / "anna").mkdir(parents=True)
+    (films / "anna" / "talk.mp4").write_bytes(bytes(range(100)))
+    (films / "carl.txt").write_text("no video")
+    (tmp_path / "secret.mp4").write_bytes(b"secret")
+    (films / "ben.mp4").symlink_to(tmp_path / "secret.mp4")
+    view = client(Viewer(open_cache(folder), videos=films))
+    view.params = {"token": TOKEN}
+    answer = view.get("/api/film/1", headers={"Range": "bytes=10-19"})
+    assert (answer.status_code, answer.content) == (206, bytes(range(10, 20)))
+    assert [view.get(f"/api/film/{row}").status_code for row in range(4)] == [200, 200, 404, 404]
+    assert view.get("/api/sequence/0").json()["film"] is True
+    with pytest.raises(InputError, match=r"no video of these recordings; expected files such as anna/talk\.mp4"):
+        Viewer(open_cache(folder), videos=tmp_path / "cache")
+
+
+def test_what_cannot_be_is_one_line(folder):
+    answer = CliRunner().invoke(main, ["view", "nowhere"])
+    assert answer.exit_code == 2
+    assert "nowhere: no such cache" in answer.output
+    answer = CliRunner().invoke(main, ["view", str(folder), "--video", "nowhere"])
+    assert answer.exit_code == 2
+    assert "nowhere: no such folder of videos" in answer.output
+    with pytest.raises(ConfigError, match="kind of coordinates"):
+        Viewer(open_cache(folder)).keypoints(0, {"as": "x"})
