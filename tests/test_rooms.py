@@ -10,7 +10,7 @@ FLOORS = (
     {"cli"},
     {"api"},
     {"view", "formats", "study"},
-    {"training", "report"},
+    {"training", "report", "audit"},
     {"inference"},
     {"ingest"},
     {"data"},

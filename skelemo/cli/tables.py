@@ -17,6 +17,8 @@ MOST_COLUMNS = 3
 LAYOUT_WIDTH = 15
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from skelemo.annotations.corrections import Corrections
     from skelemo.cache.store import Cache
     from skelemo.ingest.plan import Plan
@@ -43,6 +45,17 @@ def corrections_table(corrections: "Corrections") -> None:
         )
         frames = f"{row.first} to {'the end' if row.last is None else row.last}"
         shown.add_row(row.id, row.time, row.author, what, f"{row.video} {row.person} {frames}")
+    Screen().print(shown)
+
+
+def suspects_table(suspects: "pd.DataFrame", most: int = 20) -> None:
+    """The surest suspects of an audit."""
+    shown = table(f"{count(len(suspects), 'suspect')}", "rank", "kind", "where", "score", "what was found")
+    shown.columns[4].justify = shown.columns[2].justify = "left"
+    shown.columns[4].overflow = "fold"
+    for row in suspects.head(most).to_dict("records"):
+        where = f"{row['video']} {row['person']} {row['first']} to {row['last']}"
+        shown.add_row(str(row["rank"]), row["kind"], where, f"{row['score']:.2f}", row["found"])
     Screen().print(shown)
 
 

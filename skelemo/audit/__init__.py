@@ -1,0 +1,1 @@
+"""Audit: what in a cache looks wrong, ranked, for people to look at."""

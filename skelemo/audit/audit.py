@@ -1,0 +1,133 @@
+"""One audit, from a cache to a ranked table and its page."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from skelemo import __version__
+from skelemo.annotations.corrections import in_words, read_corrections
+from skelemo.atomic import LOCK, PARTIAL, claimed, finished
+from skelemo.audit.duplicates import duplicates
+from skelemo.audit.labels import label_errors, shifted
+from skelemo.audit.movement import empty, frozen, jumps, outside, steps_of
+from skelemo.audit.out_of_fold import from_baseline, from_runs
+from skelemo.audit.suspects import KINDS, Places, Suspect, ranked, write_suspects
+from skelemo.cache.store import Cache
+from skelemo.data.corpus import Corpus, load_corpus
+from skelemo.data.corrected import correct
+from skelemo.errors import ConfigError
+from skelemo.preprocess import Preparation
+from skelemo.text import count
+
+#: Suspects of a kind that are kept, and shown on the page.
+MOST, _SHOWN = 1000, 500
+TABLE, PAGE = "suspects.csv", "audit.html"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found; ``suspects`` has the columns of `skelemo.audit.suspects.COLUMNS`."""
+
+    suspects: pd.DataFrame
+    notes: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+    simulated: bool
+
+
+def audit(
+    cache: Cache,
+    runs: Sequence[Path] = (),
+    *,
+    corrections: Path | None = None,
+    most: int = MOST,
+    seed: int = 0,
+    report: Callable[[int, int], None] = lambda *_: None,
+) -> Audit:
+    """Look for labels, tracks and sequences that seem wrong.
+
+    Parameters
+    ----------
+    runs : run folders whose predictions for sequences they were not trained on judge the labels; without any a quick
+        baseline is cross-validated.
+    corrections : table of corrections to apply first.
+    most : suspects of each kind.
+
+    Raises
+    ------
+    InputError, CacheError
+        The cache, a run or the table cannot be read.
+    ConfigError
+        cleanlab is not installed.
+    """
+    corpus = load_corpus(cache, Preparation(reference="window"))  # keypoints as OpenPose wrote them
+    facts = [("Cache", f"{cache.name}, content {cache.hash[:8]}")]
+    if corrections:
+        corpus, changes = correct(corpus, cache, read_corrections(corrections))
+        facts.append(("Corrections", in_words(changes)))
+    facts.append(("Size", f"{count(len(corpus.sequences), 'sequence')}, {count(len(corpus), 'frame')}"))
+    places = Places(corpus)
+    predicted, notes = from_runs(corpus, runs) if runs else from_baseline(corpus, seed=seed, report=report)
+    judges = ", ".join(path.name for path in runs) or "a baseline, cross-validated in 5 folds by subject and recording"
+    facts.append(("Labels judged by", judges))
+    steps = steps_of(corpus, places)
+
+    def suspects() -> Iterator[Suspect]:
+        for one in predicted:
+            yield from label_errors(corpus, places, one)
+            yield from shifted(corpus, places, one)
+        yield from jumps(corpus, places, steps)
+        yield from frozen(places, steps)
+        yield from empty(corpus, places, _labeled(corpus))
+        yield from outside(corpus, places)
+        yield from duplicates(corpus, places)
+
+    return Audit(ranked(suspects(), most), tuple(notes), tuple(facts), cache.simulated)
+
+
+def _labeled(corpus: Corpus) -> np.ndarray:
+    flags = np.zeros(len(corpus), bool)
+    for head in corpus.heads:
+        flags |= head.labeled(corpus.labels[head.name].numpy())
+    return flags
+
+
+def write_audit(found: Audit, out: Path) -> None:
+    """Write the table, ``suspects.csv``, and the page, ``audit.html``, into a folder.
+
+    Raises
+    ------
+    ConfigError
+        The folder holds other things.
+    """
+    with claimed(out):
+        inside = {path.name for path in out.iterdir() if path.name != LOCK and not path.name.startswith(PARTIAL)}
+        if strange := inside - {TABLE, PAGE}:
+            raise ConfigError(f"{out} holds {min(strange)!r} and no audit: choose another --out")
+        write_suspects(out / TABLE, found.suspects)
+        with finished(out / PAGE) as partial:
+            partial.write_text(page(found), encoding="utf-8")
+
+
+def page(found: Audit) -> str:
+    """The page: it stands alone, loads nothing and runs nothing."""
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("skelemo", "audit"), PackageLoader("skelemo", "report")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    numbers = found.suspects["kind"].value_counts()
+    return environment.get_template("audit.html.j2").render(
+        found=found,
+        kinds=[(kind, what, int(numbers.get(kind, 0))) for kind, what in KINDS.items()],
+        rows=found.suspects.head(_SHOWN).to_dict("records"),
+        table=TABLE,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=__version__,
+    )

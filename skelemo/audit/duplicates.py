@@ -1,0 +1,74 @@
+"""The same movement under two names."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from skelemo.audit.suspects import Places, Suspect
+from skelemo.data.corpus import Corpus
+
+#: Points in time that are compared, and dimensions in which neighbors are searched.
+_MOMENTS, _DIMENSIONS = 8, 24
+#: Movements are the same if their points differ by less, in sizes of the person.
+_SAME = 0.02
+#: Neighbors of a sequence that are looked at.
+_NEIGHBORS = 4
+
+
+def duplicates(corpus: Corpus, places: Places) -> Iterator[Suspect]:
+    """Sequences that move like one of another recording, wherever in the image and at whatever size.
+
+    Each is compared at a few moments, evenly spread over it; a copy that begins elsewhere is not found.
+    """
+    shape = _shapes(corpus)  # [S, D]
+    usable = np.flatnonzero(shape.any(1))
+    if len(usable) < 2:
+        return
+    flat = shape[usable]
+    projection = np.random.default_rng(0).normal(0, _DIMENSIONS**-0.5, (flat.shape[1], _DIMENSIONS)).astype(np.float32)
+    near = flat @ projection
+    radius = 1.6 * _SAME * np.sqrt(flat.shape[1])
+    _, found = cKDTree(near).query(near, k=min(_NEIGHBORS + 1, len(near)), distance_upper_bound=radius, workers=-1)
+    one = np.repeat(np.arange(len(near)), found.shape[1])
+    other = found.ravel()
+    pair = (other < len(near)) & (one < other)
+    pairs = np.unique(np.stack([one[pair], other[pair]], 1), axis=0)
+    for a, b in pairs.tolist():
+        first, second = int(usable[a]), int(usable[b])
+        shown = (flat[a] != 0) & (flat[b] != 0)
+        apart = float(np.sqrt(np.mean((flat[a] - flat[b])[shown] ** 2))) if shown.mean() > 0.2 else np.inf
+        if places.video[first] != places.video[second] and apart < _SAME:
+            yield _suspect(corpus, places, first, second, apart)
+
+
+def _suspect(corpus: Corpus, places: Places, first: int, second: int, apart: float) -> Suspect:
+    rows = corpus.sequences
+    torn = [
+        f"{rows['splits'].iloc[first][name]} and {subset} of {name}"
+        for name, subset in rows["splits"].iloc[second].items()
+        if rows["splits"].iloc[first].get(name, subset) != subset
+    ]
+    start, length = int(rows["start"].iloc[first]), int(rows["length"].iloc[first])
+    who = f"{places.video[second]} {places.person[second]}".strip()
+    found = f"moves like {who} (points differ by {apart:.1%} of the person's size)"
+    found += f"; they are in {torn[0]}" if torn else ""
+    score = 0.5 + 0.25 * (1 - apart / _SAME) + 0.2 * bool(torn)
+    return places.suspect("duplicate", start, start + length - 1, score, found)
+
+
+def _shapes(corpus: Corpus) -> np.ndarray:
+    """Each sequence at a few moments, about its center and in its size, ``[S, D]`` float32; 0 where missing."""
+    start, length = (corpus.sequences[name].to_numpy() for name in ("start", "length"))
+    share = (np.arange(_MOMENTS) + 0.5) / _MOMENTS
+    rows = start[:, None] + np.minimum((share * length[:, None]).astype(int), length[:, None] - 1)
+    made = np.zeros((len(start), _MOMENTS * corpus.keypoints.shape[1] * 2), np.float32)
+    for block in np.array_split(np.arange(len(start)), -(-len(start) // 2048)) if len(start) else ():
+        frames = corpus.keypoints[rows[block]].numpy()  # [B, M, V, 3]
+        shown = frames[..., 2:] > 0
+        number = np.maximum(shown.sum((1, 2), keepdims=True), 1)
+        middle = np.where(shown, frames[..., :2], 0).sum((1, 2), keepdims=True) / number
+        about = np.where(shown, frames[..., :2] - middle, 0)
+        size = np.sqrt((about**2).sum((1, 2, 3), keepdims=True) / number)
+        made[block] = (about / np.maximum(size, 1e-9)).reshape(len(block), -1)
+    return made

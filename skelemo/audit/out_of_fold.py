@@ -1,0 +1,175 @@
+"""What models that have not seen a sequence predict for it: folds of runs, or a baseline of the audit's own."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from skelemo.data.corpus import KEY_SPAN, Corpus
+from skelemo.data.splits import groups_of, spread_evenly
+from skelemo.data.windows import Gatherer, Window, find_targets, labeled_as_clips
+from skelemo.models.baselines import Scaler, features
+from skelemo.runs.folder import Run, read_run
+from skelemo.runs.predictions import outputs_of
+from skelemo.targets import Head, hard_labels
+
+#: Windows that the baseline predicts and is fitted on at most, its folds, and landmarks of its kernel.
+_WINDOWS, _FITTED, FOLDS, _LANDMARKS = 40_000, 12_000, 5, 400
+#: Width of the kernel, as of the baseline svm; standardized features are cut at so many deviations.
+_GAMMA, _FARTHEST = 0.2, 5.0
+_MOMENTS = 3
+
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Out-of-fold predictions of a head.
+
+    Parameters
+    ----------
+    row : ``[W]`` rows of the corpus, increasing.
+    outputs : ``[W, K]`` probabilities, or values.
+    """
+
+    head: Head
+    row: np.ndarray
+    outputs: np.ndarray
+
+
+def from_runs(corpus: Corpus, paths: Sequence[Path]) -> tuple[list[Predicted], list[str]]:
+    """What runs predict for sequences that they were tested on (or, without a test subset, validated on).
+
+    Several predictions of one frame are averaged. Notes count what does not fit.
+
+    Raises
+    ------
+    InputError
+        A run is damaged or unfinished.
+    """
+    notes, found = [], []
+    runs = [read_run(path) for path in paths]
+    for head in corpus.heads:
+        rows, outputs = [], []
+        for run in runs:
+            if head in run.heads:
+                row, values = _rows_of(corpus, run, head)
+                rows.append(row)
+                outputs.append(values)
+        if not rows:
+            notes.append(f"no run predicts {head.name} as the cache has it: its labels are not judged")
+            continue
+        row, group = np.unique(np.concatenate(rows), return_inverse=True)
+        total = np.zeros((len(row), len(head)))
+        np.add.at(total, group, np.concatenate(outputs))
+        found.append(Predicted(head, row, total / np.bincount(group, minlength=len(row))[:, None]))
+        labeled = head.labeled(corpus.labels[head.name].numpy())
+        inside = np.unique(corpus.sequence(row))
+        total_labeled = len(np.unique(corpus.sequence(np.flatnonzero(labeled))))
+        if len(inside) < total_labeled:
+            notes.append(
+                f"{head.name}: runs predict {len(inside):,} of {total_labeled:,} labeled sequences out of fold; "
+                "a run with --set split=kfold:5 predicts all"
+            )
+    return found, notes
+
+
+def _rows_of(corpus: Corpus, run: Run, head: Head) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the corpus that a run predicts, and what."""
+    windows = run.windows
+    ids = {name: number for number, name in enumerate(corpus.sequences["id"])}
+    sequence = windows["sequence"].astype(object).map(ids).to_numpy(np.float64)
+    known = ~np.isnan(sequence)
+    wanted = sequence[known].astype(np.int64) * KEY_SPAN + windows["frame"].to_numpy(np.int64)[known]
+    key = corpus.key.numpy()
+    row = np.searchsorted(key, wanted)
+    there = (row < len(key)) & (key[np.minimum(row, len(key) - 1)] == wanted)
+    return row[there], outputs_of(windows, head)[known][there]
+
+
+def from_baseline(
+    corpus: Corpus, *, seed: int = 0, report: Report = lambda *_: None
+) -> tuple[list[Predicted], list[str]]:
+    """What a quick baseline predicts, cross-validated by subject and recording.
+
+    A logistic (for values, ridge) regression on a kernel's landmarks, fitted on at most `_FITTED` windows of the other
+    folds; at most `_WINDOWS` windows are predicted.
+    """
+    found, notes = [], []
+    for done, head in enumerate(corpus.heads):
+        report(done, len(corpus.heads))
+        labels = corpus.labels[head.name].numpy()
+        labeled = head.labeled(labels)
+        if not labeled.any():
+            continue
+        if labeled_as_clips(corpus, head):
+            window, every = Window(length=16, sampling="clip"), 1
+        else:
+            window, every = Window(length=9, dilation=2, target="center"), -(-int(labeled.sum()) // _WINDOWS)
+        rows = np.arange(len(corpus.sequences))
+        targets = find_targets(corpus, rows, window, (head.name,), every=every, seen_only=True)
+        known = head.labeled(targets.labels[head.name])
+        targets = targets[np.flatnonzero(known)]
+        group = groups_of(corpus.sequences)[corpus.sequence(targets.row)]
+        if len(np.unique(group)) < FOLDS:
+            notes.append(
+                f"{head.name}: fewer than {FOLDS} subjects or recordings are labeled: its labels are not judged"
+            )
+            continue
+        outputs = _cross_validated(corpus, window, targets.row, targets.labels[head.name], head, group, seed)
+        order = np.argsort(targets.row, kind="stable")
+        found.append(Predicted(head, targets.row[order], outputs[order]))
+    report(len(corpus.heads), len(corpus.heads))
+    return found, notes
+
+
+def _cross_validated(
+    corpus: Corpus, window: Window, rows: np.ndarray, labels: np.ndarray, head: Head, group: np.ndarray, seed: int
+) -> np.ndarray:
+    """Predictions ``[W, K]`` of each window by a model of the other folds."""
+    from sklearn.kernel_approximation import Nystroem
+
+    gatherer = Gatherer(corpus, window)
+    pieces = [features(*gatherer.gather(some), moments=_MOMENTS) for some in torch.as_tensor(rows).split(1024)]
+    inputs = Scaler().fit(torch.cat(pieces).numpy()).astype(np.float32).clip(-_FARTHEST, _FARTHEST)
+    landmarks = min(_LANDMARKS, len(inputs))
+    kernel = Nystroem(gamma=_GAMMA / inputs.shape[1], n_components=landmarks, random_state=seed).fit_transform(inputs)
+    strata = hard_labels(labels) if head.kind == "classes" else np.zeros(len(rows), int)
+    fold = spread_evenly(group, strata, FOLDS, seed)
+    outputs = np.zeros((len(rows), len(head)))
+    random = np.random.default_rng(seed)
+    for number in range(FOLDS):
+        test, train = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
+        train = random.permutation(train)[:_FITTED]
+        outputs[test] = _fitted(head, kernel[train], labels[train], kernel[test], seed)
+    return outputs
+
+
+def _fitted(head: Head, inputs: np.ndarray, labels: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    made = np.zeros((len(test), len(head)))
+    if head.kind == "values":
+        known = ~np.isnan(labels).any(1)
+        return np.asarray(Ridge(alpha=1.0).fit(inputs[known], labels[known]).predict(test)).reshape(made.shape)
+    if head.kind == "classes":
+        wanted = hard_labels(labels)
+        present = np.unique(wanted)
+        if len(present) == 1:
+            made[:, present[0]] = 1
+            return made
+        made[:, present] = (
+            LogisticRegression(C=10.0, max_iter=300, random_state=seed).fit(inputs, wanted).predict_proba(test)
+        )
+        return made
+    for output in range(len(head)):
+        known = labels[:, output] >= 0
+        wanted = labels[known, output]
+        if len(np.unique(wanted)) < 2:
+            made[:, output] = wanted.mean() if len(wanted) else 0.5
+            continue
+        model = LogisticRegression(C=10.0, max_iter=300, random_state=seed).fit(inputs[known], wanted)
+        made[:, output] = model.predict_proba(test)[:, 1]
+    return made

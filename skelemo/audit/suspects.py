@@ -1,0 +1,123 @@
+"""What an audit suspects: one kind of row, its table, and the file that a viewer opens as its queue."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from skelemo.atomic import finished
+from skelemo.data.corpus import Corpus
+from skelemo.errors import InputError
+from skelemo.text import safe_cells
+
+#: Kinds, with what each means.
+KINDS: Mapping[str, str] = {
+    "label": "the movement speaks for another label",
+    "timing": "labels seem shifted in time",
+    "identity": "the track jumps, as to another person",
+    "frozen": "the points stand still",
+    "empty": "labeled, but nobody is seen",
+    "outside": "points lie outside of the image",
+    "duplicate": "the same movement as in another recording",
+}
+_MOST_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A stretch that looks wrong.
+
+    Parameters
+    ----------
+    first, last : frame numbers of the source video.
+    score : from 0 to 1, how sure; kinds are ranked together by it.
+    head, value : of labels, the label that the movement speaks for, as a correction would set it; of an identity jump
+        the person with whom the track may be swapped.
+    """
+
+    kind: str
+    video: str
+    person: str
+    first: int
+    last: int
+    score: float
+    found: str
+    head: str = ""
+    value: str = ""
+
+
+COLUMNS = ("rank", *(field.name for field in fields(Suspect)))
+
+
+class Places:
+    """Names a corpus's rows."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.video = corpus.sequences["video"].to_numpy(object)
+        self.person = corpus.sequences["person"].to_numpy(object)
+        self.sequence = np.repeat(np.arange(len(corpus.sequences)), corpus.sequences["length"])
+        self.number = corpus.number(np.arange(len(corpus)))
+
+    def suspect(
+        self, kind: str, first: int, last: int, score: float, found: str, head: str = "", value: str = ""
+    ) -> Suspect:
+        """A suspect from row ``first`` to row ``last`` of one sequence."""
+        one = self.sequence[first]
+        where = (str(self.video[one]), str(self.person[one]), int(self.number[first]), int(self.number[last]))
+        return Suspect(kind, *where, float(np.clip(score, 0, 1)), found, head, value)
+
+
+def runs_of(flags: np.ndarray, sequence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First and last row of each run of True rows within one sequence."""
+    new = np.r_[True, sequence[1:] != sequence[:-1]]
+    begins = flags & (new | ~np.r_[False, flags[:-1]])
+    ends = flags & (np.r_[new[1:], True] | ~np.r_[flags[1:], False])
+    return np.flatnonzero(begins), np.flatnonzero(ends)
+
+
+def ranked(suspects: Iterable[Suspect], most: int) -> pd.DataFrame:
+    """The surest first, at most so many of each kind; columns `COLUMNS`."""
+    table = pd.DataFrame([asdict(one) for one in suspects], columns=COLUMNS[1:])
+    table = table.sort_values(["score", "kind", "video", "first"], ascending=[False, True, True, True], kind="stable")
+    table = table.groupby("kind", sort=False).head(most).reset_index(drop=True)
+    table.insert(0, "rank", np.arange(1, len(table) + 1))
+    return table
+
+
+def write_suspects(path: Path, table: pd.DataFrame) -> None:
+    """Write the table as CSV; texts that a spreadsheet would run are quoted."""
+    with finished(path) as partial:
+        safe_cells(table).to_csv(partial, index=False, float_format="%.4f")
+
+
+def read_suspects(path: Path) -> pd.DataFrame:
+    """Read a table of suspects, as `write_suspects` or anybody else wrote it; columns `COLUMNS`.
+
+    Raises
+    ------
+    InputError
+        It is missing, too large, lacks a column, or a row is no suspect.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise InputError(f"{path}: more than {_MOST_BYTES >> 20} MB; expected a table of suspects")
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{path}: {' '.join(str(reason).split())}; expected a table of skelemo audit") from None
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise InputError(f"{path}: no column {missing[0]!r}; expected {', '.join(COLUMNS)}")
+    table = table[list(COLUMNS)].copy()
+    for name in ("rank", "first", "last", "score"):
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        whole = name == "score" or (numbers % 1 == 0)
+        wrong = ~(np.isfinite(numbers) & (numbers >= 0) & (numbers < 2**31) & whole)
+        if wrong.any():
+            line = int(np.flatnonzero(wrong)[0])
+            raise InputError(f"{path}: line {line + 2}: {name} {table[name].iloc[line][:20]!r}; expected a number")
+        table[name] = numbers if name == "score" else numbers.astype(np.int64)
+    for name in ("kind", "video", "person", "found", "head", "value"):
+        table[name] = table[name].str.replace(r"^'(?=[=+\-@])", "", regex=True).str.slice(0, 2000)
+    return table

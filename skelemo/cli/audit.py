@@ -1,0 +1,45 @@
+"""``skelemo audit``."""
+
+from pathlib import Path
+
+import click
+
+from skelemo.cli.values import PATH
+
+
+@click.command("audit")
+@click.argument("cache", type=PATH)
+@click.option(
+    "--runs",
+    multiple=True,
+    type=PATH,
+    metavar="RUN",
+    help="A run that judges the labels of what it was tested on, best of all folds.  [default: a baseline]",
+)
+@click.option("--out", required=True, type=PATH, help="Folder for the table and its page.")
+@click.option("--corrections", type=PATH, help="Table of corrections to apply first.")
+@click.option("--most", type=click.IntRange(1), default=1000, show_default=True, help="Suspects of each kind.")
+def command(cache: Path, runs: tuple[Path, ...], out: Path, corrections: Path | None, most: int) -> None:
+    """Rank what in a CACHE looks wrong, for people to look at.
+
+    Labels that the movement speaks against (by predictions for sequences that the model was not trained on), labels
+    that seem shifted in time, tracks that jump to another person, stretches that stand still or show nobody, points
+    outside of the image, and the same movement in two recordings. `skelemo view CACHE --queue OUT/suspects.csv`
+    opens them one after another.
+
+    \b
+    skelemo audit cache/faces --runs runs/kfold --out audit/faces
+    """
+    from skelemo.audit.audit import PAGE, TABLE, audit, write_audit
+    from skelemo.cache.store import open_cache
+    from skelemo.cli.progress import progress
+    from skelemo.cli.tables import suspects_table
+    from skelemo.text import visible
+
+    with progress("judging labels", "heads") as report:
+        found = audit(open_cache(cache), runs, corrections=corrections, most=most, report=report)
+    write_audit(found, out)
+    for note in found.notes:
+        click.echo(f"note: {visible(note)}", err=True)
+    suspects_table(found.suspects)
+    click.echo(f"{out / TABLE} and {out / PAGE} have all")
