@@ -16,10 +16,12 @@ from skelemo.runs.predictions import outputs_of
 from skelemo.targets import Head, hard_labels
 
 #: Windows that the baseline predicts and is fitted on at most, its folds, and landmarks of its kernel.
-_WINDOWS, _FITTED, FOLDS, _LANDMARKS = 40_000, 12_000, 5, 400
+_WINDOWS, _FITTED, FOLDS, _LANDMARKS = 20_000, 10_000, 5, 400
 #: Width of the kernel, as of the baseline svm; standardized features are cut at so many deviations.
 _GAMMA, _FARTHEST = 0.2, 5.0
 _MOMENTS = 3
+#: What it sees of clips that are labeled as a whole, and around frames that have labels of their own.
+_CLIP, _FRAME = Window(length=16, sampling="clip"), Window(length=9, dilation=2, target="center")
 
 Report = Callable[[int, int], None]
 
@@ -97,53 +99,57 @@ def from_baseline(
     A logistic (for values, ridge) regression on a kernel's landmarks, fitted on at most `_FITTED` windows of the other
     folds; at most `_WINDOWS` windows are predicted.
     """
-    found, notes = [], []
-    for done, head in enumerate(corpus.heads):
-        report(done, len(corpus.heads))
-        labels = corpus.labels[head.name].numpy()
-        labeled = head.labeled(labels)
-        if not labeled.any():
+    found: list[Predicted] = []
+    notes: list[str] = []
+    labeled = {head: head.labeled(corpus.labels[head.name].numpy()) for head in corpus.heads}
+    heads = [head for head in corpus.heads if labeled[head].any()]
+    clips = [head for head in heads if labeled_as_clips(corpus, head)]
+    frames = [head for head in heads if head not in clips]
+    group_of = groups_of(corpus.sequences)
+    for some, window in ((clips, _CLIP), (frames, _FRAME)):
+        if not some:
             continue
-        if labeled_as_clips(corpus, head):
-            window, every = Window(length=16, sampling="clip"), 1
-        else:
-            window, every = Window(length=9, dilation=2, target="center"), -(-int(labeled.sum()) // _WINDOWS)
-        rows = np.arange(len(corpus.sequences))
-        targets = find_targets(corpus, rows, window, (head.name,), every=every, seen_only=True)
-        known = head.labeled(targets.labels[head.name])
-        targets = targets[np.flatnonzero(known)]
-        group = groups_of(corpus.sequences)[corpus.sequence(targets.row)]
-        if len(np.unique(group)) < FOLDS:
-            notes.append(
-                f"{head.name}: fewer than {FOLDS} subjects or recordings are labeled: its labels are not judged"
-            )
-            continue
-        outputs = _cross_validated(corpus, window, targets.row, targets.labels[head.name], head, group, seed)
-        order = np.argsort(targets.row, kind="stable")
-        found.append(Predicted(head, targets.row[order], outputs[order]))
-    report(len(corpus.heads), len(corpus.heads))
+        total = int(np.any([labeled[head] for head in some], axis=0).sum())
+        every = -(-total // _WINDOWS) if window is _FRAME else 1
+        names, rows = tuple(head.name for head in some), np.arange(len(corpus.sequences))
+        targets = find_targets(corpus, rows, window, names, every=every, seen_only=True)
+        inputs, group = _inputs(corpus, window, targets.row, seed), group_of[corpus.sequence(targets.row)]
+        for head in some:
+            report(len(found), len(heads))
+            mine = np.flatnonzero(head.labeled(targets.labels[head.name]))
+            if len(np.unique(group[mine])) < FOLDS:
+                few = f"fewer than {FOLDS} subjects or recordings are labeled"
+                notes.append(f"{head.name}: {few}: its labels are not judged")
+                continue
+            labels = targets.labels[head.name][mine]
+            outputs = _cross_validated(inputs[mine], labels, head, group[mine], seed)
+            order = np.argsort(targets.row[mine], kind="stable")
+            found.append(Predicted(head, targets.row[mine][order], outputs[order]))
+    report(len(heads), len(heads))
     return found, notes
 
 
-def _cross_validated(
-    corpus: Corpus, window: Window, rows: np.ndarray, labels: np.ndarray, head: Head, group: np.ndarray, seed: int
-) -> np.ndarray:
-    """Predictions ``[W, K]`` of each window by a model of the other folds."""
+def _inputs(corpus: Corpus, window: Window, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Windows as similarities to landmarks, ``[W, L]`` float32."""
     from sklearn.kernel_approximation import Nystroem
 
     gatherer = Gatherer(corpus, window)
     pieces = [features(*gatherer.gather(some), moments=_MOMENTS) for some in torch.as_tensor(rows).split(1024)]
     inputs = Scaler().fit(torch.cat(pieces).numpy()).astype(np.float32).clip(-_FARTHEST, _FARTHEST)
-    landmarks = min(_LANDMARKS, len(inputs))
-    kernel = Nystroem(gamma=_GAMMA / inputs.shape[1], n_components=landmarks, random_state=seed).fit_transform(inputs)
-    strata = hard_labels(labels) if head.kind == "classes" else np.zeros(len(rows), int)
+    kernel = Nystroem(gamma=_GAMMA / inputs.shape[1], n_components=min(_LANDMARKS, len(inputs)), random_state=seed)
+    return np.asarray(kernel.fit_transform(inputs), np.float32)
+
+
+def _cross_validated(inputs: np.ndarray, labels: np.ndarray, head: Head, group: np.ndarray, seed: int) -> np.ndarray:
+    """Predictions ``[W, K]`` of each window by a model of the other folds."""
+    strata = hard_labels(labels) if head.kind == "classes" else np.zeros(len(labels), int)
     fold = spread_evenly(group, strata, FOLDS, seed)
-    outputs = np.zeros((len(rows), len(head)))
+    outputs = np.zeros((len(labels), len(head)))
     random = np.random.default_rng(seed)
     for number in range(FOLDS):
         test, train = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
         train = random.permutation(train)[:_FITTED]
-        outputs[test] = _fitted(head, kernel[train], labels[train], kernel[test], seed)
+        outputs[test] = _fitted(head, inputs[train], labels[train], inputs[test], seed)
     return outputs
 
 
@@ -161,7 +167,9 @@ def _fitted(head: Head, inputs: np.ndarray, labels: np.ndarray, test: np.ndarray
             made[:, present[0]] = 1
             return made
         made[:, present] = (
-            LogisticRegression(C=10.0, max_iter=300, random_state=seed).fit(inputs, wanted).predict_proba(test)
+            LogisticRegression(C=10.0, tol=1e-3, max_iter=200, random_state=seed)
+            .fit(inputs, wanted)
+            .predict_proba(test)
         )
         return made
     for output in range(len(head)):
@@ -170,6 +178,6 @@ def _fitted(head: Head, inputs: np.ndarray, labels: np.ndarray, test: np.ndarray
         if len(np.unique(wanted)) < 2:
             made[:, output] = wanted.mean() if len(wanted) else 0.5
             continue
-        model = LogisticRegression(C=10.0, max_iter=300, random_state=seed).fit(inputs[known], wanted)
+        model = LogisticRegression(C=10.0, tol=1e-3, max_iter=200, random_state=seed).fit(inputs[known], wanted)
         made[:, output] = model.predict_proba(test)[:, 1]
     return made
