@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from skelemo.cache.store import Cache
+from skelemo.cache.sequence import LABELS
+from skelemo.cache.store import Cache, repairable
 from skelemo.cache.summary import unread_files
 from skelemo.errors import unknown
 from skelemo.view.answers import RunAnswers
@@ -60,6 +61,9 @@ class SequenceTable:
             "nobody": frames - counts.seen,
             "missing": 1 - counts.points.sum(1) / (frames * len(cache.layout)),
         }
+        if cache.shares:
+            self.numbers["raters"] = raters_disagreement(cache)
+        self.unread = {str(video): int(files) for video, files in unread_files(cache).items()}
         for name in ("disagreement", "error") if answers else ():
             with np.errstate(invalid="ignore"):
                 each = np.stack([getattr(one, name) for one in answers])
@@ -146,8 +150,7 @@ class SequenceTable:
 
     def _problem(self, problem: str, corrected: frozenset[tuple[str, str]]) -> np.ndarray:
         if problem == "unread":
-            unread = unread_files(self.cache)
-            return np.isin(self.texts["video"].astype(str), [str(name) for name, files in unread.items() if files])
+            return np.array([self.unread.get(video, 0) > 0 for video in self.texts["video"]], bool)
         if problem == "nobody":
             return self.numbers["nobody"] > 0
         if problem == "half":
@@ -158,6 +161,26 @@ class SequenceTable:
         labeled = [counts[:, 0] > 0 for counts in self.cache.counts.labels.values()]
         return _get("problem", {"unlabeled": ~np.any(labeled, 0) if labeled else np.ones(len(self._searched), bool)},
                     problem)  # fmt: skip
+
+
+def raters_disagreement(cache: Cache) -> np.ndarray:
+    """By sequence, the mean over frames and heads of 1 less the largest share, where labels are shares; else NaN."""
+    total, number = np.zeros(len(cache.sequences)), np.zeros(len(cache.sequences))
+    shards = cache.sequences["shard"].to_numpy()
+    for index, shard in enumerate(cache.shards):
+        rows = np.flatnonzero(shards == index)
+        heads = {LABELS + head.name: len(head) for head in shard.header.heads if head.name in shard.shares}
+        arrays = {name: np.empty((shard.frames, size), np.float32) for name, size in heads.items()}
+        with repairable(shard.path):
+            shard.read_into(arrays)
+        starts, lengths = (cache.sequences[name].to_numpy()[rows] for name in ("row", "length"))
+        for array in arrays.values():
+            apart = 1 - array.max(1)
+            for row, start, length in zip(rows, starts, lengths, strict=True):
+                known = apart[start : start + length][~np.isnan(apart[start : start + length])]
+                total[row] += known.sum()
+                number[row] += len(known)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
 def _get(kind: str, known: Mapping[str, np.ndarray], name: str) -> np.ndarray:

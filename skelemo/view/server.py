@@ -110,7 +110,8 @@ def make_app(viewer: Viewer, port: int, token: str) -> "Starlette":
         return json(await run_in_threadpool(viewer.correct, row, given))
 
     def failed(_: "Request", error: Exception) -> Response:
-        return json({"error": str(error)}, 400 if isinstance(error, ConfigError) else 500)
+        text = f"{error.filename}: {os_reason(error)}" if isinstance(error, OSError) else str(error)
+        return json({"error": text}, 400 if isinstance(error, ConfigError) else 500)
 
     routes = [
         Route("/", lambda _: HTMLResponse(page)),
@@ -123,7 +124,9 @@ def make_app(viewer: Viewer, port: int, token: str) -> "Starlette":
         Route("/api/corrections/{row:int}", lambda request: json(viewer.corrections(row_of(request)))),
         Route("/api/corrections/{row:int}", correct, methods=["POST"]),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Guard)], exception_handlers={SkelemoError: failed})
+    return Starlette(
+        routes=routes, middleware=[Middleware(Guard)], exception_handlers={SkelemoError: failed, OSError: failed}
+    )
 
 
 def serve(viewer: Viewer, port: int, ready: Callable[[str], None]) -> None:
@@ -146,6 +149,7 @@ def serve(viewer: Viewer, port: int, ready: Callable[[str], None]) -> None:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((HOST, port))
+            listening.listen(128)  # whoever opens the address at once waits for the server
         except OSError as error:
             raise InputError(f"port {port} of {HOST} cannot be used: {os_reason(error)}") from None
         port = listening.getsockname()[1]

@@ -93,6 +93,7 @@ class Viewer:
             "others": [{"row": other, "person": self.frames.facts(other)["person"], "first": int(found[0]),
                         "last": int(found[-1])} for other, found in others],
             "film": facts["video"] in self.videos,
+            "unread": int(self.table.unread.get(facts["video"], 0)),
             "corrections": self.corrections(row),
         }  # fmt: skip
 
@@ -130,6 +131,9 @@ class Viewer:
                 return self.corrections(row)
         facts = self.frames.facts(row)
         fields = {name: given[name] for name in ("action", "first", "last", "head", "value", "note") if name in given}
+        for name in ("first", "last"):
+            if type(fields.get(name, 0)) not in (int, type(None)):
+                raise ConfigError(f"{name} is {fields[name]!r}; expected a frame number")
         try:
             made = table.Correction(video=facts["video"], person=facts["person"], **fields)
         except TypeError as error:

@@ -264,6 +264,10 @@ def test_corrections_are_saved_shown_undone_and_redone_and_the_cache_stays(view,
         {"action": "paint"},
         {"action": "wrong", "first": 5, "last": 2},
         {"first": 5},
+        {"action": "wrong", "first": 1.5},
+        {"action": "wrong", "first": True},
+        {"action": "wrong", "first": "1"},
+        {"action": "wrong", "head": ["expression"]},
         {"undo": ["beef"]},
         {"undo": "beef"},
     ],
@@ -273,6 +277,24 @@ def test_a_correction_that_cannot_be_is_refused(view, folder, change):
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]
     assert not (folder / "corrections.csv").exists()
+
+
+def test_a_table_that_cannot_be_written_is_told(view, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "corrections.csv")
+
+    monkeypatch.setattr("skelemo.annotations.corrections.add", full)
+    answer = view.post("/api/corrections/0", json={"action": "wrong"})
+    assert (answer.status_code, answer.json()["error"]) == (500, "corrections.csv: No space left on device")
+
+
+def test_how_far_raters_are_apart_is_worked_out_from_shares(tmp_path):
+    """Frames of .5 and .9 for the most frequent class and one without a label: (.5 + .1) / 2."""
+    shares = np.array([[0.5, 0.5, 0], [0.9, 0.1, 0], [np.nan] * 3], np.float32)
+    labels = [{"expression": shares}, {"expression": shares[[2, 1, 1]]}, {}]
+    sequences = [a_sequence(name, 3, labels=one) for name, one in zip("abc", labels, strict=True)]
+    found = Viewer(open_cache(a_cache(tmp_path / "soft", *sequences))).sequences({"sort": "raters", "descending": "1"})
+    assert [(row["id"], row["raters"]) for row in found["rows"]] == [("a", 0.3), ("b", 0.1), ("c", None)]
 
 
 def test_videos_are_matched_by_name_inside_their_folder_and_served_in_ranges(folder, tmp_path):

@@ -71,7 +71,7 @@ function facts() {
   const box = at("shown"), list = [["video", sequence.video], ["person", sequence.person], ["subject", sequence.subject],
     ["frames", sequence.length.toLocaleString("en")], ["rate", sequence.fps ? `${+sequence.fps.toFixed(2)} frames/s` : ""],
     ["image", sequence.width > 1 ? `${sequence.width} × ${sequence.height}` : ""],
-    ["others", sequence.others.length || ""], ...Object.entries(sequence.splits)];
+    ["others", sequence.others.length || ""], ["files not read", sequence.unread || ""], ...Object.entries(sequence.splits)];
   box.replaceChildren();
   const grid = make(box, "dl");
   for (const [name, value] of list) if (value !== "" && value != null) { make(grid, "dt", "", name); make(grid, "dd", "", value); }

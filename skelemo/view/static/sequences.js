@@ -32,6 +32,7 @@ export class Sequences {
     for (const value of choices.sort) make(this.form.elements.sort, "option", "", value || "as in the cache", {value});
     if (choices.sort.includes("disagreement"))
       this.form.elements.sort.querySelector("[value=disagreement]").textContent = "label disagreement";
+    if (choices.sort.includes("raters")) this.form.elements.sort.querySelector("[value=raters]").textContent = "raters disagree";
     if (choices.sort.includes("error")) this.form.elements.sort.querySelector("[value=error]").textContent = "prediction error";
   }
 
@@ -113,9 +114,9 @@ export class Sequences {
 
   facts(one) {
     const percent = value => `${(100 * value).toFixed(0)} %`;
-    return [...this.about.labels.map(name => one[name]), `${one.frames.toLocaleString("en")} frames`,
+    return [...this.about.labels.map(name => one[name]), `${one.frames.toLocaleString("en")} frame${one.frames === 1 ? "" : "s"}`,
       one.missing > .005 && `${percent(one.missing)} missing`, one.subject && `subject ${one.subject}`,
-      one.error != null && `error ${one.error.toFixed(2)}`,
+      one.raters != null && `raters ${percent(one.raters)} apart`, one.error != null && `error ${one.error.toFixed(2)}`,
       one.disagreement != null && `${percent(one.disagreement)} disagree`].filter(Boolean).join(" · ");
   }
 }
