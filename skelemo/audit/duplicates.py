@@ -19,7 +19,8 @@ _NEIGHBORS = 4
 def duplicates(corpus: Corpus, places: Places) -> Iterator[Suspect]:
     """Sequences that move like one of another recording, wherever in the image and at whatever size.
 
-    Each is compared at a few moments, evenly spread over it; a copy that begins elsewhere is not found.
+    Each is compared at a few moments, evenly spread over it; a copy that begins elsewhere is not found. Takes of one
+    subject in one subset are no suspects, however alike.
     """
     shape = _shapes(corpus)  # [S, D]
     usable = np.flatnonzero(shape.any(1))
@@ -39,22 +40,26 @@ def duplicates(corpus: Corpus, places: Places) -> Iterator[Suspect]:
         shown = (flat[a] != 0) & (flat[b] != 0)
         apart = float(np.sqrt(np.mean((flat[a] - flat[b])[shown] ** 2))) if shown.mean() > 0.2 else np.inf
         if places.video[first] != places.video[second] and apart < _SAME:
-            yield _suspect(corpus, places, first, second, apart)
+            yield from _suspects(corpus, places, first, second, apart)
 
 
-def _suspect(corpus: Corpus, places: Places, first: int, second: int, apart: float) -> Suspect:
+def _suspects(corpus: Corpus, places: Places, first: int, second: int, apart: float) -> Iterator[Suspect]:
+    """The pair as a suspect, unless it is two takes of one subject in one subset."""
     rows = corpus.sequences
     torn = [
         f"{rows['splits'].iloc[first][name]} and {subset} of {name}"
         for name, subset in rows["splits"].iloc[second].items()
         if rows["splits"].iloc[first].get(name, subset) != subset
     ]
+    subject = rows["subject"].iloc[first]
+    if subject and subject == rows["subject"].iloc[second] and not torn:
+        return
     start, length = int(rows["start"].iloc[first]), int(rows["length"].iloc[first])
     who = f"{places.video[second]} {places.person[second]}".strip()
     found = f"moves like {who} (points differ by {apart:.1%} of the person's size)"
     found += f"; they are in {torn[0]}" if torn else ""
     score = 0.5 + 0.25 * (1 - apart / _SAME) + 0.2 * bool(torn)
-    return places.suspect("duplicate", start, start + length - 1, score, found)
+    yield places.suspect("duplicate", start, start + length - 1, score, found)
 
 
 def _shapes(corpus: Corpus) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,6 +22,8 @@ _FROZEN, _EMPTY = 5, 25
 _MARGIN = 0.05
 #: Jumps that are listed of one track.
 _MOST_JUMPS = 20
+#: Jumps that are compared with other people's.
+_MOST = 10_000
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def jumps(corpus: Corpus, places: Places, steps: Steps) -> Iterator[Suspect]:
     turn = np.arange(len(chosen)) - np.searchsorted(sequence[chosen], sequence[chosen])
     chosen = chosen[turn < _MOST_JUMPS]
     neighbors, told = _Neighbors(corpus, places), set()
-    for step in chosen[np.argsort(-score[chosen], kind="stable")].tolist():
+    for step in chosen[np.argsort(-score[chosen], kind="stable")][:_MOST].tolist():
         before, after = int(steps.before[step]), int(steps.after[step])
         partner = neighbors.swapped(before, after)
         if partner is not None:
@@ -192,9 +195,10 @@ def outside(corpus: Corpus, places: Places) -> Iterator[Suspect]:
         worst[block] = np.where(shown & known, beyond, 0).max(1)
     flags = worst > _MARGIN
     rows = np.flatnonzero(flags)
-    firsts = rows[np.unique(places.sequence[rows], return_index=True)[1]] if len(rows) else rows
-    for first in firsts.tolist():
-        mine = rows[places.sequence[rows] == places.sequence[first]]
+    bounds = np.flatnonzero(np.r_[True, np.diff(places.sequence[rows]) > 0, True]) if len(rows) else np.zeros(0, int)
+    for begin, end in pairwise(bounds.tolist()):
+        mine = rows[begin:end]
+        first = int(mine[0])
         share = len(mine) / length[places.sequence[first]]
         found = f"points up to {worst[mine].max():.0%} of the image outside of it, in {count(len(mine), 'frame')}"
         yield places.suspect("outside", first, int(mine[-1]), 0.4 + 0.5 * share, found)

@@ -164,6 +164,19 @@ def test_a_copy_at_another_place_and_size_in_another_subset_is_found_and_no_othe
     assert "they are in " in found["found"].iloc[0]
 
 
+def test_takes_of_one_subject_are_duplicates_only_across_subsets(tmp_path):
+    def pair(first: str, second: str, subsets: tuple[str, str]) -> pd.DataFrame:
+        facts = [
+            {"subject": who, "splits": {"split": subset}} for who, subset in zip((first, second), subsets, strict=True)
+        ]
+        people = [a_person(name, a_walk(7, 50), **given) for name, given in zip("ab", facts, strict=True)]
+        return only(audited(tmp_path / "".join([first, second, *subsets]), *people), "duplicate")
+
+    assert pair("ann", "ann", ("train", "train")).empty
+    assert len(pair("ann", "ann", ("train", "test"))) == 1
+    assert len(pair("ann", "ben", ("train", "train"))) == 1
+
+
 def shifted_person(index: int, lag: int) -> Sequence:
     """A person whose valence is how high the wrists are, ``lag`` frames later."""
     keypoints = a_walk(index, 200)
@@ -251,3 +264,27 @@ def test_flips_of_simulated_emotions_are_found(tmp_path):
     add(tmp_path / "f.csv", [Correction(rows["video"][i], "set", head=head.name, value=v) for i, v in names.items()])
     first = audit(cache, corrections=tmp_path / "f.csv").suspects.head(100)
     assert first["video"].isin(set(rows["video"][chosen])).sum() >= 50
+
+
+def test_real_observers_disagree_with_the_labels_that_are_suspected(tmp_path, shared_data):
+    """1,154 stills of actors: what an actor meant is the label, about 100 people each said what they saw."""
+    data = np.load(shared_data / "taiwan" / "taiwan_faces.npz", allow_pickle=False)
+    intended = data["intended"].astype(str)
+    head = Head("intended", "classes", tuple(sorted(set(intended))))
+    faces = [
+        Sequence(str(name), str(name), points[None], np.zeros(1, np.int32),
+                 {head.name: np.array([head.outputs.index(label)], np.int16)}, subject=str(actor),
+                 width=int(size[0]), height=int(size[1]))
+        for name, points, label, actor, size in zip(
+            data["name"], data["keypoints"], intended, data["actor"], data["size"], strict=True)
+    ]  # fmt: skip
+    folder = tmp_path / "stills"
+    folder.mkdir()
+    write_shard(folder, Header("body_25+face_70", (head,)), faces)
+    rated = (intended != "neutral") & ~np.isnan(data["observers_share"]).any(1)
+    saw = data["rated_emotions"].astype(str)[data["observers_share"].argmax(1)]
+    differs = pd.Series(saw != intended, data["name"].astype(str))[rated]
+    suspects = only(audit(open_cache(folder)), "label")
+    first = suspects[suspects["video"].isin(differs.index)].head(100)
+    assert differs.mean() < 0.23
+    assert differs[first["video"]].mean() > 0.5, "more than twice as many as among all"
