@@ -131,6 +131,12 @@ def owner() -> str:
     return f"{_machine()}-{os.getpid()}-{_started(os.getpid())}"
 
 
+def lives(name: str) -> bool | None:
+    """Whether the process that `owner` named still runs; None for one of another machine."""
+    found = _OWNER.fullmatch(name)
+    return _lives(int(found[2]), found[3]) if found and found[1] == _machine() else None
+
+
 def sweep(folder: Path, kind: str = "") -> int:
     """Remove what killed processes have left in a folder, all or of a kind, and return how many that were.
 

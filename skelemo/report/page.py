@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from skelemo.evaluation.circumplex import affect_reading
@@ -97,31 +97,40 @@ def rows_of(drawn: Sequence[Drawn]) -> list[list[Drawn]]:
 
 def html(content: Content) -> str:
     """The page: it stands alone, loads nothing and runs nothing."""
+    runs = [run for run, *_ in content.runs]
+    return (
+        templates()
+        .get_template("report.html.j2")
+        .render(
+            content=content,
+            figures_of=figures_of,
+            head_title=head_title,
+            describe=describe,
+            rows_of=rows_of,
+            estimate_of=estimate_of,
+            estimate_in=estimate_in,
+            hardest=hardest,
+            pairs_basis=pairs_basis,
+            affect_reading=_reading,
+            differing=differing_settings(runs),
+            shared=shared_settings(runs),
+            environments=[tables.environment(run) for run in runs],
+            runs=runs,
+        )
+    )
+
+
+def templates(*rooms: str) -> Environment:
+    """The templates of this room, and of others that write pages in the same style."""
     environment = Environment(
-        loader=PackageLoader("skelemo", "report"),
+        loader=ChoiceLoader([PackageLoader("skelemo", room) for room in ("report", *rooms)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "count": count, "capital": capital, "duration": duration}
-    runs = [run for run, *_ in content.runs]
-    return environment.get_template("report.html.j2").render(
-        content=content,
-        figures_of=figures_of,
-        head_title=head_title,
-        describe=describe,
-        rows_of=rows_of,
-        estimate_of=estimate_of,
-        estimate_in=estimate_in,
-        hardest=hardest,
-        pairs_basis=pairs_basis,
-        affect_reading=_reading,
-        differing=differing_settings(runs),
-        shared=shared_settings(runs),
-        environments=[tables.environment(run) for run in runs],
-        runs=runs,
-    )
+    return environment
 
 
 def markdown(content: Content) -> str:

@@ -71,32 +71,16 @@ def read_study(file: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     ConfigError
         A cell's settings cannot be used.
     """
-    try:
-        content = read_yaml(file)
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise InputError(f"{file}: {error}") from None
-    if unknown := sorted(content.keys() - {*_KEYS}):
-        raise InputError(f"{file}: unknown entry {unknown[0]!r}; a study has {', '.join(_KEYS)}")
-    base = content.get("base", {})
-    if isinstance(base, str):
-        place = (file.parent / base).resolve()
-        if not place.is_file():
-            raise InputError(f"{file}: no settings at {place}, which base names")
-        base = _read_base(place)
+    content, base = read_entries(file, _KEYS)
     grids = content.get("grid", {})
     grids = [grids] if isinstance(grids, Mapping) else grids
-    if not isinstance(base, Mapping) or not isinstance(grids, list):
-        raise InputError(f"{file}: expected base with settings, and grid with a list of values for each that varies")
+    if not isinstance(grids, list):
+        raise InputError(f"{file}: expected grid with a list of values for each that varies")
     chosen = [*_cells(file, grids)]
-    names = file_names("-".join(_word(key, value) for key, value in cell.items()) or "run" for cell in chosen)
+    names = file_names("-".join(word(key, value) for key, value in cell.items()) or "run" for cell in chosen)
     cells = []
     for name, cell in zip(names, chosen, strict=True):
-        settings = dict(base)
-        for key, value in cell.items():
-            settings |= value if _is_bundle(key, value) else {key: value}
-        settings |= overrides or {}
+        settings = combined(base, cell) | dict(overrides or {})
         try:
             ARCHITECTURES.find(load_config(None, settings).arch)
         except ConfigError as error:
@@ -105,11 +89,43 @@ def read_study(file: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     return Study(str(content.get("title", file.stem)), tuple(cells))
 
 
-def _read_base(place: Path) -> dict[str, Any]:
+def read_entries(file: Path, known: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The entries of a study or search, and the settings of its ``base``, written there or in a file that it names.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or has an entry that is not ``known``.
+    """
+    content = _read(file)
+    if unknown := sorted(content.keys() - {*known}):
+        raise InputError(f"{file}: unknown entry {unknown[0]!r}; expected {', '.join(known)}")
+    base = content.get("base", {})
+    if isinstance(base, str):
+        place = (file.parent / base).resolve()
+        if not place.is_file():
+            raise InputError(f"{file}: no settings at {place}, which base names")
+        base = _read(place)
+    if not isinstance(base, dict):
+        raise InputError(f"{file}: expected base with settings, or the path of a file of them")
+    return content, base
+
+
+def _read(file: Path) -> dict[str, Any]:
     try:
-        return read_yaml(place)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{place}: {error}") from None
+        return read_yaml(file)
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InputError(f"{file}: {error}") from None
+
+
+def combined(base: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of ``base`` with those chosen in their place; what varies together is unpacked."""
+    settings = dict(base)
+    for key, value in chosen.items():
+        settings |= value if _is_bundle(key, value) else {key: value}
+    return settings
 
 
 def _cells(file: Path, grids: Sequence[Any]) -> Iterator[dict[str, Any]]:
@@ -130,7 +146,7 @@ def _is_bundle(key: str, value: Any) -> bool:
     return isinstance(value, Mapping) and key not in Config.model_fields
 
 
-def _word(key: str, value: Any) -> str:
+def word(key: str, value: Any) -> str:
     """A value as a word of a folder's name; of settings that vary together the first says enough."""
     if isinstance(value, Mapping):
         items = [str(item) for item in value.values()]

@@ -19,6 +19,10 @@ from skelemo.training.optimizers import OPTIMIZERS, SCHEDULES
 
 Settings = TypeVar("Settings")
 
+#: Settings that decide what a score means, or that are luck.
+SCORED = frozenset(("data", "corrections", "head", "split", "validation", "given_validation", "split_seed"))
+SCORED |= {"evaluate_every", "neutral_radius", "seed", "seeds", "device"}
+
 
 class DataSettings(BaseModel):
     """What is learned from, and how its keypoints are prepared."""

@@ -67,16 +67,16 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     changes: dict[str, Any] = {}
     if corrections:
         corpus, changes["corrections"] = correct(corpus, cache, corrections)
-    config = _settle_heads(config, corpus)
+    config = settle_heads(config, corpus)
     config, split = _settle_split(config, corpus, out)
     if config.is_baseline:
         config = config.model_copy(update={"optimizer": None})
-    config, choices = _settle_choices(config, corpus, split, out)
-    folds, jobs = list(zip(split.folds, choices, strict=True)), _Jobs(config, corpus, device)
+    config, choices = settle_choices(config, corpus, split, out)
+    folds, jobs = list(zip(split.folds, choices, strict=True)), Jobs(config, corpus, device)
     for number, (fold, choice) in enumerate(folds, 1):
         require_windows(jobs(choice, fold), fold, number)
     job = jobs(choices[0], split.folds[0])
-    facts = environment(cache, job.answered, device) | changes | _require_buildable(job, begun=_is_begun(out))
+    facts = environment(cache, job.answered, device) | changes | require_buildable(job, begun=_is_begun(out))
     _open_folder(out, config, split.to_json(corpus.sequences), facts, choices)
     started, by_seed = time.monotonic(), {}
     for turn, seed in enumerate(range(config.seed, config.seed + config.seeds)):
@@ -104,7 +104,7 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     return scores
 
 
-def _require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
+def require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
     """Refuse settings that make no model, before anything is written; a network's number of parameters."""
     config = job.config
     if config.is_baseline:
@@ -152,7 +152,7 @@ def _is_begun(out: Path) -> bool:
     return (out / "splits.json").exists()
 
 
-def _settle_heads(config: Config, corpus: Corpus) -> Config:
+def settle_heads(config: Config, corpus: Corpus) -> Config:
     """The heads by name; ``auto`` is the first of the data that has a label, and its loss must fit."""
     if config.head == "auto":
         found = (head.name for head in corpus.heads if head.labeled(corpus.labels[head.name].cpu().numpy()).any())
@@ -176,6 +176,11 @@ def _settle_split(config: Config, corpus: Corpus, out: Path) -> tuple[Config, Sp
     """The split of the run: the one written in its folder, else a new one, with ``auto`` resolved."""
     if _is_begun(out):
         return config, _read_split(out / "splits.json", corpus)
+    return draw_split(config, corpus)
+
+
+def draw_split(config: Config, corpus: Corpus) -> tuple[Config, Split]:
+    """A new split, with ``auto`` resolved."""
     labeled, strata = _labeled(corpus, tuple(corpus.head(name) for name in config.heads))
     if not len(labeled):
         raise ConfigError(f"no frame of {', '.join(config.data)} has a label for the head {config.head!r}")
@@ -227,7 +232,7 @@ def _labeled(corpus: Corpus, heads: tuple[Head, ...]) -> tuple[np.ndarray, np.nd
     return labeled, strata.fillna(-1).to_numpy(int)
 
 
-def _settle_choices(config: Config, corpus: Corpus, split: Split, out: Path) -> tuple[Config, list[Choice]]:
+def settle_choices(config: Config, corpus: Corpus, split: Split, out: Path) -> tuple[Config, list[Choice]]:
     """What each fold works with: as written in the run's folder, else chosen or set; ``auto`` is resolved.
 
     Where folds choose differently the setting stays ``auto``.
@@ -271,7 +276,7 @@ def _choose(config: Config, corpus: Corpus, sequences: np.ndarray, seed: int) ->
     return replace(choice, calibrate=config.calibrate, caution=warning)
 
 
-class _Jobs:
+class Jobs:
     """What a fold works with under a seed, for what was chosen for it; the last one is kept."""
 
     def __init__(self, config: Config, corpus: Corpus, device: torch.device) -> None:
@@ -280,6 +285,7 @@ class _Jobs:
         self.made: object = None
 
     def __call__(self, choice: Choice, fold: Fold, seed: int | None = None) -> Job:
+        """The job of a fold."""
         made = frozenset(choice.parts), choice.calibrate, fold.train if choice.calibrate != "none" else ()
         if self.last is None or self.made != made:
             self.last, self.made = None, made  # frees its corpus

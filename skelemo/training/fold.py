@@ -51,6 +51,7 @@ class Job:
     corpus: Corpus
     device: torch.device
     choice: Choice | None = None
+    callbacks: tuple[lightning.Callback, ...] = ()
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -314,7 +315,7 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
             max_epochs=_epochs(config, len(loaders.train_dataloader())),
             accumulate_grad_batches=config.accumulate,
             gradient_clip_val=config.clip_gradient or None,
-            callbacks=[History(folder / "metrics.csv"), Progress(report, start, figures), kept],
+            callbacks=[History(folder / "metrics.csv"), Progress(report, start, figures), *job.callbacks, kept],
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,

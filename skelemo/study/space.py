@@ -1,0 +1,208 @@
+"""A search as its file describes it: settings that stay, the space of those that vary, and how it is searched."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from skelemo.errors import ConfigError, InputError
+from skelemo.models.registry import ARCHITECTURES
+from skelemo.study.grid import MOST_CELLS, combined, read_entries, word
+from skelemo.training.config import SCORED, Config, load_config
+
+SAMPLERS = ("tpe", "random", "grid")
+PRUNERS = ("median", "none")
+_KEYS = ("base", "space", "title", "sampler", "trials", "pruner", "prune_after", "fold", "seed")
+_RANGE = ("low", "high", "log", "step")
+#: More values on an axis of a grid are a slip of the pen.
+_MOST_VALUES = 1000
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from low to high, both included; ``log``: drawn evenly on a logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool
+    step: float | None
+    whole: bool
+
+    def suggest(self, trial: Any, name: str) -> Any:
+        """A value of an Optuna trial."""
+        if self.whole:
+            return trial.suggest_int(name, int(self.low), int(self.high), log=self.log, step=int(self.step or 1))
+        return trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step)
+
+    def grid(self) -> list[Any]:
+        """All values; none where they have no steps."""
+        step = self.step or (1 if self.whole else 0)
+        count = int((self.high - self.low) / step + 1e-9) + 1 if step else 0
+        return [self.low + index * step for index in range(min(count, _MOST_VALUES + 1))]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One of some values; lists and mappings go by their JSON, since storages hold plain values alone."""
+
+    values: tuple[Any, ...]
+
+    @cached_property
+    def by_key(self) -> dict[Any, Any]:
+        """The values by what a storage holds."""
+        return {json.dumps(v) if isinstance(v, list | Mapping) else v: v for v in self.values}
+
+    def suggest(self, trial: Any, name: str) -> Any:
+        """A value of an Optuna trial."""
+        return trial.suggest_categorical(name, self.grid())
+
+    def grid(self) -> list[Any]:
+        """What a storage holds, of all values."""
+        return [*self.by_key]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a file asks for."""
+
+    title: str
+    base: Mapping[str, Any]
+    space: Mapping[str, Range | Choices]
+    sampler: str
+    trials: int
+    pruner: str
+    prune_after: int
+    fold: int
+    seed: int
+
+    def settings(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a trial, from the values as a storage holds them."""
+        return combined(self.base, {name: self.value(name, value) for name, value in drawn.items()})
+
+    def value(self, name: str, drawn: Any) -> Any:
+        """A value of a setting, from what a storage holds."""
+        axis = self.space[name]
+        return axis.by_key[drawn] if isinstance(axis, Choices) else drawn
+
+    def text(self, name: str, drawn: Any) -> str:
+        """A value as a page shows it."""
+        value = self.value(name, drawn)
+        return f"{value:.4g}" if isinstance(value, float) else word(name, value)
+
+    @property
+    def identity(self) -> str:
+        """Equal for searches whose trials can be compared; where data and devices are may differ by machine."""
+        base = {name: value for name, value in self.base.items() if name not in ("data", "device", "corrections")}
+        space = {name: vars(axis) | {"by_key": None} for name, axis in self.space.items()}
+        return json.dumps([base, space, self.sampler, self.fold], sort_keys=True, default=str)
+
+
+def read_search(file: Path, overrides: Mapping[str, Any] | None = None, trials: int | None = None) -> Search:
+    """Read a search and check the settings at the ends of its space.
+
+    Its entries are ``base``, as of a study; ``space``, for each setting that varies a list of values or a range
+    ``{low, high}`` with ``log: true`` or a ``step``; ``sampler`` (tpe, random or grid), ``trials``, ``pruner`` (median
+    or none), ``prune_after`` (epochs), ``fold``, ``seed`` and ``title``.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or is no search.
+    ConfigError
+        A setting cannot be used, or cannot vary in a search.
+    """
+    content, base = read_entries(file, _KEYS)
+    space = content.get("space")
+    if not isinstance(space, Mapping) or not space:
+        raise InputError(f"{file}: expected space, as in 'space: {{lr: {{low: 1.0e-4, high: 0.1, log: true}}}}'")
+    base = base | dict(overrides or {})
+    archs = space["arch"] if isinstance(space.get("arch"), list) else [base.get("arch", "ann")]
+    axes = {name: _axis(file, name, found, str(archs[0])) for name, found in space.items()}
+    for name, axis in axes.items():
+        bundles = axis.values if isinstance(axis, Choices) and name not in Config.model_fields else ()
+        together = {key for found in bundles if isinstance(found, Mapping) for key in found}
+        if wrong := sorted({name, *together} & SCORED):
+            raise ConfigError(f"{file}: {wrong[0]} decides what a score means, and cannot vary in a search")
+    sampler = _one_of(file, "sampler", content.get("sampler", "tpe"), SAMPLERS)
+    most = _whole(file, "trials", content.get("trials", 50))
+    if sampler == "grid":
+        size = _grid_size(file, axes)
+        most = min(size, most) if "trials" in content else size
+    search = Search(
+        title=str(content.get("title", file.stem)),
+        base=base,
+        space=axes,
+        sampler=sampler,
+        trials=trials or most,
+        pruner=_one_of(file, "pruner", content.get("pruner", "median"), PRUNERS),
+        prune_after=_whole(file, "prune_after", content.get("prune_after", 5)),
+        fold=_whole(file, "fold", content.get("fold", 1)),
+        seed=_whole(file, "seed", content.get("seed", 0)),
+    )
+    for ends in _ends(axes):
+        try:
+            ARCHITECTURES.find(load_config(None, search.settings(ends)).arch)
+        except ConfigError as error:
+            tried = ", ".join(f"{name}={search.text(name, value)}" for name, value in ends.items())
+            raise ConfigError(f"{file}, with {tried}: {error}") from None
+    return search
+
+
+def _ends(axes: Mapping[str, Range | Choices]) -> list[dict[str, Any]]:
+    """The first values together, and each axis's others with them: what a search may draw, axis by axis."""
+    values = {
+        name: axis.grid() if isinstance(axis, Choices) else [int(x) if axis.whole else x for x in (axis.low, axis.high)]
+        for name, axis in axes.items()
+    }
+    first = {name: found[0] for name, found in values.items()}
+    return [first, *(first | {name: value} for name, found in values.items() for value in found[1:])]
+
+
+def _axis(file: Path, name: str, found: Any, arch: str) -> Range | Choices:
+    if isinstance(found, list) and found:
+        return Choices(tuple(found))
+    where = f"{file}: space, {name}"
+    if not isinstance(found, Mapping) or not {"low", "high"} <= found.keys() <= {*_RANGE}:
+        raise InputError(f"{where}: expected a list of values, or a range as in {{low: 1, high: 9}}, with log or step")
+    step = found.get("step")
+    given = [found["low"], found["high"], *([] if step is None else [step])]
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in given):
+        raise InputError(f"{where}: low, high and step are numbers (YAML reads 1e-4 as text: write 1.0e-4)")
+    low, high, log = float(given[0]), float(given[1]), bool(found.get("log"))
+    default = Config.model_fields[name].annotation if name in Config.model_fields else _type_of(name, arch)
+    whole = default is int if default in (int, float) else all(isinstance(x, int) for x in given)
+    if whole and not all(float(x).is_integer() for x in given):
+        raise InputError(f"{where}: the setting is a whole number, and so are low, high and step")
+    if not low < high or (step is not None and step <= 0) or (log and (low <= 0 or step is not None)):
+        raise InputError(f"{where}: expected low below high, a step above 0, and log only above 0 and without step")
+    return Range(low, high, log, step, whole)
+
+
+def _type_of(name: str, arch: str) -> type | None:
+    settings = ARCHITECTURES.find(arch).settings
+    inner = name.removeprefix("model.")
+    return type(settings[inner]) if inner in settings else None
+
+
+def _grid_size(file: Path, axes: Mapping[str, Range | Choices]) -> int:
+    sizes = {name: len(axis.grid()) for name, axis in axes.items()}
+    if endless := [name for name, size in sizes.items() if not size]:
+        raise InputError(f"{file}: a grid needs a list or a step for {endless[0]}")
+    if prod(sizes.values()) > MOST_CELLS:
+        raise InputError(f"{file}: the grid has more than {MOST_CELLS:,} trials")
+    return prod(sizes.values())
+
+
+def _one_of(file: Path, key: str, value: Any, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise InputError(f"{file}: {key} is {value!r}; expected {', '.join(known)}")
+    return str(value)
+
+
+def _whole(file: Path, key: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < (0 if key in ("seed", "prune_after") else 1):
+        raise InputError(f"{file}: {key} is {value!r}; expected a whole number")
+    return value

@@ -1,0 +1,316 @@
+"""A search for settings by Optuna: many trainings, judged by the validation subset, several processes together.
+
+Every trial is a row of a storage (a file beside the results, or a database): its settings, its score, its reason where
+it failed. Processes that name one storage search together. Who runs a trial stands in its row, so that what a killed
+process has left is tried again.
+"""
+
+import math
+import shutil
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import yaml
+from filelock import FileLock
+
+from skelemo.atomic import finished, lives, locked, owner, partial_path, sweep
+from skelemo.errors import ConfigError, SkelemoError
+from skelemo.runs.folder import write_json
+from skelemo.study.space import Search
+from skelemo.text import count
+from skelemo.training.config import load_config
+from skelemo.training.validation import ValidationScorer
+
+#: Trainings that are compared by Optuna's pruner before any is ended early.
+_UNPRUNED = 5
+#: A trial whose process dies so often has failed.
+_MOST_TRIES = 3
+#: How often a process signs for its trial, and after how long without one another machine's counts as dead.
+_BEAT_SECONDS, _DEAD_SECONDS = 30, 600
+BEST, PAGE, TABLE, FAILURES, STORAGE = "best.yaml", "search.html", "trials.csv", "failures.json", "trials.journal"
+Told = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has come to."""
+
+    study: Any
+    search: Search
+    scorer: ValidationScorer
+
+    def trials(self, *states: str) -> list[Any]:
+        """Trials in some states: COMPLETE, PRUNED, FAIL, RUNNING; without those that were begun anew."""
+        return [
+            trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state.name in states and not trial.user_attrs.get("again")
+        ]
+
+    @property
+    def best(self) -> Any:
+        """The trial with the highest score; None where none has one."""
+        return max(self.trials("COMPLETE"), key=lambda trial: (trial.value, -trial.number), default=None)
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why trials failed, by their number."""
+        return {str(trial.number): trial.user_attrs.get("reason", "unknown") for trial in self.trials("FAIL")}
+
+    @property
+    def summary(self) -> str:
+        """How many trials there are, in a line."""
+        sizes = {"scored": "COMPLETE", "ended early": "PRUNED", "failed": "FAIL"}
+        return ", ".join(f"{len(found)} {word}" for word, state in sizes.items() if (found := self.trials(state)))
+
+
+def tune(search: Search, out: Path, *, storage: str = "", keep: bool = False, told: Told = lambda *_: None) -> Found:
+    """Search until as many trials as asked for have ended, whoever ran them, and leave the results in ``out``.
+
+    ``out`` holds ``best.yaml`` (settings for ``skelemo train``), ``search.html``, ``trials.csv`` and ``failures.json``;
+    with ``keep`` also what each training has left, under ``trials/``.
+
+    Parameters
+    ----------
+    storage : a file, or the URL of a database as SQLAlchemy takes it; a file in ``out`` unless given.
+
+    Raises
+    ------
+    ConfigError
+        Optuna is missing, the storage cannot be opened or holds another search, or the settings do not fit the data.
+    """
+    optuna = _optuna()
+    scorer = ValidationScorer(load_config(None, dict(search.base)), search.fold)
+    out.mkdir(parents=True, exist_ok=True)
+    sweep(out)
+    study = _open(optuna, search, storage or str(out / STORAGE), scorer)
+    found = Found(study, search, scorer)
+    _told_all(found, told, "")
+    while True:
+        _take_up(optuna, study)
+        if len(found.trials("COMPLETE", "PRUNED", "FAIL", "RUNNING")) >= search.trials:
+            break
+        before = {trial.number for trial in found.trials("COMPLETE", "PRUNED", "FAIL")}
+        study.optimize(lambda trial: _run(optuna, trial, found, out, keep), n_trials=1, catch=(Exception,))
+        for trial in found.trials("COMPLETE", "PRUNED", "FAIL"):
+            if trial.number not in before:
+                _told_all(found, told, _line(trial))
+    write_results(found, out)
+    return found
+
+
+def _told_all(found: Found, told: Told, note: str) -> None:
+    told(len(found.trials("COMPLETE", "PRUNED", "FAIL")), found.search.trials, note)
+
+
+def _line(trial: Any) -> str:
+    if trial.state.name == "FAIL":
+        return f"trial {trial.number} failed: {trial.user_attrs.get('reason', 'unknown')}"
+    return f"trial {trial.number} {f'{trial.value:.3f}' if trial.state.name == 'COMPLETE' else 'ended early'}"
+
+
+def _run(optuna: Any, trial: Any, found: Found, out: Path, keep: bool) -> float:
+    """One trial: its score."""
+    trial.set_user_attr("owner", owner())
+    with _beating(trial):
+        try:
+            drawn = {name: axis.suggest(trial, name) for name, axis in found.search.space.items()}
+            config = load_config(None, found.search.settings(drawn))
+            with _place(out, trial.number, keep) as folder:
+                judged = found.scorer(config, folder, callbacks=[_Watch(optuna, trial, found.search.prune_after)])
+            trial.set_user_attr("figures", judged.figures)
+            return judged.score
+        except optuna.TrialPruned:
+            raise
+        except KeyboardInterrupt:
+            begun = trial.study.get_trials(deepcopy=False)[trial.number]
+            _queue(optuna, trial.study, begun, trial.user_attrs.get("tries", 1))
+            trial.set_user_attr("again", True)
+            raise
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [""]
+            told = lines[0] if isinstance(error, SkelemoError) else f"{type(error).__name__}: {lines[0]}"
+            trial.set_user_attr("reason", told[:500])
+            raise
+
+
+class _Watch(lightning.Callback):
+    """Tells Optuna the validation score of every epoch, and ends the training where it says so."""
+
+    def __init__(self, optuna: Any, trial: Any, after: int) -> None:
+        self.optuna, self.trial, self.after = optuna, trial, after
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Report the epoch."""
+        score = float(trainer.callback_metrics.get("validation_score", math.nan))
+        if math.isfinite(score):
+            self.trial.report(score, trainer.current_epoch)
+            if trainer.current_epoch + 1 >= self.after and self.trial.should_prune():
+                raise self.optuna.TrialPruned
+
+
+@contextmanager
+def _place(out: Path, number: int, keep: bool) -> Iterator[Path]:
+    """A folder for a training, which is removed after it unless it is to be kept."""
+    folder = out / "trials" / str(number) if keep else partial_path(out / "trial")
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _beating(trial: Any) -> Iterator[None]:
+    """Sign for a trial from time to time, for other machines to see."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(_BEAT_SECONDS):
+            trial.set_user_attr("beat", time.time())
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _take_up(optuna: Any, study: Any) -> None:
+    """Fail what a dead process has left running, and put it in the queue once more."""
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        named = trial.user_attrs.get("owner", "")
+        alive = lives(named)
+        last = max(trial.datetime_start.timestamp(), trial.user_attrs.get("beat", 0))
+        if alive or (alive is None and time.time() - last < (_DEAD_SECONDS if named else 2 * _BEAT_SECONDS)):
+            continue
+        tries = trial.user_attrs.get("tries", 1)
+        again = tries < _MOST_TRIES
+        name, value = ("again", True) if again else ("reason", f"its process died {tries} times")
+        try:
+            study._storage.set_trial_user_attr(trial._trial_id, name, value)
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        except (ValueError, RuntimeError):  # another process was faster
+            continue
+        if again:
+            _queue(optuna, study, trial, tries + 1)
+
+
+def _queue(optuna: Any, study: Any, trial: Any, tries: int) -> None:
+    """Have the same settings tried once more."""
+    waiting = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.WAITING,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs={"tries": tries},
+        system_attrs={name: value for name, value in trial.system_attrs.items() if name in ("grid_id", "search_space")},
+    )
+    study.add_trial(waiting)
+
+
+def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -> Any:
+    shown = "--storage"
+    try:
+        if "://" in storage:
+            shown = f"--storage {storage.partition('://')[0]}://…"  # it may hold a password
+            opened = optuna.storages.RDBStorage(storage)
+        else:
+            shown = storage
+            backend = optuna.storages.journal.JournalFileBackend(storage, lock_obj=_Lock(storage))
+            opened = optuna.storages.JournalStorage(backend)
+        study = optuna.create_study(
+            storage=opened,
+            study_name=search.title,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(_UNPRUNED) if search.pruner == "median" else optuna.pruners.NopPruner(),
+        )
+        joined = study.user_attrs.get("joined", 0)  # each process draws on its own
+        study.set_user_attr("joined", joined + 1)
+        study.sampler = _sampler(optuna, search, joined)
+        identity = [search.identity, scorer.cache.hash, scorer.config.split]
+        known = study.user_attrs.get("search")
+        if known is None:
+            study.set_user_attr("search", identity)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"{shown} cannot be opened as the storage of a search: {reason}") from error
+    if known is not None and known != identity:
+        what = "other settings" if known[0] != identity[0] else "other data or another split"
+        raise ConfigError(f"{shown} holds a search {search.title!r} with {what}: take another --out, or another title")
+    return study
+
+
+def _sampler(optuna: Any, search: Search, joined: int) -> Any:
+    if search.sampler == "grid":
+        return optuna.samplers.GridSampler({name: axis.grid() for name, axis in search.space.items()}, search.seed)
+    kind = optuna.samplers.TPESampler if search.sampler == "tpe" else optuna.samplers.RandomSampler
+    return kind(seed=(search.seed + 1_000_003 * joined) % 2**31)
+
+
+class _Lock:
+    """A lock of the journal's that the system releases with the process."""
+
+    def __init__(self, path: str) -> None:
+        self.lock = FileLock(f"{path}.lock")
+
+    def acquire(self) -> bool:
+        """Wait for it."""
+        self.lock.acquire()
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+        self.lock.release()
+
+
+def write_results(found: Found, out: Path) -> None:
+    """Write the best settings, the table of trials, why some failed, and the page."""
+    from skelemo.study.tune_page import html, table
+
+    with locked(out):
+        write_json(out / FAILURES, found.failures)
+        best = found.best
+        if best is None:
+            return
+        settings = yaml.safe_dump(found.search.settings(best.params), sort_keys=False, allow_unicode=True)
+        scored = count(len(found.trials("COMPLETE")), "score")
+        head = (
+            f"# Trial {best.number} of the search {found.search.title!r}: {best.value:.4f} on the validation subset,\n"
+            f"# the highest of {scored}, and so flattering; test has not been used:\n"
+            f"#   skelemo train --config {BEST} --out runs/best\n"
+        )
+        for name, text in ((BEST, head + settings), (TABLE, table(found).to_csv(index=False)), (PAGE, html(found))):
+            with finished(out / name) as partial:
+                partial.write_text(text, encoding="utf-8")
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise ConfigError("tune needs Optuna: pip install 'skelemo[tune]'") from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", module="optuna.*")
+    return optuna
+
+
+def importances(found: Found) -> Mapping[str, float]:
+    """How much of the differences in score each setting explains (PED-ANOVA); empty with too few trials."""
+    optuna = _optuna()
+    if len({trial.value for trial in found.trials("COMPLETE")}) < 4:
+        return {}
+    try:
+        return dict(optuna.importance.get_param_importances(found.study))
+    except (ValueError, RuntimeError):  # no setting varies
+        return {}

@@ -1,0 +1,240 @@
+"""A search: judged by validation alone, goes on where it was killed, ends with settings that train takes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+import yaml
+from click.testing import CliRunner
+from small_caches import BODY, a_cache, a_sequence
+
+from skelemo.cli import main
+from skelemo.errors import ConfigError, InputError
+from skelemo.runs.folder import read_run
+from skelemo.study import tune as tune_room
+from skelemo.study.space import read_search
+from skelemo.study.tune import tune
+from skelemo.training import fold
+from skelemo.training.config import load_config
+from skelemo.training.validation import ValidationScorer
+
+SUBSETS = ["train"] * 6 + ["validation"] * 4 + ["test"] * 4
+
+
+def sequences(test_class=None, seed=0):
+    """Clips whose wrist says their class; the test subset's classes and points can be spoiled."""
+    made = []
+    for i, subset in enumerate(SUBSETS):
+        label = i % 3
+        spoiled = subset == "test" and test_class is not None
+        one = a_sequence(
+            f"v{i}", 16, seed=seed if spoiled else 0, expression=np.full(16, label), splits={"split": subset}
+        )
+        one.keypoints[:, 4] = (100 + 90 * label, 50, 1)
+        if spoiled:
+            one.labels["expression"][:] = test_class
+            one.labels["va"][:] = np.nan
+            one.keypoints[:, 4, 0] = 7
+        made.append(one)
+    return made
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return a_cache(tmp_path / "cache", *sequences(), header=BODY)
+
+
+def a_search(tmp_path, cache, base=None, **content):
+    settings = {
+        "data": str(cache),
+        "epochs": 2,
+        "device": "cpu",
+        "head": "expression",
+        "batch_size": 32,
+        "parts": "all",
+    }
+    settings |= base or {}
+    file = tmp_path / "search.yaml"
+    space = {"lr": {"low": 1e-4, "high": 0.1, "log": True}, "model.width": {"low": 8, "high": 16}}
+    file.write_text(yaml.safe_dump({"base": settings, "space": space, "trials": 3, **content}, sort_keys=False))
+    return file
+
+
+def scores(found):
+    return {trial.number: (trial.params, trial.value) for trial in found.trials("COMPLETE")}
+
+
+def test_the_best_settings_train_and_their_run_has_the_score_that_the_search_found(tmp_path, cache):
+    file, out = a_search(tmp_path, cache), tmp_path / "out"
+    ended = CliRunner().invoke(main, ["tune", str(file), "--out", str(out)])
+    assert ended.exit_code == 0, ended.output
+    assert "3 scored" in ended.output
+    left = {path.name for path in out.iterdir() if not path.name.endswith(".lock")}
+    assert left == {"best.yaml", "search.html", "trials.csv", "failures.json", "trials.journal"}
+    table = pd.read_csv(out / "trials.csv")
+    assert len(table) == 3
+    run = tmp_path / "run"
+    trained = CliRunner().invoke(main, ["train", "--config", str(out / "best.yaml"), "--out", str(run)])
+    assert trained.exit_code == 0, trained.output
+    own = read_run(run).scores["validation"]["expression"]["macro_f1"]["value"]
+    assert own == pytest.approx(table["score"].max())
+    page = (out / "search.html").read_text()
+    assert page.count("<svg") >= 2
+    assert "model.width" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_what_the_test_subset_holds_changes_nothing_and_it_is_never_predicted(tmp_path, monkeypatch):
+    subsets = set()
+    told = fold.window_columns
+    monkeypatch.setattr(fold, "window_columns", lambda *a, **k: subsets.add(k["subset"]) or told(*a, **k))
+    each = []
+    for name, spoiled in (("whole", None), ("garbage", 2), ("unlabeled", -1)):
+        folder = a_cache(tmp_path / name / "cache", *sequences(spoiled, seed=9), header=BODY)
+        file = a_search(tmp_path / name, folder)
+        each.append(scores(tune(read_search(file), tmp_path / name / "out")))
+    assert each[0] == each[1] == each[2]
+    assert len(each[0]) == 3
+    assert subsets == {"validation"}
+
+
+def test_the_test_subset_is_erased_before_anything_is_trained(tmp_path, cache):
+    settings = yaml.safe_load(a_search(tmp_path, cache).read_text())["base"]
+    scorer = ValidationScorer(load_config(None, settings | {"split": "holdout:0.3"}))
+    corpus = scorer._last[1]
+    left = {*scorer.fold.train, *scorer.fold.validation}
+    assert 0 < len(left) < 14
+    labels, seen = corpus.labels["expression"].numpy(), corpus.seen.numpy()
+    for row in corpus.sequences.itertuples():
+        here = slice(row.start, row.start + row.length)
+        assert (labels[here] >= 0).all() == seen[here].all() == (row.id in left)
+
+
+def test_the_grid_tries_every_combination_once(tmp_path, cache):
+    space = {"optimizer": ["adam", "sgd"], "rate": [{"lr": 0.01, "schedule": "cosine"}, {"lr": 0.001}]}
+    found = tune(read_search(a_search(tmp_path, cache, space=space, sampler="grid", trials=4)), tmp_path / "out")
+    tried = {(t.params["optimizer"], t.params["rate"]) for t in found.trials("COMPLETE")}
+    assert len(found.trials("COMPLETE", "FAIL", "PRUNED")) == len(tried) == 4
+    best = yaml.safe_load((tmp_path / "out" / "best.yaml").read_text())
+    assert "rate" not in best
+    assert best["lr"] in (0.01, 0.001)
+
+
+def test_a_failed_trial_is_kept_apart_with_its_reason(tmp_path, cache):
+    file = a_search(tmp_path, cache, space={"warmup": [0, 500]}, sampler="grid")
+    ended = CliRunner().invoke(main, ["tune", str(file), "--out", str(tmp_path / "out")])
+    assert ended.exit_code == 0, ended.output
+    assert "1 scored, 1 failed" in ended.output
+    assert "warmup is 500 steps, and the training has" in (tmp_path / "out" / "failures.json").read_text()
+
+
+def test_a_trial_behind_the_median_is_ended_early(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(tune_room, "_UNPRUNED", 1)
+    space = {"lr": [1e-7, 0.03]}
+    base = {"epochs": 6, "patience": 0, "seed": 1}
+    file = a_search(tmp_path, cache, base, space=space, sampler="grid", prune_after=2)
+    found = tune(read_search(file), tmp_path / "out")
+    (early,) = found.trials("PRUNED")
+    assert early.params["lr"] == 1e-7
+    assert max(early.intermediate_values) < 5
+    assert not list((tmp_path / "out").glob("**/*.ckpt"))
+
+
+def test_a_killed_search_goes_on_and_tries_again_what_it_had_begun(tmp_path, cache):
+    file, out = a_search(tmp_path, cache, {"epochs": 100_000, "patience": 0}), tmp_path / "out"
+    words = [sys.executable, "-m", "skelemo", "tune", str(file), "--out", str(out)]
+    killed = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    for _ in range(600):
+        if list(out.glob(".partial-*/metrics.csv")):
+            break
+        time.sleep(0.05)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    search = read_search(file)
+    scorer = ValidationScorer(load_config(None, dict(search.base)))
+    study = tune_room._open(optuna, search, str(out / "trials.journal"), scorer)
+    (running,) = study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
+    tune_room._take_up(optuna, study)
+    failed, waiting = study.get_trials()
+    assert (failed.state.name, failed.user_attrs["again"]) == ("FAIL", True)
+    assert (waiting.state.name, waiting.params) == ("WAITING", running.params)
+    trial = study.ask()
+    assert trial.number == waiting.number
+    assert trial.suggest_float("lr", 1e-4, 0.1, log=True) == running.params["lr"]
+
+
+def test_the_same_command_adds_nothing_and_more_trials_go_on_from_there(tmp_path, cache):
+    file, out = a_search(tmp_path, cache), tmp_path / "out"
+    first = scores(tune(read_search(file), out))
+    assert scores(tune(read_search(file), out)) == first
+    more = scores(tune(read_search(file, trials=4), out, keep=True))
+    assert len(more) == 4
+    assert first.items() <= more.items()
+    assert (out / "trials" / "3" / "checkpoints" / "best.ckpt").exists()
+
+
+def test_ctrl_c_is_a_line_and_the_trial_waits_for_the_next_time(tmp_path, cache, monkeypatch):
+    file, out = a_search(tmp_path, cache), tmp_path / "out"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tune_room._Watch, "on_train_epoch_end", stop)
+        ended = CliRunner().invoke(main, ["tune", str(file), "--out", str(out)])
+    assert ended.exit_code == 130
+    assert "goes on" in ended.output
+    found = tune(read_search(file), out)
+    assert len(found.trials("COMPLETE")) == 3
+    assert not found.failures
+
+
+def test_two_processes_share_a_database_and_a_search_of_others_is_refused(tmp_path, cache):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    file = a_search(tmp_path, cache)
+    tune(read_search(file, trials=1), tmp_path / "one", storage=url)
+    found = tune(read_search(file), tmp_path / "two", storage=url)
+    assert len(found.trials("COMPLETE")) == 3
+    assert len({trial.params["lr"] for trial in found.trials("COMPLETE")}) == 3
+    with pytest.raises(ConfigError, match="with other settings"):
+        tune(read_search(file, {"epochs": 3}), tmp_path / "three", storage=url)
+    with pytest.raises(ConfigError, match="nowhere://…") as error:
+        tune(read_search(file), tmp_path / "four", storage="nowhere://me:secret@host/db")
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"space": {}}, "expected space"),
+        ({"space": {"lr": {"low": 1, "top": 2}}}, "expected a list of values, or a range"),
+        ({"space": {"lr": {"low": 0.1, "high": 0.01}}}, "expected low below high"),
+        ({"space": {"lr": {"low": 0.0, "high": 0.1, "log": True}}}, "log only above 0"),
+        ({"space": {"lr": {"low": "1e-4", "high": 0.1}}}, "write 1.0e-4"),
+        ({"space": {"epochs": {"low": 1.5, "high": 3.0}}}, "the setting is a whole number"),
+        ({"space": {"seed": [1, 2]}}, "seed decides what a score means"),
+        ({"space": {"x": [{"split": "given"}]}}, "split decides what a score means"),
+        ({"space": {"lr": {"low": 0.01, "high": 1000}}}, "with lr=1000: setting lr"),
+        ({"space": {"lr": {"low": 0.01, "high": 1}}, "sampler": "grid"}, "a grid needs a list or a step for lr"),
+        ({"sampler": "best"}, "expected tpe, random, grid"),
+        ({"trials": 0}, "trials is 0"),
+        ({"grid": {}}, "unknown entry 'grid'"),
+    ],
+)
+def test_a_file_that_is_no_search_is_said_in_a_line(tmp_path, cache, content, said):
+    with pytest.raises((ConfigError, InputError), match=said) as error:
+        read_search(a_search(tmp_path, cache, **content))
+    assert "\n" not in str(error.value)
+
+
+def test_a_search_without_validation_or_of_a_fold_that_is_not_there_is_refused(tmp_path, cache):
+    with pytest.raises(ConfigError, match="validation subset, and there is none"):
+        tune(read_search(a_search(tmp_path, cache, {"split": "kfold:3", "validation": 0})), tmp_path / "out")
+    with pytest.raises(ConfigError, match="fold is 2"):
+        tune(read_search(a_search(tmp_path, cache, fold=2)), tmp_path / "out")
