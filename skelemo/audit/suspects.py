@@ -3,14 +3,17 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from skelemo.atomic import finished
-from skelemo.data.corpus import Corpus
 from skelemo.errors import InputError
 from skelemo.text import safe_cells
+
+if TYPE_CHECKING:
+    from skelemo.data.corpus import Corpus
 
 #: Kinds, with what each means.
 KINDS: Mapping[str, str] = {
@@ -54,7 +57,7 @@ COLUMNS = ("rank", *(field.name for field in fields(Suspect)))
 class Places:
     """Names a corpus's rows."""
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: "Corpus") -> None:
         self.video = corpus.sequences["video"].to_numpy(object)
         self.person = corpus.sequences["person"].to_numpy(object)
         self.sequence = np.repeat(np.arange(len(corpus.sequences)), corpus.sequences["length"])

@@ -12,12 +12,19 @@ from skelemo.cli.values import PATH
 @click.option("--runs", "runs", multiple=True, type=PATH, metavar="RUN",
               help="Run whose predictions are shown beside the labels; may be given again.")  # fmt: skip
 @click.option("--video", type=PATH, metavar="DIR", help="Folder with the videos, named as the recordings.")
+@click.option("--queue", type=PATH, metavar="FILE", help="Suspects to go through, as audit writes them.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0,
               help="Port of the page, on 127.0.0.1.  [default: any that is free]")  # fmt: skip
 @click.option("--open/--no-open", "browse", default=False, help="Open the page in a browser.")
 @click.pass_context
 def command(
-    ctx: click.Context, cache: tuple[Path, ...], runs: tuple[Path, ...], video: Path | None, port: int, browse: bool
+    ctx: click.Context,
+    cache: tuple[Path, ...],
+    runs: tuple[Path, ...],
+    video: Path | None,
+    queue: Path | None,
+    port: int,
+    browse: bool,
 ) -> None:
     """Look at the sequences of a cache in a browser, with labels and predictions, and correct what is wrong.
 
@@ -27,6 +34,7 @@ def command(
     \b
     skelemo view cache/affwild2
     skelemo view cache/affwild2 --runs runs/ann --runs runs/stgcnpp --video videos/
+    skelemo view cache/affwild2 --queue audit/affwild2/suspects.csv
     """
     from skelemo.cache.store import open_cache
     from skelemo.runs.folder import read_run
@@ -37,7 +45,7 @@ def command(
         if browse:
             click.launch(address)
 
-    viewer = Viewer(open_cache(cache), [read_run(run) for run in runs], video)
+    viewer = Viewer(open_cache(cache), [read_run(run) for run in runs], video, queue)
     try:
         serve(viewer, port, ready)
     except KeyboardInterrupt:

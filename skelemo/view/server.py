@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 #: What the page loads; no other name is looked up.
-STATIC = {"app.js": "text/javascript", "sequences.js": "text/javascript", "corrections.js": "text/javascript",
-          "data.js": "text/javascript", "plane.js": "text/javascript", "view.css": "text/css"}  # fmt: skip
+STATIC = {
+    "view.css": "text/css",
+    **{f"{name}.js": "text/javascript" for name in ("app", "corrections", "data", "plane", "queue", "sequences")},
+}
 _MOST_BODY = 64 << 10
 _JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
@@ -117,6 +119,7 @@ def make_app(viewer: Viewer, port: int, token: str) -> "Starlette":
         Route("/", lambda _: HTMLResponse(page)),
         Route("/static/{name}", static_file),
         Route("/api/cache", lambda _: json(viewer.about())),
+        Route("/api/queue", lambda _: json(viewer.queue)),
         Route("/api/sequences", lambda request: json(viewer.sequences(request.query_params))),
         Route("/api/sequence/{row:int}", lambda request: json(viewer.sequence(row_of(request)))),
         Route("/api/frames/{row:int}", frames),

@@ -17,6 +17,8 @@ from skelemo.view.frames import MOST_FRAMES, Frames
 from skelemo.view.sequence_table import MOST_ROWS, Query, SequenceTable
 from skelemo.view.videos import find_videos
 
+#: Most suspects of a queue; the surest are kept.
+MOST_SUSPECTS = 2000
 #: Settings of a run under which coordinates are prepared.
 _PREPARING = ("min_confidence", "max_gap", "smooth", "causal")
 
@@ -28,6 +30,7 @@ class Viewer:
     ----------
     runs : whose predictions are shown.
     videos : folder with the video files of recordings.
+    queue : table of suspects, as ``skelemo audit`` writes it.
 
     Raises
     ------
@@ -35,7 +38,9 @@ class Viewer:
         A run predicts for none of the cache's sequences, or there is no such folder.
     """
 
-    def __init__(self, cache: Cache, runs: Sequence[Run] = (), videos: Path | None = None) -> None:
+    def __init__(
+        self, cache: Cache, runs: Sequence[Run] = (), videos: Path | None = None, queue: Path | None = None
+    ) -> None:
         self.cache = cache
         ids = cache.sequences["id"].to_numpy(object)
         self.answers = [RunAnswers(run, ids) for run in runs]
@@ -47,6 +52,22 @@ class Viewer:
         settings = {name: runs[0].config[name] for name in _PREPARING if name in runs[0].config} if runs else {}
         self.frames, self.table = Frames(cache, settings), SequenceTable(cache, self.answers)
         self.videos = find_videos(videos, set(cache.sequences["video"])) if videos else {}
+
+        self.queue = self._queue(queue) if queue else []
+
+    def _queue(self, path: Path) -> list[dict[str, Any]]:
+        """Suspects of people whom the cache has, with their rows."""
+        from skelemo.audit.suspects import read_suspects
+
+        names = zip(*(self.cache.sequences[name] for name in ("video", "person", "id")), strict=True)
+        rows = {(video, person): (row, name) for row, (video, person, name) in enumerate(names)}
+        table = read_suspects(path).sort_values("rank", kind="stable")
+        found: list[dict[str, Any]]
+        found = [{**one, "row": place[0], "id": place[1]} for one in table.to_dict("records")
+                 if (place := rows.get((one["video"], one["person"])))]  # fmt: skip
+        if not found:
+            raise InputError(f"{path}: none of its {len(table):,} suspects is in {self.cache.name}; name its cache")
+        return found[:MOST_SUSPECTS]
 
     def about(self) -> dict[str, Any]:
         """The cache as a whole."""

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -23,9 +24,9 @@ def folder(tmp_path_factory):
     return a_cache(tmp_path_factory.mktemp("view") / "small", *sequences, *pair)
 
 
-@pytest.fixture(scope="module")
-def address(folder):
-    command = [sys.executable, "-m", "skelemo", "view", str(folder)]
+@contextmanager
+def serving(*words):
+    command = [sys.executable, "-m", "skelemo", "view", *map(str, words)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert server.stdout
     yield server.stdout.readline().strip()
@@ -33,6 +34,12 @@ def address(folder):
     _, told = server.communicate(timeout=20)
     assert server.returncode == 130
     assert not told
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    with serving(folder) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +173,25 @@ def test_two_people_are_swapped(tab, address, folder):
     tab.get_by_role("button", name="the two change places in the stretch").click()
     tab.get_by_text("swap with r").wait_for()
     assert [table(folder)[-1][name] for name in ("action", "person", "value")] == ["swap", "l", "r"]
+
+
+def test_a_queue_marks_the_stretch_and_fills_in_the_correction(browser, folder, tmp_path):
+    title = "rank,kind,video,person,first,last,score,found,head,value"
+    rows = ["1,label,clip 005,,10,19,0.9,rather glad,expression,glad", "2,identity,pair,l,7,7,0.8,jumps,,r"]
+    (tmp_path / "suspects.csv").write_text("\n".join([title, *rows]))
+    with serving(folder, "--queue", tmp_path / "suspects.csv") as address:
+        page = browser.new_page()
+        page.goto(address)
+        opened(page, "clip 005")
+        assert page.inner_text("#corrections p") == "Frames 10 to 19"
+        assert page.locator("[aria-label=class]").input_value() == "glad"
+        page.locator("#player").press("n")
+        opened(page, "pair_l")
+        assert page.inner_text("#corrections p") == "Frames 7 to 7"
+        page.get_by_role("button", name="all sequences").click()
+        page.locator("#rows").get_by_text("clip 002").click()
+        opened(page, "clip 002")
+        page.close()
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(browser, address):

@@ -297,6 +297,24 @@ def test_how_far_raters_are_apart_is_worked_out_from_shares(tmp_path):
     assert [(row["id"], row["raters"]) for row in found["rows"]] == [("a", 0.3), ("b", 0.1), ("c", None)]
 
 
+def test_a_queue_names_rows_and_leaves_out_whom_the_cache_does_not_have(folder, tmp_path):
+    lines = [
+        "rank,kind,video,person,first,last,score,found,head,value",
+        "2,identity,anna/talk,left,1,1,0.5,jumps,,right",
+        "1,label,anna/talk,right,6,9,0.9,rather calm,expression,calm",
+        "3,label,nobody,,0,1,0.4,elsewhere,expression,sad",
+    ]
+    (tmp_path / "suspects.csv").write_text("\n".join(lines))
+    found = Viewer(open_cache(folder), queue=tmp_path / "suspects.csv").queue
+    assert [(one["row"], one["id"], one["value"]) for one in found] == [
+        (1, "anna/talk_right", "calm"),
+        (0, "anna/talk_left", "right"),
+    ]
+    (tmp_path / "others.csv").write_text("\n".join([lines[0], lines[3]]))
+    with pytest.raises(InputError, match="none of its 1 suspects is in small"):
+        Viewer(open_cache(folder), queue=tmp_path / "others.csv")
+
+
 def test_videos_are_matched_by_name_inside_their_folder_and_served_in_ranges(folder, tmp_path):
     films = tmp_path / "films"
     (films / "anna").mkdir(parents=True)

@@ -2,11 +2,12 @@
 import {address, ask, clipOf} from "skelemo/data.js";
 import {Sequences} from "skelemo/sequences.js";
 import {Corrections} from "skelemo/corrections.js";
+import {Queue} from "skelemo/queue.js";
 import {planes} from "skelemo/plane.js";
 
 const {make, Player} = globalThis.skelemo, LOOK = 2000;
 const at = id => document.getElementById(id);
-let about, table, player, corrections, sequence = null, move = () => {}, prepared = false, film = null, asked = 0;
+let about, table, queue, player, corrections, sequence = null, move = () => {}, prepared = false, film = null, asked = 0;
 
 function tell(news) {
   const wrong = news instanceof Error;
@@ -41,7 +42,8 @@ function follow(clip) {
   };
 }
 
-async function open(row, frame = 0) {
+/* Open a sequence, where something is suspected with its stretch marked. */
+async function open(row, suspect = null) {
   const mine = ++asked;
   try {
     const found = await ask(`sequence/${row}`);
@@ -52,7 +54,14 @@ async function open(row, frame = 0) {
   table.show(row);
   at("title").textContent = sequence.id;
   document.title = `${sequence.id} · skelemo view`;
-  show(frame);
+  show(0);
+  if (suspect) {
+    const place = number => { const found = player.clip.numbers.findIndex(one => one >= number); return found < 0 ? player.clip.length - 1 : found; };
+    const first = place(suspect.first);
+    player.seek(first);
+    player.select([first, Math.max(first, place(suspect.last))]);
+    corrections.fill(suspect);
+  }
   tell("");
 }
 
@@ -109,9 +118,11 @@ async function look() {
   setTimeout(look, LOOK);
 }
 
+function listed() { return queue.shown ? queue : table; }
+
 function keys(event) {
   if (event.target.closest("input:not([type=checkbox]):not([type=range]), select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
-  const act = {n: () => table.move(1), p: () => table.move(-1), i: () => corrections.end(0), o: () => corrections.end(1), u: () => corrections.undo()}[event.key];
+  const act = {n: () => listed().move(1), p: () => listed().move(-1), i: () => corrections.end(0), o: () => corrections.end(1), u: () => corrections.undo()}[event.key];
   if (act) { event.preventDefault(); act(); }
   else if (!player.root.contains(event.target)) player.key(event);
 }
@@ -126,8 +137,10 @@ async function begin() {
   corrections = new Corrections(at("corrections"), about.heads, player, renew, tell);
   table = new Sequences(about, open, tell);
   document.addEventListener("keydown", keys);
+  queue = new Queue(await ask("queue"), open);
   const first = await table.ask(), row = /^#[0-9]+$/.test(location.hash) ? +location.hash.slice(1) : first?.row;
-  if (row !== undefined) await open(row);
+  if (queue.shown && !location.hash) await queue.move(1);
+  else if (row !== undefined) await open(row);
   look();
 }
 begin().catch(tell);

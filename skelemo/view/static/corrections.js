@@ -64,6 +64,16 @@ export class Corrections {
     this.value = () => made.map(one => one.value === "" ? "-" : one.value).join(" ");
   }
 
+  /* Fill in what an audit suggests. */
+  fill({head, value}) {
+    if (this.heads.some(one => one.name === head) && value) {
+      this.head.value = head;
+      this.inputs();
+      const fields = this.values.querySelectorAll("select, input"), words = fields.length > 1 ? value.split(" ") : [value];
+      words.forEach((word, i) => { if (fields[i]) fields[i].value = word === "-" ? "" : word; });
+    } else if (value && [...this.person.options].some(one => one.value === value)) this.person.value = value;
+  }
+
   show(sequence) {
     this.sequence = sequence;
     this.person.replaceChildren();

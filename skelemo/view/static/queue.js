@@ -1,0 +1,47 @@
+/* What an audit suspects, one after another: the suspicious stretch is marked and the likely correction filled in. */
+const {make} = globalThis.skelemo, at = id => document.getElementById(id);
+
+export class Queue {
+  constructor(items, open) {
+    Object.assign(this, {items, open, place: -1, shown: false});
+    if (!items.length) return;
+    this.box = at("queue");
+    this.lines = items.map((one, place) => {
+      const line = make(this.box, "div", "item", "", {role: "option", "aria-selected": "false", id: `suspect-${place}`});
+      make(line, "b", "", one.found);
+      make(line, "span", "", `${one.kind} · ${one.score.toFixed(2)} · ${one.id}, ${one.first} to ${one.last}`);
+      line.addEventListener("click", () => this.choose(place));
+      return line;
+    });
+    this.box.addEventListener("keydown", event => {
+      const by = {ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10}[event.key];
+      if (by) { event.preventDefault(); event.stopPropagation(); this.move(by); }
+    });
+    this.tabs = [["suspects", true], ["all sequences", false]].map(([text, on]) => {
+      const tab = make(at("lists"), "button", "", text, {type: "button"});
+      tab.addEventListener("click", () => this.show(on));
+      return [tab, on];
+    });
+    at("lists").hidden = false;
+    this.show(true);
+  }
+
+  /* Show the queue, or the table of all sequences. */
+  show(on) {
+    this.shown = on;
+    for (const [tab, its] of this.tabs) tab.setAttribute("aria-pressed", its === on);
+    this.box.hidden = !on;
+    for (const id of ["filters", "total", "rows"]) at(id).hidden = on;
+  }
+
+  move(by) { return this.choose(Math.max(0, Math.min(this.items.length - 1, this.place + by))); }
+
+  choose(place) {
+    this.lines[this.place]?.setAttribute("aria-selected", "false");
+    this.place = place;
+    this.lines[place].setAttribute("aria-selected", "true");
+    this.lines[place].scrollIntoView({block: "nearest"});
+    this.box.setAttribute("aria-activedescendant", `suspect-${place}`);
+    return this.open(this.items[place].row, this.items[place]);
+  }
+}
