@@ -62,8 +62,8 @@ class Viewer:
         names = zip(*(self.cache.sequences[name] for name in ("video", "person", "id")), strict=True)
         rows = {(video, person): (row, name) for row, (video, person, name) in enumerate(names)}
         table = read_suspects(path).sort_values("rank", kind="stable")
-        found: list[dict[str, Any]]
-        found = [{**one, "row": place[0], "id": place[1]} for one in table.to_dict("records")
+        suspects: Any = table.to_dict("records")
+        found = [{**one, "row": place[0], "id": place[1]} for one in suspects
                  if (place := rows.get((one["video"], one["person"])))]  # fmt: skip
         if not found:
             raise InputError(f"{path}: none of its {len(table):,} suspects is in {self.cache.name}; name its cache")
