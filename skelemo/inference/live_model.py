@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skelemo.errors import ConfigError
 from skelemo.inference.environment import choose_device
@@ -15,6 +15,7 @@ from skelemo.inference.history import Shape, View
 from skelemo.inference.live import Prediction, stream_layout
 from skelemo.inference.predictor import Member, Model
 from skelemo.models.heads import answers
+from skelemo.models.packing import packed
 from skelemo.preprocess import prepare
 from skelemo.preprocess.calibration import evidence_of, shifts, sums_by
 from skelemo.render.views import USUAL
@@ -57,8 +58,12 @@ class TorchModel:
             for one in model.members
         ]
         self.calibrates = any(one.preparation.calibrate != "none" for one in model.members)
-        for one in model.members:
-            one.network.to(self.device).eval()
+        self._networks = [
+            packed(one.network) if self.device.type == "cpu" and one.file.precision not in _TYPES else one.network
+            for one in model.members
+        ]
+        for network in self._networks:
+            network.to(self.device).eval()
 
     @property
     def notes(self) -> list[str]:
@@ -81,11 +86,12 @@ class TorchModel:
         """Outputs, and the shares of frames and points that are visible, of each member for each person."""
         prepared: dict[object, tuple[Tensor, Tensor]] = {}
         found = []
-        for one, shape, columns, mine in zip(self.model.members, self.shapes, self._columns, views, strict=True):
+        parts = zip(self.model.members, self._networks, self.shapes, self._columns, views, strict=True)
+        for one, network, shape, columns, mine in parts:
             key = (one.preparation, one.layout.name, shape)
             if key not in prepared:
                 prepared[key] = self._prepare(one, columns, mine, size)
-            found.append(self._predict(one, *prepared[key], size))
+            found.append(self._predict(one, network, *prepared[key], size))
         return found
 
     @torch.inference_mode()
@@ -145,14 +151,16 @@ class TorchModel:
         typical = torch.tensor(one.preparation.typical, device=self.device)
         return shifts(known, evidence_of(known[..., 2]), typical)
 
-    def _predict(self, one: Member, keypoints: Tensor, mask: Tensor, size: tuple[int, int]) -> Prediction:
+    def _predict(
+        self, one: Member, network: nn.Module, keypoints: Tensor, mask: Tensor, size: tuple[int, int]
+    ) -> Prediction:
         inputs = {"keypoints": keypoints, "mask": mask}
         if one.preparation.coordinates == "frame":
             inputs["frame_size"] = torch.tensor([_pixels(size)], dtype=torch.float32).to(self.device)
             inputs["frame_size"] = inputs["frame_size"].expand(len(mask), 2)
         kind = _TYPES.get(one.file.precision)
         with torch.autocast(self.device.type, kind) if kind else nullcontext():
-            outputs = answers(one.network, inputs, one.file.heads, one.layout, flip=one.file.flip_average)
+            outputs = answers(network, inputs, one.file.heads, one.layout, flip=one.file.flip_average)
         visible = mask.float().mean(1), (keypoints[..., 2] > 0).float().mean((1, 2))
         heads = {name: output.cpu().numpy() for name, output in outputs.items()}
         return heads, visible[0].cpu().numpy(), visible[1].cpu().numpy()

@@ -95,12 +95,17 @@ class LinearNorm(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """``[n, V, inputs]`` to ``[n, V, outputs]``."""
-        norm = self.norm
-        if self.training or norm.running_mean is None or norm.running_var is None:
-            return norm(self.linear(rows))
-        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        shift = norm.bias + (self.linear.bias - norm.running_mean) * scale
-        return nn.functional.linear(rows, self.linear.weight * scale[:, None], shift)
+        if self.training:
+            return self.norm(self.linear(rows))
+        return nn.functional.linear(rows, *self.folded())
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the linear layer that both are outside training."""
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        if mean is None or variance is None:
+            raise TypeError("batch norm without running statistics cannot be folded")
+        scale = self.norm.weight * torch.rsqrt(variance + self.norm.eps)
+        return self.linear.weight * scale[:, None], self.norm.bias + (self.linear.bias - mean) * scale
 
 
 class GraphConv(nn.Module):
@@ -138,12 +143,14 @@ class GraphConv(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """``[n, V, inputs]`` to ``[n, V, outputs]``."""
-        adjacency = self.adjacency if self.importance is None else self.adjacency * self.importance
-        points = adjacency.shape[-1]
-        # The subsets of one keypoint are adjacent rows of the product, hence adjacent channels of its view.
-        gather = adjacency.permute(2, 0, 1).reshape(1, -1, points).to(rows.dtype)  # [1, V * K, V]
+        gather = self.gather().to(rows.dtype)
         gathered = torch.bmm(gather.expand(rows.shape[0], -1, -1), rows)  # matmul would copy rows to fold them
-        return self.mix(gathered.view(rows.shape[0], points, -1))
+        return self.mix(gathered.view(*rows.shape[:2], -1))
+
+    def gather(self) -> Tensor:
+        """``[1, V * K, V]``: the subsets of one keypoint are adjacent rows, hence adjacent channels of the product."""
+        adjacency = self.adjacency if self.importance is None else self.adjacency * self.importance
+        return adjacency.permute(2, 0, 1).reshape(1, -1, adjacency.shape[-1])
 
 
 class TimeConv(nn.Conv2d):

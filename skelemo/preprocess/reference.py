@@ -8,7 +8,7 @@ person shows, so that hidden hips, legs or hands do not move the rest.
 
 import math
 from dataclasses import dataclass
-from functools import cache, cached_property, reduce
+from functools import cache, cached_property, partial, reduce
 
 import torch
 from torch import Tensor
@@ -100,6 +100,35 @@ class _Rule:
         )
 
 
+@dataclass(frozen=True)
+class _Constants:
+    """A rule's tables as tensors, made once for each device."""
+
+    chosen: Tensor  # [terms, V] which points are in which term
+    places: Tensor  # [places, terms]
+    ends: tuple[Tensor, Tensor]  # [D] places
+    lengths: tuple[Tensor, ...]  # of each rank [lengths, distances]
+    units: tuple[Tensor, ...]  # of each rank [lengths, 1]
+    weights: tuple[Tensor, ...]
+
+    @staticmethod
+    @cache
+    def of(rule: _Rule, points: int, device: torch.device) -> "_Constants":
+        """The tables of a rule for a part of so many points."""
+        with torch.inference_mode(False):  # they are used in training, too
+            index = partial(torch.tensor, device=device, dtype=torch.long)
+            values = partial(torch.tensor, device=device, dtype=torch.float32)
+            start, end = index(rule.ends).T if rule.ends else (index([]), index([]))
+            return _Constants(
+                values([[point in term for point in range(points)] for term in rule.terms]),
+                index(rule.places),
+                (start, end),
+                tuple(index(rank) for rank in rule.lengths),
+                tuple(values(rank)[:, None] for rank in rule.units),
+                tuple(values(rank)[:, None] for rank in rule.weights),
+            )
+
+
 def _padded(rows: list[list[int]]) -> tuple[tuple[int, ...], ...]:
     longest = math.lcm(*(len(row) for row in rows))
     return tuple(tuple(row * (longest // len(row))) for row in rows)
@@ -112,12 +141,13 @@ class _Places:
         self.points, self.rule = points, rule
         if not rule.places:
             return
-        chosen = points.new_tensor([[point in term for point in range(points.shape[1])] for term in rule.terms])
+        make = _Constants.of if _can_ask() else _Constants.of.__wrapped__  # a program that is traced has its own
+        self.constants = make(rule, points.shape[1], points.device)
         columns = points.permute(2, 1, 0)
         columns = torch.cat([columns[:2], (columns[2:] > 0).to(points.dtype)])  # [3, V, N]
-        sums = chosen @ columns
+        sums = self.constants.chosen @ columns
         terms = sums[:2] / sums[2:]  # [2, terms, N]
-        index = torch.tensor(rule.places, device=points.device)
+        index = self.constants.places
         self.found = terms[:, index[:, 0]] if index.shape[1] == 1 else terms[:, index].mean(2)
 
     def __getitem__(self, place: int) -> Tensor:
@@ -127,19 +157,17 @@ class _Places:
     @cached_property
     def distances(self) -> Tensor:
         """``[D, N]`` the distances of the rule, NaN where its places fall together."""
-        start, end = torch.tensor(self.rule.ends, device=self.points.device).T
+        start, end = self.constants.ends
         length = _norm(self.found[:, end] - self.found[:, start])
         return torch.where(length > _LEAST_LENGTH, length, torch.nan)
 
     def unit(self, rank: int) -> Tensor:
         """``[N]`` the length of a unit in each frame by the distances of a rank, NaN where none is seen."""
-        index = torch.tensor(self.rule.lengths[rank], device=self.points.device)
-        units = self.points.new_tensor(self.rule.units[rank])[:, None]
+        index, units = self.constants.lengths[rank], self.constants.units[rank]
         values = (self.distances[index[:, 0]] if index.shape[1] == 1 else _nanmean(self.distances[index], 1)) / units
         if len(self.rule.units[rank]) == 1:
             return values[0]
-        weight = self.points.new_tensor(self.rule.weights[rank])[:, None]
-        weight = torch.where(values.isnan(), 0, weight)
+        weight = torch.where(values.isnan(), 0, self.constants.weights[rank])
         return ((values.nan_to_num(0).pow(_POWER) * weight).sum(0) / weight.sum(0)).pow(1 / _POWER)
 
 
@@ -169,7 +197,7 @@ def _turn(across: Tensor, level: Tensor, clips: Clips, seen: Tensor) -> Tensor:
 def _unit(places: _Places, clips: Clips, seen: Tensor) -> Tensor:
     """``[N]`` the length of a unit in each frame's clip, NaN where nothing measures it."""
     ranks = [*range(len(places.rule.units)), None]
-    if clips.window:
+    if clips.window and not _can_ask():
         measured = [_spread(places.points) if rank is None else places.unit(rank) for rank in ranks]
         medians = clips.median(torch.stack(measured))
         return reduce(lambda found, value: torch.where(found.isnan(), value, found), medians)
@@ -178,6 +206,10 @@ def _unit(places: _Places, clips: Clips, seen: Tensor) -> Tensor:
         unknown = found.isnan() & seen
         if not _needed(unknown):
             break
+        if clips.window:
+            value = clips.median(_spread(places.points) if rank is None else places.unit(rank))
+            found = torch.where(found.isnan(), value, found)
+            continue
         some, rows = _of(clips, unknown)
         value = some.median((_spread(places.points) if rank is None else places.unit(rank))[rows])
         found = found.index_put((rows,), torch.where(found[rows].isnan(), value, found[rows]))
@@ -220,8 +252,13 @@ def _norm(vectors: Tensor) -> Tensor:
 
 
 def _needed(frames: Tensor) -> bool:
-    """Whether any of the frames is marked; always yes in a compiled or exported program, which cannot ask."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing() or bool(frames.any())
+    """Whether any of the frames is marked; always yes where that cannot be asked."""
+    return not _can_ask() or bool(frames.any())
+
+
+def _can_ask() -> bool:
+    """Whether values can be looked at, which a compiled or exported program cannot do."""
+    return not (torch.compiler.is_compiling() or torch.jit.is_tracing())
 
 
 def _of(clips: Clips, unknown: Tensor) -> tuple[Clips, Tensor]:

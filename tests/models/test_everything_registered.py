@@ -17,6 +17,7 @@ from skelemo.data.loader import Batch, Batches, inputs
 from skelemo.data.windows import Window, find_targets
 from skelemo.models import create, list_models
 from skelemo.models.heads import probabilities
+from skelemo.models.packing import packed
 from skelemo.models.registry import entry
 from skelemo.preprocess import Preparation
 from skelemo.simulate import simulate
@@ -149,6 +150,20 @@ def test_unseen_frames_change_no_answer(name, device):
         expected, found = model(**inputs(batch)), model(**inputs(batch | {"keypoints": loud}))
     for head in HEADS:
         torch.testing.assert_close(found[head], expected[head], rtol=1e-4, atol=1e-5)
+
+
+def test_packed_for_one_processor_it_answers_the_same(name):
+    if name in LARGE - {"resnet18"}:
+        pytest.skip("their layers are those of resnet18 and the transformers")
+    model = of(name, 4, BOTH, torch.device("cpu")).eval()
+    ready = packed(model)
+    batch = with_people_missing(windows(name, 3, 4, BOTH, torch.device("cpu")), most=False)
+    for rows in (slice(0, 1), slice(0, 3)):
+        mine = {key: value[rows] for key, value in inputs(batch).items()}
+        with torch.inference_mode():
+            expected, found = model(**mine), ready(**mine)
+        for head in HEADS:
+            torch.testing.assert_close(found[head], expected[head], rtol=1e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize("training", [True, False])
