@@ -17,7 +17,7 @@ export class Queue {
       const by = {ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10}[event.key];
       if (by) { event.preventDefault(); event.stopPropagation(); this.move(by); }
     });
-    this.tabs = [["suspects", true], ["all sequences", false]].map(([text, on]) => {
+    this.tabs = [[`${items.length} suspect${items.length === 1 ? "" : "s"}`, true], ["all sequences", false]].map(([text, on]) => {
       const tab = make(at("lists"), "button", "", text, {type: "button"});
       tab.addEventListener("click", () => this.show(on));
       return [tab, on];
