@@ -14,6 +14,7 @@ from skelemo.cli.values import PATH, TEXT
 @click.option("--trials", type=click.IntRange(1), help="Trainings in all, of every process.  [default: the file's]")
 @click.option("--storage", type=TEXT, metavar="FILE|URL", help="Where processes share their trials.")
 @click.option("--keep", is_flag=True, help="Keep what each training leaves, its checkpoints too.")
+@click.option("--lr-find", is_flag=True, help="Only find a learning rate for FILE, the settings of one training.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -23,6 +24,7 @@ def command(
     trials: int | None,
     storage: str | None,
     keep: bool,
+    lr_find: bool,
 ) -> None:
     """Search for the settings with the highest validation score.
 
@@ -33,12 +35,20 @@ def command(
     \b
     skelemo tune configs/tune.yaml --set data=cache/faces --out searches/faces
     skelemo train --config searches/faces/best.yaml --out runs/best
+    skelemo tune --lr-find configs/faces_ann.yaml --out searches/rate
     """
     from skelemo.cli.progress import named_progress
     from skelemo.study.space import read_search
     from skelemo.text import visible
     from skelemo.training.config import parse_assignments
 
+    if lr_find:
+        from skelemo.study.rate_find import find
+        from skelemo.training.config import load_config
+
+        curve = find(load_config(file, parse_assignments(assignments)), out)
+        click.echo(f"lr: {curve.suggestion:.2g}, a tenth of where the loss is lowest; the curve: {out / 'lr_find.svg'}")
+        return
     search = read_search(file, parse_assignments(assignments), trials)
 
     from skelemo.study.tune import BEST, PAGE, tune

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -155,7 +155,9 @@ class OptimizerSettings(BaseModel):
     """How it is minimized."""
 
     optimizer: str | None = Field("adam", description="any of torch.optim, in lower case; null for a baseline")
-    lr: float = Field(1e-3, gt=0, le=100, description="learning rate")
+    lr: Annotated[float, Field(gt=0, le=100)] | Literal["auto"] = Field(
+        1e-3, description="learning rate; auto: found in each training, a tenth of where the loss is lowest"
+    )
     backbone_lr: float = Field(1.0, ge=0, le=1000, description="factor on the learning rate of a pretrained backbone")
     weight_decay: float = Field(0.0, ge=0, le=100, description="weight decay (L2), not of norms and biases")
     momentum: float = Field(0.9, ge=0, lt=1, description="of optimizers that have one; SGD takes Nesterov's")
@@ -319,7 +321,9 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
 def _expected(name: str) -> str:
     """What values a setting has, in words."""
     field = Config.model_fields[name]
-    for kind in (field.annotation, *get_args(field.annotation)):
+    kinds_of = (field.annotation, *get_args(field.annotation))
+    bounded = next((kind for kind in kinds_of if get_origin(kind) is Annotated), None)
+    for kind in () if bounded else kinds_of:
         if get_origin(kind) is Literal:
             return f"one of {', '.join(map(str, get_args(kind)))}"
     kinds: dict[Any, str] = {
@@ -330,13 +334,12 @@ def _expected(name: str) -> str:
         dict[str, Any]: "a mapping",
     }
     signs = {"gt": "above", "ge": "from", "lt": "below", "le": "up to"}
+    metadata = bounded.__metadata__[0].metadata if bounded else field.metadata
     limits = [
-        f"{word} {getattr(limit, sign):,}"
-        for limit in field.metadata
-        for sign, word in signs.items()
-        if hasattr(limit, sign)
+        f"{word} {getattr(limit, sign):,}" for limit in metadata for sign, word in signs.items() if hasattr(limit, sign)
     ]
-    return " ".join([kinds.get(field.annotation, "names"), " and ".join(limits)]).strip()
+    expected = " ".join([kinds.get(float if bounded else field.annotation, "names"), " and ".join(limits)]).strip()
+    return f"{expected}, or auto" if bounded else expected
 
 
 def _model_first(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -28,6 +28,7 @@ from skelemo.evaluation.smoothing import GAIN, choose_width
 from skelemo.inference.predictor import predict
 from skelemo.models import registry
 from skelemo.models.baselines import Baseline
+from skelemo.runs.folder import read_json, write_json
 from skelemo.runs.model_file import has_model, read_model, write_choices
 from skelemo.runs.predictions import prediction_table
 from skelemo.targets import Head, hard_labels
@@ -38,6 +39,10 @@ from skelemo.training.choice import Choice
 from skelemo.training.config import Config
 from skelemo.training.losses import context_of
 from skelemo.training.module import MONITORED, Training
+from skelemo.training.rate import RateCurve, find_rate
+
+#: What the learning-rate finder saw, in the folder of a training.
+RATE = "lr_find.json"
 
 #: Called with epochs done in this fold, epochs at most, and sizes or figures.
 Report = Callable[[int, int, str], None]
@@ -296,34 +301,22 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
     config, chooses = job.config, len(targets["validation"]) > 0
     if config.compile:
         network.compile()
-    contexts = {
-        head.name: context_of(
-            head, torch.as_tensor(targets["train"].labels[head.name]), config.class_weights, config.label_smoothing
-        )
-        for head in job.heads
-    }
+    loaders = _Loaders(job, targets, seed)
+    if config.lr == "auto":
+        config = config.model_copy(update={"lr": _found_rate(job, network, targets, folder, seed).suggestion})
     monitor, mode = f"validation_{config.monitor}" if chooses else None, MONITORED[config.monitor]
     start = f"{_sizes(job, targets)}, {sum(p.numel() for p in network.parameters()):,} parameters, {job.device}"
+    start += f", lr {float(config.lr):.2g} (found)" if job.config.lr == "auto" else ""
     figures = [f"validation_{head.name}_{main_metric(head)}" for head in job.heads]
     kept = Checkpoints(folder / "checkpoints", monitor, mode, config.patience, config.patience_steps)
-    loaders = _Loaders(job, targets, seed)
     with _quiet():
         trainer = lightning.Trainer(
-            accelerator=job.device.type,
-            devices=[job.device.index or 0] if job.device.type == "cuda" else 1,
-            precision=precision(config, job.device),
+            **_options(job),
             max_epochs=_epochs(config, len(loaders.train_dataloader())),
-            accumulate_grad_batches=config.accumulate,
-            gradient_clip_val=config.clip_gradient or None,
             callbacks=[History(folder / "metrics.csv"), Progress(report, start, figures), *job.callbacks, kept],
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
             limit_val_batches=1.0 if chooses else 0,
-            reload_dataloaders_every_n_epochs=1,
         )
-        task = Training(network, config, job.heads, contexts, seed)
+        task = _task(job, network, targets, config, seed)
         begun = kept.last if kept.last.exists() else None
         if begun:
             with run_writer.restoring(begun):
@@ -337,6 +330,51 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
     if task.average is not None:
         network.load_state_dict(task.kept.state_dict())
     network.to(job.device)
+
+
+def _options(job: Job) -> dict[str, Any]:
+    """What every trainer of a job is made with."""
+    return {
+        "accelerator": job.device.type,
+        "devices": [job.device.index or 0] if job.device.type == "cuda" else 1,
+        "precision": precision(job.config, job.device),
+        "accumulate_grad_batches": job.config.accumulate,
+        "gradient_clip_val": job.config.clip_gradient or None,
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "reload_dataloaders_every_n_epochs": 1,
+    }
+
+
+def _task(job: Job, network: nn.Module, targets: dict[str, Targets], config: Config, seed: int) -> Training:
+    contexts = {
+        head.name: context_of(
+            head, torch.as_tensor(targets["train"].labels[head.name]), config.class_weights, config.label_smoothing
+        )
+        for head in job.heads
+    }
+    return Training(network, config, job.heads, contexts, seed)
+
+
+def rate_curve(job: Job, targets: dict[str, Targets], seed: int, network: nn.Module | None = None) -> RateCurve:
+    """What the learning-rate finder sees on the training subset."""
+    torch.manual_seed(seed)
+    network = network or job.create().to(job.device)
+    with _quiet():
+        return find_rate(_task(job, network, targets, job.config, seed), _Loaders(job, targets, seed), _options(job))
+
+
+def _found_rate(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Path, seed: int) -> RateCurve:
+    """The curve in the folder, or a new one: a resumed training keeps its rate."""
+    file = folder / RATE
+    if file.exists():
+        with run_writer.restoring(file):
+            return RateCurve.from_json(read_json(file))
+    curve = rate_curve(job, targets, seed, network)
+    write_json(file, curve.to_json())
+    return curve
 
 
 def _epochs(config: Config, batches: int) -> int:

@@ -119,7 +119,7 @@ class Training(lightning.LightningModule):
         if wrong:
             raise ConfigError(
                 f"training diverged in epoch {self.current_epoch + 1}: {wrong[0]}; "
-                f"begin again with a lower lr than {self.config.lr:g}, or with clip_gradient=1"
+                f"begin again with a lower lr than {float(self.config.lr):g}, or with clip_gradient=1"
             )
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:

@@ -50,12 +50,12 @@ def make_optimizer(network: nn.Module, config: "Config", further: Iterable[nn.Pa
     if name not in OPTIMIZERS:
         raise unknown("optimizer", name, OPTIMIZERS)
     known = inspect.signature(OPTIMIZERS[name]).parameters
-    options: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
+    options: dict[str, Any] = {"lr": float(config.lr), "weight_decay": config.weight_decay}
     if "momentum" in known:
         options |= {"momentum": config.momentum}
     if "nesterov" in known:
         options |= {"nesterov": config.momentum > 0}
-    groups = list(parameter_groups(network, config.lr * config.backbone_lr))
+    groups = list(parameter_groups(network, float(config.lr) * config.backbone_lr))
     if extra := [*further]:
         groups.append({"params": extra, "weight_decay": 0.0})
     return OPTIMIZERS[name](groups, **{key: value for key, value in options.items() if key in known})

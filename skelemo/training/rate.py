@@ -1,0 +1,109 @@
+"""The learning-rate finder: the loss while the rate rises from step to step (Smith 2017, arXiv:1506.01186)."""
+
+import math
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import lightning
+import numpy as np
+from lightning.pytorch.callbacks import Callback
+
+from skelemo.errors import ConfigError
+from skelemo.training.module import Training
+
+#: Rates that are tried, evenly spaced on a logarithmic scale, and steps between them.
+LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 140
+#: The loss is smoothed by so much; ends the test where it exceeds the lowest so often; these first steps say nothing.
+_SMOOTHING, _FAR, _FIRST = 0.9, 4.0, 10
+#: The loss is lowest just before it explodes; a tenth of that rate falls nearly as fast, and holds for longer.
+_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class RateCurve:
+    """Loss by learning rate, smoothed, and a tenth of the rate at which it is lowest."""
+
+    suggestion: float
+    rate: tuple[float, ...]
+    loss: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``lr_find.json`` holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "RateCurve":
+        """What `to_json` wrote."""
+        return cls(float(data["suggestion"]), tuple(map(float, data["rate"])), tuple(map(float, data["loss"])))
+
+
+def find_rate(task: Training, loaders: lightning.LightningDataModule, options: Mapping[str, Any]) -> RateCurve:
+    """Train a copy of the network for `STEPS` steps on the training subset, the rate rising with each.
+
+    Parameters
+    ----------
+    options : of Lightning's Trainer, as of the training to come.
+
+    Raises
+    ------
+    ConfigError
+        The loss never falls, or is not finite from the start.
+    """
+    rising = task.config.model_copy(update={"lr": LOWEST, "schedule": "constant", "warmup": 0, "ema": 0.0})
+    probe = _Probe(deepcopy(task.network), rising, task.heads, task.contexts, task.seed)
+    sweep = _Sweep()
+    own = {"max_steps": STEPS, "max_epochs": -1, "limit_val_batches": 0, "callbacks": [sweep]}
+    lightning.Trainer(**{**options, **own, "enable_checkpointing": False}).fit(probe, datamodule=loaders)
+    return curve_of(np.array(sweep.losses))
+
+
+def curve_of(losses: np.ndarray) -> RateCurve:
+    """The curve of the losses ``[S]`` of the first S steps, at the rates of `_rate`."""
+    rates = np.array([_rate(step) for step in range(len(losses))])
+    weights = _SMOOTHING ** np.arange(len(losses))
+    smooth = np.array([np.average(losses[: n + 1][::-1], weights=weights[: n + 1]) for n in range(len(losses))])
+    lowest = int(smooth.argmin()) if len(smooth) else 0
+    if lowest <= _FIRST or smooth[lowest] >= smooth[:_FIRST].min():
+        raise ConfigError("the learning-rate finder saw no rate at which the loss falls: set lr, as in --set lr=0.001")
+    return RateCurve(float(rates[lowest]) * _SHARE, tuple(rates.tolist()), tuple(smooth.tolist()))
+
+
+def _rate(step: int) -> float:
+    return float(LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1)))
+
+
+class _Probe(Training):
+    """A training that may diverge: it is meant to."""
+
+    def on_train_epoch_end(self) -> None:
+        """Nothing is looked at between the epochs."""
+
+
+class _Sweep(Callback):
+    """Raises the rate with every step, keeps the losses, and ends the test where they explode."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.ratios: list[float] = []
+        self._batches: list[float] = []
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, module: Any, batch: Any, index: int) -> None:
+        """Set the step's rate; a pretrained backbone keeps its share of it."""
+        groups = trainer.optimizers[0].param_groups
+        self.ratios = self.ratios or [group["lr"] / LOWEST for group in groups]
+        for group, ratio in zip(groups, self.ratios, strict=True):
+            group["lr"] = ratio * _rate(len(self.losses))
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:
+        """Keep the loss of the step, the mean of its batches."""
+        self._batches.append(float(outputs["loss"]))
+        if trainer.global_step > len(self.losses):
+            loss = float(np.mean(self._batches))
+            self._batches = []
+            if math.isfinite(loss):
+                self.losses.append(loss)
+            lowest = min(self.losses, default=math.nan)
+            if not math.isfinite(loss) or (len(self.losses) > _FIRST and loss > _FAR * abs(lowest)):
+                trainer.should_stop = True

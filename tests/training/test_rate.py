@@ -1,0 +1,84 @@
+"""The learning-rate finder: a tenth of the rate at which the loss is lowest."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+
+from skelemo.cli import main
+from skelemo.errors import ConfigError
+from skelemo.training import rate
+from skelemo.training.config import load_config
+from skelemo.training.fit import train
+from skelemo.training.rate import curve_of
+
+
+def test_the_suggestion_is_a_tenth_of_the_rate_with_the_lowest_loss():
+    steps = np.arange(rate.STEPS)
+    curve = curve_of(1 + ((steps - 80) / 40) ** 2)
+    assert curve.rate[0] == pytest.approx(1e-6)
+    assert curve.rate[-1] == pytest.approx(10)
+    smooth = pd.Series(1 + ((steps - 80) / 40) ** 2).ewm(alpha=0.1, adjust=True).mean()
+    assert 80 < smooth.argmin() < 90  # a mean by 0.9 lags by 9 steps
+    assert curve.suggestion == pytest.approx(10 ** (-6 + 7 * smooth.argmin() / 139) / 10)
+    assert curve.loss == pytest.approx(smooth.to_numpy())
+
+
+def test_a_loss_that_never_falls_has_no_rate():
+    with pytest.raises(ConfigError, match="saw no rate at which the loss falls"):
+        curve_of(np.linspace(1, 2, 50))
+    with pytest.raises(ConfigError, match="set lr"):
+        curve_of(np.array([1.0]))
+
+
+def test_auto_finds_a_rate_that_learns_and_a_resumed_run_keeps_it(config, tmp_path):
+    scores = train(config(lr="auto", epochs=15), tmp_path / "run")["test"]
+    assert scores["expression"]["macro_f1"]["value"] > 0.95
+    found = json.loads((tmp_path / "run" / "lr_find.json").read_text())
+    assert len(found["rate"]) == len(found["loss"]) > 50
+    assert 1e-5 < found["suggestion"] < 1
+    used = pd.read_csv(tmp_path / "run" / "metrics.csv")["lr"]
+    assert used.unique() == pytest.approx([found["suggestion"]])
+
+    class CutError(Exception):
+        pass
+
+    def cut(_, __, done, *___):
+        if done == 1:
+            raise CutError
+
+    with pytest.raises(CutError):
+        train(config(lr="auto", epochs=3), tmp_path / "cut", report=cut)
+    file = tmp_path / "cut" / "lr_find.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"suggestion": 0.0123}))
+    train(load_config(), tmp_path / "cut", resume=True)
+    assert pd.read_csv(tmp_path / "cut" / "metrics.csv")["lr"].iloc[-1] == pytest.approx(0.0123, rel=0.5)
+
+
+def test_looking_for_a_rate_leaves_the_network_as_it_was(config, tmp_path):
+    """The training with the rate that was found is the one in which it was written down from the start."""
+    train(config(lr="auto", epochs=2), tmp_path / "found")
+    lr = json.loads((tmp_path / "found" / "lr_find.json").read_text())["suggestion"]
+    train(config(lr=lr, epochs=2), tmp_path / "set")
+    first, second = (
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for name in ("found", "set")
+    )
+    for name, value in first.items():
+        torch.testing.assert_close(value, second[name])
+
+
+def test_the_rate_alone_can_be_asked_for(config, tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(config().model_dump(mode="json")))
+    ended = CliRunner().invoke(main, ["tune", "--lr-find", str(file), "--out", str(tmp_path / "rate")])
+    assert ended.exit_code == 0, ended.output
+    found = json.loads((tmp_path / "rate" / "lr_find.json").read_text())
+    assert f"lr: {found['suggestion']:.2g}" in ended.output
+    assert "learning rate" in (tmp_path / "rate" / "lr_find.svg").read_text() or (
+        tmp_path / "rate" / "lr_find.svg").stat().st_size > 5000  # fmt: skip
+    assert not list((tmp_path / "rate").glob("**/*.ckpt"))
