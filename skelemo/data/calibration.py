@@ -58,7 +58,7 @@ def calibrated(corpus: "Corpus", mode: CalibrationKind, sequences: np.ndarray | 
     _require_places(corpus, f"calibrate: {mode}")
     person = torch.as_tensor(people_of(corpus.sequences))
     by_clip = torch.zeros(len(person), len(corpus.layout), 3, dtype=torch.float64)
-    for first, places in _measured(corpus):
+    for first, places in measured(corpus):
         clip = corpus.key[first : first + len(places)] // KEY_SPAN
         low, high = int(clip[0]), int(clip[-1]) + 1
         by_clip[low:high] += sums_by(places, clip - low, high - low)
@@ -79,7 +79,7 @@ def calibrated(corpus: "Corpus", mode: CalibrationKind, sequences: np.ndarray | 
         shift = torch.zeros(len(corpus), len(corpus.layout), 2)
         start = torch.as_tensor(corpus.sequences["start"].to_numpy(np.int64, copy=True))
         before = torch.zeros_like(by_clip[0])
-        for first, places in _measured(corpus):
+        for first, places in measured(corpus):
             rows = slice(first, first + len(places))
             sums = running_sums(places, start[corpus.key[rows] // KEY_SPAN], first, before)
             shift[rows], before = shifts(sums, evidence_of(sums[..., 2]), typical), sums[-1]
@@ -115,7 +115,7 @@ def source_of(corpora: "Iterable[Corpus]") -> Tensor:
     for corpus in corpora:
         moments = torch.zeros(len(corpus.layout), 6, dtype=torch.float64)
         seen = torch.zeros(len(corpus.sequences), len(corpus.layout), dtype=torch.float64)
-        for first, places in _measured(corpus):
+        for first, places in measured(corpus):
             clip = corpus.key[first : first + len(places)] // KEY_SPAN
             if corpus.shift is not None:
                 running = corpus.preparation.calibrate == "running"
@@ -137,7 +137,7 @@ def _require_places(corpus: "Corpus", setting: str) -> None:
         raise ConfigError(f"{setting} is for networks that take coordinates, and this one draws; leave it at none")
 
 
-def _measured(corpus: "Corpus") -> Iterator[tuple[int, Tensor]]:
+def measured(corpus: "Corpus") -> Iterator[tuple[int, Tensor]]:
     """Blocks of normalized frames ``[N, V, 3]``, each with its first row; of windows each frame by itself, as live."""
     for first in range(0, len(corpus), _BLOCK):
         rows = torch.arange(first, min(first + _BLOCK, len(corpus)))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from skelemo.data.corpus import KEY_SPAN, Corpus
+from skelemo.data.novelty import novel_frames
 from skelemo.data.window import Window
 from skelemo.targets import Head
 
@@ -32,7 +33,14 @@ class Targets:
 
 
 def find_targets(
-    corpus: Corpus, sequences: np.ndarray, window: Window, heads: tuple[str, ...], *, every: int = 1, seen_only: bool
+    corpus: Corpus,
+    sequences: np.ndarray,
+    window: Window,
+    heads: tuple[str, ...],
+    *,
+    every: int = 1,
+    seen_only: bool,
+    steps: np.ndarray | None = None,
 ) -> Targets:
     """The windows of some sequences that have a label for at least one of the heads.
 
@@ -42,13 +50,18 @@ def find_targets(
     every : take every how many frames of a sequence as a target (the paper: one in ten).
     seen_only : leave out targets in which OpenPose saw nobody: nothing can be learned from them, but a score that
         left them out would flatter.
+    steps : ``[N]`` of the whole corpus, see `skelemo.data.novelty`: take as many targets, at equal distances along the
+        path of the person, in place of one in ``every``.
     """
     if window.sampling == "clip":
         targets = _clip_targets(corpus, sequences, heads)
     else:
         rows = _rows_of(corpus, sequences)
-        start = corpus.sequences["start"].to_numpy()[corpus.sequence(rows)]
-        rows = rows[(rows - start) % every == 0]
+        if steps is not None and len(rows):
+            rows = rows[novel_frames(steps[rows], corpus.sequences["length"].to_numpy()[sequences], every)]
+        else:
+            start = corpus.sequences["start"].to_numpy()[corpus.sequence(rows)]
+            rows = rows[(rows - start) % every == 0]
         targets = Targets(rows, {name: _at(corpus.labels[name], rows) for name in heads})
     keep = np.zeros(len(targets), bool)
     for head in corpus.heads:

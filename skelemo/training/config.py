@@ -75,7 +75,11 @@ class WindowSettings(BaseModel):
         "as the validation subset prefers; null: they are not read",
     )
     target: Literal["last", "center"] = Field("last", description="where in the window the labeled frame stands")
-    sampling: Literal["stride", "clip"] = Field("stride", description="a window per labeled frame, or one per clip")
+    sampling: Literal["stride", "clip", "novelty"] = Field(
+        "stride",
+        description="a window per labeled frame, or one per clip; novelty: as stride, but training's frames stand at "
+        "equal distances along the person's path through pose space, as many as one in every",
+    )
     every: int = Field(
         1, ge=1, le=1_000_000, description="one in how many frames is a target in training (the paper: 10)"
     )
@@ -262,7 +266,7 @@ class Config(  # pydantic lists the fields of the last base first
     @property
     def window(self) -> Window:
         """The shape of windows."""
-        return self._part(Window)
+        return self._part(Window, sampling="stride" if self.sampling == "novelty" else self.sampling)
 
     @property
     def augmentation(self) -> Augmentation:

@@ -15,6 +15,7 @@ from skelemo.atomic import LOCK, claimed, finished, sweep
 from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.corrected import correct
+from skelemo.data.novelty import travelled
 from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, SUBSETS, Fold, Split, make_split
 from skelemo.data.windows import clip_labels, labeled_as_clips
 from skelemo.errors import ConfigError, InputError, unknown
@@ -293,7 +294,8 @@ class Jobs:
             corpus = self.corpus.only(choice.parts).calibrated(choice.calibrate, train)
             if self.config.standardize != "none":
                 corpus = corpus.standardized()
-            self.last = Job(self.config, corpus.to(self.device), self.device)
+            steps = travelled(corpus) if self.config.sampling == "novelty" else None
+            self.last = Job(self.config, corpus.to(self.device), self.device, steps=steps)
         seed = self.config.seed if seed is None else seed
         return replace(self.last, config=self.config.model_copy(update={"seed": seed}), choice=choice)
 

@@ -57,6 +57,7 @@ class Job:
     device: torch.device
     choice: Choice | None = None
     callbacks: tuple[lightning.Callback, ...] = ()
+    steps: np.ndarray | None = None  # see `skelemo.data.novelty`
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -100,7 +101,13 @@ class Job:
         for subset in SUBSETS:
             rows, learns = np.sort(ids.get_indexer(list(getattr(fold, subset)))), subset == "train"
             found[subset] = find_targets(
-                self.corpus, rows, config.window, config.heads, every=every[subset], seen_only=learns
+                self.corpus,
+                rows,
+                config.window,
+                config.heads,
+                every=every[subset],
+                seen_only=learns,
+                steps=self.steps if learns else None,
             )
         return found
 
@@ -192,7 +199,7 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     outputs = {
         subset: predict(model, job.batches(windows), job.heads, used, flip=flip) for subset, windows in scored.items()
     }
-    if "validation" in scored and job.config.sampling == "stride":
+    if "validation" in scored and job.config.sampling != "clip":
         write_choices(folder, smoothing=_smoothing(job, scored["validation"], outputs["validation"]))
     if job.config.neutral_radius is not None:
         radius = job.config.neutral_radius
