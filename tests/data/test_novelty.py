@@ -78,7 +78,7 @@ def test_a_corpus_is_measured_block_by_block_and_never_across_clips(tmp_path, mo
 
 def test_a_run_learns_from_novel_frames_and_is_a_model_of_windows_by_stride(tmp_path):
     assert load_config(None, {"sampling": "novelty", "every": 10}).window == Window()
-    labels = np.arange(20, dtype=np.int16) // 2 % 3
+    labels = np.arange(20, dtype=np.int16) // 4 % 3
     clips = [a_sequence(f"c{n}", 20, seed=n, expression=labels) for n in range(8)]
     folder, lines = a_cache(tmp_path / "cache", *clips), []
     given = {"data": str(folder), "arch": "logistic", "head": "expression", "every": 6, "split": "holdout:0.25"}
