@@ -13,13 +13,13 @@ from torch import Tensor
 
 from skelemo.cache.store import Cache
 from skelemo.data.calibration import calibrated, standardized
+from skelemo.data.images import Images
 from skelemo.data.window import KEY_SPAN, usual_steps
 from skelemo.errors import ConfigError, unknown
-from skelemo.preprocess import Clips, Preparation, clean, find_reference, place, prepare, seen_parts, to_pixels
+from skelemo.preprocess import Clips, Preparation, clean, find_reference, place, prepare, seen_parts
 from skelemo.preprocess.calibration import scaled, without
 from skelemo.preprocess.prepare import CalibrationKind
-from skelemo.render.views import USUAL
-from skelemo.skeleton import SCALES, Layout
+from skelemo.skeleton import Layout
 from skelemo.targets import Head
 from skelemo.text import count
 
@@ -289,52 +289,6 @@ def _columns(layout: Layout, parts: Sequence[str]) -> list[int] | None:
     if not parts or set(parts) == set(layout.slices):
         return None
     return [i for name, where in layout.slices.items() if name in parts for i in range(len(layout))[where]]
-
-
-@dataclass(frozen=True)
-class Images:
-    """Size ``[S, 2]`` of each sequence's images in pixels, 0 where unknown, and the units ``[S]`` of its coordinates.
-
-    Where coordinates are relative to images of unknown size, these count as squares of one by one.
-    """
-
-    size: Tensor
-    scale: Tensor
-
-    @classmethod
-    def of(cls, cache: Cache) -> "Images":
-        """As the cache knows them."""
-        scale = torch.tensor([SCALES.index(name) for name in cache.sequences["scale"]], dtype=torch.long)
-        size = torch.from_numpy(cache.sequences[["width", "height"]].to_numpy(np.float32, copy=True))
-        known = (size > 0).all(1, keepdim=True)
-        return cls(torch.where(known, size, (scale > 0)[:, None].float()), scale)
-
-    def to_pixels(self, keypoints: Tensor, sequence: Tensor) -> Tensor:
-        """Keypoints ``[N, V, 3]`` of the sequences ``[N]`` in pixels."""
-        scale = self.scale[sequence]
-        return to_pixels(keypoints, self.size[sequence], scale) if bool(scale.any()) else keypoints
-
-    def guess_sizes(self, cache: Cache, keypoints: Tensor) -> "Images":
-        """The same, an unknown size being as large as what all of the video shows."""
-        size = self.size.clone()
-        starts, lengths = (cache.sequences[name].to_numpy() for name in ("start", "length"))
-        unknown = np.flatnonzero((self.size == 0).any(1))
-        for index in unknown:
-            there = keypoints[starts[index] : starts[index] + lengths[index], :, :2]
-            size[index] = there.amax((0, 1)).clamp(min=1)
-        if len(unknown):
-            video = cache.sequences["video"].to_numpy()[unknown]
-            largest = (
-                pd.DataFrame(size[unknown].numpy()).groupby(video).transform("max").to_numpy(np.float32, copy=True)
-            )
-            size[unknown] = torch.from_numpy(largest)
-        return Images(size, self.scale)
-
-    @property
-    def pixels(self) -> Tensor:
-        """Width and height ``[S, 2]`` in pixels; an image known by its shape alone is as long as usual."""
-        longer = self.size.amax(-1, keepdim=True)
-        return self.size * torch.where(longer > 1, 1, max(USUAL) / longer.clamp(min=1e-9))
 
 
 def _blocks(lengths: np.ndarray) -> Iterator[tuple[int, int, slice]]:
