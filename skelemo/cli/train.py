@@ -24,6 +24,8 @@ from skelemo.cli.values import PATH, TEXT
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; overrides the file's.")
 @click.option("--out", required=True, type=PATH, help="Run folder; must not exist yet.")
 @click.option("--seeds", type=click.IntRange(1), help="Train so many times; the run holds all and their mean.")
+@click.option("--devices", type=click.IntRange(1), help="Devices of each machine; on the CPU processes.")
+@click.option("--nodes", type=click.IntRange(1), help="Machines that train together (torchrun or SLURM).")
 @click.option("--resume", is_flag=True, help="Continue the interrupted run in --out with its own settings.")
 @click.option("--settings", is_flag=True, is_eager=True, expose_value=False, callback=lambda *a: _list_settings(*a),
               help="List every setting with its default, and exit.")  # fmt: skip
@@ -39,6 +41,8 @@ def command(
     assignments: tuple[str, ...],
     out: Path,
     seeds: int | None,
+    devices: int | None,
+    nodes: int | None,
     resume: bool,
 ) -> None:
     """Train a model on a cache and score it.
@@ -55,6 +59,7 @@ def command(
     if arch:
         ARCHITECTURES.find(arch)
     given = {"arch": arch, "data": data or None, "head": head, "model.weights": weights, "seeds": seeds}
+    given |= {"devices": devices, "nodes": nodes}
     given["corrections"] = corrections
     overrides = {name: value for name, value in given.items() if value is not None} | parse_assignments(assignments)
     settings = load_config(config, overrides)
@@ -71,7 +76,8 @@ def command(
     except KeyboardInterrupt:
         click.echo(f"interrupted; continue with\nskelemo train --out {out} --resume", err=True)
         ctx.exit(130)
-    scores_table(out, scores)
+    if scores:  # of several processes the first has them
+        scores_table(out, scores)
     if corrected := read_json(out / "environment.json").get("corrections"):
         click.echo(f"with {in_words(corrected)}")
 

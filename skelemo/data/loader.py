@@ -36,6 +36,9 @@ class Batches:
         batch of a single window is left out. Without one the order is that of the targets and nothing is drawn.
     most : windows of the epoch at most, with a seed; 0 for all.
     balance : with a seed, ``[W]`` how likely each window is to be drawn, again and again, in place of each once.
+    process : number of this process, and how many share the windows. With a seed each has its part of every batch,
+        drawn and augmented as one process would, with its ``weight`` in the loss; a last batch that leaves one of
+        them fewer than two windows is left out. Without one each has a run of the windows, every window once.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Batches:
         seed: int | None = None,
         most: int = 0,
         balance: np.ndarray | None = None,
+        process: tuple[int, int] = (0, 1),
     ) -> None:
         self.corpus = corpus
         self.gatherer = Gatherer(corpus, window)
@@ -57,6 +61,9 @@ class Batches:
         self.device = device
         self.augmentation = augmentation
         self.seed = seed
+        self.process = process
+        if seed is None and process[1] > 1:
+            targets = targets[np.array_split(np.arange(len(targets)), process[1])[process[0]]]
         self.windows = min(most or len(targets), len(targets))
         self.balance = None if balance is None else torch.as_tensor(balance, device=corpus.device).cumsum(0)
         self.row = torch.as_tensor(targets.row, device=corpus.device)
@@ -65,7 +72,8 @@ class Batches:
     def __len__(self) -> int:
         windows = self.windows
         # Batch normalization cannot learn from a last batch of one window; it has its turn in another epoch.
-        leaves_one_out = self.seed is not None and windows > 1 and windows % self.batch_size == 1
+        least = 2 * self.process[1] if self.seed is not None and windows > 1 else 0
+        leaves_one_out = windows > self.batch_size and 0 < windows % self.batch_size < least
         return -(-windows // self.batch_size) - leaves_one_out
 
     def __iter__(self) -> Iterator[Batch]:
@@ -77,7 +85,16 @@ class Batches:
             there = torch.Generator(self.device).manual_seed(self.seed + _OTHER)
             order = self._drawn(here)
         for chosen in order.split(self.batch_size)[: len(self)]:
-            yield self._batch(chosen, here, there)
+            batch = self._batch(chosen, here, there)
+            yield batch if self.seed is None or self.process[1] == 1 else self._own(batch)
+
+    def _own(self, batch: Batch) -> Batch:
+        """This process's part of a batch."""
+        total, (number, processes) = len(batch["row"]), self.process
+        own = slice(total * number // processes, total * (number + 1) // processes)
+        labels = {name: values[own] for name, values in batch["labels"].items()}
+        mine: Batch = {name: values[own] for name, values in batch.items() if name != "labels"}
+        return mine | {"labels": labels, "weight": (own.stop - own.start) * processes / total}
 
     def others(self, batch: Batch) -> Iterator[Batch]:
         """The batch again with the other windows of its clips, where a clip has several."""

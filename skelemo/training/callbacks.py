@@ -21,12 +21,14 @@ class History(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Read the epochs of an interrupted training."""
-        if self.path.exists():
+        if self.path.exists() and trainer.is_global_zero:
             with restoring(self.path), self.path.open(newline="", encoding="utf-8") as file:
                 self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < trainer.current_epoch]
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Add the epoch's figures."""
+        if not trainer.is_global_zero:
+            return
         figures = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.rows.append({"epoch": trainer.current_epoch, **figures, "lr": rate})
@@ -44,7 +46,8 @@ class Progress(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Report what is trained on what."""
-        self.report(0, trainer.max_epochs or 0, self.start)
+        if trainer.is_global_zero:
+            self.report(0, trainer.max_epochs or 0, self.start)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Report epochs done, epochs at most, and the figures that matter."""
@@ -54,7 +57,8 @@ class Progress(Callback):
             for name in ("train_loss", "validation_loss", *self.figures)
             if name in found
         )
-        self.report(trainer.current_epoch + 1, trainer.max_epochs or 0, "  ".join(shown))
+        if trainer.is_global_zero:
+            self.report(trainer.current_epoch + 1, trainer.max_epochs or 0, "  ".join(shown))
 
 
 class Checkpoints(Checkpoint):
@@ -111,5 +115,8 @@ class Checkpoints(Checkpoint):
 
 
 def _save(trainer: lightning.Trainer, path: Path, *, weights_only: bool) -> None:
+    if not trainer.is_global_zero:  # only waits for the process that writes
+        trainer.save_checkpoint(path, weights_only=weights_only)
+        return
     with finished(path) as partial:
         trainer.save_checkpoint(partial, weights_only=weights_only)

@@ -202,6 +202,8 @@ class MachineSettings(BaseModel):
     )
     split_seed: int = Field(0, ge=0, lt=2**31, description="of the split")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    devices: int = Field(1, ge=1, le=4096, description="devices (on the CPU: processes) of each machine")
+    nodes: int = Field(1, ge=1, le=100_000, description="machines that train together")
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
         "32-true", description="auto: bf16-mixed where the device has units for it"
     )

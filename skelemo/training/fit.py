@@ -32,12 +32,13 @@ from skelemo.training.config import Config, load_config
 from skelemo.training.fold import Job, require_windows, run_fold
 from skelemo.training.losses import require_loss
 from skelemo.training.part_choice import choose_parts
+from skelemo.training.processes import join_processes, own_device, rank
 
 #: Called at the start of each fold, with sizes, and after each epoch: fold, folds, epochs done, epochs at most, text.
 Report = Callable[[int, int, int, int, str], None]
 
 #: Settings that may change when a run is resumed: where its data are, and the machine.
-MOVABLE = {"data", "corrections", "device", "compile"}
+MOVABLE = {"data", "corrections", "device", "devices", "nodes", "compile"}
 
 
 def train(config: Config, out: Path, *, resume: bool = False, report: Report = lambda *_: None) -> Scores:
@@ -51,6 +52,10 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     CacheError, InputError
         The data, or a file of the run that is resumed, cannot be read.
     """
+    together = _written(config, out) if resume and (out / "config.yaml").exists() else config
+    join_processes(together)
+    if rank():
+        return _train(together, out, resume, report)
     with claimed(out):
         return _train(_settled(config, out, resume), out, resume, report)
 
@@ -63,7 +68,7 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     cache = open_cache([Path(path) for path in config.data])
     corrections = read_corrections(Path(config.corrections)) if config.corrections else None
     _require_same_data(out, cache, corrections)
-    device = choose_device(config.device)
+    device = own_device(choose_device(config.device), config)
     corpus = load_corpus(cache, config.preparation(coordinates), config.named_parts)
     changes: dict[str, Any] = {}
     if corrections:
@@ -78,7 +83,8 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
         require_windows(jobs(choice, fold), fold, number)
     job = jobs(choices[0], split.folds[0])
     facts = environment(cache, job.answered, device) | changes | require_buildable(job, begun=_is_begun(out))
-    _open_folder(out, config, split.to_json(corpus.sequences), facts, choices)
+    if not rank():
+        _open_folder(out, config, split.to_json(corpus.sequences), facts, choices)
     started, by_seed = time.monotonic(), {}
     for turn, seed in enumerate(range(config.seed, config.seed + config.seeds)):
         place, tables = out / f"seed_{seed}" if config.seeds > 1 else out, []
@@ -89,7 +95,11 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
                 report(at, config.seeds * len(folds), done, most, figures)
 
             tables.append(run_fold(jobs(choice, fold, seed), fold, number, folder, tell))
+        if rank():
+            continue
         by_seed[seed] = pd.concat(tables, ignore_index=True)
+    if rank():
+        return Scores()
     predictions = mean_predictions([*by_seed.values()], job.answered) if len(by_seed) > 1 else by_seed[config.seed]
     write_predictions(out / "predictions.parquet", predictions, job.answered)
     write_json(out / "environment.json", facts | {"seconds": round(time.monotonic() - started, 1)})
@@ -134,7 +144,13 @@ def _settled(config: Config, out: Path, resume: bool) -> Config:
                 f"{out} was begun with {name} = {getattr(written, name)!r}, not {getattr(config, name)!r}: "
                 "--resume keeps the settings of the folder; leave yours out or choose another --out"
             )
-    return written.model_copy(update={name: getattr(config, name) for name in config.model_fields_set & MOVABLE})
+    return _written(config, out)
+
+
+def _written(config: Config, out: Path) -> Config:
+    """The configuration of a run folder, with `MOVABLE` replaced."""
+    moved = {name: getattr(config, name) for name in config.model_fields_set & MOVABLE}
+    return load_config(out / "config.yaml").model_copy(update=moved)
 
 
 def _require_same_data(out: Path, cache: Cache, corrections: Corrections | None) -> None:

@@ -33,7 +33,7 @@ from skelemo.runs.model_file import has_model, read_model, write_choices
 from skelemo.runs.predictions import prediction_table
 from skelemo.targets import Head, hard_labels
 from skelemo.text import count
-from skelemo.training import run_writer
+from skelemo.training import processes, run_writer
 from skelemo.training.callbacks import Checkpoints, History, Progress
 from skelemo.training.choice import Choice
 from skelemo.training.config import Config
@@ -111,7 +111,7 @@ class Job:
             )
         return found
 
-    def batches(self, targets: Targets, seed: int | None = None) -> Batches:
+    def batches(self, targets: Targets, seed: int | None = None, process: tuple[int, int] = (0, 1)) -> Batches:
         """Batches of some windows; with a seed shuffled and augmented."""
         config = self.config
         augmentation = config.augmentation if seed is not None else None
@@ -123,6 +123,7 @@ class Job:
             self.device,
             augmentation=augmentation,
             seed=seed,
+            process=process,
             most=config.epoch_windows if seed is not None else 0,
             balance=balance_of(self.heads, targets) if config.balance and seed is not None else None,
         )
@@ -190,8 +191,12 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     targets = job.targets(fold)
     seed = job.config.seed + 1000 * (number - 1)
     folder.mkdir(parents=True, exist_ok=True)
+    if job.config.is_baseline and processes.rank():  # the first process fits it alone
+        return pd.DataFrame()
     fit = _fit_baseline if job.config.is_baseline else _train_network
     model = fit(job, targets, folder, seed, report)
+    if processes.rank():  # the first process predicts and writes
+        return pd.DataFrame()
     used = "32-true" if job.config.is_baseline else precision(job.config, job.device)
     scored = {subset: targets[subset] for subset in ("validation", "test") if len(targets[subset])}
     flip = _flips(job, scored.get("validation"), model, used)
@@ -280,7 +285,8 @@ def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: in
             network.load_state_dict(read_model(folder)[1])
     else:
         _learn(job, network, targets, folder, seed, report)
-        run_writer.save_model(folder, network, job, precision(job.config, job.device))
+        if not processes.rank():
+            run_writer.save_model(folder, network, job, precision(job.config, job.device))
     return network
 
 
@@ -293,14 +299,15 @@ class _Loaders(lightning.LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         epoch = self.trainer.current_epoch if self.trainer else 0
-        return self.job.batches(self.targets["train"], seed=self.seed * 100_003 + epoch)
+        process = processes.place(self.trainer)
+        return self.job.batches(self.targets["train"], seed=self.seed * 100_003 + epoch, process=process)
 
     def val_dataloader(self) -> Batches:
         """The validation windows, or the same sample of them in every epoch; all are scored in the end."""
         windows, most = self.targets["validation"], self.job.config.epoch_windows
         if most and len(windows) > most:
             windows = windows[np.sort(np.random.default_rng(self.seed).permutation(len(windows))[:most])]
-        return self.job.batches(windows)
+        return self.job.batches(windows, process=processes.place(self.trainer))
 
 
 def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> None:
@@ -330,6 +337,7 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
                 kept.load_state_dict(_restore(task, begun)["callbacks"][kept.state_key])
         try:
             trainer.fit(task, datamodule=loaders, ckpt_path=begun)
+            trainer.strategy.barrier()
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
     with run_writer.restoring(kept.best):
@@ -343,7 +351,7 @@ def _options(job: Job) -> dict[str, Any]:
     """What every trainer of a job is made with."""
     return {
         "accelerator": job.device.type,
-        "devices": [job.device.index or 0] if job.device.type == "cuda" else 1,
+        **processes.options(job.config, job.device),
         "precision": precision(job.config, job.device),
         "accumulate_grad_batches": job.config.accumulate,
         "gradient_clip_val": job.config.clip_gradient or None,

@@ -20,6 +20,7 @@ from skelemo.targets import Head
 from skelemo.training.config import Config
 from skelemo.training.losses import DEFAULTS, Context, head_loss
 from skelemo.training.optimizers import make_optimizer, make_schedules
+from skelemo.training.processes import agree_on_statistics, gathered
 
 #: The validation figure that chooses the model, and whether more of it is better.
 MONITORED = {"score": "max", "loss": "min"}
@@ -54,7 +55,7 @@ class Training(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Dropout and the like depend on the seed and the epoch alone."""
-        torch.manual_seed(self.seed + 7919 * (self.current_epoch + 1))
+        torch.manual_seed(self.seed + 7919 * (self.current_epoch + 1) + 104_729 * self.global_rank)
 
     @property
     def kept(self) -> nn.Module:
@@ -67,13 +68,18 @@ class Training(lightning.LightningModule):
             loss = self._mixed_loss(batch)
         else:
             loss = self._loss(self.network(**inputs(batch)), batch["labels"])
-        self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(batch["row"]))
-        return loss
+        self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(batch["row"]), sync_dist=True)
+        return loss * batch["weight"] if "weight" in batch else loss
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Take the step into the mean of the weights."""
         if self.average is not None and (self.trainer.global_step > int(self.average.n_averaged)):
             self.average.update_parameters(self.network)
+
+    def on_validation_epoch_start(self) -> None:
+        """All processes validate one network."""
+        agree_on_statistics(self.network)
+        agree_on_statistics(self.kept)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep the outputs: the score is one over all windows together, not a mean over batches."""
@@ -84,7 +90,8 @@ class Training(lightning.LightningModule):
 
         Its loss weighs all classes alike: validation may contain classes that training lacks, whose weight is 0.
         """
-        outputs, labels = (_join(side) for side in zip(*self._outputs, strict=True))
+        everything = gathered([tuple({n: v.cpu() for n, v in side.items()} for side in pair) for pair in self._outputs])
+        outputs, labels = (_join(side) for side in zip(*everything, strict=True))
         self._outputs = []
         found = {"loss": float(self._loss(outputs, labels, weighted=False))}
         main = {}

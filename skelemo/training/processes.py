@@ -1,0 +1,88 @@
+"""Several processes that train one model: which one this is, and what all of them know together.
+
+Lightning starts the processes of one machine itself, by running the same command again; torchrun and SLURM start
+them before. Only the first writes; the others come along to every epoch and leave no trace.
+"""
+
+import os
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.strategies import DDPStrategy
+from torch import nn
+
+from skelemo.errors import ConfigError
+from skelemo.training.config import Config
+
+#: How many devices each machine has in a training of several; what Lightning starts inherits it.
+_DEVICES = "SKELEMO_DEVICES"
+
+
+def rank() -> int:
+    """The number of this process among those that train together; 0 where it is alone, or the first."""
+    if _DEVICES not in os.environ:  # a cluster may number processes that have nothing to do with each other
+        return 0
+    for name in ("RANK", "SLURM_PROCID"):
+        if name in os.environ:
+            return int(os.environ[name])
+    return int(os.environ.get("NODE_RANK", "0")) * int(os.environ[_DEVICES]) + int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def join_processes(config: Config) -> None:
+    """Know whether several processes train together, and refuse what they cannot do.
+
+    Raises
+    ------
+    ConfigError
+        A setting is for one device alone.
+    """
+    if config.devices * config.nodes == 1:
+        os.environ.pop(_DEVICES, None)
+        return
+    if config.lr == "auto":
+        raise ConfigError("lr: auto is for one device: find it by skelemo tune --lr-find, and set it")
+    if config.device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"several devices are auto, cpu or cuda, not {config.device}")
+    os.environ[_DEVICES] = str(config.devices)
+
+
+def own_device(device: torch.device, config: Config) -> torch.device:
+    """The device of this process."""
+    if device.type == "cuda" and config.devices > 1:
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))))
+    return device
+
+
+def options(config: Config, device: torch.device) -> dict[str, Any]:
+    """What Lightning's trainer is told of devices and processes."""
+    if config.devices * config.nodes == 1:
+        return {"devices": [device.index or 0] if device.type == "cuda" else 1}
+    return {
+        "devices": config.devices,
+        "num_nodes": config.nodes,
+        "strategy": DDPStrategy(broadcast_buffers=False, find_unused_parameters=True),
+        "sync_batchnorm": device.type == "cuda",
+        "use_distributed_sampler": False,
+    }
+
+
+def place(trainer: lightning.Trainer | None) -> tuple[int, int]:
+    """The number of this process, and how many there are."""
+    return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+
+
+def agree_on_statistics(network: nn.Module) -> None:
+    """Take over the first process's statistics of normalization, so that all validate one network."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        for values in network.buffers():
+            torch.distributed.broadcast(values, 0)
+
+
+def gathered(items: list[Any]) -> list[Any]:
+    """The items of all processes, in the order of the processes."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return items
+    each: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(each, items)
+    return [item for some in each for item in some]
