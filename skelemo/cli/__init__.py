@@ -1,5 +1,7 @@
 """The command line: one file per verb, no logic."""
 
+import atexit
+import gc
 from typing import Any
 
 import click
@@ -52,3 +54,4 @@ class _Skelemo(Verbs):
 @click.version_option(skelemo.__version__, prog_name="skelemo")
 def main() -> None:
     """Emotion from movement: OpenPose keypoints to trained, honestly evaluated models."""
+    atexit.register(gc.freeze)  # else the interpreter looks through all of torch once more before it ends: 0.7 s

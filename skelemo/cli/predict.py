@@ -79,8 +79,8 @@ def command(
     options = Options(every, min_seen, smooth, per_clip)
 
     from skelemo.cli.progress import progress
-    from skelemo.inference.recordings import predict_file
-    from skelemo.inference.sources import Reading
+    from skelemo.inference.keypoints import Reading
+    from skelemo.inference.prediction import predict_file
     from skelemo.text import count, visible
 
     pose = options_of(program, finding) if program else None

@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from skelemo.cache.store import Cache
 from skelemo.data.window import KEY_SPAN
 from skelemo.errors import InputError
 from skelemo.evaluation.circumplex import READING, with_reading
 from skelemo.evaluation.smoothing import smoothed
-from skelemo.inference.sources import Reading, Source, opened
+from skelemo.inference.keypoints import Reading
+from skelemo.inference.sources import Source, opened
 from skelemo.inference.table import Options, has_prediction, prediction_columns
 from skelemo.pose import Options as PoseOptions
 from skelemo.skeleton import Layout
@@ -228,6 +227,9 @@ def chunks(sequences: pd.DataFrame, frames: int | None = None, *, by_subject: bo
     """
     code, _ = pd.factorize(sequences["video"])
     if by_subject:
+        from scipy.sparse import coo_matrix
+        from scipy.sparse.csgraph import connected_components
+
         subject, names = pd.factorize(sequences["subject"].where(sequences["subject"] != ""))
         pairs = code[subject >= 0], subject[subject >= 0] + code.max(initial=-1) + 1
         nodes = int(code.max(initial=-1)) + 1 + len(names)

@@ -17,7 +17,8 @@ from skelemo.cache.store import Cache
 from skelemo.data.corpus import Images
 from skelemo.errors import ConfigError, InputError
 from skelemo.inference import cards
-from skelemo.inference.sources import Opened, Stage
+from skelemo.inference.keypoints import Stage
+from skelemo.inference.sources import Opened
 from skelemo.inference.table import output_names
 from skelemo.render.over import draw_over
 from skelemo.targets import Head

@@ -1,17 +1,9 @@
-"""Predictions for thousands of recordings into one file: chunk by chunk, in processes or on a Dask cluster.
-
-What is finished lies in a folder beside the file, ``FILE.parts``: recordings as they were read, and a table for each
-chunk, named by all that it depends on. The next call goes on from there, and the folder is removed when the file is
-written.
-"""
+"""Predictions for thousands of recordings into one file: chunk by chunk, in processes or on a Dask cluster."""
 
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,14 +13,16 @@ import numpy as np
 import pandas as pd
 
 import skelemo
-from skelemo.atomic import claimed, finished, sweep
+from skelemo.atomic import finished
 from skelemo.cache.store import Cache, open_cache
-from skelemo.errors import ConfigError, InputError, SkelemoError
+from skelemo.errors import SkelemoError
 from skelemo.inference.answering import Answering, Sources, chunks, nothing_seen
 from skelemo.inference.elan import require_elan
+from skelemo.inference.keypoints import Keypoints, Reading, Stage
 from skelemo.inference.onnx import open_model
-from skelemo.inference.sources import Reading, Stage, find_keypoints, is_cache, opened, silent
-from skelemo.inference.table import Options, has_prediction, require_writable, write_tables
+from skelemo.inference.prediction import Predicted
+from skelemo.inference.sources import opened
+from skelemo.inference.table import Options, has_prediction, write_tables
 from skelemo.ingest import pool, worker
 
 if TYPE_CHECKING:
@@ -72,119 +66,79 @@ class Done:
     files: int
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """What a call has written."""
-
-    model: str
-    rows: int
-    people: int
-    notes: tuple[str, ...]
-    failures: tuple[str, ...]
-    drawn: tuple[Path, ...] = ()
-
-
-def predict_file(
+def predict_source(
+    model: Answering,
     runs: Sequence[Path],
     source: Path,
     out: Path,
     options: Options,
     reading: Reading,
+    folder: Path,
+    keypoints: Keypoints | None,
     *,
-    allow: Collection[str] = (),
-    device: str = "auto",
-    stage: Stage = silent,
-    overlay: "Overlay | None" = None,
-    film: Path | None = None,
-    raw: bool = False,
+    allow: Collection[str],
+    device: str,
+    stage: Stage,
+    overlay: "Overlay | None",
+    film: Path | None,
+    raw: bool,
 ) -> Predicted:
-    """Predict for every person and frame of a source and write the table, or go on where an earlier call was.
+    """The part of `predict_file` that needs the model.
 
     Parameters
     ----------
-    reading : see `Reading`; its jobs or its cluster predict, too, where the device is a CPU.
-    overlay : videos to draw when the table is written.
-    film, raw : see `write_tables`.
-
-    Raises
-    ------
-    InputError, ConfigError, CacheError
-        As `skelemo.inference.answering.Answering.predict`; or another process writes this file.
+    folder : where what is finished is kept.
+    keypoints : of videos.
     """
-    require_writable(out)
-    if film and not film.exists():
-        raise InputError(f"no video at {film}")
-    if overlay:
-        overlay.check()
-    folder = Path(os.path.abspath(out.with_name(f"{out.name}.parts")))
-    with claimed(folder), _removed_if_useless(folder):
-        sweep(folder)
-        with ThreadPoolExecutor(1) as pool:
-            loading = pool.submit(open_model, runs, allow=allow)
-            keypoints = None
-            if reading.pose and not is_cache(source):  # torch is loaded meanwhile
-                keypoints = find_keypoints(source, folder, reading, stage, lambda: loading.done() and loading.result())
-            model = loading.result()
-        model.widths(options.smooth)
-        where = model.choose_device(device)
-        with opened(source, model.layout, replace(reading, folder=folder), stage, keypoints) as found:
-            cache = found.cache
-            whole = cache if reading.person in ("all", "auto") else open_cache(cache.paths)
-            if out.suffix.lower() == ".eaf":
-                require_elan(cache.sequences["video"].nunique(), timed=bool((cache.sequences["fps"] > 0).all()))
-            if overlay:
-                videos = list(dict.fromkeys(cache.sequences["video"]))
-                overlay.targets(videos), overlay.films(found, videos)
-            homes, caches = (tuple(Path(os.path.abspath(path)) for path in paths) for paths in (runs, cache.paths))
-            shards = hashlib.sha256("\0".join(shard.path.name for shard in whole.shards).encode()).hexdigest()
-            task = Task(
-                homes,
-                tuple(allow),
-                model.identity,
-                options,
-                device,
-                caches,
-                shards,
-                folder,
-                sources=model.sources(cache),
-            )
-            listed = list(_chunks(task, cache, whole, by_subject=model.by_subject))
-            _predict_chunks(model, whole, listed, where, reading, stage)
-            rows, people, known = 0, 0, False
+    model.widths(options.smooth)
+    where = model.choose_device(device)
+    with opened(source, model.layout, replace(reading, folder=folder), stage, keypoints) as found:
+        cache = found.cache
+        whole = cache if reading.person in ("all", "auto") else open_cache(cache.paths)
+        if out.suffix.lower() == ".eaf":
+            require_elan(cache.sequences["video"].nunique(), timed=bool((cache.sequences["fps"] > 0).all()))
+        if overlay:
+            videos = list(dict.fromkeys(cache.sequences["video"]))
+            overlay.targets(videos), overlay.films(found, videos)
+        homes, caches = (tuple(Path(os.path.abspath(path)) for path in paths) for paths in (runs, cache.paths))
+        shards = hashlib.sha256("\0".join(shard.path.name for shard in whole.shards).encode()).hexdigest()
+        task = Task(
+            homes,
+            tuple(allow),
+            model.identity,
+            options,
+            device,
+            caches,
+            shards,
+            folder,
+            sources=model.sources(cache),
+        )
+        listed = list(_chunks(task, cache, whole, by_subject=model.by_subject))
+        _predict_chunks(model, whole, listed, where, reading, stage)
+        rows, people, known = 0, 0, False
 
-            def tables() -> Iterator[pd.DataFrame]:
-                for chunk in listed:
-                    yield pd.read_parquet(folder / f"{chunk.key}.parquet")
+        def tables() -> Iterator[pd.DataFrame]:
+            for chunk in listed:
+                yield pd.read_parquet(folder / f"{chunk.key}.parquet")
 
-            def counted() -> Iterator[pd.DataFrame]:
-                nonlocal rows, people, known
-                for table in tables():
-                    rows, people = rows + len(table), people + len(table[["video", "person"]].drop_duplicates())
-                    known = known or bool(has_prediction(table, model.answered).any())
-                    yield table
-                if not known:
-                    raise nothing_seen(model.layout, options.min_seen)
+        def counted() -> Iterator[pd.DataFrame]:
+            nonlocal rows, people, known
+            for table in tables():
+                rows, people = rows + len(table), people + len(table[["video", "person"]].drop_duplicates())
+                known = known or bool(has_prediction(table, model.answered).any())
+                yield table
+            if not known:
+                raise nothing_seen(model.layout, options.min_seen)
 
-            film = film if film and film.is_file() else next(iter(found.films.values()), None)
-            write_tables(out, counted(), model.answered, raw=raw, film=film)
-            drawn: list[Path] = []
-            more: list[str] = []
-            if overlay:
-                from skelemo.inference.overlay import draw_videos
+        film = film if film and film.is_file() else next(iter(found.films.values()), None)
+        write_tables(out, counted(), model.answered, raw=raw, film=film)
+        drawn: list[Path] = []
+        more: list[str] = []
+        if overlay:
+            from skelemo.inference.overlay import draw_videos
 
-                drawn, more = draw_videos(overlay, model.answered, found, tables(), folder, stage, options.every)
-        shutil.rmtree(folder, ignore_errors=True)
+            drawn, more = draw_videos(overlay, model.answered, found, tables(), folder, stage, options.every)
     return Predicted(repr(model), rows, people, (*found.notes, *more), found.failures, tuple(drawn))
-
-
-@contextmanager
-def _removed_if_useless(folder: Path) -> Iterator[None]:
-    """Leave nothing behind where the same call would fail again."""
-    try:
-        yield
-    except (InputError, ConfigError):
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _chunks(task: Task, cache: Cache, whole: Cache, *, by_subject: bool) -> Iterator[Chunk]:

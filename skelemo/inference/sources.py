@@ -5,8 +5,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,16 @@ import numpy as np
 
 from skelemo.cache.sequence import Sequence as Clip
 from skelemo.cache.shard import Header, write_shard
-from skelemo.cache.store import Cache, open_cache, shard_files, shards_in
+from skelemo.cache.store import Cache, open_cache, shards_in
 from skelemo.errors import CacheError, ConfigError, InputError
+from skelemo.inference.keypoints import Keypoints, Reading, Stage, find_keypoints, is_cache, silent
 from skelemo.ingest.plan import Plan, Settings, make_plan
 from skelemo.ingest.result import Tally
 from skelemo.ingest.run import ingest
-from skelemo.pose.extract import Extracted, extract, find_videos
-from skelemo.pose.registry import Options
+from skelemo.pose.extract import find_videos
 from skelemo.skeleton import Layout, layout
 
 Source = str | os.PathLike[str] | np.ndarray | Sequence[Mapping[str, Any]]
-#: A bar over things called by the second word, while something is done that the first one says.
-Stage = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
-
-#: Where the keypoints of videos lie, and what has become of each video.
-Keypoints = tuple[Path, Extracted]
-
 #: Layouts that an array may be in, by its number of points.
 _LAYOUTS = ("body_25", "face_70", "body_25+face_70", "body_25+hand_21x2", "face_70+hand_21x2",
             "body_25+face_70+hand_21x2")  # fmt: skip
@@ -51,34 +45,6 @@ class Opened:
     notes: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     films: Mapping[str, Path] = field(default_factory=dict)
-
-
-@contextmanager
-def silent(_: str, __: str) -> Iterator[Callable[[int, int], None]]:
-    """A `Stage` that shows nothing."""
-    yield lambda done, of: None
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a source is read.
-
-    Parameters
-    ----------
-    person : whom to predict for, as in ``skelemo ingest``, or a number; a cache and an array have their people already.
-    fps, size : frames per second, width and height of the images, where the source does not tell.
-    jobs, scheduler : processes that read, or a Dask cluster.
-    folder : where recordings are kept while they are predicted, for the next call if this one is interrupted.
-    pose : how keypoints are found where the source is a video or a folder of videos.
-    """
-
-    person: str = "all"
-    fps: float = 0.0
-    size: tuple[int, int] = (0, 0)
-    jobs: int = 1
-    scheduler: str = ""
-    folder: Path | None = None
-    pose: Options | None = None
 
 
 @contextmanager
@@ -132,25 +98,6 @@ def _of_videos(
         raise InputError(str(error).replace(str(where), str(source))) from None
     notes, failures = (*extracted.notes, *found.notes), (*extracted.failures, *found.failures)
     return replace(found, notes=notes, failures=failures, films=find_videos([source]))
-
-
-def find_keypoints(
-    source: Path, folder: Path, reading: Reading, stage: Stage, going: Callable[[], object] = lambda: None
-) -> Keypoints:
-    """Find the keypoints of videos, as far as that is not done yet, and where in ``folder`` they are.
-
-    ``going`` is called as frames are done; what it raises ends the work.
-    """
-    options = reading.pose or Options("")
-    kept = hashlib.sha256(json.dumps(options.kept(), sort_keys=True).encode()).hexdigest()[:16]
-    where = folder / f"keypoints-{kept}"
-    with stage("finding keypoints", "frames") as report:
-
-        def told(done: int, of: int) -> None:
-            going()
-            report(done, of)
-
-        return where, extract([source], where, options, told)
 
 
 def _ingested(path: Path, folder: Path, wanted: Layout, reading: Reading, stage: Stage) -> Opened:
@@ -228,14 +175,6 @@ def require_parts(cache: Cache, wanted: Layout) -> None:
             f"{cache.name} has {cache.layout.name}, and the model also needs {', '.join(missing)}: "
             f"ingest again with --layout {wanted.name}"
         )
-
-
-def is_cache(path: Path) -> bool:
-    """Whether a folder holds shards."""
-    try:
-        return path.is_dir() and bool(shard_files(path))
-    except CacheError:
-        return False
 
 
 def _write_frames(folder: Path, frames: Sequence[Mapping[str, Any]]) -> Path:

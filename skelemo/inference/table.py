@@ -4,15 +4,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from skelemo.atomic import finished
 from skelemo.errors import ConfigError
-from skelemo.inference.elan import write_elan
 from skelemo.targets import Head
 from skelemo.text import safe_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,13 @@ def prediction_columns(heads: Sequence[Head], outputs: Mapping[str, np.ndarray])
     return columns
 
 
-def has_prediction(table: pd.DataFrame, heads: Sequence[Head]) -> np.ndarray:
+def has_prediction(table: "pd.DataFrame", heads: Sequence[Head]) -> np.ndarray:
     """Which rows have a prediction, bool ``[N]``."""
     names = [name for head in heads for name in output_names([*heads])[head.name]]
     return np.asarray(table[names].notna().any(axis=1))
 
 
-Tables = Iterable[pd.DataFrame]
+Tables: TypeAlias = "Iterable[pd.DataFrame]"
 
 
 def _csv(tables: Tables, path: Path, *, raw: bool = False) -> None:
@@ -148,6 +150,10 @@ def write_tables(
     path.parent.mkdir(parents=True, exist_ok=True)
     with finished(path) as partial:
         if path.suffix.lower() == ".eaf":
+            import pandas as pd
+
+            from skelemo.inference.elan import write_elan
+
             write_elan(partial, pd.concat(tables, ignore_index=True), heads, output_names(heads), out=path, film=film)
         elif raw and path.suffix.lower() == ".csv":
             _csv(tables, partial, raw=True)

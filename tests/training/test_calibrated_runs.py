@@ -16,8 +16,8 @@ from skelemo.data.corpus import load_corpus
 from skelemo.errors import ConfigError
 from skelemo.inference.evaluate import evaluate
 from skelemo.inference.exporting import export_model
-from skelemo.inference.recordings import predict_file
-from skelemo.inference.sources import Reading
+from skelemo.inference.keypoints import Reading
+from skelemo.inference.prediction import predict_file
 from skelemo.inference.table import Options
 from skelemo.report.describe import choices
 from skelemo.runs.folder import read_json, read_run
