@@ -110,6 +110,8 @@ def test_the_test_subset_is_erased_before_anything_is_trained(tmp_path, cache):
     corpus = scorer._last[1]
     left = {*scorer.fold.train, *scorer.fold.validation}
     assert 0 < len(left) < 14
+    several = load_config(None, settings | {"devices": 4})
+    assert scorer.job(several, tmp_path).config.devices == 1
     labels, seen = corpus.labels["expression"].numpy(), corpus.seen.numpy()
     for row in corpus.sequences.itertuples():
         here = slice(row.start, row.start + row.length)
