@@ -20,6 +20,7 @@ from skelemo.cli.values import PATH, TEXT
 @click.option(
     "--weights", type=TEXT, metavar="imagenet|FILE", help="What an image network starts from; short for model.weights."
 )
+@click.option("--init", type=TEXT, metavar="RUN", help="Start from another run's weights; other heads are new.")
 @click.option("--config", type=PATH, help="YAML file of settings, as in configs/.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; overrides the file's.")
 @click.option("--out", required=True, type=PATH, help="Run folder; must not exist yet.")
@@ -37,6 +38,7 @@ def command(
     head: str | None,
     corrections: str | None,
     weights: str | None,
+    init: str | None,
     config: Path | None,
     assignments: tuple[str, ...],
     out: Path,
@@ -59,8 +61,7 @@ def command(
     if arch:
         ARCHITECTURES.find(arch)
     given = {"arch": arch, "data": data or None, "head": head, "model.weights": weights, "seeds": seeds}
-    given |= {"devices": devices, "nodes": nodes}
-    given["corrections"] = corrections
+    given |= {"devices": devices, "nodes": nodes, "corrections": corrections, "init": init}
     overrides = {name: value for name, value in given.items() if value is not None} | parse_assignments(assignments)
     settings = load_config(config, overrides)
 
@@ -78,6 +79,8 @@ def command(
         ctx.exit(130)
     if scores:  # of several processes the first has them
         scores_table(out, scores)
+    if started := read_json(out / "environment.json").get("init"):
+        click.echo(started["text"] + (f"\nthe scores flatter: {started['overlap']}" if started["overlap"] else ""))
     if corrected := read_json(out / "environment.json").get("corrections"):
         click.echo(f"with {in_words(corrected)}")
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -34,7 +33,7 @@ class Overlap:
         return f"{' and '.join(texts)} {'was' if one else 'were'} in the training or validation subset of {self.run}"
 
 
-def overlap(run: Path, sequences: pd.DataFrame) -> Overlap | None:
+def overlap(run: Path, sequences: pd.DataFrame, subsets: Sequence[str] = ("train", "validation")) -> Overlap | None:
     """What sequences of a corpus a run has learned from; None where the run does not tell.
 
     Raises
@@ -42,13 +41,11 @@ def overlap(run: Path, sequences: pd.DataFrame) -> Overlap | None:
     InputError
         The run's ``splits.json`` is damaged.
     """
-    name, subsets = run.resolve().name, _learned(run)
-    if subsets is None:
+    name, facts = run.resolve().name, learned(run, subsets)
+    if facts is None:
         return None
-    ids, splits = subsets
-    hashes, subjects = ({splits[key][one] for one in ids if one in splits[key]} for key in ("sha256", "subjects"))
-    same = sequences[sequences["content"].isin(hashes)]
-    known = sequences[sequences["subject"].isin(subjects)]
+    same = sequences[sequences["content"].isin(facts["sha256"])]
+    known = sequences[sequences["subject"].isin(facts["subjects"])]
     return Overlap(name, tuple(same["id"]), tuple(dict.fromkeys(known["subject"])))
 
 
@@ -63,8 +60,11 @@ def require_unseen(found: Sequence[Overlap], where: str) -> None:
             )
 
 
-def _learned(run: Path) -> tuple[set[str], dict[str, Any]] | None:
-    """Sequences of the training and validation subsets, of all folds or of the one that is named."""
+def learned(run: Path, subsets: Sequence[str] = ("train", "validation")) -> dict[str, set[str]] | None:
+    """``sha256`` and ``subjects`` of these subsets, of all folds or the one named, and of what it began with.
+
+    None where the run does not tell.
+    """
     path, number = run.resolve(), 0
     while (inner := TRAINING_FOLDER.fullmatch(path.name)) and not (path / SPLITS).is_file():
         number = int(inner[2]) if inner[1] == "fold" else number
@@ -72,8 +72,13 @@ def _learned(run: Path) -> tuple[set[str], dict[str, Any]] | None:
     if not (path / SPLITS).is_file():
         return None
     splits = read_json(path / SPLITS)
-    folds = splits.get("folds", [])
-    folds = folds[number - 1 : number] if number else folds
+    folds, before = splits.get("folds", []), splits.get("learned_before", [])
+    if number:
+        folds, before = folds[number - 1 : number], before[number - 1 : number]
     if not folds or "sha256" not in splits or "subjects" not in splits:
         return None
-    return {name for fold in folds for subset in ("train", "validation") for name in fold.get(subset, ())}, splits
+    ids = {name for fold in folds for subset in subsets for name in fold.get(subset, ())}
+    return {
+        key: {splits[key][one] for one in ids if one in splits[key]} | {one for facts in before for one in facts[key]}
+        for key in ("sha256", "subjects")
+    }

@@ -133,6 +133,7 @@ class Ground:
         facts = {
             "Data": f"{data_name(run)}{', simulated actors' if self.simulated else ''}{_fingerprint(run)}",
             "Corrections": f"with {in_words(changes)}" if (changes := run.environment.get("corrections")) else "",
+            **{f"{one.name} starts": initial(one) for one in self.runs},
             "Size": ", ".join(size),
             "Layout": str(run.data.get("layout", "")),
             "Split": split_name(run),
@@ -281,6 +282,13 @@ def _label(entry: Entry, keys: Sequence[str]) -> str:
     settings = settings_of(entry.runs[0])
     texts = (f"{key.removeprefix('model.')} {setting_text(settings.get(key))}" for key in keys)
     return " · ".join([entry.arch, *texts])
+
+
+def initial(run: Run) -> str:
+    """What a run started from; empty where it was nothing."""
+    found = run.environment.get("init", {})
+    flatters = f"; the scores flatter: {found['overlap']}" if found.get("overlap") else ""
+    return f"{found['text']}{flatters}" if found else ""
 
 
 def _fingerprint(run: Run) -> str:

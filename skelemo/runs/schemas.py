@@ -113,6 +113,13 @@ class Scored(TypedDict, total=False):
     by: Annotated[list[Group], Field(max_length=10_000)]
 
 
+class LearnedBefore(TypedDict):
+    """What the model that a fold started from has learned from."""
+
+    sha256: list[Hash]
+    subjects: list[Text]
+
+
 class Splits(TypedDict, total=False):
     """``splits.json``."""
 
@@ -121,6 +128,7 @@ class Splits(TypedDict, total=False):
     grouped_by: Text
     subjects: dict[Text, Text]
     sha256: dict[Text, Hash]
+    learned_before: Annotated[list[LearnedBefore], Field(max_length=10_000)]
 
 
 class Data(TypedDict, total=False):
@@ -172,11 +180,19 @@ class CorrectionsApplied(TypedDict):
     unmatched: Whole
 
 
+class Initial(TypedDict):
+    """What a run started from, and what of that its validation or test subset has too."""
+
+    text: Text
+    overlap: Text
+
+
 class Environment(TypedDict, total=False):
     """``environment.json``."""
 
     evaluation: Evaluation
     corrections: CorrectionsApplied
+    init: Initial
 
     cache_hash: Text | None
     data: Data

@@ -130,6 +130,15 @@ class ModelSettings(BaseModel):
         "auto", description="heads to predict, as expression,va; both: these two; auto: the first with labels"
     )
     model: dict[str, Any] = Field(default_factory=dict, description="settings of the architecture, model.NAME=VALUE")
+    init: str = Field("", description="run whose weights are the first ones, where they fit; '': none")
+    init_freeze: tuple[str, ...] = Field(
+        default=(),
+        description="what of them stays as it is: body (all but heads), or names as in [blocks.0, *norm*]",
+    )
+    init_rate: float = Field(1.0, ge=0, le=1000, description="factor on the learning rate of what init gives")
+    allow_overlap: bool = Field(
+        False, description="start from init even if it has learned from what validates or tests here"
+    )
 
 
 class LossSettings(BaseModel):
@@ -236,7 +245,7 @@ class Config(  # pydantic lists the fields of the last base first
             raise ValueError("out of range")
         return value
 
-    @field_validator("data", "parts", mode="before")
+    @field_validator("data", "parts", "init_freeze", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -317,6 +326,10 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
         if config.optimizer is not None and config.optimizer not in OPTIMIZERS:
             raise ConfigError(f"{where}{unknown('optimizer', config.optimizer, OPTIMIZERS)}")
         _ = SCHEDULES[config.schedule]
+        if not config.init and (config.init_freeze or config.init_rate != 1):
+            raise ConfigError(f"{where}init_freeze and init_rate are about the weights of another run: add init=RUN")
+        if config.init and config.is_baseline:
+            raise ConfigError(f"{where}{config.arch} is not trained iteratively: leave init out")
         return config
     except ValidationError as error:
         first = error.errors()[0]

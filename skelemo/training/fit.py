@@ -24,12 +24,14 @@ from skelemo.evaluation.scores import Scores, score, with_seeds
 from skelemo.inference.environment import choose_device, environment
 from skelemo.models import registry
 from skelemo.runs.folder import CHOICES, read_json, write_json
+from skelemo.runs.model_file import has_model
 from skelemo.runs.predictions import mean_predictions, write_predictions
 from skelemo.targets import Head, hard_labels
 from skelemo.training.calibration_choice import caution, choose_calibration
 from skelemo.training.choice import Choice
 from skelemo.training.config import Config, load_config
 from skelemo.training.fold import Job, require_windows, run_fold
+from skelemo.training.initial import learned_before, origin
 from skelemo.training.losses import require_loss
 from skelemo.training.part_choice import choose_parts
 from skelemo.training.processes import join_processes, own_device, rank
@@ -38,7 +40,7 @@ from skelemo.training.processes import join_processes, own_device, rank
 Report = Callable[[int, int, int, int, str], None]
 
 #: Settings that may change when a run is resumed: where its data are, and the machine.
-MOVABLE = {"data", "corrections", "device", "devices", "nodes", "compile"}
+MOVABLE = {"data", "corrections", "init", "device", "devices", "nodes", "compile"}
 
 
 def train(config: Config, out: Path, *, resume: bool = False, report: Report = lambda *_: None) -> Scores:
@@ -81,10 +83,15 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     folds, jobs = list(zip(split.folds, choices, strict=True)), Jobs(config, corpus, device)
     for number, (fold, choice) in enumerate(folds, 1):
         require_windows(jobs(choice, fold), fold, number)
-    job = jobs(choices[0], split.folds[0])
+    job, written = jobs(choices[0], split.folds[0]), split.to_json(corpus.sequences)
+    if config.init:
+        job = replace(job, origin=origin(config, 1, len(folds), config.seed))
+        written["learned_before"], flatters = learned_before(config, split.folds, corpus.sequences)
+        first = job.start(job.create(restored=True))
+        changes["init"] = {"text": first.text if first else "", "overlap": flatters}
     facts = environment(cache, job.answered, device) | changes | require_buildable(job, begun=_is_begun(out))
     if not rank():
-        _open_folder(out, config, split.to_json(corpus.sequences), facts, choices)
+        _open_folder(out, config, written, facts, choices)
     started, by_seed = time.monotonic(), {}
     for turn, seed in enumerate(range(config.seed, config.seed + config.seeds)):
         place, tables = out / f"seed_{seed}" if config.seeds > 1 else out, []
@@ -94,7 +101,8 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
             def tell(done: int, most: int, figures: str, at: int = turn * len(folds) + number) -> None:
                 report(at, config.seeds * len(folds), done, most, figures)
 
-            tables.append(run_fold(jobs(choice, fold, seed), fold, number, folder, tell))
+            model = origin(config, number, len(folds), seed) if config.init and not has_model(folder) else None
+            tables.append(run_fold(replace(jobs(choice, fold, seed), origin=model), fold, number, folder, tell))
         if rank():
             continue
         by_seed[seed] = pd.concat(tables, ignore_index=True)

@@ -37,6 +37,7 @@ from skelemo.training import processes, run_writer
 from skelemo.training.callbacks import Checkpoints, History, Progress
 from skelemo.training.choice import Choice
 from skelemo.training.config import Config
+from skelemo.training.initial import Start, initialize
 from skelemo.training.losses import context_of
 from skelemo.training.module import MONITORED, Training
 from skelemo.training.rate import RateCurve, find_rate
@@ -57,6 +58,7 @@ class Job:
     device: torch.device
     choice: Choice | None = None
     callbacks: tuple[lightning.Callback, ...] = ()
+    origin: Path | None = None  # folder of the model to start from
     steps: np.ndarray | None = None  # see `skelemo.data.novelty`
 
     @property
@@ -93,6 +95,12 @@ class Job:
             frames=config.length,
             **settings,
         )
+
+    def start(self, network: nn.Module) -> Start | None:
+        """Give the network the weights to start from, where the configuration names some."""
+        if self.origin is None:
+            return None
+        return initialize(network, self.origin, self.config, self.corpus.layout.name, self.heads)
 
     def targets(self, fold: Fold) -> dict[str, Targets]:
         """Windows of each subset: training learns only from visible targets, scores count every labeled one."""
@@ -313,14 +321,16 @@ class _Loaders(lightning.LightningDataModule):
 def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> None:
     """Train the network and load the state that validation chose, or the last one without validation."""
     config, chooses = job.config, len(targets["validation"]) > 0
+    first = job.start(network)
     if config.compile:
         network.compile()
     loaders = _Loaders(job, targets, seed)
     if config.lr == "auto":
-        config = config.model_copy(update={"lr": _found_rate(job, network, targets, folder, seed).suggestion})
+        config = config.model_copy(update={"lr": _found_rate(job, network, targets, folder, seed, first).suggestion})
     monitor, mode = f"validation_{config.monitor}" if chooses else None, MONITORED[config.monitor]
     start = f"{_sizes(job, targets)}, {sum(p.numel() for p in network.parameters()):,} parameters, {job.device}"
     start += f", lr {float(config.lr):.2g} (found)" if job.config.lr == "auto" else ""
+    start += f"; {first.text}" if first else ""
     figures = [f"validation_{head.name}_{main_metric(head)}" for head in job.heads]
     kept = Checkpoints(folder / "checkpoints", monitor, mode, config.patience, config.patience_steps)
     with _quiet():
@@ -330,7 +340,7 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
             callbacks=[History(folder / "metrics.csv"), Progress(report, start, figures), *job.callbacks, kept],
             limit_val_batches=1.0 if chooses else 0,
         )
-        task = _task(job, network, targets, config, seed)
+        task = _task(job, network, targets, config, seed, first)
         begun = kept.last if kept.last.exists() else None
         if begun:
             with run_writer.restoring(begun):
@@ -363,31 +373,41 @@ def _options(job: Job) -> dict[str, Any]:
     }
 
 
-def _task(job: Job, network: nn.Module, targets: dict[str, Targets], config: Config, seed: int) -> Training:
+def _task(
+    job: Job, network: nn.Module, targets: dict[str, Targets], config: Config, seed: int, start: Start | None
+) -> Training:
     contexts = {
         head.name: context_of(
             head, torch.as_tensor(targets["train"].labels[head.name]), config.class_weights, config.label_smoothing
         )
         for head in job.heads
     }
-    return Training(network, config, job.heads, contexts, seed)
+    return Training(network, config, job.heads, contexts, seed, start)
 
 
-def rate_curve(job: Job, targets: dict[str, Targets], seed: int, network: nn.Module | None = None) -> RateCurve:
+def rate_curve(
+    job: Job, targets: dict[str, Targets], seed: int, network: nn.Module | None = None, start: Start | None = None
+) -> RateCurve:
     """What the learning-rate finder sees on the training subset."""
     torch.manual_seed(seed)
-    network = network or job.create().to(job.device)
+    if network is None:
+        network = job.create().to(job.device)
+        start = job.start(network)
     with _quiet():
-        return find_rate(_task(job, network, targets, job.config, seed), _Loaders(job, targets, seed), _options(job))
+        return find_rate(
+            _task(job, network, targets, job.config, seed, start), _Loaders(job, targets, seed), _options(job)
+        )
 
 
-def _found_rate(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Path, seed: int) -> RateCurve:
+def _found_rate(
+    job: Job, network: nn.Module, targets: dict[str, Targets], folder: Path, seed: int, start: Start | None
+) -> RateCurve:
     """The curve in the folder, or a new one: a resumed training keeps its rate."""
     file = folder / RATE
     if file.exists():
         with run_writer.restoring(file):
             return RateCurve.from_json(read_json(file))
-    curve = rate_curve(job, targets, seed, network)
+    curve = rate_curve(job, targets, seed, network, start)
     write_json(file, curve.to_json())
     return curve
 

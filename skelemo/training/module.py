@@ -18,6 +18,7 @@ from skelemo.evaluation.scores import measure
 from skelemo.models.heads import probabilities
 from skelemo.targets import Head
 from skelemo.training.config import Config
+from skelemo.training.initial import Start
 from skelemo.training.losses import DEFAULTS, Context, head_loss
 from skelemo.training.optimizers import make_optimizer, make_schedules
 from skelemo.training.processes import agree_on_statistics, gathered
@@ -32,11 +33,18 @@ class Training(lightning.LightningModule):
     Parameters
     ----------
     contexts : what each head's loss knows of the training labels.
+    start : what the network took from another run.
     seed : of this fold; every epoch draws from it anew, so that a resumed training continues as it would have.
     """
 
     def __init__(
-        self, network: nn.Module, config: Config, heads: tuple[Head, ...], contexts: Mapping[str, Context], seed: int
+        self,
+        network: nn.Module,
+        config: Config,
+        heads: tuple[Head, ...],
+        contexts: Mapping[str, Context],
+        seed: int,
+        start: Start | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -44,6 +52,8 @@ class Training(lightning.LightningModule):
         self.heads = heads
         self.contexts = contexts
         self.seed = seed
+        self.taken = start.taken if start else frozenset()
+        self.resting = start.resting(network) if start else []
         #: Log of each head's variance, where the weights of the losses are learned.
         self.uncertainty = nn.Parameter(torch.zeros(len(heads))) if config.loss_weighting == "learned" else None
         self.average = (
@@ -56,6 +66,8 @@ class Training(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Dropout and the like depend on the seed and the epoch alone."""
         torch.manual_seed(self.seed + 7919 * (self.current_epoch + 1) + 104_729 * self.global_rank)
+        for module in self.resting:
+            module.training = False
 
     @property
     def kept(self) -> nn.Module:
@@ -137,7 +149,7 @@ class Training(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimizer and its schedule, by name."""
         learned = [] if self.uncertainty is None else [self.uncertainty]
-        optimizer = make_optimizer(self.network, self.config, learned)
+        optimizer = make_optimizer(self.network, self.config, learned, self.taken)
         return [optimizer], make_schedules(optimizer, int(self.trainer.estimated_stepping_batches), self.config)
 
     def _mixed_loss(self, batch: Batch) -> Tensor:

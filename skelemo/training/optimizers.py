@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,8 +38,12 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 SCHEDULES: Registry[str] = Registry("schedule", "skelemo.schedules")
 
 
-def make_optimizer(network: nn.Module, config: "Config", further: Iterable[nn.Parameter] = ()) -> Optimizer:
+def make_optimizer(
+    network: nn.Module, config: "Config", further: Iterable[nn.Parameter] = (), taken: Collection[str] = ()
+) -> Optimizer:
     """The optimizer of a training over `parameter_groups`, and ``further`` parameters without weight decay.
+
+    What is ``taken`` from another run learns at the rate that ``init_rate`` sets.
 
     Raises
     ------
@@ -55,28 +59,36 @@ def make_optimizer(network: nn.Module, config: "Config", further: Iterable[nn.Pa
         options |= {"momentum": config.momentum}
     if "nesterov" in known:
         options |= {"nesterov": config.momentum > 0}
-    groups = list(parameter_groups(network, float(config.lr) * config.backbone_lr))
+    rates = dict.fromkeys(taken if config.init_rate != 1 else (), float(config.lr) * config.init_rate)
+    groups = list(parameter_groups(network, float(config.lr) * config.backbone_lr, rates))
     if extra := [*further]:
         groups.append({"params": extra, "weight_decay": 0.0})
     return OPTIMIZERS[name](groups, **{key: value for key, value in options.items() if key in known})
 
 
-def parameter_groups(network: nn.Module, backbone_lr: float) -> Iterator[dict[str, Any]]:
+def parameter_groups(
+    network: nn.Module, backbone_lr: float, rates: Mapping[str, float] | None = None
+) -> Iterator[dict[str, Any]]:
     """Trainable parameters by learning rate and weight decay.
 
-    What the network calls its backbone (``backbone_parameters()``) learns at a rate of its own. Norms, biases and
+    What the network calls its backbone (``backbone_parameters()``) learns at a rate of its own, and so does what
+    ``rates`` names. Norms, biases and
     embeddings of positions are not decayed.
     """
     find: Callable[[], Any] | None = getattr(network, "backbone_parameters", None)
     backbone = {id(parameter) for parameter in find()} if find else set()
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[float | None, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
+            rate = (rates or {}).get(name, backbone_lr if id(parameter) in backbone else None)
             decays = parameter.ndim > 1 and not _UNDECAYED.search(name)
-            groups.setdefault((id(parameter) in backbone, decays), []).append(parameter)
-    for (pretrained, decays), parameters in groups.items():
-        rate = {"lr": backbone_lr} if pretrained else {}
-        yield {"params": parameters, **rate, **({} if decays else {"weight_decay": 0.0})}
+            groups.setdefault((rate, decays), []).append(parameter)
+    for (own, decays), parameters in groups.items():
+        yield {
+            "params": parameters,
+            **({} if own is None else {"lr": own}),
+            **({} if decays else {"weight_decay": 0.0}),
+        }
 
 
 #: Rate of the first step of a warm-up, as a share of ``lr``.

@@ -1,0 +1,90 @@
+"""Starting from another run's weights."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from skelemo.errors import ConfigError
+from skelemo.inference.overlap import learned
+from skelemo.models import create
+from skelemo.report.comparison import initial
+from skelemo.runs.folder import read_run
+from skelemo.training.fit import train
+from skelemo.training.optimizers import make_optimizer
+
+SMALL = {"arch": "stgcnpp", "epochs": 1, "length": 4, "model": {"widths": [8, 8]}, "every": 4, "evaluate_every": 4}
+
+
+@pytest.fixture
+def first(config, tmp_path):
+    train(config(**SMALL, head="va"), tmp_path / "first")
+    return tmp_path / "first"
+
+
+def state(run):
+    return load_file(run / "model.safetensors")
+
+
+def test_the_body_is_taken_and_frozen_and_another_head_is_new(config, tmp_path, first):
+    train(config(**SMALL, head="expression", init=str(first), init_freeze="body"), tmp_path / "run")
+    before, after = state(first), state(tmp_path / "run")
+    body = [name for name in after if "_head" not in name]
+    assert len(body) > 20
+    assert any("running_mean" in name for name in body)
+    for name in body:
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=0)
+    text = f"from {first}: {len(body)} of {len(after)} tensors; head expression new; {len(body)} frozen"
+    assert initial(read_run(tmp_path / "run")) == text
+
+
+def test_without_freezing_the_body_learns(config, tmp_path, first):
+    train(config(**SMALL, head="va", init=str(first)), tmp_path / "run")
+    before, after = state(first), state(tmp_path / "run")
+    assert any(not torch.equal(after[name], before[name]) for name in after if name.endswith("weight"))
+
+
+def test_what_is_taken_learns_at_its_own_rate(config):
+    network = create("stgcnpp", layout_name="body_25", widths=(8, 8))
+    taken = {name for name, _ in network.named_parameters() if "_head" not in name}
+    groups = make_optimizer(network, config(init="run", init_rate=0.1, lr=0.01), (), taken).param_groups
+    rate = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    assert {rate[id(p)] for name, p in network.named_parameters() if name in taken} == {0.01 * 0.1}
+    assert {rate[id(p)] for name, p in network.named_parameters() if name not in taken} == {0.01}
+
+
+def test_a_run_that_has_learned_from_what_is_tested_here_is_refused(config, tmp_path, first):
+    other = config(**SMALL, split="holdout:0.4", split_seed=3, init=str(first), head="va")
+    with pytest.raises(ConfigError, match=r"the test subset here has them.*allow_overlap=true"):
+        train(other, tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+    train(other.model_copy(update={"allow_overlap": True}), tmp_path / "run")
+    assert "the scores flatter" in initial(read_run(tmp_path / "run"))
+    assert learned(tmp_path / "run")["sha256"] >= learned(first)["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"arch": "ann", "model": {}}, "its arch is stgcnpp, this training's ann"),
+        ({"init_freeze": ["nowhere"]}, "init_freeze 'nowhere' matches nothing"),
+        ({"init_freeze": ["*"], "head": "va"}, "nothing is left to learn"),
+    ],
+)
+def test_what_cannot_fit_is_refused(config, tmp_path, first, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        train(config(**SMALL | settings, init=str(first)), tmp_path / "run")
+
+
+def test_settings_about_a_run_need_one(config):
+    with pytest.raises(ConfigError, match="add init=RUN"):
+        config(init_freeze="body")
+
+
+def test_a_run_that_does_not_tell_what_it_has_learned_is_refused(config, tmp_path, first):
+    splits = json.loads((first / "splits.json").read_text())
+    del splits["sha256"]
+    (first / "splits.json").write_text(json.dumps(splits))
+    with pytest.raises(ConfigError, match="does not tell"):
+        train(config(**SMALL, init=str(first), head="va"), tmp_path / "run")
