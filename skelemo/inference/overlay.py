@@ -14,7 +14,7 @@ import torch
 
 from skelemo.atomic import finished
 from skelemo.cache.store import Cache
-from skelemo.data.corpus import Images
+from skelemo.data.images import Images
 from skelemo.errors import ConfigError, InputError
 from skelemo.inference import cards
 from skelemo.inference.keypoints import Stage

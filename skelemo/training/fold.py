@@ -3,7 +3,7 @@
 import inspect
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +19,14 @@ from skelemo.atomic import sweep
 from skelemo.data.corpus import Corpus
 from skelemo.data.loader import Batches
 from skelemo.data.splits import SUBSETS, Fold
-from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window_columns
+from skelemo.data.windows import Targets, find_targets
 from skelemo.errors import ConfigError
-from skelemo.evaluation.circumplex import READING, as_emotions, choose_radius, labeled_emotions, with_reading
+from skelemo.evaluation.circumplex import READING
 from skelemo.evaluation.metrics import main_metric
-from skelemo.evaluation.scores import measure
-from skelemo.evaluation.smoothing import GAIN, choose_width
-from skelemo.inference.predictor import predict
 from skelemo.models import registry
 from skelemo.models.baselines import Baseline
 from skelemo.runs.folder import read_json, write_json
-from skelemo.runs.model_file import has_model, read_model, write_choices
-from skelemo.runs.predictions import prediction_table
+from skelemo.runs.model_file import has_model, read_model
 from skelemo.targets import Head, hard_labels
 from skelemo.text import count
 from skelemo.training import processes, run_writer
@@ -40,6 +36,7 @@ from skelemo.training.config import Config
 from skelemo.training.initial import Start, initialize
 from skelemo.training.losses import context_of
 from skelemo.training.module import MONITORED, Training
+from skelemo.training.predicting import emotions_of, predict_fold
 from skelemo.training.rate import RateCurve, find_rate
 
 #: What the learning-rate finder saw, in the folder of a training.
@@ -70,19 +67,6 @@ class Job:
     def answered(self) -> tuple[Head, ...]:
         """These, and what they are read as where that is asked for."""
         return self.heads if self.config.neutral_radius is None else (*self.heads, READING)
-
-    def emotions(self, targets: Targets) -> np.ndarray:
-        """``[W]`` the labeled emotion of each window, as `READING` has them; -1 where there is none."""
-        found = np.full(len(targets), -1, np.int16)
-        head = labeled_emotions(self.corpus.heads)
-        if head is not None and len(targets):
-            everything = np.arange(len(self.corpus.sequences))
-            known = find_targets(self.corpus, everything, self.config.window, (head.name,), seen_only=False)
-            at = np.searchsorted(known.row, targets.row).clip(max=max(len(known) - 1, 0))
-            if len(known):
-                labels = as_emotions(head, known.labels[head.name])[at]
-                found = np.where(known.row[at] == targets.row, labels, found)
-        return found
 
     def create(self, *, restored: bool = False) -> nn.Module:
         """The network, untrained; one whose weights are restored after this is not given any to start from."""
@@ -184,7 +168,7 @@ def require_windows(job: Job, fold: Fold, number: int) -> None:
         (fold.validation and not validation, f"no labeled window in {in_validation}"),
         (not validation + test, f"nothing to score: no labeled window in {in_test}, and no validation subset"),
         (
-            config.neutral_radius == "auto" and not (job.emotions(targets["validation"]) >= 0).any(),
+            config.neutral_radius == "auto" and not (emotions_of(job, targets["validation"]) >= 0).any(),
             "neutral_radius: auto is chosen by labels of the seven emotions in the validation subset, and there are "
             "none; name a radius, as in neutral_radius=0.2",
         ),
@@ -206,59 +190,7 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     if processes.rank():  # the first process predicts and writes
         return pd.DataFrame()
     used = "32-true" if job.config.is_baseline else precision(job.config, job.device)
-    scored = {subset: targets[subset] for subset in ("validation", "test") if len(targets[subset])}
-    flip = _flips(job, scored.get("validation"), model, used)
-    write_choices(folder, flip_average=flip)
-    outputs = {
-        subset: predict(model, job.batches(windows), job.heads, used, flip=flip) for subset, windows in scored.items()
-    }
-    if "validation" in scored and job.config.sampling != "clip":
-        write_choices(folder, smoothing=_smoothing(job, scored["validation"], outputs["validation"]))
-    if job.config.neutral_radius is not None:
-        radius = job.config.neutral_radius
-        if radius == "auto":
-            radius = choose_radius(outputs["validation"], job.emotions(scored["validation"]))
-        write_choices(folder, neutral_radius=radius)
-        outputs = {subset: with_reading(found, radius) for subset, found in outputs.items()}
-    tables = [
-        prediction_table(
-            window_columns(job.corpus, windows, fold=number, subset=subset),
-            job.answered,
-            {**windows.labels, READING.name: job.emotions(windows)} if job.answered != job.heads else windows.labels,
-            outputs[subset],
-        )
-        for subset, windows in scored.items()
-    ]
-    return pd.concat(tables, ignore_index=True)
-
-
-def _flips(job: Job, windows: Targets | None, model: nn.Module, used: str) -> bool:
-    """Whether predictions are those of a window and its mirror image: as set, or as validation prefers."""
-    if job.config.flip_average != "auto":
-        return job.config.flip_average
-    if windows is None:
-        return False
-
-    def figure(flip: bool) -> float:
-        outputs = predict(model, job.batches(windows), job.heads, used, flip=flip)
-        found = (
-            measure(head, windows.labels[head.name], outputs[head.name]).get(main_metric(head), np.nan)
-            for head in job.heads
-        )
-        return float(np.nan_to_num(np.mean([value for value in found if np.isfinite(value)] or [0.0])))
-
-    return figure(True) > figure(False) + GAIN
-
-
-def _smoothing(job: Job, windows: Targets, outputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """The widths that the validation subset prefers; none for heads whose labels belong to whole clips."""
-    order = np.argsort(windows.row)  # of a corpus, which lies by sequence and frame
-    key = job.corpus.key.cpu().numpy()[windows.row[order]]
-    return {
-        head.name: choose_width(head, windows.labels[head.name][order], outputs[head.name][order], key)
-        for head in job.heads
-        if not labeled_as_clips(job.corpus, head)
-    }
+    return predict_fold(job, model, targets, number, folder, used)
 
 
 def _fit_baseline(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> nn.Module:

@@ -24,7 +24,7 @@ from skelemo.runs.folder import read_json
 from skelemo.runs.predictions import prediction_table
 from skelemo.skeleton import layout
 from skelemo.targets import Head
-from skelemo.training import fold
+from skelemo.training import predicting
 from skelemo.training.config import load_config
 from skelemo.training.fit import train
 
@@ -122,7 +122,7 @@ def test_a_recording_may_be_answered_once_with_the_mean_of_its_windows(cache, tm
 
 
 def test_flipping_is_chosen_on_the_validation_subset(cache, tmp_path, monkeypatch):
-    figures, real = [], fold.predict
+    figures, real = [], predicting.predict
 
     def watched(*given, flip=False):
         outputs = real(*given, flip=flip)
@@ -134,7 +134,7 @@ def test_flipping_is_chosen_on_the_validation_subset(cache, tmp_path, monkeypatc
             outputs["expression"] = np.tile([1.0, 0, 0], (len(outputs["expression"]), 1))
         return outputs
 
-    monkeypatch.setattr(fold, "predict", watched)
+    monkeypatch.setattr(predicting, "predict", watched)
     for better in (True, False):
         given = QUICK | {"data": str(cache), "head": "expression", "flip_average": "auto", "validation": 0.3}
         train(load_config(None, given | {"model": {"width": 8}}), tmp_path / str(better))

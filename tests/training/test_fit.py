@@ -14,7 +14,7 @@ from skelemo.cache.store import open_cache
 from skelemo.errors import CacheError, ConfigError, InputError, SkelemoError
 from skelemo.inference.predictor import load
 from skelemo.runs.folder import read_run
-from skelemo.training import fit, fold
+from skelemo.training import fit, fold, predicting
 from skelemo.training import run_writer as run_writer_module
 from skelemo.training.config import load_config
 from skelemo.training.fit import train
@@ -368,7 +368,7 @@ def test_a_damaged_file_of_a_run_that_is_resumed_is_named(config, tmp_path, name
 
 @pytest.mark.parametrize("name", ["model.safetensors", "checkpoints/best.ckpt"])
 def test_a_damaged_network_of_a_run_that_is_resumed_is_named(config, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(fold, "predict", _fail)  # when the first network is saved
+    monkeypatch.setattr(predicting, "predict", _fail)  # when the first network is saved
     with pytest.raises(CutError):
         train(config(), tmp_path / "run")
     if name != "model.safetensors":

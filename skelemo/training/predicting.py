@@ -1,0 +1,99 @@
+"""How a fold is predicted with its trained network, and recording what the validation subset says of that."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window_columns
+from skelemo.evaluation.circumplex import READING, as_emotions, choose_radius, labeled_emotions, with_reading
+from skelemo.evaluation.metrics import main_metric
+from skelemo.evaluation.scores import measure
+from skelemo.evaluation.smoothing import GAIN, choose_width
+from skelemo.inference.predictor import predict
+from skelemo.runs.model_file import write_choices
+from skelemo.runs.predictions import prediction_table
+
+if TYPE_CHECKING:
+    from skelemo.training.fold import Job
+
+
+def predict_fold(
+    job: "Job", model: nn.Module, targets: Mapping[str, Targets], number: int, folder: Path, precision: str
+) -> pd.DataFrame:
+    """Predict the validation and test windows of a fold; ``model.json`` in its folder is told how."""
+    scored = {subset: targets[subset] for subset in ("validation", "test") if len(targets[subset])}
+    flip = _flips(job, scored.get("validation"), model, precision)
+    write_choices(folder, flip_average=flip)
+    outputs = {
+        subset: predict(model, job.batches(windows), job.heads, precision, flip=flip)
+        for subset, windows in scored.items()
+    }
+    if "validation" in scored and job.config.sampling != "clip":
+        write_choices(folder, smoothing=_smoothing(job, scored["validation"], outputs["validation"]))
+    labels = {subset: dict(windows.labels) for subset, windows in scored.items()}
+    if job.config.neutral_radius is not None:
+        emotions = {subset: emotions_of(job, windows) for subset, windows in scored.items()}
+        radius = job.config.neutral_radius
+        if radius == "auto":
+            radius = choose_radius(outputs["validation"], emotions["validation"])
+        write_choices(folder, neutral_radius=radius)
+        outputs = {subset: with_reading(found, radius) for subset, found in outputs.items()}
+        labels = {subset: {**labels[subset], READING.name: found} for subset, found in emotions.items()}
+    tables = [
+        prediction_table(
+            window_columns(job.corpus, windows, fold=number, subset=subset),
+            job.answered,
+            labels[subset],
+            outputs[subset],
+        )
+        for subset, windows in scored.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def emotions_of(job: "Job", targets: Targets) -> np.ndarray:
+    """``[W]`` the labeled emotion of each window, as `READING` has them; -1 where there is none."""
+    found = np.full(len(targets), -1, np.int16)
+    head = labeled_emotions(job.corpus.heads)
+    if head is None or not len(targets):
+        return found
+    everything = np.arange(len(job.corpus.sequences))
+    known = find_targets(job.corpus, everything, job.config.window, (head.name,), seen_only=False)
+    if not len(known):
+        return found
+    at = np.searchsorted(known.row, targets.row).clip(max=len(known) - 1)
+    labels = as_emotions(head, known.labels[head.name])[at]
+    return np.where(known.row[at] == targets.row, labels, found)
+
+
+def _flips(job: "Job", windows: Targets | None, model: nn.Module, precision: str) -> bool:
+    """Whether predictions are those of a window and its mirror image: as set, or as validation prefers."""
+    if job.config.flip_average != "auto":
+        return job.config.flip_average
+    if windows is None:
+        return False
+
+    def figure(flip: bool) -> float:
+        outputs = predict(model, job.batches(windows), job.heads, precision, flip=flip)
+        found = (
+            measure(head, windows.labels[head.name], outputs[head.name]).get(main_metric(head), np.nan)
+            for head in job.heads
+        )
+        return float(np.nan_to_num(np.mean([value for value in found if np.isfinite(value)] or [0.0])))
+
+    return figure(True) > figure(False) + GAIN
+
+
+def _smoothing(job: "Job", windows: Targets, outputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """The widths that the validation subset prefers; none for heads whose labels belong to whole clips."""
+    order = np.argsort(windows.row)  # of a corpus, which lies by sequence and frame
+    key = job.corpus.key.cpu().numpy()[windows.row[order]]
+    return {
+        head.name: choose_width(head, windows.labels[head.name][order], outputs[head.name][order], key)
+        for head in job.heads
+        if not labeled_as_clips(job.corpus, head)
+    }
