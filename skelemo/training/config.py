@@ -83,8 +83,10 @@ class WindowSettings(BaseModel):
     every: int = Field(
         1, ge=1, le=1_000_000, description="one in how many frames is a target in training (the paper: 10)"
     )
-    evaluate_every: int = Field(
-        1, ge=1, le=1_000_000, description="the same in validation; the test subset is not thinned"
+    evaluate_every: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = Field(
+        "auto",
+        description="the same in validation; auto: all in the end, and after each epoch a sample that takes no more "
+        "than a tenth of it; the test subset is never thinned",
     )
 
 

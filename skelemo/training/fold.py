@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,9 @@ from skelemo.training.rate import RateCurve, find_rate
 
 #: What the learning-rate finder saw, in the folder of a training.
 RATE = "lr_find.json"
+
+#: Validation windows that are looked at after every epoch, where there are so many.
+_LEAST_VALIDATED = 1000
 
 #: Called with epochs done in this fold, epochs at most, and sizes or figures.
 Report = Callable[[int, int, str], None]
@@ -89,7 +93,8 @@ class Job:
     def targets(self, fold: Fold) -> dict[str, Targets]:
         """Windows of each subset: training learns only from visible targets, scores count every labeled one."""
         config, ids, found = self.config, pd.Index(self.corpus.sequences["id"]), {}
-        every = {"train": config.every, "validation": config.evaluate_every, "test": 1}
+        thinned = 1 if config.evaluate_every == "auto" else config.evaluate_every
+        every = {"train": config.every, "validation": thinned, "test": 1}
         for subset in SUBSETS:
             rows, learns = np.sort(ids.get_indexer(list(getattr(fold, subset)))), subset == "train"
             found[subset] = find_targets(
@@ -244,10 +249,19 @@ class _Loaders(lightning.LightningDataModule):
 
     def val_dataloader(self) -> Batches:
         """The validation windows, or the same sample of them in every epoch; all are scored in the end."""
-        windows, most = self.targets["validation"], self.job.config.epoch_windows
-        if most and len(windows) > most:
+        windows = self.targets["validation"]
+        most = validated(self.job.config, len(self.targets["train"]))
+        if len(windows) > most:
             windows = windows[np.sort(np.random.default_rng(self.seed).permutation(len(windows))[:most])]
         return self.job.batches(windows, process=processes.place(self.trainer))
+
+
+def validated(config: Config, learned: int) -> int:
+    """Validation windows that an epoch with ``learned`` windows to learn from is followed by, at most."""
+    most = config.epoch_windows or sys.maxsize
+    if config.evaluate_every != "auto":
+        return most
+    return min(most, max(_LEAST_VALIDATED, min(learned, most) * 3 // 10))  # a window costs a third of one to learn from
 
 
 def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> None:

@@ -16,8 +16,9 @@ from skelemo.inference.predictor import load
 from skelemo.runs.folder import read_run
 from skelemo.training import fit, fold, predicting
 from skelemo.training import run_writer as run_writer_module
-from skelemo.training.config import load_config
+from skelemo.training.config import Config, load_config
 from skelemo.training.fit import train
+from skelemo.training.fold import validated
 from skelemo.training.module import Training
 from skelemo.training.run_writer import save_model
 
@@ -309,6 +310,20 @@ def test_epoch_windows_bounds_an_epoch_but_not_the_scores(config, tmp_path, monk
     assert first == second
     assert len(first) == 40
     assert read_run(tmp_path / "run").predictions["subset"].value_counts().to_dict() == {"validation": 72, "test": 72}
+
+
+@pytest.mark.parametrize(
+    ("settings", "learned", "most"),
+    [
+        ({}, 400_000, 120_000),  # a third of the cost of a window to learn from, a tenth of the epoch
+        ({}, 2_000, 1_000),
+        ({"epoch_windows": 20_000}, 400_000, 6_000),
+        ({"epoch_windows": 500}, 400_000, 500),
+        ({"evaluate_every": 1, "epoch_windows": 20_000}, 400_000, 20_000),
+    ],
+)
+def test_validation_takes_a_tenth_of_an_epoch(settings, learned, most):
+    assert validated(Config(**settings), learned) == most
 
 
 def test_a_resumed_k_fold_keeps_its_finished_folds(config, tmp_path):
