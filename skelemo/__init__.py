@@ -8,6 +8,7 @@ The public names; each is imported when it is first used, so that ``import skele
     cache = skelemo.open_cache("cache/faces")
     scores = skelemo.train("runs/ann", arch="ann", data=["cache/faces"])
     table = skelemo.predict("runs/ann", "json/")
+    skelemo.show(cache, runs="runs/ann")
     scores = skelemo.evaluate("runs/ann", "cache/others", out="runs/ann_on_others")
     network = skelemo.create_model("stgcnpp", heads=("expression", "va"))
 
@@ -18,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skelemo.api import create_model, evaluate, export, open_cache, predict, register, train
+    from skelemo.api import create_model, evaluate, export, open_cache, open_run, predict, register, show, train
     from skelemo.inference.live import live
     from skelemo.inference.predictor import load
     from skelemo.ingest import ingest_folder as ingest
@@ -38,15 +39,18 @@ __all__ = [
     "live",
     "load",
     "open_cache",
+    "open_run",
     "predict",
     "register",
     "register_layout",
+    "show",
     "train",
 ]
 
 _HOMES = {
     **dict.fromkeys(
-        ("create_model", "evaluate", "export", "open_cache", "predict", "register", "train"), ("skelemo.api", "")
+        ("create_model", "evaluate", "export", "open_cache", "open_run", "predict", "register", "show", "train"),
+        ("skelemo.api", ""),
     ),
     **dict.fromkeys(("Layout", "Part", "layout", "register_layout"), ("skelemo.skeleton", "")),
     "Head": ("skelemo.targets", ""),

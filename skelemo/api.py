@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from skelemo.cache.store import Cache
     from skelemo.inference.exporting import Export
+    from skelemo.runs.folder import Run
     from skelemo.targets import KindName
+    from skelemo.view.inline import Shown
 
 Text = str | os.PathLike[str]
 #: Prepared coordinates are in torsos, inter-ocular distances, hands or halves of an image.
@@ -33,6 +35,54 @@ def open_cache(*paths: Text) -> "Cache":
     from skelemo.cache import store
 
     return store.open_cache(paths)
+
+
+def open_run(path: Text) -> "Run":
+    """Read a finished run folder: its settings, scores and predictions, without its model (`load`).
+
+    Raises
+    ------
+    InputError
+        It is no run, its training has not finished, or a file in it is damaged.
+    """
+    from skelemo.runs.folder import read_run
+
+    return read_run(Path(path))
+
+
+def show(
+    source: Any,
+    *which: str | int,
+    runs: Any = (),
+    first: int = 0,
+    count: int = 1000,
+    layout: str | None = None,
+    fps: float = 0.0,
+    size: tuple[int, int] = (0, 0),
+) -> "Shown":
+    """Skeletons that play in a notebook, labels and predictions below them; ``.save(PATH)`` writes them as a page.
+
+    Parameters
+    ----------
+    source : a cache or its path; a path of OpenPose JSON, or whatever else `predict` reads; an array ``[T, V, 3]`` or
+        a list of them; OpenPose's dictionaries; or a list of what `live` gives.
+    which : ids, videos or rows of a cache's sequences; the first unless given. Other people of the recording are pale.
+    runs : a run's folder, a model of `load`, or several. Predictions that a run's folder keeps (of validation and
+        test) are shown as they are; else its model predicts now, and the track says if it has learned from the clip.
+    first, count : the frames that are shown. A notebook's file holds them: some 700 bytes each.
+    layout : of arrays; by their number of points unless given.
+    fps, size : frames per second, width and height of the images, where the source does not tell.
+
+    Raises
+    ------
+    InputError, ConfigError, CacheError
+        The source cannot be read or has no such sequence, or a run does not fit it.
+    """
+    from skelemo.view.inline import Wanted
+    from skelemo.view.inline import show as run
+
+    several = [runs] if isinstance(runs, str | os.PathLike) or not isinstance(runs, Iterable) else list(runs)
+    return run(source, Wanted(which, first, count, layout, fps, size), several)
 
 
 def train(

@@ -1,9 +1,10 @@
 """Text for people: counted nouns, single lines, natural order, file names."""
 
+import html
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -101,3 +102,16 @@ def duration(seconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def html_table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A small table for a notebook, its first column of names; every text is escaped, without ``columns`` no header."""
+
+    def cells(tag: str, texts: Sequence[str]) -> str:
+        style = ' style="text-align:left;vertical-align:top"'
+        return "".join(f"<{tag}{style}>{html.escape(visible(text))}</{tag}>" for text in texts)
+
+    title = f'<caption style="text-align:left;caption-side:top"><b>{html.escape(visible(caption))}</b></caption>'
+    head = f"<thead><tr>{cells('th', columns)}</tr></thead>" if columns else ""
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f"<table>{title}{head}<tbody>{body}</tbody></table>"

@@ -81,6 +81,11 @@ class Cache:
         size = f"{count(len(self.sequences), 'sequence')}, {count(self.frames, 'frame')}"
         return f"<cache {self.name}: {size} of {self.layout.name}, {heads}{', simulated' * self.simulated}>"
 
+    def _repr_html_(self) -> str:
+        from skelemo.cache.summary import as_html
+
+        return as_html(self)
+
     @property
     def name(self) -> str:
         """The folders' names."""

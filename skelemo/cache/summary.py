@@ -11,6 +11,7 @@ from skelemo.cache.shard import VERSION
 from skelemo.cache.statistics import name_counts
 from skelemo.cache.store import Cache
 from skelemo.targets import Head
+from skelemo.text import count, duration, html_table
 
 #: Columns of `by_recording` before those of the parts.
 RECORDING_COLUMNS = ("video", "sequences", "frames", "nobody", "unread")
@@ -130,6 +131,25 @@ def as_plain(cache: Cache) -> dict[str, Any]:
     plain |= {"frames": cache.frames, "sequences": len(cache.sequences)}
     plain |= {"labeled": labeled(cache), "missing": overall(cache)}
     return plain | {"by_recording": by_recording(cache).to_dict("records")}
+
+
+def as_html(cache: Cache, most: int = 12) -> str:
+    """What a notebook shows of a cache: sizes, labels (the ``most`` frequent of a head) and what is missing."""
+    rows = [("sequences", f"{len(cache.sequences):,} of {count(cache.sequences['video'].nunique(), 'recording')}")]
+    if subjects := len({*cache.sequences["subject"]} - {""}):
+        rows.append(("subjects", f"{subjects:,}"))
+    length = hours(cache)
+    rows.append(("frames", f"{cache.frames:,}" + (f" ({duration(3600 * length)})" if length else "")))
+    for name, found in labeled(cache).items():
+        total = found.pop("", 0)
+        several = found if len(set(found.values())) > 1 else {}  # of values every frame has all
+        often = sorted(several.items(), key=lambda item: -item[1])
+        texts = [f"{output} {frames:,}" for output, frames in often[:most]]
+        texts += [f"{len(often) - most:,} more"] if len(often) > most else []
+        rows.append((f"labels: {name}", f"{total:,} frames" + (f": {', '.join(texts)}" if texts else "")))
+    shares = overall(cache)
+    rows.append(("missing points", ", ".join(f"{part.name} {shares[part.name]:.1%}" for part in cache.layout.parts)))
+    return html_table(f"cache {cache.name}" + ", simulated" * cache.simulated, (), rows)
 
 
 def _unread(recordings: pd.DataFrame) -> pd.Series:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from skelemo.errors import InputError
 from skelemo.evaluation.metrics import METRICS, Floats, flag_f1, mean_of_known, metrics_of, per_class, sums
+from skelemo.runs.notebook import scores_html
 from skelemo.runs.predictions import SUBSETS, outputs_of, truth_of
 from skelemo.targets import Head, hard_labels
 
@@ -45,6 +46,9 @@ class Scores(dict[str, dict[str, dict[str, Any]]]):
             for head, scored in heads.items()
         ]
         return "\n".join(rows) or "nothing was scored"
+
+    def _repr_html_(self) -> str:
+        return scores_html(self)
 
 
 def _figures(scored: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -16,6 +16,7 @@ from skelemo.inference.keypoints import Reading
 from skelemo.inference.sources import Source, opened
 from skelemo.inference.table import Options, has_prediction, prediction_columns
 from skelemo.pose import Options as PoseOptions
+from skelemo.runs.notebook import model_html
 from skelemo.skeleton import Layout
 from skelemo.targets import Head
 
@@ -37,6 +38,10 @@ class Answering(ABC):
     by_subject: bool = False
     #: Within so far from the origin valence and arousal are read as neutral; None where they are not read.
     radius: float | None = None
+
+    def _repr_html_(self) -> str:
+        parts, members = tuple(part.name for part in self.layout.parts), getattr(self, "members", ())
+        return model_html(self.name, {head.name: head.outputs for head in self.answered}, parts, len(members))
 
     @property
     @abstractmethod

@@ -191,8 +191,30 @@ def _write_frames(folder: Path, frames: Sequence[Mapping[str, Any]]) -> Path:
     return folder
 
 
+def array_layouts() -> dict[int, str]:
+    """Layouts that an array may be in, by its number of points."""
+    return {len(layout(name)): name for name in _LAYOUTS}
+
+
+def array_layout(keypoints: np.ndarray) -> Layout:
+    """The layout of an array ``[T, V, 3]``, by its number of points.
+
+    Raises
+    ------
+    InputError
+        Another shape, no numbers, or no layout of so many points.
+    """
+    shape, known = list(keypoints.shape), array_layouts()
+    if keypoints.ndim != 3 or keypoints.shape[2] != 3 or not len(keypoints) or keypoints.dtype.kind not in "fiu":
+        raise InputError(f"the array has the shape {shape}; expected numbers [T, V, 3]")
+    if keypoints.shape[1] not in known:
+        sizes = ", ".join(f"{points} ({name})" for points, name in known.items())
+        raise InputError(f"the array has {keypoints.shape[1]} points; known are {sizes}: name its layout, layout=…")
+    return layout(known[keypoints.shape[1]])
+
+
 def _write_array(folder: Path, keypoints: np.ndarray, wanted: Layout, fps: float, size: tuple[int, int]) -> None:
-    known = {len(layout(name)): name for name in _LAYOUTS} | {len(wanted): wanted.name}
+    known = array_layouts() | {len(wanted): wanted.name}
     if keypoints.ndim != 3 or keypoints.shape[2] != 3 or not len(keypoints) or keypoints.dtype.kind not in "fiu":
         raise InputError(f"the array has the shape {list(keypoints.shape)}; expected numbers [T, {len(wanted)}, 3]")
     name = known.get(keypoints.shape[1])

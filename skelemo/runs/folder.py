@@ -21,6 +21,7 @@ import pandas as pd
 
 from skelemo.atomic import LOCK, finished
 from skelemo.errors import ConfigError, InputError
+from skelemo.runs.notebook import run_html
 from skelemo.runs.predictions import SUBSETS, read_predictions, truth_of
 from skelemo.runs.schemas import misfit, read_yaml
 from skelemo.targets import Head
@@ -61,6 +62,9 @@ class Run:
         ]
         arch = self.config.get("arch", "fused")
         return f"<run {self.name}: {arch}, {self.subset} {', '.join(figures) or 'without scores'}>"
+
+    def _repr_html_(self) -> str:
+        return run_html(self.name, self.config, self.environment, self.scores)
 
     @cached_property
     def heads(self) -> tuple[Head, ...]:

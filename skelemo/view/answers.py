@@ -51,17 +51,7 @@ class RunAnswers:
         table, at = table[there], at[there]
         if not len(at):
             return []
-        if len(at) == 1 and len(number) > 1:  # one answer for the whole clip
-            table, at = table.iloc[np.zeros(len(number), int)], np.arange(len(number))
-        found = []
-        for head in self.run.heads:
-            outputs = outputs_of(table, head)
-            name = f"{head.name}: {self.run.name}"
-            if head.kind == "classes":
-                found.append(Track(name, head, outputs.argmax(1), at, outputs.max(1)))
-            else:
-                found.append(Track(name, head, outputs, at))
-        return found
+        return [head_track(self.run.name, head, outputs_of(table, head), at, len(number)) for head in self.run.heads]
 
     @staticmethod
     def _mean(columns: list[np.ndarray], rows: np.ndarray, size: int) -> np.ndarray:
@@ -76,6 +66,15 @@ class RunAnswers:
             return np.full(size, np.nan)
         known = ~np.isnan(means)
         return np.where(known.any(0), np.nansum(means, 0) / np.maximum(known.sum(0), 1), np.nan)
+
+
+def head_track(name: str, head: Head, outputs: np.ndarray, at: np.ndarray, length: int) -> Track:
+    """Outputs ``[N, K]`` at positions of a clip as a track; a single one counts for the whole clip."""
+    if len(at) == 1 and length > 1:
+        outputs, at = np.repeat(outputs, length, axis=0), np.arange(length)
+    if head.kind == "classes":
+        return Track(f"{head.name}: {name}", head, outputs.argmax(1), at, outputs.max(1))
+    return Track(f"{head.name}: {name}", head, outputs, at)
 
 
 def _apart(table: pd.DataFrame, head: Head) -> tuple[np.ndarray | None, np.ndarray]:

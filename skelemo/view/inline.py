@@ -1,0 +1,305 @@
+"""Skeletons that play in a notebook, with labels and predictions: `skelemo.show`."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skelemo.atomic import finished
+from skelemo.cache.sequence import Sequence as Recorded
+from skelemo.cache.store import Cache, open_cache
+from skelemo.errors import ConfigError, InputError, unknown
+from skelemo.inference.answering import Answering
+from skelemo.inference.live import LiveFrame
+from skelemo.inference.sources import Reading, array_layout, is_cache, opened, require_parts
+from skelemo.inference.table import Options, output_names
+from skelemo.player import Clip, Track, assets, fragment, label_track
+from skelemo.runs.folder import Run, read_run
+from skelemo.skeleton import Layout, layout
+from skelemo.targets import AU, EXPRESSION, VA, Head
+from skelemo.text import count as counted
+from skelemo.text import visible
+from skelemo.view.answers import RunAnswers, head_track
+from skelemo.view.frames import Frames
+
+#: Most clips of one cell, and most other people who are drawn pale: a notebook's file holds all of them.
+MOST_CLIPS, MOST_OTHERS = 20, 8
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is shown of a source, see `skelemo.show`."""
+
+    which: tuple[str | int, ...] = ()
+    first: int = 0
+    count: int = 1000
+    layout: str | None = None
+    fps: float = 0.0
+    size: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Shown:
+    """Clips that play where a notebook shows them, and as a page."""
+
+    clips: tuple[Clip, ...]
+
+    def __repr__(self) -> str:
+        clips = ", ".join(f"{one.title or 'clip'} ({counted(len(one.points), 'frame')})" for one in self.clips)
+        return f"<{counted(len(self.clips), 'clip')}: {clips}>"
+
+    def _repr_html_(self) -> str:
+        clips = "".join(f"<div><h4>{escape(one.title)}</h4></div>{fragment(one)}" for one in self.clips)
+        # Lab's shortcuts leave the keys of such an element alone.
+        inline = f"<div class='skelemo-inline' data-lm-suppress-shortcuts='true'>{clips}</div>"
+        return f"{assets()}{inline}<script>skelemo.start()</script>"
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a page that stands alone and requests nothing."""
+        path = Path(path)
+        with finished(path) as temporary:
+            head = "<!doctype html><html lang=en><meta charset=utf-8><title>skelemo</title>"
+            temporary.write_text(
+                f"{head}<meta name=viewport content='width=device-width'>{self._repr_html_()}", "utf-8"
+            )
+        return path
+
+
+def show(source: Any, wanted: Wanted, runs: Sequence[Any] = ()) -> Shown:
+    """See `skelemo.show`."""
+    if wanted.first < 0 or wanted.count < 1:
+        raise ConfigError(f"first = {wanted.first}, count = {wanted.count}: expected 0 or more, 1 or more")
+    if isinstance(source, Cache):
+        return Shown(_of_cache(source, wanted, runs))
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        return Shown(_of_cache(open_cache(path), wanted, runs)) if is_cache(path) else _of_source(path, wanted, runs)
+    if isinstance(source, np.ndarray | Recorded):
+        source = [source]
+    if not isinstance(source, Iterable):
+        raise InputError(f"a {type(source).__name__} cannot be shown; expected a cache, an array [T, V, 3] or a path")
+    several = list(source)
+    if wanted.which:
+        raise ConfigError(f"{wanted.which[0]!r}: only sequences of a cache or of recordings are chosen by name")
+    if several and all(isinstance(one, LiveFrame) for one in several):
+        return Shown((_of_live(several, wanted),))
+    if several and all(isinstance(one, Mapping) for one in several):
+        return _of_source(several, wanted, runs)
+    if not several or not all(isinstance(one, np.ndarray | Recorded) for one in several):
+        raise InputError(
+            "nothing to show: expected sequences, arrays [T, V, 3], OpenPose's dictionaries or frames of skelemo.live"
+        )
+    models = [_model(run) for run in runs]
+    clips = [_of_array(one, wanted, models) if isinstance(one, np.ndarray) else _of_sequence(one, wanted, models)
+             for one in several[:MOST_CLIPS]]  # fmt: skip
+    return Shown(tuple(clips))
+
+
+def _of_source(source: Any, wanted: Wanted, runs: Sequence[Any]) -> Shown:
+    """Recordings that are read and tracked as ``predict`` does."""
+    models = [_model(run) for run in runs]
+    seen = (
+        models[0].layout if models and wanted.layout is None else layout(wanted.layout) if wanted.layout else layout()
+    )
+    with opened(source, seen, Reading("all", wanted.fps, wanted.size)) as found:
+        return Shown(_of_cache(found.cache, wanted, models))
+
+
+def _of_cache(cache: Cache, wanted: Wanted, runs: Sequence[Any]) -> tuple[Clip, ...]:
+    rows, frames = _rows(cache, wanted.which), Frames(cache)
+    tracks: dict[int, list[Track]] = {row: frames.label_tracks(row) for row in rows}
+    for run in runs:
+        for row, found in _predicted(cache, frames, rows, run).items():
+            tracks[row] += found
+    clips = []
+    for row in rows:
+        facts = frames.facts(row)
+        first, last = _stretch(wanted, facts["length"], facts["id"])
+        heads = list(dict.fromkeys(track.head.name for track in tracks[row]))
+        tracks[row].sort(key=lambda track, order=heads: order.index(track.head.name))  # type: ignore[misc]  # a lambda's default
+        clips.append(Clip(
+            frames.keypoints(row, first, last), cache.layout, _title(facts["id"], first, last, facts["length"]),
+            facts["fps"], (int(facts["width"]), int(facts["height"])) if facts["scale"] == "pixels" else (0, 0),
+            frames.numbers(row)[first:last], [_cut(track, first, last) for track in tracks[row]],
+            [frames.beside(other, row, first, last) for other in frames.people(row)[:MOST_OTHERS]],
+        ))  # fmt: skip
+    return tuple(clips)
+
+
+def _rows(cache: Cache, which: Sequence[str | int]) -> list[int]:
+    """Rows of sequences by number, id or video; the first where none is named."""
+    ids, videos = (cache.sequences[name].to_numpy(object) for name in ("id", "video"))
+    rows: list[int] = []
+    for one in which or (0,):
+        if isinstance(one, str):
+            found = np.flatnonzero(ids == one)
+            found = found if len(found) else np.flatnonzero(videos == one)
+            if not len(found):
+                raise unknown("sequence", one, [str(name) for name in ids])
+            rows += found.tolist()
+        elif not 0 <= one < len(ids):
+            raise ConfigError(f"sequence {one}: {cache.name} has 0 to {len(ids) - 1:,}")
+        else:
+            rows.append(int(one))
+    return list(dict.fromkeys(rows))[:MOST_CLIPS]
+
+
+def _predicted(cache: Cache, frames: Frames, rows: Sequence[int], run: Any) -> dict[int, list[Track]]:
+    """What a run predicted for sequences by row; what its folder does not have is predicted now."""
+    stored: dict[int, list[Track]] = {}
+    if (finished_run := _run(run)) is not None:
+        answers = RunAnswers(finished_run, cache.sequences["id"].to_numpy(object))
+        stored = {row: found for row in rows if (found := answers.tracks(row, frames.numbers(row)))}
+    left = [row for row in rows if row not in stored]
+    if not left:
+        return stored
+    model, ids = _model(run), cache.sequences["id"].tolist()
+    require_parts(cache, model.layout)
+    folds = finished_run.splits.get("folds", ()) if finished_run else ()
+    learned = {name for fold in folds for name in fold.get("train", ())}
+    subjects = cache.sequences["subject"]
+    together = subjects.isin({*subjects.iloc[left]} - {""}).to_numpy() if model.by_subject else np.zeros(len(ids), bool)
+    together[left] = True
+    model = model.adapted(model.sources(cache))
+    table = model.predict_cache(cache.only(np.flatnonzero(together)), Options())
+    by_clip = dict(iter(table.groupby(["video", "person"], sort=False)))
+    for row in left:
+        facts = frames.facts(row)
+        if (rows_of := by_clip.get((facts["video"], facts["person"]))) is not None:
+            name = f"{model.name} (learned from it)" if ids[row] in learned else model.name
+            stored[row] = _tracks(rows_of, model.answered, name, frames.numbers(row))
+    return stored
+
+
+def _tracks(table: pd.DataFrame, heads: Sequence[Head], name: str, number: np.ndarray) -> list[Track]:
+    """The rows of one person in a table of predictions as tracks."""
+    names = output_names(heads)
+    found = []
+    for head in heads:
+        known = table[table[list(names[head.name])].notna().all(axis=1)]
+        if len(known):
+            outputs = known[list(names[head.name])].to_numpy(np.float64)
+            found.append(head_track(name, head, outputs, np.searchsorted(number, known["frame"]), len(number)))
+    return found
+
+
+def _run(run: Any) -> Run | None:
+    """A finished run; None for a model alone."""
+    if isinstance(run, Run):
+        return run
+    if isinstance(run, str | os.PathLike) and (Path(run) / "scores.json").is_file():
+        return read_run(Path(run))
+    return None
+
+
+def _model(run: Any) -> Answering:
+    if isinstance(run, Answering):
+        return run
+    from skelemo.inference.onnx import open_model
+
+    path = run.path if isinstance(run, Run) else run
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"runs: a {type(run).__name__} is neither a run's folder nor a model of skelemo.load")
+    return open_model([Path(path)])
+
+
+def _of_array(keypoints: np.ndarray, wanted: Wanted, models: Sequence[Answering]) -> Clip:
+    known = layout(wanted.layout) if wanted.layout else array_layout(keypoints)
+    number = np.arange(len(keypoints), dtype=np.int32)
+    tracks = []
+    for model in models:
+        table = model.predict(np.asarray(keypoints), fps=wanted.fps, size=wanted.size)
+        tracks += _tracks(table, model.answered, model.name, number)
+    return _whole(np.asarray(keypoints, np.float32), known, "", wanted, number, tracks)
+
+
+def _of_sequence(one: Recorded, wanted: Wanted, models: Sequence[Answering]) -> Clip:
+    clip = _of_array(one.keypoints, replace(wanted, fps=one.fps, size=(one.width, one.height)), models)
+    known = {head.name: head for head in (EXPRESSION, VA, AU)}
+    labels = []
+    for name, array in one.labels.items():
+        try:
+            (head := known.get(name, _nameless(name, array))).check(array)
+        except ConfigError:  # other classes of that name
+            head = _nameless(name, array)
+        first, last = _stretch(wanted, len(one), one.id)
+        labels.append(_cut(label_track(f"{name}: label", head, array), first, last))
+    first, last = _stretch(wanted, len(one), one.id)
+    return replace(clip, title=_title(one.id, first, last, len(one)), numbers=one.number[first:last],
+                   tracks=(*labels, *clip.tracks))  # fmt: skip
+
+
+def _nameless(name: str, labels: np.ndarray) -> Head:
+    """A head for labels whose outputs' names are not known."""
+    if labels.ndim == 1:
+        return Head(name, "classes", tuple(f"class {number}" for number in range(int(labels.max(initial=0)) + 1)))
+    outputs = tuple(f"{name} {number}" for number in range(labels.shape[1]))
+    if labels.dtype.kind == "i":
+        return Head(name, "flags", outputs)
+    low, high = np.nanmin(labels, initial=0), np.nanmax(labels, initial=1)
+    return Head(name, "values", outputs, float(low), float(high))
+
+
+def _of_live(frames: Sequence[LiveFrame], wanted: Wanted) -> Clip:
+    """What a stream was answered: the person who is seen most, others pale, predictions below."""
+    last_video = [frame for frame in frames if frame.video == frames[-1].video]
+    first, last = _stretch(wanted, len(last_video), frames[-1].video)
+    shown = last_video[first:last]
+    people: dict[str, dict[int, Any]] = {}
+    for at, frame in enumerate(shown):
+        for one in frame.people:
+            people.setdefault(one.name, {})[at] = one
+    if not people:
+        raise InputError("nobody is seen in these frames")
+    points = {name: np.zeros((len(shown), *next(iter(seen.values())).keypoints.shape), np.float32)
+              for name, seen in people.items()}  # fmt: skip
+    for name, seen in people.items():
+        for at, one in seen.items():
+            points[name][at] = one.keypoints
+    main, *others = sorted(people, key=lambda name: -len(people[name]))
+    tracks = []
+    for head in shown[0].heads:
+        known = [at for at, one in people[main].items() if head.name in one.outputs]
+        if known:
+            outputs = np.stack([people[main][at].outputs[head.name] for at in known])
+            tracks.append(head_track("live", head, outputs, np.array(known), len(shown)))
+    return Clip(points[main], layout(wanted.layout) if wanted.layout else array_layout(points[main]),
+                _title(f"{shown[0].video} {main}".strip(), first, last, len(last_video)), wanted.fps, wanted.size,
+                np.array([frame.number for frame in shown], np.int32), tracks,
+                [points[name] for name in others[:MOST_OTHERS]])  # fmt: skip
+
+
+def _whole(
+    points: np.ndarray, known: Layout, title: str, wanted: Wanted, number: np.ndarray, tracks: Sequence[Track]
+) -> Clip:
+    first, last = _stretch(wanted, len(points), title or "the array")
+    seen = np.where(points[..., 2:] > 0, points, 0)[first:last]
+    return Clip(seen, known, _title(title, first, last, len(points)), wanted.fps, wanted.size, number[first:last],
+                [_cut(track, first, last) for track in tracks])  # fmt: skip
+
+
+def _stretch(wanted: Wanted, length: int, name: str) -> tuple[int, int]:
+    """First and last but one of the frames that are shown."""
+    if wanted.first >= length:
+        raise ConfigError(f"first = {wanted.first:,}: {name} has {counted(length, 'frame')}")
+    return wanted.first, min(wanted.first + wanted.count, length)
+
+
+def _title(name: str, first: int, last: int, length: int) -> str:
+    cut = f"frames {first:,} to {last - 1:,} of {length:,}" if last - first < length else ""
+    return ", ".join(filter(None, (visible(name), cut)))
+
+
+def _cut(track: Track, first: int, last: int) -> Track:
+    """A track of some of a clip's frames."""
+    if track.at is None:
+        keep: Any = slice(first, last)
+        return replace(track, values=track.values[keep], shares=None if track.shares is None else track.shares[keep])
+    keep = (track.at >= first) & (track.at < last)
+    return replace(track, values=track.values[keep], at=track.at[keep] - first,
+                   shares=None if track.shares is None else track.shares[keep])  # fmt: skip

@@ -1,0 +1,208 @@
+"""`skelemo.show` and what a notebook shows of caches, runs and scores."""
+
+import base64
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from small_caches import a_cache, a_sequence
+
+import skelemo
+from skelemo.errors import ConfigError, InputError
+from skelemo.inference.live import LiveFrame, LivePerson
+from skelemo.simulate import Plan, write
+from skelemo.targets import EXPRESSION, VA
+from skelemo.text import html_table
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)> & \"'"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A cache of simulated actors and a run that was trained on some of them."""
+    out = tmp_path_factory.mktemp("inline")
+    write(out / "actors", Plan(subjects=6, clips=1, frames=40, seed=1))
+    skelemo.ingest(out / "actors" / "json", out / "cache", f"affwild2:{out / 'actors' / 'affwild2'}")
+    skelemo.train(out / "run", arch="ann", data=[out / "cache"], head="expression,va", epochs=1, device="cpu", every=2)
+    return out
+
+
+def data_of(shown):
+    return [
+        json.loads(text) for text in re.findall(r'"application/json">(.*?)</script>', shown._repr_html_(), re.DOTALL)
+    ]
+
+
+def values_of(track):
+    return np.frombuffer(base64.b64decode(track["values"]), "<f4")
+
+
+def test_a_sequence_of_a_cache_is_shown_with_labels_and_other_people(tmp_path):
+    pair = [a_sequence(f"pair_{side}", 9, video="pair", person=side, width=400, height=300) for side in "lr"]
+    folder = a_cache(tmp_path / "c", a_sequence("one"), *pair)
+    shown = skelemo.show(folder, "pair")
+    assert [clip["title"] for clip in data_of(shown)] == ["pair_l", "pair_r"]
+    clip, other = data_of(shown)
+    assert clip["size"] == [400, 300]
+    assert clip["others"] == [other["points"]]
+    assert [track["name"] for track in clip["tracks"]] == ["expression: label", "va: label"]
+    np.testing.assert_array_equal(values_of(clip["tracks"][0]), pair[0].labels["expression"])
+    assert repr(skelemo.show(skelemo.open_cache(folder))) == "<1 clip: one (7 frames)>"
+    assert repr(skelemo.show(folder, 2, "one")) == "<2 clips: pair_r (9 frames), one (7 frames)>"
+
+
+def test_a_stretch_of_frames_says_so_and_cuts_the_tracks(tmp_path):
+    one = a_sequence("one", 30)
+    (clip,) = data_of(skelemo.show(a_cache(tmp_path / "c", one), first=10, count=5))
+    assert clip["title"] == "one, frames 10 to 14 of 30"
+    assert clip["tracks"][0]["count"] == 5
+    np.testing.assert_array_equal(values_of(clip["tracks"][0]), one.labels["expression"][10:15])
+    assert np.frombuffer(base64.b64decode(clip["numbers"]), "<i4").tolist() == [10, 11, 12, 13, 14]
+
+
+def test_what_a_run_keeps_is_shown_and_its_model_says_where_it_has_learned(trained):
+    cache, run = skelemo.open_cache(trained / "cache"), skelemo.open_run(trained / "run")
+    (fold,) = run.splits["folds"]
+    held, learned = fold["test"][0], fold["train"][0]
+    tested, trained_on = data_of(skelemo.show(cache, held, learned, runs=trained / "run"))
+    names = [track["name"] for track in tested["tracks"]]
+    assert "expression: run" in names
+    assert names == sorted(names, key=lambda name: name.split(":")[0] == "va")  # head by head
+    track = next(one for one in tested["tracks"] if one["name"] == "expression: run")
+    kept = run.predictions[run.predictions["sequence"] == held].sort_values("frame")
+    told = [EXPRESSION.outputs[int(number)] for number in values_of(track)]
+    assert told == kept["expression_predicted"].tolist()
+    now = next(one for one in trained_on["tracks"] if one["name"] == "expression: run (learned from it)")
+    expected = skelemo.load(trained / "run").predict(trained / "cache")
+    row = cache.sequences.set_index("id").loc[learned]
+    mine = expected[(expected["video"] == row["video"]) & (expected["person"] == row["person"])]
+    assert [EXPRESSION.outputs[int(number)] for number in values_of(now)] == mine["expression"].tolist()
+
+
+def test_recordings_arrays_and_models_are_shown_with_predictions_made_now(trained):
+    model = skelemo.load(trained / "run")
+    folder = next(path for path in sorted((trained / "actors" / "json").iterdir()) if path.is_dir())
+    (clip,) = data_of(skelemo.show(folder, runs=[model]))
+    table = model.predict(folder)
+    first = table[table["person"] == table["person"].iloc[0]]
+    assert [EXPRESSION.outputs[int(n)] for n in values_of(clip["tracks"][0])] == first["expression"].tolist()
+    frames = skelemo.open_cache(trained / "cache").read().keypoints[:12]
+    several = skelemo.show([frames, frames[:5]], runs=model, fps=30)
+    assert [len(one.points) for one in several.clips] == [12, 5]
+    assert [track.name for track in several.clips[0].tracks] == ["expression: run", "va: run"]
+
+
+def test_frames_of_a_stream_are_one_clip_of_the_person_who_is_seen_most():
+    rng = np.random.default_rng(0)
+    keypoints = rng.uniform(1, 99, (6, 25, 3)).astype(np.float32).clip(None, 99)
+    keypoints[..., 2] = 1
+    frames = []
+    for number in range(6):
+        outputs = {"va": np.array([0.1 * number, -0.5])} if number > 1 else {}
+        people = [LivePerson("person1", bool(outputs), keypoints[number], outputs)]
+        people += [LivePerson("person0", False, keypoints[0], {})] if number < 2 else []
+        frames.append(LiveFrame("talk", 7 + number, number / 25, tuple(people), (VA,)))
+    (clip,) = skelemo.show(frames).clips
+    np.testing.assert_array_equal(clip.points, keypoints)
+    assert clip.title == "talk person1"
+    assert clip.numbers.tolist() == [7, 8, 9, 10, 11, 12]
+    (track,) = clip.tracks
+    assert track.at.tolist() == [2, 3, 4, 5]
+    np.testing.assert_allclose(track.values[:, 0], [0.2, 0.3, 0.4, 0.5])
+    assert [points[:, 0, 2].tolist() for points in clip.others] == [[1, 1, 0, 0, 0, 0]]
+
+
+def test_a_sequence_by_itself_has_its_labels():
+    one = a_sequence("one", 5)
+    (clip,) = skelemo.show(one).clips
+    assert [(track.name, track.head.kind) for track in clip.tracks] == [
+        ("expression: label", "classes"),
+        ("va: label", "values"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "told"),
+    [
+        (np.zeros((4, 24, 3)), {}, r"24 points; known are 25 \(body_25\)"),
+        (np.zeros((4, 25)), {}, r"shape \[4, 25\]; expected numbers \[T, V, 3\]"),
+        (np.ones((4, 25, 3)), {"first": 4}, "first = 4: the array has 4 frames"),
+        (np.ones((4, 25, 3)), {"runs": 3}, "a int is neither a run's folder nor a model"),
+        ([], {}, "nothing to show: expected"),
+        (7, {}, "a int cannot be shown"),
+    ],
+)
+def test_what_cannot_be_shown_costs_one_line(source, options, told):
+    with pytest.raises((ConfigError, InputError), match=told):
+        skelemo.show(source, **options)
+
+
+def test_an_unknown_sequence_is_refused_and_a_near_one_suggested(tmp_path):
+    folder = a_cache(tmp_path / "c", a_sequence("anna"), a_sequence("ben"))
+    with pytest.raises(ConfigError, match="unknown sequence 'ana': did you mean 'anna'"):
+        skelemo.show(folder, "ana")
+    with pytest.raises(ConfigError, match="sequence 2: c has 0 to 1"):
+        skelemo.show(folder, 2)
+
+
+def test_hostile_names_are_text_everywhere(tmp_path, run_folder):
+    folder = a_cache(tmp_path / "<u>c&d", a_sequence(HOSTILE))
+    cache = skelemo.open_cache(folder)
+    run = skelemo.open_run(run_folder(tmp_path / "<u>run", caches=[HOSTILE], classes=("<i>glad", "sad&")))
+    scores = skelemo.show(cache)._repr_html_().split("</style>")[1]
+    for text in (cache._repr_html_(), run._repr_html_(), html_table(HOSTILE, (HOSTILE,), [(HOSTILE,)]), scores):
+        assert "alert(1)</script>" not in text
+        assert "<img" not in text
+        assert "<u>" not in text
+    assert "&lt;u&gt;run" in run._repr_html_()
+    assert "\\u202e" in html_table("\u202egnp", (), ())
+
+
+def test_a_cache_tells_its_size_and_labels_without_reading_frames(tmp_path, monkeypatch):
+    from skelemo.cache.shard import Shard
+
+    glad, fps = np.zeros(10, np.int16), 25.0
+    sequences = [a_sequence(f"s{n}", 10, subject=f"p{n % 2}", fps=fps, expression=glad + (n == 2)) for n in range(3)]
+    cache = skelemo.open_cache(a_cache(tmp_path / "mine", *sequences))
+    monkeypatch.setattr(Shard, "read_into", None)
+    text = re.sub(r"<[^>]+>", " ", cache._repr_html_())
+    assert "cache mine" in text
+    assert re.search(r"sequences +3 of 3 recordings", text)
+    assert re.search(r"subjects +2", text)
+    assert re.search(r"frames +30 \(1 s\)", text)
+    assert "30 frames: glad 20, sad 10" in text
+
+
+def test_runs_models_and_scores_are_tables_of_their_figures(trained):
+    run, model = skelemo.open_run(trained / "run"), skelemo.load(trained / "run")
+    figure = run.scores["test"]["expression"]["macro_f1"]["value"]
+    assert f"{figure:.3f}" in run._repr_html_()
+    assert "ann" in run._repr_html_()
+    scores = skelemo.evaluate(trained / "run", trained / "cache", trained / "again", allow_overlap=True)
+    assert f"{scores['test']['va']['ccc_mean']['value']:.3f}" in scores._repr_html_()
+    assert "happiness, sadness, neutral" in model._repr_html_()
+    assert len(run._repr_html_()) < 20_000
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_what_is_shown_plays_in_a_page_that_requests_nothing(tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    folder = a_cache(tmp_path / "c", a_sequence(HOSTILE, 20), a_sequence("two", 20))
+    page, wrong = skelemo.show(folder, 0, 1).save(tmp_path / "page.html"), []
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 360, "height": 700}, color_scheme="dark")
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
+        tab.on("dialog", lambda dialog: wrong.append(dialog.message))
+        tab.on("request", lambda request: request.url.startswith("file:") or wrong.append(request.url))
+        tab.goto(page.as_uri())
+        assert tab.locator(".skelemo-player").count() == 2
+        assert tab.locator("h4").first.inner_text() == HOSTILE
+        tab.locator(".skelemo-player").nth(1).press("ArrowRight")
+        assert tab.locator(".where").all_inner_texts()[1].startswith("frame 1")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+        browser.close()
+    assert not wrong
