@@ -6,7 +6,7 @@ from typing import Any
 from skelemo.text import count, duration, html_table
 
 #: Most figures of a head; the page of ``skelemo report`` has all.
-_MOST = 6
+_MOST = 3
 
 
 def scores_html(scores: Mapping[str, Mapping[str, Mapping[str, Any]]], title: str = "scores") -> str:
