@@ -24,6 +24,7 @@ from skelemo.cli.lazy_group import Verbs
         "parts",
         "render",
         "size",
+        "train",
         "view",
     ),
 )
