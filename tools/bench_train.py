@@ -129,7 +129,8 @@ def _beside_published(batch: int, rounds: int, device: torch.device, note: str) 
         return calls[name]().sum().item()
 
     inference = take_turns({name: lambda name=name: predict(name) for name in calls}, rounds)
-    title = f"ST-GCN++, {batch} clips of 48 x 18, 20 classes; parameters: skelemo {_size(ours):,}, published {_size(theirs):,}"
+    sizes = f"parameters: skelemo {_size(ours):,}, published {_size(theirs):,}"
+    title = f"ST-GCN++, {batch} clips of 48 x 18, 20 classes; {sizes}"
     table = Table(title=title, title_justify="left", caption=note, caption_justify="left")
     for heading in ("", "training, clips/s", "ratio", "inference, clips/s", "ratio"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
@@ -183,9 +184,7 @@ class _Block(nn.Module):
             )
             for width, rate in zip(widths, (1, 2, 3, 4), strict=True)
         )
-        self.branches.append(
-            nn.Sequential(_conv(outputs, share), nn.ReLU(), nn.MaxPool2d((3, 1), (stride, 1), (1, 0)))
-        )
+        self.branches.append(nn.Sequential(_conv(outputs, share), nn.ReLU(), nn.MaxPool2d((3, 1), (stride, 1), (1, 0))))
         self.branches.append(nn.Conv2d(outputs, share, 1, (stride, 1)))
         self.mixed = nn.Sequential(nn.BatchNorm2d(outputs), nn.ReLU(), _conv(outputs, outputs))
         same = inputs == outputs and stride == 1

@@ -6,6 +6,7 @@ wherever they are.
 """
 
 import copy
+import itertools
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,14 @@ from skelemo.models.joint_layers import GraphConv, LinearNorm, TimeConv
 
 #: Rows of a product below which laying out the input costs more than it saves.
 _LEAST_ROWS = 16
+#: Keypoints from which the product with the adjacency is worth laying out.
+_LEAST_POINTS = 48
 
 
 class _Product(nn.Module):
-    """``x Wᵀ + b`` for a weight ``[outputs, inputs]`` that never changes."""
+    """``x Wᵀ + b`` for a weight ``[outputs, inputs]`` that never changes, and a ReLU where one follows."""
+
+    relu = False
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
@@ -27,8 +32,10 @@ class _Product(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """``[…, inputs]`` to ``[…, outputs]``."""
         if rows.numel() < _LEAST_ROWS * rows.shape[-1]:
-            return nn.functional.linear(rows, self.weight, self.bias)
-        return torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, "none", [], "")
+            found = nn.functional.linear(rows, self.weight, self.bias)
+            return found.relu_() if self.relu else found
+        after = "relu" if self.relu else "none"
+        return torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, after, [], "")
 
 
 class _Graph(nn.Module):
@@ -73,7 +80,7 @@ def _packed(module: nn.Module) -> nn.Module:
         return _Product(*module.folded())
     if type(module) is nn.Linear:
         return _Product(module.weight, module.bias)
-    if type(module) is GraphConv:
+    if type(module) is GraphConv and module.adjacency.shape[-1] >= _LEAST_POINTS:
         return _Graph(module)
     if type(module) is TimeConv:
         return _Time(module)
@@ -82,4 +89,9 @@ def _packed(module: nn.Module) -> nn.Module:
     ):  # whose weights are read from outside
         for name, child in module.named_children():
             setattr(module, name, _packed(child))
+    if isinstance(module, nn.Sequential):
+        for name, (product, after) in zip([*module._modules][1:], itertools.pairwise(module), strict=True):
+            if isinstance(product, _Product) and isinstance(after, nn.ReLU):
+                product.relu = True
+                setattr(module, name, nn.Identity())
     return module
