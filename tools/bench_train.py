@@ -3,6 +3,7 @@
 import platform
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import click
@@ -75,7 +76,6 @@ def _shares(name: str, folder: Path, steps: int, batch: int, rounds: int, device
         (loss + nn.functional.mse_loss(outputs["va"], labels["va"].nan_to_num())).backward()
         optimizer.step()
 
-    fixed = next(iter(epoch()))
     shares: list[float] = []
 
     def train() -> None:
@@ -85,9 +85,7 @@ def _shares(name: str, folder: Path, steps: int, batch: int, rounds: int, device
             learn(one)
         shares.append(sum(_DRAWING) / (time.perf_counter() - begun))
 
-    best = take_turns(
-        {"step": train, "data": lambda: [None for _ in epoch()], "network": lambda: [learn(fixed)] * steps}, rounds
-    )
+    best = take_turns({"step": train, "data": lambda: list(map(len, epoch()))}, rounds)
     step, data = best["step"].clock / steps, best["data"].clock / steps
     shape = f"{window.length} x {len(corpus.layout)}"
     return shape, f"{1e3 * step:.1f}", f"{data / step:.1%}", f"{min(shares):.1%}" if drawn else ""
@@ -116,9 +114,8 @@ def _beside_published(batch: int, rounds: int, device: torch.device, note: str) 
         nn.functional.cross_entropy(calls[name](), labels).backward()
         _ = labels.sum().item()  # waits for the device
 
-    training = take_turns(
-        {"skelemo": lambda: learn("skelemo", ours), "published form": lambda: learn("published form", theirs)}, rounds
-    )
+    networks = {"skelemo": ours, "published form": theirs}
+    training = take_turns({name: partial(learn, name, network) for name, network in networks.items()}, rounds)
     ours.eval(), theirs.eval()
     if device.type == "cpu":
         ready = packed(ours)
@@ -128,7 +125,7 @@ def _beside_published(batch: int, rounds: int, device: torch.device, note: str) 
     def predict(name: str) -> float:
         return calls[name]().sum().item()
 
-    inference = take_turns({name: lambda name=name: predict(name) for name in calls}, rounds)
+    inference = take_turns({name: partial(predict, name) for name in calls}, rounds)
     sizes = f"parameters: skelemo {_size(ours):,}, published {_size(theirs):,}"
     title = f"ST-GCN++, {batch} clips of 48 x 18, 20 classes; {sizes}"
     table = Table(title=title, title_justify="left", caption=note, caption_justify="left")
