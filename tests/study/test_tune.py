@@ -20,7 +20,7 @@ from skelemo.runs.folder import read_run
 from skelemo.study import tune as tune_room
 from skelemo.study.space import read_search
 from skelemo.study.tune import tune
-from skelemo.training import fold
+from skelemo.training import predicting
 from skelemo.training.config import load_config
 from skelemo.training.validation import ValidationScorer
 
@@ -92,8 +92,8 @@ def test_the_best_settings_train_and_their_run_has_the_score_that_the_search_fou
 
 def test_what_the_test_subset_holds_changes_nothing_and_it_is_never_predicted(tmp_path, monkeypatch):
     subsets = set()
-    told = fold.window_columns
-    monkeypatch.setattr(fold, "window_columns", lambda *a, **k: subsets.add(k["subset"]) or told(*a, **k))
+    told = predicting.window_columns
+    monkeypatch.setattr(predicting, "window_columns", lambda *a, **k: subsets.add(k["subset"]) or told(*a, **k))
     each = []
     for name, spoiled in (("whole", None), ("garbage", 2), ("unlabeled", -1)):
         folder = a_cache(tmp_path / name / "cache", *sequences(spoiled, seed=9), header=BODY)
