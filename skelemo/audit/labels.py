@@ -63,7 +63,7 @@ def _stretches(
         stretch, best = usable[index], int(chance[index].argmax())
         told = f"{title}labeled {_word(words, classes[labels[index]])}, {chance[index, best]:.0%} for "
         told += f"{_word(words, classes[best])} and {chance[index, labels[index]]:.0%} for the label"
-        told += f" ({count(int(windows[stretch]), 'window')})"
+        told += f" ({count(int(windows[stretch]), 'window')})" if windows[stretch] > 1 else ""
         rows = int(first[stretch]), int(last[stretch])
         yield places.suspect("label", *rows, 1 - quality, told, predicted.head.name, words[classes[best]])
 

@@ -52,6 +52,7 @@ def from_runs(corpus: Corpus, paths: Sequence[Path]) -> tuple[list[Predicted], l
         A run is damaged or unfinished.
     """
     notes, found = [], []
+    unjudged: list[str] = []
     runs = [read_run(path) for path in paths]
     for head in corpus.heads:
         rows, outputs = [], []
@@ -61,7 +62,7 @@ def from_runs(corpus: Corpus, paths: Sequence[Path]) -> tuple[list[Predicted], l
                 rows.append(row)
                 outputs.append(values)
         if not rows:
-            notes.append(f"no run predicts {head.name} as the cache has it: its labels are not judged")
+            unjudged.append(head.name)
             continue
         row, group = np.unique(np.concatenate(rows), return_inverse=True)
         total = np.zeros((len(row), len(head)))
@@ -75,6 +76,8 @@ def from_runs(corpus: Corpus, paths: Sequence[Path]) -> tuple[list[Predicted], l
                 f"{head.name}: runs predict {len(inside):,} of {total_labeled:,} labeled sequences out of fold; "
                 "a run with --set split=kfold:5 predicts all"
             )
+    if unjudged:
+        notes.append(f"no run predicts {', '.join(unjudged)} as the cache has it: these labels are not judged")
     return found, notes
 
 

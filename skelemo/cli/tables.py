@@ -54,7 +54,8 @@ def suspects_table(suspects: "pd.DataFrame", most: int = 20) -> None:
     shown.columns[4].justify = shown.columns[2].justify = "left"
     shown.columns[4].overflow = "fold"
     for row in suspects.head(most).to_dict("records"):
-        where = f"{row['video']} {row['person']} {row['first']} to {row['last']}"
+        frames = f"{row['first']} to {row['last']}" if row["last"] > row["first"] else str(row["first"])
+        where = " ".join(filter(None, (row["video"], row["person"], frames)))
         shown.add_row(str(row["rank"]), row["kind"], where, f"{row['score']:.2f}", row["found"])
     Screen().print(shown)
 

@@ -50,6 +50,7 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       this.pause();
       Object.assign(this, {clip, box: null, selection: null, extent: null});
       this.slider.max = clip.length - 1;
+      this.root.classList.toggle("still", clip.length === 1);
       this.root.setAttribute("aria-label", clip.title || "skeleton");
       for (const option of this.chooser.options)
         option.disabled = option.value === "face" && !clip.parts.some(part => part.kind === "face");
@@ -106,6 +107,7 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       if (!this.clip || !this.marked) return;
       const percent = frame => `${100 * frame / this.clip.length}%`, [first, last] = this.selection || [0, -1];
       Object.assign(this.marked.style, {left: percent(first), width: percent(last + 1 - first)});
+      this.marked.classList.toggle("whole", last + 1 - first === this.clip.length);
       this.cursor.style.left = percent(this.at + .5);
     }
 

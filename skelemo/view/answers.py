@@ -17,7 +17,7 @@ class RunAnswers:
     disagreement : by row of the cache, the share of labeled windows whose class, or flags, are predicted otherwise.
     error : by row, the mean over heads of 1 less the probability of the true class or flag, and of the absolute error
         of values as a share of their range. Both are NaN where nothing is predicted.
-    subsets : by name, which rows of the cache were predicted in it.
+    subsets : by name, which rows of the cache were predicted in it; with one fold also those it learned from.
     """
 
     def __init__(self, run: Run, ids: np.ndarray) -> None:
@@ -33,6 +33,9 @@ class RunAnswers:
             for name in table["subset"].unique()
             for mask in [(table["subset"] == name).to_numpy()]
         }
+        folds = run.splits.get("folds", ())
+        if len(folds) == 1:  # of several folds every sequence is in the training subset of some
+            self.subsets["train"] = self._ids.isin(folds[0].get("train", ()))
         apart = [_apart(table, head) for head in run.heads]
         self.disagreement = self._mean([wrong for wrong, _ in apart if wrong is not None], rows, len(ids))
         self.error = self._mean([error for _, error in apart], rows, len(ids))

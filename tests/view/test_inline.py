@@ -187,6 +187,25 @@ def test_runs_models_and_scores_are_tables_of_their_figures(trained):
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_a_still_has_nothing_to_play(tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    page = skelemo.show(a_cache(tmp_path / "c", a_sequence("one", 1), a_sequence("two", 2)), 0, 1).save(
+        tmp_path / "p.html"
+    )
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.goto(page.as_uri())
+        still, clip = tab.locator(".skelemo-player").all()
+        for one, shown in ((still, False), (clip, True)):
+            assert one.get_by_role("button", name="play").is_visible() == shown
+            assert one.locator(".track canvas").first.is_visible() == shown
+            assert one.locator("[aria-label=zoom]").is_visible()
+        browser.close()
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
 def test_what_is_shown_plays_in_a_page_that_requests_nothing(tmp_path):
     from playwright.sync_api import sync_playwright
 

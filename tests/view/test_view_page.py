@@ -187,7 +187,7 @@ def test_a_queue_marks_the_stretch_and_fills_in_the_correction(browser, folder, 
         assert page.locator("[aria-label=class]").input_value() == "glad"
         page.locator("#player").press("n")
         opened(page, "pair_l")
-        assert page.inner_text("#corrections p") == "Frames 7 to 7"
+        assert page.inner_text("#corrections p") == "Frame 7"
         page.get_by_role("button", name="all sequences").click()
         page.locator("#rows").get_by_text("clip 002").click()
         opened(page, "clip 002")

@@ -48,7 +48,8 @@ def a_run(answers):
         tables.append(pd.DataFrame(columns))
     heads = {"heads": [MOOD.to_json(), VA.to_json()]}
     predictions = pd.concat(tables, ignore_index=True)
-    return Run(Path("runs/ann"), {}, heads, {}, pd.DataFrame(), predictions, {}, "ann")
+    splits = {"folds": [{"train": ["ben", "elsewhere"]}]}
+    return Run(Path("runs/ann"), {}, heads, splits, pd.DataFrame(), predictions, {}, "ann")
 
 
 def client(viewer, **headers):
@@ -219,6 +220,7 @@ def test_disagreement_and_error_are_worked_out_from_predictions(folder):
     assert found["anna/talk_right"]["error"] == pytest.approx((0 + 0.25) / 2)
     assert found["ben"]["error"] is None
     assert [row["id"] for row in viewer.sequences({"subset": "ann:test"})["rows"]] == [*found][:2]
+    assert [row["id"] for row in viewer.sequences({"subset": "ann:train"})["rows"]] == ["ben"]
     tracks = {track["name"]: track for track in viewer.sequence(1)["tracks"]}
     assert decoded(tracks["expression: ann"]["at"], "<i4").tolist() == [0, 4]  # frames 5 and 9 of the video
     assert decoded(tracks["expression: ann"]["values"], "<f4").tolist() == [0, 0]

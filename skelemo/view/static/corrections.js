@@ -86,7 +86,8 @@ export class Corrections {
   showStretch() {
     if (!this.sequence) return;
     const {clip, selection} = this.player, [first, last] = selection || [0, clip.length - 1];
-    this.stretch.textContent = `${selection ? "Frames" : "All frames,"} ${clip.number(first)} to ${clip.number(last)}`;
+    const [from, to] = [clip.number(first), clip.number(last)];
+    this.stretch.textContent = from === to ? `Frame ${from}` : `${selection ? "Frames" : "All frames,"} ${from} to ${to}`;
   }
 
   end(which) {

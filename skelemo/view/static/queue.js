@@ -9,7 +9,8 @@ export class Queue {
     this.lines = items.map((one, place) => {
       const line = make(this.box, "div", "item", "", {role: "option", "aria-selected": "false", id: `suspect-${place}`});
       make(line, "b", "", one.found);
-      make(line, "span", "", `${one.kind} · ${one.score.toFixed(2)} · ${one.id}, ${one.first} to ${one.last}`);
+      const where = one.last > one.first ? `frames ${one.first} to ${one.last}` : `frame ${one.first}`;
+      make(line, "span", "", `${one.kind} ${one.score.toFixed(2)} · ${one.id}, ${where}`);
       line.addEventListener("click", () => this.choose(place));
       return line;
     });
