@@ -37,15 +37,25 @@ def table(title: str, *columns: str) -> Table:
 def corrections_table(corrections: "Corrections") -> None:
     """What was corrected, by whom and when; what is undone stands there too."""
     shown = table(
-        f"{count(len(corrections.effective), 'correction')} in force", "id", "time", "author", "what", "where"
+        f"{count(len(corrections.effective), 'correction')} in force", "id", "time (UTC)", "author", "what", "where"
     )
     for row in corrections.rows:
         what = " ".join(word for word in (row.action, row.head, row.value) if word) + (
             " (undone)" if row.undone else ""
         )
-        frames = f"{row.first} to {'the end' if row.last is None else row.last}"
-        shown.add_row(row.id, row.time, row.author, what, f"{row.video} {row.person} {frames}")
+        time = row.time[:16].replace("T", " ")
+        shown.add_row(row.id, time, row.author, what, _place(row.video, row.person, row.first, row.last))
+    shown.columns[1].no_wrap = True
+    shown.columns[1].min_width = 16
+    for column in shown.columns[3:]:
+        column.justify, column.overflow = "left", "fold"
     Screen().print(shown)
+
+
+def _place(video: str, person: str, first: int, last: int | None) -> str:
+    """A stretch of frames, in few words."""
+    frames = str(first) if first == last else f"{first} to {'the end' if last is None else last}"
+    return " ".join(filter(None, (video, person, frames)))
 
 
 def suspects_table(suspects: "pd.DataFrame", most: int = 20) -> None:
@@ -54,8 +64,7 @@ def suspects_table(suspects: "pd.DataFrame", most: int = 20) -> None:
     shown.columns[4].justify = shown.columns[2].justify = "left"
     shown.columns[4].overflow = "fold"
     for row in suspects.head(most).to_dict("records"):
-        frames = f"{row['first']} to {row['last']}" if row["last"] > row["first"] else str(row["first"])
-        where = " ".join(filter(None, (row["video"], row["person"], frames)))
+        where = _place(row["video"], row["person"], row["first"], row["last"])
         shown.add_row(str(row["rank"]), row["kind"], where, f"{row['score']:.2f}", row["found"])
     Screen().print(shown)
 

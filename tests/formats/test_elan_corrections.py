@@ -136,5 +136,7 @@ def test_the_verb_lists_undoes_and_exchanges(cache, tmp_path):
     row = read_corrections(tmp_path / "cache" / "corrections.csv").rows[0]
     assert (row.author, row.action) == ("anna", "unsure")
     assert "undone" in run("--undo", row.id)
-    assert "1 correction in force" in run("--redo", row.id)
+    told = run("--redo", row.id)
+    assert "1 correction in force" in told
+    assert row.time[:16].replace("T", " ") in told
     assert CliRunner().invoke(main, ["cache", "corrections", str(tmp_path / "cache"), "--to", "x.csv"]).exit_code == 2

@@ -107,7 +107,7 @@ export class Corrections {
         || `${row.head || "labels"} ${row.action}`;
       make(item, "b", "", what);
       const whose = row.person && row.person !== this.sequence.person ? `${row.person}, ` : "";
-      make(item, "small", "", `${whose}${row.first} to ${row.last ?? "the end"} · ${row.author}, ${row.time.replace("T", " ").replace("Z", " UTC")}${row.note ? ` · ${row.note}` : ""}`);
+      make(item, "small", "", `${whose}${row.first === row.last ? `frame ${row.first}` : `${row.first} to ${row.last ?? "the end"}`} · ${row.author}, ${row.time.replace("T", " ").replace("Z", " UTC")}${row.note ? ` · ${row.note}` : ""}`);
       const change = make(item, "button", "", row.undone ? "redo" : "undo", {type: "button", "aria-label": `${row.undone ? "redo" : "undo"} ${what}`});
       change.addEventListener("click", () => this.send({[row.undone ? "redo" : "undo"]: [row.id]}));
     }
