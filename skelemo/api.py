@@ -69,7 +69,8 @@ def show(
     which : ids, videos or rows of a cache's sequences; the first unless given. Other people of the recording are pale.
     runs : a run's folder, a model of `load`, or several. Predictions that a run's folder keeps (of validation and
         test) are shown as they are; else its model predicts now, and the track says if it has learned from the clip.
-    first, count : the frames that are shown. A notebook's file holds them: some 700 bytes each.
+    first, count : the frames that are shown. A notebook's file holds them: some 700 bytes each, and as
+        many for each other person.
     layout : of arrays; by their number of points unless given.
     fps, size : frames per second, width and height of the images, where the source does not tell.
 
