@@ -73,10 +73,11 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     device = own_device(choose_device(config.device), config)
     corpus = load_corpus(cache, config.preparation(coordinates), config.named_parts)
     changes: dict[str, Any] = {}
+    uncorrected = corpus
     if corrections:
         corpus, changes["corrections"] = correct(corpus, cache, corrections)
     config = settle_heads(config, corpus)
-    config, split = _settle_split(config, corpus, out)
+    config, split = _settle_split(config, corpus, uncorrected, out)
     if config.is_baseline:
         config = config.model_copy(update={"optimizer": None})
     config, choices = settle_choices(config, corpus, split, out)
@@ -197,16 +198,23 @@ def settle_heads(config: Config, corpus: Corpus) -> Config:
     return config
 
 
-def _settle_split(config: Config, corpus: Corpus, out: Path) -> tuple[Config, Split]:
+def _settle_split(config: Config, corpus: Corpus, uncorrected: Corpus, out: Path) -> tuple[Config, Split]:
     """The split of the run: the one written in its folder, else a new one, with ``auto`` resolved."""
     if _is_begun(out):
         return config, _read_split(out / "splits.json", corpus)
-    return draw_split(config, corpus)
+    return draw_split(config, corpus, uncorrected)
 
 
-def draw_split(config: Config, corpus: Corpus) -> tuple[Config, Split]:
-    """A new split, with ``auto`` resolved."""
-    labeled, strata = _labeled(corpus, tuple(corpus.head(name) for name in config.heads))
+def draw_split(config: Config, corpus: Corpus, uncorrected: Corpus | None = None) -> tuple[Config, Split]:
+    """A new split, with ``auto`` resolved: drawn by the labels as they were before corrections, where they were any."""
+    heads = tuple(corpus.head(name) for name in config.heads)
+    labeled, strata = _labeled(corpus, heads)
+    if uncorrected is not None and uncorrected is not corpus:
+        before, theirs = _labeled(uncorrected, heads)
+        gained = ~np.isin(labeled, before)
+        labeled, strata = np.append(before, labeled[gained]), np.append(theirs, strata[gained])
+        order = labeled.argsort()
+        labeled, strata = labeled[order], strata[order]
     if not len(labeled):
         raise ConfigError(f"no frame of {', '.join(config.data)} has a label for the head {config.head!r}")
     sequences = corpus.sequences.iloc[labeled]
