@@ -47,7 +47,7 @@ class _Skelemo(Verbs):
     modules=f"{__name__}.{{}}",
     verbs=(
         *("synth", "extract", "ingest", "cache", "show", "view", "models"),
-        *("train", "study", "tune", "predict", "live", "evaluate", "report", "audit", "export"),
+        *("train", "pretrain", "study", "tune", "predict", "live", "evaluate", "report", "audit", "export"),
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
 )

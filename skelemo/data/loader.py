@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skelemo.data.augment import Augmentation, augment
 from skelemo.data.corpus import KEY_SPAN, Corpus
+from skelemo.data.pretext import PRETEXT, Pretext
 from skelemo.data.windows import Gatherer, Targets, Window
 
 #: Tensors by name; ``labels`` has one for each head.
@@ -39,6 +40,7 @@ class Batches:
     process : number of this process, and how many share the windows. With a seed each has its part of every batch,
         drawn and augmented as one process would, with its ``weight`` in the loss; a last batch that leaves one of
         them fewer than two windows is left out. Without one each has a run of the windows, every window once.
+    pretext : hides points, in the end, and labels windows with them; without a seed the same ones every time.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class Batches:
         most: int = 0,
         balance: np.ndarray | None = None,
         process: tuple[int, int] = (0, 1),
+        pretext: Pretext | None = None,
     ) -> None:
         self.corpus = corpus
+        self.pretext = pretext
         self.gatherer = Gatherer(corpus, window)
         self.batch_size = batch_size
         self.device = device
@@ -79,7 +83,8 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         place = self.corpus.device
         if self.seed is None:
-            order, here, there = torch.arange(len(self.row), device=place), None, None
+            order, here = torch.arange(len(self.row), device=place), None
+            there = torch.Generator(self.device).manual_seed(0) if self.pretext else None
         else:
             here = torch.Generator(place).manual_seed(self.seed)
             there = torch.Generator(self.device).manual_seed(self.seed + _OTHER)
@@ -124,4 +129,7 @@ class Batches:
             batch["keypoints"] = augment(
                 batch["keypoints"], self.augmentation, self.corpus.layout, there, in_image="frame_size" in batch
             )
+        if self.pretext and there is not None:
+            hidden = self.pretext(batch["keypoints"], batch["mask"], there)
+            batch["keypoints"], batch["mask"], batch["labels"][PRETEXT] = hidden
         return batch

@@ -75,9 +75,9 @@ def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, valida
 
     Parameters
     ----------
-    spec : ``kfold:K``, ``loso`` (a fold for each subject), ``holdout:SHARE`` (the test subset's), ``given`` (column
-        ``split``, or all of ``fold_1`` …) or ``given:COLUMN`` for the subsets that the labels came with; who has none
-        there is in no subset.
+    spec : ``kfold:K``, ``loso`` (a fold for each subject), ``holdout:SHARE`` (the test subset's), ``none`` (no test
+        subset), ``given`` (column ``split``, or all of ``fold_1`` …) or ``given:COLUMN`` for the subsets that the
+        labels came with; who has none there is in no subset.
     sequences : the labeled ones, with columns id, video, subject and splits.
     strata : ``[S]`` whole numbers whose shares every drawn subset keeps as far as groups allow.
     validation : share of the training subset that chooses the model, where the split does not name one; 0 for none.
@@ -94,13 +94,14 @@ def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, valida
     makers: dict[str, Callable[[], list[np.ndarray]]] = {
         "kfold": lambda: _kfold(_whole(spec, argument, least=2), sequences, strata, validation, seed),
         "loso": lambda: _loso(sequences, strata, validation, seed),
+        "none": lambda: [_untested(sequences, strata, validation, seed)],
         "holdout": lambda: [_holdout(_share(spec, argument), sequences, strata, validation, seed)],
         "given": lambda: [
             _given(column, sequences, strata, validation, seed) for column in _given_columns(argument, sequences)
         ],
     }
     if kind not in makers:
-        raise ConfigError(f"split {spec!r}: expected given, given:COLUMN, kfold:K, loso or holdout:SHARE")
+        raise ConfigError(f"split {spec!r}: expected given, given:COLUMN, kfold:K, loso, holdout:SHARE or none")
     folds = tuple(_to_fold(subsets, sequences["id"].to_numpy()) for subsets in makers[kind]())
     return Split(spec, "subject" if (sequences["subject"] != "").any() else "video", folds)
 
@@ -157,6 +158,12 @@ def _holdout(share: float, sequences: pd.DataFrame, strata: np.ndarray, validati
     groups = groups_of(sequences)
     subsets = np.where(_draw(share, groups, strata, seed), "test", "train")
     return _choose_validation(subsets, groups, strata, validation, seed)
+
+
+def _untested(sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> np.ndarray:
+    """No test subset."""
+    subsets = np.full(len(sequences), "train", object)
+    return _choose_validation(subsets, groups_of(sequences), strata, validation, seed)
 
 
 def _given(column: str, sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> np.ndarray:

@@ -42,7 +42,7 @@ def find_targets(
     seen_only: bool,
     steps: np.ndarray | None = None,
 ) -> Targets:
-    """The windows of some sequences that have a label for at least one of the heads.
+    """The windows of some sequences that have a label for at least one of the heads, or all where no head is named.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def find_targets(
             start = corpus.sequences["start"].to_numpy()[corpus.sequence(rows)]
             rows = rows[(rows - start) % every == 0]
         targets = Targets(rows, {name: _at(corpus.labels[name], rows) for name in heads})
-    keep = np.zeros(len(targets), bool)
+    keep = np.full(len(targets), not heads)
     for head in corpus.heads:
         if head.name in heads:
             keep |= head.labeled(targets.labels[head.name])

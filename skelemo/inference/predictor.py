@@ -28,7 +28,7 @@ from skelemo.inference.table import Options
 from skelemo.models import registry
 from skelemo.models.heads import answers
 from skelemo.preprocess import Preparation
-from skelemo.runs.folder import training_folders
+from skelemo.runs.folder import NO_HEAD, training_folders
 from skelemo.runs.model_file import ModelFile, has_model, read_model
 from skelemo.skeleton import Layout, layout
 from skelemo.targets import Head
@@ -279,6 +279,8 @@ def model_folders(path: Path) -> list[Path]:
 def _member(folder: Path, allow: Collection[str]) -> Member:
     file, state = read_model(folder)
     where = folder / "model.json"
+    if file.pretext:
+        raise InputError(f"{folder} is a pretraining run: {NO_HEAD}")
     try:
         if file.arch not in (*registry.list_models(), *registry.list_models(fitted=True), *allow):
             raise ConfigError(

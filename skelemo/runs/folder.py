@@ -26,6 +26,9 @@ from skelemo.runs.predictions import SUBSETS, read_predictions, truth_of
 from skelemo.runs.schemas import misfit, read_yaml
 from skelemo.targets import Head
 
+#: Why a pretraining run is refused.
+NO_HEAD = "it has no head to predict; start a training from it: skelemo train --init RUN"
+
 #: How parts and calibration were chosen; only where there was a choice.
 CHOICES = "choices.json"
 
@@ -119,6 +122,8 @@ def read_run(path: Path) -> Run:
         raise UnfinishedError(f"{path} is still training")
     if not (path / "config.yaml").is_file():
         raise InputError(f"{path} is not a run folder, it has no config.yaml{_inside(path)}")
+    if read_settings(path / "config.yaml").get("pretrain"):
+        raise InputError(f"{path} is a pretraining run: {NO_HEAD}")
     for name in ("environment.json", "splits.json", "predictions.parquet", "scores.json"):
         if not (path / name).is_file():
             raise UnfinishedError(

@@ -37,6 +37,7 @@ class ModelFile:
     precision : the one that it was trained in.
     smoothing : by head what `skelemo.evaluation.smoothing.choose_width` found on the validation subset.
     flip_average : predict the mean of the predictions for a window and for its mirror image.
+    pretext : it reconstructs hidden points: a start for trainings, no model to predict with.
     neutral_radius : values are read as emotions too, see `skelemo.evaluation.circumplex.with_reading`.
     weights_sha256 : of the weights' file.
     """
@@ -51,6 +52,7 @@ class ModelFile:
     smoothing: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     flip_average: bool = False
     neutral_radius: float | None = None
+    pretext: bool = False
     weights_sha256: str = ""
 
 
@@ -105,7 +107,7 @@ def read_model(folder: Path) -> tuple[ModelFile, dict[str, "Tensor"]]:
     except (SafetensorError, OSError) as error:
         raise InputError(f"{weights}: not a safetensors file ({' '.join(str(error).split())})") from None
     names = ("arch", "settings", "layout", "preparation", "window", "precision", "weights_sha256")
-    chosen = {name: facts[name] for name in ("smoothing", "flip_average", "neutral_radius") if name in facts}
+    chosen = {name: facts[name] for name in ("smoothing", "flip_average", "neutral_radius", "pretext") if name in facts}
     return ModelFile(heads=heads, **chosen, **{name: facts[name] for name in names}), state
 
 

@@ -259,6 +259,7 @@ class Model(TypedDict):
     smoothing: NotRequired[dict[Text, Smoothing]]
     flip_average: NotRequired[bool]
     neutral_radius: NotRequired[Radius]
+    pretext: NotRequired[bool]
 
 
 class WindowFields(TypedDict):

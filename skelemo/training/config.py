@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from skelemo.data.augment import Augmentation
+from skelemo.data.pretext import PRETEXT
 from skelemo.data.windows import Window
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.preprocess.prepare import CalibrationKind, Coordinates, Preparation, ReferenceKind
@@ -22,6 +23,11 @@ Settings = TypeVar("Settings")
 #: Settings that decide what a score means, or that are luck.
 SCORED = frozenset(("data", "corrections", "head", "split", "validation", "given_validation", "split_seed"))
 SCORED |= {"evaluate_every", "neutral_radius", "seed", "seeds", "device"}
+
+
+#: Settings about labels, which a pretraining does not look at.
+LABELED: tuple[str, ...] = ("head", "loss", "loss_weight", "class_weights", "label_smoothing", "loss_weighting")
+LABELED += ("balance", "mixup", "neutral_radius")
 
 
 class DataSettings(BaseModel):
@@ -94,7 +100,8 @@ class SplitSettings(BaseModel):
     """How sequences are divided into train, validation and test."""
 
     split: str = Field(
-        "auto", description="given, given:COLUMN, kfold:K, loso, holdout:SHARE; auto: given, else holdout:0.2"
+        "auto",
+        description="given, given:COLUMN, kfold:K, loso, holdout:SHARE, none (no test); auto: given, else holdout:0.2",
     )
     validation: float = Field(
         0.1,
@@ -140,6 +147,16 @@ class ModelSettings(BaseModel):
     init_rate: float = Field(1.0, ge=0, le=1000, description="factor on the learning rate of what init gives")
     allow_overlap: bool = Field(
         False, description="start from init even if it has learned from what validates or tests here"
+    )
+
+
+class PretextSettings(BaseModel):
+    """What is learned without labels."""
+
+    pretrain: bool = Field(False, description="reconstruct hidden points in place of labels, as skelemo pretrain does")
+    hide_points: float = Field(0.4, ge=0, le=0.95, description="pretrain: probability that a point is hidden")
+    hide_frames: float = Field(
+        0.3, ge=0, le=0.95, description="pretrain: share of a window, in one stretch, whose frames are hidden"
     )
 
 
@@ -225,6 +242,7 @@ class Config(  # pydantic lists the fields of the last base first
     MachineSettings,
     OptimizerSettings,
     LossSettings,
+    PretextSettings,
     ModelSettings,
     AugmentSettings,
     SplitSettings,
@@ -267,7 +285,7 @@ class Config(  # pydantic lists the fields of the last base first
     @property
     def heads(self) -> tuple[str, ...]:
         """The heads that the network serves."""
-        return head_names(self.head)
+        return (PRETEXT,) if self.pretrain else head_names(self.head)
 
     @property
     def is_baseline(self) -> bool:
@@ -332,11 +350,29 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
             raise ConfigError(f"{where}init_freeze and init_rate are about the weights of another run: add init=RUN")
         if config.init and config.is_baseline:
             raise ConfigError(f"{where}{config.arch} is not trained iteratively: leave init out")
-        return config
+        return _pretraining(config, where) if config.pretrain else config
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
         raise ConfigError(f"{where}setting {name} = {values[name]!r}: expected {_expected(name)}") from None
+
+
+def _pretraining(config: Config, where: str) -> Config:
+    """The configuration without what is about labels; `ConfigError` where nothing can be learned."""
+    if config.is_baseline:
+        raise ConfigError(
+            f"{where}{config.arch} is not trained iteratively, so that nothing can start from it: take a network"
+        )
+    if not config.hide_points + config.hide_frames:
+        raise ConfigError(f"{where}pretrain with hide_points and hide_frames 0: nothing is hidden to be reconstructed")
+    fields = Config.model_fields
+    unlabeled = {name: fields[name].get_default(call_default_factory=True) for name in LABELED}
+    own = {
+        name: {PRETEXT: value[PRETEXT]}
+        for name in ("loss", "loss_weight")
+        if PRETEXT in (value := getattr(config, name))
+    }
+    return config.model_copy(update=unlabeled | own | {"monitor": "loss"})
 
 
 def _expected(name: str) -> str:

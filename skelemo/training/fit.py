@@ -16,6 +16,7 @@ from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.corrected import correct
 from skelemo.data.novelty import travelled
+from skelemo.data.pretext import PRETEXT, without_labels
 from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, SUBSETS, Fold, Split, make_split
 from skelemo.data.windows import clip_labels, labeled_as_clips
 from skelemo.errors import ConfigError, InputError, unknown
@@ -23,7 +24,7 @@ from skelemo.evaluation.circumplex import READING, labeled_emotions, reads
 from skelemo.evaluation.scores import Scores, score, with_seeds
 from skelemo.inference.environment import choose_device, environment
 from skelemo.models import registry
-from skelemo.runs.folder import CHOICES, read_json, write_json
+from skelemo.runs.folder import CHOICES, read_json, training_folders, write_json
 from skelemo.runs.model_file import has_model
 from skelemo.runs.predictions import mean_predictions, write_predictions
 from skelemo.targets import Head, hard_labels
@@ -31,7 +32,7 @@ from skelemo.training.calibration_choice import caution, choose_calibration
 from skelemo.training.choice import Choice
 from skelemo.training.config import Config, load_config
 from skelemo.training.fold import Job, require_windows, run_fold
-from skelemo.training.initial import learned_before, origin
+from skelemo.training.initial import is_of, learned_before, origin
 from skelemo.training.losses import require_loss
 from skelemo.training.part_choice import choose_parts
 from skelemo.training.processes import join_processes, own_device, rank
@@ -45,6 +46,8 @@ MOVABLE = {"data", "corrections", "init", "device", "devices", "nodes", "compile
 
 def train(config: Config, out: Path, *, resume: bool = False, report: Report = lambda *_: None) -> Scores:
     """Train, choose by validation, score once, and leave a run folder; returns its scores.
+
+    A pretraining has the validation loss in their place.
 
     Raises
     ------
@@ -76,6 +79,8 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     uncorrected = corpus
     if corrections:
         corpus, changes["corrections"] = correct(corpus, cache, corrections)
+    if config.pretrain:
+        corpus = uncorrected = without_labels(corpus, config.length)
     config = settle_heads(config, corpus)
     config, split = _settle_split(config, corpus, uncorrected, out)
     if config.is_baseline:
@@ -109,6 +114,10 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
         by_seed[seed] = pd.concat(tables, ignore_index=True)
     if rank():
         return Scores()
+    if config.pretrain:  # nothing is predicted
+        write_json(out / "environment.json", facts | {"seconds": round(time.monotonic() - started, 1)})
+        write_json(out / "scores.json", {})
+        return _reconstruction(out)
     predictions = mean_predictions([*by_seed.values()], job.answered) if len(by_seed) > 1 else by_seed[config.seed]
     write_predictions(out / "predictions.parquet", predictions, job.answered)
     write_json(out / "environment.json", facts | {"seconds": round(time.monotonic() - started, 1)})
@@ -124,6 +133,13 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     return scores
 
 
+def _reconstruction(out: Path) -> Scores:
+    """The validation loss that a pretraining ended with, a mean over folds and seeds; 1 is the error of the mean."""
+    tables = [pd.read_csv(folder / "metrics.csv") for folder in training_folders(out)]
+    losses = [float(table["validation_loss"].min()) for table in tables if "validation_loss" in table]
+    return Scores(validation={PRETEXT: {"loss": {"value": float(np.mean(losses))}}}) if losses else Scores()
+
+
 def require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
     """Refuse settings that make no model, before anything is written; a network's number of parameters."""
     config = job.config
@@ -132,7 +148,10 @@ def require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
         return {}
     if config.optimizer is None:
         raise ConfigError(f"{config.arch} is a network: it needs an optimizer, as in --set optimizer=adam")
-    return {"parameters": sum(parameter.numel() for parameter in job.create(restored=begun).parameters())}
+    network = job.create(restored=begun)
+    if config.pretrain and not any(not is_of(name, [PRETEXT]) for name, _ in network.named_parameters()):
+        raise ConfigError(f"{config.arch} has no layer that heads share: nothing can start from it; take another")
+    return {"parameters": sum(parameter.numel() for parameter in network.parameters())}
 
 
 def _settled(config: Config, out: Path, resume: bool) -> Config:
@@ -180,7 +199,7 @@ def _is_begun(out: Path) -> bool:
 
 def settle_heads(config: Config, corpus: Corpus) -> Config:
     """The heads by name; ``auto`` is the first of the data that has a label, and its loss must fit."""
-    if config.head == "auto":
+    if config.head == "auto" and not config.pretrain:
         found = (head.name for head in corpus.heads if head.labeled(corpus.labels[head.name].cpu().numpy()).any())
         config = config.model_copy(update={"head": next(found, corpus.heads[0].name)})
     heads = {name: corpus.head(name) for name in config.heads}
@@ -221,7 +240,7 @@ def draw_split(config: Config, corpus: Corpus, uncorrected: Corpus | None = None
     if config.split == "auto":
         columns = {name for splits in sequences["splits"] for name in splits}
         given = any(name == GIVEN_COLUMN or name.startswith(GIVEN_FOLDS) for name in columns)
-        config = config.model_copy(update={"split": "given" if given else "holdout:0.2"})
+        config = config.model_copy(update={"split": "given" if given else "none" if config.pretrain else "holdout:0.2"})
     if config.given_validation == "score":
         sequences = _validation_as_test(sequences)
     return config, make_split(config.split, sequences, strata, validation=config.validation, seed=config.split_seed)
@@ -252,6 +271,8 @@ def _labeled(corpus: Corpus, heads: tuple[Head, ...]) -> tuple[np.ndarray, np.nd
     A stratum is the sequence's class, or the quarter of its first value or flag.
     """
     count = len(corpus.sequences)
+    if not corpus.labels:  # a pretraining looks at none
+        return np.arange(count), np.zeros(count, int)
     group = np.repeat(np.arange(count), corpus.sequences["length"])
     clips = {head: clip_labels(head, corpus.labels[head.name].cpu().numpy(), group, count) for head in heads}
     labeled = np.flatnonzero(np.any([head.labeled(labels) for head, labels in clips.items()], axis=0))
@@ -300,6 +321,8 @@ def _choose(config: Config, corpus: Corpus, sequences: np.ndarray, seed: int) ->
         return True
 
     choice = Choice(tuple(corpus.layout.slices))
+    if config.pretrain:  # choices are made by labels
+        return replace(choice, calibrate="none" if config.calibrate == "auto" else config.calibrate)
     if config.parts == ("auto",):
         choice = choose_parts(corpus, sequences, config.window, heads, every=config.every, seed=seed, usable=usable)
     if config.calibrate == "auto":

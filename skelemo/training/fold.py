@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from torch import nn
 from skelemo.atomic import sweep
 from skelemo.data.corpus import Corpus
 from skelemo.data.loader import Batches
+from skelemo.data.pretext import Pretext
 from skelemo.data.splits import SUBSETS, Fold
 from skelemo.data.windows import Targets, find_targets
 from skelemo.errors import ConfigError
@@ -35,7 +36,7 @@ from skelemo.training.callbacks import Checkpoints, History, Progress
 from skelemo.training.choice import Choice
 from skelemo.training.config import Config
 from skelemo.training.initial import Start, initialize
-from skelemo.training.losses import context_of
+from skelemo.training.losses import Context, context_of
 from skelemo.training.module import MONITORED, Training
 from skelemo.training.predicting import emotions_of, predict_fold
 from skelemo.training.rate import RateCurve, find_rate
@@ -45,6 +46,9 @@ RATE = "lr_find.json"
 
 #: Validation windows that are looked at after every epoch, where there are so many.
 _LEAST_VALIDATED = 1000
+
+#: Windows that the deviations of what is reconstructed are measured on, at most.
+_MEASURED = 4000
 
 #: Called with epochs done in this fold, epochs at most, and sizes or figures.
 Report = Callable[[int, int, str], None]
@@ -61,6 +65,7 @@ class Job:
     callbacks: tuple[lightning.Callback, ...] = ()
     origin: Path | None = None  # folder of the model to start from
     steps: np.ndarray | None = None  # see `skelemo.data.novelty`
+    pretext: Pretext | None = None
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -101,9 +106,9 @@ class Job:
                 self.corpus,
                 rows,
                 config.window,
-                config.heads,
+                () if config.pretrain else config.heads,
                 every=every[subset],
-                seen_only=learns,
+                seen_only=learns or config.pretrain,
                 steps=self.steps if learns else None,
             )
         return found
@@ -123,7 +128,15 @@ class Job:
             process=process,
             most=config.epoch_windows if seed is not None else 0,
             balance=balance_of(self.heads, targets) if config.balance and seed is not None else None,
+            pretext=self.pretext,
         )
+
+    def hiding(self, learn: Targets) -> "Job":
+        """The job with the pretext of a fold that learns from these windows."""
+        config = self.config
+        some = learn[np.unique(np.linspace(0, len(learn) - 1, min(len(learn), _MEASURED)).astype(int))]
+        windows = (batch["keypoints"] for batch in self.batches(some))
+        return replace(self, pretext=Pretext.fit(config.hide_points, config.hide_frames, windows))
 
 
 def balance_of(heads: Sequence[Head], targets: Targets) -> np.ndarray:
@@ -157,21 +170,25 @@ def require_windows(job: Job, fold: Fold, number: int) -> None:
         f"the {subset} subset (of {count(len(getattr(fold, subset)), 'sequence')})" for subset in SUBSETS
     )
     untaught, single = [], []
-    for head in job.heads:
+    for head in () if config.pretrain else job.heads:
         labels = targets["train"].labels[head.name]
         known = labels[head.labeled(labels)]
         if not len(known):
             untaught.append(head.name)
         elif head.kind == "classes" and len(np.unique(hard_labels(known))) == 1:
             single.append(head.name)
+    labeled = "visible" if config.pretrain else "labeled"
     watches = config.schedule == "plateau" and not config.is_baseline
     for wrong, message in (
-        (not train, f"no labeled window in {in_train}"),
+        (not train, f"no {labeled} window in {in_train}"),
         (untaught, f"no window in {in_train} has a label for the head {', '.join(untaught)}; choose another --head"),
         (config.is_baseline and single, f"all windows in {in_train} are of one class, and {config.arch} needs two"),
-        (train == 1, f"only one labeled window in {in_train}; expected two or more"),
-        (fold.validation and not validation, f"no labeled window in {in_validation}"),
-        (not validation + test, f"nothing to score: no labeled window in {in_test}, and no validation subset"),
+        (train == 1, f"only one {labeled} window in {in_train}; expected two or more"),
+        (fold.validation and not validation, f"no {labeled} window in {in_validation}"),
+        (
+            not validation + test and not config.pretrain,
+            f"nothing to score: no labeled window in {in_test}, and no validation subset",
+        ),
         (
             config.neutral_radius == "auto" and not (emotions_of(job, targets["validation"]) >= 0).any(),
             "neutral_radius: auto is chosen by labels of the seven emotions in the validation subset, and there are "
@@ -191,8 +208,9 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     if job.config.is_baseline and processes.rank():  # the first process fits it alone
         return pd.DataFrame()
     fit = _fit_baseline if job.config.is_baseline else _train_network
+    job = job.hiding(targets["train"]) if job.config.pretrain else job
     model = fit(job, targets, folder, seed, report)
-    if processes.rank():  # the first process predicts and writes
+    if processes.rank() or job.config.pretrain:  # the first process predicts and writes
         return pd.DataFrame()
     used = "32-true" if job.config.is_baseline else precision(job.config, job.device)
     return predict_fold(job, model, targets, number, folder, used)
@@ -322,10 +340,11 @@ def _options(job: Job) -> dict[str, Any]:
 def _task(
     job: Job, network: nn.Module, targets: dict[str, Targets], config: Config, seed: int, start: Start | None
 ) -> Training:
+    labels = targets["train"].labels
     contexts = {
-        head.name: context_of(
-            head, torch.as_tensor(targets["train"].labels[head.name]), config.class_weights, config.label_smoothing
-        )
+        head.name: context_of(head, torch.as_tensor(labels[head.name]), config.class_weights, config.label_smoothing)
+        if head.name in labels
+        else Context()
         for head in job.heads
     }
     return Training(network, config, job.heads, contexts, seed, start)

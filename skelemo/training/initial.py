@@ -81,12 +81,12 @@ def initialize(network: nn.Module, folder: Path, config: "Config", layout: str, 
     wanted, known = network.state_dict(), {head.name: head for head in model.heads}
     new = [head.name for head in heads if known.get(head.name) != head]
     every = [head.name for head in heads]
-    if unclear := [head for head in new if not any(_is_of(name, [head]) for name in wanted)]:
+    if unclear := [head for head in new if not any(is_of(name, [head]) for name in wanted)]:
         raise ConfigError(f"init {folder}: {config.arch} does not tell which of its layers are the head {unclear[0]}")
     taken = {
         name: given[name]
         for name, tensor in wanted.items()
-        if name in given and given[name].shape == tensor.shape and not _is_of(name, new)
+        if name in given and given[name].shape == tensor.shape and not is_of(name, new)
     }
     parameters = dict(network.named_parameters())
     if not parameters.keys() & taken.keys():
@@ -97,7 +97,7 @@ def initialize(network: nn.Module, folder: Path, config: "Config", layout: str, 
         raise InputError(f"init {folder}: infinite or NaN in {bad[0]}")
     frozen: set[str] = set()
     for pattern in config.init_freeze:
-        matched = {name for name in taken if _matches(name, pattern) or (pattern == "body" and not _is_of(name, every))}
+        matched = {name for name in taken if _matches(name, pattern) or (pattern == "body" and not is_of(name, every))}
         if not matched:
             top = ", ".join(dict.fromkeys(name.split(".")[0] for name in taken))
             raise ConfigError(f"init_freeze {pattern!r} matches nothing of {folder}; expected body, or of {top}")
@@ -107,7 +107,7 @@ def initialize(network: nn.Module, folder: Path, config: "Config", layout: str, 
     network.load_state_dict(taken, strict=False)
     for name in frozen & parameters.keys():
         parameters[name].requires_grad_(False)
-    odd = [name for name in wanted if name not in taken and not _is_of(name, new)]
+    odd = [name for name in wanted if name not in taken and not is_of(name, new)]
     texts = [f"from {folder}: {len(taken)} of {len(wanted)} tensors"]
     texts += [f"head {', '.join(new)} new"] if new else []
     texts += [f"{count(len(odd), 'other')} new, as {odd[0]}"] if odd else []
@@ -115,7 +115,8 @@ def initialize(network: nn.Module, folder: Path, config: "Config", layout: str, 
     return Start(frozenset(taken), frozenset(frozen), "; ".join(texts))
 
 
-def _is_of(name: str, heads: Sequence[str]) -> bool:
+def is_of(name: str, heads: Sequence[str]) -> bool:
+    """Whether a parameter or buffer belongs to one of these heads."""
     return any(step == f"{head}_head" for step in name.split(".") for head in heads)
 
 

@@ -107,7 +107,8 @@ class Training(lightning.LightningModule):
         self._outputs = []
         found = {"loss": float(self._loss(outputs, labels, weighted=False))}
         main = {}
-        for head in self.heads if math.isfinite(found["loss"]) else ():  # else `_require_finite` ends the training
+        scored = math.isfinite(found["loss"]) and not self.config.pretrain  # else `_require_finite` ends the training
+        for head in self.heads if scored else ():
             predicted = probabilities(head, outputs[head.name]).cpu().numpy()
             values = measure(head, labels[head.name].cpu().numpy(), predicted)
             found |= {f"{head.name}_{name}": value for name, value in values.items() if math.isfinite(value)}

@@ -29,6 +29,7 @@ def save_model(folder: Path, network: nn.Module, job: "Job", precision: str) -> 
         window,
         precision,
         flip_average=config.flip_average is True,
+        pretext=config.pretrain,
     )
     write_model(folder, model, network.state_dict())
 

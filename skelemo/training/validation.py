@@ -54,6 +54,8 @@ class ValidationScorer:
     def __init__(self, config: Config, number: int = 1) -> None:
         if not config.data:
             raise ConfigError("no data: name a cache under base, or by --set data=cache/NAME")
+        if config.pretrain:
+            raise ConfigError("a search scores predictions, and a pretraining makes none: leave pretrain out")
         self.cache: Cache = open_cache([Path(path) for path in config.data])
         self.device = choose_device(config.device)
         corpus = self._read(config)

@@ -88,3 +88,45 @@ def test_a_run_that_does_not_tell_what_it_has_learned_is_refused(config, tmp_pat
     (first / "splits.json").write_text(json.dumps(splits))
     with pytest.raises(ConfigError, match="does not tell"):
         train(config(**SMALL, init=str(first), head="va"), tmp_path / "run")
+
+
+def test_each_fold_and_seed_starts_from_that_of_the_same_fold_and_seed(config, tmp_path):
+    settings = SMALL | {"split": "kfold:2", "seeds": 2, "every": 6}
+    train(config(**settings), tmp_path / "first")
+    train(config(**settings, init=str(tmp_path / "first"), init_freeze="body"), tmp_path / "run")
+    found = []
+    for place in ("seed_0/fold_1", "seed_0/fold_2", "seed_1/fold_1", "seed_1/fold_2"):
+        before, after = state(tmp_path / "first" / place), state(tmp_path / "run" / place)
+        body = [name for name in after if "_head" not in name]
+        assert all(torch.equal(before[name], after[name]) for name in body), place
+        found.append(before[next(name for name in body if name.endswith("weight") and before[name].ndim > 1)])
+    assert not any(torch.equal(found[0], other) for other in found[1:])
+
+
+def test_a_fold_that_the_first_run_lacks_is_refused(config, tmp_path):
+    train(config(**SMALL, split="kfold:2", head="va"), tmp_path / "first")
+    with pytest.raises(ConfigError, match="it has 2 models, and none of seed 0 for fold 3 of 3: name one"):
+        train(config(**SMALL, split="kfold:3", init=str(tmp_path / "first"), allow_overlap=True), tmp_path / "run")
+
+
+def test_a_resumed_training_ends_as_the_uninterrupted_one(config, tmp_path, first):
+    settings = config(
+        **SMALL | {"epochs": 3}, head="expression", init=str(first), init_freeze="blocks.0", dropout=0.2
+    )
+
+    def cut(fold, folds, done, most, text):
+        if done == 1:
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        train(settings, tmp_path / "cut", report=cut)
+    train(settings, tmp_path / "cut", resume=True)
+    train(settings, tmp_path / "whole")
+    torch.testing.assert_close(state(tmp_path / "cut"), state(tmp_path / "whole"), rtol=0, atol=0)
+
+
+def test_a_run_of_another_layout_is_refused(config, tmp_path, first):
+    facts = json.loads((first / "model.json").read_text())
+    (first / "model.json").write_text(json.dumps(facts | {"layout": "face_70"}))
+    with pytest.raises(ConfigError, match="its layout is face_70, this training's body_25: name a run of body_25"):
+        train(config(**SMALL, head="va", init=str(first)), tmp_path / "run")

@@ -1,0 +1,101 @@
+"""What is learned without labels: points are hidden, and their places and movements have to be reconstructed.
+
+A batch is its own teacher, for any network that takes windows: no label of the data is read.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from skelemo.data.corpus import Corpus
+from skelemo.skeleton import Layout
+from skelemo.targets import MAX_OUTPUTS, Head
+
+#: Name of the head that reconstructs.
+PRETEXT = "pretext"
+
+#: Frames of a window that are reconstructed, where they fit into one head; at equal distances.
+FRAMES = 4
+
+#: Reconstructed values end so many standard deviations from their mean.
+FARTHEST = 5.0
+
+#: Smallest standard deviation, in units of the coordinates: points that define the unit hardly move.
+_LEAST_DEVIATION = 0.01
+
+
+def anchors(frames: int, points: int) -> list[int]:
+    """Which frames of a window are reconstructed: each with its place, each but the last with its displacement."""
+    number = max(1, min(FRAMES, frames, (MAX_OUTPUTS // (2 * points) + 1) // 2))
+    return [(2 * index + 1) * frames // (2 * number) for index in range(number)]
+
+
+def pretext_head(layout: Layout, frames: int) -> Head:
+    """The head that reconstructs windows of so many frames: x and y of each point by frame, then displacements."""
+    chosen = anchors(frames, len(layout))
+    outputs = [f"{axis}{point}@{frame}" for frame in chosen for point in range(len(layout)) for axis in "xy"]
+    outputs += [f"d{axis}{point}@{frame}" for frame in chosen[:-1] for point in range(len(layout)) for axis in "xy"]
+    return Head(PRETEXT, "values", tuple(outputs), -FARTHEST, FARTHEST)
+
+
+def without_labels(corpus: Corpus, frames: int) -> Corpus:
+    """The corpus with that head in place of its own."""
+    return replace(corpus, heads=(pretext_head(corpus.layout, frames),), labels={})
+
+
+def reconstructed(keypoints: Tensor) -> tuple[Tensor, Tensor]:
+    """Values ``[B, O]`` of windows ``[B, T, V, 3]`` in the order of the head, and which ``[B, O]`` were seen."""
+    chosen = keypoints[:, anchors(keypoints.shape[1], keypoints.shape[2])]  # [B, K, V, 3]
+    places, seen = chosen[..., :2], (chosen[..., 2:] > 0).expand(-1, -1, -1, 2)
+    values = torch.cat([places, places[:, 1:] - places[:, :-1]], 1)
+    return values.flatten(1), torch.cat([seen, seen[:, 1:] & seen[:, :-1]], 1).flatten(1)
+
+
+@dataclass(frozen=True)
+class Pretext:
+    """Hides points of windows and labels these with what was hidden.
+
+    Parameters
+    ----------
+    hide_points : probability that a point is hidden throughout a window.
+    hide_frames : share of a window's frames, in one stretch, in which every point is hidden.
+    mean, deviation : ``[O]`` of each value: errors are measured in deviations, so that 1 is the error of the mean.
+    """
+
+    hide_points: float
+    hide_frames: float
+    mean: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def fit(cls, hide_points: float, hide_frames: float, windows: Iterable[Tensor]) -> "Pretext":
+        """Measure means and deviations over batches of windows ``[B, T, V, 3]``."""
+        count = total = square = torch.zeros((), dtype=torch.float64)
+        for keypoints in windows:
+            values, seen = reconstructed(keypoints.cpu().double())
+            values = values * seen
+            count, total, square = count + seen.sum(0), total + values.sum(0), square + values.square().sum(0)
+        mean = total / count.clamp(min=1)
+        variance = (square / count.clamp(min=1) - mean.square()).clamp(min=_LEAST_DEVIATION**2)
+        return cls(hide_points, hide_frames, mean.float(), variance.sqrt().float())
+
+    def __call__(self, keypoints: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Keypoints and mask without what is hidden, and labels ``[B, O]``: NaN unless hidden and seen before.
+
+        Of a displacement one end is hidden, or both.
+        """
+        batch, frames, points, _ = keypoints.shape
+        device = keypoints.device
+        hidden = torch.rand((batch, 1, points), generator=generator, device=device) < self.hide_points
+        length = round(self.hide_frames * frames)
+        first = torch.rand((batch, 1), generator=generator, device=device) * (frames - length + 1)
+        behind = torch.arange(frames, device=device) - first.long()
+        hidden = hidden | ((behind >= 0) & (behind < length))[..., None]  # [B, T, V]
+        values, seen = reconstructed(keypoints)
+        left = keypoints * ~hidden[..., None]
+        _, still = reconstructed(left)
+        labels = ((values - self.mean.to(device)) / self.deviation.to(device)).clamp(-FARTHEST, FARTHEST)
+        labels = labels.masked_fill(~seen | still, torch.nan)
+        return left, mask & (left[..., 2] > 0).any(2), labels
