@@ -110,9 +110,7 @@ def test_a_fold_that_the_first_run_lacks_is_refused(config, tmp_path):
 
 
 def test_a_resumed_training_ends_as_the_uninterrupted_one(config, tmp_path, first):
-    settings = config(
-        **SMALL | {"epochs": 3}, head="expression", init=str(first), init_freeze="blocks.0", dropout=0.2
-    )
+    settings = config(**SMALL | {"epochs": 3}, head="expression", init=str(first), init_freeze="blocks.0", dropout=0.2)
 
     def cut(fold, folds, done, most, text):
         if done == 1:
