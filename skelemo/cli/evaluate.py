@@ -23,6 +23,8 @@ from skelemo.cli.values import PATH, TEXT
               help="Split the scores by a column of the labels: sex, camera, age group.")  # fmt: skip
 @click.option("--table", type=PATH, help="Table with columns video and COLUMN, unless CACHE keeps it.")
 @click.option("--allow-overlap", is_flag=True, help="Score what the runs have learned from, too.")
+@click.option("--mistakes", type=click.IntRange(0, 20), default=4, show_default=True,
+              help="Clips of the worst answers of each head that --out keeps, with keypoints.")  # fmt: skip
 @click.option("--device", type=TEXT, default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
 def command(
@@ -33,6 +35,7 @@ def command(
     by: tuple[str, ...],
     table: Path | None,
     allow_overlap: bool,
+    mistakes: int,
     device: str,
     allow: tuple[str, ...],
 ) -> None:
@@ -58,7 +61,7 @@ def command(
         pairs[theirs] = ours
     with progress("evaluating", "batches") as report:
         found = evaluate(runs, cache, out, names=pairs, by=by, table=table, allow_overlap=allow_overlap, device=device,
-                         allow=allow, report=report)  # fmt: skip
+                         mistakes=mistakes, allow=allow, report=report)  # fmt: skip
     for note in found.notes:
         click.echo(f"note: {visible(note)}", err=True)
     scores_table(out, found.scores)

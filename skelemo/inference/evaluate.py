@@ -14,24 +14,24 @@ import yaml
 from skelemo.atomic import LOCK, PARTIAL, claimed, finished
 from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import Corpus
+from skelemo.data.mistakes import find_mistakes
 from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window_columns
 from skelemo.errors import ConfigError
 from skelemo.evaluation.scores import Scores, score
 from skelemo.inference.environment import choose_device, environment
-from skelemo.inference.grouping import groups_by
+from skelemo.inference.grouping import groups_by, score_by
 from skelemo.inference.joining import Join, join_heads, notes_on
 from skelemo.inference.overlap import overlap, require_unseen
 from skelemo.inference.predictor import Model, load, model_folders
 from skelemo.inference.sources import require_parts
 from skelemo.runs.folder import read_json, read_settings, shared, write_json
+from skelemo.runs.mistakes import USUAL, write_mistakes
 from skelemo.runs.predictions import prediction_table, write_predictions
 from skelemo.targets import Head
-from skelemo.text import count, natural_order
+from skelemo.text import natural_order
 
 #: The split of a run folder that evaluates others: nothing was trained, all is tested.
 EVALUATION = "evaluation"
-#: What is said of a head's scores in one group beside the figures.
-_GROUP_FACTS = ("windows", "unit", "groups", "grouped_by", "interval", "note")
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def evaluate(
     by: Sequence[str] = (),
     table: Path | None = None,
     allow_overlap: bool = False,
+    mistakes: int = USUAL,
     device: str = "auto",
     allow: Collection[str] = (),
     report: Callable[[int, int], None] = lambda done, of: None,
@@ -70,6 +71,7 @@ def evaluate(
     by : columns by which the scores are split, see `skelemo.inference.grouping`.
     table : where these columns are, unless the cache has them.
     allow_overlap : score sequences and subjects that a run has learned from, too.
+    mistakes : clips of the worst answers of each head that are kept, with keypoints, for reports.
 
     Raises
     ------
@@ -90,7 +92,8 @@ def evaluate(
         targets = _targets(corpus, model)
         ours, theirs = _unscored(joins, model.answered, cache.heads)
         notes = _overlap_notes(runs, corpus, targets, cache, allow_overlap=allow_overlap)
-        groups = {column: groups_by(column, cache, corpora[0], targets.row, table) for column in by}
+        whole = model.members[0].window.sampling == "clip"
+        groups = {column: groups_by(column, cache, corpora[0], targets.row, table, clips=whole) for column in by}
         outputs, _ = model.outputs(corpora, targets.row, where, report)
         places = window_columns(corpus, targets, fold=1, subset="test")
         predictions = prediction_table(places, corpus.heads, targets.labels, outputs)
@@ -106,12 +109,13 @@ def evaluate(
         if any(one.preparation.standardize != "none" for one in model.members):
             notes.append("standardized: these data, without labels, have the means and deviations of the run's")
         for column, values in groups.items():
-            notes += _score_by(scores, predictions, corpus.heads, clips, column, values)
+            notes += score_by(scores, predictions, corpus.heads, clips, column, values)
         facts = environment(cache, corpus.heads, where) | {
             "parameters": sum(sum(p.numel() for p in one.network.parameters()) for one in model.members),
             "evaluation": _facts(runs, notes, time.monotonic() - started),
         }
         _write(out, _config(runs, data, corpus.heads), _split(predictions), facts, predictions, corpus.heads)
+        write_mistakes(out, find_mistakes(corpus, predictions, corpus.heads, mistakes))
         write_json(out / "scores.json", scores)
     return Evaluation(scores, tuple(notes))
 
@@ -188,27 +192,6 @@ def _part_notes(cache: Cache, model: Model) -> list[str]:
     shown = dict(zip((part.name for part in cache.layout.parts), cache.counts.points.sum(0), strict=True))
     hidden = [part.name for part in model.layout.parts if not shown[part.name]]
     return [f"no frame shows {' or '.join(hidden)}, which the model sees: missing to it everywhere"] if hidden else []
-
-
-def _score_by(
-    scores: Scores,
-    predictions: pd.DataFrame,
-    heads: Sequence[Head],
-    clips: Collection[str],
-    column: str,
-    values: np.ndarray,
-) -> list[str]:
-    """Add the scores of each group of windows to those of all; a note on windows in none."""
-    for value in sorted({*values.tolist()} - {""}, key=natural_order):
-        for head, scored in score(predictions[values == value], heads, clips=clips).get("test", {}).items():
-            kept = {
-                name: found
-                for name, found in scored.items()
-                if name in _GROUP_FACTS or (isinstance(found, dict) and "value" in found)
-            }
-            scores["test"][head].setdefault("by", []).append({"column": column, "group": value, "scores": kept})
-    without = int((values == "").sum())
-    return [f"{column}: {count(without, 'window')} without a value, in no group"] if without else []
 
 
 def _facts(runs: Sequence[Path], notes: Sequence[str], seconds: float) -> dict[str, Any]:

@@ -1,29 +1,47 @@
 """Columns to split scores by: what a cache keeps of its label table, or a table beside it."""
 
 import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from skelemo.annotations.columns import read_column
 from skelemo.annotations.matching import match
 from skelemo.cache.store import Cache
 from skelemo.data.corpus import Corpus
+from skelemo.data.mistakes import COMPUTED
 from skelemo.errors import ConfigError, unknown
+from skelemo.evaluation.scores import Scores, score
 from skelemo.targets import Head, hard_labels
-from skelemo.text import natural_order
+from skelemo.text import count, natural_order
 
 #: Different values that a column may have to be split by.
 MOST_VALUES = 50
+#: What is said of a head's scores in one group beside the figures.
+_GROUP_FACTS = ("windows", "unit", "groups", "grouped_by", "interval", "note")
 _FACTS = ("subject", "video", "person")
 
 
-def groups_by(column: str, cache: Cache, corpus: Corpus, rows: np.ndarray, table: Path | None) -> np.ndarray:
+def groups_by(
+    column: str,
+    cache: Cache,
+    corpus: Corpus,
+    rows: np.ndarray,
+    table: Path | None,
+    *,
+    clips: bool = False,
+    strict: bool = True,
+) -> np.ndarray:
     """The value ``[W]`` of a column for each target row, as text, empty where it has none.
 
     Parameters
     ----------
-    column : of the table, if one is given; else a head, a column of splits, or subject, video or person of the cache.
+    column : of the table, if one is given; else a head, a column of splits, subject, video or person of the
+        cache, or one that is `COMPUTED`.
+    clips : windows are whole clips.
+    strict : refuse a column that none of these rows has.
 
     Raises
     ------
@@ -36,9 +54,9 @@ def groups_by(column: str, cache: Cache, corpus: Corpus, rows: np.ndarray, table
     if table is not None:
         values = _from_table(column, cache, table)[sequence]
     else:
-        values = _from_cache(column, corpus, rows, sequence)
+        values = _from_cache(column, corpus, rows, sequence, clips=clips)
     found = sorted({*values.tolist()} - {""}, key=natural_order)
-    if not found:
+    if strict and not found:
         raise ConfigError(f"--by {column}: no labeled window has a value in that column")
     if len(found) > MOST_VALUES:
         raise ConfigError(
@@ -46,6 +64,28 @@ def groups_by(column: str, cache: Cache, corpus: Corpus, rows: np.ndarray, table
             "groups, in a column of a table (--table)"
         )
     return values
+
+
+def score_by(
+    scores: Scores,
+    predictions: pd.DataFrame,
+    heads: Sequence[Head],
+    clips: Collection[str],
+    column: str,
+    values: np.ndarray,
+    subset: str = "test",
+) -> list[str]:
+    """Add the scores of each group of windows to those of all; a note on windows in none."""
+    for value in sorted({*values.tolist()} - {""}, key=natural_order):
+        for head, scored in score(predictions[values == value], heads, clips=clips).get(subset, {}).items():
+            kept = {
+                name: found
+                for name, found in scored.items()
+                if name in _GROUP_FACTS or (isinstance(found, dict) and "value" in found)
+            }
+            scores[subset][head].setdefault("by", []).append({"column": column, "group": value, "scores": kept})
+    without = int((values == "").sum())
+    return [f"{column}: {count(without, 'window')} without a value, in no group"] if without else []
 
 
 def _from_table(column: str, cache: Cache, table: Path) -> np.ndarray:
@@ -70,7 +110,7 @@ def _stem(video: str) -> str:
     return video.rpartition("/")[2]
 
 
-def _from_cache(column: str, corpus: Corpus, rows: np.ndarray, sequence: np.ndarray) -> np.ndarray:
+def _from_cache(column: str, corpus: Corpus, rows: np.ndarray, sequence: np.ndarray, *, clips: bool) -> np.ndarray:
     name = _key(column)
     splits = corpus.sequences["splits"]
     for head in corpus.heads:
@@ -81,7 +121,14 @@ def _from_cache(column: str, corpus: Corpus, rows: np.ndarray, sequence: np.ndar
             return np.array([one.get(known, "") for one in splits], object)[sequence]
     if name in _FACTS:
         return corpus.sequences[name].to_numpy(object)[sequence]
-    offer = [*(head.name for head in corpus.heads), *dict.fromkeys(key for one in splits for key in one), *_FACTS]
+    if name in COMPUTED:
+        return COMPUTED[name](corpus, rows, clips=clips)
+    offer = [
+        *(head.name for head in corpus.heads),
+        *dict.fromkeys(key for one in splits for key in one),
+        *_FACTS,
+        *COMPUTED,
+    ]
     error = unknown("column", column, offer)
     raise ConfigError(f"--by: {error}; a column of a table is taken from --table FILE")
 

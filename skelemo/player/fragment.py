@@ -64,6 +64,7 @@ class Clip:
     numbers : ``[T]`` frame numbers; 0, 1, 2, ... unless given.
     size : width and height of the image, 0 where unknown.
     others : other people of the same frames, ``[T, V, 3]`` each, drawn pale.
+    at : position of the frame that is shown first.
 
     Raises
     ------
@@ -79,6 +80,7 @@ class Clip:
     numbers: np.ndarray | None = None
     tracks: Sequence[Track] = ()
     others: Sequence[np.ndarray] = ()
+    at: int = 0
 
     def __post_init__(self) -> None:
         expected = (max(1, len(self.points)), len(self.layout), 3)
@@ -100,6 +102,11 @@ def assets(nonce: str = "") -> str:
     return f"<style{mark}>\n{_text('player.css')}</style>\n<script{mark}>\n{script()}</script>"
 
 
+def style() -> str:
+    """The style sheet of the player."""
+    return _text("player.css")
+
+
 def script(*names: str) -> str:
     """The JavaScript of the player, or of some of its files."""
     return "".join(_text(name) for name in names or _SCRIPTS)
@@ -116,6 +123,7 @@ def fragment(clip: Clip) -> str:
         "others": [_pack(points) for points in clip.others],
         "numbers": None if clip.numbers is None else packed(clip.numbers, "<i4"),
         "tracks": [track.to_json() for track in clip.tracks],
+        "at": clip.at,
     }
     text = orjson.dumps(data).decode()
     for sign in "<>&\u2028\u2029":
@@ -150,6 +158,15 @@ def label_track(name: str, head: Head, labels: np.ndarray) -> Track:
         return Track(name, head, labels)
     largest = np.nan_to_num(labels).max(1) if labels.ndim == 2 else None
     return Track(name, head, hard_labels(labels), shares=largest)
+
+
+def head_track(name: str, head: Head, outputs: np.ndarray, at: np.ndarray, length: int) -> Track:
+    """Outputs ``[N, K]`` at positions of a clip as a track; a single one counts for the whole clip."""
+    if len(at) == 1 and length > 1:
+        outputs, at = np.repeat(outputs, length, axis=0), np.arange(length)
+    if head.kind == "classes":
+        return Track(f"{head.name}: {name}", head, outputs.argmax(1), at, outputs.max(1))
+    return Track(f"{head.name}: {name}", head, outputs, at)
 
 
 def _side(part: Part, keypoint: str) -> str:

@@ -42,7 +42,7 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       root.addEventListener("keydown", event => this.key(event));
       new ResizeObserver(() => { this.tracks(); this.draw(); }).observe(root);
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.tracks());
-      if (clip) this.open(clip);
+      if (clip) this.open(clip, clip.at || 0);
     }
 
     /* Show a clip from a frame on. */

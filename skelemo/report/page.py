@@ -14,6 +14,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from skelemo.evaluation.circumplex import affect_reading
+from skelemo.player import style as player_css
 from skelemo.report import describe, tables
 from skelemo.report.comparison import (
     Estimate,
@@ -25,6 +26,7 @@ from skelemo.report.comparison import (
 )
 from skelemo.report.describe import figures_of, head_title, pairs_basis
 from skelemo.report.failures import hardest
+from skelemo.report.mistakes import TITLES, gallery
 from skelemo.report.paired import Paired, compare_pairs
 from skelemo.runs.folder import Run
 from skelemo.text import duration
@@ -96,7 +98,7 @@ def rows_of(drawn: Sequence[Drawn]) -> list[list[Drawn]]:
 
 
 def html(content: Content) -> str:
-    """The page: it stands alone, loads nothing and runs nothing."""
+    """The page: it stands alone and loads nothing; the only script is the player of clips, where there are any."""
     runs = [run for run, *_ in content.runs]
     return (
         templates()
@@ -110,6 +112,9 @@ def html(content: Content) -> str:
             estimate_of=estimate_of,
             estimate_in=estimate_in,
             hardest=hardest,
+            gallery=gallery(runs),
+            mistake_titles=TITLES,
+            player_css=player_css(),
             pairs_basis=pairs_basis,
             affect_reading=_reading,
             differing=differing_settings(runs),

@@ -235,6 +235,18 @@ class MachineSettings(BaseModel):
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
         "32-true", description="auto: bf16-mixed where the device has units for it"
     )
+    by: tuple[str, ...] = Field(
+        default=("missing", "visible"),
+        description="scores are also given by share of missing points, by which of body, face and hands are visible, "
+        "and by any column that evaluate --by takes from a cache; []: by none",
+    )
+    mistakes: int = Field(
+        4,
+        ge=0,
+        le=20,
+        description="clips of the worst answers of each head that the run keeps, with keypoints, for its report; "
+        "0: none",
+    )
     compile: bool = Field(False, description="torch.compile the network")
 
 
@@ -265,7 +277,7 @@ class Config(  # pydantic lists the fields of the last base first
             raise ValueError("out of range")
         return value
 
-    @field_validator("data", "parts", "init_freeze", mode="before")
+    @field_validator("data", "parts", "init_freeze", "by", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value

@@ -15,6 +15,7 @@ from skelemo.atomic import LOCK, claimed, finished, sweep
 from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.corrected import correct
+from skelemo.data.mistakes import COMPUTED, find_mistakes, rows_of
 from skelemo.data.novelty import travelled
 from skelemo.data.pretext import PRETEXT, without_labels
 from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, SUBSETS, Fold, Split, make_split
@@ -23,9 +24,12 @@ from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.evaluation.circumplex import READING, labeled_emotions, reads
 from skelemo.evaluation.scores import Scores, score, with_seeds
 from skelemo.inference.environment import choose_device, environment
+from skelemo.inference.grouping import groups_by, score_by
 from skelemo.models import registry
 from skelemo.runs.folder import CHOICES, read_json, training_folders, write_json
+from skelemo.runs.mistakes import write_mistakes
 from skelemo.runs.model_file import has_model
+from skelemo.runs.predictions import SUBSETS as SCORED_SUBSETS
 from skelemo.runs.predictions import mean_predictions, write_predictions
 from skelemo.targets import Head, hard_labels
 from skelemo.training.calibration_choice import caution, choose_calibration
@@ -82,6 +86,8 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     if config.pretrain:
         corpus = uncorrected = without_labels(corpus, config.length)
     config = settle_heads(config, corpus)
+    if not config.pretrain:
+        _require_columns(config, cache, corpus)
     config, split = _settle_split(config, corpus, uncorrected, out)
     if config.is_baseline:
         config = config.model_copy(update={"optimizer": None})
@@ -129,6 +135,11 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
         scores = with_seeds(
             scores, {seed: score(t, job.answered, clips=clips, resamples=1) for seed, t in by_seed.items()}
         )
+    subset = next((one for one in reversed(SCORED_SUBSETS) if scores.get(one)), None)
+    if subset:
+        shown = predictions[predictions["subset"] == subset]
+        _score_groups(scores, shown, job, cache, clips, subset)
+        write_mistakes(out, find_mistakes(corpus, shown, job.answered, config.mistakes))
     write_json(out / "scores.json", scores)
     return scores
 
@@ -138,6 +149,24 @@ def _reconstruction(out: Path) -> Scores:
     tables = [pd.read_csv(folder / "metrics.csv") for folder in training_folders(out)]
     losses = [float(table["validation_loss"].min()) for table in tables if "validation_loss" in table]
     return Scores(validation={PRETEXT: {"loss": {"value": float(np.mean(losses))}}}) if losses else Scores()
+
+
+def _require_columns(config: Config, cache: Cache, corpus: Corpus) -> None:
+    """Refuse columns to score by that the data do not have."""
+    for column in config.by:
+        if column not in COMPUTED:
+            groups_by(column, cache, corpus, np.arange(len(corpus)), None)
+
+
+def _score_groups(
+    scores: Scores, shown: pd.DataFrame, job: Job, cache: Cache, clips: Sequence[str], subset: str
+) -> None:
+    """Add the scores by column, where a column tells windows of the subset apart."""
+    rows, whole = rows_of(job.corpus, shown), job.config.sampling == "clip"
+    for column in job.config.by:
+        values = groups_by(column, cache, job.corpus, rows, None, clips=whole, strict=False)
+        if len({*values.tolist()} - {""}) > 1:
+            score_by(scores, shown, job.answered, clips, column, values, subset)
 
 
 def require_buildable(job: Job, *, begun: bool) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from skelemo.player import Track
+from skelemo.player import Track, head_track
 from skelemo.runs.folder import Run
 from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.targets import Head
@@ -69,15 +69,6 @@ class RunAnswers:
             return np.full(size, np.nan)
         known = ~np.isnan(means)
         return np.where(known.any(0), np.nansum(means, 0) / np.maximum(known.sum(0), 1), np.nan)
-
-
-def head_track(name: str, head: Head, outputs: np.ndarray, at: np.ndarray, length: int) -> Track:
-    """Outputs ``[N, K]`` at positions of a clip as a track; a single one counts for the whole clip."""
-    if len(at) == 1 and length > 1:
-        outputs, at = np.repeat(outputs, length, axis=0), np.arange(length)
-    if head.kind == "classes":
-        return Track(f"{head.name}: {name}", head, outputs.argmax(1), at, outputs.max(1))
-    return Track(f"{head.name}: {name}", head, outputs, at)
 
 
 def _apart(table: pd.DataFrame, head: Head) -> tuple[np.ndarray | None, np.ndarray]:

@@ -18,13 +18,13 @@ from skelemo.inference.answering import Answering
 from skelemo.inference.live import LiveFrame
 from skelemo.inference.sources import Reading, array_layout, is_cache, opened, require_parts
 from skelemo.inference.table import Options, output_names
-from skelemo.player import Clip, Track, assets, fragment, label_track
+from skelemo.player import Clip, Track, assets, fragment, head_track, label_track
 from skelemo.runs.folder import Run, read_run
 from skelemo.skeleton import Layout, layout
 from skelemo.targets import AU, EXPRESSION, VA, Head
 from skelemo.text import count as counted
 from skelemo.text import visible
-from skelemo.view.answers import RunAnswers, head_track
+from skelemo.view.answers import RunAnswers
 from skelemo.view.frames import Frames
 
 #: Most clips of one cell, and most other people who are drawn pale: a notebook's file holds all of them.

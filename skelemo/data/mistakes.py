@@ -1,0 +1,76 @@
+"""The frames around a run's worst answers, and what of the person its windows show, from the corpus."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from skelemo.data.corpus import BLOCK_FRAMES, Corpus
+from skelemo.data.window import KEY_SPAN
+from skelemo.runs.mistakes import Mistake, worst_windows
+from skelemo.targets import Head
+
+#: Frames of a clip.
+CLIP_FRAMES = 75
+#: Upper bounds of the groups of `missing_groups`.
+_BOUNDS = (0.1, 0.25, 0.5)
+_MISSING = ("0 to 10 %", "10 to 25 %", "25 to 50 %", "over 50 %")
+
+
+def rows_of(corpus: Corpus, table: pd.DataFrame) -> np.ndarray:
+    """``[N]`` rows of the corpus that a table of predictions is about."""
+    sequence = pd.Index(corpus.sequences["id"]).get_indexer(pd.Index(table["sequence"].astype(str)))
+    key = torch.as_tensor(sequence * KEY_SPAN + table["frame"].to_numpy(np.int64), device=corpus.device)
+    return torch.searchsorted(corpus.key, key).cpu().numpy()
+
+
+def find_mistakes(corpus: Corpus, table: pd.DataFrame, heads: Sequence[Head], most: int) -> list[Mistake]:
+    """Clips of the ``most`` worst answers of each head; the table has the windows of one subset."""
+    found = []
+    for head in heads:
+        worst = table.iloc[worst_windows(table, head, most)]
+        places = worst[["fold", "sequence", "frame"]].to_numpy(object)
+        for (fold, sequence, frame), row in zip(places, rows_of(corpus, worst), strict=True):
+            facts = corpus.sequences.iloc[int(corpus.sequence(np.array([row]))[0])]
+            start, length = int(facts["start"]), int(facts["length"])
+            first = max(start, min(int(row) - CLIP_FRAMES // 2, start + length - CLIP_FRAMES))
+            rows = np.arange(first, min(first + CLIP_FRAMES, start + length))
+            points = corpus.keypoints[torch.as_tensor(rows, device=corpus.device)].cpu().numpy()
+            points = np.where(points[..., 2:] > 0, points, 0).astype(np.float32)
+            size = (int(facts["width"]), int(facts["height"])) if facts.get("scale") == "pixels" else (0, 0)
+            found.append(Mistake(head.name, int(fold), str(sequence), int(frame),
+                                 corpus.number(rows), points, corpus.layout, float(facts["fps"]), size))  # fmt: skip
+    return found
+
+
+def missing_groups(corpus: Corpus, rows: np.ndarray, *, clips: bool) -> np.ndarray:
+    """``[W]`` which share of the points is missing in the target frame of each window, or in its whole clip."""
+    missing = 1 - _visible(corpus, rows, clips=clips).mean(1)
+    return np.array(_MISSING, object)[np.searchsorted(_BOUNDS, missing.round(6), side="right").clip(max=3)]
+
+
+def visible_groups(corpus: Corpus, rows: np.ndarray, *, clips: bool) -> np.ndarray:
+    """``[W]`` which kinds of parts show any point in the target frame of each window, or in its whole clip."""
+    points, words = _visible(corpus, rows, clips=clips), np.full(len(rows), "", object)
+    for kind in dict.fromkeys(part.kind for part in corpus.layout.parts):
+        shown = np.any([points[:, corpus.layout.slices[part.name]].any(1)
+                        for part in corpus.layout.parts if part.kind == kind], axis=0)  # fmt: skip
+        words = np.where(shown, np.where(words == "", kind, words + " and " + kind), words)
+    return np.where(words == "", "nothing", words)
+
+
+#: By name, what windows are grouped by that no table has to say.
+COMPUTED = {"missing": missing_groups, "visible": visible_groups}
+
+
+def _visible(corpus: Corpus, rows: np.ndarray, *, clips: bool) -> np.ndarray:
+    """``[W, V]`` which points are visible, in a clip the share of its frames in which they are."""
+    if clips:
+        starts, lengths = (corpus.sequences[name].to_numpy()[corpus.sequence(rows)] for name in ("start", "length"))
+        found = [(corpus.keypoints[int(first) : int(first + length), :, 2] > 0).float().mean(0).cpu().numpy()
+                 for first, length in zip(starts, lengths, strict=True)]  # fmt: skip
+        return np.stack(found) if found else np.zeros((0, len(corpus.layout)), np.float32)
+    blocks = [rows[first : first + BLOCK_FRAMES] for first in range(0, len(rows), BLOCK_FRAMES)]
+    shown = [(corpus.keypoints[torch.as_tensor(one, device=corpus.device)][..., 2] > 0).cpu().numpy() for one in blocks]
+    return np.concatenate(shown) if shown else np.zeros((0, len(corpus.layout)), bool)

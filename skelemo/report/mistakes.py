@@ -1,0 +1,134 @@
+"""The most confident mistakes of runs, as clips that play in the page."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from skelemo.player import Clip, fragment, head_track, label_track, script
+from skelemo.runs.folder import Run
+from skelemo.runs.mistakes import Mistake, badness, read_mistakes
+from skelemo.runs.predictions import outputs_of, truth_of
+from skelemo.targets import Head
+from skelemo.text import visible
+
+#: Most bytes of clips in one page.
+MOST_BYTES = 5_000_000
+
+TITLES = {"classes": "most confident mistakes", "flags": "most confident mistakes", "values": "largest errors"}
+
+
+@dataclass(frozen=True)
+class Played:
+    """A mistake as the page shows it."""
+
+    head: Head
+    told: str
+    where: str
+    html: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What is played, by place of the run; ``left`` clips have no room."""
+
+    by_run: tuple[tuple[Played, ...], ...] = ()
+    left: int = 0
+    script: str = field(default_factory=lambda: f"\n{script()}")
+
+    @property
+    def plays(self) -> bool:
+        """Whether there is any clip."""
+        return any(self.by_run)
+
+    @property
+    def hash(self) -> str:
+        """What the page's policy allows: this script and no other."""
+        return "sha256-" + base64.b64encode(hashlib.sha256(self.script.encode()).digest()).decode()
+
+    def of(self, place: int, head: Head) -> list[Played]:
+        """The clips of one run and head."""
+        return [one for one in self.by_run[place] if one.head == head]
+
+
+def gallery(runs: Sequence[Run]) -> Gallery:
+    """The clips in the runs' folders, the worst of every run first, as many as fit into a page."""
+    fused = [bool(run.members) and not run.evaluation for run in runs]
+    queues = [[] if alone else _played(run) for run, alone in zip(runs, fused, strict=True)]
+    kept: list[list[Played]] = [[] for _ in runs]
+    room, left = MOST_BYTES, 0
+    for turn in range(max(map(len, queues), default=0)):
+        for queue, some in zip(queues, kept, strict=True):
+            if turn < len(queue) and len(queue[turn].html) <= room:
+                room -= len(queue[turn].html)
+                some.append(queue[turn])
+            elif turn < len(queue):
+                left += 1
+    return Gallery(tuple(map(tuple, kept)), left)
+
+
+def _played(run: Run) -> list[Played]:
+    mistakes, heads = read_mistakes(run.path), {head.name: head for head in run.heads}
+    ids = run.windows["sequence"].astype(str)
+    played = []
+    for one in mistakes:
+        if one.head not in heads or one.head not in run.shown:
+            continue
+        here = run.windows[(ids == visible(one.sequence)) & (run.windows["fold"] == one.fold)].sort_values("frame")
+        here = here[here["frame"].isin(one.numbers)]
+        if (here["frame"] == one.frame).any():
+            played.append(_clip(run, one, heads[one.head], here))
+    order = {head: [one for one in played if one.head.name == head] for head in heads}
+    most = max(map(len, order.values()), default=0)
+    return [some[turn] for turn in range(most) for some in order.values() if turn < len(some)]
+
+
+def _clip(run: Run, one: Mistake, head: Head, table: pd.DataFrame) -> Played:
+    window = table[table["frame"] == one.frame].iloc[[0]]
+    at = np.searchsorted(one.numbers, table["frame"].to_numpy())
+    outputs = outputs_of(table, head)
+    labels = head_track("label", head, _as_outputs(head, truth_of(table, head)), at, len(one.numbers))
+    if head.kind == "classes":
+        truth = truth_of(table, head)
+        spread = np.repeat(truth, len(one.numbers)) if len(at) == 1 else truth
+        labels = label_track(labels.name, head, spread.astype(np.int16))
+        labels = type(labels)(labels.name, head, labels.values, None if len(at) == 1 else at)
+    clip = Clip(
+        one.points, one.layout, f"{run.name}, {head.name}: {visible(one.sequence)} around frame {one.frame:,}",
+        one.fps, one.size, one.numbers,
+        (labels, head_track("predicted", head, outputs, at, len(one.numbers))),
+        at=int(np.searchsorted(one.numbers, one.frame).clip(max=len(one.numbers) - 1)),
+    )  # fmt: skip
+    subject = str(window["subject"].iloc[0])
+    video = str(window["video"].iloc[0])
+    facts = [f"subject {subject}" if subject else "", video, f"frame {one.frame:,}"]
+    return Played(head, _told(window, head), ", ".join(filter(None, facts)), fragment(clip))
+
+
+def _as_outputs(head: Head, truth: np.ndarray) -> np.ndarray:
+    """Labels in the form of outputs."""
+    return np.eye(len(head))[truth.clip(min=0)] if head.kind == "classes" else truth
+
+
+def _told(window: pd.DataFrame, head: Head) -> str:
+    """What is wrong, in words."""
+    truth, outputs = truth_of(window, head)[0], outputs_of(window, head)[0]
+    if head.kind == "classes":
+        return (
+            f"{head.outputs[int(truth)]} taken for {head.outputs[int(outputs.argmax())]}, "
+            f"probability {outputs.max():.2f}"
+        )
+    if head.kind == "values":
+        told = [
+            f"{name} {true:.2f}, predicted {given:.2f}"
+            for name, true, given in zip(head.outputs, truth, outputs, strict=True)
+            if not np.isnan(true)
+        ]
+        return "; ".join(told).replace("-", "−")
+    wrong = np.where(np.isnan(truth), 0, np.abs(outputs - np.nan_to_num(truth)))
+    worst = int(wrong.argmax())
+    state = "present" if truth[worst] > 0.5 else "absent"
+    return f"{head.outputs[worst]} is {state}, with probability {badness(window, head)[0]:.2f} predicted otherwise"

@@ -1,0 +1,132 @@
+"""The worst answers of a run with the keypoints around them, ``mistakes.safetensors``: what its report plays.
+
+Arrays ``points_0``, ``numbers_0``, ... and, in the header, JSON about each. The keypoints are those of people: the
+setting ``mistakes: 0`` leaves the file out.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skelemo.atomic import finished
+from skelemo.errors import ConfigError, InputError
+from skelemo.runs.predictions import outputs_of, truth_of
+from skelemo.skeleton import Layout, layout
+from skelemo.targets import Head
+
+FILE = "mistakes.safetensors"
+#: Clips of each head, unless a run says otherwise.
+USUAL = 4
+_FACTS = {"head": str, "fold": int, "sequence": str, "frame": int, "layout": str, "fps": float, "size": list}
+
+
+@dataclass(frozen=True, eq=False)
+class Mistake:
+    """A clip around one badly answered window.
+
+    Parameters
+    ----------
+    fold, sequence, frame : of the window, as in the predictions.
+    numbers, points : ``[T]`` frame numbers and ``[T, V, 3]`` keypoints of the clip.
+    fps : of the video, 0 if unknown.
+    size : width and height of the image, 0 if unknown.
+    """
+
+    head: str
+    fold: int
+    sequence: str
+    frame: int
+    numbers: np.ndarray
+    points: np.ndarray
+    layout: Layout
+    fps: float = 0.0
+    size: tuple[int, int] = (0, 0)
+
+
+def badness(table: pd.DataFrame, head: Head) -> np.ndarray:
+    """``[N]`` how badly each window is answered, NaN where it is right or has no label.
+
+    Of classes the probability of the wrong answer; of flags that of the most confidently wrong one; of values the mean
+    absolute error.
+    """
+    truth, outputs = truth_of(table, head), outputs_of(table, head)
+    bad: np.ndarray
+    if head.kind == "classes":
+        bad = np.where((truth >= 0) & (outputs.argmax(1) != truth), outputs.max(1), np.nan)
+        return bad
+    known = ~np.isnan(truth)
+    apart = np.where(known, np.abs(outputs - np.nan_to_num(truth)), 0.0)
+    if head.kind == "flags":
+        worst = np.where((outputs >= 0.5) != (truth > 0.5), apart, 0.0).max(1)
+        bad = np.where(worst > 0, worst, np.nan)
+    else:
+        bad = np.where(known.any(1), apart.sum(1) / np.maximum(known.sum(1), 1), np.nan)
+    return bad
+
+
+def worst_windows(table: pd.DataFrame, head: Head, most: int) -> np.ndarray:
+    """Positions in the table of the worst answers, the worst first, one of each sequence."""
+    bad = badness(table, head)
+    order = np.argsort(-bad, kind="stable")
+    order = order[~np.isnan(bad[order])]
+    _, first = np.unique(table["sequence"].astype(str).to_numpy(str)[order], return_index=True)
+    worst: np.ndarray = order[np.sort(first)[:most]]
+    return worst
+
+
+def write_mistakes(folder: Path, mistakes: Sequence[Mistake]) -> None:
+    """Write the file; none where there are no mistakes."""
+    from safetensors.numpy import save_file
+
+    if not mistakes:
+        return
+    arrays: dict[str, np.ndarray] = {}
+    for place, one in enumerate(mistakes):
+        arrays[f"points_{place}"] = np.ascontiguousarray(one.points, np.float32)
+        arrays[f"numbers_{place}"] = np.ascontiguousarray(one.numbers, np.int32)
+    facts = [{name: getattr(one, name) for name in _FACTS} | {"layout": one.layout.name} for one in mistakes]
+    with finished(folder / FILE) as temporary:
+        save_file(arrays, str(temporary), {"clips": json.dumps(facts)})
+
+
+def read_mistakes(folder: Path) -> tuple[Mistake, ...]:
+    """The clips in a run folder; none where it keeps none.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    file = folder / FILE
+    if not file.is_file():
+        return ()
+    try:
+        with safe_open(str(file), framework="numpy") as opened:
+            facts = json.loads((opened.metadata() or {})["clips"])
+            return tuple(
+                _mistake(one, opened.get_tensor(f"points_{place}"), opened.get_tensor(f"numbers_{place}"))
+                for place, one in enumerate(facts)
+            )
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, ConfigError) as error:
+        raise InputError(
+            f"{file} is damaged: {' '.join(str(error).split())}; without it the report shows no clips"
+        ) from error
+
+
+def _mistake(facts: dict[str, Any], points: np.ndarray, numbers: np.ndarray) -> Mistake:
+    for name, kind in _FACTS.items():
+        if not isinstance(facts[name], kind):
+            raise ValueError(f"{name} is {facts[name]!r}")
+    seen = layout(facts["layout"])
+    width, height = (int(side) for side in facts["size"])
+    if not len(numbers) or points.shape != (len(numbers), len(seen), 3) or not np.isfinite(points).all():
+        raise ValueError(f"points {list(points.shape)} of {len(numbers)} frames do not fit {seen.name}")
+    return Mistake(facts["head"], facts["fold"], facts["sequence"], facts["frame"], numbers, points, seen,
+                   facts["fps"], (width, height))  # fmt: skip
