@@ -15,6 +15,7 @@ from skelemo.cli.lazy_group import Verbs
         "cache",
         "calibrate",
         "carry",
+        "corpus",
         "export",
         "ingest",
         "listing",

@@ -158,19 +158,18 @@ class Cache:
         self.read_into(frames, 0, len(self.sequences))
         return frames
 
-    def allocate(self) -> Frames:
-        """Allocate arrays for all frames, to be filled by `read_into`."""
+    def allocate(self, keypoints: np.ndarray | None = None) -> Frames:
+        """Allocate arrays for all frames, to be filled by `read_into`; that of ``keypoints`` may be given."""
         total = self.frames
         labels = {}
         for head in self.heads:
             shape, kind = label_type(head, shares=head.name in self.shares)
             labels[head.name] = np.full((total, *shape), np.nan if kind.kind == "f" else -1, kind)
-        return Frames(
-            np.empty((total, len(self.layout), 3), KEYPOINT_TYPE), np.empty(total, NUMBER_TYPE), labels, self.heads
-        )
+        points = np.empty((total, len(self.layout), 3), KEYPOINT_TYPE) if keypoints is None else keypoints
+        return Frames(points, np.empty(total, NUMBER_TYPE), labels, self.heads)
 
-    def read_into(self, frames: Frames, first: int, last: int) -> None:
-        """Read the sequences from ``first`` up to but excluding ``last``.
+    def read_into(self, frames: Frames, first: int, last: int, offset: int = 0) -> None:
+        """Read the sequences from ``first`` up to but excluding ``last``; the arrays begin with frame ``offset``.
 
         Raises
         ------
@@ -183,7 +182,7 @@ class Cache:
             shard = self.shards[int(str(shard_index))]
             for row, start, length in _runs(rows):
                 with repairable(shard.path):
-                    shard.read_into(arrays, slice(row, row + length), slice(start, start + length))
+                    shard.read_into(arrays, slice(row, row + length), slice(start - offset, start - offset + length))
 
 
 def open_cache(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Cache:

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from skelemo.data.scratch import ScratchFile
 from skelemo.data.window import KEY_SPAN
 from skelemo.errors import ConfigError
 from skelemo.preprocess.calibration import (
@@ -76,13 +77,18 @@ def calibrated(corpus: "Corpus", mode: CalibrationKind, sequences: np.ndarray | 
     if mode == "track":
         shift = shifts(together(by_clip), together(evidence_of(by_clip[..., 2])), typical)[person]
     else:
-        shift = torch.zeros(len(corpus), len(corpus.layout), 2)
+        file = ScratchFile(len(corpus), len(corpus.layout), 2) if corpus.scratch else None
+        shift = torch.zeros(len(corpus), len(corpus.layout), 2) if file is None else file.rows
+        if corpus.scratch and file:
+            corpus = replace(corpus, scratch=corpus.scratch.adding("shift", file))
         start = torch.as_tensor(corpus.sequences["start"].to_numpy(np.int64, copy=True))
         before = torch.zeros_like(by_clip[0])
         for first, places in measured(corpus):
             rows = slice(first, first + len(places))
             sums = running_sums(places, start[corpus.key[rows] // KEY_SPAN], first, before)
             shift[rows], before = shifts(sums, evidence_of(sums[..., 2]), typical), sums[-1]
+        if file:
+            file.settle()
     return replace(corpus, preparation=settings, shift=shift)
 
 
@@ -139,11 +145,13 @@ def _require_places(corpus: "Corpus", setting: str) -> None:
 
 def measured(corpus: "Corpus") -> Iterator[tuple[int, Tensor]]:
     """Blocks of normalized frames ``[N, V, 3]``, each with its first row; of windows each frame by itself, as live."""
-    for first in range(0, len(corpus), _BLOCK):
-        rows = torch.arange(first, min(first + _BLOCK, len(corpus)))
+    block = min(_BLOCK, corpus.scratch.run) if corpus.scratch else _BLOCK
+    for first in range(0, len(corpus), block):
+        rows = torch.arange(first, min(first + block, len(corpus)))
         if corpus.reference is not None:
             yield first, corpus.placed(rows)
         else:
             size = corpus.image_size[corpus.key[rows] // KEY_SPAN]
             alone = replace(corpus.preparation, calibrate="none", typical=())
             yield first, prepare(corpus.keypoints[rows][:, None], corpus.layout, alone, size=size)[0][:, 0]
+        corpus.forget(first, first + block)

@@ -1,19 +1,21 @@
-"""A cache in memory: every frame read and prepared once, in one tensor on the device that trains."""
+"""A cache in memory, or mapped from a file: every frame read and prepared once, in one tensor where it is trained."""
 
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from skelemo.cache.store import Cache
+from skelemo.cache.store import Cache, Frames
 from skelemo.data.calibration import calibrated, standardized
 from skelemo.data.images import Images
+from skelemo.data.scratch import Scratch, ScratchFile, fits, preparing
 from skelemo.data.window import KEY_SPAN, usual_steps
 from skelemo.errors import ConfigError, unknown
 from skelemo.preprocess import Clips, Preparation, clean, find_reference, place, prepare, seen_parts
@@ -49,6 +51,7 @@ class Corpus:
     shift : what calibration takes off: ``[S, V, 2]`` of each sequence, ``[N, V, 2]`` of each frame where it is running.
     factor, offset : ``[V, 2]`` what places are multiplied by and what is added where they are standardized.
     absent : parts of the cache's layout that none of its frames shows; the layout is without them.
+    scratch : the files that keypoints, reference and a running shift are mapped from, where memory does not hold them.
     """
 
     layout: Layout
@@ -67,6 +70,7 @@ class Corpus:
     factor: Tensor | None = None
     offset: Tensor | None = None
     absent: tuple[str, ...] = ()
+    scratch: Scratch | None = None
 
     def __repr__(self) -> str:
         heads = ", ".join(f"{head.name} ({len(head)})" for head in self.heads) or "no labels"
@@ -133,46 +137,58 @@ class Corpus:
         return np.searchsorted(self.sequences["start"].to_numpy(), rows, side="right") - 1
 
     def to(self, device: torch.device) -> "Corpus":
-        """The same corpus on a device, or in pinned memory beside it where it does not fit."""
+        """The same corpus on a device, or beside it where it does not fit: in pinned memory, or in its files."""
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
         size = sum(value.nbytes for value in [*tensors.values(), *self.labels.values()])
         pinned = device.type == "cuda" and size > 0.5 * torch.cuda.mem_get_info(device)[0]
+        if pinned and self.scratch:
+            return self
 
         def move(values: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: value.pin_memory() if pinned else value.to(device) for name, value in values.items()}
 
-        return Corpus(**{**vars(self), **move(tensors), "labels": move(self.labels)})
+        scratch = self.scratch if device.type == "cpu" else None
+        return Corpus(**{**vars(self), **move(tensors), "labels": move(self.labels), "scratch": scratch})
 
     def only(self, parts: Sequence[str]) -> "Corpus":
         """The corpus of some of its parts alone; frames that show none of them show nothing."""
         if set(parts) == set(self.layout.slices):
             return self
-        fewer = self._kept(parts)
-        seen = (fewer.keypoints[..., 2] >= max(self.preparation.min_confidence, 1e-9)).any(1)
+        fewer, seen = self._kept(parts), torch.empty_like(self.seen)
+        run = fewer.scratch.run if fewer.scratch else BLOCK_FRAMES
+        for first in range(0, len(self), run):
+            rows = slice(first, first + run)
+            seen[rows] = (fewer.keypoints[rows][..., 2] >= max(self.preparation.min_confidence, 1e-9)).any(1)
+            fewer.forget(first, first + run)
         return replace(fewer, seen=seen)
+
+    def forget(self, first: int, last: int) -> None:
+        """Give back the memory of some frames, where these can be read again from a file."""
+        if self.scratch:
+            self.scratch.forget(first, last)
 
     def _kept(self, parts: Sequence[str]) -> "Corpus":
         columns = _columns(self.layout, parts) or []
         kept = [index for index, part in enumerate(self.layout.parts) if part.name in parts]
-        reference = self.reference
-        if reference is not None and reference.shape[1] > 1:
-            reference = reference[:, kept].contiguous()
-        whole = columns == list(range(columns[0], columns[-1] + 1))
-        keypoints = self.keypoints[:, slice(columns[0], columns[-1] + 1) if whole else columns].contiguous()
-        shift, factor, offset = (
-            None if places is None else places[..., columns, :].contiguous()
-            for places in (self.shift, self.factor, self.offset)
-        )
-        return replace(
-            self,
-            layout=self.layout.only(parts),
-            preparation=self.preparation.of_points(columns),
-            keypoints=keypoints,
-            reference=reference,
-            shift=shift,
-            factor=factor,
-            offset=offset,
-        )
+        of_image = self.reference is not None and self.reference.shape[1] == 1
+        scratch = self.scratch and Scratch(self.scratch.memory)
+
+        def pick(name: str, columns: list[int]) -> Tensor | None:
+            nonlocal scratch
+            values: Tensor | None = getattr(self, name)
+            if scratch and self.scratch and name in self.scratch.files:
+                file = self.scratch.picked(name, columns)
+                scratch = scratch.adding(name, file)
+                return file.rows
+            whole = columns == list(range(columns[0], columns[-1] + 1))
+            index = slice(columns[0], columns[-1] + 1) if whole else columns
+            return None if values is None else values[:, index].contiguous()
+
+        picked = {"keypoints": pick("keypoints", columns), "shift": pick("shift", columns)}
+        picked["reference"] = pick("reference", [0] if of_image else kept)
+        factor, offset = (None if one is None else one[columns].contiguous() for one in (self.factor, self.offset))
+        fewer: dict[str, Any] = {**picked, "factor": factor, "offset": offset, "scratch": scratch}
+        return replace(self, layout=self.layout.only(parts), preparation=self.preparation.of_points(columns), **fewer)
 
     def head(self, name: str) -> Head:
         """The head of that name.
@@ -189,7 +205,12 @@ class Corpus:
 
 
 def load_corpus(
-    cache: Cache, preparation: Preparation | None = None, parts: Sequence[str] = (), *, keep_absent: bool = False
+    cache: Cache,
+    preparation: Preparation | None = None,
+    parts: Sequence[str] = (),
+    *,
+    keep_absent: bool = False,
+    memory: int | None = None,
 ) -> Corpus:
     """Read a cache and prepare its keypoints; see `Corpus`.
 
@@ -197,31 +218,49 @@ def load_corpus(
     ----------
     parts : names of the parts that a model is to see; all that the cache shows unless given.
     keep_absent : keep parts that the cache never shows, all missing, for a model that was trained with them.
+    memory : bytes that keypoints may take, here and in training; a larger corpus is in a file, see
+        `skelemo.data.scratch`. All of them unless given.
 
     Raises
     ------
     ConfigError
-        A part that the cache does not have, or that none of its frames shows.
+        A part that the cache does not have, or that none of its frames shows; too little memory for a sequence.
+    InputError
+        No room for the file.
     """
     settings = preparation or Preparation()
     columns = _columns(cache.layout, parts)
     layout = cache.layout.only(parts) if parts else cache.layout
-    frames = cache.allocate()
-    points = frames.keypoints if columns is None else np.empty((len(frames.number), len(layout), 3), np.float32)
-    keypoints, number = torch.from_numpy(points), torch.from_numpy(frames.number)
-    sequence = torch.from_numpy(np.repeat(np.arange(len(cache.sequences)), cache.sequences["length"]))
-    images = Images.of(cache)
-    total = len(keypoints)
     by_clip = settings.reference == "clip"
+    lengths, total = cache.sequences["length"].to_numpy(), cache.frames
+    referred = len(layout.parts) if by_clip and settings.coordinates == "parts" else 0
+    at_once, workers = BLOCK_FRAMES, 1 + (os.cpu_count() or 1)  # one may wait for the disk
+    scratch = None
+    if memory is not None:
+        at_once, workers = preparing(memory, int(lengths.max(initial=0)), len(cache.layout), at_once, workers)
+        if not fits(memory, total, 12 * len(layout) + 16 * referred):
+            scratch = Scratch(memory, {"keypoints": ScratchFile(total, len(layout), 3)})
+            scratch = scratch.adding("reference", ScratchFile(total, referred, 4)) if referred else scratch
+    keypoints = scratch.files["keypoints"].rows if scratch else torch.empty(total, len(layout), 3)
+    reference = None
+    if referred:
+        reference = scratch.files["reference"].rows if scratch else torch.zeros(total, referred, 4)
+    frames = cache.allocate(keypoints.numpy())
+    number = torch.from_numpy(frames.number)
+    sequence = torch.from_numpy(np.repeat(np.arange(len(cache.sequences)), lengths))
+    images = Images.of(cache)
     seen, step = torch.empty(total, dtype=torch.bool), np.empty(len(cache.sequences))
-    reference = torch.zeros(total, len(layout.parts), 4) if by_clip and settings.coordinates == "parts" else None
     shown = torch.zeros(len(layout.parts), dtype=torch.bool)
     content = np.full(len(cache.sequences), "", object)
 
     def prepare_block(first: int, last: int, rows: slice) -> None:
-        cache.read_into(frames, first, last)
-        content[first:last] = _hashes(frames.keypoints, cache.sequences.iloc[first:last])
-        block = torch.from_numpy(frames.keypoints[rows] if columns is None else frames.keypoints[rows][:, columns])
+        points = frames.keypoints[rows]
+        if columns is not None:
+            points = np.empty((len(points), len(cache.layout), 3), np.float32)
+        labels = {name: values[rows] for name, values in frames.labels.items()}
+        cache.read_into(Frames(points, frames.number[rows], labels), first, last, rows.start)
+        content[first:last] = _hashes(points, cache.sequences.iloc[first:last], rows.start)
+        block = torch.from_numpy(points if columns is None else points[:, columns])
         clips = Clips(sequence[rows] - first, number[rows])
         ready = raw = images.to_pixels(block, sequence[rows])
         if by_clip:
@@ -236,12 +275,14 @@ def load_corpus(
         step[first:last] = usual_steps(frames.number[rows], clips.sequence.numpy(), last - first)
         if reference is not None:
             reference[rows] = find_reference(ready, clips, layout, settings, images.size)
+        if scratch:
+            scratch.forget(rows.start, rows.stop)
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # blocks are prepared side by side
     try:
-        with ThreadPoolExecutor(1 + (os.cpu_count() or 1)) as pool:  # one may wait for the disk
-            list(pool.map(lambda block: prepare_block(*block), _blocks(cache.sequences["length"].to_numpy())))
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(lambda block: prepare_block(*block), _blocks(lengths, at_once)))
     finally:
         torch.set_num_threads(threads)
     if by_clip and settings.coordinates == "frame":
@@ -260,7 +301,10 @@ def load_corpus(
         step=torch.from_numpy(step),
         image_size=images.size,
         frame_size=images.pixels if settings.coordinates == "frame" else None,
+        scratch=scratch,
     )
+    if scratch:
+        scratch.settle()
     corpus = corpus if keep_absent else _without_absent(cache, corpus, shown.tolist(), chosen=bool(parts))
     corpus = calibrated(corpus, settings.calibrate)
     return corpus if settings.standardize == "none" else standardized(corpus)
@@ -291,11 +335,11 @@ def _columns(layout: Layout, parts: Sequence[str]) -> list[int] | None:
     return [i for name, where in layout.slices.items() if name in parts for i in range(len(layout))[where]]
 
 
-def _blocks(lengths: np.ndarray) -> Iterator[tuple[int, int, slice]]:
-    """Runs of whole sequences, of at most `BLOCK_FRAMES` frames where no single one is longer, with their rows."""
+def _blocks(lengths: np.ndarray, most: int) -> Iterator[tuple[int, int, slice]]:
+    """Runs of whole sequences, of at most ``most`` frames where no single one is longer, with their rows."""
     first, start, end = 0, 0, 0
     for index, length in enumerate(lengths.tolist()):
-        if end > start and end + length - start > BLOCK_FRAMES:
+        if end > start and end + length - start > most:
             yield first, index, slice(start, end)
             first, start = index, end
         end += length
@@ -303,14 +347,14 @@ def _blocks(lengths: np.ndarray) -> Iterator[tuple[int, int, slice]]:
         yield first, len(lengths), slice(start, end)
 
 
-def _hashes(keypoints: np.ndarray, sequences: pd.DataFrame) -> list[str]:
-    """SHA-256 of each sequence's keypoints, of all ``[N, V, 3]``; empty where nobody is seen.
+def _hashes(keypoints: np.ndarray, sequences: pd.DataFrame, offset: int) -> list[str]:
+    """SHA-256 of each sequence's keypoints, of ``[N, V, 3]`` that begin with frame ``offset``; empty if nobody is seen.
 
     Of a long sequence `HASHED_FRAMES` are enough, evenly spread over it, or over those that show the person.
     """
     found = []
     for start, length in zip(sequences["start"], sequences["length"], strict=True):
-        frames = keypoints[start : start + length]
+        frames = keypoints[start - offset : start - offset + length]
         chosen = frames[_spread(length)]
         if not chosen[..., 2].any(1).all():
             seen = np.flatnonzero(frames[..., 2].any(1))

@@ -1,6 +1,7 @@
 """Batches on the device: one indexed gather each, no worker processes, no Python per sample."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 from skelemo.data.augment import Augmentation, augment
 from skelemo.data.corpus import KEY_SPAN, Corpus
 from skelemo.data.pretext import PRETEXT, Pretext
+from skelemo.data.scratch import Visits
 from skelemo.data.windows import Gatherer, Targets, Window
 
 #: Tensors by name; ``labels`` has one for each head.
@@ -35,6 +37,7 @@ class Batches:
     ----------
     seed : with a seed, for training: order and augmentation are drawn from it alone, give every epoch its own; a last
         batch of a single window is left out. Without one the order is that of the targets and nothing is drawn.
+        The windows of a corpus larger than memory are the same, and come block by block, see `skelemo.data.scratch`.
     most : windows of the epoch at most, with a seed; 0 for all.
     balance : with a seed, ``[W]`` how likely each window is to be drawn, again and again, in place of each once.
     process : number of this process, and how many share the windows. With a seed each has its part of every batch,
@@ -89,9 +92,23 @@ class Batches:
             here = torch.Generator(place).manual_seed(self.seed)
             there = torch.Generator(self.device).manual_seed(self.seed + _OTHER)
             order = self._drawn(here)
-        for chosen in order.split(self.batch_size)[: len(self)]:
-            batch = self._batch(chosen, here, there)
-            yield batch if self.seed is None or self.process[1] == 1 else self._own(batch)
+        visits = self._visits(order, here)
+        order = order[visits.order] if visits else order
+        with visits or nullcontext():
+            for number, chosen in enumerate(order.split(self.batch_size)[: len(self)]):
+                if visits:
+                    visits.arrive(number * self.batch_size, len(chosen))
+                batch = self._batch(chosen, here, there)
+                yield batch if self.seed is None or self.process[1] == 1 else self._own(batch)
+
+    def _visits(self, order: Tensor, generator: torch.Generator | None) -> Visits | None:
+        """In which order a corpus larger than memory is gone through."""
+        if not self.corpus.scratch or not len(order):
+            return None
+        start, length = (self.corpus.sequences[name].to_numpy() for name in ("start", "length"))
+        window = self.gatherer.window
+        reach = 0 if window.sampling == "clip" else int(np.abs(window.offsets).max()) + 1
+        return Visits(self.corpus.scratch, self.row[order], start, length, reach, generator)
 
     def _own(self, batch: Batch) -> Batch:
         """This process's part of a batch."""

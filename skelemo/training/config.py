@@ -22,7 +22,7 @@ Settings = TypeVar("Settings")
 
 #: Settings that decide what a score means, or that are luck.
 SCORED = frozenset(("data", "corrections", "head", "split", "validation", "given_validation", "split_seed"))
-SCORED |= {"evaluate_every", "neutral_radius", "seed", "seeds", "device"}
+SCORED |= {"evaluate_every", "neutral_radius", "seed", "seeds", "device", "memory"}
 
 
 #: Settings about labels, which a pretraining does not look at.
@@ -232,6 +232,11 @@ class MachineSettings(BaseModel):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     devices: int = Field(1, ge=1, le=4096, description="devices (on the CPU: processes) of each machine")
     nodes: int = Field(1, ge=1, le=100_000, description="machines that train together")
+    memory: str = Field(
+        "",
+        description="what keypoints may take in each process, as 4GB; of a larger corpus shuffled blocks are read from "
+        "a file in TMPDIR; '': no limit",
+    )
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
         "32-true", description="auto: bf16-mixed where the device has units for it"
     )
@@ -277,6 +282,11 @@ class Config(  # pydantic lists the fields of the last base first
             raise ValueError("out of range")
         return value
 
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _in_bytes(cls, value: Any) -> Any:
+        return str(value) if type(value) is int else value
+
     @field_validator("data", "parts", "init_freeze", "by", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
@@ -293,6 +303,13 @@ class Config(  # pydantic lists the fields of the last base first
     def named_parts(self) -> tuple[str, ...]:
         """The parts that are named; none where ``auto`` or ``all`` stands for them."""
         return () if self.parts in (("auto",), ("all",)) else self.parts
+
+    @property
+    def bytes(self) -> int | None:
+        """What keypoints may take, in bytes; None without a limit."""
+        from skelemo.ingest.batching import parse_size
+
+        return parse_size(self.memory) if self.memory else None
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -358,6 +375,7 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
         if config.optimizer is not None and config.optimizer not in OPTIMIZERS:
             raise ConfigError(f"{where}{unknown('optimizer', config.optimizer, OPTIMIZERS)}")
         _ = SCHEDULES[config.schedule]
+        _require_size(config.memory, where)
         if not config.init and (config.init_freeze or config.init_rate != 1):
             raise ConfigError(f"{where}init_freeze and init_rate are about the weights of another run: add init=RUN")
         if config.init and config.is_baseline:
@@ -385,6 +403,15 @@ def _pretraining(config: Config, where: str) -> Config:
         if PRETEXT in (value := getattr(config, name))
     }
     return config.model_copy(update=unlabeled | own | {"monitor": "loss"})
+
+
+def _require_size(memory: str, where: str) -> None:
+    from skelemo.ingest.batching import parse_size
+
+    try:
+        parse_size(memory or "0")
+    except ConfigError as error:
+        raise ConfigError(f"{where}setting memory: {error}") from None
 
 
 def _expected(name: str) -> str:

@@ -45,7 +45,7 @@ from skelemo.training.processes import join_processes, own_device, rank
 Report = Callable[[int, int, int, int, str], None]
 
 #: Settings that may change when a run is resumed: where its data are, and the machine.
-MOVABLE = {"data", "corrections", "init", "device", "devices", "nodes", "compile"}
+MOVABLE = {"data", "corrections", "init", "device", "devices", "nodes", "memory", "compile"}
 
 
 def train(config: Config, out: Path, *, resume: bool = False, report: Report = lambda *_: None) -> Scores:
@@ -78,7 +78,7 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     corrections = read_corrections(Path(config.corrections)) if config.corrections else None
     _require_same_data(out, cache, corrections)
     device = own_device(choose_device(config.device), config)
-    corpus = load_corpus(cache, config.preparation(coordinates), config.named_parts)
+    corpus = load_corpus(cache, config.preparation(coordinates), config.named_parts, memory=config.bytes)
     changes: dict[str, Any] = {}
     uncorrected = corpus
     if corrections:

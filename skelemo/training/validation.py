@@ -105,7 +105,7 @@ class ValidationScorer:
 
     def _read(self, config: Config) -> Corpus:
         coordinates = registry.entry(config.arch).coordinates
-        corpus = load_corpus(self.cache, config.preparation(coordinates), config.named_parts)
+        corpus = load_corpus(self.cache, config.preparation(coordinates), config.named_parts, memory=config.bytes)
         if config.corrections:
             corpus, _ = correct(corpus, self.cache, read_corrections(Path(config.corrections)))
         return corpus
@@ -127,5 +127,6 @@ class ValidationScorer:
 
         keypoints, seen = corpus.keypoints, corpus.seen.clone()
         keypoints[rows], seen[rows] = 0, False
+        corpus.forget(0, len(corpus))
         labels = {name: erased(values) for name, values in corpus.labels.items()}
         return replace(corpus, keypoints=keypoints, seen=seen, labels=labels)

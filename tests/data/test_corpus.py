@@ -55,9 +55,8 @@ def test_every_sequence_is_prepared_as_if_alone(tmp_path, monkeypatch, block):
 
 
 @pytest.mark.parametrize("lengths", [[], [5], [5, 5, 5], [100], [3, 100, 3], [10, 10], [1] * 25])
-def test_blocks_hold_whole_sequences_and_no_more_frames_than_they_must(monkeypatch, lengths):
-    monkeypatch.setattr(corpus, "BLOCK_FRAMES", 10)
-    found = list(corpus._blocks(np.array(lengths, np.int64)))
+def test_blocks_hold_whole_sequences_and_no_more_frames_than_they_must(lengths):
+    found = list(corpus._blocks(np.array(lengths, np.int64), 10))
     blocks = [(rows.start, rows.stop) for _, _, rows in found]
     assert [index for first, last, _ in found for index in range(first, last)] == list(range(len(lengths)))
     assert [end for _, end in blocks[:-1]] == [start for start, _ in blocks[1:]]

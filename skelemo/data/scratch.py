@@ -1,0 +1,255 @@
+"""Frames of a corpus larger than memory: in unnamed files, mapped, visited in shuffled blocks.
+
+The files hold what preparing has made of the shards, once for all epochs. The system removes them with the process,
+however that ends. An epoch draws its windows as it does in memory, and then sorts them by blocks: pieces of sequences
+in random order, as many as a quarter of the memory holds. While a block is learned from, a thread reads the next one,
+and what has been left is given back, in the process and in the system's file cache.
+"""
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skelemo.errors import ConfigError, InputError, os_reason
+from skelemo.text import count
+
+#: Copies of a frame's keypoints while it is prepared: as read, in pixels, without gaps, smoothed, and on the way there.
+_COPIES = 10
+#: Blocks in memory: the one that is learned from, the next, one between them at the border, and what windows reach.
+_BLOCKS = 4
+#: Pieces of a block at least: the more, the more sequences its batches mix.
+_PIECES = 16
+#: Bytes that are read at once: as many as a processor's cache keeps.
+_READ = 256 << 10
+#: Linux maps so many bytes around a page that is wanted.
+_AROUND = 64 << 10
+
+
+class ScratchFile:
+    """An unnamed file of ``[N, ...]`` float32; ``rows`` is the tensor of it, mapped."""
+
+    def __init__(self, *shape: int) -> None:
+        self.width = 4 * int(np.prod(shape[1:]))  # bytes of a row
+        size = max(shape[0] * self.width, 1)
+        folder = _folder()
+        try:
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # lives as long as the tensor
+            os.posix_fallocate(self._file.fileno(), 0, size)  # a full disk is an error now, not a signal later
+        except OSError as error:
+            raise InputError(
+                f"{folder}: no scratch file of {_size(size)} for a corpus larger than memory ({os_reason(error)}); "
+                "set TMPDIR to a folder on a disk with room for it, or allow more memory"
+            ) from None
+        self._map = mmap.mmap(self._file.fileno(), size)
+        self.rows = torch.frombuffer(self._map, dtype=torch.float32, count=int(np.prod(shape))).view(shape)
+
+    def settle(self) -> None:
+        """Write what is not yet written, and give all memory back."""
+        os.fdatasync(self._file.fileno())
+        self.forget(0, len(self.rows))
+
+    def fetch(self, first: int, last: int) -> None:
+        """Have the system read some rows, so that the mapping need not wait for the disk."""
+        unused = bytearray(_READ)
+        for offset in range(first * self.width, last * self.width, _READ):
+            os.preadv(self._file.fileno(), [unused], offset)
+
+    def forget(self, first: int, last: int) -> None:
+        """Give back the memory of some rows, which stay in the file."""
+        start, end = first * self.width, min(last * self.width, len(self._map))
+        mapped = max(0, start - _AROUND) // mmap.PAGESIZE * mmap.PAGESIZE
+        if end > start:
+            self._map.madvise(mmap.MADV_DONTNEED, mapped, min(end + _AROUND, len(self._map)) - mapped)
+            os.posix_fadvise(self._file.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """The files of a corpus, by the name of its tensor, and the bytes of memory that their rows may take."""
+
+    memory: int
+    files: Mapping[str, ScratchFile] = field(default_factory=dict)
+
+    def adding(self, name: str, file: ScratchFile) -> "Scratch":
+        """With one more file."""
+        return replace(self, files={**self.files, name: file})
+
+    def picked(self, name: str, columns: list[int]) -> ScratchFile:
+        """A new file of some columns of one, ``rows[:, columns]``."""
+        source = self.files[name]
+        frames, _, *rest = source.rows.shape
+        file = ScratchFile(frames, len(columns), *rest)
+        for first, last in self.steps(frames):
+            file.rows[first:last] = source.rows[first:last][:, columns]
+            source.forget(first, last)
+            file.forget(first, last)
+        file.settle()
+        return file
+
+    def steps(self, frames: int) -> Iterator[tuple[int, int]]:
+        """All frames in short runs, of which memory holds many copies."""
+        for first in range(0, frames, self.run):
+            yield first, min(first + self.run, frames)
+
+    @property
+    def run(self) -> int:
+        """Frames that are measured or copied at a time."""
+        return max(1, self.block // 8)
+
+    @property
+    def block(self) -> int:
+        """Frames of a block."""
+        return max(1, self.memory // _BLOCKS // max(1, sum(file.width for file in self.files.values())))
+
+    def settle(self) -> None:
+        """Write what is not yet written, and give all memory back."""
+        for file in self.files.values():
+            file.settle()
+
+    def fetch(self, first: int, last: int) -> None:
+        """Read some frames into the system's cache."""
+        for file in self.files.values():
+            file.fetch(first, last)
+
+    def forget(self, first: int, last: int) -> None:
+        """Give back the memory of some frames."""
+        for file in self.files.values():
+            file.forget(first, last)
+
+
+class Visits:
+    """In which order an epoch visits its windows, and what is in memory meanwhile.
+
+    Parameters
+    ----------
+    rows : ``[W]`` target rows of the windows.
+    start, length : ``[S]`` of the sequences.
+    reach : frames before and after its target that a window may need; 0 where windows are whole sequences.
+    generator : draws the order of the pieces; that of the rows without one.
+    """
+
+    def __init__(
+        self,
+        scratch: Scratch,
+        rows: Tensor,
+        start: np.ndarray,
+        length: np.ndarray,
+        reach: int,
+        generator: torch.Generator | None,
+    ) -> None:
+        piece = max(scratch.block // _PIECES, 8 * reach, 1) if reach else int(length.max(initial=1))
+        cuts = -(-length // piece)
+        within = np.arange(cuts.sum()) - np.repeat(np.cumsum(cuts) - cuts, cuts)
+        first = np.repeat(start, cuts) + piece * within
+        last = np.minimum(first + piece, np.repeat(start + length, cuts))
+        owner = np.searchsorted(first, rows.numpy(), "right") - 1  # [W]
+        used = np.flatnonzero(np.bincount(owner, minlength=len(first)))
+        if generator is not None:
+            used = used[torch.randperm(len(used), generator=generator).numpy()]
+        before = np.cumsum(last[used] - first[used]) - (last[used] - first[used])
+        block = np.zeros(len(first), np.int64)
+        block[used] = before // scratch.block
+        self.scratch, self.reach = scratch, reach
+        self.frames = int(start[-1] + length[-1]) if len(start) else 0
+        self.pieces = (first[used], last[used], block[used])
+        number = torch.from_numpy(block[owner])  # [W]
+        self.order = torch.argsort(number, stable=True)
+        self.number = number[self.order]
+        self._left, self._arrived, self._closed = 0, -1, False
+        self._pool = ThreadPoolExecutor(1)
+        self._coming: Future[None] = self._pool.submit(self._fetch, 0)
+
+    def arrive(self, first: int, windows: int) -> None:
+        """Have the blocks of the next windows in memory, by their place in the order, and those before them no more."""
+        numbers = self.number[first : first + windows]
+        while self._arrived < int(numbers[-1]):
+            self._coming.result()
+            self._arrived += 1
+            self._coming = self._pool.submit(self._fetch, self._arrived + 1)
+        while self._left < int(numbers[0]):
+            for begin, end in self._ranges(self._left):
+                self.scratch.forget(begin, end)
+            self._left += 1
+
+    def __enter__(self) -> "Visits":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop reading, and give all memory back."""
+        self._closed = True
+        self._pool.shutdown()
+        self.scratch.forget(0, self.frames)
+
+    def _fetch(self, number: int) -> None:
+        for first, last in self._ranges(number):
+            if self._closed:
+                return
+            self.scratch.fetch(first, last)
+
+    def _ranges(self, number: int) -> list[tuple[int, int]]:
+        """Rows of a block's pieces in the order of the file, with what their windows reach."""
+        first, last, block = self.pieces
+        mine = np.flatnonzero(block == number)
+        mine = mine[np.argsort(first[mine])]
+        starts, ends = np.maximum(first[mine] - self.reach, 0), np.minimum(last[mine] + self.reach, self.frames)
+        return list(zip(starts.tolist(), ends.tolist(), strict=True))
+
+
+def fits(memory: int, frames: int, frame_bytes: int) -> bool:
+    """Whether a corpus is held in memory: twice, since the choice of parts copies it."""
+    return 2 * frames * frame_bytes <= memory
+
+
+def preparing(memory: int, longest: int, points: int, usual: int, workers: int) -> tuple[int, int]:
+    """How many frames to prepare at a time, and in how many threads, in half of the memory.
+
+    Parameters
+    ----------
+    longest : frames of the longest sequence, which is prepared as a whole.
+    points : of a frame of the cache.
+    usual, workers : as many as both are where memory is no matter.
+
+    Raises
+    ------
+    ConfigError
+        The longest sequence takes more.
+    """
+    frame = 12 * points * _COPIES
+    if longest * frame > memory // 2:
+        raise ConfigError(
+            f"memory: {_size(memory)} is too little to prepare a sequence of {count(longest, 'frame')}: "
+            f"allow {_size(2 * longest * frame)}"
+        )
+    block = max(longest, min(usual, memory // 2 // workers // frame))
+    return block, max(1, min(workers, memory // 2 // (block * frame)))
+
+
+def _folder() -> Path:
+    """Where scratch files go: TMPDIR, else /var/tmp, which unlike /tmp is a disk everywhere."""
+    place = os.environ.get("TMPDIR") or ("/var/tmp" if os.path.isdir("/var/tmp") else tempfile.gettempdir())
+    if _in_memory(place):
+        raise ConfigError(f"{place} is in memory itself: set TMPDIR to a folder on a disk")
+    return Path(place)
+
+
+def _in_memory(folder: str) -> bool:
+    with suppress(OSError):
+        device = os.stat(folder).st_dev
+        name = f"{os.major(device)}:{os.minor(device)}"
+        for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.split()[2] == name:
+                return line.partition(" - ")[2].split()[0] in ("tmpfs", "ramfs")
+    return False
+
+
+def _size(size: int) -> str:
+    return f"{-(-size >> 20):,} MB" if size < 10 << 30 else f"{size / 2**30:,.1f} GB"
