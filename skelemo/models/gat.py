@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from skelemo.errors import ConfigError
 from skelemo.models.graph import EdgeType, skeleton_graph
-from skelemo.models.heads import Heads, masked_mean
-from skelemo.models.joint_layers import Frames, JointTokens, TimeConv
+from skelemo.models.heads import Heads
+from skelemo.models.joint_layers import Frames, JointTokens, TimeConv, TokenMean
 from skelemo.models.registry import Spec, register
 
 
@@ -64,7 +64,7 @@ class GraphAttentionNetwork(nn.Module):
         self.register_buffer("attributes", kinds, persistent=False)
         self.tokens = JointTokens(spec, streams, width, stride)
         self.blocks = nn.ModuleList(Block(width, heads, kernel, kinds.shape[1], dropout) for _ in range(blocks))
-        self.norm = nn.LayerNorm(width)
+        self.mean = TokenMean(width)
         self.dropout = nn.Dropout(dropout)
         self.heads = Heads(width, spec.heads)
 
@@ -77,7 +77,7 @@ class GraphAttentionNetwork(nn.Module):
         attributes = self.attributes.repeat(copies, 1)
         for block in self.blocks:
             rows = block(rows, frames, edges, attributes)
-        return self.heads(self.dropout(masked_mean(frames.spread(self.norm(rows).mean(1)), frames.seen)))
+        return self.heads(self.dropout(self.mean(rows, frames)))
 
 
 @register("gat", sees="a graph of normalized keypoints over time")

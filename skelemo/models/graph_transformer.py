@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from skelemo.models.attention import Attention, FeedForward, TimeAttention, time_positions
 from skelemo.models.graph import EdgeType, edge_types, hops, laplacian_positions
-from skelemo.models.heads import Heads, masked_mean
-from skelemo.models.joint_layers import Frames, JointTokens
+from skelemo.models.heads import Heads
+from skelemo.models.joint_layers import Frames, JointTokens, TokenMean
 from skelemo.models.registry import Spec, register
 
 
@@ -80,7 +80,7 @@ class GraphTransformer(nn.Module):
         self.tokens = JointTokens(spec, streams, width, stride)
         self.position_embedding = nn.Linear(positions, width)
         self.blocks = nn.ModuleList(Block(spec, width, heads, dropout) for _ in range(blocks))
-        self.norm = nn.LayerNorm(width)
+        self.mean = TokenMean(width)
         self.dropout = nn.Dropout(dropout)
         self.heads = Heads(width, spec.heads)
 
@@ -93,7 +93,7 @@ class GraphTransformer(nn.Module):
         )
         for block in self.blocks:
             rows = block(rows, frames)
-        return self.heads(self.dropout(masked_mean(frames.spread(self.norm(rows).mean(1)), frames.seen)))
+        return self.heads(self.dropout(self.mean(rows, frames)))
 
 
 @register("graph_transformer", sees="a graph of normalized keypoints over time")

@@ -76,12 +76,15 @@ def _look(mask: Tensor, training: bool) -> Frames:
 
 
 class FrameNorm(nn.BatchNorm1d):
-    """Batch norm over the channels of rows ``[n, V, C]``."""
+    """Batch norm over the channels of rows ``[n, V, C]`` or ``[n, C]``."""
 
     def forward(self, rows: Tensor) -> Tensor:
         """The same shape."""
         if rows.shape[0] == 0:
             return rows
+        if self.training and rows.numel() == self.num_features:  # a single row has no deviation of its own
+            values = rows.view(1, -1), self.running_mean, self.running_var, self.weight, self.bias
+            return nn.functional.batch_norm(*values, eps=self.eps).view_as(rows)
         return super().forward(rows.flatten(0, -2)).view_as(rows)
 
 
@@ -232,6 +235,9 @@ class JointNetwork(nn.Module):
 class JointTokens(nn.Module):
     """Tokens for attention: one vector for each keypoint and every few frames.
 
+    Each joint has an embedding matrix of its own: the heads see a mean over joints, in which one matrix for all would
+    make a brow that rises and a knee that rises the same until attention has learned to tell them apart.
+
     Parameters
     ----------
     width : length of a vector.
@@ -242,13 +248,32 @@ class JointTokens(nn.Module):
         super().__init__()
         self.stride = stride
         self.streams = Streams(spec, streams)
-        self.embed = nn.Linear(self.streams.channels, width)
+        channels = self.streams.channels
+        self.embed = nn.Parameter(torch.randn(len(spec.layout), channels, width) * channels**-0.5)
         self.joint = nn.Parameter(torch.randn(len(spec.layout), width) * 0.02)
         self.time = TimeConv(width, width, 2 * stride - 1, stride=stride)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> tuple[Tensor, Frames]:
         """``[B, T, V, C]`` and ``[B, T]`` to rows ``[n, V, width]`` and their frames."""
         frames = Frames.of(mask, self.training)
-        rows = nn.functional.gelu(self.embed(frames.pack(self.streams(keypoints, mask))) + self.joint)
+        points = frames.pack(self.streams(keypoints, mask))  # [n, V, channels]
+        rows = nn.functional.gelu(torch.einsum("nvc,vcd->nvd", points, self.embed) + self.joint)
         left = frames.every(self.stride)
         return left.pack(self.time(frames.spread(rows))), left
+
+
+class TokenMean(nn.Module):
+    """Mean over all tokens that are visible.
+
+    What differs between windows is small beside what all tokens have in common, joint and place in time, and the mean
+    over joints makes it smaller; batch norm over frames takes the common part off, as it does in graph convolutions.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.token_norm = nn.LayerNorm(width)
+        self.frame_norm = FrameNorm(width)
+
+    def forward(self, rows: Tensor, frames: Frames) -> Tensor:
+        """Rows ``[n, V, width]`` to ``[B, width]``."""
+        return masked_mean(frames.spread(self.frame_norm(self.token_norm(rows).mean(1))), frames.seen)

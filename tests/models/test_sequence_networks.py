@@ -186,3 +186,43 @@ def shake(model: nn.Module) -> None:
             nn.init.normal_(value, std=0.1)
         elif name.endswith(("alpha", "bias")) or (name.endswith("weight") and value.abs().max() < 1e-3):
             nn.init.normal_(value, std=0.5)
+
+
+@pytest.mark.parametrize("name", ["gat", "graph_transformer"])
+def test_which_joint_moves_counts_from_the_first_step(name):
+    """The heads see a mean over joints: it must depend on which of them moved, not on how far alone."""
+    torch.manual_seed(0)
+    model = create(name, layout_name="body_25", frames=2, heads=("va",)).eval()
+    still = torch.zeros(1, 2, 25, 3)
+    still[..., 2] = 1
+    # The right and the left knee, the right and the left elbow: in the graph such twins have the same place.
+    moved = still.repeat(5, 1, 1, 1)
+    for window, joint in enumerate((10, 13, 3, 6), 1):
+        moved[window, :, joint, :2] = 2
+    found = {}
+    model.heads.register_forward_pre_hook(lambda _, given: found.update(features=given[0]))
+    model(moved, torch.ones(5, 2, dtype=torch.bool))
+    change = found["features"][1:] - found["features"][0]
+    apart = (change[::2] - change[1::2]).norm(dim=1) / change.norm(dim=1).mean()
+    assert apart.min() > 0.4  # with one embedding matrix for all joints 0.04 and 0.14
+
+
+@pytest.mark.parametrize("name", ["gat", "graph_transformer"])
+def test_windows_differ_more_than_what_all_have_in_common(name):
+    """Else the heads begin with a constant that outweighs what they are to tell apart."""
+    torch.manual_seed(0)
+    model = create(name, layout_name="body_25", frames=8, heads=("va",)).train()
+    found = {}
+    model.heads.register_forward_pre_hook(lambda _, given: found.update(features=given[0]))
+    model.dropout.p = 0.0
+    model(windows(32, 8, 25), torch.ones(32, 8, dtype=torch.bool))
+    features = found["features"]
+    assert features.std(0).mean() > features.mean(0).abs().mean()
+
+
+@pytest.mark.parametrize("name", ["gat", "graph_transformer"])
+def test_a_single_visible_frame_trains(name):
+    model = build(name).train()
+    seen = torch.zeros(2, 8, dtype=torch.bool)
+    seen[0, 3] = True
+    assert model(windows(2, 8, 25), seen)["expression"].isfinite().all()

@@ -9,7 +9,8 @@ import torch
 from click.testing import CliRunner
 
 from skelemo.cli.train import command
-from skelemo.models import create
+from skelemo.models import create, list_models
+from skelemo.models.registry import entry
 from skelemo.skeleton import layout
 from skelemo.targets import EXPRESSION, VA
 from skelemo.training.config import Config, load_config
@@ -38,6 +39,17 @@ def test_there_are_recipes_for_the_papers_networks():
     }
 
 
+def test_every_architecture_has_its_recipe_with_reasons():
+    names = [*list_models(), *list_models(fitted=True)]
+    assert {f"recipes/{name}.yaml" for name in names if entry(name).build.__module__.startswith("skelemo.")} == {
+        recipe for recipe in RECIPES if recipe.startswith("recipes/")
+    }
+    for file in (FOLDER / "recipes").iterdir():
+        comments = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
+        assert load_config(file).arch == file.stem
+        assert len(comments) > 2, f"{file.name} gives no reasons"
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_is_read_and_makes_its_model(recipe):
     config = told(FOLDER / recipe)
@@ -45,7 +57,7 @@ def test_a_recipe_is_read_and_makes_its_model(recipe):
         create(config.arch, heads=(EXPRESSION,), **config.model)
         return
     parts = "body_25" if "actions" in recipe else layout().name
-    with torch.device("meta"):  # no weights are fetched there
+    with torch.device("meta" if entry(config.arch).coordinates == "frame" else "cpu"):  # no weights are fetched there
         network = create(config.arch, layout_name=parts, heads=(EXPRESSION, VA), frames=config.length, **config.model)
     assert sum(parameter.numel() for parameter in network.parameters()) > 1000
 
