@@ -135,6 +135,10 @@ class Registry(Generic[Facts]):
         self._load()
         return sorted(name for name in {*self._entries, *self._entry_points()} if fnmatch(name, pattern))
 
+    def registered(self) -> list[Entry[Facts]]:
+        """The entries that are in memory: no module is imported, no entry point loaded."""
+        return list(self._entries.values())
+
     def _load(self) -> None:
         if self._loaded or not self.package:
             return

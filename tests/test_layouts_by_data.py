@@ -1,6 +1,10 @@
 """A part that is data alone works everywhere: files, cache, preprocessing, drawing, graphs, training steps, exports."""
 
 import json
+import os
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +128,22 @@ def test_the_recipe_for_a_layout_in_contributing_runs():
     finally:
         skeleton.PARTS._entries.pop("horse_5", None)
         layout.cache_clear()
+
+
+def test_the_recipe_works_as_an_entry_point(tmp_path):
+    text = (Path(skeleton.__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    recipe = text.split("## A layout\n")[1]
+    (tmp_path / "their_horse.py").write_text(recipe.split("```python\n")[1].split("```")[0])
+    declared = tomllib.loads(recipe.split("```toml\n")[1].split("```")[0])["project"]["entry-points"]
+    facts = tmp_path / "their_horse-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: their-horse\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text(
+        "".join(f"[{group}]\n" + "".join(f"{n} = {v}\n" for n, v in names.items()) for group, names in declared.items())
+    )
+    places = os.pathsep.join([str(tmp_path), str(Path(skeleton.__file__).parents[2])])
+    code = "import skelemo; print(len(skelemo.layout('horse_5')), len(skelemo.layout('body_25')))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": places}, capture_output=True, text=True
+    )
+    assert found.stdout == "5 25\n", found.stderr

@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import skelemo
+from skelemo.annotations import read_annotations
+from skelemo.cli import main
 from skelemo.errors import ConfigError
 from skelemo.plugins import Registry
 from skelemo.preprocess import Preparation, prepare
@@ -208,3 +211,56 @@ def test_a_network_refuses_raw_keypoints_and_takes_prepared_ones(arch):
     prepared, mask = prepare(raw, skelemo.layout("body_25+face_70"), settings)
     size = {"frame_size": None} if arch == "resnet18" else {}
     assert network(keypoints=prepared, mask=mask, **size)["expression"].shape == (2, 7)
+
+
+def recipe(title, tmp_path, name):
+    """The module that CONTRIBUTING shows below a title, as a file of another package."""
+    text = (Path(skelemo.__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    code = text.split(f"## {title}\n")[1].split("```python\n")[1].split("```")[0]
+    (tmp_path / f"{name}.py").write_text(code)
+
+
+def test_the_recipe_for_an_architecture_in_contributing_ignores_what_is_missing(tmp_path):
+    recipe("An architecture", tmp_path, "their_net")
+    code = """
+import torch
+from skelemo.models.registry import ARCHITECTURES, create
+ARCHITECTURES.find("their_net:mine")
+net = create("their_net:mine", frames=4, heads=("expression", "va"), width=8).eval()
+keypoints, mask = torch.rand(2, 4, 95, 3) + 0.1, torch.tensor([[1, 1, 1, 0]] * 2, dtype=torch.bool)
+keypoints[:, :, 3] = 0
+other = keypoints.clone()
+other[:, :, 3, :2], other[:, 3] = 9, 9
+one, two = net(keypoints, mask), net(other, mask)
+print({head: (list(one[head].shape), torch.equal(one[head], two[head])) for head in one})
+"""
+    code_of, out, error = python(code, tmp_path)
+    assert (code_of, out) == (0, "{'expression': ([2, 7], True), 'va': ([2, 2], True)}"), error
+
+
+def test_the_recipe_for_a_label_format_in_contributing_reads_lines_of_json(tmp_path):
+    recipe("A label format", tmp_path, "their_labels")
+    rows = [("a", 2, 3.5, "sad"), ("a", 0, 2, "happy"), ("b", 0, 1, "happy")]
+    lines = [json.dumps(dict(zip(("video", "start", "end", "emotion"), row, strict=True))) for row in rows]
+    (tmp_path / "good.jsonl").write_text("\n".join(lines))
+    (tmp_path / "bad.jsonl").write_text(lines[0] + "\n{}")
+    code = """
+from skelemo.annotations import read_annotations
+found = read_annotations("their_labels:read:FILE", ".")
+print([(one.video, one.number.tolist(), one.end.tolist(), one.labels["expression"].tolist()) for one in found.items])
+"""
+    code_of, out, error = python(code.replace("FILE", "good.jsonl"), tmp_path, cwd=tmp_path)
+    expected = [("a", [0, 2_000_000], [1_999_999, 3_499_999], [0, 1]), ("b", [0], [999_999], [0])]
+    assert (code_of, out) == (0, str(expected)), error
+    code_of, _, error = python(code.replace("FILE", "bad.jsonl"), tmp_path, cwd=tmp_path)
+    assert "bad.jsonl, line 2: KeyError('start'); expected video, start, end and emotion" in error
+
+
+def test_a_path_of_labels_without_a_format_and_a_cache_in_the_wrong_place_are_told_how_to_be_named(tmp_path):
+    (tmp_path / "labels.csv").write_text("video,label\n")
+    with pytest.raises(ConfigError, match="name the format before the path, as in table:"):
+        read_annotations(str(tmp_path / "labels.csv"), tmp_path)
+    trained, audited = (CliRunner().invoke(main, words) for words in (["train", "cache/x"], ["audit", "--data", "x"]))
+    assert "train takes caches by --data, as in --data cache/x" in trained.output
+    assert "name the cache as an argument" in audited.output
+    assert trained.exit_code == audited.exit_code == 2

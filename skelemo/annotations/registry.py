@@ -37,8 +37,8 @@ class Annotation:
     video: str  # name of the video without a person's suffix, or path of the recording below the ingested folder
     labels: Mapping[str, np.ndarray]  # by head, [R] or [R, K] as its kind has them (`skelemo.targets`)
     source: str  # the file or files that they come from, for messages
-    number: np.ndarray | None = None  # int32 [R], strictly increasing frame numbers; None: one row for the whole clip
-    end: np.ndarray | None = None  # int32 [R], last frame that each row is for; None: each is for one frame
+    number: np.ndarray | None = None  # int [R], strictly increasing frame numbers or times; None: one row for the clip
+    end: np.ndarray | None = None  # int [R], last frame or microsecond of each row, included; None: each is for one
     unit: Literal["frames", "microseconds", "unknown"] = "frames"  # of number and end, until the recording is known
     person: str = ""  # "" for whomever --person chooses, "left", "right" or the number of a track
     subject: str = ""
@@ -176,6 +176,8 @@ def read_annotations(
     """
     options = options or Options()
     name, rest = split_spec(spec)
+    if ":" not in spec and name not in FORMATS and Path(spec).expanduser().exists():
+        raise ConfigError(f"labels {spec!r}: name the format before the path, as in table:{spec}")
     entry = FORMATS.find(name)
     path = Path(rest).expanduser() if rest else Path(source)
     if not path.exists():

@@ -33,7 +33,10 @@ class _Skelemo(Verbs):
             raise
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else ctx.command_path
-            raise _UserError(f"{visible(error.format_message()).rstrip('.')}; {command} --help explains it") from None
+            said = visible(error.format_message()).rstrip(".")
+            if isinstance(error, click.NoSuchOption) and error.option_name == "--data":
+                said = f"{command} takes no --data: name the cache as an argument, as in {command} cache/NAME"
+            raise _UserError(f"{said}; {command} --help explains it") from None
         except SkelemoError as error:
             raise _UserError(visible(str(error))) from error
         except OSError as error:

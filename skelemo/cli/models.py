@@ -14,8 +14,8 @@ import click
 def command(pattern: str, frames: int, layout_name: str, settings: bool) -> None:
     """List the architectures whose names match PATTERN, such as 'resnet*'.
 
-    GFLOPs are thousand millions of operations for one window forward, a multiplication and an addition counted as
-    two, drawing left out. Baselines without deep learning stand last.
+    GFLOPs are 10⁹ operations per forward pass of one window; a multiply-add counts as two, drawing is left out.
+    Baselines without deep learning stand last.
     """
     from skelemo.errors import unknown
     from skelemo.models.registry import entry, list_models

@@ -7,7 +7,15 @@ import click
 from skelemo.cli.values import PATH, TEXT
 
 
+def _refuse(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> None:
+    """Say how caches are named: `evaluate`, `audit` and `view` take them as arguments."""
+    if words:
+        caches = " ".join(f"--data {word}" for word in words)
+        raise click.UsageError(f"unexpected argument {words[0]!r}: train takes caches by --data, as in {caches}", ctx)
+
+
 @click.command("train")
+@click.argument("words", nargs=-1, metavar="", expose_value=False, is_eager=True, callback=_refuse)
 @click.option("--arch", type=TEXT, help="An architecture that `skelemo models` lists.  [default: ann]")
 @click.option("--data", multiple=True, type=TEXT, help="A cache folder; several are read as one.")
 @click.option(

@@ -104,7 +104,9 @@ def register_layout(name: str, *parts: Part) -> None:
     if not name.isidentifier() or not parts or len({part.name for part in parts}) < len(parts):
         raise ConfigError(f"layout {name!r}: expected a name of letters, digits and _, and parts, each once")
     for part in parts:
-        taken = next((word for word in PARTS.names() if part.name in {p.name for p in _parts_of(word)}), name)
+        # Not those of entry points: their packages import this one, which may still be registering its own.
+        entries = PARTS.registered()
+        taken = next((one.name for one in entries if part.name in {p.name for p in _parts(one.function)}), name)
         if taken != name:
             raise ConfigError(f"layout {name!r}: the layout {taken!r} has a part {part.name!r} already")
         twin = next((one for one in parts if one.name == part.twin), part)
