@@ -12,8 +12,8 @@ from torch import nn
 from skelemo.data.splits import Fold
 from skelemo.errors import ConfigError, InputError
 from skelemo.inference.overlap import Overlap, learned, overlap
-from skelemo.runs.folder import training_folders
-from skelemo.runs.model_file import has_model, read_model
+from skelemo.runs.folder import read_json, training_folders
+from skelemo.runs.model_file import FACTS, has_model, read_model
 from skelemo.targets import Head
 from skelemo.text import count
 
@@ -127,7 +127,8 @@ def _matches(name: str, pattern: str) -> bool:
 def learned_before(config: "Config", folds: Sequence[Fold], sequences: pd.DataFrame) -> tuple[list[Any], str]:
     """By fold what the initial model has learned from, as ``splits.json`` holds it, and what overlaps, in words.
 
-    What is scored here must be new to the initial model altogether; what chooses here may have chosen there.
+    What is scored here must be new to the initial model altogether; what chooses here may have chosen there, and may
+    have been pretrained on where others are tested.
 
     Raises
     ------
@@ -143,7 +144,10 @@ def learned_before(config: "Config", folds: Sequence[Fold], sequences: pd.DataFr
         found.append({key: sorted(told[key] if told else ()) for key in ("sha256", "subjects")})
         if told is None:
             notes["it does not tell what it has learned from (no splits.json beside the model)"] = None
-        for subset, theirs in (("test", ("train", "validation")), ("validation", ("train",))):
+        checked = {"test": ("train", "validation"), "validation": ("train",)}
+        if fold.test and read_json(folder / FACTS).get("pretext"):  # it knows no label that a choice could profit from
+            del checked["validation"]
+        for subset, theirs in checked.items():
             here = sequences[sequences["id"].isin(getattr(fold, subset))]
             one = overlap(folder, here, theirs)
             if isinstance(one, Overlap) and (one.sequences or one.subjects):

@@ -217,6 +217,21 @@ def test_with_a_given_split_the_test_subset_is_left_out(config, tmp_path):
     train(config(**SMALL, init=str(tmp_path / "first")), tmp_path / "run")
 
 
+def test_what_only_chooses_may_have_been_pretrained_on(config, cache, tmp_path):
+    """The split names no validation subset, and each run draws its own from what trains."""
+    (shard,) = cache.glob("*.h5")
+    shard.unlink()
+    named = [separable_sequence(index) for index in range(30)]
+    splits = ({"split": "test" if one.splits["split"] == "test" else "train"} for one in named)
+    again = [type(one)(**{**vars(one), "splits": given}) for one, given in zip(named, splits, strict=True)]
+    write_shard(cache, Header("body_25", HEADS), again)
+    train(config(**SMALL, pretrain=True, split_seed=5), tmp_path / "first")
+    train(config(**SMALL, init=str(tmp_path / "first")), tmp_path / "run")
+    first, run = (json.loads((tmp_path / name / "splits.json").read_text())["folds"][0] for name in ("first", "run"))
+    assert set(first["train"]) & set(run["validation"])
+    assert not {*first["train"], *first["validation"]} & set(run["test"])
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
