@@ -75,7 +75,7 @@ def main() -> None:
                 f", validation loss {scores.validation['pretext']['loss']['value']:.3f}" if name == "pretrained" else ""
             )
             print(f"{name}: {time.monotonic() - begun:.0f} s{note}", flush=True)
-    _compare(*(read_run(given.folder / name) for name in ("without", "with")), given.subset)
+    _compare(read_run(given.folder / "without"), read_run(given.folder / "with"), given.subset)
 
 
 def _assigned(texts: Iterable[str]) -> dict[str, object]:
@@ -97,7 +97,7 @@ def _write(folder: Path, seed: int) -> None:
 
 def _sequence(number: int, clip: Clip, use: str) -> Sequence:
     role = clip.roles[0]
-    labels = {
+    labels: dict[str, np.ndarray] = {
         EXPRESSION.name: role.expression.astype(np.int16),
         VA.name: np.stack([role.valence, role.arousal], 1).astype(np.float32),
     }
