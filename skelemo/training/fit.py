@@ -31,7 +31,7 @@ from skelemo.runs.mistakes import write_mistakes
 from skelemo.runs.model_file import has_model
 from skelemo.runs.predictions import SUBSETS as SCORED_SUBSETS
 from skelemo.runs.predictions import mean_predictions, write_predictions
-from skelemo.targets import Head, hard_labels
+from skelemo.targets import USUAL, Head, hard_labels
 from skelemo.training.calibration_choice import caution, choose_calibration
 from skelemo.training.choice import Choice
 from skelemo.training.config import Config, load_config
@@ -232,17 +232,18 @@ def settle_heads(config: Config, corpus: Corpus) -> Config:
         found = (head.name for head in corpus.heads if head.labeled(corpus.labels[head.name].cpu().numpy()).any())
         config = config.model_copy(update={"head": next(found, corpus.heads[0].name)})
     heads = {name: corpus.head(name) for name in config.heads}
-    for name, loss in config.loss.items():
-        if name not in heads:
-            raise unknown("head in loss", name, heads)
-        require_loss(heads[name], loss)
+    known = {head.name: head for head in (*USUAL, *corpus.heads)}
+    for name, loss in config.loss.items():  # a configuration serves trainings of one head and of another
+        if name not in known:
+            raise unknown("head in loss", name, known)
+        require_loss(known[name], loss)
     if config.neutral_radius is not None:
         if not reads([*heads.values()]):
             raise ConfigError("neutral_radius reads valence and arousal as emotions: take --head va, or expression,va")
         if READING.name in {head.name for head in corpus.heads}:
             raise ConfigError(f"neutral_radius gives a head {READING.name}, and the data have one: leave it out")
-    if strange := config.loss_weight.keys() - heads.keys():
-        raise unknown("head in loss_weight", min(strange), heads)
+    if strange := config.loss_weight.keys() - known.keys():
+        raise unknown("head in loss_weight", min(strange), known)
     return config
 
 

@@ -9,11 +9,13 @@ import torch
 from click.testing import CliRunner
 
 from skelemo.cli.train import command
+from skelemo.errors import ConfigError
 from skelemo.models import create, list_models
 from skelemo.models.registry import entry
 from skelemo.skeleton import layout
 from skelemo.targets import EXPRESSION, VA
 from skelemo.training.config import Config, load_config
+from skelemo.training.fit import train
 
 FOLDER = Path(__file__).parents[2] / "configs"
 RECIPES = sorted(file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob("*.yaml") if file.stem != "study")
@@ -68,3 +70,16 @@ def test_a_recipe_names_itself_in_its_command(recipe):
     assert words[words.index("--config") + 1] == f"configs/{recipe}"
     assert "--data" in words
     assert CliRunner().invoke(command, [*words, "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize("head", ["expression", "va"])
+def test_the_papers_settings_serve_trainings_of_either_head(head, cache, tmp_path):
+    file = FOLDER / "paper" / "ann_adam.yaml"
+    words = ["--data", str(cache), "--config", str(file), "--head", head, "--set", "epochs=1", "--set", "split=given"]
+    found = CliRunner().invoke(command, [*words, "--out", str(tmp_path / "run")])
+    assert found.exit_code == 0, found.output
+
+
+def test_a_loss_for_a_head_that_nothing_knows_is_refused(cache, tmp_path):
+    with pytest.raises(ConfigError, match=r"unknown head in loss 'vaa'.*did you mean 'va'"):
+        train(load_config(None, {"data": [str(cache)], "loss": {"vaa": "mse"}}), tmp_path / "run")
