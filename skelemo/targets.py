@@ -154,8 +154,8 @@ EXPRESSION = Head("expression", "classes", EMOTIONS)
 VA = Head("va", "values", ("valence", "arousal"))
 #: Action units.
 AU = Head("au", "flags", ACTION_UNITS)
-#: Heads that a configuration may name whatever the data have: one file serves data sets with other labels.
-USUAL = (EXPRESSION, VA, AU)
+#: Heads that are known by name, whatever the data have; any other is given as a `Head`.
+USUAL = {head.name: head for head in (EXPRESSION, VA, AU)}
 
 
 def hard_labels(labels: np.ndarray) -> np.ndarray:

@@ -15,6 +15,8 @@ from skelemo.models.joint_layers import GraphConv, LinearNorm, TimeConv
 
 #: Rows of a product below which laying out the input costs more than it saves.
 _LEAST_ROWS = 16
+#: Layers whose parts' weights are read from outside of these.
+_WHOLE = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 #: Keypoints from which the product with the adjacency is worth laying out.
 _LEAST_POINTS = 48
 
@@ -84,9 +86,7 @@ def _packed(module: nn.Module) -> nn.Module:
         return _Graph(module)
     if type(module) is TimeConv:
         return _Time(module)
-    if not isinstance(
-        module, nn.MultiheadAttention | nn.TransformerEncoderLayer
-    ):  # whose weights are read from outside
+    if not isinstance(module, _WHOLE):
         for name, child in module.named_children():
             setattr(module, name, _packed(child))
     if isinstance(module, nn.Sequential):

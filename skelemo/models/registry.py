@@ -12,12 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from skelemo import plugins
 from skelemo.errors import ConfigError, unknown
 from skelemo.skeleton import DEFAULT_LAYOUT, Layout, layout
-from skelemo.targets import AU, EXPRESSION, VA, Head
+from skelemo.targets import EXPRESSION, USUAL, Head
 
 Coordinates = Literal["parts", "frame"]
 Build = TypeVar("Build", bound=Callable[..., nn.Module])
-#: Heads that `create` knows by name; any other is given as a `Head`.
-HEADS = {head.name: head for head in (EXPRESSION, VA, AU)}
 #: Settings that only initialize a network.
 INITIAL = ("weights",)
 
@@ -100,7 +98,7 @@ def create(
 
     Parameters
     ----------
-    heads : `Head` objects, or names of `HEADS`.
+    heads : `Head` objects, or names of `skelemo.targets.USUAL`.
 
     Raises
     ------
@@ -111,9 +109,9 @@ def create(
     chosen = entry(name)
     found = []
     for head in heads:
-        if not isinstance(head, Head) and head not in HEADS:
-            raise unknown("head", head, HEADS)
-        found.append(head if isinstance(head, Head) else HEADS[head])
+        if not isinstance(head, Head) and head not in USUAL:
+            raise unknown("head", head, USUAL)
+        found.append(head if isinstance(head, Head) else USUAL[head])
     names = [head.name for head in found]
     if not names or len(set(names)) < len(names) or min(frames, channels) < 1:
         raise ConfigError(f"{name} for the heads {names} and {frames} frames: expected one or more, each head once")

@@ -3,12 +3,12 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
-from skelemo.player import Clip, fragment, head_track, label_track, script
+from skelemo.player import Clip, Track, fragment, head_track, label_track, script
 from skelemo.runs.folder import Run
 from skelemo.runs.mistakes import Mistake, badness, read_mistakes
 from skelemo.runs.predictions import outputs_of, truth_of
@@ -90,12 +90,7 @@ def _clip(run: Run, one: Mistake, head: Head, table: pd.DataFrame) -> Played:
     window = table[table["frame"] == one.frame].iloc[[0]]
     at = np.searchsorted(one.numbers, table["frame"].to_numpy())
     outputs = outputs_of(table, head)
-    labels = head_track("label", head, _as_outputs(head, truth_of(table, head)), at, len(one.numbers))
-    if head.kind == "classes":
-        truth = truth_of(table, head)
-        spread = np.repeat(truth, len(one.numbers)) if len(at) == 1 else truth
-        labels = label_track(labels.name, head, spread.astype(np.int16))
-        labels = type(labels)(labels.name, head, labels.values, None if len(at) == 1 else at)
+    labels = _labels(head, truth_of(table, head), at, len(one.numbers))
     clip = Clip(
         one.points, one.layout, f"{run.name}, {head.name}: {visible(one.sequence)} around frame {one.frame:,}",
         one.fps, one.size, one.numbers,
@@ -108,9 +103,12 @@ def _clip(run: Run, one: Mistake, head: Head, table: pd.DataFrame) -> Played:
     return Played(head, _told(window, head), ", ".join(filter(None, facts)), fragment(clip))
 
 
-def _as_outputs(head: Head, truth: np.ndarray) -> np.ndarray:
-    """Labels in the form of outputs."""
-    return np.eye(len(head))[truth.clip(min=0)] if head.kind == "classes" else truth
+def _labels(head: Head, truth: np.ndarray, at: np.ndarray, length: int) -> Track:
+    """Labels at positions of a clip as a track; a single one counts for the whole clip."""
+    name = f"{head.name}: label"
+    if len(at) == 1:
+        return label_track(name, head, np.repeat(truth, length, axis=0))
+    return replace(label_track(name, head, truth), at=at)
 
 
 def _told(window: pd.DataFrame, head: Head) -> str:

@@ -3,9 +3,8 @@
 It holds ``config.yaml`` (every setting, resolved), ``splits.json`` (which sequences were trained, validated and tested
 on), ``choices.json`` (how parts and calibration were chosen, where there was a choice), ``environment.json`` (versions,
 device, commit, data, heads), ``metrics.csv`` (figures by epoch; with several folds in ``fold_1/`` …),
-``predictions.parquet`` (one row per window), ``mistakes.safetensors`` (clips of the worst answers) and
-``scores.json``, which is written last: a folder that has it is
-complete.
+``predictions.parquet`` (one row per window), ``mistakes.safetensors`` (clips of the worst answers) and ``scores.json``,
+which is written last: a folder that has it is complete.
 """
 
 import json

@@ -232,7 +232,7 @@ def settle_heads(config: Config, corpus: Corpus) -> Config:
         found = (head.name for head in corpus.heads if head.labeled(corpus.labels[head.name].cpu().numpy()).any())
         config = config.model_copy(update={"head": next(found, corpus.heads[0].name)})
     heads = {name: corpus.head(name) for name in config.heads}
-    known = {head.name: head for head in (*USUAL, *corpus.heads)}
+    known = USUAL | {head.name: head for head in corpus.heads}
     for name, loss in config.loss.items():  # a configuration serves trainings of one head and of another
         if name not in known:
             raise unknown("head in loss", name, known)

@@ -21,7 +21,7 @@ from skelemo.inference.table import Options, output_names
 from skelemo.player import Clip, Track, assets, fragment, head_track, label_track
 from skelemo.runs.folder import Run, read_run
 from skelemo.skeleton import Layout, layout
-from skelemo.targets import AU, EXPRESSION, VA, Head
+from skelemo.targets import USUAL, Head
 from skelemo.text import count as counted
 from skelemo.text import visible
 from skelemo.view.answers import RunAnswers
@@ -220,11 +220,10 @@ def _of_array(keypoints: np.ndarray, wanted: Wanted, models: Sequence[Answering]
 
 def _of_sequence(one: Recorded, wanted: Wanted, models: Sequence[Answering]) -> Clip:
     clip = _of_array(one.keypoints, replace(wanted, fps=one.fps, size=(one.width, one.height)), models)
-    known = {head.name: head for head in (EXPRESSION, VA, AU)}
     labels = []
     for name, array in one.labels.items():
         try:
-            (head := known.get(name, _nameless(name, array))).check(array)
+            (head := USUAL.get(name, _nameless(name, array))).check(array)
         except ConfigError:  # other classes of that name
             head = _nameless(name, array)
         first, last = _stretch(wanted, len(one), one.id)

@@ -52,7 +52,6 @@ class Viewer:
         settings = {name: runs[0].config[name] for name in _PREPARING if name in runs[0].config} if runs else {}
         self.frames, self.table = Frames(cache, settings), SequenceTable(cache, self.answers)
         self.videos = find_videos(videos, set(cache.sequences["video"])) if videos else {}
-
         self.queue = self._queue(queue) if queue else []
 
     def _queue(self, path: Path) -> list[dict[str, Any]]:
