@@ -80,7 +80,7 @@ def command(
 
     from skelemo.cli.progress import progress
     from skelemo.inference.keypoints import Reading
-    from skelemo.inference.prediction import predict_file
+    from skelemo.inference.prediction import Request, predict_file
     from skelemo.text import count, visible
 
     pose = options_of(program, finding) if program else None
@@ -91,10 +91,7 @@ def command(
 
         drawing = Overlay(overlay, film)
     try:
-        done = predict_file(
-            runs, source, out, options, reading, allow=allow, device=device, stage=progress, overlay=drawing, film=film,
-            raw=raw,
-        )  # fmt: skip
+        done = predict_file(Request(runs, source, out, options, reading, allow, device, progress, drawing, film, raw))
     except KeyboardInterrupt:
         line = f"interrupted; what was finished is kept in {out}.parts: run the same command again to go on"
         click.echo(f"\n{line}", err=True)

@@ -36,62 +36,76 @@ class Predicted:
     drawn: tuple[Path, ...] = ()
 
 
-def predict_file(
-    runs: Sequence[Path],
-    source: Path,
-    out: Path,
-    options: Options,
-    reading: Reading,
-    *,
-    allow: Collection[str] = (),
-    device: str = "auto",
-    stage: Stage = silent,
-    overlay: "Overlay | None" = None,
-    film: Path | None = None,
-    raw: bool = False,
-) -> Predicted:
-    """Predict for every person and frame of a source and write the table, or go on where an earlier call was.
+@dataclass(frozen=True)
+class Request:
+    """What one call predicts.
 
     Parameters
     ----------
+    runs : of which several are averaged, or an exported file.
+    out : the table; also named by the parts that are kept until it is whole.
     reading : see `Reading`; its jobs or its cluster predict, too, where the device is a CPU.
+    allow : architectures of other packages that may be imported.
     overlay : videos to draw when the table is written.
     film, raw : see `skelemo.inference.table.write_tables`.
+    """
+
+    runs: Sequence[Path]
+    source: Path
+    out: Path
+    options: Options
+    reading: Reading
+    allow: Collection[str] = ()
+    device: str = "auto"
+    stage: Stage = silent
+    overlay: "Overlay | None" = None
+    film: Path | None = None
+    raw: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where what is finished is kept."""
+        return Path(os.path.abspath(self.out.with_name(f"{self.out.name}.parts")))
+
+
+def predict_file(request: Request) -> Predicted:
+    """Predict for every person and frame of a source and write the table, or go on where an earlier call was.
 
     Raises
     ------
     InputError, ConfigError, CacheError
         As `skelemo.inference.answering.Answering.predict`; or another process writes this file.
     """
-    require_writable(out)
-    if film and not film.exists():
-        raise InputError(f"no video at {film}")
-    if overlay:
-        overlay.check()
-    folder = Path(os.path.abspath(out.with_name(f"{out.name}.parts")))
+    require_writable(request.out)
+    if request.film and not request.film.exists():
+        raise InputError(f"no video at {request.film}")
+    if request.overlay:
+        request.overlay.check()
+    source, folder, reading = request.source, request.folder, request.reading
     with claimed(folder), _removed_if_useless(folder):
         sweep(folder)
         with ThreadPoolExecutor(1) as pool:
-            loading = pool.submit(_load, runs, allow)
+            loading = pool.submit(_load, request)
             keypoints = None
             if reading.pose and not is_cache(source):
-                keypoints = find_keypoints(source, folder, reading, stage, lambda: loading.done() and loading.result())
+
+                def going() -> object:
+                    return loading.done() and loading.result()  # a run that cannot be loaded ends the search
+
+                keypoints = find_keypoints(source, folder, reading, request.stage, going)
             model = loading.result()
         from skelemo.inference.recordings import predict_source
 
-        found = predict_source(
-            model, runs, source, out, options, reading, folder, keypoints,
-            allow=allow, device=device, stage=stage, overlay=overlay, film=film, raw=raw,
-        )  # fmt: skip
+        found = predict_source(request, model, keypoints)
         shutil.rmtree(folder, ignore_errors=True)
     return found
 
 
-def _load(runs: Sequence[Path], allow: Collection[str]) -> "Answering":
+def _load(request: Request) -> "Answering":
     from skelemo.inference import recordings  # noqa: F401  # all that is needed later is imported now
     from skelemo.inference.onnx import open_model
 
-    return open_model(runs, allow=allow)
+    return open_model(request.runs, allow=request.allow)
 
 
 @contextmanager

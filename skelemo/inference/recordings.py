@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,13 +20,13 @@ from skelemo.inference.answering import Answering, Sources, chunks, nothing_seen
 from skelemo.inference.elan import require_elan
 from skelemo.inference.keypoints import Keypoints, Reading, Stage
 from skelemo.inference.onnx import open_model
-from skelemo.inference.prediction import Predicted
+from skelemo.inference.prediction import Predicted, Request
 from skelemo.inference.sources import opened
 from skelemo.inference.table import Options, has_prediction, write_tables
 from skelemo.ingest import pool, worker
 
 if TYPE_CHECKING:
-    from skelemo.inference.overlay import Overlay
+    pass
 
 #: What makes one sequence another, so that its predictions are made anew.
 _FACTS = ["id", "sha256", "video", "person", "subject", "width", "height", "fps", "scale"]
@@ -66,33 +66,13 @@ class Done:
     files: int
 
 
-def predict_source(
-    model: Answering,
-    runs: Sequence[Path],
-    source: Path,
-    out: Path,
-    options: Options,
-    reading: Reading,
-    folder: Path,
-    keypoints: Keypoints | None,
-    *,
-    allow: Collection[str],
-    device: str,
-    stage: Stage,
-    overlay: "Overlay | None",
-    film: Path | None,
-    raw: bool,
-) -> Predicted:
-    """The part of `predict_file` that needs the model.
-
-    Parameters
-    ----------
-    folder : where what is finished is kept.
-    keypoints : of videos.
-    """
+def predict_source(request: Request, model: Answering, keypoints: Keypoints | None) -> Predicted:
+    """The part of `predict_file` that needs the model; ``keypoints`` are those of videos."""
+    options, reading, overlay, out = request.options, request.reading, request.overlay, request.out
+    stage, folder = request.stage, request.folder
     model.widths(options.smooth)
-    where = model.choose_device(device)
-    with opened(source, model.layout, replace(reading, folder=folder), stage, keypoints) as found:
+    where = model.choose_device(request.device)
+    with opened(request.source, model.layout, replace(reading, folder=folder), stage, keypoints) as found:
         cache = found.cache
         whole = cache if reading.person in ("all", "auto") else open_cache(cache.paths)
         if out.suffix.lower() == ".eaf":
@@ -100,20 +80,7 @@ def predict_source(
         if overlay:
             videos = list(dict.fromkeys(cache.sequences["video"]))
             overlay.targets(videos), overlay.films(found, videos)
-        homes, caches = (tuple(Path(os.path.abspath(path)) for path in paths) for paths in (runs, cache.paths))
-        shards = hashlib.sha256("\0".join(shard.path.name for shard in whole.shards).encode()).hexdigest()
-        task = Task(
-            homes,
-            tuple(allow),
-            model.identity,
-            options,
-            device,
-            caches,
-            shards,
-            folder,
-            sources=model.sources(cache),
-        )
-        listed = list(_chunks(task, cache, whole, by_subject=model.by_subject))
+        listed = list(_chunks(_task(request, model, cache, whole), cache, whole, by_subject=model.by_subject))
         _predict_chunks(model, whole, listed, where, reading, stage)
         rows, people, known = 0, 0, False
 
@@ -130,8 +97,8 @@ def predict_source(
             if not known:
                 raise nothing_seen(model.layout, options.min_seen)
 
-        film = film if film and film.is_file() else next(iter(found.films.values()), None)
-        write_tables(out, counted(), model.answered, raw=raw, film=film)
+        film = request.film if request.film and request.film.is_file() else next(iter(found.films.values()), None)
+        write_tables(out, counted(), model.answered, raw=request.raw, film=film)
         drawn: list[Path] = []
         more: list[str] = []
         if overlay:
@@ -139,6 +106,22 @@ def predict_source(
 
             drawn, more = draw_videos(overlay, model.answered, found, tables(), folder, stage, options.every)
     return Predicted(repr(model), rows, people, (*found.notes, *more), found.failures, tuple(drawn))
+
+
+def _task(request: Request, model: Answering, cache: Cache, whole: Cache) -> Task:
+    runs, caches = (tuple(Path(os.path.abspath(path)) for path in paths) for paths in (request.runs, cache.paths))
+    shards = hashlib.sha256("\0".join(shard.path.name for shard in whole.shards).encode()).hexdigest()
+    return Task(
+        runs,
+        tuple(request.allow),
+        model.identity,
+        request.options,
+        request.device,
+        caches,
+        shards,
+        request.folder,
+        sources=model.sources(cache),
+    )
 
 
 def _chunks(task: Task, cache: Cache, whole: Cache, *, by_subject: bool) -> Iterator[Chunk]:

@@ -17,7 +17,7 @@ from skelemo.errors import ConfigError
 from skelemo.inference.evaluate import evaluate
 from skelemo.inference.exporting import export_model
 from skelemo.inference.keypoints import Reading
-from skelemo.inference.prediction import predict_file
+from skelemo.inference.prediction import Request, predict_file
 from skelemo.inference.table import Options
 from skelemo.report.describe import choices
 from skelemo.runs.folder import read_json, read_run
@@ -119,7 +119,7 @@ def test_other_data_are_standardized_by_themselves_as_a_whole(tmp_path):
     chunked = tmp_path / "chunked.parquet"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("skelemo.inference.answering.CHUNK_FRAMES", 40)
-        predict_file([tmp_path / "run" / "fold_1"], others, chunked, Options(), Reading(jobs=2))
+        predict_file(Request([tmp_path / "run" / "fold_1"], others, chunked, Options(), Reading(jobs=2)))
     columns = ["p_low", "p_middle", "p_high"]
     order = pd.read_parquet(chunked).set_index("video").loc[whole["video"], columns]
     np.testing.assert_allclose(order, whole[columns], atol=1e-5)
