@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from skelemo import __version__
 from skelemo.annotations.corrections import in_words, read_corrections
@@ -22,6 +21,7 @@ from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.corrected import correct
 from skelemo.errors import ConfigError
 from skelemo.preprocess import Preparation
+from skelemo.report.page import templates
 from skelemo.text import count
 
 #: Suspects of a kind that are kept, and shown on the page.
@@ -115,19 +115,13 @@ def write_audit(found: Audit, out: Path) -> None:
 
 def page(found: Audit) -> str:
     """The page: it stands alone, loads nothing and runs nothing."""
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("skelemo", "audit"), PackageLoader("skelemo", "report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     numbers = found.suspects["kind"].value_counts()
-    return environment.get_template("audit.html.j2").render(
-        found=found,
-        kinds=[(kind, what, int(numbers.get(kind, 0))) for kind, what in KINDS.items()],
-        rows=found.suspects.head(_SHOWN).to_dict("records"),
-        table=TABLE,
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=__version__,
-    )
+    content = {
+        "found": found,
+        "kinds": [(kind, what, int(numbers.get(kind, 0))) for kind, what in KINDS.items()],
+        "rows": found.suspects.head(_SHOWN).to_dict("records"),
+        "table": TABLE,
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "version": __version__,
+    }
+    return templates("audit").get_template("audit.html.j2").render(content)

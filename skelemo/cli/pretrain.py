@@ -33,24 +33,9 @@ def command(
     skelemo pretrain cache/unlabeled --arch stgcnpp --set length=32 --out runs/body
     skelemo train --arch stgcnpp --set length=32 --init runs/body --data cache/mine --out runs/mine
     """
-    from skelemo.models.registry import ARCHITECTURES
-    from skelemo.training.config import load_config, parse_assignments
+    from skelemo.cli.running import trained
 
-    if arch:
-        ARCHITECTURES.find(arch)
-    given = {"pretrain": True, "arch": arch, "data": caches or None}
-    overrides = {name: value for name, value in given.items() if value is not None} | parse_assignments(assignments)
-    settings = load_config(config, overrides)
-
-    from skelemo.cli.progress import training_progress
-    from skelemo.training.fit import train
-
-    try:
-        with training_progress() as report:
-            scores = train(settings, out, resume=resume, report=report)
-    except KeyboardInterrupt:
-        click.echo(f"interrupted; continue with\nskelemo pretrain --out {out} --resume", err=True)
-        ctx.exit(130)
+    scores = trained(ctx, {"pretrain": True, "arch": arch, "data": caches or None}, config, assignments, out, resume)
     if scores:  # of several processes the first has them
         (reconstructed,) = scores["validation"].values()
         click.echo(f"validation loss {reconstructed['loss']['value']:.3f}; 1 is the error of the mean place")

@@ -63,28 +63,16 @@ def command(
     \b
     skelemo train --arch ann --data cache/faces --head expression --set split=kfold:10 --out runs/faces
     """
-    from skelemo.models.registry import ARCHITECTURES
-    from skelemo.training.config import load_config, parse_assignments
+    from skelemo.cli.running import trained
 
-    if arch:
-        ARCHITECTURES.find(arch)
     given = {"arch": arch, "data": data or None, "head": head, "model.weights": weights, "seeds": seeds}
     given |= {"devices": devices, "nodes": nodes, "corrections": corrections, "init": init}
-    overrides = {name: value for name, value in given.items() if value is not None} | parse_assignments(assignments)
-    settings = load_config(config, overrides)
+    scores = trained(ctx, given, config, assignments, out, resume)
 
     from skelemo.annotations.corrections import in_words
-    from skelemo.cli.progress import training_progress
     from skelemo.cli.tables import scores_table
     from skelemo.runs.folder import read_json
-    from skelemo.training.fit import train
 
-    try:
-        with training_progress() as report:
-            scores = train(settings, out, resume=resume, report=report)
-    except KeyboardInterrupt:
-        click.echo(f"interrupted; continue with\nskelemo train --out {out} --resume", err=True)
-        ctx.exit(130)
     if scores:  # of several processes the first has them
         scores_table(out, scores)
     if started := read_json(out / "environment.json").get("init"):
