@@ -35,7 +35,7 @@ from skelemo.training import processes, run_writer
 from skelemo.training.callbacks import Checkpoints, History, Progress
 from skelemo.training.choice import Choice
 from skelemo.training.config import Config
-from skelemo.training.initial import Start, initialize
+from skelemo.training.initial import Start, initialize, start_at_mean
 from skelemo.training.losses import Context, context_of
 from skelemo.training.module import MONITORED, Training
 from skelemo.training.predicting import emotions_of, predict_fold
@@ -81,13 +81,16 @@ class Job:
         """The network, untrained; one whose weights are restored after this is not given any to start from."""
         config = self.config
         settings = registry.lasting(config.model) if restored else config.model
-        return registry.create(
+        network = registry.create(
             config.arch,
             layout_name=self.corpus.layout.name,
             heads=self.heads,
             frames=config.length,
             **settings,
         )
+        if config.pretrain:
+            start_at_mean(network, config.heads)
+        return network
 
     def start(self, network: nn.Module) -> Start | None:
         """Give the network the weights to start from, where the configuration names some."""

@@ -115,6 +115,17 @@ def initialize(network: nn.Module, folder: Path, config: "Config", layout: str, 
     return Start(frozenset(taken), frozenset(frozen), "; ".join(texts))
 
 
+def start_at_mean(network: nn.Module, heads: Sequence[str]) -> None:
+    """Have heads of values answer the middle of their range before the first step, whatever they are given.
+
+    A head of a wide range starts with answers all over it. Where labels lie close to its middle, as those of a
+    pretraining do, the quickest way down is then to make all features alike, and they stay so.
+    """
+    for name, parameter in network.named_parameters():
+        if is_of(name, heads):
+            nn.init.zeros_(parameter)
+
+
 def is_of(name: str, heads: Sequence[str]) -> bool:
     """Whether a parameter or buffer belongs to one of these heads."""
     return any(step == f"{head}_head" for step in name.split(".") for head in heads)

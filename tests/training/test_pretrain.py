@@ -1,14 +1,16 @@
 """Learning without labels, and what starts from it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import HEADS, QUICK, separable_sequence
+from conftest import HEADS, QUICK, STANCE, separable_sequence
 from safetensors.torch import load_file
 
+from skelemo.cache.sequence import Sequence
 from skelemo.cache.shard import Header, write_shard
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
@@ -22,8 +24,10 @@ from skelemo.models import create, list_models
 from skelemo.models.registry import entry
 from skelemo.preprocess import Preparation
 from skelemo.skeleton import DEFAULT_LAYOUT, layout
+from skelemo.targets import VA
 from skelemo.training.config import load_config
 from skelemo.training.fit import train
+from skelemo.training.initial import start_at_mean
 from skelemo.training.losses import Context, head_loss
 from skelemo.training.validation import ValidationScorer
 
@@ -145,9 +149,8 @@ def test_every_network_of_points_takes_a_step(corpus, arch):
     assert learns
 
 
-def unlabeled(index, subject=""):
-    sequence = separable_sequence(index, subject=subject)
-    return type(sequence)(**{**vars(sequence), "labels": {}, "splits": {}})
+def unlabeled_of(sequence):
+    return replace(sequence, labels={}, splits={})
 
 
 @pytest.fixture
@@ -155,7 +158,7 @@ def nameless(tmp_path):
     """Clips without a single label."""
     folder = tmp_path / "nameless"
     folder.mkdir()
-    write_shard(folder, Header("body_25", ()), [unlabeled(index) for index in range(100, 120)])
+    write_shard(folder, Header("body_25", ()), [unlabeled_of(separable_sequence(index)) for index in range(100, 120)])
     return folder
 
 
@@ -178,6 +181,53 @@ def test_a_network_that_draws_is_pretrained_the_same_way(config, nameless, tmp_p
     small = {"arch": "cnn_transformer", "model": {"image_size": 32, "width": 16, "layers": 1}, "epochs": 1}
     found = train(config(**small, length=2, every=6, pretrain=True, data=str(nameless)), tmp_path / "run")
     assert np.isfinite(found["validation"][PRETEXT]["loss"]["value"])
+
+
+def test_before_the_first_step_the_mean_is_predicted(corpus):
+    network = create("transformer", layout_name="body_25", heads=(*corpus.heads, VA), frames=4, width=16, layers=1)
+    start_at_mean(network, [PRETEXT])
+    outputs = network.eval()(torch.rand(8, 4, 25, 3, generator=generator()), torch.ones(8, 4, dtype=torch.bool))
+    assert not outputs[PRETEXT].any()
+    assert outputs["va"].std(0).min() > 0, "features and other heads are as they were"
+
+
+def swaying(index, subset=""):
+    """A body whose points sway with two numbers, of which valence is one, and as much with noise of their own."""
+    generator = np.random.default_rng(index)
+    sway = np.cumsum(generator.normal(0, 0.3, (24, 2)), 0) + generator.normal(0, 1, 2)
+    directions = np.random.default_rng(5).normal(0, 8, (2, 25, 2))
+    keypoints = np.ones((24, 25, 3), np.float32)
+    keypoints[..., :2] = STANCE + np.tensordot(sway, directions, 1) + generator.normal(0, 10, (24, 25, 2))
+    keypoints[:, 1, :2], keypoints[:, 8, :2] = (100, 100), (100, 200)  # what places are measured by
+    values = np.tanh(sway[:, :1]) * np.float32([1, -1])
+    return Sequence(
+        id=f"clip{index}",
+        video=f"clip{index}",
+        keypoints=keypoints,
+        number=np.arange(24, dtype=np.int32),
+        labels={"va": values.astype(np.float32)} if subset else {},
+        splits={"split": subset} if subset else {},
+    )
+
+
+def test_a_pretrained_body_predicts_more_than_one_that_has_learned_nothing(config, nameless, tmp_path):
+    """Started from answers all over its range, the head made features that told less than random ones."""
+    labeled = tmp_path / "labeled"
+    labeled.mkdir()
+    subsets = ["train"] * 4 + ["validation"] * 3 + ["test"] * 20
+    write_shard(labeled, Header("body_25", HEADS), [swaying(index, name) for index, name in enumerate(subsets)])
+    write_shard(nameless, Header("body_25", ()), [swaying(index) for index in range(200, 280)])
+    settings = SMALL | {"arch": "transformer", "model": {"width": 32, "layers": 1, "dropout": 0.0}, "every": 2}
+    before = settings | {"pretrain": True, "data": str(nameless)}
+    start = settings | {"head": "va", "init_freeze": "body", "epochs": 30, "lr": 0.01, "data": str(labeled)}
+    loss, figure = {}, {}
+    for name, own in (("nothing", {"epochs": 3, "lr": 1e-9}), ("learned", {"epochs": 15, "lr": 3e-3})):
+        found = train(config(**before | own), tmp_path / name)
+        loss[name] = found["validation"][PRETEXT]["loss"]["value"]
+        scores = train(config(**start, init=str(tmp_path / name)), tmp_path / f"from {name}")
+        figure[name] = scores["test"]["va"]["ccc_mean"]["value"]
+    assert loss["learned"] < 0.9 * loss["nothing"] < 1
+    assert figure["learned"] > figure["nothing"]
 
 
 def test_reconstruction_is_learned(config, nameless, tmp_path):
