@@ -53,7 +53,7 @@ def command(
                 given = {"arch": arch, "data": str(folder), "seed": seed, "parts": parts, "device": "cpu"}
                 settings = load_config(None if arch == "svm" else config, given | parse_assignments(assignments))
                 load = partial(loaded, SHARES if hands else None, seed)
-                with tempfile.TemporaryDirectory() as out, mock.patch("skelemo.training.fit.load_corpus", load):
+                with tempfile.TemporaryDirectory() as out, mock.patch("skelemo.training.settling.load_corpus", load):
                     train(settings, Path(out) / "run")
                     run = read_run(Path(out) / "run")
                 (only,) = run.scores["test"].values()

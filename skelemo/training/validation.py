@@ -8,10 +8,8 @@ import lightning
 import numpy as np
 from torch import Tensor
 
-from skelemo.annotations.corrections import read_corrections
 from skelemo.cache.store import Cache, open_cache
-from skelemo.data.corpus import Corpus, load_corpus
-from skelemo.data.corrected import correct
+from skelemo.data.corpus import Corpus
 from skelemo.data.splits import Fold, Split
 from skelemo.data.windows import labeled_as_clips
 from skelemo.errors import ConfigError
@@ -20,8 +18,17 @@ from skelemo.evaluation.scores import score
 from skelemo.inference.environment import choose_device
 from skelemo.models import registry
 from skelemo.training.config import SCORED, Config
-from skelemo.training.fit import Jobs, draw_split, require_buildable, settle_choices, settle_heads
 from skelemo.training.fold import Job, require_windows, run_fold
+from skelemo.training.settling import (
+    Data,
+    Jobs,
+    corrections_of,
+    draw_split,
+    read_data,
+    require_buildable,
+    settle_choices,
+    settle_heads,
+)
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,8 @@ class ValidationScorer:
             raise ConfigError("a search scores predictions, and a pretraining makes none: leave pretrain out")
         self.cache: Cache = open_cache([Path(path) for path in config.data])
         self.device = choose_device(config.device)
-        corpus = self._read(config)
-        self.config, split = draw_split(settle_heads(config, corpus), corpus)
+        data = self._read(config)
+        self.config, split = draw_split(settle_heads(config, data.corpus), data)
         if not 1 <= number <= len(split.folds):
             raise ConfigError(f"fold is {number}, and the split {self.config.split} has {len(split.folds)}")
         self.number, self.folds = number, len(split.folds)
@@ -67,7 +74,7 @@ class ValidationScorer:
         self.split: Split = replace(split, folds=(self.fold,))
         if not self.fold.validation:
             raise ConfigError("a search chooses by the validation subset, and there is none: set validation=0.1")
-        self._last = (self._key(config), self._closed(corpus))
+        self._last = (self._key(config), self._closed(data.corpus))
 
     def __call__(
         self,
@@ -98,17 +105,13 @@ class ValidationScorer:
             config = config.model_copy(update={"optimizer": None})
         key = self._key(config)
         if self._last[0] != key:
-            self._last = (key, self._closed(self._read(config)))
+            self._last = (key, self._closed(self._read(config).corpus))
         corpus = self._last[1]
         config, (choice,) = settle_choices(settle_heads(config, corpus), corpus, self.split, folder)
         return Jobs(config, corpus, self.device)(choice, self.fold)
 
-    def _read(self, config: Config) -> Corpus:
-        coordinates = registry.entry(config.arch).coordinates
-        corpus = load_corpus(self.cache, config.preparation(coordinates), config.named_parts, memory=config.bytes)
-        if config.corrections:
-            corpus, _ = correct(corpus, self.cache, read_corrections(Path(config.corrections)))
-        return corpus
+    def _read(self, config: Config) -> Data:
+        return read_data(config, self.cache, corrections_of(config))
 
     @staticmethod
     def _key(config: Config) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ import skelemo
 from skelemo.cache.sequence import Sequence
 from skelemo.cache.shard import Header, write_shard
 from skelemo.cache.store import open_cache
+from skelemo.data import calibration
 from skelemo.data.corpus import load_corpus
 from skelemo.errors import ConfigError
 from skelemo.inference.evaluate import evaluate
@@ -179,3 +180,16 @@ def test_what_cannot_be_calibrated_is_refused_in_one_line(tmp_path):
     with pytest.raises(skelemo.errors.InputError, match="typical of its preparation has 3 points"):
         skelemo.load(tmp_path / "run" / "fold_1")
     assert replace(model.members[0].preparation, calibrate="none").calibrate == "none"
+
+
+def test_each_fold_is_calibrated_once(tmp_path, monkeypatch):
+    done = []
+
+    def counted(corpus, mode, sequences=None):
+        done.append(mode)
+        return calibration.calibrated(corpus, mode, sequences)
+
+    folder = people(tmp_path / "cache", 6, 3)
+    monkeypatch.setattr("skelemo.data.corpus.calibrated", counted)
+    run_on(folder, tmp_path / "run", calibrate="track")
+    assert done.count("track") == 3

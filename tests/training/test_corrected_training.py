@@ -19,6 +19,7 @@ from skelemo.report.report import write_report
 from skelemo.runs.folder import read_json, read_run
 from skelemo.runs.predictions import truth_of
 from skelemo.training.fit import train
+from skelemo.training.validation import ValidationScorer
 
 
 @pytest.fixture
@@ -64,6 +65,10 @@ def test_a_drawn_split_is_that_of_the_labels_before_they_were_corrected(cache, t
     train(config(**settings, corrections=str(table)), tmp_path / "after")
     before, after = (read_json(tmp_path / name / "splits.json")["folds"] for name in ("before", "after"))
     assert before == after
+    search = ValidationScorer(config(**settings | {"validation": 0.2}, corrections=str(table)), 2)
+    train(config(**settings | {"validation": 0.2}), tmp_path / "validated")
+    drawn = read_json(tmp_path / "validated" / "splits.json")["folds"][1]
+    assert (search.fold.train, search.fold.validation) == (tuple(drawn["train"]), tuple(drawn["validation"]))
     assert not truth(tmp_path / "after").index.str.startswith(tuple(f"{name} " for name in names[:2])).any()
 
 

@@ -11,6 +11,7 @@ from small_caches import a_cache, a_sequence
 
 from skelemo.atomic import PARTIAL
 from skelemo.cache.store import open_cache
+from skelemo.data.corpus import load_corpus
 from skelemo.errors import CacheError, ConfigError, InputError, SkelemoError
 from skelemo.inference.predictor import load
 from skelemo.runs.folder import read_run
@@ -521,7 +522,7 @@ def test_a_validation_part_that_came_with_the_labels_can_be_scored_instead_of_ch
 
 def test_targets_in_which_nobody_was_seen_are_scored_but_not_learned_from(config, cache):
     made = config(head="expression")
-    corpus = fit.load_corpus(fit.open_cache(cache))
+    corpus = load_corpus(open_cache(cache))
     corpus.keypoints[:6] = 0
     corpus.seen[:6] = False
     ids = corpus.sequences["id"]

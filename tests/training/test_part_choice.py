@@ -153,7 +153,7 @@ def test_a_run_sees_the_chosen_parts_and_says_how_they_were_chosen(tmp_path):
 def test_folds_may_choose_for_themselves_and_resume_with_what_they_chose(tmp_path, monkeypatch):
     folder = a_folder(tmp_path / "cache")
     chosen = iter([Choice(("body_25",), reason="first"), Choice(("hand_left_21",), reason="second")])
-    monkeypatch.setattr("skelemo.training.fit.choose_parts", lambda *given, **settings: next(chosen))
+    monkeypatch.setattr("skelemo.training.settling.choose_parts", lambda *given, **settings: next(chosen))
     settings = load_config(None, {"data": str(folder), "split": "kfold:2", "validation": 0.0, **QUICK})
     train(settings, tmp_path / "run")
     kept = [json.loads((tmp_path / "run" / f"fold_{n}" / "model.json").read_text())["layout"] for n in (1, 2)]
