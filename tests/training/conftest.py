@@ -62,3 +62,17 @@ def config(cache: Path) -> Callable[..., Config]:
         return load_config(None, {"data": str(cache), **QUICK, **settings})
 
     return make
+
+
+class CutError(Exception):
+    """The machine goes down."""
+
+
+def cut_after(epochs: int) -> Callable[..., None]:
+    """A report that ends a training after so many epochs."""
+
+    def report(_: int, __: int, done: int, *___: object) -> None:
+        if done == epochs:
+            raise CutError
+
+    return report

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import CutError, cut_after
 from safetensors.torch import load_file
 from small_caches import a_cache, a_sequence
 
@@ -15,7 +16,7 @@ from skelemo.data.corpus import load_corpus
 from skelemo.errors import CacheError, ConfigError, InputError, SkelemoError
 from skelemo.inference.predictor import load
 from skelemo.runs.folder import read_run
-from skelemo.training import fit, fold, predicting
+from skelemo.training import fold, predicting
 from skelemo.training import run_writer as run_writer_module
 from skelemo.training.config import Config, load_config
 from skelemo.training.fit import train
@@ -101,18 +102,6 @@ def test_the_same_seed_gives_the_same_predictions_and_another_does_not(config, t
     first, second, third = (read_run(tmp_path / name).predictions for name in ("first", "second", "third"))
     pd.testing.assert_frame_equal(first, second)
     assert not np.allclose(first["expression_p_neutral"], third["expression_p_neutral"])
-
-
-class CutError(Exception):
-    """The machine goes down."""
-
-
-def cut_after(epochs: int) -> fit.Report:
-    def report(_: int, __: int, done: int, *___: object) -> None:
-        if done == epochs:
-            raise CutError
-
-    return report
 
 
 def epochs_done_again(out, **how) -> list[int]:

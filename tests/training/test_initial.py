@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from conftest import CutError, cut_after
 from safetensors.torch import load_file
 
 from skelemo.errors import ConfigError
@@ -112,12 +113,8 @@ def test_a_fold_that_the_first_run_lacks_is_refused(config, tmp_path):
 def test_a_resumed_training_ends_as_the_uninterrupted_one(config, tmp_path, first):
     settings = config(**SMALL | {"epochs": 3}, head="expression", init=str(first), init_freeze="blocks.0", dropout=0.2)
 
-    def cut(fold, folds, done, most, text):
-        if done == 1:
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        train(settings, tmp_path / "cut", report=cut)
+    with pytest.raises(CutError):
+        train(settings, tmp_path / "cut", report=cut_after(1))
     train(settings, tmp_path / "cut", resume=True)
     train(settings, tmp_path / "whole")
     torch.testing.assert_close(state(tmp_path / "cut"), state(tmp_path / "whole"), rtol=0, atol=0)

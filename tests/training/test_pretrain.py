@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import HEADS, QUICK, STANCE, separable_sequence
+from conftest import HEADS, QUICK, STANCE, CutError, cut_after, separable_sequence
 from safetensors.torch import load_file
 
 from skelemo.cache.sequence import Sequence
@@ -33,10 +33,6 @@ from skelemo.training.validation import ValidationScorer
 
 SMALL = {"arch": "stgcnpp", "epochs": 2, "length": 4, "model": {"widths": [8, 8]}, "every": 4}
 MODEL = {"width": 16, "widths": (8, 8), "blocks": 1, "layers": 1, "attention_heads": 2, "image_size": 32}
-
-
-class CutError(Exception):
-    """The training was interrupted."""
 
 
 def pretext(points=1.0, frames=0.0, outputs=6, mean=0.0, deviation=1.0):
@@ -243,12 +239,8 @@ def test_reconstruction_is_learned(config, nameless, tmp_path):
 def test_a_resumed_pretraining_is_the_uninterrupted_one(config, nameless, tmp_path):
     settings = config(**SMALL | {"epochs": 3}, pretrain=True, data=str(nameless), jitter=0.02)
 
-    def cut(fold, folds, done, most, text):
-        if done == 1:
-            raise CutError
-
     with pytest.raises(CutError):
-        train(settings, tmp_path / "cut", report=cut)
+        train(settings, tmp_path / "cut", report=cut_after(1))
     train(settings, tmp_path / "cut", resume=True)
     train(settings, tmp_path / "whole")
     torch.testing.assert_close(state(tmp_path / "cut"), state(tmp_path / "whole"), rtol=0, atol=0)

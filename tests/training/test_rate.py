@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner
+from conftest import CutError, cut_after
 
 from skelemo.cli import main
 from skelemo.errors import ConfigError
@@ -44,15 +45,8 @@ def test_auto_finds_a_rate_that_learns_and_a_resumed_run_keeps_it(config, tmp_pa
     used = pd.read_csv(tmp_path / "run" / "metrics.csv")["lr"]
     assert used.unique() == pytest.approx([found["suggestion"]])
 
-    class CutError(Exception):
-        pass
-
-    def cut(_, __, done, *___):
-        if done == 1:
-            raise CutError
-
     with pytest.raises(CutError):
-        train(config(lr="auto", epochs=3), tmp_path / "cut", report=cut)
+        train(config(lr="auto", epochs=3), tmp_path / "cut", report=cut_after(1))
     file = tmp_path / "cut" / "lr_find.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"suggestion": 0.0123}))
     train(load_config(), tmp_path / "cut", resume=True)
