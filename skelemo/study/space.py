@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -96,7 +96,7 @@ class Search:
     def identity(self) -> str:
         """Equal for searches whose trials can be compared; where data and devices are may differ by machine."""
         base = {name: value for name, value in self.base.items() if name not in ("data", "device", "corrections")}
-        space = {name: vars(axis) | {"by_key": None} for name, axis in self.space.items()}
+        space = {name: asdict(axis) for name, axis in self.space.items()}
         return json.dumps([base, space, self.sampler, self.fold], sort_keys=True, default=str)
 
 

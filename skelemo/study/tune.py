@@ -238,7 +238,8 @@ def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -
         joined = study.user_attrs.get("joined", 0)  # each process draws on its own
         study.set_user_attr("joined", joined + 1)
         study.sampler = _sampler(optuna, search, joined)
-        identity = [search.identity, scorer.cache.hash, scorer.config.split]
+        corrected = scorer.corrections.sha256 if scorer.corrections else ""
+        identity = [search.identity, scorer.cache.hash + corrected, scorer.config.split]
         known = study.user_attrs.get("search")
         if known is None:
             study.set_user_attr("search", identity)
@@ -246,7 +247,7 @@ def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"{shown} cannot be opened as the storage of a search: {reason}") from error
     if known is not None and known != identity:
-        what = "other settings" if known[0] != identity[0] else "other data or another split"
+        what = "other settings" if known[0] != identity[0] else "other data, corrections or another split"
         raise ConfigError(f"{shown} holds a search {search.title!r} with {what}: take another --out, or another title")
     return study
 

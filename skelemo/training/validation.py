@@ -65,6 +65,7 @@ class ValidationScorer:
             raise ConfigError("a search scores predictions, and a pretraining makes none: leave pretrain out")
         self.cache: Cache = open_cache([Path(path) for path in config.data])
         self.device = choose_device(config.device)
+        self.corrections = corrections_of(config)
         data = self._read(config)
         self.config, split = draw_split(settle_heads(config, data.corpus), data)
         if not 1 <= number <= len(split.folds):
@@ -111,7 +112,7 @@ class ValidationScorer:
         return Jobs(config, corpus, self.device)(choice, self.fold)
 
     def _read(self, config: Config) -> Data:
-        return read_data(config, self.cache, corrections_of(config))
+        return read_data(config, self.cache, self.corrections)
 
     @staticmethod
     def _key(config: Config) -> tuple[object, ...]:

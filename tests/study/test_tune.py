@@ -14,6 +14,7 @@ import yaml
 from click.testing import CliRunner
 from small_caches import BODY, a_cache, a_sequence
 
+from skelemo.annotations.corrections import Correction, add
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError
 from skelemo.runs.folder import read_run
@@ -206,6 +207,10 @@ def test_two_processes_share_a_database_and_a_search_of_others_is_refused(tmp_pa
     assert len({trial.params["lr"] for trial in found.trials("COMPLETE")}) == 3
     with pytest.raises(ConfigError, match="with other settings"):
         tune(read_search(file, {"epochs": 3}), tmp_path / "three", storage=url)
+    table = tmp_path / "corrections.csv"
+    add(table, [Correction("v0", "wrong")], author="ann")
+    with pytest.raises(ConfigError, match="with other data, corrections or another split"):
+        tune(read_search(file, {"corrections": str(table)}), tmp_path / "three", storage=url)
     with pytest.raises(ConfigError, match="nowhere://…") as error:
         tune(read_search(file), tmp_path / "four", storage="nowhere://me:secret@host/db")
     assert "secret" not in str(error.value)
