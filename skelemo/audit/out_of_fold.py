@@ -159,6 +159,7 @@ def _cross_validated(inputs: np.ndarray, labels: np.ndarray, head: Head, group: 
 def _fitted(head: Head, inputs: np.ndarray, labels: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
     from sklearn.linear_model import LogisticRegression, Ridge
 
+    classifier = LogisticRegression(C=10.0, tol=1e-3, max_iter=200, random_state=seed)
     made = np.zeros((len(test), len(head)))
     if head.kind == "values":
         known = ~np.isnan(labels).any(1)
@@ -169,11 +170,7 @@ def _fitted(head: Head, inputs: np.ndarray, labels: np.ndarray, test: np.ndarray
         if len(present) == 1:
             made[:, present[0]] = 1
             return made
-        made[:, present] = (
-            LogisticRegression(C=10.0, tol=1e-3, max_iter=200, random_state=seed)
-            .fit(inputs, wanted)
-            .predict_proba(test)
-        )
+        made[:, present] = classifier.fit(inputs, wanted).predict_proba(test)
         return made
     for output in range(len(head)):
         known = labels[:, output] >= 0
@@ -181,6 +178,5 @@ def _fitted(head: Head, inputs: np.ndarray, labels: np.ndarray, test: np.ndarray
         if len(np.unique(wanted)) < 2:
             made[:, output] = wanted.mean() if len(wanted) else 0.5
             continue
-        model = LogisticRegression(C=10.0, tol=1e-3, max_iter=200, random_state=seed).fit(inputs[known], wanted)
-        made[:, output] = model.predict_proba(test)[:, 1]
+        made[:, output] = classifier.fit(inputs[known], wanted).predict_proba(test)[:, 1]
     return made

@@ -235,16 +235,9 @@ def load_corpus(
     lengths, total = cache.sequences["length"].to_numpy(), cache.frames
     referred = len(layout.parts) if by_clip and settings.coordinates == "parts" else 0
     at_once, workers = BLOCK_FRAMES, 1 + (os.cpu_count() or 1)  # one may wait for the disk
-    scratch = None
     if memory is not None:
         at_once, workers = preparing(memory, int(lengths.max(initial=0)), len(cache.layout), at_once, workers)
-        if not fits(memory, total, 12 * len(layout) + 16 * referred):
-            scratch = Scratch(memory, {"keypoints": ScratchFile(total, len(layout), 3)})
-            scratch = scratch.adding("reference", ScratchFile(total, referred, 4)) if referred else scratch
-    keypoints = scratch.files["keypoints"].rows if scratch else torch.empty(total, len(layout), 3)
-    reference = None
-    if referred:
-        reference = scratch.files["reference"].rows if scratch else torch.zeros(total, referred, 4)
+    keypoints, reference, scratch = _allocate(total, len(layout), referred, memory)
     frames = cache.allocate(keypoints.numpy())
     number = torch.from_numpy(frames.number)
     sequence = torch.from_numpy(np.repeat(np.arange(len(cache.sequences)), lengths))
@@ -308,6 +301,18 @@ def load_corpus(
     corpus = corpus if keep_absent else _without_absent(cache, corpus, shown.tolist(), chosen=bool(parts))
     corpus = calibrated(corpus, settings.calibrate)
     return corpus if settings.standardize == "none" else standardized(corpus)
+
+
+def _allocate(
+    frames: int, points: int, referred: int, memory: int | None
+) -> tuple[Tensor, Tensor | None, Scratch | None]:
+    """Keypoints ``[N, V, 3]`` and, where parts are referred to, references ``[N, P, 4]``: in memory, or in files."""
+    if memory is None or fits(memory, frames, 12 * points + 16 * referred):
+        return torch.empty(frames, points, 3), torch.zeros(frames, referred, 4) if referred else None, None
+    files = {"keypoints": ScratchFile(frames, points, 3)}
+    if referred:
+        files["reference"] = ScratchFile(frames, referred, 4)
+    return files["keypoints"].rows, files["reference"].rows if referred else None, Scratch(memory, files)
 
 
 def _without_absent(cache: Cache, corpus: Corpus, shown: list[bool], *, chosen: bool) -> Corpus:

@@ -161,8 +161,7 @@ def context_of(head: Head, labels: Tensor, weights: str, smoothing: float) -> Co
     Parameters
     ----------
     weights : ``none``, ``balanced`` (inverse frequency) or ``sqrt`` (its square root). The weights of the labels
-    average
-        to 1; a class that never occurs has weight 0. A flag weighs the odds against it.
+        average to 1; a class that never occurs has weight 0. A flag weighs the odds against it.
     """
     if head.kind == "values":
         return Context()

@@ -72,8 +72,7 @@ def parameter_groups(
     """Trainable parameters by learning rate and weight decay.
 
     What the network calls its backbone (``backbone_parameters()``) learns at a rate of its own, and so does what
-    ``rates`` names. Norms, biases and
-    embeddings of positions are not decayed.
+    ``rates`` names. Norms, biases and embeddings of positions are not decayed.
     """
     find: Callable[[], Any] | None = getattr(network, "backbone_parameters", None)
     backbone = {id(parameter) for parameter in find()} if find else set()

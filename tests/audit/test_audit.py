@@ -83,7 +83,7 @@ def test_half_of_the_first_hundred_suspects_are_flipped_labels_where_one_in_twen
     hits = first[first["video"].isin(wrong)]
     right = [MOOD.outputs[int(name.removeprefix("clip")) % 3] for name in hits["video"]]
     assert (hits["value"].to_numpy() == right).mean() > 0.75, "the value is what the movement speaks for"
-    assert ("Corrections", dict(found.facts)["Corrections"]) in found.facts
+    assert dict(found.facts)["Corrections"].startswith("100 corrections by ")
 
 
 def test_flipped_labels_are_not_suspected_once_they_are_put_right(flipped):
