@@ -73,6 +73,5 @@ def test_the_rate_alone_can_be_asked_for(config, tmp_path):
     assert ended.exit_code == 0, ended.output
     found = json.loads((tmp_path / "rate" / "lr_find.json").read_text())
     assert f"lr: {found['suggestion']:.2g}" in ended.output
-    assert "learning rate" in (tmp_path / "rate" / "lr_find.svg").read_text() or (
-        tmp_path / "rate" / "lr_find.svg").stat().st_size > 5000  # fmt: skip
+    assert "learning rate" in (tmp_path / "rate" / "lr_find.svg").read_text()
     assert not list((tmp_path / "rate").glob("**/*.ckpt"))
