@@ -120,9 +120,7 @@ def _read_recording(task: Task, job: Job, reader: Reader, writer: "_Writer") -> 
         tally.add(replace(failed, problems=problems, failed_files=problems, unread=len(problems)))
     else:
         if not len(people.keypoints):
-            tally.notes.append(
-                f"{task.recording.source}: OpenPose saw nobody in its {count(len(people.number), 'frame')}"
-            )
+            tally.notes.append(f"{task.recording.source}: {_nobody(people, job.settings.layout)}")
         tally.notes += remarks(task, people, found) + unmet
         tally.notes += [f"{task.recording.source}: {who.note}"] if who.note else []
         tally.identities[who.by] += 1
@@ -132,6 +130,19 @@ def _read_recording(task: Task, job: Job, reader: Reader, writer: "_Writer") -> 
         _count(tally, sequences, people, job.header)
         writer.add_recording(task, people, known, new)
     tally.files += len(task.recording.files)
+
+
+def _nobody(people: People, name: str) -> str:
+    """Why a recording has nobody: none was seen, or what was is not of the layout."""
+    frames = count(len(people.number), "frame")
+    if not people.unread:
+        return f"OpenPose saw nobody in its {frames}"
+    expected = ", ".join(part.key for part in layout(name).parts)
+    others = f", and {len(people.unread) - 8} more" if len(people.unread) > 8 else ""
+    return (
+        f"no keypoints of {name} in its {frames}: its people have {', '.join(people.unread[:8])}{others}; "
+        f"expected {expected} (--layout names the parts to read)"
+    )
 
 
 def _contents(task: Task, reader: Reader) -> Contents:

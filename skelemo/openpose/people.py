@@ -13,6 +13,7 @@ from skelemo.openpose.points import Extent, convert, model_of, settle, shared_po
 from skelemo.openpose.reader import opened
 from skelemo.openpose.recording import Recording
 from skelemo.openpose.scale import detect_scale, plainly_seen, refuse_scale
+from skelemo.openpose.validate import keys_with_numbers
 from skelemo.skeleton import BODY_25, BODY_25B, FARTHEST, SCALES, Layout, Part, part_models
 
 
@@ -43,6 +44,7 @@ class People:
     size: tuple[int, int] = (0, 0)  # width and height of the image, if the files give them
     certain: Guess = NO_GUESS  # body model and scale, if the points determine them
     notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()  # if nobody was read, the keys of the first person whose numbers were passed over
 
 
 class RecordingError(InputError):
@@ -96,7 +98,7 @@ def read_people(
     rows = Rows(layout, body_model)
     try:
         with nullcontext(contents) if contents else opened(recording) as read:
-            counts, bytes_read, newest = _read_files(read, rows, faults)
+            counts, bytes_read, newest, passed = _read_files(read, rows, faults)
     except OSError as error:
         raise faults.error(f"{error.filename} {error.strerror or error}") from error
     points, identity = rows.array(), rows.identity()
@@ -127,6 +129,7 @@ def read_people(
         size=rows.sizes.most_common(1)[0][0] if rows.sizes else (0, 0),
         certain=Guess(model.name if model and sure else "", scale if certain else ""),
         notes=tuple(faults.notes),
+        unread=() if len(points) else tuple(map(printable, passed)),
     )
 
 
@@ -180,16 +183,23 @@ def check_model_and_scale(layout: Layout, body_model: str, scale: str) -> None:
             raise unknown(kind, name, ("auto", *choices))
 
 
-def _read_files(contents: Contents, rows: Rows, faults: _Faults) -> tuple[np.ndarray, int, int]:
-    """Read every file into `rows`; returns people by file, int64 ``[files]``, total bytes, and latest modification."""
+def _read_files(contents: Contents, rows: Rows, faults: _Faults) -> tuple[np.ndarray, int, int, list[str]]:
+    """Read every file into `rows`.
+
+    Returns people by file, int64 ``[files]``, total bytes, latest modification, and, where the first people have no
+    numbers of the layout, the keys of those that they have.
+    """
     counts = np.zeros(len(faults.sound), np.int64)
-    bytes_read = newest = 0
+    bytes_read = newest = people = 0
+    passed: list[str] = []
     for index in range(len(counts)):
         try:
             data, changed = contents(index)
             bytes_read += len(data)
             newest = max(newest, changed)
             counts[index] = rows.add(data)
+            people += counts[index]
+            passed = passed or ([] if people else keys_with_numbers(data))
             if rows.damage:
                 faults.add_damage(index, rows.damage)
         except OSError as error:
@@ -198,7 +208,7 @@ def _read_files(contents: Contents, rows: Rows, faults: _Faults) -> tuple[np.nda
             faults.add(index, f"cannot be read: {error.strerror}")
         except FrameError as error:
             faults.add(index, str(error))
-    return counts, bytes_read, newest
+    return counts, bytes_read, newest, passed
 
 
 def _map_bodies(

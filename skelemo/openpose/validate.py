@@ -56,6 +56,17 @@ def examine(data: bytes, slots: Sequence[Slot]) -> Frame:
     return Frame(people, identities, damage, _size(document))
 
 
+def keys_with_numbers(data: bytes) -> list[str]:
+    """The keys of the first person that hold lists with something in them, apart from the identity; of any file."""
+    try:
+        people = _people(_document(data))
+    except FrameError:
+        return []
+    keys = [[key for key, value in one.items() if isinstance(value, list) and value and key != PERSON_ID]
+            for one in people if isinstance(one, dict)]  # fmt: skip
+    return next(filter(None, keys), [])
+
+
 def _size(document: Mapping[str, Any]) -> tuple[int, int]:
     """Width and height of the image (ControlNet's ``canvas_width`` and ``canvas_height``); (0, 0) for unknown."""
     size = document.get("canvas_width"), document.get("canvas_height")

@@ -330,6 +330,18 @@ def test_a_recording_in_which_nobody_was_seen_is_told(tmp_path, write_recording)
     assert tally.notes == ["empty: OpenPose saw nobody in its 3 frames"]
 
 
+def test_points_under_other_keys_are_told_with_the_keys(tmp_path):
+    (tmp_path / "json").mkdir()
+    for number in range(3):
+        person = {"person_id": [-1], "pose_xyc": [1.0] * 75, "face_keypoints_2d": [], "hands": [2]}
+        text = json.dumps({"people": [person] if number else []})
+        (tmp_path / "json" / f"walk_{number:012d}_keypoints.json").write_text(text)
+    assert run(tmp_path)[0].notes == [
+        "walk: no keypoints of body_25+face_70 in its 3 frames: its people have pose_xyc, hands; "
+        "expected pose_keypoints_2d, face_keypoints_2d (--layout names the parts to read)"
+    ]
+
+
 @pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ENOENT])
 def test_a_mount_that_is_lost_costs_the_recording_not_its_frames_and_the_next_ingest_reads_it(
     tmp_path, write_recording, monkeypatch, code
