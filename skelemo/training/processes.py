@@ -13,6 +13,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
 from skelemo.errors import ConfigError
+from skelemo.text import count
 from skelemo.training.config import Config
 
 #: How many devices each machine has in a training of several; what Lightning starts inherits it.
@@ -35,7 +36,7 @@ def join_processes(config: Config) -> None:
     Raises
     ------
     ConfigError
-        A setting is for one device alone.
+        A setting is for one device alone, or the machine has fewer devices.
     """
     if config.devices * config.nodes == 1:
         os.environ.pop(_DEVICES, None)
@@ -44,6 +45,11 @@ def join_processes(config: Config) -> None:
         raise ConfigError("lr: auto is for one device: find it by skelemo tune --lr-find, and set it")
     if config.device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"several devices are auto, cpu or cuda, not {config.device}")
+    on_cpu = config.device == "cpu" or not torch.cuda.is_available()
+    most = (os.cpu_count() or 1) if on_cpu else torch.cuda.device_count()
+    if config.devices > most:
+        what = count(most, "core") if on_cpu else count(most, "GPU")
+        raise ConfigError(f"devices = {config.devices}: this machine has {what}; take at most as many --devices")
     os.environ[_DEVICES] = str(config.devices)
 
 

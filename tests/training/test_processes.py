@@ -14,7 +14,9 @@ from skelemo.data.loader import Batches
 from skelemo.data.windows import Window, find_targets
 from skelemo.errors import ConfigError
 from skelemo.runs.folder import read_run
+from skelemo.training.config import load_config
 from skelemo.training.fit import train
+from skelemo.training.processes import join_processes
 
 
 def test_two_processes_have_the_losses_scores_and_predictions_of_one(config, tmp_path):
@@ -71,3 +73,11 @@ def test_a_training_of_its_own_writes_whatever_number_a_cluster_gives_it(config,
     monkeypatch.setenv("SLURM_PROCID", "3")
     assert train(config(epochs=1), tmp_path / "run")["test"]
     assert (tmp_path / "run" / "scores.json").exists()
+
+
+def test_more_devices_than_the_machine_has_are_refused(monkeypatch):
+    monkeypatch.delenv("SKELEMO_DEVICES", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    with pytest.raises(ConfigError, match=r"^devices = 4: this machine has 3 cores; take at most as many --devices$"):
+        join_processes(load_config(None, {"device": "cpu", "devices": 4}))
+    assert "SKELEMO_DEVICES" not in os.environ
