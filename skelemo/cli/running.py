@@ -27,6 +27,7 @@ def trained(
     given : settings by options of their own, None where the option is not given; they override the file's, and
         ``assignments`` override both.
     """
+    from skelemo.errors import ConfigError
     from skelemo.models.registry import ARCHITECTURES
     from skelemo.training.config import load_config, parse_assignments
 
@@ -34,6 +35,11 @@ def trained(
         ARCHITECTURES.find(arch)
     overrides = {name: value for name, value in given.items() if value is not None} | parse_assignments(assignments)
     settings = load_config(config, overrides)
+    begun = out / "config.yaml"
+    pretraining = settings.pretrain or (resume and begun.is_file() and load_config(begun).pretrain)
+    if pretraining and not given.get("pretrain"):
+        again = f"skelemo pretrain --out {out} --resume" if resume else f"skelemo pretrain CACHE --out {out}"
+        raise ConfigError(f"pretrain = True is no training with labels: {again}")
 
     from skelemo.cli.progress import training_progress
     from skelemo.training.fit import train

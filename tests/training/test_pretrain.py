@@ -324,6 +324,13 @@ def test_verbs_that_predict_refuse_it_in_one_line(config, nameless, cache, tmp_p
         wanted = "it has no head to predict; start a training from it: skelemo train --init RUN"
         assert answer.output.strip().splitlines() == [f"Error: {run} is a pretraining run: {wanted}"], verb
     assert not out.exists() or not any(out.iterdir())
+    for verb, told in (
+        (["train", "--out", run, "--resume"], f"skelemo pretrain --out {run} --resume"),
+        (["train", "--data", cache, "--set", "pretrain=true", "--out", out], f"skelemo pretrain CACHE --out {out}"),
+    ):
+        answer = CliRunner().invoke(main, [str(word) for word in verb])
+        wanted = f"Error: pretrain = True is no training with labels: {told}\n"
+        assert (answer.exit_code, answer.output) == (2, wanted)
 
 
 def test_labels_are_not_looked_at(config, nameless, tmp_path):
