@@ -41,10 +41,11 @@ class RemoteError(SkelemoError):
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     """The error for a name that is not among the known ones: it offers the nearest and lists them all."""
-    choices = sorted(known)
+    choices = sorted(set(known))
     nearest = get_close_matches(str(name), choices, n=1)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return ConfigError(f"unknown {kind} {str(name)!r}: {hint}known are {', '.join(choices)}")
+    listed = f"known are {', '.join(choices)}" if choices else "there is none"
+    return ConfigError(f"unknown {kind} {str(name)!r}: {hint}{listed}")
 
 
 def os_reason(error: OSError) -> str:

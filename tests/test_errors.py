@@ -15,6 +15,11 @@ def test_a_name_like_no_other_gets_the_list_alone():
     assert str(unknown("part", 3, iter(["body"]))) == "unknown part '3': known are body"
 
 
+def test_a_name_known_twice_is_listed_once_and_an_empty_list_is_told():
+    assert str(unknown("column", "zzz", ["va", "va"])) == "unknown column 'zzz': known are va"
+    assert str(unknown("head", "zzz", [])) == "unknown head 'zzz': there is none"
+
+
 @pytest.mark.parametrize("kind", [InputError, ConfigError, CacheError])
 def test_everything_the_user_can_put_right_is_one_kind(kind):
     assert issubclass(kind, SkelemoError)

@@ -126,6 +126,9 @@ def read_search(file: Path, overrides: Mapping[str, Any] | None = None, trials: 
         together = {key for found in bundles if isinstance(found, Mapping) for key in found}
         if wrong := sorted({name, *together} & SCORED):
             raise ConfigError(f"{file}: {wrong[0]} decides what a score means, and cannot vary in a search")
+        varied = {key.removeprefix("model.") for key in {name, *together}}
+        if fixed := [key for key in overrides or {} if key.removeprefix("model.") in varied]:
+            raise ConfigError(f"--set {fixed[0]}: space of {file} varies it; leave --set out, or take it out of space")
     sampler = _one_of(file, "sampler", content.get("sampler", "tpe"), SAMPLERS)
     most = _whole(file, "trials", content.get("trials", 50))
     if sampler == "grid":
@@ -165,6 +168,8 @@ def _axis(file: Path, name: str, found: Any, arch: str) -> Range | Choices:
     if isinstance(found, list) and found:
         return Choices(tuple(found))
     where = f"{file}: space, {name}"
+    if isinstance(found, Mapping) and (odd := [*(key for key in found if key not in _RANGE)]):
+        raise InputError(f"{where}: unknown entry {odd[0]!r}; a range has low and high, and may have log or step")
     if not isinstance(found, Mapping) or not {"low", "high"} <= found.keys() <= {*_RANGE}:
         raise InputError(f"{where}: expected a list of values, or a range as in {{low: 1, high: 9}}, with log or step")
     step = found.get("step")
@@ -203,6 +208,7 @@ def _one_of(file: Path, key: str, value: Any, known: tuple[str, ...]) -> str:
 
 
 def _whole(file: Path, key: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < (0 if key in ("seed", "prune_after") else 1):
-        raise InputError(f"{file}: {key} is {value!r}; expected a whole number")
+    least = 0 if key in ("seed", "prune_after") else 1
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{file}: {key} is {value!r}; expected a whole number from {least}")
     return value

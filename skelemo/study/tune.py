@@ -245,7 +245,9 @@ def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -
             study.set_user_attr("search", identity)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"{shown} cannot be opened as the storage of a search: {reason}") from error
+        raise ConfigError(
+            f"{shown} cannot be opened as the storage of a search: {reason}; take another --out or --storage"
+        ) from error
     if known is not None and known != identity:
         what = "other settings" if known[0] != identity[0] else "other data, corrections or another split"
         raise ConfigError(f"{shown} holds a search {search.title!r} with {what}: take another --out, or another title")

@@ -60,6 +60,11 @@ def read_data(config: Config, cache: Cache, corrections: Corrections | None) -> 
 
 def settle_heads(config: Config, corpus: Corpus) -> Config:
     """The heads by name; ``auto`` is the first of the data that has a label, and its loss must fit."""
+    if not corpus.heads and not config.pretrain:
+        raise ConfigError(
+            f"{', '.join(config.data)}: nothing is labeled, so there is nothing to predict: ingest with --labels, "
+            f"or learn from it without labels by skelemo pretrain"
+        )
     if config.head == "auto" and not config.pretrain:
         found = (head.name for head in corpus.heads if head.labeled(corpus.labels[head.name].cpu().numpy()).any())
         config = config.model_copy(update={"head": next(found, corpus.heads[0].name)})
@@ -212,5 +217,5 @@ def require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
         raise ConfigError(f"{config.arch} is a network: it needs an optimizer, as in --set optimizer=adam")
     network = job.create(restored=begun)
     if config.pretrain and not any(not is_of(name, [PRETEXT]) for name, _ in network.named_parameters()):
-        raise ConfigError(f"{config.arch} has no layer that heads share: nothing can start from it; take another")
+        raise ConfigError(f"{config.arch} has no layer that heads share: nothing can start from it; take another --arch")
     return {"parameters": sum(parameter.numel() for parameter in network.parameters())}

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -220,7 +221,8 @@ def test_two_processes_share_a_database_and_a_search_of_others_is_refused(tmp_pa
     ("content", "said"),
     [
         ({"space": {}}, "expected space"),
-        ({"space": {"lr": {"low": 1, "top": 2}}}, "expected a list of values, or a range"),
+        ({"space": {"lr": {"low": 1, "top": 2}}}, "unknown entry 'top'; a range has low and high"),
+        ({"space": {"lr": []}}, "expected a list of values, or a range"),
         ({"space": {"lr": {"low": 0.1, "high": 0.01}}}, "expected low below high"),
         ({"space": {"lr": {"low": 0.0, "high": 0.1, "log": True}}}, "log only above 0"),
         ({"space": {"lr": {"low": "1e-4", "high": 0.1}}}, "write 1.0e-4"),
@@ -245,3 +247,32 @@ def test_a_search_without_validation_or_of_a_fold_that_is_not_there_is_refused(t
         tune(read_search(a_search(tmp_path, cache, {"split": "kfold:3", "validation": 0})), tmp_path / "out")
     with pytest.raises(ConfigError, match="fold is 2"):
         tune(read_search(a_search(tmp_path, cache, fold=2)), tmp_path / "out")
+
+
+@pytest.mark.parametrize("key", ["lr", "width", "model.width"])
+def test_a_setting_that_varies_cannot_be_set_as_well(tmp_path, cache, key):
+    with pytest.raises(ConfigError, match=rf"^--set {key}: space of .*search\.yaml varies it; leave --set out"):
+        read_search(a_search(tmp_path, cache), {key: 8})
+
+
+def test_a_damaged_journal_is_one_line_and_stays(tmp_path, cache):
+    file, out = a_search(tmp_path, cache), tmp_path / "out"
+    out.mkdir()
+    (out / "trials.journal").write_text('{"op_code": 0, "worker_id"\n{}\n')
+    ended = CliRunner().invoke(main, ["tune", str(file), "--out", str(out)])
+    assert (ended.exit_code, ended.output.count("\n")) == (2, 1)
+    assert "trials.journal cannot be opened as the storage of a search" in ended.output
+    assert "take another --out or --storage" in ended.output
+    assert (out / "trials.journal").read_text().startswith('{"op_code": 0, "worker_id"\n')
+
+
+def test_data_without_labels_are_one_line(tmp_path):
+    clips = [a_sequence(f"v{i}", 4, labels={}) for i in range(3)]
+    bare = a_cache(tmp_path / "bare", *clips, header=replace(BODY, heads=()))
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(yaml.safe_dump({"arch": "ann", "data": str(bare), "device": "cpu"}))
+    for words in (["tune", "--lr-find", str(settings)], ["train", "--config", str(settings)]):
+        ended = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "out")])
+        assert (ended.exit_code, ended.output.count("\n")) == (2, 1), ended.output
+        assert f"{bare}: nothing is labeled, so there is nothing to predict: ingest with --labels" in ended.output
+        assert not (tmp_path / "out").exists()
