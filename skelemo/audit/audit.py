@@ -72,6 +72,8 @@ def audit(
     facts.append(("Size", f"{count(len(corpus.sequences), 'sequence')}, {count(len(corpus), 'frame')}"))
     places = Places(corpus)
     predicted, notes = from_runs(corpus, runs) if runs else from_baseline(corpus, seed=seed, report=report)
+    if not corpus.heads:
+        notes = [*notes, "nothing is labeled: only movement was looked at"]
     judges = ", ".join(path.name for path in runs) or "a baseline, cross-validated in 5 folds by subject and recording"
     facts.append(("Labels judged by", judges))
     steps = steps_of(corpus, places)

@@ -54,8 +54,14 @@ def export_elan(
     Raises
     ------
     ConfigError
-        Several recordings and none is named, an unknown one, or no frames per second.
+        Several recordings and none is named, an unknown one, or no frames per second; no folder for the file.
+    InputError
+        The film is missing.
     """
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: there is no folder {path.parent}")
+    if film and not film.is_file():
+        raise InputError(f"{film}: no such video; expected the file that ELAN is to open")
     people = _people(cache, corrections, video, fps)
     heads, names = cache.heads, _names(cache.heads)
     tables = []

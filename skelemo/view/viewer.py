@@ -12,6 +12,7 @@ from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.player import describe, packed
 from skelemo.runs.folder import Run
+from skelemo.text import count
 from skelemo.view.answers import RunAnswers
 from skelemo.view.frames import MOST_FRAMES, Frames
 from skelemo.view.sequence_table import MOST_ROWS, Query, SequenceTable
@@ -35,7 +36,7 @@ class Viewer:
     Raises
     ------
     InputError
-        A run predicts for none of the cache's sequences, or there is no such folder.
+        A run predicts for none of the cache's sequences, there is no such folder, or a table is damaged.
     """
 
     def __init__(
@@ -43,6 +44,8 @@ class Viewer:
     ) -> None:
         self.cache = cache
         ids = cache.sequences["id"].to_numpy(object)
+        for path in cache.paths:  # a damaged table is refused now, not at the first click
+            table.read_corrections(table.corrections_file(path), missing_ok=True)
         self.answers = [RunAnswers(run, ids) for run in runs]
         for one in self.answers:
             if not one.matched:
@@ -65,7 +68,12 @@ class Viewer:
         found = [{**one, "row": place[0], "id": place[1]} for one in suspects
                  if (place := rows.get((one["video"], one["person"])))]  # fmt: skip
         if not found:
-            raise InputError(f"{path}: none of its {len(table):,} suspects is in {self.cache.name}; name its cache")
+            size = count(len(table), "suspect")
+            raise InputError(
+                f"{path}: of its {size} none is in {self.cache.name}; name the cache that was audited"
+                if len(table)
+                else f"{path}: no suspect in it, so there is nothing to go through"
+            )
         return found[:MOST_SUSPECTS]
 
     def about(self) -> dict[str, Any]:

@@ -140,3 +140,24 @@ def test_the_verb_lists_undoes_and_exchanges(cache, tmp_path):
     assert "1 correction in force" in told
     assert row.time[:16].replace("T", " ") in told
     assert CliRunner().invoke(main, ["cache", "corrections", str(tmp_path / "cache"), "--to", "x.csv"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--film", "a.mp4"], "--film is for --to: name a file, as in --to interview.eaf"),
+        (["--to", "a.eaf", "--author", "me"], "--author is for --from: name a file"),
+        (["--video", "v"], "--video is for --to or --from: name a file, as in --to interview.eaf"),
+        (["--file", "missing.csv"], "missing.csv: no such table of corrections"),
+        (["--to", "no/a.eaf"], "there is no folder no"),
+        (["--to", "a.eaf", "--film", "missing.mp4"], "missing.mp4: no such video; expected the file that ELAN is to"),
+    ],
+)
+def test_an_option_that_would_do_nothing_or_a_file_that_is_missing_is_one_line(
+    cache, tmp_path, monkeypatch, words, told
+):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["cache", "corrections", "cache", *words])
+    assert (done.exit_code, done.output.count("\n")) == (2, 1), done.output
+    assert told in done.output
+    assert not (tmp_path / "a.eaf").exists()

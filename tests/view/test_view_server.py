@@ -313,7 +313,7 @@ def test_a_queue_names_rows_and_leaves_out_whom_the_cache_does_not_have(folder, 
         (0, "anna/talk_left", "right"),
     ]
     (tmp_path / "others.csv").write_text("\n".join([lines[0], lines[3]]))
-    with pytest.raises(InputError, match="none of its 1 suspects is in small"):
+    with pytest.raises(InputError, match="of its 1 suspect none is in small"):
         Viewer(open_cache(folder), queue=tmp_path / "others.csv")
 
 
@@ -343,3 +343,12 @@ def test_what_cannot_be_is_one_line(folder):
     assert "nowhere: no such folder of videos" in answer.output
     with pytest.raises(ConfigError, match="kind of coordinates"):
         Viewer(open_cache(folder)).keypoints(0, {"as": "x"})
+
+
+def test_a_damaged_table_of_corrections_or_an_empty_queue_is_refused_before_the_page_opens(folder, tmp_path):
+    (tmp_path / "empty.csv").write_text("rank,kind,video,person,first,last,score,found,head,value\n")
+    with pytest.raises(InputError, match=r"empty\.csv: no suspect in it"):
+        Viewer(open_cache(folder), queue=tmp_path / "empty.csv")
+    (folder / "corrections.csv").write_bytes(b"id,time\n\xff")
+    with pytest.raises(InputError, match=r"corrections\.csv: 'utf-8' codec"):
+        Viewer(open_cache(folder))

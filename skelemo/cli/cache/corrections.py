@@ -51,6 +51,12 @@ def command(
     for wanted in (to, from_):
         if wanted and wanted.suffix.lower() != ".eaf":
             raise ConfigError(f"{wanted}: expected a file of ELAN, NAME.eaf")
+    idle = {"--film": film and not to, "--author": author and not from_, "--video": video and not (to or from_),
+            "--fps": fps and not (to or from_)}  # fmt: skip
+    for option in (name for name, unused in idle.items() if unused):
+        needed = {"--film": "--to", "--author": "--from"}.get(option, "--to or --from")
+        raise ConfigError(f"{option} is for {needed}: name a file, as in {needed.split()[0]} interview.eaf")
+    table.read_corrections(path, missing_ok=file is None or bool(from_))
     console = Screen(soft_wrap=True)
     if undo:
         table.undo(path, undo)
