@@ -225,8 +225,9 @@ def preparing(memory: int, longest: int, points: int, usual: int, workers: int) 
     """
     frame = 12 * points * _COPIES
     if longest * frame > memory // 2:
+        given = _size(memory) if memory >> 20 else count(memory, "byte")
         raise ConfigError(
-            f"memory: {_size(memory)} is too little to prepare a sequence of {count(longest, 'frame')}: "
+            f"memory: {given} is too little to prepare a sequence of {count(longest, 'frame')}: "
             f"allow {_size(2 * longest * frame)}"
         )
     block = max(longest, min(usual, memory // 2 // workers // frame))

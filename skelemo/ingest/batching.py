@@ -12,6 +12,7 @@ from skelemo.errors import ConfigError
 from skelemo.ingest.task import Task
 from skelemo.openpose.files import MAX_BYTES
 from skelemo.openpose.recording import Recording
+from skelemo.text import count
 
 #: Files per shard: 16,384 frames of body and face are 19 MB.
 GROUP_FILES = 16_384
@@ -113,8 +114,9 @@ def bounds(memory: int) -> Bounds:
     """
     left = memory - _BASE
     if left < 16 << 20:
+        given = f"{memory >> 20} MB" if memory >> 20 else count(memory, "byte")
         raise ConfigError(
-            f"memory of {memory >> 20} MB: a process that ingests takes {(_BASE >> 20) + 16} MB or more; "
+            f"memory of {given}: a process that ingests takes {(_BASE >> 20) + 16} MB or more; "
             "give more, or use fewer --jobs"
         )
     return Bounds(shard=left // _COPIES, unpacked=left // 3)
@@ -130,5 +132,5 @@ def parse_size(text: str) -> int:
     """
     found = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([KMGT]?)(?:I?B)?\s*", text, re.IGNORECASE | re.ASCII)
     if not found:
-        raise ConfigError(f"size {text!r}: expected a number and a unit, as in 512MB or 2GB")
+        raise ConfigError(f"memory {text!r}: expected a number and a unit, as in 512MB or 2GB")
     return int(float(found[1]) * _UNITS[found[2].upper()])

@@ -61,13 +61,6 @@ class Config(  # pydantic lists the fields of the last base first
     def _listed(cls, value: Any) -> Any:
         return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
-    @field_validator("neutral_radius")
-    @classmethod
-    def _in_the_plane(cls, value: Any) -> Any:
-        if isinstance(value, float) and not 0 <= value <= 2:
-            raise ValueError("out of range")
-        return value
-
     @field_validator("memory", mode="before")
     @classmethod
     def _in_bytes(cls, value: Any) -> Any:
@@ -197,7 +190,7 @@ def _require_size(memory: str, where: str) -> None:
     try:
         parse_size(memory or "0")
     except ConfigError as error:
-        raise ConfigError(f"{where}setting memory: {error}") from None
+        raise ConfigError(f"{where}setting {error}") from None
 
 
 def _expected(name: str) -> str:
@@ -205,9 +198,9 @@ def _expected(name: str) -> str:
     field = Config.model_fields[name]
     kinds_of = (field.annotation, *get_args(field.annotation))
     bounded = next((kind for kind in kinds_of if get_origin(kind) is Annotated), None)
-    for kind in () if bounded else kinds_of:
-        if get_origin(kind) is Literal:
-            return f"one of {', '.join(map(str, get_args(kind)))}"
+    words = [str(word) for kind in kinds_of if get_origin(kind) is Literal for word in get_args(kind)]
+    if words and not bounded:
+        return f"one of {', '.join(words)}"
     kinds: dict[Any, str] = {
         int: "a whole number",
         float: "a number",
@@ -220,8 +213,10 @@ def _expected(name: str) -> str:
     limits = [
         f"{word} {getattr(limit, sign):,}" for limit in metadata for sign, word in signs.items() if hasattr(limit, sign)
     ]
-    expected = " ".join([kinds.get(float if bounded else field.annotation, "names"), " and ".join(limits)]).strip()
-    return f"{expected}, or auto" if bounded else expected
+    kind = kinds.get(bounded.__origin__ if bounded else field.annotation, "names")
+    expected = " ".join([kind, " and ".join(limits)]).strip()
+    words += ["null"] if bounded and type(None) in kinds_of else []
+    return f"{expected}, or {' or '.join(words)}" if bounded else expected
 
 
 def _model_first(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -284,8 +279,14 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
 
 def _read_settings(file: Path) -> dict[str, Any]:
     try:
-        return read_yaml(file)
+        settings = read_yaml(file)
     except OSError as error:
         raise InputError(f"{file}: {error.strerror or error}") from None
     except ValueError as error:
         raise InputError(f"{file}: {error}") from None
+    for verb, key in (("tune", "space"), ("study", "grid")):
+        if key in settings:
+            raise InputError(
+                f"{file}: it has {key}, as a file of skelemo {verb}; expected the settings of one training"
+            )
+    return settings

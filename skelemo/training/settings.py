@@ -52,7 +52,7 @@ class WindowSettings(BaseModel):
         False,
         description="predict the mean for a window and its mirror image; auto: where the validation subset gains by it",
     )
-    neutral_radius: float | Literal["auto"] | None = Field(
+    neutral_radius: Annotated[float, Field(ge=0, le=2)] | Literal["auto"] | None = Field(
         None,
         description="read valence and arousal as one of seven emotions, neutral within so far from the origin; auto: "
         "as the validation subset prefers; null: they are not read",

@@ -217,5 +217,5 @@ def require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
         raise ConfigError(f"{config.arch} is a network: it needs an optimizer, as in --set optimizer=adam")
     network = job.create(restored=begun)
     if config.pretrain and not any(not is_of(name, [PRETEXT]) for name, _ in network.named_parameters()):
-        raise ConfigError(f"{config.arch} has no layer that heads share: nothing can start from it; take another --arch")
+        raise ConfigError(f"{config.arch} has no layer that heads share: nothing can start from it; choose another")
     return {"parameters": sum(parameter.numel() for parameter in network.parameters())}

@@ -29,6 +29,11 @@ def test_what_is_written_reads_back_as_the_same_configuration(tmp_path):
         ("weight_decay=.inf", "setting weight_decay = inf"),
         ("batch_size=1", "setting batch_size = 1: expected a whole number from 2"),
         ("lr=foo", "setting lr = 'foo': expected a number above 0 and up to 100, or auto$"),
+        ("neutral_radius=7", "setting neutral_radius = 7: expected a number from 0 and up to 2, or auto or null$"),
+        ("calibrate=trak", "setting calibrate = 'trak': expected one of none, track, running, auto$"),
+        ("flip_average=maybe", "setting flip_average = 'maybe': expected one of False, True, auto$"),
+        ("evaluate_every=0", "evaluate_every = 0: expected a whole number from 1 and up to 1,000,000, or auto$"),
+        ("memory=lots", "setting memory 'lots': expected a number and a unit, as in 512MB or 2GB$"),
         ("epochs=1.5", "setting epochs = 1.5: expected a whole number from 1 and up to 1,000,000$"),
         ("batch_size=1e20", "setting batch_size = '1e20': expected a whole number from 2"),
         ("smooth=99999999999", "setting smooth = 99999999999: expected a whole number from 0 and up to 1,001"),
@@ -109,3 +114,11 @@ def test_every_number_has_a_least_and_a_most(name):
     for value in (-(10**30), 10**30, float("inf"), float("nan")):
         with pytest.raises(ConfigError, match=f"setting {name} = .*: expected a"):
             load_config(None, {name: value})
+
+
+@pytest.mark.parametrize(("verb", "key"), [("tune", "space"), ("study", "grid")])
+def test_a_search_or_a_study_in_place_of_settings_is_told_as_such(tmp_path, verb, key):
+    file = tmp_path / "search.yaml"
+    file.write_text(f"base: {{epochs: 1}}\n{key}: {{lr: [0.1]}}\n")
+    with pytest.raises(InputError, match=rf"search\.yaml: it has {key}, as a file of skelemo {verb}; expected"):
+        load_config(file)

@@ -40,5 +40,5 @@ def test_a_size_is_written_as_for_ingest():
     assert load_config(None, {"memory": "1.5 GiB"}).bytes == 3 << 29
     assert load_config(None, {"memory": 4096}).bytes == 4096
     assert load_config(None, {}).bytes is None
-    with pytest.raises(ConfigError, match="setting memory: size 'much': expected a number and a unit, as in 512MB"):
+    with pytest.raises(ConfigError, match="setting memory 'much': expected a number and a unit, as in 512MB"):
         load_config(None, {"memory": "much"})
