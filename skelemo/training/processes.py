@@ -41,6 +41,8 @@ def join_processes(config: Config) -> None:
     if config.devices * config.nodes == 1:
         os.environ.pop(_DEVICES, None)
         return
+    if config.is_baseline:
+        raise ConfigError(f"{config.arch} is fitted by one process: leave --devices and --nodes out")
     if config.lr == "auto":
         raise ConfigError("lr: auto is for one device: find it by skelemo tune --lr-find, and set it")
     if config.device not in ("auto", "cpu", "cuda"):

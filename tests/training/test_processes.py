@@ -81,3 +81,9 @@ def test_more_devices_than_the_machine_has_are_refused(monkeypatch):
     with pytest.raises(ConfigError, match=r"^devices = 4: this machine has 3 cores; take at most as many --devices$"):
         join_processes(load_config(None, {"device": "cpu", "devices": 4}))
     assert "SKELEMO_DEVICES" not in os.environ
+
+
+def test_a_baseline_takes_one_process(monkeypatch):
+    monkeypatch.delenv("SKELEMO_DEVICES", raising=False)
+    with pytest.raises(ConfigError, match=r"^svm is fitted by one process: leave --devices and --nodes out$"):
+        join_processes(load_config(None, {"arch": "svm", "device": "cpu", "devices": 2}))
