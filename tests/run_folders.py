@@ -139,6 +139,8 @@ def write_run(
         "data": data,
         "heads": [head.to_json() for head in run_heads(classes, heads)],
         "parameters": 123_456,
+        "flops": 246_800,
+        "throughput": {"windows_per_second": 5432.1, "batch": 256, "device": "Some CPU, 2 threads"},
         "seconds": 321.5,
     }
     write_json(folder / "environment.json", environment)

@@ -23,7 +23,7 @@ from skelemo.cli.values import PATH, TEXT
               help="Split the scores by a column of the labels: sex, camera, age group.")  # fmt: skip
 @click.option("--table", type=PATH, help="Table with columns video and COLUMN, unless CACHE keeps it.")
 @click.option("--allow-overlap", is_flag=True, help="Score what the runs have learned from, too.")
-@click.option("--mistakes", type=click.IntRange(0, 20), default=4, show_default=True,
+@click.option("--mistakes", type=click.IntRange(0, 20), show_default="as many as the run keeps",
               help="Clips of the worst answers of each head that --out keeps, with keypoints.")  # fmt: skip
 @click.option("--device", type=TEXT, default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
@@ -35,7 +35,7 @@ def command(
     by: tuple[str, ...],
     table: Path | None,
     allow_overlap: bool,
-    mistakes: int,
+    mistakes: int | None,
     device: str,
     allow: tuple[str, ...],
 ) -> None:

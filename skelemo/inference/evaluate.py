@@ -16,8 +16,9 @@ from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import Corpus
 from skelemo.data.mistakes import find_mistakes
 from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window_columns
-from skelemo.errors import ConfigError
+from skelemo.errors import ConfigError, InputError
 from skelemo.evaluation.scores import Scores, score
+from skelemo.inference.cost import cost_of_members
 from skelemo.inference.environment import choose_device, environment
 from skelemo.inference.grouping import groups_by, score_by
 from skelemo.inference.joining import Join, join_heads, notes_on
@@ -57,7 +58,7 @@ def evaluate(
     by: Sequence[str] = (),
     table: Path | None = None,
     allow_overlap: bool = False,
-    mistakes: int = USUAL,
+    mistakes: int | None = None,
     device: str = "auto",
     allow: Collection[str] = (),
     report: Callable[[int, int], None] = lambda done, of: None,
@@ -71,7 +72,8 @@ def evaluate(
     by : columns by which the scores are split, see `skelemo.inference.grouping`.
     table : where these columns are, unless the cache has them.
     allow_overlap : score sequences and subjects that a run has learned from, too.
-    mistakes : clips of the worst answers of each head that are kept, with keypoints, for reports.
+    mistakes : clips of the worst answers of each head that are kept, with keypoints, for reports; None for as many as
+        the run that keeps fewest.
 
     Raises
     ------
@@ -111,13 +113,23 @@ def evaluate(
         for column, values in groups.items():
             notes += score_by(scores, predictions, corpus.heads, clips, column, values)
         facts = environment(cache, corpus.heads, where) | {
-            "parameters": sum(sum(p.numel() for p in one.network.parameters()) for one in model.members),
+            **cost_of_members(model.members, model.batches(corpora, targets.row, where)),
             "evaluation": _facts(runs, notes, time.monotonic() - started),
         }
         _write(out, _config(runs, data, corpus.heads), _split(predictions), facts, predictions, corpus.heads)
-        write_mistakes(out, find_mistakes(corpus, predictions, corpus.heads, mistakes))
+        most = min(map(_mistakes_kept, runs)) if mistakes is None else mistakes
+        write_mistakes(out, find_mistakes(corpus, predictions, corpus.heads, most))
         write_json(out / "scores.json", scores)
     return Evaluation(scores, tuple(notes))
+
+
+def _mistakes_kept(run: Path) -> int:
+    """How many clips of mistakes a run keeps of each head: 0 where its settings forbid keypoints in its folder."""
+    file = run / "config.yaml"
+    kept = read_settings(file).get("mistakes", USUAL) if file.is_file() else USUAL
+    if not isinstance(kept, int):
+        raise InputError(f"{file}: mistakes is {kept!r}; expected a whole number")
+    return kept
 
 
 def _require_empty(out: Path) -> None:

@@ -48,13 +48,13 @@ def predict(
     ``precision`` is the one that the network was trained in, ``flip`` see `skelemo.models.heads.answers`.
     """
     found: dict[str, list[np.ndarray]] = {head.name: [] for head in heads}
-    for outputs, _, _ in _outputs(network, batches, heads, precision, flip):
+    for outputs, _, _ in batch_outputs(network, batches, heads, precision, flip):
         for name, output in outputs.items():
             found[name].append(output)
     return {name: np.concatenate(pieces) for name, pieces in found.items()}
 
 
-def _outputs(
+def batch_outputs(
     network: nn.Module, batches: Batches, heads: Sequence[Head], precision: str, flip: bool
 ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
     """The outputs of each batch, and the shares ``[B]`` of each window's frames and points that are visible."""
@@ -167,16 +167,23 @@ class Model(Answering):
         each, frames, _ = self._outputs(corpora, rows, device, report)
         return self.mean(each), frames
 
+    def batches(self, corpora: Sequence[Corpus], rows: np.ndarray, device: torch.device) -> list[Batches]:
+        """The windows of target rows ``[W]`` as each member takes them."""
+        return [
+            Batches(corpus, Targets(rows, {}), one.window, BATCH, device)
+            for one, corpus in zip(self.members, corpora, strict=True)
+        ]
+
     def _outputs(
         self, corpora: Sequence[Corpus], rows: np.ndarray, device: torch.device, report: Report
     ) -> tuple[list[dict[str, np.ndarray]], np.ndarray, np.ndarray]:
         """Outputs by member and head, and the least shares ``[W]`` of a window's frames and points that are visible."""
         each, frames, points = [], [], []
-        for number, (one, corpus) in enumerate(zip(self.members, corpora, strict=True)):
-            batches, pieces = Batches(corpus, Targets(rows, {}), one.window, BATCH, device), []
+        for number, (one, batches) in enumerate(zip(self.members, self.batches(corpora, rows, device), strict=True)):
+            pieces = []
             network = one.network.to(device)
             flip = one.file.flip_average
-            for done, piece in enumerate(_outputs(network, batches, one.file.heads, one.file.precision, flip), 1):
+            for done, piece in enumerate(batch_outputs(network, batches, one.file.heads, one.file.precision, flip), 1):
                 pieces.append(piece)
                 report(number * len(batches) + done, len(self.members) * len(batches))
             found, share_of_frames, share_of_points = zip(*pieces, strict=True)

@@ -15,6 +15,7 @@ from skelemo.report.describe import (
     data_name,
     interval_basis,
     missing_interval,
+    parts_of,
     setting_text,
     settings_of,
     smallest_and_largest,
@@ -31,14 +32,15 @@ NO_OPTIMIZER = "no optimizer"
 _OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "adamax": "Adamax"}
 
 #: Settings that do not make another experiment of a run.
-_INCIDENTAL = ("seed", "split_seed", "device", "compile")
+_INCIDENTAL = ("seed", "split_seed", "device", "devices", "nodes", "memory", "compile", "by", "mistakes")
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A figure with its 95 % interval; of several runs their mean, with the standard deviation in its place.
 
-    ``of`` is how many runs, or why there is no interval; ``together`` the figure of the mean of their predictions.
+    ``of`` is how many runs, or why there is no interval; ``together`` the figure of the mean of their predictions;
+    ``folds`` mean and standard deviation of the figures of single folds.
     """
 
     value: float
@@ -47,6 +49,7 @@ class Estimate:
     sd: float | None = None
     of: str = ""
     together: float | None = None
+    folds: tuple[float, float] | None = None
 
     @property
     def spread(self) -> str:
@@ -54,6 +57,12 @@ class Estimate:
         if self.sd is not None:
             return f"± {self.sd:.3f}, {self.of}"
         return f"{self.low:.3f} to {self.high:.3f}" if self.low is not None and self.high is not None else self.of
+
+    @property
+    def further(self) -> str:
+        """What else is known: the figure of the mean prediction, mean and deviation over folds."""
+        together = "" if self.together is None else f"together {self.together:.3f}"
+        return together or (f"folds {self.folds[0]:.3f} ± {self.folds[1]:.3f}" if self.folds else "")
 
 
 @dataclass(frozen=True)
@@ -240,7 +249,9 @@ def estimate_in(scored: Mapping[str, Any], figure: str) -> Estimate | None:
         if mean["mean"] is None:
             return None
         return Estimate(mean["mean"], sd=mean["sd"], of=f"{len(scored['seeds'])} seeds", together=found["value"])
-    return Estimate(found["value"], found.get("low"), found.get("high"), of=missing_interval(scored))
+    fold = scored.get("fold_mean", {}).get(figure) or {}
+    folds = (fold["mean"], fold["sd"]) if fold.get("mean") is not None and fold.get("sd") is not None else None
+    return Estimate(found["value"], found.get("low"), found.get("high"), of=missing_interval(scored), folds=folds)
 
 
 def differing_settings(runs: Sequence[Run]) -> dict[str, tuple[str, ...]]:
@@ -280,7 +291,10 @@ def _label(entry: Entry, keys: Sequence[str]) -> str:
     if entry.runs[0].members:
         return f"{entry.arch} of {len(entry.runs[0].members)}"
     settings = settings_of(entry.runs[0])
-    texts = (f"{key.removeprefix('model.')} {setting_text(settings.get(key))}" for key in keys)
+    texts = (
+        parts_of(entry.runs[0]) if key == "parts" else f"{key.removeprefix('model.')} {setting_text(settings.get(key))}"
+        for key in keys
+    )
     return " · ".join([entry.arch, *texts])
 
 

@@ -39,6 +39,23 @@ def data_name(run: Run) -> str:
     return " + ".join(str(name).rstrip("/").rpartition("/")[2] for name in names)
 
 
+def parts_of(run: Run) -> str:
+    """The parts that a run sees, as ``body, face``; of folds that chose differently, each choice."""
+    chosen = [tuple(fold["parts"]) for fold in run.choices.get("folds", [])]
+    if not chosen:
+        named = run.config.get("parts") or ["auto"]
+        listed = [named] if isinstance(named, str) else [*named]
+        chosen = [tuple(str(run.data.get("layout", "")).split("+") if listed == ["auto"] else listed)]
+    return " or ".join(dict.fromkeys(", ".join(map(_part_name, parts)) for parts in chosen)) or "–"
+
+
+def _part_name(name: str) -> str:
+    """A part's name without its number of points: ``left hand`` for ``hand_left_21``."""
+    kind, _, rest = name.partition("_")
+    side = next((side for side in ("left", "right") if side in rest), "")
+    return f"{side} {kind}" if side else "hands" if kind == "hand" else kind
+
+
 def split_name(run: Run) -> str:
     """The split, in words."""
     if run.evaluation:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from skelemo.errors import InputError
 from skelemo.evaluation.scores import score
-from skelemo.runs.folder import Run, shared
+from skelemo.runs.folder import Run, shared, throughput_together
 from skelemo.runs.predictions import mean_predictions, truth_columns
 from skelemo.targets import Head
 
@@ -96,7 +96,8 @@ def _each(runs: Sequence[Run], values: Sequence[Sequence[str]]) -> str:
 def _environment(runs: Sequence[Run]) -> dict[str, Any]:
     common = shared([run.environment for run in runs])
     simulated = any(run.data.get("simulated") for run in runs)
-    for name in ("parameters", "seconds"):
+    for name in ("parameters", "flops", "seconds"):
         values = [run.environment.get(name) for run in runs]
         common[name] = sum(values) if all(isinstance(value, int | float) for value in values) else None
+    common["throughput"] = throughput_together([run.environment.get("throughput") or {} for run in runs])
     return common | {"data": dict(common.get("data", {})) | {"simulated": simulated}}

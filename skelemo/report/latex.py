@@ -2,27 +2,30 @@
 
 import pandas as pd
 
-from skelemo.report.comparison import Estimate, Ground, estimate_of
+from skelemo.report.comparison import Estimate, Ground
 from skelemo.report.describe import figures_of
+from skelemo.report.overview import COSTS, FACTS, overview
 from skelemo.targets import Head
 
 
 def every_run(ground: Ground, head: Head) -> str:
-    """A row for each run with every figure and its interval, or mean and deviation over seeds."""
+    """What each experiment is, every figure with its interval (or mean and deviation over seeds), and its costs."""
     names = figures_of(head)
-    rows = {
-        run.name: [_cell(estimate_of(run, head.name, name)) for name in names]
-        for run in ground.runs
-        if head.name in run.shown
-    }
-    return _tabular(pd.DataFrame(rows.values(), index=list(rows), columns=[*names.values()]), "Run")
+    rows = [
+        [row.name, *row.facts.values(), *(_cell(one) for one in row.figures.values()), *row.costs.values()]
+        for row in overview(ground, head)
+    ]
+    table = pd.DataFrame(rows, columns=["Run", *FACTS, *names.values(), *COSTS])
+    texts = ["Run", *FACTS, *COSTS]
+    table[texts] = table[texts].map(lambda text: escape(text).replace("–", "--"))
+    return _tabular(table, 1 + len(FACTS))
 
 
 def paper(ground: Ground, head: Head) -> str:
     """The deciding figure by architecture and optimizer, the highest in bold."""
     table = ground.paper_table(head)
-    rows = {label: [_cell(value, table.best) for value in values] for label, values in table.rows}
-    return _tabular(pd.DataFrame(rows.values(), index=list(rows), columns=list(table.optimizers)), table.title)
+    rows = [[escape(label), *(_cell(value, table.best) for value in values)] for label, values in table.rows]
+    return _tabular(pd.DataFrame(rows, columns=[table.title, *table.optimizers]), 1)
 
 
 def _cell(estimate: Estimate | None, best: float | None = None) -> str:
@@ -39,11 +42,10 @@ def _cell(estimate: Estimate | None, best: float | None = None) -> str:
     )
 
 
-def _tabular(table: pd.DataFrame, corner: str) -> str:
-    """Cells are LaTeX already; names are escaped."""
-    table = table.rename(index=escape, columns=lambda name: escape(name[:1].upper() + name[1:]))
-    table.insert(0, escape(corner[:1].upper() + corner[1:]), table.index)
-    return table.to_latex(index=False, escape=False, column_format="l" + "c" * (table.shape[1] - 1))
+def _tabular(table: pd.DataFrame, texts: int) -> str:
+    """Cells are LaTeX already; names of columns are escaped. The first columns are ``texts``, the rest numbers."""
+    table = table.rename(columns=lambda name: escape(name[:1].upper() + name[1:]))
+    return table.to_latex(index=False, escape=False, column_format="l" * texts + "c" * (table.shape[1] - texts))
 
 
 _SPECIAL = {c: rf"\{c}" for c in "&%$#_{}"} | {

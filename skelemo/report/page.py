@@ -21,12 +21,12 @@ from skelemo.report.comparison import (
     Ground,
     differing_settings,
     estimate_in,
-    estimate_of,
     shared_settings,
 )
 from skelemo.report.describe import figures_of, head_title, pairs_basis
 from skelemo.report.failures import hardest
 from skelemo.report.mistakes import TITLES, gallery
+from skelemo.report.overview import COSTS, FACTS, costs_basis, figures_by_output, overview
 from skelemo.report.paired import Paired, compare_pairs
 from skelemo.runs.folder import Run
 from skelemo.text import duration
@@ -109,7 +109,10 @@ def html(content: Content) -> str:
             head_title=head_title,
             describe=describe,
             rows_of=rows_of,
-            estimate_of=estimate_of,
+            overview=overview,
+            costs=COSTS,
+            figures_by_output=figures_by_output,
+            costs_basis=costs_basis,
             estimate_in=estimate_in,
             hardest=hardest,
             gallery=gallery(runs),
@@ -187,15 +190,16 @@ def _ground_lines(ground: Ground, pairs: Mapping[str, Paired | None]) -> list[st
         lines += _table(["", *table.optimizers], rows)
     for head in ground.heads:
         names = figures_of(head)
-        lines += [f"### {capital(head_title(head))}, every run", ""]
+        lines += [f"### {capital(head_title(head))}", ""]
         rows = [
-            [run.name, *(_estimate(estimate_of(run, head.name, name)) for name in names)]
-            for run in ground.runs
-            if head.name in run.shown
+            [row.name, *row.facts.values(), *map(_estimate, row.figures.values()), *row.costs.values()]
+            for row in overview(ground, head)
         ]
         if always := ground.most_frequent(head):
-            rows.append([f"always {always[0]}", *(number(always[1].get(name)) for name in names)])
-        lines += _table(["run", *map(capital, names.values())], rows)
+            figures = [number(always[1].get(name)) for name in names]
+            rows.append([f"always {always[0]}", *[""] * len(FACTS), *figures, *["–"] * len(COSTS)])
+        lines += _table(["run", *FACTS, *map(capital, names.values()), *COSTS], rows)
+        lines += [costs_basis(ground), ""] if head == ground.heads[0] else []
         lines += [ground.comparability(head), "", *_paired_lines(pairs[head.name])]
     return lines
 
@@ -285,8 +289,8 @@ def _estimate(estimate: Estimate | None, best: float | None = None) -> str:
     if estimate is None:
         return "–"
     mark = " (highest)" if best is not None and estimate.value == best else ""
-    together = "" if estimate.together is None else f", together {number(estimate.together)}"
-    return f"{number(estimate.value)}{f' ({estimate.spread}{together})' if estimate.spread else ''}{mark}"
+    told = ", ".join(filter(None, (estimate.spread, estimate.further)))
+    return f"{number(estimate.value)}{f' ({told})' if told else ''}{mark}"
 
 
 def _plain(text: str) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from skelemo import __version__
 from skelemo.atomic import LOCK, PARTIAL, claimed
 from skelemo.errors import ConfigError, InputError, unknown
-from skelemo.report import failures, latex, page, tables
+from skelemo.report import failures, latex, overview, page, tables
 from skelemo.report.comparison import Ground, compare
 from skelemo.report.ensemble import fuse
 from skelemo.report.report_figures import Plate, ground_plates, run_plates
@@ -140,6 +140,7 @@ def _write(writer: "_Writer", title: str, grounds: tuple[Ground, ...], progress:
         table = getattr(tables, name)(runs)
         if len(table):
             writer.table(f"{name}.csv", table)
+    writer.table("overview.csv", overview.table(grounds))
     writer.table("recordings.csv", failures.recordings(runs))
     for number, ground in enumerate(grounds, 1):
         for head in ground.heads:

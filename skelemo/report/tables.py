@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from skelemo.evaluation.metrics import titles
-from skelemo.report.describe import data_name, groups_by, setting_text, settings_of
+from skelemo.report.describe import data_name, groups_by, parts_of, setting_text, settings_of
+from skelemo.report.overview import costs_of
 from skelemo.runs.folder import Run
 from skelemo.targets import Head
 
@@ -90,9 +91,8 @@ def _facts(run: Run) -> dict[str, Any]:
         "simulated": bool(run.data.get("simulated")),
         "split": config.get("split"),
         "subset": run.subset,
-        "parameters": run.environment.get("parameters"),
-        "seconds": run.environment.get("seconds"),
-    }
+        "parts": parts_of(run),
+    } | costs_of([run])
 
 
 def _figures(run: Run) -> dict[str, Any]:

@@ -191,6 +191,15 @@ def shared(mappings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def throughput_together(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The throughput of models that predict the same windows one after the other; empty unless all were measured on
+    one device."""
+    if not all(measured) or len({one["device"] for one in measured}) != 1:
+        return {}
+    seconds = sum(1 / one["windows_per_second"] for one in measured)
+    return {**measured[0], "windows_per_second": 1 / seconds, "batch": max(one["batch"] for one in measured)}
+
+
 def _plain(value: Any) -> Any:
     """The nearest thing to a value that JSON has."""
     if isinstance(value, Mapping):

@@ -187,6 +187,14 @@ class Initial(TypedDict):
     overlap: Text
 
 
+class Throughput(TypedDict):
+    """How fast a run predicts; `skelemo.inference.cost.throughput` says what its entries mean."""
+
+    windows_per_second: Annotated[float, Field(gt=0, le=1e12)]
+    batch: Annotated[int, Field(ge=1, le=10**9)]
+    device: Text
+
+
 class Environment(TypedDict, total=False):
     """``environment.json``."""
 
@@ -198,6 +206,8 @@ class Environment(TypedDict, total=False):
     data: Data
     heads: Annotated[list[HeadFields], Field(max_length=100)]
     parameters: Number
+    flops: Number
+    throughput: Throughput
     seconds: Number
 
 

@@ -28,7 +28,7 @@ from skelemo.runs.predictions import SUBSETS as SCORED_SUBSETS
 from skelemo.runs.predictions import mean_predictions, write_predictions
 from skelemo.training.choice import Choice
 from skelemo.training.config import Config, load_config
-from skelemo.training.fold import Job, require_windows, run_fold
+from skelemo.training.fold import Job, measure_throughput, require_windows, run_fold
 from skelemo.training.initial import learned_before, origin
 from skelemo.training.processes import join_processes, own_device, rank
 from skelemo.training.settling import (
@@ -102,7 +102,10 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     by_seed = _by_seed(config, jobs, folds, out, report)
     if rank():
         return Scores()
-    write_json(out / "environment.json", facts | {"seconds": round(time.monotonic() - started, 1)})
+    facts |= {"seconds": round(time.monotonic() - started, 1)}
+    if not config.pretrain:
+        facts |= {"throughput": measure_throughput(job, split.folds[0], training_folders(out)[0])}
+    write_json(out / "environment.json", facts)
     if config.pretrain:  # nothing is predicted
         write_json(out / "scores.json", {})
         return _reconstruction(out)

@@ -25,10 +25,11 @@ from skelemo.data.windows import Targets, find_targets
 from skelemo.errors import ConfigError
 from skelemo.evaluation.circumplex import READING
 from skelemo.evaluation.metrics import main_metric
+from skelemo.inference.cost import throughput
 from skelemo.models import registry
 from skelemo.models.baselines import Baseline
 from skelemo.runs.folder import read_json, write_json
-from skelemo.runs.model_file import has_model, read_model
+from skelemo.runs.model_file import FACTS, has_model, read_model
 from skelemo.targets import Head, hard_labels
 from skelemo.text import count
 from skelemo.training import processes, run_writer
@@ -210,13 +211,29 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     folder.mkdir(parents=True, exist_ok=True)
     if job.config.is_baseline and processes.rank():  # the first process fits it alone
         return pd.DataFrame()
-    fit = _fit_baseline if job.config.is_baseline else _train_network
     job = job.hiding(targets["train"]) if job.config.pretrain else job
-    model = fit(job, targets, folder, seed, report)
+    model = _trained(job, targets, folder, seed, report)
     if processes.rank() or job.config.pretrain:  # the first process predicts and writes
         return pd.DataFrame()
-    used = "32-true" if job.config.is_baseline else precision(job.config, job.device)
-    return predict_fold(job, model, targets, number, folder, used)
+    return predict_fold(job, model, targets, number, folder, _predicts_in(job))
+
+
+def measure_throughput(job: Job, fold: Fold, folder: Path) -> dict[str, Any]:
+    """How fast the model in the folder of a finished training predicts what it is scored on."""
+    targets = job.targets(fold)
+    model = _trained(job, targets, folder, job.config.seed, lambda *_: None)
+    windows = next(targets[subset] for subset in reversed(SUBSETS) if len(targets[subset]))
+    flip = read_json(folder / FACTS).get("flip_average", False)
+    return throughput(model, job.batches(windows), job.heads, _predicts_in(job), flip=flip)
+
+
+def _trained(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> nn.Module:
+    fit = _fit_baseline if job.config.is_baseline else _train_network
+    return fit(job, targets, folder, seed, report)
+
+
+def _predicts_in(job: Job) -> str:
+    return "32-true" if job.config.is_baseline else str(precision(job.config, job.device))
 
 
 def _fit_baseline(job: Job, targets: dict[str, Targets], folder: Path, seed: int, report: Report) -> nn.Module:

@@ -18,6 +18,7 @@ from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, Fold, Split, make_spl
 from skelemo.data.windows import clip_labels
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.evaluation.circumplex import READING, reads
+from skelemo.inference.cost import size
 from skelemo.models import registry
 from skelemo.runs.folder import CHOICES, read_json
 from skelemo.targets import USUAL, Head, hard_labels
@@ -208,7 +209,7 @@ class Jobs:
 
 
 def require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
-    """Refuse settings that make no model, before anything is written; a network's number of parameters."""
+    """Refuse settings that make no model, before anything is written; a network's parameters and FLOPs."""
     config = job.config
     if config.is_baseline:
         job.create()
@@ -218,4 +219,4 @@ def require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
     network = job.create(restored=begun)
     if config.pretrain and not any(not is_of(name, [PRETEXT]) for name, _ in network.named_parameters()):
         raise ConfigError(f"{config.arch} has no layer that heads share: nothing can start from it; choose another")
-    return {"parameters": sum(parameter.numel() for parameter in network.parameters())}
+    return size(config.arch, job.corpus.layout.name, job.heads, config.length, config.model)

@@ -118,6 +118,26 @@ def test_scores_are_those_of_predict_against_labels_joined_by_name(run, other, t
     assert scores["va"]["ccc_valence"]["value"] == pytest.approx(ccc, abs=1e-5)
 
 
+@pytest.mark.parametrize(("settings", "given", "kept"), [({"mistakes": 0}, (), False), ({}, (), True),
+                                                         ({}, ("--mistakes", "0"), False)])  # fmt: skip
+def test_no_keypoints_are_kept_of_what_a_run_that_keeps_none_is_evaluated_on(
+    run, other, tmp_path, settings, given, kept
+):
+    mine = shutil.copytree(run, tmp_path / "mine")
+    text = (mine / "config.yaml").read_text()
+    assert "mistakes: 4" in text
+    (mine / "config.yaml").write_text(text.replace("mistakes: 4", f"mistakes: {settings.get('mistakes', 4)}"))
+    words = ["evaluate", str(mine), str(run), str(other), "--out", str(tmp_path / "out"), *given]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    assert (tmp_path / "out" / "mistakes.safetensors").exists() == kept
+    facts = json.loads((tmp_path / "out" / "environment.json").read_text())
+    trained_facts = json.loads((run / "environment.json").read_text())
+    assert [facts[name] for name in ("parameters", "flops")] == [
+        2 * trained_facts[name] for name in ("parameters", "flops")
+    ]
+    assert facts["throughput"]["device"] == trained_facts["throughput"]["device"]
+
+
 def test_a_class_counts_as_the_one_that_it_is_mapped_to(run, other, tmp_path):
     scores = skelemo.evaluate(run, other, out=tmp_path / "out", names={"Bored": "calm"})["test"]
     assert_scored(scores["expression"], truth_and_predictions(run, other, JOINED | {"bored": "calm"}))

@@ -54,7 +54,9 @@ def test_a_table_for_a_paper_has_booktabs_rules_and_escaped_names(run: Run) -> N
     assert r"a\_run \& more & " in text
     value = run.shown["expression"]["macro_f1"]
     assert f"{value['value']:.3f}" in text
-    assert text.splitlines()[0].startswith(r"\begin{tabular}{lc")
+    assert text.splitlines()[0].startswith(r"\begin{tabular}{lllllc")
+    assert r"a\_run \& more & ann & Adam & body, face & seed 0 & " in text
+    assert text.splitlines()[-3].endswith(r" & 123,000 & 247,000 & 5,430 & 5 min 22 s \\")
     assert "& Adam" in paper(ground, EXPRESSION)
     assert escape("50% of_a {b} [c] ~^\\") == (
         r"50\% of\_a \{b\} {[}c{]} \textasciitilde{}\textasciicircum{}\textbackslash{}"

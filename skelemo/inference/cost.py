@@ -1,0 +1,86 @@
+"""What a model costs: parameters, FLOPs, and how many windows a second it predicts."""
+
+import platform
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from skelemo.data.loader import Batches
+from skelemo.inference.predictor import Member, batch_outputs
+from skelemo.models import registry
+from skelemo.runs.folder import throughput_together
+from skelemo.targets import Head
+from skelemo.text import count
+
+#: Seconds that a measurement takes, beside its first batch and the one that is under way.
+_SECONDS = 0.25
+
+
+def size(
+    arch: str, layout_name: str, heads: Sequence[Head], frames: int, settings: Mapping[str, Any]
+) -> dict[str, int]:
+    """``parameters``, and ``flops`` of one window, of a network; nothing of a baseline, which has neither."""
+    if registry.entry(arch).fitted:
+        return {}
+    settings = registry.lasting(settings)
+    found = registry.cost_of(arch, layout_name=layout_name, heads=heads, frames=frames, **settings)
+    return dict(zip(("parameters", "flops"), found, strict=True))
+
+
+def throughput(
+    network: nn.Module, batches: Batches, heads: Sequence[Head], precision: str, *, flip: bool = False
+) -> dict[str, Any]:
+    """How many windows a second are predicted, from prepared keypoints in memory to answers on the host.
+
+    A batch warms up; then batches are predicted, over and over, for a quarter of a second.
+
+    Returns
+    -------
+    dict
+        ``windows_per_second``, ``batch`` (windows at a time) and ``device``, by its model.
+    """
+    done, started, spent, first = 0, 0.0, 0.0, 0
+    while spent < _SECONDS:
+        for _, seen, _ in batch_outputs(network, batches, heads, precision, flip):
+            if not first:
+                first, started = len(seen), time.perf_counter()
+                continue
+            done, spent = done + len(seen), time.perf_counter() - started
+            if spent >= _SECONDS:
+                break
+    return {"windows_per_second": done / spent, "batch": first, "device": device_name(batches.device)}
+
+
+def cost_of_members(members: Sequence[Member], batches: Sequence[Batches]) -> dict[str, Any]:
+    """``parameters``, ``flops`` and ``throughput`` of models that predict together, for ``environment.json``."""
+    sizes = [
+        size(one.file.arch, one.layout.name, one.file.heads, one.window.length, one.file.settings) for one in members
+    ]
+    speeds = [
+        throughput(one.network, some, one.file.heads, one.file.precision, flip=one.file.flip_average)
+        for one, some in zip(members, batches, strict=True)
+    ]
+    names = ("parameters", "flops") if all(sizes) else ()
+    sums = {name: sum(one[name] for one in sizes) for name in names}
+    return {**sums, **({"throughput": speed} if (speed := throughput_together(speeds)) else {})}
+
+
+def device_name(device: torch.device) -> str:
+    """A device by its model; a processor with the threads that compute."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{_processor()}, {count(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else str(device)
+
+
+def _processor() -> str:
+    """The model of the processor, where the system tells, else its architecture."""
+    try:
+        found = re.search(r"^model name\s*:(.+)$", Path("/proc/cpuinfo").read_text("utf-8", "replace"), re.MULTILINE)
+    except OSError:
+        found = None
+    return " ".join(found[1].split()) if found else platform.processor() or platform.machine()

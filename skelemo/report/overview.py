@@ -1,0 +1,166 @@
+"""The overview of a comparison: what each experiment is, reaches and costs; seeds and folds are summarized."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from skelemo.report.comparison import Entry, Estimate, Ground, estimate_of
+from skelemo.report.describe import figures_of, parts_of, setting_text
+from skelemo.runs.folder import Run
+from skelemo.targets import Head
+from skelemo.text import count, duration
+
+#: What a row says of an experiment before its figures, and after them.
+FACTS = ("Architecture", "Optimizer", "Parts", "Trainings")
+COSTS = ("Parameters", "FLOPs", "Windows/s", "Training")
+
+
+@dataclass(frozen=True)
+class Row:
+    """An experiment, or one of its runs where there are several seeds.
+
+    Parameters
+    ----------
+    runs : whose mean it is; a single one that stands below that mean is a ``member``.
+    facts, costs : texts by `FACTS` and `COSTS`.
+    figures : by name; None where a run lacks one.
+    """
+
+    runs: tuple[Run, ...]
+    member: bool
+    facts: Mapping[str, str]
+    figures: Mapping[str, Estimate | None]
+    costs: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """Of the run, or how many it is."""
+        return self.runs[0].name if len(self.runs) == 1 else f"mean of {len(self.runs)} runs"
+
+
+def figures_by_output(head: Head) -> tuple[dict[str, str], dict[str, str]]:
+    """The figures of a head with their titles: those of the whole head, and those of single outputs."""
+    whole: dict[str, str] = {}
+    single: dict[str, str] = {}
+    for name, title in figures_of(head).items():
+        of_one = any(name.endswith(f"_{output}") for output in head.outputs) and not name.endswith("_mean")
+        (single if head.kind != "classes" and of_one else whole)[name] = title
+    return whole, single
+
+
+def overview(ground: Ground, head: Head) -> tuple[Row, ...]:
+    """A row for each entry with a head, followed by its runs where it has several."""
+    return tuple(row for _, entry in ground.labeled(head) for row in _rows(entry, head))
+
+
+def _rows(entry: Entry, head: Head) -> Iterator[Row]:
+    names, runs = figures_of(head), [run for run in entry.runs if head.name in run.shown]
+    if len(entry.runs) > 1:
+        figures = {name: entry.estimate(head.name, name) for name in names}
+        yield Row(entry.runs, False, _facts(entry, entry.runs), figures, _costs(entry.runs))
+    for run in runs:
+        figures = {name: estimate_of(run, head.name, name) for name in names}
+        yield Row((run,), len(entry.runs) > 1, _facts(entry, (run,)), figures, _costs((run,)))
+
+
+def _facts(entry: Entry, runs: Sequence[Run]) -> dict[str, str]:
+    return dict(zip(FACTS, (entry.arch, entry.optimizer, parts_of(runs[0]), _trainings(runs)), strict=True))
+
+
+def _trainings(runs: Sequence[Run]) -> str:
+    """What was trained: ``3 seeds, 5 folds``; a dash where nothing was."""
+    first = runs[0]
+    if first.evaluation:
+        return "–"
+    folds = len(first.splits.get("folds", ()))
+    if len(runs) > 1:
+        seeds = f"seeds {', '.join(setting_text(run.config.get('seed')) for run in runs)}"
+    else:
+        several = int(first.config.get("seeds") or 1)
+        seeds = count(several, "seed") if several > 1 else f"seed {setting_text(first.config.get('seed'))}"
+    return f"{seeds}, {folds} folds" if folds > 1 else seeds
+
+
+def _costs(runs: Sequence[Run]) -> dict[str, str]:
+    known = [run.environment for run in runs]
+    size = (_mean([one.get(name) for one in known]) for name in ("parameters", "flops"))
+    speed = _mean([one.get("throughput", {}).get("windows_per_second") for one in known])
+    time = _mean([one.get("seconds") for one in known])
+    return dict(zip(COSTS, (*map(quantity, (*size, speed)), duration(time)), strict=True))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def quantity(value: float | None) -> str:
+    """A quantity with three digits: ``4.00 M``, ``1.82 G``, ``5,350``; a dash where there is none."""
+    if value is None:
+        return "–"
+    value = float(f"{value:.3g}")
+    size, letter = next((pair for pair in _SIZES if value >= pair[0]), (1, ""))
+    text = f"{value:,.0f}" if letter == "" and value >= 1000 else f"{value / size:#.3g}".rstrip(".")
+    return f"{text} {letter}" if letter else text if value else "0"
+
+
+_SIZES = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
+
+
+def costs_basis(ground: Ground) -> str:
+    """What the costs mean, in a few sentences; "" where no run knows any."""
+    speeds = [run.environment["throughput"] for run in ground.runs if run.environment.get("throughput")]
+    sized = any(run.environment.get("flops") for run in ground.runs)
+    texts = []
+    if sized:
+        texts.append("FLOPs are of one window, forward; a multiply-add counts as two.")
+    if speeds:
+        devices = list(dict.fromkeys(one["device"] for one in speeds))
+        batches = sorted({one["batch"] for one in speeds})
+        size = str(batches[0]) if len(batches) == 1 else f"{batches[0]} to {batches[-1]}"
+        texts.append(
+            "Windows/s: predicted a second, from prepared keypoints in memory to answers, in batches of "
+            f"{size}, on {' and '.join(devices)}{'' if len(devices) == 1 else ': not comparable across devices'}."
+        )
+    if texts and any(int(run.config.get("seeds") or 1) > 1 for run in ground.runs):
+        texts.append("Of several seeds, each network costs that; their mean costs as many times.")
+    return " ".join(texts)
+
+
+def table(grounds: Sequence[Ground]) -> pd.DataFrame:
+    """The overview of all comparisons as one table: a row for each experiment and head, numbers in full."""
+    rows = [
+        {"comparison": place, "head": head.name, "run": row.name, "mean_of": len(row.runs)}
+        | {name.lower(): text for name, text in row.facts.items()}
+        | {"subset": ground.subset}
+        | _numbers(row)
+        | costs_of(row.runs)
+        for place, ground in enumerate(grounds, 1)
+        for head in ground.heads
+        for row in overview(ground, head)
+    ]
+    return pd.DataFrame(rows).convert_dtypes()
+
+
+def costs_of(runs: Sequence[Run]) -> dict[str, Any]:
+    """Parameters, FLOPs and throughput as numbers, a mean where there are several runs."""
+    speeds = [run.environment.get("throughput", {}) for run in runs]
+    found: dict[str, Any] = {
+        name: _mean([run.environment.get(name) for run in runs]) for name in ("parameters", "flops")
+    }
+    found["windows_per_second"] = _mean([one.get("windows_per_second") for one in speeds])
+    found["device"] = ", ".join(dict.fromkeys(one["device"] for one in speeds if one)) or None
+    return found | {"seconds": _mean([run.environment.get("seconds") for run in runs])}
+
+
+def _numbers(row: Row) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, estimate in row.figures.items():
+        if estimate is not None:
+            numbers = {"": estimate.value, "_low": estimate.low, "_high": estimate.high, "_sd": estimate.sd}
+            found |= {f"{name}{end}": value for end, value in numbers.items()}
+            if estimate.folds:
+                found |= {f"{name}_fold_mean": estimate.folds[0], f"{name}_fold_sd": estimate.folds[1]}
+    return found
