@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skelemo.cli.values import PATH
+from skelemo.cli.values import PATH, TEXT
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: What the terminal shows, and whether with its interval; the page has the rest.
 SHOWN = {"macro_f1": True, "uar": False, "accuracy": False, "ccc_mean": True, "f1_mean": True}
+#: Columns that names, figures with their interval and figures alone take in the terminal.
+_NAME, _INTERVAL, _VALUE = 14, 23, 12
 
 
 @click.command("report")
@@ -29,6 +31,8 @@ SHOWN = {"macro_f1": True, "uar": False, "accuracy": False, "ccc_mean": True, "f
     type=click.Choice(["svg", "pdf", "png"]),
     help="Format of the figures' files; several may be given.  [default: svg]",
 )
+@click.option("--video", "videos", multiple=True, type=TEXT, metavar="NAME",
+              help="Draw the values of this video over time, not of the longest; several may be given.")  # fmt: skip
 @click.option("--raw", is_flag=True, help="In CSV, leave names as they are that a spreadsheet would run as formulas.")
 @click.option("--force", is_flag=True, help="Write into a folder that holds other things.")
 def command(
@@ -37,6 +41,7 @@ def command(
     title: str | None,
     ensemble: bool,
     formats: tuple[str, ...],
+    videos: tuple[str, ...],
     raw: bool,
     force: bool,
 ) -> None:
@@ -46,6 +51,7 @@ def command(
 
     \b
     skelemo report runs/ann runs/resnet18 --out reports/first
+    skelemo report runs/ann --video 12-24-1920x1080 --out reports/one
     skelemo report runs/joint runs/bone --ensemble --figures pdf --out reports/streams
     """
     from skelemo.cli.progress import progress
@@ -60,6 +66,7 @@ def command(
             force=force,
             raw=raw,
             formats=formats or ("svg",),
+            videos=videos,
             progress=told,
         )
     _show(report)
@@ -77,23 +84,28 @@ def _show(report: "Report") -> None:
     for ground in report.grounds:
         figures = [(head, name) for head in ground.heads for name in figures_of(head) if name in SHOWN]
         simulated = ", simulated" if ground.simulated else ""
+        bounded = _NAME + sum(_INTERVAL if SHOWN[name] else _VALUE for _, name in figures) <= console.width
+        if _NAME + _VALUE * len(figures) > console.width:
+            figures = [(head, name) for head, name in figures if SHOWN[name]]
         shown = table(f"{ground.title}{simulated}", "run", *(figures_of(head)[name] for head, name in figures))
         shown.columns[0].overflow, shown.columns[0].min_width = "fold", 8
         for column in shown.columns[1:]:
             column.no_wrap = True
         for run in ground.runs:
-            shown.add_row(run.name, *(_cell(estimate_of(run, head.name, name), name) for head, name in figures))
+            shown.add_row(
+                run.name, *(_cell(estimate_of(run, head.name, name), bounded and SHOWN[name]) for head, name in figures)
+            )
         console.print(shown)
         if (basis := ground.facts().get("Intervals", "")).startswith("n/a"):
             console.print(f"95 % intervals: {basis}")
     console.print(f"report: {report.page}")
 
 
-def _cell(estimate: "Estimate | None", name: str) -> "Text":
+def _cell(estimate: "Estimate | None", bounded: bool) -> "Text":
     from rich.text import Text
 
     if estimate is None:
         return Text("–")
-    value, bounded = f"{estimate.value:.3f}", estimate.low is not None or estimate.sd is not None
+    value, bounded = f"{estimate.value:.3f}", bounded and (estimate.low is not None or estimate.sd is not None)
     spread = f"± {estimate.sd:.3f}" if estimate.sd is not None else estimate.spread
-    return Text.assemble(value, " ", (spread, "dim")) if SHOWN[name] and bounded else Text(value)
+    return Text.assemble(value, " ", (spread, "dim")) if bounded else Text(value)

@@ -102,6 +102,13 @@ def calibration_error(truth: Counts, predicted: Floats) -> float:
     return float(_calibration_of_sums(totals)[0])
 
 
+def presence_error(probability: Floats, present: NDArray[np.bool_]) -> float:
+    """Expected calibration error of probabilities ``[N]`` that something is present, bins as in `calibration_error`."""
+    cells = np.minimum((probability * _CONFIDENCE).astype(np.int64), _CONFIDENCE - 1)
+    gaps = np.bincount(cells, weights=probability - present, minlength=_CONFIDENCE)
+    return float(np.abs(gaps).sum() / max(len(cells), 1))
+
+
 @METRICS.register("flag_auc", Metric("flags", "windows", "AUC", _flag_areas, _area_of_sums))
 def flag_auc(truth: Floats, predicted: Floats) -> Floats:
     """Area under the ROC curve of each flag ``[K]``; NaN if all labels are equal."""

@@ -1,6 +1,6 @@
-"""The model card beside an exported model: ``README.md`` with the front matter of the Hugging Face Hub.
+"""Model cards: of a run, in its report, and beside an exported model, with the front matter of the Hugging Face Hub.
 
-It says what the run's folder says, and nothing else.
+They say what the run's folder says, and nothing else.
 """
 
 import math
@@ -14,6 +14,7 @@ import skelemo
 from skelemo.annotations.corrections import in_words
 from skelemo.atomic import finished
 from skelemo.errors import ConfigError
+from skelemo.evaluation.metrics import main_metric, titles
 from skelemo.report.describe import (
     choice,
     data_name,
@@ -22,7 +23,8 @@ from skelemo.report.describe import (
     split_name,
     subset_sizes,
 )
-from skelemo.runs.folder import Run
+from skelemo.runs.folder import Run, read_json, training_folders
+from skelemo.runs.model_file import FACTS, has_model
 from skelemo.skeleton import layout
 from skelemo.targets import Head
 from skelemo.text import count
@@ -63,25 +65,53 @@ def write_card(path: Path, model: Path, facts: Mapping[str, Any], run: Run | Non
         partial.write_text(card(model, facts, run, costs), encoding="utf-8")
 
 
-def card(model: Path, facts: Mapping[str, Any], run: Run | None, costs: Sequence[Any] = ()) -> str:
-    """The text of the card."""
-    heads = [Head.from_json(head) for head in facts["heads"]]
-    sections = [
-        _front(facts, heads, run),
-        f"# {facts['name']}\n",
-        _summary(facts, heads),
+def run_card(run: Run) -> str:
+    """The card of a run's own model, in Markdown without front matter; "" where its folder holds none."""
+    folders = [folder for folder in training_folders(run.path) if has_model(folder)]
+    if run.evaluation or not folders:
+        return ""
+    models = [read_json(folder / FACTS) for folder in folders]
+    facts = models[0] | {
+        "archs": [models[0]["arch"]],
+        "parts": models[0]["layout"].split("+"),
+        "weights_sha256": [one["weights_sha256"] for one in models],
+    }
+    use = f"```bash\nskelemo predict {run.name} recordings/ --out predictions.csv\n```\n\n"
+    use += "`recordings/` is a folder of OpenPose's JSON, an archive, a video or a cache."
+    if len(models) > 1:
+        use += f" Its {len(models)} networks predict together: the mean of their answers."
+    origin = f"Trained by skelemo {models[0]['skelemo']}. SHA-256 of the weights: {_hashes(facts)}."
+    sections = [_summary(facts, run.heads), *_sections(use, _main_scores(run), facts, run), origin]
+    return "\n".join(section.rstrip("\n") + "\n" for section in sections)
+
+
+def _sections(use: str, scores: Sequence[str], facts: Mapping[str, Any], run: Run | None) -> list[str]:
+    """What any card has, between what the model predicts and where it comes from."""
+    return [
         "## Use\n",
-        _example(model, facts, heads),
+        use,
         "## Intended use\n",
         _USE,
         "## Data\n",
         _data(run),
         "## Scores\n",
-        *(_scores(run) if run else ["Unknown: the run's scores were not at hand when the model was exported.\n"]),
-        *_quantized(costs),
+        *scores,
         "## Limits\n",
         _limits(facts, run),
         "## Origin\n",
+    ]
+
+
+def card(model: Path, facts: Mapping[str, Any], run: Run | None, costs: Sequence[Any] = ()) -> str:
+    """The text of the card."""
+    heads = [Head.from_json(head) for head in facts["heads"]]
+    unknown = "Unknown: the run's scores were not at hand when the model was exported.\n"
+    scores = [*(_scores(run) if run else [unknown]), *_quantized(costs)]
+    sections = [
+        _front(facts, heads, run),
+        f"# {facts['name']}\n",
+        _summary(facts, heads),
+        *_sections(_example(model, facts, heads), scores, facts, run),
         _origin(facts),
     ]
     return "\n".join(section.rstrip("\n") + "\n" for section in sections)
@@ -204,6 +234,19 @@ def _scores(run: Run) -> list[str]:
     return found
 
 
+def _main_scores(run: Run) -> list[str]:
+    """The main figure of each head; its report has the others."""
+    found = []
+    for head in run.heads:
+        name, scored = main_metric(head), run.shown.get(head.name, {})
+        if _known(scored.get(name)):
+            where = f"{count(int(scored['windows']), scored['unit'])} of the {run.subset} subset"
+            interval = _interval(scored[name])
+            told = "" if interval == "n/a" else f" (95 % interval {interval})"
+            found.append(f"- {head.name}: {titles(head)[name]} {float(scored[name]['value']):.3f}{told}, on {where}")
+    return found or ["Not scored: no window is labeled."]
+
+
 def _quantized(costs: Sequence[Any]) -> list[str]:
     if not costs:
         return []
@@ -238,11 +281,14 @@ def _limits(facts: Mapping[str, Any], run: Run | None) -> str:
 
 
 def _origin(facts: Mapping[str, Any]) -> str:
-    hashes = ", ".join(f"`{digest[:16]}…`" for digest in facts["weights_sha256"])
     return (
-        f"Exported by skelemo {skelemo.__version__} from weights with the SHA-256 {hashes}. This card says what the "
-        "run's folder says; terms of the data may bind the model, too: add its license."
+        f"Exported by skelemo {skelemo.__version__} from weights with the SHA-256 {_hashes(facts)}. "
+        "This card says what the run's folder says; terms of the data may bind the model, too: add its license."
     )
+
+
+def _hashes(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{digest[:16]}…`" for digest in facts["weights_sha256"])
 
 
 def _known(figure: Any) -> bool:

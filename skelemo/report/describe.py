@@ -229,6 +229,26 @@ def setting_text(value: Any) -> str:
     return str(value)
 
 
+def origin_of(run: Run) -> dict[str, str]:
+    """The data of a run and how they were split, by name."""
+    found = {
+        "Data": f"{data_name(run)}{', simulated actors' if run.data.get('simulated') else ''}",
+        "Layout": str(run.data.get("layout", "")),
+        "Parts": parts_of(run),
+        "Split": split_name(run),
+        "Sequences": subset_sizes(run),
+    }
+    for head in run.heads:
+        if scored := run.shown.get(head.name):
+            found[f"Scored, {head.name}"] = f"{count(int(scored['windows']), scored['unit'])}; {interval_basis(scored)}"
+    return {name: text for name, text in found.items() if text}
+
+
+def settings_text(run: Run) -> dict[str, str]:
+    """Every setting of a run as text."""
+    return {name: setting_text(value) for name, value in settings_of(run).items()}
+
+
 def smallest_and_largest(values: Iterable[int]) -> tuple[int, int]:
     """The least and the greatest of some counts; zeros of none."""
     found = list(values)

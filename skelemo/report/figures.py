@@ -21,10 +21,10 @@ _NUMBERED = 14
 _SHADES = 25
 
 #: Darker cells than this carry white text.
-_DARK = 0.7
+DARK = 0.7
 
 #: With fewer windows than this each is drawn as a point, with more as a density.
-_FEW = 400
+FEW = 400
 
 
 @styled
@@ -83,6 +83,8 @@ def class_bars(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
     axes.hlines(places, values["f1_low"], values["f1_high"], color=BLUE, linewidth=1.4)
     marks = {"f1": ("|", BLUE), "precision": ("o", ORANGE), "recall": ("D", GREEN)}
     for key, (marker, color) in marks.items():
+        if np.isnan(values[key]).all():
+            continue
         size = 7 if key == "f1" else 3.2
         axes.plot(values[key], places, marker, color=color, markersize=size, markeredgewidth=1.4, label=_TITLES[key])
     axes.set(xlim=(0, 1.0), ylim=(len(names) - 0.5, -0.5))
@@ -95,22 +97,21 @@ def class_bars(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 @styled
-def reliability(truth: ArrayLike, outputs: ArrayLike, bins: int = 10) -> Figure:
-    """How often answers are right, by how sure they are; bars below the diagonal are overconfident.
+def reliability(sure: ArrayLike, right: ArrayLike, what: tuple[str, str], bins: int = 10) -> Figure:
+    """How often something with a predicted probability ``[N]`` is so ``[N]``; bars below the diagonal: overconfident.
 
-    Class numbers ``[N]`` against probabilities ``[N, K]``; the gray steps are the share of answers that are that sure.
+    ``what`` names both, as ``answers`` that are ``right``; the gray steps are the share of answers that are that sure.
     """
-    outputs = np.asarray(outputs)
-    sure, right = outputs.max(1), outputs.argmax(1) == np.asarray(truth)
+    sure, right = np.asarray(sure, np.float64), np.asarray(right, np.float64)
     cells = np.minimum((sure * bins).astype(int), bins - 1)
     count = np.bincount(cells, minlength=bins)
     share = np.divide(np.bincount(cells, right, bins), count, out=np.full(bins, np.nan), where=count > 0)
     edges = np.linspace(0, 1, bins + 1)
     figure, (axes,) = canvas(COLUMN, 2.4)
-    axes.stairs(count / max(count.sum(), 1), edges, color=MUTED, alpha=0.25, fill=True, label="share of answers")
-    axes.bar(edges[:-1] + 0.5 / bins, np.nan_to_num(share), 0.8 / bins, color=BLUE, alpha=0.6, label="right")
-    axes.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1.2, label="as sure as right")
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="probability of the answer", ylabel="share that is right")
+    axes.stairs(count / max(count.sum(), 1), edges, color=MUTED, alpha=0.25, fill=True, label=f"share of {what[0]}")
+    axes.bar(edges[:-1] + 0.5 / bins, np.nan_to_num(share), 0.8 / bins, color=BLUE, alpha=0.6, label=what[1])
+    axes.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1.2, label=f"as sure as {what[1]}")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="predicted probability", ylabel=f"share that is {what[1]}")
     figure.legend(loc="outside upper right", ncols=3, handletextpad=0.4, columnspacing=1.2)
     return figure
 
@@ -156,10 +157,10 @@ def agreement(truth: ArrayLike, predicted: ArrayLike, name: str, low: float, hig
     axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"true {name}", ylabel=f"predicted {name}")
     axes.set_xticks(np.linspace(low, high, 5))
     axes.set_yticks(np.linspace(low, high, 5))
-    if len(x) < _FEW:
+    if len(x) < FEW:
         axes.plot(x, y, "o", color=HEAT, alpha=0.5, markersize=3, markeredgewidth=0)
     else:
-        _density(axes, x, y, low, high)
+        density(axes, x, y, low, high)
     axes.plot([low, high], [low, high], color=MUTED, linewidth=0.8, dashes=(4, 3))
     return figure
 
@@ -251,12 +252,12 @@ def _color_bar(axes: Axes) -> None:
 
 
 def _cell_text(axes: Axes, row: int, column: int, share: float, count: int) -> None:
-    color = "white" if share > _DARK else INK
+    color = "white" if share > DARK else INK
     axes.text(column, row - 0.02, f"{100 * share:.0f}", ha="center", va="bottom", color=color, fontsize=7)
     axes.text(column, row + 0.06, f"{count:,}", ha="center", va="top", color=color, fontsize=5, alpha=0.85)
 
 
-def _density(axes: Axes, x: np.ndarray, y: np.ndarray, low: float, high: float) -> None:
+def density(axes: Axes, x: np.ndarray, y: np.ndarray, low: float, high: float) -> None:
     """Hexagons shaded by the logarithm of their windows, one outline per shade."""
     bins = axes.hexbin(x, y, gridsize=30, extent=(low, high, low, high), mincnt=1)
     centers, counts = np.asarray(bins.get_offsets()), np.asarray(bins.get_array())

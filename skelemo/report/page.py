@@ -11,11 +11,13 @@ from itertools import groupby
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from skelemo.evaluation.circumplex import affect_reading
 from skelemo.player import style as player_css
 from skelemo.report import describe, tables
+from skelemo.report.card import run_card
 from skelemo.report.comparison import (
     Estimate,
     Ground,
@@ -122,10 +124,20 @@ def html(content: Content) -> str:
             affect_reading=_reading,
             differing=differing_settings(runs),
             shared=shared_settings(runs),
+            cards=[_card_html(run) for run in runs],
+            whole_figures=lambda head: figures_by_output(head)[0],
             environments=[tables.environment(run) for run in runs],
             runs=runs,
         )
     )
+
+
+def _card_html(run: Run) -> Markup:
+    """The model card of a run; names in it may be anybody's, so neither HTML nor links are taken from it."""
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "image", "autolink"])
+    found = reader.render(re.sub(r"^## ", "### ", run_card(run), flags=re.MULTILINE))
+    scroll = '<div class="scroll" tabindex="0" role="group" aria-label="table"><table>'
+    return Markup(found.replace("<table>", scroll).replace("</table>", "</table></div>"))
 
 
 def templates(*rooms: str) -> Environment:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.report import failures, latex, overview, page, tables
 from skelemo.report.comparison import Ground, compare
 from skelemo.report.ensemble import fuse
+from skelemo.report.regions import region_table
 from skelemo.report.report_figures import Plate, ground_plates, run_plates
 from skelemo.report.style import FORMATS, save, to_svg
 from skelemo.runs.folder import Run, UnfinishedError, read_run, write_json
-from skelemo.text import file_names, safe_cells, visible
+from skelemo.text import file_names, natural_order, safe_cells, visible
 
 MANIFEST = "report.json"
 
@@ -41,6 +43,7 @@ def write_report(
     force: bool = False,
     raw: bool = False,
     formats: Sequence[str] = ("svg",),
+    videos: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Report:
     """Write ``report.html``, ``report.md``, CSV tables and ``figures/`` about some runs into a folder.
@@ -59,6 +62,7 @@ def write_report(
     force : write into a folder that holds other things.
     raw : write texts into CSV as they are, also those that a spreadsheet would run as formulas.
     formats : of the figures' files: any of pdf, svg and png.
+    videos : whose values are drawn over time, with the truth; the longest sequences of each run unless given.
     progress : called with the comparisons and runs that are drawn, and how many there are.
 
     Raises
@@ -66,19 +70,22 @@ def write_report(
     InputError
         A run is missing, damaged or given twice, none has finished, or the runs cannot be fused.
     ConfigError
-        ``out`` holds other things or is being written by another process, or an unknown format is asked for.
+        No run was scored on a video; an unknown format; ``out`` holds other things or is being written by another
+        process.
     """
     for kind in formats:
         if kind not in FORMATS:
             raise unknown("format of figures", kind, FORMATS)
+    chosen = [visible(name) for name in videos]
     with claimed(out):
         earlier = _earlier_files(out, force)
         read, notes = _finished(runs)
         members = [_readable(run) for run in _named(read)]
         if ensemble:
             members.append(fuse(members))
+        _require_scored(chosen, members)
         grounds = compare(members)
-        _write(_Writer(out, tuple(formats), earlier, raw), title or _title(members), grounds, progress)
+        _write(_Writer(out, tuple(formats), earlier, raw), title or _title(members), grounds, chosen, progress)
     return Report(out / "report.html", grounds, notes)
 
 
@@ -93,6 +100,20 @@ def _finished(paths: Sequence[Path]) -> tuple[list[Run], tuple[str, ...]]:
     if not runs:
         raise InputError(notes[0] if notes else "a report needs one run folder or more")
     return runs, tuple(f"left out: {note}" for note in notes)
+
+
+def _require_scored(videos: Sequence[str], runs: Sequence[Run]) -> None:
+    """ConfigError where no run was scored on one of the videos."""
+    scored = {name for run in runs for name in run.windows["video"].astype(str).unique()}
+    for video in videos:
+        if video not in scored:
+            others = {name for run in runs for name in run.predictions["video"].astype(str).unique()}
+            if video in others:
+                raise ConfigError(f"video {video} is not in the subset that is shown of any run ({runs[0].subset})")
+            near = get_close_matches(video, scored, n=3) or sorted(scored, key=natural_order)[:3]
+            raise ConfigError(
+                f"video {video}: the runs were scored on no such recording; there are {', '.join(near)} …"
+            )
 
 
 def _readable(run: Run) -> Run:
@@ -117,11 +138,17 @@ def _seen(value: Any) -> Any:
     return visible(value) if isinstance(value, str) else value
 
 
-def _write(writer: "_Writer", title: str, grounds: tuple[Ground, ...], progress: Callable[[int, int], None]) -> None:
+def _write(
+    writer: "_Writer",
+    title: str,
+    grounds: tuple[Ground, ...],
+    videos: Sequence[str],
+    progress: Callable[[int, int], None],
+) -> None:
     runs = [run for ground in grounds for run in ground.runs]
     stems = file_names(run.name.replace(" ", "-") for run in runs)
     figures = [ground_plates(ground, f"comparison_{number}") for number, ground in enumerate(grounds, 1)]
-    figures += [run_plates(run, stem) for run, stem in zip(runs, stems, strict=True)]
+    figures += [run_plates(run, stem, videos) for run, stem in zip(runs, stems, strict=True)]
     drawn = []
     for done, plates in enumerate(figures):
         progress(done, len(figures))
@@ -140,6 +167,8 @@ def _write(writer: "_Writer", title: str, grounds: tuple[Ground, ...], progress:
         table = getattr(tables, name)(runs)
         if len(table):
             writer.table(f"{name}.csv", table)
+    if len(regions := region_table(runs)):
+        writer.table("regions.csv", regions)
     writer.table("overview.csv", overview.table(grounds))
     writer.table("recordings.csv", failures.recordings(runs))
     for number, ground in enumerate(grounds, 1):

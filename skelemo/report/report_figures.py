@@ -8,9 +8,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from skelemo.evaluation.metrics import main_metric, titles
+from skelemo.evaluation.rank_metrics import presence_error
 from skelemo.report import figures
 from skelemo.report.comparison import NO_OPTIMIZER, Entry, Estimate, Ground, estimate_of
 from skelemo.report.describe import chosen_epochs, head_title
+from skelemo.report.regions import densities, error_map, has_plane, pairs
 from skelemo.runs.folder import Run
 from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.targets import Head
@@ -63,15 +65,15 @@ def ground_plates(ground: Ground, stem: str) -> Iterator[Plate]:
         )
 
 
-def run_plates(run: Run, stem: str) -> Iterator[Plate]:
-    """Confusion, classes, agreement, time lines and curves, as far as the run has them."""
+def run_plates(run: Run, stem: str, videos: Sequence[str] = ()) -> Iterator[Plate]:
+    """Confusion, classes, agreement, time lines (of some videos, else of the longest) and curves that a run has."""
     for head in run.heads:
         if head.name in run.shown:
-            yield from PLATES[head.kind](run, head, f"{stem}_{head.name}")
+            yield from PLATES[head.kind](run, head, f"{stem}_{head.name}", videos)
     yield from _curve_plates(run, stem)
 
 
-def _class_plates(run: Run, head: Head, stem: str) -> Iterator[Plate]:
+def _class_plates(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterator[Plate]:
     scored = run.shown[head.name]
     what = f"{scored['unit']}s"
     yield Plate(
@@ -87,20 +89,31 @@ def _class_plates(run: Run, head: Head, stem: str) -> Iterator[Plate]:
         figures.class_bars(scored["per_class"]),
     )
     truth, outputs = truth_of(run.windows, head), outputs_of(run.windows, head)
-    error = scored.get("calibration", {}).get("value")
+    error = (scored.get("calibration") or {}).get("value")
+    known = truth >= 0
     yield Plate(
         f"{head.name} certainty",
         f"{stem}_reliability",
-        f"How often answers are right, by their probability.{f' Calibration error {error:.3f}.' if error else ''}",
-        figures.reliability(truth[truth >= 0], outputs[truth >= 0]),
+        "How often answers are right, by their probability."
+        + ("" if error is None else f" Calibration error {error:.3f}."),
+        figures.reliability(outputs[known].max(1), outputs[known].argmax(1) == truth[known], ("answers", "right")),
     )
 
 
-def _flag_plates(run: Run, head: Head, stem: str) -> Iterator[Plate]:
+def _flag_plates(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterator[Plate]:
     yield Plate(head.name, f"{stem}_flags", "F1 of each flag.", figures.class_bars(run.shown[head.name]["per_flag"]))
+    truth, outputs = truth_of(run.windows, head), outputs_of(run.windows, head)
+    known = ~np.isnan(truth)
+    error = presence_error(outputs[known], truth[known] > 0.5)
+    yield Plate(
+        head.name,
+        f"{stem}_reliability",
+        f"How often flags are present, by their probability, all flags together. Calibration error {error:.3f}.",
+        figures.reliability(outputs[known], truth[known] > 0.5, ("flags", "present")),
+    )
 
 
-def _value_plates(run: Run, head: Head, stem: str) -> Iterator[Plate]:
+def _value_plates(run: Run, head: Head, stem: str, videos: Sequence[str]) -> Iterator[Plate]:
     truth, predicted = truth_of(run.windows, head), outputs_of(run.windows, head)
     for index, name in enumerate(head.outputs[:_MOST_OUTPUTS]):
         known = ~np.isnan(truth[:, index])
@@ -113,21 +126,40 @@ def _value_plates(run: Run, head: Head, stem: str) -> Iterator[Plate]:
                 f"True against predicted {name}, {count(int(known.sum()), 'window')}.{ccc}",
                 figures.agreement(truth[known, index], predicted[known, index], name, head.low, head.high),
             )
+    if has_plane(head) and len(both := pairs(run, head)[0]):
+        group, told = f"{head.name} plane", f"{head.outputs[0]} and {head.outputs[1]}"
+        yield Plate(
+            group,
+            f"{stem}_density",
+            f"{told[0].upper()}{told[1:]} of {count(len(both), 'window')}: as labeled and as predicted.",
+            densities(*pairs(run, head), head),
+        )
+        yield Plate(
+            group,
+            f"{stem}_regions",
+            "Error by region of the truth, where it has ten windows or more: how far off predictions are, and whereto.",
+            error_map(*pairs(run, head), head),
+        )
     labeled = ~np.isnan(truth).all(1)
     series = {
         f"{kind} {name}": values[labeled, index]
         for kind, values in (("true", truth), ("predicted", predicted))
         for index, name in enumerate(head.outputs)
     }
-    sequences = _longest(run.windows.loc[labeled, ["fold", "sequence", "frame"]].assign(**series))
+    table = run.windows.loc[labeled, ["fold", "sequence", "video", "frame"]].assign(**series)
+    sequences = _of_videos(table, videos) if videos else _longest(table)
     if sequences:
         which = f"the {len(sequences)} longest sequences" if len(sequences) > 1 else "the longest sequence"
+        which = f"the chosen {'videos' if len(sequences) > 1 else 'video'}" if videos else which
+        told = head_title(head)
         figure = figures.timelines(sequences, head.outputs[:2], head.low, head.high)
-        yield Plate(f"{head.name} course", f"{stem}_timelines", f"{head_title(head)} over time, in {which}.", figure)
+        yield Plate(
+            f"{head.name} course", f"{stem}_timelines", f"{told[0].upper()}{told[1:]} over time, in {which}.", figure
+        )
 
 
 #: What is drawn of a head, by its kind.
-PLATES: dict[str, Callable[[Run, Head, str], Iterator[Plate]]] = {
+PLATES: dict[str, Callable[[Run, Head, str, Sequence[str]], Iterator[Plate]]] = {
     "classes": _class_plates,
     "values": _value_plates,
     "flags": _flag_plates,
@@ -154,6 +186,19 @@ def _curve_plates(run: Run, stem: str) -> Iterator[Plate]:
             yield Plate("training", f"{stem}_{label.replace(' ', '_')}", f"{what} by epoch.{dot}{folds}", figure)
 
 
+def _of_videos(frame: pd.DataFrame, videos: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The sequences of some videos by name, in order of time."""
+    names, found = frame["video"].astype(str), {}
+    for video in videos:
+        for (fold, sequence), rows in frame[names == video].groupby(["fold", "sequence"], observed=True):
+            found[f"{sequence}, fold {fold}" if str(sequence) in found else str(sequence)] = _thinned(rows)
+    return found
+
+
+def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.sort_values("frame").iloc[:: -(-len(rows) // _DRAWN_WINDOWS)]
+
+
 def _longest(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The longest sequences by name, in order of time."""
     if not len(frame):
@@ -164,8 +209,7 @@ def _longest(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     found: dict[str, pd.DataFrame] = {}
     for fold, sequence, _ in ordered.head(_SHOWN_SEQUENCES).itertuples(index=False):
         rows = frame[(frame["fold"] == fold) & (frame["sequence"] == sequence)]
-        step = -(-len(rows) // _DRAWN_WINDOWS)
-        found[str(sequence)] = rows.sort_values("frame").iloc[::step]
+        found[str(sequence)] = _thinned(rows)
     return found
 
 

@@ -129,11 +129,13 @@ def test_a_run_gets_the_figures_that_it_has_data_for(tmp_path: Path, run_folder:
         "r_expression_reliability",
         "r_va_valence",
         "r_va_arousal",
+        "r_va_density",
+        "r_va_regions",
         "r_va_timelines",
     ]
     assert stems() == [*everything, *CURVES]
     assert stems(heads=["expression"]) == [*everything[:3], *CURVES]
-    assert stems(heads=["va"], frames=1) == ["r_va_valence", "r_va_arousal", *CURVES]  # stills
+    assert stems(heads=["va"], frames=1) == [*everything[3:7], *CURVES]  # stills
 
 
 def test_time_lines_show_the_longest_sequences_thinned(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
@@ -141,3 +143,16 @@ def test_time_lines_show_the_longest_sequences_thinned(tmp_path: Path, run_folde
     (plate,) = [plate for plate in run_plates(run, "r") if plate.stem == "r_va_timelines"]
     assert len(plate.figure.axes) == 6
     assert len(plate.figure.axes[0].get_lines()[0].get_xdata()) <= 800
+
+
+def test_a_reliability_diagram_has_the_share_of_what_is_so_in_each_tenth() -> None:
+    """Of four answers of 0.95 three are right, of two of 0.55 one; a probability of 1 is in the last tenth."""
+    axes = figures.reliability([0.95, 0.95, 0.95, 1.0, 0.55, 0.55], [1, 1, 0, 1, 1, 0], ("answers", "right")).axes[0]
+    heights = [bar.get_height() for bar in axes.patches if hasattr(bar, "get_height")]
+    assert heights == [0, 0, 0, 0, 0, 0.5, 0, 0, 0, 0.75]
+    assert axes.get_ylabel() == "share that is right"
+
+
+def test_flags_have_no_marks_of_what_is_not_known_of_them() -> None:
+    figure = figures.class_bars({"AU1": {"f1": 0.5, "support": 3}})
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["F1 and interval"]

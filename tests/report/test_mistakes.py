@@ -171,3 +171,25 @@ def test_mistakes_play_in_the_page_that_requests_nothing_and_anyone_can_use(page
             found = tab.evaluate("axe.run(document, {resultTypes: ['violations']})")
             assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
         browser.close()
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_on_paper_all_is_open_and_nothing_is_cut_off(page):
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 680, "height": 1000})  # A4 between margins of 1.5 cm
+        tab.goto(page.as_uri())
+        hidden = tab.locator("details:not([open]) table")
+        assert hidden.count()
+        assert not hidden.first.is_visible()
+        tab.emulate_media(media="print")
+        assert all(one.is_visible() for one in hidden.all())
+        edges = tab.evaluate(
+            "[...document.querySelectorAll('table, svg, canvas')].map(e => e.getBoundingClientRect().right)"
+        )
+        assert max(edges) <= 680
+        assert not tab.locator(".skelemo-player .bar").first.is_visible()
+        stage = tab.locator(".skelemo-player .stage").first
+        assert stage.evaluate("e => getComputedStyle(e).printColorAdjust") == "exact"
+        assert tab.pdf(format="A4").startswith(b"%PDF")
+        browser.close()

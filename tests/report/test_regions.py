@@ -1,0 +1,92 @@
+"""Two values on a plane: errors by region, worked out by hand, and the videos that are drawn over time."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from skelemo.cli import main
+from skelemo.report.regions import densities, error_map, region_errors, region_table
+from skelemo.report.report import write_report
+from skelemo.report.report_figures import run_plates
+from skelemo.runs.folder import read_run
+from skelemo.targets import VA, Head
+
+SIZE = {"subjects": 4, "videos": 2, "frames": 20, "epochs": 3}
+
+
+def test_errors_by_region_are_those_worked_out_by_hand() -> None:
+    """Two windows in the middle, off by 3-4-5 tenths and not at all; one far along each of two directions."""
+    truth = [[0, 0], [0.1, -0.2], [0.9, 0.05], [-0.6, 0.6]]
+    predicted = [[0.3, 0.4], [0.1, -0.2], [0.4, 0.05], [-0.6, -0.4]]
+    table = region_errors(truth, predicted, VA).set_index("region")
+    assert len(table) == 17
+    assert table["windows"].to_dict() == dict.fromkeys(table.index, 0) | {
+        "middle": 2, "far, +valence": 1, "far, −valence +arousal": 1}  # fmt: skip
+    names = ["error", "bias_valence", "bias_arousal", "at_valence", "at_arousal"]
+    assert table.loc["middle", names].tolist() == pytest.approx([0.25, 0.15, 0.2, 0.05, -0.1])
+    assert table.loc["far, +valence", names].tolist() == pytest.approx([0.5, -0.5, 0, 0.9, 0.05])
+    assert table.loc["far, −valence +arousal", names].tolist() == pytest.approx([1, 0, -1, -0.6, 0.6])
+    assert table.loc["near, +arousal", names].isna().all()
+
+
+def test_regions_lie_in_the_range_of_the_head() -> None:
+    head = Head("mood", "values", ("pleasure", "energy"), 1, 9)
+    table = region_errors([[5, 5], [5, 1.5], [6.8, 5]], [[5, 5], [5, 2.5], [6.8, 5]], head).set_index("region")
+    assert table.loc[table["windows"] > 0, "error"].to_dict() == {"middle": 0, "near, +pleasure": 0, "far, −energy": 1}
+
+
+def test_a_map_has_numbers_where_there_are_ten_windows_and_arrows_to_the_mean_prediction() -> None:
+    truth = np.array([[0.0, 0.0]] * 10 + [[0.9, 0.0]] * 9)
+    above = truth + np.array([0.0, 0.5])
+    shades, arrows = error_map(truth, above, VA).axes
+    assert [text.get_text() for text in shades.texts] == ["0.50", "10"]
+    assert [(text.xy, text.xyann) for text in arrows.texts] == [((0.0, 0.5), (0.0, 0.0))]
+    exact, none = error_map(truth, truth, VA).axes
+    assert exact.texts[0].get_text() == "0.00"
+    assert not none.texts
+    left, right = densities(truth, above, VA).axes
+    assert [line.get_xydata().tolist() for line in right.lines if len(line.get_xydata()) == 19] == [above.tolist()]
+    assert left.get_title(loc="left") == "true"
+
+
+def test_runs_of_other_heads_have_no_regions(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
+    run = read_run(run_folder(tmp_path / "run", heads=["expression"], **SIZE))
+    assert region_table([run]).empty
+
+
+@pytest.fixture
+def run(tmp_path: Path, run_folder: Callable[..., Path]) -> Path:
+    return run_folder(tmp_path / "run", **SIZE)
+
+
+def test_chosen_videos_are_drawn_in_their_order(run: Path, tmp_path: Path) -> None:
+    chosen = ["f1/tes subject 02 take 1", "f1/tes subject 00 take 0"]
+    plate = next(one for one in run_plates(read_run(run), "r", chosen) if one.stem == "r_va_timelines")
+    titles = [axes.get_title(loc="left") for axes in plate.figure.axes]
+    assert [title for title in titles if title] == chosen
+    assert plate.caption == "Valence and arousal over time, in the chosen videos."
+    table = read_run(run).windows
+    rows = table[table["video"].astype(str) == chosen[0]].sort_values("frame")
+    true, given = (line.get_ydata() for line in plate.figure.axes[0].lines)
+    np.testing.assert_allclose(true, rows["va_valence"])
+    np.testing.assert_allclose(given, rows["va_valence_predicted"])
+    out = tmp_path / "out"
+    found = CliRunner().invoke(main, ["report", str(run), "--video", chosen[0], "--out", str(out)])
+    assert found.exit_code == 0, found.output
+    assert "in the chosen video." in (out / "report.html").read_text("utf-8")
+    regions = pd.read_csv(out / "regions.csv")
+    assert regions["windows"].sum() == len(table)
+
+
+def test_a_video_that_is_not_shown_is_one_line(run: Path, tmp_path: Path) -> None:
+    for video, told in (
+        ("f1/tes subject 02 take 7", "the runs were scored on no such recording; there are f1/tes subject 02 take"),
+        ("f1/val subject 02 take 1", r"is not in the subset that is shown of any run \(test\)"),
+    ):
+        with pytest.raises(Exception, match=told):
+            write_report([run], tmp_path / "out", videos=[video])
+    assert not (tmp_path / "out" / "report.html").exists()
