@@ -291,11 +291,17 @@ def _label(entry: Entry, keys: Sequence[str]) -> str:
     if entry.runs[0].members:
         return f"{entry.arch} of {len(entry.runs[0].members)}"
     settings = settings_of(entry.runs[0])
-    texts = (
-        parts_of(entry.runs[0]) if key == "parts" else f"{key.removeprefix('model.')} {setting_text(settings.get(key))}"
-        for key in keys
-    )
+    texts = [_told(entry.runs[0], key, settings.get(key)) for key in keys]
     return " · ".join([entry.arch, *texts])
+
+
+def _told(run: Run, key: str, value: Any) -> str:
+    """A setting in a label; parts and heads tell what they are."""
+    if key == "parts":
+        return parts_of(run)
+    if key == "head":
+        return " + ".join(str(value).split(","))
+    return f"{key.removeprefix('model.')} {setting_text(value)}"
 
 
 def initial(run: Run) -> str:

@@ -135,8 +135,8 @@ def table(grounds: Sequence[Ground]) -> pd.DataFrame:
         {"comparison": place, "head": head.name, "run": row.name, "mean_of": len(row.runs)}
         | {name.lower(): text for name, text in row.facts.items()}
         | {"subset": ground.subset}
-        | _numbers(row)
         | costs_of(row.runs)
+        | _numbers(row)
         for place, ground in enumerate(grounds, 1)
         for head in ground.heads
         for row in overview(ground, head)

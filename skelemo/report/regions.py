@@ -21,7 +21,7 @@ _SECTORS = 8
 #: Regions of fewer windows are left blank in the figure.
 _FEWEST = 10
 #: Of a figure of two planes, in inches.
-_SIZE = (PAGE * 0.86, PAGE * 0.43 + 0.1)
+_SIZE = (PAGE * 0.86, PAGE * 0.43 + 0.25)
 _ARROW = {"arrowstyle": "-|>", "color": ORANGE, "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 7}
 _SIGNS = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1))
 
