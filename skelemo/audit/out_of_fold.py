@@ -10,7 +10,8 @@ import torch
 from skelemo.data.corpus import KEY_SPAN, Corpus
 from skelemo.data.splits import groups_of, spread_evenly
 from skelemo.data.windows import Gatherer, Window, find_targets, labeled_as_clips
-from skelemo.models.baselines import Scaler, features
+from skelemo.models.baselines import Scaler
+from skelemo.models.window_features import features
 from skelemo.runs.folder import Run, read_run
 from skelemo.runs.predictions import outputs_of
 from skelemo.targets import Head, hard_labels

@@ -1,4 +1,4 @@
-"""Baselines without deep learning: `svm`, `logistic` and `boosting` on statistics of a window's keypoints.
+"""Baselines without deep learning: `svm`, `lda`, `logistic` and `boosting` on statistics of a window's keypoints.
 
 What a network must beat. scikit-learn fits them; the result is copied into the buffers of a module, which predicts,
 moves between devices and is saved like a network: as arrays, without code.
@@ -7,7 +7,7 @@ moves between devices and is saved like a network: as arrays, without code.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from skelemo.errors import ConfigError
 from skelemo.models.registry import Spec, register
-from skelemo.models.streams import mirrored, present
+from skelemo.models.streams import mirrored
+from skelemo.models.window_features import Features
 from skelemo.targets import Head, KindName, hard_labels
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 #: Input, as `skelemo models` shows it.
 SEES = "normalized keypoints and their statistics over the window"
-#: Points in time, evenly spaced over a window, whose positions are features.
-MOMENTS = 12
+#: What baselines see unless told: positions.
+JOINTS = ("joint",)
 #: Ranges of the settings: above the first number, up to the second.
 LIMITS = {
     "c": (0, 1_000_000),
@@ -34,37 +35,10 @@ LIMITS = {
     "rate": (0, 10),
     "leaves": (1, 10_000),
     "share": (0, 1),
+    "shrinkage": (0, 1),
 }
-
-
-def features(keypoints: Tensor, mask: Tensor, *, moments: int = MOMENTS) -> Tensor:
-    """Windows as feature vectors, for estimators without a notion of time or joints.
-
-    Parameters
-    ----------
-    keypoints : ``[N, T, V, C]``, normalized.
-    mask : ``[N, T]`` bool, the visible frames; others are ignored.
-    moments : number of points in time.
-
-    Returns
-    -------
-    ``[N, F]`` float32. Of a single frame: x and y of every point and whether it is visible. Of longer windows: mean,
-    deviation, minimum, maximum and last value of x and y over the frames in which the point is visible, the share of
-    frames in which it is, its position at the moments between the first and the last visible frame, and the differences
-    from moment to moment. A missing point stays at its last visible position (first: at its next); positions of a point
-    that is never visible are NaN.
-    """
-    seen = present(keypoints)[..., 0] & mask[..., None]  # [N, T, V]
-    place = torch.where(seen[..., None], keypoints[..., :2].float(), 0)
-    ever = seen.any(1)
-    if keypoints.shape[1] == 1:
-        return _rows(_known(place, ever), ever.float())
-    share = seen.sum(1) / mask.sum(1).clamp(min=1)[:, None]
-    chosen = _moments(_hold(place, seen), mask, moments)  # [N, moments, V, 2]
-    series = (*_statistics(place, seen), chosen[:, -1:])
-    return _rows(
-        *(_known(part, ever) for part in series), share, _known(chosen, ever), _known(chosen.diff(dim=1), ever)
-    )
+#: Parts that the training windows are divided into where `rescale` predicts windows that are not fitted.
+PARTS = 5
 
 
 class Fitted(nn.Module):
@@ -238,69 +212,132 @@ class Grid(nn.Module):
         return (rows / self.STEP).round() * self.STEP
 
 
+class Stretch(Fitted):
+    """Stretches values about their mean until they deviate as much as the labels.
+
+    In doubt a regression answers near the mean, which minimizes squared error and costs concordance: with a correlation
+    of r it gets 2 r² / (1 + r²); with the labels' deviation, r. The predictions are of people it is not fitted to.
+    """
+
+    middle: Tensor
+    factor: Tensor
+
+    def fit(self, truth: np.ndarray, predicted: np.ndarray) -> None:
+        """Labels and predictions ``[N, K]``; constant predictions are left alone."""
+        spread = predicted.std(0)
+        factor = np.where(spread > 1e-6, truth.std(0) / np.maximum(spread, 1e-6), 1)
+        self._store(middle=truth.mean(0, dtype=np.float64), factor=factor.astype(np.float64))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """``[N, K]``."""
+        return self.middle + (values - self.middle) * self.factor
+
+
 class Baseline(nn.Module):
     """One fitted estimator for each head on the features of a window, with the interface of a network.
 
     Classes without training samples have the logit -inf. A support vector machine's logits are its decision values.
     """
 
-    def __init__(self, name: str, spec: Spec, kind: type[Fitted], make: Any, scaled: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        spec: Spec,
+        kind: type[Fitted],
+        make: Any,
+        streams: Sequence[str],
+        *,
+        scaled: bool = True,
+        rescale: bool = False,
+    ) -> None:
         super().__init__()
         self.name = name
         self.spec = spec
         self.make = make
+        self.features = Features(spec, streams)
         self.scaler = Scaler() if scaled else Grid()
         self.estimators = nn.ModuleDict({head.name: kind() for head in spec.heads})
+        self.stretches = nn.ModuleDict(
+            {head.name: Stretch() for head in spec.heads if rescale and head.kind == "values"}
+        )
         for head in spec.heads:
             self.register_buffer(f"{head.name}_classes", torch.arange(len(head)))
 
     def fit(
-        self, windows: Iterable[tuple[Tensor, Tensor]], labels: Mapping[str, np.ndarray], *, mirror: bool, seed: int
+        self,
+        windows: Iterable[tuple[Tensor, Tensor]],
+        labels: Mapping[str, np.ndarray],
+        people: np.ndarray,
+        *,
+        mirror: bool,
+        seed: int,
     ) -> None:
         """Fit to batches of keypoints ``[n, T, V, C]`` and masks ``[n, T]``, with the labels of all windows.
 
         Parameters
         ----------
+        people : ``[N]`` the person of each window, any numbers.
         mirror : also fit to every window flipped.
         seed : of scikit-learn's random numbers.
 
         Raises
         ------
         ConfigError
-            scikit-learn rejects the settings or the windows.
+            scikit-learn rejects the settings or the windows; `rescale` with a single person.
         """
         pieces: list[np.ndarray] = []
         twins: list[np.ndarray] = []
         for keypoints, mask in windows:
-            pieces.append(features(keypoints, mask).cpu().numpy())
+            pieces.append(self.features(keypoints, mask).cpu().numpy())
             if mirror:
-                twins.append(features(mirrored(keypoints, self.spec.layout), mask).cpu().numpy())
+                twins.append(self.features(mirrored(keypoints, self.spec.layout), mask).cpu().numpy())
         rows = np.concatenate(pieces + twins)
+        copies = 2 if mirror else 1
         ready = self.scaler.fit(rows)
         for head in self.spec.heads:
             known, wanted = fully_labeled(head, labels[head.name])
-            chosen = np.tile(known, 2 if mirror else 1)
-            truth = np.concatenate([wanted[known]] * (2 if mirror else 1))
-            self._fit_head(head, ready[chosen], truth, seed)
+            chosen = np.tile(known, copies)
+            truth = np.concatenate([wanted[known]] * copies)
+            fitted = self._fit_head(head, ready[chosen], truth, seed)
+            self.estimators[head.name].copy(fitted)  # type: ignore[operator]  # defined by every subclass of Fitted
+            if head.kind == "classes":
+                setattr(self, f"{head.name}_classes", torch.from_numpy(fitted[0].classes_.astype(np.int64)))
+            if head.name in self.stretches:
+                unseen = self._predict_apart(head, ready[chosen], truth, np.tile(people[known], copies), seed)
+                self.stretches[head.name].fit(truth, unseen)  # type: ignore[operator]
 
-    def _fit_head(self, head: Head, rows: np.ndarray, truth: np.ndarray, seed: int) -> None:
+    def _fit_head(self, head: Head, rows: np.ndarray, truth: np.ndarray, seed: int) -> list[Any]:
+        """One estimator, or one for each flag or value."""
         columns = [truth] if head.kind == "classes" else list(truth.T)
         try:
-            fitted = [self.make(head.kind, seed, rows.shape[1]).fit(rows, column) for column in columns]
+            return [self.make(head.kind, seed, rows.shape[1], len(np.unique(one))).fit(rows, one) for one in columns]
         except ValueError as error:  # scikit-learn's way to reject input
             why = str(error).partition("\n")[0]
             raise ConfigError(f"{self.name} cannot learn the head {head.name}: {why}") from error
-        self.estimators[head.name].copy(fitted)  # type: ignore[operator]  # defined by every subclass of Fitted
-        if head.kind == "classes":
-            setattr(self, f"{head.name}_classes", torch.from_numpy(fitted[0].classes_.astype(np.int64)))
+
+    def _predict_apart(
+        self, head: Head, rows: np.ndarray, truth: np.ndarray, people: np.ndarray, seed: int
+    ) -> np.ndarray:
+        """Values ``[N, K]``, each predicted by estimators that were fitted to other people."""
+        from sklearn.model_selection import GroupKFold
+
+        found = np.empty_like(truth)
+        parts = min(PARTS, len(np.unique(people)))
+        if parts < 2:
+            raise ConfigError(f"rescale of {self.name} needs windows of two people or more; all are of one")
+        for others, these in GroupKFold(parts, shuffle=True, random_state=seed).split(rows, groups=people):
+            fitted = self._fit_head(head, rows[others], truth[others], seed)
+            found[these] = np.stack([one.predict(rows[these]) for one in fitted], 1)
+        return found
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """``{head: [B, K]}``: logits of classes and flags, values within their range."""
-        rows = self.scaler(features(keypoints, mask).double())
+        rows = self.scaler(self.features(keypoints, mask).double())
         return {head.name: self._output(head, self.estimators[head.name](rows)) for head in self.spec.heads}
 
     def _output(self, head: Head, raw: Tensor) -> Tensor:
         if head.kind == "values":
+            raw = self.stretches[head.name](raw) if head.name in self.stretches else raw
             return raw.clamp(head.low, head.high).float()
         svm = isinstance(self.estimators[head.name], Kernel)
         if head.kind == "flags":
@@ -328,15 +365,24 @@ def fully_labeled(head: Head, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 @register("svm", sees=SEES, fitted=True)
-def svm(spec: Spec, *, c: float = 10.0, gamma: float = 0.2, balanced: bool = False) -> Baseline:
+def svm(
+    spec: Spec,
+    *,
+    c: float = 10.0,
+    gamma: float = 0.2,
+    balanced: bool = False,
+    streams: Sequence[str] = JOINTS,
+    rescale: bool = False,
+) -> Baseline:
     """Support vector machine; training time is quadratic in the number of windows.
 
     The kernel is ``exp(-gamma * mean squared difference of the standardized features)``; with the mean instead of the
-    sum, one gamma suits single frames and long windows.
+    sum, one gamma suits single frames and long windows. ``streams`` are its input, see `Streams`; ``rescale`` is
+    `Stretch`.
     """
     _require_limits("svm", c=c, gamma=gamma)
 
-    def make(kind: KindName, seed: int, inputs: int) -> BaseEstimator:
+    def make(kind: KindName, seed: int, inputs: int, classes: int) -> BaseEstimator:
         from sklearn.svm import SVC, SVR
 
         if kind == "values":
@@ -344,15 +390,48 @@ def svm(spec: Spec, *, c: float = 10.0, gamma: float = 0.2, balanced: bool = Fal
         weight = "balanced" if balanced else None
         return SVC(C=c, gamma=gamma / inputs, class_weight=weight, break_ties=True, random_state=seed)
 
-    return Baseline("svm", spec, Kernel, make)
+    return Baseline("svm", spec, Kernel, make, streams, rescale=rescale)
+
+
+@register("lda", sees=SEES, fitted=True)
+def lda(
+    spec: Spec,
+    *,
+    shrinkage: float = 0.3,
+    balanced: bool = False,
+    streams: Sequence[str] = JOINTS,
+    rescale: bool = False,
+) -> Baseline:
+    """Linear discriminant analysis; for values, Bayesian ridge regression, which finds its penalty itself.
+
+    ``shrinkage``, from 0 to 1, draws the covariance within classes toward a multiple of the identity; few windows need
+    much. ``streams`` are its input, see `Streams`; ``rescale`` is `Stretch`.
+    """
+    _require_limits("lda", shrinkage=shrinkage)
+
+    def make(kind: KindName, seed: int, inputs: int, classes: int) -> BaseEstimator:
+        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+        from sklearn.linear_model import BayesianRidge
+
+        if kind == "values":
+            return BayesianRidge()
+        even = np.full(classes, 1 / classes) if balanced else None
+        return LinearDiscriminantAnalysis("lsqr", shrinkage=shrinkage, priors=even)
+
+    return Baseline("lda", spec, Linear, make, streams, rescale=rescale)
 
 
 @register("logistic", sees=SEES, fitted=True)
-def logistic(spec: Spec, *, c: float = 0.03, balanced: bool = False) -> Baseline:
-    """Multinomial logistic regression; for values, linear regression with the same penalty."""
+def logistic(
+    spec: Spec, *, c: float = 0.03, balanced: bool = False, streams: Sequence[str] = JOINTS, rescale: bool = False
+) -> Baseline:
+    """Multinomial logistic regression; for values, linear regression with the same penalty.
+
+    ``streams`` are its input, see `Streams`; ``rescale`` is `Stretch`.
+    """
     _require_limits("logistic", c=c)
 
-    def make(kind: KindName, seed: int, _: int) -> BaseEstimator:
+    def make(kind: KindName, seed: int, inputs: int, classes: int) -> BaseEstimator:
         from sklearn.linear_model import LogisticRegression, Ridge
 
         if kind == "values":
@@ -360,7 +439,7 @@ def logistic(spec: Spec, *, c: float = 0.03, balanced: bool = False) -> Baseline
         weight = "balanced" if balanced else None
         return LogisticRegression(C=c, class_weight=weight, max_iter=2000, random_state=seed)
 
-    return Baseline("logistic", spec, Linear, make)
+    return Baseline("logistic", spec, Linear, make, streams, rescale=rescale)
 
 
 @register("boosting", sees=SEES, fitted=True)
@@ -372,11 +451,16 @@ def boosting(
     leaves: int = 8,
     share: float = 0.1,
     balanced: bool = False,
+    streams: Sequence[str] = JOINTS,
+    rescale: bool = False,
 ) -> Baseline:
-    """Gradient boosting of small trees on binned features, each split looking at a ``share`` of the features."""
+    """Gradient boosting of small trees on binned features, each split looking at a ``share`` of the features.
+
+    ``streams`` are its input, see `Streams`; ``rescale`` is `Stretch`.
+    """
     _require_limits("boosting", trees=trees, rate=rate, leaves=leaves, share=share)
 
-    def make(kind: KindName, seed: int, _: int) -> BaseEstimator:
+    def make(kind: KindName, seed: int, inputs: int, classes: int) -> BaseEstimator:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         common: dict[str, Any] = {"max_iter": trees, "learning_rate": rate, "max_leaf_nodes": leaves}
@@ -385,7 +469,7 @@ def boosting(
             return HistGradientBoostingRegressor(**common)
         return HistGradientBoostingClassifier(**common, class_weight="balanced" if balanced else None)
 
-    return Baseline("boosting", spec, Trees, make, scaled=False)
+    return Baseline("boosting", spec, Trees, make, streams, scaled=False, rescale=rescale)
 
 
 def _require_limits(name: str, **settings: float) -> None:
@@ -393,50 +477,3 @@ def _require_limits(name: str, **settings: float) -> None:
         above, most = LIMITS[setting]
         if not above < value <= most:
             raise ConfigError(f"setting {setting} of {name} is {value!r}; expected above {above:,} and up to {most:,}")
-
-
-def _known(place: Tensor, ever: Tensor) -> Tensor:
-    """``[N, T, V, 2]`` with NaN for points that are never visible in the window."""
-    return torch.where(ever[:, None, :, None], place, torch.nan)
-
-
-def _rows(*parts: Tensor) -> Tensor:
-    """Flatten tensors ``[N, …]`` and concatenate them."""
-    return torch.cat([part.flatten(1).float() for part in parts], 1)
-
-
-def _hold(place: Tensor, seen: Tensor) -> Tensor:
-    """Fill a missing point with its last visible position, or its first one before that."""
-    frame = torch.arange(seen.shape[1], device=seen.device)[:, None]
-    before, step = torch.where(seen, frame, -1), 1
-    while step < seen.shape[1]:  # a running maximum; ONNX has none
-        before = torch.cat([before[:, :step], torch.maximum(before[:, step:], before[:, :-step])], 1)
-        step *= 2
-    first = seen.int().argmax(1, keepdim=True)
-    source = torch.where(before >= 0, before, first)
-    return place.gather(1, source[..., None].expand_as(place))
-
-
-def _moments(held: Tensor, mask: Tensor, count: int) -> Tensor:
-    """Positions ``[N, count, V, 2]`` at times evenly spaced between the first and last visible frame."""
-    length = mask.shape[1]
-    first = mask.int().argmax(1)
-    last = torch.where(mask.any(1), length - 1 - mask.flip(1).int().argmax(1), 0)
-    steps = torch.linspace(0, 1, count, dtype=torch.float64, device=mask.device)
-    time = first[:, None] + steps * (last - first)[:, None]  # [N, count]
-    early = time.floor().long()
-    late = torch.minimum(early + 1, last[:, None])
-    share = (time - early)[..., None, None].float()
-    row = torch.arange(held.shape[0], device=mask.device)[:, None]
-    return held[row, early] * (1 - share) + held[row, late] * share
-
-
-def _statistics(place: Tensor, seen: Tensor) -> tuple[Tensor, ...]:
-    """Mean, deviation, minimum and maximum ``[N, 1, V, 2]`` over the frames in which a point is visible."""
-    known = seen[..., None]  # [N, T, V, 1]
-    count = known.sum(1, keepdim=True).clamp(min=1)
-    mean = place.sum(1, keepdim=True) / count
-    deviation = (((place - mean).square() * known).sum(1, keepdim=True) / count).sqrt()
-    low = torch.where(known, place, torch.inf).amin(1, keepdim=True)
-    high = torch.where(known, place, -torch.inf).amax(1, keepdim=True)
-    return mean, deviation, low, high

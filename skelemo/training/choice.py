@@ -17,7 +17,8 @@ from torch import Tensor
 from skelemo.data.corpus import Corpus
 from skelemo.data.splits import groups_of, spread_evenly
 from skelemo.data.windows import Gatherer, Targets, Window, find_targets
-from skelemo.models.baselines import Scaler, features, fully_labeled
+from skelemo.models.baselines import Scaler, fully_labeled
+from skelemo.models.window_features import features
 from skelemo.preprocess import Preparation, prepare
 from skelemo.preprocess.prepare import CalibrationKind
 from skelemo.targets import Head

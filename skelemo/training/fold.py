@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from skelemo.atomic import sweep
+from skelemo.data.calibration import people_of
 from skelemo.data.corpus import Corpus
 from skelemo.data.loader import Batches
 from skelemo.data.pretext import Pretext
@@ -246,7 +247,8 @@ def _fit_baseline(job: Job, targets: dict[str, Targets], folder: Path, seed: int
         if len(learn) > config.fit_windows:
             learn = learn[np.sort(np.random.default_rng(seed).permutation(len(learn))[: config.fit_windows])]
         windows = ((batch["keypoints"], batch["mask"]) for batch in job.batches(learn))
-        cast(Baseline, model).fit(windows, learn.labels, mirror=config.mirror > 0, seed=seed)
+        people = people_of(job.corpus.sequences)[job.corpus.sequence(learn.row)]
+        cast(Baseline, model).fit(windows, learn.labels, people, mirror=config.mirror > 0, seed=seed)
         run_writer.save_model(folder, model, job, "32-true")
     report(1, 1, "fitted")
     return model.to(job.device)

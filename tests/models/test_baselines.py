@@ -4,8 +4,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import BayesianRidge, LogisticRegression, Ridge
 from sklearn.metrics import recall_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
@@ -13,9 +14,11 @@ from sklearn.svm import SVC, SVR
 
 from skelemo.errors import ConfigError
 from skelemo.models import create, list_models
-from skelemo.models.baselines import LIMITS, Baseline, Grid, features, mirrored
+from skelemo.models.baselines import LIMITS, Baseline, Grid
 from skelemo.models.heads import probabilities
-from skelemo.models.registry import entry
+from skelemo.models.registry import Spec, entry
+from skelemo.models.streams import Streams, mirrored
+from skelemo.models.window_features import Features, features
 from skelemo.preprocess import Preparation, prepare
 from skelemo.skeleton import layout
 from skelemo.targets import AU, EXPRESSION, VA
@@ -109,7 +112,7 @@ def fitted(name: str, count: int = 90, *, mirror: bool = False, **settings) -> B
     settings = SMALL.get(name, {}) | settings
     model = create(name, layout_name="body_25", heads=(EXPRESSION, VA, AU), **settings)
     points, mask, labels = people(count)
-    model.fit([(points[:50], mask[:50]), (points[50:], mask[50:])], labels, mirror=mirror, seed=3)
+    model.fit([(points[:50], mask[:50]), (points[50:], mask[50:])], labels, np.arange(count), mirror=mirror, seed=3)
     return model.eval()
 
 
@@ -125,6 +128,7 @@ def by_scikit_learn(name: str, rows: np.ndarray, labels: dict[str, np.ndarray], 
         rows, asked = (np.nan_to_num(scaler.transform(part)) for part in (rows, asked))
         classifier, regressor = {
             "svm": (SVC(C=10, gamma=0.2 / width, break_ties=True), SVR(C=10, gamma=0.2 / width, epsilon=0.05)),
+            "lda": (LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.3), BayesianRidge()),
             "logistic": (LogisticRegression(C=0.03, max_iter=2000), Ridge(alpha=1 / 0.03)),
         }[name]
 
@@ -161,7 +165,7 @@ def test_torch_predicts_what_scikit_learn_fitted(name):
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_baseline_learns(name):
-    model = fitted(name, 600, **({"c": 1.0} if name == "logistic" else {}))
+    model = fitted(name, 600, **{"logistic": {"c": 1.0}, "lda": {"shrinkage": 0.01}}.get(name, {}))
     points, mask, labels = people(100, seed=2)
     outputs = model(points, mask)
     assert (outputs["expression"].argmax(1).numpy() == labels["expression"]).mean() > 0.95
@@ -195,7 +199,7 @@ def test_features_are_standardized_over_the_windows_that_have_them():
     points[..., 0] += 50  # far from the zeros of missing points
     points[points[..., 2] == 0] = 0
     model = create("logistic", layout_name="body_25", heads=(EXPRESSION,))
-    model.fit([(points, mask)], labels, mirror=False, seed=0)
+    model.fit([(points, mask)], labels, np.arange(300), mirror=False, seed=0)
     for point in range(25):
         seen = points[:, 0, point][points[:, 0, point, 2] > 0]
         assert model.scaler.mean[2 * point] == pytest.approx(float(seen[:, 0].double().mean()), abs=1e-4)
@@ -210,7 +214,8 @@ def test_learning_both_ways_round_doubles_the_windows():
 
 
 def test_unknown_baselines_and_settings_are_refused():
-    assert entry("logistic").settings == {"c": 0.03, "balanced": False}
+    usual = {"balanced": False, "streams": ("joint",), "rescale": False}
+    assert entry("logistic").settings == {"c": 0.03, **usual}
     with pytest.raises(ConfigError, match="did you mean 'svm'"):
         create("svn")
     with pytest.raises(ConfigError, match="unknown setting of svm 'gama': did you mean 'gamma'"):
@@ -232,6 +237,8 @@ def test_unknown_baselines_and_settings_are_refused():
         ("boosting", "trees", 2.5, "expected a whole number"),
         ("boosting", "rate", 0, "expected above 0"),
         ("boosting", "leaves", 1, "expected above 1"),
+        ("lda", "shrinkage", 1.5, "expected above 0 and up to 1"),
+        ("lda", "shrinkage", "auto", "expected a number"),
         ("boosting", "share", 1.5, "expected above 0 and up to 1"),
     ],
 )
@@ -264,9 +271,47 @@ def test_posed_faces_are_told_apart_as_well_as_by_the_reference(shared_data):
     found = np.zeros(len(labels), int)
     for train, test in StratifiedKFold(10, shuffle=True, random_state=0).split(labels, labels):
         model = create("svm", layout_name="face_70", heads=(EXPRESSION,))
-        model.fit([(placed[train], mask[train])], {"expression": labels[train]}, mirror=False, seed=0)
+        model.fit([(placed[train], mask[train])], {"expression": labels[train]}, train, mirror=False, seed=0)
         found[test] = model(placed[test], mask[test])["expression"].argmax(1)
     assert recall_score(labels, found, average="macro") >= 0.58
+
+
+def test_streams_stand_side_by_side_and_shapes_of_the_face_show_the_face_alone():
+    body_and_face = layout("body_25+face_70")
+    spec = Spec(body_and_face, (EXPRESSION,), frames=1)
+    points = torch.rand(3, 1, 95, 3) + 0.1
+    points[1, 0, 30] = 0
+    mask = torch.ones(3, 1, dtype=torch.bool)
+    rows = Features(spec, ("joint", "frontal"))(points, mask)
+    assert rows.shape == (3, 95 * 3 + 70 * 3)
+    torch.testing.assert_close(rows[:, : 95 * 3], features(points, mask), equal_nan=True)
+    face = Streams(spec, ("frontal",), normalize=False)(points, mask)[:, 0, 25:, :2].flatten(1)
+    shown = rows[:, 95 * 3 : 95 * 3 + 140]
+    torch.testing.assert_close(shown.nan_to_num(0), face)
+    assert shown[1, 10:12].isnan().all()
+    assert rows[1, 95 * 3 + 140 + 5] == 0
+
+
+def test_values_are_stretched_to_the_deviation_of_labels_of_people_that_are_not_fitted():
+    rng = np.random.default_rng(0)
+    points, mask, labels = people(200)
+    noisy = {"va": (0.5 * labels["va"] + rng.normal(0, 0.3, (200, 2))).clip(-1, 1).astype(np.float32)}
+    who = np.arange(200) // 4
+    made = {
+        rescale: create("logistic", layout_name="body_25", heads=(VA,), rescale=rescale) for rescale in (False, True)
+    }
+    for model in made.values():
+        model.fit([(points, mask)], noisy, who, mirror=True, seed=0)
+    asked, seen, _ = people(400, seed=9)
+    near, far = (made[wide](asked, seen)["va"].double().numpy() for wide in (False, True))
+    middle = noisy["va"].mean(0)
+    stretch = made[True].stretches["va"]
+    inside = (np.abs(far) < 1).all(1)
+    np.testing.assert_allclose(far[inside], (middle + (near - middle) * stretch.factor.numpy())[inside], atol=1e-6)
+    assert far.std(0) == pytest.approx(noisy["va"].std(0), rel=0.15)
+    assert (near.std(0) < 0.95 * noisy["va"].std(0)).all()
+    with pytest.raises(ConfigError, match="rescale of logistic needs windows of two people or more"):
+        made[True].fit([(points, mask)], noisy, np.zeros(200, int), mirror=False, seed=0)
 
 
 def test_no_tree_splits_at_what_rounding_decides():

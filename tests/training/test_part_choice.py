@@ -105,7 +105,8 @@ def test_the_probe_is_ridge_regression_in_the_kernel_of_the_parts(tmp_path):
     from sklearn.kernel_ridge import KernelRidge
 
     from skelemo.data.windows import find_targets
-    from skelemo.models.baselines import Scaler, features
+    from skelemo.models.baselines import Scaler
+    from skelemo.models.window_features import features
     from skelemo.training.choice import GAMMA, RIDGE, Probe
 
     corpus = load_corpus(open_cache(a_folder(tmp_path / "cache")))
