@@ -105,8 +105,11 @@ class Gatherer:
 
         Without one, ``turn`` is which of the windows of a clip is wanted.
         """
-        found, present = self._spread(rows, generator, turn) if self.window.sampling == "clip" else self._around(rows)
-        return self.corpus.windows(found, present)
+        return self.corpus.windows(*self.frames(rows, generator, turn))
+
+    def frames(self, rows: Tensor, generator: torch.Generator | None = None, turn: int = 0) -> tuple[Tensor, Tensor]:
+        """The rows ``[B, T]`` that windows are made of, and which of them there are."""
+        return self._spread(rows, generator, turn) if self.window.sampling == "clip" else self._around(rows)
 
     def _around(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The frame nearest to each wanted number, at most half a step away from it."""

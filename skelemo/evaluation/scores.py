@@ -15,9 +15,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skelemo.errors import InputError
-from skelemo.evaluation.metrics import METRICS, Floats, flag_f1, mean_of_known, metrics_of, per_class, sums
+from skelemo.evaluation.metrics import (
+    METRICS,
+    Floats,
+    flag_f1,
+    main_metric,
+    mean_of_known,
+    metrics_of,
+    per_class,
+    sums,
+)
 from skelemo.runs.notebook import scores_html
-from skelemo.runs.predictions import SUBSETS, outputs_of, truth_of
+from skelemo.runs.predictions import SUBSETS, output_table, outputs_of, truth_of
 from skelemo.targets import Head, hard_labels
 
 Codes = NDArray[np.int64]
@@ -174,6 +183,55 @@ def paired_difference(
     low, high = _interval(found)
     against = float(np.mean(found <= 0 if value > 0 else found >= 0))
     return Difference(value, float(low), float(high), min(1.0, max(2 * against, 1 / resamples)), count)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What other answers to the same windows lose of a head's main figure, by a paired bootstrap over groups.
+
+    Parameters
+    ----------
+    score : the figure of the usual answers, NaN where it is undefined.
+    loss, error, low, high : ``[M]`` of each of the others: the loss, its standard error and its interval; NaN with
+        fewer than `FEWEST_GROUPS` groups.
+    """
+
+    score: float
+    loss: Floats
+    error: Floats
+    low: Floats
+    high: Floats
+    groups: int
+    grouped_by: str
+
+
+def losses(
+    table: pd.DataFrame, others: Floats, head: Head, *, clips: bool = False, resamples: int = 500, seed: int = 0
+) -> Losses:
+    """Compare other outputs ``[M, W, K]`` for the windows of a table of predictions with those in the table.
+
+    Resampled are subjects if known, else videos, else sequences; where there are too few, the next finer of these.
+    """
+    judged = _Judged.of(table, head, clips)
+    codes, kind = _fine_groups(judged.windows)
+    count, figure = int(codes.max(initial=-1)) + 1, main_metric(head)
+    rng, enough = np.random.default_rng(seed), count >= FEWEST_GROUPS
+    times = np.array([np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(resamples * enough)])
+
+    def figures(one: _Judged) -> Floats:
+        """Of all groups, and of each resample."""
+        groups = one.totals(codes, count)
+        totals = np.concatenate([groups.sum(0, keepdims=True), times @ groups] if enough else [groups.sum(0)[None]])
+        return np.full(len(totals), np.nan) if not count or one._single_class else one.measure(totals)[figure]
+
+    usual = figures(judged)
+    found = np.array([figures(_Judged.of(table.assign(**output_table(head, one)), head, clips)) for one in others])
+    lost = usual - found.reshape(len(others), len(usual))  # [M, 1 + R]
+    if not enough or np.isnan(usual[0]):
+        unknown = np.full(len(others), np.nan)
+        return Losses(float(usual[0]), lost[:, 0], unknown, unknown, unknown, count, kind)
+    low, high = _interval(lost[:, 1:].T)
+    return Losses(float(usual[0]), lost[:, 0], np.nanstd(lost[:, 1:], axis=1), low, high, count, kind)
 
 
 @dataclass(frozen=True)
@@ -398,6 +456,16 @@ def _groups(frame: pd.DataFrame) -> tuple[Codes, str]:
             names[here] = kind + " " + known[here]
     codes, _ = pd.factorize(names)
     return codes.astype(np.int64), " or ".join(kinds)
+
+
+def _fine_groups(frame: pd.DataFrame) -> tuple[Codes, str]:
+    """As `_groups`, but of videos or sequences where subjects, or videos, are too few for an interval."""
+    unknown = {"subject": "", "video": ""}
+    for blank in ({}, {"subject": ""}, unknown):
+        codes, kind = _groups(frame.assign(**blank))
+        if codes.max(initial=-1) + 1 >= FEWEST_GROUPS:
+            break
+    return codes, kind
 
 
 def _interval(values: Floats) -> tuple[Floats, Floats]:

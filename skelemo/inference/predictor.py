@@ -33,7 +33,8 @@ from skelemo.runs.model_file import ModelFile, has_model, read_model
 from skelemo.skeleton import Layout, layout
 from skelemo.targets import Head
 
-_TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+#: Reduced precisions.
+TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 #: Windows that are predicted at a time.
 BATCH = 256
 
@@ -58,7 +59,7 @@ def batch_outputs(
     network: nn.Module, batches: Batches, heads: Sequence[Head], precision: str, flip: bool
 ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
     """The outputs of each batch, and the shares ``[B]`` of each window's frames and points that are visible."""
-    autocast = torch.autocast(batches.device.type, _TYPES[precision]) if precision in _TYPES else nullcontext()
+    autocast = torch.autocast(batches.device.type, TYPES[precision]) if precision in TYPES else nullcontext()
     network.eval()
     layout = batches.corpus.layout
     for batch in batches:

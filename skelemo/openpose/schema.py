@@ -13,7 +13,7 @@ from skelemo.skeleton import BODY_25B, BODY_MODELS, FACE_70, PARTS, Layout, Part
 PERSON_ID = "person_id"
 
 #: iBUG's 68 points, as in DWPose and dlib: OpenPose's 70 without the pupils.
-_FACE_68 = replace(FACE_70, name="face_68", keypoints=FACE_70.keypoints[:68], mirror=FACE_70.mirror[:68])
+_FACE_68 = replace(FACE_70, name="face_68", regions="", keypoints=FACE_70.keypoints[:68], mirror=FACE_70.mirror[:68])
 
 #: Keys that identify a person, of any version and layout.
 PERSON_KEYS = frozenset({PERSON_ID}).union(

@@ -27,6 +27,7 @@ from skelemo.report.comparison import (
 )
 from skelemo.report.describe import figures_of, head_title, pairs_basis
 from skelemo.report.failures import hardest
+from skelemo.report.importance import KEYPOINTS, label, mattered
 from skelemo.report.mistakes import TITLES, gallery
 from skelemo.report.overview import COSTS, FACTS, costs_basis, figures_by_output, overview
 from skelemo.report.paired import Paired, compare_pairs
@@ -119,6 +120,10 @@ def html(content: Content) -> str:
             hardest=hardest,
             gallery=gallery(runs),
             mistake_titles=TITLES,
+            mattered=mattered,
+            hidden_label=label,
+            keypoints=KEYPOINTS,
+            keypoint_groups=lambda run: [f"{KEYPOINTS} {head.name}" for head in run.heads],
             player_css=player_css(),
             pairs_basis=pairs_basis,
             affect_reading=_reading,
@@ -278,6 +283,14 @@ def _run_lines(run: Run) -> list[str]:
                 if key in names
             ]
             lines += [f"Mean over {len(figures[f'{kind}s'])} {kind}s: {', '.join(texts)}.", ""]
+    for one in mattered(run):
+        lines += [f"### Which keypoints mattered: {_plain(head_title(one.head))}", "", _plain(one.told), ""]
+        rows = [
+            [label(row), number(row["score"]), f"{row['loss']:+.3f}", f"{row['low']:+.3f} to {row['high']:+.3f}"
+             if row["low"] == row["low"] else "n/a", "yes" if row["noise"] else ""]
+            for _, row in one.rows.iterrows()
+        ]  # fmt: skip
+        lines += _table(["hidden", one.metric, "loss", "95 % interval", "may be chance"], rows)
     return lines
 
 

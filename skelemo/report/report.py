@@ -16,6 +16,7 @@ from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.report import failures, latex, overview, page, tables
 from skelemo.report.comparison import Ground, compare
 from skelemo.report.ensemble import fuse
+from skelemo.report.importance import importance
 from skelemo.report.regions import region_table
 from skelemo.report.report_figures import Plate, ground_plates, run_plates
 from skelemo.report.style import FORMATS, save, to_svg
@@ -171,6 +172,8 @@ def _write(
         writer.table("regions.csv", regions)
     writer.table("overview.csv", overview.table(grounds))
     writer.table("recordings.csv", failures.recordings(runs))
+    if len(found := importance(runs)):
+        writer.table("importance.csv", found)
     for number, ground in enumerate(grounds, 1):
         for head in ground.heads:
             writer.text(f"comparison_{number}_{head.name}.tex", latex.every_run(ground, head))

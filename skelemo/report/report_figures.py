@@ -12,6 +12,7 @@ from skelemo.evaluation.rank_metrics import presence_error
 from skelemo.report import figures
 from skelemo.report.comparison import NO_OPTIMIZER, Entry, Estimate, Ground, estimate_of
 from skelemo.report.describe import chosen_epochs, head_title
+from skelemo.report.importance import KEYPOINTS, drawings, mattered
 from skelemo.report.regions import densities, error_map, has_plane, pairs
 from skelemo.runs.folder import Run
 from skelemo.runs.predictions import outputs_of, truth_of
@@ -71,6 +72,9 @@ def run_plates(run: Run, stem: str, videos: Sequence[str] = ()) -> Iterator[Plat
         if head.name in run.shown:
             yield from PLATES[head.kind](run, head, f"{stem}_{head.name}", videos)
     yield from _curve_plates(run, stem)
+    for one in mattered(run):
+        for end, caption, figure in drawings(one):
+            yield Plate(f"{KEYPOINTS} {one.head.name}", f"{stem}_{one.head.name}_{end}", caption, figure)
 
 
 def _class_plates(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterator[Plate]:

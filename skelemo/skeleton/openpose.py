@@ -23,6 +23,21 @@ _BODY_UNIT = (
     "RKnee-RAnkle|LKnee-LAnkle .8"
 )
 
+#: Which names the points of each region have.
+_BODY_REGIONS = {
+    "head": "Nose|Head|HeadTop|[LR](Eye|EyeInner|EyeOuter|Ear|Mouth)",
+    "torso": "Neck|Chest|MidHip|[LR](Shoulder|Hip)",
+    "right arm": "R(Elbow|Wrist|Pinky|Index|Thumb)",
+    "left arm": "L(Elbow|Wrist|Pinky|Index|Thumb)",
+    "right leg": "R(Knee|Ankle|Heel|BigToe|SmallToe)",
+    "left leg": "L(Knee|Ankle|Heel|BigToe|SmallToe)",
+}
+
+
+def _body_regions(keypoints: tuple[str, ...]) -> str:
+    found = {region: [name for name in keypoints if re.fullmatch(rule, name)] for region, rule in _BODY_REGIONS.items()}
+    return "; ".join(f"{region}: {' '.join(points)}" for region, points in found.items() if points)
+
 
 def body(name: str, keypoints: str, joined: str, rgb: Iterable[Color], root: str = "Neck", ties: str = "") -> Part:
     """A body under OpenPose's key, with the reference and the halfway points that its keypoints allow."""
@@ -46,6 +61,7 @@ def body(name: str, keypoints: str, joined: str, rgb: Iterable[Color], root: str
         root=root,
         ties=ties,
         middles=middles,
+        regions=_body_regions(words(keypoints)),
     )
 
 
@@ -144,6 +160,8 @@ FACE_70 = Part(
     root="NoseBridge0",
     ties=_FACE_TIES,
     links="Nose-NoseBridge3 REye-RPupil LEye-LPupil REar-Jaw0 LEar-Jaw16",
+    regions="brows: RBrow* LBrow*; eyes: REye* LEye* RPupil LPupil; nose: Nose*; mouth: OuterMouth* InnerMouth*; "
+    "jaw: Jaw*",
 )
 
 
@@ -168,6 +186,7 @@ def _hand(side: str, other: str) -> Part:
         old_keys=(f"hand_{side}_keypoints",),
         twin=f"hand_{other}_21",
         links=f"{side[0].upper()}Wrist-Wrist",
+        regions="palm: Wrist; " + "; ".join(f"{finger.lower()}: {finger}*" for finger in fingers),
     )
 
 

@@ -75,6 +75,8 @@ class Part:
     ties : names ``A-B``: pairs that are joined in graphs though no limb is drawn.
     links : names ``A-B``: A on the body is joined to B of this part in graphs, where the layout has a body.
     middles : names ``M=A+B``: M lies halfway between A and B where a source has these two and not M.
+    regions : ``NAME: A B*; NAME: ...``: what people call some of the points together, such as the mouth or an arm;
+        ``B*`` are the points whose names begin so.
 
     Raises
     ------
@@ -96,6 +98,7 @@ class Part:
     ties: str = ""
     links: str = ""
     middles: str = ""
+    regions: str = ""
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or not self.keypoints or len(set(self.keypoints)) < len(self.keypoints):
@@ -109,6 +112,7 @@ class Part:
         if sorted(self.mirror) != [*places] or not all(a in places and b in places for a, b in self.limbs):
             raise ConfigError(f"part {self.name}: mirror and limbs must be positions of its {len(self)} keypoints")
         self.index(self.root)
+        _ = self.region_points
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -130,6 +134,14 @@ class Part:
         """Points that lie halfway between two others, by position; see ``middles``."""
         rules = (rule.split("=") for rule in self.middles.split())
         return {self.index(m): (self.index(a), self.index(b)) for m, ends in rules for a, b in [ends.split("+")]}
+
+    @cached_property
+    def region_points(self) -> dict[str, tuple[int, ...]]:
+        """Points of each region, by position; see ``regions``."""
+        rules = (rule.split(":") for rule in self.regions.split(";") if rule.strip())
+        return {
+            name.strip(): tuple(point for term in terms.split() for point in self._term(term)) for name, terms in rules
+        }
 
     @cached_property
     def origins(self) -> tuple[tuple[Place, float, float], ...]:

@@ -22,6 +22,7 @@ from skelemo.evaluation.scores import Scores, score, with_seeds
 from skelemo.inference.environment import choose_device, environment
 from skelemo.inference.grouping import groups_by, score_by
 from skelemo.runs.folder import CHOICES, read_json, training_folders, write_json
+from skelemo.runs.importance import mean_importance, read_importance, write_importance
 from skelemo.runs.mistakes import write_mistakes
 from skelemo.runs.model_file import has_model
 from skelemo.runs.predictions import SUBSETS as SCORED_SUBSETS
@@ -109,6 +110,8 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     if config.pretrain:  # nothing is predicted
         write_json(out / "scores.json", {})
         return _reconstruction(out)
+    if len(training_folders(out)) > 1:
+        write_importance(out, _importance(config, len(folds), out))
     scores = _scores(job, data.corpus, cache, by_seed, out)
     write_json(out / "scores.json", scores)
     return scores
@@ -151,6 +154,16 @@ def _scores(job: Job, corpus: Corpus, cache: Cache, by_seed: Mapping[int, pd.Dat
         _score_groups(scores, shown, job, cache, clips, subset)
         write_mistakes(out, find_mistakes(corpus, shown, answered, job.config.mistakes))
     return scores
+
+
+def _importance(config: Config, folds: int, out: Path) -> pd.DataFrame:
+    """The mean over folds and seeds of what each training has left."""
+    seeds = [out / f"seed_{config.seed + turn}" for turn in range(config.seeds)] if config.seeds > 1 else [out]
+    by_fold = [
+        [read_importance(seed / f"fold_{number}" if folds > 1 else seed) for seed in seeds]
+        for number in range(1, folds + 1)
+    ]
+    return mean_importance([[table for table in tables if len(table)] for tables in by_fold])
 
 
 def _reconstruction(out: Path) -> Scores:

@@ -13,12 +13,18 @@ from skelemo.evaluation.circumplex import READING, as_emotions, choose_radius, l
 from skelemo.evaluation.metrics import main_metric
 from skelemo.evaluation.scores import measure
 from skelemo.evaluation.smoothing import GAIN, choose_width
+from skelemo.inference.importance import Budget, Predicting, importance
 from skelemo.inference.predictor import predict
+from skelemo.runs.importance import write_importance
 from skelemo.runs.model_file import write_choices
 from skelemo.runs.predictions import prediction_table
 
 if TYPE_CHECKING:
     from skelemo.training.fold import Job
+
+#: Windows that are answered for `skelemo.runs.importance`, for each that was learned from: an answer takes a third of
+#: the time, so that this takes a tenth of the training. Fitting a baseline to a window takes as long as some answers.
+_ANSWERS, _FITTED = 0.3, 10
 
 
 def predict_fold(
@@ -32,6 +38,8 @@ def predict_fold(
         subset: predict(model, job.batches(windows), job.heads, precision, flip=flip)
         for subset, windows in scored.items()
     }
+    if "validation" in scored:
+        write_importance(folder, _importance(job, model, targets, number, folder, precision, flip))
     if "validation" in scored and job.config.sampling != "clip":
         write_choices(folder, smoothing=_smoothing(job, scored["validation"], outputs["validation"]))
     labels = {subset: dict(windows.labels) for subset, windows in scored.items()}
@@ -53,6 +61,27 @@ def predict_fold(
         for subset, windows in scored.items()
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+def _importance(
+    job: "Job", model: nn.Module, targets: Mapping[str, Targets], number: int, folder: Path, precision: str, flip: bool
+) -> pd.DataFrame:
+    """Which keypoints matter on the validation subset; every seed sees the same windows."""
+    config = job.config
+    if config.importance == "auto":
+        learned = len(targets["train"])
+        if config.is_baseline:
+            learned = _FITTED * min(learned, config.fit_windows)
+        else:
+            learned = min(learned, config.epoch_windows or learned) * len(pd.read_csv(folder / "metrics.csv"))
+        budget = Budget(answers=max(1, int(_ANSWERS * learned)))
+    else:
+        budget = Budget(windows=config.importance)
+    predicting = Predicting(model, job.heads, config.window, job.device, config.batch_size, precision, flip)
+    clips = [head.name for head in job.heads if labeled_as_clips(job.corpus, head)]
+    return importance(
+        predicting, job.corpus, targets["validation"], budget, clips=clips, seed=config.split_seed + number
+    )
 
 
 def emotions_of(job: "Job", targets: Targets) -> np.ndarray:

@@ -229,4 +229,9 @@ class MachineSettings(BaseModel):
         description="clips of the worst answers of each head that the run keeps, with keypoints, for its report; "
         "0: none",
     )
+    importance: Annotated[int, Field(ge=0, le=10_000_000)] | Literal["auto"] = Field(
+        "auto",
+        description="which keypoints mattered: windows of the validation subset whose score is taken again with each "
+        "part, region and keypoint hidden; auto: as many as take about a tenth of the training; 0: none",
+    )
     compile: bool = Field(False, description="torch.compile the network")

@@ -101,7 +101,7 @@ class ValidationScorer:
     def job(self, config: Config, folder: Path) -> Job:
         """What a training under such settings works with."""
         fixed = {name: getattr(self.config, name) for name in SCORED - {"seed", "seeds"}}
-        config = config.model_copy(update={**fixed, "seeds": 1, "devices": 1, "nodes": 1})
+        config = config.model_copy(update={**fixed, "seeds": 1, "devices": 1, "nodes": 1, "importance": 0})
         if config.is_baseline:
             config = config.model_copy(update={"optimizer": None})
         key = self._key(config)

@@ -29,7 +29,8 @@ def test_a_run_leaves_all_that_its_folder_should_hold_and_nothing_pickled_but_ch
     train(config(), tmp_path / "run")
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {"config.yaml", "splits.json", "environment.json", "metrics.csv", "model.safetensors", "model.json",
-                     "checkpoints", "predictions.parquet", "mistakes.safetensors", "scores.json"}  # fmt: skip
+                     "checkpoints", "predictions.parquet", "mistakes.safetensors", "importance.csv",
+                     "scores.json"}  # fmt: skip
     assert len(pd.read_csv(tmp_path / "run" / "metrics.csv")) == 3
     assert json.loads((tmp_path / "run" / "model.json").read_text())["heads"][0]["outputs"] == [
         "happiness",

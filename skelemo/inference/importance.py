@@ -1,0 +1,195 @@
+"""Which keypoints matter to a model: what its score loses when a part, a region or a single one is missing."""
+
+from collections.abc import Collection
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from skelemo.data.calibration import people_of
+from skelemo.data.corpus import Corpus
+from skelemo.data.occlusion import Occlusions
+from skelemo.data.window import Window
+from skelemo.data.windows import Gatherer, Targets, window_columns
+from skelemo.evaluation.metrics import main_metric
+from skelemo.evaluation.scores import losses
+from skelemo.inference.predictor import TYPES
+from skelemo.models.heads import answers
+from skelemo.preprocess import Clips, place
+from skelemo.preprocess.reference import by_part
+from skelemo.runs.importance import COLUMNS
+from skelemo.runs.predictions import prediction_table
+from skelemo.skeleton import Layout
+from skelemo.targets import Head
+
+#: Windows that are looked at unless told otherwise, and the fewest for which single joints are hidden, too.
+_MOST_WINDOWS, _FEWEST_WINDOWS = 400, 100
+#: Frames of whole recordings that are in memory, and, unless told otherwise, that are looked at.
+_FRAMES = 10_000
+#: Coordinates of points in a batch; a network that draws takes the batches of its training.
+_BATCH_POINTS = 2**18
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Something that can be hidden: ``points`` are positions on V."""
+
+    level: str
+    part: str
+    name: str
+    points: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is looked at.
+
+    Parameters
+    ----------
+    windows : at most.
+    answers : windows times things that are hidden, at most; 0: any number. Where they do not suffice for single joints,
+        parts and regions are hidden alone.
+    """
+
+    windows: int = _MOST_WINDOWS
+    answers: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Predicting:
+    """A network with what it takes to answer."""
+
+    network: nn.Module
+    heads: tuple[Head, ...]
+    window: Window
+    device: torch.device
+    batch_size: int = 64
+    precision: str = "32-true"
+    flip: bool = False
+
+    def outputs(self, occlusions: Occlusions, layout: Layout) -> dict[str, np.ndarray]:
+        """``[M, W, K]`` of each head: for each way of hiding and each window."""
+        size, kind = self.batch_size, TYPES.get(self.precision)
+        if occlusions.corpus.frame_size is None:
+            size = max(size, _BATCH_POINTS // (self.window.length * len(layout)))
+        found: dict[str, list[np.ndarray]] = {head.name: [] for head in self.heads}
+        self.network.eval()
+        with torch.inference_mode(), torch.autocast(self.device.type, kind) if kind else nullcontext():
+            for turns in occlusions.batches(size, self.device):
+                each = [answers(self.network, given, self.heads, layout, flip=self.flip) for given in turns]
+                for name, pieces in found.items():
+                    pieces.append(torch.stack([one[name] for one in each]).mean(0).cpu().numpy())
+        ways = len(occlusions.hidden)
+        return {name: np.concatenate(pieces).reshape(ways, -1, pieces[0].shape[-1]) for name, pieces in found.items()}
+
+
+def things_to_hide(layout: Layout, *, joints: bool = True) -> list[Hidden]:
+    """Nothing, every part, every region and, with ``joints``, every keypoint."""
+    found = [Hidden("none", "", "", ())]
+    for part, where in zip(layout.parts, layout.slices.values(), strict=True):
+        places = range(len(layout))[where]
+        found.append(Hidden("part", part.name, part.name, tuple(places)))
+        found += [
+            Hidden("region", part.name, name, tuple(places[point] for point in points))
+            for name, points in part.region_points.items()
+        ]
+        if joints:
+            found += [Hidden("joint", part.name, name, (at,)) for name, at in zip(part.keypoints, places, strict=True)]
+    return found
+
+
+def importance(
+    predicting: Predicting,
+    corpus: Corpus,
+    targets: Targets,
+    budget: Budget,
+    *,
+    clips: Collection[str] = (),
+    subset: str = "validation",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The table of `skelemo.runs.importance` for one model; empty where nothing can be scored.
+
+    Parameters
+    ----------
+    targets : windows with labels, from which a sample is drawn.
+    clips : heads whose labels belong to whole clips.
+    """
+    targets, hidden = _planned(corpus, targets, budget, seed)
+    if not len(targets) or not budget.windows:
+        return pd.DataFrame(columns=list(COLUMNS))
+    masks = np.zeros((len(hidden), len(corpus.layout)), bool)
+    for row, one in zip(masks, hidden, strict=True):
+        row[list(one.points)] = True
+    outputs = _outputs(predicting, corpus, targets, masks)
+    x, y, seen = _usual_pose(corpus, predicting.window, targets)
+    rows = []
+    for head in predicting.heads:
+        columns = window_columns(corpus, targets, fold=1, subset=subset)
+        table = prediction_table(columns, [head], targets.labels, {head.name: outputs[head.name][0]})
+        lost = losses(table, outputs[head.name][1:], head, clips=head.name in clips, seed=seed)
+        if not np.isfinite(lost.score):
+            continue
+        figures = np.stack([lost.loss, lost.error, lost.low, lost.high], 1)
+        measured = dict(zip(hidden, [np.zeros(4), *figures], strict=True))
+        about = (subset, len(targets), lost.groups, lost.grouped_by)
+        for one in things_to_hide(corpus.layout):
+            known = measured.get(one, np.full(4, np.nan))
+            at = [values[one.points[0]] for values in (x, y, seen)] if one.level == "joint" else [np.nan] * 3
+            what = (head.name, main_metric(head), one.level, one.part, one.name)
+            rows.append((*what, lost.score - known[0], *known, *at, *about))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _planned(corpus: Corpus, targets: Targets, budget: Budget, seed: int) -> tuple[Targets, list[Hidden]]:
+    """A sample of windows, and what is hidden in them, within the budget."""
+    hidden, most = things_to_hide(corpus.layout), min(budget.windows, len(targets))
+    if not budget.answers:
+        return _sample(corpus, targets, most, 2**62, seed), hidden
+    targets = _sample(corpus, targets, most, _FRAMES, seed)
+    if budget.answers < len(hidden) * min(len(targets), _FEWEST_WINDOWS):
+        hidden = things_to_hide(corpus.layout, joints=False)
+    windows = max(budget.answers // len(hidden), _FEWEST_WINDOWS // 3)
+    return _sample(corpus, targets, windows, 2**62, seed), hidden
+
+
+def _sample(corpus: Corpus, targets: Targets, windows: int, frames: int, seed: int) -> Targets:
+    """So many windows at random, of people or recordings that have no more than so many frames together."""
+    rng = np.random.default_rng(seed)
+    sequence = corpus.sequence(targets.row)
+    unit = people_of(corpus.sequences) if corpus.shift is not None else np.arange(len(corpus.sequences))
+    length = np.bincount(unit, corpus.sequences["length"])
+    drawn = rng.permutation(np.unique(unit[sequence]))
+    kept = drawn[: max(1, int(np.searchsorted(length[drawn].cumsum(), frames, side="right")))]
+    targets = targets[np.isin(unit[sequence], kept)]
+    return targets[np.sort(rng.permutation(len(targets))[:windows])]
+
+
+def _outputs(predicting: Predicting, corpus: Corpus, targets: Targets, masks: np.ndarray) -> dict[str, np.ndarray]:
+    """``[M, W, K]`` of each head, some recordings at a time."""
+    sequence = corpus.sequence(targets.row)
+    unit = people_of(corpus.sequences) if corpus.shift is not None else np.arange(len(corpus.sequences))
+    here, order = np.unique(unit[sequence], return_inverse=True)
+    block = np.bincount(unit, corpus.sequences["length"])[here].cumsum() // _FRAMES
+    found: dict[str, np.ndarray] = {}
+    for number in np.unique(block):
+        chosen = np.flatnonzero(block[order] == number)
+        occlusions = Occlusions(corpus, predicting.window, targets.row[chosen], masks)
+        for name, outputs in predicting.outputs(occlusions, corpus.layout).items():
+            whole = found.setdefault(name, np.empty((len(masks), len(targets), outputs.shape[-1]), np.float32))
+            whole[:, chosen] = outputs
+    return found
+
+
+def _usual_pose(corpus: Corpus, window: Window, targets: Targets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each point ``[V]`` the median x and y in the coordinates of its part, and the share of frames that show it."""
+    rows, present = Gatherer(corpus, window).frames(torch.as_tensor(targets.row, device=corpus.device))
+    points = torch.where(present[..., None, None], corpus.keypoints[rows], 0).flatten(0, 1)
+    numbers = torch.arange(rows.shape[1], device=rows.device).expand(rows.shape)
+    placed = place(points, by_part(points, Clips.windows(numbers), corpus.layout), corpus.layout)
+    shown = placed[..., 2] > 0
+    x, y = torch.where(shown[..., None], placed[..., :2], torch.nan).nanmedian(0).values.cpu().numpy().T
+    return x, y, shown.double().mean(0).cpu().numpy()
