@@ -27,16 +27,18 @@ _RATE = 25
 @click.command()
 @click.option("--out", default=ROOT / ".github", show_default=True, type=click.Path(path_type=Path))
 @click.option("--folder", type=click.Path(path_type=Path), help="For data, run and report, which are kept there.")
-@click.option("--only", multiple=True, type=click.Choice(["report", "viewer", "live"]), help="These pictures alone.")
+@click.option(
+    "--only", multiple=True, type=click.Choice(["report", "mistakes", "viewer", "live"]), help="These pictures alone."
+)
 def main(out: Path, folder: Path | None, only: tuple[str, ...]) -> None:
-    """Write report.png, viewer.png and live.png."""
+    """Write report.png, mistakes.png, viewer.png and live.png."""
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as place, sync_playwright() as driver:
         data = folder or Path(place)
         make(data)
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for name, take in (("report", report), ("viewer", viewer), ("live", live)):
+        for name, take in (("report", report), ("mistakes", mistakes), ("viewer", viewer), ("live", live)):
             if not only or name in only:
                 picture = take(browser, data)
                 save(picture, out / f"{name}.png")
@@ -64,6 +66,18 @@ def report(browser: Any, folder: Path) -> bytes:
     tab.goto((folder / "report" / "report.html").resolve().as_uri())
     tab.wait_for_timeout(500)
     return bytes(tab.screenshot())
+
+
+def mistakes(browser: Any, folder: Path) -> bytes:
+    """The most confident mistakes of the first run, as they play in the page."""
+    tab = browser.new_page(viewport={"width": 1280, "height": 2000})
+    tab.goto((folder / "report" / "report.html").resolve().as_uri())
+    clips = tab.locator(".clips").first
+    clips.scroll_into_view_if_needed()
+    tab.wait_for_timeout(500)
+    box, above = clips.bounding_box(), 56
+    area = {"x": box["x"] - 24, "y": box["y"] - above, "width": box["width"] + 48, "height": box["height"] + above + 16}
+    return bytes(tab.screenshot(clip=area))
 
 
 def viewer(browser: Any, folder: Path) -> bytes:

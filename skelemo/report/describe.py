@@ -149,6 +149,15 @@ def cautions(run: Run) -> list[str]:
     return [str(note) for note in run.evaluation.get("notes", [])]
 
 
+#: What windows are grouped by, where its name does not tell.
+_GROUPED_BY = {"missing": "share of missing points", "visible": "visible parts"}
+
+
+def grouped_title(column: str) -> str:
+    """What a column of `groups_by` is called above its table."""
+    return _GROUPED_BY.get(column, column)
+
+
 def groups_by(scored: Mapping[str, Any]) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
     """The groups that a head's scores are split into, each with its scores, by column."""
     found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}

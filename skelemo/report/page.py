@@ -271,7 +271,8 @@ def _run_lines(run: Run) -> list[str]:
                 for name, one in groups
             ]
             units = [f"{figures['unit']}s", f"{figures['grouped_by']}s"]
-            lines += [f"### {capital(head_title(head))} by {_plain(column)}", ""]
+            title = f"{head_title(head)} by {describe.grouped_title(column)}"
+            lines += [f"### {_plain(capital(title))}", ""]
             lines += _table([column, *map(capital, names.values()), *units], rows)
         for kind in ("fold", "seed"):
             means, names = figures.get(f"{kind}_mean"), figures_of(head)
