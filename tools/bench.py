@@ -20,6 +20,7 @@ from skelemo.cli.lazy_group import Verbs
         "ingest",
         "listing",
         "live",
+        "load",
         "memory",
         "models",
         "parts",

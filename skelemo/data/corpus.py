@@ -308,7 +308,8 @@ def _allocate(
 ) -> tuple[Tensor, Tensor | None, Scratch | None]:
     """Keypoints ``[N, V, 3]`` and, where parts are referred to, references ``[N, P, 4]``: in memory, or in files."""
     if memory is None or fits(memory, frames, 12 * points + 16 * referred):
-        return torch.empty(frames, points, 3), torch.zeros(frames, referred, 4) if referred else None, None
+        keypoints = torch.from_numpy(np.empty((frames, points, 3), np.float32))  # NumPy asks for large pages
+        return keypoints, torch.zeros(frames, referred, 4) if referred else None, None
     files = {"keypoints": ScratchFile(frames, points, 3)}
     if referred:
         files["reference"] = ScratchFile(frames, referred, 4)

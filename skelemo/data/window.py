@@ -107,14 +107,19 @@ def usual_steps(number: np.ndarray, sequence: np.ndarray, count: int) -> np.ndar
 
     The median, where most frames follow it; else the mean of all but the gaps, as in 0, 1, 3, 4, 6, 7.
     """
-    same = sequence[1:] == sequence[:-1]
-    steps = pd.Series(np.diff(number)[same]).groupby(sequence[1:][same])
-    median = steps.median()
+    within = np.diff(sequence) == 0
+    steps, of = np.diff(number)[within], sequence[1:][within]
     found = np.ones(count)
-    found[median.index.to_numpy(int)] = np.maximum(median.to_numpy(), 1)
-    own = found[sequence[1:][same]]
-    usual = pd.DataFrame({"step": np.diff(number)[same], "regular": np.diff(number)[same] == own})
-    usual = usual[usual["step"] <= 2 * own].groupby(sequence[1:][same][usual["step"] <= 2 * own]).mean()
-    uneven = usual.index[usual["regular"] < _REGULAR].to_numpy(int)
-    found[uneven] = np.maximum(usual.loc[uneven, "step"], 1)
+    if not len(steps):
+        return found
+    first = np.flatnonzero(np.append(True, of[1:] != of[:-1]))
+    here, length = of[first], np.diff(first, append=len(of))
+    ordered = np.sort((np.repeat(np.arange(len(first)), length) << 32) + steps) & (KEY_SPAN - 1)
+    median = (ordered[first + (length - 1) // 2] + ordered[first + length // 2]) / 2
+    found[here] = np.maximum(median, 1)
+    own = found[of]
+    kept, regular = (np.add.reduceat(chosen, first, dtype=np.int64) for chosen in (steps <= 2 * own, steps == own))
+    mean = np.add.reduceat(np.where(steps <= 2 * own, steps, 0), first, dtype=np.int64) / np.maximum(kept, 1)
+    uneven = (kept > 0) & (regular < _REGULAR * kept)
+    found[here[uneven]] = np.maximum(mean[uneven], 1)
     return found

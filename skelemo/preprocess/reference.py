@@ -8,7 +8,7 @@ person shows, so that hidden hips, legs or hands do not move the rest.
 
 import math
 from dataclasses import dataclass
-from functools import cache, cached_property, partial, reduce
+from functools import cache, partial, reduce
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ _LEAST_LENGTH = 1e-6
 #: Exponent of the mean over distances of a rank. A distance that is seen from its end is short and counts little: with
 #: 1 a shoulder's width in profile halves the unit, a maximum would follow the noise of each.
 _POWER = 4
+#: Frames that are turned into columns at a time, while the processor has them at hand.
+_AT_HAND = 512
 
 
 def seen_parts(keypoints: Tensor, layout: Layout) -> Tensor:
@@ -71,9 +73,11 @@ class _Rule:
     """
 
     terms: tuple[tuple[int, ...], ...]  # points
-    places: tuple[tuple[int, ...], ...]  # terms
-    ends: tuple[tuple[int, int], ...]  # places: start and end of each distance
-    lengths: tuple[tuple[tuple[int, ...], ...], ...]  # distances of each length of each rank
+    span: tuple[int, int]  # the first of these points, and the first after them
+    alone: int  # of the terms, so many are the first places
+    means: tuple[tuple[int, ...], ...]  # terms of each further place
+    ends: tuple[tuple[tuple[int, int], ...], ...]  # places: start and end of each distance of each rank
+    lengths: tuple[tuple[tuple[int, ...], ...], ...]  # these distances of each length of each rank
     units: tuple[tuple[float, ...], ...]  # of each length of each rank
     weights: tuple[tuple[float, ...], ...]  # the same
     origins: tuple[int, ...]  # places
@@ -83,16 +87,21 @@ class _Rule:
     @cache
     def of(cls, part: Part) -> "_Rule":
         """The rule of a part."""
-        ends = [pair for rank in part.units for pairs, *_ in rank for pair in pairs]
-        named = [place for pair in ends for place in pair] + [place for place, _, _ in part.origins]
-        places = list(dict.fromkeys([*named, *(part.level or ())]))
+        ends = [list(dict.fromkeys(pair for pairs, *_ in rank for pair in pairs)) for rank in part.units]
+        named = [place for rank in ends for pair in rank for place in pair] + [place for place, _, _ in part.origins]
+        places = sorted(dict.fromkeys([*named, *(part.level or ())]), key=lambda place: len(place) > 1)
+        alone = sum(len(place) == 1 for place in places)
         terms = list(dict.fromkeys(term for place in places for term in place))
-        pairs = list(dict.fromkeys(ends))
         return cls(
             terms=tuple(terms),
-            places=_padded([[terms.index(term) for term in place] for place in places]),
-            ends=tuple((places.index(start), places.index(end)) for start, end in pairs),
-            lengths=tuple(_padded([[pairs.index(pair) for pair in of] for of, *_ in rank]) for rank in part.units),
+            span=(min(min(term) for term in terms), 1 + max(max(term) for term in terms)) if terms else (0, 0),
+            alone=alone,
+            means=_padded([[terms.index(term) for term in place] for place in places[alone:]]),
+            ends=tuple(tuple((places.index(start), places.index(end)) for start, end in pairs) for pairs in ends),
+            lengths=tuple(
+                _padded([[pairs.index(pair) for pair in of] for of, *_ in rank])
+                for rank, pairs in zip(part.units, ends, strict=True)
+            ),
             units=tuple(tuple(length for _, length, _ in rank) for rank in part.units),
             weights=tuple(tuple(weight for *_, weight in rank) for rank in part.units),
             origins=tuple(places.index(place) for place, _, _ in part.origins),
@@ -104,25 +113,28 @@ class _Rule:
 class _Constants:
     """A rule's tables as tensors, made once for each device."""
 
-    chosen: Tensor  # [terms, V] which points are in which term
-    places: Tensor  # [places, terms]
-    ends: tuple[Tensor, Tensor]  # [D] places
+    only: Tensor | None  # [terms] the point of each, counted from the first of the span, where each has one
+    chosen: Tensor  # [terms, K] which points of the span are in which term
+    means: Tensor  # [places of several terms, terms]
+    ends: tuple[Tensor, ...]  # of each rank [2, D] places
     lengths: tuple[Tensor, ...]  # of each rank [lengths, distances]
     units: tuple[Tensor, ...]  # of each rank [lengths, 1]
     weights: tuple[Tensor, ...]
 
     @staticmethod
     @cache
-    def of(rule: _Rule, points: int, device: torch.device) -> "_Constants":
-        """The tables of a rule for a part of so many points."""
+    def of(rule: _Rule, device: torch.device) -> "_Constants":
+        """The tables of a rule."""
         with torch.inference_mode(False):  # they are used in training, too
             index = partial(torch.tensor, device=device, dtype=torch.long)
             values = partial(torch.tensor, device=device, dtype=torch.float32)
-            start, end = index(rule.ends).T if rule.ends else (index([]), index([]))
+            first, last = rule.span
+            alone = all(len(term) == 1 for term in rule.terms)
             return _Constants(
-                values([[point in term for point in range(points)] for term in rule.terms]),
-                index(rule.places),
-                (start, end),
+                index([term[0] - first for term in rule.terms]) if alone else None,
+                values([[point in term for point in range(first, last)] for term in rule.terms]),
+                index(rule.means),
+                tuple(index(rank).T for rank in rule.ends),
                 tuple(index(rank) for rank in rule.lengths),
                 tuple(values(rank)[:, None] for rank in rule.units),
                 tuple(values(rank)[:, None] for rank in rule.weights),
@@ -139,36 +151,45 @@ class _Places:
 
     def __init__(self, points: Tensor, rule: _Rule) -> None:
         self.points, self.rule = points, rule
-        if not rule.places:
+        if not rule.terms:
             return
         make = _Constants.of if _can_ask() else _Constants.of.__wrapped__  # a program that is traced has its own
-        self.constants = make(rule, points.shape[1], points.device)
-        columns = points.permute(2, 1, 0)
-        columns = torch.cat([columns[:2], (columns[2:] > 0).to(points.dtype)])  # [3, V, N]
-        sums = self.constants.chosen @ columns
-        terms = sums[:2] / sums[2:]  # [2, terms, N]
-        index = self.constants.places
-        self.found = terms[:, index[:, 0]] if index.shape[1] == 1 else terms[:, index].mean(2)
+        self.constants = make(rule, points.device)
+        columns, only = _columns(points[:, slice(*rule.span)]), self.constants.only
+        if only is not None:
+            columns = columns[:, only]
+            terms = torch.where(columns[2] > 0, columns[:2], torch.nan)  # [2, terms, N]
+        else:
+            chosen = self.constants.chosen
+            terms = (chosen @ columns[:2]) / (chosen @ (columns[2] > 0).to(points.dtype))
+        means = [terms[:, self.constants.means].mean(2)] if rule.means else []
+        self.found = torch.cat([terms[:, : rule.alone], *means], 1) if means else terms
 
     def __getitem__(self, place: int) -> Tensor:
         """``[2, N]``."""
         return self.found[:, place]
 
-    @cached_property
-    def distances(self) -> Tensor:
-        """``[D, N]`` the distances of the rule, NaN where its places fall together."""
-        start, end = self.constants.ends
-        length = _norm(self.found[:, end] - self.found[:, start])
-        return torch.where(length > _LEAST_LENGTH, length, torch.nan)
-
     def unit(self, rank: int) -> Tensor:
         """``[N]`` the length of a unit in each frame by the distances of a rank, NaN where none is seen."""
-        index, units = self.constants.lengths[rank], self.constants.units[rank]
-        values = (self.distances[index[:, 0]] if index.shape[1] == 1 else _nanmean(self.distances[index], 1)) / units
+        (start, end), units = self.constants.ends[rank], self.constants.units[rank]
+        length = _norm(self.found[:, end] - self.found[:, start])  # [D, N], NaN where places fall together
+        distances, index = torch.where(length > _LEAST_LENGTH, length, torch.nan), self.constants.lengths[rank]
+        values = (distances[index[:, 0]] if index.shape[1] == 1 else _nanmean(distances[index], 1)) / units
         if len(self.rule.units[rank]) == 1:
             return values[0]
         weight = torch.where(values.isnan(), 0, self.constants.weights[rank])
         return ((values.nan_to_num(0).pow(_POWER) * weight).sum(0) / weight.sum(0)).pow(1 / _POWER)
+
+
+def _columns(points: Tensor) -> Tensor:
+    """``[3, K, N]`` of points ``[N, K, 3]``: the frames of each lie side by side."""
+    columns = points.permute(2, 1, 0)
+    if not _can_ask() or len(points) <= _AT_HAND:
+        return columns
+    found = torch.empty(columns.shape, dtype=points.dtype, device=points.device)
+    for frames, turned in zip(columns.split(_AT_HAND, -1), found.split(_AT_HAND, -1), strict=True):
+        turned.copy_(frames)
+    return found
 
 
 def _reference(points: Tensor, part: Part, clips: Clips) -> Tensor:
@@ -227,6 +248,8 @@ def _origin(places: _Places, part: Part, clips: Clips, seen: Tensor, unit: Tenso
             break
         if clips.window:
             found = _completed(found, _mean_seen(places.points) if place_ is None else places[place_], offset, clips)
+            continue
+        if place_ is not None and not _needed(unknown & ~places[place_][0].isnan()):
             continue
         some, rows = _of(clips, unknown)
         anchor = _mean_seen(places.points[rows]) if place_ is None else places[place_][:, rows]
