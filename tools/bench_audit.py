@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 import skelemo
-from skelemo.annotations.corrections import Correction, add
 from skelemo.audit.audit import audit
+from skelemo.cache.corrections import Correction, add
 from skelemo.cache.sequence import Sequence
 from skelemo.cache.shard import Header, write_shard
 from skelemo.cache.store import open_cache

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skelemo.annotations.corrections import TRACKS, Correction, Corrections
+from skelemo.cache.corrections import TRACKS, Correction, Corrections
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.targets import Head
 

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from skelemo import __version__
-from skelemo.annotations.corrections import in_words, read_corrections
 from skelemo.atomic import LOCK, PARTIAL, claimed, finished
 from skelemo.audit.duplicates import duplicates
 from skelemo.audit.labels import label_errors, shifted
 from skelemo.audit.movement import empty, frozen, jumps, outside, steps_of
 from skelemo.audit.out_of_fold import from_baseline, from_runs
 from skelemo.audit.suspects import KINDS, Places, Suspect, ranked, write_suspects
+from skelemo.cache.corrections import in_words, read_corrections
 from skelemo.cache.store import Cache
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.corrected import correct

@@ -57,6 +57,7 @@ class Correction:
     value : of ``set``, the name of the class, or a number for each output with spaces between them, where ``-`` keeps
         what is there; of ``merge`` and ``swap`` the other person.
     undone : when it was undone; empty while it is in force.
+    redone : when it was put in force again, if it was undone before.
 
     Raises
     ------
@@ -76,6 +77,7 @@ class Correction:
     time: str = ""
     author: str = ""
     undone: str = ""
+    redone: str = ""
 
     def __post_init__(self) -> None:
         for name in _TEXTS:
@@ -94,12 +96,13 @@ class Correction:
         if self.action in TRACKS and (self.head or self.value == self.person):
             raise ConfigError(f"{self.action} needs another person as its value, and no head")
         if (self.id and not _ID.fullmatch(self.id)) or any(
-            t and not _TIME.fullmatch(t) for t in (self.time, self.undone)
+            t and not _TIME.fullmatch(t) for t in (self.time, self.undone, self.redone)
         ):
             raise ConfigError("expected an id of hexadecimal digits, and times as in 2026-01-31T09:30:00Z")
 
 
-COLUMNS = ("id", "time", "author", "video", "person", "first", "last", "action", "head", "value", "note", "undone")
+COLUMNS = ("id", "time", "author", "video", "person", "first", "last", "action", "head", "value", "note", "undone",
+           "redone")  # fmt: skip
 assert {field.name for field in fields(Correction)} == set(COLUMNS)
 
 
@@ -162,6 +165,11 @@ def read_corrections(path: Path, *, missing_ok: bool = False) -> Corrections:
         raise InputError(f"{path}: no such table of corrections (skelemo view makes one)") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return parse(content, path)
+
+
+def parse(content: bytes, path: Path | str) -> Corrections:
+    """The table that a file holds; ``path`` is for messages. Raises as `read_corrections`."""
     if len(content) > MOST_BYTES:
         raise InputError(f"{path}: more than {MOST_BYTES >> 20} MB; expected a table of corrections")
     try:
@@ -176,16 +184,26 @@ def read_corrections(path: Path, *, missing_ok: bool = False) -> Corrections:
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
         raise InputError(f"{path}: two corrections have the id {twice}; expected one")
-    return Corrections(path, tuple(rows), hashlib.sha256(content).hexdigest())
+    return Corrections(Path(path), tuple(rows), hashlib.sha256(content).hexdigest())
+
+
+def to_bytes(rows: Iterable[Correction]) -> bytes:
+    """The file of a table."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(name, getattr(row, name)) for name in COLUMNS] for row in rows)
+    return text.getvalue().encode()
 
 
 def add(path: Path, corrections: Iterable[Correction], *, author: str = "") -> tuple[Correction, ...]:
     """Add corrections with new ids, the time and the author (the user's name unless given); returns them so."""
     now, who = _now(), author or _user()
     made = tuple(
-        replace(row, id=uuid.uuid4().hex[:12], time=now, author=row.author or who, undone="") for row in corrections
+        replace(row, id=uuid.uuid4().hex[:12], time=now, author=row.author or who, undone="", redone="")
+        for row in corrections
     )
-    _change(path, lambda rows: [*rows, *made])
+    change(path, lambda rows: [*rows, *made])
     return made
 
 
@@ -202,34 +220,34 @@ def undo(path: Path, ids: Sequence[str]) -> tuple[Correction, ...]:
 
 def redo(path: Path, ids: Sequence[str]) -> tuple[Correction, ...]:
     """Put corrections that were undone in force again; returns them, raises as `undo`."""
-    return _mark(path, ids, "")
+    return _mark(path, ids, "", _now())
 
 
-def _mark(path: Path, ids: Sequence[str], undone: str) -> tuple[Correction, ...]:
+def _mark(path: Path, ids: Sequence[str], undone: str, redone: str = "") -> tuple[Correction, ...]:
     wanted = set(ids)
 
     def marked(rows: Sequence[Correction]) -> list[Correction]:
         if missing := wanted - {row.id for row in rows}:
             raise ConfigError(f"{path}: no correction has the id {min(missing)!r}")
         return [
-            replace(row, undone=undone) if row.id in wanted and bool(row.undone) != bool(undone) else row
+            replace(row, undone=undone, redone=redone) if row.id in wanted and bool(row.undone) != bool(undone) else row
             for row in rows
         ]
 
-    return tuple(row for row in _change(path, marked) if row.id in wanted)
+    return tuple(row for row in change(path, marked) if row.id in wanted)
 
 
-def _change(path: Path, edit: Callable[[Sequence[Correction]], list[Correction]]) -> list[Correction]:
+def change(path: Path, edit: Callable[[Sequence[Correction]], list[Correction]]) -> list[Correction]:
     """Replace the table by what ``edit`` makes of it; nobody else changes it meanwhile."""
     path = Path(path)
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: there is no folder {path.parent}")
     with locked(path.parent, patience=30):
-        rows = edit(read_corrections(path, missing_ok=True).rows)
-        with finished(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows([_cell(name, getattr(row, name)) for name in COLUMNS] for row in rows)
+        before = read_corrections(path, missing_ok=True).rows
+        rows = edit(before)
+        if rows != [*before] or not path.exists():
+            with finished(path) as partial:
+                partial.write_bytes(to_bytes(rows))
     return rows
 
 

@@ -53,10 +53,13 @@ class Entry(BaseModel, frozen=True):
         return pd.DataFrame([row.model_dump(include={*columns}) for row in self.sequences], None, columns, object)
 
 
-class _Index(BaseModel, frozen=True):
-    format: Literal[FORMAT]  # type: ignore[valid-type]
-    version: Literal[VERSION]  # type: ignore[valid-type]
-    shards: dict[str, Entry] = Field(max_length=MOST_SHARDS)
+class Index(BaseModel, frozen=True):
+    """Entries by name of the shard, and hashes of the rows of ``corrections.csv`` by id."""
+
+    format: Literal[FORMAT] = FORMAT  # type: ignore[valid-type]
+    version: Literal[VERSION] = VERSION  # type: ignore[valid-type]
+    shards: dict[str, Entry] = Field(default={}, max_length=MOST_SHARDS)
+    corrections: dict[str, str] = {}
 
 
 def entry_of(shard: Shard) -> Entry:
@@ -77,27 +80,26 @@ def entry_of(shard: Shard) -> Entry:
     )  # fmt: skip
 
 
-def write_index(place: Place, entries: Mapping[str, Entry]) -> None:
+def write_index(place: Place, index: Index) -> None:
     """Replace the index at a URL."""
-    index = _Index(format=FORMAT, version=VERSION, shards=dict(sorted(entries.items())))
     place.write(INDEX, index.model_dump_json(indent=0).encode())
 
 
-def read_index(place: Place) -> dict[str, Entry] | None:
-    """The index at a URL; None if there is none, `RemoteError` if it is invalid."""
+def read_index(place: Place) -> Index:
+    """The index at a URL; empty if there is none, `RemoteError` if it is invalid."""
     text = place.text(INDEX)
     if text is None:
-        return None
+        return Index()
     try:
-        shards = _Index.model_validate_json(text).shards
+        index = Index.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))[:80]
         raise RemoteError(f"{place.shown}/{INDEX}: not an index of shards ({where}: {first['msg'][:80]})") from None
-    for name in shards:
+    for name in index.shards:
         if not NAME.fullmatch(name):
             raise RemoteError(f"{place.shown}/{INDEX}: {name[:80]!r} is not the name of a shard")
-    return shards
+    return index
 
 
 def match(entries: Iterable[Entry], only: Sequence[str]) -> list[np.ndarray]:

@@ -10,6 +10,8 @@ import numpy as np
 
 from skelemo.atomic import finished, reserved
 from skelemo.cache import sequence as cached
+from skelemo.cache.carried_corrections import joined, of_sequences, read_all
+from skelemo.cache.corrections import Correction, corrections_file, to_bytes
 from skelemo.cache.reading import read_from_cache
 from skelemo.cache.select import select, unmet
 from skelemo.cache.shard import Shard, write_shard
@@ -31,16 +33,19 @@ class Combined:
     frames: int
     twice: int  # duplicates of a sequence, with the same content
     shards: list[str]
+    corrections: int = 0
 
 
 def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) -> Combined:
     """Write the union of caches as a new one: each sequence once, with every recording and problem.
 
     If the classes of a head differ, the longest list must contain all others: labels are mapped by name. The class list
-    of a cache without labels is ignored.
+    of a cache without labels is ignored. Their corrections are joined.
 
     Raises
     ------
+    InputError
+        A table of corrections is damaged, or two have different corrections of one id.
     CacheError
         Layouts differ, classes that only one cache has, a sequence with different contents, a damaged shard, or ``out``
         is not empty; nothing is left behind.
@@ -49,18 +54,22 @@ def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) 
     heads = _common_heads(caches)
     _require_one_layout(caches)
     _refuse_contradictions(caches)
+    corrections = joined(read_all(sources))
     shards = [shard for cache in caches for shard in cache.shards]
     chosen = [(shard, np.ones(len(shard.columns["sequences"]["id"]), bool)) for shard in shards]
-    return _combine(chosen, heads, out, sources, sum(cache.frames for cache in caches), report)
+    return _combine(chosen, heads, out, sources, sum(cache.frames for cache in caches), corrections, report)
 
 
 def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda *_: None) -> Combined:
     """Write the sequences that match all filters (`skelemo.cache.select`) as a cache of their own.
 
     A recording goes with its sequences; if some of them are left out, an ingest into the new cache reads it again.
+    Corrections go with their sequences, those of tracks with their recordings.
 
     Raises
     ------
+    InputError
+        The table of corrections is damaged.
     ConfigError
         An invalid filter.
     CacheError
@@ -69,12 +78,16 @@ def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda
     cache = open_cache(source)
     matching = select(cache, only)
     if not matching.any():
-        total = count(len(matching), "sequence")
-        raise CacheError(f"{source}: none of its {total} matches {' '.join(only)}{unmet(cache.sequences, only)}")
+        every = count(len(matching), "sequence")
+        raise CacheError(f"{source}: none of its {every} matches {' '.join(only)}{unmet(cache.sequences, only)}")
     wanted = set(cache.sequences["id"][matching])
+    people = list(zip(cache.sequences["video"], cache.sequences["person"], strict=True))
+    (table,) = read_all([source])
+    corrections = of_sequences(table, {people[i] for i in np.flatnonzero(matching)}, {*people}).rows
     keep = [np.array([name in wanted for name in shard.columns["sequences"]["id"]], bool) for shard in cache.shards]
     chosen = [(shard, mask) for shard, mask in zip(cache.shards, keep, strict=True) if mask.any()]
-    return _combine(chosen, cache.heads, out, [source], int(cache.sequences["length"][matching].sum()), report)
+    total = int(cache.sequences["length"][matching].sum())
+    return _combine(chosen, cache.heads, out, [source], total, corrections, report)
 
 
 @contextmanager
@@ -98,6 +111,7 @@ def _combine(
     out: Path,
     sources: Collection[Path],
     total: int,
+    corrections: Sequence[Correction],
     report: Report,
 ) -> Combined:
     """Write the kept sequences of shards, bool ``[S]`` each, as a new cache."""
@@ -109,7 +123,10 @@ def _combine(
         writer.flush()
         if not writer.shards:
             writer.shards.append(write_shard(folder, writer.header, ()))
-    return Combined(writer.written, writer.frames, merger.twice, [path.name for path in writer.shards])
+        if corrections:
+            corrections_file(folder).write_bytes(to_bytes(corrections))
+    names = [path.name for path in writer.shards]
+    return Combined(writer.written, writer.frames, merger.twice, names, len(corrections))
 
 
 class _Merger:

@@ -70,6 +70,11 @@ class Place:
         """Whether the protocol supports writing."""
         return self.protocol not in _WEB
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder, if it is one of this machine's."""
+        return Path(fsspec.core.strip_protocol(self._url)) if self.protocol in ("file", "local") else None
+
     def sizes(self) -> dict[str, int] | None:
         """File sizes by name; empty if there is no folder yet, None for HTTP, which cannot list."""
         if self.protocol in _WEB:

@@ -21,10 +21,13 @@ import pandas as pd
 from rich.filesize import decimal
 
 from skelemo.atomic import partial_path, sweep
+from skelemo.cache import carried_corrections as carried
 from skelemo.cache import hdf5
+from skelemo.cache.corrections import CORRECTIONS, Corrections, corrections_file, read_corrections
 from skelemo.cache.index import (
     INDEX,
     Entry,
+    Index,
     contents_of,
     differing,
     entry_of,
@@ -40,7 +43,7 @@ from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.shard_writer import extract
 from skelemo.cache.store import open_cache, require_same, shards_in
 from skelemo.cache.verify import NAME
-from skelemo.errors import CacheError, ConfigError, RemoteError, UnreadableError
+from skelemo.errors import CacheError, ConfigError, InputError, RemoteError, UnreadableError
 from skelemo.text import count
 
 __all__ = ["Transferred", "pull", "push", "read_options", "shown"]
@@ -79,10 +82,13 @@ def push(
     """Upload the shards of a cache that are missing at a URL, each verified before and visible once complete.
 
     With ``only``, the matching sequences of a shard become a shard of their own. With ``replace``, remote shards with
-    other content of a sequence are removed after the new ones have arrived.
+    other content of a sequence are removed after the new ones have arrived. Corrections are joined with those there.
 
     Raises
     ------
+    InputError
+        A table of corrections, here or there, is damaged, or both have different corrections of one id; nothing was
+        uploaded.
     CacheError
         The cache or a shard is damaged; the remote cache has another layout or other heads, or sequences with other
         content that must not be replaced, or whose replacement would lose others.
@@ -94,19 +100,25 @@ def push(
     if not place.writable:
         raise RemoteError(f"{place.shown}: HTTP is read-only; push to a folder, ssh:// or s3://")
     place.sweep()
+    corrections = read_corrections(corrections_file(folder), missing_ok=True)
     with TemporaryDirectory() as made, ThreadPoolExecutor(jobs) as pool:
         shards = _chosen_shards(cache.shards, only, Path(made)) if only else list(cache.shards)
         if not shards:
             raise CacheError(f"{folder}: no sequence has {_filters(only)}{unmet(cache.sequences, only)}")
+        if only:
+            taken = {one for shard in shards for one in _people(shard.sequences)}
+            corrections = carried.of_sequences(corrections, taken, _people(cache.sequences))
         try:
-            return _Push(place, folder, shards, pool).run(replace, report)
+            return _Push(place, folder, shards, corrections, pool).run(replace, report)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 class _Push:
-    def __init__(self, place: Place, folder: Path, shards: Sequence[Shard], pool: ThreadPoolExecutor) -> None:
-        self.place, self.folder, self.pool = place, folder, pool
+    def __init__(
+        self, place: Place, folder: Path, shards: Sequence[Shard], corrections: Corrections, pool: ThreadPoolExecutor
+    ) -> None:
+        self.place, self.folder, self.corrections, self.pool = place, folder, corrections, pool
         self.shards = {shard.name: shard for shard in shards}
         self.own = {shard.name: entry_of(shard) for shard in shards}
         self.contents = {name: sha256 for entry in self.own.values() for name, sha256 in entry.contents.items()}
@@ -116,6 +128,7 @@ class _Push:
         sizes, index = self.look()
         outdated = self.outdated(index)
         self.require_replaceable(outdated, index, replace)
+        self.require_joinable()
         missing = [name for name in self.own if sizes.get(name) != (index.get(name) or self.own[name]).size]
         total, done, lock = sum(self.own[name].size for name in missing), 0, Lock()
         report(0, total)
@@ -132,8 +145,8 @@ class _Push:
         list(self.pool.map(send, missing))
         for name in outdated:
             self.place.remove(name)
-        self.publish({*missing})
-        notes = [f"removed {count(len(outdated), 'outdated shard')} there"] if outdated else []
+        notes = self.publish({*missing})
+        notes += [f"removed {count(len(outdated), 'outdated shard')} there"] if outdated else []
         notes += [f"{name} there is not in the index: {why}" for name, why in sorted(self.unreadable.items())]
         return Transferred(tuple(missing), len(self.own) - len(missing), total, notes=tuple(notes))
 
@@ -141,7 +154,7 @@ class _Push:
         """Sizes of the remote shards, and their entries, from the index or from the shard itself."""
         found = self.place.sizes() or {}
         sizes = {name: size for name, size in found.items() if NAME.fullmatch(name)}
-        known = read_index(self.place) or {}
+        known = read_index(self.place).shards
         index = {name: known[name] for name, size in sizes.items() if name in known and known[name].size == size}
         index |= {name: self.own[name] for name in sent if name in sizes}
         for name in sizes.keys() - index.keys() - self.unreadable.keys():
@@ -194,17 +207,29 @@ class _Push:
                 more = f" and {len(lost) - 1:,} more" if len(lost) > 1 else ""
                 raise CacheError(f"{line}, but {lost[0]!r}{more} would be lost with that shard: pull it first")
 
-    def publish(self, sent: set[str]) -> None:
-        """Write the index until it describes the remote shards.
+    def require_joinable(self) -> None:
+        """Refuse a damaged table of corrections there, and one that contradicts this cache's."""
+        try:
+            there = carried.read_there(self.place, read_index(self.place).corrections)
+        except InputError as error:
+            raise InputError(f"{error}; repair or remove the file there, and push again") from None
+        carried.joined([self.corrections, *([there] if there else [])])
 
-        Concurrent pushes overwrite each other's index. Each reads again after writing, so the last one includes all
-        shards.
+    def publish(self, sent: set[str]) -> list[str]:
+        """Write corrections and the index until this describes the remote shards; returns notes.
+
+        Concurrent pushes overwrite each other's files. Each reads again after writing, so the last one includes all
+        shards and corrections.
         """
+        added = 0
         for _ in range(20):
-            _, index = self.look(sent)
-            self.require_replaceable(self.outdated(index), index, replace=False)
+            new, corrections = carried.join_there(self.place, self.corrections)
+            added = max(added, new)
+            _, shards = self.look(sent)
+            self.require_replaceable(self.outdated(shards), shards, replace=False)
+            index = Index(shards=dict(sorted(shards.items())), corrections=corrections)
             if read_index(self.place) == index:
-                return
+                return [f"{count(added, 'correction')} new or marked otherwise there"] if added else []
             write_index(self.place, index)
         raise RemoteError(f"{self.place.shown}/{INDEX}: other pushes keep changing it: push again when they are done")
 
@@ -221,10 +246,12 @@ def pull(
     """Download the missing shards of a cache, each verified before it gets its name.
 
     A damaged local shard is downloaded again. With ``only``, shards without a matching sequence are skipped, and of the
-    others only the matching sequences are kept.
+    others only the matching sequences are kept. Corrections are joined with those of the cache.
 
     Raises
     ------
+    InputError
+        The table of corrections of the cache is damaged.
     CacheError
         The index contradicts itself or the cache (nothing was downloaded), shards are damaged, of another layout or
         contradict the cache (the others are kept), ``folder`` holds something else, or the disk is too small.
@@ -247,12 +274,13 @@ class _Pull:
         self.place, self.folder, self.only = place, folder, only
         self.local = _local_shards(folder)
         self.contents = {name: sha256 for shard in self.local for name, sha256 in contents_of(shard.sequences).items()}
+        self.corrections = read_corrections(corrections_file(folder), missing_ok=True)
         self.refused: list[str] = []
         self.kept = self.wanted = 0
         self.lock = Lock()
 
     def run(self, jobs: int, report: Report) -> Transferred:
-        index, unlisted = self.look()
+        index, unlisted, sealed = self.look()
         if not index and not unlisted:
             raise RemoteError(f"{self.place.shown}: no {INDEX} and no shard there: push a cache, or check the URL")
         have = {shard.name for shard in self.local}
@@ -281,18 +309,39 @@ class _Pull:
                 list(pool.map(lambda name: self.bring(name, sizes[name], index.get(name), transferred), sizes))
             finally:
                 pool.shutdown(cancel_futures=True)
+        notes = self.join(index, sealed)
         if self.refused:
             raise CacheError(f"{self.place.shown}: not taken: {'; '.join(sorted(self.refused))}: push them again")
         self.require_any(index)
-        return Transferred(tuple(sizes), len(index) + len(unlisted) - len(sizes), done, self.kept)
+        return Transferred(tuple(sizes), len(index) + len(unlisted) - len(sizes), done, self.kept, notes)
 
-    def look(self) -> tuple[dict[str, Entry], dict[str, int]]:
-        """The index, and sizes of remote shards that are not in it."""
-        index, sizes = read_index(self.place) or {}, self.place.sizes()
+    def look(self) -> tuple[dict[str, Entry], dict[str, int], dict[str, str]]:
+        """The index, sizes of remote shards that are not in it, and its hashes of corrections."""
+        read, sizes = read_index(self.place), self.place.sizes()
+        index, sealed = read.shards, read.corrections
         if sizes is None:
-            return index, {}
+            return index, {}, sealed
         index = {name: entry for name, entry in index.items() if name in sizes}
-        return index, {name: size for name, size in sizes.items() if NAME.fullmatch(name) and name not in index}
+        unlisted = {name: size for name, size in sizes.items() if NAME.fullmatch(name) and name not in index}
+        return index, unlisted, sealed
+
+    def join(self, index: Mapping[str, Entry], sealed: Mapping[str, str]) -> tuple[str, ...]:
+        """Join the corrections there, of the sequences that were asked for, with the cache's; returns notes."""
+        if not sealed and not self.place.writable:
+            return ()  # the web is asked for nothing that its index does not have
+        try:
+            table = carried.read_there(self.place, sealed)
+            if table is None and sealed:
+                raise InputError("in the index, but gone")
+            if table and self.only:
+                tables = [*(entry.table for entry in index.values()), *(shard.sequences for shard in self.local)]
+                taken = {one for table_ in tables for one in _people(table_[table_["id"].isin(self.contents.keys())])}
+                table = carried.of_sequences(table, taken, {one for table_ in tables for one in _people(table_)})
+            added = carried.join_into(self.folder, table) if table else 0
+        except InputError as error:
+            self.refused.append(f"{CORRECTIONS} ({str(error).removeprefix(f'{self.place.shown}/{CORRECTIONS}: ')})")
+            return ()
+        return (f"{count(added, 'correction')} new or marked otherwise",) if added else ()
 
     def choose(self, entries: Mapping[str, Entry], complete: bool) -> list[str]:
         """Shards with a matching sequence that the cache lacks; the index must not contradict itself or the cache."""
@@ -414,7 +463,7 @@ def _local_shards(folder: Path) -> list[Shard]:
     if not folder.is_dir():
         raise CacheError(f"{folder} is a file; a pull needs the folder of a cache")
     inside = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
-    if inside and not any(name.endswith((SUFFIX, ".damaged")) for name in inside):
+    if inside and not any(name.endswith((SUFFIX, ".damaged")) or name == CORRECTIONS for name in inside):
         raise CacheError(f"{folder} holds {min(inside)!r} and no cache: pull into another folder")
     found: list[Shard] = []
     for path in shards_in(folder):
@@ -426,6 +475,10 @@ def _local_shards(folder: Path) -> list[Shard]:
             if not NAME.fullmatch(path.name):
                 raise
     return found
+
+
+def _people(sequences: pd.DataFrame) -> set[carried.Person]:
+    return set(zip(sequences["video"], sequences["person"], strict=True))
 
 
 def _filters(only: Sequence[str]) -> str:

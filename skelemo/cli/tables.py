@@ -19,7 +19,7 @@ LAYOUT_WIDTH = 15
 if TYPE_CHECKING:
     import pandas as pd
 
-    from skelemo.annotations.corrections import Corrections
+    from skelemo.cache.corrections import Corrections
     from skelemo.cache.store import Cache
     from skelemo.ingest.plan import Plan
     from skelemo.ingest.result import Tally

@@ -69,7 +69,7 @@ def command(
     given |= {"devices": devices, "nodes": nodes, "corrections": corrections, "init": init}
     scores = trained(ctx, given, config, assignments, out, resume)
 
-    from skelemo.annotations.corrections import in_words
+    from skelemo.cache.corrections import in_words
     from skelemo.cli.tables import scores_table
     from skelemo.runs.folder import read_json
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from skelemo.annotations.correcting import apply, label_edits
-from skelemo.annotations.corrections import TRACKS, TRACKS_APPLIED, Corrections
+from skelemo.cache.corrections import TRACKS, TRACKS_APPLIED, Corrections
 from skelemo.cache.store import Cache
 from skelemo.data.corpus import Corpus
 from skelemo.data.windows import labeled_as_clips

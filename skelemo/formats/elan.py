@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from skelemo.annotations.correcting import apply, label_edits, parse_value
-from skelemo.annotations.corrections import Correction, Corrections
 from skelemo.atomic import finished
+from skelemo.cache.corrections import Correction, Corrections
 from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError, InputError
 from skelemo.inference.elan import write_elan

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.annotations.correcting import apply, label_edits
-from skelemo.annotations.corrections import CORRECTIONS, Correction, Corrections
 from skelemo.cache import sequence as cached
+from skelemo.cache.corrections import CORRECTIONS, Correction, Corrections
 from skelemo.ingest.task import Task
 from skelemo.targets import Head
 

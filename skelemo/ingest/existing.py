@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from skelemo.annotations.corrections import CORRECTIONS
+from skelemo.cache.corrections import CORRECTIONS
 from skelemo.cache.shard import SUFFIX, Header
 from skelemo.cache.store import Cache, describe_head, open_cache
 from skelemo.errors import CacheError

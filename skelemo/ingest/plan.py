@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skelemo.annotations.correcting import label_edits
-from skelemo.annotations.corrections import TRACKS_APPLIED, Correction, Corrections, in_words, read_corrections
 from skelemo.annotations.matching import LONGEST  # three quarters of an hour at 25 fps
 from skelemo.annotations.registry import Annotation
+from skelemo.cache.corrections import TRACKS_APPLIED, Correction, Corrections, in_words, read_corrections
 from skelemo.cache.shard import Header
 from skelemo.errors import ConfigError, InputError
 from skelemo.ingest.batching import DEFAULT, bounds, grouped, jobs

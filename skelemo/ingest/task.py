@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skelemo.annotations.corrections import Correction
 from skelemo.annotations.options import Options
 from skelemo.annotations.registry import Annotation
+from skelemo.cache.corrections import Correction
 from skelemo.cache.shard import Header
 from skelemo.openpose.facts import NO_FACTS
 from skelemo.openpose.names import FrameNames, printable
@@ -32,7 +32,7 @@ class Settings:
     person : who gets labels that name nobody: ``auto``, ``largest``, ``left``, ``right`` or ``all``.
     width, height, fps : of videos whose names do not give them; 0 for unknown.
     classes, map, unit, va_scale : how labels are read (`skelemo.annotations.options.Options`).
-    corrections : table of corrections to apply (`skelemo.annotations.corrections`).
+    corrections : table of corrections to apply (`skelemo.cache.corrections`).
     """
 
     layout: str = DEFAULT_LAYOUT

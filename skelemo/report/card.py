@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 import skelemo
-from skelemo.annotations.corrections import in_words
 from skelemo.atomic import finished
+from skelemo.cache.corrections import in_words
 from skelemo.errors import ConfigError
 from skelemo.evaluation.metrics import main_metric, titles
 from skelemo.report.describe import (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skelemo.annotations.corrections import in_words
+from skelemo.cache.corrections import in_words
 from skelemo.evaluation.metrics import METRICS, main_metric, metrics_of, titles
 from skelemo.report.describe import (
     data_name,

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from skelemo.annotations.corrections import Corrections
 from skelemo.atomic import LOCK, claimed, finished, sweep
+from skelemo.cache.corrections import Corrections
 from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import Corpus
 from skelemo.data.mistakes import COMPUTED, find_mistakes, rows_of

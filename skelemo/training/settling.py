@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from skelemo.annotations.corrections import Corrections, read_corrections
+from skelemo.cache.corrections import Corrections, read_corrections
 from skelemo.cache.store import Cache
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.corrected import correct

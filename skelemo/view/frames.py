@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skelemo.annotations.correcting import apply, label_edits
-from skelemo.annotations.corrections import Corrections, corrections_file, read_corrections
+from skelemo.cache.corrections import Corrections, corrections_file, read_corrections
 from skelemo.cache.sequence import KEYPOINT_TYPE, LABELS, NUMBER_TYPE, label_type
 from skelemo.cache.store import Cache, repairable
 from skelemo.errors import InputError

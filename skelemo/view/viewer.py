@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from skelemo.annotations import corrections as table
 from skelemo.annotations.correcting import parse_value
+from skelemo.cache import corrections as table
 from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.player import describe, packed

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 import skelemo
-from skelemo.annotations.corrections import Correction, add
 from skelemo.audit.audit import Audit, audit, page, write_audit
 from skelemo.audit.suspects import COLUMNS, read_suspects
+from skelemo.cache.corrections import Correction, add
 from skelemo.cache.sequence import Sequence
 from skelemo.cache.shard import Header, write_shard
 from skelemo.cache.store import open_cache

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from small_caches import BODY, a_cache, a_sequence
 
-from skelemo.annotations.corrections import Correction, Corrections, add, read_corrections
+from skelemo.cache.corrections import Correction, Corrections, add, read_corrections
 from skelemo.cache.store import Cache, open_cache
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelemo.annotations.corrections import Correction, add, read_corrections, undo
+from skelemo.cache.corrections import Correction, add, read_corrections, undo
 from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.data.corrected import correct

@@ -15,7 +15,7 @@ import yaml
 from click.testing import CliRunner
 from small_caches import BODY, a_cache, a_sequence
 
-from skelemo.annotations.corrections import Correction, add
+from skelemo.cache.corrections import Correction, add
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError
 from skelemo.runs.folder import read_run

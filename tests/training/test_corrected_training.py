@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from skelemo.annotations.corrections import CORRECTIONS, Correction, add, undo
+from skelemo.cache.corrections import CORRECTIONS, Correction, add, undo
 from skelemo.cache.shard import Header, write_shard
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
@@ -99,7 +99,7 @@ def test_stretches_of_frames_are_corrected_in_the_corpus_and_the_cache_stays(tmp
         Correction("clip0", "set", first=3, last=4, head="va", value="- 0.25"),
         Correction("clip0", "wrong", first=10, head="expression"),
     ])  # fmt: skip
-    from skelemo.annotations.corrections import read_corrections
+    from skelemo.cache.corrections import read_corrections
 
     corpus = load_corpus(opened)
     changed, facts = correct(corpus, opened, read_corrections(folder / CORRECTIONS))

@@ -285,7 +285,7 @@ def test_a_table_that_cannot_be_written_is_told(view, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "corrections.csv")
 
-    monkeypatch.setattr("skelemo.annotations.corrections.add", full)
+    monkeypatch.setattr("skelemo.cache.corrections.add", full)
     answer = view.post("/api/corrections/0", json={"action": "wrong"})
     assert (answer.status_code, answer.json()["error"]) == (500, "corrections.csv: No space left on device")
 

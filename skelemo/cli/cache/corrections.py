@@ -39,7 +39,7 @@ def command(
     skelemo cache corrections cache/faces --video interview --to interview.eaf
     skelemo cache corrections cache/faces --video interview --from interview.eaf --author anna
     """
-    from skelemo.annotations import corrections as table
+    from skelemo.cache import corrections as table
     from skelemo.cache.store import open_cache
     from skelemo.cli.screen import Screen
     from skelemo.cli.tables import corrections_table

@@ -13,6 +13,7 @@ def tell(done: "Combined", out: Path) -> None:
     from skelemo.text import count
 
     twice = f"; {done.twice:,} were there twice" if done.twice else ""
+    twice += f", {count(done.corrections, 'correction')}" if done.corrections else ""
     Screen(soft_wrap=True).print(
         f"{count(done.sequences, 'sequence')}, {count(done.frames, 'frame')} "
         f"in {count(len(done.shards), 'shard')} of {out}{twice}"

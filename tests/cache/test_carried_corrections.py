@@ -1,0 +1,228 @@
+"""Corrections go with their cache: no row is lost, whoever pushes, pulls or merges, and nothing damaged is taken."""
+
+from dataclasses import replace
+
+import pytest
+from small_caches import a_cache, a_sequence
+
+from skelemo.cache.carried_corrections import joined
+from skelemo.cache.corrections import (
+    CORRECTIONS,
+    Correction,
+    Corrections,
+    add,
+    corrections_file,
+    read_corrections,
+    redo,
+    to_bytes,
+    undo,
+)
+from skelemo.cache.merge import merge, subset
+from skelemo.cache.transfer import pull, push
+from skelemo.errors import CacheError, InputError, RemoteError
+
+TIMES = [f"2026-01-31T09:30:0{second}Z" for second in range(10)]
+
+
+def a_row(name, time, **fields):
+    return Correction("one", "wrong", id=name, time=time, author="ann", **fields)
+
+
+def a_table(folder, *rows):
+    corrections_file(folder).write_bytes(to_bytes(rows))
+    return rows
+
+
+def rows_of(folder):
+    return read_corrections(corrections_file(folder)).rows
+
+
+def ids(folder):
+    return [row.id for row in rows_of(folder)]
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A cache of two people in one video and one in another, with a correction of each and of the video's tracks."""
+    people = [a_sequence(f"one_{who}", video="one", person=who) for who in ("left", "right")]
+    folder = a_cache(tmp_path / "home", *people, a_sequence("two"))
+    a_table(folder, a_row("aaaa", TIMES[1], person="left"), a_row("bbbb", TIMES[2], person="right"),
+            Correction("two", "wrong", id="cccc", time=TIMES[3]),
+            Correction("one", "swap", "left", 3, 5, value="right", id="dddd", time=TIMES[4]))  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def far(home, tmp_path):
+    push(home, str(tmp_path / "far"))
+    return tmp_path / "far"
+
+
+@pytest.fixture(params=["disk", "memory"])
+def place(request, tmp_path):
+    """A place that can be locked, and one that cannot."""
+    if request.param == "disk":
+        yield str(tmp_path / "place")
+        return
+    import fsspec
+
+    yield "memory://corrections"
+    fsspec.filesystem("memory").rm("/corrections", recursive=True)
+
+
+def test_a_table_goes_there_and_back(home, place, tmp_path):
+    assert push(home, place).notes == ("4 corrections new or marked otherwise there",)
+    assert pull(place, tmp_path / "back").notes == ("4 corrections new or marked otherwise",)
+    assert rows_of(tmp_path / "back") == rows_of(home)
+    assert push(home, place).notes == pull(place, tmp_path / "back").notes == ()
+
+
+def test_what_both_sides_added_and_undid_is_on_both_afterwards(home, place, tmp_path):
+    other = tmp_path / "other"
+    push(home, place)
+    pull(place, other)
+    mine = add(corrections_file(home), [Correction("one", "unsure", "left")], author="ann")[0]
+    theirs = add(corrections_file(other), [Correction("two", "unsure")], author="bob")[0]
+    undo(corrections_file(other), ["aaaa"])
+    push(home, place)
+    push(other, place)
+    pull(place, home)
+    pull(place, other)
+    assert rows_of(home) == rows_of(other)
+    assert {row.id for row in rows_of(home)} == {"aaaa", "bbbb", "cccc", "dddd", mine.id, theirs.id}
+    assert [row.id for row in rows_of(home) if row.undone] == ["aaaa"]
+    redo(corrections_file(home), ["aaaa"])
+    push(home, place)
+    pull(place, other)
+    assert not any(row.undone for row in rows_of(other)), "what was redone last stays so"
+
+
+def test_rows_that_somebody_added_at_the_place_are_pulled_and_sealed_by_the_next_push(home, far, tmp_path):
+    there = add(corrections_file(far), [Correction("two", "unsure")], author="bob")[0]
+    pull(str(far), tmp_path / "back")
+    assert ids(tmp_path / "back")[-1] == there.id
+    push(home, str(far))
+    assert there.id in (far / "index.json").read_text()
+
+
+def test_joining_keeps_the_order_of_time_and_does_not_depend_on_who_joins(tmp_path):
+    early, late, undone = a_row("aa11", TIMES[0]), a_row("bb11", TIMES[5]), a_row("cc11", TIMES[3], undone=TIMES[6])
+    back = a_row("dd11", TIMES[1])  # made after cc11, with a clock set back
+    one = Corrections(tmp_path / "one", (early, late), "1")
+    two = Corrections(tmp_path / "two", (early, replace(undone, undone=""), back), "2")
+    three = Corrections(tmp_path / "three", (undone,), "3")
+    expected = [early, undone, back, late]
+    assert joined([one, two, three]) == joined([three, two, one]) == expected
+    assert joined([Corrections(tmp_path, tuple(expected)), two]) == expected
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "after"),
+    [
+        ({}, {"undone": TIMES[5]}, {"undone": TIMES[5]}),
+        ({"redone": TIMES[6]}, {"undone": TIMES[5]}, {"redone": TIMES[6]}),
+        ({"redone": TIMES[6]}, {"undone": TIMES[7]}, {"undone": TIMES[7]}),
+        ({"undone": TIMES[5]}, {"undone": TIMES[7]}, {"undone": TIMES[7]}),
+    ],
+)
+def test_a_correction_is_as_it_was_marked_last(tmp_path, mine, theirs, after):
+    tables = [Corrections(tmp_path / str(i), (a_row("aaaa", TIMES[0], **one),)) for i, one in enumerate((mine, theirs))]
+    assert joined(tables) == joined(tables[::-1]) == [a_row("aaaa", TIMES[0], **after)]
+
+
+def test_different_corrections_of_one_id_are_one_line_and_change_nothing(home, far, tmp_path):
+    a_table(home, a_row("aaaa", TIMES[1], person="left", note="other"))
+    before = (far / CORRECTIONS).read_bytes()
+    with pytest.raises(InputError, match=r"^correction aaaa of 'one' differs between .*: rows are never edited"):
+        push(home, str(far))
+    with pytest.raises(CacheError, match=r"not taken: corrections\.csv \(correction aaaa of 'one' differs"):
+        pull(str(far), home)
+    assert (far / CORRECTIONS).read_bytes() == before
+    assert len(rows_of(home)) == 1
+    other = a_cache(tmp_path / "other", a_sequence("three"))
+    a_table(other, a_row("aaaa", TIMES[2]))
+    with pytest.raises(InputError, match="differs between"):
+        merge([home, other], tmp_path / "both")
+    assert not (tmp_path / "both").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (
+            lambda text: text.replace("2026-01-31T09:30:02Z", "yesterday"),
+            "line 3: expected an id of hexadecimal digits",
+        ),
+        (lambda text: text.replace("right", "rihgt", 1), "correction bbbb is not as it was pushed"),
+        (lambda text: text[: text.index("cccc")], "correction cccc is missing"),
+    ],
+)
+def test_a_damaged_table_there_is_one_line_and_nothing_is_lost(home, far, tmp_path, spoil, reason):
+    spoiled = spoil((far / CORRECTIONS).read_text())
+    (far / CORRECTIONS).write_text(spoiled)
+    back = tmp_path / "back"
+    with pytest.raises(CacheError, match=rf"^[^\n]*far: not taken: corrections\.csv \({reason}[^\n]*$"):
+        pull(str(far), back)
+    assert len(list(back.glob("*.h5"))) == 1, "the shards are there"
+    assert not corrections_file(back).exists()
+    extra = a_cache(home, a_sequence("three"))
+    with pytest.raises(InputError, match=rf"{reason}[^\n]*; repair or remove the file there, and push again$"):
+        push(extra, str(far))
+    assert len(list(far.glob("*.h5"))) == 1, "nothing was pushed"
+    assert (far / CORRECTIONS).read_text() == spoiled
+    (far / CORRECTIONS).unlink()
+    with pytest.raises(CacheError, match=r"corrections\.csv \(in the index, but gone\)"):
+        pull(str(far), back)
+    push(home, str(far))
+    assert ids(far) == ids(home)
+
+
+def test_a_damaged_table_here_stops_a_push_pull_or_merge_before_it_begins(home, far, tmp_path):
+    corrections_file(home).write_text("id,time\n")
+    for run in (
+        lambda: push(home, str(tmp_path / "new")),
+        lambda: pull(str(far), home),
+        lambda: merge([home], tmp_path / "out"),
+        lambda: subset(home, ["video=two"], tmp_path / "out"),
+    ):
+        with pytest.raises(InputError, match=r"corrections\.csv: columns id, time; expected"):
+            run()
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "out").exists()
+    assert corrections_file(home).read_text() == "id,time\n"
+
+
+@pytest.mark.parametrize(
+    ("only", "kept"),
+    [(["video=two"], ["cccc"]), (["person=left"], ["aaaa", "dddd"]), (["video=one"], ["aaaa", "bbbb", "dddd"])],
+)
+def test_of_some_sequences_only_their_corrections_come(home, far, tmp_path, only, kept):
+    subset(home, only, tmp_path / "subset")
+    push(home, str(tmp_path / "less"), only=only)
+    pull(str(far), tmp_path / "back", only=only)
+    assert ids(tmp_path / "subset") == ids(tmp_path / "less") == ids(tmp_path / "back") == kept
+
+
+def test_a_pull_that_finds_nothing_makes_no_table(far, tmp_path):
+    with pytest.raises(RemoteError):
+        pull(str(far), tmp_path / "back", only=["video=none"])
+    assert not (tmp_path / "back" / CORRECTIONS).exists()
+
+
+def test_merged_caches_have_the_corrections_of_both(home, tmp_path):
+    other = a_cache(tmp_path / "other", a_sequence("three"))
+    a_table(other, a_row("eeee", TIMES[0]), a_row("aaaa", TIMES[1], person="left", undone=TIMES[8]))
+    assert merge([home, other], tmp_path / "both").corrections == 5
+    assert ids(tmp_path / "both") == ["eeee", "aaaa", "bbbb", "cccc", "dddd"]
+    assert [row.id for row in rows_of(tmp_path / "both") if row.undone] == ["aaaa"]
+    plain = a_cache(tmp_path / "plain", a_sequence("four"))
+    merge([plain], tmp_path / "alone")
+    assert not corrections_file(tmp_path / "alone").exists()
+
+
+def test_a_table_without_shards_is_kept_when_its_cache_is_pulled_again(home, far, tmp_path):
+    back = tmp_path / "back"
+    back.mkdir()
+    a_table(back, a_row("ffff", TIMES[5]))
+    pull(str(far), back)
+    assert ids(back) == [*ids(home), "ffff"]
