@@ -149,14 +149,14 @@ class Ground:
             "Sequences": subset_sizes(run),
             "Scored": f"{low:,} to {high:,} windows" if low != high else count(low, "window"),
             "Intervals": "; ".join(
-                dict.fromkeys(interval_basis(self._with(head)[0].shown[head.name]) for head in self.heads)
+                dict.fromkeys(interval_basis(self.scored(head)[0].shown[head.name]) for head in self.heads)
             ),
         }
         return {name: fact for name, fact in facts.items() if fact}
 
     def comparability(self, head: Head) -> str:
         """How far the runs with a head were scored on the same windows; empty where there is one run."""
-        tables = [labeled_rows(run, head) for run in self._with(head)]
+        tables = [labeled_rows(run, head) for run in self.scored(head)]
         if len(tables) < 2:
             return ""
         folds = ""
@@ -168,7 +168,8 @@ class Ground:
             return f"All runs are scored on the same sequences, but not on the same windows of them{folds}."
         return "The runs are scored on different sequences: some of the difference between them is chance in the split."
 
-    def _with(self, head: Head) -> list[Run]:
+    def scored(self, head: Head) -> list[Run]:
+        """The runs that were scored on a head."""
         return [run for run in self.runs if head.name in run.shown]
 
     @property
@@ -216,7 +217,7 @@ class Ground:
 
     def most_frequent(self, head: Head) -> tuple[str, dict[str, float]] | None:
         """The class that occurs most in the shown subset, and the figures of always predicting it."""
-        run = next(iter(self._with(head)), None)
+        run = next(iter(self.scored(head)), None)
         if run is None or head.kind != "classes":
             return None
         support = np.array(run.shown[head.name]["confusion"]).sum(1)

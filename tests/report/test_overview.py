@@ -106,3 +106,19 @@ def test_every_form_of_the_report_has_the_overview(tmp_path: Path, run_folder: C
     scores = [read_run(one).shown["va"]["ccc_mean"]["value"] for one in runs]
     mean = table.loc[("va", "mean of 2 runs")]
     assert (mean["ccc_mean"], mean["ccc_mean_sd"]) == pytest.approx((np.mean(scores), np.std(scores, ddof=1)))
+
+
+def test_many_classes_stand_in_rows_so_that_the_table_fits_a_page(
+    tmp_path: Path, run_folder: Callable[..., Path]
+) -> None:
+    size = {"subjects": 4, "videos": 2, "frames": 4, "epochs": 4, "heads": ["expression"]}
+    for number, first in ((8, "Run"), (9, "Class")):
+        classes = [f"class {index}" for index in range(number)]
+        runs = [run_folder(tmp_path / f"{name}{number}", arch=name, classes=classes, **size) for name in ("a", "b")]
+        write_report(runs, tmp_path / "out", formats=[])
+        text = (tmp_path / "out" / "report.html").read_text("utf-8")
+        table = text[text.index("F1 of each class</h3>") :].partition("</table>")[0]
+        assert f'<th scope="col">{first}</th>' in table
+        value = read_run(runs[1]).shown["expression"]["per_class"]["class 3"]["f1"]
+        assert f">{value:.3f}</td>" in table
+        assert table.count("<td") == 2 * number
