@@ -191,6 +191,7 @@ class _Writer:
     def __init__(self, out: Path, formats: tuple[str, ...], earlier: set[str], raw: bool) -> None:
         self.out, self.formats, self.earlier, self.raw = out, formats, earlier, raw
         self.files: list[str] = []
+        self.stems: list[str] = []
         self.sign()
         (out / "figures").mkdir(exist_ok=True)
 
@@ -217,10 +218,12 @@ class _Writer:
         write_json(self.out / MANIFEST, {"skelemo": __version__, "files": sorted(self.earlier.union(self.files))})
 
     def _draw(self, plate: Plate) -> page.Drawn:
-        svg = to_svg(plate.figure, plate.caption, plate.stem)
-        files = tuple(f"figures/{plate.stem}.{kind}" for kind in self.formats)
+        stem = file_names([*self.stems, plate.stem])[-1]  # outputs of heads have any name
+        self.stems.append(stem)
+        svg = to_svg(plate.figure, plate.caption, stem)
+        files = tuple(f"figures/{stem}.{kind}" for kind in self.formats)
         self.sign(*files)
-        save(plate.figure, self.out / "figures" / plate.stem, self.formats)
+        save(plate.figure, self.out / "figures" / stem, self.formats)
         return page.Drawn(plate.group, plate.caption, svg, files)
 
 

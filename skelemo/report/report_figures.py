@@ -134,13 +134,13 @@ def _value_plates(run: Run, head: Head, stem: str, videos: Sequence[str]) -> Ite
         group, told = f"{head.name} plane", f"{head.outputs[0]} and {head.outputs[1]}"
         yield Plate(
             group,
-            f"{stem}_density",
+            f"{stem}_plane",
             f"{told[0].upper()}{told[1:]} of {count(len(both), 'window')}: as labeled and as predicted.",
             densities(*pairs(run, head), head),
         )
         yield Plate(
             group,
-            f"{stem}_regions",
+            f"{stem}_plane_errors",
             "Error by region of the truth, where it has ten windows or more: how far off predictions are, and whereto.",
             error_map(*pairs(run, head), head),
         )

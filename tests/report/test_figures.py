@@ -129,8 +129,8 @@ def test_a_run_gets_the_figures_that_it_has_data_for(tmp_path: Path, run_folder:
         "r_expression_reliability",
         "r_va_valence",
         "r_va_arousal",
-        "r_va_density",
-        "r_va_regions",
+        "r_va_plane",
+        "r_va_plane_errors",
         "r_va_timelines",
     ]
     assert stems() == [*everything, *CURVES]

@@ -1,7 +1,9 @@
 """Two values on a plane: errors by region, worked out by hand, and the videos that are drawn over time."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -9,10 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from skelemo.cli import main
+from skelemo.evaluation.scores import score
 from skelemo.report.regions import densities, error_map, region_errors, region_table
 from skelemo.report.report import write_report
 from skelemo.report.report_figures import run_plates
-from skelemo.runs.folder import read_run
+from skelemo.runs.folder import read_json, read_run, write_json
+from skelemo.runs.predictions import write_predictions
 from skelemo.targets import VA, Head
 
 SIZE = {"subjects": 4, "videos": 2, "frames": 20, "epochs": 3}
@@ -90,3 +94,24 @@ def test_a_video_that_is_not_shown_is_one_line(run: Path, tmp_path: Path) -> Non
         with pytest.raises(Exception, match=told):
             write_report([run], tmp_path / "out", videos=[video])
     assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_outputs_of_any_name_have_figures_of_their_own(run: Path, tmp_path: Path) -> None:
+    """One output has a slash in its name, the other is called as a figure of both is."""
+    head = Head("va", "values", ("../up/down", "plane"), -1, 1)
+    table = read_run(run).predictions
+    names = {f"va_{old}{end}": f"va_{new}{end}" for old, new in zip(VA.outputs, head.outputs, strict=True)
+             for end in ("", "_predicted")}  # fmt: skip
+    table = table.rename(columns=names)
+    write_predictions(run / "predictions.parquet", table, [head])
+    write_json(run / "environment.json", read_json(run / "environment.json") | {"heads": [head.to_json()]})
+    write_json(run / "scores.json", score(table, [head]))
+    write_report([run], tmp_path / "out")
+    figures = {path.stem for path in (tmp_path / "out" / "figures").iterdir()}
+    assert {"run_va_.._up_down", "run_va_plane", "run_va_plane~2", "run_va_plane_errors"} <= figures
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    linked = [unquote(name) for name in re.findall(r'href="(figures/[^"]+)"', page)]
+    assert linked
+    assert all((tmp_path / "out" / name).is_file() for name in linked)

@@ -119,3 +119,12 @@ def test_whatever_the_file_says_it_is_drawn(folder, change):
 def test_parts_have_names_that_people_use():
     names = ("body_25", "coco_17", "face_70", "hand_left_21", "horse_5")
     assert [part_title(name) for name in names] == ["body", "body", "face", "left hand", "horse"]
+
+
+def test_its_figures_and_those_of_two_values_are_files_apart(folder, tmp_path):
+    write_report([folder], tmp_path / "out")
+    names = sorted(path.stem for path in (tmp_path / "out" / "figures").glob("run_va_*"))
+    assert {"run_va_plane", "run_va_plane_errors", "run_va_regions"} <= set(names)
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
