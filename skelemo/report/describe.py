@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from skelemo.evaluation.metrics import main_metric, titles
+from skelemo.evaluation.metrics import METRICS, main_metric, metrics_of, titles
 from skelemo.evaluation.scores import FEWEST_GROUPS
 from skelemo.runs.folder import Run
 from skelemo.targets import Head
@@ -22,6 +22,16 @@ def figures_of(head: Head) -> dict[str, str]:
     if head.kind == "classes" or len(head) <= _FEW_OUTPUTS:
         return found
     return {name: title for name, title in found.items() if name.endswith("_mean")}
+
+
+def figure_of_output(head: Head, metric: str, output: str) -> str:
+    """The name that a metric of one value or flag has among the scores of its head."""
+    return f"{metric}_{output}" if len(head) > 1 else f"{metric}_mean"
+
+
+def output_metrics(head: Head) -> dict[str, str]:
+    """The metrics that each flag is scored by, with their titles."""
+    return {name: METRICS[name].facts.title for name in metrics_of(head)}
 
 
 def head_title(head: Head) -> str:

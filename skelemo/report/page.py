@@ -248,12 +248,21 @@ def _run_lines(run: Run) -> list[str]:
         figures = run.shown.get(head.name, {})
         if figures.get("note"):
             lines += [f"{capital(head_title(head))}: {_plain(figures['note'])}.", ""]
-        for kind, keys in (("class", ("precision", "recall", "f1")), ("flag", ("f1",))):
-            rows = [
-                [name, *(number(row.get(key)) for key in keys), count(row.get("support"))]
-                for name, row in figures.get(f"per_{kind}", {}).items()
+        rows = [
+            [name, *(number(row.get(key)) for key in ("precision", "recall", "f1")), count(row.get("support"))]
+            for name, row in figures.get("per_class", {}).items()
+        ]
+        lines += _table(["class", "precision", "recall", "f1", f"{figures['unit']}s"], rows) if rows else []
+        metrics = describe.output_metrics(head)
+        rows = [
+            [
+                name,
+                *(_estimate(estimate_in(figures, describe.figure_of_output(head, metric, name))) for metric in metrics),
+                count(row.get("support")),
             ]
-            lines += _table([kind, *keys, f"{figures['unit']}s"], rows) if rows else []
+            for name, row in figures.get("per_flag", {}).items()
+        ]
+        lines += _table(["flag", *metrics.values(), f"{figures['unit']}s with it"], rows) if rows else []
         if figures.get("left_out"):
             lines += [
                 f"Left out of the means, neither true nor predicted: {_plain(', '.join(figures['left_out']))}.",

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from skelemo.evaluation.metrics import main_metric, titles
 from skelemo.evaluation.rank_metrics import presence_error
 from skelemo.report import figures
-from skelemo.report.comparison import NO_OPTIMIZER, Entry, Estimate, Ground, estimate_of
-from skelemo.report.describe import chosen_epochs, head_title
+from skelemo.report.comparison import NO_OPTIMIZER, Entry, Estimate, Ground, estimate_in, estimate_of
+from skelemo.report.describe import chosen_epochs, figure_of_output, head_title
 from skelemo.report.importance import KEYPOINTS, drawings, mattered
 from skelemo.report.regions import densities, error_map, has_plane, pairs
 from skelemo.runs.folder import Run
@@ -105,7 +105,11 @@ def _class_plates(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterator
 
 
 def _flag_plates(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterator[Plate]:
-    yield Plate(head.name, f"{stem}_flags", "F1 of each flag.", figures.class_bars(run.shown[head.name]["per_flag"]))
+    bars = {}
+    for flag, found in run.shown[head.name]["per_flag"].items():
+        one = estimate_in(run.shown[head.name], figure_of_output(head, "f1", flag))
+        bars[flag] = found | ({"f1_low": one.low, "f1_high": one.high} if one else {})
+    yield Plate(head.name, f"{stem}_flags", "F1 of each flag with its 95 % interval.", figures.class_bars(bars))
     truth, outputs = truth_of(run.windows, head), outputs_of(run.windows, head)
     known = ~np.isnan(truth)
     error = presence_error(outputs[known], truth[known] > 0.5)
