@@ -159,6 +159,7 @@ def evaluate(
     names: Mapping[str, str] | None = None,
     by: str | Iterable[str] = (),
     table: Text | None = None,
+    corrections: Text | None = None,
     allow_overlap: bool = False,
     device: str = "auto",
     allow: Iterable[str] = (),
@@ -173,6 +174,7 @@ def evaluate(
         ``{"joy": "happiness"}``; empty for none.
     by : columns by which the scores are split, such as ``"sex"``; each head's scores get a list ``by``.
     table : a table with columns ``video`` and these, unless the cache keeps them.
+    corrections : a table that corrects the cache's labels, as ``skelemo view`` writes it.
     allow_overlap : score sequences and subjects that a run has learned from, too.
     allow : architectures ``package.module:function`` that may be imported.
 
@@ -185,8 +187,8 @@ def evaluate(
 
     paths = [Path(runs)] if isinstance(runs, str | os.PathLike) else [Path(one) for one in runs]
     found = run(paths, Path(cache), Path(out), names=names, by=[by] if isinstance(by, str) else list(by),
-                table=Path(table) if table else None, allow_overlap=allow_overlap, device=device,
-                allow=list(allow))  # fmt: skip
+                table=Path(table) if table else None, corrections=Path(corrections) if corrections else None,
+                allow_overlap=allow_overlap, device=device, allow=list(allow))  # fmt: skip
     return found.scores
 
 

@@ -22,6 +22,7 @@ from skelemo.cli.values import PATH, TEXT
 @click.option("--by", multiple=True, type=TEXT, metavar="COLUMN",
               help="Split the scores by a column of the labels: sex, camera, age group.")  # fmt: skip
 @click.option("--table", type=PATH, help="Table with columns video and COLUMN, unless CACHE keeps it.")
+@click.option("--corrections", type=PATH, help="Table that corrects labels of CACHE, as skelemo view writes it.")
 @click.option("--allow-overlap", is_flag=True, help="Score what the runs have learned from, too.")
 @click.option("--mistakes", type=click.IntRange(0, 20), show_default="as many as the run keeps",
               help="Clips of the worst answers of each head that --out keeps, with keypoints.")  # fmt: skip
@@ -34,6 +35,7 @@ def command(
     names: tuple[str, ...],
     by: tuple[str, ...],
     table: Path | None,
+    corrections: Path | None,
     allow_overlap: bool,
     mistakes: int | None,
     device: str,
@@ -60,7 +62,8 @@ def command(
             raise ConfigError(f"--map {text!r}: expected THEIRS=OURS, as in --map contempt=disgust")
         pairs[theirs] = ours
     with progress("evaluating", "batches") as report:
-        found = evaluate(runs, cache, out, names=pairs, by=by, table=table, allow_overlap=allow_overlap, device=device,
+        found = evaluate(runs, cache, out, names=pairs, by=by, table=table, corrections=corrections,
+                         allow_overlap=allow_overlap, device=device,
                          mistakes=mistakes, allow=allow, report=report)  # fmt: skip
     for note in found.notes:
         click.echo(f"note: {visible(note)}", err=True)

@@ -103,7 +103,7 @@ def command(
     from skelemo.ingest.batching import parse_size
     from skelemo.ingest.partition import parse_part
     from skelemo.ingest.plan import Settings, make_plan
-    from skelemo.ingest.run import ingest
+    from skelemo.ingest.run import ingest, require_keypoints
 
     settings = Settings(layout, body_model, scale, person, sequence, strict, *size, fps, first_frame, identity,
                         classes, map_, unit, va_scale, corrections)  # fmt: skip
@@ -117,7 +117,9 @@ def command(
         source = keypoints
     part = parse_part(part_text) if part_text is not None else None
     try:
-        plan = make_plan(source, out, labels, settings, part=part, memory=parse_size(memory), replace=replace)
+        plan = make_plan(
+            source, out, labels, settings, part=part, memory=parse_size(memory, "--memory"), replace=replace
+        )
         with progress("reading", "files") as report:
             tally = ingest(
                 plan,
@@ -128,5 +130,7 @@ def command(
     except KeyboardInterrupt:
         click.echo("\ninterrupted; what was finished is kept: run the same command again to go on", err=True)
         ctx.exit(130)
+    if part is None and not failures:
+        require_keypoints(plan, tally)
     ingest_table(plan, tally)
     ctx.exit(1 if tally.failures or failures else 0)

@@ -26,7 +26,7 @@ def correct(corpus: Corpus, cache: Cache, corrections: Corrections) -> tuple[Cor
     _require_tracks(cache, corrections)
     edits = label_edits(corrections, corpus.heads)
     clips = {head.name for head in corpus.heads if labeled_as_clips(corpus, head)}
-    labels = {name: values.clone() for name, values in corpus.labels.items()}
+    labels = {name: values.cpu().clone() for name, values in corpus.labels.items()}
     arrays = {name: values.numpy() for name, values in labels.items()}
     rows = corpus.sequences
     applied, present = 0, set(rows["video"])
@@ -39,7 +39,7 @@ def correct(corpus: Corpus, cache: Cache, corrections: Corrections) -> tuple[Cor
     elsewhere = sum(len(found) for (video, _), found in edits.items() if video not in present)
     unmatched = max(0, of_labels - elsewhere - applied)
     facts = corrections.facts() | {"applied": applied, "elsewhere": elsewhere, "unmatched": unmatched}
-    return replace(corpus, labels=labels), facts
+    return replace(corpus, labels={name: values.to(corpus.device) for name, values in labels.items()}), facts
 
 
 def _require_tracks(cache: Cache, corrections: Corrections) -> None:

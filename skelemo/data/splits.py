@@ -242,7 +242,8 @@ def spread_evenly(groups: np.ndarray, strata: np.ndarray, k: int, seed: int) -> 
     names, group = np.unique(groups, return_inverse=True)
     if len(names) < k:
         raise ConfigError(
-            f"only {len(names)} of the groups that stay together (subjects, or videos where no subject is known): "
+            f"only {len(names)} of the groups that stay together (subjects, or videos where no subject is known; "
+            "identical recordings, under whatever names, are one): "
             f"they cannot make {k} disjoint subsets; use fewer folds, or more data"
         )
     _, stratum = np.unique(strata, return_inverse=True)

@@ -12,8 +12,10 @@ import torch
 import yaml
 
 from skelemo.atomic import LOCK, PARTIAL, claimed, finished
+from skelemo.cache.corrections import in_words, read_corrections
 from skelemo.cache.store import Cache, open_cache
 from skelemo.data.corpus import Corpus
+from skelemo.data.corrected import correct
 from skelemo.data.mistakes import find_mistakes
 from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window_columns
 from skelemo.errors import ConfigError, InputError
@@ -57,6 +59,7 @@ def evaluate(
     names: Mapping[str, str] | None = None,
     by: Sequence[str] = (),
     table: Path | None = None,
+    corrections: Path | None = None,
     allow_overlap: bool = False,
     mistakes: int | None = None,
     device: str = "auto",
@@ -71,6 +74,7 @@ def evaluate(
     names : heads and outputs of the cache, each with the run's that it counts as, where their names do not tell.
     by : columns by which the scores are split, see `skelemo.inference.grouping`.
     table : where these columns are, unless the cache has them.
+    corrections : table of corrections of the cache's labels, which these are scored with.
     allow_overlap : score sequences and subjects that a run has learned from, too.
     mistakes : clips of the worst answers of each head that are kept, with keypoints, for reports; None for as many as
         the run that keeps fewest.
@@ -81,15 +85,20 @@ def evaluate(
         ``out`` exists or is being written by another process; no head, class or label in common; an overlap; a column
         that does not exist.
     InputError, CacheError
-        A run, the cache or the table is damaged, or the cache lacks a part that the model sees.
+        A run, the cache or a table is damaged, or the cache lacks a part that the model sees; corrections that are not
+        of its heads, or of tracks that were not ingested so.
     """
+    changes = read_corrections(corrections) if corrections else None
     with claimed(out):
         _require_empty(out)
         where, started = choose_device(device), time.monotonic()
         model, cache = load(runs, allow=allow), open_cache(data)
         require_parts(cache, model.layout)
         joins = join_heads(cache.heads, model.answered, names or {}, cache.name)
-        corpora = model.load(cache, where)
+        corpora = [*model.load(cache, where)]
+        made: dict[str, Any] = {}
+        if changes:
+            corpora[0], made["corrections"] = correct(corpora[0], cache, changes)
         corpus, joins, clips = _joined(corpora[0], joins, cache.name)
         targets = _targets(corpus, model)
         ours, theirs = _unscored(joins, model.answered, cache.heads)
@@ -107,12 +116,14 @@ def evaluate(
             notes += notes_on(join.ours.name, join.ours.kind, joined) + _range_notes(join)
         notes += [f"heads of the run without labels in these data, not scored: {', '.join(ours)}"] if ours else []
         notes += [f"heads of these data that the run does not predict: {', '.join(theirs)}"] if theirs else []
+        notes += [f"labels as corrected, with {in_words(made['corrections'])}"] if made else []
         notes += _part_notes(cache, model)
         if any(one.preparation.standardize != "none" for one in model.members):
             notes.append("standardized: these data, without labels, have the means and deviations of the run's")
         for column, values in groups.items():
             notes += score_by(scores, predictions, corpus.heads, clips, column, values)
-        facts = environment(cache, corpus.heads, where) | {
+        facts = environment(cache, corpus.heads, where) | made
+        facts |= {
             **cost_of_members(model.members, model.batches(corpora, targets.row, where)),
             "evaluation": _facts(runs, notes, time.monotonic() - started),
         }

@@ -65,12 +65,14 @@ class EndToEnd(nn.Module):
         if self.settings.calibrate != "none":
             raise ConfigError(
                 f"{model.name} is calibrated to the person (calibrate: {self.settings.calibrate}), and a file would "
-                "not know the person's other frames: export a run with --set calibrate=none, or use this one's folder"
+                "not know the person's other frames: train one with --set calibrate=none to export it, or use this "
+                "one's folder"
             )
         if self.settings.standardize != "none":
             raise ConfigError(
                 f"{model.name} is standardized by data set (standardize: dataset), and a file would not know the other "
-                "data: export a run with --set standardize=none, or use this one's folder"
+                "data, whose means and deviations it needs: train one with --set standardize=none to export it, or "
+                "use this one's folder"
             )
         self.networks = nn.ModuleList(one.network for one in model.members)
         self.flips = [one.file.flip_average for one in model.members]

@@ -57,10 +57,10 @@ def groups_by(
         values = _from_cache(column, corpus, rows, sequence, clips=clips)
     found = sorted({*values.tolist()} - {""}, key=natural_order)
     if strict and not found:
-        raise ConfigError(f"--by {column}: no labeled window has a value in that column")
+        raise ConfigError(f"by {column}: no labeled window has a value in that column")
     if len(found) > MOST_VALUES:
         raise ConfigError(
-            f"--by {column}: {len(found):,} different values; expected {MOST_VALUES} at most: put them into "
+            f"by {column}: {len(found):,} different values; expected {MOST_VALUES} at most: put them into "
             "groups, in a column of a table (--table)"
         )
     return values
@@ -130,14 +130,14 @@ def _from_cache(column: str, corpus: Corpus, rows: np.ndarray, sequence: np.ndar
         *COMPUTED,
     ]
     error = unknown("column", column, offer)
-    raise ConfigError(f"--by: {error}; a column of a table is taken from --table FILE")
+    raise ConfigError(f"by: {error}; skelemo evaluate takes other columns from a table (--table FILE)")
 
 
 def _of_head(head: Head, labels: np.ndarray) -> np.ndarray:
     if head.kind == "classes":
         return np.array([*head.outputs, ""], object)[hard_labels(labels)]
     if len(head) > 1:
-        raise ConfigError(f"--by {head.name}: it has {len(head)} values; expected a column with one")
+        raise ConfigError(f"by {head.name}: it has {len(head)} values; expected a column with one")
     known = head.labeled(labels)
     return np.array([f"{value:g}" if there else "" for value, there in zip(labels[:, 0], known, strict=True)], object)
 

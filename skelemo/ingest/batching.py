@@ -122,15 +122,15 @@ def bounds(memory: int) -> Bounds:
     return Bounds(shard=left // _COPIES, unpacked=left // 3)
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, name: str = "memory") -> int:
     """Parse ``512MB``, ``1.5 GiB`` or ``2G`` as bytes; units are powers of 1,024.
 
     Raises
     ------
     ConfigError
-        Invalid syntax.
+        Invalid syntax; the message begins with ``name``.
     """
     found = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([KMGT]?)(?:I?B)?\s*", text, re.IGNORECASE | re.ASCII)
     if not found:
-        raise ConfigError(f"memory {text!r}: expected a number and a unit, as in 512MB or 2GB")
+        raise ConfigError(f"{name} {text!r}: expected a number and a unit, as in 512MB or 2GB")
     return int(float(found[1]) * _UNITS[found[2].upper()])

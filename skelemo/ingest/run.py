@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from skelemo.atomic import partial_path, sweep
+from skelemo.cache.store import shards_in
 from skelemo.errors import CacheError, InputError
 from skelemo.ingest import pool
 from skelemo.ingest.batching import bounds
@@ -17,6 +18,7 @@ from skelemo.ingest.problems import write_problems
 from skelemo.ingest.replace import publish, withdraw_contradictions
 from skelemo.ingest.result import Tally
 from skelemo.ingest.worker import Job, do_job
+from skelemo.text import count
 
 #: Called with the number of files read so far.
 Report = Callable[[int], None]
@@ -54,6 +56,27 @@ def ingest(plan: Plan, *, jobs: int = 1, scheduler: str = "", report: Report = l
             total.notes += other_partitions(plan.out, plan.header)
         write_problems(plan.out, plan.source, plan.part, [*total.failures, *total.failed_files])
     return total
+
+
+def require_keypoints(plan: Plan, tally: Tally) -> None:
+    """Refuse recordings that show nobody at all, and remove what was written of them.
+
+    Where the cache has other recordings, or a recording could not be used, these are told as usual.
+
+    Raises
+    ------
+    InputError
+        No keypoint was seen; the message says what was.
+    """
+    if not tally.recordings or tally.failures or any(tally.seen.values()) or {*shards_in(plan.out)} - {*tally.shards}:
+        return
+    for shard in tally.shards:
+        shard.unlink()
+    with suppress(OSError):
+        plan.out.rmdir()  # fails unless it is empty
+    read = f"{count(tally.recordings, 'recording')}, {count(tally.files, 'file')}"
+    why = f" ({tally.notes[0]})" if tally.notes else ""
+    raise InputError(f"{plan.source}: no keypoints in {read}{why}: a cache of these would be empty; none was made")
 
 
 def _jobs(plan: Plan, present: Path, stage: Path | None) -> Iterator[Job]:

@@ -77,6 +77,7 @@ def read_study(file: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     if not isinstance(grids, list):
         raise InputError(f"{file}: expected grid with a list of values for each that varies")
     chosen = [*_cells(file, grids)]
+    _require_apart(file, chosen, overrides or {})
     names = file_names("-".join(word(key, value) for key, value in cell.items()) or "run" for cell in chosen)
     cells = []
     for name, cell in zip(names, chosen, strict=True):
@@ -139,6 +140,17 @@ def _cells(file: Path, grids: Sequence[Any]) -> Iterator[dict[str, Any]]:
             if total > MOST_CELLS:
                 raise InputError(f"{file}: the grid has more than {MOST_CELLS:,} cells")
             yield dict(zip(grid, values, strict=True))
+
+
+def _require_apart(file: Path, cells: Sequence[Mapping[str, Any]], overrides: Mapping[str, Any]) -> None:
+    """Refuse to set what the grid varies: its cells would all be alike, under different names."""
+    varied = {
+        name for cell in cells for key, value in cell.items() for name in (value if _is_bundle(key, value) else [key])
+    }
+    for key in overrides:
+        for name in sorted(varied):
+            if f"{key}.".startswith(f"{name}.") or f"{name}.".startswith(f"{key}."):
+                raise ConfigError(f"--set {key}: the grid of {file} varies {name}; leave --set out, or change the file")
 
 
 def _is_bundle(key: str, value: Any) -> bool:

@@ -425,3 +425,11 @@ def test_leaving_one_subject_out_needs_every_subject():
     table = a_table(["a", "b", "c"], ["x", "y", ""])
     with pytest.raises(ConfigError, match="split loso: 1 of 3 sequences have no subject, as 'c#0002'"):
         split("loso", table)
+
+
+def test_identical_recordings_are_named_where_too_few_groups_stay_apart():
+    table = a_table(["one", "two", "three"]).assign(content=["same", "same", "other"])
+    with pytest.raises(
+        ConfigError, match=r"only 2 of the groups .* identical recordings, under whatever names, are one"
+    ):
+        split("kfold:3", table)

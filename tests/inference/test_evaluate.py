@@ -11,6 +11,7 @@ from small_caches import HEADS, a_cache, a_recording, a_sequence
 
 import skelemo
 from skelemo.atomic import claimed
+from skelemo.cache.corrections import Correction, add, corrections_file
 from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
@@ -362,6 +363,39 @@ def test_the_command_prints_the_table_the_groups_and_what_is_not_scored(run, oth
     assert "note: expression: scored as: Sad as sad, bored as sad, CALM as calm, glad  as glad" in result.output
     assert "note: heads of these data that the run does not predict: sex" in result.output
     assert f"skelemo report {tmp_path / 'out'}" in result.output
+
+
+def test_labels_are_scored_as_corrected_and_the_result_and_report_say_so(run, other, tmp_path):
+    table = corrections_file(tmp_path)
+    add(table, [Correction("take00", "set", last=3, head="Expression", value="CALM"),
+                Correction("take01", "wrong"), Correction("take99", "wrong")], author="ann")  # fmt: skip
+    result = invoke("evaluate", run, other, "--corrections", table, "--by", "sex", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    rows = truth_and_predictions(run, other, JOINED)
+    rows.loc[(rows["video"] == "take00") & (rows["frame"] <= 3), "truth"] = "calm"
+    rows.loc[rows["video"] == "take01", ["truth"]] = ""
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())["test"]
+    assert_scored(scores["expression"], rows)
+    facts = json.loads((tmp_path / "out" / "environment.json").read_text())["corrections"]
+    assert {key: facts[key] for key in ("count", "authors", "applied", "elsewhere")} == {
+        "count": 3, "authors": 1, "applied": 2, "elsewhere": 1
+    }  # fmt: skip
+    assert "note: labels as corrected, with 3 corrections by 1 author (corrections.csv, hash " in result.output
+    report = invoke("report", tmp_path / "out", "--out", tmp_path / "report")
+    assert report.exit_code == 0, report.output
+    assert "with 3 corrections by 1 author" in " ".join(
+        path.read_text() for path in (tmp_path / "report").rglob("*.md")
+    )
+    add(table, [Correction("take02", "set", head="Expression", value="angry")])
+    wrong = invoke("evaluate", run, other, "--corrections", table, "--out", tmp_path / "again")
+    assert wrong.exit_code == 2
+    assert "unknown class of Expression 'angry'" in wrong.output
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_column_that_a_training_does_not_have_is_blamed_on_its_setting(data, tmp_path):
+    with pytest.raises(ConfigError, match=r"^by: unknown column 'nosuch'"):
+        trained(data, tmp_path / "run", by=["nosuch"])
 
 
 def made(folder, heads, **labels):

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from people_by_hand import person_json
 
 from skelemo.annotations import matching as matching_module
 from skelemo.cache.merge import subset
 from skelemo.cache.shard import open_shard
 from skelemo.cache.store import Cache, open_cache
+from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest import plan as plan_module
 from skelemo.ingest.batching import Bounds, parse_size
@@ -328,6 +330,37 @@ def test_a_recording_in_which_nobody_was_seen_is_told(tmp_path, write_recording)
     write_recording("walk", STILL)
     tally, _ = run(tmp_path)
     assert tally.notes == ["empty: OpenPose saw nobody in its 3 frames"]
+
+
+def test_recordings_that_show_nobody_at_all_make_no_cache(tmp_path, write_recording):
+    for name in ("empty", "void"):
+        write_recording(name, [[], [], []])
+    words = ["ingest", str(tmp_path / "json"), "--out", str(tmp_path / "cache"), "--jobs", "1"]
+    ended = CliRunner().invoke(main, words)
+    assert ended.exit_code == 2
+    assert (
+        ended.output.strip()
+        .splitlines()[-1]
+        .endswith(
+            "json: no keypoints in 2 recordings, 6 files (empty: OpenPose saw nobody in its 3 frames): "
+            "a cache of these would be empty; none was made"
+        )
+    )
+    assert not [*tmp_path.glob("cache/*.h5")]
+    write_recording("walk", STILL)
+    assert CliRunner().invoke(main, words).exit_code == 0
+    write_recording("late", [[], [], []])
+    assert CliRunner().invoke(main, words).exit_code == 0, "the cache has somebody"
+    assert len(open_cache(tmp_path / "cache").recordings) == 4
+
+
+def test_an_option_that_is_no_size_is_named(tmp_path, write_recording):
+    write_recording("walk", STILL)
+    ended = CliRunner().invoke(
+        main, ["ingest", str(tmp_path / "json"), "--out", str(tmp_path / "c"), "--memory", "lots"]
+    )
+    assert ended.exit_code == 2
+    assert "--memory 'lots': expected a number and a unit" in ended.output
 
 
 def test_points_under_other_keys_are_told_with_the_keys(tmp_path):

@@ -249,6 +249,23 @@ def test_a_search_without_validation_or_of_a_fold_that_is_not_there_is_refused(t
         tune(read_search(a_search(tmp_path, cache, fold=2)), tmp_path / "out")
 
 
+def test_two_commands_at_once_on_one_storage_share_the_trials(tmp_path, cache):
+    url, file = f"sqlite:///{tmp_path / 'shared.db'}", a_search(tmp_path, cache, trials=4)
+    words = [sys.executable, "-m", "skelemo", "tune", str(file), "--storage", url, "--out"]
+    started = [
+        subprocess.Popen([*words, str(tmp_path / name)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for name in ("one", "two")
+    ]
+    for process in started:
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+    (name,) = optuna.get_all_study_names(url)
+    trials = optuna.load_study(study_name=name, storage=url).trials
+    assert [trial.number for trial in trials] == [*range(len(trials))]
+    assert {trial.state.name for trial in trials} == {"COMPLETE"}, "none is lost, none left behind"
+    assert len(trials) == 4, "together they try as many as were asked for"
+
+
 @pytest.mark.parametrize("key", ["lr", "width", "model.width"])
 def test_a_setting_that_varies_cannot_be_set_as_well(tmp_path, cache, key):
     with pytest.raises(ConfigError, match=rf"^--set {key}: space of .*search\.yaml varies it; leave --set out"):

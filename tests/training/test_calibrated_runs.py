@@ -124,7 +124,7 @@ def test_other_data_are_standardized_by_themselves_as_a_whole(tmp_path):
     columns = ["p_low", "p_middle", "p_high"]
     order = pd.read_parquet(chunked).set_index("video").loc[whole["video"], columns]
     np.testing.assert_allclose(order, whole[columns], atol=1e-5)
-    with pytest.raises(ConfigError, match="export a run with --set standardize=none"):
+    with pytest.raises(ConfigError, match="train one with --set standardize=none to export"):
         export_model(model, tmp_path / "model.onnx", splits={})
 
 
