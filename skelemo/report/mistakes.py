@@ -15,8 +15,8 @@ from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.targets import Head
 from skelemo.text import visible
 
-#: Most bytes of clips in one page.
-MOST_BYTES = 5_000_000
+#: Most bytes of clips in one page, and of the page; tables and texts of a run take fewer than the last.
+MOST_BYTES, PAGE_BYTES, RUN_BYTES = 5_000_000, 9_500_000, 60_000
 
 TITLES = {"classes": "most confident mistakes", "flags": "most confident mistakes", "values": "largest errors"}
 
@@ -54,12 +54,12 @@ class Gallery:
         return [one for one in self.by_run[place] if one.head == head]
 
 
-def gallery(runs: Sequence[Run]) -> Gallery:
-    """The clips in the runs' folders, the worst of every run first, as many as fit into a page."""
+def gallery(runs: Sequence[Run], drawn: int = 0) -> Gallery:
+    """The clips in the runs' folders, the worst of each first, as many as fit beside ``drawn`` bytes of figures."""
     fused = [bool(run.members) and not run.evaluation for run in runs]
     queues = [[] if alone else _played(run) for run, alone in zip(runs, fused, strict=True)]
     kept: list[list[Played]] = [[] for _ in runs]
-    room, left = MOST_BYTES, 0
+    room, left = min(MOST_BYTES, PAGE_BYTES - drawn - RUN_BYTES * len(runs)), 0
     for turn in range(max(map(len, queues), default=0)):
         for queue, some in zip(queues, kept, strict=True):
             if turn < len(queue) and len(queue[turn].html) <= room:

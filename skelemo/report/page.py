@@ -66,6 +66,11 @@ class Content:
     grounds: tuple[tuple[Ground, tuple[Drawn, ...]], ...]
     runs: tuple[tuple[Run, str, tuple[Drawn, ...]], ...]  # with the stem of its files
 
+    @property
+    def drawn(self) -> list[Drawn]:
+        """All figures."""
+        return [one for _, drawn in self.grounds for one in drawn] + [one for *_, drawn in self.runs for one in drawn]
+
     @cached_property
     def pairs(self) -> dict[tuple[int, str], Paired | None]:
         """How the runs compare in pairs, by the place of the comparison and the head."""
@@ -118,7 +123,7 @@ def html(content: Content) -> str:
             costs_basis=costs_basis,
             estimate_in=estimate_in,
             hardest=hardest,
-            gallery=gallery(runs),
+            gallery=gallery(runs, sum(len(one.svg.encode()) for one in content.drawn)),
             mistake_titles=TITLES,
             mattered=mattered,
             hidden_label=label,

@@ -16,7 +16,7 @@ from skelemo.data.corpus import load_corpus
 from skelemo.data.mistakes import CLIP_FRAMES, find_mistakes, missing_groups, rows_of, visible_groups
 from skelemo.errors import InputError
 from skelemo.preprocess import Preparation
-from skelemo.report.mistakes import gallery
+from skelemo.report.mistakes import PAGE_BYTES, RUN_BYTES, gallery
 from skelemo.report.report import write_report
 from skelemo.runs.folder import read_run
 from skelemo.runs.mistakes import FILE, Mistake, badness, read_mistakes, worst_windows, write_mistakes
@@ -137,6 +137,9 @@ def test_without_clips_nothing_plays_and_more_than_fits_is_counted(folder, tmp_p
     few = gallery([run, run])
     assert [[one.told for one in some] for some in few.by_run] == [[six[0].told], [six[0].told]]
     assert few.left == 10
+    beside = PAGE_BYTES - 2 * RUN_BYTES - len(six[0].html) - 100  # figures leave room for one clip
+    assert [len(some) for some in gallery([run, run], beside).by_run] == [1, 0]
+    assert gallery([run], 2 * PAGE_BYTES).left == 6
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
