@@ -171,7 +171,7 @@ def test_what_cannot_be_calibrated_is_refused_in_one_line(tmp_path):
     assert not (tmp_path / "images").exists() or not list((tmp_path / "images").iterdir())
     run_on(folder, tmp_path / "run", calibrate="track")
     model = skelemo.load(tmp_path / "run" / "fold_1")
-    with pytest.raises(ConfigError, match="export a run with --set calibrate=none"):
+    with pytest.raises(ConfigError, match="train one with --set calibrate=none to export"):
         export_model(model, tmp_path / "model.onnx", splits={})
     file = tmp_path / "run" / "fold_1" / "model.json"
     facts = json.loads(file.read_text())
