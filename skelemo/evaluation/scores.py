@@ -23,6 +23,7 @@ from skelemo.evaluation.metrics import (
     mean_of_known,
     metrics_of,
     per_class,
+    ratio,
     sums,
 )
 from skelemo.runs.notebook import scores_html
@@ -214,15 +215,15 @@ def losses(
     """
     judged = _Judged.of(table, head, clips)
     codes, kind = _fine_groups(judged.windows)
-    count, figure = int(codes.max(initial=-1)) + 1, main_metric(head)
+    count = int(codes.max(initial=-1)) + 1
     rng, enough = np.random.default_rng(seed), count >= FEWEST_GROUPS
     times = np.array([np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(resamples * enough)])
 
     def figures(one: _Judged) -> Floats:
         """Of all groups, and of each resample."""
-        groups = one.totals(codes, count)
-        totals = np.concatenate([groups.sum(0, keepdims=True), times @ groups] if enough else [groups.sum(0)[None]])
-        return np.full(len(totals), np.nan) if not count or one._single_class else one.measure(totals)[figure]
+        groups = one.main_totals(codes, count)
+        totals = np.concatenate([groups.sum(0)[None], times @ groups] if enough else [groups.sum(0)[None]])
+        return np.full(len(totals), np.nan) if not count or one._single_class else one.measure_main(totals)
 
     usual = figures(judged)
     found = np.array([figures(_Judged.of(table.assign(**output_table(head, one)), head, clips)) for one in others])
@@ -291,6 +292,24 @@ class _Judged:
             if entry.facts.form != "windows":
                 found |= self._named(name, entry.function(total))
         return found
+
+    def main_totals(self, groups: Codes, size: int) -> Floats:
+        """As `totals`, for the main metric alone: of classes their hits, and how often they are true or predicted."""
+        count = len(self.head)
+        if self.head.kind != "classes":
+            return self.totals(groups, size)
+        given = self.outputs.argmax(1)
+        cells, right = groups * count, given == self.truth
+        hits = np.bincount((cells + given)[right], minlength=size * count)
+        both = np.bincount(np.concatenate([cells + given, cells + self.truth]), minlength=size * count)
+        return np.concatenate([hits.reshape(size, count), both.reshape(size, count)], 1).astype(np.float64)
+
+    def measure_main(self, total: Floats) -> Floats:
+        """The main metric ``[...]`` from `main_totals` ``[..., S]``."""
+        if self.head.kind != "classes":
+            return self.measure(total)[main_metric(self.head)]
+        hits, both = np.split(total, 2, -1)
+        return mean_of_known(ratio(2 * hits, both))  # F1 averaged over the classes in truth or prediction
 
     def _read(self, names: Sequence[str], rows: Any) -> dict[str, Floats]:
         """Figures of metrics that take the windows themselves, on some rows."""
