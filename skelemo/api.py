@@ -161,6 +161,7 @@ def evaluate(
     table: Text | None = None,
     corrections: Text | None = None,
     allow_overlap: bool = False,
+    importance: int = 0,
     device: str = "auto",
     allow: Iterable[str] = (),
 ) -> Mapping[str, Mapping[str, Any]]:
@@ -176,6 +177,7 @@ def evaluate(
     table : a table with columns ``video`` and these, unless the cache keeps them.
     corrections : a table that corrects the cache's labels, as ``skelemo view`` writes it.
     allow_overlap : score sequences and subjects that a run has learned from, too.
+    importance : windows that are scored again without each part, region and keypoint.
     allow : architectures ``package.module:function`` that may be imported.
 
     Raises
@@ -188,7 +190,8 @@ def evaluate(
     paths = [Path(runs)] if isinstance(runs, str | os.PathLike) else [Path(one) for one in runs]
     found = run(paths, Path(cache), Path(out), names=names, by=[by] if isinstance(by, str) else list(by),
                 table=Path(table) if table else None, corrections=Path(corrections) if corrections else None,
-                allow_overlap=allow_overlap, device=device, allow=list(allow))  # fmt: skip
+                allow_overlap=allow_overlap, importance=importance, device=device,
+                allow=list(allow))  # fmt: skip
     return found.scores
 
 

@@ -17,6 +17,7 @@ from skelemo.cli.lazy_group import Verbs
         "carry",
         "corpus",
         "export",
+        "importance",
         "ingest",
         "listing",
         "live",

@@ -26,6 +26,8 @@ from skelemo.cli.values import PATH, TEXT
 @click.option("--allow-overlap", is_flag=True, help="Score what the runs have learned from, too.")
 @click.option("--mistakes", type=click.IntRange(0, 20), show_default="as many as the run keeps",
               help="Clips of the worst answers of each head that --out keeps, with keypoints.")  # fmt: skip
+@click.option("--importance", type=click.IntRange(0, 10_000_000), default=0, show_default=True, metavar="WINDOWS",
+              help="Score so many windows again without each part, region and keypoint.")  # fmt: skip
 @click.option("--device", type=TEXT, default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
 def command(
@@ -38,6 +40,7 @@ def command(
     corrections: Path | None,
     allow_overlap: bool,
     mistakes: int | None,
+    importance: int,
     device: str,
     allow: tuple[str, ...],
 ) -> None:
@@ -64,7 +67,7 @@ def command(
     with progress("evaluating", "batches") as report:
         found = evaluate(runs, cache, out, names=pairs, by=by, table=table, corrections=corrections,
                          allow_overlap=allow_overlap, device=device,
-                         mistakes=mistakes, allow=allow, report=report)  # fmt: skip
+                         mistakes=mistakes, importance=importance, allow=allow, report=report)  # fmt: skip
     for note in found.notes:
         click.echo(f"note: {visible(note)}", err=True)
     scores_table(out, found.scores)

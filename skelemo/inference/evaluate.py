@@ -23,11 +23,14 @@ from skelemo.evaluation.scores import Scores, score
 from skelemo.inference.cost import cost_of_members
 from skelemo.inference.environment import choose_device, environment
 from skelemo.inference.grouping import groups_by, score_by
+from skelemo.inference.importance import Budget, Predicting
+from skelemo.inference.importance import importance as measure_importance
 from skelemo.inference.joining import Join, join_heads, notes_on
 from skelemo.inference.overlap import overlap, require_unseen
 from skelemo.inference.predictor import Model, load, model_folders
 from skelemo.inference.sources import require_parts
 from skelemo.runs.folder import read_json, read_settings, shared, write_json
+from skelemo.runs.importance import mean_importance, write_importance
 from skelemo.runs.mistakes import USUAL, write_mistakes
 from skelemo.runs.predictions import prediction_table, write_predictions
 from skelemo.targets import Head
@@ -62,6 +65,7 @@ def evaluate(
     corrections: Path | None = None,
     allow_overlap: bool = False,
     mistakes: int | None = None,
+    importance: int = 0,
     device: str = "auto",
     allow: Collection[str] = (),
     report: Callable[[int, int], None] = lambda done, of: None,
@@ -78,6 +82,7 @@ def evaluate(
     allow_overlap : score sequences and subjects that a run has learned from, too.
     mistakes : clips of the worst answers of each head that are kept, with keypoints, for reports; None for as many as
         the run that keeps fewest.
+    importance : windows whose score is taken again with each part, region and keypoint hidden; 0 for none.
 
     Raises
     ------
@@ -129,6 +134,7 @@ def evaluate(
         }
         _write(out, _config(runs, data, corpus.heads), _split(predictions), facts, predictions, corpus.heads)
         most = min(map(_mistakes_kept, runs)) if mistakes is None else mistakes
+        write_importance(out, _importance(model, corpora, corpus.heads, targets, clips, where, importance))
         write_mistakes(out, find_mistakes(corpus, predictions, corpus.heads, most))
         write_json(out / "scores.json", scores)
     return Evaluation(scores, tuple(notes))
@@ -141,6 +147,26 @@ def _mistakes_kept(run: Path) -> int:
     if not isinstance(kept, int):
         raise InputError(f"{file}: mistakes is {kept!r}; expected a whole number")
     return kept
+
+
+def _importance(
+    model: Model,
+    corpora: Sequence[Corpus],
+    heads: Sequence[Head],
+    targets: Targets,
+    clips: Collection[str],
+    device: torch.device,
+    windows: int,
+) -> pd.DataFrame:
+    """Which keypoints matter to each member, on average."""
+    names, tables = {head.name for head in heads}, []
+    for one, corpus in zip(model.members, corpora, strict=True):
+        own = tuple(head for head in one.file.heads if head.name in names)
+        predicting = Predicting(
+            one.network.to(device), own, one.window, device, precision=one.file.precision, flip=one.file.flip_average
+        )
+        tables.append(measure_importance(predicting, corpus, targets, Budget(windows), clips=clips, subset="test"))
+    return mean_importance([[table for table in tables if len(table)]])
 
 
 def _require_empty(out: Path) -> None:

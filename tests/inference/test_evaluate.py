@@ -19,6 +19,7 @@ from skelemo.errors import ConfigError, InputError, SkelemoError
 from skelemo.inference.joining import join_heads
 from skelemo.report.report import write_report
 from skelemo.runs.folder import read_run
+from skelemo.runs.importance import read_importance
 from skelemo.targets import VA, Head
 from skelemo.training.config import load_config
 from skelemo.training.fit import train
@@ -520,3 +521,17 @@ def test_a_range_that_differs_is_said(run, tmp_path):
     notes = read_run(tmp_path / "out").evaluation["notes"]
     assert "va: in [-1, 1] in the run, [1, 9] in these data: values are compared as they are" in notes
     assert "heads of the run without labels in these data, not scored: expression" in notes
+
+
+def test_an_evaluation_can_tell_which_keypoints_mattered(run, data, other, tmp_path):
+    second = trained(data, tmp_path / "second", seed=1)
+    alone = skelemo.evaluate([run], other, tmp_path / "alone", importance=1000)
+    tables = [read_importance(tmp_path / "alone")]
+    for name, runs in (("own", [second]), ("both", [run, second])):
+        skelemo.evaluate(runs, other, tmp_path / name, importance=1000)
+        tables.append(read_importance(tmp_path / name))
+    usual = tables[0][tables[0]["level"] == "none"].set_index("head")["score"]
+    assert usual["expression"] == pytest.approx(alone["test"]["expression"]["macro_f1"]["value"], abs=1e-5)
+    assert set(tables[0]["subset"]) == {"test"}
+    first, own, both = (table["loss"].to_numpy() for table in tables)
+    assert both == pytest.approx((first + own) / 2, abs=1e-5)

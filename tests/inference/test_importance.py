@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from run_folders import EMOTIONS, make_predictions, run_heads
+from sklearn.metrics import f1_score
 from small_caches import BODY, BODY_AND_FACE, a_cache, a_sequence
 from torch import nn
 
@@ -11,7 +13,10 @@ from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.data.windows import Window, find_targets
 from skelemo.errors import ConfigError
+from skelemo.evaluation.metrics import ccc
+from skelemo.evaluation.scores import losses
 from skelemo.inference.importance import Budget, Predicting, importance, things_to_hide
+from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.skeleton import Part, layout
 from skelemo.targets import Head
 
@@ -75,6 +80,30 @@ def test_a_model_that_looks_at_one_point_loses_by_that_point_alone(tmp_path):
     assert table.loc[("pain", "joint", "RWrist"), "loss"] == pytest.approx(1)
     assert table.loc[("au", "none", ""), "score"] == 0.5
     assert table.loc[("au", "joint", "RWrist"), "loss"] == pytest.approx((1 - 2 / 3) / 2)
+
+
+@pytest.mark.parametrize("head", ["expression", "va"])
+def test_losses_and_intervals_are_those_of_windows_drawn_one_by_one(head):
+    head = run_heads(EMOTIONS, [head])[0]
+    usual, other = (make_predictions(heads=[head.name], subsets=["validation"], skill=skill) for skill in (1.5, 0.5))
+    found = losses(usual, outputs_of(other, head)[None], head, resamples=40, seed=3)
+
+    def figure(table, rows):
+        truth, given = truth_of(table, head)[rows], outputs_of(table, head)[rows]
+        if head.kind == "classes":
+            return f1_score(truth, given.argmax(1), average="macro")
+        return np.mean([ccc(*pair) for pair in zip(truth.T, given.T, strict=True)])
+
+    assert found.score == pytest.approx(figure(usual, slice(None)), abs=1e-6)
+    people = pd.factorize(usual["subject"])[0]
+    rng, drawn = np.random.default_rng(3), []
+    for _ in range(40):
+        rows = np.concatenate([np.flatnonzero(people == one) for one in rng.integers(12, size=12)])
+        drawn.append(figure(usual, rows) - figure(other, rows))
+    assert found.loss == pytest.approx([figure(usual, slice(None)) - figure(other, slice(None))], abs=1e-6)
+    assert found.error == pytest.approx([np.std(drawn)], abs=1e-6)
+    assert (*found.low, *found.high) == pytest.approx((*np.percentile(drawn, [2.5, 97.5]),), abs=1e-6)
+    assert (found.groups, found.grouped_by) == (12, "subject")
 
 
 def test_of_too_few_people_their_videos_are_resampled_and_of_too_few_videos_nothing(tmp_path):

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import expect, sync_playwright
 from small_caches import BODY_AND_FACE, a_cache, a_sequence
+from test_report_importance import losses
 
 from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
@@ -19,6 +20,7 @@ from skelemo.preprocess import Preparation
 from skelemo.report.mistakes import PAGE_BYTES, RUN_BYTES, gallery
 from skelemo.report.report import write_report
 from skelemo.runs.folder import read_run
+from skelemo.runs.importance import write_importance
 from skelemo.runs.mistakes import FILE, Mistake, badness, read_mistakes, worst_windows, write_mistakes
 from skelemo.skeleton import layout
 from skelemo.targets import VA, Head
@@ -94,6 +96,7 @@ def folder(tmp_path_factory, run_folder):
     path = run_folder(tmp_path_factory.mktemp("runs") / "a <b> run", subjects=4, videos=2, frames=20, epochs=4)
     run = read_run(path)
     write_mistakes(path, [a_mistake(run, head, place) for head in ("expression", "va") for place in range(3)])
+    write_importance(path, losses())  # for what anyone can use
     return path
 
 
