@@ -254,7 +254,6 @@ def _draw_points(
     scales: tuple[float, float],
     ranks: dict[str, int],
 ) -> None:
-    middle = rows["x"].mean(), rows["y"].mean()
     tested = rows["loss"].notna().any()
     for name, row in rows.iterrows():
         loss, noise, greatest = row["loss"], row["noise"], scales[1]
@@ -270,7 +269,10 @@ def _draw_points(
         else:
             axes.scatter(row["x"], row["y"], s=area, color=PAPER, edgecolor=MUTED, linewidth=0.7, zorder=2)
         if name in ranks:
-            away = np.array([row["x"] - middle[0], middle[1] - row["y"]])
+            joined = {part.keypoints[one] for limb in part.limbs if part.index(str(name)) in limb for one in limb}
+            near = rows[rows.index.isin(joined)]
+            near = near if len(near) > 1 else rows  # away from these there is room
+            away = np.array([row["x"] - near["x"].mean(), near["y"].mean() - row["y"]])
             away = away / max(float(np.hypot(*away)), 1e-9) * (5 + np.sqrt(area) / 2)
             axes.annotate(str(ranks[str(name)]), (row["x"], row["y"]), xytext=away, textcoords="offset points",
                           fontsize=7.5, fontweight="bold", ha="center", va="center", color=INK, zorder=4)  # fmt: skip
