@@ -12,4 +12,4 @@ def shared_data() -> Path:
     return folder
 
 
-pytest_plugins = ["run_folders"]
+pytest_plugins = ["run_folders", "browsing"]

@@ -1,5 +1,6 @@
 """One audit, from a cache to a ranked table and its page."""
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ class Audit:
     notes: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     simulated: bool
+    paths: tuple[Path, ...]
 
 
 def audit(
@@ -88,7 +90,7 @@ def audit(
         yield from outside(corpus, places)
         yield from duplicates(corpus, places)
 
-    return Audit(ranked(suspects(), most), tuple(notes), tuple(facts), cache.simulated)
+    return Audit(ranked(suspects(), most), tuple(notes), tuple(facts), cache.simulated, cache.paths)
 
 
 def _labeled(corpus: Corpus) -> np.ndarray:
@@ -112,16 +114,20 @@ def write_audit(found: Audit, out: Path) -> None:
             raise ConfigError(f"{out} holds {min(strange)!r} and no audit: choose another --out")
         write_suspects(out / TABLE, found.suspects)
         with finished(out / PAGE) as partial:
-            partial.write_text(page(found), encoding="utf-8")
+            partial.write_text(page(found, out / TABLE), encoding="utf-8")
 
 
-def page(found: Audit) -> str:
+def page(found: Audit, table: Path) -> str:
     """The page: it stands alone, loads nothing and runs nothing."""
-    numbers = found.suspects["kind"].value_counts()
+    numbers, rows = found.suspects["kind"].value_counts(), found.suspects.head(_SHOWN)
+    command = ["skelemo", "view", *map(str, found.paths), "--queue", str(table)]
     content = {
         "found": found,
         "kinds": [(kind, what, int(numbers.get(kind, 0))) for kind, what in KINDS.items()],
-        "rows": found.suspects.head(_SHOWN).to_dict("records"),
+        "rows": rows.to_dict("records"),
+        "shown": rows["kind"].value_counts().to_dict(),
+        "people": bool((rows["person"] != "").any()),
+        "command": shlex.join(command),
         "table": TABLE,
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,

@@ -117,10 +117,18 @@ def read_suspects(path: Path) -> pd.DataFrame:
         numbers = pd.to_numeric(table[name], errors="coerce")
         whole = name == "score" or (numbers % 1 == 0)
         wrong = ~(np.isfinite(numbers) & (numbers >= 0) & (numbers < 2**31) & whole)
-        if wrong.any():
-            line = int(np.flatnonzero(wrong)[0])
-            raise InputError(f"{path}: line {line + 2}: {name} {table[name].iloc[line][:20]!r}; expected a number")
+        _refuse(path, table, wrong, name, "a number")
         table[name] = numbers if name == "score" else numbers.astype(np.int64)
     for name in ("kind", "video", "person", "found", "head", "value"):
         table[name] = table[name].str.replace(r"^'(?=[=+\-@])", "", regex=True).str.slice(0, 2000)
+    _refuse(path, table, ~table["kind"].isin(list(KINDS)), "kind", f"one of {', '.join(KINDS)}")
+    _refuse(path, table, table["score"] > 1, "score", "a number from 0 to 1")
+    _refuse(path, table, table["last"] < table["first"], "last", "the first frame or a later one")
     return table
+
+
+def _refuse(path: Path, table: pd.DataFrame, wrong: pd.Series, name: str, expected: str) -> None:
+    """Refuse the first row that is wrong."""
+    if wrong.any():
+        line = int(np.flatnonzero(wrong)[0])
+        raise InputError(f"{path}: line {line + 2}: {name} {str(table[name].iloc[line])[:20]!r}; expected {expected}")

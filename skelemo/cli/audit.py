@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from skelemo.cli.values import PATH
+from skelemo.cli.values import PATH, different
 
 
 @click.command("audit")
@@ -14,6 +14,7 @@ from skelemo.cli.values import PATH
     multiple=True,
     type=PATH,
     metavar="RUN",
+    callback=different,
     help="A run that judges the labels of what it was tested on, best of all folds.  [default: a baseline]",
 )
 @click.option("--out", required=True, type=PATH, help="Folder for the table and its page.")

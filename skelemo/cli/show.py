@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from skelemo.cli.values import PATH, SEED
+from skelemo.cli.values import PATH, SEED, different
 
 
 @click.command("show")
-@click.argument("cache", nargs=-1, required=True, type=PATH)
+@click.argument("cache", nargs=-1, required=True, type=PATH, callback=different)
 @click.option("--out", required=True, type=PATH, help="Folder for the page; new or empty.")
 @click.option("--per-class", default=12, show_default=True, type=click.IntRange(1), help="Samples of each class.")
 @click.option("--view", type=click.Choice(["frame", "person", "face", "person+face"]),

@@ -55,6 +55,15 @@ class Known(click.ParamType):
         return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
 
 
+def different(ctx: click.Context, param: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The folders of an argument or option, none of them given twice."""
+    places = [path.resolve() for path in value]
+    for index, path in enumerate(value):
+        if places[index] in places[:index]:
+            raise click.BadParameter(f"{path} is given twice", ctx, param)
+    return value
+
+
 def body_models() -> list[str]:
     """Names for ``--body-model``."""
     from skelemo.skeleton import BODY_25, part_models

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from skelemo.cli.values import PATH
+from skelemo.cli.values import PATH, different
 
 
 @click.command("view")
-@click.argument("cache", nargs=-1, required=True, type=PATH)
-@click.option("--runs", "runs", multiple=True, type=PATH, metavar="RUN",
+@click.argument("cache", nargs=-1, required=True, type=PATH, callback=different)
+@click.option("--runs", "runs", multiple=True, type=PATH, metavar="RUN", callback=different,
               help="Run whose predictions are shown beside the labels; may be given again.")  # fmt: skip
 @click.option("--video", type=PATH, metavar="DIR", help="Folder with the videos, named as the recordings.")
 @click.option("--queue", type=PATH, metavar="FILE", help="Suspects to go through, as audit writes them.")

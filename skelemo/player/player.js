@@ -27,7 +27,7 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       button("›", "next frame", () => this.step(1));
       this.slider = make(bar, "input", "", "", {type: "range", min: 0, step: 1, "aria-label": "frame"});
       this.slider.addEventListener("input", () => this.seek(+this.slider.value));
-      this.where = make(bar, "output", "where");
+      this.where = make(bar, "output", "where", "", {"aria-live": "polite"});
       const choose = (label, entries, now, act) => {
         const select = make(bar, "select", "", "", {"aria-label": label, title: label});
         for (const [value, text] of entries) make(select, "option", "", text, {value});
@@ -126,6 +126,7 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       if (!this.clip || this.playing) return;
       if (this.at === this.clip.length - 1) this.at = 0;
       this.playing = true;
+      this.where.setAttribute("aria-live", "off");  // a screen reader would read every frame
       this.clock = null;
       this.face("❚❚", "pause");
       const tick = now => {
@@ -143,7 +144,12 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       requestAnimationFrame(tick);
     }
 
-    pause() { this.playing = false; this.face("▶", "play"); }
+    pause() {
+      this.playing = false;
+      this.where.setAttribute("aria-live", "polite");
+      this.face("▶", "play");
+    }
+
     face(text, label) {
       this.toggleButton.textContent = text;
       this.toggleButton.title = label;
@@ -154,7 +160,7 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
     key(event) {
       const typing = event.target.closest?.("input:not([type=range]), select, textarea");
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing) return false;
-      if (event.key === " " && event.target.closest?.("button")) return false;
+      if (event.key === " " && event.target.closest?.("button, summary, a")) return false;
       const far = event.shiftKey ? 10 : 1, last = this.clip ? this.clip.length - 1 : 0;
       const act = {" ": () => this.toggle(), ArrowLeft: () => this.step(-far), ArrowRight: () => this.step(far),
         Home: () => this.seek(0), End: () => this.seek(last),
@@ -203,7 +209,7 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
         if (clip.size[0] > 1) {
           const corner = [place.x(0), place.y(0), clip.size[0] * place.zoom, clip.size[1] * place.zoom];
           if (picture) pen.drawImage(picture, ...corner);
-          pen.strokeStyle = "#2a3540";
+          [pen.strokeStyle, pen.lineWidth] = ["#2a3540", 1];
           pen.strokeRect(...corner);
         }
         for (const one of others) draw(pen, one, clip.parts, place, {color: () => "#8d99a6", opacity: .5, dots: false});

@@ -14,14 +14,15 @@ class RunAnswers:
 
     Attributes
     ----------
+    name : of the run on the page; other than the folder's where another run's is the same.
     disagreement : by row of the cache, the share of labeled windows whose class, or flags, are predicted otherwise.
     error : by row, the mean over heads of 1 less the probability of the true class or flag, and of the absolute error
         of values as a share of their range. Both are NaN where nothing is predicted.
     subsets : by name, which rows of the cache were predicted in it; with one fold also those it learned from.
     """
 
-    def __init__(self, run: Run, ids: np.ndarray) -> None:
-        self.run = run
+    def __init__(self, run: Run, ids: np.ndarray, name: str = "") -> None:
+        self.run, self.name = run, name or run.name
         table = run.predictions.reset_index(drop=True)
         self._ids = pd.Index(ids)
         rows = self._ids.get_indexer(pd.Index(table["sequence"].astype(str)))
@@ -54,7 +55,7 @@ class RunAnswers:
         table, at = table[there], at[there]
         if not len(at):
             return []
-        return [head_track(self.run.name, head, outputs_of(table, head), at, len(number)) for head in self.run.heads]
+        return [head_track(self.name, head, outputs_of(table, head), at, len(number)) for head in self.run.heads]
 
     @staticmethod
     def _mean(columns: list[np.ndarray], rows: np.ndarray, size: int) -> np.ndarray:

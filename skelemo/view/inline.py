@@ -29,6 +29,19 @@ from skelemo.view.frames import Frames
 
 #: Most clips of one cell, and most other people who are drawn pale: a notebook's file holds all of them.
 MOST_CLIPS, MOST_OTHERS = 20, 8
+_SHOWABLE = (
+    "a cache or its folder, a recording of OpenPose JSON, sequences, arrays [T, V, 3], OpenPose's dictionaries, "
+    "or frames of skelemo.live"
+)
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{title}</title>
+<style>body {{ margin: 0 auto; max-width: 44rem; padding: 1rem .5rem 2rem; }}
+h1 {{ font: 600 1.3rem/1.2 "Iowan Old Style", Charter, Georgia, serif; margin: .3rem .7rem; overflow-wrap: anywhere; }}
+.title:only-of-type {{ display: none; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: #161b20; color: #e4e7eb; }} }}</style></head>
+<body><main><h1>{title}</h1>{clips}</main></body></html>
+"""
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,7 @@ class Shown:
         return f"<{counted(len(self.clips), 'clip')}: {clips}>"
 
     def _repr_html_(self) -> str:
-        clips = "".join(f"<div><h4>{escape(one.title)}</h4></div>{fragment(one)}" for one in self.clips)
+        clips = "".join(f"<p class='title'>{escape(one.title)}</p>{fragment(one)}" for one in self.clips)
         # Lab's shortcuts leave the keys of such an element alone.
         inline = f"<div class='skelemo-inline' data-lm-suppress-shortcuts='true'>{clips}</div>"
         return f"{assets()}{inline}<script>skelemo.start()</script>"
@@ -63,10 +76,8 @@ class Shown:
         """Write a page that stands alone and requests nothing."""
         path = Path(path)
         with finished(path) as temporary:
-            head = "<!doctype html><html lang=en><meta charset=utf-8><title>skelemo</title>"
-            temporary.write_text(
-                f"{head}<meta name=viewport content='width=device-width'>{self._repr_html_()}", "utf-8"
-            )
+            title = escape(self.clips[0].title or "clip" if len(self.clips) == 1 else counted(len(self.clips), "clip"))
+            temporary.write_text(_PAGE.format(title=title, clips=self._repr_html_()), "utf-8")
         return path
 
 
@@ -82,7 +93,8 @@ def show(source: Any, wanted: Wanted, runs: Sequence[Any] = ()) -> Shown:
     if isinstance(source, np.ndarray | Recorded):
         source = [source]
     if not isinstance(source, Iterable):
-        raise InputError(f"a {type(source).__name__} cannot be shown; expected a cache, an array [T, V, 3] or a path")
+        found = "None" if source is None else f"something of type {type(source).__name__}"
+        raise InputError(f"{found} cannot be shown; expected {_SHOWABLE}")
     several = list(source)
     if wanted.which:
         raise ConfigError(f"{wanted.which[0]!r}: only sequences of a cache or of recordings are chosen by name")
@@ -91,9 +103,7 @@ def show(source: Any, wanted: Wanted, runs: Sequence[Any] = ()) -> Shown:
     if several and all(isinstance(one, Mapping) for one in several):
         return _of_source(several, wanted, runs)
     if not several or not all(isinstance(one, np.ndarray | Recorded) for one in several):
-        raise InputError(
-            "nothing to show: expected sequences, arrays [T, V, 3], OpenPose's dictionaries or frames of skelemo.live"
-        )
+        raise InputError(f"nothing to show in what was given; expected {_SHOWABLE}")
     models = [_model(run) for run in runs]
     clips = [_of_array(one, wanted, models) if isinstance(one, np.ndarray) else _of_sequence(one, wanted, models)
              for one in several[:MOST_CLIPS]]  # fmt: skip

@@ -140,7 +140,7 @@ class SequenceTable:
         for number, row in enumerate(splits):
             for column, subset in row.items():
                 found[f"{column}:{subset}"][number] = True
-        return found | {f"{one.run.name}:{name}": mask for one in self.answers for name, mask in one.subsets.items()}
+        return found | {f"{one.name}:{name}": mask for one in self.answers for name, mask in one.subsets.items()}
 
     def _labeled(self, label: str) -> np.ndarray:
         head = next((one for one in self.cache.heads if label.startswith(f"{one.name}:")), None)

@@ -46,7 +46,7 @@ class Viewer:
         ids = cache.sequences["id"].to_numpy(object)
         for path in cache.paths:  # a damaged table is refused now, not at the first click
             table.read_corrections(table.corrections_file(path), missing_ok=True)
-        self.answers = [RunAnswers(run, ids) for run in runs]
+        self.answers = [RunAnswers(run, ids, name) for run, name in zip(runs, _names(runs), strict=True)]
         for one in self.answers:
             if not one.matched:
                 raise InputError(
@@ -85,7 +85,7 @@ class Viewer:
             "simulated": self.cache.simulated,
             "parts": describe(self.cache.layout),
             "heads": [head.to_json() for head in self.cache.heads],
-            "runs": [one.run.name for one in self.answers],
+            "runs": [one.name for one in self.answers],
             "columns": list(self.table.numbers),
             "labels": list(self.table.labels),
             "choices": self.table.choices(),
@@ -177,6 +177,15 @@ class Viewer:
                 raise unknown("person of this recording", made.value, people)
         table.add(path, [made])
         return self.corrections(row)
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    """What runs are called: by their folders, and by the folders of these where the names are the same."""
+    names, depth = [run.name for run in runs], 1
+    while len({*names}) < len({run.path.resolve() for run in runs}):
+        depth += 1
+        names = ["/".join(run.path.resolve().parts[-depth:]) for run in runs]
+    return names
 
 
 def _whole(given: Mapping[str, str], name: str, otherwise: int) -> int:

@@ -206,6 +206,7 @@ def test_the_page_stands_alone_with_names_escaped_and_the_table_reads_back(tmp_p
     assert "<b>x" not in html
     assert "http" not in html.replace("http-equiv", "")
     assert "<script" not in html
+    assert f"skelemo view {tmp_path / 'c'} --queue {tmp_path / 'out' / 'suspects.csv'}" in html
     assert "\n1,empty,'=<b>x," in (tmp_path / "out" / "suspects.csv").read_text()
     pd.testing.assert_frame_equal(read_suspects(tmp_path / "out" / "suspects.csv").drop(columns="score"),
                                   found.suspects.drop(columns="score"), check_dtype=False)  # fmt: skip
@@ -215,7 +216,7 @@ def test_the_page_stands_alone_with_names_escaped_and_the_table_reads_back(tmp_p
         write_audit(found, tmp_path / "out")
     nothing = audited(tmp_path / "d", a_person("fine", a_walk(1, 30)))
     assert nothing.suspects.empty
-    assert "Nothing looks wrong" in page(nothing)
+    assert "Nothing looks wrong" in page(nothing, Path("suspects.csv"))
 
 
 @pytest.mark.parametrize(
@@ -227,6 +228,9 @@ def test_the_page_stands_alone_with_names_escaped_and_the_table_reads_back(tmp_p
         (f"{','.join(COLUMNS)}\n1,label,v,,-3,3,0.5,f,,\n", "line 2: first '-3'"),
         (f"{','.join(COLUMNS)}\n1,label,v,,1,1e300,0.5,f,,\n", "line 2: last '1e300'"),
         (f"{','.join(COLUMNS)}\n1,label,v,,1,3,nan,f,,\n", "line 2: score 'nan'"),
+        (f"{','.join(COLUMNS)}\n1,label,v,,1,3,7,f,,\n", "line 2: score '7'; expected a number from 0 to 1"),
+        (f"{','.join(COLUMNS)}\n1,taste,v,,1,3,0.5,f,,\n", "line 2: kind 'taste'; expected one of label, timing,"),
+        (f"{','.join(COLUMNS)}\n1,label,v,,3,1,0.5,f,,\n", "line 2: last '1'; expected the first frame or a later"),
     ],
 )
 def test_a_queue_that_is_none_is_refused_in_one_line(tmp_path, content, found):

@@ -130,8 +130,9 @@ def test_a_sequence_by_itself_has_its_labels():
         (np.zeros((4, 25)), {}, r"shape \[4, 25\]; expected numbers \[T, V, 3\]"),
         (np.ones((4, 25, 3)), {"first": 4}, "first = 4: the array has 4 frames"),
         (np.ones((4, 25, 3)), {"runs": 3}, "a int is neither a run's folder nor a model"),
-        ([], {}, "nothing to show: expected"),
-        (7, {}, "a int cannot be shown"),
+        ([], {}, "nothing to show in what was given; expected a cache or its folder, a recording"),
+        (7, {}, r"something of type int cannot be shown; expected a cache or its folder, .* arrays \[T, V, 3\]"),
+        (None, {}, "^None cannot be shown; expected a cache or its folder, a recording of OpenPose JSON, sequences"),
     ],
 )
 def test_what_cannot_be_shown_costs_one_line(source, options, told):
@@ -219,7 +220,7 @@ def test_what_is_shown_plays_in_a_page_that_requests_nothing(tmp_path):
         tab.on("request", lambda request: request.url.startswith("file:") or wrong.append(request.url))
         tab.goto(page.as_uri())
         assert tab.locator(".skelemo-player").count() == 2
-        assert tab.locator("h4").first.inner_text() == HOSTILE
+        assert tab.locator(".title").first.inner_text() == HOSTILE
         tab.locator(".skelemo-player").nth(1).press("ArrowRight")
         assert tab.locator(".where").all_inner_texts()[1].startswith("frame 1")
         assert tab.evaluate("document.documentElement.scrollWidth") <= 360

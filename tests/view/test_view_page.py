@@ -2,18 +2,12 @@
 
 import csv
 import re
-import shutil
-import signal
-import subprocess
-import sys
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from browsing import serving
+from playwright.sync_api import expect
 from small_caches import a_cache, a_sequence
-
-pytestmark = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
 
 
 @pytest.fixture(scope="module")
@@ -24,30 +18,10 @@ def folder(tmp_path_factory):
     return a_cache(tmp_path_factory.mktemp("view") / "small", *sequences, *pair)
 
 
-@contextmanager
-def serving(*words):
-    command = [sys.executable, "-m", "skelemo", "view", *map(str, words)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert server.stdout
-    yield server.stdout.readline().strip()
-    server.send_signal(signal.SIGINT)
-    _, told = server.communicate(timeout=20)
-    assert server.returncode == 130
-    assert not told
-
-
 @pytest.fixture(scope="module")
 def address(folder):
-    with serving(folder) as found:
+    with serving("view", folder) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture
@@ -179,7 +153,7 @@ def test_a_queue_marks_the_stretch_and_fills_in_the_correction(browser, folder, 
     title = "rank,kind,video,person,first,last,score,found,head,value"
     rows = ["1,label,clip 005,,10,19,0.9,rather glad,expression,glad", "2,identity,pair,l,7,7,0.8,jumps,,r"]
     (tmp_path / "suspects.csv").write_text("\n".join([title, *rows]))
-    with serving(folder, "--queue", tmp_path / "suspects.csv") as address:
+    with serving("view", folder, "--queue", tmp_path / "suspects.csv") as address:
         page = browser.new_page()
         page.goto(address)
         opened(page, "clip 005")

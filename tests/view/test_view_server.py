@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -352,3 +353,21 @@ def test_a_damaged_table_of_corrections_or_an_empty_queue_is_refused_before_the_
     (folder / "corrections.csv").write_bytes(b"id,time\n\xff")
     with pytest.raises(InputError, match=r"corrections\.csv: 'utf-8' codec"):
         Viewer(open_cache(folder))
+
+
+def test_what_is_given_twice_is_one_line(folder, tmp_path):
+    for words in ((folder, folder), (folder, folder.parent / "x" / ".." / folder.name)):
+        ended = CliRunner().invoke(main, ["view", *map(str, words)])
+        assert (ended.exit_code, "is given twice" in ended.output) == (2, True)
+    for verb in (["view"], ["audit", "--out", str(tmp_path / "out")]):
+        ended = CliRunner().invoke(main, [*verb, str(folder), "--runs", "runs/ann", "--runs", "runs/ann/"])
+        assert ended.exit_code == 2
+        assert "'--runs': runs/ann is given twice" in ended.output
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(folder):
+    runs = [replace(a_run({"ben": ([0], [[1.0, 0, 0]])}), path=Path(f"study/{number}/ann")) for number in (1, 2)]
+    viewer = Viewer(open_cache(folder), runs)
+    assert viewer.about()["runs"] == ["1/ann", "2/ann"]
+    assert {"1/ann:test", "2/ann:test"} <= {*viewer.about()["choices"]["subset"]}
+    assert "expression: 2/ann" in [track["name"] for track in viewer.sequence(2)["tracks"]]

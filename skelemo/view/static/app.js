@@ -7,7 +7,7 @@ import {planes} from "skelemo/plane.js";
 
 const {make, Player} = globalThis.skelemo, LOOK = 2000;
 const at = id => document.getElementById(id);
-let about, table, queue, player, corrections, sequence = null, move = () => {}, prepared = false, film = null, asked = 0;
+let about, table, queue, player, corrections, sequence = null, move = () => {}, prepared = false, behind = true, film = null, asked = 0;
 
 function tell(news) {
   const wrong = news instanceof Error;
@@ -32,7 +32,7 @@ function follow(clip) {
   film.addEventListener("loadeddata", () => player.draw());
   film.src = address(`film/${sequence.row}`);
   const shown = film, rate = sequence.fps || 25;
-  clip.picture = () => shown.readyState >= 2 && at("behind")?.checked ? shown : null;
+  clip.picture = () => shown.readyState >= 2 && behind ? shown : null;
   clip.follow = ({at: frame, playing, speed}) => {
     const wanted = (clip.number(frame) + .5) / rate, apart = Math.abs(shown.currentTime - wanted);
     shown.playbackRate = Math.max(.0625, Math.min(16, speed));
@@ -50,7 +50,7 @@ async function open(row, suspect = null) {
     if (mine !== asked) return;
     sequence = found;
   } catch (error) { return tell(error); }
-  history.replaceState(null, "", `#${row}`);
+  history.replaceState(null, "", suspect ? `#suspect${suspect.rank}` : `#${row}`);
   table.show(row);
   at("title").textContent = sequence.id;
   document.title = `${sequence.id} · skelemo view`;
@@ -93,7 +93,7 @@ function facts() {
   };
   check("prepared", "as a model sees it", prepared, on => { prepared = on; show(player.at); });
   if (sequence.others.length) check("others", "other people", player.pale, on => { player.pale = on; player.draw(); });
-  if (sequence.film) check("behind", "video", true, () => player.draw());
+  if (sequence.film) check("behind", "video", behind, on => { behind = on; player.draw(); });
 }
 
 /* Labels and corrections anew, at the same frame. */
@@ -139,7 +139,9 @@ async function begin() {
   document.addEventListener("keydown", keys);
   queue = new Queue(await ask("queue"), open);
   const first = await table.ask(), row = /^#[0-9]+$/.test(location.hash) ? +location.hash.slice(1) : first?.row;
-  if (queue.shown && !location.hash) await queue.move(1);
+  const rank = location.hash.match(/^#suspect([0-9]+)$/)?.[1], place = queue.items.findIndex(one => String(one.rank) === rank);
+  if (queue.place >= 0) return look();  // somebody was faster
+  if (queue.shown && (place >= 0 || !location.hash)) await queue.choose(Math.max(place, 0));
   else if (row !== undefined) await open(row);
   look();
 }

@@ -4,7 +4,7 @@ const {make} = globalThis.skelemo;
 
 export class Corrections {
   constructor(box, heads, player, changed, tell) {
-    Object.assign(this, {box, heads, player, changed, tell, sequence: null, busy: false});
+    Object.assign(this, {box, heads, player, changed, tell, sequence: null, waiting: 0, last: Promise.resolve()});
     this.build();
     player.root.addEventListener("stretch", () => this.showStretch());
   }
@@ -96,10 +96,12 @@ export class Corrections {
   }
 
   showList({version, rows}) {
+    const {activeElement: focused} = document, id = focused?.dataset.id;  // a button that is disabled loses the focus
     this.version = version;
     this.rows = rows;
     this.undoButton.disabled = !rows.some(row => !row.undone);
     this.redoButton.disabled = !rows.some(row => row.undone);
+    if (focused?.disabled) (focused === this.undoButton ? this.redoButton : this.undoButton).focus();
     this.list.replaceChildren();
     for (const row of [...rows].reverse()) {
       const item = make(this.list, "li", row.undone ? "undone" : "");
@@ -108,7 +110,8 @@ export class Corrections {
       make(item, "b", "", what);
       const whose = row.person && row.person !== this.sequence.person ? `${row.person}, ` : "";
       make(item, "small", "", `${whose}${row.first === row.last ? `frame ${row.first}` : `${row.first} to ${row.last ?? "the end"}`} · ${row.author}, ${row.time.replace("T", " ").replace("Z", " UTC")}${row.note ? ` · ${row.note}` : ""}`);
-      const change = make(item, "button", "", row.undone ? "redo" : "undo", {type: "button", "aria-label": `${row.undone ? "redo" : "undo"} ${what}`});
+      const change = make(item, "button", "", row.undone ? "redo" : "undo", {type: "button", "aria-label": `${row.undone ? "redo" : "undo"} ${what}`, "data-id": row.id});
+      if (row.id === id) change.focus();
       change.addEventListener("click", () => this.send({[row.undone ? "redo" : "undo"]: [row.id]}));
     }
   }
@@ -120,23 +123,35 @@ export class Corrections {
   }
 
   undo() {
-    const last = this.rows.filter(row => !row.undone).at(-1);
-    return last && this.send({undo: [last.id]});
+    return this.send(() => {
+      const last = this.rows.filter(row => !row.undone).at(-1);
+      return last && {undo: [last.id]};
+    });
   }
 
   redo() {
-    const last = this.rows.filter(row => row.undone).sort((a, b) => a.undone < b.undone ? -1 : 1).at(-1);
-    return last && this.send({redo: [last.id]});
+    return this.send(() => {
+      const last = this.rows.filter(row => row.undone).sort((a, b) => a.undone < b.undone ? -1 : 1).at(-1);
+      return last && {redo: [last.id]};
+    });
   }
 
-  async send(body) {
-    if (this.busy) return false;
-    this.busy = true;
+  /* Change after change: what is asked for while one is being saved waits, and a function makes its body only then. */
+  send(body) {
+    const {row} = this.sequence;
+    this.waiting++;
+    return this.last = this.last.then(() => this.change(row, typeof body === "function" ? body() : body)).finally(() => this.waiting--);
+  }
+
+  get busy() { return this.waiting > 0; }
+
+  async change(row, body) {
+    if (!body || row !== this.sequence.row) return false;
     try {
-      await ask(`corrections/${this.sequence.row}`, {}, body);
+      await ask(`corrections/${row}`, {}, body);
       await this.changed();
       this.tell("saved");
       return true;
-    } catch (error) { this.tell(error); return false; } finally { this.busy = false; }
+    } catch (error) { this.tell(error); return false; }
   }
 }

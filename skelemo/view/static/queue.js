@@ -23,6 +23,11 @@ export class Queue {
       tab.addEventListener("click", () => this.show(on));
       return [tab, on];
     });
+    const kinds = Map.groupBy(items, one => one.kind), choose = at("kinds").querySelector("select");
+    make(choose, "option", "", `all (${items.length})`, {value: ""});
+    for (const [kind, its] of kinds) make(choose, "option", "", `${kind} (${its.length})`, {value: kind});
+    choose.addEventListener("change", () => this.only(choose.value));
+    this.several = kinds.size > 1;
     at("lists").hidden = false;
     this.show(true);
   }
@@ -32,10 +37,20 @@ export class Queue {
     this.shown = on;
     for (const [tab, its] of this.tabs) tab.setAttribute("aria-pressed", its === on);
     this.box.hidden = !on;
+    at("kinds").hidden = !on || !this.several;
     for (const id of ["filters", "total", "rows"]) at(id).hidden = on;
   }
 
-  move(by) { return this.choose(Math.max(0, Math.min(this.items.length - 1, this.place + by))); }
+  /* List the suspects of one kind, or all. */
+  only(kind) {
+    this.lines.forEach((line, i) => { line.hidden = Boolean(kind) && this.items[i].kind !== kind; });
+    if (!this.lines[this.place] || this.lines[this.place].hidden) this.choose(this.lines.findIndex(line => !line.hidden));
+  }
+
+  move(by) {
+    const listed = [...this.lines.keys()].filter(i => !this.lines[i].hidden), now = listed.indexOf(this.place);
+    return this.choose(listed[Math.max(0, Math.min(listed.length - 1, now + by))]);
+  }
 
   choose(place) {
     this.lines[this.place]?.setAttribute("aria-selected", "false");

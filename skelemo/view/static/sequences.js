@@ -109,7 +109,9 @@ export class Sequences {
       make(line, "span", "", one ? this.facts(one) : "");
       line.onclick = () => one && this.choose(place, one);
     });
-    if (this.place >= 0) this.box.setAttribute("aria-activedescendant", `row-${this.place}`);
+    const active = `row-${this.place}`;
+    if (document.getElementById(active)) this.box.setAttribute("aria-activedescendant", active);
+    else this.box.removeAttribute("aria-activedescendant");
   }
 
   facts(one) {
