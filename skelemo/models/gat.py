@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from skelemo.errors import ConfigError
 from skelemo.models.graph import EdgeType, skeleton_graph
 from skelemo.models.heads import Heads
-from skelemo.models.joint_layers import Frames, JointTokens, TimeConv, TokenMean
+from skelemo.models.joint_layers import Frames, JointTokens, TimeConv, TokenReadout
 from skelemo.models.registry import Spec, register
 
 
@@ -36,7 +36,7 @@ class Block(nn.Module):
 
 
 class GraphAttentionNetwork(nn.Module):
-    """Joint tokens through blocks, averaged over all that is visible, to the heads.
+    """Joint tokens through blocks, a vector of all joints per frame, the heads.
 
     All frames of a batch are one graph of disjoint copies of the skeleton.
     """
@@ -53,6 +53,7 @@ class GraphAttentionNetwork(nn.Module):
         blocks: int,
         kernel: int,
         stride: int,
+        readout: int,
         dropout: float,
     ) -> None:
         super().__init__()
@@ -64,9 +65,9 @@ class GraphAttentionNetwork(nn.Module):
         self.register_buffer("attributes", kinds, persistent=False)
         self.tokens = JointTokens(spec, streams, width, stride)
         self.blocks = nn.ModuleList(Block(width, heads, kernel, kinds.shape[1], dropout) for _ in range(blocks))
-        self.mean = TokenMean(width)
+        self.readout = TokenReadout(len(spec.layout), width, readout)
         self.dropout = nn.Dropout(dropout)
-        self.heads = Heads(width, spec.heads)
+        self.heads = Heads(readout, spec.heads)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""
@@ -77,7 +78,7 @@ class GraphAttentionNetwork(nn.Module):
         attributes = self.attributes.repeat(copies, 1)
         for block in self.blocks:
             rows = block(rows, frames, edges, attributes)
-        return self.heads(self.dropout(self.mean(rows, frames)))
+        return self.heads(self.dropout(self.readout(rows, frames)))
 
 
 @register("gat", sees="a graph of normalized keypoints over time")
@@ -90,7 +91,11 @@ def gat(
     blocks: int = 3,
     kernel: int = 5,
     stride: int = 2,
+    readout: int = 128,
     dropout: float = 0.1,
 ) -> nn.Module:
-    """Graph attention (GATv2, Brody et al. 2022) with edge types, one token for every ``stride`` frames of a joint."""
-    return GraphAttentionNetwork(spec, streams, width, attention_heads, blocks, kernel, stride, dropout)
+    """Graph attention (GATv2, Brody et al. 2022) with edge types, one token for every ``stride`` frames of a joint.
+
+    The heads see ``readout`` features of all joints, averaged over time.
+    """
+    return GraphAttentionNetwork(spec, streams, width, attention_heads, blocks, kernel, stride, readout, dropout)

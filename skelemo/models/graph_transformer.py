@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from skelemo.models.attention import Attention, FeedForward, TimeAttention, time_positions
 from skelemo.models.graph import EdgeType, edge_types, hops, laplacian_positions
 from skelemo.models.heads import Heads
-from skelemo.models.joint_layers import Frames, JointTokens, TokenMean
+from skelemo.models.joint_layers import Frames, JointTokens, TokenReadout
 from skelemo.models.registry import Spec, register
 
 
@@ -59,7 +59,7 @@ class Block(nn.Module):
 
 
 class GraphTransformer(nn.Module):
-    """Joint tokens with positions in graph and time through blocks, averaged over all that is visible, to the heads."""
+    """Joint tokens with positions in graph and time through blocks, a vector of all joints per frame, the heads."""
 
     positions: Tensor
 
@@ -72,6 +72,7 @@ class GraphTransformer(nn.Module):
         blocks: int,
         stride: int,
         positions: int,
+        readout: int,
         dropout: float,
     ) -> None:
         super().__init__()
@@ -80,9 +81,9 @@ class GraphTransformer(nn.Module):
         self.tokens = JointTokens(spec, streams, width, stride)
         self.position_embedding = nn.Linear(positions, width)
         self.blocks = nn.ModuleList(Block(spec, width, heads, dropout) for _ in range(blocks))
-        self.mean = TokenMean(width)
+        self.readout = TokenReadout(len(spec.layout), width, readout)
         self.dropout = nn.Dropout(dropout)
-        self.heads = Heads(width, spec.heads)
+        self.heads = Heads(readout, spec.heads)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""
@@ -93,7 +94,7 @@ class GraphTransformer(nn.Module):
         )
         for block in self.blocks:
             rows = block(rows, frames)
-        return self.heads(self.dropout(self.mean(rows, frames)))
+        return self.heads(self.dropout(self.readout(rows, frames)))
 
 
 @register("graph_transformer", sees="a graph of normalized keypoints over time")
@@ -106,7 +107,11 @@ def graph_transformer(
     blocks: int = 4,
     stride: int = 2,
     positions: int = 8,
+    readout: int = 128,
     dropout: float = 0.1,
 ) -> nn.Module:
-    """Transformer over joint tokens; ``positions`` Laplacian eigenvectors, one token for every ``stride`` frames."""
-    return GraphTransformer(spec, streams, width, attention_heads, blocks, stride, positions, dropout)
+    """Transformer over joint tokens; ``positions`` Laplacian eigenvectors, one token for every ``stride`` frames.
+
+    The heads see ``readout`` features of all joints, averaged over time.
+    """
+    return GraphTransformer(spec, streams, width, attention_heads, blocks, stride, positions, readout, dropout)

@@ -235,8 +235,8 @@ class JointNetwork(nn.Module):
 class JointTokens(nn.Module):
     """Tokens for attention: one vector for each keypoint and every few frames.
 
-    Each joint has an embedding matrix of its own: the heads see a mean over joints, in which one matrix for all would
-    make a brow that rises and a knee that rises the same until attention has learned to tell them apart.
+    Each joint has an embedding matrix of its own: one matrix for all would make a brow that rises and a knee that rises
+    the same until attention has learned to tell them apart.
 
     Parameters
     ----------
@@ -262,18 +262,21 @@ class JointTokens(nn.Module):
         return left.pack(self.time(frames.spread(rows))), left
 
 
-class TokenMean(nn.Module):
-    """Mean over all tokens that are visible.
+class TokenReadout(nn.Module):
+    """One vector of all joints for each frame, averaged over the frames that are visible.
 
-    What differs between windows is small beside what all tokens have in common, joint and place in time, and the mean
-    over joints makes it smaller; batch norm over frames takes the common part off, as it does in graph convolutions.
+    A linear layer reads every joint with weights of its own, as the first layer of `ann` does: in a mean over joints a
+    brow is one token in 95, and the heads see no more than ``width`` numbers. What differs between windows is small
+    beside what all tokens have in common, joint and place in time; batch norm over frames takes the common part off, as
+    it does in graph convolutions.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, joints: int, width: int, outputs: int) -> None:
         super().__init__()
         self.token_norm = nn.LayerNorm(width)
-        self.frame_norm = FrameNorm(width)
+        self.frame_proj = LinearNorm(joints * width, outputs)
 
     def forward(self, rows: Tensor, frames: Frames) -> Tensor:
-        """Rows ``[n, V, width]`` to ``[B, width]``."""
-        return masked_mean(frames.spread(self.frame_norm(self.token_norm(rows).mean(1))), frames.seen)
+        """Rows ``[n, V, width]`` to ``[B, outputs]``."""
+        vectors = torch.relu(self.frame_proj(self.token_norm(rows).flatten(1)))
+        return masked_mean(frames.spread(vectors), frames.seen)
