@@ -223,7 +223,7 @@ def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -
     try:
         if "://" in storage:
             shown = f"--storage {storage.partition('://')[0]}://…"  # it may hold a password
-            opened = optuna.storages.RDBStorage(storage)
+            opened = _database(optuna, storage)
         else:
             shown = storage
             backend = optuna.storages.journal.JournalFileBackend(storage, lock_obj=_Lock(storage))
@@ -252,6 +252,18 @@ def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -
         what = "other settings" if known[0] != identity[0] else "other data, corrections or another split"
         raise ConfigError(f"{shown} holds a search {search.title!r} with {what}: take another --out, or another title")
     return study
+
+
+def _database(optuna: Any, url: str) -> Any:
+    """The storage at an URL; tried again where another process makes its tables at the same moment."""
+    from sqlalchemy.exc import DatabaseError
+
+    for pause in (0.2, 1.0):
+        try:
+            return optuna.storages.RDBStorage(url)
+        except DatabaseError:
+            time.sleep(pause)
+    return optuna.storages.RDBStorage(url)
 
 
 def _sampler(optuna: Any, search: Search, joined: int) -> Any:

@@ -51,7 +51,10 @@ def test_what_is_written_reads_back_as_the_same_configuration(tmp_path):
             "kernel=3",
             "unknown setting 'kernel': ann takes activation, dropout, standardize, streams, width; skelemo train",
         ),
-        ("arch=svm streams=joint", "unknown setting 'streams': svm takes balanced, c, gamma; skelemo train --settings"),
+        (
+            "arch=svm width=8",
+            "unknown setting 'width': svm takes balanced, c, gamma, rescale, streams; skelemo train --settings",
+        ),
         ("lr.x=3", "setting lr.x: expected a mapping under lr"),
         ("arch=annn width=3", "unknown architecture 'annn': did you mean 'ann'"),
     ],
