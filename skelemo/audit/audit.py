@@ -39,6 +39,7 @@ class Audit:
     facts: tuple[tuple[str, str], ...]
     simulated: bool
     paths: tuple[Path, ...]
+    runs: tuple[Path, ...] = ()
 
 
 def audit(
@@ -90,7 +91,7 @@ def audit(
         yield from outside(corpus, places)
         yield from duplicates(corpus, places)
 
-    return Audit(ranked(suspects(), most), tuple(notes), tuple(facts), cache.simulated, cache.paths)
+    return Audit(ranked(suspects(), most), tuple(notes), tuple(facts), cache.simulated, cache.paths, tuple(runs))
 
 
 def _labeled(corpus: Corpus) -> np.ndarray:
@@ -120,7 +121,9 @@ def write_audit(found: Audit, out: Path) -> None:
 def page(found: Audit, table: Path) -> str:
     """The page: it stands alone, loads nothing and runs nothing."""
     numbers, rows = found.suspects["kind"].value_counts(), found.suspects.head(_SHOWN)
-    command = ["skelemo", "view", *map(str, found.paths), "--queue", str(table)]
+    command = ["skelemo", "view", *map(str, found.paths)]
+    command += [word for run in found.runs for word in ("--runs", str(run))]
+    command += ["--queue", str(table)]
     content = {
         "found": found,
         "kinds": [(kind, what, int(numbers.get(kind, 0))) for kind, what in KINDS.items()],

@@ -56,7 +56,7 @@ def _suspects(corpus: Corpus, places: Places, first: int, second: int, apart: fl
         return
     start, length = int(rows["start"].iloc[first]), int(rows["length"].iloc[first])
     who = f"{places.video[second]} {places.person[second]}".strip()
-    found = f"moves like {who} (points differ by {apart:.1%} of the person's size)"
+    found = f"{'moves' if length > 1 else 'looks'} like {who} (points differ by {apart:.1%} of the person's size)"
     found += f"; they are in {torn[0]}" if torn else ""
     score = 0.5 + 0.25 * (1 - apart / _SAME) + 0.2 * bool(torn)
     yield places.suspect("duplicate", start, start + length - 1, score, found)

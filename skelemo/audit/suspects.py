@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 #: Kinds, with what each means.
 KINDS: Mapping[str, str] = {
-    "label": "the movement speaks for another label",
+    "label": "the keypoints speak for another label",
     "timing": "labels seem shifted in time",
     "identity": "the track jumps, as to another person",
     "frozen": "the points stand still",
     "empty": "labeled, but nobody is seen",
     "outside": "points lie outside of the image",
-    "duplicate": "the same movement as in another recording",
+    "duplicate": "the same keypoints as in another recording",
 }
 _MOST_BYTES = 256 << 20
 

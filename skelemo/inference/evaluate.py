@@ -14,6 +14,7 @@ import yaml
 from skelemo.atomic import LOCK, PARTIAL, claimed, finished
 from skelemo.cache.corrections import in_words, read_corrections
 from skelemo.cache.store import Cache, open_cache
+from skelemo.data.calibration import people_of
 from skelemo.data.corpus import Corpus
 from skelemo.data.corrected import correct
 from skelemo.data.mistakes import find_mistakes
@@ -125,6 +126,14 @@ def evaluate(
         notes += _part_notes(cache, model)
         if any(one.preparation.standardize != "none" for one in model.members):
             notes.append("standardized: these data, without labels, have the means and deviations of the run's")
+        if any(one.preparation.calibrate != "none" for one in model.members):
+            notes.append("calibrated: what is usual of each person in these data, without labels, is taken off")
+            frames = np.bincount(people_of(corpus.sequences), corpus.sequences["length"])
+            if alone := int((frames == 1).sum()):
+                notes[-1] += (
+                    f"; of {alone:,} of {len(frames):,} only one frame is known, whose expression goes in part with "
+                    "it: name subjects in the label table"
+                )
         for column, values in groups.items():
             notes += score_by(scores, predictions, corpus.heads, clips, column, values)
         facts = environment(cache, corpus.heads, where) | made

@@ -32,13 +32,14 @@
   /* The same in words. */
   house.wordsAt = (track, frame) => {
     const found = house.valueAt(track, frame);
-    if (found === null) return "–";
+    if (found === null) return /: corrected$/.test(track.name) ? "no label" : "–";
     if (track.kind === "classes") {
       const i = entry(track, frame), share = track.shares ? ` ${Math.round(100 * track.shares[i])} %` : "";
       return track.outputs[found] + share;
     }
     if (track.kind === "flags") return track.outputs.filter((_, i) => found[i] >= .5).join(", ") || "none";
-    return found.map((value, i) => `${track.outputs[i]} ${Number.isNaN(value) ? "–" : house.signed(value)}`).join("  ");
+    const named = i => track.outputs[i] === track.head ? "" : `${track.outputs[i]} `;
+    return found.map((value, i) => `${named(i)}${Number.isNaN(value) ? "–" : house.signed(value)}`).join("  ");
   };
 
   function spans(track, length) {

@@ -121,9 +121,11 @@ class Ground:
     @property
     def title(self) -> str:
         """Data, split and subset."""
+        corrected = ", labels corrected" if self.runs[0].environment.get("corrections") else ""
         if all(run.evaluation for run in self.runs):
-            return f"{data_name(self.runs[0])}, on which no run was trained"
-        return f"{data_name(self.runs[0])}, split {self.runs[0].config.get('split', '?')}, {self.subset} subset"
+            return f"{data_name(self.runs[0])}, on which no run was trained{corrected}"
+        split = self.runs[0].config.get("split", "?")
+        return f"{data_name(self.runs[0])}, split {split}, {self.subset} subset{corrected}"
 
     @property
     def simulated(self) -> bool:
@@ -141,7 +143,9 @@ class Ground:
         size = [f"{run.data[key]:,} {key}" for key in ("sequences", "frames") if isinstance(run.data.get(key), int)]
         facts = {
             "Data": f"{data_name(run)}{', simulated actors' if self.simulated else ''}{_fingerprint(run)}",
-            "Corrections": f"with {in_words(changes)}" if (changes := run.environment.get("corrections")) else "",
+            "Corrections": f"{in_words(changes)}; runs without them are not compared"
+            if (changes := run.environment.get("corrections"))
+            else "",
             **{f"{one.name} starts": initial(one) for one in self.runs},
             "Size": ", ".join(size),
             "Layout": str(run.data.get("layout", "")),
@@ -167,6 +171,17 @@ class Ground:
         if len({_digest(table, ["sequence"]) for table in tables}) == 1:
             return f"All runs are scored on the same sequences, but not on the same windows of them{folds}."
         return "The runs are scored on different sequences: some of the difference between them is chance in the split."
+
+    def transductive(self, head: Head) -> str:
+        """Which runs with a head know unlabeled clips of the people they are tested on; empty where none does."""
+        runs = self.scored(head)
+        found = [run for run in runs if _calibrated(run)]
+        if not found:
+            return ""
+        one = len(found) == 1
+        who = f"{' and '.join(run.name for run in found)} {'is' if one else 'are'} calibrated to the person"
+        knows = f"{'it knows' if one else 'they know'} unlabeled clips of the people who are tested (transductive)"
+        return f"{who}: {knows}{'' if len(found) == len(runs) else ', other runs do not'}."
 
     def scored(self, head: Head) -> list[Run]:
         """The runs that were scored on a head."""
@@ -310,6 +325,12 @@ def initial(run: Run) -> str:
     found = run.environment.get("init", {})
     flatters = f"; the scores flatter: {found['overlap']}" if found.get("overlap") else ""
     return f"{found['text']}{flatters}" if found else ""
+
+
+def _calibrated(run: Run) -> bool:
+    """Whether all that is known of a person was used, in any fold."""
+    kinds = {run.config.get("calibrate"), *(fold.get("calibrate") for fold in run.choices.get("folds", []))}
+    return "track" in kinds
 
 
 def _fingerprint(run: Run) -> str:

@@ -73,7 +73,7 @@ class Mattered:
             sentences.append(f"With {few}, too few for intervals, all of this may be chance.")
         if not len(self.of("joint")):
             sentences.append(
-                "Single keypoints were not hidden: the training was too short for it (importance=400 does)."
+                "Single keypoints were not hidden: the training was too short for it (--set importance=400 hides them)."
             )
         sentences.append(
             "Keypoints that stand in for each other cost little one by one, and more together. A loss may also come "

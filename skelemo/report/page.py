@@ -222,7 +222,8 @@ def _ground_lines(ground: Ground, pairs: Mapping[str, Paired | None]) -> list[st
             rows.append([f"always {always[0]}", *[""] * len(FACTS), *figures, *["–"] * len(COSTS)])
         lines += _table(["run", *FACTS, *map(capital, names.values()), *COSTS], rows)
         lines += [costs_basis(ground), ""] if head == ground.heads[0] else []
-        lines += [ground.comparability(head), "", *_paired_lines(pairs[head.name])]
+        basis = [ground.comparability(head), ground.transductive(head)]
+        lines += [" ".join(filter(None, basis)), "", *_paired_lines(pairs[head.name])]
     return lines
 
 

@@ -85,6 +85,25 @@ def test_a_ground_says_whether_the_windows_are_the_same(run: Make) -> None:
     assert "different sequences" in compare([one, run(subjects=3, arch="other")])[0].comparability(VA)
 
 
+def test_a_ground_says_which_runs_know_other_clips_of_the_people_they_are_tested_on(run: Make) -> None:
+    plain, known = run(), run(settings={"calibrate": "track"})
+    assert compare([plain])[0].transductive(VA) == ""
+    assert compare([plain, known])[0].transductive(VA) == (
+        f"{known.name} is calibrated to the person: it knows unlabeled clips of the people who are tested "
+        "(transductive), other runs do not."
+    )
+    assert compare([known])[0].transductive(VA).endswith("(transductive).")
+
+
+def test_corrected_labels_are_told_in_the_title(run: Make) -> None:
+    plain, corrected = run(), run()
+    made = {"file": "corrections.csv", "sha256": "0" * 64, "count": 2, "authors": 1}
+    corrected.environment["corrections"] = made  # type: ignore[index]  # read from JSON, so a dict
+    before, after = compare([plain, corrected])
+    assert after.title == f"{before.title}, labels corrected"
+    assert after.facts()["Corrections"].startswith("2 corrections by 1 author (")
+
+
 def test_the_same_windows_in_other_folds_are_not_called_different_sequences(run: Make) -> None:
     one, other = run(folds=3), run(folds=3, arch="resnet18")
     other.predictions["fold"] = other.predictions["fold"] % 3 + 1

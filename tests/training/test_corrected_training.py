@@ -82,7 +82,7 @@ def test_the_report_says_whose_corrections_and_compares_no_run_with_other_labels
     write_report([tmp_path / "corrected"], tmp_path / "report")
     for name in ("report.md", "report.html"):
         text = (tmp_path / "report" / name).read_text().replace("\\", "")
-        assert "with 2 corrections by 2 authors (corrections.csv, hash " in text
+        assert "2 corrections by 2 authors (corrections.csv, hash " in text
 
 
 def test_stretches_of_frames_are_corrected_in_the_corpus_and_the_cache_stays(tmp_path, cache, table):

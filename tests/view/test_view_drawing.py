@@ -173,7 +173,7 @@ def test_a_stretch_is_marked_with_the_mouse_and_values_wrong_merge_and_redo_are_
     tab.get_by_role("button", name="set the label").click()
     expect(tab.locator("#state.wrong")).to_contain_text("3")
     tab.get_by_role("button", name="the label is wrong").click()
-    expect(track.locator(".words")).to_have_text("–")
+    expect(track.locator(".words")).to_have_text("no label")
     tab.get_by_role("button", name="this and the other are one person").click()
     tab.get_by_text("merge with r").wait_for()
     assert rows(folder)[1:] == [("wrong", "va", ""), ("merge", "", "r")]

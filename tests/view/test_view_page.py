@@ -165,6 +165,8 @@ def test_a_queue_marks_the_stretch_and_fills_in_the_correction(browser, folder, 
         page.get_by_role("button", name="all sequences").click()
         page.locator("#rows").get_by_text("clip 002").click()
         opened(page, "clip 002")
+        label = page.locator(".track").filter(has_text="expression: label").locator(".words").inner_text()
+        assert page.locator("[aria-label=class]").input_value() == label != "glad"
         page.close()
 
 

@@ -60,8 +60,9 @@ async function open(row, suspect = null) {
     const first = place(suspect.first);
     player.seek(first);
     player.select([first, Math.max(first, place(suspect.last))]);
-    corrections.fill(suspect);
   }
+  corrections.begin();
+  if (suspect) corrections.fill(suspect);
   tell("");
 }
 

@@ -20,6 +20,7 @@ export class Corrections {
     this.stretch = make(box, "p", "quiet", "", {"aria-live": "polite"});
     this.stretch.style.margin = "0";
     const ends = line();
+    this.ends = ends;
     button(ends, "Start here", () => this.end(0), "stretch starts here (I)");
     button(ends, "End here", () => this.end(1), "stretch ends here (O)");
     button(ends, "Whole", () => this.player.select(null), "whole sequence");
@@ -46,13 +47,16 @@ export class Corrections {
     this.list = make(box, "ol", "done", "", {"aria-label": "corrections of this recording"});
   }
 
-  /* Inputs that fit the chosen head. */
+  /* Inputs that fit the chosen head: of classes with the label of the frame that is shown. */
   inputs() {
     const head = this.heads.find(one => one.name === this.head.value);
     this.values.replaceChildren();
     if (head.kind === "classes") {
       const select = make(this.values, "select", "", "", {"aria-label": "class"});
       for (const name of head.outputs) make(select, "option", "", name, {value: name});
+      const track = this.player.clip?.tracks.filter(one => one.head === head.name && /: (label|corrected)$/.test(one.name)).at(-1);
+      const label = track ? globalThis.skelemo.valueAt(track, this.player.at) : null;
+      if (label !== null) select.value = track.outputs[label];
       this.value = () => select.value;
       return;
     }
@@ -63,6 +67,9 @@ export class Corrections {
     });
     this.value = () => made.map(one => one.value === "" ? "-" : one.value).join(" ");
   }
+
+  /* Forget what was filled in for another sequence. */
+  begin() { if (this.head) this.inputs(); }
 
   /* Fill in what an audit suggests. */
   fill({head, value}) {
@@ -87,6 +94,7 @@ export class Corrections {
     if (!this.sequence) return;
     const {clip, selection} = this.player, [first, last] = selection || [0, clip.length - 1];
     const [from, to] = [clip.number(first), clip.number(last)];
+    this.ends.hidden = clip.length === 1;
     this.stretch.textContent = from === to ? `Frame ${from}` : `${selection ? "Frames" : "All frames,"} ${from} to ${to}`;
   }
 
