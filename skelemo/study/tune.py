@@ -119,6 +119,9 @@ def _line(trial: Any) -> str:
 def _run(optuna: Any, trial: Any, found: Found, out: Path, keep: bool) -> float:
     """One trial: its score."""
     trial.set_user_attr("owner", owner())
+    earlier = sum(one.number < trial.number for one in found.trials("COMPLETE", "PRUNED", "FAIL", "RUNNING"))
+    if earlier >= found.search.trials:  # another process began the last one at the same moment
+        raise optuna.TrialPruned
     with _beating(trial):
         try:
             drawn = {name: axis.suggest(trial, name) for name, axis in found.search.space.items()}

@@ -262,8 +262,9 @@ def test_two_commands_at_once_on_one_storage_share_the_trials(tmp_path, cache):
     (name,) = optuna.get_all_study_names(url)
     trials = optuna.load_study(study_name=name, storage=url).trials
     assert [trial.number for trial in trials] == [*range(len(trials))]
-    assert {trial.state.name for trial in trials} == {"COMPLETE"}, "none is lost, none left behind"
-    assert len(trials) == 4, "together they try as many as were asked for"
+    states = [trial.state.name for trial in trials]
+    assert states[:4] == ["COMPLETE"] * 4, "none is lost, none left behind"
+    assert set(states[4:]) <= {"PRUNED"}, "one begun at the same moment as the last is not trained"
 
 
 @pytest.mark.parametrize("key", ["lr", "width", "model.width"])
