@@ -133,7 +133,7 @@ def choice(run: Run) -> str:
         return f"The mean of what {', '.join(run.members)} predict; nothing more was chosen."
     if run.metrics.empty:
         most = run.config.get("fit_windows")
-        return f"Not trained iteratively; fitted on at most {most:,} windows." if most else "Not trained iteratively."
+        return f"Fitted at once, without epochs{f', on {most:,} windows at most' if most else ''}."
     if not any(fold.get("validation") for fold in _folds(run)):
         return "Last epoch's weights: there is no validation subset to choose by. The test subset was scored once."
     names = [titles(head)[main_metric(head)] for head in run.heads]

@@ -119,7 +119,7 @@ def make_app(viewer: Viewer, port: int, token: str) -> "Starlette":
         Route("/", lambda _: HTMLResponse(page)),
         Route("/static/{name}", static_file),
         Route("/api/cache", lambda _: json(viewer.about())),
-        Route("/api/queue", lambda _: json(viewer.queue)),
+        Route("/api/queue", lambda _: json(viewer.suspects())),
         Route("/api/sequences", lambda request: json(viewer.sequences(request.query_params))),
         Route("/api/sequence/{row:int}", lambda request: json(viewer.sequence(row_of(request)))),
         Route("/api/frames/{row:int}", frames),

@@ -76,6 +76,30 @@ class Viewer:
             )
         return found[:MOST_SUSPECTS]
 
+    def suspects(self) -> list[dict[str, Any]]:
+        """The queue, each with whether any of its stretch is corrected by now."""
+        done = self._effective()
+        return [
+            {
+                **one,
+                "corrected": any(
+                    row.person == one["person"]
+                    and row.first <= one["last"]
+                    and (row.last is None or row.last >= one["first"])
+                    for row in done.get(one["video"], ())
+                ),
+            }
+            for one in self.queue
+        ]
+
+    def _effective(self) -> dict[str, list[table.Correction]]:
+        """Corrections in force, by recording."""
+        found: dict[str, list[table.Correction]] = {}
+        for path in self.cache.paths:
+            for row in table.read_corrections(table.corrections_file(path), missing_ok=True).effective:
+                found.setdefault(row.video, []).append(row)
+        return found
+
     def about(self) -> dict[str, Any]:
         """The cache as a whole."""
         return {
@@ -97,10 +121,7 @@ class Viewer:
         query = Query(**fields, descending=given.get("descending") == "1")
         corrected: frozenset[tuple[str, str]] = frozenset()
         if query.problem == "corrected":
-            tables = [
-                table.read_corrections(table.corrections_file(path), missing_ok=True) for path in self.cache.paths
-            ]
-            corrected = frozenset((row.video, row.person) for one in tables for row in one.effective)
+            corrected = frozenset((row.video, row.person) for rows in self._effective().values() for row in rows)
         rows = self.table.find(query, corrected)
         first, number = _whole(given, "first", 0), min(_whole(given, "count", 100), MOST_ROWS)
         return {"total": len(rows), "first": first, "rows": self.table.page(rows[first : first + number])}

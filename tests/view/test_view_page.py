@@ -159,6 +159,13 @@ def test_a_queue_marks_the_stretch_and_fills_in_the_correction(browser, folder, 
         opened(page, "clip 005")
         assert page.inner_text("#corrections p") == "Frames 10 to 19"
         assert page.locator("[aria-label=class]").input_value() == "glad"
+        done = page.locator("#suspect-0 em")
+        for name in ("the label is unsure", "undo the last change (U)", "redo what was undone last"):
+            page.get_by_role("button", name=name).click()
+            done.wait_for(state="hidden" if name.startswith("undo") else "visible")
+        page.reload()
+        opened(page, "clip 005")
+        assert done.is_visible()
         page.locator("#player").press("n")
         opened(page, "pair_l")
         assert page.inner_text("#corrections p") == "Frame 7"

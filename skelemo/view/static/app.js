@@ -107,6 +107,7 @@ async function renew() {
   move = planes(at("planes"), player.clip.tracks);
   player.draw();
   corrections.show(sequence);
+  queue.mark(sequence);
 }
 
 /* What another tab, or another program, has changed. */

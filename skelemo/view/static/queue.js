@@ -10,7 +10,9 @@ export class Queue {
       const line = make(this.box, "div", "item", "", {role: "option", "aria-selected": "false", id: `suspect-${place}`});
       make(line, "b", "", one.found);
       const where = one.last > one.first ? `frames ${one.first} to ${one.last}` : `frame ${one.first}`;
-      make(line, "span", "", `${one.kind} ${one.score.toFixed(2)} · ${one.id}, ${where}`);
+      const about = make(line, "span", "", `${one.kind} ${one.score.toFixed(2)} · ${one.id}, ${where}`);
+      one.done = make(about, "em", "", " · corrected");
+      one.done.hidden = !one.corrected;
       line.addEventListener("click", () => this.choose(place));
       return line;
     });
@@ -30,6 +32,12 @@ export class Queue {
     this.several = kinds.size > 1;
     at("lists").hidden = false;
     this.show(true);
+  }
+
+  /* Tell of which suspects of a recording any of the stretch is corrected. */
+  mark({video, corrections: {rows}}) {
+    for (const one of this.items) if (one.video === video) one.done.hidden = !rows.some(row => !row.undone
+      && row.person === one.person && row.first <= one.last && (row.last ?? Infinity) >= one.first);
   }
 
   /* Show the queue, or the table of all sequences. */
