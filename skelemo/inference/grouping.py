@@ -75,7 +75,8 @@ def score_by(
     values: np.ndarray,
     subset: str = "test",
 ) -> list[str]:
-    """Add the scores of each group of windows to those of all; a note on windows in none."""
+    """Add the scores of each group of windows to those of all; notes on windows in none, and groups of one class."""
+    notes: dict[str, list[str]] = {}
     for value in sorted({*values.tolist()} - {""}, key=natural_order):
         for head, scored in score(predictions[values == value], heads, clips=clips).get(subset, {}).items():
             kept = {
@@ -84,8 +85,14 @@ def score_by(
                 if name in _GROUP_FACTS or (isinstance(found, dict) and "value" in found)
             }
             scores[subset][head].setdefault("by", []).append({"column": column, "group": value, "scores": kept})
+            if scored.get("note", "").startswith("all are "):
+                notes.setdefault(head, []).append(str(value))
+    told = []
+    for head, names in notes.items():
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        told.append(f"{column}: no figures for {', '.join(names[:5])}{more}, where all are of one class of {head}")
     without = int((values == "").sum())
-    return [f"{column}: {count(without, 'window')} without a value, in no group"] if without else []
+    return told + ([f"{column}: {count(without, 'window')} without a value, in no group"] if without else [])
 
 
 def _from_table(column: str, cache: Cache, table: Path) -> np.ndarray:

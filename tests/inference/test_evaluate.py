@@ -174,7 +174,9 @@ def test_clips_that_are_labeled_as_a_whole_get_one_answer_each(run, tmp_path):
         labels = {"expression": np.full(8, index % 3, np.int16)}
         clips.append(a_clip(f"c{index}", 50 + index, np.full(8, index % 3), labels=labels))
     cache = a_cache(tmp_path / "clips", *clips, header=Header("body_25", HEADS[:1]))
-    scored = skelemo.evaluate(run, cache, out=tmp_path / "out")["test"]["expression"]
+    scored = skelemo.evaluate(run, cache, out=tmp_path / "out", by="video")["test"]["expression"]
+    told = "video: no figures for c0, c1, c2, c3, c4 and 7 more, where all are of one class of expression"
+    assert told in read_run(tmp_path / "out").evaluation["notes"]
     table = skelemo.load(run).predict(cache)
     means = table.groupby("video", sort=False)[["p_glad", "p_sad", "p_calm"]].mean()
     answers = means.to_numpy().argmax(1)
