@@ -58,27 +58,28 @@ class Mattered:
         """What was measured, on what, and how far it can be trusted."""
         usual = self.table[self.table["level"] == "none"].iloc[0]
         folds, kind = usual["grouped_by"] == "fold", usual["grouped_by"]
-        basis = f"the mean over {usual['groups']:.0f} folds, " if folds else ""
+        basis = f", as a mean over {usual['groups']:.0f} folds" if folds else ""
         sentences = [
-            f"How much lower the {self.metric} is, {basis}when keypoints are missing from the recordings: it is "
-            f"{usual['score']:.3f} with all of them, on {count(int(usual['windows']), 'window')} of the "
-            f"{usual['subset']} subset."
+            f"How far the {self.metric} falls when keypoints are hidden. With all of them it is {usual['score']:.3f} "
+            f"on {count(int(usual['windows']), 'window')} of the {usual['subset']} subset{basis}."
         ]
         if self.table["low"].notna().any():
-            drawn = "Student's, over the folds" if folds else f"a paired bootstrap of {usual['groups']:,.0f} {kind}s"
-            sentences.append(f"Intervals are 95 %: {drawn}. What may be chance by its interval is pale; of "
-                             "many keypoints a few pass it by luck.")  # fmt: skip
+            drawn = "Student's t over the folds" if folds else f"a paired bootstrap of {usual['groups']:,.0f} {kind}s"
+            sentences.append(
+                f"Intervals are 95 %, from {drawn}. Pale keypoints may owe their loss to chance; among many, a few "
+                "strong ones do, too."
+            )
         else:
             few = count(int(usual["groups"]), kind)
-            sentences.append(f"With {few}, too few for intervals, all of this may be chance.")
+            sentences.append(f"With {few}, too few for intervals, every loss here may be chance.")
         if not len(self.of("joint")):
             sentences.append(
                 "Single keypoints were not hidden: the training was too short for it (--set importance=400 hides them)."
             )
         sentences.append(
-            "Keypoints that stand in for each other cost little one by one, and more together. A loss may also come "
-            "from a gap as such, where training had few, or from the normalization, which rests on torso, nose and "
-            "eyes: without these the rest moves, and a model may err more than without the whole part."
+            "Keypoints that tell the same cost little one by one and much together. Some loss may come from the gap "
+            "itself, which training rarely showed, or from normalization, which relies on torso, nose and eyes: "
+            "without them everything else shifts, so that hiding a region can cost more than hiding its whole part."
         )
         return " ".join(sentences)
 

@@ -52,7 +52,7 @@ def test_what_may_be_chance_is_told_from_what_matters(folder):
     assert set(certain["name"]) == {"face_70", "mouth", "eyes", "OuterMouth0", "InnerMouth3", "RWrist"}
     assert [label(row) for _, row in mood.rows.iterrows()][:6] == [
         "all of the face", "all of the body", "mouth", "eyes", "head", "torso"]  # fmt: skip
-    assert "it is 0.800 with all of them, on 400 windows of the validation subset" in mood.told
+    assert "With all of them it is 0.800 on 400 windows of the validation subset" in mood.told
     assert "a paired bootstrap of 12 subjects" in mood.told
     assert not len(va.of("joint"))
     assert "Single keypoints were not hidden" in va.told
