@@ -21,6 +21,8 @@ from skelemo.report.regions import region_table
 from skelemo.report.report_figures import Plate, ground_plates, run_plates
 from skelemo.report.style import FORMATS, save, to_svg
 from skelemo.runs.folder import Run, UnfinishedError, read_run, write_json
+from skelemo.runs.importance import read_importance
+from skelemo.runs.mistakes import read_mistakes
 from skelemo.text import file_names, natural_order, safe_cells, visible
 
 MANIFEST = "report.json"
@@ -81,6 +83,9 @@ def write_report(
     with claimed(out):
         earlier = _earlier_files(out, force)
         read, notes = _finished(runs)
+        for run in read:  # damage shows before anything is written
+            read_importance(run.path)
+            read_mistakes(run.path)
         members = [_readable(run) for run in _named(read)]
         if ensemble:
             members.append(fuse(members))

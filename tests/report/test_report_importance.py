@@ -89,6 +89,7 @@ def test_a_run_without_the_file_has_no_such_section_and_a_damaged_one_costs_one_
     (folder / FILE).write_text("head,loss\n")
     with pytest.raises(InputError, match=f"{FILE} is damaged: its columns are head, loss; without it the report"):
         write_report([folder], tmp_path / "out")
+    assert not (tmp_path / "out").exists(), "no half of a report is left"
     (folder / FILE).unlink()
     assert mattered(read_run(folder)) == []
     assert not len(importance([read_run(folder)]))
