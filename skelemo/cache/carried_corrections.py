@@ -29,10 +29,7 @@ def joined(tables: Iterable[Corrections]) -> list[Correction]:
     What is undone in one table and not in the other is as it was marked last. The result does not depend on the order
     of the tables, and joining it with one of them again changes nothing.
 
-    Raises
-    ------
-    InputError
-        Two tables have different corrections of one id.
+    Raises `InputError`: two tables have different corrections of one id.
     """
     rows: dict[str, Correction] = {}
     first: dict[str, tuple[str, Path]] = {}  # by id: when it was made, and the table that it is from
@@ -87,12 +84,7 @@ def seals(rows: Iterable[Correction]) -> dict[str, str]:
 def read_there(place: Place, sealed: Mapping[str, str]) -> Corrections | None:
     """The table at a place, None if there is none; rows may have been added there since it was ``sealed``.
 
-    Raises
-    ------
-    InputError
-        It is damaged, or lacks a row that was sealed.
-    RemoteError
-        It cannot be read.
+    Raises `InputError`: it is damaged, or lacks a row that was sealed; `RemoteError`: it cannot be read.
     """
     content = place.text(CORRECTIONS)
     if content is None:

@@ -48,6 +48,8 @@ _TEXTS = ("author", "video", "person", "head", "value", "note")
 class Correction:
     """One change.
 
+    Raises `ConfigError`: a field that no correction can have.
+
     Parameters
     ----------
     id, time, author : filled in when it is added: hexadecimal digits, ISO 8601 in UTC, the user's name.
@@ -58,11 +60,6 @@ class Correction:
         what is there; of ``merge`` and ``swap`` the other person.
     undone : when it was undone; empty while it is in force.
     redone : when it was put in force again, if it was undone before.
-
-    Raises
-    ------
-    ConfigError
-        A field that no correction can have.
     """
 
     video: str
@@ -146,14 +143,11 @@ def corrections_file(cache: Path) -> Path:
 def read_corrections(path: Path, *, missing_ok: bool = False) -> Corrections:
     """Read a table of corrections.
 
+    Raises `InputError`: it is missing, or it is no table of corrections: the message names the line.
+
     Parameters
     ----------
     missing_ok : a file that is not there yet is an empty table.
-
-    Raises
-    ------
-    InputError
-        It is missing, or it is no table of corrections: the message names the line.
     """
     path = Path(path)
     try:
@@ -210,10 +204,7 @@ def add(path: Path, corrections: Iterable[Correction], *, author: str = "") -> t
 def undo(path: Path, ids: Sequence[str]) -> tuple[Correction, ...]:
     """Put corrections out of force; returns them. One that is undone already stays as it is.
 
-    Raises
-    ------
-    ConfigError
-        There is none with such an id.
+    Raises `ConfigError`: there is none with such an id.
     """
     return _mark(path, ids, _now())
 

@@ -73,10 +73,7 @@ def require_sealed(path: Path) -> None:
 
     The chunks of ``/frames`` are excluded: HDF5 does not read them, and they have checksums of their own.
 
-    Raises
-    ------
-    CacheError
-        There is no seal, or it does not match.
+    Raises `CacheError`: there is no seal, or it does not match.
     """
     with path.open("rb", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
@@ -132,13 +129,7 @@ def write_attribute(file: h5py.File, name: str, text: str) -> None:
 
 
 def write_array(group: h5py.Group, name: str, data: np.ndarray, chunk_rows: int) -> None:
-    """Write a data set in chunks of ``chunk_rows``.
-
-    Raises
-    ------
-    CacheError
-        A table is too large for readers.
-    """
+    """Write a data set in chunks of ``chunk_rows``. Raises `CacheError`: a table is too large for readers."""
     if data.dtype.names and data.nbytes > LARGEST:
         raise CacheError(f"/{name} would have {data.nbytes:,} bytes: is a text in it very long?")
     chunks = (min(max(len(data), 1), chunk_rows), *data.shape[1:])
@@ -225,10 +216,7 @@ def find_array(parent: Group, name: str, fits: Callable[[np.dtype, tuple[int, ..
 
     It is safe to allocate: it is no larger than the file can hold.
 
-    Raises
-    ------
-    CacheError
-        It is missing, a link, of another type or shape, or not stored as by `write_array`.
+    Raises `CacheError`: it is missing, a link, of another type or shape, or not stored as by `write_array`.
     """
     data, path = _child(parent, name, h5py.h5d.DatasetID), parent.name + name
     plan = data.get_create_plist()

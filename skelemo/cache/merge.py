@@ -42,13 +42,9 @@ def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) 
     If the classes of a head differ, the longest list must contain all others: labels are mapped by name. The class list
     of a cache without labels is ignored. Their corrections are joined.
 
-    Raises
-    ------
-    InputError
-        A table of corrections is damaged, or two have different corrections of one id.
-    CacheError
-        Layouts differ, classes that only one cache has, a sequence with different contents, a damaged shard, or ``out``
-        is not empty; nothing is left behind.
+    Raises `InputError`: a table of corrections is damaged, or two have different corrections of one id; `CacheError`:
+    layouts differ, classes that only one cache has, a sequence with different contents, a damaged shard, or ``out`` is
+    not empty; nothing is left behind.
     """
     caches = [open_cache(source) for source in sources]
     heads = _common_heads(caches)
@@ -66,14 +62,8 @@ def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda
     A recording goes with its sequences; if some of them are left out, an ingest into the new cache reads it again.
     Corrections go with their sequences, those of tracks with their recordings.
 
-    Raises
-    ------
-    InputError
-        The table of corrections is damaged.
-    ConfigError
-        An invalid filter.
-    CacheError
-        No sequence matches, a damaged shard, or ``out`` is not empty; nothing is left behind.
+    Raises `InputError`: the table of corrections is damaged; `ConfigError`: an invalid filter; `CacheError`: no
+    sequence matches, a damaged shard, or ``out`` is not empty; nothing is left behind.
     """
     cache = open_cache(source)
     matching = select(cache, only)

@@ -20,14 +20,11 @@ _FACTS = ("id", "video", "person", "subject", "width", "height", "fps", "scale",
 def read_sequences(cache: Cache, chosen: np.ndarray) -> Iterator[Sequence]:
     """Yield the chosen sequences in the order of ``cache.sequences``.
 
+    Raises `CacheError`: a shard cannot be read, or a sequence does not match its hash.
+
     Parameters
     ----------
     chosen : a mask, bool ``[S]``, or row numbers.
-
-    Raises
-    ------
-    CacheError
-        A shard cannot be read, or a sequence does not match its hash.
     """
     rows = cache.sequences.iloc[np.flatnonzero(chosen) if chosen.dtype == bool else chosen]
     for index, shard in enumerate(cache.shards):

@@ -24,12 +24,7 @@ _MOST_VALUES = 6
 def select(cache: Cache, only: Sequence[str]) -> np.ndarray:
     """Which rows of ``cache.sequences`` match all filters: bool ``[S]``.
 
-    Raises
-    ------
-    ConfigError
-        As in `matching`.
-    CacheError
-        A shard cannot be read.
+    Raises `ConfigError`: as in `matching`; `CacheError`: a shard cannot be read.
     """
 
     def labels() -> list[frozenset[str]]:
@@ -48,6 +43,8 @@ def matching(
 ) -> np.ndarray:
     """Which of the sequences match all filters: bool ``[S]``.
 
+    Raises `ConfigError`: invalid syntax, or an unknown key or label.
+
     Parameters
     ----------
     sequences : a table with the columns of `KEYS` and ``splits``, a mapping from column to subset.
@@ -57,11 +54,6 @@ def matching(
         subject, subset or label is matched as empty text.
     labels : those of each sequence; called only for a filter of ``label``.
     columns : additional columns of splits.
-
-    Raises
-    ------
-    ConfigError
-        Invalid syntax, or an unknown key or label.
     """
     require_keys(only, {*columns, *split_columns(sequences)})
     chosen = np.ones(len(sequences), bool)

@@ -33,6 +33,8 @@ _TEXT_FACTS = ("id", "video", "person", "subject", "splits", "scale")
 class Sequence:
     """One person in one recording, as OpenPose wrote it.
 
+    Raises `CacheError`: any of these is invalid.
+
     Parameters
     ----------
     id : unique within a cache.
@@ -45,11 +47,6 @@ class Sequence:
     width, height, fps : of the source video; 0 if unknown.
     scale : unit of the keypoints, one of `skelemo.skeleton.SCALES`.
     splits : subset (``train``, ``validation``, ``test``) by column.
-
-    Raises
-    ------
-    CacheError
-        Any of these is invalid.
     """
 
     id: str

@@ -142,10 +142,7 @@ class Shard:
 
         Class numbers become shares if the array is for shares. Arrays of heads that the shard lacks are not changed.
 
-        Raises
-        ------
-        CacheError
-            The file cannot be read, a chunk's checksum does not match, or a value is invalid.
+        Raises `CacheError`: the file cannot be read, a chunk's checksum does not match, or a value is invalid.
         """
         first, last, _ = rows.indices(self.frames)
         if first >= last:
@@ -188,10 +185,8 @@ def write_shard(
 
     An existing shard of that name has the same content and is kept, unless it is damaged.
 
-    Raises
-    ------
-    CacheError
-        Sequences do not fit the header or share an id, or the folder cannot be written; nothing is left behind.
+    Raises `CacheError`: sequences do not fit the header or share an id, or the folder cannot be written; nothing is
+    left behind.
     """
     _require_fit(header, sequences)
     facts = [_row(sequence, header) for sequence in sequences]
@@ -230,11 +225,8 @@ def write_shard(
 def open_shard(path: Path) -> Shard:
     """Read and validate a shard, except for its frames.
 
-    Raises
-    ------
-    CacheError
-        Not a shard, of another version, damaged, or with invalid content (links, virtual or external data, other types,
-        sizes beyond the file, inconsistent tables, or tables that do not match their hash).
+    Raises `CacheError`: not a shard, of another version, damaged, or with invalid content (links, virtual or external
+    data, other types, sizes beyond the file, inconsistent tables, or tables that do not match their hash).
     """
     with hdf5.opened(path) as file:
         attributes = read_attributes(file)

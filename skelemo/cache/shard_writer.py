@@ -87,10 +87,7 @@ def complete(shard: Shard, keep: np.ndarray) -> tuple[Rows, Rows]:
 def extract(shard: Shard, keep: np.ndarray, folder: Path, select: Select = with_sequences) -> list[Path]:
     """Write the kept sequences of a shard, bool ``[S]``, and their recordings and problems into a folder.
 
-    Raises
-    ------
-    CacheError
-        A kept sequence is damaged, or the folder cannot be written.
+    Raises `CacheError`: a kept sequence is damaged, or the folder cannot be written.
     """
     recordings, problems = select(shard, keep)
     by_video: dict[str, Rows] = {}

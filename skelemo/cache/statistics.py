@@ -90,10 +90,8 @@ def count_labels(head: Head, labels: np.ndarray | None) -> np.ndarray:
 def require_possible(counts: Counts, length: np.ndarray, layout: Layout, heads: Iterable[Head]) -> None:
     """Refuse counts that are impossible for sequences of these lengths ``[S]``.
 
-    Raises
-    ------
-    CacheError
-        A count is negative or exceeds the frames or points, or classes do not add up to the labeled frames.
+    Raises `CacheError`: a count is negative or exceeds the frames or points, or classes do not add up to the labeled
+    frames.
     """
     most = np.array([len(part) for part in layout.parts], COUNT_TYPE)
     # Each is bounded before it is multiplied or summed, to avoid overflows.

@@ -171,10 +171,7 @@ class Cache:
     def read_into(self, frames: Frames, first: int, last: int, offset: int = 0) -> None:
         """Read the sequences from ``first`` up to but excluding ``last``; the arrays begin with frame ``offset``.
 
-        Raises
-        ------
-        CacheError
-            A shard cannot be read; the message names it.
+        Raises `CacheError`: a shard cannot be read; the message names it.
         """
         arrays = {"keypoints": frames.keypoints, "number": frames.number}
         arrays |= {LABELS + name: labels for name, labels in frames.labels.items()}
@@ -188,11 +185,8 @@ class Cache:
 def open_cache(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Cache:
     """Open one cache folder, or several as one; safe while an ingest replaces shards.
 
-    Raises
-    ------
-    CacheError
-        No folder, no shard, a damaged shard, shards of different layouts or with different heads of one name, or one
-        sequence with different contents.
+    Raises `CacheError`: no folder, no shard, a damaged shard, shards of different layouts or with different heads of
+    one name, or one sequence with different contents.
     """
     folders = (Path(paths),) if isinstance(paths, str | os.PathLike) else tuple(map(Path, paths))
     if not folders:
@@ -229,10 +223,8 @@ def _open(path: Path) -> Shard:
 def join(folders: tuple[Path, ...], shards: list[Shard]) -> Cache:
     """The cache that consists of one or more shards.
 
-    Raises
-    ------
-    CacheError
-        Shards of different layouts or with different heads of one name, or one sequence with different contents.
+    Raises `CacheError`: shards of different layouts or with different heads of one name, or one sequence with different
+    contents.
     """
     # By content, not by file name: the order must not depend on the history of the ingest.
     shards = sorted(shards, key=lambda shard: natural_order(next(iter(shard.columns["sequences"]["id"]), "")))
@@ -251,10 +243,7 @@ def join(folders: tuple[Path, ...], shards: list[Shard]) -> Cache:
 def find_caches(folder: Path) -> list[Path]:
     """The folder itself if it is a cache, otherwise the caches directly below it.
 
-    Raises
-    ------
-    CacheError
-        There is none.
+    Raises `CacheError`: there is none.
     """
     if folder.is_dir() and not shards_in(folder):
         below = sorted(path for path in folder.iterdir() if path.is_dir() and _may_be_cache(path))

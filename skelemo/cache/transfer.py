@@ -425,10 +425,7 @@ class _Pull:
 def read_options(given: Iterable[str]) -> dict[str, Any]:
     """Parse driver options ``KEY=VALUE``; numbers, booleans and objects are JSON, anything else is text.
 
-    Raises
-    ------
-    ConfigError
-        Invalid syntax; the text is not shown, it may be a secret.
+    Raises `ConfigError`: invalid syntax; the text is not shown, it may be a secret.
     """
     options: dict[str, Any] = {}
     for text in given:

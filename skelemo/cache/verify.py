@@ -69,14 +69,11 @@ class UncheckedError(UnreadableError):
 def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> list[Finding]:
     """Verify all content of a cache; nothing is changed.
 
+    Raises `CacheError`: there is no cache; `UncheckedError`: some shards cannot be opened; all others were checked.
+
     Parameters
     ----------
     jobs : number of threads.
-
-    Raises
-    ------
-    CacheError
-        There is no cache. `UncheckedError`: some shards cannot be opened; all others were checked.
     """
     paths = shard_files(folder)
     sizes = {path: _size(path) for path in paths}

@@ -80,10 +80,7 @@ def titles(head: Head) -> dict[str, str]:
 def confusion(truth: ArrayLike, predicted: ArrayLike, classes: int) -> Counts:
     """Count windows ``[N]`` by true class (row) and predicted class (column): ``[C, C]``.
 
-    Raises
-    ------
-    ValueError
-        Lengths differ, or values are not whole numbers in ``0 … classes - 1``.
+    Raises `ValueError`: lengths differ, or values are not whole numbers in ``0 … classes - 1``.
     """
     rows, columns = np.asarray(truth), np.asarray(predicted)
     if rows.shape != columns.shape or rows.ndim != 1:

@@ -41,16 +41,13 @@ def write_elan(
 ) -> None:
     """Write a table of predictions, or of labels, times in milliseconds.
 
+    Raises `ConfigError`: frames without a time: ELAN needs frames per second; or several videos.
+
     Parameters
     ----------
     out : what the file will be called: linked files lie beside it. As ``path`` unless given.
     film : the video that is annotated.
     kind : what the annotations are: ELAN's linguistic type.
-
-    Raises
-    ------
-    ConfigError
-        Frames without a time: ELAN needs frames per second. Or several videos: it annotates one.
     """
     require_elan(table["video"].nunique(), timed=not table["time"].isna().any())
     root = ElementTree.Element("ANNOTATION_DOCUMENT", AUTHOR="skelemo", DATE="1970-01-01T00:00:00+00:00", FORMAT="3.0",

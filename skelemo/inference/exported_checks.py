@@ -48,14 +48,11 @@ class Cost:
 def check(model: Model, exported: Exported, cache: Cache | None) -> float:
     """The largest difference between the predictions of a run and of its exported file, one window and seven at a time.
 
+    Raises `ConfigError`: it is more than `TOLERANCE`, or the cache lacks the model's parts.
+
     Parameters
     ----------
     cache : real frames; simulated ones unless given.
-
-    Raises
-    ------
-    ConfigError
-        It is more than `TOLERANCE`, or the cache lacks the model's parts.
     """
     with tempfile.TemporaryDirectory(prefix="skelemo-") as folder:
         chosen = _some(cache) if cache else _simulated(Path(folder), model.layout)
@@ -104,13 +101,7 @@ def _simulated(folder: Path, wanted: Layout) -> Cache:
 
 
 def of_subset(cache: Cache, splits: Mapping[str, Any], subset: str) -> Cache:
-    """The sequences of a cache that were in a subset of a run.
-
-    Raises
-    ------
-    InputError
-        There are none.
-    """
+    """The sequences of a cache that were in a subset of a run. Raises `InputError`: there are none."""
     named = {name for fold in splits.get("folds", ()) for name in fold.get(subset, ())}
     rows = np.flatnonzero(cache.sequences["id"].isin(named))
     if not len(rows):
@@ -123,10 +114,7 @@ def quantized(content: bytes, exported: Exported, cache: Cache, splits: Mapping[
 
     Preparing and drawing stay as they are.
 
-    Raises
-    ------
-    ConfigError
-        There is nothing to quantize.
+    Raises `ConfigError`: there is nothing to quantize.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static

@@ -44,10 +44,7 @@ class EndToEnd(nn.Module):
     a person's whole recording, ``keypoints [1, C, V, 3]`` of any length C, and ``frames [W, T]`` says which of its
     frames each of W windows has: -1 where there is none.
 
-    Raises
-    ------
-    ConfigError
-        The members do not take the same windows.
+    Raises `ConfigError`: the members do not take the same windows.
     """
 
     def __init__(self, model: Model) -> None:
@@ -171,10 +168,7 @@ class EndToEnd(nn.Module):
 def program(module: EndToEnd) -> torch.export.ExportedProgram:
     """The module as a graph whose batch, and number of windows and of frames of recordings, are free.
 
-    Raises
-    ------
-    ConfigError
-        The network does something that depends on the data in a way that no graph can.
+    Raises `ConfigError`: the network does something that depends on the data in a way that no graph can.
     """
     free = torch.export.Dim
     batch, windows = free("batch", min=1, max=_MOST), free("windows", min=1, max=_MOST)
@@ -195,10 +189,7 @@ def program(module: EndToEnd) -> torch.export.ExportedProgram:
 def to_onnx(module: EndToEnd) -> bytes:
     """The module as an ONNX model, without metadata.
 
-    Raises
-    ------
-    ConfigError
-        Packages are missing, or ONNX has no such operation.
+    Raises `ConfigError`: packages are missing, or ONNX has no such operation.
     """
     try:
         import onnxruntime
@@ -291,15 +282,12 @@ def export_model(
 ) -> Export:
     """Write a model as one file, ``.onnx`` or ``.pt2``, when it is known to predict as the run does.
 
+    Raises `ConfigError`: the model cannot be exported, predicts otherwise, or an option does not fit.
+
     Parameters
     ----------
     cache : frames to compare predictions on, simulated ones unless given; with `quantize` the one it was trained on.
     splits : which sequences were in which subset of the run, for quantizing.
-
-    Raises
-    ------
-    ConfigError
-        The model cannot be exported, predicts otherwise, or an option does not fit.
     """
     module = EndToEnd(model)
     facts = facts_of(model, module)

@@ -36,19 +36,15 @@ def groups_by(
 ) -> np.ndarray:
     """The value ``[W]`` of a column for each target row, as text, empty where it has none.
 
+    Raises `ConfigError`: there is no such column, nothing in it is about these rows, or it has more than `MOST_VALUES`
+    values; `InputError`: the table cannot be read, or is about other videos.
+
     Parameters
     ----------
     column : of the table, if one is given; else a head, a column of splits, subject, video or person of the
         cache, or one that is `COMPUTED`.
     clips : windows are whole clips.
     strict : refuse a column that none of these rows has.
-
-    Raises
-    ------
-    ConfigError
-        There is no such column, nothing in it is about these rows, or it has more than `MOST_VALUES` values.
-    InputError
-        The table cannot be read, or is about other videos.
     """
     sequence = corpus.sequence(rows)
     if table is not None:

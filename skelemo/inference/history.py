@@ -38,16 +38,13 @@ class Shape:
     def of(cls, window: Window, name: str, *, by_clip: bool, clip: int = 0) -> "Shape":
         """The shape for a model's windows, of which it sees the newest.
 
+        Raises `ConfigError`: a model of whole clips without ``clip``, or the other way round.
+
         Parameters
         ----------
         name : the model's, for messages.
         by_clip : whether its reference is the clip, of which `CONTEXT` frames or more stand in live.
         clip : frames that count as a clip, for a model of whole clips.
-
-        Raises
-        ------
-        ConfigError
-            A model of whole clips without ``clip``, or the other way round.
         """
         whole = window.sampling == "clip"
         if whole and clip < 1:

@@ -91,15 +91,13 @@ def join_heads(theirs: Sequence[Head], ours: Sequence[Head], names: Mapping[str,
     emotions and more calls its head otherwise.
     Names that differ in case or spacing are one, and so are words for one emotion (`skelemo.annotations.class_names`).
 
+    Raises `ConfigError`: no head in common, none whose outputs have anything in common, or a name in ``names`` that is
+    not there.
+
     Parameters
     ----------
     names : for heads or outputs of the cache, the run's that they count as; empty for none.
     where : the cache's name, for messages.
-
-    Raises
-    ------
-    ConfigError
-        No head in common, none whose outputs have anything in common, or a name in ``names`` that is not there.
     """
     _require_known(names, theirs, ours, where)
     pairs = []

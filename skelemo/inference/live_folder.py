@@ -82,10 +82,7 @@ class Follower:
     def frames(self, idle: float = 0.0) -> Iterator[Frame]:
         """The frames; ends when none has come for ``idle`` seconds, if that is not 0.
 
-        Raises
-        ------
-        InputError
-            The folder disappears, or none of the files in it has a frame number.
+        Raises `InputError`: the folder disappears, or none of the files in it has a frame number.
         """
         self._look_round()
         while True:

@@ -33,14 +33,11 @@ class TorchModel:
     A run with ``reference: window`` sees what it saw in training. One whose reference is the clip sees the last
     `skelemo.inference.history.CONTEXT` frames as its clip: it predicts what it would for a recording that ends now.
 
+    Raises `ConfigError` as `Shape.of`, or runs that cannot be averaged.
+
     Parameters
     ----------
     clip : frames that count as a clip, for a model of whole clips.
-
-    Raises
-    ------
-    ConfigError
-        As `Shape.of`, or runs that cannot be averaged.
     """
 
     def __init__(self, model: Model, *, clip: int = 0, device: str = "cpu") -> None:

@@ -14,14 +14,11 @@ from skelemo.inference.live import Prediction, stream_layout
 class OnnxModel:
     """Predicts for windows of raw keypoints with an exported model.
 
+    Raises `ConfigError` as `Shape.of`.
+
     Parameters
     ----------
     clip : frames that count as a clip, for a model of whole clips.
-
-    Raises
-    ------
-    ConfigError
-        As `Shape.of`.
     """
 
     def __init__(self, model: onnx.Exported, *, clip: int = 0) -> None:

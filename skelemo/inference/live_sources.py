@@ -120,10 +120,7 @@ def open_stream(
 ) -> Iterator[Frame]:
     """The frames of a source, as they come; see `skelemo.inference.live.live`.
 
-    Raises
-    ------
-    InputError, ConfigError
-        The source is not there, or nothing that can be followed.
+    Raises `InputError` or `ConfigError`: the source is not there, or nothing that can be followed.
     """
     if source == STDIN:
         return read_lines(sys.stdin.buffer, reader)

@@ -24,12 +24,8 @@ def camera_device(source: str) -> Path | None:
 def read_video(source: str, options: Options | None, reader: FrameReader) -> Iterator[Frame]:
     """The frames of a video, or of a camera for as long as it sends any.
 
-    Raises
-    ------
-    ConfigError
-        No program is named, or it cannot be used.
-    InputError
-        The video cannot be decoded; there is no such camera, or it disappears.
+    Raises `ConfigError`: no program is named, or it cannot be used; `InputError`: the video cannot be decoded; there is
+    no such camera, or it disappears.
     """
     camera = camera_device(source)
     path = camera or Path(source)

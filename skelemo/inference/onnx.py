@@ -265,12 +265,8 @@ def _varint(number: int) -> bytes:
 def load(path: str | os.PathLike[str], *, threads: int = 0) -> Exported:
     """Load a model that `skelemo export` wrote.
 
-    Raises
-    ------
-    InputError
-        The file is missing, damaged, changed, of another version, or not of skelemo.
-    ConfigError
-        ONNX Runtime is not installed.
+    Raises `InputError`: the file is missing, damaged, changed, of another version, or not of skelemo; `ConfigError`:
+    ONNX Runtime is not installed.
     """
     path = Path(path)
     if not path.is_file():
@@ -335,10 +331,7 @@ def _facts(text: str, path: Path) -> dict[str, Any]:
 def open_model(runs: Sequence[Path], *, allow: Collection[str] = ()) -> Answering:
     """The model of run folders, or of an exported file; torch is imported for the former alone.
 
-    Raises
-    ------
-    ConfigError
-        Exported files and others together.
+    Raises `ConfigError`: exported files and others together.
     """
     exported = [Path(run) for run in runs if Path(run).suffix.lower() == SUFFIX]
     if not exported:

@@ -36,10 +36,7 @@ class Overlap:
 def overlap(run: Path, sequences: pd.DataFrame, subsets: Sequence[str] = ("train", "validation")) -> Overlap | None:
     """What sequences of a corpus a run has learned from; None where the run does not tell.
 
-    Raises
-    ------
-    InputError
-        The run's ``splits.json`` is damaged.
+    Raises `InputError`: the run's ``splits.json`` is damaged.
     """
     name, facts = run.resolve().name, learned(run, subsets)
     if facts is None:

@@ -38,13 +38,7 @@ _CALM = 0.5
 
 
 def require_av() -> Any:
-    """PyAV, which brings its own FFmpeg.
-
-    Raises
-    ------
-    ConfigError
-        It is not installed.
-    """
+    """PyAV, which brings its own FFmpeg. Raises `ConfigError`: it is not installed."""
     try:
         import av
     except ImportError:
@@ -76,13 +70,7 @@ class Overlay:
             raise ConfigError(f"{self.out}: expected a folder or a file that ends in {SUFFIX}")
 
     def targets(self, videos: list[str]) -> dict[str, Path]:
-        """The file of each video.
-
-        Raises
-        ------
-        ConfigError
-            One file for several videos.
-        """
+        """The file of each video. Raises `ConfigError`: one file for several videos."""
         if self.out.suffix.lower() == SUFFIX:
             if len(videos) > 1:
                 raise ConfigError(f"{self.out} shows one video, and the source has {len(videos)}: name a folder")
@@ -92,10 +80,7 @@ class Overlay:
     def films(self, found: Opened, videos: list[str]) -> dict[str, Path]:
         """The film of each video that has one.
 
-        Raises
-        ------
-        ConfigError, InputError
-            One film for several videos, or a folder that has none of them.
+        Raises `ConfigError` or `InputError`: one film for several videos, or a folder that has none of them.
         """
         if self.film is None:
             return dict(found.films)
@@ -329,10 +314,7 @@ def _batches(frames: Frames, size: int) -> Iterator[list[tuple[int, np.ndarray, 
 class _Film:
     """A video file, its frames upright; without a path there are none.
 
-    Raises
-    ------
-    InputError
-        It cannot be decoded, or has no frames.
+    Raises `InputError`: it cannot be decoded, or has no frames.
     """
 
     def __init__(self, path: Path | None) -> None:

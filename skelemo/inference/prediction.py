@@ -71,10 +71,8 @@ class Request:
 def predict_file(request: Request) -> Predicted:
     """Predict for every person and frame of a source and write the table, or go on where an earlier call was.
 
-    Raises
-    ------
-    InputError, ConfigError, CacheError
-        As `skelemo.inference.answering.Answering.predict`; or another process writes this file.
+    Raises `InputError`, `ConfigError` or `CacheError` as `skelemo.inference.answering.Answering.predict`; or another
+    process writes this file.
     """
     require_writable(request.out)
     if request.film and not request.film.exists():

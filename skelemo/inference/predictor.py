@@ -201,10 +201,7 @@ class Model(Answering):
     def widths(self, smooth: int | str) -> list[dict[str, int]]:
         """By member and head, over how many frames predictions are averaged.
 
-        Raises
-        ------
-        ConfigError
-            ``auto``, and a model has no record of what its validation subset prefers.
+        Raises `ConfigError`: ``auto``, and a model has no record of what its validation subset prefers.
         """
         if smooth != "auto":
             return [{head.name: int(smooth) for head in one.file.heads} for one in self.members]

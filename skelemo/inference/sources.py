@@ -53,14 +53,12 @@ def opened(
 ) -> Iterator[Opened]:
     """A cache of what a source holds; of anything but a cache one that is removed afterwards, or kept in a folder.
 
+    Raises `InputError`, `ConfigError` or `CacheError`: the source cannot be read or shows nobody, or lacks a part of
+    the wanted layout.
+
     Parameters
     ----------
     keypoints : of videos, where they have been found.
-
-    Raises
-    ------
-    InputError, ConfigError, CacheError
-        The source cannot be read or shows nobody, or lacks a part of the wanted layout.
     """
     path = Path(source) if isinstance(source, str | os.PathLike) else None
     if path and is_cache(path):
@@ -149,10 +147,7 @@ def _of_person(cache: Cache, person: str) -> Cache:
 def _with_parts(found: Opened, wanted: Layout) -> Opened:
     """The source, with a note on each part that some of its people never show.
 
-    Raises
-    ------
-    InputError
-        None of them shows any.
+    Raises `InputError`: none of them shows any.
     """
     cache, notes = found.cache, list(found.notes)
     columns = [[part.name for part in cache.layout.parts].index(part.name) for part in wanted.parts]
@@ -199,10 +194,7 @@ def array_layouts() -> dict[int, str]:
 def array_layout(keypoints: np.ndarray) -> Layout:
     """The layout of an array ``[T, V, 3]``, by its number of points.
 
-    Raises
-    ------
-    InputError
-        Another shape, no numbers, or no layout of so many points.
+    Raises `InputError`: another shape, no numbers, or no layout of so many points.
     """
     shape, known = list(keypoints.shape), array_layouts()
     if keypoints.ndim != 3 or keypoints.shape[2] != 3 or not len(keypoints) or keypoints.dtype.kind not in "fiu":

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Options:
     """Which rows a table has, and which of them a prediction.
 
+    Raises `ConfigError`: an option out of range.
+
     Parameters
     ----------
     every : one frame in so many.
@@ -28,11 +30,6 @@ class Options:
     smooth : frames of a centered mean, odd; 0 or 1 for none, ``auto`` for what the run's validation subset prefers.
 
     per_clip : one row for each person of a recording, with the mean of all its predictions.
-
-    Raises
-    ------
-    ConfigError
-        An option out of range.
     """
 
     every: int = 1
@@ -136,15 +133,12 @@ def write_tables(
 ) -> None:
     """Write predictions, table after table, in the form that the suffix names; the file is complete or not there.
 
+    Raises `ConfigError`: another suffix, or annotations for ELAN of several videos or without frames per second.
+
     Parameters
     ----------
     raw : leave texts in CSV as they are, also those that a spreadsheet would run as formulas.
     film : the video, for annotations to name it.
-
-    Raises
-    ------
-    ConfigError
-        Another suffix, or annotations for ELAN of several videos or without frames per second.
     """
     require_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)

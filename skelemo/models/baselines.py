@@ -274,16 +274,13 @@ class Baseline(nn.Module):
     ) -> None:
         """Fit to batches of keypoints ``[n, T, V, C]`` and masks ``[n, T]``, with the labels of all windows.
 
+        Raises `ConfigError`: scikit-learn rejects the settings or the windows; `rescale` with a single person.
+
         Parameters
         ----------
         people : ``[N]`` the person of each window, any numbers.
         mirror : also fit to every window flipped.
         seed : of scikit-learn's random numbers.
-
-        Raises
-        ------
-        ConfigError
-            scikit-learn rejects the settings or the windows; `rescale` with a single person.
         """
         pieces: list[np.ndarray] = []
         twins: list[np.ndarray] = []

@@ -27,10 +27,7 @@ _LEAST_SPREAD = 0.01
 class Organs(nn.Module):
     """Each brow, each eye, the nose and the mouth relative to the mean of its points: its shape, not its place.
 
-    Raises
-    ------
-    ConfigError
-        The layout has no face.
+    Raises `ConfigError`: the layout has no face.
     """
 
     member: Tensor
@@ -55,10 +52,7 @@ class Frontal(nn.Module):
     This removes most of a small head rotation and of the proportions of the face. Zero if fewer than four of these
     points are visible, or if they are almost collinear.
 
-    Raises
-    ------
-    ConfigError
-        The layout has no face.
+    Raises `ConfigError`: the layout has no face.
     """
 
     face: Tensor

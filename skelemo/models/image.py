@@ -148,6 +148,9 @@ def image_encoder(
 ) -> ImageEncoder:
     """Build the encoder of a registered image network.
 
+    Raises `ConfigError`: an invalid setting of the renderer or the backbone, or no published weights; `InputError`:
+    weights cannot be read or do not fit.
+
     Parameters
     ----------
     architecture : a registered image network, such as ``resnet18``.
@@ -158,13 +161,6 @@ def image_encoder(
         device.
     freeze : number of stages, from the image up, that are not trained: up to 5 of a convolutional network, stem
         included, and up to 13 of a transformer.
-
-    Raises
-    ------
-    ConfigError
-        An invalid setting of the renderer or the backbone, or no published weights.
-    InputError
-        Weights cannot be read or do not fit.
     """
     entry(architecture)  # imports all architectures
     if architecture not in BACKBONES:

@@ -131,10 +131,7 @@ def create(
 def _require_usable(chosen: Entry, network: nn.Module, spec: Spec) -> None:
     """Try another package's network on two windows.
 
-    Raises
-    ------
-    ConfigError
-        It is no module, has uninitialized parameters, fails, or does not return what its heads need.
+    Raises `ConfigError`: it is no module, has uninitialized parameters, fails, or does not return what its heads need.
     """
     name = chosen.name
     if not isinstance(network, nn.Module):
@@ -213,10 +210,7 @@ def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
 def checked(name: str, defaults: Mapping[str, Any], setting: str, value: Any) -> Any:
     """Validate a setting of ``name``: its value must have the type of the default; lists become tuples.
 
-    Raises
-    ------
-    ConfigError
-        It has another type, or there is no such setting.
+    Raises `ConfigError`: it has another type, or there is no such setting.
     """
     if setting not in defaults:
         raise unknown(f"setting of {name}", setting, defaults)

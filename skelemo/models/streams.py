@@ -71,16 +71,13 @@ class Streams(nn.Module):
     in training and running ones afterwards; a missing point stays zero. Confidence becomes visibility, 1 or 0, so
     that models transfer between detectors.
 
+    Raises `ConfigError`: no stream, an unknown one, or one that the layout lacks.
+
     Parameters
     ----------
     spec : layout and channels of the batch.
     names : one or more of `NAMES`; several are concatenated.
     normalize : standardize as described.
-
-    Raises
-    ------
-    ConfigError
-        No stream, an unknown one, or one that the layout lacks.
     """
 
     NAMES = ("joint", "bone", "joint_motion", "bone_motion", *SHAPES)

@@ -38,12 +38,8 @@ _UNCOUNTED = "num_batches_tracked"  # files older than torch 0.4.1 lack this cou
 def official_file(architecture: str) -> Path:
     """The ImageNet file of an architecture in torch.hub's folder, downloaded if necessary; its hash is checked.
 
-    Raises
-    ------
-    ConfigError
-        Nothing is published for that architecture.
-    InputError
-        The download failed, or the file's SHA-256 does not match its name.
+    Raises `ConfigError`: nothing is published for that architecture; `InputError`: the download failed, or the file's
+    SHA-256 does not match its name.
     """
     if architecture not in OFFICIAL:
         raise ConfigError(
@@ -65,10 +61,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     The ``state_dict`` of a checkpoint is found, and prefixes of wrappers are removed. Of one of this project's image
     networks, the backbone is read.
 
-    Raises
-    ------
-    InputError
-        The file is missing, damaged, of another kind, or a pickle of more than tensors, which is not executed.
+    Raises `InputError`: the file is missing, damaged, of another kind, or a pickle of more than tensors, which is not
+    executed.
     """
     if not path.is_file():
         raise InputError(f"weights {path}: no such file")
@@ -85,10 +79,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str, leave: str) -> None:
     """Copy weights into a network, except those whose names start with ``leave`` (the classifier of a file).
 
-    Raises
-    ------
-    InputError
-        Names or shapes differ; the message counts them and lists the first.
+    Raises `InputError`: names or shapes differ; the message counts them and lists the first.
     """
     wanted = network.state_dict()
     given = {name: tensor for name, tensor in state.items() if not name.startswith(leave)}

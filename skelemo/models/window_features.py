@@ -16,10 +16,7 @@ MOMENTS = 12
 class Features(nn.Module):
     """`features` of each of the streams, side by side; of `SHAPES`, which show a face, those of its points alone.
 
-    Raises
-    ------
-    ConfigError
-        As `Streams`.
+    Raises `ConfigError` as `Streams`.
     """
 
     def __init__(self, spec: Spec, streams: Sequence[str]) -> None:

@@ -22,10 +22,7 @@ def fuse(runs: Sequence[Run], name: str = "ensemble") -> Run:
     window is judged by a model that was trained on it. Every run counts the same. Heads that not all runs have are
     left out. The order of rows may differ.
 
-    Raises
-    ------
-    InputError
-        Fewer than two runs, no head in common, other classes, other windows or other labels.
+    Raises `InputError`: fewer than two runs, no head in common, other classes, other windows or other labels.
     """
     if len(runs) < 2:
         raise InputError(f"an ensemble takes two runs or more, got {len(runs)}")

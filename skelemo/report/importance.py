@@ -87,10 +87,7 @@ class Mattered:
 def mattered(run: Run) -> list[Mattered]:
     """What the run's folder says, for each of its heads; nothing of runs that are fused.
 
-    Raises
-    ------
-    InputError
-        The file is damaged.
+    Raises `InputError`: the file is damaged.
     """
     if run.members and not run.evaluation:
         return []

@@ -108,12 +108,8 @@ class Run:
 def read_run(path: Path) -> Run:
     """Read a finished run folder.
 
-    Raises
-    ------
-    UnfinishedError
-        Its training has not finished.
-    InputError
-        There is no such folder, it is none of a run, or a file in it is damaged.
+    Raises `UnfinishedError`: its training has not finished; `InputError`: there is no such folder, it is none of a run,
+    or a file in it is damaged.
     """
     path = Path(path)
     if not path.is_dir():
@@ -155,13 +151,7 @@ def _heads(file: Path, environment: Mapping[str, Any]) -> list[Head]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read one of the JSON files of a run folder.
-
-    Raises
-    ------
-    InputError
-        It is missing, damaged, or not a mapping.
-    """
+    """Read one of the JSON files of a run folder. Raises `InputError`: it is missing, damaged, or not a mapping."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:

@@ -41,13 +41,7 @@ def write_importance(folder: Path, table: pd.DataFrame) -> None:
 
 
 def read_importance(folder: Path) -> pd.DataFrame:
-    """The file of a run folder; empty where there is none.
-
-    Raises
-    ------
-    InputError
-        It is damaged.
-    """
+    """The file of a run folder; empty where there is none. Raises `InputError`: it is damaged."""
     file = folder / FILE
     if not file.is_file():
         return pd.DataFrame(columns=list(COLUMNS))

@@ -95,13 +95,7 @@ def write_mistakes(folder: Path, mistakes: Sequence[Mistake]) -> None:
 
 
 def read_mistakes(folder: Path) -> tuple[Mistake, ...]:
-    """The clips in a run folder; none where it keeps none.
-
-    Raises
-    ------
-    InputError
-        The file is damaged.
-    """
+    """The clips in a run folder; none where it keeps none. Raises `InputError`: the file is damaged."""
     from safetensors import SafetensorError, safe_open
 
     file = folder / FILE

@@ -82,10 +82,8 @@ def has_model(folder: Path) -> bool:
 def read_model(folder: Path) -> tuple[ModelFile, dict[str, "Tensor"]]:
     """Read a model and its weights.
 
-    Raises
-    ------
-    InputError
-        A file is missing, damaged, of another format, or the weights are not those that ``model.json`` names.
+    Raises `InputError`: a file is missing, damaged, of another format, or the weights are not those that ``model.json``
+    names.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

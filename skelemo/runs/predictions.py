@@ -55,10 +55,7 @@ def output_table(head: Head, outputs: np.ndarray) -> dict[str, np.ndarray]:
 def truth_of(frame: pd.DataFrame, head: Head) -> np.ndarray:
     """Labels of a table: class numbers int64 ``[N]`` (-1 unlabeled), or float32 ``[N, K]`` (NaN unlabeled).
 
-    Raises
-    ------
-    InputError
-        A class that the head does not have.
+    Raises `InputError`: a class that the head does not have.
     """
     if head.kind != "classes":
         return frame[list(truth_columns(head))].to_numpy(np.float32)
@@ -79,10 +76,7 @@ def outputs_of(frame: pd.DataFrame, head: Head) -> np.ndarray:
 def read_predictions(path: Path, heads: Sequence[Head]) -> pd.DataFrame:
     """Read a table of predictions.
 
-    Raises
-    ------
-    InputError
-        The file is damaged, a column is missing, or a subset is neither validation nor test.
+    Raises `InputError`: the file is damaged, a column is missing, or a subset is neither validation nor test.
     """
     import pyarrow
 
@@ -100,10 +94,7 @@ def read_predictions(path: Path, heads: Sequence[Head]) -> pd.DataFrame:
 def write_predictions(path: Path, frame: pd.DataFrame, heads: Sequence[Head]) -> None:
     """Write a table of predictions, numbers as float32, so that reading it gives the same scores.
 
-    Raises
-    ------
-    InputError
-        A column is missing.
+    Raises `InputError`: a column is missing.
     """
     _check(frame, heads, path)
     floats = [name for name in frame.columns if pd.api.types.is_float_dtype(frame[name].dtype) and name not in _WHOLE]
@@ -134,10 +125,7 @@ def _check(frame: pd.DataFrame, heads: Sequence[Head], path: Path) -> None:
 def mean_predictions(tables: Sequence[pd.DataFrame], heads: Sequence[Head]) -> pd.DataFrame:
     """The mean of what several tables predict for the same windows, in the same order.
 
-    Raises
-    ------
-    InputError
-        A prediction of a head is missing in one of the tables.
+    Raises `InputError`: a prediction of a head is missing in one of the tables.
     """
     labels = [column for head in heads for column in truth_columns(head)]
     fused = tables[0][[*WINDOW, *labels]].copy()

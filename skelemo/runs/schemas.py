@@ -343,10 +343,8 @@ class _Loader(yaml.SafeLoader):
 def read_yaml(path: Path) -> dict[str, Any]:
     """The settings of a YAML file, which nobody need have checked.
 
-    Raises
-    ------
-    ValueError
-        It is too large, no YAML, has aliases, or is no mapping of settings; the message fits behind the path.
+    Raises `ValueError`: it is too large, no YAML, has aliases, or is no mapping of settings; the message fits behind
+    the path.
     """
     with path.open("rb") as file:
         text = file.read(MOST_YAML + 1)

@@ -64,12 +64,7 @@ def read_study(file: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     file; ``grid``, a list of values for each setting that varies, or a list of such grids; and ``title``. Settings that
     vary together stand in mappings under a name of their own: ``rate: [{optimizer: adam, lr: 0.001}, …]``.
 
-    Raises
-    ------
-    InputError
-        The file cannot be read or is no study.
-    ConfigError
-        A cell's settings cannot be used.
+    Raises `InputError`: the file cannot be read or is no study; `ConfigError`: a cell's settings cannot be used.
     """
     content, base = read_entries(file, _KEYS)
     grids = content.get("grid", {})
@@ -93,10 +88,7 @@ def read_study(file: Path, overrides: Mapping[str, Any] | None = None) -> Study:
 def read_entries(file: Path, known: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The entries of a study or search, and the settings of its ``base``, written there or in a file that it names.
 
-    Raises
-    ------
-    InputError
-        A file cannot be read, or has an entry that is not ``known``.
+    Raises `InputError`: a file cannot be read, or has an entry that is not ``known``.
     """
     content = _read(file)
     if unknown := sorted(content.keys() - {*known}):
@@ -172,10 +164,7 @@ def run_study(study: Study, out: Path, *, jobs: int = 1, told: Told = lambda *_:
     ``out`` holds ``runs/CELL``, ``configs/CELL.yaml``, ``failures.json`` with the reason of each failed cell, and
     ``report/``.
 
-    Raises
-    ------
-    ConfigError
-        ``out`` is another study's, or is being written by another process.
+    Raises `ConfigError`: ``out`` is another study's, or is being written by another process.
     """
     with claimed(out):
         for cell in study.cells:

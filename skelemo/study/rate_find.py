@@ -16,10 +16,7 @@ from skelemo.training.validation import ValidationScorer
 def find(config: Config, out: Path) -> RateCurve:
     """Find the rate for a training on its first fold, and write ``lr_find.json`` and ``lr_find.svg``.
 
-    Raises
-    ------
-    ConfigError
-        The settings do not fit the data, or no rate lowers the loss.
+    Raises `ConfigError`: the settings do not fit the data, or no rate lowers the loss.
     """
     scorer = ValidationScorer(config)
     job = scorer.job(config, out)

@@ -107,12 +107,8 @@ def read_search(file: Path, overrides: Mapping[str, Any] | None = None, trials: 
     ``{low, high}`` with ``log: true`` or a ``step``; ``sampler`` (tpe, random or grid), ``trials``, ``pruner`` (median
     or none), ``prune_after`` (epochs), ``fold``, ``seed`` and ``title``.
 
-    Raises
-    ------
-    InputError
-        The file cannot be read or is no search.
-    ConfigError
-        A setting cannot be used, or cannot vary in a search.
+    Raises `InputError`: the file cannot be read or is no search; `ConfigError`: a setting cannot be used, or cannot
+    vary in a search.
     """
     content, base = read_entries(file, _KEYS)
     space = content.get("space")

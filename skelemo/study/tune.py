@@ -77,14 +77,12 @@ def tune(search: Search, out: Path, *, storage: str = "", keep: bool = False, to
     ``out`` holds ``best.yaml`` (settings for ``skelemo train``), ``search.html``, ``trials.csv`` and ``failures.json``;
     with ``keep`` also what each training has left, under ``trials/``.
 
+    Raises `ConfigError`: Optuna is missing, the storage cannot be opened or holds another search, or the settings do
+    not fit the data.
+
     Parameters
     ----------
     storage : a file, or the URL of a database as SQLAlchemy takes it; a file in ``out`` unless given.
-
-    Raises
-    ------
-    ConfigError
-        Optuna is missing, the storage cannot be opened or holds another search, or the settings do not fit the data.
     """
     optuna = _optuna()
     scorer = ValidationScorer(load_config(None, dict(search.base)), search.fold)

@@ -133,12 +133,8 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
     A setting of the chosen architecture may stand beside the others in the place of ``model``: ``width`` is
     ``model.width``.
 
-    Raises
-    ------
-    InputError
-        The file cannot be read or is not a mapping of settings.
-    ConfigError
-        An unknown setting (the nearest known one is named) or a value that it cannot have.
+    Raises `InputError`: the file cannot be read or is not a mapping of settings; `ConfigError`: an unknown setting (the
+    nearest known one is named) or a value that it cannot have.
     """
     where = f"{file}: " if file else ""
     written, given = _read_settings(file) if file else {}, overrides or {}

@@ -55,13 +55,9 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
 
     A pretraining has the validation loss in their place.
 
-    Raises
-    ------
-    ConfigError
-        ``out`` holds something already and ``resume`` is not asked for, another process is writing it, or the settings
-        do not fit the data.
-    CacheError, InputError
-        The data, or a file of the run that is resumed, cannot be read.
+    Raises `ConfigError`: ``out`` holds something already and ``resume`` is not asked for, another process is writing
+    it, or the settings do not fit the data; `CacheError` or `InputError`: the data, or a file of the run that is
+    resumed, cannot be read.
     """
     together = _written(config, out) if resume and (out / "config.yaml").exists() else config
     join_processes(together)

@@ -147,10 +147,7 @@ class Job:
 def balance_of(heads: Sequence[Head], targets: Targets) -> np.ndarray:
     """``[W]`` how likely each window is to be drawn, so that all classes of the first head of classes come alike.
 
-    Raises
-    ------
-    ConfigError
-        There is no head of classes.
+    Raises `ConfigError`: there is no head of classes.
     """
     head = next((head for head in heads if head.kind == "classes"), None)
     if head is None:
@@ -164,10 +161,7 @@ def balance_of(heads: Sequence[Head], targets: Targets) -> np.ndarray:
 def require_windows(job: Job, fold: Fold, number: int) -> None:
     """Refuse a fold from whose windows nothing can be learned, chosen or scored.
 
-    Raises
-    ------
-    ConfigError
-        The subset that lacks windows or labels, or the setting that needs others.
+    Raises `ConfigError`: the subset that lacks windows or labels, or the setting that needs others.
     """
     config, targets = job.config, job.targets(fold)
     train, validation, test = (len(targets[subset]) for subset in SUBSETS)

@@ -41,12 +41,8 @@ class Start:
 def origin(config: "Config", number: int, folds: int, seed: int) -> Path:
     """The folder of the model that a fold starts from: that of the same seed and fold, or the run's only one.
 
-    Raises
-    ------
-    ConfigError
-        The run has several models, and none is of this fold and seed.
-    InputError
-        There is no finished model.
+    Raises `ConfigError`: the run has several models, and none is of this fold and seed; `InputError`: there is no
+    finished model.
     """
     run = place = Path(config.init)
     if (run / f"seed_{seed}").is_dir():
@@ -67,12 +63,8 @@ def origin(config: "Config", number: int, folds: int, seed: int) -> Path:
 def initialize(network: nn.Module, folder: Path, config: "Config", layout: str, heads: Sequence[Head]) -> Start:
     """Give a network the weights of another run that fit by name and shape; heads of other outputs stay new.
 
-    Raises
-    ------
-    ConfigError
-        The run is of another architecture or layout, nothing of it fits, or ``init_freeze`` matches nothing of it.
-    InputError
-        The run's model is damaged or not finite.
+    Raises `ConfigError`: the run is of another architecture or layout, nothing of it fits, or ``init_freeze`` matches
+    nothing of it; `InputError`: the run's model is damaged or not finite.
     """
     model, given = read_model(folder)
     for what, theirs, ours in (("arch", model.arch, config.arch), ("layout", model.layout, layout)):
@@ -141,11 +133,8 @@ def learned_before(config: "Config", folds: Sequence[Fold], sequences: pd.DataFr
     What is scored here must be new to the initial model altogether; what chooses here may have chosen there, and may
     have been pretrained on where others are tested.
 
-    Raises
-    ------
-    ConfigError
-        The initial model has learned from sequences or subjects that validate or test here, or does not tell, and
-        ``allow_overlap`` is not set.
+    Raises `ConfigError`: the initial model has learned from sequences or subjects that validate or test here, or does
+    not tell, and ``allow_overlap`` is not set.
     """
     found: list[Any] = []
     notes: dict[str, None] = {}

@@ -120,10 +120,7 @@ class Training(lightning.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Step a plateau now: Lightning would do so after the epoch's checkpoint is written.
 
-        Raises
-        ------
-        ConfigError
-            A figure of the epoch, or a weight after it, is not finite.
+        Raises `ConfigError`: a figure of the epoch, or a weight after it, is not finite.
         """
         self._require_finite()
         found = self.lr_schedulers()

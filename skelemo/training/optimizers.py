@@ -45,10 +45,7 @@ def make_optimizer(
 
     What is ``taken`` from another run learns at the rate that ``init_rate`` sets.
 
-    Raises
-    ------
-    ConfigError
-        An unknown optimizer.
+    Raises `ConfigError`: an unknown optimizer.
     """
     name = str(config.optimizer)
     if name not in OPTIMIZERS:
@@ -97,10 +94,7 @@ _FIRST_RATE = 1e-3
 def make_schedules(optimizer: Optimizer, steps: int, config: "Config") -> list[dict[str, Any]]:
     """What Lightning takes as ``lr_scheduler``: the warm-up and the schedule behind it, as far as there are any.
 
-    Raises
-    ------
-    ConfigError
-        An unknown schedule, or a warm-up that is longer than the training or stands before one.
+    Raises `ConfigError`: an unknown schedule, or a warm-up that is longer than the training or stands before one.
     """
     entry = SCHEDULES[config.schedule]
     if config.warmup and config.schedule == "onecycle":

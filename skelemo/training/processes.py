@@ -33,10 +33,7 @@ def rank() -> int:
 def join_processes(config: Config) -> None:
     """Know whether several processes train together, and refuse what they cannot do.
 
-    Raises
-    ------
-    ConfigError
-        A setting is for one device alone, or the machine has fewer devices.
+    Raises `ConfigError`: a setting is for one device alone, or the machine has fewer devices.
     """
     if config.devices * config.nodes == 1:
         os.environ.pop(_DEVICES, None)

@@ -42,14 +42,11 @@ class RateCurve:
 def find_rate(task: Training, loaders: lightning.LightningDataModule, options: Mapping[str, Any]) -> RateCurve:
     """Train a copy of the network for `STEPS` steps on the training subset, the rate rising with each.
 
+    Raises `ConfigError`: the loss never falls, or is not finite from the start.
+
     Parameters
     ----------
     options : of Lightning's Trainer, as of the training to come.
-
-    Raises
-    ------
-    ConfigError
-        The loss never falls, or is not finite from the start.
     """
     rising = task.config.model_copy(update={"lr": LOWEST, "schedule": "constant", "warmup": 0, "ema": 0.0})
     probe = _Probe(deepcopy(task.network), rising, task.heads, task.contexts, task.seed)

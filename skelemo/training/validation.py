@@ -45,17 +45,12 @@ class ValidationScorer:
     The split is the one that ``skelemo train`` draws. Once it is drawn, the labels and keypoints of all sequences
     but those of the fold's training and validation subsets are erased from memory, before anything is trained.
 
+    Raises `ConfigError`: there is no such fold, or it has no validation subset; `CacheError`: the data cannot be read.
+
     Parameters
     ----------
     config : the settings that decide what is scored, see `SCORED`.
     number : of the fold, from 1 on.
-
-    Raises
-    ------
-    ConfigError
-        There is no such fold, or it has no validation subset.
-    CacheError
-        The data cannot be read.
     """
 
     def __init__(self, config: Config, number: int = 1) -> None:

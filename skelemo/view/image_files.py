@@ -46,17 +46,15 @@ def export_images(
     Classes are those of the first head of classes. Images are written to a hidden folder that is renamed to ``OUT``
     when complete.
 
+    Raises `ConfigError`: ``out`` is not empty, an unknown view or split, no frame to draw, or a view of a face without
+    any.
+
     Parameters
     ----------
     view, size : see `SkeletonRenderer`.
     every : draw one frame in ``every``.
     split : column of splits with each sequence's subset.
     report : called with the number of images written and their total.
-
-    Raises
-    ------
-    ConfigError
-        ``out`` is not empty, an unknown view or split, no frame to draw, or a view of a face without any.
     """
     require_empty(out)
     renderer = SkeletonRenderer(cache.layout, size, view)

@@ -39,16 +39,11 @@ class LivePage:
     images (0 where unknown). Each further one is a frame: ``video``, ``number``, ``time``, ``latency``, and ``people``
     with ``name``, ``seen``, ``points`` (x, y, confidence one after another) and ``outputs`` by head.
 
+    Raises `ConfigError`: the package websockets is not installed; `InputError`: the port is taken.
+
     Parameters
     ----------
     port : 0 for any that is free.
-
-    Raises
-    ------
-    ConfigError
-        The package websockets is not installed.
-    InputError
-        The port is taken.
     """
 
     def __init__(self, model: str, heads: Sequence[Head], layout: Layout, size: tuple[int, int], port: int = 0) -> None:

@@ -54,15 +54,12 @@ def write_page(cache: Cache, out: Path, *, per_class: int = 12, view: str | None
     Samples come from as many sequences as possible; the same seed selects the same ones. Frames without a person are
     skipped.
 
+    Raises `ConfigError`: ``out`` is not empty, an unknown view, or nobody is visible in any frame.
+
     Parameters
     ----------
     per_class : largest number of samples of a class.
     view : see `SkeletonRenderer`; by default what the data show: face, person, or both side by side.
-
-    Raises
-    ------
-    ConfigError
-        ``out`` is not empty, an unknown view, or nobody is visible in any frame.
     """
     require_empty(out)
     stills = Stills.of(cache)

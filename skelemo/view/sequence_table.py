@@ -76,10 +76,7 @@ class SequenceTable:
     def find(self, query: Query, corrected: frozenset[tuple[str, str]] = frozenset()) -> np.ndarray:
         """Rows of the cache that fit, in order. ``corrected`` are recordings and people with corrections.
 
-        Raises
-        ------
-        ConfigError
-            A head, class, subset, problem or column that there is not.
+        Raises `ConfigError`: a head, class, subset, problem or column that there is not.
         """
         keep = np.ones(len(self.cache.sequences), bool)
         for word in query.text.casefold().split():

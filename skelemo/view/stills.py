@@ -49,10 +49,7 @@ class Stills:
     def visible(self, view: str) -> np.ndarray:
         """Whether a view draws anything in each frame, bool ``[N]``.
 
-        Raises
-        ------
-        ConfigError
-            The view shows a face, and no frame of the cache does.
+        Raises `ConfigError`: the view shows a face, and no frame of the cache does.
         """
         confidence, layout = self.frames.keypoints[..., 2], self.cache.layout
         drawn = {

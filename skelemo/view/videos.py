@@ -15,10 +15,7 @@ def find_videos(folder: Path, names: Collection[str]) -> dict[str, Path]:
     The folder is listed and its files are compared with the names: a name is never followed as a path, nor is a link
     that leads outside.
 
-    Raises
-    ------
-    InputError
-        There is no such folder, or it has no video of these recordings.
+    Raises `InputError`: there is no such folder, or it has no video of these recordings.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of videos")

@@ -27,16 +27,14 @@ _PREPARING = ("min_confidence", "max_gap", "smooth", "causal")
 class Viewer:
     """What is looked at, and the answers to what the page asks.
 
+    Raises `InputError`: a run predicts for none of the cache's sequences, there is no such folder, or a table is
+    damaged.
+
     Parameters
     ----------
     runs : whose predictions are shown.
     videos : folder with the video files of recordings.
     queue : table of suspects, as ``skelemo audit`` writes it.
-
-    Raises
-    ------
-    InputError
-        A run predicts for none of the cache's sequences, there is no such folder, or a table is damaged.
     """
 
     def __init__(
