@@ -28,6 +28,8 @@ from skelemo.pose.video import Video, frames
 from skelemo.skeleton import Layout, layout
 from skelemo.skeleton.mapping import LANDMARKS, from_mediapipe
 
+#: Bytes of frames that may wait for MediaPipe.
+_AHEAD = 32 << 20
 _LAYOUT = "body_25+face_70+hand_21x2"
 #: Keys of OpenPose's people that nothing is written under (peopleJsonSaver.cpp).
 _EMPTY: dict[str, list[float]] = {f"{part}_keypoints_3d": [] for part in ("pose", "face", "hand_left", "hand_right")}
@@ -108,11 +110,14 @@ class _Estimator:
         process = self._process if self._process and self._process.poll() is None else self._start()
         assert process.stdin
         pipe, numbers, failure = process.stdin, deque[int](), list[BaseException]()
+        camera = video.path.is_char_device()  # whose frames must not grow old
+        room = threading.Semaphore(2 if camera else max(2, _AHEAD // (video.width * video.height * 3)))
 
         def feed() -> None:
             first = True
             try:
                 for number, pixels in frames(video, every, notes):
+                    room.acquire()
                     numbers.append(number)
                     pipe.write(struct.pack("<III", first, video.width, video.height))
                     pipe.write(pixels.data)
@@ -134,6 +139,7 @@ class _Estimator:
                 if (number := numbers.popleft()) < 0:
                     break
                 answer = self._answer()
+                room.release()
                 if "people" not in answer:
                     raise InputError(f"{video.path}: MediaPipe ended at frame {number}: {answer['error']}")
                 yield number, answer["people"]
@@ -141,6 +147,7 @@ class _Estimator:
             self._stop()
             raise
         finally:
+            room.release(2)  # the feeder may wait for it
             feeder.join(10)
         if failure:
             self._stop()

@@ -3,7 +3,8 @@
 This file runs in an environment that has MediaPipe and not skelemo (`skelemo.pose.environment`), so it imports nothing
 of skelemo's. A frame is three uint32 (1 for the first frame of a video, width, height) and width x height x 3 bytes of
 RGB. The first line out is ``{"ready": VERSION}``; every other is ``{"people": [{"pose": [[x, y, visibility], …],
-"face": [[x, y], …], "left_hand": …, "right_hand": …}]}``, shares of the picture, or ``{"error": REASON}``.
+"face": [[x, y], …], "left_hand": …, "right_hand": …}]}``, shares of the picture, or ``{"error": REASON}``. Frames are
+read and answers written by threads of their own, so that a busy reader at the other end holds nothing up.
 
 With the models of MediaPipe's wheel, everybody is followed as its own holistic solution follows one person: the pose
 detector finds people, the pose landmarker follows each in the box that the last landmarks give, and the face is found
@@ -12,11 +13,15 @@ in the head's box. The landmarks are not smoothed. With model files (``--models`
 
 import argparse
 import glob
+import importlib.util
 import json
 import math
 import os
+import queue
 import struct
 import sys
+import threading
+from importlib.metadata import version
 from typing import Any
 
 #: Frames from one search for people to the next while one person is followed; with several, each frame has a search.
@@ -98,12 +103,11 @@ class Wheel:
     """Everybody in a video by the models of MediaPipe's wheel."""
 
     def __init__(self, people: int, hands: bool) -> None:
-        import mediapipe
-        from mediapipe.framework.formats import rect_pb2
+        from mediapipe.framework.formats import detection_pb2, landmark_pb2, rect_pb2  # noqa: F401 - read by name
         from mediapipe.python import packet_creator, packet_getter
         from mediapipe.python._framework_bindings import image_frame, resource_util
 
-        resource_util.set_resource_dir(os.path.dirname(os.path.dirname(mediapipe.__file__)))
+        resource_util.set_resource_dir(os.path.dirname(_folder()))
         self.make, self.get, self.rect = packet_creator, packet_getter, rect_pb2.NormalizedRect
         self.rgb = image_frame.ImageFormat.SRGB
         self.people, self.parts = people, ["face"] + ["left_hand", "right_hand"] * hands
@@ -288,19 +292,26 @@ def _model(folder: str, name: str) -> str:
     return files[0]
 
 
-def _estimator(people: int, hands: bool, models: str) -> Any:
-    import mediapipe
+def _folder() -> str:
+    """Where the package lies, which is not run for that."""
+    spec = importlib.util.find_spec("mediapipe")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("No module named 'mediapipe'")
+    return os.path.dirname(spec.origin)
 
-    inside = os.path.join(os.path.dirname(mediapipe.__file__), "modules", "pose_landmark", "pose_landmark_full.tflite")
+
+def _estimator(people: int, hands: bool, models: str) -> Any:
     if models and hands:
         raise ValueError("hands are found with the models of the wheel 0.10.21 alone, not with --models")
     if models:
         return Tasks(models, people)
-    if not os.path.exists(inside):
+    if not os.path.exists(os.path.join(_folder(), "modules", "pose_landmark", "pose_landmark_full.tflite")):
         raise FileNotFoundError(
-            "MediaPipe " + mediapipe.__version__ + " carries no models: name a folder with pose_landmarker*.task and "
+            "MediaPipe " + version("mediapipe") + " carries no models: name a folder with pose_landmarker*.task and "
             "face_landmarker*.task (--models), or take 0.10.21, which does"
         )
+    # The package's own __init__ loads Matplotlib, OpenCV and the Tasks API: more than half a second, for nothing here.
+    sys.modules["mediapipe"] = importlib.util.module_from_spec(importlib.util.find_spec("mediapipe"))  # type: ignore[arg-type]
     return Wheel(people, hands)
 
 
@@ -313,28 +324,39 @@ def main() -> None:
     given = parser.parse_args()
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever MediaPipe prints is no answer
+    asked: Any = queue.SimpleQueue()
+    answers: Any = queue.SimpleQueue()
 
-    def answer(what: Any) -> None:
-        out.write(json.dumps(what) + "\n")
-        out.flush()
-
-    try:
-        import mediapipe
-        import numpy as np
-
-        estimator = _estimator(given.people, given.hands, given.models)
-        answer({"ready": mediapipe.__version__})
+    def read() -> None:
         head = struct.Struct("<III")
         while data := sys.stdin.buffer.read(head.size):
             first, width, height = head.unpack(data)
-            pixels = sys.stdin.buffer.read(width * height * 3)
+            asked.put((first, width, height, sys.stdin.buffer.read(width * height * 3)))
+        asked.put(None)
+
+    def write() -> None:
+        for what in iter(answers.get, None):
+            out.write(json.dumps(what) + "\n")
+            out.flush()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        import numpy as np
+
+        estimator = _estimator(given.people, given.hands, given.models)
+        answers.put({"ready": version("mediapipe")})
+        threading.Thread(target=read, daemon=True).start()
+        for first, width, height, pixels in iter(asked.get, None):
             if first:
                 estimator.begin()
-            people = estimator.find(np.frombuffer(pixels, np.uint8).reshape(height, width, 3))
-            answer({"people": people})
+            answers.put({"people": estimator.find(np.frombuffer(pixels, np.uint8).reshape(height, width, 3))})
     except Exception as error:
-        answer({"error": (str(error).strip() or type(error).__name__).splitlines()[0]})
+        answers.put({"error": (str(error).strip() or type(error).__name__).splitlines()[0]})
         sys.exit(1)
+    finally:
+        answers.put(None)
+        writer.join()
 
 
 if __name__ == "__main__":

@@ -82,17 +82,17 @@ def body_of(layout: Layout, points: np.ndarray, names: Sequence[str]) -> dict[st
 def face_70(mesh: np.ndarray) -> np.ndarray:
     """FACE_70 ``[N, 70, 3]`` from MediaPipe's face mesh ``[N, 468 or 478, 3]``."""
     made = np.zeros((len(mesh), len(FACE_70), 3), np.float32)
-    for place, vertices in enumerate(MEDIAPIPE_FACE):
-        if max(vertices) < mesh.shape[1]:
-            made[:, place] = _between(mesh[:, vertices])
+    ends = np.array([(vertices[0], vertices[-1]) for vertices in MEDIAPIPE_FACE])
+    known = ends.max(1) < mesh.shape[1]
+    made[:, known] = _between(mesh[:, ends[known]])
     return made
 
 
 def _between(points: np.ndarray) -> np.ndarray:
-    """The middle of points ``[N, ends, 3]``, ``[N, 3]``; missing where one of them is."""
-    least = points[..., 2].min(1)
-    middle = np.concatenate([points[..., :2].mean(1), least[:, None]], axis=1)
-    return np.where(least[:, None] > 0, middle, np.float32(0))
+    """The middle of points ``[..., ends, 3]``, ``[..., 3]``; missing where one of them is."""
+    least = points[..., 2].min(-1, keepdims=True)
+    middle = np.concatenate([points[..., :2].mean(-2), least], axis=-1)
+    return np.where(least > 0, middle, np.float32(0))
 
 
 def in_layout(parts: Mapping[str, np.ndarray], layout: Layout) -> np.ndarray:
