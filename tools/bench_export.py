@@ -32,7 +32,7 @@ def command(arch: tuple[str, ...], frames: int, rounds: int) -> None:
     for column in ("", "frames", "batch", "torch", "ONNX Runtime", "ratio", "file, MB"):
         table.add_column(column, justify="right" if column else "left")
     for name in arch:
-        draws = entry(name).coordinates == "frame"
+        draws = entry(name).facts.coordinates == "frame"
         module = _module(name, 1 if draws else frames)
         content = to_onnx(module)
         options = onnxruntime.SessionOptions()
@@ -59,7 +59,7 @@ def command(arch: tuple[str, ...], frames: int, rounds: int) -> None:
 
 def _module(name: str, frames: int) -> EndToEnd:
     torch.manual_seed(0)
-    seen, coordinates = layout(), entry(name).coordinates
+    seen, coordinates = layout(), entry(name).facts.coordinates
     network = create(name, layout_name=seen.name, heads=HEADS, frames=frames).eval()
     preparation = Preparation(coordinates=coordinates, reference="window", max_gap=5)
     one = SimpleNamespace(network=network, layout=seen, preparation=preparation, window=Window(frames),

@@ -85,7 +85,7 @@ def _model(arch: str, length: int, settings: dict[str, Any], *, clip: bool = Fal
     heads = (EXPRESSION, VA)
     network = create(arch, layout_name=DEFAULT_LAYOUT, heads=heads, frames=length, **settings).eval()
     reference = "clip" if clip else "window"
-    preparation = Preparation(entry(arch).coordinates, reference, max_gap=5)  # type: ignore[arg-type]
+    preparation = Preparation(entry(arch).facts.coordinates, reference, max_gap=5)  # type: ignore[arg-type]
     file = ModelFile(arch, settings, DEFAULT_LAYOUT, heads, preparation.to_json(), {"length": length})
     return Model((Member(file, network, layout(), preparation, Window(length)),), arch)
 

@@ -89,7 +89,7 @@ def command(
         for heading in (*columns, "drawing", "peak MB"):
             table.add_column(heading, justify="right")
         for name in names:
-            draws = entry(name).coordinates == "frame"
+            draws = entry(name).facts.coordinates == "frame"
             shown, length = layout_name or (layout().name if draws else "coco_18"), frames or (1 if draws else 48)
             case = Case(name, shown, length, batch, device, threads, rounds, half)
             table.add_row(name, f"{length} x {len(_layout(shown))}", *_cells(_alone(case), batch))
@@ -123,7 +123,7 @@ def measure(case: Case) -> Speed:
     torch.manual_seed(0)
     device = torch.device(case.device)
     spec = Spec(_layout(case.layout), (HEAD,), case.frames)
-    network = entry(case.arch).build(spec).to(device)
+    network = entry(case.arch).function(spec).to(device)
     keypoints = torch.rand(case.batch, case.frames, len(spec.layout), 3, device=device)
     keypoints[..., :2] -= 0.5
     mask = torch.ones(case.batch, case.frames, dtype=torch.bool, device=device)

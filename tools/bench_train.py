@@ -59,7 +59,7 @@ def command(names: tuple[str, ...], steps: int, batch: int, threads: int, rounds
 
 
 def _shares(name: str, folder: Path, steps: int, batch: int, rounds: int, device: torch.device) -> tuple[str, ...]:
-    corpus = load_corpus(open_cache(folder), Preparation(entry(name).coordinates)).to(device)
+    corpus = load_corpus(open_cache(folder), Preparation(entry(name).facts.coordinates)).to(device)
     window, heads = Window(CASES[name]), ("expression", "va")
     targets = find_targets(corpus, np.arange(len(corpus.sequences)), window, heads, every=10, seen_only=True)
     network = create(name, layout_name=DEFAULT_LAYOUT, heads=(EXPRESSION, VA), frames=window.length).to(device)
@@ -102,7 +102,7 @@ def _watch(renderer: nn.Module) -> bool:
 
 def _beside_published(batch: int, rounds: int, device: torch.device, note: str) -> Table:
     spec = Spec(Layout("coco_18", (COCO_18,)), (_HEAD,), 48)
-    ours = entry("stgcnpp").build(spec).to(device)
+    ours = entry("stgcnpp").function(spec).to(device)
     theirs = Published(directed_partition(spec.layout)).to(device)
     keypoints = torch.rand(batch, 48, 18, 3, device=device)
     mask, labels = torch.ones(batch, 48, dtype=torch.bool, device=device), torch.arange(batch, device=device) % 20

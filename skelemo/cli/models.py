@@ -27,7 +27,7 @@ def command(pattern: str, frames: int, layout_name: str, settings: bool) -> None
     if not networks and not baselines:
         raise unknown("architecture", pattern, [*list_models(), *list_models(fitted=True)])
     costs = {name: _cost(name, layout_name, frames) for name in networks} | dict.fromkeys(baselines, ("–", "–"))
-    rows = [(name, *costs[name], entry(name).sees, entry(name).settings) for name in costs]
+    rows = [(name, *costs[name], entry(name).facts.sees, entry(name).settings) for name in costs]
     _show(rows, f"One window of {count(frames, 'frame')} of {layout_name}", settings)
 
 

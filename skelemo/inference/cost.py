@@ -25,7 +25,7 @@ def size(
     arch: str, layout_name: str, heads: Sequence[Head], frames: int, settings: Mapping[str, Any]
 ) -> dict[str, int]:
     """``parameters``, and ``flops`` of one window, of a network; nothing of a baseline, which has neither."""
-    if registry.entry(arch).fitted:
+    if registry.entry(arch).facts.fitted:
         return {}
     settings = registry.lasting(settings)
     found = registry.cost_of(arch, layout_name=layout_name, heads=heads, frames=frames, **settings)

@@ -13,6 +13,7 @@ from skelemo.models.streams import Streams
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
 
 
+@register("ann", sees="normalized keypoints of the window's frames, flattened")
 class Ann(nn.Module):
     """Four linear layers for each head, not shared between heads, as in the paper. Missing points are zeros.
 
@@ -27,7 +28,14 @@ class Ann(nn.Module):
     """
 
     def __init__(
-        self, spec: Spec, width: int, dropout: float, activation: str, streams: Sequence[str], standardize: bool
+        self,
+        spec: Spec,
+        *,
+        width: int = 512,
+        dropout: float = 0.2,
+        activation: str = "relu",
+        streams: Sequence[str] = ("joint",),
+        standardize: bool = True,
     ) -> None:
         super().__init__()
         if width < 4:
@@ -54,17 +62,3 @@ def _hidden(inputs: int, width: int, dropout: float, activation: str) -> nn.Sequ
         layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation](), nn.Dropout(dropout)]
         inputs = outputs
     return nn.Sequential(*layers)
-
-
-@register("ann", sees="normalized keypoints of the window's frames, flattened")
-def ann(
-    spec: Spec,
-    *,
-    width: int = 512,
-    dropout: float = 0.2,
-    activation: str = "relu",
-    streams: Sequence[str] = ("joint",),
-    standardize: bool = True,
-) -> nn.Module:
-    """The paper's network of linear layers."""
-    return Ann(spec, width, dropout, activation, streams, standardize)

@@ -233,7 +233,7 @@ class Stretch(Fitted):
         return self.middle + (values - self.middle) * self.factor
 
 
-class Baseline(nn.Module):
+class Baseline(Fitted):
     """One fitted estimator for each head on the features of a window, with the interface of a network.
 
     Classes without training samples have the logit -inf. A support vector machine's logits are its decision values.
@@ -261,7 +261,7 @@ class Baseline(nn.Module):
             {head.name: Stretch() for head in spec.heads if rescale and head.kind == "values"}
         )
         for head in spec.heads:
-            self.register_buffer(f"{head.name}_classes", torch.arange(len(head)))
+            self._store(**{f"{head.name}_classes": np.arange(len(head))})
 
     def fit(
         self,
@@ -298,7 +298,7 @@ class Baseline(nn.Module):
             fitted = self._fit_head(head, ready[chosen], truth, seed)
             self.estimators[head.name].copy(fitted)  # type: ignore[operator]  # defined by every subclass of Fitted
             if head.kind == "classes":
-                setattr(self, f"{head.name}_classes", torch.from_numpy(fitted[0].classes_.astype(np.int64)))
+                self._store(**{f"{head.name}_classes": fitted[0].classes_.astype(np.int64)})
             if head.name in self.stretches:
                 unseen = self._predict_apart(head, ready[chosen], truth, np.tile(people[known], copies), seed)
                 self.stretches[head.name].fit(truth, unseen)  # type: ignore[operator]
@@ -344,13 +344,6 @@ class Baseline(nn.Module):
         logits = raw.new_full((raw.shape[0], len(head)), -torch.inf)
         classes = getattr(self, f"{head.name}_classes")
         return logits.index_copy(1, classes, raw).float()
-
-    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
-        for head in self.spec.heads:
-            name = f"{head.name}_classes"
-            if prefix + name in state:
-                setattr(self, name, torch.empty_like(state[prefix + name]))
-        super()._load_from_state_dict(state, prefix, *others)
 
 
 def fully_labeled(head: Head, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ DenseNet-121 pre-trained on ImageNet is the best classifier of the paper (sectio
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -107,13 +108,6 @@ class DenseNet(Backbone):
         return {_OLD_NAME.sub(r"\1\2", name): tensor for name, tensor in state.items()}
 
 
-@image_network("densenet121")
-def densenet121(classes: int = 0) -> DenseNet:
-    """DenseNet-121: 7,978,856 parameters with 1,000 classes."""
-    return DenseNet((6, 12, 24, 16), classes=classes)
-
-
-@image_network("densenet201")
-def densenet201(classes: int = 0) -> DenseNet:
-    """DenseNet-201: 20,013,928 parameters with 1,000 classes."""
-    return DenseNet((6, 12, 48, 32), classes=classes)
+# Parameters with 1,000 classes: 7,978,856; 20,013,928.
+image_network("densenet121", partial(DenseNet, (6, 12, 24, 16)))
+image_network("densenet201", partial(DenseNet, (6, 12, 48, 32)))

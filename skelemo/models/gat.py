@@ -35,10 +35,12 @@ class Block(nn.Module):
         return rows + self.dropout(torch.relu(moved))
 
 
+@register("gat", sees="a graph of normalized keypoints over time")
 class GraphAttentionNetwork(nn.Module):
-    """Joint tokens through blocks, a vector of all joints per frame, the heads.
+    """Graph attention (GATv2, Brody et al. 2022) with edge types, one token for every ``stride`` frames of a joint.
 
-    All frames of a batch are one graph of disjoint copies of the skeleton.
+    All frames of a batch are one graph of disjoint copies of the skeleton. The heads see ``readout`` features of all
+    joints, averaged over time.
     """
 
     edges: Tensor
@@ -47,14 +49,15 @@ class GraphAttentionNetwork(nn.Module):
     def __init__(
         self,
         spec: Spec,
-        streams: Sequence[str],
-        width: int,
-        heads: int,
-        blocks: int,
-        kernel: int,
-        stride: int,
-        readout: int,
-        dropout: float,
+        *,
+        streams: Sequence[str] = ("joint",),
+        width: int = 64,
+        attention_heads: int = 4,
+        blocks: int = 3,
+        kernel: int = 5,
+        stride: int = 2,
+        readout: int = 128,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         from torch_geometric.transforms import AddSelfLoops
@@ -64,7 +67,9 @@ class GraphAttentionNetwork(nn.Module):
         self.register_buffer("edges", graph.edge_index, persistent=False)
         self.register_buffer("attributes", kinds, persistent=False)
         self.tokens = JointTokens(spec, streams, width, stride)
-        self.blocks = nn.ModuleList(Block(width, heads, kernel, kinds.shape[1], dropout) for _ in range(blocks))
+        self.blocks = nn.ModuleList(
+            Block(width, attention_heads, kernel, kinds.shape[1], dropout) for _ in range(blocks)
+        )
         self.readout = TokenReadout(len(spec.layout), width, readout)
         self.dropout = nn.Dropout(dropout)
         self.heads = Heads(readout, spec.heads)
@@ -79,23 +84,3 @@ class GraphAttentionNetwork(nn.Module):
         for block in self.blocks:
             rows = block(rows, frames, edges, attributes)
         return self.heads(self.dropout(self.readout(rows, frames)))
-
-
-@register("gat", sees="a graph of normalized keypoints over time")
-def gat(
-    spec: Spec,
-    *,
-    streams: Sequence[str] = ("joint",),
-    width: int = 64,
-    attention_heads: int = 4,
-    blocks: int = 3,
-    kernel: int = 5,
-    stride: int = 2,
-    readout: int = 128,
-    dropout: float = 0.1,
-) -> nn.Module:
-    """Graph attention (GATv2, Brody et al. 2022) with edge types, one token for every ``stride`` frames of a joint.
-
-    The heads see ``readout`` features of all joints, averaged over time.
-    """
-    return GraphAttentionNetwork(spec, streams, width, attention_heads, blocks, kernel, stride, readout, dropout)

@@ -141,7 +141,8 @@ def parents(layout: Layout) -> tuple[int, ...]:
     """
     found: list[int] = []
     for part in layout.parts:
-        matrix, start = _matrix(len(part), _inner(part)), layout.slices[part.name].start
+        matrix = _matrix(len(part), _pairs(Layout(part.name, (part,)), mirror=False))
+        start = layout.slices[part.name].start
         distance = _distances(matrix)[part.index(part.root)]
         for keypoint in range(len(part)):
             neighbors = matrix[[keypoint]].nonzero()[1]
@@ -155,7 +156,8 @@ def _edges(layout: Layout, mirror: bool) -> dict[EdgeType, list[Limb]]:
     edges: dict[EdgeType, list[Limb]] = {EdgeType.LIMB: list(layout.limbs), EdgeType.TIE: [], EdgeType.LINK: []}
     for part in layout.parts:
         edges[EdgeType.TIE] += _named(part.ties, layout, part, part)
-    edges[EdgeType.LINK] = _links(layout)
+        if layout.body:  # face to head, hands to wrists
+            edges[EdgeType.LINK] += _named(part.links, layout, layout.body, part)
     known = [pair for pairs in edges.values() for pair in pairs]
     edges[EdgeType.LINK] += _bridges(layout, known)
     if mirror:
@@ -163,12 +165,6 @@ def _edges(layout: Layout, mirror: bool) -> dict[EdgeType, list[Limb]]:
         twins = [(a, b) for a, b in enumerate(layout.mirror) if a < b and frozenset((a, b)) not in joined]
         edges[EdgeType.MIRROR] = twins
     return edges
-
-
-def _links(layout: Layout) -> list[Limb]:
-    """Face to head and hands to wrists, where the layout has a body."""
-    body = layout.body
-    return [pair for part in layout.parts if body for pair in _named(part.links, layout, body, part)]
 
 
 def _bridges(layout: Layout, known: list[Limb]) -> list[Limb]:
@@ -187,13 +183,6 @@ def _named(pairs: str, layout: Layout, first: Part, second: Part) -> list[Limb]:
         if a in first.keypoints and b in second.keypoints:
             found.append((layout.index(f"{first.name}.{a}"), layout.index(f"{second.name}.{b}")))
     return found
-
-
-def _inner(part: Part) -> list[Limb]:
-    """Edges within one part."""
-    alone = Layout(part.name, (part,))
-    edges = _edges(alone, mirror=False)
-    return [pair for pairs in edges.values() for pair in pairs]
 
 
 def _pairs(layout: Layout, mirror: bool) -> list[Limb]:

@@ -58,29 +58,34 @@ class Block(nn.Module):
         return rows + self.forward_layer(rows)
 
 
+@register("graph_transformer", sees="a graph of normalized keypoints over time")
 class GraphTransformer(nn.Module):
-    """Joint tokens with positions in graph and time through blocks, a vector of all joints per frame, the heads."""
+    """Transformer over joint tokens; ``positions`` Laplacian eigenvectors, one token for every ``stride`` frames.
+
+    The heads see ``readout`` features of all joints, averaged over time.
+    """
 
     positions: Tensor
 
     def __init__(
         self,
         spec: Spec,
-        streams: Sequence[str],
-        width: int,
-        heads: int,
-        blocks: int,
-        stride: int,
-        positions: int,
-        readout: int,
-        dropout: float,
+        *,
+        streams: Sequence[str] = ("joint",),
+        width: int = 64,
+        attention_heads: int = 4,
+        blocks: int = 4,
+        stride: int = 2,
+        positions: int = 8,
+        readout: int = 128,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         # Saved with the weights: for equal eigenvalues another machine may find other eigenvectors.
         self.register_buffer("positions", laplacian_positions(spec.layout, positions))
         self.tokens = JointTokens(spec, streams, width, stride)
         self.position_embedding = nn.Linear(positions, width)
-        self.blocks = nn.ModuleList(Block(spec, width, heads, dropout) for _ in range(blocks))
+        self.blocks = nn.ModuleList(Block(spec, width, attention_heads, dropout) for _ in range(blocks))
         self.readout = TokenReadout(len(spec.layout), width, readout)
         self.dropout = nn.Dropout(dropout)
         self.heads = Heads(readout, spec.heads)
@@ -95,23 +100,3 @@ class GraphTransformer(nn.Module):
         for block in self.blocks:
             rows = block(rows, frames)
         return self.heads(self.dropout(self.readout(rows, frames)))
-
-
-@register("graph_transformer", sees="a graph of normalized keypoints over time")
-def graph_transformer(
-    spec: Spec,
-    *,
-    streams: Sequence[str] = ("joint",),
-    width: int = 64,
-    attention_heads: int = 4,
-    blocks: int = 4,
-    stride: int = 2,
-    positions: int = 8,
-    readout: int = 128,
-    dropout: float = 0.1,
-) -> nn.Module:
-    """Transformer over joint tokens; ``positions`` Laplacian eigenvectors, one token for every ``stride`` frames.
-
-    The heads see ``readout`` features of all joints, averaged over time.
-    """
-    return GraphTransformer(spec, streams, width, attention_heads, blocks, stride, positions, readout, dropout)

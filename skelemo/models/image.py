@@ -133,8 +133,8 @@ class ImageNetwork(nn.Module):
         return self.groups()["backbone"]
 
 
-#: Builders of the registered backbones, ``build(classes) -> Backbone``, by architecture.
-BACKBONES: dict[str, Callable[[int], Backbone]] = {}
+#: Builders of the registered backbones, ``build(classes=0) -> Backbone``, by architecture.
+BACKBONES: dict[str, Callable[..., Backbone]] = {}
 
 
 def image_encoder(
@@ -167,7 +167,7 @@ def image_encoder(
         raise unknown("image network", architecture, BACKBONES)
     if spec.channels < 3:
         raise ConfigError(f"{architecture} draws x, y and confidence; the batch has {spec.channels} channels")
-    backbone = BACKBONES[architecture](0)
+    backbone = BACKBONES[architecture]()
     if view == "auto":
         view = "person+face" if spec.layout.face else "person"
     renderer = SkeletonRenderer(spec.layout, image_size, view)
@@ -177,34 +177,24 @@ def image_encoder(
             f"freeze: {architecture} has {len(backbone.stages)} stages, {freeze} of them cannot be frozen"
         )
     if weights and not next(backbone.parameters()).is_meta:
-        _initialize(backbone, weights, architecture)
+        path = official_file(architecture) if weights == "imagenet" else Path(weights).expanduser()
+        load_weights(backbone, backbone.adapt(read_weights(path)), source=str(path), leave=backbone.final)
     return ImageEncoder(renderer, backbone, freeze=freeze)
 
 
-def image_network(name: str) -> Callable[[Callable[[int], Backbone]], Callable[[int], Backbone]]:
-    """Register ``build(classes) -> Backbone`` as a backbone and as an architecture."""
+def image_network(name: str, build: Callable[..., Backbone]) -> None:
+    """Register ``build(classes=0) -> Backbone`` as a backbone and as an architecture."""
+    BACKBONES[name] = build
 
-    def add(build: Callable[[int], Backbone]) -> Callable[[int], Backbone]:
-        BACKBONES[name] = build
-
-        @register(name, sees="a skeleton image of each frame, averaged over the window", coordinates="frame")
-        def network(
-            spec: Spec,
-            *,
-            view: str = "auto",
-            image_size: int = 224,
-            weights: str = "",
-            freeze: int = 0,
-            dropout: float = 0.0,
-        ) -> ImageNetwork:
-            encoder = image_encoder(name, spec, view=view, image_size=image_size, weights=weights, freeze=freeze)
-            return ImageNetwork(encoder, spec, dropout=dropout)
-
-        return build
-
-    return add
-
-
-def _initialize(backbone: Backbone, weights: str, architecture: str) -> None:
-    path = official_file(architecture) if weights == "imagenet" else Path(weights).expanduser()
-    load_weights(backbone, backbone.adapt(read_weights(path)), source=str(path), leave=backbone.final)
+    @register(name, sees="a skeleton image of each frame, averaged over the window", coordinates="frame")
+    def network(
+        spec: Spec,
+        *,
+        view: str = "auto",
+        image_size: int = 224,
+        weights: str = "",
+        freeze: int = 0,
+        dropout: float = 0.0,
+    ) -> ImageNetwork:
+        encoder = image_encoder(name, spec, view=view, image_size=image_size, weights=weights, freeze=freeze)
+        return ImageNetwork(encoder, spec, dropout=dropout)

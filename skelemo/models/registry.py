@@ -39,19 +39,6 @@ class Facts:
     fitted: bool = False
 
 
-@dataclass(frozen=True)
-class Entry(Facts):
-    """A registered architecture."""
-
-    name: str = ""
-    build: Callable[..., nn.Module] = nn.Identity
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings that the architecture takes, with their defaults."""
-        return plugins.Entry(self.name, self.build, None).settings
-
-
 ARCHITECTURES = plugins.Registry("architecture", "skelemo.models", package="skelemo.models", default=Facts())
 
 
@@ -71,11 +58,9 @@ def register(
     return ARCHITECTURES.register(name, Facts(sees, coordinates, fitted))
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> plugins.Entry[Facts]:
     """The architecture of a name; raises `ConfigError` with the known ones for any other."""
-    found = ARCHITECTURES[name]
-    facts = found.facts
-    return Entry(facts.sees, facts.coordinates, facts.fitted, name, found.function)
+    return ARCHITECTURES[name]
 
 
 def list_models(pattern: str = "*", *, fitted: bool = False) -> list[str]:
@@ -118,17 +103,17 @@ def create(
     spec = Spec(layout(layout_name), tuple(found), frames, channels)
     given = {setting: checked(name, chosen.settings, setting, value) for setting, value in settings.items()}
     try:
-        network = chosen.build(spec, **given)
+        network = chosen.function(spec, **given)
     except (ValueError, ArithmeticError, RuntimeError, TypeError, MemoryError) as error:
         listed = ", ".join(f"{setting}={value}" for setting, value in given.items())
         why = str(error).partition("\n")[0]
         raise ConfigError(f"{name} cannot be built with {listed or 'its defaults'}: {why}") from error
-    if not chosen.fitted and not chosen.build.__module__.startswith("skelemo."):
+    if not chosen.facts.fitted and not chosen.function.__module__.startswith("skelemo."):
         _require_usable(chosen, network, spec)
     return network
 
 
-def _require_usable(chosen: Entry, network: nn.Module, spec: Spec) -> None:
+def _require_usable(chosen: plugins.Entry[Facts], network: nn.Module, spec: Spec) -> None:
     """Try another package's network on two windows.
 
     Raises `ConfigError`: it is no module, has uninitialized parameters, fails, or does not return what its heads need.
@@ -143,7 +128,7 @@ def _require_usable(chosen: Entry, network: nn.Module, spec: Spec) -> None:
     training = network.training
     try:
         with torch.no_grad():
-            found = network.eval()(*inputs, *([None] if chosen.coordinates == "frame" else []))
+            found = network.eval()(*inputs, *([None] if chosen.facts.coordinates == "frame" else []))
     except Exception as error:
         why = (str(error).splitlines() or [""])[0]
         raise ConfigError(

@@ -3,6 +3,8 @@
 The paper (section 5) uses pre-trained ResNet-18 and ResNet-50, and a lighter ResNet-18 of its own.
 """
 
+from functools import partial
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -133,29 +135,10 @@ class ResNet(Backbone):
         return self.fc(x.mean((2, 3)))
 
 
-@image_network("resnet18")
-def resnet18(classes: int = 0) -> ResNet:
-    """ResNet-18: 11,689,512 parameters with 1,000 classes."""
-    return ResNet(BasicBlock, (2, 2, 2, 2), classes=classes)
-
-
-@image_network("resnet34")
-def resnet34(classes: int = 0) -> ResNet:
-    """ResNet-34: 21,797,672 parameters with 1,000 classes."""
-    return ResNet(BasicBlock, (3, 4, 6, 3), classes=classes)
-
-
-@image_network("resnet50")
-def resnet50(classes: int = 0) -> ResNet:
-    """ResNet-50: 25,557,032 parameters with 1,000 classes."""
-    return ResNet(Bottleneck, (3, 4, 6, 3), classes=classes)
-
-
-@image_network("resnet18_paper")
-def resnet18_paper(classes: int = 0) -> ResNet:
-    """The paper's modified ResNet-18 (sections 4.5 and 5): ResNet-18 with half the channels.
-
-    The paper describes the layers (those of ResNet-18) and training from scratch, but no widths. Half of the
-    standard's, 32 to 256, is our reading of "lighter than the original".
-    """
-    return ResNet(BasicBlock, (2, 2, 2, 2), planes=32, classes=classes)
+# Parameters with 1,000 classes: 11,689,512; 21,797,672; 25,557,032.
+image_network("resnet18", partial(ResNet, BasicBlock, (2, 2, 2, 2)))
+image_network("resnet34", partial(ResNet, BasicBlock, (3, 4, 6, 3)))
+image_network("resnet50", partial(ResNet, Bottleneck, (3, 4, 6, 3)))
+# The paper (sections 4.5 and 5) describes the layers of its own, lighter ResNet-18 (those of ResNet-18) and training
+# from scratch, but no widths. Half of the standard's, 32 to 256, is our reading of "lighter than the original".
+image_network("resnet18_paper", partial(ResNet, BasicBlock, (2, 2, 2, 2), planes=32))

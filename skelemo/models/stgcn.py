@@ -13,7 +13,6 @@ from skelemo.errors import unknown
 from skelemo.models.graph import gcn_adjacency, partition
 from skelemo.models.joint_layers import FrameNorm, Frames, GraphConv, JointNetwork, Shortcut, TimeConv
 from skelemo.models.registry import Spec, register
-from skelemo.skeleton import Layout
 
 _PARTITIONS = {"spatial": partition, "uniform": gcn_adjacency}
 
@@ -42,12 +41,6 @@ class Block(nn.Module):
         return torch.relu(outputs), left
 
 
-def _adjacency(name: str, layout: Layout) -> Tensor:
-    if name not in _PARTITIONS:
-        raise unknown("partition", name, _PARTITIONS)
-    return _PARTITIONS[name](layout)
-
-
 @register("stgcn", sees="a graph of normalized keypoints over time")
 def stgcn(
     spec: Spec,
@@ -64,7 +57,9 @@ def stgcn(
     ``widths=[64,64,64,64,128,128,128,256,256,256]`` is the published depth. ``partition=uniform`` treats all
     neighbors alike, as torch_geometric's ``GCNConv`` does.
     """
-    adjacency = _adjacency(partition, spec.layout)
+    if partition not in _PARTITIONS:
+        raise unknown("partition", partition, _PARTITIONS)
+    adjacency = _PARTITIONS[partition](spec.layout)
 
     def block(inputs: int, outputs: int, stride: int, first: bool) -> nn.Module:
         return Block(inputs, outputs, adjacency, kernel, stride, block_dropout, residual=not first)

@@ -131,45 +131,23 @@ class TemporalNetwork(nn.Module):
         return self.heads(self.dropout(self.time(vectors, mask)))
 
 
-def _recurrent(
-    kind: Literal["lstm", "gru"],
-    spec: Spec,
-    streams: Sequence[str],
-    width: int,
-    layers: int,
-    both_ways: bool,
-    dropout: float,
-) -> nn.Module:
-    frames = FrameVectors(spec, streams, width, dropout)
-    return TemporalNetwork(spec, frames, Recurrent(kind, width, width, layers, dropout, both_ways), dropout)
+def _register_recurrent(kind: Literal["lstm", "gru"]) -> None:
+    @register(kind, sees="normalized keypoints of each frame, over time")
+    def network(
+        spec: Spec,
+        *,
+        streams: Sequence[str] = ("joint",),
+        width: int = 128,
+        layers: int = 1,
+        both_ways: bool = True,
+        dropout: float = 0.2,
+    ) -> nn.Module:
+        frames = FrameVectors(spec, streams, width, dropout)
+        return TemporalNetwork(spec, frames, Recurrent(kind, width, width, layers, dropout, both_ways), dropout)
 
 
-@register("lstm", sees="normalized keypoints of each frame, over time")
-def lstm(
-    spec: Spec,
-    *,
-    streams: Sequence[str] = ("joint",),
-    width: int = 128,
-    layers: int = 1,
-    both_ways: bool = True,
-    dropout: float = 0.2,
-) -> nn.Module:
-    """Long short-term memory, bidirectional unless ``both_ways=false``."""
-    return _recurrent("lstm", spec, streams, width, layers, both_ways, dropout)
-
-
-@register("gru", sees="normalized keypoints of each frame, over time")
-def gru(
-    spec: Spec,
-    *,
-    streams: Sequence[str] = ("joint",),
-    width: int = 128,
-    layers: int = 1,
-    both_ways: bool = True,
-    dropout: float = 0.2,
-) -> nn.Module:
-    """Gated recurrent units, bidirectional unless ``both_ways=false``."""
-    return _recurrent("gru", spec, streams, width, layers, both_ways, dropout)
+_register_recurrent("lstm")
+_register_recurrent("gru")
 
 
 @register("tcn", sees="normalized keypoints of each frame, over time")

@@ -8,6 +8,7 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -159,13 +160,6 @@ def _resample(positions: Tensor, old: tuple[int, int], new: tuple[int, int]) -> 
     return torch.cat([token, grid.flatten(2).transpose(1, 2).to(token.dtype)], 1)
 
 
-@image_network("vit_s16")
-def vit_s16(classes: int = 0) -> VisionTransformer:
-    """ViT-S/16 (Touvron et al. 2021, arXiv 2012.12877, table 1): 22,050,664 parameters with 1,000 classes."""
-    return VisionTransformer(384, 12, 6, classes=classes)
-
-
-@image_network("vit_b16")
-def vit_b16(classes: int = 0) -> VisionTransformer:
-    """ViT-B/16: 86,567,656 parameters with 1,000 classes."""
-    return VisionTransformer(768, 12, 12, classes=classes)
+# ViT-S/16 is of Touvron et al. 2021 (arXiv 2012.12877, table 1). Parameters with 1,000 classes: 22,050,664; 86,567,656.
+image_network("vit_s16", partial(VisionTransformer, 384, 12, 6))
+image_network("vit_b16", partial(VisionTransformer, 768, 12, 12))

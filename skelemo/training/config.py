@@ -100,7 +100,7 @@ class Config(  # pydantic lists the fields of the last base first
         """Not trained iteratively."""
         from skelemo.models.registry import entry
 
-        return entry(self.arch).fitted
+        return entry(self.arch).facts.fitted
 
     @property
     def window(self) -> Window:

@@ -47,7 +47,7 @@ def corrections_of(config: Config) -> Corrections | None:
 
 def read_data(config: Config, cache: Cache, corrections: Corrections | None) -> Data:
     """Prepare the keypoints of a cache and correct its labels; a pretraining has none."""
-    coordinates = registry.entry(config.arch).coordinates
+    coordinates = registry.entry(config.arch).facts.coordinates
     corpus = load_corpus(cache, config.preparation(coordinates), config.named_parts, memory=config.bytes)
     found = Data(corpus, corpus, {})
     if corrections:

@@ -111,7 +111,7 @@ class ValidationScorer:
 
     @staticmethod
     def _key(config: Config) -> tuple[object, ...]:
-        return config.preparation(registry.entry(config.arch).coordinates), config.named_parts
+        return config.preparation(registry.entry(config.arch).facts.coordinates), config.named_parts
 
     def _closed(self, corpus: Corpus) -> Corpus:
         """The corpus of which only the training and validation subsets are left."""

@@ -83,7 +83,7 @@ CORPORA: dict[str, Corpus] = {}
 
 def windows(name: str, count: int, frames: int, layout: str, device: torch.device) -> Batch:
     """A batch as training makes it for that architecture, with its labels."""
-    corpus = CORPORA[entry(name).coordinates]
+    corpus = CORPORA[entry(name).facts.coordinates]
     window = Window(frames, sampling="clip")
     targets = find_targets(corpus, np.arange(len(corpus.sequences)), window, HEADS, seen_only=True)
     batch = next(iter(Batches(corpus, targets, window, count, device)))
@@ -114,7 +114,7 @@ def small(name: str) -> dict[str, object]:
 
 def of(name: str, frames: int, layout: str, device: torch.device) -> nn.Module:
     """That network without gradients; one that draws is the same for all numbers of frames."""
-    found = network(name, 1 if entry(name).coordinates == "frame" else frames, layout, device)
+    found = network(name, 1 if entry(name).facts.coordinates == "frame" else frames, layout, device)
     found.zero_grad()
     return found
 
@@ -217,7 +217,7 @@ def test_large_networks_learn_32_windows_by_heart(large, device):
 
 def learn_by_heart(name: str, frames: int, device: torch.device) -> None:
     torch.manual_seed(0)
-    draws = entry(name).coordinates == "frame"
+    draws = entry(name).facts.coordinates == "frame"
     layout = BOTH if draws else BODY
     model = of(name, frames, layout, device).train()
     batch = windows(name, 32, frames, layout, device)
@@ -242,7 +242,7 @@ def test_how_sure_the_detector_is_hardly_moves_a_prediction(name):
     batch = windows(name, 8, 4, BOTH, torch.device("cpu"))
     less_sure = batch | {"keypoints": batch["keypoints"] * torch.tensor([1, 1, 0.6])}
     model = of(name, 4, BOTH, torch.device("cpu")).eval()
-    if entry(name).coordinates == "frame":  # OpenPose does not draw points below its thresholds: let none cross them
+    if entry(name).facts.coordinates == "frame":  # none may cross the thresholds of OpenPose's drawing
         sure = batch["keypoints"].clone()
         sure[..., 2] = (sure[..., 2] > 0).float()
         batch = batch | {"keypoints": sure}

@@ -73,7 +73,7 @@ def noisy(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def backbone(name: str, classes: int = 1000) -> nn.Module:
     entry(name)
-    return BACKBONES[name](classes)
+    return BACKBONES[name](classes=classes)
 
 
 def clips(count: int, frames: int, classes: int = 7) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -373,7 +373,7 @@ def test_cost_is_the_same_on_the_meta_device_and_on_a_real_one() -> None:
 
 def test_all_image_networks_are_listed_with_what_they_see() -> None:
     assert set(NETWORKS) <= set(list_models())
-    assert all(entry(name).coordinates == "frame" and "image" in entry(name).sees for name in NETWORKS)
+    assert all(entry(name).facts.coordinates == "frame" and "image" in entry(name).facts.sees for name in NETWORKS)
 
 
 def test_weights_are_not_asked_for_where_they_could_not_be_kept() -> None:

@@ -37,7 +37,7 @@ def test_the_learned_adjacency_starts_as_published():
     assert center(COCO) == 1
     np.testing.assert_allclose(directed_partition(COCO).numpy(), published_adjacency(), atol=1e-7)
     for name in ("stgcnpp", "ctrgcn"):
-        model = entry(name).build(Spec(COCO, (EXPRESSION,), 8), widths=(8,))
+        model = entry(name).function(Spec(COCO, (EXPRESSION,), 8), widths=(8,))
         found = [value for key, value in model.named_parameters() if key.endswith("adjacency")]
         np.testing.assert_allclose(found[0].detach().numpy(), published_adjacency(), atol=1e-7)
 
@@ -103,7 +103,7 @@ def published_ctrgcn(x: Tensor, unit: nn.Module) -> Tensor:
 def test_every_block_computes_what_was_published(name, published):
     torch.manual_seed(0)
     settings = {"group": 1} if name == "ctrgcn" else {}
-    model = entry(name).build(Spec(COCO, (EXPRESSION,), 8), widths=(12, 12, 18), **settings)
+    model = entry(name).function(Spec(COCO, (EXPRESSION,), 8), widths=(12, 12, 18), **settings)
     for key, value in [*model.named_parameters(), *model.named_buffers()]:
         if "running_var" in key:
             nn.init.uniform_(value, 0.5, 2)

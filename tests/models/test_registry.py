@@ -61,8 +61,8 @@ def test_every_entry_says_what_it_sees_and_takes():
     for name in list_models():
         found = entry(name)
         assert found.name == name
-        assert found.sees
-        assert found.coordinates in ("parts", "frame")
+        assert found.facts.sees
+        assert found.facts.coordinates in ("parts", "frame")
         assert all(default is not None for default in found.settings.values())
 
 

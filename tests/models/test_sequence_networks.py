@@ -116,7 +116,7 @@ def test_exported_networks_take_any_number_of_windows(name):
 
 def test_st_gcn_plus_plus_has_the_size_of_its_reference():
     spec = Spec(Layout("coco_18", (COCO_18,)), (Head("expression", "classes", tuple(map(str, range(20)))),), 48)
-    parameters = sum(p.numel() for p in entry("stgcnpp").build(spec).parameters())
+    parameters = sum(p.numel() for p in entry("stgcnpp").function(spec).parameters())
     assert parameters == pytest.approx(1.38e6, rel=0.01)
 
 

@@ -20,7 +20,7 @@ def state_of(name: str, classes: int = 1000) -> dict[str, Tensor]:
     """A file's content as torchvision would write it: with its classifier."""
     entry(name)
     torch.manual_seed(3)
-    return BACKBONES[name](classes).state_dict()
+    return BACKBONES[name](classes=classes).state_dict()
 
 
 def assert_has(name: str, file: Path | str, state: dict[str, Tensor], *, image_size: int = 32) -> None:

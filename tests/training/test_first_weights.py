@@ -101,6 +101,6 @@ def test_a_run_that_is_restored_asks_for_no_first_weights(config, tmp_path, weig
 
 
 def test_every_network_that_draws_can_be_given_weights_and_frozen():
-    drawing = [entry(name) for name in list_models() if entry(name).coordinates == "frame"]
+    drawing = [entry(name) for name in list_models() if entry(name).facts.coordinates == "frame"]
     assert len(drawing) >= 10
     assert all({"weights", "freeze"} <= found.settings.keys() for found in drawing)

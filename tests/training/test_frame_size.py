@@ -97,7 +97,7 @@ def test_a_picture_of_unknown_size_has_that_of_what_was_seen_or_the_usual_length
 
 @pytest.mark.parametrize("name", [name for name in list_models() if name.startswith(("resnet18_p", "cnn"))])
 def test_every_kind_of_network_that_draws_takes_the_size_and_sees_it(corpus, name):
-    assert entry(name).coordinates == "frame"
+    assert entry(name).facts.coordinates == "frame"
     torch.manual_seed(0)
     network = create(name, view="frame", heads=("va",), frames=2, image_size=64).train()
     for _ in range(2):

@@ -128,7 +128,7 @@ def test_without_a_seed_the_same_points_are_hidden_every_time(corpus):
     assert not torch.equal(once[0].isnan(), once[1].isnan())
 
 
-@pytest.mark.parametrize("arch", [name for name in list_models() if entry(name).coordinates == "parts"])
+@pytest.mark.parametrize("arch", [name for name in list_models() if entry(name).facts.coordinates == "parts"])
 def test_every_network_of_points_takes_a_step(corpus, arch):
     window = Window(length=4)
     targets = find_targets(corpus, np.arange(4), window, (), seen_only=True)

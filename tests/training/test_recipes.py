@@ -59,7 +59,9 @@ def test_a_recipe_is_read_and_makes_its_model(recipe):
         create(config.arch, heads=(EXPRESSION,), **config.model)
         return
     parts = "body_25" if "actions" in recipe else layout().name
-    with torch.device("meta" if entry(config.arch).coordinates == "frame" else "cpu"):  # no weights are fetched there
+    with torch.device(
+        "meta" if entry(config.arch).facts.coordinates == "frame" else "cpu"
+    ):  # no weights are fetched there
         network = create(config.arch, layout_name=parts, heads=(EXPRESSION, VA), frames=config.length, **config.model)
     assert sum(parameter.numel() for parameter in network.parameters()) > 1000
 
