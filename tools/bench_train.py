@@ -27,6 +27,8 @@ from skelemo.preprocess import Preparation
 from skelemo.render import SkeletonRenderer
 from skelemo.skeleton import COCO_18, DEFAULT_LAYOUT, Layout
 from skelemo.targets import EXPRESSION, VA, Head
+from skelemo.training.config import Config
+from skelemo.training.fold import precision
 
 #: Frames of a window, by architecture.
 CASES = {"resnet18": 1, "densenet121": 1, "stgcnpp": 48}
@@ -107,14 +109,23 @@ def _beside_published(batch: int, rounds: int, device: torch.device, note: str) 
     keypoints = torch.rand(batch, 48, 18, 3, device=device)
     mask, labels = torch.ones(batch, 48, dtype=torch.bool, device=device), torch.arange(batch, device=device) % 20
     grid = keypoints.permute(0, 3, 1, 2).contiguous()
+    auto = "skelemo, precision: auto"
     calls = {"skelemo": lambda: ours(keypoints, mask)[_HEAD.name], "published form": lambda: theirs(grid)}
+    networks: dict[str, nn.Module] = {"skelemo": ours, "published form": theirs}
+    if precision(Config.model_validate({"precision": "auto"}), device) == "bf16-mixed":
+        networks[auto] = ours
+
+        def in_half() -> Tensor:
+            with torch.autocast(device.type, torch.bfloat16):
+                return ours(keypoints, mask)[_HEAD.name]
+
+        calls[auto] = in_half
 
     def learn(name: str, network: nn.Module) -> None:
         network.zero_grad()
         nn.functional.cross_entropy(calls[name](), labels).backward()
         _ = labels.sum().item()  # waits for the device
 
-    networks = {"skelemo": ours, "published form": theirs}
     training = take_turns({name: partial(learn, name, network) for name, network in networks.items()}, rounds)
     ours.eval(), theirs.eval()
     if device.type == "cpu":
