@@ -28,7 +28,7 @@ def architectures() -> str:
     for name in list_models():
         chosen = entry(name)
         given = " ".join(f"`{setting}={_yaml(value)}`" for setting, value in chosen.settings.items())
-        rows.append(f"| `{name}` | {_cell(chosen.sees)} | {given} |")
+        rows.append(f"| `{name}` | {_cell(chosen.facts.sees)} | {given} |")
     return "\n".join(rows)
 
 

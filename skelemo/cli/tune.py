@@ -43,10 +43,10 @@ def command(
     from skelemo.training.config import parse_assignments
 
     if lr_find:
-        from skelemo.study.rate_find import find
+        from skelemo.study.tune_page import write_rate_curve
         from skelemo.training.config import load_config
 
-        curve = find(load_config(file, parse_assignments(assignments)), out)
+        curve = write_rate_curve(load_config(file, parse_assignments(assignments)), out)
         click.echo(f"lr: {curve.suggestion:.2g}, a tenth of where the loss is lowest; the curve: {out / 'lr_find.svg'}")
         return
     search = read_search(file, parse_assignments(assignments), trials)

@@ -26,7 +26,7 @@ from skelemo.evaluation.metrics import (
     ratio,
     sums,
 )
-from skelemo.runs.notebook import scores_html
+from skelemo.runs.folder import scores_html
 from skelemo.runs.predictions import SUBSETS, output_table, outputs_of, truth_of
 from skelemo.targets import Head, hard_labels
 

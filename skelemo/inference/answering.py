@@ -11,14 +11,13 @@ from skelemo.cache.store import Cache
 from skelemo.data.window import KEY_SPAN
 from skelemo.errors import InputError
 from skelemo.evaluation.circumplex import READING, with_reading
-from skelemo.evaluation.smoothing import smoothed
 from skelemo.inference.keypoints import Reading
 from skelemo.inference.sources import Source, opened
-from skelemo.inference.table import Options, has_prediction, prediction_columns
+from skelemo.inference.table import Options, has_prediction, prediction_columns, smoothed
 from skelemo.pose import Options as PoseOptions
-from skelemo.runs.notebook import model_html
 from skelemo.skeleton import Layout
 from skelemo.targets import Head
+from skelemo.text import html_table
 
 #: Frames that are held in memory at a time, and that an interrupted ``skelemo predict`` loses at most.
 CHUNK_FRAMES = 8192
@@ -40,8 +39,10 @@ class Answering(ABC):
     radius: float | None = None
 
     def _repr_html_(self) -> str:
-        parts, members = tuple(part.name for part in self.layout.parts), getattr(self, "members", ())
-        return model_html(self.name, {head.name: head.outputs for head in self.answered}, parts, len(members))
+        rows = [("sees", ", ".join(part.name for part in self.layout.parts))]
+        rows += [(f"predicts {head.name}", ", ".join(head.outputs)) for head in self.answered]
+        members = len(getattr(self, "members", ()))
+        return html_table(f"model {self.name}" + (f", the mean of {members:,}" if members > 1 else ""), (), rows)
 
     @property
     @abstractmethod

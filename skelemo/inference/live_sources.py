@@ -1,5 +1,6 @@
-"""Streams of frames: JSON in the lines of standard input, dictionaries, and whatever `live_folder` follows."""
+"""Streams of frames: lines of JSON, dictionaries, a camera or video, and whatever `live_folder` follows."""
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Standard input, as a source.
 STDIN = "-"
+#: A camera as a source: the first one, or another by its number.
+_CAMERA = re.compile(r"camera(?::([0-9]{1,3}))?")
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,49 @@ def read_dictionaries(frames: Iterable[Any], reader: FrameReader, video: str = "
         yield Frame(number, people, video, seconds, problem=problem, arrived=arrived)
 
 
+def camera_device(source: str) -> Path | None:
+    """The device of a source that is a camera (``camera``, ``camera:1``), as Linux names it; else None."""
+    found = _CAMERA.fullmatch(source)
+    return Path(f"/dev/video{int(found[1] or 0)}") if found else None
+
+
+def read_video(source: str, options: "Options | None", reader: FrameReader) -> Iterator[Frame]:
+    """The frames of a video, or of a camera for as long as it sends any.
+
+    Raises `ConfigError`: no program is named, or it cannot be used; `InputError`: the video cannot be decoded; there is
+    no such camera, or it disappears.
+    """
+    camera = camera_device(source)
+    path = camera or Path(source)
+    if camera and not camera.exists():
+        raise InputError(f"{source}: there is no {camera}; connect a camera, or follow a folder that OpenPose writes")
+    if options is None:
+        raise ConfigError(f"{source}: a program must find the keypoints in it: name one, as in --with mediapipe")
+    if camera and options.program == "openpose":
+        raise ConfigError(
+            f"{source}: OpenPose reads cameras itself; start it with --camera {camera.name[5:]} --write_json FOLDER "
+            "and follow that folder"
+        )
+    return _frames(path, options, reader, camera is not None)
+
+
+def _frames(path: Path, options: "Options", reader: FrameReader, endless: bool) -> Iterator[Frame]:
+    from skelemo.pose.registry import PROGRAMS
+    from skelemo.pose.video import probe
+
+    video, notes, number = probe(path), list[str](), -1
+    reader.size = reader.size if all(reader.size) else (video.width, video.height)
+    with PROGRAMS.find(options.program).function(options) as find:
+        for number, data in find(video, notes):
+            people, problem = decode(reader, data, f"frame {number}")
+            seconds = number / video.fps if video.fps and not endless else None
+            yield Frame(number, people, video.name, seconds, problem=problem)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    if endless:
+        raise InputError(f"{path}: the camera has sent nothing more after frame {number}")
+
+
 def open_stream(
     source: Any,
     reader: FrameReader,
@@ -131,8 +177,6 @@ def open_stream(
         if path.is_dir():
             follower = Follower(path, reader, context=context, from_start=from_start, every_frame=every_frame)
             return follower.frames(idle)
-        from skelemo.inference.live_video import camera_device, read_video
-
         if path.exists() or camera_device(str(source)):
             return read_video(str(source), pose, reader)
         raise InputError(

@@ -1,4 +1,4 @@
-"""The table of predictions: its options, columns by head, and files by suffix (``.csv``, ``.jsonl``, ``.parquet``)."""
+"""The table of predictions: its options, smoothing, columns by head, and files by suffix."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -83,6 +83,25 @@ def has_prediction(table: "pd.DataFrame", heads: Sequence[Head]) -> np.ndarray:
     """Which rows have a prediction, bool ``[N]``."""
     names = [name for head in heads for name in output_names([*heads])[head.name]]
     return np.asarray(table[names].notna().any(axis=1))
+
+
+def smoothed(outputs: np.ndarray, key: np.ndarray, width: int) -> np.ndarray:
+    """Centered mean of outputs ``[N, K]`` over ``width`` frames; rows without a prediction (NaN) are kept and ignored.
+
+    Parameters
+    ----------
+    key : ``[N]`` int64, increasing: frame numbers, those of different sequences far apart.
+    width : odd; up to 1 leaves the outputs as they are.
+    """
+    if width <= 1 or not len(outputs):
+        return outputs
+    known = ~np.isnan(outputs).any(1)
+    first = np.searchsorted(key, key - width // 2, "left")
+    last = np.searchsorted(key, key + width // 2, "right")
+    total = np.concatenate([np.zeros((1, outputs.shape[1])), np.cumsum(np.where(known[:, None], outputs, 0.0), 0)])
+    count = np.concatenate([[0], np.cumsum(known)])
+    mean = (total[last] - total[first]) / np.maximum(count[last] - count[first], 1)[:, None]
+    return np.where(known[:, None], mean, np.nan).astype(outputs.dtype)
 
 
 Tables: TypeAlias = "Iterable[pd.DataFrame]"

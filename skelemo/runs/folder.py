@@ -21,10 +21,10 @@ import pandas as pd
 
 from skelemo.atomic import LOCK, finished
 from skelemo.errors import ConfigError, InputError
-from skelemo.runs.notebook import run_html
 from skelemo.runs.predictions import SUBSETS, read_predictions, truth_of
 from skelemo.runs.schemas import misfit, read_yaml
 from skelemo.targets import Head
+from skelemo.text import count, duration, html_table
 
 #: Why a pretraining run is refused.
 NO_HEAD = "it has no head to predict; start a training from it: skelemo train --init RUN"
@@ -32,6 +32,9 @@ NO_HEAD = "it has no head to predict; start a training from it: skelemo train --
 #: How parts and calibration were chosen; only where there was a choice.
 CHOICES = "choices.json"
 
+
+#: Most figures of a head; the page of ``skelemo report`` has all.
+_MOST_FIGURES = 3
 
 #: Folder of a fold or a seed in a run.
 TRAINING_FOLDER = re.compile(r"(fold|seed)_([0-9]{1,10})")
@@ -67,7 +70,17 @@ class Run:
         return f"<run {self.name}: {arch}, {self.subset} {', '.join(figures) or 'without scores'}>"
 
     def _repr_html_(self) -> str:
-        return run_html(self.name, self.config, self.environment, self.scores)
+        caches = ", ".join(map(str, self.data.get("caches") or self.config.get("data") or ()))
+        parameters, seconds = self.environment.get("parameters"), self.environment.get("seconds")
+        facts = {
+            "architecture": str(self.config.get("arch", "fused")),
+            "data": caches + ", simulated" * bool(self.data.get("simulated")),
+            "split": str(self.config.get("split", "")),
+            "parameters": f"{parameters:,}" if isinstance(parameters, int) else "",
+            "trained in": "" if seconds is None else duration(seconds),
+        }
+        rows = [(name, fact) for name, fact in facts.items() if fact]
+        return html_table(f"run {self.name}", (), rows) + scores_html(self.scores)
 
     @cached_property
     def heads(self) -> tuple[Head, ...]:
@@ -270,3 +283,30 @@ def _inside(path: Path) -> str:
 
 def _one_line(error: BaseException) -> str:
     return re.sub(r"\s+", " ", str(error)).strip()
+
+
+def scores_html(scores: Mapping[str, Mapping[str, Mapping[str, Any]]], title: str = "scores") -> str:
+    """A row for each figure of each head and subset, with its interval."""
+    rows = []
+    for subset, heads in scores.items():
+        for head, scored in heads.items():
+            figures = [(name, one) for name, one in scored.items() if isinstance(one, Mapping) and "value" in one]
+            for name, one in figures[:_MOST_FIGURES]:
+                first = name == figures[0][0]
+                value = "–" if one["value"] is None else f"{one['value']:.3f}"
+                rows.append((subset * first, head * first, name.replace("_", " "), value, _interval(one),
+                             _size(scored) * first))  # fmt: skip
+    if not rows:
+        return html_table(f"{title}: nothing was scored", (), ())
+    return html_table(title, ("subset", "head", "figure", "value", "95 % interval", "of"), rows)
+
+
+def _interval(figure: Mapping[str, Any]) -> str:
+    low, high = figure.get("low"), figure.get("high")
+    return f"{low:.3f} to {high:.3f}" if low is not None and high is not None else "n/a"
+
+
+def _size(scored: Mapping[str, Any]) -> str:
+    groups, kind = scored.get("groups"), str(scored.get("grouped_by", "group"))
+    size = count(scored.get("windows", 0), str(scored.get("unit", "window")))
+    return size + (f", {count(groups, kind, kind.replace(' or ', 's or ') + 's')}" if groups else "")

@@ -35,7 +35,7 @@ class ModelFile:
     preparation : of raw keypoints, see `skelemo.preprocess.Preparation`.
     window : see `skelemo.data.windows.Window`.
     precision : the one that it was trained in.
-    smoothing : by head what `skelemo.evaluation.smoothing.choose_width` found on the validation subset.
+    smoothing : by head what `skelemo.training.predicting.choose_width` found on the validation subset.
     flip_average : predict the mean of the predictions for a window and for its mirror image.
     pretext : it reconstructs hidden points: a start for trainings, no model to predict with.
     neutral_radius : values are read as emotions too, see `skelemo.evaluation.circumplex.with_reading`.

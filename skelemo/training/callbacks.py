@@ -1,7 +1,8 @@
 """Callbacks of a training: its history and checkpoints on disk, its progress."""
 
 import csv
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,19 @@ import lightning
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from skelemo.atomic import finished
-from skelemo.training.run_writer import restoring
+from skelemo.errors import InputError
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Take over what an interrupted training has left in a file: whatever fails on the way, `InputError` names it."""
+    try:
+        yield
+    except Exception as error:  # a damaged file fails in the readers of torch and safetensors in any of a dozen ways
+        raise InputError(
+            f"{path} is damaged, or not of this run and version ({type(error).__name__}): "
+            "the run cannot go on; begin it again with another --out"
+        ) from error
 
 
 class History(Callback):

@@ -5,8 +5,8 @@ folds that keep subjects together: no label of the validation or test subset is 
 taken off where the probe then errs less, by `LEAST_GAIN` standard errors of the gain.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,14 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skelemo.data.calibration import people_of
 from skelemo.data.corpus import Corpus
 from skelemo.data.splits import groups_of, spread_evenly
 from skelemo.data.windows import Gatherer, Targets, Window, find_targets
+from skelemo.evaluation.metrics import mean_of_known
 from skelemo.models.baselines import Scaler, fully_labeled
 from skelemo.models.window_features import features
 from skelemo.preprocess import Preparation, prepare
 from skelemo.preprocess.prepare import CalibrationKind
-from skelemo.targets import Head
+from skelemo.targets import Head, hard_labels
 
 #: Windows that the probe is fitted and scored on at most, drawn at random: its time grows with their cube.
 WINDOWS = 1_000
@@ -161,10 +163,7 @@ class Probe:
                 error = _errors(kernel[known][:, known], truth, torch.from_numpy(self.fold[known]))
                 loss[known] = error.numpy() / variance
             found.append(loss)
-        table = np.stack(found)
-        known = ~np.isnan(table)
-        total = np.where(known, table, 0).sum(0)
-        return np.divide(total, known.sum(0), out=np.full(total.shape, np.nan), where=known.any(0))
+        return mean_of_known(np.stack(found, -1))
 
     @cached_property
     def _wanted(self) -> list[tuple[np.ndarray, Tensor]]:
@@ -206,3 +205,106 @@ def _errors(kernel: Tensor, truth: Tensor, fold: Tensor) -> Tensor:
         weights = torch.cholesky_solve(truth[train] - mean, torch.linalg.cholesky(inner))
         error[test] = (kernel[test][:, train] @ weights + mean - truth[test]).square().sum(1)
     return error
+
+
+def choose_parts(
+    corpus: Corpus,
+    sequences: np.ndarray,
+    window: Window,
+    heads: Sequence[Head],
+    *,
+    every: int,
+    seed: int,
+    usable: Callable[[tuple[str, ...]], bool] = lambda parts: True,
+) -> Choice:
+    """Choose among the parts that a corpus shows.
+
+    A part that is visible but says nothing of the labels costs a model accuracy: it learns the noise by heart. Starting
+    from all parts, the one without which the probe errs least is left out, as long as the gain is more than chance.
+
+    Parameters
+    ----------
+    sequences : rows of the training sequences; no others are looked at.
+    seed : of the sample of windows and of the probe's folds.
+    usable : whether the model can do with some parts.
+    """
+    kept = tuple(corpus.layout.slices)
+    if len(kept) == 1:
+        return Choice(kept)
+    targets = some_targets(corpus, sequences, window, heads, every=every, seed=seed)
+    probe = Probe(corpus, targets, window, heads, seed)
+    count = len(np.unique(probe.group))
+    if count < FEWEST_GROUPS:
+        return Choice(kept, reason=f"the training subset has {count} subjects or videos to judge them by")
+    loss = probe.losses(kept)
+    trials = [Trial(kept, float(np.nanmean(loss)))]
+    while len(kept) > 1:
+        tried = []
+        for name in kept:
+            rest = tuple(other for other in kept if other != name)
+            without = probe.losses(rest)
+            tried.append(
+                (Trial(rest, float(np.nanmean(without)), *standard_error(loss - without, probe.group)), without)
+            )
+        trials += [trial for trial, _ in tried]
+        better = [(trial, without) for trial, without in tried if trial.better]
+        better.sort(key=lambda pair: -pair[0].gain)
+        best = next((pair for pair in better if usable(pair[0].parts)), None)
+        if best is None:
+            break
+        kept, loss = best[0].parts, best[1]
+    return Choice(kept, tuple(trials))
+
+
+def choose_calibration(
+    choice: Choice,
+    corpus: Corpus,
+    sequences: np.ndarray,
+    window: Window,
+    heads: Sequence[Head],
+    *,
+    every: int,
+    seed: int,
+) -> Choice:
+    """The choice, with calibration by track where that is worth it.
+
+    It helps where a person is seen with several expressions. Where all that is known of a person shows one of them, the
+    usual face is that expression, and taking it off takes off what is to be learned.
+
+    Parameters
+    ----------
+    corpus : of the chosen parts, not calibrated.
+    sequences : rows of the training sequences; labels of no others are looked at.
+    seed : of the sample of windows and of the probe's folds.
+    """
+    if corpus.preparation.coordinates == "frame":  # the network draws
+        return choice
+    targets = some_targets(corpus, sequences, window, heads, every=every, seed=seed)
+    plain, other = (Probe(one, targets, window, heads, seed) for one in (corpus, corpus.calibrated("track", sequences)))
+    if len(np.unique(plain.group)) < FEWEST_GROUPS:
+        return choice
+    parts = tuple(corpus.layout.slices)
+    before, after = plain.losses(parts), other.losses(parts)
+    gain, deviation = standard_error(before - after, plain.group)
+    trial = Trial(parts, float(np.nanmean(after)), gain, deviation, "track")
+    return replace(choice, trials=(*choice.trials, trial), calibrate="track" if trial.better else "none")
+
+
+def caution(corpus: Corpus, sequences: np.ndarray, heads: Sequence[Head]) -> str:
+    """A warning where most people of some sequences show a single class; "" where they do not."""
+    people = people_of(corpus.sequences)
+    chosen = np.isin(np.repeat(np.arange(len(people)), corpus.sequences["length"]), sequences)
+    person = np.repeat(people, corpus.sequences["length"])[chosen]
+    for head in heads:
+        if head.kind != "classes":
+            continue
+        label = hard_labels(corpus.labels[head.name].cpu().numpy()[chosen])
+        shown = np.unique(np.stack([person[label >= 0], label[label >= 0].astype(int)]), axis=1)
+        classes = np.unique(shown[0], return_counts=True)[1]
+        single = int((classes == 1).sum())
+        if 2 * single > len(classes):
+            return (
+                f"careful: {single:,} of {len(classes):,} people show one {head.name} alone, which calibrating takes "
+                "off with what is usual of them; name subjects in the label table, or take calibrate: auto or none"
+            )
+    return ""

@@ -33,14 +33,13 @@ from skelemo.runs.folder import read_json, write_json
 from skelemo.runs.model_file import FACTS, has_model, read_model
 from skelemo.targets import Head, hard_labels
 from skelemo.text import count
-from skelemo.training import processes, run_writer
-from skelemo.training.callbacks import Checkpoints, History, Progress
+from skelemo.training import predicting, processes
+from skelemo.training.callbacks import Checkpoints, History, Progress, restoring
 from skelemo.training.choice import Choice
 from skelemo.training.config import Config
 from skelemo.training.initial import Start, initialize, start_at_mean
 from skelemo.training.losses import Context, context_of
 from skelemo.training.module import MONITORED, Training
-from skelemo.training.predicting import emotions_of, predict_fold
 from skelemo.training.rate import RateCurve, find_rate
 
 #: What the learning-rate finder saw, in the folder of a training.
@@ -189,7 +188,7 @@ def require_windows(job: Job, fold: Fold, number: int) -> None:
             f"nothing to score: no labeled window in {in_test}, and no validation subset",
         ),
         (
-            config.neutral_radius == "auto" and not (emotions_of(job, targets["validation"]) >= 0).any(),
+            config.neutral_radius == "auto" and not (predicting.emotions_of(job, targets["validation"]) >= 0).any(),
             "neutral_radius: auto is chosen by labels of the seven emotions in the validation subset, and there are "
             "none; name a radius, as in neutral_radius=0.2",
         ),
@@ -210,7 +209,7 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     model = _trained(job, targets, folder, seed, report)
     if processes.rank() or job.config.pretrain:  # the first process predicts and writes
         return pd.DataFrame()
-    return predict_fold(job, model, targets, number, folder, _predicts_in(job))
+    return predicting.predict_fold(job, model, targets, number, folder, _predicts_in(job))
 
 
 def measure_throughput(job: Job, fold: Fold, folder: Path) -> dict[str, Any]:
@@ -243,7 +242,7 @@ def _fit_baseline(job: Job, targets: dict[str, Targets], folder: Path, seed: int
         windows = ((batch["keypoints"], batch["mask"]) for batch in job.batches(learn))
         people = people_of(job.corpus.sequences)[job.corpus.sequence(learn.row)]
         cast(Baseline, model).fit(windows, learn.labels, people, mirror=config.mirror > 0, seed=seed)
-        run_writer.save_model(folder, model, job, "32-true")
+        predicting.save_model(folder, model, job, "32-true")
     report(1, 1, "fitted")
     return model.to(job.device)
 
@@ -260,12 +259,12 @@ def _train_network(job: Job, targets: dict[str, Targets], folder: Path, seed: in
     if "frame_size" in inspect.signature(network.forward).parameters:  # it draws: convolutions are faster so
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     if finished:
-        with run_writer.restoring(folder / "model.safetensors"):
+        with restoring(folder / "model.safetensors"):
             network.load_state_dict(read_model(folder)[1])
     else:
         _learn(job, network, targets, folder, seed, report)
         if not processes.rank():
-            run_writer.save_model(folder, network, job, precision(job.config, job.device))
+            predicting.save_model(folder, network, job, precision(job.config, job.device))
     return network
 
 
@@ -323,14 +322,14 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
         task = _task(job, network, targets, config, seed, first)
         begun = kept.last if kept.last.exists() else None
         if begun:
-            with run_writer.restoring(begun):
+            with restoring(begun):
                 kept.load_state_dict(_restore(task, begun)["callbacks"][kept.state_key])
         try:
             trainer.fit(task, datamodule=loaders, ckpt_path=begun)
             trainer.strategy.barrier()
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
-    with run_writer.restoring(kept.best):
+    with restoring(kept.best):
         _restore(task, kept.best)
     if task.average is not None:
         network.load_state_dict(task.kept.state_dict())
@@ -386,7 +385,7 @@ def _found_rate(
     """The curve in the folder, or a new one: a resumed training keeps its rate."""
     file = folder / RATE
     if file.exists():
-        with run_writer.restoring(file):
+        with restoring(file):
             return RateCurve.from_json(read_json(file))
     curve = rate_curve(job, targets, seed, network, start)
     write_json(file, curve.to_json())

@@ -1,4 +1,4 @@
-"""How a fold is predicted with its trained network, and recording what the validation subset says of that."""
+"""What a fold leaves: its model, its predictions, and what the validation subset says of how it is to predict."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +12,14 @@ from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window
 from skelemo.evaluation.circumplex import READING, as_emotions, choose_radius, labeled_emotions, with_reading
 from skelemo.evaluation.metrics import main_metric
 from skelemo.evaluation.scores import measure
-from skelemo.evaluation.smoothing import GAIN, choose_width
 from skelemo.inference.importance import Budget, Predicting, importance
 from skelemo.inference.predictor import predict
+from skelemo.inference.table import smoothed
+from skelemo.models import registry
 from skelemo.runs.importance import write_importance
-from skelemo.runs.model_file import write_choices
+from skelemo.runs.model_file import ModelFile, write_choices, write_model
 from skelemo.runs.predictions import prediction_table
+from skelemo.targets import Head
 
 if TYPE_CHECKING:
     from skelemo.training.fold import Job
@@ -25,6 +27,27 @@ if TYPE_CHECKING:
 #: Windows that are answered for `skelemo.runs.importance`, for each that was learned from: an answer takes a third of
 #: the time, so that this takes a tenth of the training. Fitting a baseline to a window takes as long as some answers.
 _ANSWERS, _FITTED = 0.3, 10
+#: Half-widths that `choose_width` tries.
+REACHES = (1, 2, 4, 7, 12, 20, 30)
+#: Least gain of the figure for a wider mean.
+GAIN = 0.001
+
+
+def save_model(folder: Path, network: nn.Module, job: "Job", precision: str) -> None:
+    """Write ``model.json`` and ``model.safetensors``."""
+    corpus, config = job.corpus, job.config
+    model = ModelFile(
+        config.arch,
+        registry.lasting(config.model),
+        corpus.layout.name,
+        job.heads,
+        corpus.preparation.to_json(),
+        vars(config.window),
+        precision,
+        flip_average=config.flip_average is True,
+        pretext=config.pretrain,
+    )
+    write_model(folder, model, network.state_dict())
 
 
 def predict_fold(
@@ -126,3 +149,28 @@ def _smoothing(job: "Job", windows: Targets, outputs: Mapping[str, np.ndarray]) 
         for head in job.heads
         if not labeled_as_clips(job.corpus, head)
     }
+
+
+def choose_width(head: Head, labels: np.ndarray, outputs: np.ndarray, key: np.ndarray) -> dict[str, Any]:
+    """The width, in frames, with the best main metric of smoothed validation outputs; 1 if none helps.
+
+    Parameters
+    ----------
+    labels, outputs, key : of windows in the order of ``key``, as `smoothed` takes them.
+
+    Returns
+    -------
+    dict
+        ``width``, ``metric`` and its value ``plain`` and ``smoothed``, as ``model.json`` keeps them.
+    """
+    name = main_metric(head)
+    steps = np.diff(key)
+    steps = steps[steps < 1 << 31]  # within sequences
+    step = int(np.median(steps)) if len(steps) else 0
+    plain = best = measure(head, labels, outputs).get(name, np.nan)
+    width = 1
+    for reach in REACHES if step else ():
+        value = measure(head, labels, smoothed(outputs, key, 2 * reach * step + 1)).get(name, np.nan)
+        if value > best + GAIN:
+            width, best = 2 * reach * step + 1, value
+    return {"width": width, "metric": name, "plain": plain, "smoothed": best}

@@ -22,13 +22,11 @@ from skelemo.inference.cost import size
 from skelemo.models import registry
 from skelemo.runs.folder import CHOICES, read_json
 from skelemo.targets import USUAL, Head, hard_labels
-from skelemo.training.calibration_choice import caution, choose_calibration
-from skelemo.training.choice import Choice
+from skelemo.training.choice import Choice, caution, choose_calibration, choose_parts
 from skelemo.training.config import Config
 from skelemo.training.fold import Job
 from skelemo.training.initial import is_of
 from skelemo.training.losses import require_loss
-from skelemo.training.part_choice import choose_parts
 
 
 @dataclass(frozen=True)

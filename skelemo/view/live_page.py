@@ -21,7 +21,7 @@ from skelemo.errors import ConfigError, InputError, os_reason
 from skelemo.inference.live import LiveFrame
 from skelemo.skeleton import Layout
 from skelemo.targets import Head
-from skelemo.view.access import HOST, guarded, new_token, refusal
+from skelemo.view.server import HOST, guarded, new_token, refusal
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection

@@ -1,8 +1,12 @@
-"""The server of ``skelemo view``, on loopback: every request needs the token, and no path is looked up in a folder."""
+"""The server of ``skelemo view``, on loopback: every request needs the token, and no path is looked up in a folder.
 
+Who may use a page stands at the end: what has the token, and comes from no page of another origin.
+"""
+
+import hmac
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +14,14 @@ import orjson
 
 from skelemo import player
 from skelemo.errors import ConfigError, InputError, SkelemoError, os_reason
-from skelemo.view.access import HOST, guarded, new_token, refusal
-from skelemo.view.viewer import Viewer
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
 
+    from skelemo.view.viewer import Viewer
+
+HOST = "127.0.0.1"
 #: What the page loads; no other name is looked up.
 STATIC = {
     "view.css": "text/css",
@@ -26,7 +31,7 @@ _MOST_BODY = 64 << 10
 _JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
-def make_app(viewer: Viewer, port: int, token: str) -> "Starlette":
+def make_app(viewer: "Viewer", port: int, token: str) -> "Starlette":
     """The application, for a server that listens on that port."""
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
@@ -132,7 +137,7 @@ def make_app(viewer: Viewer, port: int, token: str) -> "Starlette":
     )
 
 
-def serve(viewer: Viewer, port: int, ready: Callable[[str], None]) -> None:
+def serve(viewer: "Viewer", port: int, ready: Callable[[str], None]) -> None:
     """Serve until interrupted; ``ready`` gets the address of the page, with its token.
 
     Raises
@@ -162,3 +167,34 @@ def serve(viewer: Viewer, port: int, ready: Callable[[str], None]) -> None:
         )
         ready(f"http://{HOST}:{port}/?token={token}")
         uvicorn.Server(settings).run(sockets=[listening])
+
+
+def new_token() -> str:
+    """A token that nobody guesses."""
+    return secrets.token_urlsafe(24)
+
+
+def refusal(headers: Mapping[str, str], given: str, port: int, token: str) -> str:
+    """Why a request is refused, or nothing.
+
+    A page of another origin, and a name that somebody else's server gave this address, are refused before the token is
+    looked at.
+    """
+    hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
+    origin, host = headers.get("Origin"), headers.get("Host", "")
+    if host not in hosts or (origin is not None and origin.removeprefix("http://") not in hosts):
+        return "Another origin: open the address that skelemo printed.\n"
+    if not hmac.compare_digest(given.encode(), token.encode()):
+        return "No token: open the address that skelemo printed.\n"
+    return ""
+
+
+def guarded(policy: str) -> dict[str, str]:
+    """Headers of every answer; ``policy`` says what a page may load and connect to."""
+    return {
+        "Content-Security-Policy": f"default-src 'none'; {policy}; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }

@@ -1,6 +1,6 @@
 """What ``skelemo view`` shows: a cache's sequences, frames, labels, predictions and corrections, as its page asks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from skelemo.text import count
 from skelemo.view.answers import RunAnswers
 from skelemo.view.frames import MOST_FRAMES, Frames
 from skelemo.view.sequence_table import MOST_ROWS, Query, SequenceTable
-from skelemo.view.videos import find_videos
 
 #: Most suspects of a queue; the surest are kept.
 MOST_SUSPECTS = 2000
+#: What a browser may play.
+VIDEOS = (".mp4", ".m4v", ".webm", ".mov", ".mkv", ".avi", ".ogv")
 #: Settings of a run under which coordinates are prepared.
 _PREPARING = ("min_confidence", "max_gap", "smooth", "causal")
 
@@ -212,3 +213,31 @@ def _whole(given: Mapping[str, str], name: str, otherwise: int) -> int:
     if text and not (text.isascii() and text.isdecimal() and len(text) < 12):
         raise ConfigError(f"{name} is {text[:20]!r}; expected a number")
     return int(text) if text else otherwise
+
+
+def find_videos(folder: Path, names: Collection[str]) -> dict[str, Path]:
+    """The files in a folder, and in folders in it, that are named as recordings, without their endings.
+
+    The folder is listed and its files are compared with the names: a name is never followed as a path, nor is a link
+    that leads outside.
+
+    Raises `InputError`: there is no such folder, or it has no video of these recordings.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of videos")
+    root = folder.resolve()
+    listed = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in VIDEOS and path.is_file()]
+    inside = [path for path in listed if path.resolve().is_relative_to(root)]
+    whole = {path.relative_to(folder).with_suffix("").as_posix(): path for path in reversed(inside)}
+    stems: dict[str, list[Path]] = {}
+    for path in inside:
+        stems.setdefault(path.stem, []).append(path)
+    found: dict[str, Path] = {}
+    for name in names:
+        same = [whole[name]] if name in whole else stems.get(name.rpartition("/")[2], [])
+        if len(same) == 1:
+            found[name] = same[0]
+    if not found:
+        example = min(names, default="NAME")
+        raise InputError(f"{folder}: no video of these recordings; expected files such as {example}.mp4")
+    return found

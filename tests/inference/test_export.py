@@ -60,14 +60,14 @@ def a_model(folder, arch="ann", *, length=3, target="last", sampling="stride", d
     settings = {name: value for name, value in SMALL.items() if name in found.settings}
     torch.manual_seed(0)
     network = create(arch, layout_name="face_70", heads=HEADS, frames=length, **settings)
-    if found.fitted:
+    if found.facts.fitted:
         rng = np.random.default_rng(0)
         keypoints = torch.rand(40, length, 70, 3) * (torch.rand(40, length, 70, 1) > 0.2)
         labels = {"expression": np.arange(40) % 3, "va": rng.uniform(-1, 1, (40, 2))}
         network.fit(
             [(keypoints, torch.ones(40, length, dtype=torch.bool))], labels, np.arange(40), mirror=False, seed=0
         )
-    prepared = Preparation(coordinates=found.coordinates, **preparation).to_json()
+    prepared = Preparation(coordinates=found.facts.coordinates, **preparation).to_json()
     window = {"length": length, "dilation": dilation, "target": target, "sampling": sampling}
     write_model(folder, ModelFile(arch, settings, "face_70", HEADS, prepared, window), network.state_dict())
     return folder

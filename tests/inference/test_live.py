@@ -21,7 +21,7 @@ from small_caches import HEADS, a_cache, a_sequence
 import skelemo
 from skelemo.cache.shard import Header
 from skelemo.errors import ConfigError, InputError
-from skelemo.inference import live_video
+from skelemo.inference import live_sources
 from skelemo.inference.history import CONTEXT, History, Shape
 from skelemo.inference.live import Live, live
 from skelemo.inference.live_folder import Follower
@@ -473,7 +473,7 @@ def test_a_camera_that_is_not_there_or_disappears_is_an_error_of_one_line(traine
     model = trained("ann")
     with pytest.raises(InputError, match=r"camera:77: there is no /dev/video77; connect a camera"):
         live(model, "camera:77", pose=Options("stand-in"))
-    monkeypatch.setattr(live_video, "camera_device", lambda source: stand_in if source == "camera" else None)
+    monkeypatch.setattr(live_sources, "camera_device", lambda source: stand_in if source == "camera" else None)
     with pytest.raises(ConfigError, match=r"start it with --camera .* --write_json FOLDER and follow that folder"):
         live(model, "camera", pose=Options("openpose"))
     frames = live(model, "camera", pose=Options("stand-in"))

@@ -19,10 +19,11 @@ from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError
-from skelemo.evaluation.smoothing import choose_width, smoothed
 from skelemo.inference import answering
+from skelemo.inference.table import smoothed
 from skelemo.runs.folder import read_run
 from skelemo.targets import Head
+from skelemo.training.predicting import choose_width
 
 BOTH = "body_25+face_70"
 COLUMNS = ["p_glad", "p_sad", "p_calm", "valence", "arousal"]

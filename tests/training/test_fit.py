@@ -17,12 +17,10 @@ from skelemo.errors import CacheError, ConfigError, InputError, SkelemoError
 from skelemo.inference.predictor import load
 from skelemo.runs.folder import read_run
 from skelemo.training import fold, predicting
-from skelemo.training import run_writer as run_writer_module
 from skelemo.training.config import Config, load_config
 from skelemo.training.fit import train
 from skelemo.training.fold import validated
 from skelemo.training.module import Training
-from skelemo.training.run_writer import save_model
 
 
 def test_a_run_leaves_all_that_its_folder_should_hold_and_nothing_pickled_but_checkpoints(config, tmp_path):
@@ -221,10 +219,11 @@ def test_a_run_out_of_patience_stops_and_has_no_further_epoch_when_resumed(confi
     falling(monkeypatch, 0.5, 0.9, 0.8, 0.9, 0.7, 1.0)
     train(config(epochs=6, patience=3), tmp_path / "whole")
     assert read_run(tmp_path / "whole").metrics["epoch"].tolist() == [0, 1, 2, 3, 4]
-    monkeypatch.setattr(run_writer_module, "save_model", _fail)
+    save_model = predicting.save_model
+    monkeypatch.setattr(predicting, "save_model", _fail)
     with pytest.raises(CutError):
         train(config(epochs=6, patience=3), tmp_path / "cut")
-    monkeypatch.setattr(run_writer_module, "save_model", save_model)
+    monkeypatch.setattr(predicting, "save_model", save_model)
     assert epochs_done_again(tmp_path / "cut") == []
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 

@@ -18,10 +18,9 @@ from skelemo.report.report import write_report
 from skelemo.runs.folder import read_run
 from skelemo.skeleton import layout
 from skelemo.targets import Head
-from skelemo.training.choice import Choice
+from skelemo.training.choice import Choice, choose_parts
 from skelemo.training.config import load_config
 from skelemo.training.fit import train
-from skelemo.training.part_choice import choose_parts
 
 LAYOUT = layout("body_25+hand_21x2")
 MOOD = Head("mood", "classes", ("low", "middle", "high"))
