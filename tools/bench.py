@@ -5,7 +5,7 @@ Each benchmark is a file of its own beside this one, ``bench_NAME.py``, and hold
 
 import click
 
-from skelemo.cli.lazy_group import Verbs
+from skelemo.cli import Verbs
 
 
 @click.group(

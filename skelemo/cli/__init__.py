@@ -2,15 +2,47 @@
 
 import atexit
 import gc
+import importlib
+import keyword
+from collections.abc import Mapping
 from typing import Any
 
 import click
 from click.exceptions import NoArgsIsHelpError
 
 import skelemo
-from skelemo.cli.lazy_group import Verbs
 from skelemo.errors import SkelemoError, os_reason
 from skelemo.text import visible
+
+
+class Verbs(click.Group):
+    """A group whose verbs are imported when they are asked for, each the ``command`` of the module of its name.
+
+    Parameters
+    ----------
+    modules : where they lie, as ``skelemo.cli.{}``.
+    verbs : their names, in the order in which they are used.
+    shared : modules of several verbs, by verb; each is the function of its own name there.
+    """
+
+    def __init__(
+        self, *args: Any, modules: str, verbs: tuple[str, ...], shared: Mapping[str, str] | None = None, **settings: Any
+    ) -> None:
+        super().__init__(*args, **settings)
+        self.modules, self.verbs, self.shared = modules, verbs, shared or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs in order of use."""
+        return list(self.verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb."""
+        if cmd_name not in self.verbs:
+            return None
+        module = importlib.import_module(self.modules.format(self.shared.get(cmd_name, cmd_name)))
+        name = cmd_name + "_" * keyword.iskeyword(cmd_name) if cmd_name in self.shared else "command"
+        command: click.Command = getattr(module, name)
+        return command
 
 
 class _UserError(click.ClickException):
@@ -52,6 +84,7 @@ class _Skelemo(Verbs):
         *("synth", "extract", "ingest", "cache", "show", "view", "models"),
         *("train", "pretrain", "study", "tune", "predict", "live", "evaluate", "report", "audit", "export"),
     ),
+    shared={"show": "view", "pretrain": "train", "tune": "study"},
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(skelemo.__version__, prog_name="skelemo")

@@ -1,10 +1,11 @@
 """``skelemo evaluate``."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from skelemo.cli.values import PATH, TEXT
+from skelemo.cli.values import PATH, TEXT, allow_option, device_option
 
 
 @click.command("evaluate")
@@ -28,22 +29,9 @@ from skelemo.cli.values import PATH, TEXT
               help="Clips of the worst answers of each head that --out keeps, with keypoints.")  # fmt: skip
 @click.option("--importance", type=click.IntRange(0, 10_000_000), default=0, show_default=True, metavar="WINDOWS",
               help="Score so many windows again without each part, region and keypoint.")  # fmt: skip
-@click.option("--device", type=TEXT, default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
-@click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
-def command(
-    runs: tuple[Path, ...],
-    cache: Path,
-    out: Path,
-    names: tuple[str, ...],
-    by: tuple[str, ...],
-    table: Path | None,
-    corrections: Path | None,
-    allow_overlap: bool,
-    mistakes: int | None,
-    importance: int,
-    device: str,
-    allow: tuple[str, ...],
-) -> None:
+@device_option
+@allow_option
+def command(runs: tuple[Path, ...], cache: Path, out: Path, names: tuple[str, ...], **options: Any) -> None:
     """Score RUNS on a CACHE that they never saw, such as another data set.
 
     Heads and classes are joined by name. What a run was trained on is refused. --out becomes a folder like a run's,
@@ -65,9 +53,7 @@ def command(
             raise ConfigError(f"--map {text!r}: expected THEIRS=OURS, as in --map contempt=disgust")
         pairs[theirs] = ours
     with progress("evaluating", "batches") as report:
-        found = evaluate(runs, cache, out, names=pairs, by=by, table=table, corrections=corrections,
-                         allow_overlap=allow_overlap, device=device,
-                         mistakes=mistakes, importance=importance, allow=allow, report=report)  # fmt: skip
+        found = evaluate(runs, cache, out, names=pairs, report=report, **options)
     for note in found.notes:
         click.echo(f"note: {visible(note)}", err=True)
     scores_table(out, found.scores)

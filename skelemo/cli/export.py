@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from skelemo.cli.values import PATH
+from skelemo.cli.values import PATH, allow_option
 
 
 @click.command("export")
@@ -14,7 +14,7 @@ from skelemo.cli.values import PATH
 @click.option("--cache", type=PATH, help="Compare predictions on the frames of this cache, not on simulated ones.")
 @click.option("--quantize", type=click.Choice(["int8"]),
               help="Compute with 8-bit integers; takes the cache that the run was trained on.")  # fmt: skip
-@click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
+@allow_option
 def command(
     run: Path, to: str, out: Path | None, cache: Path | None, quantize: str | None, allow: tuple[str, ...]
 ) -> None:

@@ -1,12 +1,24 @@
 """``skelemo ingest``."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from skelemo.cli.finding import extract_videos, finding, options_of
-from skelemo.cli.values import PATH, RATE, SIZE, TEXT, Known, body_models, label_options
+from skelemo.cli.extract import extract_videos, finding
+from skelemo.cli.values import (
+    PATH,
+    TEXT,
+    Known,
+    body_models,
+    label_options,
+    people_options,
+    scale_option,
+    size_and_rate,
+)
+
+if TYPE_CHECKING:
+    from skelemo.pose.registry import Options
 
 
 @click.command("ingest")
@@ -21,10 +33,7 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT, Known, body_models, label
 @label_options
 @click.option("--corrections", type=PATH, help="Table of corrections of labels and tracks to apply, as skelemo view "
               "writes it.")  # fmt: skip
-@click.option("--person", type=click.Choice(["auto", "largest", "left", "right", "all"]), default="auto",
-              show_default=True, help="Who carries the labels, where these do not say.")  # fmt: skip
-@click.option("--identity", type=click.Choice(["auto", "file", "tracking"]), default="auto", show_default=True,
-              help="What tells people apart: the files' person_id, or tracking.")  # fmt: skip
+@people_options
 @click.option(
     "--layout",
     default="body_25+face_70",
@@ -33,8 +42,7 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT, Known, body_models, label
 )
 @click.option("--body-model", type=Known("name", body_models), default="auto",
               show_default=True, help="Whose points the bodies are.")  # fmt: skip
-@click.option("--scale", type=click.Choice(["auto", "pixels", "unit", "signed"]), default="auto", show_default=True,
-              help="Units of the coordinates.")  # fmt: skip
+@scale_option
 @click.option(
     "--sequence/--stills",
     default=None,
@@ -42,13 +50,10 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT, Known, body_models, label
 )
 @click.option("--first-frame", type=click.IntRange(0), help="Number of a sequence's first image.  [default: 0 or 1]")
 @click.option("--strict", is_flag=True, help="The first file that cannot be read is an error.")
-@click.option(
-    "--size", type=SIZE, default=(0, 0), metavar="WxH", help="Size of the pictures in pixels, where names do not tell."
-)
-@click.option("--fps", type=RATE, default=0.0, help="Frames per second, where names do not tell.")
+@size_and_rate
 @click.option("--jobs", type=click.IntRange(1), help="Processes that read.  [default: one per core]")
 @click.option("--memory", default="512MB", show_default=True, help="What each process may take.")
-@click.option("--part", "part_text", metavar="NUMBER/OF", help="Only this part of the recordings, as in 3/8.")
+@click.option("--part", metavar="NUMBER/OF", help="Only this part of the recordings, as in 3/8.")
 @click.option("--scheduler", type=TEXT, metavar="ADDRESS", help="Let a Dask cluster read, as in tcp://HOST:8786.")
 @click.option("--replace", is_flag=True, help="Put what has changed into the place of what the cache has.")
 @finding
@@ -58,28 +63,14 @@ def command(
     source: Path,
     out: Path,
     labels: str | None,
-    classes: str | None,
-    map_: tuple[str, ...],
-    unit: str,
-    va_scale: str | None,
-    corrections: Path | None,
-    person: str,
-    identity: str,
-    layout: str,
-    body_model: str,
-    scale: str,
-    sequence: bool | None,
-    first_frame: int | None,
-    strict: bool,
     size: tuple[int, int],
-    fps: float,
     jobs: int | None,
     memory: str,
-    part_text: str | None,
+    part: str | None,
     scheduler: str | None,
     replace: bool,
-    program: str | None,
-    finding: dict[str, Any],
+    pose: "Options | None",
+    **settings: Any,
 ) -> None:
     """Read OpenPose's JSON below SOURCE, with labels, into a cache.
 
@@ -105,20 +96,25 @@ def command(
     from skelemo.ingest.plan import Settings, make_plan
     from skelemo.ingest.run import ingest, require_keypoints
 
-    settings = Settings(layout, body_model, scale, person, sequence, strict, *size, fps, first_frame, identity,
-                        classes, map_, unit, va_scale, corrections)  # fmt: skip
     failures: list[str] = []
-    if program:
+    if pose:
         keypoints = out.with_name(f"{out.name}_json")
-        failures = extract_videos((source,), keypoints, options_of(program, finding)).failures
+        failures = extract_videos((source,), keypoints, pose).failures
         click.echo(f"keypoints: {keypoints}")
         if labels and ":" not in labels and labels != "folders":  # which go by where recordings lie, as their videos do
             labels = f"{labels}:{source}"
         source = keypoints
-    part = parse_part(part_text) if part_text is not None else None
+    mine = parse_part(part) if part is not None else None
+    limit = parse_size(memory, "--memory")
     try:
         plan = make_plan(
-            source, out, labels, settings, part=part, memory=parse_size(memory, "--memory"), replace=replace
+            source,
+            out,
+            labels,
+            Settings(width=size[0], height=size[1], **settings),
+            part=mine,
+            memory=limit,
+            replace=replace,
         )
         with progress("reading", "files") as report:
             tally = ingest(
@@ -130,7 +126,7 @@ def command(
     except KeyboardInterrupt:
         click.echo("\ninterrupted; what was finished is kept: run the same command again to go on", err=True)
         ctx.exit(130)
-    if part is None and not failures:
+    if mine is None and not failures:
         require_keypoints(plan, tally)
     ingest_table(plan, tally)
     ctx.exit(1 if tally.failures or failures else 0)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skelemo.cli.finding import finding, options_of
-from skelemo.cli.values import PATH, RATE, SIZE, TEXT
+from skelemo.cli.extract import finding
+from skelemo.cli.values import PATH, RATE, SIZE, TEXT, allow_option, min_seen_option, port_option, scale_option
 from skelemo.text import count, duration, visible
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from skelemo.inference.live import LiveFrame, LiveModel
     from skelemo.inference.live_sources import Problems
+    from skelemo.pose.registry import Options
     from skelemo.targets import Head
 
 #: What a frame's predictions are given to.
@@ -36,23 +37,20 @@ _REMEMBERED = 20_000  # latencies of which the percentiles are told
 @click.option("--to", type=click.Choice(["table", "jsonl", "websocket"]), default=None,
               help="A table that refreshes, JSON lines, or a page and a WebSocket.  [default: table on a terminal, "
               "else jsonl]")  # fmt: skip
-@click.option("--port", type=click.IntRange(0, 65535), default=0,
-              help="Port of the page, on 127.0.0.1.  [default: any that is free]")  # fmt: skip
-@click.option("--min-seen", type=click.FloatRange(0, 1), default=0.0, show_default=True,
-              help="Share of a window's points that must be visible.")  # fmt: skip
+@port_option
+@min_seen_option
 @click.option("--clip", type=click.IntRange(0), default=0, metavar="FRAMES",
               help="Frames that count as a clip, for a run of whole clips.")  # fmt: skip
 @click.option("--from-start", is_flag=True, help="Read the files that the folder has already, too.")
 @click.option("--every-frame", is_flag=True, help="Predict for frames even when a newer one is waiting.")
-@click.option("--stop-after", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
+@click.option("--stop-after", "idle", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
               help="End when no frame has come for so long.  [default: never]")  # fmt: skip
 @click.option("--size", type=SIZE, default=(0, 0), metavar="WxH", help="Size of the images in pixels.")
 @click.option("--fps", type=RATE, default=0.0, help="Frames per second, for the column time.")
-@click.option("--scale", type=click.Choice(["auto", "pixels", "unit", "signed"]), default="auto", show_default=True,
-              help="Units of the coordinates.")  # fmt: skip
+@scale_option
 @click.option("--device", type=TEXT, default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Threads of torch.  [default: the fastest here]")
-@click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
+@allow_option
 @finding
 @click.pass_context
 def command(
@@ -61,19 +59,13 @@ def command(
     source: str,
     to: str | None,
     port: int,
-    min_seen: float,
     clip: int,
-    from_start: bool,
-    every_frame: bool,
-    stop_after: float,
     size: tuple[int, int],
-    fps: float,
-    scale: str,
     device: str,
     threads: int,
     allow: tuple[str, ...],
-    program: str | None,
-    finding: dict[str, Any],
+    pose: "Options | None",
+    **options: Any,
 ) -> None:
     """Predict with the models of RUNS while SOURCE is being made, from the past alone.
 
@@ -92,12 +84,10 @@ def command(
     to = to or ("table" if sys.stdout.isatty() else "jsonl")
     model = live_model(runs, clip=clip, device=device, allow=allow)
     problems, latencies, begun, frames = Problems(), deque[float](maxlen=_REMEMBERED), time.monotonic(), 0
-    answers = live(model, source, fps=fps, size=size, min_seen=min_seen, from_start=from_start,
-                   every_frame=every_frame, idle=stop_after, scale=scale,
-                   pose=options_of(program, finding) if program else None, problems=problems)  # fmt: skip
+    answers = live(model, source, size=size, pose=pose, problems=problems, **options)
     for note in model.notes:
         click.echo(f"note: {visible(note)}", err=True)
-    model.tune(threads or (1 if program else 0))  # a pose program takes every other core
+    model.tune(threads or (1 if pose else 0))  # a pose program takes every other core
     gc.collect()
     gc.freeze()  # what is loaded is never looked through again, which would take longer than a frame
     shows: dict[str, Callable[[], AbstractContextManager[Show]]]

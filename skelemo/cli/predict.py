@@ -1,12 +1,24 @@
 """``skelemo predict``."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from skelemo.cli.finding import finding, options_of
-from skelemo.cli.values import PATH, RATE, SIZE, TEXT, WIDTH
+from skelemo.cli.extract import finding
+from skelemo.cli.values import (
+    PATH,
+    TEXT,
+    WIDTH,
+    allow_option,
+    device_option,
+    min_seen_option,
+    raw_option,
+    size_and_rate,
+)
+
+if TYPE_CHECKING:
+    from skelemo.pose.registry import Options as Pose
 
 
 @click.command("predict")
@@ -16,23 +28,21 @@ from skelemo.cli.values import PATH, RATE, SIZE, TEXT, WIDTH
 @click.option("--person", type=TEXT, default="all", show_default=True,
               help="Whom to predict for: all, auto, largest, left, right, or a number.")  # fmt: skip
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Predict one frame in so many.")
-@click.option("--min-seen", type=click.FloatRange(0, 1), default=0.0, show_default=True,
-              help="Share of a window's points that must be visible.")  # fmt: skip
+@min_seen_option
 @click.option("--smooth", type=WIDTH, default=0, show_default=True, metavar="auto|N",
               help="Average over so many frames, centered; auto is what the validation subset prefers.")  # fmt: skip
 @click.option("--per-clip", is_flag=True, help="One row for each person: the mean over the whole recording.")
-@click.option("--size", type=SIZE, default=(0, 0), metavar="WxH", help="Size of the images, where names do not tell.")
-@click.option("--fps", type=RATE, default=0.0, help="Frames per second, where names do not tell.")
+@size_and_rate
 @click.option("--overlay", type=PATH, metavar="DIR|FILE.mp4",
               help="Draw skeletons and predictions as videos, too.")  # fmt: skip
 @click.option("--video", "film", type=PATH, metavar="FILE|DIR",
               help="Draw onto this video, or those in a folder; .eaf names it, too.  [default: black]")  # fmt: skip
-@click.option("--device", type=TEXT, default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
-@click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION", help="An architecture to be imported.")
+@device_option
+@allow_option
 @click.option("--jobs", type=click.IntRange(1), help="Processes that read and predict.  [default: one per core]")
 @click.option("--scheduler", type=TEXT, metavar="ADDRESS",
               help="Let a Dask cluster read and predict, as in tcp://HOST:8786.")  # fmt: skip
-@click.option("--raw", is_flag=True, help="In .csv, leave names as they are that a spreadsheet would run as formulas.")
+@raw_option
 @finding
 @click.pass_context
 def command(
@@ -54,8 +64,7 @@ def command(
     jobs: int | None,
     scheduler: str | None,
     raw: bool,
-    program: str | None,
-    finding: dict[str, Any],
+    pose: "Pose | None",
 ) -> None:
     """Predict with the models of RUNS for every person and frame of SOURCE.
 
@@ -83,7 +92,6 @@ def command(
     from skelemo.inference.prediction import Request, predict_file
     from skelemo.text import count, visible
 
-    pose = options_of(program, finding) if program else None
     reading = Reading(person, fps, size, jobs or os.cpu_count() or 1, scheduler or "", pose=pose)
     drawing = None
     if overlay:

@@ -1,11 +1,11 @@
 """``skelemo report``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from skelemo.cli.values import PATH, TEXT
+from skelemo.cli.values import PATH, TEXT, raw_option
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -29,22 +29,15 @@ _NAME, _INTERVAL, _VALUE = 14, 23, 12
     "formats",
     multiple=True,
     type=click.Choice(["svg", "pdf", "png"]),
-    help="Format of the figures' files; several may be given.  [default: svg]",
+    default=("svg",),
+    show_default=True,
+    help="Format of the figures' files; several may be given.",
 )
 @click.option("--video", "videos", multiple=True, type=TEXT, metavar="NAME",
               help="Draw the values of this video over time, not of the longest; several may be given.")  # fmt: skip
-@click.option("--raw", is_flag=True, help="In CSV, leave names as they are that a spreadsheet would run as formulas.")
+@raw_option
 @click.option("--force", is_flag=True, help="Write into a folder that holds other things.")
-def command(
-    runs: tuple[Path, ...],
-    out: Path,
-    title: str | None,
-    ensemble: bool,
-    formats: tuple[str, ...],
-    videos: tuple[str, ...],
-    raw: bool,
-    force: bool,
-) -> None:
+def command(runs: tuple[Path, ...], out: Path, **options: Any) -> None:
     """Compare finished runs: one page that stands alone, the same in Markdown, CSV tables and figures.
 
     A report that is already in --out is brought up to date.
@@ -58,17 +51,7 @@ def command(
     from skelemo.report.report import write_report
 
     with progress("reporting", "runs") as told:
-        report = write_report(
-            runs,
-            out,
-            title,
-            ensemble=ensemble,
-            force=force,
-            raw=raw,
-            formats=formats or ("svg",),
-            videos=videos,
-            progress=told,
-        )
+        report = write_report(runs, out, progress=told, **options)
     _show(report)
 
 

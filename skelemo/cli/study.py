@@ -1,16 +1,16 @@
-"""``skelemo study``."""
+"""``skelemo study`` and ``skelemo tune``."""
 
 from pathlib import Path
 
 import click
 
-from skelemo.cli.values import PATH
+from skelemo.cli.values import PATH, TEXT, set_option
 
 
 @click.command("study")
 @click.argument("file", type=PATH)
 @click.option("--out", required=True, type=PATH, help="Folder for the runs and their report.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting, for every cell.")
+@set_option("for every cell")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trainings at a time.")
 @click.option("--dry-run", is_flag=True, help="List the cells, and train none.")
 @click.pass_context
@@ -45,3 +45,66 @@ def command(ctx: click.Context, file: Path, out: Path, assignments: tuple[str, .
     if outcome.report:
         click.echo(f"report: {outcome.report.page}")
     ctx.exit(1 if outcome.failures else 0)
+
+
+@click.command("tune")
+@click.argument("file", type=PATH)
+@click.option("--out", required=True, type=PATH, help="Folder for the results, and for the trials unless --storage.")
+@set_option("for every trial")
+@click.option("--trials", type=click.IntRange(1), help="Trainings in all, of every process.  [default: the file's]")
+@click.option("--storage", type=TEXT, metavar="FILE|URL", help="Where processes share their trials.")
+@click.option("--keep", is_flag=True, help="Keep what each training leaves, its checkpoints too.")
+@click.option("--lr-find", is_flag=True, help="Only find a learning rate for FILE, the settings of one training.")
+@click.pass_context
+def tune(
+    ctx: click.Context,
+    file: Path,
+    out: Path,
+    assignments: tuple[str, ...],
+    trials: int | None,
+    storage: str | None,
+    keep: bool,
+    lr_find: bool,
+) -> None:
+    """Search for the settings with the highest validation score.
+
+    FILE is a YAML file: base, the settings that stay, and space, a list of values or a range for each setting that
+    varies. The test subset is not used. The same command again goes on where it was, and several at once, on machines
+    that share --out or --storage, search together. Exit code 1 when no trial has a score.
+
+    \b
+    skelemo tune configs/tune.yaml --set data=cache/faces --out searches/faces
+    skelemo train --config searches/faces/best.yaml --out runs/best
+    skelemo tune --lr-find configs/faces_ann.yaml --out searches/rate
+    """
+    from skelemo.cli.progress import named_progress
+    from skelemo.study.space import read_search
+    from skelemo.text import visible
+    from skelemo.training.config import parse_assignments
+
+    if lr_find:
+        from skelemo.study.tune_page import write_rate_curve
+        from skelemo.training.config import load_config
+
+        curve = write_rate_curve(load_config(file, parse_assignments(assignments)), out)
+        click.echo(f"lr: {curve.suggestion:.2g}, a tenth of where the loss is lowest; the curve: {out / 'lr_find.svg'}")
+        return
+    search = read_search(file, parse_assignments(assignments), trials)
+
+    from skelemo.study import tune as searching
+
+    try:
+        with named_progress("tuning", "trials") as told:
+            found = searching.tune(search, out, storage=storage or "", keep=keep, told=told)
+    except KeyboardInterrupt:
+        click.echo(f"\ninterrupted; trials are kept: skelemo tune {file} --out {out} goes on", err=True)
+        ctx.exit(130)
+    for number, reason in found.failures.items():
+        click.echo(f"trial {number}: {visible(reason)}", err=True)
+    click.echo(found.summary)
+    if found.best is None:
+        ctx.exit(1)
+    click.echo(
+        f"best: trial {found.best.number}, {found.best.value:.3f} on validation; settings: {out / searching.BEST}"
+    )
+    click.echo(f"page: {out / searching.PAGE}")

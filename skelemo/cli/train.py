@@ -1,10 +1,21 @@
-"""``skelemo train``."""
+"""``skelemo train`` and ``skelemo pretrain``."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from skelemo.cli.values import PATH, TEXT
+from skelemo.cli.values import PATH, TEXT, set_option, together
+
+if TYPE_CHECKING:
+    from skelemo.evaluation.scores import Scores
+
+_run_options = together(
+    set_option("overrides the file's"),
+    click.option("--out", required=True, type=PATH, help="Run folder; must not exist yet."),
+    click.option("--resume", is_flag=True, help="Continue the interrupted run in --out with its own settings."),
+)
 
 
 def _refuse(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> None:
@@ -30,30 +41,21 @@ def _refuse(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> N
 )
 @click.option("--init", type=TEXT, metavar="RUN", help="Start from another run's weights; other heads are new.")
 @click.option("--config", type=PATH, help="YAML file of settings, as in configs/.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; overrides the file's.")
-@click.option("--out", required=True, type=PATH, help="Run folder; must not exist yet.")
+@_run_options
 @click.option("--seeds", type=click.IntRange(1), help="Train so many times; the run holds all and their mean.")
 @click.option("--devices", type=click.IntRange(1), help="Devices of each machine; on the CPU processes.")
 @click.option("--nodes", type=click.IntRange(1), help="Machines that train together (torchrun or SLURM).")
-@click.option("--resume", is_flag=True, help="Continue the interrupted run in --out with its own settings.")
 @click.option("--settings", is_flag=True, is_eager=True, expose_value=False, callback=lambda *a: _list_settings(*a),
               help="List every setting with its default, and exit.")  # fmt: skip
 @click.pass_context
 def command(
     ctx: click.Context,
-    arch: str | None,
-    data: tuple[str, ...],
-    head: str | None,
-    corrections: str | None,
     weights: str | None,
-    init: str | None,
     config: Path | None,
     assignments: tuple[str, ...],
     out: Path,
-    seeds: int | None,
-    devices: int | None,
-    nodes: int | None,
     resume: bool,
+    **given: Any,
 ) -> None:
     """Train a model on a cache and score it.
 
@@ -63,11 +65,7 @@ def command(
     \b
     skelemo train --arch ann --data cache/faces --head expression --set split=kfold:10 --out runs/faces
     """
-    from skelemo.cli.running import trained
-
-    given = {"arch": arch, "data": data or None, "head": head, "model.weights": weights, "seeds": seeds}
-    given |= {"devices": devices, "nodes": nodes, "corrections": corrections, "init": init}
-    scores = trained(ctx, given, config, assignments, out, resume)
+    scores = _trained(ctx, given | {"model.weights": weights}, config, assignments, out, resume)
 
     from skelemo.cache.corrections import in_words
     from skelemo.cli.tables import scores_table
@@ -88,3 +86,72 @@ def _list_settings(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 
     settings_table()
     ctx.exit()
+
+
+@click.command("pretrain")
+@click.argument("data", metavar="CACHE...", nargs=-1, type=TEXT)
+@click.option("--arch", type=TEXT, help="A network that `skelemo models` lists; the one that will start from it.")
+@click.option("--config", type=PATH, help="YAML file of settings; those about labels do not count.")
+@_run_options
+@click.pass_context
+def pretrain(
+    ctx: click.Context, config: Path | None, assignments: tuple[str, ...], out: Path, resume: bool, **given: Any
+) -> None:
+    """Learn from unlabeled sequences: hidden points, and their movement, are reconstructed.
+
+    The run is a start for trainings, by `skelemo train --init RUN`; it predicts nothing itself. Labels are not looked
+    at. `hide_points` and `hide_frames` say how much is hidden; `skelemo train --settings` lists all settings.
+
+    \b
+    skelemo pretrain cache/unlabeled --arch stgcnpp --set length=32 --out runs/body
+    skelemo train --arch stgcnpp --set length=32 --init runs/body --data cache/mine --out runs/mine
+    """
+    scores = _trained(ctx, given | {"pretrain": True}, config, assignments, out, resume)
+    if scores:  # of several processes the first has them
+        (reconstructed,) = scores["validation"].values()
+        click.echo(f"validation loss {reconstructed['loss']['value']:.3f}; 1 is the error of the mean place")
+    click.echo(f"run folder: {out}\nskelemo train --init {out} …")
+
+
+def _trained(
+    ctx: click.Context,
+    given: Mapping[str, Any],
+    config: Path | None,
+    assignments: tuple[str, ...],
+    out: Path,
+    resume: bool,
+) -> "Scores":
+    """Train under a bar and return the scores, which of several processes the first one has.
+
+    Ctrl-C says how to go on.
+
+    Parameters
+    ----------
+    given : settings by options of their own, None or empty where the option is not given; they override the file's, and
+        ``assignments`` override both.
+    """
+    from skelemo.errors import ConfigError
+    from skelemo.models.registry import ARCHITECTURES
+    from skelemo.training.config import load_config, parse_assignments
+
+    if arch := given["arch"]:
+        ARCHITECTURES.find(arch)
+    overrides = {name: value for name, value in given.items() if value not in (None, ())} | parse_assignments(
+        assignments
+    )
+    settings = load_config(config, overrides)
+    begun = out / "config.yaml"
+    pretraining = settings.pretrain or (resume and begun.is_file() and load_config(begun).pretrain)
+    if pretraining and not given.get("pretrain"):
+        again = f"skelemo pretrain --out {out} --resume" if resume else f"skelemo pretrain CACHE --out {out}"
+        raise ConfigError(f"pretrain = True is no training with labels: {again}")
+
+    from skelemo.cli.progress import training_progress
+    from skelemo.training.fit import train
+
+    try:
+        with training_progress() as report:
+            return train(settings, out, resume=resume, report=report)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; continue with\nskelemo {ctx.info_name} --out {out} --resume", err=True)
+        ctx.exit(130)

@@ -1,4 +1,4 @@
-"""What stands for values on the command line, and that nobody can mean: each is refused before anything is done."""
+"""Values and options that verbs share; a value that nobody can mean is refused before anything is done."""
 
 import difflib
 import math
@@ -71,24 +71,6 @@ def body_models() -> list[str]:
     return ["auto", *part_models(BODY_25)]
 
 
-def label_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say how ``--labels`` are to be read."""
-    for option in reversed(
-        (
-            click.option("--classes", type=TEXT, metavar="A,B,…",
-                         help="All classes of the labels; any other word is an error."),
-            click.option("--map", "map_", type=TEXT, multiple=True, metavar="WORD=CLASS",
-                         help="What a word in the labels means, as in froh=happiness; nothing after = for no label."),
-            click.option("--unit", type=click.Choice(["auto", "frames", "seconds", "milliseconds"]), default="auto",
-                         show_default=True, help="What the starts and ends in a table are."),
-            click.option("--va-scale", type=TEXT, metavar="LOW:HIGH",
-                         help="Scale of valence and arousal, as in 1:9; it becomes -1 to 1.  [default: -1:1]"),
-        )
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
 class Size(click.ParamType):
     """Width and height in pixels, as ``1280x720``."""
 
@@ -132,3 +114,64 @@ PATH, TEXT = Said("path", Path), Said("text", str)
 SIZE, RATE, WIDTH = Size(), Rate(), Width()
 #: Numbers that random generators begin with; those that training takes, too.
 SEED = click.IntRange(0, 2**31 - 1)
+
+
+Options = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def together(*options: Options) -> Options:
+    """Several options as one decorator, in this order."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+label_options = together(
+    click.option("--classes", type=TEXT, metavar="A,B,…",
+                 help="All classes of the labels; any other word is an error."),
+    click.option("--map", type=TEXT, multiple=True, metavar="WORD=CLASS",
+                 help="What a word in the labels means, as in froh=happiness; nothing after = for no label."),
+    click.option("--unit", type=click.Choice(["auto", "frames", "seconds", "milliseconds"]), default="auto",
+                 show_default=True, help="What the starts and ends in a table are."),
+    click.option("--va-scale", type=TEXT, metavar="LOW:HIGH",
+                 help="Scale of valence and arousal, as in 1:9; it becomes -1 to 1.  [default: -1:1]"),
+)  # fmt: skip
+people_options = together(
+    click.option("--person", type=click.Choice(["auto", "largest", "left", "right", "all"]), default="auto",
+                 show_default=True, help="Who carries the labels, where these do not say."),
+    click.option("--identity", type=click.Choice(["auto", "file", "tracking"]), default="auto", show_default=True,
+                 help="What tells people apart: the files' identities, or tracking."),
+)  # fmt: skip
+size_and_rate = together(
+    click.option("--size", type=SIZE, default=(0, 0), metavar="WxH",
+                 help="Size of the pictures in pixels, where names do not tell."),
+    click.option("--fps", type=RATE, default=0.0, help="Frames per second, where names do not tell."),
+)  # fmt: skip
+scale_option = click.option("--scale", type=click.Choice(["auto", "pixels", "unit", "signed"]), default="auto",
+                            show_default=True, help="Units of the coordinates.")  # fmt: skip
+min_seen_option = click.option("--min-seen", type=click.FloatRange(0, 1), default=0.0, show_default=True,
+                               help="Share of a window's points that must be visible.")  # fmt: skip
+allow_option = click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION",
+                            help="An architecture to be imported.")  # fmt: skip
+device_option = click.option("--device", type=TEXT, default="auto", show_default=True,
+                             help="auto, cpu, cuda, cuda:1, mps.")  # fmt: skip
+raw_option = click.option("--raw", is_flag=True,
+                          help="In CSV, leave names as they are that a spreadsheet would run as formulas.")  # fmt: skip
+port_option = click.option("--port", type=click.IntRange(0, 65535), default=0,
+                           help="Port of the page, on 127.0.0.1.  [default: any that is free]")  # fmt: skip
+
+
+def only_option(*, required: bool = False) -> Options:
+    """The filter of sequences."""
+    return click.option("--only", multiple=True, required=required, metavar="KEY=GLOB",
+                        help="Just these sequences, by video, id, subject, person, label or a column of the splits. "
+                        "Values of one key are alternatives; different keys must all match.")  # fmt: skip
+
+
+def set_option(whose: str) -> Options:
+    """Settings of trainings."""
+    return click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help=f"One setting; {whose}.")

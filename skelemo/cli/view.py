@@ -1,10 +1,10 @@
-"""``skelemo view``."""
+"""``skelemo view`` and ``skelemo show``."""
 
 from pathlib import Path
 
 import click
 
-from skelemo.cli.values import PATH, different
+from skelemo.cli.values import PATH, SEED, different, port_option
 
 
 @click.command("view")
@@ -13,8 +13,7 @@ from skelemo.cli.values import PATH, different
               help="Run whose predictions are shown beside the labels; may be given again.")  # fmt: skip
 @click.option("--video", type=PATH, metavar="DIR", help="Folder with the videos, named as the recordings.")
 @click.option("--queue", type=PATH, metavar="FILE", help="Suspects to go through, as audit writes them.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0,
-              help="Port of the page, on 127.0.0.1.  [default: any that is free]")  # fmt: skip
+@port_option
 @click.option("--open/--no-open", "browse", default=False, help="Open the page in a browser.")
 @click.pass_context
 def command(
@@ -50,3 +49,25 @@ def command(
         serve(viewer, port, ready)
     except KeyboardInterrupt:
         ctx.exit(130)
+
+
+@click.command("show")
+@click.argument("cache", nargs=-1, required=True, type=PATH, callback=different)
+@click.option("--out", required=True, type=PATH, help="Folder for the page; new or empty.")
+@click.option("--per-class", default=12, show_default=True, type=click.IntRange(1), help="Samples of each class.")
+@click.option("--view", type=click.Choice(["frame", "person", "face", "person+face"]),
+              help="What the images show.  [default: what the cache shows of both]")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, type=SEED, help="The same seed, the same samples.")
+def show(cache: tuple[Path, ...], out: Path, per_class: int, view: str | None, seed: int) -> None:
+    """Write a page of samples by class, with their labels, for checking labels by eye.
+
+    Each sample is drawn as OpenPose draws it, with its sequence, frame number and other labels. The page is
+    self-contained.
+
+    \b
+    skelemo show cache/affwild2 --out pages/affwild2
+    """
+    from skelemo.cache.store import open_cache
+    from skelemo.view.sample_page import write_page
+
+    click.echo(write_page(open_cache(cache), out, per_class=per_class, view=view, seed=seed))

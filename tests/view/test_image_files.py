@@ -15,7 +15,7 @@ from small_caches import BODY, BODY_AND_FACE, a_cache, a_sequence, moods
 
 from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
-from skelemo.cli.cache.images import command
+from skelemo.cli.cache.formats import images as command
 from skelemo.errors import ConfigError
 from skelemo.render import SkeletonRenderer
 from skelemo.view.image_files import export_images

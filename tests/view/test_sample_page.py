@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from small_caches import BODY, BODY_AND_FACE, a_cache, a_sequence
 
 from skelemo.cache.store import open_cache
-from skelemo.cli.show import command
+from skelemo.cli.view import show as command
 from skelemo.errors import ConfigError
 from skelemo.view.sample_page import spread, write_page
 

@@ -1,13 +1,56 @@
-"""What the verbs that make a cache out of others show."""
+"""``skelemo cache merge`` and ``skelemo cache subset``: caches out of others."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
+
+from skelemo.cli.values import PATH, only_option
 
 if TYPE_CHECKING:
     from skelemo.cache.merge import Combined
 
 
-def tell(done: "Combined", out: Path) -> None:
+@click.command("merge")
+@click.argument("caches", nargs=-1, required=True, type=PATH, metavar="CACHE...")
+@click.option("--out", required=True, type=PATH, help="Folder of the new cache.")
+def merge(caches: tuple[Path, ...], out: Path) -> None:
+    """Make one new cache of several of one layout.
+
+    What several have alike comes once; one sequence with different contents is an error. Class lists may be in another
+    order, or shorter than the longest: labels are carried over by name. Where nothing is labeled, any list will do.
+    What is there when the command fails is what was there before.
+
+    \b
+    skelemo cache merge cache/monday cache/tuesday --out cache/both
+    """
+    from skelemo.cache import merge as making
+    from skelemo.cli.progress import progress
+
+    with progress("merging", "frames") as report:
+        done = making.merge(caches, out, report)
+    _tell(done, out)
+
+
+@click.command("subset")
+@click.argument("cache", type=PATH)
+@only_option(required=True)
+@click.option("--out", required=True, type=PATH, help="Folder of the new cache.")
+def subset(cache: Path, only: tuple[str, ...], out: Path) -> None:
+    """Make a new cache of some sequences of one.
+
+    \b
+    skelemo cache subset cache/faces --only split=train --only label=anger --only label=fear --out cache/threats
+    """
+    from skelemo.cache import merge as making
+    from skelemo.cli.progress import progress
+
+    with progress("choosing", "frames") as report:
+        done = making.subset(cache, only, out, report)
+    _tell(done, out)
+
+
+def _tell(done: "Combined", out: Path) -> None:
     """What the new cache holds."""
     from skelemo.cli.screen import Screen
     from skelemo.text import count

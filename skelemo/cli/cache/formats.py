@@ -1,0 +1,167 @@
+"""``skelemo cache export``, ``images`` and ``import``: caches for other programs, and their keypoints as caches."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skelemo.cli.values import (
+    PATH,
+    TEXT,
+    Known,
+    label_options,
+    only_option,
+    people_options,
+    raw_option,
+    size_and_rate,
+)
+
+if TYPE_CHECKING:
+    from skelemo.view.image_files import Exported
+
+
+def _exports() -> list[str]:
+    from skelemo.formats.registry import names
+
+    return names("export")
+
+
+def _imports() -> list[str]:
+    from skelemo.formats.registry import names
+
+    return names("import")
+
+
+@click.command("export")
+@click.argument("cache", type=PATH)
+@click.option("--to", "form", required=True, type=Known("format", _exports, paths=True),
+              help="What to write.")  # fmt: skip
+@click.option("--out", required=True, type=PATH, help="The file, or for pose the folder.")
+@only_option()
+@raw_option
+def export(cache: Path, form: str, out: Path, only: tuple[str, ...], raw: bool) -> None:
+    """Write a cache for other programs.
+
+    \b
+    pyskl    the annotation file of PYSKL and MMAction2 (a pickle): clips with one label each, people by clip
+    pose     a .pose file of the library pose-format for each video
+    csv      a row for each frame; OUT.gz is compressed
+    parquet  the same, typed
+
+    \b
+    skelemo cache export cache/faces --to parquet --out faces.parquet --only split=train
+    """
+    from skelemo.cache.store import open_cache
+    from skelemo.cli.progress import progress
+    from skelemo.cli.screen import Screen
+    from skelemo.errors import ConfigError
+    from skelemo.formats.registry import find
+    from skelemo.text import count
+
+    entry = find(form, "export")
+    if raw and not entry.facts.raw:
+        raise ConfigError(f"--raw is for csv, {form} holds every text as it is")
+    options = {"raw": True} if raw else {}
+    with progress("exporting", "frames") as report:
+        done = entry.function(open_cache(cache), out, only, report, **options)
+    console = Screen(soft_wrap=True)
+    for note in done.notes:
+        console.print(f"note: {note}")
+    console.print(f"{count(done.sequences, 'sequence')}, {count(done.frames, 'frame')} written to {out}")
+
+
+@click.command("images")
+@click.argument("cache", nargs=-1, required=True, type=PATH)
+@click.option("--out", required=True, type=PATH, help="Folder for the images; new or empty.")
+@click.option("--view", default="frame", show_default=True, help="What they show.",
+              type=click.Choice(["frame", "person", "face", "person+face"]))  # fmt: skip
+@click.option("--size", default=224, show_default=True, type=click.IntRange(2, 4096), help="Side in pixels.")
+@click.option("--every", default=1, show_default=True, type=click.IntRange(1), help="Only every N-th frame.")
+@click.option(
+    "--split", type=TEXT, metavar="COLUMN", help="Sort by subset first: train/CLASS, validation/CLASS, test/CLASS."
+)
+def images(cache: tuple[Path, ...], out: Path, **options: Any) -> None:
+    """Draw every labeled frame as a PNG in the folder of its class (ImageFolder's layout).
+
+    Frames without a class and frames in which nobody is visible are skipped and counted. `skelemo train` needs no such
+    files: image networks draw in the batch.
+
+    \b
+    skelemo cache images cache/dfew --view person+face --split fold_1 --out images/dfew
+    """
+    from skelemo.cache.store import open_cache
+    from skelemo.cli.progress import progress
+    from skelemo.view.image_files import export_images
+
+    opened = open_cache(cache)
+    with progress("drawing", "images") as told:
+        exported = export_images(opened, out, report=told, **options)
+    _show_images(out, exported)
+
+
+@click.command("import")
+@click.argument("source", type=PATH)
+@click.option("--from", "form", required=True, type=Known("format", _imports, paths=True),
+              help="What SOURCE holds.")  # fmt: skip
+@click.option("--out", required=True, type=PATH, help="Folder of the new cache.")
+@click.option("--labels", type=TEXT, metavar="FORMAT[:PATH]", help="As for ingest; PATH is SOURCE if left out.")
+@label_options
+@people_options
+@click.option("--layout", default="body_25+face_70", show_default=True, help="Parts to keep; + adds hand_21x2.")
+@size_and_rate
+@click.option("--first-frame", type=click.Choice(["0", "1"]), default="0", show_default=True,
+              help="Number of a video's first frame in names of images or the column frame: 1 where it is 00001.jpg, "
+              "as with ffmpeg and Aff-Wild2. How MMPose counts is known.")  # fmt: skip
+def import_(
+    source: Path, form: str, out: Path, labels: str | None, size: tuple[int, int], first_frame: str, **settings: Any
+) -> None:
+    """Make a new cache of keypoints that another program found: a file, or all files below a folder.
+
+    \b
+    alphapose          results in JSON: 17, 26 or 136 points, with idx as identity
+    coco_wholebody     COCO results or annotations in JSON: 17 to 136 points
+    kinetics_skeleton  a JSON file for each clip
+    mediapipe          JSON of the usual converters, CSV or Parquet: pose, face mesh and hands
+    mmpose             predictions in JSON
+    openface, pyfeat   CSV with 68 landmarks of the face
+    openpifpaf         predictions of a video, a line of JSON for each frame
+
+    MediaPipe's coordinates are shares of the picture; they become pixels where its size is known.
+
+    \b
+    skelemo cache import predictions/ --from coco_wholebody --labels table:labels.csv --out cache/mmpose
+    """
+    from skelemo.cli.progress import progress
+    from skelemo.cli.screen import Screen
+    from skelemo.formats.importing import import_keypoints
+    from skelemo.ingest.task import Settings
+    from skelemo.text import count
+
+    given = Settings(width=size[0], height=size[1], **settings)
+    with progress("importing", "frames") as report:
+        done = import_keypoints(source, form, out, labels, given, report, first_frame=int(first_frame))
+    console = Screen(soft_wrap=True)
+    for note in done.notes:
+        console.print(f"note: {note}")
+    console.print(
+        f"{count(done.recordings, 'recording')}, people seen {count(done.people, 'time')}: "
+        f"{count(done.sequences, 'sequence')}, {count(done.frames, 'frame')} in {out}"
+    )
+
+
+def _show_images(out: Path, exported: "Exported") -> None:
+    from skelemo.cli.screen import Screen
+    from skelemo.cli.tables import table
+
+    shown = table(f"images in {out}", "folder", "images")
+    for folder, count in exported.images.items():
+        shown.add_row(folder, f"{count:,}")
+    skipped = {
+        "frames without a class": exported.unlabeled,
+        "frames in which nobody is visible": exported.unseen,
+        "frames that the split leaves out": exported.apart,
+    }
+    for reason, count in skipped.items():
+        if count:
+            shown.add_row(f"skipped: {reason}", f"{count:,}", style="yellow")
+    Screen().print(shown)

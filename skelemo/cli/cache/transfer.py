@@ -1,0 +1,82 @@
+"""``skelemo cache push`` and ``skelemo cache pull``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skelemo.cli.values import PATH, TEXT, only_option, together
+
+if TYPE_CHECKING:
+    from skelemo.cache.transfer import Transferred
+
+_options = together(
+    only_option(),
+    click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True,
+                 help="Shards transferred at a time."),
+    click.option("--storage-option", multiple=True, metavar="KEY=VALUE",
+                 help="For fsspec's driver, such as endpoint_url=http://minio:9000, anon=true, port=2222. Keep secrets "
+                 "where the driver looks for them (~/.aws, ~/.ssh, environment)."),
+)  # fmt: skip
+
+
+@click.command("push")
+@click.argument("cache", type=PATH)
+@click.argument("url", type=TEXT)
+@click.option("--replace", is_flag=True, help="Replace what URL has of sequences that have changed.")
+@_options
+def push(cache: Path, url: str, replace: bool, storage_option: tuple[str, ...], **options: Any) -> None:
+    """Upload the shards of CACHE that URL lacks: to a folder, ssh://, s3:// or any other place that fsspec writes to.
+
+    Each shard is checked first and appears there when it is whole. Several machines may push to one place. A sequence
+    that is there with other content is refused; --replace removes its shard once everything in it has been replaced.
+
+    \b
+    skelemo cache push cache/faces s3://bucket/faces --storage-option endpoint_url=http://minio:9000
+    skelemo cache push cache/faces ssh://ann@server/data/faces
+    """
+    from skelemo.cache import transfer
+    from skelemo.cli.progress import byte_progress
+
+    with byte_progress("pushing") as report:
+        given = transfer.read_options(storage_option)
+        done = transfer.push(cache, url, replace=replace, options=given, report=report, **options)
+    _print_result(done, "pushed", f"to {transfer.shown(url)}")
+
+
+@click.command("pull")
+@click.argument("url", type=TEXT)
+@click.argument("cache", type=PATH)
+@_options
+def pull(url: str, cache: Path, storage_option: tuple[str, ...], **options: Any) -> None:
+    """Download the shards that CACHE lacks from URL: a folder, ssh://, s3://, https:// or any other fsspec protocol.
+
+    Each shard is checked to its last byte before it gets its name. ssh needs the server's key in ~/.ssh/known_hosts.
+
+    \b
+    skelemo cache pull https://example.org/faces cache/faces --only split=train --only label=anger
+    """
+    from skelemo.cache import transfer
+    from skelemo.cli.progress import byte_progress
+
+    with byte_progress("pulling") as report:
+        given = transfer.read_options(storage_option)
+        done = transfer.pull(url, cache, options=given, report=report, **options)
+    _print_result(done, "pulled", f"into {cache}")
+
+
+def _print_result(done: "Transferred", verb: str, where: str) -> None:
+    """Print what has travelled."""
+    from rich.filesize import decimal
+
+    from skelemo.cli.screen import Screen
+    from skelemo.text import count
+
+    kept = f", {count(done.sequences, 'sequence')} kept" if done.shards and done.sequences is not None else ""
+    console = Screen(soft_wrap=True)
+    console.print(
+        f"{verb} {count(len(done.shards), 'shard')} ({decimal(done.size)}) {where}{kept}; "
+        f"{count(done.there, 'shard')} already there or not wanted"
+    )
+    for note in done.notes:
+        console.print(f"note: {note}")
