@@ -41,10 +41,7 @@ def split_person(name: str) -> tuple[str, str]:
 def read_lists(files: list[Path]) -> Annotations:
     """Read the lists into one annotation per video and person, with a row for each frame that is listed.
 
-    Raises
-    ------
-    InputError
-        A line is not of the form above, a frame is listed twice, or a video is in two lists.
+    Raises `InputError`: a line is not of the form above, a frame is listed twice, or a video is in two lists.
     """
     place: dict[str, Path] = {}
     items = []

@@ -87,6 +87,9 @@ def class_head(
     those. All other sets keep their own words in natural order. The head is called ``expression`` where its classes
     begin with `EMOTIONS`, else by ``name``.
 
+    Raises `InputError`: a word is one or two letters from a known one, or is none of the user's classes; there are more
+    labels than classes can be; or none is left.
+
     Parameters
     ----------
     words : the label of each row; or how many rows have each label.
@@ -94,12 +97,6 @@ def class_head(
     said : the user's classes and meanings.
     noun : what has a label, for messages.
     lines : the first line with each word.
-
-    Raises
-    ------
-    InputError
-        A word is one or two letters from a known one, or is none of the user's classes; there are more labels than
-        classes can be; or none is left.
     """
     said = said or Words()
     rows: Counter[str] = Counter(words)

@@ -14,12 +14,8 @@ from skelemo.text import natural_order
 def read_column(file: Path, column: str) -> Annotations:
     """The words of a column, as the one label of each video, or of each ``person`` in it; empty cells say nothing.
 
-    Raises
-    ------
-    InputError
-        The table is damaged, has no column ``video``, says two things of one video, or has too many different words.
-    ConfigError
-        There is no such column.
+    Raises `InputError`: the table is damaged, has no column ``video``, says two things of one video, or has too many
+    different words; `ConfigError`: there is no such column.
     """
     table = read_table(file)
     name = " ".join(column.lower().split())

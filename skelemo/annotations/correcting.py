@@ -37,10 +37,8 @@ def label_edits(corrections: Corrections, heads: Sequence[Head]) -> Edits:
 
     ``wrong`` and ``unsure`` do the same: a label that somebody doubts is neither learned from nor scored.
 
-    Raises
-    ------
-    InputError
-        A head, class or number of values that these heads do not have; the message names the correction.
+    Raises `InputError`: a head, class or number of values that these heads do not have; the message names the
+    correction.
     """
     by_name, into = {head.name: head for head in heads}, merged(corrections.tracks)
     edits: Edits = {}
@@ -79,10 +77,8 @@ def _named(name: str, heads: Mapping[str, Head]) -> Head:
 def parse_value(head: Head, text: str) -> np.ndarray:
     """What each output of a head becomes, float64 ``[K]``: 1 for the named class, or the numbers, NaN for ``-``.
 
-    Raises
-    ------
-    ConfigError
-        A class that the head does not have, another number of values than it has, or one out of range.
+    Raises `ConfigError`: a class that the head does not have, another number of values than it has, or one out of
+    range.
     """
     if head.kind == "classes":
         if text not in head.outputs:

@@ -62,11 +62,8 @@ def read_table(file: Path) -> Table:
 
     Empty lines do not count. Columns without a name are left out (pandas writes its index as one).
 
-    Raises
-    ------
-    InputError
-        There are no rows, a row has more or fewer cells than the header, two columns have one name, or the quotes are
-        damaged; the message names the line.
+    Raises `InputError`: there are no rows, a row has more or fewer cells than the header, two columns have one name, or
+    the quotes are damaged; the message names the line.
     """
     if is_spreadsheet(file):
         delimiter, (rows, lines, notes) = ",", sheet_texts(file)

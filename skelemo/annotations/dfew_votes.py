@@ -29,10 +29,7 @@ def read_votes(file: Path) -> dict[int, Votes]:
 
     From columns ``order``, ``1happy`` … ``7fear`` and ``label`` (0 to 7).
 
-    Raises
-    ------
-    InputError
-        Not an xlsx file, a column is missing, a cell is not such a number, or a clip is there twice.
+    Raises `InputError`: not an xlsx file, a column is missing, a cell is not such a number, or a clip is there twice.
     """
     rows = sheet_rows(file)
     _, header = next(rows, (1, ()))

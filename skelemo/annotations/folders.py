@@ -20,10 +20,7 @@ def read_folders(path: Path, source: Path, recordings: Recordings, *, words: Wor
     folder down is the class. Names that all mean one of the seven emotions give the seven; otherwise they are the
     classes. Recordings in no class folder have no label.
 
-    Raises
-    ------
-    InputError
-        There are no class folders, or ``path`` is not above any recording.
+    Raises `InputError`: there are no class folders, or ``path`` is not above any recording.
     """
     places = dict(_places_below(path, source, recordings))
     tops = {steps[0] for steps, is_folder in places.values() if _folder_at(0, steps, is_folder)}

@@ -36,10 +36,8 @@ def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, np.ndar
     Labels of different heads may have intervals of their own: all are cut where any begins or ends, so that R is at
     most twice the number of rows, however long they are. Labels of the whole video alone give one row and None twice.
 
-    Raises
-    ------
-    InputError
-        Two intervals share a frame and differ, or both the whole video and some of its frames are labeled.
+    Raises `InputError`: two intervals share a frame and differ, or both the whole video and some of its frames are
+    labeled.
     """
     if len(intervals.start) == 1 and intervals.start[0] < 0:
         return None, None, dict(intervals.labels)

@@ -69,15 +69,12 @@ def place_of(file: Path, root: Path) -> Place:
 def read_list(file: Path, *, captions: bool = False, expected: str = _EXPECTED) -> list[Line]:
     """The lines of a list, without a header if it has one.
 
+    Raises `InputError`: a line is not of the form that the others have; the message names it.
+
     Parameters
     ----------
     captions : whether further cells follow the label, which may be in any encoding (MAFW).
     expected : what a line should be, for messages.
-
-    Raises
-    ------
-    InputError
-        A line is not of the form that the others have; the message names it.
     """
     text = read_text(file, "replace" if captions else "strict")
     numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
@@ -140,10 +137,7 @@ def read_lists(
 ) -> Annotations:
     """Lists as one label for each clip, with columns of the splits that the files' names say.
 
-    Raises
-    ------
-    InputError
-        A line is damaged, a clip has two labels, or is in two subsets of a split.
+    Raises `InputError`: a line is damaged, a clip has two labels, or is in two subsets of a split.
     """
     listed = [(file, place_of(file, root), read_list(file, captions=captions)) for file in files]
     label: dict[str, tuple[str, str]] = {}
@@ -211,10 +205,7 @@ def _lists_below(path: Path) -> Iterator[Path]:
 def read_any_list(path: Path, source: Path, recordings: Recordings, *, words: Words | None = None) -> Annotations:
     """Read lists of any data set. In a folder those count whose names say a subset, else the only one.
 
-    Raises
-    ------
-    InputError
-        There is none, or as `read_lists`.
+    Raises `InputError`: there is none, or as `read_lists`.
     """
     files = list(_lists_below(path))
     if not files:
@@ -228,10 +219,7 @@ def read_any_list(path: Path, source: Path, recordings: Recordings, *, words: Wo
 def read_ferv39k(path: Path, source: Path, recordings: Recordings, *, words: Words | None = None) -> Annotations:
     """Read FERV39k's lists: ``Action/Happy/0267 Happy``; numbers count `EMOTIONS` from 0.
 
-    Raises
-    ------
-    InputError
-        There is none, a label is none of the seven, or as `read_lists`.
+    Raises `InputError`: there is none, a label is none of the seven, or as `read_lists`.
     """
     said = words or Words()
     return read_any_list(path, source, recordings, words=replace(said, classes=said.classes or EMOTIONS, first=0))
@@ -241,10 +229,8 @@ def read_ferv39k(path: Path, source: Path, recordings: Recordings, *, words: Wor
 def read_mafw(path: Path, source: Path, recordings: Recordings, *, words: Words | None = None) -> Annotations:
     """Read MAFW's folds of clips with one emotion: `EMOTIONS`, contempt, anxiety, helplessness and disappointment.
 
-    Raises
-    ------
-    InputError
-        There are no lists, they hold numbers whose order is not said (``--classes``), or as `read_lists`.
+    Raises `InputError`: there are no lists, they hold numbers whose order is not said (``--classes``), or as
+    `read_lists`.
     """
     said = words or Words()
     files, notes = _mafw_files(path, compound=False)
@@ -261,10 +247,7 @@ def read_mafw(path: Path, source: Path, recordings: Recordings, *, words: Words 
 def read_mafw_compound(path: Path, source: Path, recordings: Recordings, *, words: Words | None = None) -> Annotations:
     """Read MAFW's folds of clips with one or several emotions as one head, ``compound``.
 
-    Raises
-    ------
-    InputError
-        As `read_mafw`.
+    Raises `InputError`: as `read_mafw`.
     """
     files, notes = _mafw_files(path, compound=True)
     found = read_lists(files, path, words, name="compound", captions=True)

@@ -42,10 +42,7 @@ class Options:
     ) -> "Options":
         """Options as the command line or Python gives them: ``a,b,c``, ``WORD=CLASS``, ``seconds``, ``1:9``.
 
-        Raises
-        ------
-        ConfigError
-            One is not of its form, or says two things of one word.
+        Raises `ConfigError`: one is not of its form, or says two things of one word.
         """
         listed = classes.split(",") if isinstance(classes, str) else list(classes or ())
         if unit not in ("auto", *UNITS):

@@ -159,6 +159,9 @@ def read_annotations(
 ) -> Annotations:
     """Read the labels that ``--labels FORMAT[:PATH]`` names.
 
+    Raises `ConfigError`: an unknown format; the message names the nearest known one. An option that the format has no
+    use for; `InputError`: the path does not exist, or a label file is damaged or contradicts itself.
+
     Parameters
     ----------
     spec : the format or ``package.module:function``, then after a colon the path of the labels; without one they are
@@ -166,13 +169,6 @@ def read_annotations(
     source : folder that is ingested.
     recordings : name and source of each recording in it.
     options : how to read them.
-
-    Raises
-    ------
-    ConfigError
-        An unknown format; the message names the nearest known one. An option that the format has no use for.
-    InputError
-        The path does not exist, or a label file is damaged or contradicts itself.
     """
     options = options or Options()
     name, rest = split_spec(spec)
@@ -217,10 +213,7 @@ def relabeled(found: Annotations, words: Words, where: object) -> Annotations:
     For readers that take no ``words`` themselves, such as those of numbered classes. Shares of a class that is left out
     go to the others in proportion.
 
-    Raises
-    ------
-    InputError
-        As `class_head`.
+    Raises `InputError`: as `class_head`.
     """
     heads: list[Head] = []
     columns: dict[str, np.ndarray] = {}

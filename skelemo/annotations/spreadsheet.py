@@ -23,10 +23,7 @@ def sheet_rows(file: Path, notes: list[str] | None = None) -> Iterator[tuple[int
 
     ``notes`` gets a line where there are more sheets.
 
-    Raises
-    ------
-    InputError
-        It is no such file, or a very large one.
+    Raises `InputError`: it is no such file, or a very large one.
     """
     from openpyxl import load_workbook
 

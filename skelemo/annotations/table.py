@@ -70,10 +70,8 @@ def read_table_labels(
 
     A folder for ``path`` means its ``labels.csv``, or the only CSV, TSV or xlsx file that lies directly in it.
 
-    Raises
-    ------
-    InputError
-        A cell is not what its column holds, or two rows contradict each other; the message names the lines.
+    Raises `InputError`: a cell is not what its column holds, or two rows contradict each other; the message names the
+    lines.
     """
     file = _table_file(path)
     if not is_spreadsheet(file) and is_list(file):

@@ -47,10 +47,8 @@ def read_times(table: Table, unit: str) -> Times:
     frames belongs to its interval, an end in time does not. Whole numbers without a unit are left ``unknown`` until the
     recordings tell whether they can be frames.
 
-    Raises
-    ------
-    InputError
-        A cell is no number or no such frame, an end is before its start, one of the two is missing, or units differ.
+    Raises `InputError`: a cell is no number or no such frame, an end is before its start, one of the two is missing, or
+    units differ.
     """
     start_name, end_name, header = _columns(table)
     said = _said(table, header, unit)

@@ -39,10 +39,8 @@ def in_frames(annotations: Labeled, spans: Sequence[Span]) -> tuple[Labeled, lis
 
     Times become the nearest frames, an end the frame before it. Labels that lie outside the recording are left out.
 
-    Raises
-    ------
-    InputError
-        Times of a recording whose frame rate is unknown; or starts and ends that may be frames or times.
+    Raises `InputError`: times of a recording whose frame rate is unknown; or starts and ends that may be frames or
+    times.
     """
     pairs = [(one, span) for group, span in zip(annotations, spans, strict=True) for one in group]
     _require_frames([(one, span) for one, span in pairs if one.unit == "unknown"])

@@ -53,19 +53,15 @@ def audit(
 ) -> Audit:
     """Look for labels, tracks and sequences that seem wrong.
 
+    Raises `InputError` or `CacheError`: the cache, a run or the table cannot be read; `ConfigError`: cleanlab is not
+    installed.
+
     Parameters
     ----------
     runs : run folders whose predictions for sequences they were not trained on judge the labels; without any a quick
         baseline is cross-validated.
     corrections : table of corrections to apply first.
     most : suspects of each kind.
-
-    Raises
-    ------
-    InputError, CacheError
-        The cache, a run or the table cannot be read.
-    ConfigError
-        cleanlab is not installed.
     """
     corpus = load_corpus(cache, Preparation(reference="window"))  # keypoints as OpenPose wrote them
     facts = [("Cache", f"{cache.name}, content {cache.hash[:8]}")]
@@ -104,10 +100,7 @@ def _labeled(corpus: Corpus) -> np.ndarray:
 def write_audit(found: Audit, out: Path) -> None:
     """Write the table, ``suspects.csv``, and the page, ``audit.html``, into a folder.
 
-    Raises
-    ------
-    ConfigError
-        The folder holds other things.
+    Raises `ConfigError`: the folder holds other things.
     """
     with claimed(out):
         inside = {path.name for path in out.iterdir() if path.name != LOCK and not path.name.startswith(PARTIAL)}

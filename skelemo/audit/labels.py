@@ -22,10 +22,7 @@ _FEWEST, _BETTER, _WELL = 40, 0.15, 0.3
 def label_errors(corpus: Corpus, places: Places, predicted: Predicted) -> Iterator[Suspect]:
     """Stretches of one label that out-of-fold probabilities speak against (cleanlab's confident learning).
 
-    Raises
-    ------
-    ConfigError
-        cleanlab is not installed.
+    Raises `ConfigError`: cleanlab is not installed.
     """
     head = predicted.head
     if head.kind == "values":

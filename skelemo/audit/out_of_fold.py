@@ -47,10 +47,7 @@ def from_runs(corpus: Corpus, paths: Sequence[Path]) -> tuple[list[Predicted], l
 
     Several predictions of one frame are averaged. Notes count what does not fit.
 
-    Raises
-    ------
-    InputError
-        A run is damaged or unfinished.
+    Raises `InputError`: a run is damaged or unfinished.
     """
     notes, found = [], []
     unjudged: list[str] = []

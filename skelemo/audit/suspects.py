@@ -98,10 +98,7 @@ def write_suspects(path: Path, table: pd.DataFrame) -> None:
 def read_suspects(path: Path) -> pd.DataFrame:
     """Read a table of suspects, as `write_suspects` or anybody else wrote it; columns `COLUMNS`.
 
-    Raises
-    ------
-    InputError
-        It is missing, too large, lacks a column, or a row is no suspect.
+    Raises `InputError`: it is missing, too large, lacks a column, or a row is no suspect.
     """
     try:
         if path.stat().st_size > _MOST_BYTES:

@@ -46,17 +46,13 @@ def export_elan(
 ) -> int:
     """Write the labels of a recording, as corrected: a tier for each person and head; returns how many people.
 
+    Raises `ConfigError`: several recordings and none is named, an unknown one, or no frames per second; no folder for
+    the file; `InputError`: the film is missing.
+
     Parameters
     ----------
     video : the recording; not needed where the cache has one.
     fps : frames per second, where the cache does not know.
-
-    Raises
-    ------
-    ConfigError
-        Several recordings and none is named, an unknown one, or no frames per second; no folder for the file.
-    InputError
-        The film is missing.
     """
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: there is no folder {path.parent}")
@@ -86,12 +82,8 @@ def import_elan(cache: Cache, corrections: Corrections, path: Path, *, video: st
     Tiers are called as `export_elan` calls them; others are counted. An annotation ``wrong`` or ``unsure`` takes labels
     away. Stretches without an annotation keep what they have.
 
-    Raises
-    ------
-    InputError
-        The file is no ELAN file, too large, or an annotation is no class or value of its head.
-    ConfigError
-        As `export_elan`.
+    Raises `InputError`: the file is no ELAN file, too large, or an annotation is no class or value of its head;
+    `ConfigError`: as `export_elan`.
     """
     people = {one.person: one for one in _people(cache, corrections, video, fps)}
     tiers = _tiers(list(people), cache.heads)
@@ -211,10 +203,7 @@ def read_eaf(path: Path) -> dict[str, list[tuple[int, int, str]]]:
 
     Entities and document types are refused, nothing is fetched.
 
-    Raises
-    ------
-    InputError
-        It cannot be read, is too large, or is no ELAN file.
+    Raises `InputError`: it cannot be read, is too large, or is no ELAN file.
     """
     try:
         with path.open("rb") as file:

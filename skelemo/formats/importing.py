@@ -46,19 +46,15 @@ def import_keypoints(
 
     People are tracked and selected, and labels matched, as by ingest.
 
+    Raises `InputError` or `ConfigError`: nothing to read, an invalid file (the message names it and the row), labels
+    without a recording, or nobody to import; `CacheError`: ``out`` is not empty or cannot be written; nothing is left
+    behind.
+
     Parameters
     ----------
     form : a name in `skelemo.formats.registry.FORMATS`.
     labels : as for ``skelemo ingest --labels``.
     first_frame : number of a video's first frame in names of images or in tables; a cache counts from 0.
-
-    Raises
-    ------
-    InputError, ConfigError
-        Nothing to read, an invalid file (the message names it and the row), labels without a recording, or nobody to
-        import.
-    CacheError
-        ``out`` is not empty or cannot be written; nothing is left behind.
     """
     settings = settings or Settings()
     where = layout(settings.layout)

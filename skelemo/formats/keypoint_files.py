@@ -60,13 +60,7 @@ class KeypointFile(Recording):
 
 
 def read_json(file: Path) -> Any:
-    """A file's JSON, or the list of its lines.
-
-    Raises
-    ------
-    InputError
-        It is no JSON.
-    """
+    """A file's JSON, or the list of its lines. Raises `InputError`: it is no JSON."""
     data = file.read_bytes()
     try:
         return orjson.loads(data)
@@ -80,14 +74,11 @@ def read_json(file: Path) -> Any:
 class Reader:
     """Reads files of one format into a layout; caches the latest file, which may contain several recordings.
 
+    Raises `ConfigError`: there is no such format.
+
     Parameters
     ----------
     first_frame : number of a video's first frame, if the format does not define it.
-
-    Raises
-    ------
-    ConfigError
-        There is no such format.
     """
 
     def __init__(self, name: str, layout: Layout, first_frame: int = 0) -> None:
@@ -97,10 +88,7 @@ class Reader:
     def find(self, source: Path, size: tuple[int, int]) -> list[KeypointFile]:
         """Every recording in a file, or in the files below a folder; reads all of them.
 
-        Raises
-        ------
-        InputError
-            There is no such file, or one has another name or format; the message names it and the row.
+        Raises `InputError`: there is no such file, or one has another name or format; the message names it and the row.
         """
         if not source.exists():
             raise InputError(f"{source}: not found; expected a file of keypoints or a folder with some")
@@ -128,13 +116,7 @@ class Reader:
         return found
 
     def read(self, recording: KeypointFile, size: tuple[int, int]) -> People:
-        """Read the people of a recording from `find`.
-
-        Raises
-        ------
-        InputError
-            The file has changed, or cannot be read.
-        """
+        """Read the people of a recording from `find`. Raises `InputError`: the file has changed, or cannot be read."""
         file = Path(recording.folder) / recording.files[0]
         clip = next((clip for clip in self._clips(file, size) if clip.video == recording.video), None)
         if clip is None or not np.array_equal(clip.number, recording.frames):

@@ -37,14 +37,8 @@ def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report
     Frames range from the first to the last number of a video; numbers that the cache lacks are empty. Coordinates are
     pixels (`in_pixels`). Files are named after their videos, without characters that file systems may reject.
 
-    Raises
-    ------
-    ConfigError
-        pose-format is not installed.
-    CacheError
-        No sequence matches, a shard is damaged, or a video is too sparse or too large for the format.
-    InputError
-        ``out`` exists or cannot be written.
+    Raises `ConfigError`: pose-format is not installed; `CacheError`: no sequence matches, a shard is damaged, or a
+    video is too sparse or too large for the format; `InputError`: ``out`` exists or cannot be written.
     """
     try:
         from pose_format import Pose

@@ -33,12 +33,8 @@ def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Repor
     a class are skipped and counted in the notes. Coordinates are pixels (`in_pixels`). A subset has its own name
     (``train``) if the column is ``split``, otherwise with the column (``fold_1_train``).
 
-    Raises
-    ------
-    CacheError
-        No sequence matches or has a class, or a shard is damaged.
-    InputError
-        ``out`` exists or cannot be written.
+    Raises `CacheError`: no sequence matches or has a class, or a shard is damaged; `InputError`: ``out`` exists or
+    cannot be written.
     """
     chosen = choose(cache, only)
     head = next((head for head in cache.heads if head.kind == "classes"), None)

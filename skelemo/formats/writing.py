@@ -32,12 +32,7 @@ class Exported:
 def choose(cache: Cache, only: Sequence[str]) -> np.ndarray:
     """Rows of ``cache.sequences`` that match all filters, int64; at least one.
 
-    Raises
-    ------
-    ConfigError
-        An invalid filter.
-    CacheError
-        No sequence matches.
+    Raises `ConfigError`: an invalid filter; `CacheError`: no sequence matches.
     """
     rows = np.flatnonzero(select(cache, only))
     if not len(rows):
@@ -83,14 +78,11 @@ def in_pixels(keypoints: np.ndarray, scale: str, width: int, height: int) -> tup
 def new_file(out: Path, *, folder: bool = False) -> Iterator[Path]:
     """A temporary file beside ``out`` that is renamed to it on success and removed on an error.
 
+    Raises `InputError` or `CacheError`: ``out`` exists, or cannot be written.
+
     Parameters
     ----------
     folder : whether it is a folder, which may replace an empty one.
-
-    Raises
-    ------
-    InputError, CacheError
-        ``out`` exists, or cannot be written.
     """
     if out.is_dir() and not folder:
         raise InputError(f"{out} is a folder: --out is the name of the file to write, as in {out / 'NAME'}")

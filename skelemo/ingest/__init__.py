@@ -17,6 +17,8 @@ def ingest_folder(
 ) -> "Tally":
     """Read OpenPose's JSON below a folder, or in an archive, into a cache; unchanged recordings are skipped.
 
+    Raises `ConfigError` or `InputError` or `CacheError`: a setting, a label file or the cache is invalid.
+
     Parameters
     ----------
     labels : ``FORMAT[:PATH]``, as for ``skelemo ingest --labels``.
@@ -24,11 +26,6 @@ def ingest_folder(
     jobs : number of processes.
     settings : of `skelemo.ingest.task.Settings`, such as ``layout="coco_17"``, ``person="largest"`` or
         ``map={"froh": "happiness"}``.
-
-    Raises
-    ------
-    ConfigError, InputError, CacheError
-        A setting, a label file or the cache is invalid.
     """
     from dataclasses import fields
 

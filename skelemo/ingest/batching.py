@@ -105,13 +105,7 @@ class Bounds:
 
 
 def bounds(memory: int) -> Bounds:
-    """The limits of a process with this much memory.
-
-    Raises
-    ------
-    ConfigError
-        It is too little.
-    """
+    """The limits of a process with this much memory. Raises `ConfigError`: it is too little."""
     left = memory - _BASE
     if left < 16 << 20:
         given = f"{memory >> 20} MB" if memory >> 20 else count(memory, "byte")
@@ -125,10 +119,7 @@ def bounds(memory: int) -> Bounds:
 def parse_size(text: str, name: str = "memory") -> int:
     """Parse ``512MB``, ``1.5 GiB`` or ``2G`` as bytes; units are powers of 1,024.
 
-    Raises
-    ------
-    ConfigError
-        Invalid syntax; the message begins with ``name``.
+    Raises `ConfigError`: invalid syntax; the message begins with ``name``.
     """
     found = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([KMGT]?)(?:I?B)?\s*", text, re.IGNORECASE | re.ASCII)
     if not found:

@@ -16,10 +16,7 @@ from skelemo.ingest.task import Known, Task, fingerprint
 def existing(out: Path, header: Header) -> Cache | None:
     """The cache in the output folder of an ingest, if there is one.
 
-    Raises
-    ------
-    CacheError
-        The folder contains something else, or a cache with another layout or other heads.
+    Raises `CacheError`: the folder contains something else, or a cache with another layout or other heads.
     """
     if out.exists() and not out.is_dir():
         raise CacheError(f"{out} is a file; --out names the folder of a cache")

@@ -42,10 +42,8 @@ class Labeled:
 def labeled(recordings: Sequence[Recording], source: Path, labels: str | None, settings: Settings) -> Labeled:
     """Heads, the annotations of each recording by frame, and what the user should know of how they fit.
 
-    Raises
-    ------
-    InputError, ConfigError
-        Labels that cannot be read, fit no recording, or may be read in two ways; options that nothing takes.
+    Raises `InputError` or `ConfigError`: labels that cannot be read, fit no recording, or may be read in two ways;
+    options that nothing takes.
     """
     options = settings.options()
     if not labels:

@@ -33,13 +33,7 @@ class Part:
 
 
 def parse_part(text: str) -> Part:
-    """Parse ``--part 3/8``.
-
-    Raises
-    ------
-    ConfigError
-        Invalid syntax, or there is no such part.
-    """
+    """Parse ``--part 3/8``. Raises `ConfigError`: invalid syntax, or there is no such part."""
     found = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
     if not found:
         raise ConfigError(f"part {text!r}: expected NUMBER/OF, as in 3/8 for the third of eight parts")

@@ -82,12 +82,8 @@ def make_plan(
 
     Labels, names and parts are determined from all recordings before one part is selected.
 
-    Raises
-    ------
-    InputError, ConfigError
-        Nothing to read, unreadable labels, labels that match no recording, too little memory.
-    CacheError
-        ``out`` contains a cache with another layout or other heads.
+    Raises `InputError` or `ConfigError`: nothing to read, unreadable labels, labels that match no recording, too little
+    memory; `CacheError`: ``out`` contains a cache with another layout or other heads.
     """
     layout(settings.layout)
     if not 0 <= settings.fps < float("inf"):

@@ -64,10 +64,7 @@ def in_this_process(do: Callable[[Job], Done], jobs: Iterator[Job], report: Repo
 def in_processes(do: Callable[[Job], Done], jobs: list[Job], processes: int, report: Report) -> Iterator[Done]:
     """Run jobs, numbered from 0, in processes. On an early exit they stop within a few hundred files.
 
-    Raises
-    ------
-    SkelemoError
-        A process died.
+    Raises `SkelemoError`: a process died.
     """
     context = multiprocessing.get_context("spawn")
     read = context.RawArray("q", len(jobs) + 1)  # files by job, one writer each; the last is the stop flag
@@ -94,16 +91,12 @@ def on_cluster(
 ) -> Iterator[Done]:
     """Run jobs on a Dask cluster.
 
+    Raises `ConfigError`: Dask is not installed; `SkelemoError`: there is no scheduler, it has no workers or loses them,
+    or a worker does not see the folders.
+
     Parameters
     ----------
     source, present : ingested folder and a file in the cache; every worker must see both.
-
-    Raises
-    ------
-    ConfigError
-        Dask is not installed.
-    SkelemoError
-        There is no scheduler, it has no workers or loses them, or a worker does not see the folders.
     """
     with _connected(address) as client:
         threads = sum(client.nthreads().values())

@@ -30,15 +30,12 @@ def ingest(plan: Plan, *, jobs: int = 1, scheduler: str = "", report: Report = l
     Several ingests may write into one cache at once, also from several machines. Files left by killed processes are
     removed.
 
+    Raises `CacheError` or `InputError`: as `do_job`; finished shards are kept, and the next ingest resumes.
+
     Parameters
     ----------
     jobs : number of processes; each writes its own shards, without locks.
     scheduler : address of a Dask scheduler to use instead.
-
-    Raises
-    ------
-    CacheError, InputError
-        As `do_job`; finished shards are kept, and the next ingest resumes.
     """
     for problem in plan.problems if plan.settings.strict else ():
         raise InputError(f"{problem.file}: {problem.reason}")
@@ -63,10 +60,7 @@ def require_keypoints(plan: Plan, tally: Tally) -> None:
 
     Where the cache has other recordings, or a recording could not be used, these are told as usual.
 
-    Raises
-    ------
-    InputError
-        No keypoint was seen; the message says what was.
+    Raises `InputError`: no keypoint was seen; the message says what was.
     """
     if not tally.recordings or tally.failures or any(tally.seen.values()) or {*shards_in(plan.out)} - {*tally.shards}:
         return

@@ -53,13 +53,7 @@ class Settings:
     corrections: str | os.PathLike[str] | None = None
 
     def options(self) -> Options:
-        """How labels are read.
-
-        Raises
-        ------
-        ConfigError
-            As `Options.parse`.
-        """
+        """How labels are read. Raises `ConfigError`: as `Options.parse`."""
         return Options.parse(self.classes, self.map, self.unit, self.va_scale)
 
     def kept(self) -> dict[str, Any]:

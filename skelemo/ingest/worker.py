@@ -64,12 +64,8 @@ def do_job(job: Job) -> Tally:
 
     An unusable recording is recorded as a failure and does not stop the others.
 
-    Raises
-    ------
-    CacheError
-        The cache cannot be written, or is not visible to this process.
-    InputError
-        With ``strict``, the first unusable file or recording.
+    Raises `CacheError`: the cache cannot be written, or is not visible to this process; `InputError`: with ``strict``,
+    the first unusable file or recording.
     """
     _require_here(job)
     tally = Tally()
@@ -200,10 +196,7 @@ def _known_and_new(
 ) -> tuple[list[cached.Sequence], list[cached.Sequence]]:
     """Split a recording's sequences into those that the cache has and new ones.
 
-    Raises
-    ------
-    CacheError
-        Two sequences share an id, or one would replace another and the job must not.
+    Raises `CacheError`: two sequences share an id, or one would replace another and the job must not.
     """
     known: list[cached.Sequence] = []
     new: list[cached.Sequence] = []

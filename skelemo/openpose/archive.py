@@ -62,13 +62,7 @@ class Archive:
         return self.ending in PACKINGS
 
     def open(self) -> BinaryIO:
-        """Open the file.
-
-        Raises
-        ------
-        OSError
-            It cannot be opened, or has changed since it was listed.
-        """
+        """Open the file. Raises `OSError`: it cannot be opened, or has changed since it was listed."""
         file = open(self.path, "rb")  # noqa: SIM115 - handed on
         status = os.fstat(file.fileno())
         if (status.st_size, status.st_mtime_ns) != (self.size, self.changed):
@@ -112,15 +106,13 @@ def stem(name: str) -> str:
 def list_archive(path: str, place: str) -> Contents:
     """List the folders of an archive that contain OpenPose files.
 
+    Raises `ArchiveError`: it cannot be read, is damaged, truncated or has several volumes, or has more than
+    `MOST_MEMBERS` files.
+
     Parameters
     ----------
     path : of the archive, absolute.
     place : of its folder, relative to the ingest source; "" for the source itself.
-
-    Raises
-    ------
-    ArchiveError
-        It cannot be read, is damaged, truncated or has several volumes, or has more than `MOST_MEMBERS` files.
     """
     try:
         status = os.stat(path)
@@ -139,10 +131,7 @@ def list_archive(path: str, place: str) -> Contents:
 def list_video(path: str, place: str) -> Folder:
     """The frames of a whole video in one JSON file, as a folder.
 
-    Raises
-    ------
-    ArchiveError
-        It cannot be read, is too large, or has no frames.
+    Raises `ArchiveError`: it cannot be read, is too large, or has no frames.
     """
     try:
         status = os.stat(path)

@@ -88,10 +88,7 @@ def read_file(path: str) -> tuple[bytes, int]:
 
     By system calls: `open` makes three more and takes twice as long.
 
-    Raises
-    ------
-    OSError
-        It cannot be read, or is larger than `MAX_BYTES`.
+    Raises `OSError`: it cannot be read, or is larger than `MAX_BYTES`.
     """
     descriptor = os.open(path, _READ)
     try:

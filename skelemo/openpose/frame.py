@@ -43,10 +43,7 @@ class Rows:
     def add(self, data: bytes) -> int:
         """Append the people of one file and return the number of rows. A person without numbers gets none.
 
-        Raises
-        ------
-        FrameError
-            The file is not an OpenPose frame; nothing of it is kept.
+        Raises `FrameError`: the file is not an OpenPose frame; nothing of it is kept.
         """
         self.damage = ""
         try:

@@ -71,6 +71,9 @@ def read_people(
     and so are the minority of files if there are bodies of two models. A part that cannot be read is missing, and its
     file is listed.
 
+    Raises `RecordingError`: no file can be read, coordinates are in two scales or not in the given one, or with
+    `strict` a file cannot be read; `ConfigError`: an unknown `body_model` or `scale`.
+
     Parameters
     ----------
     body_model
@@ -84,14 +87,6 @@ def read_people(
         Source of the files' bytes; by default the recording's folder or archive.
     prior
         Used if the recording itself is ambiguous.
-
-    Raises
-    ------
-    RecordingError
-        No file can be read, coordinates are in two scales or not in the given one, or with `strict` a file cannot be
-        read.
-    ConfigError
-        An unknown `body_model` or `scale`.
     """
     check_model_and_scale(layout, body_model, scale)
     faults = _Faults(recording, strict)

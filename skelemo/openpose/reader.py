@@ -60,10 +60,7 @@ class Reader:
     def contents(self, recording: Recording) -> Contents:
         """The contents of an expected recording, valid until those of the next are requested.
 
-        Raises
-        ------
-        OSError
-            Its archive cannot be opened, or has changed.
+        Raises `OSError`: its archive cannot be opened, or has changed.
         """
         archive, places = recording.archive, recording.places
         if archive is None or places is None:

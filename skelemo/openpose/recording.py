@@ -75,10 +75,7 @@ class Found:
 def find_recordings(source: Path, *, sequence: bool | None = None, first_frame: int | None = None) -> list[Recording]:
     """The recordings of `search`.
 
-    Raises
-    ------
-    InputError
-        As there, and for unreadable archives.
+    Raises `InputError`: as there, and for unreadable archives.
 
     Warns
     -----
@@ -100,6 +97,8 @@ def search(source: Path, *, sequence: bool | None = None, first_frame: int | Non
     folder of its name; if it has also been extracted beside it, the extracted files are used. JSON with other names
     than OpenPose's is recognized by content.
 
+    Raises `InputError`: there is no such folder, no OpenPose file in it, or the archive cannot be read.
+
     Parameters
     ----------
     sequence
@@ -107,11 +106,6 @@ def search(source: Path, *, sequence: bool | None = None, first_frame: int | Non
         those of stills (`skelemo.openpose.names.group`) or their numbers continue across folders.
     first_frame
         Number of the first frame of such a sequence; by default 0 if any has an image 0, else 1.
-
-    Raises
-    ------
-    InputError
-        There is no such folder, no OpenPose file in it, or the archive cannot be read.
     """
     if not os.path.exists(source):
         raise InputError(f"{source}: not found; expected a folder with OpenPose's *_keypoints.json files")

@@ -28,6 +28,8 @@ def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Ca
     Coordinates within [0, 1] may also be in [-1, 1], if all are right of and below the center. They are distinguished
     by how missing points are written: (0, 0) or (-1, -1).
 
+    Raises `InputError`: people are in different units.
+
     Parameters
     ----------
     extent
@@ -38,11 +40,6 @@ def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Ca
         Int, positions on V of the points of the source's body model; empty without bodies.
     where
         Gives the file of a person, for errors.
-
-    Raises
-    ------
-    InputError
-        People are in different units.
     """
     normalized = extent.reach <= _NORMALIZED
     plain = plainly_seen(extent)
@@ -68,10 +65,7 @@ def plainly_seen(extent: Extent) -> np.ndarray:
 def refuse_scale(scale: str, extent: Extent, where: Callable[[int], str]) -> None:
     """Refuse given units that do not match the coordinates.
 
-    Raises
-    ------
-    InputError
-        Coordinates exceed [-1, 1] by far, or with ``pixels`` never leave it.
+    Raises `InputError`: coordinates exceed [-1, 1] by far, or with ``pixels`` never leave it.
     """
     plain = plainly_seen(extent)
     beyond = plain & (extent.reach > _NORMALIZED)

@@ -48,10 +48,7 @@ def slots(where: Layout, body_model: str = "auto") -> tuple[Slot, ...]:
     A body's model follows from its count of numbers; BODY_25B, which has as many as BODY_25, is recognized later by its
     limb lengths, or given by `body_model`.
 
-    Raises
-    ------
-    ConfigError
-        The layout's body has fewer points than `body_model`.
+    Raises `ConfigError`: the layout's body has fewer points than `body_model`.
     """
     return tuple(_slot(part, _models(part, body_model)) for part in where.parts)
 

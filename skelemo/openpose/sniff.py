@@ -46,10 +46,7 @@ class VideoError(ValueError):
 def unpacked(data: bytes, most: int) -> bytes:
     """Decompress gzip, or return other bytes unchanged; the result is longer than ``most`` if it would exceed it.
 
-    Raises
-    ------
-    OSError
-        It is damaged.
+    Raises `OSError`: it is damaged.
     """
     if not data.startswith(b"\x1f\x8b"):
         return data
@@ -73,13 +70,7 @@ def kind_of_file(path: str) -> str:
 
 
 def read_video(path: str) -> bytes:
-    """Read a whole video in one file.
-
-    Raises
-    ------
-    OSError
-        It cannot be read, or is larger than `MOST_VIDEO`.
-    """
+    """Read a whole video in one file. Raises `OSError`: it cannot be read, or is larger than `MOST_VIDEO`."""
     with open(path, "rb") as file:
         data = file.read(MOST_VIDEO + 1)
     if len(data) <= MOST_VIDEO:
@@ -108,10 +99,7 @@ def frames_of(data: bytes) -> tuple[list[int], list[bytes]]:
 
     Numbers are those in the frames or names if all have different ones, otherwise ranks.
 
-    Raises
-    ------
-    VideoError
-        It is not a video.
+    Raises `VideoError`: it is not a video.
     """
     try:
         found = list(_frames(data.removeprefix(_BOM)))

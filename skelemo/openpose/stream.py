@@ -61,10 +61,7 @@ class FrameReader:
     def read(self, data: bytes) -> np.ndarray:
         """The people of a frame, float32 ``[P, V, 3]`` in pixels; missing points are (0, 0, 0).
 
-        Raises
-        ------
-        FrameError
-            It is no frame of OpenPose's, or not one of this stream. The message goes on from its name.
+        Raises `FrameError`: it is no frame of OpenPose's, or not one of this stream. The message goes on from its name.
         """
         try:
             self._rows.add(data)

@@ -52,10 +52,7 @@ class Member(NamedTuple):
 def read_members(stream: Stream) -> Iterator[Member]:
     """Yield the members in order, including those of concatenated archives.
 
-    Raises
-    ------
-    TarError
-        It is not a tar archive, is damaged, or is truncated.
+    Raises `TarError`: it is not a tar archive, is damaged, or is truncated.
     """
     long: dict[bytes, bytes] = {}
     padding = 0  # zero blocks since the last member: the first is the end mark

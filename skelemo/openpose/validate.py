@@ -38,10 +38,7 @@ def examine(data: bytes, slots: Sequence[Slot]) -> Frame:
     ``null`` is a missing part or person; people may be an object, points may be nested lists, and a frame may be the
     only item of a list. A damaged part is dropped, and the rest of the frame is kept.
 
-    Raises
-    ------
-    FrameError
-        It is not a frame, or nothing of it can be read.
+    Raises `FrameError`: it is not a frame, or nothing of it can be read.
     """
     document = _document(data)
     people, identities, damage = [], [], ""

@@ -34,10 +34,7 @@ class Member(NamedTuple):
 def read_members(file: BinaryIO) -> Iterator[Member]:
     """Yield the members in the order of the central directory.
 
-    Raises
-    ------
-    ZipError
-        It is not a zip archive, is damaged, truncated, or one of several volumes.
+    Raises `ZipError`: it is not a zip archive, is damaged, truncated, or one of several volumes.
     """
     try:
         listed = zipfile.ZipFile(file).infolist()
@@ -59,10 +56,7 @@ def read_members(file: BinaryIO) -> Iterator[Member]:
 def unpack(file: BinaryIO, start: int, packed: int, size: int, crc: int, method: int) -> bytes:
     """Read a member.
 
-    Raises
-    ------
-    ZipError
-        It does not match the central directory, is encrypted, or compressed by an unsupported method.
+    Raises `ZipError`: it does not match the central directory, is encrypted, or compressed by an unsupported method.
     """
     if method == LOCKED:
         raise ZipError("is encrypted")

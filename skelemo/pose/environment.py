@@ -25,15 +25,12 @@ _EXPECTED = "name one of an environment that has MediaPipe (--python PATH)"
 def python_with_mediapipe(given: str, tell: Callable[[str], None]) -> str:
     """The path of a Python interpreter that has MediaPipe.
 
+    Raises `ConfigError`: it cannot be run, or cannot be made.
+
     Parameters
     ----------
     given : the user's; "" for this one where it has MediaPipe, else one in an environment that is made at first use.
     tell : told in one line what is made.
-
-    Raises
-    ------
-    ConfigError
-        It cannot be run, or cannot be made.
     """
     if given:
         found = shutil.which(given)

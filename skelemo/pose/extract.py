@@ -71,10 +71,7 @@ class Extracted:
 def find_videos(sources: Iterable[Path]) -> dict[str, Path]:
     """Videos by the place that their keypoints get: a file's stem, or its path below the folder that is named.
 
-    Raises
-    ------
-    InputError
-        There is none, a source is missing, or two videos would get one place.
+    Raises `InputError`: there is none, a source is missing, or two videos would get one place.
     """
     found: dict[str, Path] = {}
     for source in sources:
@@ -106,17 +103,13 @@ def find_videos(sources: Iterable[Path]) -> dict[str, Path]:
 def extract(sources: Sequence[Path], out: Path, options: Options, report: Report = lambda done, of: None) -> Extracted:
     """Find the keypoints of videos and leave a folder of OpenPose's JSON for each, below ``out``.
 
+    Raises `InputError`: there is no video, or none of them can be used; `ConfigError`: the program is unknown, not
+    installed or cannot be run, or another process writes ``out``.
+
     Parameters
     ----------
     sources : videos and folders of videos.
     report : told how many frames are done, and of how many.
-
-    Raises
-    ------
-    InputError
-        There is no video, or none of them can be used.
-    ConfigError
-        The program is unknown, not installed or cannot be run, or another process writes ``out``.
     """
     videos = find_videos(sources)
     result = Extracted()
@@ -219,13 +212,7 @@ def _facts(path: Path, options: Options) -> dict[str, Any]:
 
 
 def _is_there(folder: Path, facts: dict[str, Any]) -> bool:
-    """Whether a folder holds just these keypoints already.
-
-    Raises
-    ------
-    InputError
-        It holds others.
-    """
+    """Whether a folder holds just these keypoints already. Raises `InputError`: it holds others."""
     if not folder.is_dir() or not any(folder.iterdir()):
         return False
     try:

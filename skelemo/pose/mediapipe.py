@@ -40,10 +40,7 @@ _EMPTY: dict[str, list[float]] = {f"{part}_keypoints_3d": [] for part in ("pose"
 def mediapipe(options: Options) -> Iterator[Find]:
     """Find keypoints with MediaPipe.
 
-    Raises
-    ------
-    ConfigError
-        There is no MediaPipe, and none can be installed; or it has no models.
+    Raises `ConfigError`: there is no MediaPipe, and none can be installed; or it has no models.
     """
     python = python_with_mediapipe(options.python, lambda line: print(line, file=sys.stderr))
     with _Estimator(python, options) as estimator:
@@ -102,10 +99,7 @@ class _Estimator:
     def run(self, video: Video, every: int, notes: list[str]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
         """Frame numbers and the landmarks of everybody in each.
 
-        Raises
-        ------
-        InputError
-            The video cannot be decoded, or the estimator ends over it.
+        Raises `InputError`: the video cannot be decoded, or the estimator ends over it.
         """
         process = self._process if self._process and self._process.poll() is None else self._start()
         assert process.stdin

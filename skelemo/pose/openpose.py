@@ -62,13 +62,7 @@ class _Installed:
 @PROGRAMS.register("openpose")
 @contextmanager
 def openpose(options: Options) -> Iterator[Find]:
-    """Find keypoints with the user's OpenPose.
-
-    Raises
-    ------
-    ConfigError
-        There is none.
-    """
+    """Find keypoints with the user's OpenPose. Raises `ConfigError`: there is none."""
     installed = _installed(options.openpose)
     try:
         more = shlex.split(options.flags)

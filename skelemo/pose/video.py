@@ -48,12 +48,8 @@ class Video:
 def probe(path: Path) -> Video:
     """What a video is, by its header and first frame.
 
-    Raises
-    ------
-    InputError
-        It is not there, is no video, has no frames, or cannot be decoded.
-    ConfigError
-        PyAV is not installed.
+    Raises `InputError`: it is not there, is no video, has no frames, or cannot be decoded; `ConfigError`: PyAV is not
+    installed.
     """
     with _opened(path) as (container, stream):
         first = next(_decoded(container, stream, []), None)
@@ -76,10 +72,7 @@ def frames(video: Video, every: int, notes: list[str]) -> Iterator[tuple[int, np
     Frames are numbered from 0 in the order in which they are shown, as OpenPose and OpenCV number them, whatever their
     time; where they are not evenly spaced, ``notes`` says so. What cannot be decoded is passed over and noted.
 
-    Raises
-    ------
-    InputError
-        The picture changes its size, or no frame can be decoded.
+    Raises `InputError`: the picture changes its size, or no frame can be decoded.
     """
     times: list[float] = []
     number = -1

@@ -23,6 +23,8 @@ class SkeletonRenderer(nn.Module):
     thresholds of body, face and hands) at the resolution of the video, averaged down to ``size``. They are drawn
     directly at that size, with antialiased strokes. A frame without keypoints is black. There is no gradient.
 
+    Raises `ConfigError`: an unknown view or layout, a view of a face that the layout lacks, or an invalid size.
+
     Parameters
     ----------
     layout : the layout of the keypoints, or its name.
@@ -39,11 +41,6 @@ class SkeletonRenderer(nn.Module):
     Attributes
     ----------
     picture : height and width of the images, for any view.
-
-    Raises
-    ------
-    ConfigError
-        An unknown view or layout, a view of a face that the layout lacks, or an invalid size.
     """
 
     def __init__(

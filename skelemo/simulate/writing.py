@@ -107,17 +107,12 @@ class Written:
 def write(out: Path, plan: Plan, *, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> list[Written]:
     """Write the clips of a plan below `out`; the bytes do not depend on `jobs`.
 
+    Raises `InputError`: `out` exists and is not an empty folder; `ConfigError`: an invalid plan.
+
     Parameters
     ----------
     progress
         Called after each clip with 1 and its number of frames.
-
-    Raises
-    ------
-    InputError
-        `out` exists and is not an empty folder.
-    ConfigError
-        An invalid plan.
     """
     cast = plan.cast
     with claimed(out):

@@ -122,11 +122,8 @@ def layout(name: str = DEFAULT_LAYOUT) -> Layout:
 
     A part of several that share a word, such as ``hand_right_21``, may also stand alone.
 
-    Raises
-    ------
-    ConfigError
-        An unknown part, one named twice, two that files hold under the same key, such as two bodies, or parts in
-        another order than body, face, hands, others.
+    Raises `ConfigError`: an unknown part, one named twice, two that files hold under the same key, such as two bodies,
+    or parts in another order than body, face, hands, others.
     """
     names = re.split(r"\s*\+\s*", name.strip())
     parts = tuple(part for word in names for part in _parts_of(word))

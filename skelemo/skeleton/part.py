@@ -59,6 +59,8 @@ class Part:
 
     Only the name and the keypoints are required: the rest has a default that works, if not as well.
 
+    Raises `ConfigError`: a name that is missing, unknown or there twice, or a mirror or limb that names no point.
+
     Parameters
     ----------
     name : the part's name in caches, exports and `Layout.part`.
@@ -77,11 +79,6 @@ class Part:
     middles : names ``M=A+B``: M lies halfway between A and B where a source has these two and not M.
     regions : ``NAME: A B*; NAME: ...``: what people call some of the points together, such as the mouth or an arm;
         ``B*`` are the points whose names begin so.
-
-    Raises
-    ------
-    ConfigError
-        A name that is missing, unknown or there twice, or a mirror or limb that names no point.
     """
 
     name: str

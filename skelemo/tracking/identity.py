@@ -31,17 +31,14 @@ class Identified(NamedTuple):
 def identify(people: "People", identity: str = "auto") -> Identified:
     """Group the detections of a recording by person.
 
+    Raises `ConfigError`: an unknown choice, or with ``file`` no identities, or one twice in a frame.
+
     Parameters
     ----------
     identity
         ``file`` uses ``people.identity``, ``tracking`` ignores it, ``auto`` uses it if it is consistent: no identity
         occurs twice in a frame, and identities do not change between detections that are certainly the same person.
         Detections without an identity join the person whom they continue, or are people of their own.
-
-    Raises
-    ------
-    ConfigError
-        An unknown choice, or with ``file`` no identities, or one twice in a frame.
     """
     if identity not in IDENTITIES:
         raise unknown("identity", identity, IDENTITIES)

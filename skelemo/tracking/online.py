@@ -75,15 +75,12 @@ class OnlineTracker:
     def update(self, keypoints: Array, number: int | None = None) -> Array:
         """Identities of the people of the next frame, int64 [P]: numbers from 0, never reused, or `NOBODY`.
 
+        Raises `ValueError`: the number is not greater than the last one.
+
         Parameters
         ----------
         keypoints : float [P, V, 3] in any layout, always the same; missing points are 0, 0, 0.
         number : of the frame, greater than the last one's; by default the next.
-
-        Raises
-        ------
-        ValueError
-            The number is not greater than the last one.
         """
         self._advance(self._number + 1 if number is None else number)
         identity = np.full(len(keypoints), NOBODY, np.int64)

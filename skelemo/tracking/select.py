@@ -30,10 +30,7 @@ def choose(people: "People", tracks: Sequence[Track], person: str = "auto", *, m
     is out of sight, as after a cut, the next most prominent of at least half the size takes over, who has `min_frames`
     or is alone in the image. ``all`` is every track of at least `min_frames`.
 
-    Raises
-    ------
-    ConfigError
-        An unknown choice.
+    Raises `ConfigError`: an unknown choice.
     """
     if person not in PERSONS:
         raise unknown("person", person, PERSONS)
