@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from opencv_drawing import agreement, drawn, in_frame_coordinates, made_small
+from recordings import find_recordings
 
 from skelemo.errors import ConfigError
 from skelemo.openpose.people import read_people
-from skelemo.openpose.recording import find_recordings
 from skelemo.render import VIEWS, SkeletonRenderer
 from skelemo.simulate import simulate
 from skelemo.skeleton import BODY_25, FACE_70, layout

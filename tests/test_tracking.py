@@ -6,10 +6,10 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
+from recordings import find_recordings
 
 from skelemo.errors import ConfigError
 from skelemo.openpose.people import People, read_people
-from skelemo.openpose.recording import find_recordings
 from skelemo.simulate import Crowd, crossing_people, simulate
 from skelemo.skeleton import BODY_25, layout
 from skelemo.tracking import choose, choose_sides, track

@@ -73,10 +73,10 @@ def in_processes(work: Callable[[Path], Any], folders: list[Path], jobs: int) ->
 
 def read_people(folder: Path) -> list[object]:
     from skelemo.openpose.people import read_people
-    from skelemo.openpose.recording import find_recordings
+    from skelemo.openpose.recording import search
     from skelemo.skeleton import layout
 
-    return [read_people(recording, layout()) for recording in find_recordings(folder)]
+    return [read_people(recording, layout()) for recording in search(folder).recordings]
 
 
 def ingest_all(folder: Path, jobs: int) -> None:

@@ -17,7 +17,7 @@ VIDEOS = 10
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to write them; a temporary folder by default.")
 def command(files: int, rounds: int, folder: Path | None) -> None:
     """The recordings of one folder, against merely listing it."""
-    from skelemo.openpose.recording import find_recordings
+    from skelemo.openpose.recording import search
 
     with tempfile.TemporaryDirectory(dir=folder) as place:
         for number in range(files):
@@ -25,6 +25,6 @@ def command(files: int, rounds: int, folder: Path | None) -> None:
             os.close(os.open(f"{place}/video {video}_{frame:012d}_keypoints.json", os.O_CREAT | os.O_WRONLY))
         contenders: Contenders = {
             LISTING: lambda: [entry.name for entry in os.scandir(place)],
-            "skelemo: find recordings": lambda: find_recordings(Path(place)),
+            "skelemo: find recordings": lambda: search(Path(place)),
         }
         show(f"a folder of {files:,} files", files, take_turns(contenders, rounds), references=(LISTING,))

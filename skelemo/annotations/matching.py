@@ -1,6 +1,7 @@
 """Which labels belong to which recording."""
 
 import itertools
+import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -141,7 +142,7 @@ class _Finder:
         self.recordings = recordings
         self._made: dict[int, Index] = {}
         self._flattened: dict[str, list[int]] | None = None
-        self._root = _common([path_steps(video)[:-1] for video in videos])
+        self._root = os.path.commonprefix([path_steps(video)[:-1] for video in videos])  # noqa: RUF071 - lists of steps
 
     def _indices(self) -> Iterator[Index]:
         """From exact names to loose ones; each is made when it is needed."""
@@ -202,15 +203,6 @@ class _Finder:
             f"{annotation.source}: labels for {annotation.video!r} could be for {some(sources)}; "
             "name the recording by its path below the ingested folder"
         )
-
-
-def _common(paths: Sequence[list[str]]) -> list[str]:
-    """The steps that all paths begin with."""
-    if not paths:
-        return []
-    low, high = min(paths), max(paths)
-    same = next((at for at, (one, other) in enumerate(zip(low, high, strict=False)) if one != other), len(low))
-    return low[: min(same, len(high))]
 
 
 def _with_nearest(names: Sequence[str], *candidates: Sequence[str]) -> Iterator[str]:

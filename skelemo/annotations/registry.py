@@ -111,15 +111,6 @@ Reader = Callable[..., Annotations]
 FORMATS = Registry("label format", "skelemo.annotations", package="skelemo.annotations", default="labels")
 
 
-@dataclass(frozen=True)
-class Format:
-    """A registered label format."""
-
-    name: str
-    read: Reader
-    labels: str
-
-
 def reader(name: str, *, labels: str = "labels") -> Callable[[Reader], Reader]:
     """Make ``read(path, source, recordings) -> Annotations`` known as the reader of a label format.
 
@@ -133,11 +124,6 @@ def reader(name: str, *, labels: str = "labels") -> Callable[[Reader], Reader]:
     ``words``, ``unit``, ``va_scale``.
     """
     return FORMATS.register(name, labels)
-
-
-def list_formats() -> list[Format]:
-    """The registered label formats, sorted by name."""
-    return [Format(name, FORMATS[name].function, FORMATS[name].facts) for name in FORMATS]
 
 
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")

@@ -1,12 +1,15 @@
-"""Which rows of a label table are for one video and person, and what they say of both."""
+"""What the rows of a table for one video and person say of both: subject, splits, or any other column."""
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from skelemo.annotations.csv_table import Table
-from skelemo.annotations.registry import SUBSETS
-from skelemo.errors import InputError
+from skelemo.annotations.csv_table import Table, read_table
+from skelemo.annotations.registry import SUBSETS, Annotation, Annotations
+from skelemo.errors import InputError, unknown
+from skelemo.targets import MAX_OUTPUTS, Head
+from skelemo.text import natural_order
 
 
 def _persons(table: Table) -> list[str]:
@@ -66,3 +69,34 @@ def read_splits(table: Table, known: Collection[str]) -> dict[str, list[str]]:
         if name == "split" or (name not in known and not wrong and any(words)):
             splits[name] = [words[word] for word in table.texts(name)]
     return splits
+
+
+def read_column(file: Path, column: str) -> Annotations:
+    """The words of a column, as the one label of each video, or of each ``person`` in it; empty cells say nothing.
+
+    Raises `InputError`: the table is damaged, has no column ``video``, says two things of one video, or has too many
+    different words; `ConfigError`: there is no such column.
+    """
+    table = read_table(file)
+    name = " ".join(column.lower().split())
+    if "video" not in table.columns:
+        raise InputError(f"{file}: there is no column 'video' among {', '.join(table.columns)}")
+    if name not in table.columns:
+        raise unknown(f"column of {file}", column, table.columns)
+    found: dict[tuple[str, str], tuple[str, int]] = {}
+    cells = zip(table.texts("video"), table.texts("person"), table.texts(name), table.lines, strict=True)
+    for video, person, word, line in cells:
+        place = video.replace("\\", "/").removeprefix("./"), person.lower()
+        first = found.setdefault(place, (word, int(line))) if video and word else (word, 0)
+        if first[0] != word:
+            raise InputError(
+                f"{file}, lines {first[1]} and {line}: {name} is {first[0]!r} and {word!r} for {video!r}; expected one"
+            )
+    words = sorted({word for word, _ in found.values()}, key=natural_order)
+    if not words or len(words) > MAX_OUTPUTS:
+        raise InputError(f"{file}: column {name!r} has {len(words):,} different words; expected 1 to {MAX_OUTPUTS:,}")
+    items = tuple(
+        Annotation(video, {column: np.array([words.index(word)], np.int16)}, str(file), person=person)
+        for (video, person), (word, _) in found.items()
+    )
+    return Annotations((Head("column", "classes", tuple(words)),), items)

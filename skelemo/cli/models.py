@@ -50,9 +50,8 @@ def _show(rows: Sequence[tuple[str, str, str, str, Mapping[str, Any]]], title: s
     console = Screen()
     if not console.is_terminal:
         console = Screen(width=120)  # a pipe has no width, and lines to be searched should not be folded
-    shown = table(title, "name", "parameters", "GFLOPs", "sees")
+    shown = table(title, "name", "parameters", "GFLOPs", "sees", words=(0, 3))
     shown.columns[0].no_wrap = True
-    shown.columns[3].justify = "left"
     for name, parameters, operations, sees, known in rows:
         shown.add_row(name, parameters, operations, sees)
         if settings:

@@ -18,9 +18,8 @@ MOST_VALUES = 5
 
 def provenance_table(cache: "Cache", known: "Provenance", unusable: int) -> None:
     """Where a cache comes from: sources, settings, versions, hashes; and how many recordings could not be used."""
-    shown = table(f"provenance of {cache.name}", "", "")
+    shown = table(f"provenance of {cache.name}", "", "", words=(0, 1))
     shown.show_header = False
-    shown.columns[1].justify, shown.columns[1].overflow = "left", "fold"
     size, names = sum(known.shards.values()), list(known.shards)
     each = f", {size / cache.frames:,.0f} bytes a frame" if cache.frames else ""
     shown.add_row("hash of the content", known.hash)

@@ -1,6 +1,6 @@
 """Tables that verbs show, by rich."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -26,19 +26,21 @@ if TYPE_CHECKING:
     from skelemo.targets import Head
 
 
-def table(title: str, *columns: str) -> Table:
-    """A table in the house's style: first column to the left, the others to the right."""
+def table(title: str, *columns: str, words: Collection[int] = (0,)) -> Table:
+    """A table in the house's style: columns of words to the left, those of numbers to the right."""
     made = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
-        made.add_column(column, justify="right" if index else "left", overflow="ellipsis" if index else "fold")
+        if index in words:
+            made.add_column(column, overflow="fold")
+        else:
+            made.add_column(column, justify="right", overflow="ellipsis")
     return made
 
 
 def corrections_table(corrections: "Corrections") -> None:
     """What was corrected, by whom and when; what is undone stands there too."""
-    shown = table(
-        f"{count(len(corrections.effective), 'correction')} in force", "id", "time (UTC)", "author", "what", "where"
-    )
+    title = f"{count(len(corrections.effective), 'correction')} in force"
+    shown = table(title, "id", "time (UTC)", "author", "what", "where", words=(0, 3, 4))
     for row in corrections.rows:
         what = " ".join(word for word in (row.action, row.head, row.value) if word) + (
             " (undone)" if row.undone else ""
@@ -47,8 +49,6 @@ def corrections_table(corrections: "Corrections") -> None:
         shown.add_row(row.id, time, row.author, what, _place(row.video, row.person, row.first, row.last))
     shown.columns[1].no_wrap = True
     shown.columns[1].min_width = 16
-    for column in shown.columns[3:]:
-        column.justify, column.overflow = "left", "fold"
     Screen().print(shown)
 
 
@@ -60,9 +60,8 @@ def _place(video: str, person: str, first: int, last: int | None) -> str:
 
 def suspects_table(suspects: "pd.DataFrame", most: int = 20) -> None:
     """The surest suspects of an audit."""
-    shown = table(f"{count(len(suspects), 'suspect')}", "rank", "kind", "where", "score", "what was found")
-    shown.columns[4].justify = shown.columns[2].justify = "left"
-    shown.columns[4].overflow = "fold"
+    shown = table(f"{count(len(suspects), 'suspect')}", "rank", "kind", "where", "score", "what was found",
+                  words=(0, 2, 4))  # fmt: skip
     for row in suspects.head(most).to_dict("records"):
         where = _place(row["video"], row["person"], row["first"], row["last"])
         shown.add_row(str(row["rank"]), row["kind"], where, f"{row['score']:.2f}", row["found"])

@@ -1,10 +1,10 @@
 """Labels to ELAN and back: a cache's labels, as corrected, as tiers; what was changed there as corrections."""
 
-import xml.parsers.expat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -212,63 +212,38 @@ def read_eaf(path: Path) -> dict[str, list[tuple[int, int, str]]]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     if len(content) > MOST_BYTES:
         raise InputError(f"{path}: more than {MOST_BYTES >> 20} MB; expected an ELAN file of one recording")
-    reader = _Reader()
-    parser = xml.parsers.expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = reader.doctype
-    parser.StartElementHandler, parser.EndElementHandler = reader.start, reader.end
-    parser.CharacterDataHandler = reader.text
     try:
-        parser.Parse(content, True)
-        return reader.annotations()
-    except (xml.parsers.expat.ExpatError, ConfigError) as error:
+        root = ElementTree.fromstring(content, ElementTree.XMLParser(target=_Tree()))
+        if root.tag != "ANNOTATION_DOCUMENT":
+            raise ConfigError(f"its root is <{root.tag[:40]}>")
+        return _annotations(root)
+    except (ElementTree.ParseError, ConfigError) as error:
         raise InputError(f"{path}: {error}; expected an ELAN file (.eaf)") from None
 
 
-class _Reader:
-    """Collects time slots and annotations."""
-
-    def __init__(self) -> None:
-        self.slots: dict[str, int | None] = {}
-        self.tiers: dict[str, list[tuple[str, str, list[str]]]] = {}
-        self.tier, self.value, self.depth = "", None, 0  # type: str, list[str] | None, int
+class _Tree(ElementTree.TreeBuilder):
+    """A document without a type."""
 
     def doctype(self, *_: object) -> None:
+        """Refuse a declaration, before any entity in it is read."""
         raise ConfigError("it declares a document type")
 
-    def start(self, name: str, attributes: dict[str, str]) -> None:
-        if not self.depth and name != "ANNOTATION_DOCUMENT":
-            raise ConfigError(f"its root is <{name[:40]}>")
-        self.depth += 1
-        if name == "TIME_SLOT":
-            time = attributes.get("TIME_VALUE", "")
-            if time and not (time.isascii() and time.isdecimal() and len(time) <= 12):
-                raise ConfigError(f"a time slot at {time[:20]!r}")
-            self.slots[attributes.get("TIME_SLOT_ID", "")] = int(time) if time else None
-        elif name == "TIER":
-            self.tier = attributes.get("TIER_ID", "")
-            self.tiers.setdefault(self.tier, [])
-        elif name == "ALIGNABLE_ANNOTATION":
-            ends = attributes.get("TIME_SLOT_REF1", ""), attributes.get("TIME_SLOT_REF2", "")
-            self.tiers.setdefault(self.tier, []).append((*ends, []))
-        elif name == "ANNOTATION_VALUE" and self.tiers.get(self.tier):
-            self.value = self.tiers[self.tier][-1][2]
 
-    def text(self, text: str) -> None:
-        if self.value is not None:
-            self.value.append(text)
+def _annotations(root: ElementTree.Element) -> dict[str, list[tuple[int, int, str]]]:
+    slots = {slot.get("TIME_SLOT_ID"): _time(slot.get("TIME_VALUE", "")) for slot in root.iter("TIME_SLOT")}
+    found: dict[str, list[tuple[int, int, str]]] = {}
+    for tier in root.iter("TIER"):
+        name = tier.get("TIER_ID", "")
+        rows = found.setdefault(name, [])
+        for one in tier.iter("ALIGNABLE_ANNOTATION"):
+            first, last = (slots.get(one.get(f"TIME_SLOT_REF{end}")) for end in (1, 2))
+            if first is None or last is None:
+                raise ConfigError(f"tier {name[:60]!r}: an annotation without a time (give both its ends one)")
+            rows.append((first, last, one.findtext("ANNOTATION_VALUE") or ""))
+    return found
 
-    def end(self, name: str) -> None:
-        self.depth -= 1
-        if name == "ANNOTATION_VALUE":
-            self.value = None
 
-    def annotations(self) -> dict[str, list[tuple[int, int, str]]]:
-        found: dict[str, list[tuple[int, int, str]]] = {}
-        for tier, annotations in self.tiers.items():
-            found[tier] = []
-            for one, other, text in annotations:
-                first, last = self.slots.get(one), self.slots.get(other)
-                if first is None or last is None:
-                    raise ConfigError(f"tier {tier[:60]!r}: an annotation without a time (give both its ends one)")
-                found[tier].append((first, last, "".join(text)))
-        return found
+def _time(text: str) -> int | None:
+    if text and not (text.isascii() and text.isdecimal() and len(text) <= 12):
+        raise ConfigError(f"a time slot at {text[:20]!r}")
+    return int(text) if text else None

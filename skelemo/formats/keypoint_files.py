@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,10 @@ def read_json(file: Path) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        try:
-            return [orjson.loads(line) for line in data.splitlines()] if data.count(b"\n") else orjson.loads(data)
-        except orjson.JSONDecodeError:
-            raise InputError(f"{file}: not JSON ({error})") from None
+        with suppress(orjson.JSONDecodeError):
+            if b"\n" in data:
+                return [orjson.loads(line) for line in data.splitlines()]
+        raise InputError(f"{file}: not JSON ({error})") from None
 
 
 class Reader:

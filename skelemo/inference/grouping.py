@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from skelemo.annotations.columns import read_column
 from skelemo.annotations.matching import match
+from skelemo.annotations.table_groups import read_column
 from skelemo.cache.store import Cache
 from skelemo.data.corpus import Corpus
 from skelemo.data.mistakes import COMPUTED

@@ -13,7 +13,7 @@ from skelemo.annotations.options import Options
 from skelemo.annotations.registry import Annotation
 from skelemo.cache.corrections import Correction
 from skelemo.cache.shard import Header
-from skelemo.openpose.facts import NO_FACTS
+from skelemo.openpose.files import NO_FACTS
 from skelemo.openpose.names import FrameNames, printable
 from skelemo.openpose.recording import Recording
 from skelemo.skeleton import DEFAULT_LAYOUT

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def do_job(job: Job) -> Tally:
     """
     _require_here(job)
     tally = Tally()
-    with Reader() as reader:
+    with closing(Reader()) as reader:
         for group in job.groups:
             writer = _Writer(job, tally)
             for index in reader.expect([task.recording for task in group]):

@@ -14,8 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from skelemo.openpose import tar_members, zip_members
-from skelemo.openpose.facts import FACTS, NO_FACTS, VideoFacts, parse_facts
-from skelemo.openpose.files import Folder, is_openpose, may_be_openpose
+from skelemo.openpose.files import FACTS, NO_FACTS, Folder, VideoFacts, is_openpose, may_be_openpose, parse_facts
 from skelemo.openpose.names import FrameNames, Group, stem_of
 from skelemo.openpose.sniff import LOOK, Sniffer, VideoError, frames_of, kind_of, read_video
 from skelemo.openpose.unpacking import PACKINGS, PlainStream, UnpackedStream
@@ -164,7 +163,8 @@ def _zip_members(archive: Archive, table: "_Table") -> Iterator[_Member]:
 
 
 def _tar_members(archive: Archive, table: "_Table") -> Iterator[_Member]:
-    with archive.stream() as stream:
+    stream = archive.stream()
+    with stream.file:
         for member in tar_members.read_members(stream):
             name = os.fsdecode(member.name)
             if member.is_file:
@@ -199,22 +199,23 @@ class _Table:
 
     def add(self, path: str, where: Sequence[int], look: Callable[[], bytes]) -> None:
         """Add a file if it is one of OpenPose's, by name or by the content that ``look`` reads."""
+        self._sort(path, where, look)
+        self._require_few()
+
+    def _sort(self, path: str, where: Sequence[int], look: Callable[[], bytes]) -> None:
         folder, _, name = path.rpartition("/")
         if name == FACTS:
             self.facts[_normal(folder)] = parse_facts(look())
-            self._require_few()
             return
         doubtful = may_be_openpose(name) and not is_openpose(name) and name != SIMULATED
         if doubtful and not _is_hidden(_normal(folder), name):
             kind = self.sniffer.kind(path, lambda _: kind_of(look()))
             if kind != "frame":
                 self.other_json.append(path)
-                self._require_few()
                 return
         elif not is_openpose(name):
             if is_packed(name) and not _is_hidden(_normal(folder), name):
                 self.packed.append(path)
-                self._require_few()
             self._mark(folder, name)
             return
         if path.startswith("/") or ".." in folder.split("/") or "\\" in path or "\0" in path:
@@ -228,7 +229,6 @@ class _Table:
         names[name] = len(self.columns[0])
         for column, value in zip(self.columns, where, strict=True):
             column.append(value)
-        self._require_few()
 
     def find(self, path: str) -> list[int] | None:
         """Position of a file listed before."""
@@ -274,10 +274,7 @@ class _Table:
             self._require_few()
 
     def _require_few(self) -> None:
-        if (
-            len(self.columns[0]) + len(self.marked) + len(self.facts) + len(self.packed) + len(self.other_json)
-            > MOST_MEMBERS
-        ):
+        if sum(map(len, (self.columns[0], self.marked, self.facts, self.packed, self.other_json))) > MOST_MEMBERS:
             raise ArchiveError(f"holds more than {MOST_MEMBERS:,} files: split it")
 
     def _simulated(self) -> set[str]:

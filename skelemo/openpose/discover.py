@@ -8,8 +8,17 @@ from pathlib import Path
 
 from skelemo.errors import InputError
 from skelemo.openpose.archive import ArchiveError, is_archive, is_packed, list_archive, list_video, stem
-from skelemo.openpose.facts import FACTS, NO_FACTS, VideoFacts, read_facts
-from skelemo.openpose.files import Folder, Problem, is_openpose, is_video, may_be_openpose
+from skelemo.openpose.files import (
+    FACTS,
+    NO_FACTS,
+    Folder,
+    Problem,
+    VideoFacts,
+    is_openpose,
+    is_video,
+    may_be_openpose,
+    read_facts,
+)
 from skelemo.openpose.names import printable
 from skelemo.openpose.sniff import Sniffer, kind_of_file
 from skelemo.text import SIMULATED, count

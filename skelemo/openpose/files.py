@@ -1,15 +1,17 @@
-"""OpenPose's files: recognizing their names, and reading their bytes."""
+"""OpenPose's files: recognizing their names, reading their bytes, and what is known of a video beside them."""
 
 import errno
+import json
+import math
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skelemo.errors import NOT_OF_THE_FILE
-from skelemo.openpose.facts import NO_FACTS, VideoFacts
 from skelemo.openpose.names import Group
 from skelemo.openpose.sniff import unpacked
 
@@ -24,6 +26,12 @@ VIDEO_ENDINGS = (
     *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"),
     *(".wmv", ".flv", ".mts", ".m2ts", ".3gp", ".ogv"),
 )
+
+#: The file that `skelemo extract` leaves in each recording's folder.
+FACTS = "skelemo-video.json"
+#: It is a screen long.
+_MOST_FACTS = 1 << 16
+_WIDEST = 1_000_000
 
 #: Reads a recording's file by index: its bytes and modification time in nanoseconds; raises `OSError`.
 Contents = Callable[[int], tuple[bytes, int]]
@@ -41,6 +49,18 @@ class Problem:
     file: str  # relative to the ingest source
     reason: str  # continues a sentence that starts with the name: "is empty"
     kept: bool = False  # the rest of the file is used
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """Width and height of the picture in pixels and frames per second; 0 for unknown."""
+
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+
+
+NO_FACTS = VideoFacts()
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,3 +123,24 @@ def read_file(path: str) -> tuple[bytes, int]:
         return data, status.st_mtime_ns
     finally:
         os.close(descriptor)
+
+
+def parse_facts(data: bytes) -> VideoFacts:
+    """What a file tells; nothing where it is damaged or says what no video has."""
+    told: Any = {}
+    with suppress(ValueError, RecursionError):
+        told = json.loads(data[:_MOST_FACTS])
+    if not isinstance(told, dict):
+        return NO_FACTS
+    size = told.get("width"), told.get("height")
+    width, height = (value if type(value) is int and 0 < value < _WIDEST else 0 for value in size)
+    fps: Any = told.get("fps")
+    known = type(fps) in (int, float) and math.isfinite(fps) and 0 < fps < _WIDEST
+    return VideoFacts(*((width, height) if width and height else (0, 0)), float(fps) if known else 0.0)
+
+
+def read_facts(path: str) -> VideoFacts:
+    """What a file tells; nothing where it cannot be read."""
+    with suppress(OSError), open(path, "rb") as file:
+        return parse_facts(file.read(_MOST_FACTS))
+    return NO_FACTS

@@ -2,8 +2,7 @@
 
 import errno
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import TracebackType
+from contextlib import closing, contextmanager
 from typing import BinaryIO
 
 import numpy as np
@@ -24,7 +23,7 @@ _SMALL = 1 << 20
 @contextmanager
 def opened(recording: Recording) -> Iterator[Contents]:
     """The contents of one recording."""
-    with Reader() as reader:
+    with closing(Reader()) as reader:
         reader.expect([recording])
         yield reader.contents(recording)
 
@@ -83,14 +82,6 @@ class Reader:
             if one is not None:
                 one.close()
         self._file = self._spool = self._archive = None
-
-    def __enter__(self) -> "Reader":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Spool:

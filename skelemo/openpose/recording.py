@@ -3,7 +3,6 @@
 import itertools
 import os
 import re
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +14,7 @@ import numpy as np
 from skelemo.errors import InputError
 from skelemo.openpose.archive import ENDINGS, Archive, is_archive
 from skelemo.openpose.discover import Walk
-from skelemo.openpose.facts import NO_FACTS, VideoFacts
-from skelemo.openpose.files import Folder, Problem, is_video
+from skelemo.openpose.files import NO_FACTS, Folder, Problem, VideoFacts, is_video
 from skelemo.openpose.names import FrameNames, Group, as_stills, group, printable
 from skelemo.openpose.sniff import kind_of_file
 from skelemo.text import count, natural_order
@@ -70,24 +68,6 @@ class Found:
     recordings: list[Recording]
     problems: tuple[Problem, ...]  # unreadable folders and archives
     notes: tuple[str, ...]  # on what was skipped
-
-
-def find_recordings(source: Path, *, sequence: bool | None = None, first_frame: int | None = None) -> list[Recording]:
-    """The recordings of `search`.
-
-    Raises `InputError`: as there, and for unreadable archives.
-
-    Warns
-    -----
-    UserWarning
-        For each note of `search`.
-    """
-    found = search(source, sequence=sequence, first_frame=first_frame)
-    for note in found.notes:
-        warnings.warn(note, stacklevel=2)
-    for problem in found.problems:
-        raise InputError(f"{problem.file} {problem.reason}")
-    return found.recordings
 
 
 def search(source: Path, *, sequence: bool | None = None, first_frame: int | None = None) -> Found:

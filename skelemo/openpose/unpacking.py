@@ -5,7 +5,6 @@ import lzma
 import os
 import zlib
 from collections.abc import Callable
-from types import TracebackType
 from typing import BinaryIO
 
 from skelemo.openpose.tar_members import TarError
@@ -85,12 +84,6 @@ class PlainStream:
     def finish(self) -> None:
         """Nothing to check."""
 
-    def __enter__(self) -> "PlainStream":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
 
 class UnpackedStream:
     """A decompressed file, in pieces of a megabyte.
@@ -128,14 +121,6 @@ class UnpackedStream:
         """Read to the end, to verify the checksum."""
         while piece := self._unpack():
             self.position += len(piece)
-
-    def __enter__(self) -> "UnpackedStream":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.file.close()
 
     def _unpack(self) -> bytes:
         """The next piece; empty at the end."""

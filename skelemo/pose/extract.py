@@ -14,8 +14,7 @@ from typing import Any
 import skelemo
 from skelemo.atomic import claimed, finished, sweep
 from skelemo.errors import InputError
-from skelemo.openpose.facts import FACTS
-from skelemo.openpose.files import is_video
+from skelemo.openpose.files import FACTS, is_video
 from skelemo.openpose.names import printable
 from skelemo.openpose.schema import slots
 from skelemo.openpose.validate import FrameError, examine

@@ -20,49 +20,21 @@ _RESTING_HANDS = (("hanging", "hanging"), ("belly", "belly"), ("talking", "talki
 _TENSE = np.array([0.0 if name.startswith(("look", "eyes", "jaw")) else 1.0 for name in ACTIONS])
 
 
-@dataclass(frozen=True)
 class Level:
     """Parameters of a difficulty from 0 (nearly separable) to 1 (hard)."""
 
-    difficulty: float
+    def __init__(self, difficulty: float) -> None:
+        def between(easy: float, hard: float) -> float:
+            return easy + (hard - easy) * difficulty
 
-    def _between(self, easy: float, hard: float) -> float:
-        return easy + (hard - easy) * self.difficulty
-
-    @property
-    def face(self) -> float:
-        """Strength of facial actions."""
-        return self._between(1.15, 0.65)
-
-    @property
-    def body(self) -> float:
-        """Strength of postures."""
-        return self._between(1.1, 0.6)
-
-    @property
-    def motion(self) -> float:
-        """Interpolation from neutral to an emotion's manner of moving."""
-        return self._between(1.1, 0.8)
-
-    @property
-    def spread(self) -> float:
-        """Variation of subjects, relative to adults."""
-        return self._between(0.3, 0.9)
-
-    @property
-    def ambiguity(self) -> float:
-        """Share of episodes with the hands of a neutral speaker, and mixing of faces."""
-        return self._between(0.0, 0.5)
-
-    @property
-    def noise(self) -> float:
-        """OpenPose's jitter and missing points, relative to real recordings."""
-        return self._between(0.3, 1.3)
-
-    @property
-    def turning(self) -> float:
-        """Standard deviation of the angle between subjects and camera, in radians."""
-        return self._between(0.1, 0.35)
+        self.difficulty = difficulty
+        self.face = between(1.15, 0.65)  # strength of facial actions
+        self.body = between(1.1, 0.6)  # strength of postures
+        self.motion = between(1.1, 0.8)  # interpolation from neutral to an emotion's manner of moving
+        self.spread = between(0.3, 0.9)  # variation of subjects, relative to adults
+        self.ambiguity = between(0.0, 0.5)  # share of episodes with a neutral speaker's hands, and mixing of faces
+        self.noise = between(0.3, 1.3)  # OpenPose's jitter and missing points, relative to real recordings
+        self.turning = between(0.1, 0.35)  # standard deviation of the angle between subject and camera, radians
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelemo.annotations import Annotation, list_formats, read_annotations
+from skelemo.annotations import Annotation, read_annotations
 from skelemo.annotations.class_names import class_head
+from skelemo.annotations.registry import FORMATS
 from skelemo.errors import ConfigError, InputError
 from skelemo.targets import EMOTIONS, MAX_OUTPUTS
 
@@ -59,10 +60,10 @@ def test_sparse_rows_must_lie_inside_the_recording() -> None:
 
 
 def test_every_format_is_found_by_name_and_an_unknown_one_is_refused_with_the_nearest(tmp_path: Path) -> None:
-    assert [known.name for known in list_formats()] == [
+    assert list(FORMATS) == [
         *("affwild2", "dfew", "dfew-votes", "ferv39k", "folders", "list", "mafw", "mafw-compound", "table")
     ]
-    assert all(known.labels for known in list_formats())
+    assert all(FORMATS[name].facts for name in FORMATS)
     with pytest.raises(ConfigError, match=r"unknown label format 'afwild': did you mean 'affwild2'\?"):
         read_annotations("afwild", tmp_path)
 

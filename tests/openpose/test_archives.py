@@ -10,19 +10,20 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from openpose_json import frame, person, points, write_video
+from recordings import find_recordings
 
 from skelemo.errors import InputError
 from skelemo.openpose import archive as archives
 from skelemo.openpose.files import MAX_BYTES
 from skelemo.openpose.people import RecordingError, read_people
 from skelemo.openpose.reader import Reader
-from skelemo.openpose.recording import Found, find_recordings, search
+from skelemo.openpose.recording import Found, search
 from skelemo.openpose.unpacking import UnpackedStream
 from skelemo.skeleton import layout
 
@@ -173,7 +174,7 @@ def test_a_packed_archive_is_read_once_however_its_recordings_are_mixed(tmp_path
     opened = []
     start = UnpackedStream.__init__
     monkeypatch.setattr(UnpackedStream, "__init__", lambda self, *rest: (opened.append(1), start(self, *rest))[1])
-    with Reader() as reader:
+    with closing(Reader()) as reader:
         order = reader.expect(recordings)
         for one in (recordings[index] for index in order):
             people = read_people(one, BODY, contents=reader.contents(one))
@@ -187,7 +188,7 @@ def test_recordings_of_an_archive_that_are_expected_in_turn_are_read_in_one_pass
     opened = []
     start = UnpackedStream.__init__
     monkeypatch.setattr(UnpackedStream, "__init__", lambda self, *rest: (opened.append(1), start(self, *rest))[1])
-    with Reader() as reader:
+    with closing(Reader()) as reader:
         for pair in (recordings[:2], recordings[2:]):
             for index in reader.expect(pair):
                 assert len(read_people(pair[index], BODY, contents=reader.contents(pair[index])).number) == 5

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from recordings import find_recordings
 
 from skelemo.openpose.people import read_people
-from skelemo.openpose.recording import find_recordings
 from skelemo.skeleton import BODY_25, BODY_MODELS, layout
 
 EXPECTED = {

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from openpose_json import frame, person, points, write_video
+from recordings import find_recordings
 
 from skelemo.errors import ConfigError, InputError
 from skelemo.openpose.files import MAX_BYTES
 from skelemo.openpose.people import Guess, People, Problem, RecordingError, read_people
-from skelemo.openpose.recording import find_recordings
 from skelemo.skeleton import BODY_25, BODY_25B, COCO_18, MPI_15, Layout, Part, layout
 
 BODY_FACE = layout()

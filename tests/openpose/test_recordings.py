@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from openpose_json import frame, person, points, write_video
+from recordings import find_recordings
 
 from skelemo.errors import InputError
 from skelemo.openpose.people import RecordingError, read_people
-from skelemo.openpose.recording import Recording, find_recordings, search
+from skelemo.openpose.recording import Recording, search
 from skelemo.skeleton import layout
 
 NOBODY = {0: frame(), 1: frame()}

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpose_json import frame, person, points, write_video
+from recordings import find_recordings
 
 from skelemo.openpose.people import Guess, People, RecordingError, read_people
-from skelemo.openpose.recording import find_recordings
 from skelemo.preprocess import to_pixels
 from skelemo.skeleton import SCALES, layout
 

@@ -7,13 +7,13 @@ import zipfile
 from contextlib import contextmanager
 
 import pytest
+from recordings import find_recordings
 from videos import squares, write_video
 
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError
-from skelemo.openpose.facts import NO_FACTS, VideoFacts, parse_facts
-from skelemo.openpose.recording import find_recordings
+from skelemo.openpose.files import NO_FACTS, VideoFacts, parse_facts
 from skelemo.pose import PROGRAMS, Options
 from skelemo.pose.extract import extract, find_videos
 

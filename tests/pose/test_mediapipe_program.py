@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from recordings import find_recordings
 from videos import program, squares, write_video
 
 import skelemo
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
-from skelemo.openpose.recording import find_recordings
 from skelemo.pose import Options, environment, mediapipe_estimator
 from skelemo.pose.environment import python_with_mediapipe
 from skelemo.skeleton import layout

@@ -86,15 +86,13 @@ def _show(folder: Path, findings: "list[Finding]") -> None:
     if not findings:
         console.print(f"{folder}: whole")
         return
-    shown = table(f"damaged in {folder}", "shard", "sequences", "recordings", "what is wrong")
+    shown = table(f"damaged in {folder}", "shard", "sequences", "recordings", "what is wrong", words=range(4))
     for finding in findings:
         shown.add_row(
             finding.path.name,
             *(_listed(names) for names in (finding.damaged, finding.recordings)),
             finding.reason or "frames are not those that were written",
         )
-    for column in shown.columns:
-        column.justify, column.overflow = "left", "fold"
     console.print(shown)
 
 
