@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skelemo.annotations.class_names import emotion
-from skelemo.annotations.spreadsheet import sheet_rows
+from skelemo.annotations.csv_table import sheet_rows
 from skelemo.errors import InputError
 from skelemo.targets import EMOTIONS
 

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.annotations.class_names import Words, class_head
-from skelemo.annotations.csv_table import Table, read_table
+from skelemo.annotations.csv_table import Table, is_spreadsheet, read_table
 from skelemo.annotations.files import some
 from skelemo.annotations.intervals import Intervals, spread
 from skelemo.annotations.lists import is_list, read_lists
 from skelemo.annotations.registry import Annotation, Annotations, Recordings, reader
-from skelemo.annotations.spreadsheet import is_spreadsheet
 from skelemo.annotations.table_groups import groups, of_groups, read_splits, rows_of_groups
 from skelemo.annotations.table_times import Times, read_times
 from skelemo.errors import InputError

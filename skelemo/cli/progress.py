@@ -1,8 +1,8 @@
 """How far work is: bars on a terminal, by rich, and lines elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich.filesize import decimal
 from rich.progress import (
@@ -10,6 +10,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -25,17 +26,27 @@ LOG_SECONDS = 30
 Report = Callable[[int, int], None]
 
 
-@contextmanager
-def progress(description: str, unit: str) -> Iterator[Report]:
+def progress(description: str, unit: str) -> AbstractContextManager[Report]:
     """A bar on stderr over things called ``unit``; it is told how many are done, and of how many.
 
     Where stderr is no terminal there is no bar, but a plain line every `LOG_SECONDS`.
     """
+    return _counted(description, _columns(unit), lambda done, of: f"{description} {done:,} of {of:,} {unit}")
+
+
+def byte_progress(description: str) -> AbstractContextManager[Report]:
+    """`progress` over bytes, with their speed."""
+    columns = (_DESCRIPTION, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    return _counted(description, columns, lambda done, of: f"{description} {decimal(done)} of {decimal(of)}")
+
+
+@contextmanager
+def _counted(description: str, columns: Sequence[ProgressColumn], tell: Callable[[int, int], str]) -> Iterator[Report]:
     console = Screen(stderr=True)
     if not console.is_interactive:
-        yield _log(console, lambda done, of: f"{description} {done:,} of {of:,} {unit}")
+        yield _log(console, tell)
         return
-    with _bar(console, unit) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(visible(description), total=None, note="")
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
@@ -54,19 +65,6 @@ def named_progress(description: str, unit: str) -> Iterator[Callable[[int, int, 
                 console.print(f"{description} {done:,} of {of:,} {unit}: {note}")
 
         yield told
-
-
-@contextmanager
-def byte_progress(description: str) -> Iterator[Report]:
-    """`progress` over bytes, with their speed."""
-    console = Screen(stderr=True)
-    if not console.is_interactive:
-        yield _log(console, lambda done, of: f"{description} {decimal(done)} of {decimal(of)}")
-        return
-    columns = (_DESCRIPTION, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(visible(description), total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 @contextmanager
@@ -89,16 +87,13 @@ def training_progress() -> Iterator[Callable[[int, int, int, int, str], None]]:
 _DESCRIPTION = TextColumn("{task.description}", markup=False)
 
 
+def _columns(unit: str) -> tuple[ProgressColumn, ...]:
+    note = TextColumn(f"{unit}  {{task.fields[note]}}", markup=False)
+    return _DESCRIPTION, BarColumn(), MofNCompleteColumn(), note, TimeElapsedColumn(), TimeRemainingColumn()
+
+
 def _bar(console: Screen, unit: str) -> Progress:
-    columns = (
-        _DESCRIPTION,
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(f"{unit}  {{task.fields[note]}}", markup=False),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, transient=True)
+    return Progress(*_columns(unit), console=console, transient=True)
 
 
 def _log(console: Screen, tell: Callable[[int, int], str]) -> Report:

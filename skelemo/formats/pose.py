@@ -5,8 +5,7 @@ https://github.com/sign-language-processing/pose), so that its normalization wor
 OpenPose's (`skelemo.skeleton`).
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, ConfigError
 from skelemo.formats.registry import FORMATS, Format
-from skelemo.formats.writing import Exported, Report, choose, in_pixels, new_file, read_chosen
+from skelemo.formats.writing import Exported, Report, choose, in_groups, in_pixels, new_file, read_chosen
 from skelemo.skeleton import Layout
 from skelemo.text import count, file_names
 
@@ -47,12 +46,13 @@ def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report
     except ImportError:
         raise ConfigError("--to pose needs the library pose-format: pip install 'skelemo[pose]'") from None
     rows = choose(cache, only)
-    videos = cache.sequences["video"].iloc[rows]
+    chosen = cache.sequences.iloc[rows]
+    videos = chosen["video"]
     names = dict(zip(videos.unique(), file_names(videos.unique()), strict=True))
     components, done, guessed = _components(cache.layout), Exported(), 0
     with new_file(out, folder=True) as partial:
         partial.mkdir()
-        for people in _by_video(read_chosen(cache, rows, done, report), Counter(videos)):
+        for people in in_groups(read_chosen(cache, rows, done, report), dict(zip(chosen["id"], videos, strict=True))):
             first = people[0]
             points, width, height = in_pixels(_in_time(people), first.scale, first.width, first.height)
             if max(width, height) > _LARGEST:
@@ -76,15 +76,6 @@ def _components(layout: Layout) -> list[Any]:
         PoseHeaderComponent(part.key, list(part.keypoints), list(part.limbs), list(part.drawing.colors), "XYC")
         for part in layout.parts
     ]
-
-
-def _by_video(sequences: Iterable[cached.Sequence], people: Counter[str]) -> Iterator[list[cached.Sequence]]:
-    waiting: dict[str, list[cached.Sequence]] = {}
-    for sequence in sequences:
-        group = waiting.setdefault(sequence.video, [])
-        group.append(sequence)
-        if len(group) == people[sequence.video]:
-            yield waiting.pop(sequence.video)
 
 
 def _in_time(people: list[cached.Sequence]) -> np.ndarray:

@@ -18,7 +18,7 @@ from skelemo.cache import sequence as cached
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError
 from skelemo.formats.registry import FORMATS, Format
-from skelemo.formats.writing import Exported, Report, choose, in_pixels, new_file, read_chosen
+from skelemo.formats.writing import Exported, Report, choose, in_groups, in_pixels, new_file, read_chosen
 from skelemo.text import count
 
 #: Readable by the Python versions of PYSKL.
@@ -45,7 +45,7 @@ def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Repor
     clips = _clips(cache.sequences.iloc[labeled], labels[labeled].argmax(1))
     done = Exported()
     with new_file(out) as partial, partial.open("xb") as file:
-        annotations = _annotations(cache, labeled, clips, read_chosen(cache, labeled, done, report))
+        annotations = _annotations(clips, read_chosen(cache, labeled, done, report))
         pickler = _Pickler(file, PROTOCOL)
         pickler.fast = True  # no memo: memory is that of one clip
         pickler.dump({"split": _splits(clips), "classes": list(head.outputs), "annotations": _Stream(annotations)})
@@ -95,19 +95,11 @@ def _splits(clips: pd.DataFrame) -> dict[str, list[str]]:
     return {name: list(names) for name, names in found.items()}
 
 
-def _annotations(
-    cache: Cache, rows: np.ndarray, clips: pd.DataFrame, sequences: Iterator[cached.Sequence]
-) -> Iterator[dict[str, Any]]:
+def _annotations(clips: pd.DataFrame, sequences: Iterator[cached.Sequence]) -> Iterator[dict[str, Any]]:
     """Yield each clip when all of its people are read."""
     facts = {row["id"]: row for row in clips.to_dict("records")}
-    waiting: dict[int, list[cached.Sequence]] = {}
-    for sequence in sequences:
-        clip = facts[sequence.id]
-        people = waiting.setdefault(clip["clip"], [])
-        people.append(sequence)
-        if len(people) == clip["people"]:
-            del waiting[clip["clip"]]
-            yield _annotation(clip, people)
+    for people in in_groups(sequences, {name: row["clip"] for name, row in facts.items()}):
+        yield _annotation(facts[people[0].id], people)
 
 
 def _annotation(clip: Any, people: list[cached.Sequence]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Common parts of exports: selecting and reading sequences, progress, and atomic writing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from skelemo.cache.reading import read_sequences
 from skelemo.cache.select import select, unmet
 from skelemo.cache.store import Cache
 from skelemo.errors import CacheError, InputError
-from skelemo.skeleton import SCALES
+from skelemo.openpose.scale import to_pixels
 from skelemo.text import count
 
 #: Called as frames are written: how many so far, and the total.
@@ -58,20 +59,24 @@ def in_pixels(keypoints: np.ndarray, scale: str, width: int, height: int) -> tup
     If the size is unknown, relative coordinates become those of an image of 1 x 1, and an image in pixels is as large
     as its visible points require.
     """
-    known, moved = bool(width and height), keypoints
+    known = bool(width and height)
     if scale != "pixels":
-        import torch
-
-        from skelemo.preprocess import to_pixels
-
-        size = torch.tensor([[width, height] if known else [1, 1]])
-        moved = to_pixels(torch.from_numpy(keypoints), size, torch.tensor([SCALES.index(scale)])).numpy()
+        size = (width, height) if known else (1, 1)
+        return to_pixels(keypoints, scale, size), *size
     if known:
-        return moved, width, height
-    if scale != "pixels":
-        return moved, 1, 1
-    reach = np.ceil(np.maximum(moved[..., :2].reshape(-1, 2).max(0, initial=0), 0)).astype(int) + 1
-    return moved, int(reach[0]), int(reach[1])
+        return keypoints, width, height
+    reach = np.ceil(np.maximum(keypoints[..., :2].reshape(-1, 2).max(0, initial=0), 0)).astype(int) + 1
+    return keypoints, int(reach[0]), int(reach[1])
+
+
+def in_groups(sequences: Iterable[cached.Sequence], groups: Mapping[str, Hashable]) -> Iterator[list[cached.Sequence]]:
+    """Sequences of one group together, as soon as all of them are read; ``groups`` has the group of each by id."""
+    people, waiting = Counter(groups.values()), defaultdict[Hashable, list[cached.Sequence]](list)
+    for one in sequences:
+        group = groups[one.id]
+        waiting[group].append(one)
+        if len(waiting[group]) == people[group]:
+            yield waiting.pop(group)
 
 
 @contextmanager

@@ -199,23 +199,22 @@ class _Table:
 
     def add(self, path: str, where: Sequence[int], look: Callable[[], bytes]) -> None:
         """Add a file if it is one of OpenPose's, by name or by the content that ``look`` reads."""
-        self._sort(path, where, look)
-        self._require_few()
-
-    def _sort(self, path: str, where: Sequence[int], look: Callable[[], bytes]) -> None:
         folder, _, name = path.rpartition("/")
         if name == FACTS:
             self.facts[_normal(folder)] = parse_facts(look())
+            self._require_few()
             return
         doubtful = may_be_openpose(name) and not is_openpose(name) and name != SIMULATED
         if doubtful and not _is_hidden(_normal(folder), name):
             kind = self.sniffer.kind(path, lambda _: kind_of(look()))
             if kind != "frame":
                 self.other_json.append(path)
+                self._require_few()
                 return
         elif not is_openpose(name):
             if is_packed(name) and not _is_hidden(_normal(folder), name):
                 self.packed.append(path)
+                self._require_few()
             self._mark(folder, name)
             return
         if path.startswith("/") or ".." in folder.split("/") or "\\" in path or "\0" in path:
@@ -229,6 +228,7 @@ class _Table:
         names[name] = len(self.columns[0])
         for column, value in zip(self.columns, where, strict=True):
             column.append(value)
+        self._require_few()
 
     def find(self, path: str) -> list[int] | None:
         """Position of a file listed before."""
@@ -274,7 +274,10 @@ class _Table:
             self._require_few()
 
     def _require_few(self) -> None:
-        if sum(map(len, (self.columns[0], self.marked, self.facts, self.packed, self.other_json))) > MOST_MEMBERS:
+        if (
+            len(self.columns[0]) + len(self.marked) + len(self.facts) + len(self.packed) + len(self.other_json)
+            > MOST_MEMBERS
+        ):
             raise ArchiveError(f"holds more than {MOST_MEMBERS:,} files: split it")
 
     def _simulated(self) -> set[str]:

@@ -57,6 +57,16 @@ def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Ca
     return ("signed", bool((signed & plain).any())) if signed.any() else ("unit", bool(unit.any()))
 
 
+def to_pixels(points: np.ndarray, scale: str, size: tuple[int, int]) -> np.ndarray:
+    """Points ``[..., 3]`` in ``unit`` or ``signed`` coordinates as pixels of an image of this width and height.
+
+    As `skelemo.preprocess.to_pixels`, where there may be no torch.
+    """
+    places = (points[..., :2] + 1) / 2 if scale == "signed" else points[..., :2]
+    last = np.maximum(np.array(size, np.float32) - 1, 1)
+    return np.where(points[..., 2:] > 0, np.concatenate([places * last, points[..., 2:]], -1), np.float32(0))
+
+
 def plainly_seen(extent: Extent) -> np.ndarray:
     """People with more than a few visible points, which could lie in the corner of an image in pixels; bool ``[P]``."""
     return extent.seen >= _PLAIN

@@ -8,7 +8,7 @@ from skelemo.errors import InputError
 from skelemo.openpose.frame import FrameError, Rows
 from skelemo.openpose.people import check_model_and_scale
 from skelemo.openpose.points import Extent, convert, model_of, settle, shared_points
-from skelemo.openpose.scale import detect_scale
+from skelemo.openpose.scale import detect_scale, to_pixels
 from skelemo.skeleton import BODY_25, BODY_25B, FARTHEST, Layout, Part
 
 #: Frames that vote whether bodies are in BODY_25's order or in BODY_25B's.
@@ -110,10 +110,7 @@ class FrameReader:
             self.scale = scale if certain else ""
         if scale in ("", "pixels"):
             return points
-        last = np.maximum(np.array(self.size if all(self.size) else (1, 1), np.float32) - 1, 1)
-        places = points[..., :2]
-        places[:] = np.where(points[..., 2:] > 0, ((places + 1) / 2 if scale == "signed" else places) * last, 0)
-        return points
+        return to_pixels(points, scale, self.size if all(self.size) else (1, 1))
 
     def _written(self) -> list[int]:
         """Positions on the body of the points that the source's model writes."""

@@ -7,7 +7,6 @@ person shows, so that hidden hips, legs or hands do not move the rest.
 """
 
 import math
-from dataclasses import dataclass
 from functools import cache, partial, reduce
 
 import torch
@@ -65,105 +64,67 @@ def place(keypoints: Tensor, reference: Tensor, layout: Layout) -> Tensor:
     return placed[0] if len(placed) == 1 else torch.cat(placed, -2)
 
 
-@dataclass(frozen=True)
 class _Rule:
-    """A part's rule as positions, so that all places and all distances are found at once.
+    """A part's rule as positions on a device, so that all places and all distances are found at once.
 
     Rows are padded to one length by repeating them, which changes no mean.
     """
 
-    terms: tuple[tuple[int, ...], ...]  # points
-    span: tuple[int, int]  # the first of these points, and the first after them
-    alone: int  # of the terms, so many are the first places
-    means: tuple[tuple[int, ...], ...]  # terms of each further place
-    ends: tuple[tuple[tuple[int, int], ...], ...]  # places: start and end of each distance of each rank
-    lengths: tuple[tuple[tuple[int, ...], ...], ...]  # these distances of each length of each rank
-    units: tuple[tuple[float, ...], ...]  # of each length of each rank
-    weights: tuple[tuple[float, ...], ...]  # the same
-    origins: tuple[int, ...]  # places
-    level: tuple[int, int] | None  # places
-
-    @classmethod
-    @cache
-    def of(cls, part: Part) -> "_Rule":
-        """The rule of a part."""
+    def __init__(self, part: Part, device: torch.device) -> None:
         ends = [list(dict.fromkeys(pair for pairs, *_ in rank for pair in pairs)) for rank in part.units]
         named = [place for rank in ends for pair in rank for place in pair] + [place for place, _, _ in part.origins]
         places = sorted(dict.fromkeys([*named, *(part.level or ())]), key=lambda place: len(place) > 1)
-        alone = sum(len(place) == 1 for place in places)
         terms = list(dict.fromkeys(term for place in places for term in place))
-        return cls(
-            terms=tuple(terms),
-            span=(min(min(term) for term in terms), 1 + max(max(term) for term in terms)) if terms else (0, 0),
-            alone=alone,
-            means=_padded([[terms.index(term) for term in place] for place in places[alone:]]),
-            ends=tuple(tuple((places.index(start), places.index(end)) for start, end in pairs) for pairs in ends),
-            lengths=tuple(
-                _padded([[pairs.index(pair) for pair in of] for of, *_ in rank])
-                for rank, pairs in zip(part.units, ends, strict=True)
-            ),
-            units=tuple(tuple(length for _, length, _ in rank) for rank in part.units),
-            weights=tuple(tuple(weight for *_, weight in rank) for rank in part.units),
-            origins=tuple(places.index(place) for place, _, _ in part.origins),
-            level=(places.index(part.level[0]), places.index(part.level[1])) if part.level else None,
-        )
-
-
-@dataclass(frozen=True)
-class _Constants:
-    """A rule's tables as tensors, made once for each device."""
-
-    only: Tensor | None  # [terms] the point of each, counted from the first of the span, where each has one
-    chosen: Tensor  # [terms, K] which points of the span are in which term
-    means: Tensor  # [places of several terms, terms]
-    ends: tuple[Tensor, ...]  # of each rank [2, D] places
-    lengths: tuple[Tensor, ...]  # of each rank [lengths, distances]
-    units: tuple[Tensor, ...]  # of each rank [lengths, 1]
-    weights: tuple[Tensor, ...]
-
-    @staticmethod
-    @cache
-    def of(rule: _Rule, device: torch.device) -> "_Constants":
-        """The tables of a rule."""
+        first, last = (min(map(min, terms)), 1 + max(map(max, terms))) if terms else (0, 0)
+        self.terms = len(terms)
+        self.span = slice(first, last)  # of the points, those in any term
+        self.alone = sum(len(place) == 1 for place in places)  # of the terms, so many are the first places
+        self.origins = [places.index(place) for place, _, _ in part.origins]
+        self.level = [places.index(place) for place in part.level] if part.level else None
+        index = partial(torch.tensor, device=device, dtype=torch.long)
+        values = partial(torch.tensor, device=device, dtype=torch.float32)
         with torch.inference_mode(False):  # they are used in training, too
-            index = partial(torch.tensor, device=device, dtype=torch.long)
-            values = partial(torch.tensor, device=device, dtype=torch.float32)
-            first, last = rule.span
-            alone = all(len(term) == 1 for term in rule.terms)
-            return _Constants(
-                index([term[0] - first for term in rule.terms]) if alone else None,
-                values([[point in term for point in range(first, last)] for term in rule.terms]),
-                index(rule.means),
-                tuple(index(rank).T for rank in rule.ends),
-                tuple(index(rank) for rank in rule.lengths),
-                tuple(values(rank)[:, None] for rank in rule.units),
-                tuple(values(rank)[:, None] for rank in rule.weights),
-            )
+            single = all(len(term) == 1 for term in terms)
+            self.only = index([term[0] - first for term in terms]) if single else None  # [terms] points of the span
+            self.chosen = values([[point in term for point in range(first, last)] for term in terms])  # [terms, K]
+            means = [[terms.index(term) for term in place] for place in places[self.alone :]]
+            self.means = index(_padded(means)) if means else None  # [places of several terms, terms]
+            self.ends = [index([[places.index(place) for place in pair] for pair in rank]).T for rank in ends]  # [2, D]
+            self.lengths = [  # of each rank [lengths, distances]
+                index(_padded([[pairs.index(pair) for pair in of] for of, *_ in rank]))
+                for rank, pairs in zip(part.units, ends, strict=True)
+            ]
+            self.units = [values([length for _, length, _ in rank])[:, None] for rank in part.units]
+            self.weights = [values([weight for *_, weight in rank])[:, None] for rank in part.units]
 
 
-def _padded(rows: list[list[int]]) -> tuple[tuple[int, ...], ...]:
+#: The rule of a part, made once for each device.
+_rule = cache(_Rule)
+
+
+def _padded(rows: list[list[int]]) -> list[list[int]]:
     longest = math.lcm(*(len(row) for row in rows))
-    return tuple(tuple(row * (longest // len(row))) for row in rows)
+    return [row * (longest // len(row)) for row in rows]
 
 
 class _Places:
     """Where the places of a part are in N frames of its points ``[N, V, 3]``, NaN where they are missing."""
 
-    def __init__(self, points: Tensor, rule: _Rule) -> None:
-        self.points, self.rule = points, rule
+    def __init__(self, points: Tensor, part: Part) -> None:
+        make = _rule if _can_ask() else _Rule  # a program that is traced has its own
+        self.points, self.rule = points, make(part, points.device)
+        rule = self.rule
         if not rule.terms:
             return
-        make = _Constants.of if _can_ask() else _Constants.of.__wrapped__  # a program that is traced has its own
-        self.constants = make(rule, points.device)
-        columns, only = _columns(points[:, slice(*rule.span)]), self.constants.only
-        if only is not None:
-            columns = columns[:, only]
+        columns = _columns(points[:, rule.span])
+        if rule.only is not None:
+            columns = columns[:, rule.only]
             terms = torch.where(columns[2] > 0, columns[:2], torch.nan)  # [2, terms, N]
         else:
-            chosen = self.constants.chosen
-            terms = (chosen @ columns[:2]) / (chosen @ (columns[2] > 0).to(points.dtype))
-        means = [terms[:, self.constants.means].mean(2)] if rule.means else []
-        self.found = torch.cat([terms[:, : rule.alone], *means], 1) if means else terms
+            terms = (rule.chosen @ columns[:2]) / (rule.chosen @ (columns[2] > 0).to(points.dtype))
+        self.found = terms
+        if rule.means is not None:
+            self.found = torch.cat([terms[:, : rule.alone], terms[:, rule.means].mean(2)], 1)
 
     def __getitem__(self, place: int) -> Tensor:
         """``[2, N]``."""
@@ -171,13 +132,13 @@ class _Places:
 
     def unit(self, rank: int) -> Tensor:
         """``[N]`` the length of a unit in each frame by the distances of a rank, NaN where none is seen."""
-        (start, end), units = self.constants.ends[rank], self.constants.units[rank]
+        (start, end), units = self.rule.ends[rank], self.rule.units[rank]
         length = _norm(self.found[:, end] - self.found[:, start])  # [D, N], NaN where places fall together
-        distances, index = torch.where(length > _LEAST_LENGTH, length, torch.nan), self.constants.lengths[rank]
+        distances, index = torch.where(length > _LEAST_LENGTH, length, torch.nan), self.rule.lengths[rank]
         values = (distances[index[:, 0]] if index.shape[1] == 1 else _nanmean(distances[index], 1)) / units
-        if len(self.rule.units[rank]) == 1:
+        if len(units) == 1:
             return values[0]
-        weight = torch.where(values.isnan(), 0, self.constants.weights[rank])
+        weight = torch.where(values.isnan(), 0, self.rule.weights[rank])
         return ((values.nan_to_num(0).pow(_POWER) * weight).sum(0) / weight.sum(0)).pow(1 / _POWER)
 
 
@@ -194,7 +155,7 @@ def _columns(points: Tensor) -> Tensor:
 
 def _reference(points: Tensor, part: Part, clips: Clips) -> Tensor:
     """``[N, 4]`` of a part's points ``[N, V, 3]``."""
-    places, seen = _Places(points, _Rule.of(part)), points[..., 2].sum(1) > 0
+    places, seen = _Places(points, part), points[..., 2].sum(1) > 0
     unit = _unit(places, clips, seen)
     origin = _origin(places, part, clips, seen, unit)
     turn = torch.stack([torch.ones_like(unit), torch.zeros_like(unit)])
