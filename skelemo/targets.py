@@ -169,6 +169,11 @@ def hard_labels(labels: np.ndarray) -> np.ndarray:
     return np.where(known, np.where(known[:, None], labels, 0).argmax(1), -1).astype(np.int16)
 
 
+def unlabeled_like(labels: np.ndarray, rows: int) -> np.ndarray:
+    """So many rows without a label, as of the head that ``labels [N]`` or ``[N, K]`` are of."""
+    return np.full((rows, *labels.shape[1:]), np.nan if labels.dtype.kind == "f" else -1, labels.dtype)
+
+
 def soft_labels(labels: np.ndarray, classes: int) -> np.ndarray:
     """Shares float32 ``[N, K]`` of labels of the kind ``classes``: 1 for the class where they are numbers."""
     if labels.ndim == 2:

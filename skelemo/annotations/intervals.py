@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skelemo.errors import InputError
+from skelemo.targets import unlabeled_like
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +57,7 @@ def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, np.ndar
     pieces, _ = _pieces(edges, framed, np.zeros((len(framed.start), 0)), where)
     labels = {}
     for name, values in framed.labels.items():
-        missing = np.nan if values.dtype.kind == "f" else -1
-        filled = np.full((len(edges), *values.shape[1:]), missing, values.dtype)
-        rows = _known(values)
+        filled, rows = unlabeled_like(values, len(edges)), _known(values)
         places, order = _pieces(edges, framed[rows], values[rows].reshape(int(rows.sum()), -1), where)
         filled[places] = values[rows][order]
         labels[name] = filled[pieces]

@@ -61,11 +61,6 @@ def match(annotations: Annotations, recordings: Recordings) -> Matching:
     then those that have a path for a name, ``Action_Happy_0267``.
 
     Raises `InputError`: a name fits several recordings, a person has labels twice, or nothing matches at all.
-
-    Parameters
-    ----------
-    annotations : what a reader returned.
-    recordings : (name, source) of each recording; the source is its path below the ingested folder.
     """
     finder = _Finder(recordings, [item.video for item in annotations.items])
     found: list[list[Annotation]] = [[] for _ in recordings]

@@ -15,7 +15,7 @@ from skelemo.annotations.class_names import Words, class_head
 from skelemo.annotations.options import Options
 from skelemo.errors import ConfigError, InputError, SkelemoError
 from skelemo.plugins import Registry
-from skelemo.targets import Head, hard_labels
+from skelemo.targets import Head, hard_labels, unlabeled_like
 from skelemo.text import count, folded
 
 #: What data sets call the subsets of a split, and what they are called here.
@@ -56,8 +56,7 @@ class Annotation:
         found = rows >= 0
         labels = {}
         for name, given in self.labels.items():
-            missing = np.nan if given.dtype.kind == "f" else -1
-            labels[name] = np.full((len(rows), *given.shape[1:]), missing, given.dtype)
+            labels[name] = unlabeled_like(given, len(rows))
             labels[name][found] = given[rows[found]]
         return labels
 
@@ -145,8 +144,8 @@ def read_annotations(
 ) -> Annotations:
     """Read the labels that ``--labels FORMAT[:PATH]`` names.
 
-    Raises `ConfigError`: an unknown format; the message names the nearest known one. An option that the format has no
-    use for; `InputError`: the path does not exist, or a label file is damaged or contradicts itself.
+    Raises `ConfigError`: an unknown format; the message names the nearest known one; or an option that the format
+    has no use for; `InputError`: the path does not exist, or a label file is damaged or contradicts itself.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The command line: one file per verb, no logic."""
+"""The command line: a file for each verb, or for a few that belong together, and no logic."""
 
 import atexit
 import gc

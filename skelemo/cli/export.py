@@ -1,6 +1,7 @@
 """``skelemo export``."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,9 +16,7 @@ from skelemo.cli.values import PATH, allow_option
 @click.option("--quantize", type=click.Choice(["int8"]),
               help="Compute with 8-bit integers; takes the cache that the run was trained on.")  # fmt: skip
 @allow_option
-def command(
-    run: Path, to: str, out: Path | None, cache: Path | None, quantize: str | None, allow: tuple[str, ...]
-) -> None:
+def command(run: Path, **options: Any) -> None:
     """Write the model of RUN as one file that takes raw keypoints in pixels, with a model card beside it.
 
     Preparing, drawing, the network and softmax are inside; folds are averaged. The file is written when it predicts as
@@ -30,7 +29,7 @@ def command(
     from skelemo.api import export
     from skelemo.text import visible
 
-    done = export(run, to=to, out=out, cache=cache, quantize=quantize, allow=allow)
+    done = export(run, **options)
     for note in done.notes:
         click.echo(f"note: {visible(note)}", err=True)
     for one in done.costs:

@@ -10,7 +10,7 @@ from skelemo.annotations.correcting import apply, label_edits
 from skelemo.cache import sequence as cached
 from skelemo.cache.corrections import CORRECTIONS, Correction, Corrections
 from skelemo.ingest.task import Task
-from skelemo.targets import Head
+from skelemo.targets import Head, unlabeled_like
 
 
 def corrected(
@@ -77,7 +77,7 @@ class _Person:
         points[rows] = one.keypoints
         labels = {}
         for name, given in one.labels.items():
-            labels[name] = _nothing(given, len(numbers))
+            labels[name] = unlabeled_like(given, len(numbers))
             labels[name][rows] = given
         inside = np.zeros(len(numbers), bool)
         inside[rows] = True
@@ -97,10 +97,6 @@ class _Person:
         return replace(self.template, keypoints=self.points[rows], number=numbers[rows], labels=labels)
 
 
-def _nothing(like: np.ndarray, frames: int) -> np.ndarray:
-    return np.full((frames, *like.shape[1:]), np.nan if like.dtype.kind == "f" else -1, like.dtype)
-
-
 def _span(rows: np.ndarray) -> np.ndarray:
     """From the first to the last of some frames, bool [F]."""
     return np.asarray(np.logical_or.accumulate(rows) & np.logical_or.accumulate(rows[::-1])[::-1])
@@ -111,7 +107,7 @@ def _merged(one: _Person, other: _Person, heads: dict[str, Head]) -> _Person:
     points = np.where(taken[:, None, None], other.points, one.points)
     labels = dict(one.labels)
     for name, given in other.labels.items():
-        own = labels.setdefault(name, _nothing(given, len(given))).copy()
+        own = labels.setdefault(name, unlabeled_like(given, len(given))).copy()
         free = ~heads[name].labeled(own)
         own[free] = given[free]
         labels[name] = own

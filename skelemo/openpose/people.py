@@ -76,17 +76,12 @@ def read_people(
 
     Parameters
     ----------
-    body_model
-        Body model, a name of `part_models`. By default it follows from the count of numbers; BODY_25B and BODY_25 are
-        distinguished by limb lengths.
-    scale
-        Units of the coordinates, by default detected (`detect_scale`). They are never converted.
-    strict
-        Raise on the first problem.
-    contents
-        Source of the files' bytes; by default the recording's folder or archive.
-    prior
-        Used if the recording itself is ambiguous.
+    body_model : body model, a name of `part_models`. By default it follows from the count of numbers; BODY_25B and
+        BODY_25 are distinguished by limb lengths.
+    scale : units of the coordinates, by default detected (`detect_scale`). They are never converted.
+    strict : raise on the first problem.
+    contents : source of the files' bytes; by default the recording's folder or archive.
+    prior : used if the recording itself is ambiguous.
     """
     check_model_and_scale(layout, body_model, scale)
     faults = _Faults(recording, strict)

@@ -92,8 +92,7 @@ def settle(points: np.ndarray) -> Extent:
 
     Parameters
     ----------
-    points
-        Float32 ``[P, V, 3]``, as in the files.
+    points : float32 ``[P, V, 3]``, as in the files.
     """
     count = len(points)
     low, high = np.zeros((2, count), np.float32)

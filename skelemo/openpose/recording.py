@@ -81,11 +81,9 @@ def search(source: Path, *, sequence: bool | None = None, first_frame: int | Non
 
     Parameters
     ----------
-    sequence
-        Whether images that differ by a running number are a sequence; by default they are, unless their names are
-        those of stills (`skelemo.openpose.names.group`) or their numbers continue across folders.
-    first_frame
-        Number of the first frame of such a sequence; by default 0 if any has an image 0, else 1.
+    sequence : whether images that differ by a running number are a sequence; by default they are, unless their names
+        are those of stills (`skelemo.openpose.names.group`) or their numbers continue across folders.
+    first_frame : number of the first frame of such a sequence; by default 0 if any has an image 0, else 1.
     """
     if not os.path.exists(source):
         raise InputError(f"{source}: not found; expected a folder with OpenPose's *_keypoints.json files")

@@ -32,14 +32,10 @@ def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Ca
 
     Parameters
     ----------
-    extent
-        Of the people, from `settle`.
-    points
-        Float32 ``[P, V, 3]``, settled.
-    body
-        Int, positions on V of the points of the source's body model; empty without bodies.
-    where
-        Gives the file of a person, for errors.
+    extent : of the people, from `settle`.
+    points : float32 ``[P, V, 3]``, settled.
+    body : int, positions on V of the points of the source's body model; empty without bodies.
+    where : gives the file of a person, for errors.
     """
     normalized = extent.reach <= _NORMALIZED
     plain = plainly_seen(extent)

@@ -104,11 +104,6 @@ def extract(sources: Sequence[Path], out: Path, options: Options, report: Report
 
     Raises `InputError`: there is no video, or none of them can be used; `ConfigError`: the program is unknown, not
     installed or cannot be run, or another process writes ``out``.
-
-    Parameters
-    ----------
-    sources : videos and folders of videos.
-    report : told how many frames are done, and of how many.
     """
     videos = find_videos(sources)
     result = Extracted()

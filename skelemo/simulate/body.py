@@ -79,16 +79,11 @@ def figure(build: Build, posture: Array, root: Array, facing: Array, ankles: Arr
 
     Parameters
     ----------
-    posture
-        [T, len(POSTURE)].
-    root
-        Mid-hip of the upright posture, [T, 3] in meters; crouch, sway and step are added.
-    facing
-        [T] in radians; 0 faces the camera, positive turns to the subject's left.
-    ankles
-        [T, 2, 3] in meters, right before left.
-    face
-        [T, 70, 3] in millimeters, in head coordinates.
+    posture : [T, len(POSTURE)].
+    root : mid-hip of the upright posture, [T, 3] in meters; crouch, sway and step are added.
+    facing : [T] in radians; 0 faces the camera, positive turns to the subject's left.
+    ankles : [T, 2, 3] in meters, right before left.
+    face : [T, 70, 3] in millimeters, in head coordinates.
     """
     column = {name: posture[:, index] for name, index in _AT.items()}
     pelvis = rotation(facing)

@@ -166,8 +166,7 @@ def crossing_people(
 
     Parameters
     ----------
-    gap
-        Meters between their lanes beyond 0.4 m; with 0 the nearer person occludes much of the other.
+    gap : meters between their lanes beyond 0.4 m; with 0 the nearer person occludes much of the other.
 
     Returns
     -------

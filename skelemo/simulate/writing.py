@@ -40,12 +40,8 @@ AFFWILD2_CLASSES = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness
 _FOLDERS = {"train": "Training_Set", "validation": "Validation_Set", "test": "Test_Set"}
 _TO_AFFWILD2 = np.array([[name.lower() for name in AFFWILD2_CLASSES].index(name) for name in NAMES])
 _EMPTY_PARTS = (
-    "hand_left_keypoints_2d",
-    "hand_right_keypoints_2d",
-    "pose_keypoints_3d",
-    "face_keypoints_3d",
-    "hand_left_keypoints_3d",
-    "hand_right_keypoints_3d",
+    *("hand_left_keypoints_2d", "hand_right_keypoints_2d"),
+    *(f"{part}_keypoints_3d" for part in ("pose", "face", "hand_left", "hand_right")),
 )
 _BODY, _FACE = layout().slices[BODY_25.name], layout().slices[FACE_70.name]
 _UNANNOTATED = 0.04  # share of frames, in gaps of _GAP frames
@@ -111,8 +107,7 @@ def write(out: Path, plan: Plan, *, jobs: int = 1, progress: Callable[[int, int]
 
     Parameters
     ----------
-    progress
-        Called after each clip with 1 and its number of frames.
+    progress : called after each clip with 1 and its number of frames.
     """
     cast = plan.cast
     with claimed(out):

@@ -35,10 +35,9 @@ def identify(people: "People", identity: str = "auto") -> Identified:
 
     Parameters
     ----------
-    identity
-        ``file`` uses ``people.identity``, ``tracking`` ignores it, ``auto`` uses it if it is consistent: no identity
-        occurs twice in a frame, and identities do not change between detections that are certainly the same person.
-        Detections without an identity join the person whom they continue, or are people of their own.
+    identity : ``file`` uses ``people.identity``, ``tracking`` ignores it, ``auto`` uses it if it is consistent: no
+        identity occurs twice in a frame, and identities do not change between detections that are certainly the same
+        person. Detections without an identity join the person whom they continue, or are people of their own.
     """
     if identity not in IDENTITIES:
         raise unknown("identity", identity, IDENTITIES)

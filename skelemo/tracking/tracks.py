@@ -42,11 +42,9 @@ def track(people: "People", *, max_gap: int = 30, max_distance: float = 0.6) -> 
 
     Parameters
     ----------
-    max_gap
-        Longest absence of a person, in frames of the recording's typical step.
-    max_distance
-        Largest distance from the expected position: mean over common features, in units of the person's size, which is
-        the root of the bounding box's area.
+    max_gap : longest absence of a person, in frames of the recording's typical step.
+    max_distance : largest distance from the expected position: mean over common features, in units of the person's
+        size, which is the root of the bounding box's area.
     """
     if not len(people.keypoints):
         return []
