@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skelemo.skeleton import BODY_25, BODY_25B, Part
+from skelemo.skeleton.mapping import between
 
 # Ratio of limb lengths that decides between two models: the wrong one connects hips to ears.
 _SHORTER = 0.85
@@ -49,9 +50,7 @@ def convert(body: np.ndarray, model: Part, part: Part) -> None:
         rows[:, here] = found
         for middle, (one, other) in part.halfway.items():
             if middle not in here:
-                ends = rows[:, [one, other]]
-                rows[:, middle, :2] = ends[..., :2].mean(axis=1)
-                rows[:, middle, 2] = ends[..., 2].min(axis=1)
+                rows[:, middle] = between(rows[:, [one, other]])
 
 
 def model_of(body: np.ndarray) -> Part | None:

@@ -74,8 +74,7 @@ def body_of(layout: Layout, points: np.ndarray, names: Sequence[str]) -> dict[st
             made[:, part.index(name)] = points[:, place]
     for middle, (one, other) in part.halfway.items():
         if part.keypoints[middle] not in names:
-            ends = made[:, [one, other]]
-            made[:, middle] = _between(ends)
+            made[:, middle] = between(made[:, [one, other]])
     return {part.name: made}
 
 
@@ -84,11 +83,11 @@ def face_70(mesh: np.ndarray) -> np.ndarray:
     made = np.zeros((len(mesh), len(FACE_70), 3), np.float32)
     ends = np.array([(vertices[0], vertices[-1]) for vertices in MEDIAPIPE_FACE])
     known = ends.max(1) < mesh.shape[1]
-    made[:, known] = _between(mesh[:, ends[known]])
+    made[:, known] = between(mesh[:, ends[known]])
     return made
 
 
-def _between(points: np.ndarray) -> np.ndarray:
+def between(points: np.ndarray) -> np.ndarray:
     """The middle of points ``[..., ends, 3]``, ``[..., 3]``; missing where one of them is."""
     least = points[..., 2].min(-1, keepdims=True)
     middle = np.concatenate([points[..., :2].mean(-2), least], axis=-1)
