@@ -1,4 +1,4 @@
-"""The command line: a file for each verb, or for a few that belong together, and no logic."""
+"""The command line: one file per command or group of related commands, without logic."""
 
 import atexit
 import gc
@@ -16,13 +16,13 @@ from skelemo.text import visible
 
 
 class Verbs(click.Group):
-    """A group whose verbs are imported when they are asked for, each the ``command`` of the module of its name.
+    """A group whose commands are imported on use, each the ``command`` of the module with its name.
 
     Parameters
     ----------
-    modules : where they lie, as ``skelemo.cli.{}``.
-    verbs : their names, in the order in which they are used.
-    shared : modules of several verbs, by verb; each is the function of its own name there.
+    modules : module path, such as ``skelemo.cli.{}``.
+    verbs : command names, in typical order of use.
+    shared : modules with several commands, by command; each command is the function of the same name.
     """
 
     def __init__(
@@ -32,11 +32,11 @@ class Verbs(click.Group):
         self.modules, self.verbs, self.shared = modules, verbs, shared or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The verbs in order of use."""
+        """The commands in order of use."""
         return list(self.verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a verb."""
+        """Import a command."""
         if cmd_name not in self.verbs:
             return None
         module = importlib.import_module(self.modules.format(self.shared.get(cmd_name, cmd_name)))
@@ -55,11 +55,11 @@ class _Skelemo(Verbs):
     """The one place where an error of the user's becomes a line."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a verb; what the user can put right is told in one line."""
+        """Run a command; user errors are reported in one line."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("\ninterrupted; nothing half-written is left: run the same command again", err=True)
+            click.echo("\ninterrupted; no partial output was left; run the same command again", err=True)
             ctx.exit(130)
         except NoArgsIsHelpError:
             raise
@@ -67,8 +67,8 @@ class _Skelemo(Verbs):
             command = error.ctx.command_path if error.ctx else ctx.command_path
             said = visible(error.format_message()).rstrip(".")
             if isinstance(error, click.NoSuchOption) and error.option_name == "--data":
-                said = f"{command} takes no --data: name the cache as an argument, as in {command} cache/NAME"
-            raise _UserError(f"{said}; {command} --help explains it") from None
+                said = f"{command} takes no --data: pass the cache as an argument, as in {command} cache/NAME"
+            raise _UserError(f"{said}; {command} --help for usage") from None
         except SkelemoError as error:
             raise _UserError(visible(str(error))) from error
         except OSError as error:
@@ -90,4 +90,4 @@ class _Skelemo(Verbs):
 @click.version_option(skelemo.__version__, prog_name="skelemo")
 def main() -> None:
     """Emotion from movement: OpenPose keypoints to trained, honestly evaluated models."""
-    atexit.register(gc.freeze)  # else the interpreter looks through all of torch once more before it ends: 0.7 s
+    atexit.register(gc.freeze)  # otherwise the interpreter scans all of torch once more on exit: 0.7 s

@@ -15,18 +15,17 @@ from skelemo.cli.values import PATH, different
     type=PATH,
     metavar="RUN",
     callback=different,
-    help="A run that judges the labels of what it was tested on, best of all folds.  [default: a baseline]",
+    help="A run whose test predictions judge the labels, preferably with folds.  [default: a baseline]",
 )
-@click.option("--out", required=True, type=PATH, help="Folder for the table and its page.")
-@click.option("--corrections", type=PATH, help="Table of corrections to apply first.")
-@click.option("--most", type=click.IntRange(1), default=1000, show_default=True, help="Suspects of each kind.")
+@click.option("--out", required=True, type=PATH, help="Output folder for the table and page.")
+@click.option("--corrections", type=PATH, help="Correction table to apply first.")
+@click.option("--most", type=click.IntRange(1), default=1000, show_default=True, help="Maximum suspects per kind.")
 def command(cache: Path, runs: tuple[Path, ...], out: Path, corrections: Path | None, most: int) -> None:
-    """Rank what in a CACHE looks wrong, for people to look at.
+    """Rank what looks wrong in a CACHE, for review.
 
-    Labels that the movement speaks against (by predictions for sequences that the model was not trained on), labels
-    that seem shifted in time, tracks that jump to another person, stretches that stand still or show nobody, points
-    outside of the image, and the same movement in two recordings. `skelemo view CACHE --queue OUT/suspects.csv`
-    opens them one after another.
+    Finds labels that the movement contradicts (judged by out-of-sample predictions), labels that seem shifted in time,
+    tracks that jump to another person, stretches that are frozen or show nobody, points outside the image, and the
+    same movement in two recordings. Review the suspects with `skelemo view CACHE --queue OUT/suspects.csv`.
 
     \b
     skelemo audit cache/faces --runs runs/kfold --out audit/faces

@@ -18,24 +18,24 @@ from skelemo.cli.values import PATH, TEXT, allow_option, device_option
     multiple=True,
     type=TEXT,
     metavar="THEIRS=OURS",
-    help="A class, value, flag or head of CACHE and the run's that it counts as; nothing after = for none.",
+    help="Match a class, value, flag or head of CACHE to one of the run; nothing after = for none.",
 )
 @click.option("--by", multiple=True, type=TEXT, metavar="COLUMN",
-              help="Split the scores by a column of the labels: sex, camera, age group.")  # fmt: skip
-@click.option("--table", type=PATH, help="Table with columns video and COLUMN, unless CACHE keeps it.")
-@click.option("--corrections", type=PATH, help="Table that corrects labels of CACHE, as skelemo view writes it.")
-@click.option("--allow-overlap", is_flag=True, help="Score what the runs have learned from, too.")
-@click.option("--mistakes", type=click.IntRange(0, 20), show_default="as many as the run keeps",
-              help="Clips of the worst answers of each head that --out keeps, with keypoints.")  # fmt: skip
+              help="Break the scores down by a label column, such as sex, camera or age group.")  # fmt: skip
+@click.option("--table", type=PATH, help="Table with columns video and COLUMN, if CACHE has no such column.")
+@click.option("--corrections", type=PATH, help="Correction table for the labels of CACHE, as written by skelemo view.")
+@click.option("--allow-overlap", is_flag=True, help="Score the runs' training data, too.")
+@click.option("--mistakes", type=click.IntRange(0, 20), show_default="as many as in the run",
+              help="Clips of the worst predictions per head to keep in --out, with keypoints.")  # fmt: skip
 @click.option("--importance", type=click.IntRange(0, 10_000_000), default=0, show_default=True, metavar="WINDOWS",
-              help="Score so many windows again without each part, region and keypoint.")  # fmt: skip
+              help="Rescore N windows without each part, region and keypoint.")  # fmt: skip
 @device_option
 @allow_option
 def command(runs: tuple[Path, ...], cache: Path, out: Path, names: tuple[str, ...], **options: Any) -> None:
-    """Score RUNS on a CACHE that they never saw, such as another data set.
+    """Score RUNS on an unseen CACHE, such as another data set.
 
-    Heads and classes are joined by name. What a run was trained on is refused. --out becomes a folder like a run's,
-    which `skelemo report` compares with others. Several runs are an ensemble.
+    Heads and classes are matched by name. Training data are refused. The output folder is like a run's, so
+    `skelemo report` can compare it with others. Several runs form an ensemble.
 
     \b
     skelemo evaluate runs/ann cache/other --map contempt=disgust --by sex --out runs/ann_on_other

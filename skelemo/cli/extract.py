@@ -1,4 +1,4 @@
-"""``skelemo extract``, and the options of every verb that finds keypoints in videos."""
+"""``skelemo extract``, and the options of all commands that extract keypoints from videos."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,22 +23,22 @@ def _programs() -> list[str]:
 
 _options = together(
     click.option("--with", "program", type=Known("program", _programs, paths=True),
-                 help="Finds the keypoints of videos: mediapipe or openpose."),
+                 help="Pose estimator for videos: mediapipe or openpose."),
     click.option("--openpose", type=TEXT, metavar="PATH|docker:IMAGE",
-                 help="OpenPose's program or folder, or its image.  [default: OPENPOSE_HOME, or on the search path]"),
-    click.option("--flags", type=TEXT, help="More flags for OpenPose, as '--net_resolution -1x256'."),
+                 help="OpenPose program, folder or Docker image.  [default: OPENPOSE_HOME, or on the search path]"),
+    click.option("--flags", type=TEXT, help="Additional OpenPose flags, such as '--net_resolution -1x256'."),
     click.option("--python", type=TEXT, metavar="PATH",
-                 help="A Python that has MediaPipe.  [default: this one, or one that is made at first use]"),
+                 help="Python with MediaPipe installed.  [default: this one, or an environment created on first use]"),
     click.option("--models", type=PATH, metavar="DIR",
-                 help="MediaPipe's .task files, where its package carries none."),
-    click.option("--hands", is_flag=True, help="Find the hands, too."),
+                 help="MediaPipe's .task files, if its package has none."),
+    click.option("--hands", is_flag=True, help="Also detect hands."),
     click.option("--max-people", "people", type=click.IntRange(1), default=8, show_default=True,
-                 help="The most that MediaPipe follows at a time."),
+                 help="Maximum number of people that MediaPipe tracks at once."),
 )  # fmt: skip
 
 
 def finding(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add these options to a verb, which gets them as ``pose``; None without a program."""
+    """Add these options to a command, which receives them as ``pose`` (None without a program)."""
 
     @wraps(command)
     def wrapped(*args: Any, **given: Any) -> Any:
@@ -55,30 +55,29 @@ def finding(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("extract")
 @click.argument("videos", nargs=-1, required=True, type=PATH)
-@click.option("--out", required=True, type=PATH, help="Folder for OpenPose's JSON: a folder in it for each video.")
-@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Look at one frame in so many.")
+@click.option("--out", required=True, type=PATH, help="Output folder for OpenPose JSON, with one subfolder per video.")
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Process one frame in N.")
 @finding
 @click.pass_context
 def command(ctx: click.Context, videos: tuple[Path, ...], out: Path, every: int, pose: "Options | None") -> None:
-    """Find the keypoints of VIDEOS, and of those in folders, and write them as OpenPose's JSON.
+    """Extract keypoints from VIDEOS (files or folders) and write them as OpenPose JSON.
 
-    mediapipe needs no installation beyond pip: at first use skelemo makes an environment for it. openpose runs your
-    own OpenPose. A video's folder appears when it is whole, with skelemo-video.json beside the JSON, from which ingest
-    knows the size of the picture and the frame rate; videos that are there already are left alone. Exit code 1 when a
-    video could not be used.
+    mediapipe only needs pip: on first use, skelemo creates an environment for it. openpose runs your own OpenPose. A
+    video's folder appears once it is complete. It includes skelemo-video.json, from which ingest reads the image size
+    and frame rate. Finished videos are skipped. Exit code 1 if a video could not be used.
 
     \b
     skelemo extract videos/ --with mediapipe --out openpose/
     skelemo ingest openpose/ --out cache/mine
     """
     if not pose:
-        raise click.UsageError("name the program that finds keypoints: --with mediapipe, or --with openpose")
+        raise click.UsageError("choose a pose estimator: --with mediapipe or --with openpose")
     result = extract_videos(videos, out, replace(pose, every=every))
     ctx.exit(1 if result.failures else 0)
 
 
 def extract_videos(sources: tuple[Path, ...], out: Path, options: "Options") -> "Extracted":
-    """Find the keypoints of videos, with a bar, and say what was found."""
+    """Extract keypoints from videos with a progress bar, and print a summary."""
     from skelemo.cli.progress import progress
     from skelemo.pose.extract import extract
     from skelemo.text import count, visible
@@ -88,7 +87,7 @@ def extract_videos(sources: tuple[Path, ...], out: Path, options: "Options") -> 
     for one in result.done:
         click.echo(visible(str(one)))
     if result.there:
-        click.echo(f"{count(len(result.there), 'video')} there already")
+        click.echo(f"{count(len(result.there), 'video')} already done")
     for note in result.notes:
         click.echo(f"note: {visible(note)}", err=True)
     for failure in result.failures:

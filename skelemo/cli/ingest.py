@@ -28,11 +28,10 @@ if TYPE_CHECKING:
     "--labels",
     type=TEXT,
     metavar="FORMAT[:PATH]",
-    help="table, list, folders, affwild2, dfew, ferv39k, mafw, or package.module:function; PATH is SOURCE if left out.",
+    help="table, list, folders, affwild2, dfew, ferv39k, mafw, or package.module:function; PATH defaults to SOURCE.",
 )
 @label_options
-@click.option("--corrections", type=PATH, help="Table of corrections of labels and tracks to apply, as skelemo view "
-              "writes it.")  # fmt: skip
+@click.option("--corrections", type=PATH, help="Correction table for labels and tracks, as written by skelemo view.")
 @people_options
 @click.option(
     "--layout",
@@ -41,21 +40,23 @@ if TYPE_CHECKING:
     help="Parts to keep: a body (body_25, coco_17, mediapipe_33, …), +face_70, +hand_21x2.",
 )
 @click.option("--body-model", type=Known("name", body_models), default="auto",
-              show_default=True, help="Whose points the bodies are.")  # fmt: skip
+              show_default=True, help="Body model of the files.")  # fmt: skip
 @scale_option
 @click.option(
     "--sequence/--stills",
     default=None,
-    help="Images of a folder are one recording, or one each.  [default: a sequence if numbered]",
+    help="Treat the images of a folder as one recording or as one each.  [default: a sequence if numbered]",
 )
-@click.option("--first-frame", type=click.IntRange(0), help="Number of a sequence's first image.  [default: 0 or 1]")
-@click.option("--strict", is_flag=True, help="The first file that cannot be read is an error.")
+@click.option(
+    "--first-frame", type=click.IntRange(0), help="Frame number of a sequence's first image.  [default: 0 or 1]"
+)
+@click.option("--strict", is_flag=True, help="Stop at the first unreadable file.")
 @size_and_rate
-@click.option("--jobs", type=click.IntRange(1), help="Processes that read.  [default: one per core]")
-@click.option("--memory", default="512MB", show_default=True, help="What each process may take.")
-@click.option("--part", metavar="NUMBER/OF", help="Only this part of the recordings, as in 3/8.")
-@click.option("--scheduler", type=TEXT, metavar="ADDRESS", help="Let a Dask cluster read, as in tcp://HOST:8786.")
-@click.option("--replace", is_flag=True, help="Put what has changed into the place of what the cache has.")
+@click.option("--jobs", type=click.IntRange(1), help="Reader processes.  [default: one per core]")
+@click.option("--memory", default="512MB", show_default=True, help="Memory limit per process.")
+@click.option("--part", metavar="NUMBER/OF", help="Process only this share of the recordings, such as 3/8.")
+@click.option("--scheduler", type=TEXT, metavar="ADDRESS", help="Use a Dask cluster, such as tcp://HOST:8786.")
+@click.option("--replace", is_flag=True, help="Replace changed recordings in the cache.")
 @finding
 @click.pass_context
 def command(
@@ -72,17 +73,17 @@ def command(
     pose: "Options | None",
     **settings: Any,
 ) -> None:
-    """Read OpenPose's JSON below SOURCE, with labels, into a cache.
+    """Read OpenPose JSON below SOURCE, with labels, into a cache.
 
-    Tar and zip archives (.tar, .tar.gz, .tar.xz, .tar.bz2, .zip) are read in place, as folders of their names. Frames
-    that cannot be read count as not seen and are listed in problems.csv of the cache. What the cache has already,
-    unchanged, is skipped, so that an ingest that was killed goes on where it was. Exit code 1 when a recording could
-    not be used at all.
+    Tar and zip archives (.tar, .tar.gz, .tar.xz, .tar.bz2, .zip) are read in place, like folders of the same name.
+    Unreadable frames count as empty and are listed in the cache's problems.csv. Unchanged recordings already in the
+    cache are skipped, so rerunning an interrupted ingest resumes it. Exit code 1 if a recording could not be used at
+    all.
 
-    With --with, SOURCE is a video or a folder of videos: skelemo extract finds their keypoints first and keeps them in
-    a folder beside the cache, NAME_json.
+    With --with, SOURCE is a video or a folder of videos. Their keypoints are extracted first, as by skelemo extract,
+    and kept next to the cache in NAME_json.
 
-    Several machines may ingest into one folder, each its --part, or all by a Dask cluster (--scheduler).
+    Several machines can ingest into one folder, each with its own --part, or share a Dask cluster (--scheduler).
 
     \b
     skelemo ingest openpose/ --labels affwild2:annotations/ --out cache/affwild2
@@ -124,7 +125,7 @@ def command(
                 report=lambda files: report(files, plan.files),
             )
     except KeyboardInterrupt:
-        click.echo("\ninterrupted; what was finished is kept: run the same command again to go on", err=True)
+        click.echo("\ninterrupted; finished work is kept; run the same command again to resume", err=True)
         ctx.exit(130)
     if mine is None and not failures:
         require_keypoints(plan, tally)

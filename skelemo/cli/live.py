@@ -23,33 +23,35 @@ if TYPE_CHECKING:
     from skelemo.pose.registry import Options
     from skelemo.targets import Head
 
-#: What a frame's predictions are given to.
+#: Receives each frame's predictions.
 Show = Callable[["LiveFrame"], None]
 
-_REFRESH = 0.1  # seconds between two looks of the table
-_TELL = 10.0  # seconds between two lines about frames that cannot be read
-_REMEMBERED = 20_000  # latencies of which the percentiles are told
+_REFRESH = 0.1  # seconds between refreshes of the table
+_TELL = 10.0  # seconds between messages about unreadable frames
+_REMEMBERED = 20_000  # most recent latencies, for the percentiles
 
 
 @click.command("live")
 @click.argument("runs", nargs=-1, required=True, type=PATH)
 @click.argument("source", type=TEXT)
 @click.option("--to", type=click.Choice(["table", "jsonl", "websocket"]), default=None,
-              help="A table that refreshes, JSON lines, or a page and a WebSocket.  [default: table on a terminal, "
+              help="Self-refreshing table, JSON lines, or a web page with a WebSocket.  [default: table on a terminal, "
               "else jsonl]")  # fmt: skip
 @port_option
 @min_seen_option
 @click.option("--clip", type=click.IntRange(0), default=0, metavar="FRAMES",
-              help="Frames that count as a clip, for a run of whole clips.")  # fmt: skip
-@click.option("--from-start", is_flag=True, help="Read the files that the folder has already, too.")
-@click.option("--every-frame", is_flag=True, help="Predict for frames even when a newer one is waiting.")
+              help="Number of frames treated as a clip, for runs trained on whole clips.")  # fmt: skip
+@click.option("--from-start", is_flag=True, help="Also predict for files already in the folder.")
+@click.option("--every-frame", is_flag=True, help="Predict for every frame, even if a newer one is waiting.")
 @click.option("--stop-after", "idle", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
-              help="End when no frame has come for so long.  [default: never]")  # fmt: skip
-@click.option("--size", type=SIZE, default=(0, 0), metavar="WxH", help="Size of the images in pixels.")
+              help="Stop when no frame has arrived for this long.  [default: never]")  # fmt: skip
+@click.option("--size", type=SIZE, default=(0, 0), metavar="WxH", help="Image size in pixels.")
 @click.option("--fps", type=RATE, default=0.0, help="Frames per second, for the column time.")
 @scale_option
 @click.option("--device", type=TEXT, default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
-@click.option("--threads", type=click.IntRange(0), default=0, help="Threads of torch.  [default: the fastest here]")
+@click.option(
+    "--threads", type=click.IntRange(0), default=0, help="Torch threads.  [default: the fastest number on this machine]"
+)
 @allow_option
 @finding
 @click.pass_context
@@ -67,11 +69,11 @@ def command(
     pose: "Options | None",
     **options: Any,
 ) -> None:
-    """Predict with the models of RUNS while SOURCE is being made, from the past alone.
+    """Predict with RUNS while SOURCE is being recorded, using only past frames.
 
-    SOURCE is a folder that OpenPose is writing, - for standard input with the JSON of one frame in each line, or,
-    --with a program that finds keypoints, a video, camera, or camera:1 for the second one. People are tracked from
-    frame to frame; whoever leaves is forgotten. Several runs are averaged. Ctrl-C ends it.
+    SOURCE is a folder that OpenPose is writing to, - for standard input with one JSON frame per line, or, with a pose
+    estimator (--with), a video, camera, or camera:1 for the second one. People are tracked from frame to frame and
+    dropped after they leave. Several runs are averaged. Stop with Ctrl-C.
 
     \b
     skelemo live runs/ann openpose/ --to websocket
@@ -87,9 +89,9 @@ def command(
     answers = live(model, source, size=size, pose=pose, problems=problems, **options)
     for note in model.notes:
         click.echo(f"note: {visible(note)}", err=True)
-    model.tune(threads or (1 if pose else 0))  # a pose program takes every other core
+    model.tune(threads or (1 if pose else 0))  # the pose estimator uses all other cores
     gc.collect()
-    gc.freeze()  # what is loaded is never looked through again, which would take longer than a frame
+    gc.freeze()  # exclude loaded objects from garbage collection, which would take longer than a frame
     shows: dict[str, Callable[[], AbstractContextManager[Show]]]
     shows = {"table": lambda: _table(model.heads), "jsonl": lambda: nullcontext(_write_lines),
              "websocket": lambda: _page(model, model.model.name, size, port)}  # fmt: skip
@@ -120,12 +122,12 @@ def _summary(frames: int, begun: float, latencies: Sequence[float], problems: "P
 
 
 def _teller(problems: "Problems", *, quiet: bool) -> Callable[[], None]:
-    """Tells of frames that cannot be read: of the first at once, later now and then."""
+    """Reports unreadable frames: the first immediately, later ones at intervals."""
     told = [0, -_TELL]
 
     def tell() -> None:
         if not quiet and problems.count > told[0] and time.monotonic() - told[1] >= _TELL:
-            click.echo(f"not read: {visible(problems.latest)} ({problems.count:,} so far)", err=True)
+            click.echo(f"unreadable: {visible(problems.latest)} ({problems.count:,} so far)", err=True)
             told[:] = problems.count, time.monotonic()
 
     return tell
@@ -158,7 +160,7 @@ def _table(heads: "Sequence[Head]") -> Iterator[Show]:
 
 
 def people_table(frame: "LiveFrame", heads: "Sequence[Head]") -> "Table":
-    """Who is seen in a frame and what is predicted for them: classes and flags as shares, values on a scale."""
+    """The visible people of a frame and their predictions: classes and flags as bars, values on a scale."""
     from rich.table import Table
 
     title = f"{visible(frame.video)}, frame {frame.number:,}, {frame.time:.1f} s"

@@ -1,4 +1,4 @@
-"""`skelemo models`: the architectures, what they see and what they cost."""
+"""`skelemo models`: the architectures, their inputs and costs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,12 +10,16 @@ import click
 @click.argument("pattern", default="*")
 @click.option("--frames", default=16, show_default=True, type=click.IntRange(min=1), help="Frames in a window.")
 @click.option("--layout", "layout_name", default="body_25+face_70", show_default=True, help="Parts of the skeleton.")
-@click.option("--settings", is_flag=True, help="Also what can be set, with defaults: --set NAME=VALUE in training.")
+@click.option(
+    "--settings",
+    is_flag=True,
+    help="Also list their settings and defaults; change them with --set NAME=VALUE in training.",
+)
 def command(pattern: str, frames: int, layout_name: str, settings: bool) -> None:
     """List the architectures whose names match PATTERN, such as 'resnet*'.
 
-    GFLOPs are 10⁹ operations per forward pass of one window; a multiply-add counts as two, drawing is left out.
-    Baselines without deep learning stand last.
+    GFLOPs are 10⁹ operations per forward pass of one window; a multiply-add counts as two, and drawing is
+    excluded. Baselines are listed last.
     """
     from skelemo.errors import unknown
     from skelemo.models.registry import entry, list_models
@@ -32,7 +36,7 @@ def command(pattern: str, frames: int, layout_name: str, settings: bool) -> None
 
 
 def _cost(name: str, layout_name: str, frames: int) -> tuple[str, str]:
-    """Parameters and GFLOPs, left open for an architecture that takes no such layout or number of frames."""
+    """Parameters and GFLOPs, blank if an architecture does not support this layout or number of frames."""
     from skelemo.errors import ConfigError
     from skelemo.models.registry import cost_of
 
@@ -49,7 +53,7 @@ def _show(rows: Sequence[tuple[str, str, str, str, Mapping[str, Any]]], title: s
 
     console = Screen()
     if not console.is_terminal:
-        console = Screen(width=120)  # a pipe has no width, and lines to be searched should not be folded
+        console = Screen(width=120)  # a pipe has no width, and lines to be grepped should not be wrapped
     shown = table(title, "name", "parameters", "GFLOPs", "sees", words=(0, 3))
     shown.columns[0].no_wrap = True
     for name, parameters, operations, sees, known in rows:

@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 @click.argument("source", type=PATH)
 @click.option("--out", required=True, type=PATH, help="Table to write: .csv, .jsonl, .parquet, or .eaf for ELAN.")
 @click.option("--person", type=TEXT, default="all", show_default=True,
-              help="Whom to predict for: all, auto, largest, left, right, or a number.")  # fmt: skip
-@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Predict one frame in so many.")
+              help="People to predict for: all, auto, largest, left, right, or a number.")  # fmt: skip
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Predict for one frame in N.")
 @min_seen_option
 @click.option("--smooth", type=WIDTH, default=0, show_default=True, metavar="auto|N",
-              help="Average over so many frames, centered; auto is what the validation subset prefers.")  # fmt: skip
-@click.option("--per-clip", is_flag=True, help="One row for each person: the mean over the whole recording.")
+              help="Average over N frames, centered; auto uses the width chosen on the validation subset.")  # fmt: skip
+@click.option("--per-clip", is_flag=True, help="One row per person: the mean over the whole recording.")
 @size_and_rate
 @click.option("--overlay", type=PATH, metavar="DIR|FILE.mp4",
-              help="Draw skeletons and predictions as videos, too.")  # fmt: skip
+              help="Also draw skeletons and predictions as videos.")  # fmt: skip
 @click.option("--video", "film", type=PATH, metavar="FILE|DIR",
-              help="Draw onto this video, or those in a folder; .eaf names it, too.  [default: black]")  # fmt: skip
+              help="Draw onto this video, or those in a folder; also linked in .eaf.  [default: black]")  # fmt: skip
 @device_option
 @allow_option
-@click.option("--jobs", type=click.IntRange(1), help="Processes that read and predict.  [default: one per core]")
+@click.option("--jobs", type=click.IntRange(1), help="Worker processes.  [default: one per core]")
 @click.option("--scheduler", type=TEXT, metavar="ADDRESS",
-              help="Let a Dask cluster read and predict, as in tcp://HOST:8786.")  # fmt: skip
+              help="Use a Dask cluster, such as tcp://HOST:8786.")  # fmt: skip
 @raw_option
 @finding
 @click.pass_context
@@ -66,12 +66,12 @@ def command(
     raw: bool,
     pose: "Pose | None",
 ) -> None:
-    """Predict with the models of RUNS for every person and frame of SOURCE.
+    """Predict with RUNS for every person and frame of SOURCE.
 
-    RUNS are run folders, of which several are averaged, or one file that `skelemo export` wrote, which needs no
-    torch. SOURCE is a folder of OpenPose's JSON, an archive of one, a cache, or, --with a program that finds keypoints,
-    a video or a folder of videos. What is finished is kept in OUT.parts until all is: the same command again resumes.
-    Exit code 1 when a recording could not be used.
+    RUNS are run folders (several are averaged) or one file written by `skelemo export`, which needs no torch. SOURCE is
+    a folder or archive of OpenPose JSON, a cache, or, with a pose estimator (--with), a video or a folder of videos.
+    Finished recordings are kept in OUT.parts until all are done; run the same command again to resume.
+    Exit code 1 if a recording could not be used.
 
     \b
     skelemo predict runs/ann openpose/ --out predictions.csv
@@ -82,9 +82,9 @@ def command(
 
     require_writable(out)
     if per_clip and (overlay or out.suffix.lower() == ".eaf"):
-        raise click.UsageError("--per-clip has one row for a recording: --overlay and .eaf need one for each frame")
+        raise click.UsageError("--per-clip gives one row per recording, but --overlay and .eaf need one per frame")
     if film and not overlay and out.suffix.lower() != ".eaf":
-        raise click.UsageError("--video names what --overlay draws onto: give --overlay, too")
+        raise click.UsageError("--video sets the background of --overlay: give --overlay, too")
     options = Options(every, min_seen, smooth, per_clip)
 
     from skelemo.cli.progress import progress
@@ -101,7 +101,7 @@ def command(
     try:
         done = predict_file(Request(runs, source, out, options, reading, allow, device, progress, drawing, film, raw))
     except KeyboardInterrupt:
-        line = f"interrupted; what was finished is kept in {out}.parts: run the same command again to go on"
+        line = f"interrupted; finished recordings are kept in {out}.parts; run the same command again to resume"
         click.echo(f"\n{line}", err=True)
         ctx.exit(130)
     for word, lines in (("note", done.notes), ("not used", done.failures)):

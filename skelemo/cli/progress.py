@@ -1,4 +1,4 @@
-"""How far work is: bars on a terminal, by rich, and lines elsewhere."""
+"""Progress: rich bars on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,16 +20,16 @@ from rich.progress import (
 from skelemo.cli.screen import Screen
 from skelemo.text import duration, visible
 
-#: How often work that writes to a file, not a screen, says how far it is.
+#: Seconds between progress lines when stderr is not a terminal.
 LOG_SECONDS = 30
 
 Report = Callable[[int, int], None]
 
 
 def progress(description: str, unit: str) -> AbstractContextManager[Report]:
-    """A bar on stderr over things called ``unit``; it is told how many are done, and of how many.
+    """A progress bar on stderr counting ``unit``; call it with the number done and the total.
 
-    Where stderr is no terminal there is no bar, but a plain line every `LOG_SECONDS`.
+    If stderr is not a terminal, it prints a plain line every `LOG_SECONDS` instead.
     """
     return _counted(description, _columns(unit), lambda done, of: f"{description} {done:,} of {of:,} {unit}")
 
@@ -53,7 +53,7 @@ def _counted(description: str, columns: Sequence[ProgressColumn], tell: Callable
 
 @contextmanager
 def named_progress(description: str, unit: str) -> Iterator[Callable[[int, int, str], None]]:
-    """`progress` over things that take long, each told by name as it ends; without a terminal a line for each."""
+    """`progress` over slow items, each named as it finishes; without a terminal, one line per item."""
     console = Screen(stderr=True, soft_wrap=True)
     with _bar(console, unit) if console.is_interactive else nullcontext() as bar:
         task = bar.add_task(visible(description), total=None, note="") if bar else None
@@ -69,7 +69,7 @@ def named_progress(description: str, unit: str) -> Iterator[Callable[[int, int, 
 
 @contextmanager
 def training_progress() -> Iterator[Callable[[int, int, int, int, str], None]]:
-    """A bar over the epochs of all folds, with the latest figures; without a terminal a line per epoch."""
+    """A bar over the epochs of all folds, with the latest metrics; without a terminal, one line per epoch."""
     console = Screen(stderr=True, soft_wrap=True)
     if not console.is_interactive:
         yield _epoch_log(console)
@@ -97,7 +97,7 @@ def _bar(console: Screen, unit: str) -> Progress:
 
 
 def _log(console: Screen, tell: Callable[[int, int], str]) -> Report:
-    """Say how far the work is, but not in its first `LOG_SECONDS`, nor within as many of the last time."""
+    """Print progress at most once every `LOG_SECONDS`, and not before the first interval has passed."""
     told = time.monotonic()
 
     def report(done: int, of: int) -> None:
@@ -110,8 +110,8 @@ def _log(console: Screen, tell: Callable[[int, int], str]) -> Report:
 
 
 def _epoch_log(console: Screen) -> Callable[[int, int, int, int, str], None]:
-    """A line for the start of each fold and for each epoch, with the time that remains if all epochs are needed."""
-    begun, seen = time.monotonic(), 0  # a resumed training has epochs behind it that were not seen here
+    """One line per fold start and per epoch, with the remaining time if all epochs are needed."""
+    begun, seen = time.monotonic(), 0  # a resumed training has earlier epochs that were not timed here
 
     def report(fold: int, folds: int, done: int, most: int, figures: str) -> None:
         nonlocal seen

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from skelemo.report.comparison import Estimate
     from skelemo.report.report import Report
 
-#: What the terminal shows, and whether with its interval; the page has the rest.
+#: Columns shown in the terminal, and whether with an interval; the page has the rest.
 SHOWN = {"macro_f1": True, "uar": False, "accuracy": False, "ccc_mean": True, "f1_mean": True}
-#: Columns that names, figures with their interval and figures alone take in the terminal.
+#: Terminal width of names, scores with intervals, and scores alone.
 _NAME, _INTERVAL, _VALUE = 14, 23, 12
 
 
 @click.command("report")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=PATH)
-@click.option("--out", required=True, type=PATH, help="Folder for the report.")
-@click.option("--title", help="Heading of the page.")
-@click.option("--ensemble", is_flag=True, help="Also show the mean of all runs' predictions as a run of its own.")
+@click.option("--out", required=True, type=PATH, help="Output folder.")
+@click.option("--title", help="Page title.")
+@click.option("--ensemble", is_flag=True, help="Also show the mean of all runs' predictions as an additional run.")
 @click.option(
     "--figures",
     "formats",
@@ -34,13 +34,13 @@ _NAME, _INTERVAL, _VALUE = 14, 23, 12
     help="Format of the figures' files; several may be given.",
 )
 @click.option("--video", "videos", multiple=True, type=TEXT, metavar="NAME",
-              help="Draw the values of this video over time, not of the longest; several may be given.")  # fmt: skip
+              help="Plot values over time for this video instead of the longest ones; repeatable.")  # fmt: skip
 @raw_option
-@click.option("--force", is_flag=True, help="Write into a folder that holds other things.")
+@click.option("--force", is_flag=True, help="Write to a non-empty folder.")
 def command(runs: tuple[Path, ...], out: Path, **options: Any) -> None:
-    """Compare finished runs: one page that stands alone, the same in Markdown, CSV tables and figures.
+    """Compare finished runs on a self-contained page, plus Markdown, CSV tables and figures.
 
-    A report that is already in --out is brought up to date.
+    An existing report in --out is updated.
 
     \b
     skelemo report runs/ann runs/resnet18 --out reports/first

@@ -1,4 +1,4 @@
-"""Where verbs print: names of the user's stay as they are, and each on its line."""
+"""Console output that keeps user-supplied names literal and on one line."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,19 +10,19 @@ from skelemo.text import visible
 
 
 class Screen(Console):
-    """A console that takes every text literally: no markup, no emoji; line feeds and their like show as escapes.
+    """A console that takes every text literally: no markup, no emoji; control characters are escaped.
 
-    What is to be in style, or to have several lines, is given as rich's ``Text``, as `lines` makes.
+    For styled or multi-line output, pass rich's ``Text``, such as from `lines`.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **settings})
 
     def render_str(self, text: str, **settings: Any) -> Text:
-        """All texts, of cells, titles and lines, come through here."""
+        """All texts (cells, titles, lines) pass through here."""
         return super().render_str(visible(text), **settings)
 
 
 def lines(texts: Iterable[str]) -> Text:
-    """A cell with a line for each text."""
+    """A cell with one line per text."""
     return Text("\n".join(map(visible, texts)))

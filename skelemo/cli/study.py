@@ -9,16 +9,16 @@ from skelemo.cli.values import PATH, TEXT, set_option
 
 @click.command("study")
 @click.argument("file", type=PATH)
-@click.option("--out", required=True, type=PATH, help="Folder for the runs and their report.")
+@click.option("--out", required=True, type=PATH, help="Output folder for the runs and report.")
 @set_option("for every cell")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trainings at a time.")
-@click.option("--dry-run", is_flag=True, help="List the cells, and train none.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trainings to run in parallel.")
+@click.option("--dry-run", is_flag=True, help="List the cells without training.")
 @click.pass_context
 def command(ctx: click.Context, file: Path, out: Path, assignments: tuple[str, ...], jobs: int, dry_run: bool) -> None:
-    """Train every cell of a grid of settings, and report them together.
+    """Train every cell of a grid of settings and report them together.
 
-    FILE is a YAML file: base, the settings that all share (or the path of a file of them), and grid, a list of values
-    for each setting that varies. The same command again goes on where it was. Exit code 1 when a cell failed.
+    FILE is a YAML file with base, the shared settings (or the path of a settings file), and grid, a list of values
+    for each setting that varies. Run the same command again to resume. Exit code 1 if a cell failed.
 
     \b
     skelemo study configs/paper/study.yaml --set data=cache/affwild2 --out studies/paper
@@ -37,7 +37,7 @@ def command(ctx: click.Context, file: Path, out: Path, assignments: tuple[str, .
         with named_progress("studying", "cells") as told:
             outcome = run_study(study, out, jobs=jobs, told=told)
     except KeyboardInterrupt:
-        click.echo(f"\ninterrupted; what was trained is kept: skelemo study {file} --out {out} goes on", err=True)
+        click.echo(f"\ninterrupted; finished cells are kept; resume with skelemo study {file} --out {out}", err=True)
         ctx.exit(130)
     for name, reason in outcome.failures.items():
         click.echo(f"{visible(name)}: {visible(reason)}", err=True)
@@ -49,12 +49,14 @@ def command(ctx: click.Context, file: Path, out: Path, assignments: tuple[str, .
 
 @click.command("tune")
 @click.argument("file", type=PATH)
-@click.option("--out", required=True, type=PATH, help="Folder for the results, and for the trials unless --storage.")
+@click.option(
+    "--out", required=True, type=PATH, help="Output folder; also stores the trials unless --storage is given."
+)
 @set_option("for every trial")
-@click.option("--trials", type=click.IntRange(1), help="Trainings in all, of every process.  [default: the file's]")
-@click.option("--storage", type=TEXT, metavar="FILE|URL", help="Where processes share their trials.")
-@click.option("--keep", is_flag=True, help="Keep what each training leaves, its checkpoints too.")
-@click.option("--lr-find", is_flag=True, help="Only find a learning rate for FILE, the settings of one training.")
+@click.option("--trials", type=click.IntRange(1), help="Total trainings over all processes.  [default: from the file]")
+@click.option("--storage", type=TEXT, metavar="FILE|URL", help="Storage for sharing trials between processes.")
+@click.option("--keep", is_flag=True, help="Keep each trial's complete run, including checkpoints.")
+@click.option("--lr-find", is_flag=True, help="Only find a learning rate, for the training settings in FILE.")
 @click.pass_context
 def tune(
     ctx: click.Context,
@@ -68,9 +70,9 @@ def tune(
 ) -> None:
     """Search for the settings with the highest validation score.
 
-    FILE is a YAML file: base, the settings that stay, and space, a list of values or a range for each setting that
-    varies. The test subset is not used. The same command again goes on where it was, and several at once, on machines
-    that share --out or --storage, search together. Exit code 1 when no trial has a score.
+    FILE is a YAML file with base, the fixed settings, and space, a list of values or a range for each setting that
+    varies. The test subset is not used. Run the same command again to resume, or several at once on machines sharing
+    --out or --storage to search in parallel. Exit code 1 if no trial has a score.
 
     \b
     skelemo tune configs/tune.yaml --set data=cache/faces --out searches/faces
@@ -87,7 +89,9 @@ def tune(
         from skelemo.training.config import load_config
 
         curve = write_rate_curve(load_config(file, parse_assignments(assignments)), out)
-        click.echo(f"lr: {curve.suggestion:.2g}, a tenth of where the loss is lowest; the curve: {out / 'lr_find.svg'}")
+        click.echo(
+            f"lr: {curve.suggestion:.2g}, a tenth of the rate with the lowest loss; curve: {out / 'lr_find.svg'}"
+        )
         return
     search = read_search(file, parse_assignments(assignments), trials)
 
@@ -97,7 +101,7 @@ def tune(
         with named_progress("tuning", "trials") as told:
             found = searching.tune(search, out, storage=storage or "", keep=keep, told=told)
     except KeyboardInterrupt:
-        click.echo(f"\ninterrupted; trials are kept: skelemo tune {file} --out {out} goes on", err=True)
+        click.echo(f"\ninterrupted; trials are kept; resume with skelemo tune {file} --out {out}", err=True)
         ctx.exit(130)
     for number, reason in found.failures.items():
         click.echo(f"trial {number}: {visible(reason)}", err=True)

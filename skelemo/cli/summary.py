@@ -1,4 +1,4 @@
-"""What ``skelemo cache info`` shows, by rich."""
+"""Output of ``skelemo cache info``, using rich."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from skelemo.cache.store import Cache
     from skelemo.cache.summary import Provenance
 
-#: Values of one fact that are listed; the others are counted.
+#: Maximum values listed per row; the others are counted.
 MOST_VALUES = 5
 
 
 def provenance_table(cache: "Cache", known: "Provenance", unusable: int) -> None:
-    """Where a cache comes from: sources, settings, versions, hashes; and how many recordings could not be used."""
+    """A cache's provenance (sources, settings, versions, hashes) and how many recordings could not be used."""
     shown = table(f"provenance of {cache.name}", "", "", words=(0, 1))
     shown.show_header = False
     size, names = sum(known.shards.values()), list(known.shards)
-    each = f", {size / cache.frames:,.0f} bytes a frame" if cache.frames else ""
+    each = f", {size / cache.frames:,.0f} bytes per frame" if cache.frames else ""
     shown.add_row("hash of the content", known.hash)
     shown.add_row("format", f"skelemo {known.version}")
     shown.add_row("written by", _listed(known.tools, len(names)))
@@ -37,16 +37,16 @@ def provenance_table(cache: "Cache", known: "Provenance", unusable: int) -> None
     for name, values in known.origin.items():
         shown.add_row(name, _listed(values, len(names)))
     shown.add_row("recordings", f"{known.recordings:,}")
-    shown.add_row("  others, not usable", f"{unusable:,}{' (problems.csv says why)' if unusable else ''}")
+    shown.add_row("  others, not usable", f"{unusable:,}{' (see problems.csv)' if unusable else ''}")
     shown.add_row("  below", _listed({folder or "(the source itself)": n for folder, n in known.folders.items()}))
     shown.add_row("  bodies", _listed({model or "none": n for model, n in known.body_models.items()}, known.recordings))
-    shown.add_row("  files", f"{known.files:,}, {known.unread:,} of them not read")
+    shown.add_row("  files", f"{known.files:,}, {known.unread:,} unreadable")
     shown.add_row("  people in them", f"{known.people:,}")
     Screen().print(shown)
 
 
 def labels_table(cache: "Cache") -> None:
-    """How many frames have which label."""
+    """Number of frames per label."""
     from skelemo.cache.summary import labeled
 
     shown = table("labels", "", "", "frames", "share")
@@ -58,12 +58,12 @@ def labels_table(cache: "Cache") -> None:
 
 
 def missing_table(cache: "Cache", recordings: "pd.DataFrame", most: int) -> None:
-    """What is missing by part, of all and of the recordings that lack most."""
+    """Missing points by part, overall and for the recordings with the most missing."""
     from skelemo.cache.summary import overall
 
     parts = [part.name for part in cache.layout.parts]
-    title = "missing points by part, and frames without anybody"
-    shown = table(title, "recording", "frames", "nobody", *parts, "files not read")
+    title = "missing points by part, and frames with nobody visible"
+    shown = table(title, "recording", "frames", "nobody", *parts, "unreadable files")
     listed = recordings.head(most) if most else recordings
     rows: list[dict[Any, Any]] = [overall(cache), *listed.to_dict("records")]
     for row in rows:
@@ -74,11 +74,11 @@ def missing_table(cache: "Cache", recordings: "pd.DataFrame", most: int) -> None
     console = Screen()
     console.print(shown)
     if len(listed) < len(recordings):
-        console.print(f"and {len(recordings) - len(listed):,} more that lack less: --recordings 0 lists all")
+        console.print(f"and {len(recordings) - len(listed):,} more with fewer missing; --recordings 0 lists all")
 
 
 def _listed(values: Mapping[str, int], total: int = 0) -> str:
-    """Values, each with its count unless all have it."""
+    """Values, each with its count unless all are the same."""
     if len(values) == 1 and set(values.values()) == {total}:
         return next(iter(values))
     named = [f"{value} ({count:,})" for value, count in list(values.items())[:MOST_VALUES]]

@@ -10,20 +10,20 @@ from skelemo.cli.values import PATH, SEED
 @click.command("synth")
 @click.argument("out", type=PATH)
 @click.option("--form", default="affwild2", show_default=True, type=click.Choice(["affwild2", "dfew", "both"]),
-              help="Form of labels.")  # fmt: skip
+              help="Label format.")  # fmt: skip
 @click.option("--subjects", default=24, show_default=True, help="Number of different actors.")
-@click.option("--clips", default=2, show_default=True, help="Videos of each actor (dfew: of each emotion).")
-@click.option("--frames", default=600, show_default=True, help="Frames of a video, about (dfew: a tenth of it).")
-@click.option("--difficulty", default=0.5, show_default=True, help="0 nearly separable to 1 hard.")
-@click.option("--seed", default=0, show_default=True, type=SEED, help="The same seed writes the same files.")
+@click.option("--clips", default=2, show_default=True, help="Videos per actor (dfew: per emotion).")
+@click.option("--frames", default=600, show_default=True, help="Approximate frames per video (dfew: a tenth of it).")
+@click.option("--difficulty", default=0.5, show_default=True, help="From 0 (nearly separable) to 1 (hard).")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="The same seed gives the same files.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1),
-              help="Processes; the files do not depend on it.")  # fmt: skip
+              help="Worker processes; the output does not depend on it.")  # fmt: skip
 def command(
     out: Path, form: str, subjects: int, clips: int, frames: int, difficulty: float, seed: int, jobs: int
 ) -> None:
-    """Write simulated actors into the new folder OUT: OpenPose JSON, labels, and the truth.
+    """Write simulated actors to the new folder OUT: OpenPose JSON, labels, and the ground truth.
 
-    Everything made from it is to be called simulated.
+    Label all results obtained from it as simulated.
     """
     from itertools import count as counting
 

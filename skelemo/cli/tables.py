@@ -1,4 +1,4 @@
-"""Tables that verbs show, by rich."""
+"""Tables printed by commands, using rich."""
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -11,9 +11,9 @@ from rich.text import Text
 from skelemo.cli.screen import Screen, lines
 from skelemo.text import count
 
-#: Caches that are shown side by side; more have a row each.
+#: Caches shown side by side; more get one row each.
 MOST_COLUMNS = 3
-#: Of body_25+face_70, the layout by default; hands go into a second line.
+#: Wide enough for body_25+face_70, the default layout; hands wrap to a second line.
 LAYOUT_WIDTH = 15
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def table(title: str, *columns: str, words: Collection[int] = (0,)) -> Table:
 
 
 def corrections_table(corrections: "Corrections") -> None:
-    """What was corrected, by whom and when; what is undone stands there too."""
+    """Corrections with author and time, including undone ones."""
     title = f"{count(len(corrections.effective), 'correction')} in force"
     shown = table(title, "id", "time (UTC)", "author", "what", "where", words=(0, 3, 4))
     for row in corrections.rows:
@@ -53,14 +53,14 @@ def corrections_table(corrections: "Corrections") -> None:
 
 
 def _place(video: str, person: str, first: int, last: int | None) -> str:
-    """A stretch of frames, in few words."""
+    """A range of frames, in short form."""
     frames = str(first) if first == last else f"{first} to {'the end' if last is None else last}"
     return " ".join(filter(None, (video, person, frames)))
 
 
 def suspects_table(suspects: "pd.DataFrame", most: int = 20) -> None:
-    """The surest suspects of an audit."""
-    shown = table(f"{count(len(suspects), 'suspect')}", "rank", "kind", "where", "score", "what was found",
+    """The most confident suspects of an audit."""
+    shown = table(f"{count(len(suspects), 'suspect')}", "rank", "kind", "where", "score", "finding",
                   words=(0, 2, 4))  # fmt: skip
     for row in suspects.head(most).to_dict("records"):
         where = _place(row["video"], row["person"], row["first"], row["last"])
@@ -69,7 +69,7 @@ def suspects_table(suspects: "pd.DataFrame", most: int = 20) -> None:
 
 
 def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
-    """The figures of a finished run with their intervals, and where it lies."""
+    """A finished run's scores with intervals, and its location."""
     console = Screen()
     shown = table(f"scores of {out}", "subset", "head", "figure", "value", "95 % interval")
     for subset, heads in scores.items():
@@ -87,7 +87,7 @@ def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _tables_by(scores: Mapping[str, Mapping[str, Any]]) -> list[Table]:
-    """The deciding figure of each head in each group, by the columns that scores are split by."""
+    """Each head's main metric per group, for the columns that scores are broken down by."""
     found: dict[str, Table] = {}
     for heads in scores.values():
         for head, scored in heads.items():
@@ -102,7 +102,7 @@ def _tables_by(scores: Mapping[str, Mapping[str, Any]]) -> list[Table]:
 
 
 def ingest_table(plan: "Plan", tally: "Tally") -> None:
-    """What an ingest has found: people, frames, what is missing, labels, problems."""
+    """Summary of an ingest: people, frames, missing points, labels, problems."""
     console = Screen()
     for note in (*plan.notes, *tally.notes):
         console.print(f"note: {note}", soft_wrap=True)
@@ -110,7 +110,7 @@ def ingest_table(plan: "Plan", tally: "Tally") -> None:
     shown.show_header = False
     shown.add_row("recordings", f"{tally.recordings:,}")
     if plan.unchanged:
-        shown.add_row("  there already, unchanged", f"{plan.unchanged:,}")
+        shown.add_row("  already in the cache, unchanged", f"{plan.unchanged:,}")
     for title, number in (("sequences", tally.sequences), ("frames", tally.frames), ("people seen", tally.people)):
         shown.add_row(title, f"{number:,}")
     if tally.left_out["detections"]:
@@ -130,19 +130,19 @@ def ingest_table(plan: "Plan", tally: "Tally") -> None:
     for name, frames in tally.labels.items():
         if frames:
             shown.add_row(f"frames labeled {name}", f"{frames:,}")
-    shown.add_row("files that could not be read", f"{tally.unread:,}")
+    shown.add_row("unreadable files", f"{tally.unread:,}")
     if tally.damaged:
-        shown.add_row("files of which a part could not be read", f"{tally.damaged:,}")
-    shown.add_row("recordings that could not be used", f"{len(tally.failures):,}")
+        shown.add_row("partly unreadable files", f"{tally.damaged:,}")
+    shown.add_row("unusable recordings", f"{len(tally.failures):,}")
     console.print(shown)
     for problem in (*tally.failures, *tally.problems)[:5]:
         console.print(f"{problem.file}: {problem.reason}", style="yellow", soft_wrap=True)
     if tally.problems or tally.failures:
-        console.print(f"all of them: {plan.out / 'problems.csv'}")
+        console.print(f"full list: {plan.out / 'problems.csv'}")
 
 
 def cache_table(caches: "list[Cache]") -> None:
-    """What each cache holds: one column per cache, or, of many, one row."""
+    """Contents of each cache: one column per cache, or one row each if there are many."""
     Screen().print(_side_by_side(caches) if len(caches) <= MOST_COLUMNS else _one_below_the_other(caches))
 
 
@@ -156,7 +156,7 @@ def _side_by_side(caches: "list[Cache]") -> Table:
 
 
 def _one_below_the_other(caches: "list[Cache]") -> Table:
-    """Without lines between columns, so that 80 characters are enough."""
+    """Without column separators, to fit into 80 characters."""
     numbers = ("sequences", "frames", "hours", "labeled")
     shown = table("caches", "cache", *numbers, "layout", "simulated")
     shown.box, shown.pad_edge, shown.collapse_padding = SIMPLE_HEAD, False, True
@@ -184,7 +184,7 @@ def _labeled(cache: "Cache") -> str:
 
 
 def describe_head(head: "Head") -> str:
-    """A head in a few words: its name, and its outputs where they are few."""
+    """A short description of a head: its name, and its outputs if there are few."""
     if head.outputs == (head.name,):
         return f"{head.name} [{head.low:g}, {head.high:g}]"
     most = 8
@@ -197,7 +197,7 @@ _CACHE_FACTS: "dict[str, Callable[[Cache], str | Text]]" = {
     "sequences": lambda cache: f"{len(cache.sequences):,}",
     "frames": lambda cache: f"{cache.frames:,}",
     "subjects": lambda cache: f"{len(set(cache.sequences['subject']) - {''}):,}",
-    "files not read": lambda cache: f"{len(cache.problems):,}",
+    "unreadable files": lambda cache: f"{len(cache.problems):,}",
     "layout": lambda cache: cache.layout.name,
     "heads": lambda cache: lines(map(describe_head, cache.heads)),
     "splits": lambda cache: ", ".join(sorted({name for splits in cache.sequences["splits"] for name in splits})),
@@ -218,7 +218,7 @@ def sequences_table(cache: "Cache") -> None:
 
 
 def settings_table() -> None:
-    """Every setting of a training."""
+    """All training settings."""
     from skelemo.training.config import Config
 
     shown = Table(title="settings of skelemo train", title_justify="left")

@@ -19,7 +19,7 @@ _run_options = together(
 
 
 def _refuse(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> None:
-    """Say how caches are named: `evaluate`, `audit` and `view` take them as arguments."""
+    """Explain how to pass caches: `evaluate`, `audit` and `view` take them as arguments."""
     if words:
         caches = " ".join(f"--data {word}" for word in words)
         raise click.UsageError(f"unexpected argument {words[0]!r}: train takes caches by --data, as in {caches}", ctx)
@@ -27,24 +27,38 @@ def _refuse(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> N
 
 @click.command("train")
 @click.argument("words", nargs=-1, metavar="", expose_value=False, is_eager=True, callback=_refuse)
-@click.option("--arch", type=TEXT, help="An architecture that `skelemo models` lists.  [default: ann]")
-@click.option("--data", multiple=True, type=TEXT, help="A cache folder; several are read as one.")
+@click.option("--arch", type=TEXT, help="Architecture from `skelemo models`.  [default: ann]")
+@click.option("--data", multiple=True, type=TEXT, help="Cache folder; repeat to combine several.")
 @click.option(
     "--head",
     type=TEXT,
     metavar="NAME,...",
-    help="Heads to predict, as expression,va (or both, short for these).  [default: the first that has labels]",
+    help="Heads to predict, such as expression,va (short: both).  [default: the first with labels]",
 )
-@click.option("--corrections", type=TEXT, metavar="FILE", help="Table that corrects labels, as skelemo view writes it.")
 @click.option(
-    "--weights", type=TEXT, metavar="imagenet|FILE", help="What an image network starts from; short for model.weights."
+    "--corrections", type=TEXT, metavar="FILE", help="Correction table for the labels, as written by skelemo view."
 )
-@click.option("--init", type=TEXT, metavar="RUN", help="Start from another run's weights; other heads are new.")
-@click.option("--config", type=PATH, help="YAML file of settings, as in configs/.")
+@click.option(
+    "--weights",
+    type=TEXT,
+    metavar="imagenet|FILE",
+    help="Initial weights of an image network; short for model.weights.",
+)
+@click.option(
+    "--init",
+    type=TEXT,
+    metavar="RUN",
+    help="Start from another run's weights; heads that differ are newly initialized.",
+)
+@click.option("--config", type=PATH, help="YAML settings file, as in configs/.")
 @_run_options
-@click.option("--seeds", type=click.IntRange(1), help="Train so many times; the run holds all and their mean.")
-@click.option("--devices", type=click.IntRange(1), help="Devices of each machine; on the CPU processes.")
-@click.option("--nodes", type=click.IntRange(1), help="Machines that train together (torchrun or SLURM).")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    help="Number of trainings with different seeds; the run contains all and their mean.",
+)
+@click.option("--devices", type=click.IntRange(1), help="Devices per machine (on the CPU: processes).")
+@click.option("--nodes", type=click.IntRange(1), help="Number of machines (torchrun or SLURM).")
 @click.option("--settings", is_flag=True, is_eager=True, expose_value=False, callback=lambda *a: _list_settings(*a),
               help="List every setting with its default, and exit.")  # fmt: skip
 @click.pass_context
@@ -59,8 +73,8 @@ def command(
 ) -> None:
     """Train a model on a cache and score it.
 
-    The validation subset chooses the model, the test subset is scored once. Everything is left in the run folder, from
-    which `skelemo report` makes its pages.
+    The model is selected on the validation subset; the test subset is scored once. All results go to the run folder,
+    which `skelemo report` turns into a page.
 
     \b
     skelemo train --arch ann --data cache/faces --head expression --set split=kfold:10 --out runs/faces
@@ -74,7 +88,9 @@ def command(
     if scores:  # of several processes the first has them
         scores_table(out, scores)
     if started := read_json(out / "environment.json").get("init"):
-        click.echo(started["text"] + (f"\nthe scores flatter: {started['overlap']}" if started["overlap"] else ""))
+        click.echo(
+            started["text"] + (f"\nthe scores are optimistic: {started['overlap']}" if started["overlap"] else "")
+        )
     if corrected := read_json(out / "environment.json").get("corrections"):
         click.echo(f"with {in_words(corrected)}")
 
@@ -90,17 +106,17 @@ def _list_settings(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 
 @click.command("pretrain")
 @click.argument("data", metavar="CACHE...", nargs=-1, type=TEXT)
-@click.option("--arch", type=TEXT, help="A network that `skelemo models` lists; the one that will start from it.")
-@click.option("--config", type=PATH, help="YAML file of settings; those about labels do not count.")
+@click.option("--arch", type=TEXT, help="Architecture from `skelemo models`; must match the run to be fine-tuned.")
+@click.option("--config", type=PATH, help="YAML settings file; settings about labels are ignored.")
 @_run_options
 @click.pass_context
 def pretrain(
     ctx: click.Context, config: Path | None, assignments: tuple[str, ...], out: Path, resume: bool, **given: Any
 ) -> None:
-    """Learn from unlabeled sequences: hidden points, and their movement, are reconstructed.
+    """Pretrain on unlabeled sequences by reconstructing hidden points and their movement.
 
-    The run is a start for trainings, by `skelemo train --init RUN`; it predicts nothing itself. Labels are not looked
-    at. `hide_points` and `hide_frames` say how much is hidden; `skelemo train --settings` lists all settings.
+    Fine-tune the run with `skelemo train --init RUN`; it cannot predict by itself. Labels are not used.
+    `hide_points` and `hide_frames` set how much is hidden; `skelemo train --settings` lists all settings.
 
     \b
     skelemo pretrain cache/unlabeled --arch stgcnpp --set length=32 --out runs/body
@@ -109,7 +125,7 @@ def pretrain(
     scores = _trained(ctx, given | {"pretrain": True}, config, assignments, out, resume)
     if scores:  # of several processes the first has them
         (reconstructed,) = scores["validation"].values()
-        click.echo(f"validation loss {reconstructed['loss']['value']:.3f}; 1 is the error of the mean place")
+        click.echo(f"validation loss {reconstructed['loss']['value']:.3f}; 1 is the error of the mean position")
     click.echo(f"run folder: {out}\nskelemo train --init {out} …")
 
 
@@ -121,9 +137,9 @@ def _trained(
     out: Path,
     resume: bool,
 ) -> "Scores":
-    """Train under a bar and return the scores, which of several processes the first one has.
+    """Train with a progress bar and return the scores (in the first process only).
 
-    Ctrl-C says how to go on.
+    Ctrl-C prints how to resume.
 
     Parameters
     ----------
@@ -144,7 +160,7 @@ def _trained(
     pretraining = settings.pretrain or (resume and begun.is_file() and load_config(begun).pretrain)
     if pretraining and not given.get("pretrain"):
         again = f"skelemo pretrain --out {out} --resume" if resume else f"skelemo pretrain CACHE --out {out}"
-        raise ConfigError(f"pretrain = True is no training with labels: {again}")
+        raise ConfigError(f"pretrain = True does not train on labels: {again}")
 
     from skelemo.cli.progress import training_progress
     from skelemo.training.fit import train

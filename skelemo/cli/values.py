@@ -1,4 +1,4 @@
-"""Values and options that verbs share; a value that nobody can mean is refused before anything is done."""
+"""Parameter types and options shared by commands, which reject impossible values before any work is done."""
 
 import difflib
 import math
@@ -11,12 +11,12 @@ import click
 from click.shell_completion import CompletionItem
 
 _SIZE = re.compile(r"([0-9]+)x([0-9]+)", re.ASCII | re.IGNORECASE)
-#: Pixels; no picture is wider.
+#: Maximum width in pixels.
 _WIDEST = 1_000_000
 
 
 class Said(click.ParamType):
-    """A text, or a path, that is not empty, as where a variable of the shell is not set."""
+    """A nonempty text or path (an unset shell variable gives an empty one)."""
 
     def __init__(self, name: str, kind: type[str] | type[Path]) -> None:
         self.name, self.kind = name, kind
@@ -29,13 +29,13 @@ class Said(click.ParamType):
 
 
 class Known(click.ParamType):
-    """A name that is looked up when it is given or listed: registries are not imported for ``skelemo --help``.
+    """A name that is looked up only when given or listed, so ``skelemo --help`` imports no registries.
 
     Parameters
     ----------
-    name : what stands for the value in help texts.
+    name : placeholder in help texts.
     names : the known names.
-    paths : whether ``package.module:function`` is a name too.
+    paths : whether ``package.module:function`` is also accepted.
     """
 
     def __init__(self, name: str, names: Callable[[], Iterable[str]], *, paths: bool = False) -> None:
@@ -51,12 +51,12 @@ class Known(click.ParamType):
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The names that begin so."""
+        """Names with this prefix."""
         return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
 
 
 def different(ctx: click.Context, param: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The folders of an argument or option, none of them given twice."""
+    """The folders of an argument or option, rejecting duplicates."""
     places = [path.resolve() for path in value]
     for index, path in enumerate(value):
         if places[index] in places[:index]:
@@ -112,7 +112,7 @@ class Width(click.ParamType):
 
 PATH, TEXT = Said("path", Path), Said("text", str)
 SIZE, RATE, WIDTH = Size(), Rate(), Width()
-#: Numbers that random generators begin with; those that training takes, too.
+#: Seeds of random generators, with the same range as in training.
 SEED = click.IntRange(0, 2**31 - 1)
 
 
@@ -132,37 +132,37 @@ def together(*options: Options) -> Options:
 
 label_options = together(
     click.option("--classes", type=TEXT, metavar="A,B,…",
-                 help="All classes of the labels; any other word is an error."),
+                 help="All allowed classes; any other word is an error."),
     click.option("--map", type=TEXT, multiple=True, metavar="WORD=CLASS",
-                 help="What a word in the labels means, as in froh=happiness; nothing after = for no label."),
+                 help="Meaning of a label word, such as froh=happiness; nothing after = means no label."),
     click.option("--unit", type=click.Choice(["auto", "frames", "seconds", "milliseconds"]), default="auto",
-                 show_default=True, help="What the starts and ends in a table are."),
+                 show_default=True, help="Unit of starts and ends in a table."),
     click.option("--va-scale", type=TEXT, metavar="LOW:HIGH",
-                 help="Scale of valence and arousal, as in 1:9; it becomes -1 to 1.  [default: -1:1]"),
+                 help="Scale of valence and arousal, such as 1:9; mapped to -1 to 1.  [default: -1:1]"),
 )  # fmt: skip
 people_options = together(
     click.option("--person", type=click.Choice(["auto", "largest", "left", "right", "all"]), default="auto",
-                 show_default=True, help="Who carries the labels, where these do not say."),
+                 show_default=True, help="Person who gets the labels, unless the labels specify one."),
     click.option("--identity", type=click.Choice(["auto", "file", "tracking"]), default="auto", show_default=True,
-                 help="What tells people apart: the files' identities, or tracking."),
+                 help="Identify people by the files' identities or by tracking."),
 )  # fmt: skip
 size_and_rate = together(
     click.option("--size", type=SIZE, default=(0, 0), metavar="WxH",
-                 help="Size of the pictures in pixels, where names do not tell."),
-    click.option("--fps", type=RATE, default=0.0, help="Frames per second, where names do not tell."),
+                 help="Image size in pixels, if not given by the names."),
+    click.option("--fps", type=RATE, default=0.0, help="Frames per second, if not given by the names."),
 )  # fmt: skip
 scale_option = click.option("--scale", type=click.Choice(["auto", "pixels", "unit", "signed"]), default="auto",
-                            show_default=True, help="Units of the coordinates.")  # fmt: skip
+                            show_default=True, help="Coordinate units.")  # fmt: skip
 min_seen_option = click.option("--min-seen", type=click.FloatRange(0, 1), default=0.0, show_default=True,
-                               help="Share of a window's points that must be visible.")  # fmt: skip
+                               help="Minimum share of visible points in a window.")  # fmt: skip
 allow_option = click.option("--allow", multiple=True, metavar="PACKAGE.MODULE:FUNCTION",
-                            help="An architecture to be imported.")  # fmt: skip
+                            help="Architecture to import.")  # fmt: skip
 device_option = click.option("--device", type=TEXT, default="auto", show_default=True,
                              help="auto, cpu, cuda, cuda:1, mps.")  # fmt: skip
 raw_option = click.option("--raw", is_flag=True,
-                          help="In CSV, leave names as they are that a spreadsheet would run as formulas.")  # fmt: skip
+                          help="In CSV, do not quote names that a spreadsheet would run as formulas.")  # fmt: skip
 port_option = click.option("--port", type=click.IntRange(0, 65535), default=0,
-                           help="Port of the page, on 127.0.0.1.  [default: any that is free]")  # fmt: skip
+                           help="Port of the page on 127.0.0.1.  [default: any free port]")  # fmt: skip
 
 
 def only_option(*, required: bool = False) -> Options:
@@ -174,4 +174,4 @@ def only_option(*, required: bool = False) -> Options:
 
 def set_option(whose: str) -> Options:
     """Settings of trainings."""
-    return click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help=f"One setting; {whose}.")
+    return click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help=f"Set one setting; {whose}.")

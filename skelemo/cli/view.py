@@ -10,9 +10,9 @@ from skelemo.cli.values import PATH, SEED, different, port_option
 @click.command("view")
 @click.argument("cache", nargs=-1, required=True, type=PATH, callback=different)
 @click.option("--runs", "runs", multiple=True, type=PATH, metavar="RUN", callback=different,
-              help="Run whose predictions are shown beside the labels; may be given again.")  # fmt: skip
-@click.option("--video", type=PATH, metavar="DIR", help="Folder with the videos, named as the recordings.")
-@click.option("--queue", type=PATH, metavar="FILE", help="Suspects to go through, as audit writes them.")
+              help="Run whose predictions are shown with the labels; repeatable.")  # fmt: skip
+@click.option("--video", type=PATH, metavar="DIR", help="Folder of videos, named like the recordings.")
+@click.option("--queue", type=PATH, metavar="FILE", help="Suspects to review, as written by skelemo audit.")
 @port_option
 @click.option("--open/--no-open", "browse", default=False, help="Open the page in a browser.")
 @click.pass_context
@@ -25,10 +25,10 @@ def command(
     port: int,
     browse: bool,
 ) -> None:
-    """Look at the sequences of a cache in a browser, with labels and predictions, and correct what is wrong.
+    """View a cache in the browser, with labels and predictions, and correct mistakes.
 
-    The page is for this machine alone, and for whoever has its address. Corrections are saved at once to
-    corrections.csv beside the cache, which itself is never changed. Ctrl-C ends it.
+    The page is only reachable from this machine, and only with its full address. Corrections are saved immediately to
+    corrections.csv; the cached shards are never changed. Stop with Ctrl-C.
 
     \b
     skelemo view cache/affwild2
@@ -53,15 +53,15 @@ def command(
 
 @click.command("show")
 @click.argument("cache", nargs=-1, required=True, type=PATH, callback=different)
-@click.option("--out", required=True, type=PATH, help="Folder for the page; new or empty.")
-@click.option("--per-class", default=12, show_default=True, type=click.IntRange(1), help="Samples of each class.")
+@click.option("--out", required=True, type=PATH, help="Output folder; new or empty.")
+@click.option("--per-class", default=12, show_default=True, type=click.IntRange(1), help="Samples per class.")
 @click.option("--view", type=click.Choice(["frame", "person", "face", "person+face"]),
-              help="What the images show.  [default: what the cache shows of both]")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, type=SEED, help="The same seed, the same samples.")
+              help="Content of the images.  [default: person, face or both, as in the cache]")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, type=SEED, help="The same seed gives the same samples.")
 def show(cache: tuple[Path, ...], out: Path, per_class: int, view: str | None, seed: int) -> None:
     """Write a page of samples by class, with their labels, for checking labels by eye.
 
-    Each sample is drawn as OpenPose draws it, with its sequence, frame number and other labels. The page is
+    Each sample is drawn in OpenPose's style, with its sequence, frame number and other labels. The page is
     self-contained.
 
     \b

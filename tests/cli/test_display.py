@@ -144,7 +144,7 @@ def test_many_caches_have_a_row_each_that_holds_in_80_columns(tmp_path, monkeypa
     found = [line.split() for line in shown.splitlines() if "body_25+face_70" in line]
     if not rows:
         assert len(found) == 1
-        assert "files not read" in shown
+        assert "unreadable files" in shown
         return
     assert [row[0] for row in found] == [f"affwild2-part{index:02}" for index in range(caches)]
     assert found[0][1:4] == ["1", "7", "–"]

@@ -266,7 +266,7 @@ def test_texts_that_a_spreadsheet_would_run_are_quoted_unless_asked_for(tmp_path
     words[words.index("csv")] = "parquet"
     refused = runner.invoke(main, [*words, str(tmp_path / "x.parquet"), "--raw"])
     assert refused.exit_code == 2
-    assert "--raw is for csv" in refused.output
+    assert "--raw only applies to csv" in refused.output
 
 
 # all of them

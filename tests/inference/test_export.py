@@ -206,8 +206,8 @@ def test_folds_are_averaged_in_the_file(cache, tmp_path):
     result = invoke("export", tmp_path / "run", "--out", tmp_path / "x" / "model.onnx", "--cache", cache, "--quantize",
                     "int8")  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert "with 32 bits" in result.output
-    assert "with 8 bits" in result.output
+    assert "in 32 bits" in result.output
+    assert "in 8 bits" in result.output
     small, run = onnx.load(tmp_path / "x" / "model.onnx"), skelemo.load(tmp_path / "run")
     assert small.facts["precision"] == "int8"
     assert len(small.facts["weights_sha256"]) == 2

@@ -68,7 +68,7 @@ def test_words_are_asked_about_then_mapped_told_and_kept(tmp_path, write_recordi
     assert done.exit_code == 0, done.output
     assert "froh → happiness (1), Sad → sadness (1), angerr → anger (1)" in done.output
     again = ingest(tmp_path, "--map", "froh=happiness", "--map", "angerr=anger").output
-    assert "3" in next(line for line in again.splitlines() if "there already, unchanged" in line)
+    assert "3" in next(line for line in again.splitlines() if "already in the cache, unchanged" in line)
     shard = open_shard(next((tmp_path / "cache").glob("*.h5")))
     assert shard.header.settings["map"] == {"froh": "happiness", "angerr": "anger"}
     assert "froh → happiness (1)" in shard.header.origin["words"]

@@ -140,7 +140,7 @@ def test_ctrl_c_is_130_and_one_line_however_far_the_processes_are(tmp_path, many
     code, output = finish(process)
     if "ingested into" not in output:  # it was about to end
         (line,) = output.split("\n\n")[0].strip().splitlines()
-        assert (code, line) == (130, "interrupted; what was finished is kept: run the same command again to go on")
+        assert (code, line) == (130, "interrupted; finished work is kept; run the same command again to resume")
     assert leftovers(tmp_path / "cache") == [] if (tmp_path / "cache").exists() else True
     assert finish(start(many, "--out", tmp_path / "cache", "--jobs", 2))[0] == 0
     assert len(digests(tmp_path / "cache")) == 24

@@ -329,7 +329,7 @@ def test_verbs_that_predict_refuse_it_in_one_line(config, nameless, cache, tmp_p
         (["train", "--data", cache, "--set", "pretrain=true", "--out", out], f"skelemo pretrain CACHE --out {out}"),
     ):
         answer = CliRunner().invoke(main, [str(word) for word in verb])
-        wanted = f"Error: pretrain = True is no training with labels: {told}\n"
+        wanted = f"Error: pretrain = True does not train on labels: {told}\n"
         assert (answer.exit_code, answer.output) == (2, wanted)
 
 

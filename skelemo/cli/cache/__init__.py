@@ -18,4 +18,4 @@ from skelemo.cli import Verbs
     },
 )
 def command() -> None:
-    """Look into caches, check them, carry them between machines, and turn them into other formats and back."""
+    """Inspect, verify, transfer, import and export caches."""

@@ -12,9 +12,9 @@ from skelemo.cli.values import PATH
 @click.option("--sequences", is_flag=True, help="List every sequence.")
 @click.pass_context
 def ls(ctx: click.Context, path: Path, sequences: bool) -> None:
-    """Show what a cache holds, or, for a folder of caches (default: cache/), what each of them holds.
+    """Show the contents of a cache, or of each cache in a folder (default: cache/).
 
-    No frame is read. Exit code 1 when one of several cannot be read: what is wrong with it stands below the others.
+    Does not read any frames. Exit code 1 if one of several caches cannot be read; its error is printed last.
     """
     from skelemo.cache.store import find_caches, open_cache
     from skelemo.cli.screen import Screen
@@ -41,12 +41,12 @@ def ls(ctx: click.Context, path: Path, sequences: bool) -> None:
 @click.command("info")
 @click.argument("cache", type=PATH)
 @click.option("--recordings", default=10, show_default=True, type=click.IntRange(0),
-              help="How many recordings to list; 0 for all.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Everything, every recording, as JSON.")
+              help="Number of recordings to list; 0 for all.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, including all recordings.")
 def info(cache: Path, recordings: int, as_json: bool) -> None:
-    """Say where a cache comes from and what is missing in it, by part and recording.
+    """Show a cache's provenance and its missing data, by part and recording.
 
-    No frame is read. Recordings are listed from the one that lacks most.
+    Does not read any frames. Recordings with the most missing data come first.
 
     \b
     skelemo cache info cache/faces

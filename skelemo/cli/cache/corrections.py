@@ -9,15 +9,15 @@ from skelemo.cli.values import PATH, RATE, TEXT
 
 @click.command("corrections")
 @click.argument("cache", type=PATH)
-@click.option("--file", type=PATH, help="The table.  [default: corrections.csv in the cache]")
-@click.option("--to", "to", type=PATH, metavar="FILE.eaf", help="Write labels, as corrected, for ELAN.")
-@click.option("--from", "from_", type=PATH, metavar="FILE.eaf", help="Add what ELAN's file says otherwise.")
-@click.option("--video", type=TEXT, help="Which recording, where the cache has several.")
-@click.option("--film", type=PATH, help="With --to, the video that ELAN is to open.")
-@click.option("--fps", type=RATE, default=0.0, help="Frames per second, where the cache does not know them.")
-@click.option("--author", type=TEXT, help="Who corrects.  [default: the user's name]")
-@click.option("--undo", multiple=True, type=TEXT, metavar="ID", help="Put a correction out of force.")
-@click.option("--redo", multiple=True, type=TEXT, metavar="ID", help="Put it in force again.")
+@click.option("--file", type=PATH, help="Correction table.  [default: corrections.csv in the cache]")
+@click.option("--to", "to", type=PATH, metavar="FILE.eaf", help="Write the corrected labels to an ELAN file.")
+@click.option("--from", "from_", type=PATH, metavar="FILE.eaf", help="Add the changes made in an ELAN file.")
+@click.option("--video", type=TEXT, help="Recording, if the cache has several.")
+@click.option("--film", type=PATH, help="With --to, the video for ELAN to open.")
+@click.option("--fps", type=RATE, default=0.0, help="Frames per second, if unknown to the cache.")
+@click.option("--author", type=TEXT, help="Author of the corrections.  [default: your user name]")
+@click.option("--undo", multiple=True, type=TEXT, metavar="ID", help="Undo a correction.")
+@click.option("--redo", multiple=True, type=TEXT, metavar="ID", help="Redo a correction.")
 def command(
     cache: Path,
     file: Path | None,
@@ -32,8 +32,8 @@ def command(
 ) -> None:
     """List the corrections of a cache, undo them, and exchange them with ELAN.
 
-    ELAN's file has a tier for each person and head. What is changed there comes back as corrections, an annotation
-    `wrong` or `unsure` takes labels away, and stretches without an annotation keep what they have.
+    The ELAN file has a tier for each person and head. Changes made in ELAN are imported as corrections. An annotation
+    `wrong` or `unsure` removes labels, and stretches without an annotation keep theirs.
 
     \b
     skelemo cache corrections cache/faces --video interview --to interview.eaf
@@ -50,12 +50,12 @@ def command(
     opened = open_cache(cache)
     for wanted in (to, from_):
         if wanted and wanted.suffix.lower() != ".eaf":
-            raise ConfigError(f"{wanted}: expected a file of ELAN, NAME.eaf")
+            raise ConfigError(f"{wanted}: expected an ELAN file, NAME.eaf")
     idle = {"--film": film and not to, "--author": author and not from_, "--video": video and not (to or from_),
             "--fps": fps and not (to or from_)}  # fmt: skip
     for option in (name for name, unused in idle.items() if unused):
         needed = {"--film": "--to", "--author": "--from"}.get(option, "--to or --from")
-        raise ConfigError(f"{option} is for {needed}: name a file, as in {needed.split()[0]} interview.eaf")
+        raise ConfigError(f"{option} requires {needed} with a file, as in {needed.split()[0]} interview.eaf")
     table.read_corrections(path, missing_ok=file is None or bool(from_))
     console = Screen(soft_wrap=True)
     if undo:

@@ -35,17 +35,17 @@ def _imports() -> list[str]:
 @click.command("export")
 @click.argument("cache", type=PATH)
 @click.option("--to", "form", required=True, type=Known("format", _exports, paths=True),
-              help="What to write.")  # fmt: skip
-@click.option("--out", required=True, type=PATH, help="The file, or for pose the folder.")
+              help="Output format.")  # fmt: skip
+@click.option("--out", required=True, type=PATH, help="Output file (for pose, a folder).")
 @only_option()
 @raw_option
 def export(cache: Path, form: str, out: Path, only: tuple[str, ...], raw: bool) -> None:
-    """Write a cache for other programs.
+    """Export a cache for other programs.
 
     \b
-    pyskl    the annotation file of PYSKL and MMAction2 (a pickle): clips with one label each, people by clip
-    pose     a .pose file of the library pose-format for each video
-    csv      a row for each frame; OUT.gz is compressed
+    pyskl    an annotation file for PYSKL and MMAction2 (a pickle): clips with one label each, people by clip
+    pose     one pose-format .pose file per video
+    csv      one row per frame; OUT.gz is compressed
     parquet  the same, typed
 
     \b
@@ -60,7 +60,7 @@ def export(cache: Path, form: str, out: Path, only: tuple[str, ...], raw: bool) 
 
     entry = find(form, "export")
     if raw and not entry.facts.raw:
-        raise ConfigError(f"--raw is for csv, {form} holds every text as it is")
+        raise ConfigError(f"--raw only applies to csv; {form} never quotes names")
     options = {"raw": True} if raw else {}
     with progress("exporting", "frames") as report:
         done = entry.function(open_cache(cache), out, only, report, **options)
@@ -72,19 +72,19 @@ def export(cache: Path, form: str, out: Path, only: tuple[str, ...], raw: bool) 
 
 @click.command("images")
 @click.argument("cache", nargs=-1, required=True, type=PATH)
-@click.option("--out", required=True, type=PATH, help="Folder for the images; new or empty.")
-@click.option("--view", default="frame", show_default=True, help="What they show.",
+@click.option("--out", required=True, type=PATH, help="Output folder; new or empty.")
+@click.option("--view", default="frame", show_default=True, help="Content of the images.",
               type=click.Choice(["frame", "person", "face", "person+face"]))  # fmt: skip
-@click.option("--size", default=224, show_default=True, type=click.IntRange(2, 4096), help="Side in pixels.")
-@click.option("--every", default=1, show_default=True, type=click.IntRange(1), help="Only every N-th frame.")
+@click.option("--size", default=224, show_default=True, type=click.IntRange(2, 4096), help="Image size in pixels.")
+@click.option("--every", default=1, show_default=True, type=click.IntRange(1), help="Draw one frame in N.")
 @click.option(
     "--split", type=TEXT, metavar="COLUMN", help="Sort by subset first: train/CLASS, validation/CLASS, test/CLASS."
 )
 def images(cache: tuple[Path, ...], out: Path, **options: Any) -> None:
     """Draw every labeled frame as a PNG in the folder of its class (ImageFolder's layout).
 
-    Frames without a class and frames in which nobody is visible are skipped and counted. `skelemo train` needs no such
-    files: image networks draw in the batch.
+    Frames without a class or without visible people are skipped and counted. `skelemo train` does not need these
+    files: image networks draw each batch on the fly.
 
     \b
     skelemo cache images cache/dfew --view person+face --split fold_1 --out images/dfew
@@ -102,12 +102,14 @@ def images(cache: tuple[Path, ...], out: Path, **options: Any) -> None:
 @click.command("import")
 @click.argument("source", type=PATH)
 @click.option("--from", "form", required=True, type=Known("format", _imports, paths=True),
-              help="What SOURCE holds.")  # fmt: skip
+              help="Format of SOURCE.")  # fmt: skip
 @click.option("--out", required=True, type=PATH, help="Folder of the new cache.")
-@click.option("--labels", type=TEXT, metavar="FORMAT[:PATH]", help="As for ingest; PATH is SOURCE if left out.")
+@click.option("--labels", type=TEXT, metavar="FORMAT[:PATH]", help="As in ingest; PATH defaults to SOURCE.")
 @label_options
 @people_options
-@click.option("--layout", default="body_25+face_70", show_default=True, help="Parts to keep; + adds hand_21x2.")
+@click.option(
+    "--layout", default="body_25+face_70", show_default=True, help="Parts to keep; append +hand_21x2 for hands."
+)
 @size_and_rate
 @click.option("--first-frame", type=click.Choice(["0", "1"]), default="0", show_default=True,
               help="Number of a video's first frame in names of images or the column frame: 1 where it is 00001.jpg, "
@@ -115,18 +117,18 @@ def images(cache: tuple[Path, ...], out: Path, **options: Any) -> None:
 def import_(
     source: Path, form: str, out: Path, labels: str | None, size: tuple[int, int], first_frame: str, **settings: Any
 ) -> None:
-    """Make a new cache of keypoints that another program found: a file, or all files below a folder.
+    """Create a cache from another program's keypoints: a file, or all files below a folder.
 
     \b
     alphapose          results in JSON: 17, 26 or 136 points, with idx as identity
     coco_wholebody     COCO results or annotations in JSON: 17 to 136 points
-    kinetics_skeleton  a JSON file for each clip
+    kinetics_skeleton  one JSON file per clip
     mediapipe          JSON of the usual converters, CSV or Parquet: pose, face mesh and hands
     mmpose             predictions in JSON
-    openface, pyfeat   CSV with 68 landmarks of the face
-    openpifpaf         predictions of a video, a line of JSON for each frame
+    openface, pyfeat   CSV with 68 facial landmarks
+    openpifpaf         predictions for a video, one JSON line per frame
 
-    MediaPipe's coordinates are shares of the picture; they become pixels where its size is known.
+    MediaPipe's coordinates are relative to the image size; they are converted to pixels if it is known.
 
     \b
     skelemo cache import predictions/ --from coco_wholebody --labels table:labels.csv --out cache/mmpose
@@ -158,8 +160,8 @@ def _show_images(out: Path, exported: "Exported") -> None:
         shown.add_row(folder, f"{count:,}")
     skipped = {
         "frames without a class": exported.unlabeled,
-        "frames in which nobody is visible": exported.unseen,
-        "frames that the split leaves out": exported.apart,
+        "frames with nobody visible": exported.unseen,
+        "frames outside the split": exported.apart,
     }
     for reason, count in skipped.items():
         if count:

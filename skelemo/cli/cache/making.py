@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 @click.argument("caches", nargs=-1, required=True, type=PATH, metavar="CACHE...")
 @click.option("--out", required=True, type=PATH, help="Folder of the new cache.")
 def merge(caches: tuple[Path, ...], out: Path) -> None:
-    """Make one new cache of several of one layout.
+    """Merge several caches of the same layout into a new one.
 
-    What several have alike comes once; one sequence with different contents is an error. Class lists may be in another
-    order, or shorter than the longest: labels are carried over by name. Where nothing is labeled, any list will do.
-    What is there when the command fails is what was there before.
+    Identical sequences are kept once; the same sequence with different content is an error. Class lists may differ in
+    order, or be shorter than the longest: labels are mapped by name. Without labels, any class list is accepted.
+    If the command fails, nothing has changed.
 
     \b
     skelemo cache merge cache/monday cache/tuesday --out cache/both
@@ -37,7 +37,7 @@ def merge(caches: tuple[Path, ...], out: Path) -> None:
 @only_option(required=True)
 @click.option("--out", required=True, type=PATH, help="Folder of the new cache.")
 def subset(cache: Path, only: tuple[str, ...], out: Path) -> None:
-    """Make a new cache of some sequences of one.
+    """Create a new cache from selected sequences.
 
     \b
     skelemo cache subset cache/faces --only split=train --only label=anger --only label=fear --out cache/threats
@@ -51,11 +51,11 @@ def subset(cache: Path, only: tuple[str, ...], out: Path) -> None:
 
 
 def _tell(done: "Combined", out: Path) -> None:
-    """What the new cache holds."""
+    """The contents of the new cache."""
     from skelemo.cli.screen import Screen
     from skelemo.text import count
 
-    twice = f"; {done.twice:,} were there twice" if done.twice else ""
+    twice = f"; {done.twice:,} duplicates" if done.twice else ""
     twice += f", {count(done.corrections, 'correction')}" if done.corrections else ""
     Screen(soft_wrap=True).print(
         f"{count(done.sequences, 'sequence')}, {count(done.frames, 'frame')} "

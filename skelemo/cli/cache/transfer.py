@@ -23,13 +23,13 @@ _options = together(
 @click.command("push")
 @click.argument("cache", type=PATH)
 @click.argument("url", type=TEXT)
-@click.option("--replace", is_flag=True, help="Replace what URL has of sequences that have changed.")
+@click.option("--replace", is_flag=True, help="Replace sequences at URL that have changed.")
 @_options
 def push(cache: Path, url: str, replace: bool, storage_option: tuple[str, ...], **options: Any) -> None:
-    """Upload the shards of CACHE that URL lacks: to a folder, ssh://, s3:// or any other place that fsspec writes to.
+    """Upload shards of CACHE that are missing at URL: a folder, ssh://, s3:// or any other writable fsspec location.
 
-    Each shard is checked first and appears there when it is whole. Several machines may push to one place. A sequence
-    that is there with other content is refused; --replace removes its shard once everything in it has been replaced.
+    Each shard is verified first and appears at URL once complete. Several machines may push to the same URL. A sequence
+    that exists there with different content is refused; --replace removes its shard once all of it has been replaced.
 
     \b
     skelemo cache push cache/faces s3://bucket/faces --storage-option endpoint_url=http://minio:9000
@@ -49,9 +49,9 @@ def push(cache: Path, url: str, replace: bool, storage_option: tuple[str, ...], 
 @click.argument("cache", type=PATH)
 @_options
 def pull(url: str, cache: Path, storage_option: tuple[str, ...], **options: Any) -> None:
-    """Download the shards that CACHE lacks from URL: a folder, ssh://, s3://, https:// or any other fsspec protocol.
+    """Download shards missing in CACHE from URL: a folder, ssh://, s3://, https:// or any other fsspec protocol.
 
-    Each shard is checked to its last byte before it gets its name. ssh needs the server's key in ~/.ssh/known_hosts.
+    Each shard is fully verified before it appears. ssh requires the server's key in ~/.ssh/known_hosts.
 
     \b
     skelemo cache pull https://example.org/faces cache/faces --only split=train --only label=anger
@@ -66,7 +66,7 @@ def pull(url: str, cache: Path, storage_option: tuple[str, ...], **options: Any)
 
 
 def _print_result(done: "Transferred", verb: str, where: str) -> None:
-    """Print what has travelled."""
+    """Print what was transferred."""
     from rich.filesize import decimal
 
     from skelemo.cli.screen import Screen
@@ -76,7 +76,7 @@ def _print_result(done: "Transferred", verb: str, where: str) -> None:
     console = Screen(soft_wrap=True)
     console.print(
         f"{verb} {count(len(done.shards), 'shard')} ({decimal(done.size)}) {where}{kept}; "
-        f"{count(done.there, 'shard')} already there or not wanted"
+        f"{count(done.there, 'shard')} already there or not selected"
     )
     for note in done.notes:
         console.print(f"note: {note}")

@@ -12,22 +12,24 @@ if TYPE_CHECKING:
 
     from skelemo.cache.verify import Finding
 
-#: Names shown of each kind.
+#: Names shown per kind.
 MOST_NAMES = 8
-#: Columns of a table that goes into a file.
+#: Table width when output goes to a file.
 _WIDTH = 160
 
 
 @click.command("verify")
 @click.argument("caches", nargs=-1, required=True, type=PATH, metavar="CACHE...")
-@click.option("--quarantine", is_flag=True, help="Rename damaged shards to NAME.h5.damaged, out of the cache.")
-@click.option("--jobs", type=click.IntRange(1), help="Threads that read.  [default: one per core]")
+@click.option(
+    "--quarantine", is_flag=True, help="Take damaged shards out of the cache by renaming them to NAME.h5.damaged."
+)
+@click.option("--jobs", type=click.IntRange(1), help="Reader threads.  [default: one per core]")
 @click.pass_context
 def command(ctx: click.Context, caches: tuple[Path, ...], quarantine: bool, jobs: int | None) -> None:
-    """Compare every byte of caches with their hashes and name what is damaged.
+    """Verify every byte of caches against their hashes and list damage.
 
-    After --quarantine, the `skelemo ingest` that made the cache brings back what is missing. Exit code 0: everything is
-    whole; 1: there is damage; 2: something cannot be checked.
+    After --quarantine, rerun the `skelemo ingest` that made the cache to restore what is missing. Exit code 0: no
+    damage; 1: damage found; 2: something could not be checked.
 
     \b
     skelemo cache verify cache/affwild2 --quarantine
@@ -47,8 +49,8 @@ def command(ctx: click.Context, caches: tuple[Path, ...], quarantine: bool, jobs
             if findings and quarantine:
                 _quarantine(findings)
             elif not findings:
-                open_cache(folder)  # every shard is whole, but they may contradict each other
-        except CacheError as error:  # the others are checked all the same
+                open_cache(folder)  # every shard is intact, but they may contradict each other
+        except CacheError as error:  # the others are checked anyway
             errors.append(str(error))
     if errors:
         raise CacheError("; ".join(errors))
@@ -60,11 +62,11 @@ def _quarantine(findings: "list[Finding]") -> None:
 
     for path in (quarantine(finding.path) for finding in findings):
         click.echo(f"set aside: {path}")
-    click.echo("The ingest that made this cache brings back what is missing.")
+    click.echo("Rerun the ingest that made this cache to restore what is missing.")
 
 
 def _findings(folder: Path, jobs: int) -> "list[Finding]":
-    """What is wrong with a cache; shown even where some shards cannot be checked."""
+    """Problems of a cache, shown even if some shards cannot be checked."""
     from skelemo.cache.verify import UncheckedError, verify
     from skelemo.cli.progress import byte_progress
 
@@ -86,18 +88,18 @@ def _show(folder: Path, findings: "list[Finding]") -> None:
     if not findings:
         console.print(f"{folder}: whole")
         return
-    shown = table(f"damaged in {folder}", "shard", "sequences", "recordings", "what is wrong", words=range(4))
+    shown = table(f"damaged in {folder}", "shard", "sequences", "recordings", "problem", words=range(4))
     for finding in findings:
         shown.add_row(
             finding.path.name,
             *(_listed(names) for names in (finding.damaged, finding.recordings)),
-            finding.reason or "frames are not those that were written",
+            finding.reason or "frames differ from what was written",
         )
     console.print(shown)
 
 
 def _listed(names: "tuple[str, ...] | None") -> "Text":
-    """The first few of many names."""
+    """The first few names."""
     from skelemo.cli.screen import lines
 
     if names is None:
