@@ -115,11 +115,6 @@ def to_columns(array: np.ndarray) -> Columns:
     return columns
 
 
-def to_frame(array: np.ndarray) -> "pd.DataFrame":
-    """A table without the columns of `Counts`."""
-    return as_frame(to_columns(array))
-
-
 def as_frame(columns: Columns) -> "pd.DataFrame":
     """Columns of `to_columns` as a table."""
     import pandas as pd  # slower to import than everything else in an ingest worker

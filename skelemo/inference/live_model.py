@@ -13,14 +13,13 @@ from skelemo.errors import ConfigError
 from skelemo.inference.environment import choose_device
 from skelemo.inference.history import Shape, View
 from skelemo.inference.live import Prediction, stream_layout
-from skelemo.inference.predictor import Member, Model
+from skelemo.inference.predictor import TYPES, Member, Model
 from skelemo.models.heads import answers
 from skelemo.models.packing import packed
 from skelemo.preprocess import prepare
 from skelemo.preprocess.calibration import evidence_of, shifts, sums_by
 from skelemo.render.views import USUAL
 
-_TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 _ROUNDS = 12  # predictions that are timed with each number of threads
 _WORTH = 0.75  # share of the time that more threads may take
 _WARM_UP = 1.0  # seconds that they may take
@@ -57,7 +56,7 @@ class TorchModel:
         ]
         self.calibrates = any(one.preparation.calibrate != "none" for one in model.members)
         self._networks = [
-            packed(one.network) if self.device.type == "cpu" and one.file.precision not in _TYPES else one.network
+            packed(one.network) if self.device.type == "cpu" and one.file.precision not in TYPES else one.network
             for one in model.members
         ]
         for network in self._networks:
@@ -156,7 +155,7 @@ class TorchModel:
         if one.preparation.coordinates == "frame":
             inputs["frame_size"] = torch.tensor([_pixels(size)], dtype=torch.float32).to(self.device)
             inputs["frame_size"] = inputs["frame_size"].expand(len(mask), 2)
-        kind = _TYPES.get(one.file.precision)
+        kind = TYPES.get(one.file.precision)
         with torch.autocast(self.device.type, kind) if kind else nullcontext():
             outputs = answers(network, inputs, one.file.heads, one.layout, flip=one.file.flip_average)
         visible = mask.float().mean(1), (keypoints[..., 2] > 0).float().mean((1, 2))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,9 +24,6 @@ from skelemo.inference.prediction import Predicted, Request
 from skelemo.inference.sources import opened
 from skelemo.inference.table import Options, has_prediction, write_tables
 from skelemo.ingest import pool, worker
-
-if TYPE_CHECKING:
-    pass
 
 #: What makes one sequence another, so that its predictions are made anew.
 _FACTS = ["id", "sha256", "video", "person", "subject", "width", "height", "fps", "scale"]

@@ -154,11 +154,6 @@ def evaluated(run: Run) -> str:
     return f"An evaluation{of} on other data, {data_name(run)}; nothing was trained or chosen on them."
 
 
-def cautions(run: Run) -> list[str]:
-    """What the reader of an evaluation must know, one line each."""
-    return [str(note) for note in run.evaluation.get("notes", [])]
-
-
 #: What windows are grouped by, where its name does not tell.
 _GROUPED_BY = {"missing": "share of missing points", "visible": "visible parts"}
 
@@ -261,11 +256,6 @@ def origin_of(run: Run) -> dict[str, str]:
         if scored := run.shown.get(head.name):
             found[f"Scored, {head.name}"] = f"{count(int(scored['windows']), scored['unit'])}; {interval_basis(scored)}"
     return {name: text for name, text in found.items() if text}
-
-
-def settings_text(run: Run) -> dict[str, str]:
-    """Every setting of a run as text."""
-    return {name: setting_text(value) for name, value in settings_of(run).items()}
 
 
 def smallest_and_largest(values: Iterable[int]) -> tuple[int, int]:

@@ -131,6 +131,7 @@ def html(content: Content) -> str:
                 run.windows, [head for head in run.heads if head.name in run.shown]
             ),
             shared=shared_settings(runs),
+            shared_settings=shared_settings,
             cards=[_card_html(run) for run in runs],
             whole_figures=lambda head: figures_by_output(head)[0],
             environments=[tables.environment(run) for run in runs],

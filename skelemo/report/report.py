@@ -20,7 +20,7 @@ from skelemo.report.importance import importance
 from skelemo.report.regions import region_table
 from skelemo.report.report_figures import Plate, ground_plates, run_plates
 from skelemo.report.style import FORMATS, save, to_svg
-from skelemo.runs.folder import Run, UnfinishedError, read_run, write_json
+from skelemo.runs.folder import Run, UnfinishedError, distinct_names, read_run, write_json
 from skelemo.runs.importance import read_importance
 from skelemo.runs.mistakes import read_mistakes
 from skelemo.text import file_names, natural_order, safe_cells, visible
@@ -169,16 +169,21 @@ def _write(
     )
     writer.text("report.html", page.html(content))
     writer.text("report.md", page.markdown(content))
-    for name in ("summary", "per_class", "by", "folds", "seeds", "settings"):
-        table = getattr(tables, name)(runs)
+    of_runs = {
+        "summary": tables.summary(runs),
+        "per_class": tables.per_class(runs),
+        "by": tables.by(runs),
+        "folds": tables.trainings(runs, "fold"),
+        "seeds": tables.trainings(runs, "seed"),
+        "settings": tables.settings(runs),
+        "regions": region_table(runs),
+        "overview": overview.table(grounds),
+        "recordings": failures.recordings(runs),
+        "importance": importance(runs),
+    }
+    for name, table in of_runs.items():
         if len(table):
             writer.table(f"{name}.csv", table)
-    if len(regions := region_table(runs)):
-        writer.table("regions.csv", regions)
-    writer.table("overview.csv", overview.table(grounds))
-    writer.table("recordings.csv", failures.recordings(runs))
-    if len(found := importance(runs)):
-        writer.table("importance.csv", found)
     for number, ground in enumerate(grounds, 1):
         for head in ground.heads:
             writer.text(f"comparison_{number}_{head.name}.tex", latex.every_run(ground, head))
@@ -250,18 +255,11 @@ def _earlier_files(out: Path, force: bool) -> set[str]:
 
 
 def _named(runs: Sequence[Run]) -> list[Run]:
-    """Runs with names that differ: as many trailing folders as that takes."""
     places = [run.path.resolve() for run in runs]
     for index, place in enumerate(places):
         if place in places[:index]:
             raise InputError(f"the run {runs[index].path} is given twice")
-    named = []
-    for run, place in zip(runs, places, strict=True):
-        depth = 1
-        while any(other != place and other.parts[-depth:] == place.parts[-depth:] for other in places):
-            depth += 1
-        named.append(replace(run, name="/".join(place.parts[-depth:])))
-    return named
+    return [replace(run, name=name) for run, name in zip(runs, distinct_names(runs), strict=True)]
 
 
 def _title(runs: Sequence[Run]) -> str:

@@ -34,17 +34,8 @@ def confusion(run: Run, head: Head) -> pd.DataFrame:
     return pd.DataFrame(run.shown[head.name]["confusion"], index=names, columns=list(head.outputs))
 
 
-def folds(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row per run, head and fold, where there are several folds."""
-    return _trainings(runs, "fold")
-
-
-def seeds(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row per run, head and seed, where there are several seeds."""
-    return _trainings(runs, "seed")
-
-
-def _trainings(runs: Sequence[Run], kind: str) -> pd.DataFrame:
+def trainings(runs: Sequence[Run], kind: str) -> pd.DataFrame:
+    """One row per run, head and ``fold`` or ``seed``, where there are several."""
     rows = [
         {"run": run.name, "subset": run.subset, "head": head, kind: int(number), **values}
         for run in runs

@@ -275,6 +275,17 @@ def training_folders(path: Path) -> list[Path]:
     return [deeper for folder in inner for deeper in training_folders(folder)] or [path]
 
 
+def distinct_names(runs: Sequence[Run]) -> list[str]:
+    """What runs are called: by as many of their trailing folders as tell each from the others."""
+    places, names = [run.path.resolve() for run in runs], []
+    for place in places:
+        depth = 1
+        while any(other != place and other.parts[-depth:] == place.parts[-depth:] for other in places):
+            depth += 1
+        names.append("/".join(place.parts[-depth:]))
+    return names
+
+
 def _inside(path: Path) -> str:
     """A hint for someone who gave the folder above the runs."""
     runs: Sequence[Path] = sorted(path.glob("*/config.yaml"))

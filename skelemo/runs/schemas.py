@@ -8,6 +8,8 @@ import yaml
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from skelemo.errors import InputError
+
 #: Bounds of what a file of a run may hold; `unfit` keeps them.
 MOST_TEXT, MOST_DEPTH, MOST_NUMBER = 4096, 8, 1e15
 #: A file of settings is a screen or two.
@@ -315,9 +317,7 @@ class ExportedFields(TypedDict):
     precision: Literal["float32", "int8"]
     smoothing: dict[Text, Smoothing]
     neutral_radius: NotRequired[Radius]
-    weights_sha256: Annotated[
-        list[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]], Field(max_length=1000)
-    ]
+    weights_sha256: Annotated[list[Hash], Field(max_length=1000)]
 
 
 #: By name of the file.
@@ -361,6 +361,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if wrong := unfit(content):
         raise ValueError(wrong)
     return content
+
+
+def read_user_yaml(file: Path) -> dict[str, Any]:
+    """As `read_yaml`, of a file that a user names; `InputError` where it cannot be read."""
+    try:
+        return read_yaml(file)
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InputError(f"{file}: {error}") from None
 
 
 def unfit(value: Any, depth: int = 0) -> str:

@@ -21,7 +21,7 @@ from skelemo.atomic import claimed, finished
 from skelemo.errors import ConfigError, InputError
 from skelemo.models.registry import ARCHITECTURES
 from skelemo.report.report import Report, write_report
-from skelemo.runs.schemas import read_yaml
+from skelemo.runs.schemas import read_user_yaml
 from skelemo.text import count, file_names
 from skelemo.training.config import Config, load_config
 
@@ -90,7 +90,7 @@ def read_entries(file: Path, known: Sequence[str]) -> tuple[dict[str, Any], dict
 
     Raises `InputError`: a file cannot be read, or has an entry that is not ``known``.
     """
-    content = _read(file)
+    content = read_user_yaml(file)
     if unknown := sorted(content.keys() - {*known}):
         raise InputError(f"{file}: unknown entry {unknown[0]!r}; expected {', '.join(known)}")
     base = content.get("base", {})
@@ -98,19 +98,10 @@ def read_entries(file: Path, known: Sequence[str]) -> tuple[dict[str, Any], dict
         place = (file.parent / base).resolve()
         if not place.is_file():
             raise InputError(f"{file}: no settings at {place}, which base names")
-        base = _read(place)
+        base = read_user_yaml(place)
     if not isinstance(base, dict):
         raise InputError(f"{file}: expected base with settings, or the path of a file of them")
     return content, base
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return read_yaml(file)
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise InputError(f"{file}: {error}") from None
 
 
 def combined(base: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -227,7 +227,7 @@ def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -
             opened = _database(optuna, storage)
         else:
             shown = storage
-            backend = optuna.storages.journal.JournalFileBackend(storage, lock_obj=_Lock(storage))
+            backend = optuna.storages.journal.JournalFileBackend(storage, lock_obj=FileLock(f"{storage}.lock"))
             opened = optuna.storages.JournalStorage(backend)
         study = optuna.create_study(
             storage=opened,
@@ -272,22 +272,6 @@ def _sampler(optuna: Any, search: Search, joined: int) -> Any:
         return optuna.samplers.GridSampler({name: axis.grid() for name, axis in search.space.items()}, search.seed)
     kind = optuna.samplers.TPESampler if search.sampler == "tpe" else optuna.samplers.RandomSampler
     return kind(seed=(search.seed + 1_000_003 * joined) % 2**31)
-
-
-class _Lock:
-    """A lock of the journal's that the system releases with the process."""
-
-    def __init__(self, path: str) -> None:
-        self.lock = FileLock(f"{path}.lock")
-
-    def acquire(self) -> bool:
-        """Wait for it."""
-        self.lock.acquire()
-        return True
-
-    def release(self) -> None:
-        """Give it back."""
-        self.lock.release()
 
 
 def write_results(found: Found, out: Path) -> None:

@@ -14,7 +14,7 @@ from skelemo.data.pretext import PRETEXT
 from skelemo.data.windows import Window
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.preprocess.prepare import Coordinates, Preparation
-from skelemo.runs.schemas import read_yaml
+from skelemo.runs.schemas import read_user_yaml
 from skelemo.targets import head_names
 from skelemo.training.optimizers import OPTIMIZERS, SCHEDULES
 from skelemo.training.settings import (
@@ -274,12 +274,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
 
 
 def _read_settings(file: Path) -> dict[str, Any]:
-    try:
-        settings = read_yaml(file)
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise InputError(f"{file}: {error}") from None
+    settings = read_user_yaml(file)
     for verb, key in (("tune", "space"), ("study", "grid")):
         if key in settings:
             raise InputError(

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from skelemo.evaluation.metrics import mean_of_known
 from skelemo.player import Track, head_track
 from skelemo.runs.folder import Run
 from skelemo.runs.predictions import outputs_of, truth_of
@@ -66,10 +67,7 @@ class RunAnswers:
             number = np.bincount(rows[known], minlength=size)
             total = np.bincount(rows[known], values[known], minlength=size)
             means.append(np.where(number > 0, total / np.maximum(number, 1), np.nan))
-        if not means:
-            return np.full(size, np.nan)
-        known = ~np.isnan(means)
-        return np.where(known.any(0), np.nansum(means, 0) / np.maximum(known.sum(0), 1), np.nan)
+        return mean_of_known(np.stack(means, -1)) if means else np.full(size, np.nan)
 
 
 def _apart(table: pd.DataFrame, head: Head) -> tuple[np.ndarray | None, np.ndarray]:

@@ -1,9 +1,8 @@
 """Frames, labels and people of single sequences, read as they are looked at."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,8 @@ class Frames:
     def __init__(self, cache: Cache, settings: Mapping[str, Any] | None = None) -> None:
         self.cache = cache
         self._settings = dict(settings or {})
-        self._known: OrderedDict[tuple[str, int], Any] = OrderedDict()
-        self._lock = Lock()
+        self._numbers = lru_cache(_REMEMBERED)(self._read_numbers)
+        self._prepared = lru_cache(2)(self._prepare)
         videos = cache.sequences["video"].to_numpy(object)
         self._people: dict[str, list[int]] = {}
         for row, video in enumerate(videos):
@@ -57,7 +56,7 @@ class Frames:
 
     def numbers(self, row: int) -> np.ndarray:
         """Frame numbers ``[T]``."""
-        return np.asarray(self._remembered("numbers", row, self._read_numbers))
+        return self._numbers(row)
 
     def labels(self, row: int) -> dict[str, np.ndarray]:
         """Labels by head."""
@@ -81,7 +80,7 @@ class Frames:
 
     def prepared(self, row: int, first: int, last: int) -> np.ndarray:
         """Frames as a model sees them, float32 ``[T, V, 3]``: prepared over the whole sequence, part by part."""
-        return np.asarray(self._remembered("prepared", row, self._prepare))[first:last]
+        return self._prepared(row)[first:last]
 
     def corrections(self, row: int) -> Corrections:
         """The table of corrections beside the sequence's cache."""
@@ -127,16 +126,3 @@ class Frames:
             size=torch.tensor([[float(one["width"]), float(one["height"])]]), scale=str(one["scale"]),
         )  # fmt: skip
         return np.asarray(keypoints[0].numpy(), KEYPOINT_TYPE)
-
-    def _remembered(self, name: str, row: int, make: Callable[[int], Any]) -> Any:
-        """What was made of a row before, or now; the latest are kept."""
-        with self._lock:
-            if (name, row) in self._known:
-                self._known.move_to_end((name, row))
-                return self._known[name, row]
-        made = make(row)
-        with self._lock:
-            self._known[name, row] = made
-            while sum(key[0] == name for key in self._known) > (2 if name == "prepared" else _REMEMBERED):
-                self._known.pop(next(key for key in self._known if key[0] == name))
-        return made

@@ -11,6 +11,7 @@ from skelemo.cache.sequence import LABELS
 from skelemo.cache.store import Cache, repairable
 from skelemo.cache.summary import unread_files
 from skelemo.errors import unknown
+from skelemo.evaluation.metrics import mean_of_known
 from skelemo.view.answers import RunAnswers
 
 #: Most rows of a page, and most names that are offered as a choice.
@@ -65,11 +66,7 @@ class SequenceTable:
             self.numbers["raters"] = raters_disagreement(cache)
         self.unread = {str(video): int(files) for video, files in unread_files(cache).items()}
         for name in ("disagreement", "error") if answers else ():
-            with np.errstate(invalid="ignore"):
-                each = np.stack([getattr(one, name) for one in answers])
-                known = ~np.isnan(each)
-                total = np.where(known, each, 0).sum(0)
-                self.numbers[name] = np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
+            self.numbers[name] = mean_of_known(np.stack([getattr(one, name) for one in answers], -1))
         self.labels = {head.name: _most_frequent(head.outputs, counts.labels[head.name])
                        for head in cache.heads if head.kind == "classes"}  # fmt: skip
 

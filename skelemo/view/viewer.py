@@ -11,7 +11,7 @@ from skelemo.cache import corrections as table
 from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.player import describe, packed
-from skelemo.runs.folder import Run
+from skelemo.runs.folder import Run, distinct_names
 from skelemo.text import count
 from skelemo.view.answers import RunAnswers
 from skelemo.view.frames import MOST_FRAMES, Frames
@@ -45,7 +45,7 @@ class Viewer:
         ids = cache.sequences["id"].to_numpy(object)
         for path in cache.paths:  # a damaged table is refused now, not at the first click
             table.read_corrections(table.corrections_file(path), missing_ok=True)
-        self.answers = [RunAnswers(run, ids, name) for run, name in zip(runs, _names(runs), strict=True)]
+        self.answers = [RunAnswers(run, ids, name) for run, name in zip(runs, distinct_names(runs), strict=True)]
         for one in self.answers:
             if not one.matched:
                 raise InputError(
@@ -197,15 +197,6 @@ class Viewer:
                 raise unknown("person of this recording", made.value, people)
         table.add(path, [made])
         return self.corrections(row)
-
-
-def _names(runs: Sequence[Run]) -> list[str]:
-    """What runs are called: by their folders, and by the folders of these where the names are the same."""
-    names, depth = [run.name for run in runs], 1
-    while len({*names}) < len({run.path.resolve() for run in runs}):
-        depth += 1
-        names = ["/".join(run.path.resolve().parts[-depth:]) for run in runs]
-    return names
 
 
 def _whole(given: Mapping[str, str], name: str, otherwise: int) -> int:

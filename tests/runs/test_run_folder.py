@@ -158,7 +158,7 @@ def test_a_damaged_run_is_shown_or_refused_but_never_a_traceback(
         assert page.html(content)
         assert page.markdown(content)
         tables.summary([run])
-        tables.folds([run])
+        tables.trainings([run], "fold")
         shown += 1
     assert refused > 20
     assert shown
