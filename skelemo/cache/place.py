@@ -84,8 +84,9 @@ class Place:
             fs, root = self._connect()
             fs.invalidate_cache()
             with suppress(FileNotFoundError):
-                found = fs.ls(root, detail=True)
-                return {one["name"].rstrip("/").rpartition("/")[2]: one["size"] for one in found if _is_file(one)}
+                found = [one for one in fs.ls(root, detail=True) if one["type"] != "directory"]
+                known = [one for one in found if isinstance(one.get("size"), int)]
+                return {one["name"].rstrip("/").rpartition("/")[2]: one["size"] for one in known}
             return {}
 
         return self._guarded(listed)
@@ -309,10 +310,6 @@ def _may_pass(error: BaseException) -> bool:
     return not isinstance(error, _PERMANENT) and not re.search(
         "Credential|Authentication|PermissionDenied|HostKey", name
     )
-
-
-def _is_file(entry: Mapping[str, Any]) -> bool:
-    return entry["type"] != "directory" and isinstance(entry.get("size"), int)
 
 
 def _age(entry: Mapping[str, Any]) -> float:

@@ -125,7 +125,12 @@ def quantized(content: bytes, exported: Exported, cache: Cache, splits: Mapping[
     if not nodes:
         raise ConfigError(f"{exported.name} has no convolution and no matrix product that could be quantized")
     readings: list[Arrays] = []
-    recorder = Exported(exported.facts, _recording(exported, readings), exported.inputs)
+
+    def record(given: Mapping[str, np.ndarray]) -> Arrays:
+        readings.append(dict(given))
+        return exported.run(given)
+
+    recorder = Exported(exported.facts, record, exported.inputs)
     chosen = _some(of_subset(cache, splits, "train"))
     rows = target_rows(chosen.sequences, exported.window)
     recorder.outputs(chosen, rows[np.unique(np.linspace(0, len(rows) - 1, _CALIBRATION).astype(int))], batch=16)
@@ -152,14 +157,6 @@ def quantized(content: bytes, exported: Exported, cache: Cache, splits: Mapping[
             weight_type=QuantType.QInt8,
         )
         return target.read_bytes()
-
-
-def _recording(exported: Exported, readings: list[Arrays]) -> Any:
-    def run(given: Mapping[str, np.ndarray]) -> Arrays:
-        readings.append(dict(given))
-        return exported.run(given)
-
-    return run
 
 
 def costs(model: Model, before: Exported, after: Exported, cache: Cache, splits: Mapping[str, Any]) -> list[Cost]:

@@ -9,9 +9,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -39,13 +39,6 @@ _SEAL = 4 + len(_KEY) + 2 + 64  # bytes of the last entry
 Arrays = dict[str, np.ndarray]
 #: ``run(inputs) -> outputs``, by name.
 Run = Callable[[Mapping[str, np.ndarray]], Arrays]
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where ONNX Runtime computes."""
-
-    type: str
 
 
 class Exported(Answering):
@@ -94,11 +87,11 @@ class Exported(Answering):
         heads = ", ".join(f"{head.name} ({len(head)})" for head in self.heads)
         return f"<{self.name}: {' + '.join(self.facts['archs'])} on {self.layout.name}, exported, predicts {heads}>"
 
-    def choose_device(self, name: str) -> Device:
+    def choose_device(self, name: str) -> SimpleNamespace:
         """``auto`` and ``cpu`` are the CPU."""
         if name not in ("auto", "cpu"):
             raise ConfigError(f"device {name!r}: exported models are computed on the CPU here; expected auto or cpu")
-        return Device("cpu")
+        return SimpleNamespace(type="cpu")
 
     def widths(self, smooth: int | str) -> list[dict[str, int]]:
         """By head, over how many frames predictions are averaged."""

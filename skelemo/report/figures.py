@@ -77,7 +77,7 @@ def class_bars(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
     """F1 of each class with its interval; precision and recall as marks beside it."""
     names = list(per_class)
     figure, (axes,) = canvas(COLUMN, 0.55 + _pitch(len(names)) * len(names))
-    values = {key: np.array([_or_nan(per_class[name].get(key)) for name in names]) for key in _CLASS_KEYS}
+    values = {key: np.array([per_class[name].get(key) for name in names], np.float64) for key in _CLASS_KEYS}
     places = np.arange(len(names))
     axes.barh(places, np.nan_to_num(values["f1"]), height=0.5, color=BLUE, alpha=0.3, linewidth=0)
     axes.hlines(places, values["f1_low"], values["f1_high"], color=BLUE, linewidth=1.4)
@@ -269,7 +269,3 @@ def density(axes: Axes, x: np.ndarray, y: np.ndarray, low: float, high: float) -
         outlines = [Outline(hexagon + center, closed=True) for center in centers[shade == level]]
         alpha = 0.15 + 0.85 * level / 7
         axes.add_patch(PathPatch(Outline.make_compound_path(*outlines), facecolor=(HEAT, alpha), linewidth=0))
-
-
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else float(value)

@@ -236,5 +236,5 @@ def _spread_meaning(estimates: Sequence[Estimate]) -> str:
 def _bounds(estimate: Estimate) -> tuple[float, float]:
     if estimate.sd is not None:
         return estimate.value - estimate.sd, estimate.value + estimate.sd
-    nan = float("nan")
-    return (nan if estimate.low is None else estimate.low), (nan if estimate.high is None else estimate.high)
+    low, high = np.array([estimate.low, estimate.high], np.float64)  # NaN where there is none
+    return float(low), float(high)

@@ -33,7 +33,6 @@ from skelemo.training.fold import Job, measure_throughput, require_windows, run_
 from skelemo.training.initial import learned_before, origin
 from skelemo.training.processes import join_processes, own_device, rank
 from skelemo.training.settling import (
-    Data,
     Jobs,
     corrections_of,
     draw_split,
@@ -78,7 +77,10 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     config = settle_heads(config, data.corpus)
     if not config.pretrain:
         _require_columns(config, cache, data.corpus)
-    config, split = _settle_split(config, data, out)
+    if _is_begun(out):
+        split = _read_split(out / "splits.json", data.corpus)
+    else:
+        config, split = draw_split(config, data)
     if config.is_baseline:
         config = config.model_copy(update={"optimizer": None})
     config, choices = settle_choices(config, data.corpus, split, out)
@@ -228,13 +230,6 @@ def _require_same_data(out: Path, cache: Cache, corrections: Corrections | None)
 def _is_begun(out: Path) -> bool:
     """Whether the folder holds all that a training begins with; the split is written last."""
     return (out / "splits.json").exists()
-
-
-def _settle_split(config: Config, data: Data, out: Path) -> tuple[Config, Split]:
-    """The split of the run: the one written in its folder, else a new one, with ``auto`` resolved."""
-    if _is_begun(out):
-        return config, _read_split(out / "splits.json", data.corpus)
-    return draw_split(config, data)
 
 
 def _read_split(file: Path, corpus: Corpus) -> Split:

@@ -416,12 +416,9 @@ def precision(config: Config, device: torch.device) -> Any:
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        fast = device.type == "cpu" and torch.backends.mkldnn.is_available() and _cpu_has_bf16()
+        has_units = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        fast = device.type == "cpu" and torch.backends.mkldnn.is_available() and has_units
     return "bf16-mixed" if fast else "32-true"
-
-
-def _cpu_has_bf16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 @contextmanager
