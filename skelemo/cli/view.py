@@ -37,7 +37,8 @@ def command(
     """
     from skelemo.cache.store import open_cache
     from skelemo.runs.folder import read_run
-    from skelemo.view.server import Viewer, serve
+    from skelemo.view.server import serve
+    from skelemo.view.viewer import Viewer
 
     def ready(address: str) -> None:
         click.echo(address)
