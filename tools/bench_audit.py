@@ -2,6 +2,7 @@
 
 python tools/bench_audit.py flips CACHE [--seeds 3]        5 % of the clips have another class
 python tools/bench_audit.py swaps JSON LABELS CACHE        two people change places in the middle, one recording a time
+python tools/bench_audit.py copies CACHE                  60 sequences stand there again, moved, resized and jittered
 python tools/bench_audit.py time [--sequences 2000 --frames 500]
 """
 
@@ -57,6 +58,33 @@ def swaps(source: Path, labels: str, path: Path) -> None:
         print(f"{video}: frame {at}, rank {', '.join(map(str, jump['rank'])) or 'none'} of {len(found)}")
 
 
+def copies(path: Path) -> None:
+    """Add 60 copies, and count which are found, and what is taken for a copy among the others."""
+    cache, random = open_cache(path), np.random.default_rng(3)
+    keypoints, own = cache.read().keypoints, []
+    for row in cache.sequences.to_dict("records"):
+        points = keypoints[row["start"] : row["start"] + row["length"]]
+        if (points[..., 2] > 0).any():
+            own.append(Sequence(row["id"], row["video"], points, np.arange(len(points), dtype=np.int32),
+                                person=row["person"], subject=row["subject"], fps=row["fps"]))  # fmt: skip
+    for jitter in (0.0, 0.25, 0.5, 0.75, 1.0):
+        again = []
+        for one in (own[i] for i in random.choice(len(own), min(60, len(own)), replace=False)):
+            points, size, place = one.keypoints.copy(), random.uniform(0.5, 2), random.uniform(0, 300, 2)
+            jittered = points[..., :2] + random.normal(0, jitter, points[..., :2].shape)
+            points[..., :2] = np.where(points[..., 2:] > 0, size * jittered + place, 0)
+            again.append(Sequence(f"copy/{one.id}", f"copy/{one.video}", points, one.number, fps=one.fps))
+        with tempfile.TemporaryDirectory() as folder:
+            write_shard(Path(folder), Header(cache.layout.name, ()), [*own, *again])
+            suspects = audit(open_cache(folder)).suspects
+        rows = suspects[suspects["kind"] == "duplicate"]
+        pairs = [{a, b.split(" like ")[1].split(" (")[0].split()[0]}
+                 for a, b in zip(rows["video"], rows["found"], strict=True)]  # fmt: skip
+        found = sum({one.video, one.video.removeprefix("copy/")} in pairs for one in again)
+        false = sum(not any(name.startswith("copy/") for name in pair) for pair in pairs)
+        print(f"jitter {jitter}: {found} of {len(again)} copies found; {false} pairs of others")
+
+
 def timed(sequences: int, frames: int) -> None:
     """Time the audit of a cache of random walks with a class for each clip."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
@@ -85,7 +113,7 @@ def walk(number: int, frames: int) -> Sequence:
 
 
 def main() -> None:
-    """Run one of the three."""
+    """Run one of the four."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     one = verbs.add_parser("flips")
@@ -98,11 +126,14 @@ def main() -> None:
     three = verbs.add_parser("time")
     three.add_argument("--sequences", type=int, default=2000)
     three.add_argument("--frames", type=int, default=500)
+    verbs.add_parser("copies").add_argument("cache", type=Path)
     given = parser.parse_args()
     if given.verb == "flips":
         flips(given.cache, given.seeds)
     elif given.verb == "swaps":
         swaps(given.json, given.labels, given.cache)
+    elif given.verb == "copies":
+        copies(given.cache)
     else:
         timed(given.sequences, given.frames)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from skelemo import __version__
 from skelemo.atomic import LOCK, PARTIAL, claimed, finished
 from skelemo.audit.duplicates import duplicates
-from skelemo.audit.labels import label_errors, shifted
+from skelemo.audit.labels import label_errors, shifted, untimed
 from skelemo.audit.movement import empty, frozen, jumps, outside, steps_of
 from skelemo.audit.out_of_fold import from_baseline, from_runs
 from skelemo.audit.suspects import KINDS, Places, Suspect, ranked, write_suspects
@@ -71,6 +71,7 @@ def audit(
     facts.append(("Size", f"{count(len(corpus.sequences), 'sequence')}, {count(len(corpus), 'frame')}"))
     places = Places(corpus)
     predicted, notes = from_runs(corpus, runs) if runs else from_baseline(corpus, seed=seed, report=report)
+    notes = [*notes, *untimed(corpus, predicted)]
     if not corpus.heads:
         notes = [*notes, "nothing is labeled: only movement was looked at"]
     judges = ", ".join(path.name for path in runs) or "a baseline, cross-validated in 5 folds by subject and recording"

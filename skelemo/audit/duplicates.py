@@ -10,26 +10,29 @@ from skelemo.data.corpus import Corpus
 
 #: Points in time that are compared, and dimensions in which neighbors are searched.
 _MOMENTS, _DIMENSIONS = 8, 24
-#: Movements are the same if their points differ by less, in sizes of the person.
-_SAME = 0.02
+#: Sequences are the same if their points differ by less than they move themselves, within these bounds, in sizes of the
+#: person. Stills of different people's faces come within 1.1 %.
+_STILL, _MOVING = 0.01, 0.02
 #: Neighbors of a sequence that are looked at.
 _NEIGHBORS = 4
 
 
 def duplicates(corpus: Corpus, places: Places) -> Iterator[Suspect]:
-    """Sequences that move like one of another recording, wherever in the image and at whatever size.
+    """Sequences that move or look like one of another recording, wherever in the image and at whatever size.
 
-    Each is compared at a few moments, evenly spread over it; a copy that begins elsewhere is not found. Takes of one
-    subject in one subset are no suspects, however alike.
+    What moves little must agree more closely, since many people hold still alike. Each is compared at a few moments,
+    evenly spread over it; a copy that begins elsewhere is not found. Takes of one subject in one subset are no
+    suspects, however alike.
     """
     shape = _shapes(corpus)  # [S, D]
+    allowed = _movement(shape).clip(_STILL, _MOVING)
     usable = np.flatnonzero(shape.any(1))
     if len(usable) < 2:
         return
     flat = shape[usable]
     projection = np.random.default_rng(0).normal(0, _DIMENSIONS**-0.5, (flat.shape[1], _DIMENSIONS)).astype(np.float32)
     near = flat @ projection
-    radius = 1.6 * _SAME * np.sqrt(flat.shape[1])
+    radius = 1.6 * _MOVING * np.sqrt(flat.shape[1])
     _, found = cKDTree(near).query(near, k=min(_NEIGHBORS + 1, len(near)), distance_upper_bound=radius, workers=-1)
     one = np.repeat(np.arange(len(near)), found.shape[1])
     other = found.ravel()
@@ -39,12 +42,13 @@ def duplicates(corpus: Corpus, places: Places) -> Iterator[Suspect]:
         first, second = int(usable[a]), int(usable[b])
         shown = (flat[a] != 0) & (flat[b] != 0)
         apart = float(np.sqrt(np.mean((flat[a] - flat[b])[shown] ** 2))) if shown.mean() > 0.2 else np.inf
-        if places.video[first] != places.video[second] and apart < _SAME:
-            yield from _suspects(corpus, places, first, second, apart)
+        same = float(min(allowed[first], allowed[second]))
+        if places.video[first] != places.video[second] and apart < same:
+            yield from _suspects(corpus, places, first, second, apart, apart / same)
 
 
-def _suspects(corpus: Corpus, places: Places, first: int, second: int, apart: float) -> Iterator[Suspect]:
-    """The pair as a suspect, unless it is two takes of one subject in one subset."""
+def _suspects(corpus: Corpus, places: Places, first: int, second: int, apart: float, share: float) -> Iterator[Suspect]:
+    """The pair as a suspect, unless it is two takes of one subject in one subset; ``share`` of what is allowed."""
     rows = corpus.sequences
     torn = [
         f"{rows['splits'].iloc[first][name]} and {subset} of {name}"
@@ -58,8 +62,18 @@ def _suspects(corpus: Corpus, places: Places, first: int, second: int, apart: fl
     who = f"{places.video[second]} {places.person[second]}".strip()
     found = f"{'moves' if length > 1 else 'looks'} like {who} (points differ by {apart:.1%} of the person's size)"
     found += f"; they are in {torn[0]}" if torn else ""
-    score = 0.5 + 0.25 * (1 - apart / _SAME) + 0.2 * bool(torn)
+    score = 0.5 + 0.25 * (1 - share) + 0.2 * bool(torn)
     yield places.suspect("duplicate", start, start + length - 1, score, found)
+
+
+def _movement(shape: np.ndarray) -> np.ndarray:
+    """``[S]`` by how much the points of each sequence deviate from their mean over its moments, in its sizes."""
+    places = shape.reshape(len(shape), _MOMENTS, -1)
+    shown = places != 0
+    number = np.maximum(shown.sum(1, keepdims=True), 1)
+    mean = places.sum(1, keepdims=True) / number
+    squares = np.where(shown, places - mean, 0) ** 2
+    return np.asarray(np.sqrt(squares.sum((1, 2)) / np.maximum(shown.sum((1, 2)), 1)))
 
 
 def _shapes(corpus: Corpus) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What is wrong with labels: others are more probable, or they fit better at another time."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -82,6 +82,23 @@ def _issues(labels: np.ndarray, chance: np.ndarray) -> list[tuple[int, float]]:
     quality = np.asarray(get_label_quality_scores(labels, chance, method="normalized_margin"))
     chosen = np.flatnonzero(flagged)
     return [(int(index), float(quality[index])) for index in chosen]
+
+
+def untimed(corpus: Corpus, predicted: Sequence[Predicted]) -> list[str]:
+    """A note on the heads of values that nothing judges: they are judged by their timing, and no sequence is long."""
+    short = [
+        one.head.name
+        for one in predicted
+        if one.head.kind == "values" and np.bincount(corpus.sequence(one.row), minlength=1).max() < _FEWEST
+    ]
+    if not short:
+        return []
+    names = f"{', '.join(short[:3])}{f' and {len(short) - 3} more' if len(short) > 3 else ''}"
+    return [
+        f"{names}: values are judged by their timing alone, in sequences of {_FEWEST} labeled windows or more, and "
+        "there is none: these labels are not judged; to see where a model disagrees most, train one on this cache with "
+        "--set split=kfold:5 and sort by error in skelemo view CACHE --runs RUN"
+    ]
 
 
 def shifted(corpus: Corpus, places: Places, predicted: Predicted) -> Iterator[Suspect]:

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skelemo.data.corpus import KEY_SPAN, Corpus
+from skelemo.data.corpus import Corpus
+from skelemo.data.mistakes import rows_of
 from skelemo.data.splits import groups_of, spread_evenly
 from skelemo.data.windows import Gatherer, Window, find_targets, labeled_as_clips
 from skelemo.models.baselines import Scaler
 from skelemo.models.window_features import features
-from skelemo.runs.folder import Run, read_run
+from skelemo.runs.folder import read_run
 from skelemo.runs.predictions import outputs_of
 from skelemo.targets import Head, hard_labels
 
@@ -56,9 +57,9 @@ def from_runs(corpus: Corpus, paths: Sequence[Path]) -> tuple[list[Predicted], l
         rows, outputs = [], []
         for run in runs:
             if head in run.heads:
-                row, values = _rows_of(corpus, run, head)
-                rows.append(row)
-                outputs.append(values)
+                row = rows_of(corpus, run.windows)
+                rows.append(row[row >= 0])
+                outputs.append(outputs_of(run.windows, head)[row >= 0])
         if not rows:
             unjudged.append(head.name)
             continue
@@ -75,21 +76,11 @@ def from_runs(corpus: Corpus, paths: Sequence[Path]) -> tuple[list[Predicted], l
                 "a run with --set split=kfold:5 predicts all"
             )
     if unjudged:
-        notes.append(f"no run predicts {', '.join(unjudged)} as the cache has it: these labels are not judged")
+        notes.append(
+            f"no run predicts {', '.join(unjudged)} with the outputs that the cache has: these labels are not judged; "
+            "give one that was trained on this cache with --set split=kfold:5, or none for a quick baseline"
+        )
     return found, notes
-
-
-def _rows_of(corpus: Corpus, run: Run, head: Head) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the corpus that a run predicts, and what."""
-    windows = run.windows
-    ids = {name: number for number, name in enumerate(corpus.sequences["id"])}
-    sequence = windows["sequence"].astype(object).map(ids).to_numpy(np.float64)
-    known = ~np.isnan(sequence)
-    wanted = sequence[known].astype(np.int64) * KEY_SPAN + windows["frame"].to_numpy(np.int64)[known]
-    key = corpus.key.numpy()
-    row = np.searchsorted(key, wanted)
-    there = (row < len(key)) & (key[np.minimum(row, len(key) - 1)] == wanted)
-    return row[there], outputs_of(windows, head)[known][there]
 
 
 def from_baseline(
@@ -119,8 +110,11 @@ def from_baseline(
             report(len(found), len(heads))
             mine = np.flatnonzero(head.labeled(targets.labels[head.name]))
             if len(np.unique(group[mine])) < FOLDS:
-                few = f"fewer than {FOLDS} subjects or recordings are labeled"
-                notes.append(f"{head.name}: {few}: its labels are not judged")
+                notes.append(
+                    f"{head.name}: fewer than {FOLDS} subjects or recordings are labeled, too few to learn from some "
+                    "and judge the others: these labels are not judged; score a run of other data on this cache "
+                    "(skelemo evaluate) and give the folder as --runs"
+                )
                 continue
             labels = targets.labels[head.name][mine]
             outputs = _cross_validated(inputs[mine], labels, head, group[mine], seed)

@@ -79,6 +79,8 @@ def _show(report: "Report") -> None:
                 run.name, *(_cell(estimate_of(run, head.name, name), bounded and SHOWN[name]) for head, name in figures)
             )
         console.print(shown)
+        for told in dict.fromkeys(filter(None, map(ground.transductive, ground.heads))):
+            console.print(told, soft_wrap=True)
         if (basis := ground.facts().get("Intervals", "")).startswith("n/a"):
             console.print(f"95 % intervals: {basis}")
     console.print(f"report: {report.page}")

@@ -92,7 +92,7 @@ def command(
             started["text"] + (f"\nthe scores are optimistic: {started['overlap']}" if started["overlap"] else "")
         )
     if corrected := read_json(out / "environment.json").get("corrections"):
-        click.echo(f"with {in_words(corrected)}")
+        click.echo(f"Labels were corrected, with {in_words(corrected)}.")
 
 
 def _list_settings(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -228,79 +228,100 @@ def load_corpus(
     InputError
         No room for the file.
     """
-    settings = preparation or Preparation()
-    columns = _columns(cache.layout, parts)
+    settings, columns = preparation or Preparation(), _columns(cache.layout, parts)
     layout = cache.layout.only(parts) if parts else cache.layout
-    by_clip = settings.reference == "clip"
-    lengths, total = cache.sequences["length"].to_numpy(), cache.frames
-    referred = len(layout.parts) if by_clip and settings.coordinates == "parts" else 0
+    lengths = cache.sequences["length"].to_numpy()
     at_once, workers = BLOCK_FRAMES, 1 + (os.cpu_count() or 1)  # one may wait for the disk
     if memory is not None:
         at_once, workers = preparing(memory, int(lengths.max(initial=0)), len(cache.layout), at_once, workers)
-    keypoints, reference, scratch = _allocate(total, len(layout), referred, memory)
-    frames = cache.allocate(keypoints.numpy())
-    number = torch.from_numpy(frames.number)
-    sequence = torch.from_numpy(np.repeat(np.arange(len(cache.sequences)), lengths))
-    images = Images.of(cache)
-    seen, step = torch.empty(total, dtype=torch.bool), np.empty(len(cache.sequences))
-    shown = torch.zeros(len(layout.parts), dtype=torch.bool)
-    content = np.full(len(cache.sequences), "", object)
-
-    def prepare_block(first: int, last: int, rows: slice) -> None:
-        points = frames.keypoints[rows]
-        if columns is not None:
-            points = np.empty((len(points), len(cache.layout), 3), np.float32)
-        labels = {name: values[rows] for name, values in frames.labels.items()}
-        cache.read_into(Frames(points, frames.number[rows], labels), first, last, rows.start)
-        content[first:last] = _hashes(points, cache.sequences.iloc[first:last], rows.start)
-        block = torch.from_numpy(points if columns is None else points[:, columns])
-        clips = Clips(sequence[rows] - first, number[rows])
-        ready = raw = images.to_pixels(block, sequence[rows])
-        if by_clip:
-            ready = clean(raw, clips, settings)
-        if ready.data_ptr() != keypoints[rows].data_ptr():
-            keypoints[rows] = ready
-        anything = seen_parts(ready, layout)
-        if not by_clip and settings.min_confidence > 0:
-            anything = seen_parts(clean(raw, clips, replace(settings, max_gap=0, smooth=0)), layout)
-        seen[rows] = anything.any(1)
-        shown.logical_or_(anything.any(0))
-        step[first:last] = usual_steps(frames.number[rows], clips.sequence.numpy(), last - first)
-        if reference is not None:
-            reference[rows] = find_reference(ready, clips, layout, settings, images.size)
-        if scratch:
-            scratch.forget(rows.start, rows.stop)
-
+    filling = _Filling(cache, settings, layout, columns, memory)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # blocks are prepared side by side
     try:
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(lambda block: prepare_block(*block), _blocks(lengths, at_once)))
+            list(pool.map(lambda block: filling.prepare(*block), _blocks(lengths, at_once)))
     finally:
         torch.set_num_threads(threads)
-    if by_clip and settings.coordinates == "frame":
-        images = images.guess_sizes(cache, keypoints)
-        reference = find_reference(keypoints, Clips(sequence, number), layout, settings, images.size)[sequence]
-    corpus = Corpus(
-        layout=layout,
-        preparation=settings,
-        heads=cache.heads,
-        sequences=cache.sequences.assign(content=content),
-        keypoints=keypoints,
-        reference=reference,
-        seen=seen,
-        key=sequence * KEY_SPAN + number,
-        labels={name: torch.from_numpy(labels) for name, labels in frames.labels.items()},
-        step=torch.from_numpy(step),
-        image_size=images.size,
-        frame_size=images.pixels if settings.coordinates == "frame" else None,
-        scratch=scratch,
-    )
-    if scratch:
-        scratch.settle()
-    corpus = corpus if keep_absent else _without_absent(cache, corpus, shown.tolist(), chosen=bool(parts))
+    corpus = filling.corpus()
+    corpus = corpus if keep_absent else _without_absent(cache, corpus, filling.shown.tolist(), chosen=bool(parts))
     corpus = calibrated(corpus, settings.calibrate)
     return corpus if settings.standardize == "none" else standardized(corpus)
+
+
+class _Filling:
+    """The arrays of a corpus, while blocks of a cache are read and prepared into them, several at a time."""
+
+    def __init__(
+        self, cache: Cache, settings: Preparation, layout: Layout, columns: list[int] | None, memory: int | None
+    ) -> None:
+        self.cache, self.settings, self.layout, self.columns = cache, settings, layout, columns
+        self.by_clip = settings.reference == "clip"
+        sequences = len(cache.sequences)
+        referred = len(layout.parts) if self.by_clip and settings.coordinates == "parts" else 0
+        self.keypoints, self.reference, self.scratch = _allocate(cache.frames, len(layout), referred, memory)
+        self.frames = cache.allocate(self.keypoints.numpy())
+        self.number = torch.from_numpy(self.frames.number)
+        self.sequence = torch.from_numpy(np.repeat(np.arange(sequences), cache.sequences["length"].to_numpy()))
+        self.images = Images.of(cache)
+        self.seen, self.step = torch.empty(cache.frames, dtype=torch.bool), np.empty(sequences)
+        self.shown = torch.zeros(len(layout.parts), dtype=torch.bool)
+        self.content = np.full(sequences, "", object)
+
+    def prepare(self, first: int, last: int, rows: slice) -> None:
+        """Read and prepare the sequences from ``first`` to before ``last``, which have these rows."""
+        raw = self._read(first, last, rows)
+        clips = Clips(self.sequence[rows] - first, self.number[rows])
+        ready = clean(raw, clips, self.settings) if self.by_clip else raw
+        if ready.data_ptr() != self.keypoints[rows].data_ptr():
+            self.keypoints[rows] = ready
+        anything = seen_parts(ready, self.layout)
+        if not self.by_clip and self.settings.min_confidence > 0:
+            anything = seen_parts(clean(raw, clips, replace(self.settings, max_gap=0, smooth=0)), self.layout)
+        self.seen[rows] = anything.any(1)
+        self.shown.logical_or_(anything.any(0))
+        self.step[first:last] = usual_steps(self.frames.number[rows], clips.sequence.numpy(), last - first)
+        if self.reference is not None:
+            self.reference[rows] = find_reference(ready, clips, self.layout, self.settings, self.images.size)
+        if self.scratch:
+            self.scratch.forget(rows.start, rows.stop)
+
+    def _read(self, first: int, last: int, rows: slice) -> Tensor:
+        """Keypoints in pixels ``[N, V, 3]`` as the cache has them; labels, frame numbers and hashes beside."""
+        points = self.frames.keypoints[rows]
+        if self.columns is not None:
+            points = np.empty((len(points), len(self.cache.layout), 3), np.float32)
+        labels = {name: values[rows] for name, values in self.frames.labels.items()}
+        self.cache.read_into(Frames(points, self.frames.number[rows], labels), first, last, rows.start)
+        self.content[first:last] = _hashes(points, self.cache.sequences.iloc[first:last], rows.start)
+        block = torch.from_numpy(points if self.columns is None else points[:, self.columns])
+        return self.images.to_pixels(block, self.sequence[rows])
+
+    def corpus(self) -> Corpus:
+        """The corpus, of all parts."""
+        images, reference = self.images, self.reference
+        of_image = self.settings.coordinates == "frame"
+        if self.by_clip and of_image:
+            images = images.guess_sizes(self.cache, self.keypoints)
+            clips = Clips(self.sequence, self.number)
+            each = find_reference(self.keypoints, clips, self.layout, self.settings, images.size)
+            reference = each[self.sequence]
+        if self.scratch:
+            self.scratch.settle()
+        return Corpus(
+            layout=self.layout,
+            preparation=self.settings,
+            heads=self.cache.heads,
+            sequences=self.cache.sequences.assign(content=self.content),
+            keypoints=self.keypoints,
+            reference=reference,
+            seen=self.seen,
+            key=self.sequence * KEY_SPAN + self.number,
+            labels={name: torch.from_numpy(labels) for name, labels in self.frames.labels.items()},
+            step=torch.from_numpy(self.step),
+            image_size=images.size,
+            frame_size=images.pixels if of_image else None,
+            scratch=self.scratch,
+        )
 
 
 def _allocate(

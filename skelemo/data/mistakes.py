@@ -19,10 +19,12 @@ _MISSING = ("0 to 10 %", "10 to 25 %", "25 to 50 %", "over 50 %")
 
 
 def rows_of(corpus: Corpus, table: pd.DataFrame) -> np.ndarray:
-    """``[N]`` rows of the corpus that a table of predictions is about."""
+    """``[N]`` rows of the corpus that a table of predictions is about; -1 of frames that it does not have."""
     sequence = pd.Index(corpus.sequences["id"]).get_indexer(pd.Index(table["sequence"].astype(str)))
     key = torch.as_tensor(sequence * KEY_SPAN + table["frame"].to_numpy(np.int64), device=corpus.device)
-    return torch.searchsorted(corpus.key, key).cpu().numpy()
+    row = torch.searchsorted(corpus.key, key).clamp(max=len(corpus) - 1)
+    there = torch.as_tensor(sequence >= 0, device=corpus.device) & (corpus.key[row] == key)
+    return torch.where(there, row, -1).cpu().numpy()
 
 
 def find_mistakes(corpus: Corpus, table: pd.DataFrame, heads: Sequence[Head], most: int) -> list[Mistake]:

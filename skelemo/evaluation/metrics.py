@@ -38,6 +38,8 @@ class Metric:
     sums, of_sums : only for ``windows``, for a fast bootstrap. ``sums(truth, predicted, groups, size)`` yields for each
         output (or once for all) statistics that are additive over groups, ``[size, S]``; ``of_sums`` maps totals
         ``[R, S]`` to the metric ``[R]``, exactly or approximately. Otherwise windows are resampled one by one.
+    resampled : only for ``confusion`` and ``tables``, in place of the function where groups are resampled: of the sums
+        of the resamples and of all windows, for metrics that depend on what occurs at all.
     """
 
     kind: KindName
@@ -45,6 +47,7 @@ class Metric:
     title: str
     sums: Callable[[Any, Floats, Counts, int], Iterator[Floats]] | None = None
     of_sums: Callable[[Floats], Floats] | None = None
+    resampled: Callable[[Floats, Floats], Floats] | None = None
 
 
 METRICS: Registry[Metric] = Registry("metric", "skelemo.metrics", "skelemo.evaluation")
@@ -109,7 +112,28 @@ def uar(matrix: ArrayLike) -> Floats:
     return mean_of_known(per_class(matrix)["recall"])
 
 
-@METRICS.register("macro_f1", Metric("classes", "confusion", "macro F1"))
+def macro_f1_of_resamples(matrices: Floats, whole: Floats) -> Floats:
+    """`macro_f1` of resamples ``[..., C, C]`` of windows with the matrix ``[C, C]``: see `f1_of_resamples`."""
+    hits = np.diagonal(matrices, axis1=-2, axis2=-1)
+    return mean_of_known(f1_of_resamples(hits, matrices.sum(-1), matrices.sum(-2), whole.sum(-1), whole.sum(-2)))
+
+
+def f1_of_resamples(hits: Floats, support: Floats, claimed: Floats, true: Floats, predicted: Floats) -> Floats:
+    """F1 of the classes of all windows in resamples of them, ``[..., C]``.
+
+    A class that occurs, but not in a resample, is unknown there, as its recall is: taken for 0 it would pull the
+    interval down. A class that is only ever predicted is 0 in every resample, as it is in all windows.
+
+    Parameters
+    ----------
+    hits, support, claimed : ``[..., C]`` of the resamples: how often a class is found, true and predicted.
+    true, predicted : ``[C]``, how often it is in all windows.
+    """
+    of_true = np.where(support > 0, ratio(2 * hits, support + claimed), np.nan)
+    return np.where(true > 0, of_true, np.where(predicted > 0, 0.0, np.nan))
+
+
+@METRICS.register("macro_f1", Metric("classes", "confusion", "macro F1", resampled=macro_f1_of_resamples))
 def macro_f1(matrix: ArrayLike) -> Floats:
     """F1 averaged over the classes in truth or prediction, as in scikit-learn, from ``[..., C, C]``."""
     return mean_of_known(per_class(matrix)["f1"])
@@ -199,7 +223,13 @@ def _moments(totals: ArrayLike) -> tuple[Floats, Floats, Floats, Floats, Floats,
     return n, (x - y) / n, variance_x, variance_y, xy / n - x * y / n**2, constant
 
 
-@METRICS.register("f1", Metric("flags", "tables", "F1"))
+def flag_f1_of_resamples(tables: Floats, whole: Floats) -> Floats:
+    """`flag_f1` of resamples ``[..., K, 2, 2]``: unknown where a flag that occurs in all ``[K, 2, 2]`` does not."""
+    lost = (tables[..., 1, :].sum(-1) == 0) & (whole[..., 1, :].sum(-1) > 0)
+    return np.where(lost, np.nan, flag_f1(tables))
+
+
+@METRICS.register("f1", Metric("flags", "tables", "F1", resampled=flag_f1_of_resamples))
 def flag_f1(tables: ArrayLike) -> Floats:
     """F1 of each flag from 2 × 2 tables ``[..., K, 2, 2]`` (truth by prediction).
 

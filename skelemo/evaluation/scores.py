@@ -18,12 +18,12 @@ from skelemo.errors import InputError
 from skelemo.evaluation.metrics import (
     METRICS,
     Floats,
+    f1_of_resamples,
     flag_f1,
     main_metric,
     mean_of_known,
     metrics_of,
     per_class,
-    ratio,
     sums,
 )
 from skelemo.runs.folder import scores_html
@@ -179,7 +179,7 @@ def paired_difference(
     value = float(np.subtract(*(side.measure(g.sum(0))[figure] for side, g in zip(judged, groups, strict=True))))
     if count < FEWEST_GROUPS:
         return Difference(value, None, None, None, count)
-    drawn = (side.measure(resample(g, resamples, 0))[figure] for side, g in zip(judged, groups, strict=True))
+    drawn = (side.measure(resample(g, resamples, 0), g.sum(0))[figure] for side, g in zip(judged, groups, strict=True))
     found = np.nan_to_num(np.subtract(*drawn))
     low, high = _interval(found)
     against = float(np.mean(found <= 0 if value > 0 else found >= 0))
@@ -223,7 +223,7 @@ def losses(
         """Of all groups, and of each resample."""
         groups = one.main_totals(codes, count)
         totals = np.concatenate([groups.sum(0)[None], times @ groups] if enough else [groups.sum(0)[None]])
-        return np.full(len(totals), np.nan) if not count or one._single_class else one.measure_main(totals)
+        return np.full(len(totals), np.nan) if not count or one._single_class else one.measure_main(totals, totals[0])
 
     usual = figures(judged)
     found = np.array([figures(_Judged.of(table.assign(**output_table(head, one)), head, clips)) for one in others])
@@ -281,35 +281,36 @@ class _Judged:
                 columns.append(np.bincount(cells, minlength=4 * size).reshape(size, 4).astype(np.float64))
         return np.concatenate(columns, 1)
 
-    def measure(self, total: Floats) -> dict[str, Floats]:
-        """Figures ``[...]`` of the metrics with sums, from ``[..., S]``."""
+    def measure(self, total: Floats, whole: Floats | None = None) -> dict[str, Floats]:
+        """Figures ``[...]`` of the metrics with sums, from ``[..., S]``; of resamples with the sums of all windows."""
         count = len(self.head)
         shape = {"classes": (count, count), "values": (count, 6), "flags": (count, 2, 2)}[self.head.kind]
         total = total.reshape(*total.shape[:-1], *shape)
         found: dict[str, Floats] = {}
         for name in self._metrics:
             entry = METRICS[name]
-            if entry.facts.form != "windows":
+            if whole is not None and entry.facts.resampled:
+                found |= self._named(name, entry.facts.resampled(total, whole.reshape(shape)))
+            elif entry.facts.form != "windows":
                 found |= self._named(name, entry.function(total))
         return found
 
     def main_totals(self, groups: Codes, size: int) -> Floats:
-        """As `totals`, for the main metric alone: of classes their hits, and how often they are true or predicted."""
+        """As `totals`, for the main metric alone: of classes their hits, and how often they are true and predicted."""
         count = len(self.head)
         if self.head.kind != "classes":
             return self.totals(groups, size)
         given = self.outputs.argmax(1)
         cells, right = groups * count, given == self.truth
         hits = np.bincount((cells + given)[right], minlength=size * count)
-        both = np.bincount(np.concatenate([cells + given, cells + self.truth]), minlength=size * count)
-        return np.concatenate([hits.reshape(size, count), both.reshape(size, count)], 1).astype(np.float64)
+        counted = [hits, *(np.bincount(cells + one, minlength=size * count) for one in (self.truth, given))]
+        return np.concatenate([one.reshape(size, count) for one in counted], 1).astype(np.float64)
 
-    def measure_main(self, total: Floats) -> Floats:
-        """The main metric ``[...]`` from `main_totals` ``[..., S]``."""
+    def measure_main(self, total: Floats, whole: Floats) -> Floats:
+        """The main metric ``[...]`` from `main_totals` ``[..., S]`` of resamples, and of all windows."""
         if self.head.kind != "classes":
-            return self.measure(total)[main_metric(self.head)]
-        hits, both = np.split(total, 2, -1)
-        return mean_of_known(ratio(2 * hits, both))  # F1 averaged over the classes in truth or prediction
+            return self.measure(total, whole)[main_metric(self.head)]
+        return mean_of_known(f1_of_resamples(*np.split(total, 3, -1), *np.split(whole, 3)[1:]))
 
     def _read(self, names: Sequence[str], rows: Any) -> dict[str, Floats]:
         """Figures of metrics that take the windows themselves, on some rows."""
@@ -341,7 +342,9 @@ class _Judged:
         values = self.measure(groups.sum(0)) | self._read(from_windows, slice(None))
         enough = count >= FEWEST_GROUPS
         drawn = resample(groups, resamples if enough else 1, seed)
-        spread = self.measure(drawn) | self._read_resampled(codes, count, resamples if enough else 0, seed)
+        spread = self.measure(drawn, groups.sum(0)) | self._read_resampled(
+            codes, count, resamples if enough else 0, seed
+        )
         single = self._single_class
         values = {name: np.array(np.nan) if single else value for name, value in values.items()}
         intervals = enough and not single
@@ -444,11 +447,9 @@ def _class_details(head: Head, groups: Floats, drawn: Floats, intervals: bool) -
     matrix = cells.sum(0)
     shown_by = (cells.sum(-1) > 0).sum(0)  # [C] groups
     measured = per_class(matrix)
-    bounds = {
-        name: _interval(values)
-        for name, values in per_class(drawn.reshape(-1, count, count)).items()
-        if name != "support"
-    }
+    resampled = per_class(drawn.reshape(-1, count, count))
+    occurs = resampled.pop("support") > 0  # else nothing is known of the class
+    bounds = {name: _interval(np.where(occurs, values, np.nan)) for name, values in resampled.items()}
     table: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(head.outputs):
         table[name] = {key: _number(values[number]) for key, values in measured.items()}

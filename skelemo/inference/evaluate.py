@@ -12,9 +12,8 @@ import torch
 import yaml
 
 from skelemo.atomic import LOCK, PARTIAL, claimed, finished
-from skelemo.cache.corrections import in_words, read_corrections
+from skelemo.cache.corrections import Corrections, in_words, read_corrections
 from skelemo.cache.store import Cache, open_cache
-from skelemo.data.calibration import people_of
 from skelemo.data.corpus import Corpus
 from skelemo.data.corrected import correct
 from skelemo.data.mistakes import find_mistakes
@@ -23,11 +22,11 @@ from skelemo.errors import ConfigError, InputError
 from skelemo.evaluation.scores import Scores, score
 from skelemo.inference.cost import cost_of_members
 from skelemo.inference.environment import choose_device, environment
+from skelemo.inference.evaluation_notes import collapse_notes, overlap_notes, preparation_notes, range_notes
 from skelemo.inference.grouping import groups_by, score_by
 from skelemo.inference.importance import Budget, Predicting
 from skelemo.inference.importance import importance as measure_importance
 from skelemo.inference.joining import Join, join_heads, notes_on
-from skelemo.inference.overlap import overlap, require_unseen
 from skelemo.inference.predictor import Model, load, model_folders
 from skelemo.inference.sources import require_parts
 from skelemo.runs.folder import read_json, read_settings, shared, write_json
@@ -99,54 +98,82 @@ def evaluate(
         _require_empty(out)
         where, started = choose_device(device), time.monotonic()
         model, cache = load(runs, allow=allow), open_cache(data)
-        require_parts(cache, model.layout)
-        joins = join_heads(cache.heads, model.answered, names or {}, cache.name)
-        corpora = [*model.load(cache, where)]
-        made: dict[str, Any] = {}
-        if changes:
-            corpora[0], made["corrections"] = correct(corpora[0], cache, changes)
-        corpus, joins, clips = _joined(corpora[0], joins, cache.name)
-        targets = _targets(corpus, model)
-        ours, theirs = _unscored(joins, model.answered, cache.heads)
-        notes = _overlap_notes(runs, corpus, targets, cache, allow_overlap=allow_overlap)
+        known = _read(model, cache, names or {}, changes, where)
+        corpus, targets = known.corpus, _targets(known.corpus, model)
+        notes = overlap_notes(runs, corpus, targets, cache, allow_overlap=allow_overlap)
         whole = model.members[0].window.sampling == "clip"
-        groups = {column: groups_by(column, cache, corpora[0], targets.row, table, clips=whole) for column in by}
-        outputs, _ = model.outputs(corpora, targets.row, where, report)
+        groups = {column: groups_by(column, cache, known.corpora[0], targets.row, table, clips=whole) for column in by}
+        outputs, _ = model.outputs(known.corpora, targets.row, where, report)
         places = window_columns(corpus, targets, fold=1, subset="test")
         predictions = prediction_table(places, corpus.heads, targets.labels, outputs)
-        scores = score(predictions, corpus.heads, clips=clips)
-        for join in joins:
-            joined = join.to_json(corpora[0].labels[join.theirs.name].cpu().numpy())
-            joined |= {"unscored_heads": {"run": ours, "data": theirs}}
-            scores["test"][join.ours.name]["joined"] = joined
-            notes += notes_on(join.ours.name, join.ours.kind, joined) + _range_notes(join)
-        notes += [f"heads of the run without labels in these data, not scored: {', '.join(ours)}"] if ours else []
-        notes += [f"heads of these data that the run does not predict: {', '.join(theirs)}"] if theirs else []
-        notes += [f"labels as corrected, with {in_words(made['corrections'])}"] if made else []
-        notes += _part_notes(cache, model)
-        if any(one.preparation.standardize != "none" for one in model.members):
-            notes.append("standardized: these data, without labels, have the means and deviations of the run's")
-        if any(one.preparation.calibrate != "none" for one in model.members):
-            notes.append("calibrated: what is usual of each person in these data, without labels, is taken off")
-            frames = np.bincount(people_of(corpus.sequences), corpus.sequences["length"])
-            if alone := int((frames == 1).sum()):
-                notes[-1] += (
-                    f"; of {alone:,} of {len(frames):,} only one frame is known, whose expression goes in part with "
-                    "it: name subjects in the label table"
-                )
+        scores = score(predictions, corpus.heads, clips=known.clips)
+        notes += known.add_joined(scores)
+        notes += [f"labels as corrected, with {in_words(known.made['corrections'])}"] if known.made else []
+        notes += preparation_notes(cache, model, corpus)
         for column, values in groups.items():
-            notes += score_by(scores, predictions, corpus.heads, clips, column, values)
-        facts = environment(cache, corpus.heads, where) | made
+            notes += score_by(scores, predictions, corpus.heads, known.clips, column, values)
+        notes += collapse_notes(runs, model, corpus.heads, scores)
+        facts = environment(cache, corpus.heads, where) | known.made
         facts |= {
-            **cost_of_members(model.members, model.batches(corpora, targets.row, where)),
+            **cost_of_members(model.members, model.batches(known.corpora, targets.row, where)),
             "evaluation": _facts(runs, notes, time.monotonic() - started),
         }
         _write(out, _config(runs, data, corpus.heads), _split(predictions), facts, predictions, corpus.heads)
         most = min(map(_mistakes_kept, runs)) if mistakes is None else mistakes
-        write_importance(out, _importance(model, corpora, corpus.heads, targets, clips, where, importance))
+        found = _importance(model, known.corpora, corpus.heads, targets, known.clips, where, importance)
+        write_importance(out, found)
         write_mistakes(out, find_mistakes(corpus, predictions, corpus.heads, most))
         write_json(out / "scores.json", scores)
     return Evaluation(scores, tuple(notes))
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """What is scored.
+
+    Parameters
+    ----------
+    corpora : the cache as each member of the model takes it, with labels as they are there, or as corrected.
+    corpus : the first of them with the run's heads and labels.
+    joins : of heads with labels.
+    clips : names of heads that label whole clips.
+    ours, theirs : names of the heads of the run, and of the cache, that are not scored.
+    made : what ``environment.json`` says of corrections, if there are any.
+    """
+
+    corpora: list[Corpus]
+    corpus: Corpus
+    joins: list[Join]
+    clips: list[str]
+    ours: list[str]
+    theirs: list[str]
+    made: dict[str, Any]
+
+    def add_joined(self, scores: Scores) -> list[str]:
+        """Add to the scores what counted as what; notes on that."""
+        notes = []
+        for join in self.joins:
+            joined = join.to_json(self.corpora[0].labels[join.theirs.name].cpu().numpy())
+            joined |= {"unscored_heads": {"run": self.ours, "data": self.theirs}}
+            scores["test"][join.ours.name]["joined"] = joined
+            notes += notes_on(join.ours.name, join.ours.kind, joined) + range_notes(join)
+        for told, heads in (("the run without labels in these data, not scored", self.ours),
+                            ("these data that the run does not predict", self.theirs)):  # fmt: skip
+            notes += [f"heads of {told}: {', '.join(heads)}"] if heads else []
+        return notes
+
+
+def _read(
+    model: Model, cache: Cache, names: Mapping[str, str], changes: Corrections | None, where: torch.device
+) -> _Data:
+    require_parts(cache, model.layout)
+    joins = join_heads(cache.heads, model.answered, names, cache.name)
+    corpora = [*model.load(cache, where)]
+    made: dict[str, Any] = {}
+    if changes:
+        corpora[0], made["corrections"] = correct(corpora[0], cache, changes)
+    corpus, joins, clips = _joined(corpora[0], joins, cache.name)
+    return _Data(corpora, corpus, joins, clips, *_unscored(joins, model.answered, cache.heads), made)
 
 
 def _mistakes_kept(run: Path) -> int:
@@ -218,38 +245,6 @@ def _unscored(joins: Sequence[Join], ours: Sequence[Head], theirs: Sequence[Head
 def _targets(corpus: Corpus, model: Model) -> Targets:
     names, everything = tuple(head.name for head in corpus.heads), np.arange(len(corpus.sequences))
     return find_targets(corpus, everything, model.members[0].window, names, seen_only=False)
-
-
-def _overlap_notes(
-    runs: Sequence[Path], corpus: Corpus, targets: Targets, cache: Cache, *, allow_overlap: bool
-) -> list[str]:
-    """Refuse what runs have learned from; notes on what is allowed, and on runs that do not tell."""
-    scored = corpus.sequences.iloc[np.unique(corpus.sequence(targets.row))]
-    found = [(run, overlap(run, scored)) for run in runs]
-    known = [one for _, one in found if one is not None]
-    if not allow_overlap:
-        require_unseen(known, cache.name)
-    notes = [f"overlap: {one.text}; the scores flatter it" for one in known if one.sequences or one.subjects]
-    silent = [run.resolve().name for run, one in found if one is None]
-    if silent:
-        notes.append(f"{', '.join(silent)}: no splits.json tells what it was trained on; these data may be among it")
-    return notes
-
-
-def _range_notes(join: Join) -> list[str]:
-    ours, theirs = join.ours, join.theirs
-    if ours.kind != "values" or (ours.low, ours.high) == (theirs.low, theirs.high):
-        return []
-    return [
-        f"{ours.name}: in [{ours.low:g}, {ours.high:g}] in the run, [{theirs.low:g}, {theirs.high:g}] in these data: "
-        "values are compared as they are"
-    ]
-
-
-def _part_notes(cache: Cache, model: Model) -> list[str]:
-    shown = dict(zip((part.name for part in cache.layout.parts), cache.counts.points.sum(0), strict=True))
-    hidden = [part.name for part in model.layout.parts if not shown[part.name]]
-    return [f"no frame shows {' or '.join(hidden)}, which the model sees: missing to it everywhere"] if hidden else []
 
 
 def _facts(runs: Sequence[Path], notes: Sequence[str], seconds: float) -> dict[str, Any]:

@@ -354,6 +354,14 @@ def fully_labeled(head: Head, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.asarray((~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0).all(1)), labels
 
 
+def constant_flags(head: Head, labels: np.ndarray) -> list[str]:
+    """Flags that are alike in all windows that a baseline would be fitted to, so that it cannot learn them."""
+    if head.kind != "flags":
+        return []
+    known, wanted = fully_labeled(head, labels)
+    return [name for name, one in zip(head.outputs, wanted[known].T, strict=True) if len(np.unique(one)) == 1]
+
+
 @register("svm", sees=SEES, fitted=True)
 def svm(
     spec: Spec,

@@ -38,7 +38,7 @@ def head_title(head: Head) -> str:
     """What a head is called above its tables."""
     if head.kind == "values" and len(head) <= _FEW_OUTPUTS:
         return " and ".join(head.outputs)
-    return f"{head.name}: {len(head)} {head.kind}"
+    return f"{head.name} ({len(head)} {head.kind})"
 
 
 def data_name(run: Run) -> str:

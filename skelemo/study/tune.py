@@ -88,11 +88,11 @@ def tune(search: Search, out: Path, *, storage: str = "", keep: bool = False, to
     scorer = ValidationScorer(load_config(None, dict(search.base)), search.fold)
     out.mkdir(parents=True, exist_ok=True)
     sweep(out)
-    study = _open(optuna, search, storage or str(out / STORAGE), scorer)
+    study, opened = _open(optuna, search, storage or str(out / STORAGE), scorer)
     found = Found(study, search, scorer)
     _told_all(found, told, "")
     while True:
-        _take_up(optuna, study)
+        _take_up(optuna, study, opened)
         if len(found.trials("COMPLETE", "PRUNED", "FAIL", "RUNNING")) >= search.trials:
             break
         before = {trial.number for trial in found.trials("COMPLETE", "PRUNED", "FAIL")}
@@ -187,7 +187,7 @@ def _beating(trial: Any) -> Iterator[None]:
         thread.join()
 
 
-def _take_up(optuna: Any, study: Any) -> None:
+def _take_up(optuna: Any, study: Any, storage: Any) -> None:
     """Fail what a dead process has left running, and put it in the queue once more."""
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         named = trial.user_attrs.get("owner", "")
@@ -199,7 +199,9 @@ def _take_up(optuna: Any, study: Any) -> None:
         again = tries < _MOST_TRIES
         name, value = ("again", True) if again else ("reason", f"its process died {tries} times")
         try:
-            study._storage.set_trial_user_attr(trial._trial_id, name, value)
+            study_id = storage.get_study_id_from_name(study.study_name)
+            trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+            storage.set_trial_user_attr(trial_id, name, value)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         except (ValueError, RuntimeError):  # another process was faster
             continue
@@ -219,7 +221,8 @@ def _queue(optuna: Any, study: Any, trial: Any, tries: int) -> None:
     study.add_trial(waiting)
 
 
-def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -> Any:
+def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -> tuple[Any, Any]:
+    """The study, and the storage that holds it."""
     shown = "--storage"
     try:
         if "://" in storage:
@@ -252,7 +255,7 @@ def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -
     if known is not None and known != identity:
         what = "other settings" if known[0] != identity[0] else "other data, corrections or another split"
         raise ConfigError(f"{shown} holds a search {search.title!r} with {what}: take another --out, or another title")
-    return study
+    return study, opened
 
 
 def _database(optuna: Any, url: str) -> Any:

@@ -28,7 +28,7 @@ from skelemo.evaluation.circumplex import READING
 from skelemo.evaluation.metrics import main_metric
 from skelemo.inference.cost import throughput
 from skelemo.models import registry
-from skelemo.models.baselines import Baseline
+from skelemo.models.baselines import Baseline, constant_flags
 from skelemo.runs.folder import read_json, write_json
 from skelemo.runs.model_file import FACTS, has_model, read_model
 from skelemo.targets import Head, hard_labels
@@ -67,6 +67,7 @@ class Job:
     origin: Path | None = None  # folder of the model to start from
     steps: np.ndarray | None = None  # see `skelemo.data.novelty`
     pretext: Pretext | None = None
+    emotions: tuple[np.ndarray, np.ndarray] | None = None  # see `labeled_windows`
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -167,7 +168,7 @@ def require_windows(job: Job, fold: Fold, number: int) -> None:
     in_train, in_validation, in_test = (
         f"the {subset} subset (of {count(len(getattr(fold, subset)), 'sequence')})" for subset in SUBSETS
     )
-    untaught, single = [], []
+    untaught, single, constant = [], [], []
     for head in () if config.pretrain else job.heads:
         labels = targets["train"].labels[head.name]
         known = labels[head.labeled(labels)]
@@ -175,12 +176,21 @@ def require_windows(job: Job, fold: Fold, number: int) -> None:
             untaught.append(head.name)
         elif head.kind == "classes" and len(np.unique(hard_labels(known))) == 1:
             single.append(head.name)
+        elif config.is_baseline:
+            constant += [f"{name} of {head.name}" for name in constant_flags(head, labels)]
+    others = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
     labeled = "visible" if config.pretrain else "labeled"
     watches = config.schedule == "plateau" and not config.is_baseline
     for wrong, message in (
         (not train, f"no {labeled} window in {in_train}"),
         (untaught, f"no window in {in_train} has a label for the head {', '.join(untaught)}; choose another --head"),
         (config.is_baseline and single, f"all windows in {in_train} are of one class, and {config.arch} needs two"),
+        (
+            constant,
+            f"{config.arch} cannot learn {', '.join(constant[:5])}{others}: a baseline needs windows with and without "
+            f"each flag, and in {in_train} they are alike; take a network (--arch ann), a split in which they vary "
+            "(split_seed), or labels without these flags",
+        ),
         (train == 1, f"only one {labeled} window in {in_train}; expected two or more"),
         (fold.validation and not validation, f"no {labeled} window in {in_validation}"),
         (

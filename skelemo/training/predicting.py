@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from skelemo.data.corpus import Corpus
+from skelemo.data.window import Window
 from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window_columns
 from skelemo.evaluation.circumplex import READING, as_emotions, choose_radius, labeled_emotions, with_reading
 from skelemo.evaluation.metrics import main_metric
@@ -109,17 +111,21 @@ def _importance(
 
 def emotions_of(job: "Job", targets: Targets) -> np.ndarray:
     """``[W]`` the labeled emotion of each window, as `READING` has them; -1 where there is none."""
-    found = np.full(len(targets), -1, np.int16)
-    head = labeled_emotions(job.corpus.heads)
-    if head is None or not len(targets):
-        return found
-    everything = np.arange(len(job.corpus.sequences))
-    known = find_targets(job.corpus, everything, job.config.window, (head.name,), seen_only=False)
-    if not len(known):
-        return found
-    at = np.searchsorted(known.row, targets.row).clip(max=len(known) - 1)
-    labels = as_emotions(head, known.labels[head.name])[at]
-    return np.where(known.row[at] == targets.row, labels, found)
+    rows, labels = job.emotions or ((), ())
+    if not len(rows):
+        return np.full(len(targets), -1, np.int16)
+    at = np.searchsorted(rows, targets.row).clip(max=len(rows) - 1)
+    return np.where(rows[at] == targets.row, labels[at], np.int16(-1))
+
+
+def labeled_windows(corpus: Corpus, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Rows ``[W]`` of all windows with a labeled emotion, increasing, and which it is, as `READING` has them."""
+    head = labeled_emotions(corpus.heads)
+    if head is None:
+        return np.zeros(0, np.int64), np.zeros(0, np.int16)
+    everything = np.arange(len(corpus.sequences))
+    known = find_targets(corpus, everything, window, (head.name,), seen_only=False)
+    return known.row, as_emotions(head, known.labels[head.name])
 
 
 def _flips(job: "Job", windows: Targets | None, model: nn.Module, precision: str) -> bool:

@@ -27,6 +27,7 @@ from skelemo.training.config import Config
 from skelemo.training.fold import Job
 from skelemo.training.initial import is_of
 from skelemo.training.losses import require_loss
+from skelemo.training.predicting import labeled_windows
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,7 @@ class Jobs:
         self.last: Job | None = None
         self.made: object = None
         self.fewer = corpus  # of the last one's parts
+        self.emotions = labeled_windows(corpus, config.window) if config.neutral_radius is not None else None
 
     def __call__(self, choice: Choice, fold: Fold, seed: int | None = None) -> Job:
         """The job of a fold."""
@@ -201,7 +203,7 @@ class Jobs:
             if self.config.standardize != "none":
                 corpus = corpus.standardized()
             steps = travelled(corpus) if self.config.sampling == "novelty" else None
-            self.last = Job(self.config, corpus.to(self.device), self.device, steps=steps)
+            self.last = Job(self.config, corpus.to(self.device), self.device, steps=steps, emotions=self.emotions)
         seed = self.config.seed if seed is None else seed
         return replace(self.last, config=self.config.model_copy(update={"seed": seed}), choice=choice)
 

@@ -15,6 +15,7 @@ from skelemo.evaluation.circumplex import READING, as_emotions, choose_radius, n
 from skelemo.inference.evaluate import evaluate
 from skelemo.inference.exporting import export_model
 from skelemo.targets import EXPRESSION, Head
+from skelemo.training import predicting
 from skelemo.training.config import load_config
 from skelemo.training.fit import train
 
@@ -116,6 +117,16 @@ def test_a_run_of_values_answers_with_emotions_where_it_is_asked_to(run, tmp_pat
     pytest.importorskip("onnxscript")
     export_model(model, tmp_path / "model.onnx", cache=open_cache(cache), splits={})
     pd.testing.assert_series_equal(skelemo.predict(tmp_path / "model.onnx", cache)["emotion"], table["emotion"])
+
+
+def test_labels_of_emotions_are_looked_for_once_in_all_folds(run, tmp_path, monkeypatch):
+    searches = []
+    find = predicting.find_targets
+    monkeypatch.setattr(
+        predicting, "find_targets", lambda *args, **options: searches.append(1) or find(*args, **options)
+    )
+    train(load_config(None, run[2] | {"split": "kfold:3"}), tmp_path / "run")
+    assert searches == [1]
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_the_interval_is_that_of_naive_resampling_of_subjects(predictions: Predi
     f1, ccc = [], []
     for _ in range(400):
         drawn = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
-        present = np.unique([truth[drawn], guess[drawn]])
+        present = [*{*truth[drawn]} | ({*guess} - {*truth})]  # a class that is not drawn is unknown, not 0
         f1.append(reference.f1_score(truth[drawn], guess[drawn], average="macro", labels=present, zero_division=0))
         ccc.append(metrics.ccc(frame["va_valence"].to_numpy()[drawn], frame["va_valence_predicted"].to_numpy()[drawn]))
     for figure, naive in ((found["expression"]["macro_f1"], f1), (found["va"]["ccc_valence"], ccc)):
@@ -84,6 +84,38 @@ def test_the_interval_is_that_of_naive_resampling_of_subjects(predictions: Predi
         assert figure["low"] == pytest.approx(low, abs=0.15 * width)
         assert figure["high"] == pytest.approx(high, abs=0.15 * width)
         assert figure["low"] < figure["value"] < figure["high"]
+
+
+def test_f1_of_a_class_that_a_resample_lacks_is_unknown_and_of_one_that_never_occurs_zero() -> None:
+    whole = np.array([[4, 0, 1, 0], [0, 4, 0, 1], [0, 0, 2, 0], [0, 0, 0, 0]], float)  # the last is only ever predicted
+    lacks_third = np.array([[4, 0, 2, 0], [0, 4, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], float)
+    found = metrics.macro_f1_of_resamples(np.stack([whole, lacks_third]), whole)
+    # first: 8/9, 8/9, 4/5 and 0 of the class that is only predicted; then 8/10 and 1, the third unknown, the fourth 0
+    assert found == pytest.approx([(8 / 9 + 8 / 9 + 4 / 5) / 4, (8 / 10 + 1) / 3])
+    assert found[0] == pytest.approx(metrics.macro_f1(whole))
+    assert metrics.macro_f1_of_resamples(whole[:2, :2], whole[:2, :2]) == 1.0
+    flags = np.array([[[3, 1], [0, 2]], [[6, 0], [0, 0]]], float)  # the second never occurs: 0 as ever
+    lost = np.array([[[5, 1], [0, 0]], [[6, 0], [0, 0]]], float)
+    np.testing.assert_array_equal(metrics.flag_f1_of_resamples(np.stack([flags, lost]), flags), [[0.8, 0], [np.nan, 0]])
+
+
+def test_a_class_of_few_subjects_does_not_pull_the_interval_down(predictions: Predictions) -> None:
+    frame = predictions(CLASSES, heads=["expression"], subsets=["test"], subjects=20)
+    people = frame.loc[frame["expression"] == "sadness", "subject"].unique()
+    frame["expression"] = np.where(frame["expression"].isin(["fear", "anger"]), "neutral", frame["expression"])
+    rare = frame["subject"].isin(people[:2]) & (frame["expression"] == "sadness")
+    frame.loc[(frame["expression"] == "sadness") & ~rare, "expression"] = "neutral"
+    answers = frame["expression"].to_numpy(object).copy()
+    wrong = np.flatnonzero(frame["expression"] == "neutral")[::9]
+    answers[wrong] = "sadness"  # so that it is predicted in resamples that do not hold it
+    frame[[f"expression_p_{name}" for name in CLASSES]] = np.array([[n == a for n in CLASSES] for a in answers], float)
+    found = score(frame, [EXPRESSION])["test"]["expression"]
+    table = found["per_class"]
+    assert table["sadness"]["recall"] == table["sadness"]["recall_low"] == 1
+    assert 0 < table["sadness"]["f1_low"] < table["sadness"]["f1"]
+    others = [row["f1"] for name, row in table.items() if row["support"] and name != "sadness"]
+    assert found["macro_f1"]["low"] > (sum(others) - 0.2) / (len(others) + 1), "as if its F1 were 0"
+    assert found["macro_f1"]["low"] < found["macro_f1"]["value"] < found["macro_f1"]["high"]
 
 
 def test_resampled_totals_are_those_of_the_groups_drawn() -> None:

@@ -257,6 +257,40 @@ def test_a_subject_that_a_run_has_learned_from_is_refused_and_one_that_was_teste
                 skelemo.evaluate(run, folder, out=tmp_path / "out")
 
 
+def standing(folder, seed, moved=0):
+    """Sixteen people in one pose, whose wrist shows their class; ``moved`` pixels off, as by another program."""
+    clips, pose = [], np.random.default_rng(0).uniform(100, 200, (25, 2))
+    for index in range(16):
+        rng = np.random.default_rng([seed, index])
+        moods, points = rng.integers(0, 3, 8), np.ones((8, 25, 3), np.float32)
+        points[..., :2] = pose + rng.normal(0, 1, (8, 25, 2))
+        points[:, 4, 0] += 60 * moods + moved
+        clips.append(a_sequence(f"p{seed}{index}", 8, keypoints=points, expression=moods.astype("i2"), width=640,
+                                height=480, subject=f"s{seed}{index}"))  # fmt: skip
+    return a_cache(folder, *clips, header=Header("body_25", HEADS))
+
+
+def test_a_transfer_that_collapses_is_told_of_a_setting_that_may_help(tmp_path):
+    settings = {"head": "expression", "length": 1, "validation": 0.0}
+    home, near, far = standing(tmp_path / "home", 1), standing(tmp_path / "n", 2), standing(tmp_path / "f", 3, 300)
+    plain = trained(home, tmp_path / "plain", "logistic", **settings)
+    result = CliRunner().invoke(main, ["evaluate", str(plain), str(far), "--out", str(tmp_path / "on_far")])
+    assert result.exit_code == 0, result.output
+    figures = [json.loads((tmp_path / name / "scores.json").read_text())["test"]["expression"]["uar"]["value"]
+               for name in ("on_far", "plain")]  # fmt: skip
+    assert figures[0] < 0.4 < 0.9 < figures[1], "of three classes, chance is 1/3"
+    assert (
+        f"note: expression: UAR {figures[0]:.3f}, on the run's own test subset {figures[1]:.3f}: if these are other "
+        "people, or points of another program, a run that is trained with --set standardize=dataset may do better"
+    ) in result.output
+    assert "may do better" in read_run(tmp_path / "on_far").evaluation["notes"][-1]
+    assert skelemo.evaluate(plain, near, out=tmp_path / "on_near")["test"]["expression"]["uar"]["value"] > 0.9
+    assert not any("may do better" in note for note in read_run(tmp_path / "on_near").evaluation["notes"])
+    adapting = trained(home, tmp_path / "adapting", "logistic", standardize="dataset", **settings)
+    assert skelemo.evaluate(adapting, far, out=tmp_path / "adapted")["test"]["expression"]["uar"]["value"] > 0.6
+    assert not any("may do better" in note for note in read_run(tmp_path / "adapted").evaluation["notes"])
+
+
 def test_every_fold_of_a_run_counts_and_a_fold_alone_only_for_itself(data, tmp_path):
     run = trained(data, tmp_path / "folds", split="kfold:3", epochs=1)
     fold = json.loads((run / "splits.json").read_text())["folds"][0]
@@ -307,7 +341,7 @@ def test_a_report_compares_a_run_and_its_evaluations(run, data, other, tmp_path)
         assert "without a counterpart in the run, and not scored: bored (48 frames)" in content.replace(
             "Expression", "expression"
         )
-        assert "3 classes by sex" in content
+        assert "(3 classes) by sex" in content
     table = pd.read_csv(tmp_path / "report" / "by.csv")
     table = table[table["column"] == "sex"]
     assert set(table["group"]) == {"f", "m"}

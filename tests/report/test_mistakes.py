@@ -59,6 +59,8 @@ def test_a_clip_has_the_recorded_keypoints_around_the_mistake(tmp_path):
     table = pd.DataFrame({"fold": 1, "sequence": ["long", "short"], "frame": [120, 4], "expression": "glad",
                           "expression_p_glad": 0.1, "expression_p_sad": 0.7, "expression_p_calm": 0.2})  # fmt: skip
     assert rows_of(corpus, table).tolist() == [5 + 120, 4]
+    strange = pd.DataFrame({"sequence": ["none", "long", "short", "long"], "frame": [0, 999, 5, 0]})
+    assert rows_of(corpus, strange).tolist() == [-1, -1, -1, 5]
     first, second = find_mistakes(corpus, table, [head], 4)
     assert (first.sequence, first.frame, first.fps, first.size) == ("long", 120, 25.0, (640, 480))
     assert first.numbers.tolist() == list(range(120 - CLIP_FRAMES // 2, 120 - CLIP_FRAMES // 2 + CLIP_FRAMES))

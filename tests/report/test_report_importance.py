@@ -65,7 +65,7 @@ def test_the_report_has_figures_a_table_and_a_csv_file(folder, tmp_path):
         path.name for path in (tmp_path / "out" / "figures").iterdir() if re.search("keypoints|regions", path.name)
     }
     assert figures == {f"run_{head}_{end}.svg" for head in ("expression", "va") for end in ("keypoints", "regions")}
-    section = page.split("<h3>Which keypoints mattered: expression: 7 classes</h3>")[1].split("<h3>")[0]
+    section = page.split("<h3>Which keypoints mattered: expression (7 classes)</h3>")[1].split("<h3>")[0]
     assert section.count("<figure") == 2
     assert section.count('role="img" aria-label="') == 2
     assert "1 OuterMouth0 (face), 2 InnerMouth3 (face)." in section

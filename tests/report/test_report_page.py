@@ -214,7 +214,7 @@ def test_a_run_of_one_head_is_reported_without_the_other(
 ) -> None:
     write_report([run_folder(tmp_path / "run", heads=heads, **SMALL)], tmp_path / "out", formats=[])
     text = read(tmp_path / "out").text
-    assert ("Expression: 7 classes" in text) == (heads == ["expression"])
+    assert ("Expression (7 classes)" in text) == (heads == ["expression"])
     assert ("Valence and arousal" in text) == (heads == ["va"])
     assert (tmp_path / "out" / "confusion_run_expression.csv").exists() == (heads == ["expression"])
 
@@ -224,7 +224,7 @@ def test_folds_are_shown_with_their_mean(tmp_path: Path, run_folder: Callable[..
     write_report([run], tmp_path / "out", formats=[])
     mean = json.loads((run / "scores.json").read_text())["test"]["expression"]["fold_mean"]["uar"]["mean"]
     assert f"{mean:.3f}" in read(tmp_path / "out").text
-    assert "Expression: 7 classes by fold" in read(tmp_path / "out").text
+    assert "Expression (7 classes) by fold" in read(tmp_path / "out").text
     table = pd.read_csv(tmp_path / "out" / "folds.csv")
     assert table[table["head"] == "expression"]["uar"].mean() == pytest.approx(mean)
 

@@ -47,6 +47,17 @@ def test_unfinished_runs_are_left_out_with_a_note(run: Path, tmp_path: Path, run
     assert "Run ann [bold]" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
+def test_the_terminal_marks_runs_that_know_other_clips_of_the_tested_people(
+    run: Path, tmp_path: Path, run_folder: Callable[..., Path]
+) -> None:
+    known = run_folder(tmp_path / "runs" / "known", **SMALL, settings={"calibrate": "track"})
+    result = CliRunner().invoke(main, ["report", str(run), str(known), "--out", str(tmp_path / "out")])
+    told = "known is calibrated to the person: it knows unlabeled clips of the people who are tested (transductive)"
+    assert result.output.count(told) == 1
+    alone = CliRunner().invoke(main, ["report", str(run), "--out", str(tmp_path / "alone")])
+    assert "transductive" not in alone.output
+
+
 def test_a_report_needs_no_torch(run: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from skelemo.cli import main\n"

@@ -11,11 +11,13 @@ from safetensors.torch import load_file
 from small_caches import a_cache, a_sequence
 
 from skelemo.atomic import PARTIAL
+from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.errors import CacheError, ConfigError, InputError, SkelemoError
 from skelemo.inference.predictor import load
 from skelemo.runs.folder import read_run
+from skelemo.targets import Head
 from skelemo.training import fold, predicting
 from skelemo.training.config import Config, load_config
 from skelemo.training.fit import train
@@ -439,6 +441,25 @@ def _fail(*_: object, **__: object) -> None:
 def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(config, tmp_path, settings, message):
     with pytest.raises(Exception, match=message):
         train(config(**settings), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_flag_that_a_baseline_cannot_learn_is_named(tmp_path, config):
+    au = Head("au", "flags", ("AU1", "AU2", "AU4"))
+    folder = tmp_path / "flags"
+    for index, subset in enumerate(("train", "train", "train", "validation", "test")):
+        flags = np.tile(np.array([[index % 2, 0, 1]], np.int8), (4, 1))
+        flags[0, 1], flags[3] = (-1 if subset == "train" else 1), -1  # what is unknown does not count
+        one = a_sequence(f"v{index}", 4, labels={"au": flags}, splits={"split": subset})
+        a_cache(folder, one, header=Header("body_25", (au,)))
+    given = {"data": str(folder), "split": "given", "head": "au", "arch": "svm", "optimizer": None, "model": {}}
+    with pytest.raises(ConfigError) as error:
+        train(config(**given), tmp_path / "run")
+    assert str(error.value) == (
+        "fold 1: svm cannot learn AU2 of au, AU4 of au: a baseline needs windows with and without each flag, and in "
+        "the train subset (of 3 sequences) they are alike; take a network (--arch ann), a split in which they vary "
+        "(split_seed), or labels without these flags"
+    )
     assert not (tmp_path / "run").exists()
 
 
