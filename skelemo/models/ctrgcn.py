@@ -75,10 +75,12 @@ def ctrgcn(
     group: int = 8,
     block_dropout: float = 0.0,
     dropout: float = 0.0,
+    readout: int = 0,
 ) -> nn.Module:
     """CTR-GCN, half as deep as published, one topology for 8 channels: 95 keypoints make 9,025 pairs.
 
-    ``widths=[64,64,64,64,128,128,128,256,256,256] group=1`` is the published size.
+    ``widths=[64,64,64,64,128,128,128,256,256,256] group=1`` is the published size. ``readout=128`` gives each
+    joint weights of its own before the heads instead of the mean over joints.
     """
     adjacency = directed_partition(spec.layout)
 
@@ -87,4 +89,4 @@ def ctrgcn(
         time = Branches(outputs, stride, block_dropout, dilations, kernel)
         return Block(graph, inputs, outputs, stride, time, residual=not first)
 
-    return JointNetwork(spec, streams, widths, dropout, block)
+    return JointNetwork(spec, streams, widths, dropout, block, readout)

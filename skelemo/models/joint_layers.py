@@ -200,6 +200,7 @@ class JointNetwork(nn.Module):
     ----------
     block : ``block(inputs, outputs, stride, first)`` makes a module ``(rows, frames) -> (rows, frames)``.
     widths : output channels of each block; where they grow, time is halved, as in ST-GCN.
+    readout : numbers that `TokenReadout` makes of all joints of a frame; 0 for the mean over joints, as in ST-GCN.
     """
 
     def __init__(
@@ -209,6 +210,7 @@ class JointNetwork(nn.Module):
         widths: Sequence[int],
         dropout: float,
         block: Callable[[int, int, int, bool], nn.Module],
+        readout: int,
     ) -> None:
         super().__init__()
         if not widths:
@@ -220,8 +222,9 @@ class JointNetwork(nn.Module):
             stride = 2 if number and outputs > inputs else 1
             self.blocks.append(block(inputs, outputs, stride, number == 0))
             inputs = outputs
+        self.readout = TokenReadout(len(spec.layout), inputs, readout) if readout else None
         self.dropout = nn.Dropout(dropout)
-        self.heads = Heads(inputs, spec.heads)
+        self.heads = Heads(readout or inputs, spec.heads)
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""
@@ -229,6 +232,8 @@ class JointNetwork(nn.Module):
         rows = frames.pack(self.streams(keypoints, mask))
         for block in self.blocks:
             rows, frames = block(rows, frames)
+        if self.readout:
+            return self.heads(self.dropout(self.readout(rows, frames)))
         return self.heads(self.dropout(masked_mean(frames.spread(rows.mean(1)), frames.seen)))
 
 

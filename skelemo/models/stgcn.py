@@ -51,11 +51,13 @@ def stgcn(
     partition: Literal["spatial", "uniform"] = "spatial",
     block_dropout: float = 0.0,
     dropout: float = 0.0,
+    readout: int = 0,
 ) -> nn.Module:
     """ST-GCN, half as deep as published, for windows of 16 to 64 frames instead of 300.
 
     ``widths=[64,64,64,64,128,128,128,256,256,256]`` is the published depth. ``partition=uniform`` treats all
-    neighbors alike, as torch_geometric's ``GCNConv`` does.
+    neighbors alike, as torch_geometric's ``GCNConv`` does. ``readout=128`` gives each joint weights of its own before
+    the heads instead of the published mean over joints.
     """
     if partition not in _PARTITIONS:
         raise unknown("partition", partition, _PARTITIONS)
@@ -64,4 +66,4 @@ def stgcn(
     def block(inputs: int, outputs: int, stride: int, first: bool) -> nn.Module:
         return Block(inputs, outputs, adjacency, kernel, stride, block_dropout, residual=not first)
 
-    return JointNetwork(spec, streams, widths, dropout, block)
+    return JointNetwork(spec, streams, widths, dropout, block, readout)

@@ -99,8 +99,12 @@ def stgcnpp(
     kernel: int = 3,
     block_dropout: float = 0.0,
     dropout: float = 0.0,
+    readout: int = 0,
 ) -> nn.Module:
-    """ST-GCN++ with the widths of its reference; time is halved wherever they grow."""
+    """ST-GCN++ with the widths of its reference; time is halved wherever they grow.
+
+    ``readout=128`` gives each joint weights of its own before the heads instead of the mean over joints.
+    """
     adjacency = directed_partition(spec.layout)
 
     def block(inputs: int, outputs: int, stride: int, first: bool) -> nn.Module:
@@ -108,4 +112,4 @@ def stgcnpp(
         time = Branches(outputs, stride, 0.0 if first else block_dropout, dilations, kernel)
         return Block(graph, inputs, outputs, stride, time, residual=not first)
 
-    return JointNetwork(spec, streams, widths, dropout, block)
+    return JointNetwork(spec, streams, widths, dropout, block, readout)

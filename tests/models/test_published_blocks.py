@@ -123,3 +123,21 @@ def test_every_block_computes_what_was_published(name, published):
             assert found.shape == x.shape
             assert float(x.std()) > 0.05
             torch.testing.assert_close(found, x, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["stgcn", "stgcnpp", "ctrgcn"])
+def test_a_readout_weighs_every_joint_by_itself(name):
+    torch.manual_seed(0)
+    model = entry(name).function(Spec(COCO, (EXPRESSION,), 8), widths=(8,), readout=5).eval()
+    kept: list[Tensor] = []
+    model.blocks[-1].register_forward_hook(lambda _module, _inputs, outputs: kept.append(outputs[0]))
+    mask = torch.ones(2, 8, dtype=torch.bool)
+    mask[1, 3:] = False
+    answer = model(torch.rand(2, 8, 18, 3), mask)["expression"]
+    rows = kept[0].view(2, 8, 18, 8)
+    layer = model.readout.frame_proj.linear
+    joints = F.layer_norm(rows, (8,)).flatten(2) @ layer.weight.T + layer.bias
+    frames = torch.relu(joints / (1 + model.readout.frame_proj.norm.eps) ** 0.5)
+    clips = torch.stack([frames[0].mean(0), frames[1, :3].mean(0)])
+    head = model.heads.expression_head
+    torch.testing.assert_close(answer, clips @ head.weight.T + head.bias, atol=1e-5, rtol=1e-4)
