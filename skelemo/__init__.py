@@ -1,6 +1,6 @@
 """skelemo: emotion from movement. OpenPose keypoints to trained, honestly evaluated models.
 
-The public names; each is imported when it is first used, so that ``import skelemo`` takes no time::
+Public names are imported on first use, so ``import skelemo`` is instant::
 
     import skelemo
 
@@ -12,7 +12,7 @@ The public names; each is imported when it is first used, so that ``import skele
     scores = skelemo.evaluate("runs/ann", "cache/others", out="runs/ann_on_others")
     network = skelemo.create_model("stgcnpp", heads=("expression", "va"))
 
-`register` makes architectures, label formats, cache formats, losses, metrics and layouts known.
+`register` adds architectures, label formats, cache formats, losses, metrics and layouts.
 """
 
 from importlib import import_module

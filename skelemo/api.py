@@ -1,4 +1,4 @@
-"""What `import skelemo` offers beside classes: whole steps as functions that take paths as text, and `register`."""
+"""The functions of `import skelemo`: each step as a function that accepts paths as text, and `register`."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -38,12 +38,12 @@ def open_cache(*paths: Text) -> "Cache":
 
 
 def open_run(path: Text) -> "Run":
-    """Read a finished run folder: its settings, scores and predictions, without its model (`load`).
+    """Read a finished run folder: its settings, scores and predictions, but not its model (see `load`).
 
     Raises
     ------
     InputError
-        It is no run, its training has not finished, or a file in it is damaged.
+        The folder is not a run, its training has not finished, or a file in it is damaged.
     """
     from skelemo.runs.folder import read_run
 
@@ -60,19 +60,20 @@ def show(
     fps: float = 0.0,
     size: tuple[int, int] = (0, 0),
 ) -> "Shown":
-    """Skeletons that play in a notebook, labels and predictions below them; ``.save(PATH)`` writes them as a page.
+    """Play skeletons in a notebook, with labels and predictions below; ``.save(PATH)`` writes a page.
 
     Parameters
     ----------
-    source : a cache or its path; a path of OpenPose JSON, or whatever else `predict` reads; an array ``[T, V, 3]`` or
-        a list of them; OpenPose's dictionaries; or a list of what `live` gives.
-    which : ids, videos or rows of a cache's sequences; the first unless given. Other people of the recording are pale.
-    runs : a run's folder, a model of `load`, or several. Predictions that a run's folder keeps (of validation and
-        test) are shown as they are; else its model predicts now, and the track says if it has learned from the clip.
-    first, count : the frames that are shown. A notebook's file holds them: some 700 bytes each, and as
-        many for each other person.
-    layout : of arrays; by their number of points unless given.
-    fps, size : frames per second, width and height of the images, where the source does not tell.
+    source : a cache or its path; a path to OpenPose JSON or anything else `predict` reads; an array ``[T, V, 3]`` or
+        a list of them; OpenPose dictionaries; or a list of frames from `live`.
+    which : ids, videos or rows of a cache's sequences; the first by default. Other people in the recording are drawn
+        faintly.
+    runs : a run folder, a model from `load`, or several. Predictions stored in a run folder (for validation and
+        test) are shown as they are; otherwise its model predicts now, and the track notes if it was trained on the
+        clip.
+    first, count : the frames to show. They are stored in the notebook: about 700 bytes per frame and person.
+    layout : of arrays; inferred from the number of points by default.
+    fps, size : frames per second, width and height of the images, if the source does not specify them.
 
     Raises
     ------
@@ -89,14 +90,14 @@ def show(
 def train(
     out: Text, config: Text | None = None, *, resume: bool = False, **settings: Any
 ) -> Mapping[str, Mapping[str, Any]]:
-    """Train a model on caches, leave a run folder, and return its scores ``{subset: {head: {metric: …}}}``.
+    """Train a model on caches, write a run folder, and return its scores ``{subset: {head: {metric: …}}}``.
 
     Parameters
     ----------
-    out : run folder; must not exist yet, but to resume.
-    config : YAML file of settings.
-    settings : as ``skelemo train --settings`` lists them, such as ``arch="ann"`` and ``data=["cache/faces"]``; the
-        architecture's own may stand among them.
+    out : run folder; must not exist yet, except to resume.
+    config : YAML settings file.
+    settings : as listed by ``skelemo train --settings``, such as ``arch="ann"`` and ``data=["cache/faces"]``, including
+        those of the architecture.
 
     Raises
     ------
@@ -118,11 +119,11 @@ def train(
 
 
 def create_model(name: str, **settings: Any) -> "nn.Module":
-    """Build a network, as `skelemo.models.registry.create` does, for a training loop of your own.
+    """Build a network, as `skelemo.models.registry.create` does, for your own training loop.
 
-    It maps ``(keypoints [B, T, V, 3], mask [B, T])`` to ``{head: [B, K]}`` and takes prepared keypoints: those of
-    `skelemo.preprocess.prepare` or of `skelemo.data.dataset.WindowDataset`. Keypoints in pixels are refused when the
-    network is first called.
+    The network maps ``(keypoints [B, T, V, 3], mask [B, T])`` to ``{head: [B, K]}`` and expects prepared keypoints,
+    from `skelemo.preprocess.prepare` or `skelemo.data.dataset.WindowDataset`. Keypoints in pixels are rejected on the
+    first call.
 
     Raises
     ------
@@ -142,7 +143,7 @@ def create_model(name: str, **settings: Any) -> "nn.Module":
 
 
 def _refuse_pixels(name: str, keypoints: Any) -> None:
-    """Refuse keypoints that can only be pixels."""
+    """Reject keypoints that can only be pixels."""
     seen = keypoints[keypoints[..., 2] > 0][:, :2].abs()
     if len(seen) and (usual := float(seen.median())) > _MOST_PREPARED:
         raise ConfigError(
@@ -165,25 +166,25 @@ def evaluate(
     device: str = "auto",
     allow: Iterable[str] = (),
 ) -> Mapping[str, Mapping[str, Any]]:
-    """Score a run, or several as an ensemble, on a cache that they never saw; return the scores, as `train` does.
+    """Score a run, or an ensemble of several, on an unseen cache; return the scores, like `train`.
 
     Parameters
     ----------
     runs : the path of a run folder, or several.
     out : a folder like a run's, for ``skelemo report``; must not exist yet.
-    names : classes, values, flags or heads of the cache, each with the run's that it counts as, such as
+    names : mapping from classes, values, flags or heads of the cache to the run's, such as
         ``{"joy": "happiness"}``; empty for none.
-    by : columns by which the scores are split, such as ``"sex"``; each head's scores get a list ``by``.
-    table : a table with columns ``video`` and these, unless the cache keeps them.
-    corrections : a table that corrects the cache's labels, as ``skelemo view`` writes it.
-    allow_overlap : score sequences and subjects that a run has learned from, too.
-    importance : windows that are scored again without each part, region and keypoint.
+    by : columns to break the scores down by, such as ``"sex"``; each head's scores get a list ``by``.
+    table : a table with columns ``video`` and these, if the cache does not have them.
+    corrections : correction table for the cache's labels, as written by ``skelemo view``.
+    allow_overlap : also score sequences and subjects that a run was trained on.
+    importance : number of windows to rescore without each part, region and keypoint.
     allow : architectures ``package.module:function`` that may be imported.
 
     Raises
     ------
     ConfigError, InputError, CacheError
-        A run, the data or an option cannot be used, or the run has learned from these data.
+        A run, the data or an option cannot be used, or the run was trained on these data.
     """
     from skelemo.inference.evaluate import evaluate as run
 
@@ -201,8 +202,8 @@ def predict(runs: Text | Iterable[Text], source: Any, **options: Any) -> "pd.Dat
     Parameters
     ----------
     runs : folder of a run, or several; or an exported ``.onnx`` file, which needs no torch.
-    source, options : as `skelemo.inference.answering.Answering.predict` takes them; to predict for many sources with
-        one model, `load` it once.
+    source, options : as in `skelemo.inference.answering.Answering.predict`. To predict for many sources with one
+        model, `load` it once.
     """
     from skelemo.inference.onnx import open_model
 
@@ -219,25 +220,25 @@ def export(
     quantize: str | None = None,
     allow: Iterable[str] = (),
 ) -> "Export":
-    """Write the model of a run as one file that takes raw keypoints in pixels, with a model card beside it.
+    """Export a run's model as a single file that takes raw keypoints in pixels, with a model card.
 
-    Preparing, drawing, the network (or the mean of all folds) and softmax are inside. Nothing is written unless the
-    file predicts as the run does, to 1e-4, one window and seven at a time.
+    The file includes preparation, drawing, the network (or the mean of all folds) and softmax. It is only written if
+    its predictions match the run's to 1e-4, for one window and seven at a time.
 
     Parameters
     ----------
     run : run folder, or a copy of its ``model.json`` and ``model.safetensors``.
-    to : ``onnx``, or ``torch`` for a file of ``torch.export``. Of the two only ONNX is read back by skelemo:
-        ``torch.export.load`` unpickles, and runs whatever code a file holds.
-    out : the file; ``RUN/export/model.onnx`` or ``model.pt2`` unless given.
-    cache : frames to compare predictions on; simulated ones unless given.
+    to : ``onnx``, or ``torch`` for a file of ``torch.export``. skelemo only reads back ONNX:
+        ``torch.export.load`` unpickles, and runs any code in the file.
+    out : output file; ``RUN/export/model.onnx`` or ``model.pt2`` by default.
+    cache : frames to compare predictions on; simulated ones by default.
     quantize : ``int8`` for 8-bit integers, with ranges from the training subset of ``cache``.
     allow : architectures ``package.module:function`` that may be imported.
 
     Raises
     ------
     ConfigError
-        The model cannot be exported, or predicts otherwise; an option does not fit.
+        The model cannot be exported or its predictions differ, or an option is invalid.
     InputError, CacheError
         The run or the cache cannot be read.
     """
@@ -270,7 +271,7 @@ def export(
 
 
 class register:  # noqa: N801  # used as a namespace of decorators
-    """Decorators that make functions known by name; other packages may declare entry points instead."""
+    """Decorators that register functions by name; other packages may declare entry points instead."""
 
     @staticmethod
     def model(name: str, **facts: Any) -> Callable[[Any], Any]:

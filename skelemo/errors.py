@@ -1,4 +1,4 @@
-"""What skelemo says when it cannot go on: one line with the place, the finding, the expectation and the remedy."""
+"""Errors: one line each, with where, what was found, what was expected and what to do."""
 
 import errno
 from collections.abc import Iterable
@@ -16,31 +16,31 @@ NOT_OF_THE_FILE = frozenset(
 
 
 class SkelemoError(Exception):
-    """Anything the user can put right. The command line prints it as one line and exits with code 2."""
+    """An error that the user can fix. The command line prints it as one line and exits with code 2."""
 
 
 class InputError(SkelemoError):
-    """A file of the user's is missing, damaged or not what it should be."""
+    """An input file is missing, damaged or not as expected."""
 
 
 class ConfigError(SkelemoError):
-    """A setting, an option or a name is not one that skelemo knows."""
+    """An invalid setting, option or name."""
 
 
 class CacheError(SkelemoError):
-    """A cache or a shard is damaged, contradictory or not readable by this version."""
+    """A cache or shard is damaged, contradictory or unreadable by this version."""
 
 
 class UnreadableError(CacheError):
-    """A shard cannot be read here and now, and may be whole all the same."""
+    """A shard cannot be read at the moment, but may be intact."""
 
 
 class RemoteError(SkelemoError):
-    """A place that caches travel to or from is not there, or cannot be reached, read or written."""
+    """A transfer location is missing, or cannot be reached, read or written."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
-    """The error for a name that is not among the known ones: it offers the nearest and lists them all."""
+    """The error for an unknown name, which suggests the closest match and lists all names."""
     choices = sorted(set(known))
     nearest = get_close_matches(str(name), choices, n=1)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
@@ -49,7 +49,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
 
 
 def os_reason(error: OSError) -> str:
-    """What the system says of a file, in words."""
+    """The system's error message for a file."""
     if isinstance(error, FileExistsError | NotADirectoryError):  # making a folder is what fails so
         return "it is a file, where a folder should be"
     return error.strerror or str(error)

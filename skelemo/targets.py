@@ -1,6 +1,6 @@
-"""Heads as data: what a model predicts, of which kind, and how its labels lie in arrays.
+"""Heads as data: what a model predicts, its kind, and how labels are stored in arrays.
 
-A `Head` is a name, a kind and its outputs. The three kinds differ in what a label is:
+A `Head` has a name, a kind and outputs. The three kinds differ in their labels:
 
 =========== ============================================================ ============
 kind        labels of N frames                                           unlabeled
@@ -40,19 +40,19 @@ MAX_OUTPUTS = 1024
 
 @dataclass(frozen=True)
 class Head:
-    """One group of things predicted together.
+    """A group of outputs predicted together.
 
     Parameters
     ----------
-    name : letters, digits, ``_`` and ``-``; the word that ``--head`` takes and the name of its labels in a shard.
-    kind : ``classes`` (one of K), ``values`` (K numbers) or ``flags`` (K times yes or no).
+    name : letters, digits, ``_`` and ``-``; used by ``--head`` and as the name of its labels in a shard.
+    kind : ``classes`` (one of K), ``values`` (K numbers) or ``flags`` (K binary labels).
     outputs : names of the K classes, values or flags, in order.
     low, high : range of the labels of ``values``; ignored by the other kinds.
 
     Raises
     ------
     ConfigError
-        A name, kind, range or list of outputs that no head can have.
+        An invalid name, kind, range or list of outputs.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Head:
         return np.asarray(known.all(1) if self.kind == "classes" else known.any(1))
 
     def check(self, labels: np.ndarray) -> None:
-        """Refuse labels that do not fit the head.
+        """Reject labels that do not fit the head.
 
         Raises
         ------

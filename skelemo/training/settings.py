@@ -1,4 +1,4 @@
-"""Every setting of a training by subject, with its default, its range and what it does."""
+"""All training settings by topic, with their defaults, ranges and descriptions."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,68 +8,64 @@ from skelemo.preprocess.prepare import CalibrationKind, ReferenceKind
 
 
 class DataSettings(BaseModel):
-    """What is learned from, and how its keypoints are prepared."""
+    """The training data and the preparation of keypoints."""
 
     data: tuple[str, ...] = Field(default=(), description="cache folders")
     parts: tuple[str, ...] = Field(
         default=("auto",),
-        description="parts that the model sees, as in [face_70]; all: what the cache shows; auto: all but those that "
-        "only add noise, by a probe on the training subset",
+        description="parts that the model uses, such as [face_70]; all: every part visible in the cache; auto: all but "
+        "those that only add noise, according to a probe on the training subset",
     )
     reference: ReferenceKind = Field(
-        "clip", description="what units and gaps are computed over: the whole clip, or each window alone as live"
+        "clip", description="compute units and gaps over the whole clip, or over each window separately, as in live use"
     )
-    min_confidence: float = Field(0.0, ge=0, le=1, description="points below it become missing")
-    max_gap: int = Field(
-        5, ge=0, le=1_000_000, description="gaps of up to so many frames are interpolated linearly; 0: none"
-    )
-    smooth: int = Field(0, ge=0, le=1001, description="width in frames of the triangle that smooths points; 0: none")
-    causal: bool = Field(False, description="fill gaps and smooth from earlier frames alone")
+    min_confidence: float = Field(0.0, ge=0, le=1, description="points with a lower confidence are treated as missing")
+    max_gap: int = Field(5, ge=0, le=1_000_000, description="longest gap, in frames, to interpolate linearly; 0: none")
+    smooth: int = Field(0, ge=0, le=1001, description="width in frames of the triangular smoothing window; 0: none")
+    causal: bool = Field(False, description="fill gaps and smooth using past frames only")
     standardize: Literal["none", "dataset"] = Field(
         "none",
-        description="dataset: in predict and evaluate other data are given the means and deviations of the run's, "
-        "point by point and without labels",
+        description="dataset: in predict and evaluate, match the mean and standard deviation of each point in other "
+        "data to the run's, without labels",
     )
     calibrate: CalibrationKind | Literal["auto"] = Field(
         "none",
-        description="take off what is usual of a person: by all clips of the subject, or else of the track (track), or "
-        "by the track's frames so far (running); auto: track where a probe on the training subset errs less with it",
+        description="subtract a person's mean pose: over all clips of the subject, otherwise the track (track), or
+        over " "the track's frames so far (running); auto: track if it reduces a probe's error on the training subset",
     )
     corrections: str = Field(
-        "", description="table that corrects the labels of the data, as cache/NAME/corrections.csv; '': none"
+        "", description="correction table for the labels, such as cache/NAME/corrections.csv; '': none"
     )
 
 
 class WindowSettings(BaseModel):
-    """What a model sees at once."""
+    """The model's input window."""
 
-    length: int = Field(1, ge=1, le=4096, description="T, frames of a window")
-    dilation: int = Field(1, ge=1, le=100_000, description="one in how many frames of the sequence is taken")
+    length: int = Field(1, ge=1, le=4096, description="T, frames per window")
+    dilation: int = Field(1, ge=1, le=100_000, description="use one frame in N of the sequence")
     clip_windows: int = Field(
-        1, ge=1, le=100, description="with sampling: clip so many windows of a clip are averaged when it is predicted"
+        1, ge=1, le=100, description="with sampling: clip, number of windows averaged to predict a clip"
     )
     flip_average: Literal[False, True, "auto"] = Field(
         False,
-        description="predict the mean for a window and its mirror image; auto: where the validation subset gains by it",
+        description="average predictions for a window and its mirror image; auto: if it improves the validation score",
     )
     neutral_radius: Annotated[float, Field(ge=0, le=2)] | Literal["auto"] | None = Field(
         None,
-        description="read valence and arousal as one of seven emotions, neutral within so far from the origin; auto: "
-        "as the validation subset prefers; null: they are not read",
+        description="map valence and arousal to one of seven emotions, neutral within this distance of the origin;
+        auto: " "chosen on the validation subset; null: no mapping",
     )
-    target: Literal["last", "center"] = Field("last", description="where in the window the labeled frame stands")
+    target: Literal["last", "center"] = Field("last", description="position of the labeled frame in the window")
     sampling: Literal["stride", "clip", "novelty"] = Field(
         "stride",
-        description="a window per labeled frame, or one per clip; novelty: as stride, but training's frames stand at "
-        "equal distances along the person's path through pose space, as many as one in every",
+        description="one window per labeled frame, or one per clip; novelty: like stride, but with training frames
+        spaced " "equally along the person's path through pose space, as many as with every",
     )
-    every: int = Field(
-        1, ge=1, le=1_000_000, description="one in how many frames is a target in training (the paper: 10)"
-    )
+    every: int = Field(1, ge=1, le=1_000_000, description="train on one frame in N (the paper: 10)")
     evaluate_every: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = Field(
         "auto",
-        description="the same in validation; auto: all in the end, and after each epoch a sample that takes no more "
-        "than a tenth of it; the test subset is never thinned",
+        description="the same for validation; auto: all at the end, and after each epoch a sample that takes at most a
+        tenth " "of the epoch's time; the test subset is never thinned",
     )
 
 
@@ -84,25 +80,28 @@ class SplitSettings(BaseModel):
         0.1,
         ge=0,
         le=0.5,
-        description="share of the training subset that chooses the model; 0: none, the last epoch's weights are kept",
+        description="share of the training subset used for model selection; 0: none, keep the last epoch's weights",
     )
     given_validation: Literal["choose", "score"] = Field(
         "choose",
-        description="a given validation subset chooses the model, or is held back and scored as test",
+        description="use a given validation subset for model selection, or hold it out and score it as test",
     )
 
 
 class AugmentSettings(BaseModel):
-    """Random changes of the training windows; see `skelemo.data.augment`."""
+    """Random augmentation of the training windows; see `skelemo.data.augment`."""
 
     mirror: float = Field(
         0.5, ge=0, le=1, description="probability of a horizontal flip (left and right keypoints swapped)"
     )
-    rotate: float = Field(5.0, ge=0, le=180, description="largest turn to either side, degrees")
-    scale: float = Field(0.05, ge=0, lt=1, description="largest relative change of size")
-    shift: float = Field(0.0, ge=0, le=100, description="largest displacement")
+    rotate: float = Field(5.0, ge=0, le=180, description="maximum rotation in either direction, in degrees")
+    scale: float = Field(0.05, ge=0, lt=1, description="maximum relative change in size")
+    shift: float = Field(0.0, ge=0, le=100, description="maximum displacement")
     jitter: float = Field(
-        0.01, ge=0, le=100, description="standard deviation of each point's displacement, in sizes of its part"
+        0.01,
+        ge=0,
+        le=100,
+        description="standard deviation of each point's displacement, relative to the size of its part",
     )
     drop: float = Field(0.0, ge=0, lt=1, description="probability that a keypoint is missing throughout a window")
     drop_part: float = Field(0.0, ge=0, lt=1, description="probability that a part is missing throughout a window")
@@ -111,127 +110,145 @@ class AugmentSettings(BaseModel):
 class ModelSettings(BaseModel):
     """The network."""
 
-    arch: str = Field("ann", description="a name from `skelemo models`, or package.module:function")
+    arch: str = Field("ann", description="architecture from `skelemo models`, or package.module:function")
     head: str = Field(
-        "auto", description="heads to predict, as expression,va; both: these two; auto: the first with labels"
+        "auto", description="heads to predict, such as expression,va; both: these two; auto: the first with labels"
     )
     model: dict[str, Any] = Field(default_factory=dict, description="settings of the architecture, model.NAME=VALUE")
-    init: str = Field("", description="run whose weights are the first ones, where they fit; '': none")
+    init: str = Field("", description="run whose matching weights initialize the network; '': none")
     init_freeze: tuple[str, ...] = Field(
         default=(),
-        description="what of them stays as it is: body (all but heads), or names as in [blocks.0, *norm*]",
+        description="loaded weights to freeze: body (all but heads), or names such as [blocks.0, *norm*]",
     )
-    init_rate: float = Field(1.0, ge=0, le=1000, description="factor on the learning rate of what init gives")
+    init_rate: float = Field(1.0, ge=0, le=1000, description="factor on the learning rate of loaded weights")
     allow_overlap: bool = Field(
-        False, description="start from init even if it has learned from what validates or tests here"
+        False, description="start from init even if it was trained on this run's validation or test data"
     )
 
 
 class PretextSettings(BaseModel):
-    """What is learned without labels."""
+    """Pretraining without labels."""
 
-    pretrain: bool = Field(False, description="reconstruct hidden points in place of labels, as skelemo pretrain does")
+    pretrain: bool = Field(
+        False, description="reconstruct hidden points instead of predicting labels, as in skelemo pretrain"
+    )
     hide_points: float = Field(0.4, ge=0, le=0.95, description="pretrain: probability that a point is hidden")
     hide_frames: float = Field(
-        0.3, ge=0, le=0.95, description="pretrain: share of a window, in one stretch, whose frames are hidden"
+        0.3, ge=0, le=0.95, description="pretrain: share of the window's frames to hide, in one block"
     )
 
 
 class LossSettings(BaseModel):
-    """What training minimizes."""
+    """The training loss."""
 
     loss: dict[str, str] = Field(
-        default_factory=dict, description="loss of a head, loss.HEAD=NAME; several may be joined, as mse+ccc"
+        default_factory=dict, description="loss of a head, loss.HEAD=NAME; add several with +, such as mse+ccc"
     )
     loss_weight: dict[str, float] = Field(default_factory=dict, description="weight of a head's loss, loss_weight.HEAD")
     class_weights: Literal["none", "sqrt", "balanced"] = Field(
-        "none", description="weight of rare classes and flags in training"
+        "none", description="class weights for rare classes and flags"
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing")
     loss_weighting: Literal["set", "learned"] = Field(
-        "set", description="of several heads: as loss_weight says, or learned with the network (by uncertainty)"
+        "set", description="weights of several heads: from loss_weight, or learned with the network (by uncertainty)"
     )
-    balance: bool = Field(False, description="draw training windows so that every class of the first head comes alike")
+    balance: bool = Field(
+        False, description="sample training windows so that all classes of the first head are equally frequent"
+    )
     mixup: float = Field(
         0.0,
         ge=0,
         le=10,
-        description="mix windows and losses of pairs, by shares drawn from Beta(mixup, mixup); 0: none",
+        description="mix pairs of windows and their losses, with shares drawn from Beta(mixup, mixup); 0: none",
     )
 
 
 class OptimizerSettings(BaseModel):
-    """How it is minimized."""
+    """The optimizer."""
 
-    optimizer: str | None = Field("adam", description="any of torch.optim, in lower case; null for a baseline")
+    optimizer: str | None = Field(
+        "adam", description="any optimizer from torch.optim, in lower case; null for a baseline"
+    )
     lr: Annotated[float, Field(gt=0, le=100)] | Literal["auto"] = Field(
-        1e-3, description="learning rate; auto: found in each training, a tenth of where the loss is lowest"
+        1e-3, description="learning rate; auto: found in each training, a tenth of the rate with the lowest loss"
     )
     backbone_lr: float = Field(1.0, ge=0, le=1000, description="factor on the learning rate of a pretrained backbone")
-    weight_decay: float = Field(0.0, ge=0, le=100, description="weight decay (L2), not of norms and biases")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of optimizers that have one; SGD takes Nesterov's")
-    schedule: str = Field("constant", description="constant, cosine, onecycle, plateau or a registered one")
-    plateau_patience: int = Field(5, ge=0, le=1_000_000, description="epochs that the schedule plateau waits")
-    clip_gradient: float = Field(0.0, ge=0, le=1_000_000, description="largest norm of the gradient; 0: no clipping")
-    batch_size: int = Field(64, ge=2, le=1_000_000, description="windows per step; batch normalization needs two")
-    accumulate: int = Field(1, ge=1, le=10_000, description="batches whose gradients are added up for one step")
-    warmup: int = Field(0, ge=0, le=1_000_000, description="steps in which the rate rises to lr, before the schedule")
-    ema: float = Field(
-        0.0, ge=0, lt=1, description="decay by step of a mean of the weights, which is validated and kept; 0: none"
+    weight_decay: float = Field(0.0, ge=0, le=100, description="weight decay (L2), except for norms and biases")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum, if the optimizer has one (Nesterov for SGD)")
+    schedule: str = Field(
+        "constant", description="learning rate schedule: constant, cosine, onecycle, plateau or a registered one"
     )
-    epochs: int = Field(60, ge=1, le=1_000_000, description="at most")
+    plateau_patience: int = Field(5, ge=0, le=1_000_000, description="patience of the plateau schedule, in epochs")
+    clip_gradient: float = Field(0.0, ge=0, le=1_000_000, description="maximum gradient norm; 0: no clipping")
+    batch_size: int = Field(64, ge=2, le=1_000_000, description="windows per step; batch normalization needs two")
+    accumulate: int = Field(1, ge=1, le=10_000, description="batches per gradient accumulation step")
+    warmup: int = Field(0, ge=0, le=1_000_000, description="warm-up steps, before the schedule")
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay per step of an exponential moving average of the weights, which is validated and kept; 0: "
+        "none",
+    )
+    epochs: int = Field(60, ge=1, le=1_000_000, description="maximum number of epochs")
     steps: int = Field(
-        0, ge=0, le=10**9, description="train for so many steps, in whole epochs, whatever the data's size; 0: epochs"
+        0,
+        ge=0,
+        le=10**9,
+        description="number of steps to train, rounded to whole epochs, whatever the size of the data; 0: use epochs",
     )
     patience: int = Field(
-        15, ge=0, le=1_000_000, description="epochs without a better validation score before stopping; 0: never"
+        15, ge=0, le=1_000_000, description="early stopping: epochs without a better validation score; 0: never"
     )
     patience_steps: int = Field(
-        0, ge=0, le=10**9, description="steps that must have passed without a better score, too, before stopping"
+        0, ge=0, le=10**9, description="early stopping also requires this many steps without a better score"
     )
     monitor: Literal["score", "loss"] = Field(
-        "score", description="mean of the heads' main metrics, or the loss, chooses"
+        "score", description="select by the mean of the heads' main metrics, or by the loss"
     )
     epoch_windows: int = Field(
-        0, ge=0, le=2**40, description="most windows that an epoch trains on, drawn anew, or validates on; 0: all"
+        0,
+        ge=0,
+        le=2**40,
+        description="maximum windows to train on per epoch, resampled each time, or to validate on; 0: all",
     )
-    fit_windows: int = Field(50_000, ge=2, le=2**40, description="most windows that a baseline is fitted on, a sample")
+    fit_windows: int = Field(50_000, ge=2, le=2**40, description="maximum windows to fit a baseline on, sampled")
 
 
 class MachineSettings(BaseModel):
-    """Where it runs."""
+    """Hardware, seeds and output."""
 
-    seed: int = Field(0, ge=0, lt=2**31, description="of the first weights, the order and the augmentation")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of the initial weights, the order and the augmentation")
     seeds: int = Field(
-        1, ge=1, le=1000, description="train so many times, from seed on; the run predicts the mean of all"
+        1, ge=1, le=1000, description="number of trainings with consecutive seeds; the run predicts their mean"
     )
-    split_seed: int = Field(0, ge=0, lt=2**31, description="of the split")
+    split_seed: int = Field(0, ge=0, lt=2**31, description="seed of the split")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    devices: int = Field(1, ge=1, le=4096, description="devices (on the CPU: processes) of each machine")
-    nodes: int = Field(1, ge=1, le=100_000, description="machines that train together")
+    devices: int = Field(1, ge=1, le=4096, description="devices (on the CPU: processes) per machine")
+    nodes: int = Field(1, ge=1, le=100_000, description="number of machines")
     memory: str = Field(
         "",
-        description="what keypoints may take in each process, as 4GB; of a larger corpus shuffled blocks are read from "
-        "a file in TMPDIR; '': no limit",
+        description="memory limit for keypoints in each process, such as 4GB; a larger corpus is read in shuffled
+        blocks from " "a file in TMPDIR; '': no limit",
     )
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
-        "32-true", description="auto: bf16-mixed where the device has units for it"
+        "32-true", description="auto: bf16-mixed if the hardware supports it"
     )
     by: tuple[str, ...] = Field(
         default=("missing", "visible"),
-        description="scores are also given by share of missing points, by which of body, face and hands are visible, "
-        "and by any column that evaluate --by takes from a cache; []: by none",
+        description="break scores down by the share of missing points, by the visible parts (body, face, hands), or by
+        any " "column that evaluate --by takes from a cache; []: none",
     )
     mistakes: int = Field(
         4,
         ge=0,
         le=20,
-        description="clips of the worst answers of each head that the run keeps, with keypoints, for its report; "
-        "0: none",
+        description="clips of the worst predictions per head to keep in the run, with keypoints, for its report; 0: "
+        "none",
     )
     importance: Annotated[int, Field(ge=0, le=10_000_000)] | Literal["auto"] = Field(
         "auto",
-        description="which keypoints mattered: windows of the validation subset whose score is taken again with each "
-        "part, region and keypoint hidden; auto: as many as take about a tenth of the training; 0: none",
+        description="keypoint importance: validation windows to rescore with each part, region and keypoint hidden; "
+        "auto: as many as take about a tenth of the training; 0: none",
     )
     compile: bool = Field(False, description="torch.compile the network")
