@@ -123,7 +123,7 @@ class Ground:
         """Data, split and subset."""
         corrected = ", labels corrected" if self.runs[0].environment.get("corrections") else ""
         if all(run.evaluation for run in self.runs):
-            return f"{data_name(self.runs[0])}, on which no run was trained{corrected}"
+            return f"{data_name(self.runs[0])}, not used to train any run{corrected}"
         split = self.runs[0].config.get("split", "?")
         return f"{data_name(self.runs[0])}, split {split}, {self.subset} subset{corrected}"
 
@@ -143,7 +143,7 @@ class Ground:
         size = [f"{run.data[key]:,} {key}" for key in ("sequences", "frames") if isinstance(run.data.get(key), int)]
         facts = {
             "Data": f"{data_name(run)}{', simulated actors' if self.simulated else ''}{_fingerprint(run)}",
-            "Corrections": f"{in_words(changes)}; runs without them are not compared"
+            "Corrections": f"{in_words(changes)}; not compared with runs without them"
             if (changes := run.environment.get("corrections"))
             else "",
             **{f"{one.name} starts": initial(one) for one in self.runs},
@@ -165,12 +165,12 @@ class Ground:
             return ""
         folds = ""
         if len({_digest(table, ["fold", "sequence"]) for table in tables}) > 1:
-            folds = ", though divided into folds differently"
+            folds = ", but divided into different folds"
         if len({_digest(table, ["sequence", "frame"]) for table in tables}) == 1:
             return f"All runs are scored on the same windows{folds}."
         if len({_digest(table, ["sequence"]) for table in tables}) == 1:
             return f"All runs are scored on the same sequences, but not on the same windows of them{folds}."
-        return "The runs are scored on different sequences: some of the difference between them is chance in the split."
+        return "The runs are scored on different sequences, so part of the difference between them is due to the split."
 
     def transductive(self, head: Head) -> str:
         """Which runs with a head know unlabeled clips of the people they are tested on; empty where none does."""
@@ -180,8 +180,8 @@ class Ground:
             return ""
         one = len(found) == 1
         who = f"{' and '.join(run.name for run in found)} {'is' if one else 'are'} calibrated to the person"
-        knows = f"{'it knows' if one else 'they know'} unlabeled clips of the people who are tested (transductive)"
-        return f"{who}: {knows}{'' if len(found) == len(runs) else ', other runs do not'}."
+        knows = f"{'it has' if one else 'they have'} seen unlabeled clips of the test subjects (transductive)"
+        return f"{who}: {knows}{'' if len(found) == len(runs) else ', unlike the other runs'}."
 
     def scored(self, head: Head) -> list[Run]:
         """The runs that were scored on a head."""
@@ -192,7 +192,7 @@ class Ground:
         """What to keep in mind without a test subset; else empty."""
         if self.subset == "test":
             return ""
-        return "There is no test subset. Checkpoints were chosen on these figures, so they are optimistic."
+        return "There is no test subset. Checkpoints were selected by these scores, so the scores are optimistic."
 
     def best_f1(self, head: Head, name: str) -> float | None:
         """The highest F1 that a run reaches for a class, where there is more than one and it is not 0."""

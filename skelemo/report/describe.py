@@ -1,4 +1,4 @@
-"""A run in words: its data, its split, what its intervals mean, how its checkpoint was chosen."""
+"""Describe a run in words: data, split, intervals, and checkpoint selection."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -69,19 +69,19 @@ def _part_name(name: str) -> str:
 def split_name(run: Run) -> str:
     """The split, in words."""
     if run.evaluation:
-        return "none: all that is labeled is scored, and nothing was trained on it"
+        return "none: all labeled data are scored, and none were used for training"
     split = str(run.config.get("split") or run.splits.get("split") or "?")
     kind, _, amount = split.partition(":")
     words = {
         "given": f"as given with the labels{f', column {amount}' if amount else ''}",
-        "kfold": f"{amount}-fold, drawn by seed; the {run.subset} subsets of all folds together",
-        "loso": f"a fold for each subject; the {run.subset} subsets of all folds together",
+        "kfold": f"{amount}-fold, drawn by seed; the {run.subset} subsets of all folds are pooled",
+        "loso": f"one fold per subject; the {run.subset} subsets of all folds are pooled",
         "holdout": f"{amount} held out as the {run.subset} subset, drawn by seed",
     }.get(kind, split)
     if run.config.get("given_validation") == "score":
         words += "; its validation subset is scored as the test subset"
     grouped = run.splits.get("grouped_by")
-    return f"{words}; no {grouped} in two subsets" if grouped else words
+    return f"{words}; no {grouped} crosses subsets" if grouped else words
 
 
 def subset_sizes(run: Run) -> str:
@@ -117,10 +117,10 @@ def pairs_basis(paired: "Paired") -> str:
     """How runs were compared with the best."""
     kind = paired.grouped_by
     if paired.groups < FEWEST_GROUPS:
-        return f"Too few {kind}s ({paired.groups}) to say how far a difference may be chance."
+        return f"Too few {kind}s ({paired.groups}) to tell whether a difference is due to chance."
     return (
-        f"Paired: both runs' windows are resampled together, by {kind} ({paired.groups:,} of them). The p values are "
-        "two-sided and adjusted for the number of runs by Holm's method. The best was chosen by the same figures, "
+        f"Paired bootstrap: both runs' windows are resampled together, by {kind} ({paired.groups:,}). The p values are "
+        "two-sided, with Holm's correction for the number of runs. The best run was chosen by the same scores, "
         "which favors it."
     )
 
@@ -130,16 +130,18 @@ def choice(run: Run) -> str:
     if run.evaluation:
         return evaluated(run)
     if run.members:
-        return f"The mean of what {', '.join(run.members)} predict; nothing more was chosen."
+        return f"The mean of the predictions of {', '.join(run.members)}; nothing else was selected."
     if run.metrics.empty:
         most = run.config.get("fit_windows")
-        return f"Fitted at once, without epochs{f', on {most:,} windows at most' if most else ''}."
+        return f"Not trained iteratively{f'; fitted on at most {most:,} windows' if most else ''}."
     if not any(fold.get("validation") for fold in _folds(run)):
-        return "Last epoch's weights: there is no validation subset to choose by. The test subset was scored once."
+        return (
+            "Last epoch's weights: there is no validation subset for model selection. The test subset was scored once."
+        )
     names = [titles(head)[main_metric(head)] for head in run.heads]
     score = names[0] if len(names) == 1 else f"mean of {' and '.join(names)}"
     figure = "lowest loss" if run.config.get("monitor") == "loss" else f"highest {score}"
-    test = "; the test subset was scored once" if run.subset == "test" else ", the subset that is shown here"
+    test = "; the test subset was scored once" if run.subset == "test" else ", the subset shown here"
     return f"The checkpoint with the {figure} on the validation subset{test}."
 
 
@@ -151,7 +153,7 @@ def evaluated(run: Run) -> str:
         named.append(f"{one['name']} ({one['arch']}{trained})")
     mean = "the mean of " if len(named) > 1 else ""
     of = f" of {mean}{' and '.join(named)}" if named else ""
-    return f"An evaluation{of} on other data, {data_name(run)}; nothing was trained or chosen on them."
+    return f"An evaluation{of} on other data, {data_name(run)}, which were not used for training or model selection."
 
 
 #: What windows are grouped by, where its name does not tell.
@@ -183,8 +185,8 @@ def choices(run: Run) -> str:
         if left:
             errors = [[_error(some, fold["parts"]), some[0]["error"]] for fold, some in zip(alike, trials, strict=True)]
             one, all_parts = (sum(column) / len(column) for column in zip(*errors, strict=True))
-            why = f"{one:.3f} of the labels' variance is left unexplained, with all parts {all_parts:.3f}"
-            texts.append(f"Left out {' and '.join(left)}{where}, by a probe on the training subset: {why}.")
+            why = f"{one:.3f} of the labels' variance is unexplained, compared with {all_parts:.3f} for all parts"
+            texts.append(f"Dropped {' and '.join(left)}{where}, based on a probe on the training subset: {why}.")
         elif trials[0] or alike[0]["reason"]:
             texts.append(f"All parts kept{where}: {alike[0]['reason'] or ' and '.join(chosen)}.")
     tried = [(fold, trial) for fold in folds for trial in _trials(fold, calibrated=True)]
@@ -194,8 +196,9 @@ def choices(run: Run) -> str:
         error = sum(trial["error"] for _, trial in tried) / len(tried)
         plain = sum(trial["error"] + trial["gain"] for _, trial in tried) / len(tried)
         texts.append(
-            f"{'Calibrated' if done else 'Not calibrated'} to the person{where}, by a probe on the training subset: "
-            f"{error:.3f} of the labels' variance is left unexplained with it, {plain:.3f} without."
+            f"{'Calibrated' if done else 'Not calibrated'} to the person{where}, based on a probe on the training "
+            f"subset: "
+            f"{error:.3f} of the labels' variance is unexplained with calibration, {plain:.3f} without."
         )
     texts += [f"{text[0].upper()}{text[1:]}." for text in dict.fromkeys(fold["caution"] for fold in folds) if text]
     return " ".join(texts)

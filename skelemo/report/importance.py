@@ -58,23 +58,24 @@ class Mattered:
         """What was measured, on what, and how far it can be trusted."""
         usual = self.table[self.table["level"] == "none"].iloc[0]
         folds, kind = usual["grouped_by"] == "fold", usual["grouped_by"]
-        basis = f", as a mean over {usual['groups']:.0f} folds" if folds else ""
+        basis = f", averaged over {usual['groups']:.0f} folds" if folds else ""
         sentences = [
-            f"How far the {self.metric} falls when keypoints are hidden. With all of them it is {usual['score']:.3f} "
+            f"Drop in {self.metric} when keypoints are hidden. With all keypoints, it is {usual['score']:.3f} "
             f"on {count(int(usual['windows']), 'window')} of the {usual['subset']} subset{basis}."
         ]
         if self.table["low"].notna().any():
             drawn = "Student's t over the folds" if folds else f"a paired bootstrap of {usual['groups']:,.0f} {kind}s"
             sentences.append(
-                f"Intervals are 95 %, from {drawn}. Pale keypoints may owe their loss to chance; among many, a few "
-                "strong ones do, too."
+                f"95 % confidence intervals from {drawn}. The effect of pale keypoints may be due to chance, as may, "
+                f"among so "
+                "many, that of a few strong ones."
             )
         else:
             few = count(int(usual["groups"]), kind)
-            sentences.append(f"With {few}, too few for intervals, every loss here may be chance.")
+            sentences.append(f"With only {few}, too few for confidence intervals, every drop may be due to chance.")
         if not len(self.of("joint")):
             sentences.append(
-                "Single keypoints were not hidden: the training was too short for it (--set importance=400 hides them)."
+                "Single keypoints were not tested because the training was too short (use --set importance=400)."
             )
         sentences.append(
             "Keypoints that tell the same cost little one by one and much together. Some loss may come from the gap "
@@ -141,11 +142,15 @@ def drawings(one: Mattered) -> Iterator[tuple[str, str, Figure]]:
         first = first[(first["loss"] > 0) & ~first["noise"]][:_NUMBERED]
         names = ", ".join(f"{number} {label(row)}" for number, (_, row) in enumerate(first.iterrows(), 1))
         numbers = f" Numbers: {names}." if len(first) else ""
-        where = "Lines are shaded by the loss of their region, points by their own" if len(one.of("joint")) else (
-            "Shaded by the loss of each region")  # fmt: skip
-        yield "keypoints", f"{where}, from the front: the person's right is on the left.{numbers}", figure
+        where = "Lines are shaded by the drop for their region, points by their own" if len(one.of("joint")) else (
+            "Shaded by the drop for each region")  # fmt: skip
+        yield "keypoints", f"{where}, seen from the front: the person's right is on the left.{numbers}", figure
     if len(one.of("part", "region")):
-        yield "regions", f"Loss of {one.metric} without each part and region, with 95 % intervals.", bars(one)
+        yield (
+            "regions",
+            f"Drop in {one.metric} without each part and region, with 95 % confidence intervals.",
+            bars(one),
+        )
 
 
 @styled
@@ -165,7 +170,7 @@ def bars(one: Mattered) -> Figure:
     axes.axvline(0, color=MUTED, linewidth=0.8)
     names = [label(row) for _, row in rows.iterrows()]
     axes.set_yticks(places, names, color=INK)
-    axes.set(ylim=(places[-1] + 0.6, -0.6), xlabel=f"loss of {one.metric}")
+    axes.set(ylim=(places[-1] + 0.6, -0.6), xlabel=f"drop in {one.metric}")
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
     handles = [Line2D([], [], marker="s", linestyle="", color=(HEAT, 0.75), markeredgecolor=HEAT, label="loss")]
@@ -282,14 +287,14 @@ def _legend(one: Mattered, scales: tuple[float, float]) -> list[Line2D]:
     if scales[0]:
         lines += [Line2D([], [], color=(HEAT, 0.2 + 0.65 * share), linewidth=1.6 + 3.6 * share, solid_capstyle="butt",
                          label=f"region: loses {share * scales[0]:.3f}") for share in (1.0, 0.4)]  # fmt: skip
-    lines.append(Line2D([], [], color=RULE, linewidth=1.4, label="region: may be chance"))
+    lines.append(Line2D([], [], color=RULE, linewidth=1.4, label="region: within chance"))
     if len(one.of("joint")):
         if scales[1]:
             points += [Line2D([], [], linestyle="", marker="o", color=(HEAT, 0.35 + 0.65 * share),
                               markersize=np.sqrt(_SMALLEST + (_LARGEST - _SMALLEST) * share),
                               label=f"point: loses {share * scales[1]:.3f}") for share in (1.0, 0.4)]  # fmt: skip
         points.append(Line2D([], [], linestyle="", marker="o", color=PAPER, markeredgecolor=MUTED, markeredgewidth=0.7,
-                             markersize=np.sqrt(_SMALLEST), label="point: may be chance"))  # fmt: skip
+                             markersize=np.sqrt(_SMALLEST), label="point: within chance"))  # fmt: skip
     shown = pd.concat([one.of("region"), one.of("joint")])
     if ((shown["loss"] < 0) & ~shown["noise"]).any():
         points.append(Line2D([], [], linestyle="", marker="D", color=ORANGE, markersize=5, label="better without it"))

@@ -116,7 +116,7 @@ def _told(window: pd.DataFrame, head: Head) -> str:
     truth, outputs = truth_of(window, head)[0], outputs_of(window, head)[0]
     if head.kind == "classes":
         return (
-            f"{head.outputs[int(truth)]} taken for {head.outputs[int(outputs.argmax())]}, "
+            f"{head.outputs[int(truth)]} predicted as {head.outputs[int(outputs.argmax())]}, "
             f"probability {outputs.max():.2f}"
         )
     if head.kind == "values":

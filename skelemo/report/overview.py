@@ -115,17 +115,19 @@ def costs_basis(ground: Ground) -> str:
     sized = any(run.environment.get("flops") for run in ground.runs)
     texts = []
     if sized:
-        texts.append("FLOPs are of one window, forward; a multiply-add counts as two.")
+        texts.append("FLOPs are per window and forward pass; a multiply-add counts as two.")
     if speeds:
         devices = list(dict.fromkeys(one["device"] for one in speeds))
         batches = sorted({one["batch"] for one in speeds})
         size = str(batches[0]) if len(batches) == 1 else f"{batches[0]} to {batches[-1]}"
         texts.append(
-            "Windows/s: predicted a second, from prepared keypoints in memory to answers, in batches of "
+            "Windows/s: predictions per second, from prepared keypoints in memory, in batches of "
             f"{size}, on {' and '.join(devices)}{'' if len(devices) == 1 else ': not comparable across devices'}."
         )
     if texts and any(int(run.config.get("seeds") or 1) > 1 for run in ground.runs):
-        texts.append("Of several seeds, each network costs that; their mean costs as many times.")
+        texts.append(
+            "With several seeds, this is the cost per network; predicting their mean costs that many times more."
+        )
     return " ".join(texts)
 
 

@@ -101,9 +101,11 @@ class Content:
         if not simulated:
             return ""
         which = (
-            "All figures here were" if len(simulated) == len(self.runs) else f"The figures of {_listed(simulated)} were"
+            "All scores here were" if len(simulated) == len(self.runs) else f"The scores of {_listed(simulated)} were"
         )
-        return f"{which} reached on simulated actors. They do not say how well the emotions of people are recognized."
+        return (
+            f"{which} obtained on simulated actors. They do not show how well emotions of real people are recognized."
+        )
 
 
 def rows_of(drawn: Sequence[Drawn]) -> list[list[Drawn]]:

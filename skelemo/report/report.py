@@ -104,7 +104,7 @@ def _finished(paths: Sequence[Path]) -> tuple[list[Run], tuple[str, ...]]:
         except UnfinishedError as error:
             notes.append(str(error))
     if not runs:
-        raise InputError(notes[0] if notes else "a report needs one run folder or more")
+        raise InputError(notes[0] if notes else "a report needs at least one run folder")
     return runs, tuple(f"left out: {note}" for note in notes)
 
 
@@ -115,11 +115,9 @@ def _require_scored(videos: Sequence[str], runs: Sequence[Run]) -> None:
         if video not in scored:
             others = {name for run in runs for name in run.predictions["video"].astype(str).unique()}
             if video in others:
-                raise ConfigError(f"video {video} is not in the subset that is shown of any run ({runs[0].subset})")
+                raise ConfigError(f"video {video} is not in the shown subset of any run ({runs[0].subset})")
             near = get_close_matches(video, scored, n=3) or sorted(scored, key=natural_order)[:3]
-            raise ConfigError(
-                f"video {video}: the runs were scored on no such recording; there are {', '.join(near)} …"
-            )
+            raise ConfigError(f"video {video}: no run was scored on this recording; available are {', '.join(near)} …")
 
 
 def _readable(run: Run) -> Run:
@@ -247,7 +245,8 @@ def _earlier_files(out: Path, force: bool) -> set[str]:
     except (OSError, ValueError, KeyError, TypeError):
         if not force:
             raise ConfigError(
-                f"{out} holds other things than a report: choose another --out, or write beside them with --force"
+                f"{out} contains files that are not a report's: choose another --out, or use --force to write next "
+                f"to them"
             ) from None
         return set()
     root = out.resolve()

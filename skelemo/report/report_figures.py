@@ -83,7 +83,7 @@ def _class_plates(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterator
     yield Plate(
         f"{head.name} classes",
         f"{stem}_confusion",
-        f"Confusion on the {run.subset} subset: % of each true class, and {what}.",
+        f"Confusion matrix on the {run.subset} subset: % of each true class, and {what}.",
         figures.confusion(scored["confusion"], head.outputs),
     )
     yield Plate(
@@ -98,7 +98,7 @@ def _class_plates(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterator
     yield Plate(
         f"{head.name} certainty",
         f"{stem}_reliability",
-        "How often answers are right, by their probability."
+        "Reliability: accuracy by predicted probability."
         + ("" if error is None else f" Calibration error {error:.3f}."),
         figures.reliability(outputs[known].max(1), outputs[known].argmax(1) == truth[known], ("answers", "right")),
     )
@@ -116,7 +116,7 @@ def _flag_plates(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterator[
     yield Plate(
         head.name,
         f"{stem}_reliability",
-        f"How often flags are present, by their probability, all flags together. Calibration error {error:.3f}.",
+        f"Reliability: frequency of flags by predicted probability, all flags together. Calibration error {error:.3f}.",
         figures.reliability(outputs[known], truth[known] > 0.5, ("flags", "present")),
     )
 
@@ -139,13 +139,13 @@ def _value_plates(run: Run, head: Head, stem: str, videos: Sequence[str]) -> Ite
         yield Plate(
             group,
             f"{stem}_plane",
-            f"{told[0].upper()}{told[1:]} of {count(len(both), 'window')}: as labeled and as predicted.",
+            f"{told[0].upper()}{told[1:]} of {count(len(both), 'window')}: labels and predictions.",
             densities(*pairs(run, head), head),
         )
         yield Plate(
             group,
             f"{stem}_plane_errors",
-            "Error by region of the truth, where it has ten windows or more: how far off predictions are, and whereto.",
+            "Error by region of the true values, for regions with at least ten windows: mean size and direction.",
             error_map(*pairs(run, head), head),
         )
     labeled = ~np.isnan(truth).all(1)
@@ -178,9 +178,9 @@ def _curve_plates(run: Run, stem: str) -> Iterator[Plate]:
     losses = {"train_loss": "training", "validation_loss": "validation"}
     scores = {f"validation_{head.name}_{main_metric(head)}": titles(head)[main_metric(head)] for head in run.heads}
     chosen = chosen_epochs(run)
-    dot = " The dot is the chosen epoch." if chosen else ""
+    dot = " The dot marks the selected epoch." if chosen else ""
     folds = (
-        " Thin lines are single trainings, thick ones their mean while all train."
+        " Thin lines are single trainings, the thick line is their mean while all are running."
         if run.metrics["fold"].nunique() > 1
         else ""
     )
@@ -229,8 +229,8 @@ def _spread_meaning(estimates: Sequence[Estimate]) -> str:
     intervals = any(estimate.low is not None for estimate in estimates)
     means = any(estimate.sd is not None for estimate in estimates)
     if intervals and means:
-        return "lines are 95 % intervals, of several seeds one standard deviation to either side"
-    return "lines are 95 % intervals" if intervals else "lines are one standard deviation to either side"
+        return "lines are 95 % confidence intervals, or ± one standard deviation for several seeds"
+    return "lines are 95 % intervals" if intervals else "lines are ± one standard deviation"
 
 
 def _bounds(estimate: Estimate) -> tuple[float, float]:

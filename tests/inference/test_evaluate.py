@@ -333,7 +333,7 @@ def test_a_report_compares_a_run_and_its_evaluations(run, data, other, tmp_path)
         skelemo.evaluate(members, other, out=out, by="sex")
     report = write_report([run, *folders], tmp_path / "report")
     assert [len(ground.runs) for ground in report.grounds] == [1, 3]
-    assert report.grounds[1].title == "other, on which no run was trained"
+    assert report.grounds[1].title == "other, not used to train any run"
     page, text = report.page.read_text(), (tmp_path / "report" / "report.md").read_text()
     for content in (page, text.replace("\\", "")):
         assert "An evaluation of ann (ann, trained on own) on other data, other" in content

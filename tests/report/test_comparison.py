@@ -108,7 +108,7 @@ def test_the_same_windows_in_other_folds_are_not_called_different_sequences(run:
     one, other = run(folds=3), run(folds=3, arch="resnet18")
     other.predictions["fold"] = other.predictions["fold"] % 3 + 1
     text = compare([one, other])[0].comparability(VA)
-    assert text == "All runs are scored on the same windows, though divided into folds differently."
+    assert text == "All runs are scored on the same windows, but divided into different folds."
 
 
 def test_windows_without_a_label_for_a_head_do_not_count_against_comparing_it(run: Make) -> None:
@@ -123,7 +123,7 @@ def test_windows_without_a_label_for_a_head_do_not_count_against_comparing_it(ru
 def test_a_validation_subset_is_named_as_what_it_is(run: Make) -> None:
     (ground,) = compare([run(subsets=["validation"])])
     assert ground.subset == "validation"
-    assert "they are optimistic" in ground.caution
+    assert "the scores are optimistic" in ground.caution
     assert compare([run()])[0].caution == ""
 
 
@@ -144,9 +144,7 @@ def test_an_ensemble_stands_beside_its_runs(run: Make) -> None:
     runs = [run(seed=1), run(seed=2, optimizer="sgd")]
     (ground,) = compare([*runs, fuse(runs)])
     assert [label for label, _ in ground.paper_table(VA).rows] == ["ann", "ensemble of 2"]
-    assert (
-        choice(ground.runs[-1]) == f"The mean of what {runs[0].name}, {runs[1].name} predict; nothing more was chosen."
-    )
+    assert choice(ground.runs[-1]) == f"The mean of what {runs[0].name}, {runs[1].name}; nothing else was selected."
 
 
 def test_settings_are_sorted_into_differing_and_shared(run: Make) -> None:

@@ -88,8 +88,8 @@ def test_chosen_videos_are_drawn_in_their_order(run: Path, tmp_path: Path) -> No
 
 def test_a_video_that_is_not_shown_is_one_line(run: Path, tmp_path: Path) -> None:
     for video, told in (
-        ("f1/tes subject 02 take 7", "the runs were scored on no such recording; there are f1/tes subject 02 take"),
-        ("f1/val subject 02 take 1", r"is not in the subset that is shown of any run \(test\)"),
+        ("f1/tes subject 02 take 7", "no run was scored on this recording; available are f1/tes subject 02 take"),
+        ("f1/val subject 02 take 1", r"is not in the shown subset of any run \(test\)"),
     ):
         with pytest.raises(Exception, match=told):
             write_report([run], tmp_path / "out", videos=[video])

@@ -52,7 +52,7 @@ def test_what_may_be_chance_is_told_from_what_matters(folder):
     assert set(certain["name"]) == {"face_70", "mouth", "eyes", "OuterMouth0", "InnerMouth3", "RWrist"}
     assert [label(row) for _, row in mood.rows.iterrows()][:6] == [
         "all of the face", "all of the body", "mouth", "eyes", "head", "torso"]  # fmt: skip
-    assert "With all of them it is 0.800 on 400 windows of the validation subset" in mood.told
+    assert "With all keypoints, it is 0.800 on 400 windows of the validation subset" in mood.told
     assert "a paired bootstrap of 12 subjects" in mood.told
     assert not len(va.of("joint"))
     assert "Single keypoints were not hidden" in va.told
@@ -65,12 +65,12 @@ def test_the_report_has_figures_a_table_and_a_csv_file(folder, tmp_path):
         path.name for path in (tmp_path / "out" / "figures").iterdir() if re.search("keypoints|regions", path.name)
     }
     assert figures == {f"run_{head}_{end}.svg" for head in ("expression", "va") for end in ("keypoints", "regions")}
-    section = page.split("<h3>Which keypoints mattered: expression (7 classes)</h3>")[1].split("<h3>")[0]
+    section = page.split("<h3>Keypoint importance: expression (7 classes)</h3>")[1].split("<h3>")[0]
     assert section.count("<figure") == 2
     assert section.count('role="img" aria-label="') == 2
     assert "1 OuterMouth0 (face), 2 InnerMouth3 (face)." in section
     assert (
-        page.count("Lines are shaded by the loss of their region") == 2
+        page.count("Lines are shaded by the drop for their region") == 2
     )  # its label and its caption, and nowhere else
     row = re.search(r'<th scope="row">mouth</th><td>0.550</td><td>.*?</tr>', section)
     assert row

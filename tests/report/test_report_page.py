@@ -121,7 +121,7 @@ def test_simulated_data_are_called_so_first(
     written: tuple[list[Path], Path], tmp_path: Path, run_folder: Callable[..., Path]
 ) -> None:
     runs, out = written
-    said = "All figures here were reached on simulated actors."
+    said = "All scores here were obtained on simulated actors."
     assert f"Simulated data. {said}" in read(out).text
     markdown = (out / "report.md").read_text(encoding="utf-8")
     assert markdown.index(f"**Simulated data.** {said}") < markdown.index("##")
@@ -320,7 +320,7 @@ def test_a_folder_with_other_things_is_refused_unless_forced(runs: list[Path], t
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.tex").write_text("x")
-    with pytest.raises(ConfigError, match="holds other things than a report"):
+    with pytest.raises(ConfigError, match="contains files that are not a report's"):
         write_report(runs[:1], out)
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
     write_report(runs[:1], out, force=True)
@@ -344,7 +344,7 @@ def test_an_unfinished_run_leaves_no_report_behind(runs: list[Path], tmp_path: P
     with pytest.raises(InputError, match="its training has not finished"):
         write_report(runs[1:2], tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    with pytest.raises(InputError, match="one run folder or more"):
+    with pytest.raises(InputError, match="at least one run folder"):
         write_report([], tmp_path / "out")
 
 
@@ -355,4 +355,4 @@ def test_a_run_without_labels_is_told_to_have_no_figures(tmp_path: Path, run_fol
     write_predictions(run / "predictions.parquet", unlabeled, read_back.heads)
     (run / "scores.json").write_text("{}")
     write_report([run], tmp_path / "out", formats=[])
-    assert "No window of this run has a label" in read(tmp_path / "out").text
+    assert "No window of this run is labeled" in read(tmp_path / "out").text

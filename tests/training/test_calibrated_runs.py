@@ -82,7 +82,7 @@ def test_calibration_by_subject_finds_what_people_hide_and_is_chosen_by_the_prob
     assert uar(scores) > uar(plain) + 0.2
     assert load_config(tmp_path / "run" / "config.yaml").calibrate == "track"
     told = choices(read_run(tmp_path / "run"))
-    assert told.startswith("Calibrated to the person, by a probe on the training subset: 0.")
+    assert told.startswith("Calibrated to the person, based on a probe on the training subset: 0.")
     assert scores == run_on(folder, tmp_path / "named", calibrate="track")
 
     # The folder says all that it takes to predict the same, over chunks and on a cache of its own.
@@ -148,7 +148,7 @@ def test_it_is_not_chosen_where_a_person_shows_one_class_and_is_warned_of(tmp_pa
     lines = []
     run_on(folder, tmp_path / "auto", calibrate="auto")
     assert load_config(tmp_path / "auto" / "config.yaml").calibrate == "none"
-    assert choices(read_run(tmp_path / "auto")).startswith("Not calibrated to the person, by a probe")
+    assert choices(read_run(tmp_path / "auto")).startswith("Not calibrated to the person, based on a probe")
     settings = {"data": str(folder), "arch": "svm", "split": "holdout:0.3", "calibrate": "track", "device": "cpu"}
     train(load_config(None, settings), tmp_path / "track", report=lambda *given: lines.append(given[-1]))
     assert "people show one mood alone, which calibrating takes off" in lines[0]

@@ -144,8 +144,8 @@ def test_a_run_sees_the_chosen_parts_and_says_how_they_were_chosen(tmp_path):
     trials = {tuple(trial["parts"]): trial for trial in fold["trials"]}
     assert trials[("body_25",)]["gain"] > 2 * trials[("body_25",)]["deviation"] > 0
     told = choices(run)
-    assert told.startswith("Left out hand_left_21 and hand_right_21, by a probe on the training subset")
-    assert f"{trials[('body_25',)]['error']:.3f} of the labels' variance is left unexplained" in told
+    assert told.startswith("Dropped hand_left_21 and hand_right_21, based on a probe on the training subset")
+    assert f"{trials[('body_25',)]['error']:.3f} of the labels' variance is unexplained" in told
     write_report([tmp_path / "run"], tmp_path / "report")
     assert "Left out hand_left_21 and hand_right_21" in (tmp_path / "report" / "report.html").read_text()
 
