@@ -89,8 +89,8 @@ def test_a_ground_says_which_runs_know_other_clips_of_the_people_they_are_tested
     plain, known = run(), run(settings={"calibrate": "track"})
     assert compare([plain])[0].transductive(VA) == ""
     assert compare([plain, known])[0].transductive(VA) == (
-        f"{known.name} is calibrated to the person: it knows unlabeled clips of the people who are tested "
-        "(transductive), other runs do not."
+        f"{known.name} is calibrated to the person: it has seen unlabeled clips of the test subjects "
+        "(transductive), unlike the other runs."
     )
     assert compare([known])[0].transductive(VA).endswith("(transductive).")
 
@@ -144,7 +144,10 @@ def test_an_ensemble_stands_beside_its_runs(run: Make) -> None:
     runs = [run(seed=1), run(seed=2, optimizer="sgd")]
     (ground,) = compare([*runs, fuse(runs)])
     assert [label for label, _ in ground.paper_table(VA).rows] == ["ann", "ensemble of 2"]
-    assert choice(ground.runs[-1]) == f"The mean of what {runs[0].name}, {runs[1].name}; nothing else was selected."
+    assert (
+        choice(ground.runs[-1])
+        == f"The mean of the predictions of {runs[0].name}, {runs[1].name}; nothing else was selected."
+    )
 
 
 def test_settings_are_sorted_into_differing_and_shared(run: Make) -> None:
@@ -169,7 +172,8 @@ def test_the_chosen_epoch_is_the_best_of_each_fold(run: Make) -> None:
 def test_split_and_sizes_are_told_in_words(run: Make) -> None:
     folds = run(folds=2)
     assert (
-        split_name(folds) == "2-fold, drawn by seed; the test subsets of all folds together; no subject in two subsets"
+        split_name(folds)
+        == "2-fold, drawn by seed; the test subsets of all folds are pooled; no subject crosses subsets"
     )
     assert subset_sizes(folds) == "60 train, 8 validation, 8 test, in each of 2 folds"
     assert split_name(run(settings={"split": "given:fold_1"})).startswith("as given with the labels, column fold_1;")

@@ -55,7 +55,7 @@ def test_what_may_be_chance_is_told_from_what_matters(folder):
     assert "With all keypoints, it is 0.800 on 400 windows of the validation subset" in mood.told
     assert "a paired bootstrap of 12 subjects" in mood.told
     assert not len(va.of("joint"))
-    assert "Single keypoints were not hidden" in va.told
+    assert "Single keypoints were not tested" in va.told
 
 
 def test_the_report_has_figures_a_table_and_a_csv_file(folder, tmp_path):

@@ -127,7 +127,7 @@ def test_simulated_data_are_called_so_first(
     assert markdown.index(f"**Simulated data.** {said}") < markdown.index("##")
     real = run_folder(tmp_path / "real", heads=["va"], simulated=False, **SMALL)
     write_report([runs[0], real], tmp_path / "mixed", formats=[])
-    assert "The figures of ann-sgd were reached on simulated actors." in read(tmp_path / "mixed").text
+    assert "The scores of ann-sgd were obtained on simulated actors." in read(tmp_path / "mixed").text
     simulated = pd.read_csv(tmp_path / "mixed" / "summary.csv").set_index("run")["simulated"]
     assert simulated.to_dict() == {"ann-sgd": True, "real": False}
     write_report([real], tmp_path / "none", formats=[])

@@ -147,7 +147,7 @@ def test_a_run_sees_the_chosen_parts_and_says_how_they_were_chosen(tmp_path):
     assert told.startswith("Dropped hand_left_21 and hand_right_21, based on a probe on the training subset")
     assert f"{trials[('body_25',)]['error']:.3f} of the labels' variance is unexplained" in told
     write_report([tmp_path / "run"], tmp_path / "report")
-    assert "Left out hand_left_21 and hand_right_21" in (tmp_path / "report" / "report.html").read_text()
+    assert "Dropped hand_left_21 and hand_right_21" in (tmp_path / "report" / "report.html").read_text()
 
 
 def test_folds_may_choose_for_themselves_and_resume_with_what_they_chose(tmp_path, monkeypatch):
