@@ -121,7 +121,7 @@ def test_a_clip_tells_what_was_taken_for_what(folder):
     table = run.windows.reset_index(drop=True)
     worst = table.iloc[worst_windows(table, run.head("expression"), 1)[0]]
     sure = table.loc[worst.name, [f"expression_p_{name}" for name in run.head("expression").outputs]].max()
-    told = f"{worst['expression']} taken for {worst['expression_predicted']}, probability {sure:.2f}"
+    told = f"{worst['expression']} predicted as {worst['expression_predicted']}, probability {sure:.2f}"
     assert played[0].told == told
     assert played[0].where.endswith(f"frame {worst['frame']:,}")
     assert played[1].told.startswith("valence ")

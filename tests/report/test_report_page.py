@@ -140,7 +140,7 @@ def test_the_page_says_on_what_the_figures_were_reached(written: tuple[list[Path
         "actors, simulated actors, content e9a1d70d",
         "60 train, 8 validation, 8 test",
         "40 windows",
-        "as given with the labels; no subject in two subsets",
+        "as given with the labels; no subject crosses subsets",
         "n/a (4 subjects)",
         "highest mean of macro F1 and mean CCC on the validation subset; the test subset was scored once",
         "All runs are scored on the same windows.",
