@@ -52,7 +52,7 @@ def test_the_terminal_marks_runs_that_know_other_clips_of_the_tested_people(
 ) -> None:
     known = run_folder(tmp_path / "runs" / "known", **SMALL, settings={"calibrate": "track"})
     result = CliRunner().invoke(main, ["report", str(run), str(known), "--out", str(tmp_path / "out")])
-    told = "known is calibrated to the person: it knows unlabeled clips of the people who are tested (transductive)"
+    told = "known is calibrated to the person: it has seen unlabeled clips of the test subjects (transductive)"
     assert result.output.count(told) == 1
     alone = CliRunner().invoke(main, ["report", str(run), "--out", str(tmp_path / "alone")])
     assert "transductive" not in alone.output
