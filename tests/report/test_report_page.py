@@ -247,7 +247,7 @@ def test_an_ensemble_is_shown_as_a_run(runs: list[Path], tmp_path: Path) -> None
     assert [run.name for run in report.grounds[0].runs][-1] == "ensemble"
     text = read(tmp_path / "out").text
     assert "2 runs and their ensemble" in text
-    assert "The mean of what ann, tcn predict" in text
+    assert "The mean of the predictions of ann, tcn" in text
     assert "ensemble of 2" in text
 
 
