@@ -262,5 +262,5 @@ def test_a_path_of_labels_without_a_format_and_a_cache_in_the_wrong_place_are_to
         read_annotations(str(tmp_path / "labels.csv"), tmp_path)
     trained, audited = (CliRunner().invoke(main, words) for words in (["train", "cache/x"], ["audit", "--data", "x"]))
     assert "train takes caches by --data, as in --data cache/x" in trained.output
-    assert "name the cache as an argument" in audited.output
+    assert "pass the cache as an argument" in audited.output
     assert trained.exit_code == audited.exit_code == 2

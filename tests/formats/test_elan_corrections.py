@@ -145,9 +145,9 @@ def test_the_verb_lists_undoes_and_exchanges(cache, tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--film", "a.mp4"], "--film is for --to: name a file, as in --to interview.eaf"),
+        (["--film", "a.mp4"], "--film requires --to with a file, as in --to interview.eaf"),
         (["--to", "a.eaf", "--author", "me"], "--author is for --from: name a file"),
-        (["--video", "v"], "--video is for --to or --from: name a file, as in --to interview.eaf"),
+        (["--video", "v"], "--video requires --to or --from with a file, as in --to interview.eaf"),
         (["--file", "missing.csv"], "missing.csv: no such table of corrections"),
         (["--to", "no/a.eaf"], "there is no folder no"),
         (["--to", "a.eaf", "--film", "missing.mp4"], "missing.mp4: no such video; expected the file that ELAN is to"),
