@@ -146,7 +146,7 @@ def test_the_verb_lists_undoes_and_exchanges(cache, tmp_path):
     ("words", "told"),
     [
         (["--film", "a.mp4"], "--film requires --to with a file, as in --to interview.eaf"),
-        (["--to", "a.eaf", "--author", "me"], "--author is for --from: name a file"),
+        (["--to", "a.eaf", "--author", "me"], "--author requires --from with a file"),
         (["--video", "v"], "--video requires --to or --from with a file, as in --to interview.eaf"),
         (["--file", "missing.csv"], "missing.csv: no such table of corrections"),
         (["--to", "no/a.eaf"], "there is no folder no"),
