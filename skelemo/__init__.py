@@ -10,7 +10,7 @@ Public names are imported on first use, so ``import skelemo`` is instant::
     table = skelemo.predict("runs/ann", "json/")
     skelemo.show(cache, runs="runs/ann")
     scores = skelemo.evaluate("runs/ann", "cache/others", out="runs/ann_on_others")
-    network = skelemo.create_model("stgcnpp", heads=("expression", "va"))
+    network = skelemo.create_model("stgcnpp", heads=cache.heads)
 
 `register` adds architectures, label formats, cache formats, losses, metrics and layouts.
 """

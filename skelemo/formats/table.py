@@ -1,9 +1,9 @@
 """Export to one flat table, CSV or Parquet: a row for each frame of each sequence.
 
-Columns: ``id video person subject``, ``split.COLUMN`` for each column of the splits, ``number``, ``expression`` (the
-class's name), ``valence arousal``, ``scale`` (``pixels``, ``unit`` or ``signed``), and for each keypoint
-``body_25.Nose.x``, ``.y`` and ``.c``. A missing point has c = 0 and empty x and y, so that means ignore it; unlabeled
-cells are empty.
+Columns: ``id video person subject``, ``split.COLUMN`` for each column of the splits, ``number``, the labels (a
+column for a class, by its name, or for each value and flag), ``scale`` (``pixels``, ``unit`` or ``signed``), and for
+each keypoint ``body_25.Nose.x``, ``.y`` and ``.c``. A missing point has c = 0 and empty x and y, so that means ignore
+it; unlabeled cells are empty.
 """
 
 import csv

@@ -35,7 +35,7 @@ class Answering(ABC):
     name: str
     #: Whether predictions depend on all clips of a subject.
     by_subject: bool = False
-    #: Within so far from the origin valence and arousal are read as neutral; None where they are not read.
+    #: Within this distance of the origin two values are read as neutral; None where they are not read as emotions.
     radius: float | None = None
 
     def _repr_html_(self) -> str:

@@ -62,8 +62,8 @@ def preparation_notes(cache: Cache, model: Model, corpus: Corpus) -> list[str]:
         frames = np.bincount(people_of(corpus.sequences), corpus.sequences["length"])
         if alone := int((frames == 1).sum()):
             notes[-1] += (
-                f"; of {alone:,} of {len(frames):,} only one frame is known, whose expression goes in part with "
-                "it: name subjects in the label table"
+                f"; of {alone:,} of {len(frames):,} only one frame is known, whose emotion is partly removed "
+                "with it: name subjects in the label table"
             )
     return notes
 

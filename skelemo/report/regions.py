@@ -81,7 +81,7 @@ def _places() -> list[tuple[int, int]]:
 
 
 def _words(ring: int, sector: int, head: Head) -> str:
-    """A region by the signs of its values: ``far, +valence −arousal``."""
+    """A region by the signs of its values: ``far, +first −second``."""
     if ring == 0:
         return "middle"
     signs = {1: "+", -1: "−"}

@@ -268,8 +268,8 @@ def choose_calibration(
 ) -> Choice:
     """The choice, with calibration by track where that is worth it.
 
-    It helps where a person is seen with several expressions. Where all that is known of a person shows one of them, the
-    usual face is that expression, and taking it off takes off what is to be learned.
+    It helps where a person is seen with several emotions. Where all that is known of a person shows one of them, the
+    usual face is that emotion, and taking it off takes off what is to be learned.
 
     Parameters
     ----------

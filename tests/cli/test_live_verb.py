@@ -62,7 +62,7 @@ def test_lines_in_are_lines_out_and_garbage_is_counted_and_named(run):
         ("person0", 2, 0.08, True),
     ]
     assert sum(rows[0][name] for name in ("p_glad", "p_sad", "p_calm")) == pytest.approx(1, abs=1e-5)
-    assert "not read: line 2 is not JSON" in answer.stderr
+    assert "unreadable: line 2 is not JSON" in answer.stderr
     assert "3 frames in" in answer.stderr
     assert "1 problem, the first: line 2 is not JSON" in answer.stderr
 

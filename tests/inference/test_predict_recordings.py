@@ -201,7 +201,7 @@ def test_what_was_interrupted_resumes_and_ends_as_if_it_had_not_been(run, record
     _, error = process.communicate(timeout=600)
     if how == signal.SIGINT:
         assert process.returncode == 130
-        assert b"run the same command again to go on" in error
+        assert b"run the same command again to resume" in error
     assert not out.exists()
     kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.parquet")}
     assert len(kept) == 1

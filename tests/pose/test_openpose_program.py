@@ -108,7 +108,7 @@ def test_what_is_there_is_not_done_again(openpose, videos, tmp_path):
     extract(openpose, videos / "one.mp4", tmp_path / "out")
     done = extract(openpose, videos, tmp_path / "out")
     assert done.exit_code == 0
-    assert "1 video there already" in done.output
+    assert "1 video already done" in done.output
     assert [one["words"][1] for one in calls(openpose)] == [str(videos / f"{name}.mp4") for name in ("one", "two")]
 
 

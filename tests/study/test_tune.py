@@ -193,7 +193,7 @@ def test_ctrl_c_is_a_line_and_the_trial_waits_for_the_next_time(tmp_path, cache,
         patched.setattr(tune_room._Watch, "on_train_epoch_end", stop)
         ended = CliRunner().invoke(main, ["tune", str(file), "--out", str(out)])
     assert ended.exit_code == 130
-    assert "goes on" in ended.output
+    assert "resume" in ended.output
     found = tune(read_search(file), out)
     assert len(found.trials("COMPLETE")) == 3
     assert not found.failures

@@ -43,7 +43,7 @@ def test_there_are_recipes_for_the_papers_networks():
 
 def test_every_architecture_has_its_recipe_with_reasons():
     names = [*list_models(), *list_models(fitted=True)]
-    assert {f"recipes/{name}.yaml" for name in names if entry(name).build.__module__.startswith("skelemo.")} == {
+    assert {f"recipes/{name}.yaml" for name in names if entry(name).function.__module__.startswith("skelemo.")} == {
         recipe for recipe in RECIPES if recipe.startswith("recipes/")
     }
     for file in (FOLDER / "recipes").iterdir():
