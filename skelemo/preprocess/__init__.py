@@ -1,4 +1,4 @@
-"""From raw keypoints to what a model sees: one path for training, predict, live and export."""
+"""From raw keypoints to a model's input: one path for training, predict, live and export."""
 
 from skelemo.preprocess.cleaning import to_pixels
 from skelemo.preprocess.clips import Clips

@@ -1,42 +1,41 @@
-"""A person's usual face and posture, without labels, taken off before the network; and other data made alike.
+"""Calibration to a person, and standardization to another data set; neither uses labels.
 
-What a person looks like when nothing happens differs more between people than an emotion changes it. The usual place of
-a point is the mean of its normalized places over all that is known of the person; it is replaced by that of the average
-person of the training subset, so that a calibrated skeleton is still one.
+Neutral faces and postures differ more between people than an emotion changes them. Calibration therefore replaces a
+person's mean keypoints by those of the average person of the training subset, so the result is still a skeleton.
 """
 
 import torch
 from torch import Tensor
 
-#: For how many stills the average person counts in a person's mean. The best number is the variance within people by
-#: that between them: 1.8 over the points of 1,232 stills of 29 actors.
+#: Weight of the average person in a person's mean, in stills. The optimum is the variance within people divided by the
+#: variance between them: 1.8 over the points of 1,232 stills of 29 actors.
 PRIOR = 2.0
-#: Frames of a video that count as one still: neighbors show the same face.
+#: Video frames that count as one still, because adjacent frames show the same face.
 SPAN = 30
-#: For how many stills one's own data count in the statistics of other data.
+#: Weight of the training data in the statistics of other data, in stills.
 DATASET_PRIOR = 20.0
 _LEAST = 1e-4
 
 
 def sums_by(places: Tensor, group: Tensor, groups: int) -> Tensor:
-    """Sums of x and y over the seen points and their number, float64 ``[groups, V, 3]``.
+    """Sums of x and y over the visible points, and their number, by group: float64 ``[groups, V, 3]``.
 
     Parameters
     ----------
-    places : ``[N, V, 3]`` normalized.
-    group : ``[N]`` to which of the groups a frame belongs.
+    places : ``[N, V, 3]`` normalized keypoints.
+    group : ``[N]`` the group of each frame.
     """
     return places.new_zeros(groups, places.shape[1], 3, dtype=torch.float64).index_add_(0, group, _counted(places))
 
 
 def running_sums(places: Tensor, start: Tensor, first: int, before: Tensor) -> Tensor:
-    """The same over each frame and those before it in its clip, ``[N, V, 3]`` for N frames in a row.
+    """Cumulative `sums_by` within each clip, ``[N, V, 3]`` for N consecutive frames.
 
     Parameters
     ----------
     start : ``[N]`` row of the first frame of each frame's clip.
-    first : row of the first of the frames.
-    before : ``[V, 3]`` the sums of the frame before it; zeros for none.
+    first : row of the first of the N frames.
+    before : ``[V, 3]`` the sums up to the preceding frame, or zeros.
     """
     total = before + _counted(places).cumsum(0)
     behind = torch.cat([before[None], total[:-1]])
@@ -50,27 +49,30 @@ def _counted(places: Tensor) -> Tensor:
 
 
 def evidence_of(count: Tensor) -> Tensor:
-    """What so many frames of one clip tell of a person, in stills."""
+    """How many stills ``count`` frames of one clip are worth."""
     return (count > 0) + (count - 1).clamp(min=0) / SPAN
 
 
 def typical_of(sums: Tensor) -> Tensor:
-    """The usual places ``[V, 2]`` of the average of several people ``[P, V, 3]``, of those who show a point."""
+    """Mean keypoints ``[V, 2]`` of the average person, from the sums ``[P, V, 3]`` of P people.
+
+    Each point is averaged over the people who show it.
+    """
     known = sums[..., 2:] > 0
     means = torch.where(known, sums[..., :2] / sums[..., 2:].clamp(min=1), 0)
     return (means.sum(0) / known.sum(0).clamp(min=1)).float()
 
 
 def shifts(sums: Tensor, evidence: Tensor, typical: Tensor) -> Tensor:
-    """By how much people's usual places differ from those of the average person, ``[..., V, 2]``.
+    """Offset of people's mean keypoints from the average person's, ``[..., V, 2]``.
 
-    A mean of little evidence is drawn towards the average person, as if `PRIOR` stills had shown that one; of none,
-    nothing is taken off.
+    The mean is shrunk towards the average person, who counts as `PRIOR` stills; without evidence the offset is 0.
 
     Parameters
     ----------
-    sums, evidence : ``[..., V, 3]`` and ``[..., V]``.
-    typical : ``[V, 2]``, see `typical_of`.
+    sums : ``[..., V, 3]`` as from `sums_by`.
+    evidence : ``[..., V]`` number of stills.
+    typical : ``[V, 2]`` the average person, see `typical_of`.
     """
     apart = sums[..., :2] / sums[..., 2:].clamp(min=1) - typical
     share = evidence / (evidence + PRIOR)
@@ -78,26 +80,27 @@ def shifts(sums: Tensor, evidence: Tensor, typical: Tensor) -> Tensor:
 
 
 def moments_by(places: Tensor) -> Tensor:
-    """Number of frames that show each point, and sums of x, y, x² and y² over them, float64 ``[V, 5]``."""
+    """Number of frames that show each point, and their sums of x, y, x² and y²: float64 ``[V, 5]``."""
     counted = _counted(places)
     return torch.cat([counted[..., 2:], counted[..., :2], counted[..., :2].square()], -1).sum(0)
 
 
 def statistics_of(moments: Tensor) -> Tensor:
-    """Means and standard deviations of x and y, ``[V, 4]``, of ``[V, 5]``; 0 and 0 for a point that is never seen."""
+    """Means and standard deviations of x and y, ``[V, 4]``, from moments ``[V, 5]``; 0 for a point never visible."""
     mean, square = (moments[:, 1:] / moments[:, :1].clamp(min=1)).chunk(2, -1)
     return torch.cat([mean, (square - mean.square()).clamp(min=0).sqrt()], -1)
 
 
 def standardizing(own: Tensor, other: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor]:
-    """Factor and offset ``[V, 2]`` that give other data the means and deviations of one's own.
+    """Factor and offset ``[V, 2]`` that give another data set the means and deviations of the training data.
 
-    Statistics of little evidence are drawn towards one's own, as if `DATASET_PRIOR` stills of those were among them.
+    The other data's statistics are shrunk towards the training data's, which count as `DATASET_PRIOR` stills.
 
     Parameters
     ----------
-    own, other : ``[V, 4]``, see `statistics_of`.
-    evidence : ``[V]`` stills that the other ones are of.
+    own : ``[V, 4]`` statistics of the training data, see `statistics_of`.
+    other : ``[V, 4]`` statistics of the other data.
+    evidence : ``[V]`` number of stills behind ``other``.
     """
     share = (evidence / (evidence + DATASET_PRIOR))[:, None]
     mean = own[:, :2] + share * (other[:, :2] - own[:, :2])
@@ -107,12 +110,12 @@ def standardizing(own: Tensor, other: Tensor, evidence: Tensor) -> tuple[Tensor,
 
 
 def scaled(places: Tensor, factor: Tensor, offset: Tensor) -> Tensor:
-    """Places ``[..., V, 3]`` times a factor plus an offset, ``[V, 2]`` each; missing points stay zero."""
+    """Keypoints ``[..., V, 3]`` times a factor plus an offset, ``[V, 2]`` each; missing points stay zero."""
     moved = torch.cat([places[..., :2] * factor + offset, places[..., 2:]], -1)
     return torch.where(places[..., 2:] > 0, moved, 0)
 
 
 def without(places: Tensor, shift: Tensor) -> Tensor:
-    """Places ``[..., V, 3]`` less ``shift [..., V, 2]``; missing points stay zero."""
+    """Keypoints ``[..., V, 3]`` minus ``shift [..., V, 2]``; missing points stay zero."""
     moved = torch.cat([places[..., :2] - shift, places[..., 2:]], -1)
     return torch.where(places[..., 2:] > 0, moved, 0)

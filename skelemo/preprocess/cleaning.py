@@ -1,7 +1,7 @@
-"""Cleaning raw keypoints: units, doubtful points, gaps, jitter.
+"""Cleaning raw keypoints: units, low confidence, gaps, jitter.
 
-Every function takes keypoints ``[N, V, 3]`` of clips laid end to end and returns a tensor of the same shape. Nothing
-crosses from one clip into another.
+Every function maps keypoints ``[N, V, 3]`` of concatenated clips to a tensor of the same shape, and treats each clip
+separately.
 """
 
 import torch
@@ -13,14 +13,15 @@ from skelemo.skeleton import SCALES
 
 
 def to_pixels(keypoints: Tensor, size: Tensor, scale: Tensor) -> Tensor:
-    """Keypoints ``[N, V, 3]`` in pixels; a missing point stays zero.
+    """Convert keypoints ``[N, V, 3]`` to pixels; missing points stay zero.
 
-    An image's last pixel is at 1: ``x / (width - 1)`` or ``2 x / (width - 1) - 1`` (OpenPose's `keypointScaler.cpp`).
+    OpenPose's relative scales put 1 at the last pixel: ``x / (width - 1)`` or ``2 x / (width - 1) - 1``
+    (`keypointScaler.cpp`).
 
     Parameters
     ----------
-    size : ``[N, 2]`` width and height of each frame's image; (1, 1) where unknown, of which they stay shares.
-    scale : ``[N]`` what the coordinates are in, as positions in `skelemo.skeleton.SCALES`.
+    size : ``[N, 2]`` width and height of each frame's image; (1, 1) if unknown, which leaves relative coordinates.
+    scale : ``[N]`` scale of the coordinates, as indices into `skelemo.skeleton.SCALES`.
     """
     relative, signed = ((scale == SCALES.index(name))[:, None, None] for name in ("unit", "signed"))
     last = (size - 1).clamp(min=1)[:, None].to(keypoints.dtype)
@@ -32,22 +33,22 @@ def to_pixels(keypoints: Tensor, size: Tensor, scale: Tensor) -> Tensor:
 def filter_by_confidence(keypoints: Tensor, threshold: float) -> Tensor:
     """Drop points whose confidence is below the threshold.
 
-    OpenPose gives faces that are turned away a low confidence rather than none: above 0.2 many faces are lost.
+    OpenPose reports low confidence for faces turned away, so thresholds above 0.2 lose many faces.
     """
     return torch.where(keypoints[..., 2:] >= threshold, keypoints, 0)
 
 
 def fill_gaps(keypoints: Tensor, clips: Clips, max_gap: int, *, causal: bool = False) -> Tensor:
-    """Interpolate missing points linearly in time between the two sightings around a gap.
+    """Interpolate missing points linearly over time; a filled point gets the lower confidence of its two neighbors.
 
     Parameters
     ----------
-    max_gap : the widest gap that is filled, in frame numbers. A filled point has the lower confidence of its neighbors.
-    causal : hold the last sighting instead, for as long, so that no frame depends on a later one.
+    max_gap : longest gap to fill, in frame numbers.
+    causal : repeat the last visible position instead, so that no frame depends on a later one.
 
     Notes
     -----
-    Gaps longer than a gesture (about half a second) become invented stillness.
+    Filling gaps longer than a gesture (about half a second) invents stillness.
     """
     if max_gap < 1 or clips.window == 1 or not keypoints.shape[0]:
         return keypoints
@@ -76,7 +77,7 @@ def fill_gaps(keypoints: Tensor, clips: Clips, max_gap: int, *, causal: bool = F
 
 
 def _fill_windows(keypoints: Tensor, number: Tensor, max_gap: int, *, causal: bool) -> Tensor:
-    """`fill_gaps` of windows ``[B, T, V, 3]`` as ``[N, V, 3]``; no shape depends on what is missing."""
+    """`fill_gaps` of windows ``[B, T, V, 3]``, returned as ``[N, V, 3]``, with shapes independent of the values."""
     frames = keypoints.shape[1]
     seen = keypoints[..., 2] > 0  # [B, T, V]
     row, reach = torch.arange(frames, device=keypoints.device)[:, None], min(max_gap, frames - 1)
@@ -95,14 +96,14 @@ def _fill_windows(keypoints: Tensor, number: Tensor, max_gap: int, *, causal: bo
 
 
 def smooth(keypoints: Tensor, clips: Clips, width: int, *, causal: bool = False) -> Tensor:
-    """Average each seen point over the frames around it, weighted by a triangle ``width`` frames wide.
+    """Smooth each visible point over time with a triangular kernel ``width`` frames wide.
 
-    Missing points stay missing and have no weight. OpenPose jitters by about a pixel; more than a fifth of a second
-    blunts fast gestures.
+    Missing points stay missing and have no weight. OpenPose's jitter is about a pixel; kernels longer than a fifth of a
+    second blunt fast gestures.
 
     Parameters
     ----------
-    causal : average over the frame and those before it alone.
+    causal : use the current and earlier frames only.
     """
     reach = width // 2
     if reach < 1 or clips.window == 1 or not keypoints.shape[0]:
@@ -124,7 +125,7 @@ def smooth(keypoints: Tensor, clips: Clips, width: int, *, causal: bool = False)
 
 
 def _spread(rows: Tensor, reach: int, *, dim: int = 0, backward: bool = False) -> Tensor:
-    """The largest over each row and at least ``reach`` rows before it; the smallest over those after it."""
+    """Running maximum over each row and at least ``reach`` preceding rows, or backward: minimum over following ones."""
     step, count = 1, rows.shape[dim]
     while step <= min(2 * reach, count - 1):
         later, earlier = rows.narrow(dim, step, count - step), rows.narrow(dim, 0, count - step)

@@ -1,4 +1,4 @@
-"""Frames of many clips laid end to end, and what is computed clip by clip over them."""
+"""Frames of concatenated clips, and reductions over each clip."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,13 +10,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Clips:
-    """Which of N frames belong together.
+    """The clip of each of N frames.
 
     Parameters
     ----------
-    sequence : ``[N]`` int64, the number of each frame's clip, never decreasing.
+    sequence : ``[N]`` int64, index of each frame's clip, never decreasing.
     number : ``[N]`` frame numbers, increasing within a clip.
-    window : how many frames each clip has, where all have equally many; else 0.
+    window : number of frames of every clip if all have the same, else 0.
     """
 
     sequence: Tensor
@@ -25,34 +25,34 @@ class Clips:
 
     @classmethod
     def windows(cls, number: Tensor) -> "Clips":
-        """Windows whose frames have the numbers ``[B, T]``."""
+        """Clips of equal length, from their frame numbers ``[B, T]``."""
         batch, length = number.shape
         sequence = torch.arange(batch, device=number.device)[:, None].expand(batch, length)
         return cls(sequence.flatten(), number.flatten(), length)
 
     def grid(self, values: Tensor) -> Tensor:
-        """Values ``[N, …]`` as ``[B, T, …]`` of windows; of other clips as ``[1, N, …]``."""
+        """Values ``[N, …]`` as ``[B, T, …]`` for windows, else as ``[1, N, …]``."""
         return values.unflatten(0, (-1, self.window or len(values)))
 
     def rows(self, chosen: Tensor) -> "Clips":
-        """The chosen frames alone."""
+        """The clips of a selection of frames."""
         return Clips(self.sequence[chosen], self.number[chosen])
 
     def touched(self, frames: Tensor) -> Tensor:
-        """Every frame of the clips that any of ``frames``, bool ``[N]``, belongs to."""
+        """All frames of the clips with any of ``frames``, both bool ``[N]``."""
         first = self.sequence[0]
         flags = frames.new_zeros(int(self.sequence[-1] - first) + 1)
         flags[self.sequence[frames] - first] = True
         return flags[self.sequence - first]
 
     def median(self, values: Tensor) -> Tensor:
-        """Median of ``[..., N]`` over each clip, NaN left out, repeated for every frame; NaN where there is none."""
+        """Median of ``[..., N]`` over each clip without NaN, repeated for every frame; NaN if all are NaN."""
         if self.window == 1:
             return values
         if self.window:
             columns = values.unflatten(-1, (-1, self.window))
             known = ~columns.isnan()
-            ordered = torch.where(known, columns, torch.inf).sort(-1).values  # ONNX sorts NaN anywhere
+            ordered = torch.where(known, columns, torch.inf).sort(-1).values  # ONNX leaves the order of NaN open
             count = known.sum(-1, keepdim=True)
             middle = (count + count.new_tensor([-1, 0])).clamp(min=0) // 2
             found = torch.where(count > 0, ordered.gather(-1, middle).mean(-1, keepdim=True), torch.nan)
@@ -60,7 +60,7 @@ class Clips:
         if values.ndim > 1:
             return torch.stack([self.median(row) for row in values])
         run, first, last, above = self._runs
-        # One sort of whole numbers serves all clips: the clip's number stands above the 32 bits of a value.
+        # One integer sort for all clips: the clip's index in the upper 32 bits, the value's rank in the lower.
         known = ~values.isnan()
         ranks = torch.where(known, _in_order(values.contiguous().view(torch.int32)), _LAST)
         ordered = _sorted(above + ranks)
@@ -74,7 +74,7 @@ class Clips:
 
     @cached_property
     def _runs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """``[N]`` the rank of each frame's clip, the first and last frame of each clip, and the rank above 32 bits."""
+        """Index ``[N]`` of each frame's clip, first and last frame of each clip, and the index shifted by 32 bits."""
         changed = self.sequence[1:] != self.sequence[:-1]
         run = torch.cat([changed.new_zeros(1, dtype=torch.long), changed.cumsum(0)])
         cut = changed.nonzero()[:, 0]
@@ -82,7 +82,7 @@ class Clips:
 
 
 def _sorted(values: Tensor) -> Tensor:
-    """In order. NumPy sorts whole numbers with vector instructions, an order of magnitude faster than torch."""
+    """Sorted. NumPy sorts integers with vector instructions, ten times as fast as torch."""
     return torch.from_numpy(np.sort(values.numpy())) if values.device.type == "cpu" else values.sort().values
 
 
@@ -90,5 +90,5 @@ _LAST = torch.iinfo(torch.int32).max
 
 
 def _in_order(bits: Tensor) -> Tensor:
-    """The bits of float32 as int32 in the order of the numbers; applied twice, the bits again."""
+    """Map float32 bits to int32 in numeric order; the function is its own inverse."""
     return bits ^ ((bits >> 31) & _LAST)

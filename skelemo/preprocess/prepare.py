@@ -1,6 +1,6 @@
-"""The one path from raw keypoints to what a model sees: units, gaps, smoothing, reference, normalized.
+"""The one path from raw keypoints to a model's input: units, gaps, smoothing, reference, normalization.
 
-Training, `predict`, live answers and exported models all come this way, under one `Preparation`.
+Training, `predict`, `live` and exported models share it and its settings, a `Preparation`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,25 +24,25 @@ CalibrationKind = Literal["none", "track", "running"]
 
 @dataclass(frozen=True)
 class Preparation:
-    """How raw keypoints become what a model sees.
+    """How raw keypoints become a model's input.
 
     Parameters
     ----------
-    coordinates : ``parts`` normalizes each part by its own reference; ``frame`` places all in the image, for networks
-        that draw.
-    reference : what gaps, smoothing and units are computed over. ``clip``: the whole sequence, its future included.
-        ``window``: the frames of each window alone, so that a live camera, a file and an exported model see the same
-        numbers as training did.
+    coordinates : ``parts`` normalizes each part by its own reference; ``frame`` uses image coordinates, for networks
+        that draw skeletons.
+    reference : what gaps, smoothing and units are computed over. ``clip``: the whole sequence, including later frames.
+        ``window``: each window separately, so that a live camera, a file and an exported model get the same input as in
+        training.
     min_confidence : points below it become missing.
-    max_gap : gaps of up to so many frames are interpolated linearly.
-    smooth : width in frames of the triangle that smooths each point.
-    causal : fill gaps and smooth from earlier frames alone.
-    calibrate : what is usual of a person is taken off, see `skelemo.preprocess.calibration`. ``track``: by all clips of
-        the subject, or of the track where no subject is known. ``running``: by the track's frames so far.
-    typical : usual places of the average person, x and y of each point, where something is taken off.
-    standardize : ``dataset``: other data than a model was trained on are given the means and deviations of these.
-    standard : these, of each point: mean of x and y, deviation of x and y.
-    source : the same of the data that are to be answered, and of how many stills; of those at hand unless given.
+    max_gap : gaps of up to this many frames are interpolated linearly.
+    smooth : width of the triangular smoothing kernel in frames.
+    causal : fill gaps and smooth from earlier frames only.
+    calibrate : subtract a person's mean keypoints, see `skelemo.preprocess.calibration`. ``track``: the mean over all
+        clips of the subject, or of the track if the subject is unknown. ``running``: over the track's frames so far.
+    typical : mean x and y of each point for the average person of the training subset, if calibrated.
+    standardize : ``dataset`` gives other data sets the training data's means and deviations.
+    standard : means of x and y and deviations of x and y of each point in the training data.
+    source : the same statistics of the data to predict, and their number of stills; computed from the data by default.
     """
 
     coordinates: Coordinates = "parts"
@@ -72,17 +72,17 @@ class Preparation:
                 raise ConfigError(f"{name} is {value!r}; expected {expected}")
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as JSON can hold them."""
+        """The settings as JSON types."""
         return asdict(self)
 
     def of_points(self, columns: Sequence[int]) -> "Preparation":
-        """The settings for some of the points."""
+        """The settings for a selection of points."""
         fewer = {name: tuple(getattr(self, name)[i] for i in columns if getattr(self, name)) for name in _WIDTHS}
         return Preparation(**{**vars(self), **fewer})
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> "Preparation":
-        """The settings that `to_json` wrote; `ConfigError` where they are none."""
+        """The settings that `to_json` returned; raises `ConfigError` for anything else."""
         known = [field.name for field in fields(cls)]
         if not isinstance(settings, Mapping):
             raise ConfigError(f"preparation is {type(settings).__name__}; expected a mapping of {', '.join(known)}")
@@ -116,7 +116,7 @@ _RANGES: dict[str, tuple[Any, float]] = {
 
 
 def clean(keypoints: Tensor, clips: Clips, settings: Preparation) -> Tensor:
-    """Keypoints ``[N, V, 3]`` in pixels without doubtful points, short gaps and jitter."""
+    """Drop low-confidence points of ``[N, V, 3]`` in pixels, fill short gaps and smooth."""
     if settings.min_confidence > 0:
         keypoints = filter_by_confidence(keypoints, settings.min_confidence)
     keypoints = fill_gaps(keypoints, clips, settings.max_gap, causal=settings.causal)
@@ -124,7 +124,7 @@ def clean(keypoints: Tensor, clips: Clips, settings: Preparation) -> Tensor:
 
 
 def find_reference(keypoints: Tensor, clips: Clips, layout: Layout, settings: Preparation, size: Tensor) -> Tensor:
-    """Reference ``[N, P, 4]`` by part, or ``[N, 1, 4]`` in images of ``size [N, 2]``, of cleaned keypoints."""
+    """References of cleaned keypoints: ``[N, P, 4]`` by part, or ``[N, 1, 4]`` of images of ``size [N, 2]``."""
     return by_part(keypoints, clips, layout) if settings.coordinates == "parts" else in_image(size)
 
 
@@ -140,19 +140,19 @@ def prepare(
     shift: Tensor | None = None,
     scale_by: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """What a model sees of raw keypoints: normalized ``[B, T, V, 3]`` and mask ``[B, T]``, whether anything is seen.
+    """Prepare raw keypoints: normalized ``[B, T, V, 3]``, and the mask ``[B, T]`` of frames with a visible point.
 
-    Every ``[T, V, 3]`` is prepared by itself, be it a window or a whole recording.
+    Each ``[T, V, 3]``, a window or a whole recording, is prepared independently.
 
     Parameters
     ----------
-    keypoints : ``[B, T, V, 3]`` as OpenPose wrote them; confidence 0 is missing, whatever x and y say.
-    number : ``[B, T]`` frame numbers; 0, 1, 2, ... unless given.
-    present : ``[B, T]`` bool, which frames there are: the others stay missing. All of them unless given.
-    size : ``[B, 2]`` width and height of the images in pixels, 0 where unknown: as large as what is seen.
-    scale : units of x and y, of `skelemo.skeleton.SCALES`.
-    shift : ``[B, V, 2]`` what is taken off normalized places, see `skelemo.preprocess.calibration.shifts`.
-    scale_by : ``[V, 2]`` each, what they are then multiplied by and what is added.
+    keypoints : ``[B, T, V, 3]`` as OpenPose wrote them; points with confidence 0 are missing.
+    number : ``[B, T]`` frame numbers; 0, 1, 2, ... by default.
+    present : ``[B, T]`` bool, which frames exist; all by default.
+    size : ``[B, 2]`` width and height of the images in pixels; 0 if unknown, then the extent of the keypoints.
+    scale : scale of x and y, one of `skelemo.skeleton.SCALES`.
+    shift : ``[B, V, 2]`` subtracted from normalized keypoints, see `skelemo.preprocess.calibration.shifts`.
+    scale_by : factor and offset, ``[V, 2]`` each, applied last.
     """
     batch, frames = keypoints.shape[:2]
     if number is None:
@@ -181,5 +181,5 @@ def prepare(
 
 
 def seen_size(keypoints: Tensor) -> Tensor:
-    """``[B, 2]`` how large an image must be to hold what ``[B, T, V, 3]`` shows, for images of unknown size."""
+    """Smallest image size ``[B, 2]`` that holds keypoints ``[B, T, V, 3]``, for images of unknown size."""
     return keypoints[..., :2].amax((1, 2)).clamp(min=1)

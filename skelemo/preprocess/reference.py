@@ -1,9 +1,9 @@
-"""Origin, unit and level line of each part, and putting keypoints into them.
+"""Normalization of each part by its reference: origin, unit of length and level line.
 
-The rule of a part is data (`skelemo.skeleton.Reference`). The origin and the level line are found in each frame, the
-unit is one number per clip, so that motion and perspective stay. Every part is normalized by its own points alone: what
-else is seen never moves them. The body's origin and unit come from head and shoulders, which nearly every picture of a
-person shows, so that hidden hips, legs or hands do not move the rest.
+A part's rule is data (`skelemo.skeleton.Reference`). Origin and level line are computed in each frame, the unit once
+per clip, which keeps motion and perspective. Each part is normalized by its own points only, so the visibility of other
+parts never moves it. The body's origin and unit come from head and shoulders, which nearly every picture of a person
+shows: hidden hips, legs or hands do not move the other points.
 """
 
 import math
@@ -15,31 +15,31 @@ from torch import Tensor
 from skelemo.preprocess.clips import Clips
 from skelemo.skeleton import Layout, Part
 
-#: Points closer than this, in whatever unit, fall together and measure nothing.
+#: Points closer than this, in any unit, coincide and measure nothing.
 _LEAST_LENGTH = 1e-6
-#: Exponent of the mean over distances of a rank. A distance that is seen from its end is short and counts little: with
-#: 1 a shoulder's width in profile halves the unit, a maximum would follow the noise of each.
+#: Exponent of the power mean over the distances of a rank. Foreshortened distances count little: with 1, shoulders in
+#: profile would halve the unit; a maximum would follow the noise.
 _POWER = 4
-#: Frames that are turned into columns at a time, while the processor has them at hand.
-_AT_HAND = 512
+#: Frames transposed at a time, so that they stay in the processor's cache.
+_CACHED_FRAMES = 512
 
 
 def seen_parts(keypoints: Tensor, layout: Layout) -> Tensor:
-    """Whether anything of each part was seen in each frame, bool ``[N, P]``."""
+    """Whether each part has a visible point in each frame, bool ``[N, P]``."""
     return torch.stack([keypoints[:, where, 2].sum(1) > 0 for where in layout.slices.values()], 1)
 
 
 def by_part(keypoints: Tensor, clips: Clips, layout: Layout) -> Tensor:
-    """Reference of each part in each frame of ``[N, V, 3]``: ``[N, P, 4]`` as `place` takes it.
+    """Reference of each part in each frame of ``[N, V, 3]``: ``[N, P, 4]`` for `place`.
 
-    Without meaning in frames that show nothing of the part.
+    Undefined in frames without a visible point of the part.
     """
     parts = zip(layout.parts, layout.slices.values(), strict=True)
     return torch.stack([_reference(keypoints[:, where], part, clips) for part, where in parts], 1)
 
 
 def in_image(size: Tensor) -> Tensor:
-    """Reference ``[N, 1, 4]`` of whole images of ``size [N, 2]`` pixels: centered, the longer side in [-0.5, 0.5]."""
+    """Reference ``[N, 1, 4]`` of images of ``size [N, 2]`` pixels: centered, the longer side spans [-0.5, 0.5]."""
     longer = size.amax(-1, keepdim=True).clamp(min=1e-9)
     return torch.cat([size / 2, 1 / longer, torch.zeros_like(longer)], -1)[:, None]
 
@@ -49,8 +49,8 @@ def place(keypoints: Tensor, reference: Tensor, layout: Layout) -> Tensor:
 
     Parameters
     ----------
-    reference : ``[..., P, 4]`` by part of the layout, or ``[..., 1, 4]`` for all of it: the origin's x and y, then
-        cosine and sine of the turn to undo, both divided by the unit. Both 0: there is no unit, and nothing is shown.
+    reference : ``[..., P, 4]`` by part of the layout, or ``[..., 1, 4]`` for the whole: the origin's x and y, then
+        cosine and sine of the rotation to undo, divided by the unit. Both are 0 without a unit; the points are missing.
     """
     placed = []
     slices = list(layout.slices.values()) if reference.shape[-2] > 1 else [slice(None)]
@@ -65,9 +65,9 @@ def place(keypoints: Tensor, reference: Tensor, layout: Layout) -> Tensor:
 
 
 class _Rule:
-    """A part's rule as positions on a device, so that all places and all distances are found at once.
+    """A part's rule as index tensors on a device, to compute all its places and distances together.
 
-    Rows are padded to one length by repeating them, which changes no mean.
+    Rows are padded to one length by repetition, which changes no mean.
     """
 
     def __init__(self, part: Part, device: torch.device) -> None:
@@ -83,7 +83,7 @@ class _Rule:
         self.level = [places.index(place) for place in part.level] if part.level else None
         index = partial(torch.tensor, device=device, dtype=torch.long)
         values = partial(torch.tensor, device=device, dtype=torch.float32)
-        with torch.inference_mode(False):  # they are used in training, too
+        with torch.inference_mode(False):  # cached, and also used in training
             single = all(len(term) == 1 for term in terms)
             self.only = index([term[0] - first for term in terms]) if single else None  # [terms] points of the span
             self.chosen = values([[point in term for point in range(first, last)] for term in terms])  # [terms, K]
@@ -98,7 +98,6 @@ class _Rule:
             self.weights = [values([weight for *_, weight in rank])[:, None] for rank in part.units]
 
 
-#: The rule of a part, made once for each device.
 _rule = cache(_Rule)
 
 
@@ -108,10 +107,10 @@ def _padded(rows: list[list[int]]) -> list[list[int]]:
 
 
 class _Places:
-    """Where the places of a part are in N frames of its points ``[N, V, 3]``, NaN where they are missing."""
+    """Coordinates of a part's places in N frames of its points ``[N, V, 3]``, NaN where missing."""
 
     def __init__(self, points: Tensor, part: Part) -> None:
-        make = _rule if _can_ask() else _Rule  # a program that is traced has its own
+        make = _rule if _eager() else _Rule  # an exported program holds its own tensors
         self.points, self.rule = points, make(part, points.device)
         rule = self.rule
         if not rule.terms:
@@ -131,9 +130,9 @@ class _Places:
         return self.found[:, place]
 
     def unit(self, rank: int) -> Tensor:
-        """``[N]`` the length of a unit in each frame by the distances of a rank, NaN where none is seen."""
+        """Unit ``[N]`` of each frame from the distances of a rank, NaN if none is visible."""
         (start, end), units = self.rule.ends[rank], self.rule.units[rank]
-        length = _norm(self.found[:, end] - self.found[:, start])  # [D, N], NaN where places fall together
+        length = _norm(self.found[:, end] - self.found[:, start])  # [D, N]
         distances, index = torch.where(length > _LEAST_LENGTH, length, torch.nan), self.rule.lengths[rank]
         values = (distances[index[:, 0]] if index.shape[1] == 1 else _nanmean(distances[index], 1)) / units
         if len(units) == 1:
@@ -143,18 +142,18 @@ class _Places:
 
 
 def _columns(points: Tensor) -> Tensor:
-    """``[3, K, N]`` of points ``[N, K, 3]``: the frames of each lie side by side."""
+    """Points ``[N, K, 3]`` as ``[3, K, N]``, each coordinate contiguous in time."""
     columns = points.permute(2, 1, 0)
-    if not _can_ask() or len(points) <= _AT_HAND:
+    if not _eager() or len(points) <= _CACHED_FRAMES:
         return columns
-    found = torch.empty(columns.shape, dtype=points.dtype, device=points.device)
-    for frames, turned in zip(columns.split(_AT_HAND, -1), found.split(_AT_HAND, -1), strict=True):
-        turned.copy_(frames)
-    return found
+    contiguous = torch.empty(columns.shape, dtype=points.dtype, device=points.device)
+    for source, target in zip(columns.split(_CACHED_FRAMES, -1), contiguous.split(_CACHED_FRAMES, -1), strict=True):
+        target.copy_(source)
+    return contiguous
 
 
 def _reference(points: Tensor, part: Part, clips: Clips) -> Tensor:
-    """``[N, 4]`` of a part's points ``[N, V, 3]``."""
+    """References ``[N, 4]`` of a part's points ``[N, V, 3]``."""
     places, seen = _Places(points, part), points[..., 2].sum(1) > 0
     unit = _unit(places, clips, seen)
     origin = _origin(places, part, clips, seen, unit)
@@ -167,7 +166,7 @@ def _reference(points: Tensor, part: Part, clips: Clips) -> Tensor:
 
 
 def _turn(across: Tensor, level: Tensor, clips: Clips, seen: Tensor) -> Tensor:
-    """Cosine and sine ``[2, N]`` of a line; where it is missing those of the clip, and without any the level ones."""
+    """Cosine and sine ``[2, N]`` of a line; the clip's median where it is missing, else ``level``."""
     length = _norm(across)
     turn = torch.where(length > _LEAST_LENGTH, across / length, torch.nan)
     if _needed(turn[0].isnan() & seen):
@@ -177,9 +176,9 @@ def _turn(across: Tensor, level: Tensor, clips: Clips, seen: Tensor) -> Tensor:
 
 
 def _unit(places: _Places, clips: Clips, seen: Tensor) -> Tensor:
-    """``[N]`` the length of a unit in each frame's clip, NaN where nothing measures it."""
+    """Unit ``[N]`` of each frame's clip, NaN where nothing measures it."""
     ranks = [*range(len(places.rule.units)), None]
-    if clips.window and not _can_ask():
+    if clips.window and not _eager():
         measured = [_spread(places.points) if rank is None else places.unit(rank) for rank in ranks]
         medians = clips.median(torch.stack(measured))
         return reduce(lambda found, value: torch.where(found.isnan(), value, found), medians)
@@ -199,7 +198,7 @@ def _unit(places: _Places, clips: Clips, seen: Tensor) -> Tensor:
 
 
 def _origin(places: _Places, part: Part, clips: Clips, seen: Tensor, unit: Tensor) -> Tensor:
-    """``[2, N]`` the origin in each frame: the first place, or another at its usual distance from the first."""
+    """Origin ``[2, N]`` of each frame: the first place, or a fallback plus its usual offset from the first."""
     found = torch.full((2, seen.shape[0]), torch.nan, device=seen.device)
     offsets = unit.new_tensor([*((-x, -y) for _, x, y in part.origins), (0, 0)])
     typical = unit.nan_to_num(0) * offsets[..., None]  # [places, 2, N]
@@ -219,48 +218,48 @@ def _origin(places: _Places, part: Part, clips: Clips, seen: Tensor, unit: Tenso
 
 
 def _completed(known: Tensor, anchor: Tensor, typical: Tensor, clips: Clips) -> Tensor:
-    """The origin ``[2, N]`` where it is known, elsewhere at its usual distance, or else a typical one, from a place."""
+    """Fill the origin ``[2, N]`` where it is NaN, from a place and its median (or else typical) offset."""
     usual = clips.median(known - anchor)
     return torch.where(known.isnan(), anchor + torch.where(usual.isnan(), typical, usual), known)
 
 
 def _nanmean(values: Tensor, dim: int) -> Tensor:
-    """Mean of those that are not NaN, NaN where there is none."""
+    """Mean without NaN; NaN if all are NaN."""
     known = ~values.isnan()
     return torch.where(known, values, 0).sum(dim) / known.sum(dim)
 
 
 def _norm(vectors: Tensor) -> Tensor:
-    """``[…]`` the lengths of vectors ``[2, …]``; ONNX has no hypot, and lengths in pixels do not overflow."""
+    """Lengths ``[…]`` of vectors ``[2, …]``; ONNX has no hypot, and lengths in pixels do not overflow."""
     return vectors.square().sum(0).sqrt()
 
 
 def _needed(frames: Tensor) -> bool:
-    """Whether any of the frames is marked; always yes where that cannot be asked."""
-    return not _can_ask() or bool(frames.any())
+    """Whether any frame is marked; always true in an exported program, whose control flow is fixed."""
+    return not _eager() or bool(frames.any())
 
 
-def _can_ask() -> bool:
-    """Whether values can be looked at, which a compiled or exported program cannot do."""
+def _eager() -> bool:
+    """Whether control flow may depend on values, as it may not in a compiled or exported program."""
     return not (torch.compiler.is_compiling() or torch.jit.is_tracing())
 
 
 def _of(clips: Clips, unknown: Tensor) -> tuple[Clips, Tensor]:
-    """The clips that lack something, and their frames."""
+    """The clips with an unknown frame, and the rows of all their frames."""
     rows = clips.touched(unknown).nonzero()[:, 0]
     return clips.rows(rows), rows
 
 
 def _mean_seen(points: Tensor) -> Tensor:
-    """``[2, N]`` the mean of the seen ones of points ``[N, K, 3]``, NaN where there is none."""
-    columns = points.permute(1, 2, 0).contiguous()  # [K, 3, N]: a point's frames lie side by side
+    """Mean ``[2, N]`` of the visible points of ``[N, K, 3]``, NaN if there is none."""
+    columns = points.permute(1, 2, 0).contiguous()  # [K, 3, N], contiguous in time
     if len(columns) == 1:
         return torch.where(columns[0, 2] > 0, columns[0, :2], torch.nan)
     return columns[:, :2].sum(0) / (columns[:, 2] > 0).sum(0)
 
 
 def _spread(points: Tensor) -> Tensor:
-    """``[N]`` the root mean square distance of the seen points from their mean, NaN where they are no two."""
+    """Root mean square distance ``[N]`` of the visible points from their mean, NaN with fewer than two."""
     seen = points[..., 2] > 0
     count = seen.sum(1)
     offset = (points[..., :2] - _mean_seen(points).nan_to_num(0).T[:, None]) * seen[..., None]
