@@ -191,7 +191,7 @@ def test_frames_without_anybody_are_black_and_change_no_other(batch, view: str):
     holes = batch.clone()
     holes[0, 1] = 0
     images = renderer(holes)
-    assert images.shape == (6, 3, 64, 64)
+    assert images.shape == (6, 3, *renderer.picture)
     assert not images[1].any()
     whole = renderer(batch)
     assert all(torch.equal(images[row], whole[row]) for row in (0, 2, 3, 4, 5))
@@ -205,7 +205,7 @@ def test_an_image_is_the_same_alone_in_a_batch_and_again(batch, view: str):
     for row, image in enumerate(together):
         alone = renderer(batch[row // 3, row % 3][None, None])
         torch.testing.assert_close(alone[0], image, rtol=0, atol=1e-6)
-    assert renderer(batch[:0]).shape == (0, 3, 48, 80)
+    assert renderer(batch[:0]).shape == (0, 3, *renderer.picture)
 
 
 @pytest.mark.parametrize(("view", "part"), [("person", None), ("face", FACE_70)])
@@ -236,11 +236,12 @@ def test_crops_do_not_depend_on_where_and_how_large_a_person_is(batch):
         assert overlap > 0.98
 
 
-def test_person_and_face_stand_side_by_side_in_an_image_of_the_same_size(batch):
-    both = SkeletonRenderer(BOTH, (64, 97), "person+face")(batch)
-    assert both.shape == (6, 3, 64, 97)
-    assert torch.equal(both[..., :48], SkeletonRenderer(BOTH, (64, 48), "person")(batch))
-    assert torch.equal(both[..., 48:], SkeletonRenderer(BOTH, (64, 49), "face")(batch))
+def test_person_and_face_side_by_side_are_each_as_large_as_alone(batch):
+    renderer = SkeletonRenderer(BOTH, (64, 49), "person+face")
+    both = renderer(batch)
+    assert both.shape == (6, 3, *renderer.picture) == (6, 3, 64, 98)
+    assert torch.equal(both[..., :49], SkeletonRenderer(BOTH, (64, 49), "person")(batch))
+    assert torch.equal(both[..., 49:], SkeletonRenderer(BOTH, (64, 49), "face")(batch))
 
 
 def test_an_unknown_frame_size_is_that_of_the_source(batch):

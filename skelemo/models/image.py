@@ -156,7 +156,8 @@ def image_encoder(
     architecture : a registered image network, such as ``resnet18``.
     view : what is drawn: ``frame`` (as in the paper), ``person``, ``face`` or ``person+face``; ``auto`` is
         ``person+face`` if the layout has a face, else ``person``.
-    image_size : side of the image in pixels; at least 32, for a transformer a multiple of 16.
+    image_size : side of the image in pixels, for ``person+face`` of each of the two; at least 32, for a transformer a
+        multiple of 16.
     weights : ``imagenet`` for the official file, the path of a file, or empty. Initial values only: ignored on the meta
         device.
     freeze : number of stages, from the image up, that are not trained: up to 5 of a convolutional network, stem

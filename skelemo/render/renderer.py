@@ -28,19 +28,19 @@ class SkeletonRenderer(nn.Module):
     Parameters
     ----------
     layout : the layout of the keypoints, or its name.
-    size : height and width of the images in pixels; one number for a square.
+    size : height and width of a view in pixels; one number for a square.
     view : what the images show.
         ``frame``: the whole picture, letterboxed, as in the paper.
         ``person``: the bounding box of the drawn points of each frame, with a margin.
         ``face``: the bounding box of the face, and only the face; black if there is none.
-        ``person+face``: ``person`` in the left half of the image, ``face`` in the right.
+        ``person+face``: ``person``, and ``face`` to the right of it; the image is twice as wide as ``size``.
         A crop is drawn as if it were a picture of its own, so that people look alike at any distance.
     source : width and height in pixels of pictures whose size `forward` is not given. OpenPose's thickness depends on
         it. The longer side is also that of crops.
 
     Attributes
     ----------
-    picture : height and width of the images, for any view.
+    picture : height and width of the images.
     """
 
     def __init__(
@@ -48,13 +48,12 @@ class SkeletonRenderer(nn.Module):
     ) -> None:
         super().__init__()
         self.layout = skeleton.layout(layout) if isinstance(layout, str) else layout
-        self.picture: Size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+        height, width = (size, size) if isinstance(size, int) else map(int, size)
+        shown = view.split("+")
+        self.picture: Size = (height, width * len(shown))
         self.view = view
         self._check(source)
-        height, width = self.picture
-        halves = [("person", (height, width // 2)), ("face", (height, width - width // 2))]
-        panes = halves if view == "person+face" else [(view, self.picture)]
-        self.panes = nn.ModuleList(_Pane(self.layout, pane, shown, source) for shown, pane in panes)
+        self.panes = nn.ModuleList(_Pane(self.layout, (height, width), pane, source) for pane in shown)
 
     def _check(self, source: Size) -> None:
         if self.view not in VIEWS:

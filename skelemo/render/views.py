@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: The whole picture, the person, the face, or person and face side by side.
+#: The whole picture, the person, the face, or an image of the person beside one of the face.
 VIEWS = ("frame", "person", "face", "person+face")
 
 MARGIN = 0.1  # of a crop, as a share of the longer side of its content

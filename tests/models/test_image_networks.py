@@ -361,7 +361,7 @@ def test_only_image_networks_can_be_encoders() -> None:
     ],
 )
 def test_operations_are_twice_the_published_multiply_adds(name: str, expected: float) -> None:
-    assert cost_of(name)[1] / 2e9 == pytest.approx(expected, abs=0.006)
+    assert cost_of(name, view="frame")[1] / 2e9 == pytest.approx(expected, abs=0.006)
 
 
 def test_cost_is_the_same_on_the_meta_device_and_on_a_real_one() -> None:

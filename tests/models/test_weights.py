@@ -24,7 +24,7 @@ def state_of(name: str, classes: int = 1000) -> dict[str, Tensor]:
 
 
 def assert_has(name: str, file: Path | str, state: dict[str, Tensor], *, image_size: int = 32) -> None:
-    network = create(name, image_size=image_size, weights=str(file))
+    network = create(name, view="person", image_size=image_size, weights=str(file))
     loaded = network.encoder.backbone.state_dict()
     assert loaded, "a backbone has weights"
     for key, tensor in loaded.items():
@@ -129,7 +129,7 @@ def test_transformer_files_with_timms_names_are_read(tmp_path: Path) -> None:
 def test_positions_of_a_transformer_file_are_brought_to_the_pictures_grid(tmp_path: Path) -> None:
     state = state_of("vit_s16")
     torch.save(state, tmp_path / "vit.pth")
-    network = create("vit_s16", image_size=64, weights=str(tmp_path / "vit.pth"))
+    network = create("vit_s16", view="person", image_size=64, weights=str(tmp_path / "vit.pth"))
     found = network.encoder.backbone.encoder.pos_embedding
     assert found.shape == (1, 17, 384)
     torch.testing.assert_close(found[:, [0, 1, 16]], state["encoder.pos_embedding"][:, [0, 1, 196]])

@@ -75,7 +75,8 @@ def export(cache: Path, form: str, out: Path, only: tuple[str, ...], raw: bool) 
 @click.option("--out", required=True, type=PATH, help="Output folder; new or empty.")
 @click.option("--view", default="frame", show_default=True, help="Content of the images.",
               type=click.Choice(["frame", "person", "face", "person+face"]))  # fmt: skip
-@click.option("--size", default=224, show_default=True, type=click.IntRange(2, 4096), help="Image size in pixels.")
+@click.option("--size", default=224, show_default=True, type=click.IntRange(2, 4096),
+              help="Side of the image in pixels; person+face is twice as wide.")  # fmt: skip
 @click.option("--every", default=1, show_default=True, type=click.IntRange(1), help="Draw one frame in N.")
 @click.option(
     "--split", type=TEXT, metavar="COLUMN", help="Sort by subset first: train/CLASS, validation/CLASS, test/CLASS."
