@@ -113,13 +113,13 @@ def check(path: Path, jobs: int) -> None:
 
 
 def push(path: Path, away: Path) -> None:
-    from skelemo.cache.transfer import push as push_to
+    from skelemo.cache.push import push as push_to
 
     push_to(path, away.as_uri())
 
 
 def pull(away: Path, back: Path) -> None:
-    from skelemo.cache.transfer import pull as pull_from
+    from skelemo.cache.pull import pull as pull_from
 
     pull_from(away.as_uri(), back)
 

@@ -9,8 +9,9 @@ import click
 from simulated_cache import write_cache
 from timing import Contenders, show, take_turns
 
+from skelemo.cache.pull import pull
+from skelemo.cache.push import push
 from skelemo.cache.store import open_cache, shard_files
-from skelemo.cache.transfer import pull, push
 from skelemo.cache.verify import verify
 
 

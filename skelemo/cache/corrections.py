@@ -1,9 +1,8 @@
-"""Corrections of labels and tracks: one small table, ``corrections.csv``, beside the shards of a cache.
+"""Corrections of labels and tracks: a small table, ``corrections.csv``, beside the shards of a cache.
 
-A row is one change by one author. Rows are only ever added; undoing marks one, so that it can be redone. Every change
-is saved at once: the table is read, changed and replaced as a whole while the folder is locked, so that two programs,
-or two tabs of a browser, lose nothing. The cache itself stays as it is; ingest and training apply the table
-(`skelemo.annotations.correcting`).
+A row is one change by one author. Rows are only appended; undoing marks a row. Each change reads, edits and replaces
+the whole table while the folder is locked, so concurrent programs and browser tabs do not overwrite each other. Shards
+are not modified; ingest and training apply the table (`skelemo.annotations.correcting`).
 """
 
 import csv
@@ -23,23 +22,23 @@ from skelemo.atomic import finished, locked
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.text import count, visible
 
-#: The table's name in the folder of a cache.
+#: File name of the table.
 CORRECTIONS = "corrections.csv"
 
-#: ``set``: a head's class or values; ``wrong``, ``unsure``: not to be learned from or scored; ``merge``: the person
-#: named by ``value`` is this one too; ``swap``: the two change places from ``first`` to ``last``.
+#: ``set``: new class or values of a head; ``wrong``, ``unsure``: excluded from training and scores; ``merge``: the
+#: person named by ``value`` is the same; ``swap``: the two are exchanged from frame ``first`` to ``last``.
 Action = Literal["set", "wrong", "unsure", "merge", "swap"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 TRACKS = ("merge", "swap")
-#: Where the header of a shard names the merges and swaps that were in force when it was written, by id.
+#: Setting in a shard's header with the ids of the merges and swaps applied by its ingest.
 TRACKS_APPLIED = "track_corrections"
 
-#: Larger tables are refused: a million corrections are no small table.
-MOST_BYTES = 64 << 20
-_LONGEST = 2000  # characters of a text
-_FARTHEST = 2**31 - 1
+#: Larger tables are refused; this is about a million corrections.
+MAX_BYTES = 64 << 20
+_MAX_LENGTH = 2000  # characters of a text
+_MAX_FRAME = 2**31 - 1
 _ID, _TIME = re.compile(r"[0-9a-f]{4,32}"), re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
-#: Texts that a spreadsheet would run as formulas have an apostrophe before them in the file.
+#: The file quotes texts that a spreadsheet would run as formulas with an apostrophe.
 _FORMULA, _QUOTED = re.compile(r"'*[=+\-@]"), re.compile(r"'+[=+\-@]")
 _TEXTS = ("author", "video", "person", "head", "value", "note")
 
@@ -48,18 +47,18 @@ _TEXTS = ("author", "video", "person", "head", "value", "note")
 class Correction:
     """One change.
 
-    Raises `ConfigError`: a field that no correction can have.
+    Raises `ConfigError`: a field is invalid.
 
     Parameters
     ----------
-    id, time, author : filled in when it is added: hexadecimal digits, ISO 8601 in UTC, the user's name.
-    video, person : recording and person, as the cache's sequences have them.
-    first, last : frame numbers of the source video, both included; None for the end of the recording.
-    head : its name; empty for all heads (``wrong``, ``unsure``), and for tracks.
-    value : of ``set``, the name of the class, or a number for each output with spaces between them, where ``-`` keeps
-        what is there; of ``merge`` and ``swap`` the other person.
-    undone : when it was undone; empty while it is in force.
-    redone : when it was put in force again, if it was undone before.
+    id, time, author : set by `add`: hexadecimal digits, ISO 8601 in UTC, the user's name.
+    video, person : as in the cache's sequences.
+    first, last : frame numbers of the source video, inclusive; None for the end of the video.
+    head : name; empty for all heads (``wrong``, ``unsure``) and for tracks.
+    value : of ``set``, the class name, or a number per output, separated by spaces, where ``-`` keeps the current
+        value; of ``merge`` and ``swap``, the other person.
+    undone : time of the undo; empty while the correction is active.
+    redone : time of the redo.
     """
 
     video: str
@@ -79,23 +78,23 @@ class Correction:
     def __post_init__(self) -> None:
         for name in _TEXTS:
             text = getattr(self, name)
-            if not isinstance(text, str) or len(text) > _LONGEST or visible(text) != text:
-                raise ConfigError(f"{name} {str(text)[:60]!r}: expected one line of at most {_LONGEST} characters")
+            if not isinstance(text, str) or len(text) > _MAX_LENGTH or visible(text) != text:
+                raise ConfigError(f"{name} {str(text)[:60]!r}: expected one line of at most {_MAX_LENGTH} characters")
         if not self.video:
-            raise ConfigError("a correction needs a video")
+            raise ConfigError("the video is missing")
         if self.action not in ACTIONS:
             raise unknown("action", self.action, ACTIONS)
-        last = _FARTHEST if self.last is None else self.last
-        if not 0 <= self.first <= last <= _FARTHEST:
-            raise ConfigError(f"frames {self.first} to {self.last}: expected two frame numbers, the first no larger")
+        last = _MAX_FRAME if self.last is None else self.last
+        if not 0 <= self.first <= last <= _MAX_FRAME:
+            raise ConfigError(f"frames {self.first} to {self.last}: expected two frame numbers in order")
         if self.action == "set" and not (self.head and self.value):
             raise ConfigError("set needs a head and a value")
         if self.action in TRACKS and (self.head or self.value == self.person):
-            raise ConfigError(f"{self.action} needs another person as its value, and no head")
+            raise ConfigError(f"{self.action} needs another person as value, and no head")
         if (self.id and not _ID.fullmatch(self.id)) or any(
             t and not _TIME.fullmatch(t) for t in (self.time, self.undone, self.redone)
         ):
-            raise ConfigError("expected an id of hexadecimal digits, and times as in 2026-01-31T09:30:00Z")
+            raise ConfigError("expected an id of hexadecimal digits, and times like 2026-01-31T09:30:00Z")
 
 
 COLUMNS = ("id", "time", "author", "video", "person", "first", "last", "action", "head", "value", "note", "undone",
@@ -105,7 +104,7 @@ assert {field.name for field in fields(Correction)} == set(COLUMNS)
 
 @dataclass(frozen=True)
 class Corrections:
-    """A table of corrections, in the order in which they were made; later ones win."""
+    """A table of corrections in order of creation; later ones win."""
 
     path: Path
     rows: tuple[Correction, ...] = ()
@@ -113,7 +112,7 @@ class Corrections:
 
     @cached_property
     def effective(self) -> tuple[Correction, ...]:
-        """Those that are not undone."""
+        """Corrections that are not undone."""
         return tuple(row for row in self.rows if not row.undone)
 
     @property
@@ -122,50 +121,50 @@ class Corrections:
         return tuple(row for row in self.effective if row.action in TRACKS)
 
     def facts(self) -> dict[str, Any]:
-        """What a run folder records of them."""
+        """Summary for run folders and caches, see `in_words`."""
         authors = {row.author for row in self.effective}
         return {"file": self.path.name, "sha256": self.sha256, "count": len(self.effective), "authors": len(authors)}
 
 
 def in_words(facts: Mapping[str, Any]) -> str:
-    """What a run folder or a cache records of corrections, for people."""
-    made = f"{count(facts['count'], 'correction')} by {count(facts['authors'], 'author')}"
-    missed = {"elsewhere": "of recordings that are not in these data", "unmatched": "of people or frames that are not"}
-    rest = [f"{facts[name]:,} {what}" for name, what in missed.items() if facts.get(name)]
-    return f"{made} ({', '.join([facts['file'], 'hash ' + facts['sha256'][:12], *rest])})"
+    """A summary of corrections (`Corrections.facts`) as text."""
+    size = f"{count(facts['count'], 'correction')} by {count(facts['authors'], 'author')}"
+    unused = {"elsewhere": "for recordings not in these data", "unmatched": "for people or frames not in these data"}
+    rest = [f"{facts[name]:,} {what}" for name, what in unused.items() if facts.get(name)]
+    return f"{size} ({', '.join([facts['file'], 'hash ' + facts['sha256'][:12], *rest])})"
 
 
 def corrections_file(cache: Path) -> Path:
-    """Where the corrections of a cache lie."""
+    """Path of a cache's corrections."""
     return Path(cache) / CORRECTIONS
 
 
 def read_corrections(path: Path, *, missing_ok: bool = False) -> Corrections:
     """Read a table of corrections.
 
-    Raises `InputError`: it is missing, or it is no table of corrections: the message names the line.
+    Raises `InputError`: it is missing or invalid.
 
     Parameters
     ----------
-    missing_ok : a file that is not there yet is an empty table.
+    missing_ok : read a missing file as an empty table.
     """
     path = Path(path)
     try:
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         if missing_ok:
             return Corrections(path)
-        raise InputError(f"{path}: no such table of corrections (skelemo view makes one)") from None
+        raise InputError(f"{path}: no such table of corrections; skelemo view creates it") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     return parse(content, path)
 
 
 def parse(content: bytes, path: Path | str) -> Corrections:
-    """The table that a file holds; ``path`` is for messages. Raises as `read_corrections`."""
-    if len(content) > MOST_BYTES:
-        raise InputError(f"{path}: more than {MOST_BYTES >> 20} MB; expected a table of corrections")
+    """Parse a table; ``path`` is for messages. Raises as `read_corrections`."""
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{path}: more than {MAX_BYTES >> 20} MB; expected a table of corrections")
     try:
         lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
         title = next(lines, [])
@@ -177,12 +176,12 @@ def parse(content: bytes, path: Path | str) -> Corrections:
     ids = [row.id for row in rows]
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
-        raise InputError(f"{path}: two corrections have the id {twice}; expected one")
+        raise InputError(f"{path}: two corrections have the id {twice}")
     return Corrections(Path(path), tuple(rows), hashlib.sha256(content).hexdigest())
 
 
 def to_bytes(rows: Iterable[Correction]) -> bytes:
-    """The file of a table."""
+    """Format a table as CSV."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -191,7 +190,7 @@ def to_bytes(rows: Iterable[Correction]) -> bytes:
 
 
 def add(path: Path, corrections: Iterable[Correction], *, author: str = "") -> tuple[Correction, ...]:
-    """Add corrections with new ids, the time and the author (the user's name unless given); returns them so."""
+    """Add corrections, and return them with ids, time and author; the default author is the user's name."""
     now, who = _now(), author or _user()
     made = tuple(
         replace(row, id=uuid.uuid4().hex[:12], time=now, author=row.author or who, undone="", redone="")
@@ -202,15 +201,15 @@ def add(path: Path, corrections: Iterable[Correction], *, author: str = "") -> t
 
 
 def undo(path: Path, ids: Sequence[str]) -> tuple[Correction, ...]:
-    """Put corrections out of force; returns them. One that is undone already stays as it is.
+    """Undo corrections and return them; those undone before do not change.
 
-    Raises `ConfigError`: there is none with such an id.
+    Raises `ConfigError`: an id does not exist.
     """
     return _mark(path, ids, _now())
 
 
 def redo(path: Path, ids: Sequence[str]) -> tuple[Correction, ...]:
-    """Put corrections that were undone in force again; returns them, raises as `undo`."""
+    """Redo corrections that were undone, and return them; raises as `undo`."""
     return _mark(path, ids, "", _now())
 
 
@@ -229,10 +228,10 @@ def _mark(path: Path, ids: Sequence[str], undone: str, redone: str = "") -> tupl
 
 
 def change(path: Path, edit: Callable[[Sequence[Correction]], list[Correction]]) -> list[Correction]:
-    """Replace the table by what ``edit`` makes of it; nobody else changes it meanwhile."""
+    """Replace the table by the result of ``edit``, under a lock."""
     path = Path(path)
     if not path.parent.is_dir():
-        raise ConfigError(f"{path}: there is no folder {path.parent}")
+        raise ConfigError(f"{path}: the folder does not exist")
     with locked(path.parent, patience=30):
         before = read_corrections(path, missing_ok=True).rows
         rows = edit(before)
@@ -248,7 +247,7 @@ def _cell(name: str, value: object) -> str:
 
 
 def _row(line: list[str], number: int) -> Correction:
-    """A line of the file; `ConfigError` with its number where it is no correction."""
+    """Parse a line of the file; raises `ConfigError` with its number."""
     try:
         if len(line) != len(COLUMNS):
             raise ConfigError(f"{count(len(line), 'field')}; expected {len(COLUMNS)}")
@@ -264,7 +263,7 @@ def _row(line: list[str], number: int) -> Correction:
 
 def _number(name: str, text: str) -> int | None:
     if text and not (text.isascii() and text.isdecimal() and len(text) <= 10):
-        raise ConfigError(f"{name} {text[:20]!r}: expected a frame number, or nothing for the end of the recording")
+        raise ConfigError(f"{name} {text[:20]!r}: expected a frame number, or empty for the end of the video")
     return int(text) if text else None
 
 

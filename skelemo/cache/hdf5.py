@@ -21,24 +21,25 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from skelemo.cache.chunk_reader import CHECKSUM_BYTES, MOST_COMPRESSION, Chunks
+from skelemo.cache.chunk_reader import CHECKSUM_BYTES, MAX_COMPRESSION, Chunks
 from skelemo.errors import NOT_OF_THE_FILE, CacheError, SkelemoError, UnreadableError
 
 _BLOSC = hdf5plugin.Blosc(cname="lz4", clevel=5, shuffle=hdf5plugin.Blosc.SHUFFLE)
 _FILTERS = (hdf5plugin.Blosc.filter_id, h5py.h5z.FILTER_FLETCHER32)
-_LONGEST_ATTRIBUTE = 1 << 20
-#: Largest chunk, decompressed as a whole, and largest table, in bytes: a hundred times what an ingest writes.
+_MAX_ATTRIBUTE = 1 << 20
+#: Largest decompressed chunk, and largest table, in bytes: a hundred times those of an ingest.
 LARGEST = 1 << 27
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SEAL = b"skelemo\n"
 _TAIL = struct.Struct("<32sI8s")
-_PIECE = 1 << 20
+_BLOCK = 1 << 20
+_MISMATCH = "damaged: its bytes do not match the hash in the seal"
 #: System errors that do not indicate damage of the file. A failing disk (EIO) does.
 _NOT_DAMAGE = NOT_OF_THE_FILE | {errno.EACCES, errno.EPERM}
 
 
 def reason(error: Exception, path: Path) -> str:
-    """The message of an error without the path of the shard."""
+    """An error's message without the shard's path."""
     return str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ")
 
 
@@ -54,26 +55,26 @@ def image(fill: Callable[[h5py.File], None]) -> bytes:
         return sealed(file.id.get_file_image(), _chunk_extents(file))
 
 
-def sealed(content: bytes, passed_over: Sequence[tuple[int, int]] = ()) -> bytes:
-    """Append the seal: a SHA-256 of all bytes except the ranges ``passed_over``, ordered (start, end).
+def sealed(content: bytes, excluded: Sequence[tuple[int, int]] = ()) -> bytes:
+    """Append the seal: a SHA-256 of all bytes except the ``excluded`` ranges, ordered (start, end).
 
     The content is followed by these ranges, int64 pairs; the hash over the remaining content and the pairs; the number
     of pairs, uint32; and `_SEAL`. All numbers are little-endian.
     """
-    places = np.array(passed_over, "<i8").reshape(-1, 2)
+    ranges = np.array(excluded, "<i8").reshape(-1, 2)
     digest = hashlib.sha256()
-    for start, end in _left(places, len(content)):
+    for start, end in _hashed_ranges(ranges, len(content)):
         digest.update(content[start:end])
-    digest.update(places.tobytes())
-    return content + places.tobytes() + _TAIL.pack(digest.digest(), len(places), _SEAL)
+    digest.update(ranges.tobytes())
+    return content + ranges.tobytes() + _TAIL.pack(digest.digest(), len(ranges), _SEAL)
 
 
 def require_sealed(path: Path) -> None:
-    """Verify the bytes that HDF5 will interpret against the seal, so that HDF5 never sees damaged structures.
+    """Verify the bytes that HDF5 will interpret against the seal, so that HDF5 never parses damaged structures.
 
-    The chunks of ``/frames`` are excluded: HDF5 does not read them, and they have checksums of their own.
+    The chunks of ``/frames`` are excluded: HDF5 does not read them, and they have their own checksums.
 
-    Raises `CacheError`: there is no seal, or it does not match.
+    Raises `CacheError`: the seal is missing or does not match.
     """
     with path.open("rb", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
@@ -83,23 +84,23 @@ def require_sealed(path: Path) -> None:
         digest, pairs, seal = _TAIL.unpack(tail) if len(tail) == _TAIL.size else (b"", 0, b"")
         end = size - _TAIL.size - pairs * 16
         if seal != _SEAL or end < len(_SIGNATURE):
-            raise CacheError("cut off, or changed by another program: it does not end with a seal")
-        written = os.pread(file.fileno(), pairs * 16, end)
-        places = np.frombuffer(written, "<i8").reshape(-1, 2)
-        if (np.diff(places.ravel(), prepend=0, append=end) < 0).any():
-            raise CacheError("its bytes are not those that were written")
-        found = hashlib.sha256()
-        for first, last in _left(places, end):
-            for start in range(first, last, _PIECE):
-                found.update(os.pread(file.fileno(), min(_PIECE, last - start), start))
-        found.update(written)
-        if found.digest() != digest:
-            raise CacheError("its bytes are not those that were written")
+            raise CacheError("truncated, or changed by another program: the seal at its end is missing")
+        stored = os.pread(file.fileno(), pairs * 16, end)
+        ranges = np.frombuffer(stored, "<i8").reshape(-1, 2)
+        if (np.diff(ranges.ravel(), prepend=0, append=end) < 0).any():
+            raise CacheError(_MISMATCH)
+        actual = hashlib.sha256()
+        for first, last in _hashed_ranges(ranges, end):
+            for start in range(first, last, _BLOCK):
+                actual.update(os.pread(file.fileno(), min(_BLOCK, last - start), start))
+        actual.update(stored)
+        if actual.digest() != digest:
+            raise CacheError(_MISMATCH)
 
 
-def _left(places: np.ndarray, size: int) -> list[tuple[int, int]]:
-    """The ranges of a file before, between and after ``places``."""
-    edges = [0, *places.ravel().tolist(), size]
+def _hashed_ranges(excluded: np.ndarray, size: int) -> list[tuple[int, int]]:
+    """The ranges of a file before, between and after the excluded ones."""
+    edges = [0, *excluded.ravel().tolist(), size]
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
@@ -114,7 +115,7 @@ def _chunk_extents(file: h5py.File) -> list[tuple[int, int]]:
     if "frames" in file:
         file["frames"].visititems(look)
     merged: list[tuple[int, int]] = []
-    for start, size in sorted((one.byte_offset, one.size) for one in stored):
+    for start, size in sorted((chunk.byte_offset, chunk.size) for chunk in stored):
         if merged and merged[-1][1] == start:
             merged[-1] = merged[-1][0], start + size
         else:
@@ -131,7 +132,7 @@ def write_attribute(file: h5py.File, name: str, text: str) -> None:
 def write_array(group: h5py.Group, name: str, data: np.ndarray, chunk_rows: int) -> None:
     """Write a data set in chunks of ``chunk_rows``. Raises `CacheError`: a table is too large for readers."""
     if data.dtype.names and data.nbytes > LARGEST:
-        raise CacheError(f"/{name} would have {data.nbytes:,} bytes: is a text in it very long?")
+        raise CacheError(f"/{name} has {data.nbytes:,} bytes, at most {LARGEST:,} are allowed: is a text very long?")
     chunks = (min(max(len(data), 1), chunk_rows), *data.shape[1:])
     growing = None if len(data) else (None, *data.shape[1:])  # otherwise HDF5 rejects a chunk larger than no rows
     group.create_dataset(name, data=data, chunks=chunks, maxshape=growing, fletcher32=True, **_BLOSC)
@@ -149,7 +150,7 @@ class Group:
 
 @contextmanager
 def opened(path: Path, *, check: bool = True) -> Iterator[Group]:
-    """Open a file for reading, without a lock, after checking its seal; yields the root. Errors as `reading`."""
+    """Open a file for reading, without a lock, after checking its seal; yields the root. Raises as `reading`."""
     with reading(path):
         if not path.is_file():
             raise CacheError("not a file")
@@ -157,16 +158,13 @@ def opened(path: Path, *, check: bool = True) -> Iterator[Group]:
             require_sealed(path)
         with h5py.File(path, "r", locking=False) as file:
             if file.userblock_size:
-                raise CacheError("not a shard: something precedes the HDF5 in it")
+                raise CacheError("not a shard: it has an HDF5 user block")
             yield Group(path, path.stat().st_size, file.id)
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Convert any error of reading a shard into a `CacheError` that names it.
-
-    It is an `UnreadableError` if the shard itself may be intact.
-    """
+    """Convert any error of reading a shard to a `CacheError` with its path, `UnreadableError` if it may be intact."""
     try:
         yield
     except UnreadableError as error:
@@ -174,14 +172,13 @@ def reading(path: Path) -> Iterator[None]:
     except SkelemoError as error:
         raise CacheError(f"{path}: {error}") from error
     except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
-        reason = _in_words(error)
+        reason = _one_line(error)
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _NOT_DAMAGE):
-            raise UnreadableError(f"{path}: cannot be opened ({reason}): put that right and try again") from error
+            raise UnreadableError(f"{path}: cannot be opened ({reason}): fix that and try again") from error
         raise CacheError(f"{path}: cannot be read ({reason})") from error
 
 
-def _in_words(error: Exception) -> str:
-    """The reason of an error in one line."""
+def _one_line(error: Exception) -> str:
     line = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, MemoryError):
         return os.strerror(errno.ENOMEM)
@@ -196,10 +193,10 @@ def read_attribute(file: Group, name: str, default: str | None = None) -> str:
     if not h5py.h5a.exists(file.id, key):
         if default is not None:
             return default
-        raise CacheError(f"not a skelemo shard: it has no attribute {name!r}")
+        raise CacheError(f"not a skelemo shard: attribute {name!r} is missing")
     found = h5py.h5a.open(file.id, key)
     kind, shape = found.dtype, found.shape
-    if kind.kind != "S" or shape != () or kind.itemsize > _LONGEST_ATTRIBUTE:
+    if kind.kind != "S" or shape != () or kind.itemsize > _MAX_ATTRIBUTE:
         raise CacheError(f"not a skelemo shard: attribute {name!r} is {kind} of shape {shape}, not plain text")
     text = np.empty((), kind)
     found.read(text)
@@ -214,27 +211,27 @@ def find_group(parent: Group, name: str) -> Group:
 def find_array(parent: Group, name: str, fits: Callable[[np.dtype, tuple[int, ...]], bool]) -> Chunks:
     """Locate a data set written by `write_array`, if its type and the shape after its first axis fit.
 
-    It is safe to allocate: it is no larger than the file can hold.
+    Its size is bounded by that of the file, so it is safe to allocate.
 
-    Raises `CacheError`: it is missing, a link, of another type or shape, or not stored as by `write_array`.
+    Raises `CacheError`: it is missing, a link, of another type or shape, or stored in another way.
     """
     data, path = _child(parent, name, h5py.h5d.DatasetID), parent.name + name
     plan = data.get_create_plist()
     if plan.get_layout() != h5py.h5d.CHUNKED:
-        raise CacheError(f"{path} is not stored in chunks of this file")
+        raise CacheError(f"{path} is not stored in chunks in this file")
     found = tuple(plan.get_filter(index)[0] for index in range(plan.get_nfilters()))
     if found != _FILTERS:
         raise CacheError(f"{path} has the filters {found}; a shard has {_FILTERS} (Blosc, Fletcher32)")
-    kind, there, chunk = _to_numpy(data.get_type().encode()), data.shape, plan.get_chunk()
-    if not there or chunk[1:] != there[1:] or not fits(kind, there[1:]):
-        raise CacheError(f"{path} is {str(kind)[:80]} of shape {there}, not what a shard of this layout has")
-    places = _places(data, there[0], kind, chunk, parent.size, path)
-    return Chunks(parent.path, path, kind, there, chunk[0], places)
+    kind, shape, chunk = _to_numpy(data.get_type().encode()), data.shape, plan.get_chunk()
+    if not shape or chunk[1:] != shape[1:] or not fits(kind, shape[1:]):
+        raise CacheError(f"{path} is {str(kind)[:80]} of shape {shape}, which does not fit the layout and heads")
+    extents = _locate_chunks(data, shape[0], kind, chunk, parent.size, path)
+    return Chunks(parent.path, path, kind, shape, chunk[0], extents)
 
 
 @lru_cache(256)
 def _to_numpy(encoded: bytes) -> np.dtype:
-    """Decode a type of HDF5; cached, for it takes as long as the rest of a table, and most shards have the same."""
+    """Decode a type of HDF5; cached, because it takes as long as the rest of a table, and most shards share it."""
     kind: np.dtype = h5py.h5t.decode(encoded).dtype
     return kind
 
@@ -243,28 +240,30 @@ def _child(parent: Group, name: str, kind: type) -> Any:
     """Open an object of this file by name; soft and external links are not followed."""
     key, links = name.encode(), parent.id.links
     if not links.exists(key) or links.get_info(key).type != h5py.h5l.TYPE_HARD:
-        raise CacheError(f"{parent.name}{name} is missing, or a link to elsewhere")
+        raise CacheError(f"{parent.name}{name} is missing or a link")
     found = h5py.h5o.open(parent.id, key)
     if not isinstance(found, kind):
         raise CacheError(f"{parent.name}{name} is not a {'group' if kind is h5py.h5g.GroupID else 'plain data set'}")
     return found
 
 
-def _places(data: Any, rows: int, kind: np.dtype, chunk: tuple[int, ...], size: int, path: str) -> np.ndarray:
-    """Locate the chunks of ``rows`` rows, see `Chunks`; all must lie within the ``size`` bytes of the file."""
+def _locate_chunks(data: Any, rows: int, kind: np.dtype, chunk: tuple[int, ...], size: int, path: str) -> np.ndarray:
+    """Locate the chunks of ``rows`` rows, see `Chunks`, all within the ``size`` bytes of the file."""
     expected, plain = -(-rows // chunk[0]), math.prod(chunk) * kind.itemsize
     whole = rows * kind.itemsize if kind.names else plain
     if max(whole, plain) > LARGEST:
-        raise CacheError(f"{path} has {max(whole, plain):,} bytes in one piece; a shard has at most {LARGEST:,}")
-    fits = expected * CHECKSUM_BYTES < size and expected * plain <= size * MOST_COMPRESSION
+        raise CacheError(
+            f"{path} has {max(whole, plain):,} bytes in one chunk or table; at most {LARGEST:,} are allowed"
+        )
+    fits = expected * CHECKSUM_BYTES < size and expected * plain <= size * MAX_COMPRESSION
     if not fits or data.get_num_chunks() != expected:
-        raise CacheError(f"{path} claims {rows} rows, not those that the file holds")
+        raise CacheError(f"{path} claims {rows} rows, which the file does not contain")
     stored: list[Any] = []
     data.chunk_iter(stored.append)
     stored.sort(key=lambda info: info.chunk_offset[0])
     if [info.chunk_offset[0] for info in stored] != [index * chunk[0] for index in range(expected)]:
-        raise CacheError(f"{path} has chunks that are not where they belong")
+        raise CacheError(f"{path} has misplaced chunks")
     if sum(info.size for info in stored) > size or any(info.byte_offset + info.size > size for info in stored):
-        raise CacheError(f"{path} has chunks that lie beyond the end of the file, or within each other")
-    places = [(info.byte_offset, info.size, info.filter_mask) for info in stored]
-    return np.array(places, np.int64).reshape(-1, 3)
+        raise CacheError(f"{path} has chunks that overlap or exceed the file")
+    extents = [(info.byte_offset, info.size, info.filter_mask) for info in stored]
+    return np.array(extents, np.int64).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""``index.json`` beside remote shards: their contents, to decide what to transfer."""
+"""``index.json`` beside remote shards: their contents, to choose what to transfer."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field, ValidationError
 
-from skelemo.cache.place import Place
+from skelemo.cache.remote import Remote
 from skelemo.cache.select import label_words, labels_in, matching
 from skelemo.cache.shard import FORMAT, VERSION, Shard
 from skelemo.cache.store import describe_head
@@ -16,7 +16,7 @@ from skelemo.cache.verify import NAME
 from skelemo.errors import CacheError, RemoteError
 
 INDEX = "index.json"
-#: Limits of a valid index.
+#: Limits of an index.
 MOST_SHARDS, LARGEST_SHARD = 100_000, 64 << 30
 
 
@@ -31,7 +31,13 @@ class _Row(BaseModel, frozen=True):
 
 
 class Entry(BaseModel, frozen=True):
-    """One shard in the index, with descriptions of its heads and the labels that its sequences may have."""
+    """One shard in the index.
+
+    Parameters
+    ----------
+    heads : descriptions by name.
+    words : all labels of these heads.
+    """
 
     size: int = Field(gt=0, le=LARGEST_SHARD)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -54,7 +60,7 @@ class Entry(BaseModel, frozen=True):
 
 
 class Index(BaseModel, frozen=True):
-    """Entries by name of the shard, and hashes of the rows of ``corrections.csv`` by id."""
+    """Entries by shard name, and hashes of the rows of ``corrections.csv`` by id."""
 
     format: Literal[FORMAT] = FORMAT  # type: ignore[valid-type]
     version: Literal[VERSION] = VERSION  # type: ignore[valid-type]
@@ -68,26 +74,28 @@ def entry_of(shard: Shard) -> Entry:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
     rows = shard.sequences[["id", "video", "subject", "person", "sha256", "splits"]].to_dict("records")
-    labeled = [
-        _Row.model_validate({**row, "labels": sorted(labels)})
-        for row, labels in zip(rows, labels_in(shard), strict=True)
-    ]
-    recordings = list(shard.recordings["video"])
     return Entry(
-        size=size, sha256=digest, layout=shard.header.layout, heads=heads_of([shard]),
-        words=label_words(shard.header.heads), sequences=labeled,
-        recordings=recordings,
-    )  # fmt: skip
+        size=size,
+        sha256=digest,
+        layout=shard.header.layout,
+        heads=heads_of([shard]),
+        words=label_words(shard.header.heads),
+        sequences=[
+            _Row.model_validate({**row, "labels": sorted(labels)})
+            for row, labels in zip(rows, labels_in(shard), strict=True)
+        ],
+        recordings=list(shard.recordings["video"]),
+    )
 
 
-def write_index(place: Place, index: Index) -> None:
+def write_index(remote: Remote, index: Index) -> None:
     """Replace the index at a URL."""
-    place.write(INDEX, index.model_dump_json(indent=0).encode())
+    remote.write(INDEX, index.model_dump_json(indent=0).encode())
 
 
-def read_index(place: Place) -> Index:
-    """The index at a URL; empty if there is none, `RemoteError` if it is invalid."""
-    text = place.text(INDEX)
+def read_index(remote: Remote) -> Index:
+    """Read the index at a URL; empty if it does not exist. Raises `RemoteError`: it is invalid."""
+    text = remote.read(INDEX)
     if text is None:
         return Index()
     try:
@@ -95,10 +103,10 @@ def read_index(place: Place) -> Index:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))[:80]
-        raise RemoteError(f"{place.shown}/{INDEX}: not an index of shards ({where}: {first['msg'][:80]})") from None
+        raise RemoteError(f"{remote.label}/{INDEX}: not an index of shards ({where}: {first['msg'][:80]})") from None
     for name in index.shards:
         if not NAME.fullmatch(name):
-            raise RemoteError(f"{place.shown}/{INDEX}: {name[:80]!r} is not the name of a shard")
+            raise RemoteError(f"{remote.label}/{INDEX}: {name[:80]!r} is not a shard's name")
     return index
 
 
@@ -109,8 +117,8 @@ def match(entries: Iterable[Entry], only: Sequence[str]) -> list[np.ndarray]:
         return []
     table = pd.concat([entry.table for entry in entries], ignore_index=True)
     labels = [frozenset(row.labels) for entry in entries for row in entry.sequences]
-    known = list(dict.fromkeys(word for entry in entries for word in entry.words))
-    chosen = matching(table, known, only, lambda: labels, [one.partition("=")[0] for one in only])
+    words = list(dict.fromkeys(word for entry in entries for word in entry.words))
+    chosen = matching(table, words, only, lambda: labels, [text.partition("=")[0] for text in only])
     return np.split(chosen, np.cumsum([len(entry.sequences) for entry in entries])[:-1])
 
 
@@ -120,16 +128,16 @@ def heads_of(shards: Iterable[Shard]) -> dict[str, str]:
 
 
 def require_agreement(where: str, entry: Entry, here: str, layout: str, heads: Mapping[str, str], advice: str) -> None:
-    """Raise `CacheError` for a shard of another layout, or with another head of the same name."""
+    """Raise `CacheError` if the layout differs, or a head of the same name."""
     if entry.layout != layout:
         raise CacheError(f"{where} has the layout {entry.layout}, {here} has {layout}: {advice}")
     for name, head in heads.items():
         if entry.heads.get(name, head) != head:
-            raise CacheError(f"{where}: {name} is {entry.heads[name]}, in {here} it is {head}: {advice}")
+            raise CacheError(f"{where}: {name} is {entry.heads[name]}, {head} in {here}: {advice}")
 
 
 def contents_of(sequences: pd.DataFrame) -> dict[str, str]:
-    """Hashes by id, of the sequences of a table."""
+    """Hashes of a table's sequences by id."""
     return dict(zip(sequences["id"], sequences["sha256"], strict=True))
 
 

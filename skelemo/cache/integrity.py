@@ -1,4 +1,4 @@
-"""Checking a shard's frames against their hashes, in little memory."""
+"""Checks a shard's frames against their hashes, in bounded memory."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from skelemo.skeleton import layout
 if TYPE_CHECKING:
     from skelemo.cache.shard import Shard
 
-#: Frames whose keypoints are in memory at once: 27 MB of body, face and hands.
+#: Frames read at once: 27 MB of body, face and hands.
 BLOCK = 16_384
 
 #: Called with the number of frames checked since the last call.
@@ -21,31 +21,31 @@ Report = Callable[[int], None]
 
 
 def damaged_sequences(shard: "Shard", report: Report = lambda _: None) -> list[str]:
-    """Ids of the sequences that cannot be read, hold invalid values, or do not match their hash and counts."""
+    """Ids of the sequences that cannot be read, have invalid values, or do not match their hash and counts."""
     rows = [{str(name): fact for name, fact in row.items()} for row in shard.sequences.to_dict("records")]
     for index, row in enumerate(rows):
         row |= {"index": index, "splits": splits_text(row["splits"])}
     damaged: list[str] = []
     for run in runs(rows, BLOCK):
         frames = sum(row["length"] for row in run)
-        damaged += _damaged(shard, run) if frames <= BLOCK else [] if _is_whole(shard, run[0]) else [run[0]["id"]]
+        damaged += _damaged(shard, run) if frames <= BLOCK else [] if _is_intact(shard, run[0]) else [run[0]["id"]]
         report(frames)
     return damaged
 
 
 def read_frames(shard: "Shard", first: int, last: int, *names: str) -> dict[str, np.ndarray]:
-    """Arrays of ``/frames`` (all, or those named) for the frames from ``first`` up to but excluding ``last``.
+    """Read arrays of ``/frames``, by default all, from frame ``first`` up to but excluding ``last``.
 
     Raises as `Shard.read_into`.
     """
     stored = {name: shard.stored[name] for name in names or shard.stored}
-    arrays = {name: np.empty((last - first, *chunks.shape[1:]), chunks.kind) for name, chunks in stored.items()}
+    arrays = {name: np.empty((last - first, *chunks.shape[1:]), chunks.dtype) for name, chunks in stored.items()}
     shard.read_into(arrays, slice(first, last))
     return arrays
 
 
 def runs(rows: list[dict[str, Any]], most: int) -> Iterator[list[dict[str, Any]]]:
-    """Group adjacent rows of ``/sequences`` into reads of at most ``most`` frames, or of one longer sequence."""
+    """Group adjacent rows of ``/sequences`` into runs of at most ``most`` frames, or of one longer sequence."""
     run: list[dict[str, Any]] = []
     for row in rows:
         end = run[-1]["start"] + run[-1]["length"] if run else 0
@@ -77,8 +77,8 @@ def _damaged(shard: "Shard", rows: list[dict[str, Any]]) -> list[str]:
     return damaged
 
 
-def _is_whole(shard: "Shard", row: Mapping[str, Any]) -> bool:
-    """Check a sequence longer than a block: its keypoints block by block, all else in one read."""
+def _is_intact(shard: "Shard", row: Mapping[str, Any]) -> bool:
+    """Check a sequence longer than a block: keypoints block by block, other arrays in one read."""
     first, last = row["start"], row["start"] + row["length"]
     digest, seen = facts_hash(row), np.zeros(1, np.int64)
     try:

@@ -1,4 +1,4 @@
-"""New caches made of existing ones: several merged into one, or selected sequences as a cache of their own."""
+"""Merges caches, or extracts sequences into a cache of their own."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ import numpy as np
 
 from skelemo.atomic import finished, reserved
 from skelemo.cache import sequence as cached
-from skelemo.cache.carried_corrections import joined, of_sequences, read_all
 from skelemo.cache.corrections import Correction, corrections_file, to_bytes
+from skelemo.cache.corrections_merge import for_people, merged, read_all
 from skelemo.cache.reading import read_from_cache
 from skelemo.cache.select import select, unmet
 from skelemo.cache.shard import Shard, write_shard
@@ -27,11 +27,11 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Combined:
-    """What a new cache consists of."""
+    """The contents of a new cache."""
 
     sequences: int
     frames: int
-    twice: int  # duplicates of a sequence, with the same content
+    duplicates: int  # sequences that were omitted because they occurred before, with the same content
     shards: list[str]
     corrections: int = 0
 
@@ -39,18 +39,18 @@ class Combined:
 def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) -> Combined:
     """Write the union of caches as a new one: each sequence once, with every recording and problem.
 
-    If the classes of a head differ, the longest list must contain all others: labels are mapped by name. The class list
-    of a cache without labels is ignored. Their corrections are joined.
+    If the classes of a head differ, the longest list must contain all others; labels are mapped by name. The class list
+    of a cache without labels is ignored. Corrections are merged.
 
-    Raises `InputError`: a table of corrections is damaged, or two have different corrections of one id; `CacheError`:
-    layouts differ, classes that only one cache has, a sequence with different contents, a damaged shard, or ``out`` is
-    not empty; nothing is left behind.
+    Raises `InputError`: a table of corrections is damaged, or two contradict each other; `CacheError`: layouts or
+    classes are incompatible, a sequence has different contents, a shard is damaged, or ``out`` is not empty; nothing is
+    left behind.
     """
     caches = [open_cache(source) for source in sources]
     heads = _common_heads(caches)
     _require_one_layout(caches)
     _refuse_contradictions(caches)
-    corrections = joined(read_all(sources))
+    corrections = merged(read_all(sources))
     shards = [shard for cache in caches for shard in cache.shards]
     chosen = [(shard, np.ones(len(shard.columns["sequences"]["id"]), bool)) for shard in shards]
     return _combine(chosen, heads, out, sources, sum(cache.frames for cache in caches), corrections, report)
@@ -59,34 +59,34 @@ def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) 
 def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda *_: None) -> Combined:
     """Write the sequences that match all filters (`skelemo.cache.select`) as a cache of their own.
 
-    A recording goes with its sequences; if some of them are left out, an ingest into the new cache reads it again.
-    Corrections go with their sequences, those of tracks with their recordings.
+    Recordings with a matching sequence are kept; if only some of its sequences match, an ingest into the new cache
+    reads the recording again. Corrections are kept with their sequences, those of tracks with their recordings.
 
-    Raises `InputError`: the table of corrections is damaged; `ConfigError`: an invalid filter; `CacheError`: no
-    sequence matches, a damaged shard, or ``out`` is not empty; nothing is left behind.
+    Raises `InputError`: the table of corrections is damaged; `ConfigError`: a filter is invalid; `CacheError`: no
+    sequence matches, a shard is damaged, or ``out`` is not empty; nothing is left behind.
     """
     cache = open_cache(source)
     matching = select(cache, only)
     if not matching.any():
-        every = count(len(matching), "sequence")
-        raise CacheError(f"{source}: none of its {every} matches {' '.join(only)}{unmet(cache.sequences, only)}")
-    wanted = set(cache.sequences["id"][matching])
+        total = count(len(matching), "sequence")
+        raise CacheError(f"{source}: none of {total} matches {' '.join(only)}{unmet(cache.sequences, only)}")
+    ids = set(cache.sequences["id"][matching])
     people = list(zip(cache.sequences["video"], cache.sequences["person"], strict=True))
     (table,) = read_all([source])
-    corrections = of_sequences(table, {people[i] for i in np.flatnonzero(matching)}, {*people}).rows
-    keep = [np.array([name in wanted for name in shard.columns["sequences"]["id"]], bool) for shard in cache.shards]
+    corrections = for_people(table, {people[i] for i in np.flatnonzero(matching)}, {*people}).rows
+    keep = [np.array([name in ids for name in shard.columns["sequences"]["id"]], bool) for shard in cache.shards]
     chosen = [(shard, mask) for shard, mask in zip(cache.shards, keep, strict=True) if mask.any()]
-    total = int(cache.sequences["length"][matching].sum())
-    return _combine(chosen, cache.heads, out, [source], total, corrections, report)
+    frames = int(cache.sequences["length"][matching].sum())
+    return _combine(chosen, cache.heads, out, [source], frames, corrections, report)
 
 
 @contextmanager
 def new_folder(out: Path, sources: Collection[Path]) -> Iterator[Path]:
-    """A folder under a temporary name, which is renamed to ``out`` on success and removed on an error."""
+    """Create a folder under a temporary name; it is renamed to ``out`` on success and removed on an error."""
     target = out.resolve()
     for source in sources:
         if target == source.resolve() or source.resolve() in target.parents:
-            raise CacheError(f"{out} is, or lies in, the cache {source} that is read: choose another --out")
+            raise CacheError(f"{out} is inside the source cache {source}: choose another --out")
     with reserved(target):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise CacheError(f"{out} exists and is not an empty folder: choose another --out")
@@ -116,16 +116,16 @@ def _combine(
         if corrections:
             corrections_file(folder).write_bytes(to_bytes(corrections))
     names = [path.name for path in writer.shards]
-    return Combined(writer.written, writer.frames, merger.twice, names, len(corrections))
+    return Combined(writer.written, writer.frames, merger.duplicates, names, len(corrections))
 
 
 class _Merger:
-    """Adds sequences of many shards to a writer: each once, under the writer's heads, one set of settings per shard."""
+    """Adds the sequences of shards to a writer, each once and with the writer's heads; shards have uniform settings."""
 
     def __init__(self, writer: ShardWriter, total: int, report: Report) -> None:
         self.writer, self.heads, self.total, self.report = writer, writer.header.heads, total, report
-        self.twice = self.read = 0
-        self.contents: dict[str, tuple[str, Path]] = {}  # by id: the hash, and the shard it comes from
+        self.duplicates = self.read = 0
+        self.contents: dict[str, tuple[str, Path]] = {}  # hash and source shard by id
         self.rows: set[tuple[Any, ...]] = set()  # of recordings and problems
 
     def add(self, shard: Shard, keep: np.ndarray) -> None:
@@ -142,24 +142,24 @@ class _Merger:
         self.writer.problems += self._once("problems", problems)
 
     def _new(self, shard: Shard, keep: np.ndarray) -> Iterator[cached.Sequence]:
-        """The sequences that the new cache does not have yet; frames of the others are not read if heads are alike."""
+        """Sequences that were not added before; frames of the others are skipped if the heads are equal."""
         rows = shard.sequences[keep].to_dict("records")
         mapping = _class_mapping(shard.header.heads, self.heads)
         new = [row for row in rows if mapping or not self._has(row["id"], row["sha256"], shard.path)]
         self._progress(sum(row["length"] for row in rows) - sum(row["length"] for row in new))
-        self.twice += len(rows) - len(new)
+        self.duplicates += len(rows) - len(new)
         for sequence in read_from_cache(shard, new):
             if mapping:
                 labels = {name: mapping[name][a] if name in mapping else a for name, a in sequence.labels.items()}
                 sequence = replace(sequence, labels=labels)
             duplicate = self._has(sequence.id, sequence.sha256, shard.path)
-            self.twice += duplicate
+            self.duplicates += duplicate
             self._progress(len(sequence))
             if not duplicate:
                 yield sequence
 
     def _has(self, name: str, sha256: str, path: Path) -> bool:
-        """Whether a sequence was added with the same content; other content is an error."""
+        """Whether a sequence was added before; raises `CacheError` if its content differs."""
         before, first = self.contents.get(name, ("", path))
         if before not in ("", sha256):
             raise _contradiction(name, first, path)
@@ -170,16 +170,16 @@ class _Merger:
         self.report(self.read, self.total)
 
     def _once(self, table: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Those of the rows that were not added before."""
+        """The rows that were not added before."""
         new = {(table, *row.values()): row for row in rows if (table, *row.values()) not in self.rows}
         self.rows |= new.keys()
         return list(new.values())
 
 
 def _class_mapping(old: Iterable[Head], new: Iterable[Head]) -> Mapping[str, np.ndarray]:
-    """For each head whose classes differ, the new number of each old class; -1 for a missing one, and for unlabeled.
+    """New numbers of the old classes, for heads whose classes differ; the last entry maps -1, unlabeled.
 
-    A class that is missing labels no frame (`_common_heads`).
+    Missing classes map to -1; they label no frame (`_common_heads`).
     """
     outputs, mapping = {head.name: head.outputs for head in new}, {}
     for head in old:
@@ -190,7 +190,7 @@ def _class_mapping(old: Iterable[Head], new: Iterable[Head]) -> Mapping[str, np.
 
 
 def _common_heads(caches: Collection[Cache]) -> tuple[Head, ...]:
-    """The heads of all caches; if classes differ, the longest list among the caches with labels."""
+    """The union of the caches' heads; if classes differ, the longest list of a cache with labels."""
     common: dict[str, Head] = {}
     for name in dict.fromkeys(head.name for cache in caches for head in cache.heads):
         having = [(cache, head) for cache in caches for head in cache.heads if head.name == name]
@@ -200,10 +200,10 @@ def _common_heads(caches: Collection[Cache]) -> tuple[Head, ...]:
             missing = [output for output in head.outputs if output not in best.outputs]
             mergeable = head.kind == best.kind == "classes" and not {name} & (cache.shares | widest.shares)
             if head != best and (missing or not mergeable):
-                what = f"the class {missing[0]!r}, which" if missing else f"{name} as {describe_head(head)}, which"
+                what = f"the class {missing[0]!r}" if missing else f"{name} as {describe_head(head)}"
                 raise CacheError(
-                    f"{cache.name} has {what} {widest.name} does not have ({describe_head(best)}): "
-                    "one cache must have all of them"
+                    f"{cache.name} has {what}, {widest.name} has {describe_head(best)}: "
+                    "one cache must have the classes of all"
                 )
         common[name] = best
     return tuple(common.values())
@@ -214,12 +214,12 @@ def _require_one_layout(caches: Sequence[Cache]) -> None:
         if cache.layout != caches[0].layout:
             raise CacheError(
                 f"{cache.name} has the layout {cache.layout.name}, {caches[0].name} has {caches[0].layout.name}: "
-                "caches of one layout can be merged; ingest one of them again with --layout"
+                "expected one layout; ingest one of the caches again with --layout"
             )
 
 
 def _refuse_contradictions(caches: Collection[Cache]) -> None:
-    """Find contradictions among shards with the same heads before anything is written."""
+    """Detect contradictions among shards with the same heads before anything is written."""
     contents: dict[tuple[str, tuple[Head, ...]], tuple[str, Path]] = {}
     for shard in (shard for cache in caches for shard in cache.shards):
         columns = shard.columns["sequences"]
@@ -230,4 +230,4 @@ def _refuse_contradictions(caches: Collection[Cache]) -> None:
 
 
 def _contradiction(name: str, first: Path, second: Path) -> CacheError:
-    return CacheError(f"sequence {name!r} differs between {first} and {second}: leave one of them out")
+    return CacheError(f"sequence {name!r} differs between {first} and {second}: omit one of the caches")

@@ -1,4 +1,4 @@
-"""Reading sequences of a cache one after another, in the memory of one shard."""
+"""Iterates over the sequences of a cache, in the memory of one shard."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from skelemo.cache.shard import Shard
 from skelemo.cache.store import Cache, repairable
 from skelemo.errors import CacheError
 
-#: Frames of a shard, unless a single sequence has more.
+#: Frames per shard, unless a single sequence has more.
 MOST_FRAMES = 16_384
 
 _FACTS = ("id", "video", "person", "subject", "width", "height", "fps", "scale", "splits")
@@ -28,12 +28,12 @@ def read_sequences(cache: Cache, chosen: np.ndarray) -> Iterator[Sequence]:
     """
     rows = cache.sequences.iloc[np.flatnonzero(chosen) if chosen.dtype == bool else chosen]
     for index, shard in enumerate(cache.shards):
-        of_shard = rows[rows["shard"] == index]
-        yield from read_from_cache(shard, of_shard.assign(start=of_shard["row"]).to_dict("records"))
+        inside = rows[rows["shard"] == index]
+        yield from read_from_cache(shard, inside.assign(start=inside["row"]).to_dict("records"))
 
 
 def read_from_cache(shard: Shard, rows: list[Any]) -> Iterator[Sequence]:
-    """As `read_rows`; an error tells how to repair the cache that the shard lies in."""
+    """As `read_rows`; errors include advice on repairing the cache."""
     with repairable(shard.path):
         yield from read_rows(shard, rows)
 

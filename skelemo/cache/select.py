@@ -1,4 +1,4 @@
-"""Choosing sequences of a cache: ``video=Kick*``, ``fold_1=test``, ``label=anger``."""
+"""Filters sequences of a cache: ``video=Kick*``, ``fold_1=test``, ``label=anger``."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -22,7 +22,7 @@ _MOST_VALUES = 6
 
 
 def select(cache: Cache, only: Sequence[str]) -> np.ndarray:
-    """Which rows of ``cache.sequences`` match all filters: bool ``[S]``.
+    """Rows of ``cache.sequences`` that match all filters, bool ``[S]``.
 
     Raises `ConfigError`: as in `matching`; `CacheError`: a shard cannot be read.
     """
@@ -41,7 +41,7 @@ def matching(
     labels: Callable[[], Iterable[Collection[str]]],
     columns: Iterable[str] = (),
 ) -> np.ndarray:
-    """Which of the sequences match all filters: bool ``[S]``.
+    """Sequences that match all filters, bool ``[S]``.
 
     Raises `ConfigError`: invalid syntax, or an unknown key or label.
 
@@ -50,9 +50,9 @@ def matching(
     sequences : a table with the columns of `KEYS` and ``splits``, a mapping from column to subset.
     words : all possible labels, see `label_words`.
     only : ``KEY=GLOB`` each. Filters of one key are alternatives; different keys must all match. Keys are `KEYS`, every
-        column of the splits, and ``label``: at least one frame of a class, or with a flag set, of any head. An unknown
+        column of the splits, and ``label``: a class or flag, of any head, that at least one frame has. An unknown
         subject, subset or label is matched as empty text.
-    labels : those of each sequence; called only for a filter of ``label``.
+    labels : returns each sequence's labels; called only for a filter of ``label``.
     columns : additional columns of splits.
     """
     require_keys(only, {*columns, *split_columns(sequences)})
@@ -69,10 +69,7 @@ def matching(
 
 
 def unmet(sequences: pd.DataFrame, only: Sequence[str]) -> str:
-    """The values of the keys that no sequence matches, for an error message.
-
-    Empty if every key matches some sequence, but no sequence matches all.
-    """
+    """Available values of the keys that match no sequence, for an error message; empty if each key matches some."""
     parts = [
         _describe_values(key, globs, values)
         for key, globs in _by_key(only).items()
@@ -89,12 +86,12 @@ def require_keys(only: Sequence[str], columns: Collection[str]) -> None:
 
 
 def split_columns(sequences: pd.DataFrame) -> set[str]:
-    """All columns of the sequences' splits."""
+    """Columns of the sequences' splits."""
     return {column for splits in sequences["splits"] for column in splits}
 
 
 def labels_in(shard: Shard) -> list[frozenset[str]]:
-    """Classes and flags, of all heads, that occur in each sequence of a shard; reads no frames."""
+    """Classes and flags that occur in each sequence of a shard; reads no frames."""
     words = np.array(label_words(shard.header.heads), object)
     each = [shard.counts.labels[head.name][:, 1:] for head in shard.header.heads if head.kind != "values"]
     found = np.concatenate(each, 1) > 0 if each else np.zeros((len(shard.counts.seen), 0), bool)
@@ -108,10 +105,10 @@ def label_words(heads: Iterable[Head]) -> list[str]:
 
 def _by_key(only: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for given in only:
-        key, equals, glob = given.partition("=")
+    for text in only:
+        key, equals, glob = text.partition("=")
         if not (key and equals):
-            raise ConfigError(f"--only {given!r}: expected KEY=GLOB, as in video='Kick*', split=train, label=anger")
+            raise ConfigError(f"--only {text!r}: expected KEY=GLOB, as in video='Kick*', split=train, label=anger")
         found.setdefault(key, []).append(glob)
     return found
 
@@ -130,7 +127,7 @@ def _values(sequences: pd.DataFrame, key: str) -> list[str]:
 def _describe_values(key: str, globs: Sequence[str], values: Iterable[str]) -> str:
     known = sorted({*values} - {""}, key=natural_order)
     if not known:
-        return f"{key} is not known of any"
+        return f"{key} is unknown for all"
     nearest = [near for glob in globs for near in get_close_matches(glob, known, n=1)]
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     more = f" and {len(known) - _MOST_VALUES:,} more" if len(known) > _MOST_VALUES else ""

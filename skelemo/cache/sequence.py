@@ -1,4 +1,4 @@
-"""A sequence: one track with its labels, the unit that a cache stores and a split moves."""
+"""A sequence: one track with its labels, the unit of storage and of splits."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ NUMBER_TYPE: np.dtype = np.dtype("<i4")
 #: Prefix of a head's labels in ``/frames`` of a shard: ``labels/HEAD``.
 LABELS = "labels/"
 
-#: By kind of number and number of axes: class numbers, flags, and shares or values.
+#: Class numbers, flags, and shares or values, by kind of number and number of axes.
 _LABEL_TYPES: dict[tuple[str, int], np.dtype] = {
     ("i", 1): np.dtype("<i2"),
     ("i", 2): np.dtype("i1"),
@@ -31,18 +31,18 @@ _TEXT_FACTS = ("id", "video", "person", "subject", "splits", "scale")
 
 @dataclass(frozen=True, eq=False)
 class Sequence:
-    """One person in one recording, as OpenPose wrote it.
+    """One person in one recording, with OpenPose's keypoints.
 
-    Raises `CacheError`: any of these is invalid.
+    Raises `CacheError`: a field is invalid.
 
     Parameters
     ----------
     id : unique within a cache.
     video : its recording; sequences of one video never cross subsets.
-    person : which of the video's people; empty if there is only one.
+    person : name within the video; empty if there is only one person.
     subject : identity across videos; empty if unknown.
-    keypoints : ``[T, V, 3]`` x, y in the source's units and confidence in [0, 1]; missing is (0, 0, 0).
-    number : ``[T]`` strictly increasing frame numbers of the source video, gaps allowed; at least one.
+    keypoints : ``[T, V, 3]``, x and y in the source's units, confidence in [0, 1]; missing points are (0, 0, 0).
+    number : ``[T]``, strictly increasing frame numbers of the source video, gaps allowed; at least one.
     labels : by head, ``[T]`` or ``[T, K]``, see `skelemo.targets`. A head without labeled frames is dropped.
     width, height, fps : of the source video; 0 if unknown.
     scale : unit of the keypoints, one of `skelemo.skeleton.SCALES`.
@@ -72,7 +72,7 @@ class Sequence:
 
     def _check(self) -> None:
         if not self.id or not self.video:
-            raise CacheError("it needs an id and the name of its video")
+            raise CacheError("the id or video is missing")
         texts = (self.id, self.video, self.person, self.subject, *self.splits, *self.splits.values())
         for text in texts:
             require_text(text)
@@ -84,41 +84,41 @@ class Sequence:
             raise CacheError(f"keypoints have the shape {self.keypoints.shape}; expected [T, V, 3]")
         frames = len(self.keypoints)
         if not frames:
-            raise CacheError("it has no frame")
+            raise CacheError("no frames")
         if self.number.shape != (frames,):
-            raise CacheError(f"number has the shape {self.number.shape}; the keypoints have {frames} frames")
+            raise CacheError(f"frame numbers have the shape {self.number.shape}; expected one for {frames} frames each")
         most = np.iinfo(NUMBER_TYPE).max
         if self.number.dtype.kind not in "iu" or self.number.min() < -1 or self.number.max() > most:
-            raise CacheError(f"number does not hold whole numbers up to {most}")
+            raise CacheError(f"frame numbers are not all integers up to {most}")
         require_keypoints(np.asarray(self.keypoints, KEYPOINT_TYPE))
         require_numbers(np.asarray(self.number, NUMBER_TYPE), np.zeros(1, np.int64))
         confidence = self.keypoints[..., 2]
         if confidence.min() < 0 or confidence.max() > 1:
-            raise CacheError(f"confidences reach from {confidence.min():g} to {confidence.max():g}; expected [0, 1]")
+            raise CacheError(f"confidences range from {confidence.min():g} to {confidence.max():g}; expected [0, 1]")
         if ((confidence == 0) & ((self.keypoints[..., 0] != 0) | (self.keypoints[..., 1] != 0))).any():
-            raise CacheError("a point has confidence 0 but a place; what is missing is (0, 0, 0)")
+            raise CacheError("a point with confidence 0 has coordinates; expected (0, 0, 0) for a missing point")
 
     def __len__(self) -> int:
         return len(self.number)
 
     def frame_arrays(self) -> dict[str, np.ndarray]:
-        """Keypoints, numbers and labels by their names in ``/frames``, in the types of a shard."""
+        """Keypoints, numbers and labels by name in ``/frames``, in a shard's types."""
         arrays = {LABELS + name: _same_nan(labels) for name, labels in self.labels.items()}
         arrays["keypoints"] = np.ascontiguousarray(self.keypoints, KEYPOINT_TYPE)
         return arrays | {"number": np.ascontiguousarray(self.number, NUMBER_TYPE)}
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the whole content, the same on every machine."""
+        """Hash of the content, identical on every machine."""
         return content_hash(self.facts(), self.frame_arrays())
 
     @cached_property
     def points_seen(self) -> np.ndarray:
-        """Number of frames in which each point is visible, followed by that of any point: int64 ``[V + 1]``."""
+        """See `skelemo.cache.statistics.points_seen`."""
         return points_seen(self.keypoints)
 
     def facts(self) -> dict[str, Any]:
-        """Properties of the sequence as a whole."""
+        """Everything but the frames, as hashed and stored."""
         return {
             "id": self.id,
             "video": self.video,
@@ -133,7 +133,7 @@ class Sequence:
 
 
 def label_type(head: Head, *, shares: bool = False) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape after the first axis, and type, of a head's labels in a shard; ``shares`` instead of class numbers."""
+    """Shape after the first axis, and type, of a head's labels; with ``shares`` instead of class numbers if set."""
     shape = () if head.kind == "classes" and not shares else (len(head),)
     return shape, _LABEL_TYPES["f" if shares or head.kind == "values" else "i", 1 + len(shape)]
 
@@ -158,16 +158,16 @@ def content_hash(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
 
 
 def hashed_names(arrays: Mapping[str, np.ndarray]) -> list[str]:
-    """Names of the arrays that a sequence's hash covers, in order."""
+    """Names of the hashed arrays, in order."""
     names = {name for name, array in arrays.items() if not name.startswith(LABELS) or is_labeled(array)}
     return sorted(names | {"keypoints"})
 
 
 def facts_hash(facts: Mapping[str, Any]) -> "hashlib._Hash":
-    """Start of a sequence's hash: SHA-256 over its facts; its arrays follow.
+    """SHA-256 over a sequence's facts, to be continued with its arrays.
 
-    Each text ends with a zero byte, which it cannot contain; then width and height as int64 and fps as float64, all
-    little-endian. Other entries of ``facts`` are ignored.
+    Each text ends with a zero byte; then follow width and height as int64 and fps as float64, little-endian. Other
+    entries of ``facts`` are ignored.
     """
     digest = hashlib.sha256("".join(f"{facts[name]}\0" for name in _TEXT_FACTS).encode())
     digest.update(struct.pack("<qqd", facts["width"], facts["height"], facts["fps"]))
@@ -175,16 +175,16 @@ def facts_hash(facts: Mapping[str, Any]) -> "hashlib._Hash":
 
 
 def require_text(text: object) -> None:
-    """Raise `CacheError` for anything but text that fixed-width UTF-8 can store."""
+    """Raise `CacheError` unless it is text that fixed-width UTF-8 can store."""
     if not isinstance(text, str):
         raise CacheError(f"{text!r} is not text")
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise CacheError(f"{text!r} holds a character that cannot be stored")
+        raise CacheError(f"{text!r} contains a character that cannot be stored")
 
 
 def require_keypoints(keypoints: np.ndarray) -> None:
     """Raise `CacheError` for coordinates that are not finite or absurdly large."""
-    # Minimum and maximum are NaN if any value is; they need no temporary array.
+    # NaN propagates through min and max, which need no temporary array.
     if keypoints.size and not (keypoints.min() >= -FARTHEST and keypoints.max() <= FARTHEST):
         raise CacheError(f"keypoints are not all numbers between {-FARTHEST:g} and {FARTHEST:g}")
 
@@ -193,26 +193,26 @@ def require_numbers(number: np.ndarray, starts: np.ndarray) -> None:
     """Raise `CacheError` for frame numbers below 0, or not increasing within the sequences that begin at ``starts``."""
     if not len(number):
         return
-    growing = np.diff(number) > 0
-    growing[starts[starts > 0] - 1] = True
-    if not growing.all() or number.min() < 0:
-        raise CacheError("frame numbers are not strictly increasing from 0 or more")
+    increasing = np.diff(number) > 0
+    increasing[starts[starts > 0] - 1] = True
+    if not increasing.all() or number.min() < 0:
+        raise CacheError("frame numbers are negative or not strictly increasing")
 
 
 def _label_array(name: str, labels: np.ndarray, frames: int) -> np.ndarray:
-    """Labels in the type of a shard."""
+    """Convert labels to a shard's type."""
     labels = np.asarray(labels)
     kind = _LABEL_TYPES.get(("i" if labels.dtype.kind in "iu" else labels.dtype.kind, labels.ndim))
     if kind is None or len(labels) != frames:
         raise CacheError(
-            f"labels of {name} are {labels.dtype} {list(labels.shape)}; expected a whole number, or a row of flags or "
+            f"labels of {name} are {labels.dtype} {list(labels.shape)}; expected an integer, or a row of flags or "
             f"numbers, for each of {frames} frames"
         )
     if kind.kind == "i" and labels.size and not (labels.min() >= -1 and labels.max() <= np.iinfo(kind).max):
-        raise CacheError(f"labels of {name} do not hold whole numbers from -1 to {np.iinfo(kind).max}")
+        raise CacheError(f"labels of {name} are not all integers from -1 to {np.iinfo(kind).max}")
     return np.ascontiguousarray(labels, kind)
 
 
 def _same_nan(labels: np.ndarray) -> np.ndarray:
-    """Labels with one bit pattern for NaN."""
+    """Labels with a single bit pattern for NaN."""
     return np.where(np.isnan(labels), labels.dtype.type(np.nan), labels) if labels.dtype.kind == "f" else labels

@@ -53,7 +53,7 @@ FORMAT = "skelemo"
 VERSION = 2
 SUFFIX = ".h5"
 
-#: Rows per chunk: of keypoints (fastest to read, as measured), and of every other column.
+#: Rows per chunk, of keypoints (measured to read fastest) and of other columns.
 CHUNK_FRAMES = 512
 CHUNK_ROWS = 32_768
 
@@ -68,9 +68,9 @@ class Header:
     Parameters
     ----------
     layout : name, see `skelemo.skeleton.layout`.
-    heads : that its sequences may have labels of, with different names.
+    heads : of the labels, with distinct names.
     settings : of the ingest, serializable as JSON.
-    origin : names of the ingested ``source`` and ``labels``; informative, not part of any hash.
+    origin : names of the ingested ``source`` and ``labels``; not part of any hash.
     """
 
     layout: str
@@ -86,15 +86,15 @@ class Header:
         for text in (*names, *(name for head in self.heads for name in head.outputs)):
             require_text(text)
         if len(set(names)) < len(names):
-            raise CacheError(f"heads {', '.join(names)}: expected different names")
+            raise CacheError(f"heads {', '.join(names)}: expected distinct names")
 
 
 @dataclass(frozen=True, eq=False)
 class Shard:
     """Header and tables of a shard; frames are read on demand.
 
-    The ``columns`` of each table are those of `TABLES`, with ``splits`` as a mapping from column to subset; ``counts``
-    has a row for each sequence, and ``stored`` locates the data sets of ``/frames``. Heads in ``shares`` have float32
+    ``columns`` has the columns of each of `TABLES`, with ``splits`` as a mapping from column to subset, ``counts`` one
+    row per sequence; ``stored`` locates the data sets of ``/frames``. Labels of the heads in ``shares`` are float32
     ``[N, K]`` instead of class numbers.
     """
 
@@ -113,7 +113,7 @@ class Shard:
 
     @cached_property
     def recordings(self) -> "pd.DataFrame":
-        """One row per recording that was ingested."""
+        """One row per ingested recording."""
         return as_frame(self.columns["recordings"])
 
     @cached_property
@@ -140,7 +140,7 @@ class Shard:
     def read_into(self, arrays: Mapping[str, np.ndarray], rows: slice = slice(None), to: slice = slice(None)) -> None:
         """Fill ``arrays[name][to]`` from ``/frames/name[rows]`` for each name; thread-safe and parallel.
 
-        Class numbers become shares if the array is for shares. Arrays of heads that the shard lacks are not changed.
+        Class numbers become shares if the array is ``[N, K]``. Arrays of heads that the shard lacks are not changed.
 
         Raises `CacheError`: the file cannot be read, a chunk's checksum does not match, or a value is invalid.
         """
@@ -181,9 +181,9 @@ def write_shard(
     recordings: Collection[Mapping[str, Any]] = (),
     problems: Collection[Mapping[str, str]] = (),
 ) -> Path:
-    """Write a shard into ``folder`` under the name derived from its content.
+    """Write a shard into ``folder``, under a name derived from its content.
 
-    An existing shard of that name has the same content and is kept, unless it is damaged.
+    An existing shard of that name is kept unless it is damaged.
 
     Raises `CacheError`: sequences do not fit the header or share an id, or the folder cannot be written; nothing is
     left behind.
@@ -196,12 +196,12 @@ def write_shard(
         "recordings": recordings,
         "problems": problems,
     }
-    where = skeleton.layout(header.layout)
-    tables = {name: to_array(name, rows[name], where, header.heads) for name in TABLES}
+    layout = skeleton.layout(header.layout)
+    tables = {name: to_array(name, rows[name], layout, header.heads) for name in TABLES}
     attributes = _attributes(header)
     digest = _hash(attributes, tables)
     path = folder / (digest[:_NAME_LENGTH] + SUFFIX)
-    if path.exists() and _is_whole(path, digest):
+    if path.exists() and _is_intact(path, digest):
         return path
 
     def fill(file: h5py.File) -> None:
@@ -231,43 +231,41 @@ def open_shard(path: Path) -> Shard:
     with hdf5.opened(path) as file:
         attributes = read_attributes(file)
         header = to_header(attributes)
-        where = skeleton.layout(header.layout)
-        tables = {name: read_table(file, name, where, header.heads) for name in TABLES}
+        layout = skeleton.layout(header.layout)
+        tables = {name: read_table(file, name, layout, header.heads) for name in TABLES}
         digest = _hash(attributes, tables)
         if digest != hdf5.read_attribute(file, "sha256"):
-            raise CacheError("the tables are not those that were written")
+            raise CacheError("the tables do not match their hash")
         columns = {name: to_columns(table) for name, table in tables.items()}
         counts = read_counts(tables["sequences"], header.heads)
         sequences = columns["sequences"]
         stored = _find_frames(file, header)
         require_consistent(sequences, len(stored["number"]))
-        require_possible(counts, np.asarray(sequences["length"]), where, header.heads)
+        require_possible(counts, np.asarray(sequences["length"]), layout, header.heads)
         sequences["splits"] = [read_splits(text) for text in sequences["splits"]]
         return Shard(path, header, columns, counts, stored, hdf5.read_attribute(file, "tool"), digest)
 
 
 def _require_fit(header: Header, sequences: Collection[Sequence]) -> None:
     points, heads = len(skeleton.layout(header.layout)), {head.name: head for head in header.heads}
-    known: set[str] = set()
-    shapes: dict[str, int] = {}
+    ids: set[str] = set()
+    axes: dict[str, int] = {}
     for sequence in sequences:
-        here = f"sequence {sequence.id!r} has"
+        has = f"sequence {sequence.id!r} has"
         if sequence.keypoints.shape[1] != points:
-            raise CacheError(f"{here} {sequence.keypoints.shape[1]} keypoints; the layout {header.layout} has {points}")
+            raise CacheError(f"{has} {sequence.keypoints.shape[1]} keypoints; the layout {header.layout} has {points}")
         for name, labels in sequence.labels.items():
             if name not in heads:
-                raise CacheError(f"{here} labels of {name}; the heads of the shard are {', '.join(heads) or 'none'}")
+                raise CacheError(f"{has} labels of {name}; the heads of the shard are {', '.join(heads) or 'none'}")
             try:
                 heads[name].check(labels)
             except ConfigError as error:
                 raise CacheError(f"sequence {sequence.id!r}: {error}") from None
-            if shapes.setdefault(name, labels.ndim) != labels.ndim:
-                raise CacheError(
-                    f"{here} another form of {name} than those before: a shard has classes or shares of them"
-                )
-        if sequence.id in known:
-            raise CacheError(f"{here} the id of another of the same shard")
-        known.add(sequence.id)
+            if axes.setdefault(name, labels.ndim) != labels.ndim:
+                raise CacheError(f"{has} {labels.ndim}-D labels of {name}: a shard has either class numbers or shares")
+        if sequence.id in ids:
+            raise CacheError(f"{has} the id of another one in the shard")
+        ids.add(sequence.id)
 
 
 def _row(sequence: Sequence, header: Header) -> dict[str, Any]:
@@ -277,7 +275,7 @@ def _row(sequence: Sequence, header: Header) -> dict[str, Any]:
 
 
 def _attributes(header: Header) -> dict[str, str]:
-    """The attributes of a shard, except ``tool`` and ``sha256``."""
+    """The attributes of a shard except ``tool`` and ``sha256``."""
     return {
         "format": FORMAT,
         "version": str(VERSION),
@@ -290,7 +288,7 @@ def _attributes(header: Header) -> dict[str, str]:
 
 
 def read_attributes(file: hdf5.Group) -> dict[str, str]:
-    """The attributes written by `_attributes`, of a supported version."""
+    """Read the attributes written by `_attributes`; raises `CacheError` for another format or version."""
     attributes = {"format": hdf5.read_attribute(file, "format"), "version": hdf5.read_attribute(file, "version")}
     if attributes["format"] != FORMAT:
         raise CacheError(f"not a skelemo shard: its attribute format is {attributes['format'][:80]!r}")
@@ -309,14 +307,14 @@ def to_header(attributes: Mapping[str, str]) -> Header:
     )
     texts = isinstance(origin, dict) and all(isinstance(name, str) for name in origin.values())
     if not (isinstance(heads, list) and isinstance(simulated, bool) and isinstance(settings, dict) and texts):
-        raise CacheError("the attributes heads, simulated, settings or origin are not what a shard has")
+        raise CacheError("invalid attribute heads, simulated, settings or origin")
     return Header(attributes["layout"], tuple(map(Head.from_json, heads)), simulated, settings, origin)
 
 
 def _hash(attributes: Mapping[str, str], tables: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over the attributes, except ``origin``, and the tables, which include the hashes of sequences.
 
-    Each attribute's name and text end with a zero byte; a line that describes it precedes the bytes of a table.
+    Names and texts of attributes end with a zero byte; the bytes of a table follow a line that describes it.
     """
     hashed = sorted(attributes.keys() - {_ORIGIN})
     digest = hashlib.sha256("".join(f"{name}\0{attributes[name]}\0" for name in hashed).encode())
@@ -326,7 +324,7 @@ def _hash(attributes: Mapping[str, str], tables: Mapping[str, np.ndarray]) -> st
     return digest.hexdigest()
 
 
-def _is_whole(path: Path, digest: str) -> bool:
+def _is_intact(path: Path, digest: str) -> bool:
     try:
         shard = open_shard(path)
         return shard.sha256 == digest and not shard.damaged()
@@ -346,20 +344,24 @@ def frame_types(header: Header, shares: Collection[str] = ()) -> dict[str, tuple
 
 def _write_frames(group: h5py.Group, header: Header, sequences: Collection[Sequence]) -> None:
     classes = {head.name for head in header.heads if head.kind == "classes"}
-    shares = {name for one in sequences for name in classes & one.labels.keys() if one.labels[name].ndim == 2}
-    pieces = [sequence.frame_arrays() for sequence in sequences]
+    shares = {
+        name
+        for sequence in sequences
+        for name, labels in sequence.labels.items()
+        if name in classes and labels.ndim == 2
+    }
+    frames = [(len(sequence), sequence.frame_arrays()) for sequence in sequences]
     for name, (shape, kind) in frame_types(header, shares).items():
         missing = np.nan if kind.kind == "f" else -1
         arrays = [
-            piece[name] if name in piece else np.full((len(one), *shape), missing, kind)
-            for piece, one in zip(pieces, sequences, strict=True)
+            columns[name] if name in columns else np.full((length, *shape), missing, kind) for length, columns in frames
         ]
         data = np.concatenate(arrays) if arrays else np.zeros((0, *shape), kind)
         hdf5.write_array(group, name, data, CHUNK_FRAMES if len(shape) == 2 else _chunk_rows(data))
 
 
 def _chunk_rows(column: np.ndarray) -> int:
-    """Rows of a chunk with the size of float32 ``[CHUNK_ROWS]``."""
+    """Rows per chunk, for the bytes of float32 ``[CHUNK_ROWS]``."""
     return max(CHUNK_FRAMES, CHUNK_ROWS * 4 // (column.itemsize * int(np.prod(column.shape[1:]))))
 
 
@@ -370,9 +372,9 @@ def _find_frames(file: hdf5.Group, header: Header) -> dict[str, Chunks]:
     hard, soft = frame_types(header), frame_types(header, shares)
     found: dict[str, Chunks] = {}
     for name in hard:
-        above, slash, own = name.rpartition("/")
+        parent, slash, child = name.rpartition("/")
         types = ((hard[name][1], hard[name][0]), (soft[name][1], soft[name][0]))
-        found[name] = hdf5.find_array(groups[above + slash], own, lambda *kind, types=types: kind in types)
-    if len({len(one) for one in found.values()}) != 1:
+        found[name] = hdf5.find_array(groups[parent + slash], child, lambda *kind, types=types: kind in types)
+    if len(set(map(len, found.values()))) != 1:
         raise CacheError("the arrays of /frames differ in length")
     return found

@@ -1,4 +1,4 @@
-"""Writing sequences as shards of the usual size, for ingest, import, merge and extraction alike."""
+"""Writes sequences as shards of the usual size, for ingest, import, merge and extraction."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Rows = list[dict[str, Any]]
-#: Selects the recordings and problems that go with the kept sequences of a shard, bool ``[S]``.
+#: Selects recordings and problems of a shard, given the mask of kept sequences, bool ``[S]``.
 Select = Callable[[Shard, np.ndarray], tuple[Rows, Rows]]
 
 
 class ShardWriter:
-    """Collects sequences, recordings and problems; writes a shard before it would exceed `MOST_FRAMES`.
+    """Collects sequences, recordings and problems, and writes a shard before it would exceed `MOST_FRAMES`.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ class ShardWriter:
     Attributes
     ----------
     shards : paths of the shards written so far.
-    written, frames : number of sequences in them, and of frames.
-    pending : frames that are not written yet.
+    written, frames : number of their sequences and frames.
+    pending : number of frames not yet written.
     """
 
     def __init__(self, folder: Path, header: Header) -> None:
@@ -46,7 +46,7 @@ class ShardWriter:
         recordings: Iterable[Mapping[str, Any]] = (),
         problems: Iterable[Mapping[str, str]] = (),
     ) -> None:
-        """Add rows that belong into one shard."""
+        """Add rows that must be in the same shard."""
         added = sum(map(len, sequences))
         if self.sequences and self.pending + added > MOST_FRAMES:
             self.flush()
@@ -56,7 +56,7 @@ class ShardWriter:
         self.problems += problems
 
     def flush(self) -> Path | None:
-        """Write everything added since the last shard; returns its path, or None if there was nothing."""
+        """Write everything added since the last shard; returns its path, or None if nothing was added."""
         if not (self.sequences or self.recordings or self.problems):
             return None
         path = write_shard(self.folder, self.header, self.sequences, self.recordings, self.problems)
@@ -70,7 +70,7 @@ class ShardWriter:
 def with_sequences(shard: Shard, keep: np.ndarray) -> tuple[Rows, Rows]:
     """Recordings with a kept sequence, and problems except those of other recordings.
 
-    If only some sequences of a recording are kept, a later ingest reads it again: its fingerprint covers all of them.
+    If only some sequences of a recording are kept, a later ingest reads it again.
     """
     if keep.all():
         return _rows(shard.recordings), _rows(shard.problems)
@@ -79,7 +79,7 @@ def with_sequences(shard: Shard, keep: np.ndarray) -> tuple[Rows, Rows]:
 
 
 def complete(shard: Shard, keep: np.ndarray) -> tuple[Rows, Rows]:
-    """Recordings that lose no sequence, including those without any, and problems except those of other recordings."""
+    """Recordings without a dropped sequence, and problems except those of other recordings."""
     dropped = shard.recordings["video"].isin(shard.sequences["video"][~keep])
     return _with_problems(shard, _rows(shard.recordings[~dropped]))
 
@@ -108,7 +108,7 @@ def _with_problems(shard: Shard, recordings: Rows) -> tuple[Rows, Rows]:
 
 
 def recording_of(file: str, sources: Collection[str]) -> str:
-    """Source of the recording that a file belongs to; empty if it is none of these."""
+    """Source of the recording that a file belongs to; empty if none."""
     ends = [len(file), *(end for end in reversed(range(len(file))) if file[end] in "/_")]
     return next((file[:end] for end in ends if file[:end] in sources), "")
 

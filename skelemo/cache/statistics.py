@@ -1,4 +1,4 @@
-"""Counts of sequences, stored with them, so that reports read no frames."""
+"""Counts of visible points and labels, stored with each sequence, so that reports read no frames."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Counts:
     ----------
     seen : ``[S]`` frames with any visible point.
     points : ``[S, P]`` visible points of each part of the layout, over all frames.
-    labels : by head, ``[S, 1 + K]``: labeled frames, then those of each class (of shares, the largest), with each flag
-        set, or with each value.
+    labels : by head, ``[S, 1 + K]``: labeled frames, then frames of each class (the largest share), with each flag set,
+        or with each value.
     """
 
     seen: np.ndarray
@@ -36,7 +36,7 @@ class Counts:
         return all(np.array_equal(array[row], counted[name]) for name, array in arrays.items())
 
     def of(self, rows: np.ndarray) -> "Counts":
-        """The counts of some sequences, by mask or rows."""
+        """Select sequences, by mask or rows."""
         return Counts(self.seen[rows], self.points[rows], {name: array[rows] for name, array in self.labels.items()})
 
 
@@ -44,39 +44,33 @@ def joined(counts: Sequence[Counts], heads: Iterable[Head]) -> Counts:
     """Concatenate the counts of one or more shards; 0 for heads that a shard lacks."""
     labels = {
         head.name: np.concatenate(
-            [one.labels.get(head.name, np.zeros((len(one.seen), 1 + len(head)), COUNT_TYPE)) for one in counts]
+            [part.labels.get(head.name, np.zeros((len(part.seen), 1 + len(head)), COUNT_TYPE)) for part in counts]
         )
         for head in heads
     }
-    seen, points = (np.concatenate([getattr(one, name) for one in counts]) for name in ("seen", "points"))
+    seen, points = (np.concatenate([getattr(part, name) for part in counts]) for name in ("seen", "points"))
     return Counts(seen, points, labels)
 
 
 def points_seen(keypoints: np.ndarray) -> np.ndarray:
-    """Visible frames of each of ``[T, V]`` points, followed by the frames with any: int64 ``[V + 1]``."""
+    """Number of frames in which each point is visible, then of frames with any visible point: int64 ``[V + 1]``."""
     visible = keypoints[..., 2] > 0
     return np.append(visible.sum(0), visible.any(1).sum()).astype(COUNT_TYPE)
 
 
 def by_part(points: np.ndarray, layout: Layout) -> np.ndarray:
-    """Sums by part, int64 ``[P]``, of counts by point ``[V]``."""
+    """Sum counts by point ``[V]`` over each part: int64 ``[P]``."""
     return np.array([points[where].sum() for where in layout.slices.values()], COUNT_TYPE)
 
 
 def count(seen: np.ndarray, labels: Mapping[str, np.ndarray], layout: Layout, heads: Iterable[Head]) -> dict[str, Any]:
-    """The counts of one sequence, for its row in ``/sequences``.
-
-    Parameters
-    ----------
-    seen : from `points_seen`, ``[V + 1]``.
-    labels : by head.
-    """
+    """The counts of one sequence, for its row in ``/sequences``; ``seen`` is from `points_seen`."""
     counts = {f"labels/{head.name}": count_labels(head, labels.get(head.name)) for head in heads}
     return {"seen": int(seen[-1]), "points": by_part(seen[:-1], layout), **counts}
 
 
 def count_labels(head: Head, labels: np.ndarray | None) -> np.ndarray:
-    """Labeled frames, followed by those of each output: int64 ``[1 + K]``, see `Counts`."""
+    """Number of labeled frames, then of frames with each output: int64 ``[1 + K]``, see `Counts`."""
     if labels is None:
         return np.zeros(1 + len(head), COUNT_TYPE)
     if head.kind == "classes":
@@ -88,10 +82,9 @@ def count_labels(head: Head, labels: np.ndarray | None) -> np.ndarray:
 
 
 def require_possible(counts: Counts, length: np.ndarray, layout: Layout, heads: Iterable[Head]) -> None:
-    """Refuse counts that are impossible for sequences of these lengths ``[S]``.
+    """Raise `CacheError` for counts that are impossible for sequences of these lengths ``[S]``.
 
-    Raises `CacheError`: a count is negative or exceeds the frames or points, or classes do not add up to the labeled
-    frames.
+    A count is negative or exceeds the frames or points, or classes do not add up to the labeled frames.
     """
     most = np.array([len(part) for part in layout.parts], COUNT_TYPE)
     # Each is bounded before it is multiplied or summed, to avoid overflows.
@@ -102,7 +95,7 @@ def require_possible(counts: Counts, length: np.ndarray, layout: Layout, heads: 
         possible = possible and _within(labeled, length) and _within(each, labeled[:, None])
         possible = possible and (head.kind != "classes" or bool((each.sum(1) == labeled).all()))
     if not possible:
-        raise CacheError("the counts of points seen or of labeled frames are none that the sequences can have")
+        raise CacheError("the counts of visible points or labeled frames are impossible")
 
 
 def _within(counts: np.ndarray, most: np.ndarray) -> bool:
@@ -110,6 +103,6 @@ def _within(counts: np.ndarray, most: np.ndarray) -> bool:
 
 
 def name_counts(head: Head, counts: np.ndarray) -> dict[str, int]:
-    """Counts of a head, ``[1 + K]``, by output; the labeled frames under an empty name."""
+    """Counts of a head, ``[1 + K]``, by output; that of labeled frames has an empty name."""
     outputs = () if head.outputs == (head.name,) else head.outputs
     return dict(zip(("", *outputs), counts.tolist(), strict=False))

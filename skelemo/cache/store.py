@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 class Frames:
     """All frames of a cache, sequence after sequence: ``keypoints [N, V, 3]``, ``number [N]``, labels by head.
 
-    Attributes give the labels of a head by its name, and a value or flag, ``[N]``, by the name of the output if only
-    one head has it.
+    Each head's labels are an attribute, and so is each value or flag, ``[N]``, whose name is unique.
     """
 
     keypoints: np.ndarray
@@ -48,7 +47,7 @@ class Frames:
         return sorted({*super().__dir__(), *self._names()})
 
     def _names(self) -> list[str]:
-        """What can be asked for beside keypoints and number."""
+        """The dynamic attributes."""
         outputs = [output for head in self.heads if head.kind != "classes" for output in head.outputs]
         return [*self.labels, *(name for name in outputs if outputs.count(name) == 1 and name not in self.labels)]
 
@@ -57,10 +56,10 @@ class Frames:
             raise AttributeError(name)
         if name in self.labels:
             return self.labels[name]
-        having = [head for head in self.heads if head.kind != "classes" and name in head.outputs]
-        if len(having) != 1:
+        matches = [head for head in self.heads if head.kind != "classes" and name in head.outputs]
+        if len(matches) != 1:
             raise AttributeError(f"no head or output {name!r}; heads are {', '.join(self.labels) or 'none'}")
-        return self.labels[having[0].name][:, having[0].outputs.index(name)]
+        return self.labels[matches[0].name][:, matches[0].outputs.index(name)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,7 +67,7 @@ class Cache:
     """The union of shards.
 
     ``sequences`` has one row per sequence: the shard's columns, with ``start`` in the whole cache and ``splits`` as a
-    mapping, and its ``shard`` and ``row`` there. ``counts`` has a row for each of them.
+    mapping, the ``shard``, and the first ``row`` in its arrays. ``counts`` has the same rows.
     """
 
     paths: tuple[Path, ...]
@@ -92,7 +91,7 @@ class Cache:
         return " + ".join(path.name for path in self.paths)
 
     def only(self, rows: np.ndarray) -> "Cache":
-        """The cache restricted to some sequences, by row, in the given order."""
+        """Select sequences by row, in the given order."""
         sequences = self.sequences.iloc[rows].reset_index(drop=True)
         sequences["start"] = sequences["length"].cumsum() - sequences["length"]
         return replace(self, sequences=sequences, counts=self.counts.of(rows))
@@ -104,12 +103,12 @@ class Cache:
 
     @cached_property
     def heads(self) -> tuple[Head, ...]:
-        """Heads of all shards; frames of a shard without a head are unlabeled."""
+        """The union of the shards' heads; frames of a shard without a head are unlabeled."""
         return _union(self.shards)
 
     @cached_property
     def shares(self) -> frozenset[str]:
-        """Heads of classes that are read as shares, because their labels are shares in any shard."""
+        """Heads of classes that are read as shares, because any shard has shares."""
         return frozenset(name for shard in self.shards for name in shard.shares)
 
     @property
@@ -125,11 +124,11 @@ class Cache:
     @cached_property
     def fingerprints(self) -> dict[str, set[str]]:
         """Fingerprints of the ingested recordings by source; several if it was ingested more than once."""
-        known: dict[str, set[str]] = {}
+        found: dict[str, set[str]] = {}
         rows = self._table("recordings")
         for source, fingerprint in zip(rows["source"], rows["fingerprint"], strict=True):
-            known.setdefault(source, set()).add(fingerprint)
-        return known
+            found.setdefault(source, set()).add(fingerprint)
+        return found
 
     @cached_property
     def problems(self) -> "pd.DataFrame":
@@ -149,8 +148,8 @@ class Cache:
     def hash(self) -> str:
         """Hash of the content, independent of its distribution over shards."""
         heads = sorted((head.to_json() for head in self.heads), key=lambda head: str(head["name"]))
-        known = sorted(zip(self.sequences["id"], self.sequences["sha256"], strict=True))
-        return hashlib.sha256(json.dumps([self.layout.name, heads, known]).encode()).hexdigest()
+        contents = sorted(zip(self.sequences["id"], self.sequences["sha256"], strict=True))
+        return hashlib.sha256(json.dumps([self.layout.name, heads, contents]).encode()).hexdigest()
 
     def read(self) -> Frames:
         """Read all frames, in the order of ``sequences``; raises as `read_into`."""
@@ -159,7 +158,7 @@ class Cache:
         return frames
 
     def allocate(self, keypoints: np.ndarray | None = None) -> Frames:
-        """Allocate arrays for all frames, to be filled by `read_into`; that of ``keypoints`` may be given."""
+        """Allocate arrays for all frames, to be filled by `read_into`; ``keypoints`` may be given."""
         total = self.frames
         labels = {}
         for head in self.heads:
@@ -171,7 +170,7 @@ class Cache:
     def read_into(self, frames: Frames, first: int, last: int, offset: int = 0) -> None:
         """Read the sequences from ``first`` up to but excluding ``last``; the arrays begin with frame ``offset``.
 
-        Raises `CacheError`: a shard cannot be read; the message names it.
+        Raises `CacheError`: a shard cannot be read.
         """
         arrays = {"keypoints": frames.keypoints, "number": frames.number}
         arrays |= {LABELS + name: labels for name, labels in frames.labels.items()}
@@ -185,12 +184,12 @@ class Cache:
 def open_cache(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Cache:
     """Open one cache folder, or several as one; safe while an ingest replaces shards.
 
-    Raises `CacheError`: no folder, no shard, a damaged shard, shards of different layouts or with different heads of
-    one name, or one sequence with different contents.
+    Raises `CacheError`: a folder is missing or has no shards, a shard is damaged, or shards contradict each other (see
+    `join`).
     """
     folders = (Path(paths),) if isinstance(paths, str | os.PathLike) else tuple(map(Path, paths))
     if not folders:
-        raise CacheError("no cache is named; skelemo ingest SOURCE --out cache/NAME makes one")
+        raise CacheError("no cache given; skelemo ingest SOURCE --out cache/NAME creates one")
     listed: list[Path] = []
     while True:
         before, listed = listed, [path for folder in folders for path in shard_files(folder)]
@@ -212,7 +211,7 @@ def repairable(path: Path) -> Iterator[None]:
         raise
     except CacheError as error:
         command = f"skelemo cache verify {shlex.quote(str(path.parent))} --quarantine"
-        raise CacheError(f"{error}; to set it aside, and then ingest again: {command}") from error
+        raise CacheError(f"{error}; to set it aside before ingesting again: {command}") from error
 
 
 def _open(path: Path) -> Shard:
@@ -221,30 +220,26 @@ def _open(path: Path) -> Shard:
 
 
 def join(folders: tuple[Path, ...], shards: list[Shard]) -> Cache:
-    """The cache that consists of one or more shards.
+    """Combine one or more shards.
 
-    Raises `CacheError`: shards of different layouts or with different heads of one name, or one sequence with different
-    contents.
+    Raises `CacheError`: shards have different layouts, or heads of one name differ, or the contents of a sequence.
     """
     # By content, not by file name: the order must not depend on the history of the ingest.
     shards = sorted(shards, key=lambda shard: natural_order(next(iter(shard.columns["sequences"]["id"]), "")))
     require_same(shards)
     columns = joined_columns([shard.columns["sequences"] for shard in shards])
-    where = np.repeat(np.arange(len(shards)), [len(shard.columns["sequences"]["id"]) for shard in shards])
-    sequences = as_frame(columns).assign(shard=where, row=columns["start"])
+    origin = np.repeat(np.arange(len(shards)), [len(shard.columns["sequences"]["id"]) for shard in shards])
+    sequences = as_frame(columns).assign(shard=origin, row=columns["start"])
     _refuse_contradictions(sequences, shards)
-    once = ~sequences["id"].duplicated().to_numpy()
-    sequences = sequences[once].reset_index(drop=True)
+    first = ~sequences["id"].duplicated().to_numpy()
+    sequences = sequences[first].reset_index(drop=True)
     sequences["start"] = sequences["length"].cumsum() - sequences["length"]
-    counts = joined([shard.counts for shard in shards], _union(shards)).of(once)
+    counts = joined([shard.counts for shard in shards], _union(shards)).of(first)
     return Cache(folders, tuple(shards), sequences, counts)
 
 
 def find_caches(folder: Path) -> list[Path]:
-    """The folder itself if it is a cache, otherwise the caches directly below it.
-
-    Raises `CacheError`: there is none.
-    """
+    """The folder itself if it is a cache, otherwise the caches directly below it; raises `CacheError` if none."""
     if folder.is_dir() and not shards_in(folder):
         below = sorted(path for path in folder.iterdir() if path.is_dir() and _may_be_cache(path))
         if below:
@@ -256,18 +251,18 @@ def find_caches(folder: Path) -> list[Path]:
 def shard_files(folder: Path) -> list[Path]:
     """The shards of a cache folder, sorted; raises `CacheError` if there are none."""
     if not folder.is_dir():
-        raise CacheError(f"{folder}: no such cache (skelemo ingest SOURCE --out {folder} makes one)")
+        raise CacheError(f"{folder}: no such cache; skelemo ingest SOURCE --out {folder} creates it")
     found = shards_in(folder)
     below = sorted({path.parent for path in folder.glob(f"*/*{SUFFIX}")}) if not found else []
     if below:
-        raise CacheError(f"{folder} holds {count(len(below), 'cache')} and is none itself: name one, as in {below[0]}")
+        raise CacheError(f"{folder} contains {count(len(below), 'cache')}: choose one, such as {below[0]}")
     if not found:
-        raise CacheError(f"{folder}: no shard (*{SUFFIX}) in it; skelemo ingest SOURCE --out {folder} writes some")
+        raise CacheError(f"{folder}: no shards (*{SUFFIX}); skelemo ingest SOURCE --out {folder} writes some")
     return found
 
 
 def shards_in(folder: Path) -> list[Path]:
-    """The shards in a folder, sorted; empty if it is no cache. Raises `CacheError` if it cannot be listed."""
+    """The shards in a folder, sorted; raises `CacheError` if it cannot be listed."""
     try:
         return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and not path.name.startswith("."))
     except OSError as error:
@@ -283,23 +278,21 @@ def _may_be_cache(folder: Path) -> bool:
 
 
 def require_same(shards: Iterable[Shard]) -> None:
-    """Refuse shards that differ in layout, or in a head of the same name."""
+    """Raise `CacheError` for shards that differ in layout, or in a head of the same name."""
+    advice = "shards of a cache must agree; ingest one of them into a separate folder"
     first: Shard | None = None
-    known: dict[str, tuple[Head, Shard]] = {}
+    heads: dict[str, tuple[Head, Shard]] = {}
     for shard in shards:
         first = first or shard
         ours, theirs = first.header.layout, shard.header.layout
         if ours != theirs:
-            raise CacheError(
-                f"{shard.path} has the layout {theirs}, {first.path} has {ours}: shards of one cache agree; ingest one "
-                "of them into a folder of its own"
-            )
+            raise CacheError(f"{shard.path} has the layout {theirs}, {first.path} has {ours}: {advice}")
         for head in shard.header.heads:
-            other, where = known.setdefault(head.name, (head, shard))
+            other, origin = heads.setdefault(head.name, (head, shard))
             if other != head:
                 raise CacheError(
-                    f"{head.name} is {describe_head(head)} in {shard.path}, {describe_head(other)} in {where.path}: "
-                    "shards of one cache agree; ingest one of them into a folder of its own"
+                    f"{head.name} is {describe_head(head)} in {shard.path}, {describe_head(other)} in {origin.path}: "
+                    + advice
                 )
 
 
@@ -320,10 +313,10 @@ def _refuse_contradictions(sequences: "pd.DataFrame", shards: Sequence[Shard]) -
         name = twice["id"].iloc[0]
         first, second = (shards[index].path for index in twice.loc[twice["id"] == name, "shard"].iloc[:2])
         remedy = (
-            "remove the shard that is outdated"
+            "remove the outdated shard"
             if first.parent == second.parent
-            else "are they different data? name one of the two caches, or ingest one from a folder further up, so "
-            "that its sequences have other names"
+            else "choose one of the two caches; if their data differ, ingest one from the parent folder of its source, "
+            "which gives its sequences other names"
         )
         raise CacheError(f"sequence {name!r} differs between {first} and {second}: {remedy}")
 

@@ -1,4 +1,4 @@
-"""Provenance of a cache and what is missing in it, from its tables; reads no frames."""
+"""Provenance of a cache and its missing points, from the tables; reads no frames."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -19,15 +19,15 @@ RECORDING_COLUMNS = ("video", "sequences", "frames", "nobody", "unread")
 
 @dataclass(frozen=True)
 class Provenance:
-    """Provenance of a cache; values are counted over shards or recordings.
+    """Provenance of a cache; mappings to counts give the number of shards or recordings of each value.
 
     Parameters
     ----------
     hash : of the content.
     shards : size in bytes by file name.
-    origin : names of ``source`` and ``labels``, with the number of shards.
-    settings : of the ingests: by name, values as text with the number of shards.
-    folders : top-level folders of the sources, with the number of recordings.
+    origin : names of ``source`` and ``labels``, by shards.
+    settings : of the ingests, by name and value, by shards.
+    folders : top-level folders of the sources, by recordings.
     """
 
     hash: str
@@ -73,13 +73,13 @@ def provenance(cache: Cache) -> Provenance:
 
 
 def by_recording(cache: Cache) -> pd.DataFrame:
-    """What is missing in each recording, the worst first.
+    """Missing points of each recording, the worst first.
 
     Returns
     -------
-    A row for each ``video``: its ``sequences`` and their ``frames``, the share of frames in which ``nobody`` is
-    visible, files that could not be read (``unread``), and for each part of the layout the share of missing points. In
-    a recording without sequences, everything is missing.
+    A row per ``video``: number of ``sequences`` and ``frames``, share of frames in which ``nobody`` is visible, number
+    of ``unread`` files, and for each part of the layout the share of missing points. In a recording without sequences,
+    everything is missing.
     """
     rows = _sums(cache)
     groups = rows.groupby("video", sort=False).sum()
@@ -96,13 +96,13 @@ def by_recording(cache: Cache) -> pd.DataFrame:
 
 
 def unread_files(cache: Cache) -> pd.Series:
-    """By ``video`` the number of its files that could not be read."""
+    """Number of files that could not be read, by ``video``."""
     recordings = cache.recordings
     return _unread(recordings).groupby(recordings["video"]).sum()
 
 
 def overall(cache: Cache) -> dict[str, Any]:
-    """The same for the whole cache, as one row without ``video`` and ``unread``."""
+    """`by_recording` for the whole cache, without ``video`` and ``unread``."""
     total = _sums(cache).drop(columns="video").sum().to_frame().T
     row = {str(name): value for name, value in _shares(total, cache).to_dict("records")[0].items()}
     return row | {"sequences": int(row["sequences"]), "frames": int(row["frames"])}
@@ -115,13 +115,13 @@ def hours(cache: Cache) -> float | None:
 
 
 def labeled_share(cache: Cache) -> float | None:
-    """Share of labeled frames of the head with most of them; None without frames or heads."""
+    """Largest share of labeled frames of any head; None without frames or heads."""
     labeled = [int(counts[:, 0].sum()) for counts in cache.counts.labels.values()]
     return max(labeled) / cache.frames if cache.frames and labeled else None
 
 
 def labeled(cache: Cache) -> dict[str, dict[str, int]]:
-    """By head, the number of labeled frames under an empty name, then by class, flag or value."""
+    """Number of labeled frames by head and class, flag or value, in total under an empty name."""
     return {head.name: name_counts(head, cache.counts.labels[head.name].sum(0)) for head in cache.heads}
 
 
@@ -134,7 +134,7 @@ def as_plain(cache: Cache) -> dict[str, Any]:
 
 
 def as_html(cache: Cache, most: int = 12) -> str:
-    """What a notebook shows of a cache: sizes, labels (the ``most`` frequent of a head) and what is missing."""
+    """A notebook's view of a cache: sizes, labels (the ``most`` frequent of each head) and missing points."""
     rows = [("sequences", f"{len(cache.sequences):,} of {count(cache.sequences['video'].nunique(), 'recording')}")]
     if subjects := len({*cache.sequences["subject"]} - {""}):
         rows.append(("subjects", f"{subjects:,}"))
@@ -142,10 +142,10 @@ def as_html(cache: Cache, most: int = 12) -> str:
     rows.append(("frames", f"{cache.frames:,}" + (f" ({duration(3600 * length)})" if length else "")))
     for name, found in labeled(cache).items():
         total = found.pop("", 0)
-        several = found if len(set(found.values())) > 1 else {}  # of values every frame has all
-        often = sorted(several.items(), key=lambda item: -item[1])
-        texts = [f"{output} {frames:,}" for output, frames in often[:most]]
-        texts += [f"{len(often) - most:,} more"] if len(often) > most else []
+        different = found if len(set(found.values())) > 1 else {}  # a frame usually has all values of a head
+        sizes = sorted(different.items(), key=lambda item: -item[1])
+        texts = [f"{output} {frames:,}" for output, frames in sizes[:most]]
+        texts += [f"{len(sizes) - most:,} more"] if len(sizes) > most else []
         rows.append((f"labels: {name}", f"{total:,} frames" + (f": {', '.join(texts)}" if texts else "")))
     shares = overall(cache)
     rows.append(("missing points", ", ".join(f"{part.name} {shares[part.name]:.1%}" for part in cache.layout.parts)))
@@ -153,12 +153,12 @@ def as_html(cache: Cache, most: int = 12) -> str:
 
 
 def _unread(recordings: pd.DataFrame) -> pd.Series:
-    """Files of each recording without a frame; a file of another program may hold many frames."""
+    """Number of each recording's files without a frame; files of other programs may have many frames."""
     return (recordings["files"] - recordings["frames"]).clip(lower=0)
 
 
 def _sums(cache: Cache) -> pd.DataFrame:
-    """Frames, frames with a visible person, and visible points of each part, by sequence."""
+    """Number of frames, of frames with a visible person, and of visible points of each part, by sequence."""
     counts = cache.counts
     rows = {
         "video": cache.sequences["video"].to_numpy(),
@@ -170,7 +170,7 @@ def _sums(cache: Cache) -> pd.DataFrame:
 
 
 def _shares(sums: pd.DataFrame, cache: Cache) -> pd.DataFrame:
-    """Convert sums to shares of what is missing; 0 without frames."""
+    """Convert `_sums` to shares of missing frames and points; 0 without frames."""
     frames = sums["frames"].clip(lower=1)
     parts = {part.name: 1 - sums[part.name] / (frames * len(part)) for part in cache.layout.parts}
     shares = {"sequences": sums["sequences"], "frames": sums["frames"], "nobody": 1 - sums["seen"] / frames, **parts}

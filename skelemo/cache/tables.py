@@ -87,7 +87,7 @@ def read_table(file: hdf5.Group, table: str, layout: Layout, heads: Sequence[Hea
 
 
 def described(table: str, array: np.ndarray) -> str:
-    """Name, number of rows, columns and types of a table, as hashed."""
+    """Name, number of rows, columns and types of a table, for its hash."""
     columns = []
     for column in array.dtype.names or ():
         kind = array.dtype[column]
@@ -97,14 +97,14 @@ def described(table: str, array: np.ndarray) -> str:
 
 
 def read_counts(sequences: np.ndarray, heads: Iterable[Head]) -> Counts:
-    """The columns of ``/sequences`` that `to_columns` omits."""
+    """The counts in ``/sequences``, which `to_columns` omits."""
     seen, points = (np.ascontiguousarray(sequences[name]) for name in ("seen", "points"))
     labels = {head.name: np.ascontiguousarray(sequences[LABELS + head.name]) for head in heads}
     return Counts(seen, points, labels)
 
 
 def to_columns(array: np.ndarray) -> Columns:
-    """Columns of decoded text and of numbers, without those of `Counts`."""
+    """Columns of decoded text and of numbers, without counts."""
     columns: Columns = {}
     for name in array.dtype.names or ():
         values = array[name]
@@ -119,27 +119,30 @@ def as_frame(columns: Columns) -> "pd.DataFrame":
     """Columns of `to_columns` as a table."""
     import pandas as pd  # slower to import than everything else in an ingest worker
 
-    made = {
-        name: pd.Series(values, dtype=object if isinstance(values, list) else None) for name, values in columns.items()
-    }
-    return pd.DataFrame(made)
+    return pd.DataFrame(
+        {
+            name: pd.Series(values, dtype=object if isinstance(values, list) else None)
+            for name, values in columns.items()
+        }
+    )
 
 
 def joined_columns(tables: Sequence[Columns]) -> Columns:
     """Concatenate one or more tables of the same columns."""
-
-    def join(pieces: list[list[Any] | np.ndarray]) -> list[Any] | np.ndarray:
-        return list(chain(*pieces)) if isinstance(pieces[0], list) else np.concatenate(pieces)
-
-    return {name: join([table[name] for table in tables]) for name in tables[0]}
+    return {
+        name: list(chain.from_iterable(table[name] for table in tables))
+        if isinstance(values, list)
+        else np.concatenate([table[name] for table in tables])
+        for name, values in tables[0].items()
+    }
 
 
 def require_consistent(sequences: Columns, frames: int) -> None:
-    """Refuse sequences that do not fill the shard one after another, or with duplicate ids or invalid properties."""
+    """Raise `CacheError` unless the sequences are contiguous and fill the shard, with unique ids and valid values."""
     start, length = (np.asarray(sequences[name]) for name in ("start", "length"))
     inside = (start >= 0).all() and (start <= frames).all() and (length >= 1).all() and (length <= frames).all()
     if not inside or (np.append(start, frames) != np.insert(start + length, 0, 0)).any():
-        raise CacheError(f"the sequences do not fill the {frames} frames of the shard one behind the other")
+        raise CacheError(f"the sequences are not contiguous in the {frames} frames of the shard")
     names = list(sequences["id"])
     if len(set(names)) < len(names):
         raise CacheError(f"two sequences have the id {Counter(names).most_common(1)[0][0]!r}")
@@ -150,7 +153,7 @@ def require_consistent(sequences: Columns, frames: int) -> None:
     for name in ("width", "height", "fps"):
         sizes = np.asarray(sequences[name])
         if not ((sizes >= 0) & np.isfinite(sizes)).all():
-            raise CacheError(f"the {name} of a sequence is not 0 (unknown) or more")
+            raise CacheError(f"a sequence has an invalid {name}; expected 0 (unknown) or more")
 
 
 def read_splits(text: str) -> dict[str, str]:
@@ -160,7 +163,7 @@ def read_splits(text: str) -> dict[str, str]:
     except (ValueError, RecursionError):
         splits = None
     if not isinstance(splits, dict):
-        raise CacheError(f"splits {text[:80]!r} is not JSON that maps columns to subsets")
+        raise CacheError(f"splits {text[:80]!r}: expected a JSON object of columns and subsets")
     for word in (*splits, *splits.values()):
         require_text(word)
     return splits

@@ -1,4 +1,4 @@
-"""Verifies every shard of a cache and names what is damaged."""
+"""Verifies the shards of a cache, and finds what is damaged."""
 
 import json
 import math
@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +26,8 @@ NAME = re.compile(rf"[0-9a-f]{{20}}{re.escape(SUFFIX)}")
 #: Errors listed in one line.
 _MOST_ERRORS = 8
 
-#: A child process that reads a damaged shard may compute for so long, in seconds, and wait for the disk so long.
-_MOST_COMPUTED, _MOST_SECONDS = 0.5, 10
+#: Limits of the child process that reads a damaged shard, seconds.
+_MAX_CPU_TIME, _TIMEOUT = 0.5, 10
 
 #: Called as shards are checked: bytes so far, and the total.
 Report = Callable[[int, int], None]
@@ -40,9 +40,8 @@ class Finding:
     Parameters
     ----------
     reason : why the whole shard is unusable; empty if only some sequences are damaged.
-    damaged : ids of the damaged sequences, or of all that the shard still lists.
-    recordings : sources of their recordings, and of those without a sequence if the whole shard is damaged; None if
-        they can no longer be read.
+    damaged : ids of the damaged sequences; if the whole shard is unusable, of all sequences that can be listed.
+    recordings : sources of the affected recordings; None if they cannot be read.
     """
 
     path: Path
@@ -52,13 +51,7 @@ class Finding:
 
 
 class UncheckedError(UnreadableError):
-    """Some shards could not be checked.
-
-    Parameters
-    ----------
-    errors : one for each of them.
-    findings : damage of the others.
-    """
+    """Some shards could not be checked, one per error; ``findings`` is the damage of the others."""
 
     def __init__(self, errors: list[UnreadableError], findings: list[Finding]) -> None:
         more = [f"{len(errors) - _MOST_ERRORS:,} more cannot be opened"] if len(errors) > _MOST_ERRORS else []
@@ -67,13 +60,9 @@ class UncheckedError(UnreadableError):
 
 
 def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> list[Finding]:
-    """Verify all content of a cache; nothing is changed.
+    """Verify the entire content of a cache, with ``jobs`` threads; nothing is changed.
 
-    Raises `CacheError`: there is no cache; `UncheckedError`: some shards cannot be opened; all others were checked.
-
-    Parameters
-    ----------
-    jobs : number of threads.
+    Raises `CacheError`: there is no cache; `UncheckedError`: some shards cannot be opened, all others were checked.
     """
     paths = shard_files(folder)
     sizes = {path: _size(path) for path in paths}
@@ -81,13 +70,16 @@ def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> 
     unread: dict[Path, UnreadableError] = {}
     done, total = 0, sum(sizes.values())
     report(0, total)
-    for path, checked in _in_threads(paths, jobs):
-        try:
-            found[path] = checked.result()
-        except UnreadableError as error:
-            unread[path] = error
-        done += sizes[path]
-        report(done, total)
+    with _shutting_down(ThreadPoolExecutor(jobs)) as pool:
+        checks = {pool.submit(check, path): path for path in paths}
+        for future in as_completed(checks):
+            path = checks[future]
+            try:
+                found[path] = future.result()
+            except UnreadableError as error:
+                unread[path] = error
+            done += sizes[path]
+            report(done, total)
     findings = [finding for path in paths if (finding := found.get(path))]
     if unread:
         raise UncheckedError([unread[path] for path in paths if path in unread], findings)
@@ -95,14 +87,14 @@ def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> 
 
 
 def check(path: Path) -> Finding | None:
-    """Damage of one shard; None if it is intact or gone. Raises `UnreadableError` if it cannot be opened."""
+    """Damage of one shard; None if it is intact or was removed. Raises `UnreadableError`: it cannot be opened."""
     try:
-        finding = _examined(path)
+        finding = _examine(path)
     except UnreadableError:
-        if not is_gone(path):
+        if not _is_removed(path):
             raise
         return None
-    return None if is_gone(path) else finding
+    return None if _is_removed(path) else finding
 
 
 def quarantine(path: Path) -> Path:
@@ -112,8 +104,8 @@ def quarantine(path: Path) -> Path:
     return aside
 
 
-def is_gone(path: Path) -> bool:
-    """Whether a shard was removed, because a concurrent ingest replaced it."""
+def _is_removed(path: Path) -> bool:
+    """Whether a concurrent ingest replaced the shard."""
     try:
         path.lstat()
     except OSError as error:
@@ -121,26 +113,26 @@ def is_gone(path: Path) -> bool:
     return False
 
 
-def remains(path: Path) -> tuple[list[str], list[str] | None]:
-    """Ids of sequences and sources of recordings that can be read from a damaged shard; None if they cannot.
+def salvage(path: Path) -> tuple[list[str], list[str] | None]:
+    """Ids of sequences, and sources of recordings or None, that can be read from a damaged shard.
 
-    A child process with a timeout reads them: damaged structures may crash HDF5 or keep it busy.
+    A child process with a timeout reads them, because damaged structures may crash or hang HDF5.
     """
-    code = "import sys; from skelemo.cache.verify import print_remains; print_remains(sys.argv[1])"
+    code = "import sys; from skelemo.cache.verify import print_salvaged; print_salvaged(sys.argv[1])"
     try:
-        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, timeout=_MOST_SECONDS)
+        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, timeout=_TIMEOUT)
         found = json.loads(done.stdout or b"{}")
     except (subprocess.TimeoutExpired, ValueError):
         found = {}
     return found.get("sequences", []), found.get("recordings")
 
 
-def print_remains(path: str) -> None:
-    """Print, in the child process of `remains`, the names in tables whose checksums match."""
-    with suppress(ImportError):  # a system that cannot limit it has the timeout alone
+def print_salvaged(path: str) -> None:
+    """Print the names in tables whose checksums match; run in the child process of `salvage`."""
+    with suppress(ImportError):  # not on Windows
         import resource
 
-        most = math.ceil(time.process_time() + _MOST_COMPUTED)
+        most = math.ceil(time.process_time() + _MAX_CPU_TIME)
         resource.setrlimit(resource.RLIMIT_CPU, (most, most + 1))
     found = {}
     layout = skeleton.layout(skeleton.DEFAULT_LAYOUT)
@@ -152,15 +144,17 @@ def print_remains(path: str) -> None:
     print(json.dumps(found))
 
 
-def _examined(path: Path) -> Finding | None:
+def _examine(path: Path) -> Finding | None:
     try:
         shard = open_shard(path)
     except UnreadableError:
         raise
     except CacheError as error:
-        return _whole(path, hdf5.reason(error, path))
+        sequences, recordings = salvage(path)
+        found = None if recordings is None else tuple(recordings)
+        return Finding(path, hdf5.reason(error, path), tuple(sequences), found)
     if NAME.fullmatch(path.name) and path.name != shard.name:
-        return Finding(path, f"it holds what belongs into {shard.name}", (), None)
+        return Finding(path, f"its content belongs to {shard.name}", (), None)
     damaged = shard.damaged()
     if not damaged:
         return None
@@ -169,17 +163,11 @@ def _examined(path: Path) -> Finding | None:
     return Finding(path, "", tuple(damaged), tuple(sources) if len(sources) else None)
 
 
-def _whole(path: Path, reason: str) -> Finding:
-    sequences, recordings = remains(path)
-    return Finding(path, reason, tuple(sequences), None if recordings is None else tuple(recordings))
-
-
-def _in_threads(paths: list[Path], jobs: int) -> Iterator[tuple[Path, "Future[Finding | None]"]]:
-    pool = ThreadPoolExecutor(jobs)
+@contextmanager
+def _shutting_down(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
+    """Cancel pending tasks on exit."""
     try:
-        checks = {pool.submit(check, path): path for path in paths}
-        for one in as_completed(checks):
-            yield checks[one], one
+        yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 

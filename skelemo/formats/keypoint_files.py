@@ -15,7 +15,7 @@ from skelemo.errors import InputError
 from skelemo.formats.registry import find
 from skelemo.openpose.names import printable
 from skelemo.openpose.people import People
-from skelemo.openpose.points import settle
+from skelemo.openpose.points import canonicalize
 from skelemo.openpose.recording import Recording
 from skelemo.skeleton import FARTHEST, Layout
 
@@ -151,7 +151,7 @@ def _from_0(file: Path, clip: Clip, first_frame: int) -> Clip:
 
 def _people(file: Path, clip: Clip, body_model: str) -> People:
     points = np.ascontiguousarray(clip.keypoints, np.float32)
-    extent = settle(points)
+    extent = canonicalize(points)
     if not (extent.reach <= FARTHEST).all():
         frame = clip.number[clip.owner[int((~(extent.reach <= FARTHEST)).argmax())]]
         raise InputError(f"{file}: frame {frame} has a keypoint beyond any image (farther out than {FARTHEST:g})")

@@ -66,9 +66,9 @@ def _in_order_of_archives(tasks: Sequence[Task]) -> list[Task]:
     first: dict[str, int] = {}
     order = []
     for position, task in enumerate(tasks):
-        packed, places = packed_in(task.recording), task.recording.places
-        if packed and places is not None:
-            order.append((first.setdefault(packed, position), int(places["start"].min()), position))
+        packed, positions = packed_in(task.recording), task.recording.positions
+        if packed and positions is not None:
+            order.append((first.setdefault(packed, position), int(positions["start"].min()), position))
         else:
             order.append((position, 0, position))
     return [tasks[position] for _, _, position in sorted(order)]
@@ -76,9 +76,9 @@ def _in_order_of_archives(tasks: Sequence[Task]) -> list[Task]:
 
 def _unpacked(recording: Recording) -> int:
     """Bytes of files that may be buffered until they are needed."""
-    if recording.places is None or not packed_in(recording):
+    if recording.positions is None or not packed_in(recording):
         return 0
-    return int(np.minimum(recording.places["size"], MAX_BYTES).sum())
+    return int(np.minimum(recording.positions["size"], MAX_BYTES).sum())
 
 
 DEFAULT = 512 << 20

@@ -68,8 +68,8 @@ def _unit(scale: str) -> str:
 
 def _few_files(recording: Recording) -> Recording:
     rows = np.unique(np.linspace(0, len(recording.files) - 1, _FILES).astype(int))
-    places = recording.places[rows] if recording.places is not None else None
-    return replace(recording, files=tuple(recording.files[row] for row in rows.tolist()), places=places)
+    positions = recording.positions[rows] if recording.positions is not None else None
+    return replace(recording, files=tuple(recording.files[row] for row in rows.tolist()), positions=positions)
 
 
 def _spread(recordings: Sequence[Recording], most: int) -> list[Recording]:

@@ -31,10 +31,10 @@ def sequences_of(
     """
     tracks = identify(people, settings.identity).tracks if tracks is None else tracks
     numbers = task.recording.numbers
-    facts = task.recording.facts
+    info = task.recording.info
     width, height, fps = video_facts(task.recording.name)
-    if facts.width:
-        width, height = facts.width, facts.height
+    if info.width:
+        width, height = info.width, info.height
     if not width:
         width, height = people.size
     labels = task.annotations or (None,)
@@ -58,7 +58,7 @@ def sequences_of(
                 labels=annotation.at(number) if annotation else {},
                 width=width or settings.width,
                 height=height or settings.height,
-                fps=facts.fps or fps or settings.fps,
+                fps=info.fps or fps or settings.fps,
                 scale=people.scale,
                 splits=annotation.splits if annotation else {},
             )

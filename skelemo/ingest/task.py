@@ -13,7 +13,7 @@ from skelemo.annotations.options import Options
 from skelemo.annotations.registry import Annotation
 from skelemo.cache.corrections import Correction
 from skelemo.cache.shard import Header
-from skelemo.openpose.files import NO_FACTS
+from skelemo.openpose.files import NO_INFO
 from skelemo.openpose.names import FrameNames, printable
 from skelemo.openpose.recording import Recording
 from skelemo.skeleton import DEFAULT_LAYOUT
@@ -101,8 +101,8 @@ def fingerprint(task: Task, header: Header, size: int, newest: int, made: Mappin
         sorted(made.items()),
     ]
     facts += map(_digest, task.annotations)
-    if task.recording.facts != NO_FACTS:
-        facts.append([task.recording.facts.width, task.recording.facts.height, task.recording.facts.fps])
+    if task.recording.info != NO_INFO:
+        facts.append([task.recording.info.width, task.recording.info.height, task.recording.info.fps])
     if task.corrections:
         facts.append([[one.person, one.first, one.last, one.action, one.head, one.value] for one in task.corrections])
     if archive := task.recording.archive:

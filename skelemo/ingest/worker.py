@@ -132,12 +132,12 @@ def _read_recording(task: Task, job: Job, reader: Reader, writer: "_Writer") -> 
 def _nobody(people: People, name: str) -> str:
     """Why a recording has nobody: none was seen, or what was is not of the layout."""
     frames = count(len(people.number), "frame")
-    if not people.unread:
+    if not people.other_keys:
         return f"OpenPose saw nobody in its {frames}"
     expected = ", ".join(part.key for part in layout(name).parts)
-    others = f", and {len(people.unread) - 8} more" if len(people.unread) > 8 else ""
+    others = f", and {len(people.other_keys) - 8} more" if len(people.other_keys) > 8 else ""
     return (
-        f"no keypoints of {name} in its {frames}: its people have {', '.join(people.unread[:8])}{others}; "
+        f"no keypoints of {name} in its {frames}: its people have {', '.join(people.other_keys[:8])}{others}; "
         f"expected {expected} (--layout names the parts to read)"
     )
 

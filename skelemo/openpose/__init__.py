@@ -1,1 +1,1 @@
-"""Reading what OpenPose wrote."""
+"""Reads OpenPose's JSON files."""

@@ -1,4 +1,4 @@
-"""Archives of OpenPose's files, read in place: the folders and files of an archive, and the position of their bytes.
+"""Lists archives of OpenPose's files: folders, files, and the positions of their bytes.
 
 An archive acts as a folder of its name; nothing is extracted to disk. Archives are untrusted: their metadata is
 validated. A whole video in one JSON file is an archive of its frames.
@@ -14,32 +14,32 @@ from typing import BinaryIO
 import numpy as np
 
 from skelemo.openpose import tar_members, zip_members
-from skelemo.openpose.files import FACTS, NO_FACTS, Folder, VideoFacts, is_openpose, may_be_openpose, parse_facts
+from skelemo.openpose.files import INFO_FILE, NO_INFO, Folder, VideoInfo, is_openpose, may_be_openpose, parse_info
 from skelemo.openpose.names import FrameNames, Group, stem_of
-from skelemo.openpose.sniff import LOOK, Sniffer, VideoError, frames_of, kind_of, read_video
-from skelemo.openpose.unpacking import PACKINGS, PlainStream, UnpackedStream
+from skelemo.openpose.sniff import HEAD_BYTES, Sniffer, VideoError, content_kind, frames_of, read_video
+from skelemo.openpose.unpacking import DECOMPRESSORS, DecompressedStream, PlainStream
 from skelemo.text import SIMULATED
 
 ZIP = ".zip"
-ENDINGS = (ZIP, ".tar", *PACKINGS)
+ENDINGS = (ZIP, ".tar", *DECOMPRESSORS)
 #: Formats that may contain recordings but are not supported.
 _FOREIGN = (".7z", ".rar", ".zst", ".tzst", ".lz4", ".json.xz", ".json.bz2")
 
 #: Largest number of members; their list is held in memory.
-MOST_MEMBERS = 5_000_000
+MAX_MEMBERS = 5_000_000
 
 #: Name, position, and a function that reads the first bytes.
 _Member = tuple[str, Sequence[int], Callable[[], bytes]]
 
-#: Position of a member's bytes: in the file, or in the decompressed archive if it is compressed as a whole.
+#: Position of a member's bytes, in the file, or in the decompressed archive if it is compressed as a whole.
 IN_TAR = np.dtype([("start", "<i8"), ("size", "<u4")])
 IN_ZIP = np.dtype([("start", "<i8"), ("size", "<u4"), ("packed", "<u4"), ("crc", "<u4"), ("method", "<u2")])
-IN_VIDEO = np.dtype([("start", "<i8")])  # position among the frames
-_MOST_SIZE = 2**32 - 1  # and anything larger
+IN_VIDEO = np.dtype([("start", "<i8")])  # index of the frame
+_MAX_SIZE = 2**32 - 1  # stands for anything larger
 
 
 class ArchiveError(Exception):
-    """An unreadable archive. The message continues a sentence that starts with its name."""
+    """An unreadable archive. The message follows its name in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +58,21 @@ class Archive:
     @property
     def sequential(self) -> bool:
         """Whether it is compressed as a whole and can only be read sequentially."""
-        return self.ending in PACKINGS
+        return self.ending in DECOMPRESSORS
 
     def open(self) -> BinaryIO:
         """Open the file. Raises `OSError`: it cannot be opened, or has changed since it was listed."""
-        file = open(self.path, "rb")  # noqa: SIM115 - handed on
+        file = open(self.path, "rb")  # noqa: SIM115 - returned
         status = os.fstat(file.fileno())
         if (status.st_size, status.st_mtime_ns) != (self.size, self.changed):
             file.close()
             raise OSError(0, "has changed since it was listed", self.path)
         return file
 
-    def stream(self) -> PlainStream | UnpackedStream:
+    def stream(self) -> PlainStream | DecompressedStream:
         """Open a tar archive as a stream of decompressed bytes."""
         file = self.open()
-        return UnpackedStream(file, PACKINGS[self.ending]) if self.sequential else PlainStream(file)
+        return DecompressedStream(file, DECOMPRESSORS[self.ending]) if self.sequential else PlainStream(file)
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ class Contents:
     """The contents of an archive."""
 
     folders: tuple[Folder, ...]
-    odd: int  # skipped members: links, devices, paths that lead out of it
-    first_odd: str
-    twice: int  # duplicate members; the last counts, as when extracting
+    skipped: int  # links, devices, paths outside the archive
+    first_skipped: str
+    duplicates: int  # the last member of a name counts, as when extracting
     other_json: list[str]
-    packed: list[str]  # nested archives
+    nested: list[str]  # archives
 
 
 def is_archive(name: str) -> bool:
@@ -92,42 +92,42 @@ def is_archive(name: str) -> bool:
     return bool(_ending(name))
 
 
-def is_packed(name: str) -> bool:
-    """Whether a file name is that of any archive, supported or not."""
+def is_any_archive(name: str) -> bool:
+    """Whether a file name is that of an archive, supported or not."""
     return is_archive(name) or name.lower().endswith(_FOREIGN)
 
 
 def stem(name: str) -> str:
-    """An archive's name without its ending, the name of its folder."""
+    """An archive's name without its ending."""
     return name[: -len(_ending(name))]
 
 
-def list_archive(path: str, place: str) -> Contents:
+def list_archive(path: str, subfolder: str) -> Contents:
     """List the folders of an archive that contain OpenPose files.
 
-    Raises `ArchiveError`: it cannot be read, is damaged, truncated or has several volumes, or has more than
-    `MOST_MEMBERS` files.
+    Raises `ArchiveError`: it cannot be read, is damaged, truncated, one of several volumes, or has more than
+    `MAX_MEMBERS` files.
 
     Parameters
     ----------
     path : of the archive, absolute.
-    place : of its folder, relative to the ingest source; "" for the source itself.
+    subfolder : that the archive acts as, relative to the ingest source; "" for the source itself.
     """
     try:
         status = os.stat(path)
         archive = Archive(path, status.st_size, status.st_mtime_ns)
         zipped = archive.ending == ZIP
         table = _Table(IN_ZIP if zipped else IN_TAR)
-        for name, where, look in _zip_members(archive, table) if zipped else _tar_members(archive, table):
-            table.add(name, where, look)
+        for name, position, head in _zip_members(archive, table) if zipped else _tar_members(archive, table):
+            table.add(name, position, head)
     except (tar_members.TarError, zip_members.ZipError) as error:
-        raise ArchiveError(f"cannot be read: it {error}; fetch or pack it again") from error
+        raise ArchiveError(f"cannot be read: it {error}; download or create it again") from error
     except OSError as error:
         raise ArchiveError(f"cannot be read: {error.strerror or error}") from error
-    return table.contents(archive, place)
+    return table.contents(archive, subfolder)
 
 
-def list_video(path: str, place: str) -> Folder:
+def list_video(path: str, subfolder: str) -> Folder:
     """The frames of a whole video in one JSON file, as a folder.
 
     Raises `ArchiveError`: it cannot be read, is too large, or has no frames.
@@ -141,9 +141,9 @@ def list_video(path: str, place: str) -> Folder:
         raise ArchiveError(str(error)) from error
     name = os.path.basename(path)
     names = FrameNames(f"{name}#", numbers, "", width=0)
-    places = np.arange(len(numbers)).astype(IN_VIDEO)
+    positions = np.arange(len(numbers)).astype(IN_VIDEO)
     archive = Archive(path, status.st_size, status.st_mtime_ns)
-    return Folder(os.path.dirname(path), place, [name], archive, places, video=Group(stem_of(name), "", names))
+    return Folder(os.path.dirname(path), subfolder, [name], archive, positions, video=Group(stem_of(name), "", names))
 
 
 def _ending(name: str) -> str:
@@ -154,12 +154,12 @@ def _ending(name: str) -> str:
 def _zip_members(archive: Archive, table: "_Table") -> Iterator[_Member]:
     with archive.open() as file:
         for member in zip_members.read_members(file):
-            sizes = (min(member.size, _MOST_SIZE), min(member.packed, _MOST_SIZE))
+            sizes = (min(member.size, _MAX_SIZE), min(member.packed, _MAX_SIZE))
             if member.is_file:
-                where = (member.start, *sizes, member.crc, member.method)
-                yield member.name, where, partial(_look_into_zip, archive, where)
+                position = (member.start, *sizes, member.crc, member.method)
+                yield member.name, position, partial(_zip_head, archive, position)
             else:
-                table.pass_over(member.name)
+                table.skip(member.name)
 
 
 def _tar_members(archive: Archive, table: "_Table") -> Iterator[_Member]:
@@ -168,117 +168,112 @@ def _tar_members(archive: Archive, table: "_Table") -> Iterator[_Member]:
         for member in tar_members.read_members(stream):
             name = os.fsdecode(member.name)
             if member.is_file:
-                yield name, (member.start, min(member.size, _MOST_SIZE)), partial(stream.read, min(member.size, LOOK))
+                head = partial(stream.read, min(member.size, HEAD_BYTES))
+                yield name, (member.start, min(member.size, _MAX_SIZE)), head
             elif member.target and (first := table.find(os.fsdecode(member.target))):
                 yield name, first, bytes
             else:
-                table.pass_over(name)
+                table.skip(name)
         stream.finish()
 
 
-def _look_into_zip(archive: Archive, where: Sequence[int]) -> bytes:
+def _zip_head(archive: Archive, position: Sequence[int]) -> bytes:
     with archive.open() as file:
-        return zip_members.look(file, where[0], where[2], where[4], LOOK)
+        return zip_members.head(file, position[0], position[2], position[4], HEAD_BYTES)
 
 
 class _Table:
     """OpenPose's files in an archive, by folder and name."""
 
-    def __init__(self, kind: np.dtype) -> None:
-        self.kind = kind
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype
         self.rows: dict[str, dict[str, int]] = {}  # folder -> name -> row
         self.marked: set[str] = set()  # folders with the marker of `skelemo synth`
-        self.facts: dict[str, VideoFacts] = {}  # by folder
-        self.columns = [array("q") for _ in kind.names or ()]
-        self.odd = 0
-        self.first_odd = ""
-        self.twice = 0
+        self.info: dict[str, VideoInfo] = {}  # by folder
+        self.columns = [array("q") for _ in dtype.names or ()]
+        self.skipped = self.duplicates = 0
+        self.first_skipped = ""
         self.other_json: list[str] = []
+        self.nested: list[str] = []
         self.sniffer = Sniffer()
-        self.packed: list[str] = []
 
-    def add(self, path: str, where: Sequence[int], look: Callable[[], bytes]) -> None:
-        """Add a file if it is one of OpenPose's, by name or by the content that ``look`` reads."""
-        folder, _, name = path.rpartition("/")
-        if name == FACTS:
-            self.facts[_normal(folder)] = parse_facts(look())
-            self._require_few()
+    def add(self, path: str, position: Sequence[int], head: Callable[[], bytes]) -> None:
+        """Add a file if it is one of OpenPose's by its name, or by its first bytes, which ``head`` reads."""
+        self._add(path, position, head)
+        self._require_few()
+
+    def _add(self, path: str, position: Sequence[int], head: Callable[[], bytes]) -> None:
+        parent, _, name = path.rpartition("/")
+        folder = _normalize(parent)
+        if name == INFO_FILE:
+            self.info[folder] = parse_info(head())
             return
-        doubtful = may_be_openpose(name) and not is_openpose(name) and name != SIMULATED
-        if doubtful and not _is_hidden(_normal(folder), name):
-            kind = self.sniffer.kind(path, lambda _: kind_of(look()))
-            if kind != "frame":
+        hidden = _is_hidden(folder, name)
+        if may_be_openpose(name) and not is_openpose(name) and name != SIMULATED and not hidden:
+            if self.sniffer.kind(path, lambda _: content_kind(head())) != "frame":
                 self.other_json.append(path)
-                self._require_few()
                 return
         elif not is_openpose(name):
-            if is_packed(name) and not _is_hidden(_normal(folder), name):
-                self.packed.append(path)
-                self._require_few()
+            if is_any_archive(name) and not hidden:
+                self.nested.append(path)
             self._mark(folder, name)
             return
-        if path.startswith("/") or ".." in folder.split("/") or "\\" in path or "\0" in path:
-            self.pass_over(path)
-            return
-        folder = _normal(folder)
-        if _is_hidden(folder, name):
-            return
-        names = self.rows.setdefault(folder, {})
-        self.twice += name in names
-        names[name] = len(self.columns[0])
-        for column, value in zip(self.columns, where, strict=True):
-            column.append(value)
-        self._require_few()
+        if path.startswith("/") or ".." in parent.split("/") or "\\" in path or "\0" in path:
+            self.skip(path)
+        elif not hidden:
+            names = self.rows.setdefault(folder, {})
+            self.duplicates += name in names
+            names[name] = len(self.columns[0])
+            for column, value in zip(self.columns, position, strict=True):
+                column.append(value)
 
     def find(self, path: str) -> list[int] | None:
         """Position of a file listed before."""
         folder, _, name = path.rpartition("/")
-        row = self.rows.get(_normal(folder), {}).get(name)
+        row = self.rows.get(_normalize(folder), {}).get(name)
         return None if row is None else [column[row] for column in self.columns]
 
-    def pass_over(self, path: str) -> None:
-        """Count a member with the name of an OpenPose file that is no regular file, or leads out of the archive."""
+    def skip(self, path: str) -> None:
+        """Count a member named like an OpenPose file that is not a regular file, or whose path leaves the archive."""
         folder, _, name = path.rpartition("/")
         if is_openpose(name):
-            self.odd += 1
-            self.first_odd = self.first_odd or path
+            self.skipped += 1
+            self.first_skipped = self.first_skipped or path
         else:
-            self._mark(folder, name)
+            self._mark(_normalize(folder), name)
+            self._require_few()
 
-    def contents(self, archive: Archive, place: str) -> Contents:
+    def _require_few(self) -> None:
+        lists = (self.columns[0], self.marked, self.info, self.nested, self.other_json)
+        if sum(map(len, lists)) > MAX_MEMBERS:
+            raise ArchiveError(f"has more than {MAX_MEMBERS:,} files: split it")
+
+    def contents(self, archive: Archive, subfolder: str) -> Contents:
         """The contents, by folder."""
-        places = np.empty(len(self.columns[0]), self.kind)
-        for field, column in zip(self.kind.names or (), self.columns, strict=True):
-            places[field] = column
-        top, simulated = self._top(place), self._simulated()
+        positions = np.empty(len(self.columns[0]), self.dtype)
+        for field, column in zip(self.dtype.names or (), self.columns, strict=True):
+            positions[field] = column
+        top, simulated = self._top(subfolder), self._simulated()
         folders = []
         for folder, names in self.rows.items():
-            inside = folder[len(top) :].removeprefix("/")
+            relative = folder[len(top) :].removeprefix("/")
             rows = np.fromiter(names.values(), np.int64, len(names))
             folders.append(
                 Folder(
                     path=os.path.join(archive.path, folder) if folder else stem(archive.path),
-                    place="/".join(filter(None, (place, inside))),
+                    subfolder="/".join(filter(None, (subfolder, relative))),
                     files=list(names),
                     archive=archive,
-                    places=places[rows],
+                    positions=positions[rows],
                     simulated=folder in simulated,
-                    facts=self.facts.get(folder, NO_FACTS),
+                    info=self.info.get(folder, NO_INFO),
                 )
             )
-        return Contents(tuple(folders), self.odd, self.first_odd, self.twice, self.other_json, self.packed)
+        return Contents(tuple(folders), self.skipped, self.first_skipped, self.duplicates, self.other_json, self.nested)
 
     def _mark(self, folder: str, name: str) -> None:
         if name == SIMULATED:
-            self.marked.add(_normal(folder))
-            self._require_few()
-
-    def _require_few(self) -> None:
-        if (
-            len(self.columns[0]) + len(self.marked) + len(self.facts) + len(self.packed) + len(self.other_json)
-            > MOST_MEMBERS
-        ):
-            raise ArchiveError(f"holds more than {MOST_MEMBERS:,} files: split it")
+            self.marked.add(folder)
 
     def _simulated(self) -> set[str]:
         """Folders at or below a marker; sorted by path, they follow it."""
@@ -290,9 +285,9 @@ class _Table:
                 found.add(folder)
         return found
 
-    def _top(self, place: str) -> str:
-        """The top folder, if it has the archive's name and contains everything; it is not repeated in paths."""
-        own = place.rpartition("/")[2]
+    def _top(self, subfolder: str) -> str:
+        """The top folder if it has the archive's name and contains everything; paths omit it."""
+        own = subfolder.rpartition("/")[2]
         return own if own and all(folder.partition("/")[0] == own for folder in self.rows) else ""
 
 
@@ -301,7 +296,7 @@ def _is_hidden(folder: str, name: str) -> bool:
     return name.startswith(".") or folder.startswith((".", "__MACOSX")) or "/." in folder
 
 
-def _normal(folder: str) -> str:
+def _normalize(folder: str) -> str:
     """A path inside an archive without empty and ``.`` components."""
     if folder.startswith(".") or "//" in folder or "/." in folder:
         return "/".join(step for step in folder.split("/") if step not in ("", "."))

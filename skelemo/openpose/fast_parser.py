@@ -7,44 +7,44 @@ from simdjson import Array, Parser
 
 from skelemo.openpose.schema import PERSON_ID, Slot, getter, identity_of
 
-#: Numbers of one file: their count in the first part of each person; float64 buffers of all parts, padded to the width
-#: of the part; and identities, empty if the file has none. People without numbers are skipped.
+#: Numbers of one file: the count of each person's first part; float64 buffers of all parts, padded to the width of the
+#: part; and identities, empty if the file has none. People without numbers are skipped.
 Numbers = tuple[bytes | bytearray, list[Any], list[int]]
 
-# Raised by simdjson for invalid files, and by values that are not lists.
-_ODD = (ValueError, TypeError, LookupError, AttributeError, RuntimeError)
+# Raised by simdjson for invalid files, and for values that are not lists.
+_PARSE_ERRORS = (ValueError, TypeError, LookupError, AttributeError, RuntimeError)
 
-# The keys of every file before those of its people, and the text that follows.
+# The top-level keys of every file, and the text that follows.
 _TOP = [b"version", b"people"]
 _PEOPLE = b":[{"
 _END = b"}]}"
 
 # Lists that are equal in every file, without their ends.
-_ALIKE = (b":[", b":[-1")
+_CONSTANT = (b":[", b":[-1")
 
 
-class PlainReader:
-    """Reads files that differ only in the numbers of some lists, as the files of one recording do.
+class FastParser:
+    """Reads files that differ only in the numbers of some lists, such as the files of one recording.
 
     Outside of these lists, a file must equal the template byte by byte, and each list ends with the first closing
-    bracket. If simdjson accepts it as JSON, the lists are flat and all keys unique. (simdjson takes the first of two
-    equal keys where orjson takes the last, and flattens nested lists.)
+    bracket. If simdjson accepts it as JSON, the lists are flat and all keys unique. (Of duplicate keys, simdjson uses
+    the first and orjson the last; simdjson also flattens nested lists.)
     """
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self._slots = slots
         self._fillers = [slot.fillers() for slot in slots]
         self._parse = Parser().parse
-        self._lists: set[bytes] = set()  # keys of the lists that differ
+        self._lists: set[bytes] = set()  # keys of the varying lists
         self._find: Callable[[Any], Sequence[Any]] = tuple  # the parts' lists of a person
         self._begin = self._between = self._end = b""  # text before, between and after people
         self._inside: list[bytes] = []  # text between the lists of a person
 
     def read(self, data: bytes) -> Numbers | None:
-        """A file's numbers; None if it does not have the expected form."""
+        """A file's numbers; None if it does not match the template."""
         try:
             return self._read(data)
-        except _ODD:
+        except _PARSE_ERRORS:
             return None
 
     def _read(self, data: bytes) -> Numbers:
@@ -64,9 +64,9 @@ class PlainReader:
                 counts.append(len(lists[0]))
                 if identified:
                     identities.append(identity_of(list(person[PERSON_ID])))
-                for one, fillers in zip(lists, self._fillers, strict=True):
-                    numbers.append(one.as_buffer(of_type="d"))
-                    if filler := fillers[len(one)]:
+                for values, fillers in zip(lists, self._fillers, strict=True):
+                    numbers.append(values.as_buffer(of_type="d"))
+                    if filler := fillers[len(values)]:
                         numbers.append(filler)
         return counts, numbers, identities
 
@@ -88,7 +88,7 @@ class PlainReader:
             position += len(self._between)
 
     def _learn(self, data: bytes) -> int:
-        """Take a file whose only strings are keys as the template; returns its number of people.
+        """Use a file whose only strings are keys as the template; returns its number of people.
 
         Split at quotes, every other piece is a key, followed by the text of its value.
         """
@@ -102,20 +102,20 @@ class PlainReader:
         keys = keys[: keys.index(keys[0], 1)] if keys[0] in keys[1:] else keys
         wanted = [next((key for key in slot.keys if key.encode() in keys), "") for slot in self._slots]
         count = (len(words) - len(_TOP)) // len(keys)
-        once = len({*_TOP, *keys}) == len(_TOP) + len(keys)
-        if not (once and all(wanted) and words == _TOP + keys * count and top.endswith(_PEOPLE)):
+        unique = len({*_TOP, *keys}) == len(_TOP) + len(keys)
+        if not (unique and all(wanted) and words == _TOP + keys * count and top.endswith(_PEOPLE)):
             raise ValueError
         values = pieces[2 * len(_TOP) + 2 :: 2]  # of all people
         self._lists.update(key.encode() for key in wanted)
-        self._lists.update(keys[n % len(keys)] for n, text in enumerate(values) if text.strip(b",{}]") not in _ALIKE)
-        self._follow(top, dict(zip(keys, values[-len(keys) :], strict=True)))
+        self._lists.update(keys[n % len(keys)] for n, text in enumerate(values) if text.strip(b",{}]") not in _CONSTANT)
+        self._set_template(top, dict(zip(keys, values[-len(keys) :], strict=True)))
         self._find = getter(wanted)
         if self._count(data) != count:
             raise ValueError
         return count
 
-    def _follow(self, top: bytes, values: dict[bytes, bytes]) -> None:
-        """Take the text around the lists of the last person as the template for all."""
+    def _set_template(self, top: bytes, values: dict[bytes, bytes]) -> None:
+        """Use the text around the lists of the last person for all people."""
         found, text = [], top
         for key, value in values.items():
             text += b'"%s"' % key

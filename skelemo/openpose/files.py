@@ -1,4 +1,4 @@
-"""OpenPose's files: recognizing their names, reading their bytes, and what is known of a video beside them."""
+"""OpenPose's files: recognizes their names, and reads their bytes and the video information beside them."""
 
 import errno
 import json
@@ -13,7 +13,7 @@ import numpy as np
 
 from skelemo.errors import NOT_OF_THE_FILE
 from skelemo.openpose.names import Group
-from skelemo.openpose.sniff import unpacked
+from skelemo.openpose.sniff import decompressed
 
 if TYPE_CHECKING:
     from skelemo.openpose.archive import Archive
@@ -27,17 +27,16 @@ VIDEO_ENDINGS = (
     *(".wmv", ".flv", ".mts", ".m2ts", ".3gp", ".ogv"),
 )
 
-#: The file that `skelemo extract` leaves in each recording's folder.
-FACTS = "skelemo-video.json"
-#: It is a screen long.
-_MOST_FACTS = 1 << 16
-_WIDEST = 1_000_000
+#: Video information that `skelemo extract` writes into each recording's folder.
+INFO_FILE = "skelemo-video.json"
+_MAX_INFO = 1 << 16  # bytes
+_MAX_VALUE = 1_000_000  # of width, height and frame rate
 
 #: Reads a recording's file by index: its bytes and modification time in nanoseconds; raises `OSError`.
 Contents = Callable[[int], tuple[bytes, int]]
 
-#: System errors of a failing disk or network, or of exhausted resources: not the file's fault.
-_LOST = NOT_OF_THE_FILE | {errno.EIO}
+#: System errors of a failing disk or network, or of exhausted resources.
+_STORAGE_ERRORS = NOT_OF_THE_FILE | {errno.EIO}
 
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
@@ -47,20 +46,20 @@ class Problem:
     """A file that could not be read as a frame, and the reason."""
 
     file: str  # relative to the ingest source
-    reason: str  # continues a sentence that starts with the name: "is empty"
+    reason: str  # follows the name in a sentence: "is empty"
     kept: bool = False  # the rest of the file is used
 
 
 @dataclass(frozen=True)
-class VideoFacts:
-    """Width and height of the picture in pixels and frames per second; 0 for unknown."""
+class VideoInfo:
+    """Width and height in pixels, and frames per second; 0 for unknown."""
 
     width: int = 0
     height: int = 0
     fps: float = 0.0
 
 
-NO_FACTS = VideoFacts()
+NO_INFO = VideoInfo()
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,17 +67,17 @@ class Folder:
     """A folder with OpenPose files, on disk or in an archive."""
 
     path: str  # absolute
-    place: str  # relative to the source, with forward slashes; "" for the source itself
+    subfolder: str  # relative to the source, with forward slashes; "" for the source itself
     files: list[str]
     archive: "Archive | None" = None
-    places: np.ndarray | None = None  # [files] positions in the archive
-    simulated: bool = False  # the marker of `skelemo synth` lies in it, or above it within the source
+    positions: np.ndarray | None = None  # [files] positions in the archive
+    simulated: bool = False  # whether it, or a folder above it within the source, has the marker of `skelemo synth`
     video: Group | None = None  # the frames of a whole video, if the archive is one JSON file
-    facts: VideoFacts = NO_FACTS  # of its video
+    info: VideoInfo = NO_INFO
 
 
 def is_openpose(name: str) -> bool:
-    """Whether a name is one of OpenPose's; fast, for millions of names."""
+    """Whether a name is one of OpenPose's; fast enough for millions of names."""
     return name.endswith(".json") and "_keypoints" in name
 
 
@@ -98,15 +97,15 @@ def in_folder(folder: str, names: Sequence[str]) -> Contents:
     return lambda index: read_file(start + names[index])
 
 
-def is_lost(error: OSError, folder: str) -> bool:
+def is_storage_error(error: OSError, folder: str) -> bool:
     """Whether an error concerns the storage rather than this file."""
-    return error.errno in _LOST or (error.errno == errno.ENOENT and not os.path.isdir(folder))
+    return error.errno in _STORAGE_ERRORS or (error.errno == errno.ENOENT and not os.path.isdir(folder))
 
 
 def read_file(path: str) -> tuple[bytes, int]:
     """Read a file: its bytes and modification time in nanoseconds.
 
-    By system calls: `open` makes three more and takes twice as long.
+    Uses system calls, because `open` makes three more of them and takes twice as long.
 
     Raises `OSError`: it cannot be read, or is larger than `MAX_BYTES`.
     """
@@ -118,29 +117,33 @@ def read_file(path: str) -> tuple[bytes, int]:
         data = os.read(descriptor, status.st_size)
         while len(data) < status.st_size and (more := os.read(descriptor, status.st_size - len(data))):
             data += more  # network file systems may return less than requested
-        if path.endswith((".gz", ".GZ")) and len(data := unpacked(data, MAX_BYTES)) > MAX_BYTES:
-            raise OSError(errno.EFBIG, f"unpacks to more than {MAX_BYTES:,} bytes, far more than a frame")
+        if path.endswith((".gz", ".GZ")) and len(data := decompressed(data, MAX_BYTES)) > MAX_BYTES:
+            raise OSError(errno.EFBIG, f"decompresses to more than {MAX_BYTES:,} bytes, far more than a frame")
         return data, status.st_mtime_ns
     finally:
         os.close(descriptor)
 
 
-def parse_facts(data: bytes) -> VideoFacts:
-    """What a file tells; nothing where it is damaged or says what no video has."""
-    told: Any = {}
+def parse_info(data: bytes) -> VideoInfo:
+    """Parse video information; invalid values are unknown."""
+    document: Any = {}
     with suppress(ValueError, RecursionError):
-        told = json.loads(data[:_MOST_FACTS])
-    if not isinstance(told, dict):
-        return NO_FACTS
-    size = told.get("width"), told.get("height")
-    width, height = (value if type(value) is int and 0 < value < _WIDEST else 0 for value in size)
-    fps: Any = told.get("fps")
-    known = type(fps) in (int, float) and math.isfinite(fps) and 0 < fps < _WIDEST
-    return VideoFacts(*((width, height) if width and height else (0, 0)), float(fps) if known else 0.0)
+        document = json.loads(data[:_MAX_INFO])
+    if not isinstance(document, dict):
+        return NO_INFO
+    fps: Any = document.get("fps")
+    valid = type(fps) in (int, float) and math.isfinite(fps) and 0 < fps < _MAX_VALUE
+    return VideoInfo(*image_size(document.get("width"), document.get("height")), float(fps) if valid else 0.0)
 
 
-def read_facts(path: str) -> VideoFacts:
-    """What a file tells; nothing where it cannot be read."""
+def image_size(width: Any, height: Any) -> tuple[int, int]:
+    """Validate a size from a file; (0, 0) unless both values are plausible."""
+    valid = all(type(value) is int and 0 < value < _MAX_VALUE for value in (width, height))
+    return (width, height) if valid else (0, 0)
+
+
+def read_info(path: str) -> VideoInfo:
+    """Read video information; unknown if the file cannot be read."""
     with suppress(OSError), open(path, "rb") as file:
-        return parse_facts(file.read(_MOST_FACTS))
-    return NO_FACTS
+        return parse_info(file.read(_MAX_INFO))
+    return NO_INFO

@@ -1,4 +1,4 @@
-"""One OpenPose file: bytes to one row of numbers per person."""
+"""Converts OpenPose files to rows of numbers, one per person."""
 
 import struct
 from collections import Counter
@@ -8,40 +8,39 @@ from typing import Any
 import numpy as np
 from orjson import loads
 
-from skelemo.openpose.fast_parser import Numbers, PlainReader
+from skelemo.openpose.fast_parser import FastParser, Numbers
 from skelemo.openpose.schema import PERSON_ID, PERSON_KEYS, getter, identity_of, slots
 from skelemo.openpose.validate import FrameError, examine
 from skelemo.skeleton import Layout
 
 __all__ = ["FrameError", "Rows"]
 
-# Buffers of numbers to collect before they are converted to rows at once: 100 kB, which fits the CPU cache.
-_WAITING = 100
+# Buffers of numbers to collect before converting them to rows: 100 kB, which fits the CPU cache.
+_MAX_PENDING = 100
 
 
 class Rows:
-    """The people of a recording as they are read: rows of ``x, y, confidence`` in one growing buffer.
+    """Collects the people of a recording: rows of ``x, y, confidence`` in a growing buffer.
 
     Ingest spends most of its time here. Files exactly as OpenPose writes them take the fast parser; others are parsed
-    into Python lists, which fails for wrong counts and for anything but numbers. Only then is a file examined in
-    detail.
+    into Python lists, which fails for wrong counts and non-numbers. Only then is a file examined in detail.
     """
 
     def __init__(self, layout: Layout, body_model: str = "auto") -> None:
         self.slots = slots(layout, body_model)
-        self.counts = bytearray()  # numbers in each person's first part; for a body, they determine its model
-        self.damage = ""  # what could not be read of the last file, if the rest was kept
-        self.sizes: Counter[tuple[int, int]] = Counter()  # of the images, if files give them
+        self.counts = bytearray()  # numbers in each person's first part; of a body, they determine its model
+        self.damage = ""  # the unreadable part of the last file, if the rest was kept
+        self.sizes: Counter[tuple[int, int]] = Counter()  # of the images, if the files have them
         self._flat = bytearray()
         self._identities: list[tuple[int, list[int]]] = []  # first row and identities of each file with any
-        self._waiting: list[Any] = []  # buffers of float64 that follow `_flat`
-        self._plain = PlainReader(self.slots)
+        self._pending: list[Any] = []  # buffers of float64 that follow `_flat`
+        self._plain = FastParser(self.slots)
         self._writers = [slot.writers() for slot in self.slots]
         self._newest = getter([slot.keys[0] for slot in self.slots])
         self._types = [list] * len(self.slots)
 
     def add(self, data: bytes) -> int:
-        """Append the people of one file and return the number of rows. A person without numbers gets none.
+        """Append the people of one file and return the number of rows; people without numbers are skipped.
 
         Raises `FrameError`: the file is not an OpenPose frame; nothing of it is kept.
         """
@@ -50,22 +49,22 @@ class Rows:
             counts, numbers, identities = self._plain.read(data) or self._read(data)
         except (ValueError, TypeError, KeyError, AttributeError, struct.error):
             counts, numbers, identities = self._examine(data)
-        if any(one >= 0 for one in identities):
+        if any(identity >= 0 for identity in identities):
             self._identities.append((len(self.counts), identities))
         self.counts += counts
-        self._waiting += numbers
-        if len(self._waiting) > _WAITING:
-            self._settle()
+        self._pending += numbers
+        if len(self._pending) > _MAX_PENDING:
+            self._flush()
         return len(counts)
 
     def array(self) -> np.ndarray:
         """All rows, float32 ``[people, V, 3]``, without a copy. Nothing can be added afterwards."""
-        self._settle()
+        self._flush()
         width = sum(slot.width for slot in self.slots)
         return np.frombuffer(self._flat, np.float32).reshape(len(self.counts), width // 3, 3)
 
     def take(self) -> tuple[np.ndarray, bytes]:
-        """`array`, and the `counts`, of what was added since the last time; nothing of it is kept."""
+        """Return and remove the rows added so far, as `array`, and their `counts`."""
         points, counts = self.array(), bytes(self.counts)
         self._flat, self.counts, self._identities = bytearray(), bytearray(), []
         return points, counts
@@ -79,11 +78,11 @@ class Rows:
             found[row : row + len(identities)] = identities
         return found
 
-    def _settle(self) -> None:
-        """Convert collected numbers to rows. Values beyond float32 become infinite, and are refused later."""
+    def _flush(self) -> None:
+        """Convert pending numbers to rows. Values beyond float32 become infinite and are refused later."""
         with np.errstate(over="ignore"):
-            self._flat += np.frombuffer(b"".join(self._waiting)).astype(np.float32).data
-        self._waiting.clear()
+            self._flat += np.frombuffer(b"".join(self._pending)).astype(np.float32).data
+        self._pending.clear()
 
     def _read(self, data: bytes) -> Numbers:
         if b"u" in data or b"false" in data:  # booleans are numbers in Python; OpenPose's files have no "u"
@@ -115,7 +114,7 @@ class Rows:
         return bytearray(len(lists[0]) for lists in frame.people), packed, frame.identities
 
     def _packed(self, lists: Sequence[Any]) -> list[bytes]:
-        return [write[len(one)](*one) for write, one in zip(self._writers, lists, strict=True)]
+        return [write[len(values)](*values) for write, values in zip(self._writers, lists, strict=True)]
 
     def _find(self, person: dict[str, Any]) -> Sequence[Any]:
         """The lists of a person with older or missing keys."""

@@ -1,4 +1,4 @@
-"""File names: video, frame number, camera, or still."""
+"""Parses file names: video, frame number, camera, or still."""
 
 import os
 import re
@@ -22,13 +22,12 @@ _DIGITS = re.compile(r"[0-9]+$", re.ASCII)
 
 #: Generic words of image names; such a video is named by its folder.
 _GENERIC = re.compile(r"(?:frames?|frm|images?|img|im|pics?|out(?:put)?|f)?", re.IGNORECASE)
-#: Words that precede a frame number without a separator, as in ffmpeg patterns. Any other such word names a still.
+#: Words that may precede a frame number without a separator, as in ffmpeg patterns; any other such word names a still.
 _GLUED = re.compile(
     r"(?:.*[\W_])?(?:frames?|frm|images?|img|im|f|cam[a-z]*|clip|video|vid|seq|scene|shot)", re.IGNORECASE
 )
-#: Numbers of lower density (in the smallest step) are identifiers, not frames.
-_LEAST_DENSITY = 0.2
-
+#: Numbers with a lower density (in the smallest step) are identifiers, not frames.
+_MIN_DENSITY = 0.2
 
 _WORDS = r"(?:view|cam(?:era)?)[-_ ]?[0-9]+|mirror(?:ed)?|h?flip(?:ped)?|left|right"
 #: Folders, and suffixes of names, of variants of one take.
@@ -40,9 +39,9 @@ _VARIANT = re.compile(
 
 
 class FrameNames(Sequence[str]):
-    """The names of a video's files, generated from their numbers: there may be millions.
+    """The names of a video's files, generated from their numbers, because there may be millions.
 
-    ``numbers`` are the numbers in the names, ``first`` is that of the video's first frame.
+    ``numbers`` are those in the names; ``first`` is the number of frame 0.
     """
 
     __slots__ = ("ending", "first", "numbers", "start", "width")
@@ -75,8 +74,8 @@ class FrameNames(Sequence[str]):
     def __hash__(self) -> int:
         return hash(tuple(self))
 
-    def part(self, begin: int, end: int) -> "FrameNames":
-        """A slice of the files."""
+    def slice(self, begin: int, end: int) -> "FrameNames":
+        """The files from ``begin`` up to but excluding ``end``."""
         return FrameNames(self.start, self.numbers[begin:end], self.ending, self.width, self.first)
 
     def counted_from(self, first: int) -> "FrameNames":
@@ -90,7 +89,7 @@ class Group(NamedTuple):
     stem: str  # "" if the folder names the recording
     view: str  # "" for the first camera, else OpenPose's number
     files: Sequence[str]
-    images: bool = False  # images with running numbers: a sequence, unless they turn out to be stills
+    images: bool = False  # numbered images, which may turn out to be stills
 
 
 class _Name(NamedTuple):
@@ -127,7 +126,7 @@ def group(names: Sequence[str], sequence: bool | None = None) -> Iterator[Group]
     for view in {**numbered, **stills}:
         groups = numbered[view]
         if sequence and (stills[view] or len(groups) > 1):
-            files = [*stills[view], *(name for one in groups for name in one.files)]
+            files = [*stills[view], *(name for images in groups for name in images.files)]
             yield Group("", view, tuple(_in_order(files)))
         else:
             yield from groups
@@ -146,9 +145,9 @@ def stem_of(name: str) -> str:
 
 
 def take_of(video: str) -> str:
-    """Name of the take of a video, common to its other views and copies.
+    """Name of the take of a video, which its other views and copies share.
 
-    Cameras (``_view1``, ``cam02/…``), sides, mirrored and re-encoded copies and pieces of a recording are one take.
+    Cameras (``_view1``, ``cam02/…``), sides, mirrored and re-encoded copies, and pieces of a recording are one take.
     """
     steps = [step for step in video.split("/") if not _VARIANT_FOLDER.fullmatch(step)]
     if steps:
@@ -182,21 +181,19 @@ def _parse(name: str) -> _Name:
 
 
 def _one_video(names: Sequence[str]) -> Group | None:
-    """All names as one video, vectorized, if they differ only in OpenPose's frame number; else None."""
+    """All names as one video if they differ only in OpenPose's frame number, else None; vectorized."""
     first = names[0] if names else ""
     start, digits, ending, view = _parse(first)
-    together = "".join(names)
-    whole = set(map(len, names)) == {len(first)} and together.isascii()
-    if len(digits) != _WIDTH or not whole or (start and start[-1] != "_"):
+    text = "".join(names)
+    uniform = set(map(len, names)) == {len(first)} and text.isascii()
+    if len(digits) != _WIDTH or not uniform or (start and start[-1] != "_"):
         return None
     middle, end = len(start), len(start) + _WIDTH
-    letters = np.frombuffer(together.encode(), np.uint8).reshape(len(names), -1)
+    letters = np.frombuffer(text.encode(), np.uint8).reshape(len(names), -1)
     values = letters[:, middle:end] - ord("0")
-    alike = (letters[:, :middle] == letters[0, :middle]).all() and (letters[:, end:] == letters[0, end:]).all()
-    numbers = np.zeros(len(names), np.int64)
-    for place in range(_WIDTH):
-        numbers = numbers * 10 + values[:, place]
-    if not alike or values.max() > 9 or numbers.max() > _LAST_NUMBER:
+    same = (letters[:, :middle] == letters[0, :middle]).all() and (letters[:, end:] == letters[0, end:]).all()
+    numbers = values @ 10 ** np.arange(_WIDTH)[::-1]
+    if not same or values.max() > 9 or numbers.max() > _LAST_NUMBER:
         return None
     return Group(start[:-1], view, FrameNames(start, np.sort(numbers).tolist(), ending))
 
@@ -214,7 +211,7 @@ def _running(start: str, digits: list[str], ending: str, *, glued: bool) -> Fram
     if numbers[-1] > _LAST_NUMBER or {f"{number:0{width}}" for number in numbers} != set(digits):
         return None
     step = int(np.diff(numbers).min())
-    if not step or len(numbers) / ((numbers[-1] - numbers[0]) / step + 1) < _LEAST_DENSITY:
+    if not step or len(numbers) / ((numbers[-1] - numbers[0]) / step + 1) < _MIN_DENSITY:
         return None
     return FrameNames(start, numbers, ending, width)
 

@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from skelemo.errors import InputError, unknown
-from skelemo.openpose.files import Contents, Problem, is_lost
+from skelemo.openpose.files import Contents, Problem, is_storage_error
 from skelemo.openpose.frame import FrameError, Rows
 from skelemo.openpose.names import printable
-from skelemo.openpose.points import Extent, convert, model_of, settle, shared_points
+from skelemo.openpose.points import Extent, canonicalize, convert, detect_model, shared_points
 from skelemo.openpose.reader import opened
 from skelemo.openpose.recording import Recording
-from skelemo.openpose.scale import detect_scale, plainly_seen, refuse_scale
+from skelemo.openpose.scale import clearly_visible, detect_scale, refuse_scale
 from skelemo.openpose.validate import keys_with_numbers
 from skelemo.skeleton import BODY_25, BODY_25B, FARTHEST, SCALES, Layout, Part, part_models
 
 
 @dataclass(frozen=True)
 class Guess:
-    """Properties of files that are not stored in them; "" for unknown."""
+    """Properties that OpenPose does not write into its files; "" for unknown."""
 
     body_model: str = ""
     scale: str = ""
@@ -41,10 +41,10 @@ class People:
     bytes_read: int  # of all files that could be opened
     newest: int  # latest modification time, nanoseconds
     identity: np.ndarray | None = None  # int64 [P], from the files, -1 if not given; None if they have none
-    size: tuple[int, int] = (0, 0)  # width and height of the image, if the files give them
+    size: tuple[int, int] = (0, 0)  # width and height of the image, if the files have it
     certain: Guess = NO_GUESS  # body model and scale, if the points determine them
     notes: tuple[str, ...] = ()
-    unread: tuple[str, ...] = ()  # if nobody was read, the keys of the first person whose numbers were passed over
+    other_keys: tuple[str, ...] = ()  # if nobody was read, the keys with numbers of the first person
 
 
 class RecordingError(InputError):
@@ -63,13 +63,13 @@ def read_people(
     scale: str = "auto",
     strict: bool = False,
     contents: Contents | None = None,
-    prior: Guess | None = None,
+    prior: Guess = NO_GUESS,
 ) -> People:
     """Read a recording's files into one array of people.
 
     People without any point of the layout are skipped. Unreadable files are skipped and listed in `People.problems`,
-    and so are the minority of files if there are bodies of two models. A part that cannot be read is missing, and its
-    file is listed.
+    as are the minority of files if there are bodies of two models. An unreadable part is missing, and its file is
+    listed.
 
     Raises `RecordingError`: no file can be read, coordinates are in two scales or not in the given one, or with
     `strict` a file cannot be read; `ConfigError`: an unknown `body_model` or `scale`.
@@ -84,79 +84,114 @@ def read_people(
     prior : used if the recording itself is ambiguous.
     """
     check_model_and_scale(layout, body_model, scale)
-    faults = _Faults(recording, strict)
+    reading = _Reading(recording, layout, strict)
     rows = Rows(layout, body_model)
     try:
         with nullcontext(contents) if contents else opened(recording) as read:
-            counts, bytes_read, newest, passed = _read_files(read, rows, faults)
+            reading.read_files(read, rows)
     except OSError as error:
-        raise faults.error(f"{error.filename} {error.strerror or error}") from error
+        raise reading.error(f"{error.filename} {error.strerror or error}") from error
     points, identity = rows.array(), rows.identity()
-    owner = np.repeat(np.arange(len(counts)), counts)  # file of each person
-    prior = prior or NO_GUESS
-    model, sure = _map_bodies(points, rows, owner, layout, faults, body_model, prior)
-    extent = settle(points)
-    _find_garbage(points, extent, owner, layout, faults)
-    real = (extent.seen > 0) & faults.sound[owner]
-    if not real.all():
-        points, owner, extent = points[real], owner[real], extent.of(real)
-        identity = None if identity is None else identity[real]
-    frames = np.flatnonzero(faults.sound)
+    model, model_certain = _map_bodies(points, rows, reading, body_model, prior.body_model)
+    extent = canonicalize(points)
+    _report_outliers(points, extent, reading)
+    keep = (extent.seen > 0) & reading.readable[reading.owner]
+    if not keep.all():
+        points, reading.owner, extent = points[keep], reading.owner[keep], extent.of(keep)
+        identity = None if identity is None else identity[keep]
+    frames = np.flatnonzero(reading.readable)
     if not len(frames):
-        raise faults.error("none of its files can be read")
-    scale, certain = _scale(scale, prior.scale, points, extent, owner, model, layout, faults)
-    people = np.bincount(owner, minlength=len(counts))[frames]
+        raise reading.error("none of its files can be read")
+    scale, scale_certain = _scale(scale, prior.scale, points, extent, model, reading)
+    people = np.bincount(reading.owner, minlength=len(reading.readable))[frames]
     return People(
         number=recording.numbers[frames],
         start=np.concatenate([[0], people.cumsum()]),
         keypoints=points,
         body_model=model.name if model else "",
         scale=scale,
-        problems=faults.problems(),
-        bytes_read=bytes_read,
-        newest=newest,
+        problems=reading.problems(),
+        bytes_read=reading.bytes_read,
+        newest=reading.newest,
         identity=identity,
         size=rows.sizes.most_common(1)[0][0] if rows.sizes else (0, 0),
-        certain=Guess(model.name if model and sure else "", scale if certain else ""),
-        notes=tuple(faults.notes),
-        unread=() if len(points) else tuple(map(printable, passed)),
+        certain=Guess(model.name if model and model_certain else "", scale if scale_certain else ""),
+        notes=tuple(reading.notes),
+        other_keys=() if len(points) else tuple(map(printable, reading.other_keys)),
     )
 
 
+def check_model_and_scale(layout: Layout, body_model: str, scale: str) -> None:
+    """Raise `ConfigError` for an unknown `body_model` or `scale`."""
+    choices = {"body model": (body_model, part_models(layout.body or BODY_25)), "scale": (scale, SCALES)}
+    for kind, (name, known) in choices.items():
+        if name not in ("auto", *known):
+            raise unknown(kind, name, ("auto", *known))
+
+
 @dataclass
-class _Faults:
-    """Problems of a recording's files."""
+class _Reading:
+    """Reads the files of a recording, and collects their problems."""
 
     recording: Recording
+    layout: Layout
     strict: bool
-    reasons: dict[int, str] = field(default_factory=dict)
-    damage: dict[int, str] = field(default_factory=dict)  # of files that are partially used
+    reasons: dict[int, str] = field(default_factory=dict)  # by index of an unreadable file
+    damage: dict[int, str] = field(default_factory=dict)  # by index of a partially readable file
     notes: list[str] = field(default_factory=list)
+    other_keys: list[str] = field(default_factory=list)  # see `People`
+    bytes_read: int = 0
+    newest: int = 0
 
     def __post_init__(self) -> None:
-        self.sound = np.ones(len(self.recording.files), bool)
+        self.readable = np.ones(len(self.recording.files), bool)
+        self.owner = np.zeros(0, np.int64)  # file of each person
 
-    def add(self, file: int, reason: str) -> None:
-        """Record a file's first fault."""
+    def read_files(self, contents: Contents, rows: Rows) -> None:
+        """Read every file into `rows`."""
+        counts = np.zeros(len(self.readable), np.int64)
+        for index in range(len(counts)):
+            try:
+                data, changed = contents(index)
+                self.bytes_read += len(data)
+                self.newest = max(self.newest, changed)
+                counts[index] = rows.add(data)
+                if not (rows.counts or self.other_keys):
+                    self.other_keys = keys_with_numbers(data)
+                if rows.damage:
+                    self.add_damage(index, rows.damage)
+            except OSError as error:
+                if is_storage_error(error, self.recording.folder):
+                    raise
+                self.add_problem(index, f"cannot be read: {error.strerror}")
+            except FrameError as error:
+                self.add_problem(index, str(error))
+        self.owner = np.repeat(np.arange(len(counts)), counts)
+
+    def add_problem(self, file: int, reason: str) -> None:
+        """Record why a file is unreadable; only its first problem counts."""
         self.reasons.setdefault(file, reason)
-        self.sound[file] = False
+        self.readable[file] = False
         if self.strict:
             raise RecordingError(f"{self.path(file)} {self.reasons[file]}", self.problems())
 
     def add_damage(self, file: int, reason: str) -> None:
-        """Record a part that cannot be read."""
+        """Record an unreadable part of a file."""
         self.damage[file] = f"{reason}; the rest of the frame is kept"
         if self.strict:
             raise RecordingError(f"{self.path(file)} {reason}", self.problems())
 
     def path(self, file: int) -> str:
         """A file's path relative to the ingest source."""
-        return printable("/".join(filter(None, (self.recording.place, self.recording.files[file]))))
+        return printable("/".join(filter(None, (self.recording.subfolder, self.recording.files[file]))))
+
+    def path_of_person(self, person: int) -> str:
+        return self.path(int(self.owner[person]))
 
     def problems(self) -> tuple[Problem, ...]:
-        whole = {file: Problem(self.path(file), reason) for file, reason in self.reasons.items()}
-        found = {file: Problem(self.path(file), reason, kept=True) for file, reason in self.damage.items()} | whole
-        return tuple(found[file] for file in sorted(found))
+        unreadable = {file: Problem(self.path(file), reason) for file, reason in self.reasons.items()}
+        damaged = {file: Problem(self.path(file), reason, kept=True) for file, reason in self.damage.items()}
+        return tuple(problem for _, problem in sorted((damaged | unreadable).items()))
 
     def error(self, finding: str) -> RecordingError:
         """The error for an unusable recording."""
@@ -165,109 +200,64 @@ class _Faults:
         return RecordingError(f"{self.recording.source}: {finding}{first}", problems)
 
 
-def check_model_and_scale(layout: Layout, body_model: str, scale: str) -> None:
-    """`ConfigError` for an unknown `body_model` or `scale`."""
-    known = {"body model": (body_model, part_models(layout.body or BODY_25)), "scale": (scale, SCALES)}
-    for kind, (name, choices) in known.items():
-        if name not in ("auto", *choices):
-            raise unknown(kind, name, ("auto", *choices))
-
-
-def _read_files(contents: Contents, rows: Rows, faults: _Faults) -> tuple[np.ndarray, int, int, list[str]]:
-    """Read every file into `rows`.
-
-    Returns people by file, int64 ``[files]``, total bytes, latest modification, and, where the first people have no
-    numbers of the layout, the keys of those that they have.
-    """
-    counts = np.zeros(len(faults.sound), np.int64)
-    bytes_read = newest = people = 0
-    passed: list[str] = []
-    for index in range(len(counts)):
-        try:
-            data, changed = contents(index)
-            bytes_read += len(data)
-            newest = max(newest, changed)
-            counts[index] = rows.add(data)
-            people += counts[index]
-            passed = passed or ([] if people else keys_with_numbers(data))
-            if rows.damage:
-                faults.add_damage(index, rows.damage)
-        except OSError as error:
-            if is_lost(error, faults.recording.folder):
-                raise
-            faults.add(index, f"cannot be read: {error.strerror}")
-        except FrameError as error:
-            faults.add(index, str(error))
-    return counts, bytes_read, newest, passed
-
-
 def _map_bodies(
-    points: np.ndarray, rows: Rows, owner: np.ndarray, layout: Layout, faults: _Faults, named: str, prior: Guess
+    points: np.ndarray, rows: Rows, reading: _Reading, body_model: str, prior: str
 ) -> tuple[Part | None, bool]:
     """Convert bodies from the model of most frames to the layout's; returns the model, and whether it is certain.
 
     Frames with another model are problems.
     """
-    part = layout.body
+    part = reading.layout.body
     if part is None:
         return None, False
     lengths = np.frombuffer(rows.counts, np.uint8)
-    models = rows.slots[layout.parts.index(part)].models
-    frames = {length: np.unique(owner[lengths == length]) for length in np.unique(lengths).tolist() if length}
+    models = rows.slots[reading.layout.parts.index(part)].models
+    frames = {length: np.unique(reading.owner[lengths == length]) for length in np.unique(lengths).tolist() if length}
     if not frames:
         return None, False
     usual = max(frames, key=lambda length: (len(frames[length]), length))
     for length in frames.keys() - {usual}:
         for file in frames[length].tolist():
             others = f"{len(frames[usual])} other files have {models[usual].name.upper()}"
-            faults.add(file, f"has a {models[length].name.upper()} body where {others}")
-    model, body, certain = models[usual], points[:, layout.slices[part.name]], True
+            reading.add_problem(file, f"has a {models[length].name.upper()} body, {others}")
+    model, body, certain = models[usual], points[:, reading.layout.slices[part.name]], True
     if part is BODY_25 and len(model) == len(BODY_25):
-        found = model_of(body[lengths == usual])
-        certain = found is not None
-        if named == "auto":
-            model = found or (BODY_25B if prior.body_model == BODY_25B.name else BODY_25)
-        elif found not in (None, model):
-            faults.notes.append(f"its points lie as {found.name.upper()}'s; read as {model.name.upper()}, as asked for")
+        detected = detect_model(body[lengths == usual])
+        certain = detected is not None
+        if body_model == "auto":
+            model = detected or (BODY_25B if prior == BODY_25B.name else BODY_25)
+        elif detected not in (None, model):
+            reading.notes.append(
+                f"limb lengths suggest {detected.name.upper()}; read as {model.name.upper()}, as given"
+            )
     if model is not part:
         convert(body, model, part)
     return model, certain
 
 
-def _find_garbage(points: np.ndarray, extent: Extent, owner: np.ndarray, layout: Layout, faults: _Faults) -> None:
+def _report_outliers(points: np.ndarray, extent: Extent, reading: _Reading) -> None:
     """Record files with coordinates that are absurdly large or not finite."""
     for person in np.flatnonzero(~(extent.reach <= FARTHEST)).tolist():
         outside = ~(np.abs(points[person]) <= FARTHEST).all(axis=1)
         x, y, _ = points[person, outside.argmax()].tolist()
-        where = layout.keypoints[outside.argmax()]
-        faults.add(int(owner[person]), f"has {where} at ({x:g}, {y:g}), beyond any image")
+        name = reading.layout.keypoints[outside.argmax()]
+        reading.add_problem(int(reading.owner[person]), f"has {name} at ({x:g}, {y:g}), beyond any image")
 
 
 def _scale(
-    named: str,
-    prior: str,
-    points: np.ndarray,
-    extent: Extent,
-    owner: np.ndarray,
-    model: Part | None,
-    layout: Layout,
-    faults: _Faults,
+    scale: str, prior: str, points: np.ndarray, extent: Extent, model: Part | None, reading: _Reading
 ) -> tuple[str, bool]:
     """Units of the coordinates, and whether they are certain."""
-    body = np.arange(0)
-    if model and layout.body:
-        body = layout.slices[layout.body.name].start + np.array(shared_points(model, layout.body)[1])
-
-    def where(person: int) -> str:
-        return faults.path(int(owner[person]))
-
+    body, part = np.arange(0), reading.layout.body
+    if model and part:
+        body = reading.layout.slices[part.name].start + np.array(shared_points(model, part)[1])
     try:
-        if named != "auto":
-            refuse_scale(named, extent, where)
-            return named, True
-        scale, certain = detect_scale(extent, points, body, where)
+        if scale != "auto":
+            refuse_scale(scale, extent, reading.path_of_person)
+            return scale, True
+        scale, certain = detect_scale(extent, points, body, reading.path_of_person)
     except InputError as error:
-        raise faults.error(str(error)) from error
-    if not certain and prior and (prior != "pixels" or not plainly_seen(extent).any()):
+        raise reading.error(str(error)) from error
+    if not certain and prior and (prior != "pixels" or not clearly_visible(extent).any()):
         scale = prior
     return scale, certain

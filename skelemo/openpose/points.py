@@ -1,4 +1,4 @@
-"""Keypoints of a whole recording: detecting and converting the body model, and missing points."""
+"""Detects and converts the body model of a recording, and canonicalizes missing points."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,23 @@ import numpy as np
 from skelemo.skeleton import BODY_25, BODY_25B, Part
 from skelemo.skeleton.mapping import between
 
-# Ratio of limb lengths that decides between two models: the wrong one connects hips to ears.
-_SHORTER = 0.85
-_LIMBS = 6  # visible limbs for a body to count
+# A model wins if limb lengths are shorter than this ratio to the other's: the wrong one connects hips to ears.
+_MAX_RATIO = 0.85
+_MIN_LIMBS = 6  # visible limbs for a body to count
 _BODIES = 2000  # sampled evenly from the recording
 
-# Rows at a time, so that temporary arrays stay in the CPU cache.
+# Rows per block, so that temporary arrays stay in the CPU cache.
 _ROWS = 512
 
 
 @dataclass(frozen=True)
 class Extent:
-    """Extent of each person, arrays ``[P]``, from `settle`."""
+    """Extent of each person, arrays ``[P]``, from `canonicalize`."""
 
     seen: np.ndarray  # int, number of visible points
-    low: np.ndarray  # float32, least coordinate of visible points, at most 0
-    high: np.ndarray  # float32, greatest coordinate or confidence of visible points, at least 0
-    minus: np.ndarray  # bool, whether a missing point has x = -1
+    low: np.ndarray  # float32, minimum of 0 and the coordinates of visible points
+    high: np.ndarray  # float32, maximum of 0 and the coordinates and confidences of visible points
+    minus_one: np.ndarray  # bool, whether a missing point has x = -1
 
     @property
     def reach(self) -> np.ndarray:
@@ -31,63 +31,63 @@ class Extent:
         return np.maximum(self.high, -self.low)
 
     def of(self, people: np.ndarray) -> "Extent":
-        """The extent of some people, by mask or rows."""
-        return Extent(self.seen[people], self.low[people], self.high[people], self.minus[people])
+        """Select people, by mask or rows."""
+        return Extent(self.seen[people], self.low[people], self.high[people], self.minus_one[people])
 
 
 def convert(body: np.ndarray, model: Part, part: Part) -> None:
     """Reorder the first ``len(model)`` points of ``[P, V, 3]`` from the model to the part by name, in place.
 
-    Points of the part that the model lacks are missing; those of the model that the part lacks are dropped (Head and
-    Chest of MPI, HeadTop of BODY_25B). A point halfway between two others, such as MidHip, has the lower confidence of
-    the two, so it is missing if either is.
+    Points that the model lacks are missing; points that the part lacks are dropped (Head and Chest of MPI, HeadTop of
+    BODY_25B). A point halfway between two others, such as MidHip, has the lower confidence of the two, so it is missing
+    if either is.
     """
-    there, here = shared_points(model, part)
+    source, target = shared_points(model, part)
     for start in range(0, len(body), _ROWS):
         rows = body[start : start + _ROWS]
-        found = rows[:, there]
+        values = rows[:, source]
         rows[:] = 0
-        rows[:, here] = found
-        for middle, (one, other) in part.halfway.items():
-            if middle not in here:
-                rows[:, middle] = between(rows[:, [one, other]])
+        rows[:, target] = values
+        for middle, ends in part.halfway.items():
+            if middle not in target:
+                rows[:, middle] = between(rows[:, list(ends)])
 
 
-def model_of(body: np.ndarray) -> Part | None:
+def detect_model(body: np.ndarray) -> Part | None:
     """Whether bodies of 25 points ``[P, 25, 3]`` are BODY_25 or BODY_25B; None if undecided.
 
     Each body votes for the model in which its limbs are clearly shorter on average.
     """
     body = body[:: max(len(body) // _BODIES, 1)]
-    one, other = (_limb_length(body, model) for model in (BODY_25, BODY_25B))
-    votes = int((one < _SHORTER * other).sum()), int((other < _SHORTER * one).sum())
+    first, second = (_limb_length(body, model) for model in (BODY_25, BODY_25B))
+    votes = int((first < _MAX_RATIO * second).sum()), int((second < _MAX_RATIO * first).sum())
     if votes[0] == votes[1]:
         return None
     return BODY_25 if votes[0] > votes[1] else BODY_25B
 
 
 def _limb_length(body: np.ndarray, model: Part) -> np.ndarray:
-    """Mean length of each body's visible limbs, ``[P]``; NaN for too few of them."""
+    """Mean length of each body's visible limbs, ``[P]``; NaN if fewer than `_MIN_LIMBS`."""
     first, second = np.array(model.limbs).T
     visible = (body[:, first, 2] > 0) & (body[:, second, 2] > 0)
     with np.errstate(invalid="ignore"):  # garbage may be infinite
         length = np.linalg.norm(body[:, first, :2].astype(float) - body[:, second, :2], axis=2)
     limbs = visible.sum(axis=1)
     total = np.where(visible, length, 0).sum(axis=1)
-    return np.where(limbs >= _LIMBS, total / np.maximum(limbs, 1), np.nan)
+    return np.where(limbs >= _MIN_LIMBS, total / np.maximum(limbs, 1), np.nan)
 
 
 def shared_points(model: Part, part: Part) -> tuple[list[int], list[int]]:
-    """Positions, in a body model and in a part, of the keypoints with common names."""
+    """Indices of the common keypoints, in a body model and in a part."""
     names = [name for name in model.keypoints if name in part.keypoints]
     return [model.index(name) for name in names], [part.index(name) for name in names]
 
 
-def settle(points: np.ndarray) -> Extent:
-    """Normalize points to the cache's conventions, in place: missing ones ``(0, 0, 0)``, confidence at most 1.
+def canonicalize(points: np.ndarray) -> Extent:
+    """Set missing points to ``(0, 0, 0)`` and limit confidence to 1, in place.
 
-    A point is missing if its confidence is not above 0, at any position: OpenPose rescales missing points too
-    (``keypointScaler.cpp``), and the peak of a face's heat map may be -0.0002 as well as 1.05.
+    A point is missing if its confidence is not above 0, whatever its coordinates: OpenPose rescales missing points too
+    (``keypointScaler.cpp``), and the peak of a face's heat map may be -0.0002 or 1.05.
 
     Parameters
     ----------
@@ -97,15 +97,15 @@ def settle(points: np.ndarray) -> Extent:
     low, high = np.zeros((2, count), np.float32)
     extent = Extent(np.zeros(count, np.int64), low, high, np.zeros(count, bool))
     for start in range(0, count, _ROWS):
-        part = slice(start, start + _ROWS)
-        rows = points[part]
+        block = slice(start, start + _ROWS)
+        rows = points[block]
         confidence = rows[..., 2]
         missing = ~(confidence > 0)
-        extent.minus[part] = (missing & (rows[..., 0] == -1)).any(axis=1)
+        extent.minus_one[block] = (missing & (rows[..., 0] == -1)).any(axis=1)
         rows[missing] = 0
         np.minimum(confidence, 1, out=confidence)
         flat = rows.reshape(len(rows), -1)
-        extent.seen[part] = missing.shape[1] - missing.sum(axis=1)
-        extent.low[part] = flat.min(axis=1, initial=0)
-        extent.high[part] = flat.max(axis=1, initial=0)
+        extent.seen[block] = missing.shape[1] - missing.sum(axis=1)
+        extent.low[block] = flat.min(axis=1, initial=0)
+        extent.high[block] = flat.max(axis=1, initial=0)
     return extent

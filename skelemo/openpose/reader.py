@@ -1,4 +1,4 @@
-"""Reads the bytes of a recording's files from a folder, or from an archive in place."""
+"""Reads the bytes of a recording's files from a folder or an archive."""
 
 import errno
 from collections.abc import Iterator, Sequence
@@ -12,27 +12,27 @@ from skelemo.openpose.files import MAX_BYTES, Contents, in_folder
 from skelemo.openpose.recording import Recording
 from skelemo.openpose.sniff import VideoError, frames_of, read_video
 from skelemo.openpose.tar_members import TarError
-from skelemo.openpose.unpacking import PlainStream, UnpackedStream
+from skelemo.openpose.unpacking import DecompressedStream, PlainStream
 from skelemo.openpose.zip_members import DEFLATED, ZipError, unpack
 
-#: Largest compression ratio of a member beyond a megabyte; OpenPose's JSON compresses to a quarter.
-_MOST_PACKING = 200
+#: Largest compression ratio of members beyond a megabyte; OpenPose's JSON compresses to a quarter.
+_MAX_RATIO = 200
 _SMALL = 1 << 20
 
 
 @contextmanager
 def opened(recording: Recording) -> Iterator[Contents]:
-    """The contents of one recording."""
+    """Open one recording."""
     with closing(Reader()) as reader:
         reader.expect([recording])
         yield reader.contents(recording)
 
 
 class Reader:
-    """Reads one recording after another; those in one archive share an open file.
+    """Reads one recording after another; recordings in one archive share an open file.
 
-    An archive that is compressed as a whole is read sequentially: once for all recordings expected together, and once
-    for successive expectations if they follow the order of the archive.
+    An archive that is compressed as a whole is read sequentially, in a single pass if recordings are announced together
+    or in the order of the archive.
     """
 
     def __init__(self) -> None:
@@ -47,22 +47,22 @@ class Reader:
         first: dict[str, int] = {}
         order = []
         for index, recording in enumerate(recordings):
-            archive, places = recording.archive, recording.places
-            if archive and places is not None and archive.sequential:
+            archive, positions = recording.archive, recording.positions
+            if archive and positions is not None and archive.sequential:
                 archives.setdefault(archive.path, []).append(recording)
-                order.append((first.setdefault(archive.path, index), int(places["start"].max()), index))
+                order.append((first.setdefault(archive.path, index), int(positions["start"].max()), index))
             else:
                 order.append((index, 0, index))
         self._expected = archives
         return [index for _, _, index in sorted(order)]
 
     def contents(self, recording: Recording) -> Contents:
-        """The contents of an expected recording, valid until those of the next are requested.
+        """The contents of an announced recording, valid until the next call.
 
         Raises `OSError`: its archive cannot be opened, or has changed.
         """
-        archive, places = recording.archive, recording.places
-        if archive is None or places is None:
+        archive, positions = recording.archive, recording.positions
+        if archive is None or positions is None:
             return in_folder(recording.folder, recording.files)
         if self._archive != archive:
             self.close()
@@ -70,28 +70,28 @@ class Reader:
         if archive.sequential:
             self._spool = self._spool or _Spool(archive)
             self._spool.expect(self._expected.get(archive.path, [recording]))
-            return _from_spool(self._spool.take(recording), places, archive)
+            return _from_spool(self._spool.take(recording), positions, archive)
         if not archive.ending:
-            return _from_video(archive, places)
+            return _from_video(archive, positions)
         self._file = self._file or archive.open()
-        return (_from_zip if archive.ending == ZIP else _from_tar)(self._file, places, archive)
+        return (_from_zip if archive.ending == ZIP else _from_tar)(self._file, positions, archive)
 
     def close(self) -> None:
         """Close the archive."""
-        for one in (self._file, self._spool):
-            if one is not None:
-                one.close()
+        for opened_ in (self._file, self._spool):
+            if opened_ is not None:
+                opened_.close()
         self._file = self._spool = self._archive = None
 
 
 class _Spool:
-    """Files of recordings in one compressed archive, read in its order and buffered until requested."""
+    """Reads recordings of one compressed archive in its order, and buffers files until they are requested."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._stream: PlainStream | UnpackedStream | None = None
+        self._stream: PlainStream | DecompressedStream | None = None
         self._expected: Sequence[Recording] = ()
-        self._kept: dict[int, list[bytes]] = {}  # by index among the expected recordings
+        self._kept: dict[int, list[bytes]] = {}  # by index of the expected recording
         self._queue = np.zeros((0, 4), np.int64)  # start, size, recording, file; in the order of the archive
         self._next = 0
 
@@ -100,20 +100,20 @@ class _Spool:
         if recordings is self._expected:
             return
         self._expected = recordings
-        self._kept = {index: [b""] * len(one.files) for index, one in enumerate(recordings)}
+        self._kept = {index: [b""] * len(recording.files) for index, recording in enumerate(recordings)}
         rows = []
-        for index, one in enumerate(recordings):
-            if one.places is not None:
-                count = np.arange(len(one.places))
-                sizes = one.places["size"].astype(np.int64)
-                rows.append(np.stack([one.places["start"], sizes, np.full_like(count, index), count], axis=1))
+        for index, recording in enumerate(recordings):
+            if (positions := recording.positions) is not None:
+                file = np.arange(len(positions))
+                sizes = positions["size"].astype(np.int64)
+                rows.append(np.stack([positions["start"], sizes, np.full_like(file, index), file], axis=1))
         queue = np.concatenate(rows)
         self._queue = queue[np.argsort(queue[:, 0], kind="stable")]
         self._next = 0
 
     def take(self, recording: Recording) -> list[bytes]:
         """The files of one recording, removed from the buffer."""
-        index = next(index for index, one in enumerate(self._expected) if one is recording)
+        index = next(index for index, expected in enumerate(self._expected) if expected is recording)
         if index not in self._kept:
             self.expect(list(self._expected))
         last = int(np.flatnonzero(self._queue[:, 2] == index)[-1])
@@ -144,36 +144,38 @@ class _Spool:
             raise OSError(errno.EIO, str(error), self._archive.path) from error
 
 
-def _from_spool(files: list[bytes], places: np.ndarray, archive: Archive) -> Contents:
-    sizes = places["size"].tolist()
+def _from_spool(files: list[bytes], positions: np.ndarray, archive: Archive) -> Contents:
+    sizes = positions["size"].tolist()
 
     def read(index: int) -> tuple[bytes, int]:
         _require_small(sizes[index])
         data, files[index] = files[index], b""
-        return _whole(data, sizes[index]), archive.changed
+        return _complete(data, sizes[index]), archive.changed
 
     return read
 
 
-def _from_tar(file: BinaryIO, places: np.ndarray, archive: Archive) -> Contents:
-    starts, sizes = places["start"].tolist(), places["size"].tolist()
+def _from_tar(file: BinaryIO, positions: np.ndarray, archive: Archive) -> Contents:
+    starts, sizes = positions["start"].tolist(), positions["size"].tolist()
 
     def read(index: int) -> tuple[bytes, int]:
         _require_small(sizes[index])
         file.seek(starts[index])
-        return _whole(file.read(sizes[index]), sizes[index]), archive.changed
+        return _complete(file.read(sizes[index]), sizes[index]), archive.changed
 
     return read
 
 
-def _from_zip(file: BinaryIO, places: np.ndarray, archive: Archive) -> Contents:
-    rows = places.tolist()
+def _from_zip(file: BinaryIO, positions: np.ndarray, archive: Archive) -> Contents:
+    rows = positions.tolist()
 
     def read(index: int) -> tuple[bytes, int]:
         start, size, packed, crc, method = rows[index]
         _require_small(max(size, packed))
-        if method == DEFLATED and size > max(_SMALL, packed * _MOST_PACKING):
-            raise OSError(errno.EFBIG, f"unpacks to {size // max(packed, 1):,} times its size, which no frame does")
+        if method == DEFLATED and size > max(_SMALL, packed * _MAX_RATIO):
+            raise OSError(
+                errno.EFBIG, f"decompresses to {size // max(packed, 1):,} times its size, far more than a frame"
+            )
         try:
             return unpack(file, start, packed, size, crc, method), archive.changed
         except ZipError as error:
@@ -182,13 +184,13 @@ def _from_zip(file: BinaryIO, places: np.ndarray, archive: Archive) -> Contents:
     return read
 
 
-def _from_video(archive: Archive, places: np.ndarray) -> Contents:
+def _from_video(archive: Archive, positions: np.ndarray) -> Contents:
     archive.open().close()  # checks that it has not changed
     try:
         _, frames = frames_of(read_video(archive.path))
     except VideoError as error:
         raise OSError(errno.EINVAL, str(error), archive.path) from error
-    rows = places["start"].tolist()
+    rows = positions["start"].tolist()
     return lambda index: (frames[rows[index]], archive.changed)
 
 
@@ -197,7 +199,7 @@ def _require_small(size: int) -> None:
         raise OSError(errno.EFBIG, f"has {size:,} bytes, far more than a frame")
 
 
-def _whole(data: bytes, size: int) -> bytes:
+def _complete(data: bytes, size: int) -> bytes:
     if len(data) < size:
         raise OSError(errno.EINVAL, f"has {len(data):,} of its {size:,} bytes")
     return data

@@ -11,11 +11,12 @@ from skelemo.errors import InputError
 from skelemo.openpose.points import Extent
 from skelemo.skeleton import SCALES
 
-# Faces and hands may leave the image by their own size; OpenPose finds nobody who is three pixels tall.
+# Largest coordinate that is not in pixels: faces and hands may leave the image by their own size, and OpenPose detects
+# nobody who is three pixels tall.
 _NORMALIZED = 3.0
-# A few points could lie in the corner of an image; this many are a person.
-_PLAIN = 5
-# Bodies stay in the image except for rounding; half of a face may lie outside.
+# Fewer points could be in the corner of an image.
+_MIN_POINTS = 5
+# Bodies stay in the image except for rounding; half of a face may be outside.
 _BODY_OUTSIDE = -0.05
 _FACE_OUTSIDE = -0.5
 
@@ -23,74 +24,66 @@ _FACE_OUTSIDE = -0.5
 def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Callable[[int], str]) -> tuple[str, bool]:
     """Units of a recording's coordinates (``"pixels"``, ``"unit"`` or ``"signed"``), and whether they are certain.
 
-    Pixels if nobody is visible.
-
-    Coordinates within [0, 1] may also be in [-1, 1], if all are right of and below the center. They are distinguished
-    by how missing points are written: (0, 0) or (-1, -1).
+    Pixels if nobody is visible. Coordinates within [0, 1] are ``signed`` if all are right of and below the center; the
+    coordinates of missing points, (0, 0) or (-1, -1), distinguish the two.
 
     Raises `InputError`: people are in different units.
 
     Parameters
     ----------
-    extent : of the people, from `settle`.
-    points : float32 ``[P, V, 3]``, settled.
-    body : int, positions on V of the points of the source's body model; empty without bodies.
-    where : gives the file of a person, for errors.
+    extent, points : from `canonicalize`.
+    body : int, indices on V of the points of the source's body model; empty without bodies.
+    where : returns the file of a person, for errors.
     """
     normalized = extent.reach <= _NORMALIZED
-    plain = plainly_seen(extent)
+    visible = clearly_visible(extent)
     if not normalized.all():
-        _refuse_mixture("in pixels", ~normalized, "within 3 of 0", normalized & plain, where)
-        return "pixels", bool((~normalized & plain).any())
+        _refuse_mixture("in pixels", ~normalized, "within 3 of 0", normalized & visible, where)
+        return "pixels", bool((~normalized & visible).any())
     bodies = points[:, body]
     seen, low = bodies[..., 2] > 0, bodies[..., :2].min(axis=(1, 2), initial=0)
-    signed = extent.minus | (low < _BODY_OUTSIDE) | (extent.low < _FACE_OUTSIDE)
-    unit = ~signed & plain & seen.any(axis=1) & ~seen.all(axis=1)
-    if extent.minus.any():
+    signed = extent.minus_one | (low < _BODY_OUTSIDE) | (extent.low < _FACE_OUTSIDE)
+    unit = ~signed & visible & seen.any(axis=1) & ~seen.all(axis=1)
+    if extent.minus_one.any():
         _refuse_mixture("with missing points at -1", signed, "with missing points at 0", unit, where)
     if not len(signed):
         return "pixels", False
-    return ("signed", bool((signed & plain).any())) if signed.any() else ("unit", bool(unit.any()))
+    return ("signed", bool((signed & visible).any())) if signed.any() else ("unit", bool(unit.any()))
 
 
 def to_pixels(points: np.ndarray, scale: str, size: tuple[int, int]) -> np.ndarray:
-    """Points ``[..., 3]`` in ``unit`` or ``signed`` coordinates as pixels of an image of this width and height.
+    """Convert points ``[..., 3]`` from ``unit`` or ``signed`` coordinates to pixels, given the image's width and height.
 
-    As `skelemo.preprocess.to_pixels`, where there may be no torch.
+    The numpy equivalent of `skelemo.preprocess.to_pixels`, without torch.
     """
-    places = (points[..., :2] + 1) / 2 if scale == "signed" else points[..., :2]
+    shares = (points[..., :2] + 1) / 2 if scale == "signed" else points[..., :2]
     last = np.maximum(np.array(size, np.float32) - 1, 1)
-    return np.where(points[..., 2:] > 0, np.concatenate([places * last, points[..., 2:]], -1), np.float32(0))
+    return np.where(points[..., 2:] > 0, np.concatenate([shares * last, points[..., 2:]], -1), np.float32(0))
 
 
-def plainly_seen(extent: Extent) -> np.ndarray:
-    """People with more than a few visible points, which could lie in the corner of an image in pixels; bool ``[P]``."""
-    return extent.seen >= _PLAIN
+def clearly_visible(extent: Extent) -> np.ndarray:
+    """People with at least `_MIN_POINTS` visible points, bool ``[P]``."""
+    return extent.seen >= _MIN_POINTS
 
 
 def refuse_scale(scale: str, extent: Extent, where: Callable[[int], str]) -> None:
-    """Refuse given units that do not match the coordinates.
-
-    Raises `InputError`: coordinates exceed [-1, 1] by far, or with ``pixels`` never leave it.
-    """
-    plain = plainly_seen(extent)
-    beyond = plain & (extent.reach > _NORMALIZED)
-    if scale != "pixels" and beyond.any():
-        person = int(beyond.argmax())
+    """Raise `InputError` if the coordinates clearly contradict the given units."""
+    visible, large = clearly_visible(extent), extent.reach > _NORMALIZED
+    if scale != "pixels" and (visible & large).any():
+        person = int((visible & large).argmax())
         raise InputError(
             f"--scale {scale}, but coordinates reach {extent.reach[person]:,.0f} in {where(person)}: they are pixels"
         )
-    if scale == "pixels" and plain.any() and not (extent.reach > _NORMALIZED).any():
-        raise InputError("--scale pixels, but all coordinates lie within 3 of 0: they are shares of the image")
+    if scale == "pixels" and visible.any() and not large.any():
+        raise InputError("--scale pixels, but all coordinates are within 3 of 0: they are fractions of the image size")
 
 
 def _refuse_mixture(
-    one: str, are_one: np.ndarray, other: str, are_other: np.ndarray, where: Callable[[int], str]
+    name: str, people: np.ndarray, other_name: str, others: np.ndarray, where: Callable[[int], str]
 ) -> None:
-    if are_one.any() and are_other.any():
-        first, first_other = where(int(are_one.argmax())), where(int(are_other.argmax()))
+    if people.any() and others.any():
         raise InputError(
-            f"coordinates are in two scales: {one} ({are_one.sum()} of the people, first in {first}) "
-            f"and {other} ({are_other.sum()}, first in {first_other}); "
-            f"separate the files of different runs, or say which it is with --scale {'|'.join(SCALES)}"
+            f"coordinates are in two scales: {name} ({people.sum()} people, first in {where(int(people.argmax()))}) "
+            f"and {other_name} ({others.sum()}, first in {where(int(others.argmax()))}); "
+            f"separate the files of different runs, or give --scale {'|'.join(SCALES)}"
         )

@@ -1,4 +1,4 @@
-"""Schema of OpenPose files: keys of each part, counts of numbers, and their place in a row."""
+"""Schema of OpenPose files: keys of each part, counts of numbers, and widths in a row."""
 
 import operator
 import struct
@@ -34,11 +34,11 @@ class Slot:
         return next((person[key] for key in self.keys if key in person), [])
 
     def writers(self) -> dict[int, Callable[..., bytes]]:
-        """Packers of a list into float64 padded with zeros, by its count."""
+        """Packers of a list as float64, padded with zeros, by count."""
         return {n: struct.Struct(f"{n}d{8 * (self.width - n)}x").pack for n in (0, *self.models)}
 
     def fillers(self) -> dict[int, bytes]:
-        """The padding after a list, by its count."""
+        """The padding after a list, by count."""
         return {n: bytes(8 * (self.width - n)) for n in (0, *self.models)}
 
 
@@ -54,20 +54,20 @@ def slots(where: Layout, body_model: str = "auto") -> tuple[Slot, ...]:
 
 
 def getter(keys: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
-    """As `operator.itemgetter`, but a tuple for one key, too."""
+    """As `operator.itemgetter`, but returns a tuple for a single key too."""
     return operator.itemgetter(*keys) if len(keys) > 1 else lambda person: (person[keys[0]],)
 
 
 def identity_of(value: Any) -> int:
-    """Parse an identity, a number or a list of one; -1 for anything but a whole number from 0."""
+    """Parse an identity, a number or a list of one; -1 for anything but an integer from 0."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    whole = type(value) in (int, float) and 0 <= value < 2**62 and value == int(value)
-    return int(value) if whole else -1
+    valid = type(value) in (int, float) and 0 <= value < 2**62 and value == int(value)
+    return int(value) if valid else -1
 
 
 def _models(part: Part, body_model: str) -> tuple[Part, ...]:
-    """Possible models of a part in a file; for equal counts the last one is used."""
+    """Possible models of a part in a file; of equal counts, the last is used."""
     if part is FACE_70:
         return part, _FACE_68
     if part.kind != "body":

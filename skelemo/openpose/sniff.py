@@ -9,10 +9,10 @@ from typing import Any
 
 import simdjson
 
-#: Bytes read to recognize a file.
-LOOK = 1 << 16
+#: Number of first bytes to recognize a file by.
+HEAD_BYTES = 1 << 16
 #: Largest whole video in one file, which is held in memory.
-MOST_VIDEO = 256 << 20
+MAX_VIDEO = 256 << 20
 
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _PEOPLE = re.compile(rb'"(?:people|bodies)"\s*:\s*(?:[\[{]|null)')
@@ -23,64 +23,61 @@ _NAMES = ("frame", "frame_id", "frame_index", "frame_number", "image_id", "image
 
 
 class Sniffer:
-    """Recognizes the first file of each name pattern in a folder; others of the pattern are assumed to be alike."""
+    """Recognizes the first file of each name pattern; other files of the pattern are assumed to be of the same kind."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, str] = {}
 
-    def kind(self, name: str, look: Callable[[str], str], otherwise: str = "") -> str:
-        """``"frame"``, ``"video"`` or ``""``; ``otherwise`` if the file cannot be read."""
+    def kind(self, name: str, read: Callable[[str], str], default: str = "") -> str:
+        """``"frame"``, ``"video"`` or ``""``; ``default`` if the file cannot be read."""
         pattern = _ANY_NUMBER.sub("#", name)
         if pattern not in self._kinds:
             try:
-                self._kinds[pattern] = look(name) or otherwise
+                self._kinds[pattern] = read(name) or default
             except (OSError, zlib.error):
-                self._kinds[pattern] = otherwise
+                self._kinds[pattern] = default
         return self._kinds[pattern]
 
 
 class VideoError(ValueError):
-    """A file that is not a video in one JSON. The message continues a sentence that starts with its name."""
+    """A file that is not a whole video in JSON. The message follows its name in a sentence."""
 
 
-def unpacked(data: bytes, most: int) -> bytes:
-    """Decompress gzip, or return other bytes unchanged; the result is longer than ``most`` if it would exceed it.
-
-    Raises `OSError`: it is damaged.
-    """
+def decompressed(data: bytes, most: int) -> bytes:
+    """Decompress gzip, up to ``most + 1`` bytes; other data is returned unchanged. Raises `OSError`: it is damaged."""
     if not data.startswith(b"\x1f\x8b"):
         return data
     try:
         return zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(data, most + 1)
     except zlib.error:
-        raise OSError(0, "is damaged: gzip cannot unpack it") from None
+        raise OSError(0, "is damaged: gzip cannot decompress it") from None
 
 
-def kind_of_file(path: str) -> str:
+def file_kind(path: str) -> str:
     """Kind of a file by content: ``"frame"``, ``"video"`` or ``""``. A list of a single frame is a frame."""
     with open(path, "rb") as file:
-        head = file.read(LOOK)
+        head = file.read(HEAD_BYTES)
     if head[:2] == b"\x1f\x8b":
-        head = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(head, LOOK)
-    kind = kind_of(head)
-    if kind == "video" and len(head) < LOOK:
+        head = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(head, HEAD_BYTES)
+    kind = content_kind(head)
+    if kind == "video" and len(head) < HEAD_BYTES:
         with suppress(VideoError):
             return "video" if len(frames_of(head)[0]) > 1 else "frame"
     return kind
 
 
 def read_video(path: str) -> bytes:
-    """Read a whole video in one file. Raises `OSError`: it cannot be read, or is larger than `MOST_VIDEO`."""
+    """Read a whole video in one file. Raises `OSError`: it cannot be read, or is larger than `MAX_VIDEO`."""
     with open(path, "rb") as file:
-        data = file.read(MOST_VIDEO + 1)
-    if len(data) <= MOST_VIDEO:
-        data = unpacked(data, MOST_VIDEO)
-    if len(data) > MOST_VIDEO:
-        raise OSError(errno.EFBIG, f"has more than {MOST_VIDEO >> 20} MB in one file: split it into frames")
+        data = file.read(MAX_VIDEO + 1)
+    if len(data) <= MAX_VIDEO:
+        data = decompressed(data, MAX_VIDEO)
+    if len(data) > MAX_VIDEO:
+        raise OSError(errno.EFBIG, f"has more than {MAX_VIDEO >> 20} MB in one file: split it into frames")
     return data
 
 
-def kind_of(head: bytes) -> str:
+def content_kind(head: bytes) -> str:
     """Kind of a file by its first bytes: ``"frame"``, ``"video"`` or ``""``."""
     text = head.removeprefix(_BOM).lstrip()
     found = _PEOPLE.search(text)
@@ -97,7 +94,7 @@ def kind_of(head: bytes) -> str:
 def frames_of(data: bytes) -> tuple[list[int], list[bytes]]:
     """Numbers and JSON of the frames of a whole video: a list, an object by image name, or one frame per line.
 
-    Numbers are those in the frames or names if all have different ones, otherwise ranks.
+    Numbers are those in the frames or names if they are distinct, otherwise ranks.
 
     Raises `VideoError`: it is not a video.
     """
@@ -106,7 +103,7 @@ def frames_of(data: bytes) -> tuple[list[int], list[bytes]]:
     except (ValueError, TypeError, RuntimeError, UnicodeDecodeError) as error:
         raise VideoError(f"is not JSON: {error}") from None
     if not found:
-        raise VideoError("holds no frame")
+        raise VideoError("has no frames")
     parsed = [_number(name) for name, _ in found]
     numbers = [number for number in parsed if number is not None]
     if len(set(numbers)) < len(found) or max(numbers) >= 2**31:

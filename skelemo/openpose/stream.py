@@ -1,4 +1,4 @@
-"""One frame of OpenPose's at a time, as it arrives: what `read_people` does for a whole recording."""
+"""Reads OpenPose frames one at a time, as they arrive; `read_people` reads a whole recording."""
 
 from collections import Counter
 
@@ -7,25 +7,22 @@ import numpy as np
 from skelemo.errors import InputError
 from skelemo.openpose.frame import FrameError, Rows
 from skelemo.openpose.people import check_model_and_scale
-from skelemo.openpose.points import Extent, convert, model_of, settle, shared_points
+from skelemo.openpose.points import Extent, canonicalize, convert, detect_model, shared_points
 from skelemo.openpose.scale import detect_scale, to_pixels
 from skelemo.skeleton import BODY_25, BODY_25B, FARTHEST, Layout, Part
 
-#: Frames that vote whether bodies are in BODY_25's order or in BODY_25B's.
+#: Frames that vote whether bodies are BODY_25 or BODY_25B.
 _VOTES = 30
 
 
 class FrameReader:
-    """Reads the frames of one stream, whose body model and units are alike throughout.
-
-    What a recording tells as a whole is decided by the first frames that tell it: the body model by its count of
-    numbers, the units by `detect_scale`.
+    """Reads the frames of one stream with a constant body model and units, detected from its first frames.
 
     Parameters
     ----------
-    layout : of the keypoints that `read` gives.
+    layout : of the keypoints returned by `read`.
     body_model, scale : as for `read_people`.
-    size : width and height of the images in pixels, (0, 0) where unknown; files that tell it are believed.
+    size : width and height of the images in pixels, (0, 0) if unknown; then files may provide it.
     """
 
     def __init__(
@@ -45,23 +42,23 @@ class FrameReader:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Width and height in pixels; (1, 1) where coordinates are shares of an image of unknown size, else (0, 0)."""
+        """Width and height in pixels; if unknown, (1, 1) for fractional coordinates, otherwise (0, 0)."""
         return self.size if all(self.size) or self.scale in ("", "pixels") else (1, 1)
 
     @property
     def damage(self) -> str:
-        """What could not be read of the last frame, of which the rest was kept."""
+        """The unreadable part of the last frame, if the rest was kept."""
         return self._rows.damage
 
     def restart(self) -> None:
-        """Decide body model and units anew, for frames of another recording."""
+        """Detect body model and units again, for frames of another recording."""
         self._model, self.scale = None, self._given_scale
         self._votes.clear()
 
     def read(self, data: bytes) -> np.ndarray:
         """The people of a frame, float32 ``[P, V, 3]`` in pixels; missing points are (0, 0, 0).
 
-        Raises `FrameError`: it is no frame of OpenPose's, or not one of this stream. The message goes on from its name.
+        Raises `FrameError`: it is not an OpenPose frame, or does not fit the stream.
         """
         try:
             self._rows.add(data)
@@ -72,9 +69,9 @@ class FrameReader:
         if not len(points):
             return points
         self._map_bodies(points, counts)
-        extent = settle(points)
+        extent = canonicalize(points)
         if not extent.reach.max() <= FARTHEST:
-            raise FrameError(f"has coordinates beyond any picture ({extent.reach.max():g})")
+            raise FrameError(f"has coordinates beyond any image ({extent.reach.max():g})")
         if not (extent.seen > 0).all():
             points, extent = points[extent.seen > 0], extent.of(extent.seen > 0)
         return self._in_pixels(points, extent)
@@ -93,7 +90,7 @@ class FrameReader:
                 )
         model, body = self._model, points[:, self._body]
         if part is BODY_25 and len(model) == len(BODY_25) and self._named == "auto":
-            if self._votes.total() < _VOTES and (vote := model_of(body)):
+            if self._votes.total() < _VOTES and (vote := detect_model(body)):
                 self._votes[vote.name] += 1
             model = BODY_25B if self._votes[BODY_25B.name] > self._votes[BODY_25.name] else BODY_25
         if model is not part:
@@ -102,7 +99,7 @@ class FrameReader:
     def _in_pixels(self, points: np.ndarray, extent: Extent) -> np.ndarray:
         scale = self.scale
         if not scale and len(points):
-            body = self._body.start + np.array(self._written(), int)
+            body = self._body.start + np.array(self._source_points(), int)
             try:
                 scale, certain = detect_scale(extent, points, body, lambda _: "the frame")
             except InputError as error:
@@ -112,7 +109,7 @@ class FrameReader:
             return points
         return to_pixels(points, scale, self.size if all(self.size) else (1, 1))
 
-    def _written(self) -> list[int]:
-        """Positions on the body of the points that the source's model writes."""
+    def _source_points(self) -> list[int]:
+        """Indices on the body of the points of the source's model."""
         part = self.layout.body
         return shared_points(self._model, part)[1] if self._model and part else []

@@ -1,7 +1,7 @@
 """Lists the members of untrusted tar archives: POSIX.1-1988 (ustar), pax headers and GNU's long names.
 
-Nothing is extracted, and no field of the archive determines how much memory is allocated. Takes half the time of
-`tarfile`, which would dominate an ingest.
+Nothing is extracted, and memory is bounded whatever the archive claims. Takes half the time of `tarfile`, which would
+dominate an ingest.
 """
 
 import struct
@@ -10,11 +10,10 @@ from typing import NamedTuple, Protocol
 
 BLOCK = 512
 
-#: Largest extension header; a longer one is an attempt to exhaust memory.
-_LONGEST_HEADER = 1 << 20
-_LARGEST = 1 << 62
-#: Zero blocks after which no further archive is searched, 64 MiB; tar itself pads to 20.
-_MOST_PADDING = 131_072
+_MAX_EXTENSION = 1 << 20  # bytes of an extension header
+_MAX_SIZE = 1 << 62
+#: Zero blocks (64 MiB) after which no concatenated archive is expected; tar itself pads to 20.
+_MAX_PADDING = 131_072
 
 # name, mode, uid, gid, size, mtime, checksum, type, linked name, magic, version, user, group, device, prefix
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s16s155s12x")
@@ -24,7 +23,7 @@ _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"x", b"g"
 
 
 class TarError(Exception):
-    """A damaged archive. The message continues a sentence that starts with its name."""
+    """A damaged archive. The message follows its name in a sentence."""
 
 
 class Stream(Protocol):
@@ -36,7 +35,7 @@ class Stream(Protocol):
         """Read ``size`` bytes, or fewer at the end."""
 
     def skip_to(self, position: int) -> None:
-        """Skip forward; the end is no error."""
+        """Skip forward, to the end at most."""
 
 
 class Member(NamedTuple):
@@ -56,22 +55,22 @@ def read_members(stream: Stream) -> Iterator[Member]:
     """
     long: dict[bytes, bytes] = {}
     padding = 0  # zero blocks since the last member: the first is the end mark
-    while padding <= _MOST_PADDING:
-        place = stream.position
+    while padding <= _MAX_PADDING:
+        offset = stream.position
         block = stream.read(BLOCK)
         if len(block) < BLOCK and (any(block) or not padding):
-            raise TarError(f"is cut off after {place + len(block):,} bytes" if place else "is no tar archive")
+            raise TarError(f"is truncated after {offset + len(block):,} bytes" if offset else "is not a tar archive")
         if not block:
             return
         if not any(block):
             padding += 1
             continue
-        name, size, kind, target = _parse(block, place)
+        name, size, kind, target = _parse(block, offset)
         start, padding = stream.position, 0
         if kind in (_LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL):
-            long.update(_read_extension(stream, kind, size, place))
+            long.update(_read_extension(stream, kind, size, offset))
         else:
-            size = _size(long.get(b"size"), size, place)
+            size = _size(long.get(b"size"), size, offset)
             is_file = kind in _FILES and not name.endswith(b"/") and b"sparse" not in long
             target = long.get(b"linkpath", target) if kind == _HARD_LINK else b""
             has_bytes = kind in _FILES or kind not in b"123456"
@@ -81,51 +80,52 @@ def read_members(stream: Stream) -> Iterator[Member]:
         stream.skip_to(start + -(-size // BLOCK) * BLOCK)
 
 
-def _parse(block: bytes, place: int) -> tuple[bytes, int, bytes, bytes]:
+def _parse(block: bytes, offset: int) -> tuple[bytes, int, bytes, bytes]:
     """Name, size, type and link target of a header."""
     name, _, _, _, size, _, checksum, kind, target, magic, *_, prefix = _HEADER.unpack(block)
-    plain = sum(block) - sum(checksum) + 8 * 0x20
-    if plain != _number(checksum, place):
-        raise TarError(f"is damaged at byte {place:,}" if place else "is no tar archive")
+    expected = sum(block) - sum(checksum) + 8 * 0x20
+    if expected != _number(checksum, offset):
+        raise _damaged(offset)
     name = name.partition(b"\0")[0]
     if magic == b"ustar\0" and (prefix := prefix.partition(b"\0")[0]):
         name = prefix + b"/" + name
-    return name, _number(size, place), kind, target.partition(b"\0")[0]
+    return name, _number(size, offset), kind, target.partition(b"\0")[0]
 
 
-def _number(field: bytes, place: int) -> int:
+def _number(field: bytes, offset: int) -> int:
     """Parse octal digits, or GNU's binary numbers if the first bit is set."""
     if field[0] & 0x80:
         number = int.from_bytes(field, "big") & ~(0x80 << 8 * (len(field) - 1))
     else:
         digits = field.strip(b" \0").partition(b"\0")[0] or b"0"
         if digits.strip(b"01234567"):
-            raise TarError(f"is damaged at byte {place:,}" if place else "is no tar archive")
+            raise _damaged(offset)
         number = int(digits, 8)
-    return _bounded(number, place)
+    if not 0 <= number < _MAX_SIZE:
+        raise TarError(f"has a member of an impossible size ({number} bytes) at byte {offset:,}")
+    return number
 
 
-def _bounded(size: int, place: int) -> int:
-    if not 0 <= size < _LARGEST:
-        raise TarError(f"has a member of {size} bytes at byte {place:,}, which cannot be")
-    return size
+def _damaged(offset: int) -> TarError:
+    return TarError(f"is damaged at byte {offset:,}" if offset else "is not a tar archive")
 
 
-def _size(text: bytes | None, size: int, place: int) -> int:
+def _size(text: bytes | None, size: int, offset: int) -> int:
+    """A member's size from an extension header, or else from its own."""
     if text is None:
         return size
-    if not text.isdigit() or len(text) > 20:
-        raise TarError(f"has a member of {text[:20]!r} bytes at byte {place:,}, which cannot be")
-    return _bounded(int(text), place)
+    if not text.isdigit() or len(text) > 20 or int(text) >= _MAX_SIZE:
+        raise TarError(f"has a member of an impossible size ({text[:20]!r} bytes) at byte {offset:,}")
+    return int(text)
 
 
-def _read_extension(stream: Stream, kind: bytes, size: int, place: int) -> dict[bytes, bytes]:
-    """Fields of an extension header for the next member: path, size, sparse."""
-    if size > _LONGEST_HEADER:
-        raise TarError(f"has a header of {size:,} bytes at byte {place:,}, far more than a name")
+def _read_extension(stream: Stream, kind: bytes, size: int, offset: int) -> dict[bytes, bytes]:
+    """Fields of an extension header for the next member: path, linkpath, size, sparse."""
+    if size > _MAX_EXTENSION:
+        raise TarError(f"has a header of {size:,} bytes at byte {offset:,}, far more than a name")
     data = stream.read(size)
     if len(data) < size:
-        raise TarError(f"is cut off after {place + BLOCK + len(data):,} bytes")
+        raise TarError(f"is truncated after {offset + BLOCK + len(data):,} bytes")
     if kind == _PAX_GLOBAL:
         return {}
     if kind != _PAX:
@@ -136,7 +136,7 @@ def _read_extension(stream: Stream, kind: bytes, size: int, place: int) -> dict[
         length = int(digits) if digits.isdigit() and len(digits) < 10 else 0
         key, equals, value = data[len(digits) + 1 : length - 1].partition(b"=")
         if not equals:
-            raise TarError(f"is damaged at byte {place:,}")
+            raise TarError(f"is damaged at byte {offset:,}")
         fields[b"sparse" if key.startswith(b"GNU.sparse") else key] = value
         data = data[length:]
     return {key: fields[key] for key in (b"path", b"linkpath", b"size", b"sparse") if key in fields}

@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 from skelemo.openpose.tar_members import TarError
 
-_PIECE = 1 << 20
-#: Memory limit of xz; its largest preset needs 65 MiB.
-_MOST_MEMORY = 256 << 20
-#: Largest compression ratio; empty frames compress to 1/390, bombs to 1/1,000 and less.
-_MOST_PACKING = 1000
+_BLOCK = 1 << 20
+#: Memory limit of xz, whose largest preset needs 65 MiB.
+_MAX_MEMORY = 256 << 20
+#: Largest compression ratio; empty frames reach 390, bombs 1,000 and more.
+_MAX_RATIO = 1000
 _SMALL = 64 << 20
 
 
@@ -21,37 +21,37 @@ class _Gzip:
     """zlib with the interface of the other decompressors."""
 
     def __init__(self) -> None:
-        self._unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        self._decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
 
     @property
     def eof(self) -> bool:
         """Whether the end was reached."""
-        return self._unpacker.eof
+        return self._decompressor.eof
 
     @property
     def unused_data(self) -> bytes:
         """Bytes after the end."""
-        return self._unpacker.unused_data
+        return self._decompressor.unused_data
 
     @property
     def needs_input(self) -> bool:
         """Whether all input was consumed."""
-        return not self._unpacker.unconsumed_tail
+        return not self._decompressor.unconsumed_tail
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         """Decompress data, and what is left of earlier data, to up to ``max_length`` bytes."""
-        return self._unpacker.decompress(self._unpacker.unconsumed_tail + data, max_length)
+        return self._decompressor.decompress(self._decompressor.unconsumed_tail + data, max_length)
 
 
-_Unpacker = _Gzip | bz2.BZ2Decompressor | lzma.LZMADecompressor
+_Decompressor = _Gzip | bz2.BZ2Decompressor | lzma.LZMADecompressor
 
 
-def _lzma() -> _Unpacker:
-    return lzma.LZMADecompressor(memlimit=_MOST_MEMORY)
+def _lzma() -> _Decompressor:
+    return lzma.LZMADecompressor(memlimit=_MAX_MEMORY)
 
 
 #: Decompressors by ending.
-PACKINGS: dict[str, Callable[[], _Unpacker]] = {
+DECOMPRESSORS: dict[str, Callable[[], _Decompressor]] = {
     ".tar.gz": _Gzip,
     ".tgz": _Gzip,
     ".tar.xz": _lzma,
@@ -85,63 +85,63 @@ class PlainStream:
         """Nothing to check."""
 
 
-class UnpackedStream:
-    """A decompressed file, in pieces of a megabyte.
+class DecompressedStream:
+    """A decompressed file, read in blocks of a megabyte.
 
-    Methods that read raise `TarError` if the file is damaged, truncated, or a decompression bomb.
+    Raises `TarError` if the file is damaged, truncated, or a decompression bomb.
     """
 
-    def __init__(self, file: BinaryIO, make: Callable[[], _Unpacker]) -> None:
+    def __init__(self, file: BinaryIO, make: Callable[[], _Decompressor]) -> None:
         self.file = file
         self.position = 0
         self._make = make
-        self._unpacker = make()
-        self._piece, self._place = b"", 0
+        self._decompressor = make()
+        self._block, self._offset = b"", 0
 
     def read(self, size: int) -> bytes:
         """Read ``size`` bytes, or fewer at the end."""
-        while len(self._piece) - self._place < size and (more := self._unpack()):
-            self._piece, self._place = self._piece[self._place :] + more, 0
-        data = self._piece[self._place : self._place + size]
-        self._place += len(data)
+        while len(self._block) - self._offset < size and (more := self._decompress()):
+            self._block, self._offset = self._block[self._offset :] + more, 0
+        data = self._block[self._offset : self._offset + size]
+        self._offset += len(data)
         self.position += len(data)
         return data
 
     def skip_to(self, position: int) -> None:
         """Skip forward, to the end at most."""
-        while position - self.position > len(self._piece) - self._place:
-            self.position += len(self._piece) - self._place
-            self._piece, self._place = self._unpack(), 0
-            if not self._piece:
+        while position - self.position > len(self._block) - self._offset:
+            self.position += len(self._block) - self._offset
+            self._block, self._offset = self._decompress(), 0
+            if not self._block:
                 return
-        self._place += position - self.position
+        self._offset += position - self.position
         self.position = position
 
     def finish(self) -> None:
         """Read to the end, to verify the checksum."""
-        while piece := self._unpack():
-            self.position += len(piece)
+        while block := self._decompress():
+            self.position += len(block)
 
-    def _unpack(self) -> bytes:
-        """The next piece; empty at the end."""
+    def _decompress(self) -> bytes:
+        """The next block, empty at the end."""
         while True:
             data = b""
-            if self._unpacker.eof:
-                data = self._unpacker.unused_data.lstrip(b"\0") or self.file.read(_PIECE).lstrip(b"\0")
+            if self._decompressor.eof:
+                data = self._decompressor.unused_data.lstrip(b"\0") or self.file.read(_BLOCK).lstrip(b"\0")
                 if not data:
                     return b""
-                self._unpacker = self._make()
-            elif self._unpacker.needs_input and not (data := self.file.read(_PIECE)):
-                raise TarError(f"is cut off after {self.file.tell():,} bytes")
+                self._decompressor = self._make()
+            elif self._decompressor.needs_input and not (data := self.file.read(_BLOCK)):
+                raise TarError(f"is truncated after {self.file.tell():,} bytes")
             try:
-                piece = self._unpacker.decompress(data, _PIECE)
+                block = self._decompressor.decompress(data, _BLOCK)
             except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
-                raise TarError(f"is damaged before byte {self.file.tell():,}, or not packed as it is named") from error
-            if piece:
-                self._refuse_bomb(len(piece))
-                return piece
+                raise TarError(f"is damaged before byte {self.file.tell():,}, or has the wrong ending") from error
+            if block:
+                self._refuse_bomb(len(block))
+                return block
 
     def _refuse_bomb(self, more: int) -> None:
-        unpacked = self.position + more
-        if unpacked > _SMALL and unpacked > _MOST_PACKING * os.fstat(self.file.fileno()).st_size:
-            raise TarError(f"unpacks to more than {_MOST_PACKING:,} times its size, which no recording does")
+        size = self.position + more
+        if size > _SMALL and size > _MAX_RATIO * os.fstat(self.file.fileno()).st_size:
+            raise TarError(f"decompresses to more than {_MAX_RATIO:,} times its size, far more than a recording")

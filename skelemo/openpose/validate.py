@@ -1,12 +1,13 @@
-"""Detailed validation of files that deviate from OpenPose's format: what to keep, and what is wrong."""
+"""Validates files that deviate from OpenPose's format: keeps what is readable, and reports the rest."""
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from orjson import JSONDecodeError, loads
 
+from skelemo.openpose.files import image_size
 from skelemo.openpose.schema import PERSON_ID, PERSON_KEYS, Slot, identity_of
 
 # Printed by C++ for numbers that JSON cannot represent.
@@ -20,7 +21,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class FrameError(Exception):
-    """A file that is not an OpenPose frame. The message continues a sentence that starts with its name."""
+    """A file that is not an OpenPose frame. The message follows its name in a sentence."""
 
 
 class Frame(NamedTuple):
@@ -33,10 +34,10 @@ class Frame(NamedTuple):
 
 
 def examine(data: bytes, slots: Sequence[Slot]) -> Frame:
-    """Read a file, allowing for how other programs write OpenPose's JSON.
+    """Read a file, including the variants of OpenPose's JSON that other programs write.
 
-    ``null`` is a missing part or person; people may be an object, points may be nested lists, and a frame may be the
-    only item of a list. A damaged part is dropped, and the rest of the frame is kept.
+    A part or person may be ``null``, people may be an object, points may be nested lists, and a frame may be the only
+    item of a list. A damaged part is dropped, and the rest of the frame is kept.
 
     Raises `FrameError`: it is not a frame, or nothing of it can be read.
     """
@@ -50,25 +51,22 @@ def examine(data: bytes, slots: Sequence[Slot]) -> Frame:
             identities.append(identity_of(person.get(PERSON_ID)))
     if damage and not people:
         raise FrameError(damage)
-    return Frame(people, identities, damage, _size(document))
+    # ControlNet writes the size of the image.
+    return Frame(people, identities, damage, image_size(document.get("canvas_width"), document.get("canvas_height")))
 
 
 def keys_with_numbers(data: bytes) -> list[str]:
-    """The keys of the first person that hold lists with something in them, apart from the identity; of any file."""
+    """Keys of non-empty lists, except the identity, of the first person with any; empty for an invalid file."""
     try:
         people = _people(_document(data))
     except FrameError:
         return []
-    keys = [[key for key, value in one.items() if isinstance(value, list) and value and key != PERSON_ID]
-            for one in people if isinstance(one, dict)]  # fmt: skip
+    keys = (
+        [key for key, value in person.items() if isinstance(value, list) and value and key != PERSON_ID]
+        for person in people
+        if isinstance(person, dict)
+    )
     return next(filter(None, keys), [])
-
-
-def _size(document: Mapping[str, Any]) -> tuple[int, int]:
-    """Width and height of the image (ControlNet's ``canvas_width`` and ``canvas_height``); (0, 0) for unknown."""
-    size = document.get("canvas_width"), document.get("canvas_height")
-    width, height = (value if type(value) is int and 0 < value < 1_000_000 else 0 for value in size)
-    return (width, height) if width and height else (0, 0)
 
 
 def _document(data: bytes) -> dict[str, Any]:
@@ -80,10 +78,10 @@ def _document(data: bytes) -> dict[str, Any]:
         raise FrameError(_not_json(data, error)) from None
     if isinstance(document, list):
         if len(document) != 1:
-            raise FrameError(f"is a list of {len(document)} where the object of one frame should be")
+            raise FrameError(f"is a list of {len(document)}; expected the object of one frame")
         document = document[0]
     if not isinstance(document, dict):
-        raise FrameError(f'is not an OpenPose file: it is {_kind(document)} where an object with "people" should be')
+        raise FrameError(f'is not an OpenPose file: it is {_kind(document)}; expected an object with "people"')
     if "people" not in document and "bodies" not in document:
         raise FrameError('is not an OpenPose file: it has no "people"')
     return document
@@ -97,17 +95,17 @@ def _people(document: dict[str, Any]) -> list[Any]:
     if people is None:
         return []
     if not isinstance(people, list):
-        raise FrameError(f'is not an OpenPose file: its "{key}" is {_kind(people)} where a list should be')
+        raise FrameError(f'is not an OpenPose file: its "{key}" is {_kind(people)}; expected a list')
     return people
 
 
 def _not_json(data: bytes, error: JSONDecodeError) -> str:
     if word := _NOT_A_NUMBER.search(data):
-        return f"holds {word[1].decode()} where a number should be, which is not JSON"
+        return f"is not JSON: it has {word[1].decode()} instead of a number"
     if not data.strip(b"\0 \t\r\n"):
-        return "holds nothing but blanks or zero bytes"
+        return "has only blanks or zero bytes"
     if data.lstrip()[:1] == b"{" and error.pos >= len(data.decode("utf-8", "replace")) - 1:
-        return f"is cut off after {len(data)} bytes"
+        return f"is truncated after {len(data)} bytes"
     return f"is not JSON: {error}"
 
 
@@ -116,7 +114,7 @@ def _person(person: Any, slots: Sequence[Slot]) -> tuple[list[list[float]], str]
     if person is None:
         return [], ""
     if not isinstance(person, dict):
-        return [], f"is {_kind(person)} where an object should be"
+        return [], f"is {_kind(person)}; expected an object"
     if person and not PERSON_KEYS & person.keys():
         return [], f"has none of OpenPose's keys, but {', '.join(map(repr, list(person)[:3]))}"
     found = [_numbers(slot, person) for slot in slots]
@@ -129,16 +127,15 @@ def _numbers(slot: Slot, person: dict[str, Any]) -> tuple[list[float], str]:
     if numbers is None:
         return [], ""
     if not isinstance(numbers, list):
-        return [], f"{key} is {_kind(numbers)} where a list should be"
-    nested = bool(numbers) and all(isinstance(point, list) for point in numbers)
-    if nested:
-        odd = next((point for point in numbers if len(point) != 3), None)
-        if odd is not None:
-            return [], f"{key} has a list of {len(odd)} where the 3 numbers of a point should be"
+        return [], f"{key} is {_kind(numbers)}; expected a list"
+    if numbers and all(isinstance(point, list) for point in numbers):
+        for point in numbers:
+            if len(point) != 3:
+                return [], f"{key} has a list of {len(point)}; expected the 3 numbers of a point"
         numbers = [value for point in numbers for value in point]
     for index, value in enumerate(numbers):
         if type(value) not in (int, float) or not math.isfinite(value):
-            return [], f"{key} has {_kind(value)} where number {index + 1} should be"
+            return [], f"{key} has {_kind(value)} at position {index + 1}; expected a number"
     if numbers and len(numbers) not in slot.models:
         return [], f"{key} has {len(numbers)} numbers; {_expected(slot)}{_guess(slot, len(numbers))}"
     return numbers, ""
@@ -155,7 +152,7 @@ def _guess(slot: Slot, count: int) -> str:
     if any(count == 4 * len(model) for model in slot.models.values()):
         return " (is this a 3-D list?)"
     if "body_parts" in slot.keys and count in _OTHER_BODIES:
-        return f" (this is {_OTHER_BODIES[count]}, which skelemo does not read)"
+        return f" (this is {_OTHER_BODIES[count]}, which skelemo does not support)"
     return ""
 
 

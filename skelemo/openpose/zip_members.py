@@ -1,4 +1,4 @@
-"""Members of zip archives: listed by `zipfile`, and read three times as fast as by it."""
+"""Members of zip archives, listed by `zipfile` but read three times as fast."""
 
 import os
 import struct
@@ -12,11 +12,11 @@ _LOCAL = struct.Struct("<4s22xHH")  # PKWARE's APPNOTE 4.3.7: signature, lengths
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 #: `Member.method` of encrypted members.
-LOCKED = 0xFFFF
+_ENCRYPTED_METHOD = 0xFFFF
 
 
 class ZipError(Exception):
-    """A damaged archive or member. The message continues a sentence that starts with its name."""
+    """A damaged archive or member. The message follows its name in a sentence."""
 
 
 class Member(NamedTuple):
@@ -39,17 +39,18 @@ def read_members(file: BinaryIO) -> Iterator[Member]:
     try:
         listed = zipfile.ZipFile(file).infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error, OverflowError) as error:
-        raise ZipError(f"is damaged, cut off or no zip archive ({str(error).lower() or 'odd numbers'})") from None
-    for one in listed:
-        unix = one.external_attr >> 28
+        reason = str(error).lower() or "invalid numbers"
+        raise ZipError(f"is damaged, truncated or not a zip archive ({reason})") from None
+    for info in listed:
+        unix = info.external_attr >> 28
         yield Member(
-            _name(one),
-            one.header_offset,
-            one.compress_size,
-            one.file_size,
-            one.CRC,
-            LOCKED if one.flag_bits & _ENCRYPTED else one.compress_type,
-            is_file=not one.filename.endswith("/") and unix in (0, 8),  # S_IFREG; others are links or devices
+            _name(info),
+            info.header_offset,
+            info.compress_size,
+            info.file_size,
+            info.CRC,
+            _ENCRYPTED_METHOD if info.flag_bits & _ENCRYPTED else info.compress_type,
+            is_file=not info.filename.endswith("/") and unix in (0, 8),  # S_IFREG; others are links or devices
         )
 
 
@@ -58,17 +59,17 @@ def unpack(file: BinaryIO, start: int, packed: int, size: int, crc: int, method:
 
     Raises `ZipError`: it does not match the central directory, is encrypted, or compressed by an unsupported method.
     """
-    if method == LOCKED:
+    if method == _ENCRYPTED_METHOD:
         raise ZipError("is encrypted")
     if method not in (STORED, DEFLATED):
-        raise ZipError(f"is packed by method {method}; skelemo reads 0 (stored) and 8 (deflate)")
+        raise ZipError(f"is compressed by method {method}; skelemo reads 0 (stored) and 8 (deflate)")
     data = _read(file, start, packed, size + 1, method)
     if len(data) != size or zlib.crc32(data) != crc:
         raise ZipError("is damaged: its checksum does not match")
     return data
 
 
-def look(file: BinaryIO, start: int, packed: int, method: int, most: int) -> bytes:
+def head(file: BinaryIO, start: int, packed: int, method: int, most: int) -> bytes:
     """A member's first bytes; empty if it cannot be read."""
     try:
         return _read(file, start, min(packed, most), most, method) if method in (STORED, DEFLATED) else b""
@@ -77,12 +78,11 @@ def look(file: BinaryIO, start: int, packed: int, method: int, most: int) -> byt
 
 
 def _read(file: BinaryIO, start: int, packed: int, most: int, method: int) -> bytes:
-    if start < 0:
-        raise ZipError("is not where the archive's list has it")
-    file.seek(start)
-    header = file.read(_LOCAL.size)
+    if start >= 0:
+        file.seek(start)
+    header = file.read(_LOCAL.size) if start >= 0 else b""
     if len(header) < _LOCAL.size or not header.startswith(b"PK\3\4"):
-        raise ZipError("is not where the archive's list has it")
+        raise ZipError("is not at the position in the archive's directory")
     _, name_length, extra_length = _LOCAL.unpack(header)
     file.seek(name_length + extra_length, os.SEEK_CUR)
     data = file.read(packed)
@@ -91,11 +91,11 @@ def _read(file: BinaryIO, start: int, packed: int, most: int, method: int) -> by
     try:
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, most)
     except zlib.error:
-        raise ZipError("is damaged: it cannot be unpacked") from None
+        raise ZipError("is damaged: it cannot be decompressed") from None
 
 
 def _name(member: zipfile.ZipInfo) -> str:
-    """A member's name, decoded as UTF-8 if possible, even without the flag; Windows' slashes are converted."""
+    """A member's name, decoded as UTF-8 if possible, even without the flag; backslashes of Windows are converted."""
     name = member.filename
     if not member.flag_bits & _UTF8 and not name.isascii():
         with suppress(UnicodeError):

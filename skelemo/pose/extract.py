@@ -14,7 +14,7 @@ from typing import Any
 import skelemo
 from skelemo.atomic import claimed, finished, sweep
 from skelemo.errors import InputError
-from skelemo.openpose.files import FACTS, is_video
+from skelemo.openpose.files import INFO_FILE, is_video
 from skelemo.openpose.names import printable
 from skelemo.openpose.schema import slots
 from skelemo.openpose.validate import FrameError, examine
@@ -186,7 +186,7 @@ def _one(
         if not people:
             raise InputError(f"{video.path}: no frame came out of it")
         told = {"width": video.width, "height": video.height, "fps": video.fps, "frames": people.total(), **facts}
-        (folder / FACTS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        (folder / INFO_FILE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     if not people.total() - people[0]:
         notes.append(f"{video.path}: nobody is seen in its {count(people.total(), 'frame')}")
     return Done(place, people.total(), people.total() - people[0], faces, median(people.elements()),
@@ -210,7 +210,7 @@ def _is_there(folder: Path, facts: dict[str, Any]) -> bool:
     if not folder.is_dir() or not any(folder.iterdir()):
         return False
     try:
-        told = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        told = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
         same = {name: told[name] for name in ("source", "options")}
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{folder}: holds something else than a video's keypoints: choose another --out") from None

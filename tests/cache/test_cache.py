@@ -55,7 +55,7 @@ def test_a_cache_is_the_union_of_its_shards(tmp_path, groups):
     assert cache.hash == whole.hash
 
 
-def test_a_shard_that_an_ingest_takes_out_between_listing_and_reading_is_not_missed(tmp_path, monkeypatch):
+def test_opening_retries_when_an_ingest_replaces_a_shard(tmp_path, monkeypatch):
     spread(tmp_path, [0, 1], [2])
     outdated = min(tmp_path.glob("*.h5"), key=lambda path: len(cache_module.open_shard(path).sequences))
 
@@ -69,7 +69,7 @@ def test_a_shard_that_an_ingest_takes_out_between_listing_and_reading_is_not_mis
     assert_holds(open_cache(tmp_path), [SEQUENCES[index] for index in (0, 1, 3)])
 
 
-def test_a_folder_that_cannot_be_listed_is_named_among_the_caches(tmp_path, monkeypatch):
+def test_an_unreadable_folder_is_reported_among_the_caches(tmp_path, monkeypatch):
     spread(tmp_path / "a", [0])
     (tmp_path / "closed").mkdir()
     (tmp_path / "empty").mkdir()
@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_listed_is_named_among_the_caches(tmp_path, monk
         open_cache(tmp_path / "closed")
 
 
-def test_several_folders_are_one_cache(tmp_path):
+def test_several_folders_open_as_one_cache(tmp_path):
     folders = [spread(tmp_path / "a", [0, 1]), spread(tmp_path / "b", [1, 2], [3]), spread(tmp_path / "c", [4])]
     cache = open_cache(folders)
     assert_holds(cache, SEQUENCES)
@@ -95,14 +95,14 @@ def test_several_folders_are_one_cache(tmp_path):
     assert_holds(open_cache([folders[0], folders[0]]), SEQUENCES[:2])
 
 
-def test_the_hash_knows_every_sequence_and_the_classes(tmp_path):
+def test_the_hash_depends_on_sequences_and_classes(tmp_path):
     all_of_them = open_cache(spread(tmp_path / "a", [0, 1, 2])).hash
     assert open_cache(spread(tmp_path / "b", [0, 1])).hash != all_of_them
     other = Header("body_25", moods("glad", "sad", "angry"))
     assert open_cache(spread(tmp_path / "c", [0, 1, 2], header=other)).hash != all_of_them
 
 
-def test_settings_and_simulation_are_no_reason_not_to_join(tmp_path):
+def test_shards_with_different_settings_or_simulated_shards_can_be_joined(tmp_path):
     spread(tmp_path, [0], header=Header("body_25", HEADS, settings={"person": "all"}))
     assert not open_cache(tmp_path).simulated
     spread(tmp_path, [1], header=Header("body_25", HEADS, simulated=True))
@@ -110,7 +110,7 @@ def test_settings_and_simulation_are_no_reason_not_to_join(tmp_path):
     assert open_cache(tmp_path).simulated
 
 
-def test_one_sequence_with_two_contents_names_both_files(tmp_path):
+def test_a_contradiction_names_both_files(tmp_path):
     first = write_shard(tmp_path, BODY, [SEQUENCES[0], SEQUENCES[1]])
     second = write_shard(tmp_path, BODY, [a_sequence("video 1", 1, seed=9)])
     with pytest.raises(CacheError, match="'video 1' differs between") as error:
@@ -120,7 +120,7 @@ def test_one_sequence_with_two_contents_names_both_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("header", "points", "said"),
+    ("header", "points", "message"),
     [
         (Header("face_70", HEADS), 70, "has the layout (face_70|body_25), .* has (body_25|face_70)"),
         (
@@ -130,10 +130,10 @@ def test_one_sequence_with_two_contents_names_both_files(tmp_path):
         ),
     ],
 )
-def test_shards_of_another_kind_are_refused_by_name(tmp_path, header, points, said):
+def test_incompatible_shards_are_refused(tmp_path, header, points, message):
     first = write_shard(tmp_path, BODY, SEQUENCES[:1])
     second = write_shard(tmp_path, header, [a_sequence("other", points=points)])
-    with pytest.raises(CacheError, match=said) as error:
+    with pytest.raises(CacheError, match=message) as error:
         open_cache(tmp_path)
     assert str(first) in str(error.value)
     assert str(second) in str(error.value)
@@ -151,19 +151,19 @@ def test_recordings_and_problems_are_counted_once(tmp_path):
     assert cache.fingerprints == {"video 0": {"f" * 32}, "video 1": {"0"}}
 
 
-def test_a_cache_without_any_sequence_is_empty(tmp_path):
+def test_a_cache_without_sequences_is_empty(tmp_path):
     cache = open_cache(a_cache(tmp_path, recordings=[a_recording()]))
     assert cache.frames == 0
     assert cache.read().keypoints.shape == (0, 25, 3)
     assert len(cache.recordings) == 1
 
 
-def test_what_is_no_cache_is_said(tmp_path):
+def test_a_folder_without_shards_is_refused(tmp_path):
     with pytest.raises(CacheError, match="no such cache"):
         open_cache(tmp_path / "nothing")
     with pytest.raises(CacheError, match="no shard"):
         open_cache(tmp_path)
-    with pytest.raises(CacheError, match="no cache is named"):
+    with pytest.raises(CacheError, match="no cache given"):
         open_cache([])
 
 
@@ -175,7 +175,7 @@ def test_a_damaged_shard_is_named(tmp_path):
         open_cache(tmp_path)
 
 
-def test_frames_that_were_damaged_after_opening_are_named(tmp_path):
+def test_damage_after_opening_is_detected(tmp_path):
     cache = open_cache(spread(tmp_path, [0], [1, 2], [3]))
     damaged = shard_files(tmp_path)[1]
     damaged.write_bytes(bytes(damaged.stat().st_size))
@@ -183,7 +183,7 @@ def test_frames_that_were_damaged_after_opening_are_named(tmp_path):
         cache.read()
 
 
-def test_unfinished_and_hidden_files_are_no_shards(tmp_path):
+def test_partial_and_hidden_files_are_ignored(tmp_path):
     spread(tmp_path, [0, 1])
     (tmp_path / ".partial-0123").write_bytes(b"half")
     (tmp_path / "._one.h5").write_bytes(b"left by a Mac")
@@ -191,7 +191,7 @@ def test_unfinished_and_hidden_files_are_no_shards(tmp_path):
     assert_holds(open_cache(tmp_path), SEQUENCES[:2])
 
 
-def test_caches_are_found_in_a_folder_or_just_below_it(tmp_path):
+def test_caches_are_found_in_a_folder_or_directly_below_it(tmp_path):
     first, second = spread(tmp_path / "a", [0]), spread(tmp_path / "b", [1])
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "._one.h5").write_bytes(b"left by a Mac")

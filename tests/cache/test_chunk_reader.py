@@ -43,7 +43,7 @@ def stored(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", arrays())
-def test_what_is_read_is_what_hdf5_reads(stored, name):
+def test_reads_the_same_as_h5py(stored, name):
     path, found = stored
     with h5py.File(path) as file:
         expected = file[name][()]
@@ -51,41 +51,41 @@ def test_what_is_read_is_what_hdf5_reads(stored, name):
 
 
 @pytest.mark.parametrize("rows", [(0, 1000), (0, 64), (64, 128), (63, 65), (1, 999), (960, 1000), (999, 1000), (5, 5)])
-def test_any_rows_are_read(stored, rows):
+def test_reads_any_range_of_rows(stored, rows):
     first, last = rows
     array = np.full((last - first, 5, 3), np.nan, "<f4")
     stored[1]["walk"].read_into(array, first)
     np.testing.assert_array_equal(array, arrays()["walk"][first:last])
 
 
-def test_threads_read_side_by_side(stored):
+def test_threads_read_concurrently(stored):
     with ThreadPoolExecutor(4) as pool:
         for read in pool.map(lambda _: stored[1]["walk"].read(), range(40)):
             np.testing.assert_array_equal(read, arrays()["walk"])
 
 
 @pytest.mark.parametrize("name", ["walk", "table", "noise"])
-def test_no_changed_byte_of_a_chunk_is_read(stored, tmp_path, name):
+def test_any_changed_byte_of_a_chunk_is_detected(stored, tmp_path, name):
     path, found = stored
     whole, random = path.read_bytes(), np.random.default_rng(1)
-    offset, size, _ = found[name].places[-1].tolist()
+    offset, size, _ = found[name].extents[-1].tolist()
     for place in random.choice(size, 50, replace=False).tolist():
         changed = bytearray(whole)
         changed[offset + place] ^= 1 << int(random.integers(8))
         other = tmp_path / "changed.h5"
         other.write_bytes(changed)
         with hdf5.opened(other, check=False) as file:
-            chunks = hdf5.find_array(file, name, exactly(found[name].kind, found[name].shape[1:]))
+            chunks = hdf5.find_array(file, name, exactly(found[name].dtype, found[name].shape[1:]))
         with pytest.raises(CacheError, match=r"changed\.h5"), hdf5.reading(other):
             chunks.read()
 
 
-def test_a_file_cut_off_after_it_was_opened_is_refused(stored, tmp_path):
+def test_a_file_truncated_after_opening_is_refused(stored, tmp_path):
     path, found = stored
     other = tmp_path / "cut.h5"
     other.write_bytes(path.read_bytes())
     with hdf5.opened(other) as file:
-        chunks = hdf5.find_array(file, "noise", exactly(found["noise"].kind))
-    other.write_bytes(path.read_bytes()[: chunks.places[-1, 0] + 100])
-    with pytest.raises(CacheError, match="not as long as it should be"), hdf5.reading(other):
+        chunks = hdf5.find_array(file, "noise", exactly(found["noise"].dtype))
+    other.write_bytes(path.read_bytes()[: chunks.extents[-1, 0] + 100])
+    with pytest.raises(CacheError, match="the wrong length"), hdf5.reading(other):
         chunks.read()

@@ -95,7 +95,7 @@ def test_the_attributes_are_text(shard):
     assert said["tool"].startswith("skelemo ")
 
 
-def test_every_data_set_is_stored_as_said(shard):
+def test_data_sets_are_stored_as_specified(shard):
     assert set(shard) == {"frames", *TABLES}
     assert set(shard["frames"]) == {name.split("/")[0] for name in FRAMES}
     for name in [*TABLES, *(f"frames/{name}" for name in FRAMES)]:
@@ -108,7 +108,7 @@ def test_every_data_set_is_stored_as_said(shard):
         assert not data.external
 
 
-def test_the_tables_have_the_columns_in_their_order_without_gaps(shard):
+def test_tables_have_the_specified_columns_without_padding(shard):
     lists = {"points": (len(parts(shard)),), "labels/expression": (4,), "labels/va": (3,), "labels/au": (3,)}
     for name, columns in TABLES.items():
         kind = shard[name].dtype
@@ -122,7 +122,7 @@ def test_the_tables_have_the_columns_in_their_order_without_gaps(shard):
                 assert kind[column] == np.dtype((expected, lists.get(column, ())))
 
 
-def test_the_frames_are_those_that_went_in(shard, written):
+def test_frames_are_those_written(shard, written):
     frames = {name: shard[f"frames/{name}"][()] for name in FRAMES}
     assert frames["keypoints"].shape[1:] == (sum(parts(shard)), 3)
     assert {name: array.dtype for name, array in frames.items()} == {n: np.dtype(kind) for n, kind in FRAMES.items()}
@@ -135,7 +135,7 @@ def test_the_frames_are_those_that_went_in(shard, written):
     assert {len(array) for array in frames.values()} == {end}
 
 
-def test_the_sequences_say_what_was_known(shard, written):
+def test_sequences_are_those_written(shard, written):
     for row, one in zip(shard["sequences"][()], written[0], strict=True):
         known = (one.id, one.video, one.person, one.subject, one.scale)
         assert tuple(text(row[name]) for name in ("id", "video", "person", "subject", "scale")) == known
@@ -145,7 +145,7 @@ def test_the_sequences_say_what_was_known(shard, written):
     assert text(shard["problems"][0]["reason"]) == PROBLEM["reason"]
 
 
-def test_the_counts_are_those_of_the_frames(shard):
+def test_counts_match_the_frames(shard):
     confidence, expression = shard["frames/keypoints"][..., 2], shard["frames/labels/expression"][()]
     rated, flags = ~np.isnan(shard["frames/labels/va"][()]), shard["frames/labels/au"][()]
     ends = np.cumsum(parts(shard))
@@ -160,7 +160,7 @@ def test_the_counts_are_those_of_the_frames(shard):
         assert row["labels/au"].tolist() == [(flags[here] >= 0).any(1).sum(), *(flags[here] == 1).sum(0)]
 
 
-def test_the_hash_of_each_sequence_can_be_checked(shard):
+def test_sequence_hashes_follow_the_specification(shard):
     for row in shard["sequences"][()]:
         digest = hashlib.sha256()
         for name in ("id", "video", "person", "subject", "splits", "scale"):
@@ -177,7 +177,7 @@ def test_the_hash_of_each_sequence_can_be_checked(shard):
         assert digest.hexdigest() == text(row["sha256"])
 
 
-def test_the_hash_of_the_file_can_be_checked_and_is_its_name(shard, written):
+def test_the_shard_hash_follows_the_specification_and_names_the_file(shard, written):
     digest = hashlib.sha256()
     for name in sorted(ATTRIBUTES - {"origin", "tool", "sha256"}):
         digest.update(name.encode() + b"\0" + text(shard.attrs[name]).encode() + b"\0")
@@ -195,7 +195,7 @@ def spelled(kind: np.dtype) -> str:
     return f"S{kind.itemsize}" if kind.kind == "S" else kind.base.str[1:] + numbers
 
 
-def test_the_lines_on_the_page_read_a_shard(written):
+def test_the_example_in_the_documentation_reads_a_shard(written):
     code = PAGE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
     quoted = code.split('h5py.File("')[1].split('"')[0]
     found: dict = {}

@@ -44,10 +44,10 @@ def pair(tmp_path):
     return first, second
 
 
-def test_a_merged_cache_has_every_sequence_once_to_the_byte(tmp_path, pair):
+def test_a_merged_cache_has_every_sequence_once_unchanged(tmp_path, pair):
     done = merge(pair, tmp_path / "c")
     assert hashes(tmp_path / "c") == {one.id: one.sha256 for one in (ONE, TWO, THREE)}
-    assert (done.sequences, done.frames, done.twice) == (3, 48, 1)
+    assert (done.sequences, done.frames, done.duplicates) == (3, 48, 1)
     cache = open_cache(tmp_path / "c")
     assert all(shard.damaged() == [] for shard in cache.shards)
     assert sorted(cache.recordings["video"]) == ["one", "three", "two"]
@@ -55,7 +55,7 @@ def test_a_merged_cache_has_every_sequence_once_to_the_byte(tmp_path, pair):
     assert cache.hash == open_cache(pair).hash
 
 
-def test_settings_and_simulation_stay_with_their_sequences(tmp_path):
+def test_settings_and_simulated_flag_are_kept_per_sequence(tmp_path):
     real = a_cache(tmp_path / "a", ONE, header=Header("body_25", BODY.heads, settings={"person": "all"}))
     simulated = a_cache(tmp_path / "b", TWO, header=Header("body_25", BODY.heads, simulated=True))
     merge([real, simulated], tmp_path / "c")
@@ -64,7 +64,7 @@ def test_settings_and_simulation_stay_with_their_sequences(tmp_path):
     assert (found["one"].simulated, found["two"].simulated) == (False, True)
 
 
-def test_what_each_was_made_from_stays_with_its_sequences(tmp_path):
+def test_origins_are_kept_per_sequence(tmp_path):
     headers = [Header("body_25", BODY.heads, origin={"source": name}) for name in ("monday", "tuesday")]
     caches = [a_cache(tmp_path / one.id, one, header=header) for one, header in zip((ONE, TWO), headers, strict=True)]
     merge(caches, tmp_path / "c")
@@ -72,7 +72,7 @@ def test_what_each_was_made_from_stays_with_its_sequences(tmp_path):
     assert found == {"one": "monday", "two": "tuesday"}
 
 
-def test_labels_are_carried_over_by_name(tmp_path, pair):
+def test_labels_are_mapped_by_name(tmp_path, pair):
     wider = a_cache(tmp_path / "wider", in_wider(TWO), a_sequence("four", 6), header=WIDER)
     merge([pair[0], wider], tmp_path / "c")
     assert open_cache(tmp_path / "c").heads == WIDER.heads
@@ -80,7 +80,7 @@ def test_labels_are_carried_over_by_name(tmp_path, pair):
     assert hashes(tmp_path / "c") == expected
 
 
-def test_another_order_of_the_same_classes_becomes_the_first_ones(tmp_path, pair):
+def test_classes_in_another_order_are_mapped_to_the_first_order(tmp_path, pair):
     turned = Header("body_25", moods("calm", "sad", "glad"))
     other = replace(
         THREE, labels={**THREE.labels, "expression": np.array([2, 1, 0, -1], np.int16)[THREE.labels["expression"]]}
@@ -95,7 +95,7 @@ def unlabeled(name):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_cache_without_labels_goes_with_one_of_any_classes(tmp_path, pair, turned):
+def test_a_cache_without_labels_merges_with_any_classes(tmp_path, pair, turned):
     emotions = Header("body_25", moods("happiness", "sadness", "neutral", "anger"))
     plain = a_cache(tmp_path / "plain", unlabeled("plain"), header=emotions)
     merge([plain, *pair] if turned else [*pair, plain], tmp_path / "c")
@@ -103,7 +103,7 @@ def test_a_cache_without_labels_goes_with_one_of_any_classes(tmp_path, pair, tur
     assert hashes(tmp_path / "c") == {one.id: one.sha256 for one in (ONE, TWO, THREE, unlabeled("plain"))}
 
 
-def test_caches_without_any_label_keep_the_longest_list(tmp_path):
+def test_caches_without_labels_keep_the_longest_class_list(tmp_path):
     first = a_cache(tmp_path / "a", unlabeled("one"), header=Header("body_25", moods("bored")))
     second = a_cache(tmp_path / "b", unlabeled("two"))
     merge([first, second], tmp_path / "c")
@@ -111,22 +111,22 @@ def test_caches_without_any_label_keep_the_longest_list(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("header", "points", "said"),
+    ("header", "points", "message"),
     [
-        (Header("body_25", moods("glad", "angry")), 25, "wrong has the class 'angry', which a does not have"),
+        (Header("body_25", moods("glad", "angry")), 25, "wrong has the class 'angry', a has"),
         (Header("face_70", BODY.heads), 70, "layout"),
     ],
 )
-def test_caches_that_do_not_go_together_are_refused(tmp_path, pair, header, points, said):
+def test_incompatible_caches_are_refused(tmp_path, pair, header, points, message):
     one = a_sequence("other", points=points, expression=np.zeros(7, np.int8))
     wrong = a_cache(tmp_path / "wrong", one, header=header)
-    with pytest.raises(CacheError, match=said):
+    with pytest.raises(CacheError, match=message):
         merge([pair[0], wrong], tmp_path / "c")
     assert not (tmp_path / "c").exists()
 
 
 @pytest.mark.parametrize("header", [BODY, WIDER])
-def test_one_sequence_with_two_contents_names_both_and_leaves_nothing(tmp_path, pair, header):
+def test_a_contradiction_names_both_shards_and_leaves_nothing(tmp_path, pair, header):
     other = a_cache(tmp_path / "other", a_sequence("two", 3, seed=9), header=header)
     for sources in ([*pair, other], [other, *pair]):
         with pytest.raises(CacheError, match=r"'two' differs between .*h5 and .*h5"):
@@ -134,7 +134,7 @@ def test_one_sequence_with_two_contents_names_both_and_leaves_nothing(tmp_path, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "other"]
 
 
-def test_a_subset_has_the_wanted_sequences_to_the_byte_with_their_recordings(tmp_path, pair):
+def test_a_subset_has_the_matching_sequences_unchanged_with_their_recordings(tmp_path, pair):
     done = subset(pair[1], ["video=th*"], tmp_path / "c")
     assert hashes(tmp_path / "c") == {"three": THREE.sha256}
     cache = open_cache(tmp_path / "c")
@@ -145,7 +145,7 @@ def test_a_subset_has_the_wanted_sequences_to_the_byte_with_their_recordings(tmp
     assert len(open_cache(tmp_path / "d").problems) == 0
 
 
-def test_many_small_shards_become_few(tmp_path, monkeypatch):
+def test_small_shards_are_combined(tmp_path, monkeypatch):
     monkeypatch.setattr(shard_writer, "MOST_FRAMES", 20)
     sequences = [a_sequence(f"video {index}", frames) for index, frames in enumerate((8, 1, 11, 30, 2, 9, 4))]
     for one in sequences:
@@ -157,7 +157,7 @@ def test_many_small_shards_become_few(tmp_path, monkeypatch):
     assert all(size <= 20 for size in sizes if size != 30)
 
 
-def test_nothing_is_written_over_what_is_there(tmp_path, pair):
+def test_existing_output_is_not_overwritten(tmp_path, pair):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("\\end{document}")
     before = files_of(tmp_path)
@@ -181,14 +181,14 @@ def test_a_damaged_source_leaves_nothing(tmp_path, pair):
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["a", "b"]
 
 
-def test_nothing_wanted_is_said(tmp_path, pair):
-    with pytest.raises(CacheError, match=r"none of its 2 sequences matches video=nobody \(video is one, two\)"):
+def test_no_match_is_an_error(tmp_path, pair):
+    with pytest.raises(CacheError, match=r"none of 2 sequences matches video=nobody \(video is one, two\)"):
         subset(pair[0], ["video=nobody"], tmp_path / "c")
     with pytest.raises(ConfigError, match="vidoe"):
         subset(pair[0], ["vidoe=one"], tmp_path / "c")
 
 
-def test_an_empty_folder_may_be_filled_and_frames_are_told(tmp_path, pair):
+def test_an_empty_folder_is_accepted_and_progress_reported(tmp_path, pair):
     (tmp_path / "c").mkdir()
     told = []
     merge(pair, tmp_path / "c", lambda *done: told.append(done))
@@ -196,7 +196,7 @@ def test_an_empty_folder_may_be_filled_and_frames_are_told(tmp_path, pair):
     assert len(hashes(tmp_path / "c")) == 3
 
 
-def test_the_verbs_merge_and_take_parts(tmp_path, pair):
+def test_the_commands_merge_and_subset(tmp_path, pair):
     def run(*words):
         return CliRunner().invoke(main, ["cache", *map(str, words)])
 
@@ -208,7 +208,7 @@ def test_the_verbs_merge_and_take_parts(tmp_path, pair):
     assert run("merge", *pair, "--out", pair[0]).exit_code == 2
 
 
-def test_problems_go_with_their_own_recording_not_with_one_whose_name_begins_alike(tmp_path):
+def test_problems_follow_their_own_recording_despite_a_common_prefix(tmp_path):
     videos = ("v1", "v10", "v1_b")
     files = [
         "v1_000000000004_keypoints.json",

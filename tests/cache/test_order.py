@@ -7,7 +7,7 @@ from skelemo.cache.store import open_cache
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_sequences_are_in_one_order_whatever_their_shards_are_called(tmp_path, seed):
+def test_the_order_of_sequences_does_not_depend_on_shard_names(tmp_path, seed):
     for name in ("10", "9", "2", "30"):  # what was read when is part of a shard's name
         a_cache(tmp_path, a_sequence(name), recordings=[a_recording(name, fingerprint=f"{seed}" * 32)])
     assert list(open_cache(tmp_path).sequences["id"]) == ["2", "9", "10", "30"]

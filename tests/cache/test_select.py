@@ -1,4 +1,4 @@
-"""Choosing sequences: what an expression wants is what comes, and what cannot be meant is said."""
+"""Filters of sequences: matches, and errors with suggestions."""
 
 import numpy as np
 import pytest
@@ -45,12 +45,12 @@ def cache(tmp_path):
         (["label=*", "video=*"], {"Kick 1", "Kick 2", "talk_left", "talk_right"}),
     ],
 )
-def test_expressions_of_one_key_are_alternatives_and_keys_must_all_hold(cache, only, chosen):
+def test_filters_of_one_key_are_alternatives_and_all_keys_must_match(cache, only, chosen):
     assert set(cache.sequences["id"][select(cache, only)]) == chosen
 
 
 @pytest.mark.parametrize(
-    ("only", "said"),
+    ("only", "message"),
     [
         (["vidoe=x"], "did you mean 'video'.*fold_1, id, label, person, split, subject, video"),
         (["label=glat"], "unknown label 'glat': did you mean 'glad'"),
@@ -58,13 +58,13 @@ def test_expressions_of_one_key_are_alternatives_and_keys_must_all_hold(cache, o
         (["=train"], "expected KEY=GLOB"),
     ],
 )
-def test_what_cannot_be_meant_is_said(cache, only, said):
-    with pytest.raises(ConfigError, match=said):
+def test_invalid_filters_are_refused(cache, only, message):
+    with pytest.raises(ConfigError, match=message):
         select(cache, only)
 
 
 @pytest.mark.parametrize(
-    ("only", "told"),
+    ("only", "description"),
     [
         (["split=trian"], " (did you mean 'train'? split is test, train)"),
         (["video=kick*"], " (video is Kick 1, Kick 2, talk)"),
@@ -75,17 +75,17 @@ def test_what_cannot_be_meant_is_said(cache, only, said):
         (["label="], ""),
     ],
 )  # fmt: skip
-def test_of_what_no_sequence_meets_the_values_are_told(cache, only, told):
-    assert unmet(cache.sequences, only) == told
+def test_unmatched_keys_list_the_available_values(cache, only, description):
+    assert unmet(cache.sequences, only) == description
 
 
-def test_of_many_values_a_few_are_told_and_of_none_that_there_is_none(tmp_path):
+def test_available_values_are_abbreviated_or_reported_as_unknown(tmp_path):
     many = open_cache(a_cache(tmp_path / "c", *(a_sequence(f"clip{number}", 1) for number in range(20))))
     assert unmet(many.sequences, ["id=x"]) == " (id is clip0, clip1, clip2, clip3, clip4, clip5 and 14 more)"
-    assert unmet(many.sequences, ["subject=Ann"]) == " (subject is not known of any)"
+    assert unmet(many.sequences, ["subject=Ann"]) == " (subject is unknown for all)"
 
 
-def test_no_frame_is_read_unless_a_label_is_asked_for(cache):
+def test_labels_are_computed_only_for_label_filters(cache):
     for path in shard_files(cache.paths[0]):
         path.unlink()
     assert select(cache, ["video=Kick*"]).sum() == 2

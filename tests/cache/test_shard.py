@@ -16,7 +16,7 @@ from skelemo.cache.shard import Header, open_shard, write_shard
 from skelemo.errors import CacheError, ConfigError
 
 
-def test_what_was_written_is_read(path, sequences):
+def test_round_trip(path, sequences):
     opened = open_shard(path)
     assert opened.header == BODY
     assert opened.frames == 9
@@ -37,7 +37,7 @@ def test_what_was_written_is_read(path, sequences):
     assert opened.problems.to_dict("records") == [PROBLEM]
 
 
-def test_a_part_is_read_into_its_place(path, sequences):
+def test_a_range_of_frames_is_read_into_a_slice(path, sequences):
     arrays = {"keypoints": np.full((6, 25, 3), -1, np.float32), "number": np.full(6, -1, np.int32)}
     open_shard(path).read_into(arrays, slice(3, 7), slice(1, 5))
     everything = np.concatenate([one.keypoints for one in sequences])
@@ -57,7 +57,7 @@ def test_plain_h5py_reads_a_shard(path, sequences):
 
 
 @pytest.mark.parametrize("layout", ["body_25+face_70", "body_25+face_70+hand_21x2"])
-def test_frames_without_anybody_shrink_as_far_as_a_reader_believes(tmp_path, layout):
+def test_empty_frames_compress_within_the_readers_limit(tmp_path, layout):
     points = len(skeleton.layout(layout))
     nobody = a_sequence("nobody", 1500, keypoints=np.zeros((1500, points, 3), np.float32), expression=np.full(1500, -1))
     path = write_shard(tmp_path, Header(layout, HEADS), [nobody])
@@ -103,7 +103,7 @@ def test_other_content_has_another_name(tmp_path, path, sequences):
     assert path in names
 
 
-def test_a_shard_that_is_there_is_left_alone_unless_it_is_damaged(path, sequences):
+def test_an_existing_shard_is_kept_unless_damaged(path, sequences):
     content, before = path.read_bytes(), path.stat().st_ino
 
     def write():
@@ -118,7 +118,7 @@ def test_a_shard_that_is_there_is_left_alone_unless_it_is_damaged(path, sequence
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_disk_that_fails_leaves_nothing_behind(tmp_path, sequences, monkeypatch, step):
+def test_a_failing_disk_leaves_nothing_behind(tmp_path, sequences, monkeypatch, step):
     def fail(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -128,7 +128,7 @@ def test_a_disk_that_fails_leaves_nothing_behind(tmp_path, sequences, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_is_full_leaves_nothing_behind(tmp_path, sequences):
+def test_a_full_disk_leaves_nothing_behind(tmp_path, sequences):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
@@ -139,7 +139,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(tmp_path, sequences):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path, sequences):
+def test_a_missing_folder_is_an_error(tmp_path, sequences):
     with pytest.raises(CacheError, match=r"nowhere.*cannot be written"):
         write_shard(tmp_path / "nowhere", BODY, sequences)
 
@@ -151,25 +151,25 @@ def test_no_lock_is_needed_to_read(path):
 
 
 @pytest.mark.parametrize(
-    ("sequences", "said"),
+    ("sequences", "message"),
     [
         ([a_sequence(points=95)], "95 keypoints; the layout body_25 has 25"),
         ([a_sequence(expression=np.full(7, 3, np.int8))], "labels of expression reach from 3 to 3; expected -1 to 2"),
         ([a_sequence(), a_sequence(seed=1)], "id of another"),
     ],
 )
-def test_sequences_that_do_not_fit_the_shard_are_not_written(tmp_path, sequences, said):
-    with pytest.raises(CacheError, match=said):
+def test_sequences_that_do_not_fit_the_shard_are_not_written(tmp_path, sequences, message):
+    with pytest.raises(CacheError, match=message):
         write_shard(tmp_path, BODY, sequences)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_header_has_heads_of_different_names():
-    with pytest.raises(CacheError, match="different names"):
+def test_a_header_requires_distinct_head_names():
+    with pytest.raises(CacheError, match="distinct names"):
         Header("body_25", (MOOD, MOOD))
 
 
-def test_a_header_has_a_layout_in_its_one_spelling():
+def test_a_header_normalizes_the_layout_name():
     assert Header(" body_25 + face_70", HEADS) == BODY_AND_FACE
     with pytest.raises(ConfigError, match="body_26"):
         Header("body_26", HEADS)
@@ -184,7 +184,7 @@ def flipped(content: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
-def test_a_flipped_bit_is_found_or_changes_nothing_that_is_read(path):
+def test_a_flipped_bit_is_detected_or_harmless(path):
     content, truth, found = path.read_bytes(), everything_in(path), 0
     for bit in np.random.default_rng(5).choice(len(content) * 8, 200, replace=False).tolist():
         path.write_bytes(flipped(content, bit))
@@ -196,7 +196,7 @@ def test_a_flipped_bit_is_found_or_changes_nothing_that_is_read(path):
     assert found > 100
 
 
-def test_every_flip_within_the_frames_is_found(path):
+def test_every_flipped_bit_in_the_frames_is_detected(path):
     content = path.read_bytes()
     with h5py.File(path) as file:
         chunk = file["frames/keypoints"].id.get_chunk_info(0)
@@ -206,7 +206,7 @@ def test_every_flip_within_the_frames_is_found(path):
             everything_in(path)
 
 
-def test_a_shard_that_was_cut_off_is_found(path):
+def test_a_truncated_shard_is_detected(path):
     content = path.read_bytes()
     for length in [0, 1, 100, *np.linspace(500, len(content) - 1, 30).astype(int).tolist()]:
         path.write_bytes(content[:length])
@@ -217,11 +217,11 @@ def test_a_shard_that_was_cut_off_is_found(path):
 @pytest.mark.parametrize("content", [b"", b"PK\3\4 not HDF5 at all", b"\x89HDF\r\n\x1a\n" + bytes(3000)])
 def test_a_file_of_another_kind_is_refused(tmp_path, content):
     (tmp_path / "a.h5").write_bytes(content)
-    with pytest.raises(CacheError, match=r"a\.h5: (empty|not an HDF5|cut off)"):
+    with pytest.raises(CacheError, match=r"a\.h5: (empty|not an HDF5|truncated)"):
         open_shard(tmp_path / "a.h5")
 
 
-def test_what_is_not_a_file_is_refused_without_waiting_for_it(tmp_path):
+def test_a_fifo_is_refused_without_blocking(tmp_path):
     os.mkfifo(tmp_path / "a.h5")
     with pytest.raises(CacheError, match="not a file"):
         open_shard(tmp_path / "a.h5")

@@ -33,7 +33,7 @@ def sequences():
     return [a_sequence("one", 5, points=95), half, nobody]
 
 
-def test_a_shard_says_what_its_sequences_have(tmp_path, sequences):
+def test_a_shard_stores_the_counts_of_its_sequences(tmp_path, sequences):
     counts = open_shard(write_shard(tmp_path, BODY_AND_FACE, sequences)).counts
     for row, one in enumerate(sequences):
         seen, points, labels, rated = by_hand(one, (slice(25), slice(25, 95)), 3)
@@ -56,11 +56,11 @@ def test_a_cache_counts_each_sequence_once_and_in_its_order(tmp_path, sequences)
         assert found == known[name]
 
 
-def test_no_heads_are_no_labels(tmp_path):
+def test_counts_without_heads(tmp_path):
     counts = open_shard(write_shard(tmp_path, Header("body_25"), [a_sequence("one", 4, labels={})])).counts
     assert counts.labels == {}
 
 
-def test_a_shard_without_sequences_counts_nothing(tmp_path):
+def test_counts_of_an_empty_shard(tmp_path):
     counts = open_shard(write_shard(tmp_path, Header("body_25", HEADS), [])).counts
     assert (counts.points.shape, counts.labels["expression"].shape) == ((0, 1), (0, 4))

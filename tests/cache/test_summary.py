@@ -35,7 +35,7 @@ def cache(tmp_path, monkeypatch):
     return open_cache(tmp_path)
 
 
-def test_what_is_missing_is_told_by_part_and_recording_the_worst_first(cache):
+def test_missing_points_by_part_and_recording_worst_first(cache):
     found = by_recording(cache).set_index("video")
     assert list(found.index) == ["bad", "[i]pair", "good"]
     assert found["frames"].tolist() == [5, 10, 10]
@@ -63,7 +63,7 @@ def test_labels_are_counted_by_class(cache):
     assert labeled(cache)["expression"] == truth
 
 
-def test_sources_settings_versions_and_hashes_are_told_with_how_many_have_them(cache):
+def test_provenance_counts_sources_settings_and_versions(cache):
     known = provenance(cache)
     assert known.hash == cache.hash
     assert known.shards == {path.name: path.stat().st_size for path in sorted(cache.paths[0].glob("*.h5"))}
@@ -75,7 +75,7 @@ def test_sources_settings_versions_and_hashes_are_told_with_how_many_have_them(c
     assert sum(known.tools.values()) == 2
 
 
-def test_a_recording_in_which_nobody_was_seen_lacks_everything(tmp_path):
+def test_a_recording_without_people_is_entirely_missing(tmp_path):
     rows = [a_recording("good"), a_recording("nobody", files=9, frames=8, people=0)]
     cache = open_cache(a_cache(tmp_path / "two", lacking("good", 5, 0, 0), header=BODY_AND_FACE, recordings=rows))
     first, second = by_recording(cache).to_dict("records")
@@ -84,7 +84,7 @@ def test_a_recording_in_which_nobody_was_seen_lacks_everything(tmp_path):
     assert (second["video"], second["sequences"], second["unread"]) == ("good", 1, 0)
 
 
-def test_an_empty_cache_lacks_nothing(tmp_path):
+def test_an_empty_cache_has_no_missing_points(tmp_path):
     cache = open_cache(a_cache(tmp_path / "empty", header=BODY_AND_FACE))
     assert overall(cache) == {"sequences": 0, "frames": 0, "nobody": 0, "body_25": 0, "face_70": 0}
     assert by_recording(cache).empty

@@ -1,4 +1,4 @@
-"""Push and pull: what arrives is what was sent, only missing shards travel, nothing unchecked is accepted."""
+"""Push and pull: pulled caches equal pushed ones, only missing shards are transferred, and everything is verified."""
 
 import json
 import os
@@ -10,11 +10,13 @@ import pytest
 from click.testing import CliRunner
 from small_caches import BODY, a_cache, a_recording, a_sequence, sizes
 
-from skelemo.cache import place as places
-from skelemo.cache import transfer
+from skelemo.cache import pull as pulling
+from skelemo.cache import remote
+from skelemo.cache.pull import pull
+from skelemo.cache.push import push
 from skelemo.cache.shard import Header, Shard, open_shard
 from skelemo.cache.store import open_cache, shard_files
-from skelemo.cache.transfer import pull, push, read_options
+from skelemo.cache.transfer import read_options
 from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError, RemoteError, SkelemoError
 
@@ -42,16 +44,16 @@ def far(cache, tmp_path):
 
 def test_a_pulled_cache_equals_the_pushed_one(cache, tmp_path):
     sent = push(cache, str(tmp_path / "far" / "away"), jobs=2)
-    assert (len(sent.shards), sent.there, sent.size) == (4, 0, sum(sizes(cache).values()))
+    assert (len(sent.shards), sent.up_to_date, sent.size) == (4, 0, sum(sizes(cache).values()))
     got = pull(f"file://{tmp_path}/far/away", tmp_path / "here", jobs=3)
-    assert (len(got.shards), got.there, got.size, got.sequences) == (4, 0, sum(sizes(cache).values()), 8)
+    assert (len(got.shards), got.up_to_date, got.size, got.sequences) == (4, 0, sum(sizes(cache).values()), 8)
     assert sizes(tmp_path / "here") == sizes(cache)
     assert open_cache(tmp_path / "here").hash == open_cache(cache).hash
     assert leftovers(tmp_path / "here") == leftovers(tmp_path / "far" / "away") == []
 
 
-def test_only_missing_shards_travel(cache, far, tmp_path):
-    here, told = tmp_path / "here", []
+def test_only_missing_shards_are_transferred(cache, far, tmp_path):
+    here, reports = tmp_path / "here", []
     assert push(cache, str(far)).size == 0
     first, *_ = shard_files(cache)
     (far / first.name).unlink()
@@ -61,10 +63,10 @@ def test_only_missing_shards_travel(cache, far, tmp_path):
     second.unlink()
     (here / "renamed.h5").write_bytes(shard_files(here)[0].read_bytes())
     shard_files(here)[0].unlink()
-    got = pull(str(far), here, report=lambda *figures: told.append(figures))
+    got = pull(str(far), here, report=lambda *figures: reports.append(figures))
     size = (far / second.name).stat().st_size
-    assert (got.shards, got.there, got.size) == ((second.name,), 3, size)
-    assert (told[0], told[-1]) == ((0, size), (size, size))
+    assert (got.shards, got.up_to_date, got.size) == ((second.name,), 3, size)
+    assert (reports[0], reports[-1]) == ((0, size), (size, size))
 
 
 def test_the_index_describes_every_shard(cache, far):
@@ -85,7 +87,7 @@ def test_the_index_describes_every_shard(cache, far):
     ],
 )
 @pytest.mark.parametrize("indexed", [True, False])
-def test_only_wanted_sequences_are_kept_and_sent(cache, far, tmp_path, only, ids, indexed):
+def test_only_matching_sequences_are_pulled_and_pushed(cache, far, tmp_path, only, ids, indexed):
     if not indexed:
         (far / "index.json").unlink()
     pull(str(far), tmp_path / "here", only=only)
@@ -94,7 +96,7 @@ def test_only_wanted_sequences_are_kept_and_sent(cache, far, tmp_path, only, ids
     assert sorted(open_cache(tmp_path / "part").sequences["id"]) == ids
 
 
-def test_shards_without_a_wanted_sequence_do_not_travel(cache, far, tmp_path):
+def test_shards_without_a_matching_sequence_are_not_transferred(cache, far, tmp_path):
     assert len(pull(str(far), tmp_path / "here", only=["video=Kick 2"]).shards) == 1
     assert len(pull(str(far), tmp_path / "here").shards) == 3
     assert open_cache(tmp_path / "here").hash == open_cache(cache).hash
@@ -103,7 +105,7 @@ def test_shards_without_a_wanted_sequence_do_not_travel(cache, far, tmp_path):
 @pytest.mark.parametrize(
     ("only", "message"), [("video=Nobody", "video is Kick 0"), ("label=furious", "unknown"), ("fold=1", "unknown key")]
 )
-def test_a_choice_that_nothing_meets_leaves_no_folder(far, tmp_path, only, message):
+def test_a_pull_without_matches_leaves_no_folder(far, tmp_path, only, message):
     with pytest.raises(SkelemoError, match=message):
         pull(str(far), tmp_path / "new" / "here", only=[only])
     assert not (tmp_path / "new").exists()
@@ -112,33 +114,33 @@ def test_a_choice_that_nothing_meets_leaves_no_folder(far, tmp_path, only, messa
 def test_a_plain_copy_of_a_cache_can_be_pulled_and_pushed_to(cache, changed, tmp_path):
     pull(str(cache), tmp_path / "here")
     assert open_cache(tmp_path / "here").hash == open_cache(cache).hash
-    with pytest.raises(CacheError, match=r"'Kick 1_test' of .* there has other content"):
+    with pytest.raises(CacheError, match=r"'Kick 1_test' of .* differs from"):
         push(changed, str(tmp_path / "here"))
     assert push(cache, str(tmp_path / "here")).size == 0
     assert len(index_of(tmp_path / "here")["shards"]) == 4
 
 
-def test_changed_sequences_are_refused_unless_they_are_to_replace(cache, changed, far, tmp_path):
+def test_changed_sequences_require_replace(cache, changed, far, tmp_path):
     before = sizes(far)
-    with pytest.raises(CacheError, match=r"'Kick 1_test' of .* there has other content.*--replace"):
+    with pytest.raises(CacheError, match=r"'Kick 1_test' of .* differs from.*--replace"):
         push(changed, str(far))
     assert sizes(far) == before
     done = push(changed, str(far), replace=True)
-    assert (len(done.shards), done.notes) == (1, ("removed 1 outdated shard there",))
+    assert (len(done.shards), done.notes) == (1, ("removed 1 outdated remote shard",))
     assert open_cache(far).hash == open_cache(changed).hash
     assert index_of(far)["shards"].keys() == sizes(far).keys()
-    with pytest.raises(CacheError, match=r"'Kick 1_test' of .* differs from that in"):
+    with pytest.raises(CacheError, match=r"'Kick 1_test' of .* differs from"):
         pull(str(far), cache)
 
 
 @pytest.mark.parametrize("lost", ["sequence", "recording"])
-def test_replacing_never_loses_what_only_the_outdated_shard_has(tmp_path, lost):
+def test_replacing_never_loses_other_content_of_a_shard(tmp_path, lost):
     rest = [a_sequence("other")] if lost == "sequence" else []
     rows = [a_recording("v"), a_recording("other")]
     old = a_cache(tmp_path / "old", a_sequence("v"), *rest, recordings=rows)
     new = a_cache(tmp_path / "new", a_sequence("v", seed=9), recordings=rows[:1])
     push(old, str(tmp_path / "far"))
-    with pytest.raises(CacheError, match="'other' would be lost with that shard"):
+    with pytest.raises(CacheError, match="removing that shard would lose 'other'"):
         push(new, str(tmp_path / "far"), replace=True)
     assert open_cache(tmp_path / "far").hash == open_cache(old).hash
 
@@ -147,7 +149,7 @@ def test_a_push_killed_while_it_replaces_loses_nothing(changed, far, monkeypatch
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(places.Place, "remove", killed)
+    monkeypatch.setattr(remote.Remote, "remove", killed)
     with pytest.raises(KeyboardInterrupt):
         push(changed, str(far), replace=True)
     monkeypatch.undo()
@@ -155,7 +157,7 @@ def test_a_push_killed_while_it_replaces_loses_nothing(changed, far, monkeypatch
     assert open_cache(far).hash == open_cache(changed).hash
 
 
-def test_simultaneous_pushes_all_arrive_in_the_index(tmp_path):
+def test_concurrent_pushes_are_all_indexed(tmp_path):
     caches = [a_cache(tmp_path / f"{index}", a_sequence(f"v{index}", 200)) for index in range(4)]
     threads = [threading.Thread(target=push, args=(one, str(tmp_path / "far"))) for one in caches]
     for thread in threads:
@@ -166,10 +168,10 @@ def test_simultaneous_pushes_all_arrive_in_the_index(tmp_path):
     assert open_cache(tmp_path / "far").hash == open_cache(caches).hash
 
 
-def test_an_interrupted_upload_is_invisible_and_swept_a_day_later(cache, tmp_path):
+def test_an_interrupted_upload_is_invisible_and_removed_a_day_later(cache, tmp_path):
     far = tmp_path / "far"
     code = (
-        "import sys, os; from skelemo.cache.transfer import push\n"
+        "import sys, os; from skelemo.cache.push import push\n"
         "from fsspec.implementations.local import LocalFileSystem\n"
         "LocalFileSystem.mv = lambda *_, **__: os._exit(9)\n"
         "push(__import__('pathlib').Path(sys.argv[1]), sys.argv[2])\n"
@@ -183,13 +185,13 @@ def test_an_interrupted_upload_is_invisible_and_swept_a_day_later(cache, tmp_pat
     assert leftovers(far) == []
 
 
-def test_a_pull_that_is_killed_leaves_whole_shards_only(far, cache, tmp_path):
+def test_a_killed_pull_leaves_only_complete_shards(far, cache, tmp_path):
     code = (
-        "import sys, os; from pathlib import Path; from skelemo.cache import transfer\n"
-        "accept, left = transfer._Pull.accept, [2]\n"
+        "import sys, os; from pathlib import Path; from skelemo.cache import pull\n"
+        "accept, left = pull._Pull.accept, [2]\n"
         "def once(self, *words):\n    left[0] -= 1\n    left[0] or os._exit(9)\n    accept(self, *words)\n"
-        "transfer._Pull.accept = once\n"
-        "transfer.pull(sys.argv[1], Path(sys.argv[2]))\n"
+        "pull._Pull.accept = once\n"
+        "pull.pull(sys.argv[1], Path(sys.argv[2]))\n"
     )
     here = tmp_path / "here"
     assert subprocess.run([sys.executable, "-c", code, str(far), str(here)]).returncode == 9
@@ -201,36 +203,36 @@ def test_a_pull_that_is_killed_leaves_whole_shards_only(far, cache, tmp_path):
 
 @pytest.mark.parametrize("at", [0.01, 0.3, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("indexed", [True, False])
-def test_a_flipped_bit_is_found_before_a_shard_gets_its_name(far, tmp_path, at, indexed):
+def test_a_flipped_bit_is_detected_before_a_shard_is_added(far, tmp_path, at, indexed):
     broken = shard_files(far)[0]
     damage(broken, at)
     if not indexed:
         (far / "index.json").unlink()
-    with pytest.raises(CacheError, match=rf"not taken: {broken.name} \("):
+    with pytest.raises(CacheError, match=rf"refused: {broken.name} \("):
         pull(str(far), tmp_path / "here")
     assert sorted(sizes(tmp_path / "here")) == sorted(sizes(far).keys() - {broken.name})
     assert leftovers(tmp_path / "here") == []
 
 
-def test_a_shard_cut_off_there_is_sent_again(cache, far):
+def test_a_truncated_remote_shard_is_uploaded_again(cache, far):
     broken = shard_files(far)[0]
     os.truncate(broken, 50)
     assert push(cache, str(far)).shards == (broken.name,)
     assert sizes(far) == sizes(cache)
 
 
-def test_a_damaged_shard_here_is_fetched_again_and_never_pushed(cache, far, tmp_path):
+def test_a_damaged_local_shard_is_downloaded_again_and_never_pushed(cache, far, tmp_path):
     here = tmp_path / "here"
     pull(str(far), here)
     broken = shard_files(here)[0]
     os.truncate(broken, 500)
     assert pull(str(far), here).shards == (broken.name,)
     damage(shard_files(cache)[0])
-    with pytest.raises(CacheError, match=r"damaged|cannot be read|those that were written"):
+    with pytest.raises(CacheError, match=r"damaged|cannot be read|match their hash"):
         push(cache, str(tmp_path / "elsewhere"))
 
 
-def test_another_layout_is_refused_before_anything_travels(cache, far, tmp_path):
+def test_another_layout_is_refused_before_any_transfer(cache, far, tmp_path):
     other = a_cache(tmp_path / "other", a_sequence("w", points=95), header=Header("body_25+face_70", BODY.heads))
     with pytest.raises(CacheError, match="layout"):
         push(other, str(far))
@@ -239,14 +241,14 @@ def test_another_layout_is_refused_before_anything_travels(cache, far, tmp_path)
     assert sizes(far) == sizes(cache)
 
 
-def test_what_does_not_fit_on_the_disk_is_not_begun(far, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
-    with pytest.raises(CacheError, match=r"has room for 1\.0 kB"):
+def test_a_pull_larger_than_the_free_space_is_refused(far, tmp_path, monkeypatch):
+    monkeypatch.setattr(pulling.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    with pytest.raises(CacheError, match=r"1\.0 kB are free"):
         pull(str(far), tmp_path / "here")
     assert not (tmp_path / "here").exists()
 
 
-def test_other_folders_and_files_are_not_pulled_into(far, tmp_path):
+def test_a_pull_into_other_folders_or_files_is_refused(far, tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "thesis.tex").touch()
     for folder, message in ((tmp_path / "here", "thesis.tex"), (tmp_path / "here" / "thesis.tex", "is a file")):
@@ -267,7 +269,7 @@ def test_other_folders_and_files_are_not_pulled_into(far, tmp_path):
         b'{"format": "skelemo", "version": 1, "shards": {"' + b"0" * 20 + b'.h5": {"size": 1e400}}}',
     ],
 )
-def test_a_hostile_index_is_one_line(far, tmp_path, text):
+def test_a_hostile_index_is_one_error(far, tmp_path, text):
     (far / "index.json").write_bytes(text)
     with pytest.raises(RemoteError, match=r"index\.json: not an index") as error:
         pull(str(far), tmp_path / "here")
@@ -276,11 +278,11 @@ def test_a_hostile_index_is_one_line(far, tmp_path, text):
     assert not (tmp_path / "here").exists()
 
 
-def test_an_index_leads_nowhere_else(far, tmp_path):
+def test_an_index_cannot_name_other_paths(far, tmp_path):
     index = index_of(far)
     index["shards"]["../" + "0" * 20 + ".h5"] = next(iter(index["shards"].values()))
     (far / "index.json").write_text(json.dumps(index))
-    with pytest.raises(RemoteError, match="not the name of a shard"):
+    with pytest.raises(RemoteError, match="not a shard's name"):
         pull(str(far), tmp_path / "here")
 
 
@@ -300,7 +302,7 @@ SECRETS = (
 
 @pytest.mark.parametrize("url", SECRETS)
 def test_no_message_shows_a_secret(url, cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "PAUSES", ())
+    monkeypatch.setattr(remote, "PAUSES", ())
     given = ["--storage-option", "password=SECRET", "--storage-option", "no_secret_SECRET"]
     for words in (["pull", url, str(tmp_path / "here")], ["push", str(cache), url], ["pull", url, "x", *given]):
         answer = CliRunner().invoke(main, ["cache", *words])
@@ -311,7 +313,7 @@ def test_no_message_shows_a_secret(url, cache, tmp_path, monkeypatch):
 
 def test_a_missing_driver_names_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.setattr(places.fsspec, "url_to_fs", lambda *_, **__: __import__("s3fs"))
+    monkeypatch.setattr(remote.fsspec, "url_to_fs", lambda *_, **__: __import__("s3fs"))
     with pytest.raises(ConfigError, match=r"pip install 'skelemo\[s3\]'"):
         pull("s3://bucket/x", tmp_path / "here")
 
@@ -321,7 +323,7 @@ def test_storage_options_are_json_or_text():
     assert options == {"anon": True, "port": 22, "key": "null", "name": "a=b", "kwargs": {"a": 1}}
 
 
-def test_the_verbs_print_what_has_travelled(cache, changed, tmp_path):
+def test_the_commands_print_the_result(cache, changed, tmp_path):
     far, here = str(tmp_path / "far"), str(tmp_path / "here")
     answers = [
         CliRunner().invoke(main, ["cache", *words]).output
@@ -337,7 +339,7 @@ def test_the_verbs_print_what_has_travelled(cache, changed, tmp_path):
     assert "--replace" in answers[2]
 
 
-def test_a_full_disk_leaves_no_half_shard(far, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_partial_shard(far, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -347,7 +349,7 @@ def test_a_full_disk_leaves_no_half_shard(far, tmp_path, monkeypatch):
     assert not (tmp_path / "here").exists()
 
 
-def test_opening_reads_what_arrived(far, tmp_path):
+def test_pulled_shards_are_intact(far, tmp_path):
     pull(str(far), tmp_path / "here")
     for path in shard_files(tmp_path / "here"):
         assert open_shard(path).damaged() == []

@@ -1,4 +1,4 @@
-"""Push and pull through the web, S3 and SSH: real protocols, real drivers, servers that misbehave."""
+"""Push and pull over HTTP, S3 and SSH: real protocols and drivers, and misbehaving servers."""
 
 import asyncio
 import json
@@ -10,10 +10,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from small_caches import a_cache, a_sequence, sizes
 
-from skelemo.cache import place as places
-from skelemo.cache.place import Place
+from skelemo.cache import remote as remotes
+from skelemo.cache.pull import pull
+from skelemo.cache.push import push
+from skelemo.cache.remote import Remote
 from skelemo.cache.store import open_cache, shard_files
-from skelemo.cache.transfer import pull, push
 from skelemo.errors import CacheError, ConfigError, RemoteError, SkelemoError
 
 
@@ -25,7 +26,7 @@ def far(cache, tmp_path):
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(places, "PAUSES", (0.05, 0.05))
+    monkeypatch.setattr(remotes, "PAUSES", (0.05, 0.05))
 
 
 class Web(ThreadingHTTPServer):
@@ -69,7 +70,7 @@ class _Handler(SimpleHTTPRequestHandler):
             time.sleep(pause)
 
 
-def test_the_web_is_read_by_its_index_and_never_written(far, cache, tmp_path):
+def test_http_is_read_through_the_index_and_never_written(far, cache, tmp_path):
     with Web(far) as web:
         got = pull(web.url, tmp_path / "here", only=["video=Kick 2"])
         assert (len(got.shards), len(web.asked)) == (1, 2), "one question for the index, one for the shard"
@@ -79,13 +80,13 @@ def test_the_web_is_read_by_its_index_and_never_written(far, cache, tmp_path):
     assert open_cache(tmp_path / "here").hash == open_cache(cache).hash
 
 
-def test_an_address_without_an_index_is_one_line(cache, tmp_path):
+def test_a_url_without_an_index_is_one_error(cache, tmp_path):
     with Web(cache) as web, pytest.raises(RemoteError, match=r"no index\.json and no shard"):
         pull(web.url, tmp_path / "here")
     assert not (tmp_path / "here").exists()
 
 
-def test_broken_connections_are_tried_again(far, cache, tmp_path):
+def test_broken_connections_are_retried(far, cache, tmp_path):
     broken = []
 
     def cut(handler):
@@ -106,23 +107,23 @@ def test_broken_connections_are_tried_again(far, cache, tmp_path):
     assert open_cache(tmp_path / "here").hash == open_cache(cache).hash
 
 
-def test_a_dead_server_is_one_line(tmp_path):
+def test_an_unreachable_server_is_one_error(tmp_path):
     with pytest.raises(RemoteError, match=r"^http://127\.0\.0\.1:1/faces: .*onnect"):
         pull("http://127.0.0.1:1/faces", tmp_path / "here")
 
 
 @pytest.mark.parametrize("which", ["index.json", ".h5"])
-def test_an_answer_that_never_ends_is_cut_short(far, tmp_path, monkeypatch, which):
-    monkeypatch.setattr(places, "LONGEST_TEXT", 1 << 20)
+def test_an_endless_response_is_refused(far, tmp_path, monkeypatch, which):
+    monkeypatch.setattr(remotes, "MAX_TEXT", 1 << 20)
     with Web(far, lambda handler: handler.path.endswith(which) and handler.endless(b" " * 65536)) as web:
-        with pytest.raises(RemoteError, match="longer than"):
+        with pytest.raises(RemoteError, match="more than"):
             pull(web.url, tmp_path / "here")
         assert len(web.asked) <= 6
 
 
 @pytest.mark.parametrize("which", ["index.json", ".h5"])
-def test_an_answer_that_trickles_is_given_up(far, tmp_path, monkeypatch, which):
-    monkeypatch.setattr(places, "PATIENCE", 0.3)
+def test_a_slow_response_times_out(far, tmp_path, monkeypatch, which):
+    monkeypatch.setattr(remotes, "TIMEOUT", 0.3)
     start = time.monotonic()
     with (
         Web(far, lambda handler: handler.path.endswith(which) and handler.endless(b" ", 0.02)) as web,
@@ -133,7 +134,7 @@ def test_an_answer_that_trickles_is_given_up(far, tmp_path, monkeypatch, which):
     assert not (tmp_path / "here").exists()
 
 
-def test_a_redirect_to_another_host_gets_no_header_of_the_users(far, cache, tmp_path):
+def test_a_redirect_to_another_host_gets_no_private_headers(far, cache, tmp_path):
     with Web(far) as other:
 
         def redirect(handler):
@@ -159,15 +160,18 @@ def test_a_shard_under_another_name_is_not_accepted(far, tmp_path):
     index = json.loads((far / "index.json").read_text())
     index["shards"][first.name] |= {key: index["shards"][second.name][key] for key in ("size", "sha256")}
     (far / "index.json").write_text(json.dumps(index))
-    with Web(far) as web, pytest.raises(CacheError, match=rf"not taken: {first.name} \(it is {second.name}"):
+    with (
+        Web(far) as web,
+        pytest.raises(CacheError, match=rf"refused: {first.name} \(its content belongs to {second.name}"),
+    ):
         pull(web.url, tmp_path / "here")
     assert sizes(tmp_path / "here").keys() == sizes(far).keys() - {first.name}
 
 
-def test_a_shard_that_is_gone_is_named_when_all_others_have_come(far, tmp_path):
+def test_a_missing_shard_is_reported_after_the_others_were_pulled(far, tmp_path):
     first, *others = shard_files(far)
     first.unlink()
-    with Web(far) as web, pytest.raises(CacheError, match=rf"{first.name} \(in the index, but gone\)"):
+    with Web(far) as web, pytest.raises(CacheError, match=rf"{first.name} \(listed in the index, but missing\)"):
         pull(web.url, tmp_path / "here")
     assert sorted(sizes(tmp_path / "here")) == [path.name for path in others]
 
@@ -253,7 +257,7 @@ def where(request, tmp_path):
     return (f"s3://bucket/{tmp_path.name}", found) if request.param == "s3" else (found.url(), {})
 
 
-def test_a_cache_goes_and_comes_and_only_what_is_missing_travels(where, cache, tmp_path):
+def test_push_and_pull_transfer_only_missing_shards(where, cache, tmp_path):
     url, options = where
     assert push(cache, url, options=options, jobs=2).size == sum(sizes(cache).values())
     assert push(cache, url, options=options).size == 0
@@ -267,14 +271,14 @@ def test_a_cache_goes_and_comes_and_only_what_is_missing_travels(where, cache, t
 def test_changed_sequences_are_replaced(where, cache, changed, tmp_path):
     url, options = where
     push(cache, url, options=options)
-    with pytest.raises(CacheError, match="has other content"):
+    with pytest.raises(CacheError, match="differs from"):
         push(changed, url, options=options)
     push(changed, url, options=options, replace=True)
     pull(url, tmp_path / "here", options=options)
     assert open_cache(tmp_path / "here").hash == open_cache(changed).hash
 
 
-def test_two_machines_push_to_one_place(where, cache, tmp_path):
+def test_two_machines_push_to_one_url(where, cache, tmp_path):
     url, options = where
     other = a_cache(tmp_path / "other", a_sequence("w", 300))
     threads = [threading.Thread(target=push, args=(one, url), kwargs={"options": options}) for one in (cache, other)]
@@ -284,10 +288,10 @@ def test_two_machines_push_to_one_place(where, cache, tmp_path):
         thread.join()
     pull(url, tmp_path / "here", options=options)
     assert open_cache(tmp_path / "here").hash == open_cache([cache, other]).hash
-    assert json.loads(Place(url, options).text("index.json"))["shards"].keys() == sizes(tmp_path / "here").keys()
+    assert json.loads(Remote(url, options).read("index.json"))["shards"].keys() == sizes(tmp_path / "here").keys()
 
 
-def test_wrong_credentials_are_one_line_and_not_shown(s3, ssh, cache, tmp_path):
+def test_wrong_credentials_are_one_error_without_secrets(s3, ssh, cache, tmp_path):
     for url, options in ((ssh.url("a-wrong-one"), {}), ("s3://no-such-bucket/x", s3)):
         with pytest.raises(SkelemoError) as error:
             push(cache, url, options=options)
@@ -296,14 +300,14 @@ def test_wrong_credentials_are_one_line_and_not_shown(s3, ssh, cache, tmp_path):
         assert "\n" not in str(error.value)
 
 
-def test_a_server_with_an_unknown_key_is_not_trusted(ssh, cache, tmp_path):
+def test_an_unknown_host_key_is_refused(ssh, cache, tmp_path):
     import asyncssh
 
     for key in (None, asyncssh.generate_private_key("ssh-ed25519")):
         ssh.known_hosts.write_text("") if key is None else ssh.make_known(key)
         with pytest.raises(SkelemoError, match=r"127\.0\.0\.1.*[Hh]ost key"):
             push(cache, ssh.url())
-    with pytest.raises(ConfigError, match="always checked"):
+    with pytest.raises(ConfigError, match="cannot be disabled"):
         push(cache, ssh.url(), options={"known_hosts": False})
     assert not list((tmp_path / "server").iterdir())
     ssh.make_known()

@@ -43,14 +43,14 @@ def cache(tmp_path):
     return tmp_path
 
 
-def test_a_whole_cache_is_found_whole(cache):
+def test_an_intact_cache_has_no_findings(cache):
     told = []
     assert verify.verify(cache, report=lambda *figures: told.append(figures)) == []
     size = sum(path.stat().st_size for path in shard_files(cache))
     assert told[-1] == (size, size)
 
 
-def test_two_hundred_flipped_bits_are_each_found(cache):
+def test_two_hundred_flipped_bits_are_each_detected(cache):
     path = shard_files(cache)[1]
     whole = path.read_bytes()
     for bit in np.random.default_rng(4).choice(len(whole) * 8, 200, replace=False).tolist():
@@ -59,7 +59,7 @@ def test_two_hundred_flipped_bits_are_each_found(cache):
         path.write_bytes(whole)
 
 
-def test_every_truncation_is_found(cache):
+def test_every_truncation_is_detected(cache):
     path = shard_files(cache)[1]
     whole = path.read_bytes()
     for length in np.linspace(0, len(whole) - 1, 40).astype(int).tolist():
@@ -67,7 +67,7 @@ def test_every_truncation_is_found(cache):
         assert verify.check(path).reason, f"cut to {length} bytes"
 
 
-def test_a_shard_with_a_damaged_chunk_names_the_sequences_in_it_and_their_recordings(cache):
+def test_a_damaged_chunk_is_reported_with_its_sequences_and_recordings(cache):
     path = shard_files(cache)[0]
     names = open_shard(path).sequences["id"].tolist()
     first = chunk_of(path, "frames/keypoints", 0)
@@ -77,7 +77,7 @@ def test_a_shard_with_a_damaged_chunk_names_the_sequences_in_it_and_their_record
     assert finding.damaged == finding.recordings == (names[0],), "the second sequence begins in the second chunk"
 
 
-def test_a_shard_that_does_not_open_tells_what_it_held_where_that_can_be_read(cache):
+def test_an_unusable_shard_is_reported_with_what_can_be_salvaged(cache):
     path = shard_files(cache)[0]
     held = open_shard(path).recordings["source"].tolist()
     table = chunk_of(path, "sequences")
@@ -91,7 +91,7 @@ def test_a_shard_that_does_not_open_tells_what_it_held_where_that_can_be_read(ca
     assert finding.recordings is None
 
 
-def test_a_shard_under_the_name_of_another_is_damage(cache):
+def test_a_misnamed_shard_is_damaged(cache):
     first, second, _ = shard_files(cache)
     first.write_bytes(second.read_bytes())
     (finding,) = verify.verify(cache)
@@ -101,7 +101,7 @@ def test_a_shard_under_the_name_of_another_is_damage(cache):
     assert len(verify.verify(cache)) == 1, "a name of one's own claims nothing"
 
 
-def test_a_shard_that_is_replaced_while_it_is_read_is_not_damaged(cache, monkeypatch):
+def test_a_shard_replaced_while_it_is_read_is_not_damaged(cache, monkeypatch):
     path, original = shard_files(cache)[1], Shard.damaged
 
     def replaced_meanwhile(shard, *rest):
@@ -113,7 +113,7 @@ def test_a_shard_that_is_replaced_while_it_is_read_is_not_damaged(cache, monkeyp
     assert verify.verify(cache) == []
 
 
-def test_several_threads_find_what_one_finds(cache):
+def test_threads_find_the_same_damage(cache):
     for path in shard_files(cache)[:2]:
         path.write_bytes(path.read_bytes()[:-50])
     alone = verify.verify(cache)
@@ -121,7 +121,7 @@ def test_several_threads_find_what_one_finds(cache):
     assert len(alone) == 2
 
 
-def test_sequences_of_any_length_are_checked_by_stretches(tmp_path, monkeypatch):
+def test_sequences_of_any_length_are_checked_in_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(integrity, "BLOCK", 64)
     sequences = [a_sequence(f"v{frames}", frames) for frames in (1, 30, 34, 64, 65, 700, 3, 128)]
     path = write_shard(tmp_path, BODY, sequences)
@@ -144,7 +144,7 @@ def test_sequences_of_any_length_are_checked_by_stretches(tmp_path, monkeypatch)
             file["frames"][name][row] = before
 
 
-def test_memory_does_not_grow_with_the_shard(tmp_path):
+def test_memory_is_bounded(tmp_path):
     nobody = np.zeros((100_000, 95, 3), np.float32)
     nothing = {"expression": np.full(100_000, -1), "valence": np.zeros(100_000), "arousal": np.zeros(100_000)}
     header = BODY.__class__("body_25+face_70", BODY.heads)
@@ -167,13 +167,13 @@ def test_memory_does_not_grow_with_the_shard(tmp_path):
     [
         (lambda whole: b"", "empty"),
         (lambda whole: b"\x93NUMPY" * 1000, "not an HDF5 file"),
-        (lambda whole: whole[:20], "cut off, or changed by another program: it does not end with a seal"),
-        (lambda whole: whole[:5000], "cut off, or changed by another program: it does not end with a seal"),
-        (lambda whole: whole[:-1], "cut off, or changed by another program: it does not end with a seal"),
-        (lambda whole: whole[:100] + b"x" + whole[101:], "its bytes are not those that were written"),
+        (lambda whole: whole[:20], "truncated, or changed by another program: the seal at its end is missing"),
+        (lambda whole: whole[:5000], "truncated, or changed by another program: the seal at its end is missing"),
+        (lambda whole: whole[:-1], "truncated, or changed by another program: the seal at its end is missing"),
+        (lambda whole: whole[:100] + b"x" + whole[101:], "damaged: its bytes do not match the hash in the seal"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_in_plain_words(cache, content, reason):
+def test_unreadable_files_have_plain_reasons(cache, content, reason):
     path = shard_files(cache)[0]
     whole = path.read_bytes()
     path.write_bytes(content(whole))
@@ -183,7 +183,7 @@ def test_a_file_that_cannot_be_read_is_told_in_plain_words(cache, content, reaso
     assert verify.check(path).reason == reason
 
 
-def test_what_sets_a_damaged_shard_aside_is_told_in_words_that_a_shell_takes(tmp_path):
+def test_the_suggested_quarantine_command_runs_in_a_shell(tmp_path):
     cache = a_cache(tmp_path / "Ann's cache", a_sequence("a"))
     (path,), opened = shard_files(cache), open_cache(cache)
     path.write_bytes(b"")
@@ -191,7 +191,7 @@ def test_what_sets_a_damaged_shard_aside_is_told_in_words_that_a_shell_takes(tmp
     for use in uses:
         with pytest.raises(CacheError) as error:
             use()
-        said, command = str(error.value).split("; to set it aside, and then ingest again: ")
+        said, command = str(error.value).split("; to set it aside before ingesting again: ")
         assert said.startswith(f"{path}: ")
         assert shlex.split(command) == ["skelemo", "cache", "verify", str(cache), "--quarantine"]
     with pytest.raises(CacheError) as error:
@@ -203,7 +203,7 @@ def test_what_sets_a_damaged_shard_aside_is_told_in_words_that_a_shell_takes(tmp
     "number",
     [errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN],
 )
-def test_a_shard_that_may_not_be_opened_is_not_called_damaged(cache, monkeypatch, number):
+def test_a_shard_without_permission_is_not_damaged(cache, monkeypatch, number):
     """As h5py tells it; whoever runs the tests may be one who may open everything."""
     path, original = shard_files(cache)[1], h5py.File
 
@@ -215,7 +215,7 @@ def test_a_shard_that_may_not_be_opened_is_not_called_damaged(cache, monkeypatch
     monkeypatch.setattr(h5py, "File", refusing)
     answer = CliRunner().invoke(main, ["cache", "verify", str(cache), "--quarantine"])
     assert answer.exit_code == 2
-    assert f"{path}: cannot be opened ({os.strerror(number)}): put that right and try again" in answer.output
+    assert f"{path}: cannot be opened ({os.strerror(number)}): fix that and try again" in answer.output
     assert "damaged" not in answer.output
 
 
@@ -233,7 +233,7 @@ def closed(monkeypatch):
     return names
 
 
-def test_shards_that_may_not_be_opened_hide_nothing_of_what_is_found_in_the_others(cache, closed):
+def test_unreadable_shards_do_not_hide_damage_of_others(cache, closed):
     first, second, third = shard_files(cache)
     closed |= {first.name, third.name}
     second.write_bytes(b"")
@@ -247,7 +247,7 @@ def test_shards_that_may_not_be_opened_hide_nothing_of_what_is_found_in_the_othe
     assert sorted(cache.iterdir()) == [first, second, third], "nothing is set aside before all is checked"
 
 
-def test_a_cache_that_cannot_be_checked_does_not_hinder_the_others(tmp_path, closed):
+def test_an_unreadable_cache_does_not_prevent_checking_others(tmp_path, closed):
     good, bad, other = (a_cache(tmp_path / name, a_sequence(name)) for name in ("good", "bad", "other"))
     closed.add(shard_files(bad)[0].name)
     answer = CliRunner().invoke(main, ["cache", "verify", *map(str, (bad, good, other))])
@@ -255,7 +255,7 @@ def test_a_cache_that_cannot_be_checked_does_not_hinder_the_others(tmp_path, clo
     assert [f"{folder}: whole" in answer.stdout for folder in (bad, good, other)] == [False, True, True]
 
 
-def test_frames_that_may_not_be_read_are_not_called_damaged(cache, monkeypatch):
+def test_frames_without_permission_are_not_damaged(cache, monkeypatch):
     shard = open_shard(shard_files(cache)[0])
 
     def refused(*_, **__):
@@ -271,7 +271,7 @@ def test_frames_that_may_not_be_read_are_not_called_damaged(cache, monkeypatch):
     [(MemoryError(), False), (OSError(errno.ESTALE, ""), False), (OSError(errno.EIO, ""), True)],
     ids=["no memory left", "a server that has forgotten the file", "a failing disk"],
 )
-def test_frames_that_cannot_be_read_are_damaged_only_where_it_is_the_disk(cache, monkeypatch, error, damaged):
+def test_unreadable_frames_are_damaged_only_by_disk_errors(cache, monkeypatch, error, damaged):
     shard = open_shard(shard_files(cache)[0])
 
     def fails(*_, **__):
@@ -281,11 +281,11 @@ def test_frames_that_cannot_be_read_are_damaged_only_where_it_is_the_disk(cache,
     if damaged:
         assert len(shard.damaged()) == 2
     else:
-        with pytest.raises(UnreadableError, match="put that right and try again"):
+        with pytest.raises(UnreadableError, match="fix that and try again"):
             shard.damaged()
 
 
-def test_a_shard_of_a_later_version_is_not_called_damaged(cache):
+def test_a_shard_of_a_later_version_is_not_damaged(cache):
     path = shard_files(cache)[0]
     with rewritten(path) as file:
         hdf5.write_attribute(file, "version", "3")
@@ -296,7 +296,7 @@ def test_a_shard_of_a_later_version_is_not_called_damaged(cache):
 # Parts
 
 
-def test_a_part_of_a_shard_has_its_sequences_and_the_recordings_that_are_whole(tmp_path, monkeypatch):
+def test_extracting_keeps_sequences_and_complete_recordings(tmp_path, monkeypatch):
     one, left, right = a_sequence("one"), *(a_sequence(f"talk_{side}", video="talk") for side in ("left", "right"))
     rows = [a_recording("one"), a_recording("talk"), a_recording("nobody")]
     path = write_shard(tmp_path, BODY, [one, left, right], rows, [PROBLEM])
@@ -311,7 +311,7 @@ def test_a_part_of_a_shard_has_its_sequences_and_the_recordings_that_are_whole(t
     assert len(cache.problems) == 1
 
 
-def test_no_part_is_made_of_damaged_frames(cache):
+def test_damaged_frames_are_not_extracted(cache):
     path = shard_files(cache)[0]
     with rewritten(path) as file:
         file["frames/labels/va"][3] = 0.5

@@ -11,7 +11,7 @@ from skelemo.errors import InputError
 from skelemo.ingest import batching as batching_module
 from skelemo.ingest.plan import Plan, Settings, make_plan
 from skelemo.ingest.run import ingest
-from skelemo.openpose.unpacking import UnpackedStream
+from skelemo.openpose.unpacking import DecompressedStream
 
 FORMATS = {".tar": "tar", ".tar.gz": "gztar", ".tar.xz": "xztar", ".tar.bz2": "bztar", ".zip": "zip"}
 
@@ -68,8 +68,8 @@ def test_a_packed_archive_of_many_groups_is_read_once_by_one_process(classes, mo
     monkeypatch.setattr(batching_module, "GROUP_FILES", 5)
     shutil.make_archive(str(classes.parent / "all"), "gztar", classes)
     opened = []
-    start = UnpackedStream.__init__
-    monkeypatch.setattr(UnpackedStream, "__init__", lambda self, *rest: (opened.append(1), start(self, *rest))[1])
+    start = DecompressedStream.__init__
+    monkeypatch.setattr(DecompressedStream, "__init__", lambda self, *rest: (opened.append(1), start(self, *rest))[1])
     plan = plan_of(classes.parent / "all.tar.gz", "cache")
     assert [len(job) for job in plan.jobs()] == [7]
     tally = ingest(plan)
@@ -82,10 +82,10 @@ def test_a_damaged_archive_is_a_failure_and_the_others_come_in(classes):
     whole = (classes / "more.tar.gz").read_bytes()
     (classes / "more.tar.gz").write_bytes(whole[: len(whole) // 2])
     tally = ingest(plan_of(classes, "cache"))
-    assert [(failure.file, "is cut off" in failure.reason) for failure in tally.failures] == [("more.tar.gz", True)]
+    assert [(failure.file, "is truncated" in failure.reason) for failure in tally.failures] == [("more.tar.gz", True)]
     assert tally.recordings == 7
     assert "more.tar.gz" in (classes.parent / "cache" / "problems.csv").read_text()
-    with pytest.raises(InputError, match=r"more\.tar\.gz: cannot be read: it is cut off"):
+    with pytest.raises(InputError, match=r"more\.tar\.gz: cannot be read: it is truncated"):
         ingest(make_plan(classes, classes.parent / "strict", None, Settings(strict=True)))
 
 

@@ -76,6 +76,6 @@ def test_without_the_option_nothing_is_moved(cache):
 def test_an_ingest_into_a_damaged_cache_says_how_to_set_the_shard_aside(cache, source):
     cut_off(shard_files(cache)[0])
     with pytest.raises(
-        CacheError, match=r"to set it aside, and then ingest again: skelemo cache verify .* --quarantine"
+        CacheError, match=r"to set it aside before ingesting again: skelemo cache verify .* --quarantine"
     ):
         make_plan(source, cache, None, Settings())

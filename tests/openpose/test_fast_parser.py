@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpose_json import PARTS, frame, person, points
 
-from skelemo.openpose.fast_parser import PlainReader
+from skelemo.openpose.fast_parser import FastParser
 from skelemo.openpose.frame import FrameError, Rows
 from skelemo.openpose.schema import slots
 from skelemo.skeleton import layout
@@ -44,15 +44,15 @@ def assert_read_alike(*files: bytes, name: str = BODY_FACE.name) -> None:
 
 @pytest.mark.parametrize("name", [BODY_FACE.name, ALL.name, "body_25", "face_70"])
 @pytest.mark.parametrize("tracked", [[-1], [3]])
-def test_what_openpose_writes_is_read_the_quick_way(name: str, tracked: list[int]) -> None:
-    reader = PlainReader(slots(layout(name)))
+def test_openposes_files_take_the_fast_parser(name: str, tracked: list[int]) -> None:
+    reader = FastParser(slots(layout(name)))
     someone = {**person(pose=points(25), face=points(70)), "person_id": tracked}
     files = [frame(), frame(someone), frame(WHOLE, someone), frame(), frame(someone, WHOLE, person())]
     assert all(reader.read(data) is not None for data in files)
     assert_read_alike(*files, name=name)
 
 
-def test_real_files_are_read_the_quick_way_and_as_the_slow_one_reads_them(shared_data: Path) -> None:
+def test_both_parsers_agree_on_real_files(shared_data: Path) -> None:
     for version in (
         "v1.2-body25-face",
         "v1.2-body25-signer",
@@ -61,7 +61,7 @@ def test_real_files_are_read_the_quick_way_and_as_the_slow_one_reads_them(shared
         "v1.3-body25-kicks",
     ):
         files = [file.read_bytes() for file in sorted((shared_data / "openpose" / version).rglob("*.json"))[:20]]
-        reader = PlainReader(slots(BODY_FACE))
+        reader = FastParser(slots(BODY_FACE))
         assert all(reader.read(data) is not None for data in files)
         assert_read_alike(*files)
 
@@ -102,7 +102,7 @@ OTHERS = ",".join(map(str, range(100, 175)))
         '{"version":1.3,"people":[{"pose_keypoints_2d":[18446744073709551615,1e39,C],"face_keypoints_2d":[]}]}',
     ],
 )
-def test_what_the_readers_would_take_differently_goes_the_slow_way(text: str) -> None:
+def test_ambiguous_files_take_the_slow_parser(text: str) -> None:
     odd = text.replace("A", NUMBERS).replace("B", OTHERS).replace("C", ",".join(map(str, range(2, 75)))).encode()
     usual = b'{"version":1.3,"people":[{"pose_keypoints_2d":[%s],"face_keypoints_2d":[]}]}' % NUMBERS.encode()
     assert_read_alike(odd)
@@ -111,7 +111,7 @@ def test_what_the_readers_would_take_differently_goes_the_slow_way(text: str) ->
 
 @given(st.data())
 @settings(max_examples=200, deadline=None)
-def test_damaged_files_are_read_or_refused_as_the_slow_reader_does(data: st.DataObject) -> None:
+def test_both_parsers_agree_on_damaged_files(data: st.DataObject) -> None:
     damaged = bytearray(USUAL)
     for _ in range(data.draw(st.integers(1, 3))):
         place, kind = data.draw(st.integers(0, len(damaged) - 1)), data.draw(st.integers(0, 2))

@@ -30,7 +30,7 @@ def reason(data: bytes, **settings: str) -> str:
     return str(error.value)
 
 
-def test_each_part_goes_to_its_own_place() -> None:
+def test_each_part_fills_its_slot() -> None:
     whole = person(**{part: points(count, first=1000.0 * count) for part, count in PARTS.items()})
     (row,) = read(frame(whole))
     for part, name in zip(PARTS, ALL.slices, strict=True):
@@ -41,7 +41,7 @@ def test_each_part_goes_to_its_own_place() -> None:
     "seen", [{"face"}, {"hand_left"}, {"hand_right"}, {"pose", "hand_left"}, {"face", "hand_right"}]
 )
 @pytest.mark.parametrize("absent", ["disabled", "missing key"])
-def test_a_part_that_is_not_seen_never_shifts_another_into_its_place(seen: set[str], absent: str) -> None:
+def test_a_missing_part_never_shifts_another_into_its_slot(seen: set[str], absent: str) -> None:
     someone = person(**{part: points(PARTS[part]) for part in seen})
     if absent == "missing key":
         someone = {key: value for key, value in someone.items() if value and not key.endswith("_3d")}
@@ -76,7 +76,7 @@ def test_every_version_of_openposes_json_is_read(text: str) -> None:
     assert not row.ravel()[54:].any()
 
 
-def test_people_keep_their_order_and_somebody_with_nothing_at_all_is_nobody() -> None:
+def test_people_keep_their_order_and_empty_people_are_skipped() -> None:
     rows = Rows(BODY_FACE)
     assert rows.add(frame(person(pose=points(25)), person(), {}, person(face=points(70)))) == 2
     assert rows.add(frame()) == 0
@@ -85,7 +85,7 @@ def test_people_keep_their_order_and_somebody_with_nothing_at_all_is_nobody() ->
     assert rows.array().shape == (3, 95, 3)
 
 
-def test_numbers_come_as_c_prints_them() -> None:
+def test_numbers_in_any_c_notation_are_read() -> None:
     body = "[1.23457e+06,-0,0.9,1.234e-05,-0.0,1,5E2,7,1.08" + ",0" * 66 + "]"
     (row,) = read(b'{"people":[{"pose_keypoints_2d":%s}]}' % body.encode())
     assert row[:3].tolist() == np.float32([[1234570, 0, 0.9], [1.234e-05, 0, 1], [500, 7, 1.08]]).tolist()
@@ -100,7 +100,7 @@ BODY = json.dumps(points(25))
         ("", "is empty"),
         ("\0" * 400, "holds nothing but blanks or zero bytes"),
         ("  \n", "holds nothing but blanks or zero bytes"),
-        ('{"version":1.3,"people":[{"pose_keypoints_2d":[1,2,', "is cut off after 51 bytes"),
+        ('{"version":1.3,"people":[{"pose_keypoints_2d":[1,2,', "is truncated after 51 bytes"),
         ('{"people":[{"pose_keypoints_2d":[1,-nan,0.5]}]}', "holds -nan where a number should be, which is not JSON"),
         ('{"people":[{"pose_keypoints_2d":[1,inf,0.5]}]}', "holds inf where a number should be, which is not JSON"),
         ('{"people":[{"pose_keypoints_2d":[1,NaN,0.5]}]}', "holds NaN where a number should be, which is not JSON"),
@@ -125,7 +125,7 @@ BODY = json.dumps(points(25))
         ),
     ],
 )
-def test_what_is_no_frame_is_refused_with_its_reason(text: str, expected: str) -> None:
+def test_other_files_are_refused_with_a_reason(text: str, expected: str) -> None:
     assert expected in reason(text.replace("BODY", BODY).encode())
 
 
@@ -146,7 +146,7 @@ def test_what_is_no_frame_is_refused_with_its_reason(text: str, expected: str) -
         ("face", 75, "face_keypoints_2d has 75 numbers; FACE_70 has 210, FACE_68 has 204"),
     ],
 )
-def test_a_list_of_another_length_is_refused_with_what_was_expected(part: str, count: int, expected: str) -> None:
+def test_a_list_of_another_length_is_refused_with_the_expected_one(part: str, count: int, expected: str) -> None:
     assert expected in reason(frame(person(**{part: [1] * count})))
 
 
@@ -162,7 +162,7 @@ def test_a_list_of_another_length_is_refused_with_what_was_expected(part: str, c
     ],
 )
 @pytest.mark.parametrize("place", [0, 74, 209])
-def test_anything_but_a_number_costs_its_part_and_nothing_else(value: Any, kind: str, place: int) -> None:
+def test_a_non_number_drops_only_its_part(value: Any, kind: str, place: int) -> None:
     parts = {"pose": points(25), "face": points(70)}
     part, other = ("pose", "face") if place < 75 else ("face", "pose")
     parts[part][place] = value
@@ -179,7 +179,7 @@ def test_anything_but_a_number_costs_its_part_and_nothing_else(value: Any, kind:
     assert "should be" in reason(frame(person(**{part: parts[part]})))
 
 
-def test_damage_is_that_of_the_last_file() -> None:
+def test_damage_describes_the_last_file() -> None:
     rows = Rows(BODY_FACE)
     rows.add(frame(person(pose=points(25), face=[1, 2])))
     assert rows.damage
@@ -203,18 +203,18 @@ NESTED = json.dumps(np.reshape(points(25), (25, 3)).tolist())
         '\ufeff{"version":1.3,"people":[{"person_id":[-1],"pose_keypoints_2d":BODY,"face_keypoints_2d":[]}]}',
     ],
 )
-def test_what_others_write_as_openposes_json_is_read(text: str) -> None:
+def test_variants_of_other_programs_are_read(text: str) -> None:
     (row,) = read(text.replace("NESTED", NESTED).replace("BODY", BODY).encode())
     assert row[:25].ravel().tolist() == BODY_ROW
     assert not row[25:].any()
 
 
-def test_people_that_are_null_or_an_empty_object_are_nobody() -> None:
+def test_null_and_empty_people_are_skipped() -> None:
     rows = Rows(BODY_FACE)
     assert [rows.add(b'{"people":%s}' % people) for people in (b"null", b"{}", b"[null]", b"[]")] == [0, 0, 0, 0]
 
 
-def test_68_points_of_a_face_are_openposes_without_the_pupils() -> None:
+def test_a_face_of_68_points_lacks_the_pupils() -> None:
     rows = Rows(BODY_FACE)
     for _ in range(2):  # the second time by the fast parser
         rows.add(frame(person(pose=points(25), face=points(68))))
@@ -228,7 +228,7 @@ def test_alphaposes_joints_are_a_coco_body() -> None:
     assert row.ravel()[:54].tolist() == points(18)
 
 
-def test_the_size_of_the_image_is_read_where_it_is_written() -> None:
+def test_the_size_of_the_image_is_read() -> None:
     rows = Rows(BODY_FACE)
     body = person(pose=points(25))
     sizes = [{"canvas_width": 1280, "canvas_height": 720}] * 2 + [{"canvas_width": 0, "canvas_height": True}, {}]
@@ -237,7 +237,7 @@ def test_the_size_of_the_image_is_read_where_it_is_written() -> None:
     assert dict(rows.sizes) == {(1280, 720): 2}
 
 
-def test_a_body_model_that_is_insisted_on_is_the_only_one_read() -> None:
+def test_a_given_body_model_excludes_others() -> None:
     coco = frame(person(pose=points(18)))
     assert read(coco, body_model="coco_18").shape == (1, 137, 3)
     assert "has 54 numbers; BODY_25B has 75" in reason(coco, body_model="body_25b")
@@ -252,14 +252,14 @@ def test_a_damaged_file_leaves_nothing_behind() -> None:
     assert rows.array()[:, 0, 0].tolist() == [1, 3]
 
 
-def test_a_file_cut_off_at_any_byte_is_refused_or_whole() -> None:
+def test_a_file_truncated_at_any_byte_is_refused_or_complete() -> None:
     data = frame(person(pose=points(25), face=points(70, 0.125)), person(pose=points(25, 7.5)))
     for end in range(len(data)):
-        assert f"is cut off after {end} bytes" in reason(data[:end]) or not end
+        assert f"is truncated after {end} bytes" in reason(data[:end]) or not end
     assert len(read(data)) == 2
 
 
-def test_nesting_without_end_is_refused() -> None:
+def test_deep_nesting_is_refused() -> None:
     assert "is not JSON" in reason(b'{"people":' + b"[" * 100_000)
 
 
@@ -281,7 +281,7 @@ def test_random_bytes_are_refused(data: bytes) -> None:
 
 @given(st.data())
 @settings(max_examples=200, deadline=None)
-def test_a_frame_with_flipped_bytes_is_refused_or_read_but_nothing_else_happens(data: st.DataObject) -> None:
+def test_a_frame_with_flipped_bytes_is_refused_or_read(data: st.DataObject) -> None:
     damaged = bytearray(frame(person(pose=points(25), face=points(70)), person(face=points(70))))
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
@@ -320,7 +320,7 @@ PERSON = st.fixed_dictionaries(
 
 @given(st.lists(PERSON, max_size=2))
 @settings(max_examples=50, deadline=None)
-def test_every_number_lands_where_an_independent_reading_puts_it(people: list[dict[str, list[float]]]) -> None:
+def test_rows_match_an_independent_reading(people: list[dict[str, list[float]]]) -> None:
     expected = []
     for someone in people:
         if any(someone.values()):

@@ -16,7 +16,7 @@ from skelemo.openpose.names import FrameNames, group, printable, take_of
         ("clip_002147483647_keypoints.json", "clip", 2**31 - 1, ""),
     ],
 )
-def test_a_frame_is_known_by_the_twelve_digits_before_the_ending(name: str, stem: str, number: int, view: str) -> None:
+def test_twelve_digits_before_the_ending_are_a_frame_number(name: str, stem: str, number: int, view: str) -> None:
     (video,) = group([name])
     assert video[:3] == (stem, view, (name,))
     assert isinstance(video.files, FrameNames)
@@ -37,11 +37,11 @@ def test_a_frame_is_known_by_the_twelve_digits_before_the_ending(name: str, stem
         ("_keypoints.json", "", ""),
     ],
 )
-def test_any_other_name_of_openpose_is_a_still(name: str, stem: str, view: str) -> None:
+def test_other_openpose_names_are_stills(name: str, stem: str, view: str) -> None:
     assert [one[:3] for one in group([name])] == [(stem, view, (name,))]
 
 
-def test_frames_are_in_the_order_of_their_numbers_and_gaps_stay() -> None:
+def test_frames_are_sorted_by_number_with_gaps() -> None:
     names = [f"clip_{number:012d}_keypoints.json" for number in (30, 4, 1_000_000, 10)]
     (video,) = group(names)
     assert isinstance(video.files, FrameNames)
@@ -51,7 +51,7 @@ def test_frames_are_in_the_order_of_their_numbers_and_gaps_stay() -> None:
 
 @pytest.mark.parametrize("stem", ["clip_", "", "a_000000000001_", "видео_"])
 @pytest.mark.parametrize("ending", ["_keypoints.json", "_keypoints_3.json"])
-def test_a_video_is_the_same_alone_and_beside_others(stem: str, ending: str) -> None:
+def test_grouping_does_not_depend_on_other_files(stem: str, ending: str) -> None:
     names = [f"{stem}{number:012d}{ending}" for number in (7, 2**31 - 1, 0, 123_456_789)]
     (alone,) = group(names)
     beside = list(group([*names, "zzz_000000000001_keypoints.json", "b_keypoints.json"]))
@@ -62,20 +62,20 @@ def test_a_video_is_the_same_alone_and_beside_others(stem: str, ending: str) -> 
 @pytest.mark.parametrize(
     "odd", ["clip_00000000001x_keypoints.json", "clix_000000000001_keypoints.json", "clip_0_keypoints.json"]
 )
-def test_one_name_that_is_not_like_the_others_is_no_frame_of_theirs(odd: str) -> None:
+def test_a_different_name_is_not_a_frame_of_the_video(odd: str) -> None:
     video, other = group(["clip_000000000005_keypoints.json", odd, "clip_000000000004_keypoints.json"])
     assert video.files == ("clip_000000000004_keypoints.json", "clip_000000000005_keypoints.json")
     assert other.files == (odd,)
 
 
-def test_two_cameras_of_a_video_stay_apart() -> None:
+def test_cameras_of_a_video_are_separate() -> None:
     names = [f"clip_{number:012d}_keypoints_{view}.json" for number in (1, 0) for view in (1, 2)]
     first, second = group(names)
     assert (first.view, first.files) == ("1", (names[2], names[0]))
     assert (second.view, second.files) == ("2", (names[3], names[1]))
 
 
-def test_no_name_is_made_up_of_names_of_other_lengths() -> None:
+def test_names_of_different_lengths_are_not_mixed_up() -> None:
     names = [
         "x.json_000000000001_keypoints.json",
         "x.json_000000000002_keypoints.jsonx.json",
@@ -84,7 +84,7 @@ def test_no_name_is_made_up_of_names_of_other_lengths() -> None:
     assert sorted(name for found in group(names) for name in found.files) == sorted(names)
 
 
-def test_images_of_a_sequence_that_differ_by_more_than_a_number_are_in_natural_order_each_camera_for_itself() -> None:
+def test_images_of_a_sequence_are_in_natural_order_by_camera() -> None:
     names = ["b10_keypoints.json", "b9_keypoints.json", "B1_keypoints.json", "b9_keypoints_1.json", "2_keypoints.json"]
     first, second = group(names, sequence=True)
     order = ("2_keypoints.json", "B1_keypoints.json", "b9_keypoints.json", "b10_keypoints.json")
@@ -105,7 +105,7 @@ def test_images_of_a_sequence_that_differ_by_more_than_a_number_are_in_natural_o
         (["take 2 0001_Keypoints.JSON", "take 2 0003_Keypoints.JSON"], "take 2"),
     ],
 )
-def test_images_that_differ_by_a_running_number_are_a_sequence_numbered_by_it(names: list[str], stem: str) -> None:
+def test_numbered_images_are_a_sequence(names: list[str], stem: str) -> None:
     (found,) = group(reversed_and_listed(names))
     assert (found.stem, found.images, list(found.files)) == (stem, True, names)
     assert isinstance(found.files, FrameNames)
@@ -117,7 +117,7 @@ def reversed_and_listed(names: list[str]) -> list[str]:
     return names[::-1]
 
 
-def test_numbers_that_outgrow_their_zeros_are_one_sequence() -> None:
+def test_numbers_longer_than_the_padding_are_one_sequence() -> None:
     names = [f"frame_{number:02d}_keypoints.json" for number in range(95, 105)]
     (found,) = group(names)
     assert list(found.files) == names
@@ -134,7 +134,7 @@ def test_numbers_that_outgrow_their_zeros_are_one_sequence() -> None:
         ["happy_keypoints.json", "sad_keypoints.json"],
     ],
 )
-def test_images_whose_names_tell_no_running_number_are_stills(names: list[str]) -> None:
+def test_images_without_a_running_number_are_stills(names: list[str]) -> None:
     assert sorted(one.files for one in group(names)) == sorted((name,) for name in names)
 
 
@@ -144,7 +144,7 @@ def test_a_sequence_leaves_numbered_frames_to_their_own_video() -> None:
     assert sorted(stems) == [("", 2), ("clip", 1)]
 
 
-def test_a_name_stays_as_it_is_unless_it_cannot_be_encoded() -> None:
+def test_printable_replaces_only_undecodable_bytes() -> None:
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     assert (printable(composed), printable(decomposed)) == (composed, decomposed)
     assert printable(b"caf\xe9".decode("utf-8", "surrogateescape")) == "caf\ufffd"

@@ -31,7 +31,7 @@ def body(model: Part, **seen: tuple[float, float, float]) -> list[float]:
     return [n for name in model.keypoints for n in seen.get(name, (0, 0, 0))]
 
 
-def test_people_lie_frame_after_frame_with_their_numbers(tmp_path: Path) -> None:
+def test_people_are_stored_frame_by_frame_with_numbers(tmp_path: Path) -> None:
     frames = {
         3: frame(person(pose=points(25, 10)), person(pose=points(25, 20))),
         4: frame(),
@@ -47,7 +47,7 @@ def test_people_lie_frame_after_frame_with_their_numbers(tmp_path: Path) -> None
     assert (people.body_model, people.scale, people.problems) == ("body_25", "pixels", ())
 
 
-def test_damaged_files_are_frames_not_seen_and_listed(tmp_path: Path) -> None:
+def test_damaged_files_are_skipped_and_listed(tmp_path: Path) -> None:
     good = frame(person(pose=points(25)))
     frames = {0: b"", 1: good, 2: good[:100], 3: good, 4: b'{"people":[{"pose_keypoints_2d":[nan]}]}'}
     people = read(tmp_path / "day 1", frames)
@@ -55,25 +55,25 @@ def test_damaged_files_are_frames_not_seen_and_listed(tmp_path: Path) -> None:
     assert people.start.tolist() == [0, 1, 2]
     assert people.problems == (
         Problem("clip_000000000000_keypoints.json", "is empty"),
-        Problem("clip_000000000002_keypoints.json", "is cut off after 100 bytes"),
+        Problem("clip_000000000002_keypoints.json", "is truncated after 100 bytes"),
         Problem("clip_000000000004_keypoints.json", "holds nan where a number should be, which is not JSON"),
     )
 
 
-def test_a_problem_names_its_file_from_the_source_on(tmp_path: Path) -> None:
+def test_a_problem_names_its_file_relative_to_the_source(tmp_path: Path) -> None:
     write_video(tmp_path / "train" / "a", {0: b"", 1: frame()})
     (recording,) = find_recordings(tmp_path)
     assert read_people(recording, BODY_FACE).problems[0].file == "train/a/clip_000000000000_keypoints.json"
 
 
-def test_strictly_the_first_problem_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+def test_with_strict_the_first_problem_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^clip_000000000001_keypoints.json is empty$"):
         read(tmp_path, {0: frame(), 1: b"", 2: b"x"}, strict=True)
     with pytest.raises(InputError, match=r"^clip_000000000001_keypoints.json has body_25.Nose at \(1e\+30, "):
         read(tmp_path, {1: frame(person(pose=[1e30, *points(25)[1:]])), 2: frame()}, strict=True)
 
 
-def test_a_recording_of_which_nothing_can_be_read_is_an_error_with_its_problems(tmp_path: Path) -> None:
+def test_an_unreadable_recording_is_an_error_with_its_problems(tmp_path: Path) -> None:
     with pytest.raises(
         RecordingError, match=r"^clip: none of its files can be read; clip_0+_keypoints.json is empty$"
     ) as error:
@@ -86,7 +86,7 @@ def test_a_recording_of_which_nothing_can_be_read_is_an_error_with_its_problems(
     assert (str(copy), copy.problems) == (str(error.value), error.value.problems)
 
 
-def test_files_that_vanish_or_are_far_too_large_are_problems(tmp_path: Path) -> None:
+def test_missing_and_oversized_files_are_problems(tmp_path: Path) -> None:
     write_video(tmp_path, {0: frame(), 1: frame(), 2: frame()})
     (recording,) = find_recordings(tmp_path)
     (tmp_path / recording.files[0]).unlink()
@@ -97,7 +97,7 @@ def test_files_that_vanish_or_are_far_too_large_are_problems(tmp_path: Path) -> 
     assert people.problems[1].reason == f"cannot be read: has {MAX_BYTES + 1:,} bytes, far more than a frame"
 
 
-def test_the_files_are_summed_up_by_size_and_latest_change(tmp_path: Path) -> None:
+def test_total_size_and_latest_modification(tmp_path: Path) -> None:
     frames = {0: frame(), 1: frame(person(pose=points(25))), 2: b"broken"}
     write_video(tmp_path, frames)
     for number in frames:
@@ -107,13 +107,13 @@ def test_the_files_are_summed_up_by_size_and_latest_change(tmp_path: Path) -> No
     assert people.newest == 1_700_000_000_000_000_007
 
 
-def test_a_file_that_comes_in_small_pieces_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_reads_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole_read = os.read
     monkeypatch.setattr(os, "read", lambda descriptor, size: whole_read(descriptor, min(size, 50)))
     assert one(tmp_path, person(pose=points(25))).keypoints[0, :25].ravel().tolist() == points(25)
 
 
-def test_missing_is_whatever_has_no_confidence_wherever_it_lies(tmp_path: Path) -> None:
+def test_points_without_confidence_are_missing_whatever_their_coordinates(tmp_path: Path) -> None:
     pose = points(25, 100)
     pose[0:12] = [-1, -1, 0, 640, 480, 0, 1e30, -1e300, 0, 50, 60, -0.001]
     seen = one(tmp_path, person(pose=pose)).keypoints[0, :25]
@@ -121,14 +121,14 @@ def test_missing_is_whatever_has_no_confidence_wherever_it_lies(tmp_path: Path) 
     assert (seen[4:, 2] == 0.5).all()
 
 
-def test_confidence_above_one_is_one(tmp_path: Path) -> None:
+def test_confidence_is_limited_to_one(tmp_path: Path) -> None:
     pose = points(25)
     pose[2], pose[5] = 1.08, 7
     assert one(tmp_path, person(pose=pose)).keypoints[0, :3, 2].tolist() == [1, 1, 0.5]
 
 
 @pytest.mark.parametrize("value", [1e30, -1e30, 1e39, 2e6, 10**18])
-def test_coordinates_beyond_any_picture_are_a_damaged_frame(tmp_path: Path, value: float) -> None:
+def test_coordinates_beyond_any_image_are_a_damaged_frame(tmp_path: Path, value: float) -> None:
     face = points(70)
     face[4] = value
     people = read(tmp_path, {0: frame(person(face=points(70)), person(face=face)), 1: frame(person(pose=points(25)))})
@@ -137,7 +137,7 @@ def test_coordinates_beyond_any_picture_are_a_damaged_frame(tmp_path: Path, valu
     assert "has face_70.Jaw1 at (102, " in people.problems[0].reason
 
 
-def test_who_shows_no_point_is_nobody(tmp_path: Path) -> None:
+def test_people_without_points_are_skipped(tmp_path: Path) -> None:
     zeros = person(pose=[0] * 75, face=[0] * 210)
     rescaled = person(pose=[-1, -1, 0] * 25)
     people = read(tmp_path, {0: frame(zeros, person(face=points(70)), rescaled), 1: frame(zeros)})
@@ -172,7 +172,7 @@ def test_mid_hip_is_missing_when_a_hip_is(tmp_path: Path, lost: str, missing: tu
 
 
 @pytest.mark.parametrize("model", [COCO_18, MPI_15, BODY_25B])
-def test_every_keypoint_lands_in_the_place_of_its_name(tmp_path: Path, model: Part) -> None:
+def test_keypoints_are_mapped_by_name(tmp_path: Path, model: Part) -> None:
     people = one(tmp_path, person(pose=points(len(model))), body_model=model.name)
     assert people.body_model == model.name
     written = dict(zip(model.keypoints, np.reshape(points(len(model)), (-1, 3)).tolist(), strict=True))
@@ -181,7 +181,7 @@ def test_every_keypoint_lands_in_the_place_of_its_name(tmp_path: Path, model: Pa
     assert people.keypoints[0, BODY_25.index("MidHip"), 2] == 0.5
 
 
-def test_who_shows_only_points_that_the_layout_lacks_is_nobody(tmp_path: Path) -> None:
+def test_people_with_only_dropped_points_are_skipped(tmp_path: Path) -> None:
     assert len(one(tmp_path, person(pose=body(MPI_15, Head=(9, 9, 1), Chest=(9, 50, 1)))).keypoints) == 0
 
 
@@ -205,14 +205,14 @@ LEGS = [name for name in FIGURE if any(word in name for word in ("Knee", "Ankle"
 
 @pytest.mark.parametrize("hidden", [[], LEGS], ids=["whole", "without legs"])
 @pytest.mark.parametrize("model", [BODY_25, BODY_25B])
-def test_25_points_are_of_the_model_in_which_they_make_a_body(tmp_path: Path, model: Part, hidden: list[str]) -> None:
+def test_25_points_are_recognized_by_limb_lengths(tmp_path: Path, model: Part, hidden: list[str]) -> None:
     people = one(tmp_path, person(pose=standing(model, *hidden)))
     assert (people.body_model, people.certain.body_model) == (model.name, model.name)
     for name in ("Neck", "LEar", "RShoulder", "LWrist"):
         assert people.keypoints[0, BODY_25.index(name), :2].tolist() == list(FIGURE[name])
 
 
-def test_25_points_that_make_no_body_are_body_25_or_what_the_others_are(tmp_path: Path) -> None:
+def test_ambiguous_25_points_are_body_25_or_the_prior(tmp_path: Path) -> None:
     pose = body(BODY_25B, LAnkle=(50, 60, 0.5))
     place = BODY_25B.index("LAnkle")
     assert one(tmp_path, person(pose=pose)).keypoints[0, place].tolist() == [50, 60, 0.5]
@@ -222,7 +222,7 @@ def test_25_points_that_make_no_body_are_body_25_or_what_the_others_are(tmp_path
         assert read_as.certain.body_model == ""
 
 
-def test_a_body_model_against_which_the_points_speak_is_taken_and_noted(tmp_path: Path) -> None:
+def test_a_contradicted_body_model_is_used_and_noted(tmp_path: Path) -> None:
     people = one(tmp_path, person(pose=standing(BODY_25)), body_model="body_25b")
     assert people.body_model == "body_25b"
     assert people.notes == ("its points lie as BODY_25's; read as BODY_25B, as asked for",)
@@ -241,7 +241,7 @@ def test_a_damaged_part_is_a_problem_and_the_frame_is_kept(tmp_path: Path) -> No
         read(tmp_path, {}, strict=True)
 
 
-def test_the_size_of_the_image_is_what_most_files_say(tmp_path: Path) -> None:
+def test_the_size_of_the_image_is_that_of_most_files(tmp_path: Path) -> None:
     def sized(width: int) -> bytes:
         return json.dumps({"people": [person(pose=points(25))], "canvas_width": width, "canvas_height": 720}).encode()
 
@@ -267,7 +267,7 @@ def test_faces_alone_are_people_without_a_body_model(tmp_path: Path) -> None:
     assert people.keypoints[:, 25, 0].tolist() == [100, 500]
 
 
-def test_a_recording_longer_than_one_batch_is_settled_to_its_end(tmp_path: Path) -> None:
+def test_long_recordings_are_canonicalized_completely(tmp_path: Path) -> None:
     frames = {n: frame(*(person(pose=body(COCO_18, Neck=(n + 5, 50, 2))) for _ in range(3))) for n in range(400)}
     people = read(tmp_path, frames)
     assert people.start.tolist() == list(range(0, 1201, 3))
@@ -275,7 +275,7 @@ def test_a_recording_longer_than_one_batch_is_settled_to_its_end(tmp_path: Path)
     assert np.count_nonzero(people.keypoints) == 3 * 1200
 
 
-def test_unknown_settings_are_refused_with_the_known_ones(tmp_path: Path) -> None:
+def test_unknown_settings_are_refused_with_suggestions(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
         match=r"unknown body model 'coco': .*known are auto, body_25, body_25b, coco_17, coco_18, mediapipe_33, mpi_15",
@@ -285,13 +285,13 @@ def test_unknown_settings_are_refused_with_the_known_ones(tmp_path: Path) -> Non
         one(tmp_path, scale="pixel")
 
 
-def test_the_array_is_the_readers_own_to_write_to(tmp_path: Path) -> None:
+def test_the_array_is_writable(tmp_path: Path) -> None:
     people = one(tmp_path, person(pose=points(25)))
     people.keypoints[0, 0] = 1, 2, 0.5
     assert people.keypoints[0, 0].tolist() == [1, 2, 0.5]
 
 
-def test_order_within_a_frame_is_openposes(tmp_path: Path) -> None:
+def test_people_keep_openposes_order(tmp_path: Path) -> None:
     firsts = [400.0, 30.0, 250.0]
     people = one(tmp_path, *(person(pose=points(25, first)) for first in firsts))
     assert people.keypoints[:, 0, 0].tolist() == firsts
@@ -305,7 +305,7 @@ def identified(identity: object, first: float = 10.0) -> dict[str, object]:
     return {**person(pose=points(25, first)), "person_id": identity}
 
 
-def test_identities_of_the_files_come_with_the_people(tmp_path: Path) -> None:
+def test_identities_are_read_from_the_files(tmp_path: Path) -> None:
     frames = {
         0: frame(identified([7]), identified([9])),
         1: frame(identified([9]), person(), identified([-1])),
@@ -319,7 +319,7 @@ def test_identities_of_the_files_come_with_the_people(tmp_path: Path) -> None:
     ("written", "identity"),
     [([0], 0), (3, 3), ([2.0], 2), ([], -1), (["a"], -1), ([1, 2], -1), (True, -1), ([0.5], -1)],
 )
-def test_an_identity_is_one_whole_number_from_0(tmp_path: Path, written: object, identity: int) -> None:
+def test_an_identity_is_a_non_negative_integer(tmp_path: Path, written: object, identity: int) -> None:
     people = one(tmp_path, identified(written), identified([5]))
     assert people.identity.tolist() == [identity, 5]
 

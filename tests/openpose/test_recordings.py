@@ -20,7 +20,7 @@ def summary(recordings: list[Recording]) -> list[tuple[str, str, int]]:
     return [(found.name, found.source, len(found.files)) for found in recordings]
 
 
-def test_recordings_of_one_folder_are_told_apart_by_their_stems_in_natural_order(tmp_path: Path) -> None:
+def test_recordings_of_a_folder_are_grouped_by_stem_in_natural_order(tmp_path: Path) -> None:
     for stem in ("Kick 10", "Kick 9", "Стук"):
         write_video(tmp_path, NOBODY, stem)
     assert summary(find_recordings(tmp_path)) == [
@@ -30,23 +30,23 @@ def test_recordings_of_one_folder_are_told_apart_by_their_stems_in_natural_order
     ]
 
 
-def test_a_source_is_the_path_below_the_folder_that_was_asked_for(tmp_path: Path) -> None:
+def test_a_source_is_relative_to_the_given_folder(tmp_path: Path) -> None:
     write_video(tmp_path / "train" / "day 1", {7: frame(), 9: frame()}, "a")
     (found,) = find_recordings(tmp_path)
-    assert (found.name, found.source, found.place) == ("a", "train/day 1/a", "train/day 1")
+    assert (found.name, found.source, found.subfolder) == ("a", "train/day 1/a", "train/day 1")
     assert found.folder == str(tmp_path / "train" / "day 1")
     assert found.numbers.tolist() == [7, 9]
     assert found.numbers.dtype == "int32"
 
 
-def test_frames_without_a_stem_are_called_by_their_folder(tmp_path: Path) -> None:
+def test_frames_without_a_stem_are_named_by_their_folder(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "train" / "webcam"):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "000000000003_keypoints.json").write_bytes(frame())
     assert summary(find_recordings(tmp_path)) == [(tmp_path.name, tmp_path.name, 1), ("webcam", "train/webcam", 1)]
 
 
-def test_each_further_camera_is_a_recording_of_its_own(tmp_path: Path) -> None:
+def test_each_camera_is_a_recording(tmp_path: Path) -> None:
     for ending in ("", "_1", "_2"):
         (tmp_path / f"clip_000000000000_keypoints{ending}.json").write_bytes(frame())
     assert [found.name for found in find_recordings(tmp_path)] == ["clip", "clip_view1", "clip_view2"]
@@ -58,7 +58,7 @@ def images(folder: Path, *names: str) -> None:
         (folder / f"{name}_keypoints.json").write_bytes(frame())
 
 
-def test_stills_are_recordings_of_one_frame_and_a_sequence_when_asked(tmp_path: Path) -> None:
+def test_stills_are_single_frames_or_with_sequence_one_recording(tmp_path: Path) -> None:
     images(tmp_path, "a10", "b9")
     assert summary(find_recordings(tmp_path)) == [("a10", "a10", 1), ("b9", "b9", 1)]
     (sequence,) = find_recordings(tmp_path, sequence=True)
@@ -89,7 +89,7 @@ def test_the_number_of_the_first_frame_may_be_given(tmp_path: Path) -> None:
         search(tmp_path, first_frame=102)
 
 
-def test_images_are_stills_when_asked_or_when_their_numbers_run_on_through_the_folders(tmp_path: Path) -> None:
+def test_images_are_stills_if_requested_or_if_numbers_continue_across_folders(tmp_path: Path) -> None:
     for start, emotion in enumerate(("happy", "sad", "fear")):
         images(tmp_path / emotion, *(f"face_{n:04d}" for n in range(10 * start, 10 * start + 10)))
     assert len(search(tmp_path).recordings) == 30
@@ -106,7 +106,7 @@ def test_stills_that_may_be_frames_of_a_clip_are_mentioned(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("number_of_files", [5, 6, 7])
-def test_a_recording_in_pieces_is_the_whole(tmp_path: Path, number_of_files: int) -> None:
+def test_pieces_of_a_recording_cover_it(tmp_path: Path, number_of_files: int) -> None:
     write_video(tmp_path, {10 + n: frame(person(pose=points(25, 10 * n))) for n in range(number_of_files)})
     (whole,) = find_recordings(tmp_path)
     pieces = list(whole.pieces(3))
@@ -115,7 +115,7 @@ def test_a_recording_in_pieces_is_the_whole(tmp_path: Path, number_of_files: int
     assert [name for piece in pieces for name in piece.files] == list(whole.files)
 
 
-def test_sources_are_unique_where_a_video_a_still_and_a_folder_share_a_name(tmp_path: Path) -> None:
+def test_sources_are_unique_if_a_video_a_still_and_a_folder_share_a_name(tmp_path: Path) -> None:
     write_video(tmp_path, NOBODY, "a")
     (tmp_path / "a_keypoints.json").write_bytes(frame())
     (tmp_path / "a").mkdir()
@@ -127,7 +127,7 @@ def test_sources_are_unique_where_a_video_a_still_and_a_folder_share_a_name(tmp_
     assert summary(found) == summary(find_recordings(tmp_path))
 
 
-def test_other_files_are_passed_over_and_json_among_them_is_counted(tmp_path: Path) -> None:
+def test_other_files_are_skipped_and_other_json_is_counted(tmp_path: Path) -> None:
     write_video(tmp_path, NOBODY)
     (tmp_path / "labels.json").write_text("{}")
     (tmp_path / "dir_keypoints.json").mkdir()
@@ -144,7 +144,7 @@ def test_other_files_are_passed_over_and_json_among_them_is_counted(tmp_path: Pa
 @pytest.mark.parametrize(
     "ending", [".json", ".JSON", "_Keypoints.JSON", "_keypoints_cleaned.json", ".json.gz", "_keypoints.json.gz"]
 )
-def test_what_is_openposes_by_its_content_is_read_whatever_it_is_called(tmp_path: Path, ending: str) -> None:
+def test_files_with_other_names_are_recognized_by_content(tmp_path: Path, ending: str) -> None:
     data = frame(person(pose=points(25, 7)))
     for number in range(3):
         (tmp_path / f"take_{number:012d}{ending}").write_bytes(gzip.compress(data) if "gz" in ending else data)
@@ -179,7 +179,7 @@ def test_a_whole_video_in_one_file_is_a_recording(tmp_path: Path, form: str, nam
         read_people(one, layout())
 
 
-def test_the_frames_of_a_whole_video_have_the_numbers_that_they_tell(tmp_path: Path) -> None:
+def test_frames_of_a_whole_video_keep_their_numbers(tmp_path: Path) -> None:
     frames = [{"frame_id": n, "people": [person(pose=points(25, n))] if n != 9 else "none"} for n in (9, 4, 30)]
     (tmp_path / "video.json").write_text(json.dumps(frames))
     people = read_people(find_recordings(tmp_path)[0], layout())
@@ -188,7 +188,7 @@ def test_the_frames_of_a_whole_video_have_the_numbers_that_they_tell(tmp_path: P
     assert [problem.file for problem in people.problems] == ["video.json#9"]
 
 
-def test_links_are_followed_to_files_within_the_source_only(tmp_path: Path) -> None:
+def test_only_links_to_files_within_the_source_are_followed(tmp_path: Path) -> None:
     source, outside = tmp_path / "source", tmp_path / "outside"
     write_video(source / "all", NOBODY)
     write_video(outside, NOBODY, "secret")
@@ -205,13 +205,13 @@ def test_links_are_followed_to_files_within_the_source_only(tmp_path: Path) -> N
     assert summary(found) == [("clip", "all/clip", 2), ("clip", "some/clip", 1)]
 
 
-def test_a_link_as_the_source_itself_is_the_users_word(tmp_path: Path) -> None:
+def test_the_source_itself_may_be_a_link(tmp_path: Path) -> None:
     write_video(tmp_path / "real", NOBODY)
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert summary(find_recordings(tmp_path / "link")) == [("clip", "clip", 2)]
 
 
-def test_a_single_file_is_a_recording_whatever_its_name_is(tmp_path: Path) -> None:
+def test_a_single_file_with_any_name_is_a_recording(tmp_path: Path) -> None:
     write_video(tmp_path, NOBODY)
     (tmp_path / "any.json").write_bytes(frame())
     (one,) = find_recordings(tmp_path / "clip_000000000001_keypoints.json")
@@ -220,7 +220,7 @@ def test_a_single_file_is_a_recording_whatever_its_name_is(tmp_path: Path) -> No
     assert (other.name, other.source, other.numbers.tolist()) == ("any", "any", [0])
 
 
-def test_names_that_look_alike_but_differ_in_normal_form_are_two_recordings(tmp_path: Path) -> None:
+def test_names_in_different_unicode_forms_are_two_recordings(tmp_path: Path) -> None:
     for stem in ("caf\u00e9", "cafe\u0301"):
         write_video(tmp_path, NOBODY, stem)
     assert {found.name for found in find_recordings(tmp_path)} == {"caf\u00e9", "cafe\u0301"}
@@ -236,7 +236,7 @@ def test_names_that_are_not_utf8_can_be_read_and_printed(tmp_path: Path) -> None
     assert all((tmp_path / one.files[0]).exists() for one in found)
 
 
-def test_a_source_that_is_not_there_or_holds_nothing_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_a_missing_or_empty_source_is_an_error_with_the_expected_names(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere: not found; expected a folder with OpenPose's \*_keypoints.json"):
         find_recordings(tmp_path / "nowhere")
     (tmp_path / "labels.json").write_text("{}")
@@ -245,7 +245,7 @@ def test_a_source_that_is_not_there_or_holds_nothing_says_what_was_looked_for(tm
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list everything")
-def test_a_folder_that_cannot_be_listed_is_said(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_reported(tmp_path: Path) -> None:
     write_video(tmp_path, NOBODY)
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o000)
@@ -253,7 +253,7 @@ def test_a_folder_that_cannot_be_listed_is_said(tmp_path: Path) -> None:
         assert len(find_recordings(tmp_path)) == 1
 
 
-def test_a_recording_travels_to_another_process(tmp_path: Path) -> None:
+def test_a_recording_can_be_pickled(tmp_path: Path) -> None:
     write_video(tmp_path, NOBODY)
     (found,) = find_recordings(tmp_path)
     copy = pickle.loads(pickle.dumps(found))

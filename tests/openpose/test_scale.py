@@ -45,7 +45,7 @@ def read(folder: Path, *frames: bytes, scale: str = "auto") -> People:
 @pytest.mark.parametrize("scale", MODES)
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (10, 300), (800, 500), (500, 100)])
 @pytest.mark.parametrize("missing", [1, 6, 20])
-def test_the_scale_is_told_by_where_points_lie(tmp_path: Path, scale: str, x: float, y: float, missing: int) -> None:
+def test_the_scale_is_detected_from_coordinates(tmp_path: Path, scale: str, x: float, y: float, missing: int) -> None:
     people = read(tmp_path, frame(someone(x, y, 200, missing, MODES[scale])), frame())
     assert people.scale == scale
     assert (people.keypoints[0, :25, 2] > 0).sum() == 25 - missing
@@ -53,7 +53,7 @@ def test_the_scale_is_told_by_where_points_lie(tmp_path: Path, scale: str, x: fl
 
 
 @pytest.mark.parametrize("scale", MODES)
-def test_the_scale_is_told_without_missing_points_too(tmp_path: Path, scale: str) -> None:
+def test_the_scale_is_detected_without_missing_points(tmp_path: Path, scale: str) -> None:
     assert read(tmp_path, frame(someone(500, 100, 200, 0, MODES[scale]))).scale == scale
 
 
@@ -72,43 +72,41 @@ def test_the_scale_of_one_frame_with_a_missing_body_point_is_certain(
     assert read(folder, frame(someone(x, y, 50, missing, MODES[scale], face))).scale == scale
 
 
-def test_nobody_at_all_is_in_pixels(tmp_path: Path) -> None:
+def test_without_people_the_scale_is_pixels(tmp_path: Path) -> None:
     assert read(tmp_path, frame(), frame(person(pose=[0] * 75))).scale == "pixels"
 
 
-def test_missing_points_at_minus_one_do_not_make_pixels_anything_else(tmp_path: Path) -> None:
+def test_missing_points_at_minus_one_do_not_affect_pixels(tmp_path: Path) -> None:
     pose = points(25, 100)
     pose[:3] = [-1, -1, 0]
     assert read(tmp_path, frame(person(pose=pose))).scale == "pixels"
 
 
-def test_a_few_points_in_the_corner_of_a_picture_go_with_the_rest(tmp_path: Path) -> None:
+def test_a_few_points_in_the_corner_of_an_image_do_not_matter(tmp_path: Path) -> None:
     corner = [0.5, 1.5, 0.3] * 4 + [0] * 63
     assert read(tmp_path, frame(person(pose=corner)), frame(person(pose=points(25)))).scale == "pixels"
 
 
 @pytest.mark.parametrize(("one", "other"), [("pixels", "unit"), ("pixels", "signed"), ("unit", "signed")])
-def test_two_scales_in_one_recording_are_refused_unless_the_user_says_which(
-    tmp_path: Path, one: str, other: str
-) -> None:
+def test_two_scales_in_one_recording_are_refused_unless_given(tmp_path: Path, one: str, other: str) -> None:
     frames = [frame(someone(300, 200, 300, 5, MODES[scale])) for scale in (one, one, one, other, one)]
-    with pytest.raises(RecordingError, match=r"^clip: coordinates are in two scales: .*; separate .* or say which"):
+    with pytest.raises(RecordingError, match=r"^clip: coordinates are in two scales: .*; separate .* or give --scale"):
         read(tmp_path, *frames)
     if one != "pixels":
         assert read(tmp_path, *frames, scale="signed").scale == "signed"
 
 
 @pytest.mark.parametrize("scale", ["unit", "signed"])
-def test_units_that_coordinates_cannot_be_in_are_refused(tmp_path: Path, scale: str) -> None:
+def test_contradicted_units_are_refused(tmp_path: Path, scale: str) -> None:
     pixels, shares = (frame(someone(300, 200, 300, 5, mode)) for mode in (0, 3))
     expected = rf"^clip: --scale {scale}, but coordinates reach \d+ in clip_0+_keypoints.json: they are pixels"
     with pytest.raises(RecordingError, match=expected):
         read(tmp_path / "pixels", pixels, scale=scale)
-    with pytest.raises(RecordingError, match="--scale pixels, but all coordinates lie within 3 of 0"):
+    with pytest.raises(RecordingError, match="--scale pixels, but all coordinates are within 3 of 0"):
         read(tmp_path / "shares", shares, scale="pixels")
 
 
-def test_what_a_recording_does_not_tell_is_as_in_the_others(tmp_path: Path) -> None:
+def test_an_ambiguous_recording_uses_the_prior(tmp_path: Path) -> None:
     write_video(tmp_path, {0: frame()})
     (recording,) = find_recordings(tmp_path)
     assert read_people(recording, layout(), prior=Guess(scale="signed")).scale == "signed"
@@ -121,17 +119,17 @@ def test_the_error_names_a_file_of_each_scale(tmp_path: Path) -> None:
     frames = [frame(someone(300, 200, 300, 5, mode)) for mode in (3, 3, 0)]
     with pytest.raises(RecordingError) as error:
         read(tmp_path, *frames)
-    assert "in pixels (1 of the people, first in clip_000000000002_keypoints.json)" in str(error.value)
+    assert "in pixels (1 people, first in clip_000000000002_keypoints.json)" in str(error.value)
     assert "within 3 of 0 (2, first in clip_000000000000_keypoints.json)" in str(error.value)
 
 
-def test_a_bent_signed_recording_with_zeros_for_missing_points_is_signed(tmp_path: Path) -> None:
+def test_a_signed_recording_with_zeros_for_missing_points_is_signed(tmp_path: Path) -> None:
     signed = [frame(someone(x, 300, 200, 0, 4)) for x in (300, 900)]
     zeros = frame(person(pose=[0, 0, 0] * 5 + [0.4, 0.3, 0.9] * 20))
     assert read(tmp_path, *signed, zeros).scale == "signed"
 
 
-def test_pixels_come_back_from_what_openpose_makes_of_them() -> None:
+def test_to_pixels_inverts_openposes_scaling() -> None:
     rng = np.random.default_rng(2)
     pixels = np.column_stack([rng.uniform(0, [WIDTH - 1, HEIGHT - 1], (60, 2)), rng.integers(0, 2, 60)])
     pixels[:2] = [[WIDTH - 1, HEIGHT - 1, 1], [0, 0, 1]]

@@ -13,7 +13,7 @@ from videos import squares, write_video
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError
-from skelemo.openpose.files import NO_FACTS, VideoFacts, parse_facts
+from skelemo.openpose.files import NO_INFO, VideoInfo, parse_info
 from skelemo.pose import PROGRAMS, Options
 from skelemo.pose.extract import extract, find_videos
 
@@ -57,7 +57,7 @@ def test_videos_below_a_folder_keep_their_paths(videos, tmp_path):
     assert result.notes == ["a was seen", "b was seen", "b was seen"]
     found = find_recordings(tmp_path / "out")
     assert [one.source for one in found] == ["a/a", "day 1/b/b", "day 2/b/b"]
-    assert {one.facts for one in found} == {VideoFacts(96, 64, 25.0)}
+    assert {one.info for one in found} == {VideoInfo(96, 64, 25.0)}
 
 
 def test_two_videos_of_one_place_are_refused(videos):
@@ -127,7 +127,7 @@ def test_facts_outlive_packing_and_win_over_the_name(tmp_path):
             archive.write(file, file.relative_to(tmp_path))
     for source in ("out", "out.tar.gz", "out.zip"):
         (recording,) = find_recordings(tmp_path / source)
-        assert recording.facts == VideoFacts(96, 64, 25.0), source
+        assert recording.info == VideoInfo(96, 64, 25.0), source
     main(["ingest", str(tmp_path / "out.zip"), "--out", str(tmp_path / "cache")], standalone_mode=False)
     row = open_cache(tmp_path / "cache").sequences.iloc[0]
     assert (row["width"], row["height"], row["fps"]) == (96, 64, 25)
@@ -144,22 +144,22 @@ def test_a_changed_frame_rate_is_a_changed_recording(tmp_path):
     assert open_cache(tmp_path / "cache").sequences["fps"].tolist() == [50.0]
 
 
-FACTS = {
-    "": NO_FACTS,
-    "[]": NO_FACTS,
-    "{": NO_FACTS,
-    "[" * 100_000: NO_FACTS,
-    '{"width": 640, "height": 480, "fps": 25}': VideoFacts(640, 480, 25.0),
-    '{"width": 640, "height": "480", "fps": 29.97}': VideoFacts(0, 0, 29.97),
-    '{"width": -1, "height": 480, "fps": NaN}': NO_FACTS,
-    '{"width": 640, "height": 480, "fps": 1e99}': VideoFacts(640, 480, 0.0),
-    '{"width": true, "height": 480, "fps": true}': NO_FACTS,
+INFO = {
+    "": NO_INFO,
+    "[]": NO_INFO,
+    "{": NO_INFO,
+    "[" * 100_000: NO_INFO,
+    '{"width": 640, "height": 480, "fps": 25}': VideoInfo(640, 480, 25.0),
+    '{"width": 640, "height": "480", "fps": 29.97}': VideoInfo(0, 0, 29.97),
+    '{"width": -1, "height": 480, "fps": NaN}': NO_INFO,
+    '{"width": 640, "height": 480, "fps": 1e99}': VideoInfo(640, 480, 0.0),
+    '{"width": true, "height": 480, "fps": true}': NO_INFO,
 }
 
 
-@pytest.mark.parametrize(("text", "facts"), FACTS.items(), ids=range(len(FACTS)))
+@pytest.mark.parametrize(("text", "facts"), INFO.items(), ids=range(len(INFO)))
 def test_facts_are_data_that_is_not_believed(text, facts):
-    assert parse_facts(text.encode()) == facts
+    assert parse_info(text.encode()) == facts
 
 
 def test_a_link_is_not_followed_for_facts(tmp_path):
@@ -169,4 +169,4 @@ def test_a_link_is_not_followed_for_facts(tmp_path):
     (folder / "clip_000000000000_keypoints.json").write_text(json.dumps({"people": [PERSON]}))
     os.symlink(tmp_path / "secret.json", folder / "skelemo-video.json")
     (recording,) = find_recordings(tmp_path / "in")
-    assert recording.facts == NO_FACTS
+    assert recording.info == NO_INFO

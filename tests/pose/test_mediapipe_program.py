@@ -125,7 +125,7 @@ def test_landmarks_become_pixels_of_the_frame_that_was_sent(python, video, tmp_p
 def test_a_frame_is_to_the_letter_as_openpose_writes_it(python, video, tmp_path):
     extract(python, video, tmp_path / "out", "--hands")
     (recording,) = find_recordings(tmp_path / "out")
-    assert (recording.facts.width, recording.facts.height, recording.facts.fps) == (96, 64, 25)
+    assert (recording.info.width, recording.info.height, recording.info.fps) == (96, 64, 25)
     text = (tmp_path / "out" / "clip" / "clip_000000000002_keypoints.json").read_text()
     (person,) = json.loads(text)["people"]
     keys = [f"{part}_keypoints_{form}" for form in ("2d", "3d") for part in ("pose", "face", "hand_left", "hand_right")]

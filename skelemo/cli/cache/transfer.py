@@ -35,13 +35,15 @@ def push(cache: Path, url: str, replace: bool, storage_option: tuple[str, ...], 
     skelemo cache push cache/faces s3://bucket/faces --storage-option endpoint_url=http://minio:9000
     skelemo cache push cache/faces ssh://ann@server/data/faces
     """
-    from skelemo.cache import transfer
+    from skelemo.cache.push import push as push_cache
+    from skelemo.cache.remote import redacted
+    from skelemo.cache.transfer import read_options
     from skelemo.cli.progress import byte_progress
 
     with byte_progress("pushing") as report:
-        given = transfer.read_options(storage_option)
-        done = transfer.push(cache, url, replace=replace, options=given, report=report, **options)
-    _print_result(done, "pushed", f"to {transfer.shown(url)}")
+        given = read_options(storage_option)
+        done = push_cache(cache, url, replace=replace, options=given, report=report, **options)
+    _print_result(done, "pushed", f"to {redacted(url)}")
 
 
 @click.command("pull")
@@ -56,12 +58,13 @@ def pull(url: str, cache: Path, storage_option: tuple[str, ...], **options: Any)
     \b
     skelemo cache pull https://example.org/faces cache/faces --only split=train --only label=anger
     """
-    from skelemo.cache import transfer
+    from skelemo.cache.pull import pull as pull_cache
+    from skelemo.cache.transfer import read_options
     from skelemo.cli.progress import byte_progress
 
     with byte_progress("pulling") as report:
-        given = transfer.read_options(storage_option)
-        done = transfer.pull(url, cache, options=given, report=report, **options)
+        given = read_options(storage_option)
+        done = pull_cache(url, cache, options=given, report=report, **options)
     _print_result(done, "pulled", f"into {cache}")
 
 
@@ -76,7 +79,7 @@ def _print_result(done: "Transferred", verb: str, where: str) -> None:
     console = Screen(soft_wrap=True)
     console.print(
         f"{verb} {count(len(done.shards), 'shard')} ({decimal(done.size)}) {where}{kept}; "
-        f"{count(done.there, 'shard')} already there or not selected"
+        f"{count(done.up_to_date, 'shard')} up to date or not selected"
     )
     for note in done.notes:
         console.print(f"note: {note}")

@@ -1,11 +1,10 @@
-"""Corrections go with their cache: no row is lost, whoever pushes, pulls or merges, and nothing damaged is taken."""
+"""Corrections of pushed, pulled and merged caches: no row is lost, and damaged tables are refused."""
 
 from dataclasses import replace
 
 import pytest
 from small_caches import a_cache, a_sequence
 
-from skelemo.cache.carried_corrections import joined
 from skelemo.cache.corrections import (
     CORRECTIONS,
     Correction,
@@ -17,8 +16,10 @@ from skelemo.cache.corrections import (
     to_bytes,
     undo,
 )
+from skelemo.cache.corrections_merge import merged
 from skelemo.cache.merge import merge, subset
-from skelemo.cache.transfer import pull, push
+from skelemo.cache.pull import pull
+from skelemo.cache.push import push
 from skelemo.errors import CacheError, InputError, RemoteError
 
 TIMES = [f"2026-01-31T09:30:0{second}Z" for second in range(10)]
@@ -60,7 +61,7 @@ def far(home, tmp_path):
 
 @pytest.fixture(params=["disk", "memory"])
 def place(request, tmp_path):
-    """A place that can be locked, and one that cannot."""
+    """A URL that can be locked, and one that cannot."""
     if request.param == "disk":
         yield str(tmp_path / "place")
         return
@@ -70,14 +71,14 @@ def place(request, tmp_path):
     fsspec.filesystem("memory").rm("/corrections", recursive=True)
 
 
-def test_a_table_goes_there_and_back(home, place, tmp_path):
-    assert push(home, place).notes == ("4 corrections new or marked otherwise there",)
-    assert pull(place, tmp_path / "back").notes == ("4 corrections new or marked otherwise",)
+def test_a_table_survives_push_and_pull(home, place, tmp_path):
+    assert push(home, place).notes == ("4 corrections added or changed",)
+    assert pull(place, tmp_path / "back").notes == ("4 corrections added or changed",)
     assert rows_of(tmp_path / "back") == rows_of(home)
     assert push(home, place).notes == pull(place, tmp_path / "back").notes == ()
 
 
-def test_what_both_sides_added_and_undid_is_on_both_afterwards(home, place, tmp_path):
+def test_additions_and_undos_of_both_sides_are_merged(home, place, tmp_path):
     other = tmp_path / "other"
     push(home, place)
     pull(place, other)
@@ -94,10 +95,10 @@ def test_what_both_sides_added_and_undid_is_on_both_afterwards(home, place, tmp_
     redo(corrections_file(home), ["aaaa"])
     push(home, place)
     pull(place, other)
-    assert not any(row.undone for row in rows_of(other)), "what was redone last stays so"
+    assert not any(row.undone for row in rows_of(other)), "the redo is the latest change"
 
 
-def test_rows_that_somebody_added_at_the_place_are_pulled_and_sealed_by_the_next_push(home, far, tmp_path):
+def test_rows_added_remotely_are_pulled_and_indexed_by_the_next_push(home, far, tmp_path):
     there = add(corrections_file(far), [Correction("two", "unsure")], author="bob")[0]
     pull(str(far), tmp_path / "back")
     assert ids(tmp_path / "back")[-1] == there.id
@@ -105,15 +106,15 @@ def test_rows_that_somebody_added_at_the_place_are_pulled_and_sealed_by_the_next
     assert there.id in (far / "index.json").read_text()
 
 
-def test_joining_keeps_the_order_of_time_and_does_not_depend_on_who_joins(tmp_path):
+def test_merging_keeps_the_order_of_time_and_is_symmetric(tmp_path):
     early, late, undone = a_row("aa11", TIMES[0]), a_row("bb11", TIMES[5]), a_row("cc11", TIMES[3], undone=TIMES[6])
     back = a_row("dd11", TIMES[1])  # made after cc11, with a clock set back
     one = Corrections(tmp_path / "one", (early, late), "1")
     two = Corrections(tmp_path / "two", (early, replace(undone, undone=""), back), "2")
     three = Corrections(tmp_path / "three", (undone,), "3")
     expected = [early, undone, back, late]
-    assert joined([one, two, three]) == joined([three, two, one]) == expected
-    assert joined([Corrections(tmp_path, tuple(expected)), two]) == expected
+    assert merged([one, two, three]) == merged([three, two, one]) == expected
+    assert merged([Corrections(tmp_path, tuple(expected)), two]) == expected
 
 
 @pytest.mark.parametrize(
@@ -125,17 +126,17 @@ def test_joining_keeps_the_order_of_time_and_does_not_depend_on_who_joins(tmp_pa
         ({"undone": TIMES[5]}, {"undone": TIMES[7]}, {"undone": TIMES[7]}),
     ],
 )
-def test_a_correction_is_as_it_was_marked_last(tmp_path, mine, theirs, after):
+def test_the_latest_undo_or_redo_wins(tmp_path, mine, theirs, after):
     tables = [Corrections(tmp_path / str(i), (a_row("aaaa", TIMES[0], **one),)) for i, one in enumerate((mine, theirs))]
-    assert joined(tables) == joined(tables[::-1]) == [a_row("aaaa", TIMES[0], **after)]
+    assert merged(tables) == merged(tables[::-1]) == [a_row("aaaa", TIMES[0], **after)]
 
 
-def test_different_corrections_of_one_id_are_one_line_and_change_nothing(home, far, tmp_path):
+def test_contradicting_corrections_are_one_error_and_change_nothing(home, far, tmp_path):
     a_table(home, a_row("aaaa", TIMES[1], person="left", note="other"))
     before = (far / CORRECTIONS).read_bytes()
-    with pytest.raises(InputError, match=r"^correction aaaa of 'one' differs between .*: rows are never edited"):
+    with pytest.raises(InputError, match=r"^correction aaaa of 'one' differs between .*: rows must not be edited"):
         push(home, str(far))
-    with pytest.raises(CacheError, match=r"not taken: corrections\.csv \(correction aaaa of 'one' differs"):
+    with pytest.raises(CacheError, match=r"refused: corrections\.csv \(correction aaaa of 'one' differs"):
         pull(str(far), home)
     assert (far / CORRECTIONS).read_bytes() == before
     assert len(rows_of(home)) == 1
@@ -153,31 +154,31 @@ def test_different_corrections_of_one_id_are_one_line_and_change_nothing(home, f
             lambda text: text.replace("2026-01-31T09:30:02Z", "yesterday"),
             "line 3: expected an id of hexadecimal digits",
         ),
-        (lambda text: text.replace("right", "rihgt", 1), "correction bbbb is not as it was pushed"),
-        (lambda text: text[: text.index("cccc")], "correction cccc is missing"),
+        (lambda text: text.replace("right", "rihgt", 1), "correction bbbb was changed"),
+        (lambda text: text[: text.index("cccc")], "correction cccc was removed"),
     ],
 )
-def test_a_damaged_table_there_is_one_line_and_nothing_is_lost(home, far, tmp_path, spoil, reason):
+def test_a_damaged_remote_table_is_one_error_and_nothing_is_lost(home, far, tmp_path, spoil, reason):
     spoiled = spoil((far / CORRECTIONS).read_text())
     (far / CORRECTIONS).write_text(spoiled)
     back = tmp_path / "back"
-    with pytest.raises(CacheError, match=rf"^[^\n]*far: not taken: corrections\.csv \({reason}[^\n]*$"):
+    with pytest.raises(CacheError, match=rf"^[^\n]*far: refused: corrections\.csv \({reason}[^\n]*$"):
         pull(str(far), back)
     assert len(list(back.glob("*.h5"))) == 1, "the shards are there"
     assert not corrections_file(back).exists()
     extra = a_cache(home, a_sequence("three"))
-    with pytest.raises(InputError, match=rf"{reason}[^\n]*; repair or remove the file there, and push again$"):
+    with pytest.raises(InputError, match=rf"{reason}[^\n]*; repair or remove that file, and push again$"):
         push(extra, str(far))
     assert len(list(far.glob("*.h5"))) == 1, "nothing was pushed"
     assert (far / CORRECTIONS).read_text() == spoiled
     (far / CORRECTIONS).unlink()
-    with pytest.raises(CacheError, match=r"corrections\.csv \(in the index, but gone\)"):
+    with pytest.raises(CacheError, match=r"corrections\.csv \(listed in the index, but missing\)"):
         pull(str(far), back)
     push(home, str(far))
     assert ids(far) == ids(home)
 
 
-def test_a_damaged_table_here_stops_a_push_pull_or_merge_before_it_begins(home, far, tmp_path):
+def test_a_damaged_local_table_prevents_push_pull_and_merge(home, far, tmp_path):
     corrections_file(home).write_text("id,time\n")
     for run in (
         lambda: push(home, str(tmp_path / "new")),
@@ -196,14 +197,14 @@ def test_a_damaged_table_here_stops_a_push_pull_or_merge_before_it_begins(home, 
     ("only", "kept"),
     [(["video=two"], ["cccc"]), (["person=left"], ["aaaa", "dddd"]), (["video=one"], ["aaaa", "bbbb", "dddd"])],
 )
-def test_of_some_sequences_only_their_corrections_come(home, far, tmp_path, only, kept):
+def test_selected_sequences_keep_only_their_corrections(home, far, tmp_path, only, kept):
     subset(home, only, tmp_path / "subset")
     push(home, str(tmp_path / "less"), only=only)
     pull(str(far), tmp_path / "back", only=only)
     assert ids(tmp_path / "subset") == ids(tmp_path / "less") == ids(tmp_path / "back") == kept
 
 
-def test_a_pull_that_finds_nothing_makes_no_table(far, tmp_path):
+def test_a_pull_without_matches_creates_no_table(far, tmp_path):
     with pytest.raises(RemoteError):
         pull(str(far), tmp_path / "back", only=["video=none"])
     assert not (tmp_path / "back" / CORRECTIONS).exists()
@@ -220,7 +221,7 @@ def test_merged_caches_have_the_corrections_of_both(home, tmp_path):
     assert not corrections_file(tmp_path / "alone").exists()
 
 
-def test_a_table_without_shards_is_kept_when_its_cache_is_pulled_again(home, far, tmp_path):
+def test_a_pull_keeps_a_table_without_shards(home, far, tmp_path):
     back = tmp_path / "back"
     back.mkdir()
     a_table(back, a_row("ffff", TIMES[5]))
