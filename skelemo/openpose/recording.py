@@ -137,24 +137,23 @@ def _number_images(recordings: list[Recording], first_frame: int | None) -> tupl
 
 def _without_stills(listed: list[tuple["_Located", Folder]]) -> list[tuple["_Located", Folder]]:
     """Split image sequences whose numbers continue across folders: they are stills, sorted into class folders."""
-    alike: dict[tuple[str, str, str], list[FrameNames]] = defaultdict(list)
-    for (one, _), _ in listed:
-        if one.images and isinstance(one.files, FrameNames):
-            alike[one.files.start, one.files.ending, one.view].append(one.files)
-    through = {key for key, files in alike.items() if _run_on(files) and not _FRAME.search(key[0])}
+
+    def pattern(images: Group) -> tuple[str, str, str] | None:
+        files = images.files
+        return (files.start, files.ending, images.view) if images.images and isinstance(files, FrameNames) else None
+
+    alike: dict[tuple[str, str, str] | None, list[FrameNames]] = defaultdict(list)
+    for (images, _), _ in listed:
+        if isinstance(images.files, FrameNames):
+            alike[pattern(images)].append(images.files)
+    continued = {key for key, files in alike.items() if key and _continues(files) and not _FRAME.search(key[0])}
     found: list[tuple[_Located, Folder]] = []
-    for (one, positions), folder in listed:
-        if (
-            one.images
-            and isinstance(one.files, FrameNames)
-            and (one.files.start, one.files.ending, one.view) in through
-        ):
-            found += (
-                ((still, None if positions is None else positions[[n]]), folder)
-                for n, still in enumerate(as_stills(one))
-            )
+    for (images, positions), folder in listed:
+        if pattern(images) in continued:
+            stills = enumerate(as_stills(images))
+            found += (((still, None if positions is None else positions[[row]]), folder) for row, still in stills)
         else:
-            found.append(((one, positions), folder))
+            found.append(((images, positions), folder))
     return found
 
 

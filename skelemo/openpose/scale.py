@@ -52,7 +52,7 @@ def detect_scale(extent: Extent, points: np.ndarray, body: np.ndarray, where: Ca
 
 
 def to_pixels(points: np.ndarray, scale: str, size: tuple[int, int]) -> np.ndarray:
-    """Convert points ``[..., 3]`` from ``unit`` or ``signed`` coordinates to pixels, given the image's width and height.
+    """Convert points ``[..., 3]`` from ``unit`` or ``signed`` coordinates to pixels of an image of this size.
 
     The numpy equivalent of `skelemo.preprocess.to_pixels`, without torch.
     """
