@@ -162,7 +162,7 @@ class Shard:
     def _read_labels(self, head: Head, array: np.ndarray, first: int) -> None:
         stored = self.stored[LABELS + head.name]
         labels = (
-            array if array.shape[1:] == stored.shape[1:] else np.empty((len(array), *stored.shape[1:]), stored.kind)
+            array if array.shape[1:] == stored.shape[1:] else np.empty((len(array), *stored.shape[1:]), stored.dtype)
         )
         stored.read_into(labels, first)
         head.check(labels)

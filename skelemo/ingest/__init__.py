@@ -1,4 +1,4 @@
-"""Ingest: recordings and their labels into a cache, planned once and processed in groups, one shard per group."""
+"""Ingest: reads recordings and their labels into a cache, planned once and processed in groups of a shard each."""
 
 import os
 import sys
@@ -15,9 +15,9 @@ Text = str | os.PathLike[str]
 def ingest_folder(
     source: Text, out: Text, labels: str | None = None, *, replace: bool = False, jobs: int = 1, **settings: Any
 ) -> "Tally":
-    """Read OpenPose's JSON below a folder, or in an archive, into a cache; unchanged recordings are skipped.
+    """Read OpenPose's JSON in a folder or an archive into a cache; unchanged recordings are skipped.
 
-    Raises `ConfigError` or `InputError` or `CacheError`: a setting, a label file or the cache is invalid.
+    Raises `ConfigError`, `InputError` or `CacheError`: a setting, a label file or the cache is invalid.
 
     Parameters
     ----------
@@ -40,10 +40,10 @@ def ingest_folder(
     return run(make_plan(Path(source), Path(out), labels, Settings(**settings), replace=replace), jobs=jobs)
 
 
-class _Room(ModuleType):
-    """This package as a callable: ``skelemo.ingest(source, out)`` is `ingest_folder`."""
+class _CallablePackage(ModuleType):
+    """Makes ``skelemo.ingest(source, out)`` call `ingest_folder`."""
 
     __call__ = staticmethod(ingest_folder)
 
 
-sys.modules[__name__].__class__ = _Room
+sys.modules[__name__].__class__ = _CallablePackage

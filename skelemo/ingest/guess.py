@@ -1,4 +1,4 @@
-"""Guesses from all recordings of an ingest: units, body model, number of the first frame."""
+"""Guesses properties from all recordings of an ingest: units, body model, number of the first frame."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ _FILES = 6
 
 
 def guess(recordings: Sequence[Recording], settings: Settings) -> Guess:
-    """Body model and units by majority of some recordings, from some files of each."""
+    """Body model and units by majority, from some files of some recordings."""
     models: Counter[str] = Counter()
     scales: Counter[str] = Counter()
-    plain = [one for one in recordings if not (one.archive and one.archive.sequential)]
-    for recording in _spread(plain or recordings[:1], _RECORDINGS):
+    cheap = [recording for recording in recordings if not (recording.archive and recording.archive.sequential)]
+    for recording in _spread(cheap or recordings[:1], _RECORDINGS):
         with suppress(InputError):
             people = read_people(_few_files(recording), layout(settings.layout), body_model=settings.body_model)
             models[people.certain.body_model] += 1
@@ -40,26 +40,23 @@ def contradictions(task: Task, people: People, shared: Guess) -> list[str]:
     notes = [f"{source}: {note}" for note in people.notes]
     if len(people.keypoints) and shared.scale not in ("", people.scale):
         ours, theirs = _unit(people.scale), _unit(shared.scale)
-        notes.append(f"{source}: coordinates are in {ours}, those of the others in {theirs} (see --scale)")
+        notes.append(f"{source}: coordinates are in {ours}, those of other recordings in {theirs} (see --scale)")
     if certain.body_model and shared.body_model not in ("", certain.body_model):
         ours, theirs = certain.body_model.upper(), shared.body_model.upper()
-        notes.append(f"{source}: bodies are {ours}, those of the others {theirs} (--body-model says which they are)")
+        notes.append(f"{source}: bodies are {ours}, those of other recordings {theirs} (see --body-model)")
     return notes
 
 
 def counts_from_zero(recordings: Sequence[Recording], labels: Sequence[Sequence[Annotation]]) -> bool:
-    """Whether images without a number 0 or 1 count from 0, so that their last number matches the label rows."""
-    pairs = [
-        (one.files.numbers[-1], label.last)
-        for one, given in zip(recordings, labels, strict=True)
-        for label in given
-        if one.images and isinstance(one.files, FrameNames) and label.last is not None
-    ]
-    lowest = min(
-        (one.files.numbers[0] for one in recordings if one.images and isinstance(one.files, FrameNames)), default=0
-    )
+    """Whether images without a number 0 or 1 count from 0, because their last number matches the label rows."""
+    pairs = []
+    lowest = []
+    for recording, annotations in zip(recordings, labels, strict=True):
+        if recording.images and isinstance(recording.files, FrameNames):
+            lowest.append(recording.files.numbers[0])
+            pairs += [(recording.files.numbers[-1], label.last) for label in annotations if label.last is not None]
     fits = [sum(image - first == row for image, row in pairs) for first in (0, 1)]
-    return lowest > 1 and fits[0] > fits[1]
+    return min(lowest, default=0) > 1 and fits[0] > fits[1]
 
 
 def _unit(scale: str) -> str:

@@ -1,4 +1,4 @@
-"""Which labels recordings carry, and what a cache tells of where both come from."""
+"""Matches labels with recordings, and records the origin of both."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from skelemo.openpose.names import printable
 from skelemo.openpose.recording import Recording
 from skelemo.targets import Head
 
-#: Words that became classes of other names and are listed.
+#: Number of listed words that became classes of other names.
 _MOST_WORDS = 24
 
 
@@ -27,9 +27,9 @@ class Labeled:
     Parameters
     ----------
     annotations : of each recording, one per labeled person.
-    notes : what the user should know of how labels and recordings fit.
+    notes : on the match of labels and recordings.
     facts : rows for the closing table.
-    words : which words became which classes, as one text; "" where all classes are called by the labels' words.
+    words : words that became classes of other names, as text.
     """
 
     heads: tuple[Head, ...]
@@ -40,15 +40,15 @@ class Labeled:
 
 
 def labeled(recordings: Sequence[Recording], source: Path, labels: str | None, settings: Settings) -> Labeled:
-    """Heads, the annotations of each recording by frame, and what the user should know of how they fit.
+    """Read labels and match them with recordings and frames.
 
-    Raises `InputError` or `ConfigError`: labels that cannot be read, fit no recording, or may be read in two ways;
-    options that nothing takes.
+    Raises `InputError` or `ConfigError`: labels are unreadable, match no recording, or are ambiguous; an option does
+    not apply.
     """
     options = settings.options()
     if not labels:
         if given := options.given():
-            raise ConfigError(f"{', '.join(given.values())}: there are no --labels to read so")
+            raise ConfigError(f"{', '.join(given.values())}: needs --labels")
         return Labeled((), ((),) * len(recordings))
     names = [(recording.name, recording.source, recording.is_folder) for recording in recordings]
     annotations = read_annotations(labels, source, names, options)
@@ -59,13 +59,13 @@ def labeled(recordings: Sequence[Recording], source: Path, labels: str | None, s
     words = _words(annotations.read_as)
     facts = [("words read as classes", words)] if words else []
     if outside:
-        facts.append(("recordings outside of which their labels lie", count(outside)))
+        facts.append(("recordings with all labels outside their frames", count(outside)))
     notes = (*annotations.notes, *matching.summary())
     return Labeled(annotations.heads, placed, notes, tuple(facts), words)
 
 
 def _span(recording: Recording, annotations: Sequence[Annotation], settings: Settings) -> Span:
-    if all(one.number is None for one in annotations):
+    if all(annotation.number is None for annotation in annotations):
         return Span(recording.source, 0, 0, 0.0)
     numbers = recording.numbers
     fps = video_facts(recording.name)[2] or settings.fps
@@ -73,20 +73,20 @@ def _span(recording: Recording, annotations: Sequence[Annotation], settings: Set
 
 
 def _words(read_as: Sequence[tuple[str, str, int]]) -> str:
-    told = [f"{word} → {name} ({rows:,})" for word, name, rows in read_as[:_MOST_WORDS]]
+    texts = [f"{word} → {name} ({rows:,})" for word, name, rows in read_as[:_MOST_WORDS]]
     more = len(read_as) - _MOST_WORDS
-    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(texts) + (f" and {more} more" if more > 0 else "")
 
 
 def origin(source: Path, labels: str | None, words: str = "") -> dict[str, str]:
-    """What is ingested, for a cache to tell: names alone, for where they lie is nobody else's business."""
-    told = {"source": _name(source)}
+    """Names of source and labels for the cache, without their folders, which may be private."""
+    names = {"source": _name(source)}
     if labels:
         form, path = split_spec(labels)
-        told["labels"] = f"{form}:{_name(Path(path))}" if path else form
+        names["labels"] = f"{form}:{_name(Path(path))}" if path else form
     if words:
-        told["words"] = words
-    return told
+        names["words"] = words
+    return names
 
 
 def _name(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Partition of recordings among machines (``--part``): deterministic and balanced."""
+"""Partitions recordings among machines (``--part``), deterministically and evenly."""
 
 import hashlib
 import heapq
@@ -14,8 +14,7 @@ from skelemo.errors import CacheError, ConfigError
 from skelemo.openpose.recording import Recording
 from skelemo.text import count
 
-#: A larger number is a mistake.
-MOST_PARTS = 100_000
+_MAX_PARTS = 100_000
 
 #: Key in a shard's origin: the recordings that were partitioned.
 _WHOLE = "part of"
@@ -23,7 +22,7 @@ _WHOLE = "part of"
 
 @dataclass(frozen=True)
 class Part:
-    """One part of several, counted from 1."""
+    """One part of several, numbered from 1."""
 
     number: int = 1
     of: int = 1
@@ -33,41 +32,41 @@ class Part:
 
 
 def parse_part(text: str) -> Part:
-    """Parse ``--part 3/8``. Raises `ConfigError`: invalid syntax, or there is no such part."""
+    """Parse ``--part 3/8``. Raises `ConfigError`: invalid syntax or number."""
     found = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
     if not found:
         raise ConfigError(f"part {text!r}: expected NUMBER/OF, as in 3/8 for the third of eight parts")
     number, of = int(found[1]), int(found[2])
-    if not 1 <= number <= of <= MOST_PARTS:
-        raise ConfigError(f"part {text!r}: there is no such part; those of {of} are 1/{of} to {of}/{of}")
+    if not 1 <= number <= of <= _MAX_PARTS:
+        raise ConfigError(f"part {text!r}: expected 1/{of} to {of}/{of}, of at most {_MAX_PARTS:,} parts")
     return Part(number, of)
 
 
 def take_part(sizes: Sequence[int], part: Part) -> list[int]:
-    """Positions of a part in order; each next largest size goes to the part with the smallest sum so far.
+    """Sorted indices of a part's items; the next largest size is always assigned to the smallest part so far.
 
     The result depends only on the sizes and their order, so it is the same on every machine. Two parts differ by at
     most the largest size.
     """
     loads = [(0, 0, number) for number in range(1, part.of + 1)]  # size, count, part
     mine = []
-    for position in sorted(range(len(sizes)), key=lambda position: (-sizes[position], position)):
+    for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
         size, count, number = loads[0]
-        heapq.heapreplace(loads, (size + sizes[position], count + 1, number))
+        heapq.heapreplace(loads, (size + sizes[index], count + 1, number))
         if number == part.number:
-            mine.append(position)
+            mine.append(index)
     return sorted(mine)
 
 
 def whole(recordings: Sequence[Recording]) -> dict[str, str]:
-    """Fingerprint of all recordings, for the cache: equal on machines that see the same ones."""
-    listed = "\n".join(f"{len(one.files)} {one.source}" for one in recordings)
+    """Fingerprint of all recordings for the cache; equal on machines with the same recordings."""
+    listed = "\n".join(f"{len(recording.files)} {recording.source}" for recording in recordings)
     digest = hashlib.sha256(listed.encode()).hexdigest()[:8]
     return {_WHOLE: f"{count(len(recordings), 'recording')} ({digest})"}
 
 
 def other_partitions(out: Path, header: Header) -> list[str]:
-    """A note if shards of the same source are parts of other recordings than those of this ingest."""
+    """A note if other shards of the same source are parts of different recordings."""
     own, wholes = header.origin, set()
     for path in shards_in(out):
         with suppress(CacheError):  # damaged, or just replaced by another ingest
@@ -77,8 +76,7 @@ def other_partitions(out: Path, header: Header) -> list[str]:
     others = sorted(wholes - {own[_WHOLE]})
     if not others:
         return []
-    seen = " or ".join(others)
     return [
-        f"{out}: other parts in it were taken of {seen}, this one of {own[_WHOLE]}: a recording may be in none; when "
-        "all machines see the same, ingest every part again"
+        f"{out}: other parts are of {' or '.join(others)}, this one of {own[_WHOLE]}, so recordings may be missing: "
+        "give all machines the same source, and ingest every part again"
     ]

@@ -1,4 +1,4 @@
-"""The plan of an ingest: recordings, their labels, and what is new."""
+"""Plans an ingest: lists recordings, matches their labels, and finds what is new."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +32,7 @@ _NOBODY = Annotation("", {}, "")
 
 @dataclass(frozen=True)
 class Plan:
-    """What an ingest will do.
+    """The plan of an ingest.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Plan:
     part : of the recordings, for one of several machines.
     memory : limit of each process in bytes.
     replace : replace sequences of changed recordings.
-    facts : how the labels were read, as rows of the closing table.
+    facts : on the interpretation of labels, rows of the closing table.
     """
 
     out: Path
@@ -82,51 +82,42 @@ def make_plan(
 
     Labels, names and parts are determined from all recordings before one part is selected.
 
-    Raises `InputError` or `ConfigError`: nothing to read, unreadable labels, labels that match no recording, too little
+    Raises `InputError` or `ConfigError`: no recordings, labels are unreadable or match no recording, or too little
     memory; `CacheError`: ``out`` contains a cache with another layout or other heads.
     """
     layout(settings.layout)
     if not 0 <= settings.fps < float("inf"):
         raise ConfigError(f"{settings.fps:g} frames per second: expected a positive number, or 0 for unknown")
     if source.is_file() and not is_archive(source.name):
-        settings = dataclasses.replace(settings, strict=True)  # without it there is nothing to ingest
+        settings = dataclasses.replace(settings, strict=True)  # a single unreadable file must be an error
     part, limits = part or Part(), bounds(memory)
     found, given = _find(source, labels, settings)
-    notes = list(given.notes)
     if part.of > 1:
         _require_all(source, found.problems)
-    recordings = found.recordings
-    provenance = origin(source, labels, given.words) | (whole(recordings) if part.of > 1 else {})
     corrections = read_corrections(Path(settings.corrections)) if settings.corrections else None
-    if corrections:
-        label_edits(corrections, given.heads)  # refuses what these heads cannot have
-        provenance |= {"corrections": in_words(corrections.facts())}
-        provenance |= {TRACKS_APPLIED: " ".join(row.id for row in corrections.tracks)} if corrections.tracks else {}
-    header = Header(settings.layout, given.heads, _is_simulated(source, recordings), settings.kept(), provenance)
+    provenance = origin(source, labels, given.words) | (whole(found.recordings) if part.of > 1 else {})
+    provenance |= _corrections_origin(corrections, given.heads) if corrections else {}
+    simulated = _is_simulated(source, found.recordings)
+    header = Header(settings.layout, given.heads, simulated, settings.kept(), provenance)
     cache = existing(out, header)
-    videos = video_names(recording.source for recording in recordings)
-    tasks = [Task(*one, {}) for one in zip(recordings, videos, given.annotations, strict=True)]
-    tasks, clashes = _without_clashes(tasks, settings)
-    long, tasks = len(tasks), [piece for task in tasks for piece in _pieces(task)]
-    if len(tasks) > long:
-        notes.append(f"recordings of more than {LONGEST:,} frames: a sequence for each {LONGEST:,} of theirs")
+    tasks, clashes, notes = _make_tasks(found.recordings, given, settings)
     facts = given.facts
     if corrections:
         tasks, fact = _with_corrections(tasks, corrections, given.heads)
         facts = (*facts, ("corrections", fact))
     mine = take_part([len(task.recording.files) for task in tasks], part)
-    tasks = grouped([tasks[position] for position in mine], limits.unpacked)
-    fresh = to_do(cache, tasks, header)
-    shared = guess([task.recording for task in tasks], settings) if fresh else NO_GUESS
+    tasks = grouped([tasks[index] for index in mine], limits.buffered)
+    changed = to_do(cache, tasks, header)
+    shared = guess([task.recording for task in tasks], settings) if changed else NO_GUESS
     if shared.body_model == BODY_25B.name != settings.body_model:
-        notes.append("bodies lie as BODY_25B's and are read so (--body-model body_25 if they are not)")
+        notes.append("limb lengths suggest BODY_25B, which is used (override it with --body-model body_25)")
     return Plan(
         out,
         header,
         settings,
-        tuple(fresh),
-        len(tasks) - len(fresh),
-        (*found.notes, *notes),
+        tuple(changed),
+        len(tasks) - len(changed),
+        (*found.notes, *given.notes, *notes),
         problems=(*found.problems, *clashes) if part.number == 1 else (),
         source=source,
         part=part,
@@ -138,88 +129,109 @@ def make_plan(
     )
 
 
+def _corrections_origin(corrections: Corrections, heads: Sequence[Head]) -> dict[str, str]:
+    """Corrections for the header of shards. Raises `InputError`: they do not fit the heads."""
+    label_edits(corrections, heads)
+    applied = {TRACKS_APPLIED: " ".join(row.id for row in corrections.tracks)} if corrections.tracks else {}
+    return {"corrections": in_words(corrections.facts())} | applied
+
+
+def _make_tasks(
+    recordings: Sequence[Recording], given: Labeled, settings: Settings
+) -> tuple[list[Task], list[Problem], list[str]]:
+    """Tasks with unique names and bounded lengths, problems of the recordings without one, and notes."""
+    videos = video_names(recording.source for recording in recordings)
+    tasks = [Task(*task, {}) for task in zip(recordings, videos, given.annotations, strict=True)]
+    tasks, clashes = _without_clashes(tasks, settings)
+    pieces = [piece for task in tasks for piece in _pieces(task)]
+    notes = [f"recordings of more than {LONGEST:,} frames are split into sequences of at most {LONGEST:,}"]
+    return pieces, clashes, notes if len(pieces) > len(tasks) else []
+
+
 def _with_corrections(tasks: Sequence[Task], corrections: Corrections, heads: Sequence[Head]) -> tuple[list[Task], str]:
-    """Tasks with the corrections of their recordings, and a text that counts these."""
-    of: dict[str, list[Correction]] = {}
+    """Tasks with the corrections of their recordings, and a summary of these."""
+    by_video: dict[str, list[Correction]] = {}
     for row in corrections.effective:
-        of.setdefault(row.video, []).append(row)
-    elsewhere = sum(len(rows) for video, rows in of.items() if video not in {task.video for task in tasks})
-    told = in_words(corrections.facts() | {"elsewhere": elsewhere})
-    named = {head.name for head in heads if head.kind == "classes"}
-    given = [pair for task in tasks for one in task.annotations for pair in one.labels.items() if pair[0] in named]
-    shares = frozenset(name for name, labels in given if labels.ndim == 2)
-    changed = {
-        video: dataclasses.replace(task, corrections=tuple(of[video]), shares=shares)
+        by_video.setdefault(row.video, []).append(row)
+    videos = {task.video for task in tasks}
+    elsewhere = sum(len(rows) for video, rows in by_video.items() if video not in videos)
+    summary = in_words(corrections.facts() | {"elsewhere": elsewhere})
+    classes = {head.name for head in heads if head.kind == "classes"}
+    labels = [pair for task in tasks for annotation in task.annotations for pair in annotation.labels.items()]
+    shares = frozenset(name for name, array in labels if name in classes and array.ndim == 2)
+    corrected = [
+        dataclasses.replace(task, corrections=tuple(by_video[task.video]), shares=shares)
+        if task.video in by_video
+        else task
         for task in tasks
-        if (video := task.video) in of
-    }
-    return [changed.get(task.video, task) for task in tasks], told
+    ]
+    return corrected, summary
 
 
 def _find(source: Path, labels: str | None, settings: Settings) -> tuple[Found, Labeled]:
-    """The recordings and their labels, which may decide whether images are stills, and the number of the first one."""
+    """Recordings and labels; labels may decide whether images are stills, and the number of the first image."""
     found = search(source, sequence=settings.sequence, first_frame=settings.first_frame)
     try:
         given = labeled(found.recordings, source, labels, settings)
     except InputError as error:
-        if settings.sequence is not None or not any(one.images for one in found.recordings):
+        if settings.sequence is not None or not any(recording.images for recording in found.recordings):
             raise
         found = search(source, sequence=False)
         try:
             return found, labeled(found.recordings, source, labels, settings)
         except InputError:
-            raise error from None  # the labels are for neither
+            raise error from None  # labels match neither
     if settings.first_frame is None and counts_from_zero(found.recordings, given.annotations):
         found = search(source, sequence=settings.sequence, first_frame=0)
     return found, given
 
 
 def _require_all(source: Path, problems: Sequence[Problem]) -> None:
-    """Refuse unreadable recordings: parts must be the same on all machines."""
+    """Refuse unreadable recordings, because parts must be the same on all machines."""
     for problem in problems:
         raise InputError(
-            f"{source}: {problem.file} {problem.reason}; parts go by all recordings, so every machine must be able to "
-            "read all of them: mend it, or take it out of the source"
+            f"{source}: {problem.file} {problem.reason}; with --part every machine must be able to list all "
+            "recordings: repair it, or remove it from the source"
         )
 
 
 def _without_clashes(tasks: Sequence[Task], settings: Settings) -> tuple[list[Task], list[Problem]]:
-    """Remove tasks whose sequences would have the id of another's; returns a problem for each."""
-    whose: dict[str, str] = {}
-    crowds = {
-        task.video for task in tasks if settings.person == "all" and not all(one.person for one in _annotations(task))
+    """Remove tasks whose sequences would share an id with another's; returns a problem for each."""
+    owners: dict[str, str] = {}  # recording by id
+    everyone = {  # videos whose people all become sequences
+        task.video
+        for task in tasks
+        if settings.person == "all" and not all(annotation.person for annotation in _annotations(task))
     }
     kept, problems = [], []
     for task in tasks:
-        persons = {one.person or settings.person for one in _annotations(task)}
-        names = {f"{task.video}_{person}" for person in persons - {"auto", "largest", "all"}}
-        names |= {task.video} if persons & {"auto", "largest"} else set()
-        other = next((whose[name] for name in sorted(names) if name in whose), "")
-        above, _, person = task.video.rpartition("_person")
-        if person.isdecimal() and above in crowds:
-            other = other or above
+        persons = {annotation.person or settings.person for annotation in _annotations(task)}
+        ids = {f"{task.video}_{person}" for person in persons - {"auto", "largest", "all"}}
+        ids |= {task.video} if persons & {"auto", "largest"} else set()
+        other = next((owners[name] for name in sorted(ids) if name in owners), "")
+        video, _, person = task.video.rpartition("_person")
+        if person.isdecimal() and video in everyone:
+            other = other or video
         if other:
-            reason = f"its sequences would be called like those of {other}: rename one of the two"
+            reason = f"its sequences would have the names of those of {other}: rename one of the two"
             problems.append(Problem(task.recording.source, reason))
             continue
-        whose |= dict.fromkeys(names, task.recording.source)
+        owners |= dict.fromkeys(ids, task.recording.source)
         kept.append(task)
     return kept, problems
 
 
 def _pieces(task: Task) -> Iterator[Task]:
-    """Split a recording that is too long for memory.
-
-    It stays whole if labels refer to people by track number, which is defined for the whole recording.
-    """
-    if len(task.recording.files) <= LONGEST or any(one.person.isdecimal() for one in task.annotations):
+    """Split a recording that is too long for memory, unless labels refer to track numbers of the whole recording."""
+    annotations = task.annotations
+    if len(task.recording.files) <= LONGEST or any(annotation.person.isdecimal() for annotation in annotations):
         yield task
         return
-    open_ended = tuple(dataclasses.replace(one, open_end=True) for one in task.annotations)
+    open_ended = tuple(dataclasses.replace(annotation, open_end=True) for annotation in annotations)
     last = task.recording.numbers[-1]
     for recording in task.recording.pieces(LONGEST):
         ending = recording.source.removeprefix(task.recording.source)
-        labels = task.annotations if recording.numbers[-1] == last else open_ended
+        labels = annotations if recording.numbers[-1] == last else open_ended
         yield dataclasses.replace(task, recording=recording, video=task.video + ending, annotations=labels)
 
 
@@ -228,6 +240,6 @@ def _annotations(task: Task) -> tuple[Annotation, ...]:
 
 
 def _is_simulated(source: Path, recordings: Iterable[Recording]) -> bool:
-    """Whether the marker of `skelemo synth` lies beside a recording or above it, up to the folder of the source."""
+    """Whether the marker of `skelemo synth` is in a folder of a recording, or up to two folders above the source."""
     above = list(source.resolve().parents)[:2]
-    return any(one.simulated for one in recordings) or any((folder / SIMULATED).is_file() for folder in above)
+    return any(recording.simulated for recording in recordings) or any((path / SIMULATED).is_file() for path in above)

@@ -62,7 +62,7 @@ def in_this_process(do: Callable[[Job], Done], jobs: Iterator[Job], report: Repo
 
 
 def in_processes(do: Callable[[Job], Done], jobs: list[Job], processes: int, report: Report) -> Iterator[Done]:
-    """Run jobs, numbered from 0, in processes. On an early exit they stop within a few hundred files.
+    """Run jobs, numbered from 0, in processes; on an early exit they stop within a few hundred files.
 
     Raises `SkelemoError`: a process died.
     """
@@ -78,7 +78,7 @@ def in_processes(do: Callable[[Job], Done], jobs: list[Job], processes: int, rep
         yield from _gather(submit, iter(jobs), _AHEAD * processes, lambda: report(sum(read[:-1])))
     except (BrokenProcessPool, ConnectionError, EOFError):  # the latter two if a process dies during startup
         raise SkelemoError(
-            "a worker process died (out of memory, or killed); what was finished is kept: run the same again, with "
+            "a worker process died (out of memory, or killed); finished shards are kept: repeat the command with "
             "fewer --jobs"
         ) from None
     finally:
@@ -87,26 +87,24 @@ def in_processes(do: Callable[[Job], Done], jobs: list[Job], processes: int, rep
 
 
 def on_cluster(
-    do: Callable[[Job], Done], jobs: Iterator[Job], address: str, source: Path, present: Path, report: Report
+    do: Callable[[Job], Done], jobs: Iterator[Job], address: str, source: Path, heartbeat: Path, report: Report
 ) -> Iterator[Done]:
     """Run jobs on a Dask cluster.
 
     Raises `ConfigError`: Dask is not installed; `SkelemoError`: there is no scheduler, it has no workers or loses them,
-    or a worker does not see the folders.
+    or a worker cannot access the folders.
 
     Parameters
     ----------
-    source, present : ingested folder and a file in the cache; every worker must see both.
+    source, heartbeat : ingested folder and a file in the cache, which every worker must see.
     """
     with _connected(address) as client:
         threads = sum(client.nthreads().values())
         if not threads:
             raise SkelemoError(f"the scheduler at {address} has no workers: start some (dask worker {address})")
-        for name, missing in client.run(_look, str(source), str(present)).items():
+        for name, missing in client.run(_missing, str(source), str(heartbeat)).items():
             if missing:
-                raise SkelemoError(
-                    f"worker {name} does not see {missing}: the source and the cache must lie on shared folders"
-                )
+                raise SkelemoError(f"worker {name} cannot find {missing}: source and cache must be in shared folders")
         executor, files = client.get_executor(pure=False), 0
         for done in _gather(lambda job: executor.submit(do, job), jobs, _AHEAD * threads + 2, lambda: None):
             files += done.files
@@ -170,14 +168,14 @@ def _prepare(read: Any) -> None:
 
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
-    """Connect to a scheduler; errors of connections become one line."""
+    """Connect to a scheduler; connection errors become a `SkelemoError`."""
     try:
         import distributed
     except ImportError:
         raise ConfigError("--scheduler needs Dask: pip install 'skelemo[cluster]'") from None
     expected = "expected tcp://HOST:8786"
     if not _ADDRESS.fullmatch(address):  # Dask's client would fail with a traceback after ten seconds
-        raise SkelemoError(f"no Dask scheduler at {address!r} (not an address of one); {expected}")
+        raise SkelemoError(f"no Dask scheduler at {address!r} (invalid address); {expected}")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
@@ -188,13 +186,13 @@ def _connected(address: str) -> Iterator[Any]:
         yield client
     except distributed.KilledWorker as error:
         raise SkelemoError(
-            f"workers died one after another over the same job (out of memory?): {error}; what was finished is kept"
+            f"several workers died in the same job (out of memory?): {error}; finished shards are kept"
         ) from error
     finally:
         with suppress(OSError, TimeoutError):
             client.close(timeout=_CONNECT_SECONDS)
 
 
-def _look(source: str, present: str) -> str:
-    """The first of two paths that a worker does not see, or empty."""
-    return next((path for path in (source, present) if not os.path.exists(path)), "")
+def _missing(source: str, heartbeat: str) -> str:
+    """The first of two paths that does not exist on a worker, or empty."""
+    return next((path for path in (source, heartbeat) if not os.path.exists(path)), "")

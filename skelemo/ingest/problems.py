@@ -1,7 +1,7 @@
-"""``problems.csv`` of a cache: every file and recording that could not be read, by any ingest.
+"""Writes ``problems.csv`` of a cache: every file and recording that no ingest could read.
 
-Problems of files are collected from the shards. Recordings without a sequence in any shard are kept in a hidden file
-for each source and part, which the next ingest of that source and part overwrites.
+Problems of files are collected from the shards. Unusable recordings are kept in a hidden file for each source and part,
+which the next ingest of that source and part overwrites.
 """
 
 import csv
@@ -36,7 +36,7 @@ def write_problems(out: Path, source: Path, part: Part, failures: Iterable[Probl
 
 
 def unusable(out: Path) -> dict[str, str]:
-    """Recordings, archives and folders without any sequence in the cache, and why."""
+    """Unusable recordings, archives and folders, and why."""
     return {file: reason for file, reason in sorted(_failures(out)) if not is_openpose(file)}
 
 
@@ -60,7 +60,7 @@ def _collected(out: Path) -> set[tuple[str, str]]:
 
 
 def _failures(out: Path) -> set[tuple[str, str]]:
-    """Rows of the hidden files: unusable recordings and their files."""
+    """Rows of the hidden files."""
     rows: set[tuple[str, str]] = set()
     for path in out.glob(f"{_FAILURES}*.csv"):
         with suppress(OSError), path.open(newline="", encoding="utf-8") as file:
@@ -69,7 +69,7 @@ def _failures(out: Path) -> set[tuple[str, str]]:
 
 
 def _origins(out: Path) -> set[str]:
-    """Versions of the table's sources: shards never change; hidden files are identified by modification time."""
+    """Versions of the inputs of the table: names of shards, which never change, and times of hidden files."""
     found = {path.name for path in shards_in(out)}
     for path in out.glob(f"{_FAILURES}*.csv"):
         with suppress(FileNotFoundError):  # just replaced by another ingest

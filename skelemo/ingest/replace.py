@@ -1,4 +1,4 @@
-"""Removing sequences from a cache: outdated ones, and ones that contradict another ingest.
+"""Removes sequences from a cache: outdated ones, and contradictions with another ingest.
 
 Shards never change: the remaining sequences are written as a new shard before the old one is removed. If the process is
 killed, the cache stays readable, and the next ingest adds what is missing.
@@ -21,13 +21,13 @@ from skelemo.openpose.files import Problem
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Which sequences of a shard to remove: bool [S].
+#: Selects sequences of a shard to remove, bool [S].
 Choice = Callable[["pd.DataFrame"], np.ndarray]
 
 
 def publish(out: Path, staged: Collection[Staged]) -> list[Path]:
     """Remove outdated sequences from the cache, then move the staged shards into it."""
-    valid = {video: ids for one in staged for video, ids in one.valid.items()}
+    valid = {video: ids for shard in staged for video, ids in shard.valid.items()}
 
     def outdated(rows: "pd.DataFrame") -> np.ndarray:
         listed = zip(rows["id"], rows["video"], rows["sha256"], strict=True)
@@ -35,17 +35,17 @@ def publish(out: Path, staged: Collection[Staged]) -> list[Path]:
 
     with locked(out):
         _remove(out, shards_in(out), outdated)
-        placed = [out / one.path.name for one in staged]
-        for one, path in zip(staged, placed, strict=True):
-            os.replace(one.path, path)
-    return placed
+        published = [out / shard.path.name for shard in staged]
+        for shard, path in zip(staged, published, strict=True):
+            os.replace(shard.path, path)
+    return published
 
 
 def withdraw_contradictions(out: Path, mine: Collection[Path], before: Collection[str]) -> list[Problem]:
     """Remove from this ingest's shards the sequences that a concurrent ingest has written with other content.
 
-    Otherwise the cache could not be opened. Each removed sequence is a problem. A lock serializes ingests, so that only
-    one of them removes a sequence.
+    Otherwise the cache could not be opened. Each removed sequence is a problem. Under the lock, only one of the ingests
+    removes a sequence.
     """
     names = {path.name for path in mine}
     if not mine or not _others(out, names, before):
@@ -62,7 +62,7 @@ def withdraw_contradictions(out: Path, mine: Collection[Path], before: Collectio
             others |= {name: (sha256, path) for name, sha256 in zip(rows["id"], rows["sha256"], strict=True)}
         removed = _remove(out, [path for path in mine if path.exists()], contradicted)
     return [
-        Problem(name, f"another ingest has written this sequence with other content, into {others[name][1]}: taken out")
+        Problem(name, f"removed, because a concurrent ingest wrote other content of this sequence to {others[name][1]}")
         for name in removed
     ]
 

@@ -1,4 +1,4 @@
-"""The result of an ingest, summed over its recordings in little memory."""
+"""The result of an ingest, summed over its recordings."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,18 +7,18 @@ from pathlib import Path
 
 from skelemo.openpose.files import Problem
 
-#: Problems and notes kept in memory; shards list all of them.
+#: Number of problems and notes kept in memory; shards list all problems.
 MOST_KEPT = 1000
 
 
 @dataclass(frozen=True)
 class Staged:
-    """A finished shard that is published after the sequences that it replaces are removed.
+    """A finished shard, to be published after the sequences that it replaces are removed.
 
     Parameters
     ----------
-    path : in the stage.
-    valid : by replaced video, its sequences: id -> sha256. All others are outdated.
+    path : in the staging folder.
+    valid : hashes of the sequences of each replaced video by id; all others are outdated.
     """
 
     path: Path
@@ -39,7 +39,7 @@ class Tally:
     scales: Counter[str] = field(default_factory=Counter)  # recordings by unit of coordinates
     body_models: Counter[str] = field(default_factory=Counter)  # recordings by body model
     identities: Counter[str] = field(default_factory=Counter)  # recordings by source of identities
-    left_out: Counter[str] = field(default_factory=Counter)  # longer "people" and "detections" without a sequence
+    left_out: Counter[str] = field(default_factory=Counter)  # "people" (long tracks) and "detections" without sequence
     seen: Counter[str] = field(default_factory=Counter)  # visible points by part
     points: Counter[str] = field(default_factory=Counter)  # all points by part
     labels: Counter[str] = field(default_factory=Counter)  # frames by head, and by head and output

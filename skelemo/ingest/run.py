@@ -25,9 +25,9 @@ Report = Callable[[int], None]
 
 
 def ingest(plan: Plan, *, jobs: int = 1, scheduler: str = "", report: Report = lambda _: None) -> Tally:
-    """Ingest the recordings of a plan into shards; what could not be read is listed in ``problems.csv`` of the cache.
+    """Ingest the recordings of a plan into shards; unreadable files are listed in ``problems.csv`` of the cache.
 
-    Several ingests may write into one cache at once, also from several machines. Files left by killed processes are
+    Several ingests may write into one cache concurrently, also from several machines. Files of killed processes are
     removed.
 
     Raises `CacheError` or `InputError`: as `do_job`; finished shards are kept, and the next ingest resumes.
@@ -40,14 +40,16 @@ def ingest(plan: Plan, *, jobs: int = 1, scheduler: str = "", report: Report = l
     for problem in plan.problems if plan.settings.strict else ():
         raise InputError(f"{problem.file}: {problem.reason}")
     total = Tally(failures=list(plan.problems))
-    with _running(plan.out) as present:
-        stage = _stage(present) if plan.replace else None
-        for tally in _run(_jobs(plan, present, stage), jobs, scheduler, plan, report):
+    with _running(plan.out) as heartbeat:
+        stage = None
+        if plan.replace:
+            (stage := _stage_path(heartbeat)).mkdir()
+        for tally in _run(_jobs(plan, heartbeat, stage), jobs, scheduler, plan, report):
             if tally.staged:
                 tally.shards += publish(plan.out, tally.staged)
                 tally.staged.clear()
             total.add(tally)
-            os.utime(present)  # other machines see by it that this process is alive
+            os.utime(heartbeat)  # shows other machines that this process is alive
         total.failures += withdraw_contradictions(plan.out, total.shards, plan.known_shards)
         if plan.part.of > 1:
             total.notes += other_partitions(plan.out, plan.header)
@@ -56,11 +58,9 @@ def ingest(plan: Plan, *, jobs: int = 1, scheduler: str = "", report: Report = l
 
 
 def require_keypoints(plan: Plan, tally: Tally) -> None:
-    """Refuse recordings that show nobody at all, and remove what was written of them.
+    """Remove the result and raise `InputError` if no recording shows anybody.
 
-    Where the cache has other recordings, or a recording could not be used, these are told as usual.
-
-    Raises `InputError`: no keypoint was seen; the message says what was.
+    Does nothing if the cache has other recordings, or a recording was unusable.
     """
     if not tally.recordings or tally.failures or any(tally.seen.values()) or {*shards_in(plan.out)} - {*tally.shards}:
         return
@@ -70,21 +70,21 @@ def require_keypoints(plan: Plan, tally: Tally) -> None:
         plan.out.rmdir()  # fails unless it is empty
     read = f"{count(tally.recordings, 'recording')}, {count(tally.files, 'file')}"
     why = f" ({tally.notes[0]})" if tally.notes else ""
-    raise InputError(f"{plan.source}: no keypoints in {read}{why}: a cache of these would be empty; none was made")
+    raise InputError(f"{plan.source}: no keypoints in {read}{why}: no cache was written")
 
 
-def _jobs(plan: Plan, present: Path, stage: Path | None) -> Iterator[Job]:
+def _jobs(plan: Plan, heartbeat: Path, stage: Path | None) -> Iterator[Job]:
     limits = bounds(plan.memory)
     for number, groups in enumerate(plan.jobs()):
-        yield Job(number, groups, plan.header, plan.settings, present.parent, limits, present, stage, plan.guess)
+        yield Job(number, groups, plan.header, plan.settings, heartbeat.parent, limits, heartbeat, stage, plan.guess)
 
 
 def _run(todo: Iterator[Job], jobs: int, scheduler: str, plan: Plan, report: Report) -> Iterator[Tally]:
-    """Run the jobs where the caller wants them to run."""
+    """Run the jobs on a cluster, in several processes, or in this one."""
     if scheduler:
         if job := next(todo, None):
             source = Path(os.path.abspath(plan.source))
-            yield from pool.on_cluster(do_job, chain([job], todo), scheduler, source, job.present, report)
+            yield from pool.on_cluster(do_job, chain([job], todo), scheduler, source, job.heartbeat, report)
         return
     listed = list(todo)
     if jobs > 1 and len(listed) > 1:
@@ -95,36 +95,30 @@ def _run(todo: Iterator[Job], jobs: int, scheduler: str, plan: Plan, report: Rep
 
 @contextmanager
 def _running(out: Path) -> Iterator[Path]:
-    """Create the folder of the cache, and a file in it for as long as this ingest runs.
+    """Create the folder of the cache, and a heartbeat file in it that exists while this ingest runs.
 
     The file keeps concurrent ingests from removing the folder, and lets workers check that they see the same one.
     """
     out = Path(os.path.abspath(out))
-    present = partial_path(out / "present", "present")
+    heartbeat = partial_path(out / "heartbeat", "heartbeat")
     try:
         while True:
             out.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):  # another ingest has just removed the folder
-                present.write_bytes(b"")
+                heartbeat.write_bytes(b"")
                 break
     except OSError as error:
         raise CacheError(f"{out}: cannot be written ({error.strerror or error})") from error
     try:
         sweep(out)
-        yield present
+        yield heartbeat
     finally:
-        shutil.rmtree(_stage_path(present), ignore_errors=True)
+        shutil.rmtree(_stage_path(heartbeat), ignore_errors=True)
         sweep(out)  # files of workers killed since
         with suppress(OSError):
-            present.unlink()
+            heartbeat.unlink()
             out.rmdir()  # fails unless it is empty
 
 
-def _stage_path(present: Path) -> Path:
-    return present.with_name(f"{present.name}-stage")
-
-
-def _stage(present: Path) -> Path:
-    stage = _stage_path(present)
-    stage.mkdir()
-    return stage
+def _stage_path(heartbeat: Path) -> Path:
+    return heartbeat.with_name(f"{heartbeat.name}-stage")

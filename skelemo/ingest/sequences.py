@@ -1,4 +1,4 @@
-"""The sequences of a recording: who gets its labels, and their keypoints."""
+"""Makes the sequences of a recording: selects its people, and assigns labels and keypoints."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,6 +9,7 @@ from skelemo.cache import sequence as cached
 from skelemo.errors import ConfigError
 from skelemo.ingest.task import Settings, Task
 from skelemo.openpose.people import People
+from skelemo.text import count
 from skelemo.tracking import SIDES, Track, choose, choose_sides, identify
 
 
@@ -19,11 +20,11 @@ def sequences_of(
     tracks: list[Track] | None = None,
     used: np.ndarray | None = None,
 ) -> Iterator[cached.Sequence]:
-    """The sequences of a recording: one for each labeled person, or for those that the settings select.
+    """Yield a sequence for each labeled person, or for those that the settings select.
 
-    A labeled person has a row for every file, whether visible, missing or damaged, so that scores count all frames;
-    with ``all``, a person has rows from the first to the last visible frame. People are tracked unless tracks are
-    given. If a left and a right person are labeled, nobody is both.
+    A labeled person has a row for every file, even if invisible or damaged, so that scores count all frames; with
+    ``all``, a person has rows from the first to the last visible frame. People are tracked unless tracks are given. If
+    a left and a right person are labeled, they get different tracks.
 
     Parameters
     ----------
@@ -37,17 +38,16 @@ def sequences_of(
         width, height = info.width, info.height
     if not width:
         width, height = people.size
-    labels = task.annotations or (None,)
-    persons = [(one.person if one else "") or settings.person for one in labels]
-    both = choose_sides(people, tracks, _middle(people, width or settings.width)) if {*SIDES} <= {*persons} else {}
-    for annotation, person in zip(labels, persons, strict=True):
-        chosen = both.get(person)
-        for name, mine, number in _people_chosen(
-            people, tracks, person, numbers, chosen, labeled=annotation is not None
+    annotations = task.annotations or (None,)
+    persons = [(annotation.person if annotation else "") or settings.person for annotation in annotations]
+    sides = choose_sides(people, tracks, _center(people, width or settings.width)) if {*SIDES} <= {*persons} else {}
+    for annotation, person in zip(annotations, persons, strict=True):
+        for name, chosen, number in _chosen_people(
+            people, tracks, person, numbers, sides.get(person), labeled=annotation is not None
         ):
-            points = _spread(people, mine, number)
+            points = _all_frames(people, chosen, number)
             if used is not None:
-                used[np.concatenate([one.rows for one in mine] or [np.zeros(0, int)])] = True
+                used[np.concatenate([track.rows for track in chosen] or [np.zeros(0, int)])] = True
             yield cached.Sequence(
                 id=f"{task.video}_{name}" if name else task.video,
                 video=task.video,
@@ -65,29 +65,32 @@ def sequences_of(
 
 
 def remarks(task: Task, people: People, found: Sequence[cached.Sequence]) -> list[str]:
-    """Notes on how the labels of a recording do not fit it, one line each."""
-    notes = [note for one in task.annotations if (note := one.mismatch(int(task.recording.numbers[-1])))]
-    seen = {one.person: bool(one.keypoints[..., 2].any()) for one in found if one.person in SIDES}
-    unseen = [side for side in seen if not seen[side]]
-    if len(people.keypoints) and len(seen) == len(SIDES) and unseen:
-        fate = (
-            f"who is seen is on one side of it, and the {unseen[0]} one's labels have no keypoints"
-            if len(unseen) == 1
-            else "without its width (--size WxH) nobody knows on which side they are: these labels have no keypoints"
+    """Notes on mismatches between a recording and its labels."""
+    last = int(task.recording.numbers[-1])
+    notes = [note for annotation in task.annotations if (note := annotation.mismatch(last))]
+    visible = {
+        sequence.person: bool(sequence.keypoints[..., 2].any()) for sequence in found if sequence.person in SIDES
+    }
+    hidden = [side for side in visible if not visible[side]]
+    if len(people.keypoints) and len(visible) == len(SIDES) and hidden:
+        result = (
+            f"so the {hidden[0]} person has no keypoints"
+            if len(hidden) == 1
+            else "and the image width is unknown (--size WxH), so neither has keypoints"
         )
         notes.append(
-            f"{task.recording.source}: a left and a right person have labels, but no two people are seen together in "
-            f"the picture; {fate}"
+            f"{task.recording.source}: a left and a right person are labeled, but no two people are visible together, "
+            f"{result}"
         )
     return notes
 
 
-def _middle(people: People, width: int) -> float | None:
+def _center(people: People, width: int) -> float | None:
     """x of the image's center in the units of the keypoints; None if the width is needed and unknown."""
     return {"unit": 0.5, "signed": 0.0}.get(people.scale, width / 2 or None)
 
 
-def _people_chosen(
+def _chosen_people(
     people: People,
     tracks: list[Track],
     person: str,
@@ -99,10 +102,10 @@ def _people_chosen(
     """Name, tracks and frame numbers of each selected person."""
     if person == "all":
         everyone = choose(people, tracks, "all")
-        identified = all(one.identity >= 0 for one in everyone)
-        for index, one in enumerate(everyone):
-            first, last = np.searchsorted(numbers, people.number[one.frames[[0, -1]]])
-            yield f"person{one.identity if identified else index}", [one], numbers[first : last + 1]
+        identified = all(track.identity >= 0 for track in everyone)
+        for index, track in enumerate(everyone):
+            first, last = np.searchsorted(numbers, people.number[track.frames[[0, -1]]])
+            yield f"person{track.identity if identified else index}", [track], numbers[first : last + 1]
         return
     if person.isdecimal():
         chosen = [_numbered(tracks, person)]
@@ -115,26 +118,27 @@ def _people_chosen(
 
 def _numbered(tracks: list[Track], person: str) -> Track:
     """The track with an identity in the files, or else with a number."""
-    identities = [one.identity for one in tracks]
-    number = int(person[:10])  # more digits than anybody's number has are nobody's
+    identities = [track.identity for track in tracks]
+    number = int(person[:10])  # more digits never match
     if number in identities and len(person) <= 10:
         return tracks[identities.index(number)]
     person = f"{person:.20}"
     if max(identities, default=-1) >= 0:
-        known = ", ".join(str(one) for one in sorted({*identities} - {-1})[:10])
-        raise ConfigError(f"person {person} is asked for, but the files' identities are {known}")
+        existing = ", ".join(map(str, sorted({*identities} - {-1})[:10]))
+        raise ConfigError(f"person {person} does not exist: identities in the files are {existing}")
     if number >= len(tracks) or len(person) > 10:
-        raise ConfigError(f"person {person} is asked for, but only {len(tracks)} people were tracked (from 0)")
+        found = count(len(tracks), "person", "people")
+        raise ConfigError(f"person {person} does not exist: tracking found {found} (numbered from 0)")
     return tracks[number]
 
 
-def _spread(people: People, tracks: list[Track], numbers: np.ndarray) -> np.ndarray:
-    """Keypoints ``[T, V, 3]`` of every frame number; zeros where the tracks have none."""
+def _all_frames(people: People, tracks: list[Track], numbers: np.ndarray) -> np.ndarray:
+    """Keypoints ``[T, V, 3]`` of every frame number; zeros for frames without a track."""
     if not tracks:
         return np.zeros((len(numbers), *people.keypoints.shape[1:]), np.float32)
     rows = np.full(len(numbers), -1)
-    for one in tracks:
-        rows[np.searchsorted(numbers, people.number[one.frames])] = one.rows
+    for track in tracks:
+        rows[np.searchsorted(numbers, people.number[track.frames])] = track.rows
     points = people.keypoints[rows]
     points[rows < 0] = 0
     return points

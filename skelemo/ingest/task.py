@@ -1,4 +1,4 @@
-"""One recording to ingest: its name, its labels, and the fingerprint that detects changes."""
+"""One recording to ingest: its name, labels, and the fingerprint that detects changes."""
 
 import hashlib
 import json
@@ -27,10 +27,10 @@ class Settings:
 
     Parameters
     ----------
-    strict : whether an unreadable file ends the ingest.
+    strict : stop at an unreadable file.
     identity : ``file`` for the identities in the files, ``tracking``, or ``auto`` (see `identify`).
-    person : who gets labels that name nobody: ``auto``, ``largest``, ``left``, ``right`` or ``all``.
-    width, height, fps : of videos whose names do not give them; 0 for unknown.
+    person : who gets labels without a person: ``auto``, ``largest``, ``left``, ``right`` or ``all``.
+    width, height, fps : of videos without this information in their names; 0 for unknown.
     classes, map, unit, va_scale : how labels are read (`skelemo.annotations.options.Options`).
     corrections : table of corrections to apply (`skelemo.cache.corrections`).
     """
@@ -57,17 +57,17 @@ class Settings:
         return Options.parse(self.classes, self.map, self.unit, self.va_scale)
 
     def kept(self) -> dict[str, Any]:
-        """The settings that a cache records; how labels are read only if given by the user."""
+        """The settings that a cache records, including options of label readers that were given."""
         own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _NOT_KEPT}
         return own | self.options().kept()
 
 
-class Known(NamedTuple):
+class Cached(NamedTuple):
     """A sequence in the cache."""
 
     sha256: str
     shard: str
-    own: bool  # of this video, not of another whose name starts with this one's
+    own: bool  # of this video, instead of another whose sequence could have the same id
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -77,34 +77,34 @@ class Task:
     recording: Recording
     video: str
     annotations: tuple[Annotation, ...]
-    known: Mapping[str, Known]  # sequences in the cache by id: of this video, and with an id that it could have
-    group: int = 0  # recordings of one group are read together and become one shard
-    corrections: tuple[Correction, ...] = ()  # in force, of this recording
-    shares: frozenset[str] = frozenset()  # heads of classes whose labels are shares, for corrections
+    cached: Mapping[str, Cached]  # sequences in the cache by id, of this video or with an id that it could have
+    group: int = 0  # recordings of one group are read together into one shard
+    corrections: tuple[Correction, ...] = ()  # effective ones of this recording
+    shares: frozenset[str] = frozenset()  # heads of classes with shares as labels, for corrections
 
 
-def fingerprint(task: Task, header: Header, size: int, newest: int, made: Mapping[str, str]) -> str:
-    """Hash of a recording's files (names, sizes, times), labels, corrections and settings, and of its sequences.
+def fingerprint(task: Task, header: Header, size: int, newest: int, hashes: Mapping[str, str]) -> str:
+    """Hash of a recording's files (names, sizes, times), labels, corrections, settings and sequences.
 
     Parameters
     ----------
     size, newest : total bytes and latest modification time in nanoseconds, of the files or of their archive.
-    made : id and sha256 of each sequence.
+    hashes : sha256 of each sequence by id.
     """
     facts = [
         header.layout,
-        [head.to_json() for head in header.heads if any(head.name in one.labels for one in task.annotations)],
+        [head.to_json() for head in header.heads if any(head.name in labels.labels for labels in task.annotations)],
         header.settings,
         task.video,
         size,
         newest,
-        sorted(made.items()),
+        sorted(hashes.items()),
     ]
     facts += map(_digest, task.annotations)
     if task.recording.info != NO_INFO:
         facts.append([task.recording.info.width, task.recording.info.height, task.recording.info.fps])
     if task.corrections:
-        facts.append([[one.person, one.first, one.last, one.action, one.head, one.value] for one in task.corrections])
+        facts.append([[row.person, row.first, row.last, row.action, row.head, row.value] for row in task.corrections])
     if archive := task.recording.archive:
         facts.append(printable(os.path.basename(archive.path)))
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())

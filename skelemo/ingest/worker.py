@@ -1,4 +1,4 @@
-"""One job of an ingest: recordings to shards."""
+"""Runs one job of an ingest: reads recordings and writes shards."""
 
 import os
 import socket
@@ -30,7 +30,7 @@ from skelemo.tracking import LONG, identify
 
 __all__ = ["Job", "Tally", "do_job"]
 
-#: Called during a job with its number and the files read so far. Set by the pool that runs it.
+#: Called during a job with its number and the files read so far; set by the pool.
 progress: Callable[[int, int], None] | None = None
 
 _REPORT_EVERY = 512
@@ -44,8 +44,8 @@ class Job:
     ----------
     number : of the job in its ingest.
     groups : one, or several from one archive that can only be read sequentially.
-    present : a file in ``out`` for as long as the ingest runs; a process that cannot see it has another file system.
-    guess : what the files of an ingest have in common, for recordings that leave it open.
+    heartbeat : a file in ``out`` while the ingest runs; a process that cannot see it has another file system.
+    guess : common properties of the ingest's files, for ambiguous recordings.
     stage : folder for shards that replace sequences of the cache; None to refuse replacements.
     """
 
@@ -55,20 +55,18 @@ class Job:
     settings: Settings
     out: Path
     bounds: Bounds
-    present: Path
+    heartbeat: Path
     stage: Path | None = None
     guess: Guess = NO_GUESS
 
 
 def do_job(job: Job) -> Tally:
-    """Read the recordings of a job and write their new sequences as shards.
-
-    An unusable recording is recorded as a failure and does not stop the others.
+    """Read the recordings of a job and write their new sequences as shards; unusable recordings become failures.
 
     Raises `CacheError`: the cache cannot be written, or is not visible to this process; `InputError`: with ``strict``,
     the first unusable file or recording.
     """
-    _require_here(job)
+    _require_folders(job)
     tally = Tally()
     with closing(Reader()) as reader:
         for group in job.groups:
@@ -79,15 +77,15 @@ def do_job(job: Job) -> Tally:
     return tally
 
 
-def _require_here(job: Job) -> None:
+def _require_folders(job: Job) -> None:
     """Refuse a job whose cache or source this process cannot see."""
-    place = f"{socket.gethostname()} does not see"
-    if not job.present.exists():
-        raise CacheError(f"{job.out}: {place} this folder as it is where the ingest was started: it must be shared")
+    host = socket.gethostname()
+    if not job.heartbeat.exists():
+        raise CacheError(f"{job.out}: {host} sees another folder of this path: the cache must be in a shared folder")
     recording = job.groups[0][0].recording
     source = recording.archive.path if recording.archive else recording.folder
     if not os.path.exists(source):
-        raise InputError(f"{source}: {place} it, or it is gone: the source must be shared")
+        raise InputError(f"{source}: not found on {host}: the source must be in a shared folder")
 
 
 def _read_recording(task: Task, job: Job, reader: Reader, writer: "_Writer") -> None:
@@ -103,11 +101,11 @@ def _read_recording(task: Task, job: Job, reader: Reader, writer: "_Writer") -> 
             prior=job.guess,
             contents=_watched(_contents(task, reader), job.number, tally.files),
         )
-        who = identify(people, settings.identity)
+        identified = identify(people, settings.identity)
         used = np.zeros(len(people.keypoints), bool)
-        found = list(sequences_of(task, people, settings, who.tracks, used))
-        sequences, unmet = corrected(found, task, job.header.heads)
-        known, new = _known_and_new(sequences, task, job)
+        found = list(sequences_of(task, people, settings, identified.tracks, used))
+        sequences, notes = corrected(found, task, job.header.heads)
+        old, new = _old_and_new(sequences, task, job)
     except (RecordingError, CacheError, ConfigError) as error:
         if settings.strict:
             raise
@@ -118,27 +116,29 @@ def _read_recording(task: Task, job: Job, reader: Reader, writer: "_Writer") -> 
     else:
         if not len(people.keypoints):
             tally.notes.append(f"{task.recording.source}: {_nobody(people, job.settings.layout)}")
-        tally.notes += remarks(task, people, found) + unmet
-        tally.notes += [f"{task.recording.source}: {who.note}"] if who.note else []
-        tally.identities[who.by] += 1
-        tally.left_out["people"] += sum(len(one) >= LONG and not used[one.rows].any() for one in who.tracks)
+        tally.notes += remarks(task, people, found) + notes
+        tally.notes += [f"{task.recording.source}: {identified.note}"] if identified.note else []
+        tally.identities[identified.by] += 1
+        tally.left_out["people"] += sum(
+            len(track) >= LONG and not used[track.rows].any() for track in identified.tracks
+        )
         tally.left_out["detections"] += int(np.count_nonzero(~used))
         tally.notes += contradictions(task, people, job.guess)
         _count(tally, sequences, people, job.header)
-        writer.add_recording(task, people, known, new)
+        writer.add_recording(task, people, old, new)
     tally.files += len(task.recording.files)
 
 
 def _nobody(people: People, name: str) -> str:
-    """Why a recording has nobody: none was seen, or what was is not of the layout."""
+    """Why a recording has no people: OpenPose detected nobody, or only keypoints of other layouts."""
     frames = count(len(people.number), "frame")
     if not people.other_keys:
-        return f"OpenPose saw nobody in its {frames}"
+        return f"OpenPose detected nobody in {frames}"
     expected = ", ".join(part.key for part in layout(name).parts)
     others = f", and {len(people.other_keys) - 8} more" if len(people.other_keys) > 8 else ""
     return (
-        f"no keypoints of {name} in its {frames}: its people have {', '.join(people.other_keys[:8])}{others}; "
-        f"expected {expected} (--layout names the parts to read)"
+        f"no keypoints of {name} in {frames}: people have {', '.join(people.other_keys[:8])}{others}; "
+        f"expected {expected} (choose the parts to read with --layout)"
     )
 
 
@@ -150,7 +150,7 @@ def _contents(task: Task, reader: Reader) -> Contents:
 
 
 def _watched(contents: Contents, number: int, before: int) -> Contents:
-    """Contents that report every few hundred files how many the job has read."""
+    """Report progress every few hundred files."""
 
     def read(index: int) -> tuple[bytes, int]:
         if not index % _REPORT_EVERY and progress:
@@ -161,27 +161,27 @@ def _watched(contents: Contents, number: int, before: int) -> Contents:
 
 
 class _Writer(ShardWriter):
-    """Writes the sequences of recordings within a job's memory; shards that replace others are staged."""
+    """Writes the sequences of recordings within a job's memory limit; stages shards that replace others."""
 
     def __init__(self, job: Job, tally: Tally) -> None:
         super().__init__(job.out, job.header)
         self.job, self.tally = job, tally
-        self.valid: dict[str, dict[str, str]] = {}  # by replaced video: id and sha256 of its sequences
+        self.valid: dict[str, dict[str, str]] = {}  # hashes by replaced video and id
 
     def add_recording(
-        self, task: Task, people: People, known: Sequence[cached.Sequence], new: Sequence[cached.Sequence]
+        self, task: Task, people: People, old: Sequence[cached.Sequence], new: Sequence[cached.Sequence]
     ) -> None:
-        """Add a recording with its new sequences; the cache has the known ones already."""
-        valid = {one.id: one.sha256 for one in (*known, *new)}
+        """Add a recording with its new sequences; the cache already has the old ones."""
+        valid = {sequence.id: sequence.sha256 for sequence in (*old, *new)}
         problems = [{"file": problem.file, "reason": problem.reason} for problem in people.problems]
         self.add(new, [recording_row(task, people, self.header, valid)], problems)
-        if any(known.own and valid.get(name) != known.sha256 for name, known in task.known.items()):
+        if any(before.own and valid.get(name) != before.sha256 for name, before in task.cached.items()):
             self.valid[task.video] = valid
         if 12 * people.keypoints.shape[1] * self.pending > self.job.bounds.shard:  # bytes
             self.flush()
 
     def flush(self) -> Path | None:
-        """Write a shard, into the stage if it replaces sequences of the cache."""
+        """Write a shard, into the staging folder if it replaces sequences of the cache."""
         valid, self.valid = self.valid if self.job.stage else {}, {}
         self.folder = self.job.stage if self.job.stage and valid else self.job.out
         if path := super().flush():
@@ -192,45 +192,46 @@ class _Writer(ShardWriter):
         return path
 
 
-def _known_and_new(
+def _old_and_new(
     found: Sequence[cached.Sequence], task: Task, job: Job
 ) -> tuple[list[cached.Sequence], list[cached.Sequence]]:
-    """Split a recording's sequences into those that the cache has and new ones.
+    """Split a recording's sequences into old ones, which the cache already has, and new ones.
 
-    Raises `CacheError`: two sequences share an id, or one would replace another and the job must not.
+    Raises `CacheError`: two sequences share an id, or the job must not replace a sequence.
     """
-    known: list[cached.Sequence] = []
+    old: list[cached.Sequence] = []
     new: list[cached.Sequence] = []
     ids: set[str] = set()
-    for one in found:
-        if one.id in ids:
+    for sequence in found:
+        if sequence.id in ids:
             raise CacheError(
-                f"two labels give one sequence {one.id!r}: say who is meant in both (person, or --person), or keep one"
+                f"two labels for the sequence {sequence.id!r}: give both a person (column person, or --person), or "
+                "remove one"
             )
-        ids.add(one.id)
-        there = task.known.get(one.id)
-        if there and there.sha256 != one.sha256 and not (job.stage and there.own):
-            why = "files, labels or settings have changed" if there.own else "it is another recording's"
-            remedy = "--replace puts the new in its place; or choose" if there.own else "choose"
+        ids.add(sequence.id)
+        before = task.cached.get(sequence.id)
+        if before and before.sha256 != sequence.sha256 and not (job.stage and before.own):
+            why = "files, labels or settings have changed" if before.own else "it belongs to another recording"
+            remedy = "replace it with --replace, or choose" if before.own else "choose"
             raise CacheError(
-                f"sequence {one.id!r} is in {there.shard} with other content ({why}): {remedy} another --out"
+                f"sequence {sequence.id!r} has other content in {before.shard} ({why}): {remedy} another --out"
             )
-        (known if there and there.sha256 == one.sha256 else new).append(one)
-    outdated = [] if job.stage else sorted(name for name, there in task.known.items() if there.own and name not in ids)
-    for name in outdated[:1]:
+        (old if before and before.sha256 == sequence.sha256 else new).append(sequence)
+    outdated = sorted(name for name, before in task.cached.items() if before.own and name not in ids)
+    for name in outdated[:1] if not job.stage else ():
         raise CacheError(
-            f"its sequence {name!r} in {task.known[name].shard} would not be made again (files, labels or settings "
-            "have changed): --replace puts the new in its place; or choose another --out"
+            f"sequence {name!r} in {task.cached[name].shard} is outdated (files, labels or settings have changed): "
+            "remove it with --replace, or choose another --out"
         )
-    return known, new
+    return old, new
 
 
-def recording_row(task: Task, people: People, header: Header, made: Mapping[str, str]) -> dict[str, Any]:
-    """The row of ``/recordings`` of a recording; ``made`` maps its sequences to their sha256."""
+def recording_row(task: Task, people: People, header: Header, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """The row of ``/recordings`` of a recording; ``hashes`` has the sha256 of its sequences by id."""
     return {
         "source": task.recording.source,
         "video": task.video,
-        "fingerprint": fingerprint(task, header, *_stamp(task, people), made),
+        "fingerprint": fingerprint(task, header, *_stamp(task, people), hashes),
         "files": len(task.recording.files),
         "frames": len(people.number),
         "people": len(people.keypoints),
@@ -245,7 +246,7 @@ def _stamp(task: Task, people: People) -> tuple[int, int]:
 
 
 def _count(tally: Tally, found: Sequence[cached.Sequence], people: People, header: Header) -> None:
-    where: Layout = layout(header.layout)
+    parts: Layout = layout(header.layout)
     tally.recordings += 1
     tally.sequences += len(found)
     tally.people += len(people.keypoints)
@@ -254,13 +255,11 @@ def _count(tally: Tally, found: Sequence[cached.Sequence], people: People, heade
     tally.damaged += sum(problem.kept for problem in people.problems)
     tally.scales[people.scale if people.keypoints.size else ""] += 1
     tally.body_models[people.body_model] += 1
-    for one in found:
-        tally.frames += len(one)
-        for part, seen in zip(where.parts, by_part(one.points_seen[:-1], where).tolist(), strict=True):
+    for sequence in found:
+        tally.frames += len(sequence)
+        for part, seen in zip(parts.parts, by_part(sequence.points_seen[:-1], parts).tolist(), strict=True):
             tally.seen[part.name] += seen
-            tally.points[part.name] += len(part) * len(one)
+            tally.points[part.name] += len(part) * len(sequence)
         for head in header.heads:
-            tally.labels.update(
-                {f"{head.name} {name}".strip(): frames
-                 for name, frames in name_counts(head, count_labels(head, one.labels.get(head.name))).items()}
-            )  # fmt: skip
+            counts = name_counts(head, count_labels(head, sequence.labels.get(head.name)))
+            tally.labels.update({f"{head.name} {name}".strip(): frames for name, frames in counts.items()})

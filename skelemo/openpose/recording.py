@@ -109,7 +109,7 @@ def search(source: Path, *, sequence: bool | None = None, first_frame: int | Non
         archived = count(len(duplicates), "archived recording")
         first = duplicates[0].archive.path if duplicates[0].archive else ""
         notes.append(
-            f"{source}: skipped {archived} that also exist extracted or in another archive (first {printable(first)})"
+            f"{source}: skipped {archived} also found extracted or in another archive (first {printable(first)})"
         )
     distinct, numbering = _number_images(distinct, first_frame)
     return Found(distinct, tuple(walk.problems), (*notes, *numbering))

@@ -151,7 +151,7 @@ def test_one_of_several_people_is_chosen_by_word_or_number(run, tmp_path):
     np.testing.assert_allclose(second[COLUMNS], expected[COLUMNS], atol=1e-6)
     result = invoke("predict", run, tmp_path / "json", "--out", tmp_path / "x.csv", "--person", "7")
     assert result.exit_code == 2
-    assert "person 7 is asked for, but only 2 people were tracked" in result.output
+    assert "person 7 does not exist: tracking found 2 people" in result.output
     assert not list(tmp_path.glob("x.csv*"))
     skelemo.ingest(tmp_path / "json", tmp_path / "cache", person="all")
     from_cache = model.predict(tmp_path / "cache", person="1")

@@ -41,42 +41,42 @@ def plan(tmp_path, write_recording, monkeypatch) -> Plan:
     return make_plan(tmp_path / "json", tmp_path / "cache", None, Settings())
 
 
-def test_a_cluster_makes_the_same_cache_though_a_worker_is_killed_in_mid_run(tmp_path, plan, cluster, patient):
+def test_a_cluster_writes_the_same_cache_despite_a_killed_worker(tmp_path, plan, cluster, patient):
     with distributed.Client(cluster.scheduler_address, set_as_default=False, timeout=60) as client:
         pid, name = next(iter(client.run(lambda: (os.getpid(), owner())).values()))
     kill = threading.Timer(1, os.kill, (pid, signal.SIGKILL))
-    told: list[int] = []
+    reports: list[int] = []
 
     def report(files: int) -> None:
         """Stop a worker when the first job is done and most are not, so that it still has some when it is killed."""
-        if not told:
+        if not reports:
             os.kill(pid, signal.SIGSTOP)
             (tmp_path / "cache" / f".partial-{name}-half").write_bytes(b"half of what it writes")
             kill.start()
-        told.append(files)
+        reports.append(files)
 
     tally = ingest(plan, scheduler=cluster.scheduler_address, report=report)
     assert kill.finished.is_set(), "the ingest waited for what the worker had in hand"
-    assert (tally.recordings, tally.failures, told[-1], len(told)) == (40, [], 2000, 20)
+    assert (tally.recordings, tally.failures, reports[-1], len(reports)) == (40, [], 2000, 20)
     ingest(make_plan(tmp_path / "json", tmp_path / "alone", None, Settings()))
     assert open_cache(tmp_path / "cache").hash == open_cache(tmp_path / "alone").hash
     assert [path.name for path in (tmp_path / "cache").iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_worker_that_does_not_see_the_source_is_told(plan, cluster, patient, monkeypatch):
+def test_a_worker_without_the_source_is_an_error(plan, cluster, patient, monkeypatch):
     monkeypatch.setattr("skelemo.ingest.pool._look", lambda *_: "/mnt/source")
-    with pytest.raises(SkelemoError, match="does not see /mnt/source: the source and the cache must lie on"):
+    with pytest.raises(SkelemoError, match="cannot find /mnt/source: source and cache must be in"):
         ingest(plan, scheduler=cluster.scheduler_address)
     assert not plan.out.exists()
 
 
-def test_a_source_named_from_the_folder_one_is_in_is_the_workers_too(tmp_path, plan, cluster, patient, monkeypatch):
+def test_a_relative_source_is_resolved_for_workers(tmp_path, plan, cluster, patient, monkeypatch):
     monkeypatch.chdir(tmp_path)
     here = make_plan(Path("json"), Path("here"), None, Settings())
     assert ingest(here, scheduler=cluster.scheduler_address).recordings == 40
 
 
-def test_a_scheduler_that_is_not_there_is_one_line(plan):
+def test_a_missing_scheduler_is_one_error(plan):
     with pytest.raises(
         SkelemoError, match=r"no Dask scheduler at 'tcp://127.0.0.1:9' \(.*\); expected tcp://HOST"
     ) as error:
@@ -85,7 +85,7 @@ def test_a_scheduler_that_is_not_there_is_one_line(plan):
 
 
 @pytest.mark.parametrize("address", ["nonsense", "nonsense://x", "http://127.0.0.1:8786", "tcp://here", "tcp://here:x"])
-def test_what_is_no_address_of_a_scheduler_is_one_line_and_not_connected_to(plan, address, capfd, monkeypatch):
+def test_an_invalid_scheduler_address_is_refused_without_connecting(plan, address, capfd, monkeypatch):
     """Dask's client would try for ten seconds, then print a traceback."""
     monkeypatch.setattr("distributed.Client", None)
     with pytest.raises(SkelemoError, match=f"no Dask scheduler at '{address}'") as error:

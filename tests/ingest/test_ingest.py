@@ -33,14 +33,14 @@ def run(tmp_path: Path, labels: str | None = None, jobs: int = 1, **settings: ob
     return tally, open_cache(tmp_path / "cache")
 
 
-def test_every_frame_that_was_read_is_a_row_whether_or_not_somebody_was_seen(tmp_path, write_recording):
+def test_every_readable_frame_is_a_row_even_without_people(tmp_path, write_recording):
     write_recording("walk", [[(100, 100)], [], [(102, 100)]])
     _, cache = run(tmp_path)
     assert cache.sequences["length"].tolist() == [3]
     assert (cache.read().keypoints[:, 0, 2] > 0).tolist() == [True, False, True]
 
 
-def test_a_damaged_frame_is_a_frame_not_seen_and_a_line_in_the_problem_table(tmp_path, write_recording):
+def test_a_damaged_frame_is_missing_and_listed_as_a_problem(tmp_path, write_recording):
     write_recording("walk", STILL)
     damaged = tmp_path / "json" / "walk_000000000001_keypoints.json"
     damaged.write_text('{"version":1.3,"people":[{"pose')
@@ -53,7 +53,7 @@ def test_a_damaged_frame_is_a_frame_not_seen_and_a_line_in_the_problem_table(tmp
         assert [row["file"] for row in csv.DictReader(file)] == [damaged.name]
 
 
-def test_strict_makes_the_damaged_frame_an_error_that_names_it(tmp_path, write_recording):
+def test_with_strict_a_damaged_frame_is_an_error(tmp_path, write_recording):
     write_recording("walk", STILL)
     (tmp_path / "json" / "walk_000000000001_keypoints.json").write_text("")
     with pytest.raises(InputError, match=r"walk_000000000001_keypoints\.json"):
@@ -61,7 +61,7 @@ def test_strict_makes_the_damaged_frame_an_error_that_names_it(tmp_path, write_r
     assert not (tmp_path / "cache").exists(), "an ingest that wrote nothing leaves nothing"
 
 
-def test_a_recording_of_which_nothing_can_be_read_does_not_stop_the_others(tmp_path, write_recording):
+def test_an_unreadable_recording_does_not_stop_the_others(tmp_path, write_recording):
     write_recording("good", STILL)
     write_recording("bad", STILL)
     for file in (tmp_path / "json").glob("bad_*"):
@@ -71,7 +71,7 @@ def test_a_recording_of_which_nothing_can_be_read_does_not_stop_the_others(tmp_p
     assert [failure.file for failure in tally.failures] == ["bad"]
 
 
-def test_a_second_ingest_skips_what_is_there_unchanged_and_adds_what_is_new(tmp_path, write_recording):
+def test_a_second_ingest_skips_unchanged_recordings_and_adds_new_ones(tmp_path, write_recording):
     write_recording("first", STILL)
     run(tmp_path)
     before = sorted((tmp_path / "cache").glob("*.h5"))
@@ -96,7 +96,7 @@ def test_files_touched_but_not_changed_are_read_again_and_add_no_sequence(tmp_pa
     assert make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(strict=True)).unchanged == 1
 
 
-def test_other_units_are_other_content(tmp_path, write_recording):
+def test_another_scale_is_other_content(tmp_path, write_recording):
     write_recording("walk", STILL)
     run(tmp_path, scale="pixels")
     tally, cache = run(tmp_path, scale="unit")
@@ -104,7 +104,7 @@ def test_other_units_are_other_content(tmp_path, write_recording):
     assert cache.sequences["scale"].tolist() == ["pixels"]
 
 
-def test_a_recording_that_changed_is_a_failure_and_the_others_come_in(tmp_path, write_recording):
+def test_a_changed_recording_is_a_failure_and_the_others_are_ingested(tmp_path, write_recording):
     write_recording("walk", STILL)
     run(tmp_path)
     write_recording("walk", [[(300, 100)]] * 4)
@@ -112,20 +112,20 @@ def test_a_recording_that_changed_is_a_failure_and_the_others_come_in(tmp_path, 
     tally, cache = run(tmp_path)
     (failure,) = tally.failures
     assert failure.file == "walk"
-    assert "'walk' is in " in failure.reason
-    assert ".h5 with other content (files, labels or settings have changed): --replace" in failure.reason
+    assert "'walk' has other content in " in failure.reason
+    assert ".h5 (files, labels or settings have changed): replace it with --replace" in failure.reason
     assert sorted(cache.sequences["id"]) == ["walk", "wave"]
-    with pytest.raises(CacheError, match="with other content"):
+    with pytest.raises(CacheError, match="has other content"):
         run(tmp_path, strict=True)
 
 
-def test_a_setting_that_gives_a_recording_other_names_does_not_bring_its_frames_in_twice(tmp_path, write_recording):
+def test_a_setting_that_renames_sequences_does_not_duplicate_frames(tmp_path, write_recording):
     write_recording("walk", STILL)
     run(tmp_path)
     tally, cache = run(tmp_path, person="left")
     (failure,) = tally.failures
-    assert "its sequence 'walk' in " in failure.reason
-    assert "have changed): --replace" in failure.reason
+    assert "sequence 'walk' in " in failure.reason
+    assert "have changed): remove it with --replace" in failure.reason
     assert cache.sequences["id"].tolist() == ["walk"]
     plan = make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(person="left"), replace=True)
     assert not ingest(plan).failures
@@ -147,14 +147,14 @@ def closed(tmp_path, write_recording, monkeypatch) -> None:
     monkeypatch.setattr(os, "scandir", listed)
 
 
-def test_a_folder_that_cannot_be_listed_is_a_failure_that_does_not_stop_the_others(tmp_path, closed):
+def test_an_unreadable_folder_does_not_stop_the_others(tmp_path, closed):
     tally, cache = run(tmp_path)
     assert [(one.file, one.reason) for one in tally.failures] == [("closed", "cannot be listed: Permission denied")]
     assert cache.sequences["id"].tolist() == ["walk"]
 
 
-def test_a_machine_that_does_not_see_all_recordings_takes_no_part_of_them(tmp_path, closed):
-    with pytest.raises(InputError, match=r"closed cannot be listed: Permission denied; parts go by all recordings"):
+def test_a_part_requires_all_recordings_to_be_readable(tmp_path, closed):
+    with pytest.raises(InputError, match=r"closed cannot be listed: Permission denied; with --part every machine"):
         make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(), part=Part(2, 3))
 
 
@@ -179,9 +179,7 @@ def test_labels_left_and_right_make_two_sequences_of_one_video(tmp_path, write_r
     assert frames.labels["expression"].tolist() == [0] * 6 + [1] * 6
 
 
-def test_what_a_part_of_a_cache_has_left_behind_of_a_recording_is_read_again_and_nothing_else(
-    tmp_path, write_recording
-):
+def test_only_recordings_missing_from_a_subset_are_read_again(tmp_path, write_recording):
     write_recording("talk", [[(100, 100), (600, 100)]] * 6)
     write_recording("walk", STILL)
     (tmp_path / "labels.csv").write_text("video,person,label\ntalk,left,happy\ntalk,right,sad\nwalk,left,sad\n")
@@ -198,11 +196,11 @@ def test_what_a_part_of_a_cache_has_left_behind_of_a_recording_is_read_again_and
 @pytest.mark.parametrize(
     ("name", "seen", "note"),
     [
-        ("1-30-1280x720", ["left"], "who is seen is on one side of it, and the right one's labels have no keypoints"),
-        ("talk", [], "without its width (--size WxH) nobody knows on which side they are"),
+        ("1-30-1280x720", ["left"], "so the right person has no keypoints"),
+        ("talk", [], "and the image width is unknown (--size WxH)"),
     ],
 )
-def test_one_person_is_never_both_the_left_and_the_right_one(tmp_path, write_recording, name, seen, note):
+def test_left_and_right_are_different_people(tmp_path, write_recording, name, seen, note):
     write_recording(name, [[(100, 100)]] * 20)
     (tmp_path / "labels.csv").write_text(f"video,person,label\n{name},left,happy\n{name},right,sad\n")
     tally, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
@@ -211,7 +209,7 @@ def test_one_person_is_never_both_the_left_and_the_right_one(tmp_path, write_rec
     assert [line for line in tally.notes if line.startswith(f"{name}: a left and a right person") and note in line]
 
 
-def test_one_labeled_side_is_whoever_is_there(tmp_path, write_recording):
+def test_a_single_labeled_side_is_the_only_person(tmp_path, write_recording):
     write_recording("talk", [[(100, 100)]] * 20)
     (tmp_path / "labels.csv").write_text("video,person,label\ntalk,right,happy\n")
     tally, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
@@ -219,44 +217,44 @@ def test_one_labeled_side_is_whoever_is_there(tmp_path, write_recording):
     assert tally.notes == []
 
 
-def test_labels_by_frame_follow_the_frame_number_not_the_rank(tmp_path, write_recording):
+def test_frame_labels_follow_frame_numbers(tmp_path, write_recording):
     write_recording("clip", STILL, first=7)
     (tmp_path / "labels.csv").write_text("video,frame,valence,arousal\nclip,8,0.5,-0.5\nclip,10,-1,1\n")
     _, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
     np.testing.assert_array_equal(cache.read().labels["va"][:, 0], [np.nan, 0.5, np.nan, -1])
 
 
-def test_all_keeps_everybody_from_their_first_to_their_last_sight(tmp_path, write_recording):
+def test_all_keeps_everyone_from_the_first_to_the_last_visible_frame(tmp_path, write_recording):
     both, one = [(100, 100), (600, 100)], [(100, 100)]
     write_recording("crowd", [one] + [both] * 12 + [one])
     _, cache = run(tmp_path, person="all")
     assert sorted(cache.sequences["length"]) == [12, 14]
 
 
-def test_a_number_of_a_person_who_was_never_tracked_is_a_failure_of_that_recording(tmp_path, write_recording):
+def test_an_unknown_track_number_is_a_failure_of_the_recording(tmp_path, write_recording):
     write_recording("talk", STILL)
     write_recording("walk", STILL)
     (tmp_path / "labels.csv").write_text("video,person,label\ntalk,3,happy\nwalk,,sad\n")
     tally, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
-    assert ["only 1 people were tracked" in failure.reason for failure in tally.failures] == [True]
+    assert ["tracking found 1 person" in failure.reason for failure in tally.failures] == [True]
     assert cache.sequences["id"].tolist() == ["walk"]
 
 
-def test_labels_that_give_one_sequence_twice_are_a_failure_of_that_recording(tmp_path, write_recording):
+def test_two_labels_for_one_sequence_are_a_failure_of_the_recording(tmp_path, write_recording):
     write_recording("talk", STILL)
     write_recording("walk", STILL)
     (tmp_path / "labels.csv").write_text("video,person,label\ntalk,,happy\ntalk,left,sad\nwalk,,sad\n")
     tally, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}", person="left")
-    assert ["two labels give one sequence 'talk_left'" in failure.reason for failure in tally.failures] == [True]
+    assert ["two labels for the sequence 'talk_left'" in failure.reason for failure in tally.failures] == [True]
     assert cache.sequences["id"].tolist() == ["walk_left"]
 
 
-def test_recordings_whose_sequences_would_be_called_alike_do_not_spoil_the_cache(tmp_path, write_recording):
+def test_recordings_with_clashing_sequence_names_are_failures(tmp_path, write_recording):
     for name in ("a", "a_left", "b"):
         write_recording(name, STILL)
     (tmp_path / "labels.csv").write_text("video,person,label\na,left,happy\na_left,,sad\nb,,sad\n")
     tally, cache = run(tmp_path, f"table:{tmp_path / 'labels.csv'}")
-    assert [(failure.file, "called like those of a:" in failure.reason) for failure in tally.failures] == [
+    assert [(failure.file, "the names of those of a:" in failure.reason) for failure in tally.failures] == [
         ("a_left", True)
     ]
     assert sorted(cache.sequences["id"]) == ["a_left", "b"]
@@ -266,7 +264,7 @@ def test_recordings_whose_sequences_would_be_called_alike_do_not_spoil_the_cache
     assert [problem.file for problem in plan.problems] == ["c_person0"]
 
 
-def test_a_folder_that_is_named_like_its_video_names_the_sequence_once(tmp_path, write_recording):
+def test_a_folder_named_like_its_video_is_not_repeated_in_the_name(tmp_path, write_recording):
     write_recording("1-30-640x480", STILL, folder="json/1-30-640x480")
     write_recording("take", STILL, folder="json/day one")
     _, cache = run(tmp_path)
@@ -287,7 +285,7 @@ def test_several_processes_write_the_same_sequences_as_one(tmp_path, write_recor
     assert len(together.shards) == 3
 
 
-def test_real_recordings_come_in_with_exactly_the_frames_that_are_there(tmp_path, shared_data):
+def test_real_recordings_have_all_their_frames(tmp_path, shared_data):
     frames = {"v1.0-coco18-old-keys": 1, "v1.2-coco18-candidates": 90, "v1.2-body25-face": 8, "v1.2-body25-signer": 300,
               "v1.3-body25-kicks": 546, "v1.3-coco18": 5, "v1.3-body25-crowd": 300}  # fmt: skip
     for folder, count in frames.items():
@@ -296,13 +294,13 @@ def test_real_recordings_come_in_with_exactly_the_frames_that_are_there(tmp_path
         assert (tally.frames, tally.problems, tally.failures) == (count, [], []), folder
 
 
-def test_what_synth_made_is_marked_as_simulated(tmp_path, write_recording):
+def test_synth_output_is_marked_as_simulated(tmp_path, write_recording):
     write_recording("walk", STILL)
     (tmp_path / "simulated.json").write_text("{}")
     assert run(tmp_path)[1].simulated
 
 
-def test_a_mark_of_synth_anywhere_above_a_recording_makes_the_cache_simulated(tmp_path, write_recording):
+def test_a_simulated_marker_above_a_recording_makes_the_cache_simulated(tmp_path, write_recording):
     write_recording("walk", STILL)
     write_recording("actor", STILL, folder="json/actors/json/actor")
     assert not make_plan(tmp_path / "json", tmp_path / "cache", None, Settings()).header.simulated
@@ -311,28 +309,28 @@ def test_a_mark_of_synth_anywhere_above_a_recording_makes_the_cache_simulated(tm
 
 
 @pytest.mark.parametrize("fps", [-3.0, float("nan"), float("inf")])
-def test_a_frame_rate_that_cannot_be_is_refused(tmp_path, write_recording, fps):
+def test_an_impossible_frame_rate_is_refused(tmp_path, write_recording, fps):
     write_recording("walk", STILL)
     with pytest.raises(ConfigError, match="frames per second: expected a positive number"):
         make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(fps=fps))
 
 
-def test_a_folder_that_holds_something_else_is_not_made_a_cache(tmp_path, write_recording):
+def test_a_folder_with_other_content_is_refused(tmp_path, write_recording):
     write_recording("walk", STILL)
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "config.yaml").write_text("lr: 1\n")
-    with pytest.raises(CacheError, match=r"holds 'config\.yaml' and no cache"):
+    with pytest.raises(CacheError, match=r"is not a cache, it has 'config\.yaml'"):
         run(tmp_path)
 
 
-def test_a_recording_in_which_nobody_was_seen_is_told(tmp_path, write_recording):
+def test_a_recording_without_people_is_noted(tmp_path, write_recording):
     write_recording("empty", [[], [], []])
     write_recording("walk", STILL)
     tally, _ = run(tmp_path)
-    assert tally.notes == ["empty: OpenPose saw nobody in its 3 frames"]
+    assert tally.notes == ["empty: OpenPose detected nobody in 3 frames"]
 
 
-def test_recordings_that_show_nobody_at_all_make_no_cache(tmp_path, write_recording):
+def test_recordings_without_any_people_write_no_cache(tmp_path, write_recording):
     for name in ("empty", "void"):
         write_recording(name, [[], [], []])
     words = ["ingest", str(tmp_path / "json"), "--out", str(tmp_path / "cache"), "--jobs", "1"]
@@ -342,8 +340,8 @@ def test_recordings_that_show_nobody_at_all_make_no_cache(tmp_path, write_record
         ended.output.strip()
         .splitlines()[-1]
         .endswith(
-            "json: no keypoints in 2 recordings, 6 files (empty: OpenPose saw nobody in its 3 frames): "
-            "a cache of these would be empty; none was made"
+            "json: no keypoints in 2 recordings, 6 files (empty: OpenPose detected nobody in 3 frames): "
+            "no cache was written"
         )
     )
     assert not [*tmp_path.glob("cache/*.h5")]
@@ -354,7 +352,7 @@ def test_recordings_that_show_nobody_at_all_make_no_cache(tmp_path, write_record
     assert len(open_cache(tmp_path / "cache").recordings) == 4
 
 
-def test_an_option_that_is_no_size_is_named(tmp_path, write_recording):
+def test_an_invalid_size_names_the_option(tmp_path, write_recording):
     write_recording("walk", STILL)
     ended = CliRunner().invoke(
         main, ["ingest", str(tmp_path / "json"), "--out", str(tmp_path / "c"), "--memory", "lots"]
@@ -363,22 +361,20 @@ def test_an_option_that_is_no_size_is_named(tmp_path, write_recording):
     assert "--memory 'lots': expected a number and a unit" in ended.output
 
 
-def test_points_under_other_keys_are_told_with_the_keys(tmp_path):
+def test_keypoints_under_other_keys_are_noted(tmp_path):
     (tmp_path / "json").mkdir()
     for number in range(3):
         person = {"person_id": [-1], "pose_xyc": [1.0] * 75, "face_keypoints_2d": [], "hands": [2]}
         text = json.dumps({"people": [person] if number else []})
         (tmp_path / "json" / f"walk_{number:012d}_keypoints.json").write_text(text)
     assert run(tmp_path)[0].notes == [
-        "walk: no keypoints of body_25+face_70 in its 3 frames: its people have pose_xyc, hands; "
-        "expected pose_keypoints_2d, face_keypoints_2d (--layout names the parts to read)"
+        "walk: no keypoints of body_25+face_70 in 3 frames: people have pose_xyc, hands; "
+        "expected pose_keypoints_2d, face_keypoints_2d (choose the parts to read with --layout)"
     ]
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ENOENT])
-def test_a_mount_that_is_lost_costs_the_recording_not_its_frames_and_the_next_ingest_reads_it(
-    tmp_path, write_recording, monkeypatch, code
-):
+def test_a_lost_mount_is_a_failure_that_the_next_ingest_repairs(tmp_path, write_recording, monkeypatch, code):
     for name in ("a", "b"):
         write_recording(name, STILL, folder=f"json/{name}")
     read = files.read_file
@@ -402,17 +398,15 @@ def test_a_mount_that_is_lost_costs_the_recording_not_its_frames_and_the_next_in
     assert cache.sequences["length"].tolist() == [4, 4]
 
 
-def test_the_bar_moves_within_a_recording(tmp_path, write_recording, monkeypatch):
+def test_progress_is_reported_within_a_recording(tmp_path, write_recording, monkeypatch):
     write_recording("long", [[(100.0, 100.0)]] * 1300)
     monkeypatch.setattr("skelemo.ingest.pool._REPORT_SECONDS", 0)
-    told: list[int] = []
-    ingest(make_plan(tmp_path / "json", tmp_path / "cache", None, Settings()), report=told.append)
-    assert told == [0, 512, 1024, 1300]
+    reports: list[int] = []
+    ingest(make_plan(tmp_path / "json", tmp_path / "cache", None, Settings()), report=reports.append)
+    assert reports == [0, 512, 1024, 1300]
 
 
-def test_files_are_looked_up_one_by_one_only_where_the_cache_has_their_recording(
-    tmp_path, write_recording, monkeypatch
-):
+def test_files_are_checked_only_for_cached_recordings(tmp_path, write_recording, monkeypatch):
     write_recording("known", STILL)
     run(tmp_path)
     write_recording("new", STILL * 500)
@@ -425,17 +419,17 @@ def test_files_are_looked_up_one_by_one_only_where_the_cache_has_their_recording
     assert not [path for path in looked_up if "new_" in path]
 
 
-def test_memory_bounds_the_size_of_shards_and_nothing_else(tmp_path, write_recording):
+def test_memory_limits_only_the_size_of_shards(tmp_path, write_recording):
     for name in "abcdef":
         write_recording(name, [[(100.0, 100.0)]] * 30)
     _, cache = run(tmp_path)
     plan = make_plan(tmp_path / "json", tmp_path / "small", None, Settings())
     tally = Tally()
-    tight = Bounds(shard=2 * 30 * 95 * 12, unpacked=1)
-    (present := tmp_path / "present").write_text("")
+    tight = Bounds(shard=2 * 30 * 95 * 12, buffered=1)
+    (heartbeat := tmp_path / "heartbeat").write_text("")
     (tmp_path / "small").mkdir()
     for number, groups in enumerate(plan.jobs()):
-        tally.add(do_job(Job(number, groups, plan.header, plan.settings, tmp_path / "small", tight, present)))
+        tally.add(do_job(Job(number, groups, plan.header, plan.settings, tmp_path / "small", tight, heartbeat)))
     assert [len(open_shard(path).sequences) for path in tally.shards] == [3, 3]
     assert open_cache(tmp_path / "small").hash == cache.hash
 
@@ -448,18 +442,18 @@ def test_memory_is_given_as_a_number_and_a_unit(text, size):
 
 
 @pytest.mark.parametrize("text", ["", "much", "-1GB", "12PB", "1e9"])
-def test_what_is_no_size_is_refused(text):
+def test_invalid_sizes_are_refused(text):
     with pytest.raises(ConfigError, match="as in 512MB"):
         parse_size(text)
 
 
-def test_too_little_memory_is_refused_with_what_it_takes(tmp_path, write_recording):
+def test_too_little_memory_is_refused_with_the_minimum(tmp_path, write_recording):
     write_recording("walk", STILL)
-    with pytest.raises(ConfigError, match="memory of 64 MB: a process that ingests takes 224 MB or more"):
+    with pytest.raises(ConfigError, match="memory of 64 MB: an ingest process needs 224 MB or more"):
         make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(), memory=64 << 20)
 
 
-def test_a_long_recording_goes_through_in_pieces(tmp_path, write_recording, monkeypatch):
+def test_a_long_recording_is_split(tmp_path, write_recording, monkeypatch):
     write_recording("long", [[(100.0 + n, 100.0)] for n in range(25)], first=3)
     (tmp_path / "labels.csv").write_text("video,frame,label\n" + "".join(f"long,{n},happy\n" for n in range(3, 28)))
     monkeypatch.setattr(plan_module, "LONGEST", 10)
@@ -475,7 +469,7 @@ def test_a_long_recording_goes_through_in_pieces(tmp_path, write_recording, monk
     assert make_plan(tmp_path / "json", tmp_path / "cache", labels, Settings()).tasks == ()
 
 
-def test_the_pieces_of_a_long_recording_are_names_for_labels(tmp_path, write_recording, monkeypatch):
+def test_labels_may_name_pieces_of_a_long_recording(tmp_path, write_recording, monkeypatch):
     write_recording("long", [[(100.0 + n, 100.0)] for n in range(25)])
     monkeypatch.setattr(plan_module, "LONGEST", 10)
     monkeypatch.setattr(matching_module, "LONGEST", 10)
@@ -484,12 +478,12 @@ def test_the_pieces_of_a_long_recording_are_names_for_labels(tmp_path, write_rec
     tally, cache = run(tmp_path, labels)
     assert sorted(cache.sequences["id"]) == ["long_from0", "long_from10", "long_from20"]
     frames = cache.read()
-    told = dict(zip(frames.number.tolist(), frames.labels["expression"].tolist(), strict=True))
-    assert told == dict.fromkeys(range(10), 0) | dict.fromkeys(range(10, 20), -1) | dict.fromkeys(range(20, 25), 1)
+    labels = dict(zip(frames.number.tolist(), frames.labels["expression"].tolist(), strict=True))
+    assert labels == dict.fromkeys(range(10), 0) | dict.fromkeys(range(10, 20), -1) | dict.fromkeys(range(20, 25), 1)
     assert not [note for note in tally.notes if "labels up to frame" in note]
 
 
-def test_images_of_labeled_frames_have_the_label_of_their_number_whatever_is_missing(tmp_path):
+def test_numbered_images_have_the_labels_of_their_numbers(tmp_path):
     video = tmp_path / "json" / "1-30-1280x720"
     video.mkdir(parents=True)
     for number in (1, 2, 3, 5, 6):  # as ffmpeg counts; the fourth is lost
@@ -524,7 +518,7 @@ def test_a_recording_in_other_units_than_the_rest_is_noted(tmp_path, write_recor
     assert note == "d: coordinates are in [0, 1], those of the others in pixels (see --scale)"
 
 
-def test_the_size_of_the_image_that_files_tell_is_the_sequences(tmp_path):
+def test_sequences_have_the_image_size_of_the_files(tmp_path):
     folder = tmp_path / "json"
     folder.mkdir()
     document = {"people": [person_json(100.0, 100.0)], "canvas_width": 640, "canvas_height": 480}

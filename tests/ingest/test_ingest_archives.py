@@ -33,7 +33,7 @@ def classes(tmp_path, write_recording) -> Path:
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_a_folder_of_archives_makes_the_cache_of_the_folders_with_the_same_labels(classes, ending):
+def test_a_folder_of_archives_gives_the_cache_of_its_folders(classes, ending):
     packed = classes.parent / "packed"
     packed.mkdir()
     for folder in classes.iterdir():
@@ -48,14 +48,14 @@ def test_a_folder_of_archives_makes_the_cache_of_the_folders_with_the_same_label
     )
 
 
-def test_one_archive_of_everything_makes_the_cache_of_the_folder(classes):
+def test_a_single_archive_gives_the_cache_of_its_folder(classes):
     shutil.make_archive(str(classes.parent / "all"), "gztar", classes)
     ingest(plan_of(classes, "from folders", "folders"))
     ingest(plan_of(classes.parent / "all.tar.gz", "from archive", "folders"), jobs=2)
     assert open_cache(classes.parent / "from archive").hash == open_cache(classes.parent / "from folders").hash
 
 
-def test_what_an_unchanged_archive_holds_is_skipped_and_of_a_changed_one_read_again(classes):
+def test_unchanged_archives_are_skipped_and_changed_ones_read_again(classes):
     shutil.make_archive(str(classes.parent / "packed" / "all"), "tar", classes)
     packed = classes.parent / "packed"
     ingest(plan_of(packed, "cache"))
@@ -64,7 +64,7 @@ def test_what_an_unchanged_archive_holds_is_skipped_and_of_a_changed_one_read_ag
     assert plan_of(packed, "cache").unchanged == 0
 
 
-def test_a_packed_archive_of_many_groups_is_read_once_by_one_process(classes, monkeypatch):
+def test_a_compressed_archive_of_many_groups_is_read_once(classes, monkeypatch):
     monkeypatch.setattr(batching_module, "GROUP_FILES", 5)
     shutil.make_archive(str(classes.parent / "all"), "gztar", classes)
     opened = []
@@ -77,7 +77,7 @@ def test_a_packed_archive_of_many_groups_is_read_once_by_one_process(classes, mo
     assert len(opened) <= 4, "once for its list and once for its bytes; again only where recordings are interleaved"
 
 
-def test_a_damaged_archive_is_a_failure_and_the_others_come_in(classes):
+def test_a_damaged_archive_does_not_stop_the_others(classes):
     shutil.make_archive(str(classes / "more"), "gztar", classes / "fear")
     whole = (classes / "more.tar.gz").read_bytes()
     (classes / "more.tar.gz").write_bytes(whole[: len(whole) // 2])
@@ -90,7 +90,7 @@ def test_a_damaged_archive_is_a_failure_and_the_others_come_in(classes):
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_a_mark_of_synth_in_an_archive_makes_the_cache_simulated(classes, ending):
+def test_a_simulated_marker_in_an_archive_makes_the_cache_simulated(classes, ending):
     packed = classes.parent / "one" / "two" / "packed"
     shutil.make_archive(str(packed / "real"), FORMATS[ending], classes)
     assert not plan_of(packed, "cache").header.simulated

@@ -57,8 +57,8 @@ def by_id(cache: Cache) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def test_labels_are_set_taken_away_and_counted(source):
-    _, cache, told = corrected(
+def test_labels_are_set_removed_and_counted(source):
+    _, cache, summary = corrected(
         source,
         Correction("pair", "set", "0", 1, 2, "expression", "fear"),
         Correction("pair", "wrong", "1", 4),
@@ -69,11 +69,11 @@ def test_labels_are_set_taken_away_and_counted(source):
     assert names["pair_0"] == ["happiness", "fear", "fear", "happiness", "happiness", "happiness"]
     assert names["pair_1"] == ["sadness"] * 4 + ["", ""]
     assert names["solo"] == ["happiness"] * 4
-    assert "3 corrections by 1 author (corrections.csv, hash " in told
-    assert told.endswith("1 of recordings that are not in these data)")
+    assert "3 corrections by 1 author (corrections.csv, hash " in summary
+    assert summary.endswith("1 for recordings not in these data)")
 
 
-def test_swapped_tracks_change_places_from_a_frame_on_and_labels_stay(source):
+def test_a_swap_exchanges_keypoints_but_not_labels(source):
     before = by_id(corrected(source)[1])
     _, cache, _ = corrected(source, Correction("pair", "swap", "0", 3, value="1"))
     found = by_id(cache)
@@ -87,7 +87,7 @@ def test_swapped_tracks_change_places_from_a_frame_on_and_labels_stay(source):
         assert found[name]["expression"].tolist() == before[name]["expression"].tolist()
 
 
-def test_training_takes_a_cache_whose_tracks_are_as_corrected(source):
+def test_training_accepts_a_cache_with_corrected_tracks(source):
     _, cache, _ = corrected(source, Correction("pair", "swap", "0", 3, value="1"))
     table = source.parent / "cache" / "corrections.csv"
     assert correct(load_corpus(cache), cache, read_corrections(table))[1]["count"] == 1
@@ -99,7 +99,7 @@ def test_training_takes_a_cache_whose_tracks_are_as_corrected(source):
         correct(load_corpus(cache), cache, read_corrections(table))
 
 
-def test_merging_fills_the_frames_where_a_person_is_not_seen(tmp_path, write_recording):
+def test_a_merge_fills_frames_in_which_a_person_is_invisible(tmp_path, write_recording):
     write_recording("walk", [[LEFT, RIGHT]] * 20 + [[LEFT]] * 60 + [[LEFT, (900.0, 400.0)]] * 20)
     source = tmp_path / "json"
     before = by_id(corrected(source, person="all")[1])
@@ -114,7 +114,7 @@ def test_merging_fills_the_frames_where_a_person_is_not_seen(tmp_path, write_rec
     assert tally.failures == []
 
 
-def test_only_a_recording_whose_corrections_changed_is_read_again(source):
+def test_only_recordings_with_changed_corrections_are_read_again(source):
     corrected(source)
     assert again(source)[0].recordings == 0
     tally, cache, _ = corrected(source, Correction("pair", "wrong", "0", note="blurred"))
@@ -135,28 +135,28 @@ def test_without_replace_a_changed_sequence_is_refused(source):
     assert "--replace" in tally.failures[0].reason
 
 
-def test_whoever_is_not_in_a_recording_is_told(source):
+def test_corrections_of_unknown_people_are_noted(source):
     tally, cache, _ = corrected(
         source, Correction("pair", "swap", "0", value="7"), Correction("solo", "wrong", "left"),
         Correction("solo", "wrong", "", first=90),
     )  # fmt: skip
     assert sum("who is not in it: not applied" in note for note in tally.notes) == 2
-    assert any("lies outside of its frames" in note for note in tally.notes)
+    assert any("is outside its frames" in note for note in tally.notes)
     assert len(cache.sequences) == 3
 
 
-def test_a_class_that_the_labels_do_not_have_is_refused_before_anything_is_read(source):
+def test_an_unknown_class_is_refused_before_reading(source):
     with pytest.raises(InputError, match="unknown class of expression 'hapiness': did you mean 'happiness'"):
         corrected(source, Correction("pair", "set", "0", head="expression", value="hapiness"))
 
 
-def test_a_clip_that_is_labeled_as_a_whole_is_corrected_as_a_whole(source):
+def test_a_clip_label_is_corrected_for_the_whole_clip(source):
     (source.parent / "labels.csv").write_text("video,person,label\npair,0,happy\npair,1,sad\nsolo,,happy\n")
     _, cache, _ = corrected(source, Correction("solo", "set", first=2, last=2, head="expression", value="anger"))
     assert {cache.heads[0].outputs[k] for k in by_id(cache)["solo"]["expression"]} == {"anger"}
 
 
-def test_the_verb_says_what_it_applied_and_refuses_a_broken_table(source, tmp_path):
+def test_the_command_reports_corrections_and_refuses_a_damaged_table(source, tmp_path):
     table = tmp_path / "mine.csv"
     add(table, [Correction("solo", "wrong")], author="ann")
     command = [

@@ -25,7 +25,7 @@ def ingest(tmp_path, *words, out="cache", labels="table"):
     return done
 
 
-def test_every_name_that_cache_ls_shows_is_a_name_for_labels(tmp_path, write_recording):
+def test_names_in_cache_ls_match_labels(tmp_path, write_recording):
     write_recording("talk one", [[(100.0, 100.0), (900.0, 100.0)]] * 30, folder="json/Ann's/talk one")
     write_recording("walk", STILL, folder="json/walk")
     write_recording("walk", STILL, folder="json/ben/walk")
@@ -46,7 +46,7 @@ def test_every_name_that_cache_ls_shows_is_a_name_for_labels(tmp_path, write_rec
             file.unlink()
 
 
-def test_a_name_for_two_recordings_ends_the_ingest_with_both(tmp_path, write_recording):
+def test_an_ambiguous_name_is_an_error_with_both_recordings(tmp_path, write_recording):
     write_recording("x", STILL, folder="json/a")
     write_recording("x", STILL, folder="json/b")
     (tmp_path / "labels.csv").write_text("video,label\nX.mp4,happy\n")
@@ -56,7 +56,7 @@ def test_a_name_for_two_recordings_ends_the_ingest_with_both(tmp_path, write_rec
     assert not (tmp_path / "cache").exists()
 
 
-def test_words_are_asked_about_then_mapped_told_and_kept(tmp_path, write_recording):
+def test_words_are_queried_then_mapped_reported_and_recorded(tmp_path, write_recording):
     for name in ("a", "b", "c"):
         write_recording(name, STILL)
     (tmp_path / "labels.csv").write_text("video,label\na,froh\nb,Sad\nc,angerr\n")
@@ -80,7 +80,7 @@ def test_words_are_asked_about_then_mapped_told_and_kept(tmp_path, write_recordi
     assert (head.name, head.outputs) == ("label", ("froh", "sad", "angerr"))
 
 
-def test_what_is_wrong_with_labels_of_image_sequences_is_told_as_it_is(tmp_path):
+def test_invalid_labels_of_image_sequences_keep_their_error(tmp_path):
     folder = tmp_path / "json" / "1-30-640x480"
     folder.mkdir(parents=True)
     for number in range(1, 301):
@@ -103,7 +103,7 @@ def test_python_takes_the_same_options(tmp_path, write_recording):
     np.testing.assert_array_equal(frames.labels["va"][[0, 25]], [[1, -1], [0, 0]])
 
 
-def test_settings_of_labels_are_kept_only_where_they_are_said(tmp_path, write_recording):
+def test_label_options_are_recorded_only_if_given(tmp_path, write_recording):
     write_recording("a", STILL)
     (tmp_path / "labels.csv").write_text("video,label\na,happy\n")
     ingest(tmp_path)
@@ -111,7 +111,7 @@ def test_settings_of_labels_are_kept_only_where_they_are_said(tmp_path, write_re
     assert not {"map", "classes", "unit", "va_scale"} & kept.keys()
 
 
-def test_times_go_by_the_frame_rate_of_the_name_or_the_option(tmp_path, write_recording):
+def test_times_use_the_frame_rate_of_the_name_or_option(tmp_path, write_recording):
     write_recording("1-30-640x480", STILL)
     write_recording("walk", STILL)
     (tmp_path / "labels.csv").write_text("video,start,end,label\n1-30-640x480,0.5,1,happy\nwalk,0.5,1,happy\n")
@@ -123,14 +123,14 @@ def test_times_go_by_the_frame_rate_of_the_name_or_the_option(tmp_path, write_re
     assert np.flatnonzero(labels == 0).tolist() == [*range(15, 30), *range(30 + 5, 30 + 10)]
 
 
-def test_a_recording_outside_of_which_its_labels_lie_is_unlabeled_and_counted(tmp_path, write_recording):
+def test_a_recording_with_all_labels_outside_is_unlabeled_and_counted(tmp_path, write_recording):
     write_recording("a", STILL)
     write_recording("b", STILL)
     (tmp_path / "labels.csv").write_text("video,frame,label,subject\na,3,happy,ann\nb,400,sad,ben\n")
     done = ingest(tmp_path)
     assert done.exit_code == 0, done.output
     assert "recordings with labels: 1 of 2" in done.output
-    (row,) = (line for line in done.output.splitlines() if "outside of which their labels lie" in line)
+    (row,) = (line for line in done.output.splitlines() if "with all labels outside their frames" in line)
     assert "1 (b)" in row
     cache = open_cache(tmp_path / "cache")
     assert (cache.read().labels["expression"] >= 0).sum() == 1
@@ -161,15 +161,15 @@ def test_imports_take_the_same_options(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("row", "code", "said"),
+    ("row", "code", "message"),
     [
         ("a,happy,,a\0b", 2, "labels.csv, line 2: a NUL character"),
-        (f"a,happy,{'9' * 5000},", 1, "person 99999999999999999999 is asked for, but only 1 people were tracked"),
+        (f"a,happy,{'9' * 5000},", 1, "person 99999999999999999999 does not exist: tracking found 1 person"),
     ],
 )
-def test_names_that_nobody_can_have_cost_a_line(tmp_path, write_recording, row, code, said):
+def test_impossible_names_are_one_line_each(tmp_path, write_recording, row, code, message):
     write_recording("a", STILL, folder="json/a")
     (tmp_path / "labels.csv").write_text(f"video,label,person,subject\n{row}\n")
     result = ingest(tmp_path)
     assert result.exit_code == code, result.output
-    assert said in " ".join(result.output.split())
+    assert message in " ".join(result.output.split())

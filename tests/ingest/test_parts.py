@@ -7,7 +7,7 @@ from skelemo.ingest.partition import Part, parse_part, take_part
 
 
 @given(st.lists(st.integers(0, 5000), max_size=60), st.integers(1, 12))
-def test_parts_are_everything_once_and_equally_large_up_to_one_recording(sizes, of):
+def test_parts_cover_everything_once_and_are_balanced(sizes, of):
     parts = [take_part(sizes, Part(number, of)) for number in range(1, of + 1)]
     assert sorted(position for part in parts for position in part) == list(range(len(sizes)))
     assert all(part == sorted(part) for part in parts)
@@ -15,17 +15,17 @@ def test_parts_are_everything_once_and_equally_large_up_to_one_recording(sizes, 
     assert max(loads) - min(loads) <= max(sizes, default=0)
 
 
-def test_recordings_of_one_size_go_round():
+def test_equal_recordings_are_distributed_in_turn():
     assert [len(take_part([1] * 10, Part(number, 4))) for number in (1, 2, 3, 4)] == [3, 3, 2, 2]
     assert take_part([0, 0, 0], Part(2, 3)) == [1], "empty ones are shared out too"
 
 
-def test_what_a_part_is_is_read_from_two_numbers():
+def test_a_part_is_parsed_from_two_numbers():
     assert parse_part("3/8") == Part(3, 8)
     assert str(parse_part(" 8 / 8 ")) == "8/8"
 
 
 @pytest.mark.parametrize("text", ["0/8", "9/8", "3", "3/0", "-1/8", "a/b", "1/2/3", "", "1.5/2", "1/999999999"])
-def test_what_is_no_part_is_refused_with_an_example(text):
-    with pytest.raises(ConfigError, match=r"3/8|there is no such part"):
+def test_invalid_parts_are_refused_with_an_example(text):
+    with pytest.raises(ConfigError, match=r"3/8|expected 1/"):
         parse_part(text)

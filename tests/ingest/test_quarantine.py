@@ -48,7 +48,7 @@ def lose_everything(path):
 
 
 @pytest.mark.parametrize("damage", [flip_a_bit, cut_off, lose_everything])
-def test_what_was_damaged_comes_back_as_it_was_and_nothing_else_is_read(cache, source, damage):
+def test_quarantined_sequences_are_restored_without_reading_others(cache, source, damage):
     before = contents(cache)
     path = shard_files(cache)[1]
     damage(path)
@@ -73,7 +73,7 @@ def test_without_the_option_nothing_is_moved(cache):
     assert len(verify(cache)) == 1
 
 
-def test_an_ingest_into_a_damaged_cache_says_how_to_set_the_shard_aside(cache, source):
+def test_an_ingest_into_a_damaged_cache_suggests_quarantine(cache, source):
     cut_off(shard_files(cache)[0])
     with pytest.raises(
         CacheError, match=r"to set it aside before ingesting again: skelemo cache verify .* --quarantine"

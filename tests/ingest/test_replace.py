@@ -49,7 +49,7 @@ def test_changed_files_replace_their_sequence_and_nothing_else_is_read(clips, wr
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_changed_labels_replace_all_that_they_are_for(clips, jobs):
+def test_changed_labels_replace_all_their_sequences(clips, jobs):
     (clips.parent / "labels.csv").write_text("video,label\nclip 1,happy\nclip 4,sad\n")
     labels = f"table:{clips.parent / 'labels.csv'}"
     tally, cache = again(clips, labels, jobs=jobs)
@@ -57,7 +57,7 @@ def test_changed_labels_replace_all_that_they_are_for(clips, jobs):
     assert cache.hash == fresh(clips, labels).hash
 
 
-def test_sequences_of_a_video_that_are_no_longer_made_go(clips):
+def test_sequences_that_no_longer_result_are_removed(clips):
     tally, cache = again(clips, person="left")
     assert tally.recordings == 6
     assert cache.hash == fresh(clips, person="left").hash
@@ -68,7 +68,7 @@ def test_sequences_of_a_video_that_are_no_longer_made_go(clips):
     ("labels", "others"),
     [("clip 1,left,happy", "clip 1,left,happy\nclip 1,right,sad"), ("clip 1,,", "clip 1,,happy")],
 )
-def test_labels_put_back_to_what_they_were_bring_the_cache_back(clips, write_recording, labels, others):
+def test_restored_labels_restore_the_cache(clips, write_recording, labels, others):
     """Also where nothing of what was there first had to go for the others."""
     write_recording("clip 1", [[]] * 4)
     (clips.parent / "labels.csv").write_text(f"video,person,label\n{labels}\nclip 2,,sad\n")
@@ -81,7 +81,7 @@ def test_labels_put_back_to_what_they_were_bring_the_cache_back(clips, write_rec
     assert (tally.recordings, again(clips, tables[0])[0].recordings) == (1, 0)
 
 
-def test_recordings_in_which_nobody_is_seen_stay_when_one_beside_them_is_replaced(tmp_path, write_recording):
+def test_recordings_without_people_survive_the_replacement_of_others(tmp_path, write_recording):
     for name, frames in (("a", [[(100.0, 100.0)]] * 4), ("nobody", [[]] * 4)):
         write_recording(name, frames)
     (tmp_path / "json" / "nobody_000000000002_keypoints.json").write_text("{")
@@ -94,7 +94,7 @@ def test_recordings_in_which_nobody_is_seen_stay_when_one_beside_them_is_replace
     assert again(tmp_path / "json")[0].recordings == 0
 
 
-def test_files_that_were_only_touched_replace_nothing(clips):
+def test_touched_files_replace_nothing(clips):
     before = {path.name for path in (clips.parent / "cache").glob("*.h5")}
     for file in clips.iterdir():
         os.utime(file, ns=(1, 1))
@@ -111,12 +111,12 @@ def test_a_sequence_of_another_recording_is_never_replaced(clips, tmp_path, writ
     again(clips)
     plan = make_plan(tmp_path / "other", tmp_path / "cache", f"table:{tmp_path / 'l.csv'}", Settings(), replace=True)
     (failure,) = ingest(plan).failures
-    assert "it is another recording's" in failure.reason
+    assert "it belongs to another recording" in failure.reason
     assert len(open_cache(tmp_path / "cache").sequences) == 7
 
 
 @pytest.mark.parametrize("moment", ["extract", "unlink", "replace"])
-def test_killed_while_replacing_the_cache_can_be_read_and_the_next_ingest_heals_it(
+def test_a_cache_killed_while_replacing_is_readable_and_repaired_by_the_next_ingest(
     clips, write_recording, monkeypatch, moment
 ):
     for number in range(6):

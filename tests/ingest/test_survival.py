@@ -71,7 +71,7 @@ def killed_until_done(source: Path, out: Path, kills: int, seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(kills):
         process = start(source, "--out", out, "--jobs", 2)
-        while process.poll() is None and not list(out.glob(".partial-*-present")):
+        while process.poll() is None and not list(out.glob(".partial-*-heartbeat")):
             time.sleep(0.005)
         time.sleep(chance.uniform(0, 1.2))
         os.killpg(process.pid, signal.SIGKILL)
@@ -82,7 +82,7 @@ def killed_until_done(source: Path, out: Path, kills: int, seed: int) -> None:
     assert code == 0, said
 
 
-def test_killed_at_twenty_random_moments_the_cache_is_that_of_an_uninterrupted_ingest(tmp_path, many):
+def test_twenty_kills_lead_to_the_cache_of_an_uninterrupted_ingest(tmp_path, many):
     with ThreadPoolExecutor(5) as pool:
         whole = pool.submit(finish, start(many, "--out", tmp_path / "whole", "--jobs", 2))
         chains = [pool.submit(killed_until_done, many, tmp_path / f"killed{n}", 5, seed=n) for n in range(4)]
@@ -128,7 +128,7 @@ def test_a_worker_does_not_outlive_its_killed_parent(tmp_path, many):
 
 
 @pytest.mark.parametrize("wait", [0, 0.1, 0.2, 0.4])
-def test_ctrl_c_is_130_and_one_line_however_far_the_processes_are(tmp_path, many, wait):
+def test_ctrl_c_exits_with_130_and_one_line_at_any_time(tmp_path, many, wait):
     process = start(many, "--out", tmp_path / "cache", "--jobs", 2)
     deadline = time.monotonic() + 60
     while not [one for one in descendants(process.pid) if b"spawn_main" in command(one)]:
@@ -146,7 +146,7 @@ def test_ctrl_c_is_130_and_one_line_however_far_the_processes_are(tmp_path, many
     assert len(digests(tmp_path / "cache")) == 24
 
 
-def test_a_worker_that_is_killed_is_one_line(tmp_path, many):
+def test_a_killed_worker_is_one_error(tmp_path, many):
     process = start(many, "--out", tmp_path / "cache", "--jobs", 2)
     while process.poll() is None and not list((tmp_path / "cache").glob("*.h5")):
         time.sleep(0.005)
@@ -159,7 +159,7 @@ def test_a_worker_that_is_killed_is_one_line(tmp_path, many):
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_without_room_on_the_disk_it_is_one_line_and_nothing_half_written_is_left(tmp_path, many, jobs):
+def test_a_full_disk_is_one_error_and_leaves_no_partial_files(tmp_path, many, jobs):
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))
 
@@ -172,7 +172,7 @@ def test_without_room_on_the_disk_it_is_one_line_and_nothing_half_written_is_lef
     assert code == 0
 
 
-def test_two_ingests_of_one_source_at_once_make_the_cache_of_one(tmp_path, many):
+def test_concurrent_ingests_of_one_source_give_one_cache(tmp_path, many):
     both = [start(many, "--out", tmp_path / "both", "--jobs", 2) for _ in range(2)]
     assert [finish(process)[0] for process in both] == [0, 0]
     assert finish(start(many, "--out", tmp_path / "one"))[0] == 0
@@ -181,7 +181,7 @@ def test_two_ingests_of_one_source_at_once_make_the_cache_of_one(tmp_path, many)
     assert leftovers(tmp_path / "both") == []
 
 
-def test_problems_are_collected_while_another_ingest_of_the_source_writes_its_own(tmp_path, many, monkeypatch):
+def test_concurrent_ingests_collect_all_problems(tmp_path, many, monkeypatch):
     ingest(make_plan(many, tmp_path / "cache", None, Settings()))
     write_problems(tmp_path / "cache", tmp_path / "gone", Part(), [Problem("clip 1", "is empty")])
     found = Path.glob
@@ -198,7 +198,7 @@ def test_problems_are_collected_while_another_ingest_of_the_source_writes_its_ow
     assert row.startswith("clip 7_000000000003_keypoints.json,")
 
 
-def test_two_sources_at_once_come_into_one_cache_with_the_problems_of_both(tmp_path, write_recording):
+def test_concurrent_ingests_of_two_sources_share_a_cache_and_problems(tmp_path, write_recording):
     for folder in ("left", "right"):
         for number in range(8):
             write_recording(f"{folder} {number}", [[(100.0, 100.0 + number)]] * 20, folder=folder)
@@ -213,7 +213,7 @@ def test_two_sources_at_once_come_into_one_cache_with_the_problems_of_both(tmp_p
     assert found == [f"{side} {end}" for side in ("left", "right") for end in ends]
 
 
-def test_two_sources_that_contradict_each_other_leave_a_cache_that_can_be_opened(tmp_path, write_recording):
+def test_contradicting_concurrent_ingests_leave_a_valid_cache(tmp_path, write_recording):
     for folder, x in (("left", 100.0), ("right", 300.0)):
         for number in range(8):
             write_recording(f"clip {number}", [[(x, 100.0 + number)]] * 20, folder=folder)
@@ -225,7 +225,7 @@ def test_two_sources_that_contradict_each_other_leave_a_cache_that_can_be_opened
     assert len(digests(tmp_path / "both")) <= 10
 
 
-def test_a_cache_is_read_in_a_folder_where_nothing_may_be_written_and_nothing_locked(tmp_path, many):
+def test_a_cache_in_a_read_only_folder_can_be_read(tmp_path, many):
     out = tmp_path / "cache"
     ingest(make_plan(many, out, None, Settings()))
     for path in out.iterdir():
@@ -248,7 +248,7 @@ print(open_cache(pathlib.Path({str(out)!r})).read().keypoints.shape[0])
     out.chmod(0o755)
 
 
-def test_parts_of_several_machines_are_together_the_whole(tmp_path, many, monkeypatch):
+def test_parts_of_several_machines_cover_everything(tmp_path, many, monkeypatch):
     monkeypatch.setattr(batching_module, "GROUP_FILES", 60)
     for number in (3, 1, 2):
         plan = make_plan(many, tmp_path / "parts", None, Settings(), part=Part(number, 3))
@@ -263,7 +263,7 @@ def test_parts_of_several_machines_are_together_the_whole(tmp_path, many, monkey
     assert not (tmp_path / "beyond").exists()
 
 
-def test_a_machine_that_sees_other_recordings_than_those_of_the_other_parts_says_so(tmp_path, many, write_recording):
+def test_parts_of_different_recordings_are_noted(tmp_path, many, write_recording):
     def part(number: int) -> list[str]:
         plan = make_plan(many, tmp_path / "parts", None, Settings(), part=Part(number, 2))
         return [note for note in ingest(plan).notes if "other parts" in note]
@@ -274,7 +274,7 @@ def test_a_machine_that_sees_other_recordings_than_those_of_the_other_parts_says
     assert re.search(r"taken of 24 recordings \(\w{8}\), this one of 25 recordings \(\w{8}\)", note)
 
 
-def test_labels_go_by_all_recordings_whatever_the_part(tmp_path, many):
+def test_labels_are_matched_with_all_recordings_for_any_part(tmp_path, many):
     (tmp_path / "labels.csv").write_text("video,label\nclip 0,happy\n")
     labels = f"table:{tmp_path / 'labels.csv'}"
     plans = [make_plan(many, tmp_path / "x", labels, Settings(), part=Part(n, 24)) for n in range(1, 25)]

@@ -126,7 +126,7 @@ def test_a_hard_link_to_a_simulated_marker_is_one(tmp_path: Path) -> None:
 def test_a_truncated_archive_is_unreadable_instead_of_empty(tmp_path: Path) -> None:
     whole = pack(tmp_path / "in" / "x.tar.gz", {name(n): body(n) for n in range(50)})
     whole.write_bytes(whole.read_bytes()[:-400])
-    size, remedy = whole.stat().st_size, "fetch or pack it again"
+    size, remedy = whole.stat().st_size, "download or create it again"
     with pytest.raises(InputError) as error:
         search(whole)
     assert str(error.value) == f"{whole}: the archive cannot be read: it is truncated after {size:,} bytes; {remedy}"
@@ -163,7 +163,7 @@ def test_a_recording_extracted_beside_its_archive_counts_once(tmp_path: Path) ->
     pack(tmp_path / "clip.zip", {name(0): b""})
     found = search(tmp_path)
     assert [(one.source, one.archive is None) for one in found.recordings] == [("clip/b", False), ("clip/clip", True)]
-    assert "skipped 2 recordings in archives that also lie beside them" in found.notes[0]
+    assert "skipped 2 archived recordings also found extracted" in found.notes[0]
 
 
 def test_a_compressed_archive_with_interleaved_recordings_is_read_once(tmp_path: Path, monkeypatch) -> None:
@@ -231,8 +231,8 @@ def test_links_devices_and_outside_paths_are_skipped_and_reported(tmp_path: Path
         packed_zip.writestr(link, "/etc/passwd")
     found = search(tmp_path)
     assert summary(found) == [("clip", "x/clip", 1), ("b", "y/b", 1)]
-    assert "skipped 6 members that are links or devices or whose paths lead out of it" in found.notes[0]
-    assert "skipped 3 members" in found.notes[1]
+    assert "skipped 6 links, devices or paths outside the archive" in found.notes[0]
+    assert "skipped 3 links, devices" in found.notes[1]
 
 
 @pytest.mark.parametrize("ending", [".tar", ".tar.gz"])
@@ -294,7 +294,7 @@ def test_the_last_of_duplicate_members_is_used(tmp_path: Path, ending: str) -> N
             for first in (1, 2):
                 add(packed_tar, name(0), body(first))
     found = search(tmp_path)
-    assert "1 file is in it more than once" in found.notes[0]
+    assert "1 duplicate file; the last of each name is used" in found.notes[0]
     assert read_people(found.recordings[0], BODY).keypoints[0, 0, 0] == 2
 
 
@@ -355,7 +355,7 @@ def test_encrypted_members_and_unsupported_methods_are_problems(tmp_path: Path) 
     assert people.number.tolist() == [0]
     assert [problem.reason for problem in people.problems] == [
         "cannot be read: is encrypted",
-        "cannot be read: is packed by method 12; skelemo reads 0 (stored) and 8 (deflate)",
+        "cannot be read: is compressed by method 12; skelemo reads 0 (stored) and 8 (deflate)",
     ]
 
 

@@ -98,30 +98,30 @@ BODY = json.dumps(points(25))
     ("text", "expected"),
     [
         ("", "is empty"),
-        ("\0" * 400, "holds nothing but blanks or zero bytes"),
-        ("  \n", "holds nothing but blanks or zero bytes"),
+        ("\0" * 400, "has only blanks or zero bytes"),
+        ("  \n", "has only blanks or zero bytes"),
         ('{"version":1.3,"people":[{"pose_keypoints_2d":[1,2,', "is truncated after 51 bytes"),
-        ('{"people":[{"pose_keypoints_2d":[1,-nan,0.5]}]}', "holds -nan where a number should be, which is not JSON"),
-        ('{"people":[{"pose_keypoints_2d":[1,inf,0.5]}]}', "holds inf where a number should be, which is not JSON"),
-        ('{"people":[{"pose_keypoints_2d":[1,NaN,0.5]}]}', "holds NaN where a number should be, which is not JSON"),
+        ('{"people":[{"pose_keypoints_2d":[1,-nan,0.5]}]}', "is not JSON: it has -nan instead of a number"),
+        ('{"people":[{"pose_keypoints_2d":[1,inf,0.5]}]}', "is not JSON: it has inf instead of a number"),
+        ('{"people":[{"pose_keypoints_2d":[1,NaN,0.5]}]}', "is not JSON: it has NaN instead of a number"),
         ("not json", "is not JSON"),
         ('{"people":[]}{"people":[]}', "is not JSON"),
-        ("[1, 2]", "is a list of 2 where the object of one frame should be"),
-        ("[]", "is a list of 0 where the object of one frame should be"),
-        ("7", 'is not an OpenPose file: it is a number where an object with "people" should be'),
+        ("[1, 2]", "is a list of 2; expected the object of one frame"),
+        ("[]", "is a list of 0; expected the object of one frame"),
+        ("7", 'is not an OpenPose file: it is a number; expected an object with "people"'),
         (
             '{"people":[{"pose_keypoints_2d":[[1,2],[3,4]]}]}',
-            "has a list of 2 where the 3 numbers of a point should be",
+            "has a list of 2; expected the 3 numbers of a point",
         ),
         ('{"images":[]}', 'is not an OpenPose file: it has no "people"'),
-        ('{"people":"none"}', 'is not an OpenPose file: its "people" is text where a list should be'),
-        ('{"people":[[]]}', "person 1: is a list where an object should be"),
-        ('{"people":[{}, 7]}', "person 2: is a number where an object should be"),
+        ('{"people":"none"}', 'is not an OpenPose file: its "people" is text; expected a list'),
+        ('{"people":[[]]}', "person 1: is a list; expected an object"),
+        ('{"people":[{}, 7]}', "person 2: is a number; expected an object"),
         ('{"people":[{"keypoints":[1,2,3]}]}', "person 1: has none of OpenPose's keys, but 'keypoints'"),
-        ('{"people":[{"pose_keypoints_2d":"%s"}]}' % ("7" * 75), "pose_keypoints_2d is text where a list should be"),
+        ('{"people":[{"pose_keypoints_2d":"%s"}]}' % ("7" * 75), "pose_keypoints_2d is text; expected a list"),
         (
             f'{{"people":[{{"pose_keypoints_2d":{json.dumps(dict.fromkeys(range(75), 1))}}}]}}',
-            "is an object where a list",
+            "is an object; expected a list",
         ),
     ],
 )
@@ -135,7 +135,7 @@ def test_other_files_are_refused_with_a_reason(text: str, expected: str) -> None
         ("pose", 36, "has 36 numbers; BODY_25 has 75, COCO_18 has 54, MPI_15 has 45 (is this an x,y-only export?)"),
         ("pose", 50, "has 50 numbers; BODY_25 has 75, COCO_18 has 54, MPI_15 has 45 (is this an x,y-only export?)"),
         ("pose", 100, "(is this a 3-D list?)"),
-        ("pose", 405, "(this is BODY_135, which skelemo does not read)"),
+        ("pose", 405, "(this is BODY_135, which skelemo does not support)"),
         ("pose", 74, "has 74 numbers; BODY_25 has 75, COCO_18 has 54, MPI_15 has 45"),
         ("pose", 210, "has 210 numbers; BODY_25 has 75"),
         (
@@ -170,13 +170,13 @@ def test_a_non_number_drops_only_its_part(value: Any, kind: str, place: int) -> 
         kind = "a list"
     rows = Rows(BODY_FACE)
     assert rows.add(frame(person(), person(**parts), person(pose=points(25, 500)))) == 2
-    assert rows.damage == f"person 2: {part}_keypoints_2d has {kind} where number {place + 1} should be"
+    assert rows.damage == f"person 2: {part}_keypoints_2d has {kind} at position {place + 1}; expected a number"
     first, second = rows.array()
     kept = BODY_FACE.slices[{"pose": "body_25", "face": "face_70"}[other]]
     assert first[kept].ravel().tolist() == points(len(first[kept]))
     assert np.count_nonzero(first[:, 2]) == kept.stop - kept.start
     assert second[0].tolist() == [500, 501, 0.5]
-    assert "should be" in reason(frame(person(**{part: parts[part]})))
+    assert "; expected" in reason(frame(person(**{part: parts[part]})))
 
 
 def test_damage_describes_the_last_file() -> None:

@@ -56,7 +56,7 @@ def test_damaged_files_are_skipped_and_listed(tmp_path: Path) -> None:
     assert people.problems == (
         Problem("clip_000000000000_keypoints.json", "is empty"),
         Problem("clip_000000000002_keypoints.json", "is truncated after 100 bytes"),
-        Problem("clip_000000000004_keypoints.json", "holds nan where a number should be, which is not JSON"),
+        Problem("clip_000000000004_keypoints.json", "is not JSON: it has nan instead of a number"),
     )
 
 
@@ -225,7 +225,7 @@ def test_ambiguous_25_points_are_body_25_or_the_prior(tmp_path: Path) -> None:
 def test_a_contradicted_body_model_is_used_and_noted(tmp_path: Path) -> None:
     people = one(tmp_path, person(pose=standing(BODY_25)), body_model="body_25b")
     assert people.body_model == "body_25b"
-    assert people.notes == ("its points lie as BODY_25's; read as BODY_25B, as asked for",)
+    assert people.notes == ("limb lengths suggest BODY_25; read as BODY_25B, as given",)
 
 
 def test_a_damaged_part_is_a_problem_and_the_frame_is_kept(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ FAILURES = {
     "memory": "OpenPose was ended by signal 6 after 0 frames: F0101 syncedmem.cpp:71] Check failed",
     "nothing": "OpenPose wrote 0 of 10 frames and ended without an error: OpenPose demo successfully finished.",
     "half": "OpenPose wrote 4 of 10 frames",
-    "garbage": "what was found in frame 5 is cut off after 50 bytes",
+    "garbage": "what was found in frame 5 is truncated after 50 bytes",
 }
 
 
