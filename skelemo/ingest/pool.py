@@ -78,7 +78,7 @@ def in_processes(do: Callable[[Job], Done], jobs: list[Job], processes: int, rep
         yield from _gather(submit, iter(jobs), _AHEAD * processes, lambda: report(sum(read[:-1])))
     except (BrokenProcessPool, ConnectionError, EOFError):  # the latter two if a process dies during startup
         raise SkelemoError(
-            "a worker process died (out of memory, or killed); finished shards are kept: repeat the command with "
+            "a worker process died (out of memory, or killed); finished results are kept: repeat the command with "
             "fewer --jobs"
         ) from None
     finally:
@@ -186,7 +186,7 @@ def _connected(address: str) -> Iterator[Any]:
         yield client
     except distributed.KilledWorker as error:
         raise SkelemoError(
-            f"several workers died in the same job (out of memory?): {error}; finished shards are kept"
+            f"several workers died in the same job (out of memory?): {error}; finished results are kept"
         ) from error
     finally:
         with suppress(OSError, TimeoutError):

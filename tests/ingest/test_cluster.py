@@ -64,7 +64,7 @@ def test_a_cluster_writes_the_same_cache_despite_a_killed_worker(tmp_path, plan,
 
 
 def test_a_worker_without_the_source_is_an_error(plan, cluster, patient, monkeypatch):
-    monkeypatch.setattr("skelemo.ingest.pool._look", lambda *_: "/mnt/source")
+    monkeypatch.setattr("skelemo.ingest.pool._missing", lambda *_: "/mnt/source")
     with pytest.raises(SkelemoError, match="cannot find /mnt/source: source and cache must be in"):
         ingest(plan, scheduler=cluster.scheduler_address)
     assert not plan.out.exists()

@@ -459,7 +459,7 @@ def test_a_long_recording_is_split(tmp_path, write_recording, monkeypatch):
     monkeypatch.setattr(plan_module, "LONGEST", 10)
     labels = f"table:{tmp_path / 'labels.csv'}"
     plan = make_plan(tmp_path / "json", tmp_path / "cache", labels, Settings())
-    assert "recordings of more than 10 frames: a sequence for each 10 of theirs" in plan.notes
+    assert "recordings of more than 10 frames are split into sequences of at most 10" in plan.notes
     tally, cache = run(tmp_path, labels)
     assert sorted(cache.sequences["id"]) == ["long_from13", "long_from23", "long_from3"]
     frames = cache.read()
@@ -515,7 +515,7 @@ def test_a_recording_in_other_units_than_the_rest_is_noted(tmp_path, write_recor
     tally, _ = run(tmp_path)
     assert tally.scales == {"pixels": 3, "unit": 1}
     (note,) = tally.notes
-    assert note == "d: coordinates are in [0, 1], those of the others in pixels (see --scale)"
+    assert note == "d: coordinates are in [0, 1], those of other recordings in pixels (see --scale)"
 
 
 def test_sequences_have_the_image_size_of_the_files(tmp_path):

@@ -145,7 +145,7 @@ def test_options_for_labels_without_labels_are_refused(tmp_path, write_recording
     done = ingest(tmp_path, *words, labels="")
     assert done.exit_code == 2
     assert f"{words[0]}" in done.output
-    assert "there are no --labels to read so" in done.output
+    assert "needs --labels" in done.output
 
 
 def test_imports_take_the_same_options(tmp_path):

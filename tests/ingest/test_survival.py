@@ -155,7 +155,7 @@ def test_a_killed_worker_is_one_error(tmp_path, many):
     code, output = finish(process)
     (line,) = output.strip().splitlines()
     assert code == 2
-    assert "a worker process died (out of memory, or killed); what was finished is kept" in line
+    assert "a worker process died (out of memory, or killed); finished results are kept" in line
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -271,7 +271,7 @@ def test_parts_of_different_recordings_are_noted(tmp_path, many, write_recording
     assert part(1) == []
     write_recording("late", [[(100.0, 100.0)]] * 30)
     (note,) = part(2)
-    assert re.search(r"taken of 24 recordings \(\w{8}\), this one of 25 recordings \(\w{8}\)", note)
+    assert re.search(r"are of 24 recordings \(\w{8}\), this one of 25 recordings \(\w{8}\)", note)
 
 
 def test_labels_are_matched_with_all_recordings_for_any_part(tmp_path, many):
