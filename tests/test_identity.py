@@ -35,7 +35,7 @@ def passing(t, i):
     return (7, 9)[i if t < 20 else 1 - i]
 
 
-def test_consistent_identities_of_the_file_decide():
+def test_consistent_identities_of_the_files_are_used():
     people = two(passing)
     found = identify(people)
     assert (found.by, found.note) == ("file", "")
@@ -48,19 +48,19 @@ def test_consistent_identities_of_the_file_decide():
     assert all(abs(across(people, one)[-1] - across(people, one)[0]) < 1 for one in tracked.tracks)
 
 
-def test_detections_without_an_identity_join_the_person_they_pass_into():
+def test_detections_without_an_identity_join_the_person_they_continue():
     people = two(lambda t, i: -1 if t in (0, 12, 13, 30) else i)
     found = identify(people)
     assert found.by == "file"
     assert sorted((one.identity, len(one)) for one in found.tracks) == [(0, 40), (1, 40)]
 
 
-def test_a_person_without_any_identity_is_a_person_of_their_own():
+def test_a_person_without_any_identity_is_separate():
     found = identify(two(lambda t, i: 5 if i else -1))
     assert sorted((one.identity, len(one)) for one in found.tracks) == [(-1, 40), (5, 40)]
 
 
-def test_an_identity_that_is_twice_in_a_frame_is_none():
+def test_duplicate_identities_in_a_frame_are_ignored():
     people = two(lambda t, i: 0)
     found = identify(people)
     assert found.by == "tracking"
@@ -70,7 +70,7 @@ def test_an_identity_that_is_twice_in_a_frame_is_none():
 
 
 @pytest.mark.parametrize("numbers", [lambda t, i: int(i == t % 2), lambda t, i: 2 * t + i], ids=["rank", "counter"])
-def test_identities_that_follow_nobody_are_not_used(numbers):
+def test_arbitrary_identities_are_ignored(numbers):
     found = identify(two(numbers))
     assert found.by == "tracking"
     assert "change in" in found.note
@@ -81,7 +81,7 @@ def test_identities_that_follow_nobody_are_not_used(numbers):
 def test_files_without_identities_are_tracked_or_refused():
     people = people_of([[standing(300)]] * 5)
     assert identify(people).by == "tracking"
-    with pytest.raises(ConfigError, match="give no identities"):
+    with pytest.raises(ConfigError, match="have no identities"):
         identify(people, "file")
     with pytest.raises(ConfigError, match="did you mean 'file'"):
         identify(people, "fil")
@@ -105,7 +105,7 @@ def ingest(folder, *options):
     return done, " ".join(done.output.replace("│", " ").split())
 
 
-def test_ingest_says_what_told_people_apart(tmp_path):
+def test_ingest_reports_the_source_of_identities(tmp_path):
     people = two(passing)
     rows = zip(people.identity.tolist(), people.keypoints.astype(float), strict=True)
     write(tmp_path / "in", [[next(rows), next(rows)] for _ in range(40)])
@@ -115,7 +115,7 @@ def test_ingest_says_what_told_people_apart(tmp_path):
     assert sorted(open_cache(tmp_path / "cache").sequences["person"]) == ["person7", "person9"]
 
 
-def test_ingest_says_whom_the_chosen_person_left_out(tmp_path):
+def test_ingest_reports_people_without_a_sequence(tmp_path):
     big, small, brief = standing(300, size=2.0), standing(900), standing(1500)
     write(tmp_path / "in", [[(-1, big), (-1, small)] + [(-1, brief)] * (t < 3) for t in range(30)])
     done, output = ingest(tmp_path / "in")
@@ -124,7 +124,7 @@ def test_ingest_says_whom_the_chosen_person_left_out(tmp_path):
     assert "identities by tracking" in output
 
 
-def test_a_label_may_name_a_person_by_the_files_identity(tmp_path):
+def test_a_label_may_use_an_identity_of_the_files(tmp_path):
     people = two(passing)
     rows = zip(people.identity.tolist(), people.keypoints.astype(float), strict=True)
     write(tmp_path / "in", [[next(rows), next(rows)] for _ in range(40)])

@@ -34,7 +34,7 @@ def online(people, **settings):
     return [Track(one, frame[one], np.ones(len(one))) for one in rows]
 
 
-def test_people_apart_from_each_other_have_the_identities_that_the_whole_recording_gives():
+def test_separate_people_have_the_identities_of_offline_tracking():
     rng = np.random.default_rng(0)
     frames = []
     for t in range(200):
@@ -58,7 +58,7 @@ def lost(people, missed, of):
 
 
 @pytest.mark.parametrize("missed", [0, 0.2])
-def test_two_who_cross_keep_their_identities(missed):
+def test_two_crossing_people_keep_their_identities(missed):
     for seed in range(12):
         crowd, _ = crossing_people(seed=seed)
         one = known(crowd, np.random.default_rng(seed).random(len(crowd.person)) >= missed)
@@ -67,7 +67,7 @@ def test_two_who_cross_keep_their_identities(missed):
         assert fragments(one, tracks) == 0
 
 
-def test_in_a_throng_without_a_look_ahead_fewer_than_one_crossing_in_four_costs_an_identity():
+def test_in_a_crowd_fewer_than_one_crossing_in_four_loses_an_identity():
     counts, passed = lost(6, 0, (online, track))
     assert passed > 40
     assert counts[track] <= counts[online] < passed / 4
@@ -95,7 +95,7 @@ def test_a_second_skeleton_has_no_identity():
     assert identities(people).reshape(120, 2).tolist() == [[0, NOBODY]] * 120
 
 
-def test_whoever_leaves_is_forgotten_and_comes_back_as_somebody_else():
+def test_a_person_who_leaves_returns_with_a_new_identity():
     tracker = OnlineTracker(max_gap=10)
     for t in range(50):
         assert tracker.update(np.stack([standing(300), standing(900)]), t).tolist() == [0, 1]
@@ -109,7 +109,7 @@ def test_whoever_leaves_is_forgotten_and_comes_back_as_somebody_else():
     assert tracker.update(np.stack([standing(900), standing(300)]), 73).tolist() == [2, 0]
 
 
-def test_memory_is_that_of_the_people_in_sight():
+def test_memory_is_bounded_by_visible_people():
     rng, tracker, most = np.random.default_rng(0), OnlineTracker(), 0
     for _ in range(2000):  # somebody else, somewhere else, in every frame
         tracker.update(np.stack([standing(300), standing(rng.uniform(0, 1e5), y=rng.uniform(1000, 1e5))]))
@@ -117,10 +117,10 @@ def test_memory_is_that_of_the_people_in_sight():
     assert most <= 6
 
 
-def test_frame_numbers_may_have_gaps_and_steps_but_rise():
+def test_frame_numbers_may_have_gaps_and_must_increase():
     tracker = OnlineTracker(max_gap=10)
     for number in (*range(0, 200, 5), *range(245, 300, 5)):
         assert tracker.update(np.stack([standing(300)]), number).tolist() == [0]
     assert tracker.update(np.zeros((0, 95, 3)), 300).tolist() == []
-    with pytest.raises(ValueError, match="frame 300 after frame 300: numbers must rise"):
+    with pytest.raises(ValueError, match="frame 300 after frame 300: expected increasing numbers"):
         tracker.update(np.stack([standing(300)]), 300)

@@ -95,7 +95,7 @@ def assert_a_partition(people, tracks):
         assert (one.rows < people.start[one.frames + 1]).all()
 
 
-def test_people_apart_from_each_other_keep_their_identity_though_their_order_changes_in_every_frame():
+def test_separate_people_keep_their_identity_in_any_order():
     rng = np.random.default_rng(0)
     frames, person = [], []
     for time in range(200):
@@ -122,7 +122,7 @@ def test_identity_survives_a_crossing(seed):
 
 @pytest.mark.parametrize("missed", [0.2, 0.5])
 @pytest.mark.parametrize("seed", range(8))
-def test_identity_survives_a_crossing_of_which_much_is_missed(seed, missed):
+def test_identity_survives_a_crossing_with_missed_detections(seed, missed):
     crowd, _ = crossing_people(seed=seed, difficulty=1.0)
     found = np.random.default_rng(seed).random(len(crowd.person)) > missed
     one = known(crowd, found)
@@ -131,7 +131,7 @@ def test_identity_survives_a_crossing_of_which_much_is_missed(seed, missed):
     assert fragments(one, tracks) <= 1
 
 
-def test_in_a_throng_fewer_than_one_crossing_in_ten_costs_an_identity():
+def test_in_a_crowd_fewer_than_one_crossing_in_ten_loses_an_identity():
     lost = passed = 0
     for seed in range(8):
         crowd, truth = crossing_people(people=6, frames=240, seed=seed)
@@ -155,7 +155,7 @@ def test_identity_survives_a_low_frame_rate():
         assert switches(one, track(people)) == 0
 
 
-def test_the_order_of_people_within_frames_changes_nothing():
+def test_the_order_of_people_within_frames_does_not_matter():
     crowd, _ = crossing_people(people=4, seed=3)
     frames = np.repeat(np.arange(len(crowd.number)), np.diff(crowd.start))
     order = np.lexsort((np.random.default_rng(0).random(len(frames)), frames))
@@ -181,25 +181,25 @@ def test_the_actor_of_a_simulated_clip_stays_one_track_among_passers_by():
             assert len(tracks[0]) == np.count_nonzero(one.person == actors[0])
 
 
-def test_one_person_alone_is_one_track_even_when_quick():
+def test_an_isolated_person_is_one_track_even_if_fast():
     frames = [[standing(300 + 60 * np.sin(t))] for t in range(100)]
     (only,) = track(people_of(frames))
     assert only.rows.tolist() == only.frames.tolist() == list(range(100))
 
 
-def test_a_jump_across_the_picture_begins_a_new_track():
+def test_a_jump_across_the_image_begins_a_new_track():
     frames = [[standing(200)]] * 20 + [[standing(900)]] * 30
     first, second = track(people_of(frames))
     assert (len(first), len(second)) == (30, 20), "the more prominent comes first"
 
 
 @pytest.mark.parametrize(("lost", "tracks"), [(30, 1), (31, 2)])
-def test_somebody_may_be_out_of_sight_for_max_gap_frames(lost, tracks):
+def test_a_person_may_be_invisible_for_max_gap_frames(lost, tracks):
     frames = [[standing(300)]] * 10 + [[]] * lost + [[standing(300)]] * 10
     assert len(track(people_of(frames), max_gap=30)) == tracks
 
 
-def test_gaps_count_in_the_recordings_usual_step_of_frame_numbers():
+def test_gaps_are_measured_in_the_recordings_typical_step():
     frames = [[standing(300)]] * 40
     assert len(track(people_of(frames, number=np.arange(40) * 10))) == 1
     with_gap = np.concatenate([np.arange(20), np.arange(20) + 20 + 31])
@@ -207,7 +207,7 @@ def test_gaps_count_in_the_recordings_usual_step_of_frame_numbers():
     assert len(track(people_of(frames, number=with_gap * 10))) == 2
 
 
-def test_who_walks_on_behind_another_is_found_again_where_they_come_out():
+def test_a_person_is_recovered_after_an_occlusion():
     walker = [standing(100 + 12 * t, seed=1) for t in range(80)]
     frames = [[standing(560)] + ([walker[t]] if not 30 <= t < 48 else []) for t in range(80)]
     tracks = track(people_of(frames))
@@ -249,20 +249,20 @@ def test_units_of_the_coordinates_do_not_matter():
     assert [one.rows.tolist() for one in track(one.people)] == expected
 
 
-def test_nobody_makes_no_track():
+def test_no_people_are_no_tracks():
     assert track(people_of([[], [], []])) == []
     assert choose(people_of([[]]), [], "auto") == []
     assert choose(people_of([[]]), [], "left") == []
 
 
-def test_a_single_point_is_a_track_of_its_own():
+def test_a_single_point_is_a_separate_track():
     point = np.zeros((95, 3))
     point[0] = (5, 5, 0.5)
     people = people_of([[point], [point]])
     assert_a_partition(people, track(people))
 
 
-def test_in_a_still_everybody_is_somebody_else():
+def test_in_a_still_every_detection_is_a_track():
     people = people_of([[standing(100), standing(400), standing(700)]])
     tracks = track(people)
     assert [len(one) for one in tracks] == [1, 1, 1]
@@ -288,12 +288,12 @@ def across(people, tracks):
     ("person", "where"),
     [("auto", [200]), ("left", [200]), ("right", [700]), ("largest", [1500]), ("all", [200, 700, 1500])],
 )
-def test_the_words_for_a_person_choose_as_they_say(person, where):
+def test_persons_are_selected_by_choice(person, where):
     people, tracks = a_conversation()
     assert across(people, choose(people, tracks, person)) == where
 
 
-def test_after_a_cut_the_chosen_person_goes_on_elsewhere():
+def test_after_a_cut_the_selection_continues_with_the_next_person():
     frames = [[standing(200)]] * 40 + [[standing(900)]] * 60 + [[standing(210), standing(1300, size=0.2, seed=3)]] * 20
     people = people_of(frames)
     tracks = track(people, max_gap=5)
@@ -303,13 +303,13 @@ def test_after_a_cut_the_chosen_person_goes_on_elsewhere():
     assert np.unique(np.concatenate([one.frames for one in chosen])).tolist() == list(range(120))
 
 
-def test_left_and_right_are_the_same_where_only_one_person_is():
+def test_left_and_right_of_one_person_are_the_same():
     people = people_of([[standing(300)]] * 20)
     tracks = track(people)
     assert choose(people, tracks, "left") == choose(people, tracks, "right") == tracks
 
 
-def test_where_both_sides_are_meant_nobody_is_both():
+def test_both_sides_are_different_people():
     people = people_of([[standing(300)]] * 40)
     tracks = track(people)
     where = [{side: across(people, found) for side, found in choose_sides(people, tracks, middle).items()}
@@ -317,31 +317,31 @@ def test_where_both_sides_are_meant_nobody_is_both():
     assert where == [{"left": [300], "right": []}, {"left": [], "right": [300]}, {"left": [], "right": []}]
 
 
-def test_where_both_sides_are_meant_two_who_are_seen_together_tell_the_sides_themselves():
+def test_both_sides_of_two_visible_people_need_no_image_width():
     people, tracks = a_conversation()
     assert {side: across(people, found) for side, found in choose_sides(people, tracks, 5.0).items()} == {
         side: across(people, choose(people, tracks, side)) for side in ("left", "right")
     }
 
 
-def test_where_both_sides_are_meant_a_cut_between_them_leaves_each_their_own_frames():
+def test_both_sides_separated_by_a_cut_have_their_own_frames():
     people = people_of([[standing(200)]] * 40 + [[standing(900)]] * 60)
     found = choose_sides(people, track(people, max_gap=5), 640)
     assert {side: across(people, tracks) for side, tracks in found.items()} == {"left": [200], "right": [900]}
 
 
-def test_short_tracks_are_not_among_all():
+def test_all_excludes_short_tracks():
     people = people_of([[standing(200)] + ([standing(800)] if t < 9 else []) for t in range(30)])
     assert across(people, choose(people, track(people), "all")) == [200]
     assert across(people, choose(people, track(people), "all", min_frames=5)) == [200, 800]
 
 
-def test_an_unknown_person_is_refused_with_the_words_there_are():
+def test_an_unknown_person_is_refused_with_a_suggestion():
     with pytest.raises(ConfigError, match="did you mean 'largest'"):
         choose(people_of([[]]), [], "larges")
 
 
-def test_in_a_real_crowd_every_detection_is_in_one_track_and_most_people_are_never_lost(shared_data):
+def test_a_real_crowd_is_tracked(shared_data):
     (recording,) = find_recordings(shared_data / "openpose" / "v1.3-body25-crowd")
     people = read_people(recording, layout())
     tracks = track(people)
@@ -351,7 +351,7 @@ def test_in_a_real_crowd_every_detection_is_in_one_track_and_most_people_are_nev
     assert len(tracks) < 60, "14 to 18 people in 300 frames"
 
 
-def test_a_real_kicker_is_followed_through_every_frame_that_shows_one(shared_data):
+def test_a_real_kicker_is_one_track(shared_data):
     for recording in find_recordings(shared_data / "openpose" / "v1.3-body25-kicks"):
         people = read_people(recording, layout())
         tracks = track(people)
@@ -459,7 +459,7 @@ def test_a_second_skeleton_does_not_take_the_identity_of_one_of_two_people(fault
         assert [len(each) for each in tracks[:2]] >= [114, 114]
 
 
-def test_two_who_stand_close_are_two_people():
+def test_two_close_people_are_two_tracks():
     rng = np.random.default_rng(0)
     one, other = walker(rng, 0), walker(rng, 0)
     other[:, :25, 0] += 60
@@ -467,7 +467,7 @@ def test_two_who_stand_close_are_two_people():
     assert [len(each) for each in track(people)] == [120, 120]
 
 
-def test_a_person_whose_pose_flips_now_and_then_is_one_track():
+def test_a_person_with_occasional_pose_flips_is_one_track():
     rng = np.random.default_rng(0)
     steps = walker(rng, 5)
     for t in (40, 41, 80, 90, 92):
@@ -476,7 +476,7 @@ def test_a_person_whose_pose_flips_now_and_then_is_one_track():
     assert len(main) == 121
 
 
-def test_somebody_who_is_in_every_frame_twice_is_two_people():
+def test_a_person_detected_twice_in_every_frame_is_two_tracks():
     body = np.zeros((95, 3), np.float32)
     body[:25] = [[100 + 9 * n, 50 + 7 * n, 0.9] for n in range(25)]
     tracks = track(people_of([[body, body]] * 20))
@@ -485,14 +485,14 @@ def test_somebody_who_is_in_every_frame_twice_is_two_people():
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_tracking_leaves_the_keypoints_as_they_are(order):
+def test_tracking_does_not_change_keypoints(order):
     keypoints = np.asarray(np.random.default_rng(0).random((4, 25, 3)), np.float32, order=order)
     before = keypoints.copy()
     features_of(keypoints)
     assert np.array_equal(keypoints, before)
 
 
-def test_a_crowd_on_one_another_takes_the_memory_of_its_people_not_of_its_pairs():
+def test_memory_grows_with_people_instead_of_pairs():
     rng = np.random.default_rng(0)
     frames = [[standing(400 + rng.normal(0, 9), 300 + rng.normal(0, 9), seed=n) for n in range(300)] for _ in range(4)]
     people = people_of(frames)
@@ -504,7 +504,7 @@ def test_a_crowd_on_one_another_takes_the_memory_of_its_people_not_of_its_pairs(
     assert peak < 60e6
 
 
-def test_the_nearest_of_each_are_kept():
+def test_the_nearest_candidates_are_kept():
     rng = np.random.default_rng(1)
     group, cost = rng.integers(5, 9, 500), rng.random(500)
     kept = nearest(group, cost)

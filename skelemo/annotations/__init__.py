@@ -1,4 +1,4 @@
-"""Label files, read into one form: ``read_annotations`` finds the reader by name, ``match`` the recordings."""
+"""Reads label files of any registered format (`read_annotations`) and matches them with recordings (`match`)."""
 
 from skelemo.annotations.matching import Matching, match
 from skelemo.annotations.registry import Annotation, Annotations, read_annotations

@@ -1,9 +1,9 @@
 """Aff-Wild2 and the ABAW challenges: one text file of labels per video and person, one line per frame.
 
 Folders are ``…/EXPR_Set/Training_Set/<video>.txt`` in 2020, ``…/EXPR_Classification_Challenge/Train_Set/`` in 2022 and
-so on. Line r after the header, counted from 0, is frame r of the video and thus OpenPose's frame r. The organizers'
-count of frames is often one or two off a decoder's: labels are never shifted for it, and the last one is repeated
-where the video runs on.
+so on. Line r after the header, counted from 0, is frame r of the video and of OpenPose. The organizers' frame counts
+often differ from a decoder's by one or two: labels are never shifted, and the last label is repeated if the video is
+longer.
 """
 
 import re
@@ -25,8 +25,8 @@ _SET = re.compile(r"(?P<task>va(?!l)|expr|au).*(set|challenge)", re.IGNORECASE)
 _SUBSET = re.compile("train|val(?!ence)|test", re.IGNORECASE)
 _SEVERITY = ("train", "validation", "test")
 _UNIT = re.compile(r"AU\s*0*(\d{1,2})", re.IGNORECASE)
-_FACTS = re.compile(r"\d+-(?P<fps>\d{1,3})-(?P<width>\d{1,5})x(?P<height>\d{1,5})(-\d+)?$")
-_SLACK = 2  # rows; of 548 videos in the organizers' list 450 differ from a decoder's count by 0, 1 or 2
+_INFO = re.compile(r"\d+-(?P<fps>\d{1,3})-(?P<width>\d{1,5})x(?P<height>\d{1,5})(-\d+)?$")
+_SLACK = 2  # rows; 450 of 548 videos in the organizers' list differ from a decoder's count by 0, 1 or 2
 _EXPECTED = "folders such as EXPR_Set/Train_Set/ and VA_Set/Validation_Set/ with one .txt per video, or MTL lists"
 
 
@@ -41,51 +41,47 @@ class _Labels:
     person: str
     values: np.ndarray  # expr: int16 [R]; va: float32 [R, 2]; au: int8 [R, K]
     outputs: tuple[str, ...]
-    blank: bool  # there were empty lines between the rows
+    blank: bool  # whether there are empty lines between the rows
 
 
 @reader("affwild2", labels="Aff-Wild2 / ABAW: EXPR, VA and AU sets of any year, or MTL lists, at any depth below PATH")
 def read_affwild2(path: Path, source: Path, recordings: Recordings) -> Annotations:
-    """Read every EXPR, VA and AU label file below a folder; without any, the lists of the multi-task challenge.
+    """Read every EXPR, VA and AU label file below a folder, or else the lists of the multi-task challenge.
 
-    Frames without labels for a task are unlabeled for its head. Columns ``expr``, ``va`` and ``au`` of the splits hold
-    the subset of the video for each task. Column ``split`` is one subset for the whole video, with all its people:
-    where the tasks disagree it is the later one of train, validation and test, so that nothing that is evaluated in
-    one task is trained on in the other.
+    Frames without labels for a task are unlabeled for its head. The split columns ``expr``, ``va`` and ``au`` have the
+    subset of the video for each task. Column ``split`` has one subset for the whole video and all its people: the later
+    of train, validation and test if tasks disagree, so that no evaluation data of one task trains another.
 
     Raises
     ------
     InputError
-        Nothing is found, a file is damaged, or one video has two files for the same task.
+        There are no labels, a file is damaged, or a video has two files for the same task.
     """
     texts = list(files_below(path, ".txt"))
-    found = [(file, *place) for file in texts if (place := _place(file))]
+    labels = [_read_file(file, *found) for file in texts if (found := _task_and_subset(file))]
     lists = [file for file in texts if is_list(file)]
-    labels = [_read_file(file, task, subset) for file, task, subset in found]
     if not labels and not lists:
         raise InputError(f"{path}: no Aff-Wild2 labels found; expected {_EXPECTED}")
     if not labels:
         return read_lists(lists)
     notes = []
     if lists:
-        notes.append(f"read the EXPR, VA and AU sets, not the MTL lists beside them ({some(lists)})")
+        notes.append(f"read the EXPR, VA and AU sets, ignored the MTL lists ({some(lists)})")
     return _assemble(labels, notes)
 
 
 def video_facts(name: str) -> tuple[int, int, float]:
-    """Width, height and frame rate that an Aff-Wild2 video's name tells, ``<n>-<fps>-<W>x<H>[-k]``; 0 for unknown."""
-    facts = _FACTS.match(split_person(name)[0])
-    if not facts:
-        return 0, 0, 0.0
-    return int(facts["width"]), int(facts["height"]), float(facts["fps"])
+    """Width, height and frame rate in an Aff-Wild2 video's name, ``<n>-<fps>-<W>x<H>[-k]``; 0 for unknown."""
+    info = _INFO.match(split_person(name)[0])
+    return (int(info["width"]), int(info["height"]), float(info["fps"])) if info else (0, 0, 0.0)
 
 
-def _place(file: Path) -> tuple[str, str] | None:
-    """Task and subset of a label file, which the nearest fitting folders above it tell; None if they do not."""
-    above = [folder.name for folder in file.absolute().parents]
-    for depth, name in enumerate(above):
+def _task_and_subset(file: Path) -> tuple[str, str] | None:
+    """Task and subset of a label file from the nearest matching folders above it; None if there are none."""
+    folders = [folder.name for folder in file.absolute().parents]
+    for depth, name in enumerate(folders):
         if subset := _SUBSET.match(name):
-            task = next((found for folder in above[depth:] if (found := _SET.match(folder))), None)
+            task = next(filter(None, map(_SET.match, folders[depth:])), None)
             return (task["task"].lower(), SUBSETS[subset[0].lower()]) if task else None
     return None
 
@@ -119,7 +115,7 @@ def _unit_header(names: Sequence[str], file: Path) -> tuple[str, ...]:
 
 
 def _expression_header(names: Sequence[str], file: Path) -> tuple[tuple[str, ...], np.ndarray]:
-    """Classes of an EXPR file, and the index among them of each number in the file."""
+    """Classes of an EXPR file, and the index of each of the file's numbers."""
     meanings = [emotion(name) for name in names]
     for classes in (EMOTIONS, (*EMOTIONS, "other")):
         if sorted(meanings) == sorted(classes):
@@ -182,38 +178,37 @@ def _refusal(wrong: np.ndarray, rows: list[str], file: Path, lines: np.ndarray, 
 
 def _assemble(labels: list[_Labels], notes: list[str]) -> Annotations:
     tasks: dict[tuple[str, str], dict[str, _Labels]] = defaultdict(dict)
+    subsets: dict[str, list[str]] = defaultdict(list)
     for one in labels:
         other = tasks[one.video, one.person].setdefault(one.task, one)
         if other is not one:
             raise InputError(
                 f"{one.video}: labeled twice for {one.task}, in {other.file} and in {one.file}; "
-                "are these two years' sets? Give the path of one"
+                "if these are sets of two years, give the path of one"
             )
-    heads = _heads(labels)
-    subsets: dict[str, list[str]] = defaultdict(list)
-    for one in labels:
         subsets[one.video].append(one.subset)
+    heads = _heads(labels)
     latest = {video: max(of_video, key=_SEVERITY.index) for video, of_video in subsets.items()}
     items = tuple(_merge(video, person, files, latest[video], heads) for (video, person), files in tasks.items())
     return Annotations(tuple(heads.values()), items, (*notes, *_remarks(labels, tasks.values(), latest)))
 
 
 def _heads(labels: list[_Labels]) -> dict[str, Head]:
-    """The head of each task that has files; of years that differ, the longer list of classes and all action units."""
+    """The head of each task with files; of different years, the longer list of classes and all action units."""
     heads = {}
-    of = {task: [one for one in labels if one.task == task] for task in ("expr", "va", "au")}
-    if of["expr"]:
-        heads["expr"] = replace(EXPRESSION, outputs=max((one.outputs for one in of["expr"]), key=len))
-    if of["va"]:
+    outputs = {task: [one.outputs for one in labels if one.task == task] for task in ("expr", "va", "au")}
+    if outputs["expr"]:
+        heads["expr"] = replace(EXPRESSION, outputs=max(outputs["expr"], key=len))
+    if outputs["va"]:
         heads["va"] = VA
-    if of["au"]:
-        units = {unit for one in of["au"] for unit in one.outputs}
+    if outputs["au"]:
+        units = {unit for units in outputs["au"] for unit in units}
         heads["au"] = Head(AU.name, "flags", tuple(sorted(units, key=lambda unit: int(unit.removeprefix("AU")))))
     return heads
 
 
 def _merge(video: str, person: str, files: dict[str, _Labels], split: str, heads: Mapping[str, Head]) -> Annotation:
-    """The rows of a person for all tasks; a file that is a few rows shorter is extended by its last label."""
+    """The rows of a person for all tasks; a slightly shorter file is extended by its last label."""
     frames = max(len(one.values) for one in files.values())
     labels = {}
     for task, head in heads.items():
@@ -241,19 +236,19 @@ def _merge(video: str, person: str, files: dict[str, _Labels], split: str, heads
 def _remarks(labels: list[_Labels], pairs: Iterable[dict[str, _Labels]], latest: dict[str, str]) -> Iterator[str]:
     sizes = {len(one.outputs) for one in labels if one.task == "expr"}
     if len(sizes) > 1:
-        yield "some EXPR files have 7 classes and some have 8: files of different years, of which 7 never say 'other'"
+        yield "EXPR files of different years have 7 and 8 classes; those with 7 have no 'other'"
     moved = sorted({one.video for one in labels if one.subset != latest[one.video]})
     if moved:
         yield (
-            "videos in different subsets for different tasks or people, which column split has in the later of train, "
-            f"validation and test: {count(moved)}"
+            "videos in different subsets by task or person, in column split assigned to the later of train, validation "
+            f"and test: {count(moved)}"
         )
     empty = [one.file for one in labels if not len(one.values)]
     if empty:
-        yield f"label files with a header and no rows: {count(empty)}"
+        yield f"label files without rows: {count(empty)}"
     blank = [one.file for one in labels if one.blank]
     if blank:
-        yield f"label files with empty lines between their rows, which do not count: {count(blank)}"
+        yield f"label files with empty lines, which are skipped: {count(blank)}"
     uneven = []
     for pair in pairs:
         lengths = {task: len(one.values) for task, one in pair.items()}
@@ -261,4 +256,4 @@ def _remarks(labels: list[_Labels], pairs: Iterable[dict[str, _Labels]], latest:
             first = next(iter(pair.values()))
             uneven.append(f"{first.file.stem} ({' and '.join(f'{n} {task}' for task, n in sorted(lengths.items()))})")
     if uneven:
-        yield f"videos whose numbers of rows differ by more than {_SLACK} between tasks: {count(uneven)}"
+        yield f"videos with row counts that differ by more than {_SLACK} between tasks: {count(uneven)}"

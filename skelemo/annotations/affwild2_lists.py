@@ -1,7 +1,7 @@
-"""The lists of ABAW's multi-task challenge (s-Aff-Wild2): one line per chosen frame of any video.
+"""The lists of ABAW's multi-task challenge (s-Aff-Wild2): one line per selected frame.
 
 ``<video>/00001.jpg,valence,arousal,expression,au1,…,au26`` under a header; 00001.jpg is the video's first frame,
-OpenPose's frame 0. -5 for valence or arousal and -1 for the expression or an action unit mean that there is none.
+OpenPose's frame 0. -5 for valence or arousal, and -1 for the expression or an action unit, mean unlabeled.
 """
 
 import re
@@ -33,26 +33,26 @@ def is_list(file: Path) -> bool:
 
 
 def split_person(name: str) -> tuple[str, str]:
-    """Video and person of a label's name: two people in a video have labels ``<video>_left`` and ``<video>_right``."""
+    """Video and person of a label's name; the labels of two people are ``<video>_left`` and ``<video>_right``."""
     suffix = _PERSON.search(name)
     return (name[: suffix.start()], suffix[1]) if suffix else (name, "")
 
 
 def read_lists(files: list[Path]) -> Annotations:
-    """Read the lists into one annotation per video and person, with a row for each frame that is listed.
+    """Read the lists into one annotation per video and person, with a row per listed frame.
 
-    Raises `InputError`: a line is not of the form above, a frame is listed twice, or a video is in two lists.
+    Raises `InputError`: a line is invalid, a frame is listed twice, or a video is in two lists.
     """
-    place: dict[str, Path] = {}
+    listed_in: dict[str, Path] = {}
     items = []
     for file in files:
         for name, rows in _read_list(file).items():
             video, person = split_person(name)
-            if place.setdefault(video, file) != file:
-                raise InputError(f"{video}: listed in {place[video]} and in {file}; a video belongs to one subset")
+            if listed_in.setdefault(video, file) != file:
+                raise InputError(f"{video}: listed in {listed_in[video]} and in {file}; expected one subset per video")
             items.append(_annotation(video, person, rows, file))
     if not items:
-        raise InputError(f"{files[0]}: the list names no frames")
+        raise InputError(f"{files[0]}: the list is empty")
     heads = (replace(EXPRESSION, outputs=_CLASSES), VA, AU)
     used = [head for head in heads if any(head.labeled(item.labels[head.name]).any() for item in items)]
     return Annotations(tuple(used), tuple(items))

@@ -1,4 +1,4 @@
-"""Applying corrections to labels: of a recording that is ingested, and of a cache that is trained on."""
+"""Applies corrections to labels, during ingest and training."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,17 +10,17 @@ from skelemo.cache.corrections import TRACKS, Correction, Corrections
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.targets import Head
 
-#: Labels by head of one sequence's frames; `apply` changes them in place.
+#: Labels of one sequence's frames by head; `apply` changes them in place.
 Labels = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class LabelEdit:
-    """One correction of labels, ready to apply.
+    """A parsed correction of labels.
 
     Parameters
     ----------
-    outputs : ``[K]`` by head: what each output becomes, NaN to keep it; None to take the label away.
+    outputs : by head, new value of each output, ``[K]``, NaN to keep it; None to remove the label.
     """
 
     first: int
@@ -33,14 +33,13 @@ Edits = dict[tuple[str, str], list[LabelEdit]]
 
 
 def label_edits(corrections: Corrections, heads: Sequence[Head]) -> Edits:
-    """The effective corrections of labels, by recording and person; those of a merged person are the remaining one's.
+    """The effective corrections of labels by recording and person, after merges.
 
-    ``wrong`` and ``unsure`` do the same: a label that somebody doubts is neither learned from nor scored.
+    ``wrong`` and ``unsure`` both remove a label, which excludes it from training and scores.
 
-    Raises `InputError`: a head, class or number of values that these heads do not have; the message names the
-    correction.
+    Raises `InputError`: a head, class or number of values does not exist in these heads.
     """
-    by_name, into = {head.name: head for head in heads}, merged(corrections.tracks)
+    by_name, merges = {head.name: head for head in heads}, merged(corrections.tracks)
     edits: Edits = {}
     for row in corrections.effective:
         if row.action in TRACKS:
@@ -52,20 +51,20 @@ def label_edits(corrections: Corrections, heads: Sequence[Head]) -> Edits:
             where = f"{corrections.path}: correction {row.id} of {row.video!r}"
             raise InputError(f"{where}: {error}") from None
         edit = LabelEdit(row.first, math.inf if row.last is None else row.last, outputs)
-        edits.setdefault(into.get((row.video, row.person), (row.video, row.person)), []).append(edit)
+        edits.setdefault(merges.get((row.video, row.person), (row.video, row.person)), []).append(edit)
     return edits
 
 
 def merged(tracks: Iterable[Correction]) -> dict[tuple[str, str], tuple[str, str]]:
-    """Who each merged person is, by recording and person."""
-    into: dict[tuple[str, str], tuple[str, str]] = {}
+    """The remaining person of each merged one, both as recording and person."""
+    merges: dict[tuple[str, str], tuple[str, str]] = {}
     for row in tracks:
         if row.action == "merge":
-            whose, gone = (row.video, row.person), (row.video, row.value)
-            whose = into.get(whose, whose)
-            if whose != gone:
-                into = {name: whose if who == gone else who for name, who in into.items()} | {gone: whose}
-    return into
+            kept, dropped = (row.video, row.person), (row.video, row.value)
+            kept = merges.get(kept, kept)
+            if kept != dropped:
+                merges = {name: kept if into == dropped else into for name, into in merges.items()} | {dropped: kept}
+    return merges
 
 
 def _named(name: str, heads: Mapping[str, Head]) -> Head:
@@ -75,10 +74,9 @@ def _named(name: str, heads: Mapping[str, Head]) -> Head:
 
 
 def parse_value(head: Head, text: str) -> np.ndarray:
-    """What each output of a head becomes, float64 ``[K]``: 1 for the named class, or the numbers, NaN for ``-``.
+    """Parse the new outputs of a head, float64 ``[K]``: one-hot for a class, or the numbers, NaN for ``-``.
 
-    Raises `ConfigError`: a class that the head does not have, another number of values than it has, or one out of
-    range.
+    Raises `ConfigError`: an unknown class, a wrong number of values, or a value out of range.
     """
     if head.kind == "classes":
         if text not in head.outputs:
@@ -94,27 +92,27 @@ def parse_value(head: Head, text: str) -> np.ndarray:
     whole = head.kind == "values" or all(word in ("0", "1", "-") for word in words)
     if len(numbers) != len(head) or not fits.all() or not whole:
         kind = f"numbers in [{low:g}, {high:g}]" if head.kind == "values" else "times 0 or 1"
-        raise ConfigError(f"{head.name} = {text[:60]!r}: expected {len(head)} {kind}, or - to keep one")
+        raise ConfigError(f"{head.name} = {text[:60]!r}: expected {len(head)} {kind}, with - to keep a value")
     return numbers
 
 
 def apply(edits: Iterable[LabelEdit], number: np.ndarray, labels: Labels, *, clips: Collection[str] = ()) -> int:
-    """Change the labels of one person's frames in place; returns how many edits met a frame.
+    """Change the labels of one person's frames in place; returns the number of edits that matched a frame.
 
     Parameters
     ----------
     number : ``[T]`` frame numbers, increasing.
-    labels : ``[T]`` or ``[T, K]`` by head, as `skelemo.targets` has them.
-    clips : heads whose labels belong to the clip as a whole: a correction of any of its frames is one of all of them.
+    labels : ``[T]`` or ``[T, K]`` by head, see `skelemo.targets`.
+    clips : heads with labels of the whole clip, which a correction of any frame changes.
     """
-    met = 0
+    matched = 0
     for edit in edits:
         first, last = np.searchsorted(number, edit.first), np.searchsorted(number, edit.last, side="right")
-        met += bool(last > first)
+        matched += bool(last > first)
         for name, outputs in edit.outputs.items() if last > first else ():
             rows = slice(None) if name in clips else slice(int(first), int(last))
             _put(labels[name], rows, outputs)
-    return met
+    return matched
 
 
 def _put(labels: np.ndarray, rows: slice, outputs: np.ndarray | None) -> None:

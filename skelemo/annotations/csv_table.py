@@ -1,4 +1,4 @@
-"""A CSV file or a spreadsheet as columns of cells, with the line that each row stands in."""
+"""Reads CSV files and spreadsheets as columns of cells, with line numbers."""
 
 import csv
 import io
@@ -17,20 +17,20 @@ from skelemo.annotations.files import read_text, some
 from skelemo.errors import InputError
 
 _DELIMITERS = ",;\t"
-_MOST_ROWS, _MOST_COLUMNS = 1_048_576, 1024  # a sheet's most rows
-#: Bytes of a file's parts once they are unpacked; a label sheet with a million rows has a tenth of it.
-_MOST_BYTES = 1 << 30
+_MAX_ROWS, _MAX_COLUMNS = 1_048_576, 1024  # Excel's limit of rows
+#: Decompressed bytes of a spreadsheet; a million rows of labels have a tenth of this.
+_MAX_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Cells by column; a column that is not there reads as empty."""
+    """Cells by column; a missing column reads as empty."""
 
     file: Path
-    columns: Mapping[str, Sequence[str]]  # lower-case name -> cells, stripped, "" for nothing
+    columns: Mapping[str, Sequence[str]]  # cells by lower-case name, stripped; "" for empty
     lines: np.ndarray  # int64 [R], line of each row in the file
-    decimal_comma: bool  # numbers may be written 0,5
-    notes: tuple[str, ...] = ()  # what the user should know
+    decimal_comma: bool  # whether numbers may be written as 0,5
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -40,7 +40,7 @@ class Table:
         return self.columns.get(name) or [""] * len(self)
 
     def numbers(self, name: str) -> np.ndarray:
-        """Cells of a column as float64 [R], NaN for nothing; refuses what is not a finite number."""
+        """Cells of a column as float64 [R], NaN for empty; raises `InputError` for anything but finite numbers."""
         cells = [cell or "nan" for cell in self.texts(name)]
         if self.decimal_comma:
             cells = [cell.replace(",", ".") for cell in cells]
@@ -52,7 +52,7 @@ class Table:
         return numbers
 
     def refuse(self, name: str, wrong: np.ndarray, expected: str) -> None:
-        """Raise the `InputError` for the first row that is ``wrong`` (bool [R]), if any is."""
+        """Raise `InputError` for the first ``wrong`` row (bool [R]), if any."""
         if wrong.any():
             raise self.refusal(name, int(wrong.argmax()), expected)
 
@@ -63,12 +63,12 @@ class Table:
 
 
 def read_table(file: Path) -> Table:
-    """Read a UTF-8 file of cells between commas, semicolons or tabs, as the header has them; or an xlsx file's sheet.
+    """Read a UTF-8 file separated by commas, semicolons or tabs, as its header is, or the first sheet of an xlsx file.
 
-    Empty lines do not count. Columns without a name are left out (pandas writes its index as one).
+    Empty lines are skipped, and so are columns without a name (such as an index written by pandas).
 
-    Raises `InputError`: there are no rows, a row has more or fewer cells than the header, two columns have one name, or
-    the quotes are damaged; the message names the line.
+    Raises `InputError`: there are no rows, a row's number of cells differs from the header's, two columns have the same
+    name, or quotes are damaged.
     """
     if is_spreadsheet(file):
         delimiter, (rows, lines, notes) = ",", _sheet_texts(file)
@@ -81,9 +81,9 @@ def read_table(file: Path) -> Table:
     if len(rows) < 2:
         raise InputError(f"{file}: {'there is a header but no row' if rows else 'the file is empty'}")
     names = [" ".join(name.lower().split()) for name in rows[0]]
-    twice = [name for name, times in Counter(names).items() if name and times > 1]
-    if twice:
-        raise InputError(f"{file}, line {lines[0]}: several columns are called {some([repr(name) for name in twice])}")
+    duplicates = [repr(name) for name, times in Counter(names).items() if name and times > 1]
+    if duplicates:
+        raise InputError(f"{file}, line {lines[0]}: several columns are called {some(duplicates)}")
     for row, line in zip(rows, lines, strict=True):
         if len(row) != len(names):
             raise InputError(f"{file}, line {line}: {len(row)} cells; the header has {len(names)} ({some(names, 12)})")
@@ -93,9 +93,9 @@ def read_table(file: Path) -> Table:
 
 
 def _rows(text: str, delimiter: str, file: Path) -> tuple[list[list[str]], list[int]]:
-    """Rows that hold anything, their cells stripped, and the lines in which they end."""
+    """Non-empty rows with stripped cells, and the lines in which they end."""
     rows, lines = [], []
-    strip = cache(_stripped)  # so that equal cells are one object: labels repeat
+    strip = cache(_stripped)  # shares equal cells, because labels repeat
     cells = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         for row in cells:
@@ -109,13 +109,13 @@ def _rows(text: str, delimiter: str, file: Path) -> tuple[list[list[str]], list[
 
 
 def _stripped(cell: str) -> str:
-    """A cell without the spaces around it; pandas may write nan for nothing."""
+    """A cell without surrounding spaces; nan, as written by pandas, is empty."""
     cell = cell.strip()
     return "" if cell.lower() == "nan" else cell
 
 
 def _number(cell: str) -> float:
-    """A cell's number; infinity for one that is no number."""
+    """A cell's number; infinity for anything else."""
     try:
         return float(cell)
     except ValueError:
@@ -123,42 +123,42 @@ def _number(cell: str) -> float:
 
 
 def is_spreadsheet(file: Path) -> bool:
-    """Whether a file is named as one that `sheet_rows` reads."""
+    """Whether `sheet_rows` can read a file, by its name."""
     return file.suffix.lower() in (".xlsx", ".xlsm")
 
 
 def sheet_rows(file: Path, notes: list[str] | None = None) -> Iterator[tuple[int, Sequence[Any]]]:
-    """Rows of the first sheet with their numbers, read one by one, formulas as the values that were stored.
+    """Yield rows of the first sheet with their numbers; formulas are read as their stored values.
 
-    ``notes`` gets a line where there are more sheets.
+    A line is added to ``notes`` if there are further sheets.
 
-    Raises `InputError`: it is no such file, or a very large one.
+    Raises `InputError`: it is not a spreadsheet, or too large.
     """
     from openpyxl import load_workbook
 
     try:
         with zipfile.ZipFile(file) as packed:
             size = sum(part.file_size for part in packed.infolist())
-        if size > _MOST_BYTES:
-            raise InputError(f"{file}: {size:,} bytes unpacked; expected a table of at most {_MOST_BYTES:,}")
-        with warnings.catch_warnings(action="ignore"):  # about styles, which do not matter here
+        if size > _MAX_BYTES:
+            raise InputError(f"{file}: {size:,} bytes decompressed; expected a table of at most {_MAX_BYTES:,}")
+        with warnings.catch_warnings(action="ignore"):  # about styles
             book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
         try:
             sheet = book.worksheets[0]
             if notes is not None and len(book.worksheets) > 1:
                 notes.append(f"{file}: read its first sheet, {sheet.title!r}, of {len(book.worksheets)}")
-            limits = {"min_row": 1, "max_row": _MOST_ROWS, "max_col": _MOST_COLUMNS}
+            limits = {"min_row": 1, "max_row": _MAX_ROWS, "max_col": _MAX_COLUMNS}
             yield from enumerate(sheet.iter_rows(values_only=True, **limits), start=1)
         finally:
             book.close()
     except InputError:
         raise
-    except Exception as error:  # openpyxl lets through whatever zip, XML and its own parsing raise
+    except Exception as error:  # openpyxl propagates errors of zip, XML and its own parsing
         raise InputError(f"{file}: not a readable xlsx file ({type(error).__name__}: {error})") from None
 
 
 def _sheet_texts(file: Path) -> tuple[list[list[str]], list[int], tuple[str, ...]]:
-    """Rows that hold anything as texts of the width of the first or more, their numbers, and notes."""
+    """Non-empty rows as texts, at least as wide as the first, their numbers, and notes."""
     notes: list[str] = []
     rows: list[list[str]] = []
     numbers = []
@@ -173,7 +173,7 @@ def _sheet_texts(file: Path) -> tuple[list[list[str]], list[int], tuple[str, ...
 
 
 def _text(cell: Any) -> str:
-    """A cell as a CSV file would have it."""
+    """A cell as in a CSV file."""
     if cell is None:
         return ""
     if isinstance(cell, bool):

@@ -1,10 +1,10 @@
-"""DFEW: one label per clip, five folds to train and test on, and the votes of ten annotators.
+"""DFEW: one label per clip, five folds of train and test clips, and the votes of ten annotators.
 
-The folds come as ``EmoLabel_DataSplit/train(single-labeled)/set_1.csv`` beside ``test(single-labeled)/`` in the
-release, as ``label/single_trainset_1.csv`` and ``single_testset_1.csv`` in the authors' code, and under other names
-that say subset and fold, such as ``train_set_1.csv`` or ``DFEW_set_1_train.txt``. Lines are ``video_name,label`` with
-labels 1 to 7: `EMOTIONS` plus one; or, in others' lists, ``path frames label`` with labels 0 to 6. Clips are named by
-five digits, in the lists by a number.
+The folds are ``EmoLabel_DataSplit/train(single-labeled)/set_1.csv`` and ``test(single-labeled)/`` in the release,
+``label/single_trainset_1.csv`` and ``single_testset_1.csv`` in the authors' code, or other names with subset and fold,
+such as ``train_set_1.csv`` or ``DFEW_set_1_train.txt``. Lines are ``video_name,label`` with labels 1 to 7 (`EMOTIONS`
+plus one), or, in lists of other authors, ``path frames label`` with labels 0 to 6. Clips are named by five digits, in
+the lists by a number.
 """
 
 import re
@@ -18,7 +18,7 @@ import numpy as np
 
 from skelemo.annotations.dfew_votes import Votes, read_votes
 from skelemo.annotations.files import count, files_below, some
-from skelemo.annotations.lists import Line, place_of, read_list
+from skelemo.annotations.lists import Line, parse_name, read_list
 from skelemo.annotations.registry import Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
 from skelemo.targets import EMOTIONS, EXPRESSION
@@ -31,7 +31,7 @@ _EXPECTED = "EmoLabel_DataSplit/{train,test}(single-labeled)/set_1.csv, label/si
 
 @dataclass(frozen=True)
 class _Fold:
-    """The two lists of a fold: clip number -> (label 0 to 6, line)."""
+    """The lists of a fold by subset, with label (0 to 6) and line by clip number."""
 
     files: dict[str, Path] = field(default_factory=dict)
     clips: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
@@ -39,15 +39,15 @@ class _Fold:
 
 @reader("dfew", labels="DFEW: the five folds (set_1.csv or single_trainset_1.csv, …), annotation.xlsx for the votes")
 def read_dfew(path: Path, source: Path, recordings: Recordings) -> Annotations:
-    """Read the fold lists below a folder, and the labels of ``annotation.xlsx`` where it is there too.
+    """Read the fold lists below a folder, and the labels of ``annotation.xlsx`` if it exists.
 
-    Splits: columns ``fold_1`` to ``fold_5`` with "train" or "test". Clips that only ``annotation.xlsx`` knows keep
-    their votes; they have its label if it gives one (0 means that no emotion won) and belong to no fold.
+    Splits are columns ``fold_1`` to ``fold_5`` with "train" or "test". Clips that are only in ``annotation.xlsx`` have
+    its label if any (0 means that no emotion won), and no fold.
 
     Raises
     ------
     InputError
-        Nothing is found, a list is damaged or missing, a clip has two labels, is in both parts of a fold or is
+        There are no labels, a list is damaged or missing, a clip has two labels, is in both subsets of a fold, or is
         tested in two folds.
     """
     return _read(path, shares=False)
@@ -55,14 +55,14 @@ def read_dfew(path: Path, source: Path, recordings: Recordings) -> Annotations:
 
 @reader("dfew-votes", labels="DFEW with soft labels: the shares of the ten annotators' votes in annotation.xlsx")
 def read_dfew_votes(path: Path, source: Path, recordings: Recordings) -> Annotations:
-    """As `read_dfew`, but each clip has the shares of the votes for each emotion as its label.
+    """As `read_dfew`, with the shares of votes for each emotion as labels.
 
-    Clips without votes have their label with a share of 1. Votes for none of the seven emotions do not count.
+    Clips without votes have their label with a share of 1. Votes for other emotions are ignored.
 
     Raises
     ------
     InputError
-        As `read_dfew`; or there is no ``annotation.xlsx``.
+        As `read_dfew`, or ``annotation.xlsx`` is missing.
     """
     return _read(path, shares=True)
 
@@ -75,7 +75,7 @@ def _read(path: Path, *, shares: bool) -> Annotations:
         raise InputError(f"{path}: no annotation.xlsx with votes found")
     if not folds and not votes:
         raise InputError(f"{path}: no DFEW labels found; expected {_EXPECTED} or annotation.xlsx")
-    _check_parts(folds)
+    _check_subsets(folds)
     labels = _collect_labels(folds)
     items = tuple(_annotation(clip, labels, votes, folds, path, shares) for clip in sorted({*labels, *votes}))
     return Annotations((EXPRESSION,), items, (*notes, *_remarks(folds, labels, votes)))
@@ -83,47 +83,47 @@ def _read(path: Path, *, shares: bool) -> Annotations:
 
 def _read_folds(files: list[Path], root: Path) -> tuple[dict[int, _Fold], list[str]]:
     folds: dict[int, _Fold] = defaultdict(_Fold)
-    passed = []
+    ignored = []
     for file in files:
-        subset, number, _ = place_of(file, root)
+        subset, number, _ = parse_name(file, root)
         if not (subset and number) or file.suffix.lower() == ".xlsx" or "multi" in file.absolute().parent.name.lower():
             continue
         fold = folds[number]
         if subset == "validation":
-            passed.append(file)
+            ignored.append(file)
         elif subset in fold.files:
             raise InputError(f"fold {number} has two {subset} lists, {fold.files[subset]} and {file}; keep one")
         else:
             fold.files[subset] = file
     for number, fold in folds.items():
-        for part, other in (("train", "test"), ("test", "train")):
-            if part not in fold.files:
+        for subset, other in (("train", "test"), ("test", "train")):
+            if subset not in fold.files:
                 raise InputError(
-                    f"{fold.files.get(other, root)}: fold {number} has this list for {other} but none for {part}"
+                    f"{fold.files.get(other, root)}: fold {number} has this list for {other} but none for {subset}"
                 )
     lists = {
         file: read_list(file, expected=f"{_LISTED} 1 to 7") for fold in folds.values() for file in fold.files.values()
     }
     first, certain = _first_label(lists)
     for fold in folds.values():
-        fold.clips.update({part: _clips(file, lists[file], first) for part, file in fold.files.items()})
-    notes = [f"passed over lists for validation, which DFEW's folds do not have: {count(passed)}"] if passed else []
+        fold.clips.update({subset: _clips(file, lists[file], first) for subset, file in fold.files.items()})
+    notes = [f"ignored validation lists, which DFEW's folds do not have: {count(ignored)}"] if ignored else []
     if lists and not first:
         notes.append(f"{root}: labels count from 0 ({EMOTIONS[0]}) to 6 ({EMOTIONS[6]}), not from 1 as in the release")
     if lists and not certain:
-        notes.append(f"{root}: no label is 0 or 7; taken to count from 1 ({EMOTIONS[0]}) to 7, as in the release")
+        notes.append(f"{root}: no label is 0 or 7, so labels count from 1 ({EMOTIONS[0]}) to 7, as in the release")
     return dict(sorted(folds.items())), notes
 
 
 def _first_label(lists: dict[Path, list[Line]]) -> tuple[int, bool]:
-    """The number of the first emotion, 0 where any list has a 0, else 1; and whether the lists say so."""
+    """The number of the first emotion, 0 if any list has a 0, otherwise 1; and whether it is certain."""
     zeros = [(file, line) for file, lines in lists.items() for line in lines if line.label == "0"]
     sevens = [(file, line) for file, lines in lists.items() for line in lines if line.label == "7"]
     if zeros and sevens:
         (file, line), (other, seven) = zeros[0], sevens[0]
         raise InputError(
-            f"{file}, line {line.line}: {line.text[:80]!r} found; expected {_LISTED} 1 to 7 (there is a 7 in {other}, "
-            f"line {seven.line})"
+            f"{file}, line {line.line}: {line.text[:80]!r} found; expected {_LISTED} 1 to 7 (because of the 7 in "
+            f"{other}, line {seven.line})"
         )
     return 0 if zeros else 1, bool(zeros or sevens)
 
@@ -140,43 +140,43 @@ def _clips(file: Path, lines: list[Line], first: int) -> dict[int, tuple[int, in
     return clips
 
 
-def _check_parts(folds: dict[int, _Fold]) -> None:
+def _check_subsets(folds: dict[int, _Fold]) -> None:
     for number, fold in folds.items():
         shared = sorted(fold.clips["train"].keys() & fold.clips["test"].keys())
         if shared:
             raise InputError(
                 f"fold {number}: clips in both {fold.files['train']} and {fold.files['test']}: {count(shared)}; "
-                "a clip is trained on or tested"
+                "expected each in one"
             )
-    for (first, one), (second, two) in combinations(folds.items(), 2):
-        shared = sorted(one.clips["test"].keys() & two.clips["test"].keys())
+    for (first, fold), (second, other) in combinations(folds.items(), 2):
+        shared = sorted(fold.clips["test"].keys() & other.clips["test"].keys())
         if shared:
             raise InputError(
-                f"folds {first} and {second}: clips in both {one.files['test']} and {two.files['test']}: "
-                f"{count(shared)}; each clip is tested once"
+                f"folds {first} and {second}: clips in both {fold.files['test']} and {other.files['test']}: "
+                f"{count(shared)}; expected each in one test list"
             )
 
 
 def _collect_labels(folds: dict[int, _Fold]) -> dict[int, int]:
-    """Label of each clip, the same in all lists."""
+    """The label of each clip, which must be equal in all lists."""
     labels: dict[int, int] = {}
-    place: dict[int, str] = {}
+    first: dict[int, str] = {}
     for fold in folds.values():
-        for part, clips in fold.clips.items():
+        for subset, clips in fold.clips.items():
             for clip, (label, line) in clips.items():
-                here = f"{fold.files[part]}, line {line}"
+                where = f"{fold.files[subset]}, line {line}"
                 if labels.setdefault(clip, label) != label:
                     raise InputError(
-                        f"clip {clip} is {EMOTIONS[labels[clip]]} in {place[clip]}, but {EMOTIONS[label]} in {here}"
+                        f"clip {clip} is {EMOTIONS[labels[clip]]} in {first[clip]}, but {EMOTIONS[label]} in {where}"
                     )
-                place.setdefault(clip, here)
+                first.setdefault(clip, where)
     return labels
 
 
 def _find_votes(files: list[Path]) -> dict[int, Votes]:
     sheets = [file for file in files if file.name.lower() == "annotation.xlsx"]
     if len(sheets) > 1:
-        raise InputError(f"there are {len(sheets)} files of votes, {some(sheets)}; keep one")
+        raise InputError(f"{len(sheets)} files of votes: {some(sheets)}; keep one")
     return read_votes(sheets[0]) if sheets else {}
 
 
@@ -198,7 +198,7 @@ def _annotation(
 
 
 def _shares(label: int, votes: Votes | None) -> np.ndarray:
-    """Shares float32 ``[1, 7]`` of the votes; NaN without votes or label."""
+    """Shares of the votes, float32 ``[1, 7]``; NaN without votes or label."""
     counts = np.array(votes.counts if votes else np.zeros(len(EMOTIONS)), np.float32)
     if not counts.any() and label >= 0:
         counts[label] = 1
@@ -211,15 +211,15 @@ def _remarks(folds: dict[int, _Fold], labels: dict[int, int], votes: dict[int, V
     for number, fold in folds.items():
         absent = sorted(labels.keys() - fold.clips["train"].keys() - fold.clips["test"].keys())
         if absent:
-            yield f"clips of other folds that fold {number} leaves out: {count(absent)}"
+            yield f"clips of other folds missing in fold {number}: {count(absent)}"
     if not votes:
         return
-    unlike = sorted(clip for clip, label in labels.items() if clip in votes and votes[clip].winner != label)
-    if unlike:
-        yield f"clips with another label in annotation.xlsx, where the folds' is taken: {count(unlike)}"
+    different = sorted(clip for clip, label in labels.items() if clip in votes and votes[clip].winner != label)
+    if different:
+        yield f"clips with another label in annotation.xlsx (the folds' label is used): {count(different)}"
     outside = sorted(clip for clip, vote in votes.items() if clip not in labels and vote.winner >= 0)
     if outside:
-        yield f"clips with a label in annotation.xlsx that are in no fold: {count(outside)}"
+        yield f"clips with a label in annotation.xlsx but no fold: {count(outside)}"
     undecided = sorted(clip for clip, vote in votes.items() if clip not in labels and vote.winner < 0)
     if undecided:
-        yield f"clips with votes and no winning emotion, which stay unlabeled: {count(undecided)}"
+        yield f"clips with votes but no winning emotion, which are unlabeled: {count(undecided)}"

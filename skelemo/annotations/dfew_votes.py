@@ -1,4 +1,4 @@
-"""DFEW's ``annotation.xlsx``: how many of ten annotators chose each emotion for a clip, and which one won."""
+"""DFEW's ``annotation.xlsx``: the votes of ten annotators for each clip, and the winning emotion."""
 
 import re
 from collections.abc import Sequence
@@ -18,18 +18,16 @@ _VOTE_COLUMN = re.compile(r"\s*[1-7]\s*_?([a-z]+)\s*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Votes:
-    """The winning emotion of a clip as index into `EMOTIONS`, -1 for none, and the votes for each of them."""
+    """The winning emotion of a clip as index into `EMOTIONS`, -1 for none, and the votes for each emotion."""
 
     winner: int
     counts: tuple[int, ...]
 
 
 def read_votes(file: Path) -> dict[int, Votes]:
-    """The votes by the clip's number.
+    """Read the votes by clip number, from columns ``order``, ``1happy`` … ``7fear`` and ``label`` (0 to 7).
 
-    From columns ``order``, ``1happy`` … ``7fear`` and ``label`` (0 to 7).
-
-    Raises `InputError`: not an xlsx file, a column is missing, a cell is not such a number, or a clip is there twice.
+    Raises `InputError`: not an xlsx file, a column is missing, a cell is invalid, or a clip is listed twice.
     """
     rows = sheet_rows(file)
     _, header = next(rows, (1, ()))
@@ -49,13 +47,13 @@ def read_votes(file: Path) -> dict[int, Votes]:
                 "votes and a label from 0 to 7"
             ) from None
         if clip in votes:
-            raise InputError(f"{file}, row {line}: clip {clip} is here for the second time")
+            raise InputError(f"{file}, row {line}: clip {clip} is listed twice")
         votes[clip] = Votes(winner - 1, counts)
     return votes
 
 
 def _columns(header: Sequence[Any], file: Path) -> tuple[int, int, list[int]]:
-    """Positions of ``order``, of ``label`` and of the votes for each of `EMOTIONS`."""
+    """Indices of ``order``, of ``label`` and of the votes for each of `EMOTIONS`."""
     names = [str(cell or "").strip().lower() for cell in header]
     voted = {emotion(match[1]): at for at, name in enumerate(names) if (match := _VOTE_COLUMN.fullmatch(name))}
     missing = [name for name in ("order", "label") if name not in names]
@@ -67,7 +65,7 @@ def _columns(header: Sequence[Any], file: Path) -> tuple[int, int, list[int]]:
 
 
 def _whole(cell: Any) -> int:
-    """A cell's whole number of at least 0, whether stored as number or text."""
+    """A cell's non-negative integer, stored as number or text."""
     number = float(cell if cell is not None else "")
     if not number.is_integer() or number < 0 or number > np.iinfo(np.int32).max:
         raise ValueError(cell)

@@ -1,4 +1,4 @@
-"""Label files on disk: finding them, reading their text, and naming a few of many in a message."""
+"""Finds label files, reads their text, and abbreviates lists in messages."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -10,9 +10,9 @@ from skelemo.errors import InputError
 
 
 def files_below(path: Path, *endings: str) -> Iterator[Path]:
-    """Files at any depth below a folder with one of the endings, folder by folder; the path itself if it is a file.
+    """Files with one of the endings at any depth below a folder, folder by folder; the path itself if it is a file.
 
-    Links to folders are followed, each folder once; hidden files and ``__MACOSX`` are passed over.
+    Links to folders are followed, each folder once; hidden files and ``__MACOSX`` are skipped.
     """
     if path.is_file():
         yield path
@@ -30,24 +30,24 @@ def files_below(path: Path, *endings: str) -> Iterator[Path]:
 
 
 def read_text(path: Path, errors: str = "strict") -> str:
-    """The text of a UTF-8 file, without byte order mark and with plain line ends."""
+    """Read a UTF-8 file, without byte order mark and with line feeds as line ends."""
     try:
         text = path.read_bytes().decode("utf-8-sig", errors)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}: byte {error.start} is not UTF-8 text (is it a spreadsheet, another encoding?); save it as UTF-8"
+            f"{path}: byte {error.start} is not UTF-8 (a spreadsheet, or another encoding?); save it as UTF-8 text"
         ) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise InputError(f"{path}, line {line}: a NUL character (is it another encoding?); save it as UTF-8 text")
+        raise InputError(f"{path}, line {line}: a NUL character (another encoding?); save it as UTF-8 text")
     return text
 
 
 def read_rows(path: Path) -> tuple[str, list[str], np.ndarray]:
-    """Header and rows of a plain label file, stripped and without blank lines, and each row's line number [R]."""
+    """Header and rows of a text file, stripped and without blank lines, and each row's line number [R]."""
     lines = [line.strip() for line in read_text(path).split("\n")]
     filled = [number for number, line in enumerate(lines) if line]
     if not filled:
@@ -57,11 +57,11 @@ def read_rows(path: Path) -> tuple[str, list[str], np.ndarray]:
 
 
 def count(items: Collection[object]) -> str:
-    """How many items there are, and the first few."""
+    """The number of items and the first few."""
     return f"{len(items)} ({some(items)})" if items else "0"
 
 
 def some(items: Collection[object], shown: int = 3) -> str:
-    """The first few items, and how many more there are."""
+    """The first few items, and the number of the others."""
     named = ", ".join(str(item) for item, _ in zip(items, range(shown), strict=False))
     return f"{named} and {len(items) - shown} more" if len(items) > shown else named

@@ -1,4 +1,4 @@
-"""Labels of intervals of frames, made disjoint; those that overlap and disagree are refused."""
+"""Makes labeled intervals disjoint, and refuses contradicting overlaps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,34 +11,33 @@ from skelemo.targets import unlabeled_like
 
 @dataclass(frozen=True, eq=False)
 class Intervals:
-    """Labels of intervals of one video's frames; start and end -1 stand for the whole video."""
+    """Labels of intervals of one video's frames; start and end are -1 for the whole video."""
 
     start: np.ndarray  # int64 [S], first frame
     end: np.ndarray  # int64 [S], last frame
     labels: Mapping[str, np.ndarray]  # by head, [S] or [S, K]; -1 or NaN unlabeled
     line: np.ndarray  # int64 [S], line in the file, for messages
-    ticks: int = 1  # of start and end in one frame or second
-    remedy: str = ""  # what to do where two of them clash, for messages
+    ticks: int = 1  # per frame or second
+    remedy: str = ""  # advice on contradictions, for messages
 
     def __getitem__(self, rows: np.ndarray) -> "Intervals":
         labels = {name: values[rows] for name, values in self.labels.items()}
         return Intervals(self.start[rows], self.end[rows], labels, self.line[rows], self.ticks, self.remedy)
 
     def between(self, start: int, end: int) -> str:
-        """An interval, for messages."""
+        """Describe an interval for messages."""
         if self.ticks == 1:
             return f"the same frames ({start} to {end})"
         return f"the same time ({start / self.ticks:g} to {(end + 1) / self.ticks:g} s)"
 
 
 def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, np.ndarray | None, dict[str, np.ndarray]]:
-    """Disjoint intervals in order, as their first and last frames int64 ``[R]``, and the labels of each.
+    """First and last frames int64 ``[R]`` of disjoint intervals in order, and their labels.
 
-    Labels of different heads may have intervals of their own: all are cut where any begins or ends, so that R is at
-    most twice the number of rows, however long they are. Labels of the whole video alone give one row and None twice.
+    Intervals of different heads may overlap: all are cut where any begins or ends, so R is at most twice the number of
+    rows. A label of the whole video gives None, None and one row.
 
-    Raises `InputError`: two intervals share a frame and differ, or both the whole video and some of its frames are
-    labeled.
+    Raises `InputError`: labels of overlapping intervals differ, or both the whole video and some frames are labeled.
     """
     if len(intervals.start) == 1 and intervals.start[0] < 0:
         return None, None, dict(intervals.labels)
@@ -47,19 +46,19 @@ def spread(intervals: Intervals, where: str) -> tuple[np.ndarray | None, np.ndar
     if (whole & labeled).any() and (~whole).any():
         clip, framed = intervals.line[whole & labeled][0], intervals.line[~whole][0]
         raise InputError(
-            f"{where}: line {clip} labels the whole video, line {framed} frames of it; expected one or the other"
+            f"{where}: line {clip} labels the whole video, line {framed} some frames; expected one or the other"
         )
     if whole.all():
-        one = {name: _one_row(values, known[name], intervals.line, where) for name, values in intervals.labels.items()}
-        return None, None, one
+        rows = {name: _one_row(values, known[name], intervals.line, where) for name, values in intervals.labels.items()}
+        return None, None, rows
     framed = intervals[~whole]
     edges = np.unique(np.concatenate([framed.start, framed.end + 1]))
     pieces, _ = _pieces(edges, framed, np.zeros((len(framed.start), 0)), where)
     labels = {}
     for name, values in framed.labels.items():
-        filled, rows = unlabeled_like(values, len(edges)), _known(values)
-        places, order = _pieces(edges, framed[rows], values[rows].reshape(int(rows.sum()), -1), where)
-        filled[places] = values[rows][order]
+        filled, labeled = unlabeled_like(values, len(edges)), _known(values)
+        covered, order = _pieces(edges, framed[labeled], values[labeled].reshape(int(labeled.sum()), -1), where)
+        filled[covered] = values[labeled][order]
         labels[name] = filled[pieces]
     return edges[pieces], edges[pieces + 1] - 1, labels
 
@@ -70,7 +69,7 @@ def _known(values: np.ndarray) -> np.ndarray:
 
 
 def _one_row(values: np.ndarray, known: np.ndarray, line: np.ndarray, where: str) -> np.ndarray:
-    """The label of a whole video that several rows repeat."""
+    """The label of a whole video, which may be repeated in several rows."""
     given, lines = values[known], line[known]
     differs = (given != given[:1]).reshape(len(given), -1).any(1)
     if differs.any():
@@ -79,17 +78,17 @@ def _one_row(values: np.ndarray, known: np.ndarray, line: np.ndarray, where: str
 
 
 def _pieces(edges: np.ndarray, intervals: Intervals, values: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the pieces between edges the intervals cover, in order, and the interval that covers each."""
+    """Indices of the pieces between edges that intervals cover, in order, and of the covering intervals."""
     start, end, order = _apart(intervals, values, where)
     first, after = np.searchsorted(edges, start), np.searchsorted(edges, end + 1)
     return _ranges(first, after - 1), np.repeat(order, after - first)
 
 
 def _apart(intervals: Intervals, values: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut intervals so that none overlap: starts and ends in order, and the interval that each came from.
+    """Remove overlaps: sorted starts and ends, and the original interval of each.
 
-    In order of their starts an interval overlaps an earlier one if it begins before the furthest end so far. As long as
-    none differs from its predecessor there, all that overlap agree.
+    Sorted by start, an interval overlaps an earlier one if it begins before the furthest end so far. If no overlapping
+    interval differs from its predecessor, all overlapping intervals agree.
     """
     order = np.lexsort((intervals.end, intervals.start))
     start, end, values = intervals.start[order], intervals.end[order], values[order]
@@ -103,7 +102,7 @@ def _apart(intervals: Intervals, values: np.ndarray, where: str) -> tuple[np.nda
         raise InputError(
             f"{where}: lines {lines[0]} and {lines[1]} label "
             f"{intervals.between(start[second], min(end[first], end[second]))} differently; "
-            f"expected one label for a frame{intervals.remedy}"
+            f"expected one label per frame{intervals.remedy}"
         )
     start = np.maximum(start, reached + 1)
     kept = start <= end
@@ -111,7 +110,7 @@ def _apart(intervals: Intervals, values: np.ndarray, where: str) -> tuple[np.nda
 
 
 def _ranges(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """All numbers of ranges that are disjoint and in order, their ends included."""
+    """Concatenate ranges of integers, ends included."""
     lengths = end - start + 1
     before = np.cumsum(lengths) - lengths
     return np.arange(lengths.sum()) + np.repeat(start - before, lengths)

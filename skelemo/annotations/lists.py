@@ -1,7 +1,7 @@
-"""Lists of videos with their labels, as researchers share them: no header, a line for each video.
+"""Lists of videos with labels, without a header: one line per video.
 
-``path label`` (FERV39k, MAFW) or ``path frames label`` (lists of frame folders, such as DFER-CLIP's), between spaces,
-tabs or commas. File and folder names say for which subset and fold a list is: ``train_All.csv``, ``set_1/test.txt``,
+``path label`` (FERV39k, MAFW) or ``path frames label`` (lists of frame folders, such as DFER-CLIP's), separated by
+spaces, tabs or commas. Names of files and folders give the subset and fold: ``train_All.csv``, ``set_1/test.txt``,
 ``DFEW_set_1_train.txt``, ``single_testset_1.csv``.
 """
 
@@ -23,7 +23,7 @@ from skelemo.targets import EMOTIONS
 from skelemo.text import folded
 
 ENDINGS = (".txt", ".csv", ".tsv", ".list", ".lst")
-#: MAFW's eleven single emotions: the seven, and these.
+#: MAFW's eleven single emotions.
 MAFW = (*EMOTIONS, "contempt", "anxiety", "helplessness", "disappointment")
 
 _WORD = r"(?P<subset>train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?)"
@@ -44,16 +44,16 @@ class Line(NamedTuple):
     text: str
 
 
-class Place(NamedTuple):
-    """What the names of a list and of its folders say."""
+class ListName(NamedTuple):
+    """Information in the names of a list and its folders."""
 
-    subset: str  # "" where they do not say
-    fold: int  # 0 where they do not say
-    name: str  # what else the file is called
+    subset: str  # "" if none
+    fold: int  # 0 if none
+    name: str  # the rest of the file name
 
 
-def place_of(file: Path, root: Path) -> Place:
-    """Subset and fold of a list, from its own name, else from those of its folders up to ``root``."""
+def parse_name(file: Path, root: Path) -> ListName:
+    """Subset and fold of a list from its name, or else from the names of its folders up to ``root``."""
     stem = file.stem
     inner = file.parent.relative_to(root).parts if file.parent.is_relative_to(root) else ()
     nearest = file.absolute().parent.name
@@ -63,18 +63,18 @@ def place_of(file: Path, root: Path) -> Place:
     rest = _SUBSET.sub("", f"{stem[: fold.start()]}_{stem[fold.end() :]}" if fold else stem)
     fold = fold or next(filter(None, map(_FOLD.search, reversed(inner))), None) or _FOLD.fullmatch(nearest)
     subset = SUBSETS[word["subset"].lower()] if word else ""
-    return Place(subset, int(fold[1]) if fold else 0, re.sub(r"[\W_]+", "_", rest).strip("_").lower())
+    return ListName(subset, int(fold[1]) if fold else 0, re.sub(r"[\W_]+", "_", rest).strip("_").lower())
 
 
 def read_list(file: Path, *, captions: bool = False, expected: str = _EXPECTED) -> list[Line]:
-    """The lines of a list, without a header if it has one.
+    """Read the lines of a list, without a header.
 
-    Raises `InputError`: a line is not of the form that the others have; the message names it.
+    Raises `InputError`: a line does not have the form of the others.
 
     Parameters
     ----------
-    captions : whether further cells follow the label, which may be in any encoding (MAFW).
-    expected : what a line should be, for messages.
+    captions : whether further cells, in any encoding, follow the label (MAFW).
+    expected : describes a line, for messages.
     """
     text = read_text(file, "replace" if captions else "strict")
     numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
@@ -103,7 +103,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _is_counted(rows: Sequence[Sequence[str]], *, spaced: bool) -> bool:
-    """Whether the cell before the label is a number of frames: most lines have one, and each path only one."""
+    """Whether the cell before the label is a number of frames: in most lines, and unique for each path."""
     if not rows or sum(len(row) >= 3 for row in rows) <= len(rows) / 2:
         return False
     found = {(" ".join(row[:-2]) if spaced else row[0], row[-2] if spaced else row[1]) for row in rows if len(row) >= 3}
@@ -112,12 +112,12 @@ def _is_counted(rows: Sequence[Sequence[str]], *, spaced: bool) -> bool:
 
 
 def is_list(file: Path) -> bool:
-    """Whether a file is a list without a header: its first cell is a path, or its first label is another line's."""
+    """Whether a file is a list without a header: its first cell is a path, or its first label occurs again."""
     with file.open("rb") as opened:
         beginning = opened.read(1 << 16).decode("utf-8-sig", "replace").lstrip()
     first = re.split(r"[\t,; ]+", beginning.partition("\n")[0].strip())
     if {folded(cell) for cell in first} & (_HEADER | {"video", "frame", "start", "end", "valence", "arousal"}):
-        return False  # a table may be large: it is not read twice
+        return False  # avoids reading a large table twice
     try:
         lines = read_list(file)
     except InputError:
@@ -135,67 +135,66 @@ def read_lists(
     name: str = "label",
     captions: bool = False,
 ) -> Annotations:
-    """Lists as one label for each clip, with columns of the splits that the files' names say.
+    """Read lists as one label per clip, with split columns from the files' names.
 
     Raises `InputError`: a line is damaged, a clip has two labels, or is in two subsets of a split.
     """
-    listed = [(file, place_of(file, root), read_list(file, captions=captions)) for file in files]
-    label: dict[str, tuple[str, str]] = {}
+    listed = [(file, parse_name(file, root), read_list(file, captions=captions)) for file in files]
+    labels: dict[str, tuple[str, str]] = {}  # word and position by path
     first: dict[str, int] = {}
     for file, _, lines in listed:
         for line in lines:
-            here = f"{file}, line {line.line}"
-            known, there = label.setdefault(line.path, (line.label, here))
-            if folded(known) != folded(line.label):
-                raise InputError(f"{line.path!r} is {known!r} in {there}, but {line.label!r} in {here}")
+            where = f"{file}, line {line.line}"
+            word, before = labels.setdefault(line.path, (line.label, where))
+            if folded(word) != folded(line.label):
+                raise InputError(f"{line.path!r} is {word!r} in {before}, but {line.label!r} in {where}")
             first.setdefault(line.label, line.line)
-    if not label:
-        raise InputError(f"{root}: the lists name no video")
-    where = files[0] if len(files) == 1 else root
-    numbers = first if len(files) == 1 else None
-    rows = Counter(word for word, _ in label.values())
-    head, index, notes = class_head(rows, where, name, words, noun="video", lines=numbers)
+    if not labels:
+        raise InputError(f"{root}: the lists are empty")
+    source = files[0] if len(files) == 1 else root
+    rows = Counter(word for word, _ in labels.values())
+    head, index, notes = class_head(rows, source, name, words, noun="video", lines=first if len(files) == 1 else None)
     splits = _splits(listed)
     items = tuple(
         Annotation(
             video=path,
-            splits={column: of[path] for column, of in splits.items() if path in of},
+            splits={column: subsets[path] for column, subsets in splits.items() if path in subsets},
             labels={head.name: np.array([index[word]], np.int16)},
-            source=str(where),
+            source=str(source),
         )
-        for path, (word, _) in label.items()
+        for path, (word, _) in labels.items()
     )
     return Annotations((head,), items, notes)
 
 
-def _splits(listed: Sequence[tuple[Path, Place, list[Line]]]) -> dict[str, dict[str, str]]:
-    """Subset of each path by column of a split."""
-    several = len({place.name for _, place, _ in listed if place.subset}) > 1
+def _splits(listed: Sequence[tuple[Path, ListName, list[Line]]]) -> dict[str, dict[str, str]]:
+    """Subset of each path by split column."""
+    several = len({parsed.name for _, parsed, _ in listed if parsed.subset}) > 1
     splits: dict[str, dict[str, str]] = {}
-    for file, place, lines in listed:
-        if not place.subset:
+    for file, (subset, fold, name), lines in listed:
+        if not subset:
             continue
-        column = "_".join(filter(None, [place.name if several else "", f"fold_{place.fold}" if place.fold else ""]))
-        of = splits.setdefault(column or "split", {})
+        column = "_".join(filter(None, [name if several else "", f"fold_{fold}" if fold else ""])) or "split"
+        subsets = splits.setdefault(column, {})
         for line in lines:
-            if of.setdefault(line.path, place.subset) != place.subset:
+            if subsets.setdefault(line.path, subset) != subset:
                 raise InputError(
-                    f"{file}, line {line.line}: {line.path!r} is in the {of[line.path]} list and in the {place.subset} "
-                    f"list of {column or 'split'}; a clip belongs to one subset"
+                    f"{file}, line {line.line}: {line.path!r} is in the {subsets[line.path]} list and in the {subset} "
+                    f"list of {column}; expected one subset per clip"
                 )
     return splits
 
 
 def _lists_below(path: Path) -> Iterator[Path]:
-    """The lists at a path: itself if it is a file, else those whose names say a subset, else the only one there is."""
+    """The path itself if it is a file, otherwise the files named after subsets, or else the only list."""
     if path.is_file():
         yield path
         return
     files = list(files_below(path, *ENDINGS))
-    of_subsets = [file for file in files if place_of(file, path).subset]
+    of_subsets = [file for file in files if parse_name(file, path).subset]
     others = [] if of_subsets else [file for file in files if is_list(file)]
     if len(others) > 1:
-        raise InputError(f"{path}: {count(others)} may be lists, and no name says train, val or test; give one's path")
+        raise InputError(f"{path}: {count(others)} may be lists, none named train, val or test; give the path of one")
     yield from of_subsets or others
 
 
@@ -203,7 +202,7 @@ def _lists_below(path: Path) -> Iterator[Path]:
     "list", labels="lists without a header, 'path label' or 'path frames label': a file, or train, val and test lists"
 )
 def read_any_list(path: Path, source: Path, recordings: Recordings, *, words: Words | None = None) -> Annotations:
-    """Read lists of any data set. In a folder those count whose names say a subset, else the only one.
+    """Read lists of any data set: in a folder, the files named after subsets, or else the only list.
 
     Raises `InputError`: there is none, or as `read_lists`.
     """
@@ -219,27 +218,26 @@ def read_any_list(path: Path, source: Path, recordings: Recordings, *, words: Wo
 def read_ferv39k(path: Path, source: Path, recordings: Recordings, *, words: Words | None = None) -> Annotations:
     """Read FERV39k's lists: ``Action/Happy/0267 Happy``; numbers count `EMOTIONS` from 0.
 
-    Raises `InputError`: there is none, a label is none of the seven, or as `read_lists`.
+    Raises `InputError`: there is none, a label is not one of the seven emotions, or as `read_lists`.
     """
-    said = words or Words()
-    return read_any_list(path, source, recordings, words=replace(said, classes=said.classes or EMOTIONS, first=0))
+    given = words or Words()
+    return read_any_list(path, source, recordings, words=replace(given, classes=given.classes or EMOTIONS, first=0))
 
 
 @reader("mafw", labels="MAFW: set_1/train.txt, … of the single labels, 11 classes")
 def read_mafw(path: Path, source: Path, recordings: Recordings, *, words: Words | None = None) -> Annotations:
     """Read MAFW's folds of clips with one emotion: `EMOTIONS`, contempt, anxiety, helplessness and disappointment.
 
-    Raises `InputError`: there are no lists, they hold numbers whose order is not said (``--classes``), or as
-    `read_lists`.
+    Raises `InputError`: there are no lists, labels are numbers without ``--classes``, or as `read_lists`.
     """
-    said = words or Words()
+    given = words or Words()
     files, notes = _mafw_files(path, compound=False)
-    if not said and all(line.label.isdecimal() for file in files for line in read_list(file, captions=True)):
+    if not given and all(line.label.isdecimal() for file in files for line in read_list(file, captions=True)):
         raise InputError(
-            f"{files[0]}: labels are numbers, and authors count MAFW's classes in different orders: say which by "
-            f"--classes ({','.join(MAFW)} for DFER-CLIP's lists), or by --map"
+            f"{files[0]}: labels are numbers, and authors number MAFW's classes differently: give the order with "
+            f"--classes ({','.join(MAFW)} for DFER-CLIP's lists), or use --map"
         )
-    found = read_lists(files, path, replace(said, classes=said.classes or MAFW), captions=True)
+    found = read_lists(files, path, replace(given, classes=given.classes or MAFW), captions=True)
     return replace(found, notes=(*notes, *found.notes))
 
 
@@ -255,16 +253,16 @@ def read_mafw_compound(path: Path, source: Path, recordings: Recordings, *, word
 
 
 def _mafw_files(path: Path, *, compound: bool) -> tuple[list[Path], list[str]]:
-    """The lists of single or compound labels, those without captions where there are both, and what else is there."""
-    files = [file for file in files_below(path, ".txt") if path.is_file() or place_of(file, path).subset]
+    """The lists of single or compound labels, preferably without captions, and notes on ignored lists."""
+    files = [file for file in files_below(path, ".txt") if path.is_file() or parse_name(file, path).subset]
     kind = "compound" if compound else "single"
     notes = []
     for word, others in ((kind, "single" if compound else "compound"), ("no_caption", "with_caption")):
         named = [file for file in files if word in file.absolute().parts]
-        left = [file for file in files if others in file.absolute().parts]
-        if named and left:
-            notes.append(f"passed over MAFW's lists below folders called {others}: {count(left)}")
-            files = [file for file in files if file not in left]
+        ignored = [file for file in files if others in file.absolute().parts]
+        if named and ignored:
+            notes.append(f"ignored MAFW's lists in folders called {others}: {count(ignored)}")
+            files = [file for file in files if file not in ignored]
     wrong = "single" if compound else "compound"
     if not files or all(wrong in file.absolute().parts for file in files):
         found = f", found {some(files)}" if files else ""

@@ -1,4 +1,4 @@
-"""Which labels belong to which recording."""
+"""Matches labels with recordings."""
 
 import itertools
 import os
@@ -13,15 +13,15 @@ import numpy as np
 
 from skelemo.annotations.files import count, some
 from skelemo.annotations.registry import Annotation, Annotations, Recordings
-from skelemo.annotations.spellings import WAYS, Index, by_text, flattened, is_generic, loosely, path_steps
+from skelemo.annotations.spellings import SPELLINGS, Index, by_text, flattened, is_generic, loose, path_steps
 from skelemo.errors import InputError
 
-#: What `skelemo` adds to a video's name for one of its people.
+#: Suffix of a sequence's name for one of a video's people.
 _PERSON = re.compile(r"_(?:(left|right)|person([0-9]{1,9}))$")
-#: Frames of a sequence at most; what a longer recording's are called says from which frame they are.
+#: Largest number of frames of a sequence; longer recordings are split into pieces named by their first frame.
 LONGEST = 65_536
 _PIECE = re.compile(r"_from([0-9]{1,9})(?=_left$|_right$|_person[0-9]{1,9}$|$)")
-#: Names that are compared letter by letter, of those that share most pairs of letters.
+#: Number of names compared letter by letter, those with the most common pairs of letters.
 _MOST_COMPARED = 50
 
 
@@ -30,14 +30,14 @@ class Matching:
     """Labels and recordings, paired."""
 
     annotations: tuple[tuple[Annotation, ...], ...]  # of each recording, one per labeled person
-    unlabeled: tuple[str, ...]  # sources of the recordings that have none
-    unused: tuple[Annotation, ...]  # labels that belong to no recording
+    unlabeled: tuple[str, ...]  # sources of the recordings without labels
+    unused: tuple[Annotation, ...]  # labels without a recording
     notes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()  # of all recordings
     videos: tuple[str, ...] = ()  # of all labels
 
     def summary(self) -> list[str]:
-        """Lines for the user: how many have labels, and who has not, with the most similar name on the other side."""
+        """Lines for the user: the number of labeled recordings, and unmatched names with the most similar other one."""
         recordings = len(self.annotations)
         lines = [f"recordings with labels: {recordings - len(self.unlabeled)} of {recordings}"]
         unused = [_named(label) for label in self.unused]
@@ -46,21 +46,20 @@ class Matching:
             ("labels without a recording", unused, self.unlabeled, self.sources),
         ):
             if names:
-                told = [*_with_nearest(names[:3], others, rest), *names[3:]]
-                lines.append(f"{title}: {count(told)}")
+                lines.append(f"{title}: {count([*_with_nearest(names[:3], others, rest), *names[3:]])}")
         return [*lines, *self.notes]
 
 
 def match(annotations: Annotations, recordings: Recordings) -> Matching:
     """Find the recording of each annotation.
 
-    An annotation's video may be called as the recording's path, as its sequences in the cache, or by its name; by any
-    end of its path, or by a longer path that ends so; by the folder in which it alone lies; or as the sequence of one
-    of its people, ``VIDEO_left``. Names that are written exactly so come first, then those without the endings of
-    videos and of OpenPose's files, then those that differ in case, spaces, ``-``, ``_``, or leading zeros of a number,
-    then those that have a path for a name, ``Action_Happy_0267``.
+    An annotation's video may be the recording's path, name, or the name of its sequences in the cache; any end of its
+    path, or a longer path with this end; the folder that contains only this recording; or the sequence of one of its
+    people, ``VIDEO_left``. Exact names are preferred, then names without the endings of videos and of OpenPose's files,
+    then names that differ in case, spaces, ``-``, ``_`` or leading zeros, then paths joined to a name,
+    ``Action_Happy_0267``.
 
-    Raises `InputError`: a name fits several recordings, a person has labels twice, or nothing matches at all.
+    Raises `InputError`: a name matches several recordings, a person has two labels, or nothing matches.
     """
     finder = _Finder(recordings, [item.video for item in annotations.items])
     found: list[list[Annotation]] = [[] for _ in recordings]
@@ -77,7 +76,7 @@ def match(annotations: Annotations, recordings: Recordings) -> Matching:
     if not any(found):
         raise _nothing_matches(annotations, recordings)
     sources = [source for _, source, *_ in recordings]
-    found = [_joined(labels) for labels in found]
+    found = [_join_pieces(labels) for labels in found]
     for source, labels in zip(sources, found, strict=True):
         _check_persons(source, labels)
     return Matching(
@@ -91,7 +90,7 @@ def match(annotations: Annotations, recordings: Recordings) -> Matching:
 
 
 def _from_frame(annotation: Annotation, piece: re.Match[str]) -> Annotation:
-    """Labels for a sequence of a long recording as labels of the recording, for these frames alone."""
+    """Convert labels of a piece of a long recording to labels of the recording, for the frames of the piece."""
     video, first = annotation.video[: piece.start()] + annotation.video[piece.end() :], int(piece[1])
     if annotation.number is not None:
         return replace(annotation, video=video)
@@ -99,55 +98,52 @@ def _from_frame(annotation: Annotation, piece: re.Match[str]) -> Annotation:
     return replace(annotation, video=video, number=np.array([first], np.int32), end=last, open_end=True)
 
 
-def _joined(labels: list[Annotation]) -> list[Annotation]:
-    """Labels for frames that follow each other, of one person of a recording, as one; others as they are."""
+def _join_pieces(labels: list[Annotation]) -> list[Annotation]:
+    """Concatenate annotations of successive frames of one person."""
     if len(labels) < 2:
         return labels
     found: list[Annotation] = []
-    for one in sorted(labels, key=lambda label: (label.person, -1 if label.last is None else label.last)):
+    for label in sorted(labels, key=lambda label: (label.person, -1 if label.last is None else label.last)):
         before = found[-1] if found else None
-        if before and before.person == one.person and one.number is not None and _follows(before, one):
+        if before and label.number is not None and _continues(before, label):
             number, end = (
-                np.concatenate([getattr(which, name) for which in (before, one)]) for name in ("number", "end")
+                np.concatenate([getattr(piece, name) for piece in (before, label)]) for name in ("number", "end")
             )
-            joined = {name: np.concatenate([before.labels[name], one.labels[name]]) for name in one.labels}
-            found[-1] = replace(before, number=number, end=end, labels=joined, open_end=one.open_end)
+            joined = {name: np.concatenate([before.labels[name], label.labels[name]]) for name in label.labels}
+            found[-1] = replace(before, number=number, end=end, labels=joined, open_end=label.open_end)
         else:
-            found.append(one)
+            found.append(label)
     return found
 
 
-def _follows(before: Annotation, one: Annotation) -> bool:
-    """Whether two annotations in order can be one."""
-    same = (one.subject, one.splits, one.unit, one.source) == (
-        before.subject,
-        before.splits,
-        before.unit,
-        before.source,
+def _continues(before: Annotation, label: Annotation) -> bool:
+    """Whether an annotation can be appended to another."""
+    same = all(
+        getattr(before, name) == getattr(label, name) for name in ("person", "subject", "splits", "unit", "source")
     )
-    known = before.end is not None and one.end is not None and before.labels.keys() == one.labels.keys()
+    intervals = before.end is not None and label.end is not None and before.labels.keys() == label.labels.keys()
     last = before.last
-    return same and known and last is not None and one.number is not None and last < int(one.number[0])
+    return same and intervals and last is not None and label.number is not None and last < int(label.number[0])
 
 
 class _Finder:
-    """Recordings by all their names."""
+    """Finds recordings by all their names."""
 
     def __init__(self, recordings: Recordings, videos: Sequence[str]) -> None:
         self.recordings = recordings
-        self._made: dict[int, Index] = {}
+        self._built: dict[int, Index] = {}
         self._flattened: dict[str, list[int]] | None = None
         self._root = os.path.commonprefix([path_steps(video)[:-1] for video in videos])  # noqa: RUF071 - lists of steps
 
     def _indices(self) -> Iterator[Index]:
-        """From exact names to loose ones; each is made when it is needed."""
-        for at, way in enumerate(WAYS):
-            if at not in self._made:
-                self._made[at] = Index(self.recordings, way)
-            yield self._made[at]
+        """From exact to loose spellings, each built on demand."""
+        for at, spelling in enumerate(SPELLINGS):
+            if at not in self._built:
+                self._built[at] = Index(self.recordings, spelling)
+            yield self._built[at]
 
     def find(self, annotation: Annotation) -> tuple[int | None, str]:
-        """Position of the recording that an annotation is for, None when there is none; and its person."""
+        """Index of an annotation's recording, None without a match; and its person."""
         steps = path_steps(annotation.video)
         if (found := self._look_up(steps)) is not None:
             return self._only(found, annotation), annotation.person
@@ -159,18 +155,18 @@ class _Finder:
 
     def _look_up(self, steps: list[str]) -> list[int] | None:
         for index in self._indices():
-            mine = index.way(steps)
-            text = "/".join(mine)
-            if found := index.whole(text) or index.ends.get(text):
+            spelled = index.spelling(steps)
+            text = "/".join(spelled)
+            if found := index.exact(text) or index.ends.get(text):
                 return found
-            for cut in range(1, len(mine)):
-                if found := index.whole("/".join(mine[cut:])):
+            for cut in range(1, len(spelled)):
+                if found := index.exact("/".join(spelled[cut:])):
                     return found
-            rest = self._without_root(mine)
+            rest = self._without_root(spelled)
             if rest and (end := "/".join(rest)) in index.ends:
                 return index.ends[end]
         for index in self._indices():
-            if (text := "/".join(index.way(steps))) in index.folders:
+            if (text := "/".join(index.spelling(steps))) in index.folders:
                 return index.folders[text]
         if self._flattened is None:
             paths = enumerate(path_steps(source) for _, source, *_ in self.recordings)
@@ -181,9 +177,9 @@ class _Finder:
         return None
 
     def _without_root(self, steps: list[str]) -> list[str]:
-        """A path without the folder that all labels have in common, where what it says is not lost.
+        """A path without the common folder of all labels.
 
-        The name alone is left only where that folder has a name such as ``videos``: ``anna/clip1`` is not ``clip1``.
+        Only generic folders such as ``videos`` are removed down to the bare name: ``anna/clip1`` is not ``clip1``.
         """
         root = self._root
         generic = [at for at, step in enumerate(steps[:-1]) if is_generic(step)]
@@ -195,13 +191,13 @@ class _Finder:
             return positions[0]
         sources = [repr(self.recordings[position][1]) for position in positions]
         raise InputError(
-            f"{annotation.source}: labels for {annotation.video!r} could be for {some(sources)}; "
-            "name the recording by its path below the ingested folder"
+            f"{annotation.source}: labels for {annotation.video!r} match {some(sources)}; "
+            "name the recording by its path in the ingested folder"
         )
 
 
 def _with_nearest(names: Sequence[str], *candidates: Sequence[str]) -> Iterator[str]:
-    """Names, each with the most similar one of the first candidates among which there is any."""
+    """Names, each with the most similar one of the first candidates with a similar name."""
     plain = [{_last(other): other for other in others} for others in candidates]
     pairs = [{name: _letter_pairs(name) for name in keys} for keys in plain]
     for name in names:
@@ -217,7 +213,7 @@ def _nearest(key: str, pairs: Mapping[str, set[str]], plain: Mapping[str, str]) 
 
 
 def _last(name: str) -> str:
-    return posixpath.basename("/".join(loosely(path_steps(name))))
+    return posixpath.basename("/".join(loose(path_steps(name))))
 
 
 def _letter_pairs(name: str) -> set[str]:
@@ -235,7 +231,7 @@ def _check_persons(source: str, labels: list[Annotation]) -> None:
         if other is not label:
             person = f"person {label.person!r} of recording" if label.person else "recording"
             raise InputError(
-                f"{person} {source!r} has labels twice: as {other.video!r} in {other.source} "
+                f"{person} {source!r} is labeled twice: as {other.video!r} in {other.source} "
                 f"and as {label.video!r} in {label.source}; keep one"
             )
 
@@ -244,22 +240,22 @@ def _mixed_persons(found: Iterable[tuple[str, list[Annotation]]]) -> Iterator[st
     mixed = [source for source, labels in found if len(labels) > 1 and any(not label.person for label in labels)]
     if mixed:
         yield (
-            "recordings with labels for a named person and for nobody in particular, who is chosen by --person and "
-            f"may be the same: {count(mixed)}"
+            "recordings with labels for a named and an unnamed person, who is selected by --person and may be the "
+            f"same: {count(mixed)}"
         )
 
 
 def _nothing_matches(annotations: Annotations, recordings: Recordings) -> InputError:
     if not annotations.items:
-        return InputError("there are no labels to match: the label files name no video")
+        return InputError("the label files contain no labels")
     if not recordings:
-        return InputError("there are no recordings to match the labels with")
+        return InputError("there are no recordings to match with the labels")
     listed = [*dict.fromkeys(item.video for item in annotations.items)]
     sources = [source for _, source, *_ in recordings]
     names = [repr(name) for name in dict.fromkeys(name for name, *_ in recordings)]
-    near = [told for told in _with_nearest(listed[:50], sources) if "; most similar is " in told]
+    near = [text for text in _with_nearest(listed[:50], sources) if "; most similar is " in text]
     hint = f"the most similar pair is {near[0].replace('; most similar is ', ' and ')}; " if near else ""
     return InputError(
-        f"no label is for any recording: labels are for {some([repr(video) for video in listed])}; recordings are "
-        f"{some(names)} (or by path {recordings[0][1]!r}); {hint}are they of the same data set?"
+        f"no label matches a recording: labels are for {some([repr(video) for video in listed])}; recordings are "
+        f"{some(names)} (or by path {recordings[0][1]!r}); {hint}are they from the same data set?"
     )

@@ -1,4 +1,4 @@
-"""How a user says that labels are to be read: classes, words of other languages, units of time, scales of values."""
+"""The user's options for label readers: classes, meanings of words, units of time, scales of values."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from skelemo.annotations.class_names import Words
 from skelemo.errors import ConfigError, unknown
 from skelemo.text import folded
 
-#: What the starts and ends of intervals are: as ``--unit`` has it, and as columns say it.
+#: Units of the starts and ends of intervals for ``--unit``, and their spellings in tables.
 UNITS = {
     "frames": ("frames", "frame", "f"),
     "seconds": ("seconds", "second", "secs", "sec", "s"),
@@ -19,13 +19,13 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Options:
-    """What a label reader may be told, by the name of its keyword argument; it gets those that it declares.
+    """Options of label readers; a reader receives those that it declares as keyword arguments.
 
     Parameters
     ----------
-    words : which classes there are, and what words mean.
-    unit : of starts and ends, one of `UNITS`; ``auto`` where the table tells.
-    va_scale : lowest and highest valence and arousal in the labels, which become -1 and 1.
+    words : classes and meanings of words.
+    unit : of starts and ends, one of `UNITS`; ``auto`` takes it from the table.
+    va_scale : valence and arousal in the labels that become -1 and 1.
     """
 
     words: Words = field(default_factory=Words)
@@ -40,9 +40,9 @@ class Options:
         unit: str = "auto",
         va_scale: str | None = None,
     ) -> "Options":
-        """Options as the command line or Python gives them: ``a,b,c``, ``WORD=CLASS``, ``seconds``, ``1:9``.
+        """Parse options of the command line or Python: ``a,b,c``, ``WORD=CLASS``, ``seconds``, ``1:9``.
 
-        Raises `ConfigError`: one is not of its form, or says two things of one word.
+        Raises `ConfigError`: invalid syntax, or two meanings of one word.
         """
         listed = classes.split(",") if isinstance(classes, str) else list(classes or ())
         if unit not in ("auto", *UNITS):
@@ -51,22 +51,24 @@ class Options:
         return cls(Words(names, _meanings(meanings)), unit, _scale(va_scale) if va_scale else None)
 
     def given(self) -> dict[str, str]:
-        """Those that the user has said, and their names on the command line."""
-        said = {"words": bool(self.words), "unit": self.unit != "auto", "va_scale": self.va_scale is not None}
+        """The options that were given, with their names on the command line."""
+        given = {"words": bool(self.words), "unit": self.unit != "auto", "va_scale": self.va_scale is not None}
         flags = {"words": "--classes or --map", "unit": "--unit", "va_scale": "--va-scale"}
-        return {name: flags[name] for name, there in said.items() if there}
+        return {name: flags[name] for name in given if given[name]}
 
     def kept(self) -> dict[str, Any]:
-        """What a cache says of them: those that the user has said."""
-        scale = "{:g}:{:g}".format(*self.va_scale) if self.va_scale else ""
-        kept = {"classes": list(self.words.classes), "map": dict(self.words.meanings), "va_scale": scale}
-        return {name: value for name, value in kept.items() if value} | (
-            {"unit": self.unit} if self.unit != "auto" else {}
-        )
+        """The options that were given, as a cache records them."""
+        kept = {
+            "classes": list(self.words.classes),
+            "map": dict(self.words.meanings),
+            "va_scale": "{:g}:{:g}".format(*self.va_scale) if self.va_scale else "",
+            "unit": self.unit if self.unit != "auto" else "",
+        }
+        return {name: value for name, value in kept.items() if value}
 
 
 def _meanings(given: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
-    """Words and their classes, as a mapping or as ``WORD=CLASS`` each."""
+    """Parse classes by word, given as a mapping or as ``WORD=CLASS`` each."""
     if isinstance(given, Mapping):
         pairs = [(str(word), str(meaning)) for word, meaning in given.items()]
     else:
@@ -78,10 +80,10 @@ def _meanings(given: Mapping[str, str] | Iterable[str]) -> dict[str, str]:
     meanings: dict[str, str] = {}
     for word, meaning in ((word.strip(), meaning.strip()) for word, meaning in pairs):
         if not word:
-            raise ConfigError(f"--map ={meaning}: there is no word before the =")
-        other = next((known for known in meanings if folded(known) == folded(word)), word)
+            raise ConfigError(f"--map ={meaning}: expected a word before the =")
+        other = next((before for before in meanings if folded(before) == folded(word)), word)
         if meanings.get(other, meaning) != meaning:
-            raise ConfigError(f"--map {word}={meaning}: {other!r} is said to be {meanings[other]!r} already")
+            raise ConfigError(f"--map {word}={meaning}: {other!r} is already mapped to {meanings[other]!r}")
         meanings[other] = meaning
     return meanings
 

@@ -1,4 +1,4 @@
-"""Label formats by name: a file of `skelemo.annotations` registers one reader, everybody else asks here."""
+"""Label formats by name, and the form into which their readers convert labels."""
 
 import importlib.util
 import re
@@ -18,15 +18,15 @@ from skelemo.plugins import Registry
 from skelemo.targets import Head, hard_labels, unlabeled_like
 from skelemo.text import count, folded
 
-#: What data sets call the subsets of a split, and what they are called here.
+#: Names of subsets in data sets.
 SUBSETS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
 
-# (name, source) of every recording: the video's stem, and the recording's path below the folder that is ingested; and,
-# where that is not to be looked up on the disk, whether this path is that of a folder, its files having no stem
+#: Name and source of every recording: the video's stem, and the recording's path in the ingested folder; optionally
+#: whether this path is a folder, whose files have no stem (otherwise it is looked up on the disk).
 Recordings = Sequence[tuple[str, str] | tuple[str, str, bool]]
 
 
@@ -34,34 +34,34 @@ Recordings = Sequence[tuple[str, str] | tuple[str, str, bool]]
 class Annotation:
     """The labels of one video, or of one person in it: a row per labeled frame, or one row for the whole clip."""
 
-    video: str  # name of the video without a person's suffix, or path of the recording below the ingested folder
-    labels: Mapping[str, np.ndarray]  # by head, [R] or [R, K] as its kind has them (`skelemo.targets`)
-    source: str  # the file or files that they come from, for messages
+    video: str  # name of the video without a person's suffix, or path of the recording in the ingested folder
+    labels: Mapping[str, np.ndarray]  # by head, [R] or [R, K] (`skelemo.targets`)
+    source: str  # the label file or files, for messages
     number: np.ndarray | None = None  # int [R], strictly increasing frame numbers or times; None: one row for the clip
-    end: np.ndarray | None = None  # int [R], last frame or microsecond of each row, included; None: each is for one
-    unit: Literal["frames", "microseconds", "unknown"] = "frames"  # of number and end, until the recording is known
-    person: str = ""  # "" for whomever --person chooses, "left", "right" or the number of a track
+    end: np.ndarray | None = None  # int [R], last frame or microsecond of each row, inclusive; None: one frame each
+    unit: Literal["frames", "microseconds", "unknown"] = "frames"  # of number and end, until matched with a recording
+    person: str = ""  # "left", "right", the number of a track, or "" for the person selected by --person
     subject: str = ""
-    splits: Mapping[str, str] = field(default_factory=dict)  # column -> "train" | "validation" | "test"
-    open_end: bool = False  # the last row may reach beyond the recording
-    slack: int = 0  # frames by which rows that count every frame of a video may miss its true length
+    splits: Mapping[str, str] = field(default_factory=dict)  # "train" | "validation" | "test" by column
+    open_end: bool = False  # whether the last row may extend beyond the recording
+    slack: int = 0  # frames by which the number of rows may differ from the length of the video
 
     def at(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         """Labels by head of the frames with these numbers ``[T]``, in any order.
 
-        A clip's label is repeated for every frame. Frames without a row are unlabeled, but up to ``slack`` frames
-        beyond the last row have the last row's labels.
+        A clip's label is repeated for every frame. Frames without a row are unlabeled, except for up to ``slack``
+        frames after the last row, which have its labels.
         """
         rows = self._rows(np.asarray(numbers))
-        found = rows >= 0
+        labeled = rows >= 0
         labels = {}
         for name, given in self.labels.items():
             labels[name] = unlabeled_like(given, len(rows))
-            labels[name][found] = given[rows[found]]
+            labels[name][labeled] = given[rows[labeled]]
         return labels
 
     def _rows(self, numbers: np.ndarray) -> np.ndarray:
-        """The row of each frame, -1 where there is none."""
+        """The row of each frame, -1 without one."""
         if self.number is None:
             return np.zeros(len(numbers), np.intp)
         if len(self.number) == 0:
@@ -78,15 +78,15 @@ class Annotation:
         return None if ends is None or not len(ends) else int(ends[-1])
 
     def mismatch(self, last: int) -> str:
-        """What is wrong between these rows and a recording whose highest frame number is ``last``; "" when they fit."""
+        """A message if the rows do not fit a recording with the highest frame number ``last``, otherwise empty."""
         row = self.last
         if row is None or self.open_end:
             return ""
         if self.slack and abs(row - last) > self.slack:
             return (
-                f"{self.source}: {count(row + 1, 'label row')}, but the recording runs to frame {last} "
+                f"{self.source}: {count(row + 1, 'label row')}, but the recording ends at frame {last} "
                 f"({count(last + 1, 'frame')}); "
-                f"they should differ by {self.slack} at most: is this the whole video?"
+                f"expected a difference of at most {self.slack}: is this the whole video?"
             )
         if not self.slack and row > last:
             return f"{self.source}: {self.video} has labels up to frame {row}, but its recording ends at frame {last}"
@@ -99,27 +99,27 @@ class Annotations:
 
     heads: tuple[Head, ...]
     items: tuple[Annotation, ...]
-    notes: tuple[str, ...] = ()  # what the user should know, one line each
-    read_as: tuple[tuple[str, str, int], ...] = ()  # words that became classes of another name, and how many rows
+    notes: tuple[str, ...] = ()  # for the user, one line each
+    read_as: tuple[tuple[str, str, int], ...] = ()  # words that became classes of another name, with number of rows
 
 
 Reader = Callable[..., Annotations]
 
 
-#: Label formats, each with one phrase for the user: what lies at the path.
+#: Label formats, each with a phrase that describes the content of the path.
 FORMATS = Registry("label format", "skelemo.annotations", package="skelemo.annotations", default="labels")
 
 
 def reader(name: str, *, labels: str = "labels") -> Callable[[Reader], Reader]:
-    """Make ``read(path, source, recordings) -> Annotations`` known as the reader of a label format.
+    """Register ``read(path, source, recordings) -> Annotations`` as the reader of a label format.
 
     Parameters
     ----------
-    name : the word for ``--labels``.
-    labels : one phrase for the user: what lies at ``path``.
+    name : for ``--labels``.
+    labels : a phrase that describes the content of ``path``.
 
-    The reader gets the path of the labels, the folder that is ingested and its recordings; most need the first alone.
-    Of the user's options (`skelemo.annotations.options.Options`) it gets those that it has keyword-only arguments for:
+    The reader receives the path of the labels, the ingested folder and its recordings; most need only the path. It
+    receives those of the user's options (`skelemo.annotations.options.Options`) that are its keyword-only arguments:
     ``words``, ``unit``, ``va_scale``.
     """
     return FORMATS.register(name, labels)
@@ -142,18 +142,17 @@ def split_spec(spec: str) -> tuple[str, str]:
 def read_annotations(
     spec: str, source: Path, recordings: Recordings = (), options: Options | None = None
 ) -> Annotations:
-    """Read the labels that ``--labels FORMAT[:PATH]`` names.
+    """Read the labels given by ``--labels FORMAT[:PATH]``.
 
-    Raises `ConfigError`: an unknown format; the message names the nearest known one; or an option that the format
-    has no use for; `InputError`: the path does not exist, or a label file is damaged or contradicts itself.
+    Raises `ConfigError`: the format is unknown, or does not support an option; `InputError`: the path does not exist,
+    or a label file is damaged or contradicts itself.
 
     Parameters
     ----------
-    spec : the format or ``package.module:function``, then after a colon the path of the labels; without one they are
-        looked for in ``source``.
-    source : folder that is ingested.
+    spec : the format or ``package.module:function``, and optionally a colon and the path of the labels; the default
+        path is ``source``.
+    source : the ingested folder.
     recordings : name and source of each recording in it.
-    options : how to read them.
     """
     options = options or Options()
     name, rest = split_spec(spec)
@@ -162,41 +161,41 @@ def read_annotations(
     entry = FORMATS.find(name)
     path = Path(rest).expanduser() if rest else Path(source)
     if not path.exists():
-        raise InputError(f"{path}: there is nothing here (labels for {name}; give them as {name}:PATH)")
+        raise InputError(f"{path}: not found; give the labels as {name}:PATH")
     try:
-        takes = entry.settings.keys() & {"words", "unit", "va_scale"}
-    except ValueError:  # a function that tells nothing of its arguments, as some in C
-        takes = set()
+        supported = entry.settings.keys() & {"words", "unit", "va_scale"}
+    except ValueError:  # a function without signature, as some in C
+        supported = set()
     for option, flag in options.given().items():
-        if option not in takes | {"words"}:
-            raise ConfigError(f"labels of the format {name} are always in the same units: they take no {flag}")
+        if option not in supported | {"words"}:
+            raise ConfigError(f"labels of the format {name} have fixed units: {flag} is not supported")
     try:
-        found = entry.function(path, Path(source), recordings, **{option: getattr(options, option) for option in takes})
+        arguments = {option: getattr(options, option) for option in supported}
+        found = entry.function(path, Path(source), recordings, **arguments)
     except (SkelemoError, OSError):
         raise
     except Exception as error:
         if str(getattr(entry.function, "__module__", "")).startswith("skelemo."):
             raise
-        place = traceback.extract_tb(error.__traceback__)[-1]
+        frame = traceback.extract_tb(error.__traceback__)[-1]
         raise ConfigError(
-            f"label format {name!r} failed at {place.filename}, line {place.lineno}: {type(error).__name__}: {error}"
+            f"label format {name!r} failed at {frame.filename}, line {frame.lineno}: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(found, Annotations):
         raise ConfigError(f"label format {name!r} returned {type(found).__name__}; expected skelemo's Annotations")
-    if options.words and "words" not in takes:
+    if options.words and "words" not in supported:
         found = relabeled(found, options.words, path)
     words = options.words
     unused = [word for word in words.meanings if folded(word) not in words.used]
     notes = [f"--map {word}={words.meanings[word]}: no label is {word!r}" for word in unused]
-    read_as = tuple((word, became, rows) for (word, became), rows in words.read_as.most_common())
+    read_as = tuple((word, class_, rows) for (word, class_), rows in words.read_as.most_common())
     return replace(found, notes=(*found.notes, *notes), read_as=read_as)
 
 
 def relabeled(found: Annotations, words: Words, where: object) -> Annotations:
-    """Annotations whose classes are called, put together or left out as the user says.
+    """Rename, combine or drop the classes of annotations, for readers that do not support ``words``.
 
-    For readers that take no ``words`` themselves, such as those of numbered classes. Shares of a class that is left out
-    go to the others in proportion.
+    Shares of a dropped class are distributed among the others in proportion.
 
     Raises `InputError`: as `class_head`.
     """
@@ -228,7 +227,7 @@ def relabeled(found: Annotations, words: Words, where: object) -> Annotations:
 
 
 def _renumbered(labels: np.ndarray, index: np.ndarray, outputs: int) -> np.ndarray:
-    """Class numbers or shares of other classes; ``index`` has the new class of each old one, -1 for none."""
+    """Map class numbers or shares to new classes; ``index`` has the new class of each old one, -1 to drop it."""
     if labels.ndim == 1:
         return np.asarray(np.append(index, np.int16(-1))[labels])
     shares = np.zeros((len(labels), outputs), np.float32)

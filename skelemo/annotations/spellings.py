@@ -1,15 +1,16 @@
-"""The names of recordings as people write them: paths, endings, case, spaces and zeros."""
+"""Spellings of recordings' names in labels: paths, endings, case, spaces and zeros."""
 
 import posixpath
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, cached_property
+from itertools import chain
 
 from skelemo.annotations.registry import Recordings
 from skelemo.text import folded, video_names
 
-#: What people and programs write after a video's name.
+#: Endings after a video's name.
 _ENDING = re.compile(
     r"(?:_[0-9]{12})?_keypoints$"
     r"|\.(?:json(?:\.gz)?|jsonl|ndjson|mp4|avi|mov|mkv|webm|m4v|mpe?g|wmv|flv|mts|m2ts|3gp|ogv|jpe?g|png|bmp|webp|tiff?"
@@ -17,7 +18,7 @@ _ENDING = re.compile(
     re.IGNORECASE,
 )
 _ARCHIVE = re.compile(r"\.(?:zip|tar(?:\.(?:gz|xz|bz2))?|tgz)$", re.IGNORECASE)
-#: Folders that say nothing of what is in them.
+#: Generic names of folders.
 _GENERIC = re.compile(
     r"(?:videos?|clips?|data|datasets?|raw|original|mp4|avi|frames?|images?|json|openpose|keypoints|poses?|out(?:put)?s?)",
     re.IGNORECASE,
@@ -27,7 +28,7 @@ _ZEROS = re.compile(r"(?:^|(?<=[^\W\d]))0+(?=[0-9])")
 
 
 def path_steps(text: str) -> list[str]:
-    """The steps of a path, however it is written: ``C:\\data\\a.mp4``, ``./a``, ``x/../a``."""
+    """The components of a path in any notation: ``C:\\data\\a.mp4``, ``./a``, ``x/../a``."""
     plain = text if text.isascii() else unicodedata.normalize("NFC", text)
     if plain.isascii() and not {*"\\.:"} & {*plain}:
         return [step for step in plain.split("/") if step]
@@ -46,71 +47,72 @@ def _loose_step(step: str) -> str:
 
 @cache
 def is_generic(step: str) -> bool:
-    """Whether a folder's name says nothing of what is in it."""
+    """Whether a folder's name is generic, such as ``videos``."""
     return _GENERIC.fullmatch(step) is not None
 
 
 def without_endings(steps: Sequence[str]) -> list[str]:
-    """Steps without endings: of a video or an OpenPose file in the last, of an archive in any."""
+    """A path without the ending of a video or an OpenPose file, and without endings of archives."""
     bare = [*map(_without_archive, steps)]
     while bare and (shorter := _ENDING.sub("", bare[-1])) not in ("", bare[-1]):
         bare[-1] = shorter
     return bare
 
 
-def loosely(steps: Sequence[str]) -> list[str]:
-    """Bare steps without what people vary, and numbers without leading zeros, which spreadsheets drop."""
+def loose(steps: Sequence[str]) -> list[str]:
+    """A path without endings, case, separators and leading zeros, which spreadsheets drop."""
     return [*map(_loose_step, without_endings(steps))]
 
 
 def flattened(steps: Sequence[str]) -> str:
-    """A path as one name, as people flatten folders: ``Action/Happy/0267`` and ``Action_Happy_0267`` are one."""
+    """A path joined to one name: ``Action/Happy/0267`` and ``Action_Happy_0267`` are equal."""
     return _loose_step("_".join(without_endings(steps)))
 
 
-#: Recordings of one folder that are kept in mind, to be named.
-_MOST_NAMED = 8
-#: Ways of writing names, from exact to loose.
-WAYS: tuple[Callable[[Sequence[str]], list[str]], ...] = (list, without_endings, loosely)
+#: Recordings listed per folder, for messages.
+_MOST_LISTED = 8
+#: Spellings of names, from exact to loose.
+SPELLINGS: tuple[Callable[[Sequence[str]], list[str]], ...] = (list, without_endings, loose)
 
 
 class Index:
-    """Every name of each recording, in one way of writing them: text -> positions of recordings."""
+    """Indices of recordings by every name, in one spelling."""
 
-    def __init__(self, recordings: Recordings, way: Callable[[Sequence[str]], list[str]]) -> None:
-        self.way = way
+    def __init__(self, recordings: Recordings, spelling: Callable[[Sequence[str]], list[str]]) -> None:
+        self.spelling = spelling
         sources = [source for _, source, *_ in recordings]
-        self.paths = [way(path_steps(source)) for source in sources]
+        self.paths = [spelling(path_steps(source)) for source in sources]
         videos = video_names(sources)
-        short = ((at, way(path_steps(videos[at]))) for at in range(len(sources)) if videos[at] != sources[at])
-        names = ((at, way(path_steps(one[0]))) for at, one in enumerate(recordings) if not one[1].endswith(one[0]))
+        short = ((at, spelling(path_steps(videos[at]))) for at in range(len(sources)) if videos[at] != sources[at])
+        others = ((at, name) for at, (name, source, *_) in enumerate(recordings) if not source.endswith(name))
+        names = ((at, spelling(path_steps(name))) for at, name in others)
         ends = ((at, steps[cut:]) for at, steps in enumerate(self.paths) for cut in range(1, len(steps)))
         self.sources = by_text(enumerate(self.paths))
         self.short = by_text(short)
-        self.ends = by_text(pair for pairs in (names, ends) for pair in pairs)
+        self.ends = by_text(chain(names, ends))
 
-    def whole(self, text: str) -> list[int] | None:
-        """Recordings whose path, or whose sequences' name, a text is."""
+    def exact(self, text: str) -> list[int] | None:
+        """Recordings with this path, or with this name of their sequences."""
         return self.sources.get(text) or self.short.get(text)
 
     @cached_property
     def folders(self) -> dict[str, list[int]]:
-        """Some of the recordings below each folder, by any piece of its path."""
+        """Some of the recordings below each folder, by any end of the folder's path."""
         inside: dict[tuple[str, ...], list[int]] = {}
         for at, steps in enumerate(self.paths):
             for end in range(1, len(steps)):
-                if len(known := inside.setdefault(tuple(steps[:end]), [])) < _MOST_NAMED:
-                    known.append(at)
+                if len(listed := inside.setdefault(tuple(steps[:end]), [])) < _MOST_LISTED:
+                    listed.append(at)
         return by_text(
-            (at, steps[begin:]) for steps, known in inside.items() for at in known for begin in range(len(steps))
+            (at, steps[begin:]) for steps, listed in inside.items() for at in listed for begin in range(len(steps))
         )
 
 
 def by_text(names: Iterable[tuple[int, Sequence[str]]]) -> dict[str, list[int]]:
-    """Positions by the text of their steps, each once."""
-    positions: dict[str, list[int]] = {}
-    for position, steps in names:
-        known = positions.setdefault("/".join(steps), [])
-        if steps and position not in known[-_MOST_NAMED:]:
-            known.append(position)
-    return positions
+    """Distinct indices by path."""
+    found: dict[str, list[int]] = {}
+    for at, steps in names:
+        listed = found.setdefault("/".join(steps), [])
+        if steps and at not in listed[-_MOST_LISTED:]:
+            listed.append(at)
+    return found

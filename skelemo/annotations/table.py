@@ -1,4 +1,4 @@
-"""A user's own label table: CSV or xlsx with a header, one row per video, interval or frame."""
+"""Label tables: CSV or xlsx with a header, one row per video, interval or frame."""
 
 import re
 from collections import Counter
@@ -21,20 +21,23 @@ from skelemo.errors import InputError
 from skelemo.targets import AU, VA, Head
 
 _COLUMNS = ("video", "frame", "start", "end", "unit", "person", "subject", "split", "label", "valence", "arousal")
-#: What else the column ``video`` is called.
+#: Other names of the column ``video``.
 _VIDEO = ("video_name", "video name", "videoname", "filename", "file_name", "file name", "file", "path", "clip",
           "clip_name", "recording", "sequence")  # fmt: skip
-#: An action unit's column, and the range of a column of values in its header.
+#: Name of an action unit's column, and range in the header of a column of values.
 _UNIT, _RANGE = re.compile(r"au\d{1,2}"), re.compile(r"\[\s*(-?[\d.]+)\s*:\s*(-?[\d.]+)\s*\]\s*$")
-#: Different words of a column that is taken for classes.
-_MOST_WORDS = 50
-#: Rows whose valence or arousal would not all be positive by chance.
+#: Largest number of different words in a column of classes.
+_MAX_WORDS = 50
+#: Number of rows from which valence or arousal is unlikely to be never negative.
 _MANY = 20
+
+#: Heads with their labels by row.
+_Heads = list[tuple[Head, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class _How:
-    """What the user says of the cells."""
+class _Reading:
+    """The user's options for cells."""
 
     words: Words
     scale: tuple[float, float] | None
@@ -54,49 +57,40 @@ def read_table_labels(
 ) -> Annotations:
     """Read a table with these columns, in any order and case; a file without a header is read by `read_lists`.
 
-    video : name of the video, or its path, however they are written (`match`). Also called clip, file, path, ….
-    frame, or start and end : OpenPose's frame numbers that the row is for, start and end included; without them, or
-        where they are empty, the row is for the whole video. Start and end may be times (`read_times`).
+    video : name or path of the video in any spelling (`match`); also called clip, file, path, ….
+    frame, or start and end : OpenPose's frame numbers, start and end included; without them, or if they are empty, the
+        row labels the whole video. Start and end may be times (`read_times`).
     label : word or number; empty or -1 is unlabeled.
     valence, arousal : in [-1, 1], or from LOW to HIGH of ``va_scale`` or ``valence[LOW:HIGH]``; both or none.
     AU1, AU2, … : action units, 0 or 1; empty or -1 is unlabeled.
-    person : left, right, the number of a track, or empty for whomever ``--person`` chooses.
-    subject : who is visible. split : train, validation or test. Other columns that hold only such words are splits too.
+    person : left, right, the number of a track, or empty for the person selected by ``--person``.
+    subject : identity of the person. split : train, validation or test; other columns of such words are splits too.
 
-    Every other column is a head of its own: of values where all its cells are numbers, with their least and greatest
-    as range (or ``NAME[LOW:HIGH]`` in the header); of classes where it repeats a few words. Columns that are neither
-    are named in a note.
+    Every other column is a separate head: of values if all its cells are numbers, with their minimum and maximum as
+    range (or ``NAME[LOW:HIGH]`` in the header); of classes if it repeats a few words. A note lists unused columns.
 
-    A folder for ``path`` means its ``labels.csv``, or the only CSV, TSV or xlsx file that lies directly in it.
+    If ``path`` is a folder, its ``labels.csv`` or only CSV, TSV or xlsx file is read.
 
-    Raises `InputError`: a cell is not what its column holds, or two rows contradict each other; the message names the
-    lines.
+    Raises `InputError`: a cell is invalid, or two rows contradict each other.
     """
     file = _table_file(path)
     if not is_spreadsheet(file) and is_list(file):
         return read_lists([file], file, words)
-    table, how = _with_plain_names(read_table(file)), _How(words or Words(), va_scale)
-    notes = list(table.notes)
+    table = _rename_video_column(read_table(file))
     _check_columns(table)
     table.refuse("video", np.array([not video for video in table.texts("video")]), "the name of a video")
     splits = read_splits(table, _COLUMNS)
     keys, group = groups(table)
     subjects = of_groups(table, "subject", table.texts("subject"), group)
     subsets = {name: of_groups(table, name, words, group) for name, words in splits.items()}
-    times = read_times(table, unit)
-    notes += times.notes
-    known = _known_heads(table, how, notes)
-    extra = _extra_heads(table, how, times, {*splits}, notes)
-    rows_of = list(rows_of_groups(group))
-    for head, values in list(extra):
-        if clash := _contradiction(_intervals(times, {head.name: values}, table), keys, rows_of):
-            notes.append(
-                f"{table.file}: column {head.name!r} is not used, since its rows contradict each other ({clash})"
-            )
-            extra.remove((head, values))
-    heads = [*known, *extra]
+    times, rows_of = read_times(table, unit), rows_of_groups(group)
+    notes = [*table.notes, *times.notes]
+    options = _Reading(words or Words(), va_scale)
+    heads = _known_heads(table, options, notes)
+    extra = _extra_heads(table, options, times, {*splits}, notes)
+    heads += _without_contradictions(extra, table, times, keys, rows_of, notes)
     if not heads:
-        raise InputError(f"{table.file}: no column holds labels; columns are {', '.join(table.columns)}")
+        raise InputError(f"{table.file}: no column has labels; columns are {', '.join(table.columns)}")
     intervals = _intervals(times, {head.name: values for head, values in heads}, table)
     items = []
     for at, ((video, person), rows) in enumerate(zip(keys, rows_of, strict=True)):
@@ -106,7 +100,7 @@ def read_table_labels(
                 video=video,
                 person=person,
                 subject=subjects[at],
-                splits={name: of_groups[at] for name, of_groups in subsets.items() if of_groups[at]},
+                splits={name: by_group[at] for name, by_group in subsets.items() if by_group[at]},
                 number=number if number is None else number.astype(times.dtype),
                 end=last if last is None else last.astype(times.dtype),
                 unit=times.unit,
@@ -122,14 +116,26 @@ def _intervals(times: Times, labels: dict[str, np.ndarray], table: Table) -> Int
     return Intervals(times.start, times.end, labels, table.lines, times.ticks, remedy)
 
 
-def _contradiction(intervals: Intervals, keys: Sequence[tuple[str, str]], rows_of: Sequence[np.ndarray]) -> str:
-    """Why the rows of one head cannot all hold; empty if they can."""
-    try:
-        for (video, _), rows in zip(keys, rows_of, strict=True):
-            spread(intervals[rows], repr(video))
-    except InputError as error:
-        return str(error)
-    return ""
+def _without_contradictions(
+    heads: _Heads,
+    table: Table,
+    times: Times,
+    keys: Sequence[tuple[str, str]],
+    rows_of: Sequence[np.ndarray],
+    notes: list[str],
+) -> _Heads:
+    """The heads without contradicting rows; the others are noted."""
+    kept: _Heads = []
+    for head, values in heads:
+        intervals = _intervals(times, {head.name: values}, table)
+        try:
+            for (video, _), rows in zip(keys, rows_of, strict=True):
+                spread(intervals[rows], repr(video))
+        except InputError as error:
+            notes.append(f"{table.file}: column {head.name!r} is ignored, because rows contradict each other ({error})")
+        else:
+            kept.append((head, values))
+    return kept
 
 
 def _table_file(path: Path) -> Path:
@@ -139,20 +145,19 @@ def _table_file(path: Path) -> Path:
     tables = sorted(file for file in found if not file.name.startswith(("~$", ".")))
     chosen = [file for file in tables if file.stem.lower() == "labels"] or tables
     if len(chosen) != 1:
-        told = f"{len(chosen)} of them ({some([file.name for file in chosen])})" if chosen else "none"
+        number = f"{len(chosen)} ({some([file.name for file in chosen])})" if chosen else "none"
         raise InputError(
-            f"{path}: expected one CSV, TSV or xlsx file, found {told}; give its path as table:PATH (list:PATH reads "
-            "train and test lists)"
+            f"{path}: expected one CSV, TSV or xlsx file, found {number}; give its path as table:PATH (or list:PATH "
+            "for train and test lists)"
         )
     return chosen[0]
 
 
-def _with_plain_names(table: Table) -> Table:
-    """The table with its videos in a column of that name."""
-    also = [name for name in _VIDEO if name in table.columns]
-    if "video" in table.columns or len(also) != 1:
+def _rename_video_column(table: Table) -> Table:
+    names = [name for name in _VIDEO if name in table.columns]
+    if "video" in table.columns or len(names) != 1:
         return table
-    return replace(table, columns={"video" if name in also else name: cells for name, cells in table.columns.items()})
+    return replace(table, columns={"video" if name in names else name: cells for name, cells in table.columns.items()})
 
 
 def _check_columns(table: Table) -> None:
@@ -160,66 +165,61 @@ def _check_columns(table: Table) -> None:
     if "video" not in table.columns:
         near = get_close_matches("video", table.columns, n=1)
         hint = f"; is it {near[0]!r}?" if near else ""
-        raise InputError(f"{table.file}: there is no column 'video' among {found}{hint}")
-    names = {_RANGE.sub("", name).strip() for name in table.columns}
-    for one, other in (("valence", "arousal"),):
-        if (one in names) != (other in names):
-            there, missing = (one, other) if one in names else (other, one)
-            raise InputError(f"{table.file}: column {there!r} needs column {missing!r} beside it; columns are {found}")
+        raise InputError(f"{table.file}: no column 'video' among {found}{hint}")
+    va = {"valence", "arousal"}
+    if len(missing := va - {_RANGE.sub("", name).strip() for name in table.columns}) == 1:
+        (existing,) = va - missing
+        raise InputError(f"{table.file}: column {existing!r} needs column {missing.pop()!r}; columns are {found}")
 
 
-def _known_heads(table: Table, how: _How, notes: list[str]) -> list[tuple[Head, np.ndarray]]:
-    """Heads of the columns with a meaning, and their labels by row."""
+def _known_heads(table: Table, options: _Reading, notes: list[str]) -> _Heads:
+    """Heads of the columns with a defined meaning."""
     heads = []
     if "label" in table.columns:
-        heads += _class_column(table, "label", how.words, notes)
+        heads += _class_column(table, "label", options.words, notes)
     if columns := _va_columns(table):
-        heads.append((VA, _valence_arousal(table, columns, how.scale, notes)))
-    elif how.scale:
-        raise InputError(f"{table.file}: --va-scale is given, and there are no columns valence and arousal")
+        heads.append((VA, _valence_arousal(table, columns, options.scale, notes)))
+    elif options.scale:
+        raise InputError(f"{table.file}: --va-scale needs columns valence and arousal")
     units = [name for name in table.columns if _UNIT.fullmatch(name)]
     if units:
         flags = np.stack([table.numbers(name) for name in units], 1)
         for name, column in zip(units, flags.T, strict=True):
-            table.refuse(
-                name, ~(np.isnan(column) | np.isin(column, (-1, 0, 1))), "0, 1, or -1 or nothing for unlabeled"
-            )
+            table.refuse(name, ~(np.isnan(column) | np.isin(column, (-1, 0, 1))), "0, 1, or -1 or empty for unlabeled")
         head = Head(AU.name, "flags", tuple(name.upper() for name in units))
         heads.append((head, np.where(np.isnan(flags), -1, flags).astype(np.int8)))
     return heads
 
 
-def _extra_heads(
-    table: Table, how: _How, times: Times, splits: Collection[str], notes: list[str]
-) -> list[tuple[Head, np.ndarray]]:
-    """A head for every other column that holds numbers or a few words."""
-    heads: list[tuple[Head, np.ndarray]] = []
+def _extra_heads(table: Table, options: _Reading, times: Times, splits: Collection[str], notes: list[str]) -> _Heads:
+    """A head for every other column of numbers or of a few words."""
+    heads: _Heads = []
     unused = []
     for name in table.columns:
         if name in (*_COLUMNS, *splits, *_va_columns(table), *times.columns) or _UNIT.fullmatch(name):
             continue
         words = [word for word in table.texts(name) if word]
-        own = re.sub(r"[^\w-]+", "_", _RANGE.sub("", name)).strip("_")
-        if not words or not own or any(head.name == own for head, _ in heads):
+        head_name = re.sub(r"[^\w-]+", "_", _RANGE.sub("", name)).strip("_")
+        if not words or not head_name or any(head.name == head_name for head, _ in heads):
             unused.append(name)
-        elif (found := _value_column(table, name, own)) is not None:
+        elif (found := _value_column(table, name, head_name)) is not None:
             heads += found
-        elif len(set(words)) <= min(_MOST_WORDS, len(words) / 2):
-            said = how.words if "label" not in table.columns else replace(how.words, classes=())
-            heads += _class_column(table, name, said, notes, own)
+        elif len(set(words)) <= min(_MAX_WORDS, len(words) / 2):
+            given = options.words if "label" not in table.columns else replace(options.words, classes=())
+            heads += _class_column(table, name, given, notes, head_name)
         else:
             unused.append(name)
     if unused:
         notes.append(f"{table.file}: columns not used: {', '.join(unused)}")
-    of_words = [head.name for head, _ in heads if head.kind == "classes"]
-    if how.words.classes and "label" not in table.columns and len(of_words) != 1:
-        others = some(of_words, 12) if of_words else "none"
-        raise InputError(f"{table.file}: --classes is for column label; there is none, and of other words {others}")
+    classes = [head.name for head, _ in heads if head.kind == "classes"]
+    if options.words.classes and "label" not in table.columns and len(classes) != 1:
+        others = some(classes, 12) if classes else "none"
+        raise InputError(f"{table.file}: --classes needs a column label or one other column of words, found {others}")
     return heads
 
 
-def _value_column(table: Table, name: str, own: str) -> list[tuple[Head, np.ndarray]] | None:
-    """A head of one value; none of a constant column, None where a cell is no number."""
+def _value_column(table: Table, name: str, head_name: str) -> _Heads | None:
+    """A head of one value; empty for a constant column, None if a cell is not a number."""
     try:
         numbers = table.numbers(name)
     except InputError:
@@ -227,13 +227,13 @@ def _value_column(table: Table, name: str, own: str) -> list[tuple[Head, np.ndar
     given = _RANGE.search(name)
     low, high = (float(given[1]), float(given[2])) if given else (float(np.nanmin(numbers)), float(np.nanmax(numbers)))
     table.refuse(name, (numbers < low) | (numbers > high), f"a number in [{low:g}, {high:g}]")
-    return [(Head(own, "values", (own,), low, high), numbers.astype(np.float32)[:, None])] if low < high else []
+    if low >= high:
+        return []
+    return [(Head(head_name, "values", (head_name,), low, high), numbers.astype(np.float32)[:, None])]
 
 
-def _class_column(
-    table: Table, name: str, said: Words, notes: list[str], own: str = "label"
-) -> list[tuple[Head, np.ndarray]]:
-    """A head of classes from the words of a column; none where the column is empty."""
+def _class_column(table: Table, name: str, given: Words, notes: list[str], head_name: str = "label") -> _Heads:
+    """A head of classes from the words of a column; none if the column is empty."""
     words = table.texts(name)
     spelling = _as_numbers(set(words)) or {word: word for word in set(words)}
     rows = Counter(spelling[word] for word in words if word and spelling[word] != "-1")
@@ -241,18 +241,18 @@ def _class_column(
         notes.append(f"{table.file}: column {name!r} is empty")
         return []
     first = {spelling[word]: int(line) for word, line in zip(reversed(words), table.lines[::-1], strict=True)}
-    head, index, told = class_head(rows, table.file, own, said, lines=first)
-    notes += told
-    if own != "label":
-        head = replace(head, name=own)
+    head, index, more = class_head(rows, table.file, head_name, given, lines=first)
+    notes += more
+    if head_name != "label":
+        head = replace(head, name=head_name)
     indices = {word: index.get(spelling[word], -1) for word in spelling}
-    if none := sum(spelling[word] == "-1" for word in words):
-        notes.append(f"{table.file}: rows with {name} -1, taken as unlabeled: {none}")
+    if unlabeled := sum(spelling[word] == "-1" for word in words):
+        notes.append(f"{table.file}: rows with {name} -1, read as unlabeled: {unlabeled}")
     return [(head, np.array([indices[word] for word in words], np.int16))]
 
 
 def _as_numbers(words: set[str]) -> dict[str, str]:
-    """Whole numbers without zeros before or after them (a spreadsheet's 3.0 is 3); nothing if any word is not one."""
+    """Integers in canonical form (a spreadsheet's 3.0 is 3); empty if any word is not an integer."""
     spelling = {}
     for word in words:
         whole, _, rest = word.partition(".")
@@ -263,7 +263,7 @@ def _as_numbers(words: set[str]) -> dict[str, str]:
 
 
 def _va_columns(table: Table) -> list[str]:
-    """The columns of valence and arousal, which may have their range in the header."""
+    """Names of the columns of valence and arousal, which may contain their range."""
     names = {_RANGE.sub("", name).strip(): name for name in table.columns}
     return [names[name] for name in ("valence", "arousal") if name in names]
 
@@ -271,17 +271,17 @@ def _va_columns(table: Table) -> list[str]:
 def _valence_arousal(
     table: Table, columns: list[str], scale: tuple[float, float] | None, notes: list[str]
 ) -> np.ndarray:
-    """Valence and arousal ``[R, 2]`` in [-1, 1], from the user's scale or that of the header."""
+    """Valence and arousal ``[R, 2]`` in [-1, 1], rescaled from the user's scale or the header's."""
     values = []
     for name in columns:
         header, numbers = _RANGE.search(name), table.numbers(name)
         low, high = scale or ((float(header[1]), float(header[2])) if header else (-1.0, 1.0))
-        remedy = "" if scale or header else "; --va-scale LOW:HIGH if they are on another scale, as in 1:9"
+        remedy = "" if scale or header else "; give another scale with --va-scale LOW:HIGH, as in 1:9"
         wrong = (numbers < low) | (numbers > high)
-        table.refuse(name, wrong, f"a number in [{low:g}, {high:g}], or nothing where unlabeled{remedy}")
+        table.refuse(name, wrong, f"a number in [{low:g}, {high:g}], or empty for unlabeled{remedy}")
         values.append((numbers - low) / (high - low) * 2 - 1 if scale or header else numbers)
         if not (scale or header) and len(numbers) >= _MANY and np.nanmin(np.append(numbers, 1)) >= 0:
-            notes.append(f"{table.file}: {name} is never below 0 (if it is on a scale from 0 to 1: --va-scale 0:1)")
+            notes.append(f"{table.file}: {name} is never negative (use --va-scale 0:1 if its scale is 0 to 1)")
     valence, arousal = values
     table.refuse(columns[1], np.isnan(valence) != np.isnan(arousal), "valence and arousal, both or none")
     return np.stack(values, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What the rows of a table for one video and person say of both: subject, splits, or any other column."""
+"""Groups the rows of a table by video and person, and reads columns with one value per group."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -19,46 +19,46 @@ def _persons(table: Table) -> list[str]:
             words[word] = person.lstrip("0") or "0"
         elif person not in ("", "left", "right"):
             row = table.texts("person").index(word)
-            raise table.refusal("person", row, "left, right, the number of a track, or nothing")
+            raise table.refusal("person", row, "left, right, the number of a track, or empty")
     return [words[word] for word in table.texts("person")]
 
 
 def groups(table: Table) -> tuple[list[tuple[str, str]], np.ndarray]:
-    """The videos and persons in the order in which they first appear, and which of them each row is for [R]."""
-    places = {video: video.replace("\\", "/").removeprefix("./") for video in set(table.texts("video"))}
+    """Distinct videos and persons in order of appearance, and the index of each row's [R]."""
+    paths = {video: video.replace("\\", "/").removeprefix("./") for video in set(table.texts("video"))}
     index: dict[tuple[str, str], int] = {}
     rows = zip(table.texts("video"), _persons(table), strict=True)
-    group = np.array([index.setdefault((places[video], person), len(index)) for video, person in rows])
+    group = np.array([index.setdefault((paths[video], person), len(index)) for video, person in rows])
     return list(index), group
 
 
 def rows_of_groups(group: np.ndarray) -> list[np.ndarray]:
-    """The rows of each group, in order; ``group`` ``[R]`` has the group of each row."""
+    """The rows of each group in order, given the group of each row ``[R]``."""
     order = np.argsort(group, kind="stable")
     return np.split(order, np.cumsum(np.bincount(group))[:-1])
 
 
 def of_groups(table: Table, name: str, words: Sequence[str], group: np.ndarray) -> list[str]:
-    """For each video and person the one word that its rows have in a column, "" where they have none."""
+    """The word of each group in a column, "" if all its cells are empty. Raises `InputError`: its rows differ."""
     index = {"": 0}
     code = np.array([index.setdefault(word, len(index)) for word in words])
     chosen = np.zeros(group.max() + 1, np.int64)
     np.maximum.at(chosen, group, code)
     differs = (code > 0) & (code != chosen[group])
     if differs.any():
-        one = int(differs.argmax())
-        other = int(((group == group[one]) & (code == chosen[group[one]])).argmax())
-        one, other = sorted((one, other))
+        row = int(differs.argmax())
+        other = int(((group == group[row]) & (code == chosen[group[row]])).argmax())
+        first, second = sorted((row, other))
         raise InputError(
-            f"{table.file}, lines {table.lines[one]} and {table.lines[other]}: {name} is {words[one]!r} and "
-            f"{words[other]!r} for the same video and person; expected one"
+            f"{table.file}, lines {table.lines[first]} and {table.lines[second]}: {name} is {words[first]!r} and "
+            f"{words[second]!r} for the same video and person; expected one"
         )
     vocabulary = list(index)
     return [vocabulary[at] for at in chosen]
 
 
 def read_splits(table: Table, known: Collection[str]) -> dict[str, list[str]]:
-    """Subsets by row of column ``split`` and of every column that is not ``known`` and holds only such words."""
+    """Subsets by row, of column ``split`` and every column of subsets that is not ``known``."""
     splits = {}
     for name in table.columns:
         words = {word: SUBSETS.get(word.casefold(), "") for word in set(table.texts(name))}
@@ -72,22 +72,22 @@ def read_splits(table: Table, known: Collection[str]) -> dict[str, list[str]]:
 
 
 def read_column(file: Path, column: str) -> Annotations:
-    """The words of a column, as the one label of each video, or of each ``person`` in it; empty cells say nothing.
+    """Read the words of a column as a label of each video, or of each ``person`` in it; empty cells are skipped.
 
-    Raises `InputError`: the table is damaged, has no column ``video``, says two things of one video, or has too many
-    different words; `ConfigError`: there is no such column.
+    Raises `InputError`: the table is damaged, has no column ``video``, two words for one video, or too many different
+    words; `ConfigError`: the column does not exist.
     """
     table = read_table(file)
     name = " ".join(column.lower().split())
     if "video" not in table.columns:
-        raise InputError(f"{file}: there is no column 'video' among {', '.join(table.columns)}")
+        raise InputError(f"{file}: no column 'video' among {', '.join(table.columns)}")
     if name not in table.columns:
         raise unknown(f"column of {file}", column, table.columns)
     found: dict[tuple[str, str], tuple[str, int]] = {}
     cells = zip(table.texts("video"), table.texts("person"), table.texts(name), table.lines, strict=True)
     for video, person, word, line in cells:
-        place = video.replace("\\", "/").removeprefix("./"), person.lower()
-        first = found.setdefault(place, (word, int(line))) if video and word else (word, 0)
+        key = video.replace("\\", "/").removeprefix("./"), person.lower()
+        first = found.setdefault(key, (word, int(line))) if video and word else (word, 0)
         if first[0] != word:
             raise InputError(
                 f"{file}, lines {first[1]} and {line}: {name} is {first[0]!r} and {word!r} for {video!r}; expected one"

@@ -1,4 +1,4 @@
-"""Intervals of time as intervals of frames, once the recording is known that they are for."""
+"""Converts intervals of time to frames, given the recording."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,15 +10,15 @@ from skelemo.annotations.registry import Annotation
 from skelemo.errors import InputError
 from skelemo.text import count
 
-#: Of times, which are whole numbers of microseconds until they are frames.
+#: Times are integers in microseconds.
 TICKS = 1_000_000
 _MINUTE = 60
-#: Seconds by which labels in seconds may run on after the last frame.
+#: Seconds by which labels in seconds may extend beyond the last frame.
 _SLACK = 0.5
 
 
 class Span(NamedTuple):
-    """A recording's place in time: first and last frame number, and frames per second (0 for unknown)."""
+    """First and last frame number of a recording, and its frames per second (0 for unknown)."""
 
     source: str
     first: int
@@ -35,30 +35,29 @@ Labeled = tuple[tuple[Annotation, ...], ...]
 
 
 def in_frames(annotations: Labeled, spans: Sequence[Span]) -> tuple[Labeled, list[str]]:
-    """Annotations of recordings by frame number, and the recordings outside of which all of their labels lie.
+    """Convert annotations to frame numbers; also returns the recordings with all labels outside.
 
-    Times become the nearest frames, an end the frame before it. Labels that lie outside the recording are left out.
+    Times become the nearest frames, ends the frame before. Labels outside the recording are dropped.
 
-    Raises `InputError`: times of a recording whose frame rate is unknown; or starts and ends that may be frames or
-    times.
+    Raises `InputError`: the frame rate for times is unknown, or starts and ends may be frames or times.
     """
-    pairs = [(one, span) for group, span in zip(annotations, spans, strict=True) for one in group]
-    _require_frames([(one, span) for one, span in pairs if one.unit == "unknown"])
+    groups = list(zip(annotations, spans, strict=True))
+    _require_frames([(label, span) for group, span in groups for label in group if label.unit == "unknown"])
     outside = []
-    placed = []
-    for group, span in zip(annotations, spans, strict=True):
-        mine = tuple(_placed(one, span) for one in group)
-        if any(_rows(one) for one in group) and not any(one.number is None or _rows(one) for one in mine):
+    converted = []
+    for group, span in groups:
+        labels = tuple(_in_frames(label, span) for label in group)
+        if any(_rows(label) for label in group) and not any(label.number is None or _rows(label) for label in labels):
             outside.append(span.source)
-        placed.append(mine)
-    return tuple(placed), outside
+        converted.append(labels)
+    return tuple(converted), outside
 
 
 def _rows(annotation: Annotation) -> int:
     return 0 if annotation.number is None else len(annotation.number)
 
 
-def _placed(annotation: Annotation, span: Span) -> Annotation:
+def _in_frames(annotation: Annotation, span: Span) -> Annotation:
     if annotation.number is None or not len(annotation.number):
         return replace(annotation, unit="frames")
     start = annotation.number
@@ -66,8 +65,8 @@ def _placed(annotation: Annotation, span: Span) -> Annotation:
     if annotation.unit == "microseconds":
         if not span.fps:
             raise InputError(
-                f"{annotation.source}: starts and ends for {annotation.video!r} are times, and the frame rate of its "
-                "recording is unknown: say --fps, or --unit frames if they are frames"
+                f"{annotation.source}: starts and ends for {annotation.video!r} are times, but the frame rate of its "
+                "recording is unknown: give --fps, or --unit frames if they are frames"
             )
         start = np.rint(start * (span.fps / TICKS)).astype(np.int64)
         end = np.rint((end + 1) * (span.fps / TICKS)).astype(np.int64) - 1
@@ -88,18 +87,18 @@ def _placed(annotation: Annotation, span: Span) -> Annotation:
 
 
 def _require_frames(pairs: Sequence[tuple[Annotation, Span]]) -> None:
-    """Whole numbers that no unit was said of: refuse those that cannot be frames, or that may be seconds too."""
-    remedy = "say --unit frames, seconds or milliseconds"
-    for one, span in pairs:
-        if one.number is not None and len(one.number) and one.number[-1] > span.last:
+    """Refuse integers without a unit that cannot be frames, or that may be seconds."""
+    remedy = "give --unit frames, seconds or milliseconds"
+    for label, span in pairs:
+        if label.number is not None and len(label.number) and label.number[-1] > span.last:
             raise InputError(
-                f"{one.source}: an interval of {one.video!r} begins at {one.number[-1]}, but its recording "
-                f"{span.source} ends at frame {span.last}: are these frames at all? {remedy}"
+                f"{label.source}: an interval of {label.video!r} begins at {label.number[-1]}, but its recording "
+                f"{span.source} ends at frame {span.last}: are these frames? {remedy}"
             )
-    timed = [(int(one.end[-1]), span) for one, span in pairs if one.end is not None and len(one.end)]
+    timed = [(int(label.end[-1]), span) for label, span in pairs if label.end is not None and len(label.end)]
     if timed and all(end < _MINUTE and span.fps and end <= span.seconds + _SLACK for end, span in timed):
         end, span = max(timed, key=lambda pair: pair[0])
         raise InputError(
-            f"{pairs[0][0].source}: starts and ends are whole numbers up to {end}, which may be frames or seconds of "
+            f"{pairs[0][0].source}: starts and ends are integers up to {end}, which may be frames or seconds of "
             f"{span.source} ({count(span.last + 1, 'frame')} in {span.seconds:.3g} s): {remedy}"
         )

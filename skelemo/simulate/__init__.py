@@ -1,6 +1,6 @@
 """Simulated actors: OpenPose JSON and label files with ground truth, on disk or in memory.
 
-Everything derived from them must be called simulated.
+All results derived from them must be labeled as simulated.
 """
 
 from skelemo.simulate.clips import Cast, Clip, Role, crossing_people, long_clip, short_clip, simulate

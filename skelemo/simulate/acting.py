@@ -1,4 +1,4 @@
-"""Acting: a script of emotion episodes to posture, facial actions and labels of every frame."""
+"""Acting: converts a script of emotion episodes to posture, facial actions and labels of every frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from skelemo.simulate.subject import Level, Subject
 
 Array = NDArray[np.float64]
 
-#: Least intensity of an episode for frames to be labeled with its emotion; others are neutral.
+#: Minimum intensity of an episode for frames to be labeled with its emotion; others are neutral.
 LABEL_FROM = 0.3
 
 _COLUMN = {name: index for index, name in enumerate(POSTURE)}
@@ -31,7 +31,7 @@ _WANDER = {
 
 @dataclass(frozen=True)
 class Episode:
-    """One emotion with onset, apex and offset. Times in seconds; `peak` is the intensity at the apex."""
+    """One emotion with onset, apex and offset, in seconds; `peak` is the intensity at the apex."""
 
     emotion: int
     start: float
@@ -53,7 +53,7 @@ class Performance:
     posture: Array  # [T, len(POSTURE)]
     actions: Array  # [T, A]
     expression: NDArray[np.int8]  # [T] index into NAMES
-    intensity: Array  # [T] of the episode, 0 between them
+    intensity: Array  # [T] of the episode, 0 between episodes
     valence: Array  # [T] in [-1, 1]
     arousal: Array  # [T] in [-1, 1]
 
@@ -79,7 +79,7 @@ def short_script(rng: np.random.Generator, emotion: int, seconds: float) -> list
 def perform(
     rng: np.random.Generator, subject: Subject, script: Sequence[Episode], frames: int, fps: float, level: Level
 ) -> Performance:
-    """Perform a script: `frames` frames at `fps`."""
+    """Perform a script for `frames` frames at `fps`."""
     seconds = np.arange(frames) / fps
     resting = posture({}, *subject.hands) + subject.habit
     pose = np.tile(resting, (frames, 1))  # [T, P]
@@ -91,9 +91,9 @@ def perform(
         emotion[now > 0], intensity = episode.emotion, np.maximum(intensity, now)
         face, body = _emphasis(rng, level)
         actions += np.outer(now, face * _shown_face(rng, subject, episode.emotion, level))
-        later = envelope(episode, seconds - rng.uniform(0.0, 0.2))
-        pose += np.outer(later, body * level.body * (_shown_posture(rng, subject, episode.emotion, level) - resting))
-        manner += np.outer(later, level.motion * (MANNERS[episode.emotion] - MANNERS[NEUTRAL]))
+        delayed = envelope(episode, seconds - rng.uniform(0.0, 0.2))
+        pose += np.outer(delayed, body * level.body * (_shown_posture(rng, subject, episode.emotion, level) - resting))
+        manner += np.outer(delayed, level.motion * (MANNERS[episode.emotion] - MANNERS[NEUTRAL]))
     _move(rng, pose, np.maximum(manner, 0) * subject.manner, fps)
     _enliven_face(rng, actions, fps, level)
     expression = np.where(intensity >= LABEL_FROM, emotion, NEUTRAL).astype(np.int8)
@@ -114,8 +114,8 @@ def _smoothstep(x: Array) -> Array:
 
 
 def _episode(rng: np.random.Generator, emotion: int, start: float) -> Episode:
-    shown = PROTOTYPES[emotion]
-    onset, apex, offset = (rng.uniform(*span) for span in (shown.onset, shown.apex, shown.offset))
+    prototype = PROTOTYPES[emotion]
+    onset, apex, offset = (rng.uniform(*span) for span in (prototype.onset, prototype.apex, prototype.offset))
     return Episode(emotion, start, onset, apex, offset, peak=rng.uniform(0.65, 1.0))
 
 
@@ -136,15 +136,15 @@ def _shown_face(rng: np.random.Generator, subject: Subject, emotion: int, level:
 
 
 def _shown_posture(rng: np.random.Generator, subject: Subject, emotion: int, level: Level) -> Array:
-    """The posture at the apex: that of the emotion or, ambiguously, of a neutral speaker."""
-    shown = PROTOTYPES[emotion]
-    if not shown.hands:
+    """The posture at the apex: that of the emotion, or with ambiguity that of a neutral speaker."""
+    prototype = PROTOTYPES[emotion]
+    if not prototype.hands:
         return posture({}, *subject.hands) + subject.habit
-    trunk = {name: value * rng.uniform(0.7, 1.3) for name, value in shown.trunk.items()}
-    right, left = shown.hands[rng.integers(len(shown.hands))].split()
+    trunk = {name: value * rng.uniform(0.7, 1.3) for name, value in prototype.trunk.items()}
+    right, left = prototype.hands[rng.integers(len(prototype.hands))].split()
     if rng.random() < level.ambiguity:
         right = left = "talking"
-    flipped = -1 if rng.random() < 0.5 else 1  # which way the subject turns away
+    flipped = -1 if rng.random() < 0.5 else 1  # direction in which the subject turns away
     trunk |= {name: flipped * trunk[name] for name in ("twist", "turn", "tilt") if name in trunk}
     return posture(trunk, right, left) + subject.habit
 

@@ -1,7 +1,7 @@
-"""The simulated body: proportions and posture to joints in space.
+"""The simulated body: converts proportions and posture to joints in space.
 
-World coordinates in meters: x to the right of the image, y up from the floor, z towards the camera. A subject who faces
-the camera has the left hand at positive x. Proportions are those of Drillis & Contini (1966) as shares of stature, with
+World coordinates in meters: x to the right of the image, y up from the floor, z towards the camera. A subject facing
+the camera has the left hand at positive x. Proportions follow Drillis & Contini (1966) as shares of stature, with
 shoulders and hips narrowed to the joint centers as in OpenPose.
 """
 
@@ -66,7 +66,7 @@ class Build:
 
 
 def random_build(rng: np.random.Generator, spread: float) -> Build:
-    """A random body; `spread` 1 is about the variation of adults."""
+    """A random body; a `spread` of 1 is about the variation of adults."""
     stature = rng.normal(1.71, 0.09 * min(spread, 1.0))
     lengths = {name: stature * share * (1 + spread * rng.normal(0, 0.04)) for name, share in _SHARES.items()}
     lengths["shoulder"] *= 1 + spread * rng.normal(0, 0.06)
@@ -173,7 +173,7 @@ def _place_head(body: Array, build: Build, points: Array, skull: Array, head: Ar
 
 
 def _two_bones(start: Array, end: Array, pole: Array, first: float, second: float) -> tuple[Array, Array]:
-    """Middle and end joint of a limb that reaches for `end`, bent towards `pole`; `end` is moved within reach."""
+    """Middle and end joint of a limb that reaches for `end` and bends towards `pole`; `end` is moved within reach."""
     line = end - start
     distance = np.linalg.norm(line, axis=1, keepdims=True)
     line = line / np.maximum(distance, 1e-9)

@@ -1,4 +1,4 @@
-"""Clips: simulated recordings with labels and ground truth, by number."""
+"""Simulated recordings with labels and ground truth, by number."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Clip:
     fps: int
     split: str  # one of SPLITS, by subject
     fold: int  # 1 to FOLDS, by subject: the fold that tests it
-    emotion: str  # of a short clip; else ""
+    emotion: str  # of a short clip, otherwise ""
     crowd: Crowd
     roles: tuple[Role, ...]
 
@@ -73,11 +73,11 @@ class Cast:
 
     def __post_init__(self) -> None:
         if self.subjects < FOLDS:
-            raise ConfigError(f"{self.subjects} subjects: at least {FOLDS} are needed, so that every split has its own")
+            raise ConfigError(f"{self.subjects} subjects: expected at least {FOLDS}, one for each fold")
         if not 0 <= self.difficulty <= 1:
-            raise ConfigError(f"difficulty {self.difficulty}: it goes from 0 (nearly separable) to 1 (hard)")
+            raise ConfigError(f"difficulty {self.difficulty}: expected 0 (nearly separable) to 1 (hard)")
         if self.seed < 0:
-            raise ConfigError(f"seed {self.seed}: it is a whole number from 0")
+            raise ConfigError(f"seed {self.seed}: expected an integer from 0")
 
     @property
     def level(self) -> Level:
@@ -85,20 +85,20 @@ class Cast:
         return Level(self.difficulty)
 
     def subject(self, number: int) -> Subject:
-        """The subject of a number, the same in every clip."""
+        """The subject with a number, the same in every clip."""
         return random_subject(self.random(_SUBJECT, number), number, self.level)
 
     def split(self, number: int) -> str:
-        """Subset of a subject, one of SPLITS with 60, 20 and 20 percent of the subjects."""
-        place = (self._places[number] + 0.5) / self.subjects
-        return SPLITS[int(np.searchsorted(np.cumsum(_SHARES[:-1]), place))]
+        """Subset of a subject; train, validation and test have 60, 20 and 20 percent of the subjects."""
+        rank = (self._ranks[number] + 0.5) / self.subjects
+        return SPLITS[int(np.searchsorted(np.cumsum(_SHARES[:-1]), rank))]
 
     def fold(self, number: int) -> int:
         """Fold, 1 to FOLDS, that tests a subject."""
-        return 1 + self._places[number] % FOLDS
+        return 1 + self._ranks[number] % FOLDS
 
     def partner(self, number: int) -> int:
-        """Another subject of the same subset, or the same one if there is no other."""
+        """Another subject of the same subset, or the subject itself if it is the only one."""
         split = self.split(number)
         others = [other for other in range(self.subjects) if self.split(other) == split]
         return others[(others.index(number) + 1) % len(others)]
@@ -108,8 +108,8 @@ class Cast:
         return np.random.default_rng([self.seed, *stream])
 
     @cached_property
-    def _places(self) -> list[int]:
-        return [int(place) for place in self.random(_CAST).permutation(self.subjects)]
+    def _ranks(self) -> list[int]:
+        return self.random(_CAST).permutation(self.subjects).tolist()
 
 
 def simulate(
@@ -121,10 +121,10 @@ def simulate(
     seed: int = 0,
     short: bool = False,
 ) -> Iterator[Clip]:
-    """Clips of simulated actors, in memory: `clips` of each subject, or of each subject and emotion if `short`.
+    """Yield clips of simulated actors: `clips` of each subject, or of each subject and emotion if `short`.
 
-    Long clips show a series of emotions separated by neutral, and vary by a fifth around `frames`; short ones show one
-    emotion.
+    Long clips show a series of emotions separated by neutral, and their length varies by a fifth around `frames`; short
+    ones show one emotion.
     """
     cast = Cast(subjects, difficulty, seed)
     for number in range(subjects * clips * (len(NAMES) if short else 1)):
@@ -162,7 +162,7 @@ def short_clip(cast: Cast, number: int, frames: int) -> Clip:
 def crossing_people(
     *, people: int = 2, frames: int = 150, difficulty: float = 0.5, seed: int = 0, gap: float = 0.0
 ) -> tuple[Crowd, list[NDArray[np.float32]]]:
-    """People who cross each other's path, half from either side, and the ground truth.
+    """People who cross each other's path, half of them from each side, and the ground truth.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def crossing_people(
 
     Returns
     -------
-    The crowd, with true identities, and points without noise by person, [T, 95, 3].
+    The crowd with true identities, and the points of each person without noise, [T, 95, 3].
     """
     cast = Cast(max(people, FOLDS), difficulty, seed)
     rng = cast.random(_CROSSING)

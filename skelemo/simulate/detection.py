@@ -1,4 +1,4 @@
-"""The camera, and OpenPose's view through it: visibility, missing points, jitter and confidence.
+"""The camera, and OpenPose's detections: visibility, missing points, jitter and confidence.
 
 Calibrated by eye on recordings of BODY_25: joints jitter by about half a percent of the torso, confidence is highest at
 eyes and neck and lowest at wrists, hips and feet, and points are missing for several frames. Faces are missing below a
@@ -17,24 +17,24 @@ from skelemo.skeleton import BODY_25, FACE_70, layout
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-#: Visible height, and height of the image center, of a standing person, in statures.
+#: Visible height and height of the image center for a standing person, in statures.
 FRAMINGS = {"full": (1.3, 0.5), "half": (0.78, 0.71), "close": (0.42, 0.86)}
 SIZES = ((1280, 720), (1920, 1080), (960, 540), (640, 480))
 RATES = (30, 30, 30, 25, 24)
 
 _FACE = layout().slices[FACE_70.name]
 _BODY = layout().slices[BODY_25.name]
-_LEAST_FACE = 40  # pixels, faceDetector.cpp
-_LEAST_PARTS = 3  # getPoseDefaultMinSubsetCnt
+_MIN_FACE = 40  # pixels, faceDetector.cpp
+_MIN_JOINTS = 3  # getPoseDefaultMinSubsetCnt
 
-# Mean confidence of well visible points, and jitter in percent of the torso.
+# Mean confidence of clearly visible points, and jitter in percent of the torso.
 _CONFIDENCE = {"Nose": 0.9, "Neck": 0.86, "Shoulder": 0.82, "Elbow": 0.8, "Wrist": 0.74, "MidHip": 0.66, "Hip": 0.62}
 _CONFIDENCE |= {"Knee": 0.76, "Ankle": 0.74, "Eye": 0.92, "Ear": 0.84, "BigToe": 0.66, "SmallToe": 0.62, "Heel": 0.6}
 _JITTER = {"Nose": 0.3, "Neck": 0.45, "Shoulder": 0.5, "Elbow": 0.55, "Wrist": 0.6, "MidHip": 0.8, "Hip": 0.8}
 _JITTER |= {"Knee": 0.65, "Ankle": 0.7, "Eye": 0.3, "Ear": 0.4, "BigToe": 1.0, "SmallToe": 1.0, "Heel": 1.0}
 _FACE_JITTER = 0.55  # percent of the face's box, about 0.9 mm
 
-# Points that are missing together, and the share of time.
+# Points that are missing together, and their share of time.
 _LOST = {
     "RWrist": 0.02,
     "RElbow RWrist": 0.012,
@@ -55,9 +55,8 @@ _LOST = {
 
 
 _POWERS = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4, 1e5])
-_SCALES = np.array(
-    [0.0, 1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1e0]
-)  # exact, so that one division is correctly rounded
+# Exact in float64, so that one division is correctly rounded.
+_SCALES = np.array([0.0, 1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1e0])
 
 
 def _by_joint(table: dict[str, float]) -> Array:
@@ -71,7 +70,7 @@ _SHARES = np.array(list(_LOST.values()))
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera looking along -z, tilted down by `tilt` radians; focal length in pixels, position in meters."""
+    """A pinhole camera along -z, tilted down by `tilt` radians; focal length in pixels, position in meters."""
 
     width: int
     height: int
@@ -86,8 +85,8 @@ class Camera:
         sine, cosine = np.sin(self.tilt), np.cos(self.tilt)
         depth = np.maximum(-z * cosine - y * sine, 0.05)
         up = y * cosine - z * sine
-        across = np.stack([self.width / 2 + self.focal * x / depth, self.height / 2 - self.focal * up / depth], axis=-1)
-        return across, depth
+        pixels = np.stack([self.width / 2 + self.focal * x / depth, self.height / 2 - self.focal * up / depth], axis=-1)
+        return pixels, depth
 
     def reach(self, z: float) -> float:
         """Half the visible width at depth z of the world, in meters."""
@@ -97,7 +96,7 @@ class Camera:
 def random_camera(
     rng: np.random.Generator, stature: float, framing: str, *, lowered: float = 0.0, breadth: float = 0.0
 ) -> Camera:
-    """A camera that frames a person of this stature at the origin, who sits `lowered` meters below standing height.
+    """A camera that frames a person of this stature at the origin, seated `lowered` meters below standing height.
 
     The image is at least `breadth` meters wide.
     """
@@ -114,12 +113,12 @@ def random_camera(
 
 
 def visible(world: Array, pixels: Array, depth: Array, camera: Camera) -> Mask:
-    """Points [T, 95] that a perfect OpenPose would detect: in the image, not behind the head, face large enough."""
+    """Points [T, 95] that a perfect OpenPose would detect: in the image, not occluded by the head, in a large face."""
     inside = (pixels >= 0).all(-1) & (pixels[..., 0] <= camera.width - 1) & (pixels[..., 1] <= camera.height - 1)
     joint = BODY_25.index
     turned = depth[:, joint("REar")] - depth[:, joint("LEar")]
     breadth = np.linalg.norm(world[:, joint("REar")] - world[:, joint("LEar")], axis=-1)
-    aside = turned / breadth  # sine of how far the head is turned to its right
+    aside = turned / breadth  # sine of the head's turn to its right
     inside[:, joint("REar")] &= aside < 0.5
     inside[:, joint("LEar")] &= aside > -0.5
     inside[:, joint("REye")] &= aside < 0.9
@@ -127,9 +126,9 @@ def visible(world: Array, pixels: Array, depth: Array, camera: Camera) -> Mask:
     away = depth[:, joint("Nose")] > (depth[:, joint("REar")] + depth[:, joint("LEar")]) / 2 + 0.02
     inside[:, [joint("Nose"), joint("REye"), joint("LEye")]] &= ~away[:, None]
     head = inside[:, [joint("Nose"), joint("REye"), joint("LEye")]].sum(axis=1) >= 2
-    face = (face_box(pixels) > _LEAST_FACE) & head & (np.abs(aside) < 0.97)
-    inside[:, _FACE] = face[:, None]  # OpenPose outputs all points of a face, also outside the image
-    return inside & (inside[:, _BODY].sum(axis=1) >= _LEAST_PARTS)[:, None]
+    face = (face_box(pixels) > _MIN_FACE) & head & (np.abs(aside) < 0.97)
+    inside[:, _FACE] = face[:, None]  # OpenPose outputs all points of a face, including those outside the image
+    return inside & (inside[:, _BODY].sum(axis=1) >= _MIN_JOINTS)[:, None]
 
 
 def face_box(pixels: Array) -> Array:
@@ -166,7 +165,7 @@ def _to_segment(points: Array, start: Array, end: Array) -> Array:
 def detect(rng: np.random.Generator, pixels: Array, seen: Mask, camera: Camera, noise: float) -> NDArray[np.float32]:
     """OpenPose's keypoints, float32 [T, 95, 3], of a person at pixels [T, 95, 2] with visibility `seen` [T, 95].
 
-    `noise` 1 is about that of real recordings. A person with fewer than three joints is not detected.
+    A `noise` of 1 is about that of real recordings. A person with fewer than three joints is not detected.
     """
     frames, points, _ = pixels.shape
     size = np.empty(points)
@@ -179,12 +178,12 @@ def detect(rng: np.random.Generator, pixels: Array, seen: Mask, camera: Camera, 
     scatter = noise * size * np.where(blurred, 4.0, 1.0)
     shift = sticky_noise(rng, (frames, points, 2), 0.45) * scatter[..., None]
     shift += np.where(wrong, 0.25 * torso_length(pixels), 0)[..., None] * rng.normal(size=shift.shape)
-    placed = pixels + shift
-    placed[:, _BODY] = np.clip(placed[:, _BODY], 0, (camera.width - 1, camera.height - 1))
+    noisy = pixels + shift
+    noisy[:, _BODY] = np.clip(noisy[:, _BODY], 0, (camera.width - 1, camera.height - 1))
     kept = seen & ~_losses(rng, frames, noise)
-    kept &= (kept[:, _BODY].sum(axis=1) >= _LEAST_PARTS)[:, None]
+    kept &= (kept[:, _BODY].sum(axis=1) >= _MIN_JOINTS)[:, None]
     confidence = np.where(wrong, 0.4 * confidence, confidence)
-    found = np.concatenate([placed, confidence[..., None]], axis=-1).astype(np.float32)
+    found = np.concatenate([noisy, confidence[..., None]], axis=-1).astype(np.float32)
     found[~kept] = 0
     return found
 
@@ -192,13 +191,13 @@ def detect(rng: np.random.Generator, pixels: Array, seen: Mask, camera: Camera, 
 def six_digits(values: NDArray[Any]) -> NDArray[np.float64]:
     """Round float32 values below a million to six significant digits, as OpenPose prints them (``ostream << float``).
 
-    The shortest text that round-trips is then the one that C++ prints. Magnitudes below 1e-4, which C++ would print
-    with an exponent, become 0.
+    The shortest text that round-trips then equals C++'s. Magnitudes below 1e-4, which C++ would print with an exponent,
+    become 0.
     """
     exact = values.astype(np.float32).astype(np.float64)
-    place = np.searchsorted(_POWERS, np.abs(exact), side="right")
-    scale = _SCALES[place]
-    return np.where(place > 0, np.rint(exact * scale) / np.where(place > 0, scale, 1.0), 0.0)
+    magnitude = np.searchsorted(_POWERS, np.abs(exact), side="right")
+    scale = _SCALES[magnitude]
+    return np.where(magnitude > 0, np.rint(exact * scale) / np.where(magnitude > 0, scale, 1.0), 0.0)
 
 
 def _confidence(rng: np.random.Generator, pixels: Array, blurred: Mask, camera: Camera) -> Array:

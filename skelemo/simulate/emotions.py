@@ -40,7 +40,7 @@ MANNER = ("tempo", "swing", "sharpness", "tremor", "bounce", "nodding", "shaking
 
 @dataclass(frozen=True)
 class Emotion:
-    """One emotion at full intensity. Durations are (least, most) in seconds."""
+    """One emotion at full intensity; durations are (minimum, maximum) in seconds."""
 
     name: str
     valence: float

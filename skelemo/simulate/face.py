@@ -1,7 +1,7 @@
 """The simulated face: 70 points in millimeters, and their displacement by facial action units.
 
 Head coordinates: origin between the ears, x towards the subject's left, y up, z out of the face. The resting shape
-follows common anthropometry (pupils 63 mm, outer eye corners 90 mm, brows to chin 130 mm apart); the displacements
+follows common anthropometry (distances: pupils 63 mm, outer eye corners 90 mm, brows to chin 130 mm); displacements
 follow the descriptions of the action units in FACS (Ekman & Friesen 1978). Points are iBUG's 68 and two pupils, in
 OpenPose's order.
 """
@@ -73,7 +73,7 @@ _ACTIONS = {
     "look_up": _points("68 0,3.5,0  37 0,1.2,0  38 0,1.2,0"),
 }
 
-#: Names of the action units, in the order of every array of their strengths.
+#: Names of the action units, in the order of arrays of their strengths.
 ACTIONS = tuple(_ACTIONS)
 
 _UPPER_LIDS, _LOWER_LIDS = (37, 38, 43, 44), (41, 40, 47, 46)
@@ -82,12 +82,12 @@ _SIDEWAYS = {"look_left"}  # not mirrored
 
 
 def _both_halves(points: Points, *, mirrored: bool = True) -> Array:
-    whole = np.zeros((len(FACE_70), 3))
+    face = np.zeros((len(FACE_70), 3))
     for index, (x, y, z) in points.items():
-        whole[FACE_70.mirror[index]] = (-x if mirrored else x, y, z)
+        face[FACE_70.mirror[index]] = (-x if mirrored else x, y, z)
     for index, xyz in points.items():
-        whole[index] = xyz
-    return whole
+        face[index] = xyz
+    return face
 
 
 _SHAPE = _both_halves(_RESTING)
@@ -95,7 +95,7 @@ _MOVES = np.stack([_both_halves(points, mirrored=name not in _SIDEWAYS) for name
 
 
 def random_face(rng: np.random.Generator, spread: float) -> Array:
-    """A random resting face, float64 [70, 3] in mm; `spread` 1 is about the variation of adults."""
+    """A random resting face, float64 [70, 3] in mm; a `spread` of 1 is about the variation of adults."""
     shape = _SHAPE * (1 + spread * rng.normal(0, (0.045, 0.04, 0.05)))
     side = np.sign(shape[:, :1]) * (1, 0, 0)
     eyes, brows, nose, mouth = [*range(36, 48), 68, 69], range(17, 27), range(27, 36), range(48, 68)

@@ -59,7 +59,7 @@ class Person:
 def act(
     rng: np.random.Generator, subject: Subject, done: Performance, fps: float, *, at: float, turned: float, seated: bool
 ) -> Person:
-    """An actor at `at` meters to the right of the origin, turned from the camera by `turned` radians."""
+    """An actor `at` meters to the right of the origin, turned from the camera by `turned` radians."""
     frames = len(done.posture)
     build = subject.build
     facing = turned + 0.05 * smooth_noise(rng, frames, 1, 2 * fps)[:, 0]
@@ -129,16 +129,16 @@ def film(
 ) -> tuple[Crowd, list[NDArray[np.float32]]]:
     """OpenPose's detections of a scene, and the ground truth.
 
-    The latter is [T, 95, 3] by person, in pixels and without noise; confidence is 1 where a perfect OpenPose would
-    detect the point, otherwise all three are 0.
+    The ground truth is [T, 95, 3] by person, in pixels and without noise; confidence is 1 for points that a perfect
+    OpenPose would detect, and undetected points are (0, 0, 0).
     """
     views = [_view(person, camera) for person in people]
     for rear, front in permutations(views, 2):
         _hide(rear, front)
     found, truth = np.zeros((2, len(people), frames, len(layout()), 3), dtype=np.float32)
     for index, view in enumerate(views):
-        found[index, view.here] = detect(rng, view.pixels, view.seen, camera, noise)
-        truth[index, view.here] = np.where(view.seen[..., None], np.insert(view.pixels, 2, 1.0, axis=-1), 0)
+        found[index, view.frames] = detect(rng, view.pixels, view.seen, camera, noise)
+        truth[index, view.frames] = np.where(view.seen[..., None], np.insert(view.pixels, 2, 1.0, axis=-1), 0)
     return _gather(rng, found), list(truth)
 
 
@@ -146,7 +146,7 @@ def film(
 class _View:
     """A person in the image, for the frames in which they are in the scene."""
 
-    here: slice  # of frames
+    frames: slice
     pixels: Array  # [F, 95, 2]
     seen: NDArray[np.bool_]  # [F, 95]
     distance: Array  # [F] meters
@@ -154,30 +154,30 @@ class _View:
 
 def _view(person: Person, camera: Camera) -> _View:
     pixels, depth = camera.project(person.points)
-    here = slice(person.first, person.first + len(pixels))
-    return _View(here, pixels, visible(person.points, pixels, depth, camera), depth.mean(axis=1))
+    frames = slice(person.first, person.first + len(pixels))
+    return _View(frames, pixels, visible(person.points, pixels, depth, camera), depth.mean(axis=1))
 
 
 def _hide(rear: _View, front: _View) -> None:
     """Hide the points of `rear` that `front` occludes."""
-    first, last = max(rear.here.start, front.here.start), min(rear.here.stop, front.here.stop)
+    first, last = max(rear.frames.start, front.frames.start), min(rear.frames.stop, front.frames.stop)
     if first >= last:
         return
-    of_rear, of_front = (slice(first - view.here.start, last - view.here.start) for view in (rear, front))
-    before = hidden(rear.pixels[of_rear], front.pixels[of_front])
-    before &= (front.distance[of_front] < rear.distance[of_rear])[:, None]
-    rear.seen[of_rear] &= ~before
+    of_rear, of_front = (slice(first - view.frames.start, last - view.frames.start) for view in (rear, front))
+    occluded = hidden(rear.pixels[of_rear], front.pixels[of_front])
+    occluded &= (front.distance[of_front] < rear.distance[of_rear])[:, None]
+    rear.seen[of_rear] &= ~occluded
 
 
 def _gather(rng: np.random.Generator, found: NDArray[np.float32]) -> Crowd:
-    """List the people [people, T, 95, 3] of every frame in an order that changes now and then."""
-    there: NDArray[np.bool_] = np.any(found[..., 2] > 0, axis=2).T  # [T, people]
+    """List the people [people, T, 95, 3] of every frame in an order that changes occasionally."""
+    detected: NDArray[np.bool_] = np.any(found[..., 2] > 0, axis=2).T  # [T, people]
     frames = found.shape[1]
     changes = np.maximum.accumulate(np.where(rng.random(frames) < 0.3, np.arange(frames), 0))
-    rank = rng.random(there.shape)[changes]
-    order = np.argsort(np.where(there, rank, 2.0), axis=1)
-    kept = np.take_along_axis(there, order, axis=1)
+    rank = rng.random(detected.shape)[changes]
+    order = np.argsort(np.where(detected, rank, 2.0), axis=1)
+    kept = np.take_along_axis(detected, order, axis=1)
     frame, person = np.nonzero(kept)[0], order[kept]
-    start = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int64)
+    start = np.concatenate([[0], np.cumsum(detected.sum(axis=1))]).astype(np.int64)
     keypoints = six_digits(found[person, frame]).astype(np.float32)
     return Crowd(np.arange(frames, dtype=np.int32), start, keypoints, person.astype(np.int16))

@@ -31,9 +31,9 @@ def spells(rng: np.random.Generator, frames: int, columns: int, share: float, le
     length = max(length, 1.0)
     begins = rng.random((frames, columns)) < share / max(1 - share, 1e-6) / length
     last = np.maximum.accumulate(np.where(begins, np.arange(frames)[:, None], -1), axis=0)
-    lasts = rng.geometric(1 / length, size=(frames, columns))
-    lasts = np.take_along_axis(lasts, np.maximum(last, 0), axis=0)
-    return (last >= 0) & (np.arange(frames)[:, None] - last < lasts)
+    durations = rng.geometric(1 / length, size=(frames, columns))
+    durations = np.take_along_axis(durations, np.maximum(last, 0), axis=0)
+    return (last >= 0) & (np.arange(frames)[:, None] - last < durations)
 
 
 def impulses(rng: np.random.Generator, frames: int, rate: float, kernel: Array) -> Array:
@@ -44,5 +44,5 @@ def impulses(rng: np.random.Generator, frames: int, rate: float, kernel: Array) 
 def steps(rng: np.random.Generator, frames: int, columns: int, length: float) -> Array:
     """Piecewise constant levels of variance 1 and mean duration `length`, smoothed, [frames, columns]."""
     level = np.cumsum(rng.random(frames) < 1 / length)
-    held = rng.normal(size=(int(level[-1] if frames else 0) + 1, columns))[level]
-    return np.asarray(lfilter([0.5], [1.0, -0.5], held, axis=0))
+    levels = rng.normal(size=(int(level[-1] if frames else 0) + 1, columns))[level]
+    return np.asarray(lfilter([0.5], [1.0, -0.5], levels, axis=0))

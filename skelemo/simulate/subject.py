@@ -39,7 +39,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Subject:
-    """One actor: properties common to all clips."""
+    """One actor, with properties common to all clips."""
 
     number: int
     build: Build
@@ -53,7 +53,7 @@ class Subject:
 
 
 def random_subject(rng: np.random.Generator, number: int, level: Level) -> Subject:
-    """A random subject, with the variation of the difficulty."""
+    """A random subject, varied according to the difficulty."""
     spread = level.spread
     sizes = np.array([_HABITS.get(name, 0.0) for name in POSTURE])
     return Subject(

@@ -1,4 +1,4 @@
-"""Simulated recordings on disk: OpenPose's JSON, labels of Aff-Wild2 and DFEW, and ground truth.
+"""Writes simulated recordings: OpenPose's JSON, labels of Aff-Wild2 and DFEW, and ground truth.
 
 ::
 
@@ -34,7 +34,7 @@ from skelemo.text import SIMULATED
 
 FORMS = ("affwild2", "dfew", "both")
 
-#: The classes of Aff-Wild2's header; its seven of 2020 and 2021.
+#: The seven classes in Aff-Wild2's headers of 2020 and 2021.
 AFFWILD2_CLASSES = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise")
 
 _FOLDERS = {"train": "Training_Set", "validation": "Validation_Set", "test": "Test_Set"}
@@ -63,7 +63,7 @@ class Plan:
         if self.form not in FORMS:
             raise unknown("form", self.form, FORMS)
         if self.clips < 1 or self.frames < 30:
-            raise ConfigError(f"{self.clips} clips of {self.frames} frames: at least 1 clip of 30 frames is needed")
+            raise ConfigError(f"{self.clips} clips of {self.frames} frames: expected at least 1 clip of 30 frames")
 
     @property
     def cast(self) -> Cast:
@@ -83,10 +83,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Written:
-    """One actor of a clip on disk: a row of ``clips.csv``, readable as label format ``table``."""
+    """One actor of a clip on disk, a row of ``clips.csv``, which is readable as label format ``table``."""
 
     video: str
-    person: str  # "left" or "right" where two act
+    person: str  # "left" or "right" in clips with two actors
     subject: int
     split: str
     label: str  # the emotion of a short clip
@@ -96,7 +96,7 @@ class Written:
     width: int
     height: int
     fps: int
-    people: int  # found in all frames together
+    people: int  # detections in all frames
     passers: int
 
 
@@ -111,7 +111,8 @@ def write(out: Path, plan: Plan, *, jobs: int = 1, progress: Callable[[int, int]
     """
     cast = plan.cast
     with claimed(out):
-        _refuse_what_exists(out)
+        if any(path.name != LOCK for path in out.iterdir()):
+            raise InputError(f"{out} exists and is not an empty folder: choose another or remove it")
         _mark(out, plan)
         tasks = [("affwild2", number) for number in range(plan.long)] + [
             ("dfew", number) for number in range(plan.short)
@@ -130,7 +131,7 @@ def write(out: Path, plan: Plan, *, jobs: int = 1, progress: Callable[[int, int]
 def frame_text(people: NDArray[np.float64]) -> bytes:
     """The JSON of OpenPose 1.5 and newer for one frame, of people [n, 95, 3] with six digits.
 
-    Numbers as printed by ``ostream << float``: without ``.0``.
+    Numbers are formatted as by ``ostream << float``, without ``.0``.
     """
     parts: dict[str, tuple[float, ...]] = dict.fromkeys(_EMPTY_PARTS, ())
     listed = [
@@ -144,11 +145,6 @@ def frame_text(people: NDArray[np.float64]) -> bytes:
     ]
     text = orjson.dumps({"version": 1.3, "people": listed}, option=orjson.OPT_SERIALIZE_NUMPY)
     return text.replace(b".0,", b",").replace(b".0]", b"]")
-
-
-def _refuse_what_exists(out: Path) -> None:
-    if any(path.name != LOCK for path in out.iterdir()):
-        raise InputError(f"{out} exists and is not an empty folder: name another or remove it")
 
 
 def _mark(out: Path, plan: Plan) -> None:
@@ -202,7 +198,7 @@ def _write_json(folder: Path, clip: Clip) -> None:
 
 
 def _write_labels(folder: Path, clip: Clip, rng: np.random.Generator) -> None:
-    """Aff-Wild2's two text files for each actor; half of the videos have one row more than frames, as originals do."""
+    """Write Aff-Wild2's two text files for each actor; half of the videos have an extra row, as in the original."""
     extra = int(rng.random() < 0.5)
     for role in clip.roles:
         gaps = [_gaps(rng, len(role.expression)) for _ in range(2)]
@@ -222,7 +218,7 @@ def _gaps(rng: np.random.Generator, frames: int) -> NDArray[np.bool_]:
 
 
 def _write_folds(out: Path, rows: Sequence[Written]) -> None:
-    """DFEW's five folds: each tests its subjects and trains on the others."""
+    """Write DFEW's five folds: each tests its subjects and trains on the others."""
     for fold in range(1, FOLDS + 1) if rows else ():
         for subset in ("train", "test"):
             chosen = [row for row in rows if (row.fold == fold) == (subset == "test")]
@@ -232,7 +228,7 @@ def _write_folds(out: Path, rows: Sequence[Written]) -> None:
 
 
 def _write_truth(path: Path, clip: Clip) -> None:
-    """Identities in every frame of ``json``, and by actor the points without noise and the labels."""
+    """Write the identities in every frame of ``json``, and each actor's points without noise and labels."""
     arrays: dict[str, Any] = {
         "number": clip.crowd.number,
         "start": clip.crowd.start,
@@ -241,15 +237,15 @@ def _write_truth(path: Path, clip: Clip) -> None:
         "passers": np.array(clip.passers, dtype=np.int64),
     }
     for role in clip.roles:
-        of = f"{role.side}_" if role.side else ""
+        prefix = f"{role.side}_" if role.side else ""
         arrays |= {
-            f"{of}row": np.maximum(clip.crowd.rows(role.person) - clip.crowd.start[:-1], -1),
-            f"{of}subject": np.array(role.subject),
-            f"{of}keypoints": role.truth,
-            f"{of}expression": role.expression,
-            f"{of}intensity": role.intensity,
-            f"{of}valence": role.valence,
-            f"{of}arousal": role.arousal,
+            f"{prefix}row": np.maximum(clip.crowd.rows(role.person) - clip.crowd.start[:-1], -1),
+            f"{prefix}subject": np.array(role.subject),
+            f"{prefix}keypoints": role.truth,
+            f"{prefix}expression": role.expression,
+            f"{prefix}intensity": role.intensity,
+            f"{prefix}valence": role.valence,
+            f"{prefix}arousal": role.arousal,
         }
     np.savez_compressed(path, **arrays)
 

@@ -1,10 +1,10 @@
-"""Tracking: OpenPose lists people in arbitrary order; tracks follow each of them through a recording.
+"""Tracks the people of a recording, whom OpenPose lists in arbitrary order.
 
 A whole recording is tracked in three steps. *Link*: detections of adjacent frames that are close relative to their
-size, and clearly closer than any other, are the same person. *Stitch*: the resulting tracklets, interrupted where
-people met, were occluded or missed, are joined end to start by minimum-cost assignment under a constant-velocity model,
-nearly certain joins first. *Weave*: tracklets that alternate, or overlap where one person was detected twice, are
-joined too.
+size, and clearly closer than any other, are the same person. *Stitch*: the resulting tracklets, interrupted by
+crossings, occlusions and missed detections, are joined end to start by minimum-cost assignment under a
+constant-velocity model, the most certain first. *Weave*: tracklets that alternate, or overlap because a person was
+detected twice, are joined.
 
 `online` tracks frame by frame.
 """

@@ -1,4 +1,4 @@
-"""Features for tracking: position and size of people, and the distance between them."""
+"""Features for tracking: positions and sizes of people, and distances between them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ _ROWS = 256  # people at a time, so that temporary arrays stay in the CPU cache
 _PAIRS = 4096  # pairs at a time, for the same reason
 _CROWD = 32  # candidates kept per person
 
-# First points of groups that are compared by their mean, for points of a face or hand move together.
+# First points of groups that are compared by their mean, because points of a face or hand move together.
 _GROUPS = {FACE_70.name: (0, 9, 17, 22, 27, 36, 42, 48, 68), HAND_LEFT.name: (0,), HAND_RIGHT.name: (0,)}
 
-# Limbs of BODY_25 and their length relative to a standing person, to estimate the size of a partly occluded one.
+# Limbs of BODY_25 and their length relative to a standing person, to estimate the size of partly occluded people.
 _LIMBS = {
     **{("Neck", "MidHip"): 0.5, ("Neck", "Nose"): 0.19, ("RShoulder", "RElbow"): 0.3, ("RElbow", "RWrist"): 0.26},
     **{("LShoulder", "LElbow"): 0.3, ("LElbow", "LWrist"): 0.26, ("RHip", "RKnee"): 0.41, ("RKnee", "RAnkle"): 0.42},
@@ -40,7 +40,7 @@ class Features:
     seen: Array  # bool [P, A]
     low: Array  # float32 [2, P], corners of the bounding box
     high: Array
-    size: Array  # float32 [P], root of the box's area, or the size that two limbs imply if larger
+    size: Array  # float32 [P], root of the box's area, or the size implied by two limbs if larger
 
     def rows(self, rows: Array) -> tuple[Array, Array]:
         """Positions and visibility of some people, for `distance`."""
@@ -67,7 +67,7 @@ def features_of(keypoints: Array) -> Features:
 
 
 def _means(keypoints: Array, begins: list[int]) -> tuple[Array, Array]:
-    """Features [2, A, P] and their visibility [A, P]; people come last, so that whole rows are added."""
+    """Features [2, A, P] and their visibility [A, P]; people are the last axis, so that contiguous rows are added."""
     axes = keypoints.transpose(2, 1, 0).copy()  # [3, V, P]
     axes[2] = axes[2] > 0
     total = np.empty((3, len(begins), len(keypoints)), np.float32)
@@ -87,10 +87,10 @@ def _size_of_box(low: Array, high: Array) -> Array:
 
 
 def _size_by_limbs(at: Array, seen: Array) -> Array:
-    """Second largest size that a limb implies, [P]: the largest may be due to a misplaced joint."""
-    one, other = _LIMB_ENDS
-    x, y = at[:, one] - at[:, other]
-    sizes = np.where(seen[one] & seen[other], np.sqrt(x * x + y * y) / _LIMB_LENGTHS, 0)
+    """Second largest size implied by a limb, [P], because the largest may be due to a misplaced joint."""
+    first, second = _LIMB_ENDS
+    x, y = at[:, first] - at[:, second]
+    sizes = np.where(seen[first] & seen[second], np.sqrt(x * x + y * y) / _LIMB_LENGTHS, 0)
     return np.asarray(np.partition(sizes, -2, axis=0)[-2])
 
 
@@ -110,7 +110,7 @@ def _parts(points: int) -> dict[str, slice]:
 
 @cache
 def _begins(points: int) -> list[int]:
-    """First points of the features in the layout with this number of points; in an unknown one, every point."""
+    """First points of the features in the layout with this number of points; all points of an unknown layout."""
     parts = _parts(points) or {"": slice(0, points)}
     groups = ((where, _GROUPS.get(name, range(where.stop - where.start))) for name, where in parts.items())
     return [where.start + begin for where, group in groups for begin in group]
@@ -126,16 +126,16 @@ def distance(one: tuple[Array, Array], other: tuple[Array, Array], size: Array) 
 
 
 def distance_between(features: Features, one: Array, other: Array, max_distance: float) -> Array:
-    """`distance` [N] between rows of the same features; inf beyond ``max_distance``, tested by bounding boxes first."""
+    """`distance` [N] between rows of the same features; inf beyond ``max_distance``, tested first by bounding boxes."""
     size = np.maximum(features.size[one], features.size[other])
     low, high = features.low, features.high
     gap = np.maximum(low[:, other] - high[:, one], low[:, one] - high[:, other]).max(axis=0)
     found = np.full(len(one), np.inf)
     touching = np.flatnonzero(gap <= max_distance * size)
-    for begin in range(0, len(touching), 4 * _PAIRS):  # a crowd has a quarter of a million pairs in a frame
-        here = touching[begin : begin + 4 * _PAIRS]
-        cost = distance(features.rows(one[here]), features.rows(other[here]), size[here])
-        found[here] = np.where(cost <= max_distance, cost, np.inf)
+    for begin in range(0, len(touching), 4 * _PAIRS):  # a crowd has a quarter of a million pairs per frame
+        block = touching[begin : begin + 4 * _PAIRS]
+        cost = distance(features.rows(one[block]), features.rows(other[block]), size[block])
+        found[block] = np.where(cost <= max_distance, cost, np.inf)
     return found
 
 

@@ -16,8 +16,8 @@ Array = NDArray[Any]
 
 IDENTITIES = ("auto", "file", "tracking")
 
-# Identities that change in more of the certain links are arbitrary numbers of people in each frame.
-_MOST_CHANGES, _FEW_CHANGES = 0.1, 4
+# Identities that change in more of the certain links, as share and number, are arbitrary in each frame.
+_MAX_CHANGES, _FEW_CHANGES = 0.1, 4
 
 
 class Identified(NamedTuple):
@@ -31,13 +31,13 @@ class Identified(NamedTuple):
 def identify(people: "People", identity: str = "auto") -> Identified:
     """Group the detections of a recording by person.
 
-    Raises `ConfigError`: an unknown choice, or with ``file`` no identities, or one twice in a frame.
+    Raises `ConfigError`: an unknown choice; or with ``file``, missing identities or duplicates in a frame.
 
     Parameters
     ----------
     identity : ``file`` uses ``people.identity``, ``tracking`` ignores it, ``auto`` uses it if it is consistent: no
         identity occurs twice in a frame, and identities do not change between detections that are certainly the same
-        person. Detections without an identity join the person whom they continue, or are people of their own.
+        person. Detections without an identity join the person whom they continue, or are separate people.
     """
     if identity not in IDENTITIES:
         raise unknown("identity", identity, IDENTITIES)
@@ -46,20 +46,20 @@ def identify(people: "People", identity: str = "auto") -> Identified:
     if identity == "tracking" or (people.identity is None and identity == "auto"):
         return Identified(track(people), "tracking", "")
     if people.identity is None or not (people.identity >= 0).any():
-        raise ConfigError("its files give no identities (--identity file): use --identity auto or tracking")
-    fault = _twice(people, people.identity)
+        raise ConfigError("its files have no identities (--identity file): use --identity auto or tracking")
+    fault = _duplicates(people, people.identity)
     if fault and identity == "file":
         raise ConfigError(f"{fault}: use --identity tracking")
     scene = Scene.of(people)
     fault = fault or ("" if identity == "file" else _changes(scene, people.identity))
     if fault:
-        return Identified(track(people), "tracking", f"{fault}, so that tracking tells people apart")
+        return Identified(track(people), "tracking", f"{fault}, so people are identified by tracking")
     tracks = scene.tracks(scene.pieces(people.identity))
-    who = people.identity
-    return Identified([replace(one, identity=int(who[one.rows].max())) for one in tracks], "file", "")
+    identities = people.identity
+    return Identified([replace(found, identity=int(identities[found.rows].max())) for found in tracks], "file", "")
 
 
-def _twice(people: "People", identity: Array) -> str:
+def _duplicates(people: "People", identity: Array) -> str:
     """Message if an identity occurs twice in a frame, else ""."""
     frame = np.repeat(np.arange(len(people.number)), np.diff(people.start))
     order = np.lexsort((identity, frame))
@@ -68,7 +68,7 @@ def _twice(people: "People", identity: Array) -> str:
     if not same.any():
         return ""
     first = int(same.argmax())
-    return f"its files give the identity {identity[first]} twice in frame {people.number[frame[first]]}"
+    return f"its files have the identity {identity[first]} twice in frame {people.number[frame[first]]}"
 
 
 def _changes(scene: Scene, identity: Array) -> str:
@@ -77,6 +77,6 @@ def _changes(scene: Scene, identity: Array) -> str:
     rows = np.flatnonzero((follower >= 0) & (identity >= 0))
     rows = rows[identity[follower[rows]] >= 0]
     changes = np.count_nonzero(identity[rows] != identity[follower[rows]])
-    if changes <= max(_FEW_CHANGES, _MOST_CHANGES * len(rows)):
+    if changes <= max(_FEW_CHANGES, _MAX_CHANGES * len(rows)):
         return ""
-    return f"its files' identities change in {changes / len(rows):.0%} of the steps in which a person hardly moves"
+    return f"its files' identities change in {changes / len(rows):.0%} of the steps with little movement"

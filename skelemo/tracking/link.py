@@ -1,4 +1,4 @@
-"""Linking: pairs of people in adjacent frames, and which of them are certainly the same person."""
+"""Linking: finds pairs of detections in adjacent frames that are certainly the same person."""
 
 from typing import Any, NamedTuple
 
@@ -10,9 +10,9 @@ from skelemo.tracking.features import Features, batches, distance_between, neare
 Array = NDArray[Any]
 
 # Tuned on simulated crossings with every fifth or second detection removed, at 30, 10 and 3 frames per second.
-_LIMIT = (0.05, 1.7)  # largest distance of a link: in sizes, or in typical moves
-_CLEAR = 1.5  # least ratio of the next best candidate's distance
-SAME = 0.15  # skeletons of one frame at this distance, in sizes, may belong to one person
+_LIMIT = (0.05, 1.7)  # maximum distance of a link: in sizes, or in typical moves
+_CLEAR = 1.5  # minimum ratio of the next best candidate's distance
+SAME = 0.15  # distance, in sizes, up to which skeletons of one frame may belong to one person
 
 
 class Pairs(NamedTuple):
@@ -23,7 +23,7 @@ class Pairs(NamedTuple):
     cost: Array  # float [N], distance in sizes
 
     def where(self, mask: Array) -> "Pairs":
-        """Some of the pairs."""
+        """Select pairs."""
         return Pairs(*(column[mask] for column in self))
 
 
@@ -33,8 +33,8 @@ def neighbors(features: Features, start: Array, time: Array, max_distance: float
     pairs = np.where(np.diff(time) <= 2, count[:-1] * count[1:], 0)
     found = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     for frames in batches(pairs):
-        frame, place = ragged(frames, pairs[frames])
-        before, after = start[frame] + place // count[frame + 1], start[frame + 1] + place % count[frame + 1]
+        frame, index = ragged(frames, pairs[frames])
+        before, after = start[frame] + index // count[frame + 1], start[frame + 1] + index % count[frame + 1]
         cost = distance_between(features, before, after, max_distance)
         near = Pairs(before, after, cost).where(cost <= max_distance)
         found.append(near.where(nearest(near.before, near.cost)))
@@ -49,9 +49,9 @@ def usual_move(pairs: Pairs) -> float:
 
 
 def fragments(features: Features, keypoints: Array, pairs: Pairs, usual: float) -> Array:
-    """Which detections are fragments of a person who has a more confident one in the same frame, bool [P].
+    """Detections that are fragments of a person with a more confident one in the same frame, bool [P].
 
-    Two detections are fragments of one person if both lie on one skeleton of an adjacent frame and share no feature.
+    Two detections are fragments of one person if both match one skeleton of an adjacent frame and share no feature.
     """
     found = np.zeros(len(keypoints), bool)
     near = pairs.cost <= max(SAME, _LIMIT[1] * usual)
@@ -76,7 +76,7 @@ def link(people: int, pairs: Pairs, lonely: Array, usual: float, max_distance: f
 
     Parameters
     ----------
-    lonely : bool [P], isolated detections, which need only be near.
+    lonely : bool [P], isolated detections, for which only the maximum distance applies.
     """
     follower = np.full(people, -1, dtype=np.int64)
     limit = np.where(lonely[pairs.before], max_distance, max(_LIMIT[0], _LIMIT[1] * usual))

@@ -22,8 +22,8 @@ _STAY = 0.1  # cost, in sizes, of stopping instead of moving on
 _FAINT = 0.05  # cost, in sizes, of a detection with confidence 0, to prefer the best of several
 _GONE = 0.1  # cost, in sizes, of the longest absence
 _NEW = 0.05  # cost, in sizes, of a new person, to prefer the older of two
-_NEAR = (0.3, 5.0)  # largest move among several people: in sizes, or in typical moves
-_USUAL = 0.02  # typical move, in sizes, before any is known
+_NEAR = (0.3, 5.0)  # maximum move among several people: in sizes, or in typical moves
+_USUAL = 0.02  # initial typical move, in sizes
 _BRIEF = 3  # steps after which a person with a single detection is dropped
 
 
@@ -31,7 +31,7 @@ _BRIEF = 3  # steps after which a person with a single detection is dropped
 class _Person:
     """A person visible now or recently."""
 
-    at: Array  # [2, A], last positions of the features, moved along since
+    at: Array  # [2, A], last positions of the features, shifted with the person since
     when: Array  # [A], time of each last position; -inf for never
     size: float
     time: float  # of the last detection
@@ -42,8 +42,8 @@ class _Person:
 class OnlineTracker:
     """Assigns persistent identities to the people of successive frames.
 
-    While people keep apart, identities agree with those of `track` over the whole recording; where they cross, errors
-    are more frequent, for lack of lookahead. Memory is bounded by the people visible in the last `max_gap` frames.
+    Identities agree with those of `track` over the whole recording, except for more errors at crossings, for lack of
+    lookahead. Memory is bounded by the people visible in the last `max_gap` frames.
 
     Parameters
     ----------
@@ -75,12 +75,12 @@ class OnlineTracker:
     def update(self, keypoints: Array, number: int | None = None) -> Array:
         """Identities of the people of the next frame, int64 [P]: numbers from 0, never reused, or `NOBODY`.
 
-        Raises `ValueError`: the number is not greater than the last one.
+        Raises `ValueError`: frame numbers do not increase.
 
         Parameters
         ----------
-        keypoints : float [P, V, 3] in any layout, always the same; missing points are 0, 0, 0.
-        number : of the frame, greater than the last one's; by default the next.
+        keypoints : float [P, V, 3] in any constant layout; missing points are 0, 0, 0.
+        number : of the frame; by default the next.
         """
         self._advance(self._number + 1 if number is None else number)
         identity = np.full(len(keypoints), NOBODY, np.int64)
@@ -96,15 +96,15 @@ class OnlineTracker:
         return identity
 
     def _advance(self, number: int) -> None:
-        """Advance the clock to a frame and drop people who are gone."""
+        """Advance the clock to a frame, and drop people after a long absence."""
         if self._number >= 0 or number <= self._number:
             if number <= self._number:
-                raise ValueError(f"frame {number} after frame {self._number}: numbers must rise")
+                raise ValueError(f"frame {number} after frame {self._number}: expected increasing numbers")
             self._steps.append(number - self._number)
             self._clock += (number - self._number) / sorted(self._steps)[len(self._steps) // 2]
         self._number = number
-        for name, one in list(self._people.items()):
-            if self._clock - one.time > (self.max_gap if one.detections > 1 else min(_BRIEF, self.max_gap)) + 1:
+        for name, person in list(self._people.items()):
+            if self._clock - person.time > (self.max_gap if person.detections > 1 else min(_BRIEF, self.max_gap)) + 1:
                 del self._people[name]
 
     def _costs(self, features: Features, confidence: Array, names: list[int]) -> tuple[Array, Array]:
@@ -112,20 +112,20 @@ class OnlineTracker:
         if not names:
             return np.zeros((0, len(confidence))), np.zeros((0, len(confidence)))
         people = [self._people[name] for name in names]
-        at = np.stack([one.at for one in people], axis=1)[:, :, None]  # [2, K, 1, A]
-        seen = np.stack([self._clock - one.when <= _MEMORY + self._clock - one.time for one in people])[:, None]
-        size = np.maximum(np.array([one.size for one in people])[:, None], features.size)
-        there = (features.at[:, None], features.seen[None])
-        gone = self._clock - np.array([one.time for one in people])
-        way = np.stack([one.velocity for one in people], axis=1) * np.minimum(gone, _HORIZON)
-        stayed = distance((at, seen), there, size)
-        moved = np.minimum(distance((at + way[..., None, None], seen), there, size), stayed + _STAY)
-        wait = _GONE * np.minimum(gone - 1, self.max_gap) / max(self.max_gap, 1)
-        wait += _NEW * 10 / (10 + np.array([one.detections for one in people]))
+        at = np.stack([person.at for person in people], axis=1)[:, :, None]  # [2, K, 1, A]
+        seen = np.stack([person.time - person.when <= _MEMORY for person in people])[:, None]
+        size = np.maximum(np.array([person.size for person in people])[:, None], features.size)
+        detections = (features.at[:, None], features.seen[None])
+        absence = self._clock - np.array([person.time for person in people])
+        shift = np.stack([person.velocity for person in people], axis=1) * np.minimum(absence, _HORIZON)
+        stayed = distance((at, seen), detections, size)
+        moved = np.minimum(distance((at + shift[..., None, None], seen), detections, size), stayed + _STAY)
+        wait = _GONE * np.minimum(absence - 1, self.max_gap) / max(self.max_gap, 1)
+        wait += _NEW * 10 / (10 + np.array([person.detections for person in people]))
         return moved + wait[:, None] + _FAINT * (1 - confidence), moved
 
     def _assign(self, cost: Array, detections: int) -> list[tuple[int, int]]:
-        """Pairs of person and row of the assignment of least total cost; anyone may stay unassigned."""
+        """Pairs of person and row in the minimum-cost assignment, which may omit people and rows."""
         alone = len(cost) == detections == 1
         limit = self.max_distance if alone else min(max(_NEAR[0], _NEAR[1] * self._usual), self.max_distance)
         limit += _FAINT + _NEW
@@ -137,19 +137,19 @@ class OnlineTracker:
         one, other = linear_sum_assignment(np.minimum(cost, limit * 1.01))
         return [(int(i), int(j)) for i, j in zip(one, other, strict=True) if cost[i, j] <= limit]
 
-    def _update(self, one: _Person, features: Features, row: int, moved: float) -> None:
+    def _update(self, person: _Person, features: Features, row: int, moved: float) -> None:
         """Update a person with a detection."""
-        seen, steps = features.seen[row], self._clock - one.time
-        both = seen & (self._clock - one.when <= _MEMORY + steps)
+        seen, steps = features.seen[row], self._clock - person.time
+        both = seen & (self._clock - person.when <= _MEMORY + steps)
         if np.count_nonzero(both) >= COMMON:
-            shift = (features.at[:, row] - one.at)[:, both].mean(axis=1)
-            fresh = 0.5 if one.detections > 2 else 1.0
-            one.velocity = (1 - fresh) * one.velocity + fresh * shift / steps
-            one.at = one.at + shift[:, None]
-        one.at = np.where(seen, features.at[:, row], one.at)
-        one.when = np.where(seen, self._clock, one.when)
-        one.size += 0.3 * (float(features.size[row]) - one.size)
-        one.time, one.detections = self._clock, one.detections + 1
+            shift = (features.at[:, row] - person.at)[:, both].mean(axis=1)
+            weight = 0.5 if person.detections > 2 else 1.0
+            person.velocity = (1 - weight) * person.velocity + weight * shift / steps
+            person.at = person.at + shift[:, None]
+        person.at = np.where(seen, features.at[:, row], person.at)
+        person.when = np.where(seen, self._clock, person.when)
+        person.size += 0.3 * (float(features.size[row]) - person.size)
+        person.time, person.detections = self._clock, person.detections + 1
         self._usual += 0.05 * (min(moved, self.max_distance) / max(steps, 1.0) - self._usual)
 
     def _add_new(self, features: Features, identity: Array, moved: Array, names: list[int]) -> None:
@@ -157,10 +157,10 @@ class OnlineTracker:
         taken = [names.index(name) for name in identity[identity != NOBODY].tolist()]
         for row in np.flatnonzero(identity == NOBODY).tolist():
             others = np.flatnonzero(identity != NOBODY)
-            here = (features.at[:, row, None], features.seen[row, None])
+            detection = (features.at[:, row, None], features.seen[row, None])
             size = np.maximum(features.size[others], features.size[row])
-            on_another = (distance(here, features.rows(others), size) <= SAME).any()
-            if on_another or (moved[taken, row] <= SAME).any():
+            coincides = (distance(detection, features.rows(others), size) <= SAME).any()
+            if coincides or (moved[taken, row] <= SAME).any():
                 continue
             when = np.where(features.seen[row], self._clock, -np.inf)
             self._people[self._next] = _Person(

@@ -1,4 +1,4 @@
-"""Stitching: joins pieces of one person's track across gaps in which the person was occluded or missed."""
+"""Stitching: joins pieces of a person's track across occlusions and missed detections."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,15 +51,15 @@ class Pieces:
     def ends(self, *, last: bool) -> Array:
         """Up to _MEMORY rows at one end of every piece, outermost first, padded: [pieces, _MEMORY]."""
         first, stop, inwards = self.bounds[:-1, None], self.bounds[1:, None], np.arange(_MEMORY)
-        places = np.maximum(stop - 1 - inwards, first) if last else np.minimum(first + inwards, stop - 1)
-        return np.asarray(self.order[places])
+        index = np.maximum(stop - 1 - inwards, first) if last else np.minimum(first + inwards, stop - 1)
+        return np.asarray(self.order[index])
 
     def __iter__(self) -> Iterator[Array]:
         return (self.order[first:stop] for first, stop in pairwise(self.bounds.tolist()))
 
 
 def _chains(count: int, one: Array, other: Array) -> Array:
-    """Chain labels of `count` items in which those of `other` follow those of `one`, each at most once.
+    """Chain labels of `count` items, where items of `other` follow items of `one`, each at most once.
 
     Chains are numbered in the order of their first items.
     """
@@ -102,7 +102,7 @@ def _ends(features: Features, time: Array, rows: Array) -> _Ends:
 def bridge(
     features: Features, pieces: Pieces, time: Array, max_gap: int, max_distance: float, second: Array
 ) -> tuple[Array, Array]:
-    """Pieces and their continuations: the assignment of least total cost.
+    """Pieces and their continuations by minimum-cost assignment.
 
     Parameters
     ----------
@@ -118,8 +118,8 @@ def bridge(
     pairs = np.where(open_, stop - first, 0)
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     for batch in batches(pairs):
-        before, place = ragged(batch, pairs[batch])
-        after = by_start[first[before] + place]
+        before, index = ragged(batch, pairs[batch])
+        after = by_start[first[before] + index]
         cost = _cost(tail, head, before, after)
         near = np.flatnonzero(cost <= max_distance)
         near = near[nearest(before[near], cost[near])]
@@ -134,14 +134,14 @@ def _cost(tail: _Ends, head: _Ends, before: Array, after: Array) -> Array:
     both = tail.velocity[:, before] + head.velocity[:, after]  # 0 where unsteady
     velocity = both / np.maximum(tail.steady[before].astype(np.int8) + head.steady[after], 1)
     moved = velocity * np.minimum(head.time[after] - tail.time[before], _HORIZON)
-    there = (head.at[:, after], head.seen[after])
-    gone = distance((tail.at[:, before] + moved[..., None], tail.seen[before]), there, size)
-    stayed = distance((tail.at[:, before], tail.seen[before]), there, size)
-    return np.asarray(np.minimum(gone, stayed + _STAY))
+    start = (head.at[:, after], head.seen[after])
+    extrapolated = distance((tail.at[:, before] + moved[..., None], tail.seen[before]), start, size)
+    stayed = distance((tail.at[:, before], tail.seen[before]), start, size)
+    return np.asarray(np.minimum(extrapolated, stayed + _STAY))
 
 
 def _match(before: Array, after: Array, cost: Array, alone: float) -> tuple[Array, Array]:
-    """Pairs of the assignment of least total cost, where no partner costs `alone`."""
+    """Pairs of the minimum-cost assignment, in which no partner costs `alone`."""
     if not len(before):
         return before, after
     only = (np.bincount(before)[before] == 1) & (np.bincount(after)[after] == 1)
@@ -152,17 +152,17 @@ def _match(before: Array, after: Array, cost: Array, alone: float) -> tuple[Arra
 
 
 def _assign(before: Array, after: Array, cost: Array, alone: float) -> tuple[Array, Array]:
-    """scipy needs a partner for every row: an extra column for each stands for none."""
-    # Imported only when people cross: the import is a third of a worker's startup time.
+    """As `_match`. scipy needs a partner for every row, so an extra column for each represents none."""
+    # Imported only when people cross, because the import is a third of a worker's startup time.
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
     rows, row = np.unique(before, return_inverse=True)
     columns, column = np.unique(after, return_inverse=True)
     self = np.arange(len(rows))
-    weights = np.concatenate([cost, np.full(len(rows), alone)]) + 1e-6  # a weight of 0 would be no edge
-    places = (np.concatenate([row, self]), np.concatenate([column, len(columns) + self]))
-    edges = csr_array((weights, places), shape=(len(rows), len(columns) + len(rows)))
+    weights = np.concatenate([cost, np.full(len(rows), alone)]) + 1e-6  # a weight of 0 would not be an edge
+    indices = (np.concatenate([row, self]), np.concatenate([column, len(columns) + self]))
+    edges = csr_array((weights, indices), shape=(len(rows), len(columns) + len(rows)))
     one, other = min_weight_full_bipartite_matching(edges)
     paired = other < len(columns)
     return rows[one[paired]], columns[other[paired]]

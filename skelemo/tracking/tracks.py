@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-# Short gaps are stitched first: frames out of sight, and distance in sizes or in typical moves.
+# Stages of stitching, short gaps first: frames of absence, and distance in sizes or in typical moves.
 _STAGES = ((2, 0.1, 3.0), (4, 0.2, 4.0), (12, 0.3, 5.0))
 
 
@@ -35,16 +35,16 @@ class Track:
 
 
 def track(people: "People", *, max_gap: int = 30, max_distance: float = 0.6) -> list[Track]:
-    """Track the people of a recording; the most prominent track (frames times size) comes first.
+    """Track the people of a recording; the most prominent track (frames times size) is the first.
 
     Every row of ``people.keypoints`` is in exactly one track. A second skeleton of a person in a frame, or a fragment,
-    is a track of its own.
+    is a separate track.
 
     Parameters
     ----------
     max_gap : longest absence of a person, in frames of the recording's typical step.
-    max_distance : largest distance from the expected position: mean over common features, in units of the person's
-        size, which is the root of the bounding box's area.
+    max_distance : largest distance from the expected position, averaged over common features, in units of the person's
+        size (root of the bounding box's area).
     """
     if not len(people.keypoints):
         return []
@@ -65,13 +65,16 @@ class Scene:
 
     @classmethod
     def of(cls, people: "People", max_gap: int = 30, max_distance: float = 0.6) -> "Scene":
-        """The scene of a recording; for the parameters see `track`."""
+        """The scene of a recording; parameters as for `track`."""
         features = features_of(people.keypoints)
         pairs = neighbors(features, people.start, _times(people.number), max_distance)
         return cls(people, features, pairs, usual_move(pairs), max_gap, max_distance)
 
     def certain(self, wanted: Array) -> Array:
-        """The row that certainly continues each of the ``wanted`` rows in the next frame, int64 [P]; -1 for none."""
+        """The row that certainly continues each row in the next frame, int64 [P]; -1 for none.
+
+        Rows are only linked within ``wanted``, bool [P], and within the others.
+        """
         count = np.diff(self.people.start)
         lonely = np.repeat(alone(count, self.max_gap), count)
         pairs = self.pairs.where(wanted[self.pairs.before] == wanted[self.pairs.after])
@@ -82,7 +85,7 @@ class Scene:
 
         Parameters
         ----------
-        identity : int64 [P], known identities, -1 for unknown. Rows with the same one stay together, others apart.
+        identity : int64 [P], -1 for unknown. Rows of the same identity stay together, rows of different ones apart.
         """
         keypoints = self.people.keypoints
         known = np.zeros(len(keypoints), bool) if identity is None else identity >= 0
@@ -93,9 +96,9 @@ class Scene:
             label = pieces.label
             label[known] = len(label) + np.unique(identity[known], return_inverse=True)[1]  # type: ignore[index]
             pieces = Pieces.grouped(label)
-        for gap, least, moves in (*_STAGES, (self.max_gap, self.max_distance, 0.0)):
+        for gap, sizes, moves in (*_STAGES, (self.max_gap, self.max_distance, 0.0)):
             if len(pieces.bounds) > 2:
-                limit = min(max(least, moves * self.usual), self.max_distance)
+                limit = min(max(sizes, moves * self.usual), self.max_distance)
                 gap = min(gap, self.max_gap)
                 pieces = pieces.joined(*bridge(self.features, pieces, time, gap, limit, second | known))
         if len(pieces.bounds) > 2:
@@ -105,10 +108,10 @@ class Scene:
         return pieces
 
     def tracks(self, pieces: Iterable[Array]) -> list[Track]:
-        """Pieces as tracks, the most prominent first."""
+        """Convert pieces to tracks, the most prominent first."""
         frame = np.repeat(np.arange(len(self.people.number)), np.diff(self.people.start))
         tracks = [Track(rows, frame[rows], self.features.size[rows]) for rows in pieces]
-        return sorted(tracks, key=lambda one: -float(one.size.sum()))
+        return sorted(tracks, key=lambda found: -float(found.size.sum()))
 
 
 def _times(number: Array) -> Array:

@@ -12,14 +12,14 @@ from skelemo.tracking.stitch import Pieces
 
 Array = NDArray[Any]
 
-_FEW = 3  # consecutive frames in which two detections may be near each other rather than coincide
+_FEW = 3  # consecutive frames in which two detections need not coincide, only be near each other
 _PASSES = 20
-_CANDIDATES = 2048  # of least cost, per pass
+_CANDIDATES = 2048  # per pass, those of least cost
 
 
 @dataclass(frozen=True)
 class Detections:
-    """The evidence for joining pieces.
+    """Detections and limits for joining pieces.
 
     Parameters
     ----------
@@ -40,11 +40,11 @@ class Detections:
 
 
 def weave(detections: Detections, pieces: Pieces, pairs: Pairs) -> Pieces:
-    """Join pieces of the same person wherever one continues the other.
+    """Join pieces of the same person that continue one another.
 
-    Two pieces are joined if nearly all of their frames differ, every step from one to the other is as short as a
-    person's move, and detections in common frames coincide or show different joints. One of two such detections is
-    kept, the more confident unless only the other fits; the rest becomes a piece of its own.
+    Two pieces are joined if they have few common frames, every step from one to the other is as short as a person's
+    move, and detections in common frames coincide or show different joints. The more confident of two such detections
+    is kept, unless only the other fits; the rest becomes a separate piece.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def weave(detections: Detections, pieces: Pieces, pairs: Pairs) -> Pieces:
 
 
 def _one_pass(detections: Detections, pieces: Pieces, pairs: Pairs) -> Array | None:
-    """Labels of all rows after one pass that joins each piece at most once; None if it joins none."""
+    """Labels of all rows after one pass, which joins each piece at most once; None if no pieces were joined."""
     label, rows = pieces.label, list(pieces)
     following, changed = len(rows), set[int]()
     for one, other in _candidates(detections, label, pieces, pairs):
@@ -75,10 +75,10 @@ def _one_pass(detections: Detections, pieces: Pieces, pairs: Pairs) -> Array | N
 
 
 def _candidates(detections: Detections, label: Array, pieces: Pieces, pairs: Pairs) -> list[tuple[int, int]]:
-    """Pairs of pieces that continue one another somewhere, by increasing cost."""
+    """Pairs of pieces that continue one another in any frame, by increasing cost."""
     one, other = label[pairs.before], label[pairs.after]
-    passing = (one != other) & (pairs.cost <= detections.limit)
-    one, other, cost = one[passing], other[passing], pairs.cost[passing]
+    near = (one != other) & (pairs.cost <= detections.limit)
+    one, other, cost = one[near], other[near], pairs.cost[near]
     one, other = np.minimum(one, other), np.maximum(one, other)
     length, time = np.diff(pieces.bounds), detections.time[pieces.order]
     first, last = time[pieces.bounds[:-1]], time[pieces.bounds[1:] - 1]
@@ -93,36 +93,36 @@ def _joined(detections: Detections, one: Array, other: Array) -> tuple[Array, Ar
     """Joined rows of two pieces, and the remaining ones; None if they are not the same person."""
     features, time = detections.features, detections.time
     _, in_one, in_other = np.intersect1d(time[one], time[other], assume_unique=True, return_indices=True)
-    here, there = one[in_one], other[in_other]
+    first, second = one[in_one], other[in_other]  # in common frames
     known = detections.known[one].any(), detections.known[other].any()
-    if all(known) or (any(known) and len(here)):
+    if all(known) or (any(known) and len(first)):
         return None
-    apart = _apart(features, here, there)
-    brief = _brief(time[here]) & (2 * len(here) < min(len(one), len(other)))
+    apart = _apart(features, first, second)
+    brief = _brief(time[first]) & (2 * len(first) < min(len(one), len(other)))
     if (apart > np.where(brief, detections.limit, SAME)).any():
         return None
     both = np.concatenate([one, other])
-    left = np.where(apart > SAME, [here, there], fainter(detections.keypoints, here, there))
+    left = np.where(apart > SAME, [first, second], fainter(detections.keypoints, first, second))
     kept = np.setdiff1d(both, left)
     kept = kept[np.argsort(time[kept], kind="stable")]
-    for pair in zip(here[apart > SAME], there[apart > SAME], strict=True):
-        place = int(np.searchsorted(time[kept], time[pair[0]]))
-        kept = np.insert(kept, place, _fitting(features, pair, kept[max(0, place - 1) : place + 1]))
-    passage = np.flatnonzero(np.diff(np.isin(kept, one)))
-    before, after = kept[passage], kept[passage + 1]
+    for pair in zip(first[apart > SAME], second[apart > SAME], strict=True):
+        at = int(np.searchsorted(time[kept], time[pair[0]]))
+        kept = np.insert(kept, at, _fitting(features, pair, kept[max(0, at - 1) : at + 1]))
+    changes = np.flatnonzero(np.diff(np.isin(kept, one)))
+    before, after = kept[changes], kept[changes + 1]
     steps = time[after] - time[before]
     moved = distance_between(features, before, after, np.inf)
-    if not len(passage) or (steps > detections.max_gap + 1).any():
+    if not len(changes) or (steps > detections.max_gap + 1).any():
         return None
     if (moved > detections.limit + detections.usual * np.maximum(steps - 1, 0)).any():
         return None
     return kept, np.setdiff1d(both, kept)
 
 
-def _apart(features: Features, here: Array, there: Array) -> Array:
-    """Distance of two detections of each frame, [N]; 0 if they have no common features: fragments of one person."""
-    comparable = (features.seen[here] & features.seen[there]).sum(axis=1) >= COMMON
-    return np.where(comparable, distance_between(features, here, there, np.inf), 0)
+def _apart(features: Features, first: Array, second: Array) -> Array:
+    """Distance of two detections of each frame, [N]; 0 for fragments of one person, without common features."""
+    comparable = (features.seen[first] & features.seen[second]).sum(axis=1) >= COMMON
+    return np.where(comparable, distance_between(features, first, second, np.inf), 0)
 
 
 def _brief(time: Array) -> Array:
@@ -132,6 +132,6 @@ def _brief(time: Array) -> Array:
 
 
 def _fitting(features: Features, pair: tuple[int, int], around: Array) -> int:
-    """The one of two detections that is nearer to those before and after."""
-    costs = [distance_between(features, np.full(len(around), one), around, np.inf) for one in pair]
-    return min(zip(pair, costs, strict=True), key=lambda each: float((each[1] ** 2).sum()))[0]
+    """The one of two detections that is nearer to the detections before and after."""
+    costs = [(distance_between(features, np.full(len(around), row), around, np.inf) ** 2).sum() for row in pair]
+    return pair[int(np.argmin(costs))]

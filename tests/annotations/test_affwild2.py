@@ -35,7 +35,7 @@ def only(path: Path) -> Annotation:
     return item
 
 
-def test_the_numbers_in_the_file_are_translated_by_its_header(tmp_path: Path) -> None:
+def test_class_numbers_are_mapped_by_the_header(tmp_path: Path) -> None:
     expr(tmp_path / "EXPR_Set/Training_Set", "1-30-1280x720", 0, 1, 2, 3, 4, 5, 6, -1, -5, header=SEVEN)
     annotations = read(tmp_path)
     (item,) = annotations.items
@@ -65,12 +65,12 @@ def test_other_is_the_eighth_class(tmp_path: Path) -> None:
         ("EXPR_Set/Test_Set/batch1", "test"),
     ],
 )
-def test_every_years_folders_are_understood(tmp_path: Path, folder: str, part: str) -> None:
+def test_folders_of_every_year_are_recognized(tmp_path: Path, folder: str, part: str) -> None:
     expr(tmp_path / folder, "v", 0)
     assert only(tmp_path).splits == {"expr": part, "split": part}
 
 
-def test_the_path_may_be_one_set_or_one_part(tmp_path: Path) -> None:
+def test_the_path_may_be_a_set_or_a_subset(tmp_path: Path) -> None:
     part = tmp_path / "VA_Set/Validation_Set"
     va(part, "v", "0.5,-0.5")
     for path in (tmp_path, tmp_path / "VA_Set", part):
@@ -90,24 +90,24 @@ def test_expression_and_va_of_a_video_are_one_annotation(tmp_path: Path) -> None
     np.testing.assert_array_equal(labels["va"][:, 0], np.array([1, 1, 1, np.nan], np.float32))
 
 
-def test_a_shorter_set_is_drawn_out_by_two_rows_at_most(tmp_path: Path) -> None:
+def test_a_shorter_set_is_extended_by_at_most_two_rows(tmp_path: Path) -> None:
     expr(tmp_path / "EXPR_Set/Train_Set", "v", 4)
     va(tmp_path / "VA_Set/Train_Set", "v", "0,0", "0,0", "0,0", "0,0")
     annotations = read(tmp_path)
     assert annotations.items[0].labels["expression"].tolist() == [0, -1, -1, -1]
     assert annotations.notes == (
-        "videos whose numbers of rows differ by more than 2 between tasks: 1 (v (1 expr and 4 va))",
+        "videos with row counts that differ by more than 2 between tasks: 1 (v (1 expr and 4 va))",
     )
 
 
-def test_two_people_of_a_video_are_told_apart_by_the_suffix(tmp_path: Path) -> None:
+def test_two_people_of_a_video_are_distinguished_by_suffix(tmp_path: Path) -> None:
     for name in ("10-60-1280x720_left", "10-60-1280x720_right"):
         expr(tmp_path / "EXPR_Set/Train_Set", name, 0)
     people = [(item.video, item.person) for item in read(tmp_path).items]
     assert people == [("10-60-1280x720", "left"), ("10-60-1280x720", "right")]
 
 
-def test_a_video_that_any_task_or_person_evaluates_is_not_trained_on(tmp_path: Path) -> None:
+def test_a_video_evaluated_for_any_task_or_person_is_not_trained_on(tmp_path: Path) -> None:
     expr(tmp_path / "EXPR_Set/Train_Set", "v_left", 0)
     va(tmp_path / "VA_Set/Validation_Set", "v_left", "0,0")
     va(tmp_path / "VA_Set/Train_Set", "v_right", "0,0")
@@ -119,7 +119,7 @@ def test_a_video_that_any_task_or_person_evaluates_is_not_trained_on(tmp_path: P
     assert annotations.notes[0].endswith("the later of train, validation and test: 1 (v)")
 
 
-def test_windows_line_ends_marks_blank_lines_and_spaces_do_not_matter(tmp_path: Path) -> None:
+def test_line_ends_byte_order_marks_blank_lines_and_spaces_do_not_matter(tmp_path: Path) -> None:
     folder = tmp_path / "VA_Set/Train_Set"
     write(folder / "crlf.txt", "\ufeffvalence,arousal\r\n0.5,0.25 \r\n 1 , -1\r\n\r\n")
     write(folder / "blank.txt", "valence,arousal\n0.5,0.25\n\n1,-1")
@@ -167,21 +167,21 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_a_file_with_no_rows_is_noted(tmp_path: Path) -> None:
+def test_a_file_without_rows_is_noted(tmp_path: Path) -> None:
     expr(tmp_path / "EXPR_Set/Train_Set", "v")
     annotations = read(tmp_path)
     assert annotations.items[0].at(np.arange(2))["expression"].tolist() == [-1, -1]
-    assert "label files with a header and no rows: 1" in annotations.notes[0]
+    assert "label files without rows: 1" in annotations.notes[0]
 
 
-def test_two_years_sets_at_once_are_refused(tmp_path: Path) -> None:
+def test_sets_of_two_years_are_refused(tmp_path: Path) -> None:
     expr(tmp_path / "2021/EXPR_Set/Train_Set", "v", 0)
     expr(tmp_path / "2022/EXPR_Classification_Challenge/Validation_Set", "v", 0)
     with pytest.raises(InputError, match="v: labeled twice for expr"):
         read(tmp_path)
 
 
-def test_three_tasks_are_joined_with_what_is_missing_unlabeled(tmp_path: Path) -> None:
+def test_three_tasks_are_joined_with_missing_labels_unlabeled(tmp_path: Path) -> None:
     expr(tmp_path / "EXPR_Set/Train_Set", "v", 4, -1, 4)
     write(tmp_path / "AU_Set/Train_Set/v.txt", "AU1,AU2\n0,1\n-1,-1\n1,0\n")
     write(tmp_path / "AU_Set/Validation_Set/w.txt", "AU2,AU12\n1,1\n")
@@ -196,7 +196,7 @@ def test_three_tasks_are_joined_with_what_is_missing_unlabeled(tmp_path: Path) -
     assert second.labels["au"].tolist() == [[-1, 1, 1]]
 
 
-def test_a_flag_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_flag_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "AU_Set/Train_Set/v.txt", "AU1,AU2\n0,1\n0,2\n")
     with pytest.raises(InputError, match="line 3: '0,2' found; expected 2 flags, each 0, 1 or -1 for none"):
         read(tmp_path)
@@ -205,7 +205,7 @@ def test_a_flag_that_is_none_is_refused(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_stray_files_are_left_alone(tmp_path: Path) -> None:
+def test_other_files_are_ignored(tmp_path: Path) -> None:
     expr(tmp_path / "EXPR_Set/Train_Set", "v", 0)
     write(tmp_path / "__MACOSX/EXPR_Set/Train_Set/v.txt", "junk")
     write(tmp_path / "EXPR_Set/Train_Set/._v.txt", "junk")
@@ -224,7 +224,7 @@ def test_linked_folders_are_read_once(tmp_path: Path) -> None:
     assert only(tmp_path / "data").video == "v"
 
 
-def test_nothing_found_says_what_is_expected(tmp_path: Path) -> None:
+def test_missing_labels_are_an_error_with_the_expected_folders(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no Aff-Wild2 labels found; expected folders such as EXPR_Set/Train_Set/"):
         read(tmp_path)
 
@@ -286,5 +286,5 @@ def test_a_video_in_two_lists_is_refused(tmp_path: Path) -> None:
         ("video12_1", (0, 0, 0.0)),
     ],
 )
-def test_a_videos_name_tells_its_size_and_frame_rate(name: str, facts: tuple[int, int, float]) -> None:
+def test_a_videos_name_has_its_size_and_frame_rate(name: str, facts: tuple[int, int, float]) -> None:
     assert video_facts(name) == facts

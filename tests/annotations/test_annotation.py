@@ -20,7 +20,7 @@ def rows(number: list[int], classes: list[int], **more: object) -> Annotation:
     )
 
 
-def test_frames_get_the_labels_of_their_number_in_any_order() -> None:
+def test_frames_have_the_labels_of_their_numbers() -> None:
     labels = rows([2, 3, 7], [4, 5, 6]).at(np.array([7, 0, 3, 2, 4, 8]))
     assert labels["mood"].tolist() == [6, -1, 5, 4, -1, -1]
     assert labels["mood"].dtype == np.int16
@@ -28,7 +28,7 @@ def test_frames_get_the_labels_of_their_number_in_any_order() -> None:
     np.testing.assert_array_equal(labels["pain"], expected)
 
 
-def test_the_last_label_is_repeated_for_as_many_frames_as_the_slack_allows() -> None:
+def test_the_last_label_is_repeated_within_the_slack() -> None:
     labels = rows([0, 1, 2], [0, 1, 2], slack=2).at(np.arange(6))
     assert labels["mood"].tolist() == [0, 1, 2, 2, 2, -1]
 
@@ -41,25 +41,25 @@ def test_a_clip_has_its_label_in_every_frame() -> None:
 
 
 @pytest.mark.parametrize("annotation", [rows([0, 1], [0, 1]), rows([], [])])
-def test_no_frames_and_no_rows_are_fine(annotation: Annotation) -> None:
+def test_no_frames_and_no_rows(annotation: Annotation) -> None:
     assert [len(labels) for labels in annotation.at(np.zeros(0, np.int32)).values()] == [0, 0]
     assert rows([], []).at(np.arange(3))["mood"].tolist() == [-1, -1, -1]
 
 
 @pytest.mark.parametrize(("last", "fits"), [(6, False), (7, True), (9, True), (11, True), (12, False)])
-def test_rows_that_count_every_frame_may_miss_the_recordings_length_by_two(last: int, fits: bool) -> None:
+def test_row_counts_may_differ_by_two_frames(last: int, fits: bool) -> None:
     note = rows(list(range(10)), [0] * 10, slack=2).mismatch(last)
     assert (note == "") == fits
     if not fits:
-        assert f"10 label rows, but the recording runs to frame {last}" in note
+        assert f"10 label rows, but the recording ends at frame {last}" in note
 
 
-def test_sparse_rows_must_lie_inside_the_recording() -> None:
+def test_sparse_rows_must_be_within_the_recording() -> None:
     assert rows([3, 40], [0, 1]).mismatch(90) == ""
     assert "labels up to frame 40" in rows([3, 40], [0, 1]).mismatch(39)
 
 
-def test_every_format_is_found_by_name_and_an_unknown_one_is_refused_with_the_nearest(tmp_path: Path) -> None:
+def test_formats_are_found_by_name_and_unknown_ones_refused_with_a_suggestion(tmp_path: Path) -> None:
     assert list(FORMATS) == [
         *("affwild2", "dfew", "dfew-votes", "ferv39k", "folders", "list", "mafw", "mafw-compound", "table")
     ]
@@ -68,11 +68,11 @@ def test_every_format_is_found_by_name_and_an_unknown_one_is_refused_with_the_ne
         read_annotations("afwild", tmp_path)
 
 
-def test_the_path_begins_after_the_first_colon_and_may_hold_more(tmp_path: Path) -> None:
+def test_the_path_begins_after_the_first_colon(tmp_path: Path) -> None:
     odd = tmp_path / "C:\\a:b.csv"
     odd.write_text("video,label\nx,happy\n")
     assert len(read_annotations(f"table:{odd}", tmp_path).items) == 1
-    with pytest.raises(InputError, match=r"nowhere: there is nothing here .*table:PATH"):
+    with pytest.raises(InputError, match=r"nowhere: not found; .*table:PATH"):
         read_annotations("table:nowhere", tmp_path)
 
 
@@ -102,7 +102,7 @@ def test_every_label_is_indexed_by_its_class() -> None:
     }
 
 
-def test_more_labels_than_classes_can_be_are_refused() -> None:
+def test_too_many_labels_are_refused() -> None:
     assert MAX_OUTPUTS == MAX_OUTPUTS, "what can be labeled is what a cache takes"
     assert len(class_head([f"{value}.5" for value in range(MAX_OUTPUTS)], "labels.csv").head) == MAX_OUTPUTS
     with pytest.raises(InputError, match=r"labels.csv: 1025 different labels"):

@@ -1,4 +1,4 @@
-"""Words of labels: spellings that are one, misspellings that are asked about, and what a user says they mean."""
+"""Words in labels: spellings, misspellings, and the user's meanings."""
 
 from pathlib import Path
 
@@ -13,16 +13,16 @@ from skelemo.errors import ConfigError, InputError
 from skelemo.targets import EMOTIONS, Head
 
 
-def said(*meanings: str, classes: str = "") -> Words:
+def options(*meanings: str, classes: str = "") -> Words:
     return Options.parse(classes, meanings).words
 
 
 def classes_of(words: list[str], *meanings: str, classes: str = "") -> dict[str, str]:
-    head, numbers, _ = class_head(words, "here", said=said(*meanings, classes=classes))
+    head, numbers, _ = class_head(words, "here", given=options(*meanings, classes=classes))
     return {word: head.outputs[number] if number >= 0 else "" for word, number in numbers.items()}
 
 
-def test_words_that_differ_in_case_or_spacing_are_one_class_called_as_most_are() -> None:
+def test_words_that_differ_in_case_or_spacing_are_one_class() -> None:
     words = ["very happy", "Very_Happy", "VERY-HAPPY", "veryhappy", "very happy", "calm", " Calm"]
     assert classes_of(words) == {
         **dict.fromkeys(["very happy", "Very_Happy", "VERY-HAPPY", "veryhappy"], "very happy"),
@@ -44,7 +44,7 @@ def test_words_that_differ_in_case_or_spacing_are_one_class_called_as_most_are()
         ("unhappy", "happy"),
     ],
 )
-def test_a_word_one_or_two_letters_from_a_known_one_is_asked_about(word: str, meant: str) -> None:
+def test_a_misspelled_emotion_is_queried(word: str, meant: str) -> None:
     with pytest.raises(InputError) as error:
         classes_of(["happy", "sad", word])
     assert f"{word!r}: did you mean {meant}? 1 row" in str(error.value)
@@ -55,7 +55,7 @@ def test_a_word_one_or_two_letters_from_a_known_one_is_asked_about(word: str, me
     assert classes_of(["happy", "sad", word], classes=f"happy,sad,{word}")[word] == word
 
 
-def test_a_misspelling_among_labels_of_which_none_is_an_emotion_is_asked_about_if_it_is_near() -> None:
+def test_a_misspelled_emotion_among_other_words_is_queried_if_it_is_close() -> None:
     with pytest.raises(InputError, match=r"'angerr': did you mean anger\? 2 rows"):
         classes_of(["angerr", "angerr"])
     assert set(classes_of(["bear", "mother", "wave", "kick1", "kick2", "sitting"])) == {
@@ -63,13 +63,13 @@ def test_a_misspelling_among_labels_of_which_none_is_an_emotion_is_asked_about_i
     }
 
 
-def test_a_rare_word_a_letter_from_a_frequent_one_is_asked_about() -> None:
+def test_a_rare_word_close_to_a_frequent_one_is_queried() -> None:
     with pytest.raises(InputError, match=r"'walkng': did you mean walking\? 1 row"):
         classes_of(["walking"] * 10 + ["walkng"])
     assert len(set(classes_of(["walking"] * 9 + ["walkings"]).values())) == 2
 
 
-def test_other_words_beside_emotions_are_classes_and_said() -> None:
+def test_other_words_beside_emotions_are_classes_and_noted() -> None:
     head, _, notes = class_head(["happy", "calm", "calm"], "labels.csv")
     assert head.outputs == ("calm", "happy")
     assert notes == (
@@ -81,32 +81,32 @@ def test_other_words_beside_emotions_are_classes_and_said() -> None:
     assert seven.numbers["Joy"] == 0
 
 
-def test_words_of_another_language_are_mapped_and_a_word_may_be_no_label() -> None:
+def test_words_of_another_language_are_mapped_or_dropped() -> None:
     german = ["froh", "traurig", "Wut", "unklar"]
     meanings = ("froh=happiness", "traurig=sad", "WUT=angry", "unklar=")
     assert classes_of(german, *meanings) == {"froh": "happiness", "traurig": "sadness", "Wut": "anger", "unklar": ""}
     assert classes_of(["0", "1"], "0=happy", "1=sad") == {"0": "happiness", "1": "sadness"}
-    with pytest.raises(InputError, match="here: no row has a label that --map leaves"):
+    with pytest.raises(InputError, match="here: no row has a label after --map"):
         classes_of(["x"], "x=")
     assert classes_of(["walk", "-1"]) == {"walk": "walk", "-1": ""}
 
 
-def test_given_classes_are_all_that_may_be_in_their_order() -> None:
-    assert class_head(["b", "A"], "here", said=said(classes="b,c,a")).head.outputs == ("b", "c", "a")
+def test_given_classes_exclude_others_and_keep_their_order() -> None:
+    assert class_head(["b", "A"], "here", given=options(classes="b,c,a")).head.outputs == ("b", "c", "a")
     assert classes_of(["Joy", "SAD"], classes="happy,sad") == {"Joy": "happy", "SAD": "sad"}
-    assert class_head(["sad"], "here", said=said(classes="sad,happy,anger,fear,disgust,surprise,neutral")).head == Head(
-        "expression", "classes", EMOTIONS
-    )
+    assert class_head(
+        ["sad"], "here", given=options(classes="sad,happy,anger,fear,disgust,surprise,neutral")
+    ).head == Head("expression", "classes", EMOTIONS)
     with pytest.raises(InputError, match=r"'hapy' is none of the classes happy, sad: did you mean happy\? 1 row"):
         classes_of(["hapy"], classes="happy,sad")
-    with pytest.raises(ConfigError, match="expected different names"):
+    with pytest.raises(ConfigError, match="expected distinct names"):
         classes_of(["x"], classes="a b,A_b")
 
 
 def test_numbers_count_the_given_classes_from_0_or_from_1() -> None:
     assert classes_of(["0", "2"], classes="a,b,c") == {"0": "a", "2": "c"}
     assert classes_of(["1", "3"], classes="a,b,c") == {"1": "a", "3": "c"}
-    with pytest.raises(InputError, match="neither 0 nor 3 is among them: do they count the 3 classes from 0 or from 1"):
+    with pytest.raises(InputError, match="numbers without 0 and 3, so the 3 classes may count from 0 or from 1"):
         classes_of(["1", "2"], classes="a,b,c")
     with pytest.raises(InputError, match="'3': expected a number from 0 to 2"):
         classes_of(["0", "3"], classes="a,b,c")
@@ -117,16 +117,16 @@ def test_numbers_count_the_given_classes_from_0_or_from_1() -> None:
     ("meanings", "message"),
     [
         (["froh"], "--map 'froh': expected WORD=CLASS"),
-        (["=x"], "--map =x: there is no word before the ="),
-        (["a=x", "A=y"], "--map A=y: 'a' is said to be 'x' already"),
+        (["=x"], "--map =x: expected a word before the ="),
+        (["a=x", "A=y"], "--map A=y: 'a' is already mapped to 'x'"),
     ],
 )
-def test_a_meaning_that_says_nothing_or_two_things_is_refused(meanings: list[str], message: str) -> None:
+def test_invalid_or_contradicting_meanings_are_refused(meanings: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        said(*meanings)
+        options(*meanings)
 
 
-def test_what_became_of_words_is_told_and_a_meaning_that_no_label_has_is_noted(tmp_path: Path) -> None:
+def test_mapped_words_are_reported_and_unused_meanings_noted(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("video,label\na,froh\nb,Happy\nc,froh\nd,sadness\n")
     options = Options.parse("", {"Froh": "happiness", "wut": "anger"})
     found = read_annotations("table", tmp_path, options=options)
@@ -134,7 +134,7 @@ def test_what_became_of_words_is_told_and_a_meaning_that_no_label_has_is_noted(t
     assert found.notes == ("--map wut=anger: no label is 'wut'",)
 
 
-def test_the_line_of_a_misspelling_is_named_and_other_columns_ask_too(tmp_path: Path) -> None:
+def test_misspellings_are_reported_with_line_in_any_column(tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text("video,label\na,happy\nb,sad\nc,angerr\nd,angerr\n")
     with pytest.raises(InputError, match=r"labels.csv: 'angerr' \(line 4\): did you mean anger\? 2 rows"):
@@ -146,7 +146,7 @@ def test_the_line_of_a_misspelling_is_named_and_other_columns_ask_too(tmp_path: 
     assert [item.labels["felt"].tolist() for item in felt.items] == [[0], [0], [3], [3]]
 
 
-def test_given_classes_are_those_of_the_one_column_of_words(tmp_path: Path) -> None:
+def test_given_classes_apply_to_the_only_column_of_words(tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text("video,mood,pain\na,calm,1\nb,calm,2\nc,wild,3\nd,wild,1\n")
     found = read_annotations("table", tmp_path, options=Options.parse("wild,calm"))
@@ -154,11 +154,11 @@ def test_given_classes_are_those_of_the_one_column_of_words(tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"'wild' \(line 4\) is none of the classes calm"):
         read_annotations("table", tmp_path, options=Options.parse("calm"))
     table.write_text("video,pain\na,1\nb,2\n")
-    with pytest.raises(InputError, match="--classes is for column label; there is none, and of other words none"):
+    with pytest.raises(InputError, match="--classes needs a column label or one other column of words, found none"):
         read_annotations("table", tmp_path, options=Options.parse("wild,calm"))
 
 
-def test_class_folders_are_words_too(tmp_path: Path) -> None:
+def test_class_folders_are_words(tmp_path: Path) -> None:
     recordings = [("x", "froh/x"), ("y", "SAD/y"), ("z", "hapy/z")]
     with pytest.raises(InputError, match=r"'hapy': did you mean happy\? 1 recording"):
         read_annotations("folders", tmp_path, recordings)
@@ -168,7 +168,7 @@ def test_class_folders_are_words_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("soft", [False, True])
-def test_classes_of_any_format_can_be_put_together_or_left_out(tmp_path: Path, soft: bool) -> None:
+def test_classes_of_any_format_can_be_combined_or_dropped(tmp_path: Path, soft: bool) -> None:
     given = np.eye(7, dtype=np.float32) if soft else np.arange(7, dtype=np.int16)
     given = np.concatenate([given, given[:1] * np.nan if soft else [-1]]).astype(given.dtype)
 
@@ -191,30 +191,28 @@ def test_classes_of_any_format_can_be_put_together_or_left_out(tmp_path: Path, s
     assert three.items[0].labels["expression"].shape == ((8, 3) if soft else (8,))
 
 
-def test_given_classes_of_a_numbered_format_need_not_name_those_without_labels(tmp_path: Path) -> None:
+def test_given_classes_may_omit_classes_without_labels(tmp_path: Path) -> None:
     given = Annotations(
         (Head("expression", "classes", EMOTIONS),), (Annotation("v", {"expression": np.array([1])}, "f"),)
     )
-    changed = relabeled(given, said(classes="happy,sad"), "here")
+    changed = relabeled(given, options(classes="happy,sad"), "here")
     assert (changed.heads[0].outputs, changed.items[0].labels["expression"].tolist()) == (("happy", "sad"), [1])
 
 
-def test_shares_of_a_class_that_is_left_out_go_to_the_others(tmp_path: Path) -> None:
+def test_shares_of_a_dropped_class_are_distributed(tmp_path: Path) -> None:
     shares = np.array([[0.5, 0, 0.5, 0, 0, 0, 0]], np.float32)
     found = Annotations((Head("expression", "classes", EMOTIONS),), (Annotation("v", {"expression": shares}, "f"),))
-    changed = relabeled(found, said("neutral="), "here").items[0].labels["expression"]
+    changed = relabeled(found, options("neutral="), "here").items[0].labels["expression"]
     assert changed.tolist() == [[1, 0, 0, 0, 0, 0, 0]]
 
 
-def test_a_function_of_any_module_is_a_reader_and_a_mistyped_format_is_not_a_module(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_function_of_any_module_is_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / "forms.py").write_text(
         "from skelemo.annotations import Annotation, Annotations\n"
         "from skelemo.annotations.class_names import class_head\n"
         "def words(path, source, recordings, *, words):\n"
-        "    head, numbers, _ = class_head(['wave'], path, said=words)\n"
+        "    head, numbers, _ = class_head(['wave'], path, given=words)\n"
         "    return Annotations((head,), (Annotation(path.name, {}, 'f'),))\n"
         "def nothing(path, source, recordings): return None\n"
         "def broken(path, source, recordings):\n"
@@ -234,5 +232,5 @@ def test_a_function_of_any_module_is_a_reader_and_a_mistyped_format_is_not_a_mod
         read_annotations("lab.forms:gone", tmp_path)
     with pytest.raises(ConfigError, match=r"unknown label format 'tabel': did you mean 'table'\?"):
         read_annotations("tabel:labels.csv", tmp_path)
-    with pytest.raises(ConfigError, match=r"format folders are always in the same units: they take no --va-scale"):
+    with pytest.raises(ConfigError, match=r"format folders have fixed units: --va-scale is not supported"):
         read_annotations("folders", tmp_path, options=Options.parse(va_scale="1:9"))

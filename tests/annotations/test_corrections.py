@@ -51,7 +51,7 @@ def edited(rows: list[Correction], number: np.ndarray, labels: dict, person: str
     return apply(label_edits(Corrections(Path("c.csv"), stamped), HEADS)[("one", person)], number, labels, clips=clips)
 
 
-def test_what_is_added_is_there_at_once_with_author_time_and_an_id(table):
+def test_added_corrections_are_saved_with_author_time_and_id(table):
     made = add(
         table, [Correction("one", "set", first=3, last=9, head="mood", value="sad", note="äh, =no")], author="ann"
     )
@@ -64,7 +64,7 @@ def test_what_is_added_is_there_at_once_with_author_time_and_an_id(table):
     assert read.sha256 == hashlib.sha256(table.read_bytes()).hexdigest()
 
 
-def test_undoing_marks_a_row_and_redoing_takes_the_mark_away(table):
+def test_undo_and_redo_mark_a_row(table):
     first, second = (add(table, [Correction(video, "wrong")], author="ann")[0] for video in ("one", "two"))
     assert undo(table, [first.id])[0].undone
     assert [row.id for row in read_corrections(table).effective] == [second.id]
@@ -78,7 +78,7 @@ def test_undoing_marks_a_row_and_redoing_takes_the_mark_away(table):
         undo(table, ["beef"])
 
 
-def test_texts_that_a_spreadsheet_would_run_are_quoted_in_the_file_alone(table):
+def test_formulas_are_quoted_only_in_the_file(table):
     notes = ["=1+1", "'=1+1", "-2 is right", "'quoted'", "@here", 'a "b", c', ""]
     add(table, [Correction("=cmd", "wrong", note=note) for note in notes], author="+me")
     assert [row.note for row in read_corrections(table).rows] == notes
@@ -88,7 +88,7 @@ def test_texts_that_a_spreadsheet_would_run_are_quoted_in_the_file_alone(table):
     assert ",-" not in table.read_text()
 
 
-def test_writers_in_several_processes_lose_nothing(table):
+def test_concurrent_writers_lose_nothing(table):
     script = (
         "import sys; from pathlib import Path; from skelemo.cache.corrections import *\n"
         "for n in range(8): add(Path(sys.argv[1]), [Correction('one', 'wrong', first=n)], author=sys.argv[2])"
@@ -111,7 +111,7 @@ def test_writers_in_several_processes_lose_nothing(table):
         (line(first="-1"), "line 2: first '-1': expected a frame number"),
         (line(first="1e3"), "line 2: first '1e3'"),
         (line(last="99999999999"), "line 2: last '99999999999'"),
-        (line(video=""), "line 2: a correction needs a video"),
+        (line(video=""), "line 2: the video is missing"),
         (line(value=""), "line 2: set needs a head and a value"),
         (line(id="../x"), "line 2: expected an id of hexadecimal digits"),
         (line(time="yesterday"), "line 2: expected an id of hexadecimal digits, and times"),
@@ -122,7 +122,7 @@ def test_writers_in_several_processes_lose_nothing(table):
         ('"' + line(), "unexpected end of data|fields; expected 13|'\"'"),
     ],
 )
-def test_a_file_that_is_no_table_of_corrections_is_one_clear_error(table, content, found):
+def test_an_invalid_table_is_one_clear_error(table, content, found):
     text = content if content.startswith("id") or not content else f"{','.join(COLUMNS)}\n{content}\n"
     if "swap" in content:
         text = text.replace("sad", "")
@@ -133,7 +133,7 @@ def test_a_file_that_is_no_table_of_corrections_is_one_clear_error(table, conten
     assert "\n" not in str(error.value)
 
 
-def test_bytes_that_are_no_text_and_a_missing_table_are_told(table):
+def test_binary_and_missing_tables_are_errors(table):
     with pytest.raises(InputError, match="no such table"):
         read_corrections(table)
     assert read_corrections(table, missing_ok=True).rows == ()
@@ -142,14 +142,14 @@ def test_bytes_that_are_no_text_and_a_missing_table_are_told(table):
         read_corrections(table)
 
 
-def test_a_stretch_takes_the_class_and_its_neighbors_keep_theirs():
+def test_a_correction_changes_only_its_frames():
     labels = {"mood": np.array([0, 0, 1, 1, -1], np.int16)}
     number = np.array([10, 11, 12, 14, 15])  # 13 is not there
     assert edited([Correction("one", "set", first=11, last=13, head="mood", value="calm")], number, labels) == 1
     assert labels["mood"].tolist() == [0, 2, 2, 1, -1]
 
 
-def test_the_later_correction_wins_and_wrong_takes_every_label_away():
+def test_the_later_correction_wins_and_wrong_removes_labels():
     labels = {
         "mood": np.zeros(4, np.int16),
         "pain": np.full((4, 2), 5, np.float32),
@@ -190,13 +190,13 @@ def test_shares_become_one_class_and_a_clip_is_corrected_as_a_whole():
         ("au", "0 0.5", "expected 2 times 0 or 1"),
     ],
 )
-def test_a_value_that_the_head_cannot_have_is_refused(head, value, found):
+def test_a_value_that_does_not_fit_the_head_is_refused(head, value, found):
     row = Correction("one", "set", head=head, value=value, id="abcd")
     with pytest.raises(InputError, match=f"c.csv: correction abcd of 'one': .*{found}"):
         label_edits(Corrections(Path("c.csv"), (row,)), HEADS)
 
 
-def test_corrections_of_a_merged_person_are_those_of_the_remaining_one():
+def test_corrections_of_a_merged_person_apply_to_the_remaining_one():
     rows = (
         Correction("one", "merge", "person1", value="person2"),
         Correction("one", "merge", "person0", value="person1"),

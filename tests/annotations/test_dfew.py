@@ -62,7 +62,7 @@ def test_clips_match_with_and_without_their_zeros(tmp_path: Path) -> None:
     assert [one[0].video for one in matching.annotations] == ["00001", "00002", "16372"]
 
 
-def test_votes_label_what_the_folds_do_not(tmp_path: Path) -> None:
+def test_votes_label_clips_without_a_fold(tmp_path: Path) -> None:
     write_fold(tmp_path, 1, {1})
     write_votes(
         tmp_path,
@@ -77,13 +77,13 @@ def test_votes_label_what_the_folds_do_not(tmp_path: Path) -> None:
     assert items["00004"].splits == {}
     assert items["00005"].labels["expression"].tolist() == [5]
     assert annotations.notes[1:] == (
-        "clips with another label in annotation.xlsx, where the folds' is taken: 1 (2)",
-        "clips with a label in annotation.xlsx that are in no fold: 1 (5)",
-        "clips with votes and no winning emotion, which stay unlabeled: 1 (4)",
+        "clips with another label in annotation.xlsx (the folds' label is used): 1 (2)",
+        "clips with a label in annotation.xlsx but no fold: 1 (5)",
+        "clips with votes but no winning emotion, which are unlabeled: 1 (4)",
     )
 
 
-def test_votes_alone_are_labels_without_folds(tmp_path: Path) -> None:
+def test_votes_without_folds_are_labels(tmp_path: Path) -> None:
     file = write_votes(tmp_path, [9, 10, 0, 0, 0, 0, 0, 0, 1])
     for path in (file, file.parent, tmp_path):
         (item,) = read(path).items
@@ -106,7 +106,7 @@ def test_impossible_votes_are_refused_with_their_row(tmp_path: Path, row: list[o
         read(tmp_path)
 
 
-def test_votes_without_a_column_or_in_no_spreadsheet_are_refused(tmp_path: Path) -> None:
+def test_votes_without_a_column_or_in_another_format_are_refused(tmp_path: Path) -> None:
     file = write_votes(tmp_path, header=VOTES[:7])
     with pytest.raises(InputError, match="no column for label, votes for fear; the first row has order, 1happy"):
         read(tmp_path)
@@ -115,30 +115,28 @@ def test_votes_without_a_column_or_in_no_spreadsheet_are_refused(tmp_path: Path)
         read(tmp_path)
 
 
-def test_a_clip_twice_among_the_votes_is_refused(tmp_path: Path) -> None:
+def test_duplicate_votes_are_refused(tmp_path: Path) -> None:
     write_votes(tmp_path, [1, 9, 0, 0, 0, 0, 0, 0, 1], [1, 9, 0, 0, 0, 0, 0, 0, 1])
-    with pytest.raises(InputError, match="row 3: clip 1 is here for the second time"):
+    with pytest.raises(InputError, match="row 3: clip 1 is listed twice"):
         read(tmp_path)
 
 
-def test_a_clip_that_is_trained_and_tested_on_is_refused(tmp_path: Path) -> None:
+def test_a_clip_in_both_subsets_of_a_fold_is_refused(tmp_path: Path) -> None:
     write_fold(tmp_path, 1, {1})
     with (tmp_path / "EmoLabel_DataSplit/train(single-labeled)/set_1.csv").open("a") as file:
         file.write("1,2\n")
-    with pytest.raises(
-        InputError, match=r"fold 1: clips in both .*train.*test.*: 1 \(1\); a clip is trained on or tested"
-    ):
+    with pytest.raises(InputError, match=r"fold 1: clips in both .*train.*test.*: 1 \(1\); expected each in one"):
         read(tmp_path)
 
 
-def test_a_clip_that_two_folds_test_is_refused(tmp_path: Path) -> None:
+def test_a_clip_tested_in_two_folds_is_refused(tmp_path: Path) -> None:
     write_fold(tmp_path, 1, {1, 2})
     write_fold(tmp_path, 2, {2, 3})
-    with pytest.raises(InputError, match=r"folds 1 and 2: clips in both .*: 1 \(2\); each clip is tested once"):
+    with pytest.raises(InputError, match=r"folds 1 and 2: clips in both .*: 1 \(2\); expected each in one test list"):
         read(tmp_path)
 
 
-def test_contradicting_labels_are_refused_with_both_places(tmp_path: Path) -> None:
+def test_contradicting_labels_are_refused_with_both_lines(tmp_path: Path) -> None:
     write_fold(tmp_path, 1, {1})
     write_fold(tmp_path, 2, {2}, clips={**CLIPS, 3: 6})
     with pytest.raises(InputError, match=r"clip 3 is fear in .*set_1.csv, line 3, but disgust in .*set_2.csv, line 3"):
@@ -154,7 +152,7 @@ def test_damaged_lists_are_refused_with_their_line(tmp_path: Path, row: str) -> 
         read(tmp_path)
 
 
-def test_half_a_fold_and_the_same_list_twice_are_refused(tmp_path: Path) -> None:
+def test_incomplete_folds_and_duplicate_lists_are_refused(tmp_path: Path) -> None:
     write_fold(tmp_path, 1, {1})
     write_fold(tmp_path, 1, {1}, authors=True)
     with pytest.raises(InputError, match="fold 1 has two test lists"):
@@ -163,18 +161,18 @@ def test_half_a_fold_and_the_same_list_twice_are_refused(tmp_path: Path) -> None
         read(tmp_path / "EmoLabel_DataSplit/test(single-labeled)")
 
 
-def test_clips_that_a_fold_leaves_out_are_noted(tmp_path: Path) -> None:
+def test_clips_missing_in_a_fold_are_noted(tmp_path: Path) -> None:
     write_fold(tmp_path, 1, {1})
     write_fold(tmp_path, 2, {2}, clips={clip: label for clip, label in CLIPS.items() if clip != 3})
-    assert "clips of other folds that fold 2 leaves out: 1 (3)" in read(tmp_path).notes
+    assert "clips of other folds missing in fold 2: 1 (3)" in read(tmp_path).notes
 
 
-def test_nothing_found_says_what_is_expected(tmp_path: Path) -> None:
+def test_missing_labels_are_an_error_with_the_expected_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no DFEW labels found; expected EmoLabel_DataSplit"):
         read(tmp_path)
 
 
-def test_the_released_folds_are_whole(shared_data: Path) -> None:
+def test_the_released_folds_are_complete(shared_data: Path) -> None:
     annotations = read(shared_data / "dfew")
     assert annotations.notes == ()
     assert len(annotations.items) == 11_697
@@ -186,7 +184,7 @@ def test_the_released_folds_are_whole(shared_data: Path) -> None:
     assert all(parts.count("test") == 1 for parts in zip(*folds, strict=True))
 
 
-def test_votes_are_shares_when_asked_for(tmp_path: Path) -> None:
+def test_votes_are_read_as_shares(tmp_path: Path) -> None:
     write_fold(tmp_path, 1, {1})
     write_votes(tmp_path, [1, 0, 7, 3, 0, 0, 0, 0, 2], [4, 5, 0, 5, 0, 0, 0, 0, 0], [5, 0, 0, 0, 0, 0, 0, 0, 6])
     annotations = read_annotations(f"dfew-votes:{tmp_path}", tmp_path)

@@ -11,7 +11,7 @@ def named(*sources: str) -> list[tuple[str, str]]:
     return [(source.rsplit("/", 1)[-1], source) for source in sources]
 
 
-def test_the_first_folder_is_the_class_and_synonyms_are_the_seven(tmp_path: Path) -> None:
+def test_the_topmost_folder_is_the_class_and_synonyms_are_the_seven_emotions(tmp_path: Path) -> None:
     recordings = named("Happy/x", "anger/deep/x", "FEARFUL/y", "loose")
     annotations = read_annotations("folders", tmp_path, recordings)
     assert annotations.heads[0].outputs == EMOTIONS
@@ -25,12 +25,12 @@ def test_the_first_folder_is_the_class_and_synonyms_are_the_seven(tmp_path: Path
     assert matching.unlabeled == ("loose",)
 
 
-def test_other_names_are_their_own_classes(tmp_path: Path) -> None:
+def test_other_names_are_classes(tmp_path: Path) -> None:
     annotations = read_annotations("folders", tmp_path, named("a10/x", "a2/x", "happy/x"))
     assert annotations.heads[0].outputs == ("a2", "a10", "happy")
 
 
-def test_folders_that_are_parts_are_the_split_and_the_next_is_the_class(tmp_path: Path) -> None:
+def test_folders_of_subsets_are_the_split_and_the_next_is_the_class(tmp_path: Path) -> None:
     recordings = named("Train/Angry/x", "val/Happy/x", "test/Sad/x", "test/loose", "loose")
     annotations = read_annotations("folders", tmp_path, recordings)
     assert annotations.heads[0].outputs == EMOTIONS
@@ -41,7 +41,7 @@ def test_folders_that_are_parts_are_the_split_and_the_next_is_the_class(tmp_path
     ]
 
 
-def test_frames_without_a_stem_are_of_the_folder_that_holds_them(tmp_path: Path) -> None:
+def test_frames_without_a_stem_belong_to_their_folder(tmp_path: Path) -> None:
     (tmp_path / "happy").mkdir()
     (tmp_path / "sad/clip").mkdir(parents=True)
     annotations = read_annotations("folders", tmp_path, named("happy", "sad/clip"))
@@ -56,13 +56,13 @@ def test_the_path_may_be_below_or_above_the_ingested_folder(tmp_path: Path) -> N
     assert [(item.video, EMOTIONS[item.labels["expression"][0]]) for item in outer.items] == [("x", "sadness")]
 
 
-def test_no_class_folders_are_refused_and_a_single_one_is_noted(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no recording of .* lies in a folder here; expected class folders"):
+def test_missing_class_folders_are_refused_and_a_single_one_is_noted(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no recording of .* is in a subfolder; expected class folders"):
         read_annotations("folders", tmp_path, named("x", "y"))
-    with pytest.raises(InputError, match="no recording lies in a class folder inside test, train"):
+    with pytest.raises(InputError, match="no recording is in a class folder inside test, train"):
         read_annotations("folders", tmp_path, named("train/x", "test/y"))
     assert (
-        "all 2 recordings lie in one folder, 'data'"
+        "all 2 recordings are in one folder, 'data'"
         in read_annotations("folders", tmp_path, named("data/happy/x", "data/sad/y")).notes[0]
     )
 

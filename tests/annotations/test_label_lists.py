@@ -7,7 +7,7 @@ import openpyxl
 import pytest
 
 from skelemo.annotations import Annotations, read_annotations
-from skelemo.annotations.lists import MAFW, Place, place_of
+from skelemo.annotations.lists import MAFW, ListName, parse_name
 from skelemo.annotations.options import Options
 from skelemo.errors import InputError
 from skelemo.targets import EMOTIONS
@@ -42,9 +42,7 @@ def named(found: Annotations) -> dict[str, str]:
     ],
 )
 @pytest.mark.parametrize("form", ["list", "table"])
-def test_paths_and_labels_with_or_without_frames_between_spaces_tabs_or_commas(
-    tmp_path: Path, text: str, form: str
-) -> None:
+def test_lists_with_or_without_frame_counts_and_any_separator(tmp_path: Path, text: str, form: str) -> None:
     if form == "table" and text.startswith("path"):
         pytest.skip("a table has a header")
     (tmp_path / "labels.csv").write_text(text)
@@ -53,7 +51,7 @@ def test_paths_and_labels_with_or_without_frames_between_spaces_tabs_or_commas(
     assert all(item.number is None and item.splits == {} for item in found.items)
 
 
-def test_numbers_in_names_with_spaces_are_no_numbers_of_frames(tmp_path: Path) -> None:
+def test_numbers_in_names_with_spaces_are_not_frame_counts(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("clip 1 happy\nclip 2 sad\nclip 3 happy\n")
     assert named(read("list", tmp_path / "labels.txt")) == {
         "clip 1": "happiness",
@@ -62,7 +60,7 @@ def test_numbers_in_names_with_spaces_are_no_numbers_of_frames(tmp_path: Path) -
     }
 
 
-def test_numbered_labels_are_classes_by_number_or_as_the_user_names_them(tmp_path: Path) -> None:
+def test_numbered_labels_are_classes_by_number_or_given_names(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("a/x 31 0\nb/y 9 2\n")
     assert named(read("list", tmp_path / "labels.txt")) == {"a/x": "0", "b/y": "2"}
     assert named(read("list", tmp_path / "labels.txt", classes="sit,stand,walk")) == {"a/x": "sit", "b/y": "walk"}
@@ -87,16 +85,16 @@ def test_numbered_labels_are_classes_by_number_or_as_the_user_names_them(tmp_pat
         ("README.txt", ("", 0, "readme")),
     ],
 )
-def test_names_of_lists_say_their_subset_and_fold(tmp_path: Path, name: str, place: tuple[str, int, str]) -> None:
-    assert place_of(tmp_path / name, tmp_path) == Place(*place)
+def test_names_of_lists_contain_subset_and_fold(tmp_path: Path, name: str, place: tuple[str, int, str]) -> None:
+    assert parse_name(tmp_path / name, tmp_path) == ListName(*place)
 
 
-def test_folders_above_the_lists_say_nothing(tmp_path: Path) -> None:
+def test_folders_above_the_path_are_ignored(tmp_path: Path) -> None:
     root = tmp_path / "test_set_9"
-    assert place_of(root / "labels" / "a.txt", root).subset == ""
+    assert parse_name(root / "labels" / "a.txt", root).subset == ""
 
 
-def test_lists_of_subsets_become_a_split_and_those_of_folds_one_each(tmp_path: Path) -> None:
+def test_lists_of_subsets_become_a_split_and_folds_one_each(tmp_path: Path) -> None:
     write(tmp_path, {"train.txt": "a 0 happy\nb 9 sad\n", "val.txt": "c 1 sad\n", "notes.txt": "see the paper\n"})
     found = read("list", tmp_path)
     assert [dict(item.splits) for item in found.items] == [
@@ -111,7 +109,7 @@ def test_lists_of_subsets_become_a_split_and_those_of_folds_one_each(tmp_path: P
     assert dict(read("list", tmp_path / "folds").items[0].splits) == {"fold_1": "test", "fold_2": "test"}
 
 
-def test_contradicting_lists_are_refused_with_both_places(tmp_path: Path) -> None:
+def test_contradicting_lists_are_refused_with_both_lines(tmp_path: Path) -> None:
     write(tmp_path, {"train.txt": "a happy\nb sad\n", "test.txt": "a happy\n"})
     with pytest.raises(InputError, match=r"train.txt, line 1: 'a' is in the test list and in the train list of split"):
         read("list", tmp_path)
@@ -122,7 +120,7 @@ def test_contradicting_lists_are_refused_with_both_places(tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"test.txt, line 3: 'e happy' found; expected a path and a label"):
         read("list", tmp_path / "test.txt")
     write(tmp_path / "unnamed", {"one.txt": "a/1 sad\n", "two.txt": "a/2 sad\n"})
-    with pytest.raises(InputError, match=r"2 \(.*one.txt.*two.txt\) may be lists, and no name says train, val or test"):
+    with pytest.raises(InputError, match=r"2 \(.*one.txt.*two.txt\) may be lists, none named train, val or test"):
         read("list", tmp_path / "unnamed")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no list found"):
@@ -171,8 +169,8 @@ def test_mafw_has_eleven_classes_and_compound_labels_are_another_format(tmp_path
     assert named(found) == {"00001.mp4": "anger", "00002.mp4": "helplessness", "00003.mp4": "happiness"}
     assert [item.splits["fold_1"] for item in found.items] == ["test", "train", "train"]
     assert [note.split(":")[0] for note in found.notes] == [
-        "passed over MAFW's lists below folders called compound",
-        "passed over MAFW's lists below folders called with_caption",
+        "ignored MAFW's lists in folders called compound",
+        "ignored MAFW's lists in folders called with_caption",
     ]
     assert named(read("mafw", captions)) == {"00001.mp4": "anger"}
     compound = read("mafw-compound", tmp_path)
@@ -182,9 +180,9 @@ def test_mafw_has_eleven_classes_and_compound_labels_are_another_format(tmp_path
         read("mafw-compound", tmp_path / "single")
 
 
-def test_numbers_for_mafws_classes_are_refused_until_their_order_is_said(tmp_path: Path) -> None:
+def test_numbers_for_mafws_classes_need_an_order(tmp_path: Path) -> None:
     write(tmp_path, {"MAFW_set_1_train_faces.txt": "/data/faces/00025 47 3\n/data/faces/00026 47 0\n"})
-    with pytest.raises(InputError, match="authors count MAFW's classes in different orders: say which by --classes"):
+    with pytest.raises(InputError, match="authors number MAFW's classes differently: give the order with --classes"):
         read("mafw", tmp_path)
     order = "happiness,sadness,neutral,anger,surprise,disgust,fear,contempt,anxiety,helplessness,disappointment"
     found = read("mafw", tmp_path, classes=order)
@@ -231,7 +229,7 @@ def test_a_spreadsheet_is_a_table_with_dates_numbers_and_empty_cells_as_text(tmp
         read("table", tmp_path / "labels.xlsx")
 
 
-def test_a_wrong_cell_of_a_spreadsheet_is_named_by_its_row(tmp_path: Path) -> None:
+def test_an_invalid_cell_of_a_spreadsheet_is_refused_with_its_row(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     for row in (["video", "valence", "arousal"], ["a", 0, 0], ["b", 2, 0]):
         book.active.append(row)

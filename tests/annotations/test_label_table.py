@@ -33,7 +33,7 @@ def test_a_row_per_video_labels_the_whole_video(tmp_path: Path) -> None:
     assert annotations.notes == ()
 
 
-def test_stretches_and_frames_include_both_ends(tmp_path: Path) -> None:
+def test_intervals_include_both_ends(tmp_path: Path) -> None:
     annotations = read(
         tmp_path,
         "video,frame,start,end,label,valence,arousal\n"
@@ -56,14 +56,14 @@ def test_stretches_and_frames_include_both_ends(tmp_path: Path) -> None:
     np.testing.assert_array_equal(labels["va"], rated)
 
 
-def test_rows_of_any_length_take_no_more_memory_than_rows(tmp_path: Path) -> None:
+def test_memory_does_not_depend_on_the_length_of_intervals(tmp_path: Path) -> None:
     rows = "".join(f"v{n},0,9999999,happy\n" for n in range(200))
     annotations = read(tmp_path, "video,start,end,label\n" + rows)
     assert sum(item.labels["expression"].nbytes for item in annotations.items) < 1000
     assert annotations.items[7].at(np.array([0, 9_999_999, 10_000_000]))["expression"].tolist() == [0, 0, -1]
 
 
-def test_random_stretches_agree_with_painting_them_one_by_one(tmp_path: Path) -> None:
+def test_random_intervals_agree_with_filling_frames_one_by_one(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     outcomes = set()
     for _ in range(30):
@@ -84,7 +84,7 @@ def test_random_stretches_agree_with_painting_them_one_by_one(tmp_path: Path) ->
     assert outcomes == {True, False}
 
 
-def test_people_of_a_video_have_their_own_labels(tmp_path: Path) -> None:
+def test_people_of_a_video_have_separate_labels(tmp_path: Path) -> None:
     annotations = read(tmp_path, "video,person,label\nv,Left,happy\nv,right,sad\nv,02,fear\n")
     assert [(item.video, item.person) for item in annotations.items] == [("v", "left"), ("v", "right"), ("v", "2")]
 
@@ -99,7 +99,7 @@ def test_people_of_a_video_have_their_own_labels(tmp_path: Path) -> None:
         ("nan,joy,surprised", EMOTIONS),
     ],
 )
-def test_labels_make_their_class_list(tmp_path: Path, labels: str, classes: tuple[str, ...]) -> None:
+def test_labels_define_the_classes(tmp_path: Path, labels: str, classes: tuple[str, ...]) -> None:
     text = "video,label\n" + "".join(f"v{row},{label}\n" for row, label in enumerate(labels.split(",")))
     assert read(tmp_path, text).heads[0].outputs == classes
 
@@ -107,11 +107,11 @@ def test_labels_make_their_class_list(tmp_path: Path, labels: str, classes: tupl
 def test_minus_one_is_unlabeled_and_noted(tmp_path: Path) -> None:
     annotations = read(tmp_path, "video,label\na,-1\nb,3\n")
     assert [item.labels["label"].tolist() for item in annotations.items] == [[-1], [0]]
-    assert annotations.notes[0].endswith("rows with label -1, taken as unlabeled: 1")
+    assert annotations.notes[0].endswith("rows with label -1, read as unlabeled: 1")
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_delimiters_line_ends_marks_quotes_and_blank_lines_do_not_matter(tmp_path: Path, delimiter: str) -> None:
+def test_delimiters_line_ends_quotes_and_blank_lines_do_not_matter(tmp_path: Path, delimiter: str) -> None:
     rows = [["Video ", " VALENCE", "arousal"], ['"a, b"', "0.5", "-1"], [], ["", "", ""], ["c", "", "NaN"]]
     text = "\ufeff" + "\r\n".join(delimiter.join(row) for row in rows)
     items = read(tmp_path, text).items
@@ -120,12 +120,12 @@ def test_delimiters_line_ends_marks_quotes_and_blank_lines_do_not_matter(tmp_pat
     assert np.isnan(items[1].labels["va"][:, 1]).all()
 
 
-def test_a_decimal_comma_is_read_where_commas_do_not_part_cells(tmp_path: Path) -> None:
+def test_a_decimal_comma_is_read_with_other_separators(tmp_path: Path) -> None:
     (item,) = read(tmp_path, "video;valence;arousal\na;0,5;-0,25\n").items
     assert (item.labels["va"][:, 0].tolist(), item.labels["va"][:, 1].tolist()) == ([0.5], [-0.25])
 
 
-def test_other_columns_that_hold_parts_are_splits_and_the_rest_is_named(tmp_path: Path) -> None:
+def test_other_columns_of_subsets_are_splits_and_unused_ones_are_noted(tmp_path: Path) -> None:
     annotations = read(
         tmp_path, ",video,label,fold_a,fold_b,camera,empty\n0,a,x,train,dev,left,\n1,b,y,testing,,right,\n"
     )
@@ -143,9 +143,9 @@ def test_other_columns_that_hold_parts_are_splits_and_the_rest_is_named(tmp_path
         ("\n\n", "the file is empty"),
         ("video,label\n", "there is a header but no row"),
         ("videos,label\na,x\n", r"no column 'video' among videos, label; is it 'videos'\?"),
-        ("video,subject\na,x\n", "no column holds labels; columns are video, subject"),
-        ("video,valence\na,0\n", "column 'valence' needs column 'arousal' beside it"),
-        ("video,end,label\na,0,x\n", "column 'end' needs column 'start' beside it"),
+        ("video,subject\na,x\n", "no column has labels; columns are video, subject"),
+        ("video,valence\na,0\n", "column 'valence' needs column 'arousal'"),
+        ("video,end,label\na,0,x\n", "column 'end' needs column 'start'"),
         ("video,label,Label\na,x,y\n", r"line 1: several columns are called 'label'"),
         ("video,label\na,x\nb\n", r"line 3: 1 cells; the header has 2 \(video, label\)"),
         ("video,label\na,x,y\n", "line 2: 3 cells"),
@@ -156,7 +156,7 @@ def test_other_columns_that_hold_parts_are_splits_and_the_rest_is_named(tmp_path
         ("video,valence,arousal\na,0,\n", "line 2: arousal is ''; expected valence and arousal, both or none"),
         ("video,valence,arousal\na,x,0\n", "line 2: valence is 'x'; expected a number"),
         ("video,valence,arousal\na,inf,0\n", "line 2: valence is 'inf'; expected a number"),
-        ("video,frame,label\na,1.5,x\n", "line 2: frame is '1.5'; expected a frame's number, whole and from 0"),
+        ("video,frame,label\na,1.5,x\n", "line 2: frame is '1.5'; expected a frame number, an integer from 0"),
         ("video,frame,label\na,-1,x\n", "line 2: frame is '-1'"),
         ("video,frame,label\na,99999999999,x\n", "line 2: frame is '99999999999'"),
         ("video,start,end,label\na,5,4,x\n", "line 2: end is '4'; expected an end that is not before the start"),
@@ -166,7 +166,7 @@ def test_other_columns_that_hold_parts_are_splits_and_the_rest_is_named(tmp_path
         ("video,person,label\na,middle,x\n", "line 2: person is 'middle'; expected left, right"),
         ("video,label\na,x\nb,x\na,y\n", "'a': lines 2 and 4 label this video differently"),
         ("video,start,end,label\na,0,9,x\na,20,30,y\na,5,6,y\n", r"lines 2 and 4 label the same frames \(5 to 6\)"),
-        ("video,frame,label\na,,x\na,3,y\n", "line 2 labels the whole video, line 3 frames of it"),
+        ("video,frame,label\na,,x\na,3,y\n", "line 2 labels the whole video, line 3 some frames"),
         ("video,frame,subject,label\na,1,s,x\na,2,t,x\n", "lines 2 and 3: subject is 's' and 't' for the same video"),
         ("video,frame,split,label\na,1,train,x\na,2,val,x\n", "lines 2 and 3: split is 'train' and 'validation'"),
     ],
@@ -176,30 +176,30 @@ def test_impossible_tables_are_refused_with_their_line(tmp_path: Path, text: str
         read(tmp_path, text)
 
 
-def test_a_spreadsheet_is_not_a_table(tmp_path: Path) -> None:
+def test_binary_content_is_not_a_csv_table(tmp_path: Path) -> None:
     file = tmp_path / "labels.csv"
     file.write_bytes(b"PK\x03\x04\xff\x00")
-    with pytest.raises(InputError, match=r"labels.csv: byte 4 is not UTF-8 text"):
+    with pytest.raises(InputError, match=r"labels.csv: byte 4 is not UTF-8"):
         read_annotations(f"table:{file}", tmp_path)
 
 
-def test_a_folder_means_its_labels_or_its_only_table(tmp_path: Path) -> None:
+def test_a_folder_is_read_through_its_labels_or_only_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected one CSV, TSV or xlsx file, found none"):
         read_annotations("table", tmp_path)
     (tmp_path / "mine.tsv").write_text("video\tlabel\na\thappy\n")
     assert read_annotations("table", tmp_path).items[0].video == "a"
     (tmp_path / "notes.csv").write_text("x")
-    with pytest.raises(InputError, match=r"found 2 of them \(mine.tsv, notes.csv\)"):
+    with pytest.raises(InputError, match=r"found 2 \(mine.tsv, notes.csv\)"):
         read_annotations("table", tmp_path)
     (tmp_path / "labels.csv").write_text("video,label\nb,happy\n")
     assert read_annotations("table", tmp_path).items[0].video == "b"
 
 
-def test_windows_paths_name_videos(tmp_path: Path) -> None:
+def test_windows_paths_match_videos(tmp_path: Path) -> None:
     assert read(tmp_path, "video,label\n.\\sub\\a.avi,x\n").items[0].video == "sub/a.avi"
 
 
-def test_numbers_and_a_few_words_are_heads_of_their_own(tmp_path: Path) -> None:
+def test_columns_of_numbers_or_few_words_are_separate_heads(tmp_path: Path) -> None:
     annotations = read(
         tmp_path,
         "video,label,pain,Room Light,rater[0:10],note,AU1,au12\n"
@@ -221,10 +221,10 @@ def test_numbers_and_a_few_words_are_heads_of_their_own(tmp_path: Path) -> None:
     assert annotations.notes == (f"{tmp_path / 'labels.csv'}: columns not used: note",)
 
 
-def test_a_column_whose_rows_contradict_each_other_is_not_used_and_named(tmp_path: Path) -> None:
+def test_a_column_with_contradicting_rows_is_ignored_and_noted(tmp_path: Path) -> None:
     annotations = read(tmp_path, "video,label,rater\na,happy,1\na,happy,2\nb,sad,1\n")
     assert [head.name for head in annotations.heads] == ["expression"]
-    assert "column 'rater' is not used, since its rows contradict each other" in annotations.notes[0]
+    assert "column 'rater' is ignored, because rows contradict each other" in annotations.notes[0]
 
 
 def test_a_value_beyond_its_range_is_refused(tmp_path: Path) -> None:

@@ -11,14 +11,16 @@ from skelemo.annotations.timing import Span, in_frames
 from skelemo.errors import ConfigError, InputError
 
 
-def read(folder: Path, text: str, **said: str) -> Annotations:
+def read(folder: Path, text: str, **options: str) -> Annotations:
     (folder / "labels.csv").write_text(text)
-    return read_annotations("table", folder, options=Options.parse(**said))
+    return read_annotations("table", folder, options=Options.parse(**options))
 
 
-def frames(folder: Path, text: str, fps: float = 10, last: int = 299, first: int = 0, **said: str) -> list[list[int]]:
+def frames(
+    folder: Path, text: str, fps: float = 10, last: int = 299, first: int = 0, **options: str
+) -> list[list[int]]:
     """First frame, last frame and class number of each interval in one recording."""
-    items = read(folder, text, **said).items
+    items = read(folder, text, **options).items
     placed, _ = in_frames((items,), [Span("v", first, last, fps)])
     (item,) = placed[0]
     assert item.number is not None
@@ -31,7 +33,7 @@ ROWS = "v,0,2.5,happy\nv,2.5,4,sad\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "options"),
     [
         ("video,start,end,label\n" + ROWS, {}),
         ("video,start,end,label\n" + ROWS, {"unit": "seconds"}),
@@ -45,33 +47,33 @@ ROWS = "v,0,2.5,happy\nv,2.5,4,sad\n"
     ],
 )
 def test_times_become_the_nearest_frames_and_an_end_is_not_included(
-    tmp_path: Path, text: str, said: dict[str, str]
+    tmp_path: Path, text: str, options: dict[str, str]
 ) -> None:
     # at 10 frames/s 2.5 s is frame 25, 4 s frame 40
-    assert frames(tmp_path, text, **said) == [[0, 24, 0], [25, 39, 1]]
+    assert frames(tmp_path, text, **options) == [[0, 24, 0], [25, 39, 1]]
 
 
-def test_times_that_were_rounded_give_the_frame_that_they_stand_for(tmp_path: Path) -> None:
+def test_rounded_times_give_the_nearest_frame(tmp_path: Path) -> None:
     # frames 1, 2 and 3 of 30 a second: 0.0333, 0.0667 and 0.1 s
     text = "video,start,end,label\nv,0.033,0.067,happy\nv,0.067,0.1,sad\n"
     assert frames(tmp_path, text, fps=30) == [[1, 1, 0], [2, 2, 1]]
 
 
-def test_a_clock_counts_minutes_and_hours(tmp_path: Path) -> None:
+def test_times_may_have_minutes_and_hours(tmp_path: Path) -> None:
     # 1 min 2 s is frame 62 of one a second, 1 h frame 3600
     text = "video,start,end,label\nv,1:02,01:00:00,happy\n"
     assert frames(tmp_path, text, fps=1, last=4000) == [[62, 3599, 0]]
 
 
 def test_decimals_without_a_frame_rate_are_refused_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"for 'v' are times, and the frame rate .* is unknown: say --fps"):
+    with pytest.raises(InputError, match=r"for 'v' are times, but the frame rate .* is unknown: give --fps"):
         frames(tmp_path, "video,start,end,label\n" + ROWS, fps=0)
     assert "have decimals and are read as seconds" in read(tmp_path, "video,start,end,label\n" + ROWS).notes[0]
 
 
-def test_whole_numbers_that_may_be_seconds_are_asked_about(tmp_path: Path) -> None:
+def test_integers_that_may_be_seconds_are_queried(tmp_path: Path) -> None:
     text = "video,start,end,label\nv,0,10,happy\nv,11,29,sad\n"
-    with pytest.raises(InputError, match=r"up to 29, which may be frames or seconds of v \(300 frames in 30 s\): say"):
+    with pytest.raises(InputError, match=r"up to 29, which may be frames or seconds of v \(300 frames in 30 s\): give"):
         frames(tmp_path, text)
     assert frames(tmp_path, text, unit="frames") == [[0, 10, 0], [11, 29, 1]]
     assert frames(tmp_path, text, unit="seconds") == [[0, 99, 0], [110, 289, 1]]
@@ -87,7 +89,7 @@ def test_intervals_that_share_an_end_may_be_times(tmp_path: Path) -> None:
     assert frames(tmp_path, text, unit="seconds") == [[0, 49, 0], [50, 89, 1]]
 
 
-def test_whole_numbers_beyond_the_recording_are_asked_about(tmp_path: Path) -> None:
+def test_integers_beyond_the_recording_are_queried(tmp_path: Path) -> None:
     text = "video,start,end,label\nv,0,2000,happy\nv,2001,4000,sad\n"
     with pytest.raises(InputError, match=r"begins at 2001, but its recording v ends at frame 299: .* --unit fra"):
         frames(tmp_path, text)
@@ -96,7 +98,7 @@ def test_whole_numbers_beyond_the_recording_are_asked_about(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "said", "outside"),
+    ("text", "options", "outside"),
     [
         ("video,frame,label\nv,400,happy\n", {}, True),
         ("video,start,end,label\nv,400,500,happy\n", {"unit": "frames"}, True),
@@ -108,10 +110,10 @@ def test_whole_numbers_beyond_the_recording_are_asked_about(tmp_path: Path) -> N
     ],
 )
 def test_labels_outside_the_recording_leave_it_unlabeled(
-    tmp_path: Path, text: str, said: dict[str, str], outside: bool
+    tmp_path: Path, text: str, options: dict[str, str], outside: bool
 ) -> None:
     rows = text.replace("label\n", "label,subject\n").replace("happy", "happy,ann").replace("sad", "sad,ann")
-    items = read(tmp_path, rows, **said).items
+    items = read(tmp_path, rows, **options).items
     placed, found = in_frames((items,), [Span("v", 100, 299, 10)])
     assert found == (["v"] if outside else [])
     assert placed[0][0].subject == "ann"
@@ -119,62 +121,68 @@ def test_labels_outside_the_recording_leave_it_unlabeled(
 
 
 @pytest.mark.parametrize(
-    ("text", "said", "message"),
+    ("text", "options", "message"),
     [
         ("video,start,end,label\nv,2.5,2.5,x\n", {}, "line 2: end is '2.5'; expected an end after the start"),
         ("video,start,end,label\nv,-1,2.5,x\n", {}, r"line 2: start is '-1'; expected seconds, from 0"),
         ("video,start,end,unit,label\nv,1,2,hours,x\n", {}, "line 2: unit is 'hours'; expected frames, seconds"),
         ("video,start,end,unit,label\nv,1,2,s,x\nv,3,4,ms,x\n", {}, "are in seconds and in milliseconds; expected one"),
-        ("video,start,end,unit,label\nv,1,2,s,x\n", {"unit": "frames"}, "said to be seconds, but --unit says frames"),
+        (
+            "video,start,end,unit,label\nv,1,2,s,x\n",
+            {"unit": "frames"},
+            "are in seconds, which contradicts --unit frames",
+        ),
         ("video,start,end,label\nv,0:01,2,x\n", {}, "line 2: end is '2'; expected hours:minutes:seconds, as in"),
-        ("video,start,end,label\nv,0:01,0:02,x\n", {"unit": "frames"}, "times of a clock, but said to be frames"),
+        (
+            "video,start,end,label\nv,0:01,0:02,x\n",
+            {"unit": "frames"},
+            "are hours:minutes:seconds, but the unit is frames",
+        ),
         ("video,start_s,end_ms,label\nv,1,2,x\n", {}, "columns 'start_s' and 'end_ms' have different units"),
-        ("video,start,start_s,end,label\nv,1,1,2,x\n", {}, "several columns are a start: start, start_s"),
+        ("video,start,start_s,end,label\nv,1,1,2,x\n", {}, "several columns of start: start, start_s"),
         ("video,frame,start,end,label\nv,,1.5,2,x\nv,3,,,x\n", {}, "line 3: frame is '3'; expected no frame"),
         ("video,start,end,label\nv,0,2.5,x\nv,2,3,y\n", {}, r"lines 2 and 3 label the same time \(2 to 2.5 s\) differ"),
-        ("video,start,end,label\nv,1.5,2,x\n", {"unit": "frames"}, "line 2: start is '1.5'; expected a frame's number"),
+        ("video,start,end,label\nv,1.5,2,x\n", {"unit": "frames"}, "line 2: start is '1.5'; expected a frame number"),
     ],
 )
 def test_impossible_times_are_refused_with_their_line(
-    tmp_path: Path, text: str, said: dict[str, str], message: str
+    tmp_path: Path, text: str, options: dict[str, str], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        read(tmp_path, text, **said)
+        read(tmp_path, text, **options)
 
 
 @pytest.mark.parametrize(
-    ("header", "said"),
+    ("header", "options"),
     [
         ("video,valence,arousal", {"va_scale": "1:9"}),
         ("video,valence[1:9],arousal[1:9]", {}),
         ("video,Valence [1 : 9],arousal [1:9]", {}),
     ],
 )
-def test_valence_and_arousal_on_a_scale_of_their_own_become_minus_1_to_1(
-    tmp_path: Path, header: str, said: dict[str, str]
-) -> None:
+def test_other_scales_of_valence_and_arousal_are_rescaled(tmp_path: Path, header: str, options: dict[str, str]) -> None:
     # SAM's manikins: 1 is -1, 5 is 0, 9 is 1, 6 is 0.25
-    items = read(tmp_path, f"{header}\na,1,9\nb,5,6\nc,,\n", **said).items
+    items = read(tmp_path, f"{header}\na,1,9\nb,5,6\nc,,\n", **options).items
     assert [item.labels["va"].tolist() for item in items[:2]] == [[[-1, 1]], [[0, 0.25]]]
     assert np.isnan(items[2].labels["va"]).all()
 
 
-def test_other_scales_and_values_outside_of_them(tmp_path: Path) -> None:
+def test_values_outside_the_scale_are_refused(tmp_path: Path) -> None:
     items = read(tmp_path, "video,valence,arousal\na,0,1000\nb,500,250\n", va_scale="0:1000").items
     assert [item.labels["va"].tolist() for item in items] == [[[-1, 1]], [[0, -0.5]]]
     with pytest.raises(InputError, match=r"line 3: arousal is '10'; expected a number in \[1, 9\]"):
         read(tmp_path, "video,valence,arousal\na,1,9\nb,5,10\n", va_scale="1:9")
-    with pytest.raises(InputError, match=r"line 2: valence is '5'; .*--va-scale LOW:HIGH if they are on another scale"):
+    with pytest.raises(InputError, match=r"line 2: valence is '5'; .*another scale with --va-scale LOW:HIGH"):
         read(tmp_path, "video,valence,arousal\na,5,5\n")
-    with pytest.raises(InputError, match="--va-scale is given, and there are no columns valence and arousal"):
+    with pytest.raises(InputError, match="--va-scale needs columns valence and arousal"):
         read(tmp_path, "video,label\na,happy\n", va_scale="1:9")
     rows = "".join(f"v{n},{n / 20},{n / 40 - 0.2}\n" for n in range(20))
     (note,) = read(tmp_path, "video,valence,arousal\n" + rows).notes
-    assert note.endswith("valence is never below 0 (if it is on a scale from 0 to 1: --va-scale 0:1)")
+    assert note.endswith("valence is never negative (use --va-scale 0:1 if its scale is 0 to 1)")
 
 
 @pytest.mark.parametrize("scale", ["9", "9:1", "1:1", "a:b", "0:inf", "1:9:2"])
-def test_no_scale_is_refused(scale: str) -> None:
+def test_an_invalid_scale_is_refused(scale: str) -> None:
     with pytest.raises(ConfigError, match="expected LOW:HIGH, as in 1:9 or 0:1000"):
         Options.parse(va_scale=scale)
     with pytest.raises(ConfigError, match="unknown unit 'second': did you mean 'seconds'"):

@@ -26,14 +26,14 @@ def test_the_exact_path_wins_over_the_name() -> None:
     assert found(labels("x"), ("x", "a/x"), ("y", "x")) == [[], ["x"]]
 
 
-def test_names_match_whatever_their_unicode_form_and_with_a_video_files_ending() -> None:
+def test_names_match_in_any_unicode_form_and_with_endings() -> None:
     name = "Übung 1"
     recording = (unicodedata.normalize("NFD", name), "a/" + unicodedata.normalize("NFD", name))
     assert found(labels(unicodedata.normalize("NFC", name)), recording) == [[name]]
     assert found(labels("a/x.MP4", "y.avi"), ("x", "a/x"), ("y.avi", "y.avi")) == [["a/x.MP4"], ["y.avi"]]
 
 
-def test_leading_zeros_of_a_number_do_not_count_as_spreadsheets_drop_them() -> None:
+def test_leading_zeros_do_not_matter() -> None:
     recordings = ("1", "clips/1"), ("00020", "clips/00020"), ("1a", "clips/1a")
     assert found(labels("00001", "20"), *recordings) == [["00001"], ["20"], []]
     assert found(labels("20"), *recordings, ("20", "clips/20")) == [[], [], [], ["20"]]
@@ -74,18 +74,18 @@ TALKS = [("talk 1", "anna/talk 1"), ("talk 1", "ben/talk 1"), ("Walk_02", "Walk_
         ("anna-talk_001", "anna/talk 1"),
     ],
 )
-def test_a_video_may_be_called_as_people_write_it(written: str, source: str) -> None:
+def test_common_spellings_of_a_video_match(written: str, source: str) -> None:
     matching = match(labels(written), TALKS)
     assert [recording[1] for recording, one in zip(TALKS, matching.annotations, strict=True) if one] == [source]
 
 
 @pytest.mark.parametrize("written", ["carl/talk 1", "talk", "alk 1", "Walk_20", "x1", "anna/x.y", "talk 1 anna"])
-def test_another_name_is_no_recordings(written: str) -> None:
+def test_other_names_do_not_match(written: str) -> None:
     matching = match(labels(written, "Walk_02"), TALKS)
     assert [one.video for one in matching.unused] == [written]
 
 
-def test_the_folder_that_all_labels_share_does_not_count_where_others_tell_them_apart() -> None:
+def test_the_common_folder_of_all_labels_is_ignored() -> None:
     here = [("0015", "clips/Action/Happy/0015"), ("0015", "clips/Action/Sad/0015")]
     there = "/data/someone/2_ClipsforFaceCrop/Action/"
     assert found(labels(f"{there}Happy/0015", f"{there}Sad/0015"), *here) == [
@@ -97,22 +97,22 @@ def test_the_folder_that_all_labels_share_does_not_count_where_others_tell_them_
     )
 
 
-def test_an_exact_name_wins_over_one_in_other_letters_and_two_such_are_refused() -> None:
+def test_an_exact_name_is_preferred_and_two_loose_matches_are_refused() -> None:
     two = ("Clip", "a/Clip"), ("clip", "b/clip")
     assert found(labels("clip.mp4"), *two) == [[], ["clip.mp4"]]
-    with pytest.raises(InputError, match=r"'CLIP' could be for 'a/Clip', 'b/clip'; name the recording by its path"):
+    with pytest.raises(InputError, match=r"'CLIP' match 'a/Clip', 'b/clip'; name the recording by its path"):
         match(labels("CLIP"), two)
-    with pytest.raises(InputError, match=r"'take' could be for 'take/cam1', 'take/cam2'"):
+    with pytest.raises(InputError, match=r"'take' match 'take/cam1', 'take/cam2'"):
         match(labels("take"), [("cam1", "take/cam1"), ("cam2", "take/cam2")])
 
 
-def test_the_name_of_a_persons_sequence_is_a_name_for_its_video_and_person() -> None:
+def test_the_name_of_a_persons_sequence_matches_video_and_person() -> None:
     recordings = [("v", "v"), ("w_left", "w_left")]
     sides = match(labels("v_left", "v_person03", "w_left"), recordings).annotations
     assert [[one.person for one in group] for group in sides] == [["3", "left"], [""]]
 
 
-def test_names_of_what_has_no_counterpart_come_with_the_most_similar_one() -> None:
+def test_unmatched_names_are_listed_with_the_most_similar_one() -> None:
     summary = match(labels("clip_one", "b"), [("clip_onne", "s/clip_onne"), ("b", "s/b")]).summary()
     assert summary == [
         "recordings with labels: 1 of 2",
@@ -125,14 +125,14 @@ def test_names_of_what_has_no_counterpart_come_with_the_most_similar_one() -> No
         match(labels("clip_one"), [("clip_onne", "s/clip_onne")])
 
 
-def test_folders_are_flattened_on_either_side() -> None:
+def test_paths_joined_to_a_name_match_on_either_side() -> None:
     flat = [("Action_Happy_0267", "json/Action_Happy_0267"), ("Argue_Happy_0267", "json/Argue_Happy_0267")]
     assert found(labels("/data/Clips/Action/Happy/0267.mp4"), *flat) == [["/data/Clips/Action/Happy/0267.mp4"], []]
     deep = [("0267", "Action/Happy/0267"), ("0267", "Argue/Happy/0267")]
     assert found(labels("Argue_Happy_0267"), *deep) == [[], ["Argue_Happy_0267"]]
 
 
-def test_many_names_are_matched_in_little_time() -> None:
+def test_matching_many_names_is_fast() -> None:
     recordings = [(f"{n:05d}", f"clips/Scene{n % 20}/{n:05d}") for n in range(40_000)]
     began = time.process_time()
     matching = match(labels(*(f"/data/Scene{n % 20}/{n:05d}.MP4" for n in range(20_000, 50_000))), recordings)
@@ -141,12 +141,12 @@ def test_many_names_are_matched_in_little_time() -> None:
     assert time.process_time() - began < 30  # 2 s; minutes where each name is compared with each
 
 
-def test_left_and_right_go_to_the_same_recording() -> None:
+def test_left_and_right_match_the_same_recording() -> None:
     both = Annotations((EXPRESSION,), (label("v", "right"), label("v", "left")))
     assert [one.person for one in match(both, [("v", "v")]).annotations[0]] == ["left", "right"]
 
 
-def test_what_has_no_counterpart_is_named_on_both_sides() -> None:
+def test_unmatched_labels_and_recordings_are_listed() -> None:
     matching = match(labels("a", "b", "gone"), [("a", "s/a"), ("b", "s/b"), ("c", "s/c")])
     assert matching.unlabeled == ("s/c",)
     assert [one.video for one in matching.unused] == ["gone"]
@@ -157,23 +157,23 @@ def test_what_has_no_counterpart_is_named_on_both_sides() -> None:
     ]
 
 
-def test_when_nothing_matches_both_sides_give_examples() -> None:
+def test_no_match_is_an_error_with_examples() -> None:
     with pytest.raises(InputError) as error:
         match(labels("a", "b", "c", "d"), [("w", "s/w"), ("x", "s/x"), ("y", "s/y"), ("z", "s/z")])
     assert "labels are for 'a', 'b', 'c' and 1 more" in str(error.value)
     assert "recordings are 'w', 'x', 'y' and 1 more (or by path 's/w')" in str(error.value)
 
 
-def test_a_name_that_fits_two_recordings_is_refused_with_both_paths() -> None:
-    with pytest.raises(InputError, match=r"'x' could be for 'a/x', 'b/x'; name the recording by its path"):
+def test_an_ambiguous_name_is_refused_with_both_paths() -> None:
+    with pytest.raises(InputError, match=r"'x' match 'a/x', 'b/x'; name the recording by its path"):
         match(labels("x"), [("x", "a/x"), ("x", "b/x")])
 
 
-def test_labels_given_twice_are_refused() -> None:
-    with pytest.raises(InputError, match=r"recording 'a/x' has labels twice: as 'x' .* and as 'x.mp4'"):
+def test_duplicate_labels_are_refused() -> None:
+    with pytest.raises(InputError, match=r"recording 'a/x' is labeled twice: as 'x' .* and as 'x.mp4'"):
         match(labels("x", "x.mp4"), [("x", "a/x")])
 
 
-def test_labels_for_a_side_and_for_nobody_in_particular_are_noted() -> None:
+def test_labels_of_named_and_unnamed_people_are_noted() -> None:
     mixed = Annotations((EXPRESSION,), (label("v", "right"), label("v")))
-    assert "recordings with labels for a named person and for nobody" in match(mixed, [("v", "v")]).notes[0]
+    assert "recordings with labels for a named and an unnamed person" in match(mixed, [("v", "v")]).notes[0]

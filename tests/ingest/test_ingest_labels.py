@@ -52,7 +52,7 @@ def test_an_ambiguous_name_is_an_error_with_both_recordings(tmp_path, write_reco
     (tmp_path / "labels.csv").write_text("video,label\nX.mp4,happy\n")
     done = ingest(tmp_path)
     assert done.exit_code == 2
-    assert "labels for 'X.mp4' could be for 'a/x', 'b/x'" in done.output
+    assert "labels for 'X.mp4' match 'a/x', 'b/x'" in done.output
     assert not (tmp_path / "cache").exists()
 
 
@@ -88,7 +88,7 @@ def test_invalid_labels_of_image_sequences_keep_their_error(tmp_path):
     (tmp_path / "labels.csv").write_text("video,start,end,label\n1-30-640x480,0,5,happy\n")
     done = ingest(tmp_path)
     assert done.exit_code == 2
-    assert "which may be frames or seconds of 1-30-640x480 (300 frames in 10 s): say --unit" in done.output
+    assert "which may be frames or seconds of 1-30-640x480 (300 frames in 10 s): give --unit" in done.output
 
 
 def test_python_takes_the_same_options(tmp_path, write_recording):
@@ -117,7 +117,7 @@ def test_times_use_the_frame_rate_of_the_name_or_option(tmp_path, write_recordin
     (tmp_path / "labels.csv").write_text("video,start,end,label\n1-30-640x480,0.5,1,happy\nwalk,0.5,1,happy\n")
     done = ingest(tmp_path)
     assert done.exit_code == 2
-    assert "for 'walk' are times, and the frame rate of its recording is unknown: say --fps" in done.output
+    assert "for 'walk' are times, but the frame rate of its recording is unknown: give --fps" in done.output
     assert ingest(tmp_path, "--fps", "10").exit_code == 0
     labels = open_cache(tmp_path / "cache").read().labels["expression"]
     assert np.flatnonzero(labels == 0).tolist() == [*range(15, 30), *range(30 + 5, 30 + 10)]

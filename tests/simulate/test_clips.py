@@ -12,7 +12,7 @@ from skelemo.skeleton import BODY_25
 CLIPS = list(simulate(subjects=6, clips=1, frames=240, seed=4))
 
 
-def test_the_same_seed_gives_the_same_clip_whatever_came_before():
+def test_a_clip_depends_only_on_its_seed_and_number():
     again = long_clip(Cast(6, 0.5, 4), 3, 240)
     assert np.array_equal(again.crowd.keypoints, CLIPS[3].crowd.keypoints)
     other = long_clip(Cast(6, 0.5, 5), 3, 240)
@@ -22,7 +22,7 @@ def test_the_same_seed_gives_the_same_clip_whatever_came_before():
 
 
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
-def test_missing_points_are_zero_and_joints_lie_in_the_picture(clip):
+def test_missing_points_are_zero_and_joints_are_in_the_image(clip):
     keypoints = clip.crowd.keypoints
     missing = keypoints[..., 2] == 0
     assert (keypoints[missing] == 0).all()
@@ -40,7 +40,7 @@ def test_a_face_has_all_its_points_or_none(clip):
 
 
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
-def test_what_is_found_lies_near_the_truth(clip):
+def test_detections_are_near_the_truth(clip):
     for role in clip.roles:
         found = clip.crowd.seen(role.person)
         both = (found[..., 2] > 0) & (role.truth[..., 2] > 0)
@@ -51,7 +51,7 @@ def test_what_is_found_lies_near_the_truth(clip):
         assert np.median(error) < 0.02 * size
 
 
-def test_neighboring_frames_are_as_alike_as_a_videos():
+def test_successive_frames_are_as_similar_as_in_videos():
     for clip in CLIPS:
         truth = clip.roles[0].truth
         both = (truth[1:, :25, 2] > 0) & (truth[:-1, :25, 2] > 0)
@@ -63,7 +63,7 @@ def test_neighboring_frames_are_as_alike_as_a_videos():
         assert np.quantile(step, 0.999) < 0.5 * size
 
 
-def test_rows_tell_where_each_person_is_in_the_shuffled_list():
+def test_rows_locate_each_person_in_the_shuffled_list():
     clip = next(clip for clip in CLIPS if clip.passers or len(clip.roles) > 1)
     people = np.unique(clip.crowd.person)
     rows = np.stack([clip.crowd.rows(person) for person in people])
@@ -74,7 +74,7 @@ def test_rows_tell_where_each_person_is_in_the_shuffled_list():
     assert len(np.unique(first)) > 1, "the order of people changes"
 
 
-def test_subjects_keep_their_split_and_every_split_has_some():
+def test_subjects_keep_their_subset_and_no_subset_is_empty():
     cast = Cast(subjects=10)
     splits = [cast.split(number) for number in range(10)]
     assert sorted(splits) == ["test"] * 2 + ["train"] * 6 + ["validation"] * 2
@@ -93,7 +93,7 @@ def test_a_short_clip_shows_its_one_emotion():
         assert (role.expression == NAMES.index(clip.emotion)).mean() > 0.5
 
 
-def test_difficulty_makes_openpose_lose_more():
+def test_difficulty_increases_missing_points():
     def missed(difficulty):
         shares = []
         for clip in simulate(subjects=5, clips=1, frames=200, difficulty=difficulty):
@@ -105,7 +105,7 @@ def test_difficulty_makes_openpose_lose_more():
 
 
 @pytest.mark.parametrize("cast", [(4, 0.5, 0), (10, 1.5, 0), (10, -0.1, 0), (10, float("nan"), 0), (10, 0.5, -1)])
-def test_a_cast_that_cannot_be_is_refused(cast):
+def test_an_invalid_cast_is_refused(cast):
     with pytest.raises(ConfigError):
         Cast(*cast)
 
@@ -145,7 +145,7 @@ def recognized(difficulty):
     return float(np.mean([NAMES[index] == name for index, name in zip(nearest, asked[1], strict=True)]))
 
 
-def test_emotions_are_read_from_strangers_faces_and_the_less_the_harder_they_are():
+def test_emotions_are_recognizable_across_subjects_depending_on_difficulty():
     easy, hard = recognized(0.0), recognized(1.0)
     assert easy > 0.6
     assert hard < easy - 0.2

@@ -64,7 +64,7 @@ def test_anger_draws_the_brows_down_and_together():
     assert angry[22, 0] - angry[21, 0] < rest[22, 0] - rest[21, 0] - 5
 
 
-def test_lids_and_lips_never_cross_however_the_face_is_pulled():
+def test_lids_and_lips_never_cross():
     rng = np.random.default_rng(3)
     shape, moves = random_face(rng, 1.0), random_actions(rng, 1.0)
     faces = face_points(shape, moves, rng.uniform(-1, 2, (500, len(ACTIONS))))
@@ -72,7 +72,7 @@ def test_lids_and_lips_never_cross_however_the_face_is_pulled():
     assert (faces[:, [61, 62, 63], 1] > faces[:, [67, 66, 65], 1]).all()
 
 
-def test_every_emotion_names_actions_columns_and_hands_that_exist():
+def test_prototypes_use_existing_actions_columns_and_hands():
     for emotion in PROTOTYPES:
         assert set(emotion.actions) <= set(ACTIONS)
         assert set(emotion.trunk) <= set(POSTURE)
@@ -128,7 +128,7 @@ def acted(emotion, difficulty=0.0, seed=0):
     return perform(rng, subject, script, 300, 30.0, level)
 
 
-def test_motion_tells_anger_from_joy_and_sadness():
+def test_motion_distinguishes_anger_from_joy_and_sadness():
     def hand_speed(emotion):
         up = np.mean([np.abs(np.diff(acted(emotion, seed=s).posture[90:240, [14, 17]], axis=0)) for s in range(5)])
         return float(up)
@@ -136,7 +136,7 @@ def test_motion_tells_anger_from_joy_and_sadness():
     assert hand_speed("anger") > 1.5 * hand_speed("happiness") > 3 * hand_speed("sadness")
 
 
-def test_fear_trembles_faster_than_anything_else_moves():
+def test_fear_trembles_at_the_highest_frequency():
     def trembling(emotion):
         hands = acted(emotion).posture[90:240, 13:19]
         power = np.abs(np.fft.rfft(hands - hands.mean(0), axis=0)) ** 2
@@ -146,7 +146,7 @@ def test_fear_trembles_faster_than_anything_else_moves():
     assert trembling("fear") > 5 * max(trembling(name) for name in ("happiness", "sadness", "disgust", "surprise"))
 
 
-def test_valence_and_arousal_follow_the_intensity_of_the_emotion():
+def test_valence_and_arousal_follow_the_intensity():
     done = acted("happiness")
     assert done.valence[150] == pytest.approx(0.81, abs=0.15)
     assert done.arousal[150] == pytest.approx(0.51, abs=0.15)
@@ -155,7 +155,7 @@ def test_valence_and_arousal_follow_the_intensity_of_the_emotion():
     assert (done.expression[90:230] == NAMES.index("happiness")).all()
 
 
-def test_a_long_script_shows_every_emotion_and_none_at_once():
+def test_a_long_script_has_every_emotion_one_at_a_time():
     script = long_script(np.random.default_rng(0), 60.0)
     assert {episode.emotion for episode in script} == set(range(7)) - {NAMES.index("neutral")}
     assert all(b.start > a.end for a, b in pairwise(script))

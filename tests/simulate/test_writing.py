@@ -34,7 +34,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_numbers_are_those_that_printf_gives_for_six_digits():
+def test_numbers_equal_printf_with_six_digits():
     rng = np.random.default_rng(0)
     values = np.concatenate(
         [
@@ -50,7 +50,7 @@ def test_numbers_are_those_that_printf_gives_for_six_digits():
     assert np.array_equal(six_digits(values), expected)
 
 
-def test_a_frame_is_spelled_as_ostream_spells_it():
+def test_a_frame_is_formatted_as_by_ostream():
     values = np.array([582.349, 1234.567, 0.5, 1, 0, 1279, 12.5, 0.000123456, -3.25], dtype=np.float32)
     people = np.resize(values, (2, 95, 3))
     text = frame_text(six_digits(people)).decode()
@@ -77,11 +77,11 @@ def test_cpp_prints_the_same_numbers(tmp_path):
     assert ours.split(",") == printed.split()
 
 
-def test_a_frame_without_people_is_openposes_27_bytes():
+def test_a_frame_without_people_has_openposes_27_bytes():
     assert frame_text(np.zeros((0, 95, 3))) == b'{"version":1.3,"people":[]}'
 
 
-def test_json_gives_back_what_was_simulated(folder):
+def test_json_round_trip(folder):
     for clip, root in (
         (long_clip(PLAN.cast, 1, PLAN.frames), folder / "json"),
         (short_clip(PLAN.cast, 7, 24), folder / "dfew" / "json"),
@@ -120,19 +120,19 @@ def test_affwild2_labels_have_a_row_for_every_frame(folder):
     assert folders == {"Training_Set", "Validation_Set", "Test_Set"}
 
 
-def test_affwild2_rows_name_the_emotion_that_is_acted(folder):
+def test_affwild2_rows_have_the_acted_emotion(folder):
     clip = long_clip(PLAN.cast, 2, PLAN.frames)
     role = clip.roles[0]
     suffix = f"_{role.side}" if role.side else ""
     (path,) = folder.glob(f"affwild2/EXPR_Set/*/{clip.name}{suffix}.txt")
     header, *rows = path.read_text().splitlines()
-    said = [header.split(",")[int(row)].lower() if row != "-1" else None for row in rows]
+    labeled = [header.split(",")[int(row)].lower() if row != "-1" else None for row in rows]
     acted = [NAMES[index] for index in role.expression]
-    assert all(s in (None, a) for s, a in zip(said, acted, strict=False))
-    assert sum(s is not None for s in said) > len(said) / 2
+    assert all(s in (None, a) for s, a in zip(labeled, acted, strict=False))
+    assert sum(s is not None for s in labeled) > len(labeled) / 2
 
 
-def test_dfew_folds_partition_the_clips_and_keep_subjects_apart(folder):
+def test_dfew_folds_partition_clips_by_subject(folder):
     with open(folder / "truth" / "dfew" / "clips.csv", encoding="utf-8") as file:
         clips = {int(row["video"]): row for row in csv.DictReader(file)}
     tested = []
@@ -150,7 +150,7 @@ def test_dfew_folds_partition_the_clips_and_keep_subjects_apart(folder):
     assert sorted(tested) == sorted(clips)
 
 
-def test_the_truth_says_which_row_is_the_actor(folder):
+def test_the_truth_locates_the_actor(folder):
     video = next(path for path in (folder / "json").iterdir() if path.is_dir())
     with np.load(folder / "truth" / "affwild2" / f"{video.name}.npz") as truth:
         row = truth["row"] if "row" in truth else truth["left_row"]
@@ -170,7 +170,7 @@ def test_everything_is_marked_as_simulated(folder):
         assert (note["seed"], note["difficulty"], note["subjects"]) == (2, 0.5, 5)
 
 
-def test_a_folder_that_holds_something_is_refused(folder):
+def test_a_folder_with_content_is_refused(folder):
     with pytest.raises(InputError, match="not an empty folder"):
         write(folder, PLAN)
 
@@ -182,7 +182,7 @@ def test_an_unknown_form_and_too_short_clips_are_refused():
         Plan(frames=5)
 
 
-def test_the_command_writes_and_says_so(tmp_path):
+def test_the_command_writes_and_reports(tmp_path):
     out = tmp_path / "new" / "actors"
     done = CliRunner().invoke(command, [str(out), "--subjects", "5", "--clips", "1", "--frames", "40"])
     assert done.exit_code == 0, done.output
