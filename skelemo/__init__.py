@@ -1,4 +1,4 @@
-"""skelemo: emotion from movement. OpenPose keypoints to trained, honestly evaluated models.
+"""skelemo: emotion from movement. Train and evaluate models on OpenPose keypoints.
 
 Public names are imported on first use, so ``import skelemo`` is instant::
 
@@ -47,25 +47,20 @@ __all__ = [
     "train",
 ]
 
-_HOMES = {
-    **dict.fromkeys(
-        ("create_model", "evaluate", "export", "open_cache", "open_run", "predict", "register", "show", "train"),
-        ("skelemo.api", ""),
-    ),
-    **dict.fromkeys(("Layout", "Part", "layout", "register_layout"), ("skelemo.skeleton", "")),
-    "Head": ("skelemo.targets", ""),
-    "live": ("skelemo.inference.live", ""),
-    "load": ("skelemo.inference.predictor", ""),
+_MODULES = dict.fromkeys(__all__, "skelemo.api") | {
+    **dict.fromkeys(("Layout", "Part", "layout", "register_layout"), "skelemo.skeleton"),
+    "Head": "skelemo.targets",
+    "live": "skelemo.inference.live",
+    "load": "skelemo.inference.predictor",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "ingest":
-        return import_module("skelemo.ingest")  # the package, which can be called
-    if name not in _HOMES:
+        return import_module("skelemo.ingest")  # the package is callable
+    if name not in _MODULES:
         raise AttributeError(f"module 'skelemo' has no attribute {name!r}")
-    module, attribute = _HOMES[name]
-    return getattr(import_module(module), attribute or name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

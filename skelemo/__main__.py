@@ -1,4 +1,4 @@
-"""``python -m skelemo``, where the command ``skelemo`` is not on the path."""
+"""``python -m skelemo``, equivalent to the command ``skelemo``."""
 
 from skelemo.cli import main
 

@@ -1,4 +1,4 @@
-"""The functions of `import skelemo`: each step as a function that accepts paths as text, and `register`."""
+"""The functions of `import skelemo`, which accept paths as strings, and `register`."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from skelemo.view.inline import Shown
 
 Text = str | os.PathLike[str]
-#: Prepared coordinates are in torsos, inter-ocular distances, hands or halves of an image.
-_MOST_PREPARED = 25.0
+#: Largest plausible median of prepared coordinates, whose units are torsos, inter-ocular distances or the like.
+_MAX_PREPARED = 25.0
 
 
 def open_cache(*paths: Text) -> "Cache":
@@ -30,7 +30,7 @@ def open_cache(*paths: Text) -> "Cache":
     Raises
     ------
     CacheError
-        There is no cache, a shard is damaged, or the caches contradict each other.
+        A folder is not a cache, a shard is damaged, or the caches contradict each other.
     """
     from skelemo.cache import store
 
@@ -83,8 +83,8 @@ def show(
     from skelemo.view.inline import Wanted
     from skelemo.view.inline import show as run
 
-    several = [runs] if isinstance(runs, str | os.PathLike) or not isinstance(runs, Iterable) else list(runs)
-    return run(source, Wanted(which, first, count, layout, fps, size), several)
+    models = [runs] if isinstance(runs, str | os.PathLike) or not isinstance(runs, Iterable) else list(runs)
+    return run(source, Wanted(which, first, count, layout, fps, size), models)
 
 
 def train(
@@ -96,8 +96,8 @@ def train(
     ----------
     out : run folder; must not exist yet, except to resume.
     config : YAML settings file.
-    settings : as listed by ``skelemo train --settings``, such as ``arch="ann"`` and ``data=["cache/faces"]``, including
-        those of the architecture.
+    settings : any of ``skelemo train --settings`` and of the architecture, such as ``arch="ann"`` and
+        ``data=["cache/faces"]``.
 
     Raises
     ------
@@ -134,21 +134,20 @@ def create_model(name: str, **settings: Any) -> "nn.Module":
 
     network = create(name, **settings)
 
-    def at_first(_: object, inputs: Any, named: Any) -> None:
+    def on_first_call(_: object, inputs: Any, named: Any) -> None:
         hook.remove()
         _refuse_pixels(name, (*inputs, named.get("keypoints"))[0])
 
-    hook: RemovableHandle = network.register_forward_pre_hook(at_first, with_kwargs=True)
+    hook: RemovableHandle = network.register_forward_pre_hook(on_first_call, with_kwargs=True)
     return network
 
 
 def _refuse_pixels(name: str, keypoints: Any) -> None:
-    """Reject keypoints that can only be pixels."""
-    seen = keypoints[keypoints[..., 2] > 0][:, :2].abs()
-    if len(seen) and (usual := float(seen.median())) > _MOST_PREPARED:
+    visible = keypoints[keypoints[..., 2] > 0][:, :2].abs()
+    if len(visible) and (median := float(visible.median())) > _MAX_PREPARED:
         raise ConfigError(
-            f"{name} takes prepared keypoints, of a few units at most; half of these lie beyond {usual:.0f}, as pixels "
-            "do: pass them through skelemo.preprocess.prepare, or use skelemo.load(RUN).predict, which does"
+            f"{name}: the median coordinate is {median:.0f}, as in pixels; expected prepared keypoints, of a few units "
+            "at most: pass them through skelemo.preprocess.prepare, or use skelemo.load(RUN).predict, which prepares"
         )
 
 
@@ -188,12 +187,20 @@ def evaluate(
     """
     from skelemo.inference.evaluate import evaluate as run
 
-    paths = [Path(runs)] if isinstance(runs, str | os.PathLike) else [Path(one) for one in runs]
-    found = run(paths, Path(cache), Path(out), names=names, by=[by] if isinstance(by, str) else list(by),
-                table=Path(table) if table else None, corrections=Path(corrections) if corrections else None,
-                allow_overlap=allow_overlap, importance=importance, device=device,
-                allow=list(allow))  # fmt: skip
-    return found.scores
+    paths = [runs] if isinstance(runs, str | os.PathLike) else runs
+    return run(
+        [Path(path) for path in paths],
+        Path(cache),
+        Path(out),
+        names=names,
+        by=[by] if isinstance(by, str) else list(by),
+        table=Path(table) if table else None,
+        corrections=Path(corrections) if corrections else None,
+        allow_overlap=allow_overlap,
+        importance=importance,
+        device=device,
+        allow=list(allow),
+    ).scores
 
 
 def predict(runs: Text | Iterable[Text], source: Any, **options: Any) -> "pd.DataFrame":
@@ -257,12 +264,12 @@ def export(
     folder = Path(run)
     path = Path(out) if out else folder / "export" / f"model{suffix}"
     if path.suffix.lower() != suffix or path.is_dir():
-        raise ConfigError(f"{path}: expected the name of a file that ends in {suffix}")
+        raise ConfigError(f"{path}: expected a file name that ends in {suffix}")
     require_own(path.parent)
     model = predictor.load(folder, allow=tuple(allow))
     whole = read_run(folder) if (folder / "scores.json").is_file() else None
     if quantize and whole is None:
-        raise ConfigError(f"{folder} has no splits.json and scores.json: quantizing needs the whole run folder")
+        raise ConfigError(f"{folder}: no splits.json and scores.json; quantizing needs the whole run folder")
     frames = open_cache(cache) if cache else None
     done = export_model(model, path, cache=frames, quantize=bool(quantize), splits=whole.splits if whole else {})
     facts = facts_of(model, EndToEnd(model)) | {"precision": quantize or "float32"}
@@ -275,16 +282,16 @@ class register:  # noqa: N801  # used as a namespace of decorators
 
     @staticmethod
     def model(name: str, **facts: Any) -> Callable[[Any], Any]:
-        """``build(spec, *, setting=default) -> nn.Module`` as an architecture: `skelemo.models.registry.register`."""
+        """Register ``build(spec, *, setting=default) -> nn.Module``; see `skelemo.models.registry.register`."""
         from skelemo.models.registry import register as add
 
         return add(name, **facts)
 
     @staticmethod
     def labels(name: str, *, labels: str = "labels") -> Callable[[Any], Any]:
-        """``read(path, source, recordings) -> Annotations`` as a label format for ``--labels NAME:PATH``.
+        """Register ``read(path, source, recordings) -> Annotations`` as the label format ``--labels NAME:PATH``.
 
-        Of ``words``, ``unit`` and ``va_scale`` it gets those that it has keyword-only arguments for
+        Keyword-only arguments ``words``, ``unit`` and ``va_scale`` are passed to functions that have them
         (`skelemo.annotations.options.Options`).
         """
         from skelemo.annotations.registry import reader
@@ -293,26 +300,26 @@ class register:  # noqa: N801  # used as a namespace of decorators
 
     @staticmethod
     def loss(name: str, kind: "KindName") -> Callable[[Any], Any]:
-        """``loss(outputs, labels, known, context) -> Tensor`` for heads of a kind; see `skelemo.training.losses`."""
+        """Register ``loss(outputs, labels, known, context) -> Tensor`` for a kind; see `skelemo.training.losses`."""
         from skelemo.training.losses import LOSSES
 
         return LOSSES.register(name, kind)
 
     @staticmethod
     def metric(name: str, facts: Any) -> Callable[[Any], Any]:
-        """A pure function of predictions and labels; see `skelemo.evaluation.metrics.Metric` for the facts."""
+        """Register a pure function of predictions and labels; ``facts`` is a `skelemo.evaluation.metrics.Metric`."""
         from skelemo.evaluation.metrics import METRICS
 
         return METRICS.register(name, facts)
 
     @staticmethod
     def format(name: str, facts: Any = None) -> Callable[[Any], Any]:
-        """A writer of caches for another program; see `skelemo.formats.registry`."""
+        """Register an export or import; ``facts`` is a `skelemo.formats.registry.Format`."""
         from skelemo.formats.registry import FORMATS
 
         return FORMATS.register(name, facts)
 
     @staticmethod
     def layout(name: str, *parts: Part) -> None:
-        """Parts as a layout; see `skelemo.skeleton.register_layout`."""
+        """Register parts as a layout; see `skelemo.skeleton.register_layout`."""
         register_layout(name, *parts)

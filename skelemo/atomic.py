@@ -1,7 +1,7 @@
-"""Files and folders that appear whole or not at all, and the lock of a folder that is changed.
+"""Atomic writing of files and folders, and locks.
 
-What is being written has a temporary name that tells its writer: the machine, the process and when that was started
-(process numbers are used again). So what a killed process has left is recognized and removed.
+Unfinished files have a temporary name that contains their writer: the machine, the process ID and the process's start
+time (IDs are reused). So the remains of a killed process can be recognized and removed.
 """
 
 import hashlib
@@ -21,11 +21,10 @@ from filelock import FileLock, Timeout
 from skelemo.errors import ConfigError
 
 PARTIAL = ".partial-"
-#: The file by which a process holds a folder.
 LOCK = ".lock"
 
 _OWNER = re.compile(r"([0-9a-f]{12})-([0-9]+)-([0-9]+)")
-#: No single file takes a day to write.
+#: Age at which another machine's unfinished files count as abandoned: no single file takes a day to write.
 _OLD_SECONDS = 24 * 3600
 
 
@@ -36,9 +35,9 @@ def partial_path(path: Path, kind: str = "") -> Path:
 
 @contextmanager
 def finished(path: Path, kind: str = "") -> Iterator[Path]:
-    """A temporary name to write a file or folder under, which becomes ``path`` at the end, or is removed on an error.
+    """Yield a temporary name for a file or folder, which is renamed to ``path`` on success and removed on an error.
 
-    A folder replaces an empty one, a file any file. An `OSError` names ``path``.
+    A file replaces any file, a folder only an empty one. An `OSError` names ``path``.
     """
     partial = partial_path(path, kind)
     try:
@@ -58,31 +57,29 @@ def finished(path: Path, kind: str = "") -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path, patience: float = 600) -> Iterator[None]:
-    """One process at a time changes a folder; the system releases the lock of a process that dies.
+    """Lock a folder while changing it; the system releases the lock of a process that dies.
 
     Raises
     ------
     OSError
-        Another process has had it for ``patience`` seconds, or the folder cannot be written.
+        Another process has held the lock for ``patience`` seconds, or the folder cannot be written.
     """
     try:
         with FileLock(folder / LOCK, timeout=patience):
             yield
     except Timeout:
-        reason = f"another process has been changing this folder for {patience:g} s: try again when it has ended"
+        reason = f"locked by another process for {patience:g} s: try again when it has ended"
         raise TimeoutError(None, reason, str(folder)) from None
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Hold a folder that only one process may write, made where it is missing and removed if it stays empty.
-
-    The claim ends with the process, however that ends.
+    """Lock a folder for this process; create it if necessary, and remove it if it stays empty.
 
     Raises
     ------
     ConfigError
-        Another process holds it.
+        Another process has the lock, or ``folder`` is a file.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,28 +89,27 @@ def claimed(folder: Path) -> Iterator[None]:
         with _held(folder / LOCK, folder):
             yield
     finally:
-        with suppress(OSError):  # it holds something, as it should
+        with suppress(OSError):  # not empty, as expected
             folder.rmdir()
 
 
 @contextmanager
 def reserved(path: Path) -> Iterator[None]:
-    """Be the one process that makes a file or a folder, which is not there until it is finished.
+    """Lock the name of a file or folder that does not exist until it is finished.
 
     Raises
     ------
     ConfigError
-        Another process is making it.
+        Another process has the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]  # as long for any name
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]  # short for any name
     with _held(path.with_name(f"{LOCK}-{name}"), path):
         yield
 
 
 @contextmanager
 def _held(file: Path, path: Path) -> Iterator[None]:
-    """Hold the lock of a path as long as this process lives."""
     lock = FileLock(file)
     try:
         lock.acquire(blocking=False)
@@ -127,20 +123,20 @@ def _held(file: Path, path: Path) -> Iterator[None]:
 
 
 def owner() -> str:
-    """Machine, process and its start, as text for names."""
+    """This process for use in file names: machine, process ID and start time."""
     return f"{_machine()}-{os.getpid()}-{_started(os.getpid())}"
 
 
 def lives(name: str) -> bool | None:
-    """Whether the process that `owner` named still runs; None for one of another machine."""
+    """Whether a process named by `owner` is still running; None for other machines."""
     found = _OWNER.fullmatch(name)
     return _lives(int(found[2]), found[3]) if found and found[1] == _machine() else None
 
 
 def sweep(folder: Path, kind: str = "") -> int:
-    """Remove what killed processes have left in a folder, all or of a kind, and return how many that were.
+    """Remove the unfinished files of killed processes from a folder and return their number.
 
-    On this machine the system tells which processes live; what another machine writes is left alone for a day.
+    Files of another machine are removed after a day.
     """
     swept = 0
     with suppress(OSError):
@@ -170,23 +166,23 @@ def _lives(process: int, started: str) -> bool:
     except ProcessLookupError:
         return False
     except (OSError, OverflowError):
-        pass  # another user's, so it lives; or no process can have this number
+        pass  # another user's process; or an impossible ID
     return _started(process) in (started, "0")
 
 
 def _started(process: int) -> str:
-    """When a process was started, in ticks since the machine was; "0" where the system does not tell."""
+    """Start time of a process in clock ticks since boot; "0" if unknown."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text()
     except OSError:
         return "0"
-    state, *fields = stat.rpartition(")")[2].split()  # from field 3 of proc(5) on; the second may hold blanks
+    state, *fields = stat.rpartition(")")[2].split()  # fields 3 and up of proc(5); the second may contain spaces
     return fields[18] if state not in "ZX" else "dead"
 
 
 @cache
 def _machine() -> str:
-    """This machine since it was started, and this container of it: where a process's number means one process."""
+    """A hash of host, boot and PID namespace, within which a process ID is unique."""
     names = [socket.gethostname()]
     with suppress(OSError):
         names.append(Path("/proc/sys/kernel/random/boot_id").read_text())

@@ -1,10 +1,10 @@
-"""Errors: one line each, with where, what was found, what was expected and what to do."""
+"""Errors, with one-line messages: where, what was found, what was expected and what to do."""
 
 import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-#: What the system says when a network fails, or when it has run out of something: nothing of the file's bytes.
+#: Error numbers of network failures and exhausted resources, which do not mean that a file is damaged.
 NOT_OF_THE_FILE = frozenset(
     getattr(errno, name)
     for name in (
@@ -44,12 +44,12 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     choices = sorted(set(known))
     nearest = get_close_matches(str(name), choices, n=1)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    listed = f"known are {', '.join(choices)}" if choices else "there is none"
+    listed = f"choose from {', '.join(choices)}" if choices else "none is available"
     return ConfigError(f"unknown {kind} {str(name)!r}: {hint}{listed}")
 
 
 def os_reason(error: OSError) -> str:
     """The system's error message for a file."""
-    if isinstance(error, FileExistsError | NotADirectoryError):  # making a folder is what fails so
-        return "it is a file, where a folder should be"
+    if isinstance(error, FileExistsError | NotADirectoryError):  # from creating a folder
+        return "is a file, expected a folder"
     return error.strerror or str(error)

@@ -1,11 +1,11 @@
-"""One kind of registry for everything that is found by name: ours, other packages', and the user's own.
+"""The registry of everything that is looked up by name.
 
-A `Registry` finds a name among
+A `Registry` looks a name up in
 
-1. what modules of one of our packages registered,
-2. entry points of its group that other installed packages declare, such as ``skelemo.models``,
-3. ``package.module:function``. `Registry.find` imports the module and is for what a user types. Names that stand in
-   files go through ``registry[name]``, which imports no module that a file chose.
+1. functions registered by modules of one of our packages,
+2. entry points of other installed packages, in a group such as ``skelemo.models``,
+3. ``package.module:function``. `Registry.find`, for names typed by the user, imports the module;
+   ``registry[name]``, for names read from files, does not.
 """
 
 import importlib
@@ -22,19 +22,19 @@ from typing import Any, Generic, TypeVar, cast
 from skelemo.errors import ConfigError, SkelemoError, unknown
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-#: Facts that are registered beside a function.
+#: Properties registered with a function.
 Facts = TypeVar("Facts")
 
 
 @cache
 def _entry_points_of(group: str, path: tuple[str, ...]) -> dict[str, Any]:
-    """Entry points by name, as installed along ``path``; looking them up takes 8 ms, too long for every recording."""
+    """Entry points by name; cached by ``path`` because the look-up takes 8 ms."""
     return {point.name: point for point in entry_points(group=group)}
 
 
 @dataclass(frozen=True)
 class Entry(Generic[Facts]):
-    """A function (or a datum) under its name, with the facts that it was registered with."""
+    """A registered function (or value), its name and its properties."""
 
     name: str
     function: Any
@@ -53,11 +53,11 @@ class Registry(Generic[Facts]):
 
     Parameters
     ----------
-    noun : what one entry is, for messages: "architecture".
-    group : entry-point group in which other packages declare theirs: "skelemo.models".
-    package : our package whose modules register functions on import; they are imported at the first look-up.
-    default : facts of a function that registers none: what ``package.module:function`` or a bare entry point has.
-    accepts : whether an object can be an entry; by default anything that can be called.
+    noun : name of an entry in messages, such as "architecture".
+    group : entry-point group of other packages, such as "skelemo.models".
+    package : our package whose modules register functions; imported on the first look-up.
+    default : facts of functions registered without, such as entry points and ``package.module:function``.
+    accepts : whether an object can be an entry; by default any callable.
     """
 
     noun: str
@@ -69,12 +69,12 @@ class Registry(Generic[Facts]):
     _loaded: bool = field(default=False, repr=False)
 
     def register(self, name: str, facts: Facts | None = None) -> Callable[[Function], Function]:
-        """Decorate a function to be found under the name.
+        """Return a decorator that registers a function under the name.
 
         Raises
         ------
         ConfigError
-            The name is taken by another function.
+            The name belongs to another function.
         """
 
         def add(function: Function) -> Function:
@@ -92,24 +92,24 @@ class Registry(Generic[Facts]):
         self._entries[name] = Entry(name, value, self._facts(facts))
 
     def find(self, name: str) -> Entry[Facts]:
-        """The entry that a user names: as ``registry[name]``, and ``package.module:function`` is imported.
+        """The entry for a name typed by the user; imports ``package.module:function``.
 
         Raises
         ------
         ConfigError
-            Nothing has the name (the known names are listed), or its package cannot be imported.
+            Unknown name, or its package cannot be imported.
         """
         if ":" in name and name not in self:
             self._import(name)
         return self[name]
 
     def __getitem__(self, name: str) -> Entry[Facts]:
-        """The entry of a name; ``package.module:function`` only where the module is imported already.
+        """The entry for a name; ``package.module:function`` only if the package is already imported.
 
         Raises
         ------
         ConfigError
-            Nothing has the name (the known names are listed), or its package cannot be imported.
+            Unknown name, or its package cannot be imported.
         """
         self._load()
         if name not in self._entries:
@@ -120,7 +120,7 @@ class Registry(Generic[Facts]):
             return self._entries[name]
         if ":" in name:
             module = name.partition(":")[0]
-            raise ConfigError(f"{self.noun} {name!r} is another program's: import {module} first, if you trust it")
+            raise ConfigError(f"{self.noun} {name!r} is not part of skelemo: import {module} first, if you trust it")
         raise unknown(self.noun, name, self.names())
 
     def __contains__(self, name: object) -> bool:
@@ -131,12 +131,12 @@ class Registry(Generic[Facts]):
         return iter(self.names())
 
     def names(self, pattern: str = "*") -> list[str]:
-        """Names that match a shell pattern, sorted; those of other packages included."""
+        """Sorted names that match a shell pattern, including entry points."""
         self._load()
         return sorted(name for name in {*self._entries, *self._entry_points()} if fnmatch(name, pattern))
 
     def registered(self) -> list[Entry[Facts]]:
-        """The entries that are in memory: no module is imported, no entry point loaded."""
+        """The entries in memory, without importing modules or entry points."""
         return list(self._entries.values())
 
     def _load(self) -> None:
@@ -160,18 +160,17 @@ class Registry(Generic[Facts]):
             raise
         except Exception as error:
             raise ConfigError(
-                f"{self.noun} {name!r}: {point.value} of the group {self.group} cannot be imported: {error}"
+                f"{self.noun} {name!r}: the entry point {point.value} of {self.group} cannot be imported: {error}"
             ) from error
-        if name not in self._entries:  # the module may have registered it with facts of its own
+        if name not in self._entries:  # the module may have registered it with its own facts
             self._check(name, function)
             self.add(name, function)
 
     def _import(self, path: str) -> None:
-        module, _, attribute = path.partition(":")
         try:
-            function = importlib.import_module(module)
-            for part in attribute.split("."):
-                function = getattr(function, part)
+            function: Any = importlib.import_module(path.partition(":")[0])
+            for attribute in path.partition(":")[2].split("."):
+                function = getattr(function, attribute)
         except SkelemoError:
             raise
         except Exception as error:
@@ -185,7 +184,7 @@ class Registry(Generic[Facts]):
 
     def _check(self, name: str, value: object) -> None:
         if not self.accepts(value):
-            raise ConfigError(f"{self.noun} {name!r} cannot be of the type {type(value).__name__}")
+            raise ConfigError(f"{self.noun} {name!r} has the wrong type: {type(value).__name__}")
 
 
 def _origin(value: Any) -> tuple[str, str]:

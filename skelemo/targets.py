@@ -1,18 +1,18 @@
-"""Heads as data: what a model predicts, its kind, and how labels are stored in arrays.
+"""Heads as data: what a model predicts, and how its labels are stored.
 
-A `Head` has a name, a kind and outputs. The three kinds differ in their labels:
+A `Head` has a name, a kind and outputs. Labels depend on the kind:
 
 =========== ============================================================ ============
-kind        labels of N frames                                           unlabeled
+kind        labels for N frames                                          unlabeled
 =========== ============================================================ ============
-``classes`` int16 ``[N]``, one of K; or float32 ``[N, K]``, shares of K  -1; NaN
+``classes`` int16 ``[N]``, one of K; or float32 ``[N, K]``, soft labels  -1; NaN
 ``values``  float32 ``[N, K]``, each in [low, high]                      NaN
 ``flags``   int8 ``[N, K]``, 0 or 1 each                                 -1
 =========== ============================================================ ============
 
-Losses, metrics and plots belong to a kind and are registered by name where they live (`skelemo.training.losses`,
-`skelemo.evaluation.metrics`, `skelemo.report.figures`). Nothing outside this file, a label reader or a recipe names a
-particular head.
+Each kind has its losses, metrics and plots, registered by name (`skelemo.training.losses`,
+`skelemo.evaluation.metrics`, `skelemo.report.figures`). Only this file, label readers and recipes name particular
+heads.
 """
 
 import json
@@ -28,13 +28,13 @@ from skelemo.errors import ConfigError, unknown
 KindName = Literal["classes", "values", "flags"]
 KINDS: tuple[KindName, ...] = get_args(KindName)
 
-#: The order that class numbers have everywhere: DFEW's 1 to 7 less one.
+#: In the order of class indices everywhere: DFEW's 1 to 7, minus one.
 EMOTIONS = ("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear")
 
-#: Aff-Wild2's action units since 2021.
+#: Aff-Wild2's action units, as of 2021.
 ACTION_UNITS = tuple(f"AU{number}" for number in (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26))
 
-#: Most outputs of one head.
+#: Maximum number of outputs of a head.
 MAX_OUTPUTS = 1024
 
 
@@ -44,10 +44,10 @@ class Head:
 
     Parameters
     ----------
-    name : letters, digits, ``_`` and ``-``; used by ``--head`` and as the name of its labels in a shard.
+    name : letters, digits, ``_`` and ``-``; used by ``--head`` and for the labels in a shard.
     kind : ``classes`` (one of K), ``values`` (K numbers) or ``flags`` (K binary labels).
     outputs : names of the K classes, values or flags, in order.
-    low, high : range of the labels of ``values``; ignored by the other kinds.
+    low, high : range of labels of the kind ``values``; ignored by the other kinds.
 
     Raises
     ------
@@ -78,7 +78,7 @@ class Head:
         return len(self.outputs)
 
     def unlabeled(self, frames: int) -> np.ndarray:
-        """Labels of that many frames, none of them labeled."""
+        """Labels for unlabeled frames."""
         if self.kind == "classes":
             return np.full(frames, -1, np.int16)
         if self.kind == "flags":
@@ -86,7 +86,7 @@ class Head:
         return np.full((frames, len(self)), np.nan, np.float32)
 
     def labeled(self, labels: np.ndarray) -> np.ndarray:
-        """Bool ``[N]``: which frames have a label; of several values or flags one is enough."""
+        """Bool ``[N]``: which frames have a label; for values and flags, at least one."""
         if labels.dtype.kind == "f":
             known = ~np.isnan(labels)
         else:
@@ -99,44 +99,41 @@ class Head:
         Raises
         ------
         ConfigError
-            Another type or shape than the kind has, or a value out of range.
+            Wrong type or shape for the kind, or a value out of range.
         """
         soft = self.kind == "classes" and labels.ndim == 2
         shape = (len(labels),) if self.kind == "classes" and not soft else (len(labels), len(self))
         kind = "f" if soft or self.kind == "values" else "i"
         if labels.dtype.kind != kind or labels.shape != shape:
-            raise ConfigError(f"labels of {self.name} are {labels.dtype} {list(labels.shape)}; expected {list(shape)}")
+            raise ConfigError(f"labels of {self.name}: {labels.dtype} {list(labels.shape)}; expected {list(shape)}")
         if soft:
             shares = labels[~np.isnan(labels).all(1)]
             if not ((shares >= 0).all() and np.allclose(shares.sum(1), 1, atol=1e-3)):
-                raise ConfigError(f"labels of {self.name}: shares of a frame are not all in [0, 1] with the sum 1")
+                raise ConfigError(f"labels of {self.name}: soft labels out of [0, 1], or with a sum other than 1")
         elif self.kind == "values":
             known = labels[~np.isnan(labels)]
             if len(known) and not (known.min() >= self.low and known.max() <= self.high):
                 raise ConfigError(
-                    f"labels of {self.name} reach from {known.min():g} to {known.max():g}; "
-                    f"expected [{self.low:g}, {self.high:g}]"
+                    f"labels of {self.name}: {known.min():g} to {known.max():g}; expected [{self.low:g}, {self.high:g}]"
                 )
         else:
             most = len(self) - 1 if self.kind == "classes" else 1
             if labels.size and not (labels.min() >= -1 and labels.max() <= most):
-                raise ConfigError(
-                    f"labels of {self.name} reach from {labels.min()} to {labels.max()}; expected -1 to {most}"
-                )
+                raise ConfigError(f"labels of {self.name}: {labels.min()} to {labels.max()}; expected -1 to {most}")
 
     def to_json(self) -> dict[str, Any]:
-        """The head as JSON can hold it."""
+        """The head as a JSON object."""
         fields: dict[str, Any] = {"name": self.name, "kind": self.kind, "outputs": list(self.outputs)}
         return fields | ({"low": self.low, "high": self.high} if self.kind == "values" else {})
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Head":
-        """The head that `to_json` wrote.
+        """The inverse of `to_json`.
 
         Raises
         ------
         ConfigError
-            It is no head.
+            Not a head.
         """
         try:
             name, kind, outputs = fields["name"], fields["kind"], fields["outputs"]
@@ -148,20 +145,20 @@ class Head:
         return cls(name, kind, tuple(outputs), low, high)  # type: ignore[arg-type]  # the kind is checked there
 
 
-#: Seven emotions; a data set with other classes has its own outputs under the same name.
+#: Seven emotions; data sets with other classes use their own outputs under the same name.
 EXPRESSION = Head("expression", "classes", EMOTIONS)
 #: Valence and arousal in [-1, 1].
 VA = Head("va", "values", ("valence", "arousal"))
 #: Action units.
 AU = Head("au", "flags", ACTION_UNITS)
-#: Heads that are known by name, whatever the data have; any other is given as a `Head`.
+#: Heads that can be named without data; any other must be passed as a `Head`.
 USUAL = {head.name: head for head in (EXPRESSION, VA, AU)}
 
 
 def hard_labels(labels: np.ndarray) -> np.ndarray:
-    """Class numbers int16 ``[N]`` of labels of the kind ``classes``: the largest share where they are shares, else -1.
+    """Class indices int16 ``[N]`` from hard or soft labels, -1 if unlabeled.
 
-    Of equal largest shares the first class is taken.
+    Ties between soft labels go to the first class.
     """
     if labels.ndim == 1:
         return labels
@@ -170,12 +167,12 @@ def hard_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def unlabeled_like(labels: np.ndarray, rows: int) -> np.ndarray:
-    """So many rows without a label, as of the head that ``labels [N]`` or ``[N, K]`` are of."""
+    """Unlabeled rows of the same type as ``labels [N]`` or ``[N, K]``."""
     return np.full((rows, *labels.shape[1:]), np.nan if labels.dtype.kind == "f" else -1, labels.dtype)
 
 
 def soft_labels(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Shares float32 ``[N, K]`` of labels of the kind ``classes``: 1 for the class where they are numbers."""
+    """Soft labels float32 ``[N, K]`` from hard or soft labels; NaN if unlabeled."""
     if labels.ndim == 2:
         return labels
     shares = np.zeros((len(labels), classes), np.float32)
@@ -186,12 +183,12 @@ def soft_labels(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def head_names(text: str | Iterable[str], known: Iterable[str] | None = None) -> tuple[str, ...]:
-    """The heads that ``--head`` asks for, such as ``expression,va``; ``both`` is short for these two.
+    """Parse ``--head``, such as ``expression,va``; ``both`` is short for these two.
 
     Raises
     ------
     ConfigError
-        A head that is not among the known ones, one named twice, or none.
+        An unknown head, a duplicate, or no head.
     """
     words = text.split(",") if isinstance(text, str) else list(text)
     names = [word.strip() for word in words if word.strip()]

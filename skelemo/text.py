@@ -1,4 +1,4 @@
-"""Text for people: counted nouns, single lines, natural order, file names."""
+"""Text for users: counted nouns, single lines, natural order, file names, safe cells."""
 
 import html
 import itertools
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The file that `skelemo synth` leaves: what lies beside or below it is simulated.
+#: Written by `skelemo synth` to mark its folder as simulated.
 SIMULATED = "simulated.json"
 
 _DIGITS = re.compile(r"[0-9]+")
 
 
 def file_names(names: Iterable[str]) -> list[str]:
-    """Names that any file system takes, and that differ wherever the given ones do, capitals aside."""
+    """Names that every file system accepts, unique even if case is ignored."""
     taken: set[str] = set()
     safe = []
     for name in names:
@@ -29,20 +29,20 @@ def file_names(names: Iterable[str]) -> list[str]:
     return safe
 
 
-#: Between letters, or a letter and a digit, these say nothing; between digits they keep 1-2 apart from 12.
+#: Spaces, _ and - beside letters. Between digits they matter: 1-2 is not 12.
 _SEPARATORS = re.compile(r"(?<=[^\W\d_])[\s_-]+|[\s_-]+(?=[^\W\d_])")
 
 
 def folded(text: str) -> str:
-    """A text without what people vary in writing it: case, Unicode form, and spaces, ``_`` and ``-`` beside letters."""
+    """A text without differences of case, Unicode form, and spaces, ``_`` and ``-`` beside letters."""
     plain = text.strip() if text.isascii() else unicodedata.normalize("NFKC", text.strip())
     return _SEPARATORS.sub("", plain.casefold()) or plain
 
 
 def video_names(sources: Iterable[str]) -> list[str]:
-    """What sequences are called after: the path of the recording, without saying a folder's name twice.
+    """Names of videos from paths of recordings, without a duplicate last folder.
 
-    ``1-30-1280x720/1-30-1280x720`` is ``1-30-1280x720``, unless that would be another recording's name.
+    ``1-30-1280x720/1-30-1280x720`` becomes ``1-30-1280x720``, unless another recording has that name.
     """
     listed = list(sources)
     taken = set(listed)
@@ -55,46 +55,46 @@ def video_names(sources: Iterable[str]) -> list[str]:
 
 
 def natural_order(text: str) -> tuple[str, str]:
-    """Sorting key that counts: ``a2`` before ``a10``, digits before letters, case aside (OpenPose's ``compareNat``)."""
+    """Natural sorting key: ``a2`` before ``a10``, digits before letters, without case (OpenPose's ``compareNat``)."""
     return _DIGITS.sub(_by_value, text.upper()), text
 
 
 def _by_value(digits: re.Match[str]) -> str:
-    """Digits that sort by their value and before any other character: how many they are goes before them."""
+    """Digits with their count as a prefix, so that they sort by value and before any other character."""
     number = digits[0].lstrip("0")
     return f"\0{len(number):06}{number}"
 
 
-#: What breaks lines, steers a terminal, turns the direction of the text, or is no character of XML.
+#: Line breaks, terminal controls, changes of the text direction, and characters invalid in XML.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
-#: A spreadsheet takes a cell that begins like this for a formula.
+#: The start of a cell that a spreadsheet runs as a formula.
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
 def count(number: int, noun: str, nouns: str = "") -> str:
-    """A number with its noun: ``1 shard``, ``12,000 shards``; ``nouns`` is a plural that is more than an s."""
+    """A number with its noun: ``1 shard``, ``12,000 shards``; ``nouns`` is an irregular plural."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def visible(text: str) -> str:
-    """A text in one line: what cannot be seen in it, such as a line feed, is spelled out, as ``\\n``."""
+    """A text with control characters escaped: a line feed becomes ``\\n``."""
     return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def cell(text: str) -> str:
-    """A text as a cell that no spreadsheet runs as a formula: ``=1+1`` becomes ``'=1+1``."""
+    """A text as a table cell that spreadsheets do not run as a formula: ``=1+1`` becomes ``'=1+1``."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def safe_cells(table: "pd.DataFrame") -> "pd.DataFrame":
-    """A table whose texts and titles no spreadsheet runs as formulas (`cell`)."""
+    """A table with `cell` applied to all text, including column names."""
     texts = table.select_dtypes(exclude="number").columns
     safe = {name: table[name].map(lambda value: cell(value) if isinstance(value, str) else value) for name in texts}
     return table.assign(**safe).rename(columns=cell)
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as hours, minutes and seconds, no finer than matters."""
+    """Seconds as ``2 h 05 min``, ``3 min 20 s`` or ``4 s``."""
     if not isinstance(seconds, int | float):
         return "–"
     minutes, rest = divmod(round(seconds), 60)
@@ -105,7 +105,7 @@ def duration(seconds: float | None) -> str:
 
 
 def html_table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A small table for a notebook, its first column of names; every text is escaped, without ``columns`` no header."""
+    """A small HTML table for a notebook; text is escaped. Without ``columns`` there is no header."""
 
     def cells(tag: str, texts: Sequence[str]) -> str:
         style = ' style="text-align:left;vertical-align:top"'

@@ -7,17 +7,17 @@ from skelemo.errors import CacheError, ConfigError, InputError, SkelemoError, un
 
 def test_an_unknown_name_offers_the_nearest_and_lists_all():
     error = unknown("architecture", "resnet_18", ["vit", "resnet18", "ann"])
-    assert str(error) == "unknown architecture 'resnet_18': did you mean 'resnet18'? known are ann, resnet18, vit"
+    assert str(error) == "unknown architecture 'resnet_18': did you mean 'resnet18'? choose from ann, resnet18, vit"
 
 
 def test_a_name_like_no_other_gets_the_list_alone():
-    assert str(unknown("part", "zzz", ("body", "face"))) == "unknown part 'zzz': known are body, face"
-    assert str(unknown("part", 3, iter(["body"]))) == "unknown part '3': known are body"
+    assert str(unknown("part", "zzz", ("body", "face"))) == "unknown part 'zzz': choose from body, face"
+    assert str(unknown("part", 3, iter(["body"]))) == "unknown part '3': choose from body"
 
 
 def test_a_name_known_twice_is_listed_once_and_an_empty_list_is_told():
-    assert str(unknown("column", "zzz", ["va", "va"])) == "unknown column 'zzz': known are va"
-    assert str(unknown("head", "zzz", [])) == "unknown head 'zzz': there is none"
+    assert str(unknown("column", "zzz", ["va", "va"])) == "unknown column 'zzz': choose from va"
+    assert str(unknown("head", "zzz", [])) == "unknown head 'zzz': none is available"
 
 
 @pytest.mark.parametrize("kind", [InputError, ConfigError, CacheError])

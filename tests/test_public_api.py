@@ -134,14 +134,14 @@ def test_a_function_by_its_path_is_imported_for_a_user_and_never_for_a_file(inst
     assert python(asked, installed)[:2] == (0, path)
     code, _, error = python(asked.replace(".find('", "['").replace("')", "']"), installed)
     assert code == 1
-    assert "is another program's: import their_package first, if you trust it" in error
+    assert "is not part of skelemo: import their_package first, if you trust it" in error
 
 
 def test_an_entry_point_that_cannot_be_imported_is_named(installed):
     (installed / "their_package.py").write_text("import nowhere")
     code, _, error = python("import skelemo; skelemo.create_model('theirs')", installed)
     assert code == 1
-    assert "their_package:net of the group skelemo.models cannot be imported: No module named 'nowhere'" in error
+    assert "their_package:net of skelemo.models cannot be imported: No module named 'nowhere'" in error
 
 
 def write_clips(tmp_path):
@@ -173,7 +173,7 @@ def test_a_registry_takes_no_two_functions_under_one_name():
     things.register("one")(len)
     with pytest.raises(ConfigError, match="thing 'one' is registered twice"):
         things.register("one")(max)
-    with pytest.raises(ConfigError, match="thing 'json:__name__' cannot be of the type str"):
+    with pytest.raises(ConfigError, match="thing 'json:__name__' has the wrong type: str"):
         things.find("json:__name__")
     with pytest.raises(ConfigError, match="unknown thing 'onee': did you mean 'one'"):
         things.find("onee")

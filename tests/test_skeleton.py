@@ -159,8 +159,8 @@ def test_spaces_in_a_name_do_not_matter(name):
         ("", "unknown part of a layout ''"),
         ("body_24", "did you mean 'body_25'"),
         ("body_25+", "unknown part"),
-        ("face_70+body_25", "name body, face, hands and others in this order"),
-        ("body_25+body_25", "choose one of body_25, body_25, once"),
+        ("face_70+body_25", "wrong order of parts; expected body, face, hands, others"),
+        ("body_25+body_25", "choose one of body_25, body_25"),
         ("body_25+coco_17", "choose one of body_25, coco_17"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Audit: what in a cache looks wrong, ranked, for people to look at."""
+"""Audit: labels, tracks and sequences of a cache that are probably wrong, ranked for review."""

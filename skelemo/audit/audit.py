@@ -1,4 +1,4 @@
-"""One audit, from a cache to a ranked table and its page."""
+"""Run an audit of a cache and write the ranked table and its page."""
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -25,14 +25,14 @@ from skelemo.preprocess import Preparation
 from skelemo.report.page import templates
 from skelemo.text import count
 
-#: Suspects of a kind that are kept, and shown on the page.
+#: Maximum number of suspects of a kind, and on the page.
 MOST, _SHOWN = 1000, 500
 TABLE, PAGE = "suspects.csv", "audit.html"
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found; ``suspects`` has the columns of `skelemo.audit.suspects.COLUMNS`."""
+    """The result of an audit; ``suspects`` has the columns `skelemo.audit.suspects.COLUMNS`."""
 
     suspects: pd.DataFrame
     notes: tuple[str, ...]
@@ -51,17 +51,17 @@ def audit(
     seed: int = 0,
     report: Callable[[int, int], None] = lambda *_: None,
 ) -> Audit:
-    """Look for labels, tracks and sequences that seem wrong.
+    """Search a cache for labels, tracks and sequences that are probably wrong.
 
     Raises `InputError` or `CacheError`: the cache, a run or the table cannot be read; `ConfigError`: cleanlab is not
     installed.
 
     Parameters
     ----------
-    runs : run folders whose predictions for sequences they were not trained on judge the labels; without any a quick
-        baseline is cross-validated.
+    runs : run folders whose out-of-fold predictions are compared with the labels; by default a quick baseline is
+        cross-validated.
     corrections : table of corrections to apply first.
-    most : suspects of each kind.
+    most : maximum number of suspects of each kind.
     """
     corpus = load_corpus(cache, Preparation(reference="window"))  # keypoints as OpenPose wrote them
     facts = [("Cache", f"{cache.name}, content {cache.hash[:8]}")]
@@ -73,9 +73,9 @@ def audit(
     predicted, notes = from_runs(corpus, runs) if runs else from_baseline(corpus, seed=seed, report=report)
     notes = [*notes, *untimed(corpus, predicted)]
     if not corpus.heads:
-        notes = [*notes, "nothing is labeled: only movement was looked at"]
+        notes = [*notes, "the cache has no labels: only tracks were checked"]
     judges = ", ".join(path.name for path in runs) or "a baseline, cross-validated in 5 folds by subject and recording"
-    facts.append(("Labels judged by", judges))
+    facts.append(("Labels compared with", judges))
     steps = steps_of(corpus, places)
 
     def suspects() -> Iterator[Suspect]:
@@ -99,21 +99,21 @@ def _labeled(corpus: Corpus) -> np.ndarray:
 
 
 def write_audit(found: Audit, out: Path) -> None:
-    """Write the table, ``suspects.csv``, and the page, ``audit.html``, into a folder.
+    """Write the table ``suspects.csv`` and the page ``audit.html`` into a folder.
 
-    Raises `ConfigError`: the folder holds other things.
+    Raises `ConfigError`: the folder has other content.
     """
     with claimed(out):
         inside = {path.name for path in out.iterdir() if path.name != LOCK and not path.name.startswith(PARTIAL)}
         if strange := inside - {TABLE, PAGE}:
-            raise ConfigError(f"{out} holds {min(strange)!r} and no audit: choose another --out")
+            raise ConfigError(f"{out}: contains {min(strange)!r}; expected only an audit: choose another --out")
         write_suspects(out / TABLE, found.suspects)
         with finished(out / PAGE) as partial:
             partial.write_text(page(found, out / TABLE), encoding="utf-8")
 
 
 def page(found: Audit, table: Path) -> str:
-    """The page: it stands alone, loads nothing and runs nothing."""
+    """The page: one file without scripts or external resources."""
     numbers, rows = found.suspects["kind"].value_counts(), found.suspects.head(_SHOWN)
     command = ["skelemo", "view", *map(str, found.paths)]
     command += [word for run in found.runs for word in ("--runs", str(run))]

@@ -1,4 +1,4 @@
-"""The same movement under two names."""
+"""Duplicate sequences under different names."""
 
 from collections.abc import Iterator
 
@@ -8,21 +8,21 @@ from scipy.spatial import cKDTree
 from skelemo.audit.suspects import Places, Suspect
 from skelemo.data.corpus import Corpus
 
-#: Points in time that are compared, and dimensions in which neighbors are searched.
+#: Number of compared frames of a sequence, and dimensions of the neighbor search.
 _MOMENTS, _DIMENSIONS = 8, 24
-#: Sequences are the same if their points differ by less than they move themselves, within these bounds, in sizes of the
-#: person. Stills of different people's faces come within 1.1 %.
+#: Sequences are the same if their points differ by less than their own movement, clipped to these bounds, in sizes of
+#: the person. Stills of different people's faces differ by as little as 1.1 %.
 _STILL, _MOVING = 0.01, 0.02
-#: Neighbors of a sequence that are looked at.
+#: Neighbors of a sequence to compare.
 _NEIGHBORS = 4
 
 
 def duplicates(corpus: Corpus, places: Places) -> Iterator[Suspect]:
-    """Sequences that move or look like one of another recording, wherever in the image and at whatever size.
+    """Sequences with the same movement as one of another recording, regardless of position and size in the image.
 
-    What moves little must agree more closely, since many people hold still alike. Each is compared at a few moments,
-    evenly spread over it; a copy that begins elsewhere is not found. Takes of one subject in one subset are no
-    suspects, however alike.
+    The tolerance is smaller for sequences with little movement, since still people look alike. Sequences are compared
+    at a few evenly spaced frames, so a copy with another start is not detected. Similar takes of one subject in one
+    subset are not reported.
     """
     shape = _shapes(corpus)  # [S, D]
     allowed = _movement(shape).clip(_STILL, _MOVING)
@@ -48,26 +48,29 @@ def duplicates(corpus: Corpus, places: Places) -> Iterator[Suspect]:
 
 
 def _suspects(corpus: Corpus, places: Places, first: int, second: int, apart: float, share: float) -> Iterator[Suspect]:
-    """The pair as a suspect, unless it is two takes of one subject in one subset; ``share`` of what is allowed."""
+    """The pair as a suspect, unless it is two takes of one subject in one subset.
+
+    ``share`` is the difference ``apart`` relative to the tolerance.
+    """
     rows = corpus.sequences
-    torn = [
+    leaks = [
         f"{rows['splits'].iloc[first][name]} and {subset} of {name}"
         for name, subset in rows["splits"].iloc[second].items()
         if rows["splits"].iloc[first].get(name, subset) != subset
     ]
     subject = rows["subject"].iloc[first]
-    if subject and subject == rows["subject"].iloc[second] and not torn:
+    if subject and subject == rows["subject"].iloc[second] and not leaks:
         return
     start, length = int(rows["start"].iloc[first]), int(rows["length"].iloc[first])
     who = f"{places.video[second]} {places.person[second]}".strip()
     found = f"{'moves' if length > 1 else 'looks'} like {who} (points differ by {apart:.1%} of the person's size)"
-    found += f"; they are in {torn[0]}" if torn else ""
-    score = 0.5 + 0.25 * (1 - share) + 0.2 * bool(torn)
+    found += f"; they are in {leaks[0]}" if leaks else ""
+    score = 0.5 + 0.25 * (1 - share) + 0.2 * bool(leaks)
     yield places.suspect("duplicate", start, start + length - 1, score, found)
 
 
 def _movement(shape: np.ndarray) -> np.ndarray:
-    """``[S]`` by how much the points of each sequence deviate from their mean over its moments, in its sizes."""
+    """``[S]`` RMS deviation of each sequence's points from their mean over its frames, in sizes of the person."""
     places = shape.reshape(len(shape), _MOMENTS, -1)
     shown = places != 0
     number = np.maximum(shown.sum(1, keepdims=True), 1)
@@ -77,7 +80,7 @@ def _movement(shape: np.ndarray) -> np.ndarray:
 
 
 def _shapes(corpus: Corpus) -> np.ndarray:
-    """Each sequence at a few moments, about its center and in its size, ``[S, D]`` float32; 0 where missing."""
+    """A few frames of each sequence, centered and scaled, ``[S, D]`` float32; 0 if missing."""
     start, length = (corpus.sequences[name].to_numpy() for name in ("start", "length"))
     share = (np.arange(_MOMENTS) + 0.5) / _MOMENTS
     rows = start[:, None] + np.minimum((share * length[:, None]).astype(int), length[:, None] - 1)

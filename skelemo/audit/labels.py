@@ -1,4 +1,4 @@
-"""What is wrong with labels: others are more probable, or they fit better at another time."""
+"""Suspect labels: another label is more probable, or the labels fit better at another time."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,14 @@ from skelemo.errors import ConfigError
 from skelemo.targets import hard_labels
 from skelemo.text import count
 
-#: Labels are shifted at most so many seconds (frames, where the rate is unknown), and at least so many frames.
+#: Maximum lag in seconds (in frames, if the rate is unknown), and minimum lag in frames.
 _SECONDS, _FRAMES, _LEAST = 3.0, 75, 5
-#: Predicted frames of a sequence whose timing is judged; how much better and how well the shifted labels must fit.
+#: Minimum predicted frames of a sequence, gain in correlation by the shift, and correlation after the shift.
 _FEWEST, _BETTER, _WELL = 40, 0.15, 0.3
 
 
 def label_errors(corpus: Corpus, places: Places, predicted: Predicted) -> Iterator[Suspect]:
-    """Stretches of one label that out-of-fold probabilities speak against (cleanlab's confident learning).
+    """Segments of one label that is improbable out of fold (cleanlab's confident learning).
 
     Raises `ConfigError`: cleanlab is not installed.
     """
@@ -30,19 +30,19 @@ def label_errors(corpus: Corpus, places: Places, predicted: Predicted) -> Iterat
     labels = corpus.labels[head.name].numpy()
     if head.kind == "classes":
         given = hard_labels(labels)
-        yield from _stretches(places, predicted, given.astype(int), predicted.outputs, list(head.outputs), "")
+        yield from _segments(places, predicted, given.astype(int), predicted.outputs, list(head.outputs), "")
         return
     for output, name in enumerate(head.outputs):
         chance = predicted.outputs[:, output]
         words = [" ".join(value if o == output else "-" for o in range(len(head))) for value in "01"]
         both = np.stack([1 - chance, chance], 1)
-        yield from _stretches(places, predicted, labels[:, output].astype(int), both, words, f"{name}: ")
+        yield from _segments(places, predicted, labels[:, output].astype(int), both, words, f"{name}: ")
 
 
-def _stretches(
+def _segments(
     places: Places, predicted: Predicted, given: np.ndarray, outputs: np.ndarray, words: list[str], title: str
 ) -> Iterator[Suspect]:
-    """Suspects among the runs of one label ``given [N]``, by the mean of their windows' probabilities."""
+    """Suspects among segments of equal labels ``given [N]``, by the mean of their windows' probabilities."""
     new = np.r_[True, (given[1:] != given[:-1]) | (places.sequence[1:] != places.sequence[:-1])]
     run = np.cumsum(new) - 1
     first = np.flatnonzero(new)
@@ -57,12 +57,12 @@ def _stretches(
     chance = np.maximum(chance / windows[usable, None], 1e-6)
     chance = chance / chance.sum(1, keepdims=True)
     for index, quality in _issues(labels, chance):
-        stretch, best = usable[index], int(chance[index].argmax())
-        told = f"{title}labeled {_word(words, classes[labels[index]])}, {chance[index, best]:.0%} for "
-        told += f"{_word(words, classes[best])} and {chance[index, labels[index]]:.0%} for the label"
-        told += f" ({count(int(windows[stretch]), 'window')})" if windows[stretch] > 1 else ""
-        rows = int(first[stretch]), int(last[stretch])
-        yield places.suspect("label", *rows, 1 - quality, told, predicted.head.name, words[classes[best]])
+        segment, best = usable[index], int(chance[index].argmax())
+        found = f"{title}labeled {_word(words, classes[labels[index]])}, {chance[index, best]:.0%} for "
+        found += f"{_word(words, classes[best])} and {chance[index, labels[index]]:.0%} for the label"
+        found += f" ({count(int(windows[segment]), 'window')})" if windows[segment] > 1 else ""
+        rows = int(first[segment]), int(last[segment])
+        yield places.suspect("label", *rows, 1 - quality, found, predicted.head.name, words[classes[best]])
 
 
 def _word(words: list[str], index: int) -> str:
@@ -70,22 +70,21 @@ def _word(words: list[str], index: int) -> str:
 
 
 def _issues(labels: np.ndarray, chance: np.ndarray) -> list[tuple[int, float]]:
-    """Which labels cleanlab takes for errors, and the quality of each from 0 to 1."""
+    """Indices of labels that cleanlab flags as errors, and their quality from 0 to 1."""
     try:
         from cleanlab.filter import find_label_issues
         from cleanlab.rank import get_label_quality_scores
     except ImportError:
         raise ConfigError("audit needs cleanlab: pip install 'skelemo[audit]'") from None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that rare classes are hard to judge
+        warnings.simplefilter("ignore")  # about rare classes
         flagged = np.asarray(find_label_issues(labels, chance, filter_by="both", n_jobs=1))
     quality = np.asarray(get_label_quality_scores(labels, chance, method="normalized_margin"))
-    chosen = np.flatnonzero(flagged)
-    return [(int(index), float(quality[index])) for index in chosen]
+    return [(int(index), float(quality[index])) for index in np.flatnonzero(flagged)]
 
 
 def untimed(corpus: Corpus, predicted: Sequence[Predicted]) -> list[str]:
-    """A note on the heads of values that nothing judges: they are judged by their timing, and no sequence is long."""
+    """A note on heads of values that are not checked because all sequences are too short to judge the timing."""
     short = [
         one.head.name
         for one in predicted
@@ -95,9 +94,9 @@ def untimed(corpus: Corpus, predicted: Sequence[Predicted]) -> list[str]:
         return []
     names = f"{', '.join(short[:3])}{f' and {len(short) - 3} more' if len(short) > 3 else ''}"
     return [
-        f"{names}: values are judged by their timing alone, in sequences of {_FEWEST} labeled windows or more, and "
-        "there is none: these labels are not judged; to see where a model disagrees most, train one on this cache with "
-        "--set split=kfold:5 and sort by error in skelemo view CACHE --runs RUN"
+        f"{names}: not checked: only the timing of values is checked, which needs sequences with at least {_FEWEST} "
+        "labeled windows; for the largest errors, train a model on this cache with --set split=kfold:5 and sort by "
+        "error in skelemo view CACHE --runs RUN"
     ]
 
 
@@ -128,15 +127,15 @@ def shifted(corpus: Corpus, places: Places, predicted: Predicted) -> Iterator[Su
         if abs(lag) < _LEAST or fits[best] < _WELL or fits[best] - now < _BETTER:
             continue
         way, time = ("later" if lag > 0 else "earlier"), f" ({abs(lag) / fps:.1f} s)" if fps else ""
-        found = f"{head.name} comes {abs(lag)} frames{time} {way} than the movement: correlation {now:.2f} as labeled, "
+        found = f"{head.name} comes {abs(lag)} frames{time} {way} than the movement: correlation {now:.2f}, "
         found += f"{fits[best]:.2f} when shifted back"
         yield places.suspect("timing", int(rows[0]), int(rows[-1]), float(fits[best]) - max(now, 0), found, head.name)
 
 
 def _fits(truth: np.ndarray, outputs: np.ndarray, most: int) -> np.ndarray | None:
-    """Correlation of labels ``[n, K]`` with predictions for each lag from -most to most; None if nothing changes.
+    """Correlation of labels ``[n, K]`` with predictions for each lag from -most to most; None if either is constant.
 
-    At a positive lag labels come later than what they are about.
+    At positive lags the labels are late.
     """
     usable = np.nanstd(truth, 0) > 1e-6 if not np.isnan(truth).all() else np.zeros(truth.shape[1], bool)
     usable &= outputs.std(0) > 1e-6

@@ -1,4 +1,4 @@
-"""What is wrong with tracks: jumps, stretches that stand still or show nobody, points outside of the image."""
+"""Suspect tracks: jumps, frozen or empty segments, points outside the image."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,32 +10,32 @@ from skelemo.audit.suspects import Places, Suspect, runs_of
 from skelemo.data.corpus import Corpus
 from skelemo.text import count
 
-#: Pairs of frames that are compared at a time.
+#: Number of frame pairs compared at a time.
 _BLOCK = 32_768
-#: Moves and changes of size (logarithm) that no track needs to explain, in sizes of the person.
+#: Smaller moves, in sizes of the person, and log changes of size are never jumps.
 _FREE_MOVE, _FREE_SCALE = 0.35, 0.35
-#: A jump is so many times what nine tenths of the track's steps stay below.
+#: A jump is at least so many times the 90th percentile of the track's steps.
 _TIMES = 3.0
-#: Frames that stand still, and that are labeled without anybody in them, at least.
+#: Minimum number of frames that are frozen, and that are labeled but empty.
 _FROZEN, _EMPTY = 5, 25
-#: How far a point may lie outside of the image, as a share of it.
+#: Tolerated distance of points from the image, relative to its size.
 _MARGIN = 0.05
-#: Jumps that are listed of one track.
+#: Maximum number of jumps per track.
 _MOST_JUMPS = 20
-#: Jumps that are compared with other people's.
+#: Maximum number of jumps that are compared with other people's.
 _MOST = 10_000
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Pairs of neighboring frames in which a person is seen.
+    """Pairs of consecutive frames in which a person is visible.
 
     Parameters
     ----------
     before, after : rows.
-    move : how far the center of the points seen in both moves, in sizes of the person and per frame.
-    scale : change of their size, as the logarithm of the ratio.
-    still : whether every point stands where it stood.
+    move : displacement of the center of the points visible in both, in sizes of the person and per frame.
+    scale : absolute log ratio of their sizes.
+    still : whether no point moves.
     """
 
     before: np.ndarray
@@ -46,7 +46,7 @@ class Steps:
 
 
 def steps_of(corpus: Corpus, places: Places) -> Steps:
-    """Compare every seen frame with the one before it."""
+    """Compare consecutive frames in which a person is visible."""
     points = corpus.keypoints.numpy()
     seen = np.flatnonzero(corpus.seen.numpy())
     same = places.sequence[seen[1:]] == places.sequence[seen[:-1]]
@@ -76,46 +76,45 @@ def steps_of(corpus: Corpus, places: Places) -> Steps:
 
 
 def jumps(corpus: Corpus, places: Places, steps: Steps) -> Iterator[Suspect]:
-    """Steps further than the rest of the track explains, or with another size.
+    """Steps or changes of size that are larger than in the rest of the track.
 
-    Where another person of the recording steps to where this one was, and this one to where that one was, the two have
-    been swapped.
+    If another person of the recording jumps to this person's place and vice versa, the two were swapped.
     """
     sequence = places.sequence[steps.after]
-    usual_move, usual_scale = (
-        _most_of(values, sequence, len(corpus.sequences)) for values in (steps.move, steps.scale)
+    high_move, high_scale = (
+        _percentile_90(values, sequence, len(corpus.sequences)) for values in (steps.move, steps.scale)
     )
-    far = np.maximum(_FREE_MOVE, _TIMES * usual_move[sequence])
-    other = np.maximum(_FREE_SCALE, _TIMES * usual_scale[sequence])
+    far = np.maximum(_FREE_MOVE, _TIMES * high_move[sequence])
+    other = np.maximum(_FREE_SCALE, _TIMES * high_scale[sequence])
     by_move, by_scale = 1 - far / np.maximum(steps.move, far), 1 - other / np.maximum(steps.scale, other)
     score = np.maximum(by_move, by_scale)
     chosen = np.flatnonzero(score > 0)
     chosen = chosen[np.lexsort((-score[chosen], sequence[chosen]))]
     turn = np.arange(len(chosen)) - np.searchsorted(sequence[chosen], sequence[chosen])
     chosen = chosen[turn < _MOST_JUMPS]
-    neighbors, told = _Neighbors(corpus, places), set()
+    neighbors, reported = _Neighbors(corpus, places), set()
     for step in chosen[np.argsort(-score[chosen], kind="stable")][:_MOST].tolist():
         before, after = int(steps.before[step]), int(steps.after[step])
         partner = neighbors.swapped(before, after)
         if partner is not None:
             pair = (*sorted((int(sequence[step]), partner)), int(places.number[after]))
-            if pair in told:
+            if pair in reported:
                 continue
-            told.add(pair)
+            reported.add(pair)
             person = str(places.person[partner])
-            found = f"changes places with {person or 'another person'} in frame {places.number[after]}"
+            found = f"swaps places with {person or 'another person'} in frame {places.number[after]}"
             yield places.suspect("identity", after, after, 0.9 + 0.1 * score[step], found, value=person)
             continue
         what = (
-            f"moves by {steps.move[step]:.1f} of its size; most steps stay below {usual_move[sequence[step]]:.2f}"
+            f"moves by {steps.move[step]:.1f} of its size; 90% of steps are below {high_move[sequence[step]]:.2f}"
             if by_move[step] >= by_scale[step]
-            else f"changes size {np.exp(steps.scale[step]):.1f} times from one frame to the next"
+            else f"changes size by a factor of {np.exp(steps.scale[step]):.1f} from one frame to the next"
         )
         yield places.suspect("identity", after, after, 0.9 * score[step], what)
 
 
-def _most_of(values: np.ndarray, sequence: np.ndarray, sequences: int) -> np.ndarray:
-    """What nine tenths of each sequence's values stay below, ``[S]``."""
+def _percentile_90(values: np.ndarray, sequence: np.ndarray, sequences: int) -> np.ndarray:
+    """The 90th percentile of each sequence's values, ``[S]``."""
     order = np.lexsort((values, sequence))
     size = np.bincount(sequence, minlength=sequences)
     place = np.cumsum(size) - size + np.maximum((0.9 * (size - 1)).astype(int), 0)
@@ -135,7 +134,7 @@ class _Neighbors:
         self.key, self.of = key[self.order], key
 
     def swapped(self, before: int, after: int) -> int | None:
-        """The sequence with which a track changes places from one row to the next; None for none."""
+        """The sequence that swaps places with a track between two rows, or None."""
         own = [self._middle(before), self._middle(after)]
         there = {int(self.places.sequence[row]): row for row in self._rows(before)}
         for row in self._rows(after):
@@ -154,14 +153,14 @@ class _Neighbors:
         return self.order[slice(*found)]
 
     def _middle(self, row: int) -> np.ndarray:
-        """Where the person is, x and y; NaN, which is nowhere near anything, where nobody is seen."""
+        """The person's median x and y; NaN if not visible."""
         frame = self.points[row].numpy()
         shown = frame[..., 2] > 0
         return np.asarray(np.median(frame[shown, :2], 0)) if shown.any() else np.full(2, np.nan)
 
 
 def frozen(places: Places, steps: Steps) -> Iterator[Suspect]:
-    """Stretches in which no point moves at all."""
+    """Segments in which no point moves."""
     first, last = runs_of(steps.still, places.sequence[steps.after])
     for begin, end in zip(first, last, strict=True):
         frames = int(end - begin) + 2
@@ -171,18 +170,19 @@ def frozen(places: Places, steps: Steps) -> Iterator[Suspect]:
 
 
 def empty(corpus: Corpus, places: Places, labeled: np.ndarray) -> Iterator[Suspect]:
-    """Labeled stretches in which nobody is seen."""
+    """Labeled segments in which nobody is visible."""
     first, last = runs_of(~corpus.seen.numpy() & labeled, places.sequence)
     for begin, end in zip(first.tolist(), last.tolist(), strict=True):
         frames = end - begin + 1
         whole = frames == corpus.sequences["length"].iloc[places.sequence[begin]]
         if frames >= _EMPTY or whole:
-            where = "in all of it" if whole else f"for {count(frames, 'frame')}"
-            yield places.suspect("empty", begin, end, 0.8 * frames / (frames + 50), f"labeled, nobody is seen {where}")
+            where = "the whole sequence" if whole else count(frames, "frame")
+            found = f"labeled, but nobody is visible in {where}"
+            yield places.suspect("empty", begin, end, 0.8 * frames / (frames + 50), found)
 
 
 def outside(corpus: Corpus, places: Places) -> Iterator[Suspect]:
-    """Sequences with points outside of their images, where the size of these is known."""
+    """Sequences with points outside the image, if its size is known."""
     size = corpus.image_size.numpy()  # [S, 2]
     points, length = corpus.keypoints.numpy(), corpus.sequences["length"].to_numpy()
     worst = np.zeros(len(points), np.float32)
@@ -200,5 +200,5 @@ def outside(corpus: Corpus, places: Places) -> Iterator[Suspect]:
         mine = rows[begin:end]
         first = int(mine[0])
         share = len(mine) / length[places.sequence[first]]
-        found = f"points up to {worst[mine].max():.0%} of the image outside of it, in {count(len(mine), 'frame')}"
+        found = f"points up to {worst[mine].max():.0%} of the image size outside it, in {count(len(mine), 'frame')}"
         yield places.suspect("outside", first, int(mine[-1]), 0.4 + 0.5 * share, found)

@@ -1,4 +1,4 @@
-"""What models that have not seen a sequence predict for it: folds of runs, or a baseline of the audit's own."""
+"""Out-of-fold predictions, from the folds of runs or a built-in baseline."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from skelemo.runs.folder import read_run
 from skelemo.runs.predictions import outputs_of
 from skelemo.targets import Head, hard_labels
 
-#: Windows that the baseline predicts and is fitted on at most, its folds, and landmarks of its kernel.
+#: The baseline's maximum number of predicted and of training windows, its folds, and its kernel's landmarks.
 _WINDOWS, _FITTED, FOLDS, _LANDMARKS = 20_000, 10_000, 5, 400
-#: Width of the kernel, as of the baseline svm; standardized features are cut at so many deviations.
+#: Kernel width, as in the baseline svm, and clipping of standardized features in standard deviations.
 _GAMMA, _FARTHEST = 0.2, 5.0
 _MOMENTS = 3
-#: What it sees of clips that are labeled as a whole, and around frames that have labels of their own.
+#: Windows of clips with one label, and of frames with their own labels.
 _CLIP, _FRAME = Window(length=16, sampling="clip"), Window(length=9, dilation=2, target="center")
 
 Report = Callable[[int, int], None]
@@ -34,7 +34,7 @@ class Predicted:
 
     Parameters
     ----------
-    row : ``[W]`` rows of the corpus, increasing.
+    row : ``[W]`` sorted rows of the corpus.
     outputs : ``[W, K]`` probabilities, or values.
     """
 
@@ -44,9 +44,9 @@ class Predicted:
 
 
 def from_runs(corpus: Corpus, paths: Sequence[Path]) -> tuple[list[Predicted], list[str]]:
-    """What runs predict for sequences that they were tested on (or, without a test subset, validated on).
+    """Predictions of runs for their test sequences (or validation sequences, without a test subset), and notes.
 
-    Several predictions of one frame are averaged. Notes count what does not fit.
+    Predictions of several runs for one frame are averaged.
 
     Raises `InputError`: a run is damaged or unfinished.
     """
@@ -72,13 +72,13 @@ def from_runs(corpus: Corpus, paths: Sequence[Path]) -> tuple[list[Predicted], l
         total_labeled = len(np.unique(corpus.sequence(np.flatnonzero(labeled))))
         if len(inside) < total_labeled:
             notes.append(
-                f"{head.name}: runs predict {len(inside):,} of {total_labeled:,} labeled sequences out of fold; "
-                "a run with --set split=kfold:5 predicts all"
+                f"{head.name}: the runs have out-of-fold predictions for {len(inside):,} of {total_labeled:,} labeled "
+                "sequences; a run with --set split=kfold:5 has them for all"
             )
     if unjudged:
         notes.append(
-            f"no run predicts {', '.join(unjudged)} with the outputs that the cache has: these labels are not judged; "
-            "give one that was trained on this cache with --set split=kfold:5, or none for a quick baseline"
+            f"{', '.join(unjudged)}: not checked: no run predicts these outputs; give a run that was trained on this "
+            "cache with --set split=kfold:5, or no run for a quick baseline"
         )
     return found, notes
 
@@ -86,10 +86,10 @@ def from_runs(corpus: Corpus, paths: Sequence[Path]) -> tuple[list[Predicted], l
 def from_baseline(
     corpus: Corpus, *, seed: int = 0, report: Report = lambda *_: None
 ) -> tuple[list[Predicted], list[str]]:
-    """What a quick baseline predicts, cross-validated by subject and recording.
+    """Predictions of a quick baseline, cross-validated by subject and recording, and notes.
 
-    A logistic (for values, ridge) regression on a kernel's landmarks, fitted on at most `_FITTED` windows of the other
-    folds; at most `_WINDOWS` windows are predicted.
+    The baseline is a logistic regression (ridge regression for values) on kernel features (Nyström). It is fitted on
+    at most `_FITTED` windows of the other folds and predicts at most `_WINDOWS` windows.
     """
     found: list[Predicted] = []
     notes: list[str] = []
@@ -111,9 +111,9 @@ def from_baseline(
             mine = np.flatnonzero(head.labeled(targets.labels[head.name]))
             if len(np.unique(group[mine])) < FOLDS:
                 notes.append(
-                    f"{head.name}: fewer than {FOLDS} subjects or recordings are labeled, too few to learn from some "
-                    "and judge the others: these labels are not judged; score a run of other data on this cache "
-                    "(skelemo evaluate) and give the folder as --runs"
+                    f"{head.name}: not checked: cross-validation needs at least {FOLDS} labeled subjects or "
+                    "recordings; score a run of other data on this cache (skelemo evaluate) and give the folder as "
+                    "--runs"
                 )
                 continue
             labels = targets.labels[head.name][mine]
@@ -125,7 +125,7 @@ def from_baseline(
 
 
 def _inputs(corpus: Corpus, window: Window, rows: np.ndarray, seed: int) -> np.ndarray:
-    """Windows as similarities to landmarks, ``[W, L]`` float32."""
+    """Kernel features of windows, ``[W, L]`` float32."""
     from sklearn.kernel_approximation import Nystroem
 
     gatherer = Gatherer(corpus, window)
@@ -136,7 +136,7 @@ def _inputs(corpus: Corpus, window: Window, rows: np.ndarray, seed: int) -> np.n
 
 
 def _cross_validated(inputs: np.ndarray, labels: np.ndarray, head: Head, group: np.ndarray, seed: int) -> np.ndarray:
-    """Predictions ``[W, K]`` of each window by a model of the other folds."""
+    """Predictions ``[W, K]`` of each window by a model fitted on the other folds."""
     strata = hard_labels(labels) if head.kind == "classes" else np.zeros(len(labels), int)
     fold = spread_evenly(group, strata, FOLDS, seed)
     outputs = np.zeros((len(labels), len(head)))

@@ -1,4 +1,4 @@
-"""What an audit suspects: one kind of row, its table, and the file that a viewer opens as its queue."""
+"""Suspects of an audit, and their table, which the viewer opens as a queue."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -15,29 +15,29 @@ from skelemo.text import safe_cells
 if TYPE_CHECKING:
     from skelemo.data.corpus import Corpus
 
-#: Kinds, with what each means.
+#: Kinds and their meanings.
 KINDS: Mapping[str, str] = {
-    "label": "the keypoints speak for another label",
-    "timing": "labels seem shifted in time",
-    "identity": "the track jumps, as to another person",
-    "frozen": "the points stand still",
-    "empty": "labeled, but nobody is seen",
-    "outside": "points lie outside of the image",
-    "duplicate": "the same keypoints as in another recording",
+    "label": "another label is more probable",
+    "timing": "labels are shifted in time",
+    "identity": "the track jumps, possibly to another person",
+    "frozen": "the points do not move",
+    "empty": "labeled, but nobody is visible",
+    "outside": "points outside the image",
+    "duplicate": "same keypoints as in another recording",
 }
 _MOST_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A stretch that looks wrong.
+    """A segment that is probably wrong.
 
     Parameters
     ----------
     first, last : frame numbers of the source video.
-    score : from 0 to 1, how sure; kinds are ranked together by it.
-    head, value : of labels, the label that the movement speaks for, as a correction would set it; of an identity jump
-        the person with whom the track may be swapped.
+    score : confidence from 0 to 1.
+    head, value : for labels, the more probable label, as in a correction; for identity jumps, ``value`` is the person
+        with whom the track may be swapped.
     """
 
     kind: str
@@ -55,7 +55,7 @@ COLUMNS = ("rank", *(field.name for field in fields(Suspect)))
 
 
 class Places:
-    """Names a corpus's rows."""
+    """Video, person and frame number of a corpus's rows."""
 
     def __init__(self, corpus: "Corpus") -> None:
         self.video = corpus.sequences["video"].to_numpy(object)
@@ -81,7 +81,7 @@ def runs_of(flags: np.ndarray, sequence: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def ranked(suspects: Iterable[Suspect], most: int) -> pd.DataFrame:
-    """The surest first, at most so many of each kind; columns `COLUMNS`."""
+    """Suspects by decreasing score, at most ``most`` of each kind; columns `COLUMNS`."""
     table = pd.DataFrame([asdict(one) for one in suspects], columns=COLUMNS[1:])
     table = table.sort_values(["score", "kind", "video", "first"], ascending=[False, True, True, True], kind="stable")
     table = table.groupby("kind", sort=False).head(most).reset_index(drop=True)
@@ -90,15 +90,15 @@ def ranked(suspects: Iterable[Suspect], most: int) -> pd.DataFrame:
 
 
 def write_suspects(path: Path, table: pd.DataFrame) -> None:
-    """Write the table as CSV; texts that a spreadsheet would run are quoted."""
+    """Write the table as CSV, with formulas quoted."""
     with finished(path) as partial:
         safe_cells(table).to_csv(partial, index=False, float_format="%.4f")
 
 
 def read_suspects(path: Path) -> pd.DataFrame:
-    """Read a table of suspects, as `write_suspects` or anybody else wrote it; columns `COLUMNS`.
+    """Read a table of suspects; columns `COLUMNS`.
 
-    Raises `InputError`: it is missing, too large, lacks a column, or a row is no suspect.
+    Raises `InputError`: not found, too large, a missing column, or an invalid row.
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
@@ -125,7 +125,6 @@ def read_suspects(path: Path) -> pd.DataFrame:
 
 
 def _refuse(path: Path, table: pd.DataFrame, wrong: pd.Series, name: str, expected: str) -> None:
-    """Refuse the first row that is wrong."""
     if wrong.any():
         line = int(np.flatnonzero(wrong)[0])
         raise InputError(f"{path}: line {line + 2}: {name} {str(table[name].iloc[line])[:20]!r}; expected {expected}")

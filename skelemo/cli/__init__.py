@@ -52,7 +52,7 @@ class _UserError(click.ClickException):
 
 
 class _Skelemo(Verbs):
-    """The one place where an error of the user's becomes a line."""
+    """The main group, which reports user errors in one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; user errors are reported in one line."""
@@ -65,10 +65,10 @@ class _Skelemo(Verbs):
             raise
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else ctx.command_path
-            said = visible(error.format_message()).rstrip(".")
+            message = visible(error.format_message()).rstrip(".")
             if isinstance(error, click.NoSuchOption) and error.option_name == "--data":
-                said = f"{command} takes no --data: pass the cache as an argument, as in {command} cache/NAME"
-            raise _UserError(f"{said}; {command} --help for usage") from None
+                message = f"{command} takes no --data: pass the cache as an argument, as in {command} cache/NAME"
+            raise _UserError(f"{message}; {command} --help for usage") from None
         except SkelemoError as error:
             raise _UserError(visible(str(error))) from error
         except OSError as error:
@@ -89,5 +89,5 @@ class _Skelemo(Verbs):
 )
 @click.version_option(skelemo.__version__, prog_name="skelemo")
 def main() -> None:
-    """Emotion from movement: OpenPose keypoints to trained, honestly evaluated models."""
-    atexit.register(gc.freeze)  # otherwise the interpreter scans all of torch once more on exit: 0.7 s
+    """Emotion from movement: train and evaluate models on OpenPose keypoints."""
+    atexit.register(gc.freeze)  # saves a garbage collection of torch's objects on exit: 0.7 s

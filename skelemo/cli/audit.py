@@ -15,17 +15,17 @@ from skelemo.cli.values import PATH, different
     type=PATH,
     metavar="RUN",
     callback=different,
-    help="A run whose test predictions judge the labels, preferably with folds.  [default: a baseline]",
+    help="A run whose test predictions are compared with the labels, preferably with folds.  [default: a baseline]",
 )
 @click.option("--out", required=True, type=PATH, help="Output folder for the table and page.")
 @click.option("--corrections", type=PATH, help="Correction table to apply first.")
 @click.option("--most", type=click.IntRange(1), default=1000, show_default=True, help="Maximum suspects per kind.")
 def command(cache: Path, runs: tuple[Path, ...], out: Path, corrections: Path | None, most: int) -> None:
-    """Rank what looks wrong in a CACHE, for review.
+    """Rank probable errors in a CACHE, for review.
 
-    Finds labels that the movement contradicts (judged by out-of-sample predictions), labels that seem shifted in time,
-    tracks that jump to another person, stretches that are frozen or show nobody, points outside the image, and the
-    same movement in two recordings. Review the suspects with `skelemo view CACHE --queue OUT/suspects.csv`.
+    Finds labels that disagree with out-of-fold predictions, labels that are shifted in time, tracks that jump to
+    another person, frozen or empty segments, points outside the image, and the same movement in two recordings. Review
+    the suspects with `skelemo view CACHE --queue OUT/suspects.csv`.
 
     \b
     skelemo audit cache/faces --runs runs/kfold --out audit/faces
@@ -36,10 +36,10 @@ def command(cache: Path, runs: tuple[Path, ...], out: Path, corrections: Path | 
     from skelemo.cli.tables import suspects_table
     from skelemo.text import visible
 
-    with progress("judging labels", "heads") as report:
+    with progress("checking labels", "heads") as report:
         found = audit(open_cache(cache), runs, corrections=corrections, most=most, report=report)
     write_audit(found, out)
     for note in found.notes:
         click.echo(f"note: {visible(note)}", err=True)
     suspects_table(found.suspects)
-    click.echo(f"{out / TABLE} and {out / PAGE} have all")
+    click.echo(f"all suspects: {out / TABLE} and {out / PAGE}")

@@ -43,12 +43,12 @@ def finding(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def wrapped(*args: Any, **given: Any) -> Any:
         names = ("program", "openpose", "flags", "python", "models", "hands", "people")
-        said = {name: value for name in names if (value := given.pop(name)) is not None}
-        if "program" not in said:
+        options = {name: value for name in names if (value := given.pop(name)) is not None}
+        if "program" not in options:
             return command(*args, pose=None, **given)
         from skelemo.pose.registry import Options
 
-        return command(*args, pose=Options(**said), **given)
+        return command(*args, pose=Options(**options), **given)
 
     return _options(wrapped)
 
@@ -86,8 +86,8 @@ def extract_videos(sources: tuple[Path, ...], out: Path, options: "Options") -> 
         result = extract(sources, out, options, report)
     for one in result.done:
         click.echo(visible(str(one)))
-    if result.there:
-        click.echo(f"{count(len(result.there), 'video')} already done")
+    if result.existing:
+        click.echo(f"{count(len(result.existing), 'video')} already done")
     for note in result.notes:
         click.echo(f"note: {visible(note)}", err=True)
     for failure in result.failures:

@@ -102,7 +102,7 @@ def command(
         keypoints = out.with_name(f"{out.name}_json")
         failures = extract_videos((source,), keypoints, pose).failures
         click.echo(f"keypoints: {keypoints}")
-        if labels and ":" not in labels and labels != "folders":  # which go by where recordings lie, as their videos do
+        if labels and ":" not in labels and labels != "folders":  # folders of keypoints mirror those of videos
             labels = f"{labels}:{source}"
         source = keypoints
     mine = parse_part(part) if part is not None else None

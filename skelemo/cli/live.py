@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 Show = Callable[["LiveFrame"], None]
 
 _REFRESH = 0.1  # seconds between refreshes of the table
-_TELL = 10.0  # seconds between messages about unreadable frames
-_REMEMBERED = 20_000  # most recent latencies, for the percentiles
+_WARN_EVERY = 10.0  # seconds between messages about unreadable frames
+_LATENCIES = 20_000  # most recent latencies, for the percentiles
 
 
 @click.command("live")
@@ -85,7 +85,7 @@ def command(
 
     to = to or ("table" if sys.stdout.isatty() else "jsonl")
     model = live_model(runs, clip=clip, device=device, allow=allow)
-    problems, latencies, begun, frames = Problems(), deque[float](maxlen=_REMEMBERED), time.monotonic(), 0
+    problems, latencies, begun, frames = Problems(), deque[float](maxlen=_LATENCIES), time.monotonic(), 0
     answers = live(model, source, size=size, pose=pose, problems=problems, **options)
     for note in model.notes:
         click.echo(f"note: {visible(note)}", err=True)
@@ -97,12 +97,12 @@ def command(
              "websocket": lambda: _page(model, model.model.name, size, port)}  # fmt: skip
     try:
         with shows[to]() as show:
-            tell = _teller(problems, quiet=to == "table")
+            warn = _warner(problems, quiet=to == "table")
             for frame in answers:
                 frames += 1
                 latencies.append(frame.latency)
                 show(frame)
-                tell()
+                warn()
     except KeyboardInterrupt:
         click.echo(f"\nstopped; {_summary(frames, begun, latencies, problems)}", err=True)
         ctx.exit(130)
@@ -121,16 +121,17 @@ def _summary(frames: int, begun: float, latencies: Sequence[float], problems: "P
     return text
 
 
-def _teller(problems: "Problems", *, quiet: bool) -> Callable[[], None]:
+def _warner(problems: "Problems", *, quiet: bool) -> Callable[[], None]:
     """Reports unreadable frames: the first immediately, later ones at intervals."""
-    told = [0, -_TELL]
+    reported, last = 0, -_WARN_EVERY
 
-    def tell() -> None:
-        if not quiet and problems.count > told[0] and time.monotonic() - told[1] >= _TELL:
+    def warn() -> None:
+        nonlocal reported, last
+        if not quiet and problems.count > reported and time.monotonic() - last >= _WARN_EVERY:
             click.echo(f"unreadable: {visible(problems.latest)} ({problems.count:,} so far)", err=True)
-            told[:] = problems.count, time.monotonic()
+            reported, last = problems.count, time.monotonic()
 
-    return tell
+    return warn
 
 
 def _write_lines(frame: "LiveFrame") -> None:

@@ -53,16 +53,16 @@ def _show(rows: Sequence[tuple[str, str, str, str, Mapping[str, Any]]], title: s
 
     console = Screen()
     if not console.is_terminal:
-        console = Screen(width=120)  # a pipe has no width, and lines to be grepped should not be wrapped
+        console = Screen(width=120)  # a pipe has no width; long lines suit grep
     shown = table(title, "name", "parameters", "GFLOPs", "sees", words=(0, 3))
     shown.columns[0].no_wrap = True
     for name, parameters, operations, sees, known in rows:
         shown.add_row(name, parameters, operations, sees)
         if settings:
-            shown.add_row("", "", "", lines(_said(setting, default) for setting, default in known.items()))
+            shown.add_row("", "", "", lines(_setting(name, default) for name, default in known.items()))
     console.print(shown)
 
 
-def _said(setting: str, default: object) -> str:
+def _setting(setting: str, default: object) -> str:
     value = f"[{','.join(map(str, default))}]" if isinstance(default, tuple) else default
     return f"  {setting}={value}"

@@ -41,10 +41,10 @@ def byte_progress(description: str) -> AbstractContextManager[Report]:
 
 
 @contextmanager
-def _counted(description: str, columns: Sequence[ProgressColumn], tell: Callable[[int, int], str]) -> Iterator[Report]:
+def _counted(description: str, columns: Sequence[ProgressColumn], line: Callable[[int, int], str]) -> Iterator[Report]:
     console = Screen(stderr=True)
     if not console.is_interactive:
-        yield _log(console, tell)
+        yield _log(console, line)
         return
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(visible(description), total=None, note="")
@@ -58,13 +58,13 @@ def named_progress(description: str, unit: str) -> Iterator[Callable[[int, int, 
     with _bar(console, unit) if console.is_interactive else nullcontext() as bar:
         task = bar.add_task(visible(description), total=None, note="") if bar else None
 
-        def told(done: int, of: int, note: str) -> None:
+        def report(done: int, of: int, note: str) -> None:
             if bar and task is not None:
                 bar.update(task, completed=done, total=of, note=visible(note))
             elif note:
                 console.print(f"{description} {done:,} of {of:,} {unit}: {note}")
 
-        yield told
+        yield report
 
 
 @contextmanager
@@ -96,15 +96,15 @@ def _bar(console: Screen, unit: str) -> Progress:
     return Progress(*_columns(unit), console=console, transient=True)
 
 
-def _log(console: Screen, tell: Callable[[int, int], str]) -> Report:
-    """Print progress at most once every `LOG_SECONDS`, and not before the first interval has passed."""
-    told = time.monotonic()
+def _log(console: Screen, line: Callable[[int, int], str]) -> Report:
+    """Print a line every `LOG_SECONDS`."""
+    last = time.monotonic()
 
     def report(done: int, of: int) -> None:
-        nonlocal told
-        if time.monotonic() - told >= LOG_SECONDS:
-            told = time.monotonic()
-            console.print(tell(done, of), soft_wrap=True)
+        nonlocal last
+        if time.monotonic() - last >= LOG_SECONDS:
+            last = time.monotonic()
+            console.print(line(done, of), soft_wrap=True)
 
     return report
 

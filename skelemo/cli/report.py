@@ -50,8 +50,8 @@ def command(runs: tuple[Path, ...], out: Path, **options: Any) -> None:
     from skelemo.cli.progress import progress
     from skelemo.report.report import write_report
 
-    with progress("reporting", "runs") as told:
-        report = write_report(runs, out, progress=told, **options)
+    with progress("reporting", "runs") as update:
+        report = write_report(runs, out, progress=update, **options)
     _show(report)
 
 
@@ -79,8 +79,8 @@ def _show(report: "Report") -> None:
                 run.name, *(_cell(estimate_of(run, head.name, name), bounded and SHOWN[name]) for head, name in figures)
             )
         console.print(shown)
-        for told in dict.fromkeys(filter(None, map(ground.transductive, ground.heads))):
-            console.print(told, soft_wrap=True)
+        for note in dict.fromkeys(filter(None, map(ground.transductive, ground.heads))):
+            console.print(note, soft_wrap=True)
         if (basis := ground.facts().get("Intervals", "")).startswith("n/a"):
             console.print(f"95 % intervals: {basis}")
     console.print(f"report: {report.page}")

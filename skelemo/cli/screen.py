@@ -1,4 +1,4 @@
-"""Console output that keeps user-supplied names literal and on one line."""
+"""Console output of user-supplied text, literal and without control characters."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +10,7 @@ from skelemo.text import visible
 
 
 class Screen(Console):
-    """A console that takes every text literally: no markup, no emoji; control characters are escaped.
+    """A console that prints text literally: no markup, no emoji, control characters escaped.
 
     For styled or multi-line output, pass rich's ``Text``, such as from `lines`.
     """
@@ -19,7 +19,7 @@ class Screen(Console):
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **settings})
 
     def render_str(self, text: str, **settings: Any) -> Text:
-        """All texts (cells, titles, lines) pass through here."""
+        """Escape control characters; rich calls this for all text (cells, titles, lines)."""
         return super().render_str(visible(text), **settings)
 
 

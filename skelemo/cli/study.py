@@ -34,8 +34,8 @@ def command(ctx: click.Context, file: Path, out: Path, assignments: tuple[str, .
             click.echo(visible(cell.name))
         return
     try:
-        with named_progress("studying", "cells") as told:
-            outcome = run_study(study, out, jobs=jobs, told=told)
+        with named_progress("studying", "cells") as update:
+            outcome = run_study(study, out, jobs=jobs, told=update)
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; finished cells are kept; resume with skelemo study {file} --out {out}", err=True)
         ctx.exit(130)
@@ -98,8 +98,8 @@ def tune(
     from skelemo.study import tune as searching
 
     try:
-        with named_progress("tuning", "trials") as told:
-            found = searching.tune(search, out, storage=storage or "", keep=keep, told=told)
+        with named_progress("tuning", "trials") as update:
+            found = searching.tune(search, out, storage=storage or "", keep=keep, told=update)
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; trials are kept; resume with skelemo tune {file} --out {out}", err=True)
         ctx.exit(130)

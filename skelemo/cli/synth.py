@@ -23,7 +23,7 @@ def command(
 ) -> None:
     """Write simulated actors to the new folder OUT: OpenPose JSON, labels, and the ground truth.
 
-    Label all results obtained from it as simulated.
+    Describe all results on these data as simulated.
     """
     from itertools import count as counting
 
@@ -33,8 +33,8 @@ def command(
 
     plan = Plan(form, subjects, clips, frames, difficulty, seed)
     done = counting(1)
-    with progress("simulating", "clips") as told:
-        rows = write(out, plan, jobs=jobs, progress=lambda *_: told(next(done), plan.long + plan.short))
+    with progress("simulating", "clips") as update:
+        rows = write(out, plan, jobs=jobs, progress=lambda *_: update(next(done), plan.long + plan.short))
     videos = {row.video: row for row in rows}
     frames_in_all = sum(row.frames for row in videos.values())
     of = f"{count(frames_in_all, 'frame')}, {count(subjects, 'subject')}"

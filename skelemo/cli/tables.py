@@ -11,9 +11,9 @@ from rich.text import Text
 from skelemo.cli.screen import Screen, lines
 from skelemo.text import count
 
-#: Caches shown side by side; more get one row each.
+#: Maximum number of caches side by side; more get one row each.
 MOST_COLUMNS = 3
-#: Wide enough for body_25+face_70, the default layout; hands wrap to a second line.
+#: Fits body_25+face_70, the default layout; hands wrap to a second line.
 LAYOUT_WIDTH = 15
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def table(title: str, *columns: str, words: Collection[int] = (0,)) -> Table:
-    """A table in the house's style: columns of words to the left, those of numbers to the right."""
+    """A table whose columns ``words`` are aligned to the left, the others, of numbers, to the right."""
     made = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         if index in words:
@@ -39,7 +39,7 @@ def table(title: str, *columns: str, words: Collection[int] = (0,)) -> Table:
 
 def corrections_table(corrections: "Corrections") -> None:
     """Corrections with author and time, including undone ones."""
-    title = f"{count(len(corrections.effective), 'correction')} in force"
+    title = f"{count(len(corrections.effective), 'correction')} in effect"
     shown = table(title, "id", "time (UTC)", "author", "what", "where", words=(0, 3, 4))
     for row in corrections.rows:
         what = " ".join(word for word in (row.action, row.head, row.value) if word) + (
@@ -111,14 +111,14 @@ def ingest_table(plan: "Plan", tally: "Tally") -> None:
     shown.add_row("recordings", f"{tally.recordings:,}")
     if plan.unchanged:
         shown.add_row("  already in the cache, unchanged", f"{plan.unchanged:,}")
-    for title, number in (("sequences", tally.sequences), ("frames", tally.frames), ("people seen", tally.people)):
+    for title, number in (("sequences", tally.sequences), ("frames", tally.frames), ("detections", tally.people)):
         shown.add_row(title, f"{number:,}")
     if tally.left_out["detections"]:
         people, detections = tally.left_out["people"], tally.left_out["detections"]
         who = f" of {count(people, 'other person', 'other people')}" if people else ""
         shown.add_row(f"left out by --person {plan.settings.person}", f"{count(detections, 'detection')}{who}")
-    told = (("coordinates", tally.scales), ("body model", tally.body_models), ("identities by", tally.identities))
-    for title, found in told:
+    sources = (("coordinates", tally.scales), ("body model", tally.body_models), ("identities by", tally.identities))
+    for title, found in sources:
         known = [(name, number) for name, number in found.most_common() if name]
         texts = [name if len(known) == 1 else f"{name} ({number:,})" for name, number in known]
         if texts:
@@ -150,8 +150,8 @@ def _side_by_side(caches: "list[Cache]") -> Table:
     shown = table("caches" if len(caches) > 1 else "cache", "", *(cache.name for cache in caches))
     for column in shown.columns[1:]:
         column.overflow = "fold"
-    for title, tell in _CACHE_FACTS.items():
-        shown.add_row(title, *(tell(cache) for cache in caches))
+    for title, fact in _CACHE_FACTS.items():
+        shown.add_row(title, *(fact(cache) for cache in caches))
     return shown
 
 
@@ -211,7 +211,7 @@ def sequences_table(cache: "Cache") -> None:
     shown = table(f"sequences of {cache.name}", "sequence", "frames", "subject", "size", "fps", "splits")
     for row in cache.sequences.to_dict("records"):
         size = f"{row['width']}x{row['height']}" if row["width"] else ""
-        splits = ", ".join(f"{column}={part}" for column, part in row["splits"].items())
+        splits = ", ".join(f"{column}={subset}" for column, subset in row["splits"].items())
         fps = f"{row['fps']:g}" if row["fps"] else ""
         shown.add_row(row["id"], f"{row['length']:,}", row["subject"], size, fps, splits)
     Screen().print(shown)

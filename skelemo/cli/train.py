@@ -19,7 +19,7 @@ _run_options = together(
 
 
 def _refuse(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> None:
-    """Explain how to pass caches: `evaluate`, `audit` and `view` take them as arguments."""
+    """Explain how to pass caches, which `evaluate`, `audit` and `view` take as arguments."""
     if words:
         caches = " ".join(f"--data {word}" for word in words)
         raise click.UsageError(f"unexpected argument {words[0]!r}: train takes caches by --data, as in {caches}", ctx)
@@ -85,14 +85,14 @@ def command(
     from skelemo.cli.tables import scores_table
     from skelemo.runs.folder import read_json
 
-    if scores:  # of several processes the first has them
+    if scores:  # only in the first process
         scores_table(out, scores)
     if started := read_json(out / "environment.json").get("init"):
         click.echo(
             started["text"] + (f"\nthe scores are optimistic: {started['overlap']}" if started["overlap"] else "")
         )
     if corrected := read_json(out / "environment.json").get("corrections"):
-        click.echo(f"Labels were corrected, with {in_words(corrected)}.")
+        click.echo(f"labels were corrected: {in_words(corrected)}")
 
 
 def _list_settings(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -123,7 +123,7 @@ def pretrain(
     skelemo train --arch stgcnpp --set length=32 --init runs/body --data cache/mine --out runs/mine
     """
     scores = _trained(ctx, given | {"pretrain": True}, config, assignments, out, resume)
-    if scores:  # of several processes the first has them
+    if scores:  # only in the first process
         (reconstructed,) = scores["validation"].values()
         click.echo(f"validation loss {reconstructed['loss']['value']:.3f}; 1 is the error of the mean position")
     click.echo(f"run folder: {out}\nskelemo train --init {out} …")
@@ -143,8 +143,8 @@ def _trained(
 
     Parameters
     ----------
-    given : settings by options of their own, None or empty where the option is not given; they override the file's, and
-        ``assignments`` override both.
+    given : settings from options, None or empty if not given; they override the file, and ``assignments`` override
+        both.
     """
     from skelemo.errors import ConfigError
     from skelemo.models.registry import ARCHITECTURES

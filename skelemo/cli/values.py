@@ -1,6 +1,5 @@
-"""Parameter types and options shared by commands, which reject impossible values before any work is done."""
+"""Parameter types and options shared by commands; invalid values are rejected before any work is done."""
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -10,21 +9,23 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from skelemo.errors import unknown
+
 _SIZE = re.compile(r"([0-9]+)x([0-9]+)", re.ASCII | re.IGNORECASE)
 #: Maximum width in pixels.
 _WIDEST = 1_000_000
 
 
-class Said(click.ParamType):
+class NonEmpty(click.ParamType):
     """A nonempty text or path (an unset shell variable gives an empty one)."""
 
     def __init__(self, name: str, kind: type[str] | type[Path]) -> None:
         self.name, self.kind = name, kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | Path:
-        """As it is given."""
+        """Reject an empty value."""
         if value == "":
-            self.fail("it is empty", param, ctx)
+            self.fail("empty value", param, ctx)
         return self.kind(value)
 
 
@@ -33,7 +34,7 @@ class Known(click.ParamType):
 
     Parameters
     ----------
-    name : placeholder in help texts.
+    name : noun in messages and placeholder in help texts.
     names : the known names.
     paths : whether ``package.module:function`` is also accepted.
     """
@@ -42,12 +43,10 @@ class Known(click.ParamType):
         self.name, self.names, self.paths = name, names, paths
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """As it is given."""
+        """Reject an unknown name."""
         known = list(self.names())
         if value not in known and not (self.paths and ":" in value):
-            near = difflib.get_close_matches(value, known, 1)
-            guess = f"did you mean {near[0]!r}? " if near else ""
-            self.fail(f"{value!r} is not known; {guess}known are {', '.join(known)}", param, ctx)
+            self.fail(str(unknown(self.name, value, known)), param, ctx)
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -77,7 +76,7 @@ class Size(click.ParamType):
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """As two numbers."""
+        """Parse two numbers."""
         if isinstance(value, tuple):
             return value
         found = _SIZE.fullmatch(value)
@@ -93,7 +92,7 @@ class Rate(click.ParamType):
     name = "float"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """As a number."""
+        """Parse a number."""
         rate = click.FLOAT.convert(value, param, ctx)
         if not 0 <= rate < math.inf:
             self.fail(f"{value}: expected frames per second, or 0 for unknown", param, ctx)
@@ -106,11 +105,11 @@ class Width(click.ParamType):
     name = "auto|N"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """As a number, or ``auto``."""
+        """Parse a number or ``auto``."""
         return "auto" if value == "auto" else int(click.INT.convert(value, param, ctx))
 
 
-PATH, TEXT = Said("path", Path), Said("text", str)
+PATH, TEXT = NonEmpty("path", Path), NonEmpty("text", str)
 SIZE, RATE, WIDTH = Size(), Rate(), Width()
 #: Seeds of random generators, with the same range as in training.
 SEED = click.IntRange(0, 2**31 - 1)

@@ -4,16 +4,17 @@
   may have ``foot_kpts``, ``face_kpts``, ``lefthand_kpts``, ``righthand_kpts`` beside them.
 - COCO's annotations: ``{"images": [...], "annotations": [...]}`` of the same, where v is 0 (not labeled), 1 (hidden)
   or 2 (visible): confidence 0, 0.5 and 1 (https://github.com/jin-s13/COCO-WholeBody, data_format.md).
-- MMPose's predictions: ``{"instance_info": [{"frame_id", "instances": [{"keypoints", "keypoint_scores"}]}]}`` of its
-  demos, which count from 1, or that list alone, of its inferencers, which count from 0.
-- OpenPifPaf's, of a video: a line ``{"frame", "predictions": [{"keypoints"}]}`` for each frame.
-- Kinetics-skeleton: ``{"data": [{"frame_index", "skeleton": [{"pose": [x, y] * 18, "score"}]}]}``, shares of the image.
+- MMPose's predictions: ``{"instance_info": [{"frame_id", "instances": [{"keypoints", "keypoint_scores"}]}]}`` from its
+  demos, which count from 1, or just that list from its inferencers, which count from 0.
+- OpenPifPaf's predictions of a video: a line ``{"frame", "predictions": [{"keypoints"}]}`` for each frame.
+- Kinetics-skeleton: ``{"data": [{"frame_index", "skeleton": [{"pose": [x, y] * 18, "score"}]}]}``, relative to the
+  image size.
 
-N is 17 (COCO), 26 or 136 (Halpe) or 133 (COCO-WholeBody); `_ORDERS` says which point is which. Body and feet become the
-layout's body by name, with Neck and MidHip halfway between shoulders and hips; the face is iBUG's 68 points, without
+N is 17 (COCO), 26 or 136 (Halpe) or 133 (COCO-WholeBody), in the order of `_ORDERS`. Body and feet are mapped to the
+layout's body by name, with Neck and MidHip as midpoints of shoulders and hips; the face is iBUG's 68 points, without
 FACE_70's pupils; hands have OpenPose's order. Images are frames: ``day 1/walk_0012.jpg`` is frame 12 of
-``day 1/walk``, a number alone is a frame of the file's recording. Their ``width`` and ``height`` are the recording's
-where all of its images that have them agree. ``track_id``, ``idx`` and ``id_`` are identities.
+``day 1/walk``, a number a frame of the file's recording. ``width`` and ``height`` are used if all images of a
+recording agree. ``track_id``, ``idx`` and ``id_`` are identities.
 """
 
 import re
@@ -33,7 +34,7 @@ from skelemo.skeleton.mapping import COCO_BODY, COCO_LISTS, body_of, in_layout
 
 _POINTS, _BODY, _FEET = 133, 17, 6
 _LAST_NUMBER = 2**31 - 1
-#: Index among COCO-WholeBody's 133 of each point of a list, -1 for none, by the number of points. Halpe:
+#: Index in COCO-WholeBody's 133 points of each point, -1 for none, by the number of points. Halpe:
 #: https://github.com/Fang-Haoshu/Halpe-FullBody; 18 are OpenPose's COCO, as in Kinetics-skeleton.
 _HALPE = (*range(17), -1, -1, -1, 17, 20, 18, 21, 19, 22)
 _ORDERS: dict[int, tuple[int, ...]] = {
@@ -60,7 +61,7 @@ class _Person(NamedTuple):
 
 
 class _EntryError(Exception):
-    """An invalid entry. The message continues a sentence that starts with its name."""
+    """An invalid entry; the message follows the entry's name."""
 
 
 @FORMATS.register("coco_wholebody", Format("import", "COCO's results or annotations, 17 to 136 points", (".json",)))
@@ -69,7 +70,7 @@ class _EntryError(Exception):
 @FORMATS.register("openpifpaf", Format("import", "OpenPifPaf's predictions of a video", (".json", ".jsonl")))
 @FORMATS.register("kinetics_skeleton", Format("import", "Kinetics-skeleton, a file for each clip", (".json",)))
 def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
-    """Read the recordings of a file; coordinates are pixels, or in Kinetics-skeleton shares of the image.
+    """Read the recordings of a file; coordinates are pixels, or relative to the image size in Kinetics-skeleton.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
         if all(size_in_file):
             sizes.setdefault(video, set()).add(size_in_file)
     if not frames:
-        raise InputError(f"{file}: no frame in it; expected results or annotations of COCO's kind")
+        raise InputError(f"{file}: no frames; expected results or annotations in COCO's format")
     return [
         replace(
             _clip(video, sorted(numbers), people.get(video, []), layout, sizes.get(video, set())),
@@ -191,7 +192,7 @@ def _place(entry: Any, images: dict[Any, _Frame]) -> _Frame:
     if isinstance(image, int | str) and image in images:
         return images[image]
     if images:
-        raise _EntryError(f"image_id {str(image)[:40]!r} is none of the images")
+        raise _EntryError(f"image_id {str(image)[:40]!r} is not in images")
     return _frame_of(entry.get("file_name", image))
 
 
@@ -201,7 +202,7 @@ def _frame_of(name: Any) -> _Frame:
         *folders, last = name.replace("\\", "/").split("/")
         found = _FRAME.fullmatch(last.rsplit(".", 1)[0] if "." in last else last)
         if not found or "\0" in name:
-            raise _EntryError(f"image {name[:80]!r} has no frame number at the end of its name")
+            raise _EntryError(f"image {name[:80]!r}: the name does not end in a frame number")
         video = "/".join(filter(None, [*folders, found[1]]))
         return _Frame(video, _whole(int(found[2]) if len(found[2]) < 20 else None, "the frame number of an image"))
     return _Frame("", _whole(name, "image_id"))
@@ -220,14 +221,14 @@ def _identity(entry: Any) -> int:
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise _EntryError(f"is {type(value).__name__} where a list is expected")
+        raise _EntryError(f"is {type(value).__name__}; expected a list")
     return value
 
 
 def _points(one: Any) -> np.ndarray:
     """The 133 points of a person in a list of frames."""
     if not isinstance(one, dict):
-        raise _EntryError("an instance is no object")
+        raise _EntryError("an instance is not an object")
     if "pose" in one:
         xy, scores = (_numbers(one, name, None) for name in ("pose", "score"))
         if xy.size != 36 or scores.size != 18:
@@ -271,7 +272,7 @@ def _in_order(points: np.ndarray) -> np.ndarray:
 
 
 def _numbers(entry: Any, name: str, points: int | None, axes: int = 1) -> np.ndarray:
-    """A list of finite numbers; zeros for a missing one of known length."""
+    """A list of finite numbers; zeros if it is missing and ``points`` is given."""
     numbers = entry.get(name)
     if numbers is None and points is not None:
         return np.zeros(3 * points)
@@ -287,6 +288,6 @@ def _numbers(entry: Any, name: str, points: int | None, axes: int = 1) -> np.nda
 
 
 def _by_visibility(points: np.ndarray) -> np.ndarray:
-    """Convert COCO's v to a confidence; below 1 it is one already."""
+    """Convert COCO's visibility v to a confidence; values below 1 are confidences already."""
     visible = points[:, 2]
     return np.concatenate([points[:, :2], np.where(visible >= 1, visible / 2, visible)[:, None]], axis=1)

@@ -1,4 +1,4 @@
-"""Labels to ELAN and back: a cache's labels, as corrected, as tiers; what was changed there as corrections."""
+"""ELAN: export a cache's labels, with corrections, as tiers, and import changes as corrections."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ from skelemo.annotations.correcting import apply, label_edits, parse_value
 from skelemo.atomic import finished
 from skelemo.cache.corrections import Correction, Corrections
 from skelemo.cache.store import Cache
-from skelemo.errors import ConfigError, InputError
+from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.inference.elan import write_elan
 from skelemo.targets import Head, hard_labels
 from skelemo.text import count, visible
 
-#: Larger files are refused.
+#: Maximum size of a file.
 MOST_BYTES = 64 << 20
-#: Words of a tier that take labels away, unless the head has such a class.
+#: Annotations that remove labels, unless the head has such a class.
 _DOUBTS = ("wrong", "unsure")
 
 
 @dataclass(frozen=True)
 class Imported:
-    """Corrections that an ELAN file asks for, and what else was in it."""
+    """Corrections from an ELAN file, and notes on ignored tiers."""
 
     corrections: tuple[Correction, ...]
     notes: tuple[str, ...]
@@ -34,30 +34,31 @@ class Imported:
 
 @dataclass(frozen=True)
 class _Tier:
-    """What one tier is about: a person's head, or one of its outputs."""
+    """A tier of one person: a head, or one of its outputs."""
 
     person: str
     head: Head
-    output: int | None = None
+    output: int
 
 
 def export_elan(
     cache: Cache, corrections: Corrections, path: Path, *, video: str = "", fps: float = 0, film: Path | None = None
 ) -> int:
-    """Write the labels of a recording, as corrected: a tier for each person and head; returns how many people.
+    """Write the corrected labels of a recording, one tier per person and head, and return the number of people.
 
-    Raises `ConfigError`: several recordings and none is named, an unknown one, or no frames per second; no folder for
-    the file; `InputError`: the film is missing.
+    Raises `ConfigError`: the recording is unknown or ambiguous, its frame rate is unknown, or the file's folder does
+    not exist; `InputError`: ``film`` does not exist.
 
     Parameters
     ----------
-    video : the recording; not needed where the cache has one.
-    fps : frames per second, where the cache does not know.
+    video : the recording; may be empty if the cache has only one.
+    fps : frames per second, if the cache does not have it.
+    film : video file that ELAN opens.
     """
     if not path.parent.is_dir():
-        raise ConfigError(f"{path}: there is no folder {path.parent}")
+        raise ConfigError(f"{path}: the folder {path.parent} does not exist")
     if film and not film.is_file():
-        raise InputError(f"{film}: no such video; expected the file that ELAN is to open")
+        raise InputError(f"{film}: no such file; expected the video that ELAN opens")
     people = _people(cache, corrections, video, fps)
     heads, names = cache.heads, _names(cache.heads)
     tables = []
@@ -77,12 +78,12 @@ def export_elan(
 
 
 def import_elan(cache: Cache, corrections: Corrections, path: Path, *, video: str = "", fps: float = 0) -> Imported:
-    """What an ELAN file says otherwise than the labels, as corrected, do.
+    """Compare an ELAN file with the corrected labels and return the differences as corrections.
 
-    Tiers are called as `export_elan` calls them; others are counted. An annotation ``wrong`` or ``unsure`` takes labels
-    away. Stretches without an annotation keep what they have.
+    Tiers are named as by `export_elan`; others are ignored and noted. Annotations ``wrong`` and ``unsure`` remove
+    labels. Frames without an annotation keep their labels.
 
-    Raises `InputError`: the file is no ELAN file, too large, or an annotation is no class or value of its head;
+    Raises `InputError`: not an ELAN file, too large, or an annotation is not a class or value of its head;
     `ConfigError`: as `export_elan`.
     """
     people = {one.person: one for one in _people(cache, corrections, video, fps)}
@@ -100,13 +101,13 @@ def import_elan(cache: Cache, corrections: Corrections, path: Path, *, video: st
             except ConfigError as error:
                 raise InputError(f"{path}: tier {name!r}, {first} ms: {error}") from None
     known = ", ".join(map(repr, tiers))
-    notes = [f"tier {name!r} ({count(n, 'annotation')}) is none of {known}: left out" for name, n in ignored.items()]
+    notes = [f"ignored tier {name!r} ({count(n, 'annotation')}); expected {known}" for name, n in ignored.items()]
     return Imported(tuple(found), tuple(notes))
 
 
 @dataclass(frozen=True)
 class _Person:
-    """One person's labels, as corrected."""
+    """One person's corrected labels."""
 
     video: str
     person: str
@@ -118,18 +119,18 @@ class _Person:
 def _people(cache: Cache, corrections: Corrections, video: str, fps: float) -> list[_Person]:
     videos = list(dict.fromkeys(cache.sequences["video"]))
     if not video and len(videos) > 1:
-        raise ConfigError(f"an .eaf file is about one recording, {cache.name} has {len(videos)}: name one, as in "
-                          f"--video {videos[0]}")  # fmt: skip
+        raise ConfigError(f"{cache.name} has {len(videos)} recordings; an .eaf file is for one: choose it with "
+                          f"--video, as in --video {videos[0]}")  # fmt: skip
     if video and video not in videos:
-        raise ConfigError(f"{cache.name} has no recording {video!r}, as {videos[0]!r} is one")
-    part = cache.only(np.flatnonzero(cache.sequences["video"] == (video or videos[0])))
-    frames, edits = part.read(), label_edits(corrections, cache.heads)
+        raise unknown(f"recording of {cache.name}", video, videos)
+    chosen = cache.only(np.flatnonzero(cache.sequences["video"] == (video or videos[0])))
+    frames, edits = chosen.read(), label_edits(corrections, cache.heads)
     people = []
-    for row in part.sequences.to_dict("records"):
+    for row in chosen.sequences.to_dict("records"):
         here = slice(row["start"], row["start"] + row["length"])
         number, rate = frames.number[here], fps or row["fps"]
         if not rate:
-            raise ConfigError(f"{cache.name} does not know the frames per second of {row['video']!r}: give --fps")
+            raise ConfigError(f"{cache.name}: the frame rate of {row['video']!r} is unknown: give --fps")
         labels = {name: values[here].copy() for name, values in frames.labels.items()}
         apply(edits.get((row["video"], row["person"]), ()), number, labels)
         people.append(_Person(row["video"], row["person"], number, number / rate, labels))
@@ -137,7 +138,7 @@ def _people(cache: Cache, corrections: Corrections, video: str, fps: float) -> l
 
 
 def _names(heads: Sequence[Head]) -> dict[str, tuple[str, ...]]:
-    """Names of tiers and columns of each head's outputs; with the head's own before it where two share one."""
+    """Names of tiers and columns of each head's outputs, with the head as a prefix if not unique."""
     times = Counter([head.name for head in heads] + [output for head in heads for output in head.outputs])
     return {
         head.name: tuple(output if times[output] == 1 else f"{head.name}_{output}" for output in head.outputs)
@@ -149,16 +150,14 @@ def _tiers(people: Sequence[str], heads: Sequence[Head]) -> dict[str, _Tier]:
     names, tiers = _names(heads), {}
     for person in people:
         for head in heads:
-            if head.kind == "classes":
-                tiers[f"{visible(person)} {visible(head.name)}".strip()] = _Tier(person, head)
-                continue
-            for index, name in enumerate(names[head.name]):
+            titles = (head.name,) if head.kind == "classes" else names[head.name]
+            for index, name in enumerate(titles):
                 tiers[f"{visible(person)} {visible(name)}".strip()] = _Tier(person, head, index)
     return tiers
 
 
 def _changes(one: _Person, tier: _Tier, first: int, last: int, text: str) -> list[Correction]:
-    """The corrections of one annotation, from ``first`` up to ``last`` milliseconds; none where it says the same."""
+    """Corrections for one annotation, from ``first`` up to ``last`` milliseconds, where it differs from the labels."""
     start, head = np.round(one.time * 1000).astype(int), tier.head
     rows = np.flatnonzero((start >= first) & (start < last))
     if not len(rows):
@@ -174,8 +173,8 @@ def _changes(one: _Person, tier: _Tier, first: int, last: int, text: str) -> lis
         value = text
     else:
         words = ["-"] * len(head)
-        words[tier.output or 0] = text
-        column = labels[:, tier.output or 0].astype(float)
+        words[tier.output] = text
+        column = labels[:, tier.output].astype(float)
         known = column[column >= 0] if head.kind == "flags" else column[~np.isnan(column)]
         if len(known) and f"{known.mean():.3f}" == _three_decimals(text):
             return []
@@ -199,11 +198,11 @@ def _runs(rows: np.ndarray, number: np.ndarray) -> list[tuple[int, int]]:
 
 
 def read_eaf(path: Path) -> dict[str, list[tuple[int, int, str]]]:
-    """Annotations of an ELAN file by tier: from, up to, in milliseconds, and text.
+    """Annotations of an ELAN file by tier: start and end in milliseconds, and text.
 
-    Entities and document types are refused, nothing is fetched.
+    Entities and document types are rejected, and nothing is fetched.
 
-    Raises `InputError`: it cannot be read, is too large, or is no ELAN file.
+    Raises `InputError`: cannot be read, too large, or not an ELAN file.
     """
     try:
         with path.open("rb") as file:
@@ -215,7 +214,7 @@ def read_eaf(path: Path) -> dict[str, list[tuple[int, int, str]]]:
     try:
         root = ElementTree.fromstring(content, ElementTree.XMLParser(target=_Tree()))
         if root.tag != "ANNOTATION_DOCUMENT":
-            raise ConfigError(f"its root is <{root.tag[:40]}>")
+            raise ConfigError(f"the root is <{root.tag[:40]}>")
         return _annotations(root)
     except (ElementTree.ParseError, ConfigError) as error:
         raise InputError(f"{path}: {error}; expected an ELAN file (.eaf)") from None
@@ -225,8 +224,8 @@ class _Tree(ElementTree.TreeBuilder):
     """A document without a type."""
 
     def doctype(self, *_: object) -> None:
-        """Refuse a declaration, before any entity in it is read."""
-        raise ConfigError("it declares a document type")
+        """Reject a declaration before any of its entities is read."""
+        raise ConfigError("declares a document type")
 
 
 def _annotations(root: ElementTree.Element) -> dict[str, list[tuple[int, int, str]]]:
@@ -238,7 +237,7 @@ def _annotations(root: ElementTree.Element) -> dict[str, list[tuple[int, int, st
         for one in tier.iter("ALIGNABLE_ANNOTATION"):
             first, last = (slots.get(one.get(f"TIME_SLOT_REF{end}")) for end in (1, 2))
             if first is None or last is None:
-                raise ConfigError(f"tier {name[:60]!r}: an annotation without a time (give both its ends one)")
+                raise ConfigError(f"tier {name[:60]!r}: an annotation without a start or end time")
             rows.append((first, last, one.findtext("ANNOTATION_VALUE") or ""))
     return found
 

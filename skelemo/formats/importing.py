@@ -1,4 +1,4 @@
-"""Imports keypoints of other programs, with labels, into a new cache."""
+"""Import of other programs' keypoints, with labels, into a new cache."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -47,8 +47,8 @@ def import_keypoints(
     People are tracked and selected, and labels matched, as by ingest.
 
     Raises `InputError` or `ConfigError`: nothing to read, an invalid file (the message names it and the row), labels
-    without a recording, or nobody to import; `CacheError`: ``out`` is not empty or cannot be written; nothing is left
-    behind.
+    without a recording, or no people; `CacheError`: ``out`` is not empty or cannot be written. ``out`` is not created
+    on an error.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def import_keypoints(
 
 
 def _require_unique(source: str, sequences: Sequence[cached.Sequence], sources: dict[str, str]) -> None:
-    """Refuse two sequences with the same id; ``sources`` holds the recording of every earlier one."""
+    """Reject two sequences with the same id; ``sources`` maps earlier ids to recordings."""
     for one in sequences:
         other = sources.setdefault(one.id, source)
         if other != source or sum(again.id == one.id for again in sequences) > 1:
@@ -102,17 +102,15 @@ def _require_sequences(source: Path, done: Imported, frames: int, person: str) -
     if done.sequences:
         return
     if not done.people:
-        raise InputError(
-            f"{source}: nobody is seen in {count(frames, 'frame')}, and nothing is labeled: no cache is made"
-        )
+        raise InputError(f"{source}: no people in {count(frames, 'frame')}, and no labels: no cache is created")
     raise InputError(
-        f"{source}: people are seen {count(done.people, 'time')}, but none of them long enough for --person {person}: "
-        "import with --person auto, who is the most prominent"
+        f"{source}: {count(done.people, 'detection')}, but no person long enough for --person {person}: use --person "
+        "auto for the most prominent person"
     )
 
 
 def _size(recording: KeypointFile, settings: Settings) -> tuple[int, int]:
-    """Image size from the file, else the name, else the settings; (0, 0) for unknown."""
+    """Image size from the file, its name or the settings, in this order; (0, 0) for unknown."""
     if all(recording.size):
         return recording.size
     width, height, _ = video_facts(recording.name)

@@ -1,4 +1,4 @@
-"""Keypoint files of other programs: the interface of their readers, and conversion to recordings and people."""
+"""Interface of readers of other programs' keypoint files, and conversion to recordings and people."""
 
 import os
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Clip:
     number : ``[F]`` increasing frame numbers, including frames without people.
     owner : ``[P]`` index of each person's frame, sorted.
     keypoints : ``[P, V, 3]`` in the layout; points with confidence 0 or less are missing.
-    identity : ``[P]`` identities, -1 if not given; None if the file has none.
+    identity : ``[P]`` identities, -1 for unknown; None if the file has none.
     scale : ``pixels`` or ``unit``.
     size : width and height of the image; (0, 0) for unknown.
     first_frame : ``number`` of a video's first frame; None if the format does not define it.
@@ -61,7 +61,7 @@ class KeypointFile(Recording):
 
 
 def read_json(file: Path) -> Any:
-    """A file's JSON, or the list of its lines. Raises `InputError`: it is no JSON."""
+    """Read JSON or JSON lines. Raises `InputError`: neither."""
     data = file.read_bytes()
     try:
         return orjson.loads(data)
@@ -75,7 +75,7 @@ def read_json(file: Path) -> Any:
 class Reader:
     """Reads files of one format into a layout; caches the latest file, which may contain several recordings.
 
-    Raises `ConfigError`: there is no such format.
+    Raises `ConfigError`: an unknown format.
 
     Parameters
     ----------
@@ -89,16 +89,16 @@ class Reader:
     def find(self, source: Path, size: tuple[int, int]) -> list[KeypointFile]:
         """Every recording in a file, or in the files below a folder; reads all of them.
 
-        Raises `InputError`: there is no such file, or one has another name or format; the message names it and the row.
+        Raises `InputError`: no such file, or wrong name or format; the message names the file and the row.
         """
         if not source.exists():
-            raise InputError(f"{source}: not found; expected a file of keypoints or a folder with some")
+            raise InputError(f"{source}: not found; expected a keypoint file or a folder of such files")
         expected = " or ".join(self._form.facts.endings)
         if source.is_file() and not source.name.lower().endswith(self._form.facts.endings):
             raise InputError(f"{source}: expected a {expected} file; is it another format (--from)?")
         files = list(files_below(source, *self._form.facts.endings))
         if not files:
-            raise InputError(f"{source}: no {expected} file below it")
+            raise InputError(f"{source}: contains no {expected} file")
         found: list[KeypointFile] = []
         taken: dict[str, Path] = {}
         for file in files:
@@ -109,7 +109,7 @@ class Reader:
                 title = f"{stem}/{clip.video}" if clip.video else stem
                 where = title if place == "." else f"{printable(place)}/{title}"
                 if where in taken:
-                    raise InputError(f"{file} and {taken[where]} both hold the recording {where!r}: rename one of them")
+                    raise InputError(f"{file}: the recording {where!r} is also in {taken[where]}: rename one of them")
                 taken[where] = file
                 folder = os.path.abspath(file.parent)
                 recording = KeypointFile(os.path.basename(title), folder, where, (file.name,), video=clip.video)
@@ -117,11 +117,11 @@ class Reader:
         return found
 
     def read(self, recording: KeypointFile, size: tuple[int, int]) -> People:
-        """Read the people of a recording from `find`. Raises `InputError`: the file has changed, or cannot be read."""
+        """Read the people of a recording from `find`. Raises `InputError`: the file cannot be read or has changed."""
         file = Path(recording.folder) / recording.files[0]
         clip = next((clip for clip in self._clips(file, size) if clip.video == recording.video), None)
         if clip is None or not np.array_equal(clip.number, recording.frames):
-            raise InputError(f"{file}: changed while it was read")
+            raise InputError(f"{file}: changed while reading")
         return _people(file, clip, self._form.facts.body_model)
 
     def _clips(self, file: Path, size: tuple[int, int]) -> Sequence[Clip]:
@@ -143,8 +143,8 @@ def _from_0(file: Path, clip: Clip, first_frame: int) -> Clip:
     if clip.number[0] < first:
         where = f"{file}, {clip.video}" if clip.video else str(file)
         raise InputError(
-            f"{where}: there is a frame {clip.number[0]}; by --first-frame {first} its frames count from {first}: "
-            "import that file by itself, without"
+            f"{where}: frame {clip.number[0]}; expected numbers from --first-frame {first}: import this file "
+            "separately without --first-frame"
         )
     return replace(clip, number=clip.number - first, first_frame=0)
 
@@ -154,7 +154,7 @@ def _people(file: Path, clip: Clip, body_model: str) -> People:
     extent = canonicalize(points)
     if not (extent.reach <= FARTHEST).all():
         frame = clip.number[clip.owner[int((~(extent.reach <= FARTHEST)).argmax())]]
-        raise InputError(f"{file}: frame {frame} has a keypoint beyond any image (farther out than {FARTHEST:g})")
+        raise InputError(f"{file}: frame {frame} has a coordinate beyond {FARTHEST:g}, outside of any image")
     visible = extent.seen > 0
     owner = clip.owner[visible]
     start = np.concatenate([[0], np.bincount(owner, minlength=len(clip.number)).cumsum()])

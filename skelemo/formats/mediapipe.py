@@ -1,18 +1,17 @@
 """Keypoints of MediaPipe's pose, face mesh and hands: JSON (`skelemo.formats.mediapipe_json`), CSV or Parquet.
 
-A table has one of two shapes:
+A table is long or wide:
 
 - Long, a row for each landmark: ``frame``, ``type`` (``pose``, ``face``, ``left_hand``, ``right_hand``),
-  ``landmark_index``, ``x``, ``y`` and where known ``visibility``, as in Kaggle's "Isolated Sign Language Recognition".
+  ``landmark_index``, ``x``, ``y`` and optionally ``visibility``, as in Kaggle's "Isolated Sign Language Recognition".
 - Wide, a row for each frame: ``x_pose_0``, ``y_pose_0``, ... ``x_face_467``, as in Kaggle's "ASL Fingerspelling
-  Recognition", or ``x_0``, ``y_0``, ... of one type that the count tells (33 pose, 468 or 478 face), ``visibility_0``
-  or ``v_0`` where known; ``frame`` counts from 0 where there is none.
+  Recognition", or ``x_0``, ``y_0``, ... of a type inferred from their number (33 pose, 468 or 478 face), and optionally
+  ``visibility_0`` or ``v_0``, ...; without ``frame``, rows count from 0.
 
-Either may have ``person``, who is kept through the recording, and ``video`` or ``sequence_id``, by which a file is
-several recordings. Other columns are passed over. An empty x or y is a landmark not seen; confidence is the visibility,
-and 1 where there is none. Coordinates are shares of the picture, which become pixels where its size is known; those
-whose median is beyond 2 are pixels already. Which landmark is which, and which are missing for they were not seen:
-`skelemo.skeleton.mapping.from_mediapipe`; z is dropped, and a small toe is not known.
+Optional columns are ``person``, the identity, and ``video`` or ``sequence_id``, for several recordings in a file. Other
+columns are ignored. Landmarks with an empty x or y are missing; confidence is the visibility, or 1. Coordinates are
+relative to the image size and converted to pixels if that is known; with a median beyond 2 they are pixels already.
+`skelemo.skeleton.mapping.from_mediapipe` maps landmarks to keypoints; z is dropped.
 """
 
 import re
@@ -34,20 +33,20 @@ _FACE_WITHOUT_IRISES = 468
 
 _WIDE = re.compile(r"(x|y|v|visibility)_(?:(pose|face|left_hand|right_hand)_)?([0-9]{1,4})")
 _LAST_NUMBER = 2**31 - 1
-#: Coordinates whose median is beyond this are pixels: shares of the picture lie around 0.5.
-_SHARES = 2.0
+#: Coordinates with a larger median are pixels: relative ones are around 0.5.
+_MAX_RELATIVE = 2.0
 
 
 @FORMATS.register(
     "mediapipe", Format("import", "MediaPipe landmarks", (".csv", ".csv.gz", ".parquet", ".json", ".jsonl"))
 )
 def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
-    """The recordings of a file, in pixels where the size of the picture (width, height) is not 0.
+    """Read the recordings of a file, in pixels unless the image size (width, height) is 0.
 
     Raises
     ------
     InputError
-        Neither a table nor JSON, or it lacks a column or holds what no landmark has; the message names row or frame.
+        Neither a table nor JSON, a missing column, or an invalid landmark; the message names the row or frame.
     """
     if file.name.lower().endswith((".json", ".jsonl")):
         return [_from_json(file, layout, size)]
@@ -60,18 +59,18 @@ def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     videos = table[names[0]].astype(str).to_numpy(object) if names else np.full(len(table), "", object)
     for video in pd.unique(videos):
         if "\0" in video or (names and not video):
-            raise InputError(f"{file}, {names[0]} {video!r}: cannot be a recording's name")
+            raise InputError(f"{file}: {names[0]} {video!r}; expected the name of a recording")
         rows = _Rows(*(array[videos == video] for array in shaped))
         clips.append(replace(_clip(video, rows, file, layout, size), first_frame=first_frame))
     return clips
 
 
 class _Rows(NamedTuple):
-    """Rows of a table: each some landmarks in a row of one person in one frame."""
+    """Rows of a table, each with consecutive landmarks of one person in one frame."""
 
     frame: np.ndarray  # int64 [R]
     person: np.ndarray  # int64 [R]
-    place: np.ndarray  # int64 [R], the first landmark among those of all types
+    place: np.ndarray  # int64 [R], index of the first landmark among those of all types
     points: np.ndarray  # float32 [R, landmarks, 3]
 
 
@@ -80,23 +79,23 @@ def _clip(video: str, rows: _Rows, file: Path, layout: Layout, size: tuple[int, 
     row = row.reshape(-1)
     twice = np.flatnonzero(pd.DataFrame({"row": row, "place": rows.place}).duplicated())
     if len(twice):
-        raise InputError(f"{file}: frame {rows.frame[twice[0]]} has the same landmark of the same person twice")
+        raise InputError(f"{file}: frame {rows.frame[twice[0]]} has a duplicate landmark of one person")
     landmarks = np.zeros((people.shape[1], sum(LANDMARKS.values()), 3), np.float32)
     landmarks[row[:, None], rows.place[:, None] + np.arange(rows.points.shape[1])] = rows.points
-    return _made(video, np.unique(people[0]), people, landmarks, layout, size)
+    return _from_landmarks(video, np.unique(people[0]), people, landmarks, layout, size)
 
 
-def _made(
+def _from_landmarks(
     video: str, number: np.ndarray, people: np.ndarray, landmarks: np.ndarray, layout: Layout, size: tuple[int, int]
 ) -> Clip:
-    """A recording of frames ``number [F]`` from landmarks ``[P, all, 3]`` of people ``[2, P]``, by frame and person."""
+    """A recording of frames ``number [F]``; ``people [2, P]`` are the frame and identity of ``landmarks [P, L, 3]``."""
     known = landmarks[landmarks[..., 2] > 0][:, :2]
-    in_pixels = len(known) > 0 and float(np.median(np.abs(known))) > _SHARES
+    in_pixels = len(known) > 0 and float(np.median(np.abs(known))) > _MAX_RELATIVE
     parts, first = {}, 0
     for name, count in LANDMARKS.items():
         parts[name] = landmarks[:, first : first + count]
         first += count
-    keypoints = from_mediapipe(layout, parts, shares=not in_pixels)
+    keypoints = from_mediapipe(layout, parts, relative=not in_pixels)
     if all(size) and not in_pixels:
         keypoints[..., :2] *= size
     identity = people[1] if len(np.unique(people[1])) > 1 else None
@@ -106,17 +105,18 @@ def _made(
 
 
 def _from_json(file: Path, layout: Layout, size: tuple[int, int]) -> Clip:
-    told = mediapipe_json.read(file)
-    order = np.lexsort((told.person, told.frame))
-    people = np.stack([told.frame, told.person])[:, order]
+    content = mediapipe_json.read(file)
+    order = np.lexsort((content.person, content.frame))
+    people = np.stack([content.frame, content.person])[:, order]
     twice = np.flatnonzero((np.diff(people, axis=1) == 0).all(0))
     if len(twice):
-        raise InputError(f"{file}: frame {people[0, twice[0]]} is in it twice")
-    return _made("", told.frames, people, told.landmarks[order], layout, told.size if all(told.size) else size)
+        raise InputError(f"{file}: frame {people[0, twice[0]]} occurs twice")
+    size = content.size if all(content.size) else size
+    return _from_landmarks("", content.frames, people, content.landmarks[order], layout, size)
 
 
 def read_table(file: Path) -> pd.DataFrame:
-    """The table of a file, columns by their names in lower case."""
+    """Read a CSV or Parquet file, with lower-case column names."""
     try:
         if file.suffix == ".parquet":
             table = _parquet(file)
@@ -127,10 +127,10 @@ def read_table(file: Path) -> pd.DataFrame:
         raise InputError(f"{file}: cannot be read as a table ({reason[:200]})") from None
     table.columns = [str(name).strip().lower() for name in table.columns]
     if not len(table):
-        raise InputError(f"{file}: there is no row in it")
+        raise InputError(f"{file}: the table has no rows")
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
-        raise InputError(f"{file}: several columns are called {twice[0]!r}")
+        raise InputError(f"{file}: duplicate column {twice[0]!r}")
     return table
 
 
@@ -156,7 +156,7 @@ def _from_long(table: pd.DataFrame, file: Path) -> _Rows:
         _refuse(file, table, "type", known, " or ".join(LANDMARKS))
     most = types.map(LANDMARKS).to_numpy()
     if not (index < most).all():
-        _refuse(file, table, "landmark_index", index < most, "less than the landmarks of its type")
+        _refuse(file, table, "landmark_index", index < most, "less than the type's number of landmarks")
     offsets = dict(zip(LANDMARKS, np.cumsum([0, *LANDMARKS.values()]), strict=False))
     visibility = numbers_of(table, "visibility", file) if "visibility" in table else np.full(len(table), np.nan)
     points = _points(numbers_of(table, "x", file), numbers_of(table, "y", file), visibility)
@@ -167,7 +167,8 @@ def _from_wide(table: pd.DataFrame, file: Path) -> _Rows:
     named = {str(name): found for name in table if (found := _WIDE.fullmatch(str(name)))}
     if not named:
         raise InputError(
-            f"{file}: neither columns frame, type, landmark_index, x, y, nor x_pose_0, y_pose_0, ... or x_0, y_0, ..."
+            f"{file}: no columns of landmarks; expected frame, type, landmark_index, x, y, or x_pose_0, y_pose_0, ..., "
+            "or x_0, y_0, ..."
         )
     offsets = dict(zip(LANDMARKS, np.cumsum([0, *LANDMARKS.values()]), strict=False))
     values = np.full((3, len(table), sum(LANDMARKS.values())), np.nan)
@@ -175,33 +176,33 @@ def _from_wide(table: pd.DataFrame, file: Path) -> _Rows:
     for name, found in named.items():
         kind, landmark = found[2] or bare, int(found[3])
         if landmark >= LANDMARKS[kind]:
-            raise InputError(f"{file}: column {name!r}; {kind} has {LANDMARKS[kind]} landmarks, counted from 0")
+            raise InputError(f"{file}: column {name!r}; expected {kind} landmarks 0 to {LANDMARKS[kind] - 1}")
         values["xyv".index(found[1][0]), :, offsets[kind] + landmark] = numbers_of(table, name, file)
     frame = whole_numbers(table, "frame", file) if "frame" in table else _ranks(table)
     return _Rows(frame, _person(table, file), np.zeros(len(table), np.int64), _points(*values))
 
 
 def _bare_type(landmarks: list[int], file: Path) -> str:
-    """The type of columns that do not say it."""
+    """The type of columns without one in their names."""
     if not landmarks:
         return "pose"
     count = max(landmarks) + 1
     if count not in (LANDMARKS["pose"], _FACE_WITHOUT_IRISES, LANDMARKS["face"]):
         raise InputError(
-            f"{file}: columns x_0 to x_{count - 1} are neither 33 landmarks of a pose nor 468 or 478 of a face; "
-            "call them x_left_hand_0 or the like"
+            f"{file}: columns x_0 to x_{count - 1}; expected 33 landmarks of a pose, or 468 or 478 of a face: name the "
+            "type in the columns, as in x_left_hand_0"
         )
     return "pose" if count == LANDMARKS["pose"] else "face"
 
 
 def _ranks(table: pd.DataFrame) -> np.ndarray:
-    """Place of each row among those of its recording and person."""
+    """Index of each row within its recording and person."""
     names = [name for name in ("video", "sequence_id", "person") if name in table]
     return table.groupby(names, sort=False).cumcount().to_numpy() if names else np.arange(len(table))
 
 
 def _points(x: np.ndarray, y: np.ndarray, visibility: np.ndarray) -> np.ndarray:
-    """Points ``[..., 3]`` with a confidence: the visibility, else 1; 0 where x or y is not there."""
+    """Points ``[..., 3]`` with a confidence: the visibility or 1; 0 if x or y is missing."""
     missing = np.isnan(x) | np.isnan(y)
     confidence = np.where(missing, 0, np.where(np.isnan(visibility), 1, visibility))
     return np.nan_to_num(np.stack([x, y, confidence], -1), nan=0.0).astype(np.float32)
@@ -212,7 +213,7 @@ def _person(table: pd.DataFrame, file: Path) -> np.ndarray:
 
 
 def whole_numbers(table: pd.DataFrame, name: str, file: Path) -> np.ndarray:
-    """A column of whole numbers from 0, int64 ``[R]``."""
+    """A column of non-negative integers, int64 ``[R]``."""
     numbers = numbers_of(table, name, file)
     right = (numbers >= 0) & (numbers <= _LAST_NUMBER) & (numbers == np.floor(numbers))
     if not right.all():
@@ -221,7 +222,7 @@ def whole_numbers(table: pd.DataFrame, name: str, file: Path) -> np.ndarray:
 
 
 def numbers_of(table: pd.DataFrame, name: str, file: Path) -> np.ndarray:
-    """A column of numbers, float64 ``[R]``, NaN where it is empty."""
+    """A column of numbers, float64 ``[R]``; NaN for empty cells."""
     column = table[name]
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     right = ~np.isinf(numbers) & ~(np.isnan(numbers) & column.notna().to_numpy())

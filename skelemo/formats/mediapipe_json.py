@@ -1,17 +1,17 @@
-"""MediaPipe's landmarks in JSON, as the usual converters write them: there is no form of MediaPipe's own.
+"""MediaPipe's landmarks in JSON, as written by common converters: MediaPipe defines no format of its own.
 
-- A recording is a list of frames, a line for each, an object ``{"frames": [...]}`` (or ``landmarks``, ``data``,
-  ``results``) perhaps with ``width`` and ``height``, an object of frames by number (``"12"``, ``"frame_0012"``), an
-  object of a list over the frames for each kind, or ``{"persons": {ID: recording}}``.
+- A recording is a list of frames, JSON lines, an object ``{"frames": [...]}`` (or ``landmarks``, ``data``,
+  ``results``), optionally with ``width`` and ``height``, an object of frames by number (``"12"``, ``"frame_0012"``), an
+  object with a list over frames for each kind, or ``{"persons": {ID: recording}}``.
 - A frame has ``pose_landmarks``, ``face_landmarks``, ``left_hand_landmarks`` and ``right_hand_landmarks`` (or
-  ``pose``, ``leftHandLandmarks`` and the like), or is the landmarks alone, whose count tells the kind; ``frame``,
-  ``frame_id``, ``frame_index``, ``frame_idx``, ``frame_number`` or ``frame_num`` is its number, else its place in the
-  list. It may have several people: ``{"people": [...]}``, or a list of people for a kind, as the Tasks API gives them.
-- Landmarks are ``{"x", "y", "z", "visibility"}``, ``[x, y, z, visibility]``, one flat list of these numbers, objects by
-  the pose's names (``"LEFT_WRIST"``), or any of it under ``landmark`` (protobuf). ``null`` or nothing is not seen.
+  ``pose``, ``leftHandLandmarks`` and the like), or just landmarks, whose number implies the kind. Its number is
+  ``frame``, ``frame_id``, ``frame_index``, ``frame_idx``, ``frame_number``, ``frame_num`` or its index in the list.
+  It may have several people: ``{"people": [...]}``, or a list of people for each kind, as from the Tasks API.
+- Landmarks are ``{"x", "y", "z", "visibility"}``, ``[x, y, z, visibility]``, a flat list of these numbers, an object by
+  names of the pose (``"LEFT_WRIST"``), or any of these under ``landmark`` (protobuf). ``null`` or empty is missing.
 
-A visibility counts for the pose alone: MediaPipe gives faces and hands none, and converters write 0 for it. World
-landmarks (meters) are passed over.
+Visibility is used for the pose only: MediaPipe has none for faces and hands, and converters write 0. World landmarks
+(meters) are ignored.
 """
 
 import math
@@ -26,7 +26,7 @@ from skelemo.errors import InputError
 from skelemo.formats.keypoint_files import read_json
 from skelemo.skeleton.mapping import LANDMARKS
 
-#: How many landmarks a kind may have: the face's mesh is given with or without the irises.
+#: Possible numbers of landmarks: the face mesh comes with or without irises.
 COUNTS = {"pose": (33,), "face": (468, 478), "left_hand": (21,), "right_hand": (21,)}
 #: Kinds by their keys in lower case, without ``_`` and ``landmarks``.
 _KINDS = {"pose": "pose", "body": "pose", "face": "face", "multiface": "face", "lefthand": "left_hand",
@@ -48,45 +48,45 @@ POSE_NAMES = (
 )
 
 
-class Told(NamedTuple):
-    """What a file tells."""
+class Content(NamedTuple):
+    """The landmarks of a file."""
 
     frames: np.ndarray  # int64 [F], the numbers of all frames
-    frame: np.ndarray  # int64 [P], of each person
-    person: np.ndarray  # int64 [P], who each is
+    frame: np.ndarray  # int64 [P], each person's frame
+    person: np.ndarray  # int64 [P], each person's identity
     landmarks: np.ndarray  # float32 [P, landmarks of all kinds, 3]
-    size: tuple[int, int]  # width and height of the picture; (0, 0) for unknown
+    size: tuple[int, int]  # width and height of the image; (0, 0) for unknown
 
 
-class _OddError(Exception):
-    """What is wrong with a frame; goes on from its name."""
+class _FrameError(Exception):
+    """An invalid frame; the message follows the frame's number."""
 
 
-def read(file: Path) -> Told:
-    """The landmarks of a file.
+def read(file: Path) -> Content:
+    """Read the landmarks of a file.
 
     Raises
     ------
     InputError
-        Not JSON, or not of a form that is described here; the message names the frame.
+        Not JSON, or none of the formats above; the message names the frame.
     """
     document = read_json(file)
-    told = [(who, place, frame) for who, frames in _people(document) for place, frame in enumerate(frames)]
-    if not told:
-        raise InputError(f"{file}: there is no frame in it; expected frames with pose_landmarks or face_landmarks")
+    entries = [(who, place, frame) for who, frames in _people(document) for place, frame in enumerate(frames)]
+    if not entries:
+        raise InputError(f"{file}: no frames; expected frames with pose_landmarks or face_landmarks")
     frames, rows = [], []
-    for who, place, (key, frame) in told:
+    for who, place, (key, frame) in entries:
         number = place if key is None else key
         try:
             number = _number(frame, number)
             frames.append(number)
             for row, person in enumerate(_in_frame(frame)):
                 rows.append((number, who if who is not None else row, person))
-        except _OddError as odd:
-            raise InputError(f"{file}, frame {number}: {odd}") from None
+        except _FrameError as error:
+            raise InputError(f"{file}, frame {number}: {error}") from None
     if not any(person for _, _, person in rows) and not _named(document):
         raise InputError(
-            f"{file}: no landmarks in its frames; expected pose_landmarks, face_landmarks, left_hand_landmarks or "
+            f"{file}: no landmarks in any frame; expected pose_landmarks, face_landmarks, left_hand_landmarks or "
             "right_hand_landmarks"
         )
     rows = [row for row in rows if row[2]]
@@ -96,11 +96,11 @@ def read(file: Path) -> Told:
         for kind, landmarks in person.items():
             points[place, starts[kind] : starts[kind] + len(landmarks)] = landmarks
     owner, identity = (np.array([row[column] for row in rows], np.int64) for column in (0, 1))
-    return Told(np.unique(frames), owner, identity, points, _size(document))
+    return Content(np.unique(frames), owner, identity, points, _size(document))
 
 
 def _people(document: Any) -> Iterator[tuple[int | None, list[tuple[int | None, Any]]]]:
-    """Who it is, None where nobody is named, and frames with their keys' numbers."""
+    """Each person's index, None if unnamed, and frames with the numbers in their keys."""
     persons = document.get("persons") if isinstance(document, dict) else None
     if isinstance(persons, dict) and all(isinstance(one, dict) for one in persons.values()):
         for place, one in enumerate(persons.values()):
@@ -141,7 +141,7 @@ def _number(frame: Any, otherwise: int) -> int:
         return otherwise
     number = frame[key]
     if type(number) not in (int, float) or not 0 <= number <= _LAST_NUMBER or number != int(number):
-        raise _OddError(f"{key} is {str(number)[:40]!r}; expected a whole number from 0 to {_LAST_NUMBER}")
+        raise _FrameError(f"{key} is {str(number)[:40]!r}; expected a whole number from 0 to {_LAST_NUMBER}")
     return int(number)
 
 
@@ -170,18 +170,18 @@ def _in_frame(frame: Any) -> list[dict[str, np.ndarray]]:
 
 
 def _parts(frame: Mapping[str, Any]) -> dict[str, Any]:
-    """What a frame has of each kind."""
+    """A frame's landmarks by kind."""
     words = {key: str(key).lower().replace("_", "").removesuffix("landmarks") for key in frame}
     return {_KINDS[word]: frame[key] for key, word in words.items() if word in _KINDS}
 
 
 def _named(document: Any) -> bool:
-    """Whether any frame names a kind, be it empty: then there was a person to look for."""
+    """Whether any frame has a key for a kind, even if empty: then MediaPipe ran but detected nobody."""
     return any(isinstance(frame, dict) and _parts(frame) for _, frames in _people(document) for _, frame in frames)
 
 
 def _bare(value: Any) -> Any:
-    """Landmarks without what protobuf puts around them."""
+    """Landmarks without protobuf's wrapper objects."""
     while isinstance(value, dict) and len(inside := value.keys() & {"landmark", "landmarks"}) == 1:
         value = value[inside.pop()]
     return value
@@ -194,7 +194,7 @@ def _is_point(value: Any) -> bool:
 
 
 def _is_points(value: Any) -> bool:
-    """Whether it is the landmarks of one kind of one person."""
+    """Whether these are the landmarks of one kind and person."""
     value = _bare(value)
     if isinstance(value, dict):
         return bool(value) and value.keys() <= {*POSE_NAMES} and all(map(_is_point, value.values()))
@@ -202,71 +202,71 @@ def _is_points(value: Any) -> bool:
 
 
 def _is_over_frames(value: Any) -> bool:
-    """Whether it is a list of what each frame has, not what one frame has."""
+    """Whether this is a list over frames."""
     if not isinstance(value, list) or _is_points(value):
         return False
     return any(one is None or _is_points(one) for one in value) or not value
 
 
 def _points(kind: str, value: Any) -> tuple[str, np.ndarray]:
-    """Kind and points ``[landmarks, 3]`` of one person: x, y and confidence, 0 where a landmark is not there."""
+    """Kind and points ``[landmarks, 3]`` of one person: x, y and confidence, 0 if missing."""
     if isinstance(value, dict):
         unknown = [key for key in value if key not in POSE_NAMES]
         if unknown:
-            raise _OddError(f"{unknown[0]!r} is no landmark of a pose; expected NOSE, LEFT_WRIST and the like")
+            raise _FrameError(f"{unknown[0]!r} is not a pose landmark; expected NOSE, LEFT_WRIST and the like")
         kind, named = "pose", value
         value = [named.get(name) for name in POSE_NAMES]
     if not isinstance(value, list):
-        raise _OddError(f"{kind or 'landmarks'} is {str(value)[:40]!r}; expected a list of landmarks")
+        raise _FrameError(f"{kind or 'landmarks'} is {str(value)[:40]!r}; expected a list of landmarks")
     if value and type(value[0]) in (int, float):
         value = _cut(kind, value)
     counts = [count for counts in ((COUNTS[kind],) if kind else COUNTS.values()) for count in counts]
     indexed = next((key for key in _INDICES if value and all(isinstance(p, dict) and key in p for p in value)), "")
     if not indexed and len(value) not in counts:
         what = " or ".join(map(str, sorted(set(counts))))
-        raise _OddError(f"{kind or 'its landmarks'}: {len(value)} landmarks; expected {what}")
+        raise _FrameError(f"{kind or 'its landmarks'}: {len(value)} landmarks; expected {what}")
     kind = kind or next((name for name, some in COUNTS.items() if len(value) in some and len(value) != 21), "")
     if not kind:
-        raise _OddError(f"{len(value)} landmarks alone, of which nobody knows whether they are a left or a right hand")
+        raise _FrameError(f"{len(value)} landmarks without a key; expected left_hand_landmarks or right_hand_landmarks")
     points = np.zeros((LANDMARKS[kind], 3), np.float32)
     for place, one in enumerate(value):
         index = one[indexed] if indexed else place
         if type(index) is not int or not 0 <= index < len(points):
-            raise _OddError(f"{kind}: {indexed} is {str(index)[:40]!r}; expected 0 to {len(points) - 1}")
+            raise _FrameError(f"{kind}: {indexed} is {str(index)[:40]!r}; expected 0 to {len(points) - 1}")
         if one is not None:
             points[index] = _point(kind, index, one)
     return kind, points
 
 
 def _cut(kind: str, numbers: Sequence[Any]) -> list[Sequence[Any]]:
-    """A flat list as its landmarks."""
+    """Split a flat list into landmarks."""
     counts = COUNTS[kind] if kind else [count for some in COUNTS.values() for count in some]
     for count in counts:
         each, rest = divmod(len(numbers), count)
         if not rest and each in (2, 3, 4):
             return [numbers[start : start + each] for start in range(0, len(numbers), each)]
-    raise _OddError(f"{kind or 'its landmarks'}: a list of {len(numbers)} numbers; expected 2 to 4 for each landmark")
+    raise _FrameError(f"{kind or 'its landmarks'}: a list of {len(numbers)} numbers; expected 2 to 4 for each landmark")
 
 
-def _point(kind: str, index: int, told: Any) -> tuple[float, float, float]:
+def _point(kind: str, index: int, landmark: Any) -> tuple[float, float, float]:
     """x, y and confidence of a landmark."""
-    if isinstance(told, dict):
-        x, y, visibility = told.get("x"), told.get("y"), told.get("visibility")
-    elif isinstance(told, list):
-        x, y, visibility = (*told[:2], told[3] if len(told) > 3 else None)
+    if isinstance(landmark, dict):
+        x, y, visibility = landmark.get("x"), landmark.get("y"), landmark.get("visibility")
+    elif isinstance(landmark, list):
+        x, y, visibility = (*landmark[:2], landmark[3] if len(landmark) > 3 else None)
     else:
-        raise _OddError(f"{kind} landmark {index} is {str(told)[:40]!r}; expected x and y")
+        raise _FrameError(f"{kind} landmark {index} is {str(landmark)[:40]!r}; expected x and y")
     if x is None or y is None:
         return 0.0, 0.0, 0.0
     visibility = 1.0 if visibility is None or kind != "pose" else visibility
     for name, value in (("x", x), ("y", y), ("visibility", visibility)):
         if type(value) not in (int, float) or not math.isfinite(value):
-            raise _OddError(f"{kind} landmark {index}: {name} is {str(value)[:40]!r}; expected a number")
+            raise _FrameError(f"{kind} landmark {index}: {name} is {str(value)[:40]!r}; expected a number")
     return x, y, visibility
 
 
 def _size(document: Any) -> tuple[int, int]:
-    """Of the picture, where the file or its metadata say it."""
+    """Image size, from the document or an object in it such as metadata; (0, 0) for unknown."""
     inside = [document, *(document.values() if isinstance(document, dict) else ())]
     for one in inside:
         if isinstance(one, dict):

@@ -23,9 +23,9 @@ SUFFIX = ".pose"
 #: Frames per second if unknown.
 FPS = 25.0
 
-#: The header has 16 bits for the width and the height.
+#: The header stores width and height in 16 bits.
 _LARGEST = 65_535
-#: Largest ratio of the span of frame numbers to frames, and a constant in addition.
+#: Maximum ratio of the span of frame numbers to the number of frames, plus a constant.
 _SPARSEST, _SHORT = 100, 10_000
 
 
@@ -56,16 +56,14 @@ def write_pose(cache: Cache, out: Path, only: Sequence[str] = (), report: Report
             first = people[0]
             points, width, height = in_pixels(_in_time(people), first.scale, first.width, first.height)
             if max(width, height) > _LARGEST:
-                raise CacheError(f"{first.video}: a picture of {width} x {height}; the format has at most {_LARGEST:,}")
+                raise CacheError(f"{first.video}: image size {width} x {height}; .pose allows at most {_LARGEST:,}")
             guessed += not first.fps
             header = PoseHeader(0.2, PoseHeaderDimensions(width, height), components)
             body = NumPyPoseBody(first.fps or FPS, points[..., :2], points[..., 2])
             with (partial / f"{names[first.video]}{SUFFIX}").open("xb") as file:
                 Pose(header, body).write(file)
     if guessed:
-        done.notes = (
-            f"{count(guessed, 'video has', 'videos have')} no known frame rate and got {FPS:g} frames per second",
-        )
+        done.notes = (f"{count(guessed, 'video')} without a known frame rate: written with {FPS:g} frames per second",)
     return done
 
 
@@ -82,11 +80,11 @@ def _in_time(people: list[cached.Sequence]) -> np.ndarray:
     """Keypoints ``[T, M, V, 3]`` from the first frame number to the last."""
     first = min(int(one.number[0]) for one in people)
     frames = max(int(one.number[-1]) for one in people) - first + 1
-    there = max(len(one) for one in people)
-    if frames > _SPARSEST * there + _SHORT:
+    longest = max(len(one) for one in people)
+    if frames > _SPARSEST * longest + _SHORT:
         raise CacheError(
-            f"{people[0].video}: {there:,} frames between the numbers {first} and {first + frames - 1}; "
-            "a .pose file would be all but empty: choose other sequences by --only"
+            f"{people[0].video}: {longest:,} frames with numbers from {first} to {first + frames - 1}; a .pose file "
+            "would be almost empty: choose other sequences with --only"
         )
     points = np.zeros((frames, len(people), *people[0].keypoints.shape[1:]), np.float32)
     for person, one in enumerate(people):

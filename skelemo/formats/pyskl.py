@@ -41,7 +41,7 @@ def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Repor
     labels = cache.counts.labels[head.name][:, 1:] if head else np.zeros((len(cache.sequences), 1), int)
     labeled = chosen[labels[chosen].sum(1) > 0]
     if head is None or not len(labeled):
-        raise CacheError(f"{cache.name}: no sequence has a class, and PYSKL needs one for each clip")
+        raise CacheError(f"{cache.name}: no sequence has a class; PYSKL needs one for each clip")
     clips = _clips(cache.sequences.iloc[labeled], labels[labeled].argmax(1))
     done = Exported()
     with new_file(out) as partial, partial.open("xb") as file:
@@ -50,8 +50,7 @@ def write_pyskl(cache: Cache, out: Path, only: Sequence[str] = (), report: Repor
         pickler.fast = True  # no memo: memory is that of one clip
         pickler.dump({"split": _splits(clips), "classes": list(head.outputs), "annotations": _Stream(annotations)})
     if len(chosen) > len(labeled):
-        without = count(len(chosen) - len(labeled), "sequence has", "sequences have")
-        done.notes = (f"{without} no class and stayed out",)
+        done.notes = (f"skipped {count(len(chosen) - len(labeled), 'sequence')} without a class",)
     return done
 
 

@@ -42,7 +42,7 @@ def names(direction: Direction) -> list[str]:
 
 
 def find(name: str, direction: Direction) -> Entry[Format]:
-    """The format of a name. Raises `ConfigError`: there is none in that direction; the message lists the known ones."""
+    """Look up a format by name. Raises `ConfigError`: unknown in that direction; the message lists the known ones."""
     try:
         entry = FORMATS.find(name)
     except ConfigError:

@@ -1,4 +1,4 @@
-"""Common parts of exports: selecting and reading sequences, progress, and atomic writing."""
+"""Shared code of exports: selecting and reading sequences, progress, and atomic writing."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ def choose(cache: Cache, only: Sequence[str]) -> np.ndarray:
     if not len(rows):
         total = count(len(cache.sequences), "sequence")
         wanted = f" matches {' '.join(only)}{unmet(cache.sequences, only)}" if only else ""
-        raise CacheError(f"{cache.name}: none of its {total}{wanted}: nothing to export")
+        raise CacheError(f"{cache.name}: nothing to export: none of its {total}{wanted}")
     return rows
 
 
@@ -90,10 +90,10 @@ def new_file(out: Path, *, folder: bool = False) -> Iterator[Path]:
     folder : whether it is a folder, which may replace an empty one.
     """
     if out.is_dir() and not folder:
-        raise InputError(f"{out} is a folder: --out is the name of the file to write, as in {out / 'NAME'}")
+        raise InputError(f"{out}: is a folder; expected a file name, as in --out {out / 'NAME'}")
     target = out.resolve()
     with reserved(target):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out} is there already: choose another --out, or remove it")
+            raise InputError(f"{out}: already exists: choose another --out, or remove it")
         with finished(target) as partial:
             yield partial

@@ -1,4 +1,4 @@
-"""Programs that find keypoints in video: video in, OpenPose JSON out. Each is one registered function."""
+"""Pose programs: video in, OpenPose JSON out. Each is one registered function."""
 
 from skelemo.pose.registry import PROGRAMS, Find, Options
 

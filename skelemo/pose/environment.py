@@ -1,7 +1,7 @@
-"""A Python that has MediaPipe: the user's, this one, or an environment of its own that skelemo makes once.
+"""A Python environment with MediaPipe: the user's, the current one, or one that skelemo creates.
 
-MediaPipe 0.10.21 is the last wheel that carries its models. It pins numpy below 2 and protobuf below 5, so that it
-cannot live in one environment with what skelemo is tested with; its estimator is a program of its own.
+MediaPipe 0.10.21 is the last wheel that includes its models. It pins numpy below 2 and protobuf below 5, which
+conflicts with skelemo's dependencies, so its estimator runs as a separate program.
 """
 
 import os
@@ -15,28 +15,29 @@ from pathlib import Path
 from skelemo.atomic import finished, locked, sweep
 from skelemo.errors import ConfigError
 
-#: The version that is installed.
+#: The version to install.
 VERSION = "0.10.21"
-#: Python versions that it has wheels for.
+#: Python versions with wheels of it.
 PYTHONS = ("3.12", "3.11", "3.10", "3.9")
-_EXPECTED = "name one of an environment that has MediaPipe (--python PATH)"
+_EXPECTED = "choose the Python of an environment with MediaPipe (--python PATH)"
 
 
 def python_with_mediapipe(given: str, tell: Callable[[str], None]) -> str:
-    """The path of a Python interpreter that has MediaPipe.
+    """The path of a Python interpreter with MediaPipe.
 
-    Raises `ConfigError`: it cannot be run, or cannot be made.
+    Raises `ConfigError`: the interpreter does not exist, or MediaPipe cannot be installed.
 
     Parameters
     ----------
-    given : the user's; "" for this one where it has MediaPipe, else one in an environment that is made at first use.
-    tell : told in one line what is made.
+    given : the user's choice; "" for this interpreter if it has MediaPipe, otherwise that of an environment created on
+        first use.
+    tell : called with a message before an installation.
     """
     if given:
-        found = shutil.which(given)
-        if not found:
-            raise ConfigError(f"--python {given}: there is no such program; {_EXPECTED}")
-        return found
+        path = shutil.which(given)
+        if not path:
+            raise ConfigError(f"--python {given}: no such program; {_EXPECTED}")
+        return path
     if find_spec("mediapipe"):
         return sys.executable
     home = _home()
@@ -51,7 +52,7 @@ def python_with_mediapipe(given: str, tell: Callable[[str], None]) -> str:
 
 
 def _home() -> Path:
-    """The user's folder for what can be made again (XDG Base Directory; LOCALAPPDATA on Windows)."""
+    """The user's cache folder (XDG Base Directory; LOCALAPPDATA on Windows)."""
     base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME", "")
     return (Path(base) if base else Path.home() / ".cache") / "skelemo"
 
@@ -62,10 +63,10 @@ def _make(folder: Path, python: Path, tell: Callable[[str], None]) -> None:
     base = next((found for name in names if (found := shutil.which(name))), "")
     if not base:
         raise ConfigError(
-            f"MediaPipe {VERSION}, the last with models, has wheels for Python {PYTHONS[-1]} to {PYTHONS[0]}, and this "
-            f"is {here}: install one of these, or {_EXPECTED}"
+            f"this is Python {here}; MediaPipe {VERSION}, the last with models, needs Python {PYTHONS[-1]} to "
+            f"{PYTHONS[0]}: install one of these, or {_EXPECTED}"
         )
-    tell(f"installing MediaPipe {VERSION} once, into an environment of its own: {folder}")
+    tell(f"installing MediaPipe {VERSION} once, in a separate environment: {folder}")
     sweep(folder.parent, "-mediapipe")
     with finished(folder, "mediapipe") as partial:
         _run([base, "-m", "venv", str(partial)])
@@ -77,5 +78,5 @@ def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        told = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["no reason given"]
-        raise ConfigError(f"MediaPipe {VERSION} cannot be installed: {told[-1].strip()}; or {_EXPECTED}")
+        reasons = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["no reason given"]
+        raise ConfigError(f"MediaPipe {VERSION} cannot be installed: {reasons[-1].strip()}; or {_EXPECTED}")

@@ -1,4 +1,4 @@
-"""Videos to folders of OpenPose's JSON: each appears when it is whole, and what is there is not done again."""
+"""Extraction of keypoints from videos into folders of OpenPose JSON, written atomically; skips finished videos."""
 
 import hashlib
 import json
@@ -27,19 +27,19 @@ Report = Callable[[int, int], None]
 
 _KIND = "extract"
 _PARTS = "body_25+face_70+hand_21x2"
-#: Bytes at either end of a file by which it is known again.
+#: Bytes hashed at either end of a video to recognize it.
 _ENDS = 1 << 20
 
 
 @dataclass(frozen=True)
 class Done:
-    """A video whose keypoints lie in a folder.
+    """A processed video.
 
     Parameters
     ----------
-    place : of its folder, below the output.
-    frames : that were looked at, with ``seen`` anybody and with ``faces`` any face.
-    people : in the median frame.
+    place : its folder, relative to the output.
+    frames : number of processed frames, of which ``seen`` have people and ``faces`` have faces.
+    people : median number per frame.
     """
 
     place: str
@@ -59,18 +59,18 @@ class Done:
 
 @dataclass
 class Extracted:
-    """What has become of some videos: found now, there already, and those that could not be used, with the reason."""
+    """The result of an extraction: processed videos, folders that existed already, and failures with the reason."""
 
     done: list[Done] = field(default_factory=list)
-    there: list[str] = field(default_factory=list)
+    existing: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 def find_videos(sources: Iterable[Path]) -> dict[str, Path]:
-    """Videos by the place that their keypoints get: a file's stem, or its path below the folder that is named.
+    """Videos by the name of their output folder: a file's stem, or its path relative to the source folder.
 
-    Raises `InputError`: there is none, a source is missing, or two videos would get one place.
+    Raises `InputError`: no video, a missing source, or two videos with the same output folder.
     """
     found: dict[str, Path] = {}
     for source in sources:
@@ -82,7 +82,7 @@ def find_videos(sources: Iterable[Path]) -> dict[str, Path]:
                 if is_video(name) and not name.startswith(".")
             ]
             if not files:
-                raise InputError(f"{source}: no video in it or below; expected .mp4, .avi, .mov, .mkv and the like")
+                raise InputError(f"{source}: contains no video; expected .mp4, .avi, .mov, .mkv and the like")
             files = sorted(files, key=lambda file: natural_order(str(file)))
         elif source.exists():
             files = [source]
@@ -93,71 +93,69 @@ def find_videos(sources: Iterable[Path]) -> dict[str, Path]:
             where = printable(place.as_posix())
             if where in found:
                 raise InputError(
-                    f"{found[where]} and {file} would both become {where}: rename one, or extract it apart"
+                    f"{found[where]} and {file} have the same output folder {where}: rename one, or extract it "
+                    "separately"
                 )
             found[where] = file
     return found
 
 
 def extract(sources: Sequence[Path], out: Path, options: Options, report: Report = lambda done, of: None) -> Extracted:
-    """Find the keypoints of videos and leave a folder of OpenPose's JSON for each, below ``out``.
+    """Find keypoints in videos and write a folder of OpenPose JSON for each, below ``out``.
 
-    Raises `InputError`: there is no video, or none of them can be used; `ConfigError`: the program is unknown, not
-    installed or cannot be run, or another process writes ``out``.
+    Raises `InputError`: no video, or none can be processed; `ConfigError`: the program is unknown, not installed or
+    cannot be run, or another process is writing to ``out``.
     """
     videos = find_videos(sources)
     result = Extracted()
     entry = PROGRAMS.find(options.program)
     with claimed(out), entry.function(options) as find:
         sweep(out, _KIND)
-        total = _Total(videos, report)
+        progress = _Progress(videos, report)
         for place, path in videos.items():
             try:
                 facts = _facts(path, options)
-                if _is_there(out / place, facts):
-                    result.there.append(place)
-                    total.leave_out(place)
+                if _exists(out / place, facts):
+                    result.existing.append(place)
+                    progress.skip(place)
                 else:
                     video = probe(path)
-                    total.put(place, -(-video.frames // options.every))
-                    result.done.append(_one(video, place, out, find, facts, result.notes, total.tell))
-                    total.put(place, result.done[-1].frames)
-                    total.before += result.done[-1].frames
+                    progress.frames[place] = -(-video.frames // options.every)
+                    done = _extract_one(video, place, out, find, facts, result.notes, progress.update)
+                    result.done.append(done)
+                    progress.frames[place] = done.frames
+                    progress.before += done.frames
             except InputError as error:
                 result.failures.append(str(error))
-                total.leave_out(place)
-    if result.failures and not result.done and not result.there:
+                progress.skip(place)
+    if result.failures and not result.done and not result.existing:
         more = f" (and {count(len(result.failures) - 1, 'more video')})" if len(result.failures) > 1 else ""
         raise InputError(result.failures[0] + more)
     return result
 
 
-class _Total:
-    """How many frames there are in all: as many as the videos opened so far have, and for the others their mean."""
+class _Progress:
+    """Reports progress; videos not opened yet are assumed to have the mean number of frames."""
 
     def __init__(self, places: Iterable[str], report: Report) -> None:
-        self.before = 0  # frames of the videos that are done
-        self._known: dict[str, int] = {}
+        self.before = 0  # frames of finished videos
+        self.frames: dict[str, int] = {}  # of the videos opened so far
         self._places = set(places)
         self._report = report
 
-    def put(self, place: str, frames: int) -> None:
-        """A video has so many."""
-        self._known[place] = frames
-
-    def leave_out(self, place: str) -> None:
-        """A video is not looked at."""
+    def skip(self, place: str) -> None:
+        """Exclude a video."""
         self._places.discard(place)
-        self._known.pop(place, None)
+        self.frames.pop(place, None)
 
-    def tell(self, frames: int) -> None:
-        """So many frames of the present video are done."""
-        mean = sum(self._known.values()) / max(1, len(self._known))
+    def update(self, frames: int) -> None:
+        """Report the number of finished frames of the current video."""
+        mean = sum(self.frames.values()) / max(1, len(self.frames))
         done = self.before + frames
         self._report(done, max(done, round(mean * len(self._places))))
 
 
-def _one(
+def _extract_one(
     video: Video,
     place: str,
     out: Path,
@@ -166,7 +164,6 @@ def _one(
     notes: list[str],
     report: Callable[[int], None],
 ) -> Done:
-    """Find a video's keypoints and leave its folder."""
     target, parts = out / place, slots(layout(_PARTS))
     target.parent.mkdir(parents=True, exist_ok=True)
     sweep(target.parent, _KIND)
@@ -178,45 +175,47 @@ def _one(
             try:
                 frame = examine(data, parts)
             except FrameError as error:
-                raise InputError(f"{video.path}: what was found in frame {number} {error}") from None
+                raise InputError(f"{video.path}: the JSON of frame {number} {error}") from None
             (folder / f"{video.name}_{number:012d}_keypoints.json").write_bytes(data)
             people[len(frame.people)] += 1
             faces += any(any(lists[1][2::3]) for lists in frame.people)
             report(people.total())
         if not people:
-            raise InputError(f"{video.path}: no frame came out of it")
-        told = {"width": video.width, "height": video.height, "fps": video.fps, "frames": people.total(), **facts}
-        (folder / INFO_FILE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    if not people.total() - people[0]:
-        notes.append(f"{video.path}: nobody is seen in its {count(people.total(), 'frame')}")
-    return Done(place, people.total(), people.total() - people[0], faces, median(people.elements()),
-                time.monotonic() - begun)  # fmt: skip
+            raise InputError(f"{video.path}: the pose program returned no frame")
+        content = {"width": video.width, "height": video.height, "fps": video.fps, "frames": people.total(), **facts}
+        (folder / INFO_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    frames, seen = people.total(), people.total() - people[0]
+    if not seen:
+        notes.append(f"{video.path}: no people in {count(frames, 'frame')}")
+    return Done(place, frames, seen, faces, median(people.elements()), time.monotonic() - begun)
 
 
 def _facts(path: Path, options: Options) -> dict[str, Any]:
-    """What a folder of keypoints says of where they come from."""
+    """The provenance of a folder of keypoints."""
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with open(path, "rb") as file:
         digest.update(file.read(_ENDS))
         file.seek(max(0, size - _ENDS))
         digest.update(file.read(_ENDS))
-    made = {"skelemo": skelemo.__version__}
-    return {"video": printable(path.name), "source": digest.hexdigest()[:32], "options": options.kept()} | made
+    source = digest.hexdigest()[:32]
+    return {
+        "video": printable(path.name), "source": source, "options": options.kept(), "skelemo": skelemo.__version__
+    }  # fmt: skip
 
 
-def _is_there(folder: Path, facts: dict[str, Any]) -> bool:
-    """Whether a folder holds just these keypoints already. Raises `InputError`: it holds others."""
+def _exists(folder: Path, facts: dict[str, Any]) -> bool:
+    """Whether a folder already has these keypoints. Raises `InputError`: it has other content."""
     if not folder.is_dir() or not any(folder.iterdir()):
         return False
     try:
-        told = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
-        same = {name: told[name] for name in ("source", "options")}
+        content = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
+        existing = {name: content[name] for name in ("source", "options")}
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{folder}: holds something else than a video's keypoints: choose another --out") from None
-    if same != {name: facts[name] for name in same}:
-        other = "of another video" if same["source"] != facts["source"] else "found with other options"
-        raise InputError(f"{folder}: holds keypoints {other}: remove it, or choose another --out")
+        raise InputError(f"{folder}: not empty, and not a folder of skelemo extract: choose another --out") from None
+    if existing != {name: facts[name] for name in existing}:
+        other = "another video" if existing["source"] != facts["source"] else "other options"
+        raise InputError(f"{folder}: has the keypoints of {other}: remove it, or choose another --out")
     return True
 
 

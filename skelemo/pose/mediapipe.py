@@ -1,8 +1,8 @@
-"""MediaPipe: body, face and hands of everybody, without any installation beyond pip.
+"""MediaPipe: bodies, faces and hands of several people; installed with pip.
 
-The estimator is a program of its own (`skelemo.pose.mediapipe_estimator`) in an environment that has MediaPipe
-(`skelemo.pose.environment`). Frames go to it and landmarks come back through pipes; which landmark becomes which point,
-and what is missing, is `skelemo.skeleton.mapping`, as for ``skelemo cache import --from mediapipe``.
+The estimator (`skelemo.pose.mediapipe_estimator`) is a separate program in an environment with MediaPipe
+(`skelemo.pose.environment`). Pipes carry frames to it and landmarks back. Landmarks are mapped to keypoints by
+`skelemo.skeleton.mapping`, as in ``skelemo cache import --from mediapipe``.
 """
 
 import json
@@ -28,10 +28,10 @@ from skelemo.pose.video import Video, frames
 from skelemo.skeleton import Layout, layout
 from skelemo.skeleton.mapping import LANDMARKS, from_mediapipe
 
-#: Bytes of frames that may wait for MediaPipe.
+#: Maximum bytes of frames queued for MediaPipe.
 _AHEAD = 32 << 20
 _LAYOUT = "body_25+face_70+hand_21x2"
-#: Keys of OpenPose's people that nothing is written under (peopleJsonSaver.cpp).
+#: Empty lists that OpenPose writes for each person (peopleJsonSaver.cpp).
 _EMPTY: dict[str, list[float]] = {f"{part}_keypoints_3d": [] for part in ("pose", "face", "hand_left", "hand_right")}
 
 
@@ -40,7 +40,7 @@ _EMPTY: dict[str, list[float]] = {f"{part}_keypoints_3d": [] for part in ("pose"
 def mediapipe(options: Options) -> Iterator[Find]:
     """Find keypoints with MediaPipe.
 
-    Raises `ConfigError`: there is no MediaPipe, and none can be installed; or it has no models.
+    Raises `ConfigError`: MediaPipe is missing and cannot be installed, or has no models.
     """
     python = python_with_mediapipe(options.python, lambda line: print(line, file=sys.stderr))
     with _Estimator(python, options) as estimator:
@@ -54,28 +54,28 @@ def _find(estimator: "_Estimator", video: Video, options: Options, notes: list[s
 
 
 def _openpose(where: Layout, people: list[dict[str, Any]], size: tuple[int, int]) -> bytes:
-    """The JSON of a frame, to the letter as OpenPose writes it, with coordinates to a thousandth of a pixel."""
-    told = []
+    """The JSON of a frame in OpenPose's format, with coordinates rounded to 0.001 pixels."""
+    written = []
     if people:
-        given = {}
+        landmarks = {}
         for part, count in LANDMARKS.items():
-            given[part] = np.zeros((len(people), count, 3), np.float32)
+            landmarks[part] = np.zeros((len(people), count, 3), np.float32)
             for row, person in enumerate(people):
                 if points := person.get(part):
                     found = np.asarray(points, np.float32)
-                    given[part][row, : len(found)] = 1
-                    given[part][row, : len(found), : found.shape[1]] = found
-        keypoints = from_mediapipe(where, given).astype(np.float64)
+                    landmarks[part][row, : len(found)] = 1
+                    landmarks[part][row, : len(found), : found.shape[1]] = found
+        keypoints = from_mediapipe(where, landmarks).astype(np.float64)
         keypoints[..., :2] *= size
         for person in keypoints.round(3):
             lists = {part.key: person[where.slices[part.name]].ravel().tolist() for part in where.parts}
             lists = {key: numbers if any(numbers) else [] for key, numbers in lists.items()}
-            told.append({"person_id": [-1], **lists, **_EMPTY})
-    return orjson.dumps({"version": 1.3, "people": told})
+            written.append({"person_id": [-1], **lists, **_EMPTY})
+    return orjson.dumps({"version": 1.3, "people": written})
 
 
 class _Estimator:
-    """The program that answers frames with landmarks; started when it is needed, and again after it has died."""
+    """The estimator's process, restarted after a failure."""
 
     def __init__(self, python: str, options: Options) -> None:
         self._command = [python, "-I", str(Path(mediapipe_estimator.__file__)), "--people", str(options.people)]
@@ -97,14 +97,14 @@ class _Estimator:
         self._errors.close()
 
     def run(self, video: Video, every: int, notes: list[str]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-        """Frame numbers and the landmarks of everybody in each.
+        """Yield frame numbers and the landmarks of each person.
 
-        Raises `InputError`: the video cannot be decoded, or the estimator ends over it.
+        Raises `InputError`: the video cannot be decoded, or the estimator ended.
         """
         process = self._process if self._process and self._process.poll() is None else self._start()
         assert process.stdin
         pipe, numbers, failure = process.stdin, deque[int](), list[BaseException]()
-        camera = video.path.is_char_device()  # whose frames must not grow old
+        camera = video.path.is_char_device()  # keep its queue short
         room = threading.Semaphore(2 if camera else max(2, _AHEAD // (video.width * video.height * 3)))
 
         def feed() -> None:
@@ -118,7 +118,7 @@ class _Estimator:
                     pipe.flush()
                     first = False
             except BrokenPipeError:
-                pass  # the answers tell why
+                pass  # the estimator's answer has the reason
             except BaseException as error:
                 failure.append(error)
             finally:
@@ -141,7 +141,7 @@ class _Estimator:
             self._stop()
             raise
         finally:
-            room.release(2)  # the feeder may wait for it
+            room.release(2)  # the feeder may be waiting
             feeder.join(10)
         if failure:
             self._stop()
@@ -156,14 +156,14 @@ class _Estimator:
                 self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
             )
         except OSError as error:
-            raise ConfigError(f"{self._command[0]}: cannot be run ({error.strerror}); expected a Python") from None
+            raise ConfigError(f"{self._command[0]}: cannot be run ({error.strerror}); expected Python") from None
         answer = self._answer()
         if "ready" not in answer:
             raise ConfigError(f"MediaPipe cannot be used with {self._command[0]}: {answer['error']}")
         return self._process
 
     def _answer(self) -> dict[str, Any]:
-        """The next line of the estimator's, or why there is none."""
+        """The estimator's next line, or the reason for its end as ``error``."""
         assert self._process
         assert self._process.stdout
         line = self._process.stdout.readline()
@@ -171,11 +171,11 @@ class _Estimator:
             answer = json.loads(line)
             if isinstance(answer, dict) and answer.keys() & {"ready", "people", "error"}:
                 return answer
-        code = self._process.wait() if not line else "odd words"
+        code = f"exit code {self._process.wait()}" if not line else "invalid output"
         self._errors.seek(0, 2)
         self._errors.seek(max(0, self._errors.tell() - 4096))
         lines = self._errors.read().decode(errors="replace").split("\n")
-        last = next((text.strip() for text in reversed(lines) if text.strip()), "it says nothing")
+        last = next((text.strip() for text in reversed(lines) if text.strip()), "no message")
         return {"error": f"{last} ({code})"}
 
     def _stop(self) -> None:

@@ -1,14 +1,14 @@
-"""MediaPipe by itself: frames come in on standard input, landmarks go out as a line of JSON for each.
+"""MediaPipe as a separate program: reads frames from standard input and writes landmarks as JSON lines.
 
-This file runs in an environment that has MediaPipe and not skelemo (`skelemo.pose.environment`), so it imports nothing
-of skelemo's. A frame is three uint32 (1 for the first frame of a video, width, height) and width x height x 3 bytes of
-RGB. The first line out is ``{"ready": VERSION}``; every other is ``{"people": [{"pose": [[x, y, visibility], …],
-"face": [[x, y], …], "left_hand": …, "right_hand": …}]}``, shares of the picture, or ``{"error": REASON}``. Frames are
-read and answers written by threads of their own, so that a busy reader at the other end holds nothing up.
+This file runs in an environment with MediaPipe but without skelemo (`skelemo.pose.environment`), so it imports nothing
+from skelemo. A frame is three uint32 (1 for the first frame of a video, width, height) and width x height x 3 bytes of
+RGB. The first line of output is ``{"ready": VERSION}``, every other ``{"people": [{"pose": [[x, y, visibility], …],
+"face": [[x, y], …], "left_hand": …, "right_hand": …}]}``, relative to the image size, or ``{"error": REASON}``.
+Reading and writing have their own threads, so a slow reader does not block the estimator.
 
-With the models of MediaPipe's wheel, everybody is followed as its own holistic solution follows one person: the pose
-detector finds people, the pose landmarker follows each in the box that the last landmarks give, and the face is found
-in the head's box. The landmarks are not smoothed. With model files (``--models``) the Tasks API does the same.
+With the models in MediaPipe's wheel, each person is tracked as in MediaPipe's holistic solution: the pose detector
+detects people, the pose landmarker tracks each in the box derived from the last landmarks, and the face is detected in
+the head's box. Landmarks are not smoothed. With model files (``--models``) the Tasks API does the same.
 """
 
 import argparse
@@ -24,11 +24,11 @@ import threading
 from importlib.metadata import version
 from typing import Any
 
-#: Frames from one search for people to the next while one person is followed; with several, each frame has a search.
+#: Detect new people every so many frames while one person is tracked; with several, in every frame.
 SEARCH_EVERY = 6
-#: People whose landmarks lie closer to each other, in body heights (median over landmarks), are one.
+#: Maximum median distance of landmarks, in body heights, between two tracks of the same person.
 SAME = 0.06
-#: A box that begins within this share of a followed person's box is hers.
+#: A detection whose center is closer to a tracked box, relative to the box size, is that person.
 NEAR = 0.15
 HEAD = 11  # the first landmarks of a pose
 
@@ -74,7 +74,7 @@ node { calculator: "PoseDetectionCpu" input_stream: "IMAGE:image" output_stream:
 
 
 class Graph:
-    """A graph of MediaPipe's that is run step by step."""
+    """A MediaPipe graph, run step by step."""
 
     def __init__(self, text: str, outputs: Any, side: Any) -> None:
         from mediapipe.python._framework_bindings import calculator_graph
@@ -88,19 +88,19 @@ class Graph:
 
     def send(self, **packets: Any) -> None:
         """Begin a step."""
-        self.time += 33333  # microseconds, as MediaPipe's own solutions count
+        self.time += 33333  # microseconds, as in MediaPipe's solutions
         self.found.clear()
         for name, packet in packets.items():
             self.graph.add_packet_to_input_stream(name, packet.at(self.time))
 
     def receive(self) -> Any:
-        """End it."""
+        """End the step and return its output packets."""
         self.graph.wait_until_idle()
         return {name: packet for name, packet in self.found.items() if not packet.is_empty()}
 
 
 class Wheel:
-    """Everybody in a video by the models of MediaPipe's wheel."""
+    """Tracks people with the models in MediaPipe's wheel."""
 
     def __init__(self, people: int, hands: bool) -> None:
         from mediapipe.framework.formats import detection_pb2, landmark_pb2, rect_pb2  # noqa: F401 - read by name
@@ -115,13 +115,13 @@ class Wheel:
         self.begin()
 
     def begin(self) -> None:
-        """Forget everybody: another video begins."""
+        """Reset for another video."""
         self.free: Any = []
         self.followed: Any = []
         self.frame = self.turn = 0
 
     def find(self, image: Any) -> Any:
-        """The landmarks of everybody in a frame [height, width, 3]."""
+        """The landmarks of each person in a frame [height, width, 3]."""
         height, width = image.shape[:2]
         packet = self.make.create_image_frame(image_format=self.rgb, data=image)
         found = self._land(packet, self.followed)
@@ -160,7 +160,7 @@ class Wheel:
         return Graph(PERSON + HANDS * (len(self.parts) > 1), ["pose", "next", *self.parts], side)
 
     def _land(self, packet: Any, boxes: Any) -> Any:
-        """Graph, next box and landmarks of everybody who is still in her box."""
+        """Graph, next box and landmarks of each person who is still in the box."""
         for graph, roi in boxes:
             graph.send(image=packet, roi=self.make.create_proto(roi))
         found: Any = []
@@ -177,7 +177,7 @@ class Wheel:
         return found
 
     def _search(self, image: Any, packet: Any, tile: Any) -> Any:
-        """Hip and head of everybody whom the detector sees in a tile, pixels of the picture."""
+        """Hip and head of each person detected in a tile, in pixels of the image."""
         import numpy as np
 
         left, top, width, height = tile
@@ -197,7 +197,7 @@ class Wheel:
 
 
 def _tiles(width: int, height: int) -> Any:
-    """The picture, and the squares of it in which people are larger: left, top, width, height."""
+    """The image, and squares of it for small people: left, top, width, height."""
     side, long = min(width, height), max(width, height)
     tiles = [(0, 0, width, height)]
     if long > 1.2 * side:
@@ -209,7 +209,7 @@ def _tiles(width: int, height: int) -> Any:
 
 
 def _box(points: Any) -> Any:
-    """The box of a person, by MediaPipe's rule (pose_detection_to_roi.pbtxt): center, size, angle; pixels."""
+    """The box of a person (pose_detection_to_roi.pbtxt): center, size and angle, in pixels."""
     (x, y), (head_x, head_y) = points
     angle = math.pi / 2 - math.atan2(y - head_y, head_x - x)
     return x, y, 2.5 * math.hypot(head_x - x, head_y - y), math.remainder(angle, 2 * math.pi)
@@ -220,7 +220,7 @@ def _in_pixels(roi: Any, width: int, height: int) -> Any:
 
 
 def _same(one: Any, other: Any, width: int, height: int) -> bool:
-    """Whether two found people are one."""
+    """Whether two tracks are the same person."""
     size = max(_in_pixels(found[1], width, height)[2] for found in (one, other)) / 1.25
     pairs = zip(one[2]["pose"], other[2]["pose"])  # noqa: B905 - Python 3.9 has no strict
     apart = sorted(math.hypot((a[0] - b[0]) * width, (a[1] - b[1]) * height) for a, b in pairs)
@@ -228,7 +228,7 @@ def _same(one: Any, other: Any, width: int, height: int) -> bool:
 
 
 class Tasks:
-    """Everybody in a video by model files of the user's, with MediaPipe's Tasks API."""
+    """Tracks people with model files and MediaPipe's Tasks API."""
 
     def __init__(self, folder: str, people: int) -> None:
         from mediapipe.tasks.python import BaseOptions, vision
@@ -241,7 +241,7 @@ class Tasks:
         self.begin()
 
     def begin(self) -> None:
-        """Forget everybody: another video begins."""
+        """Reset for another video."""
         if self.landmarker:
             self.landmarker.close()
         self.landmarker = self.vision.PoseLandmarker.create_from_options(
@@ -252,7 +252,7 @@ class Tasks:
         self.time = 0
 
     def find(self, image: Any) -> Any:
-        """The landmarks of everybody in a frame [height, width, 3]."""
+        """The landmarks of each person in a frame [height, width, 3]."""
         self.time += 33
         found = self.landmarker.detect_for_video(_image(image), self.time).pose_landmarks
         people = []
@@ -263,7 +263,7 @@ class Tasks:
         return people
 
     def _face(self, image: Any, head: Any) -> Any:
-        """The face in the square around a head, three times as large as its landmarks' extent, as holistic has it."""
+        """The face in a square around the head, three times the landmarks' extent, as in MediaPipe's holistic."""
         import numpy as np
 
         height, width = image.shape[:2]
@@ -293,7 +293,7 @@ def _model(folder: str, name: str) -> str:
 
 
 def _folder() -> str:
-    """Where the package lies, which is not run for that."""
+    """The package's folder, without importing it."""
     spec = importlib.util.find_spec("mediapipe")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("No module named 'mediapipe'")
@@ -302,28 +302,28 @@ def _folder() -> str:
 
 def _estimator(people: int, hands: bool, models: str) -> Any:
     if models and hands:
-        raise ValueError("hands are found with the models of the wheel 0.10.21 alone, not with --models")
+        raise ValueError("--hands needs the models in the wheel 0.10.21 and cannot be used with --models")
     if models:
         return Tasks(models, people)
     if not os.path.exists(os.path.join(_folder(), "modules", "pose_landmark", "pose_landmark_full.tflite")):
         raise FileNotFoundError(
-            "MediaPipe " + version("mediapipe") + " carries no models: name a folder with pose_landmarker*.task and "
-            "face_landmarker*.task (--models), or take 0.10.21, which does"
+            "MediaPipe " + version("mediapipe") + " has no models: give a folder with pose_landmarker*.task and "
+            "face_landmarker*.task (--models), or use 0.10.21, which has them"
         )
-    # The package's own __init__ loads Matplotlib, OpenCV and the Tasks API: more than half a second, for nothing here.
+    # The package's __init__ would load Matplotlib, OpenCV and the Tasks API, which takes more than half a second.
     sys.modules["mediapipe"] = importlib.util.module_from_spec(importlib.util.find_spec("mediapipe"))  # type: ignore[arg-type]
     return Wheel(people, hands)
 
 
 def main() -> None:
-    """Answer frame after frame until there is none."""
+    """Answer frames until the end of the input."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--people", type=int, default=8)
     parser.add_argument("--hands", action="store_true")
     parser.add_argument("--models", default="")
     given = parser.parse_args()
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever MediaPipe prints is no answer
+    os.dup2(2, 1)  # MediaPipe's own output goes to standard error
     asked: Any = queue.SimpleQueue()
     answers: Any = queue.SimpleQueue()
 

@@ -1,8 +1,8 @@
-"""Pose programs by name, and what a user asks of one.
+"""Pose programs by name, and their options.
 
-A program is one registered function, called ``program(options)``: a context manager that gives a `Find`, and holds
-whatever is started once for many videos. ``find(video, notes)`` yields the number of each frame, counted from 0 in
-decoding order, and its OpenPose JSON in pixels of the upright picture; `skelemo.pose.extract` checks and keeps these.
+A program is a registered function ``program(options)``: a context manager that returns a `Find` and owns any process
+shared by videos. ``find(video, notes)`` yields the number of each frame, counted from 0 in display order, and its
+OpenPose JSON in pixels of the upright image; `skelemo.pose.extract` validates and writes these.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,24 +12,24 @@ from pathlib import Path
 from skelemo.plugins import Registry
 from skelemo.pose.video import Video
 
-#: ``find(video, notes)``: frame numbers and their JSON; what the user should know is added to ``notes``.
+#: ``find(video, notes)`` yields frame numbers and JSON, and appends messages for the user to ``notes``.
 Find = Callable[[Video, list[str]], Iterator[tuple[int, bytes]]]
 
 
 @dataclass(frozen=True)
 class Options:
-    """How keypoints are found.
+    """Options of pose programs.
 
     Parameters
     ----------
     program : a name in `PROGRAMS`.
-    every : look at one frame in so many; the others have no file.
-    hands : find the hands too.
-    people : the most that MediaPipe follows at a time.
-    openpose : OpenPose's program or folder, or ``docker:IMAGE``; by default ``OPENPOSE_HOME``, then the search path.
-    flags : more of OpenPose's own, as on its command line.
-    python : of an environment that has MediaPipe; by default this one, then one that skelemo makes.
-    models : folder of MediaPipe's model files, where its package carries none.
+    every : process every n-th frame; the others have no file.
+    hands : whether to detect hands.
+    people : maximum number of people that MediaPipe tracks at a time.
+    openpose : OpenPose's program or folder, or ``docker:IMAGE``; by default ``OPENPOSE_HOME`` or the search path.
+    flags : additional flags for OpenPose's command line.
+    python : interpreter of an environment with MediaPipe; by default this one, or one that skelemo creates.
+    models : folder of MediaPipe's model files, if its package has none.
     """
 
     program: str
@@ -42,7 +42,7 @@ class Options:
     models: Path | None = None
 
     def kept(self) -> dict[str, object]:
-        """What changes the keypoints."""
+        """The options that affect keypoints."""
         return {"program": self.program, "every": self.every, "hands": self.hands, "people": self.people,
                 "flags": self.flags, "models": self.models.name if self.models else ""}  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Videos, read by PyAV: what they are, and their frames upright, in the order in which they are shown."""
+"""Reading videos with PyAV: their properties, and upright frames in display order."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-#: Frames whose distance differs from the usual one by more than this share, and how many make the rate a variable one.
+#: The frame rate is variable if more than this fraction of steps (_FEW) deviate from the median by more than _UNEVEN.
 _UNEVEN, _FEW = 0.5, 0.01
 
 
@@ -26,10 +26,10 @@ class Video:
 
     Parameters
     ----------
-    width, height : of the upright picture, pixels.
+    width, height : size of the upright image in pixels.
     fps : mean frames per second; 0 for unknown.
-    frames : how many there are by its header or length; 0 for unknown.
-    turn : quarter turns, counterclockwise, that set the stored picture upright.
+    frames : number of frames from the header or duration; 0 for unknown.
+    turn : counterclockwise quarter turns that make the stored image upright.
     """
 
     path: Path
@@ -41,20 +41,19 @@ class Video:
 
     @property
     def name(self) -> str:
-        """What its recording is called."""
+        """The name of its recording."""
         return printable(self.path.stem)
 
 
 def probe(path: Path) -> Video:
-    """What a video is, by its header and first frame.
+    """Read a video's properties from its header and first frame.
 
-    Raises `InputError`: it is not there, is no video, has no frames, or cannot be decoded; `ConfigError`: PyAV is not
-    installed.
+    Raises `InputError`: not found, not a video, no frames, or cannot be decoded; `ConfigError`: PyAV is not installed.
     """
     with _opened(path) as (container, stream):
         first = next(_decoded(container, stream, []), None)
         if first is None:
-            raise InputError(f"{path}: there is no frame in it that can be decoded")
+            raise InputError(f"{path}: no frame can be decoded")
         rate = stream.average_rate or stream.guessed_rate
         fps = float(rate) if rate else 0.0
         if stream.duration and stream.time_base:
@@ -67,36 +66,36 @@ def probe(path: Path) -> Video:
 
 
 def frames(video: Video, every: int, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
-    """Number and RGB ``[height, width, 3]``, uint8, of one frame in ``every``.
+    """Yield the number and RGB ``[height, width, 3]``, uint8, of every n-th frame.
 
-    Frames are numbered from 0 in the order in which they are shown, as OpenPose and OpenCV number them, whatever their
-    time; where they are not evenly spaced, ``notes`` says so. What cannot be decoded is passed over and noted.
+    Frames are numbered from 0 in display order, as by OpenPose and OpenCV, regardless of their time. Variable frame
+    rates and damaged packets, which are skipped, are noted.
 
-    Raises `InputError`: the picture changes its size, or no frame can be decoded.
+    Raises `InputError`: the image size changes, or no frame can be decoded.
     """
     times: list[float] = []
     number = -1
     with _opened(video.path) as (container, stream):
         for number, frame in enumerate(_decoded(container, stream, notes)):
-            if frame.time is not None and not video.path.is_char_device():  # a camera has no end, nor a steady rate
+            if frame.time is not None and not video.path.is_char_device():  # a camera has no end and no constant rate
                 times.append(frame.time)
             if number % every:
                 continue
             pixels = np.rot90(frame.to_ndarray(format="rgb24"), video.turn)
             if pixels.shape[:2] != (video.height, video.width):
                 raise InputError(
-                    f"{video.path}: the picture is {video.width}x{video.height} in its first frame and "
-                    f"{pixels.shape[1]}x{pixels.shape[0]} in frame {number}; expected one size: cut the video there"
+                    f"{video.path}: the first frame is {video.width}x{video.height}, frame {number} "
+                    f"{pixels.shape[1]}x{pixels.shape[0]}; expected one size: cut the video there"
                 )
             yield number, np.ascontiguousarray(pixels)
     if number < 0:
-        raise InputError(f"{video.path}: there is no frame in it that can be decoded")
+        raise InputError(f"{video.path}: no frame can be decoded")
     steps = np.diff(times)
     usual = float(np.median(steps)) if len(steps) else 0.0
     if usual > 0 and (uneven := int(np.count_nonzero(np.abs(steps - usual) > _UNEVEN * usual))) > _FEW * len(steps):
         notes.append(
-            f"{video.path}: its frame rate varies ({uneven:,} of {len(times):,} frames come early or late); they "
-            f"are numbered as they are shown, and times follow the mean, {video.fps:.4g} frames/s"
+            f"{video.path}: variable frame rate ({uneven:,} of {len(times):,} frames early or late); times are "
+            f"computed with the mean, {video.fps:.4g} frames/s"
         )
 
 
@@ -105,13 +104,13 @@ def _opened(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
     try:
         import av
     except ImportError:
-        raise ConfigError("reading video takes PyAV: pip install 'skelemo[video]'") from None
+        raise ConfigError("reading video needs PyAV: pip install 'skelemo[video]'") from None
     try:
         with av.open(str(path), format="v4l2" if path.is_char_device() else None) as container:
             if not container.streams.video:
-                raise InputError(f"{path}: there is no picture in it, only other streams")
+                raise InputError(f"{path}: no video stream; expected a video")
             stream = container.streams.video[0]
-            stream.thread_type = "SLICE"  # by frames, a damaged one would take others with it
+            stream.thread_type = "SLICE"  # with threads by frame, a damaged frame would affect others
             yield container, stream
     except av.error.FileNotFoundError:
         raise InputError(f"{path}: not found; expected a video") from None
@@ -121,7 +120,7 @@ def _opened(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
 
 
 def _decoded(container: "InputContainer", stream: "VideoStream", notes: list[str]) -> Iterator[Any]:
-    """The frames of the packets that can be decoded."""
+    """Yield frames, and note packets that cannot be decoded."""
     import av
 
     damaged = 0
@@ -134,5 +133,5 @@ def _decoded(container: "InputContainer", stream: "VideoStream", notes: list[str
         yield from found
     if damaged:
         notes.append(
-            f"{container.name}: {count(damaged, 'packet')} cannot be decoded; frames after it count on without a gap"
+            f"{container.name}: {count(damaged, 'packet')} cannot be decoded; later frames are numbered without a gap"
         )

@@ -1,6 +1,6 @@
-"""Parts and layouts: which keypoints there are, in which order, what joins them and how they are drawn.
+"""Parts and layouts: keypoints, their order, limbs and drawing.
 
-A part is data alone. Ingest, cache, preprocessing, renderer, graphs and exports work with every registered one.
+Parts are pure data: ingest, cache, preprocessing, renderer, graphs and exports work with any registered part.
 """
 
 from skelemo.skeleton.coco_mediapipe import COCO_17, MEDIAPIPE_33
@@ -45,8 +45,8 @@ __all__ = [
     "register_layout",
 ]
 
-#: Units of x and y: pixels of the image, its width and height as [0, 1], or as [-1, 1].
+#: Units of x and y: pixels, or image width and height as [0, 1] or [-1, 1].
 SCALES = ("pixels", "unit", "signed")
 
-#: Farther out, in any unit, is no keypoint: no image has a million pixels on a side.
+#: Largest absolute coordinate of a valid keypoint, in any unit.
 FARTHEST = 1e6

@@ -1,4 +1,4 @@
-"""Bodies of other programs: COCO's 17 keypoints and MediaPipe's 33 pose landmarks."""
+"""COCO's 17 keypoints and MediaPipe's 33 pose landmarks."""
 
 from skelemo.skeleton.layout import register_layout
 from skelemo.skeleton.openpose import BODY_25, body
@@ -6,7 +6,7 @@ from skelemo.skeleton.part import Color
 
 
 def _colors(names: str) -> tuple[Color, ...]:
-    """OpenPose's color of each point, or of the joint that it belongs to."""
+    """OpenPose's colors of keypoints, or of the nearest joint that OpenPose has."""
     near = {"Inner": "Eye", "Outer": "Eye", "Mouth": "Nose", "Pinky": "Wrist", "Index": "Wrist", "Thumb": "Wrist"}
     found = []
     for name in names.split():
@@ -32,8 +32,8 @@ _MEDIAPIPE = (
     "LWrist RWrist LPinky RPinky LIndex RIndex LThumb RThumb LHip RHip LKnee RKnee LAnkle RAnkle LHeel RHeel "
     "LBigToe RBigToe"
 )
-#: ``PoseLandmark`` and ``POSE_CONNECTIONS`` of mediapipe/python/solutions/pose.py. Its foot index is the big toe here.
-#: MediaPipe leaves head and trunk apart; graphs join them at the nose and the shoulders.
+#: ``PoseLandmark`` and ``POSE_CONNECTIONS`` of mediapipe/python/solutions/pose.py. Its foot index is our big toe.
+#: MediaPipe does not connect head and trunk; graphs connect nose and shoulders.
 MEDIAPIPE_33 = body(
     "mediapipe_33",
     _MEDIAPIPE,

@@ -1,4 +1,4 @@
-"""Layouts: parts one after another, found by names such as ``body_25+face_70``."""
+"""Layouts: sequences of parts, with names such as ``body_25+face_70``."""
 
 import re
 from collections.abc import Collection
@@ -9,7 +9,7 @@ from skelemo.errors import ConfigError, unknown
 from skelemo.plugins import Registry
 from skelemo.skeleton.part import KINDS, Limb, Part
 
-#: What a layout can be made of: by a word of its name one part, or several that belong together.
+#: Each entry is one part, or several that belong together.
 PARTS: Registry[None] = Registry("part of a layout", "skelemo.layouts", accepts=lambda entry: bool(_parts(entry)))
 
 DEFAULT_LAYOUT = "body_25+face_70"
@@ -17,10 +17,9 @@ DEFAULT_LAYOUT = "body_25+face_70"
 
 @dataclass(frozen=True)
 class Layout:
-    """Parts one after another: the axis V of every keypoint array.
+    """A sequence of parts, which defines the axis V of keypoint arrays.
 
-    ``Layout("mine", (part,))`` is a layout of its own. To use it by name, in caches and on the command line, register
-    its parts by `register_layout`.
+    For use by name, in caches and on the command line, register the parts with `register_layout`.
     """
 
     name: str
@@ -31,7 +30,7 @@ class Layout:
 
     @cached_property
     def slices(self) -> dict[str, slice]:
-        """Where each part lies on the axis V."""
+        """Position of each part on V."""
         found, start = {}, 0
         for part in self.parts:
             found[part.name] = slice(start, start + len(part))
@@ -45,7 +44,7 @@ class Layout:
 
     @cached_property
     def limbs(self) -> tuple[Limb, ...]:
-        """The limbs of all parts, as positions on V."""
+        """Limbs of all parts, as positions on V."""
         return tuple(
             (a + self.slices[part.name].start, b + self.slices[part.name].start)
             for part in self.parts
@@ -54,30 +53,30 @@ class Layout:
 
     @cached_property
     def mirror(self) -> tuple[int, ...]:
-        """Permutation of V that exchanges the subject's left and right, within parts and between twins."""
+        """Permutation of V that swaps the subject's left and right, within parts and between twins."""
         twins = {part.name: part.twin if part.twin in self.slices else part.name for part in self.parts}
         return tuple(self.slices[twins[part.name]].start + index for part in self.parts for index in part.mirror)
 
     @cached_property
     def body(self) -> Part | None:
-        """The part that the others hang from, or None where the layout lacks one."""
+        """The body, or None."""
         return next((part for part in self.parts if part.kind == "body"), None)
 
     @cached_property
     def face(self) -> Part | None:
-        """The part that shows the face, or None where the layout lacks one."""
+        """The face, or None."""
         return next((part for part in self.parts if part.kind == "face"), None)
 
     def only(self, names: Collection[str]) -> "Layout":
-        """The layout of some of its parts alone, in their order."""
+        """The layout of the named parts, in the same order."""
         words: list[str] = []
-        for word in re.split(r"\+", self.name):
+        for word in self.name.split("+"):
             kept = [part.name for part in _parts_of(word) if part.name in names]
             words += [word] if len(kept) == len(_parts_of(word)) else kept
         return layout("+".join(words))
 
     def part(self, name: str) -> Part | None:
-        """The part of that name, or None where the layout lacks it."""
+        """The part of that name, or None."""
         return next((part for part in self.parts if part.name == name), None)
 
     def index(self, keypoint: str) -> int:
@@ -89,7 +88,7 @@ class Layout:
 
 
 def register_layout(name: str, *parts: Part) -> None:
-    """Make parts known under a word that names of layouts may contain: ``--layout NAME`` or ``--layout NAME+face_70``.
+    """Register parts for use in names of layouts: ``--layout NAME`` or ``--layout NAME+face_70``.
 
     Parameters
     ----------
@@ -99,16 +98,16 @@ def register_layout(name: str, *parts: Part) -> None:
     Raises
     ------
     ConfigError
-        The name is taken, or a part's name, key or twin does not fit the others.
+        The name is in use, or a part's name or twin conflicts with another part.
     """
     if not name.isidentifier() or not parts or len({part.name for part in parts}) < len(parts):
-        raise ConfigError(f"layout {name!r}: expected a name of letters, digits and _, and parts, each once")
+        raise ConfigError(f"layout {name!r}: expected a name of letters, digits and _, and different parts")
     for part in parts:
-        # Not those of entry points: their packages import this one, which may still be registering its own.
+        # Without entry points: their packages import this one, which may still be registering its own parts.
         entries = PARTS.registered()
         taken = next((one.name for one in entries if part.name in {p.name for p in _parts(one.function)}), name)
         if taken != name:
-            raise ConfigError(f"layout {name!r}: the layout {taken!r} has a part {part.name!r} already")
+            raise ConfigError(f"layout {name!r}: the part {part.name!r} is already in the layout {taken!r}")
         twin = next((one for one in parts if one.name == part.twin), part)
         if len(twin) != len(part):
             raise ConfigError(f"layout {name!r}: {part.name} and its twin {twin.name} differ in length")
@@ -118,33 +117,33 @@ def register_layout(name: str, *parts: Part) -> None:
 
 @cache
 def layout(name: str = DEFAULT_LAYOUT) -> Layout:
-    """The layout that a name such as ``body_25+face_70`` spells: registered parts, once each.
+    """The layout of a name such as ``body_25+face_70``, of registered parts.
 
-    A part of several that share a word, such as ``hand_right_21``, may also stand alone.
+    A single part of several that share a name, such as ``hand_right_21``, may also be used.
 
-    Raises `ConfigError`: an unknown part, one named twice, two that files hold under the same key, such as two bodies,
-    or parts in another order than body, face, hands, others.
+    Raises `ConfigError`: an unknown part, two parts with the same key, such as two bodies, or an order other than body,
+    face, hands, others.
     """
     names = re.split(r"\s*\+\s*", name.strip())
     parts = tuple(part for word in names for part in _parts_of(word))
     keys = [part.key for part in parts]
     same = [part.name for part in parts if keys.count(part.key) > 1]
     if same:
-        raise ConfigError(f"layout {name!r}: choose one of {', '.join(same)}, once: files hold them in the same list")
+        raise ConfigError(f"layout {name!r}: choose one of {', '.join(same)}: OpenPose stores them under the same key")
     ranks = [(KINDS.index(part.kind), part.name) for part in parts]
     if ranks != sorted(ranks):
-        raise ConfigError(f"layout {name!r}: name body, face, hands and others in this order")
+        raise ConfigError(f"layout {name!r}: wrong order of parts; expected body, face, hands, others")
     return Layout("+".join(names), parts)
 
 
 def part_models(part: Part) -> dict[str, Part]:
-    """Parts by name that files may hold in place of this one, under the same key; itself first."""
+    """Parts with the same key as this one, by name; itself first."""
     others = (other for word in PARTS.names() for other in _parts_of(word) if other.key == part.key)
     return {one.name: one for one in (part, *others)}
 
 
 def _parts_of(word: str) -> tuple[Part, ...]:
-    """The parts that a word stands for: an entry's, or one of several that share an entry."""
+    """The parts of an entry, or a single part of an entry with several."""
     for entry in PARTS if word not in PARTS else ():
         for part in _parts(PARTS[entry].function):
             if part.name == word:
@@ -153,6 +152,6 @@ def _parts_of(word: str) -> tuple[Part, ...]:
 
 
 def _parts(entry: object) -> tuple[Part, ...]:
-    """The parts of an entry: what was registered, or what an entry point of another package holds."""
+    """The parts of an entry, which may come from an entry point; empty if it has anything else."""
     found = entry if isinstance(entry, tuple) else (entry,)
     return found if all(isinstance(part, Part) for part in found) else ()

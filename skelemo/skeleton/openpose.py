@@ -1,7 +1,7 @@
-"""OpenPose's parts: bodies, face and hands, as its own tables have them.
+"""OpenPose's bodies, face and hands.
 
-Names, orders, limbs and colors are those of ``poseParameters.cpp``, ``poseParametersRender.hpp``,
-``faceParameters.hpp`` and ``handParameters.hpp``. Left and right are the subject's own.
+Names, order, limbs and colors are from OpenPose's ``poseParameters.cpp``, ``poseParametersRender.hpp``,
+``faceParameters.hpp`` and ``handParameters.hpp``. Left and right are the subject's.
 """
 
 import re
@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from skelemo.skeleton.layout import register_layout
 from skelemo.skeleton.part import Color, Drawing, Part, Reference, colors, limbs, words
 
-#: The unit is about a torso. Head and shoulders come first: they are seen in nearly every picture of a person.
-#: Lengths are round means over recordings of walking, sitting and gesturing people. The head counts twice, so that a
-#: hidden shoulder hardly changes the unit where the neck does not lie halfway between both, as Kinect's.
+#: The unit is about the length of the torso. Head and shoulders come first because they are visible in nearly every
+#: image of a person. Lengths are rounded means over recordings of walking, sitting and gesturing people. The head has
+#: weight 2 so that a hidden shoulder hardly matters if the neck is not the shoulders' midpoint, as in Kinect's.
 _BODY_ORIGIN = (
     "Neck 0 0; RShoulder+LShoulder 0 0; RShoulder -.4 0; LShoulder .4 0; Nose 0 -.5; MidHip 0 1; RHip -.2 1; "
     "LHip .2 1; RElbow -.5 .6; LElbow .5 .6; RKnee -.2 1.8; LKnee .2 1.8"
@@ -23,7 +23,7 @@ _BODY_UNIT = (
     "RKnee-RAnkle|LKnee-LAnkle .8"
 )
 
-#: Which names the points of each region have.
+#: Pattern of keypoint names by region.
 _BODY_REGIONS = {
     "head": "Nose|Head|HeadTop|[LR](Eye|EyeInner|EyeOuter|Ear|Mouth)",
     "torso": "Neck|Chest|MidHip|[LR](Shoulder|Hip)",
@@ -40,7 +40,7 @@ def _body_regions(keypoints: tuple[str, ...]) -> str:
 
 
 def body(name: str, keypoints: str, joined: str, rgb: Iterable[Color], root: str = "Neck", ties: str = "") -> Part:
-    """A body under OpenPose's key, with the reference and the halfway points that its keypoints allow."""
+    """A body under OpenPose's key, with the reference and midpoints that its keypoints allow."""
     rules = {"Neck": "RShoulder+LShoulder", "MidHip": "RHip+LHip"}
     origin, unit = _BODY_ORIGIN, _BODY_UNIT
     for middle, ends in rules.items():
@@ -108,7 +108,7 @@ BODY_25B = body(
     ),
 )
 
-# Which point of the face another becomes when the picture is mirrored: iBUG's 68 points and OpenPose's two pupils.
+# iBUG's 68 points and OpenPose's two pupils after a horizontal flip.
 _FACE_MIRROR = (
     *range(16, -1, -1),  # jaw
     *range(26, 16, -1),  # brows
@@ -120,8 +120,8 @@ _FACE_MIRROR = (
     *(69, 68),  # pupils
 )
 
-# OpenPose draws the face as ten separate contours. These pairs join them where the face is joined (brow to bridge, nose
-# to lip, lip to chin) and across the openings that move (eyes, mouth).
+# OpenPose draws the face as ten separate contours. These pairs connect adjacent contours (brow and bridge, nose and
+# lip, lip and chin) and opposite sides of the openings (eyes, mouth).
 _FACE_TIES = (
     "Jaw0-RBrow0 Jaw16-LBrow4 Jaw8-OuterMouth9 RBrow4-NoseBridge0 LBrow0-NoseBridge0 "
     "RBrow0-REye0 RBrow2-REye1 LBrow4-LEye3 LBrow2-LEye2 NoseBridge0-REye3 NoseBridge0-LEye0 "
@@ -193,7 +193,7 @@ def _hand(side: str, other: str) -> Part:
 HAND_LEFT = _hand("left", "right")
 HAND_RIGHT = _hand("right", "left")
 
-#: Body models of OpenPose.
+#: OpenPose's body models.
 BODY_MODELS = {part.name: part for part in (BODY_25, COCO_18, MPI_15, BODY_25B)}
 
 for _part in (*BODY_MODELS.values(), FACE_70):

@@ -1,4 +1,4 @@
-"""A part as data: keypoints, limbs, colors, mirror image, reference frame, place in the graph and OpenPose's key."""
+"""A part as data: keypoints, limbs, colors, mirror permutation, reference frame, graph edges and OpenPose's key."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -7,45 +7,45 @@ from skelemo.errors import ConfigError, unknown
 
 Limb = tuple[int, int]
 Color = tuple[int, int, int]
-#: A place on a part: the mean of its terms, each the mean of the visible ones of some points (positions on the part).
+#: A place on a part: the mean of its terms, each the mean of the visible points among some (positions on the part).
 Place = tuple[tuple[int, ...], ...]
-#: Pairs of places of a kind, their distance in units and its weight; see `Reference`.
+#: Equivalent pairs of places (left and right), their distance in units and its weight; see `Reference`.
 Distance = tuple[tuple[tuple[Place, Place], ...], float, float]
 
-#: What a part shows. The viewer crops the face, the other parts of a person hang from the body.
+#: In the order of parts in a layout. The viewer crops the face; other parts are linked to the body.
 KINDS = ("body", "face", "hand", "other")
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """How OpenPose draws a part: ``renderKeypointsCpu`` and the three ``--*_render_threshold`` defaults."""
+    """How OpenPose draws a part: ``renderKeypointsCpu`` and the defaults of ``--*_render_threshold``."""
 
     colors: tuple[Color, ...] = ((255, 255, 255),)
     threshold: float = 0.05
-    thickness: float = 1 / 75  # stroke width as a share of sqrt(width * height)
-    line_ratio: float = 0.75  # width of a limb relative to that thickness
+    thickness: float = 1 / 75  # stroke width relative to sqrt(width * height)
+    line_ratio: float = 0.75  # width of a limb relative to the thickness
 
     def color(self, keypoint: int) -> Color:
-        """RGB of a keypoint, which is also the color of the limb that ends in it."""
+        """RGB of a keypoint and of the limb that ends in it."""
         return self.colors[keypoint % len(self.colors)]
 
 
 @dataclass(frozen=True)
 class Reference:
-    """How a part's coordinates are normalized: their origin, their unit and, for a face, what lies level.
+    """How a part's coordinates are normalized: origin, unit and, for a face, rotation.
 
-    Places are written as keypoint names: ``Neck`` is one point, ``RShoulder+LShoulder`` the middle of two that must
-    both be seen, ``REye*`` the mean of the seen points whose names begin so. Without a rule the origin is the mean of
-    the seen points and the unit their spread.
+    Places are keypoint names: ``Neck`` is one point, ``RShoulder+LShoulder`` the midpoint of two that must both be
+    visible, ``REye*`` the mean of the visible points with that prefix. Without a rule the origin is the mean of the
+    visible points and the unit their spread.
 
     Parameters
     ----------
-    origin : ``PLACE X Y; ...``: the origin lies at the first place. Where that is missing the next one that is seen
-        serves, at its usual distance from the first, or where the clip never shows both at ``X Y`` units, y down.
-    unit : ``PLACE-PLACE|PLACE-PLACE LENGTH WEIGHT, ...; ...``: distances, how many units long they are on an average
-        person, and how much each counts, 1 unless given. ``|`` joins two of a kind, left and right, of which either
-        serves. Those behind a ``;`` serve where a clip shows none of those before it.
-    level : ``PLACE-PLACE`` that lies level, from left to right in the image; empty for parts that are not turned.
+    origin : ``PLACE X Y; ...``: the origin is the first place. If that is missing, it is derived from the next visible
+        place and the clip's median offset between the two, or, if the clip never shows both, ``X Y`` units, y down.
+    unit : ``PLACE-PLACE|PLACE-PLACE LENGTH WEIGHT, ...; ...``: distances, their length in units on an average person,
+        and their weight, 1 by default. ``|`` separates equivalent distances, left and right. Distances after a ``;``
+        are used if a clip shows none of those before it.
+    level : ``PLACE-PLACE`` that becomes horizontal, from left to right in the image; empty for no rotation.
     """
 
     origin: str = ""
@@ -55,30 +55,29 @@ class Reference:
 
 @dataclass(frozen=True)
 class Part:
-    """A group of keypoints that one list of x, y, confidence holds in a person's JSON.
+    """A group of keypoints: one list of x, y, confidence in a person's JSON.
 
-    Only the name and the keypoints are required: the rest has a default that works, if not as well.
+    Only the name and the keypoints are required.
 
-    Raises `ConfigError`: a name that is missing, unknown or there twice, or a mirror or limb that names no point.
+    Raises `ConfigError`: a missing, unknown or duplicate name, or an invalid position in mirror or limbs.
 
     Parameters
     ----------
     name : the part's name in caches, exports and `Layout.part`.
-    keypoints : names in the order of the file. Names that begin with L or R and another capital are left or right.
-    limbs : pairs of positions to draw and to join in graphs.
+    keypoints : names in the order of the file. L or R before another capital means left or right.
+    limbs : pairs of positions: lines when drawn and edges in graphs.
     drawing : colors and strokes.
-    mirror : for each point the one that it becomes in a mirror image; by default its namesake on the other side.
-    reference : origin, unit and level line of the normalized coordinates.
+    mirror : permutation of the points in a horizontal flip; by default swaps names with L and R.
+    reference : origin, unit and rotation of normalized coordinates.
     kind : ``body``, ``face``, ``hand`` or ``other``.
     key : key of the list in a person's JSON; by default ``NAME_keypoints_2d``.
-    old_keys : keys of the list in earlier versions of the format.
-    twin : name of the part that this one becomes in a mirror image; by default itself.
-    root : name of the keypoint that the graph hangs from; by default the first.
-    ties : names ``A-B``: pairs that are joined in graphs though no limb is drawn.
-    links : names ``A-B``: A on the body is joined to B of this part in graphs, where the layout has a body.
-    middles : names ``M=A+B``: M lies halfway between A and B where a source has these two and not M.
-    regions : ``NAME: A B*; NAME: ...``: what people call some of the points together, such as the mouth or an arm;
-        ``B*`` are the points whose names begin so.
+    old_keys : keys of the list in earlier versions of OpenPose.
+    twin : name of the part that this one becomes in a horizontal flip; by default itself.
+    root : name of the graph's root; by default the first keypoint.
+    ties : ``A-B ...``: pairs of names, additional edges in graphs that are not drawn.
+    links : ``A-B ...``: edges in graphs between A on the body and B on this part.
+    middles : ``M=A+B ...``: M is the midpoint of A and B if a source has both but not M.
+    regions : ``NAME: A B*; NAME: ...``: named groups of points, such as the mouth or an arm; ``B*`` is a prefix.
     """
 
     name: str
@@ -99,7 +98,7 @@ class Part:
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or not self.keypoints or len(set(self.keypoints)) < len(self.keypoints):
-            raise ConfigError(f"part {self.name!r}: expected a name of letters, digits and _, and keypoints, each once")
+            raise ConfigError(f"part {self.name!r}: expected a name of letters, digits and _, and different keypoints")
         if self.kind not in KINDS:
             raise unknown(f"kind of the part {self.name}", self.kind, KINDS)
         object.__setattr__(self, "mirror", self.mirror or tuple(self.index(_opposite(n)) for n in self.keypoints))
@@ -115,7 +114,7 @@ class Part:
         return len(self.keypoints)
 
     def index(self, keypoint: str) -> int:
-        """Position of a named keypoint within the part."""
+        """Position of a keypoint on the part."""
         try:
             return self.keypoints.index(keypoint)
         except ValueError:
@@ -128,7 +127,7 @@ class Part:
 
     @cached_property
     def halfway(self) -> dict[int, tuple[int, int]]:
-        """Points that lie halfway between two others, by position; see ``middles``."""
+        """Midpoints and their two ends, by position; see ``middles``."""
         rules = (rule.split("=") for rule in self.middles.split())
         return {self.index(m): (self.index(a), self.index(b)) for m, ends in rules for a, b in [ends.split("+")]}
 
@@ -142,19 +141,19 @@ class Part:
 
     @cached_property
     def origins(self) -> tuple[tuple[Place, float, float], ...]:
-        """Places of the origin with their usual x and y in units; see `Reference`."""
+        """Places of the origin with their x and y in units; see `Reference`."""
         rows = (item.split() for item in self.reference.origin.split(";") if item.strip())
         return tuple((self._place(place), float(x), float(y)) for place, x, y in rows)
 
     @cached_property
     def units(self) -> tuple[tuple[Distance, ...], ...]:
-        """By rank the distances that measure a unit; see `Reference`."""
+        """Distances that define the unit, by rank; see `Reference`."""
         ranks = (rank.split(",") for rank in self.reference.unit.split(";") if rank.strip())
         return tuple(tuple(self._distance(*item.split()) for item in rank) for rank in ranks)
 
     @cached_property
     def level(self) -> tuple[Place, Place] | None:
-        """Two places that lie level; see `Reference`."""
+        """Two places that become level; see `Reference`."""
         return self._pairs(self.reference.level)[0] if self.reference.level else None
 
     def _distance(self, pairs: str, length: str, weight: str = "1") -> Distance:
@@ -173,7 +172,7 @@ class Part:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Keypoint names with spaces between them."""
+    """Keypoint names separated by spaces."""
     return tuple(text.split())
 
 

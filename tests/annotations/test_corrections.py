@@ -106,7 +106,7 @@ def test_concurrent_writers_lose_nothing(table):
     [
         ("", "columns none; expected id, time, author"),
         ("id,time\n", "columns id, time; expected"),
-        (line(action="burn"), "line 2: unknown action 'burn': known are merge, set, swap, unsure, wrong"),
+        (line(action="burn"), "line 2: unknown action 'burn': choose from merge, set, swap, unsure, wrong"),
         (line(first="9", last="3"), "line 2: frames 9 to 3"),
         (line(first="-1"), "line 2: first '-1': expected a frame number"),
         (line(first="1e3"), "line 2: first '1e3'"),

@@ -92,7 +92,7 @@ def test_flipped_labels_are_not_suspected_once_they_are_put_right(flipped):
     assert only(found, "label").head(100)["video"].isin(flipped[1]).sum() < 15
 
 
-def test_runs_judge_what_they_were_tested_on(flipped, tmp_path):
+def test_labels_are_compared_with_out_of_fold_predictions_of_runs(flipped, tmp_path):
     folder, wrong = flipped
     settings = {"data": [str(folder)], "arch": "logistic", "head": "mood", "split": "kfold:3", "validation": 0.0}
     settings |= {"sampling": "clip", "length": 1, "corrections": str(folder / "corrections.csv"), "device": "cpu"}
@@ -100,12 +100,12 @@ def test_runs_judge_what_they_were_tested_on(flipped, tmp_path):
     found = audit(open_cache(folder), [tmp_path / "run"], corrections=folder / "corrections.csv")
     assert found.notes == ()
     assert found.suspects.head(100)["video"].isin(wrong).sum() >= 50
-    assert dict(found.facts)["Labels judged by"] == "run"
+    assert dict(found.facts)["Labels compared with"] == "run"
     part = dict(settings, split="holdout:0.2", corrections="")
     train(load_config(None, part), tmp_path / "part")
     notes = audit(open_cache(folder), [tmp_path / "part"]).notes
     assert len(notes) == 1
-    assert "of 2,000 labeled sequences out of fold; a run with --set split=kfold:5 predicts all" in notes[0]
+    assert "of 2,000 labeled sequences; a run with --set split=kfold:5 has them for all" in notes[0]
 
 
 def test_a_swap_of_two_simulated_people_is_among_the_first_ten(tmp_path):
@@ -140,22 +140,22 @@ def test_a_track_that_jumps_alone_or_changes_size_is_a_suspect_and_a_walk_is_not
     assert set(found["video"]) == {"jump", "growth"}
 
 
-def test_stretches_that_stand_still_or_show_nobody_and_points_outside(tmp_path):
+def test_frozen_and_empty_segments_and_points_outside(tmp_path):
     still, gone, out = a_walk(1, 60), a_walk(2, 90), a_walk(3, 60)
     still[20:40] = still[20]
     gone[10:50] = 0
     out[5:8, 3, 0] = 1280 * 1.25
     mood = {"mood": np.zeros(90, np.int16)}
     found = audited(tmp_path / "c", a_person("still", still), a_person("gone", gone, labels=mood), a_person("out", out))
-    told = {(r.kind, r.video): (r.first, r.last, r.found) for r in found.suspects.itertuples() if r.kind != "identity"}
-    assert told == {
+    rows = {(r.kind, r.video): (r.first, r.last, r.found) for r in found.suspects.itertuples() if r.kind != "identity"}
+    assert rows == {
         ("frozen", "still"): (20, 39, "no point moves for 20 frames"),
-        ("empty", "gone"): (10, 49, "labeled, nobody is seen for 40 frames"),
-        ("outside", "out"): (5, 7, "points up to 25% of the image outside of it, in 3 frames"),
+        ("empty", "gone"): (10, 49, "labeled, but nobody is visible in 40 frames"),
+        ("outside", "out"): (5, 7, "points up to 25% of the image size outside it, in 3 frames"),
     }
 
 
-def test_a_copy_at_another_place_and_size_in_another_subset_is_found_and_no_other_movement(tmp_path):
+def test_a_moved_and_scaled_copy_in_another_subset_is_the_only_duplicate(tmp_path):
     people = [a_person(f"one{n}", a_walk(n, 50), splits={"split": "train"}) for n in range(30)]
     copy = a_walk(7, 50, at=300, size=1.6)
     copy[..., :2] += np.random.default_rng(5).normal(0, 0.2, (*copy.shape[:2], 2))
@@ -207,19 +207,19 @@ def shifted_person(index: int, lag: int) -> Sequence:
     return a_person(f"v{index}", keypoints, labels={"va": values})
 
 
-def test_values_that_nothing_judges_are_named_with_what_can_be_done(tmp_path):
+def test_values_that_cannot_be_checked_are_noted_with_a_remedy(tmp_path):
     stills = [shifted_person(index, 0) for index in range(12)]
     short = [replace(one, keypoints=one.keypoints[:5], number=one.number[:5], labels={"va": one.labels["va"][:5]})
              for one in stills]  # fmt: skip
     (note,) = audited(tmp_path / "short", *short).notes
     assert note == (
-        "va: values are judged by their timing alone, in sequences of 40 labeled windows or more, and there is none: "
-        "these labels are not judged; to see where a model disagrees most, train one on this cache with --set "
-        "split=kfold:5 and sort by error in skelemo view CACHE --runs RUN"
+        "va: not checked: only the timing of values is checked, which needs sequences with at least 40 labeled "
+        "windows; for the largest errors, train a model on this cache with --set split=kfold:5 and sort by error in "
+        "skelemo view CACHE --runs RUN"
     )
     assert audited(tmp_path / "long", *stills).notes == ()
     (few,) = audited(tmp_path / "few", *stills[:3]).notes
-    assert few.startswith("va: fewer than 5 subjects or recordings are labeled, too few to learn from some and judge")
+    assert few.startswith("va: not checked: cross-validation needs at least 5 labeled subjects or recordings")
     assert few.endswith("score a run of other data on this cache (skelemo evaluate) and give the folder as --runs")
 
 
@@ -249,11 +249,11 @@ def test_the_page_stands_alone_with_names_escaped_and_the_table_reads_back(tmp_p
                                   found.suspects.drop(columns="score"), check_dtype=False)  # fmt: skip
     write_audit(found, tmp_path / "out")
     (tmp_path / "out" / "mine.txt").write_text("")
-    with pytest.raises(ConfigError, match="and no audit: choose another --out"):
+    with pytest.raises(ConfigError, match="expected only an audit: choose another --out"):
         write_audit(found, tmp_path / "out")
     nothing = audited(tmp_path / "d", a_person("fine", a_walk(1, 30)))
     assert nothing.suspects.empty
-    assert "Nothing looks wrong" in page(nothing, Path("suspects.csv"))
+    assert "No suspects" in page(nothing, Path("suspects.csv"))
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_no_lock_is_needed_to_read(path):
     ("sequences", "message"),
     [
         ([a_sequence(points=95)], "95 keypoints; the layout body_25 has 25"),
-        ([a_sequence(expression=np.full(7, 3, np.int8))], "labels of expression reach from 3 to 3; expected -1 to 2"),
+        ([a_sequence(expression=np.full(7, 3, np.int8))], "labels of expression: 3 to 3; expected -1 to 2"),
         ([a_sequence(), a_sequence(seed=1)], "id of another"),
     ],
 )

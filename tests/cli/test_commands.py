@@ -115,19 +115,19 @@ def test_a_file_named_by_itself_that_is_no_frame_is_one_line(tmp_path):
         (["ingest", "{clips}", "--fps", "-3", "--out", "x"], "'--fps': -3"),
         (
             ["ingest", "{clips}", "--body-model", "foo", "--out", "x"],
-            "known are auto, body_25, body_25b, coco_17",
+            "choose from auto, body_25, body_25b, coco_17",
         ),
         (["ingest", "{clips}", "--scale", "foo", "--out", "x"], "'signed'"),
-        (["ingest", "{clips}", "--labels", "", "--out", "x"], "'--labels': it is empty"),
-        (["ingest", "", "--out", "x"], "'SOURCE': it is empty"),
-        (["ingest", "{clips}", "--out", ""], "'--out': it is empty"),
+        (["ingest", "{clips}", "--labels", "", "--out", "x"], "'--labels': empty value"),
+        (["ingest", "", "--out", "x"], "'SOURCE': empty value"),
+        (["ingest", "{clips}", "--out", ""], "'--out': empty value"),
         (["cache", "import", "{clips}", "--from", "mediapipe", "--fps", "nan", "--out", "x"], "'--fps': nan"),
-        (["cache", "import", ".", "--from", "mediapipe", "--labels", "", "--out", "x"], "'--labels': it is empty"),
-        (["cache", "push", "{clips}", ""], "'URL': it is empty"),
-        (["cache", "pull", "", "x"], "'URL': it is empty"),
-        (["cache", "ls", ""], "it is empty"),
+        (["cache", "import", ".", "--from", "mediapipe", "--labels", "", "--out", "x"], "'--labels': empty value"),
+        (["cache", "push", "{clips}", ""], "'URL': empty value"),
+        (["cache", "pull", "", "x"], "'URL': empty value"),
+        (["cache", "ls", ""], "empty value"),
         (["cache", "info", "{clips}", "--recordings", "-5"], "'--recordings': -5"),
-        (["train", "--data", "", "--out", "x"], "'--data': it is empty"),
+        (["train", "--data", "", "--out", "x"], "'--data': empty value"),
         (["synth", "x", "--seed", "99999999999999999999999"], "'--seed'"),
         (["synth", "x", "--jobs", "0"], "'--jobs': 0"),
         (["synth", "x", "--jobs", "-3"], "'--jobs': -3"),
@@ -162,7 +162,7 @@ def test_a_file_where_a_folder_should_be_is_told_as_such(clips, tmp_path, words)
     (tmp_path / "file").write_text("")
     answer = call("cache", *(word.format(cache=tmp_path / "cache", file=tmp_path / "file") for word in words))
     assert answer.exit_code == 2
-    assert answer.output == f"Error: {tmp_path / 'file'}: it is a file, where a folder should be\n"
+    assert answer.output == f"Error: {tmp_path / 'file'}: is a file, expected a folder\n"
 
 
 def test_two_caches_that_contradict_each_other_are_not_taken_for_old_and_new(clips, tmp_path):

@@ -80,7 +80,7 @@ def test_pyskl_gets_clips_with_people_by_frame(tmp_path, cache):
             assert np.array_equal(talk["keypoint_score"][person, place], expected[:, 2])
     assert held["split"] == {"train": ["day 1/walk"], "fold_1_test": ["day 1/walk"]}
     assert held["classes"] == list(CLASSES)
-    assert done.notes == ("1 sequence has no class and stayed out",)
+    assert done.notes == ("skipped 1 sequence without a class",)
 
 
 def test_pyskl_arrays_may_be_changed_in_place_as_its_pipelines_do(tmp_path, cache):
@@ -140,7 +140,7 @@ def test_pose_files_read_back_equal_with_openposes_names(tmp_path, cache):
         "silent.pose",
         "talk.pose",
     ]
-    assert done.notes == ("2 videos have no known frame rate and got 25 frames per second",)
+    assert done.notes == ("2 videos without a known frame rate: written with 25 frames per second",)
     pose = pose_format.Pose.read((tmp_path / "poses" / "talk.pose").read_bytes())
     assert (pose.header.dimensions.width, pose.header.dimensions.height) == (640, 480)
     assert pose.body.fps == pytest.approx(29.97)
@@ -176,7 +176,7 @@ def test_pose_files_of_videos_with_like_names_are_apart(tmp_path):
 def test_a_pose_file_that_would_be_empty_is_refused(tmp_path):
     pytest.importorskip("pose_format")
     cache = open_cache(a_cache(tmp_path / "c", a_sequence("far", 2, number=np.array([0, 2**31 - 1]))))
-    with pytest.raises(CacheError, match="far: 2 frames between the numbers 0 and 2147483647"):
+    with pytest.raises(CacheError, match="far: 2 frames with numbers from 0 to 2147483647"):
         write_pose(cache, tmp_path / "poses")
     assert not (tmp_path / "poses").exists()
 
@@ -279,7 +279,7 @@ def test_every_export_takes_only_what_is_wanted_tells_how_far_it_is_and_replaces
     done = find(form, "export").function(cache, out, ["subject=Ann"], lambda *frames: told.append(frames))
     assert (done.sequences, done.frames) == (1, 5)
     assert told == [(5, 5)]
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         find(form, "export").function(cache, out, [], lambda *_: None)
     with pytest.raises(CacheError, match="nothing to export"):
         find(form, "export").function(cache, tmp_path / "none", ["subject=Bob"], lambda *_: None)
@@ -292,7 +292,7 @@ def test_a_folder_where_a_file_is_to_be_written_is_told_as_such(tmp_path, cache,
     (tmp_path / "out").mkdir()
     for name in inside:
         (tmp_path / "out" / name).write_text("")
-    with pytest.raises(InputError, match=r"out is a folder: --out is the name of the file to write, as in .*out/NAME$"):
+    with pytest.raises(InputError, match=r"out: is a folder; expected a file name, as in --out .*out/NAME$"):
         find(form, "export").function(cache, tmp_path / "out", [], lambda *_: None)
 
 
@@ -304,7 +304,7 @@ def test_pose_files_may_come_into_an_empty_folder(tmp_path, cache):
 
 
 def test_a_slip_of_the_pen_in_only_is_told_with_what_there_is(tmp_path, cache):
-    with pytest.raises(CacheError, match=r"matches split=trian \(did you mean 'train'\? split is train\): nothing"):
+    with pytest.raises(CacheError, match=r"matches split=trian \(did you mean 'train'\? split is train\)"):
         write_csv(cache, tmp_path / "a.csv", ["split=trian"])
 
 
@@ -335,7 +335,7 @@ def test_the_verb_exports(tmp_path, cache):
     words = ["cache", "export", str(cache.paths[0]), "--to", "pyskl", "--out", str(tmp_path / "a.pkl")]
     done = CliRunner().invoke(main, words)
     assert "3 sequences, 12 frames written" in done.output, done.output
-    assert "1 sequence has no class" in done.output
+    assert "skipped 1 sequence without a class" in done.output
     again = CliRunner().invoke(main, words)
     assert again.exit_code == 2
     assert len(again.output.strip().splitlines()) == 1

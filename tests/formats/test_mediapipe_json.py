@@ -169,19 +169,19 @@ def test_several_people_and_their_names(tmp_path):
 POSE = parts(POSES[0])
 HOSTILE = {
     "no JSON": ("{", "not JSON"),
-    "nothing": ("[]", "there is no frame in it"),
-    "something else": ('{"images": [1, 2]}', "no landmarks in its frames"),
+    "nothing": ("[]", "no frames; expected"),
+    "something else": ('{"images": [1, 2]}', "no landmarks in any frame"),
     "too few landmarks": ([{"pose": POSE["pose_landmarks"][:20]}], "frame 0: pose: 20 landmarks; expected 33"),
     "an odd number of numbers": ([{"face_landmarks": [0.5] * 1000}], "face: a list of 1000 numbers; expected 2 to 4"),
     "a word for a number": ([POSE, {"pose": [{"x": "l", "y": 1}] * 33}], "frame 1: pose landmark 0: x is 'l'"),
     "a word for landmarks": ([{"pose_landmarks": "none"}], "pose is 'none'; expected a list of landmarks"),
     "an endless number": ('[{"pose": [' + ",".join(['{"x": 1e999, "y": 1}'] * 33) + "]}]", "x is 'inf'|not JSON"),
     "a negative frame": ([{"frame": -1, **POSE}], "frame is '-1'; expected a whole number"),
-    "a frame twice": ([{"frame": 3, **POSE}] * 2, "frame 3 is in it twice"),
+    "a frame twice": ([{"frame": 3, **POSE}] * 2, "frame 3 occurs twice"),
     "an index too large": ([{"pose_landmarks": [{"id": 33, "x": 0, "y": 0}]}], "id is '33'; expected 0 to 32"),
-    "an unknown name": ([{"pose_landmarks": {"TAIL": {"x": 0, "y": 0}}}], "'TAIL' is no landmark of a pose"),
-    "a hand without a side": ([[{"x": 0.1, "y": 0.2}] * 21], "nobody knows whether they are a left or a right hand"),
-    "a point beyond any picture": ([{"pose_landmarks": [{"x": 1e9, "y": 0.5}] * 33}], "frame 0 has a keypoint beyond"),
+    "an unknown name": ([{"pose_landmarks": {"TAIL": {"x": 0, "y": 0}}}], "'TAIL' is not a pose landmark"),
+    "a hand without a side": ([[{"x": 0.1, "y": 0.2}] * 21], "21 landmarks without a key; expected left_hand_"),
+    "a point beyond any picture": ([{"pose_landmarks": [{"x": 1e9, "y": 0.5}] * 33}], "frame 0 has a coordinate"),
 }  # fmt: skip
 
 

@@ -278,7 +278,7 @@ def test_long_recordings_are_canonicalized_completely(tmp_path: Path) -> None:
 def test_unknown_settings_are_refused_with_suggestions(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"unknown body model 'coco': .*known are auto, body_25, body_25b, coco_17, coco_18, mediapipe_33, mpi_15",
+        match=r"unknown body model 'coco': .*from auto, body_25, body_25b, coco_17, coco_18, mediapipe_33, mpi_15",
     ):
         one(tmp_path, body_model="coco")
     with pytest.raises(ConfigError, match=r"unknown scale 'pixel': did you mean 'pixels'\?"):

@@ -116,9 +116,9 @@ def test_other_options_or_another_video_of_the_name_are_not_mixed(openpose, vide
     extract(openpose, videos / "one.mp4", tmp_path / "out")
     done = extract(openpose, videos / "one.mp4", tmp_path / "out", "--hands")
     assert done.exit_code == 2
-    assert "holds keypoints found with other options: remove it, or choose another --out" in done.output
+    assert "has the keypoints of other options: remove it, or choose another --out" in done.output
     write_video(videos / "one.mp4", squares(10, step=2)[0])
-    assert "holds keypoints of another video" in extract(openpose, videos / "one.mp4", tmp_path / "out").output
+    assert "has the keypoints of another video" in extract(openpose, videos / "one.mp4", tmp_path / "out").output
 
 
 def test_one_frame_in_so_many_keeps_its_number(openpose, videos, tmp_path):
@@ -132,7 +132,7 @@ FAILURES = {
     "memory": "OpenPose was ended by signal 6 after 0 frames: F0101 syncedmem.cpp:71] Check failed",
     "nothing": "OpenPose wrote 0 of 10 frames and ended without an error: OpenPose demo successfully finished.",
     "half": "OpenPose wrote 4 of 10 frames",
-    "garbage": "what was found in frame 5 is truncated after 50 bytes",
+    "garbage": "the JSON of frame 5 is truncated after 50 bytes",
 }
 
 
@@ -164,12 +164,18 @@ def test_where_there_is_none_it_is_told_what_to_install(videos, tmp_path, monkey
     monkeypatch.setenv("PATH", str(tmp_path))
     done = call("extract", videos, "--with", "openpose", "--out", tmp_path / "out")
     assert done.exit_code == 2
-    for word in ("no OpenPose is found here", "portable demo", "docker:IMAGE", "--openpose PATH", "--with mediapipe"):
+    for word in (
+        "OpenPose is not on the search path",
+        "portable demo",
+        "docker:IMAGE",
+        "--openpose PATH",
+        "--with mediapipe",
+    ):
         assert word in done.output
     assert not (tmp_path / "out").exists()
     (tmp_path / "empty").mkdir()
-    wrong = {"nowhere": "there is no such program", "empty": "no build/examples/openpose/openpose.bin",
-             "videos/one.mp4": "it may not be run"}  # fmt: skip
+    wrong = {"nowhere": "no such program", "empty": "no build/examples/openpose/openpose.bin",
+             "videos/one.mp4": "not executable"}  # fmt: skip
     for path, said in wrong.items():
         done = extract(tmp_path / path, videos, tmp_path / "out")
         assert done.exit_code == 2
@@ -209,14 +215,14 @@ def test_an_image_is_run_by_docker(openpose, videos, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert len(list((tmp_path / "out" / "one").glob("*_keypoints.json"))) == 10
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    assert "there is no docker" in extract("docker:some/openpose", videos, tmp_path / "out").output
+    assert "docker is not on the search path" in extract("docker:some/openpose", videos, tmp_path / "out").output
 
 
 def test_a_turned_video_is_refused_for_builds_differ(openpose, tmp_path):
     write_video(tmp_path / "clip.mp4", squares(3)[0], turn=90)
     done = extract(openpose, tmp_path / "clip.mp4", tmp_path / "out")
     assert done.exit_code == 2
-    assert "stored turned by" in done.output
+    assert "stored rotated by" in done.output
     assert "--with mediapipe" in done.output
     assert calls(openpose) == []
 
@@ -255,6 +261,6 @@ def test_a_video_without_a_program_is_told_which_there_are(videos, tmp_path):
     assert done.exit_code == 2
     assert "--with mediapipe" in done.output
     assert (
-        "known are mediapipe, openpose"
+        "choose from mediapipe, openpose"
         in call("extract", videos, "--with", "posenet", "--out", tmp_path / "out").output
     )

@@ -136,7 +136,7 @@ def test_the_verb_tells_the_corrections(cache, table, tmp_path):
     words = ["train", "--arch", "logistic", "--data", str(cache), "--head", "expression", "--set", "split=given"]
     done = CliRunner().invoke(main, [*words, "--corrections", str(table), "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
-    assert "\nLabels were corrected, with 1 correction by 1 author (corrections.csv, hash " in done.output
+    assert "\nlabels were corrected: 1 correction by 1 author (corrections.csv, hash " in done.output
     done = CliRunner().invoke(main, [*words, "--corrections", "nothing.csv", "--out", str(tmp_path / "no")])
     assert (done.exit_code, done.stderr) == (
         2,

@@ -60,8 +60,7 @@ def info(cache: Path, recordings: int, as_json: bool) -> None:
     if as_json:
         import json
 
-        told = as_plain(opened) | {"unusable": others}
-        click.echo(json.dumps(told, ensure_ascii=False, indent=1))
+        click.echo(json.dumps(as_plain(opened) | {"unusable": others}, ensure_ascii=False, indent=1))
         return
     provenance_table(opened, provenance(opened), len(others))
     labels_table(opened)

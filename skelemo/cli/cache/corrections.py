@@ -33,7 +33,7 @@ def command(
     """List the corrections of a cache, undo them, and exchange them with ELAN.
 
     The ELAN file has a tier for each person and head. Changes made in ELAN are imported as corrections. An annotation
-    `wrong` or `unsure` removes labels, and stretches without an annotation keep theirs.
+    `wrong` or `unsure` removes labels; frames without an annotation keep theirs.
 
     \b
     skelemo cache corrections cache/faces --video interview --to interview.eaf

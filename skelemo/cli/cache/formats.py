@@ -95,8 +95,8 @@ def images(cache: tuple[Path, ...], out: Path, **options: Any) -> None:
     from skelemo.view.image_files import export_images
 
     opened = open_cache(cache)
-    with progress("drawing", "images") as told:
-        exported = export_images(opened, out, report=told, **options)
+    with progress("drawing", "images") as report:
+        exported = export_images(opened, out, report=report, **options)
     _show_images(out, exported)
 
 
@@ -113,8 +113,8 @@ def images(cache: tuple[Path, ...], out: Path, **options: Any) -> None:
 )
 @size_and_rate
 @click.option("--first-frame", type=click.Choice(["0", "1"]), default="0", show_default=True,
-              help="Number of a video's first frame in names of images or the column frame: 1 where it is 00001.jpg, "
-              "as with ffmpeg and Aff-Wild2. How MMPose counts is known.")  # fmt: skip
+              help="Number of a video's first frame in names of images or the column frame: 1 for 00001.jpg, as with "
+              "ffmpeg and Aff-Wild2. Ignored for MMPose.")  # fmt: skip
 def import_(
     source: Path, form: str, out: Path, labels: str | None, size: tuple[int, int], first_frame: str, **settings: Any
 ) -> None:
@@ -124,7 +124,7 @@ def import_(
     alphapose          results in JSON: 17, 26 or 136 points, with idx as identity
     coco_wholebody     COCO results or annotations in JSON: 17 to 136 points
     kinetics_skeleton  one JSON file per clip
-    mediapipe          JSON of the usual converters, CSV or Parquet: pose, face mesh and hands
+    mediapipe          JSON, CSV or Parquet: pose, face mesh and hands
     mmpose             predictions in JSON
     openface, pyfeat   CSV with 68 facial landmarks
     openpifpaf         predictions for a video, one JSON line per frame
@@ -147,7 +147,7 @@ def import_(
     for note in done.notes:
         console.print(f"note: {note}")
     console.print(
-        f"{count(done.recordings, 'recording')}, people seen {count(done.people, 'time')}: "
+        f"{count(done.recordings, 'recording')}, {count(done.people, 'detection')} of people: "
         f"{count(done.sequences, 'sequence')}, {count(done.frames, 'frame')} in {out}"
     )
 

@@ -1,4 +1,4 @@
-"""``skelemo cache merge`` and ``skelemo cache subset``: caches out of others."""
+"""``skelemo cache merge`` and ``skelemo cache subset``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ def merge(caches: tuple[Path, ...], out: Path) -> None:
 
     Identical sequences are kept once; the same sequence with different content is an error. Class lists may differ in
     order, or be shorter than the longest: labels are mapped by name. Without labels, any class list is accepted.
-    If the command fails, nothing has changed.
+    If the command fails, nothing is written.
 
     \b
     skelemo cache merge cache/monday cache/tuesday --out cache/both

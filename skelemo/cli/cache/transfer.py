@@ -69,7 +69,6 @@ def pull(url: str, cache: Path, storage_option: tuple[str, ...], **options: Any)
 
 
 def _print_result(done: "Transferred", verb: str, where: str) -> None:
-    """Print what was transferred."""
     from rich.filesize import decimal
 
     from skelemo.cli.screen import Screen

@@ -49,8 +49,8 @@ def command(ctx: click.Context, caches: tuple[Path, ...], quarantine: bool, jobs
             if findings and quarantine:
                 _quarantine(findings)
             elif not findings:
-                open_cache(folder)  # every shard is intact, but they may contradict each other
-        except CacheError as error:  # the others are checked anyway
+                open_cache(folder)  # intact shards may contradict each other
+        except CacheError as error:  # check the other caches, too
             errors.append(str(error))
     if errors:
         raise CacheError("; ".join(errors))
@@ -71,8 +71,8 @@ def _findings(folder: Path, jobs: int) -> "list[Finding]":
     from skelemo.cli.progress import byte_progress
 
     try:
-        with byte_progress(f"checking {folder}") as told:
-            return verify(folder, jobs=jobs, report=told)
+        with byte_progress(f"checking {folder}") as report:
+            return verify(folder, jobs=jobs, report=report)
     except UncheckedError as error:
         if error.findings:
             _show(folder, error.findings)
@@ -86,7 +86,7 @@ def _show(folder: Path, findings: "list[Finding]") -> None:
     console = Screen()
     console.width = console.width if console.is_terminal else _WIDTH
     if not findings:
-        console.print(f"{folder}: whole")
+        console.print(f"{folder}: no damage")
         return
     shown = table(f"damaged in {folder}", "shard", "sequences", "recordings", "problem", words=range(4))
     for finding in findings:
