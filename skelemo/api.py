@@ -80,11 +80,11 @@ def show(
     InputError, ConfigError, CacheError
         The source cannot be read or has no such sequence, or a run does not fit it.
     """
-    from skelemo.view.inline import Wanted
+    from skelemo.view.inline import Selection
     from skelemo.view.inline import show as run
 
     models = [runs] if isinstance(runs, str | os.PathLike) or not isinstance(runs, Iterable) else list(runs)
-    return run(source, Wanted(which, first, count, layout, fps, size), models)
+    return run(source, Selection(which, first, count, layout, fps, size), models)
 
 
 def train(

@@ -1,4 +1,4 @@
-"""The skeleton player: JavaScript that draws OpenPose's colors on a canvas, and clips as self-contained HTML for it."""
+"""The skeleton player: clips as self-contained HTML, drawn in OpenPose's colors on a canvas."""
 
 from skelemo.player.fragment import (
     Clip,

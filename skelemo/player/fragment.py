@@ -1,6 +1,6 @@
-"""Clips as HTML that plays by itself: in the report's page, in a notebook, anywhere without a server.
+"""Clips as self-contained HTML for reports, notebooks and other pages.
 
-Nothing is requested. Coordinates have 16 bits of their range, confidences 8; names are data of the page, never markup.
+Coordinates are stored as 16 bits of their range, confidences as 8 bits; names are data, never markup.
 """
 
 import base64
@@ -24,13 +24,13 @@ _SCRIPTS = ("skeleton.js", "tracks.js", "player.js")
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """What is drawn below a clip over time: labels or predictions of one head.
+    """Labels or predictions of one head over time, drawn below a clip.
 
     Parameters
     ----------
-    name : in the page, such as ``label`` or a run's name.
-    values : class numbers ``[N]`` (-1 for none), or numbers ``[N, K]`` (NaN, for flags -1, for none).
-    at : positions ``[N]`` in the clip, ascending; all of them unless given.
+    name : title, such as ``label`` or a run's name.
+    values : class indices ``[N]`` (-1 for none), or numbers ``[N, K]`` (NaN, or -1 for flags, for none).
+    at : sorted positions ``[N]`` in the clip; by default all frames.
     shares : ``[N]`` probabilities of the classes.
     """
 
@@ -41,7 +41,7 @@ class Track:
     shares: np.ndarray | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The track as ``tracks.js`` takes it, numbers in base64."""
+        """The track for ``tracks.js``, with numbers in base64."""
         gaps = np.diff(self.at) if self.at is not None and len(self.at) > 1 else np.ones(1)
         return self.head.to_json() | {
             "head": self.head.name,
@@ -56,20 +56,20 @@ class Track:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Keypoints that a player shows.
+    """Keypoints to play.
 
     Parameters
     ----------
     points : ``[T, V, 3]`` x, y, confidence.
-    numbers : ``[T]`` frame numbers; 0, 1, 2, ... unless given.
-    size : width and height of the image, 0 where unknown.
-    others : other people of the same frames, ``[T, V, 3]`` each, drawn pale.
-    at : position of the frame that is shown first.
+    numbers : ``[T]`` frame numbers; by default 0, 1, 2, ...
+    size : width and height of the image; 0 for unknown.
+    others : other people in the same frames, ``[T, V, 3]`` each, drawn faintly.
+    at : position of the frame to show first.
 
     Raises
     ------
     ConfigError
-        Points that do not fit the layout, or no frame.
+        Points do not fit the layout, or there are no frames.
     """
 
     points: np.ndarray
@@ -87,33 +87,33 @@ class Clip:
         for points in (self.points, *self.others):
             if points.shape != expected:
                 raise ConfigError(
-                    f"points {list(points.shape)} of a clip; expected {list(expected)}: {self.layout.name}"
+                    f"points of the clip: {list(points.shape)}; expected {list(expected)} for {self.layout.name}"
                 )
 
 
 def html(*clips: Clip) -> str:
-    """Clips as one fragment of HTML with all that it takes to play them, for a notebook's cell or a page."""
+    """Clips as one self-contained HTML fragment, for a notebook cell or a page."""
     return f"{assets()}\n{''.join(map(fragment, clips))}<script>skelemo.start()</script>"
 
 
 def assets(nonce: str = "") -> str:
-    """Style and script, once in a page; every `fragment` in it then plays."""
+    """Style and script, needed once in a page with fragments (`fragment`)."""
     mark = f' nonce="{escape(nonce)}"' if nonce else ""
     return f"<style{mark}>\n{_text('player.css')}</style>\n<script{mark}>\n{script()}</script>"
 
 
 def style() -> str:
-    """The style sheet of the player."""
+    """The player's style sheet."""
     return _text("player.css")
 
 
 def script(*names: str) -> str:
-    """The JavaScript of the player, or of some of its files."""
+    """The player's JavaScript, or some of its files."""
     return "".join(_text(name) for name in names or _SCRIPTS)
 
 
 def fragment(clip: Clip) -> str:
-    """A clip's element, to be placed in a page that has the `assets`."""
+    """A clip's element, for a page with the `assets`."""
     data = {
         "title": clip.title,
         "fps": float(clip.fps),
@@ -136,7 +136,7 @@ def fragment(clip: Clip) -> str:
 
 
 def describe(layout: Layout) -> list[dict[str, Any]]:
-    """By part what it takes to draw it: place on V, limbs, OpenPose's colors, names and sides of its points."""
+    """What is needed to draw each part: position on V, limbs, colors, and names and sides of its points."""
     return [
         {
             "name": part.name,
@@ -153,7 +153,7 @@ def describe(layout: Layout) -> list[dict[str, Any]]:
 
 
 def label_track(name: str, head: Head, labels: np.ndarray) -> Track:
-    """A track of labels by the head's kind; shares of classes become the largest one."""
+    """A track of labels; soft labels become the largest share."""
     if head.kind != "classes":
         return Track(name, head, labels)
     largest = np.nan_to_num(labels).max(1) if labels.ndim == 2 else None
@@ -161,7 +161,7 @@ def label_track(name: str, head: Head, labels: np.ndarray) -> Track:
 
 
 def head_track(name: str, head: Head, outputs: np.ndarray, at: np.ndarray, length: int) -> Track:
-    """Outputs ``[N, K]`` at positions of a clip as a track; a single one counts for the whole clip."""
+    """A track of outputs ``[N, K]`` at positions of a clip; a single output applies to the whole clip."""
     if len(at) == 1 and length > 1:
         outputs, at = np.repeat(outputs, length, axis=0), np.arange(length)
     if head.kind == "classes":
@@ -170,7 +170,7 @@ def head_track(name: str, head: Head, outputs: np.ndarray, at: np.ndarray, lengt
 
 
 def _side(part: Part, keypoint: str) -> str:
-    """``left``, ``right`` or nothing, by the names of parts and keypoints."""
+    """``left``, ``right`` or "", from the names of parts and keypoints."""
     if part.kind == "hand":
         return next((side for side in ("left", "right") if side in part.name), "")
     sided = part.kind == "body" and keypoint[1:2].isupper()
@@ -178,19 +178,19 @@ def _side(part: Part, keypoint: str) -> str:
 
 
 def _pack(points: np.ndarray) -> dict[str, Any]:
-    """Coordinates as steps of their range, confidences as 255ths; a visible point never becomes a missing one."""
+    """Coordinates in steps of their range, confidences in 255ths, at least 1 for visible points."""
     visible = points[..., 2] > 0
     places = points[visible][:, :2].astype(np.float64)
     low, high = (places.min(0), places.max(0)) if len(places) else (np.zeros(2), np.ones(2))
     step = np.where(high > low, (high - low) / _STEPS, 1)
     steps = np.where(visible[..., None], np.round((points[..., :2] - low) / step), 0)
-    sure = np.where(visible, np.clip(np.round(points[..., 2] * 255), 1, 255), 0)
-    return {"xy": packed(steps.clip(0, _STEPS), "<u2"), "confidence": packed(sure, "u1"),
+    confidence = np.where(visible, np.clip(np.round(points[..., 2] * 255), 1, 255), 0)
+    return {"xy": packed(steps.clip(0, _STEPS), "<u2"), "confidence": packed(confidence, "u1"),
             "low": low.tolist(), "step": step.tolist()}  # fmt: skip
 
 
 def packed(array: np.ndarray, kind: str) -> str:
-    """Numbers of a type, in base64."""
+    """An array converted to a type, in base64."""
     return base64.b64encode(np.ascontiguousarray(array, kind).tobytes()).decode()
 
 

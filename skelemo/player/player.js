@@ -1,10 +1,10 @@
 /* A player of one clip: stage, buttons, slider, tracks. Needs skeleton.js and tracks.js.
 
-A clip: {title, length, fps, size: [width, height] or [0, 0], parts, frame(i) -> points or null while it is loaded,
-others(i) -> list of points, number(i), tracks, picture(i) -> something drawable or null}. */
+A clip: {title, length, fps, size: [width, height] or [0, 0], parts, frame(i) -> points or null while loading,
+others(i) -> list of points, number(i), tracks, picture(i) -> image or null}. */
 "use strict";
 (() => {
-  const house = globalThis.skelemo ||= {}, SPEEDS = [.1, .25, .5, 1, 2, 4];
+  const skelemo = globalThis.skelemo ||= {}, SPEEDS = [.1, .25, .5, 1, 2, 4];
   const VIEWS = {image: "whole image", person: "person", face: "face"};
 
   class Player {
@@ -13,7 +13,7 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       root.classList.add("skelemo-player");
       root.tabIndex = 0;
       root.setAttribute("role", "group");
-      const {make} = house;
+      const {make} = skelemo;
       this.stage = make(make(root, "div", "stage"), "canvas", "", "", {role: "img"});
       this.note = make(root.firstChild, "p", "note");
       const bar = make(root, "div", "bar");
@@ -45,7 +45,7 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       if (clip) this.open(clip, clip.at || 0);
     }
 
-    /* Show a clip from a frame on. */
+    /* Open a clip at a frame. */
     open(clip, at = 0) {
       this.pause();
       Object.assign(this, {clip, box: null, selection: null, extent: null});
@@ -59,17 +59,17 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       this.seek(at);
     }
 
-    /* The tracks, their cursor and what is selected. */
+    /* Draw the tracks, the cursor and the selection. */
     tracks() {
       if (!this.clip) return;
-      const {make} = house, list = this.clip.tracks || [];
+      const {make} = skelemo, list = this.clip.tracks || [];
       if (this.shown !== list) {
         this.lines.replaceChildren();
         this.rows = list.map(track => {
           const row = make(this.lines, "div", "track"), head = make(row, "div", "head");
           make(head, "span", "name", track.name);
           const words = make(head, "span", "words"), canvas = make(row, "canvas", "", "", {"aria-hidden": "true"});
-          canvas.style.height = `${house.trackHeight(track)}px`;
+          canvas.style.height = `${skelemo.trackHeight(track)}px`;
           return {track, words, canvas};
         });
         this.marked = make(this.lines, "div", "marked");
@@ -77,7 +77,7 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
         if (!list.length) { this.marked.hidden = this.cursor.hidden = true; }
         this.shown = list;
       }
-      for (const {track, canvas} of this.rows) house.drawTrack(canvas, track, this.clip.length);
+      for (const {track, canvas} of this.rows) skelemo.drawTrack(canvas, track, this.clip.length);
       this.lines.onpointerdown = event => this.scrub(event);
     }
 
@@ -96,11 +96,11 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       this.root.focus({preventScroll: true});
     }
 
-    /* Mark a stretch [first, last], or nothing. */
+    /* Select frames [first, last], or null for none. */
     select(selection) {
       this.selection = selection;
       this.mark();
-      this.root.dispatchEvent(new CustomEvent("stretch", {detail: selection}));
+      this.root.dispatchEvent(new CustomEvent("selection", {detail: selection}));
     }
 
     mark() {
@@ -126,15 +126,15 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       if (!this.clip || this.playing) return;
       if (this.at === this.clip.length - 1) this.at = 0;
       this.playing = true;
-      this.where.setAttribute("aria-live", "off");  // a screen reader would read every frame
+      this.where.setAttribute("aria-live", "off");  // or a screen reader would read every frame
       this.clock = null;
-      this.face("❚❚", "pause");
+      this.setToggle("❚❚", "pause");
       const tick = now => {
         if (!this.playing) return;
         this.clock ||= {now, at: this.at};
         const target = Math.floor(this.clock.at + (now - this.clock.now) / 1000 * (this.clip.fps || 25) * this.speed);
         if (target !== this.at) {
-          if (!this.clip.frame(Math.min(target, this.clip.length - 1))) this.clock = null;  // wait for what is being loaded
+          if (!this.clip.frame(Math.min(target, this.clip.length - 1))) this.clock = null;  // wait until it is loaded
           else this.at = Math.min(target, this.clip.length - 1);
           this.draw();
         }
@@ -147,16 +147,16 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
     pause() {
       this.playing = false;
       this.where.setAttribute("aria-live", "polite");
-      this.face("▶", "play");
+      this.setToggle("▶", "play");
     }
 
-    face(text, label) {
+    setToggle(text, label) {
       this.toggleButton.textContent = text;
       this.toggleButton.title = label;
       this.toggleButton.setAttribute("aria-label", label);
     }
 
-    /* Space, arrows (with shift ten frames), Home, End; F for the face. True if the key was meant for the player. */
+    /* Space, arrows (with Shift ten frames), Home, End, F for the face. Returns whether the key was handled. */
     key(event) {
       const typing = event.target.closest?.("input:not([type=range]), select, textarea");
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing) return false;
@@ -172,11 +172,11 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       return true;
     }
 
-    /* What the stage shows: the image, the person over the whole clip, or the face now. */
+    /* The visible area: the image, the person over the whole clip, or the current face. */
     frameBox(points) {
       const {clip} = this, [width, height] = clip.size;
       const part = this.view === "face" && clip.parts.find(one => one.kind === "face");
-      const face = part && house.bounds(points, part.start, part.start + part.points);
+      const face = part && skelemo.bounds(points, part.start, part.start + part.points);
       if (face) {
         const side = Math.max(face[2] - face[0], face[3] - face[1]) * .75, x = (face[0] + face[2]) / 2, y = (face[1] + face[3]) / 2;
         const wanted = [x - side, y - side, x + side, y + side];
@@ -184,25 +184,25 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       }
       if (this.view === "image" && width > 1 && height > 1) return this.box = [0, 0, width, height];
       if (this.view === "face" && this.box) return this.box;
-      this.extent = house.union(this.extent, house.bounds(points));
+      this.extent = skelemo.union(this.extent, skelemo.bounds(points));
       return this.box = this.extent;
     }
 
     draw() {
       if (!this.clip) return;
-      const {clip, at} = this, points = clip.frame(at), {fresh, fit, draw} = house;
+      const {clip, at} = this, points = clip.frame(at), {fresh, fit, draw} = skelemo;
       clip.follow?.(this);
       this.slider.value = at;
       const number = clip.number ? clip.number(at) : at, seconds = clip.fps ? `  ${(number / clip.fps).toFixed(2)} s` : "";
       this.where.textContent = `frame ${number.toLocaleString("en")}${seconds}`;
       this.slider.setAttribute("aria-valuetext", this.where.textContent);
       this.mark();
-      for (const {track, words} of this.rows || []) words.textContent = house.wordsAt(track, at);
+      for (const {track, words} of this.rows || []) words.textContent = skelemo.wordsAt(track, at);
       if (!points) { this.root.classList.add("loading"); return; }
       this.root.classList.remove("loading");
       const [pen, width, height] = fresh(this.stage), others = this.pale ? clip.others?.(at) || [] : [];
-      const box = this.frameBox(points), seen = house.bounds(points);
-      this.note.textContent = seen ? "" : "nobody is visible in this frame";
+      const box = this.frameBox(points), seen = skelemo.bounds(points);
+      this.note.textContent = seen ? "" : "no person visible in this frame";
       if (box) {
         const whole = this.view === "image" && clip.size[0] > 1, place = fit(box, width, height, whole ? .01 : .1);
         const picture = clip.picture?.(at);
@@ -227,38 +227,38 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
         if (!names.length) return [];
         return [`${part.name} ${names.length} of ${part.points}${names.length <= 12 ? `: ${names.join(", ")}` : ""}`];
       });
-      this.absent.textContent = texts.length ? `Missing: ${texts.join("; ")}` : "No point is missing.";
+      this.absent.textContent = texts.length ? `Missing: ${texts.join("; ")}` : "No missing points.";
     }
   }
 
   function bytes(text) { return Uint8Array.from(atob(text), one => one.charCodeAt(0)).buffer; }
 
-  house.decodeNumbers = text => new Int32Array(bytes(text));
-  house.decodeTrack = track => ({...track, values: new Float32Array(bytes(track.values)),
-    at: track.at && house.decodeNumbers(track.at), shares: track.shares && new Float32Array(bytes(track.shares))});
+  skelemo.decodeNumbers = text => new Int32Array(bytes(text));
+  skelemo.decodeTrack = track => ({...track, values: new Float32Array(bytes(track.values)),
+    at: track.at && skelemo.decodeNumbers(track.at), shares: track.shares && new Float32Array(bytes(track.shares))});
 
-  /* A clip from what skelemo.player.fragment wrote. */
+  /* Decode a clip written by skelemo.player.fragment. */
   function decode(data) {
     const unpack = ({xy, confidence, low, step}) => {
-      const places = new Uint16Array(bytes(xy)), sure = new Uint8Array(bytes(confidence));
-      const points = new Float32Array(3 * sure.length);
-      for (let i = 0; i < sure.length; i++) {
+      const places = new Uint16Array(bytes(xy)), confidences = new Uint8Array(bytes(confidence));
+      const points = new Float32Array(3 * confidences.length);
+      for (let i = 0; i < confidences.length; i++) {
         points[3 * i] = low[0] + step[0] * places[2 * i];
         points[3 * i + 1] = low[1] + step[1] * places[2 * i + 1];
-        points[3 * i + 2] = sure[i] / 255;
+        points[3 * i + 2] = confidences[i] / 255;
       }
       return points;
     };
     const size = 3 * data.parts.reduce((sum, part) => sum + part.points, 0);
-    const whole = unpack(data.points), others = data.others.map(unpack), numbers = data.numbers && house.decodeNumbers(data.numbers);
-    const tracks = data.tracks.map(house.decodeTrack);
+    const whole = unpack(data.points), others = data.others.map(unpack), numbers = data.numbers && skelemo.decodeNumbers(data.numbers);
+    const tracks = data.tracks.map(skelemo.decodeTrack);
     const cut = (points, i) => points.subarray(i * size, (i + 1) * size);
     return {...data, tracks, length: whole.length / size, frame: i => cut(whole, i), number: i => numbers ? numbers[i] : i,
       others: i => others.map(one => cut(one, i))};
   }
 
-  /* Give every element with an inlined clip its player. */
-  house.start = (within = document) => {
+  /* Create a player in every element with an inlined clip. */
+  skelemo.start = (within = document) => {
     for (const root of within.querySelectorAll("[data-skelemo-clip]")) {
       const script = root.querySelector("script");
       root.removeAttribute("data-skelemo-clip");
@@ -266,6 +266,6 @@ others(i) -> list of points, number(i), tracks, picture(i) -> something drawable
       script.remove();
     }
   };
-  Object.assign(house, {Player, decode});
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => house.start());
+  Object.assign(skelemo, {Player, decode});
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => skelemo.start());
 })();

@@ -1,10 +1,10 @@
-/* Draws skeletons on a canvas. Points are x, y, confidence one after another; parts come from skelemo.player.describe. */
+/* Draws skeletons on a canvas. Points are flattened x, y, confidence; parts come from skelemo.player.describe. */
 "use strict";
 (() => {
-  const house = globalThis.skelemo ||= {};
+  const skelemo = globalThis.skelemo ||= {};
 
-  /* The box of the visible points from one position up to another, or null. */
-  house.bounds = (points, first = 0, last = points.length / 3) => {
+  /* Bounding box [left, top, right, bottom] of the visible points in a range, or null. */
+  skelemo.bounds = (points, first = 0, last = points.length / 3) => {
     let box = null;
     for (let i = 3 * first; i < 3 * last; i += 3) {
       if (!(points[i + 2] > 0)) continue;
@@ -18,20 +18,20 @@
     return box;
   };
 
-  /* The box that holds two, either of which may be null. */
-  house.union = (a, b) => a && b
+  /* Union of two boxes, either of which may be null. */
+  skelemo.union = (a, b) => a && b
     ? [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])] : a || b;
 
-  /* Where the points of a box come to lie on a canvas, with a margin of a share of the box around it. */
-  house.fit = (box, width, height, margin) => {
+  /* Scale that fits a box into a canvas, with a margin relative to the box. */
+  skelemo.fit = (box, width, height, margin) => {
     const span = [Math.max(1e-3, box[2] - box[0]), Math.max(1e-3, box[3] - box[1])];
     const zoom = Math.min(width / span[0], height / span[1]) / (1 + 2 * margin);
     return {zoom, x: value => width / 2 + (value - (box[0] + box[2]) / 2) * zoom,
       y: value => height / 2 + (value - (box[1] + box[3]) / 2) * zoom};
   };
 
-  /* A cleared canvas at the screen's resolution: its pen, width and height in CSS pixels. */
-  house.fresh = canvas => {
+  /* Clear a canvas at the screen's resolution; returns its context, and its width and height in CSS pixels. */
+  skelemo.fresh = canvas => {
     const ratio = globalThis.devicePixelRatio || 1, {width, height} = canvas.getBoundingClientRect();
     const wide = Math.round(width * ratio), high = Math.round(height * ratio);
     if (canvas.width !== wide || canvas.height !== high) [canvas.width, canvas.height] = [wide, high];
@@ -41,12 +41,12 @@
     return [pen, width, height];
   };
 
-  /* One person. `color(part, point, from)` replaces the part's own colors; confidence is opacity, times `opacity`. */
-  house.draw = (pen, points, parts, place, {color = null, opacity = 1, dots = true} = {}) => {
-    const box = house.bounds(points);
+  /* Draw a person. `color(part, point, from)` replaces the part's colors; confidence scales `opacity`. */
+  skelemo.draw = (pen, points, parts, place, {color = null, opacity = 1, dots = true} = {}) => {
+    const box = skelemo.bounds(points);
     if (!box) return;
     const thick = Math.max(1.2, Math.min(7, place.zoom * Math.sqrt((box[2] - box[0]) * (box[3] - box[1])) / 55));
-    const sure = confidence => opacity * (.3 + .7 * Math.min(1, 1.3 * confidence));
+    const alpha = confidence => opacity * (.3 + .7 * Math.min(1, 1.3 * confidence));
     pen.lineCap = pen.lineJoin = "round";
     for (const part of parts) {
       const wide = Math.max(1, thick * (part.kind === "body" ? 1 : .34)), paint = (point, from) => color ? color(part, point, from) : part.colors[point];
@@ -55,7 +55,7 @@
         const i = 3 * (part.start + from), j = 3 * (part.start + to), less = Math.min(points[i + 2], points[j + 2]);
         if (!(less > 0)) continue;
         pen.strokeStyle = paint(to, from);
-        pen.globalAlpha = sure(less);
+        pen.globalAlpha = alpha(less);
         pen.beginPath();
         pen.moveTo(place.x(points[i]), place.y(points[i + 1]));
         pen.lineTo(place.x(points[j]), place.y(points[j + 1]));
@@ -65,7 +65,7 @@
         const i = 3 * (part.start + point);
         if (!(points[i + 2] > 0)) continue;
         pen.fillStyle = paint(point);
-        pen.globalAlpha = sure(points[i + 2]);
+        pen.globalAlpha = alpha(points[i + 2]);
         pen.beginPath();
         pen.arc(place.x(points[i]), place.y(points[i + 1]), .72 * wide, 0, 7);
         pen.fill();
@@ -74,13 +74,16 @@
     pen.globalAlpha = 1;
   };
 
-  /* An element with a class and text. */
-  house.make = (parent, tag, name = "", text = "", attributes = {}) => {
-    const one = document.createElement(tag);
-    if (name) one.className = name;
-    one.textContent = text;
-    for (const [key, value] of Object.entries(attributes)) one.setAttribute(key, value);
-    parent.append(one);
-    return one;
-  };
+  function append(parent, element, attributes, text) {
+    element.textContent = text;
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    parent.append(element);
+    return element;
+  }
+
+  /* Append an HTML or SVG element. */
+  skelemo.make = (parent, tag, name = "", text = "", attributes = {}) =>
+    append(parent, document.createElement(tag), name ? {class: name, ...attributes} : attributes, text);
+  skelemo.svg = (parent, tag, attributes = {}, text = "") =>
+    append(parent, document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, text);
 })();

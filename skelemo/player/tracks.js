@@ -1,12 +1,12 @@
-/* Labels and predictions over time: blocks of classes, curves of values, bars of flags, one canvas each. */
+/* Labels and predictions over time: blocks for classes, curves for values, bars for flags, one canvas each. */
 "use strict";
 (() => {
-  const house = globalThis.skelemo ||= {};
+  const skelemo = globalThis.skelemo ||= {};
   const PALETTE = ["#f0b43c", "#74bff2", "#b9c2cb", "#ec8560", "#63cba8", "#c9a5e0", "#f1e36a", "#9fb4ff", "#d8b48a", "#8fd6d6"];
-  house.classColor = index => PALETTE[index % PALETTE.length];
-  house.signed = value => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
+  skelemo.classColor = index => PALETTE[index % PALETTE.length];
+  skelemo.signed = value => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 
-  /* Where in a track the entry of a frame is, or -1. `at` has the frames of the entries, or is null for every frame. */
+  /* Index of a frame's entry in a track, or -1. `at` has the frames of the entries, or is null for all frames. */
   function entry(track, frame) {
     const {at, every = 1} = track;
     if (!at) return frame < track.count ? frame : -1;
@@ -20,8 +20,8 @@
     return near !== undefined && Math.abs(at[near] - frame) <= Math.max(every, 1) / 2 + .01 ? near : -1;
   }
 
-  /* What a track has for a frame: a class number, or numbers, or null. */
-  house.valueAt = (track, frame) => {
+  /* A track's value at a frame: a class index, numbers, or null. */
+  skelemo.valueAt = (track, frame) => {
     const i = entry(track, frame);
     if (i < 0) return null;
     if (track.kind === "classes") return track.values[i] >= 0 ? track.values[i] : null;
@@ -29,9 +29,9 @@
     return found.some(value => track.kind === "flags" ? value >= 0 : !Number.isNaN(value)) ? found : null;
   };
 
-  /* The same in words. */
-  house.wordsAt = (track, frame) => {
-    const found = house.valueAt(track, frame);
+  /* The value as text. */
+  skelemo.wordsAt = (track, frame) => {
+    const found = skelemo.valueAt(track, frame);
     if (found === null) return /: corrected$/.test(track.name) ? "no label" : "–";
     if (track.kind === "classes") {
       const i = entry(track, frame), share = track.shares ? ` ${Math.round(100 * track.shares[i])} %` : "";
@@ -39,7 +39,7 @@
     }
     if (track.kind === "flags") return track.outputs.filter((_, i) => found[i] >= .5).join(", ") || "none";
     const named = i => track.outputs[i] === track.head ? "" : `${track.outputs[i]} `;
-    return found.map((value, i) => `${named(i)}${Number.isNaN(value) ? "–" : house.signed(value)}`).join("  ");
+    return found.map((value, i) => `${named(i)}${Number.isNaN(value) ? "–" : skelemo.signed(value)}`).join("  ");
   };
 
   function spans(track, length) {
@@ -55,7 +55,7 @@
       while (j < track.count && track.values[j] === track.values[i] && span(j)[0] <= span(j - 1)[1] + .01) j++;
       if (track.values[i] >= 0) {
         const from = span(i)[0] * scale, to = span(j - 1)[1] * scale, name = track.outputs[track.values[i]];
-        pen.fillStyle = house.classColor(track.values[i]);
+        pen.fillStyle = skelemo.classColor(track.values[i]);
         pen.fillRect(from, 1, Math.max(1, to - from - .5), height - 2);
         const text = [name, name.slice(0, 3)].find(one => pen.measureText(one).width + 8 < to - from);
         pen.fillStyle = "#12171d";
@@ -109,12 +109,12 @@
     });
   }
 
-  /* Draws a track of a clip of so many frames. */
-  house.drawTrack = (canvas, track, length) => {
-    const [pen, width, height] = house.fresh(canvas), style = getComputedStyle(canvas);
+  /* Draw a track of a clip with `length` frames. */
+  skelemo.drawTrack = (canvas, track, length) => {
+    const [pen, width, height] = skelemo.fresh(canvas), style = getComputedStyle(canvas);
     const css = name => style.getPropertyValue(name).trim() || "#667080";
     pen.font = `11px ${style.fontFamily}`;
     ({classes, values: curves, flags})[track.kind](pen, width, height, track, length, css);
   };
-  house.trackHeight = track => track.kind === "classes" ? 22 : track.kind === "values" ? 52 : Math.max(22, 13 * track.outputs.length);
+  skelemo.trackHeight = track => track.kind === "classes" ? 22 : track.kind === "values" ? 52 : Math.max(22, 13 * track.outputs.length);
 })();

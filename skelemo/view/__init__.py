@@ -1,1 +1,1 @@
-"""A cache as images: a page of samples, or files for other programs."""
+"""The viewer, the live page, notebook cells, pages of samples and exported images."""

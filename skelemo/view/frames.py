@@ -1,4 +1,4 @@
-"""Frames, labels and people of single sequences, read as they are looked at."""
+"""Frames, labels and people of single sequences, read on demand."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -14,18 +14,18 @@ from skelemo.cache.store import Cache, repairable
 from skelemo.errors import InputError
 from skelemo.player import Track, label_track
 
-#: Most frames of one answer.
+#: Maximum number of frames per response.
 MOST_FRAMES = 4096
-_REMEMBERED = 64
+_CACHED = 64
 
 
 class Frames:
-    """Reads from a cache; safe to use from several threads."""
+    """Reads from a cache; thread-safe."""
 
     def __init__(self, cache: Cache, settings: Mapping[str, Any] | None = None) -> None:
         self.cache = cache
         self._settings = dict(settings or {})
-        self._numbers = lru_cache(_REMEMBERED)(self._read_numbers)
+        self._numbers = lru_cache(_CACHED)(self._read_numbers)
         self._prepared = lru_cache(2)(self._prepare)
         videos = cache.sequences["video"].to_numpy(object)
         self._people: dict[str, list[int]] = {}
@@ -37,19 +37,19 @@ class Frames:
         return dict(self.cache.sequences.iloc[row])
 
     def length(self, row: int) -> int:
-        """Frames of a sequence."""
+        """Number of frames of a sequence."""
         return int(self.facts(row)["length"])
 
     def people(self, row: int) -> list[int]:
-        """Rows of the other people of the same recording."""
+        """Rows of the other people in the recording."""
         return [other for other in self._people[self.facts(row)["video"]] if other != row]
 
     def folder(self, row: int) -> Path:
-        """The cache folder that a sequence lies in."""
+        """The cache folder of a sequence."""
         return self.cache.shards[self.facts(row)["shard"]].path.parent
 
     def keypoints(self, row: int, first: int, last: int) -> np.ndarray:
-        """Frames of a sequence as the cache has them, float32 ``[T, V, 3]``."""
+        """Frames of a sequence as stored, float32 ``[T, V, 3]``."""
         keypoints = np.empty((last - first, len(self.cache.layout), 3), KEYPOINT_TYPE)
         self._read(row, first, last, {"keypoints": keypoints})
         return keypoints
@@ -68,7 +68,7 @@ class Frames:
         return {name.removeprefix(LABELS): array for name, array in arrays.items()}
 
     def beside(self, other: int, row: int, first: int, last: int) -> np.ndarray:
-        """Another person in the frames of a sequence, float32 ``[T, V, 3]``; missing where they are not there."""
+        """Another person in the frames of a sequence, float32 ``[T, V, 3]``; zeros if absent."""
         wanted, theirs = self.numbers(row)[first:last], self.numbers(other)
         found = np.zeros((len(wanted), len(self.cache.layout), 3), KEYPOINT_TYPE)
         begin, end = np.searchsorted(theirs, wanted[0]), np.searchsorted(theirs, wanted[-1], side="right")
@@ -79,21 +79,21 @@ class Frames:
         return found
 
     def prepared(self, row: int, first: int, last: int) -> np.ndarray:
-        """Frames as a model sees them, float32 ``[T, V, 3]``: prepared over the whole sequence, part by part."""
+        """Frames as a model sees them, float32 ``[T, V, 3]``: prepared over the whole sequence, by part."""
         return self._prepared(row)[first:last]
 
     def corrections(self, row: int) -> Corrections:
-        """The table of corrections beside the sequence's cache."""
+        """The correction table of the sequence's cache."""
         return read_corrections(corrections_file(self.folder(row)), missing_ok=True)
 
     def label_tracks(self, row: int) -> list[Track]:
-        """Labels of a sequence by head, and as they are corrected."""
+        """Labels of a sequence by head, and their corrected versions."""
         labels, heads = self.labels(row), self.cache.heads
         tracks = [label_track(f"{head.name}: label", head, labels[head.name]) for head in heads]
         one = self.facts(row)
         try:
             edits = label_edits(self.corrections(row), heads).get((one["video"], one["person"]), [])
-        except InputError:  # of another cache's heads: the list of corrections shows them all the same
+        except InputError:  # corrections of another cache's heads, which are only listed
             edits = []
         changed = {name: array.copy() for name, array in labels.items()}
         apply(edits, self.numbers(row), changed)

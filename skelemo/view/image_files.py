@@ -23,12 +23,12 @@ _KIND = "images"
 
 @dataclass(frozen=True)
 class Exported:
-    """Number of images by folder, and of frames without one."""
+    """Number of images by folder, and of skipped frames."""
 
     images: dict[str, int]
     unlabeled: int  # frames without a class
     unseen: int  # labeled frames without a visible person
-    apart: int  # labeled frames of sequences without a subset
+    no_subset: int  # labeled frames of sequences without a subset
 
 
 def export_images(
@@ -46,8 +46,8 @@ def export_images(
     Classes are those of the first head of classes. Images are written to a hidden folder that is renamed to ``OUT``
     when complete.
 
-    Raises `ConfigError`: ``out`` is not empty, an unknown view or split, no frame to draw, or a view of a face without
-    any.
+    Raises `ConfigError`: ``out`` is not empty, an unknown view or split, no frame to draw, or a view of the face in a
+    cache without faces.
 
     Parameters
     ----------
@@ -65,10 +65,10 @@ def export_images(
     classes = hard_labels(stills.frames.labels[head.name]) if head else np.full(len(stills), -1)
     chosen = _every(stills.sequence, every)
     labeled = (classes >= 0) & chosen
-    apart = labeled & (subsets == "")[stills.sequence] if split else np.zeros_like(labeled)
-    rows = np.flatnonzero(labeled & ~apart & visible)
+    no_subset = labeled & (subsets == "")[stills.sequence] if split else np.zeros_like(labeled)
+    rows = np.flatnonzero(labeled & ~no_subset & visible)
     if head is None or not len(rows):
-        raise ConfigError(f"{cache.name} has no frame to draw: none has a class, a subset and a person in it")
+        raise ConfigError(f"{cache.name}: no frame has a class, a subset and a visible person")
     places = _places(stills, rows, subsets, head.outputs, classes[rows])
     out = out.resolve()
     with reserved(out), finished(out, _KIND) as partial:
@@ -79,8 +79,8 @@ def export_images(
     return Exported(
         images=dict(sorted(Counter(place.parent.as_posix() for place in places).items())),
         unlabeled=int(((classes < 0) & chosen).sum()),
-        unseen=int((labeled & ~apart & ~visible).sum()),
-        apart=int(apart.sum()),
+        unseen=int((labeled & ~no_subset & ~visible).sum()),
+        no_subset=int(no_subset.sum()),
     )
 
 

@@ -1,4 +1,4 @@
-"""Skeletons that play in a notebook, with labels and predictions: `skelemo.show`."""
+"""`skelemo.show`: play skeletons in a notebook, with labels and predictions."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,14 +24,14 @@ from skelemo.skeleton import Layout, layout
 from skelemo.targets import USUAL, Head
 from skelemo.text import count as counted
 from skelemo.text import visible
-from skelemo.view.answers import RunAnswers
 from skelemo.view.frames import Frames
+from skelemo.view.run_predictions import RunPredictions
 
-#: Most clips of one cell, and most other people who are drawn pale: a notebook's file holds all of them.
+#: Maximum number of clips in a cell, and of other people in a clip, all of which are stored in the notebook.
 MOST_CLIPS, MOST_OTHERS = 20, 8
 _SHOWABLE = (
-    "a cache or its folder, a recording of OpenPose JSON, sequences, arrays [T, V, 3], OpenPose's dictionaries, "
-    "or frames of skelemo.live"
+    "a cache or its folder, a recording of OpenPose JSON, sequences, arrays [T, V, 3], OpenPose dictionaries, or "
+    "frames from skelemo.live"
 )
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -45,8 +45,8 @@ h1 {{ font: 600 1.3rem/1.2 "Iowan Old Style", Charter, Georgia, serif; margin: .
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is shown of a source, see `skelemo.show`."""
+class Selection:
+    """Which part of a source to show; see `skelemo.show`."""
 
     which: tuple[str | int, ...] = ()
     first: int = 0
@@ -58,7 +58,7 @@ class Wanted:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Shown:
-    """Clips that play where a notebook shows them, and as a page."""
+    """Clips that play in a notebook or a page."""
 
     clips: tuple[Clip, ...]
 
@@ -68,12 +68,12 @@ class Shown:
 
     def _repr_html_(self) -> str:
         clips = "".join(f"<p class='title'>{escape(one.title)}</p>{fragment(one)}" for one in self.clips)
-        # Lab's shortcuts leave the keys of such an element alone.
+        # The attribute disables JupyterLab's keyboard shortcuts.
         inline = f"<div class='skelemo-inline' data-lm-suppress-shortcuts='true'>{clips}</div>"
         return f"{assets()}{inline}<script>skelemo.start()</script>"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a page that stands alone and requests nothing."""
+        """Write a self-contained page."""
         path = Path(path)
         with finished(path) as temporary:
             title = escape(self.clips[0].title or "clip" if len(self.clips) == 1 else counted(len(self.clips), "clip"))
@@ -81,47 +81,49 @@ class Shown:
         return path
 
 
-def show(source: Any, wanted: Wanted, runs: Sequence[Any] = ()) -> Shown:
+def show(source: Any, selection: Selection, runs: Sequence[Any] = ()) -> Shown:
     """See `skelemo.show`."""
-    if wanted.first < 0 or wanted.count < 1:
-        raise ConfigError(f"first = {wanted.first}, count = {wanted.count}: expected 0 or more, 1 or more")
+    if selection.first < 0 or selection.count < 1:
+        raise ConfigError(f"first = {selection.first}, count = {selection.count}; expected first >= 0, count >= 1")
     if isinstance(source, Cache):
-        return Shown(_of_cache(source, wanted, runs))
+        return Shown(_of_cache(source, selection, runs))
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        return Shown(_of_cache(open_cache(path), wanted, runs)) if is_cache(path) else _of_source(path, wanted, runs)
+        return (
+            Shown(_of_cache(open_cache(path), selection, runs)) if is_cache(path) else _of_source(path, selection, runs)
+        )
     if isinstance(source, np.ndarray | Recorded):
         source = [source]
     if not isinstance(source, Iterable):
-        found = "None" if source is None else f"something of type {type(source).__name__}"
-        raise InputError(f"{found} cannot be shown; expected {_SHOWABLE}")
-    several = list(source)
-    if wanted.which:
-        raise ConfigError(f"{wanted.which[0]!r}: only sequences of a cache or of recordings are chosen by name")
-    if several and all(isinstance(one, LiveFrame) for one in several):
-        return Shown((_of_live(several, wanted),))
-    if several and all(isinstance(one, Mapping) for one in several):
-        return _of_source(several, wanted, runs)
-    if not several or not all(isinstance(one, np.ndarray | Recorded) for one in several):
-        raise InputError(f"nothing to show in what was given; expected {_SHOWABLE}")
+        raise InputError(f"cannot show {type(source).__name__}; expected {_SHOWABLE}")
+    items = list(source)
+    if selection.which:
+        raise ConfigError(f"{selection.which[0]!r}: only sequences of a cache or of recordings can be selected by name")
+    if items and all(isinstance(one, LiveFrame) for one in items):
+        return Shown((_of_live(items, selection),))
+    if items and all(isinstance(one, Mapping) for one in items):
+        return _of_source(items, selection, runs)
+    if not items or not all(isinstance(one, np.ndarray | Recorded) for one in items):
+        raise InputError(f"nothing to show; expected {_SHOWABLE}")
     models = [_model(run) for run in runs]
-    clips = [_of_array(one, wanted, models) if isinstance(one, np.ndarray) else _of_sequence(one, wanted, models)
-             for one in several[:MOST_CLIPS]]  # fmt: skip
+    clips = [_of_array(one, selection, models) if isinstance(one, np.ndarray) else _of_sequence(one, selection, models)
+             for one in items[:MOST_CLIPS]]  # fmt: skip
     return Shown(tuple(clips))
 
 
-def _of_source(source: Any, wanted: Wanted, runs: Sequence[Any]) -> Shown:
-    """Recordings that are read and tracked as ``predict`` does."""
+def _of_source(source: Any, selection: Selection, runs: Sequence[Any]) -> Shown:
+    """Recordings, read and tracked as by ``predict``."""
     models = [_model(run) for run in runs]
-    seen = (
-        models[0].layout if models and wanted.layout is None else layout(wanted.layout) if wanted.layout else layout()
-    )
-    with opened(source, seen, Reading("all", wanted.fps, wanted.size)) as found:
-        return Shown(_of_cache(found.cache, wanted, models))
+    if selection.layout:
+        parts = layout(selection.layout)
+    else:
+        parts = models[0].layout if models else layout()
+    with opened(source, parts, Reading("all", selection.fps, selection.size)) as found:
+        return Shown(_of_cache(found.cache, selection, models))
 
 
-def _of_cache(cache: Cache, wanted: Wanted, runs: Sequence[Any]) -> tuple[Clip, ...]:
-    rows, frames = _rows(cache, wanted.which), Frames(cache)
+def _of_cache(cache: Cache, selection: Selection, runs: Sequence[Any]) -> tuple[Clip, ...]:
+    rows, frames = _rows(cache, selection.which), Frames(cache)
     tracks: dict[int, list[Track]] = {row: frames.label_tracks(row) for row in rows}
     for run in runs:
         for row, found in _predicted(cache, frames, rows, run).items():
@@ -129,7 +131,7 @@ def _of_cache(cache: Cache, wanted: Wanted, runs: Sequence[Any]) -> tuple[Clip, 
     clips = []
     for row in rows:
         facts = frames.facts(row)
-        first, last = _stretch(wanted, facts["length"], facts["id"])
+        first, last = _range(selection, facts["length"], facts["id"])
         heads = list(dict.fromkeys(track.head.name for track in tracks[row]))
         tracks[row].sort(key=lambda track, order=heads: order.index(track.head.name))  # type: ignore[misc]  # a lambda's default
         clips.append(Clip(
@@ -142,7 +144,7 @@ def _of_cache(cache: Cache, wanted: Wanted, runs: Sequence[Any]) -> tuple[Clip, 
 
 
 def _rows(cache: Cache, which: Sequence[str | int]) -> list[int]:
-    """Rows of sequences by number, id or video; the first where none is named."""
+    """Rows of sequences by number, id or video; the first by default."""
     ids, videos = (cache.sequences[name].to_numpy(object) for name in ("id", "video"))
     rows: list[int] = []
     for one in which or (0,):
@@ -153,18 +155,18 @@ def _rows(cache: Cache, which: Sequence[str | int]) -> list[int]:
                 raise unknown("sequence", one, [str(name) for name in ids])
             rows += found.tolist()
         elif not 0 <= one < len(ids):
-            raise ConfigError(f"sequence {one}: {cache.name} has 0 to {len(ids) - 1:,}")
+            raise ConfigError(f"sequence {one}; {cache.name} has sequences 0 to {len(ids) - 1:,}")
         else:
             rows.append(int(one))
     return list(dict.fromkeys(rows))[:MOST_CLIPS]
 
 
 def _predicted(cache: Cache, frames: Frames, rows: Sequence[int], run: Any) -> dict[int, list[Track]]:
-    """What a run predicted for sequences by row; what its folder does not have is predicted now."""
+    """A run's predictions for sequences, by row: those in its folder, otherwise computed now."""
     stored: dict[int, list[Track]] = {}
     if (finished_run := _run(run)) is not None:
-        answers = RunAnswers(finished_run, cache.sequences["id"].to_numpy(object))
-        stored = {row: found for row in rows if (found := answers.tracks(row, frames.numbers(row)))}
+        predictions = RunPredictions(finished_run, cache.sequences["id"].to_numpy(object))
+        stored = {row: found for row in rows if (found := predictions.tracks(row, frames.numbers(row)))}
     left = [row for row in rows if row not in stored]
     if not left:
         return stored
@@ -181,13 +183,13 @@ def _predicted(cache: Cache, frames: Frames, rows: Sequence[int], run: Any) -> d
     for row in left:
         facts = frames.facts(row)
         if (rows_of := by_clip.get((facts["video"], facts["person"]))) is not None:
-            name = f"{model.name} (learned from it)" if ids[row] in learned else model.name
+            name = f"{model.name} (trained on it)" if ids[row] in learned else model.name
             stored[row] = _tracks(rows_of, model.answered, name, frames.numbers(row))
     return stored
 
 
 def _tracks(table: pd.DataFrame, heads: Sequence[Head], name: str, number: np.ndarray) -> list[Track]:
-    """The rows of one person in a table of predictions as tracks."""
+    """One person's rows of a table of predictions as tracks."""
     names = output_names(heads)
     found = []
     for head in heads:
@@ -199,7 +201,7 @@ def _tracks(table: pd.DataFrame, heads: Sequence[Head], name: str, number: np.nd
 
 
 def _run(run: Any) -> Run | None:
-    """A finished run; None for a model alone."""
+    """A finished run; None for a model."""
     if isinstance(run, Run):
         return run
     if isinstance(run, str | os.PathLike) and (Path(run) / "scores.json").is_file():
@@ -214,37 +216,36 @@ def _model(run: Any) -> Answering:
 
     path = run.path if isinstance(run, Run) else run
     if not isinstance(path, str | os.PathLike):
-        raise InputError(f"runs: a {type(run).__name__} is neither a run's folder nor a model of skelemo.load")
+        raise InputError(f"runs: {type(run).__name__}; expected a run folder or a model from skelemo.load")
     return open_model([Path(path)])
 
 
-def _of_array(keypoints: np.ndarray, wanted: Wanted, models: Sequence[Answering]) -> Clip:
-    known = layout(wanted.layout) if wanted.layout else array_layout(keypoints)
+def _of_array(keypoints: np.ndarray, selection: Selection, models: Sequence[Answering]) -> Clip:
+    known = layout(selection.layout) if selection.layout else array_layout(keypoints)
     number = np.arange(len(keypoints), dtype=np.int32)
     tracks = []
     for model in models:
-        table = model.predict(np.asarray(keypoints), fps=wanted.fps, size=wanted.size)
+        table = model.predict(np.asarray(keypoints), fps=selection.fps, size=selection.size)
         tracks += _tracks(table, model.answered, model.name, number)
-    return _whole(np.asarray(keypoints, np.float32), known, "", wanted, number, tracks)
+    return _whole(np.asarray(keypoints, np.float32), known, "", selection, number, tracks)
 
 
-def _of_sequence(one: Recorded, wanted: Wanted, models: Sequence[Answering]) -> Clip:
-    clip = _of_array(one.keypoints, replace(wanted, fps=one.fps, size=(one.width, one.height)), models)
+def _of_sequence(one: Recorded, selection: Selection, models: Sequence[Answering]) -> Clip:
+    clip = _of_array(one.keypoints, replace(selection, fps=one.fps, size=(one.width, one.height)), models)
     labels = []
+    first, last = _range(selection, len(one), one.id)
     for name, array in one.labels.items():
         try:
             (head := USUAL.get(name, _nameless(name, array))).check(array)
-        except ConfigError:  # other classes of that name
+        except ConfigError:  # other classes under that name
             head = _nameless(name, array)
-        first, last = _stretch(wanted, len(one), one.id)
         labels.append(_cut(label_track(f"{name}: label", head, array), first, last))
-    first, last = _stretch(wanted, len(one), one.id)
     return replace(clip, title=_title(one.id, first, last, len(one)), numbers=one.number[first:last],
                    tracks=(*labels, *clip.tracks))  # fmt: skip
 
 
 def _nameless(name: str, labels: np.ndarray) -> Head:
-    """A head for labels whose outputs' names are not known."""
+    """A head for labels without known names of outputs."""
     if labels.ndim == 1:
         return Head(name, "classes", tuple(f"class {number}" for number in range(int(labels.max(initial=0)) + 1)))
     outputs = tuple(f"{name} {number}" for number in range(labels.shape[1]))
@@ -254,17 +255,17 @@ def _nameless(name: str, labels: np.ndarray) -> Head:
     return Head(name, "values", outputs, float(low), float(high))
 
 
-def _of_live(frames: Sequence[LiveFrame], wanted: Wanted) -> Clip:
-    """What a stream was answered: the person who is seen most, others pale, predictions below."""
+def _of_live(frames: Sequence[LiveFrame], selection: Selection) -> Clip:
+    """Frames of a stream: the person visible in most of them with predictions, and the others."""
     last_video = [frame for frame in frames if frame.video == frames[-1].video]
-    first, last = _stretch(wanted, len(last_video), frames[-1].video)
+    first, last = _range(selection, len(last_video), frames[-1].video)
     shown = last_video[first:last]
     people: dict[str, dict[int, Any]] = {}
     for at, frame in enumerate(shown):
         for one in frame.people:
             people.setdefault(one.name, {})[at] = one
     if not people:
-        raise InputError("nobody is seen in these frames")
+        raise InputError("no person is visible in these frames")
     points = {name: np.zeros((len(shown), *next(iter(seen.values())).keypoints.shape), np.float32)
               for name, seen in people.items()}  # fmt: skip
     for name, seen in people.items():
@@ -277,26 +278,26 @@ def _of_live(frames: Sequence[LiveFrame], wanted: Wanted) -> Clip:
         if known:
             outputs = np.stack([people[main][at].outputs[head.name] for at in known])
             tracks.append(head_track("live", head, outputs, np.array(known), len(shown)))
-    return Clip(points[main], layout(wanted.layout) if wanted.layout else array_layout(points[main]),
-                _title(f"{shown[0].video} {main}".strip(), first, last, len(last_video)), wanted.fps, wanted.size,
+    return Clip(points[main], layout(selection.layout) if selection.layout else array_layout(points[main]),
+                _title(f"{shown[0].video} {main}".strip(), first, last, len(last_video)), selection.fps, selection.size,
                 np.array([frame.number for frame in shown], np.int32), tracks,
                 [points[name] for name in others[:MOST_OTHERS]])  # fmt: skip
 
 
 def _whole(
-    points: np.ndarray, known: Layout, title: str, wanted: Wanted, number: np.ndarray, tracks: Sequence[Track]
+    points: np.ndarray, known: Layout, title: str, selection: Selection, number: np.ndarray, tracks: Sequence[Track]
 ) -> Clip:
-    first, last = _stretch(wanted, len(points), title or "the array")
+    first, last = _range(selection, len(points), title or "the array")
     seen = np.where(points[..., 2:] > 0, points, 0)[first:last]
-    return Clip(seen, known, _title(title, first, last, len(points)), wanted.fps, wanted.size, number[first:last],
+    return Clip(seen, known, _title(title, first, last, len(points)), selection.fps, selection.size, number[first:last],
                 [_cut(track, first, last) for track in tracks])  # fmt: skip
 
 
-def _stretch(wanted: Wanted, length: int, name: str) -> tuple[int, int]:
-    """First and last but one of the frames that are shown."""
-    if wanted.first >= length:
-        raise ConfigError(f"first = {wanted.first:,}: {name} has {counted(length, 'frame')}")
-    return wanted.first, min(wanted.first + wanted.count, length)
+def _range(selection: Selection, length: int, name: str) -> tuple[int, int]:
+    """Start and end (exclusive) of the frames to show."""
+    if selection.first >= length:
+        raise ConfigError(f"first = {selection.first:,}: {name} has {counted(length, 'frame')}")
+    return selection.first, min(selection.first + selection.count, length)
 
 
 def _title(name: str, first: int, last: int, length: int) -> str:
@@ -305,10 +306,8 @@ def _title(name: str, first: int, last: int, length: int) -> str:
 
 
 def _cut(track: Track, first: int, last: int) -> Track:
-    """A track of some of a clip's frames."""
-    if track.at is None:
-        keep: Any = slice(first, last)
-        return replace(track, values=track.values[keep], shares=None if track.shares is None else track.shares[keep])
-    keep = (track.at >= first) & (track.at < last)
-    return replace(track, values=track.values[keep], at=track.at[keep] - first,
-                   shares=None if track.shares is None else track.shares[keep])  # fmt: skip
+    """A track for a range of a clip's frames."""
+    keep: Any = slice(first, last) if track.at is None else (track.at >= first) & (track.at < last)
+    at = None if track.at is None else track.at[keep] - first
+    shares = None if track.shares is None else track.shares[keep]
+    return replace(track, values=track.values[keep], at=at, shares=shares)

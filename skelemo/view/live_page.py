@@ -1,7 +1,6 @@
-"""A page of what ``skelemo live`` predicts: served on loopback, for whoever has the token.
+"""The page of ``skelemo live``: served on loopback, protected by a token.
 
-One thread runs a server of WebSockets that also hands out the page. A client that is slow gets the newest frame when it
-is ready for it, and misses those between: nothing piles up.
+A thread runs a WebSocket server that also serves the page. A slow client skips frames and always gets the newest one.
 """
 
 import asyncio
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from importlib.resources import files
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
@@ -21,33 +20,33 @@ from skelemo.errors import ConfigError, InputError, os_reason
 from skelemo.inference.live import LiveFrame
 from skelemo.skeleton import Layout
 from skelemo.targets import Head
-from skelemo.view.server import HOST, guarded, new_token, refusal
+from skelemo.view.server import HOST, new_token, refusal, security_headers
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request, Response
 
-#: Clients at a time; more are refused.
+#: Maximum number of clients.
 _MOST_CLIENTS = 16
-_NUMBERS = orjson.OPT_SERIALIZE_NUMPY
 
 
 class LivePage:
-    """Serves the page, and the frames that are published, until it is closed.
+    """Context manager that serves the page and the published frames.
 
-    Messages are JSON. The first describes the stream: ``model``, ``heads``, ``parts`` with their limbs, ``size`` of the
-    images (0 where unknown). Each further one is a frame: ``video``, ``number``, ``time``, ``latency``, and ``people``
-    with ``name``, ``seen``, ``points`` (x, y, confidence one after another) and ``outputs`` by head.
+    Messages are JSON. The first describes the stream: ``model``, ``heads``, ``parts`` with limbs, and image ``size``
+    (0 for unknown). The others are frames: ``video``, ``number``, ``time``, ``latency``, and ``people`` with ``name``,
+    ``seen``, ``points`` (flattened x, y, confidence) and ``outputs`` by head.
 
-    Raises `ConfigError`: the package websockets is not installed; `InputError`: the port is taken.
+    Raises `ConfigError`: the package websockets is not installed; `InputError`: the port is in use.
 
     Parameters
     ----------
-    port : 0 for any that is free.
+    port : 0 for any free port.
     """
 
     def __init__(self, model: str, heads: Sequence[Head], layout: Layout, size: tuple[int, int], port: int = 0) -> None:
-        self._hello = orjson.dumps(describe(model, heads, layout, size)).decode()
+        stream = {"model": model, "heads": [head.to_json() for head in heads], "parts": player.describe(layout)}
+        self._hello = orjson.dumps(stream | {"size": size}).decode()
         self._port = port
         self._token = new_token()
         self._nonce = secrets.token_urlsafe(16)
@@ -61,14 +60,14 @@ class LivePage:
 
     @property
     def address(self) -> str:
-        """Of the page, with its token."""
+        """Address of the page, with the token."""
         return f"http://{HOST}:{self._port}/?token={self._token}"
 
     def __enter__(self) -> "LivePage":
         try:
             import websockets.asyncio.server  # noqa: F401
         except ImportError:
-            raise ConfigError("a page needs the package websockets: pip install 'skelemo[live]'") from None
+            raise ConfigError("the page needs the package websockets: pip install 'skelemo[live]'") from None
         self._thread = threading.Thread(target=self._run, name="live page", daemon=True)
         self._thread.start()
         self._ready.wait()
@@ -86,7 +85,7 @@ class LivePage:
             self._thread.join(5)
 
     def publish(self, frame: LiveFrame) -> None:
-        """Send a frame to everybody who is ready for it."""
+        """Send a frame to all clients that are ready."""
         people = [
             {
                 "name": one.name,
@@ -97,8 +96,8 @@ class LivePage:
             for one in frame.people
         ]
         facts = {"video": frame.video, "number": frame.number, "time": frame.time, "latency": frame.latency}
-        text = orjson.dumps({**facts, "people": people}, option=_NUMBERS).decode()
-        self._loop.call_soon_threadsafe(self._renew, text)
+        text = orjson.dumps({**facts, "people": people}, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+        self._loop.call_soon_threadsafe(self._update, text)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -113,7 +112,7 @@ class LivePage:
     async def _serve(self) -> None:
         from websockets.asyncio.server import serve
 
-        self._stop, self._news = asyncio.Event(), asyncio.Event()
+        self._stop, self._updated = asyncio.Event(), asyncio.Event()
         async with serve(
             self._talk,
             HOST,
@@ -127,13 +126,13 @@ class LivePage:
             self._ready.set()
             await self._stop.wait()
 
-    def _renew(self, text: str) -> None:
+    def _update(self, text: str) -> None:
         self._latest, self._version = text, self._version + 1
-        self._news.set()
-        self._news = asyncio.Event()
+        self._updated.set()
+        self._updated = asyncio.Event()
 
     async def _talk(self, connection: "ServerConnection") -> None:
-        """Send the newest frame again and again."""
+        """Send the newest frame whenever there is one."""
         from websockets.exceptions import ConnectionClosed
 
         self._clients += 1
@@ -143,9 +142,9 @@ class LivePage:
             await connection.send(self._hello)
             while not gone.done():
                 if sent == self._version:
-                    news = asyncio.ensure_future(self._news.wait())
-                    await asyncio.wait({news, gone}, return_when=asyncio.FIRST_COMPLETED)
-                    news.cancel()
+                    updated = asyncio.ensure_future(self._updated.wait())
+                    await asyncio.wait({updated, gone}, return_when=asyncio.FIRST_COMPLETED)
+                    updated.cancel()
                     continue
                 sent = self._version
                 await connection.send(self._latest)
@@ -156,7 +155,7 @@ class LivePage:
             self._clients -= 1
 
     def _admit(self, connection: "ServerConnection", request: "Request") -> "Response | None":
-        """The page, an error, or None for a WebSocket that may be opened."""
+        """The page, an error, or None to accept a WebSocket."""
         address = urlsplit(request.path)
         given = parse_qs(address.query).get("token", [""])[-1]
         if reason := refusal(request.headers, given, self._port, self._token):
@@ -166,14 +165,12 @@ class LivePage:
                 return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Too many clients.\n")
             return None
         if address.path != "/":
-            return connection.respond(HTTPStatus.NOT_FOUND, "Nothing is here.\n")
+            return connection.respond(HTTPStatus.NOT_FOUND, "Not found.\n")
         response = connection.respond(HTTPStatus.OK, self._page)
         del response.headers["Content-Type"]
-        policy = f"script-src 'nonce-{self._nonce}'; style-src 'nonce-{self._nonce}'; img-src data:; connect-src ws://{request.headers['Host']}"
-        response.headers.update({"Content-Type": "text/html; charset=utf-8", **guarded(policy)})
+        policy = (
+            f"script-src 'nonce-{self._nonce}'; style-src 'nonce-{self._nonce}'; img-src data:; "
+            f"connect-src ws://{request.headers['Host']}"
+        )
+        response.headers.update({"Content-Type": "text/html; charset=utf-8", **security_headers(policy)})
         return response
-
-
-def describe(model: str, heads: Sequence[Head], layout: Layout, size: tuple[int, int]) -> dict[str, Any]:
-    """What a client must know to draw: heads, and parts with their limbs and the side of each point."""
-    return {"model": model, "heads": [head.to_json() for head in heads], "parts": player.describe(layout), "size": size}

@@ -17,15 +17,15 @@ from skelemo.text import count, visible
 from skelemo.view.stills import Stills, png, require_empty
 
 PAGE = "samples.html"
-SIDE = 208  # pixels of an image, and half the width of a double one
+SIDE = 208  # image size in pixels, and half the width of a double image
 
-#: Headings of frames that have no class.
+#: Headings for frames without a class.
 NO_CLASS, UNLABELED = "no class, other labels", "unlabeled"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame: its source, its labels beside the class, and its image as a data URL.
+    """One frame: its source, its labels other than the class, and its image as a data URL.
 
     ``point`` is its position in the plane of a head of two values, scaled to [-1, 1]; None if unlabeled.
     """
@@ -49,17 +49,17 @@ class Group:
 
 
 def write_page(cache: Cache, out: Path, *, per_class: int = 12, view: str | None = None, seed: int = 0) -> Path:
-    """Write a self-contained page into the folder ``out``; returns its path.
+    """Write a self-contained page to the folder ``out`` and return its path.
 
-    Samples come from as many sequences as possible; the same seed selects the same ones. Frames without a person are
+    Samples come from as many sequences as possible; the same seed selects the same samples. Frames without people are
     skipped.
 
-    Raises `ConfigError`: ``out`` is not empty, an unknown view, or nobody is visible in any frame.
+    Raises `ConfigError`: ``out`` is not empty, an unknown view, or no person is visible in any frame.
 
     Parameters
     ----------
-    per_class : largest number of samples of a class.
-    view : see `SkeletonRenderer`; by default what the data show: face, person, or both side by side.
+    per_class : maximum number of samples of a class.
+    view : see `SkeletonRenderer`; by default face, person, or both side by side, depending on the data.
     """
     require_empty(out)
     stills = Stills.of(cache)
@@ -67,7 +67,7 @@ def write_page(cache: Cache, out: Path, *, per_class: int = 12, view: str | None
     renderer = SkeletonRenderer(cache.layout, (SIDE, SIDE * (2 if "+" in view else 1)), view)
     groups = _groups(stills, per_class, renderer, np.random.default_rng(seed))
     if not groups:
-        raise ConfigError(f"{cache.name}: nobody is seen in any of its {count(cache.frames, 'frame')}")
+        raise ConfigError(f"{cache.name}: no person is visible in any of {count(cache.frames, 'frame')}")
     environment = Environment(
         loader=PackageLoader("skelemo", "view"),
         autoescape=True,
@@ -117,7 +117,7 @@ def _kind(stills: Stills, grouped: Head | None) -> np.ndarray:
 
 
 def spread(rows: np.ndarray, sequence: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Up to ``most`` of the rows, in random order: one of each sequence, then a second of each, and so on."""
+    """Up to ``most`` rows in random order: one of each sequence, then a second of each, and so on."""
     order = rng.permutation(len(rows))
     order = order[np.argsort(sequence[order], kind="stable")]
     turn = np.arange(len(rows)) - np.searchsorted(sequence[order], sequence[order])
@@ -146,7 +146,7 @@ def _samples(
 
 
 def _texts(head: Head, label: np.ndarray) -> list[str]:
-    """The labels of one frame as text; empty if it has none."""
+    """The labels of one frame as text; empty if unlabeled."""
     if not head.labeled(label[None]).any():
         return []
     if head.kind == "classes":

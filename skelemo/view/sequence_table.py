@@ -1,4 +1,4 @@
-"""The sequences of a cache as a table that is filtered, sorted and cut to pages, for the viewer."""
+"""The viewer's table of sequences: filtering, sorting and pages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from skelemo.cache.store import Cache, repairable
 from skelemo.cache.summary import unread_files
 from skelemo.errors import unknown
 from skelemo.evaluation.metrics import mean_of_known
-from skelemo.view.answers import RunAnswers
+from skelemo.view.run_predictions import RunPredictions
 
-#: Most rows of a page, and most names that are offered as a choice.
+#: Maximum number of rows of a page, and of names in a menu.
 MOST_ROWS = 500
 _MOST_CHOICES = 1000
-#: What may be wrong with a sequence.
+#: Problems that sequences can be filtered by.
 PROBLEMS = {
-    "unread": "files of the recording not read",
-    "nobody": "frames without anybody",
-    "half": "half of the points missing",
+    "unread": "unreadable files",
+    "nobody": "frames without people",
+    "half": "more than half of the points missing",
     "unlabeled": "no label",
     "corrected": "corrected",
 }
@@ -29,14 +29,14 @@ PROBLEMS = {
 
 @dataclass(frozen=True)
 class Query:
-    """Which rows are wanted, in which order.
+    """Filters and order of rows.
 
     Parameters
     ----------
-    text : words that a sequence's id, video or subject all contain, whatever their case.
-    label : ``HEAD:CLASS`` or ``HEAD:FLAG``: any frame has it.
-    subset : ``COLUMN:SUBSET`` of the cache's splits, or ``RUN:SUBSET`` of a run's predictions.
-    problem : of `PROBLEMS`.
+    text : words that must all occur in a sequence's id, video or subject; case is ignored.
+    label : ``HEAD:CLASS`` or ``HEAD:FLAG`` that must occur in a frame.
+    subset : ``COLUMN:SUBSET`` of the cache's splits, or ``RUN:SUBSET`` of a run.
+    problem : a key of `PROBLEMS`.
     """
 
     text: str = ""
@@ -50,10 +50,10 @@ class Query:
 
 
 class SequenceTable:
-    """Columns by sequence, made once; every query is a mask and an order over them."""
+    """Columns by sequence, computed once; a query is a mask and an order over them."""
 
-    def __init__(self, cache: Cache, answers: Sequence[RunAnswers] = ()) -> None:
-        self.cache, self.answers = cache, answers
+    def __init__(self, cache: Cache, runs: Sequence[RunPredictions] = ()) -> None:
+        self.cache, self.runs = cache, runs
         rows, counts = cache.sequences, cache.counts
         frames = rows["length"].to_numpy()
         self.texts = {name: rows[name].to_numpy(object) for name in ("id", "video", "person", "subject")}
@@ -65,15 +65,15 @@ class SequenceTable:
         if cache.shares:
             self.numbers["raters"] = raters_disagreement(cache)
         self.unread = {str(video): int(files) for video, files in unread_files(cache).items()}
-        for name in ("disagreement", "error") if answers else ():
-            self.numbers[name] = mean_of_known(np.stack([getattr(one, name) for one in answers], -1))
+        for name in ("disagreement", "error") if runs else ():
+            self.numbers[name] = mean_of_known(np.stack([getattr(run, name) for run in runs], -1))
         self.labels = {head.name: _most_frequent(head.outputs, counts.labels[head.name])
                        for head in cache.heads if head.kind == "classes"}  # fmt: skip
 
     def find(self, query: Query, corrected: frozenset[tuple[str, str]] = frozenset()) -> np.ndarray:
-        """Rows of the cache that fit, in order. ``corrected`` are recordings and people with corrections.
+        """Rows of the cache that match, in order; ``corrected`` has the recordings and people with corrections.
 
-        Raises `ConfigError`: a head, class, subset, problem or column that there is not.
+        Raises `ConfigError`: an unknown head, class, subset, problem or column.
         """
         keep = np.ones(len(self.cache.sequences), bool)
         for word in query.text.casefold().split():
@@ -93,7 +93,7 @@ class SequenceTable:
         return rows[self._order(query.sort, rows, descending=query.descending)]
 
     def page(self, rows: np.ndarray) -> list[dict[str, Any]]:
-        """What is shown of rows."""
+        """The content of rows."""
         texts = {name: column[rows].tolist() for name, column in (self.texts | self.labels).items()}
         numbers = {name: [None if value != value else round(value, 4) for value in column[rows].tolist()]
                    for name, column in self.numbers.items()}  # fmt: skip
@@ -101,7 +101,7 @@ class SequenceTable:
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
     def choices(self) -> dict[str, Any]:
-        """What may be asked for."""
+        """Possible values of a query's fields."""
         named = {name: sorted({str(one) for one in self.texts[name]} - {""}) for name in ("video", "subject")}
         heads = [head for head in self.cache.heads if head.kind != "values"]
         return {
@@ -134,7 +134,7 @@ class SequenceTable:
         for number, row in enumerate(splits):
             for column, subset in row.items():
                 found[f"{column}:{subset}"][number] = True
-        return found | {f"{one.name}:{name}": mask for one in self.answers for name, mask in one.subsets.items()}
+        return found | {f"{run.name}:{name}": mask for run in self.runs for name, mask in run.subsets.items()}
 
     def _labeled(self, label: str) -> np.ndarray:
         head = next((one for one in self.cache.heads if label.startswith(f"{one.name}:")), None)
@@ -158,7 +158,7 @@ class SequenceTable:
 
 
 def raters_disagreement(cache: Cache) -> np.ndarray:
-    """By sequence, the mean over frames and heads of 1 less the largest share, where labels are shares; else NaN."""
+    """By sequence, the mean over frames and heads of 1 minus the largest share; NaN without soft labels."""
     total, number = np.zeros(len(cache.sequences)), np.zeros(len(cache.sequences))
     shards = cache.sequences["shard"].to_numpy()
     for index, shard in enumerate(cache.shards):

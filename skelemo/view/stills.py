@@ -1,4 +1,4 @@
-"""Stills: frames of a cache as skeleton images, and images as PNG."""
+"""Frames of a cache as skeleton images."""
 
 import io
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Stills:
 
     @classmethod
     def of(cls, cache: Cache) -> "Stills":
-        """Read every frame of a cache."""
+        """Read all frames of a cache."""
         frames = cache.read()
         sequence = np.repeat(np.arange(len(cache.sequences)), cache.sequences["length"])
         images = Images.of(cache)
@@ -47,9 +47,9 @@ class Stills:
         return len(self.sequence)
 
     def visible(self, view: str) -> np.ndarray:
-        """Whether a view draws anything in each frame, bool ``[N]``.
+        """Whether each frame has anything to draw in a view, bool ``[N]``.
 
-        Raises `ConfigError`: the view shows a face, and no frame of the cache does.
+        Raises `ConfigError`: a view of the face in a cache without faces.
         """
         confidence, layout = self.frames.keypoints[..., 2], self.cache.layout
         drawn = {
@@ -58,7 +58,7 @@ class Stills:
         }
         face: np.ndarray = drawn[layout.face.name] if layout.face else np.zeros(len(self), bool)
         if "face" in view and not face.any():
-            raise ConfigError(f"{self.cache.name}: no frame shows a face; choose another view")
+            raise ConfigError(f"{self.cache.name}: no frame has a face; choose another view")
         return face if view == "face" else np.logical_or.reduce(list(drawn.values()))
 
     def draw(self, rows: np.ndarray, renderer: SkeletonRenderer) -> np.ndarray:
@@ -66,8 +66,8 @@ class Stills:
         height, width = renderer.picture
         images = np.empty((len(rows), height, width, 3), np.uint8)
         for start in range(0, len(rows), CHUNK):
-            part = slice(start, start + CHUNK)
-            images[part] = self._draw(rows[part], renderer)
+            chunk = slice(start, start + CHUNK)
+            images[chunk] = self._draw(rows[chunk], renderer)
         return images
 
     def _draw(self, rows: np.ndarray, renderer: SkeletonRenderer) -> np.ndarray:
@@ -79,7 +79,7 @@ class Stills:
 
 
 def png(image: np.ndarray) -> bytes:
-    """Encode an image ``[H, W, 3]`` of uint8."""
+    """Encode an image ``[H, W, 3]``, uint8, as PNG."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "png")
     return buffer.getvalue()
@@ -88,4 +88,4 @@ def png(image: np.ndarray) -> bytes:
 def require_empty(out: Path) -> None:
     """Raise `ConfigError` unless a folder is empty or does not exist."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise ConfigError(f"{out} is there and not empty: name a new folder, or remove it")
+        raise ConfigError(f"{out}: not empty: choose a new folder, or remove it")

@@ -1,4 +1,4 @@
-"""What ``skelemo view`` shows: a cache's sequences, frames, labels, predictions and corrections, as its page asks."""
+"""Content of ``skelemo view``: a cache's sequences, frames, labels, predictions and corrections."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -13,29 +13,28 @@ from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.player import describe, packed
 from skelemo.runs.folder import Run, distinct_names
 from skelemo.text import count
-from skelemo.view.answers import RunAnswers
 from skelemo.view.frames import MOST_FRAMES, Frames
+from skelemo.view.run_predictions import RunPredictions
 from skelemo.view.sequence_table import MOST_ROWS, Query, SequenceTable
 
-#: Most suspects of a queue; the surest are kept.
+#: Maximum number of suspects in a queue.
 MOST_SUSPECTS = 2000
-#: What a browser may play.
+#: Endings of files that a browser may be able to play.
 VIDEOS = (".mp4", ".m4v", ".webm", ".mov", ".mkv", ".avi", ".ogv")
-#: Settings of a run under which coordinates are prepared.
+#: Settings of the first run that coordinates are prepared with.
 _PREPARING = ("min_confidence", "max_gap", "smooth", "causal")
 
 
 class Viewer:
-    """What is looked at, and the answers to what the page asks.
+    """Answers the page's requests.
 
-    Raises `InputError`: a run predicts for none of the cache's sequences, there is no such folder, or a table is
-    damaged.
+    Raises `InputError`: a run has no predictions for the cache, a folder does not exist, or a table is damaged.
 
     Parameters
     ----------
-    runs : whose predictions are shown.
-    videos : folder with the video files of recordings.
-    queue : table of suspects, as ``skelemo audit`` writes it.
+    runs : runs to show predictions of.
+    videos : folder with the recordings' videos.
+    queue : table of suspects from ``skelemo audit``.
     """
 
     def __init__(
@@ -43,21 +42,21 @@ class Viewer:
     ) -> None:
         self.cache = cache
         ids = cache.sequences["id"].to_numpy(object)
-        for path in cache.paths:  # a damaged table is refused now, not at the first click
+        for path in cache.paths:  # reject a damaged table now, not at the first click
             table.read_corrections(table.corrections_file(path), missing_ok=True)
-        self.answers = [RunAnswers(run, ids, name) for run, name in zip(runs, distinct_names(runs), strict=True)]
-        for one in self.answers:
+        self.runs = [RunPredictions(run, ids, name) for run, name in zip(runs, distinct_names(runs), strict=True)]
+        for one in self.runs:
             if not one.matched:
                 raise InputError(
-                    f"{one.run.path} predicts for no sequence of {cache.name}; expected a run on this cache"
+                    f"{one.run.path}: no predictions for sequences of {cache.name}; expected a run on this cache"
                 )
         settings = {name: runs[0].config[name] for name in _PREPARING if name in runs[0].config} if runs else {}
-        self.frames, self.table = Frames(cache, settings), SequenceTable(cache, self.answers)
+        self.frames, self.table = Frames(cache, settings), SequenceTable(cache, self.runs)
         self.videos = find_videos(videos, set(cache.sequences["video"])) if videos else {}
         self.queue = self._queue(queue) if queue else []
 
     def _queue(self, path: Path) -> list[dict[str, Any]]:
-        """Suspects of people whom the cache has, with their rows."""
+        """Suspects in the cache, with their rows."""
         from skelemo.audit.suspects import read_suspects
 
         names = zip(*(self.cache.sequences[name] for name in ("video", "person", "id")), strict=True)
@@ -66,17 +65,15 @@ class Viewer:
         suspects: Any = table.to_dict("records")
         found = [{**one, "row": place[0], "id": place[1]} for one in suspects
                  if (place := rows.get((one["video"], one["person"])))]  # fmt: skip
+        if not len(table):
+            raise InputError(f"{path}: no suspects; expected at least one to review")
         if not found:
             size = count(len(table), "suspect")
-            raise InputError(
-                f"{path}: of its {size} none is in {self.cache.name}; name the cache that was audited"
-                if len(table)
-                else f"{path}: no suspect in it, so there is nothing to go through"
-            )
+            raise InputError(f"{path}: none of {size} is in {self.cache.name}: open the cache that was audited")
         return found[:MOST_SUSPECTS]
 
     def suspects(self) -> list[dict[str, Any]]:
-        """The queue, each with whether any of its stretch is corrected by now."""
+        """The queue, and whether any frame of each suspect has been corrected."""
         done = self._effective()
         return [
             {
@@ -92,7 +89,7 @@ class Viewer:
         ]
 
     def _effective(self) -> dict[str, list[table.Correction]]:
-        """Corrections in force, by recording."""
+        """Corrections in effect, by recording."""
         found: dict[str, list[table.Correction]] = {}
         for path in self.cache.paths:
             for row in table.read_corrections(table.corrections_file(path), missing_ok=True).effective:
@@ -108,14 +105,14 @@ class Viewer:
             "simulated": self.cache.simulated,
             "parts": describe(self.cache.layout),
             "heads": [head.to_json() for head in self.cache.heads],
-            "runs": [one.name for one in self.answers],
+            "runs": [run.name for run in self.runs],
             "columns": list(self.table.numbers),
             "labels": list(self.table.labels),
             "choices": self.table.choices(),
         }
 
     def sequences(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """A page of the rows that a query finds."""
+        """A page of the rows that match a query."""
         fields = {name: given.get(name, "") for name in Query.__dataclass_fields__ if name != "descending"}
         query = Query(**fields, descending=given.get("descending") == "1")
         corrected: frozenset[tuple[str, str]] = frozenset()
@@ -126,9 +123,9 @@ class Viewer:
         return {"total": len(rows), "first": first, "rows": self.table.page(rows[first : first + number])}
 
     def sequence(self, row: int) -> dict[str, Any]:
-        """All of a sequence but its frames."""
+        """All of a sequence except its frames."""
         facts, numbers = self.frames.facts(row), self.frames.numbers(row)
-        tracks = self.frames.label_tracks(row) + [t for one in self.answers for t in one.tracks(row, numbers)]
+        tracks = self.frames.label_tracks(row) + [track for run in self.runs for track in run.tracks(row, numbers)]
         heads = list(dict.fromkeys(track.head.name for track in tracks))
         tracks.sort(key=lambda track: heads.index(track.head.name))
         others = [(other, self.frames.numbers(other)) for other in self.frames.people(row)]
@@ -146,29 +143,29 @@ class Viewer:
         }  # fmt: skip
 
     def keypoints(self, row: int, given: Mapping[str, str]) -> np.ndarray:
-        """A stretch of frames: as the cache has them, prepared, or of another person beside."""
+        """Consecutive frames as stored, prepared, or of another person (``as`` raw, prepared or beside)."""
         first = _whole(given, "first", 0)
         last = min(first + min(_whole(given, "count", MOST_FRAMES), MOST_FRAMES), self.frames.length(row))
         if first >= last:
-            raise ConfigError(f"frames {first} to {last} of a sequence of {self.frames.length(row)}")
+            raise ConfigError(f"first = {first}; the sequence has {count(self.frames.length(row), 'frame')}")
         kind = given.get("as", "raw")
         if kind == "beside":
             other = _whole(given, "other", -1)
             if other not in self.frames.people(row):
-                raise ConfigError(f"row {other} is nobody of the same recording")
+                raise ConfigError(f"row {other} is not a person of the same recording")
             return self.frames.beside(other, row, first, last)
-        ways: dict[str, Callable[..., np.ndarray]] = {"raw": self.frames.keypoints, "prepared": self.frames.prepared}
-        if kind not in ways:
-            raise unknown("kind of coordinates", kind, [*ways, "beside"])
-        return ways[kind](row, first, last)
+        readers: dict[str, Callable[..., np.ndarray]] = {"raw": self.frames.keypoints, "prepared": self.frames.prepared}
+        if kind not in readers:
+            raise unknown("kind of coordinates", kind, [*readers, "beside"])
+        return readers[kind](row, first, last)
 
     def corrections(self, row: int) -> dict[str, Any]:
-        """The corrections of a sequence's recording, in their order."""
+        """The corrections of a sequence's recording, in order."""
         found, video = self.frames.corrections(row), self.frames.facts(row)["video"]
         return {"version": found.sha256, "rows": [vars(one) for one in found.rows if one.video == video]}
 
     def correct(self, row: int, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a correction, or undo or redo some."""
+        """Add a correction, or undo or redo corrections."""
         path = table.corrections_file(self.frames.folder(row))
         for name, change in (("undo", table.undo), ("redo", table.redo)):
             if name in given:
@@ -207,15 +204,14 @@ def _whole(given: Mapping[str, str], name: str, otherwise: int) -> int:
 
 
 def find_videos(folder: Path, names: Collection[str]) -> dict[str, Path]:
-    """The files in a folder, and in folders in it, that are named as recordings, without their endings.
+    """Video files below a folder by the name of their recording, without the ending.
 
-    The folder is listed and its files are compared with the names: a name is never followed as a path, nor is a link
-    that leads outside.
+    Files are listed and compared with the names, so a name is never used as a path; links to the outside are ignored.
 
-    Raises `InputError`: there is no such folder, or it has no video of these recordings.
+    Raises `InputError`: no such folder, or no video of these recordings.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of videos")
+        raise InputError(f"{folder}: not found; expected a folder of videos")
     root = folder.resolve()
     listed = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in VIDEOS and path.is_file()]
     inside = [path for path in listed if path.resolve().is_relative_to(root)]
@@ -230,5 +226,5 @@ def find_videos(folder: Path, names: Collection[str]) -> dict[str, Path]:
             found[name] = same[0]
     if not found:
         example = min(names, default="NAME")
-        raise InputError(f"{folder}: no video of these recordings; expected files such as {example}.mp4")
+        raise InputError(f"{folder}: no videos of these recordings; expected files such as {example}.mp4")
     return found

@@ -75,7 +75,7 @@ def test_nothing_is_requested_and_the_script_is_there_once():
 
 
 def test_a_clip_of_another_layout_is_refused():
-    with pytest.raises(ConfigError, match=r"points \[3, 25, 3\] of a clip; expected \[3, 95, 3\]"):
+    with pytest.raises(ConfigError, match=r"points of the clip: \[3, 25, 3\]; expected \[3, 95, 3\]"):
         player.Clip(np.zeros((3, 25, 3), np.float32), layout())
 
 

@@ -135,14 +135,14 @@ def test_the_keyboard_alone_browses_plays_corrects_and_undoes(tab, folder):
         reach(tab, "undo the last change (U)")
         tab.keyboard.press("Enter")
         tab.wait_for_selector("#corrections li.undone")
-        assert tab.evaluate(FOCUSED)[1] == "redo what was undone last"
+        assert tab.evaluate(FOCUSED)[1] == "redo the last undone change"
         reach(tab, "redo expression = calm")
         tab.keyboard.press("Enter")
         expect(tab.locator("#corrections li.undone")).to_have_count(0)
         assert tab.evaluate(FOCUSED)[1] == "undo expression = calm"
         reach(tab, "Keys")
         tab.keyboard.press("Space")
-        expect(tab.get_by_text("Space plays; ")).to_be_visible()
+        expect(tab.get_by_text("Space: play or pause")).to_be_visible()
         expect(tab.get_by_role("button", name="play")).to_be_visible()
         tab.keyboard.press("u")
         tab.wait_for_selector("#corrections li.undone")
@@ -169,7 +169,7 @@ def test_the_live_page_has_no_finding_and_tells_a_screen_reader_states_not_frame
         try:
             tab.goto(served.address)
             expect(tab.locator("#people button")).to_have_count(2)
-            expect(tab.locator("#news")).to_have_text("frames come")
+            expect(tab.locator("#news")).to_have_text("receiving frames")
             before = tab.inner_text("#where")
             tab.evaluate(LISTEN)
             assert findings(tab) == []
@@ -183,8 +183,8 @@ def test_the_live_page_has_no_finding_and_tells_a_screen_reader_states_not_frame
         finally:
             ended.set()
             camera.join()
-        expect(tab.get_by_role("status")).to_have_text("no frames come", timeout=8000)
-        assert tab.evaluate("told") == ["no frames come"]
+        expect(tab.get_by_role("status")).to_have_text("no frames", timeout=8000)
+        assert tab.evaluate("told") == ["no frames"]
 
 
 def test_the_tune_page_has_no_finding(tab, folder, tmp_path):

@@ -48,7 +48,7 @@ def test_every_labeled_frame_with_somebody_lies_in_the_folder_of_its_class(cache
         "calm/train_Kick 1_000003.png", "sad/two_000000.png", "sad/two_000002.png",
     }  # fmt: skip
     assert exported.images == {"calm": 1, "glad": 2, "sad": 3}
-    assert (exported.unlabeled, exported.unseen, exported.apart) == (2, 1, 0)
+    assert (exported.unlabeled, exported.unseen, exported.no_subset) == (2, 1, 0)
 
 
 def test_an_image_is_what_the_renderer_draws(cache, tmp_path):
@@ -68,7 +68,7 @@ def test_a_split_comes_first_and_leaves_out_who_is_not_in_it(tmp_path):
     cache = open_cache(a_cache(tmp_path / "cache", *sequences))
     exported = export_images(cache, tmp_path / "out", size=16, split="fold_1")
     assert exported.images == {"test/glad": 2, "train/glad": 2}
-    assert exported.apart == 2
+    assert exported.no_subset == 2
     with pytest.raises(ConfigError, match=r"unknown split 'fold_3'.*fold_1, fold_2"):
         export_images(cache, tmp_path / "other", split="fold_3")
 
@@ -122,7 +122,7 @@ def test_an_export_that_was_killed_is_made_again_and_what_it_left_is_gone(cache,
 
 def test_a_cache_without_labels_is_refused(tmp_path):
     cache = open_cache(a_cache(tmp_path / "cache", a_sequence(expression=np.full(7, -1, np.int8))))
-    with pytest.raises(ConfigError, match="no frame to draw"):
+    with pytest.raises(ConfigError, match="no frame has a class, a subset and a visible person"):
         export_images(cache, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -168,7 +168,7 @@ def test_a_view_of_a_face_that_no_frame_shows_is_refused(tmp_path, view):
     bodies = a_sequence("one", points=95, expression=np.zeros(7, np.int8))
     bodies.keypoints[:, 25:] = 0
     cache = open_cache(a_cache(tmp_path / "cache", bodies, header=BODY_AND_FACE))
-    with pytest.raises(ConfigError, match="no frame shows a face"):
+    with pytest.raises(ConfigError, match="no frame has a face"):
         export_images(cache, tmp_path / "out", view=view)
     assert not (tmp_path / "out").exists()
 

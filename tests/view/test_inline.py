@@ -53,7 +53,7 @@ def test_a_sequence_of_a_cache_is_shown_with_labels_and_other_people(tmp_path):
     assert repr(skelemo.show(folder, 2, "one")) == "<2 clips: pair_r (9 frames), one (7 frames)>"
 
 
-def test_a_stretch_of_frames_says_so_and_cuts_the_tracks(tmp_path):
+def test_a_range_of_frames_is_in_the_title_and_applies_to_tracks(tmp_path):
     one = a_sequence("one", 30)
     (clip,) = data_of(skelemo.show(a_cache(tmp_path / "c", one), first=10, count=5))
     assert clip["title"] == "one, frames 10 to 14 of 30"
@@ -74,7 +74,7 @@ def test_what_a_run_keeps_is_shown_and_its_model_says_where_it_has_learned(train
     kept = run.predictions[run.predictions["sequence"] == held].sort_values("frame")
     told = [EXPRESSION.outputs[int(number)] for number in values_of(track)]
     assert told == kept["expression_predicted"].tolist()
-    now = next(one for one in trained_on["tracks"] if one["name"] == "expression: run (learned from it)")
+    now = next(one for one in trained_on["tracks"] if one["name"] == "expression: run (trained on it)")
     expected = skelemo.load(trained / "run").predict(trained / "cache")
     row = cache.sequences.set_index("id").loc[learned]
     mine = expected[(expected["video"] == row["video"]) & (expected["person"] == row["person"])]
@@ -129,10 +129,10 @@ def test_a_sequence_by_itself_has_its_labels():
         (np.zeros((4, 24, 3)), {}, r"24 points; known are 25 \(body_25\)"),
         (np.zeros((4, 25)), {}, r"shape \[4, 25\]; expected numbers \[T, V, 3\]"),
         (np.ones((4, 25, 3)), {"first": 4}, "first = 4: the array has 4 frames"),
-        (np.ones((4, 25, 3)), {"runs": 3}, "a int is neither a run's folder nor a model"),
-        ([], {}, "nothing to show in what was given; expected a cache or its folder, a recording"),
-        (7, {}, r"something of type int cannot be shown; expected a cache or its folder, .* arrays \[T, V, 3\]"),
-        (None, {}, "^None cannot be shown; expected a cache or its folder, a recording of OpenPose JSON, sequences"),
+        (np.ones((4, 25, 3)), {"runs": 3}, "runs: int; expected a run folder or a model"),
+        ([], {}, "nothing to show; expected a cache or its folder, a recording"),
+        (7, {}, r"cannot show int; expected a cache or its folder, .* arrays \[T, V, 3\]"),
+        (None, {}, "^cannot show NoneType; expected a cache or its folder, a recording of OpenPose JSON, sequences"),
     ],
 )
 def test_what_cannot_be_shown_costs_one_line(source, options, told):

@@ -99,7 +99,7 @@ def test_a_cache_without_labels_can_be_looked_at(tmp_path):
 
 def test_what_cannot_be_shown_is_refused(tmp_path):
     cache = open_cache(a_cache(tmp_path / "cache", a_sequence(keypoints=np.zeros((7, 25, 3), np.float32))))
-    with pytest.raises(ConfigError, match="nobody is seen in any of its 7 frames"):
+    with pytest.raises(ConfigError, match="no person is visible in any of 7 frames"):
         write_page(cache, tmp_path / "page")
     assert not (tmp_path / "page").exists()
     with pytest.raises(ConfigError, match="shows a face"):

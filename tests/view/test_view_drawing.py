@@ -172,15 +172,15 @@ def test_a_stretch_is_marked_with_the_mouse_and_values_wrong_merge_and_redo_are_
     tab.fill("[aria-label=valence]", "3")
     tab.get_by_role("button", name="set the label").click()
     expect(tab.locator("#state.wrong")).to_contain_text("3")
-    tab.get_by_role("button", name="the label is wrong").click()
+    tab.get_by_role("button", name="mark the label as wrong").click()
     expect(track.locator(".words")).to_have_text("no label")
-    tab.get_by_role("button", name="this and the other are one person").click()
+    tab.get_by_role("button", name="merge two tracks of one person").click()
     tab.get_by_text("merge with r").wait_for()
     assert rows(folder)[1:] == [("wrong", "va", ""), ("merge", "", "r")]
     for _ in range(3):
         tab.get_by_role("button", name="undo the last change").click()  # faster than they are saved
     expect(tab.locator("#corrections li.undone")).to_have_count(3)
-    tab.get_by_role("button", name="redo what was undone last").click()
+    tab.get_by_role("button", name="redo the last undone change").click()
     expect(tab.locator("#corrections li.undone")).to_have_count(2)
     tab.select_option("#filters [name=problem]", "corrected")
     expect(tab.locator("#total")).to_have_text(re.compile("^1 of 2"))

@@ -122,7 +122,7 @@ def test_correcting_is_saved_undone_and_there_after_reloading_and_in_another_tab
     assert row["author"]
     assert row["note"] == "calm, not sad"
     other.get_by_text("expression: corrected").wait_for(timeout=5000)  # it looks by itself
-    other.get_by_role("button", name="the label is unsure").click()
+    other.get_by_role("button", name="mark the label as unsure").click()
     expect(other.locator("#corrections li")).to_have_count(2)
     expect(tab.locator("#corrections li")).to_have_count(2)
     assert [row["action"] for row in table(folder)] == ["set", "unsure"]
@@ -144,7 +144,7 @@ def test_two_people_are_swapped(tab, address, folder):
     tab.goto(f"{address}#300")
     tab.reload()
     opened(tab, "pair_l")
-    tab.get_by_role("button", name="the two change places in the stretch").click()
+    tab.get_by_role("button", name="swap the two people in the selection").click()
     tab.get_by_text("swap with r").wait_for()
     assert [table(folder)[-1][name] for name in ("action", "person", "value")] == ["swap", "l", "r"]
 
@@ -160,7 +160,7 @@ def test_a_queue_marks_the_stretch_and_fills_in_the_correction(browser, folder, 
         assert page.inner_text("#corrections p") == "Frames 10 to 19"
         assert page.locator("[aria-label=class]").input_value() == "glad"
         done = page.locator("#suspect-0 em")
-        for name in ("the label is unsure", "undo the last change (U)", "redo what was undone last"):
+        for name in ("mark the label as unsure", "undo the last change (U)", "redo the last undone change"):
             page.get_by_role("button", name=name).click()
             done.wait_for(state="hidden" if name.startswith("undo") else "visible")
         page.reload()

@@ -18,7 +18,7 @@ from skelemo.errors import ConfigError, InputError
 from skelemo.runs.folder import Run
 from skelemo.runs.predictions import output_table
 from skelemo.targets import VA
-from skelemo.view.server import make_app
+from skelemo.view.app import make_app
 from skelemo.view.viewer import Viewer
 
 PORT, TOKEN = 4321, "the-token"
@@ -88,7 +88,7 @@ def decoded(text, kind):
 def test_whoever_has_no_token_or_comes_from_elsewhere_is_refused(folder, path, token, headers):
     answer = client(Viewer(open_cache(folder)), **headers).get(path, params={"token": token})
     assert answer.status_code == 403
-    assert answer.text.startswith(("No token", "Another origin"))
+    assert answer.text.startswith(("Wrong token", "Wrong origin"))
 
 
 def test_a_change_from_another_origin_or_in_another_form_is_refused(view, folder):
@@ -229,7 +229,7 @@ def test_disagreement_and_error_are_worked_out_from_predictions(folder):
 
 
 def test_a_run_on_another_cache_is_refused(folder):
-    with pytest.raises(InputError, match="predicts for no sequence of small"):
+    with pytest.raises(InputError, match="no predictions for sequences of small"):
         Viewer(open_cache(folder), [a_run({"elsewhere": ([0], [[1.0, 0, 0]])})])
 
 
@@ -314,7 +314,7 @@ def test_a_queue_names_rows_and_leaves_out_whom_the_cache_does_not_have(folder, 
         (0, "anna/talk_left", "right"),
     ]
     (tmp_path / "others.csv").write_text("\n".join([lines[0], lines[3]]))
-    with pytest.raises(InputError, match="of its 1 suspect none is in small"):
+    with pytest.raises(InputError, match="none of 1 suspect is in small"):
         Viewer(open_cache(folder), queue=tmp_path / "others.csv")
 
 
@@ -341,14 +341,14 @@ def test_what_cannot_be_is_one_line(folder):
     assert "nowhere: no such cache" in answer.output
     answer = CliRunner().invoke(main, ["view", str(folder), "--video", "nowhere"])
     assert answer.exit_code == 2
-    assert "nowhere: no such folder of videos" in answer.output
+    assert "nowhere: not found; expected a folder of videos" in answer.output
     with pytest.raises(ConfigError, match="kind of coordinates"):
         Viewer(open_cache(folder)).keypoints(0, {"as": "x"})
 
 
 def test_a_damaged_table_of_corrections_or_an_empty_queue_is_refused_before_the_page_opens(folder, tmp_path):
     (tmp_path / "empty.csv").write_text("rank,kind,video,person,first,last,score,found,head,value\n")
-    with pytest.raises(InputError, match=r"empty\.csv: no suspect in it"):
+    with pytest.raises(InputError, match=r"empty\.csv: no suspects"):
         Viewer(open_cache(folder), queue=tmp_path / "empty.csv")
     (folder / "corrections.csv").write_bytes(b"id,time\n\xff")
     with pytest.raises(InputError, match=r"corrections\.csv: 'utf-8' codec"):

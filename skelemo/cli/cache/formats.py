@@ -162,7 +162,7 @@ def _show_images(out: Path, exported: "Exported") -> None:
     skipped = {
         "frames without a class": exported.unlabeled,
         "frames with nobody visible": exported.unseen,
-        "frames outside the split": exported.apart,
+        "frames outside the split": exported.no_subset,
     }
     for reason, count in skipped.items():
         if count:

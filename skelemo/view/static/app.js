@@ -5,7 +5,7 @@ import {Corrections} from "skelemo/corrections.js";
 import {Queue} from "skelemo/queue.js";
 import {planes} from "skelemo/plane.js";
 
-const {make, Player} = globalThis.skelemo, LOOK = 2000;
+const {make, Player} = globalThis.skelemo, POLL = 2000;
 const at = id => document.getElementById(id);
 let about, table, queue, player, corrections, sequence = null, move = () => {}, prepared = false, behind = true, film = null, asked = 0;
 
@@ -15,13 +15,13 @@ function tell(news) {
   at("state").className = wrong ? "quiet wrong" : "quiet";
 }
 
-/* Draw again when frames arrive, unless something else is open by then. */
+/* Draw again when frames arrive. */
 function arrived(error) {
   if (error instanceof Error) tell(error);
   if (!player.playing || !player.clip.frame(player.at)) player.draw();
 }
 
-/* The video behind the skeleton: it follows the player. */
+/* The video behind the skeleton, synchronized with the player. */
 function follow(clip) {
   film?.remove();
   film = null;
@@ -42,7 +42,7 @@ function follow(clip) {
   };
 }
 
-/* Open a sequence, where something is suspected with its stretch marked. */
+/* Open a sequence; for a suspect, select its frames and fill in the correction. */
 async function open(row, suspect = null) {
   const mine = ++asked;
   try {
@@ -66,7 +66,7 @@ async function open(row, suspect = null) {
   tell("");
 }
 
-/* Show the open sequence in the player, with its tracks. */
+/* Show the open sequence and its tracks in the player. */
 function show(frame) {
   const clip = clipOf(sequence, about.parts, prepared, arrived), marked = player.clip?.title === clip.title ? player.selection : null;
   move = planes(at("planes"), clip.tracks);
@@ -81,7 +81,7 @@ function facts() {
   const box = at("shown"), list = [["video", sequence.video], ["person", sequence.person], ["subject", sequence.subject],
     ["frames", sequence.length.toLocaleString("en")], ["rate", sequence.fps ? `${+sequence.fps.toFixed(2)} frames/s` : ""],
     ["image", sequence.width > 1 ? `${sequence.width} × ${sequence.height}` : ""],
-    ["others", sequence.others.length || ""], ["files not read", sequence.unread || ""], ...Object.entries(sequence.splits)];
+    ["other people", sequence.others.length || ""], ["unreadable files", sequence.unread || ""], ...Object.entries(sequence.splits)];
   box.replaceChildren();
   const grid = make(box, "dl");
   for (const [name, value] of list) if (value !== "" && value != null) { make(grid, "dt", "", name); make(grid, "dd", "", value); }
@@ -97,8 +97,8 @@ function facts() {
   if (sequence.film) check("behind", "video", behind, on => { behind = on; player.draw(); });
 }
 
-/* Labels and corrections anew, at the same frame. */
-async function renew() {
+/* Reload labels and corrections. */
+async function reload() {
   const row = sequence.row, mine = asked, found = await ask(`sequence/${row}`);
   if (mine !== asked || row !== sequence.row) return;
   sequence = found;
@@ -110,14 +110,14 @@ async function renew() {
   queue.mark(sequence);
 }
 
-/* What another tab, or another program, has changed. */
-async function look() {
+/* Check for changes by other tabs and programs. */
+async function poll() {
   if (document.visibilityState === "visible" && sequence && !corrections.busy)
     try {
       const row = sequence.row, found = await ask(`corrections/${row}`);
-      if (row === sequence.row && found.version !== corrections.version && !corrections.busy) await renew();
+      if (row === sequence.row && found.version !== corrections.version && !corrections.busy) await reload();
     } catch (error) { tell(error); }
-  setTimeout(look, LOOK);
+  setTimeout(poll, POLL);
 }
 
 function listed() { return queue.shown ? queue : table; }
@@ -136,15 +136,15 @@ async function begin() {
   at("about").textContent = `${about.frames.toLocaleString("en")} frames${runs}${simulated}`;
   player = new Player(at("player"), null, {missing: true});
   player.root.addEventListener("frame", event => move(event.detail));
-  corrections = new Corrections(at("corrections"), about.heads, player, renew, tell);
+  corrections = new Corrections(at("corrections"), about.heads, player, reload, tell);
   table = new Sequences(about, open, tell);
   document.addEventListener("keydown", keys);
   queue = new Queue(await ask("queue"), open);
   const first = await table.ask(), row = /^#[0-9]+$/.test(location.hash) ? +location.hash.slice(1) : first?.row;
   const rank = location.hash.match(/^#suspect([0-9]+)$/)?.[1], place = queue.items.findIndex(one => String(one.rank) === rank);
-  if (queue.place >= 0) return look();  // somebody was faster
+  if (queue.place >= 0) return poll();  // the user has already chosen a suspect
   if (queue.shown && (place >= 0 || !location.hash)) await queue.choose(Math.max(place, 0));
   else if (row !== undefined) await open(row);
-  look();
+  poll();
 }
 begin().catch(tell);

@@ -1,4 +1,4 @@
-/* Marking a stretch and correcting it: every change is saved at once, and can be undone. */
+/* The form that corrects the selected frames. Every change is saved immediately and can be undone. */
 import {ask} from "skelemo/data.js";
 const {make} = globalThis.skelemo;
 
@@ -6,7 +6,7 @@ export class Corrections {
   constructor(box, heads, player, changed, tell) {
     Object.assign(this, {box, heads, player, changed, tell, sequence: null, waiting: 0, last: Promise.resolve()});
     this.build();
-    player.root.addEventListener("stretch", () => this.showStretch());
+    player.root.addEventListener("selection", () => this.showSelection());
   }
 
   build() {
@@ -17,13 +17,13 @@ export class Corrections {
     };
     const line = () => make(box, "div", "line");
     make(box, "h3", "", "Correct");
-    this.stretch = make(box, "p", "quiet", "", {"aria-live": "polite"});
-    this.stretch.style.margin = "0";
+    this.selected = make(box, "p", "quiet", "", {"aria-live": "polite"});
+    this.selected.style.margin = "0";
     const ends = line();
     this.ends = ends;
-    button(ends, "Start here", () => this.end(0), "stretch starts here (I)");
-    button(ends, "End here", () => this.end(1), "stretch ends here (O)");
-    button(ends, "Whole", () => this.player.select(null), "whole sequence");
+    button(ends, "Set start", () => this.end(0), "start the selection at this frame (I)");
+    button(ends, "Set end", () => this.end(1), "end the selection at this frame (O)");
+    button(ends, "All", () => this.player.select(null), "select all frames");
     this.note = make(line(), "input", "", "", {type: "text", placeholder: "note", "aria-label": "note", maxlength: 500});
     if (this.heads.length) {
       const choose = line();
@@ -34,20 +34,20 @@ export class Corrections {
       this.inputs();
       const act = line();
       button(act, "Set", () => this.add({action: "set", head: this.head.value, value: this.value()}), "set the label");
-      button(act, "Wrong", () => this.add({action: "wrong", head: this.head.value}), "the label is wrong");
-      button(act, "Unsure", () => this.add({action: "unsure", head: this.head.value}), "the label is unsure");
+      button(act, "Wrong", () => this.add({action: "wrong", head: this.head.value}), "mark the label as wrong");
+      button(act, "Unsure", () => this.add({action: "unsure", head: this.head.value}), "mark the label as unsure");
     }
     this.tracks = make(box, "div", "line");
     this.person = make(this.tracks, "select", "", "", {"aria-label": "other person"});
-    button(this.tracks, "Merge", () => this.add({action: "merge", value: this.person.value}), "this and the other are one person");
-    button(this.tracks, "Swap", () => this.add({action: "swap", value: this.person.value}), "the two change places in the stretch");
+    button(this.tracks, "Merge", () => this.add({action: "merge", value: this.person.value}), "merge two tracks of one person");
+    button(this.tracks, "Swap", () => this.add({action: "swap", value: this.person.value}), "swap the two people in the selection");
     const back = line();
     this.undoButton = button(back, "Undo", () => this.undo(), "undo the last change (U)");
-    this.redoButton = button(back, "Redo", () => this.redo(), "redo what was undone last");
+    this.redoButton = button(back, "Redo", () => this.redo(), "redo the last undone change");
     this.list = make(box, "ol", "done", "", {"aria-label": "corrections of this recording"});
   }
 
-  /* Inputs that fit the chosen head: of classes with the label of the frame that is shown. */
+  /* Inputs for the chosen head; for classes, set to the label of the current frame. */
   inputs() {
     const head = this.heads.find(one => one.name === this.head.value);
     this.values.replaceChildren();
@@ -68,10 +68,10 @@ export class Corrections {
     this.value = () => made.map(one => one.value === "" ? "-" : one.value).join(" ");
   }
 
-  /* Forget what was filled in for another sequence. */
+  /* Reset for another sequence. */
   begin() { if (this.head) this.inputs(); }
 
-  /* Fill in what an audit suggests. */
+  /* Fill in the suggestion of an audit. */
   fill({head, value}) {
     if (this.heads.some(one => one.name === head) && value) {
       this.head.value = head;
@@ -86,16 +86,16 @@ export class Corrections {
     this.person.replaceChildren();
     for (const {person} of sequence.others) make(this.person, "option", "", person || "(no name)", {value: person});
     this.tracks.hidden = !sequence.others.length;
-    this.showStretch();
+    this.showSelection();
     this.showList(sequence.corrections);
   }
 
-  showStretch() {
+  showSelection() {
     if (!this.sequence) return;
     const {clip, selection} = this.player, [first, last] = selection || [0, clip.length - 1];
     const [from, to] = [clip.number(first), clip.number(last)];
     this.ends.hidden = clip.length === 1;
-    this.stretch.textContent = from === to ? `Frame ${from}` : `${selection ? "Frames" : "All frames,"} ${from} to ${to}`;
+    this.selected.textContent = from === to ? `Frame ${from}` : `${selection ? "Frames" : "All frames,"} ${from} to ${to}`;
   }
 
   end(which) {
@@ -104,7 +104,7 @@ export class Corrections {
   }
 
   showList({version, rows}) {
-    const {activeElement: focused} = document, id = focused?.dataset.id;  // a button that is disabled loses the focus
+    const {activeElement: focused} = document, id = focused?.dataset.id;  // a disabled button loses the focus
     this.version = version;
     this.rows = rows;
     this.undoButton.disabled = !rows.some(row => !row.undone);
@@ -144,7 +144,7 @@ export class Corrections {
     });
   }
 
-  /* Change after change: what is asked for while one is being saved waits, and a function makes its body only then. */
+  /* Send changes one after another; a function computes its body once the earlier changes are saved. */
   send(body) {
     const {row} = this.sequence;
     this.waiting++;

@@ -1,4 +1,4 @@
-/* What the page asks of the server, and the frames of one sequence, a stretch at a time. */
+/* Requests to the server, and the frames of a sequence, loaded in chunks. */
 const token = new URLSearchParams(location.search).get("token");
 const CHUNK = 256, KEPT = 24, MOST_OTHERS = 12;
 
@@ -6,19 +6,19 @@ export function address(path, given = {}) {
   return `/api/${path}?${new URLSearchParams({...given, token})}`;
 }
 
-/* JSON, or an error with what the server says. */
+/* Request JSON; throws the server's error message. */
 export async function ask(path, given = {}, body = null) {
   const options = body ? {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)} : {};
-  const answer = await fetch(address(path, given), options).catch(() => { throw new Error("skelemo view has ended"); });
+  const answer = await fetch(address(path, given), options).catch(() => { throw new Error("skelemo view is not running"); });
   const text = await answer.text();
   let content = null;
-  try { content = JSON.parse(text); } catch { /* a refusal is plain text */ }
+  try { content = JSON.parse(text); } catch { /* rejections are plain text */ }
   if (!answer.ok) throw new Error(content?.error || text || answer.statusText);
   return content;
 }
 
-/* Frames of a sequence, raw or prepared, or of another person beside it. frame(i) is null until they are here. */
-export class Stretches {
+/* Frames of a sequence, raw or prepared, or of another person in it. frame(i) is null while loading. */
+export class FrameLoader {
   constructor(row, length, points, given, arrived, change = null) {
     Object.assign(this, {row, length, size: 3 * points, given, arrived, change, known: new Map()});
   }
@@ -47,7 +47,7 @@ export class Stretches {
   }
 }
 
-/* Coordinates as shares of the image become pixels, where its size is known. */
+/* Conversion of relative coordinates to pixels, if the image size is known. */
 function toPixels({scale, width, height}) {
   if (scale === "pixels" || !(width > 1 && height > 1)) return null;
   const [by, on] = scale === "unit" ? [1, 0] : [.5, 1];
@@ -57,7 +57,7 @@ function toPixels({scale, width, height}) {
   };
 }
 
-/* Prepared parts have origins of their own: they are set side by side. */
+/* Prepared parts have separate origins and are drawn side by side. */
 function sideBySide(parts) {
   const total = parts.reduce((sum, part) => sum + part.points, 0);
   return points => parts.forEach((part, k) => {
@@ -70,9 +70,9 @@ function sideBySide(parts) {
 export function clipOf(sequence, parts, prepared, arrived) {
   const points = parts.reduce((sum, part) => sum + part.points, 0), {row, length} = sequence;
   const numbers = skelemo.decodeNumbers(sequence.numbers), change = prepared ? sideBySide(parts) : toPixels(sequence);
-  const own = new Stretches(row, length, points, {as: prepared ? "prepared" : "raw"}, arrived, change);
+  const own = new FrameLoader(row, length, points, {as: prepared ? "prepared" : "raw"}, arrived, change);
   const near = sequence.others.filter(one => one.first <= numbers[length - 1] && one.last >= numbers[0]).slice(0, MOST_OTHERS)
-    .map(one => [one, new Stretches(row, length, points, {as: "beside", other: one.row}, arrived, change)]);
+    .map(one => [one, new FrameLoader(row, length, points, {as: "beside", other: one.row}, arrived, change)]);
   const sized = !prepared && (sequence.scale === "pixels" || change);
   return {title: sequence.id, length, fps: sequence.fps, parts, tracks: sequence.tracks.map(skelemo.decodeTrack),
     size: sized ? [sequence.width, sequence.height] : [0, 0], number: i => numbers[i], numbers, frame: i => own.frame(i),

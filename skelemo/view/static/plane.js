@@ -1,15 +1,7 @@
-/* Two values in their plane: the label as a ring, each prediction as a dot. */
-const {make} = globalThis.skelemo, COLORS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00"];
+/* Two values as a point in their plane: the label as a ring, each prediction as a dot. */
+const {make, svg} = globalThis.skelemo, COLORS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00"];
 
-function svg(parent, tag, facts, text = "") {
-  const one = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(facts)) one.setAttribute(name, value);
-  one.textContent = text;
-  parent.append(one);
-  return one;
-}
-
-/* Draws the planes of a sequence's heads of two values; returns what moves their dots to a frame. */
+/* Draw the planes of heads with two values; returns a function that moves the dots to a frame. */
 export function planes(box, tracks) {
   box.replaceChildren();
   const heads = Map.groupBy(tracks.filter(one => one.kind === "values" && one.outputs.length === 2), one => one.head);

@@ -1,4 +1,4 @@
-/* What an audit suspects, one after another: the suspicious stretch is marked and the likely correction filled in. */
+/* The queue of suspects from an audit: each opens with its frames selected and the likely correction filled in. */
 const {make} = globalThis.skelemo, at = id => document.getElementById(id);
 
 export class Queue {
@@ -34,13 +34,13 @@ export class Queue {
     this.show(true);
   }
 
-  /* Tell of which suspects of a recording any of the stretch is corrected. */
+  /* Mark the suspects of a recording that have corrected frames. */
   mark({video, corrections: {rows}}) {
     for (const one of this.items) if (one.video === video) one.done.hidden = !rows.some(row => !row.undone
       && row.person === one.person && row.first <= one.last && (row.last ?? Infinity) >= one.first);
   }
 
-  /* Show the queue, or the table of all sequences. */
+  /* Show the queue or the table of all sequences. */
   show(on) {
     this.shown = on;
     for (const [tab, its] of this.tabs) tab.setAttribute("aria-pressed", its === on);

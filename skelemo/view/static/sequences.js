@@ -1,6 +1,8 @@
-/* The table of sequences: only the rows on the screen exist; pages of it are asked for as it is scrolled. */
+/* The table of sequences: only visible rows exist as elements, and pages are loaded on scrolling. */
 import {ask} from "skelemo/data.js";
 const {make} = globalThis.skelemo, HEIGHT = 50, PAGE = 100, KEPT = 40;
+const SORTS = {"": "cache order", nobody: "frames without people", missing: "missing points", raters: "rater disagreement",
+  disagreement: "label disagreement", error: "prediction error"};
 
 export class Sequences {
   constructor(about, open, tell) {
@@ -29,14 +31,10 @@ export class Sequences {
     }
     make(this.form.elements.problem, "option", "", "any", {value: ""});
     for (const [value, text] of Object.entries(choices.problem)) make(this.form.elements.problem, "option", "", text, {value});
-    for (const value of choices.sort) make(this.form.elements.sort, "option", "", value || "as in the cache", {value});
-    if (choices.sort.includes("disagreement"))
-      this.form.elements.sort.querySelector("[value=disagreement]").textContent = "label disagreement";
-    if (choices.sort.includes("raters")) this.form.elements.sort.querySelector("[value=raters]").textContent = "raters disagree";
-    if (choices.sort.includes("error")) this.form.elements.sort.querySelector("[value=error]").textContent = "prediction error";
+    for (const value of choices.sort) make(this.form.elements.sort, "option", "", SORTS[value] ?? value, {value});
   }
 
-  /* Ask anew, from the top. */
+  /* Reload from the top. */
   async ask() {
     this.query = Object.fromEntries([...new FormData(this.form)].filter(([, value]) => value));
     this.pages.clear();
@@ -65,7 +63,7 @@ export class Sequences {
 
   at(place) { return this.pages.get(Math.floor(place / PAGE))?.[place % PAGE]; }
 
-  /* Open the next sequence, or the one before. */
+  /* Open the next or previous sequence. */
   async move(by) {
     const place = Math.max(0, Math.min(this.total - 1, this.place + by));
     await this.page(Math.floor(place / PAGE));
@@ -118,7 +116,7 @@ export class Sequences {
     const percent = value => `${(100 * value).toFixed(0)} %`;
     return [...this.about.labels.map(name => one[name]), `${one.frames.toLocaleString("en")} frame${one.frames === 1 ? "" : "s"}`,
       one.missing > .005 && `${percent(one.missing)} missing`, one.subject && `subject ${one.subject}`,
-      one.raters != null && `raters ${percent(one.raters)} apart`, one.error != null && `error ${one.error.toFixed(2)}`,
-      one.disagreement != null && `${percent(one.disagreement)} disagree`].filter(Boolean).join(" · ");
+      one.raters != null && `rater disagreement ${percent(one.raters)}`, one.error != null && `error ${one.error.toFixed(2)}`,
+      one.disagreement != null && `label disagreement ${percent(one.disagreement)}`].filter(Boolean).join(" · ");
   }
 }

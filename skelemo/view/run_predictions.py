@@ -1,4 +1,4 @@
-"""What runs predicted for the sequences of a cache, and how far it is from the labels."""
+"""Predictions of runs for a cache's sequences, and their errors."""
 
 import numpy as np
 import pandas as pd
@@ -10,16 +10,17 @@ from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.targets import Head
 
 
-class RunAnswers:
+class RunPredictions:
     """A run's predictions by sequence.
 
     Attributes
     ----------
-    name : of the run on the page; other than the folder's where another run's is the same.
-    disagreement : by row of the cache, the share of labeled windows whose class, or flags, are predicted otherwise.
-    error : by row, the mean over heads of 1 less the probability of the true class or flag, and of the absolute error
-        of values as a share of their range. Both are NaN where nothing is predicted.
-    subsets : by name, which rows of the cache were predicted in it; with one fold also those it learned from.
+    name : unique name of the run on the page.
+    disagreement : by row of the cache, the share of labeled windows whose predicted class or flags differ from the
+        label; NaN without predictions.
+    error : by row, the mean over heads of 1 minus the probability of the true class or flag, and of the absolute error
+        of values relative to their range; NaN without predictions.
+    subsets : by name, masks of the cache's rows; includes the training subset if the run has a single fold.
     """
 
     def __init__(self, run: Run, ids: np.ndarray, name: str = "") -> None:
@@ -27,7 +28,7 @@ class RunAnswers:
         table = run.predictions.reset_index(drop=True)
         self._ids = pd.Index(ids)
         rows = self._ids.get_indexer(pd.Index(table["sequence"].astype(str)))
-        # The test answer of a window counts where another fold validated on it.
+        # Test predictions come last, and so take precedence over validation predictions of other folds.
         order = np.lexsort((table["subset"].to_numpy(str) == "test", table["frame"].to_numpy(), rows))
         self._table, self._rows = table.iloc[order], rows[order]
         self.subsets = {
@@ -36,19 +37,19 @@ class RunAnswers:
             for mask in [(table["subset"] == name).to_numpy()]
         }
         folds = run.splits.get("folds", ())
-        if len(folds) == 1:  # of several folds every sequence is in the training subset of some
+        if len(folds) == 1:  # with several, every sequence is in some training subset
             self.subsets["train"] = self._ids.isin(folds[0].get("train", ()))
-        apart = [_apart(table, head) for head in run.heads]
-        self.disagreement = self._mean([wrong for wrong, _ in apart if wrong is not None], rows, len(ids))
-        self.error = self._mean([error for _, error in apart], rows, len(ids))
+        errors = [_errors(table, head) for head in run.heads]
+        self.disagreement = self._mean([wrong for wrong, _ in errors if wrong is not None], rows, len(ids))
+        self.error = self._mean([error for _, error in errors], rows, len(ids))
 
     @property
     def matched(self) -> int:
-        """Predictions of sequences that the cache has."""
+        """Number of predictions for sequences of the cache."""
         return int((self._rows >= 0).sum())
 
     def tracks(self, row: int, number: np.ndarray) -> list[Track]:
-        """What is predicted of one sequence, by head; ``number`` has its frame numbers."""
+        """Predictions for a sequence with frame numbers ``number``, by head."""
         first, last = np.searchsorted(self._rows, [row, row + 1])
         table = self._table.iloc[first:last].drop_duplicates("frame", keep="last")
         at = np.searchsorted(number, table["frame"].to_numpy())
@@ -60,7 +61,7 @@ class RunAnswers:
 
     @staticmethod
     def _mean(columns: list[np.ndarray], rows: np.ndarray, size: int) -> np.ndarray:
-        """The mean of what is known of each sequence, over windows and then over heads."""
+        """The mean of each sequence, without NaN, over windows and then over heads."""
         means = []
         for values in columns:
             known = ~np.isnan(values) & (rows >= 0)
@@ -70,8 +71,8 @@ class RunAnswers:
         return mean_of_known(np.stack(means, -1)) if means else np.full(size, np.nan)
 
 
-def _apart(table: pd.DataFrame, head: Head) -> tuple[np.ndarray | None, np.ndarray]:
-    """Of each window whether it is answered otherwise than labeled, and how far off it is; NaN without a label."""
+def _errors(table: pd.DataFrame, head: Head) -> tuple[np.ndarray | None, np.ndarray]:
+    """For each window whether prediction and label differ, and the error; NaN without a label."""
     truth, outputs = truth_of(table, head), outputs_of(table, head)
     if head.kind == "classes":
         known = truth >= 0
