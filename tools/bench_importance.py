@@ -1,4 +1,4 @@
-"""How long a training measures which keypoints mattered: ``python tools/bench.py importance --data cache/actors``."""
+"""Time that a training spends on keypoint importance: ``python tools/bench.py importance --data cache/actors``."""
 
 import tempfile
 import time

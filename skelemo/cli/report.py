@@ -64,24 +64,24 @@ def _show(report: "Report") -> None:
     console = Screen()
     for note in report.notes:
         console.print(f"note: {note}", soft_wrap=True)
-    for ground in report.grounds:
-        figures = [(head, name) for head in ground.heads for name in figures_of(head) if name in SHOWN]
-        simulated = ", simulated" if ground.simulated else ""
+    for comparison in report.comparisons:
+        figures = [(head, name) for head in comparison.heads for name in figures_of(head) if name in SHOWN]
+        simulated = ", simulated" if comparison.simulated else ""
         bounded = _NAME + sum(_INTERVAL if SHOWN[name] else _VALUE for _, name in figures) <= console.width
         if _NAME + _VALUE * len(figures) > console.width:
             figures = [(head, name) for head, name in figures if SHOWN[name]]
-        shown = table(f"{ground.title}{simulated}", "run", *(figures_of(head)[name] for head, name in figures))
+        shown = table(f"{comparison.title}{simulated}", "run", *(figures_of(head)[name] for head, name in figures))
         shown.columns[0].overflow, shown.columns[0].min_width = "fold", 8
         for column in shown.columns[1:]:
             column.no_wrap = True
-        for run in ground.runs:
+        for run in comparison.runs:
             shown.add_row(
                 run.name, *(_cell(estimate_of(run, head.name, name), bounded and SHOWN[name]) for head, name in figures)
             )
         console.print(shown)
-        for note in dict.fromkeys(filter(None, map(ground.transductive, ground.heads))):
+        for note in dict.fromkeys(filter(None, map(comparison.transductive, comparison.heads))):
             console.print(note, soft_wrap=True)
-        if (basis := ground.facts().get("Intervals", "")).startswith("n/a"):
+        if (basis := comparison.facts().get("Intervals", "")).startswith("n/a"):
             console.print(f"95 % intervals: {basis}")
     console.print(f"report: {report.page}")
 

@@ -74,16 +74,13 @@
     pen.globalAlpha = 1;
   };
 
-  function append(parent, element, attributes, text) {
-    element.textContent = text;
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    parent.append(element);
-    return element;
-  }
-
-  /* Append an HTML or SVG element. */
-  skelemo.make = (parent, tag, name = "", text = "", attributes = {}) =>
-    append(parent, document.createElement(tag), name ? {class: name, ...attributes} : attributes, text);
-  skelemo.svg = (parent, tag, attributes = {}, text = "") =>
-    append(parent, document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, text);
+  /* Append an element. */
+  skelemo.make = (parent, tag, name = "", text = "", attributes = {}) => {
+    const one = document.createElement(tag);
+    if (name) one.className = name;
+    one.textContent = text;
+    for (const [key, value] of Object.entries(attributes)) one.setAttribute(key, value);
+    parent.append(one);
+    return one;
+  };
 })();

@@ -1,6 +1,6 @@
-"""Model cards: of a run, in its report, and beside an exported model, with the front matter of the Hugging Face Hub.
+"""Model cards, in reports and next to exported models, the latter with the Hugging Face Hub's front matter.
 
-They say what the run's folder says, and nothing else, in the words of ``card.md.j2``.
+All facts come from the run folder; the text is in ``card.md.j2``.
 """
 
 import re
@@ -35,12 +35,10 @@ _LIBRARY = "library_name: skelemo"
 
 
 def require_own(folder: Path) -> None:
-    """`ConfigError` where a ``README.md`` lies that is no model card of ours."""
+    """Raise `ConfigError` if a folder has a ``README.md`` that is not a model card of skelemo."""
     path = folder / CARD
     if path.exists() and (not path.is_file() or _LIBRARY not in path.read_text("utf-8", "replace")[:2000]):
-        raise ConfigError(
-            f"{path} is not a model card of skelemo's; name a file in another folder, as in --out model/x.onnx"
-        )
+        raise ConfigError(f"{path}: not a model card of skelemo: choose another folder, as in --out model/x.onnx")
 
 
 def write_card(path: Path, model: Path, facts: Mapping[str, Any], run: Run | None, costs: Sequence[Any] = ()) -> None:
@@ -49,16 +47,16 @@ def write_card(path: Path, model: Path, facts: Mapping[str, Any], run: Run | Non
     Parameters
     ----------
     model : the exported file.
-    facts : what it says of itself.
-    run : what it was exported from; None where only the model's own files were there.
-    costs : what quantizing cost, see `skelemo.inference.exported_checks.Cost`.
+    facts : its metadata.
+    run : the exported run; None if only the model's files are available.
+    costs : effect of quantization, see `skelemo.inference.exported_checks.Cost`.
     """
     with finished(path) as partial:
         partial.write_text(card(model, facts, run, costs), encoding="utf-8")
 
 
 def run_card(run: Run) -> str:
-    """The card of a run's own model, in Markdown without front matter; "" where its folder holds none."""
+    """The card of a run's model, in Markdown without front matter; "" without a model."""
     folders = [folder for folder in training_folders(run.path) if has_model(folder)]
     if run.evaluation or not folders:
         return ""
@@ -159,7 +157,7 @@ def _front(facts: Mapping[str, Any], heads: Sequence[Head], run: Run | None) -> 
 
 
 def _figures(run: Run, head: Head) -> list[tuple[str, str, float, str]]:
-    """Name, title, value and interval of each figure of a head that the run has."""
+    """Name, title, value and interval of each score of a head."""
     found = []
     for name, title in figures_of(head).items():
         figure = run.shown.get(head.name, {}).get(name, {})

@@ -1,4 +1,4 @@
-"""Runs side by side: which can be compared, which are one experiment under several seeds, what differs between them."""
+"""Comparison of runs: which runs can be compared, which differ only in the seed, and which settings differ."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,16 +31,16 @@ NO_OPTIMIZER = "no optimizer"
 
 _OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "adamax": "Adamax"}
 
-#: Settings that do not make another experiment of a run.
+#: Settings that do not define an experiment.
 _INCIDENTAL = ("seed", "split_seed", "device", "devices", "nodes", "memory", "compile", "by", "mistakes")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval; of several runs their mean, with the standard deviation in its place.
+    """A score with its 95 % interval; for several runs, mean and standard deviation.
 
-    ``of`` is how many runs, or why there is no interval; ``together`` the figure of the mean of their predictions;
-    ``folds`` mean and standard deviation of the figures of single folds.
+    ``of`` is the number of runs, or the reason for a missing interval; ``together`` is the score of the runs' mean
+    predictions; ``folds`` are mean and standard deviation over folds.
     """
 
     value: float
@@ -53,21 +53,21 @@ class Estimate:
 
     @property
     def spread(self) -> str:
-        """The interval or the standard deviation, in words; empty where there is none."""
+        """The interval or standard deviation as text; empty without either."""
         if self.sd is not None:
             return f"± {self.sd:.3f}, {self.of}"
         return f"{self.low:.3f} to {self.high:.3f}" if self.low is not None and self.high is not None else self.of
 
     @property
     def further(self) -> str:
-        """What else is known: the figure of the mean prediction, mean and deviation over folds."""
+        """The score of the mean predictions, or mean and standard deviation over folds, as text."""
         together = "" if self.together is None else f"together {self.together:.3f}"
         return together or (f"folds {self.folds[0]:.3f} ± {self.folds[1]:.3f}" if self.folds else "")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One experiment: runs that differ in nothing but the seed."""
+    """One experiment: runs that differ only in the seed."""
 
     runs: tuple[Run, ...]
 
@@ -78,12 +78,12 @@ class Entry:
 
     @property
     def optimizer(self) -> str:
-        """The optimizer as it is written; none where there was none."""
+        """The optimizer's usual spelling, or `NO_OPTIMIZER`."""
         name = self.runs[0].config.get("optimizer")
         return _OPTIMIZERS.get(str(name), str(name)) if name else NO_OPTIMIZER
 
     def estimate(self, head: str, figure: str) -> Estimate | None:
-        """A figure of the shown subset, or None where a run lacks it."""
+        """A score on the shown subset, or None if a run lacks it."""
         found = [estimate_of(run, head, figure) for run in self.runs]
         known = [estimate for estimate in found if estimate is not None]
         if len(known) < len(found):
@@ -98,17 +98,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One figure by architecture and optimizer, as in the paper's tables 6.1 and 6.2."""
+    """A score by architecture and optimizer, as in the paper's tables 6.1 and 6.2."""
 
     title: str
     optimizers: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Estimate | None, ...]], ...]
-    best: float | None  # the highest value where there is more than one
+    best: float | None  # the highest value if there are several
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What figures must share to be compared: data, split and subset; and the entries that do."""
+class Comparison:
+    """Entries with the same data, split and subset, whose scores can be compared."""
 
     subset: str
     entries: tuple[Entry, ...]
@@ -129,7 +129,7 @@ class Ground:
 
     @property
     def simulated(self) -> bool:
-        """Whether the data are of simulated actors."""
+        """Whether the data are simulated."""
         return any(bool(run.data.get("simulated")) for run in self.runs)
 
     @property
@@ -138,7 +138,7 @@ class Ground:
         return tuple({head.name: head for run in self.runs for head in run.heads if head.name in run.shown}.values())
 
     def facts(self) -> dict[str, str]:
-        """What the figures were reached on, by name."""
+        """Data, split and basis of the scores, by name."""
         run, (low, high) = self.runs[0], smallest_and_largest(_windows(run) for run in self.runs)
         size = [f"{run.data[key]:,} {key}" for key in ("sequences", "frames") if isinstance(run.data.get(key), int)]
         facts = {
@@ -159,7 +159,7 @@ class Ground:
         return {name: fact for name, fact in facts.items() if fact}
 
     def comparability(self, head: Head) -> str:
-        """How far the runs with a head were scored on the same windows; empty where there is one run."""
+        """Whether the runs with a head were scored on the same windows, as text; empty for one run."""
         tables = [labeled_rows(run, head) for run in self.scored(head)]
         if len(tables) < 2:
             return ""
@@ -173,7 +173,7 @@ class Ground:
         return "The runs are scored on different sequences, so part of the difference between them is due to the split."
 
     def transductive(self, head: Head) -> str:
-        """Which runs with a head know unlabeled clips of the people they are tested on; empty where none does."""
+        """A note on runs with a head that use unlabeled clips of test subjects; empty without such runs."""
         runs = self.scored(head)
         found = [run for run in runs if _calibrated(run)]
         if not found:
@@ -189,21 +189,21 @@ class Ground:
 
     @property
     def caution(self) -> str:
-        """What to keep in mind without a test subset; else empty."""
+        """A warning about scores without a test subset; otherwise empty."""
         if self.subset == "test":
             return ""
         return "There is no test subset. Checkpoints were selected by these scores, so the scores are optimistic."
 
     def best_f1(self, head: Head, name: str) -> float | None:
-        """The highest F1 that a run reaches for a class, where there is more than one and it is not 0."""
+        """The highest F1 of a class, if there are several runs and it is not 0."""
         found = [run.shown.get(head.name, {}).get("per_class", {}).get(name, {}).get("f1") for run in self.runs]
         known = [value for value in found if value is not None]
         return max(known) or None if len(known) > 1 else None
 
     def labeled(self, head: Head) -> tuple[tuple[str, Entry], ...]:
-        """The entries with a head, each with a label: its architecture, and what tells it from others like it."""
+        """The entries with a head and a label: the architecture and the settings that distinguish it from others."""
         entries = [entry for entry in self.entries if any(head.name in run.shown for run in entry.runs)]
-        keys = _telling_settings(entries)
+        keys = _distinguishing_settings(entries)
         found: list[tuple[str, Entry]] = []
         for entry in entries:
             label = _label(entry, keys[entry.arch])
@@ -213,7 +213,7 @@ class Ground:
         return tuple(found)
 
     def paper_table(self, head: Head) -> PaperTable:
-        """The head's deciding figure by architecture and optimizer."""
+        """The head's main metric by architecture and optimizer."""
         figure = main_metric(head)
         entries = self.labeled(head)
         known = list(_OPTIMIZERS.values())
@@ -231,7 +231,7 @@ class Ground:
         )
 
     def most_frequent(self, head: Head) -> tuple[str, dict[str, float]] | None:
-        """The class that occurs most in the shown subset, and the figures of always predicting it."""
+        """The most frequent class of the shown subset, and the scores of always predicting it."""
         run = next(iter(self.scored(head)), None)
         if run is None or head.kind != "classes":
             return None
@@ -242,22 +242,22 @@ class Ground:
         return head.outputs[int(support.argmax())], {name: float(figure(always)) for name, figure in figures.items()}
 
 
-def compare(runs: Sequence[Run]) -> tuple[Ground, ...]:
-    """Sort runs into grounds, and the runs of a ground into entries, each in the order in which it first comes."""
-    grounds: dict[str, list[Run]] = {}
+def compare(runs: Sequence[Run]) -> tuple[Comparison, ...]:
+    """Group runs into comparisons, and the runs of a comparison into entries, in order of first occurrence."""
+    comparisons: dict[str, list[Run]] = {}
     for run in runs:
         shared = (_data_identity(run), run.config.get("split"), run.config.get("given_validation"), run.subset)
-        grounds.setdefault(_key((*shared, bool(run.data.get("simulated")))), []).append(run)
-    return tuple(Ground(members[0].subset, _entries(members)) for members in grounds.values())
+        comparisons.setdefault(_key((*shared, bool(run.data.get("simulated")))), []).append(run)
+    return tuple(Comparison(members[0].subset, _entries(members)) for members in comparisons.values())
 
 
 def estimate_of(run: Run, head: str, figure: str) -> Estimate | None:
-    """A figure of a run's shown subset, or None where it does not exist."""
+    """A score of a run's shown subset, or None."""
     return estimate_in(run.shown.get(head, {}), figure)
 
 
 def estimate_in(scored: Mapping[str, Any], figure: str) -> Estimate | None:
-    """A figure of a head's scores, or None where it does not exist."""
+    """A score of a head, or None."""
     found = scored.get(figure)
     if not isinstance(found, Mapping) or found.get("value") is None:
         return None
@@ -271,7 +271,7 @@ def estimate_in(scored: Mapping[str, Any], figure: str) -> Estimate | None:
 
 
 def differing_settings(runs: Sequence[Run]) -> dict[str, tuple[str, ...]]:
-    """Settings in which the runs differ: the value in each."""
+    """Settings that differ between runs, with the value in each."""
     settings = [settings_of(run) for run in runs]
     keys = dict.fromkeys(key for found in settings for key in found)
     values = {key: tuple(setting_text(found.get(key)) for found in settings) for key in keys}
@@ -285,7 +285,6 @@ def shared_settings(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def _entries(runs: Sequence[Run]) -> tuple[Entry, ...]:
-    """Runs that differ in nothing but the seed are one entry."""
     found: dict[str, list[Run]] = {}
     for run in runs:
         same = {key: value for key, value in run.config.items() if key not in _INCIDENTAL}
@@ -293,8 +292,8 @@ def _entries(runs: Sequence[Run]) -> tuple[Entry, ...]:
     return tuple(Entry(tuple(members)) for members in found.values())
 
 
-def _telling_settings(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """By architecture, the settings that tell entries of one optimizer apart."""
+def _distinguishing_settings(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """By architecture, the settings that differ between entries with the same optimizer."""
     found: dict[str, dict[str, None]] = {}
     for place in dict.fromkeys((entry.arch, entry.optimizer) for entry in entries):
         rivals = [entry.runs[0] for entry in entries if (entry.arch, entry.optimizer) == place]
@@ -307,12 +306,12 @@ def _label(entry: Entry, keys: Sequence[str]) -> str:
     if entry.runs[0].members:
         return f"{entry.arch} of {len(entry.runs[0].members)}"
     settings = settings_of(entry.runs[0])
-    texts = [_told(entry.runs[0], key, settings.get(key)) for key in keys]
+    texts = [_setting_label(entry.runs[0], key, settings.get(key)) for key in keys]
     return " · ".join([entry.arch, *texts])
 
 
-def _told(run: Run, key: str, value: Any) -> str:
-    """A setting in a label; parts and heads tell what they are."""
+def _setting_label(run: Run, key: str, value: Any) -> str:
+    """A setting in a label, with its name unless it is parts or heads."""
     if key == "parts":
         return parts_of(run)
     if key == "head":
@@ -321,14 +320,14 @@ def _told(run: Run, key: str, value: Any) -> str:
 
 
 def initial(run: Run) -> str:
-    """What a run started from; empty where it was nothing."""
+    """The origin of a run's initial weights; empty for random ones."""
     found = run.environment.get("init", {})
-    flatters = f"; the scores flatter: {found['overlap']}" if found.get("overlap") else ""
-    return f"{found['text']}{flatters}" if found else ""
+    overlap = f"; the scores are optimistic: {found['overlap']}" if found.get("overlap") else ""
+    return f"{found['text']}{overlap}" if found else ""
 
 
 def _calibrated(run: Run) -> bool:
-    """Whether all that is known of a person was used, in any fold."""
+    """Whether a run used all clips of a person (calibrate: track) in any fold."""
     kinds = {run.config.get("calibrate"), *(fold.get("calibrate") for fold in run.choices.get("folds", []))}
     return "track" in kinds
 
@@ -352,12 +351,12 @@ def _windows(run: Run) -> int:
 
 
 def labeled_rows(run: Run, head: Head) -> pd.DataFrame:
-    """The windows of the shown subset that a head is scored on."""
+    """The labeled windows of the shown subset."""
     truth = truth_of(run.windows, head)
     return run.windows[truth >= 0 if truth.ndim == 1 else ~np.isnan(truth).all(1)]
 
 
 def _digest(table: pd.DataFrame, columns: list[str]) -> int:
-    """The same for the same rows, in whatever order."""
+    """A hash that is independent of the order of rows."""
     rows = table[columns].drop_duplicates().astype({"sequence": object})
     return int(pd.util.hash_pandas_object(rows, index=False).to_numpy(np.uint64).sum())

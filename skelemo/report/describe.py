@@ -1,4 +1,4 @@
-"""Describe a run in words: data, split, intervals, and checkpoint selection."""
+"""Descriptions of a run: data, split, intervals and model selection."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,12 @@ from skelemo.text import count
 if TYPE_CHECKING:
     from skelemo.report.paired import Paired
 
-#: Heads with more outputs than this are summarized by their means in tables of runs.
+#: Maximum number of outputs that tables of runs show individually.
 _FEW_OUTPUTS = 3
 
 
 def figures_of(head: Head) -> dict[str, str]:
-    """The figures of a head that tables of runs show, the deciding one first, with their titles."""
+    """Metrics of a head in tables of runs, the main one first, with their titles."""
     found = titles(head)
     if head.kind == "classes" or len(head) <= _FEW_OUTPUTS:
         return found
@@ -25,24 +25,24 @@ def figures_of(head: Head) -> dict[str, str]:
 
 
 def figure_of_output(head: Head, metric: str, output: str) -> str:
-    """The name that a metric of one value or flag has among the scores of its head."""
+    """The name of a metric for one value or flag among the scores of its head."""
     return f"{metric}_{output}" if len(head) > 1 else f"{metric}_mean"
 
 
 def output_metrics(head: Head) -> dict[str, str]:
-    """The metrics that each flag is scored by, with their titles."""
+    """Metrics of single flags, with their titles."""
     return {name: METRICS[name].facts.title for name in metrics_of(head)}
 
 
 def head_title(head: Head) -> str:
-    """What a head is called above its tables."""
+    """A head's heading."""
     if head.kind == "values" and len(head) <= _FEW_OUTPUTS:
         return " and ".join(head.outputs)
     return f"{head.name} ({len(head)} {head.kind})"
 
 
 def data_name(run: Run) -> str:
-    """The names of the caches that a run learned from."""
+    """The names of a run's caches."""
     caches = run.data.get("caches") or run.config.get("data") or "unnamed data"
     caches = [caches] if isinstance(caches, str) else caches
     names = [cache.get("name", "?") if isinstance(cache, Mapping) else cache for cache in caches]
@@ -50,7 +50,7 @@ def data_name(run: Run) -> str:
 
 
 def parts_of(run: Run) -> str:
-    """The parts that a run sees, as ``body, face``; of folds that chose differently, each choice."""
+    """The parts that a run uses, as ``body, face``; if folds differ, each choice."""
     chosen = [tuple(fold["parts"]) for fold in run.choices.get("folds", [])]
     if not chosen:
         named = run.config.get("parts") or ["auto"]
@@ -67,7 +67,7 @@ def _part_name(name: str) -> str:
 
 
 def split_name(run: Run) -> str:
-    """The split, in words."""
+    """The split as text."""
     if run.evaluation:
         return "none: all labeled data are scored, and none were used for training"
     split = str(run.config.get("split") or run.splits.get("split") or "?")
@@ -85,7 +85,7 @@ def split_name(run: Run) -> str:
 
 
 def subset_sizes(run: Run) -> str:
-    """How many sequences trained, validated and tested."""
+    """Number of sequences in the training, validation and test subsets."""
     folds = _folds(run)
     found = []
     for subset in ("train", "validation", "test"):
@@ -100,7 +100,7 @@ def _folds(run: Run) -> list[Mapping[str, Any]]:
 
 
 def interval_basis(scored: Mapping[str, Any]) -> str:
-    """What was resampled for the intervals of a head's scores."""
+    """How the intervals of a head's scores were computed."""
     if few := missing_interval(scored):
         return few
     resamples, kinds = scored.get("interval", {}).get("resamples", 0), scored["grouped_by"].replace(" or ", "s or ")
@@ -108,13 +108,13 @@ def interval_basis(scored: Mapping[str, Any]) -> str:
 
 
 def missing_interval(scored: Mapping[str, Any]) -> str:
-    """Why the scores of a head have no intervals; "" where they have."""
+    """The reason for missing intervals of a head's scores; otherwise ""."""
     kind, groups = scored["grouped_by"], scored["groups"]
     return f"n/a ({count(groups, kind, kind.replace(' or ', 's or ') + 's')})" if groups < FEWEST_GROUPS else ""
 
 
 def pairs_basis(paired: "Paired") -> str:
-    """How runs were compared with the best."""
+    """How runs were compared with the best run."""
     kind = paired.grouped_by
     if paired.groups < FEWEST_GROUPS:
         return f"Too few {kind}s ({paired.groups}) to tell whether a difference is due to chance."
@@ -126,11 +126,11 @@ def pairs_basis(paired: "Paired") -> str:
 
 
 def choice(run: Run) -> str:
-    """How the checkpoint was chosen, in a sentence."""
+    """How the checkpoint was selected."""
     if run.evaluation:
         return evaluated(run)
     if run.members:
-        return f"The mean of the predictions of {', '.join(run.members)}; nothing else was selected."
+        return f"The mean of the predictions of {', '.join(run.members)}."
     if run.metrics.empty:
         most = run.config.get("fit_windows")
         return f"Not trained iteratively{f'; fitted on at most {most:,} windows' if most else ''}."
@@ -146,7 +146,7 @@ def choice(run: Run) -> str:
 
 
 def evaluated(run: Run) -> str:
-    """Of which runs this is an evaluation, and what these were trained on, in a sentence."""
+    """Which runs were evaluated, and what they were trained on."""
     named = []
     for one in run.evaluation.get("runs", []):
         trained = f", trained on {' + '.join(one['data'])}" if one["data"] else ""
@@ -156,17 +156,17 @@ def evaluated(run: Run) -> str:
     return f"An evaluation{of} on other data, {data_name(run)}, which were not used for training or model selection."
 
 
-#: What windows are grouped by, where its name does not tell.
+#: Titles of columns whose names are not self-explanatory.
 _GROUPED_BY = {"missing": "share of missing points", "visible": "visible parts"}
 
 
 def grouped_title(column: str) -> str:
-    """What a column of `groups_by` is called above its table."""
+    """The title of a column of `groups_by`."""
     return _GROUPED_BY.get(column, column)
 
 
 def groups_by(scored: Mapping[str, Any]) -> dict[str, list[tuple[str, Mapping[str, Any]]]]:
-    """The groups that a head's scores are split into, each with its scores, by column."""
+    """Groups with their scores, by the column that a head's scores are broken down by."""
     found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for one in scored.get("by", ()):
         found.setdefault(one["column"], []).append((one["group"], one["scores"]))
@@ -174,7 +174,7 @@ def groups_by(scored: Mapping[str, Any]) -> dict[str, list[tuple[str, Mapping[st
 
 
 def choices(run: Run) -> str:
-    """How parts and calibration were chosen, in a few sentences; "" where there was no choice."""
+    """How parts and calibration were chosen; "" without a choice."""
     folds = run.choices.get("folds", [])
     texts = []
     for chosen in dict.fromkeys(tuple(fold["parts"]) for fold in folds):
@@ -213,7 +213,7 @@ def _error(trials: Sequence[Mapping[str, Any]], parts: Sequence[str]) -> float:
 
 
 def chosen_epochs(run: Run) -> dict[int, int]:
-    """The epoch, from 0, whose checkpoint was chosen, by fold."""
+    """The epoch (from 0) of the selected checkpoint, by fold."""
     loss = run.config.get("monitor") == "loss"
     column = "validation_loss" if loss else "validation_score"
     if column not in run.metrics:
@@ -225,7 +225,7 @@ def chosen_epochs(run: Run) -> dict[int, int]:
 
 
 def settings_of(run: Run) -> dict[str, Any]:
-    """The settings of a run by name, those of the architecture as ``model.NAME``."""
+    """A run's settings by name; the architecture's as ``model.NAME``."""
     found: dict[str, Any] = {}
     for name, value in run.config.items():
         if isinstance(value, Mapping):
@@ -236,7 +236,7 @@ def settings_of(run: Run) -> dict[str, Any]:
 
 
 def setting_text(value: Any) -> str:
-    """A value of a setting as one would write it."""
+    """A setting's value as text."""
     if value is None:
         return "–"
     if isinstance(value, list | tuple):
@@ -247,7 +247,7 @@ def setting_text(value: Any) -> str:
 
 
 def origin_of(run: Run) -> dict[str, str]:
-    """The data of a run and how they were split, by name."""
+    """Data and split of a run, by name."""
     found = {
         "Data": f"{data_name(run)}{', simulated actors' if run.data.get('simulated') else ''}",
         "Layout": str(run.data.get("layout", "")),
@@ -262,6 +262,6 @@ def origin_of(run: Run) -> dict[str, str]:
 
 
 def smallest_and_largest(values: Iterable[int]) -> tuple[int, int]:
-    """The least and the greatest of some counts; zeros of none."""
-    found = list(values)
-    return (min(found), max(found)) if found else (0, 0)
+    """Minimum and maximum; zeros for no values."""
+    found = list(values) or [0]
+    return min(found), max(found)

@@ -1,4 +1,4 @@
-"""Late fusion: the mean of what several runs predict for the same windows, as a run of its own."""
+"""Late fusion: the mean of several runs' predictions as an additional run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,21 +11,21 @@ from skelemo.evaluation.scores import score
 from skelemo.runs.folder import Run, shared, throughput_together
 from skelemo.runs.predictions import mean_predictions, truth_columns
 from skelemo.targets import Head
+from skelemo.text import count
 
 _PLACE = ["fold", "subset", "sequence", "frame"]
 
 
 def fuse(runs: Sequence[Run], name: str = "ensemble") -> Run:
-    """Average what runs predict, window by window, and score the result.
+    """Average the predictions of runs by window and score the result.
 
-    The runs must have predicted exactly the same windows of the same folds and subsets, with the same labels: then no
-    window is judged by a model that was trained on it. Every run counts the same. Heads that not all runs have are
-    left out. The order of rows may differ.
+    The runs must have predicted the same windows of the same folds and subsets, with the same labels, so that no window
+    is scored by a model that was trained on it. Runs have equal weight. Only heads of all runs are used.
 
-    Raises `InputError`: fewer than two runs, no head in common, other classes, other windows or other labels.
+    Raises `InputError`: fewer than two runs, no common head, or different classes, windows or labels.
     """
     if len(runs) < 2:
-        raise InputError(f"an ensemble takes two runs or more, got {len(runs)}")
+        raise InputError(f"an ensemble of {count(len(runs), 'run')}; expected two or more")
     heads = _common_heads(runs)
     labels = [column for head in heads for column in truth_columns(head)]
     tables = [ordered(run.predictions, labels) for run in runs]
@@ -51,16 +51,16 @@ def fuse(runs: Sequence[Run], name: str = "ensemble") -> Run:
 
 
 def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """The rows in the order of their windows."""
+    """The rows sorted by window."""
     texts = [name for name in ("subset", "sequence", *labels) if not pd.api.types.is_numeric_dtype(table[name].dtype)]
     return table.astype(dict.fromkeys(texts, object)).sort_values(_PLACE, kind="stable", ignore_index=True)
 
 
 def _check_same(run: Run, table: pd.DataFrame, other: Run, theirs: pd.DataFrame, labels: Sequence[str]) -> None:
-    """InputError unless both tables, each in order, are about the same windows with the same labels."""
+    """Raise `InputError` unless both sorted tables have the same windows and labels."""
     pair = f"no ensemble of {run.name} and {other.name}"
     if len(table) != len(theirs):
-        raise InputError(f"{pair}: they predicted {len(table):,} and {len(theirs):,} windows; train on the same split")
+        raise InputError(f"{pair}: predictions for {len(table):,} and {len(theirs):,} windows: use the same split")
     for columns, what in ((_PLACE, "windows"), (labels, "labels")):
         for column in columns:
             mine, other_values = table[column], theirs[column]
@@ -68,13 +68,13 @@ def _check_same(run: Run, table: pd.DataFrame, other: Run, theirs: pd.DataFrame,
             if not same.all():
                 at = int((~same).to_numpy().argmax())
                 raise InputError(
-                    f"{pair}: their {what} differ, row {at} has {column} {mine[at]!r} and {other_values[at]!r}; "
-                    "train them on the same data and split"
+                    f"{pair}: different {what}: row {at} has {column} {mine[at]!r} and {other_values[at]!r}: use the "
+                    "same data and split"
                 )
 
 
 def _common_heads(runs: Sequence[Run]) -> list[Head]:
-    """Heads that all runs have; the outputs of classes may come in any order."""
+    """Heads of all runs; classes may be in any order."""
     names = [{head.name for head in run.heads} for run in runs]
     heads = [head for head in runs[0].heads if all(head.name in known for known in names)]
     if not heads:

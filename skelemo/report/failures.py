@@ -1,4 +1,4 @@
-"""Where a run fails: its scores by subject and by recording, the lowest first."""
+"""Scores by subject and recording, lowest first."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,26 +10,26 @@ from skelemo.runs.folder import Run
 from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.targets import Head
 
-#: Rows of a table on the page; the CSV file has all.
+#: Maximum rows of a table on the page; the CSV file has all.
 _MOST_ROWS = 8
-#: Fewer groups than this are not worth a table.
+#: Minimum number of groups for a table.
 _FEWEST_ROWS = 3
-#: What is told of a group, by the kind of the head.
-FIGURES = {"classes": "accuracy", "flags": "right answers", "values": "mean absolute error"}
+#: Score of a group, by the kind of the head.
+FIGURES = {"classes": "accuracy", "flags": "accuracy", "values": "mean absolute error"}
 
 
 @dataclass(frozen=True)
 class Hardest:
-    """The groups in which a head is answered worst."""
+    """The groups with the lowest scores of a head."""
 
     column: str
     figure: str
-    of: int  # how many groups there are
-    rows: tuple[tuple[str, float, int, str], ...]  # name, figure, windows, most frequent mistake
+    of: int  # number of groups
+    rows: tuple[tuple[str, float, int, str], ...]  # name, score, windows, most frequent mistake
 
 
 def hardest(run: Run, head: Head) -> Iterator[Hardest]:
-    """The hardest subjects, where they are known, and the hardest recordings."""
+    """The hardest subjects, if known, and the hardest recordings."""
     table = group_figures(run, head)
     for column in ("subject", "video"):
         found = table[table["column"] == column]
@@ -40,7 +40,7 @@ def hardest(run: Run, head: Head) -> Iterator[Hardest]:
 
 
 def group_figures(run: Run, head: Head) -> pd.DataFrame:
-    """A row for each subject and each recording of the shown subset: how right its windows are answered.
+    """The score of each subject and each recording of the shown subset.
 
     Columns: column, group, value (`FIGURES`), windows, mistake.
     """
@@ -68,20 +68,15 @@ def group_figures(run: Run, head: Head) -> pd.DataFrame:
 
 
 def _mistakes(groups: pd.Series, names: np.ndarray, truth: np.ndarray, given: np.ndarray, head: Head) -> list[str]:
-    """The most frequent confusion of each group, as ``anger taken for disgust (12)``."""
+    """The most frequent confusion of each group, as ``anger predicted as disgust (12)``."""
     wrong = truth != given
     pairs = pd.DataFrame({"group": names[wrong], "truth": truth[wrong], "given": given[wrong]})
     counts = pairs.value_counts().reset_index(name="times").drop_duplicates("group").set_index("group")
-    told = []
-    for group in groups:
-        if group not in counts.index:
-            told.append("")
-            continue
-        one = counts.loc[group]
-        told.append(
-            f"{head.outputs[int(one['truth'])]} taken for {head.outputs[int(one['given'])]} ({int(one['times'])})"
-        )
-    return told
+    texts = {
+        group: f"{head.outputs[int(one['truth'])]} predicted as {head.outputs[int(one['given'])]} ({int(one['times'])})"
+        for group, one in counts.iterrows()
+    }
+    return [texts.get(group, "") for group in groups]
 
 
 def recordings(runs: Sequence[Run]) -> pd.DataFrame:

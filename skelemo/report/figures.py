@@ -1,4 +1,4 @@
-"""The figures of a report: each function draws one from plain arrays and tables."""
+"""Figures of reports, drawn from arrays and tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,16 +14,16 @@ from numpy.typing import ArrayLike
 
 from skelemo.report.style import BLUE, COLUMN, GREEN, HEAT, INK, MUTED, ORANGE, PAGE, canvas, shorten, styled
 
-#: Confusion matrices of so many classes have numbers in their cells.
+#: Maximum number of classes of a confusion matrix with numbers in its cells.
 _NUMBERED = 14
 
-#: Shades of a confusion matrix.
+#: Number of shades of a confusion matrix.
 _SHADES = 25
 
-#: Darker cells than this carry white text.
+#: Minimum shade of cells with white text.
 DARK = 0.7
 
-#: With fewer windows than this each is drawn as a point, with more as a density.
+#: Fewer windows are drawn as points, more as a density.
 FEW = 400
 
 
@@ -31,7 +31,7 @@ FEW = 400
 def confusion(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
     """A confusion matrix ``[C, C]``: shade and large number are the % of the true class, the small number the count.
 
-    Of many classes the numbers give way to a color bar, and so many names are written as can be read.
+    With many classes there is a color bar instead of numbers, and only as many names as are readable.
     """
     counts = np.asarray(matrix, dtype=np.int64)
     support = counts.sum(1)
@@ -74,7 +74,7 @@ def confusion(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
 
 @styled
 def class_bars(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """F1 of each class with its interval; precision and recall as marks beside it."""
+    """F1 of each class with its interval, and precision and recall as marks."""
     names = list(per_class)
     figure, (axes,) = canvas(COLUMN, 0.55 + _pitch(len(names)) * len(names))
     values = {key: np.array([per_class[name].get(key) for name in names], np.float64) for key in _CLASS_KEYS}
@@ -97,35 +97,36 @@ def class_bars(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 @styled
-def reliability(sure: ArrayLike, right: ArrayLike, what: tuple[str, str], bins: int = 10) -> Figure:
-    """How often something with a predicted probability ``[N]`` is so ``[N]``; bars below the diagonal: overconfident.
+def reliability(probability: ArrayLike, correct: ArrayLike, what: tuple[str, str], bins: int = 10) -> Figure:
+    """A reliability diagram: observed frequency by predicted probability ``[N]``; below the diagonal: overconfident.
 
-    ``what`` names both, as ``answers`` that are ``right``; the gray steps are the share of answers that are that sure.
+    ``what`` are a plural noun and an adjective for the legend, such as ``predictions`` that are ``correct``; gray steps
+    are the share of predictions in each bin.
     """
-    sure, right = np.asarray(sure, np.float64), np.asarray(right, np.float64)
-    cells = np.minimum((sure * bins).astype(int), bins - 1)
+    probability, correct = np.asarray(probability, np.float64), np.asarray(correct, np.float64)
+    cells = np.minimum((probability * bins).astype(int), bins - 1)
     count = np.bincount(cells, minlength=bins)
-    share = np.divide(np.bincount(cells, right, bins), count, out=np.full(bins, np.nan), where=count > 0)
+    share = np.divide(np.bincount(cells, correct, bins), count, out=np.full(bins, np.nan), where=count > 0)
     edges = np.linspace(0, 1, bins + 1)
     figure, (axes,) = canvas(COLUMN, 2.4)
     axes.stairs(count / max(count.sum(), 1), edges, color=MUTED, alpha=0.25, fill=True, label=f"share of {what[0]}")
     axes.bar(edges[:-1] + 0.5 / bins, np.nan_to_num(share), 0.8 / bins, color=BLUE, alpha=0.6, label=what[1])
-    axes.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1.2, label=f"as sure as {what[1]}")
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="predicted probability", ylabel=f"share that is {what[1]}")
+    axes.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1.2, label="calibrated")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="predicted probability", ylabel=f"share {what[1]}")
     figure.legend(loc="outside upper right", ncols=3, handletextpad=0.4, columnspacing=1.2)
     return figure
 
 
 @styled
 def curves(metrics: pd.DataFrame, series: Mapping[str, str], label: str, chosen: Mapping[int, int]) -> Figure:
-    """Figures by epoch: a thin line per fold, a thick one for the mean while all folds train.
+    """Metrics by epoch: a thin line per fold, and a thick one for the mean while all folds are training.
 
     Parameters
     ----------
-    metrics : with columns ``fold`` and ``epoch`` (from 0; drawn from 1) and those of ``series``.
-    series : what each line is called, by column.
-    label : of the vertical axis.
-    chosen : the epoch that was chosen, by fold; marked by a dot.
+    metrics : table with columns ``fold``, ``epoch`` (from 0; drawn from 1) and those of ``series``.
+    series : names of lines by column.
+    label : label of the vertical axis.
+    chosen : selected epoch by fold, marked by a dot.
     """
     figure, (axes,) = canvas(COLUMN, 2.3)
     several = metrics["fold"].nunique() > 1
@@ -149,7 +150,7 @@ def curves(metrics: pd.DataFrame, series: Mapping[str, str], label: str, chosen:
 
 @styled
 def agreement(truth: ArrayLike, predicted: ArrayLike, name: str, low: float, high: float) -> Figure:
-    """Truth ``[N]`` against prediction ``[N]``, both in [low, high]; on the dashed line they agree."""
+    """Prediction ``[N]`` against truth ``[N]``, both in [low, high]; on the dashed line they are equal."""
     x, y = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
     figure, (axes,) = canvas(COLUMN * 0.95, COLUMN * 0.95)
     edge = 0.01 * (high - low)
@@ -167,10 +168,9 @@ def agreement(truth: ArrayLike, predicted: ArrayLike, name: str, low: float, hig
 
 @styled
 def timelines(sequences: Mapping[str, pd.DataFrame], names: Sequence[str], low: float, high: float) -> Figure:
-    """Truth and prediction of values over the frames of a few sequences, one row each.
+    """True and predicted values over time, one row per sequence.
 
-    ``sequences`` are tables, in order of time, with columns ``frame``, and for every name of ``names`` ``true
-    <name>`` and ``predicted <name>``.
+    ``sequences`` are sorted tables with columns ``frame``, and ``true <name>`` and ``predicted <name>`` for each name.
     """
     rows = len(sequences)
     figure, grid = canvas(PAGE, 0.55 + 1.15 * rows, rows, len(names), sharex="row", sharey=True)
@@ -194,9 +194,9 @@ def timelines(sequences: Mapping[str, pd.DataFrame], names: Sequence[str], low: 
 
 @styled
 def forest(rows: Sequence[tuple[str, float, float, float]], label: str, reference: tuple[str, float] | None) -> Figure:
-    """One dot with its interval for each ``(name, value, low, high)``, from the top down; NaN bounds are not drawn.
+    """A dot with an interval for each ``(name, value, low, high)``, from top to bottom; NaN bounds are not drawn.
 
-    ``reference`` is a named value that any model must beat.
+    ``reference`` is a named baseline.
     """
     names = [shorten(row[0], 36) for row in rows]
     figure, (axes,) = canvas(2.1 + 0.062 * max(map(len, names)), 0.62 + 0.22 * len(rows))
@@ -229,17 +229,17 @@ _CLASS_KEYS = ("f1", "f1_low", "f1_high", "precision", "recall")
 
 
 def _pitch(classes: int) -> float:
-    """Inches that each class gets, alike in all figures of the classes."""
+    """Height of a class in inches, the same in all figures."""
     return float(np.interp(classes, [7, 12, 24, 60, 200], [0.4, 0.33, 0.21, 0.12, 0.04]))
 
 
 def _readable(classes: int) -> list[int]:
-    """Every class, or every few where their names would overlap."""
+    """Indices of all classes, or of every n-th if their names would overlap."""
     return list(range(0, classes, max(1, round(0.12 / _pitch(classes)))))
 
 
 def _color_bar(axes: Axes) -> None:
-    """What the shades stand for, beside the axes."""
+    """A legend of the shades."""
     bar = axes.inset_axes((1.03, 0, 0.03, 1))
     steps = np.linspace(0, 1, _SHADES + 1)
     bar.bar(0, np.diff(steps), bottom=steps[:-1], width=1, color=[(HEAT, share) for share in steps[1:]])
@@ -258,7 +258,7 @@ def _cell_text(axes: Axes, row: int, column: int, share: float, count: int) -> N
 
 
 def density(axes: Axes, x: np.ndarray, y: np.ndarray, low: float, high: float) -> None:
-    """Hexagons shaded by the logarithm of their windows, one outline per shade."""
+    """Hexagons shaded by the logarithm of their number of windows, one path per shade."""
     bins = axes.hexbin(x, y, gridsize=30, extent=(low, high, low, high), mincnt=1)
     centers, counts = np.asarray(bins.get_offsets()), np.asarray(bins.get_array())
     hexagon = bins.get_paths()[0].vertices

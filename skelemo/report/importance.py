@@ -1,4 +1,4 @@
-"""Which keypoints mattered: a skeleton shaded by what hiding its parts costs, bars by part and region, and tables."""
+"""Keypoint importance: a shaded skeleton, bars by part and region, and tables."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -20,31 +20,31 @@ from skelemo.skeleton import Part, layout
 from skelemo.targets import Head
 from skelemo.text import count, visible
 
-#: Group of the figures of a head, with its name.
+#: Prefix of a head's group of figures.
 KEYPOINTS = "keypoints of"
-#: Joints with a number in the figure and a row in the page; the CSV file has all.
+#: Maximum number of keypoints numbered in the figure, and in the table; the CSV file has all.
 _NUMBERED, _MOST_ROWS = 5, 12
-#: Inches that the skeleton is high, and most of its width.
+#: Height of the skeleton in inches.
 _HEIGHT = 3.5
-#: Area in square points of the joint that matters most, and of those that do not.
+#: Area in square points of the most important keypoint, and of unimportant ones.
 _LARGEST, _SMALLEST = 90, 7
 
 
 @dataclass(frozen=True)
-class Mattered:
-    """What hiding keypoints cost one head of a run: rows of `skelemo.runs.importance` with ``noise``, and words."""
+class HeadImportance:
+    """Keypoint importance for one head: rows of `skelemo.runs.importance` with a column ``noise``."""
 
     head: Head
     table: pd.DataFrame
 
     def of(self, *levels: str) -> pd.DataFrame:
-        """What was hidden of some levels, the greatest loss first."""
+        """Rows of some levels, by decreasing loss."""
         rows = self.table[self.table["level"].isin(levels) & self.table["loss"].notna()]
         return rows.sort_values("loss", ascending=False, kind="stable")
 
     @property
     def rows(self) -> pd.DataFrame:
-        """What the page has a row for."""
+        """Rows of the page's table."""
         joints = self.of("joint")
         return pd.concat([self.of("part"), self.of("region"), joints[joints["seen"] > 0][:_MOST_ROWS]])
 
@@ -54,39 +54,38 @@ class Mattered:
         return titles(self.head).get(str(self.table["metric"].iloc[0]), str(self.table["metric"].iloc[0]))
 
     @cached_property
-    def told(self) -> str:
-        """What was measured, on what, and how far it can be trusted."""
-        usual = self.table[self.table["level"] == "none"].iloc[0]
-        folds, kind = usual["grouped_by"] == "fold", usual["grouped_by"]
-        basis = f", averaged over {usual['groups']:.0f} folds" if folds else ""
+    def description(self) -> str:
+        """What was measured, on which data, and its limits."""
+        full = self.table[self.table["level"] == "none"].iloc[0]
+        folds, kind = full["grouped_by"] == "fold", full["grouped_by"]
+        basis = f", averaged over {full['groups']:.0f} folds" if folds else ""
         sentences = [
-            f"Drop in {self.metric} when keypoints are hidden. With all keypoints, it is {usual['score']:.3f} "
-            f"on {count(int(usual['windows']), 'window')} of the {usual['subset']} subset{basis}."
+            f"Drop in {self.metric} when keypoints are hidden. With all keypoints, it is {full['score']:.3f} "
+            f"on {count(int(full['windows']), 'window')} of the {full['subset']} subset{basis}."
         ]
         if self.table["low"].notna().any():
-            drawn = "Student's t over the folds" if folds else f"a paired bootstrap of {usual['groups']:,.0f} {kind}s"
+            method = "Student's t over the folds" if folds else f"a paired bootstrap of {full['groups']:,.0f} {kind}s"
             sentences.append(
-                f"95 % confidence intervals from {drawn}. The effect of pale keypoints may be due to chance, as may, "
-                f"among so "
-                "many, that of a few strong ones."
+                f"95 % confidence intervals from {method}. Hollow marks are within chance; with so many comparisons, "
+                "a few of the others may be, too."
             )
         else:
-            few = count(int(usual["groups"]), kind)
+            few = count(int(full["groups"]), kind)
             sentences.append(f"With only {few}, too few for confidence intervals, every drop may be due to chance.")
         if not len(self.of("joint")):
             sentences.append(
                 "Single keypoints were not tested because the training was too short (use --set importance=400)."
             )
         sentences.append(
-            "Keypoints that tell the same cost little one by one and much together. Some loss may come from the gap "
-            "itself, which training rarely showed, or from normalization, which relies on torso, nose and eyes: "
-            "without them everything else shifts, so that hiding a region can cost more than hiding its whole part."
+            "Redundant keypoints have a small effect one by one and a large one together. Part of a drop may be due to "
+            "the gap itself, which is rare in training, or to normalization, which uses torso, nose and eyes: without "
+            "them all other points shift, so hiding a region can have a larger effect than hiding its whole part."
         )
         return " ".join(sentences)
 
 
-def mattered(run: Run) -> list[Mattered]:
-    """What the run's folder says, for each of its heads; nothing of runs that are fused.
+def importances(run: Run) -> list[HeadImportance]:
+    """Keypoint importance from the run folder, for each head; empty for ensembles.
 
     Raises `InputError`: the file is damaged.
     """
@@ -96,13 +95,13 @@ def mattered(run: Run) -> list[Mattered]:
     for name in ("part", "name", "grouped_by", "subset", "metric"):
         table[name] = table[name].map(visible)
     table["noise"] = ~((table["low"] > 0) | (table["high"] < 0)) & (table["low"].notna() | (table["loss"] == 0))
-    by_head = [Mattered(head, table[table["head"] == head.name]) for head in run.heads]
+    by_head = [HeadImportance(head, table[table["head"] == head.name]) for head in run.heads]
     return [one for one in by_head if (one.table["level"] == "none").any()]
 
 
 def importance(runs: Sequence[Run]) -> pd.DataFrame:
-    """All rows of all runs, for the CSV file."""
-    tables = [one.table.drop(columns="noise").assign(run=run.name) for run in runs for one in mattered(run)]
+    """The rows of all runs, for the CSV file."""
+    tables = [one.table.drop(columns="noise").assign(run=run.name) for run in runs for one in importances(run)]
     if not tables:
         return pd.DataFrame()
     found = pd.concat(tables, ignore_index=True)
@@ -110,7 +109,7 @@ def importance(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def label(row: pd.Series) -> str:
-    """What was hidden, in words: ``mouth``, ``right hand: thumb``, ``RBrow2 (face)``."""
+    """Name of the hidden points: ``mouth``, ``right hand: thumb``, ``RBrow2 (face)``."""
     part = part_title(row["part"])
     if row["level"] == "part":
         return f"all of the {part}"
@@ -120,7 +119,7 @@ def label(row: pd.Series) -> str:
 
 
 def part_title(name: str) -> str:
-    """``hand_left_21`` is the left hand, whatever model has found the body and the face."""
+    """A part's name without its model: ``body``, ``face``, or ``left hand`` for ``hand_left_21``."""
     part = _part(name)
     if part and part.kind in ("body", "face"):
         return part.kind
@@ -131,20 +130,20 @@ def part_title(name: str) -> str:
 def _part(name: str) -> Part | None:
     try:
         return layout(name).part(name)
-    except ConfigError:  # of a package that is not installed here
+    except ConfigError:  # from a package that is not installed
         return None
 
 
-def drawings(one: Mattered) -> Iterator[tuple[str, str, Figure]]:
-    """The figures of a head, with the end of their names and captions."""
+def drawings(one: HeadImportance) -> Iterator[tuple[str, str, Figure]]:
+    """Suffixes of names, captions and figures of a head."""
     if (figure := skeleton(one)) is not None:
         first = one.of("joint")
         first = first[(first["loss"] > 0) & ~first["noise"]][:_NUMBERED]
         names = ", ".join(f"{number} {label(row)}" for number, (_, row) in enumerate(first.iterrows(), 1))
         numbers = f" Numbers: {names}." if len(first) else ""
-        where = "Lines are shaded by the drop for their region, points by their own" if len(one.of("joint")) else (
-            "Shaded by the drop for each region")  # fmt: skip
-        yield "keypoints", f"{where}, seen from the front: the person's right is on the left.{numbers}", figure
+        where = "Lines are shaded by the drop of their region, points by their own drop" if len(one.of("joint")) else (
+            "Shaded by the drop of each region")  # fmt: skip
+        yield "keypoints", f"{where}. Front view: the person's right is on the left.{numbers}", figure
     if len(one.of("part", "region")):
         yield (
             "regions",
@@ -154,8 +153,8 @@ def drawings(one: Mattered) -> Iterator[tuple[str, str, Figure]]:
 
 
 @styled
-def bars(one: Mattered) -> Figure:
-    """Loss by part and by region with intervals; hollow where it may be chance."""
+def bars(one: HeadImportance) -> Figure:
+    """Loss by part and by region with intervals; hollow if within chance."""
     groups = [rows for rows in (one.of("part"), one.of("region")) if len(rows)]
     rows = pd.concat(groups)
     places = np.concatenate([np.arange(len(some)) + 0.6 * number + sum(map(len, groups[:number]))
@@ -176,17 +175,17 @@ def bars(one: Mattered) -> Figure:
     handles = [Line2D([], [], marker="s", linestyle="", color=(HEAT, 0.75), markeredgecolor=HEAT, label="loss")]
     if noise.any():
         handles.append(
-            Line2D([], [], marker="s", linestyle="", color=PAPER, markeredgecolor=MUTED, label="may be chance")
+            Line2D([], [], marker="s", linestyle="", color=PAPER, markeredgecolor=MUTED, label="within chance")
         )
     figure.legend(handles=handles, loc="outside upper right", ncols=2, handletextpad=0.2, columnspacing=1.2)
     return figure
 
 
 @styled
-def skeleton(one: Mattered) -> Figure | None:
-    """Every part in its median pose, points sized and shaded by their loss, lines by that of their region.
+def skeleton(one: HeadImportance) -> Figure | None:
+    """Each part in its median pose, points sized and shaded by their loss, lines by their region's loss.
 
-    None where no pose is known.
+    None without a pose.
     """
     joints = one.table[(one.table["level"] == "joint") & one.table["x"].notna() & one.table["y"].notna()]
     found = [(_part(name), joints[joints["part"] == name].set_index("name")) for name in dict.fromkeys(joints["part"])]
@@ -196,7 +195,7 @@ def skeleton(one: Mattered) -> Figure | None:
     wide = [_extent(rows) for _, rows in panels]
     ratios = [max(0.3, min(2.0, (right - left) / (bottom - top))) for left, right, top, bottom in wide]
     figure, grid = canvas(max(COLUMN, _HEIGHT * sum(ratios) + 0.3), _HEIGHT + 0.6, 1, len(panels), width_ratios=ratios)
-    scales = (_greatest(one.of("region")), _greatest(one.of("joint")))
+    scales = (_largest_loss(one.of("region")), _largest_loss(one.of("joint")))
     ranked = one.of("joint")
     ranked = ranked[(ranked["loss"] > 0) & ~ranked["noise"]][:_NUMBERED]
     ranks = {(row["part"], row["name"]): number for number, (_, row) in enumerate(ranked.iterrows(), 1)}
@@ -212,21 +211,21 @@ def skeleton(one: Mattered) -> Figure | None:
     return figure
 
 
-def _greatest(rows: pd.DataFrame) -> float:
-    """The loss that is drawn darkest; 0 where none is more than chance."""
+def _largest_loss(rows: pd.DataFrame) -> float:
+    """The loss with the darkest shade; 0 if all are within chance."""
     certain = rows["loss"].abs()[~rows["noise"]]
     return float(certain.max()) if len(certain) else 0.0
 
 
 def _extent(rows: pd.DataFrame) -> tuple[float, float, float, float]:
-    """Left, right, top and bottom of a part, with room around it."""
+    """Left, right, top and bottom of a part, with a margin."""
     x, y = rows["x"].to_numpy(), rows["y"].to_numpy()
     room = 0.09 * max(np.ptp(x), np.ptp(y), 1e-3)
     return x.min() - room, x.max() + room, y.min() - room, y.max() + room
 
 
 def _strength(loss: float, noise: bool, greatest: float) -> float:
-    """From 0, as pale as can be, to 1."""
+    """Shade from 0 to 1."""
     return 0.0 if noise or not greatest or np.isnan(loss) else min(1.0, abs(loss) / greatest)
 
 
@@ -244,7 +243,7 @@ def _draw_lines(axes: Axes, part: Part, rows: pd.DataFrame, regions: pd.DataFram
 
 
 def _region_of(part: Part, *points: int) -> str | None:
-    """The smallest region that has any of the points: an arm begins at the trunk."""
+    """The smallest region with any of the points."""
     having = [(len(places), name) for name, places in part.region_points.items() if set(points) & {*places}]
     return min(having)[1] if having else None
 
@@ -274,31 +273,31 @@ def _draw_points(
         if name in ranks:
             joined = {part.keypoints[one] for limb in part.limbs if part.index(str(name)) in limb for one in limb}
             near = rows[rows.index.isin(joined)]
-            near = near if len(near) > 1 else rows  # away from these there is room
+            near = near if len(near) > 1 else rows  # the number goes on the opposite side of these
             away = np.array([row["x"] - near["x"].mean(), near["y"].mean() - row["y"]])
             away = away / max(float(np.hypot(*away)), 1e-9) * (5 + np.sqrt(area) / 2)
             axes.annotate(str(ranks[str(name)]), (row["x"], row["y"]), xytext=away, textcoords="offset points",
                           fontsize=7.5, fontweight="bold", ha="center", va="center", color=INK, zorder=4)  # fmt: skip
 
 
-def _legend(one: Mattered, scales: tuple[float, float]) -> list[Line2D]:
-    """Two columns: lines, and points where single ones were hidden."""
+def _legend(one: HeadImportance, scales: tuple[float, float]) -> list[Line2D]:
+    """Two columns: lines, and points if single points were hidden."""
     lines, points = [], []
     if scales[0]:
         lines += [Line2D([], [], color=(HEAT, 0.2 + 0.65 * share), linewidth=1.6 + 3.6 * share, solid_capstyle="butt",
-                         label=f"region: loses {share * scales[0]:.3f}") for share in (1.0, 0.4)]  # fmt: skip
+                         label=f"region: drop {share * scales[0]:.3f}") for share in (1.0, 0.4)]  # fmt: skip
     lines.append(Line2D([], [], color=RULE, linewidth=1.4, label="region: within chance"))
     if len(one.of("joint")):
         if scales[1]:
             points += [Line2D([], [], linestyle="", marker="o", color=(HEAT, 0.35 + 0.65 * share),
                               markersize=np.sqrt(_SMALLEST + (_LARGEST - _SMALLEST) * share),
-                              label=f"point: loses {share * scales[1]:.3f}") for share in (1.0, 0.4)]  # fmt: skip
+                              label=f"point: drop {share * scales[1]:.3f}") for share in (1.0, 0.4)]  # fmt: skip
         points.append(Line2D([], [], linestyle="", marker="o", color=PAPER, markeredgecolor=MUTED, markeredgewidth=0.7,
                              markersize=np.sqrt(_SMALLEST), label="point: within chance"))  # fmt: skip
     shown = pd.concat([one.of("region"), one.of("joint")])
     if ((shown["loss"] < 0) & ~shown["noise"]).any():
         points.append(Line2D([], [], linestyle="", marker="D", color=ORANGE, markersize=5, label="better without it"))
-    if points:  # columns are filled one by one
+    if points:  # the legend fills its columns one by one
         rows = max(len(lines), len(points))
         lines += [Line2D([], [], linestyle="", label=" ")] * (rows - len(lines))
     return lines + points

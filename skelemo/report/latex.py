@@ -1,19 +1,19 @@
-"""The tables of a comparison for a paper: LaTeX with the rules of the package booktabs."""
+"""LaTeX tables of a comparison, using the package booktabs."""
 
 import pandas as pd
 
-from skelemo.report.comparison import Estimate, Ground
+from skelemo.report.comparison import Comparison, Estimate
 from skelemo.report.describe import figures_of
 from skelemo.report.overview import COSTS, FACTS, overview
 from skelemo.targets import Head
 
 
-def every_run(ground: Ground, head: Head) -> str:
-    """What each experiment is, every figure with its interval (or mean and deviation over seeds), and its costs."""
+def every_run(comparison: Comparison, head: Head) -> str:
+    """Facts, scores with intervals (or mean and standard deviation over seeds) and costs of each experiment."""
     names = figures_of(head)
     rows = [
         [row.name, *row.facts.values(), *(_cell(one) for one in row.figures.values()), *row.costs.values()]
-        for row in overview(ground, head)
+        for row in overview(comparison, head)
     ]
     table = pd.DataFrame(rows, columns=["Run", *FACTS, *names.values(), *COSTS])
     texts = ["Run", *FACTS, *COSTS]
@@ -21,9 +21,9 @@ def every_run(ground: Ground, head: Head) -> str:
     return _tabular(table, 1 + len(FACTS))
 
 
-def paper(ground: Ground, head: Head) -> str:
-    """The deciding figure by architecture and optimizer, the highest in bold."""
-    table = ground.paper_table(head)
+def paper(comparison: Comparison, head: Head) -> str:
+    """The main metric by architecture and optimizer, the highest in bold."""
+    table = comparison.paper_table(head)
     rows = [[escape(label), *(_cell(value, table.best) for value in values)] for label, values in table.rows]
     return _tabular(pd.DataFrame(rows, columns=[table.title, *table.optimizers]), 1)
 
@@ -36,14 +36,13 @@ def _cell(estimate: Estimate | None, best: float | None = None) -> str:
         text = rf"\textbf{{{text}}}"
     if estimate.sd is not None:
         return rf"{text} $\pm$ {estimate.sd:.3f}"
-    known = estimate.low is not None and estimate.high is not None
-    return (
-        f"{text} [{estimate.low:.3f}, {estimate.high:.3f}]".replace("-", "$-$") if known else text.replace("-", "$-$")
-    )
+    if estimate.low is not None and estimate.high is not None:
+        text += f" [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return text.replace("-", "$-$")
 
 
 def _tabular(table: pd.DataFrame, texts: int) -> str:
-    """Cells are LaTeX already; names of columns are escaped. The first columns are ``texts``, the rest numbers."""
+    """Cells are already LaTeX, column names are escaped; the first ``texts`` columns are text, the others numbers."""
     table = table.rename(columns=lambda name: escape(name[:1].upper() + name[1:]))
     return table.to_latex(index=False, escape=False, column_format="l" * texts + "c" * (table.shape[1] - texts))
 
@@ -60,5 +59,5 @@ _SPECIAL = {c: rf"\{c}" for c in "&%$#_{}"} | {
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX sets as it stands."""
+    """Escape special characters of LaTeX."""
     return "".join(_SPECIAL.get(character, character) for character in text)

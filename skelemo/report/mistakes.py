@@ -1,4 +1,4 @@
-"""The most confident mistakes of runs, as clips that play in the page."""
+"""The most confident mistakes of runs, as clips in the page."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.targets import Head
 from skelemo.text import visible
 
-#: Most bytes of clips in one page, and of the page; tables and texts of a run take fewer than the last.
+#: Maximum bytes of clips in a page, of the page, and of a run's tables and text.
 MOST_BYTES, PAGE_BYTES, RUN_BYTES = 5_000_000, 9_500_000, 60_000
 
 TITLES = {"classes": "most confident mistakes", "flags": "most confident mistakes", "values": "largest errors"}
@@ -23,17 +23,17 @@ TITLES = {"classes": "most confident mistakes", "flags": "most confident mistake
 
 @dataclass(frozen=True)
 class Played:
-    """A mistake as the page shows it."""
+    """A mistake in the page."""
 
     head: Head
-    told: str
+    description: str
     where: str
     html: str
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """What is played, by place of the run; ``left`` clips have no room."""
+    """Clips by position of the run; ``left`` clips did not fit."""
 
     by_run: tuple[tuple[Played, ...], ...] = ()
     left: int = 0
@@ -41,12 +41,12 @@ class Gallery:
 
     @property
     def plays(self) -> bool:
-        """Whether there is any clip."""
+        """Whether there are any clips."""
         return any(self.by_run)
 
     @property
     def hash(self) -> str:
-        """What the page's policy allows: this script and no other."""
+        """The script's hash for the page's content security policy."""
         return "sha256-" + base64.b64encode(hashlib.sha256(self.script.encode()).digest()).decode()
 
     def of(self, place: int, head: Head) -> list[Played]:
@@ -55,9 +55,8 @@ class Gallery:
 
 
 def gallery(runs: Sequence[Run], drawn: int = 0) -> Gallery:
-    """The clips in the runs' folders, the worst of each first, as many as fit beside ``drawn`` bytes of figures."""
-    fused = [bool(run.members) and not run.evaluation for run in runs]
-    queues = [[] if alone else _played(run) for run, alone in zip(runs, fused, strict=True)]
+    """The clips in the run folders, the worst first, as many as fit next to ``drawn`` bytes of figures."""
+    queues = [[] if run.members and not run.evaluation else _played(run) for run in runs]
     kept: list[list[Played]] = [[] for _ in runs]
     room, left = min(MOST_BYTES, PAGE_BYTES - drawn - RUN_BYTES * len(runs)), 0
     for turn in range(max(map(len, queues), default=0)):
@@ -100,19 +99,19 @@ def _clip(run: Run, one: Mistake, head: Head, table: pd.DataFrame) -> Played:
     subject = str(window["subject"].iloc[0])
     video = str(window["video"].iloc[0])
     facts = [f"subject {subject}" if subject else "", video, f"frame {one.frame:,}"]
-    return Played(head, _told(window, head), ", ".join(filter(None, facts)), fragment(clip))
+    return Played(head, _describe(window, head), ", ".join(filter(None, facts)), fragment(clip))
 
 
 def _labels(head: Head, truth: np.ndarray, at: np.ndarray, length: int) -> Track:
-    """Labels at positions of a clip as a track; a single one counts for the whole clip."""
+    """A track of labels at positions of a clip; a single label applies to the whole clip."""
     name = f"{head.name}: label"
     if len(at) == 1:
         return label_track(name, head, np.repeat(truth, length, axis=0))
     return replace(label_track(name, head, truth), at=at)
 
 
-def _told(window: pd.DataFrame, head: Head) -> str:
-    """What is wrong, in words."""
+def _describe(window: pd.DataFrame, head: Head) -> str:
+    """Label and prediction as text."""
     truth, outputs = truth_of(window, head)[0], outputs_of(window, head)[0]
     if head.kind == "classes":
         return (
@@ -120,13 +119,13 @@ def _told(window: pd.DataFrame, head: Head) -> str:
             f"probability {outputs.max():.2f}"
         )
     if head.kind == "values":
-        told = [
+        texts = [
             f"{name} {true:.2f}, predicted {given:.2f}"
             for name, true, given in zip(head.outputs, truth, outputs, strict=True)
             if not np.isnan(true)
         ]
-        return "; ".join(told).replace("-", "−")
+        return "; ".join(texts).replace("-", "−")
     wrong = np.where(np.isnan(truth), 0, np.abs(outputs - np.nan_to_num(truth)))
     worst = int(wrong.argmax())
-    state = "present" if truth[worst] > 0.5 else "absent"
-    return f"{head.outputs[worst]} is {state}, with probability {badness(window, head)[0]:.2f} predicted otherwise"
+    state, other = ("present", "absent") if truth[worst] > 0.5 else ("absent", "present")
+    return f"{head.outputs[worst]} is {state}, predicted {other} with probability {badness(window, head)[0]:.2f}"

@@ -1,4 +1,4 @@
-"""The overview of a comparison: what each experiment is, reaches and costs; seeds and folds are summarized."""
+"""The overview of a comparison: facts, scores and costs of each experiment, summarized over seeds and folds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,26 +6,27 @@ from typing import Any
 
 import pandas as pd
 
-from skelemo.report.comparison import Entry, Estimate, Ground, estimate_of
+from skelemo.report.comparison import Comparison, Entry, Estimate, estimate_of
 from skelemo.report.describe import figures_of, parts_of, setting_text
 from skelemo.runs.folder import Run
 from skelemo.targets import Head
 from skelemo.text import count, duration
 
-#: What a row says of an experiment before its figures, and after them.
+#: Columns of an experiment before and after its scores.
 FACTS = ("Architecture", "Optimizer", "Parts", "Trainings")
 COSTS = ("Parameters", "FLOPs", "Windows/s", "Training")
 
 
 @dataclass(frozen=True)
 class Row:
-    """An experiment, or one of its runs where there are several seeds.
+    """An experiment, or one of its runs.
 
     Parameters
     ----------
-    runs : whose mean it is; a single one that stands below that mean is a ``member``.
+    runs : the averaged runs.
+    member : whether this is one run of the experiment in an earlier row.
     facts, costs : texts by `FACTS` and `COSTS`.
-    figures : by name; None where a run lacks one.
+    figures : scores by name; None for missing ones.
     """
 
     runs: tuple[Run, ...]
@@ -36,12 +37,12 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Of the run, or how many it is."""
+        """The run's name, or the number of runs."""
         return self.runs[0].name if len(self.runs) == 1 else f"mean of {len(self.runs)} runs"
 
 
 def figures_by_output(head: Head) -> tuple[dict[str, str], dict[str, str]]:
-    """The figures of a head with their titles: those of the whole head, and those of single outputs."""
+    """Metrics of the whole head and of single outputs, with their titles."""
     whole: dict[str, str] = {}
     single: dict[str, str] = {}
     for name, title in figures_of(head).items():
@@ -50,9 +51,9 @@ def figures_by_output(head: Head) -> tuple[dict[str, str], dict[str, str]]:
     return whole, single
 
 
-def overview(ground: Ground, head: Head) -> tuple[Row, ...]:
-    """A row for each entry with a head, followed by its runs where it has several."""
-    return tuple(row for _, entry in ground.labeled(head) for row in _rows(entry, head))
+def overview(comparison: Comparison, head: Head) -> tuple[Row, ...]:
+    """A row for each entry with a head, followed by its runs if there are several."""
+    return tuple(row for _, entry in comparison.labeled(head) for row in _rows(entry, head))
 
 
 def _rows(entry: Entry, head: Head) -> Iterator[Row]:
@@ -70,7 +71,7 @@ def _facts(entry: Entry, runs: Sequence[Run]) -> dict[str, str]:
 
 
 def _trainings(runs: Sequence[Run]) -> str:
-    """What was trained: ``3 seeds, 5 folds``; a dash where nothing was."""
+    """Seeds and folds, as ``3 seeds, 5 folds``; a dash for evaluations."""
     first = runs[0]
     if first.evaluation:
         return "–"
@@ -97,7 +98,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def quantity(value: float | None) -> str:
-    """A quantity with three digits: ``4.00 M``, ``1.82 G``, ``5,350``; a dash where there is none."""
+    """A quantity with three digits: ``4.00 M``, ``1.82 G``, ``5,350``; a dash for None."""
     if value is None:
         return "–"
     value = float(f"{value:.3g}")
@@ -109,10 +110,10 @@ def quantity(value: float | None) -> str:
 _SIZES = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
 
 
-def costs_basis(ground: Ground) -> str:
-    """What the costs mean, in a few sentences; "" where no run knows any."""
-    speeds = [run.environment["throughput"] for run in ground.runs if run.environment.get("throughput")]
-    sized = any(run.environment.get("flops") for run in ground.runs)
+def costs_basis(comparison: Comparison) -> str:
+    """The meaning of the costs; "" without costs."""
+    speeds = [run.environment["throughput"] for run in comparison.runs if run.environment.get("throughput")]
+    sized = any(run.environment.get("flops") for run in comparison.runs)
     texts = []
     if sized:
         texts.append("FLOPs are per window and forward pass; a multiply-add counts as two.")
@@ -124,30 +125,28 @@ def costs_basis(ground: Ground) -> str:
             "Windows/s: predictions per second, from prepared keypoints in memory, in batches of "
             f"{size}, on {' and '.join(devices)}{'' if len(devices) == 1 else ': not comparable across devices'}."
         )
-    if texts and any(int(run.config.get("seeds") or 1) > 1 for run in ground.runs):
-        texts.append(
-            "With several seeds, this is the cost per network; predicting their mean costs that many times more."
-        )
+    if texts and any(int(run.config.get("seeds") or 1) > 1 for run in comparison.runs):
+        texts.append("With several seeds, this is the cost of one network; predicting with all of them multiplies it.")
     return " ".join(texts)
 
 
-def table(grounds: Sequence[Ground]) -> pd.DataFrame:
-    """The overview of all comparisons as one table: a row for each experiment and head, numbers in full."""
+def table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """The overview of all comparisons: a row for each experiment and head, with full precision."""
     rows = [
         {"comparison": place, "head": head.name, "run": row.name, "mean_of": len(row.runs)}
         | {name.lower(): text for name, text in row.facts.items()}
-        | {"subset": ground.subset}
+        | {"subset": comparison.subset}
         | costs_of(row.runs)
         | _numbers(row)
-        for place, ground in enumerate(grounds, 1)
-        for head in ground.heads
-        for row in overview(ground, head)
+        for place, comparison in enumerate(comparisons, 1)
+        for head in comparison.heads
+        for row in overview(comparison, head)
     ]
     return pd.DataFrame(rows).convert_dtypes()
 
 
 def costs_of(runs: Sequence[Run]) -> dict[str, Any]:
-    """Parameters, FLOPs and throughput as numbers, a mean where there are several runs."""
+    """Parameters, FLOPs and throughput as numbers, averaged over runs."""
     speeds = [run.environment.get("throughput", {}) for run in runs]
     found: dict[str, Any] = {
         name: _mean([run.environment.get(name) for run in runs]) for name in ("parameters", "flops")

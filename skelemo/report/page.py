@@ -1,6 +1,6 @@
-"""The text of a report: as HTML by ``report.html.j2``, and as Markdown by ``report.md.j2``.
+"""A report as HTML (``report.html.j2``) and Markdown (``report.md.j2``).
 
-Names of runs, classes and data sets are anybody's: they are escaped wherever they are shown.
+Names of runs, classes and data sets are untrusted and always escaped.
 """
 
 import re
@@ -19,15 +19,15 @@ from skelemo.player import style as player_css
 from skelemo.report import describe, tables
 from skelemo.report.card import run_card
 from skelemo.report.comparison import (
+    Comparison,
     Estimate,
-    Ground,
     differing_settings,
     estimate_in,
     shared_settings,
 )
 from skelemo.report.describe import figures_of, head_title, pairs_basis
 from skelemo.report.failures import hardest
-from skelemo.report.importance import KEYPOINTS, label, mattered
+from skelemo.report.importance import KEYPOINTS, importances, label
 from skelemo.report.mistakes import TITLES, gallery
 from skelemo.report.overview import COSTS, FACTS, costs_basis, figures_by_output, overview
 from skelemo.report.paired import Paired, compare_pairs
@@ -37,7 +37,7 @@ from skelemo.text import duration
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure, ready for a page: the group it stands in, what it shows, its SVG and its files."""
+    """A drawn figure: its group, caption, SVG and files."""
 
     group: str
     caption: str
@@ -52,43 +52,45 @@ class Drawn:
 
     @property
     def linked(self) -> str:
-        """The file that Markdown shows or links to; "" where there is none."""
+        """The file for Markdown; "" without files."""
         kinds = (".svg", ".png", ".pdf")
         return next((file for kind in kinds for file in self.files if file.endswith(kind)), "")
 
     @property
     def markup(self) -> Markup:
-        """The SVG, which Matplotlib has escaped, as HTML."""
+        """The SVG, escaped by Matplotlib, as HTML."""
         return Markup(self.svg)
 
 
 @dataclass(frozen=True)
 class Content:
-    """All that a report says."""
+    """The content of a report."""
 
     title: str
     written: str
     version: str
-    grounds: tuple[tuple[Ground, tuple[Drawn, ...]], ...]
+    comparisons: tuple[tuple[Comparison, tuple[Drawn, ...]], ...]
     runs: tuple[tuple[Run, str, tuple[Drawn, ...]], ...]  # with the stem of its files
 
     @property
     def drawn(self) -> list[Drawn]:
         """All figures."""
-        return [one for _, drawn in self.grounds for one in drawn] + [one for *_, drawn in self.runs for one in drawn]
+        return [one for _, drawn in self.comparisons for one in drawn] + [
+            one for *_, drawn in self.runs for one in drawn
+        ]
 
     @cached_property
     def pairs(self) -> dict[tuple[int, str], Paired | None]:
-        """How the runs compare in pairs, by the place of the comparison and the head."""
+        """Paired comparisons of runs, by index of the comparison and head."""
         return {
-            (place, head.name): compare_pairs(ground, head)
-            for place, (ground, _) in enumerate(self.grounds)
-            for head in ground.heads
+            (place, head.name): compare_pairs(comparison, head)
+            for place, (comparison, _) in enumerate(self.comparisons)
+            for head in comparison.heads
         }
 
     @property
     def about(self) -> str:
-        """How many runs, when and by what."""
+        """Number of runs, date and version."""
         fused = sum(bool(run.members) and not run.evaluation for run, *_ in self.runs)
         alone = len(self.runs) - fused
         runs = f"{alone} {'run' if alone == 1 else 'runs'}{' and their ensemble' if fused else ''}"
@@ -103,18 +105,16 @@ class Content:
         which = (
             "All scores here were" if len(simulated) == len(self.runs) else f"The scores of {_listed(simulated)} were"
         )
-        return (
-            f"{which} obtained on simulated actors. They do not show how well emotions of real people are recognized."
-        )
+        return f"{which} obtained on simulated actors. They do not show how well the models work on real people."
 
 
 def rows_of(drawn: Sequence[Drawn]) -> list[list[Drawn]]:
-    """Neighbors of one group together: what stands side by side where there is room."""
+    """Consecutive figures of one group, which are placed side by side."""
     return [list(group) for _, group in groupby(drawn, key=lambda item: item.group)]
 
 
 def html(content: Content) -> str:
-    """The page: it stands alone and loads nothing; the only script is the player of clips, where there are any."""
+    """The self-contained page; its only script is the player, if there are clips."""
     runs = [run for run, *_ in content.runs]
     return (
         templates()
@@ -142,13 +142,13 @@ def html(content: Content) -> str:
 
 
 def markdown(content: Content) -> str:
-    """The same tables in Markdown, with links to the figures' files."""
+    """The tables in Markdown, with links to the figures' files."""
     template = templates().overlay(finalize=plain).get_template("report.md.j2")
     return re.sub(r"\n{3,}", "\n\n", template.render(**_shared_by_texts(content))).rstrip() + "\n"
 
 
 def _shared_by_texts(content: Content) -> dict[str, Any]:
-    """What both templates are given."""
+    """Variables of both templates."""
     runs = [run for run, *_ in content.runs]
     return {
         "content": content,
@@ -162,14 +162,14 @@ def _shared_by_texts(content: Content) -> dict[str, Any]:
         "costs": COSTS,
         "costs_basis": costs_basis,
         "estimate_in": estimate_in,
-        "mattered": mattered,
+        "importances": importances,
         "hidden_label": label,
         "pairs_basis": pairs_basis,
     }
 
 
 def _card_html(run: Run) -> Markup:
-    """The model card of a run; names in it may be anybody's, so neither HTML nor links are taken from it."""
+    """The model card of a run; HTML and links in it are disabled because its names are untrusted."""
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "image", "autolink"])
     found = reader.render(re.sub(r"^## ", "### ", run_card(run), flags=re.MULTILINE))
     scroll = '<div class="scroll" tabindex="0" role="group" aria-label="table"><table>'
@@ -177,7 +177,7 @@ def _card_html(run: Run) -> Markup:
 
 
 def templates(*rooms: str) -> Environment:
-    """The templates of this room, and of others that write pages in the same style."""
+    """Templates of this package and of others whose pages have the same style."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader("skelemo", room) for room in ("report", *rooms)]),
         autoescape=True,
@@ -191,36 +191,36 @@ def templates(*rooms: str) -> Environment:
 
 
 def number(value: float | None) -> str:
-    """A figure with three decimals; a dash where there is none."""
+    """A number with three decimals; a dash for None."""
     return "–" if value is None else f"{value:.3f}"
 
 
 def count(value: float | None) -> str:
-    """A whole number with its thousands apart; a dash where there is none."""
+    """A whole number with thousands separators; a dash for None."""
     return f"{value:,.0f}" if isinstance(value, int | float) else "–"
 
 
 def capital(text: str) -> str:
-    """The text with a capital first letter."""
+    """A text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
 def chance(p: float | None) -> str:
-    """A p value as a page shows it."""
+    """A p value as text."""
     return "n/a" if p is None else "< 0.01" if p < 0.01 else f"{p:.2f}"
 
 
 def estimate(found: Estimate | None, best: float | None = None) -> str:
-    """A figure with its interval, or with what else is known of it; a dash where there is none."""
+    """A score with its interval or spread; a dash for None."""
     if found is None:
         return "–"
     mark = " (highest)" if best is not None and found.value == best else ""
-    told = ", ".join(filter(None, (found.spread, found.further)))
-    return f"{number(found.value)}{f' ({told})' if told else ''}{mark}"
+    spread = ", ".join(filter(None, (found.spread, found.further)))
+    return f"{number(found.value)}{f' ({spread})' if spread else ''}{mark}"
 
 
 def plain(value: object) -> Markup:
-    """Text that Markdown takes as it stands, on one line; Markdown stays what it is."""
+    """Text on one line, escaped for Markdown; `Markup` is unchanged."""
     if isinstance(value, Markup):
         return value
     return Markup(re.sub(r"([\\`*_{}\[\]<>|#$~])", r"\\\1", re.sub(r"\s+", " ", str(value))))

@@ -1,11 +1,11 @@
-"""Runs of one split against the best of them: is the difference more than chance in who was tested?"""
+"""Paired comparisons of runs with the best run of the same split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from skelemo.evaluation.metrics import main_metric
 from skelemo.evaluation.scores import Difference, paired_difference
-from skelemo.report.comparison import Ground, labeled_rows
+from skelemo.report.comparison import Comparison, labeled_rows
 from skelemo.report.ensemble import ordered
 from skelemo.runs.folder import Run
 from skelemo.runs.predictions import truth_columns
@@ -14,9 +14,9 @@ from skelemo.targets import Head
 
 @dataclass(frozen=True)
 class Paired:
-    """The best run by the head's main figure, and how far each other lies behind it.
+    """The best run by the head's main metric, and the differences of the others.
 
-    The p values are Holm's, adjusted for how many runs are compared.
+    The p values have Holm's correction for the number of runs.
     """
 
     best: Run
@@ -25,13 +25,13 @@ class Paired:
     grouped_by: str
 
 
-def compare_pairs(ground: Ground, head: Head) -> Paired | None:
-    """Compare the runs of a ground that were scored on the same windows; None where fewer than two were.
+def compare_pairs(comparison: Comparison, head: Head) -> Paired | None:
+    """Compare the runs that were scored on the same windows; None if there are fewer than two.
 
-    The mean of a run's seeds is compared, as its predictions are.
+    For a run with several seeds, the mean predictions are compared.
     """
     figure = main_metric(head)
-    runs = [run for run in ground.runs if run.shown.get(head.name, {}).get(figure, {}).get("value") is not None]
+    runs = [run for run in comparison.runs if run.shown.get(head.name, {}).get(figure, {}).get("value") is not None]
     if len(runs) < 2:
         return None
     best = max(runs, key=lambda run: run.shown[head.name][figure]["value"])
@@ -53,7 +53,7 @@ def compare_pairs(ground: Ground, head: Head) -> Paired | None:
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Holm's adjusted p values (1979), each at least as large as those of stronger differences."""
+    """p values with Holm's correction (1979)."""
     known = sorted((value, index) for index, value in enumerate(values) if value is not None)
     adjusted: list[float | None] = [None] * len(values)
     largest = 0.0

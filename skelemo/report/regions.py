@@ -1,4 +1,4 @@
-"""Two values as places on a plane: where windows lie, where they are predicted, and how far off, region by region."""
+"""Two values as points in a plane: labels, predictions and errors by region."""
 
 from collections.abc import Sequence
 
@@ -15,35 +15,35 @@ from skelemo.runs.folder import Run
 from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.targets import Head
 
-#: The middle, and two rings of eight directions, by distance from it in halves of the range.
+#: Outer radii of the middle and the inner ring, in halves of the range; both rings have eight sectors.
 _RINGS = (1 / 3, 2 / 3)
 _SECTORS = 8
-#: Regions of fewer windows are left blank in the figure.
+#: Minimum number of windows of a region in the figure.
 _FEWEST = 10
-#: Of a figure of two planes, in inches.
+#: Size of a figure with two planes in inches.
 _SIZE = (PAGE * 0.86, PAGE * 0.43 + 0.25)
 _ARROW = {"arrowstyle": "-|>", "color": ORANGE, "linewidth": 1.1, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 7}
 _SIGNS = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1))
 
 
 def has_plane(head: Head) -> bool:
-    """Whether the head has two values, and so a plane."""
+    """Whether the head has two values."""
     return head.kind == "values" and len(head) == 2
 
 
 def pairs(run: Run, head: Head) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and predictions ``[N, 2]`` of the windows that have both labels."""
+    """Truth and predictions ``[N, 2]`` of windows with both labels."""
     truth, outputs = truth_of(run.windows, head), outputs_of(run.windows, head)
     known = ~np.isnan(truth).any(1)
     return truth[known].astype(np.float64), outputs[known].astype(np.float64)
 
 
 def region_errors(truth: ArrayLike, predicted: ArrayLike, head: Head) -> pd.DataFrame:
-    """How far off predictions ``[N, 2]`` are, by the region in which the truth ``[N, 2]`` lies.
+    """Errors of predictions ``[N, 2]`` by region of the truth ``[N, 2]``.
 
-    A row for each region: ``ring`` (0 the middle, 2 the outermost), ``sector`` (0 along the first value, then every
-    45° towards the second), ``region`` in words, ``windows``, ``error`` (mean distance), ``bias_<output>`` (mean of
-    prediction less truth) and ``at_<output>`` (mean truth). Without windows the last are NaN.
+    A row for each region: ``ring`` (0 is the middle, 2 the outermost), ``sector`` (0 along the first value, then every
+    45° towards the second), ``region`` as text, ``windows``, ``error`` (mean distance), ``bias_<output>`` (mean of
+    prediction minus truth) and ``at_<output>`` (mean truth); the last are NaN without windows.
     """
     x, y = (np.asarray(values, np.float64) for values in (truth, predicted))
     middle, half = _middle(head)
@@ -63,7 +63,7 @@ def region_errors(truth: ArrayLike, predicted: ArrayLike, head: Head) -> pd.Data
 
 
 def region_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """The errors by region of all runs and heads of two values, for the CSV file."""
+    """Errors by region for all runs and heads with two values, for the CSV file."""
     tables = []
     for run in runs:
         for head in filter(has_plane, run.heads):
@@ -81,7 +81,7 @@ def _places() -> list[tuple[int, int]]:
 
 
 def _words(ring: int, sector: int, head: Head) -> str:
-    """A region by the signs of its values: ``far, +first −second``."""
+    """A region's name from the signs of its values: ``far, +first −second``."""
     if ring == 0:
         return "middle"
     signs = {1: "+", -1: "−"}
@@ -91,7 +91,7 @@ def _words(ring: int, sector: int, head: Head) -> str:
 
 @styled
 def densities(truth: np.ndarray, predicted: np.ndarray, head: Head) -> Figure:
-    """Where windows lie on the plane of two values ``[N, 2]``, by their labels and as predicted; shades are alike."""
+    """Distributions of labels and predictions ``[N, 2]`` in the plane of two values."""
     figure, panels = canvas(*_SIZE, 1, 2, sharex=True, sharey=True)
     for axes, values, title in zip(panels, (truth, predicted), ("true", "predicted"), strict=True):
         _plane(axes, head, title)
@@ -105,9 +105,9 @@ def densities(truth: np.ndarray, predicted: np.ndarray, head: Head) -> Figure:
 
 @styled
 def error_map(truth: np.ndarray, predicted: np.ndarray, head: Head) -> Figure:
-    """By region of the truth: the mean distance to the prediction and, as arrows, where predictions lie on average."""
+    """By region of the truth: mean error as a shade, and arrows from the mean truth to the mean prediction."""
     figure, (shades, arrows) = canvas(*_SIZE, 1, 2, sharex=True, sharey=True)
-    _plane(shades, head, "mean distance, and windows")
+    _plane(shades, head, "mean error, and windows")
     _plane(arrows, head, "from mean truth to mean prediction")
     arrows.set_ylabel("")
     table = region_errors(truth, predicted, head)
@@ -142,7 +142,7 @@ def _shape(ring: int, sector: int, middle: float, half: float, **look: object) -
 
 
 def _plane(axes: Axes, head: Head, title: str) -> None:
-    """Axes of the plane, with the circle that its range encloses."""
+    """Axes of the plane, with an inscribed circle."""
     middle, half = _middle(head)
     limits, ticks = (head.low - 0.04 * half, head.high + 0.04 * half), np.linspace(head.low, head.high, 5)
     axes.set(xlim=limits, ylim=limits, aspect="equal", xticks=ticks, yticks=ticks)
@@ -153,5 +153,5 @@ def _plane(axes: Axes, head: Head, title: str) -> None:
 
 
 def _middle(head: Head) -> tuple[float, float]:
-    """The middle of the range, and half of it."""
+    """Center and half-width of the range."""
     return (head.high + head.low) / 2, (head.high - head.low) / 2

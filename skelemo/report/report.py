@@ -1,4 +1,4 @@
-"""Finished runs to a report: one page that stands alone, the same in Markdown, tables as CSV and figures for papers."""
+"""Write a report on finished runs: a self-contained page, Markdown, CSV and LaTeX tables, and figures."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,11 +14,11 @@ from skelemo import __version__
 from skelemo.atomic import LOCK, PARTIAL, claimed
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.report import failures, latex, overview, page, tables
-from skelemo.report.comparison import Ground, compare
+from skelemo.report.comparison import Comparison, compare
 from skelemo.report.ensemble import fuse
 from skelemo.report.importance import importance
 from skelemo.report.regions import region_table
-from skelemo.report.report_figures import Plate, ground_plates, run_plates
+from skelemo.report.report_figures import ReportFigure, comparison_figures, run_figures
 from skelemo.report.style import FORMATS, save, to_svg
 from skelemo.runs.folder import Run, UnfinishedError, distinct_names, read_run, write_json
 from skelemo.runs.importance import read_importance
@@ -30,10 +30,10 @@ MANIFEST = "report.json"
 
 @dataclass(frozen=True)
 class Report:
-    """Where a report lies and what it compares."""
+    """A written report."""
 
     page: Path
-    grounds: tuple[Ground, ...]
+    comparisons: tuple[Comparison, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -49,31 +49,29 @@ def write_report(
     videos: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Report:
-    """Write ``report.html``, ``report.md``, CSV tables and ``figures/`` about some runs into a folder.
+    """Write ``report.html``, ``report.md``, tables and ``figures/`` for runs to a folder.
 
-    A folder that holds an earlier report is updated: the files that its ``report.json`` lists are replaced
-    or removed. A folder that holds anything else is refused unless ``force``; nothing in it but a report's own files
-    is ever touched.
+    An existing report is updated: files listed in its ``report.json`` are replaced or removed. A folder with other
+    content is rejected unless ``force``; other files are never changed.
 
     Parameters
     ----------
-    runs : run folders, each shown on its test subset, or on validation where it has no other. Unfinished ones are left
-        out, with a note.
-    out : the folder to write.
+    runs : run folders, shown on their test subset, or on validation without one. Unfinished runs are skipped and noted.
+    out : output folder.
     title : heading of the page.
-    ensemble : also show the mean of all runs as a run of its own (`ensemble.fuse`).
-    force : write into a folder that holds other things.
-    raw : write texts into CSV as they are, also those that a spreadsheet would run as formulas.
-    formats : of the figures' files: any of pdf, svg and png.
-    videos : whose values are drawn over time, with the truth; the longest sequences of each run unless given.
-    progress : called with the comparisons and runs that are drawn, and how many there are.
+    ensemble : also show the mean of all runs' predictions as an additional run (`ensemble.fuse`).
+    force : write to a folder with other content.
+    raw : do not quote text in CSV that a spreadsheet would run as formulas.
+    formats : formats of the figures' files: pdf, svg, png.
+    videos : videos whose values are drawn over time; by default each run's longest sequences.
+    progress : called with the number of finished comparisons and runs, and the total.
 
     Raises
     ------
     InputError
-        A run is missing, damaged or given twice, none has finished, or the runs cannot be fused.
+        A run is missing, damaged or given twice, none has finished, or the runs cannot be averaged.
     ConfigError
-        No run was scored on a video; an unknown format; ``out`` holds other things or is being written by another
+        No run was scored on a video; an unknown format; ``out`` has other content or is being written by another
         process.
     """
     for kind in formats:
@@ -83,20 +81,20 @@ def write_report(
     with claimed(out):
         earlier = _earlier_files(out, force)
         read, notes = _finished(runs)
-        for run in read:  # damage shows before anything is written
+        for run in read:  # reject damaged files before anything is written
             read_importance(run.path)
             read_mistakes(run.path)
-        members = [_readable(run) for run in _named(read)]
+        members = [_printable(run) for run in _named(read)]
         if ensemble:
             members.append(fuse(members))
         _require_scored(chosen, members)
-        grounds = compare(members)
-        _write(_Writer(out, tuple(formats), earlier, raw), title or _title(members), grounds, chosen, progress)
-    return Report(out / "report.html", grounds, notes)
+        comparisons = compare(members)
+        _write(_Writer(out, tuple(formats), earlier, raw), title or _title(members), comparisons, chosen, progress)
+    return Report(out / "report.html", comparisons, notes)
 
 
 def _finished(paths: Sequence[Path]) -> tuple[list[Run], tuple[str, ...]]:
-    """The runs that have finished, and a note for each other; InputError where none has."""
+    """The finished runs, and a note for each other one; `InputError` without any."""
     runs, notes = [], []
     for path in paths:
         try:
@@ -105,11 +103,11 @@ def _finished(paths: Sequence[Path]) -> tuple[list[Run], tuple[str, ...]]:
             notes.append(str(error))
     if not runs:
         raise InputError(notes[0] if notes else "a report needs at least one run folder")
-    return runs, tuple(f"left out: {note}" for note in notes)
+    return runs, tuple(f"skipped: {note}" for note in notes)
 
 
 def _require_scored(videos: Sequence[str], runs: Sequence[Run]) -> None:
-    """ConfigError where no run was scored on one of the videos."""
+    """Raise `ConfigError` if no run was scored on one of the videos."""
     scored = {name for run in runs for name in run.windows["video"].astype(str).unique()}
     for video in videos:
         if video not in scored:
@@ -117,12 +115,12 @@ def _require_scored(videos: Sequence[str], runs: Sequence[Run]) -> None:
             if video in others:
                 raise ConfigError(f"video {video} is not in the shown subset of any run ({runs[0].subset})")
             near = get_close_matches(video, scored, n=3) or sorted(scored, key=natural_order)[:3]
-            raise ConfigError(f"video {video}: no run was scored on this recording; available are {', '.join(near)} …")
+            raise ConfigError(f"video {video}: no run was scored on it; choose from {', '.join(near)} …")
 
 
-def _readable(run: Run) -> Run:
-    """The run with all its texts in characters that can be seen: names come from anywhere."""
-    facts = {name: _seen(getattr(run, name)) for name in ("name", "config", "environment", "splits", "scores")}
+def _printable(run: Run) -> Run:
+    """The run with control characters in all its text escaped."""
+    facts = {name: _escaped(getattr(run, name)) for name in ("name", "config", "environment", "splits", "scores")}
     predictions = run.predictions.rename(columns=visible)
     for name, column in predictions.items():
         if isinstance(column.dtype, pd.CategoricalDtype) and any(map(_differs, column.cat.categories)):
@@ -134,36 +132,38 @@ def _differs(text: Any) -> bool:
     return isinstance(text, str) and visible(text) != text
 
 
-def _seen(value: Any) -> Any:
+def _escaped(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {_seen(key): _seen(item) for key, item in value.items()}
+        return {_escaped(key): _escaped(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [*map(_seen, value)]
+        return [*map(_escaped, value)]
     return visible(value) if isinstance(value, str) else value
 
 
 def _write(
     writer: "_Writer",
     title: str,
-    grounds: tuple[Ground, ...],
+    comparisons: tuple[Comparison, ...],
     videos: Sequence[str],
     progress: Callable[[int, int], None],
 ) -> None:
-    runs = [run for ground in grounds for run in ground.runs]
+    runs = [run for comparison in comparisons for run in comparison.runs]
     stems = file_names(run.name.replace(" ", "-") for run in runs)
-    figures = [ground_plates(ground, f"comparison_{number}") for number, ground in enumerate(grounds, 1)]
-    figures += [run_plates(run, stem, videos) for run, stem in zip(runs, stems, strict=True)]
+    figures = [
+        comparison_figures(comparison, f"comparison_{number}") for number, comparison in enumerate(comparisons, 1)
+    ]
+    figures += [run_figures(run, stem, videos) for run, stem in zip(runs, stems, strict=True)]
     drawn = []
-    for done, plates in enumerate(figures):
+    for done, group in enumerate(figures):
         progress(done, len(figures))
-        drawn.append(writer.draw(plates))
+        drawn.append(writer.draw(group))
     progress(len(figures), len(figures))
     content = page.Content(
         title=title,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
-        grounds=tuple(zip(grounds, drawn[: len(grounds)], strict=True)),
-        runs=tuple(zip(runs, stems, drawn[len(grounds) :], strict=True)),
+        comparisons=tuple(zip(comparisons, drawn[: len(comparisons)], strict=True)),
+        runs=tuple(zip(runs, stems, drawn[len(comparisons) :], strict=True)),
     )
     writer.text("report.html", page.html(content))
     writer.text("report.md", page.markdown(content))
@@ -175,17 +175,17 @@ def _write(
         "seeds": tables.trainings(runs, "seed"),
         "settings": tables.settings(runs),
         "regions": region_table(runs),
-        "overview": overview.table(grounds),
+        "overview": overview.table(comparisons),
         "recordings": failures.recordings(runs),
         "importance": importance(runs),
     }
     for name, table in of_runs.items():
         if len(table):
             writer.table(f"{name}.csv", table)
-    for number, ground in enumerate(grounds, 1):
-        for head in ground.heads:
-            writer.text(f"comparison_{number}_{head.name}.tex", latex.every_run(ground, head))
-            writer.text(f"paper_{number}_{head.name}.tex", latex.paper(ground, head))
+    for number, comparison in enumerate(comparisons, 1):
+        for head in comparison.heads:
+            writer.text(f"comparison_{number}_{head.name}.tex", latex.every_run(comparison, head))
+            writer.text(f"paper_{number}_{head.name}.tex", latex.paper(comparison, head))
     for run, stem in zip(runs, stems, strict=True):
         for head in run.heads:
             if "confusion" in run.shown.get(head.name, {}):
@@ -194,59 +194,58 @@ def _write(
 
 
 class _Writer:
-    """Writes files into the report's folder, and signs for them, so that the next report knows its own."""
+    """Writes files to the report's folder and lists them in the manifest for the next update."""
 
     def __init__(self, out: Path, formats: tuple[str, ...], earlier: set[str], raw: bool) -> None:
         self.out, self.formats, self.earlier, self.raw = out, formats, earlier, raw
         self.files: list[str] = []
         self.stems: list[str] = []
-        self.sign()
+        self.record()
         (out / "figures").mkdir(exist_ok=True)
 
     def text(self, name: str, content: str) -> None:
-        self.sign(name)
+        self.record(name)
         (self.out / name).write_text(content, encoding="utf-8")
 
     def table(self, name: str, table: pd.DataFrame) -> None:
         self.text(name, (table if self.raw else safe_cells(table)).to_csv(index=False))
 
-    def draw(self, plates: Iterable[Plate]) -> tuple[page.Drawn, ...]:
-        return tuple(map(self._draw, plates))
+    def draw(self, figures: Iterable[ReportFigure]) -> tuple[page.Drawn, ...]:
+        return tuple(map(self._draw, figures))
 
     def clean(self) -> None:
-        """Remove what an earlier report left and this one did not write."""
+        """Remove files of an earlier report that this one did not write."""
         for stale in self.earlier - set(self.files):
             (self.out / stale).unlink(missing_ok=True)
         self.earlier = set()
-        self.sign()
+        self.record()
 
-    def sign(self, *files: str) -> None:
-        """List the files that are a report's, those that are about to be written too: it may be killed at any time."""
+    def record(self, *files: str) -> None:
+        """Add files to the manifest before they are written, so that a killed report can be cleaned up."""
         self.files += files
         write_json(self.out / MANIFEST, {"skelemo": __version__, "files": sorted(self.earlier.union(self.files))})
 
-    def _draw(self, plate: Plate) -> page.Drawn:
-        stem = file_names([*self.stems, plate.stem])[-1]  # outputs of heads have any name
+    def _draw(self, one: ReportFigure) -> page.Drawn:
+        stem = file_names([*self.stems, one.stem])[-1]  # stems contain names of outputs
         self.stems.append(stem)
-        svg = to_svg(plate.figure, plate.caption, stem)
+        svg = to_svg(one.figure, one.caption, stem)
         files = tuple(f"figures/{stem}.{kind}" for kind in self.formats)
-        self.sign(*files)
-        save(plate.figure, self.out / "figures" / stem, self.formats)
-        return page.Drawn(plate.group, plate.caption, svg, files)
+        self.record(*files)
+        save(one.figure, self.out / "figures" / stem, self.formats)
+        return page.Drawn(one.group, one.caption, svg, files)
 
 
 def _earlier_files(out: Path, force: bool) -> set[str]:
-    """Files of an earlier report in the folder; ConfigError where the folder is someone else's."""
+    """Files of an earlier report in the folder; `ConfigError` if it has other content."""
     if all(path.name == LOCK or path.name.startswith(PARTIAL) for path in out.iterdir()):
-        return set()  # a report that was killed as it began is none
+        return set()  # empty, or a report was killed at its start
     try:
         listed = json.loads((out / MANIFEST).read_bytes())["files"]
         files = {str(name) for name in listed}
     except (OSError, ValueError, KeyError, TypeError):
         if not force:
             raise ConfigError(
-                f"{out} contains files that are not a report's: choose another --out, or use --force to write next "
-                f"to them"
+                f"{out}: contains other files than a report: choose another --out, or use --force to write next to them"
             ) from None
         return set()
     root = out.resolve()

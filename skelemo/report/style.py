@@ -1,8 +1,8 @@
-"""The look of figures, and how they leave: as SVG inside a page, or as files for a paper.
+"""The style of figures, and their output as SVG in a page or as files for a paper.
 
-Figures are drawn with Matplotlib's objects alone, without pyplot's global state. Colors are Okabe and Ito's, which
-color-blind readers can tell apart. Inside a page text stays text (of any script, searchable, in the page's font) and
-colors follow the page's light or dark theme; files have their text drawn, so that they look the same everywhere.
+Figures use Matplotlib's objects without pyplot's global state. Colors are Okabe and Ito's color-blind safe palette. In
+a page, text stays text (searchable, in the page's font) and colors follow the page's light or dark theme; in files,
+text is drawn as paths so that they look the same everywhere.
 """
 
 import hashlib
@@ -29,17 +29,17 @@ FORMATS = ("pdf", "svg", "png")
 INK, MUTED, RULE, PAPER = "#1b1f24", "#667080", "#d9dde3", "#fffffe"
 BLUE, ORANGE, GREEN, HEAT = "#0072b2", "#d55e00", "#009e73", "#0b4f8a"
 
-#: What a page may give another value, by the color that stands for it here.
+#: The page's CSS variables by color.
 _THEME = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"}
 _THEME |= {BLUE: "blue", ORANGE: "orange", GREEN: "green", HEAT: "heat"}
 
-#: Width in inches of a figure that fits one column of a two-column paper, and of one across both.
+#: Width in inches of one column of a two-column paper, and of both.
 COLUMN, PAGE = 3.4, 7.1
 
-#: CSS pixels of a page for an inch of a figure: a screen is read from further away than a paper.
+#: CSS pixels per inch; larger than 96 because screens are read from further away than paper.
 _PAGE_SCALE = 112
 
-#: Fonts that hold what DejaVu lacks, mostly Chinese, Japanese and Korean.
+#: Fonts for characters that DejaVu lacks, mostly Chinese, Japanese and Korean.
 _FURTHER_FONTS = (
     "Noto Sans CJK JP",
     "Noto Sans CJK SC",
@@ -80,7 +80,7 @@ def _style() -> Any:
         "xtick.labelsize": 7,
         "ytick.labelsize": 7,
         "text.color": INK,
-        "text.parse_math": False,  # a class or a run may have dollar signs in its name
+        "text.parse_math": False,  # names may contain dollar signs
         "legend.frameon": False,
         "legend.fontsize": 7,
         "lines.linewidth": 1.4,
@@ -96,7 +96,7 @@ def _style() -> Any:
 
 
 def styled(draw: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Run a function under the house style."""
+    """Run a function with this style."""
 
     @wraps(draw)
     def inner(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -108,14 +108,14 @@ def styled(draw: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
 
 
 def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A figure of so many inches, with axes row by row."""
+    """A figure with a size in inches, and its axes by row."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(rows, columns, squeeze=False, **options).ravel())
 
 
 def shorten(name: str, most: int = 24) -> str:
-    """A name of at most so many characters; the middle gives way, since both ends tell names apart."""
+    """Shorten a name to ``most`` characters by omitting the middle."""
     if len(name) <= most:
         return name
     head = most // 2
@@ -126,7 +126,7 @@ def shorten(name: str, most: int = 24) -> str:
 def to_svg(figure: Figure, title: str, name: str) -> str:
     """A figure as an ``<svg>`` element for a page.
 
-    ``title`` is what it says to those who cannot see it; no other figure of the page may have its ``name``.
+    ``title`` is the text alternative; ``name`` must be unique in the page.
     """
     _settle(figure)
     buffer = StringIO()
@@ -141,7 +141,7 @@ def to_svg(figure: Figure, title: str, name: str) -> str:
     text = re.sub(r"\n\s*", "\n", text)
     width, height = (round(inches * _PAGE_SCALE) for inches in figure.get_size_inches())
     text = re.sub(r'(width|height)="[\d.]+pt" ?', "", text, count=2)
-    # On a narrow screen it shrinks as far as it can be read, then it is scrolled.
+    # On a narrow screen it shrinks while readable, and then scrolls.
     size = f'width="{width}" height="{height}" style="height: auto; max-width: max(100%, {0.8 * width:.0f}px)"'
     label = f'role="img" aria-label="{escape(title)}" {size}'
     return text.replace("<svg ", f"<svg {label} ", 1).strip()
@@ -149,7 +149,7 @@ def to_svg(figure: Figure, title: str, name: str) -> str:
 
 @styled
 def save(figure: Figure, stem: Path, formats: Iterable[str]) -> list[Path]:
-    """Write a figure as ``stem.pdf``, ``stem.svg`` and the like; files are the same whenever they are written."""
+    """Write a figure as ``stem.pdf``, ``stem.svg`` and the like; the bytes are reproducible."""
     _settle(figure)
     written = []
     for kind in formats:
@@ -166,7 +166,7 @@ def save(figure: Figure, stem: Path, formats: Iterable[str]) -> list[Path]:
 
 
 def _settle(figure: Figure) -> None:
-    """Lay the figure out once, not at every drawing; the canvases are called directly for the same reason."""
+    """Compute the layout once instead of at every drawing; canvases are called directly for the same reason."""
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
         engine.execute(figure)
@@ -174,7 +174,7 @@ def _settle(figure: Figure) -> None:
 
 
 def _for_page(tag: str, used: set[str], mark: str) -> str:
-    """A tag of an SVG with ids of its own, the page's font and colors, and coordinates to a hundredth of a point."""
+    """A tag of an SVG with unique ids, the page's font and colors, and coordinates rounded to 0.01 points."""
     tag = re.sub(r' id="([^"]*)"', lambda match: f' id="{mark}{match[1]}"' if match[1] in used else "", tag)
     tag = re.sub(r'(url\(#|href="#)', rf"\1{mark}", tag)
     tag = re.sub(r"font-family: [^;\"]*;? ?", "", tag)

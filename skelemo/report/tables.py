@@ -1,4 +1,4 @@
-"""The tables of a report as data frames: what goes into its CSV files."""
+"""Tables of a report as data frames, for its CSV files."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,12 +13,12 @@ from skelemo.targets import Head
 
 
 def summary(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row per run: what it is, what it was scored on, every figure with its interval."""
-    return pd.DataFrame([_facts(run) | _figures(run) for run in runs]).convert_dtypes()  # counts stay whole beside gaps
+    """One row per run: facts, and all scores with intervals."""
+    return pd.DataFrame([_facts(run) | _figures(run) for run in runs]).convert_dtypes()  # keeps counts with gaps as int
 
 
 def per_class(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row per run and class: precision, recall and F1 with their intervals, and support."""
+    """One row per run and class: precision, recall and F1 with intervals, and support."""
     rows = [
         {"run": run.name, "subset": run.subset, "head": head, "class": name, **figures}
         for run in runs
@@ -35,7 +35,7 @@ def confusion(run: Run, head: Head) -> pd.DataFrame:
 
 
 def trainings(runs: Sequence[Run], kind: str) -> pd.DataFrame:
-    """One row per run, head and ``fold`` or ``seed``, where there are several."""
+    """One row per run, head and ``fold`` or ``seed``, if there are several."""
     rows = [
         {"run": run.name, "subset": run.subset, "head": head, kind: int(number), **values}
         for run in runs
@@ -46,7 +46,7 @@ def trainings(runs: Sequence[Run], kind: str) -> pd.DataFrame:
 
 
 def by(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row per run, head and group, where scores are split by columns."""
+    """One row per run, head and group, for scores broken down by a column."""
     rows = [
         {"run": run.name, "head": head.name, "column": column, "group": group}
         | {key: scored.get(key) for key in ("windows", "unit", "groups", "grouped_by")}
@@ -66,7 +66,7 @@ def settings(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def environment(run: Run) -> dict[str, str]:
-    """Versions, machine and data of a run, by dotted name."""
+    """Versions, machine and data of a run by dotted name."""
     return dict(_flat("", run.environment))
 
 
@@ -101,7 +101,7 @@ def _figures(run: Run) -> dict[str, Any]:
 
 
 def _bounded(head: Head, scored: Mapping[str, Any]) -> dict[str, Any]:
-    """Each figure of a head, with its interval."""
+    """Scores of a head with their intervals."""
     found: dict[str, Any] = {}
     for name in titles(head):
         figure = scored.get(name)
@@ -116,7 +116,7 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
     for key, value in values.items():
         if isinstance(value, Mapping):
             found += _flat(f"{prefix}{key}.", value)
-        elif key == "runs" and isinstance(value, list):  # those that an evaluation evaluates
+        elif key == "runs" and isinstance(value, list):  # the evaluated runs
             for number, one in enumerate(value, 1):
                 found += _flat(f"{prefix}run {number}.", one)
         else:

@@ -113,7 +113,7 @@ def test_a_recording_must_be_named_where_there_are_several_and_have_a_rate(tmp_p
     cache = open_cache(a_cache(tmp_path / "c", a_sequence("one"), a_sequence("two")))
     for given, found in (
         ("", "has 2 recordings; .* --video, as in --video one"),
-        ("six", "no recording 'six'"),
+        ("six", "unknown recording of c 'six': choose from one, two"),
         ("two", "give --fps"),
     ):
         with pytest.raises(ConfigError, match=found):

@@ -332,8 +332,8 @@ def test_a_report_compares_a_run_and_its_evaluations(run, data, other, tmp_path)
     for members, out in zip([[run], [svm], [run, svm]], folders, strict=True):
         skelemo.evaluate(members, other, out=out, by="sex")
     report = write_report([run, *folders], tmp_path / "report")
-    assert [len(ground.runs) for ground in report.grounds] == [1, 3]
-    assert report.grounds[1].title == "other, not used to train any run"
+    assert [len(comparison.runs) for comparison in report.comparisons] == [1, 3]
+    assert report.comparisons[1].title == "other, not used to train any run"
     page, text = report.page.read_text(), (tmp_path / "report" / "report.md").read_text()
     for content in (page, text.replace("\\", "")):
         assert "An evaluation of ann (ann, trained on own) on other data, other" in content

@@ -62,7 +62,7 @@ def test_a_variable_frame_rate_is_noted_and_numbers_follow_the_order(tmp_path):
     np.testing.assert_allclose(center(found[6]), centers[6], atol=1)
     (note,) = notes
     assert "variable frame rate (2 of 10 frames early or late)" in note
-    assert "numbered as they are shown" in note
+    assert "times are computed with the mean" in note
     assert video.fps > 0
 
 

@@ -28,8 +28,8 @@ def run(tmp_path: Path, run_folder: Callable[..., Path]) -> Make:
 
 def test_runs_that_differ_in_nothing_but_the_seed_are_one_entry_with_mean_and_deviation(run: Make) -> None:
     runs = [run(seed=seed) for seed in (1, 2, 3)]
-    (ground,) = compare(runs)
-    (entry,) = ground.entries
+    (comparison,) = compare(runs)
+    (entry,) = comparison.entries
     estimate = entry.estimate("expression", "macro_f1")
     values = [each.shown["expression"]["macro_f1"]["value"] for each in runs]
     assert estimate.value == pytest.approx(np.mean(values))
@@ -40,8 +40,8 @@ def test_runs_that_differ_in_nothing_but_the_seed_are_one_entry_with_mean_and_de
 def test_the_table_is_the_papers_architecture_by_optimizer(run: Make) -> None:
     runs = [run(arch="ann", optimizer="adam"), run(arch="ann", optimizer="sgd"), run(arch="resnet18", optimizer="adam")]
     runs.append(run(arch="svm", optimizer=None))
-    (ground,) = compare(runs)
-    table = ground.paper_table(EXPRESSION)
+    (comparison,) = compare(runs)
+    table = comparison.paper_table(EXPRESSION)
     assert table.optimizers == ("SGD", "Adam", "no optimizer")
     assert [label for label, _ in table.rows] == ["ann", "resnet18", "svm"]
     values = [[estimate and estimate.value for estimate in row] for _, row in table.rows]
@@ -59,13 +59,13 @@ def test_entries_of_one_optimizer_are_told_apart_by_what_differs(run: Make) -> N
 
 
 def test_runs_of_one_head_each_need_no_telling_apart(run: Make) -> None:
-    (ground,) = compare([run(heads=["expression"]), run(heads=["va"])])
-    assert [label for head in ground.heads for label, _ in ground.labeled(head)] == ["ann", "ann"]
+    (comparison,) = compare([run(heads=["expression"]), run(heads=["va"])])
+    assert [label for head in comparison.heads for label, _ in comparison.labeled(head)] == ["ann", "ann"]
 
 
 def test_what_was_not_scored_alike_is_not_compared(run: Make) -> None:
     runs = [run(), run(caches=["cache/other"]), run(folds=2), run(subsets=["validation"]), run(simulated=False), run()]
-    names = [[each.name for each in ground.runs] for ground in compare(runs)]
+    names = [[each.name for each in comparison.runs] for comparison in compare(runs)]
     assert names == [[runs[0].name, runs[5].name], *([each.name] for each in runs[1:5])]
 
 
@@ -77,7 +77,7 @@ def test_data_are_told_apart_by_name_where_their_content_is_not_known(run: Make,
     assert len(compare([one, other])) == 2
 
 
-def test_a_ground_says_whether_the_windows_are_the_same(run: Make) -> None:
+def test_a_comparison_notes_whether_the_windows_are_the_same(run: Make) -> None:
     one, same, fewer = run(), run(arch="resnet18"), run(arch="stgcn", frames=3)
     assert compare([one])[0].comparability(VA) == ""
     assert compare([one, same])[0].comparability(VA) == "All runs are scored on the same windows."
@@ -85,7 +85,7 @@ def test_a_ground_says_whether_the_windows_are_the_same(run: Make) -> None:
     assert "different sequences" in compare([one, run(subjects=3, arch="other")])[0].comparability(VA)
 
 
-def test_a_ground_says_which_runs_know_other_clips_of_the_people_they_are_tested_on(run: Make) -> None:
+def test_a_comparison_names_transductive_runs(run: Make) -> None:
     plain, known = run(), run(settings={"calibrate": "track"})
     assert compare([plain])[0].transductive(VA) == ""
     assert compare([plain, known])[0].transductive(VA) == (
@@ -115,15 +115,15 @@ def test_windows_without_a_label_for_a_head_do_not_count_against_comparing_it(ru
     one, other = run(), run(arch="resnet18")
     other.predictions["expression"] = other.predictions["expression"].astype(object)
     other.predictions.loc[::3, "expression"] = ""
-    (ground,) = compare([one, other])
-    assert ground.comparability(VA) == "All runs are scored on the same windows."
-    assert "not on the same windows" in ground.comparability(EXPRESSION)
+    (comparison,) = compare([one, other])
+    assert comparison.comparability(VA) == "All runs are scored on the same windows."
+    assert "not on the same windows" in comparison.comparability(EXPRESSION)
 
 
 def test_a_validation_subset_is_named_as_what_it_is(run: Make) -> None:
-    (ground,) = compare([run(subsets=["validation"])])
-    assert ground.subset == "validation"
-    assert "the scores are optimistic" in ground.caution
+    (comparison,) = compare([run(subsets=["validation"])])
+    assert comparison.subset == "validation"
+    assert "the scores are optimistic" in comparison.caution
     assert compare([run()])[0].caution == ""
 
 
@@ -142,12 +142,9 @@ def test_the_figure_to_beat_is_that_of_always_saying_the_most_frequent_class(run
 
 def test_an_ensemble_stands_beside_its_runs(run: Make) -> None:
     runs = [run(seed=1), run(seed=2, optimizer="sgd")]
-    (ground,) = compare([*runs, fuse(runs)])
-    assert [label for label, _ in ground.paper_table(VA).rows] == ["ann", "ensemble of 2"]
-    assert (
-        choice(ground.runs[-1])
-        == f"The mean of the predictions of {runs[0].name}, {runs[1].name}; nothing else was selected."
-    )
+    (comparison,) = compare([*runs, fuse(runs)])
+    assert [label for label, _ in comparison.paper_table(VA).rows] == ["ann", "ensemble of 2"]
+    assert choice(comparison.runs[-1]) == f"The mean of the predictions of {runs[0].name}, {runs[1].name}."
 
 
 def test_settings_are_sorted_into_differing_and_shared(run: Make) -> None:

@@ -79,7 +79,7 @@ def test_runs_on_other_windows_labels_or_classes_are_refused(
     pair: list[Run], tmp_path: Path, run_folder: RunFolder
 ) -> None:
     longer = read_run(run_folder(tmp_path / "longer", folds=2, **SMALL | {"frames": 6}))
-    with pytest.raises(InputError, match=r"seed 1 and longer: they predicted 160 and 192 windows"):
+    with pytest.raises(InputError, match=r"seed 1 and longer: predictions for 160 and 192 windows"):
         fuse([pair[0], longer])
     three = read_run(run_folder(tmp_path / "three", classes=["joy", "grief", "other"], folds=2, **SMALL))
     with pytest.raises(InputError, match="expression differs"):

@@ -33,7 +33,7 @@ def test_the_hardest_subject_comes_first_with_its_most_frequent_mistake(run: Run
     assert windows == 12
     theirs = test[(test["subject"] == name) & (test["expression"] != test["expression_predicted"])]
     times = theirs.groupby(["expression", "expression_predicted"]).size()
-    truth, given, count = re.fullmatch(r"(.*) taken for (.*) \((\d+)\)", mistake).groups()
+    truth, given, count = re.fullmatch(r"(.*) predicted as (.*) \((\d+)\)", mistake).groups()
     assert times[truth, given] == times.max() == int(count)
     assert len(by_video.rows) == 8
 
@@ -48,8 +48,8 @@ def test_of_values_the_largest_error_comes_first(run: Run) -> None:
 
 
 def test_a_table_for_a_paper_has_booktabs_rules_and_escaped_names(run: Run) -> None:
-    (ground,) = compare([run])
-    text = every_run(ground, EXPRESSION)
+    (comparison,) = compare([run])
+    text = every_run(comparison, EXPRESSION)
     assert [line for line in text.splitlines() if "rule" in line] == [r"\toprule", r"\midrule", r"\bottomrule"]
     assert r"a\_run \& more & " in text
     value = run.shown["expression"]["macro_f1"]
@@ -57,7 +57,7 @@ def test_a_table_for_a_paper_has_booktabs_rules_and_escaped_names(run: Run) -> N
     assert text.splitlines()[0].startswith(r"\begin{tabular}{lllllc")
     assert r"a\_run \& more & ann & Adam & body, face & seed 0 & " in text
     assert text.splitlines()[-3].endswith(r" & 123,000 & 247,000 & 5,430 & 5 min 22 s \\")
-    assert "& Adam" in paper(ground, EXPRESSION)
+    assert "& Adam" in paper(comparison, EXPRESSION)
     assert escape("50% of_a {b} [c] ~^\\") == (
         r"50\% of\_a \{b\} {[}c{]} \textasciitilde{}\textasciicircum{}\textbackslash{}"
     )

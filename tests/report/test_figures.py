@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from skelemo.report import figures
-from skelemo.report.report_figures import run_plates
+from skelemo.report.report_figures import run_figures
 from skelemo.report.style import save, shorten, to_svg
 from skelemo.runs.folder import read_run
 
@@ -121,7 +121,7 @@ CURVES = ["r_loss", "r_validation_score"]
 def test_a_run_gets_the_figures_that_it_has_data_for(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
     def stems(**options: object) -> list[str]:
         run = read_run(run_folder(tmp_path / str(len(list(tmp_path.iterdir()))), subjects=2, videos=2, **options))
-        return [plate.stem for plate in run_plates(run, "r")]
+        return [figure.stem for figure in run_figures(run, "r")]
 
     everything = [
         "r_expression_confusion",
@@ -140,17 +140,19 @@ def test_a_run_gets_the_figures_that_it_has_data_for(tmp_path: Path, run_folder:
 
 def test_time_lines_show_the_longest_sequences_thinned(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
     run = read_run(run_folder(tmp_path / "long", subjects=1, videos=4, frames=2000, heads=["va"]))
-    (plate,) = [plate for plate in run_plates(run, "r") if plate.stem == "r_va_timelines"]
-    assert len(plate.figure.axes) == 6
-    assert len(plate.figure.axes[0].get_lines()[0].get_xdata()) <= 800
+    (figure,) = [figure for figure in run_figures(run, "r") if figure.stem == "r_va_timelines"]
+    assert len(figure.figure.axes) == 6
+    assert len(figure.figure.axes[0].get_lines()[0].get_xdata()) <= 800
 
 
-def test_a_reliability_diagram_has_the_share_of_what_is_so_in_each_tenth() -> None:
-    """Of four answers of 0.95 three are right, of two of 0.55 one; a probability of 1 is in the last tenth."""
-    axes = figures.reliability([0.95, 0.95, 0.95, 1.0, 0.55, 0.55], [1, 1, 0, 1, 1, 0], ("answers", "right")).axes[0]
+def test_a_reliability_diagram_has_the_observed_frequency_in_each_tenth() -> None:
+    """Of four predictions with 0.95 to 1 three are correct, of two with 0.55 one; 1 is in the last tenth."""
+    axes = figures.reliability(
+        [0.95, 0.95, 0.95, 1.0, 0.55, 0.55], [1, 1, 0, 1, 1, 0], ("predictions", "correct")
+    ).axes[0]
     heights = [bar.get_height() for bar in axes.patches if hasattr(bar, "get_height")]
     assert heights == [0, 0, 0, 0, 0, 0.5, 0, 0, 0, 0.75]
-    assert axes.get_ylabel() == "share that is right"
+    assert axes.get_ylabel() == "share correct"
 
 
 def test_flags_have_no_marks_of_what_is_not_known_of_them() -> None:

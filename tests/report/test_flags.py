@@ -7,7 +7,7 @@ import pytest
 
 from skelemo.evaluation.scores import score
 from skelemo.report.report import write_report
-from skelemo.report.report_figures import run_plates
+from skelemo.report.report_figures import run_figures
 from skelemo.runs.folder import read_json, read_run, write_json
 from skelemo.runs.predictions import output_columns, truth_columns, write_predictions
 from skelemo.targets import Head
@@ -46,9 +46,9 @@ def test_each_flag_has_its_figures_with_intervals(run: Path, tmp_path: Path) -> 
 
 def test_flags_are_reliable_as_their_probabilities_say(run: Path) -> None:
     """Of windows with .95: 24 of AU1 and 24 of AU2 present, 12 not; with .15: 24 of 180 present."""
-    plates = {plate.stem: plate for plate in run_plates(read_run(run), "r")}
-    bars = [bar.get_height() for bar in plates["r_au_reliability"].figure.axes[0].patches if hasattr(bar, "get_height")]
+    found = {figure.stem: figure for figure in run_figures(read_run(run), "r")}
+    bars = [bar.get_height() for bar in found["r_au_reliability"].figure.axes[0].patches if hasattr(bar, "get_height")]
     assert bars[1] == pytest.approx(24 / 180)
     assert bars[9] == pytest.approx(48 / 60)
     error = (180 * abs(0.15 - 24 / 180) + 60 * abs(0.95 - 0.8)) / 240
-    assert plates["r_au_reliability"].caption.endswith(f"Calibration error {error:.3f}.")
+    assert found["r_au_reliability"].caption.endswith(f"Calibration error {error:.3f}.")

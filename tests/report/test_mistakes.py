@@ -122,9 +122,9 @@ def test_a_clip_tells_what_was_taken_for_what(folder):
     worst = table.iloc[worst_windows(table, run.head("expression"), 1)[0]]
     sure = table.loc[worst.name, [f"expression_p_{name}" for name in run.head("expression").outputs]].max()
     told = f"{worst['expression']} predicted as {worst['expression_predicted']}, probability {sure:.2f}"
-    assert played[0].told == told
+    assert played[0].description == told
     assert played[0].where.endswith(f"frame {worst['frame']:,}")
-    assert played[1].told.startswith("valence ")
+    assert played[1].description.startswith("valence ")
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_without_clips_nothing_plays_and_more_than_fits_is_counted(folder, tmp_p
     (six,) = gallery([run]).by_run
     monkeypatch.setattr("skelemo.report.mistakes.MOST_BYTES", len(six[0].html) + len(six[1].html) + 100)
     few = gallery([run, run])
-    assert [[one.told for one in some] for some in few.by_run] == [[six[0].told], [six[0].told]]
+    assert [[one.description for one in some] for some in few.by_run] == [[six[0].description], [six[0].description]]
     assert few.left == 10
     beside = PAGE_BYTES - 2 * RUN_BYTES - len(six[0].html) - 100  # figures leave room for one clip
     assert [len(some) for some in gallery([run, run], beside).by_run] == [1, 0]

@@ -59,10 +59,10 @@ def test_a_run_does_not_differ_from_itself(runs: list[Path]) -> None:
 
 
 def test_the_best_is_compared_with_every_other_and_p_grows_with_their_number(runs: list[Path]) -> None:
-    (ground,) = compare([read_run(path) for path in runs])
-    paired = compare_pairs(ground, ground.heads[0])
+    (comparison,) = compare([read_run(path) for path in runs])
+    paired = compare_pairs(comparison, comparison.heads[0])
     assert paired is not None
-    scores = {run.name: run.shown["expression"]["macro_f1"]["value"] for run in ground.runs}
+    scores = {run.name: run.shown["expression"]["macro_f1"]["value"] for run in comparison.runs}
     assert paired.best.name == max(scores, key=lambda name: scores[name])
     behind = {run.name: difference for run, difference in paired.others}
     assert behind["bad"].value == pytest.approx(scores["bad"] - scores[paired.best.name])
@@ -96,5 +96,5 @@ def test_runs_on_other_windows_are_not_paired(
     runs: list[Path], tmp_path: Path, run_folder: Callable[..., Path]
 ) -> None:
     other = run_folder(tmp_path / "other", arch="other", **SIZE | {"frames": 5})
-    (ground,) = compare([read_run(path) for path in (runs[0], other)])
-    assert compare_pairs(ground, ground.heads[0]) is None
+    (comparison,) = compare([read_run(path) for path in (runs[0], other)])
+    assert compare_pairs(comparison, comparison.heads[0]) is None

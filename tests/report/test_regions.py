@@ -14,7 +14,7 @@ from skelemo.cli import main
 from skelemo.evaluation.scores import score
 from skelemo.report.regions import densities, error_map, region_errors, region_table
 from skelemo.report.report import write_report
-from skelemo.report.report_figures import run_plates
+from skelemo.report.report_figures import run_figures
 from skelemo.runs.folder import read_json, read_run, write_json
 from skelemo.runs.predictions import write_predictions
 from skelemo.targets import VA, Head
@@ -69,13 +69,13 @@ def run(tmp_path: Path, run_folder: Callable[..., Path]) -> Path:
 
 def test_chosen_videos_are_drawn_in_their_order(run: Path, tmp_path: Path) -> None:
     chosen = ["f1/tes subject 02 take 1", "f1/tes subject 00 take 0"]
-    plate = next(one for one in run_plates(read_run(run), "r", chosen) if one.stem == "r_va_timelines")
-    titles = [axes.get_title(loc="left") for axes in plate.figure.axes]
+    figure = next(one for one in run_figures(read_run(run), "r", chosen) if one.stem == "r_va_timelines")
+    titles = [axes.get_title(loc="left") for axes in figure.figure.axes]
     assert [title for title in titles if title] == chosen
-    assert plate.caption == "Valence and arousal over time, in the chosen videos."
+    assert figure.caption == "Valence and arousal over time, in the chosen videos."
     table = read_run(run).windows
     rows = table[table["video"].astype(str) == chosen[0]].sort_values("frame")
-    true, given = (line.get_ydata() for line in plate.figure.axes[0].lines)
+    true, given = (line.get_ydata() for line in figure.figure.axes[0].lines)
     np.testing.assert_allclose(true, rows["va_valence"])
     np.testing.assert_allclose(given, rows["va_valence_predicted"])
     out = tmp_path / "out"
@@ -88,7 +88,7 @@ def test_chosen_videos_are_drawn_in_their_order(run: Path, tmp_path: Path) -> No
 
 def test_a_video_that_is_not_shown_is_one_line(run: Path, tmp_path: Path) -> None:
     for video, told in (
-        ("f1/tes subject 02 take 7", "no run was scored on this recording; available are f1/tes subject 02 take"),
+        ("f1/tes subject 02 take 7", "no run was scored on it; choose from f1/tes subject 02 take"),
         ("f1/val subject 02 take 1", r"is not in the shown subset of any run \(test\)"),
     ):
         with pytest.raises(Exception, match=told):

@@ -1,4 +1,4 @@
-"""Which keypoints mattered, in the report."""
+"""Keypoint importance in the report."""
 
 import re
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from skelemo.errors import InputError
-from skelemo.report.importance import drawings, importance, label, mattered, part_title
+from skelemo.report.importance import drawings, importance, importances, label, part_title
 from skelemo.report.report import write_report
 from skelemo.report.style import to_svg
 from skelemo.runs.folder import read_run
@@ -47,15 +47,15 @@ def folder(tmp_path, run_folder):
 
 
 def test_what_may_be_chance_is_told_from_what_matters(folder):
-    mood, va = mattered(read_run(folder))
+    mood, va = importances(read_run(folder))
     certain = mood.table[~mood.table["noise"]]
     assert set(certain["name"]) == {"face_70", "mouth", "eyes", "OuterMouth0", "InnerMouth3", "RWrist"}
     assert [label(row) for _, row in mood.rows.iterrows()][:6] == [
         "all of the face", "all of the body", "mouth", "eyes", "head", "torso"]  # fmt: skip
-    assert "With all keypoints, it is 0.800 on 400 windows of the validation subset" in mood.told
-    assert "a paired bootstrap of 12 subjects" in mood.told
+    assert "With all keypoints, it is 0.800 on 400 windows of the validation subset" in mood.description
+    assert "a paired bootstrap of 12 subjects" in mood.description
     assert not len(va.of("joint"))
-    assert "Single keypoints were not tested" in va.told
+    assert "Single keypoints were not tested" in va.description
 
 
 def test_the_report_has_figures_a_table_and_a_csv_file(folder, tmp_path):
@@ -91,7 +91,7 @@ def test_a_run_without_the_file_has_no_such_section_and_a_damaged_one_costs_one_
         write_report([folder], tmp_path / "out")
     assert not (tmp_path / "out").exists(), "no half of a report is left"
     (folder / FILE).unlink()
-    assert mattered(read_run(folder)) == []
+    assert importances(read_run(folder)) == []
     assert not len(importance([read_run(folder)]))
 
 
@@ -110,8 +110,8 @@ def test_a_run_without_the_file_has_no_such_section_and_a_damaged_one_costs_one_
 )
 def test_whatever_the_file_says_it_is_drawn(folder, change):
     write_importance(folder, change(losses()))
-    for one in mattered(read_run(folder)):
-        assert one.told
+    for one in importances(read_run(folder)):
+        assert one.description
         for end, caption, figure in drawings(one):
             assert "<b>$" not in to_svg(figure, caption, end)
         assert len([label(row) for _, row in one.rows.iterrows()]) == len(one.rows)

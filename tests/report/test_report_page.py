@@ -244,7 +244,7 @@ def test_csv_tables_hold_every_figure(written: tuple[list[Path], Path]) -> None:
 
 def test_an_ensemble_is_shown_as_a_run(runs: list[Path], tmp_path: Path) -> None:
     report = write_report(runs, tmp_path / "out", ensemble=True)
-    assert [run.name for run in report.grounds[0].runs][-1] == "ensemble"
+    assert [run.name for run in report.comparisons[0].runs][-1] == "ensemble"
     text = read(tmp_path / "out").text
     assert "2 runs and their ensemble" in text
     assert "The mean of the predictions of ann, tcn" in text
@@ -254,7 +254,7 @@ def test_an_ensemble_is_shown_as_a_run(runs: list[Path], tmp_path: Path) -> None
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
     runs = [run_folder(tmp_path / place / "ann", heads=["expression"], **SMALL) for place in ("first", "second")]
     report = write_report(runs, tmp_path / "out", formats=[])
-    assert [run.name for run in report.grounds[0].runs] == ["first/ann", "second/ann"]
+    assert [run.name for run in report.comparisons[0].runs] == ["first/ann", "second/ann"]
     assert (tmp_path / "out" / "confusion_second_ann_expression.csv").exists()
     with pytest.raises(InputError, match="given twice"):
         write_report([runs[0], tmp_path / "first" / ".." / "first" / "ann"], tmp_path / "other")
@@ -320,7 +320,7 @@ def test_a_folder_with_other_things_is_refused_unless_forced(runs: list[Path], t
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.tex").write_text("x")
-    with pytest.raises(ConfigError, match="contains files that are not a report's"):
+    with pytest.raises(ConfigError, match="contains other files than a report"):
         write_report(runs[:1], out)
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
     write_report(runs[:1], out, force=True)
@@ -348,11 +348,11 @@ def test_an_unfinished_run_leaves_no_report_behind(runs: list[Path], tmp_path: P
         write_report([], tmp_path / "out")
 
 
-def test_a_run_without_labels_is_told_to_have_no_figures(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
+def test_a_run_without_labels_has_no_scores(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
     run = run_folder(tmp_path / "run", **SMALL)
     read_back = read_run(run)
     unlabeled = read_back.predictions.assign(expression="", va_valence=np.nan, va_arousal=np.nan)
     write_predictions(run / "predictions.parquet", unlabeled, read_back.heads)
     (run / "scores.json").write_text("{}")
     write_report([run], tmp_path / "out", formats=[])
-    assert "No window of this run is labeled" in read(tmp_path / "out").text
+    assert "No scores: the run has no labeled windows" in read(tmp_path / "out").text

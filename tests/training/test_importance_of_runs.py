@@ -1,4 +1,4 @@
-"""Which keypoints mattered, measured in a training and left in its run folder."""
+"""Keypoint importance, measured in a training and stored in its run folder."""
 
 import json
 from dataclasses import replace

@@ -144,7 +144,7 @@ def test_an_unknown_sequence_is_refused_and_a_near_one_suggested(tmp_path):
     folder = a_cache(tmp_path / "c", a_sequence("anna"), a_sequence("ben"))
     with pytest.raises(ConfigError, match="unknown sequence 'ana': did you mean 'anna'"):
         skelemo.show(folder, "ana")
-    with pytest.raises(ConfigError, match="sequence 2: c has 0 to 1"):
+    with pytest.raises(ConfigError, match="sequence 2; c has sequences 0 to 1"):
         skelemo.show(folder, 2)
 
 

@@ -331,7 +331,7 @@ def test_videos_are_matched_by_name_inside_their_folder_and_served_in_ranges(fol
     assert (answer.status_code, answer.content) == (206, bytes(range(10, 20)))
     assert [view.get(f"/api/film/{row}").status_code for row in range(4)] == [200, 200, 404, 404]
     assert view.get("/api/sequence/0").json()["film"] is True
-    with pytest.raises(InputError, match=r"no video of these recordings; expected files such as anna/talk\.mp4"):
+    with pytest.raises(InputError, match=r"no videos of these recordings; expected files such as anna/talk\.mp4"):
         Viewer(open_cache(folder), videos=tmp_path / "cache")
 
 
