@@ -58,8 +58,9 @@ def _segments(
     chance = chance / chance.sum(1, keepdims=True)
     for index, quality in _issues(labels, chance):
         segment, best = usable[index], int(chance[index].argmax())
-        found = f"{title}labeled {_word(words, classes[labels[index]])}, {chance[index, best]:.0%} for "
-        found += f"{_word(words, classes[best])} and {chance[index, labels[index]]:.0%} for the label"
+        label = _word(words, classes[labels[index]])
+        found = f"{title}labeled {label}; predicted {_word(words, classes[best])} {chance[index, best]:.0%}, "
+        found += f"{label} {chance[index, labels[index]]:.0%}"
         found += f" ({count(int(windows[segment]), 'window')})" if windows[segment] > 1 else ""
         rows = int(first[segment]), int(last[segment])
         yield places.suspect("label", *rows, 1 - quality, found, predicted.head.name, words[classes[best]])

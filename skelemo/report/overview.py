@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from skelemo.report.comparison import Comparison, Entry, Estimate, estimate_of
+from skelemo.report.comparison import NO_OPTIMIZER, Comparison, Entry, Estimate, estimate_of
 from skelemo.report.describe import figures_of, parts_of, setting_text
 from skelemo.runs.folder import Run
 from skelemo.targets import Head
@@ -67,7 +67,8 @@ def _rows(entry: Entry, head: Head) -> Iterator[Row]:
 
 
 def _facts(entry: Entry, runs: Sequence[Run]) -> dict[str, str]:
-    return dict(zip(FACTS, (entry.arch, entry.optimizer, parts_of(runs[0]), _trainings(runs)), strict=True))
+    optimizer = "–" if entry.optimizer == NO_OPTIMIZER else entry.optimizer
+    return dict(zip(FACTS, (entry.arch, optimizer, parts_of(runs[0]), _trainings(runs)), strict=True))
 
 
 def _trainings(runs: Sequence[Run]) -> str:

@@ -61,7 +61,7 @@ def comparison_figures(comparison: Comparison, stem: str) -> Iterator[ReportFigu
         yield ReportFigure(
             "comparison",
             f"{stem}_{head.name}_{name}",
-            f"{title[0].upper()}{title[1:]} on the {comparison.subset} subset; {spread}.",
+            f"{title[0].upper()}{title[1:]} on the {comparison.subset} subset{spread}.",
             figure,
         )
 
@@ -231,8 +231,10 @@ def _spread_meaning(estimates: Sequence[Estimate]) -> str:
     intervals = any(estimate.low is not None for estimate in estimates)
     means = any(estimate.sd is not None for estimate in estimates)
     if intervals and means:
-        return "lines are 95 % confidence intervals, or ± one standard deviation for several seeds"
-    return "lines are 95 % intervals" if intervals else "lines are ± one standard deviation"
+        return "; lines are 95 % confidence intervals, or ± one standard deviation for several seeds"
+    if intervals:
+        return "; lines are 95 % confidence intervals"
+    return "; lines are ± one standard deviation" if means else ""
 
 
 def _bounds(estimate: Estimate) -> tuple[float, float]:

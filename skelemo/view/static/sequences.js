@@ -116,7 +116,7 @@ export class Sequences {
     const percent = value => `${(100 * value).toFixed(0)} %`;
     return [...this.about.labels.map(name => one[name]), `${one.frames.toLocaleString("en")} frame${one.frames === 1 ? "" : "s"}`,
       one.missing > .005 && `${percent(one.missing)} missing`, one.subject && `subject ${one.subject}`,
-      one.raters != null && `rater disagreement ${percent(one.raters)}`, one.error != null && `error ${one.error.toFixed(2)}`,
-      one.disagreement != null && `label disagreement ${percent(one.disagreement)}`].filter(Boolean).join(" · ");
+      one.raters != null && `raters disagree ${percent(one.raters)}`, one.error != null && `error ${one.error.toFixed(2)}`,
+      one.disagreement != null && `${percent(one.disagreement)} disagree`].filter(Boolean).join(" · ");
   }
 }
