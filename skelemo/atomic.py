@@ -59,10 +59,7 @@ def finished(path: Path, kind: str = "") -> Iterator[Path]:
 def locked(folder: Path, patience: float = 600) -> Iterator[None]:
     """Lock a folder while changing it; the system releases the lock of a process that dies.
 
-    Raises
-    ------
-    OSError
-        Another process has held the lock for ``patience`` seconds, or the folder cannot be written.
+    Raises `OSError`: another process has held the lock for ``patience`` seconds, or the folder cannot be written.
     """
     try:
         with FileLock(folder / LOCK, timeout=patience):
@@ -76,10 +73,7 @@ def locked(folder: Path, patience: float = 600) -> Iterator[None]:
 def claimed(folder: Path) -> Iterator[None]:
     """Lock a folder for this process; create it if necessary, and remove it if it stays empty.
 
-    Raises
-    ------
-    ConfigError
-        Another process has the lock, or ``folder`` is a file.
+    Raises `ConfigError`: another process has the lock, or ``folder`` is a file.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,10 +91,7 @@ def claimed(folder: Path) -> Iterator[None]:
 def reserved(path: Path) -> Iterator[None]:
     """Lock the name of a file or folder that does not exist until it is finished.
 
-    Raises
-    ------
-    ConfigError
-        Another process has the lock.
+    Raises `ConfigError`: another process has the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]  # short for any name

@@ -71,10 +71,7 @@ class Registry(Generic[Facts]):
     def register(self, name: str, facts: Facts | None = None) -> Callable[[Function], Function]:
         """Return a decorator that registers a function under the name.
 
-        Raises
-        ------
-        ConfigError
-            The name belongs to another function.
+        Raises `ConfigError`: the name belongs to another function.
         """
 
         def add(function: Function) -> Function:
@@ -94,10 +91,7 @@ class Registry(Generic[Facts]):
     def find(self, name: str) -> Entry[Facts]:
         """The entry for a name typed by the user; imports ``package.module:function``.
 
-        Raises
-        ------
-        ConfigError
-            Unknown name, or its package cannot be imported.
+        Raises `ConfigError`: unknown name, or its package cannot be imported.
         """
         if ":" in name and name not in self:
             self._import(name)
@@ -106,10 +100,7 @@ class Registry(Generic[Facts]):
     def __getitem__(self, name: str) -> Entry[Facts]:
         """The entry for a name; ``package.module:function`` only if the package is already imported.
 
-        Raises
-        ------
-        ConfigError
-            Unknown name, or its package cannot be imported.
+        Raises `ConfigError`: unknown name, or its package cannot be imported.
         """
         self._load()
         if name not in self._entries:

@@ -23,7 +23,7 @@ def left_over_by_a_dead_process(folder: Path) -> Path:
     return path
 
 
-def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path):
+def test_remains_of_killed_processes_are_removed_and_files_of_running_ones_kept(tmp_path):
     dead, alive = left_over_by_a_dead_process(tmp_path), partial_path(tmp_path / "a.h5")
     alive.write_bytes(b"half")
     (tmp_path / "a.h5").write_bytes(b"whole")
@@ -41,7 +41,7 @@ def test_a_process_whose_number_is_used_again_is_dead(tmp_path):
 
 
 @pytest.mark.parametrize("name", [".partial-0123456789ab-1-17-0123456789abcdef", ".partial-0123456789abcdef"])
-def test_what_another_machine_writes_is_left_alone_for_a_day(tmp_path, name):
+def test_files_of_another_machine_are_kept_for_a_day(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"half")
     assert sweep(tmp_path) == 0
@@ -62,7 +62,7 @@ def test_folders_are_swept_whole_and_links_are_not_followed(tmp_path):
     assert treasure.is_dir()
 
 
-def test_a_lock_is_held_by_one_at_a_time(tmp_path):
+def test_only_one_process_at_a_time_has_a_lock(tmp_path):
     inside, most = [], []
 
     def work() -> None:
@@ -98,7 +98,7 @@ def write(path, *, fail=None, folder=False):
             raise fail
 
 
-def test_what_fails_leaves_nothing_and_the_error_names_the_file(tmp_path):
+def test_a_failed_write_leaves_no_file_and_the_error_names_it(tmp_path):
     path = tmp_path / "file"
     path.write_text("before")
     with pytest.raises(OSError, match="No space") as error:

@@ -54,7 +54,7 @@ def run(*words):
 
 @pytest.mark.usefixtures("horse")
 @pytest.mark.parametrize("part", [HORSE, COCO_17, MEDIAPIPE_33], ids=lambda part: part.name)
-def test_a_part_by_data_alone_is_read_drawn_trained_and_exported(tmp_path, part):
+def test_a_part_defined_by_data_is_read_drawn_trained_and_exported(tmp_path, part):
     points = written(tmp_path / "json", part.key, len(part))
     run("ingest", tmp_path / "json", "--out", tmp_path / "c", "--layout", part.name, "--jobs", 1)
     cache = open_cache(tmp_path / "c")

@@ -41,7 +41,7 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_tutorial_runs_as_it_stands(path):
+def test_a_notebook_runs_unchanged(path):
     outputs = notebooks.run(path)
     whole = "\n".join(outputs)
     for pattern, fewest in SHOWN[path.stem].items():

@@ -168,7 +168,7 @@ def test_ingest_and_train_take_paths_as_text(tmp_path):
     assert set(scores["test"]) == {"expression"}
 
 
-def test_a_registry_takes_no_two_functions_under_one_name():
+def test_a_registry_rejects_two_functions_with_one_name():
     things = Registry("thing", "skelemo.no_such_group")
     things.register("one")(len)
     with pytest.raises(ConfigError, match="thing 'one' is registered twice"):
@@ -220,7 +220,7 @@ def recipe(title, tmp_path, name):
     (tmp_path / f"{name}.py").write_text(code)
 
 
-def test_the_recipe_for_an_architecture_in_contributing_ignores_what_is_missing(tmp_path):
+def test_the_architecture_of_contributing_ignores_missing_points(tmp_path):
     recipe("An architecture", tmp_path, "their_net")
     code = """
 import torch
@@ -256,7 +256,7 @@ print([(one.video, one.number.tolist(), one.end.tolist(), one.labels["expression
     assert "bad.jsonl, line 2: KeyError('start'); expected video, start, end and emotion" in error
 
 
-def test_a_path_of_labels_without_a_format_and_a_cache_in_the_wrong_place_are_told_how_to_be_named(tmp_path):
+def test_labels_without_a_format_and_a_misplaced_cache_get_a_hint(tmp_path):
     (tmp_path / "labels.csv").write_text("video,label\n")
     with pytest.raises(ConfigError, match="name the format before the path, as in table:"):
         read_annotations(str(tmp_path / "labels.csv"), tmp_path)

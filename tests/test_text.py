@@ -17,7 +17,7 @@ def test_names_are_safe_and_stay_apart():
     assert names[6] == "é ü"
 
 
-def test_natural_order_stands_numbers_of_any_length_and_script() -> None:
+def test_natural_order_handles_numbers_of_any_length_and_script() -> None:
     assert sorted(["x" + "9" * 5000, "x10", "x9", "x²", "x٣", "x01", "x1"], key=natural_order)[:4] == [
         "x01",
         "x1",

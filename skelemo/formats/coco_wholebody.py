@@ -72,10 +72,7 @@ class _EntryError(Exception):
 def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     """Read the recordings of a file; coordinates are pixels, or relative to the image size in Kinetics-skeleton.
 
-    Raises
-    ------
-    InputError
-        Not JSON, or not one of the formats above; the message names the entry.
+    Raises `InputError`: not JSON, or not one of the formats above; the message names the entry.
     """
     content = read_json(file)
     frames: dict[str, set[int]] = {}

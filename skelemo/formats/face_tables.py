@@ -31,10 +31,7 @@ _LANDMARKS = 68
 def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     """Read the recordings of a file, in pixels.
 
-    Raises
-    ------
-    InputError
-        Not a table, a missing column, or a cell that is not a number; the message names it.
+    Raises `InputError`: not a table, a missing column, or a cell that is not a number; the message names it.
     """
     table = read_table(file)
     missing = [f"{axis}_{n}" for axis in "xy" for n in range(_LANDMARKS) if f"{axis}_{n}" not in table]

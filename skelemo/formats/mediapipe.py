@@ -43,10 +43,8 @@ _MAX_RELATIVE = 2.0
 def read(file: Path, layout: Layout, size: tuple[int, int]) -> list[Clip]:
     """Read the recordings of a file, in pixels unless the image size (width, height) is 0.
 
-    Raises
-    ------
-    InputError
-        Neither a table nor JSON, a missing column, or an invalid landmark; the message names the row or frame.
+    Raises `InputError`: neither a table nor JSON, a missing column, or an invalid landmark; the message names the
+    row or frame.
     """
     if file.name.lower().endswith((".json", ".jsonl")):
         return [_from_json(file, layout, size)]

@@ -65,10 +65,7 @@ class _FrameError(Exception):
 def read(file: Path) -> Content:
     """Read the landmarks of a file.
 
-    Raises
-    ------
-    InputError
-        Not JSON, or none of the formats above; the message names the frame.
+    Raises `InputError`: not JSON, or none of the formats above; the message names the frame.
     """
     document = read_json(file)
     entries = [(who, place, frame) for who, frames in _people(document) for place, frame in enumerate(frames)]

@@ -41,12 +41,8 @@ def write_csv(
 
     Texts that a spreadsheet would run as formulas are quoted (`skelemo.text.cell`), unless ``raw``.
 
-    Raises
-    ------
-    CacheError
-        No sequence matches, or a shard is damaged.
-    InputError
-        ``out`` exists or cannot be written.
+    Raises `CacheError`: no sequence matches, or a shard is damaged; `InputError`: ``out`` exists or cannot be
+    written.
     """
     rows, done, splits = choose(cache, only), Exported(), _split_names(cache)
     with new_file(out) as partial, _opened(partial, out.suffix == ".gz") as file:

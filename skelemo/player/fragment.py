@@ -66,10 +66,7 @@ class Clip:
     others : other people in the same frames, ``[T, V, 3]`` each, drawn faintly.
     at : position of the frame to show first.
 
-    Raises
-    ------
-    ConfigError
-        Points do not fit the layout, or there are no frames.
+    Raises `ConfigError`: points do not fit the layout, or there are no frames.
     """
 
     points: np.ndarray

@@ -139,7 +139,8 @@ class Comparison:
 
     def facts(self) -> dict[str, str]:
         """Data, split and basis of the scores, by name."""
-        run, (low, high) = self.runs[0], smallest_and_largest(_windows(run) for run in self.runs)
+        run, windows = self.runs[0], [[head.get("windows", 0) for head in run.shown.values()] for run in self.runs]
+        low, high = smallest_and_largest(max(numbers, default=0) for numbers in windows)
         size = [f"{run.data[key]:,} {key}" for key in ("sequences", "frames") if isinstance(run.data.get(key), int)]
         facts = {
             "Data": f"{data_name(run)}{', simulated actors' if self.simulated else ''}{_fingerprint(run)}",
@@ -344,10 +345,6 @@ def _data_identity(run: Run) -> Any:
 
 def _key(values: Any) -> str:
     return json.dumps(values, default=str, sort_keys=True)
-
-
-def _windows(run: Run) -> int:
-    return max((head.get("windows", 0) for head in run.shown.values()), default=0)
 
 
 def labeled_rows(run: Run, head: Head) -> pd.DataFrame:

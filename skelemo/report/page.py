@@ -102,10 +102,8 @@ class Content:
         simulated = [run.name for run, *_ in self.runs if run.data.get("simulated")]
         if not simulated:
             return ""
-        which = (
-            "All scores here were" if len(simulated) == len(self.runs) else f"The scores of {_listed(simulated)} were"
-        )
-        return f"{which} obtained on simulated actors. They do not show how well the models work on real people."
+        which = "All scores here" if len(simulated) == len(self.runs) else f"The scores of {', '.join(simulated)}"
+        return f"{which} were obtained on simulated actors. They do not show how well the models work on real people."
 
 
 def rows_of(drawn: Sequence[Drawn]) -> list[list[Drawn]]:
@@ -224,7 +222,3 @@ def plain(value: object) -> Markup:
     if isinstance(value, Markup):
         return value
     return Markup(re.sub(r"([\\`*_{}\[\]<>|#$~])", r"\\\1", re.sub(r"\s+", " ", str(value))))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

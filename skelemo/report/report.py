@@ -66,13 +66,9 @@ def write_report(
     videos : videos whose values are drawn over time; by default each run's longest sequences.
     progress : called with the number of finished comparisons and runs, and the total.
 
-    Raises
-    ------
-    InputError
-        A run is missing, damaged or given twice, none has finished, or the runs cannot be averaged.
-    ConfigError
-        No run was scored on a video; an unknown format; ``out`` has other content or is being written by another
-        process.
+    Raises `InputError`: a run is missing, damaged or given twice, none has finished, or the runs cannot be
+    averaged; `ConfigError`: no run was scored on a video, an unknown format, or ``out`` has other content or is being
+    written by another process.
     """
     for kind in formats:
         if kind not in FORMATS:
@@ -89,7 +85,9 @@ def write_report(
             members.append(fuse(members))
         _require_scored(chosen, members)
         comparisons = compare(members)
-        _write(_Writer(out, tuple(formats), earlier, raw), title or _title(members), comparisons, chosen, progress)
+        many = f"Comparison of {len(members)} runs"
+        title = title or (many if len(members) > 1 else f"Run {members[0].name}")
+        _write(_Writer(out, tuple(formats), earlier, raw), title, comparisons, chosen, progress)
     return Report(out / "report.html", comparisons, notes)
 
 
@@ -123,13 +121,11 @@ def _printable(run: Run) -> Run:
     facts = {name: _escaped(getattr(run, name)) for name in ("name", "config", "environment", "splits", "scores")}
     predictions = run.predictions.rename(columns=visible)
     for name, column in predictions.items():
-        if isinstance(column.dtype, pd.CategoricalDtype) and any(map(_differs, column.cat.categories)):
-            predictions[name] = column.astype(object).map(visible).astype("category")
+        if isinstance(column.dtype, pd.CategoricalDtype) and not pd.api.types.is_numeric_dtype(column.cat.categories):
+            names = column.cat.categories.map(visible)
+            if not names.equals(column.cat.categories):
+                predictions[name] = column.astype(object).map(visible).astype("category")
     return replace(run, predictions=predictions, **facts)
-
-
-def _differs(text: Any) -> bool:
-    return isinstance(text, str) and visible(text) != text
 
 
 def _escaped(value: Any) -> Any:
@@ -258,7 +254,3 @@ def _named(runs: Sequence[Run]) -> list[Run]:
         if place in places[:index]:
             raise InputError(f"the run {runs[index].path} is given twice")
     return [replace(run, name=name) for run, name in zip(runs, distinct_names(runs), strict=True)]
-
-
-def _title(runs: Sequence[Run]) -> str:
-    return f"Run {runs[0].name}" if len(runs) == 1 else f"Comparison of {len(runs)} runs"

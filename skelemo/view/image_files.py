@@ -75,7 +75,11 @@ def export_images(
         sweep(out.parent, _KIND)
         for folder in {place.parent for place in places}:
             (partial / folder).mkdir(parents=True, exist_ok=True)
-        _write(stills, rows, [partial / place for place in places], renderer, report)
+        with ThreadPoolExecutor(os.cpu_count()) as writers:
+            for start in range(0, len(rows), CHUNK):
+                images, chunk = stills.draw(rows[start : start + CHUNK], renderer), places[start : start + CHUNK]
+                list(writers.map(lambda place, image: (partial / place).write_bytes(png(image)), chunk, images))
+                report(min(start + CHUNK, len(rows)), len(rows))
     return Exported(
         images=dict(sorted(Counter(place.parent.as_posix() for place in places).items())),
         unlabeled=int(((classes < 0) & chosen).sum()),
@@ -113,21 +117,3 @@ def _places(
         / f"{stems[sequence]}_{number:0{digits}d}.png"
         for sequence, label, number in zip(which, classes, numbers, strict=True)
     ]
-
-
-def _write(
-    stills: Stills,
-    rows: np.ndarray,
-    places: list[Path],
-    renderer: SkeletonRenderer,
-    report: Callable[[int, int], None],
-) -> None:
-    with ThreadPoolExecutor(os.cpu_count()) as writers:
-        for start in range(0, len(rows), CHUNK):
-            images = stills.draw(rows[start : start + CHUNK], renderer)
-            list(writers.map(_write_one, places[start : start + CHUNK], images))
-            report(min(start + CHUNK, len(rows)), len(rows))
-
-
-def _write_one(place: Path, image: np.ndarray) -> None:
-    place.write_bytes(png(image))

@@ -20,12 +20,7 @@ HOST = "127.0.0.1"
 def serve(viewer: "Viewer", port: int, ready: Callable[[str], None]) -> None:
     """Serve until interrupted; ``ready`` is called with the page's address, including the token.
 
-    Raises
-    ------
-    ConfigError
-        Starlette or uvicorn is not installed.
-    InputError
-        The port is in use.
+    Raises `ConfigError`: Starlette or uvicorn is not installed; `InputError`: the port is in use.
     """
     try:
         import uvicorn

@@ -127,7 +127,7 @@ def test_a_swap_of_two_simulated_people_is_among_the_first_ten(tmp_path):
     assert only(audit(open_cache(tmp_path / "whole")), "identity").query("video == @name").empty
 
 
-def test_a_track_that_jumps_alone_or_changes_size_is_a_suspect_and_a_walk_is_not(tmp_path):
+def test_a_jumping_or_resized_track_is_a_suspect_and_a_walk_is_not(tmp_path):
     jump, growth, walk = a_walk(1, 80), a_walk(2, 80), a_walk(3, 80)
     jump[50:, :, :2] += 400
     growth[30:, :, :2] = 150 + (growth[30:, :, :2] - 150) * 2.5
@@ -232,7 +232,7 @@ def test_labels_that_come_too_late_are_found_with_their_lag(tmp_path):
     assert "later than the movement" in timing["found"].iloc[0]
 
 
-def test_the_page_stands_alone_with_names_escaped_and_the_table_reads_back(tmp_path):
+def test_the_page_escapes_names_and_the_table_round_trips(tmp_path):
     gone = a_walk(2, 90)
     gone[10:50] = 0
     labels = {"mood": np.zeros(90, np.int16)}
@@ -270,7 +270,7 @@ def test_the_page_stands_alone_with_names_escaped_and_the_table_reads_back(tmp_p
         (f"{','.join(COLUMNS)}\n1,label,v,,3,1,0.5,f,,\n", "line 2: last '1'; expected the first frame or a later"),
     ],
 )
-def test_a_queue_that_is_none_is_refused_in_one_line(tmp_path, content, found):
+def test_an_invalid_queue_is_a_one_line_error(tmp_path, content, found):
     (tmp_path / "q.csv").write_text(content)
     with pytest.raises(InputError, match=found) as error:
         read_suspects(tmp_path / "q.csv")
@@ -279,7 +279,7 @@ def test_a_queue_that_is_none_is_refused_in_one_line(tmp_path, content, found):
         read_suspects(tmp_path / "none.csv")
 
 
-def test_the_verb_writes_both_files_and_says_what_is_missing(tmp_path, monkeypatch):
+def test_the_command_writes_both_files_and_names_a_missing_library(tmp_path, monkeypatch):
     folder = tmp_path / "c"
     folder.mkdir()
     write_shard(folder, Header("body_25", (MOOD,)), [moody(index, 5) for index in range(60)])

@@ -81,7 +81,7 @@ def test_from_recordings_to_a_page_in_three_verbs(clips, tmp_path):
     assert (page / "report.html").stat().st_size > 1000
 
 
-def test_a_recording_that_cannot_be_used_is_told_by_exit_code_1(clips, tmp_path):
+def test_an_unusable_recording_gives_exit_code_1(clips, tmp_path):
     for file in (clips / "sad" / "sad1").iterdir():
         file.write_text("{")
     answer = call("ingest", clips, "--labels", "folders", "--out", tmp_path / "cache")
@@ -92,7 +92,7 @@ def test_a_recording_that_cannot_be_used_is_told_by_exit_code_1(clips, tmp_path)
     assert told["origin"] == {"source": {"clips": 1}, "labels": {"folders": 1}}
 
 
-def test_a_file_named_by_itself_that_is_no_frame_is_one_line(tmp_path):
+def test_a_single_file_that_is_not_a_frame_is_a_one_line_error(tmp_path):
     (tmp_path / "read.py").write_text("import os")
     answer = call("ingest", tmp_path / "read.py", "--out", tmp_path / "cache")
     assert answer.exit_code == 2
@@ -140,7 +140,7 @@ def test_a_file_named_by_itself_that_is_no_frame_is_one_line(tmp_path):
         (["report", "nowhere", "--out", "x"], "nowhere"),
     ],
 )
-def test_what_the_user_can_put_right_is_one_line_and_exit_code_2(clips, tmp_path, monkeypatch, words, told):
+def test_user_errors_are_one_line_and_exit_code_2(clips, tmp_path, monkeypatch, words, told):
     monkeypatch.chdir(tmp_path)
     answer = call(*(word.format(clips=clips) for word in words))
     assert answer.exit_code == 2
@@ -157,7 +157,7 @@ def test_what_the_user_can_put_right_is_one_line_and_exit_code_2(clips, tmp_path
         ["subset", "{cache}", "--only", "video=*", "--out", "{file}/x"],
     ],
 )
-def test_a_file_where_a_folder_should_be_is_told_as_such(clips, tmp_path, words):
+def test_a_file_instead_of_a_folder_is_a_one_line_error(clips, tmp_path, words):
     call("ingest", clips, "--out", tmp_path / "cache")
     (tmp_path / "file").write_text("")
     answer = call("cache", *(word.format(cache=tmp_path / "cache", file=tmp_path / "file") for word in words))
@@ -193,7 +193,7 @@ def test_every_setting_is_listed_with_its_default():
         assert name in answer.output
 
 
-def test_ctrl_c_in_training_says_how_to_go_on(clips, tmp_path, monkeypatch):
+def test_ctrl_c_in_training_prints_how_to_resume(clips, tmp_path, monkeypatch):
     assert call("ingest", clips, "--labels", "folders", "--out", tmp_path / "cache").exit_code == 0
 
     def interrupted(*_: object) -> None:

@@ -50,7 +50,7 @@ def test_names_show_as_they_are_whatever_they_hold(tmp_path):
 
 
 @pytest.mark.usefixtures("wide")
-def test_a_damaged_cache_with_marks_in_its_names_is_told_as_it_is(tmp_path):
+def test_names_with_markup_are_printed_literally(tmp_path):
     folder = a_cache(tmp_path / "c[/b]", a_sequence("one[/b]\ntwo"))
     (shard,) = folder.glob("*.h5")
     shard.rename(folder / "s[red]1.h5")
@@ -63,7 +63,7 @@ def test_a_damaged_cache_with_marks_in_its_names_is_told_as_it_is(tmp_path):
 
 
 @pytest.mark.usefixtures("wide")
-def test_a_broken_cache_is_told_below_the_others_and_alone_it_is_an_error(tmp_path):
+def test_a_broken_cache_is_listed_below_the_others_and_is_an_error_if_it_is_the_only_one(tmp_path):
     a_cache(tmp_path / "whole", a_sequence("one"))
     for name in ("bro\nken", "rotten"):
         (shard,) = a_cache(tmp_path / name, a_sequence("two")).glob("*.h5")
@@ -81,7 +81,7 @@ def test_a_broken_cache_is_told_below_the_others_and_alone_it_is_an_error(tmp_pa
     assert (answer.exit_code, answer.output.splitlines()) == (1, [first, second])
 
 
-def test_what_an_ingest_found_is_told_with_folders_and_classes_as_they_are(capsys):
+def test_the_summary_of_an_ingest_prints_names_literally(capsys):
     facts = (("words read as classes", "[blue] → sad (2)"),)
     plan = SimpleNamespace(notes=("note [/b]",), out=Path("o[/b]"), unchanged=0, settings=Settings(), facts=facts)
     tally = SimpleNamespace(notes=(), recordings=1, sequences=1, frames=7, people=7, points={}, seen={}, unread=0)
@@ -102,7 +102,7 @@ def test_scores_name_the_run_folder_as_it_is(capsys):
     assert "run folder: runs/[/b]" in shown
 
 
-def test_every_verb_prints_on_the_one_screen():
+def test_every_command_prints_to_the_literal_console():
     others = [path for path in Path(skelemo.cli.__file__).parent.rglob("*.py") if path.name != "screen.py"]
     assert [str(path) for path in others if re.search(r"rich\.console|rich\.markup", path.read_text())] == []
 
@@ -128,7 +128,7 @@ def test_a_cell_has_the_lines_it_is_given_and_no_others():
         ("a\u2028b", r"a\u2028b"),
     ],
 )
-def test_only_what_breaks_lines_or_terminals_is_spelled_out(text, told):
+def test_only_control_characters_are_escaped(text, told):
     assert visible(text) == told
 
 
@@ -170,7 +170,7 @@ def test_rows_of_large_caches_are_whole_in_80_columns(monkeypatch, capsys):
     assert max(map(len, shown.splitlines())) <= 80
 
 
-def test_work_that_fails_leaves_nothing_but_its_error(tmp_path):
+def test_a_failed_command_leaves_only_its_error(tmp_path):
     code = "from skelemo.cli import main; main()"
     (tmp_path / "cache").mkdir()
     for words in (["cache", "merge", "cache", "--out", "both"], ["train", "--data", "cache", "--out", "run"]):

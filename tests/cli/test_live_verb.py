@@ -79,7 +79,7 @@ def test_lines_in_are_lines_out_and_garbage_is_counted_and_named(run):
         (["RUN", "-", "--device", "abacus"], "device 'abacus' cannot be used here"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line_with_exit_code_2(run, words, expected):
+def test_invalid_options_are_a_one_line_error_with_exit_code_2(run, words, expected):
     answer = CliRunner().invoke(main, ["live", *(word.replace("RUN", str(run)) for word in words)])
     assert answer.exit_code == 2
     assert expected in answer.output
@@ -140,7 +140,7 @@ def fetch(address, **headers):
         return error.code, error.headers, error.read().decode()
 
 
-def test_the_page_is_self_contained_and_for_whoever_has_the_token(page):
+def test_the_page_is_self_contained_and_needs_the_token(page):
     status, headers, text = fetch(page.address)
     assert status == 200
     assert headers["Content-Type"] == "text/html; charset=utf-8"
@@ -157,7 +157,7 @@ def test_the_page_is_self_contained_and_for_whoever_has_the_token(page):
     assert fetch(f"{base}/etc/passwd?token={token}")[0] == 404
 
 
-def test_a_socket_gets_the_stream_and_a_slow_one_only_what_is_newest(page):
+def test_a_slow_client_gets_only_the_newest_frame(page):
     address = page.address.replace("http://", "ws://").replace("/?", "/live?")
     with connect(address, origin=page.address.split("/?")[0]) as socket:
         hello = json.loads(socket.recv(10))
@@ -186,7 +186,7 @@ def test_a_socket_without_the_token_or_of_another_origin_is_refused(page):
         assert refused.value.response.status_code == 403
 
 
-def test_a_port_that_is_taken_is_an_error_of_one_line(page, run):
+def test_a_port_in_use_is_a_one_line_error(page, run):
     port = int(page.address.split(":")[2].split("/")[0])
     answer = CliRunner().invoke(main, ["live", str(run), "-", "--to", "websocket", "--port", str(port)])
     assert answer.exit_code == 2

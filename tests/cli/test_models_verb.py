@@ -18,7 +18,7 @@ def row(output: str, name: str) -> list[str]:
     return [cell.strip() for cell in line.strip("│").split("│")]
 
 
-def test_architectures_are_listed_with_what_they_cost_and_see() -> None:
+def test_architectures_are_listed_with_cost_and_input() -> None:
     result = CliRunner().invoke(command, ["resnet18*", "--frames", "2", "--layout", "body_25"], catch_exceptions=False)
     name, parameters, gflops, sees = row(result.output, "resnet18")
     convolutions_and_heads = 11_689_512 - (512 * 1000 + 1000) + (512 * 7 + 7)
@@ -36,7 +36,7 @@ def test_settings_are_listed_where_they_are_asked_for() -> None:
         assert expected in result.output
 
 
-def test_baselines_stand_beside_the_networks_with_what_they_see() -> None:
+def test_baselines_are_listed_with_their_input() -> None:
     output = CliRunner().invoke(command, ["[sl]*"], catch_exceptions=False).output
     for name in ("svm", "logistic"):
         assert row(output, name)[1:] == ["–", "–", SEES]

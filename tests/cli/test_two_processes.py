@@ -41,7 +41,7 @@ def invoke(*words):
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *GROWING])
-def test_what_another_process_writes_is_refused_in_one_line_and_left_alone(caches, name):
+def test_output_of_another_process_is_a_one_line_error_and_unchanged(caches, name):
     out = caches / ("out.csv" if name == "cache export" else "out")
     hold, words = (reserved, COMMANDS[name]) if name in COMMANDS else (claimed, GROWING[name])
     with hold(out):
@@ -58,7 +58,7 @@ def test_what_another_process_writes_is_refused_in_one_line_and_left_alone(cache
     assert not list(caches.rglob(".lock*"))
 
 
-def test_a_report_is_written_by_one_process(caches, run_folder):
+def test_only_one_process_writes_a_report(caches, run_folder):
     run = run_folder(caches / "run", heads=["va"], subjects=3, videos=2, frames=5, epochs=3)
     with claimed(caches / "report"):
         result = invoke("report", run, "--out", caches / "report")
@@ -67,7 +67,7 @@ def test_a_report_is_written_by_one_process(caches, run_folder):
     assert not (caches / "report").exists()
 
 
-def test_of_processes_that_start_together_one_makes_the_cache(caches):
+def test_only_one_of_several_processes_creates_the_cache(caches):
     command = [sys.executable, "-m", "skelemo", "cache", "merge", "one", "two", "--out", "out"]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     ends = [(process.communicate()[1], process.returncode) for process in processes]

@@ -46,12 +46,12 @@ def test_tiers_have_the_labels_of_each_person_as_corrected(cache, tmp_path):
     assert ElementTree.parse(tmp_path / "talk.eaf").getroot().tag == "ANNOTATION_DOCUMENT"
 
 
-def test_a_file_that_nobody_has_changed_corrects_nothing(cache, tmp_path):
+def test_an_unchanged_file_has_no_corrections(cache, tmp_path):
     export_elan(cache, NONE, tmp_path / "talk.eaf")
     assert import_elan(cache, NONE, tmp_path / "talk.eaf").corrections == ()
 
 
-def test_what_is_changed_comes_back_as_corrections(cache, tmp_path):
+def test_changes_are_imported_as_corrections(cache, tmp_path):
     path = tmp_path / "talk.eaf"
     export_elan(cache, NONE, path)
     changed(path, ">glad<", ">wrong<")  # left, 0 to 1 s
@@ -101,7 +101,7 @@ FETCH = '<!DOCTYPE a SYSTEM "file:///etc/passwd"><ANNOTATION_DOCUMENT/>'
         (b'<ANNOTATION_DOCUMENT><TIER><ALIGNABLE_ANNOTATION/></TIER></ANNOTATION_DOCUMENT>', "without a start"),
     ],
 )  # fmt: skip
-def test_a_hostile_file_is_one_line(tmp_path, content, found):
+def test_a_hostile_file_is_a_one_line_error(tmp_path, content, found):
     path = tmp_path / "x.eaf"
     path.write_bytes(content)
     with pytest.raises(InputError, match=found) as error:
@@ -152,9 +152,7 @@ def test_the_verb_lists_undoes_and_exchanges(cache, tmp_path):
         (["--to", "a.eaf", "--film", "missing.mp4"], "missing.mp4: no such file; expected the video that ELAN opens"),
     ],
 )
-def test_an_option_that_would_do_nothing_or_a_file_that_is_missing_is_one_line(
-    cache, tmp_path, monkeypatch, words, told
-):
+def test_an_unused_option_or_a_missing_file_is_a_one_line_error(cache, tmp_path, monkeypatch, words, told):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, ["cache", "corrections", "cache", *words])
     assert (done.exit_code, done.output.count("\n")) == (2, 1), done.output

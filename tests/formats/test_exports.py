@@ -216,7 +216,7 @@ def test_a_table_has_a_row_for_each_frame_with_everything_known(tmp_path, cache,
         assert np.array_equal(np.nan_to_num(points), one.keypoints)
 
 
-def test_parquet_says_its_layout_and_classes_and_is_read_in_pieces(tmp_path, cache, monkeypatch):
+def test_parquet_has_layout_and_heads_in_its_metadata(tmp_path, cache, monkeypatch):
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr(table, "ROWS", 4)
     write_parquet(cache, tmp_path / "a.parquet")
@@ -273,7 +273,7 @@ def test_texts_that_a_spreadsheet_would_run_are_quoted_unless_asked_for(tmp_path
 
 
 @pytest.mark.parametrize("form", names("export"))
-def test_every_export_takes_only_what_is_wanted_tells_how_far_it_is_and_replaces_nothing(tmp_path, cache, form):
+def test_every_export_filters_reports_progress_and_overwrites_nothing(tmp_path, cache, form):
     told = []
     out = tmp_path / "out"
     done = find(form, "export").function(cache, out, ["subject=Ann"], lambda *frames: told.append(frames))
@@ -288,7 +288,7 @@ def test_every_export_takes_only_what_is_wanted_tells_how_far_it_is_and_replaces
 
 @pytest.mark.parametrize("form", [form for form in names("export") if form != "pose"])
 @pytest.mark.parametrize("inside", [[], ["thesis.tex"]], ids=["empty", "full"])
-def test_a_folder_where_a_file_is_to_be_written_is_told_as_such(tmp_path, cache, form, inside):
+def test_a_folder_instead_of_a_file_is_an_error(tmp_path, cache, form, inside):
     (tmp_path / "out").mkdir()
     for name in inside:
         (tmp_path / "out" / name).write_text("")
@@ -303,7 +303,7 @@ def test_pose_files_may_come_into_an_empty_folder(tmp_path, cache):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["day 1_walk.pose"]
 
 
-def test_a_slip_of_the_pen_in_only_is_told_with_what_there_is(tmp_path, cache):
+def test_a_typo_in_only_gets_a_suggestion(tmp_path, cache):
     with pytest.raises(CacheError, match=r"matches split=trian \(did you mean 'train'\? split is train\)"):
         write_csv(cache, tmp_path / "a.csv", ["split=trian"])
 
@@ -318,7 +318,7 @@ def test_an_export_that_fails_leaves_nothing(tmp_path, cache, form):
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
-def test_a_missing_library_is_said_with_the_extra_that_brings_it(tmp_path, cache, monkeypatch):
+def test_a_missing_library_is_an_error_that_names_the_extra(tmp_path, cache, monkeypatch):
     real = builtins.__import__
 
     def without(name, *rest, **more):

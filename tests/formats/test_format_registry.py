@@ -81,7 +81,7 @@ def test_a_format_that_is_none_is_refused_with_those_there_are(tmp_path):
     assert "csv" in done.output
 
 
-def test_every_format_says_what_it_is():
+def test_every_format_has_a_summary():
     for direction in ("export", "import"):
         for name in names(direction):
             facts = find(name, direction).facts

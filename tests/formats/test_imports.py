@@ -126,7 +126,7 @@ def test_the_size_of_the_images_is_that_of_the_recording(tmp_path, second, size)
     assert (row["width"], row["height"]) == size
 
 
-def test_the_size_that_is_said_serves_where_neither_file_nor_name_tells(tmp_path):
+def test_the_given_size_is_used_without_one_in_file_or_name(tmp_path):
     told = {"images": [{"id": 1, "file_name": "walk_1.jpg", "width": 640}], "annotations": results([1])}
     row, *_ = run(tmp_path, told, width=99, height=66)["clip/walk"]
     assert (row["width"], row["height"]) == (99, 66)
@@ -161,7 +161,7 @@ def test_mmposes_prediction_of_one_image_is_frame_0(tmp_path):
 
 
 @pytest.mark.parametrize(("first_frame", "expected"), [(1, [0, 1, 6]), (0, [1, 2, 7])])
-def test_the_number_of_the_first_frame_is_what_labels_count_from(tmp_path, first_frame, expected):
+def test_labels_count_from_the_first_frame_number(tmp_path, first_frame, expected):
     told = [{"file_name": f"{one['image_id']:05}.jpg", **one} for one in results([1, 2, 7])]
     (tmp_path / "labels.csv").write_text("video,frame,label\nclip,0,happy\nclip,1,sad\nclip,6,fear\nclip,7,anger\n")
     labels = f"table:{tmp_path / 'labels.csv'}"
@@ -189,7 +189,7 @@ def test_a_frame_before_the_first_is_refused(tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-def test_people_are_told_apart_by_track_ids_else_by_tracking(tmp_path):
+def test_identities_come_from_track_ids_or_tracking(tmp_path):
     told = []
     for frame in range(12):
         for name, x in ((8, 0), (5, 500)):
@@ -310,7 +310,7 @@ COCO_HOSTILE = {
 
 
 @pytest.mark.parametrize(("told", "said"), COCO_HOSTILE.values(), ids=COCO_HOSTILE)
-def test_what_is_not_coco_is_refused_in_one_line(tmp_path, told, said):
+def test_an_invalid_coco_file_is_a_one_line_error(tmp_path, told, said):
     with pytest.raises(InputError, match=said) as error:
         run(tmp_path, told)
     assert str(tmp_path / "in" / "clip.json") in str(error.value)
@@ -388,7 +388,7 @@ def test_mediapipes_landmarks_become_openposes_points(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["clip.csv", "clip.csv.gz", "clip.parquet"])
-def test_wide_tables_say_the_same_as_long_ones(tmp_path, name):
+def test_wide_and_long_tables_are_equivalent(tmp_path, name):
     for place, table in (("long", landmarks()), ("wide", wide(landmarks()))):
         (tmp_path / place).mkdir()
         written(tmp_path / place, table, name)
@@ -454,7 +454,7 @@ MEDIAPIPE_HOSTILE = {
 
 
 @pytest.mark.parametrize(("told", "said"), MEDIAPIPE_HOSTILE.values(), ids=MEDIAPIPE_HOSTILE)
-def test_what_is_not_mediapipes_is_refused_in_one_line(tmp_path, told, said):
+def test_an_invalid_mediapipe_table_is_a_one_line_error(tmp_path, told, said):
     with pytest.raises(InputError, match=said) as error:
         run(tmp_path, told, "mediapipe", "clip.csv")
     assert str(tmp_path / "in" / "clip.csv") in str(error.value)
@@ -540,7 +540,7 @@ def test_pyfeats_table_may_hold_several_videos_and_counts_from_0(tmp_path):
         (lambda table: table.assign(frame=-1), "row 1: frame is '-1'; expected a whole number"),
     ],
 )
-def test_what_is_no_table_of_faces_is_refused_in_one_line(tmp_path, change, said):
+def test_an_invalid_face_table_is_a_one_line_error(tmp_path, change, said):
     written(tmp_path, change(face_table([1, 2])))
     with pytest.raises(InputError, match=said) as error:
         imported(tmp_path, "openface")
@@ -557,7 +557,7 @@ def test_files_below_a_folder_are_recordings_by_their_paths(tmp_path):
     assert set(run(tmp_path, results([5]))) == {"clip", "day 1/a"}
 
 
-def test_an_import_replaces_nothing_and_needs_something(tmp_path):
+def test_an_import_needs_input_and_overwrites_nothing(tmp_path):
     run(tmp_path, results([0]))
     with pytest.raises(CacheError, match="choose another --out"):
         imported(tmp_path, "coco_wholebody")
@@ -569,14 +569,14 @@ def test_an_import_replaces_nothing_and_needs_something(tmp_path):
 
 @pytest.mark.parametrize(("form", "name", "expected"), [("openface", "clip.json", ".csv"),
                                                         ("coco_wholebody", "clip.csv", ".json")])  # fmt: skip
-def test_a_file_of_another_ending_is_told_which_is_expected(tmp_path, form, name, expected):
+def test_a_wrong_file_ending_is_an_error_with_the_expected_one(tmp_path, form, name, expected):
     (tmp_path / name).write_text(json.dumps(results([0])))
     with pytest.raises(InputError) as error:
         import_keypoints(tmp_path / name, form, tmp_path / "cache")
     assert str(error.value) == f"{tmp_path / name}: expected a {expected} file; is it another format (--from)?"
 
 
-def test_a_cache_of_nobody_is_not_made(tmp_path):
+def test_an_import_without_people_creates_no_cache(tmp_path):
     nobody = [{"image_id": number, "keypoints": [0] * 399} for number in range(3)]
     with pytest.raises(InputError, match="in: no people in 3 frames, and no labels"):
         run(tmp_path, nobody)
@@ -586,7 +586,7 @@ def test_a_cache_of_nobody_is_not_made(tmp_path):
     assert found["clip"][2].tolist() == [0, 1, 2], "what is labeled is scored, seen or not"
 
 
-def test_a_cache_of_nobody_who_is_long_enough_is_not_made(tmp_path):
+def test_an_import_without_long_tracks_creates_no_cache(tmp_path):
     told = results([3], track_id=7) + [{"image_id": frame, "keypoints": [0] * 399} for frame in range(20)]
     with pytest.raises(InputError, match=r"1 detection, but no person long enough for --person all: use --person auto"):
         run(tmp_path, told, person="all")

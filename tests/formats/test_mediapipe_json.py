@@ -115,21 +115,21 @@ ALONE = {
 
 
 @pytest.mark.parametrize("told", ALONE.values(), ids=ALONE)
-def test_a_pose_alone_is_told_by_its_count_or_its_names(tmp_path, told):
+def test_a_pose_is_recognized_by_its_number_of_landmarks_or_their_names(tmp_path, told):
     keypoints, number, _ = imported(tmp_path / "in", told)
     assert number.tolist() == [0, 1, 2, 3]
     np.testing.assert_allclose(keypoints[2, 0], POSES[2]["pose"][0, [0, 1, 3]], rtol=1e-6)
     assert not keypoints[:, 25:].any()
 
 
-def test_a_frame_with_nobody_stays_a_frame(tmp_path):
+def test_a_frame_without_people_is_kept(tmp_path):
     told = [parts(FRAMES[0]), {"pose_landmarks": None, "face_landmarks": []}, None, parts(FRAMES[3])]
     keypoints, number, _ = imported(tmp_path / "in", told)
     assert number.tolist() == [0, 1, 2, 3]
     assert keypoints[..., 2].any(1).tolist() == [True, False, False, True]
 
 
-def test_what_mediapipe_did_not_see_is_missing(tmp_path):
+def test_landmarks_outside_or_hidden_are_missing(tmp_path):
     one = {kind: points.copy() for kind, points in FRAMES[0].items()}
     one["pose"][15, 1] = 1.2  # the left wrist is below the picture
     one["pose"][16, 3] = 0.05  # the right one is hidden
@@ -186,7 +186,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("told", "said"), HOSTILE.values(), ids=HOSTILE)
-def test_what_is_no_form_is_refused_in_one_line(tmp_path, told, said):
+def test_an_unknown_form_is_a_one_line_error(tmp_path, told, said):
     with pytest.raises(InputError, match=said) as error:
         imported(tmp_path / "in", told)
     assert str(tmp_path / "in" / "clip.json") in str(error.value)

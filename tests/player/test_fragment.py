@@ -65,7 +65,7 @@ def test_names_never_become_markup():
     assert data["title"] == data["tracks"][0]["name"] == WICKED
 
 
-def test_nothing_is_requested_and_the_script_is_there_once():
+def test_a_fragment_requests_nothing_and_includes_the_script_once():
     text = player.html(a_clip(), a_clip())
     assert "http" not in text
     assert text.count("class Player") == 1

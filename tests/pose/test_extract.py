@@ -60,12 +60,12 @@ def test_videos_below_a_folder_keep_their_paths(videos, tmp_path):
     assert {one.info for one in found} == {VideoInfo(96, 64, 25.0)}
 
 
-def test_two_videos_of_one_place_are_refused(videos):
+def test_two_videos_with_one_output_folder_are_an_error(videos):
     with pytest.raises(InputError, match=r"have the same output folder b: rename one, or"):
         find_videos([videos / "day 1" / "b.mkv", videos / "day 2" / "b.mp4"])
 
 
-def test_where_there_is_no_video_it_is_said(tmp_path):
+def test_a_missing_video_is_an_error(tmp_path):
     with pytest.raises(InputError, match="not found; expected a video"):
         find_videos([tmp_path / "nowhere"])
     with pytest.raises(InputError, match="contains no video"):
@@ -81,7 +81,7 @@ def test_progress_ends_with_all_frames(videos, tmp_path):
     assert all(done <= of for done, of in told)
 
 
-def test_what_a_killed_extract_has_left_is_removed(videos, tmp_path):
+def test_remains_of_a_killed_extract_are_removed(videos, tmp_path):
     from skelemo.atomic import PARTIAL, owner
 
     extract([videos / "a.mp4"], tmp_path / "out", OPTIONS)
@@ -91,7 +91,7 @@ def test_what_a_killed_extract_has_left_is_removed(videos, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "day 1", "day 2"]
 
 
-def test_a_folder_with_something_else_is_left_alone(videos, tmp_path):
+def test_a_folder_with_other_content_is_unchanged(videos, tmp_path):
     (tmp_path / "out" / "a").mkdir(parents=True)
     (tmp_path / "out" / "a" / "mine.txt").write_text("keep this")
     with pytest.raises(InputError, match="not empty, and not a folder of skelemo extract: choose another --out"):
@@ -99,7 +99,7 @@ def test_a_folder_with_something_else_is_left_alone(videos, tmp_path):
     assert (tmp_path / "out" / "a" / "mine.txt").read_text() == "keep this"
 
 
-def test_what_a_program_finds_is_checked(videos, tmp_path):
+def test_a_programs_output_is_validated(videos, tmp_path):
     with pytest.raises(InputError, match=r"a\.mp4: the JSON of frame 0 .*has 2 numbers"):
         extract([videos / "a.mp4"], tmp_path / "out", Options("test_nothing_else", flags="odd"))
     with pytest.raises(ConfigError, match="it is not installed"):

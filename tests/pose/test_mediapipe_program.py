@@ -145,7 +145,7 @@ def test_turned_videos_are_sent_upright_and_each_frame_once(python, tmp_path):
     assert (facts["width"], facts["height"]) == (64, 96)
 
 
-def test_a_frame_with_nobody_is_a_frame(python, video, tmp_path):
+def test_a_frame_without_people_is_kept(python, video, tmp_path):
     behave(python, "nobody")
     assert "8 frames, people in 7, faces in 7" in extract(python, video, tmp_path / "out").output
     assert keypoints(tmp_path / "out")[..., 2].any(1).tolist() == [n != 3 for n in range(8)]
@@ -175,7 +175,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("mode", "said"), FAILURES.items(), ids=FAILURES)
-def test_a_failure_costs_one_line_and_leaves_nothing(python, video, tmp_path, mode, said):
+def test_a_failure_is_a_one_line_error_without_output(python, video, tmp_path, mode, said):
     behave(python, mode)
     done = extract(python, video, tmp_path / "out")
     assert done.exit_code == 2
@@ -184,7 +184,7 @@ def test_a_failure_costs_one_line_and_leaves_nothing(python, video, tmp_path, mo
     assert not (tmp_path / "out").exists()
 
 
-def test_an_estimator_that_dies_over_one_video_is_started_again_for_the_next(python, video, tmp_path):
+def test_an_estimator_is_restarted_after_a_crash(python, video, tmp_path):
     shutil.copy(video, video.with_name("second.mp4"))
     write_video(video.with_name("second.mp4"), squares(6, step=4)[0])
     behave(python, "crash")
@@ -247,7 +247,7 @@ def test_from_a_video_to_a_table_in_one_command(python, video, tmp_path):
     assert "is a video: find its keypoints with --with mediapipe or --with openpose" in done.output
 
 
-def test_an_environment_is_made_once_and_a_failed_install_costs_one_line(tmp_path, monkeypatch):
+def test_an_environment_is_created_once_and_a_failed_installation_is_a_one_line_error(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(environment, "find_spec", lambda name: None)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -271,7 +271,7 @@ def _make_python(folder):
     program(environment.Path(folder) / "bin" / "python", "")
 
 
-def test_a_python_that_has_no_wheel_is_told_so(tmp_path, monkeypatch):
+def test_a_python_version_without_wheels_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(environment, "find_spec", lambda name: None)
     monkeypatch.setattr(environment, "PYTHONS", ("2.9", "2.8"))

@@ -104,7 +104,7 @@ def test_a_video_becomes_a_folder_that_ingest_knows_the_size_and_rate_of(openpos
     np.testing.assert_allclose(cache.read().keypoints[:10, 0, 0], np.arange(10, 20))
 
 
-def test_what_is_there_is_not_done_again(openpose, videos, tmp_path):
+def test_finished_videos_are_skipped(openpose, videos, tmp_path):
     extract(openpose, videos / "one.mp4", tmp_path / "out")
     done = extract(openpose, videos, tmp_path / "out")
     assert done.exit_code == 0
@@ -121,7 +121,7 @@ def test_other_options_or_another_video_of_the_name_are_not_mixed(openpose, vide
     assert "has the keypoints of another video" in extract(openpose, videos / "one.mp4", tmp_path / "out").output
 
 
-def test_one_frame_in_so_many_keeps_its_number(openpose, videos, tmp_path):
+def test_every_nth_frame_keeps_its_number(openpose, videos, tmp_path):
     assert extract(openpose, videos / "one.mp4", tmp_path / "out", "--every", 3).exit_code == 0
     numbers = [int(path.name[4:16]) for path in sorted((tmp_path / "out" / "one").glob("*keypoints.json"))]
     assert numbers == [0, 3, 6, 9]
@@ -137,7 +137,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("mode", "said"), FAILURES.items(), ids=FAILURES)
-def test_a_failure_costs_one_line_and_leaves_nothing(openpose, videos, tmp_path, mode, said):
+def test_a_failure_is_a_one_line_error_without_output(openpose, videos, tmp_path, mode, said):
     behave(openpose, mode)
     done = extract(openpose, videos / "one.mp4", tmp_path / "out")
     assert done.exit_code == 2
@@ -148,7 +148,7 @@ def test_a_failure_costs_one_line_and_leaves_nothing(openpose, videos, tmp_path,
         assert "--flags '--net_resolution -1x256'" in done.output
 
 
-def test_other_videos_go_on_when_one_fails_and_it_is_tried_again(openpose, videos, tmp_path):
+def test_a_failed_video_does_not_stop_others_and_is_retried(openpose, videos, tmp_path):
     behave(openpose, "no_gpu one")
     done = extract(openpose, videos, tmp_path / "out")
     assert done.exit_code == 1
@@ -159,7 +159,7 @@ def test_other_videos_go_on_when_one_fails_and_it_is_tried_again(openpose, video
     assert len(calls(openpose)) == 3
 
 
-def test_where_there_is_none_it_is_told_what_to_install(videos, tmp_path, monkeypatch):
+def test_a_missing_program_is_an_error_with_instructions(videos, tmp_path, monkeypatch):
     monkeypatch.delenv("OPENPOSE_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     done = call("extract", videos, "--with", "openpose", "--out", tmp_path / "out")
@@ -252,7 +252,7 @@ def test_class_folders_of_videos_are_labels(openpose, videos, tmp_path):
     assert sorted(open_cache(tmp_path / "c").sequences["video"]) == ["happy/one", "sad/two"]
 
 
-def test_a_video_without_a_program_is_told_which_there_are(videos, tmp_path):
+def test_a_video_without_a_program_is_an_error_that_lists_programs(videos, tmp_path):
     for source in (videos, videos / "one.mp4"):
         done = call("ingest", source, "--out", tmp_path / "cache")
         assert done.exit_code == 2

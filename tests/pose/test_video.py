@@ -34,7 +34,7 @@ def test_frames_come_upright_in_order_and_in_rgb(tmp_path):
     assert notes == []
 
 
-def test_one_frame_in_so_many_keeps_its_number(tmp_path):
+def test_every_nth_frame_keeps_its_number(tmp_path):
     drawn, centers = squares(10)
     _, found, _ = read(write_video(tmp_path / "clip.mp4", drawn), every=4)
     assert list(found) == [0, 4, 8]
@@ -97,7 +97,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("make", "said"), HOSTILE.values(), ids=HOSTILE)
-def test_what_is_no_video_is_refused_in_one_line(tmp_path, make, said):
+def test_an_invalid_video_is_a_one_line_error(tmp_path, make, said):
     path = tmp_path / "clip.mp4"
     make(path)
     with pytest.raises(InputError, match=said) as error:
@@ -127,14 +127,14 @@ def test_damaged_packets_are_passed_over_and_noted(tmp_path):
     assert "1 packet cannot be decoded; later frames are numbered without a gap" in notes[0]
 
 
-def test_without_pyav_it_is_told_what_to_install(tmp_path, monkeypatch):
+def test_without_pyav_the_error_names_the_extra(tmp_path, monkeypatch):
     path = write_video(tmp_path / "clip.mp4", squares(2)[0])
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ConfigError, match=r"pip install 'skelemo\[video\]'"):
         probe(path)
 
 
-def test_the_helper_writes_what_the_standard_says(tmp_path):
+def test_the_helper_follows_the_standard(tmp_path):
     path = write_video(tmp_path / "clip.mp4", squares(1)[0])
     before = path.read_bytes()
     set_upright(path, 90)

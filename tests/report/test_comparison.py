@@ -26,7 +26,7 @@ def run(tmp_path: Path, run_folder: Callable[..., Path]) -> Make:
     return make
 
 
-def test_runs_that_differ_in_nothing_but_the_seed_are_one_entry_with_mean_and_deviation(run: Make) -> None:
+def test_runs_that_differ_only_in_the_seed_are_one_entry_with_mean_and_deviation(run: Make) -> None:
     runs = [run(seed=seed) for seed in (1, 2, 3)]
     (comparison,) = compare(runs)
     (entry,) = comparison.entries
@@ -50,7 +50,7 @@ def test_the_table_is_the_papers_architecture_by_optimizer(run: Make) -> None:
     assert table.best == max(figures)
 
 
-def test_entries_of_one_optimizer_are_told_apart_by_what_differs(run: Make) -> None:
+def test_entries_with_one_optimizer_are_labeled_by_differing_settings(run: Make) -> None:
     runs = [run(settings={"model": {"streams": [name]}}) for name in ("joint", "bone")]
     runs += [run(optimizer="sgd", settings={"lr": 0.1, "model": {"streams": ["joint"]}})]
     table = compare(runs)[0].paper_table(VA)
@@ -58,19 +58,19 @@ def test_entries_of_one_optimizer_are_told_apart_by_what_differs(run: Make) -> N
     assert [estimate is None for estimate in table.rows[0][1]] == [False, False]  # lr differs between optimizers only
 
 
-def test_runs_of_one_head_each_need_no_telling_apart(run: Make) -> None:
+def test_runs_with_one_head_each_have_short_labels(run: Make) -> None:
     (comparison,) = compare([run(heads=["expression"]), run(heads=["va"])])
     assert [label for head in comparison.heads for label, _ in comparison.labeled(head)] == ["ann", "ann"]
 
 
-def test_what_was_not_scored_alike_is_not_compared(run: Make) -> None:
+def test_only_runs_scored_on_the_same_windows_are_compared(run: Make) -> None:
     runs = [run(), run(caches=["cache/other"]), run(folds=2), run(subsets=["validation"]), run(simulated=False), run()]
     names = [[each.name for each in comparison.runs] for comparison in compare(runs)]
     assert names == [[runs[0].name, runs[5].name], *([each.name] for each in runs[1:5])]
 
 
 @pytest.mark.parametrize("cache_hash", ["", None])
-def test_data_are_told_apart_by_name_where_their_content_is_not_known(run: Make, cache_hash: str | None) -> None:
+def test_data_without_a_hash_are_compared_by_name(run: Make, cache_hash: str | None) -> None:
     one, other = run(), run(caches=["cache/other"])
     for each in (one, other):
         each.environment["cache_hash"] = cache_hash  # type: ignore[index]  # read from JSON, so a dict
@@ -95,7 +95,7 @@ def test_a_comparison_names_transductive_runs(run: Make) -> None:
     assert compare([known])[0].transductive(VA).endswith("(transductive).")
 
 
-def test_corrected_labels_are_told_in_the_title(run: Make) -> None:
+def test_corrected_labels_are_noted_in_the_title(run: Make) -> None:
     plain, corrected = run(), run()
     made = {"file": "corrections.csv", "sha256": "0" * 64, "count": 2, "authors": 1}
     corrected.environment["corrections"] = made  # type: ignore[index]  # read from JSON, so a dict
@@ -120,7 +120,7 @@ def test_windows_without_a_label_for_a_head_do_not_count_against_comparing_it(ru
     assert "not on the same windows" in comparison.comparability(EXPRESSION)
 
 
-def test_a_validation_subset_is_named_as_what_it_is(run: Make) -> None:
+def test_scores_on_validation_are_labeled_as_such(run: Make) -> None:
     (comparison,) = compare([run(subsets=["validation"])])
     assert comparison.subset == "validation"
     assert "the scores are optimistic" in comparison.caution
@@ -140,7 +140,7 @@ def test_the_figure_to_beat_is_that_of_always_saying_the_most_frequent_class(run
     assert figures["macro_f1"] == pytest.approx(f1)
 
 
-def test_an_ensemble_stands_beside_its_runs(run: Make) -> None:
+def test_an_ensemble_is_compared_with_its_runs(run: Make) -> None:
     runs = [run(seed=1), run(seed=2, optimizer="sgd")]
     (comparison,) = compare([*runs, fuse(runs)])
     assert [label for label, _ in comparison.paper_table(VA).rows] == ["ann", "ensemble of 2"]
@@ -166,7 +166,7 @@ def test_the_chosen_epoch_is_the_best_of_each_fold(run: Make) -> None:
     assert "lowest loss on the validation subset; the test subset was scored once" in choice(by_loss)
 
 
-def test_split_and_sizes_are_told_in_words(run: Make) -> None:
+def test_split_and_sizes_as_text(run: Make) -> None:
     folds = run(folds=2)
     assert (
         split_name(folds)

@@ -86,7 +86,7 @@ def test_runs_on_other_windows_labels_or_classes_are_refused(
         fuse([pair[0], three])
     moved = pair[1].predictions.assign(fold=3 - pair[1].predictions["fold"])
     write_predictions(pair[1].path / "predictions.parquet", moved, pair[1].heads)
-    with pytest.raises(InputError, match=r"windows differ, row 0 has sequence 'f1/tes.*' and 'f2/tes"):
+    with pytest.raises(InputError, match=r"different windows: row 0 has sequence 'f1/tes.*' and 'f2/tes"):
         fuse([pair[0], read_run(pair[1].path)])
-    with pytest.raises(InputError, match="two runs or more, got 1"):
+    with pytest.raises(InputError, match="an ensemble of 1 run; expected two or more"):
         fuse(pair[:1])

@@ -80,7 +80,7 @@ def test_the_same_figure_is_the_same_bytes(tmp_path: Path) -> None:
     assert written[0][1].read_bytes().startswith(b"%PDF")
 
 
-def test_drawing_leaves_matplotlibs_settings_alone(hostile: Figure) -> None:
+def test_drawing_does_not_change_matplotlibs_settings(hostile: Figure) -> None:
     before = dict(mpl.rcParams)
     to_svg(figures.forest([("a", 0.5, 0.4, 0.6)], "macro F1", None), "t", "n")
     assert dict(mpl.rcParams) == before
@@ -155,6 +155,6 @@ def test_a_reliability_diagram_has_the_observed_frequency_in_each_tenth() -> Non
     assert axes.get_ylabel() == "share correct"
 
 
-def test_flags_have_no_marks_of_what_is_not_known_of_them() -> None:
+def test_missing_scores_of_flags_are_not_drawn() -> None:
     figure = figures.class_bars({"AU1": {"f1": 0.5, "support": 3}})
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["F1 and interval"]

@@ -68,7 +68,7 @@ def test_a_clip_has_the_recorded_keypoints_around_the_mistake(tmp_path):
     assert second.numbers.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_windows_are_grouped_by_what_is_missing_and_what_is_visible(tmp_path):
+def test_windows_are_grouped_by_missing_and_visible_points(tmp_path):
     keypoints = np.full((4, 95, 3), 50, np.float32)
     keypoints[..., 2] = 1
     keypoints[1, :10] = 0  # 10 of 95 points: 10.5 %
@@ -102,7 +102,7 @@ def folder(tmp_path_factory, run_folder):
     return path
 
 
-def test_clips_are_read_as_they_were_written_and_damage_costs_one_line(folder, tmp_path):
+def test_clips_round_trip_and_damage_is_a_one_line_error(folder, tmp_path):
     first, *_ = read_mistakes(folder)
     expected = a_mistake(read_run(folder), "expression")
     assert (first.sequence, first.frame, first.layout) == (expected.sequence, expected.frame, BODY)
@@ -115,7 +115,7 @@ def test_clips_are_read_as_they_were_written_and_damage_costs_one_line(folder, t
             read_mistakes(tmp_path)
 
 
-def test_a_clip_tells_what_was_taken_for_what(folder):
+def test_a_clip_describes_label_and_prediction(folder):
     run = read_run(folder)
     (played,) = gallery([run]).by_run
     table = run.windows.reset_index(drop=True)
@@ -132,7 +132,7 @@ def page(folder, tmp_path_factory):
     return write_report([folder], tmp_path_factory.mktemp("report") / "out").page
 
 
-def test_without_clips_nothing_plays_and_more_than_fits_is_counted(folder, tmp_path, monkeypatch):
+def test_without_clips_there_is_no_script_and_omitted_clips_are_counted(folder, tmp_path, monkeypatch):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(FILE))
     assert not gallery([read_run(copy)]).plays
@@ -148,7 +148,7 @@ def test_without_clips_nothing_plays_and_more_than_fits_is_counted(folder, tmp_p
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-def test_mistakes_play_in_the_page_that_requests_nothing_and_anyone_can_use(page):
+def test_mistakes_play_in_the_self_contained_accessible_page(page):
     assert page.stat().st_size < 10_000_000
     axe = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text()
     wrong: list[str] = []
@@ -182,7 +182,7 @@ def test_mistakes_play_in_the_page_that_requests_nothing_and_anyone_can_use(page
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-def test_on_paper_all_is_open_and_nothing_is_cut_off(page):
+def test_printed_pages_are_complete(page):
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 680, "height": 1000})  # A4 between margins of 1.5 cm

@@ -68,14 +68,14 @@ def test_a_baseline_has_no_parameters_and_a_speed(run: Make) -> None:
     assert list(row.costs.values()) == ["–", "–", "31.4", "2 s"]
 
 
-def test_what_was_measured_on_different_devices_is_said(run: Make) -> None:
+def test_different_devices_are_noted(run: Make) -> None:
     runs = [run(costs={"throughput": speed(9)}), run(arch="tcn", costs={"throughput": speed(9, "GPU", 256)})]
     text = costs_basis(compare(runs)[0])
     assert "in batches of 64 to 256, on CPU and GPU: not comparable across devices." in text
     assert costs_basis(compare(runs[:1])[0]).endswith("in batches of 64, on CPU.")
 
 
-def test_networks_one_after_the_other_are_as_slow_as_their_times_together(run: Make) -> None:
+def test_throughput_of_several_networks_adds_their_times(run: Make) -> None:
     assert throughput_together([speed(100), speed(300, batch=8)]) == speed(pytest.approx(75))
     assert throughput_together([speed(100), {}]) == throughput_together([speed(1), speed(1, "GPU")]) == {}
     fused = fuse([run(costs={"throughput": speed(100)}), run(seed=1, costs={"throughput": speed(300)})])
@@ -83,7 +83,7 @@ def test_networks_one_after_the_other_are_as_slow_as_their_times_together(run: M
     assert fused.environment["flops"] == 2 * 246_800
 
 
-def test_parts_are_told_by_kind(run: Make) -> None:
+def test_parts_have_kinds(run: Make) -> None:
     assert parts_of(run()) == "body, face"
     one = run(settings={"parts": ["hand_left_21", "hand_right_21", "body_25"]})
     assert parts_of(one) == "left hand, right hand, body"

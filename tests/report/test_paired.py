@@ -84,7 +84,7 @@ def test_holms_p_values(values: list[float | None], expected: list[float | None]
     assert holm(values) == pytest.approx(expected)
 
 
-def test_the_report_says_it_and_how_it_was_reached(runs: list[Path], tmp_path: Path) -> None:
+def test_the_report_shows_the_importance_and_its_basis(runs: list[Path], tmp_path: Path) -> None:
     write_report(runs, tmp_path / "out")
     for name in ("report.html", "report.md"):
         text = (tmp_path / "out" / name).read_text(encoding="utf-8")

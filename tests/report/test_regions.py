@@ -86,7 +86,7 @@ def test_chosen_videos_are_drawn_in_their_order(run: Path, tmp_path: Path) -> No
     assert regions["windows"].sum() == len(table)
 
 
-def test_a_video_that_is_not_shown_is_one_line(run: Path, tmp_path: Path) -> None:
+def test_an_unknown_video_is_a_one_line_error(run: Path, tmp_path: Path) -> None:
     for video, told in (
         ("f1/tes subject 02 take 7", "no run was scored on it; choose from f1/tes subject 02 take"),
         ("f1/val subject 02 take 1", r"is not in the shown subset of any run \(test\)"),

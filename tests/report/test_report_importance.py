@@ -46,7 +46,7 @@ def folder(tmp_path, run_folder):
     return path
 
 
-def test_what_may_be_chance_is_told_from_what_matters(folder):
+def test_effects_within_chance_are_marked(folder):
     mood, va = importances(read_run(folder))
     certain = mood.table[~mood.table["noise"]]
     assert set(certain["name"]) == {"face_70", "mouth", "eyes", "OuterMouth0", "InnerMouth3", "RWrist"}
@@ -70,7 +70,7 @@ def test_the_report_has_figures_a_table_and_a_csv_file(folder, tmp_path):
     assert section.count('role="img" aria-label="') == 2
     assert "1 OuterMouth0 (face), 2 InnerMouth3 (face)." in section
     assert (
-        page.count("Lines are shaded by the drop for their region") == 2
+        page.count("Lines are shaded by the drop of their region") == 2
     )  # its label and its caption, and nowhere else
     row = re.search(r'<th scope="row">mouth</th><td>0.550</td><td>.*?</tr>', section)
     assert row
@@ -85,7 +85,7 @@ def test_the_report_has_figures_a_table_and_a_csv_file(folder, tmp_path):
     assert table.loc[table["name"] == "RWrist", "loss"].iloc[0] == -0.04
 
 
-def test_a_run_without_the_file_has_no_such_section_and_a_damaged_one_costs_one_line(folder, tmp_path):
+def test_a_run_without_the_file_has_no_section_and_a_damaged_file_is_a_one_line_error(folder, tmp_path):
     (folder / FILE).write_text("head,loss\n")
     with pytest.raises(InputError, match=f"{FILE} is damaged: its columns are head, loss; without it the report"):
         write_report([folder], tmp_path / "out")
@@ -108,7 +108,7 @@ def test_a_run_without_the_file_has_no_such_section_and_a_damaged_one_costs_one_
         lambda table: table.assign(head="another"),
     ],
 )
-def test_whatever_the_file_says_it_is_drawn(folder, change):
+def test_unusual_flags_and_numbers_are_drawn(folder, change):
     write_importance(folder, change(losses()))
     for one in importances(read_run(folder)):
         assert one.description

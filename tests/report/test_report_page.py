@@ -76,7 +76,7 @@ def figure_of(run: Path, head: str, name: str) -> str:
     return f"{json.loads((run / 'scores.json').read_text())['test'][head][name]['value']:.3f}"
 
 
-def test_the_page_stands_alone(written: tuple[list[Path], Path]) -> None:
+def test_the_page_is_self_contained(written: tuple[list[Path], Path]) -> None:
     _, out = written
     page = read(out)
     assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in page.tags}
@@ -134,7 +134,7 @@ def test_simulated_data_are_called_so_first(
     assert "imulated" not in read(tmp_path / "none").text.split("Environment", 2)[1]
 
 
-def test_the_page_says_on_what_the_figures_were_reached(written: tuple[list[Path], Path]) -> None:
+def test_the_page_states_the_basis_of_the_scores(written: tuple[list[Path], Path]) -> None:
     text = read(written[1]).text
     for said in (
         "actors, simulated actors, content e9a1d70d",
@@ -209,7 +209,7 @@ def test_csv_tables_hold_no_formula_unless_asked_for(tmp_path: Path, run_folder:
 
 
 @pytest.mark.parametrize("heads", [["expression"], ["va"]])
-def test_a_run_of_one_head_is_reported_without_the_other(
+def test_a_run_with_one_head_is_reported_without_the_other(
     heads: list[str], tmp_path: Path, run_folder: Callable[..., Path]
 ) -> None:
     write_report([run_folder(tmp_path / "run", heads=heads, **SMALL)], tmp_path / "out", formats=[])
@@ -251,7 +251,7 @@ def test_an_ensemble_is_shown_as_a_run(runs: list[Path], tmp_path: Path) -> None
     assert "ensemble of 2" in text
 
 
-def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
+def test_runs_with_one_name_are_distinguished_by_folder(tmp_path: Path, run_folder: Callable[..., Path]) -> None:
     runs = [run_folder(tmp_path / place / "ann", heads=["expression"], **SMALL) for place in ("first", "second")]
     report = write_report(runs, tmp_path / "out", formats=[])
     assert [run.name for run in report.comparisons[0].runs] == ["first/ann", "second/ann"]
@@ -268,7 +268,7 @@ def test_figures_come_in_the_formats_asked_for(runs: list[Path], tmp_path: Path)
         write_report(runs[:1], tmp_path / "other", formats=["gif"])
 
 
-def test_a_report_is_brought_up_to_date_and_leaves_nothing_stale(runs: list[Path], tmp_path: Path) -> None:
+def test_updating_a_report_removes_stale_files(runs: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_report(runs, out)
     (out / "notes.txt").write_text("mine")
@@ -281,9 +281,7 @@ def test_a_report_is_brought_up_to_date_and_leaves_nothing_stale(runs: list[Path
 
 
 @pytest.mark.parametrize("where", ["report.page.html", "report.report._Writer._draw", "atomic.os.replace"])
-def test_a_report_that_was_killed_can_be_written_again_over_what_it_left(
-    tmp_path: Path, run_folder: Callable[..., Path], where: str
-) -> None:
+def test_a_killed_report_can_be_written_again(tmp_path: Path, run_folder: Callable[..., Path], where: str) -> None:
     run, out = run_folder(tmp_path / "run", heads=["expression"], **SMALL), tmp_path / "out"
     code = (
         "import os, pathlib, sys\n"

@@ -16,7 +16,7 @@ def run(tmp_path: Path, run_folder: Callable[..., Path]) -> Path:
     return run_folder(tmp_path / "runs" / "ann [bold]", **SMALL)
 
 
-def test_the_verb_writes_a_report_and_says_where_it_lies(run: Path, tmp_path: Path) -> None:
+def test_the_command_writes_a_report_and_prints_its_path(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = CliRunner().invoke(main, ["report", str(run), "--out", str(out), "--title", "Mine"])
     assert result.exit_code == 0, result.output
@@ -26,7 +26,7 @@ def test_the_verb_writes_a_report_and_says_where_it_lies(run: Path, tmp_path: Pa
     assert "Mine" in (out / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_mistake_is_one_line_and_exit_code_2(run: Path, tmp_path: Path) -> None:
+def test_a_user_error_is_one_line_and_exit_code_2(run: Path, tmp_path: Path) -> None:
     (run / "scores.json").unlink()
     result = CliRunner().invoke(main, ["report", str(run), "--out", str(tmp_path / "out")])
     assert result.exit_code == 2

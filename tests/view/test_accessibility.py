@@ -100,7 +100,7 @@ def test_the_viewer_has_no_finding_while_it_plays_and_corrects_and_in_its_queue(
         (folder / "corrections.csv").unlink()
 
 
-def test_the_keyboard_alone_browses_plays_corrects_and_undoes(tab, folder):
+def test_browsing_playing_correcting_and_undoing_with_the_keyboard(tab, folder):
     with serving("view", folder) as address:
         tab.goto(address)
         opened(tab, "clip 000")
@@ -198,7 +198,7 @@ def test_the_tune_page_has_no_finding(tab, folder, tmp_path):
     assert {"figure 1", "figure 2", "trials"} <= {*stops(tab)}
 
 
-def test_what_a_notebook_shows_and_the_page_of_samples_have_no_finding(tab, folder, tmp_path):
+def test_notebook_cells_and_the_page_of_samples_are_accessible(tab, folder, tmp_path):
     cache = open_cache(folder)
     one = skelemo.show(cache, 0).save(tmp_path / "one.html")
     several = skelemo.show(cache, 0, 31).save(tmp_path / "several.html")

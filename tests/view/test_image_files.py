@@ -41,7 +41,7 @@ def cache(tmp_path: Path):
     return open_cache(a_cache(tmp_path / "cache", one, two))
 
 
-def test_every_labeled_frame_with_somebody_lies_in_the_folder_of_its_class(cache, tmp_path):
+def test_every_labeled_frame_with_people_is_in_the_folder_of_its_class(cache, tmp_path):
     exported = export_images(cache, tmp_path / "out", size=32)
     assert files_in(tmp_path / "out") == {
         "glad/train_Kick 1_000000.png", "glad/train_Kick 1_000005.png", "sad/train_Kick 1_000001.png",
@@ -51,7 +51,7 @@ def test_every_labeled_frame_with_somebody_lies_in_the_folder_of_its_class(cache
     assert (exported.unlabeled, exported.unseen, exported.no_subset) == (2, 1, 0)
 
 
-def test_an_image_is_what_the_renderer_draws(cache, tmp_path):
+def test_images_equal_the_renderers_output(cache, tmp_path):
     export_images(cache, tmp_path / "out", size=48, view="person")
     points = in_frame_coordinates(cache.read().keypoints[3], 400, 300)
     drawn = SkeletonRenderer("body_25", 48, "person")(torch.from_numpy(points)[None, None], torch.tensor([400, 300]))
@@ -80,7 +80,7 @@ def test_every_nth_frame_is_counted_within_each_sequence(tmp_path):
     assert files_in(tmp_path / "out") == numbers
 
 
-def test_what_is_there_stays_as_it_is(cache, tmp_path):
+def test_existing_files_are_unchanged(cache, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "mine.txt").write_text("mine")
@@ -101,7 +101,7 @@ def test_an_export_that_breaks_off_leaves_nothing(cache, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache"]
 
 
-def test_an_export_that_was_killed_is_made_again_and_what_it_left_is_gone(cache, tmp_path):
+def test_a_killed_export_can_be_repeated_and_its_remains_are_removed(cache, tmp_path):
     code = (
         "import os, pathlib, sys\n"
         "from skelemo.cache.store import open_cache\n"
@@ -146,7 +146,7 @@ def test_coordinates_without_pixels_are_drawn_in_their_places(tmp_path):
     assert not image[:20, :20].any()
 
 
-def test_the_command_says_what_it_wrote_and_what_it_skipped(cache, tmp_path):
+def test_the_command_prints_written_and_skipped_images(cache, tmp_path):
     answer = CliRunner().invoke(
         command, [str(cache.paths[0]), "--out", str(tmp_path / "out"), "--size", "16", "--split", "fold_1"]
     )

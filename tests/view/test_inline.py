@@ -62,7 +62,7 @@ def test_a_range_of_frames_is_in_the_title_and_applies_to_tracks(tmp_path):
     assert np.frombuffer(base64.b64decode(clip["numbers"]), "<i4").tolist() == [10, 11, 12, 13, 14]
 
 
-def test_what_a_run_keeps_is_shown_and_its_model_says_where_it_has_learned(trained):
+def test_stored_predictions_are_shown_and_training_data_are_noted(trained):
     cache, run = skelemo.open_cache(trained / "cache"), skelemo.open_run(trained / "run")
     (fold,) = run.splits["folds"]
     held, learned = fold["test"][0], fold["train"][0]
@@ -94,7 +94,7 @@ def test_recordings_arrays_and_models_are_shown_with_predictions_made_now(traine
     assert [track.name for track in several.clips[0].tracks] == ["expression: run", "va: run"]
 
 
-def test_frames_of_a_stream_are_one_clip_of_the_person_who_is_seen_most():
+def test_frames_of_a_stream_are_one_clip_of_the_most_visible_person():
     rng = np.random.default_rng(0)
     keypoints = rng.uniform(1, 99, (6, 25, 3)).astype(np.float32).clip(None, 99)
     keypoints[..., 2] = 1
@@ -114,7 +114,7 @@ def test_frames_of_a_stream_are_one_clip_of_the_person_who_is_seen_most():
     assert [points[:, 0, 2].tolist() for points in clip.others] == [[1, 1, 0, 0, 0, 0]]
 
 
-def test_a_sequence_by_itself_has_its_labels():
+def test_a_single_sequence_has_its_labels():
     one = a_sequence("one", 5)
     (clip,) = skelemo.show(one).clips
     assert [(track.name, track.head.kind) for track in clip.tracks] == [
@@ -135,12 +135,12 @@ def test_a_sequence_by_itself_has_its_labels():
         (None, {}, "^cannot show NoneType; expected a cache or its folder, a recording of OpenPose JSON, sequences"),
     ],
 )
-def test_what_cannot_be_shown_costs_one_line(source, options, told):
+def test_unknown_views_and_empty_caches_are_a_one_line_error(source, options, told):
     with pytest.raises((ConfigError, InputError), match=told):
         skelemo.show(source, **options)
 
 
-def test_an_unknown_sequence_is_refused_and_a_near_one_suggested(tmp_path):
+def test_an_unknown_sequence_is_an_error_with_a_suggestion(tmp_path):
     folder = a_cache(tmp_path / "c", a_sequence("anna"), a_sequence("ben"))
     with pytest.raises(ConfigError, match="unknown sequence 'ana': did you mean 'anna'"):
         skelemo.show(folder, "ana")
@@ -188,7 +188,7 @@ def test_runs_models_and_scores_are_tables_of_their_figures(trained):
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-def test_a_still_has_nothing_to_play(tmp_path):
+def test_a_still_has_no_playback_controls(tmp_path):
     from playwright.sync_api import sync_playwright
 
     page = skelemo.show(a_cache(tmp_path / "c", a_sequence("one", 1), a_sequence("two", 2)), 0, 1).save(
@@ -207,7 +207,7 @@ def test_a_still_has_nothing_to_play(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-def test_what_is_shown_plays_in_a_page_that_requests_nothing(tmp_path):
+def test_clips_play_in_a_self_contained_page(tmp_path):
     from playwright.sync_api import sync_playwright
 
     folder = a_cache(tmp_path / "c", a_sequence(HOSTILE, 20), a_sequence("two", 20))

@@ -85,7 +85,7 @@ def test_samples_are_spread_over_the_sequences():
     assert sorted(spread(rows, sequence, 10_000, np.random.default_rng(0))) == rows.tolist()
 
 
-def test_frames_without_anybody_are_left_out(tmp_path):
+def test_frames_without_people_are_skipped(tmp_path):
     sequence = a_sequence(frames=3, expression=np.zeros(3, np.int8))
     sequence.keypoints[1] = 0
     assert len(images(page_of(tmp_path, sequence))) == 2
@@ -97,7 +97,7 @@ def test_a_cache_without_labels_can_be_looked_at(tmp_path):
     assert list(sections(page_of(tmp_path, sequence))) == ["unlabeled"]
 
 
-def test_what_cannot_be_shown_is_refused(tmp_path):
+def test_invalid_sources_are_an_error(tmp_path):
     cache = open_cache(a_cache(tmp_path / "cache", a_sequence(keypoints=np.zeros((7, 25, 3), np.float32))))
     with pytest.raises(ConfigError, match="no person is visible in any of 7 frames"):
         write_page(cache, tmp_path / "page")
@@ -110,7 +110,7 @@ def test_what_cannot_be_shown_is_refused(tmp_path):
         write_page(cache, tmp_path / "page")
 
 
-def test_the_command_says_where_the_page_is(tmp_path):
+def test_the_command_prints_the_path_of_the_page(tmp_path):
     folder = a_cache(tmp_path / "cache", a_sequence())
     answer = CliRunner().invoke(command, [str(folder), "--out", str(tmp_path / "page"), "--view", "frame"])
     assert answer.exit_code == 0, answer.output

@@ -90,7 +90,7 @@ def rows(folder):
         return [(row["action"], row["head"], row["value"]) for row in csv.DictReader(file)]
 
 
-def test_limbs_have_openposes_colors_confidence_as_opacity_and_what_is_missing_is_listed(tab):
+def test_limbs_have_openposes_colors_with_confidence_as_opacity_and_missing_points_are_listed(tab):
     colors = describe(layout())[0]["colors"]
     for x, point, confidence in ((150, RIGHT, 1.0), (250, LEFT, 0.2)):
         *color, opacity = pixel(tab, x, 100)

@@ -177,7 +177,7 @@ def test_a_queue_marks_the_stretch_and_fills_in_the_correction(browser, folder, 
         page.close()
 
 
-def test_on_a_phone_nothing_is_wider_than_the_screen(browser, address):
+def test_pages_fit_a_phone_screen(browser, address):
     page = browser.new_page(viewport={"width": 360, "height": 740}, color_scheme="dark")
     page.goto(address)
     opened(page, "clip 000")

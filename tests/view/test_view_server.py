@@ -85,7 +85,7 @@ def decoded(text, kind):
         (TOKEN, {"Host": f"127.0.0.1:{PORT + 1}"}),
     ],
 )
-def test_whoever_has_no_token_or_comes_from_elsewhere_is_refused(folder, path, token, headers):
+def test_requests_without_the_token_or_from_another_origin_are_rejected(folder, path, token, headers):
     answer = client(Viewer(open_cache(folder)), **headers).get(path, params={"token": token})
     assert answer.status_code == 403
     assert answer.text.startswith(("Wrong token", "Wrong origin"))
@@ -146,7 +146,7 @@ def test_prepared_frames_are_those_that_training_prepares(view, folder):
     np.testing.assert_array_equal(np.frombuffer(answer.content, "<f4").reshape(5, 25, 3), expected[0, 300:305].numpy())
 
 
-def test_another_person_stands_in_the_same_frames(view, folder):
+def test_another_person_is_aligned_by_frame_number(view, folder):
     """Left has frames 0 to 6, right 5 to 11: right is there in left's last two frames alone."""
     cache = open_cache(folder)
     right = cache.only(np.array([1])).read().keypoints
@@ -191,7 +191,7 @@ def test_rows_are_filtered_sorted_and_paged(view, query, expected):
     assert rows(view, **query) == expected
 
 
-def test_pages_join_to_the_whole_and_the_total_is_told(view):
+def test_pages_cover_all_rows_and_have_the_total(view):
     pages = [rows(view, first=first, count=3) for first in (0, 3, 6)]
     assert pages == [["anna/talk_left", "anna/talk_right", "ben"], ["carl"], []]
     assert view.get("/api/sequences", params={"count": 1}).json()["total"] == 4
@@ -282,7 +282,7 @@ def test_a_correction_that_cannot_be_is_refused(view, folder, change):
     assert not (folder / "corrections.csv").exists()
 
 
-def test_a_table_that_cannot_be_written_is_told(view, monkeypatch):
+def test_an_unwritable_table_is_an_error(view, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "corrections.csv")
 
@@ -335,7 +335,7 @@ def test_videos_are_matched_by_name_inside_their_folder_and_served_in_ranges(fol
         Viewer(open_cache(folder), videos=tmp_path / "cache")
 
 
-def test_what_cannot_be_is_one_line(folder):
+def test_invalid_options_are_a_one_line_error(folder):
     answer = CliRunner().invoke(main, ["view", "nowhere"])
     assert answer.exit_code == 2
     assert "nowhere: no such cache" in answer.output
@@ -355,7 +355,7 @@ def test_a_damaged_table_of_corrections_or_an_empty_queue_is_refused_before_the_
         Viewer(open_cache(folder))
 
 
-def test_what_is_given_twice_is_one_line(folder, tmp_path):
+def test_a_duplicate_argument_is_a_one_line_error(folder, tmp_path):
     for words in ((folder, folder), (folder, folder.parent / "x" / ".." / folder.name)):
         ended = CliRunner().invoke(main, ["view", *map(str, words)])
         assert (ended.exit_code, "is given twice" in ended.output) == (2, True)
@@ -365,7 +365,7 @@ def test_what_is_given_twice_is_one_line(folder, tmp_path):
         assert "'--runs': runs/ann is given twice" in ended.output
 
 
-def test_runs_of_one_name_are_told_apart_by_their_folders(folder):
+def test_runs_with_one_name_are_distinguished_by_folder(folder):
     runs = [replace(a_run({"ben": ([0], [[1.0, 0, 0]])}), path=Path(f"study/{number}/ann")) for number in (1, 2)]
     viewer = Viewer(open_cache(folder), runs)
     assert viewer.about()["runs"] == ["1/ann", "2/ann"]
