@@ -17,7 +17,7 @@ from skelemo.text import count, visible
 from skelemo.view.stills import Stills, png, require_empty
 
 PAGE = "samples.html"
-SIDE = 208  # image size in pixels, and half the width of a double image
+SIDE = 208  # image size in pixels; person+face is twice as wide
 
 #: Headings for frames without a class.
 NO_CLASS, UNLABELED = "no class, other labels", "unlabeled"
@@ -64,7 +64,7 @@ def write_page(cache: Cache, out: Path, *, per_class: int = 12, view: str | None
     require_empty(out)
     stills = Stills.of(cache)
     view = view or _usual_view(stills)
-    renderer = SkeletonRenderer(cache.layout, (SIDE, SIDE * (2 if "+" in view else 1)), view)
+    renderer = SkeletonRenderer(cache.layout, SIDE, view)
     groups = _groups(stills, per_class, renderer, np.random.default_rng(seed))
     if not groups:
         raise ConfigError(f"{cache.name}: no person is visible in any of {count(cache.frames, 'frame')}")

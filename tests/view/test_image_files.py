@@ -106,7 +106,7 @@ def test_a_killed_export_can_be_repeated_and_its_remains_are_removed(cache, tmp_
         "import os, pathlib, sys\n"
         "from skelemo.cache.store import open_cache\n"
         "from skelemo.view import image_files\n"
-        "image_files._write_one = lambda *_: os._exit(9)\n"
+        "image_files.png = lambda *_: os._exit(9)\n"
         "image_files.export_images(open_cache(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2]), size=32)\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, tmp_path / "cache", tmp_path / "out"], check=False)
