@@ -244,7 +244,7 @@ def test_from_a_video_to_a_table_in_one_command(python, video, tmp_path):
     np.testing.assert_allclose(again["p_calm"], table["p_calm"], atol=1e-5)
     done = call("predict", run, video, "--out", tmp_path / "other.csv")
     assert done.exit_code == 2
-    assert "is a video: find its keypoints with --with mediapipe or --with openpose" in done.output
+    assert "is a video: extract its keypoints by --with mediapipe or --with openpose" in done.output
 
 
 def test_an_environment_is_created_once_and_a_failed_installation_is_a_one_line_error(tmp_path, monkeypatch):
