@@ -209,7 +209,7 @@ def predict(runs: Text | Iterable[Text], source: Any, **options: Any) -> "pd.Dat
     Parameters
     ----------
     runs : folder of a run, or several; or an exported ``.onnx`` file, which needs no torch.
-    source, options : as in `skelemo.inference.answering.Answering.predict`. To predict for many sources with one
+    source, options : as in `skelemo.inference.base.BasePredictor.predict`. To predict for many sources with one
         model, `load` it once.
     """
     from skelemo.inference.onnx import open_model

@@ -7,8 +7,8 @@ Subjects show each class with a probability of its own and are recognized with r
 import click
 import numpy as np
 
+from skelemo.evaluation.bootstrap import resample
 from skelemo.evaluation.metrics import macro_f1, macro_f1_of_resamples
-from skelemo.evaluation.scores import resample
 
 CASES = {
     12: ((0.9, 0.9, 0.7, 0.5, 0.3, 0.2, 0.2), "12 subjects, two classes shown by a fifth of them"),

@@ -18,7 +18,7 @@ import yaml
 from skelemo.cache.sequence import Sequence
 from skelemo.cache.shard import Header, write_shard
 from skelemo.evaluation.metrics import main_metric
-from skelemo.evaluation.scores import paired_difference
+from skelemo.evaluation.paired import paired_difference
 from skelemo.runs.folder import Run, read_run
 from skelemo.simulate import Clip, simulate
 from skelemo.skeleton import DEFAULT_LAYOUT

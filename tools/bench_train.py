@@ -28,7 +28,7 @@ from skelemo.render import SkeletonRenderer
 from skelemo.skeleton import COCO_18, DEFAULT_LAYOUT, Layout
 from skelemo.targets import EXPRESSION, VA, Head
 from skelemo.training.config import Config
-from skelemo.training.fold import precision
+from skelemo.training.job import precision
 
 #: Frames of a window, by architecture.
 CASES = {"resnet18": 1, "densenet121": 1, "stgcnpp": 48}

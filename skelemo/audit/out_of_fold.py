@@ -11,7 +11,7 @@ from skelemo.data.corpus import Corpus
 from skelemo.data.mistakes import rows_of
 from skelemo.data.splits import groups_of, spread_evenly
 from skelemo.data.windows import Gatherer, Window, find_targets, labeled_as_clips
-from skelemo.models.baselines import Scaler
+from skelemo.models.estimators import Scaler
 from skelemo.models.window_features import features
 from skelemo.runs.folder import read_run
 from skelemo.runs.predictions import outputs_of

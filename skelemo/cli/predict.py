@@ -88,11 +88,11 @@ def command(
     options = Options(every, min_seen, smooth, per_clip)
 
     from skelemo.cli.progress import progress
-    from skelemo.inference.keypoints import Reading
+    from skelemo.inference.keypoints import ReadOptions
     from skelemo.inference.prediction import Request, predict_file
     from skelemo.text import count, visible
 
-    reading = Reading(person, fps, size, jobs or os.cpu_count() or 1, scheduler or "", pose=pose)
+    reading = ReadOptions(person, fps, size, jobs or os.cpu_count() or 1, scheduler or "", pose=pose)
     drawing = None
     if overlay:
         from skelemo.inference.overlay import Overlay

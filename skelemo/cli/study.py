@@ -35,7 +35,7 @@ def command(ctx: click.Context, file: Path, out: Path, assignments: tuple[str, .
         return
     try:
         with named_progress("studying", "cells") as update:
-            outcome = run_study(study, out, jobs=jobs, told=update)
+            outcome = run_study(study, out, jobs=jobs, progress=update)
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; finished cells are kept; resume with skelemo study {file} --out {out}", err=True)
         ctx.exit(130)
@@ -99,7 +99,7 @@ def tune(
 
     try:
         with named_progress("tuning", "trials") as update:
-            found = searching.tune(search, out, storage=storage or "", keep=keep, told=update)
+            found = searching.tune(search, out, storage=storage or "", keep=keep, progress=update)
     except KeyboardInterrupt:
         click.echo(f"\ninterrupted; trials are kept; resume with skelemo tune {file} --out {out}", err=True)
         ctx.exit(130)

@@ -1,4 +1,4 @@
-"""From a cache to batches on the device."""
+"""Data loading: from a cache to batches on the device."""
 
 import importlib
 from typing import Any

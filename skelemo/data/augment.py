@@ -1,8 +1,8 @@
-"""Random changes that leave the emotion as it is, drawn anew for every window, as batched tensor operations.
+"""Random augmentation of windows as batched tensor operations.
 
-They work on normalized coordinates: a shift of 0.05 is a twentieth of the torso, of the distance between the eyes, or
-of the image's longer side. Jitter scales with part size in image coordinates, where a face is small. A missing point
-stays missing, and all frames of a window share one draw, so that no motion is invented.
+Works on normalized coordinates: a shift of 0.05 is a twentieth of the torso, of the distance between the eyes, or of
+the image's longer side. In image coordinates jitter scales with the size of the part. Missing points stay missing, and
+all frames of a window share their random parameters (except jitter), which adds no motion.
 """
 
 import math
@@ -18,15 +18,15 @@ from skelemo.skeleton import Layout
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much of each change; all zero means none."""
+    """Strength of each augmentation; 0 disables it."""
 
     mirror: float = 0.0  # probability of a horizontal flip (left and right keypoints swapped)
-    rotate: float = 0.0  # largest rotation to either side, degrees
-    scale: float = 0.0  # largest relative change of size
-    shift: float = 0.0  # largest displacement along each axis
-    jitter: float = 0.0  # standard deviation of each point's displacement in each frame, in units of its part
+    rotate: float = 0.0  # maximum rotation in either direction, degrees
+    scale: float = 0.0  # maximum relative change of size
+    shift: float = 0.0  # maximum displacement along each axis
+    jitter: float = 0.0  # standard deviation of each point's displacement in each frame, relative to its part's size
     drop: float = 0.0  # probability that a keypoint is missing throughout the window
-    drop_part: float = 0.0  # probability that a part is missing throughout the window; one seen part always stays
+    drop_part: float = 0.0  # probability that a part is missing throughout the window; one visible part always stays
 
     def __bool__(self) -> bool:
         return any(vars(self).values())
@@ -35,11 +35,11 @@ class Augmentation:
 def augment(
     keypoints: Tensor, settings: Augmentation, layout: Layout, generator: torch.Generator, *, in_image: bool = False
 ) -> Tensor:
-    """Draw one change of every kind for each window of ``keypoints [B, T, V, 3]``.
+    """Augment each window of ``keypoints [B, T, V, 3]``.
 
     Parameters
     ----------
-    in_image : coordinates are the image's; else each part's, whose unit is about its size.
+    in_image : coordinates are the image's; otherwise each part's, with its size as unit.
     """
     batch, _, points, _ = keypoints.shape
     device = keypoints.device
@@ -76,7 +76,7 @@ def augment(
 
 
 def _kept_parts(seen: Tensor, drop: float, layout: Layout, uniform: Callable[..., Tensor]) -> Tensor:
-    """``[B, 1, V, 1]`` which points belong to parts that stay; where all that is seen would go, all of it stays."""
+    """Mask ``[B, 1, V, 1]`` of points in kept parts; all are kept if no visible part would remain."""
     shown = torch.stack([seen[:, :, where].flatten(1).any(1) for where in layout.slices.values()], 1)  # [B, P]
     kept = uniform(*shown.shape) >= drop
     kept = kept | ~(kept & shown).any(1, keepdim=True)
@@ -85,9 +85,9 @@ def _kept_parts(seen: Tensor, drop: float, layout: Layout, uniform: Callable[...
 
 
 def sizes(keypoints: Tensor, layout: Layout) -> Tensor:
-    """``[B, 1, V]`` the size of each point's part in a window: its root mean square distance from the part's middle.
+    """Size ``[B, 1, V]`` of each point's part in a window: root mean square distance from the part's center.
 
-    About a torso for a body and the distance between the eyes for a face.
+    About the torso for a body and the inter-ocular distance for a face.
     """
     found = []
     for part in layout.parts:

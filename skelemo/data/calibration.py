@@ -1,4 +1,4 @@
-"""Calibration of a corpus: who its people are, how each differs from the average person, and other data sets."""
+"""Calibration of a corpus to each person's mean pose, and standardization to another data set."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -28,31 +28,30 @@ from skelemo.preprocess.prepare import CalibrationKind, prepare
 if TYPE_CHECKING:
     from skelemo.data.corpus import Corpus
 
-#: Frames that are measured at a time.
+#: Frames measured at a time.
 _BLOCK = 16_384
 
 
 def people_of(sequences: pd.DataFrame) -> np.ndarray:
-    """``[S]`` the person of each sequence: its subject; where none is known, each track is a person of its own."""
+    """Person ``[S]`` of each sequence: its subject, or without one a person per track."""
     own = "\0" + pd.Series(np.arange(len(sequences)).astype(str), sequences.index)
     return np.asarray(pd.factorize(sequences["subject"].where(sequences["subject"] != "", own))[0])
 
 
 def calibrated(corpus: "Corpus", mode: CalibrationKind, sequences: np.ndarray | None = None) -> "Corpus":
-    """The corpus with what is usual of each person taken off, see `skelemo.preprocess.calibration`.
+    """The corpus with each person's mean pose subtracted, see `skelemo.preprocess.calibration`.
 
-    No label is looked at. With ``track`` all clips of a person count, in whatever subset they are.
+    Uses no labels. ``track`` uses all clips of a person, whatever their subset.
 
     Parameters
     ----------
-    mode : ``track`` or ``running``; ``none`` leaves the corpus as it is.
-    sequences : rows of those that make the average person, where the corpus' preparation has none yet; all unless
-        given.
+    mode : ``track`` or ``running``; ``none`` returns the corpus unchanged.
+    sequences : rows of the sequences that define the average person, if the corpus' preparation does not; default all.
 
     Raises
     ------
     ConfigError
-        The coordinates are those of the image, in which a person has no usual place.
+        The coordinates are the image's, in which a mean pose is meaningless.
     """
     if mode == "none" or not len(corpus):
         return corpus
@@ -93,14 +92,14 @@ def calibrated(corpus: "Corpus", mode: CalibrationKind, sequences: np.ndarray | 
 
 
 def standardized(corpus: "Corpus") -> "Corpus":
-    """The corpus with the means and deviations of the data that a model was trained on.
+    """The corpus standardized to the means and standard deviations of a model's training data.
 
-    Where the corpus' preparation has none of these yet, those of the corpus are recorded, and nothing changes.
+    If the corpus' preparation has none yet (in training), those of the corpus are recorded.
 
     Raises
     ------
     ConfigError
-        The coordinates are those of the image.
+        The coordinates are the image's.
     """
     settings = replace(corpus.preparation, standardize="dataset")
     _require_places(corpus, "standardize: dataset")
@@ -116,7 +115,7 @@ def standardized(corpus: "Corpus") -> "Corpus":
 
 
 def source_of(corpora: "Iterable[Corpus]") -> Tensor:
-    """Means, deviations and evidence ``[V, 5]`` of what models would see of some corpora, were it not standardized."""
+    """Means, standard deviations and evidence ``[V, 5]`` of the calibrated keypoints of some corpora."""
     total: Tensor | None = None
     for corpus in corpora:
         moments = torch.zeros(len(corpus.layout), 6, dtype=torch.float64)
@@ -140,11 +139,11 @@ def _rows(values: Tensor) -> tuple[tuple[float, ...], ...]:
 
 def _require_places(corpus: "Corpus", setting: str) -> None:
     if corpus.preparation.coordinates == "frame":
-        raise ConfigError(f"{setting} is for networks that take coordinates, and this one draws; leave it at none")
+        raise ConfigError(f"{setting} does not apply to image networks: set it to none")
 
 
 def measured(corpus: "Corpus") -> Iterator[tuple[int, Tensor]]:
-    """Blocks of normalized frames ``[N, V, 3]``, each with its first row; of windows each frame by itself, as live."""
+    """Blocks of normalized frames ``[N, V, 3]`` with their first row; with ``reference: window`` frame by frame."""
     block = min(_BLOCK, corpus.scratch.run) if corpus.scratch else _BLOCK
     for first in range(0, len(corpus), block):
         rows = torch.arange(first, min(first + block, len(corpus)))

@@ -1,4 +1,4 @@
-"""A cache in memory, or mapped from a file: every frame read and prepared once, in one tensor where it is trained."""
+"""A cache loaded into one tensor, in memory or mapped from a file, with every frame prepared once."""
 
 import hashlib
 import os
@@ -25,10 +25,10 @@ from skelemo.skeleton import Layout
 from skelemo.targets import Head
 from skelemo.text import count
 
-#: Frames that are prepared at a time: bounds the memory that it takes beside the corpus.
+#: Frames prepared at a time: limits the memory used besides the corpus.
 BLOCK_FRAMES = 16_384
 
-#: Frames of a sequence that its hash covers.
+#: Most frames covered by a sequence's hash.
 HASHED_FRAMES = 64
 
 
@@ -38,20 +38,20 @@ class Corpus:
 
     Parameters
     ----------
-    keypoints : ``[N, V, 3]`` float32 in pixels; cleaned where the reference is the clip, else as OpenPose wrote them.
-    reference : ``[N, P, 4]`` of each part (or ``[N, 1, 4]`` of the image) where it is the clip's, else None.
-    seen : ``[N]`` whether anything of the person is seen.
-    key : ``[N]`` int64, increasing: sequence and frame number in one, so that a frame is found by binary search.
-    labels : of each head, as `skelemo.targets` has them.
-    step : ``[S]`` float64, by how much frame numbers usually grow within each sequence.
-    image_size : ``[S, 2]`` float32, width and height in pixels, 0 where unknown.
-    frame_size : ``[S, 2]`` the same for networks that draw, else None.
-    sequences : one row per sequence, as in `Cache`, with ``content``: a hash of its keypoints as the cache holds
-        them, empty where nobody is seen.
-    shift : what calibration takes off: ``[S, V, 2]`` of each sequence, ``[N, V, 2]`` of each frame where it is running.
-    factor, offset : ``[V, 2]`` what places are multiplied by and what is added where they are standardized.
-    absent : parts of the cache's layout that none of its frames shows; the layout is without them.
-    scratch : the files that keypoints, reference and a running shift are mapped from, where memory does not hold them.
+    keypoints : ``[N, V, 3]`` float32 in pixels; cleaned with ``reference: clip``, else as stored in the cache.
+    reference : ``[N, P, 4]`` of each part (or ``[N, 1, 4]`` of the image) with ``reference: clip``, else None.
+    seen : ``[N]`` whether the person has a visible point.
+    key : ``[N]`` int64, increasing: sequence and frame number combined, for binary search.
+    labels : labels by head, see `skelemo.targets`.
+    step : ``[S]`` float64, usual increment of the frame number in each sequence.
+    image_size : ``[S, 2]`` float32, width and height in pixels, 0 if unknown.
+    frame_size : ``[S, 2]`` the same for image networks, else None.
+    sequences : one row per sequence, as in `Cache`, with ``content``: a hash of its keypoints in the cache, empty if
+        the person is never visible.
+    shift : mean pose subtracted by calibration: ``[S, V, 2]`` by sequence, or ``[N, V, 2]`` by frame for ``running``.
+    factor, offset : ``[V, 2]`` scale and offset of standardization.
+    absent : parts of the cache's layout that are never visible, removed from the layout.
+    scratch : the files that keypoints, reference and a running shift are mapped from, if they do not fit in memory.
     """
 
     layout: Layout
@@ -82,13 +82,13 @@ class Corpus:
 
     @property
     def device(self) -> torch.device:
-        """Where the frames lie."""
+        """Device of the frames."""
         return self.keypoints.device
 
     def windows(self, rows: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """What models see of rows ``[B, T]``: keypoints ``[B, T, V, 3]`` and mask ``[B, T]``.
+        """Model input for rows ``[B, T]``: keypoints ``[B, T, V, 3]`` and mask ``[B, T]``.
 
-        Frames that are not ``present [B, T]`` are missing: zeros, with the mask False.
+        Frames that are not ``present [B, T]`` are zeros with mask False.
         """
         shift = None
         if self.shift is not None:
@@ -116,15 +116,15 @@ class Corpus:
         )
 
     def calibrated(self, mode: CalibrationKind, sequences: np.ndarray | None = None) -> "Corpus":
-        """The corpus with what is usual of each person taken off; see `skelemo.data.calibration.calibrated`."""
+        """See `skelemo.data.calibration.calibrated`."""
         return calibrated(self, mode, sequences)
 
     def standardized(self) -> "Corpus":
-        """Given the means and deviations of the data that a model was trained on; these themselves record theirs."""
+        """See `skelemo.data.calibration.standardized`."""
         return standardized(self)
 
     def placed(self, rows: Tensor) -> Tensor:
-        """Normalized keypoints ``[..., V, 3]`` of rows ``[...]``, where the reference is the clip's."""
+        """Normalized keypoints ``[..., V, 3]`` of rows ``[...]``, with ``reference: clip``."""
         assert self.reference is not None
         return place(self.keypoints[rows], self.reference[rows], self.layout)
 
@@ -133,11 +133,11 @@ class Corpus:
         return (self.key[torch.as_tensor(rows, device=self.device)] & (KEY_SPAN - 1)).cpu().numpy()
 
     def sequence(self, rows: np.ndarray) -> np.ndarray:
-        """Which sequence each row belongs to."""
+        """Sequence of each row."""
         return np.searchsorted(self.sequences["start"].to_numpy(), rows, side="right") - 1
 
     def to(self, device: torch.device) -> "Corpus":
-        """The same corpus on a device, or beside it where it does not fit: in pinned memory, or in its files."""
+        """The corpus on a device, or if it does not fit in pinned memory or its files."""
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
         size = sum(value.nbytes for value in [*tensors.values(), *self.labels.values()])
         pinned = device.type == "cuda" and size > 0.5 * torch.cuda.mem_get_info(device)[0]
@@ -151,7 +151,7 @@ class Corpus:
         return Corpus(**{**vars(self), **move(tensors), "labels": move(self.labels), "scratch": scratch})
 
     def only(self, parts: Sequence[str]) -> "Corpus":
-        """The corpus of some of its parts alone; frames that show none of them show nothing."""
+        """The corpus restricted to some of its parts."""
         if set(parts) == set(self.layout.slices):
             return self
         fewer, seen = self._kept(parts), torch.empty_like(self.seen)
@@ -163,7 +163,7 @@ class Corpus:
         return replace(fewer, seen=seen)
 
     def forget(self, first: int, last: int) -> None:
-        """Give back the memory of some frames, where these can be read again from a file."""
+        """Release the memory of some frames if they are mapped from a file."""
         if self.scratch:
             self.scratch.forget(first, last)
 
@@ -191,13 +191,7 @@ class Corpus:
         return replace(self, layout=self.layout.only(parts), preparation=self.preparation.of_points(columns), **fewer)
 
     def head(self, name: str) -> Head:
-        """The head of that name.
-
-        Raises
-        ------
-        ConfigError
-            The caches label no such head; the message lists theirs.
-        """
+        """The head called ``name``; raises `ConfigError` with the known ones if there is none."""
         found = {head.name: head for head in self.heads}
         if name not in found:
             raise unknown("head", name, found)
@@ -216,27 +210,27 @@ def load_corpus(
 
     Parameters
     ----------
-    parts : names of the parts that a model is to see; all that the cache shows unless given.
-    keep_absent : keep parts that the cache never shows, all missing, for a model that was trained with them.
-    memory : bytes that keypoints may take, here and in training; a larger corpus is in a file, see
-        `skelemo.data.scratch`. All of them unless given.
+    parts : names of the parts to load; by default all that are ever visible.
+    keep_absent : keep parts that are never visible, for a model that was trained with them.
+    memory : memory limit for keypoints in bytes, here and in training; a larger corpus is mapped from a file, see
+        `skelemo.data.scratch`. No limit by default.
 
     Raises
     ------
     ConfigError
-        A part that the cache does not have, or that none of its frames shows; too little memory for a sequence.
+        A part that the cache lacks or that is never visible; too little memory for a sequence.
     InputError
-        No room for the file.
+        No space for the file.
     """
     settings, columns = preparation or Preparation(), _columns(cache.layout, parts)
     layout = cache.layout.only(parts) if parts else cache.layout
     lengths = cache.sequences["length"].to_numpy()
-    at_once, workers = BLOCK_FRAMES, 1 + (os.cpu_count() or 1)  # one may wait for the disk
+    at_once, workers = BLOCK_FRAMES, 1 + (os.cpu_count() or 1)  # one more, to wait for the disk
     if memory is not None:
         at_once, workers = preparing(memory, int(lengths.max(initial=0)), len(cache.layout), at_once, workers)
     filling = _Filling(cache, settings, layout, columns, memory)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # blocks are prepared side by side
+    torch.set_num_threads(1)  # blocks are prepared in parallel
     try:
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(lambda block: filling.prepare(*block), _blocks(lengths, at_once)))
@@ -249,7 +243,7 @@ def load_corpus(
 
 
 class _Filling:
-    """The arrays of a corpus, while blocks of a cache are read and prepared into them, several at a time."""
+    """The arrays of a corpus while blocks of a cache are read and prepared into them in parallel."""
 
     def __init__(
         self, cache: Cache, settings: Preparation, layout: Layout, columns: list[int] | None, memory: int | None
@@ -268,7 +262,7 @@ class _Filling:
         self.content = np.full(sequences, "", object)
 
     def prepare(self, first: int, last: int, rows: slice) -> None:
-        """Read and prepare the sequences from ``first`` to before ``last``, which have these rows."""
+        """Read and prepare the sequences ``first`` to ``last`` (exclusive), which have these rows."""
         raw = self._read(first, last, rows)
         clips = Clips(self.sequence[rows] - first, self.number[rows])
         ready = clean(raw, clips, self.settings) if self.by_clip else raw
@@ -286,7 +280,7 @@ class _Filling:
             self.scratch.forget(rows.start, rows.stop)
 
     def _read(self, first: int, last: int, rows: slice) -> Tensor:
-        """Keypoints in pixels ``[N, V, 3]`` as the cache has them; labels, frame numbers and hashes beside."""
+        """Read keypoints in pixels ``[N, V, 3]``, and fill in labels, frame numbers and hashes."""
         points = self.frames.keypoints[rows]
         if self.columns is not None:
             points = np.empty((len(points), len(self.cache.layout), 3), np.float32)
@@ -297,7 +291,7 @@ class _Filling:
         return self.images.to_pixels(block, self.sequence[rows])
 
     def corpus(self) -> Corpus:
-        """The corpus, of all parts."""
+        """The corpus with all parts."""
         images, reference = self.images, self.reference
         of_image = self.settings.coordinates == "frame"
         if self.by_clip and of_image:
@@ -327,9 +321,9 @@ class _Filling:
 def _allocate(
     frames: int, points: int, referred: int, memory: int | None
 ) -> tuple[Tensor, Tensor | None, Scratch | None]:
-    """Keypoints ``[N, V, 3]`` and, where parts are referred to, references ``[N, P, 4]``: in memory, or in files."""
+    """Keypoints ``[N, V, 3]`` and, unless P is 0, references ``[N, P, 4]``: in memory, or in files."""
     if memory is None or fits(memory, frames, 12 * points + 16 * referred):
-        keypoints = torch.from_numpy(np.empty((frames, points, 3), np.float32))  # NumPy asks for large pages
+        keypoints = torch.from_numpy(np.empty((frames, points, 3), np.float32))  # NumPy uses huge pages
         return keypoints, torch.zeros(frames, referred, 4) if referred else None, None
     files = {"keypoints": ScratchFile(frames, points, 3)}
     if referred:
@@ -338,7 +332,7 @@ def _allocate(
 
 
 def _without_absent(cache: Cache, corpus: Corpus, shown: list[bool], *, chosen: bool) -> Corpus:
-    """The corpus without the parts that it never shows: they would be constant, and carry nothing."""
+    """The corpus without parts that are never visible: they would be constant."""
     layout = corpus.layout
     absent = tuple(part.name for part, seen in zip(layout.parts, shown, strict=True) if not seen)
     if not len(corpus) or not absent:
@@ -347,13 +341,13 @@ def _without_absent(cache: Cache, corpus: Corpus, shown: list[bool], *, chosen: 
         confident = corpus.preparation.min_confidence
         above = f" with a confidence of {confident:g} or more" if confident else ""
         present = [name for name in layout.slices if name not in absent]
-        offer = f"take parts from {', '.join(present)}" if present else "ingest recordings that show it"
+        offer = f"choose parts from {', '.join(present)}" if present else "ingest recordings that show it"
         raise ConfigError(f"{cache.name}: no frame shows {' or '.join(absent)}{above}; {offer}")
     return replace(corpus._kept([name for name in layout.slices if name not in absent]), absent=absent)
 
 
 def _columns(layout: Layout, parts: Sequence[str]) -> list[int] | None:
-    """Positions on V of the parts, in the layout's order; None for all."""
+    """Indices into V of the parts, in the layout's order; None for all."""
     for name in parts:
         if name not in layout.slices:
             raise unknown("part of this cache", name, layout.slices)
@@ -363,7 +357,7 @@ def _columns(layout: Layout, parts: Sequence[str]) -> list[int] | None:
 
 
 def _blocks(lengths: np.ndarray, most: int) -> Iterator[tuple[int, int, slice]]:
-    """Runs of whole sequences, of at most ``most`` frames where no single one is longer, with their rows."""
+    """Blocks of whole sequences with at most ``most`` frames (or one longer sequence), and their rows."""
     first, start, end = 0, 0, 0
     for index, length in enumerate(lengths.tolist()):
         if end > start and end + length - start > most:
@@ -375,9 +369,9 @@ def _blocks(lengths: np.ndarray, most: int) -> Iterator[tuple[int, int, slice]]:
 
 
 def _hashes(keypoints: np.ndarray, sequences: pd.DataFrame, offset: int) -> list[str]:
-    """SHA-256 of each sequence's keypoints, of ``[N, V, 3]`` that begin with frame ``offset``; empty if nobody is seen.
+    """SHA-256 of each sequence's keypoints in ``[N, V, 3]``, whose first frame is ``offset``; empty if never visible.
 
-    Of a long sequence `HASHED_FRAMES` are enough, evenly spread over it, or over those that show the person.
+    Covers up to `HASHED_FRAMES` frames, evenly spaced over the sequence, or over its visible frames.
     """
     found = []
     for start, length in zip(sequences["start"], sequences["length"], strict=True):

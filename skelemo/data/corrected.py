@@ -14,14 +14,14 @@ from skelemo.errors import InputError
 
 
 def correct(corpus: Corpus, cache: Cache, corrections: Corrections) -> tuple[Corpus, dict[str, Any]]:
-    """The corpus with corrected labels, and what a run records of it.
+    """The corpus with corrected labels, and a run's record of the corrections.
 
-    Of data whose clips are labeled as a whole, a correction of any frame counts for the whole clip.
+    If whole clips are labeled, the correction of any frame applies to the whole clip.
 
     Raises
     ------
     InputError
-        A head or class that the cache does not have, or merges and swaps of tracks that it was not ingested with.
+        An unknown head or class, or merges and swaps of tracks that the cache was not ingested with.
     """
     _require_tracks(cache, corrections)
     edits = label_edits(corrections, corpus.heads)
@@ -43,16 +43,16 @@ def correct(corpus: Corpus, cache: Cache, corrections: Corrections) -> tuple[Cor
 
 
 def _require_tracks(cache: Cache, corrections: Corrections) -> None:
-    """Refuse a cache whose tracks are not as corrected: labels would go to the wrong people."""
+    """Raise `InputError` if the cache's tracks are not as corrected: labels would be given to the wrong people."""
     shard_of = dict(zip(cache.sequences["video"], cache.sequences["shard"], strict=True))
     undone = {row.id for row in corrections.rows if row.undone}
     applied = [set(shard.header.origin.get(TRACKS_APPLIED, "").split()) for shard in cache.shards]
     for row in corrections.rows:
         if row.video in shard_of and row.action in TRACKS:
-            there = row.id in applied[shard_of[row.video]]
-            if there != (row.id not in undone):
-                state = "has been undone since" if there else "is not"
+            done = row.id in applied[shard_of[row.video]]
+            if done != (row.id not in undone):
+                state = "was undone after" if done else "was added after"
                 raise InputError(
-                    f"{corrections.path}: {row.action} {row.id} of tracks of {row.video!r} {state} in {cache.name}: "
-                    f"tracks are corrected by ingest alone; ingest with --corrections {corrections.path} --replace"
+                    f"{corrections.path}: {row.action} {row.id} of tracks of {row.video!r} {state} {cache.name} was "
+                    f"ingested: ingest again with --corrections {corrections.path} --replace"
                 )

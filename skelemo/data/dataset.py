@@ -1,7 +1,7 @@
-"""Windows as a ``torch.utils.data.Dataset``, for training loops of one's own.
+"""Windows as a ``torch.utils.data.Dataset``, for your own training loop.
 
-skelemo's own training gathers whole batches on the device (`skelemo.data.loader.Batches`), which is many times faster
-than collating windows one by one; ``__getitems__`` gives a ``DataLoader`` most of that back.
+skelemo's training gathers whole batches on the device (`skelemo.data.loader.Batches`), which is many times faster than
+collating single windows; ``__getitems__`` gives a ``DataLoader`` most of that speed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,17 +18,17 @@ from skelemo.data.windows import Gatherer, Window, find_targets
 class WindowDataset(Dataset[dict[str, Tensor]]):
     """The labeled windows of a corpus.
 
-    An item is a mapping: ``keypoints [T, V, 3]`` as models see them, ``mask [T]`` (frames in which the person is seen),
-    ``row`` (the target frame in the corpus) and one entry per head with its label.
+    An item is a mapping: normalized ``keypoints [T, V, 3]``, ``mask [T]`` (frames in which the person is visible),
+    ``row`` (the target frame in the corpus) and the label of each head.
 
     Parameters
     ----------
-    corpus : as `skelemo.data.load_corpus` gives it.
-    window : the shape of the windows; a single frame unless given.
-    heads : which labels; a window that has none of them is left out. All of the corpus unless given.
-    sequences : which rows of ``corpus.sequences``; all unless given. Split by these, never by windows: those of one
-        sequence resemble each other.
-    every : one in how many frames of a sequence is a target.
+    corpus : see `skelemo.data.load_corpus`.
+    window : shape of the windows; default a single frame.
+    heads : heads to use, default all; windows without any of their labels are left out.
+    sequences : rows of ``corpus.sequences``, default all. Split by sequence, never by window: windows of one sequence
+        resemble each other.
+    every : use every n-th frame as a target.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class WindowDataset(Dataset[dict[str, Tensor]]):
         return self.__getitems__([range(len(self))[index]])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Tensor]]:
-        """Several windows by one gather; a ``DataLoader`` asks for a batch so."""
+        """A batch of windows, as requested by a ``DataLoader``."""
         chosen = torch.as_tensor(list(indices), device=self.rows.device)
         keypoints, mask = self.gatherer.gather(self.rows[chosen])
         labels = {name: values[chosen] for name, values in self.labels.items()}

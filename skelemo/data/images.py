@@ -1,4 +1,4 @@
-"""How large the images of sequences are, and their keypoints in pixels."""
+"""Image sizes of sequences, and conversion of keypoints to pixels."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ from skelemo.skeleton import SCALES
 
 @dataclass(frozen=True)
 class Images:
-    """Size ``[S, 2]`` of each sequence's images in pixels, 0 where unknown, and the units ``[S]`` of its coordinates.
+    """Size ``[S, 2]`` of each sequence's images in pixels, 0 if unknown, and the units ``[S]`` of its coordinates.
 
-    Where coordinates are relative to images of unknown size, these count as squares of one by one.
+    Images of unknown size with relative coordinates have size (1, 1).
     """
 
     size: Tensor
@@ -25,7 +25,7 @@ class Images:
 
     @classmethod
     def of(cls, cache: Cache) -> "Images":
-        """As the cache knows them."""
+        """The image sizes in the cache."""
         scale = torch.tensor([SCALES.index(name) for name in cache.sequences["scale"]], dtype=torch.long)
         size = torch.from_numpy(cache.sequences[["width", "height"]].to_numpy(np.float32, copy=True))
         known = (size > 0).all(1, keepdim=True)
@@ -37,13 +37,13 @@ class Images:
         return to_pixels(keypoints, self.size[sequence], scale) if bool(scale.any()) else keypoints
 
     def guess_sizes(self, cache: Cache, keypoints: Tensor) -> "Images":
-        """The same, an unknown size being as large as what all of the video shows."""
+        """Estimate unknown sizes from the keypoints of the whole video."""
         size = self.size.clone()
         starts, lengths = (cache.sequences[name].to_numpy() for name in ("start", "length"))
         unknown = np.flatnonzero((self.size == 0).any(1))
         for index in unknown:
-            there = keypoints[starts[index] : starts[index] + lengths[index], :, :2]
-            size[index] = there.amax((0, 1)).clamp(min=1)
+            points = keypoints[starts[index] : starts[index] + lengths[index], :, :2]
+            size[index] = points.amax((0, 1)).clamp(min=1)
         if len(unknown):
             video = cache.sequences["video"].to_numpy()[unknown]
             largest = (
@@ -54,6 +54,6 @@ class Images:
 
     @property
     def pixels(self) -> Tensor:
-        """Width and height ``[S, 2]`` in pixels; an image known by its shape alone is as long as usual."""
+        """Width and height ``[S, 2]`` in pixels, of the usual length if only the aspect ratio is known."""
         longer = self.size.amax(-1, keepdim=True)
         return self.size * torch.where(longer > 1, 1, max(USUAL) / longer.clamp(min=1e-9))

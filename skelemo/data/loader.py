@@ -1,4 +1,4 @@
-"""Batches on the device: one indexed gather each, no worker processes, no Python per sample."""
+"""Batches on the device: one indexed gather each, without worker processes or Python code per sample."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -14,15 +14,15 @@ from skelemo.data.pretext import PRETEXT, Pretext
 from skelemo.data.scratch import Visits
 from skelemo.data.windows import Gatherer, Targets, Window
 
-#: Tensors by name; ``labels`` has one for each head.
+#: Tensors by name; ``labels`` is a mapping by head.
 Batch = dict[str, Any]
 
-#: Added to a seed for a stream of its own; in the lower 32 bits, which are all that torch's generator on the CPU takes.
+#: Added to a seed for an independent stream; below 2³² as torch's CPU generator requires.
 _OTHER = 0x9E3779B9
 
 
 def inputs(batch: Batch) -> dict[str, Tensor]:
-    """What a network is called with: keypoints, mask and, for one that draws, the size of the images."""
+    """A network's arguments: keypoints, mask and, for image networks, the size of the images."""
     return {name: batch[name] for name in ("keypoints", "mask", "frame_size") if name in batch}
 
 
@@ -30,20 +30,20 @@ class Batches:
     """The batches of one epoch.
 
     Iterating yields dictionaries of tensors on ``device``: ``keypoints [B, T, V, 3]``, ``mask [B, T]``,
-    ``row [B]`` and ``labels``, a tensor for each head; with coordinates of the image also ``frame_size [B, 2]``, its
-    width and height in pixels.
+    ``row [B]`` and ``labels``, a tensor for each head; for image networks also ``frame_size [B, 2]``, the width and
+    height of the images in pixels.
 
     Parameters
     ----------
-    seed : with a seed, for training: order and augmentation are drawn from it alone, give every epoch its own; a last
-        batch of a single window is left out. Without one the order is that of the targets and nothing is drawn.
-        The windows of a corpus larger than memory are the same, and come block by block, see `skelemo.data.scratch`.
-    most : windows of the epoch at most, with a seed; 0 for all.
-    balance : with a seed, ``[W]`` how likely each window is to be drawn, again and again, in place of each once.
-    process : number of this process, and how many share the windows. With a seed each has its part of every batch,
-        drawn and augmented as one process would, with its ``weight`` in the loss; a last batch that leaves one of
-        them fewer than two windows is left out. Without one each has a run of the windows, every window once.
-    pretext : hides points, in the end, and labels windows with them; without a seed the same ones every time.
+    seed : for training: seed of order and augmentation, different for each epoch; a last batch of a single window is
+        dropped. Without a seed windows are in the order of the targets and not augmented. The windows of a corpus
+        larger than memory are the same but ordered by block, see `skelemo.data.scratch`.
+    most : with a seed, most windows per epoch; 0 for all.
+    balance : with a seed, sampling weights ``[W]``, to draw with replacement.
+    process : rank of this process and number of processes. With a seed each process gets its share of every batch,
+        sampled and augmented as in a single process, with its ``weight`` in the loss; a last batch with fewer than two
+        windows for a process is dropped. Without a seed the windows are divided between the processes.
+    pretext : finally hides points and labels windows with them; without a seed always the same.
     """
 
     def __init__(
@@ -78,31 +78,31 @@ class Batches:
 
     def __len__(self) -> int:
         windows = self.windows
-        # Batch normalization cannot learn from a last batch of one window; it has its turn in another epoch.
+        # Batch normalization needs two windows.
         least = 2 * self.process[1] if self.seed is not None and windows > 1 else 0
-        leaves_one_out = windows > self.batch_size and 0 < windows % self.batch_size < least
-        return -(-windows // self.batch_size) - leaves_one_out
+        drop_last = windows > self.batch_size and 0 < windows % self.batch_size < least
+        return -(-windows // self.batch_size) - drop_last
 
     def __iter__(self) -> Iterator[Batch]:
-        place = self.corpus.device
+        source = self.corpus.device
         if self.seed is None:
-            order, here = torch.arange(len(self.row), device=place), None
-            there = torch.Generator(self.device).manual_seed(0) if self.pretext else None
+            order, sampling = torch.arange(len(self.row), device=source), None
+            augmenting = torch.Generator(self.device).manual_seed(0) if self.pretext else None
         else:
-            here = torch.Generator(place).manual_seed(self.seed)
-            there = torch.Generator(self.device).manual_seed(self.seed + _OTHER)
-            order = self._drawn(here)
-        visits = self._visits(order, here)
+            sampling = torch.Generator(source).manual_seed(self.seed)
+            augmenting = torch.Generator(self.device).manual_seed(self.seed + _OTHER)
+            order = self._drawn(sampling)
+        visits = self._visits(order, sampling)
         order = order[visits.order] if visits else order
         with visits or nullcontext():
             for number, chosen in enumerate(order.split(self.batch_size)[: len(self)]):
                 if visits:
                     visits.arrive(number * self.batch_size, len(chosen))
-                batch = self._batch(chosen, here, there)
+                batch = self._batch(chosen, sampling, augmenting)
                 yield batch if self.seed is None or self.process[1] == 1 else self._own(batch)
 
     def _visits(self, order: Tensor, generator: torch.Generator | None) -> Visits | None:
-        """In which order a corpus larger than memory is gone through."""
+        """The order in which to visit a corpus larger than memory."""
         if not self.corpus.scratch or not len(order):
             return None
         start, length = (self.corpus.sequences[name].to_numpy() for name in ("start", "length"))
@@ -111,7 +111,7 @@ class Batches:
         return Visits(self.corpus.scratch, self.row[order], start, length, reach, generator)
 
     def _own(self, batch: Batch) -> Batch:
-        """This process's part of a batch."""
+        """This process's share of a batch."""
         total, (number, processes) = len(batch["row"]), self.process
         own = slice(total * number // processes, total * (number + 1) // processes)
         labels = {name: values[own] for name, values in batch["labels"].items()}
@@ -119,22 +119,22 @@ class Batches:
         return mine | {"labels": labels, "weight": (own.stop - own.start) * processes / total}
 
     def others(self, batch: Batch) -> Iterator[Batch]:
-        """The batch again with the other windows of its clips, where a clip has several."""
+        """The batch with each of the further windows of its clips, if a clip has several."""
         for turn in range(1, self.gatherer.window.clip_windows):
             keypoints, mask = self.gatherer.gather(batch["row"].to(self.corpus.device), turn=turn)
             again = {"keypoints": keypoints, "mask": mask}
             yield batch | {name: value.to(self.device, non_blocking=True) for name, value in again.items()}
 
     def _drawn(self, generator: torch.Generator) -> Tensor:
-        """Which windows an epoch has, in random order."""
-        place = self.corpus.device
+        """The windows of an epoch in random order."""
+        source = self.corpus.device
         if self.balance is None:
-            return torch.randperm(len(self.row), generator=generator, device=place)[: self.windows]
-        drawn = torch.rand(self.windows, generator=generator, device=place, dtype=self.balance.dtype)
+            return torch.randperm(len(self.row), generator=generator, device=source)[: self.windows]
+        drawn = torch.rand(self.windows, generator=generator, device=source, dtype=self.balance.dtype)
         return torch.searchsorted(self.balance, drawn * self.balance[-1]).clamp(max=len(self.row) - 1)
 
-    def _batch(self, chosen: Tensor, here: torch.Generator | None, there: torch.Generator | None) -> Batch:
-        keypoints, mask = self.gatherer.gather(self.row[chosen], here)
+    def _batch(self, chosen: Tensor, sampling: torch.Generator | None, augmenting: torch.Generator | None) -> Batch:
+        keypoints, mask = self.gatherer.gather(self.row[chosen], sampling)
         batch: Batch = {"keypoints": keypoints, "mask": mask, "row": self.row[chosen]}
         if self.corpus.frame_size is not None:
             batch["frame_size"] = self.corpus.frame_size[self.corpus.key[batch["row"]] // KEY_SPAN]
@@ -142,11 +142,11 @@ class Batches:
         batch["labels"] = {
             name: labels[chosen].to(self.device, non_blocking=True) for name, labels in self.labels.items()
         }
-        if self.augmentation and there is not None:
+        if self.augmentation and augmenting is not None:
             batch["keypoints"] = augment(
-                batch["keypoints"], self.augmentation, self.corpus.layout, there, in_image="frame_size" in batch
+                batch["keypoints"], self.augmentation, self.corpus.layout, augmenting, in_image="frame_size" in batch
             )
-        if self.pretext and there is not None:
-            hidden = self.pretext(batch["keypoints"], batch["mask"], there)
+        if self.pretext and augmenting is not None:
+            hidden = self.pretext(batch["keypoints"], batch["mask"], augmenting)
             batch["keypoints"], batch["mask"], batch["labels"][PRETEXT] = hidden
         return batch

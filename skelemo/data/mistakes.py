@@ -1,4 +1,4 @@
-"""The frames around a run's worst answers, and what of the person its windows show, from the corpus."""
+"""Clips around a run's worst predictions, and groups of windows by visibility, from the corpus."""
 
 from collections.abc import Sequence
 
@@ -11,24 +11,24 @@ from skelemo.data.window import KEY_SPAN
 from skelemo.runs.mistakes import Mistake, worst_windows
 from skelemo.targets import Head
 
-#: Frames of a clip.
+#: Length of a clip in frames.
 CLIP_FRAMES = 75
-#: Upper bounds of the groups of `missing_groups`.
+#: Upper bounds of the groups in `missing_groups`.
 _BOUNDS = (0.1, 0.25, 0.5)
 _MISSING = ("0 to 10 %", "10 to 25 %", "25 to 50 %", "over 50 %")
 
 
 def rows_of(corpus: Corpus, table: pd.DataFrame) -> np.ndarray:
-    """``[N]`` rows of the corpus that a table of predictions is about; -1 of frames that it does not have."""
+    """Rows ``[N]`` of the corpus for a table of predictions; -1 for absent frames."""
     sequence = pd.Index(corpus.sequences["id"]).get_indexer(pd.Index(table["sequence"].astype(str)))
     key = torch.as_tensor(sequence * KEY_SPAN + table["frame"].to_numpy(np.int64), device=corpus.device)
     row = torch.searchsorted(corpus.key, key).clamp(max=len(corpus) - 1)
-    there = torch.as_tensor(sequence >= 0, device=corpus.device) & (corpus.key[row] == key)
-    return torch.where(there, row, -1).cpu().numpy()
+    known = torch.as_tensor(sequence >= 0, device=corpus.device) & (corpus.key[row] == key)
+    return torch.where(known, row, -1).cpu().numpy()
 
 
 def find_mistakes(corpus: Corpus, table: pd.DataFrame, heads: Sequence[Head], most: int) -> list[Mistake]:
-    """Clips of the ``most`` worst answers of each head; the table has the windows of one subset."""
+    """Clips of the ``most`` worst predictions of each head in a table of one subset's windows."""
     found = []
     for head in heads:
         worst = table.iloc[worst_windows(table, head, most)]
@@ -47,13 +47,13 @@ def find_mistakes(corpus: Corpus, table: pd.DataFrame, heads: Sequence[Head], mo
 
 
 def missing_groups(corpus: Corpus, rows: np.ndarray, *, clips: bool) -> np.ndarray:
-    """``[W]`` which share of the points is missing in the target frame of each window, or in its whole clip."""
+    """Group ``[W]`` of each window by the share of missing points in its target frame, or in its whole clip."""
     missing = 1 - _visible(corpus, rows, clips=clips).mean(1)
     return np.array(_MISSING, object)[np.searchsorted(_BOUNDS, missing.round(6), side="right").clip(max=3)]
 
 
 def visible_groups(corpus: Corpus, rows: np.ndarray, *, clips: bool) -> np.ndarray:
-    """``[W]`` which kinds of parts show any point in the target frame of each window, or in its whole clip."""
+    """Group ``[W]`` of each window by the kinds of parts visible in its target frame, or in its whole clip."""
     points, words = _visible(corpus, rows, clips=clips), np.full(len(rows), "", object)
     for kind in dict.fromkeys(part.kind for part in corpus.layout.parts):
         shown = np.any([points[:, corpus.layout.slices[part.name]].any(1)
@@ -62,12 +62,12 @@ def visible_groups(corpus: Corpus, rows: np.ndarray, *, clips: bool) -> np.ndarr
     return np.where(words == "", "nothing", words)
 
 
-#: By name, what windows are grouped by that no table has to say.
+#: Computed grouping columns by name.
 COMPUTED = {"missing": missing_groups, "visible": visible_groups}
 
 
 def _visible(corpus: Corpus, rows: np.ndarray, *, clips: bool) -> np.ndarray:
-    """``[W, V]`` which points are visible, in a clip the share of its frames in which they are."""
+    """Visibility ``[W, V]`` of points; for clips the share of frames in which they are visible."""
     if clips:
         starts, lengths = (corpus.sequences[name].to_numpy()[corpus.sequence(rows)] for name in ("start", "length"))
         found = [(corpus.keypoints[int(first) : int(first + length), :, 2] > 0).float().mean(0).cpu().numpy()

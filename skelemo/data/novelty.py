@@ -1,7 +1,7 @@
-"""Which frames to learn from: those after which a person has moved as far as between any two others.
+"""Sampling of training frames at equal distances along a person's path through pose space.
 
-One frame in ten repeats the face of a person who keeps still and misses most of a gesture. Frames at equal distances
-along the path through pose space are as many, and stand where something changes.
+Every tenth frame repeats the pose of a person who keeps still and misses most of a gesture. This samples the same
+number of frames, but where the pose changes.
 """
 
 from typing import TYPE_CHECKING
@@ -16,14 +16,14 @@ from skelemo.data.window import KEY_SPAN
 if TYPE_CHECKING:
     from skelemo.data.corpus import Corpus
 
-#: Share of the mean step that a frame counts in any case: a person who does not move at all has evenly spaced frames.
+#: Least step relative to the mean: the frames of a person who does not move are evenly spaced.
 _STILL = 1e-3
 
 
 def steps_of(places: Tensor) -> Tensor:
-    """How far each frame of ``[N, V, 3]`` is from the one before it, ``[N - 1]``.
+    """Distance ``[N - 1]`` between consecutive frames of ``[N, V, 3]``.
 
-    The root mean square over the points that both show, in sizes of their parts; 0 where there is none.
+    Root mean square over the points visible in both, relative to the size of their part; 0 without any.
     """
     both = (places[1:, :, 2] > 0) & (places[:-1, :, 2] > 0)
     square = (places[1:, :, :2] - places[:-1, :, :2]).square().sum(-1) * both
@@ -31,7 +31,7 @@ def steps_of(places: Tensor) -> Tensor:
 
 
 def travelled(corpus: "Corpus") -> np.ndarray:
-    """``[N]`` float64: how far each frame's person is from the frame before it; 0 at the beginning of a sequence."""
+    """Distance ``[N]`` float64 of each frame from the previous one; 0 for the first of a sequence."""
     found = np.zeros(len(corpus))
     last: Tensor | None = None
     for first, places in measured(corpus):
@@ -43,13 +43,13 @@ def travelled(corpus: "Corpus") -> np.ndarray:
 
 
 def novel_frames(steps: np.ndarray, length: np.ndarray, every: int) -> np.ndarray:
-    """Rows of the frames at equal distances along the paths of some clips laid end to end, in order.
+    """Increasing rows of frames at equal distances along the paths of concatenated clips.
 
     Parameters
     ----------
     steps : ``[N]`` see `travelled`.
-    length : ``[S]`` frames of each clip, which add up to N; at least one.
-    every : each clip has as many as there are of one frame in ``every``; its first one is among them.
+    length : ``[S]`` number of frames of each clip, at least one, N in total.
+    every : each clip has as many frames as with every n-th, including its first.
     """
     start, count = np.cumsum(length) - length, -(-length // every)
     clip = np.repeat(np.arange(len(length)), length)
@@ -64,6 +64,6 @@ def novel_frames(steps: np.ndarray, length: np.ndarray, every: int) -> np.ndarra
     level = begins[mine] + (ends - begins)[mine] * turn / count[mine]
     rows = np.searchsorted(path, level - 1e-9 * np.abs(level), "left")
     rows = np.clip(rows, start[mine] + turn, None)
-    # No frame twice: one that is taken is followed by the next, and all fit before the end.
+    # Avoid repeats: a frame already chosen is replaced by the next, without passing the end.
     rows = np.maximum.accumulate(rows - turn) + turn
     return np.asarray(np.minimum(rows, (start + length - count)[mine] + turn))

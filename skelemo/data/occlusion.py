@@ -1,4 +1,4 @@
-"""Windows with some keypoints hidden, as if OpenPose had not found them: hidden before anything is prepared."""
+"""Windows with some keypoints hidden before preparation, as if they had not been detected."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,20 +16,20 @@ from skelemo.skeleton import Layout, Part
 
 
 class Occlusions:
-    """Every window of some target rows under every one of some ways to hide keypoints.
+    """Windows of some target rows with each of several masks of hidden keypoints.
 
-    A point is hidden in the whole recording. Gaps and smoothing are each point's own affair, so that it may be removed
-    after cleaning; references, and what is usual of a person, are found anew where they depend on it.
+    A point is hidden in the whole recording. Since gaps and smoothing are computed per point, it can be removed after
+    cleaning; references and calibration are recomputed if they depend on it.
 
     Parameters
     ----------
     rows : ``[W]`` target rows of the corpus.
-    hidden : ``[M, V]`` bool, which points each way hides.
+    hidden : ``[M, V]`` bool, masks of hidden points.
     """
 
     def __init__(self, corpus: Corpus, window: Window, rows: np.ndarray, hidden: np.ndarray) -> None:
         sequences = np.unique(corpus.sequence(rows))
-        if corpus.shift is not None:  # by all clips of a person
+        if corpus.shift is not None:  # depends on all clips of a person
             people = people_of(corpus.sequences)
             sequences = np.flatnonzero(np.isin(people, people[sequences]))
         self.corpus, place = _excerpt(corpus, sequences)
@@ -43,27 +43,27 @@ class Occlusions:
         return len(self.hidden) * self.rows.shape[1]
 
     def batches(self, size: int, device: torch.device) -> Iterator[list[dict[str, Tensor]]]:
-        """What a network is called with for each way in turn and all windows, ``size`` at a time.
+        """A network's arguments for all masks in turn and all windows, ``size`` at a time.
 
-        Of each batch as many inputs as a clip has windows: predictions for them are averaged.
+        Each batch has one input per window of a clip; predictions for them are to be averaged.
         """
         for chosen in torch.arange(len(self), device=self.hidden.device).split(size):
-            way, window = chosen // self.rows.shape[1], chosen % self.rows.shape[1]
-            turns = [self._inputs(way, rows[window], present[window])
+            mask, window = chosen // self.rows.shape[1], chosen % self.rows.shape[1]
+            turns = [self._inputs(mask, rows[window], present[window])
                      for rows, present in zip(self.rows, self.present, strict=True)]  # fmt: skip
             yield [{name: value.to(device) for name, value in turn.items()} for turn in turns]
 
-    def _inputs(self, way: Tensor, rows: Tensor, present: Tensor) -> dict[str, Tensor]:
-        """Windows ``[B]`` of frames ``[B, T]``, as a corpus in which each is a sequence of its own."""
+    def _inputs(self, mask: Tensor, rows: Tensor, present: Tensor) -> dict[str, Tensor]:
+        """Inputs for windows of frames ``[B, T]``, as a corpus with one sequence per window."""
         corpus, (batch, frames) = self.corpus, rows.shape
-        points = torch.where(self.hidden[way][:, None, :, None], 0, corpus.keypoints[rows])
+        points = torch.where(self.hidden[mask][:, None, :, None], 0, corpus.keypoints[rows])
         sequence, number = corpus.key[rows[:, 0]] // KEY_SPAN, corpus.key[rows] & (KEY_SPAN - 1)
         own = torch.arange(batch, device=rows.device)[:, None]
-        variant, shift = self.variant[way], None
+        variant, shift = self.variant[mask], None
         if corpus.shift is not None:
             running = corpus.preparation.calibrate == "running"
             shift = self.shift[variant[:, None], rows].flatten(0, 1) if running else self.shift[variant, sequence]
-        alone = replace(
+        separate = replace(
             corpus,
             keypoints=points.flatten(0, 1),
             reference=None if corpus.reference is None else self.reference[variant[:, None], rows].flatten(0, 1),
@@ -73,29 +73,29 @@ class Occlusions:
             shift=shift,
         )
         everything = torch.arange(batch * frames, device=rows.device).view(batch, frames)
-        keypoints, mask = alone.windows(everything, present)
-        given = {"keypoints": keypoints, "mask": mask}
+        keypoints, visible = separate.windows(everything, present)
+        given = {"keypoints": keypoints, "mask": visible}
         return given if corpus.frame_size is None else given | {"frame_size": corpus.frame_size[sequence]}
 
     def _find_variants(self) -> None:
-        """References ``[R, N, P, 4]`` and shifts ``[R, ...]``: the usual ones, and those of each way that changes them.
+        """Compute references ``[R, N, P, 4]`` and shifts ``[R, ...]``, original and for each mask that affects them.
 
-        ``variant [M]`` is which of them each way has.
+        ``variant [M]`` is the index for each mask.
         """
         corpus = self.corpus
         references, shifts = [corpus.reference], [corpus.shift]
         self.variant = torch.zeros(len(self.hidden), dtype=torch.long, device=corpus.device)
         if corpus.preparation.coordinates == "parts" and (corpus.reference is not None or corpus.shift is not None):
-            for way in (self.hidden & self._deciding()).any(1).nonzero()[:, 0].tolist():
-                without = self._without(self.hidden[way])
-                self.variant[way] = len(references)
+            for mask in (self.hidden & self._deciding()).any(1).nonzero()[:, 0].tolist():
+                without = self._without(self.hidden[mask])
+                self.variant[mask] = len(references)
                 references.append(without.reference)
                 shifts.append(without.shift)
         self.reference = torch.stack([one for one in references if one is not None] or [torch.empty(0)])
         self.shift = torch.stack([one for one in shifts if one is not None] or [torch.empty(0)])
 
     def _without(self, hidden: Tensor) -> Corpus:
-        """The corpus as it had been loaded, had these points never been seen."""
+        """The corpus as loaded without these points."""
         corpus = self.corpus
         points = torch.where(hidden[:, None], 0, corpus.keypoints)
         reference = corpus.reference
@@ -111,18 +111,18 @@ class Occlusions:
 
     @property
     def parts(self) -> list[tuple[Part, slice]]:
-        """The parts, and where they lie on V."""
+        """The parts and their slices of V."""
         layout = self.corpus.layout
         return [*zip(layout.parts, layout.slices.values(), strict=True)]
 
     def _reference(self, points: Tensor, part: Part) -> Tensor:
-        """``[N, 4]`` of a part's points."""
+        """Reference ``[N, 4]`` of a part from its points."""
         corpus = self.corpus
-        clips, alone = Clips(corpus.key // KEY_SPAN, corpus.key & (KEY_SPAN - 1)), Layout(part.name, (part,))
-        return find_reference(points, clips, alone, corpus.preparation, corpus.image_size)[:, 0]
+        clips, layout = Clips(corpus.key // KEY_SPAN, corpus.key & (KEY_SPAN - 1)), Layout(part.name, (part,))
+        return find_reference(points, clips, layout, corpus.preparation, corpus.image_size)[:, 0]
 
     def _deciding(self) -> Tensor:
-        """``[V]`` which points references depend on: those of the rule, and all where it falls back on the others."""
+        """Mask ``[V]`` of points that references depend on: the rule's, or all if the rule falls back on others."""
         found = torch.zeros(len(self.corpus.layout), dtype=torch.bool, device=self.corpus.device)
         for part, where in self.parts:
             points = self.corpus.keypoints[:, where]
@@ -135,14 +135,14 @@ class Occlusions:
 
 
 def _ruling(part: Part) -> list[int]:
-    """The points of a part that its reference is made of, by position."""
+    """Indices of the points of a part that define its reference."""
     distances = [pair for rank in part.units for pairs, *_ in rank for pair in pairs]
     places = [place for pair in distances for place in pair] + [place for place, *_ in part.origins]
     return sorted({point for place in (*places, *(part.level or ())) for term in place for point in term})
 
 
 def _excerpt(corpus: Corpus, sequences: np.ndarray) -> tuple[Corpus, np.ndarray]:
-    """Some sequences of a corpus as one of their own, and at which of its rows each row of the corpus is."""
+    """A corpus of some sequences, and the new row ``[N]`` of each row of the corpus (-1: absent)."""
     table = corpus.sequences.iloc[sequences]
     starts, lengths = (table[name].to_numpy(np.int64) for name in ("start", "length"))
     ends = np.cumsum(lengths)

@@ -1,7 +1,4 @@
-"""What is learned without labels: points are hidden, and their places and movements have to be reconstructed.
-
-A batch is its own teacher, for any network that takes windows: no label of the data is read.
-"""
+"""Self-supervised pretraining: reconstruct positions and displacements of hidden points."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -13,27 +10,27 @@ from skelemo.data.corpus import Corpus
 from skelemo.skeleton import Layout
 from skelemo.targets import MAX_OUTPUTS, Head
 
-#: Name of the head that reconstructs.
+#: Name of the reconstruction head.
 PRETEXT = "pretext"
 
-#: Frames of a window that are reconstructed, where they fit into one head; at equal distances.
+#: Most reconstructed frames per window, evenly spaced.
 FRAMES = 4
 
-#: Reconstructed values end so many standard deviations from their mean.
+#: Reconstructed values are clipped at this many standard deviations.
 FARTHEST = 5.0
 
-#: Smallest standard deviation, in units of the coordinates: points that define the unit hardly move.
+#: Least standard deviation, in units of the coordinates: points that define the unit hardly move.
 _LEAST_DEVIATION = 0.01
 
 
 def anchors(frames: int, points: int) -> list[int]:
-    """Which frames of a window are reconstructed: each with its place, each but the last with its displacement."""
+    """Frames of a window to reconstruct: positions in each, and displacements between them."""
     number = max(1, min(FRAMES, frames, (MAX_OUTPUTS // (2 * points) + 1) // 2))
     return [(2 * index + 1) * frames // (2 * number) for index in range(number)]
 
 
 def pretext_head(layout: Layout, frames: int) -> Head:
-    """The head that reconstructs windows of so many frames: x and y of each point by frame, then displacements."""
+    """The reconstruction head for windows of this length: x and y of each point by frame, then displacements."""
     chosen = anchors(frames, len(layout))
     outputs = [f"{axis}{point}@{frame}" for frame in chosen for point in range(len(layout)) for axis in "xy"]
     outputs += [f"d{axis}{point}@{frame}" for frame in chosen[:-1] for point in range(len(layout)) for axis in "xy"]
@@ -41,12 +38,12 @@ def pretext_head(layout: Layout, frames: int) -> Head:
 
 
 def without_labels(corpus: Corpus, frames: int) -> Corpus:
-    """The corpus with that head in place of its own."""
+    """The corpus with the reconstruction head instead of its own heads."""
     return replace(corpus, heads=(pretext_head(corpus.layout, frames),), labels={})
 
 
 def reconstructed(keypoints: Tensor) -> tuple[Tensor, Tensor]:
-    """Values ``[B, O]`` of windows ``[B, T, V, 3]`` in the order of the head, and which ``[B, O]`` were seen."""
+    """Values ``[B, O]`` of windows ``[B, T, V, 3]`` in the order of the head, and their visibility ``[B, O]``."""
     chosen = keypoints[:, anchors(keypoints.shape[1], keypoints.shape[2])]  # [B, K, V, 3]
     places, seen = chosen[..., :2], (chosen[..., 2:] > 0).expand(-1, -1, -1, 2)
     values = torch.cat([places, places[:, 1:] - places[:, :-1]], 1)
@@ -55,13 +52,14 @@ def reconstructed(keypoints: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Pretext:
-    """Hides points of windows and labels these with what was hidden.
+    """Hides points of windows and labels the windows with their positions.
 
     Parameters
     ----------
     hide_points : probability that a point is hidden throughout a window.
-    hide_frames : share of a window's frames, in one stretch, in which every point is hidden.
-    mean, deviation : ``[O]`` of each value: errors are measured in deviations, so that 1 is the error of the mean.
+    hide_frames : share of a window's frames, in one block, in which all points are hidden.
+    mean, deviation : ``[O]`` mean and standard deviation of each value, to standardize the labels: an error of 1 is
+        that of predicting the mean.
     """
 
     hide_points: float
@@ -71,7 +69,7 @@ class Pretext:
 
     @classmethod
     def fit(cls, hide_points: float, hide_frames: float, windows: Iterable[Tensor]) -> "Pretext":
-        """Measure means and deviations over batches of windows ``[B, T, V, 3]``."""
+        """Measure means and standard deviations over batches of windows ``[B, T, V, 3]``."""
         count = total = square = torch.zeros((), dtype=torch.float64)
         for keypoints in windows:
             values, seen = reconstructed(keypoints.cpu().double())
@@ -82,20 +80,20 @@ class Pretext:
         return cls(hide_points, hide_frames, mean.float(), variance.sqrt().float())
 
     def __call__(self, keypoints: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Keypoints and mask without what is hidden, and labels ``[B, O]``: NaN unless hidden and seen before.
+        """Keypoints and mask after hiding, and labels ``[B, O]``, NaN unless the value was visible and is now hidden.
 
-        Of a displacement one end is hidden, or both.
+        A displacement is hidden with either of its ends.
         """
         batch, frames, points, _ = keypoints.shape
         device = keypoints.device
         hidden = torch.rand((batch, 1, points), generator=generator, device=device) < self.hide_points
         length = round(self.hide_frames * frames)
         first = torch.rand((batch, 1), generator=generator, device=device) * (frames - length + 1)
-        behind = torch.arange(frames, device=device) - first.long()
-        hidden = hidden | ((behind >= 0) & (behind < length))[..., None]  # [B, T, V]
+        offset = torch.arange(frames, device=device) - first.long()
+        hidden = hidden | ((offset >= 0) & (offset < length))[..., None]  # [B, T, V]
         values, seen = reconstructed(keypoints)
-        left = keypoints * ~hidden[..., None]
-        _, still = reconstructed(left)
+        remaining = keypoints * ~hidden[..., None]
+        _, still_seen = reconstructed(remaining)
         labels = ((values - self.mean.to(device)) / self.deviation.to(device)).clamp(-FARTHEST, FARTHEST)
-        labels = labels.masked_fill(~seen | still, torch.nan)
-        return left, mask & (left[..., 2] > 0).any(2), labels
+        labels = labels.masked_fill(~seen | still_seen, torch.nan)
+        return remaining, mask & (remaining[..., 2] > 0).any(2), labels

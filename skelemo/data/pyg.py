@@ -86,10 +86,10 @@ def as_pyg(
     ----------
     cache : a cache, or its folder.
     window : shape of the windows; by default a single frame.
-    preparation : of the keypoints; by default normalized by part.
-    sequences : rows of ``cache.sequences``; by default all. Split by these: windows of one sequence resemble each
+    preparation : preparation of the keypoints; by default normalized by part.
+    sequences : rows of ``cache.sequences``; by default all. Split by sequence: windows of one sequence resemble each
         other.
-    every : one frame in ``every`` is a target.
+    every : use every n-th frame as a target.
     mirror : add edges between left and right keypoints.
     kwargs : ``transform`` and the other arguments of torch_geometric's ``Dataset``.
 
@@ -97,9 +97,9 @@ def as_pyg(
     -------
     Dataset of ``Data`` with ``x [T * V, 3]`` (node ``t * V + v``; missing points and masked frames are zero),
     ``edge_index``, ``edge_type`` (`skelemo.models.graph.EdgeType`, with edges in time), ``part``, ``frame`` and
-    ``seen [T * V]``, the labels of each head under its name (``[1]`` or ``[1, K]``), those of the first
-    head as ``y`` too, and ``sequence [1]``, the row of ``cache.sequences``. Windows without a label, or in
-    whose target frame nobody is visible, are left out.
+    ``seen [T * V]``, the labels of each head under its name (``[1]`` or ``[1, K]``), those of the first head also as
+    ``y``, and ``sequence [1]``, the row of ``cache.sequences``. Windows without a label, or without a visible point in
+    their target frame, are left out.
     """
     opened = cache if isinstance(cache, Cache) else open_cache(Path(cache))
     rows = np.arange(len(opened.sequences)) if sequences is None else np.fromiter(sequences, int)

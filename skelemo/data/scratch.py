@@ -1,9 +1,9 @@
-"""Frames of a corpus larger than memory: in unnamed files, mapped, visited in shuffled blocks.
+"""A corpus larger than memory: memory-mapped unnamed files, visited in shuffled blocks.
 
-The files hold what preparing has made of the shards, once for all epochs. The system removes them with the process,
-however that ends. An epoch draws its windows as it does in memory, and then sorts them by blocks: pieces of sequences
-in random order, as many as a quarter of the memory holds. While a block is learned from, a thread reads the next one,
-and what has been left is given back, in the process and in the system's file cache.
+The files contain the prepared frames, for all epochs. The system removes them when the process ends, however it ends.
+An epoch samples its windows as in memory and then sorts them by block: random pieces of sequences that fit in a quarter
+of the memory. During training on a block, a thread reads the next one, and the memory of visited blocks is released,
+in the process and in the system's file cache.
 """
 
 import mmap
@@ -22,20 +22,20 @@ from torch import Tensor
 from skelemo.errors import ConfigError, InputError, os_reason
 from skelemo.text import count
 
-#: Copies of a frame's keypoints while it is prepared: as read, in pixels, without gaps, smoothed, and on the way there.
+#: Copies of a frame's keypoints during preparation: raw, in pixels, without gaps, smoothed, and temporaries.
 _COPIES = 10
-#: Blocks in memory: the one that is learned from, the next, one between them at the border, and what windows reach.
+#: Blocks in memory: the current, the next, one at the border between them, and what windows reach beyond.
 _BLOCKS = 4
-#: Pieces of a block at least: the more, the more sequences its batches mix.
+#: Fewest pieces per block: more pieces mix more sequences in a batch.
 _PIECES = 16
-#: Bytes that are read at once: as many as a processor's cache keeps.
+#: Bytes per read, sized for the CPU cache.
 _READ = 256 << 10
-#: Linux maps so many bytes around a page that is wanted.
+#: Bytes that Linux maps around a requested page.
 _AROUND = 64 << 10
 
 
 class ScratchFile:
-    """An unnamed file of ``[N, ...]`` float32; ``rows`` is the tensor of it, mapped."""
+    """An unnamed file of ``[N, ...]`` float32; ``rows`` is the memory-mapped tensor."""
 
     def __init__(self, *shape: int) -> None:
         self.width = 4 * int(np.prod(shape[1:]))  # bytes of a row
@@ -43,28 +43,28 @@ class ScratchFile:
         folder = _folder()
         try:
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # lives as long as the tensor
-            os.posix_fallocate(self._file.fileno(), 0, size)  # a full disk is an error now, not a signal later
+            os.posix_fallocate(self._file.fileno(), 0, size)  # fails now if the disk is full, not with a signal later
         except OSError as error:
             raise InputError(
-                f"{folder}: no scratch file of {_size(size)} for a corpus larger than memory ({os_reason(error)}); "
-                "set TMPDIR to a folder on a disk with room for it, or allow more memory"
+                f"{folder}: cannot create a scratch file of {_size(size)} for a corpus larger than memory "
+                f"({os_reason(error)}); set TMPDIR to a folder with enough space, or allow more memory"
             ) from None
         self._map = mmap.mmap(self._file.fileno(), size)
         self.rows = torch.frombuffer(self._map, dtype=torch.float32, count=int(np.prod(shape))).view(shape)
 
     def settle(self) -> None:
-        """Write what is not yet written, and give all memory back."""
+        """Flush to disk and release all memory."""
         os.fdatasync(self._file.fileno())
         self.forget(0, len(self.rows))
 
     def fetch(self, first: int, last: int) -> None:
-        """Have the system read some rows, so that the mapping need not wait for the disk."""
+        """Read some rows into the system's file cache."""
         unused = bytearray(_READ)
         for offset in range(first * self.width, last * self.width, _READ):
             os.preadv(self._file.fileno(), [unused], offset)
 
     def forget(self, first: int, last: int) -> None:
-        """Give back the memory of some rows, which stay in the file."""
+        """Release the memory of some rows, which stay in the file."""
         start, end = first * self.width, min(last * self.width, len(self._map))
         mapped = max(0, start - _AROUND) // mmap.PAGESIZE * mmap.PAGESIZE
         if end > start:
@@ -74,17 +74,17 @@ class ScratchFile:
 
 @dataclass(frozen=True)
 class Scratch:
-    """The files of a corpus, by the name of its tensor, and the bytes of memory that their rows may take."""
+    """The files of a corpus by name of the tensor, and the memory limit in bytes."""
 
     memory: int
     files: Mapping[str, ScratchFile] = field(default_factory=dict)
 
     def adding(self, name: str, file: ScratchFile) -> "Scratch":
-        """With one more file."""
+        """A copy with one more file."""
         return replace(self, files={**self.files, name: file})
 
     def picked(self, name: str, columns: list[int]) -> ScratchFile:
-        """A new file of some columns of one, ``rows[:, columns]``."""
+        """A new file with ``rows[:, columns]`` of a file."""
         source = self.files[name]
         frames, _, *rest = source.rows.shape
         file = ScratchFile(frames, len(columns), *rest)
@@ -96,45 +96,45 @@ class Scratch:
         return file
 
     def steps(self, frames: int) -> Iterator[tuple[int, int]]:
-        """All frames in short runs, of which memory holds many copies."""
+        """All frames in runs short enough for several copies in memory."""
         for first in range(0, frames, self.run):
             yield first, min(first + self.run, frames)
 
     @property
     def run(self) -> int:
-        """Frames that are measured or copied at a time."""
+        """Frames measured or copied at a time."""
         return max(1, self.block // 8)
 
     @property
     def block(self) -> int:
-        """Frames of a block."""
+        """Frames per block."""
         return max(1, self.memory // _BLOCKS // max(1, sum(file.width for file in self.files.values())))
 
     def settle(self) -> None:
-        """Write what is not yet written, and give all memory back."""
+        """Flush to disk and release all memory."""
         for file in self.files.values():
             file.settle()
 
     def fetch(self, first: int, last: int) -> None:
-        """Read some frames into the system's cache."""
+        """Read some frames into the system's file cache."""
         for file in self.files.values():
             file.fetch(first, last)
 
     def forget(self, first: int, last: int) -> None:
-        """Give back the memory of some frames."""
+        """Release the memory of some frames."""
         for file in self.files.values():
             file.forget(first, last)
 
 
 class Visits:
-    """In which order an epoch visits its windows, and what is in memory meanwhile.
+    """The order in which an epoch visits its windows, and the blocks in memory.
 
     Parameters
     ----------
     rows : ``[W]`` target rows of the windows.
-    start, length : ``[S]`` of the sequences.
-    reach : frames before and after its target that a window may need; 0 where windows are whole sequences.
-    generator : draws the order of the pieces; that of the rows without one.
+    start, length : ``[S]`` first row and number of rows of the sequences.
+    reach : most frames between a window's target and its ends; 0 if windows are whole sequences.
+    generator : shuffles the pieces; without it they are in order.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Visits:
         self._coming: Future[None] = self._pool.submit(self._fetch, 0)
 
     def arrive(self, first: int, windows: int) -> None:
-        """Have the blocks of the next windows in memory, by their place in the order, and those before them no more."""
+        """Load the blocks of the next windows in the order, and release those before."""
         numbers = self.number[first : first + windows]
         while self._arrived < int(numbers[-1]):
             self._coming.result()
@@ -184,7 +184,7 @@ class Visits:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop reading, and give all memory back."""
+        """Stop reading and release all memory."""
         self._closed = True
         self._pool.shutdown()
         self.scratch.forget(0, self.frames)
@@ -196,7 +196,7 @@ class Visits:
             self.scratch.fetch(first, last)
 
     def _ranges(self, number: int) -> list[tuple[int, int]]:
-        """Rows of a block's pieces in the order of the file, with what their windows reach."""
+        """Row ranges of a block's pieces in the order of the file, extended by `reach`."""
         first, last, block = self.pieces
         mine = np.flatnonzero(block == number)
         mine = mine[np.argsort(first[mine])]
@@ -205,40 +205,40 @@ class Visits:
 
 
 def fits(memory: int, frames: int, frame_bytes: int) -> bool:
-    """Whether a corpus is held in memory: twice, since the choice of parts copies it."""
+    """Whether a corpus fits in memory twice, since the choice of parts copies it."""
     return 2 * frames * frame_bytes <= memory
 
 
 def preparing(memory: int, longest: int, points: int, usual: int, workers: int) -> tuple[int, int]:
-    """How many frames to prepare at a time, and in how many threads, in half of the memory.
+    """Number of frames to prepare at a time and of threads that use at most half of the memory.
 
     Parameters
     ----------
     longest : frames of the longest sequence, which is prepared as a whole.
-    points : of a frame of the cache.
-    usual, workers : as many as both are where memory is no matter.
+    points : keypoints per frame in the cache.
+    usual, workers : both numbers without a memory limit.
 
     Raises
     ------
     ConfigError
-        The longest sequence takes more.
+        The longest sequence needs more memory.
     """
     frame = 12 * points * _COPIES
     if longest * frame > memory // 2:
         given = _size(memory) if memory >> 20 else count(memory, "byte")
         raise ConfigError(
-            f"memory: {given} is too little to prepare a sequence of {count(longest, 'frame')}: "
-            f"allow {_size(2 * longest * frame)}"
+            f"memory: {given} is too little to prepare a sequence of {count(longest, 'frame')}; "
+            f"expected at least {_size(2 * longest * frame)}"
         )
     block = max(longest, min(usual, memory // 2 // workers // frame))
     return block, max(1, min(workers, memory // 2 // (block * frame)))
 
 
 def _folder() -> Path:
-    """Where scratch files go: TMPDIR, else /var/tmp, which unlike /tmp is a disk everywhere."""
+    """Folder for scratch files: TMPDIR, else /var/tmp, which unlike /tmp is always on a disk."""
     place = os.environ.get("TMPDIR") or ("/var/tmp" if os.path.isdir("/var/tmp") else tempfile.gettempdir())
     if _in_memory(place):
-        raise ConfigError(f"{place} is in memory itself: set TMPDIR to a folder on a disk")
+        raise ConfigError(f"{place} is a file system in memory: set TMPDIR to a folder on a disk")
     return Path(place)
 
 

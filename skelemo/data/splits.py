@@ -1,7 +1,6 @@
-"""Splits: which sequences train, which choose the model and which are scored once.
+"""Splits into train, validation and test.
 
-Subjects and videos, with all views and copies, never cross subsets. A split is drawn once, written down, and read from
-then on.
+Subjects and videos, with all views and copies, never cross subsets. A run's split is drawn once and stored.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,7 +20,7 @@ SUBSETS = ("train", "validation", "test")
 GIVEN_COLUMN = "split"
 GIVEN_FOLDS = "fold_"
 
-#: A share is drawn as so many of at most this many subsets.
+#: Largest denominator of a share.
 _MOST_SHARES = 20
 
 
@@ -36,18 +35,18 @@ class Fold:
 
 @dataclass(frozen=True)
 class Split:
-    """The folds of a run; one fold unless the split says otherwise."""
+    """The folds of a run."""
 
     spec: str
     grouped_by: Literal["subject", "video"]
     folds: tuple[Fold, ...]
 
     def to_json(self, sequences: pd.DataFrame) -> dict[str, Any]:
-        """As ``splits.json`` holds it, with what tells later whether other data were among these.
+        """Content of ``splits.json``, with subjects and hashes of keypoints to detect overlap with other data.
 
         Parameters
         ----------
-        sequences : of a corpus; known subjects and hashes of the keypoints of all that are in the split go along.
+        sequences : the corpus' sequences.
         """
         folds = [{subset: list(getattr(fold, subset)) for subset in SUBSETS} for fold in self.folds]
         named = {name for fold in folds for ids in fold.values() for name in ids}
@@ -60,7 +59,7 @@ class Split:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Split":
-        """The split that a run folder's ``splits.json`` holds; `ConfigError` where it does not hold one."""
+        """Inverse of `to_json`; `ConfigError` for anything else."""
         try:
             folds = tuple(Fold(*(tuple(map(str, fold[subset])) for subset in SUBSETS)) for fold in data["folds"])
             if not folds:
@@ -71,22 +70,21 @@ class Split:
 
 
 def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, validation: float, seed: int) -> Split:
-    """Draw or look up a split: the same for the same sequences and seed, in whatever order they come.
+    """Draw or look up a split; it depends only on the set of sequences and the seed.
 
     Parameters
     ----------
-    spec : ``kfold:K``, ``loso`` (a fold for each subject), ``holdout:SHARE`` (the test subset's), ``none`` (no test
-        subset), ``given`` (column ``split``, or all of ``fold_1`` …) or ``given:COLUMN`` for the subsets that the
-        labels came with; who has none there is in no subset.
-    sequences : the labeled ones, with columns id, video, subject and splits.
-    strata : ``[S]`` whole numbers whose shares every drawn subset keeps as far as groups allow.
-    validation : share of the training subset that chooses the model, where the split does not name one; 0 for none.
+    spec : ``kfold:K``, ``loso`` (one fold per subject), ``holdout:SHARE`` (share of the test subset), ``none`` (no test
+        subset), or a split from the labels: ``given`` (column ``split``, or all of ``fold_1`` …) or ``given:COLUMN``;
+        sequences without an entry are in no subset.
+    sequences : the labeled sequences, with columns id, video, subject and splits.
+    strata : ``[S]`` strata, whose frequencies each subset preserves as far as groups allow.
+    validation : share of the training subset used for validation, if the split has none; 0 for none.
 
     Raises
     ------
     ConfigError
-        An unknown spec, column or subset, too few groups, or a given split in which a subject or video is in two
-        subsets.
+        An unknown spec, column or subset, too few groups, or a given split with a subject or video in two subsets.
     """
     order = np.argsort(sequences["id"].to_numpy(str), kind="stable")
     sequences, strata = sequences.iloc[order], strata[order]
@@ -106,15 +104,12 @@ def make_split(spec: str, sequences: pd.DataFrame, strata: np.ndarray, *, valida
     return Split(spec, "subject" if (sequences["subject"] != "").any() else "video", folds)
 
 
-#: What keeps sequences together: whoever shares one of these stays in one subset.
+#: Columns that group sequences: equal values stay in one subset.
 _SHARED = {"subject": "subject", "video": "video", "content": "recording (the same keypoints under two names)"}
 
 
 def groups_of(sequences: pd.DataFrame) -> np.ndarray:
-    """``[S]`` the group of each sequence: those that share a take (`take_of`), a known subject or the same keypoints.
-
-    Directly or by way of others; the same keypoints are told by the column ``content``, where there is one.
-    """
+    """Group ``[S]`` of each sequence: connected by a common take (`take_of`), subject or content (equal keypoints)."""
     count = len(sequences)
     starts: list[np.ndarray] = []
     ends: list[np.ndarray] = []
@@ -140,12 +135,12 @@ def _kfold(k: int, sequences: pd.DataFrame, strata: np.ndarray, validation: floa
 
 
 def _loso(sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> list[np.ndarray]:
-    """A fold for each subject, whose sequences are its test subset."""
+    """One fold per subject, with its sequences as the test subset."""
     nameless = sequences["id"][sequences["subject"] == ""]
     if len(nameless):
         raise ConfigError(
-            f"split loso: {len(nameless):,} of {len(sequences):,} sequences have no subject, as {nameless.iloc[0]!r}: "
-            "name them in the label table's column subject, or use kfold:K"
+            f"split loso: {len(nameless):,} of {len(sequences):,} sequences have no subject, e.g. "
+            f"{nameless.iloc[0]!r}: add subjects to the label table's column subject, or use kfold:K"
         )
     groups = groups_of(sequences)
     return [
@@ -169,25 +164,25 @@ def _untested(sequences: pd.DataFrame, strata: np.ndarray, validation: float, se
 def _given(column: str, sequences: pd.DataFrame, strata: np.ndarray, validation: float, seed: int) -> np.ndarray:
     subsets = np.array([splits.get(column, "") for splits in sequences["splits"]])
     for subset in sorted(set(subsets.tolist()) - {*SUBSETS, ""}):
-        raise ConfigError(f"split given:{column}: a sequence is marked {subset!r}; known are {', '.join(SUBSETS)}")
+        raise ConfigError(f"split given:{column}: a sequence is marked {subset!r}; expected {', '.join(SUBSETS)}")
     if not (subsets == "train").any():
         raise ConfigError(
             f"split given:{column}: no labeled sequence is marked 'train' (subsets: {', '.join(SUBSETS)})"
         )
     groups = groups_of(sequences)
     marked = pd.DataFrame({"group": groups, "subset": subsets})[subsets != ""].drop_duplicates()
-    torn = marked[marked.duplicated("group")]
-    if len(torn):
-        members = sequences[(groups == torn["group"].iloc[0]) & (subsets != "")]
+    leaking = marked[marked.duplicated("group")]
+    if len(leaking):
+        members = sequences[(groups == leaking["group"].iloc[0]) & (subsets != "")]
         raise ConfigError(
-            f"split given:{column}: {_reason(members, column)} is in more than one subset, which would leak what it "
-            "looks like; mend the split column, leave the subject column out, or use kfold:K"
+            f"split given:{column}: {_reason(members, column)} is in more than one subset, so the test subset would "
+            "leak; fix the split column, omit the subject column, or use kfold:K"
         )
     return subsets if (subsets == "validation").any() else _choose_validation(subsets, groups, strata, validation, seed)
 
 
 def _reason(members: pd.DataFrame, column: str) -> str:
-    """What the members of a group share that a given split tears apart, with its name."""
+    """The common value of a group that a given split divides."""
     subsets = members["splits"].map(lambda splits: splits[column])
     for shared, what in _SHARED.items():
         if shared in members:
@@ -195,7 +190,7 @@ def _reason(members: pd.DataFrame, column: str) -> str:
                 if value and among.nunique() > 1:
                     ids = " and ".join(repr(members["id"][i]) for i in among.drop_duplicates().index[:2])
                     return f"one {what}, {ids}," if shared == "content" else f"{what} {value!r}"
-    return f"who or what belongs with {members['id'].iloc[0]!r}"
+    return f"the group of {members['id'].iloc[0]!r}"
 
 
 def _given_columns(argument: str, sequences: pd.DataFrame) -> list[str]:
@@ -221,9 +216,9 @@ def _choose_validation(
 
 
 def _draw(share: float, groups: np.ndarray, strata: np.ndarray, seed: int) -> np.ndarray:
-    """``[S]`` who is drawn: about a share (up to a half) of all, in whole groups, at least one and never all.
+    """Mask ``[S]`` of about a share (up to a half) of all sequences, in whole groups, at least one and never all.
 
-    A share too small for one of so many subsets is drawn from such a subset.
+    A share below ``1 / most`` is drawn recursively.
     """
     most = max(2, min(len(np.unique(groups)), _MOST_SHARES))
     fraction = max(Fraction(share).limit_denominator(most), Fraction(1, most))
@@ -234,17 +229,16 @@ def _draw(share: float, groups: np.ndarray, strata: np.ndarray, seed: int) -> np
 
 
 def spread_evenly(groups: np.ndarray, strata: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """``[S]`` which of k subsets each sequence is in: groups whole, every stratum spread as evenly as they allow.
+    """Subset ``[S]`` (of k) of each sequence: groups stay together, strata are spread as evenly as possible.
 
-    Large groups come first, and each goes where the squared shares of the strata grow least. scikit-learn's
-    StratifiedGroupKFold leaves subsets empty where groups are few, and takes seconds where they are many.
+    Greedy: large groups first, each into the subset where the squared shares of the strata increase least.
+    scikit-learn's StratifiedGroupKFold leaves subsets empty with few groups and takes seconds with many.
     """
     names, group = np.unique(groups, return_inverse=True)
     if len(names) < k:
         raise ConfigError(
-            f"only {len(names)} of the groups that stay together (subjects, or videos where no subject is known; "
-            "identical recordings, under whatever names, are one): "
-            f"they cannot make {k} disjoint subsets; use fewer folds, or more data"
+            f"{len(names)} groups (subjects, or videos without a subject; identical recordings count once) cannot be "
+            f"divided into {k} subsets; use fewer folds or more data"
         )
     _, stratum = np.unique(strata, return_inverse=True)
     counts = np.zeros((len(names), stratum.max() + 1))
@@ -252,7 +246,7 @@ def spread_evenly(groups: np.ndarray, strata: np.ndarray, k: int, seed: int) -> 
     shares = counts / counts.sum(0)  # [G, C], so that a rare stratum weighs as much as a common one
     random = np.random.default_rng(seed)
     order = random.permutation(len(names))
-    size = np.floor(np.log2(shares.sum(1)))  # who is about as large as another comes in random order
+    size = np.floor(np.log2(shares.sum(1)))  # groups of similar size are in random order
     subset_of, load, filled = np.empty(len(names), int), np.zeros((k, counts.shape[1])), np.zeros(k)
     for index in order[np.argsort(-size[order], kind="stable")]:
         subset = np.lexsort((filled, load @ shares[index]))[0]
@@ -269,9 +263,7 @@ def _to_fold(subsets: Iterable[str], ids: np.ndarray) -> Fold:
 
 def _whole(spec: str, text: str, *, least: int) -> int:
     if not text.isdecimal() or int(text) < least:
-        raise ConfigError(
-            f"split {spec!r}: expected a whole number of at least {least} after the colon, as in kfold:10"
-        )
+        raise ConfigError(f"split {spec!r}: expected a whole number of at least {least} after the colon, e.g. kfold:10")
     return int(text)
 
 
@@ -281,5 +273,5 @@ def _share(spec: str, text: str) -> float:
     except ValueError:
         share = 0
     if not 0 < share <= 0.5:
-        raise ConfigError(f"split {spec!r}: expected a share above 0 and up to 0.5 after the colon, as in holdout:0.2")
+        raise ConfigError(f"split {spec!r}: expected a share above 0 and up to 0.5 after the colon, e.g. holdout:0.2")
     return share

@@ -1,6 +1,6 @@
-"""Windows without torch: their shape, and which frames of a cache they have.
+"""Windows without torch, for exported models: their shape and their frames in a cache.
 
-`skelemo.data.windows` gathers windows on the device; exported models take theirs from here.
+`skelemo.data.windows` gathers windows on the device.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from skelemo.errors import ConfigError
 
 #: A key is ``sequence * KEY_SPAN + frame number``.
 KEY_SPAN = 1 << 32
-#: Share of a sequence's steps from one frame to the next that are alike where its frames are evenly numbered.
+#: Least share of equal steps in a sequence with evenly numbered frames.
 _REGULAR = 0.75
 
 
@@ -23,18 +23,17 @@ class Window:
 
     Parameters
     ----------
-    length : T, how many frames a model sees.
-    dilation : every how many frames of the sequence one is taken.
-    target : where the labeled frame stands: ``last`` looks only at the past, as a live camera must; ``center`` sees
-        as much of what follows.
-    sampling : ``stride`` for one window per labeled frame; ``clip`` for one per sequence, its T frames spread evenly
-        over all of it, with the labels of `clip_labels`.
-    clip_windows : so many windows of a clip, with other frames of it each, whose predictions are averaged.
+    length : T, frames per window.
+    dilation : use every n-th frame of the sequence.
+    target : position of the labeled frame: ``last`` (past frames only, as needed live) or ``center``.
+    sampling : ``stride`` for one window per labeled frame; ``clip`` for one per sequence, with T frames evenly spaced
+        over the sequence and the labels of `clip_labels`.
+    clip_windows : number of windows per clip, with different frames, whose predictions are averaged.
 
     Raises
     ------
     ConfigError
-        Several windows of a clip with ``stride``.
+        Several windows per clip with ``stride``.
     """
 
     length: int = 1
@@ -46,23 +45,23 @@ class Window:
     def __post_init__(self) -> None:
         if self.clip_windows > 1 and self.sampling != "clip":
             raise ConfigError(
-                f"clip_windows = {self.clip_windows} is for sampling: clip; with sampling: {self.sampling} all windows "
-                "of a clip are averaged as it is"
+                f"clip_windows = {self.clip_windows} needs sampling: clip; sampling: {self.sampling} averages over all "
+                "windows of a clip anyway"
             )
 
     def within(self, number: int) -> float:
-        """Where in its share of the clip each frame of the ``number``-th window lies, from 0 to 1."""
+        """Relative position, from 0 to 1, of the frames of the ``number``-th window within their shares of the clip."""
         return (number + 0.5) / self.clip_windows
 
     @property
     def offsets(self) -> np.ndarray:
-        """``[T]`` int64, where the frames lie around the target, in steps of the sequence."""
+        """``[T]`` int64, offsets of the frames from the target, in steps of the sequence."""
         behind = self.length - 1 if self.target == "last" else self.length // 2
         return (np.arange(self.length) - behind) * self.dilation
 
 
 def target_rows(sequences: pd.DataFrame, window: Window, every: int = 1) -> np.ndarray:
-    """The rows that a model predicts for: one frame in ``every``, or the middle of each clip."""
+    """The rows to predict for: every n-th frame, or the middle of each clip."""
     start, length = (sequences[name].to_numpy() for name in ("start", "length"))
     if window.sampling == "clip":
         return np.asarray(start + length // 2)
@@ -73,13 +72,13 @@ def target_rows(sequences: pd.DataFrame, window: Window, every: int = 1) -> np.n
 def window_frames(
     sequences: pd.DataFrame, number: np.ndarray, rows: np.ndarray, window: Window, turn: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The frames ``[W, T]`` of windows, as rows of a cache, and which of them there are; see `Gatherer.gather`.
+    """The frames ``[W, T]`` of windows as rows of a cache, and which are present; see `Gatherer.gather`.
 
     Parameters
     ----------
     number : ``[N]`` frame numbers of all rows.
     rows : ``[W]`` the windows' target rows.
-    turn : which of ``window.clip_windows``.
+    turn : index below ``window.clip_windows``.
     """
     start, length = (sequences[name].to_numpy(np.int64) for name in ("start", "length"))
     of = np.repeat(np.arange(len(sequences)), length)
@@ -103,9 +102,9 @@ def window_frames(
 
 
 def usual_steps(number: np.ndarray, sequence: np.ndarray, count: int) -> np.ndarray:
-    """By how much the frame number usually grows within each sequence, at least 1.
+    """Usual increment of the frame number within each sequence, at least 1.
 
-    The median, where most frames follow it; else the mean of all but the gaps, as in 0, 1, 3, 4, 6, 7.
+    The median if most increments equal it; else the mean without gaps (e.g. 1.5 for 0, 1, 3, 4, 6, 7).
     """
     within = np.diff(sequence) == 0
     steps, of = np.diff(number)[within], sequence[1:][within]

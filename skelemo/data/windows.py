@@ -1,7 +1,7 @@
-"""Windows: which frames of a sequence a model sees at once, and the label that goes with them.
+"""Windows: the frames of a model's input and their label.
 
-A window is named by one row of the corpus, its target frame. The frames around it are found on the device when a
-batch is gathered, so that an index of windows is one integer each.
+A window is identified by its target frame, a row of the corpus. Its frames are found on the device when a batch is
+gathered.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from skelemo.targets import Head
 
 @dataclass(frozen=True)
 class Targets:
-    """Windows of one subset: ``row [W]``, their target rows, and the labels of each head, ``[W]`` or ``[W, K]``."""
+    """Windows of one subset: target rows ``row [W]``, and labels ``[W]`` or ``[W, K]`` by head."""
 
     row: np.ndarray
     labels: Mapping[str, np.ndarray]
@@ -42,16 +42,15 @@ def find_targets(
     seen_only: bool,
     steps: np.ndarray | None = None,
 ) -> Targets:
-    """The windows of some sequences that have a label for at least one of the heads, or all where no head is named.
+    """The windows of some sequences with a label for at least one of the heads, or all windows without heads.
 
     Parameters
     ----------
     sequences : rows of ``corpus.sequences``.
-    every : take every how many frames of a sequence as a target (the paper: one in ten).
-    seen_only : leave out targets in which OpenPose saw nobody: nothing can be learned from them, but a score that
-        left them out would flatter.
-    steps : ``[N]`` of the whole corpus, see `skelemo.data.novelty`: take as many targets, at equal distances along the
-        path of the person, in place of one in ``every``.
+    every : use every n-th frame of a sequence as a target (the paper: 10).
+    seen_only : leave out targets without a visible person, for training; scores would be optimistic without them.
+    steps : ``[N]`` of the whole corpus, see `skelemo.data.novelty`: choose as many targets at equal distances along the
+        person's path instead of every n-th.
     """
     if window.sampling == "clip":
         targets = _clip_targets(corpus, sequences, heads)
@@ -73,7 +72,7 @@ def find_targets(
 
 
 def window_columns(corpus: Corpus, targets: Targets, *, fold: int, subset: str) -> dict[str, Any]:
-    """The columns of `skelemo.runs.predictions.WINDOW` for some windows."""
+    """The columns `skelemo.runs.predictions.WINDOW` of windows."""
     rows = corpus.sequences.iloc[corpus.sequence(targets.row)]
     return {
         "fold": np.full(len(targets), fold),
@@ -86,10 +85,10 @@ def window_columns(corpus: Corpus, targets: Targets, *, fold: int, subset: str) 
 
 
 class Gatherer:
-    """Turns target rows into keypoints and mask, in tensor operations on the corpus's device.
+    """Gathers keypoints and mask for target rows, on the corpus's device.
 
-    ``gather(rows [B]) -> keypoints [B, T, V, 3], mask [B, T]``. A frame before the sequence's start, after its end, or
-    missing from its numbers has mask False and zeros; so has one in which nothing of the person was seen.
+    ``gather(rows [B]) -> keypoints [B, T, V, 3], mask [B, T]``. Frames outside the sequence, missing frames and frames
+    without a visible point are zeros with mask False.
     """
 
     def __init__(self, corpus: Corpus, window: Window) -> None:
@@ -101,18 +100,18 @@ class Gatherer:
         self.offset = torch.as_tensor(window.offsets, device=device)  # [T]
 
     def gather(self, rows: Tensor, generator: torch.Generator | None = None, turn: int = 0) -> tuple[Tensor, Tensor]:
-        """Gather windows; with a generator, ``clip`` windows draw each frame within its share of the clip.
+        """Gather windows; with a generator, frames of ``clip`` windows are random within their share of the clip.
 
-        Without one, ``turn`` is which of the windows of a clip is wanted.
+        Without a generator, ``turn`` is the index of the clip's window.
         """
         return self.corpus.windows(*self.frames(rows, generator, turn))
 
     def frames(self, rows: Tensor, generator: torch.Generator | None = None, turn: int = 0) -> tuple[Tensor, Tensor]:
-        """The rows ``[B, T]`` that windows are made of, and which of them there are."""
+        """The rows ``[B, T]`` of windows, and which are present."""
         return self._spread(rows, generator, turn) if self.window.sampling == "clip" else self._around(rows)
 
     def _around(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """The frame nearest to each wanted number, at most half a step away from it."""
+        """The frame nearest to each wanted number, at most half a step away."""
         key = self.corpus.key
         sequence = key[rows] // KEY_SPAN
         ahead = self.offset * self.corpus.step[sequence, None]  # [B, T] frame numbers
@@ -153,8 +152,8 @@ def clip_labels(head: Head, labels: np.ndarray, group: np.ndarray, groups: int) 
 
     Parameters
     ----------
-    labels : of N frames, by the head's kind.
-    group : ``[N]``, to which of the ``groups`` a frame belongs.
+    labels : labels of N frames, by the head's kind.
+    group : ``[N]`` group of each frame, below ``groups``.
     """
     if labels.ndim == 1:
         known = labels >= 0
@@ -173,9 +172,9 @@ def clip_labels(head: Head, labels: np.ndarray, group: np.ndarray, groups: int) 
 
 
 def labeled_as_clips(corpus: Corpus, head: Head) -> bool:
-    """Whether clips are labeled as a whole: no labeled sequence has two labels, or frames without one.
+    """Whether whole clips are labeled: no labeled sequence has two labels or unlabeled frames.
 
-    Stills do not count as clips; sequences of one frame each are scored the same either way.
+    False if all sequences have one frame, which are scored the same either way.
     """
     labels = corpus.labels[head.name].cpu().numpy()
     known = head.labeled(labels)

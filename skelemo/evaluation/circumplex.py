@@ -1,4 +1,4 @@
-"""Nearest emotion to a valence and arousal: indicative, not a classifier."""
+"""Mapping of valence and arousal to the nearest emotion: indicative, not a classifier."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,9 +11,9 @@ from skelemo.evaluation import metrics
 from skelemo.runs.predictions import output_columns, truth_columns
 from skelemo.targets import VA, Head, hard_labels
 
-#: Valence and arousal of each emotion in [-1, 1]: pleasure and arousal of Russell & Mehrabian (1977), "Evidence for a
-#: three-factor theory of emotions", terms happy, sad, angry, surprised, disgusted, fearful; neutral is the origin
-#: by convention. In the order of class numbers.
+#: Valence and arousal of each emotion in [-1, 1]: pleasure and arousal of the terms happy, sad, angry, surprised,
+#: disgusted and fearful in Russell & Mehrabian (1977), "Evidence for a three-factor theory of emotions"; neutral is the
+#: origin by convention. In the order of class numbers.
 PROTOTYPES: dict[str, tuple[float, float]] = {
     "happiness": (0.81, 0.51),
     "sadness": (-0.63, -0.27),
@@ -25,22 +25,23 @@ PROTOTYPES: dict[str, tuple[float, float]] = {
 }
 
 
-#: What valence and arousal are read as where a run is asked to.
+#: The head of emotions mapped from valence and arousal.
 READING = Head("emotion", "classes", tuple(PROTOTYPES))
 _NEUTRAL = READING.outputs.index("neutral")
-#: Radii of neutral that `choose_radius` tries.
+#: Radii of neutral tried by `choose_radius`.
 RADII = tuple(round(0.025 * step, 3) for step in range(33))
 
 
 def nearest_emotion(valence: ArrayLike, arousal: ArrayLike, radius: float | None = None) -> NDArray[np.int64]:
-    """Index into `PROTOTYPES` of the nearest emotion, for valence and arousal of one shape ``[...]``; -1 for NaN.
+    """Index into `PROTOTYPES` of the nearest emotion, for valence and arousal ``[...]``; -1 for NaN.
+
+    Indicative only: anger, fear and disgust are within 0.26 of one another in this plane (they differ in dominance),
+    there is no published boundary of neutral, and published prototypes disagree.
 
     Parameters
     ----------
-    radius : neutral is what lies so near the origin, and nothing else; without it, what is nearest to the origin.
-
-    Indicative only. Anger, fear and disgust lie within 0.26 of one another in this plane (it takes dominance to tell
-    them apart), no published rule says where neutral ends, and the published prototypes differ among themselves.
+    radius : points within this distance of the origin are neutral, and no others; without it, points nearest to the
+        origin.
     """
     points = np.stack(np.broadcast_arrays(np.asarray(valence, np.float64), np.asarray(arousal, np.float64)), axis=-1)
     prototypes = np.array(list(PROTOTYPES.values()))  # [7, 2]
@@ -52,12 +53,12 @@ def nearest_emotion(valence: ArrayLike, arousal: ArrayLike, radius: float | None
 
 
 def reads(heads: Sequence[Head]) -> bool:
-    """Whether these heads predict what can be read as an emotion."""
+    """Whether these heads include valence and arousal."""
     return VA in heads
 
 
 def with_reading(outputs: Mapping[str, np.ndarray], radius: float | None) -> dict[str, np.ndarray]:
-    """Outputs by head and, with a radius, those of `READING`: 1 for the emotion that is read, NaN where unknown."""
+    """Outputs by head and, with a radius, those of `READING`: one-hot, NaN if unknown."""
     if radius is None or VA.name not in outputs:
         return dict(outputs)
     valence, arousal = outputs[VA.name].T
@@ -67,44 +68,43 @@ def with_reading(outputs: Mapping[str, np.ndarray], radius: float | None) -> dic
 
 
 def labeled_emotions(heads: Sequence[Head]) -> Head | None:
-    """The head of classes that are among the seven emotions, two of them or more; None without any."""
+    """The first head of classes with at least two of the seven emotions, or None."""
     return next((head for head in heads if head.kind == "classes" and len({*head.outputs} & {*PROTOTYPES}) > 1), None)
 
 
 def as_emotions(head: Head, labels: np.ndarray) -> NDArray[np.int16]:
-    """Class numbers of `READING` for labels of another head; -1 for classes that are none of its."""
+    """Labels of another head as class numbers of `READING`; -1 for other classes."""
     index = [READING.outputs.index(name) if name in READING.outputs else -1 for name in head.outputs]
     return np.asarray(np.array([*index, -1], np.int16)[hard_labels(labels)])
 
 
 def choose_radius(outputs: Mapping[str, np.ndarray], emotions: NDArray[np.int16]) -> float:
-    """The radius of neutral with the best macro F1 against labels of `READING`; the smallest of equal ones."""
+    """The smallest radius of neutral with the best macro F1 against labels of `READING`."""
     known = emotions >= 0
     valence, arousal = outputs[VA.name][known].T
 
-    def figure(radius: float) -> float:
+    def macro_f1(radius: float) -> float:
         found = metrics.confusion(emotions[known], nearest_emotion(valence, arousal, radius), len(READING))
         return round(float(metrics.macro_f1(found)), 9)
 
-    return max(RADII, key=lambda radius: (figure(radius), -radius))
+    return max(RADII, key=macro_f1)  # the first of equals
 
 
 def affect_reading(windows: pd.DataFrame, heads: Sequence[Head]) -> dict[str, Any] | None:
-    """Agreement of predicted and true valence and arousal when both are mapped to the nearest emotion.
+    """Agreement of predicted and true valence and arousal after mapping both to the nearest emotion.
 
     Parameters
     ----------
     windows : rows of a table of predictions.
-    heads : of the run.
+    heads : the run's heads.
 
     Returns
     -------
     dict
         ``title`` and ``basis`` for a page; ``windows``, ``agreement`` (share of windows with the same emotion) and
-        ``rows``: for each emotion its name, the windows by true and by predicted affect, and the share of the former
-        that agree. ``labeled`` holds accuracy and UAR of both mappings against class labels, if windows have one of the
-        seven emotions; that of the true affect bounds what the mapping can reach. None without windows or without the
-        head `skelemo.targets.VA`.
+        ``rows``: for each emotion its name, the number of windows by true and by predicted affect, and the share of the
+        former that agree. ``labeled``: accuracy and UAR of both mappings against class labels, if any; those of the
+        true affect are an upper bound. None without windows or without the head `skelemo.targets.VA`.
     """
     if VA not in heads:
         return None
@@ -133,9 +133,9 @@ def affect_reading(windows: pd.DataFrame, heads: Sequence[Head]) -> dict[str, An
             for found in [metrics.confusion(classes, reading[known], len(names))]
         }
     return {
-        "title": "Valence and arousal read as emotions",
-        "basis": "Each pair is read as the nearest of seven prototypes (Russell & Mehrabian, 1977; neutral at the "
-        "origin). Indicative only: anger, fear and disgust lie too close in this plane to be told apart.",
+        "title": "Valence and arousal mapped to emotions",
+        "basis": "Each pair is mapped to the nearest of seven prototypes (Russell & Mehrabian, 1977; neutral at the "
+        "origin). Indicative only: anger, fear and disgust are too close in this plane to be distinguished.",
         "windows": len(frame),
         "agreement": float(metrics.accuracy(matrix)),
         "rows": rows,

@@ -1,7 +1,7 @@
 """Metrics: pure functions on NumPy arrays in float64, over labeled windows only, registered by name.
 
-Metrics of classes are functions of a confusion matrix ``[..., C, C]`` (rows: truth, columns: prediction), metrics of
-values of a few sums, so a thousand resamples are scored in one call. Other metrics take the windows themselves
+Metrics of classes are functions of confusion matrices ``[..., C, C]`` (rows: truth, columns: prediction), metrics of
+values are functions of moments, so a thousand resamples are scored in one call. Other metrics take the windows
 (`skelemo.evaluation.rank_metrics`). Predictions must not be NaN.
 """
 
@@ -25,21 +25,21 @@ class Metric:
 
     Parameters
     ----------
-    kind : of the heads that it applies to.
-    form : signature of its function; all but ``windows`` allow leading axes:
+    kind : kind of head.
+    form : signature of the function; all but ``windows`` allow leading axes:
 
         - ``confusion``: matrices ``[..., C, C]`` → ``[...]`` (classes)
         - ``moments``: `sums` of each output ``[..., K, 6]`` → ``[..., K]`` (values)
         - ``tables``: 2 × 2 tables of each flag ``[..., K, 2, 2]`` → ``[..., K]`` (flags)
         - ``windows``: truth and prediction → a number, or ``[K]``, one per output. Classes are int ``[N]`` and
-          probabilities ``[N, K]``; values and flags float ``[N, K]`` each, NaN where the truth is unknown.
+          probabilities ``[N, K]``; values and flags float ``[N, K]`` each, NaN if the truth is unknown.
 
-    title : for reports.
+    title : title for reports.
     sums, of_sums : only for ``windows``, for a fast bootstrap. ``sums(truth, predicted, groups, size)`` yields for each
         output (or once for all) statistics that are additive over groups, ``[size, S]``; ``of_sums`` maps totals
-        ``[R, S]`` to the metric ``[R]``, exactly or approximately. Otherwise windows are resampled one by one.
-    resampled : only for ``confusion`` and ``tables``, in place of the function where groups are resampled: of the sums
-        of the resamples and of all windows, for metrics that depend on what occurs at all.
+        ``[R, S]`` to the metric ``[R]``, exactly or approximately. Without them windows are resampled.
+    resampled : only for ``confusion`` and ``tables``: replaces the function for resamples, with the sums of the
+        resamples and of all windows, for metrics that depend on which classes occur.
     """
 
     kind: KindName
@@ -52,12 +52,12 @@ class Metric:
 
 METRICS: Registry[Metric] = Registry("metric", "skelemo.metrics", "skelemo.evaluation")
 
-#: The metric of each kind that selects models and comes first in tables.
+#: Main metric of each kind, which selects models and is first in tables.
 MAIN: dict[KindName, str] = {"classes": "macro_f1", "values": "ccc_mean", "flags": "f1_mean"}
 
 
 def main_metric(head: Head) -> str:
-    """Name of the head's main figure."""
+    """Name of the head's main metric."""
     return MAIN[head.kind]
 
 
@@ -68,7 +68,7 @@ def metrics_of(head: Head) -> list[str]:
 
 
 def titles(head: Head) -> dict[str, str]:
-    """Titles by figure of a head: the metric, and each output if it is evaluated by output."""
+    """Titles of a head's metrics, with one per output if evaluated by output."""
     found = {}
     for name in metrics_of(head):
         facts = METRICS[name].facts
@@ -87,14 +87,14 @@ def confusion(truth: ArrayLike, predicted: ArrayLike, classes: int) -> Counts:
     """
     rows, columns = np.asarray(truth), np.asarray(predicted)
     if rows.shape != columns.shape or rows.ndim != 1:
-        raise ValueError(f"truth {rows.shape} and predictions {columns.shape} are not two lists of one length")
+        raise ValueError(f"truth {rows.shape} and predictions {columns.shape}: expected two arrays of equal length")
     for name, values in (("truth", rows), ("predictions", columns)):
         if not values.size:
             continue
         if not np.issubdtype(values.dtype, np.integer):
             raise ValueError(f"{name} are {values.dtype}, not class numbers")
         if values.min() < 0 or values.max() >= classes:
-            raise ValueError(f"{name} run from {values.min()} to {values.max()}; there are classes 0 to {classes - 1}")
+            raise ValueError(f"{name} from {values.min()} to {values.max()}; expected classes 0 to {classes - 1}")
     cells = rows.astype(np.int64) * classes + columns.astype(np.int64)
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
@@ -119,15 +119,15 @@ def macro_f1_of_resamples(matrices: Floats, whole: Floats) -> Floats:
 
 
 def f1_of_resamples(hits: Floats, support: Floats, claimed: Floats, true: Floats, predicted: Floats) -> Floats:
-    """F1 of the classes of all windows in resamples of them, ``[..., C]``.
+    """F1 ``[..., C]`` of each class in resamples.
 
-    A class that occurs, but not in a resample, is unknown there, as its recall is: taken for 0 it would pull the
-    interval down. A class that is only ever predicted is 0 in every resample, as it is in all windows.
+    A class that does not occur in a resample is NaN, like its recall: 0 would bias the interval down. A class that is
+    predicted but never occurs is 0 in all resamples, as in all windows.
 
     Parameters
     ----------
-    hits, support, claimed : ``[..., C]`` of the resamples: how often a class is found, true and predicted.
-    true, predicted : ``[C]``, how often it is in all windows.
+    hits, support, claimed : ``[..., C]`` number of hits, labels and predictions of each class in the resamples.
+    true, predicted : ``[C]`` number of labels and predictions in all windows.
     """
     of_true = np.where(support > 0, ratio(2 * hits, support + claimed), np.nan)
     return np.where(true > 0, of_true, np.where(predicted > 0, 0.0, np.nan))
@@ -224,7 +224,7 @@ def _moments(totals: ArrayLike) -> tuple[Floats, Floats, Floats, Floats, Floats,
 
 
 def flag_f1_of_resamples(tables: Floats, whole: Floats) -> Floats:
-    """`flag_f1` of resamples ``[..., K, 2, 2]``: unknown where a flag that occurs in all ``[K, 2, 2]`` does not."""
+    """`flag_f1` of resamples ``[..., K, 2, 2]``: NaN for a flag that occurs in ``whole [K, 2, 2]`` only."""
     lost = (tables[..., 1, :].sum(-1) == 0) & (whole[..., 1, :].sum(-1) > 0)
     return np.where(lost, np.nan, flag_f1(tables))
 
@@ -254,11 +254,11 @@ def mean_of_known(values: Floats) -> Floats:
 
 
 def _pair(truth: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
-    """Validate both series: one length, finite; as float64."""
+    """Both series as float64, validated: equal length, finite."""
     x, y = np.asarray(truth, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     if x.shape != y.shape or x.ndim != 1:
-        raise ValueError(f"truth {x.shape} and predictions {y.shape} are not two lists of one length")
+        raise ValueError(f"truth {x.shape} and predictions {y.shape}: expected two arrays of equal length")
     for name, values in (("truth", x), ("predictions", y)):
         if not np.isfinite(values).all():
-            raise ValueError(f"{name} hold {np.count_nonzero(~np.isfinite(values))} values that are not numbers")
+            raise ValueError(f"{name}: {np.count_nonzero(~np.isfinite(values))} values are not finite")
     return x, y

@@ -1,7 +1,7 @@
-"""Metrics of ranks and probabilities: computed on the windows themselves, bootstrapped on histograms.
+"""Metrics of ranks and probabilities: computed on windows, bootstrapped on histograms.
 
 Histograms are additive over groups of windows, so a thousand resamples are one matrix product. Bins are quantiles, and
-windows in one bin count as tied: intervals are exact up to a bin, the figures themselves are exact.
+windows in one bin count as tied: intervals are exact up to a bin, the metrics themselves are exact.
 """
 
 import math
@@ -13,14 +13,14 @@ from scipy.stats import rankdata
 
 from skelemo.evaluation.metrics import METRICS, Counts, Floats, Metric, pearson_of_sums, ratio, sums
 
-#: Quantiles of a score, and of each of two series.
+#: Number of quantiles of a score, and of each of two series.
 _BINS, _SQUARE = 256, 32
-#: Bins of confidence.
+#: Number of confidence bins.
 _CONFIDENCE = 15
 
 
 def _quantile(values: Floats, bins: int) -> Counts:
-    """Quantile of each value, ``[N]``; equal values share one."""
+    """Quantile ``[N]`` of each value; equal values have the same."""
     edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1])) if len(values) else values
     return np.searchsorted(edges, values, side="right").astype(np.int64)
 
@@ -103,7 +103,7 @@ def calibration_error(truth: Counts, predicted: Floats) -> float:
 
 
 def presence_error(probability: Floats, present: NDArray[np.bool_]) -> float:
-    """Expected calibration error of probabilities ``[N]`` that something is present, bins as in `calibration_error`."""
+    """Expected calibration error of probabilities ``[N]`` of a flag, with the bins of `calibration_error`."""
     cells = np.minimum((probability * _CONFIDENCE).astype(np.int64), _CONFIDENCE - 1)
     gaps = np.bincount(cells, weights=probability - present, minlength=_CONFIDENCE)
     return float(np.abs(gaps).sum() / max(len(cells), 1))

@@ -1,1 +1,1 @@
-"""Using what a run has learned."""
+"""Predicting with trained models: files, live streams, evaluation and export."""

@@ -1,4 +1,4 @@
-"""Cards beside people in a video: number, classes, flags and values, and a dial for each head of two values."""
+"""Cards beside people in a video: number, classes, flags, values, and a dial for each head of two values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,26 +11,26 @@ from PIL import Image, ImageDraw, ImageFont
 
 from skelemo.targets import Head
 
-#: Okabe and Ito's colors, lightened for dark ground, by person.
+#: Color by person: Okabe and Ito's palette, lightened for a dark background.
 COLORS = ((86, 180, 233), (240, 170, 50), (64, 200, 150), (245, 130, 80), (220, 150, 195), (240, 228, 66))
-_GROUND, _INK, _MUTED = (15, 18, 24, 205), (255, 255, 255, 255), (190, 198, 210, 255)
+_BACKGROUND, _INK, _MUTED = (15, 18, 24, 205), (255, 255, 255, 255), (190, 198, 210, 255)
 _RIM, _FACE, _AXIS, _EDGE = (150, 155, 165, 255), (38, 42, 50, 225), (88, 93, 103, 255), (84, 89, 99, 225)
-#: Drawn larger and made small, so that edges are smooth.
+#: Supersampling factor for smooth edges.
 _FINE = 3
-#: Flags that a card names at most.
+#: Most flags listed on a card.
 _FLAGS = 4
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a card says of one person in one frame, rounded to what can be seen.
+class Content:
+    """Content of a card for one person and frame, rounded to what is visible (so that cards can be cached).
 
     Parameters
     ----------
-    lines : text and what stands muted behind it.
-    dials : by head of two values its place on the dial, each in [-1, 1]; None where there is no prediction.
+    lines : text, and muted text after it.
+    dials : for each head of two values, their names and the point in [-1, 1]²; None without a prediction.
     """
 
     number: str
@@ -39,10 +39,10 @@ class Answer:
     dials: tuple[tuple[tuple[str, str], tuple[float, float] | None], ...]
 
 
-def answer(
+def card_content(
     row: Mapping[str, Any], heads: Sequence[Head], names: Mapping[str, Sequence[str]], number: str, color: int
-) -> Answer:
-    """The answer that a row of the table of predictions gives; ``names`` are its columns by head."""
+) -> Content:
+    """The card's content from a row of the table of predictions; ``names`` are its columns by head."""
     lines: list[tuple[str, str]] = []
     dials = []
     for head in heads:
@@ -61,7 +61,7 @@ def answer(
             lines += [
                 (output, f"{value:.2f}" if known else "–") for output, value in zip(head.outputs, values, strict=True)
             ]
-    return Answer(number, COLORS[color % len(COLORS)], tuple(lines), tuple(dials))
+    return Content(number, COLORS[color % len(COLORS)], tuple(lines), tuple(dials))
 
 
 @lru_cache(32)
@@ -72,36 +72,36 @@ def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
 
 
 @lru_cache(4096)
-def card(said: Answer, text: int) -> np.ndarray:
-    """The card ``[H, W, 4]``, its text so many pixels high."""
+def draw_card(content: Content, text: int) -> np.ndarray:
+    """Draw a card ``[H, W, 4]`` with text of ``text`` pixels height."""
     unit = text * _FINE
     plain, bold, small = _font(unit, False), _font(unit, True), _font(round(unit * 0.72), False)
     pad, gap, row = round(unit * 0.55), round(unit * 0.4), round(unit * 1.45)
     chip = round(unit * 1.5)
-    lines = said.lines or (("", ""),) * (not said.dials)
+    lines = content.lines or (("", ""),) * (not content.dials)
     wide = [bold.getlength(name) + (gap + plain.getlength(value) if value else 0) for name, value in lines]
     body = max(wide, default=0)
     tall = max(chip, row * len(lines))
     dial = round(max(3.1 * unit, tall + pad))
     label = round(unit * 0.95)
-    inner = max(tall, dial + label if said.dials else 0)
-    width = round(pad + chip + (gap + body if lines else 0) + len(said.dials) * (pad + dial + label) + pad)
+    inner = max(tall, dial + label if content.dials else 0)
+    width = round(pad + chip + (gap + body if lines else 0) + len(content.dials) * (pad + dial + label) + pad)
     height = inner + 2 * pad
     image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
     draw = ImageDraw.Draw(image)
-    draw.rounded_rectangle((0, 0, width - 1, height - 1), radius=pad, fill=_GROUND, outline=_EDGE, width=_FINE)
+    draw.rounded_rectangle((0, 0, width - 1, height - 1), radius=pad, fill=_BACKGROUND, outline=_EDGE, width=_FINE)
     middle = height / 2
-    draw.ellipse((pad, middle - chip / 2, pad + chip, middle + chip / 2), fill=said.color)
-    size = unit if len(said.number) < 3 else round(unit * 2 / len(said.number))
-    draw.text((pad + chip / 2, middle), said.number, (15, 18, 24), _font(size, True), "mm")
+    draw.ellipse((pad, middle - chip / 2, pad + chip, middle + chip / 2), fill=content.color)
+    size = unit if len(content.number) < 3 else round(unit * 2 / len(content.number))
+    draw.text((pad + chip / 2, middle), content.number, (15, 18, 24), _font(size, True), "mm")
     left = pad + chip + gap
     for index, (name, value) in enumerate(lines):
         y = middle + (index - (len(lines) - 1) / 2) * row
         draw.text((left, y), name, _INK, bold, "lm")
         draw.text((left + bold.getlength(name) + gap, y), value, _MUTED, plain, "lm")
     right = left + body if lines else left - gap
-    for titles, point in said.dials:
-        _dial(draw, (right + pad, (height - dial + label) / 2, dial), said.color, titles, point, small)
+    for titles, point in content.dials:
+        _dial(draw, (right + pad, (height - dial + label) / 2, dial), content.color, titles, point, small)
         right += pad + dial + label
     return np.asarray(image.resize((max(1, round(width / _FINE)), max(1, round(height / _FINE))), Image.Resampling.BOX))
 
@@ -114,7 +114,7 @@ def _dial(
     point: tuple[float, float] | None,
     font: ImageFont.FreeTypeFont,
 ) -> None:
-    """Two values as a point in a circle: the first to the right, the second up; their initials stand at the axes."""
+    """Draw two values as a point in a circle, the first to the right, the second up, with initials at the axes."""
     left, top, size = place
     x, y, radius = left + size / 2, top + size / 2, size / 2
     line = max(1, round(size / 40))
@@ -126,7 +126,7 @@ def _dial(
     draw.text((x, top - gap), titles[1][:1].upper(), _MUTED, font, "mb")
     if point is None:
         return
-    reach = max(1.0, float(np.hypot(*point)))  # a corner of the square lies on the circle
+    reach = max(1.0, float(np.hypot(*point)))  # project corners of the square onto the circle
     dx, dy = x + point[0] / reach * radius * 0.86, y - point[1] / reach * radius * 0.86
     dot = size * 0.11
     draw.line((x, y, dx, dy), (*color, 255), max(1, round(size / 16)))
@@ -135,14 +135,14 @@ def _dial(
 
 @dataclass
 class Placing:
-    """Where the cards of a video stand: beside their people, each where it was before if that still fits."""
+    """Places cards beside people, preferring each card's previous position."""
 
     width: int
     height: int
     last: dict[int, int] = field(default_factory=dict)
 
     def place(self, who: int, box: Box, size: tuple[int, int], taken: Sequence[Box]) -> Box:
-        """The place of a card of ``size`` (width, height) beside a person's box, apart from those that are taken."""
+        """A position for a card of ``size`` (width, height) beside a person's box, clear of the ``taken`` boxes."""
         places = [self._inside(x, y, size) for x, y in self._corners(box, size)]
         costs = [
             _common(place, box) + 4 * sum(_common(place, other) for other in taken) + 0.02 * index * size[0] * size[1]
@@ -172,14 +172,14 @@ class Placing:
 
 
 def _common(one: Box, other: Box) -> float:
-    """Area that two boxes share."""
+    """Area of the intersection of two boxes."""
     across = min(one[2], other[2]) - max(one[0], other[0])
     down = min(one[3], other[3]) - max(one[1], other[1])
     return max(0.0, across) * max(0.0, down)
 
 
-def lead(image: np.ndarray, place: Box, box: Box, color: tuple[int, int, int]) -> None:
-    """Draw a line from a card to the top of the person's box, in place, unless the card stands there already."""
+def draw_leader(image: np.ndarray, place: Box, box: Box, color: tuple[int, int, int]) -> None:
+    """Draw a leader line, in place, from a card to the top of the person's box unless they nearly touch."""
     height, width = image.shape[:2]
     end = ((box[0] + box[2]) / 2, box[1])
     start = (min(max(end[0], place[0]), place[2]), min(max(end[1], place[1]), place[3]))
@@ -197,8 +197,8 @@ def lead(image: np.ndarray, place: Box, box: Box, color: tuple[int, int, int]) -
     here[...] = np.round(here * (1 - cover) + np.array(color) * cover).astype(np.uint8)
 
 
-def lay(image: np.ndarray, patch: np.ndarray, place: Box) -> None:
-    """Lay a card ``[h, w, 4]`` over an image ``[H, W, 3]``, in place; what reaches beyond the image is cut off."""
+def paste(image: np.ndarray, patch: np.ndarray, place: Box) -> None:
+    """Blend a card ``[h, w, 4]`` into an image ``[H, W, 3]``, in place, clipped to the image."""
     left, top = round(place[0]), round(place[1])
     here = image[top : top + patch.shape[0], left : left + patch.shape[1]]
     patch = patch[: here.shape[0], : here.shape[1]]

@@ -1,4 +1,4 @@
-"""What a model costs: parameters, FLOPs, and how many windows a second it predicts."""
+"""Cost of a model: parameters, FLOPs, and throughput in windows per second."""
 
 import platform
 import re
@@ -17,14 +17,14 @@ from skelemo.runs.folder import throughput_together
 from skelemo.targets import Head
 from skelemo.text import count
 
-#: Seconds that a measurement takes, beside its first batch and the one that is under way.
+#: Duration of a measurement in seconds, after the warm-up batch.
 _SECONDS = 0.25
 
 
 def size(
     arch: str, layout_name: str, heads: Sequence[Head], frames: int, settings: Mapping[str, Any]
 ) -> dict[str, int]:
-    """``parameters``, and ``flops`` of one window, of a network; nothing of a baseline, which has neither."""
+    """``parameters`` and ``flops`` per window of a network; empty for a baseline."""
     if registry.entry(arch).facts.fitted:
         return {}
     settings = registry.lasting(settings)
@@ -35,14 +35,14 @@ def size(
 def throughput(
     network: nn.Module, batches: Batches, heads: Sequence[Head], precision: str, *, flip: bool = False
 ) -> dict[str, Any]:
-    """How many windows a second are predicted, from prepared keypoints in memory to answers on the host.
+    """Windows per second, from prepared keypoints in memory to predictions on the host.
 
-    A batch warms up; then batches are predicted, over and over, for a quarter of a second.
+    Predicts the batches repeatedly for a quarter of a second after one warm-up batch.
 
     Returns
     -------
     dict
-        ``windows_per_second``, ``batch`` (windows at a time) and ``device``, by its model.
+        ``windows_per_second``, ``batch`` (its size) and ``device`` (the name of the hardware).
     """
     done, started, spent, first = 0, 0.0, 0.0, 0
     while spent < _SECONDS:
@@ -57,7 +57,7 @@ def throughput(
 
 
 def cost_of_members(members: Sequence[Member], batches: Sequence[Batches]) -> dict[str, Any]:
-    """``parameters``, ``flops`` and ``throughput`` of models that predict together, for ``environment.json``."""
+    """Total ``parameters`` and ``flops`` and joint ``throughput`` of an ensemble, for ``environment.json``."""
     sizes = [
         size(one.file.arch, one.layout.name, one.file.heads, one.window.length, one.file.settings) for one in members
     ]
@@ -71,14 +71,14 @@ def cost_of_members(members: Sequence[Member], batches: Sequence[Batches]) -> di
 
 
 def device_name(device: torch.device) -> str:
-    """A device by its model; a processor with the threads that compute."""
+    """Name of the hardware; for a CPU with the number of threads."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return f"{_processor()}, {count(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else str(device)
 
 
 def _processor() -> str:
-    """The model of the processor, where the system tells, else its architecture."""
+    """Model name of the CPU, or its architecture if unknown."""
     try:
         found = re.search(r"^model name\s*:(.+)$", Path("/proc/cpuinfo").read_text("utf-8", "replace"), re.MULTILINE)
     except OSError:

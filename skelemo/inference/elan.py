@@ -1,8 +1,8 @@
-"""Predictions as an annotation file of ELAN (EAF 3.0), to be opened beside the video.
+"""Predictions as an ELAN annotation file (EAF 3.0).
 
-Each person has a tier for each head of classes, with an annotation for each stretch of one class, and a tier for each
-value and flag, with the mean over the same stretches of a second. The values of every frame lie in a linked CSV file
-for each person, which ELAN draws as curves; ``NAME_tsconf.xml`` tells it how.
+Each person has one tier per head of classes, with an annotation for each run of one class, and one tier per value and
+flag, with means over each second. Frame-wise values are written to a linked CSV file per person, which ELAN plots as
+configured by ``NAME_tsconf.xml``.
 """
 
 import mimetypes
@@ -19,13 +19,13 @@ from skelemo.errors import ConfigError
 from skelemo.targets import Head
 from skelemo.text import file_names, visible
 
-#: Length of the annotations of a value or flag, in milliseconds.
+#: Length in milliseconds of the annotations of a value or flag.
 STRETCH = 1000
 
+#: Start and end in milliseconds, and value.
 Annotations = Iterator[tuple[int, int, str]]
 
-
-#: Red, green and blue of curves.
+#: Red, green and blue of the curves.
 _COLORS = ("0,114,178", "213,94,0", "0,158,115", "204,121,167", "230,159,0", "86,180,233")
 
 
@@ -39,15 +39,15 @@ def write_elan(
     film: Path | None = None,
     kind: str = "prediction",
 ) -> None:
-    """Write a table of predictions, or of labels, times in milliseconds.
+    """Write a table of predictions or labels.
 
-    Raises `ConfigError`: frames without a time: ELAN needs frames per second; or several videos.
+    Raises `ConfigError`: frames without a time, or several videos.
 
     Parameters
     ----------
-    out : what the file will be called: linked files lie beside it. As ``path`` unless given.
-    film : the video that is annotated.
-    kind : what the annotations are: ELAN's linguistic type.
+    out : final path of the file, beside which linked files are written; default ``path``.
+    film : the annotated video.
+    kind : ELAN's linguistic type of the annotations.
     """
     require_elan(table["video"].nunique(), timed=not table["time"].isna().any())
     root = ElementTree.Element("ANNOTATION_DOCUMENT", AUTHOR="skelemo", DATE="1970-01-01T00:00:00+00:00", FORMAT="3.0",
@@ -89,7 +89,7 @@ def write_elan(
 
 
 def _link(header: ElementTree.Element, what: str, file: Path, out: Path, kind: str) -> None:
-    """Name another file, absolutely and as seen from the annotations."""
+    """Link another file by its absolute and relative path."""
     relative = Path(os.path.relpath(file, out.parent)).as_posix()
     relative = relative if relative.startswith("../") else f"./{relative}"
     word = "LINK" if what == "LINKED_FILE" else what
@@ -104,7 +104,7 @@ def _link_values(
     names: Mapping[str, Sequence[str]],
     out: Path,
 ) -> None:
-    """Write each person's values by frame beside the annotations, and how ELAN is to draw them."""
+    """Write each person's frame-wise values beside the annotations, and ELAN's configuration for plotting them."""
     tracks = [(name, head) for head in heads if head.kind == "values" for name in names[head.name]]
     columns = [name for name, _ in tracks]
     if not tracks:
@@ -141,15 +141,15 @@ def _link_values(
 
 
 def require_elan(videos: int, *, timed: bool) -> None:
-    """`ConfigError` where ELAN cannot annotate so many videos, or frames without times."""
+    """Raise `ConfigError` for several videos or frames without times."""
     if not timed:
-        raise ConfigError("ELAN needs times, and the source has no frames per second: give them with --fps")
+        raise ConfigError("ELAN needs times, but the source has no frame rate: pass --fps")
     if videos > 1:
-        raise ConfigError(f"an .eaf file annotates one video, and the source has {videos}: predict one at a time")
+        raise ConfigError(f"an .eaf file annotates one video, but the source has {videos}: predict one at a time")
 
 
 def _classes(classes: np.ndarray, start: np.ndarray, step: int) -> Annotations:
-    """Runs of one class without a gap; frames without a prediction have none."""
+    """Runs of one class without gaps or missing predictions."""
     ends = np.flatnonzero((classes[1:] != classes[:-1]) | (np.diff(start) > 2 * step)) + 1
     for first, last in zip([0, *ends], [*ends, len(classes)], strict=True):
         if classes[first]:
@@ -157,8 +157,8 @@ def _classes(classes: np.ndarray, start: np.ndarray, step: int) -> Annotations:
 
 
 def _means(values: np.ndarray, start: np.ndarray, step: int) -> Annotations:
-    """Means over stretches of `STRETCH` milliseconds."""
-    for stretch in np.unique(start // STRETCH):
-        here = (start // STRETCH == stretch) & ~np.isnan(values)
+    """Means over segments of `STRETCH` milliseconds."""
+    for segment in np.unique(start // STRETCH):
+        here = (start // STRETCH == segment) & ~np.isnan(values)
         if here.any():
             yield int(start[here][0]), int(start[here][-1]) + step, f"{values[here].mean():.3f}"

@@ -1,4 +1,4 @@
-"""Where figures come from: versions, machine, commit and data; and the device that networks run on."""
+"""Provenance of a run's figures (versions, machine, commit, data), and the choice of a device."""
 
 import platform
 import subprocess
@@ -17,7 +17,7 @@ _PACKAGES = ("torch", "lightning", "torch_geometric", "numpy", "pandas", "scikit
 
 
 def environment(cache: Cache, heads: tuple[Head, ...], device: torch.device) -> dict[str, Any]:
-    """Versions, machine, commit and data of a training or an evaluation; ``environment.json``."""
+    """Content of ``environment.json``: versions, machine, commit and data of a training or evaluation."""
     return {
         "skelemo": skelemo.__version__,
         "python": platform.python_version(),
@@ -38,7 +38,7 @@ def environment(cache: Cache, heads: tuple[Head, ...], device: torch.device) -> 
 
 
 def _git_commit() -> str | None:
-    """Commit of the source that runs, with a plus sign where it has been changed since."""
+    """Commit of the running source, with a plus sign if it has uncommitted changes."""
     here = Path(skelemo.__file__).parent
     try:
         commit = subprocess.run(
@@ -54,7 +54,7 @@ def _git_commit() -> str | None:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is the accelerator where there is one, else the CPU."""
+    """The device called ``name``; ``auto`` is the accelerator if available, else the CPU."""
     if name == "auto":
         found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         return found or torch.device("cpu")
@@ -64,5 +64,5 @@ def choose_device(name: str) -> torch.device:
             raise RuntimeError("expected auto, cpu, cuda, cuda:1 or mps")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"device {name!r} is not available: {str(error).splitlines()[0]}") from None
     return device

@@ -1,4 +1,4 @@
-"""Checks of exported models: the same predictions as the run's own, and what 8-bit numbers cost."""
+"""Checks of exported models: agreement with the run's own predictions, and the cost of quantization."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,20 +23,20 @@ from skelemo.inference.predictor import Model
 from skelemo.simulate import Cast, short_clip
 from skelemo.skeleton import Layout, layout
 
-#: Largest difference from the run's own predictions that an exported file may have.
+#: Largest accepted difference from the run's own predictions.
 TOLERANCE = 1e-4
-#: Windows that are compared, and sequences that they come from.
+#: Number of windows compared, and of the sequences they come from.
 _WINDOWS, _SEQUENCES = 14, 6
 _BATCHES = (1, 7)
-#: Windows that say which range numbers have, and that score a quantized model, at most.
+#: Number of windows that calibrate the ranges of a quantized model, and at most that score it.
 _CALIBRATION, _SCORED = 64, 4000
-#: Operations that are quantized.
+#: Quantized operations.
 _PRODUCTS = ["Conv", "Gemm", "MatMul"]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What quantizing costs a head on the validation subset: its main figure before and after."""
+    """Main metric of a head on the validation subset before and after quantization."""
 
     head: str
     figure: str
@@ -46,13 +46,13 @@ class Cost:
 
 
 def check(model: Model, exported: Exported, cache: Cache | None) -> float:
-    """The largest difference between the predictions of a run and of its exported file, one window and seven at a time.
+    """Largest difference between the predictions of a run and of its exported file, in batches of 1 and 7.
 
-    Raises `ConfigError`: it is more than `TOLERANCE`, or the cache lacks the model's parts.
+    Raises `ConfigError`: it exceeds `TOLERANCE`, or the cache lacks the model's parts.
 
     Parameters
     ----------
-    cache : real frames; simulated ones unless given.
+    cache : frames to compare on; simulated ones by default.
     """
     with tempfile.TemporaryDirectory(prefix="skelemo-") as folder:
         chosen = _some(cache) if cache else _simulated(Path(folder), model.layout)
@@ -69,20 +69,20 @@ def check(model: Model, exported: Exported, cache: Cache | None) -> float:
                 apart = float(np.abs(found[name] - expected[name]).max())
                 if not apart <= TOLERANCE:
                     raise ConfigError(
-                        f"the exported model predicts {name} otherwise than the run, by {apart:.2g} in batches of "
-                        f"{batch}; at most {TOLERANCE:g} is accepted, and nothing was written"
+                        f"{name}: predictions of the exported model differ from the run's by {apart:.2g} in batches "
+                        f"of {batch}; expected at most {TOLERANCE:g}; nothing was written"
                     )
                 worst = max(worst, apart)
     return worst
 
 
 def _some(cache: Cache) -> Cache:
-    """A few of its sequences, evenly chosen."""
+    """Evenly spaced sequences of a cache."""
     return cache.only(np.unique(np.linspace(0, len(cache.sequences) - 1, _SEQUENCES).astype(int)))
 
 
 def _simulated(folder: Path, wanted: Layout) -> Cache:
-    """Simulated people; parts that these have not, at random places."""
+    """Simulated people; parts that the simulation lacks are random."""
     acted, rng, clips = layout(), np.random.default_rng(0), []
     for number in range(3):
         clip = short_clip(Cast(5), number, 40)
@@ -94,27 +94,25 @@ def _simulated(folder: Path, wanted: Layout) -> Cache:
                 points[:, wanted.slices[part.name]] = raw[:, acted.slices[part.name]]
         points = np.where(points[..., 2:] > 0, points, 0)
         numbers = np.arange(len(raw), dtype=np.int32)
-        points[..., 2] = points[..., 2].clip(0, 1)  # OpenPose's are at times above 1, as ingest knows
+        points[..., 2] = points[..., 2].clip(0, 1)  # OpenPose's confidence may exceed 1
         clips.append(Clip(f"{number}", f"{number}", points, numbers, width=clip.width, height=clip.height, fps=25.0))
     write_shard(folder, Header(wanted.name), clips)
     return open_cache(folder)
 
 
 def of_subset(cache: Cache, splits: Mapping[str, Any], subset: str) -> Cache:
-    """The sequences of a cache that were in a subset of a run. Raises `InputError`: there are none."""
+    """The sequences of a cache in a subset of a run. Raises `InputError` if there are none."""
     named = {name for fold in splits.get("folds", ()) for name in fold.get(subset, ())}
     rows = np.flatnonzero(cache.sequences["id"].isin(named))
     if not len(rows):
-        raise InputError(f"{cache.name} has no sequence of the run's {subset} subset: name the cache it was trained on")
+        raise InputError(f"{cache.name}: no sequence of the run's {subset} subset; name the cache it was trained on")
     return cache.only(rows)
 
 
 def quantized(content: bytes, exported: Exported, cache: Cache, splits: Mapping[str, Any]) -> bytes:
-    """An ONNX model whose convolutions and matrix products compute with 8-bit integers, ranges from training windows.
+    """Quantize convolutions and matrix products of an ONNX model to 8-bit integers, calibrated on training windows.
 
-    Preparing and drawing stay as they are.
-
-    Raises `ConfigError`: there is nothing to quantize.
+    Raises `ConfigError`: the model has neither.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -123,7 +121,7 @@ def quantized(content: bytes, exported: Exported, cache: Cache, splits: Mapping[
     weights = {one.name for one in model.graph.initializer if len(one.dims) > 1 and one.data_type == 1}
     nodes = [node.name for node in model.graph.node if node.op_type in _PRODUCTS and node.input[1] in weights]
     if not nodes:
-        raise ConfigError(f"{exported.name} has no convolution and no matrix product that could be quantized")
+        raise ConfigError(f"{exported.name} has no convolution or matrix product to quantize")
     readings: list[Arrays] = []
 
     def record(given: Mapping[str, np.ndarray]) -> Arrays:
@@ -137,10 +135,10 @@ def quantized(content: bytes, exported: Exported, cache: Cache, splits: Mapping[
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self.left: Iterator[Arrays] = iter(readings)
+            self.readings: Iterator[Arrays] = iter(readings)
 
         def get_next(self) -> Arrays | None:
-            return next(self.left, None)
+            return next(self.readings, None)
 
     with tempfile.TemporaryDirectory(prefix="skelemo-") as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
@@ -160,7 +158,7 @@ def quantized(content: bytes, exported: Exported, cache: Cache, splits: Mapping[
 
 
 def costs(model: Model, before: Exported, after: Exported, cache: Cache, splits: Mapping[str, Any]) -> list[Cost]:
-    """The main figure of each head on the validation subset, by two exported models on the same windows."""
+    """Main metric of each head on the validation subset for two exported models on the same windows."""
     chosen, one = of_subset(cache, splits, "validation"), model.members[0]
     corpus = load_corpus(chosen, one.preparation, [part.name for part in one.layout.parts], keep_absent=True)
     heads = [head for head in model.heads if head.name in {known.name for known in corpus.heads}]

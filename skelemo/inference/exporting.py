@@ -1,7 +1,7 @@
-"""One module that holds everything between raw keypoints and predictions, and its conversion to other programs' files.
+"""Export to ONNX and ``torch.export``: one module from raw keypoints in pixels to predictions.
 
-The file takes keypoints in pixels. What it holds is what training and `Model.predict` do: `skelemo.preprocess`, the
-renderer, the network (or the networks of all folds, averaged), softmax.
+It contains what training and `Model.predict` do: `skelemo.preprocess`, the renderer, the network (or the networks of
+all folds, averaged), softmax.
 """
 
 import io
@@ -31,18 +31,18 @@ from skelemo.models.heads import answers
 from skelemo.preprocess import Clips, clean, find_reference, place, prepare
 from skelemo.render.views import USUAL
 
-#: Outputs beside those of the heads.
+#: Outputs besides those of the heads.
 VISIBLE = ("visible_frames", "visible_points")
-#: Most windows of one call.
+#: Most windows in one call.
 _MOST = 1 << 16
 
 
 class EndToEnd(nn.Module):
-    """Raw keypoints to predictions: what is exported.
+    """The exported module: raw keypoints to predictions.
 
-    A model with ``reference: window`` takes windows, ``keypoints [B, T, V, 3]``. One with ``reference: clip`` takes
-    a person's whole recording, ``keypoints [1, C, V, 3]`` of any length C, and ``frames [W, T]`` says which of its
-    frames each of W windows has: -1 where there is none.
+    A model with ``reference: window`` takes windows, ``keypoints [B, T, V, 3]``. A model with ``reference: clip`` takes
+    a person's whole recording, ``keypoints [1, C, V, 3]`` of any length C, and ``frames [W, T]``, the indices of each
+    window's frames (-1: none).
 
     Raises `ConfigError`: the members do not take the same windows.
     """
@@ -61,15 +61,13 @@ class EndToEnd(nn.Module):
         self.heads, self.layout, self.settings, self.window = model.heads, first.layout, first.preparation, first.window
         if self.settings.calibrate != "none":
             raise ConfigError(
-                f"{model.name} is calibrated to the person (calibrate: {self.settings.calibrate}), and a file would "
-                "not know the person's other frames: train one with --set calibrate=none to export it, or use this "
-                "one's folder"
+                f"{model.name} has calibrate: {self.settings.calibrate}, which needs a person's other frames: train "
+                "with --set calibrate=none to export, or use the run folder"
             )
         if self.settings.standardize != "none":
             raise ConfigError(
-                f"{model.name} is standardized by data set (standardize: dataset), and a file would not know the other "
-                "data, whose means and deviations it needs: train one with --set standardize=none to export it, or "
-                "use this one's folder"
+                f"{model.name} has standardize: dataset, which needs the statistics of the whole data set: train with "
+                "--set standardize=none to export, or use the run folder"
             )
         self.networks = nn.ModuleList(one.network for one in model.members)
         self.flips = [one.file.flip_average for one in model.members]
@@ -84,7 +82,7 @@ class EndToEnd(nn.Module):
 
     @property
     def least(self) -> int:
-        """Frames that ``keypoints`` have at least: T, or so many that gaps and smoothing fit into a recording."""
+        """Smallest number of frames: T, or for whole recordings what gaps and smoothing need."""
         if not self.by_clip:
             return self.window.length
         return max(2, 2 * self.settings.max_gap + 2, self.settings.smooth + 1)
@@ -102,16 +100,16 @@ class EndToEnd(nn.Module):
         Parameters
         ----------
         keypoints : ``[B, T, V, 3]`` or ``[1, C, V, 3]``, x and y in pixels and confidence; confidence 0 is missing.
-        mask : ``[B, T]`` or ``[1, C]`` bool, which frames there are.
-        number : int64 of that shape, frame numbers, where gaps are filled or points smoothed.
-        frame_size : ``[B, 2]`` width and height of the images, 0 where unknown, where keypoints are drawn.
+        mask : ``[B, T]`` or ``[1, C]`` bool, which frames are present.
+        number : int64 of that shape, frame numbers, if gaps are filled or points smoothed.
+        frame_size : ``[B, 2]`` width and height of the images, 0 if unknown, for image networks.
         frames : ``[W, T]`` int64, see above.
 
         Returns
         -------
         ``[B, K]`` or ``[W, K]`` for each head: probabilities of classes and flags, values. ``visible_frames`` and
-        ``visible_points``: shares of each window's frames and points that are visible. ``seen [1, C]``, for whole
-        recordings: in which frames anything is visible, filled gaps included.
+        ``visible_points``: share of each window's frames and points that is visible. ``seen [1, C]``, for whole
+        recordings: whether each frame has a visible point, filled gaps included.
         """
         found: dict[str, Tensor] = {}
         if frames is None:
@@ -124,7 +122,7 @@ class EndToEnd(nn.Module):
             points = points[index] * seen[..., None, None]
         given = {"keypoints": points, "mask": seen}
         if frame_size is not None:
-            longer = frame_size.amax(-1, keepdim=True)  # a size of (1, 1) stands for coordinates that are shares of it
+            longer = frame_size.amax(-1, keepdim=True)  # size (1, 1): coordinates are relative to the image
             size = frame_size * torch.where(longer > 1, 1, max(USUAL) / longer.clamp(min=1e-9))
             given["frame_size"] = size if frames is None else size.expand(frames.shape[0], 2)
         every: dict[str, list[Tensor]] = {head.name: [] for head in self.heads}
@@ -138,7 +136,7 @@ class EndToEnd(nn.Module):
     def _recordings(
         self, keypoints: Tensor, mask: Tensor, number: Tensor | None, frame_size: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Prepared keypoints ``[B C, V, 3]`` and which frames show anything, as `load_corpus` has them."""
+        """Keypoints ``[B C, V, 3]`` prepared as by `load_corpus`, and which frames have a visible point."""
         batch, count = keypoints.shape[:2]
         if number is None:
             number = torch.arange(count, device=keypoints.device).expand(batch, count)
@@ -152,7 +150,7 @@ class EndToEnd(nn.Module):
         return place(flat, reference, self.layout), (flat[..., 2] > 0).any(1)
 
     def example(self, batch: int = 3) -> dict[str, Tensor]:
-        """Inputs of the shapes and types that `forward` takes."""
+        """Random inputs for `forward`."""
         frames, windows = (self.least + 3 if self.by_clip else self.window.length), batch
         batch = 1 if self.by_clip else batch
         given = {
@@ -166,9 +164,9 @@ class EndToEnd(nn.Module):
 
 
 def program(module: EndToEnd) -> torch.export.ExportedProgram:
-    """The module as a graph whose batch, and number of windows and of frames of recordings, are free.
+    """The module as a graph with dynamic batch size, number of windows and length of recordings.
 
-    Raises `ConfigError`: the network does something that depends on the data in a way that no graph can.
+    Raises `ConfigError`: the network has data-dependent control flow.
     """
     free = torch.export.Dim
     batch, windows = free("batch", min=1, max=_MOST), free("windows", min=1, max=_MOST)
@@ -181,7 +179,7 @@ def program(module: EndToEnd) -> torch.export.ExportedProgram:
     try:
         with _quiet(), torch.no_grad():
             given = torch.export.export(module, (), module.example(), dynamic_shapes=shapes, strict=False)
-    except Exception as error:  # whatever a network does may fail in any way
+    except Exception as error:  # networks of other packages may raise anything
         raise ConfigError(f"{_arch(module)} cannot be exported: {_first(error)}") from error
     return given
 
@@ -189,7 +187,7 @@ def program(module: EndToEnd) -> torch.export.ExportedProgram:
 def to_onnx(module: EndToEnd) -> bytes:
     """The module as an ONNX model, without metadata.
 
-    Raises `ConfigError`: packages are missing, or ONNX has no such operation.
+    Raises `ConfigError`: packages are missing, or an operation has no ONNX equivalent.
     """
     try:
         import onnxruntime
@@ -203,7 +201,7 @@ def to_onnx(module: EndToEnd) -> bytes:
                 dynamo=True,
                 input_names=module.inputs,
                 output_names=module.outputs,
-                optimize=False,  # ONNX Runtime does in a tenth of a second what this does in ten
+                optimize=False,  # ONNX Runtime folds constants 100 times faster
                 verbose=False,
             )
         assert found is not None
@@ -216,7 +214,7 @@ def to_onnx(module: EndToEnd) -> bytes:
 
 
 def _folded(content: bytes, runtime: Any) -> bytes:
-    """The same model with constants computed, by ONNX Runtime; operations stay those of the standard."""
+    """The model with constants folded by ONNX Runtime, restricted to standard operations."""
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 3
@@ -227,7 +225,7 @@ def _folded(content: bytes, runtime: Any) -> bytes:
 
 
 def _saved(given: torch.export.ExportedProgram, metadata: str) -> bytes:
-    """The graph as ``torch.export`` saves it, its metadata as the extra file ``skelemo.json``."""
+    """The graph saved by ``torch.export``, with its metadata as the extra file ``skelemo.json``."""
     given.example_inputs = None
     written = io.BytesIO()
     with _quiet():
@@ -237,7 +235,7 @@ def _saved(given: torch.export.ExportedProgram, metadata: str) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warnings that exporters write about themselves."""
+    """Silence the exporters' own warnings."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -259,14 +257,14 @@ def _first(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Export:
-    """What an export has written.
+    """Result of an export.
 
     Parameters
     ----------
-    difference : the largest difference from the run's own predictions.
-    checked_on : the frames that were compared, in words.
-    costs : what quantizing cost, by head.
-    notes : how the file differs from the run, one line each.
+    difference : largest difference from the run's own predictions.
+    checked_on : description of the frames compared.
+    costs : cost of quantization by head.
+    notes : differences between the file and the run, one line each.
     """
 
     path: Path
@@ -280,14 +278,14 @@ class Export:
 def export_model(
     model: Model, out: Path, *, cache: Cache | None = None, quantize: bool = False, splits: Mapping[str, Any]
 ) -> Export:
-    """Write a model as one file, ``.onnx`` or ``.pt2``, when it is known to predict as the run does.
+    """Write a model as one file, ``.onnx`` or ``.pt2``, after checking that its predictions agree with the run's.
 
-    Raises `ConfigError`: the model cannot be exported, predicts otherwise, or an option does not fit.
+    Raises `ConfigError`: the model cannot be exported, its predictions differ, or an option does not apply.
 
     Parameters
     ----------
-    cache : frames to compare predictions on, simulated ones unless given; with `quantize` the one it was trained on.
-    splits : which sequences were in which subset of the run, for quantizing.
+    cache : frames to compare predictions on, by default simulated; with `quantize` the cache it was trained on.
+    splits : content of the run's ``splits.json``, for quantization.
     """
     module = EndToEnd(model)
     facts = facts_of(model, module)
@@ -326,7 +324,7 @@ def export_model(
 
 
 def facts_of(model: Model, module: EndToEnd) -> dict[str, Any]:
-    """What an exported file says of itself; `skelemo.runs.schemas.ExportedFields`."""
+    """Metadata of the exported file, `skelemo.runs.schemas.ExportedFields`."""
     members = model.members
     smoothing = members[0].file.smoothing if len(members) == 1 else {}
     return {
@@ -351,11 +349,11 @@ def facts_of(model: Model, module: EndToEnd) -> dict[str, Any]:
 def _notes(model: Model) -> tuple[str, ...]:
     found = []
     if any(one.file.precision != "32-true" for one in model.members):
-        found.append("the run predicts in 16 bits, the exported model in 32: they differ in the third digit")
+        found.append("the run predicts in 16-bit precision, the exported model in 32: they differ in the third digit")
     if model.members[0].preparation.reference == "clip":
         found.append(
-            "the run prepares whole recordings (reference: clip), so the file takes a person's whole recording and the "
-            "frames of each window; a run with --set reference=window takes windows alone"
+            "the run has reference: clip, so the file takes a person's whole recording and the frames of each window; "
+            "a run with --set reference=window takes windows only"
         )
     return tuple(found)
 

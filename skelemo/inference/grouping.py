@@ -1,4 +1,4 @@
-"""Columns to split scores by: what a cache keeps of its label table, or a table beside it."""
+"""Scores by group: columns of the cache or of a separate table."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -17,9 +17,9 @@ from skelemo.evaluation.scores import Scores, score
 from skelemo.targets import Head, hard_labels
 from skelemo.text import count, natural_order
 
-#: Different values that a column may have to be split by.
+#: Most distinct values of a grouping column.
 MOST_VALUES = 50
-#: What is said of a head's scores in one group beside the figures.
+#: Entries of a head's scores kept for each group besides the metrics.
 _GROUP_FACTS = ("windows", "unit", "groups", "grouped_by", "interval", "note")
 _FACTS = ("subject", "video", "person")
 
@@ -34,17 +34,17 @@ def groups_by(
     clips: bool = False,
     strict: bool = True,
 ) -> np.ndarray:
-    """The value ``[W]`` of a column for each target row, as text, empty where it has none.
+    """Value ``[W]`` of a column for each target row, as text, empty where missing.
 
-    Raises `ConfigError`: there is no such column, nothing in it is about these rows, or it has more than `MOST_VALUES`
-    values; `InputError`: the table cannot be read, or is about other videos.
+    Raises `ConfigError`: no such column, no value for these rows, or more than `MOST_VALUES` values; `InputError`: the
+    table is unreadable or about other videos.
 
     Parameters
     ----------
-    column : of the table, if one is given; else a head, a column of splits, subject, video or person of the
-        cache, or one that is `COMPUTED`.
+    column : a column of the table, if given; else a head, a column of splits, subject, video or person of the cache,
+        or a `COMPUTED` column.
     clips : windows are whole clips.
-    strict : refuse a column that none of these rows has.
+    strict : refuse a column without a value for these rows.
     """
     sequence = corpus.sequence(rows)
     if table is not None:
@@ -53,11 +53,11 @@ def groups_by(
         values = _from_cache(column, corpus, rows, sequence, clips=clips)
     found = sorted({*values.tolist()} - {""}, key=natural_order)
     if strict and not found:
-        raise ConfigError(f"by {column}: no labeled window has a value in that column")
+        raise ConfigError(f"by {column}: no labeled window has a value in this column")
     if len(found) > MOST_VALUES:
         raise ConfigError(
-            f"by {column}: {len(found):,} different values; expected {MOST_VALUES} at most: put them into "
-            "groups, in a column of a table (--table)"
+            f"by {column}: {len(found):,} distinct values; expected at most {MOST_VALUES}: bin them in a column of a "
+            "table (--table)"
         )
     return values
 
@@ -71,7 +71,7 @@ def score_by(
     values: np.ndarray,
     subset: str = "test",
 ) -> list[str]:
-    """Add the scores of each group of windows to those of all; notes on windows in none, and groups of one class."""
+    """Add scores by group to ``scores``; returns notes on windows without a group, and on groups of a single class."""
     notes: dict[str, list[str]] = {}
     for value in sorted({*values.tolist()} - {""}, key=natural_order):
         for head, scored in score(predictions[values == value], heads, clips=clips).get(subset, {}).items():
@@ -83,16 +83,16 @@ def score_by(
             scores[subset][head].setdefault("by", []).append({"column": column, "group": value, "scores": kept})
             if scored.get("note", "").startswith("all are "):
                 notes.setdefault(head, []).append(str(value))
-    told = []
+    lines = []
     for head, names in notes.items():
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        told.append(f"{column}: no figures for {', '.join(names[:5])}{more}, where all are of one class of {head}")
+        lines.append(f"{column}: no scores for {', '.join(names[:5])}{more}: all windows have one class of {head}")
     without = int((values == "").sum())
-    return told + ([f"{column}: {count(without, 'window')} without a value, in no group"] if without else [])
+    return lines + ([f"{column}: {count(without, 'window')} without a value, in no group"] if without else [])
 
 
 def _from_table(column: str, cache: Cache, table: Path) -> np.ndarray:
-    """The value of each sequence ``[S]``: that of its person, else that of its video."""
+    """Value of each sequence ``[S]``: its person's, else its video's."""
     annotations = read_column(table, column)
     known = zip(cache.recordings["video"], cache.recordings["source"], strict=True)
     recordings = [(_stem(video), source) for video, source in known]
@@ -140,7 +140,7 @@ def _of_head(head: Head, labels: np.ndarray) -> np.ndarray:
     if head.kind == "classes":
         return np.array([*head.outputs, ""], object)[hard_labels(labels)]
     if len(head) > 1:
-        raise ConfigError(f"by {head.name}: it has {len(head)} values; expected a column with one")
+        raise ConfigError(f"by {head.name}: a head of {len(head)} values; expected a single value")
     known = head.labeled(labels)
     return np.array([f"{value:g}" if there else "" for value, there in zip(labels[:, 0], known, strict=True)], object)
 

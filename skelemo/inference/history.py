@@ -1,4 +1,4 @@
-"""The last frames of one person: a ring buffer, and the windows that models look at."""
+"""Buffer of one person's latest frames, and the windows that live models take from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,23 +9,23 @@ import numpy as np
 from skelemo.data.window import Window
 from skelemo.errors import ConfigError
 
-#: Frames over which units, gaps and smoothing are computed live for a run whose reference is the clip: three seconds.
+#: Frames that stand in for the clip in live prediction with ``reference: clip``: three seconds.
 CONTEXT = 90
-#: Frames that a history has room for at first; it grows to what the windows need and no further.
+#: Initial capacity of a buffer, in frames.
 _FIRST = 32
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of one model's windows, as `skelemo.data.windows.Window` has them.
+    """Shape of a model's windows, see `skelemo.data.windows.Window`.
 
     Parameters
     ----------
-    length, dilation : frames of a window, and every how many of the stream one is taken.
-    ahead : how many frames of the window, in steps of the stream, follow its target: an answer comes so much later.
+    length, dilation : frames of a window, and their spacing in frames of the stream.
+    ahead : frames of the stream between the target and the end of the window: the delay of a prediction.
     context : frames over which units, gaps and smoothing are computed; 0 for the window's own.
-    clip : frames that count as a whole clip, over which the window's frames are spread evenly; 0 for a window that
-        ends at the newest frame.
+    clip : frames treated as a whole clip, from which the window is sampled evenly; 0 for a window that ends at the
+        newest frame.
     """
 
     length: int = 1
@@ -36,42 +36,40 @@ class Shape:
 
     @classmethod
     def of(cls, window: Window, name: str, *, by_clip: bool, clip: int = 0) -> "Shape":
-        """The shape for a model's windows, of which it sees the newest.
+        """The live shape of a model's windows.
 
-        Raises `ConfigError`: a model of whole clips without ``clip``, or the other way round.
+        Raises `ConfigError`: a model of whole clips without ``clip``, or a model of frames with it.
 
         Parameters
         ----------
         name : the model's, for messages.
-        by_clip : whether its reference is the clip, of which `CONTEXT` frames or more stand in live.
-        clip : frames that count as a clip, for a model of whole clips.
+        by_clip : the model has ``reference: clip``; the last `CONTEXT` frames or more stand in for the clip.
+        clip : frames treated as a clip, for a model of whole clips.
         """
         whole = window.sampling == "clip"
         if whole and clip < 1:
-            raise ConfigError(
-                f"{name} predicts whole clips: say how many frames of a stream count as one, as in --clip 90"
-            )
+            raise ConfigError(f"{name} predicts whole clips: set the length of a clip in frames, e.g. --clip 90")
         if clip and not whole:
-            raise ConfigError(f"{name} predicts frames, not whole clips: leave out --clip")
+            raise ConfigError(f"{name} predicts frames, not whole clips: omit --clip")
         behind = window.length - 1 if window.target == "last" else window.length // 2
         ahead = 0 if clip else (window.length - 1 - behind) * window.dilation
         context = clip or max(CONTEXT, (window.length - 1) * window.dilation + 1) if by_clip else 0
         return cls(window.length, window.dilation, ahead, context, clip)
 
     def notes(self, name: str) -> list[str]:
-        """How predictions may differ from those for the whole recording, one line each."""
+        """Differences from offline predictions, one line each."""
         found = []
         if self.context and not self.clip:
             found.append(
                 f"{name} was trained with reference: clip; live, units and gaps come from the last {self.context} "
-                "frames instead of the whole clip (with --set reference=window both are the same)"
+                "frames instead of the whole clip (no difference with --set reference=window)"
             )
         if self.ahead:
-            found.append(f"{name} has its target in the middle of a window: predictions come {self.ahead} frames later")
+            found.append(f"{name} predicts the middle of a window: predictions are {self.ahead} frames late")
         return found
 
     def example(self, points: int) -> "View":
-        """What a model may be shown of a person, at random places."""
+        """A view of random keypoints."""
         random, length = np.random.default_rng(0), self.context or self.length
         keypoints = random.uniform(100, 600, (length, points, 3)).astype(np.float32)
         keypoints[..., 2] = 0.9
@@ -81,25 +79,25 @@ class Shape:
 
     @property
     def rows(self) -> int:
-        """How many frames must be remembered; twice the window's, for frames that are not evenly numbered."""
+        """Frames to keep: twice the window's, since frame numbers may have gaps."""
         return max(2 * (self.length - 1) * self.dilation + 2, self.context, self.clip)
 
     @cached_property
     def offsets(self) -> np.ndarray:
-        """``[T]`` where the window's frames lie around its target, in steps of the stream."""
+        """``[T]`` offsets of the window's frames from its target, in frames of the stream."""
         return np.arange(1 - self.length, 1) * self.dilation + self.ahead
 
 
 @dataclass(frozen=True)
 class View:
-    """What a model is shown of one person.
+    """Input of a live model for one person.
 
     Parameters
     ----------
-    keypoints : ``[C, V, 3]`` raw, in pixels; the frames of the window, or those of the context.
-    number, present : ``[C]`` their numbers, and which of them there are.
-    pick, picked : ``[T]`` rows of the window in the context, and which of them there are; no pick without a context.
-    sums : ``[V, 3]`` over all frames of the person so far, for a model that is calibrated; see `LiveModel.measure`.
+    keypoints : ``[C, V, 3]`` raw, in pixels: frames of the window, or of the context if there is one.
+    number, present : ``[C]`` frame numbers, and whether each frame is present.
+    pick, picked : ``[T]`` rows of the window in the context, and whether each is present; None without a context.
+    sums : ``[V, 3]`` over all frames of the person so far, for a calibrated model; see `LiveModel.measure`.
     """
 
     keypoints: np.ndarray
@@ -111,7 +109,7 @@ class View:
 
 
 class History:
-    """The newest frames ``[L, V, 3]`` of one person with their numbers, ``most`` at least once there were so many."""
+    """The newest frames ``[L, V, 3]`` of one person with their numbers; keeps at least ``most``."""
 
     def __init__(self, points: int, most: int) -> None:
         self._most = most
@@ -121,7 +119,7 @@ class History:
         self._sums: list[np.ndarray | None] = []
 
     def measure(self, measured: Sequence[np.ndarray | None]) -> None:
-        """Add what models measured of a frame, by model ``[V, 3]``, to what is known of the person."""
+        """Accumulate the calibration sums of a frame, ``[V, 3]`` by model."""
         before = self._sums or [None] * len(measured)
         self._sums = [
             new if old is None or new is None else old + new for old, new in zip(before, measured, strict=True)
@@ -141,7 +139,7 @@ class History:
         return self._number[self._begin : self._end]
 
     def append(self, keypoints: np.ndarray | None, number: int) -> None:
-        """Add a frame; None for one in which the person was not seen."""
+        """Add a frame; None if the person is not visible in it."""
         if self._end == len(self._number):
             self._make_room()
         self._keypoints[self._end] = 0 if keypoints is None else keypoints
@@ -150,14 +148,14 @@ class History:
         self._begin = max(self._begin, self._end - self._most)
 
     def row(self, number: int) -> int:
-        """The row of a frame; -1 where there is none of that number."""
+        """Row of a frame number; -1 if absent."""
         row = int(np.searchsorted(self.number, number))
         return row if row < len(self) and self.number[row] == number else -1
 
     def view(self, target: int, step: float, shape: Shape, number: int = 0) -> View:
-        """What a model of that shape, the ``number``-th, is shown of the person at the frame number ``target``."""
-        shown = self._view(target, step, shape)
-        return replace(shown, sums=self._sums[number]) if self._sums else shown
+        """Input of the ``number``-th model, of that shape, for the frame number ``target``."""
+        view = self._view(target, step, shape)
+        return replace(view, sums=self._sums[number]) if self._sums else view
 
     def _view(self, target: int, step: float, shape: Shape) -> View:
         if shape.clip:
@@ -175,7 +173,7 @@ class History:
         return View(self.keypoints[first:], number, np.ones(len(number), bool), rows - first, present)
 
     def _around(self, target: int, step: float, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-        """The frame nearest to each wanted number, as `skelemo.data.windows.Gatherer` finds it."""
+        """The frame nearest to each wanted number, as in `skelemo.data.windows.Gatherer`."""
         number, wanted = self.number, target + shape.offsets * step
         before = np.searchsorted(number, np.floor(wanted), side="right") - 1
         after = np.minimum(before + 1, len(number) - 1)
@@ -185,7 +183,7 @@ class History:
         return rows, np.minimum(near, far) <= shape.dilation * step / 2
 
     def _make_room(self) -> None:
-        """Move the newest frames to the front, of a larger buffer while there are not `most` of them yet."""
+        """Move the newest frames to the front, and enlarge the buffer up to twice `most` frames."""
         keep, size = self._end - self._begin, len(self._number)
         if size < 2 * self._most:
             size = min(2 * size, 2 * self._most)

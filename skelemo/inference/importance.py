@@ -1,4 +1,4 @@
-"""Which keypoints matter to a model: what its score loses when a part, a region or a single one is missing."""
+"""Importance of keypoints by occlusion: the drop in score when a part, a region or a single keypoint is hidden."""
 
 from collections.abc import Collection
 from contextlib import nullcontext
@@ -15,7 +15,7 @@ from skelemo.data.occlusion import Occlusions
 from skelemo.data.window import Window
 from skelemo.data.windows import Gatherer, Targets, window_columns
 from skelemo.evaluation.metrics import main_metric
-from skelemo.evaluation.scores import losses
+from skelemo.evaluation.paired import losses
 from skelemo.inference.predictor import TYPES
 from skelemo.models.heads import answers
 from skelemo.preprocess import Clips, place
@@ -25,17 +25,17 @@ from skelemo.runs.predictions import prediction_table
 from skelemo.skeleton import Layout
 from skelemo.targets import Head
 
-#: Windows that are looked at unless told otherwise, and the fewest for which single joints are hidden, too.
+#: Default number of windows, and fewest windows for which single joints are hidden.
 _MOST_WINDOWS, _FEWEST_WINDOWS = 400, 100
-#: Frames of whole recordings that are in memory, and, unless told otherwise, that are looked at.
+#: Frames in memory at a time, and most frames sampled under a budget of predictions.
 _FRAMES = 10_000
-#: Coordinates of points in a batch; a network that draws takes the batches of its training.
+#: Points in a batch; image networks use their training batch size.
 _BATCH_POINTS = 2**18
 
 
 @dataclass(frozen=True)
-class Hidden:
-    """Something that can be hidden: ``points`` are positions on V."""
+class PointGroup:
+    """A group of keypoints to hide: ``points`` are indices into V."""
 
     level: str
     part: str
@@ -45,22 +45,22 @@ class Hidden:
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is looked at.
+    """Limits of the computation.
 
     Parameters
     ----------
-    windows : at most.
-    answers : windows times things that are hidden, at most; 0: any number. Where they do not suffice for single joints,
-        parts and regions are hidden alone.
+    windows : most windows.
+    predictions : most windows times hidden groups; 0 for no limit. If too few for single joints, only parts and
+        regions are hidden.
     """
 
     windows: int = _MOST_WINDOWS
-    answers: int = 0
+    predictions: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Predicting:
-    """A network with what it takes to answer."""
+    """A network and what prediction with it needs."""
 
     network: nn.Module
     heads: tuple[Head, ...]
@@ -71,7 +71,7 @@ class Predicting:
     flip: bool = False
 
     def outputs(self, occlusions: Occlusions, layout: Layout) -> dict[str, np.ndarray]:
-        """``[M, W, K]`` of each head: for each way of hiding and each window."""
+        """Outputs ``[M, W, K]`` of each head for M hidden groups and W windows."""
         size, kind = self.batch_size, TYPES.get(self.precision)
         if occlusions.corpus.frame_size is None:
             size = max(size, _BATCH_POINTS // (self.window.length * len(layout)))
@@ -82,22 +82,24 @@ class Predicting:
                 each = [answers(self.network, given, self.heads, layout, flip=self.flip) for given in turns]
                 for name, pieces in found.items():
                     pieces.append(torch.stack([one[name] for one in each]).mean(0).cpu().numpy())
-        ways = len(occlusions.hidden)
-        return {name: np.concatenate(pieces).reshape(ways, -1, pieces[0].shape[-1]) for name, pieces in found.items()}
+        count = len(occlusions.hidden)
+        return {name: np.concatenate(pieces).reshape(count, -1, pieces[0].shape[-1]) for name, pieces in found.items()}
 
 
-def things_to_hide(layout: Layout, *, joints: bool = True) -> list[Hidden]:
-    """Nothing, every part, every region and, with ``joints``, every keypoint."""
-    found = [Hidden("none", "", "", ())]
+def point_groups(layout: Layout, *, joints: bool = True) -> list[PointGroup]:
+    """The empty group, every part, every region and, with ``joints``, every keypoint."""
+    found = [PointGroup("none", "", "", ())]
     for part, where in zip(layout.parts, layout.slices.values(), strict=True):
         places = range(len(layout))[where]
-        found.append(Hidden("part", part.name, part.name, tuple(places)))
+        found.append(PointGroup("part", part.name, part.name, tuple(places)))
         found += [
-            Hidden("region", part.name, name, tuple(places[point] for point in points))
+            PointGroup("region", part.name, name, tuple(places[point] for point in points))
             for name, points in part.region_points.items()
         ]
         if joints:
-            found += [Hidden("joint", part.name, name, (at,)) for name, at in zip(part.keypoints, places, strict=True)]
+            found += [
+                PointGroup("joint", part.name, name, (at,)) for name, at in zip(part.keypoints, places, strict=True)
+            ]
     return found
 
 
@@ -111,12 +113,12 @@ def importance(
     subset: str = "validation",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The table of `skelemo.runs.importance` for one model; empty where nothing can be scored.
+    """The table of `skelemo.runs.importance` for one model; empty if no window can be scored.
 
     Parameters
     ----------
-    targets : windows with labels, from which a sample is drawn.
-    clips : heads whose labels belong to whole clips.
+    targets : labeled windows to sample from.
+    clips : heads that label whole clips.
     """
     targets, hidden = _planned(corpus, targets, budget, seed)
     if not len(targets) or not budget.windows:
@@ -136,7 +138,7 @@ def importance(
         figures = np.stack([lost.loss, lost.error, lost.low, lost.high], 1)
         measured = dict(zip(hidden, [np.zeros(4), *figures], strict=True))
         about = (subset, len(targets), lost.groups, lost.grouped_by)
-        for one in things_to_hide(corpus.layout):
+        for one in point_groups(corpus.layout):
             known = measured.get(one, np.full(4, np.nan))
             at = [values[one.points[0]] for values in (x, y, seen)] if one.level == "joint" else [np.nan] * 3
             what = (head.name, main_metric(head), one.level, one.part, one.name)
@@ -144,23 +146,27 @@ def importance(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _planned(corpus: Corpus, targets: Targets, budget: Budget, seed: int) -> tuple[Targets, list[Hidden]]:
-    """A sample of windows, and what is hidden in them, within the budget."""
-    hidden, most = things_to_hide(corpus.layout), min(budget.windows, len(targets))
-    if not budget.answers:
+def _planned(corpus: Corpus, targets: Targets, budget: Budget, seed: int) -> tuple[Targets, list[PointGroup]]:
+    """A sample of windows and the groups to hide, within the budget."""
+    hidden, most = point_groups(corpus.layout), min(budget.windows, len(targets))
+    if not budget.predictions:
         return _sample(corpus, targets, most, 2**62, seed), hidden
     targets = _sample(corpus, targets, most, _FRAMES, seed)
-    if budget.answers < len(hidden) * min(len(targets), _FEWEST_WINDOWS):
-        hidden = things_to_hide(corpus.layout, joints=False)
-    windows = max(budget.answers // len(hidden), _FEWEST_WINDOWS // 3)
+    if budget.predictions < len(hidden) * min(len(targets), _FEWEST_WINDOWS):
+        hidden = point_groups(corpus.layout, joints=False)
+    windows = max(budget.predictions // len(hidden), _FEWEST_WINDOWS // 3)
     return _sample(corpus, targets, windows, 2**62, seed), hidden
 
 
+def _units(corpus: Corpus) -> np.ndarray:
+    """``[S]`` what is hidden as a whole: the person for a calibrated model, else the recording."""
+    return people_of(corpus.sequences) if corpus.shift is not None else np.arange(len(corpus.sequences))
+
+
 def _sample(corpus: Corpus, targets: Targets, windows: int, frames: int, seed: int) -> Targets:
-    """So many windows at random, of people or recordings that have no more than so many frames together."""
+    """Random windows from random people or recordings with at most ``frames`` frames in total."""
     rng = np.random.default_rng(seed)
-    sequence = corpus.sequence(targets.row)
-    unit = people_of(corpus.sequences) if corpus.shift is not None else np.arange(len(corpus.sequences))
+    sequence, unit = corpus.sequence(targets.row), _units(corpus)
     length = np.bincount(unit, corpus.sequences["length"])
     drawn = rng.permutation(np.unique(unit[sequence]))
     kept = drawn[: max(1, int(np.searchsorted(length[drawn].cumsum(), frames, side="right")))]
@@ -169,10 +175,9 @@ def _sample(corpus: Corpus, targets: Targets, windows: int, frames: int, seed: i
 
 
 def _outputs(predicting: Predicting, corpus: Corpus, targets: Targets, masks: np.ndarray) -> dict[str, np.ndarray]:
-    """``[M, W, K]`` of each head, some recordings at a time."""
-    sequence = corpus.sequence(targets.row)
-    unit = people_of(corpus.sequences) if corpus.shift is not None else np.arange(len(corpus.sequences))
-    here, order = np.unique(unit[sequence], return_inverse=True)
+    """Outputs ``[M, W, K]`` of each head, computed for `_FRAMES` frames at a time."""
+    unit = _units(corpus)
+    here, order = np.unique(unit[corpus.sequence(targets.row)], return_inverse=True)
     block = np.bincount(unit, corpus.sequences["length"])[here].cumsum() // _FRAMES
     found: dict[str, np.ndarray] = {}
     for number in np.unique(block):
@@ -185,7 +190,7 @@ def _outputs(predicting: Predicting, corpus: Corpus, targets: Targets, masks: np
 
 
 def _usual_pose(corpus: Corpus, window: Window, targets: Targets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each point ``[V]`` the median x and y in the coordinates of its part, and the share of frames that show it."""
+    """Median x and y ``[V]`` of each point in its part's coordinates, and the share of frames where it is visible."""
     some = targets.row[:: -(-len(targets) // _MOST_WINDOWS)]
     rows, present = Gatherer(corpus, window).frames(torch.as_tensor(some, device=corpus.device))
     points = torch.where(present[..., None, None], corpus.keypoints[rows], 0).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""What a run predicts against what other data label: heads, classes, values and flags joined by name."""
+"""Joins heads, classes, values and flags of a run with the labels of other data, by name."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from skelemo.text import count
 
 @dataclass(frozen=True)
 class Join:
-    """A head of a cache and the head of a run that answers it.
+    """A head of a cache and its counterpart in a run.
 
-    ``index`` has the place among ``ours`` of each output of ``theirs``, -1 for one without a counterpart.
+    ``index`` maps each output of ``theirs`` to an output of ``ours``; -1 without a counterpart.
     """
 
     theirs: Head
@@ -26,9 +26,9 @@ class Join:
     index: tuple[int, ...]
 
     def labels(self, labels: np.ndarray) -> np.ndarray:
-        """Labels of the cache's head as the run's head has them; unlabeled where there is no counterpart.
+        """Labels of the cache's head converted to the run's head; unlabeled without a counterpart.
 
-        Shares of classes that are one here add up; a frame whose largest share has no counterpart is unlabeled.
+        Shares of classes mapped to the same class add up; a frame whose largest share has no counterpart is unlabeled.
         """
         index = np.array(self.index)
         if labels.ndim == 1:
@@ -46,57 +46,55 @@ class Join:
         return found
 
     def unscored(self, labels: np.ndarray) -> dict[str, int]:
-        """Classes without a counterpart, each with its labeled frames; other outputs without one, with theirs."""
+        """Outputs without a counterpart, each with its number of labeled frames."""
         frames = count_labels(self.theirs, labels)[1:]
         return {name: int(frames[i]) for i, name in enumerate(self.theirs.outputs) if self.index[i] < 0}
 
     @property
     def renamed(self) -> dict[str, str]:
-        """Outputs of the cache that are scored under another name."""
+        """Outputs of the cache scored under another name."""
         places = zip(self.theirs.outputs, self.index, strict=True)
         named = {name: self.ours.outputs[at] for name, at in places if at >= 0}
         return {name: ours for name, ours in named.items() if name != ours}
 
     @property
     def unlabeled(self) -> tuple[str, ...]:
-        """Outputs of the run that the cache does not have."""
+        """Outputs of the run that the cache lacks."""
         return tuple(name for at, name in enumerate(self.ours.outputs) if at not in self.index)
 
     def to_json(self, labels: np.ndarray) -> dict[str, Any]:
-        """What ``scores.json`` says of it."""
+        """The join's entry in ``scores.json``."""
         found: dict[str, Any] = {"head": self.theirs.name, "renamed": self.renamed}
         return found | {"unscored": self.unscored(labels), "unlabeled": list(self.unlabeled)}
 
 
 def notes_on(head: str, kind: str, joined: Mapping[str, Any]) -> list[str]:
-    """Lines on how a head was joined, from what ``scores.json`` says of it."""
+    """Notes on the join of a head from its entry in ``scores.json``."""
     lines = []
     if joined["head"] != head:
-        lines.append(f"{head} is scored against the head {joined['head']} of these data")
+        lines.append(f"{head}: scored against the head {joined['head']} of these data")
     if joined["renamed"]:
         lines.append(f"{head}: scored as: {', '.join(f'{a} as {b}' for a, b in joined['renamed'].items())}")
     if joined["unscored"]:
         counted = ", ".join(f"{name} ({count(frames, 'frame')})" for name, frames in joined["unscored"].items())
-        lines.append(f"{head}: without a counterpart in the run, and not scored: {counted}")
+        lines.append(f"{head}: not scored, without a counterpart in the run: {counted}")
     if joined["unlabeled"]:
-        what = "; predicting one counts as an error" if kind == "classes" else ", and not scored"
-        lines.append(f"{head}: predicted by the run, but not in these data: {', '.join(joined['unlabeled'])}{what}")
+        what = "; predicting them counts as an error" if kind == "classes" else ", not scored"
+        lines.append(f"{head}: predicted by the run but absent from these data: {', '.join(joined['unlabeled'])}{what}")
     return lines
 
 
 def join_heads(theirs: Sequence[Head], ours: Sequence[Head], names: Mapping[str, str], where: str) -> list[Join]:
-    """Join the heads of a cache with those of a run, by name and kind, and their outputs by name.
+    """Join the heads of a cache with those of a run by name and kind, and their outputs by name.
 
-    Heads of classes under two names are one where they, and no others, share two classes or more: a data set that has
-    emotions and more calls its head otherwise.
-    Names that differ in case or spacing are one, and so are words for one emotion (`skelemo.annotations.class_names`).
+    Names match up to case, spacing and synonyms of an emotion (`skelemo.annotations.class_names`). Two heads of classes
+    with different names also match if they are the only remaining pair that shares at least two classes.
 
-    Raises `ConfigError`: no head in common, none whose outputs have anything in common, or a name in ``names`` that is
-    not there.
+    Raises `ConfigError`: no matching heads or outputs, or an unknown name in ``names``.
 
     Parameters
     ----------
-    names : for heads or outputs of the cache, the run's that they count as; empty for none.
+    names : heads or outputs of the cache mapped to the run's; to "" for none.
     where : the cache's name, for messages.
     """
     _require_known(names, theirs, ours, where)
@@ -107,33 +105,32 @@ def join_heads(theirs: Sequence[Head], ours: Sequence[Head], names: Mapping[str,
             pairs.append((head, ours[at]))
     taken = [head for pair in pairs for head in pair]
     left, free = ([head for head in heads if head not in taken] for heads in (theirs, ours))
-    pairs += _alike(left, free, names)
+    pairs += _similar(left, free, names)
     found: list[Join] = []
-    strangers: list[Join] = []
+    unmatched: list[Join] = []
     for head, own in pairs:
         if any(join.ours == own for join in found):
-            raise ConfigError(f"{where} has two heads for {own.name}: {head.name} and another; name one by --map")
+            raise ConfigError(f"{where} has two heads for {own.name}: {head.name} and another; map one with --map")
         join = Join(head, own, _places(head, own, names))
         if own.kind != "classes" and len({*join.index} - {-1}) < sum(at >= 0 for at in join.index):
-            raise ConfigError(f"{where}: two {own.kind} of {head.name} would count as one of the run's")
-        (found if max(join.index) >= 0 else strangers).append(join)
-    if not found and strangers:
-        one = strangers[0]
+            raise ConfigError(f"{where}: two {own.kind} of {head.name} map to the same one of the run's")
+        (found if max(join.index) >= 0 else unmatched).append(join)
+    if not found and unmatched:
+        one = unmatched[0]
         raise ConfigError(
-            f"{one.ours.name}: none of {', '.join(one.theirs.outputs)} in {where} is one of the run's "
-            f"{', '.join(one.ours.outputs)}; say which is which, as in "
-            f"--map {one.theirs.outputs[0]}={one.ours.outputs[0]}"
+            f"{one.ours.name}: {where} has {', '.join(one.theirs.outputs)}, the run {', '.join(one.ours.outputs)}: "
+            f"no name in common; map them, e.g. --map {one.theirs.outputs[0]}={one.ours.outputs[0]}"
         )
     if not found:
         raise ConfigError(
             f"{where} labels {_listed(theirs)}; the run predicts {_listed(ours)}: no head in common by name and kind"
-            " (another name for one: --map THEIRS=OURS)"
+            " (map names with --map THEIRS=OURS)"
         )
     return found
 
 
-def _alike(theirs: Sequence[Head], ours: Sequence[Head], names: Mapping[str, str]) -> list[tuple[Head, Head]]:
-    """Heads of classes that share two classes or more, where that leaves no choice."""
+def _similar(theirs: Sequence[Head], ours: Sequence[Head], names: Mapping[str, str]) -> list[tuple[Head, Head]]:
+    """The only pair of heads of classes that shares at least two classes, if there is exactly one."""
     pairs = [
         (head, own)
         for head in theirs
@@ -148,7 +145,7 @@ def _places(head: Head, own: Head, names: Mapping[str, str]) -> tuple[int, ...]:
 
 
 def _find(name: str, among: Sequence[str], names: Mapping[str, str]) -> int:
-    """Where a name stands among others: as it is mapped, as it is, or by what it means; -1 for nowhere."""
+    """Index of a name among others: mapped, identical or synonymous; -1 if absent."""
     mapped = [other for word, other in names.items() if same_word(word) == same_word(name)]
     meanings = [same_word(other) for other in among]
     if "" in mapped:

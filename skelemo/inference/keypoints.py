@@ -1,4 +1,4 @@
-"""How a source is read, and the keypoints of videos: found before anything that is slow to import is needed."""
+"""Options for reading a source, and pose estimation of videos; imports neither torch nor pandas."""
 
 import hashlib
 import json
@@ -10,35 +10,35 @@ from pathlib import Path
 from skelemo.pose.extract import Extracted, extract
 from skelemo.pose.registry import Options
 
-#: A bar over things called by the second word, while something is done that the first one says.
+#: Progress bar: ``stage(activity, unit)``.
 Stage = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
 
-#: Where the keypoints of videos lie, and what has become of each video.
+#: Folder of the keypoints extracted from videos, and the result for each video.
 Keypoints = tuple[Path, Extracted]
 
 
 def is_cache(path: Path) -> bool:
-    """Whether a folder holds shards; asked without the libraries that read them."""
+    """Whether a folder contains shards; does not import h5py."""
     return path.is_dir() and any(one.suffix == ".h5" and not one.name.startswith(".") for one in path.iterdir())
 
 
 @contextmanager
 def silent(_: str, __: str) -> Iterator[Callable[[int, int], None]]:
-    """A `Stage` that shows nothing."""
+    """A `Stage` without output."""
     yield lambda done, of: None
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a source is read.
+class ReadOptions:
+    """Options for reading a source.
 
     Parameters
     ----------
-    person : whom to predict for, as in ``skelemo ingest``, or a number; a cache and an array have their people already.
-    fps, size : frames per second, width and height of the images, where the source does not tell.
-    jobs, scheduler : processes that read, or a Dask cluster.
-    folder : where recordings are kept while they are predicted, for the next call if this one is interrupted.
-    pose : how keypoints are found where the source is a video or a folder of videos.
+    person : person to predict for, as in ``skelemo ingest``, or a number; ignored for an array.
+    fps, size : frame rate, and width and height of the images, if the source lacks them.
+    jobs, scheduler : number of processes, or a Dask cluster.
+    folder : folder for intermediate results, with which an interrupted call resumes.
+    pose : how to find keypoints if the source is a video or a folder of videos.
     """
 
     person: str = "all"
@@ -51,19 +51,19 @@ class Reading:
 
 
 def find_keypoints(
-    source: Path, folder: Path, reading: Reading, stage: Stage, going: Callable[[], object] = lambda: None
+    source: Path, folder: Path, reading: ReadOptions, stage: Stage, going: Callable[[], object] = lambda: None
 ) -> Keypoints:
-    """Find the keypoints of videos, as far as that is not done yet, and where in ``folder`` they are.
+    """Extract the keypoints of videos into ``folder``, resuming if interrupted.
 
-    ``going`` is called as frames are done; what it raises ends the work.
+    ``going`` is called after each frame and may raise to stop the extraction.
     """
     options = reading.pose or Options("")
     kept = hashlib.sha256(json.dumps(options.kept(), sort_keys=True).encode()).hexdigest()[:16]
     where = folder / f"keypoints-{kept}"
     with stage("finding keypoints", "frames") as report:
 
-        def told(done: int, of: int) -> None:
+        def advance(done: int, of: int) -> None:
             going()
             report(done, of)
 
-        return where, extract([source], where, options, told)
+        return where, extract([source], where, options, advance)

@@ -1,4 +1,4 @@
-"""Predicting while a recording is being made: frame by frame, from the past alone, in memory that does not grow."""
+"""Live prediction from a stream of frames, causal and in bounded memory."""
 
 import os
 import time
@@ -23,47 +23,44 @@ if TYPE_CHECKING:
     from skelemo.inference.predictor import Model
     from skelemo.pose.registry import Options
 
-#: Differences of frame numbers of which the median is the stream's step.
+#: Recent differences of frame numbers whose median is the stream's step.
 _STEPS = 31
 
-
-#: Outputs ``{head: [P, K]}`` of one shape's windows, and the shares ``[P]`` of frames and points that are visible.
+#: Outputs ``{head: [P, K]}`` for one shape, and the shares ``[P]`` of visible frames and points.
 Prediction = tuple[Mapping[str, np.ndarray], np.ndarray, np.ndarray]
 
 
 class LiveModel(Protocol):
-    """What predicts for windows of raw keypoints; `skelemo.inference.live_model.TorchModel` is one.
+    """Protocol of models that predict from windows of raw keypoints, such as `skelemo.inference.live_model.TorchModel`.
 
-    ``model(views, size)`` takes for each of its ``shapes`` the views of all people, and the images' width and height,
-    and returns for each shape the outputs ``{head: [P, K]}`` and the shares ``[P]`` of the window's frames that show
-    anything, and of its points that are visible.
+    ``model(views, size)`` takes the views of all people for each of its ``shapes``, and the images' width and height.
     """
 
     heads: tuple[Head, ...]
-    layout: Layout  # of the parts that it sees
+    layout: Layout  # the parts that the model takes
     shapes: tuple[Shape, ...]
-    min_confidence: float  # below which a point is missing
+    min_confidence: float  # points below it are missing
 
     def __call__(self, views: Sequence[Sequence[View]], size: tuple[int, int]) -> list[Prediction]:
-        """Predict."""
+        """The predictions for each shape."""
 
     def measure(self, keypoints: np.ndarray, size: tuple[int, int]) -> list[np.ndarray | None]:
-        """What calibration adds up of frames ``[P, V, 3]`` of P people, by shape ``[P, V, 3]``: sums of x and y, count.
+        """Calibration sums ``[P, V, 3]`` (x, y, count) by shape for frames ``[P, V, 3]`` of P people.
 
-        None for a shape of a model that is not calibrated; nothing where none is.
+        None for a shape without calibration; empty if no shape is calibrated.
         """
 
 
 @dataclass(frozen=True)
 class LivePerson:
-    """What is known of one person in a frame.
+    """One person in a frame.
 
     Parameters
     ----------
-    name : ``person0``, ``person1``, ...; never used for somebody else.
-    seen : whether anything of the parts that the model sees is visible in this frame, and there is a prediction.
-    keypoints : ``[V, 3]`` in pixels, in the stream's layout; zeros where the person is not seen.
-    outputs : of each head ``[K]``: probabilities of classes and flags, values; empty where there is no prediction.
+    name : ``person0``, ``person1``, ...; never reused.
+    seen : whether the model's parts are visible in this frame and there is a prediction.
+    keypoints : ``[V, 3]`` in pixels, in the stream's layout; zeros if the person is not visible.
+    outputs : ``[K]`` by head: probabilities of classes and flags, values; empty without a prediction.
     """
 
     name: str
@@ -78,8 +75,8 @@ class LiveFrame:
 
     Parameters
     ----------
-    time : seconds: what the source says, else number by frames per second, else since the first frame came.
-    latency : seconds from when the frame could be read until now.
+    time : seconds: from the source, else from number and frame rate, else since the first frame arrived.
+    latency : seconds since the frame arrived.
     """
 
     video: str
@@ -90,7 +87,7 @@ class LiveFrame:
     latency: float = 0.0
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each person, with the columns of `Model.predict`; None where there is no prediction."""
+        """A row for each person with the columns of `Model.predict`; None without a prediction."""
         names = output_names(self.heads)
         return [
             {
@@ -121,13 +118,13 @@ def _columns(
 class Live:
     """Tracks people through a stream of frames and predicts for each of them.
 
-    A person's last frames are remembered, and no more than the windows of the model need; whoever has been out of
-    sight for `OnlineTracker`'s ``max_gap`` is forgotten.
+    Keeps only the frames that the model's windows need, and drops people not visible for `OnlineTracker`'s
+    ``max_gap``.
 
     Parameters
     ----------
-    fps : frames per second, 0 where unknown.
-    min_seen : share of a window's points that must be visible; with fewer there is no prediction.
+    fps : frame rate, 0 if unknown.
+    min_seen : share of a window's points that must be visible for a prediction.
     """
 
     model: LiveModel
@@ -154,13 +151,13 @@ class Live:
         ]
 
     def __len__(self) -> int:
-        """How many people are remembered."""
+        """Number of people currently tracked."""
         return len(self._histories)
 
     def feed(self, frame: Frame) -> LiveFrame | None:
-        """Take the next frame; its predictions, or None for a frame that came too late to be answered.
+        """Process the next frame; returns its predictions, or None if a newer frame is waiting.
 
-        With a model whose target stands in the middle of its window, the predictions are those for an earlier frame.
+        A model whose target is the middle of its window predicts for an earlier frame.
         """
         if frame.problem:
             self.problems.add(frame.problem)
@@ -190,7 +187,7 @@ class Live:
         return frame.arrived - self._began
 
     def _follow(self, points: np.ndarray, number: int) -> None:
-        """Add a frame to everybody's history, and forget who is gone."""
+        """Add a frame to each person's history and drop people who have left."""
         row_of = {name: row for row, name in enumerate(self.tracker.update(points, number).tolist()) if name != NOBODY}
         remembered = self.tracker.people
         for name in self._histories.keys() - set(remembered):
@@ -230,7 +227,7 @@ class Live:
     def _outputs(
         self, histories: Sequence[History], target: int, step: float
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Of each head ``[P, K]``, the mean over the members, and ``[P]`` whether enough is seen in all windows."""
+        """Outputs ``[P, K]`` by head, averaged over members, and ``[P]`` whether enough points are visible."""
         if not histories:
             return {}, np.zeros(0, bool)
         views = [
@@ -247,7 +244,7 @@ class Live:
 
 
 def stream_layout(seen: Layout) -> Layout:
-    """What is read of a stream: people are told apart by body and face, whatever the model sees."""
+    """Layout to read from a stream: body and face, which tracking needs, and the model's parts."""
     parts = {part.name for part in (*layout().parts, *seen.parts)}
     words = ("body_25+face_70", "body_25+face_70+hand_21x2")
     return next((layout(word) for word in words if parts <= {part.name for part in layout(word).parts}), seen)
@@ -273,23 +270,23 @@ def live(
 
     Parameters
     ----------
-    model : what `skelemo.load` returns, the path of a run, or several that are averaged.
-    source : a folder that OpenPose is writing, ``"-"`` for standard input with the JSON of one frame in each line, a
-        video, ``"camera"`` or ``"camera:1"``, or an iterable of OpenPose's dictionaries.
-    fps, size : frames per second, width and height of the images, where the source does not tell.
-    min_seen : share of a window's points that must be visible; with fewer there is no prediction.
-    clip : frames that count as a clip, for a model of whole clips.
-    from_start : read the files that a folder has already, too.
-    every_frame : predict for frames even when a newer one is waiting.
-    idle : end when no frame has come for so many seconds; 0 waits forever.
+    model : what `skelemo.load` returns, the path of a run, or several paths for an ensemble.
+    source : a folder that OpenPose is writing, ``"-"`` for standard input with the JSON of one frame per line, a video,
+        ``"camera"`` or ``"camera:1"``, or an iterable of OpenPose's dictionaries.
+    fps, size : frame rate, and width and height of the images, if the source lacks them.
+    min_seen : share of a window's points that must be visible for a prediction.
+    clip : frames treated as a clip, for a model of whole clips.
+    from_start : also read the files already in the folder.
+    every_frame : predict for a frame even if a newer one is waiting.
+    idle : stop after so many seconds without a frame; 0 waits forever.
     scale, body_model : as for ``skelemo ingest``.
-    pose : the program that finds the keypoints of a video or camera, as `skelemo.pose.Options`.
-    problems : counts what could not be read.
+    pose : the program that finds the keypoints of a video or camera, `skelemo.pose.Options`.
+    problems : counts unreadable frames.
 
     Raises
     ------
     InputError
-        The source is not there, or disappears.
+        The source does not exist or disappears.
     ConfigError
         A model of whole clips without ``clip``, or an option out of range.
     """
@@ -304,11 +301,11 @@ def live(
 
 
 def live_model(model: Any, *, clip: int = 0, device: str = "cpu", allow: Collection[str] = ()) -> Any:
-    """What predicts live for a model, the path of a run or several, or the path of an exported file."""
-    from skelemo.inference.answering import Answering
+    """A `LiveModel` from a model, the path of a run or several, or the path of an exported file."""
+    from skelemo.inference.base import BasePredictor
     from skelemo.inference.onnx import Exported, open_model
 
-    if not isinstance(model, Answering):
+    if not isinstance(model, BasePredictor):
         paths = [model] if isinstance(model, str | os.PathLike) else list(model)
         model = open_model([Path(path) for path in paths], allow=allow)
     if isinstance(model, Exported):

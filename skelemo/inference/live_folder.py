@@ -1,8 +1,8 @@
 """Following a folder that OpenPose is writing.
 
-The next file's name is known from the last one's, so it is simply tried, two thousand times a second: that costs next
-to nothing however many files there are, and finds it within a millisecond on every system and network. The folder is
-listed only while nothing comes, to find gaps, a new recording, or one that began anew under the same names.
+The next file's name follows from the last one's, so it is polled directly, 2,000 times a second: cheap for any number
+of files, and within a millisecond on any file system. The folder is listed only while no file arrives, to detect gaps,
+a new recording, or a recording restarted under the same names.
 """
 
 import heapq
@@ -23,27 +23,27 @@ from skelemo.openpose.files import is_openpose, read_file
 from skelemo.openpose.names import printable
 from skelemo.openpose.stream import FrameReader
 
-_POLL = 0.0005  # seconds between two looks for the next file
-_LISTING = 0.1  # seconds without a file after which the folder is listed
-_LISTING_SHARE = 20  # times as long as listing takes, the folder is not listed again
-_GAP = 0.1  # seconds for which a missing file is waited for when a later one is there
-_PATIENCE = 1.0  # seconds for which a file that is cut off is waited for when it no longer grows
-_SETTLED = 2_000_000_000  # nanoseconds after which a folder's time of change is trusted
-_MOST_WAITING = 10_000  # files of which the numbers are held in memory
+_POLL = 0.0005  # seconds between two polls
+_LISTING = 0.1  # seconds without a file before the folder is listed
+_LISTING_SHARE = 20  # pause between listings, in multiples of their duration
+_GAP = 0.1  # seconds to wait for a missing file when a later one exists
+_PATIENCE = 1.0  # seconds to wait for a truncated file that no longer grows
+_SETTLED = 2_000_000_000  # nanoseconds after which a folder's modification time is reliable
+_MOST_WAITING = 10_000  # file numbers in memory
 
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,18})(_keypoints\.json)", re.DOTALL)
 
 
 @dataclass
 class _Series:
-    """Files whose names differ in a number alone."""
+    """Files whose names differ only in their number."""
 
     start: str
     ending: str
     width: int
-    low: int  # least number in the folder
+    low: int  # lowest number in the folder
     high: int
-    waiting: list[int] = field(default_factory=list)  # the numbers in question, in order
+    waiting: list[int] = field(default_factory=list)  # numbers to read, in order
 
     def name(self, number: int) -> str:
         return f"{self.start}{number:0{self.width}}{self.ending}"
@@ -54,8 +54,8 @@ class Follower:
 
     Parameters
     ----------
-    context : how many of the files that are there already are read, as the past of the first new one.
-    from_start : read all of them.
+    context : number of existing files to read first, as the past of the first new one.
+    from_start : read all existing files.
     every_frame : mark no frame as late.
     """
 
@@ -68,31 +68,31 @@ class Follower:
         self._place = os.path.join(folder, "")
         self._series: _Series | None = None
         self._others: set[tuple[str, str]] = set()  # series that are not followed
-        self._last = -1  # number of the frame read last
+        self._last = -1  # number of the last frame read
         self._step = 1
-        self._waiting: deque[int] = deque()  # numbers that are there, in order
-        self._fresh = 0  # nanoseconds: older files are those of the run before
-        self._first = 0  # when the lowest file was written, by which a new run is noticed; 0 before it is known
-        self._cut_off = (-1, 0, 0.0)  # number, bytes and since when, of a file that is not complete
-        self._heard = self._listed = self._gap_since = time.monotonic()
+        self._waiting: deque[int] = deque()  # existing numbers, in order
+        self._fresh = 0  # nanoseconds; older files belong to the previous recording
+        self._first = 0  # modification time of the lowest file, which changes on a restart; 0 if unknown
+        self._cut_off = (-1, 0, 0.0)  # number, size and first sighting of an incomplete file
+        self._arrived = self._listed = self._gap_since = time.monotonic()
         self._listing_took = 0.0
         self._stamp = 0
-        self._unnumbered = ""  # a file of OpenPose's that can be in no series
+        self._unnumbered = ""  # a file of OpenPose's without a number
 
     def frames(self, idle: float = 0.0) -> Iterator[Frame]:
-        """The frames; ends when none has come for ``idle`` seconds, if that is not 0.
+        """The frames; stops after ``idle`` seconds without one, unless 0.
 
-        Raises `InputError`: the folder disappears, or none of the files in it has a frame number.
+        Raises `InputError`: the folder disappears, or no file in it has a frame number.
         """
         self._look_round()
         while True:
             frame = self._next()
             if frame is not None:
                 yield frame
-                self._heard = self._gap_since = time.monotonic()  # the time that its prediction took is no silence
+                self._arrived = self._gap_since = time.monotonic()  # excludes the time that prediction took
                 continue
             now = time.monotonic()
-            quiet = now - self._heard
+            quiet = now - self._arrived
             if idle and quiet > idle + (_PATIENCE if self._cut_off[0] >= 0 else 0):
                 return
             if quiet > _LISTING and now - self._listed > max(_LISTING, _LISTING_SHARE * self._listing_took):
@@ -100,7 +100,7 @@ class Follower:
             time.sleep(_POLL)
 
     def _next(self) -> Frame | None:
-        """The next frame, if it is there and complete."""
+        """The next frame, if its file exists and is complete."""
         series = self._series
         if series is None:
             return None
@@ -110,7 +110,7 @@ class Follower:
                 if frame is not None or self._cut_off[0] == number:
                     return frame
         if self._waiting:
-            old = time.time() - self._changed(series.name(self._waiting[0])) / 1e9 > _GAP  # what is missing never comes
+            old = time.time() - self._changed(series.name(self._waiting[0])) / 1e9 > _GAP  # the gap will not be filled
             if old or time.monotonic() - self._gap_since > _GAP:
                 return self._read(series, self._waiting[0])
         return None
@@ -122,7 +122,7 @@ class Follower:
             data, changed = read_file(self._place + name)
         except FileNotFoundError:
             if self._waiting and self._waiting[0] == number:
-                self._waiting.popleft()  # it was there and is gone
+                self._waiting.popleft()  # deleted
             return None
         except OSError as error:
             return self._frame(series, number, None, f"{printable(name)} cannot be read: {os_reason(error)}", arrived)
@@ -145,7 +145,7 @@ class Follower:
         return Frame(number, people, video, late=late, problem=problem, arrived=arrived)
 
     def _may_grow(self, number: int, size: int, now: float) -> bool:
-        """Whether a file that is not complete is worth waiting for: it still grows, or did until lately."""
+        """Whether an incomplete file has grown recently."""
         if self._cut_off[:2] != (number, size):
             self._cut_off = (number, size, now)
         return now - self._cut_off[2] < _PATIENCE
@@ -155,7 +155,7 @@ class Follower:
         return changed > 0 and changed >= self._fresh
 
     def _look_round(self) -> None:
-        """List the folder, if anything in it may have changed, and find what comes next."""
+        """List the folder if it may have changed, and update what to read next."""
         self._listed = time.monotonic()
         try:
             stamp = os.stat(self.folder).st_mtime_ns
@@ -190,7 +190,7 @@ class Follower:
             self._follow(new[0])
 
     def _follow(self, series: _Series) -> None:
-        """Go on with the first number that waits in a series."""
+        """Switch to a series, starting with its first waiting number."""
         self._others.add((series.start, series.ending))
         self._series, self._waiting, self._step = series, deque(series.waiting), 1
         first = series.waiting[0] if series.waiting else series.low
@@ -198,7 +198,7 @@ class Follower:
         self._first = self._changed(series.name(series.low)) if first > series.low else 0
 
     def _began_anew(self) -> bool:
-        """Whether the lowest file was written again; then those of the last run are old."""
+        """Whether the lowest file was rewritten, which makes the files of the previous recording stale."""
         if not self._first or self._series is None:
             return False
         changed = self._changed(self._series.name(self._series.low))
@@ -208,19 +208,19 @@ class Follower:
         return True
 
     def _changed(self, name: str) -> int:
-        """When a file was written, nanoseconds; 0 where there is none."""
+        """Modification time of a file in nanoseconds; 0 if it does not exist."""
         try:
             return os.stat(self._place + name).st_mtime_ns
         except OSError:
             return 0
 
     def _list(self, after: int) -> dict[tuple[str, str], _Series]:
-        """What is in the folder, by the beginning and the ending of the names; of the own series what comes ``after``.
+        """Series in the folder by start and ending of the names, without the followed one's numbers up to ``after``.
 
-        Before there is one, the last numbers wait, as many as are wanted; else the first ones.
+        Before a series is followed, its last `context` numbers wait; otherwise the first ones.
         """
         found: dict[tuple[str, str], _Series] = {}
-        newest = self._series is None and not self.from_start  # only the last ones matter
+        newest = self._series is None and not self.from_start
         followed = (self._series.start, self._series.ending) if self._series else None
         with os.scandir(self.folder) as entries:
             for entry in entries:

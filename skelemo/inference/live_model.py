@@ -1,4 +1,4 @@
-"""A loaded model as `skelemo.inference.live` asks it: raw windows of a few people in, predictions out."""
+"""Adapter of a loaded model for `skelemo.inference.live`: raw windows of a few people in, predictions out."""
 
 import os
 import time
@@ -20,23 +20,23 @@ from skelemo.preprocess import prepare
 from skelemo.preprocess.calibration import evidence_of, shifts, sums_by
 from skelemo.render.views import USUAL
 
-_ROUNDS = 12  # predictions that are timed with each number of threads
-_WORTH = 0.75  # share of the time that more threads may take
-_WARM_UP = 1.0  # seconds that they may take
-_PAUSE = 0.02  # seconds between two of them, as between frames: threads fall asleep and caches grow cold
+_ROUNDS = 12  # timed predictions for each number of threads
+_WORTH = 0.75  # relative time below which more threads are worth it
+_WARM_UP = 1.0  # most seconds of timing for each number of threads
+_PAUSE = 0.02  # seconds between two predictions, as between frames: threads sleep and caches cool down
 
 
 class TorchModel:
     """Predicts for windows of raw keypoints with the networks of a `Model`.
 
-    A run with ``reference: window`` sees what it saw in training. One whose reference is the clip sees the last
-    `skelemo.inference.history.CONTEXT` frames as its clip: it predicts what it would for a recording that ends now.
+    A run with ``reference: window`` gets the same input as in training. A run with ``reference: clip`` gets the last
+    `skelemo.inference.history.CONTEXT` frames as its clip.
 
-    Raises `ConfigError` as `Shape.of`, or runs that cannot be averaged.
+    Raises `ConfigError` as `Shape.of`, or if the runs cannot be averaged.
 
     Parameters
     ----------
-    clip : frames that count as a clip, for a model of whole clips.
+    clip : frames treated as a clip, for a model of whole clips.
     """
 
     def __init__(self, model: Model, *, clip: int = 0, device: str = "cpu") -> None:
@@ -48,7 +48,7 @@ class TorchModel:
             for one in model.members
         )
         if len({shape.ahead for shape in self.shapes}) > 1:
-            raise ConfigError(f"{model.name}: the runs need different numbers of later frames; they cannot be averaged")
+            raise ConfigError(f"{model.name}: the runs have different delays; they cannot be averaged")
         everything = stream_layout(self.layout)
         self._columns = [
             [i for part in one.layout.parts for i in range(len(everything))[everything.slices[part.name]]]
@@ -64,23 +64,22 @@ class TorchModel:
 
     @property
     def notes(self) -> list[str]:
-        """How predictions may differ from those for the whole recording, one line each."""
-        pairs = zip(self.model.members, self.shapes, strict=True)
+        """Differences from offline predictions, one line each."""
         found = []
-        for one, shape in pairs:
+        for one, shape in zip(self.model.members, self.shapes, strict=True):
             found += shape.notes(name := f"{self.model.name} ({one.file.arch})")
             if one.preparation.standardize != "none":
                 found.append(f"{name} was trained with standardize: dataset; live, nothing is standardized")
             if one.preparation.calibrate == "track":
                 found.append(
-                    f"{name} was trained with calibrate: track; live, what is usual of a person is the mean of the "
-                    "frames so far (with --set calibrate=running both are the same)"
+                    f"{name} was trained with calibrate: track; live, a person's mean pose is that of the frames so "
+                    "far (no difference with --set calibrate=running)"
                 )
         return list(dict.fromkeys(found))
 
     @torch.inference_mode()
     def __call__(self, views: Sequence[Sequence[View]], size: tuple[int, int]) -> list[Prediction]:
-        """Outputs, and the shares of frames and points that are visible, of each member for each person."""
+        """Predictions of each member for each person."""
         prepared: dict[object, tuple[Tensor, Tensor]] = {}
         found = []
         parts = zip(self.model.members, self._networks, self.shapes, self._columns, views, strict=True)
@@ -93,7 +92,7 @@ class TorchModel:
 
     @torch.inference_mode()
     def measure(self, keypoints: np.ndarray, size: tuple[int, int]) -> list[np.ndarray | None]:
-        """Of each member that is calibrated what `skelemo.preprocess.calibration` adds up of frames ``[P, V, 3]``."""
+        """Calibration sums of frames ``[P, V, 3]`` by member, see `LiveModel.measure`."""
         if not self.calibrates:
             return []
         found: list[np.ndarray | None] = []
@@ -111,13 +110,13 @@ class TorchModel:
     def _prepare(
         self, one: Member, columns: list[int], views: Sequence[View], size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """Keypoints ``[P, T, V, 3]`` as the member sees them, and mask ``[P, T]``."""
+        """Keypoints ``[P, T, V, 3]`` prepared for the member, and mask ``[P, T]``."""
         longest = max(len(view.number) for view in views)
         raw = np.zeros((len(views), longest, len(columns), 3), np.float32)
         number = np.empty((len(views), longest), np.int64)
         present = np.zeros((len(views), longest), bool)
         for row, view in enumerate(views):
-            lead = longest - len(view.number)  # absent frames before the first
+            lead = longest - len(view.number)  # padding before the first frame
             raw[row, lead:] = view.keypoints[:, columns]
             number[row, lead:], present[row, lead:] = view.number, view.present
             number[row, :lead] = view.number[0] - np.arange(lead, 0, -1)
@@ -139,7 +138,7 @@ class TorchModel:
         return keypoints[person, pick] * mask[..., None, None], mask
 
     def _shift(self, one: Member, views: Sequence[View]) -> Tensor | None:
-        """``[P, V, 2]`` what is usual of people, by the frames so far; None for a member that is not calibrated."""
+        """Mean pose ``[P, V, 2]`` of each person so far; None for a member without calibration."""
         if one.preparation.calibrate == "none":
             return None
         points = len(one.layout)
@@ -163,7 +162,7 @@ class TorchModel:
         return heads, visible[0].cpu().numpy(), visible[1].cpu().numpy()
 
     def tune(self, threads: int = 0) -> int:
-        """Warm up, and set torch's threads: to what is fastest here unless given. On a busy machine one often is."""
+        """Warm up and set torch's number of threads, by default the fastest on this machine; returns it."""
         views = [[shape.example(len(stream_layout(self.layout)))] for shape in self.shapes]
         choices = [threads] if threads else range(1, min(4, _processors()) + 1)
         taken = {}
@@ -177,16 +176,16 @@ class TorchModel:
                 start = time.perf_counter()
                 self(views, (1280, 720))
                 seconds.append(time.perf_counter() - start)
-            taken[count] = sorted(seconds)[-1 - len(seconds) // 4]  # other programs count, single hiccups do not
+            taken[count] = sorted(seconds)[-1 - len(seconds) // 4]  # robust to single outliers
         best = next(iter(taken))
-        for count in taken:  # each thread more waits for the others, the longer the busier the machine is
+        for count in taken:
             best = count if taken[count] < _WORTH * taken[best] else best
         torch.set_num_threads(best)
         return best
 
 
 def _pixels(size: tuple[int, int]) -> tuple[float, float]:
-    """An image of unknown size, whose coordinates are shares of it, is as long as usual; as `Images.pixels` has it."""
+    """Image size, of the usual length if coordinates are relative (size 1); as in `Images.pixels`."""
     width, height = size
     return (width, height) if max(size) != 1 else (width * max(USUAL), height * max(USUAL))
 

@@ -1,4 +1,4 @@
-"""An exported model as `skelemo.inference.live` asks it; the twin of `skelemo.inference.live_model` without torch."""
+"""Adapter of an exported model for `skelemo.inference.live`, without torch; cf. `skelemo.inference.live_model`."""
 
 import os
 import time
@@ -18,7 +18,7 @@ class OnnxModel:
 
     Parameters
     ----------
-    clip : frames that count as a clip, for a model of whole clips.
+    clip : frames treated as a clip, for a model of whole clips.
     """
 
     def __init__(self, model: onnx.Exported, *, clip: int = 0) -> None:
@@ -30,11 +30,11 @@ class OnnxModel:
 
     @property
     def notes(self) -> list[str]:
-        """How predictions may differ from those for the whole recording, one line each."""
+        """Differences from offline predictions, one line each."""
         return self.shapes[0].notes(self.model.name)
 
     def __call__(self, views: Sequence[Sequence[View]], size: tuple[int, int]) -> list[Prediction]:
-        """Outputs, and the shares of frames and points that are visible, for each person."""
+        """Predictions for each person."""
         frame_size = np.array([size], np.float32)
         if self.model.by_clip or self.shapes[0].clip:
             found = [self._one(view, frame_size) for view in views[0]]
@@ -48,11 +48,11 @@ class OnnxModel:
         return [(heads, found_by_name["visible_frames"], found_by_name["visible_points"])]
 
     def measure(self, keypoints: np.ndarray, size: tuple[int, int]) -> list[np.ndarray | None]:
-        """Nothing: an exported model is not calibrated."""
+        """Empty: exported models are not calibrated."""
         return []
 
     def _window(self, view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Keypoints ``[T, V, 3]``, which of the frames there are, and their numbers; missing ones before the first."""
+        """Keypoints ``[T, V, 3]``, presence and numbers of a window's frames, padded before the first."""
         if view.pick is not None:
             keypoints = view.keypoints[view.pick][:, self._columns]
             return keypoints, view.present[view.pick] & view.picked, view.number[view.pick]
@@ -75,7 +75,7 @@ class OnnxModel:
         )
 
     def tune(self, threads: int = 0) -> int:
-        """Warm up; ONNX Runtime's threads are what they are. Returns their number."""
+        """Warm up; returns the number of threads, which ONNX Runtime chooses."""
         view = self.shapes[0].example(len(stream_layout(self.layout)))
         until = time.perf_counter() + 0.5
         for _ in range(20):

@@ -1,4 +1,4 @@
-"""Streams of frames: lines of JSON, dictionaries, a camera or video, and whatever `live_folder` follows."""
+"""Streams of frames: lines of JSON, dictionaries, a camera, a video or a folder."""
 
 import re
 import sys
@@ -20,9 +20,9 @@ from skelemo.text import visible
 if TYPE_CHECKING:
     from skelemo.pose.registry import Options
 
-#: Standard input, as a source.
+#: Standard input as a source.
 STDIN = "-"
-#: A camera as a source: the first one, or another by its number.
+#: A camera as a source: the first, or one by number.
 _CAMERA = re.compile(r"camera(?::([0-9]{1,3}))?")
 
 
@@ -32,12 +32,12 @@ class Frame:
 
     Parameters
     ----------
-    number : rises within a video; a smaller one means that the stream began anew.
-    people : ``[P, V, 3]`` in pixels; None where the frame could not be read.
-    time : seconds, where the source knows.
-    late : a newer frame is waiting, so that this one need not be answered.
-    problem : why the frame, or a part of it, could not be read.
-    arrived : when it could be read, by `time.monotonic`.
+    number : increases within a video; a lower number means that the stream restarted.
+    people : ``[P, V, 3]`` in pixels; None if the frame is unreadable.
+    time : seconds, if the source has them.
+    late : a newer frame is waiting, so no prediction is needed.
+    problem : why the frame, or a part of it, is unreadable.
+    arrived : arrival time, by `time.monotonic`.
     """
 
     number: int
@@ -51,21 +51,21 @@ class Frame:
 
 @dataclass
 class Problems:
-    """Frames that could not be read: how many, and the first of them."""
+    """Count of unreadable frames, with the first and latest problem."""
 
     count: int = 0
     first: str = ""
     latest: str = ""
 
     def add(self, text: str) -> None:
-        """Count one."""
+        """Count a problem."""
         self.count += 1
         self.first = self.first or text
         self.latest = text
 
 
 def decode(reader: FrameReader, data: bytes, where: str) -> tuple[np.ndarray | None, str]:
-    """The people of a frame, and what is wrong with it, after the name of the place where it was found."""
+    """The people in a frame, and its problem, prefixed with ``where``."""
     try:
         people = reader.read(data)
     except FrameError as error:
@@ -74,7 +74,7 @@ def decode(reader: FrameReader, data: bytes, where: str) -> tuple[np.ndarray | N
 
 
 def read_lines(stream: BinaryIO, reader: FrameReader, video: str = "stdin") -> Iterator[Frame]:
-    """Frames from lines of JSON, counted from 0. A line that is none counts as a frame that could not be read."""
+    """Frames from lines of JSON, counted from 0. An invalid line counts as an unreadable frame."""
     number = count = 0
     while line := stream.readline(MAX_BYTES):
         arrived = monotonic()
@@ -93,14 +93,14 @@ def read_lines(stream: BinaryIO, reader: FrameReader, video: str = "stdin") -> I
 
 
 def read_dictionaries(frames: Iterable[Any], reader: FrameReader, video: str = "stream") -> Iterator[Frame]:
-    """Frames from OpenPose's dictionaries, or pairs of one and its time in seconds."""
+    """Frames from OpenPose's dictionaries, or pairs of a dictionary and its time in seconds."""
     for number, item in enumerate(frames):
         arrived = monotonic()
         document, seconds = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
         if not isinstance(document, Mapping):
             raise InputError(
                 f"frame {number} of the stream is a {type(item).__name__}; expected OpenPose's dictionary, or a pair "
-                "of it and its time in seconds"
+                "of a dictionary and its time in seconds"
             )
         try:
             data = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -112,23 +112,25 @@ def read_dictionaries(frames: Iterable[Any], reader: FrameReader, video: str = "
 
 
 def camera_device(source: str) -> Path | None:
-    """The device of a source that is a camera (``camera``, ``camera:1``), as Linux names it; else None."""
+    """The Linux device of a camera (``camera``, ``camera:1``); None for any other source."""
     found = _CAMERA.fullmatch(source)
     return Path(f"/dev/video{int(found[1] or 0)}") if found else None
 
 
 def read_video(source: str, options: "Options | None", reader: FrameReader) -> Iterator[Frame]:
-    """The frames of a video, or of a camera for as long as it sends any.
+    """The frames of a video, or of a camera until it stops.
 
-    Raises `ConfigError`: no program is named, or it cannot be used; `InputError`: the video cannot be decoded; there is
-    no such camera, or it disappears.
+    Raises `ConfigError`: no program is given, or it is unusable; `InputError`: the video cannot be decoded; the camera
+    does not exist or disappears.
     """
     camera = camera_device(source)
     path = camera or Path(source)
     if camera and not camera.exists():
-        raise InputError(f"{source}: there is no {camera}; connect a camera, or follow a folder that OpenPose writes")
+        raise InputError(
+            f"{source}: {camera} does not exist; connect a camera, or follow a folder that OpenPose writes"
+        )
     if options is None:
-        raise ConfigError(f"{source}: a program must find the keypoints in it: name one, as in --with mediapipe")
+        raise ConfigError(f"{source}: needs a program that finds keypoints, e.g. --with mediapipe")
     if camera and options.program == "openpose":
         raise ConfigError(
             f"{source}: OpenPose reads cameras itself; start it with --camera {camera.name[5:]} --write_json FOLDER "
@@ -151,7 +153,7 @@ def _frames(path: Path, options: "Options", reader: FrameReader, endless: bool) 
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     if endless:
-        raise InputError(f"{path}: the camera has sent nothing more after frame {number}")
+        raise InputError(f"{path}: the camera stopped after frame {number}")
 
 
 def open_stream(
@@ -164,9 +166,9 @@ def open_stream(
     idle: float,
     pose: "Options | None" = None,
 ) -> Iterator[Frame]:
-    """The frames of a source, as they come; see `skelemo.inference.live.live`.
+    """The frames of a source as they arrive; see `skelemo.inference.live.live`.
 
-    Raises `InputError` or `ConfigError`: the source is not there, or nothing that can be followed.
+    Raises `InputError` or `ConfigError`: the source does not exist or cannot be followed.
     """
     if source == STDIN:
         return read_lines(sys.stdin.buffer, reader)
@@ -180,9 +182,9 @@ def open_stream(
         if path.exists() or camera_device(str(source)):
             return read_video(str(source), pose, reader)
         raise InputError(
-            f"{path}: no such folder; expected the one that OpenPose writes (--write_json), made before, a video, "
+            f"{path}: no such folder; expected an existing folder that OpenPose writes (--write_json), a video, "
             "camera for the first camera, or - for standard input"
         )
     if isinstance(source, Iterable):
         return read_dictionaries(source, reader)
-    raise ConfigError(f"a source is a folder, - or an iterable of OpenPose's dictionaries, not {visible(repr(source))}")
+    raise ConfigError(f"source {visible(repr(source))}: expected a folder, - or an iterable of OpenPose's dictionaries")

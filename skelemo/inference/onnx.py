@@ -1,8 +1,8 @@
-"""Exported models: what `skelemo.inference.exporting` writes, read and used without torch.
+"""Exported models, loaded and run without torch; written by `skelemo.inference.exporting`.
 
-An ONNX file carries two entries of metadata. ``skelemo`` is JSON (`skelemo.runs.schemas.ExportedFields`): heads,
-layout, window, preparation, units, versions, and the SHA-256 of the weights it was made from. ``sha256`` is the last of
-the file's bytes and the hash of all before them, so that a file that was damaged or changed is refused unread.
+An ONNX file has two metadata entries. ``skelemo`` is JSON (`skelemo.runs.schemas.ExportedFields`): heads, layout,
+window, preparation, units, versions, and the SHA-256 of the source weights. ``sha256``, the last bytes of the file, is
+the hash of all bytes before it: a damaged or modified file is refused before it is parsed.
 """
 
 import hashlib
@@ -21,17 +21,17 @@ from skelemo.atomic import finished
 from skelemo.cache.store import Cache
 from skelemo.data.window import KEY_SPAN, Window, target_rows, window_frames
 from skelemo.errors import ConfigError, InputError, SkelemoError
-from skelemo.inference.answering import Answering, Report
+from skelemo.inference.base import BasePredictor, Progress
 from skelemo.inference.table import Options
-from skelemo.runs.schemas import misfit
+from skelemo.runs.schemas import schema_error
 from skelemo.skeleton import SCALES, Layout, layout
 from skelemo.targets import Head
 
 FORMAT = 1
 SUFFIX = ".onnx"
-#: Bytes of a model, and of what it says of itself, at most.
+#: Size limits in bytes of a model and of its metadata.
 _LARGEST, _LONGEST = 1 << 31, 1 << 20
-#: Windows of one call: of keypoints, and of images.
+#: Windows per call for keypoints and for images.
 _BATCH, _IMAGES = 1024, 64
 _KEY = b"sha256"
 _SEAL = 4 + len(_KEY) + 2 + 64  # bytes of the last entry
@@ -41,15 +41,15 @@ Arrays = dict[str, np.ndarray]
 Run = Callable[[Mapping[str, np.ndarray]], Arrays]
 
 
-class Exported(Answering):
+class Exported(BasePredictor):
     """An exported model.
 
     Parameters
     ----------
-    facts : see `skelemo.runs.schemas.ExportedFields`.
-    run : what computes.
-    inputs : names of its inputs.
-    identity : equal for equal models.
+    facts : metadata, see `skelemo.runs.schemas.ExportedFields`.
+    run : computes the outputs.
+    inputs : names of the inputs of ``run``.
+    identity : hash of the model.
     """
 
     def __init__(self, facts: Mapping[str, Any], run: Run, inputs: Collection[str], identity: str = "") -> None:
@@ -62,12 +62,12 @@ class Exported(Answering):
 
     @cached_property
     def heads(self) -> tuple[Head, ...]:
-        """What is predicted."""
+        """The model's heads."""
         return tuple(Head.from_json(head) for head in self.facts["heads"])
 
     @cached_property
     def layout(self) -> Layout:
-        """The parts that are seen."""
+        """The parts that the model takes."""
         return layout(self.facts["layout"])
 
     @property
@@ -77,28 +77,28 @@ class Exported(Answering):
 
     @property
     def threads(self) -> int:
-        """Threads that predict."""
+        """Number of threads used for prediction."""
         return os.cpu_count() or 1
 
     def limit_threads(self, threads: int) -> None:
-        """Predict with so many threads."""
+        """Ignored: ONNX Runtime's threads are set when the model is loaded."""
 
     def __repr__(self) -> str:
         heads = ", ".join(f"{head.name} ({len(head)})" for head in self.heads)
         return f"<{self.name}: {' + '.join(self.facts['archs'])} on {self.layout.name}, exported, predicts {heads}>"
 
     def choose_device(self, name: str) -> SimpleNamespace:
-        """``auto`` and ``cpu`` are the CPU."""
+        """The CPU, for ``auto`` and ``cpu``."""
         if name not in ("auto", "cpu"):
-            raise ConfigError(f"device {name!r}: exported models are computed on the CPU here; expected auto or cpu")
+            raise ConfigError(f"device {name!r}: exported models run on the CPU; expected auto or cpu")
         return SimpleNamespace(type="cpu")
 
     def widths(self, smooth: int | str) -> list[dict[str, int]]:
-        """By head, over how many frames predictions are averaged."""
+        """Smoothing width in frames by head."""
         if smooth != "auto":
             return [{head.name: int(smooth) for head in self.heads}]
         if not self.facts["smoothing"]:
-            raise ConfigError(f"{self.name}: no smoothing was chosen in training; give its width, as in --smooth 9")
+            raise ConfigError(f"{self.name}: no smoothing was chosen in training; set a width, e.g. --smooth 9")
         return [{name: found["width"] for name, found in self.facts["smoothing"].items()}]
 
     def answer(
@@ -110,16 +110,16 @@ class Exported(Answering):
         frame_size: np.ndarray | None = None,
         frames: np.ndarray | None = None,
     ) -> Arrays:
-        """Predictions for raw keypoints: outputs ``[W, K]`` of each head, and what is visible.
+        """Outputs ``[W, K]`` of each head for raw keypoints, and the shares that are visible.
 
         Parameters
         ----------
         keypoints : windows ``[W, T, V, 3]``, or for a model with ``reference: clip`` a person's whole recording
             ``[1, C, V, 3]``: x and y in pixels, and confidence, of the points of `layout`. Confidence 0 is missing.
-        mask : which frames there are; all of them unless given.
-        number : frame numbers; 0, 1, 2, ... unless given.
-        frame_size : ``[W, 2]`` or ``[1, 2]``, width and height of the images; unknown unless given.
-        frames : ``[W, T]`` frames of a recording that each window has, -1 for none; the last T unless given.
+        mask : which frames are present; default all.
+        number : frame numbers; default 0, 1, 2, ...
+        frame_size : ``[W, 2]`` or ``[1, 2]``, width and height of the images; default unknown.
+        frames : ``[W, T]`` indices of each window's frames in the recording, -1 for none; default the last T.
         """
         batch, count = keypoints.shape[:2]
         mask = np.ones((batch, count), bool) if mask is None else mask
@@ -127,7 +127,7 @@ class Exported(Answering):
         length = self.window.length
         if self.by_clip and frames is None:
             frames = np.arange(count - length, count)[None]
-        if self.by_clip and count < self.facts["least"]:  # missing frames behind the last
+        if self.by_clip and count < self.facts["least"]:  # pad with missing frames
             lack = self.facts["least"] - count
             keypoints = np.pad(keypoints, ((0, 0), (0, lack), (0, 0), (0, 0)))
             mask = np.pad(mask, ((0, 0), (0, lack)))
@@ -145,20 +145,20 @@ class Exported(Answering):
         return found
 
     def outputs(
-        self, cache: Cache, rows: np.ndarray, *, batch: int = 0, report: Report = lambda done, of: None
+        self, cache: Cache, rows: np.ndarray, *, batch: int = 0, report: Progress = lambda done, of: None
     ) -> Arrays:
-        """Outputs for target rows ``[W]`` of a cache, and ``seen [W]``, whether their frames show anything."""
+        """Outputs for target rows ``[W]`` of a cache, and ``seen [W]``: whether the frame has a visible point."""
         turns = [self._outputs(cache, rows, turn, batch, report) for turn in range(self.window.clip_windows)]
         return {name: values if len(turns) == 1 or name == "seen" else np.mean([one[name] for one in turns], 0)
                 for name, values in turns[0].items()}  # fmt: skip
 
-    def _outputs(self, cache: Cache, rows: np.ndarray, turn: int, batch: int, report: Report) -> Arrays:
+    def _outputs(self, cache: Cache, rows: np.ndarray, turn: int, batch: int, report: Progress) -> Arrays:
         frames, sequences = cache.read(), cache.sequences
         raw = _pixels(self._points(cache, frames.keypoints), sequences)
         shown = (raw[..., 2] > 0) & (raw[..., 2] >= self.min_confidence)
         size = sequences[["width", "height"]].to_numpy(np.float32)
         size = np.where((size > 0).all(1, keepdims=True), size, (sequences["scale"] != SCALES[0]).to_numpy()[:, None])
-        found, there = window_frames(sequences, frames.number, rows, self.window, turn)
+        found, present = window_frames(sequences, frames.number, rows, self.window, turn)
         mine = np.searchsorted(sequences["start"].to_numpy(), rows, side="right") - 1
         batch = batch or (_IMAGES if self.draws else _BATCH)
         pieces, done = [], 0
@@ -167,25 +167,25 @@ class Exported(Answering):
                 size = _as_large_as_shown(size, np.where(shown[..., None], raw, 0), sequences)
             for index, (start, length) in enumerate(zip(sequences["start"], sequences["length"], strict=True)):
                 clip = slice(start, start + length)
-                for part in _parts(np.flatnonzero(mine == index), batch):
+                for some in _batches(np.flatnonzero(mine == index), batch):
                     one = self.answer(
                         raw[None, clip],
                         number=frames.number[None, clip],
                         frame_size=size[None, index],
-                        frames=np.where(there[part], found[part] - start, -1),
+                        frames=np.where(present[some], found[some] - start, -1),
                     )
-                    pieces.append(one | {"seen": one["seen"][0, rows[part] - start]})
-                    report(done := done + len(part), len(rows))
+                    pieces.append(one | {"seen": one["seen"][0, rows[some] - start]})
+                    report(done := done + len(some), len(rows))
         else:
-            for part in _parts(np.arange(len(rows)), batch):
-                at = found[part]
-                one = self.answer(raw[at], there[part], number=frames.number[at], frame_size=size[mine[part]])
-                pieces.append(one | {"seen": shown[rows[part]].any(1)})
-                report(done := done + len(part), len(rows))
+            for some in _batches(np.arange(len(rows)), batch):
+                at = found[some]
+                one = self.answer(raw[at], present[some], number=frames.number[at], frame_size=size[mine[some]])
+                pieces.append(one | {"seen": shown[rows[some]].any(1)})
+                report(done := done + len(some), len(rows))
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
     def _points(self, cache: Cache, keypoints: np.ndarray) -> np.ndarray:
-        """Those of the model's parts."""
+        """Keypoints of the model's parts."""
         missing = [part.name for part in self.layout.parts if cache.layout.part(part.name) is None]
         if missing:
             raise InputError(f"{cache.name} has {cache.layout.name}, and {self.name} also needs {', '.join(missing)}")
@@ -193,9 +193,9 @@ class Exported(Answering):
         return keypoints if index == list(range(keypoints.shape[1])) else keypoints[:, index]
 
     def predict_cache(
-        self, cache: Cache, options: Options, device: Any = None, report: Report = lambda done, of: None
+        self, cache: Cache, options: Options, device: Any = None, report: Progress = lambda done, of: None
     ) -> pd.DataFrame:
-        """The table of a cache that fits into memory."""
+        """The table of predictions for a cache that fits in memory."""
         rows = target_rows(cache.sequences, self.window, options.every)
         found = self.outputs(cache, rows, report=report)
         mine = np.searchsorted(cache.sequences["start"].to_numpy(), rows, side="right") - 1
@@ -205,12 +205,12 @@ class Exported(Answering):
         return self.table(cache.sequences, key, each, *shares, found["seen"], options)
 
 
-def _parts(rows: np.ndarray, most: int) -> Iterator[np.ndarray]:
+def _batches(rows: np.ndarray, most: int) -> Iterator[np.ndarray]:
     return (rows[first : first + most] for first in range(0, len(rows), most))
 
 
 def _pixels(keypoints: np.ndarray, sequences: pd.DataFrame) -> np.ndarray:
-    """Keypoints ``[N, V, 3]`` in pixels, missing ones zero; see `skelemo.preprocess.to_pixels`."""
+    """Keypoints ``[N, V, 3]`` in pixels, 0 if missing; see `skelemo.preprocess.to_pixels`."""
     keypoints = np.where(keypoints[..., 2:] > 0, keypoints, np.float32(0))
     for scale, width, height, start, length in sequences[["scale", "width", "height", "start", "length"]].itertuples(
         index=False
@@ -224,7 +224,7 @@ def _pixels(keypoints: np.ndarray, sequences: pd.DataFrame) -> np.ndarray:
 
 
 def _as_large_as_shown(size: np.ndarray, keypoints: np.ndarray, sequences: pd.DataFrame) -> np.ndarray:
-    """Sizes ``[S, 2]``, an unknown one being as large as what all of its video shows; see `Images.guess_sizes`."""
+    """Image sizes ``[S, 2]``, unknown ones estimated from the video's keypoints; see `Images.guess_sizes`."""
     unknown = np.flatnonzero((size == 0).any(1))
     if not len(unknown):
         return size
@@ -237,7 +237,7 @@ def _as_large_as_shown(size: np.ndarray, keypoints: np.ndarray, sequences: pd.Da
 
 
 def write(path: Path, content: bytes, facts: Mapping[str, Any]) -> None:
-    """Write an ONNX model with its facts and its seal; the file is complete or not there."""
+    """Write an ONNX model with its metadata and hash, atomically."""
     content += _entry(b"skelemo", json.dumps(facts, ensure_ascii=False).encode())
     path.parent.mkdir(parents=True, exist_ok=True)
     with finished(path) as partial:
@@ -245,7 +245,7 @@ def write(path: Path, content: bytes, facts: Mapping[str, Any]) -> None:
 
 
 def _entry(key: bytes, value: bytes) -> bytes:
-    """An entry of ``metadata_props``, field 14 of ``ModelProto`` in onnx.proto: a message's fields may follow it."""
+    """An entry of ``metadata_props`` (field 14 of ``ModelProto`` in onnx.proto), which may be appended to a model."""
     pair = b"\x0a" + _varint(len(key)) + key + b"\x12" + _varint(len(value)) + value
     return b"\x72" + _varint(len(pair)) + pair
 
@@ -256,23 +256,23 @@ def _varint(number: int) -> bytes:
 
 
 def load(path: str | os.PathLike[str], *, threads: int = 0) -> Exported:
-    """Load a model that `skelemo export` wrote.
+    """Load a model written by `skelemo export`.
 
-    Raises `InputError`: the file is missing, damaged, changed, of another version, or not of skelemo; `ConfigError`:
+    Raises `InputError`: the file is missing, damaged, modified, of another version, or not skelemo's; `ConfigError`:
     ONNX Runtime is not installed.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"no file at {path}; expected a model that skelemo export wrote")
+        raise InputError(f"no file at {path}; expected a model written by skelemo export")
     size = path.stat().st_size
     if size > _LARGEST:
-        raise InputError(f"{path} has {size:,} bytes; a model has at most {_LARGEST:,}")
+        raise InputError(f"{path} has {size:,} bytes; expected at most {_LARGEST:,}")
     content = path.read_bytes()
     seal = _entry(_KEY, hashlib.sha256(content[:-_SEAL]).hexdigest().encode())
     if content[-_SEAL:][:-64] != seal[:-64]:
-        raise InputError(f"{path} is not a model that skelemo export wrote, or it was cut off: export the run again")
+        raise InputError(f"{path} is truncated or was not written by skelemo export: export the run again")
     if content[-_SEAL:] != seal:
-        raise InputError(f"{path} is not what skelemo export wrote, damaged or changed: copy it again")
+        raise InputError(f"{path} is damaged or was modified (its SHA-256 differs): copy it again")
     session = _session(content, path, threads)
     facts = _facts(session.get_modelmeta().custom_metadata_map.get("skelemo", ""), path)
     inputs = {one.name: one.shape for one in session.get_inputs()}
@@ -290,7 +290,7 @@ def load(path: str | os.PathLike[str], *, threads: int = 0) -> Exported:
     known = {"keypoints", "mask", "number", "frame_size", "frames"}
     fits = inputs.keys() <= known and list(inputs.get("keypoints", ()))[2:] == [points, 3]
     if not fits or any(shapes.get(name) != count for name, count in heads.items()) or "visible_points" not in shapes:
-        raise InputError(f"{path} does not compute what it says of itself: it takes {list(inputs)}, gives {names}")
+        raise InputError(f"{path}: inputs {list(inputs)} or outputs {names} contradict its metadata")
     return model
 
 
@@ -304,27 +304,27 @@ def _session(content: bytes, path: Path, threads: int) -> Any:
     options.intra_op_num_threads = threads
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises a class of its own for each kind of failure
+    except Exception as error:  # onnxruntime's exceptions have no common base
         raise InputError(f"{path} cannot be read by ONNX Runtime: {' '.join(str(error).split())[:200]}") from None
 
 
 def _facts(text: str, path: Path) -> dict[str, Any]:
     if not text:
-        raise InputError(f"{path} does not say what it predicts, it has no metadata of skelemo: export the run again")
+        raise InputError(f"{path} has no skelemo metadata: export the run again")
     try:
         facts = json.loads(text) if len(text) <= _LONGEST else None
     except (ValueError, RecursionError):
         facts = None
-    if wrong := misfit("exported", facts):
+    if wrong := schema_error("exported", facts):
         raise InputError(f"{path} does not describe a model of this version of skelemo ({wrong})")
     assert facts is not None
     return dict(facts)
 
 
-def open_model(runs: Sequence[Path], *, allow: Collection[str] = ()) -> Answering:
-    """The model of run folders, or of an exported file; torch is imported for the former alone.
+def open_model(runs: Sequence[Path], *, allow: Collection[str] = ()) -> BasePredictor:
+    """The model of run folders, or of an exported file; torch is imported for run folders only.
 
-    Raises `ConfigError`: exported files and others together.
+    Raises `ConfigError`: an exported file and something else.
     """
     exported = [Path(run) for run in runs if Path(run).suffix.lower() == SUFFIX]
     if not exported:
@@ -336,5 +336,5 @@ def open_model(runs: Sequence[Path], *, allow: Collection[str] = ()) -> Answerin
             raise ConfigError("run folders need torch, which is not installed; name a file of skelemo export") from None
         return predictor.load(runs, allow=allow)
     if len(runs) > 1:
-        raise ConfigError(f"{exported[0]} is an exported model, which is used alone: name one, or run folders")
+        raise ConfigError(f"{exported[0]} is an exported model, which cannot be averaged: name one, or run folders")
     return load(exported[0])

@@ -1,4 +1,4 @@
-"""Whether a run has learned from data: what its ``splits.json`` says of its training and validation subsets."""
+"""Overlap of data with a run's training and validation subsets, from its ``splits.json``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SPLITS = "splits.json"
 
 @dataclass(frozen=True)
 class Overlap:
-    """Sequences of some data whose keypoints a run has learned from or was chosen by, and subjects of whom it has."""
+    """Sequences and subjects of some data that are in a run's training or validation subset."""
 
     run: str
     sequences: tuple[str, ...]
@@ -23,18 +23,23 @@ class Overlap:
 
     @property
     def text(self) -> str:
-        """What overlaps, in words."""
+        """The overlap as a sentence."""
         texts = []
         if self.sequences:
-            texts.append(f"{count(len(self.sequences), 'sequence')} (as {self.sequences[0]!r})")
+            texts.append(f"{count(len(self.sequences), 'sequence')} (e.g. {self.sequences[0]!r})")
         if self.subjects:
-            texts.append(f"{count(len(self.subjects), 'subject')} (as {self.subjects[0]!r})")
-        one = len(self.sequences) + len(self.subjects) == 1
-        return f"{' and '.join(texts)} {'was' if one else 'were'} in the training or validation subset of {self.run}"
+            texts.append(f"{count(len(self.subjects), 'subject')} (e.g. {self.subjects[0]!r})")
+        verb = "was" if self.single else "were"
+        return f"{' and '.join(texts)} {verb} in the training or validation subset of {self.run}"
+
+    @property
+    def single(self) -> bool:
+        """Whether it is a single sequence or subject."""
+        return len(self.sequences) + len(self.subjects) == 1
 
 
 def overlap(run: Path, sequences: pd.DataFrame, subsets: Sequence[str] = ("train", "validation")) -> Overlap | None:
-    """What sequences of a corpus a run has learned from; None where the run does not tell.
+    """Overlap of a corpus's sequences with a run's subsets; None if the run has no splits.
 
     Raises `InputError`: the run's ``splits.json`` is damaged.
     """
@@ -47,20 +52,17 @@ def overlap(run: Path, sequences: pd.DataFrame, subsets: Sequence[str] = ("train
 
 
 def require_unseen(found: Sequence[Overlap], where: str) -> None:
-    """Refuse data that runs have learned from."""
+    """Raise `ConfigError` for overlapping data."""
     for one in found:
         if one.sequences or one.subjects:
-            other = "; if these are other people of the same names" if not one.sequences else ""
-            raise ConfigError(
-                f"{where}: {one.text}: name data that it never saw, or score these all the same"
-                f"{other} with --allow-overlap"
-            )
+            other = "" if one.sequences else " if these are different people with the same names"
+            raise ConfigError(f"{where}: {one.text}: use data it has not seen, or pass --allow-overlap{other}")
 
 
 def learned(run: Path, subsets: Sequence[str] = ("train", "validation")) -> dict[str, set[str]] | None:
-    """``sha256`` and ``subjects`` of these subsets, of all folds or the one named, and of what it began with.
+    """``sha256`` and ``subjects`` of a run's subsets (of one fold, if ``run`` is a fold), pretraining included.
 
-    None where the run does not tell.
+    None if the run has no splits.
     """
     path, number = run.resolve(), 0
     while (inner := TRAINING_FOLDER.fullmatch(path.name)) and not (path / SPLITS).is_file():

@@ -1,4 +1,4 @@
-"""Predictions over the video, or over black where there is none: skeletons in OpenPose's colors, and a card each."""
+"""Predictions drawn onto the video or a black background: skeletons in OpenPose's colors and a card per person."""
 
 import hashlib
 from collections import Counter
@@ -18,27 +18,27 @@ from skelemo.data.images import Images
 from skelemo.errors import ConfigError, InputError
 from skelemo.inference import cards
 from skelemo.inference.keypoints import Stage
-from skelemo.inference.sources import Opened
+from skelemo.inference.sources import OpenedSource
 from skelemo.inference.table import output_names
 from skelemo.render.over import draw_over
 from skelemo.targets import Head
 from skelemo.text import count, file_names
 
 SUFFIX = ".mp4"
-#: Frames that are drawn at a time.
+#: Frames drawn at a time.
 BATCH = 16
-#: Frames per second where nothing tells them; and images without a size are as large as what they show, within this.
+#: Default frame rate, and largest side of an image of unknown size.
 USUAL_FPS, LARGEST = 25.0, 1920
-#: How far a head reaches above its highest point, as a share of the person's shorter side.
+#: Height of the head above its highest keypoint, relative to the person's shorter side.
 HEAD = 0.2
-#: People whose cards have their full size; more share the room of so many.
+#: Most people with full-size cards; cards shrink beyond that.
 FEW = 4
-#: Seconds over which cards follow their people.
+#: Seconds over which the position of a card is averaged.
 _CALM = 0.5
 
 
 def require_av() -> Any:
-    """PyAV, which brings its own FFmpeg. Raises `ConfigError`: it is not installed."""
+    """PyAV, which includes FFmpeg. Raises `ConfigError` if it is not installed."""
     try:
         import av
     except ImportError:
@@ -48,19 +48,19 @@ def require_av() -> Any:
 
 @dataclass(frozen=True)
 class Overlay:
-    """Where the pictures go, and the videos that they are drawn onto.
+    """Output of an overlay and the videos to draw onto.
 
     Parameters
     ----------
     out : ``FILE.mp4`` for a single video, or a folder.
-    film : the video, or a folder of videos called as those of the source; None for black.
+    film : the video, or a folder of videos named as in the source; None for a black background.
     """
 
     out: Path
     film: Path | None = None
 
     def check(self) -> None:
-        """ConfigError or InputError for what cannot be done, before anything is."""
+        """Check the paths before any work. Raises `ConfigError` or `InputError`."""
         require_av()
         if self.film and not self.film.exists():
             raise InputError(f"no video at {self.film}")
@@ -73,31 +73,31 @@ class Overlay:
         """The file of each video. Raises `ConfigError`: one file for several videos."""
         if self.out.suffix.lower() == SUFFIX:
             if len(videos) > 1:
-                raise ConfigError(f"{self.out} shows one video, and the source has {len(videos)}: name a folder")
+                raise ConfigError(f"{self.out} is one file, but the source has {len(videos)} videos: name a folder")
             return dict.fromkeys(videos, self.out)
         return {video: self.out / f"{name}{SUFFIX}" for video, name in zip(videos, file_names(videos), strict=True)}
 
-    def films(self, found: Opened, videos: list[str]) -> dict[str, Path]:
+    def films(self, found: OpenedSource, videos: list[str]) -> dict[str, Path]:
         """The film of each video that has one.
 
-        Raises `ConfigError` or `InputError`: one film for several videos, or a folder that has none of them.
+        Raises `ConfigError` or `InputError`: one film for several videos, or a folder without any of them.
         """
         if self.film is None:
             return dict(found.films)
         if self.film.is_file():
             if len(videos) > 1:
-                raise ConfigError(f"{self.film} is one video, and the source has {len(videos)}: name a folder of them")
+                raise ConfigError(f"{self.film} is one video, but the source has {len(videos)}: name a folder of them")
             return dict.fromkeys(videos, self.film)
-        there = {path.stem: path for path in sorted(self.film.rglob("*")) if path.is_file()}
+        files = {path.stem: path for path in sorted(self.film.rglob("*")) if path.is_file()}
         shared = Counter(name for video in videos for name in {*video.split("/")})
         known: dict[str, Path] = {}
-        for video in videos:  # ``one/take`` may be one.mp4 where several recordings are called take
-            names = [name for name in reversed(video.split("/")) if shared[name] == 1 and name in there]
+        for video in videos:  # ``one/take`` may be one.mp4 if several recordings are called take
+            names = [name for name in reversed(video.split("/")) if shared[name] == 1 and name in files]
             if names:
-                known[video] = there[names[0]]
+                known[video] = files[names[0]]
         if not known:
             raise InputError(
-                f"{self.film} has no file called {videos[0].rpartition('/')[2]}.*, as a video of the source"
+                f"{self.film} has no file named {videos[0].rpartition('/')[2]}.*, like a video of the source"
             )
         return known
 
@@ -105,15 +105,15 @@ class Overlay:
 def draw_videos(
     overlay: Overlay,
     heads: tuple[Head, ...],
-    found: Opened,
+    found: OpenedSource,
     tables: Iterable[pd.DataFrame],
     folder: Path,
     stage: Stage,
     every: int = 1,
 ) -> tuple[list[Path], list[str]]:
-    """Draw each video of the tables; those that a mark in ``folder`` says are finished are left as they are.
+    """Draw each video of the tables, skipping those marked as finished in ``folder``.
 
-    Returns the files, and notes on what was guessed.
+    Returns the files, and notes on assumptions.
     """
     cache = found.cache
     videos = list(dict.fromkeys(cache.sequences["video"]))
@@ -121,11 +121,11 @@ def draw_videos(
     code = {video: np.flatnonzero(cache.sequences["video"] == video) for video in videos} if len(videos) == 1 else (
         cache.sequences.groupby("video", sort=False).indices
     )  # fmt: skip
-    notes = [f"{count(len(videos) - len(films), 'video')} drawn onto black: no film of them"] * bool(
-        films and len(films) < len(videos)
-    )
+    notes = []
+    if films and len(films) < len(videos):
+        notes.append(f"{count(len(videos) - len(films), 'video')} drawn onto black: no film")
     if not (cache.sequences["fps"] > 0).all() and len(films) < len(videos):
-        notes.append(f"drawn at {USUAL_FPS:g} frames per second where none are known (--fps)")
+        notes.append(f"frame rate unknown: drawn at {USUAL_FPS:g} frames per second (set --fps)")
     of, before = cache.frames, 0
     with stage("drawing", "frames") as report:
         for table in tables:
@@ -149,29 +149,29 @@ def draw_videos(
 
 @dataclass(frozen=True)
 class Person:
-    """One person: keypoints ``[T, V, 3]`` in pixels, by frame number, and what was predicted of her."""
+    """One person: keypoints ``[T, V, 3]`` in pixels by frame number, and the content of cards."""
 
     number: np.ndarray
     keypoints: torch.Tensor
-    boxes: np.ndarray  # [T, 4], calm
-    answered: np.ndarray  # frame numbers of the answers
-    answers: list[cards.Answer]
-    hold: int  # frames for which an answer stands
+    boxes: np.ndarray  # [T, 4], smoothed
+    content_frames: np.ndarray  # frame numbers of the cards
+    contents: list[cards.Content]
+    hold: int  # frames for which a card is displayed
 
     def at(self, number: int) -> int:
-        """The row of a frame, or -1."""
+        """Row of a frame, or -1."""
         row = int(np.searchsorted(self.number, number))
         return row if row < len(self.number) and self.number[row] == number else -1
 
-    def answer(self, number: int) -> cards.Answer | None:
-        """The answer that stands in a frame."""
-        row = int(np.searchsorted(self.answered, number, "right")) - 1
-        return self.answers[row] if row >= 0 and number - self.answered[row] < self.hold else None
+    def content(self, number: int) -> cards.Content | None:
+        """The card displayed in a frame."""
+        row = int(np.searchsorted(self.content_frames, number, "right")) - 1
+        return self.contents[row] if row >= 0 and number - self.content_frames[row] < self.hold else None
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """The people of a video, the size of its images, 0 where unknown, and its frames per second."""
+    """The people of a video, the size of its images and its frame rate, 0 if unknown."""
 
     layout: Any
     people: list[Person]
@@ -180,7 +180,7 @@ class Drawing:
 
     @classmethod
     def of(cls, cache: Cache, table: pd.DataFrame, heads: tuple[Head, ...], every: int) -> "Drawing":
-        """From the sequences of a video and their rows of the table."""
+        """From a video's sequences and their rows of the table."""
         frames, images = cache.read(), Images.of(cache)
         code = torch.from_numpy(np.repeat(np.arange(len(cache.sequences)), cache.sequences["length"]))
         points = images.to_pixels(torch.from_numpy(frames.keypoints), code)
@@ -195,22 +195,22 @@ class Drawing:
             called = str(person).removeprefix("person") or "1"
             short = called if called.isdecimal() else called[:1].upper()
             records: Any = rows.to_dict("records")
-            said = [cards.answer(row, heads, names, short, index) for row in records]
-            whole = len(rows) == 1  # a clip's answer stands for all of it
+            contents = [cards.card_content(row, heads, names, short, index) for row in records]
+            whole = len(rows) == 1  # a prediction for the whole clip
             hold = 1 << 31 if whole else every * int(np.median(np.diff(frames.number[here])))
-            answered = np.zeros(1, int) if whole else rows["frame"].to_numpy()
+            content_frames = np.zeros(1, int) if whole else rows["frame"].to_numpy()
             boxes = _boxes(points[here], round(_CALM * (fps or USUAL_FPS)))
-            people.append(Person(frames.number[here], points[here], boxes, answered, said, hold))
+            people.append(Person(frames.number[here], points[here], boxes, content_frames, contents, hold))
         return cls(cache.layout, people, (size[0], size[1]), fps)
 
     @property
     def numbers(self) -> np.ndarray:
-        """Every frame in which there is anybody."""
+        """Numbers of all frames with people."""
         return np.unique(np.concatenate([one.number for one in self.people]))
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """Width and height of black images: as known, else as large as what they show."""
+        """Width and height of a black background; if unknown, from the keypoints."""
         if all(self.size):
             return self.size
         most = torch.stack([one.keypoints[..., :2].nan_to_num(0).amax((0, 1)) for one in self.people]).amax(0)
@@ -218,7 +218,7 @@ class Drawing:
         return width, height
 
     def draw(self, images: np.ndarray, numbers: np.ndarray, placing: cards.Placing, scale: tuple[float, float]) -> None:
-        """Draw frames into images ``[N, H, W, 3]``, in place; ``scale`` from keypoints to pixels of these."""
+        """Draw frames into images ``[N, H, W, 3]``, in place; ``scale`` converts keypoints to their pixels."""
         factor = torch.tensor([*scale, 1.0])
         canvas = torch.from_numpy(images)
         rows = np.array([[one.at(number) for number in numbers] for one in self.people]).reshape(len(self.people), -1)
@@ -232,11 +232,11 @@ class Drawing:
             crowd = max(1, int((rows[:, index] >= 0).sum()) / FEW)
             text = max(9 if crowd > 1 else 11, round(images.shape[1] / 34 / crowd**0.5))
             for who, one in enumerate(self.people):
-                row, said = rows[who, index], one.answer(int(number))
-                if row < 0 or said is None or np.isnan(one.boxes[row, 0]):
+                row, content = rows[who, index], one.content(int(number))
+                if row < 0 or content is None or np.isnan(one.boxes[row, 0]):
                     continue
-                patch = cards.card(said, text)
-                if not bool(one.keypoints[row, :, 2].any()):  # between two frames that show the person
+                patch = cards.draw_card(content, text)
+                if not bool(one.keypoints[row, :, 2].any()):  # a gap: draw the card half transparent
                     if crowd > 1:
                         continue
                     patch = patch * np.array([1, 1, 1, 0.5])
@@ -245,12 +245,12 @@ class Drawing:
                 box = (left * scale[0], top * scale[1], right * scale[0], bottom * scale[1])
                 place = placing.place(who, box, (patch.shape[1], patch.shape[0]), taken)
                 taken.append(place)
-                cards.lead(images[index], place, box, said.color)
-                cards.lay(images[index], patch, place)
+                cards.draw_leader(images[index], place, box, content.color)
+                cards.paste(images[index], patch, place)
 
 
 def _boxes(points: torch.Tensor, calm: int) -> np.ndarray:
-    """Boxes ``[T, 4]`` round what is visible, averaged over ``calm`` frames; NaN where nothing is for as long."""
+    """Bounding boxes ``[T, 4]`` of visible points, averaged over ``calm`` frames; NaN without any visible point."""
     xy = torch.where(points[..., 2:] > 0.05, points[..., :2], torch.nan).numpy()
     some = ~np.isnan(xy[..., 0]).all(1)
     box = np.full((len(xy), 4), np.nan)
@@ -312,9 +312,9 @@ def _batches(frames: Frames, size: int) -> Iterator[list[tuple[int, np.ndarray, 
 
 
 class _Film:
-    """A video file, its frames upright; without a path there are none.
+    """Decoder of a video file with upright frames; no frames without a path.
 
-    Raises `InputError`: it cannot be decoded, or has no frames.
+    Raises `InputError`: the file cannot be decoded or has no frames.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -336,7 +336,7 @@ class _Film:
             self.decoded = self.container.decode(self.stream)
             self.first = next(self.decoded)
         except (av.FFmpegError, IndexError, StopIteration, OSError) as error:
-            reason = "no frames in it" if isinstance(error, IndexError | StopIteration) else str(error).split(":")[0]
+            reason = "it has no frames" if isinstance(error, IndexError | StopIteration) else str(error).split(":")[0]
             raise InputError(f"{self.path}: cannot be decoded as a video ({reason})") from None
         image = self._upright(self.first)
         self.size = image.shape[1], image.shape[0]
@@ -348,7 +348,7 @@ class _Film:
             self.container.close()
 
     def frames(self) -> Frames:
-        """Every frame, counted as OpenPose does: as they are decoded, from 0."""
+        """All frames, numbered from 0 in decoding order as by OpenPose."""
         av, last = require_av(), -1
         frame, number = self.first, 0
         while frame is not None:
@@ -357,7 +357,7 @@ class _Film:
             last = time
             try:
                 frame = next(self.decoded, None)
-            except av.FFmpegError:  # cut off: what was decoded is what there is
+            except av.FFmpegError:  # truncated file
                 frame = None
             number += 1
 

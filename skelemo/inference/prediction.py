@@ -1,8 +1,8 @@
 """One call of ``skelemo predict``, from a source to a file.
 
-What is finished lies in a folder beside the file, ``FILE.parts``: keypoints of videos, recordings as they were read,
-and a table for each chunk, named by all that it depends on. The next call goes on from there, and the folder is removed
-when the file is written. A program that finds keypoints starts at once: torch and all else is loaded while it works.
+Intermediate results are kept in a folder beside the file, ``FILE.parts``: keypoints of videos, recordings as a cache,
+and a table per chunk, named by a hash of all its inputs. An interrupted call resumes from there; the folder is removed
+when the file is complete. Pose estimation starts immediately, while torch is imported in the background.
 """
 
 import os
@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 
 from skelemo.atomic import claimed, sweep
 from skelemo.errors import ConfigError, InputError
-from skelemo.inference.keypoints import Reading, Stage, find_keypoints, is_cache, silent
+from skelemo.inference.keypoints import ReadOptions, Stage, find_keypoints, is_cache, silent
 from skelemo.inference.table import Options, require_writable
 
 if TYPE_CHECKING:
-    from skelemo.inference.answering import Answering
+    from skelemo.inference.base import BasePredictor
     from skelemo.inference.overlay import Overlay
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a call has written."""
+    """Result of a call."""
 
     model: str
     rows: int
@@ -38,15 +38,15 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Request:
-    """What one call predicts.
+    """Arguments of a call.
 
     Parameters
     ----------
-    runs : of which several are averaged, or an exported file.
-    out : the table; also named by the parts that are kept until it is whole.
-    reading : see `Reading`; its jobs or its cluster predict, too, where the device is a CPU.
+    runs : run folders, averaged if several, or an exported file.
+    out : the table.
+    reading : see `ReadOptions`; on a CPU its jobs or cluster also predict.
     allow : architectures of other packages that may be imported.
-    overlay : videos to draw when the table is written.
+    overlay : videos to draw after the table is written.
     film, raw : see `skelemo.inference.table.write_tables`.
     """
 
@@ -54,7 +54,7 @@ class Request:
     source: Path
     out: Path
     options: Options
-    reading: Reading
+    reading: ReadOptions
     allow: Collection[str] = ()
     device: str = "auto"
     stage: Stage = silent
@@ -64,15 +64,15 @@ class Request:
 
     @property
     def folder(self) -> Path:
-        """Where what is finished is kept."""
+        """Folder of intermediate results."""
         return Path(os.path.abspath(self.out.with_name(f"{self.out.name}.parts")))
 
 
 def predict_file(request: Request) -> Predicted:
-    """Predict for every person and frame of a source and write the table, or go on where an earlier call was.
+    """Predict for every person and frame of a source and write the table, resuming an interrupted call.
 
-    Raises `InputError`, `ConfigError` or `CacheError` as `skelemo.inference.answering.Answering.predict`; or another
-    process writes this file.
+    Raises `InputError`, `ConfigError` or `CacheError` as `skelemo.inference.base.BasePredictor.predict`, or if another
+    process is writing the file.
     """
     require_writable(request.out)
     if request.film and not request.film.exists():
@@ -88,7 +88,7 @@ def predict_file(request: Request) -> Predicted:
             if reading.pose and not is_cache(source):
 
                 def going() -> object:
-                    return loading.done() and loading.result()  # a run that cannot be loaded ends the search
+                    return loading.done() and loading.result()  # raises if the run cannot be loaded
 
                 keypoints = find_keypoints(source, folder, reading, request.stage, going)
             model = loading.result()
@@ -99,8 +99,8 @@ def predict_file(request: Request) -> Predicted:
     return found
 
 
-def _load(request: Request) -> "Answering":
-    from skelemo.inference import recordings  # noqa: F401  # all that is needed later is imported now
+def _load(request: Request) -> "BasePredictor":
+    from skelemo.inference import recordings  # noqa: F401  # imported in the background
     from skelemo.inference.onnx import open_model
 
     return open_model(request.runs, allow=request.allow)
@@ -108,7 +108,7 @@ def _load(request: Request) -> "Answering":
 
 @contextmanager
 def _removed_if_useless(folder: Path) -> Iterator[None]:
-    """Leave nothing behind where the same call would fail again."""
+    """Remove the folder after an error that would recur."""
     try:
         yield
     except (InputError, ConfigError):

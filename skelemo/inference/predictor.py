@@ -1,4 +1,4 @@
-"""From a run to predictions: for training's own windows, and for any source."""
+"""Loads runs and predicts, for training's windows and for any source."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from skelemo.data.loader import Batches, inputs
 from skelemo.data.window import Window, target_rows
 from skelemo.data.windows import Targets
 from skelemo.errors import ConfigError, InputError, SkelemoError
-from skelemo.inference.answering import Answering, Report, Sources, chunks
+from skelemo.inference.base import BasePredictor, Progress, Sources, chunks
 from skelemo.inference.environment import choose_device
 from skelemo.inference.table import Options
 from skelemo.models import registry
@@ -35,7 +35,7 @@ from skelemo.targets import Head
 
 #: Reduced precisions.
 TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-#: Windows that are predicted at a time.
+#: Windows predicted at a time.
 BATCH = 256
 
 Text = str | os.PathLike[str]
@@ -46,7 +46,7 @@ def predict(
 ) -> dict[str, np.ndarray]:
     """Outputs ``[W, K]`` of each head in the order of the batches: probabilities of classes and flags, values.
 
-    ``precision`` is the one that the network was trained in, ``flip`` see `skelemo.models.heads.answers`.
+    ``precision`` is the network's precision in training; for ``flip`` see `skelemo.models.heads.answers`.
     """
     found: dict[str, list[np.ndarray]] = {head.name: [] for head in heads}
     for outputs, _, _ in batch_outputs(network, batches, heads, precision, flip):
@@ -58,7 +58,7 @@ def predict(
 def batch_outputs(
     network: nn.Module, batches: Batches, heads: Sequence[Head], precision: str, flip: bool
 ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
-    """The outputs of each batch, and the shares ``[B]`` of each window's frames and points that are visible."""
+    """Outputs of each batch, and the shares ``[B]`` of each window's visible frames and points."""
     autocast = torch.autocast(batches.device.type, TYPES[precision]) if precision in TYPES else nullcontext()
     network.eval()
     layout = batches.corpus.layout
@@ -74,42 +74,42 @@ def batch_outputs(
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One network or baseline with all that it is fed by."""
+    """One network or baseline with its preprocessing."""
 
     file: ModelFile
     network: nn.Module
     layout: Layout
     preparation: Preparation
     window: Window
-    digest: str = ""  # of its model.json, which names the weights
+    digest: str = ""  # hash of model.json, which contains the hash of the weights
 
 
 @dataclass(frozen=True, eq=False)
-class Model(Answering):
-    """One or several trained models that predict together: the mean of their probabilities and values."""
+class Model(BasePredictor):
+    """A trained model or an ensemble, which predicts the mean of its members' probabilities and values."""
 
     members: tuple[Member, ...]
     name: str
 
     @property
     def heads(self) -> tuple[Head, ...]:
-        """What is predicted, by any of the members."""
+        """The heads of all members."""
         return tuple({head.name: head for one in self.members for head in one.file.heads}.values())
 
     @property
     def layout(self) -> Layout:
-        """The parts that the members see together."""
+        """The parts of all members."""
         everything = layout("body_25+face_70+hand_21x2")
         return everything.only({part.name for one in self.members for part in one.layout.parts})
 
     @property
-    def by_subject(self) -> bool:  # type: ignore[override]  # a class of one kind of model says it once
+    def by_subject(self) -> bool:  # type: ignore[override]  # a class attribute in the base class
         """Whether predictions depend on all clips of a subject."""
         return any(one.preparation.calibrate == "track" for one in self.members)
 
     @property
     def radius(self) -> float | None:  # type: ignore[override]  # the same
-        """Of neutral, on average of the members that read emotions."""
+        """Mean radius of neutral over the members that map values to emotions."""
         known = [one.file.neutral_radius for one in self.members if one.file.neutral_radius is not None]
         return float(np.mean(known)) if known else None
 
@@ -119,7 +119,7 @@ class Model(Answering):
         return f"<{self.name}: {len(self.members)} x {archs} on {self.layout.name}, predicts {heads}>"
 
     def load(self, cache: Cache, device: torch.device) -> list[Corpus]:
-        """The frames of a cache as each member takes them; members that are alike share theirs."""
+        """The cache prepared for each member; members with equal preparation share a corpus."""
         loaded: dict[tuple[Preparation, str], Corpus] = {}
         for one in self.members:
             if (one.preparation, one.layout.name) not in loaded:
@@ -129,7 +129,7 @@ class Model(Answering):
         return [loaded[one.preparation, one.layout.name] for one in self.members]
 
     def sources(self, cache: Cache) -> Sources:
-        """Of each member the statistics of a cache that it needs to know as a whole; nothing where none does."""
+        """Statistics of the whole cache that the members standardize by; empty if none does."""
         if all(one.preparation.standardize == "none" for one in self.members):
             return ()
         found: list[tuple[tuple[float, ...], ...]] = []
@@ -138,13 +138,13 @@ class Model(Answering):
                 found.append(())
                 continue
             plain = replace(one.preparation, standardize="none")
-            names, parts = [part.name for part in one.layout.parts], chunks(cache.sequences, by_subject=self.by_subject)
-            corpora = (load_corpus(cache.only(rows), plain, names, keep_absent=True) for rows in parts)
+            names, each = [part.name for part in one.layout.parts], chunks(cache.sequences, by_subject=self.by_subject)
+            corpora = (load_corpus(cache.only(rows), plain, names, keep_absent=True) for rows in each)
             found.append(tuple(map(tuple, source_of(corpora).tolist())))
         return tuple(found)
 
     def adapted(self, sources: Sources) -> "Model":
-        """The model for the data that these are of."""
+        """The model, standardizing by these statistics."""
         if not sources:
             return self
         pairs = zip(self.members, sources, strict=True)
@@ -157,28 +157,23 @@ class Model(Answering):
         corpora: Sequence[Corpus],
         rows: np.ndarray,
         device: torch.device,
-        report: Report = lambda done, of: None,
+        report: Progress = lambda done, of: None,
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """What the members predict for target rows ``[W]``, on average.
-
-        Returns
-        -------
-        Outputs ``[W, K]`` of each head, and the least share ``[W]`` of a window's frames that shows anything.
-        """
+        """Mean outputs ``[W, K]`` by head for target rows ``[W]``, and the least share ``[W]`` of visible frames."""
         each, frames, _ = self._outputs(corpora, rows, device, report)
         return self.mean(each), frames
 
     def batches(self, corpora: Sequence[Corpus], rows: np.ndarray, device: torch.device) -> list[Batches]:
-        """The windows of target rows ``[W]`` as each member takes them."""
+        """The windows of target rows ``[W]`` for each member."""
         return [
             Batches(corpus, Targets(rows, {}), one.window, BATCH, device)
             for one, corpus in zip(self.members, corpora, strict=True)
         ]
 
     def _outputs(
-        self, corpora: Sequence[Corpus], rows: np.ndarray, device: torch.device, report: Report
+        self, corpora: Sequence[Corpus], rows: np.ndarray, device: torch.device, report: Progress
     ) -> tuple[list[dict[str, np.ndarray]], np.ndarray, np.ndarray]:
-        """Outputs by member and head, and the least shares ``[W]`` of a window's frames and points that are visible."""
+        """Outputs by member and head, and the least shares ``[W]`` of visible frames and points."""
         each, frames, points = [], [], []
         for number, (one, batches) in enumerate(zip(self.members, self.batches(corpora, rows, device), strict=True)):
             pieces = []
@@ -195,18 +190,15 @@ class Model(Answering):
 
     @cached_property
     def identity(self) -> str:
-        """Equal for models that predict the same."""
+        """A hash, equal for models with equal predictions."""
         return hashlib.sha256(json.dumps([one.digest for one in self.members]).encode()).hexdigest()
 
     def widths(self, smooth: int | str) -> list[dict[str, int]]:
-        """By member and head, over how many frames predictions are averaged.
-
-        Raises `ConfigError`: ``auto``, and a model has no record of what its validation subset prefers.
-        """
+        """Smoothing width in frames by member and head; `ConfigError` if ``auto`` was not chosen in training."""
         if smooth != "auto":
             return [{head.name: int(smooth) for head in one.file.heads} for one in self.members]
         if any(not one.file.smoothing for one in self.members):
-            raise ConfigError(f"{self.name}: no smoothing was chosen in training; give its width, as in --smooth 9")
+            raise ConfigError(f"{self.name}: no smoothing was chosen in training; set a width, e.g. --smooth 9")
         return [{name: found["width"] for name, found in one.file.smoothing.items()} for one in self.members]
 
     def choose_device(self, name: str) -> torch.device:
@@ -215,11 +207,11 @@ class Model(Answering):
 
     @property
     def threads(self) -> int:
-        """Threads that predict."""
+        """Number of threads used for prediction."""
         return torch.get_num_threads()
 
     def limit_threads(self, threads: int) -> None:
-        """Predict with so many threads."""
+        """Set the number of threads."""
         torch.set_num_threads(threads)
 
     def predict_cache(
@@ -227,9 +219,9 @@ class Model(Answering):
         cache: Cache,
         options: Options,
         device: Any = None,
-        report: Report = lambda done, of: None,
+        report: Progress = lambda done, of: None,
     ) -> pd.DataFrame:
-        """The table of a cache that fits into memory; ``report`` is told of batches."""
+        """The table of predictions for a cache that fits in memory; ``report`` counts batches."""
         device = device or torch.device("cpu")
         corpora = self.load(cache, device)
         corpus = corpora[0]
@@ -242,23 +234,23 @@ class Model(Answering):
 def load(runs: Text | Iterable[Text], *, allow: Collection[str] = ()) -> Model:
     """Load the model of a run, of its folds, or of several runs as an ensemble.
 
-    A folder with ``model.json`` and ``model.safetensors`` is enough, wherever it was copied to.
+    A folder with only ``model.json`` and ``model.safetensors`` is enough.
 
     Parameters
     ----------
     runs : the path of a run folder, or several.
-    allow : architectures ``package.module:function`` that may be imported; a file alone never has code run.
+    allow : architectures ``package.module:function`` that may be imported; loading a file never runs code otherwise.
 
     Raises
     ------
     InputError
-        Files are missing, damaged, changed, or of another version.
+        Files are missing, damaged, modified, or of another version.
     ConfigError
-        The runs cannot predict together: heads of one name differ, or windows of frames and of whole clips.
+        The runs cannot be averaged: heads of the same name differ, or some predict frames and others whole clips.
     """
     paths = [Path(runs)] if isinstance(runs, str | os.PathLike) else [Path(run) for run in runs]
     if not paths:
-        raise ConfigError("no run is named; expected the folder that skelemo train made")
+        raise ConfigError("no run given; expected a folder written by skelemo train")
     model = Model(
         tuple(_member(folder, allow) for path in paths for folder in model_folders(path)),
         " + ".join(path.resolve().name for path in paths),
@@ -267,14 +259,14 @@ def load(runs: Text | Iterable[Text], *, allow: Collection[str] = ()) -> Model:
     for one in model.members:
         for head in one.file.heads:
             if head not in heads:
-                raise ConfigError(f"{model.name}: the runs have different heads {head.name}; they cannot be averaged")
+                raise ConfigError(f"{model.name}: head {head.name} differs between runs; they cannot be averaged")
     if len({one.window.sampling for one in model.members}) > 1:
-        raise ConfigError(f"{model.name}: one run predicts frames and another whole clips; they cannot be averaged")
+        raise ConfigError(f"{model.name}: some runs predict frames, others whole clips; they cannot be averaged")
     return model
 
 
 def model_folders(path: Path) -> list[Path]:
-    """The folders of a run that hold a model: its own, or those of its folds and seeds."""
+    """The folders of a run with a model: its own, or those of its folds and seeds."""
     if not path.is_dir():
         raise InputError(f"no run folder at {path}")
     found = [folder for folder in training_folders(path) if has_model(folder)]
@@ -288,18 +280,16 @@ def _member(folder: Path, allow: Collection[str]) -> Member:
         raise InputError(f"{folder} is a pretraining run: {NO_HEAD}")
     try:
         if file.arch not in (*registry.list_models(), *registry.list_models(fitted=True), *allow):
-            raise ConfigError(
-                f"unknown architecture {file.arch!r}: install or register its package, or allow it (--allow)"
-            )
+            raise ConfigError(f"unknown architecture {file.arch!r}: install or register its package, or pass --allow")
         preparation, window = Preparation.from_json(file.preparation), Window(**file.window)
         network = registry.create(
             file.arch, layout_name=file.layout, heads=file.heads, frames=window.length, **file.settings
         )
         network.load_state_dict(state)
         if preparation.calibrate != "none" and len(preparation.typical) != len(layout(file.layout)):
-            raise ConfigError(f"typical of its preparation has {len(preparation.typical)} points")
+            raise ConfigError(f"preparation.typical has {len(preparation.typical)} points")
         if preparation.standardize != "none" and len(preparation.standard) != len(layout(file.layout)):
-            raise ConfigError(f"standard of its preparation has {len(preparation.standard)} points")
+            raise ConfigError(f"preparation.standard has {len(preparation.standard)} points")
     except (SkelemoError, TypeError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{where} does not describe a model of this version of skelemo: {reason}") from None

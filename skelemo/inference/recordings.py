@@ -1,4 +1,4 @@
-"""Predictions for thousands of recordings into one file: chunk by chunk, in processes or on a Dask cluster."""
+"""Predictions for many recordings in one file, chunk by chunk, in processes or on a Dask cluster."""
 
 import hashlib
 import json
@@ -16,22 +16,22 @@ import skelemo
 from skelemo.atomic import finished
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import SkelemoError
-from skelemo.inference.answering import Answering, Sources, chunks, nothing_seen
+from skelemo.inference.base import BasePredictor, Sources, chunks, nothing_seen
 from skelemo.inference.elan import require_elan
-from skelemo.inference.keypoints import Keypoints, Reading, Stage
+from skelemo.inference.keypoints import Keypoints, ReadOptions, Stage
 from skelemo.inference.onnx import open_model
 from skelemo.inference.prediction import Predicted, Request
-from skelemo.inference.sources import opened
+from skelemo.inference.sources import open_source
 from skelemo.inference.table import Options, has_prediction, write_tables
 from skelemo.ingest import pool, worker
 
-#: What makes one sequence another, so that its predictions are made anew.
+#: Columns of a sequence that its predictions depend on.
 _FACTS = ["id", "sha256", "video", "person", "subject", "width", "height", "fps", "scale"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What every chunk of a call has in common."""
+    """What all chunks of a call share."""
 
     runs: tuple[Path, ...]
     allow: tuple[str, ...]
@@ -39,15 +39,15 @@ class Task:
     options: Options
     device: str
     caches: tuple[Path, ...]
-    shards: str  # which the caches have
+    shards: str  # hash of the caches' shards
     folder: Path
-    threads: int = 0  # of torch; 0 to leave them as they are
-    sources: Sources = ()  # what the model must know of the data as a whole
+    threads: int = 0  # 0 for torch's default
+    sources: Sources = ()  # statistics of the whole data to standardize by
 
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Rows of the cache's sequences to predict for, and the name of their table."""
+    """Sequences to predict for, as rows of the cache, and the name of their table."""
 
     task: Task
     number: int
@@ -58,18 +58,18 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Done:
-    """Frames that a chunk has."""
+    """Result of a chunk, as `skelemo.ingest.pool` expects."""
 
-    files: int
+    files: int  # number of frames
 
 
-def predict_source(request: Request, model: Answering, keypoints: Keypoints | None) -> Predicted:
-    """The part of `predict_file` that needs the model; ``keypoints`` are those of videos."""
+def predict_source(request: Request, model: BasePredictor, keypoints: Keypoints | None) -> Predicted:
+    """The part of `predict_file` that needs the model; ``keypoints`` are those extracted from videos."""
     options, reading, overlay, out = request.options, request.reading, request.overlay, request.out
     stage, folder = request.stage, request.folder
     model.widths(options.smooth)
     where = model.choose_device(request.device)
-    with opened(request.source, model.layout, replace(reading, folder=folder), stage, keypoints) as found:
+    with open_source(request.source, model.layout, replace(reading, folder=folder), stage, keypoints) as found:
         cache = found.cache
         whole = cache if reading.person in ("all", "auto") else open_cache(cache.paths)
         if out.suffix.lower() == ".eaf":
@@ -89,23 +89,23 @@ def predict_source(request: Request, model: Answering, keypoints: Keypoints | No
             nonlocal rows, people, known
             for table in tables():
                 rows, people = rows + len(table), people + len(table[["video", "person"]].drop_duplicates())
-                known = known or bool(has_prediction(table, model.answered).any())
+                known = known or bool(has_prediction(table, model.all_heads).any())
                 yield table
             if not known:
                 raise nothing_seen(model.layout, options.min_seen)
 
         film = request.film if request.film and request.film.is_file() else next(iter(found.films.values()), None)
-        write_tables(out, counted(), model.answered, raw=request.raw, film=film)
+        write_tables(out, counted(), model.all_heads, raw=request.raw, film=film)
         drawn: list[Path] = []
         more: list[str] = []
         if overlay:
             from skelemo.inference.overlay import draw_videos
 
-            drawn, more = draw_videos(overlay, model.answered, found, tables(), folder, stage, options.every)
+            drawn, more = draw_videos(overlay, model.all_heads, found, tables(), folder, stage, options.every)
     return Predicted(repr(model), rows, people, (*found.notes, *more), found.failures, tuple(drawn))
 
 
-def _task(request: Request, model: Answering, cache: Cache, whole: Cache) -> Task:
+def _task(request: Request, model: BasePredictor, cache: Cache, whole: Cache) -> Task:
     runs, caches = (tuple(Path(os.path.abspath(path)) for path in paths) for paths in (request.runs, cache.paths))
     shards = hashlib.sha256("\0".join(shard.path.name for shard in whole.shards).encode()).hexdigest()
     return Task(
@@ -122,7 +122,7 @@ def _task(request: Request, model: Answering, cache: Cache, whole: Cache) -> Tas
 
 
 def _chunks(task: Task, cache: Cache, whole: Cache, *, by_subject: bool) -> Iterator[Chunk]:
-    """The chunks of a cache, by rows of the whole that its folders hold."""
+    """The chunks of a cache, as rows of the ``whole`` cache."""
     place, length = pd.Index(whole.sequences["id"]).get_indexer(cache.sequences["id"]), cache.sequences["length"]
     for number, rows in enumerate(chunks(cache.sequences, by_subject=by_subject)):
         yield Chunk(task, number, place[rows], _key(task, whole, place[rows]), int(length.iloc[rows].sum()))
@@ -130,14 +130,14 @@ def _chunks(task: Task, cache: Cache, whole: Cache, *, by_subject: bool) -> Iter
 
 def _key(task: Task, cache: Cache, rows: np.ndarray) -> str:
     facts = cache.sequences.iloc[rows][_FACTS].to_json(orient="values", double_precision=10)
-    said = [skelemo.__version__, task.identity, vars(task.options), facts, *task.sources]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+    inputs = [skelemo.__version__, task.identity, vars(task.options), facts, *task.sources]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _predict_chunks(
-    model: Answering, cache: Cache, listed: list[Chunk], device: Any, reading: Reading, stage: Stage
+    model: BasePredictor, cache: Cache, listed: list[Chunk], device: Any, reading: ReadOptions, stage: Stage
 ) -> None:
-    """Predict the chunks that have no table yet."""
+    """Predict the chunks without a table."""
     folder = listed[0].task.folder
     todo = [chunk for chunk in listed if not (folder / f"{chunk.key}.parquet").is_file()]
     if not todo:
@@ -149,30 +149,30 @@ def _predict_chunks(
     before = of - sum(chunk.frames for chunk in todo)
     with stage("predicting", "frames") as report:
 
-        def tell(frames: int) -> None:
+        def advance(frames: int) -> None:
             report(before + frames, of)
 
         if reading.scheduler:
             present = folder / "present"
             present.write_bytes(b"")
-            done = pool.on_cluster(do_chunk, iter(todo), reading.scheduler, todo[0].task.runs[0], present, tell)
+            done = pool.on_cluster(do_chunk, iter(todo), reading.scheduler, todo[0].task.runs[0], present, advance)
         elif processes > 1 and len(todo) > 1:
-            done = pool.in_processes(do_chunk, todo, processes, tell)
+            done = pool.in_processes(do_chunk, todo, processes, advance)
         else:
-            done = pool.in_this_process(lambda chunk: _do(model, cache, chunk), iter(todo), tell)
+            done = pool.in_this_process(lambda chunk: _do(model, cache, chunk), iter(todo), advance)
         for _ in done:
             pass
 
 
 def do_chunk(chunk: Chunk) -> Done:
-    """Predict a chunk in a process of its own, which loads the model and opens the cache once."""
+    """Predict a chunk in a worker process, which loads the model and opens the cache once."""
     task = chunk.task
     return _do(_model(task.runs, task.allow, task.identity), _cache(task.caches, task.shards), chunk)
 
 
 @lru_cache(1)
-def _model(runs: tuple[Path, ...], allow: tuple[str, ...], _: str) -> Answering:
-    """The model, loaded anew when it is another."""
+def _model(runs: tuple[Path, ...], allow: tuple[str, ...], _: str) -> BasePredictor:
+    """The model, reloaded if its identity changes."""
     return open_model(runs, allow=allow)
 
 
@@ -181,10 +181,10 @@ def _cache(paths: tuple[Path, ...], _: str) -> Cache:
     return open_cache(paths)
 
 
-def _do(model: Answering, cache: Cache, chunk: Chunk) -> Done:
+def _do(model: BasePredictor, cache: Cache, chunk: Chunk) -> Done:
     task = chunk.task
     if model.identity != task.identity or _key(task, cache, chunk.rows) != chunk.key:
-        raise SkelemoError("the runs or the source have changed since this was started: run the same command again")
+        raise SkelemoError("the runs or the source changed while predicting: run the same command again")
     if task.threads:
         model.limit_threads(task.threads)
 

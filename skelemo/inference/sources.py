@@ -1,4 +1,4 @@
-"""Anything that a model can predict for, as a cache: recordings are read and tracked by ingest itself."""
+"""Opens any source of predictions as a cache; recordings are read and tracked by `skelemo.ingest`."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from skelemo.cache.sequence import Sequence as Clip
 from skelemo.cache.shard import Header, write_shard
 from skelemo.cache.store import Cache, open_cache, shards_in
 from skelemo.errors import CacheError, ConfigError, InputError
-from skelemo.inference.keypoints import Keypoints, Reading, Stage, find_keypoints, is_cache, silent
+from skelemo.inference.keypoints import Keypoints, ReadOptions, Stage, find_keypoints, is_cache, silent
 from skelemo.ingest.plan import Plan, Settings, make_plan
 from skelemo.ingest.result import Tally
 from skelemo.ingest.run import ingest
@@ -25,20 +25,20 @@ from skelemo.pose.extract import find_videos
 from skelemo.skeleton import Layout, layout
 
 Source = str | os.PathLike[str] | np.ndarray | Sequence[Mapping[str, Any]]
-#: Layouts that an array may be in, by its number of points.
+#: Possible layouts of an array, identified by their number of points.
 _LAYOUTS = ("body_25", "face_70", "body_25+face_70", "body_25+hand_21x2", "face_70+hand_21x2",
             "body_25+face_70+hand_21x2")  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedSource:
     """A source as a cache.
 
     Parameters
     ----------
-    notes : what reading decided and which files could not be read, one line each.
-    failures : recordings that could not be used, one line each.
-    films : files of the videos that the keypoints were found in, by name of the video, where the source is these.
+    notes : decisions made while reading, and unreadable files, one line each.
+    failures : unusable recordings, one line each.
+    films : files of the source's videos by name, if it consists of videos.
     """
 
     cache: Cache
@@ -48,23 +48,23 @@ class Opened:
 
 
 @contextmanager
-def opened(
-    source: Source, wanted: Layout, reading: Reading, stage: Stage = silent, keypoints: Keypoints | None = None
-) -> Iterator[Opened]:
-    """A cache of what a source holds; of anything but a cache one that is removed afterwards, or kept in a folder.
+def open_source(
+    source: Source, wanted: Layout, reading: ReadOptions, stage: Stage = silent, keypoints: Keypoints | None = None
+) -> Iterator[OpenedSource]:
+    """Open a source as a cache: the cache itself, or a temporary one, kept if ``reading`` has a folder.
 
-    Raises `InputError`, `ConfigError` or `CacheError`: the source cannot be read or shows nobody, or lacks a part of
+    Raises `InputError`, `ConfigError` or `CacheError`: the source is unreadable, shows no people, or lacks a part of
     the wanted layout.
 
     Parameters
     ----------
-    keypoints : of videos, where they have been found.
+    keypoints : keypoints already extracted from videos.
     """
     path = Path(source) if isinstance(source, str | os.PathLike) else None
     if path and is_cache(path):
         cache = open_cache(path)
         require_parts(cache, wanted)
-        yield _with_parts(Opened(_of_person(cache, reading.person)), wanted)
+        yield _with_parts(OpenedSource(_of_person(cache, reading.person)), wanted)
         return
     kept = reading.folder
     with nullcontext(str(kept)) if kept and path else tempfile.TemporaryDirectory(prefix="skelemo-") as folder:
@@ -72,7 +72,7 @@ def opened(
             where = Path(folder) / "cache"
             where.mkdir()
             _write_array(where, source, wanted, reading.fps, reading.size)
-            found = Opened(open_cache(where))
+            found = OpenedSource(open_cache(where))
         else:
             if path and reading.pose:
                 keypoints = keypoints or find_keypoints(path, Path(folder), reading, stage)
@@ -81,14 +81,14 @@ def opened(
                 path = path or _write_frames(Path(folder) / "frames", source)  # type: ignore[arg-type]  # no path, no array
                 found = _ingested(path, Path(folder), wanted, reading, stage)
         if not len(found.cache.sequences):
-            raise InputError(f"{source if path and found else 'the source'}: nobody is seen")
+            raise InputError(f"{path or 'the source'}: no people found")
         yield _with_parts(found, wanted)
 
 
 def _of_videos(
-    source: Path, folder: Path, wanted: Layout, reading: Reading, stage: Stage, keypoints: Keypoints
-) -> Opened:
-    """The cache of the keypoints that were found in videos."""
+    source: Path, folder: Path, wanted: Layout, reading: ReadOptions, stage: Stage, keypoints: Keypoints
+) -> OpenedSource:
+    """The cache of the keypoints extracted from videos."""
     where, extracted = keypoints
     try:
         found = _ingested(where, folder, wanted, reading, stage)
@@ -98,9 +98,9 @@ def _of_videos(
     return replace(found, notes=notes, failures=failures, films=find_videos([source]))
 
 
-def _ingested(path: Path, folder: Path, wanted: Layout, reading: Reading, stage: Stage) -> Opened:
-    """The cache of recordings, read as ingest reads them."""
-    everything = layout(_LAYOUTS[-1])  # people are told apart by all of them, whatever the model sees
+def _ingested(path: Path, folder: Path, wanted: Layout, reading: ReadOptions, stage: Stage) -> OpenedSource:
+    """The cache of ingested recordings."""
+    everything = layout(_LAYOUTS[-1])  # tracking needs body and face
     parts = {part.name for part in (*layout().parts, *wanted.parts)}
     width, height = reading.size
     settings = Settings(everything.only(parts).name, person=reading.person, width=width, height=height, fps=reading.fps)
@@ -121,19 +121,19 @@ def _ingested(path: Path, folder: Path, wanted: Layout, reading: Reading, stage:
     if not where.is_dir() or not shards_in(where):
         notes = [*plan.notes, *tally.notes, *(f"{one.file}: {one.reason}" for one in tally.problems)]
         reason = f"; {(failures + notes)[0]}" if failures or notes else ""
-        raise InputError(f"{path}: nobody is seen{reason}".replace(f"{folder}{os.sep}frames", "the frames"))
+        raise InputError(f"{path}: no people found{reason}".replace(f"{folder}{os.sep}frames", "the frames"))
     cache = open_cache(where)
     problems = (f"{file}: {reason}" for file, reason in cache.problems[["file", "reason"]].itertuples(index=False))
-    return Opened(cache, (*plan.notes, *tally.notes, *problems), tuple(failures))
+    return OpenedSource(cache, (*plan.notes, *tally.notes, *problems), tuple(failures))
 
 
 def _is_stale(cache: Cache, plan: Plan) -> bool:
-    """Whether a cache that an interrupted call has left has recordings that the source has no more."""
+    """Whether the cache of an interrupted call has recordings that have since been removed from the source."""
     return len({*cache.recordings["video"]} - {task.video for task in plan.tasks}) != plan.unchanged
 
 
 def _of_person(cache: Cache, person: str) -> Cache:
-    """The sequences of a cache that are of one person, by number or side."""
+    """The sequences of one person, by number or side."""
     if person in ("all", "auto"):
         return cache
     known = cache.sequences["person"].to_numpy(object)
@@ -144,26 +144,25 @@ def _of_person(cache: Cache, person: str) -> Cache:
     return cache.only(rows)
 
 
-def _with_parts(found: Opened, wanted: Layout) -> Opened:
-    """The source, with a note on each part that some of its people never show.
+def _with_parts(found: OpenedSource, wanted: Layout) -> OpenedSource:
+    """Add notes on parts that are never visible for some people.
 
-    Raises `InputError`: none of them shows any.
+    Raises `InputError`: no part is ever visible.
     """
     cache, notes = found.cache, list(found.notes)
     columns = [[part.name for part in cache.layout.parts].index(part.name) for part in wanted.parts]
     shown = cache.counts.points[:, columns] > 0  # [S, P]
     if not shown.any():
-        raise InputError(f"no frame shows anything of {wanted.name}: there is nothing to predict from")
+        raise InputError(f"no frame shows {wanted.name}: nothing to predict from")
     for part, seen in zip(wanted.parts, shown.T, strict=True):
-        lacking = int((~seen).sum())
-        who = "no frame shows" if lacking == len(seen) else f"{lacking:,} of {len(seen):,} people never show"
-        if lacking:
-            notes.append(f"{who} {part.name}, which the model was trained with: predicted from the rest")
+        if lacking := int((~seen).sum()):
+            who = "for all people" if lacking == len(seen) else f"for {lacking:,} of {len(seen):,} people"
+            notes.append(f"{part.name} is missing {who}: predicted from the other keypoints")
     return replace(found, notes=tuple(notes))
 
 
 def require_parts(cache: Cache, wanted: Layout) -> None:
-    """`InputError` for a cache whose layout lacks a part that a model sees."""
+    """Raise `InputError` if the cache's layout lacks a part of the model's."""
     missing = [part.name for part in wanted.parts if cache.layout.part(part.name) is None]
     if missing:
         raise InputError(
@@ -173,9 +172,9 @@ def require_parts(cache: Cache, wanted: Layout) -> None:
 
 
 def _write_frames(folder: Path, frames: Sequence[Mapping[str, Any]]) -> Path:
-    """OpenPose's dictionaries as the files that OpenPose writes."""
+    """Write OpenPose's dictionaries as OpenPose's files."""
     if not frames or not all(isinstance(frame, Mapping) and "people" in frame for frame in frames):
-        raise InputError("expected OpenPose's dictionaries, one for each frame, each with 'people'")
+        raise InputError("expected a list of OpenPose's dictionaries, one per frame, each with 'people'")
     folder.mkdir()
     for number, frame in enumerate(frames):
         try:
@@ -186,36 +185,33 @@ def _write_frames(folder: Path, frames: Sequence[Mapping[str, Any]]) -> Path:
     return folder
 
 
-def array_layouts() -> dict[int, str]:
-    """Layouts that an array may be in, by its number of points."""
-    return {len(layout(name)): name for name in _LAYOUTS}
+def _require_keypoints(keypoints: np.ndarray, points: int | str = "V") -> None:
+    if keypoints.ndim != 3 or keypoints.shape[2] != 3 or not len(keypoints) or keypoints.dtype.kind not in "fiu":
+        raise InputError(f"the array has shape {list(keypoints.shape)}; expected numbers [T, {points}, 3]")
 
 
 def array_layout(keypoints: np.ndarray) -> Layout:
     """The layout of an array ``[T, V, 3]``, by its number of points.
 
-    Raises `InputError`: another shape, no numbers, or no layout of so many points.
+    Raises `InputError`: another shape, not numeric, or no layout with this number of points.
     """
-    shape, known = list(keypoints.shape), array_layouts()
-    if keypoints.ndim != 3 or keypoints.shape[2] != 3 or not len(keypoints) or keypoints.dtype.kind not in "fiu":
-        raise InputError(f"the array has the shape {shape}; expected numbers [T, V, 3]")
+    _require_keypoints(keypoints)
+    known = {len(layout(name)): name for name in _LAYOUTS}
     if keypoints.shape[1] not in known:
         sizes = ", ".join(f"{points} ({name})" for points, name in known.items())
-        raise InputError(f"the array has {keypoints.shape[1]} points; known are {sizes}: name its layout, layout=…")
+        raise InputError(f"the array has {keypoints.shape[1]} points; expected {sizes}, or set layout=…")
     return layout(known[keypoints.shape[1]])
 
 
 def _write_array(folder: Path, keypoints: np.ndarray, wanted: Layout, fps: float, size: tuple[int, int]) -> None:
-    known = array_layouts() | {len(wanted): wanted.name}
-    if keypoints.ndim != 3 or keypoints.shape[2] != 3 or not len(keypoints) or keypoints.dtype.kind not in "fiu":
-        raise InputError(f"the array has the shape {list(keypoints.shape)}; expected numbers [T, {len(wanted)}, 3]")
-    name = known.get(keypoints.shape[1])
+    _require_keypoints(keypoints, len(wanted))
+    name = ({len(layout(name)): name for name in _LAYOUTS} | {len(wanted): wanted.name}).get(keypoints.shape[1])
     if name is None or any(layout(name).part(part.name) is None for part in wanted.parts):
         what = f"{keypoints.shape[1]} points" + (f" ({name})" if name else "")
         raise InputError(f"the array has {what}; the model takes {wanted.name}, [T, {len(wanted)}, 3]")
     points = np.where(keypoints[..., 2:] > 0, keypoints, 0).astype(np.float32)
     if not points[..., 2].any():
-        raise InputError("the array: nobody is seen, all confidences are 0")
+        raise InputError("the array: no people found, all confidences are 0")
     numbers = np.arange(len(points), dtype=np.int32)
     clip = Clip("array", "array", points, numbers, width=size[0], height=size[1], fps=fps)
     try:

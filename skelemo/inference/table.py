@@ -1,4 +1,4 @@
-"""The table of predictions: its options, smoothing, columns by head, and files by suffix."""
+"""The table of predictions: options, smoothing, columns by head, and file formats."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,17 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Which rows a table has, and which of them a prediction.
+    """Options of a table of predictions.
 
     Raises `ConfigError`: an option out of range.
 
     Parameters
     ----------
-    every : one frame in so many.
-    min_seen : share of a window's points that must be visible.
-    smooth : frames of a centered mean, odd; 0 or 1 for none, ``auto`` for what the run's validation subset prefers.
-
-    per_clip : one row for each person of a recording, with the mean of all its predictions.
+    every : predict for every n-th frame.
+    min_seen : share of a window's points that must be visible for a prediction.
+    smooth : width in frames of a centered mean, odd; 0 or 1 for none, ``auto`` for the width chosen in training.
+    per_clip : one row per person and recording, with the mean of all predictions.
     """
 
     every: int = 1
@@ -48,9 +47,9 @@ class Options:
 
 
 def output_names(heads: Sequence[Head]) -> dict[str, tuple[str, ...]]:
-    """Names of the columns of each head's outputs: ``p_CLASS``, ``VALUE`` and ``p_FLAG``.
+    """Column names of each head's outputs: ``p_CLASS``, ``VALUE`` and ``p_FLAG``.
 
-    Where two heads share a name, the head's own stands before it: ``pain_p_low``.
+    Names that occur in two heads are prefixed with the head's name: ``pain_p_low``.
     """
     plain = {
         head.name: [f"{'' if head.kind == 'values' else 'p_'}{output}" for output in head.outputs] for head in heads
@@ -63,10 +62,10 @@ def output_names(heads: Sequence[Head]) -> dict[str, tuple[str, ...]]:
 
 
 def prediction_columns(heads: Sequence[Head], outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Columns of outputs ``[N, K]``, NaN where there is no prediction.
+    """Columns of outputs ``[N, K]``, NaN without a prediction.
 
-    ``classes``: the class under the head's name, empty without a prediction, and a probability for each. ``values``:
-    each value. ``flags``: the probability of each.
+    ``classes``: the predicted class under the head's name (empty without a prediction) and a probability per class.
+    ``values``: each value. ``flags``: a probability per flag.
     """
     columns: dict[str, np.ndarray] = {}
     for head in heads:
@@ -80,18 +79,18 @@ def prediction_columns(heads: Sequence[Head], outputs: Mapping[str, np.ndarray])
 
 
 def has_prediction(table: "pd.DataFrame", heads: Sequence[Head]) -> np.ndarray:
-    """Which rows have a prediction, bool ``[N]``."""
+    """Whether each row has a prediction, bool ``[N]``."""
     names = [name for head in heads for name in output_names([*heads])[head.name]]
     return np.asarray(table[names].notna().any(axis=1))
 
 
 def smoothed(outputs: np.ndarray, key: np.ndarray, width: int) -> np.ndarray:
-    """Centered mean of outputs ``[N, K]`` over ``width`` frames; rows without a prediction (NaN) are kept and ignored.
+    """Centered mean of outputs ``[N, K]`` over ``width`` frames, ignoring rows without a prediction (NaN).
 
     Parameters
     ----------
-    key : ``[N]`` int64, increasing: frame numbers, those of different sequences far apart.
-    width : odd; up to 1 leaves the outputs as they are.
+    key : ``[N]`` int64, increasing: frame numbers, with large offsets between sequences.
+    width : odd; no smoothing up to 1.
     """
     if width <= 1 or not len(outputs):
         return outputs
@@ -108,7 +107,7 @@ Tables: TypeAlias = "Iterable[pd.DataFrame]"
 
 
 def _csv(tables: Tables, path: Path, *, raw: bool = False) -> None:
-    """A spreadsheet opens CSV: its texts are no formulas, unless they are to be ``raw``."""
+    """Write CSV; unless ``raw``, text that a spreadsheet would run as a formula is escaped."""
     with path.open("w", newline="", encoding="utf-8") as file:
         for number, table in enumerate(tables):
             (table if raw else safe_cells(table)).to_csv(file, index=False, header=not number, float_format="%.6g")
@@ -135,12 +134,12 @@ def _parquet(tables: Tables, path: Path) -> None:
             writer.close()
 
 
-#: How tables one after another become a file, by suffix.
+#: Writers of a series of tables, by suffix.
 _WRITERS: dict[str, Callable[[Tables, Path], None]] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
 
 
 def require_writable(path: Path) -> None:
-    """`ConfigError` for a file whose suffix is none of the forms, or that is a folder."""
+    """Raise `ConfigError` for an unknown suffix or a folder."""
     if path.suffix.lower() not in (*_WRITERS, ".eaf"):
         raise ConfigError(f"{path}: expected a file that ends in {', '.join((*_WRITERS, '.eaf'))}")
     if path.is_dir():
@@ -150,14 +149,14 @@ def require_writable(path: Path) -> None:
 def write_tables(
     path: Path, tables: Tables, heads: Sequence[Head], *, raw: bool = False, film: Path | None = None
 ) -> None:
-    """Write predictions, table after table, in the form that the suffix names; the file is complete or not there.
+    """Write a series of tables of predictions, atomically, in the format of the suffix.
 
-    Raises `ConfigError`: another suffix, or annotations for ELAN of several videos or without frames per second.
+    Raises `ConfigError`: an unknown suffix, or ELAN annotations of several videos or without a frame rate.
 
     Parameters
     ----------
-    raw : leave texts in CSV as they are, also those that a spreadsheet would run as formulas.
-    film : the video, for annotations to name it.
+    raw : do not escape text in CSV that a spreadsheet would run as a formula.
+    film : the video that ELAN annotations link to.
     """
     require_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)

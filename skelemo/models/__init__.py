@@ -1,4 +1,4 @@
-"""Architectures and baselines, created by name: `create("ann", layout_name=…, heads=…)`."""
+"""Networks and baselines, created by name: `create("ann", layout_name=…, heads=…)`."""
 
 from typing import Any
 

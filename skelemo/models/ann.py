@@ -9,7 +9,7 @@ from skelemo.models.heads import activate
 from skelemo.models.registry import Spec, register
 from skelemo.models.streams import Streams
 
-#: After each hidden layer. SiLU is a smooth ReLU: Elfwing et al. 2018 (arXiv:1702.03118).
+#: Activations; SiLU: Elfwing et al. 2018 (arXiv:1702.03118).
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
 
 
@@ -19,12 +19,12 @@ class Ann(nn.Module):
 
     Parameters
     ----------
-    width : units of the first layer; halved in each further one.
-    dropout : after each hidden layer.
+    width : units of the first layer, halved in each following layer.
+    dropout : dropout after each hidden layer.
     activation : one of `ACTIVATIONS`; the paper uses ReLU.
-    streams : the inputs, see `Streams`; the paper uses joints alone.
+    streams : the inputs, see `Streams`; the paper uses joints only.
     standardize : scale every coordinate to mean 0 and variance 1 over the training windows in which its point is
-        visible. The paper does not, and such networks barely learn: raw coordinates hardly differ between faces.
+        visible. The paper does not, but without it networks barely train: raw coordinates hardly differ between faces.
     """
 
     def __init__(

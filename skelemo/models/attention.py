@@ -1,4 +1,4 @@
-"""Self-attention over frames or joints: the pre-norm transformer layer, with masks that never give NaN."""
+"""Self-attention over frames or joints: pre-norm transformer layers with NaN-safe masks."""
 
 import math
 
@@ -15,14 +15,14 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         if width % heads:
-            raise ConfigError(f"width = {width} is no multiple of attention_heads = {heads}")
+            raise ConfigError(f"width = {width} is not a multiple of attention_heads = {heads}")
         self.heads = heads
         self.dropout = dropout
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Attend; ``bias``, broadcast to ``[N, heads, L, L]``, is added to the scores, or is False where masked."""
+        """Attend; ``bias`` ``[N, heads, L, L]`` is added to the scores, or bool (False: masked)."""
         query, key, value = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         drop = self.dropout if self.training else 0.0
         found = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=drop)
@@ -53,13 +53,13 @@ class TimeAttention(nn.Module):
 
     def forward(self, tokens: Tensor, seen: Tensor) -> Tensor:
         """``[B, T, D]`` and ``[B, T]`` to ``[B, T, D]``."""
-        # A softmax over nothing is NaN: a window without visible frames attends to all of them and is ignored later.
+        # A softmax over an empty set is NaN, so a window without visible frames attends to all; it is ignored later.
         visible = seen | ~seen.any(1, keepdim=True)
         return tokens + self.dropout(self.attention(self.norm(tokens), visible[:, None, None]))
 
 
 def time_positions(length: int, width: int, like: Tensor) -> Tensor:
-    """Sines and cosines of the frame's position, ``[T, D]`` (Vaswani et al. 2017): any length, nothing learned."""
+    """Sinusoidal positional encoding of frames, ``[T, D]`` (Vaswani et al. 2017)."""
     position = torch.arange(length, device=like.device, dtype=torch.float32)[:, None]
     rate = torch.exp(torch.arange(0, width, 2, device=like.device) * (-math.log(10_000.0) / width))
     waves = torch.stack([torch.sin(position * rate), torch.cos(position * rate)], -1).flatten(1)

@@ -77,10 +77,10 @@ def ctrgcn(
     dropout: float = 0.0,
     readout: int = 0,
 ) -> nn.Module:
-    """CTR-GCN, half as deep as published, one topology for 8 channels: 95 keypoints make 9,025 pairs.
+    """CTR-GCN, half as deep as published and with one topology per 8 channels, since 95 keypoints have 9,025 pairs.
 
-    ``widths=[64,64,64,64,128,128,128,256,256,256] group=1`` is the published size. ``readout=128`` gives each
-    joint weights of its own before the heads instead of the mean over joints.
+    ``widths=[64,64,64,64,128,128,128,256,256,256] group=1`` is the published size. ``readout=128`` replaces the mean
+    over joints by a linear layer with separate weights for each joint.
     """
     adjacency = directed_partition(spec.layout)
 

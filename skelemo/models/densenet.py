@@ -37,7 +37,7 @@ class _DenseLayer(nn.Module):
 
 
 class _DenseBlock(nn.ModuleDict):
-    """Layers that each take the block's input and the outputs of all layers before."""
+    """Layers whose input is the block's input and the outputs of all preceding layers."""
 
     def __init__(self, inputs: int, depth: int) -> None:
         super().__init__({f"denselayer{i + 1}": _DenseLayer(inputs + i * GROWTH) for i in range(depth)})

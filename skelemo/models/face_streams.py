@@ -1,7 +1,7 @@
-"""Facial shape without the place of the features (`Organs`) or without head rotation (`Frontal`), as streams.
+"""Streams of facial shape without the position of the features (`Organs`) or without head rotation (`Frontal`).
 
 Both modules map points ``[..., V, C]`` of a layout, x and y first, and their visibility, bool ``[..., V, 1]``, to
-points of the same shape, zero where undefined. Sums are written out: matrix products lose precision under autocast.
+points of the same shape, zero where undefined. They use sums since matrix products lose precision under autocast.
 """
 
 import torch
@@ -12,20 +12,20 @@ from skelemo.skeleton import FACE_70, Layout
 
 # Prefixes of the names of points that move together.
 _ORGANS = (("RBrow",), ("LBrow",), ("Nose",), ("REye", "RPupil"), ("LEye", "LPupil"), ("OuterMouth", "InnerMouth"))
-# Rigid points of an average face as `preprocess` places it, its right half and the middle, in inter-ocular distances,
-# after the anthropometry of `skelemo.simulate.face`.
+# Rigid points of the right half and the midline of an average face, in inter-ocular distances relative to the origin of
+# `preprocess`, from the anthropometry of `skelemo.simulate.face`.
 _FIRM = {
     **{"REye0": (-0.71, 0.0), "REye3": (-0.27, 0.02), "NoseBase0": (-0.22, 0.65), "NoseBase1": (-0.11, 0.69)},
     **{"NoseBridge0": (0, -0.03), "NoseBridge1": (0, 0.16), "NoseBridge2": (0, 0.33), "NoseBridge3": (0, 0.5)},
     **{"NoseBase2": (0, 0.72)},
 }
 _LEAST_FIRM = 4
-# In profile they are almost collinear, and the map across that line is undefined.
+# In profile they are almost collinear, and the affine map is undefined.
 _LEAST_SPREAD = 0.01
 
 
 class Organs(nn.Module):
-    """Each brow, each eye, the nose and the mouth relative to the mean of its points: its shape, not its place.
+    """Each brow, each eye, the nose and the mouth relative to the mean of its points.
 
     Raises `ConfigError`: the layout has no face.
     """
@@ -39,8 +39,8 @@ class Organs(nn.Module):
 
     def forward(self, points: Tensor, seen: Tensor) -> Tensor:
         """``[..., V, C]``."""
-        there = seen[..., None, :, :] * self.member  # [..., O, V, 1]
-        middle = (points[..., None, :, :2] * there).sum(-2) / there.sum(-2).clamp(min=1)  # [..., O, 2]
+        visible = seen[..., None, :, :] * self.member  # [..., O, V, 1]
+        middle = (points[..., None, :, :2] * visible).sum(-2) / visible.sum(-2).clamp(min=1)  # [..., O, 2]
         around = (middle[..., None, :] * self.member).sum(-3)  # [..., V, 2]
         shape = torch.cat([points[..., :2] - around, points[..., 2:]], -1)
         return torch.where(seen & (self.member.sum(0) > 0), shape, 0)
@@ -101,7 +101,7 @@ def _named(layout: Layout, beginnings: tuple[str, ...]) -> Tensor:
 def _face_of(layout: Layout) -> slice:
     if FACE_70 not in layout.parts:
         raise ConfigError(
-            f"the streams organ and frontal show a face; the layout {layout.name} has none: choose other streams, or "
-            "ingest with --layout body_25+face_70"
+            f"the streams organ and frontal need a face, which the layout {layout.name} lacks: choose other streams, "
+            "or ingest with --layout body_25+face_70"
         )
     return layout.slices[FACE_70.name]

@@ -20,7 +20,7 @@ class Block(nn.Module):
         from torch_geometric.nn import GATv2Conv
 
         if width % heads:
-            raise ConfigError(f"width = {width} is no multiple of attention_heads = {heads}")
+            raise ConfigError(f"width = {width} is not a multiple of attention_heads = {heads}")
         self.graph_norm = nn.LayerNorm(width)
         self.graph = GATv2Conv(width, width // heads, heads, edge_dim=edge_features, add_self_loops=False)
         self.time_norm = nn.LayerNorm(width)
@@ -37,9 +37,9 @@ class Block(nn.Module):
 
 @register("gat", sees="a graph of normalized keypoints over time")
 class GraphAttentionNetwork(nn.Module):
-    """Graph attention (GATv2, Brody et al. 2022) with edge types, one token for every ``stride`` frames of a joint.
+    """Graph attention (GATv2, Brody et al. 2022) with edge types; one token per joint and ``stride`` frames.
 
-    All frames of a batch are one graph of disjoint copies of the skeleton. The heads see ``readout`` features of all
+    All frames of a batch form one graph of disjoint copies of the skeleton. The heads take ``readout`` features of all
     joints, averaged over time.
     """
 

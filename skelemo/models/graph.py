@@ -1,7 +1,6 @@
 """The graph of a layout: limbs, contours and links between parts, as torch_geometric data and as dense matrices.
 
-`skeleton_graph` is the sparse form, `partition` and `gcn_adjacency` are dense. torch_geometric takes seconds to import
-and is imported when the first graph is built.
+torch_geometric takes seconds to import, so it is imported when the first graph is built.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ def hops(layout: Layout, *, mirror: bool = False) -> Tensor:
 
 
 def center(layout: Layout) -> int:
-    """The keypoint from which distances are measured: the root of the first part, a body's neck as in ST-GCN."""
+    """The keypoint that distances refer to: the root of the first part, as the body's neck in ST-GCN."""
     return layout.slices[layout.parts[0].name].start + layout.parts[0].index(layout.parts[0].root)
 
 
@@ -135,9 +134,9 @@ def edge_types(layout: Layout) -> Tensor:
 
 
 def parents(layout: Layout) -> tuple[int, ...]:
-    """For every keypoint the next one towards the root of its part; a root is its own parent.
+    """The parent of each keypoint, the next one towards the root of its part; a root is its own parent.
 
-    Each part is normalized in its own frame, so no bone connects two parts.
+    Parts are normalized separately, so no bone connects two parts.
     """
     found: list[int] = []
     for part in layout.parts:
@@ -198,7 +197,7 @@ def _matrix(size: int, pairs: list[Limb]) -> np.ndarray:
 
 
 def _distances(matrix: np.ndarray) -> np.ndarray:
-    """Lengths of the shortest paths in a 0/1 matrix, infinite where there is none; scipy takes 0.15 s to import."""
+    """Lengths of the shortest paths in a 0/1 matrix, infinite if disconnected (avoids importing scipy)."""
     distance = np.where(np.eye(len(matrix)), 0.0, np.inf)
     for length in range(1, len(matrix)):
         further = (np.isfinite(distance) @ matrix > 0) & np.isinf(distance)

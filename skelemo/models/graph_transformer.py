@@ -41,7 +41,7 @@ class JointAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Joints, time, feed-forward."""
+    """Attention over joints, attention over time, feed-forward."""
 
     def __init__(self, spec: Spec, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -60,9 +60,9 @@ class Block(nn.Module):
 
 @register("graph_transformer", sees="a graph of normalized keypoints over time")
 class GraphTransformer(nn.Module):
-    """Transformer over joint tokens; ``positions`` Laplacian eigenvectors, one token for every ``stride`` frames.
+    """Transformer over tokens, one per joint and ``stride`` frames, with ``positions`` Laplacian eigenvectors.
 
-    The heads see ``readout`` features of all joints, averaged over time.
+    The heads take ``readout`` features of all joints, averaged over time.
     """
 
     positions: Tensor
@@ -81,7 +81,7 @@ class GraphTransformer(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        # Saved with the weights: for equal eigenvalues another machine may find other eigenvectors.
+        # Saved with the weights: eigenvectors of equal eigenvalues differ between machines.
         self.register_buffer("positions", laplacian_positions(spec.layout, positions))
         self.tokens = JointTokens(spec, streams, width, stride)
         self.position_embedding = nn.Linear(positions, width)
@@ -94,9 +94,8 @@ class GraphTransformer(nn.Module):
         """``[B, T, V, C]`` and ``[B, T]`` to the heads' outputs."""
         rows, frames = self.tokens(keypoints, mask)
         time = time_positions(frames.seen.shape[1], rows.shape[-1], rows)[:, None]  # [T, 1, D]
-        rows = (
-            rows + self.position_embedding(self.positions) + frames.pack(time.expand(frames.seen.shape[0], -1, -1, -1))
-        )
+        rows = rows + self.position_embedding(self.positions)
+        rows = rows + frames.pack(time.expand(frames.seen.shape[0], -1, -1, -1))
         for block in self.blocks:
             rows = block(rows, frames)
         return self.heads(self.dropout(self.readout(rows, frames)))

@@ -1,4 +1,4 @@
-"""The end of every architecture: pooling over the visible frames, and one linear layer per head."""
+"""Output layers: pooling over visible frames, one linear layer per head, and predictions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -46,8 +46,8 @@ def answers(
 
     Parameters
     ----------
-    given : what the network is called with, ``keypoints`` and ``mask`` among it.
-    flip : the mean of those for the windows and for their mirror images.
+    given : the network's arguments, including ``keypoints`` and ``mask``.
+    flip : average over the windows and their mirror images.
     """
     outputs = network(**given)
     found = {head.name: probabilities(head, outputs[head.name]) for head in heads}
@@ -58,6 +58,6 @@ def answers(
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the visible frames: ``values [B, T, F]``, ``mask [B, T]`` → ``[B, F]``; zeros where there is none."""
+    """Mean over visible frames: ``values [B, T, F]``, ``mask [B, T]`` → ``[B, F]``; zero without visible frames."""
     weights = mask.to(values.dtype).unsqueeze(-1)  # [B, T, 1]
     return (values * weights).sum(1) / weights.sum(1).clamp(min=1)

@@ -1,9 +1,8 @@
 """Layers of networks over joints and time, on rows ``[n, V, C]``: the visible frames of a batch.
 
-Layers that act on single frames (graph convolution, batch norm) take the visible frames as rows, so masked frames cost
-nothing and do not distort statistics. Layers over time take a grid ``[B, T, V, C]`` with zeros at masked frames.
-Channels come last: the products are then plain matrix products, which on a CPU take two thirds of the time of the
-published layout ``[B, C, T, V]``.
+Layers on single frames (graph convolution, batch norm) take the visible frames as rows, so masked frames cost nothing
+and do not affect statistics. Layers over time take a grid ``[B, T, V, C]`` with zeros at masked frames. With channels
+last, products are plain matrix products; on a CPU this takes two thirds of the time of the usual ``[B, C, T, V]``.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,13 +19,13 @@ from skelemo.models.streams import Streams
 
 @dataclass(frozen=True)
 class Frames:
-    """Which frames of a batch are visible, and which of them are rows.
+    """The visible frames of a batch.
 
     Parameters
     ----------
     seen : ``[B, T]`` bool.
-    rows : positions of the visible frames in ``B * T``. None if every frame is a row: if all are visible, and outside
-        training, when batch norm ignores the batch.
+    rows : indices of the visible frames in ``B * T``. None if every frame is a row: if all are visible, or outside
+        training, where batch norm does not depend on the batch.
     complete : whether every frame is known to be visible.
     """
 
@@ -36,11 +35,11 @@ class Frames:
 
     @classmethod
     def of(cls, mask: Tensor, training: bool) -> "Frames":
-        """The frames of a mask ``[B, T]``, whose values are not inspected when compiled for inference or exported."""
+        """The frames of a mask ``[B, T]``; its values are not inspected when compiled for inference or exported."""
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
         if mask.is_meta or (traced and not training):
             return cls(mask)
-        return _look(mask, training)
+        return _inspect(mask, training)
 
     def pack(self, grid: Tensor) -> Tensor:
         """``[B, T, …]`` to rows ``[n, …]``."""
@@ -66,8 +65,8 @@ class Frames:
         return Frames(seen, rows, self.complete)
 
 
-def _look(mask: Tensor, training: bool) -> Frames:
-    """The frames of a mask whose values can be inspected."""
+def _inspect(mask: Tensor, training: bool) -> Frames:
+    """The frames of a mask, from its values."""
     if bool(mask.all()):
         return Frames(mask, complete=True)
     if not training or not bool(mask.any()):
@@ -79,10 +78,10 @@ class FrameNorm(nn.BatchNorm1d):
     """Batch norm over the channels of rows ``[n, V, C]`` or ``[n, C]``."""
 
     def forward(self, rows: Tensor) -> Tensor:
-        """The same shape."""
+        """Normalize."""
         if rows.shape[0] == 0:
             return rows
-        if self.training and rows.numel() == self.num_features:  # a single row has no deviation of its own
+        if self.training and rows.numel() == self.num_features:  # the variance of a single row is undefined
             values = rows.view(1, -1), self.running_mean, self.running_var, self.weight, self.bias
             return nn.functional.batch_norm(*values, eps=self.eps).view_as(rows)
         return super().forward(rows.flatten(0, -2)).view_as(rows)
@@ -103,7 +102,7 @@ class LinearNorm(nn.Module):
         return nn.functional.linear(rows, *self.folded())
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the linear layer that both are outside training."""
+        """Weight and bias of the equivalent linear layer outside training."""
         mean, variance = self.norm.running_mean, self.norm.running_var
         if mean is None or variance is None:
             raise TypeError("batch norm without running statistics cannot be folded")
@@ -118,10 +117,10 @@ class GraphConv(nn.Module):
 
     Parameters
     ----------
-    adjacency : ``[K, V, V]``; ``A[k, u, v]`` is what keypoint u contributes to keypoint v.
+    adjacency : ``[K, V, V]``; ``A[k, u, v]`` is the weight from keypoint u to keypoint v.
     learnable : the matrices are parameters, initialized as given (ST-GCN++).
     importance : the matrices are constant, each multiplied by a parameter of its shape (ST-GCN's edge importance).
-    norm : whether batch norm follows.
+    norm : add batch norm.
     """
 
     def __init__(
@@ -147,7 +146,7 @@ class GraphConv(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """``[n, V, inputs]`` to ``[n, V, outputs]``."""
         gather = self.gather().to(rows.dtype)
-        gathered = torch.bmm(gather.expand(rows.shape[0], -1, -1), rows)  # matmul would copy rows to fold them
+        gathered = torch.bmm(gather.expand(rows.shape[0], -1, -1), rows)  # matmul would copy rows
         return self.mix(gathered.view(*rows.shape[:2], -1))
 
     def gather(self) -> Tensor:
@@ -194,13 +193,13 @@ class Shortcut(nn.Module):
 
 
 class JointNetwork(nn.Module):
-    """Streams of keypoints through blocks over joints and time, averaged over all that is visible, to the heads.
+    """Blocks over joints and time on streams of keypoints, pooled over visible frames, with heads.
 
     Parameters
     ----------
-    block : ``block(inputs, outputs, stride, first)`` makes a module ``(rows, frames) -> (rows, frames)``.
-    widths : output channels of each block; where they grow, time is halved, as in ST-GCN.
-    readout : numbers that `TokenReadout` makes of all joints of a frame; 0 for the mean over joints, as in ST-GCN.
+    block : ``block(inputs, outputs, stride, first)`` creates a module ``(rows, frames) -> (rows, frames)``.
+    widths : output channels of each block; time is halved where they increase, as in ST-GCN.
+    readout : features of `TokenReadout`; 0 for the mean over joints, as in ST-GCN.
     """
 
     def __init__(
@@ -214,7 +213,7 @@ class JointNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if not widths:
-            raise ConfigError("widths is empty: expected the channels of every block, such as [64, 128]")
+            raise ConfigError("widths is empty: expected the channels of each block, e.g. [64, 128]")
         self.streams = Streams(spec, streams)
         self.blocks = nn.ModuleList()
         inputs = self.streams.channels
@@ -238,15 +237,15 @@ class JointNetwork(nn.Module):
 
 
 class JointTokens(nn.Module):
-    """Tokens for attention: one vector for each keypoint and every few frames.
+    """Tokens for attention: one vector for each keypoint and ``stride`` frames.
 
-    Each joint has an embedding matrix of its own: one matrix for all would make a brow that rises and a knee that rises
-    the same until attention has learned to tell them apart.
+    Each joint has its own embedding matrix; with a shared one, a rising brow and a rising knee would look the same
+    until attention has learned to distinguish them.
 
     Parameters
     ----------
-    width : length of a vector.
-    stride : frames per vector, from a convolution over twice as many.
+    width : length of a token.
+    stride : frames per token, from a convolution over twice as many.
     """
 
     def __init__(self, spec: Spec, streams: Sequence[str], width: int, stride: int) -> None:
@@ -263,17 +262,16 @@ class JointTokens(nn.Module):
         frames = Frames.of(mask, self.training)
         points = frames.pack(self.streams(keypoints, mask))  # [n, V, channels]
         rows = nn.functional.gelu(torch.einsum("nvc,vcd->nvd", points, self.embed) + self.joint)
-        left = frames.every(self.stride)
-        return left.pack(self.time(frames.spread(rows))), left
+        strided = frames.every(self.stride)
+        return strided.pack(self.time(frames.spread(rows))), strided
 
 
 class TokenReadout(nn.Module):
-    """One vector of all joints for each frame, averaged over the frames that are visible.
+    """One vector of all joints for each frame, averaged over visible frames.
 
-    A linear layer reads every joint with weights of its own, as the first layer of `ann` does: in a mean over joints a
-    brow is one token in 95, and the heads see no more than ``width`` numbers. What differs between windows is small
-    beside what all tokens have in common, joint and place in time; batch norm over frames takes the common part off, as
-    it does in graph convolutions.
+    A linear layer has separate weights for every joint, as the first layer of `ann`: in a mean over joints a brow would
+    be one token in 95, and the heads would see only ``width`` numbers. Differences between windows are small compared
+    to what all tokens share (joint, time); batch norm over frames removes the shared part.
     """
 
     def __init__(self, joints: int, width: int, outputs: int) -> None:

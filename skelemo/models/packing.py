@@ -1,8 +1,7 @@
-"""Networks made ready to predict on a processor, the same answers sooner: weights folded and laid out once.
+"""Faster inference on the CPU: weights folded and packed once for oneDNN.
 
-Torch multiplies float32 matrices by Intel's MKL, which on other makers' processors leaves the widest vector
-instructions unused, and convolves a single window without oneDNN, which torch holds as well and which uses them
-wherever they are.
+For float32, torch multiplies matrices with MKL, which does not use the widest vector instructions of non-Intel CPUs,
+and convolves single windows without oneDNN. oneDNN uses these instructions on all CPUs.
 """
 
 import copy
@@ -13,16 +12,16 @@ from torch import Tensor, nn
 
 from skelemo.models.joint_layers import GraphConv, LinearNorm, TimeConv
 
-#: Rows of a product below which laying out the input costs more than it saves.
+#: Fewest rows for which reordering the input pays off.
 _LEAST_ROWS = 16
-#: Layers whose parts' weights are read from outside of these.
+#: Modules that access their submodules' weights directly.
 _WHOLE = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
-#: Keypoints from which the product with the adjacency is worth laying out.
+#: Fewest keypoints for which packing the adjacency pays off.
 _LEAST_POINTS = 48
 
 
 class _Product(nn.Module):
-    """``x Wᵀ + b`` for a weight ``[outputs, inputs]`` that never changes, and a ReLU where one follows."""
+    """``x Wᵀ + b`` for a constant weight ``[outputs, inputs]``, optionally followed by ReLU."""
 
     relu = False
 
@@ -41,7 +40,7 @@ class _Product(nn.Module):
 
 
 class _Graph(nn.Module):
-    """A `GraphConv` whose adjacency never changes."""
+    """A `GraphConv` with constant adjacency."""
 
     def __init__(self, conv: GraphConv) -> None:
         super().__init__()
@@ -54,7 +53,7 @@ class _Graph(nn.Module):
 
 
 class _Time(nn.Module):
-    """A `TimeConv`, by oneDNN however few windows there are."""
+    """A `TimeConv` that always uses oneDNN."""
 
     def __init__(self, conv: TimeConv) -> None:
         super().__init__()
@@ -69,7 +68,7 @@ class _Time(nn.Module):
 
 
 def packed(network: nn.Module) -> nn.Module:
-    """A copy of a network for inference in float32 on the processor; the network itself where torch has no oneDNN."""
+    """A copy of a network for float32 inference on the CPU; the network itself if torch lacks oneDNN."""
     if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")):
         return network
     with torch.no_grad():
@@ -77,7 +76,7 @@ def packed(network: nn.Module) -> nn.Module:
 
 
 def _packed(module: nn.Module) -> nn.Module:
-    """A layer in its packed form; what is made of layers with its layers packed."""
+    """Pack a layer, or recursively the layers of a module."""
     if isinstance(module, LinearNorm):
         return _Product(*module.folded())
     if type(module) is nn.Linear:

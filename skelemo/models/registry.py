@@ -1,4 +1,4 @@
-"""Architectures by name, each registered by one function in `skelemo.models`, and what they cost."""
+"""Registry of architectures, and their cost."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ INITIAL = ("weights",)
 
 @dataclass(frozen=True)
 class Spec:
-    """What a network is built for: the shape of its input, and its heads."""
+    """Shape of a network's input, and its heads."""
 
     layout: Layout
     heads: tuple[Head, ...]
@@ -59,7 +59,7 @@ def register(
 
 
 def entry(name: str) -> plugins.Entry[Facts]:
-    """The architecture of a name; raises `ConfigError` with the known ones for any other."""
+    """The architecture called ``name``; raises `ConfigError` with the known ones if unknown."""
     return ARCHITECTURES[name]
 
 
@@ -79,7 +79,7 @@ def create(
 ) -> nn.Module:
     """Build a network that maps ``(keypoints [B, T, V, C], mask [B, T])`` to ``{head: [B, K]}``.
 
-    Classes and flags are logits, values lie within the head's range.
+    Outputs are logits for classes and flags, and values within the head's range.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def create(
     Raises
     ------
     ConfigError
-        An unknown architecture, head or setting, where the message names the nearest known one; a setting of another
-        type than its default, or one that the architecture, or this machine's memory, cannot be built with.
+        An unknown architecture, head or setting (the message names the nearest known one); a setting of the wrong type,
+        or with which the architecture cannot be built.
     """
     chosen = entry(name)
     found = []
@@ -99,7 +99,9 @@ def create(
         found.append(head if isinstance(head, Head) else USUAL[head])
     names = [head.name for head in found]
     if not names or len(set(names)) < len(names) or min(frames, channels) < 1:
-        raise ConfigError(f"{name} for the heads {names} and {frames} frames: expected one or more, each head once")
+        raise ConfigError(
+            f"{name}: heads {names}, {frames} frames; expected at least one of each, heads without repeats"
+        )
     spec = Spec(layout(layout_name), tuple(found), frames, channels)
     given = {setting: checked(name, chosen.settings, setting, value) for setting, value in settings.items()}
     try:
@@ -114,15 +116,15 @@ def create(
 
 
 def _require_usable(chosen: plugins.Entry[Facts], network: nn.Module, spec: Spec) -> None:
-    """Try another package's network on two windows.
+    """Test another package's network on two windows.
 
-    Raises `ConfigError`: it is no module, has uninitialized parameters, fails, or does not return what its heads need.
+    Raises `ConfigError`: not a module, uninitialized parameters, an error in forward, or outputs of the wrong shape.
     """
     name = chosen.name
     if not isinstance(network, nn.Module):
         raise ConfigError(f"{name} returned {type(network).__name__}; expected a torch.nn.Module")
     if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in network.parameters()):
-        raise ConfigError(f"{name} has lazy layers, whose shapes are not known: give every layer its sizes")
+        raise ConfigError(f"{name} has lazy layers: expected layers with explicit sizes")
     keypoints = torch.rand(2, spec.frames, len(spec.layout), spec.channels)
     inputs: list[Tensor | None] = [keypoints, torch.ones(2, spec.frames, dtype=torch.bool)]
     training = network.training
@@ -149,8 +151,7 @@ def _require_usable(chosen: plugins.Entry[Facts], network: nn.Module, spec: Spec
 def cost(model: nn.Module, spec: Spec) -> tuple[int, int]:
     """Number of parameters, and FLOPs of a forward pass on one window of ``spec.frames`` visible frames.
 
-    A multiply-add counts as two. Matrix products, convolutions and attention are counted; drawing, normalization and
-    element-wise operations are not.
+    A multiply-add counts as two. Only matrix products, convolutions and attention are counted.
     """
     parameters = sum(parameter.numel() for parameter in model.parameters())
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
@@ -183,7 +184,7 @@ def cost_of(
     try:
         with torch.device("meta"):
             return cost(create(name, **setting), spec)
-    except Exception:  # it inspects values; an error of the caller's is raised again
+    except Exception:  # the network inspects values
         return cost(create(name, **setting), spec)
 
 
@@ -193,9 +194,9 @@ def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def checked(name: str, defaults: Mapping[str, Any], setting: str, value: Any) -> Any:
-    """Validate a setting of ``name``: its value must have the type of the default; lists become tuples.
+    """Validate the type of a setting against its default; lists become tuples.
 
-    Raises `ConfigError`: it has another type, or there is no such setting.
+    Raises `ConfigError`: an unknown setting or another type.
     """
     if setting not in defaults:
         raise unknown(f"setting of {name}", setting, defaults)
@@ -209,7 +210,7 @@ def checked(name: str, defaults: Mapping[str, Any], setting: str, value: Any) ->
         return value
     else:
         expected = _kind(default)
-    raise ConfigError(f"setting {setting} of {name} is {value!r}; expected {expected}, as in {default!r}")
+    raise ConfigError(f"setting {setting} of {name} is {value!r}; expected {expected}, e.g. {default!r}")
 
 
 def _is_like(value: Any, default: Any) -> bool:

@@ -139,6 +139,6 @@ class ResNet(Backbone):
 image_network("resnet18", partial(ResNet, BasicBlock, (2, 2, 2, 2)))
 image_network("resnet34", partial(ResNet, BasicBlock, (3, 4, 6, 3)))
 image_network("resnet50", partial(ResNet, Bottleneck, (3, 4, 6, 3)))
-# The paper (sections 4.5 and 5) describes the layers of its own, lighter ResNet-18 (those of ResNet-18) and training
-# from scratch, but no widths. Half of the standard's, 32 to 256, is our reading of "lighter than the original".
+# The paper (sections 4.5 and 5) describes its own, lighter ResNet-18 as having the layers of ResNet-18 and trained from
+# scratch, but gives no widths. Half of the standard's, 32 to 256, is our reading of "lighter than the original".
 image_network("resnet18_paper", partial(ResNet, BasicBlock, (2, 2, 2, 2), planes=32))

@@ -33,12 +33,12 @@ class Block(nn.Module):
 
     def forward(self, rows: Tensor, frames: Frames) -> tuple[Tensor, Frames]:
         """Rows of ``frames`` to rows of ``frames.every(stride)``."""
-        left = frames.every(self.stride)
+        strided = frames.every(self.stride)
         moved = self.time(frames.spread(torch.relu(self.graph(rows))))
-        outputs = self.dropout(self.norm(left.pack(moved)))
+        outputs = self.dropout(self.norm(strided.pack(moved)))
         if self.shortcut is not None:
             outputs = outputs + self.shortcut(rows, frames)
-        return torch.relu(outputs), left
+        return torch.relu(outputs), strided
 
 
 @register("stgcn", sees="a graph of normalized keypoints over time")
@@ -55,9 +55,9 @@ def stgcn(
 ) -> nn.Module:
     """ST-GCN, half as deep as published, for windows of 16 to 64 frames instead of 300.
 
-    ``widths=[64,64,64,64,128,128,128,256,256,256]`` is the published depth. ``partition=uniform`` treats all
-    neighbors alike, as torch_geometric's ``GCNConv`` does. ``readout=128`` gives each joint weights of its own before
-    the heads instead of the published mean over joints.
+    ``widths=[64,64,64,64,128,128,128,256,256,256]`` is the published depth. ``partition=uniform`` treats all neighbors
+    alike, as torch_geometric's ``GCNConv``. ``readout=128`` replaces the published mean over joints by a linear layer
+    with separate weights for each joint.
     """
     if partition not in _PARTITIONS:
         raise unknown("partition", partition, _PARTITIONS)

@@ -29,12 +29,12 @@ class GraphUnit(nn.Module):
 
 
 class Branches(nn.Module):
-    """Parallel temporal branches, mixed: convolutions of growing dilation, a maximum, and a strided sample.
+    """Parallel temporal branches, mixed: dilated convolutions, a maximum, and a strided sample.
 
     Parameters
     ----------
-    dilations : one branch of convolution each.
-    kernel : of the convolutions, in frames.
+    dilations : dilations of the convolutions, one branch each.
+    kernel : length of the convolutions in frames.
     """
 
     def __init__(self, channels: int, stride: int, dropout: float, dilations: Sequence[int], kernel: int) -> None:
@@ -45,7 +45,7 @@ class Branches(nn.Module):
         share = channels // (len(dilations) + 2)
         first = channels - share * (len(dilations) + 1)  # the first branch takes the remainder, as in PYSKL
         self.widths = [first, *[share] * len(dilations)]
-        # The input projections of all branches but the last, which has neither norm nor ReLU, are one product.
+        # The input projections of all branches but the last (without norm and ReLU) are one product.
         self.branch_proj = nn.Sequential(LinearNorm(channels, channels - share), nn.ReLU())
         self.skip_proj = nn.Linear(channels, share)
         self.convs = nn.ModuleList(
@@ -101,9 +101,9 @@ def stgcnpp(
     dropout: float = 0.0,
     readout: int = 0,
 ) -> nn.Module:
-    """ST-GCN++ with the widths of its reference; time is halved wherever they grow.
+    """ST-GCN++ with the published widths; time is halved where they increase.
 
-    ``readout=128`` gives each joint weights of its own before the heads instead of the mean over joints.
+    ``readout=128`` replaces the mean over joints by a linear layer with separate weights for each joint.
     """
     adjacency = directed_partition(spec.layout)
 

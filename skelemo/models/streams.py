@@ -1,4 +1,4 @@
-"""Streams: keypoints as joints, bones, motion, or facial shape; missing points are zero in all of them."""
+"""Streams: keypoints as joints, bones, motion, or facial shape; missing points are zero."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -13,11 +13,11 @@ from skelemo.models.registry import Spec
 from skelemo.skeleton import Layout
 
 CONFIDENCE = 2  # channel
-#: Coordinates are clamped to this many standard deviations: OpenPose sometimes puts a point far outside the person.
+#: Coordinates are clamped to this many standard deviations: OpenPose sometimes places a point far outside the person.
 FARTHEST = 10.0
-#: Coordinates of smaller variance count as constant: centered but not scaled.
+#: Coordinates with a smaller variance are centered but not scaled.
 CONSTANT = 1e-6
-#: Streams of the face alone; all other points are zero.
+#: Streams of the face; all other points are zero.
 SHAPES: dict[str, type[nn.Module]] = {"organ": Organs, "frontal": Frontal}
 
 
@@ -37,7 +37,7 @@ def present(points: Tensor) -> Tensor:
 def bone(points: Tensor, parent: Tensor) -> Tensor:
     """Vectors from each point's parent to the point, ``[…, V, C]``; zero if either is missing, and for a root.
 
-    The confidence of a bone, as of a motion, is the mean of its ends.
+    The confidence of a bone (and of a motion) is the mean of its ends'.
     """
     ends = points[..., parent, :]
     root = parent == torch.arange(len(parent), device=parent.device)
@@ -47,8 +47,8 @@ def bone(points: Tensor, parent: Tensor) -> Tensor:
 
 def motion(points: Tensor) -> Tensor:
     """Displacement of each point to the next frame, ``[B, T, V, C]``; zero if either is missing, and at the end."""
-    here, there = points[:, :-1], points[:, 1:]
-    moved = _difference(there, here) * (present(here) & present(there))
+    before, after = points[:, :-1], points[:, 1:]
+    moved = _difference(after, before) * (present(before) & present(after))
     return torch.cat([moved, torch.zeros_like(points[:, :1])], 1)
 
 
@@ -64,12 +64,12 @@ class Streams(nn.Module):
     """Keypoints ``[B, T, V, C]`` and mask ``[B, T]`` to features ``[B, T, V, channels]``, normalized point by point.
 
     ``joint`` is the position, ``bone`` the vector from the parent (`parents`), ``joint_motion`` and ``bone_motion``
-    their change to the next frame, ``organ`` the shape of each facial feature (`Organs`), ``frontal`` the face seen
-    from the front (`Frontal`). In the last two all other points are zero.
+    their change to the next frame, ``organ`` the shape of each facial feature (`Organs`), ``frontal`` the face
+    mapped to the front (`Frontal`). In the last two all other points are zero.
 
-    Every coordinate of every point is standardized over the frames in which the point is visible, by batch statistics
-    in training and running ones afterwards; a missing point stays zero. Confidence becomes visibility, 1 or 0, so
-    that models transfer between detectors.
+    Every coordinate of every point is standardized over the frames in which the point is visible, with batch statistics
+    in training and running statistics afterwards; a missing point stays zero. Confidence is replaced by visibility, 1
+    or 0, so that models transfer between detectors.
 
     Raises `ConfigError`: no stream, an unknown one, or one that the layout lacks.
 
@@ -129,7 +129,7 @@ class Streams(nn.Module):
         return torch.where(self.is_coordinate, scaled, values) * seen
 
     def _statistics(self, values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of visible points over batch and time, ``[V, channels]``; else running ones."""
+        """Mean and variance of visible points over batch and time, ``[V, channels]``; running ones if never visible."""
         count = seen.sum((0, 1))
         mean = values.sum((0, 1)) / count.clamp(min=1)
         variance = ((values - mean).square() * seen).sum((0, 1)) / count.clamp(min=1)

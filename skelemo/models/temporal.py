@@ -16,8 +16,8 @@ from skelemo.models.streams import Streams
 class Recurrent(nn.Module):
     """LSTM or GRU over the visible frames ``[B, T, F]``, forwards and backwards.
 
-    Masked frames are moved to the end, where they influence nothing, so the state crosses a gap unchanged. Each
-    direction is a network of its own, for the same reason: a bidirectional one would start with the padding.
+    Masked frames are moved to the end, so the state is unchanged across a gap. Each direction is a separate network,
+    since torch's bidirectional ones would start with the padding.
     """
 
     def __init__(

@@ -126,9 +126,7 @@ class VisionTransformer(Backbone):
         """Interpolate the positions for images of this size; raises `ConfigError` if 16 does not divide it."""
         super().fit(height, width)
         if height % PATCH or width % PATCH:
-            raise ConfigError(
-                f"image_size: {height} x {width} is not made of patches of {PATCH} pixels; take a multiple"
-            )
+            raise ConfigError(f"image_size: {height} x {width}; expected multiples of the patch size, {PATCH} pixels")
         grid = (height // PATCH, width // PATCH)
         if grid != self._grid:
             positions = _resample(self.encoder.pos_embedding.detach(), self._grid, grid)
@@ -136,7 +134,7 @@ class VisionTransformer(Backbone):
             self._grid = grid
 
     def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Rename older and timm's parameters, and interpolate positions of another square grid."""
+        """Rename parameters of older files and of timm's, and interpolate positions of another square grid."""
         adapted = {_rename(name): tensor for name, tensor in state.items()}
         positions = adapted.get(_POSITIONS)
         if positions is not None and positions.ndim == 3 and positions.shape[1] != 1 + math.prod(self._grid):

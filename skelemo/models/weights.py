@@ -1,4 +1,4 @@
-"""Initial weights: torchvision's ImageNet files, or a user's own; a pickle that could run code is refused."""
+"""Pretrained weights: torchvision's ImageNet files or a user's own; pickles that could run code are refused."""
 
 import hashlib
 import pickle
@@ -32,19 +32,18 @@ OFFICIAL = {
 _PICKLED = (".pth", ".pt", ".bin", ".ckpt")
 _WRAPPED = ("state_dict", "model_state_dict", "model")  # keys of the weights in checkpoints
 _PREFIXES = ("module.", "encoder.backbone.")  # DistributedDataParallel, and this project's image networks
-_UNCOUNTED = "num_batches_tracked"  # files older than torch 0.4.1 lack this counter, and nothing here uses it
+_UNCOUNTED = "num_batches_tracked"  # an unused counter that files older than torch 0.4.1 lack
 
 
 def official_file(architecture: str) -> Path:
-    """The ImageNet file of an architecture in torch.hub's folder, downloaded if necessary; its hash is checked.
+    """The ImageNet file of an architecture in torch.hub's folder, downloaded if necessary and verified.
 
-    Raises `ConfigError`: nothing is published for that architecture; `InputError`: the download failed, or the file's
+    Raises `ConfigError`: no published weights for the architecture; `InputError`: the download failed, or the file's
     SHA-256 does not match its name.
     """
     if architecture not in OFFICIAL:
         raise ConfigError(
-            f"weights: there are no ImageNet weights for {architecture}, only for {', '.join(OFFICIAL)}; "
-            "leave weights empty or name a file"
+            f"weights: no ImageNet weights for {architecture}; expected one of {', '.join(OFFICIAL)}, or name a file"
         )
     name = OFFICIAL[architecture]
     path, prefix = Path(torch.hub.get_dir()) / "checkpoints" / name, Path(name).stem.rpartition("-")[2]
@@ -58,11 +57,11 @@ def official_file(architecture: str) -> Path:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Tensors of a ``.safetensors`` or weights-only ``.pth`` file, by name.
 
-    The ``state_dict`` of a checkpoint is found, and prefixes of wrappers are removed. Of one of this project's image
-    networks, the backbone is read.
+    Unwraps the ``state_dict`` of a checkpoint and removes prefixes; of this project's image networks only the backbone
+    is read.
 
-    Raises `InputError`: the file is missing, damaged, of another kind, or a pickle of more than tensors, which is not
-    executed.
+    Raises `InputError`: the file is missing, damaged, of another format, or a pickle with more than tensors (which is
+    not executed).
     """
     if not path.is_file():
         raise InputError(f"weights {path}: no such file")
@@ -77,14 +76,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str, leave: str) -> None:
-    """Copy weights into a network, except those whose names start with ``leave`` (the classifier of a file).
+    """Copy weights into a network, except those whose names start with ``leave`` (the file's classifier).
 
-    Raises `InputError`: names or shapes differ; the message counts them and lists the first.
+    Raises `InputError`: names or shapes differ.
     """
     wanted = network.state_dict()
     given = {name: tensor for name, tensor in state.items() if not name.startswith(leave)}
     missing = [name for name in wanted if name not in given and not name.endswith(_UNCOUNTED)]
-    strange = [name for name in given if name not in wanted]
+    extra = [name for name in given if name not in wanted]
     misshapen = [
         f"{name} is {list(given[name].shape)}, expected {list(wanted[name].shape)}"
         for name in wanted
@@ -92,7 +91,7 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
     ]
     findings = [
         f"{len(names)} {what} ({_few(names)})"
-        for names, what in ((missing, "missing"), (strange, "unknown"), (misshapen, "of another shape"))
+        for names, what in ((missing, "missing"), (extra, "unknown"), (misshapen, "of another shape"))
         if names
     ]
     if findings:
@@ -134,16 +133,16 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_pickled(path: Path) -> object:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's remarks on the pickle
+            warnings.simplefilter("ignore")  # torch's warnings about the pickle
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
-        finding = f"it asks for {asked[1]}" if asked else "it holds more than tensors"
+        finding = f"imports {asked[1]}" if asked else "contains more than tensors"
         raise InputError(
-            f"weights {path}: refused, {finding}, and loading it could run code; "
-            "save the state_dict alone, best as .safetensors"
+            f"weights {path}: refused: it {finding}, so loading it could run code; "
+            "save only the state_dict, preferably as .safetensors"
         ) from error
-    except Exception as error:  # torch's reader fails in many ways on a damaged file
+    except Exception as error:  # torch's reader raises many kinds for a damaged file
         raise InputError(f"weights {path}: not a file of torch.save, or damaged ({type(error).__name__})") from error
 
 
@@ -156,4 +155,4 @@ def _unwrap(content: object, path: Path) -> dict[str, Tensor]:
                 state = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
         if state:
             return state
-    raise InputError(f"weights {path}: no tensors by name in it; expected a network's state_dict")
+    raise InputError(f"weights {path}: no named tensors; expected a network's state_dict")

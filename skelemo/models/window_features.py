@@ -1,4 +1,4 @@
-"""A window's keypoints as one vector of features, for estimators without a notion of time or joints."""
+"""Feature vectors of windows, for the baselines and the probe."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ MOMENTS = 12
 
 
 class Features(nn.Module):
-    """`features` of each of the streams, side by side; of `SHAPES`, which show a face, those of its points alone.
+    """Concatenated `features` of each stream; for the streams of the face, of its points only.
 
     Raises `ConfigError` as `Streams`.
     """
@@ -23,30 +23,30 @@ class Features(nn.Module):
         super().__init__()
         self.streams = Streams(spec, streams, normalize=False)
         face = spec.layout.slices.get(FACE_70.name, slice(None))
-        self.shown = [face if name in SHAPES else slice(None) for name in self.streams.names]
+        self.points = [face if name in SHAPES else slice(None) for name in self.streams.names]
 
     def forward(self, keypoints: Tensor, mask: Tensor) -> Tensor:
         """``[N, T, V, C]`` and ``[N, T]`` to ``[N, F]``."""
         points = self.streams(keypoints, mask).split(keypoints.shape[-1], -1)
-        return torch.cat([features(some[:, :, one], mask) for some, one in zip(points, self.shown, strict=True)], 1)
+        return torch.cat([features(some[:, :, one], mask) for some, one in zip(points, self.points, strict=True)], 1)
 
 
 def features(keypoints: Tensor, mask: Tensor, *, moments: int = MOMENTS) -> Tensor:
-    """Windows as feature vectors, for estimators without a notion of time or joints.
+    """Feature vectors of windows.
 
     Parameters
     ----------
     keypoints : ``[N, T, V, C]``, normalized.
-    mask : ``[N, T]`` bool, the visible frames; others are ignored.
+    mask : ``[N, T]`` bool, the visible frames.
     moments : number of points in time.
 
     Returns
     -------
-    ``[N, F]`` float32. Of a single frame: x and y of every point and whether it is visible. Of longer windows: mean,
+    ``[N, F]`` float32. For single frames: x, y and visibility of every point. For longer windows: mean, standard
     deviation, minimum, maximum and last value of x and y over the frames in which the point is visible, the share of
-    frames in which it is, its position at the moments between the first and the last visible frame, and the differences
-    from moment to moment. A missing point stays at its last visible position (first: at its next); positions of a point
-    that is never visible are NaN.
+    these frames, the position at evenly spaced moments between the first and last visible frame, and the differences
+    between consecutive moments. A missing point keeps its last visible position (or takes its first); coordinates of
+    points that are never visible are NaN.
     """
     seen = present(keypoints)[..., 0] & mask[..., None]  # [N, T, V]
     place = torch.where(seen[..., None], keypoints[..., :2].float(), 0)
@@ -72,7 +72,7 @@ def _rows(*parts: Tensor) -> Tensor:
 
 
 def _hold(place: Tensor, seen: Tensor) -> Tensor:
-    """Fill a missing point with its last visible position, or its first one before that."""
+    """Fill a missing point with its last visible position, or its first."""
     frame = torch.arange(seen.shape[1], device=seen.device)[:, None]
     before, step = torch.where(seen, frame, -1), 1
     while step < seen.shape[1]:  # a running maximum; ONNX has none

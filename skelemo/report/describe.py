@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from skelemo.evaluation.bootstrap import FEWEST_GROUPS
 from skelemo.evaluation.metrics import METRICS, main_metric, metrics_of, titles
-from skelemo.evaluation.scores import FEWEST_GROUPS
 from skelemo.runs.folder import Run
 from skelemo.targets import Head
 from skelemo.text import count

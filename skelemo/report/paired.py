@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from skelemo.evaluation.metrics import main_metric
-from skelemo.evaluation.scores import Difference, paired_difference
+from skelemo.evaluation.paired import Difference, paired_difference
 from skelemo.report.comparison import Comparison, labeled_rows
 from skelemo.report.ensemble import ordered
 from skelemo.runs.folder import Run

@@ -1,1 +1,1 @@
-"""The run folder as a contract: written by training, read by inference, report and viewer."""
+"""The files of a run folder: written by training, read by inference, report and viewer."""

@@ -1,10 +1,10 @@
-"""A run folder: what a training leaves behind, read for reports and predictions.
+"""Run folders, read for reports and predictions.
 
-It holds ``config.yaml`` (every setting, resolved), ``splits.json`` (which sequences were trained, validated and tested
-on), ``choices.json`` (how parts and calibration were chosen, where there was a choice), ``environment.json`` (versions,
-device, commit, data, heads), ``metrics.csv`` (figures by epoch; with several folds in ``fold_1/`` …),
-``predictions.parquet`` (one row per window), ``mistakes.safetensors`` (clips of the worst answers) and ``scores.json``,
-which is written last: a folder that has it is complete.
+A run folder contains ``config.yaml`` (all settings, resolved), ``splits.json`` (sequences by subset), ``choices.json``
+(how parts and calibration were chosen, if they were), ``environment.json`` (versions, device, commit, data, heads),
+``metrics.csv`` (metrics by epoch; with several folds in ``fold_1/`` …), ``predictions.parquet`` (one row per window),
+``mistakes.safetensors`` (clips of the worst predictions) and ``scores.json``, which is written last: a folder with it
+is complete.
 """
 
 import json
@@ -22,18 +22,18 @@ import pandas as pd
 from skelemo.atomic import LOCK, finished
 from skelemo.errors import ConfigError, InputError
 from skelemo.runs.predictions import SUBSETS, read_predictions, truth_of
-from skelemo.runs.schemas import misfit, read_yaml
+from skelemo.runs.schemas import schema_error
+from skelemo.runs.yaml_settings import read_yaml
 from skelemo.targets import Head
 from skelemo.text import count, duration, html_table
 
 #: Why a pretraining run is refused.
-NO_HEAD = "it has no head to predict; start a training from it: skelemo train --init RUN"
+NO_HEAD = "it has no heads to predict; start a training from it with skelemo train --init RUN"
 
-#: How parts and calibration were chosen; only where there was a choice.
+#: File on the choice of parts and calibration, if they were chosen.
 CHOICES = "choices.json"
 
-
-#: Most figures of a head; the page of ``skelemo report`` has all.
+#: Most metrics per head in `scores_html`; the report has all.
 _MOST_FIGURES = 3
 
 #: Folder of a fold or a seed in a run.
@@ -41,23 +41,23 @@ TRAINING_FOLDER = re.compile(r"(fold|seed)_([0-9]{1,10})")
 
 
 class UnfinishedError(InputError):
-    """A run whose training has not finished."""
+    """The training of a run has not finished."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Run:
-    """A finished run, as its folder tells it."""
+    """The content of a finished run's folder."""
 
     path: Path
     config: Mapping[str, Any]
     environment: Mapping[str, Any]
     splits: Mapping[str, Any]
-    metrics: pd.DataFrame  # one row per fold and epoch, sorted; empty where the model was not trained by epochs
+    metrics: pd.DataFrame  # one row per fold and epoch, sorted; empty for baselines
     predictions: pd.DataFrame
     scores: Mapping[str, Mapping[str, Mapping[str, Any]]]
     name: str = ""
-    choices: Mapping[str, Any] = field(default_factory=dict)  # by fold; empty where there was none
-    members: tuple[str, ...] = ()  # names of the runs that were fused into this one
+    choices: Mapping[str, Any] = field(default_factory=dict)  # by fold; empty if nothing was chosen
+    members: tuple[str, ...] = ()  # names of the runs of an ensemble
 
     def __repr__(self) -> str:
         figures = [
@@ -84,45 +84,44 @@ class Run:
 
     @cached_property
     def heads(self) -> tuple[Head, ...]:
-        """The heads that were trained."""
+        """The trained heads."""
         return tuple(Head.from_json(fields) for fields in self.environment.get("heads", ()))
 
     def head(self, name: str) -> Head:
-        """The head of that name."""
+        """The head called ``name``."""
         return next(head for head in self.heads if head.name == name)
 
     @property
     def subset(self) -> str:
-        """The subset whose figures count: test where there is one, else validation."""
+        """The reported subset: test, or validation without a test subset."""
         return next((subset for subset in reversed(SUBSETS) if self.scores.get(subset)), "test")
 
     @cached_property
     def windows(self) -> pd.DataFrame:
-        """The predictions of the subset that counts."""
+        """Predictions of the reported subset."""
         return self.predictions[self.predictions["subset"] == self.subset]
 
     @property
     def shown(self) -> Mapping[str, Mapping[str, Any]]:
-        """Scores by head in the subset that counts; empty where nothing was labeled."""
+        """Scores by head on the reported subset; empty without labels."""
         return self.scores.get(self.subset, {})
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """What the run says about its data: simulated, sequences, frames, caches."""
+        """Description of the data: simulated, sequences, frames, caches."""
         data = self.environment.get("data")
         return data if isinstance(data, Mapping) else {}
 
     @property
     def evaluation(self) -> Mapping[str, Any]:
-        """Which runs this one evaluates on other data, and how; empty for a run that was trained."""
+        """The runs that this one evaluates on other data; empty for a training."""
         return dict(self.environment.get("evaluation", {}))
 
 
 def read_run(path: Path) -> Run:
     """Read a finished run folder.
 
-    Raises `UnfinishedError`: its training has not finished; `InputError`: there is no such folder, it is none of a run,
-    or a file in it is damaged.
+    Raises `UnfinishedError`: its training has not finished; `InputError`: not a run folder, or a damaged file.
     """
     path = Path(path)
     if not path.is_dir():
@@ -136,7 +135,8 @@ def read_run(path: Path) -> Run:
     for name in ("environment.json", "splits.json", "predictions.parquet", "scores.json"):
         if not (path / name).is_file():
             raise UnfinishedError(
-                f"{path} has no {name}: its training has not finished; skelemo train --out {path} --resume continues it"
+                f"{path} has no {name}: its training has not finished; continue it with skelemo train --out {path} "
+                "--resume"
             )
     environment = read_json(path / "environment.json")
     heads = _heads(path / "environment.json", environment)
@@ -164,18 +164,18 @@ def _heads(file: Path, environment: Mapping[str, Any]) -> list[Head]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read one of the JSON files of a run folder. Raises `InputError`: it is missing, damaged, or not a mapping."""
+    """Read a JSON file of a run folder. Raises `InputError`: it is missing, damaged or invalid."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {_one_line(error)}") from error
-    if wrong := misfit(path.name, content):
-        raise InputError(f"{path} does not fit a run folder ({wrong})")
+    if wrong := schema_error(path.name, content):
+        raise InputError(f"{path} is not a valid file of a run ({wrong})")
     return dict(content)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON that is complete or not there at all. Numbers that JSON lacks (NaN, infinity) become null."""
+    """Write JSON atomically. NaN and infinity become null."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with finished(path) as temporary:
         text = json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False)
@@ -183,7 +183,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def shared(mappings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What all mappings have alike, at any depth."""
+    """The common entries of all mappings, at any depth."""
     found: dict[str, Any] = {}
     for key, value in mappings[0].items():
         others = [mapping.get(key) for mapping in mappings]
@@ -195,8 +195,7 @@ def shared(mappings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def throughput_together(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The throughput of models that predict the same windows one after the other; empty unless all were measured on
-    one device."""
+    """Throughput of models that predict the same windows in turn; empty unless all were measured on one device."""
     if not all(measured) or len({one["device"] for one in measured}) != 1:
         return {}
     seconds = sum(1 / one["windows_per_second"] for one in measured)
@@ -204,7 +203,7 @@ def throughput_together(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]
 
 
 def _plain(value: Any) -> Any:
-    """The nearest thing to a value that JSON has."""
+    """The nearest JSON equivalent of a value."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
@@ -217,7 +216,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings in a run's ``config.yaml``; `InputError` where they are damaged."""
+    """The settings in a run's ``config.yaml``. Raises `InputError` if it is damaged."""
     try:
         return read_yaml(path)
     except (OSError, ValueError) as error:
@@ -225,19 +224,19 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def _check_scores(run: Run) -> None:
-    """InputError unless scores and heads are about the same outputs."""
+    """Raise `InputError` unless the scores match the heads and predictions."""
     known = {head.name: head for head in run.heads}
     if not run.scores and any(_is_labeled(truth_of(run.predictions, head)) for head in run.heads):
-        raise InputError(f"{run.path / 'scores.json'} is damaged: it has no scores, but the predictions have labels")
+        raise InputError(f"{run.path / 'scores.json'} is damaged: no scores, although the predictions have labels")
     for name, scored in ((name, scored) for heads in run.scores.values() for name, scored in heads.items()):
         if name not in known:
-            raise InputError(f"{run.path}: scores.json has a head {name!r}; the run's are {', '.join(known) or 'none'}")
+            raise InputError(f"{run.path}: scores.json has a head {name!r}; expected {', '.join(known) or 'none'}")
         outputs, size = known[name].outputs, len(known[name])
         if known[name].kind != "classes":
             continue
         widths = [len(row) for row in scored.get("confusion", ())]
         if tuple(scored.get("per_class", ())) != outputs or widths != [size] * size:
-            raise InputError(f"{run.path}: scores.json is about other classes of {name} than {', '.join(outputs)}")
+            raise InputError(f"{run.path}: scores.json has other classes of {name}; expected {', '.join(outputs)}")
 
 
 def _is_labeled(truth: np.ndarray) -> bool:
@@ -245,7 +244,7 @@ def _is_labeled(truth: np.ndarray) -> bool:
 
 
 def _read_metrics(path: Path) -> pd.DataFrame:
-    """The figures by epoch of all folds in one table; those that a row of the file lacks are NaN."""
+    """The metrics of all folds and epochs in one table, NaN if missing."""
     tables = []
     for number, folder in enumerate(training_folders(path), 1):
         file = folder / "metrics.csv"
@@ -259,7 +258,7 @@ def _read_metrics(path: Path) -> pd.DataFrame:
         except (OSError, ValueError) as error:
             raise InputError(f"{file} is damaged: {_one_line(error)}") from error
         if "epoch" in table:
-            # A logger may write the training and the validation figures of an epoch in rows of their own.
+            # A logger may write training and validation metrics of an epoch in separate rows.
             place = int(fold) if folder.parent == path and fold.isdecimal() else number
             tables.append(table.groupby("epoch", as_index=False).last().assign(fold=place))
     if not tables:
@@ -269,14 +268,14 @@ def _read_metrics(path: Path) -> pd.DataFrame:
 
 
 def training_folders(path: Path) -> list[Path]:
-    """Where each training of a run lies: the run folder, or those of its folds and seeds in it, in their order."""
+    """The folders of a run's trainings: the run folder, or those of its folds and seeds in order."""
     inner = [folder for folder in path.glob("*_*") if TRAINING_FOLDER.fullmatch(folder.name) and folder.is_dir()]
     inner.sort(key=lambda folder: int(folder.name[5:]))
     return [deeper for folder in inner for deeper in training_folders(folder)] or [path]
 
 
 def distinct_names(runs: Sequence[Run]) -> list[str]:
-    """What runs are called: by as many of their trailing folders as tell each from the others."""
+    """The shortest distinct trailing paths of runs."""
     places, names = [run.path.resolve() for run in runs], []
     for place in places:
         depth = 1
@@ -287,9 +286,9 @@ def distinct_names(runs: Sequence[Run]) -> list[str]:
 
 
 def _inside(path: Path) -> str:
-    """A hint for someone who gave the folder above the runs."""
+    """A hint if ``path`` contains run folders."""
     runs: Sequence[Path] = sorted(path.glob("*/config.yaml"))
-    return f"; it holds runs ({len(runs)}), give those: {runs[0].parent} …" if runs else ""
+    return f"; it contains {count(len(runs), 'run')}, name those: {runs[0].parent} …" if runs else ""
 
 
 def _one_line(error: BaseException) -> str:
@@ -297,7 +296,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def scores_html(scores: Mapping[str, Mapping[str, Mapping[str, Any]]], title: str = "scores") -> str:
-    """A row for each figure of each head and subset, with its interval."""
+    """An HTML table of the main metrics of each head and subset with intervals."""
     rows = []
     for subset, heads in scores.items():
         for head, scored in heads.items():

@@ -1,13 +1,14 @@
-"""Which keypoints mattered to a run: ``importance.csv``, what its score loses when some of them are missing.
+"""Importance of keypoints, ``importance.csv``: the decrease of a run's score when keypoints are hidden.
 
-One row for each head and each thing that was hidden in the windows of the validation subset: nothing (``level`` is
-``none``), a ``part``, a ``region`` of one or a single ``joint``. Columns:
+One row for each head and each group of keypoints hidden in the windows of the validation subset: none (``level`` is
+``none``), a ``part``, a ``region`` of a part or a single ``joint``. Columns:
 
-- ``head``, ``metric``: of whose score the rest is about; ``level``, ``part``, ``name``: what was hidden;
-- ``score``: with that hidden; ``loss``: by how much it is lower than with nothing hidden; ``error``, ``low``, ``high``:
-  standard error and 95 % interval of the loss, empty where there is none; all five of joints that were not hidden;
-- ``x``, ``y``: of a joint, its median place in the coordinates of its part; ``seen``: share of frames that show it;
-- ``subset``, ``windows``, ``groups``, ``grouped_by``: what was scored, and what was resampled for the intervals.
+- ``head``, ``metric``: head and metric of the score; ``level``, ``part``, ``name``: the hidden group;
+- ``score``: score with the group hidden; ``loss``: decrease from the score without hiding; ``error``, ``low``,
+  ``high``: standard error and 95 % interval of the loss, empty if unavailable; all five are empty for joints that were
+  not hidden;
+- ``x``, ``y``: median position of a joint in the coordinates of its part; ``seen``: share of frames with it visible;
+- ``subset``, ``windows``, ``groups``, ``grouped_by``: the scored windows, and the groups resampled for the intervals.
 """
 
 from collections.abc import Sequence
@@ -26,14 +27,14 @@ _NUMBERS = ("score", "loss", "error", "low", "high", "x", "y", "seen", "windows"
 COLUMNS = ("head", "metric", "level", "part", "name", "score", "loss", "error", "low", "high", "x", "y", "seen",
            "subset", "windows", "groups", "grouped_by")  # fmt: skip
 _KEY = ["head", "metric", "level", "part", "name", "subset"]
-#: Rows and bytes of a file at most: 64 heads of the largest layouts are far below.
+#: Largest file in bytes, far above 64 heads of the largest layout.
 _MOST_BYTES = 20_000_000
-#: From so many folds on their scatter gives the interval.
+#: Fewest folds for an interval from the variance over folds.
 FEWEST_FOLDS = 3
 
 
 def write_importance(folder: Path, table: pd.DataFrame) -> None:
-    """Write the file, with numbers to a millionth; none where the table is empty."""
+    """Write the file, unless the table is empty."""
     if not len(table):
         return
     with finished(folder / FILE) as partial:
@@ -41,7 +42,7 @@ def write_importance(folder: Path, table: pd.DataFrame) -> None:
 
 
 def read_importance(folder: Path) -> pd.DataFrame:
-    """The file of a run folder; empty where there is none. Raises `InputError`: it is damaged."""
+    """The table in a run folder, empty without a file. Raises `InputError` if it is damaged."""
     file = folder / FILE
     if not file.is_file():
         return pd.DataFrame(columns=list(COLUMNS))
@@ -55,30 +56,28 @@ def read_importance(folder: Path) -> pd.DataFrame:
         _require_plausible(table)
     except (OSError, ValueError, OverflowError, pd.errors.ParserError) as error:
         raise InputError(
-            f"{file} is damaged: {' '.join(str(error).split())[:200]}; without it the report does not say which "
-            "keypoints mattered"
+            f"{file} is damaged: {' '.join(str(error).split())[:200]}; delete it for a report without importance"
         ) from error
     return table
 
 
 def _require_plausible(table: pd.DataFrame) -> None:
     numbers = table[list(_NUMBERS)].to_numpy()
-    strange = sorted({*table["level"]} - {*LEVELS})
-    if strange:
-        raise ValueError(f"level is {strange[0]!r}; expected one of {', '.join(LEVELS)}")
+    if unknown := sorted({*table["level"]} - {*LEVELS}):
+        raise ValueError(f"level is {unknown[0]!r}; expected one of {', '.join(LEVELS)}")
     tested = table[table["level"] != "joint"]
     if tested[["score", "loss", "windows", "groups"]].isna().any(axis=None) or np.isinf(numbers).any():
         raise ValueError("a number is missing or infinite")
     if np.nanmax(np.abs(numbers), initial=0) > 1e12:
         raise ValueError(f"a number is {np.nanmax(np.abs(numbers)):g}")
     if table[_KEY].duplicated().any() or not len(table):
-        raise ValueError("a row is there twice" if len(table) else "no rows")
+        raise ValueError("duplicate rows" if len(table) else "no rows")
 
 
 def mean_importance(folds: Sequence[Sequence[pd.DataFrame]]) -> pd.DataFrame:
-    """The mean over folds, each given by the tables of its seeds, which saw the same windows.
+    """Mean over folds, each given by the tables of its seeds on the same windows.
 
-    Intervals: from three folds on Student's, over the folds; else by the standard errors, which seeds do not lessen.
+    Intervals are Student's over at least three folds, otherwise from the standard errors (seeds do not reduce them).
     """
     by_fold = [_mean(tables, together=True) for tables in folds if tables]
     if not by_fold:
@@ -100,7 +99,7 @@ def mean_importance(folds: Sequence[Sequence[pd.DataFrame]]) -> pd.DataFrame:
 
 
 def _mean(tables: Sequence[pd.DataFrame], *, together: bool) -> pd.DataFrame:
-    """Means by thing that was hidden: of tables that saw the same windows, or other ones each."""
+    """Means by hidden group, over tables of the same windows (``together``) or of different ones."""
     groups = pd.concat(tables).groupby(_KEY, sort=False)
     found = groups[["score", "loss", "low", "high", "x", "y", "seen"]].mean()
     of_error = groups["error"]

@@ -1,7 +1,7 @@
-"""The worst answers of a run with the keypoints around them, ``mistakes.safetensors``: what its report plays.
+"""Clips of a run's worst predictions for its report, ``mistakes.safetensors``.
 
-Arrays ``points_0``, ``numbers_0``, ... and, in the header, JSON about each. The keypoints are those of people: the
-setting ``mistakes: 0`` leaves the file out.
+Arrays ``points_0``, ``numbers_0``, ... with JSON about each in the header. Since keypoints are personal data, the
+setting ``mistakes: 0`` omits the file.
 """
 
 import json
@@ -20,20 +20,20 @@ from skelemo.skeleton import Layout, layout
 from skelemo.targets import Head
 
 FILE = "mistakes.safetensors"
-#: Clips of each head, unless a run says otherwise.
+#: Default number of clips per head.
 USUAL = 4
 _FACTS = {"head": str, "fold": int, "sequence": str, "frame": int, "layout": str, "fps": float, "size": list}
 
 
 @dataclass(frozen=True, eq=False)
 class Mistake:
-    """A clip around one badly answered window.
+    """A clip around a window with a wrong prediction.
 
     Parameters
     ----------
-    fold, sequence, frame : of the window, as in the predictions.
+    fold, sequence, frame : the window, as in the predictions.
     numbers, points : ``[T]`` frame numbers and ``[T, V, 3]`` keypoints of the clip.
-    fps : of the video, 0 if unknown.
+    fps : frame rate of the video, 0 if unknown.
     size : width and height of the image, 0 if unknown.
     """
 
@@ -49,9 +49,9 @@ class Mistake:
 
 
 def badness(table: pd.DataFrame, head: Head) -> np.ndarray:
-    """``[N]`` how badly each window is answered, NaN where it is right or has no label.
+    """Error ``[N]`` of each window's prediction, NaN if correct or unlabeled.
 
-    Of classes the probability of the wrong answer; of flags that of the most confidently wrong one; of values the mean
+    For classes the probability of the wrong class, for flags the largest error of a wrong flag, for values the mean
     absolute error.
     """
     truth, outputs = truth_of(table, head), outputs_of(table, head)
@@ -70,7 +70,7 @@ def badness(table: pd.DataFrame, head: Head) -> np.ndarray:
 
 
 def worst_windows(table: pd.DataFrame, head: Head, most: int) -> np.ndarray:
-    """Positions in the table of the worst answers, the worst first, one of each sequence."""
+    """Positions in the table of the worst predictions, worst first, one per sequence."""
     bad = badness(table, head)
     order = np.argsort(-bad, kind="stable")
     order = order[~np.isnan(bad[order])]
@@ -80,7 +80,7 @@ def worst_windows(table: pd.DataFrame, head: Head, most: int) -> np.ndarray:
 
 
 def write_mistakes(folder: Path, mistakes: Sequence[Mistake]) -> None:
-    """Write the file; none where there are no mistakes."""
+    """Write the file, unless there are no mistakes."""
     from safetensors.numpy import save_file
 
     if not mistakes:
@@ -95,7 +95,7 @@ def write_mistakes(folder: Path, mistakes: Sequence[Mistake]) -> None:
 
 
 def read_mistakes(folder: Path) -> tuple[Mistake, ...]:
-    """The clips in a run folder; none where it keeps none. Raises `InputError`: the file is damaged."""
+    """The clips in a run folder, if any. Raises `InputError` if the file is damaged."""
     from safetensors import SafetensorError, safe_open
 
     file = folder / FILE
@@ -110,7 +110,7 @@ def read_mistakes(folder: Path) -> tuple[Mistake, ...]:
             )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, ConfigError) as error:
         raise InputError(
-            f"{file} is damaged: {' '.join(str(error).split())}; without it the report shows no clips"
+            f"{file} is damaged: {' '.join(str(error).split())}; delete it for a report without clips"
         ) from error
 
 
@@ -121,6 +121,6 @@ def _mistake(facts: dict[str, Any], points: np.ndarray, numbers: np.ndarray) -> 
     seen = layout(facts["layout"])
     width, height = (int(side) for side in facts["size"])
     if not len(numbers) or points.shape != (len(numbers), len(seen), 3) or not np.isfinite(points).all():
-        raise ValueError(f"points {list(points.shape)} of {len(numbers)} frames do not fit {seen.name}")
+        raise ValueError(f"points {list(points.shape)}; expected finite [{len(numbers)}, {len(seen)}, 3] ({seen.name})")
     return Mistake(facts["head"], facts["fold"], facts["sequence"], facts["frame"], numbers, points, seen,
                    facts["fps"], (width, height))  # fmt: skip

@@ -1,7 +1,7 @@
-"""The model in a run folder: ``model.json`` and ``model.safetensors``, all that it takes to predict from raw keypoints.
+"""The model in a run folder: ``model.json`` and ``model.safetensors``.
 
-Copied elsewhere, the two files are enough. Neither holds code: one is JSON, the other arrays. ``model.json`` names the
-SHA-256 of the weights, and both must fit.
+These two files are sufficient to predict from raw keypoints and contain no code. ``model.json`` has the SHA-256 of the
+weights, which is verified.
 """
 
 import hashlib
@@ -25,21 +25,21 @@ FACTS, WEIGHTS = "model.json", "model.safetensors"
 
 @dataclass(frozen=True)
 class ModelFile:
-    """How to build a model and what to feed it.
+    """Architecture and preprocessing of a model.
 
     Parameters
     ----------
     arch, settings : architecture and its settings.
-    layout : the keypoints that it sees; a name such as ``face_70``, its parts in order.
-    heads : what it predicts.
-    preparation : of raw keypoints, see `skelemo.preprocess.Preparation`.
+    layout : name of the layout of its input, such as ``face_70``.
+    heads : heads that it predicts.
+    preparation : preparation of raw keypoints, see `skelemo.preprocess.Preparation`.
     window : see `skelemo.data.windows.Window`.
-    precision : the one that it was trained in.
-    smoothing : by head what `skelemo.training.predicting.choose_width` found on the validation subset.
-    flip_average : predict the mean of the predictions for a window and for its mirror image.
-    pretext : it reconstructs hidden points: a start for trainings, no model to predict with.
-    neutral_radius : values are read as emotions too, see `skelemo.evaluation.circumplex.with_reading`.
-    weights_sha256 : of the weights' file.
+    precision : precision in training.
+    smoothing : result of `skelemo.training.predicting.choose_width` by head.
+    flip_average : average predictions over a window and its mirror image.
+    pretext : a pretrained model, only for initialization.
+    neutral_radius : also map values to emotions, see `skelemo.evaluation.circumplex.with_reading`.
+    weights_sha256 : hash of the weights' file.
     """
 
     arch: str
@@ -57,7 +57,7 @@ class ModelFile:
 
 
 def write_model(folder: Path, model: ModelFile, state: Mapping[str, "Tensor"]) -> None:
-    """Write the weights, then ``model.json``: a folder that has it holds a complete model."""
+    """Write the weights, then ``model.json``, which marks the model as complete."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,20 +70,19 @@ def write_model(folder: Path, model: ModelFile, state: Mapping[str, "Tensor"]) -
 
 
 def write_choices(folder: Path, **choices: Any) -> None:
-    """Add to ``model.json`` how it predicts: ``smoothing``, ``flip_average``, ``neutral_radius``."""
+    """Add ``smoothing``, ``flip_average`` or ``neutral_radius`` to ``model.json``."""
     write_json(folder / FACTS, read_json(folder / FACTS) | choices)
 
 
 def has_model(folder: Path) -> bool:
-    """Whether the folder holds a complete model."""
+    """Whether the folder contains a complete model."""
     return (folder / FACTS).is_file()
 
 
 def read_model(folder: Path) -> tuple[ModelFile, dict[str, "Tensor"]]:
     """Read a model and its weights.
 
-    Raises `InputError`: a file is missing, damaged, of another format, or the weights are not those that ``model.json``
-    names.
+    Raises `InputError`: a file is missing, damaged or of another format, or the hash of the weights differs.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -95,7 +94,7 @@ def read_model(folder: Path) -> tuple[ModelFile, dict[str, "Tensor"]]:
         raise InputError(f"no {WEIGHTS} in {folder}: copy it from the run, beside {FACTS}")
     if _sha256(weights) != facts["weights_sha256"]:
         raise InputError(
-            f"{weights} is not the file that {FACTS} names: damaged or changed; copy both from the run again"
+            f"{weights} is damaged or was modified (its SHA-256 differs from {FACTS}); copy both from the run again"
         )
     try:
         heads = tuple(Head.from_json(head) for head in facts["heads"])

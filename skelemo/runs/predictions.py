@@ -1,8 +1,8 @@
-"""The table of predictions of a run, ``predictions.parquet``: one row per window, the columns of each head.
+"""A run's table of predictions, ``predictions.parquet``, with one row per window.
 
-Every table has `WINDOW`. A head adds, for ``classes``: ``HEAD`` (name of the true class), ``HEAD_predicted`` and the
-probability ``HEAD_p_CLASS`` of each; for ``values``: ``HEAD_OUTPUT`` (truth) and ``HEAD_OUTPUT_predicted``; for
-``flags``: ``HEAD_OUTPUT`` (0 or 1) and its probability ``HEAD_OUTPUT_p``. An unknown truth is empty or NaN.
+Columns are `WINDOW` and those of each head. ``classes``: ``HEAD`` (name of the true class), ``HEAD_predicted`` and a
+probability ``HEAD_p_CLASS`` per class; ``values``: ``HEAD_OUTPUT`` (truth) and ``HEAD_OUTPUT_predicted``; ``flags``:
+``HEAD_OUTPUT`` (0 or 1) and the probability ``HEAD_OUTPUT_p``. An unknown truth is empty or NaN.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ def truth_columns(head: Head) -> tuple[str, ...]:
 
 
 def output_columns(head: Head) -> tuple[str, ...]:
-    """Columns of what was predicted, one per output: probabilities of classes and flags, values."""
+    """Columns of the predictions, one per output: probabilities of classes and flags, values."""
     form = {"classes": "{}_p_{}", "values": "{}_{}_predicted", "flags": "{}_{}_p"}[head.kind]
     return tuple(form.format(head.name, output) for output in head.outputs)
 
@@ -55,21 +55,21 @@ def output_table(head: Head, outputs: np.ndarray) -> dict[str, np.ndarray]:
 def truth_of(frame: pd.DataFrame, head: Head) -> np.ndarray:
     """Labels of a table: class numbers int64 ``[N]`` (-1 unlabeled), or float32 ``[N, K]`` (NaN unlabeled).
 
-    Raises `InputError`: a class that the head does not have.
+    Raises `InputError`: an unknown class.
     """
     if head.kind != "classes":
         return frame[list(truth_columns(head))].to_numpy(np.float32)
     names = frame[head.name].astype(object)
     codes, values = pd.factorize(names.where(names.notna(), ""))
     known = {"": -1} | {name: number for number, name in enumerate(head.outputs)}
-    strange = next((value for value in values if value not in known), None)
-    if strange is not None:
-        raise InputError(f"the predictions name a class {strange!r}; {head.name} has {', '.join(head.outputs)}")
+    unknown = next((value for value in values if value not in known), None)
+    if unknown is not None:
+        raise InputError(f"the predictions have a class {unknown!r}; {head.name} has {', '.join(head.outputs)}")
     return np.array([known[value] for value in values], np.int64)[codes]
 
 
 def outputs_of(frame: pd.DataFrame, head: Head) -> np.ndarray:
-    """What a table predicts, float64 ``[N, K]``."""
+    """Predictions of a table, float64 ``[N, K]``."""
     return frame[list(output_columns(head))].to_numpy(np.float64)
 
 
@@ -92,7 +92,7 @@ def read_predictions(path: Path, heads: Sequence[Head]) -> pd.DataFrame:
 
 
 def write_predictions(path: Path, frame: pd.DataFrame, heads: Sequence[Head]) -> None:
-    """Write a table of predictions, numbers as float32, so that reading it gives the same scores.
+    """Write a table of predictions, with numbers as float32.
 
     Raises `InputError`: a column is missing.
     """
@@ -110,22 +110,19 @@ def _check(frame: pd.DataFrame, heads: Sequence[Head], path: Path) -> None:
         wanted += [answer_column(head)] if head.kind == "classes" else []
     missing = [name for name in wanted if name not in frame]
     if missing:
-        raise InputError(
-            f"{path}: no column {missing[0]!r} in the table of predictions, only {', '.join(map(str, frame.columns))}"
-        )
+        raise InputError(f"{path}: no column {missing[0]!r}, only {', '.join(map(str, frame.columns))}")
     wrong = [name for name in (*_WHOLE, *(c for head in heads for c in output_columns(head)))
              if not pd.api.types.is_numeric_dtype(frame[name].dtype)]  # fmt: skip
     if wrong:
-        raise InputError(f"{path}: the column {wrong[0]!r} does not hold numbers")
-    strange = set(frame["subset"].unique()) - set(SUBSETS)
-    if strange:
-        raise InputError(f"{path}: the subset {min(map(str, strange))!r} is none of {', '.join(SUBSETS)}")
+        raise InputError(f"{path}: the column {wrong[0]!r} is not numeric")
+    if unknown := set(frame["subset"].unique()) - set(SUBSETS):
+        raise InputError(f"{path}: subset {min(map(str, unknown))!r}; expected {' or '.join(SUBSETS)}")
 
 
 def mean_predictions(tables: Sequence[pd.DataFrame], heads: Sequence[Head]) -> pd.DataFrame:
-    """The mean of what several tables predict for the same windows, in the same order.
+    """Mean of the predictions of several tables for the same windows in the same order.
 
-    Raises `InputError`: a prediction of a head is missing in one of the tables.
+    Raises `InputError`: a prediction is missing in one of the tables.
     """
     labels = [column for head in heads for column in truth_columns(head)]
     fused = tables[0][[*WINDOW, *labels]].copy()

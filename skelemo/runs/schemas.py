@@ -1,19 +1,11 @@
-"""What the files of a run folder may hold: run folders come from elsewhere, so every one is read through these."""
+"""Schemas of the files of a run folder, which may come from an untrusted source."""
 
-import math
-from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, Required
 
-import yaml
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from skelemo.errors import InputError
-
-#: Bounds of what a file of a run may hold; `unfit` keeps them.
-MOST_TEXT, MOST_DEPTH, MOST_NUMBER = 4096, 8, 1e15
-#: A file of settings is a screen or two.
-MOST_YAML = 256 * 1024
+from skelemo.runs.yaml_settings import MOST_TEXT, limit_error
 
 Text = Annotated[str, StringConstraints(max_length=MOST_TEXT)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)] | None
@@ -25,7 +17,7 @@ Whole = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Figure(TypedDict):
-    """A figure and its interval."""
+    """A metric and its interval."""
 
     value: Number
     low: NotRequired[Number]
@@ -33,14 +25,14 @@ class Figure(TypedDict):
 
 
 class Spread(TypedDict):
-    """A figure over several folds or seeds."""
+    """Mean and standard deviation over folds or seeds."""
 
     mean: Number
     sd: Number
 
 
 class Resampling(TypedDict, total=False):
-    """How intervals were made."""
+    """Bootstrap of the intervals."""
 
     resamples: Whole
     level: Number
@@ -48,7 +40,7 @@ class Resampling(TypedDict, total=False):
 
 
 class ClassFigures(TypedDict):
-    """One class."""
+    """Metrics of a class."""
 
     precision: Number
     recall: Number
@@ -63,14 +55,14 @@ class ClassFigures(TypedDict):
 
 
 class FlagFigures(TypedDict):
-    """One flag."""
+    """Metrics of a flag."""
 
     f1: Number
     support: Whole
 
 
 class UnscoredHeads(TypedDict):
-    """Heads that either side has alone."""
+    """Heads without a counterpart."""
 
     run: list[Text]
     data: list[Text]
@@ -87,7 +79,7 @@ class Joined(TypedDict):
 
 
 class Group(TypedDict):
-    """The scores of one group of windows."""
+    """Scores of a group of windows."""
 
     column: Text
     group: Text
@@ -95,7 +87,7 @@ class Group(TypedDict):
 
 
 class Scored(TypedDict, total=False):
-    """What ``scores.json`` says of a head beside its figures."""
+    """A head's entry in ``scores.json``, without its metrics."""
 
     windows: Required[Whole]
     unit: Required[Literal["window", "clip"]]
@@ -116,7 +108,7 @@ class Scored(TypedDict, total=False):
 
 
 class LearnedBefore(TypedDict):
-    """What the model that a fold started from has learned from."""
+    """Training data of a fold's initial model."""
 
     sha256: list[Hash]
     subjects: list[Text]
@@ -134,7 +126,7 @@ class Splits(TypedDict, total=False):
 
 
 class Data(TypedDict, total=False):
-    """What a run was trained on."""
+    """Data of a run."""
 
     caches: Text | list[Text | dict[Text, Any]]
     layout: Text
@@ -144,7 +136,7 @@ class Data(TypedDict, total=False):
 
 
 class HeadFields(TypedDict):
-    """A head, as `skelemo.targets.Head.to_json` writes it."""
+    """A head, see `skelemo.targets.Head.to_json`."""
 
     name: Text
     kind: Text
@@ -163,7 +155,7 @@ class EvaluatedRun(TypedDict):
 
 
 class Evaluation(TypedDict):
-    """Which runs were evaluated, and what the reader must know."""
+    """The evaluated runs and notes on the evaluation."""
 
     runs: Annotated[list[EvaluatedRun], Field(min_length=1, max_length=1000)]
     notes: Annotated[list[Text], Field(max_length=1000)]
@@ -171,7 +163,7 @@ class Evaluation(TypedDict):
 
 
 class CorrectionsApplied(TypedDict):
-    """Which table of corrections changed the labels of a run."""
+    """The table of corrections applied to a run's labels."""
 
     file: Text
     sha256: Hash
@@ -183,14 +175,14 @@ class CorrectionsApplied(TypedDict):
 
 
 class Initial(TypedDict):
-    """What a run started from, and what of that its validation or test subset has too."""
+    """Initialization of a run, and overlap of the initial model's data with its subsets."""
 
     text: Text
     overlap: Text
 
 
 class Throughput(TypedDict):
-    """How fast a run predicts; `skelemo.inference.cost.throughput` says what its entries mean."""
+    """Throughput of a run, see `skelemo.inference.cost.throughput`."""
 
     windows_per_second: Annotated[float, Field(gt=0, le=1e12)]
     batch: Annotated[int, Field(ge=1, le=10**9)]
@@ -214,7 +206,7 @@ class Environment(TypedDict, total=False):
 
 
 class ProbeTrial(TypedDict):
-    """The probe on some parts, calibrated or not; see `skelemo.training.choice`."""
+    """See `skelemo.training.choice.Trial`."""
 
     parts: list[Text]
     error: Number
@@ -224,7 +216,7 @@ class ProbeTrial(TypedDict):
 
 
 class FoldChoice(TypedDict):
-    """What was chosen for a fold."""
+    """See `skelemo.training.choice.Choice`."""
 
     parts: Annotated[list[Text], Field(min_length=1)]
     trials: Annotated[list[ProbeTrial], Field(max_length=10_000)]
@@ -242,12 +234,11 @@ class Choices(TypedDict):
 _FIGURE = TypeAdapter(Figure)
 _SCORED = TypeAdapter(Scored)
 
-
 Radius = Annotated[float, Field(ge=0, le=10)] | None
 
 
 class Smoothing(TypedDict):
-    """The width that the validation subset prefers for a head, in frames, and its figure without and with it."""
+    """See `skelemo.training.predicting.choose_width`."""
 
     width: Annotated[int, Field(ge=1, le=1_000_001)]
     metric: Text
@@ -256,7 +247,7 @@ class Smoothing(TypedDict):
 
 
 class Model(TypedDict):
-    """``model.json``; `skelemo.runs.model_file` says what its entries mean."""
+    """``model.json``, see `skelemo.runs.model_file.ModelFile`."""
 
     format: Literal[1]
     skelemo: str
@@ -301,7 +292,7 @@ class PreparationFields(TypedDict):
 
 
 class ExportedFields(TypedDict):
-    """What an exported model says of itself; `skelemo.inference.onnx` says what its entries mean."""
+    """Metadata of an exported model, see `skelemo.inference.exporting.facts_of`."""
 
     format: Literal[1]
     skelemo: Text
@@ -320,7 +311,7 @@ class ExportedFields(TypedDict):
     weights_sha256: Annotated[list[Hash], Field(max_length=1000)]
 
 
-#: By name of the file.
+#: Schemas by file name.
 SHAPES: dict[str, TypeAdapter[Any]] = {
     "splits.json": TypeAdapter(Splits),
     "choices.json": TypeAdapter(Choices),
@@ -331,65 +322,6 @@ SHAPES: dict[str, TypeAdapter[Any]] = {
 }
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without aliases: a kilobyte of them can stand for gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not read, write the value itself")
-        return super().compose_node(parent, index)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The settings of a YAML file, which nobody need have checked.
-
-    Raises `ValueError`: it is too large, no YAML, has aliases, or is no mapping of settings; the message fits behind
-    the path.
-    """
-    with path.open("rb") as file:
-        text = file.read(MOST_YAML + 1)
-    if len(text) > MOST_YAML:
-        raise ValueError(f"larger than {MOST_YAML:,} bytes")
-    try:
-        content = yaml.load(text, _Loader)
-    except (yaml.YAMLError, UnicodeError, ValueError, RecursionError) as error:
-        why = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())[:200]
-        raise ValueError(f"not a readable YAML file ({why})") from None
-    content = {} if content is None else content
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ValueError("expected a mapping of settings, as in 'lr: 0.001'")
-    if wrong := unfit(content):
-        raise ValueError(wrong)
-    return content
-
-
-def read_user_yaml(file: Path) -> dict[str, Any]:
-    """As `read_yaml`, of a file that a user names; `InputError` where it cannot be read."""
-    try:
-        return read_yaml(file)
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise InputError(f"{file}: {error}") from None
-
-
-def unfit(value: Any, depth: int = 0) -> str:
-    """What in a value read from a file exceeds the bounds, or is no plain data; "" where nothing does."""
-    if isinstance(value, dict | list):
-        if depth == MOST_DEPTH:
-            return f"nested more than {MOST_DEPTH} deep"
-        items = [*value.keys(), *value.values()] if isinstance(value, dict) else value
-        return next((wrong for item in items if (wrong := unfit(item, depth + 1))), "")
-    if isinstance(value, str):
-        if len(value) > MOST_TEXT:
-            return f"a text of {len(value):,} characters, {value[:20]!r}…"
-        return "" if value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value) else f"no text: {value!a:.80}"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        fits = math.isfinite(value) and abs(value) <= MOST_NUMBER
-        return "" if fits else f"the number {value!r:.40} is out of bounds"
-    return "" if value is None or isinstance(value, bool) else f"{value!r:.80} is neither text, number nor list"
-
-
 def _check_scored(scored: dict[str, Any]) -> None:
     rest = {key: value for key, value in scored.items() if key in Scored.__annotations__}
     _SCORED.validate_python(rest, strict=True)
@@ -397,15 +329,15 @@ def _check_scored(scored: dict[str, Any]) -> None:
         _FIGURE.validate_python(scored[key], strict=True)
 
 
-def misfit(name: str, content: Any) -> str:
-    """Where and how the content of such a file is not of its shape; "" where it is."""
-    if wrong := unfit(content):
+def schema_error(name: str, content: Any) -> str:
+    """Where and how the content violates the schema; "" if valid."""
+    if wrong := limit_error(content):
         return wrong
     try:
         if name in SHAPES:
             SHAPES[name].validate_python(content, strict=True)
         elif not isinstance(content, dict):
-            return f"the whole: expected a mapping, found {type(content).__name__}"
+            return f"expected a mapping, found {type(content).__name__}"
         if name == "scores.json":
             for heads in content.values():
                 for scored in heads.values():
@@ -414,5 +346,6 @@ def misfit(name: str, content: Any) -> str:
                         _check_scored(group["scores"])
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}, found {first['input']!r:.80}"
+        where = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
+        return f"{where}{first['msg']}, found {first['input']!r:.80}"
     return ""

@@ -1,1 +1,1 @@
-"""Many trainings from one file: a grid of settings, or a search for the best."""
+"""Grids of trainings, and hyperparameter search."""

@@ -1,7 +1,7 @@
-"""A study: one training for every cell of a grid of settings, and one report of all.
+"""Studies: one training for every cell of a grid of settings, and one report.
 
-Each cell is a ``skelemo train`` of its own, in its own process, so that one that fails or runs out of memory costs
-nothing but itself. What has finished stays; the same study started again does the rest.
+Each cell is a ``skelemo train`` in its own process, so a failure or lack of memory does not affect the others. An
+interrupted study resumes with the unfinished cells.
 """
 
 import itertools
@@ -21,15 +21,15 @@ from skelemo.atomic import claimed, finished
 from skelemo.errors import ConfigError, InputError
 from skelemo.models.registry import ARCHITECTURES
 from skelemo.report.report import Report, write_report
-from skelemo.runs.schemas import read_user_yaml
+from skelemo.runs.yaml_settings import read_user_yaml
 from skelemo.text import count, file_names
 from skelemo.training.config import Config, load_config
 
-#: More cells than this are a slip of the pen.
+#: Most cells of a grid.
 MOST_CELLS = 10_000
 _KEYS = ("base", "grid", "title")
-#: Called with how many cells are done, how many there are, and what the last one came to.
-Told = Callable[[int, int, str], None]
+#: Progress callback: cells done, all cells, outcome of the last one.
+Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study file asks for."""
+    """The content of a study file."""
 
     title: str
     cells: tuple[Cell, ...]
@@ -50,7 +50,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A study that has ended: its report, if any cell finished, and why others failed."""
+    """Result of a study: the report, if any cell finished, and reasons of failures by cell."""
 
     report: Report | None
     done: int
@@ -60,17 +60,17 @@ class Outcome:
 def read_study(file: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     """Read a study file and check the settings of every cell.
 
-    Its entries are ``base``, settings of `skelemo.training.config` or the path of a file of them, relative to the study
-    file; ``grid``, a list of values for each setting that varies, or a list of such grids; and ``title``. Settings that
-    vary together stand in mappings under a name of their own: ``rate: [{optimizer: adam, lr: 0.001}, …]``.
+    Its entries are ``base``, settings of `skelemo.training.config` or the path of a file with settings, relative to the
+    study file; ``grid``, a list of values for each varied setting, or a list of such grids; and ``title``. Settings
+    that vary together are mappings under a name of their own: ``rate: [{optimizer: adam, lr: 0.001}, …]``.
 
-    Raises `InputError`: the file cannot be read or is no study; `ConfigError`: a cell's settings cannot be used.
+    Raises `InputError`: the file is unreadable or not a study; `ConfigError`: invalid settings of a cell.
     """
     content, base = read_entries(file, _KEYS)
     grids = content.get("grid", {})
     grids = [grids] if isinstance(grids, Mapping) else grids
     if not isinstance(grids, list):
-        raise InputError(f"{file}: expected grid with a list of values for each that varies")
+        raise InputError(f"{file}: expected grid with a list of values for each setting")
     chosen = [*_cells(file, grids)]
     _require_apart(file, chosen, overrides or {})
     names = file_names("-".join(word(key, value) for key, value in cell.items()) or "run" for cell in chosen)
@@ -86,9 +86,9 @@ def read_study(file: Path, overrides: Mapping[str, Any] | None = None) -> Study:
 
 
 def read_entries(file: Path, known: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The entries of a study or search, and the settings of its ``base``, written there or in a file that it names.
+    """The entries of a study or search file, and the settings of its ``base``.
 
-    Raises `InputError`: a file cannot be read, or has an entry that is not ``known``.
+    Raises `InputError`: a file is unreadable or has an unknown entry.
     """
     content = read_user_yaml(file)
     if unknown := sorted(content.keys() - {*known}):
@@ -97,15 +97,15 @@ def read_entries(file: Path, known: Sequence[str]) -> tuple[dict[str, Any], dict
     if isinstance(base, str):
         place = (file.parent / base).resolve()
         if not place.is_file():
-            raise InputError(f"{file}: no settings at {place}, which base names")
+            raise InputError(f"{file}: base: no file at {place}")
         base = read_user_yaml(place)
     if not isinstance(base, dict):
-        raise InputError(f"{file}: expected base with settings, or the path of a file of them")
+        raise InputError(f"{file}: expected base with settings, or the path of a file with settings")
     return content, base
 
 
 def combined(base: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of ``base`` with those chosen in their place; what varies together is unpacked."""
+    """The settings of ``base`` updated with those chosen, with settings that vary together unpacked."""
     settings = dict(base)
     for key, value in chosen.items():
         settings |= value if _is_bundle(key, value) else {key: value}
@@ -117,7 +117,7 @@ def _cells(file: Path, grids: Sequence[Any]) -> Iterator[dict[str, Any]]:
     total = 0
     for grid in grids:
         if not isinstance(grid, Mapping) or not all(isinstance(values, list) and values for values in grid.values()):
-            raise InputError(f"{file}: a grid is a list of values for each setting, as in 'optimizer: [adam, sgd]'")
+            raise InputError(f"{file}: grid: expected a list of values for each setting, e.g. 'optimizer: [adam, sgd]'")
         for values in itertools.product(*grid.values()):
             total += 1
             if total > MOST_CELLS:
@@ -126,43 +126,43 @@ def _cells(file: Path, grids: Sequence[Any]) -> Iterator[dict[str, Any]]:
 
 
 def _require_apart(file: Path, cells: Sequence[Mapping[str, Any]], overrides: Mapping[str, Any]) -> None:
-    """Refuse to set what the grid varies: its cells would all be alike, under different names."""
+    """Raise `ConfigError` for an override of a varied setting."""
     varied = {
         name for cell in cells for key, value in cell.items() for name in (value if _is_bundle(key, value) else [key])
     }
     for key in overrides:
         for name in sorted(varied):
             if f"{key}.".startswith(f"{name}.") or f"{name}.".startswith(f"{key}."):
-                raise ConfigError(f"--set {key}: the grid of {file} varies {name}; leave --set out, or change the file")
+                raise ConfigError(f"--set {key}: the grid of {file} varies {name}; omit --set or change the file")
 
 
 def _is_bundle(key: str, value: Any) -> bool:
-    """Whether a value stands for several settings, and not for one that is itself a mapping."""
+    """Whether a value is several settings that vary together, rather than a setting that is a mapping."""
     return isinstance(value, Mapping) and key not in Config.model_fields
 
 
 def word(key: str, value: Any) -> str:
-    """A value as a word of a folder's name; of settings that vary together the first says enough."""
+    """A value as part of a folder name; for settings that vary together the first of them."""
     if isinstance(value, Mapping):
         items = [str(item) for item in value.values()]
         return items[0] if _is_bundle(key, value) and items else "_".join(items)
     return "+".join(map(str, value)) or "all" if isinstance(value, list) else str(value)
 
 
-def run_study(study: Study, out: Path, *, jobs: int = 1, told: Told = lambda *_: None) -> Outcome:
-    """Train every cell that has not finished, ``jobs`` at a time, and write the report of all that have.
+def run_study(study: Study, out: Path, *, jobs: int = 1, progress: Progress = lambda *_: None) -> Outcome:
+    """Train all unfinished cells, ``jobs`` at a time, and write the report.
 
-    ``out`` holds ``runs/CELL``, ``configs/CELL.yaml``, ``failures.json`` with the reason of each failed cell, and
+    ``out`` contains ``runs/CELL``, ``configs/CELL.yaml``, ``failures.json`` with the reasons of failures by cell, and
     ``report/``.
 
-    Raises `ConfigError`: ``out`` is another study's, or is being written by another process.
+    Raises `ConfigError`: ``out`` belongs to another study or is being written by another process.
     """
     with claimed(out):
         for cell in study.cells:
             _write_settings(out, cell, study)
         todo = [cell for cell in study.cells if not (out / "runs" / cell.name / "scores.json").is_file()]
         done, failures = len(study.cells) - len(todo), dict[str, str]()
-        told(done, len(study.cells), f"{done} finished before" if done else "")
+        progress(done, len(study.cells), f"{done} finished before" if done else "")
         with ThreadPoolExecutor(jobs) as pool:
             running = {pool.submit(_train, cell, out, jobs): cell for cell in todo}
             try:
@@ -171,7 +171,7 @@ def run_study(study: Study, out: Path, *, jobs: int = 1, told: Told = lambda *_:
                     if reason:
                         failures[cell.name] = reason
                     done += 1
-                    told(done, len(study.cells), f"{cell.name}{f': {reason}' if reason else ''}")
+                    progress(done, len(study.cells), f"{cell.name}{f': {reason}' if reason else ''}")
             except BaseException:
                 for future in running:
                     future.cancel()
@@ -184,20 +184,20 @@ def run_study(study: Study, out: Path, *, jobs: int = 1, told: Told = lambda *_:
 
 
 def _write_settings(out: Path, cell: Cell, study: Study) -> None:
-    """Write down the settings of a cell; `ConfigError` where others are there."""
+    """Write the settings of a cell; `ConfigError` if the file has others."""
     file = out / "configs" / f"{cell.name}.yaml"
     text = yaml.safe_dump(dict(cell.settings), sort_keys=False, allow_unicode=True)
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.exists() and file.read_text(encoding="utf-8") != text:
         raise ConfigError(
-            f"{file} has other settings than {study.title} gives its cell {cell.name}: take another --out"
+            f"{file} differs from the settings of cell {cell.name} of {study.title}: choose another --out"
         )
     with finished(file) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def _train(cell: Cell, out: Path, jobs: int) -> str:
-    """Train a cell in a process of its own, from where it was; why it failed, or nothing."""
+    """Train or resume a cell in a subprocess; returns the reason of a failure, or ""."""
     run, config = out / "runs" / cell.name, out / "configs" / f"{cell.name}.yaml"
     run.parent.mkdir(parents=True, exist_ok=True)
     begun = (run / "config.yaml").exists()
@@ -219,6 +219,6 @@ def _train(cell: Cell, out: Path, jobs: int) -> str:
 
 
 def summary(outcome: Outcome, cells: int) -> str:
-    """How a study ended, in a line."""
+    """One line on the outcome of a study."""
     failed = f", {count(len(outcome.failures), 'cell')} failed" if outcome.failures else ""
     return f"{outcome.done} of {count(cells, 'cell')} trained{failed}"

@@ -1,4 +1,4 @@
-"""A search as its file describes it: settings that stay, the space of those that vary, and how it is searched."""
+"""The file of a hyperparameter search: fixed settings, search space, sampler and pruner."""
 
 import json
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ SAMPLERS = ("tpe", "random", "grid")
 PRUNERS = ("median", "none")
 _KEYS = ("base", "space", "title", "sampler", "trials", "pruner", "prune_after", "fold", "seed")
 _RANGE = ("low", "high", "log", "step")
-#: More values on an axis of a grid are a slip of the pen.
+#: Most values on an axis of a grid.
 _MOST_VALUES = 1000
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from low to high, both included; ``log``: drawn evenly on a logarithmic scale."""
+    """Numbers from low to high, inclusive; ``log``: uniform on a logarithmic scale."""
 
     low: float
     high: float
@@ -38,7 +38,7 @@ class Range:
         return trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step)
 
     def grid(self) -> list[Any]:
-        """All values; none where they have no steps."""
+        """All values; empty for a continuous range."""
         step = self.step or (1 if self.whole else 0)
         count = int((self.high - self.low) / step + 1e-9) + 1 if step else 0
         return [self.low + index * step for index in range(min(count, _MOST_VALUES + 1))]
@@ -46,13 +46,13 @@ class Range:
 
 @dataclass(frozen=True)
 class Choices:
-    """One of some values; lists and mappings go by their JSON, since storages hold plain values alone."""
+    """A choice of values; lists and mappings are stored as JSON, since Optuna's storages need plain values."""
 
     values: tuple[Any, ...]
 
     @cached_property
     def by_key(self) -> dict[Any, Any]:
-        """The values by what a storage holds."""
+        """The values by their stored form."""
         return {json.dumps(v) if isinstance(v, list | Mapping) else v: v for v in self.values}
 
     def suggest(self, trial: Any, name: str) -> Any:
@@ -60,13 +60,13 @@ class Choices:
         return trial.suggest_categorical(name, self.grid())
 
     def grid(self) -> list[Any]:
-        """What a storage holds, of all values."""
+        """The stored form of all values."""
         return [*self.by_key]
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a file asks for."""
+    """The content of a search file."""
 
     title: str
     base: Mapping[str, Any]
@@ -79,41 +79,40 @@ class Search:
     seed: int
 
     def settings(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of a trial, from the values as a storage holds them."""
+        """The settings of a trial from its stored values."""
         return combined(self.base, {name: self.value(name, value) for name, value in drawn.items()})
 
     def value(self, name: str, drawn: Any) -> Any:
-        """A value of a setting, from what a storage holds."""
+        """The value of a setting from its stored form."""
         axis = self.space[name]
         return axis.by_key[drawn] if isinstance(axis, Choices) else drawn
 
     def text(self, name: str, drawn: Any) -> str:
-        """A value as a page shows it."""
+        """A value as text for the page."""
         value = self.value(name, drawn)
         return f"{value:.4g}" if isinstance(value, float) else word(name, value)
 
     @property
     def identity(self) -> str:
-        """Equal for searches whose trials can be compared; where data and devices are may differ by machine."""
+        """Equal for searches with comparable trials; independent of paths and devices."""
         base = {name: value for name, value in self.base.items() if name not in ("data", "device", "corrections")}
         space = {name: asdict(axis) for name, axis in self.space.items()}
         return json.dumps([base, space, self.sampler, self.fold], sort_keys=True, default=str)
 
 
 def read_search(file: Path, overrides: Mapping[str, Any] | None = None, trials: int | None = None) -> Search:
-    """Read a search and check the settings at the ends of its space.
+    """Read a search file and check the settings at the ends of its space.
 
-    Its entries are ``base``, as of a study; ``space``, for each setting that varies a list of values or a range
+    Its entries are ``base``, as in a study; ``space``, for each varied setting a list of values or a range
     ``{low, high}`` with ``log: true`` or a ``step``; ``sampler`` (tpe, random or grid), ``trials``, ``pruner`` (median
     or none), ``prune_after`` (epochs), ``fold``, ``seed`` and ``title``.
 
-    Raises `InputError`: the file cannot be read or is no search; `ConfigError`: a setting cannot be used, or cannot
-    vary in a search.
+    Raises `InputError`: the file is unreadable or not a search; `ConfigError`: a setting is invalid or must not vary.
     """
     content, base = read_entries(file, _KEYS)
     space = content.get("space")
     if not isinstance(space, Mapping) or not space:
-        raise InputError(f"{file}: expected space, as in 'space: {{lr: {{low: 1.0e-4, high: 0.1, log: true}}}}'")
+        raise InputError(f"{file}: expected space, e.g. 'space: {{lr: {{low: 1.0e-4, high: 0.1, log: true}}}}'")
     base = base | dict(overrides or {})
     archs = space["arch"] if isinstance(space.get("arch"), list) else [base.get("arch", "ann")]
     axes = {name: _axis(file, name, found, str(archs[0])) for name, found in space.items()}
@@ -121,10 +120,10 @@ def read_search(file: Path, overrides: Mapping[str, Any] | None = None, trials: 
         bundles = axis.values if isinstance(axis, Choices) and name not in Config.model_fields else ()
         together = {key for found in bundles if isinstance(found, Mapping) for key in found}
         if wrong := sorted({name, *together} & SCORED):
-            raise ConfigError(f"{file}: {wrong[0]} decides what a score means, and cannot vary in a search")
+            raise ConfigError(f"{file}: {wrong[0]} cannot vary in a search, since scores would not be comparable")
         varied = {key.removeprefix("model.") for key in {name, *together}}
         if fixed := [key for key in overrides or {} if key.removeprefix("model.") in varied]:
-            raise ConfigError(f"--set {fixed[0]}: space of {file} varies it; leave --set out, or take it out of space")
+            raise ConfigError(f"--set {fixed[0]}: varied by space in {file}; omit --set or remove it from space")
     sampler = _one_of(file, "sampler", content.get("sampler", "tpe"), SAMPLERS)
     most = _whole(file, "trials", content.get("trials", 50))
     if sampler == "grid":
@@ -151,7 +150,7 @@ def read_search(file: Path, overrides: Mapping[str, Any] | None = None, trials: 
 
 
 def _ends(axes: Mapping[str, Range | Choices]) -> list[dict[str, Any]]:
-    """The first values together, and each axis's others with them: what a search may draw, axis by axis."""
+    """Trials with the first value of all axes, and with each other value of one axis."""
     values = {
         name: axis.grid() if isinstance(axis, Choices) else [int(x) if axis.whole else x for x in (axis.low, axis.high)]
         for name, axis in axes.items()
@@ -167,16 +166,16 @@ def _axis(file: Path, name: str, found: Any, arch: str) -> Range | Choices:
     if isinstance(found, Mapping) and (odd := [*(key for key in found if key not in _RANGE)]):
         raise InputError(f"{where}: unknown entry {odd[0]!r}; a range has low and high, and may have log or step")
     if not isinstance(found, Mapping) or not {"low", "high"} <= found.keys() <= {*_RANGE}:
-        raise InputError(f"{where}: expected a list of values, or a range as in {{low: 1, high: 9}}, with log or step")
+        raise InputError(f"{where}: expected a list of values, or a range, e.g. {{low: 1, high: 9}}, with log or step")
     step = found.get("step")
     given = [found["low"], found["high"], *([] if step is None else [step])]
     if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in given):
-        raise InputError(f"{where}: low, high and step are numbers (YAML reads 1e-4 as text: write 1.0e-4)")
+        raise InputError(f"{where}: expected numbers for low, high and step (YAML reads 1e-4 as text: write 1.0e-4)")
     low, high, log = float(given[0]), float(given[1]), bool(found.get("log"))
     default = Config.model_fields[name].annotation if name in Config.model_fields else _type_of(name, arch)
     whole = default is int if default in (int, float) else all(isinstance(x, int) for x in given)
     if whole and not all(float(x).is_integer() for x in given):
-        raise InputError(f"{where}: the setting is a whole number, and so are low, high and step")
+        raise InputError(f"{where}: expected whole numbers for low, high and step")
     if not low < high or (step is not None and step <= 0) or (log and (low <= 0 or step is not None)):
         raise InputError(f"{where}: expected low below high, a step above 0, and log only above 0 and without step")
     return Range(low, high, log, step, whole)

@@ -1,8 +1,7 @@
-"""A search for settings by Optuna: many trainings, judged by the validation subset, several processes together.
+"""Hyperparameter search with Optuna, scored on the validation subset, in one or several processes.
 
-Every trial is a row of a storage (a file beside the results, or a database): its settings, its score, its reason where
-it failed. Processes that name one storage search together. Who runs a trial stands in its row, so that what a killed
-process has left is tried again.
+Trials are stored in a file or a database with their settings, score or reason of failure. Processes with the same
+storage search together. A trial records its process, so trials of a killed process are repeated.
 """
 
 import math
@@ -28,26 +27,26 @@ from skelemo.text import count
 from skelemo.training.config import load_config
 from skelemo.training.validation import ValidationScorer
 
-#: Trainings that are compared by Optuna's pruner before any is ended early.
+#: Trials before Optuna's pruner becomes active.
 _UNPRUNED = 5
-#: A trial whose process dies so often has failed.
+#: Attempts before a trial whose process dies has failed.
 _MOST_TRIES = 3
-#: How often a process signs for its trial, and after how long without one another machine's counts as dead.
+#: Interval of a trial's heartbeat, and time without one after which a process on another machine counts as dead.
 _BEAT_SECONDS, _DEAD_SECONDS = 30, 600
 BEST, PAGE, TABLE, FAILURES, STORAGE = "best.yaml", "search.html", "trials.csv", "failures.json", "trials.journal"
-Told = Callable[[int, int, str], None]
+Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search has come to."""
+    """Result of a search."""
 
     study: Any
     search: Search
     scorer: ValidationScorer
 
     def trials(self, *states: str) -> list[Any]:
-        """Trials in some states: COMPLETE, PRUNED, FAIL, RUNNING; without those that were begun anew."""
+        """Trials in some states (COMPLETE, PRUNED, FAIL, RUNNING), except those that were repeated."""
         return [
             trial
             for trial in self.study.get_trials(deepcopy=False)
@@ -56,33 +55,35 @@ class Found:
 
     @property
     def best(self) -> Any:
-        """The trial with the highest score; None where none has one."""
+        """The trial with the highest score; None without any score."""
         return max(self.trials("COMPLETE"), key=lambda trial: (trial.value, -trial.number), default=None)
 
     @property
     def failures(self) -> dict[str, str]:
-        """Why trials failed, by their number."""
+        """Reasons of failed trials by number."""
         return {str(trial.number): trial.user_attrs.get("reason", "unknown") for trial in self.trials("FAIL")}
 
     @property
     def summary(self) -> str:
-        """How many trials there are, in a line."""
+        """One line with the number of trials by outcome."""
         sizes = {"scored": "COMPLETE", "ended early": "PRUNED", "failed": "FAIL"}
         return ", ".join(f"{len(found)} {word}" for word, state in sizes.items() if (found := self.trials(state)))
 
 
-def tune(search: Search, out: Path, *, storage: str = "", keep: bool = False, told: Told = lambda *_: None) -> Found:
-    """Search until as many trials as asked for have ended, whoever ran them, and leave the results in ``out``.
+def tune(
+    search: Search, out: Path, *, storage: str = "", keep: bool = False, progress: Progress = lambda *_: None
+) -> Found:
+    """Search until the requested number of trials, of all processes, has ended; writes the results to ``out``.
 
-    ``out`` holds ``best.yaml`` (settings for ``skelemo train``), ``search.html``, ``trials.csv`` and ``failures.json``;
-    with ``keep`` also what each training has left, under ``trials/``.
+    ``out`` contains ``best.yaml`` (settings for ``skelemo train``), ``search.html``, ``trials.csv`` and
+    ``failures.json``; with ``keep`` also the folders of the trainings, in ``trials/``.
 
-    Raises `ConfigError`: Optuna is missing, the storage cannot be opened or holds another search, or the settings do
-    not fit the data.
+    Raises `ConfigError`: Optuna is missing, the storage cannot be opened or has another search, or the settings do not
+    fit the data.
 
     Parameters
     ----------
-    storage : a file, or the URL of a database as SQLAlchemy takes it; a file in ``out`` unless given.
+    storage : a file, or the URL of a database for SQLAlchemy; default a file in ``out``.
     """
     optuna = _optuna()
     scorer = ValidationScorer(load_config(None, dict(search.base)), search.fold)
@@ -90,22 +91,22 @@ def tune(search: Search, out: Path, *, storage: str = "", keep: bool = False, to
     sweep(out)
     study, opened = _open(optuna, search, storage or str(out / STORAGE), scorer)
     found = Found(study, search, scorer)
-    _told_all(found, told, "")
+    _report_progress(found, progress, "")
     while True:
-        _take_up(optuna, study, opened)
+        _requeue_dead(optuna, study, opened)
         if len(found.trials("COMPLETE", "PRUNED", "FAIL", "RUNNING")) >= search.trials:
             break
         before = {trial.number for trial in found.trials("COMPLETE", "PRUNED", "FAIL")}
         study.optimize(lambda trial: _run(optuna, trial, found, out, keep), n_trials=1, catch=(Exception,))
         for trial in found.trials("COMPLETE", "PRUNED", "FAIL"):
             if trial.number not in before:
-                _told_all(found, told, _line(trial))
+                _report_progress(found, progress, _line(trial))
     write_results(found, out)
     return found
 
 
-def _told_all(found: Found, told: Told, note: str) -> None:
-    told(len(found.trials("COMPLETE", "PRUNED", "FAIL")), found.search.trials, note)
+def _report_progress(found: Found, progress: Progress, note: str) -> None:
+    progress(len(found.trials("COMPLETE", "PRUNED", "FAIL")), found.search.trials, note)
 
 
 def _line(trial: Any) -> str:
@@ -115,12 +116,12 @@ def _line(trial: Any) -> str:
 
 
 def _run(optuna: Any, trial: Any, found: Found, out: Path, keep: bool) -> float:
-    """One trial: its score."""
+    """Run a trial; returns its score."""
     trial.set_user_attr("owner", owner())
     earlier = sum(one.number < trial.number for one in found.trials("COMPLETE", "PRUNED", "FAIL", "RUNNING"))
-    if earlier >= found.search.trials:  # another process began the last one at the same moment
+    if earlier >= found.search.trials:  # another process started the last trial at the same time
         raise optuna.TrialPruned
-    with _beating(trial):
+    with _heartbeat(trial):
         try:
             drawn = {name: axis.suggest(trial, name) for name, axis in found.search.space.items()}
             config = load_config(None, found.search.settings(drawn))
@@ -137,13 +138,13 @@ def _run(optuna: Any, trial: Any, found: Found, out: Path, keep: bool) -> float:
             raise
         except Exception as error:
             lines = str(error).strip().splitlines() or [""]
-            told = lines[0] if isinstance(error, SkelemoError) else f"{type(error).__name__}: {lines[0]}"
-            trial.set_user_attr("reason", told[:500])
+            reason = lines[0] if isinstance(error, SkelemoError) else f"{type(error).__name__}: {lines[0]}"
+            trial.set_user_attr("reason", reason[:500])
             raise
 
 
 class _Watch(lightning.Callback):
-    """Tells Optuna the validation score of every epoch, and ends the training where it says so."""
+    """Reports the validation score of every epoch to Optuna, and stops the training if it is pruned."""
 
     def __init__(self, optuna: Any, trial: Any, after: int) -> None:
         self.optuna, self.trial, self.after = optuna, trial, after
@@ -159,7 +160,7 @@ class _Watch(lightning.Callback):
 
 @contextmanager
 def _place(out: Path, number: int, keep: bool) -> Iterator[Path]:
-    """A folder for a training, which is removed after it unless it is to be kept."""
+    """A folder for a training, removed afterwards unless ``keep``."""
     folder = out / "trials" / str(number) if keep else partial_path(out / "trial")
     folder.mkdir(parents=True)
     try:
@@ -170,12 +171,12 @@ def _place(out: Path, number: int, keep: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def _beating(trial: Any) -> Iterator[None]:
-    """Sign for a trial from time to time, for other machines to see."""
-    over = threading.Event()
+def _heartbeat(trial: Any) -> Iterator[None]:
+    """Record a heartbeat of the trial for other machines."""
+    ended = threading.Event()
 
     def beat() -> None:
-        while not over.wait(_BEAT_SECONDS):
+        while not ended.wait(_BEAT_SECONDS):
             trial.set_user_attr("beat", time.time())
 
     thread = threading.Thread(target=beat, daemon=True)
@@ -183,12 +184,12 @@ def _beating(trial: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        ended.set()
         thread.join()
 
 
-def _take_up(optuna: Any, study: Any, storage: Any) -> None:
-    """Fail what a dead process has left running, and put it in the queue once more."""
+def _requeue_dead(optuna: Any, study: Any, storage: Any) -> None:
+    """Mark running trials of dead processes as failed, and queue them again."""
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         named = trial.user_attrs.get("owner", "")
         alive = lives(named)
@@ -203,14 +204,14 @@ def _take_up(optuna: Any, study: Any, storage: Any) -> None:
             trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
             storage.set_trial_user_attr(trial_id, name, value)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        except (ValueError, RuntimeError):  # another process was faster
+        except (ValueError, RuntimeError):  # already done by another process
             continue
         if again:
             _queue(optuna, study, trial, tries + 1)
 
 
 def _queue(optuna: Any, study: Any, trial: Any, tries: int) -> None:
-    """Have the same settings tried once more."""
+    """Queue the settings of a trial again."""
     waiting = optuna.trial.create_trial(
         state=optuna.trial.TrialState.WAITING,
         params=trial.params,
@@ -222,11 +223,11 @@ def _queue(optuna: Any, study: Any, trial: Any, tries: int) -> None:
 
 
 def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -> tuple[Any, Any]:
-    """The study, and the storage that holds it."""
+    """The study and its storage."""
     shown = "--storage"
     try:
         if "://" in storage:
-            shown = f"--storage {storage.partition('://')[0]}://…"  # it may hold a password
+            shown = f"--storage {storage.partition('://')[0]}://…"  # the URL may contain a password
             opened = _database(optuna, storage)
         else:
             shown = storage
@@ -239,7 +240,7 @@ def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -
             load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(_UNPRUNED) if search.pruner == "median" else optuna.pruners.NopPruner(),
         )
-        joined = study.user_attrs.get("joined", 0)  # each process draws on its own
+        joined = study.user_attrs.get("joined", 0)  # a different seed for each process
         study.set_user_attr("joined", joined + 1)
         study.sampler = _sampler(optuna, search, joined)
         corrected = scorer.corrections.sha256 if scorer.corrections else ""
@@ -250,16 +251,16 @@ def _open(optuna: Any, search: Search, storage: str, scorer: ValidationScorer) -
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"{shown} cannot be opened as the storage of a search: {reason}; take another --out or --storage"
+            f"{shown} cannot be opened as the storage of a search: {reason}; choose another --out or --storage"
         ) from error
     if known is not None and known != identity:
-        what = "other settings" if known[0] != identity[0] else "other data, corrections or another split"
-        raise ConfigError(f"{shown} holds a search {search.title!r} with {what}: take another --out, or another title")
+        what = "settings" if known[0] != identity[0] else "data, corrections or split"
+        raise ConfigError(f"{shown} has a search {search.title!r} with other {what}: choose another --out or title")
     return study, opened
 
 
 def _database(optuna: Any, url: str) -> Any:
-    """The storage at an URL; tried again where another process makes its tables at the same moment."""
+    """The storage at a URL, with retries in case another process is creating its tables."""
     from sqlalchemy.exc import DatabaseError
 
     for pause in (0.2, 1.0):
@@ -278,7 +279,7 @@ def _sampler(optuna: Any, search: Search, joined: int) -> Any:
 
 
 def write_results(found: Found, out: Path) -> None:
-    """Write the best settings, the table of trials, why some failed, and the page."""
+    """Write the best settings, the table of trials, the reasons of failures, and the page."""
     from skelemo.study.tune_page import html, table
 
     with locked(out):
@@ -290,7 +291,7 @@ def write_results(found: Found, out: Path) -> None:
         scored = count(len(found.trials("COMPLETE")), "score")
         head = (
             f"# Trial {best.number} of the search {found.search.title!r}: {best.value:.4f} on the validation subset,\n"
-            f"# the highest of {scored}, and so flattering; test has not been used:\n"
+            f"# the highest of {scored} and therefore optimistic; the test subset has not been used:\n"
             f"#   skelemo train --config {BEST} --out runs/best\n"
         )
         for name, text in ((BEST, head + settings), (TABLE, table(found).to_csv(index=False)), (PAGE, html(found))):
@@ -309,7 +310,7 @@ def _optuna() -> Any:
 
 
 def importances(found: Found) -> Mapping[str, float]:
-    """How much of the differences in score each setting explains (PED-ANOVA); empty with too few trials."""
+    """Share of the variance of scores explained by each setting (PED-ANOVA); empty with too few trials."""
     optuna = _optuna()
     if len({trial.value for trial in found.trials("COMPLETE")}) < 4:
         return {}

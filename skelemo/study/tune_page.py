@@ -1,7 +1,4 @@
-"""The page of a search: its history, what mattered, and all trials as lines through their settings.
-
-And the curve of the learning-rate finder, ``skelemo tune --lr-find``, as a file and a figure.
-"""
+"""The page of a search (history, importance of settings, parallel coordinates), and the curve of ``--lr-find``."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,16 +17,17 @@ from skelemo.study.space import Choices
 from skelemo.study.tune import Found, importances
 from skelemo.text import count, duration, safe_cells, visible
 from skelemo.training.config import Config
-from skelemo.training.fold import RATE, rate_curve, require_windows
+from skelemo.training.fold import RATE, rate_curve
+from skelemo.training.job import require_windows
 from skelemo.training.rate import RateCurve
 from skelemo.training.validation import ValidationScorer
 
-#: Trials that the page's table shows; ``trials.csv`` has all.
+#: Most trials in the page's table; ``trials.csv`` has all.
 _SHOWN = 20
 
 
 def table(found: Found) -> pd.DataFrame:
-    """All trials that have ended, a row each, with their settings, score and reason."""
+    """One row per ended trial with its settings, score and reason of failure."""
     rows = []
     for trial in found.trials("COMPLETE", "PRUNED", "FAIL"):
         drawn = {name: found.search.text(name, trial.params[name]) for name in trial.params}
@@ -44,16 +42,16 @@ def table(found: Found) -> pd.DataFrame:
 
 
 def html(found: Found) -> str:
-    """The page: it stands alone, loads nothing and runs nothing."""
+    """The page as self-contained HTML without scripts."""
     weights, best = importances(found), found.best
-    plates = [
-        ("history", "The score of every trial; the line is the best so far.", history(found)),
-        ("lines", "Every scored trial as a line through its settings to its score; the best is orange.", lines(found)),
+    figures = [
+        ("history", "Score of each trial; the line is the best so far.", history(found)),
+        ("lines", "Parallel coordinates of all scored trials; the best is orange.", lines(found)),
     ]
     if weights:
-        told = "How much of the differences in score each setting explains (PED-ANOVA, shares of one)."
-        plates.insert(1, ("importances", told, bars(weights)))
-    drawn = [Drawn(name, caption, to_svg(figure, caption, name), ()) for name, caption, figure in plates]
+        caption = "Share of the variance of scores explained by each setting (PED-ANOVA)."
+        figures.insert(1, ("importances", caption, bars(weights)))
+    drawn = [Drawn(name, caption, to_svg(figure, caption, name), ()) for name, caption, figure in figures]
     scored = sorted(found.trials("COMPLETE"), key=lambda trial: (-trial.value, trial.number))
     content = {
         "title": visible(found.search.title),
@@ -88,7 +86,7 @@ def _facts(found: Found) -> dict[str, str]:
     pruned = f"median of {search.prune_after} epochs or more" if search.pruner == "median" else "none"
     return {
         "Best score": f"{best.value:.3f} (trial {best.number})",
-        "Score": f"mean main figure of {', '.join(scorer.config.heads)} on the validation subset",
+        "Score": f"mean of the main metrics of {', '.join(scorer.config.heads)} on the validation subset",
         "Data": visible(scorer.cache.name),
         "Split": f"{scorer.config.split}{fold}; {sizes}",
         "Sampler": search.sampler,
@@ -99,7 +97,7 @@ def _facts(found: Found) -> dict[str, str]:
 
 @styled
 def history(found: Found) -> Figure:
-    """Scores by trial, those ended early at their last epoch's, and the best so far."""
+    """Scores by trial (of the last epoch for pruned trials), and the best so far."""
     scored, early = found.trials("COMPLETE"), [t for t in found.trials("PRUNED") if t.value is not None]
     figure, (axes,) = canvas(COLUMN, 2.4)
     if early:
@@ -116,7 +114,7 @@ def history(found: Found) -> Figure:
 
 @styled
 def bars(weights: Any) -> Figure:
-    """Importances, the largest on top."""
+    """Importances in descending order."""
     names = sorted(weights, key=lambda name: -weights[name])
     figure, (axes,) = canvas(COLUMN, 0.6 + 0.28 * len(names))
     axes.barh(range(len(names)), [weights[name] for name in names], height=0.55, color=BLUE, alpha=0.6, linewidth=0)
@@ -129,7 +127,7 @@ def bars(weights: Any) -> Figure:
 
 @styled
 def lines(found: Found) -> Figure:
-    """Parallel coordinates: an axis for each setting, and one for the score."""
+    """Parallel coordinates with an axis for each setting and the score."""
     trials, names = found.trials("COMPLETE"), [*found.search.space]
     scores = np.array([trial.value for trial in trials])
     spread = float(np.ptp(scores)) or 1.0
@@ -154,7 +152,7 @@ def lines(found: Found) -> Figure:
 
 
 def _place(found: Found, name: str, value: Any) -> float:
-    """Where a value lies on its axis, from 0 to 1."""
+    """Position of a value on its axis, from 0 to 1."""
     axis = found.search.space[name]
     if isinstance(axis, Choices):
         return axis.grid().index(value) / max(len(axis.values) - 1, 1)
@@ -173,9 +171,9 @@ def _seconds(trial: Any) -> float | None:
 
 
 def write_rate_curve(config: Config, out: Path) -> RateCurve:
-    """Find the rate for a training on its first fold, and write ``lr_find.json`` and ``lr_find.svg``.
+    """Find the learning rate on the first fold, and write ``lr_find.json`` and ``lr_find.svg``.
 
-    Raises `ConfigError`: the settings do not fit the data, or no rate lowers the loss.
+    Raises `ConfigError`: the settings do not fit the data, or no rate decreases the loss.
     """
     scorer = ValidationScorer(config)
     job = scorer.job(config, out)
@@ -189,7 +187,7 @@ def write_rate_curve(config: Config, out: Path) -> RateCurve:
 
 @styled
 def rate_figure(curve: RateCurve) -> Figure:
-    """Smoothed loss by rate; the suggestion is marked."""
+    """Smoothed loss by rate, with the suggestion."""
     figure, (axes,) = canvas(COLUMN, 2.4)
     axes.plot(curve.rate, curve.loss, color=BLUE)
     height = float(np.interp(curve.suggestion, curve.rate, curve.loss))

@@ -1,1 +1,1 @@
-"""From a cache and a configuration to a run folder."""
+"""Training: from a cache and a configuration to a run folder."""

@@ -1,4 +1,4 @@
-"""Callbacks of a training: its history and checkpoints on disk, its progress."""
+"""Callbacks of a training: history, checkpoints and progress."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,31 +15,31 @@ from skelemo.errors import InputError
 
 @contextmanager
 def restoring(path: Path) -> Iterator[None]:
-    """Take over what an interrupted training has left in a file: whatever fails on the way, `InputError` names it."""
+    """Turn any error while restoring from a file into an `InputError` that names it."""
     try:
         yield
-    except Exception as error:  # a damaged file fails in the readers of torch and safetensors in any of a dozen ways
+    except Exception as error:  # torch's and safetensors' readers raise many kinds for a damaged file
         raise InputError(
-            f"{path} is damaged, or not of this run and version ({type(error).__name__}): "
-            "the run cannot go on; begin it again with another --out"
+            f"{path} is damaged or belongs to another run or version ({type(error).__name__}): "
+            "the run cannot be resumed; start again with another --out"
         ) from error
 
 
 class History(Callback):
-    """Keeps ``metrics.csv``, one row per epoch; a resumed training replaces the epochs that it repeats."""
+    """Writes ``metrics.csv``, one row per epoch; a resumed training replaces the epochs that it repeats."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: list[Mapping[str, object]] = []
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Read the epochs of an interrupted training."""
+        """Read the epochs of the interrupted training."""
         if self.path.exists() and trainer.is_global_zero:
             with restoring(self.path), self.path.open(newline="", encoding="utf-8") as file:
                 self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < trainer.current_epoch]
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Add the epoch's figures."""
+        """Append the epoch's metrics."""
         if not trainer.is_global_zero:
             return
         figures = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
@@ -52,42 +52,42 @@ class History(Callback):
 
 
 class Progress(Callback):
-    """Reports progress: sizes and device at the start, then after each epoch its losses and some ``figures``."""
+    """Reports sizes and device at the start, and losses and some ``metrics`` after each epoch."""
 
-    def __init__(self, report: Callable[[int, int, str], None], start: str, figures: Iterable[str]) -> None:
-        self.report, self.start, self.figures = report, start, tuple(figures)
+    def __init__(self, report: Callable[[int, int, str], None], start: str, metrics: Iterable[str]) -> None:
+        self.report, self.start, self.metrics = report, start, tuple(metrics)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Report what is trained on what."""
+        """Report the start."""
         if trainer.is_global_zero:
             self.report(0, trainer.max_epochs or 0, self.start)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Report epochs done, epochs at most, and the figures that matter."""
+        """Report the epoch and its metrics."""
         found = trainer.callback_metrics
-        shown = (
+        texts = (
             f"{name.removeprefix('validation_').replace('_', ' ')} {float(found[name]):.3f}"
-            for name in ("train_loss", "validation_loss", *self.figures)
+            for name in ("train_loss", "validation_loss", *self.metrics)
             if name in found
         )
         if trainer.is_global_zero:
-            self.report(trainer.current_epoch + 1, trainer.max_epochs or 0, "  ".join(shown))
+            self.report(trainer.current_epoch + 1, trainer.max_epochs or 0, "  ".join(texts))
 
 
 class Checkpoints(Checkpoint):
-    """Keeps ``last.ckpt`` to resume from and ``best.ckpt`` to end with; stops a training that no longer improves.
+    """Writes ``last.ckpt`` (to resume) and ``best.ckpt`` (the result), and stops early without improvement.
 
     Lightning calls checkpoint callbacks last in an epoch, so a training resumed from ``last.ckpt`` continues as if it
-    had never stopped. Its own ModelCheckpoint writes that file only after an improvement, and forgets the best score
-    when the folder is moved.
+    had not been interrupted. Lightning's ModelCheckpoint writes that file only after an improvement, and forgets the
+    best score when the folder is moved.
 
     Parameters
     ----------
-    folder : where both are kept.
-    monitor : the figure that chooses the best epoch; None: the last is the best.
+    folder : folder of both files.
+    monitor : metric that selects the best epoch; None: the last epoch is best.
     mode : ``max`` or ``min``.
     patience : epochs without improvement before stopping; 0: never.
-    patience_steps : optimizer steps that must have passed without improvement as well.
+    patience_steps : optimizer steps without improvement also required before stopping.
     """
 
     def __init__(self, folder: Path, monitor: str | None, mode: str, patience: int, patience_steps: int = 0) -> None:
@@ -99,16 +99,16 @@ class Checkpoints(Checkpoint):
         self.waited, self.best_step = 0, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """State for the checkpoint."""
+        """State saved in the checkpoint."""
         return {"highest": self.highest, "waited": self.waited, "best_step": self.best_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore that state."""
+        """Restore the state."""
         self.highest, self.waited, self.best_step = (state_dict[key] for key in ("highest", "waited", "best_step"))
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Stop at once if patience had run out before the interruption."""
-        self._end_in_time(trainer)
+        """Stop if patience had run out before the interruption."""
+        self._stop_early(trainer)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write the epoch's checkpoints."""
@@ -118,9 +118,9 @@ class Checkpoints(Checkpoint):
             self.highest, self.best_step = score, trainer.global_step
             _save(trainer, self.best, weights_only=True)
         _save(trainer, self.last, weights_only=False)
-        self._end_in_time(trainer)
+        self._stop_early(trainer)
 
-    def _end_in_time(self, trainer: lightning.Trainer) -> None:
+    def _stop_early(self, trainer: lightning.Trainer) -> None:
         waited = trainer.global_step - self.best_step
         trainer.should_stop = trainer.should_stop or (
             0 < self.patience <= self.waited and waited >= self.patience_steps
@@ -128,8 +128,8 @@ class Checkpoints(Checkpoint):
 
 
 def _save(trainer: lightning.Trainer, path: Path, *, weights_only: bool) -> None:
-    if not trainer.is_global_zero:  # only waits for the process that writes
-        trainer.save_checkpoint(path, weights_only=weights_only)
+    if not trainer.is_global_zero:
+        trainer.save_checkpoint(path, weights_only=weights_only)  # a barrier, nothing is written
         return
     with finished(path) as partial:
         trainer.save_checkpoint(partial, weights_only=weights_only)

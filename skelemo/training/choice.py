@@ -1,8 +1,8 @@
-"""What a quick probe on the training subset decides: which parts a model is to see, and whether people are calibrated.
+"""Selection of parts and calibration by a quick probe on the training subset.
 
-The probe is kernel ridge regression on the features of the baselines, scored out of fold on the *training* subset, in
-folds that keep subjects together: no label of the validation or test subset is looked at. Something is left out or
-taken off where the probe then errs less, by `LEAST_GAIN` standard errors of the gain.
+The probe is kernel ridge regression on the baselines' features, cross-validated on the *training* subset in folds that
+keep subjects together; labels of the validation and test subsets are not used. A part is dropped, or calibration
+enabled, if that reduces the probe's error by `LEAST_GAIN` standard errors.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,33 +19,34 @@ from skelemo.data.corpus import Corpus
 from skelemo.data.splits import groups_of, spread_evenly
 from skelemo.data.windows import Gatherer, Targets, Window, find_targets
 from skelemo.evaluation.metrics import mean_of_known
-from skelemo.models.baselines import Scaler, fully_labeled
+from skelemo.models.baselines import fully_labeled
+from skelemo.models.estimators import Scaler
 from skelemo.models.window_features import features
 from skelemo.preprocess import Preparation, prepare
 from skelemo.preprocess.prepare import CalibrationKind
 from skelemo.targets import Head, hard_labels
 
-#: Windows that the probe is fitted and scored on at most, drawn at random: its time grows with their cube.
+#: Most windows for the probe, sampled at random: its time is cubic in their number.
 WINDOWS = 1_000
 FOLDS = 5
-#: Fewer subjects (or videos, where no subject is known) than this say nothing of the gain's standard error.
+#: Fewest subjects (or videos, without subjects) for an estimate of the gain's standard error.
 FEWEST_GROUPS = 3
-#: A gain has to be so many times its standard error, over subjects or videos.
+#: Least gain in standard errors over subjects or videos.
 LEAST_GAIN = 2.0
 #: Kernel ``exp(-GAMMA * mean squared difference of the standardized features)``, and its ridge.
 GAMMA, RIDGE = 0.2, 0.3
-#: Standardized features are cut off there.
+#: Standardized features are clipped to this magnitude.
 _FARTHEST = 10.0
 
 
 @dataclass(frozen=True)
 class Trial:
-    """The probe on some parts, calibrated or not.
+    """The probe's result for some parts and a calibration.
 
     Parameters
     ----------
-    error : squared error out of fold as a share of the labels' variance: 1 knows nothing, 0 knows all.
-    gain, deviation : by how much it is lower than with what was kept before, and the standard error of that.
+    error : cross-validated squared error relative to the labels' variance.
+    gain, deviation : decrease from the error of the previous choice, and its standard error.
     """
 
     parts: tuple[str, ...]
@@ -56,19 +57,20 @@ class Trial:
 
     @property
     def better(self) -> bool:
-        """Whether the gain is more than chance."""
+        """Whether the gain is significant."""
         return self.gain > LEAST_GAIN * self.deviation
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen for one fold.
+    """The choice for one fold.
 
     Parameters
     ----------
-    trials : what was tried, the first one with all parts.
-    reason : why there was no choice of parts.
-    calibrate : see `skelemo.preprocess.Preparation`; ``caution`` says of what kind of data it may cost.
+    trials : results of the probe, the first with all parts.
+    reason : why parts were not selected.
+    calibrate : see `skelemo.preprocess.Preparation`.
+    caution : warning about calibration.
     """
 
     parts: tuple[str, ...]
@@ -78,34 +80,34 @@ class Choice:
     caution: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As ``choices.json`` holds it."""
+        """The fold's entry in ``choices.json``."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Choice":
-        """What `to_json` wrote."""
+        """Inverse of `to_json`."""
         trials = tuple(Trial(**{**trial, "parts": tuple(trial["parts"])}) for trial in data["trials"])
         return cls(**{**data, "parts": tuple(data["parts"]), "trials": trials})
 
     @property
     def summary(self) -> str:
-        """The choice in a few clauses; "" where there was nothing to choose from."""
+        """The choice as a sentence; "" if there was nothing to choose."""
         return "; ".join(clause for clause in (self._of_parts, self._of_calibration, self.caution) if clause)
 
     @property
     def _of_parts(self) -> str:
         trials = [trial for trial in self.trials if trial.calibrate == "none"]
         if self.reason:
-            return f"all parts are kept: {self.reason}"
+            return f"all parts kept: {self.reason}"
         if len(trials) < 2:
             return ""
-        left = [name for name in trials[0].parts if name not in self.parts]
-        if not left:
-            return f"all parts are kept: {' and '.join(self.parts)}"
+        dropped = [name for name in trials[0].parts if name not in self.parts]
+        if not dropped:
+            return f"all parts kept: {' and '.join(self.parts)}"
         error = next(trial.error for trial in trials if trial.parts == self.parts)
         return (
-            f"without {' and '.join(left)}, which only add noise (a probe leaves {error:.3f} of the variance "
-            f"unexplained, with all parts {trials[0].error:.3f})"
+            f"without {' and '.join(dropped)}, which only add noise (unexplained variance of a probe {error:.3f}, with "
+            f"all parts {trials[0].error:.3f})"
         )
 
     @property
@@ -115,11 +117,11 @@ class Choice:
             return ""
         plain = tried[0].error + tried[0].gain
         done = "calibrated" if self.calibrate != "none" else "not calibrated"
-        return f"{done} to the person (a probe leaves {tried[0].error:.3f} with it, {plain:.3f} without)"
+        return f"{done} to the person (unexplained variance of a probe {tried[0].error:.3f} with, {plain:.3f} without)"
 
 
 def standard_error(gain: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """Mean over windows, and its standard error over groups; NaN is left out."""
+    """Mean over windows and its standard error over groups, ignoring NaN."""
     known = ~np.isnan(gain)
     gain, (names, group) = gain[known], np.unique(group[known], return_inverse=True)
     mean = float(gain.mean()) if len(gain) else 0.0
@@ -131,7 +133,7 @@ def standard_error(gain: np.ndarray, group: np.ndarray) -> tuple[float, float]:
 def some_targets(
     corpus: Corpus, sequences: np.ndarray, window: Window, heads: Sequence[Head], *, every: int, seed: int
 ) -> Targets:
-    """The windows that a probe looks at: at most `WINDOWS` of some sequences, drawn at random."""
+    """A random sample of at most `WINDOWS` windows of some sequences."""
     names = tuple(head.name for head in heads)
     targets = find_targets(corpus, sequences, window, names, every=every, seen_only=True)
     if len(targets) > WINDOWS:
@@ -140,7 +142,7 @@ def some_targets(
 
 
 class Probe:
-    """Kernel ridge regression on windows of some training sequences, out of fold."""
+    """Cross-validated kernel ridge regression on windows of training sequences."""
 
     def __init__(self, corpus: Corpus, targets: Targets, window: Window, heads: Sequence[Head], seed: int) -> None:
         self.corpus, self.targets, self.window, self.heads = corpus, targets, window, heads
@@ -151,7 +153,7 @@ class Probe:
         self.fold = spread_evenly(self.group, even, folds, seed) if folds > 1 else even
 
     def losses(self, parts: tuple[str, ...]) -> np.ndarray:
-        """``[W]`` squared error of each window as a share of the variance, mean over heads; NaN without labels."""
+        """Squared error ``[W]`` of each window relative to the variance, averaged over heads; NaN without labels."""
         distance = torch.stack([self._distances[name][0] for name in parts]).sum(0)
         inputs = sum(self._distances[name][1] for name in parts)
         kernel = (distance * (-GAMMA / inputs)).exp()
@@ -167,7 +169,7 @@ class Probe:
 
     @cached_property
     def _wanted(self) -> list[tuple[np.ndarray, Tensor]]:
-        """For each head which windows are labeled, and their labels ``[W, K]``; classes as 0 and 1."""
+        """For each head the mask of labeled windows and their labels ``[W, K]``, classes one-hot."""
         found = []
         for head in self.heads:
             known, labels = fully_labeled(head, self.targets.labels[head.name])
@@ -177,12 +179,12 @@ class Probe:
 
     @cached_property
     def _distances(self) -> dict[str, tuple[Tensor, int]]:
-        """Squared distances ``[W, W]`` of the windows by part, and the number of its features."""
+        """Squared distances ``[W, W]`` of the windows by part, and the part's number of features."""
         gatherer, rows = Gatherer(self.corpus, self.window), torch.as_tensor(self.targets.row)
         pieces: dict[str, list[Tensor]] = {name: [] for name in self.corpus.layout.slices}
         for some in rows.to(self.corpus.device).split(256):
             keypoints, mask = gatherer.gather(some)
-            if self.corpus.preparation.coordinates == "frame":  # the network draws, the probe does not
+            if self.corpus.preparation.coordinates == "frame":  # image networks, unlike the probe, take pixels
                 keypoints, _ = prepare(keypoints, self.corpus.layout, Preparation())
             for name, where in self.corpus.layout.slices.items():
                 pieces[name].append(features(keypoints[:, :, where], mask).cpu())
@@ -194,7 +196,7 @@ class Probe:
 
 
 def _errors(kernel: Tensor, truth: Tensor, fold: Tensor) -> Tensor:
-    """``[W]`` squared error of each window, predicted by a regression on the other folds."""
+    """Cross-validated squared error ``[W]`` of each window."""
     error = torch.full((len(truth),), torch.nan, dtype=truth.dtype)
     for number in fold.unique():
         test, train = (fold == number).nonzero()[:, 0], (fold != number).nonzero()[:, 0]
@@ -217,16 +219,16 @@ def choose_parts(
     seed: int,
     usable: Callable[[tuple[str, ...]], bool] = lambda parts: True,
 ) -> Choice:
-    """Choose among the parts that a corpus shows.
+    """Select parts by backward elimination.
 
-    A part that is visible but says nothing of the labels costs a model accuracy: it learns the noise by heart. Starting
-    from all parts, the one without which the probe errs least is left out, as long as the gain is more than chance.
+    A visible part without information on the labels costs accuracy, since a model overfits to its noise. Starting from
+    all parts, drop the part whose removal reduces the probe's error most, while the gain is significant.
 
     Parameters
     ----------
-    sequences : rows of the training sequences; no others are looked at.
-    seed : of the sample of windows and of the probe's folds.
-    usable : whether the model can do with some parts.
+    sequences : rows of the training sequences; only these are used.
+    seed : seed of the sample of windows and of the probe's folds.
+    usable : whether the model accepts these parts.
     """
     kept = tuple(corpus.layout.slices)
     if len(kept) == 1:
@@ -235,7 +237,7 @@ def choose_parts(
     probe = Probe(corpus, targets, window, heads, seed)
     count = len(np.unique(probe.group))
     if count < FEWEST_GROUPS:
-        return Choice(kept, reason=f"the training subset has {count} subjects or videos to judge them by")
+        return Choice(kept, reason=f"too few subjects or videos in the training subset ({count}) to compare them")
     loss = probe.losses(kept)
     trials = [Trial(kept, float(np.nanmean(loss)))]
     while len(kept) > 1:
@@ -266,18 +268,18 @@ def choose_calibration(
     every: int,
     seed: int,
 ) -> Choice:
-    """The choice, with calibration by track where that is worth it.
+    """The choice, with calibration by track if it reduces the probe's error.
 
-    It helps where a person is seen with several emotions. Where all that is known of a person shows one of them, the
-    usual face is that emotion, and taking it off takes off what is to be learned.
+    Calibration helps if people appear with several emotions. If all frames of a person show a single emotion, their
+    mean pose contains it, and subtracting the mean removes the signal.
 
     Parameters
     ----------
-    corpus : of the chosen parts, not calibrated.
-    sequences : rows of the training sequences; labels of no others are looked at.
-    seed : of the sample of windows and of the probe's folds.
+    corpus : the corpus with the chosen parts, not calibrated.
+    sequences : rows of the training sequences; only their labels are used.
+    seed : seed of the sample of windows and of the probe's folds.
     """
-    if corpus.preparation.coordinates == "frame":  # the network draws
+    if corpus.preparation.coordinates == "frame":  # image networks are not calibrated
         return choice
     targets = some_targets(corpus, sequences, window, heads, every=every, seed=seed)
     plain, other = (Probe(one, targets, window, heads, seed) for one in (corpus, corpus.calibrated("track", sequences)))
@@ -291,7 +293,7 @@ def choose_calibration(
 
 
 def caution(corpus: Corpus, sequences: np.ndarray, heads: Sequence[Head]) -> str:
-    """A warning where most people of some sequences show a single class; "" where they do not."""
+    """A warning if most people in some sequences show a single class, else ""."""
     people = people_of(corpus.sequences)
     chosen = np.isin(np.repeat(np.arange(len(people)), corpus.sequences["length"]), sequences)
     person = np.repeat(people, corpus.sequences["length"])[chosen]
@@ -304,7 +306,7 @@ def caution(corpus: Corpus, sequences: np.ndarray, heads: Sequence[Head]) -> str
         single = int((classes == 1).sum())
         if 2 * single > len(classes):
             return (
-                f"careful: {single:,} of {len(classes):,} people show one {head.name} alone, which calibrating takes "
-                "off with what is usual of them; name subjects in the label table, or take calibrate: auto or none"
+                f"warning: {single:,} of {len(classes):,} people show a single {head.name}, which calibration removes "
+                "with their mean pose; name subjects in the label table, or set calibrate to auto or none"
             )
     return ""

@@ -1,4 +1,4 @@
-"""The configuration of a training, validated: from a YAML file, then from ``--set key=value``."""
+"""The validated configuration of a training, from a YAML file and ``--set key=value``."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -14,7 +14,7 @@ from skelemo.data.pretext import PRETEXT
 from skelemo.data.windows import Window
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.preprocess.prepare import Coordinates, Preparation
-from skelemo.runs.schemas import read_user_yaml
+from skelemo.runs.yaml_settings import read_user_yaml
 from skelemo.targets import head_names
 from skelemo.training.optimizers import OPTIMIZERS, SCHEDULES
 from skelemo.training.settings import (
@@ -31,12 +31,11 @@ from skelemo.training.settings import (
 
 Settings = TypeVar("Settings")
 
-#: Settings that decide what a score means, or that are luck.
+#: Settings that a search may not vary: they define what is scored, or are seeds.
 SCORED = frozenset(("data", "corrections", "head", "split", "validation", "given_validation", "split_seed"))
 SCORED |= {"evaluate_every", "neutral_radius", "seed", "seeds", "device", "memory"}
 
-
-#: Settings about labels, which a pretraining does not look at.
+#: Settings about labels, unused in pretraining.
 LABELED: tuple[str, ...] = ("head", "loss", "loss_weight", "class_weights", "label_smoothing", "loss_weighting")
 LABELED += ("balance", "mixup", "neutral_radius")
 
@@ -52,7 +51,7 @@ class Config(  # pydantic lists the fields of the last base first
     WindowSettings,
     DataSettings,
 ):
-    """All settings of one training, flat, as ``config.yaml`` of a run holds them."""
+    """All settings of a training, flat, as in a run's ``config.yaml``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -75,29 +74,29 @@ class Config(  # pydantic lists the fields of the last base first
     @classmethod
     def _named_or_chosen(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(value) != 1 and {"auto", "all"} & set(value):
-            raise ValueError("auto and all stand alone")
+            raise ValueError("auto and all cannot be combined")
         return value or ("all",)
 
     @property
     def named_parts(self) -> tuple[str, ...]:
-        """The parts that are named; none where ``auto`` or ``all`` stands for them."""
+        """The parts given by name; empty for ``auto`` and ``all``."""
         return () if self.parts in (("auto",), ("all",)) else self.parts
 
     @property
     def bytes(self) -> int | None:
-        """What keypoints may take, in bytes; None without a limit."""
+        """Memory limit for keypoints in bytes; None without a limit."""
         from skelemo.ingest.batching import parse_size
 
         return parse_size(self.memory) if self.memory else None
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The heads that the network serves."""
+        """Names of the network's heads."""
         return (PRETEXT,) if self.pretrain else head_names(self.head)
 
     @property
     def is_baseline(self) -> bool:
-        """Not trained iteratively."""
+        """Whether the architecture is a baseline, which is fitted rather than trained."""
         from skelemo.models.registry import entry
 
         return entry(self.arch).facts.fitted
@@ -105,36 +104,35 @@ class Config(  # pydantic lists the fields of the last base first
     @property
     def window(self) -> Window:
         """The shape of windows."""
-        return self._part(Window, sampling="stride" if self.sampling == "novelty" else self.sampling)
+        return self._settings(Window, sampling="stride" if self.sampling == "novelty" else self.sampling)
 
     @property
     def augmentation(self) -> Augmentation:
-        """The random changes of training windows."""
-        return self._part(Augmentation)
+        """The augmentation of training windows."""
+        return self._settings(Augmentation)
 
     def preparation(self, coordinates: Coordinates) -> Preparation:
-        """How keypoints are prepared for a model that takes such coordinates, before they are calibrated."""
-        return self._part(Preparation, coordinates=coordinates, calibrate="none", standardize="none")
+        """The preparation of keypoints for a model that takes these coordinates, without calibration."""
+        return self._settings(Preparation, coordinates=coordinates, calibrate="none", standardize="none")
 
-    def _part(self, kind: type[Settings], **given: object) -> Settings:
-        names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # every kind asked for is a dataclass
+    def _settings(self, kind: type[Settings], **given: object) -> Settings:
+        names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # kind is a dataclass
         return kind(
             **{name: getattr(self, name) for name in names if name not in given and hasattr(self, name)}, **given
         )
 
     def to_yaml(self) -> str:
-        """As ``config.yaml`` holds it."""
+        """Content of ``config.yaml``."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
-    """Settings from a YAML file, with others in their place.
+    """Settings from a YAML file, with overrides.
 
-    A setting of the chosen architecture may stand beside the others in the place of ``model``: ``width`` is
-    ``model.width``.
+    ``model.`` may be omitted from a setting of the architecture: ``width`` is ``model.width``.
 
-    Raises `InputError`: the file cannot be read or is not a mapping of settings; `ConfigError`: an unknown setting (the
-    nearest known one is named) or a value that it cannot have.
+    Raises `InputError`: the file is unreadable or not a mapping of settings; `ConfigError`: an unknown setting (with
+    the nearest known one) or an invalid value.
     """
     where = f"{file}: " if file else ""
     written, given = _read_settings(file) if file else {}, overrides or {}
@@ -152,9 +150,9 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
         _ = SCHEDULES[config.schedule]
         _require_size(config.memory, where)
         if not config.init and (config.init_freeze or config.init_rate != 1):
-            raise ConfigError(f"{where}init_freeze and init_rate are about the weights of another run: add init=RUN")
+            raise ConfigError(f"{where}init_freeze and init_rate apply to weights of another run: set init=RUN")
         if config.init and config.is_baseline:
-            raise ConfigError(f"{where}{config.arch} is not trained iteratively: leave init out")
+            raise ConfigError(f"{where}{config.arch} is a baseline, without initial weights: omit init")
         return _pretraining(config, where) if config.pretrain else config
     except ValidationError as error:
         first = error.errors()[0]
@@ -163,13 +161,11 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
 
 
 def _pretraining(config: Config, where: str) -> Config:
-    """The configuration without what is about labels; `ConfigError` where nothing can be learned."""
+    """The configuration without settings about labels; `ConfigError` if pretraining is impossible."""
     if config.is_baseline:
-        raise ConfigError(
-            f"{where}{config.arch} is not trained iteratively, so that nothing can start from it: take a network"
-        )
+        raise ConfigError(f"{where}{config.arch} is a baseline and cannot be pretrained: choose a network")
     if not config.hide_points + config.hide_frames:
-        raise ConfigError(f"{where}pretrain with hide_points and hide_frames 0: nothing is hidden to be reconstructed")
+        raise ConfigError(f"{where}pretrain: hide_points and hide_frames are both 0; expected at least one above 0")
     fields = Config.model_fields
     unlabeled = {name: fields[name].get_default(call_default_factory=True) for name in LABELED}
     own = {
@@ -190,7 +186,7 @@ def _require_size(memory: str, where: str) -> None:
 
 
 def _expected(name: str) -> str:
-    """What values a setting has, in words."""
+    """Description of a setting's valid values."""
     field = Config.model_fields[name]
     kinds_of = (field.annotation, *get_args(field.annotation))
     bounded = next((kind for kind in kinds_of if get_origin(kind) is Annotated), None)
@@ -216,12 +212,12 @@ def _expected(name: str) -> str:
 
 
 def _model_first(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """``model`` as a whole goes before its parts."""
+    """Settings with ``model`` before ``model.NAME``."""
     return sorted(settings.items(), key=lambda setting: setting[0] != "model")
 
 
 def _place(values: dict[str, Any], key: str, value: Any, arch: object) -> None:
-    """Put a setting among the others, or under ``model`` where it is one of the architecture's."""
+    """Add a setting, under ``model`` if it is the architecture's."""
     name, _, inner = key.partition(".")
     if name not in Config.model_fields:
         known = _settings_of(arch)
@@ -233,39 +229,38 @@ def _place(values: dict[str, Any], key: str, value: Any, arch: object) -> None:
     elif Config.model_fields[name].default_factory is dict and isinstance(values.get(name, {}), dict):
         values[name] = {**values.get(name, {}), inner: _listed(value, inner, arch) if name == "model" else value}
     else:
-        raise ConfigError(f"setting {key}: expected a mapping under {name}, as in model.width=64")
+        raise ConfigError(f"setting {key}: {name} is not a mapping; nested settings are e.g. model.width=64")
 
 
 def _unknown_setting(key: str, arch: object, known: Iterable[str]) -> ConfigError:
-    """It may be another architecture's."""
     everything = [*Config.model_fields, *known]
     if get_close_matches(key, everything, n=1, cutoff=0.75):
         return unknown("setting", key, everything)
-    takes = f"{arch} takes {', '.join(sorted(known))}" if known else f"{arch} has none of its own"
+    takes = f"{arch} has the settings {', '.join(sorted(known))}" if known else f"{arch} has no settings of its own"
     return ConfigError(f"unknown setting {key!r}: {takes}; skelemo train --settings lists all")
 
 
 def _listed(value: Any, setting: str, arch: object) -> Any:
-    """The list that ``joint,bone`` stands for, where the architecture takes one."""
+    """``joint,bone`` as a list if the architecture's setting is one."""
     if not isinstance(value, str) or "," not in value or not isinstance(_settings_of(arch).get(setting), tuple):
         return value
     return [yaml.safe_load(item) for item in value.split(",")]
 
 
 def _settings_of(arch: object) -> Mapping[str, Any]:
-    """The settings of an architecture or a baseline, with their defaults."""
+    """Settings of an architecture with their defaults."""
     from skelemo.models.registry import entry
 
     return entry(str(arch)).settings
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """``key=value`` as ``--set`` takes it; the value is read as YAML, so lists and numbers are what they look like."""
+    """Parse the ``key=value`` of ``--set``, with the value as YAML."""
     parsed = {}
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise ConfigError(f"--set {text!r}: expected key=value, as in --set lr=0.001")
+            raise ConfigError(f"--set {text!r}: expected key=value, e.g. --set lr=0.001")
         try:
             parsed[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError:
@@ -277,7 +272,5 @@ def _read_settings(file: Path) -> dict[str, Any]:
     settings = read_user_yaml(file)
     for verb, key in (("tune", "space"), ("study", "grid")):
         if key in settings:
-            raise InputError(
-                f"{file}: it has {key}, as a file of skelemo {verb}; expected the settings of one training"
-            )
+            raise InputError(f"{file}: {key} belongs in a file for skelemo {verb}; expected the settings of a training")
     return settings

@@ -29,8 +29,9 @@ from skelemo.runs.predictions import SUBSETS as SCORED_SUBSETS
 from skelemo.runs.predictions import mean_predictions, write_predictions
 from skelemo.training.choice import Choice
 from skelemo.training.config import Config, load_config
-from skelemo.training.fold import Job, measure_throughput, require_windows, run_fold
+from skelemo.training.fold import measure_throughput, run_fold
 from skelemo.training.initial import learned_before, origin
+from skelemo.training.job import Job, require_windows
 from skelemo.training.processes import join_processes, own_device, rank
 from skelemo.training.settling import (
     Jobs,
@@ -42,26 +43,25 @@ from skelemo.training.settling import (
     settle_heads,
 )
 
-#: Called at the start of each fold, with sizes, and after each epoch: fold, folds, epochs done, epochs at most, text.
+#: Progress callback at the start of each fold and after each epoch: fold, folds, epochs done, most epochs, text.
 Report = Callable[[int, int, int, int, str], None]
 
-#: Settings that may change when a run is resumed: where its data are, and the machine.
+#: Settings that may change when a run is resumed: paths of the data, and the machine.
 MOVABLE = {"data", "corrections", "init", "device", "devices", "nodes", "memory", "compile"}
 
 
 def train(config: Config, out: Path, *, resume: bool = False, report: Report = lambda *_: None) -> Scores:
-    """Train, choose by validation, score once, and leave a run folder; returns its scores.
+    """Train, select the model by validation, score it once, and write a run folder; returns the scores.
 
-    A pretraining has the validation loss in their place.
+    A pretraining returns the validation loss instead.
 
-    Raises `ConfigError`: ``out`` holds something already and ``resume`` is not asked for, another process is writing
-    it, or the settings do not fit the data; `CacheError` or `InputError`: the data, or a file of the run that is
-    resumed, cannot be read.
+    Raises `ConfigError`: ``out`` exists without ``resume``, is being written by another process, or the settings do not
+    fit the data; `CacheError` or `InputError`: the data, or a file of the resumed run, are unreadable.
     """
-    together = _written(config, out) if resume and (out / "config.yaml").exists() else config
-    join_processes(together)
+    settings = _written(config, out) if resume and (out / "config.yaml").exists() else config
+    join_processes(settings)
     if rank():
-        return _train(together, out, resume, report)
+        return _train(settings, out, resume, report)
     with claimed(out):
         return _train(_settled(config, out, resume), out, resume, report)
 
@@ -69,7 +69,7 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
 def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     if not config.data:
         absent = f"nothing to resume in {out}, and " if resume else ""
-        raise ConfigError(f"{absent}no data: name a cache, as in --data cache/NAME")
+        raise ConfigError(f"{absent}no data: name a cache, e.g. --data cache/NAME")
     cache, corrections = open_cache([Path(path) for path in config.data]), corrections_of(config)
     _require_same_data(out, cache, corrections)
     device = own_device(choose_device(config.device), config)
@@ -85,16 +85,16 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
         config = config.model_copy(update={"optimizer": None})
     config, choices = settle_choices(config, data.corpus, split, out)
     folds, jobs = list(zip(split.folds, choices, strict=True)), Jobs(config, data.corpus, device)
-    for number, (fold, choice) in enumerate(folds, 1):  # windows are the same, calibrated or not
+    for number, (fold, choice) in enumerate(folds, 1):  # calibration does not change the windows
         require_windows(jobs(replace(choice, calibrate="none"), fold), fold, number)
     job, written = jobs(choices[0], split.folds[0]), split.to_json(data.corpus.sequences)
     changes = data.changes
     if config.init:
         job = replace(job, origin=origin(config, 1, len(folds), config.seed))
-        written["learned_before"], flatters = learned_before(config, split.folds, data.corpus.sequences)
+        written["learned_before"], seen = learned_before(config, split.folds, data.corpus.sequences)
         first = job.start(job.create(restored=True))
-        changes = changes | {"init": {"text": first.text if first else "", "overlap": flatters}}
-    facts = environment(cache, job.answered, device) | changes | require_buildable(job, begun=_is_begun(out))
+        changes = changes | {"init": {"text": first.text if first else "", "overlap": seen}}
+    facts = environment(cache, job.all_heads, device) | changes | require_buildable(job, begun=_is_begun(out))
     if not rank():
         _open_folder(out, config, written, facts, choices)
     started = time.monotonic()
@@ -105,7 +105,7 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     if not config.pretrain:
         facts |= {"throughput": measure_throughput(job, split.folds[0], training_folders(out)[0])}
     write_json(out / "environment.json", facts)
-    if config.pretrain:  # nothing is predicted
+    if config.pretrain:
         write_json(out / "scores.json", {})
         return _reconstruction(out)
     if len(training_folders(out)) > 1:
@@ -118,44 +118,44 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
 def _by_seed(
     config: Config, jobs: Jobs, folds: Sequence[tuple[Fold, Choice]], out: Path, report: Report
 ) -> dict[int, pd.DataFrame]:
-    """Train every fold under every seed; what each seed's folds predict together."""
+    """Train every fold with every seed; returns the predictions of all folds by seed."""
     by_seed = {}
     for turn, seed in enumerate(range(config.seed, config.seed + config.seeds)):
         place, tables = out / f"seed_{seed}" if config.seeds > 1 else out, []
         for number, (fold, choice) in enumerate(folds, 1):
             folder = place / f"fold_{number}" if len(folds) > 1 else place
 
-            def tell(done: int, most: int, figures: str, at: int = turn * len(folds) + number) -> None:
-                report(at, config.seeds * len(folds), done, most, figures)
+            def advance(done: int, most: int, text: str, at: int = turn * len(folds) + number) -> None:
+                report(at, config.seeds * len(folds), done, most, text)
 
             model = origin(config, number, len(folds), seed) if config.init and not has_model(folder) else None
-            tables.append(run_fold(replace(jobs(choice, fold, seed), origin=model), fold, number, folder, tell))
+            tables.append(run_fold(replace(jobs(choice, fold, seed), origin=model), fold, number, folder, advance))
         by_seed[seed] = pd.concat(tables, ignore_index=True)
     return by_seed
 
 
 def _scores(job: Job, corpus: Corpus, cache: Cache, by_seed: Mapping[int, pd.DataFrame], out: Path) -> Scores:
-    """Score the mean prediction of the seeds, which is written with its mistakes."""
-    answered = job.answered
-    predictions = mean_predictions([*by_seed.values()], answered) if len(by_seed) > 1 else next(iter(by_seed.values()))
-    write_predictions(out / "predictions.parquet", predictions, answered)
+    """Score the mean prediction of the seeds; writes predictions and mistakes."""
+    heads = job.all_heads
+    predictions = mean_predictions([*by_seed.values()], heads) if len(by_seed) > 1 else next(iter(by_seed.values()))
+    write_predictions(out / "predictions.parquet", predictions, heads)
     clips = [head.name for head in job.heads if labeled_as_clips(corpus, head)]
-    emotions = labeled_emotions(corpus.heads) if answered != job.heads else None
+    emotions = labeled_emotions(corpus.heads) if heads != job.heads else None
     clips += [READING.name] if emotions and labeled_as_clips(corpus, emotions) else []
-    scores = score(predictions, answered, clips=clips)
+    scores = score(predictions, heads, clips=clips)
     if len(by_seed) > 1:
-        each = {seed: score(table, answered, clips=clips, resamples=1) for seed, table in by_seed.items()}
+        each = {seed: score(table, heads, clips=clips, resamples=1) for seed, table in by_seed.items()}
         scores = with_seeds(scores, each)
     subset = next((one for one in reversed(SCORED_SUBSETS) if scores.get(one)), None)
     if subset:
-        shown = predictions[predictions["subset"] == subset]
-        _score_groups(scores, shown, job, cache, clips, subset)
-        write_mistakes(out, find_mistakes(corpus, shown, answered, job.config.mistakes))
+        rows = predictions[predictions["subset"] == subset]
+        _score_groups(scores, rows, job, cache, clips, subset)
+        write_mistakes(out, find_mistakes(corpus, rows, heads, job.config.mistakes))
     return scores
 
 
 def _importance(config: Config, folds: int, out: Path) -> pd.DataFrame:
-    """The mean over folds and seeds of what each training has left."""
+    """Mean importance over folds and seeds."""
     seeds = [out / f"seed_{config.seed + turn}" for turn in range(config.seeds)] if config.seeds > 1 else [out]
     by_fold = [
         [read_importance(seed / f"fold_{number}" if folds > 1 else seed) for seed in seeds]
@@ -165,47 +165,47 @@ def _importance(config: Config, folds: int, out: Path) -> pd.DataFrame:
 
 
 def _reconstruction(out: Path) -> Scores:
-    """The validation loss that a pretraining ended with, a mean over folds and seeds; 1 is the error of the mean."""
+    """Best validation loss of a pretraining, averaged over folds and seeds; 1 is the error of predicting the mean."""
     tables = [pd.read_csv(folder / "metrics.csv") for folder in training_folders(out)]
     losses = [float(table["validation_loss"].min()) for table in tables if "validation_loss" in table]
     return Scores(validation={PRETEXT: {"loss": {"value": float(np.mean(losses))}}}) if losses else Scores()
 
 
 def _require_columns(config: Config, cache: Cache, corpus: Corpus) -> None:
-    """Refuse columns to score by that the data do not have."""
+    """Raise `ConfigError` for an unknown column in ``by``."""
     for column in config.by:
         if column not in COMPUTED:
             groups_by(column, cache, corpus, np.arange(len(corpus)), None)
 
 
 def _score_groups(
-    scores: Scores, shown: pd.DataFrame, job: Job, cache: Cache, clips: Sequence[str], subset: str
+    scores: Scores, predictions: pd.DataFrame, job: Job, cache: Cache, clips: Sequence[str], subset: str
 ) -> None:
-    """Add the scores by column, where a column tells windows of the subset apart."""
-    rows, whole = rows_of(job.corpus, shown), job.config.sampling == "clip"
+    """Add scores by each column of ``by`` with at least two values in the subset."""
+    rows, whole = rows_of(job.corpus, predictions), job.config.sampling == "clip"
     for column in job.config.by:
         values = groups_by(column, cache, job.corpus, rows, None, clips=whole, strict=False)
         if len({*values.tolist()} - {""}) > 1:
-            score_by(scores, shown, job.answered, clips, column, values, subset)
+            score_by(scores, predictions, job.all_heads, clips, column, values, subset)
 
 
 def _settled(config: Config, out: Path, resume: bool) -> Config:
-    """The configuration to run: of a resumed run that of the folder, with `MOVABLE` replaced."""
+    """The configuration to run; for a resumed run the folder's, with `MOVABLE` replaced."""
     sweep(out)
     if all(path.name == LOCK for path in out.iterdir()):
         return config
     if not resume:
-        raise ConfigError(f"{out} exists: choose another --out, or continue that run with --resume")
+        raise ConfigError(f"{out} exists: choose another --out, or continue the run with --resume")
     if not (out / "config.yaml").exists():
         raise ConfigError(f"{out} is not a run folder (no config.yaml): choose another --out")
     if (out / "scores.json").exists():
-        raise ConfigError(f"{out} is finished: `skelemo report {out} --out DIR` shows it")
+        raise ConfigError(f"{out} is finished: see `skelemo report {out} --out DIR`")
     written = load_config(out / "config.yaml")
     for name in config.model_fields_set - MOVABLE:
         if getattr(config, name) not in (getattr(written, name), "auto", ("auto",)):
             raise ConfigError(
-                f"{out} was begun with {name} = {getattr(written, name)!r}, not {getattr(config, name)!r}: "
-                "--resume keeps the settings of the folder; leave yours out or choose another --out"
+                f"{out} was started with {name} = {getattr(written, name)!r}, not {getattr(config, name)!r}: "
+                "--resume keeps the run's settings; omit yours or choose another --out"
             )
     return _written(config, out)
 
@@ -217,18 +217,18 @@ def _written(config: Config, out: Path) -> Config:
 
 
 def _require_same_data(out: Path, cache: Cache, corrections: Corrections | None) -> None:
-    """Refuse to resume a run on other data, whose sequences its split names, or with other corrections."""
+    """Raise `ConfigError` for a run resumed with other data or corrections."""
     if not _is_begun(out):
         return
     begun = read_json(out / "environment.json")
     if begun.get("corrections", {}).get("sha256") != (corrections.sha256 if corrections else None):
-        raise ConfigError(f"{out} was begun with other corrections than there are now: choose another --out")
+        raise ConfigError(f"{out}: the corrections have changed since the run was started: choose another --out")
     if begun.get("cache_hash") != cache.hash:
-        raise ConfigError(f"{out} was begun with other data than {cache.name} holds now: choose another --out")
+        raise ConfigError(f"{out}: {cache.name} has changed since the run was started: choose another --out")
 
 
 def _is_begun(out: Path) -> bool:
-    """Whether the folder holds all that a training begins with; the split is written last."""
+    """Whether the training has started; of its initial files the split is written last."""
     return (out / "splits.json").exists()
 
 
@@ -238,9 +238,8 @@ def _read_split(file: Path, corpus: Corpus) -> Split:
     except ConfigError as error:
         raise InputError(f"{file}: {error}") from None
     named = {name for fold in split.folds for subset in SUBSETS for name in getattr(fold, subset)}
-    strange = sorted(named - set(corpus.sequences["id"]))
-    if strange:
-        raise InputError(f"{file}: no sequence {strange[0]!r} in the data; begin again with another --out")
+    if unknown := sorted(named - set(corpus.sequences["id"])):
+        raise InputError(f"{file}: no sequence {unknown[0]!r} in the data; start again with another --out")
     return split
 
 

@@ -1,8 +1,8 @@
-"""Losses by name, for each kind of head; windows and outputs without a label never count.
+"""Losses by name for each kind of head; windows and outputs without a label are ignored.
 
-A loss is ``loss(outputs [N, K], labels, known, context) -> scalar``: float32 outputs of the N windows that have any
-label, their labels by the head's kind (classes: int64 ``[N]`` or shares ``[N, K]``; values and flags: float32 ``[N,
-K]``), and ``known`` bool ``[N, K]``, which outputs have one. `skelemo.plugins` says how other packages add theirs.
+A loss is ``loss(outputs [N, K], labels, known, context) -> scalar``: float32 outputs of the N labeled windows, their
+labels by the head's kind (classes: int64 ``[N]`` or shares ``[N, K]``; values and flags: float32 ``[N, K]``), and
+``known`` bool ``[N, K]``, whether each output has a label. See `skelemo.plugins` for losses of other packages.
 """
 
 import math
@@ -20,14 +20,14 @@ from skelemo.targets import Head, KindName
 
 @dataclass(frozen=True)
 class Context:
-    """What a loss may need to know beside outputs and labels.
+    """Further arguments of a loss.
 
     Parameters
     ----------
-    weight : ``[K]`` weight of each class, or of each flag where it is 1; None for equal weights.
-    frequency : ``[K]`` share of each class in training, or of the windows in which a flag is 1.
+    weight : ``[K]`` weight of each class, or of positive labels of each flag; None for equal weights.
+    frequency : ``[K]`` frequency of each class, or of positive labels of each flag, in training.
     smoothing : label smoothing of classes.
-    batch : windows of the batch, labeled or not.
+    batch : number of windows in the batch, labeled or not.
     """
 
     weight: Tensor | None = None
@@ -36,22 +36,22 @@ class Context:
     batch: int = 0
 
     def to(self, device: torch.device) -> "Context":
-        """The same, its tensors on a device."""
+        """The context with its tensors on a device."""
         weight, frequency = (None if t is None else t.to(device) for t in (self.weight, self.frequency))
         return Context(weight, frequency, self.smoothing, self.batch)
 
 
 Loss = Callable[[Tensor, Tensor, Tensor, Context], Tensor]
-#: Facts of a loss are the kind of head that it serves.
+#: Losses by name; ``facts`` is the kind of head that a loss is for.
 LOSSES: Registry[KindName] = Registry("loss", "skelemo.losses")
-#: The loss of each kind where none is chosen.
+#: Default loss of each kind.
 DEFAULTS: dict[KindName, str] = {"classes": "cross_entropy", "values": "mse", "flags": "bce"}
 
 
 def head_loss(head: Head, name: str, outputs: Tensor, labels: Tensor, context: Context) -> Tensor:
-    """Loss of one head over a batch: ``outputs [B, K]``, labels by the head's kind; 0 where nothing is labeled.
+    """Loss of one head over a batch: ``outputs [B, K]``, labels by the head's kind; 0 without labels.
 
-    ``name`` is a registered loss or several joined by ``+``, whose sum is taken.
+    ``name`` is a registered loss, or a sum of several joined by ``+``.
     """
     soft = head.kind == "classes" and labels.ndim == 2
     missing = labels.isnan() if labels.is_floating_point() else labels < 0
@@ -65,17 +65,17 @@ def head_loss(head: Head, name: str, outputs: Tensor, labels: Tensor, context: C
 
 
 def require_loss(head: Head, name: str) -> None:
-    """Refuse by a `ConfigError` a loss that does not exist or serves another kind of head."""
+    """Raise `ConfigError` for an unknown loss or one for another kind of head."""
     for part in name.split("+"):
         kind = LOSSES[part].facts
         if kind != head.kind:
             fitting = ", ".join(other for other in LOSSES if LOSSES[other].facts == head.kind)
-            raise ConfigError(f"loss {part!r} is for heads of {kind}, but {head.name} has {head.kind}: take {fitting}")
+            raise ConfigError(f"loss {part!r} is for {kind}, but {head.name} has {head.kind}: expected {fitting}")
 
 
 @LOSSES.register("cross_entropy", "classes")
 def cross_entropy(outputs: Tensor, labels: Tensor, known: Tensor, context: Context) -> Tensor:
-    """Mean cross-entropy with class numbers or shares."""
+    """Mean cross-entropy with class indices or shares."""
     return functional.cross_entropy(outputs, labels, weight=context.weight, label_smoothing=context.smoothing)
 
 
@@ -110,15 +110,15 @@ def mae(outputs: Tensor, labels: Tensor, known: Tensor, context: Context) -> Ten
 
 @LOSSES.register("huber", "values")
 def huber(outputs: Tensor, labels: Tensor, known: Tensor, context: Context) -> Tensor:
-    """Huber loss with its bend at 1."""
+    """Huber loss with delta 1."""
     return functional.huber_loss(outputs[known], labels[known])
 
 
 @LOSSES.register("ccc", "values")
 def ccc(outputs: Tensor, labels: Tensor, known: Tensor, context: Context) -> Tensor:
-    """1 - CCC, mean over the outputs.
+    """1 - CCC, averaged over outputs and weighted by the batch's share of labeled windows.
 
-    A batch counts by its share of labeled windows: the CCC of two windows says nothing.
+    (The CCC of a few windows is meaningless.)
     """
     agreement = batch_ccc(outputs, torch.where(known, labels, 0), known)
     share = len(outputs) / context.batch if context.batch else 1.0
@@ -136,7 +136,7 @@ def bce(outputs: Tensor, labels: Tensor, known: Tensor, context: Context) -> Ten
 
 @LOSSES.register("binary_focal", "flags")
 def binary_focal(outputs: Tensor, labels: Tensor, known: Tensor, context: Context, *, gamma: float = 2.0) -> Tensor:
-    """Binary cross-entropy weighted by ``(1 - p)^gamma`` of the true answer (Lin et al. 2017)."""
+    """Binary cross-entropy weighted by ``(1 - p)^gamma`` for the probability p of the label (Lin et al. 2017)."""
     signed = torch.where(labels > 0, outputs, -outputs)
     terms = -((-signed).sigmoid() ** gamma) * functional.logsigmoid(signed)
     return (terms if context.weight is None else terms * torch.where(labels > 0, context.weight, 1))[known].mean()
@@ -156,12 +156,12 @@ def batch_ccc(x: Tensor, y: Tensor, known: Tensor | None = None) -> Tensor:
 
 
 def context_of(head: Head, labels: Tensor, weights: str, smoothing: float) -> Context:
-    """Frequencies, and weights of rare classes or flags, from a head's training labels.
+    """Frequencies and weights of classes or flags from a head's training labels.
 
     Parameters
     ----------
-    weights : ``none``, ``balanced`` (inverse frequency) or ``sqrt`` (its square root). The weights of the labels
-        average to 1; a class that never occurs has weight 0. A flag weighs the odds against it.
+    weights : ``none``, ``balanced`` (inverse frequency) or ``sqrt`` (its square root). Class weights average to 1 over
+        the labels and are 0 for absent classes. The weight of a flag is the ratio of negative to positive labels.
     """
     if head.kind == "values":
         return Context()

@@ -1,4 +1,4 @@
-"""The LightningModule: one architecture, its losses, its optimizer and its validation score."""
+"""The LightningModule: network, losses, optimizer and validation score."""
 
 import math
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from skelemo.training.losses import DEFAULTS, Context, head_loss
 from skelemo.training.optimizers import make_optimizer, make_schedules
 from skelemo.training.processes import agree_on_statistics, gathered
 
-#: The validation figure that chooses the model, and whether more of it is better.
+#: Validation metrics for model selection, and whether to maximize or minimize them.
 MONITORED = {"score": "max", "loss": "min"}
 
 
@@ -32,9 +32,9 @@ class Training(lightning.LightningModule):
 
     Parameters
     ----------
-    contexts : what each head's loss knows of the training labels.
-    start : what the network took from another run.
-    seed : of this fold; every epoch draws from it anew, so that a resumed training continues as it would have.
+    contexts : statistics of the training labels for each head's loss.
+    start : weights loaded from another run.
+    seed : seed of this fold; every epoch reseeds from it, which makes resuming exact.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Training(lightning.LightningModule):
         self.seed = seed
         self.taken = start.taken if start else frozenset()
         self.resting = start.resting(network) if start else []
-        #: Log of each head's variance, where the weights of the losses are learned.
+        #: Log variance of each head, if loss weights are learned.
         self.uncertainty = nn.Parameter(torch.zeros(len(heads))) if config.loss_weighting == "learned" else None
         self.average = (
             AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
@@ -64,14 +64,14 @@ class Training(lightning.LightningModule):
         self._outputs: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
 
     def on_train_epoch_start(self) -> None:
-        """Dropout and the like depend on the seed and the epoch alone."""
+        """Reseed: dropout depends only on the seed, the epoch and the process."""
         torch.manual_seed(self.seed + 7919 * (self.current_epoch + 1) + 104_729 * self.global_rank)
         for module in self.resting:
             module.training = False
 
     @property
     def kept(self) -> nn.Module:
-        """The network that is validated and kept: the mean over the training's steps where there is one."""
+        """The network to validate and save: the moving average of the weights, if enabled."""
         return self.network if self.average is None else self.average.module
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
@@ -84,23 +84,23 @@ class Training(lightning.LightningModule):
         return loss * batch["weight"] if "weight" in batch else loss
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Take the step into the mean of the weights."""
+        """Update the moving average of the weights."""
         if self.average is not None and (self.trainer.global_step > int(self.average.n_averaged)):
             self.average.update_parameters(self.network)
 
     def on_validation_epoch_start(self) -> None:
-        """All processes validate one network."""
+        """Make all processes validate the same network."""
         agree_on_statistics(self.network)
         agree_on_statistics(self.kept)
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Keep the outputs: the score is one over all windows together, not a mean over batches."""
+        """Collect the outputs: metrics are computed over all windows, not averaged over batches."""
         self._outputs.append((self.kept(**inputs(batch)), batch["labels"]))
 
     def on_validation_epoch_end(self) -> None:
-        """Score the validation subset: the main metric of each head, and their mean as ``score``.
+        """Log the metrics of each head, and the mean of the main metrics as ``score``.
 
-        Its loss weighs all classes alike: validation may contain classes that training lacks, whose weight is 0.
+        The loss is unweighted, since classes absent from training have weight 0.
         """
         everything = gathered([tuple({n: v.cpu() for n, v in side.items()} for side in pair) for pair in self._outputs])
         outputs, labels = (_join(side) for side in zip(*everything, strict=True))
@@ -118,9 +118,9 @@ class Training(lightning.LightningModule):
         self.log_dict({f"validation_{name}": value for name, value in found.items()})
 
     def on_train_epoch_end(self) -> None:
-        """Step a plateau now: Lightning would do so after the epoch's checkpoint is written.
+        """Step a plateau schedule, which Lightning would do only after writing the checkpoint.
 
-        Raises `ConfigError`: a figure of the epoch, or a weight after it, is not finite.
+        Raises `ConfigError`: a metric or a weight is not finite.
         """
         self._require_finite()
         found = self.lr_schedulers()
@@ -129,18 +129,18 @@ class Training(lightning.LightningModule):
                 plateau.step(self.trainer.callback_metrics[f"validation_{self.config.monitor}"])
 
     def _require_finite(self) -> None:
-        figures = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-        wrong = [f"{name} is {value}" for name, value in figures.items() if not math.isfinite(value)]
+        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        wrong = [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]
         if not wrong and not all(bool(value.isfinite().all()) for value in self.network.state_dict().values()):
             wrong = ["a weight is not finite"]
         if wrong:
             raise ConfigError(
                 f"training diverged in epoch {self.current_epoch + 1}: {wrong[0]}; "
-                f"begin again with a lower lr than {float(self.config.lr):g}, or with clip_gradient=1"
+                f"start again with an lr below {float(self.config.lr):g}, or with clip_gradient=1"
             )
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Leave a plateau to `on_train_epoch_end`."""
+        """Skip plateau schedules, see `on_train_epoch_end`."""
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
 
@@ -151,9 +151,9 @@ class Training(lightning.LightningModule):
         return [optimizer], make_schedules(optimizer, int(self.trainer.estimated_stepping_batches), self.config)
 
     def _mixed_loss(self, batch: Batch) -> Tensor:
-        """Loss of windows mixed in pairs (mixup, Zhang et al. 2018, arXiv:1710.09412).
+        """Loss of mixed pairs of windows (mixup, Zhang et al. 2018, arXiv:1710.09412).
 
-        The window with the greater share keeps its frames and points; a point that the other lacks stays unmixed.
+        Points visible in only one window are not mixed; the mask is that of the window with the greater share.
         """
         alpha = self.config.mixup
         share = float(torch.distributions.Beta(alpha, alpha).sample())
@@ -183,5 +183,5 @@ class Training(lightning.LightningModule):
 
 
 def _join(batches: Any) -> dict[str, Tensor]:
-    """One tensor per head of the batches' tensors."""
+    """Concatenate the tensors of each head."""
     return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}

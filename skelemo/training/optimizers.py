@@ -23,27 +23,29 @@ from skelemo.plugins import Registry
 if TYPE_CHECKING:
     from skelemo.training.config import Config
 
-#: Optimizers of torch that do not fit a plain training loop: they need a closure, or sparse gradients.
+#: Torch's optimizers that need a closure or sparse gradients.
 _UNSUITABLE = ("LBFGS", "SparseAdam")
-#: Names of matrices that are biases or embeddings of positions and joints, which weight decay leaves alone.
+#: Biases and embeddings without weight decay, whatever their shape.
 _UNDECAYED = re.compile(r"\.(\w*bias|pos\w*|class_token|joint)$")
-#: Any optimizer of torch by its name in lower case.
+#: Torch's optimizers by name in lower case.
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     name.lower(): value
     for name, value in vars(torch.optim).items()
     if inspect.isclass(value) and issubclass(value, Optimizer) and value is not Optimizer and name not in _UNSUITABLE
 }
 
-#: ``schedule(optimizer, steps, config) -> scheduler or None``; facts: when it steps, by ``step`` or by ``epoch``.
+#: ``schedule(optimizer, steps, config) -> scheduler or None``; ``facts``: its interval, ``step`` or ``epoch``.
 SCHEDULES: Registry[str] = Registry("schedule", "skelemo.schedules")
+#: Initial learning rate of a warm-up relative to ``lr``.
+_FIRST_RATE = 1e-3
 
 
 def make_optimizer(
     network: nn.Module, config: "Config", further: Iterable[nn.Parameter] = (), taken: Collection[str] = ()
 ) -> Optimizer:
-    """The optimizer of a training over `parameter_groups`, and ``further`` parameters without weight decay.
+    """The optimizer over `parameter_groups`, and ``further`` parameters without weight decay.
 
-    What is ``taken`` from another run learns at the rate that ``init_rate`` sets.
+    Weights ``taken`` from another run have the learning rate ``lr * init_rate``.
 
     Raises `ConfigError`: an unknown optimizer.
     """
@@ -66,10 +68,10 @@ def make_optimizer(
 def parameter_groups(
     network: nn.Module, backbone_lr: float, rates: Mapping[str, float] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Trainable parameters by learning rate and weight decay.
+    """Trainable parameters grouped by learning rate and weight decay.
 
-    What the network calls its backbone (``backbone_parameters()``) learns at a rate of its own, and so does what
-    ``rates`` names. Norms, biases and embeddings of positions are not decayed.
+    The network's ``backbone_parameters()`` have the learning rate ``backbone_lr``, parameters in ``rates`` their own.
+    Norms, biases and positional embeddings have no weight decay.
     """
     find: Callable[[], Any] | None = getattr(network, "backbone_parameters", None)
     backbone = {id(parameter) for parameter in find()} if find else set()
@@ -87,20 +89,16 @@ def parameter_groups(
         }
 
 
-#: Rate of the first step of a warm-up, as a share of ``lr``.
-_FIRST_RATE = 1e-3
-
-
 def make_schedules(optimizer: Optimizer, steps: int, config: "Config") -> list[dict[str, Any]]:
-    """What Lightning takes as ``lr_scheduler``: the warm-up and the schedule behind it, as far as there are any.
+    """Lightning's ``lr_scheduler`` entries for the warm-up and the schedule.
 
-    Raises `ConfigError`: an unknown schedule, or a warm-up that is longer than the training or stands before one.
+    Raises `ConfigError`: an unknown schedule, or a warm-up that is too long or combined with onecycle.
     """
     entry = SCHEDULES[config.schedule]
     if config.warmup and config.schedule == "onecycle":
-        raise ConfigError("the schedule onecycle warms up by itself: leave warmup out")
+        raise ConfigError("the schedule onecycle includes a warm-up: omit warmup")
     if config.warmup >= steps > 0:
-        raise ConfigError(f"warmup is {config.warmup:,} steps, and the training has {steps:,}: take fewer")
+        raise ConfigError(f"warmup is {config.warmup:,} steps; expected fewer than the training's {steps:,}")
     made: list[tuple[Any, str]] = []
     if config.warmup:
         made.append((LinearLR(optimizer, _FIRST_RATE, total_iters=config.warmup), "step"))
@@ -114,24 +112,24 @@ def make_schedules(optimizer: Optimizer, steps: int, config: "Config") -> list[d
 
 @SCHEDULES.register("constant", "step")
 def constant(optimizer: Optimizer, steps: int, config: "Config") -> None:
-    """The same rate throughout."""
+    """A constant rate."""
 
 
 @SCHEDULES.register("cosine", "step")
 def cosine(optimizer: Optimizer, steps: int, config: "Config") -> LRScheduler:
-    """Half a cosine from the rate to zero."""
+    """Cosine annealing to zero."""
     return CosineAnnealingLR(optimizer, steps)
 
 
 @SCHEDULES.register("onecycle", "step")
 def onecycle(optimizer: Optimizer, steps: int, config: "Config") -> LRScheduler:
-    """Warm-up to the rate, then down to nearly zero (Smith & Topin 2018); the momentum stays as it is set."""
+    """Warm-up to the rate, then annealing to nearly zero (Smith & Topin 2018); the momentum is constant."""
     rates = [group["lr"] for group in optimizer.param_groups]
     return OneCycleLR(optimizer, rates, steps, cycle_momentum=False)
 
 
 @SCHEDULES.register("plateau", "epoch")
 def plateau(optimizer: Optimizer, steps: int, config: "Config") -> ReduceLROnPlateau:
-    """A tenth of the rate whenever the validation figure has not improved for ``plateau_patience`` epochs."""
+    """Divide the rate by ten after ``plateau_patience`` epochs without improvement."""
     mode = "max" if config.monitor == "score" else "min"
     return ReduceLROnPlateau(optimizer, mode, patience=config.plateau_patience)  # type: ignore[arg-type]  # checked above

@@ -1,4 +1,4 @@
-"""What a fold leaves: its model, its predictions, and what the validation subset says of how it is to predict."""
+"""Results of a fold: its model, its predictions, and prediction options chosen on the validation subset."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,14 +24,14 @@ from skelemo.runs.predictions import prediction_table
 from skelemo.targets import Head
 
 if TYPE_CHECKING:
-    from skelemo.training.fold import Job
+    from skelemo.training.job import Job
 
-#: Windows that are answered for `skelemo.runs.importance`, for each that was learned from: an answer takes a third of
-#: the time, so that this takes a tenth of the training. Fitting a baseline to a window takes as long as some answers.
-_ANSWERS, _FITTED = 0.3, 10
-#: Half-widths that `choose_width` tries.
+#: Predictions for `skelemo.runs.importance` per trained window: predicting takes a third of the time of training, so
+#: this is a tenth of the training. Fitting a baseline to a window takes as long as ``_FITTED`` predictions.
+_PREDICTIONS, _FITTED = 0.3, 10
+#: Half-widths tried by `choose_width`.
 REACHES = (1, 2, 4, 7, 12, 20, 30)
-#: Least gain of the figure for a wider mean.
+#: Least gain in the metric for more smoothing or flip averaging.
 GAIN = 0.001
 
 
@@ -55,7 +55,7 @@ def save_model(folder: Path, network: nn.Module, job: "Job", precision: str) -> 
 def predict_fold(
     job: "Job", model: nn.Module, targets: Mapping[str, Targets], number: int, folder: Path, precision: str
 ) -> pd.DataFrame:
-    """Predict the validation and test windows of a fold; ``model.json`` in its folder is told how."""
+    """Predict the validation and test windows of a fold; writes the prediction options to ``model.json``."""
     scored = {subset: targets[subset] for subset in ("validation", "test") if len(targets[subset])}
     flip = _flips(job, scored.get("validation"), model, precision)
     write_choices(folder, flip_average=flip)
@@ -79,7 +79,7 @@ def predict_fold(
     tables = [
         prediction_table(
             window_columns(job.corpus, windows, fold=number, subset=subset),
-            job.answered,
+            job.all_heads,
             labels[subset],
             outputs[subset],
         )
@@ -91,7 +91,7 @@ def predict_fold(
 def _importance(
     job: "Job", model: nn.Module, targets: Mapping[str, Targets], number: int, folder: Path, precision: str, flip: bool
 ) -> pd.DataFrame:
-    """Which keypoints matter on the validation subset; every seed sees the same windows."""
+    """Importance of keypoints on the validation subset, for the same windows with every seed."""
     config = job.config
     if config.importance == "auto":
         learned = len(targets["train"])
@@ -99,7 +99,7 @@ def _importance(
             learned = _FITTED * min(learned, config.fit_windows)
         else:
             learned = min(learned, config.epoch_windows or learned) * len(pd.read_csv(folder / "metrics.csv"))
-        budget = Budget(answers=max(1, int(_ANSWERS * learned)))
+        budget = Budget(predictions=max(1, int(_PREDICTIONS * learned)))
     else:
         budget = Budget(windows=config.importance)
     predicting = Predicting(model, job.heads, config.window, job.device, config.batch_size, precision, flip)
@@ -110,7 +110,7 @@ def _importance(
 
 
 def emotions_of(job: "Job", targets: Targets) -> np.ndarray:
-    """``[W]`` the labeled emotion of each window, as `READING` has them; -1 where there is none."""
+    """Labeled emotion ``[W]`` of each window as in `READING`; -1 without a label."""
     rows, labels = job.emotions or ((), ())
     if not len(rows):
         return np.full(len(targets), -1, np.int16)
@@ -119,7 +119,7 @@ def emotions_of(job: "Job", targets: Targets) -> np.ndarray:
 
 
 def labeled_windows(corpus: Corpus, window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """Rows ``[W]`` of all windows with a labeled emotion, increasing, and which it is, as `READING` has them."""
+    """Increasing rows ``[W]`` of all windows with a labeled emotion, and the emotions as in `READING`."""
     head = labeled_emotions(corpus.heads)
     if head is None:
         return np.zeros(0, np.int64), np.zeros(0, np.int16)
@@ -129,13 +129,13 @@ def labeled_windows(corpus: Corpus, window: Window) -> tuple[np.ndarray, np.ndar
 
 
 def _flips(job: "Job", windows: Targets | None, model: nn.Module, precision: str) -> bool:
-    """Whether predictions are those of a window and its mirror image: as set, or as validation prefers."""
+    """Whether to average predictions over a window and its mirror image: as configured, or better on validation."""
     if job.config.flip_average != "auto":
         return job.config.flip_average
     if windows is None:
         return False
 
-    def figure(flip: bool) -> float:
+    def validation_score(flip: bool) -> float:
         outputs = predict(model, job.batches(windows), job.heads, precision, flip=flip)
         found = (
             measure(head, windows.labels[head.name], outputs[head.name]).get(main_metric(head), np.nan)
@@ -143,12 +143,12 @@ def _flips(job: "Job", windows: Targets | None, model: nn.Module, precision: str
         )
         return float(np.nan_to_num(np.mean([value for value in found if np.isfinite(value)] or [0.0])))
 
-    return figure(True) > figure(False) + GAIN
+    return validation_score(True) > validation_score(False) + GAIN
 
 
 def _smoothing(job: "Job", windows: Targets, outputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """The widths that the validation subset prefers; none for heads whose labels belong to whole clips."""
-    order = np.argsort(windows.row)  # of a corpus, which lies by sequence and frame
+    """The best smoothing widths on the validation subset, except for heads that label whole clips."""
+    order = np.argsort(windows.row)  # by sequence and frame
     key = job.corpus.key.cpu().numpy()[windows.row[order]]
     return {
         head.name: choose_width(head, windows.labels[head.name][order], outputs[head.name][order], key)
@@ -158,16 +158,16 @@ def _smoothing(job: "Job", windows: Targets, outputs: Mapping[str, np.ndarray]) 
 
 
 def choose_width(head: Head, labels: np.ndarray, outputs: np.ndarray, key: np.ndarray) -> dict[str, Any]:
-    """The width, in frames, with the best main metric of smoothed validation outputs; 1 if none helps.
+    """The smoothing width in frames with the best main metric on validation outputs; 1 if none helps.
 
     Parameters
     ----------
-    labels, outputs, key : of windows in the order of ``key``, as `smoothed` takes them.
+    labels, outputs, key : of windows in the order of ``key``, see `smoothed`.
 
     Returns
     -------
     dict
-        ``width``, ``metric`` and its value ``plain`` and ``smoothed``, as ``model.json`` keeps them.
+        ``width``, ``metric``, and its values ``plain`` and ``smoothed``, as in ``model.json``.
     """
     name = main_metric(head)
     steps = np.diff(key)

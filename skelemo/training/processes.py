@@ -1,7 +1,7 @@
-"""Several processes that train one model: which one this is, and what all of them know together.
+"""Distributed training: the rank of this process, and communication between processes.
 
-Lightning starts the processes of one machine itself, by running the same command again; torchrun and SLURM start
-them before. Only the first writes; the others come along to every epoch and leave no trace.
+Lightning starts the processes of one machine by rerunning the command; torchrun and SLURM start them in advance. Only
+rank 0 writes files.
 """
 
 import os
@@ -16,13 +16,13 @@ from skelemo.errors import ConfigError
 from skelemo.text import count
 from skelemo.training.config import Config
 
-#: How many devices each machine has in a training of several; what Lightning starts inherits it.
+#: Devices per machine in a distributed training, inherited by the processes that Lightning starts.
 _DEVICES = "SKELEMO_DEVICES"
 
 
 def rank() -> int:
-    """The number of this process among those that train together; 0 where it is alone, or the first."""
-    if _DEVICES not in os.environ:  # a cluster may number processes that have nothing to do with each other
+    """Rank of this process; 0 without distributed training."""
+    if _DEVICES not in os.environ:  # a cluster may number unrelated processes
         return 0
     for name in ("RANK", "SLURM_PROCID"):
         if name in os.environ:
@@ -31,24 +31,24 @@ def rank() -> int:
 
 
 def join_processes(config: Config) -> None:
-    """Know whether several processes train together, and refuse what they cannot do.
+    """Prepare the environment for `rank`.
 
-    Raises `ConfigError`: a setting is for one device alone, or the machine has fewer devices.
+    Raises `ConfigError`: a setting does not support several devices, or the machine has fewer devices.
     """
     if config.devices * config.nodes == 1:
         os.environ.pop(_DEVICES, None)
         return
     if config.is_baseline:
-        raise ConfigError(f"{config.arch} is fitted by one process: leave --devices and --nodes out")
+        raise ConfigError(f"{config.arch} is fitted in one process: omit --devices and --nodes")
     if config.lr == "auto":
-        raise ConfigError("lr: auto is for one device: find it by skelemo tune --lr-find, and set it")
+        raise ConfigError("lr: auto needs a single device: find it with skelemo tune --lr-find, and set it")
     if config.device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"several devices are auto, cpu or cuda, not {config.device}")
+        raise ConfigError(f"device {config.device} with several devices: expected auto, cpu or cuda")
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()
     most = (os.cpu_count() or 1) if on_cpu else torch.cuda.device_count()
     if config.devices > most:
         what = count(most, "core") if on_cpu else count(most, "GPU")
-        raise ConfigError(f"devices = {config.devices}: this machine has {what}; take at most as many --devices")
+        raise ConfigError(f"devices = {config.devices}: this machine has {what}")
     os.environ[_DEVICES] = str(config.devices)
 
 
@@ -60,7 +60,7 @@ def own_device(device: torch.device, config: Config) -> torch.device:
 
 
 def options(config: Config, device: torch.device) -> dict[str, Any]:
-    """What Lightning's trainer is told of devices and processes."""
+    """Options of Lightning's Trainer on devices and processes."""
     if config.devices * config.nodes == 1:
         return {"devices": [device.index or 0] if device.type == "cuda" else 1}
     return {
@@ -73,19 +73,19 @@ def options(config: Config, device: torch.device) -> dict[str, Any]:
 
 
 def place(trainer: lightning.Trainer | None) -> tuple[int, int]:
-    """The number of this process, and how many there are."""
+    """Rank of this process and number of processes."""
     return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
 
 
 def agree_on_statistics(network: nn.Module) -> None:
-    """Take over the first process's statistics of normalization, so that all validate one network."""
+    """Broadcast the buffers (statistics of normalization) of rank 0."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         for values in network.buffers():
             torch.distributed.broadcast(values, 0)
 
 
 def gathered(items: list[Any]) -> list[Any]:
-    """The items of all processes, in the order of the processes."""
+    """The items of all processes in order of rank."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return items
     each: list[Any] = [None] * torch.distributed.get_world_size()

@@ -1,4 +1,4 @@
-"""The learning-rate finder: the loss while the rate rises from step to step (Smith 2017, arXiv:1506.01186)."""
+"""The learning-rate finder: the loss for a rate that increases with each step (Smith 2017, arXiv:1506.01186)."""
 
 import math
 from collections.abc import Mapping
@@ -13,40 +13,40 @@ from lightning.pytorch.callbacks import Callback
 from skelemo.errors import ConfigError
 from skelemo.training.module import Training
 
-#: Rates that are tried, evenly spaced on a logarithmic scale, and steps between them.
+#: Range of rates, on a logarithmic scale, and number of steps.
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 140
-#: The loss is smoothed by so much; ends the test where it exceeds the lowest so often; these first steps say nothing.
+#: Exponential smoothing of the loss; multiple of the lowest loss that ends the test; first steps to ignore.
 _SMOOTHING, _FAR, _FIRST = 0.9, 4.0, 10
-#: The loss is lowest just before it explodes; a tenth of that rate falls nearly as fast, and holds for longer.
+#: Suggested rate relative to the rate of the lowest loss, which is just before divergence.
 _SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class RateCurve:
-    """Loss by learning rate, smoothed, and a tenth of the rate at which it is lowest."""
+    """Smoothed loss by learning rate, and a suggestion: a tenth of the rate with the lowest loss."""
 
     suggestion: float
     rate: tuple[float, ...]
     loss: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As ``lr_find.json`` holds it."""
+        """Content of ``lr_find.json``."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "RateCurve":
-        """What `to_json` wrote."""
+        """Inverse of `to_json`."""
         return cls(float(data["suggestion"]), tuple(map(float, data["rate"])), tuple(map(float, data["loss"])))
 
 
 def find_rate(task: Training, loaders: lightning.LightningDataModule, options: Mapping[str, Any]) -> RateCurve:
-    """Train a copy of the network for `STEPS` steps on the training subset, the rate rising with each.
+    """Train a copy of the network for `STEPS` steps on the training subset with increasing rate.
 
     Raises `ConfigError`: the loss never falls, or is not finite from the start.
 
     Parameters
     ----------
-    options : of Lightning's Trainer, as of the training to come.
+    options : options of Lightning's Trainer.
     """
     rising = task.config.model_copy(update={"lr": LOWEST, "schedule": "constant", "warmup": 0, "ema": 0.0})
     probe = _Probe(deepcopy(task.network), rising, task.heads, task.contexts, task.seed)
@@ -57,13 +57,13 @@ def find_rate(task: Training, loaders: lightning.LightningDataModule, options: M
 
 
 def curve_of(losses: np.ndarray) -> RateCurve:
-    """The curve of the losses ``[S]`` of the first S steps, at the rates of `_rate`."""
+    """The curve from the losses ``[S]`` of the first S steps."""
     rates = np.array([_rate(step) for step in range(len(losses))])
     weights = _SMOOTHING ** np.arange(len(losses))
     smooth = np.array([np.average(losses[: n + 1][::-1], weights=weights[: n + 1]) for n in range(len(losses))])
     lowest = int(smooth.argmin()) if len(smooth) else 0
     if lowest <= _FIRST or smooth[lowest] >= smooth[:_FIRST].min():
-        raise ConfigError("the learning-rate finder saw no rate at which the loss falls: set lr, as in --set lr=0.001")
+        raise ConfigError("the learning-rate finder: the loss falls at no rate: set lr, e.g. --set lr=0.001")
     return RateCurve(float(rates[lowest]) * _SHARE, tuple(rates.tolist()), tuple(smooth.tolist()))
 
 
@@ -72,14 +72,14 @@ def _rate(step: int) -> float:
 
 
 class _Probe(Training):
-    """A training that may diverge: it is meant to."""
+    """A training that is allowed to diverge."""
 
     def on_train_epoch_end(self) -> None:
-        """Nothing is looked at between the epochs."""
+        """Skip the check for finite weights."""
 
 
 class _Sweep(Callback):
-    """Raises the rate with every step, keeps the losses, and ends the test where they explode."""
+    """Increases the rate with every step, records the losses, and stops when they diverge."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -87,14 +87,14 @@ class _Sweep(Callback):
         self._batches: list[float] = []
 
     def on_train_batch_start(self, trainer: lightning.Trainer, module: Any, batch: Any, index: int) -> None:
-        """Set the step's rate; a pretrained backbone keeps its share of it."""
+        """Set the step's rate, keeping the ratios between parameter groups."""
         groups = trainer.optimizers[0].param_groups
         self.ratios = self.ratios or [group["lr"] / LOWEST for group in groups]
         for group, ratio in zip(groups, self.ratios, strict=True):
             group["lr"] = ratio * _rate(len(self.losses))
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:
-        """Keep the loss of the step, the mean of its batches."""
+        """Record the loss of the step, averaged over its batches."""
         self._batches.append(float(outputs["loss"]))
         if trainer.global_step > len(self.losses):
             loss = float(np.mean(self._batches))

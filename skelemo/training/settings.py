@@ -31,8 +31,7 @@ class DataSettings(BaseModel):
     calibrate: CalibrationKind | Literal["auto"] = Field(
         "none",
         description="subtract a person's mean pose: over all clips of the subject, otherwise the track (track), or "
-        "over "
-        "the track's frames so far (running); auto: track if it reduces a probe's error on the training subset",
+        "over the track's frames so far (running); auto: track if it reduces a probe's error on the training subset",
     )
     corrections: str = Field(
         "", description="correction table for the labels, such as cache/NAME/corrections.csv; '': none"
@@ -54,22 +53,19 @@ class WindowSettings(BaseModel):
     neutral_radius: Annotated[float, Field(ge=0, le=2)] | Literal["auto"] | None = Field(
         None,
         description="map valence and arousal to one of seven emotions, neutral within this distance of the origin; "
-        "auto: "
-        "chosen on the validation subset; null: no mapping",
+        "auto: chosen on the validation subset; null: no mapping",
     )
     target: Literal["last", "center"] = Field("last", description="position of the labeled frame in the window")
     sampling: Literal["stride", "clip", "novelty"] = Field(
         "stride",
         description="one window per labeled frame, or one per clip; novelty: like stride, but with training frames "
-        "spaced "
-        "equally along the person's path through pose space, as many as with every",
+        "spaced equally along the person's path through pose space, as many as with every",
     )
     every: int = Field(1, ge=1, le=1_000_000, description="train on one frame in N (the paper: 10)")
     evaluate_every: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = Field(
         "auto",
         description="the same for validation; auto: all at the end, and after each epoch a sample that takes at most "
-        "a tenth "
-        "of the epoch's time; the test subset is never thinned",
+        "a tenth of the epoch's time; the test subset is never thinned",
     )
 
 
@@ -233,8 +229,7 @@ class MachineSettings(BaseModel):
     memory: str = Field(
         "",
         description="memory limit for keypoints in each process, such as 4GB; a larger corpus is read in shuffled "
-        "blocks from "
-        "a file in TMPDIR; '': no limit",
+        "blocks from a file in TMPDIR; '': no limit",
     )
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
         "32-true", description="auto: bf16-mixed if the hardware supports it"
@@ -242,8 +237,7 @@ class MachineSettings(BaseModel):
     by: tuple[str, ...] = Field(
         default=("missing", "visible"),
         description="break scores down by the share of missing points, by the visible parts (body, face, hands), or "
-        "by any "
-        "column that evaluate --by takes from a cache; []: none",
+        "by any column that evaluate --by takes from a cache; []: none",
     )
     mistakes: int = Field(
         4,

@@ -1,4 +1,4 @@
-"""What a training works with: its data, heads, split, and what is chosen for each fold."""
+"""Resolves a configuration against the data: heads, split, and the choices of each fold."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,15 +24,15 @@ from skelemo.runs.folder import CHOICES, read_json
 from skelemo.targets import USUAL, Head, hard_labels
 from skelemo.training.choice import Choice, caution, choose_calibration, choose_parts
 from skelemo.training.config import Config
-from skelemo.training.fold import Job
 from skelemo.training.initial import is_of
+from skelemo.training.job import Job
 from skelemo.training.losses import require_loss
 from skelemo.training.predicting import labeled_windows
 
 
 @dataclass(frozen=True)
 class Data:
-    """The corpus of a training, the same before its labels were corrected, and what a run records of that."""
+    """The corpus of a training, the corpus before corrections, and the run's record of corrections."""
 
     corpus: Corpus
     uncorrected: Corpus
@@ -40,12 +40,12 @@ class Data:
 
 
 def corrections_of(config: Config) -> Corrections | None:
-    """The table of corrections that a configuration names."""
+    """The configuration's table of corrections, if any."""
     return read_corrections(Path(config.corrections)) if config.corrections else None
 
 
 def read_data(config: Config, cache: Cache, corrections: Corrections | None) -> Data:
-    """Prepare the keypoints of a cache and correct its labels; a pretraining has none."""
+    """Load a cache and correct its labels; without labels for pretraining."""
     coordinates = registry.entry(config.arch).facts.coordinates
     corpus = load_corpus(cache, config.preparation(coordinates), config.named_parts, memory=config.bytes)
     found = Data(corpus, corpus, {})
@@ -59,33 +59,32 @@ def read_data(config: Config, cache: Cache, corrections: Corrections | None) -> 
 
 
 def settle_heads(config: Config, corpus: Corpus) -> Config:
-    """The heads by name; ``auto`` is the first of the data that has a label, and its loss must fit."""
+    """Resolve ``head: auto`` to the first head with labels, and check settings about heads."""
     if not corpus.heads and not config.pretrain:
         raise ConfigError(
-            f"{', '.join(config.data)}: nothing is labeled, so there is nothing to predict: ingest with --labels, "
-            f"or learn from it without labels by skelemo pretrain"
+            f"{', '.join(config.data)}: no labels: ingest with --labels, or train without labels with skelemo pretrain"
         )
     if config.head == "auto" and not config.pretrain:
         found = (head.name for head in corpus.heads if head.labeled(corpus.labels[head.name].cpu().numpy()).any())
         config = config.model_copy(update={"head": next(found, corpus.heads[0].name)})
     heads = {name: corpus.head(name) for name in config.heads}
     known = USUAL | {head.name: head for head in corpus.heads}
-    for name, loss in config.loss.items():  # a configuration serves trainings of one head and of another
+    for name, loss in config.loss.items():  # may include heads that are not trained here
         if name not in known:
             raise unknown("head in loss", name, known)
         require_loss(known[name], loss)
     if config.neutral_radius is not None:
         if not reads([*heads.values()]):
-            raise ConfigError("neutral_radius reads valence and arousal as emotions: take --head va, or expression,va")
+            raise ConfigError("neutral_radius maps valence and arousal to emotions: use --head va or expression,va")
         if READING.name in {head.name for head in corpus.heads}:
-            raise ConfigError(f"neutral_radius gives a head {READING.name}, and the data have one: leave it out")
-    if strange := config.loss_weight.keys() - known.keys():
-        raise unknown("head in loss_weight", min(strange), known)
+            raise ConfigError(f"neutral_radius adds a head {READING.name}, but the data already have one: omit it")
+    if odd := config.loss_weight.keys() - known.keys():
+        raise unknown("head in loss_weight", min(odd), known)
     return config
 
 
 def draw_split(config: Config, data: Data) -> tuple[Config, Split]:
-    """A new split, with ``auto`` resolved: drawn by the labels as they were before corrections, where they were any."""
+    """A new split, with ``auto`` resolved, stratified by the labels before corrections."""
     corpus, uncorrected = data.corpus, data.uncorrected
     heads = tuple(corpus.head(name) for name in config.heads)
     labeled, strata = _labeled(corpus, heads)
@@ -115,12 +114,12 @@ def _validation_as_test(sequences: pd.DataFrame) -> pd.DataFrame:
 
 
 def _labeled(corpus: Corpus, heads: tuple[Head, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences with any label for the heads, and the stratum of each, by the first head.
+    """Sequences with a label for any of the heads, and their strata by the first head.
 
-    A stratum is the sequence's class, or the quarter of its first value or flag.
+    The stratum is the class, the quartile of the first value, or the first flag.
     """
     count = len(corpus.sequences)
-    if not corpus.labels:  # a pretraining looks at none
+    if not corpus.labels:
         return np.arange(count), np.zeros(count, int)
     group = np.repeat(np.arange(count), corpus.sequences["length"])
     clips = {head: clip_labels(head, corpus.labels[head.name].cpu().numpy(), group, count) for head in heads}
@@ -136,15 +135,17 @@ def _labeled(corpus: Corpus, heads: tuple[Head, ...]) -> tuple[np.ndarray, np.nd
 
 
 def settle_choices(config: Config, corpus: Corpus, split: Split, out: Path) -> tuple[Config, list[Choice]]:
-    """What each fold works with: as written in the run's folder, else chosen or set; ``auto`` is resolved.
+    """Parts and calibration of each fold: from the run's folder if resumed, else chosen or as configured.
 
-    Where folds choose differently the setting stays ``auto``.
+    ``auto`` is resolved in the configuration unless folds differ.
     """
     if (out / CHOICES).exists():
         choices = [Choice.from_json(fold) for fold in read_json(out / CHOICES)["folds"]]
-        strange = {name for choice in choices for name in choice.parts} - set(corpus.layout.slices)
-        if len(choices) != len(split.folds) or strange:
-            raise InputError(f"{out / CHOICES} is not about this run's folds and parts; begin again with another --out")
+        odd = {name for choice in choices for name in choice.parts} - set(corpus.layout.slices)
+        if len(choices) != len(split.folds) or odd:
+            raise InputError(
+                f"{out / CHOICES} does not match the run's folds and parts; start again with another --out"
+            )
         return config, choices
     ids = pd.Index(corpus.sequences["id"])
     choices = [
@@ -159,18 +160,18 @@ def settle_choices(config: Config, corpus: Corpus, split: Split, out: Path) -> t
 
 
 def _choose(config: Config, corpus: Corpus, sequences: np.ndarray, seed: int) -> Choice:
-    """The parts, and whether people are calibrated, for a fold that learns from some sequences."""
+    """Choose parts and calibration of a fold from its training sequences."""
     heads = tuple(corpus.head(name) for name in config.heads)
 
     def usable(parts: tuple[str, ...]) -> bool:
         try:
             Job(config, replace(corpus, layout=corpus.layout.only(parts)), torch.device("cpu")).create(restored=True)
-        except ConfigError:  # such as a stream that shows a face
+        except ConfigError:  # such as a face stream without a face
             return False
         return True
 
     choice = Choice(tuple(corpus.layout.slices))
-    if config.pretrain:  # choices are made by labels
+    if config.pretrain:  # the probe needs labels
         return replace(choice, calibrate="none" if config.calibrate == "auto" else config.calibrate)
     if config.parts == ("auto",):
         choice = choose_parts(corpus, sequences, config.window, heads, every=config.every, seed=seed, usable=usable)
@@ -182,24 +183,24 @@ def _choose(config: Config, corpus: Corpus, sequences: np.ndarray, seed: int) ->
 
 
 class Jobs:
-    """What a fold works with under a seed, for what was chosen for it; the last one is kept."""
+    """Creates the job of a fold and seed from its choice, caching the last corpus."""
 
     def __init__(self, config: Config, corpus: Corpus, device: torch.device) -> None:
         self.config, self.corpus, self.device = config, corpus, device
         self.last: Job | None = None
-        self.made: object = None
-        self.fewer = corpus  # of the last one's parts
+        self.key: object = None
+        self.selected = corpus  # the last choice's parts
         self.emotions = labeled_windows(corpus, config.window) if config.neutral_radius is not None else None
 
     def __call__(self, choice: Choice, fold: Fold, seed: int | None = None) -> Job:
         """The job of a fold."""
-        made = frozenset(choice.parts), choice.calibrate, fold.train if choice.calibrate != "none" else ()
-        if self.last is None or self.made != made:
-            self.last, self.made = None, made  # frees its corpus
-            if set(self.fewer.layout.slices) != set(choice.parts):
-                self.fewer = self.corpus.only(choice.parts)
+        key = frozenset(choice.parts), choice.calibrate, fold.train if choice.calibrate != "none" else ()
+        if self.last is None or self.key != key:
+            self.last, self.key = None, key  # frees the previous corpus
+            if set(self.selected.layout.slices) != set(choice.parts):
+                self.selected = self.corpus.only(choice.parts)
             train = np.sort(pd.Index(self.corpus.sequences["id"]).get_indexer(list(fold.train)))
-            corpus = self.fewer.calibrated(choice.calibrate, train)
+            corpus = self.selected.calibrated(choice.calibrate, train)
             if self.config.standardize != "none":
                 corpus = corpus.standardized()
             steps = travelled(corpus) if self.config.sampling == "novelty" else None
@@ -209,14 +210,14 @@ class Jobs:
 
 
 def require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
-    """Refuse settings that make no model, before anything is written; a network's parameters and FLOPs."""
+    """Check that the model can be built before anything is written; returns a network's parameters and FLOPs."""
     config = job.config
     if config.is_baseline:
         job.create()
         return {}
     if config.optimizer is None:
-        raise ConfigError(f"{config.arch} is a network: it needs an optimizer, as in --set optimizer=adam")
+        raise ConfigError(f"{config.arch} is a network and needs an optimizer, e.g. --set optimizer=adam")
     network = job.create(restored=begun)
-    if config.pretrain and not any(not is_of(name, [PRETEXT]) for name, _ in network.named_parameters()):
-        raise ConfigError(f"{config.arch} has no layer that heads share: nothing can start from it; choose another")
+    if config.pretrain and all(is_of(name, [PRETEXT]) for name, _ in network.named_parameters()):
+        raise ConfigError(f"{config.arch} has no layers besides its heads and cannot be pretrained; choose another")
     return size(config.arch, job.corpus.layout.name, job.heads, config.length, config.model)

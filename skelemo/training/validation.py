@@ -1,4 +1,4 @@
-"""Trainings that are judged by the validation subset alone, as a search for settings needs them."""
+"""Trainings scored on the validation subset only, for hyperparameter search."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,8 @@ from skelemo.evaluation.scores import score
 from skelemo.inference.environment import choose_device
 from skelemo.models import registry
 from skelemo.training.config import SCORED, Config
-from skelemo.training.fold import Job, require_windows, run_fold
+from skelemo.training.fold import run_fold
+from skelemo.training.job import Job, require_windows
 from skelemo.training.settling import (
     Data,
     Jobs,
@@ -33,44 +34,44 @@ from skelemo.training.settling import (
 
 @dataclass(frozen=True)
 class Judged:
-    """The mean of the heads' main figures on the validation subset, and each of them."""
+    """Main metric of each head on the validation subset, and their mean."""
 
     score: float
     figures: dict[str, float]
 
 
 class ValidationScorer:
-    """Trains under many settings on one fold and scores its validation subset.
+    """Trains with various settings on one fold and scores its validation subset.
 
-    The split is the one that ``skelemo train`` draws. Once it is drawn, the labels and keypoints of all sequences
-    but those of the fold's training and validation subsets are erased from memory, before anything is trained.
+    Uses the same split as ``skelemo train``. Labels and keypoints of all sequences outside the fold's training and
+    validation subsets are erased from memory before any training.
 
-    Raises `ConfigError`: there is no such fold, or it has no validation subset; `CacheError`: the data cannot be read.
+    Raises `ConfigError`: no such fold, or it has no validation subset; `CacheError`: the data are unreadable.
 
     Parameters
     ----------
-    config : the settings that decide what is scored, see `SCORED`.
-    number : of the fold, from 1 on.
+    config : settings that define what is scored, see `SCORED`.
+    number : fold, from 1.
     """
 
     def __init__(self, config: Config, number: int = 1) -> None:
         if not config.data:
-            raise ConfigError("no data: name a cache under base, or by --set data=cache/NAME")
+            raise ConfigError("no data: name a cache under base, or with --set data=cache/NAME")
         if config.pretrain:
-            raise ConfigError("a search scores predictions, and a pretraining makes none: leave pretrain out")
+            raise ConfigError("a search needs predictions to score: omit pretrain")
         self.cache: Cache = open_cache([Path(path) for path in config.data])
         self.device = choose_device(config.device)
         self.corrections = corrections_of(config)
         data = self._read(config)
         self.config, split = draw_split(settle_heads(config, data.corpus), data)
         if not 1 <= number <= len(split.folds):
-            raise ConfigError(f"fold is {number}, and the split {self.config.split} has {len(split.folds)}")
+            raise ConfigError(f"fold = {number}: expected 1 to {len(split.folds)} for the split {self.config.split}")
         self.number, self.folds = number, len(split.folds)
         self.fold: Fold = replace(split.folds[number - 1], test=())
         self.split: Split = replace(split, folds=(self.fold,))
         if not self.fold.validation:
-            raise ConfigError("a search chooses by the validation subset, and there is none: set validation=0.1")
-        self._last = (self._key(config), self._closed(data.corpus))
+            raise ConfigError("a search needs a validation subset: set validation=0.1")
+        self._last = (self._key(config), self._erased(data.corpus))
 
     def __call__(
         self,
@@ -80,7 +81,7 @@ class ValidationScorer:
         callbacks: Sequence[lightning.Callback] = (),
         report: Callable[[int, int, str], None] = lambda *_: None,
     ) -> Judged:
-        """Train in an empty ``folder`` and score; ``report`` is told of epochs."""
+        """Train in an empty ``folder`` and score."""
         job = self.job(config, folder)
         require_windows(job, self.fold, self.number)
         require_buildable(job, begun=False)
@@ -90,18 +91,18 @@ class ValidationScorer:
         figures = {head.name: found.get(head.name, {}).get(main_metric(head), {}).get("value") for head in job.heads}
         known = {name: float(value) for name, value in figures.items() if value is not None}
         if not known:
-            raise ConfigError(f"nothing to choose by: the validation subset has no figure of {', '.join(figures)}")
+            raise ConfigError(f"no validation score for {', '.join(figures)}")
         return Judged(float(np.mean([*known.values()])), known)
 
     def job(self, config: Config, folder: Path) -> Job:
-        """What a training under such settings works with."""
+        """The job of a training with these settings."""
         fixed = {name: getattr(self.config, name) for name in SCORED - {"seed", "seeds"}}
         config = config.model_copy(update={**fixed, "seeds": 1, "devices": 1, "nodes": 1, "importance": 0})
         if config.is_baseline:
             config = config.model_copy(update={"optimizer": None})
         key = self._key(config)
         if self._last[0] != key:
-            self._last = (key, self._closed(self._read(config).corpus))
+            self._last = (key, self._erased(self._read(config).corpus))
         corpus = self._last[1]
         config, (choice,) = settle_choices(settle_heads(config, corpus), corpus, self.split, folder)
         return Jobs(config, corpus, self.device)(choice, self.fold)
@@ -113,11 +114,10 @@ class ValidationScorer:
     def _key(config: Config) -> tuple[object, ...]:
         return config.preparation(registry.entry(config.arch).facts.coordinates), config.named_parts
 
-    def _closed(self, corpus: Corpus) -> Corpus:
-        """The corpus of which only the training and validation subsets are left."""
-        open_ids = {*self.fold.train, *self.fold.validation}
-        closed = ~corpus.sequences["id"].isin(open_ids).to_numpy()
-        rows = np.repeat(closed, corpus.sequences["length"].to_numpy())
+    def _erased(self, corpus: Corpus) -> Corpus:
+        """The corpus with everything outside the training and validation subsets erased."""
+        others = ~corpus.sequences["id"].isin({*self.fold.train, *self.fold.validation}).to_numpy()
+        rows = np.repeat(others, corpus.sequences["length"].to_numpy())
 
         def erased(values: Tensor) -> Tensor:
             values = values.clone()

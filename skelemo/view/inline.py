@@ -14,9 +14,9 @@ from skelemo.atomic import finished
 from skelemo.cache.sequence import Sequence as Recorded
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import ConfigError, InputError, unknown
-from skelemo.inference.answering import Answering
+from skelemo.inference.base import BasePredictor
 from skelemo.inference.live import LiveFrame
-from skelemo.inference.sources import Reading, array_layout, is_cache, opened, require_parts
+from skelemo.inference.sources import ReadOptions, array_layout, is_cache, open_source, require_parts
 from skelemo.inference.table import Options, output_names
 from skelemo.player import Clip, Track, assets, fragment, head_track, label_track
 from skelemo.runs.folder import Run, read_run
@@ -118,7 +118,7 @@ def _of_source(source: Any, selection: Selection, runs: Sequence[Any]) -> Shown:
         parts = layout(selection.layout)
     else:
         parts = models[0].layout if models else layout()
-    with opened(source, parts, Reading("all", selection.fps, selection.size)) as found:
+    with open_source(source, parts, ReadOptions("all", selection.fps, selection.size)) as found:
         return Shown(_of_cache(found.cache, selection, models))
 
 
@@ -184,7 +184,7 @@ def _predicted(cache: Cache, frames: Frames, rows: Sequence[int], run: Any) -> d
         facts = frames.facts(row)
         if (rows_of := by_clip.get((facts["video"], facts["person"]))) is not None:
             name = f"{model.name} (trained on it)" if ids[row] in learned else model.name
-            stored[row] = _tracks(rows_of, model.answered, name, frames.numbers(row))
+            stored[row] = _tracks(rows_of, model.all_heads, name, frames.numbers(row))
     return stored
 
 
@@ -209,8 +209,8 @@ def _run(run: Any) -> Run | None:
     return None
 
 
-def _model(run: Any) -> Answering:
-    if isinstance(run, Answering):
+def _model(run: Any) -> BasePredictor:
+    if isinstance(run, BasePredictor):
         return run
     from skelemo.inference.onnx import open_model
 
@@ -220,17 +220,17 @@ def _model(run: Any) -> Answering:
     return open_model([Path(path)])
 
 
-def _of_array(keypoints: np.ndarray, selection: Selection, models: Sequence[Answering]) -> Clip:
+def _of_array(keypoints: np.ndarray, selection: Selection, models: Sequence[BasePredictor]) -> Clip:
     known = layout(selection.layout) if selection.layout else array_layout(keypoints)
     number = np.arange(len(keypoints), dtype=np.int32)
     tracks = []
     for model in models:
         table = model.predict(np.asarray(keypoints), fps=selection.fps, size=selection.size)
-        tracks += _tracks(table, model.answered, model.name, number)
+        tracks += _tracks(table, model.all_heads, model.name, number)
     return _whole(np.asarray(keypoints, np.float32), known, "", selection, number, tracks)
 
 
-def _of_sequence(one: Recorded, selection: Selection, models: Sequence[Answering]) -> Clip:
+def _of_sequence(one: Recorded, selection: Selection, models: Sequence[BasePredictor]) -> Clip:
     clip = _of_array(one.keypoints, replace(selection, fps=one.fps, size=(one.width, one.height)), models)
     labels = []
     first, last = _range(selection, len(one), one.id)

@@ -71,12 +71,12 @@ def test_lines_in_are_lines_out_and_garbage_is_counted_and_named(run):
     ("words", "expected"),
     [
         (["nowhere", "-"], "no run folder at nowhere"),
-        (["RUN", "nowhere"], "nowhere: no such folder; expected the one that OpenPose writes"),
-        (["RUN", "RUN/model.json"], "a program must find the keypoints in it: name one, as in --with mediapipe"),
+        (["RUN", "nowhere"], "nowhere: no such folder; expected an existing folder that OpenPose writes"),
+        (["RUN", "RUN/model.json"], "needs a program that finds keypoints, e.g. --with mediapipe"),
         (["RUN", "RUN/model.json", "--with", "mediapipe"], "cannot be decoded as a video"),
-        (["RUN", "-", "--clip", "3"], "predicts frames, not whole clips: leave out --clip"),
+        (["RUN", "-", "--clip", "3"], "predicts frames, not whole clips: omit --clip"),
         (["RUN", "-", "--min-seen", "2"], "2.0 is not in the range"),
-        (["RUN", "-", "--device", "abacus"], "device 'abacus' cannot be used here"),
+        (["RUN", "-", "--device", "abacus"], "device 'abacus' is not available"),
     ],
 )
 def test_invalid_options_are_a_one_line_error_with_exit_code_2(run, words, expected):

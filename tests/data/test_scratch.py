@@ -138,7 +138,7 @@ def test_a_corpus_that_fits_is_in_memory(cache):
 
 
 def test_too_little_memory_for_one_sequence_is_refused(cache):
-    with pytest.raises(ConfigError, match="is too little to prepare a sequence of 22 frames: allow 1 MB"):
+    with pytest.raises(ConfigError, match="is too little to prepare a sequence of 22 frames; expected at least 1 MB"):
         load_corpus(cache, SETTINGS, memory=100_000)
 
 
@@ -147,7 +147,9 @@ def test_a_full_disk_is_one_line_before_anything_is_prepared(cache, tmp_path, mo
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
     try:
-        with pytest.raises(InputError, match=f"{tmp_path}: no scratch file of 2 MB .*File too large.*set TMPDIR"):
+        with pytest.raises(
+            InputError, match=f"{tmp_path}: cannot create a scratch file of 2 MB .*File too large.*set TMPDIR"
+        ):
             load_corpus(cache, SETTINGS, memory=MEMORY)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -167,7 +169,7 @@ def test_a_folder_in_memory_is_no_place_for_it(cache, monkeypatch):
     if not scratch._in_memory("/dev/shm"):
         pytest.skip("/dev/shm is no tmpfs here")
     monkeypatch.setenv("TMPDIR", "/dev/shm")
-    with pytest.raises(ConfigError, match="/dev/shm is in memory itself: set TMPDIR"):
+    with pytest.raises(ConfigError, match="/dev/shm is a file system in memory: set TMPDIR"):
         load_corpus(cache, SETTINGS, memory=MEMORY)
 
 

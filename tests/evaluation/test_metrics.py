@@ -135,7 +135,7 @@ def test_one_window_has_no_spread_to_agree_in() -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_prediction_that_is_no_number_is_an_error(bad: float) -> None:
     for metric in (metrics.ccc, metrics.rmse):
-        with pytest.raises(ValueError, match="predictions hold 1 values that are not numbers"):
+        with pytest.raises(ValueError, match="predictions: 1 values are not finite"):
             metric([0.1, 0.2], [0.1, bad])
 
 

@@ -132,8 +132,8 @@ def test_labels_of_emotions_are_looked_for_once_in_all_folds(run, tmp_path, monk
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"head": "expression"}, "reads valence and arousal as emotions: take --head va"),
-        ({"validation": 0.0}, "chosen by labels of the seven emotions in the validation subset, and there are none"),
+        ({"head": "expression"}, "maps valence and arousal to emotions: use --head va"),
+        ({"validation": 0.0}, "auto needs labels of the seven emotions in the validation subset"),
         ({"neutral_radius": 3.0}, "neutral_radius = 3.0"),
     ],
 )
@@ -146,7 +146,7 @@ def test_without_labels_of_emotions_a_radius_is_named(run, tmp_path):
     strange = moods("tense", "bored", "calm")
     clips = [affect_clip(index, strange) for index in range(36)]
     cache = a_cache(tmp_path / "cache", *clips, header=Header("body_25", strange))
-    with pytest.raises(ConfigError, match="name a radius, as in"):
+    with pytest.raises(ConfigError, match="set a radius"):
         train(load_config(None, run[2] | {"data": str(cache)}), tmp_path / "run")
     scores = train(load_config(None, run[2] | {"data": str(cache), "neutral_radius": 0.2}), tmp_path / "named")
     assert "emotion" not in scores["test"]

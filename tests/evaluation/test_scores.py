@@ -7,8 +7,9 @@ import sklearn.metrics as reference
 
 from skelemo.errors import InputError
 from skelemo.evaluation import metrics
+from skelemo.evaluation.bootstrap import RESAMPLES, resample
 from skelemo.evaluation.metrics import METRICS, Metric, main_metric, titles
-from skelemo.evaluation.scores import RESAMPLES, measure, resample, score
+from skelemo.evaluation.scores import measure, score
 from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.targets import AU, EMOTIONS, EXPRESSION, VA, Head
 
@@ -181,7 +182,7 @@ def test_one_class_scores_nothing_and_says_so(predictions: Predictions) -> None:
     frame = predictions(CLASSES, heads=["expression"]).assign(expression="anger")
     found = score(frame, [EXPRESSION])["test"]["expression"]
     assert found["macro_f1"] == {"value": None, "low": None, "high": None}
-    assert found["note"] == "all are anger: with one class there is nothing to tell apart"
+    assert found["note"] == "all are anger: a single class cannot be scored"
 
 
 def test_macro_f1_counts_classes_that_are_only_predicted_and_names_those_left_out(predictions: Predictions) -> None:

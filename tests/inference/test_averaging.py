@@ -70,7 +70,7 @@ def test_windows_of_a_clip_have_other_frames_of_it(tmp_path):
 
 
 def test_several_windows_are_for_models_of_whole_clips():
-    with pytest.raises(ConfigError, match="clip_windows = 3 is for sampling: clip"):
+    with pytest.raises(ConfigError, match="clip_windows = 3 needs sampling: clip"):
         Window(clip_windows=3)
 
 

@@ -175,7 +175,7 @@ def test_clips_that_are_labeled_as_a_whole_get_one_answer_each(run, tmp_path):
         clips.append(a_clip(f"c{index}", 50 + index, np.full(8, index % 3), labels=labels))
     cache = a_cache(tmp_path / "clips", *clips, header=Header("body_25", HEADS[:1]))
     scored = skelemo.evaluate(run, cache, out=tmp_path / "out", by="video")["test"]["expression"]
-    told = "video: no figures for c0, c1, c2, c3, c4 and 7 more, where all are of one class of expression"
+    told = "video: no scores for c0, c1, c2, c3, c4 and 7 more: all windows have one class of expression"
     assert told in read_run(tmp_path / "out").evaluation["notes"]
     table = skelemo.load(run).predict(cache)
     means = table.groupby("video", sort=False)[["p_glad", "p_sad", "p_calm"]].mean()
@@ -238,7 +238,7 @@ def copied_data(data, folder, keep, **changes):
 def test_sequences_that_a_run_has_learned_from_are_refused_whatever_they_are_called(run, data, tmp_path, subset):
     names = json.loads((run / "splits.json").read_text())["folds"][0][subset]
     again = copied_data(data, tmp_path / "again", names)
-    with pytest.raises(ConfigError, match=rf"{len(names)} sequences? \(as 'again clip\d+'\) .* --allow-overlap"):
+    with pytest.raises(ConfigError, match=rf"{len(names)} sequences? \(e\.g\. 'again clip\d+'\) .* --allow-overlap"):
         skelemo.evaluate(run, again, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     skelemo.evaluate(run, again, out=tmp_path / "out", allow_overlap=True)
@@ -253,7 +253,7 @@ def test_a_subject_that_a_run_has_learned_from_is_refused_and_one_that_was_teste
         if subject == tested:
             skelemo.evaluate(run, folder, out=tmp_path / "out")
         else:
-            with pytest.raises(ConfigError, match=rf"1 subject \(as '{subject}'\) was in the training"):
+            with pytest.raises(ConfigError, match=rf"1 subject \(e\.g\. '{subject}'\) was in the training"):
                 skelemo.evaluate(run, folder, out=tmp_path / "out")
 
 
@@ -280,25 +280,25 @@ def test_a_transfer_that_collapses_is_told_of_a_setting_that_may_help(tmp_path):
                for name in ("on_far", "plain")]  # fmt: skip
     assert figures[0] < 0.4 < 0.6 < figures[1], "of three classes, chance is 1/3"
     assert (
-        f"note: expression: UAR {figures[0]:.3f}, on the run's own test subset {figures[1]:.3f}: if these are other "
-        "people, or points of another program, a run that is trained with --set standardize=dataset may do better"
+        f"note: expression: UAR {figures[0]:.3f}, on the run's own test subset {figures[1]:.3f}: for other people or "
+        "another pose program, a run trained with --set standardize=dataset may transfer better"
     ) in result.output
-    assert "may do better" in read_run(tmp_path / "on_far").evaluation["notes"][-1]
+    assert "may transfer better" in read_run(tmp_path / "on_far").evaluation["notes"][-1]
     assert skelemo.evaluate(plain, near, out=tmp_path / "on_near")["test"]["expression"]["uar"]["value"] > 0.6
-    assert not any("may do better" in note for note in read_run(tmp_path / "on_near").evaluation["notes"])
+    assert not any("may transfer better" in note for note in read_run(tmp_path / "on_near").evaluation["notes"])
     adapting = trained(home, tmp_path / "adapting", "logistic", standardize="dataset", **settings)
     skelemo.evaluate(adapting, far, out=tmp_path / "adapted")
-    assert not any("may do better" in note for note in read_run(tmp_path / "adapted").evaluation["notes"])
+    assert not any("may transfer better" in note for note in read_run(tmp_path / "adapted").evaluation["notes"])
 
 
 def test_every_fold_of_a_run_counts_and_a_fold_alone_only_for_itself(data, tmp_path):
     run = trained(data, tmp_path / "folds", split="kfold:3", epochs=1)
     fold = json.loads((run / "splits.json").read_text())["folds"][0]
     again = copied_data(data, tmp_path / "again", fold["test"])
-    with pytest.raises(ConfigError, match="of folds: name data"):
+    with pytest.raises(ConfigError, match="of folds: use data"):
         skelemo.evaluate(run, again, out=tmp_path / "out")
     skelemo.evaluate(run / "fold_1", again, out=tmp_path / "out")
-    with pytest.raises(ConfigError, match="of fold_2: name data"):
+    with pytest.raises(ConfigError, match="of fold_2: use data"):
         skelemo.evaluate(run / "fold_2", again, out=tmp_path / "other")
 
 
@@ -306,9 +306,9 @@ def test_a_seed_alone_and_a_fold_of_it_have_learned_what_the_run_says(data, tmp_
     run = trained(data, tmp_path / "seeds", split="kfold:3", epochs=1, seeds=2)
     fold = json.loads((run / "splits.json").read_text())["folds"][0]
     again = copied_data(data, tmp_path / "again", fold["test"])
-    with pytest.raises(ConfigError, match="of seed_1: name data"):
+    with pytest.raises(ConfigError, match="of seed_1: use data"):
         skelemo.evaluate(run / "seed_1", again, out=tmp_path / "out")
-    with pytest.raises(ConfigError, match="of fold_2: name data"):
+    with pytest.raises(ConfigError, match="of fold_2: use data"):
         skelemo.evaluate(run / "seed_1" / "fold_2", again, out=tmp_path / "out")
     skelemo.evaluate(run / "seed_1" / "fold_1", again, out=tmp_path / "out")
 
@@ -319,7 +319,7 @@ def test_model_files_alone_are_evaluated_and_the_unknown_is_said(run, other, tmp
         shutil.copy(run / name, tmp_path / "copy")
     skelemo.evaluate(tmp_path / "copy", other, out=tmp_path / "out")
     found = read_run(tmp_path / "out")
-    assert "copy: no splits.json tells what it was trained on" in found.evaluation["notes"][0]
+    assert "copy: no splits.json; the training data are unknown" in found.evaluation["notes"][0]
     assert found.config["arch"] == "ann"
 
 
@@ -338,7 +338,7 @@ def test_a_report_compares_a_run_and_its_evaluations(run, data, other, tmp_path)
     for content in (page, text.replace("\\", "")):
         assert "An evaluation of ann (ann, trained on own) on other data, other" in content
         assert "An evaluation of the mean of ann (ann, trained on own) and svm (svm, trained on own)" in content
-        assert "without a counterpart in the run, and not scored: bored (48 frames)" in content.replace(
+        assert "not scored, without a counterpart in the run: bored (48 frames)" in content.replace(
             "Expression", "expression"
         )
         assert "(3 classes) by sex" in content
@@ -398,7 +398,7 @@ def test_the_command_prints_the_table_the_groups_and_what_is_not_scored(run, oth
     assert f"{scores['expression']['macro_f1']['value']:.3f}" in result.output
     assert "by sex" in result.output
     assert "note: expression: scored as: Sad as sad, bored as sad, CALM as calm, glad  as glad" in result.output
-    assert "note: heads of these data that the run does not predict: sex" in result.output
+    assert "note: not scored, not predicted by the run: sex" in result.output
     assert f"skelemo report {tmp_path / 'out'}" in result.output
 
 
@@ -445,9 +445,13 @@ def made(folder, heads, **labels):
     [
         ((SEX,), {"sex": np.zeros(8, np.int16)}, "no head in common by name and kind"),
         ((Head("va", "classes", ("a", "b")),), {"va": np.zeros(8, np.int16)}, "no head in common by name and kind"),
-        ((Head("expression", "classes", ("a", "b")),), {"expression": np.zeros(8, np.int16)}, "none of a, b in other"),
-        ((OTHER,), {"Expression": np.full(8, 1, np.int16)}, "no frame has a label for expression"),
-        (HEADS, {}, "no frame has a label for expression, va"),
+        (
+            (Head("expression", "classes", ("a", "b")),),
+            {"expression": np.zeros(8, np.int16)},
+            "other has a, b, the run glad, sad, calm: no name in common",
+        ),
+        ((OTHER,), {"Expression": np.full(8, 1, np.int16)}, "no frame has a label of expression"),
+        (HEADS, {}, "no frame has a label of expression, va"),
     ],
 )
 def test_data_that_a_run_cannot_be_scored_on_are_refused(run, tmp_path, heads, labels, expected):
@@ -466,11 +470,11 @@ def test_data_that_a_run_cannot_be_scored_on_are_refused(run, tmp_path, heads, l
         (["--map", "bored=clam"], "unknown name in the run in --map 'clam': did you mean 'calm'"),
         (["--by", "sexx"], "unknown column 'sexx': did you mean 'sex'"),
         (["--by", "subject"], "no labeled window has a value"),
-        (["--by", "n", "--table", "t.csv"], "100 different values; expected 50 at most"),
+        (["--by", "n", "--table", "t.csv"], "100 distinct values; expected at most 50"),
         (["--by", "sex", "--table", "t.csv"], "unknown column of t.csv 'sex'"),
         (["--by", "sex", "--table", "nowhere.csv"], "nowhere.csv"),
         (["--by", "two", "--table", "t.csv"], "lines 2 and 3: two is 'a' and 'b' for 'take00'; expected one"),
-        (["--device", "abacus"], "cannot be used here"),
+        (["--device", "abacus"], "is not available"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_in_one_line(run, other, tmp_path, monkeypatch, words, expected):
@@ -495,7 +499,7 @@ def test_damaged_runs_and_caches_without_the_models_parts_are_refused(run, other
     with pytest.raises(InputError, match=r"splits\.json is damaged"):
         skelemo.evaluate(broken, other, out=tmp_path / "out")
     (broken / "model.safetensors").write_bytes(b"")
-    with pytest.raises(InputError, match="not the file that"):
+    with pytest.raises(InputError, match="is damaged or was modified"):
         skelemo.evaluate(broken, other, out=tmp_path / "out")
     face = a_cache(tmp_path / "face", a_sequence("one", points=70), header=Header("face_70", HEADS))
     with pytest.raises(InputError, match="face has face_70, and the model also needs body_25"):
@@ -534,7 +538,7 @@ def test_a_head_of_another_name_is_joined_when_it_is_named():
         join_heads([theirs], [ours], {}, "data")
     (join,) = join_heads([theirs], [ours], {"label": "expression"}, "data")
     assert join.index == (-1, 1)
-    with pytest.raises(ConfigError, match="would count as one"):
+    with pytest.raises(ConfigError, match="map to the same one"):
         join_heads([Head("va", "values", ("a", "b"))], [VA], {"a": "valence", "b": "valence"}, "data")
 
 
@@ -555,8 +559,8 @@ def test_a_range_that_differs_is_said(run, tmp_path):
     cache = made(tmp_path / "sam", (scale,), **labels)
     skelemo.evaluate(run, cache, out=tmp_path / "out")
     notes = read_run(tmp_path / "out").evaluation["notes"]
-    assert "va: in [-1, 1] in the run, [1, 9] in these data: values are compared as they are" in notes
-    assert "heads of the run without labels in these data, not scored: expression" in notes
+    assert "va: range [-1, 1] in the run, [1, 9] in these data; values are compared without rescaling" in notes
+    assert "not scored, without labels in these data: expression" in notes
 
 
 def test_an_evaluation_can_tell_which_keypoints_mattered(run, data, other, tmp_path):

@@ -95,7 +95,7 @@ def exported(cache, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def of_windows(cache, tmp_path_factory):
-    """A model of windows alone, and its file."""
+    """A model with reference: window, and its file."""
     run = a_model(tmp_path_factory.mktemp("run"), "transformer", length=4, reference="window", max_gap=2)
     return run, skelemo.export(run, cache=cache, out=tmp_path_factory.mktemp("out") / "x.onnx").path
 
@@ -263,14 +263,14 @@ def forged(content, **changes):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda content: b"PK not a model", "is not a model that skelemo export wrote"),
-        (lambda content: b"", "is not a model that skelemo export wrote"),
-        (lambda content: content[:-100], "is not a model that skelemo export wrote, or it was cut off"),
-        (lambda content: content[:5000] + b"\x00\x01" + content[5002:], "damaged or changed"),
+        (lambda content: b"PK not a model", "is truncated or was not written by skelemo export"),
+        (lambda content: b"", "is truncated or was not written by skelemo export"),
+        (lambda content: content[:-100], "is truncated or was not written by skelemo export"),
+        (lambda content: content[:5000] + b"\x00\x01" + content[5002:], "is damaged or was modified"),
         (lambda content: forged(content, format=2), "format: Input should be 1, found 2"),
         (lambda content: forged(content, least=0), "least: Input should be greater than or equal to 1"),
         (lambda content: forged(content, layout="body_26"), "does not describe a model of this version"),
-        (lambda content: forged(content, layout="body_25"), "does not compute what it says of itself"),
+        (lambda content: forged(content, layout="body_25"), "contradict its metadata"),
         (lambda content: forged(content, heads=[HEADS[1].to_json() | {"outputs": ["a"]}]), "does not compute what it"),
         (lambda content: forged(content, window={"length": 10**9}), "window"),
     ],
@@ -300,11 +300,11 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(exported, cache, 
     (tmp_path / "README.md").write_text("# Mine\n")
     with pytest.raises(ConfigError, match="is not a model card"):
         skelemo.export(run, out=tmp_path / "x.onnx")
-    with pytest.raises(ConfigError, match="used alone"):
+    with pytest.raises(ConfigError, match="cannot be averaged"):
         onnx.open_model([path, run])
     monkeypatch.setattr(onnx.Exported, "outputs", lambda self, *_, **__: {"expression": np.ones((14, 3)), "va": 0})
     monkeypatch.setattr("skelemo.inference.exporting.to_onnx", lambda _: path.read_bytes())
-    with pytest.raises(ConfigError, match="predicts expression otherwise than the run"):
+    with pytest.raises(ConfigError, match="expression: predictions of the exported model differ from the run's"):
         skelemo.export(run, out=tmp_path / "new" / "x.onnx", cache=cache)
     assert not (tmp_path / "new").exists()
 

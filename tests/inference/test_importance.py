@@ -14,8 +14,8 @@ from skelemo.data.corpus import load_corpus
 from skelemo.data.windows import Window, find_targets
 from skelemo.errors import ConfigError
 from skelemo.evaluation.metrics import ccc
-from skelemo.evaluation.scores import losses
-from skelemo.inference.importance import Budget, Predicting, importance, things_to_hide
+from skelemo.evaluation.paired import losses
+from skelemo.inference.importance import Budget, Predicting, importance, point_groups
 from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.skeleton import Part, layout
 from skelemo.targets import Head
@@ -123,14 +123,14 @@ def test_where_all_is_one_class_there_is_nothing_to_lose(tmp_path):
 
 
 def test_a_short_training_hides_parts_and_regions_alone_and_few_windows(tmp_path):
-    long = measured(tmp_path / "long", Budget(answers=33 * 48))
+    long = measured(tmp_path / "long", Budget(predictions=33 * 48))
     assert long.loc["mood"].groupby("level")["loss"].count().to_dict() == {
         "none": 1,
         "part": 1,
         "region": 6,
         "joint": 25,
     }
-    short = measured(tmp_path / "short", Budget(answers=33 * 48 - 1))
+    short = measured(tmp_path / "short", Budget(predictions=33 * 48 - 1))
     assert short.loc["mood"].groupby("level")["loss"].count().to_dict() == {
         "none": 1,
         "part": 1,
@@ -138,7 +138,7 @@ def test_a_short_training_hides_parts_and_regions_alone_and_few_windows(tmp_path
         "joint": 0,
     }
     assert short.loc[("mood", "joint", "RWrist"), "x"] == long.loc[("mood", "joint", "RWrist"), "x"]  # for the drawing
-    assert set(measured(tmp_path / "least", Budget(answers=1))["windows"]) == {33}
+    assert set(measured(tmp_path / "least", Budget(predictions=1))["windows"]) == {33}
     assert set(measured(tmp_path / "few", Budget(windows=20))["windows"]) == {20}
 
 
@@ -147,7 +147,7 @@ def test_everything_has_regions_that_do_not_overlap_and_leave_nothing_out():
         for part in layout(name).parts:
             points = [point for places in part.region_points.values() for point in places]
             assert sorted(points) == list(range(len(part))), part.name
-    face = {one.name: one.points for one in things_to_hide(layout("body_25+face_70")) if one.level == "region"}
+    face = {one.name: one.points for one in point_groups(layout("body_25+face_70")) if one.level == "region"}
     assert face["mouth"] == tuple(25 + point for point in range(48, 68))
     assert face["brows"] == tuple(25 + point for point in range(17, 27))
     assert face["left arm"] == (6, 7)

@@ -155,9 +155,7 @@ def test_a_run_that_was_prepared_by_clip_predicts_as_for_a_recording_that_ends_n
 
 def test_a_run_calibrated_by_track_goes_by_the_frames_so_far(trained, clip, tmp_path):
     tracked = trained("ann", calibrate="track")
-    assert "calibrate: track; live, what is usual of a person is the mean of the frames so far" in str(
-        TorchModel(tracked).notes
-    )
+    assert "calibrate: track; live, a person's mean pose is that of the frames so far" in str(TorchModel(tracked).notes)
     (one,) = tracked.members
     running = replace(tracked, members=(replace(one, preparation=replace(one.preparation, calibrate="running")),))
     folder = written(tmp_path / "json", clip)
@@ -177,7 +175,7 @@ def test_a_window_around_its_target_is_predicted_when_its_last_frame_is_there(tr
 
 def test_a_model_of_whole_clips_takes_the_last_frames_for_one(trained, clip, tmp_path):
     model = trained("ann", length=6, sampling="clip")
-    with pytest.raises(ConfigError, match="how many frames of a stream count as one, as in --clip 90"):
+    with pytest.raises(ConfigError, match="set the length of a clip in frames"):
         live(model, tmp_path)
     found = everything(model, written(tmp_path / "json", clip), clip=30).query("frame == 131")
     shown = written(tmp_path / "last", clip[102:], 102)
@@ -465,18 +463,18 @@ def test_a_video_is_predicted_as_its_keypoints_are(trained, clip, tmp_path, stan
     assert {frame.video for frame in found} == {"talk"}
     expected = everything(model, written(tmp_path / "json", clip[:8]))
     np.testing.assert_array_equal(table(found)[COLUMNS].to_numpy(), expected[COLUMNS].to_numpy())
-    with pytest.raises(ConfigError, match=r"talk\.mp4: a program must find the keypoints in it.*--with mediapipe"):
+    with pytest.raises(ConfigError, match=r"talk\.mp4: needs a program that finds keypoints.*--with mediapipe"):
         live(model, stand_in)
 
 
 def test_a_camera_that_is_not_there_or_disappears_is_an_error_of_one_line(trained, monkeypatch, stand_in):
     model = trained("ann")
-    with pytest.raises(InputError, match=r"camera:77: there is no /dev/video77; connect a camera"):
+    with pytest.raises(InputError, match=r"camera:77: /dev/video77 does not exist; connect a camera"):
         live(model, "camera:77", pose=Options("stand-in"))
     monkeypatch.setattr(live_sources, "camera_device", lambda source: stand_in if source == "camera" else None)
     with pytest.raises(ConfigError, match=r"start it with --camera .* --write_json FOLDER and follow that folder"):
         live(model, "camera", pose=Options("openpose"))
     frames = live(model, "camera", pose=Options("stand-in"))
     assert [next(frames).number for _ in range(8)] == [*range(8)]
-    with pytest.raises(InputError, match="the camera has sent nothing more after frame 7"):
+    with pytest.raises(InputError, match="the camera stopped after frame 7"):
         next(frames)

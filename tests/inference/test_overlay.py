@@ -124,11 +124,11 @@ def test_each_recording_has_a_video_in_a_folder_and_one_file_cannot_show_several
     words = ("predict", run, tmp_path / "json", "--out", tmp_path / "x.csv", "--jobs", 1, "--size", "320x240")
     result = invoke(*words, "--overlay", tmp_path / "x.mp4")
     assert result.exit_code == 2
-    assert "x.mp4 shows one video, and the source has 2: name a folder" in result.output
+    assert "x.mp4 is one file, but the source has 2 videos: name a folder" in result.output
     assert not list(tmp_path.glob("x.*"))
     result = invoke(*words, "--overlay", tmp_path / "drawn", "--video", films)
     assert result.exit_code == 0, result.output
-    assert "note: 1 video drawn onto black: no film of them" in result.output
+    assert "note: 1 video drawn onto black: no film" in result.output
     corners = {path.name: int(read(path)[0][5, -1, 0].mean()) for path in (tmp_path / "drawn").iterdir()}
     assert corners == {"one_take.mp4": pytest.approx(0, abs=8), "two_take.mp4": pytest.approx(90, abs=8)}
 
@@ -140,7 +140,7 @@ def test_each_recording_has_a_video_in_a_folder_and_one_file_cannot_show_several
         (["--overlay", "x.avi"], "expected a folder or a file that ends in .mp4"),
         (["--overlay", "x.mp4", "--video", "nowhere.mp4"], "no video at nowhere.mp4"),
         (["--overlay", "x.mp4", "--video", "text.mp4"], "text.mp4: cannot be decoded as a video"),
-        (["--overlay", "x.mp4", "--video", "json"], "has no file called take.*, as a video of the source"),
+        (["--overlay", "x.mp4", "--video", "json"], "has no file named take.*, like a video of the source"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line_and_leaves_no_video(run, tmp_path, monkeypatch, words, expected):
@@ -161,11 +161,11 @@ def test_a_card_says_what_the_row_says_whatever_the_heads_are():
     row = dict.fromkeys((name for each in names.values() for name in each), 0.1)
     row |= {"expression": "sad", "p_glad": 0.2, "p_sad": 0.7, "p_calm": 0.1, "valence": -0.5, "arousal": 0.25}
     row |= {"p_AU6": 0.9, "p_AU12": 0.6, "now": 10.0, "mean": 0.0, "p": 0.5}
-    said = cards.answer(row, heads, names, "3", 1)
+    said = cards.card_content(row, heads, names, "3", 1)
     assert said.lines == (("sad", "70%"), ("AU6 AU12", ""), ("p", "0.50"), ("a", "0.10"), ("d", "0.10"))
     assert said.dials == ((("valence", "arousal"), (-0.5, 0.25)), (("now", "mean"), (1.0, -1.0)))
-    unknown = cards.answer(row | dict.fromkeys(names["va"], np.nan) | dict.fromkeys(names["expression"], np.nan), heads,
-                           names, "3", 1)  # fmt: skip
+    empty = dict.fromkeys([*names["va"], *names["expression"]], np.nan)
+    unknown = cards.card_content(row | empty, heads, names, "3", 1)
     assert unknown.lines[0] == ("–", "")
     assert unknown.dials[0][1] is None
 
@@ -174,7 +174,7 @@ def test_a_dial_shows_the_first_value_to_the_right_and_the_second_upwards():
     def edges(point):
         """How far what a point adds to the dial reaches to the left, up, right and down, in pixels."""
         empty, shown = (
-            cards.card(cards.Answer("", (255, 0, 0), (), ((("x", "y"), place),)), 20).astype(int)
+            cards.draw_card(cards.Content("", (255, 0, 0), (), ((("x", "y"), place),)), 20).astype(int)
             for place in (None, point)
         )
         where = np.argwhere(np.abs(empty - shown).sum(-1) > 300)[:, ::-1]

@@ -19,7 +19,7 @@ from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError
-from skelemo.inference import answering
+from skelemo.inference import base
 from skelemo.inference.table import smoothed
 from skelemo.runs.folder import read_run
 from skelemo.targets import Head
@@ -109,19 +109,19 @@ def test_training_records_the_width_that_validation_prefers_and_predicts_without
     elsewhere.mkdir()
     (elsewhere / "model.json").write_text(json.dumps(copy))
     (elsewhere / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes())
-    with pytest.raises(ConfigError, match="no smoothing was chosen in training; give its width"):
+    with pytest.raises(ConfigError, match="no smoothing was chosen in training; set a width"):
         skelemo.load(elsewhere).predict(cache, smooth="auto")
 
 
 def test_chunks_are_whole_videos_and_predict_as_one_does(run, cache, monkeypatch):
     model = skelemo.load(run)
     whole = model.predict(cache, smooth=9)
-    monkeypatch.setattr(answering, "CHUNK_FRAMES", 150)
+    monkeypatch.setattr(base, "CHUNK_FRAMES", 150)
     pieces = model.predict(cache, smooth=9)
-    assert [len(rows) for rows in answering.chunks(open_cache(cache).sequences)] == [2] * 5
+    assert [len(rows) for rows in base.chunks(open_cache(cache).sequences)] == [2] * 5
     pd.testing.assert_frame_equal(pieces, whole, atol=1e-5)
     table = pd.DataFrame({"video": ["b", "a", "b", "c"], "length": [50, 80, 50, 10]})
-    assert [rows.tolist() for rows in answering.chunks(table, 100)] == [[0, 2], [1, 3]]
+    assert [rows.tolist() for rows in base.chunks(table, 100)] == [[0, 2], [1, 3]]
 
 
 def test_min_seen_counts_points_and_withholds_what_rests_on_fewer(run):
@@ -163,8 +163,8 @@ def test_one_of_several_people_is_chosen_by_word_or_number(run, tmp_path):
 #: The command with chunks of 30 frames, each of them slow where the environment says so.
 SLOW = """
 import os, time
-from skelemo.inference import answering, recordings
-answering.CHUNK_FRAMES = 30
+from skelemo.inference import base, recordings
+base.CHUNK_FRAMES = 30
 do = recordings._do
 def slow(*given):
     done = do(*given)
@@ -232,7 +232,7 @@ def test_recordings_that_went_or_changed_between_two_tries_are_not_in_the_table(
 
 
 def test_two_processes_predict_what_one_does(run, recordings, tmp_path, monkeypatch):
-    monkeypatch.setattr(answering, "CHUNK_FRAMES", 30)
+    monkeypatch.setattr(base, "CHUNK_FRAMES", 30)
     for jobs in (1, 2):
         assert invoke("predict", run, recordings, "--jobs", jobs, "--out", tmp_path / f"{jobs}.csv").exit_code == 0
     one, two = (pd.read_csv(tmp_path / f"{jobs}.csv") for jobs in (1, 2))
@@ -242,7 +242,7 @@ def test_two_processes_predict_what_one_does(run, recordings, tmp_path, monkeypa
 def test_a_cluster_predicts_what_this_process_does(run, recordings, tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr("skelemo.ingest.pool._CONNECT_SECONDS", 60)
-    monkeypatch.setattr(answering, "CHUNK_FRAMES", 30)
+    monkeypatch.setattr(base, "CHUNK_FRAMES", 30)
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
     with distributed.LocalCluster(processes=True, memory_limit=0, **options) as cluster:
         words = ("--out", tmp_path / "x.csv", "--scheduler", cluster.scheduler_address)
@@ -264,7 +264,7 @@ def test_other_layouts_are_refused_with_what_is_missing_and_unseen_parts_are_not
         model.predict(a_cache(tmp_path / "body", a_sequence("one")))
     frames = [{"people": [a_person(100) | {"face_keypoints_2d": []}]} for _ in range(12)]
     table = model.predict(frames)
-    assert "no frame shows face_70, which the model was trained with: predicted from the rest" in table.attrs["notes"]
+    assert "face_70 is missing for all people: predicted from the other keypoints" in table.attrs["notes"]
     no_hips = [{"people": [a_person(100)]} for _ in range(12)]
     for frame in no_hips:
         frame["people"][0]["pose_keypoints_2d"][8 * 3 :] = [0.0] * (17 * 3)
@@ -273,7 +273,7 @@ def test_other_layouts_are_refused_with_what_is_missing_and_unseen_parts_are_not
     write(empty, "take", 3, ())
     result = invoke("predict", run, empty, "--out", tmp_path / "x.csv")
     assert result.exit_code == 2
-    assert "nobody is seen" in result.output
+    assert "no people found" in result.output
     assert not list(tmp_path.glob("x.csv*"))
 
 

@@ -95,7 +95,7 @@ def test_training_accepts_a_cache_with_corrected_tracks(source):
     cache = open_cache(table.parent)
     assert correct(load_corpus(cache), cache, read_corrections(table))[1]["applied"] == 1
     undo(table, [read_corrections(table).tracks[0].id])
-    with pytest.raises(InputError, match="of tracks of 'pair' has been undone since in cache"):
+    with pytest.raises(InputError, match="of tracks of 'pair' was undone after cache was ingested"):
         correct(load_corpus(cache), cache, read_corrections(table))
 
 

@@ -14,7 +14,8 @@ from sklearn.svm import SVC, SVR
 
 from skelemo.errors import ConfigError
 from skelemo.models import create, list_models
-from skelemo.models.baselines import LIMITS, Baseline, Grid
+from skelemo.models.baselines import LIMITS, Baseline
+from skelemo.models.estimators import Grid
 from skelemo.models.heads import probabilities
 from skelemo.models.registry import Spec, entry
 from skelemo.models.streams import Streams, mirrored
@@ -310,7 +311,7 @@ def test_values_are_stretched_to_the_deviation_of_labels_of_people_that_are_not_
     np.testing.assert_allclose(far[inside], (middle + (near - middle) * stretch.factor.numpy())[inside], atol=1e-6)
     assert far.std(0) == pytest.approx(noisy["va"].std(0), rel=0.15)
     assert (near.std(0) < 0.95 * noisy["va"].std(0)).all()
-    with pytest.raises(ConfigError, match="rescale of logistic needs windows of two people or more"):
+    with pytest.raises(ConfigError, match="rescale of logistic needs windows of at least two people"):
         made[True].fit([(points, mask)], noisy, np.zeros(200, int), mirror=False, seed=0)
 
 

@@ -118,7 +118,7 @@ def test_a_face_on_a_line_tells_nothing_and_hurts_nothing():
 
 def test_a_layout_without_a_face_is_refused():
     for name in ("organ", "frontal"):
-        with pytest.raises(ConfigError, match="show a face; the layout body_25 has none"):
+        with pytest.raises(ConfigError, match="need a face, which the layout body_25 lacks"):
             Streams(Spec(layout("body_25"), (VA,), 1), [name])
 
 

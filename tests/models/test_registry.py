@@ -130,7 +130,7 @@ class Wrong(nn.Module):
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("lazy", "wrong has lazy layers, whose shapes are not known: give every layer its sizes"),
+        ("lazy", "wrong has lazy layers: expected layers with explicit sizes"),
         ("typo", "wrong fails on keypoints [2, 4, 95, 3] and mask [2, 4]: AttributeError: 'Wrong' object has no"),
         ("size", "RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x1140 and 3x3)"),
         ("tensor", "wrong returned Tensor for two windows; expected {'expression': (2, 7)}"),

@@ -164,7 +164,7 @@ def test_settings_that_cannot_be_are_refused():
         create("stgcn", streams=["bones"])
     with pytest.raises(ConfigError, match="streams is empty"):
         create("lstm", streams=[])
-    with pytest.raises(ConfigError, match="no multiple of attention_heads"):
+    with pytest.raises(ConfigError, match="not a multiple of attention_heads"):
         create("gat", width=30)
     with pytest.raises(ConfigError, match="does not divide"):
         create("ctrgcn", widths=[20])

@@ -13,7 +13,7 @@ from skelemo.data.calibration import people_of
 from skelemo.data.corpus import load_corpus
 from skelemo.data.windows import Gatherer, Window
 from skelemo.errors import ConfigError
-from skelemo.inference.answering import chunks
+from skelemo.inference.base import chunks
 from skelemo.preprocess import Preparation, calibration
 from skelemo.preprocess.calibration import (
     evidence_of,
@@ -162,7 +162,7 @@ def test_parts_alone_keep_what_was_taken_off(tmp_path):
 
 def test_a_network_that_draws_is_refused(tmp_path):
     corpus = load_corpus(open_cache(a_cache(tmp_path / "cache", *clips())), Preparation("frame"))
-    with pytest.raises(ConfigError, match=r"calibrate: track is for networks that take coordinates"):
+    with pytest.raises(ConfigError, match=r"calibrate: track does not apply to image networks"):
         corpus.calibrated("track")
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import sklearn.metrics as reference
 
-from skelemo.evaluation.scores import RESAMPLES, paired_difference
+from skelemo.evaluation.bootstrap import RESAMPLES
+from skelemo.evaluation.paired import paired_difference
 from skelemo.report.comparison import compare
 from skelemo.report.paired import compare_pairs, holm
 from skelemo.report.report import write_report

@@ -87,7 +87,7 @@ def test_the_report_has_figures_a_table_and_a_csv_file(folder, tmp_path):
 
 def test_a_run_without_the_file_has_no_section_and_a_damaged_file_is_a_one_line_error(folder, tmp_path):
     (folder / FILE).write_text("head,loss\n")
-    with pytest.raises(InputError, match=f"{FILE} is damaged: its columns are head, loss; without it the report"):
+    with pytest.raises(InputError, match=f"{FILE} is damaged: its columns are head, loss; delete it"):
         write_report([folder], tmp_path / "out")
     assert not (tmp_path / "out").exists(), "no half of a report is left"
     (folder / FILE).unlink()

@@ -42,7 +42,7 @@ def test_unfinished_runs_are_left_out_with_a_note(run: Path, tmp_path: Path, run
     line = next(line for line in result.output.splitlines() if line.startswith("note:"))
     assert line == (
         f"note: skipped: {other} has no scores.json: its training has not finished; "
-        f"skelemo train --out {other} --resume continues it"
+        f"continue it with skelemo train --out {other} --resume"
     )
     assert "Run ann [bold]" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 

@@ -61,7 +61,9 @@ def test_a_run_without_epochs_has_no_curves(run: Path, content: str | None) -> N
 def test_what_is_no_run_folder_is_named(tmp_path: Path, run: Path) -> None:
     with pytest.raises(InputError, match=r"no run folder at .*missing"):
         read_run(tmp_path / "missing")
-    with pytest.raises(InputError, match=r"not a run folder, it has no config.yaml; it holds runs.*runs/ann"):
+    with pytest.raises(
+        InputError, match=r"not a run folder, it has no config.yaml; it contains .* runs?, name those.*runs/ann"
+    ):
         read_run(tmp_path / "runs")
 
 
@@ -168,7 +170,7 @@ def test_scores_of_other_classes_than_the_predictions_are_refused(run: Path) -> 
     scores = json.loads((run / "scores.json").read_text())
     scores["test"]["expression"]["per_class"]["joy"] = scores["test"]["expression"]["per_class"].pop("happiness")
     write_json(run / "scores.json", scores)
-    with pytest.raises(InputError, match=r"scores.json is about other classes of expression than happiness, sadness"):
+    with pytest.raises(InputError, match=r"scores.json has other classes of expression; expected happiness, sadness"):
         read_run(run)
 
 
@@ -209,7 +211,7 @@ def test_a_table_that_lacks_a_column_is_refused(tmp_path: Path, predictions: Cal
         write_predictions(tmp_path / "p.parquet", frame.drop(columns="subject"), heads)
     with pytest.raises(InputError, match="no column 'va_arousal_predicted'"):
         write_predictions(tmp_path / "p.parquet", frame.drop(columns="va_arousal_predicted"), heads)
-    with pytest.raises(InputError, match="subset 'training' is none of validation, test"):
+    with pytest.raises(InputError, match="subset 'training'; expected validation or test"):
         write_predictions(tmp_path / "p.parquet", frame.assign(subset="training"), heads)
     with pytest.raises(InputError, match="'expression_p_fear' does not hold numbers"):
         write_predictions(tmp_path / "p.parquet", frame.assign(expression_p_fear="x"), heads)

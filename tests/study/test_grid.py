@@ -72,7 +72,7 @@ def test_settings_may_lie_in_a_file_beside_the_study(tmp_path, cache):
         ({"grids": {}}, "unknown entry 'grids'"),
         ({"grid": {"arch": ["annn"]}}, "cell annn: .*did you mean 'ann'"),
         ({"grid": {"lr": ["fast"]}}, "cell fast: setting lr = 'fast': expected a number"),
-        ({"base": "nowhere.yaml"}, "no settings at .*nowhere.yaml"),
+        ({"base": "nowhere.yaml"}, "base: no file at .*nowhere.yaml"),
         ({"grid": {"seed": [*range(101)], "split_seed": [*range(100)]}}, "more than 10,000 cells"),
     ],
 )
@@ -99,7 +99,7 @@ def test_a_failed_cell_is_kept_apart_and_the_same_command_does_only_the_rest(tmp
     assert {run.config["arch"] for run in runs.values()} == {"ann", "logistic"}
     before = {name: (out / "runs" / name / "scores.json").stat().st_mtime_ns for name in runs}
     told: list[tuple[int, int, str]] = []
-    run_study(read_study(file), out, told=lambda *how: told.append(how))
+    run_study(read_study(file), out, progress=lambda *how: told.append(how))
     assert told[0] == (2, 4, "2 finished before")
     assert {name: (out / "runs" / name / "scores.json").stat().st_mtime_ns for name in runs} == before
 
@@ -107,7 +107,7 @@ def test_a_failed_cell_is_kept_apart_and_the_same_command_does_only_the_rest(tmp
 def test_a_folder_of_another_study_is_refused(tmp_path, cache):
     out = tmp_path / "out"
     run_study(read_study(a_study(tmp_path, cache, grid={"arch": ["logistic"]})), out)
-    with pytest.raises(ConfigError, match=r"logistic\.yaml has other settings"):
+    with pytest.raises(ConfigError, match=r"logistic\.yaml differs from the settings"):
         run_study(read_study(a_study(tmp_path, cache, grid={"arch": ["logistic"]}), {"seed": 3}), out)
 
 
@@ -123,7 +123,7 @@ def test_the_papers_study_has_every_network_optimizer_and_head():
 )
 def test_what_the_grid_varies_cannot_be_set_as_well(tmp_path, cache, key, varied):
     grid = {"arch": ["ann", "svm"], "rate": [{"lr": 0.1}, {"lr": 0.01}], "model": [{"width": 8}, {"width": 16}]}
-    with pytest.raises(ConfigError, match=rf"^--set {key}: the grid of .*study\.yaml varies {varied}; leave --set out"):
+    with pytest.raises(ConfigError, match=rf"^--set {key}: the grid of .*study\.yaml varies {varied}; omit --set"):
         read_study(a_study(tmp_path, cache, grid=grid), {key: 8})
 
 

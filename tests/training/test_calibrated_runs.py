@@ -17,7 +17,7 @@ from skelemo.data.corpus import load_corpus
 from skelemo.errors import ConfigError
 from skelemo.inference.evaluate import evaluate
 from skelemo.inference.exporting import export_model
-from skelemo.inference.keypoints import Reading
+from skelemo.inference.keypoints import ReadOptions
 from skelemo.inference.prediction import Request, predict_file
 from skelemo.inference.table import Options
 from skelemo.report.describe import choices
@@ -112,19 +112,19 @@ def test_other_data_are_standardized_by_themselves_as_a_whole(tmp_path):
         found = evaluate([tmp_path / name / "fold_1"], others, tmp_path / f"{name} on others")
         known[name] = uar(found.scores)
     assert known["run"] > known["plain"] + 0.2
-    assert "standardized: these data, without labels" in str(found.notes)
+    assert "standardized to the means and standard deviations of the run's data" in str(found.notes)
 
     # In chunks and processes the same statistics are those of the whole source.
     model = skelemo.load(tmp_path / "run" / "fold_1")
     whole = model.predict(others)
     chunked = tmp_path / "chunked.parquet"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("skelemo.inference.answering.CHUNK_FRAMES", 40)
-        predict_file(Request([tmp_path / "run" / "fold_1"], others, chunked, Options(), Reading(jobs=2)))
+        patch.setattr("skelemo.inference.base.CHUNK_FRAMES", 40)
+        predict_file(Request([tmp_path / "run" / "fold_1"], others, chunked, Options(), ReadOptions(jobs=2)))
     columns = ["p_low", "p_middle", "p_high"]
     order = pd.read_parquet(chunked).set_index("video").loc[whole["video"], columns]
     np.testing.assert_allclose(order, whole[columns], atol=1e-5)
-    with pytest.raises(ConfigError, match="train one with --set standardize=none to export"):
+    with pytest.raises(ConfigError, match="train with --set standardize=none to export"):
         export_model(model, tmp_path / "model.onnx", splits={})
 
 
@@ -151,7 +151,7 @@ def test_it_is_not_chosen_where_a_person_shows_one_class_and_is_warned_of(tmp_pa
     assert choices(read_run(tmp_path / "auto")).startswith("Not calibrated to the person, based on a probe")
     settings = {"data": str(folder), "arch": "svm", "split": "holdout:0.3", "calibrate": "track", "device": "cpu"}
     train(load_config(None, settings), tmp_path / "track", report=lambda *given: lines.append(given[-1]))
-    assert "people show one mood alone, which calibrating takes off" in lines[0]
+    assert "people show a single mood, which calibration removes" in lines[0]
     assert "Careful: " in choices(read_run(tmp_path / "track"))
 
 
@@ -166,12 +166,12 @@ def test_an_interrupted_run_goes_on_with_what_was_chosen(tmp_path):
 
 def test_what_cannot_be_calibrated_is_refused_in_one_line(tmp_path):
     folder = people(tmp_path / "cache", 6, 3)
-    with pytest.raises(ConfigError, match=r"calibrate: running is for networks that take coordinates"):
+    with pytest.raises(ConfigError, match=r"calibrate: running does not apply to image networks"):
         run_on(folder, tmp_path / "images", arch="resnet18", calibrate="running")
     assert not (tmp_path / "images").exists() or not list((tmp_path / "images").iterdir())
     run_on(folder, tmp_path / "run", calibrate="track")
     model = skelemo.load(tmp_path / "run" / "fold_1")
-    with pytest.raises(ConfigError, match="train one with --set calibrate=none to export"):
+    with pytest.raises(ConfigError, match="train with --set calibrate=none to export"):
         export_model(model, tmp_path / "model.onnx", splits={})
     file = tmp_path / "run" / "fold_1" / "model.json"
     facts = json.loads(file.read_text())

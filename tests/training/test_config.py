@@ -55,7 +55,7 @@ def test_what_is_written_reads_back_as_the_same_configuration(tmp_path):
             "arch=svm width=8",
             "unknown setting 'width': svm takes balanced, c, gamma, rescale, streams; skelemo train --settings",
         ),
-        ("lr.x=3", "setting lr.x: expected a mapping under lr"),
+        ("lr.x=3", "setting lr.x: lr is not a mapping"),
         ("arch=annn width=3", "unknown architecture 'annn': did you mean 'ann'"),
     ],
 )
@@ -123,5 +123,5 @@ def test_every_number_has_a_least_and_a_most(name):
 def test_a_search_or_a_study_in_place_of_settings_is_told_as_such(tmp_path, verb, key):
     file = tmp_path / "search.yaml"
     file.write_text(f"base: {{epochs: 1}}\n{key}: {{lr: [0.1]}}\n")
-    with pytest.raises(InputError, match=rf"search\.yaml: it has {key}, as a file of skelemo {verb}; expected"):
+    with pytest.raises(InputError, match=rf"search\.yaml: {key} belongs in a file for skelemo {verb}; expected"):
         load_config(file)

@@ -116,7 +116,7 @@ def test_stretches_of_frames_are_corrected_in_the_corpus_and_the_cache_stays(tmp
 
 def test_tracks_are_for_ingest_and_training_says_so(cache, table, config, tmp_path):
     add(table, [Correction("clip1", "swap", "0", 3, value="1")])
-    with pytest.raises(InputError, match="tracks are corrected by ingest alone; ingest with --corrections"):
+    with pytest.raises(InputError, match="was ingested: ingest again with --corrections"):
         train(config(corrections=str(table)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -127,7 +127,7 @@ def test_a_run_is_not_resumed_with_other_corrections(cache, table, config, tmp_p
     train(settings, tmp_path / "out")
     (tmp_path / "out" / "scores.json").unlink()
     undo(table, [row.id])
-    with pytest.raises(ConfigError, match="begun with other corrections"):
+    with pytest.raises(ConfigError, match="the corrections have changed"):
         train(settings, tmp_path / "out", resume=True)
 
 

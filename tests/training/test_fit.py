@@ -18,7 +18,7 @@ from skelemo.errors import CacheError, ConfigError, InputError, SkelemoError
 from skelemo.inference.predictor import load
 from skelemo.runs.folder import read_run
 from skelemo.targets import Head
-from skelemo.training import fold, predicting
+from skelemo.training import fold, job, predicting
 from skelemo.training.config import Config, load_config
 from skelemo.training.fit import train
 from skelemo.training.fold import validated
@@ -429,7 +429,7 @@ def _fail(*_: object, **__: object) -> None:
         ({"split": "given:fold_9"}, "no split column 'fold_9'"),
         ({"split": "kfold:200"}, "cannot make 200 disjoint subsets"),
         ({"device": "cuda:7"}, "device 'cuda:7'"),
-        ({"device": "meta"}, "device 'meta' cannot be used here: expected auto, cpu, cuda, cuda:1 or mps"),
+        ({"device": "meta"}, "device 'meta' is not available: expected auto, cpu, cuda, cuda:1 or mps"),
         ({"model": {"width": 99999999999}}, "ann cannot be built with width=99999999999: .*allocate[^\n]*$"),
         (
             {"arch": "cnn_lstm", "model": {"freeze": "two"}},
@@ -456,9 +456,8 @@ def test_a_flag_that_a_baseline_cannot_learn_is_named(tmp_path, config):
     with pytest.raises(ConfigError) as error:
         train(config(**given), tmp_path / "run")
     assert str(error.value) == (
-        "fold 1: svm cannot learn AU2 of au, AU4 of au: a baseline needs windows with and without each flag, and in "
-        "the train subset (of 3 sequences) they are alike; take a network (--arch ann), a split in which they vary "
-        "(split_seed), or labels without these flags"
+        "fold 1: svm cannot learn AU2 of au, AU4 of au, constant in the train subset (of 3 sequences); choose a "
+        "network (--arch ann), another split (split_seed), or labels without these flags"
     )
     assert not (tmp_path / "run").exists()
 
@@ -485,12 +484,12 @@ def labeled(config, folder, *, expression=None, va=None, splits=("train", "train
             "no window in the train subset .of 2 sequences. has .* head va",
         ),
         ({"expression": (0, 1, 2, 0)}, {"head": "both", "arch": "svm"}, "fold 1: no window in the train .* head va"),
-        ({"expression": (1, 1, 2, 0)}, {"arch": "logistic"}, "are of one class, and logistic needs two"),
+        ({"expression": (1, 1, 2, 0)}, {"arch": "logistic"}, "have the same class; logistic needs two"),
         ({"va": (0, 1, 0, 1), "splits": ("train",) * 4}, {"head": "va", "validation": 0}, "nothing to score"),
         (
             {"va": (0, 1, 0, 1), "splits": ("train",) * 3 + ("test",)},
             UNWATCHED,
-            "schedule plateau watches the validation subset, and there is none; take cosine",
+            "schedule plateau needs a validation subset; choose another, e.g. cosine",
         ),
         ({"va": (0, 1, 0), "splits": ("train", "validation", "test"), "frames": 1}, {"head": "va"}, "only one"),
     ],
@@ -536,7 +535,7 @@ def test_targets_in_which_nobody_was_seen_are_scored_but_not_learned_from(config
     corpus.keypoints[:6] = 0
     corpus.seen[:6] = False
     ids = corpus.sequences["id"]
-    targets = fold.Job(made, corpus, torch.device("cpu")).targets(
+    targets = job.Job(made, corpus, torch.device("cpu")).targets(
         fold.Fold(tuple(ids[:3]), tuple(ids[3:6]), tuple(ids[:3]))
     )
     assert (len(targets["train"]), len(targets["test"])) == (30, 36)
@@ -546,7 +545,7 @@ def test_resuming_with_other_data_is_refused(config, cache, tmp_path):
     with pytest.raises(CutError):
         train(config(), tmp_path / "run", report=_fail)
     a_cache(cache, a_sequence("one more"), header=open_cache(cache).shards[0].header)
-    with pytest.raises(ConfigError, match="begun with other data than cache holds now"):
+    with pytest.raises(ConfigError, match="cache has changed since the run was started"):
         train(config(), tmp_path / "run", resume=True)
 
 

@@ -57,7 +57,7 @@ def test_what_is_taken_learns_at_its_own_rate(config):
 
 def test_a_run_that_has_learned_from_what_is_tested_here_is_refused(config, tmp_path, first):
     other = config(**SMALL, split="holdout:0.4", split_seed=3, init=str(first), head="va")
-    with pytest.raises(ConfigError, match=r"the test subset here has them.*allow_overlap=true"):
+    with pytest.raises(ConfigError, match=r"in the test subset here.*allow_overlap=true"):
         train(other, tmp_path / "run")
     assert not (tmp_path / "run" / "config.yaml").exists()
     train(other.model_copy(update={"allow_overlap": True}), tmp_path / "run")
@@ -70,7 +70,7 @@ def test_a_run_that_has_learned_from_what_is_tested_here_is_refused(config, tmp_
     [
         ({"arch": "ann", "model": {}}, "its arch is stgcnpp, this training's ann"),
         ({"init_freeze": ["nowhere"]}, "init_freeze 'nowhere' matches nothing"),
-        ({"init_freeze": ["*"], "head": "va"}, "nothing is left to learn"),
+        ({"init_freeze": ["*"], "head": "va"}, "all weights are frozen"),
     ],
 )
 def test_what_cannot_fit_is_refused(config, tmp_path, first, settings, message):
@@ -79,15 +79,15 @@ def test_what_cannot_fit_is_refused(config, tmp_path, first, settings, message):
 
 
 def test_settings_about_a_run_need_one(config):
-    with pytest.raises(ConfigError, match="add init=RUN"):
+    with pytest.raises(ConfigError, match="set init=RUN"):
         config(init_freeze="body")
 
 
-def test_a_run_that_does_not_tell_what_it_has_learned_is_refused(config, tmp_path, first):
+def test_a_run_without_known_training_data_is_refused(config, tmp_path, first):
     splits = json.loads((first / "splits.json").read_text())
     del splits["sha256"]
     (first / "splits.json").write_text(json.dumps(splits))
-    with pytest.raises(ConfigError, match="does not tell"):
+    with pytest.raises(ConfigError, match="its training data are unknown"):
         train(config(**SMALL, init=str(first), head="va"), tmp_path / "run")
 
 
@@ -106,7 +106,7 @@ def test_each_fold_and_seed_starts_from_that_of_the_same_fold_and_seed(config, t
 
 def test_a_fold_that_the_first_run_lacks_is_refused(config, tmp_path):
     train(config(**SMALL, split="kfold:2", head="va"), tmp_path / "first")
-    with pytest.raises(ConfigError, match="it has 2 models, and none of seed 0 for fold 3 of 3: name one"):
+    with pytest.raises(ConfigError, match="2 models, but none of seed 0 for fold 3 of 3: name one"):
         train(config(**SMALL, split="kfold:3", init=str(tmp_path / "first"), allow_overlap=True), tmp_path / "run")
 
 

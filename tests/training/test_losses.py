@@ -132,7 +132,7 @@ def test_balanced_flags_weigh_the_odds_against_them():
 
 
 def test_a_loss_that_does_not_fit_its_head_lists_those_that_do():
-    with pytest.raises(ConfigError, match="loss 'mse' is for heads of values, but mood has classes: take cross"):
+    with pytest.raises(ConfigError, match="loss 'mse' is for values, but mood has classes: expected cross"):
         require_loss(THREE, "mse")
     with pytest.raises(ConfigError, match="unknown loss 'cross_entropi': did you mean 'cross_entropy'"):
         require_loss(THREE, "cross_entropi")

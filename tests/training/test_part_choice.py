@@ -104,7 +104,7 @@ def test_the_probe_is_ridge_regression_in_the_kernel_of_the_parts(tmp_path):
     from sklearn.kernel_ridge import KernelRidge
 
     from skelemo.data.windows import find_targets
-    from skelemo.models.baselines import Scaler
+    from skelemo.models.estimators import Scaler
     from skelemo.models.window_features import features
     from skelemo.training.choice import GAMMA, RIDGE, Probe
 
@@ -176,7 +176,7 @@ def test_some_part_always_stays(tmp_path, given, reason):
     assert reason in found.reason
     if reason:
         assert found.parts == tuple(LAYOUT.slices)
-        assert found.summary.startswith("all parts are kept: the training subset has 2 subjects")
+        assert found.summary.startswith("all parts kept: too few subjects or videos in the training subset (2)")
 
 
 def test_a_part_that_the_model_needs_stays(tmp_path):

@@ -126,7 +126,7 @@ def test_a_single_sequence_has_its_labels():
 @pytest.mark.parametrize(
     ("source", "options", "told"),
     [
-        (np.zeros((4, 24, 3)), {}, r"24 points; known are 25 \(body_25\)"),
+        (np.zeros((4, 24, 3)), {}, r"24 points; expected 25 \(body_25\)"),
         (np.zeros((4, 25)), {}, r"shape \[4, 25\]; expected numbers \[T, V, 3\]"),
         (np.ones((4, 25, 3)), {"first": 4}, "first = 4: the array has 4 frames"),
         (np.ones((4, 25, 3)), {"runs": 3}, "runs: int; expected a run folder or a model"),

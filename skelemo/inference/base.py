@@ -1,4 +1,4 @@
-"""What every model that predicts has in common, run or exported file: from a source to the table. Without torch."""
+"""Base class of models that predict, loaded from a run or an exported file: from a source to a table, without torch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -11,89 +11,89 @@ from skelemo.cache.store import Cache
 from skelemo.data.window import KEY_SPAN
 from skelemo.errors import InputError
 from skelemo.evaluation.circumplex import READING, with_reading
-from skelemo.inference.keypoints import Reading
-from skelemo.inference.sources import Source, opened
+from skelemo.inference.keypoints import ReadOptions
+from skelemo.inference.sources import Source, open_source
 from skelemo.inference.table import Options, has_prediction, prediction_columns, smoothed
 from skelemo.pose import Options as PoseOptions
 from skelemo.skeleton import Layout
 from skelemo.targets import Head
 from skelemo.text import html_table
 
-#: Frames that are held in memory at a time, and that an interrupted ``skelemo predict`` loses at most.
+#: Frames in memory at a time; an interrupted ``skelemo predict`` loses at most this many.
 CHUNK_FRAMES = 8192
 
-#: Told how much is done, and of how much.
-Report = Callable[[int, int], None]
+#: Progress callback: units done, total units.
+Progress = Callable[[int, int], None]
 Outputs = Mapping[str, np.ndarray]
-#: By member, for each point, see `skelemo.preprocess.Preparation`.
+#: Statistics per member and point, see `skelemo.preprocess.Preparation`.
 Sources = tuple[tuple[tuple[float, ...], ...], ...]
 
 
-class Answering(ABC):
-    """A model, or several that are averaged, that predicts for sources."""
+class BasePredictor(ABC):
+    """A model or an ensemble that predicts for any source."""
 
     name: str
     #: Whether predictions depend on all clips of a subject.
     by_subject: bool = False
-    #: Within this distance of the origin two values are read as neutral; None where they are not read as emotions.
+    #: Distance from the origin within which two values map to neutral; None if they do not map to emotions.
     radius: float | None = None
 
     def _repr_html_(self) -> str:
-        rows = [("sees", ", ".join(part.name for part in self.layout.parts))]
-        rows += [(f"predicts {head.name}", ", ".join(head.outputs)) for head in self.answered]
+        rows = [("parts", ", ".join(part.name for part in self.layout.parts))]
+        rows += [(f"predicts {head.name}", ", ".join(head.outputs)) for head in self.all_heads]
         members = len(getattr(self, "members", ()))
         return html_table(f"model {self.name}" + (f", the mean of {members:,}" if members > 1 else ""), (), rows)
 
     @property
     @abstractmethod
     def heads(self) -> tuple[Head, ...]:
-        """What is predicted."""
+        """The model's heads."""
 
     @property
-    def answered(self) -> tuple[Head, ...]:
-        """These, and what they are read as."""
+    def all_heads(self) -> tuple[Head, ...]:
+        """`heads`, and the emotion that two values map to where the model has a neutral radius."""
         return self.heads if self.radius is None else (*self.heads, READING)
 
     @property
     @abstractmethod
     def layout(self) -> Layout:
-        """The parts that are seen."""
+        """The parts that the model takes."""
 
     @property
     @abstractmethod
     def identity(self) -> str:
-        """Equal for models that predict the same."""
+        """A hash, equal for models with equal predictions."""
 
     @property
     @abstractmethod
     def threads(self) -> int:
-        """Threads that predict."""
+        """Number of threads used for prediction."""
 
     @abstractmethod
     def limit_threads(self, threads: int) -> None:
-        """Predict with so many threads."""
+        """Set the number of threads."""
 
     @abstractmethod
     def choose_device(self, name: str) -> Any:
-        """The device of that name, which has a ``type``; `ConfigError` where it cannot be used."""
+        """The device called ``name``, with a ``type``; `ConfigError` if it is unavailable."""
 
     @abstractmethod
     def widths(self, smooth: int | str) -> list[dict[str, int]]:
-        """By member and head, over how many frames predictions are averaged; `ConfigError` for an unknown ``auto``."""
+        """Smoothing width in frames by member and head; `ConfigError` if ``auto`` was not chosen in training."""
 
     def sources(self, cache: Cache) -> Sources:
-        """Of each member the statistics of a cache that it needs to know as a whole; nothing where none does."""
+        """Statistics of the whole cache that the members standardize by; empty if none does."""
         return ()
 
-    def adapted(self, sources: Sources) -> "Answering":
-        """The model for the data that these are of."""
+    def adapted(self, sources: Sources) -> "BasePredictor":
+        """The model, standardizing by these statistics."""
         return self
 
     @abstractmethod
     def predict_cache(
-        self, cache: Cache, options: Options, device: Any = None, report: Report = lambda done, of: None
+        self, cache: Cache, options: Options, device: Any = None, report: Progress = lambda done, of: None
     ) -> pd.DataFrame:
-        """The table of a cache that fits into memory; ``report`` is told of batches."""
+        """The table of predictions for a cache that fits in memory; ``report`` counts batches."""
 
     def predict(
         self,
@@ -114,55 +114,51 @@ class Answering(ABC):
 
         Parameters
         ----------
-        source : the path of a folder of OpenPose JSON, of an archive or a cache; an array ``[T, V, 3]`` of x, y and
-            confidence in pixels, in a layout that has the model's parts; or a list of OpenPose's dictionaries, one for
-            each frame.
-        person : whom to predict for, as in ``skelemo ingest``, or a number; a cache and an array have their people
-            already.
-        every : predict for one frame in so many.
-        min_seen : share of a window's points that must be visible; with fewer there is no prediction, and never for a
-            window that shows nothing.
-        smooth : average the predictions of a person over so many frames, centered; odd. ``"auto"`` is the width that
-            the run's validation subset prefers, by head; 0 for none.
-        per_clip : one row for each person of a recording: the mean of the predictions for all its windows.
-        fps, size : frames per second, width and height of the images, where the source does not tell.
-        jobs : processes that read.
-        pose : for a video or a folder of videos: the program that finds keypoints, ``mediapipe`` or ``openpose``, or
-            with more said of it `skelemo.pose.Options`.
+        source : path of a folder of OpenPose JSON, an archive or a cache; an array ``[T, V, 3]`` of x, y (pixels) and
+            confidence in a layout with the model's parts; or a list of OpenPose's dictionaries, one per frame.
+        person : person to predict for, as in ``skelemo ingest``, or a number; ignored for an array.
+        every : predict for every n-th frame.
+        min_seen : share of a window's points that must be visible for a prediction. A window without any visible
+            point never has one.
+        smooth : width in frames of a centered mean over a person's predictions; odd, 0 for none. ``"auto"`` is the
+            width chosen on the run's validation subset, per head.
+        per_clip : one row per person and recording: the mean over all windows.
+        fps, size : frame rate, and width and height of the images, if the source lacks them.
+        jobs : processes that read the source.
+        pose : for videos, the program that finds keypoints, ``mediapipe`` or ``openpose``, or `skelemo.pose.Options`.
 
         Returns
         -------
-        A row for each person and frame: ``video``, ``person``, ``frame``, ``time`` in seconds (NaN without frames per
-        second), the columns of each head (`skelemo.inference.table.prediction_columns`) and ``seen``, whether the
-        person is visible in the frame, interpolated gaps included; never where ``min_seen`` withholds a prediction. A
-        model of whole clips gives one row a person. ``attrs`` of the table has ``notes`` on how the source was read and
-        ``failures``, recordings of no use.
+        One row per person and frame: ``video``, ``person``, ``frame``, ``time`` in seconds (NaN without a frame rate),
+        the columns of each head (`skelemo.inference.table.prediction_columns`) and ``seen``: whether the person is
+        visible (interpolated gaps count) and not withheld by ``min_seen``. A model of whole clips returns one row per
+        person. ``attrs`` has ``notes`` on how the source was read and ``failures``, the unusable recordings.
 
         Raises
         ------
         InputError, ConfigError, CacheError
-            The source cannot be read, shows nobody, or lacks the model's parts; an option out of range.
+            The source is unreadable, shows no people or lacks the model's parts; an option is out of range.
         """
         options, where = Options(every, min_seen, smooth, per_clip), self.choose_device(device)
         self.widths(smooth)
         finding = PoseOptions(pose) if isinstance(pose, str) and pose else pose or None
-        with opened(source, self.layout, Reading(str(person), fps, size, jobs, pose=finding)) as found:
+        with open_source(source, self.layout, ReadOptions(str(person), fps, size, jobs, pose=finding)) as found:
             model = self.adapted(self.sources(found.cache))
-            parts = chunks(found.cache.sequences, by_subject=self.by_subject)
-            tables = [model.predict_cache(found.cache.only(rows), options, where) for rows in parts]
+            each = chunks(found.cache.sequences, by_subject=self.by_subject)
+            tables = [model.predict_cache(found.cache.only(rows), options, where) for rows in each]
         table = pd.concat(tables, ignore_index=True)
-        if not has_prediction(table, self.answered).any():
+        if not has_prediction(table, self.all_heads).any():
             raise nothing_seen(self.layout, min_seen)
         table.attrs = {"notes": list(found.notes), "failures": list(found.failures)}
         return table
 
     def mean(self, each: Sequence[Outputs]) -> dict[str, np.ndarray]:
-        """Outputs by head, on average of the members that have it."""
+        """Outputs by head, averaged over the members with that head."""
         found = {head.name: np.mean([one[head.name] for one in each if head.name in one], 0) for head in self.heads}
         return self.read(found)
 
     def read(self, outputs: Outputs) -> dict[str, np.ndarray]:
-        """Outputs by head, with what they are read as."""
+        """Outputs by head, with the emotions that they map to."""
         return with_reading(outputs, self.radius)
 
     def table(
@@ -179,10 +175,10 @@ class Answering(ABC):
 
         Parameters
         ----------
-        key : ``[W]`` sequence and number of their target frames, ``sequence * KEY_SPAN + number``.
-        each : by member outputs ``[W, K]`` of its heads.
-        frames, points : ``[W]`` shares of their frames and points that are visible.
-        seen : ``[W]`` whether anything is visible in their target frames.
+        key : ``[W]`` target frames as ``sequence * KEY_SPAN + number``.
+        each : outputs ``[W, K]`` by member and head.
+        frames, points : ``[W]`` share of visible frames and points.
+        seen : ``[W]`` whether the target frame has a visible point.
         """
         unknown = (frames == 0) | (points < options.min_seen)
         shown = []
@@ -200,13 +196,13 @@ class Answering(ABC):
             "frame": number,
             "time": np.where(fps > 0, number / np.where(fps > 0, fps, 1), np.nan),
         }
-        columns = prediction_columns(self.answered, outputs)
+        columns = prediction_columns(self.all_heads, outputs)
         return pd.DataFrame(places).assign(**columns, seen=seen)
 
     def _by_clip(
         self, outputs: Outputs, seen: np.ndarray, key: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-        """The mean of each clip's predictions, whether anything of it is seen, and the key of its middle window."""
+        """The mean prediction of each clip, whether the person is ever visible, and the key of the middle window."""
         first = np.flatnonzero(np.diff(key // KEY_SPAN, prepend=-1))
         count = np.diff(first, append=len(key))
         means = {}
@@ -219,17 +215,17 @@ class Answering(ABC):
 
 
 def nothing_seen(layout: Layout, min_seen: float) -> InputError:
-    """The error for a source none of whose windows has a prediction."""
+    """The error for a source without any prediction."""
     enough = f" in {min_seen:.0%} of a window's points" if min_seen else ""
-    return InputError(f"no frame shows anything of {layout.name}{enough}: there is nothing to predict from")
+    return InputError(f"no frame shows {layout.name}{enough}: nothing to predict from")
 
 
 def chunks(sequences: pd.DataFrame, frames: int | None = None, *, by_subject: bool = False) -> list[np.ndarray]:
-    """Rows of sequences that are predicted together: whole videos, of `CHUNK_FRAMES` frames where none is longer.
+    """Split sequences into chunks of whole videos with at most `CHUNK_FRAMES` frames (or one longer video).
 
     Parameters
     ----------
-    by_subject : keep all videos of a known subject together, too.
+    by_subject : keep all videos of a known subject in one chunk.
     """
     code, _ = pd.factorize(sequences["video"])
     if by_subject:
@@ -242,9 +238,9 @@ def chunks(sequences: pd.DataFrame, frames: int | None = None, *, by_subject: bo
         graph = coo_matrix((np.ones(len(pairs[0])), pairs), shape=(nodes, nodes))
         code, _ = pd.factorize(connected_components(graph, directed=False)[1][code])
     length = np.bincount(code, sequences["length"])
-    chunk, held, number = np.zeros(len(length), int), 0.0, 0
+    chunk, filled, number = np.zeros(len(length), int), 0.0, 0
     for video, frames_of in enumerate(length.tolist()):
-        if held and held + frames_of > (frames or CHUNK_FRAMES):
-            held, number = 0.0, number + 1
-        chunk[video], held = number, held + frames_of
+        if filled and filled + frames_of > (frames or CHUNK_FRAMES):
+            filled, number = 0.0, number + 1
+        chunk[video], filled = number, filled + frames_of
     return [np.flatnonzero(chunk[code] == one) for one in range(number + 1)]
