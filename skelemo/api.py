@@ -250,7 +250,8 @@ def export(
         The run or the cache cannot be read.
     """
     from skelemo.inference import predictor
-    from skelemo.inference.exporting import EndToEnd, export_model, facts_of
+    from skelemo.inference.end_to_end import EndToEnd
+    from skelemo.inference.exporting import export_model, facts_of
     from skelemo.report.card import CARD, require_own, write_card
     from skelemo.runs.folder import read_run
 

@@ -203,14 +203,13 @@ class BasePredictor(ABC):
         self, outputs: Outputs, seen: np.ndarray, key: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
         """The mean prediction of each clip, whether the person is ever visible, and the key of the middle window."""
-        first = np.flatnonzero(np.diff(key // KEY_SPAN, prepend=-1))
+        clip = key // KEY_SPAN
+        first = np.flatnonzero(np.diff(clip, prepend=-1))
         count = np.diff(first, append=len(key))
-        means = {}
-        for head in self.heads:
-            known = ~np.isnan(outputs[head.name])
-            total = np.add.reduceat(np.where(known, outputs[head.name], 0.0), first)
-            number = np.add.reduceat(known.astype(int), first)
-            means[head.name] = np.where(number > 0, total / np.maximum(number, 1), np.nan)
+        means = {
+            head.name: pd.DataFrame(outputs[head.name].astype(float)).groupby(clip).mean().to_numpy()
+            for head in self.heads
+        }
         return self.read(means), np.logical_or.reduceat(seen, first), key[first + count // 2]
 
 

@@ -99,28 +99,20 @@ def evaluate(
         where, started = choose_device(device), time.monotonic()
         model, cache = load(runs, allow=allow), open_cache(data)
         scored = _read(model, cache, names or {}, changes, where)
-        corpus, window = scored.corpus, model.members[0].window
-        heads, everything = corpus.heads, np.arange(len(corpus.sequences))
-        targets = find_targets(corpus, everything, window, tuple(head.name for head in heads), seen_only=False)
+        corpus, targets, heads = scored.corpus, scored.targets, scored.corpus.heads
         notes = overlap_notes(runs, corpus, targets, cache, allow_overlap=allow_overlap)
-        whole = window.sampling == "clip"
+        whole = model.members[0].window.sampling == "clip"
         groups = {column: groups_by(column, cache, scored.corpora[0], targets.row, table, clips=whole) for column in by}
         outputs, _ = model.outputs(scored.corpora, targets.row, where, report)
         columns = window_columns(corpus, targets, fold=1, subset="test")
         predictions = prediction_table(columns, heads, targets.labels, outputs)
-        scores = score(predictions, heads, clips=scored.clips)
-        notes += scored.add_joined(scores)
-        if changes:
-            notes.append(f"labels as corrected, with {in_words(scored.corrections['corrections'])}")
-        notes += preparation_notes(cache, model, corpus)
-        for column, values in groups.items():
-            notes += score_by(scores, predictions, heads, scored.clips, column, values)
-        notes += collapse_notes(runs, model, heads, scores)
+        scores, more = _score(scored, predictions, groups)
+        notes += more + preparation_notes(cache, model, corpus) + collapse_notes(runs, model, heads, scores)
         facts = environment(cache, heads, where) | scored.corrections
         facts |= cost_of_members(model.members, model.batches(scored.corpora, targets.row, where))
         facts["evaluation"] = _facts(runs, notes, time.monotonic() - started)
         _write(out, _config(runs, data, heads), facts, predictions, heads)
-        write_importance(out, _importance(model, scored, targets, where, importance))
+        write_importance(out, _importance(model, scored, where, importance))
         most = min(map(_mistakes_kept, runs)) if mistakes is None else mistakes
         write_mistakes(out, find_mistakes(corpus, predictions, heads, most))
         write_json(out / "scores.json", scores)
@@ -135,6 +127,7 @@ class _Data:
     ----------
     corpora : the cache as loaded for each member, with its own labels, corrected if requested.
     corpus : the first of them with the run's heads and labels.
+    targets : all labeled windows.
     joins : joins of heads that have labels.
     clips : names of heads that label whole clips.
     unscored : names of the heads of ``run`` and ``data`` without a counterpart.
@@ -143,6 +136,7 @@ class _Data:
 
     corpora: list[Corpus]
     corpus: Corpus
+    targets: Targets
     joins: list[Join]
     clips: list[str]
     unscored: dict[str, list[str]]
@@ -178,7 +172,20 @@ def _read(
         "run": [head.name for head in model.all_heads if head.name not in ours],
         "data": [head.name for head in cache.heads if head.name not in theirs],
     }
-    return _Data(corpora, corpus, joins, clips, unscored, corrections)
+    names_of, everything = tuple(head.name for head in corpus.heads), np.arange(len(corpus.sequences))
+    targets = find_targets(corpus, everything, model.members[0].window, names_of, seen_only=False)
+    return _Data(corpora, corpus, targets, joins, clips, unscored, corrections)
+
+
+def _score(data: _Data, predictions: pd.DataFrame, groups: Mapping[str, np.ndarray]) -> tuple[Scores, list[str]]:
+    """Scores, also by group, and notes on them."""
+    scores = score(predictions, data.corpus.heads, clips=data.clips)
+    notes = data.add_joined(scores)
+    if data.corrections:
+        notes.append(f"labels as corrected, with {in_words(data.corrections['corrections'])}")
+    for column, values in groups.items():
+        notes += score_by(scores, predictions, data.corpus.heads, data.clips, column, values)
+    return scores, notes
 
 
 def _mistakes_kept(run: Path) -> int:
@@ -190,7 +197,7 @@ def _mistakes_kept(run: Path) -> int:
     return kept
 
 
-def _importance(model: Model, data: _Data, targets: Targets, device: torch.device, windows: int) -> pd.DataFrame:
+def _importance(model: Model, data: _Data, device: torch.device, windows: int) -> pd.DataFrame:
     """Mean importance of keypoints over the members."""
     names, tables = {head.name for head in data.corpus.heads}, []
     for one, corpus in zip(model.members, data.corpora, strict=True):
@@ -198,7 +205,8 @@ def _importance(model: Model, data: _Data, targets: Targets, device: torch.devic
         predicting = Predicting(
             one.network.to(device), own, one.window, device, precision=one.file.precision, flip=one.file.flip_average
         )
-        tables.append(measure_importance(predicting, corpus, targets, Budget(windows), clips=data.clips, subset="test"))
+        budget = Budget(windows)
+        tables.append(measure_importance(predicting, corpus, data.targets, budget, clips=data.clips, subset="test"))
     return mean_importance([[table for table in tables if len(table)]])
 
 

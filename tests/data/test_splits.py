@@ -427,7 +427,7 @@ def test_leaving_one_subject_out_needs_every_subject():
         split("loso", table)
 
 
-def test_identical_recordings_are_named_where_too_few_groups_stay_apart():
+def test_too_few_groups_mention_identical_recordings():
     table = a_table(["one", "two", "three"]).assign(content=["same", "same", "other"])
     with pytest.raises(ConfigError, match=r"2 groups .* identical recordings count once"):
         split("kfold:3", table)

@@ -50,7 +50,7 @@ def test_a_mirror_image_has_the_left_wrist_on_the_right():
     assert both.flatten().tolist() == pytest.approx([-0.2, -0.2])  # (0.2 + -0.6) / 2
 
 
-def test_windows_of_a_clip_have_other_frames_of_it(tmp_path):
+def test_windows_of_a_clip_have_different_frames(tmp_path):
     """Of 12 frames in three shares of four: the second and the fourth of each."""
     cache = open_cache(a_cache(tmp_path / "cache", a_sequence("a", 12), a_sequence("b", 5)))
     window = Window(3, sampling="clip", clip_windows=2)
@@ -108,7 +108,7 @@ def test_a_folder_and_its_exported_file_predict_as_the_run_was_scored(cache, tmp
     np.testing.assert_allclose(exported["p_glad"], plain["p_glad"], atol=1e-4)
 
 
-def test_a_recording_may_be_answered_once_with_the_mean_of_its_windows(cache, tmp_path):
+def test_per_clip_predicts_the_mean_over_windows(cache, tmp_path):
     train(load_config(None, QUICK | {"data": str(cache), "model": {"width": 8}}), tmp_path / "run")
     model = skelemo.load(tmp_path / "run")
     table, clips = model.predict(cache), model.predict(cache, per_clip=True)
@@ -170,7 +170,7 @@ def test_aff_wild2_is_scored_over_the_labeled_frames_of_all_videos_together(tmp_
     assert found["expression"]["left_out"] == [CLASSES[2]]
 
 
-def test_dfews_war_and_uar_are_of_clips_one_answer_each(tmp_path):
+def test_dfews_war_and_uar_count_clips_once(tmp_path):
     """Three clips of unequal length; each class of the mean over a clip's windows: WAR 2/3, UAR (1/2 + 1) / 2."""
     clips = [
         a_sequence(name, frames, labels={"expression": np.full(frames, label, np.int16)})

@@ -15,7 +15,7 @@ from skelemo.targets import VA, Head
 MOODS = Head("mood", "classes", ("glad", "sad", "calm"))
 
 
-def test_size_of_a_network_is_what_its_layers_have():
+def test_the_size_of_a_network_is_the_sum_over_its_layers():
     """Of linear layers one multiply-add for each weight, which counts as two."""
     found = cost.size("ann", "body_25", (MOODS, VA), 2, {"width": 16, "dropout": 0.0})
     network = cost.registry.create("ann", layout_name="body_25", heads=(MOODS, VA), frames=2, width=16, dropout=0.0)

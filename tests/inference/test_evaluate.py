@@ -105,7 +105,7 @@ def assert_scored(scored, rows):
 JOINED = {"Sad": "sad", "CALM": "calm", "glad ": "glad"}
 
 
-def test_scores_are_those_of_predict_against_labels_joined_by_name(run, other, tmp_path):
+def test_scores_equal_those_of_predictions_against_joined_labels(run, other, tmp_path):
     scores = skelemo.evaluate(str(run), str(other), out=str(tmp_path / "out"))["test"]
     rows = truth_and_predictions(run, other, JOINED)
     assert_scored(scores["expression"], rows)
@@ -122,9 +122,7 @@ def test_scores_are_those_of_predict_against_labels_joined_by_name(run, other, t
 
 @pytest.mark.parametrize(("settings", "given", "kept"), [({"mistakes": 0}, (), False), ({}, (), True),
                                                          ({}, ("--mistakes", "0"), False)])  # fmt: skip
-def test_no_keypoints_are_kept_of_what_a_run_that_keeps_none_is_evaluated_on(
-    run, other, tmp_path, settings, given, kept
-):
+def test_an_evaluation_keeps_no_keypoints_if_the_run_keeps_none(run, other, tmp_path, settings, given, kept):
     mine = shutil.copytree(run, tmp_path / "mine")
     text = (mine / "config.yaml").read_text()
     assert "mistakes: 4" in text
@@ -140,7 +138,7 @@ def test_no_keypoints_are_kept_of_what_a_run_that_keeps_none_is_evaluated_on(
     assert facts["throughput"]["device"] == trained_facts["throughput"]["device"]
 
 
-def test_a_class_counts_as_the_one_that_it_is_mapped_to(run, other, tmp_path):
+def test_a_mapped_class_is_scored_as_its_target(run, other, tmp_path):
     scores = skelemo.evaluate(run, other, out=tmp_path / "out", names={"Bored": "calm"})["test"]
     assert_scored(scores["expression"], truth_and_predictions(run, other, JOINED | {"bored": "calm"}))
     assert scores["expression"]["joined"]["unscored"] == {}
@@ -168,7 +166,7 @@ def test_on_its_own_test_sequences_a_run_scores_what_training_wrote(run, data, t
         assert json.loads(json.dumps(found[head])) == expected[head]
 
 
-def test_clips_that_are_labeled_as_a_whole_get_one_answer_each(run, tmp_path):
+def test_labeled_clips_have_one_prediction_each(run, tmp_path):
     clips = []
     for index in range(12):
         labels = {"expression": np.full(8, index % 3, np.int16)}
@@ -245,7 +243,7 @@ def test_sequences_that_a_run_has_learned_from_are_refused_whatever_they_are_cal
     assert read_run(tmp_path / "out").evaluation["notes"][0].startswith("overlap: ")
 
 
-def test_a_subject_that_a_run_has_learned_from_is_refused_and_one_that_was_tested_is_not(run, tmp_path):
+def test_a_training_subject_is_refused_but_not_a_test_subject(run, tmp_path):
     splits = json.loads((run / "splits.json").read_text())
     learned, tested = (splits["subjects"][splits["folds"][0][subset][0]] for subset in ("train", "test"))
     for subject in (learned, tested):
@@ -270,7 +268,7 @@ def standing(folder, seed, moved=0):
     return a_cache(folder, *clips, header=Header("body_25", HEADS))
 
 
-def test_a_transfer_that_collapses_is_told_of_a_setting_that_may_help(tmp_path):
+def test_a_collapsed_transfer_suggests_standardization(tmp_path):
     settings = {"head": "expression", "length": 1, "validation": 0.0}
     home, near, far = standing(tmp_path / "home", 1), standing(tmp_path / "n", 2), standing(tmp_path / "f", 3, 300)
     plain = trained(home, tmp_path / "plain", "logistic", **settings)
@@ -291,7 +289,7 @@ def test_a_transfer_that_collapses_is_told_of_a_setting_that_may_help(tmp_path):
     assert not any("may transfer better" in note for note in read_run(tmp_path / "adapted").evaluation["notes"])
 
 
-def test_every_fold_of_a_run_counts_and_a_fold_alone_only_for_itself(data, tmp_path):
+def test_overlap_considers_all_folds_of_a_run_but_only_one_for_a_fold(data, tmp_path):
     run = trained(data, tmp_path / "folds", split="kfold:3", epochs=1)
     fold = json.loads((run / "splits.json").read_text())["folds"][0]
     again = copied_data(data, tmp_path / "again", fold["test"])
@@ -302,7 +300,7 @@ def test_every_fold_of_a_run_counts_and_a_fold_alone_only_for_itself(data, tmp_p
         skelemo.evaluate(run / "fold_2", again, out=tmp_path / "other")
 
 
-def test_a_seed_alone_and_a_fold_of_it_have_learned_what_the_run_says(data, tmp_path):
+def test_overlap_of_a_seed_and_its_folds_comes_from_the_run(data, tmp_path):
     run = trained(data, tmp_path / "seeds", split="kfold:3", epochs=1, seeds=2)
     fold = json.loads((run / "splits.json").read_text())["folds"][0]
     again = copied_data(data, tmp_path / "again", fold["test"])
@@ -313,7 +311,7 @@ def test_a_seed_alone_and_a_fold_of_it_have_learned_what_the_run_says(data, tmp_
     skelemo.evaluate(run / "seed_1" / "fold_1", again, out=tmp_path / "out")
 
 
-def test_model_files_alone_are_evaluated_and_the_unknown_is_said(run, other, tmp_path):
+def test_model_files_without_splits_are_evaluated_with_a_note(run, other, tmp_path):
     (tmp_path / "copy").mkdir()
     for name in ("model.json", "model.safetensors"):
         shutil.copy(run / name, tmp_path / "copy")
@@ -373,7 +371,7 @@ def test_a_folder_that_was_tampered_with_is_refused_in_one_line(run, other, tmp_
     assert "\n" not in str(error.value)
 
 
-def test_one_process_at_a_time_writes_and_what_a_killed_one_left_is_written_anew(run, other, tmp_path):
+def test_only_one_process_writes_and_an_interrupted_evaluation_is_repeated(run, other, tmp_path):
     with claimed(tmp_path / "out"), pytest.raises(ConfigError, match="being written by another process"):
         skelemo.evaluate(run, other, out=tmp_path / "out")
     skelemo.evaluate(run, other, out=tmp_path / "out")
@@ -391,7 +389,7 @@ def invoke(*words):
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def test_the_command_prints_the_table_the_groups_and_what_is_not_scored(run, other, tmp_path):
+def test_the_command_prints_scores_groups_and_unscored_heads(run, other, tmp_path):
     result = invoke("evaluate", run, other, "--out", tmp_path / "out", "--by", "sex", "--map", "bored=sad")
     assert result.exit_code == 0, result.output
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())["test"]
@@ -511,7 +509,7 @@ def test_damaged_runs_and_caches_without_the_models_parts_are_refused(run, other
 # Joining
 
 
-def test_words_for_one_emotion_are_one_class_and_shares_add_up():
+def test_synonyms_of_an_emotion_match_and_shares_add_up():
     ours = Head("expression", "classes", ("happiness", "anger"))
     theirs = Head("expression", "classes", ("joy", "Angry", "Happy", "bored"))
     (join,) = join_heads([theirs], [ours], {}, "data")
@@ -521,7 +519,7 @@ def test_words_for_one_emotion_are_one_class_and_shares_add_up():
     np.testing.assert_allclose(join.labels(shares), [[0.6, 0.4], [np.nan] * 2, [np.nan] * 2], rtol=1e-6)
 
 
-def test_values_and_flags_are_joined_by_name_and_what_is_not_there_is_unlabeled():
+def test_values_and_flags_are_joined_by_name_and_missing_ones_unlabeled():
     ours = (Head("va", "values", ("valence", "arousal")), Head("au", "flags", ("AU1", "AU2", "AU4")))
     theirs = (Head("va", "values", ("Arousal", "dominance")), Head("AU", "flags", ("AU4", "AU1")))
     values, flags = join_heads(theirs, ours, {}, "data")
@@ -542,7 +540,7 @@ def test_a_head_of_another_name_is_joined_when_it_is_named():
         join_heads([Head("va", "values", ("a", "b"))], [VA], {"a": "valence", "b": "valence"}, "data")
 
 
-def test_heads_that_alone_share_classes_are_one_under_two_names():
+def test_the_only_heads_with_common_classes_match():
     ours = [Head("expression", "classes", MOODS)]
     label, size = Head("label", "classes", ("bored", "SAD", "Calm")), Head("size", "classes", ("small", "large"))
     (join,) = join_heads([size, label], ours, {}, "data")
@@ -553,7 +551,7 @@ def test_heads_that_alone_share_classes_are_one_under_two_names():
         join_heads([label, Head("again", "classes", MOODS)], ours, {}, "data")
 
 
-def test_a_range_that_differs_is_said(run, tmp_path):
+def test_a_different_range_is_noted(run, tmp_path):
     scale = Head("va", "values", ("valence", "arousal"), 1, 9)
     labels = {"va": np.random.default_rng(0).uniform(1, 9, (8, 2)).astype(np.float32)}
     cache = made(tmp_path / "sam", (scale,), **labels)
@@ -563,7 +561,7 @@ def test_a_range_that_differs_is_said(run, tmp_path):
     assert "not scored, without labels in these data: expression" in notes
 
 
-def test_an_evaluation_can_tell_which_keypoints_mattered(run, data, other, tmp_path):
+def test_an_evaluation_measures_importance(run, data, other, tmp_path):
     second = trained(data, tmp_path / "second", seed=1)
     alone = skelemo.evaluate([run], other, tmp_path / "alone", importance=1000)
     tables = [read_importance(tmp_path / "alone")]

@@ -119,7 +119,7 @@ def test_whole_recordings_are_prepared_as_in_training(cache, exported):
         assert_alike(onnx.load(path).predict(cache, **options), skelemo.load(run).predict(cache, **options))
 
 
-def test_windows_alone_are_prepared_as_in_training(cache, of_windows):
+def test_windows_are_prepared_as_in_training(cache, of_windows):
     run, path = of_windows
     assert_alike(onnx.load(path).predict(cache), skelemo.load(run).predict(cache))
 
@@ -167,7 +167,7 @@ def invoke(*words):
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def test_the_command_predicts_from_a_file_where_there_is_no_torch(cache, exported, tmp_path):
+def test_the_command_predicts_from_a_file_without_torch(cache, exported, tmp_path):
     run, path = exported
     words = ["predict", str(path), str(cache), "--jobs", "2", "--out"]
     code = [sys.executable, "-c", WITHOUT_TORCH]
@@ -181,7 +181,7 @@ def test_the_command_predicts_from_a_file_where_there_is_no_torch(cache, exporte
     assert refused.stderr == "Error: run folders need torch, which is not installed; name a file of skelemo export\n"
 
 
-def test_live_takes_a_file_as_it_takes_a_run(exported, of_windows):
+def test_live_accepts_an_exported_file(exported, of_windows):
     points = np.concatenate([np.zeros((30, 25, 3)), a_person("one", 30).keypoints], 1).astype(np.float32)
     here = np.ones(30, bool)
     for (run, path), long in ((exported, True), (of_windows, False)):
@@ -236,7 +236,7 @@ def test_a_file_for_torch_predicts_as_the_run_and_says_what_it_is(cache, of_wind
     assert float(found["va"][0, 0].detach()) == pytest.approx(expected["valence"], abs=1e-4)
 
 
-def test_what_the_file_says_of_itself(exported):
+def test_metadata_of_an_exported_file(exported):
     run, path = exported
     model, facts = onnx.load(path), onnx.load(path).facts
     assert model.heads == HEADS
@@ -275,7 +275,7 @@ def forged(content, **changes):
         (lambda content: forged(content, window={"length": 10**9}), "window"),
     ],
 )
-def test_a_file_that_is_not_ours_or_was_changed_is_one_line(exported, cache, tmp_path, change, told):
+def test_a_foreign_or_modified_file_is_a_one_line_error(exported, cache, tmp_path, change, told):
     path = tmp_path / "model.onnx"
     path.write_bytes(change(exported[1].read_bytes()))
     result = invoke("predict", path, cache, "--out", tmp_path / "x.csv")
@@ -309,7 +309,7 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(exported, cache, 
     assert not (tmp_path / "new").exists()
 
 
-def test_a_network_that_no_graph_can_hold_is_refused_in_one_line(tmp_path, monkeypatch):
+def test_a_network_with_data_dependent_control_flow_is_refused(tmp_path, monkeypatch):
     run = a_model(tmp_path, reference="window", length=1)
     model = skelemo.load(run)
 
@@ -317,7 +317,8 @@ def test_a_network_that_no_graph_can_hold_is_refused_in_one_line(tmp_path, monke
         raise RuntimeError("looks at its data\nand more")
 
     monkeypatch.setattr(model.members[0].network, "forward", looks_at_its_data)
-    from skelemo.inference.exporting import EndToEnd, program
+    from skelemo.inference.end_to_end import EndToEnd
+    from skelemo.inference.exporting import program
 
     with pytest.raises(ConfigError, match="Ann cannot be exported: RuntimeError: looks at its data and more"):
         program(EndToEnd(model))

@@ -60,7 +60,7 @@ def measured(tmp_path, budget=EVERYTHING, **settings):
     return importance(predicting, corpus, targets, budget).set_index(["head", "level", "name"]).sort_index()
 
 
-def test_a_model_that_looks_at_one_point_loses_by_that_point_alone(tmp_path):
+def test_only_the_point_that_a_model_uses_is_important(tmp_path):
     table = measured(tmp_path)
     # Without the wrist all of 24 and 24 windows are called glad: F1 2 * 24 / (24 + 48) = 2/3 and 0.
     glad = table.loc["mood"]
@@ -83,7 +83,7 @@ def test_a_model_that_looks_at_one_point_loses_by_that_point_alone(tmp_path):
 
 
 @pytest.mark.parametrize("head", ["expression", "va"])
-def test_losses_and_intervals_are_those_of_windows_drawn_one_by_one(head):
+def test_losses_and_intervals_equal_a_bootstrap_of_single_windows(head):
     head = run_heads(EMOTIONS, [head])[0]
     usual, other = (make_predictions(heads=[head.name], subsets=["validation"], skill=skill) for skill in (1.5, 0.5))
     found = losses(usual, outputs_of(other, head)[None], head, resamples=40, seed=3)
@@ -114,7 +114,7 @@ def test_of_too_few_people_their_videos_are_resampled_and_of_too_few_videos_noth
     assert few.loc[("mood", "joint", "RWrist"), "loss"] == pytest.approx(2 / 3)
 
 
-def test_where_all_is_one_class_there_is_nothing_to_lose(tmp_path):
+def test_a_single_class_has_no_importance(tmp_path):
     corpus, targets = recorded(tmp_path)
     targets = targets[targets.labels["mood"] == 1]
     predicting = Predicting(Wristwatch(), (MOOD,), Window(), torch.device("cpu"))
@@ -122,7 +122,7 @@ def test_where_all_is_one_class_there_is_nothing_to_lose(tmp_path):
     assert not len(importance(predicting, corpus, targets[:0], Budget(windows=100)))
 
 
-def test_a_short_training_hides_parts_and_regions_alone_and_few_windows(tmp_path):
+def test_a_short_training_hides_only_parts_and_regions_in_few_windows(tmp_path):
     long = measured(tmp_path / "long", Budget(predictions=33 * 48))
     assert long.loc["mood"].groupby("level")["loss"].count().to_dict() == {
         "none": 1,

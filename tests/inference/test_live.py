@@ -164,7 +164,7 @@ def test_a_run_calibrated_by_track_goes_by_the_frames_so_far(trained, clip, tmp_
     assert len(everything(both, folder)) >= 230
 
 
-def test_a_window_around_its_target_is_predicted_when_its_last_frame_is_there(trained, clip, tmp_path):
+def test_a_centered_window_is_predicted_when_its_last_frame_arrives(trained, clip, tmp_path):
     model = trained("ann", length=5, dilation=2, target="center")
     folder = written(tmp_path / "json", clip)
     found = everything(model, folder)
@@ -173,7 +173,7 @@ def test_a_window_around_its_target_is_predicted_when_its_last_frame_is_there(tr
     assert_equal(found, whole, least=250)
 
 
-def test_a_model_of_whole_clips_takes_the_last_frames_for_one(trained, clip, tmp_path):
+def test_a_model_of_whole_clips_predicts_from_the_last_frames(trained, clip, tmp_path):
     model = trained("ann", length=6, sampling="clip")
     with pytest.raises(ConfigError, match="set the length of a clip in frames"):
         live(model, tmp_path)
@@ -193,7 +193,7 @@ def test_several_runs_predict_their_mean(trained, clip, tmp_path):
     np.testing.assert_allclose(found, (one + two) / 2, atol=1e-6)
 
 
-def test_people_apart_have_the_tracks_of_the_whole_recording_and_those_who_leave_are_forgotten(trained, clip, tmp_path):
+def test_live_tracks_equal_offline_tracks_and_people_who_leave_are_dropped(trained, clip, tmp_path):
     texts = [*clip, *[b'{"version":1.3,"people":[]}'] * 60, *clip[:30]]
     found = everything(trained("ann"), written(tmp_path / "json", texts))
     spans = found.groupby("person")["frame"].agg(["min", "max"])
@@ -259,7 +259,7 @@ def test_a_folder_is_followed_through_slow_writing_gaps_and_steps(trained, clip,
     assert all(len(frame.people) == 2 for frame in found)
 
 
-def test_only_what_is_new_is_predicted_and_with_the_past_that_was_there(trained, clip, tmp_path):
+def test_only_new_frames_are_predicted_using_existing_ones_as_context(trained, clip, tmp_path):
     model = trained("ann", length=5)
     folder = written(tmp_path / "json", clip[:50])
     thread, found, _ = following(model, folder, every_frame=False)
@@ -270,7 +270,7 @@ def test_only_what_is_new_is_predicted_and_with_the_past_that_was_there(trained,
     assert_equal(table(found[1:]), model.predict(folder, size=SIZE).query("frame == 50"), least=2)
 
 
-def test_a_recording_that_begins_anew_under_the_same_names_is_read_again_but_not_the_old_files(trained, clip, tmp_path):
+def test_a_restarted_recording_is_read_again_without_stale_files(trained, clip, tmp_path):
     folder = written(tmp_path / "json", clip[:30])
     thread, found, _ = following(trained("ann"), folder, from_start=True)
     until(lambda: len(found) == 30)
@@ -294,7 +294,7 @@ def test_a_new_recording_in_the_folder_is_followed(trained, clip, tmp_path):
     assert [(frame.video, frame.number) for frame in found[4:]] == [("take", 4), *(("second", n) for n in range(3))]
 
 
-def test_a_folder_that_disappears_is_an_error_of_one_line(trained, clip, tmp_path):
+def test_a_folder_that_disappears_is_a_one_line_error(trained, clip, tmp_path):
     folder = written(tmp_path / "json", clip[:5])
     thread, found, failure = following(trained("ann"), folder, from_start=True, idle=20)
     until(lambda: len(found) == 5)
@@ -336,7 +336,7 @@ def test_the_time_that_predictions_take_is_no_silence(trained, clip, tmp_path):
     assert found == [*range(6)]
 
 
-def test_a_frame_is_passed_over_when_a_newer_one_is_waiting(trained, clip, tmp_path):
+def test_a_frame_is_skipped_if_a_newer_one_is_waiting(trained, clip, tmp_path):
     folder = written(tmp_path / "json", clip[:60])
     found = list(live(trained("ann", length=5), folder, size=SIZE, from_start=True, idle=0.3))
     assert numbers(found) == [59]
@@ -420,7 +420,7 @@ def test_a_stream_is_read_in_its_units_and_body_model():
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
-def test_an_answer_comes_within_milliseconds_of_its_file(trained, clip, tmp_path):
+def test_a_prediction_follows_its_file_within_milliseconds(trained, clip, tmp_path):
     """The figures are in BENCHMARKS.md; here a machine under load is allowed ten times as long."""
     folder = Path(written(tmp_path / "json", []))
     thread, found, _ = following(trained("ann"), folder)
@@ -467,7 +467,7 @@ def test_a_video_is_predicted_as_its_keypoints_are(trained, clip, tmp_path, stan
         live(model, stand_in)
 
 
-def test_a_camera_that_is_not_there_or_disappears_is_an_error_of_one_line(trained, monkeypatch, stand_in):
+def test_a_missing_or_disconnected_camera_is_a_one_line_error(trained, monkeypatch, stand_in):
     model = trained("ann")
     with pytest.raises(InputError, match=r"camera:77: /dev/video77 does not exist; connect a camera"):
         live(model, "camera:77", pose=Options("stand-in"))

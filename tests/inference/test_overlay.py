@@ -115,7 +115,7 @@ def test_a_video_that_was_turned_is_upright_as_opencv_shows_it(run, tmp_path):
     np.testing.assert_allclose(bright[0], bright[1], atol=1.5)
 
 
-def test_each_recording_has_a_video_in_a_folder_and_one_file_cannot_show_several(run, tmp_path):
+def test_each_recording_has_its_video_and_a_file_takes_only_one(run, tmp_path):
     for name in ("one", "two"):
         write(tmp_path / "json" / name, 11, 0)
     films = tmp_path / "films"
@@ -143,7 +143,7 @@ def test_each_recording_has_a_video_in_a_folder_and_one_file_cannot_show_several
         (["--overlay", "x.mp4", "--video", "json"], "has no file named take.*, like a video of the source"),
     ],
 )
-def test_what_cannot_be_drawn_is_one_line_and_leaves_no_video(run, tmp_path, monkeypatch, words, expected):
+def test_an_impossible_overlay_is_a_one_line_error_without_a_video(run, tmp_path, monkeypatch, words, expected):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "json", 11, 0)
     (tmp_path / "text.mp4").write_text("no video")
@@ -186,7 +186,7 @@ def test_a_dial_shows_the_first_value_to_the_right_and_the_second_upwards():
         assert reach == pytest.approx(sign * 0.86 * 31, abs=1.5)
 
 
-def test_cards_stay_in_the_image_and_apart_from_each_other():
+def test_cards_stay_in_the_image_and_do_not_overlap():
     placing = cards.Placing(640, 480)
     people = [
         (100.0, 150.0, 200.0, 400.0),

@@ -65,7 +65,7 @@ def test_smoothing_is_the_mean_over_frames_near_by_and_not_over_rows_or_people()
     assert smoothed(values, key, 1) is values
 
 
-def test_the_chosen_width_is_the_best_of_those_tried_and_one_where_smoothing_harms():
+def test_the_best_smoothing_width_is_chosen_and_1_if_smoothing_harms():
     head, rng, key = Head("x", "values", ("x",)), np.random.default_rng(0), np.arange(400)
     slow = np.sin(key / 30)[:, None].astype(np.float32)
     noisy = (slow + rng.normal(0, 0.5, slow.shape)).astype(np.float32)
@@ -113,7 +113,7 @@ def test_training_records_the_width_that_validation_prefers_and_predicts_without
         skelemo.load(elsewhere).predict(cache, smooth="auto")
 
 
-def test_chunks_are_whole_videos_and_predict_as_one_does(run, cache, monkeypatch):
+def test_chunks_are_whole_videos_and_do_not_change_predictions(run, cache, monkeypatch):
     model = skelemo.load(run)
     whole = model.predict(cache, smooth=9)
     monkeypatch.setattr(base, "CHUNK_FRAMES", 150)
@@ -124,7 +124,7 @@ def test_chunks_are_whole_videos_and_predict_as_one_does(run, cache, monkeypatch
     assert [rows.tolist() for rows in base.chunks(table, 100)] == [[0, 2], [1, 3]]
 
 
-def test_min_seen_counts_points_and_withholds_what_rests_on_fewer(run):
+def test_min_seen_withholds_predictions_from_too_few_points(run):
     points = np.tile(
         np.r_[a_person(100)["pose_keypoints_2d"], a_person(100)["face_keypoints_2d"]].reshape(95, 3), (9, 1, 1)
     )
@@ -140,7 +140,7 @@ def test_min_seen_counts_points_and_withholds_what_rests_on_fewer(run):
         model.predict(points[5:6], min_seen=0.5)
 
 
-def test_one_of_several_people_is_chosen_by_word_or_number(run, tmp_path):
+def test_a_person_is_chosen_by_name_or_number(run, tmp_path):
     write(tmp_path / "json", "two", 15, (100.0, 400.0))
     model = skelemo.load(run)
     everyone = model.predict(tmp_path / "json")
@@ -231,7 +231,7 @@ def test_recordings_that_went_or_changed_between_two_tries_are_not_in_the_table(
     assert pd.read_csv(out)["video"].value_counts().to_dict() == {"take1": 25} | {f"take{i}": 20 for i in range(2, 6)}
 
 
-def test_two_processes_predict_what_one_does(run, recordings, tmp_path, monkeypatch):
+def test_two_processes_predict_the_same_as_one(run, recordings, tmp_path, monkeypatch):
     monkeypatch.setattr(base, "CHUNK_FRAMES", 30)
     for jobs in (1, 2):
         assert invoke("predict", run, recordings, "--jobs", jobs, "--out", tmp_path / f"{jobs}.csv").exit_code == 0
@@ -255,7 +255,7 @@ def test_a_cluster_predicts_what_this_process_does(run, recordings, tmp_path, mo
     assert "no Dask scheduler" in refused.output
 
 
-def test_other_layouts_are_refused_with_what_is_missing_and_unseen_parts_are_noted(run, tmp_path):
+def test_other_layouts_are_refused_and_invisible_parts_noted(run, tmp_path):
     model = skelemo.load(run)
     coco = a_cache(tmp_path / "coco", a_sequence("one", points=17), header=Header("coco_17", HEADS))
     with pytest.raises(InputError, match=r"has coco_17, and the model also needs body_25, face_70: ingest again"):
@@ -277,7 +277,7 @@ def test_other_layouts_are_refused_with_what_is_missing_and_unseen_parts_are_not
     assert not list(tmp_path.glob("x.csv*"))
 
 
-def test_a_file_that_cannot_be_written_is_one_line(run, cache, tmp_path, monkeypatch):
+def test_an_unwritable_file_is_a_one_line_error(run, cache, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.csv").mkdir()
     for out, reason in (("file/x.csv", "file, where a folder should be"), ("folder.csv", "is a folder: name a file")):
@@ -311,7 +311,7 @@ def test_paths_may_be_text_everywhere(run, cache, recordings, tmp_path, kind):
     assert read_run(kind(run)).name == "ann"
 
 
-def test_what_a_notebook_shows_fits_a_few_lines_and_is_found_by_tab(run, cache, tmp_path):
+def test_notebook_reprs_are_short_and_completion_works(run, cache, tmp_path):
     from skelemo.data.corpus import load_corpus
 
     opened = skelemo.open_cache(cache)

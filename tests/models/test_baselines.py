@@ -227,7 +227,7 @@ def test_unknown_baselines_and_settings_are_refused():
     ("name", "setting", "value", "said"),
     [
         ("svm", "c", -1, "is -1; expected above 0 and up to"),
-        ("svm", "c", "foo", "is 'foo'; expected a number, as in 10.0"),
+        ("svm", "c", "foo", "is 'foo'; expected a number, e.g. 10.0"),
         ("svm", "gamma", "foo", "is 'foo'; expected a number"),
         ("svm", "gamma", -0.5, "expected above 0"),
         ("svm", "gamma", float("nan"), "expected a number"),

@@ -126,7 +126,7 @@ def loss_of(outputs: dict[str, Tensor], batch: Batch) -> Tensor:
 
 
 @pytest.mark.parametrize("frames", [1, 32])
-def test_both_heads_answer_and_learn_where_people_are_missing(name, frames, device):
+def test_both_heads_predict_and_train_with_missing_people(name, frames, device):
     for layout in (BODY, BOTH):
         if name in LARGE and (frames == 1) != (layout == BODY):
             continue
@@ -141,7 +141,7 @@ def test_both_heads_answer_and_learn_where_people_are_missing(name, frames, devi
         assert not idle
 
 
-def test_unseen_frames_change_no_answer(name, device):
+def test_masked_frames_do_not_affect_predictions(name, device):
     model = of(name, 4, BODY, device).eval()
     batch = windows(name, 2, 4, BODY, device)
     batch["mask"][0, 1:3] = batch["mask"][1, 0] = False
@@ -152,7 +152,7 @@ def test_unseen_frames_change_no_answer(name, device):
         torch.testing.assert_close(found[head], expected[head], rtol=1e-4, atol=1e-5)
 
 
-def test_packed_for_one_processor_it_answers_the_same(name):
+def test_a_packed_network_predicts_the_same(name):
     if name in LARGE - {"resnet18"}:
         pytest.skip("their layers are those of resnet18 and the transformers")
     model = of(name, 4, BOTH, torch.device("cpu")).eval()
@@ -167,7 +167,7 @@ def test_packed_for_one_processor_it_answers_the_same(name):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_batch_in_which_nobody_is_seen_gives_finite_answers(name, training, device):
+def test_a_batch_without_visible_frames_has_finite_outputs(name, training, device):
     model = of(name, 4, BODY, device).train(training)
     outputs = model(torch.zeros(2, 4, 25, 3, device=device), torch.zeros(2, 4, dtype=torch.bool, device=device))
     sum(output.sum() for output in outputs.values()).backward()
@@ -176,7 +176,7 @@ def test_a_batch_in_which_nobody_is_seen_gives_finite_answers(name, training, de
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
-def test_half_precision_answers_nearly_as_single_does_and_learns(name, device):
+def test_half_precision_is_close_to_single_and_trains(name, device):
     model = of(name, 4, BODY, device)
     batch = windows(name, 3, 4, BODY, device)
     with torch.no_grad():
@@ -254,7 +254,7 @@ def test_how_sure_the_detector_is_hardly_moves_a_prediction(name):
 
 
 @pytest.mark.parametrize("name", list_models())
-def test_what_lies_in_a_missing_point_changes_nothing(name):
+def test_missing_points_do_not_affect_predictions(name):
     batch = windows(name, 8, 4, BOTH, torch.device("cpu"))
     missing = batch["keypoints"][..., 2] == 0
     assert missing.any()

@@ -325,7 +325,7 @@ def test_an_exported_network_answers_as_the_network_itself() -> None:
     [
         ("resnet18", {"image_size": 16}, "too small"),
         ("resnet18", {"image_size": "224px"}, "a whole number"),
-        ("vit_s16", {"image_size": 40}, "patches of 16"),
+        ("vit_s16", {"image_size": 40}, "multiples of the patch size, 16"),
         ("resnet18", {"view": "faces"}, "did you mean 'face'"),
         ("resnet18", {"freeze": 6}, "has 5 stages"),
         ("vit_s16", {"freeze": 14}, "has 13 stages"),

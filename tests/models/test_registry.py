@@ -57,7 +57,7 @@ def test_every_file_of_models_is_found_by_name():
         _ = models.creat
 
 
-def test_every_entry_says_what_it_sees_and_takes():
+def test_every_entry_describes_its_input_and_settings():
     for name in list_models():
         found = entry(name)
         assert found.name == name
@@ -85,7 +85,7 @@ def test_settings_reach_the_builder_and_the_rest_keep_their_defaults(toy):
     ("settings", "said"),
     [
         ({"widht": 3}, "unknown setting of toy 'widht': did you mean 'width'"),
-        ({"width": "8"}, "setting width of toy is '8'; expected a whole number, 0 or more, as in 8"),
+        ({"width": "8"}, "setting width of toy is '8'; expected a whole number, 0 or more, e.g. 8"),
         ({"width": 8.5}, "expected a whole number"),
         ({"width": -8}, "expected a whole number, 0 or more"),
         ({"width": True}, "expected a whole number"),
@@ -104,7 +104,7 @@ def test_settings_reach_the_builder_and_the_rest_keep_their_defaults(toy):
         ({"layout_name": "body_26"}, "body_26"),
     ],
 )
-def test_what_cannot_be_built_is_said_in_one_line(toy, settings, said):
+def test_an_unbuildable_network_is_a_one_line_error(toy, settings, said):
     with pytest.raises(ConfigError, match=re.escape(said)) as error:
         create("toy", **settings)
     assert "\n" not in str(error.value)
@@ -139,7 +139,7 @@ class Wrong(nn.Module):
     ],
 )
 @pytest.mark.usefixtures("toy")
-def test_a_fault_in_a_network_of_the_users_is_one_line(fault, said):
+def test_an_error_in_a_users_network_is_one_line(fault, said):
     register("wrong")(lambda spec: None if fault == "none" else Wrong(spec, fault))
     with pytest.raises(ConfigError, match=re.escape(said)) as error:
         create("wrong", frames=4)
@@ -154,7 +154,7 @@ def test_an_unknown_architecture_offers_the_nearest():
 # Heads
 
 
-def test_heads_are_one_linear_layer_each_and_affect_stays_in_its_range():
+def test_heads_are_linear_layers_and_values_stay_in_range():
     pain = Head("pain", "values", ("pain",), 0, 10)
     heads = Heads(5, (EXPRESSION, VA, pain, AU))
     features = torch.randn(4, 5) * 100
@@ -169,7 +169,7 @@ def test_heads_are_one_linear_layer_each_and_affect_stays_in_its_range():
     assert set(Heads(5, (VA,))(features)) == {"va"}
 
 
-def test_the_mean_counts_seen_frames_alone():
+def test_the_mean_counts_only_visible_frames():
     values, mask = torch.randn(3, 6, 2), torch.rand(3, 6) < 0.5
     mask[2] = False
     found = masked_mean(values, mask)
@@ -197,7 +197,7 @@ def test_the_ann_has_the_papers_layers():
 
 @pytest.mark.parametrize("heads", [("expression",), ("va",), ("expression", "va")])
 @pytest.mark.parametrize("standardize", [True, False])
-def test_the_ann_answers_for_the_heads_asked_and_learns(heads, standardize):
+def test_the_ann_predicts_the_requested_heads_and_trains(heads, standardize):
     torch.manual_seed(0)
     chosen = [THREE if head == "expression" else head for head in heads]
     model = create("ann", layout_name="body_25", heads=chosen, frames=2, width=32, standardize=standardize)
@@ -211,7 +211,7 @@ def test_the_ann_answers_for_the_heads_asked_and_learns(heads, standardize):
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())
 
 
-def test_what_lies_in_an_unseen_frame_changes_nothing_for_the_ann():
+def test_masked_frames_do_not_affect_the_ann():
     model = create("ann", layout_name="body_25", frames=3).eval()
     keypoints, mask = torch.randn(5, 3, 25, 3), torch.tensor([[True, False, True]]).expand(5, 3)
     other = keypoints.clone()

@@ -64,7 +64,7 @@ def furthest(some: dict[str, Tensor], others: dict[str, Tensor]) -> float:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_unseen_frames_change_no_answer(name):
+def test_masked_frames_do_not_affect_predictions(name):
     model = build(name).eval()
     shake(model)
     keypoints, mask = windows(4, 8, 25), holes(4, 8)

@@ -61,7 +61,7 @@ def test_coordinates_are_normalized_over_what_was_seen_and_confidence_becomes_vi
         torch.testing.assert_close(found[..., joint, 0][seen[..., joint]], expected, atol=1e-5, rtol=1e-4)
 
 
-def test_running_statistics_serve_outside_training_and_stay_where_a_point_was_never_seen():
+def test_running_statistics_are_used_outside_training_and_kept_for_invisible_points():
     streams = Streams(Spec(BODY, (VA,), 6), ["joint", "joint_motion"]).train()
     points, mask = people(8), torch.ones(8, 6, dtype=torch.bool)
     points[:, :, 7] = 0
@@ -104,7 +104,7 @@ def test_a_constant_coordinate_is_centered_and_not_scaled():
 
 
 @pytest.mark.parametrize("channels", [2, 3])
-def test_streams_lie_side_by_side(channels):
+def test_streams_are_concatenated(channels):
     streams = Streams(Spec(BODY, (VA,), 6, channels), ["bone", "bone_motion"])
     assert streams.channels == 2 * channels
     found = streams(people()[..., :channels], torch.ones(2, 6, dtype=torch.bool))

@@ -126,7 +126,7 @@ def test_transformer_files_with_timms_names_are_read(tmp_path: Path) -> None:
     assert_has("vit_s16", tmp_path / "timm.pth", state, image_size=224)
 
 
-def test_positions_of_a_transformer_file_are_brought_to_the_pictures_grid(tmp_path: Path) -> None:
+def test_positions_of_a_transformer_file_are_interpolated(tmp_path: Path) -> None:
     state = state_of("vit_s16")
     torch.save(state, tmp_path / "vit.pth")
     network = create("vit_s16", view="person", image_size=64, weights=str(tmp_path / "vit.pth"))
@@ -165,7 +165,7 @@ def test_a_bare_pickle_that_would_run_code_is_refused_and_not_run(tmp_path: Path
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize("content", [b"", b"not weights", "half"])
-def test_a_damaged_file_is_an_error_of_one_line(
+def test_a_damaged_file_is_a_one_line_error(
     tmp_path: Path, resnet: dict[str, Tensor], suffix: str, content: bytes | str
 ) -> None:
     file = tmp_path / f"damaged{suffix}"
@@ -242,7 +242,7 @@ def test_a_download_with_another_hash_is_thrown_away(server: Path, tmp_path: Pat
     assert list((tmp_path / "torch/hub/checkpoints").iterdir()) == []
 
 
-def test_a_kept_file_that_has_changed_is_noticed(server: Path, tmp_path: Path) -> None:
+def test_a_modified_cached_file_is_detected(server: Path, tmp_path: Path) -> None:
     kept = weights.official_file("resnet18_paper")
     kept.write_bytes(kept.read_bytes()[:-1])
     with pytest.raises(InputError, match="delete the file"):

@@ -114,7 +114,7 @@ def test_a_recording_is_prepared_as_inside_the_corpus(cache, coordinates):
         start += len(clip)
 
 
-def test_what_lies_in_a_missing_point_changes_nothing():
+def test_missing_points_do_not_affect_predictions():
     points = torch.from_numpy(CLIPS[0].keypoints)[None]
     marred = torch.where(points[..., 2:] > 0, points, torch.tensor([torch.nan, 1e9, 0]))
     for settings in (EVERYTHING, WINDOWED[2]):

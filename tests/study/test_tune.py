@@ -150,7 +150,7 @@ def test_a_trial_behind_the_median_is_ended_early(tmp_path, cache, monkeypatch):
     assert not list((tmp_path / "out").glob("**/*.ckpt"))
 
 
-def test_a_killed_search_goes_on_and_tries_again_what_it_had_begun(tmp_path, cache):
+def test_a_killed_search_resumes_and_repeats_its_trial(tmp_path, cache):
     file, out = a_search(tmp_path, cache, {"epochs": 100_000, "patience": 0}), tmp_path / "out"
     words = [sys.executable, "-m", "skelemo", "tune", str(file), "--out", str(out)]
     killed = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -100,7 +100,7 @@ def test_calibration_by_subject_finds_what_people_hide_and_is_chosen_by_the_prob
     assert known[1] > known[0] + 0.1
 
 
-def test_other_data_are_standardized_by_themselves_as_a_whole(tmp_path):
+def test_other_data_are_standardized_with_their_own_statistics(tmp_path):
     """Another landmarker: every point lies elsewhere, for everybody alike."""
     folder = people(tmp_path / "cache", spread=4)
     run_on(folder, tmp_path / "plain")
@@ -143,7 +143,7 @@ def test_a_label_of_the_test_subset_changes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("mixed", "named"), [(False, True), (True, False)], ids=["one class each", "no subjects"])
-def test_it_is_not_chosen_where_a_person_shows_one_class_and_is_warned_of(tmp_path, mixed, named):
+def test_calibration_is_not_chosen_if_people_show_one_class_and_warned_about(tmp_path, mixed, named):
     folder = people(tmp_path / "cache", 18, 3, mixed=mixed, named=named)
     lines = []
     run_on(folder, tmp_path / "auto", calibrate="auto")
@@ -152,10 +152,10 @@ def test_it_is_not_chosen_where_a_person_shows_one_class_and_is_warned_of(tmp_pa
     settings = {"data": str(folder), "arch": "svm", "split": "holdout:0.3", "calibrate": "track", "device": "cpu"}
     train(load_config(None, settings), tmp_path / "track", report=lambda *given: lines.append(given[-1]))
     assert "people show a single mood, which calibration removes" in lines[0]
-    assert "Careful: " in choices(read_run(tmp_path / "track"))
+    assert "Warning: " in choices(read_run(tmp_path / "track"))
 
 
-def test_an_interrupted_run_goes_on_with_what_was_chosen(tmp_path):
+def test_an_interrupted_run_resumes_with_its_choices(tmp_path):
     folder = people(tmp_path / "cache", 9)
     scores = run_on(folder, tmp_path / "run", calibrate="auto")
     (tmp_path / "run" / "scores.json").unlink()
@@ -177,7 +177,7 @@ def test_what_cannot_be_calibrated_is_refused_in_one_line(tmp_path):
     facts = json.loads(file.read_text())
     facts["preparation"]["typical"] = facts["preparation"]["typical"][:3]
     file.write_text(json.dumps(facts))
-    with pytest.raises(skelemo.errors.InputError, match="typical of its preparation has 3 points"):
+    with pytest.raises(skelemo.errors.InputError, match=r"preparation\.typical has 3 points"):
         skelemo.load(tmp_path / "run" / "fold_1")
     assert replace(model.members[0].preparation, calibrate="none").calibrate == "none"
 

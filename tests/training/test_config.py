@@ -49,23 +49,23 @@ def test_what_is_written_reads_back_as_the_same_configuration(tmp_path):
         ("widht=3", "unknown setting 'widht': did you mean 'width'"),
         (
             "kernel=3",
-            "unknown setting 'kernel': ann takes activation, dropout, standardize, streams, width; skelemo train",
+            "unknown setting 'kernel': ann has the settings activation, dropout, standardize, streams, width",
         ),
         (
             "arch=svm width=8",
-            "unknown setting 'width': svm takes balanced, c, gamma, rescale, streams; skelemo train --settings",
+            "unknown setting 'width': svm has the settings balanced, c, gamma, rescale, streams",
         ),
         ("lr.x=3", "setting lr.x: lr is not a mapping"),
         ("arch=annn width=3", "unknown architecture 'annn': did you mean 'ann'"),
     ],
 )
-def test_a_wrong_setting_is_told_with_the_remedy(assignment, message):
+def test_an_invalid_setting_names_the_remedy(assignment, message):
     with pytest.raises(ConfigError, match=message):
         load_config(None, parse_assignments(assignment.split()))
 
 
 @pytest.mark.parametrize("text", ["streams=[joint,bone]", "streams=joint,bone", "model.streams=joint, bone"])
-def test_settings_of_the_architecture_stand_beside_the_others(text):
+def test_model_prefix_may_be_omitted(text):
     config = load_config(None, {"arch": "stgcnpp", **parse_assignments([text, "widths=64,128", "lr=0.1"])})
     assert config.model == {"streams": ["joint", "bone"], "widths": [64, 128]}
     assert config.lr == 0.1
@@ -120,7 +120,7 @@ def test_every_number_has_a_least_and_a_most(name):
 
 
 @pytest.mark.parametrize(("verb", "key"), [("tune", "space"), ("study", "grid")])
-def test_a_search_or_a_study_in_place_of_settings_is_told_as_such(tmp_path, verb, key):
+def test_a_search_or_study_file_is_recognized(tmp_path, verb, key):
     file = tmp_path / "search.yaml"
     file.write_text(f"base: {{epochs: 1}}\n{key}: {{lr: [0.1]}}\n")
     with pytest.raises(InputError, match=rf"search\.yaml: {key} belongs in a file for skelemo {verb}; expected"):

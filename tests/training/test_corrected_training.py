@@ -131,7 +131,7 @@ def test_a_run_is_not_resumed_with_other_corrections(cache, table, config, tmp_p
         train(settings, tmp_path / "out", resume=True)
 
 
-def test_the_verb_tells_the_corrections(cache, table, tmp_path):
+def test_the_command_prints_the_corrections(cache, table, tmp_path):
     add(table, [Correction("clip14", "unsure")], author="ann")
     words = ["train", "--arch", "logistic", "--data", str(cache), "--head", "expression", "--set", "split=given"]
     done = CliRunner().invoke(main, [*words, "--corrections", str(table), "--out", str(tmp_path / "out")])

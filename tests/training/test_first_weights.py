@@ -52,7 +52,7 @@ def test_frozen_stages_keep_the_weights_they_were_given_and_the_rest_learns(conf
 
 
 @pytest.mark.parametrize("arch", PREFIX)
-def test_a_backbone_learns_at_a_rate_of_its_own(config, tmp_path, weights, arch):
+def test_a_backbone_has_its_own_learning_rate(config, tmp_path, weights, arch):
     settings = quick(arch, weights=str(weights)) | {"backbone_lr": 0.0, "optimizer": "sgd", "lr": 0.1}
     train(config(**settings), tmp_path / "run")
     first, found = load_file(weights), load_file(tmp_path / "run" / "model.safetensors")
@@ -74,7 +74,7 @@ def test_the_option_is_the_setting(config, cache, tmp_path, weights):
     assert "first.safetensors" not in (tmp_path / "run" / "model.json").read_text()
 
 
-def test_weights_that_cannot_be_had_are_told_before_a_folder_is_made(config, tmp_path):
+def test_unavailable_weights_are_refused_before_a_folder_is_created(config, tmp_path):
     with pytest.raises(InputError, match="no such file"):
         train(config(**quick("resnet18_paper", weights="nowhere.pth")), tmp_path / "run")
     with pytest.raises(ConfigError, match="unknown setting of ann 'weights'"):

@@ -25,7 +25,7 @@ from skelemo.training.fold import validated
 from skelemo.training.module import Training
 
 
-def test_a_run_leaves_all_that_its_folder_should_hold_and_nothing_pickled_but_checkpoints(config, tmp_path):
+def test_a_run_folder_is_complete_and_only_checkpoints_are_pickled(config, tmp_path):
     train(config(), tmp_path / "run")
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {"config.yaml", "splits.json", "environment.json", "metrics.csv", "model.safetensors", "model.json",
@@ -83,7 +83,7 @@ def test_the_chosen_network_is_the_best_on_validation_not_the_last(config, tmp_p
         torch.testing.assert_close(value, best["state_dict"][f"network.{name}"])
 
 
-def test_without_a_validation_subset_everything_else_trains_and_the_last_epoch_stands(config, tmp_path):
+def test_without_a_validation_subset_the_last_epoch_is_kept(config, tmp_path):
     train(config(split="kfold:3", validation=0, epochs=2, patience=1), tmp_path / "run")
     split = json.loads((tmp_path / "run" / "splits.json").read_text())
     assert all(not fold["validation"] and len(fold["train"]) == 20 for fold in split["folds"])
@@ -121,7 +121,7 @@ def assert_same_run(one, other) -> None:
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "onecycle", "plateau"])
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(config, tmp_path, schedule):
+def test_a_resumed_run_equals_an_uninterrupted_one(config, tmp_path, schedule):
     settings = {
         "epochs": 8,
         "jitter": 0.1,
@@ -177,7 +177,7 @@ def test_patience_waits_for_steps_as_well(config, tmp_path, monkeypatch):
         assert len(read_run(tmp_path / name).metrics) == epochs
 
 
-def test_the_mean_of_the_weights_is_what_is_kept(config, tmp_path):
+def test_the_moving_average_of_the_weights_is_kept(config, tmp_path):
     train(config(ema=0.9, epochs=2), tmp_path / "run")
     best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     saved = load_file(tmp_path / "run" / "model.safetensors")
@@ -196,7 +196,7 @@ def falling(monkeypatch, *scores: float) -> None:
     )
 
 
-def test_a_resumed_run_goes_on_from_its_last_epoch_not_from_its_best(config, tmp_path, monkeypatch):
+def test_a_resumed_run_continues_from_its_last_epoch(config, tmp_path, monkeypatch):
     falling(monkeypatch, 0.5, 0.9, 0.8, 0.7, 0.6, 0.5)
     train(config(epochs=6, jitter=0.1), tmp_path / "whole")
     with pytest.raises(CutError):
@@ -241,7 +241,7 @@ def test_a_run_out_of_patience_stops_and_has_no_further_epoch_when_resumed(confi
     ],
 )
 def test_a_training_that_diverges_says_so_and_is_neither_saved_nor_scored(config, tmp_path, settings, said):
-    with pytest.raises(ConfigError, match=rf"training diverged in epoch \d+: .*({said}).* lower lr than 100"):
+    with pytest.raises(ConfigError, match=rf"training diverged in epoch \d+: .*({said}).* lr below 100"):
         train(config(epochs=40, **settings), tmp_path / "run")
     assert not {"model.json", "scores.json"} & {path.name for path in (tmp_path / "run").iterdir()}
 
@@ -261,7 +261,7 @@ def test_only_one_process_writes_a_run_folder(config, tmp_path):
     assert not (tmp_path / "run" / ".lock").exists()
 
 
-def test_of_processes_that_start_together_one_gets_the_folder(cache, tmp_path):
+def test_only_one_of_simultaneous_processes_gets_the_folder(cache, tmp_path):
     command = [sys.executable, "-m", "skelemo", "train", "--data", str(cache), "--out", str(tmp_path / "run")]
     quick = ["--set", "epochs=2", "--set", "device=cpu"]
     processes = [
@@ -362,7 +362,7 @@ def cut_run(config, out, **settings):
         ("metrics.csv", b"epoch,lr\nfirst,1\n"),
     ],
 )
-def test_a_damaged_file_of_a_run_that_is_resumed_is_named(config, tmp_path, name, content):
+def test_resuming_names_a_damaged_file(config, tmp_path, name, content):
     file = cut_run(config, tmp_path / "run") / name
     if content is None:
         file.unlink()
@@ -374,7 +374,7 @@ def test_a_damaged_file_of_a_run_that_is_resumed_is_named(config, tmp_path, name
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "checkpoints/best.ckpt"])
-def test_a_damaged_network_of_a_run_that_is_resumed_is_named(config, tmp_path, monkeypatch, name):
+def test_resuming_names_damaged_weights(config, tmp_path, monkeypatch, name):
     monkeypatch.setattr(predicting, "predict", _fail)  # when the first network is saved
     with pytest.raises(CutError):
         train(config(), tmp_path / "run")
@@ -385,7 +385,7 @@ def test_a_damaged_network_of_a_run_that_is_resumed_is_named(config, tmp_path, m
         train(config(), tmp_path / "run", resume=True)
 
 
-def test_a_run_is_resumed_where_its_data_lie_now_and_on_another_machine(config, cache, tmp_path):
+def test_a_run_resumes_with_moved_data_on_another_machine(config, cache, tmp_path):
     train(config(epochs=4), tmp_path / "whole")
     cut_run(config, tmp_path / "cut", epochs=4, device="auto")
     cache.rename(tmp_path / "elsewhere")
@@ -399,7 +399,7 @@ def test_a_run_is_resumed_where_its_data_lie_now_and_on_another_machine(config, 
     )
 
 
-def test_what_a_killed_training_left_half_written_hinders_none_and_goes_away(config, tmp_path):
+def test_partial_files_of_a_killed_training_are_removed(config, tmp_path):
     dead = subprocess.run(
         [sys.executable, "-c", "import skelemo.atomic as u; print(u.owner())"], capture_output=True, text=True
     ).stdout.strip()
@@ -427,7 +427,7 @@ def _fail(*_: object, **__: object) -> None:
         ({"arch": "an"}, "did you mean 'ann'"),
         ({"model": {"widht": 3}}, "did you mean 'width'"),
         ({"split": "given:fold_9"}, "no split column 'fold_9'"),
-        ({"split": "kfold:200"}, "cannot make 200 disjoint subsets"),
+        ({"split": "kfold:200"}, "cannot be divided into 200 subsets"),
         ({"device": "cuda:7"}, "device 'cuda:7'"),
         ({"device": "meta"}, "device 'meta' is not available: expected auto, cpu, cuda, cuda:1 or mps"),
         ({"model": {"width": 99999999999}}, "ann cannot be built with width=99999999999: .*allocate[^\n]*$"),
@@ -529,7 +529,7 @@ def test_a_validation_part_that_came_with_the_labels_can_be_scored_instead_of_ch
     assert parts["validation"]
 
 
-def test_targets_in_which_nobody_was_seen_are_scored_but_not_learned_from(config, cache):
+def test_targets_without_a_visible_person_are_scored_but_not_trained_on(config, cache):
     made = config(head="expression")
     corpus = load_corpus(open_cache(cache))
     corpus.keypoints[:6] = 0
@@ -566,7 +566,7 @@ def test_a_baseline_is_fitted_in_each_fold(config, tmp_path):
     assert all((tmp_path / "run" / f"fold_{number}" / "model.json").exists() for number in (1, 2, 3))
 
 
-def test_what_scikit_learn_refuses_is_said_in_one_line(config, tmp_path):
+def test_a_scikit_learn_error_is_one_line(config, tmp_path):
     with pytest.raises(ConfigError, match=r"logistic cannot learn the head va: [^\n]*alpha"):
         train(config(arch="logistic", head="va", model={"c": 1e-320}), tmp_path / "run")
 
@@ -577,7 +577,7 @@ def test_an_unknown_setting_of_a_baseline_is_refused_before_a_folder_is_made(con
     assert not (tmp_path / "run").exists()
 
 
-def test_several_seeds_are_one_run_with_each_ones_figures_and_their_mean(config, tmp_path):
+def test_several_seeds_are_one_run_with_metrics_per_seed_and_their_mean(config, tmp_path):
     settings = {"epochs": 2, "seed": 5, "split": "kfold:2"}
     train(config(seeds=2, **settings), tmp_path / "run")
     run = read_run(tmp_path / "run")
@@ -600,7 +600,7 @@ def test_several_seeds_are_one_run_with_each_ones_figures_and_their_mean(config,
     assert len(load(tmp_path / "run").members) == 4
 
 
-def test_an_interrupted_run_of_several_seeds_goes_on(config, tmp_path):
+def test_an_interrupted_run_of_several_seeds_resumes(config, tmp_path):
     settings = {"epochs": 2, "seeds": 3}
     train(config(**settings), tmp_path / "whole")
     told: list[int] = []

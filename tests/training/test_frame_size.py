@@ -78,7 +78,7 @@ def test_batches_say_how_large_the_picture_of_each_window_is(corpus):
     assert found == {name: {size} for name, size in SIZES.items()}
 
 
-def test_networks_of_keypoints_are_told_nothing_of_pictures(tmp_path):
+def test_keypoint_networks_get_no_frame_size(tmp_path):
     corpus = load_corpus(open_cache(a_cache(tmp_path / "c", a_sequence())))
     assert corpus.frame_size is None
     targets = find_targets(corpus, np.array([0]), Window(), ("va",), seen_only=False)
@@ -87,7 +87,7 @@ def test_networks_of_keypoints_are_told_nothing_of_pictures(tmp_path):
 
 
 @pytest.mark.parametrize(("scale", "expected"), [("pixels", None), ("unit", (1280, 1280)), ("signed", (1280, 1280))])
-def test_a_picture_of_unknown_size_has_that_of_what_was_seen_or_the_usual_length(tmp_path, scale, expected):
+def test_unknown_image_sizes_come_from_keypoints_or_the_usual_length(tmp_path, scale, expected):
     one = a_sequence("one", scale=scale)
     folder = a_cache(tmp_path / "c", one)
     found = load_corpus(open_cache(folder), Preparation("frame")).frame_size
@@ -96,7 +96,7 @@ def test_a_picture_of_unknown_size_has_that_of_what_was_seen_or_the_usual_length
 
 
 @pytest.mark.parametrize("name", [name for name in list_models() if name.startswith(("resnet18_p", "cnn"))])
-def test_every_kind_of_network_that_draws_takes_the_size_and_sees_it(corpus, name):
+def test_every_image_network_uses_the_frame_size(corpus, name):
     assert entry(name).facts.coordinates == "frame"
     torch.manual_seed(0)
     network = create(name, view="frame", heads=("va",), frames=2, image_size=64).train()

@@ -68,7 +68,7 @@ def wrist(tmp_path):
     return tmp_path
 
 
-def test_the_only_point_that_tells_classes_apart_comes_first(wrist, tmp_path):
+def test_the_only_informative_point_comes_first(wrist, tmp_path):
     settings = {
         "data": str(wrist),
         "head": "expression",
@@ -96,7 +96,7 @@ def test_a_network_of_the_face_has_regions_of_the_face(wrist, tmp_path):
     assert list(rows(tmp_path / "run", level="region").index) == ["brows", "eyes", "nose", "mouth", "jaw"]
 
 
-def test_folds_and_seeds_are_averaged_and_none_is_measured_where_none_is_wanted(config, tmp_path):
+def test_importance_is_averaged_over_folds_and_seeds_and_can_be_disabled(config, tmp_path):
     train(
         config(split="kfold:3", head="expression", seeds=2, arch="logistic", model={}, importance=10), tmp_path / "run"
     )

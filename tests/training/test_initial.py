@@ -46,7 +46,7 @@ def test_without_freezing_the_body_learns(config, tmp_path, first):
     assert any(not torch.equal(after[name], before[name]) for name in after if name.endswith("weight"))
 
 
-def test_what_is_taken_learns_at_its_own_rate(config):
+def test_loaded_weights_have_their_own_learning_rate(config):
     network = create("stgcnpp", layout_name="body_25", widths=(8, 8))
     taken = {name for name, _ in network.named_parameters() if "_head" not in name}
     groups = make_optimizer(network, config(init="run", init_rate=0.1, lr=0.01), (), taken).param_groups
@@ -55,7 +55,7 @@ def test_what_is_taken_learns_at_its_own_rate(config):
     assert {rate[id(p)] for name, p in network.named_parameters() if name not in taken} == {0.01}
 
 
-def test_a_run_that_has_learned_from_what_is_tested_here_is_refused(config, tmp_path, first):
+def test_initialization_from_the_test_data_is_refused(config, tmp_path, first):
     other = config(**SMALL, split="holdout:0.4", split_seed=3, init=str(first), head="va")
     with pytest.raises(ConfigError, match=r"in the test subset here.*allow_overlap=true"):
         train(other, tmp_path / "run")
@@ -68,7 +68,7 @@ def test_a_run_that_has_learned_from_what_is_tested_here_is_refused(config, tmp_
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"arch": "ann", "model": {}}, "its arch is stgcnpp, this training's ann"),
+        ({"arch": "ann", "model": {}}, "arch stgcnpp; expected ann as in this training"),
         ({"init_freeze": ["nowhere"]}, "init_freeze 'nowhere' matches nothing"),
         ({"init_freeze": ["*"], "head": "va"}, "all weights are frozen"),
     ],
@@ -123,5 +123,5 @@ def test_a_resumed_training_ends_as_the_uninterrupted_one(config, tmp_path, firs
 def test_a_run_of_another_layout_is_refused(config, tmp_path, first):
     facts = json.loads((first / "model.json").read_text())
     (first / "model.json").write_text(json.dumps(facts | {"layout": "face_70"}))
-    with pytest.raises(ConfigError, match="its layout is face_70, this training's body_25: name a run of body_25"):
+    with pytest.raises(ConfigError, match="layout face_70; expected body_25 as in this training"):
         train(config(**SMALL, head="va", init=str(first)), tmp_path / "run")

@@ -97,7 +97,7 @@ def test_a_cosine_falls_from_the_rate_to_zero() -> None:
     assert rates("cosine", 10) == pytest.approx(expected)
 
 
-def test_onecycle_rises_to_the_rate_and_leaves_momentum_as_it_is_set() -> None:
+def test_onecycle_peaks_at_the_rate_and_keeps_momentum() -> None:
     config = load_config(None, {"optimizer": "sgd", "schedule": "onecycle", "lr": 0.1, "momentum": 0.7})
     optimizer = make_optimizer(nn.Linear(2, 2), config)
     scheduler = make_schedules(optimizer, 20, config)[0]["scheduler"]
@@ -113,7 +113,7 @@ def test_onecycle_rises_to_the_rate_and_leaves_momentum_as_it_is_set() -> None:
 
 
 @pytest.mark.parametrize(("patience", "expected"), [(0, [0.1, 0.1, 0.01, 0.001]), (1, [0.1, 0.1, 0.1, 0.01])])
-def test_a_plateau_waits_as_many_epochs_as_it_is_told_even_none(patience: int, expected: list[float]) -> None:
+def test_a_plateau_waits_for_its_patience_even_0(patience: int, expected: list[float]) -> None:
     config = load_config(None, {"schedule": "plateau", "lr": 0.1, "plateau_patience": patience})
     optimizer = make_optimizer(nn.Linear(2, 2), config)
     scheduler = make_schedules(optimizer, 4, config)[0]["scheduler"]

@@ -167,7 +167,7 @@ def test_folds_may_choose_for_themselves_and_resume_with_what_they_chose(tmp_pat
 
 @pytest.mark.parametrize(
     ("given", "reason"),
-    [({"subjects": 2}, "has 2 subjects or videos"), ({"speaks": ()}, "")],
+    [({"subjects": 2}, "too few subjects or videos"), ({"speaks": ()}, "")],
     ids=["two subjects", "nothing to learn"],
 )
 def test_some_part_always_stays(tmp_path, given, reason):
@@ -185,7 +185,7 @@ def test_a_part_that_the_model_needs_stays(tmp_path):
     assert without_hand.parts == ("body_25", "hand_left_21")
 
 
-def test_all_and_auto_stand_alone():
+def test_all_and_auto_cannot_be_combined():
     assert load_config(None, {"parts": "all"}).named_parts == ()
     assert load_config(None, {"parts": []}).parts == ("all",)
     for parts in (["auto", "face_70"], ["all", "body_25"]):

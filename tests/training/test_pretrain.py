@@ -52,7 +52,7 @@ def loss_of(labels, outputs):
     return float(head_loss(head, "mse", outputs, labels, Context()))
 
 
-def test_places_and_displacements_are_the_labels_of_what_is_hidden():
+def test_labels_are_positions_and_displacements_of_hidden_points():
     keypoints = torch.tensor([[[[1.0, 2.0, 0.9]], [[3.0, 5.0, 0.8]]]])  # one point in two frames
     left, mask, labels = pretext()(keypoints, torch.ones(1, 2, dtype=torch.bool), generator())
     assert labels.tolist() == [[1, 2, 3, 5, 2, 3]]
@@ -62,7 +62,7 @@ def test_places_and_displacements_are_the_labels_of_what_is_hidden():
     assert labels.tolist() == [[0, 0.5, 1, 2, 0.5, 1]]
 
 
-def test_the_loss_counts_points_that_were_seen_alone():
+def test_the_loss_counts_only_visible_points():
     keypoints = torch.zeros(1, 4, 25, 3)
     keypoints[0, 0, 7] = torch.tensor([1.0, 2.0, 1.0])
     keypoints[0, 1, 7] = torch.tensor([1.5, 2.0, 1.0])
@@ -72,7 +72,7 @@ def test_the_loss_counts_points_that_were_seen_alone():
     assert loss_of(labels, torch.zeros(1, outputs)) == pytest.approx(11.5 / 6)
 
 
-def test_the_loss_counts_hidden_points_alone():
+def test_the_loss_counts_only_hidden_points():
     keypoints = torch.rand(8, 4, 25, 3, generator=generator()) + 0.1
     outputs = torch.zeros(8, 350, requires_grad=True)
     left, _, labels = pretext(0.4, outputs=350)(keypoints, torch.ones(8, 4, dtype=torch.bool), generator())
@@ -103,7 +103,7 @@ def test_frames_are_spread_over_the_window_as_many_as_fit(frames, points, expect
     assert len(pretext_head(layout(DEFAULT_LAYOUT), frames)) <= 1024
 
 
-def test_deviations_are_those_of_what_was_seen():
+def test_deviations_are_measured_on_visible_points():
     keypoints = torch.rand(30, 2, 2, 3, generator=generator())
     keypoints[:10, :, 1] = 0
     found = Pretext.fit(0.4, 0.3, keypoints.split(7))
@@ -206,7 +206,7 @@ def swaying(index, subset=""):
     )
 
 
-def test_a_pretrained_body_predicts_more_than_one_that_has_learned_nothing(config, nameless, tmp_path):
+def test_a_pretrained_body_predicts_better_than_a_random_one(config, nameless, tmp_path):
     """Started from answers all over its range, the head made features that told less than random ones."""
     labeled = tmp_path / "labeled"
     labeled.mkdir()
@@ -298,7 +298,7 @@ def test_settings_about_labels_do_not_count(config):
     )
 
 
-def test_a_search_takes_none(config):
+def test_a_search_refuses_pretraining(config):
     with pytest.raises(ConfigError, match="a search needs predictions to score"):
         ValidationScorer(config(**SMALL, pretrain=True))
 

@@ -44,7 +44,7 @@ def test_two_processes_have_the_losses_scores_and_predictions_of_one(config, tmp
 
 
 @pytest.mark.parametrize("processes", [2, 3])
-def test_every_window_is_in_one_processs_share(cache, processes):
+def test_every_window_belongs_to_one_process(cache, processes):
     corpus = load_corpus(open_cache(cache))
     everything = np.arange(len(corpus.sequences))
     targets = find_targets(corpus, everything, Window(), ("expression",), seen_only=True)
@@ -65,7 +65,7 @@ def test_every_window_is_in_one_processs_share(cache, processes):
 def test_what_several_processes_cannot_do_is_refused(config, tmp_path):
     with pytest.raises(ConfigError, match="skelemo tune --lr-find"):
         train(config(lr="auto", devices=2), tmp_path / "run")
-    with pytest.raises(ConfigError, match="not cuda:1"):
+    with pytest.raises(ConfigError, match="device cuda:1 with several devices"):
         train(config(device="cuda:1", devices=2), tmp_path / "run")
 
 

@@ -66,7 +66,7 @@ def test_looking_for_a_rate_leaves_the_network_as_it_was(config, tmp_path):
         torch.testing.assert_close(value, second[name])
 
 
-def test_the_rate_alone_can_be_asked_for(config, tmp_path):
+def test_lr_find_reports_only_the_rate(config, tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(config().model_dump(mode="json")))
     ended = CliRunner().invoke(main, ["tune", "--lr-find", str(file), "--out", str(tmp_path / "rate")])
