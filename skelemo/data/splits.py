@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from skelemo.errors import ConfigError
 from skelemo.openpose.names import take_of
+from skelemo.text import count
 
 SUBSETS = ("train", "validation", "test")
 GIVEN_COLUMN = "split"
@@ -237,8 +238,8 @@ def spread_evenly(groups: np.ndarray, strata: np.ndarray, k: int, seed: int) -> 
     names, group = np.unique(groups, return_inverse=True)
     if len(names) < k:
         raise ConfigError(
-            f"{len(names)} groups (subjects, or videos without a subject; identical recordings count once) cannot be "
-            f"divided into {k} subsets; use fewer folds or more data"
+            f"{count(len(names), 'group')} (subjects, or videos without a subject; identical recordings count once) "
+            f"cannot be divided into {k} subsets; use fewer folds or more data"
         )
     _, stratum = np.unique(strata, return_inverse=True)
     counts = np.zeros((len(names), stratum.max() + 1))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from skelemo.errors import ConfigError
 from skelemo.inference.predictor import Model
-from skelemo.models.heads import answers
+from skelemo.models.heads import predictions
 from skelemo.preprocess import Clips, clean, find_reference, place, prepare
 from skelemo.render.views import USUAL
 
@@ -107,7 +107,7 @@ class EndToEnd(nn.Module):
             given["frame_size"] = size if frames is None else size.expand(frames.shape[0], 2)
         every: dict[str, list[Tensor]] = {head.name: [] for head in self.heads}
         for network, heads, flip in zip(self.networks, self.of_heads, self.flips, strict=True):
-            for name, output in answers(network, given, heads, self.layout, flip=flip).items():
+            for name, output in predictions(network, given, heads, self.layout, flip=flip).items():
                 every[name].append(output)
         means = {name: each[0] if len(each) == 1 else torch.stack(each).mean(0) for name, each in every.items()}
         shares = seen.float().mean(1), (points[..., 2] > 0).float().mean((1, 2))

@@ -17,7 +17,7 @@ from skelemo.data.windows import Gatherer, Targets, window_columns
 from skelemo.evaluation.metrics import main_metric
 from skelemo.evaluation.paired import losses
 from skelemo.inference.predictor import TYPES
-from skelemo.models.heads import answers
+from skelemo.models.heads import predictions
 from skelemo.preprocess import Clips, place
 from skelemo.preprocess.reference import by_part
 from skelemo.runs.importance import COLUMNS
@@ -79,7 +79,7 @@ class Predicting:
         self.network.eval()
         with torch.inference_mode(), torch.autocast(self.device.type, kind) if kind else nullcontext():
             for turns in occlusions.batches(size, self.device):
-                each = [answers(self.network, given, self.heads, layout, flip=self.flip) for given in turns]
+                each = [predictions(self.network, given, self.heads, layout, flip=self.flip) for given in turns]
                 for name, pieces in found.items():
                     pieces.append(torch.stack([one[name] for one in each]).mean(0).cpu().numpy())
         count = len(occlusions.hidden)

@@ -14,7 +14,7 @@ from skelemo.inference.environment import choose_device
 from skelemo.inference.history import Shape, View
 from skelemo.inference.live import Prediction, stream_layout
 from skelemo.inference.predictor import TYPES, Member, Model
-from skelemo.models.heads import answers
+from skelemo.models.heads import predictions
 from skelemo.models.packing import packed
 from skelemo.preprocess import prepare
 from skelemo.preprocess.calibration import evidence_of, shifts, sums_by
@@ -156,7 +156,7 @@ class TorchModel:
             inputs["frame_size"] = inputs["frame_size"].expand(len(mask), 2)
         kind = TYPES.get(one.file.precision)
         with torch.autocast(self.device.type, kind) if kind else nullcontext():
-            outputs = answers(network, inputs, one.file.heads, one.layout, flip=one.file.flip_average)
+            outputs = predictions(network, inputs, one.file.heads, one.layout, flip=one.file.flip_average)
         visible = mask.float().mean(1), (keypoints[..., 2] > 0).float().mean((1, 2))
         heads = {name: output.cpu().numpy() for name, output in outputs.items()}
         return heads, visible[0].cpu().numpy(), visible[1].cpu().numpy()

@@ -26,7 +26,7 @@ from skelemo.inference.base import BasePredictor, Progress, Sources, chunks
 from skelemo.inference.environment import choose_device
 from skelemo.inference.table import Options
 from skelemo.models import registry
-from skelemo.models.heads import answers
+from skelemo.models.heads import predictions
 from skelemo.preprocess import Preparation
 from skelemo.runs.folder import NO_HEAD, training_folders
 from skelemo.runs.model_file import ModelFile, has_model, read_model
@@ -46,7 +46,7 @@ def predict(
 ) -> dict[str, np.ndarray]:
     """Outputs ``[W, K]`` of each head in the order of the batches: probabilities of classes and flags, values.
 
-    ``precision`` is the network's precision in training; for ``flip`` see `skelemo.models.heads.answers`.
+    ``precision`` is the network's precision in training; for ``flip`` see `skelemo.models.heads.predictions`.
     """
     found: dict[str, list[np.ndarray]] = {head.name: [] for head in heads}
     for outputs, _, _ in batch_outputs(network, batches, heads, precision, flip):
@@ -67,7 +67,7 @@ def batch_outputs(
         with torch.inference_mode(), autocast:
             for one in (batch, *batches.others(batch)):
                 seen = one["mask"].float().mean(1), (one["keypoints"][..., 2] > 0).float().mean((1, 2))
-                each.append((*answers(network, inputs(one), heads, layout, flip=flip).values(), *seen))
+                each.append((*predictions(network, inputs(one), heads, layout, flip=flip).values(), *seen))
             *found, frames, points = (torch.stack(some).mean(0).cpu().numpy() for some in zip(*each, strict=True))
         yield dict(zip((head.name for head in heads), found, strict=True)), frames, points
 

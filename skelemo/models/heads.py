@@ -39,7 +39,7 @@ def probabilities(head: Head, output: Tensor) -> Tensor:
     return {"classes": lambda: output.softmax(-1), "flags": output.sigmoid, "values": lambda: output}[head.kind]()
 
 
-def answers(
+def predictions(
     network: nn.Module, given: Mapping[str, Tensor], heads: Sequence[Head], layout: Layout, *, flip: bool = False
 ) -> dict[str, Tensor]:
     """Predictions ``[B, K]`` of each head.

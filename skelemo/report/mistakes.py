@@ -10,7 +10,7 @@ import pandas as pd
 
 from skelemo.player import Clip, Track, fragment, head_track, label_track, script
 from skelemo.runs.folder import Run
-from skelemo.runs.mistakes import Mistake, badness, read_mistakes
+from skelemo.runs.mistakes import Mistake, prediction_errors, read_mistakes
 from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.targets import Head
 from skelemo.text import visible
@@ -128,4 +128,5 @@ def _describe(window: pd.DataFrame, head: Head) -> str:
     wrong = np.where(np.isnan(truth), 0, np.abs(outputs - np.nan_to_num(truth)))
     worst = int(wrong.argmax())
     state, other = ("present", "absent") if truth[worst] > 0.5 else ("absent", "present")
-    return f"{head.outputs[worst]} is {state}, predicted {other} with probability {badness(window, head)[0]:.2f}"
+    error = prediction_errors(window, head)[0]
+    return f"{head.outputs[worst]} is {state}, predicted {other} with probability {error:.2f}"

@@ -48,7 +48,7 @@ class Mistake:
     size: tuple[int, int] = (0, 0)
 
 
-def badness(table: pd.DataFrame, head: Head) -> np.ndarray:
+def prediction_errors(table: pd.DataFrame, head: Head) -> np.ndarray:
     """Error ``[N]`` of each window's prediction, NaN if correct or unlabeled.
 
     For classes the probability of the wrong class, for flags the largest error of a wrong flag, for values the mean
@@ -71,7 +71,7 @@ def badness(table: pd.DataFrame, head: Head) -> np.ndarray:
 
 def worst_windows(table: pd.DataFrame, head: Head, most: int) -> np.ndarray:
     """Positions in the table of the worst predictions, worst first, one per sequence."""
-    bad = badness(table, head)
+    bad = prediction_errors(table, head)
     order = np.argsort(-bad, kind="stable")
     order = order[~np.isnan(bad[order])]
     _, first = np.unique(table["sequence"].astype(str).to_numpy(str)[order], return_index=True)

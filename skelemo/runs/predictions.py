@@ -31,7 +31,7 @@ def output_columns(head: Head) -> tuple[str, ...]:
     return tuple(form.format(head.name, output) for output in head.outputs)
 
 
-def answer_column(head: Head) -> str:
+def class_column(head: Head) -> str:
     """Column of the predicted class."""
     return f"{head.name}_predicted"
 
@@ -48,7 +48,7 @@ def label_table(head: Head, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 def output_table(head: Head, outputs: np.ndarray) -> dict[str, np.ndarray]:
     """Columns of outputs ``[N, K]``."""
-    answer = {answer_column(head): np.array(head.outputs, object)[outputs.argmax(1)]} if head.kind == "classes" else {}
+    answer = {class_column(head): np.array(head.outputs, object)[outputs.argmax(1)]} if head.kind == "classes" else {}
     return answer | dict(zip(output_columns(head), outputs.T, strict=True))
 
 
@@ -107,7 +107,7 @@ def _check(frame: pd.DataFrame, heads: Sequence[Head], path: Path) -> None:
     wanted = [*WINDOW]
     for head in heads:
         wanted += [*truth_columns(head), *output_columns(head)]
-        wanted += [answer_column(head)] if head.kind == "classes" else []
+        wanted += [class_column(head)] if head.kind == "classes" else []
     missing = [name for name in wanted if name not in frame]
     if missing:
         raise InputError(f"{path}: no column {missing[0]!r}, only {', '.join(map(str, frame.columns))}")

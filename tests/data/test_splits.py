@@ -345,7 +345,7 @@ def test_a_given_split_with_one_recording_in_two_subsets_is_refused():
         ("holdout:0.6", "share above 0"),
         ("holdout:nan", "share above 0"),
         ("holdout:a fifth", "share above 0"),
-        ("kfold:13", "only 12 of .* cannot make 13 disjoint subsets"),
+        ("kfold:13", "12 groups .* cannot be divided into 13 subsets"),
         ("given", "the cache has none"),
         ("given:fold_1", "the cache has none"),
     ],
@@ -377,7 +377,7 @@ def test_one_or_two_people_cannot_train_choose_and_test(spec, count):
     table = a_table(
         [f"v{index}" for index in range(count)], splits=[{"split": ("train", "test")[i]} for i in range(count)]
     )
-    with pytest.raises(ConfigError, match=r"only [01] of .* cannot make 2 disjoint subsets"):
+    with pytest.raises(ConfigError, match=r"[01] groups? .* cannot be divided into 2 subsets"):
         split(spec, table)
 
 

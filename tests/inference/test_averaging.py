@@ -19,7 +19,7 @@ from skelemo.errors import ConfigError
 from skelemo.evaluation.scores import score
 from skelemo.inference.exporting import export_model
 from skelemo.inference.predictor import predict
-from skelemo.models.heads import answers
+from skelemo.models.heads import predictions
 from skelemo.runs.folder import read_json
 from skelemo.runs.predictions import prediction_table
 from skelemo.skeleton import layout
@@ -45,8 +45,8 @@ def test_a_mirror_image_has_the_left_wrist_on_the_right():
     keypoints[:, 0, RIGHT] = torch.tensor([0.2, 1, 1])
     keypoints[:, 0, LEFT] = torch.tensor([0.6, 1, 1])
     given = {"keypoints": keypoints, "mask": torch.ones(2, 1, dtype=torch.bool)}
-    assert answers(RightWrist(), given, (REACH,), BODY)["reach"].flatten().tolist() == pytest.approx([0.2, 0.2])
-    both = answers(RightWrist(), given, (REACH,), BODY, flip=True)["reach"]
+    assert predictions(RightWrist(), given, (REACH,), BODY)["reach"].flatten().tolist() == pytest.approx([0.2, 0.2])
+    both = predictions(RightWrist(), given, (REACH,), BODY, flip=True)["reach"]
     assert both.flatten().tolist() == pytest.approx([-0.2, -0.2])  # (0.2 + -0.6) / 2
 
 

@@ -271,7 +271,7 @@ def forged(content, **changes):
         (lambda content: forged(content, least=0), "least: Input should be greater than or equal to 1"),
         (lambda content: forged(content, layout="body_26"), "does not describe a model of this version"),
         (lambda content: forged(content, layout="body_25"), "contradict its metadata"),
-        (lambda content: forged(content, heads=[HEADS[1].to_json() | {"outputs": ["a"]}]), "does not compute what it"),
+        (lambda content: forged(content, heads=[HEADS[1].to_json() | {"outputs": ["a"]}]), "contradict its metadata"),
         (lambda content: forged(content, window={"length": 10**9}), "window"),
     ],
 )

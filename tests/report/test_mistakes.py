@@ -21,7 +21,7 @@ from skelemo.report.mistakes import PAGE_BYTES, RUN_BYTES, gallery
 from skelemo.report.report import write_report
 from skelemo.runs.folder import read_run
 from skelemo.runs.importance import write_importance
-from skelemo.runs.mistakes import FILE, Mistake, badness, read_mistakes, worst_windows, write_mistakes
+from skelemo.runs.mistakes import FILE, Mistake, prediction_errors, read_mistakes, worst_windows, write_mistakes
 from skelemo.skeleton import layout
 from skelemo.targets import VA, Head
 
@@ -34,7 +34,7 @@ def test_a_mistake_is_as_bad_as_it_was_sure():
     table = pd.DataFrame({"mood": ["glad", "sad", "glad", "", "sad"], "mood_p_glad": [0.9, 0.7, 0.2, 0.3, 0.6]})
     table["mood_p_sad"] = 1 - table["mood_p_glad"]
     table["sequence"] = ["a", "b", "c", "d", "b"]
-    assert badness(table, MOOD) == pytest.approx([np.nan, 0.7, 0.8, np.nan, 0.6], nan_ok=True)
+    assert prediction_errors(table, MOOD) == pytest.approx([np.nan, 0.7, 0.8, np.nan, 0.6], nan_ok=True)
     assert worst_windows(table, MOOD, 4).tolist() == [2, 1]  # one of each sequence
     assert worst_windows(table, MOOD, 1).tolist() == [2]
 
@@ -42,10 +42,10 @@ def test_a_mistake_is_as_bad_as_it_was_sure():
 def test_values_are_as_bad_as_their_error_and_flags_as_their_surest_mistake():
     values = pd.DataFrame({"va_valence": [0.5, np.nan, np.nan], "va_arousal": [0.0, 0.25, np.nan]})
     values = values.assign(va_valence_predicted=[0.0, 0.3, 0.1], va_arousal_predicted=[-0.25, 0.0, 0.2])
-    assert badness(values, VA) == pytest.approx([0.375, 0.25, np.nan], nan_ok=True)
+    assert prediction_errors(values, VA) == pytest.approx([0.375, 0.25, np.nan], nan_ok=True)
     flags = pd.DataFrame({"au_AU1": [1, 0, np.nan], "au_AU2": [0, 0, 1]}).assign(au_AU1_p=[0.2, 0.1, 0.9])
     flags["au_AU2_p"] = [0.6, 0.3, 0.45]
-    assert badness(flags, UNITS) == pytest.approx([0.8, np.nan, 0.55], nan_ok=True)
+    assert prediction_errors(flags, UNITS) == pytest.approx([0.8, np.nan, 0.55], nan_ok=True)
 
 
 def corpus_of(folder, *sequences, header=BODY_AND_FACE):

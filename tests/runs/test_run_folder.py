@@ -213,7 +213,7 @@ def test_a_table_that_lacks_a_column_is_refused(tmp_path: Path, predictions: Cal
         write_predictions(tmp_path / "p.parquet", frame.drop(columns="va_arousal_predicted"), heads)
     with pytest.raises(InputError, match="subset 'training'; expected validation or test"):
         write_predictions(tmp_path / "p.parquet", frame.assign(subset="training"), heads)
-    with pytest.raises(InputError, match="'expression_p_fear' does not hold numbers"):
+    with pytest.raises(InputError, match="'expression_p_fear' is not numeric"):
         write_predictions(tmp_path / "p.parquet", frame.assign(expression_p_fear="x"), heads)
     assert list(tmp_path.iterdir()) == []
 

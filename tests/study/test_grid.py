@@ -68,7 +68,7 @@ def test_settings_may_lie_in_a_file_beside_the_study(tmp_path, cache):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"grid": {"arch": "ann"}}, "a grid is a list of values for each setting"),
+        ({"grid": {"arch": "ann"}}, "grid: expected a list of values for each setting"),
         ({"grids": {}}, "unknown entry 'grids'"),
         ({"grid": {"arch": ["annn"]}}, "cell annn: .*did you mean 'ann'"),
         ({"grid": {"lr": ["fast"]}}, "cell fast: setting lr = 'fast': expected a number"),

@@ -164,7 +164,7 @@ def test_a_killed_search_resumes_and_repeats_its_trial(tmp_path, cache):
     scorer = ValidationScorer(load_config(None, dict(search.base)))
     study, storage = tune_room._open(optuna, search, str(out / "trials.journal"), scorer)
     (running,) = study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
-    tune_room._take_up(optuna, study, storage)
+    tune_room._requeue_dead(optuna, study, storage)
     failed, waiting = study.get_trials()
     assert (failed.state.name, failed.user_attrs["again"]) == ("FAIL", True)
     assert (waiting.state.name, waiting.params) == ("WAITING", running.params)
@@ -226,8 +226,8 @@ def test_two_processes_share_a_database_and_a_search_of_others_is_refused(tmp_pa
         ({"space": {"lr": {"low": 0.1, "high": 0.01}}}, "expected low below high"),
         ({"space": {"lr": {"low": 0.0, "high": 0.1, "log": True}}}, "log only above 0"),
         ({"space": {"lr": {"low": "1e-4", "high": 0.1}}}, "write 1.0e-4"),
-        ({"space": {"epochs": {"low": 1.5, "high": 3.0}}}, "the setting is a whole number"),
-        ({"space": {"seed": [1, 2]}}, "seed decides what a score means"),
+        ({"space": {"epochs": {"low": 1.5, "high": 3.0}}}, "expected whole numbers"),
+        ({"space": {"seed": [1, 2]}}, "seed cannot vary in a search"),
         ({"space": {"x": [{"split": "given"}]}}, "split cannot vary in a search"),
         ({"space": {"lr": {"low": 0.01, "high": 1000}}}, "with lr=1000: setting lr"),
         ({"space": {"lr": {"low": 0.01, "high": 1}}, "sampler": "grid"}, "a grid needs a list or a step for lr"),
