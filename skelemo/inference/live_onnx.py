@@ -43,7 +43,7 @@ class OnnxModel:
             rows = [self._window(view) for view in views[0]]
             keypoints, present, number = (np.stack(each) for each in zip(*rows, strict=True))
             sizes = np.repeat(frame_size, len(rows), 0)
-            found_by_name = self.model.predict_windows(keypoints, present, number=number, frame_size=sizes)
+            found_by_name = self.model.predict_raw(keypoints, present, number=number, frame_size=sizes)
         heads = {head.name: found_by_name[head.name] for head in self.heads}
         return [(heads, found_by_name["visible_frames"], found_by_name["visible_points"])]
 
@@ -64,11 +64,9 @@ class OnnxModel:
     def _one(self, view: View, frame_size: np.ndarray) -> onnx.Arrays:
         if not self.model.by_clip:
             keypoints, present, number = self._window(view)
-            return self.model.predict_windows(
-                keypoints[None], present[None], number=number[None], frame_size=frame_size
-            )
+            return self.model.predict_raw(keypoints[None], present[None], number=number[None], frame_size=frame_size)
         assert view.pick is not None
-        return self.model.predict_windows(
+        return self.model.predict_raw(
             view.keypoints[None][:, :, self._columns],
             view.present[None],
             number=view.number[None],

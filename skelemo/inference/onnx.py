@@ -101,7 +101,7 @@ class Exported(BasePredictor):
             raise ConfigError(f"{self.name}: no smoothing was chosen in training; set a width, e.g. --smooth 9")
         return [{name: found["width"] for name, found in self.facts["smoothing"].items()}]
 
-    def predict_windows(
+    def predict_raw(
         self,
         keypoints: np.ndarray,
         mask: np.ndarray | None = None,
@@ -168,7 +168,7 @@ class Exported(BasePredictor):
             for index, (start, length) in enumerate(zip(sequences["start"], sequences["length"], strict=True)):
                 clip = slice(start, start + length)
                 for some in _batches(np.flatnonzero(mine == index), batch):
-                    one = self.predict_windows(
+                    one = self.predict_raw(
                         raw[None, clip],
                         number=frames.number[None, clip],
                         frame_size=size[None, index],
@@ -179,9 +179,7 @@ class Exported(BasePredictor):
         else:
             for some in _batches(np.arange(len(rows)), batch):
                 at = found[some]
-                one = self.predict_windows(
-                    raw[at], present[some], number=frames.number[at], frame_size=size[mine[some]]
-                )
+                one = self.predict_raw(raw[at], present[some], number=frames.number[at], frame_size=size[mine[some]])
                 pieces.append(one | {"seen": shown[rows[some]].any(1)})
                 report(done := done + len(some), len(rows))
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
