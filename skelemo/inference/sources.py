@@ -81,7 +81,7 @@ def open_source(
                 path = path or _write_frames(Path(folder) / "frames", source)  # type: ignore[arg-type]  # no path, no array
                 found = _ingested(path, Path(folder), wanted, reading, stage)
         if not len(found.cache.sequences):
-            raise InputError(f"{path or 'the source'}: no people found")
+            raise InputError(f"{source if isinstance(source, str | os.PathLike) else 'the source'}: no people found")
         yield _with_parts(found, wanted)
 
 
