@@ -50,14 +50,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of all three")
     parser.add_argument("--start", action="append", default=[], metavar="KEY=VALUE", help="of what starts from it")
-    parser.add_argument("--hide", type=float, nargs=2, default=(0.4, 0.3), metavar=("POINTS", "FRAMES"))
+    parser.add_argument("--hide", type=float, nargs=2, default=(0.5, 0.3), metavar=("REGIONS", "FRAMES"))
     parser.add_argument("--subset", default="test", choices=["validation", "test"], help="whose figures are printed")
     given = parser.parse_args()
     caches = given.folder / "cache"
     if not caches.exists():
         _write(caches, given.actors)
     settings = SETTINGS | {"arch": given.arch, "seeds": given.seeds} | _assigned(given.set)
-    hidden = {"hide_points": given.hide[0], "hide_frames": given.hide[1], "every": 3}
+    hidden = {"hide_regions": given.hide[0], "hide_frames": given.hide[1], "every": 3}
     before = {
         "data": str(caches / "unlabeled"),
         "pretrain": True,

@@ -116,7 +116,7 @@ def pretrain(
     """Pretrain on unlabeled sequences by reconstructing hidden points and their movement.
 
     Fine-tune the run with `skelemo train --init RUN`; it cannot predict by itself. Labels are not used.
-    `hide_points` and `hide_frames` set how much is hidden; `skelemo train --settings` lists all settings.
+    `hide_regions` and `hide_frames` set how much is hidden; `skelemo train --settings` lists all settings.
 
     \b
     skelemo pretrain cache/unlabeled --arch stgcnpp --set length=32 --out runs/body

@@ -1,11 +1,17 @@
-"""Self-supervised pretraining: reconstruct positions and displacements of hidden points."""
+"""Self-supervised pretraining: reconstruct positions and displacements of hidden regions.
+
+Regions, such as the mouth, are hidden as a whole, because a single point can be interpolated from its neighbors.
+Positions are relative to the person's mean, because differences between people would otherwise dominate them.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from skelemo.data.calibration import calibrated
 from skelemo.data.corpus import Corpus
 from skelemo.skeleton import Layout
 from skelemo.targets import MAX_OUTPUTS, Head
@@ -42,12 +48,41 @@ def without_labels(corpus: Corpus, frames: int) -> Corpus:
     return replace(corpus, heads=(pretext_head(corpus.layout, frames),), labels={})
 
 
-def reconstructed(keypoints: Tensor) -> tuple[Tensor, Tensor]:
-    """Values ``[B, O]`` of windows ``[B, T, V, 3]`` in the order of the head, and their visibility ``[B, O]``."""
+def person_means(corpus: Corpus, sequences: np.ndarray) -> Tensor | None:
+    """Mean keypoints ``[S, V, 3]`` of each sequence's person, shrunk towards the average person of ``sequences``.
+
+    None if the coordinates are the image's, or already calibrated to the person.
+    """
+    if corpus.preparation.coordinates == "frame" or corpus.shift is not None:
+        return None
+    found = calibrated(corpus, "track", sequences)
+    assert found.shift is not None
+    places = torch.tensor(found.preparation.typical, device=found.shift.device) + found.shift
+    return torch.cat([places, torch.ones_like(places[..., :1])], -1)
+
+
+def reconstructed(keypoints: Tensor, mean: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Values ``[B, O]`` of windows ``[B, T, V, 3]`` in the order of the head, and their visibility ``[B, O]``.
+
+    Parameters
+    ----------
+    mean : ``[B, 1, V, 3]``, to which positions are relative.
+    """
     chosen = keypoints[:, anchors(keypoints.shape[1], keypoints.shape[2])]  # [B, K, V, 3]
     places, seen = chosen[..., :2], (chosen[..., 2:] > 0).expand(-1, -1, -1, 2)
-    values = torch.cat([places, places[:, 1:] - places[:, :-1]], 1)
-    return values.flatten(1), torch.cat([seen, seen[:, 1:] & seen[:, :-1]], 1).flatten(1)
+    moved, known = places[:, 1:] - places[:, :-1], seen[:, 1:] & seen[:, :-1]
+    if mean is not None:
+        places, seen = places - mean[..., :2], seen & (mean[..., 2:] > 0)
+    return torch.cat([places, moved], 1).flatten(1), torch.cat([seen, known], 1).flatten(1)
+
+
+def region_of(layout: Layout) -> Tensor:
+    """First point of the region of each point, ``[V]``; a point in no region is one by itself."""
+    region = torch.arange(len(layout))
+    for part, where in zip(layout.parts, layout.slices.values(), strict=True):
+        for points in part.region_points.values():
+            region[[where.start + point for point in points]] = where.start + points[0]
+    return region
 
 
 @dataclass(frozen=True)
@@ -56,42 +91,57 @@ class Pretext:
 
     Parameters
     ----------
-    hide_points : probability that a point is hidden throughout a window.
+    hide_regions : probability that a region is hidden throughout a window.
     hide_frames : share of a window's frames, in one block, in which all points are hidden.
+    region : ``[V]`` the region of each point, see `region_of`.
     mean, deviation : ``[O]`` mean and standard deviation of each value, to standardize the labels: an error of 1 is
         that of predicting the mean.
+    people : ``[S, V, 3]`` mean keypoints of each sequence's person, see `person_means`.
     """
 
-    hide_points: float
+    hide_regions: float
     hide_frames: float
+    region: Tensor
     mean: Tensor
     deviation: Tensor
+    people: Tensor | None = None
 
     @classmethod
-    def fit(cls, hide_points: float, hide_frames: float, windows: Iterable[Tensor]) -> "Pretext":
-        """Measure means and standard deviations over batches of windows ``[B, T, V, 3]``."""
+    def fit(
+        cls,
+        hide_regions: float,
+        hide_frames: float,
+        region: Tensor,
+        windows: Iterable[tuple[Tensor, Tensor]],
+        people: Tensor | None = None,
+    ) -> "Pretext":
+        """Measure means and standard deviations over batches of windows ``[B, T, V, 3]`` of sequences ``[B]``."""
         count = total = square = torch.zeros((), dtype=torch.float64)
-        for keypoints in windows:
-            values, seen = reconstructed(keypoints.cpu().double())
+        for keypoints, sequence in windows:
+            mean = None if people is None else people[sequence.cpu()].unsqueeze(1).double()
+            values, seen = reconstructed(keypoints.cpu().double(), mean)
             values = values * seen
             count, total, square = count + seen.sum(0), total + values.sum(0), square + values.square().sum(0)
         mean = total / count.clamp(min=1)
         variance = (square / count.clamp(min=1) - mean.square()).clamp(min=_LEAST_DEVIATION**2)
-        return cls(hide_points, hide_frames, mean.float(), variance.sqrt().float())
+        return cls(hide_regions, hide_frames, region, mean.float(), variance.sqrt().float(), people)
 
-    def __call__(self, keypoints: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(
+        self, keypoints: Tensor, mask: Tensor, generator: torch.Generator, person: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Keypoints and mask after hiding, and labels ``[B, O]``, NaN unless the value was visible and is now hidden.
 
-        A displacement is hidden with either of its ends.
+        A displacement is hidden with either of its ends. Positions are relative to ``person [B, 1, V, 3]``.
         """
         batch, frames, points, _ = keypoints.shape
         device = keypoints.device
-        hidden = torch.rand((batch, 1, points), generator=generator, device=device) < self.hide_points
+        draw = torch.rand((batch, 1, points), generator=generator, device=device)
+        hidden = draw[..., self.region.to(device)] < self.hide_regions
         length = round(self.hide_frames * frames)
         first = torch.rand((batch, 1), generator=generator, device=device) * (frames - length + 1)
         offset = torch.arange(frames, device=device) - first.long()
         hidden = hidden | ((offset >= 0) & (offset < length))[..., None]  # [B, T, V]
-        values, seen = reconstructed(keypoints)
+        values, seen = reconstructed(keypoints, person)
         remaining = keypoints * ~hidden[..., None]
         _, still_seen = reconstructed(remaining)
         labels = ((values - self.mean.to(device)) / self.deviation.to(device)).clamp(-FARTHEST, FARTHEST)

@@ -164,8 +164,8 @@ def _pretraining(config: Config, where: str) -> Config:
     """The configuration without settings about labels; `ConfigError` if pretraining is impossible."""
     if config.is_baseline:
         raise ConfigError(f"{where}{config.arch} is a baseline and cannot be pretrained: choose a network")
-    if not config.hide_points + config.hide_frames:
-        raise ConfigError(f"{where}pretrain: hide_points and hide_frames are both 0; expected at least one above 0")
+    if not config.hide_regions + config.hide_frames:
+        raise ConfigError(f"{where}pretrain: hide_regions and hide_frames are both 0; expected at least one above 0")
     fields = Config.model_fields
     unlabeled = {name: fields[name].get_default(call_default_factory=True) for name in LABELED}
     own = {

@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from skelemo.data.corpus import Corpus
+from skelemo.data.corpus import KEY_SPAN, Corpus
 from skelemo.data.loader import Batches
-from skelemo.data.pretext import Pretext
+from skelemo.data.pretext import Pretext, person_means, region_of
 from skelemo.data.splits import SUBSETS, Fold
 from skelemo.data.windows import Targets, find_targets
 from skelemo.errors import ConfigError
@@ -115,8 +115,10 @@ class Job:
         """The job with a pretext task fitted to these training windows."""
         config = self.config
         some = learn[np.unique(np.linspace(0, len(learn) - 1, min(len(learn), _MEASURED)).astype(int))]
-        windows = (batch["keypoints"] for batch in self.batches(some))
-        return replace(self, pretext=Pretext.fit(config.hide_points, config.hide_frames, windows))
+        windows = ((batch["keypoints"], self.corpus.key[batch["row"]] // KEY_SPAN) for batch in self.batches(some))
+        people = person_means(self.corpus, np.unique(self.corpus.sequence(learn.row)))
+        region = region_of(self.corpus.layout)
+        return replace(self, pretext=Pretext.fit(config.hide_regions, config.hide_frames, region, windows, people))
 
 
 def balance_of(heads: Sequence[Head], targets: Targets) -> np.ndarray:

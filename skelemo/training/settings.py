@@ -132,7 +132,7 @@ class PretextSettings(BaseModel):
     pretrain: bool = Field(
         False, description="reconstruct hidden points instead of predicting labels, as in skelemo pretrain"
     )
-    hide_points: float = Field(0.4, ge=0, le=0.95, description="pretrain: probability that a point is hidden")
+    hide_regions: float = Field(0.5, ge=0, le=0.95, description="pretrain: probability that a region is hidden")
     hide_frames: float = Field(
         0.3, ge=0, le=0.95, description="pretrain: share of the window's frames to hide, in one block"
     )

@@ -14,9 +14,20 @@ from skelemo.cache.sequence import Sequence
 from skelemo.cache.shard import Header, write_shard
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
+from skelemo.data.augment import Augmentation
+from skelemo.data.calibration import calibrated
 from skelemo.data.corpus import load_corpus
 from skelemo.data.loader import Batches, inputs
-from skelemo.data.pretext import PRETEXT, Pretext, anchors, pretext_head, reconstructed, without_labels
+from skelemo.data.pretext import (
+    PRETEXT,
+    Pretext,
+    anchors,
+    person_means,
+    pretext_head,
+    reconstructed,
+    region_of,
+    without_labels,
+)
 from skelemo.data.windows import Window, find_targets
 from skelemo.errors import ConfigError
 from skelemo.inference.overlap import learned
@@ -35,8 +46,9 @@ SMALL = {"arch": "stgcnpp", "epochs": 2, "length": 4, "model": {"widths": [8, 8]
 MODEL = {"width": 16, "widths": (8, 8), "blocks": 1, "layers": 1, "attention_heads": 2, "image_size": 32}
 
 
-def pretext(points=1.0, frames=0.0, outputs=6, mean=0.0, deviation=1.0):
-    return Pretext(points, frames, torch.full((outputs,), mean), torch.full((outputs,), deviation))
+def pretext(regions=1.0, frames=0.0, points=1, outputs=6, mean=0.0, deviation=1.0):
+    region = torch.arange(points)
+    return Pretext(regions, frames, region, torch.full((outputs,), mean), torch.full((outputs,), deviation))
 
 
 def generator():
@@ -67,7 +79,7 @@ def test_the_loss_counts_only_visible_points():
     keypoints[0, 0, 7] = torch.tensor([1.0, 2.0, 1.0])
     keypoints[0, 1, 7] = torch.tensor([1.5, 2.0, 1.0])
     outputs = 7 * 25 * 2  # four places and three displacements
-    _, _, labels = pretext(outputs=outputs)(keypoints, torch.ones(1, 4, dtype=torch.bool), generator())
+    _, _, labels = pretext(points=25, outputs=outputs)(keypoints, torch.ones(1, 4, dtype=torch.bool), generator())
     # x 1 and 1.5, y 2 and 2, one displacement of (0.5, 0): (1 + 2.25 + 4 + 4 + 0.25 + 0) / 6
     assert loss_of(labels, torch.zeros(1, outputs)) == pytest.approx(11.5 / 6)
 
@@ -75,7 +87,7 @@ def test_the_loss_counts_only_visible_points():
 def test_the_loss_counts_only_hidden_points():
     keypoints = torch.rand(8, 4, 25, 3, generator=generator()) + 0.1
     outputs = torch.zeros(8, 350, requires_grad=True)
-    left, _, labels = pretext(0.4, outputs=350)(keypoints, torch.ones(8, 4, dtype=torch.bool), generator())
+    left, _, labels = pretext(0.4, points=25, outputs=350)(keypoints, torch.ones(8, 4, dtype=torch.bool), generator())
     hidden = left[..., 2] == 0  # [B, T, V]
     assert 0.3 < float(hidden.float().mean()) < 0.5
     assert torch.equal(hidden, hidden[:, :1].expand(-1, 4, -1))  # in all frames of a window
@@ -85,9 +97,63 @@ def test_the_loss_counts_only_hidden_points():
     assert torch.equal(told, hidden[:, :1].expand(-1, 7, -1))
 
 
+def test_a_region_is_hidden_as_a_whole():
+    face = layout("face_70")
+    (part,) = face.parts
+    task = Pretext(0.5, 0.0, region_of(face), torch.zeros(980), torch.ones(980))
+    left, _, _ = task(
+        torch.rand(64, 4, 70, 3, generator=generator()) + 0.1, torch.ones(64, 4, dtype=torch.bool), generator()
+    )
+    hidden = left[:, 0, :, 2] == 0  # [B, V]
+    for points in part.region_points.values():
+        assert hidden[:, points].all(1).logical_or(~hidden[:, points].any(1)).all()
+    assert 0.4 < float(hidden.float().mean()) < 0.6
+    assert len({tuple(row) for row in hidden.tolist()}) > 20  # regions are hidden independently
+
+
+def test_positions_are_relative_to_the_persons_mean_and_displacements_are_not():
+    keypoints = torch.tensor([[[[1.0, 2.0, 0.9]], [[3.0, 5.0, 0.8]]]])
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    _, _, labels = pretext()(keypoints, mask, generator(), torch.tensor([[[[1.0, 1.0, 1.0]]]]))
+    assert labels.tolist() == [[0, 1, 2, 4, 2, 3]]
+    _, _, labels = pretext()(keypoints, mask, generator(), torch.zeros(1, 1, 1, 3))  # the mean is unknown
+    assert labels[0, :4].isnan().all()
+    assert labels[0, 4:].tolist() == [2, 3]
+
+
+def test_means_are_the_persons_and_known_only_in_coordinates_of_the_person(corpus, cache):
+    means = person_means(corpus, np.arange(30))
+    assert means.shape == (len(corpus.sequences), 25, 3)
+    found = calibrated(corpus, "track", np.arange(30))
+    torch.testing.assert_close(
+        means[..., :2] - found.shift, torch.tensor(found.preparation.typical).expand_as(found.shift)
+    )
+    assert person_means(found, np.arange(30)) is None  # already calibrated
+    assert person_means(load_corpus(open_cache(cache), Preparation(coordinates="frame")), np.arange(30)) is None
+
+
+def test_the_persons_mean_is_augmented_with_the_window(corpus):
+    """Flipped windows of people whose mean is the window itself have labels of zero, whatever the flip."""
+    window = Window(length=1)
+    targets = find_targets(corpus, np.arange(30), window, (), seen_only=True)
+    first = corpus.windows(torch.as_tensor(targets.row)[:, None], torch.ones(len(targets), 1, dtype=torch.bool))[0][
+        :, 0
+    ]
+    sequence = corpus.sequence(targets.row)
+    still = targets[np.unique(sequence, return_index=True)[1]]  # one window of each sequence
+    people = torch.zeros(len(corpus.sequences), 25, 3)
+    people[np.unique(sequence)] = first[np.unique(sequence, return_index=True)[1]]
+    task = Pretext(1.0, 0.0, torch.arange(25), torch.zeros(50), torch.ones(50), people)
+    moved = Augmentation(mirror=0.5, rotate=20, scale=0.3)
+    for batch in Batches(corpus, still, window, 64, torch.device("cpu"), augmentation=moved, seed=3, pretext=task):
+        labels = batch["labels"][PRETEXT]
+        assert labels.isfinite().any()
+        torch.testing.assert_close(labels.nan_to_num(0), torch.zeros_like(labels), atol=1e-6, rtol=0)
+
+
 def test_a_stretch_of_frames_is_hidden_and_masked():
     keypoints = torch.rand(50, 8, 3, 3, generator=generator()) + 0.1
-    shape = pretext(0.0, 0.5, outputs=42)
+    shape = pretext(0.0, 0.5, points=3, outputs=42)
     _, mask, labels = shape(keypoints, torch.ones(50, 8, dtype=torch.bool), generator())
     assert (~mask).sum(1).tolist() == [4] * 50
     assert ((~mask).int().diff(dim=1) == 1).sum(1).max() == 1  # one stretch
@@ -106,7 +172,8 @@ def test_frames_are_spread_over_the_window_as_many_as_fit(frames, points, expect
 def test_deviations_are_measured_on_visible_points():
     keypoints = torch.rand(30, 2, 2, 3, generator=generator())
     keypoints[:10, :, 1] = 0
-    found = Pretext.fit(0.4, 0.3, keypoints.split(7))
+    windows = ((some, torch.zeros(len(some), dtype=torch.long)) for some in keypoints.split(7))
+    found = Pretext.fit(0.4, 0.3, torch.arange(2), windows)
     values, seen = reconstructed(keypoints)
     expected = np.where(seen, values, np.nan)
     np.testing.assert_allclose(found.mean, np.nanmean(expected, 0), atol=1e-6)
@@ -122,7 +189,7 @@ def test_without_a_seed_the_same_points_are_hidden_every_time(corpus):
     window = Window(length=4)
     targets = find_targets(corpus, np.arange(30), window, (), seen_only=True)
     assert len(targets) == 360
-    some = Batches(corpus, targets, window, 64, torch.device("cpu"), pretext=pretext(0.4, outputs=350))
+    some = Batches(corpus, targets, window, 64, torch.device("cpu"), pretext=pretext(0.4, points=25, outputs=350))
     once, again = ([batch["labels"][PRETEXT] for batch in some] for _ in range(2))
     torch.testing.assert_close(once, again, equal_nan=True, rtol=0, atol=0)
     assert not torch.equal(once[0].isnan(), once[1].isnan())
@@ -134,7 +201,9 @@ def test_every_network_of_points_takes_a_step(corpus, arch):
     targets = find_targets(corpus, np.arange(4), window, (), seen_only=True)
     settings = {name: value for name, value in MODEL.items() if name in entry(arch).settings}
     network = create(arch, layout_name="body_25", heads=corpus.heads, frames=4, **settings)
-    (batch,) = Batches(corpus, targets, window, 64, torch.device("cpu"), pretext=pretext(0.4, 0.25, outputs=350))
+    (batch,) = Batches(
+        corpus, targets, window, 64, torch.device("cpu"), pretext=pretext(0.4, 0.25, points=25, outputs=350)
+    )
     optimizer = torch.optim.SGD(network.parameters(), 1e-3)
     before = head_loss(corpus.heads[0], "mse", network(**inputs(batch))[PRETEXT], batch["labels"][PRETEXT], Context())
     before.backward()
@@ -188,12 +257,13 @@ def test_before_the_first_step_the_mean_is_predicted(corpus):
 
 
 def swaying(index, subset=""):
-    """A body whose points sway with two numbers, of which valence is one, and as much with noise of their own."""
+    """A body whose points sway with two numbers, of which valence is one; people differ, and points are noisy."""
     generator = np.random.default_rng(index)
-    sway = np.cumsum(generator.normal(0, 0.3, (24, 2)), 0) + generator.normal(0, 1, 2)
+    sway = np.stack([np.convolve(noise, np.ones(5) / 5**0.5, "valid") for noise in generator.normal(0, 1, (2, 28))], 1)
     directions = np.random.default_rng(5).normal(0, 8, (2, 25, 2))
     keypoints = np.ones((24, 25, 3), np.float32)
-    keypoints[..., :2] = STANCE + np.tensordot(sway, directions, 1) + generator.normal(0, 10, (24, 25, 2))
+    person = generator.normal(0, 10, (25, 2))
+    keypoints[..., :2] = STANCE + person + np.tensordot(sway, directions, 1) + generator.normal(0, 10, (24, 25, 2))
     keypoints[:, 1, :2], keypoints[:, 8, :2] = (100, 100), (100, 200)  # what places are measured by
     values = np.tanh(sway[:, :1]) * np.float32([1, -1])
     return Sequence(
@@ -223,14 +293,14 @@ def test_a_pretrained_body_predicts_better_than_a_random_one(config, nameless, t
         scores = train(config(**start, init=str(tmp_path / name)), tmp_path / f"from {name}")
         figure[name] = scores["test"]["va"]["ccc_mean"]["value"]
     assert loss["learned"] < 0.9 * loss["nothing"] < 1
-    assert figure["learned"] > figure["nothing"]
+    assert figure["learned"] > figure["nothing"] + 0.03, figure
 
 
 def test_reconstruction_is_learned(config, nameless, tmp_path):
     """The right wrist is at one of three heights: what is visible says which, so that it can be reconstructed."""
     settings = SMALL | {"arch": "transformer", "model": {"width": 32, "layers": 1, "dropout": 0.0}, "every": 1}
     found = train(
-        config(**settings | {"epochs": 30}, lr=3e-3, pretrain=True, data=str(nameless), hide_points=0.2),
+        config(**settings | {"epochs": 30}, lr=3e-3, pretrain=True, data=str(nameless), hide_regions=0.2),
         tmp_path / "run",
     )
     assert found["validation"][PRETEXT]["loss"]["value"] < 0.98
@@ -279,7 +349,7 @@ def test_what_only_chooses_may_have_been_pretrained_on(config, cache, tmp_path):
     [
         ({"arch": "ann", "model": {}}, "ann has no layers besides its heads and cannot be pretrained"),
         ({"arch": "svm", "model": {}}, "svm is a baseline and cannot be pretrained"),
-        ({"hide_points": 0, "hide_frames": 0}, "hide_points and hide_frames are both 0"),
+        ({"hide_regions": 0, "hide_frames": 0}, "hide_regions and hide_frames are both 0"),
     ],
 )
 def test_what_cannot_be_pretrained_is_refused(config, tmp_path, settings, message):
