@@ -1,4 +1,4 @@
-"""Merges caches, or extracts sequences into a cache of their own."""
+"""Merges caches, or extracts sequences into a separate cache."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,7 +57,7 @@ def merge(sources: Sequence[Path], out: Path, report: Report = lambda *_: None) 
 
 
 def subset(source: Path, only: Sequence[str], out: Path, report: Report = lambda *_: None) -> Combined:
-    """Write the sequences that match all filters (`skelemo.cache.select`) as a cache of their own.
+    """Write the sequences that match all filters (`skelemo.cache.select`) as a separate cache.
 
     Recordings with a matching sequence are kept; if only some of its sequences match, an ingest into the new cache
     reads the recording again. Corrections are kept with their sequences, those of tracks with their recordings.

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -33,7 +32,7 @@ from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.shard_writer import extract
 from skelemo.cache.store import require_same, shards_in
 from skelemo.cache.transfer import Progress, Report, Transferred, fetch_shard, filters, people
-from skelemo.cache.verify import NAME
+from skelemo.cache.verify import NAME, thread_pool
 from skelemo.errors import CacheError, InputError, RemoteError, UnreadableError
 from skelemo.text import count
 
@@ -99,11 +98,8 @@ class _Pull:
         self.folder.mkdir(parents=True, exist_ok=True)
         sweep(self.folder)
         progress = Progress(report, sum(sizes.values()))
-        with ThreadPoolExecutor(jobs) as pool:
-            try:
-                list(pool.map(lambda name: self.download(name, sizes[name], index.get(name), progress), sizes))
-            finally:
-                pool.shutdown(cancel_futures=True)
+        with thread_pool(jobs) as pool:
+            list(pool.map(lambda name: self.download(name, sizes[name], index.get(name), progress), sizes))
         notes = self.merge_corrections(index, hashes)
         if self.refused:
             raise CacheError(f"{self.remote.label}: refused: {'; '.join(sorted(self.refused))}: push them again")

@@ -29,7 +29,7 @@ from skelemo.cache.shard import Shard, open_shard
 from skelemo.cache.shard_writer import extract
 from skelemo.cache.store import open_cache
 from skelemo.cache.transfer import Progress, Report, Transferred, fetch_shard, filters, people
-from skelemo.cache.verify import NAME
+from skelemo.cache.verify import NAME, thread_pool
 from skelemo.errors import CacheError, InputError, RemoteError, UnreadableError
 from skelemo.text import count
 
@@ -49,8 +49,8 @@ def push(
 ) -> Transferred:
     """Upload the shards of a cache that are missing at a URL; each is verified first, and visible once complete.
 
-    With ``only``, the matching sequences of a shard become a shard of their own. With ``replace``, remote shards with
-    other content of a sequence are removed after the new ones have arrived. Corrections are merged.
+    With ``only``, the matching sequences of a shard become a new shard. With ``replace``, remote shards with other
+    content of a sequence are removed after the new ones have arrived. Corrections are merged.
 
     Raises
     ------
@@ -68,17 +68,14 @@ def push(
         raise RemoteError(f"{remote.label}: HTTP is read-only; push to a folder, ssh:// or s3://")
     remote.sweep()
     corrections = read_corrections(corrections_file(folder), missing_ok=True)
-    with TemporaryDirectory() as temporary, ThreadPoolExecutor(jobs) as pool:
+    with TemporaryDirectory() as temporary, thread_pool(jobs) as pool:
         shards = _matching_shards(cache.shards, only, Path(temporary)) if only else list(cache.shards)
         if not shards:
             raise CacheError(f"{folder}: no sequence matches {filters(only)}{unmet(cache.sequences, only)}")
         if only:
             kept = {person for shard in shards for person in people(shard.sequences)}
             corrections = corrections_merge.for_people(corrections, kept, people(cache.sequences))
-        try:
-            return _Push(remote, folder, shards, corrections, pool).run(replace, report)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        return _Push(remote, folder, shards, corrections, pool).run(replace, report)
 
 
 def _matching_shards(shards: Sequence[Shard], only: Sequence[str], temporary: Path) -> list[Shard]:

@@ -86,7 +86,7 @@ class Sequence:
         if not frames:
             raise CacheError("no frames")
         if self.number.shape != (frames,):
-            raise CacheError(f"frame numbers have the shape {self.number.shape}; expected one for {frames} frames each")
+            raise CacheError(f"frame numbers have the shape {self.number.shape}; expected ({frames},)")
         most = np.iinfo(NUMBER_TYPE).max
         if self.number.dtype.kind not in "iu" or self.number.min() < -1 or self.number.max() > most:
             raise CacheError(f"frame numbers are not all integers up to {most}")

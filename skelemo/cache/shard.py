@@ -14,7 +14,7 @@ import numpy as np
 
 import skelemo
 from skelemo import skeleton
-from skelemo.atomic import PARTIAL, finished
+from skelemo.atomic import finished
 from skelemo.cache import hdf5
 from skelemo.cache.chunk_reader import Chunks
 from skelemo.cache.integrity import Report, damaged_sequences
@@ -46,8 +46,6 @@ from skelemo.targets import Head, soft_labels
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["FORMAT", "PARTIAL", "SUFFIX", "TABLES", "VERSION", "Header", "Shard", "open_shard", "write_shard"]
 
 FORMAT = "skelemo"
 VERSION = 2

@@ -70,7 +70,7 @@ def verify(folder: Path, *, jobs: int = 1, report: Report = lambda *_: None) -> 
     unread: dict[Path, UnreadableError] = {}
     done, total = 0, sum(sizes.values())
     report(0, total)
-    with _shutting_down(ThreadPoolExecutor(jobs)) as pool:
+    with thread_pool(jobs) as pool:
         checks = {pool.submit(check, path): path for path in paths}
         for future in as_completed(checks):
             path = checks[future]
@@ -164,8 +164,9 @@ def _examine(path: Path) -> Finding | None:
 
 
 @contextmanager
-def _shutting_down(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
-    """Cancel pending tasks on exit."""
+def thread_pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads whose pending tasks are canceled on exit."""
+    pool = ThreadPoolExecutor(jobs)
     try:
         yield pool
     finally:

@@ -13,8 +13,8 @@ import orjson
 
 from skelemo.errors import ConfigError, InputError
 from skelemo.openpose.files import MAX_BYTES
-from skelemo.openpose.frame import FrameError
 from skelemo.openpose.stream import FrameReader
+from skelemo.openpose.validate import FrameError
 from skelemo.text import visible
 
 if TYPE_CHECKING:

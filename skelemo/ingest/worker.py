@@ -28,8 +28,6 @@ from skelemo.skeleton import Layout, layout
 from skelemo.text import count
 from skelemo.tracking import LONG, identify
 
-__all__ = ["Job", "Tally", "do_job"]
-
 #: Called during a job with its number and the files read so far; set by the pool.
 progress: Callable[[int, int], None] | None = None
 

@@ -10,10 +10,8 @@ from orjson import loads
 
 from skelemo.openpose.fast_parser import FastParser, Numbers
 from skelemo.openpose.schema import PERSON_ID, PERSON_KEYS, getter, identity_of, slots
-from skelemo.openpose.validate import FrameError, examine
+from skelemo.openpose.validate import examine
 from skelemo.skeleton import Layout
-
-__all__ = ["FrameError", "Rows"]
 
 # Buffers of numbers to collect before converting them to rows: 100 kB, which fits the CPU cache.
 _MAX_PENDING = 100

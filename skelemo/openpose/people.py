@@ -7,14 +7,15 @@ import numpy as np
 
 from skelemo.errors import InputError, unknown
 from skelemo.openpose.files import Contents, Problem, is_storage_error
-from skelemo.openpose.frame import FrameError, Rows
+from skelemo.openpose.frame import Rows
 from skelemo.openpose.names import printable
 from skelemo.openpose.points import Extent, canonicalize, convert, detect_model, shared_points
 from skelemo.openpose.reader import opened
 from skelemo.openpose.recording import Recording
 from skelemo.openpose.scale import clearly_visible, detect_scale, refuse_scale
-from skelemo.openpose.validate import keys_with_numbers
+from skelemo.openpose.validate import FrameError, keys_with_numbers
 from skelemo.skeleton import BODY_25, BODY_25B, FARTHEST, SCALES, Layout, Part, part_models
+from skelemo.text import count
 
 
 @dataclass(frozen=True)
@@ -218,8 +219,8 @@ def _map_bodies(
     usual = max(frames, key=lambda length: (len(frames[length]), length))
     for length in frames.keys() - {usual}:
         for file in frames[length].tolist():
-            others = f"{len(frames[usual])} other files have {models[usual].name.upper()}"
-            reading.add_problem(file, f"has a {models[length].name.upper()} body, {others}")
+            others = f"{count(len(frames[usual]), 'other file')} with {models[usual].name.upper()}"
+            reading.add_problem(file, f"has {models[length].name.upper()} bodies, unlike {others}")
     model, body, certain = models[usual], points[:, reading.layout.slices[part.name]], True
     if part is BODY_25 and len(model) == len(BODY_25):
         detected = detect_model(body[lengths == usual])

@@ -10,6 +10,7 @@ import numpy as np
 from skelemo.errors import InputError
 from skelemo.openpose.points import Extent
 from skelemo.skeleton import SCALES
+from skelemo.text import count
 
 # Largest coordinate that is not in pixels: faces and hands may leave the image by their own size, and OpenPose detects
 # nobody who is three pixels tall.
@@ -82,8 +83,9 @@ def _refuse_mixture(
     name: str, people: np.ndarray, other_name: str, others: np.ndarray, where: Callable[[int], str]
 ) -> None:
     if people.any() and others.any():
+        number = count(int(people.sum()), "person", "people")
+        first, first_other = where(int(people.argmax())), where(int(others.argmax()))
         raise InputError(
-            f"coordinates are in two scales: {name} ({people.sum()} people, first in {where(int(people.argmax()))}) "
-            f"and {other_name} ({others.sum()}, first in {where(int(others.argmax()))}); "
-            f"separate the files of different runs, or give --scale {'|'.join(SCALES)}"
+            f"coordinates are in two scales: {name} ({number}, first in {first}) and {other_name} ({others.sum()}, first "
+            f"in {first_other}); separate the files of different runs, or give --scale {'|'.join(SCALES)}"
         )

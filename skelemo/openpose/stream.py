@@ -5,10 +5,11 @@ from collections import Counter
 import numpy as np
 
 from skelemo.errors import InputError
-from skelemo.openpose.frame import FrameError, Rows
+from skelemo.openpose.frame import Rows
 from skelemo.openpose.people import check_model_and_scale
 from skelemo.openpose.points import Extent, canonicalize, convert, detect_model, shared_points
 from skelemo.openpose.scale import detect_scale, to_pixels
+from skelemo.openpose.validate import FrameError
 from skelemo.skeleton import BODY_25, BODY_25B, FARTHEST, Layout, Part
 
 #: Frames that vote whether bodies are BODY_25 or BODY_25B.
@@ -86,7 +87,7 @@ class FrameReader:
         for model in found.values():
             if len(model) != len(self._model):
                 raise FrameError(
-                    f"has a {model.name.upper()} body where earlier frames have {self._model.name.upper()}"
+                    f"has {model.name.upper()} bodies, unlike earlier frames with {self._model.name.upper()}"
                 )
         model, body = self._model, points[:, self._body]
         if part is BODY_25 and len(model) == len(BODY_25) and self._named == "auto":

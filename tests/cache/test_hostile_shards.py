@@ -15,6 +15,7 @@ from small_caches import BODY, everything_in, rewritten
 
 from skelemo.cache import hdf5, shard
 from skelemo.cache.shard import open_shard, write_shard
+from skelemo.cache.tables import TABLES
 from skelemo.errors import CacheError
 
 
@@ -24,7 +25,7 @@ def forge(path, change):
         change(file)
         try:
             said = {name: bytes(file.attrs[name]).decode() for name in shard._attributes(BODY)}
-            tables = {name: file[name][()] for name in shard.TABLES}
+            tables = {name: file[name][()] for name in TABLES}
             hdf5.write_attribute(file, "sha256", shard._hash(said, tables))
         except (KeyError, TypeError, OSError, AttributeError, ValueError, MemoryError):
             pass  # what was put there has no hash

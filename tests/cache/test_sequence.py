@@ -39,7 +39,7 @@ ONE = a_sequence()
         ("keypoints", changed(ONE.keypoints, (3, 4, 2), 1.5), r"expected \[0, 1\]"),
         ("keypoints", changed(ONE.keypoints, (3, 4), (9, 9, -0.1)), r"expected \[0, 1\]"),
         ("keypoints", changed(ONE.keypoints, (3, 4), (9, 0, 0)), r"expected \(0, 0, 0\)"),
-        ("number", np.arange(6), "one for 7 frames each"),
+        ("number", np.arange(6), "expected \\(7,\\)"),
         ("number", np.arange(7)[::-1].copy(), "strictly increasing"),
         ("number", np.array([0, 1, 2, 2, 3, 4, 5]), "strictly increasing"),
         ("number", np.arange(-1, 6), "negative or not strictly increasing"),

@@ -27,8 +27,8 @@ from skelemo.inference.live import Live, live
 from skelemo.inference.live_folder import Follower
 from skelemo.inference.live_model import TorchModel
 from skelemo.inference.live_sources import Frame, read_lines
-from skelemo.openpose.frame import FrameError
 from skelemo.openpose.stream import FrameReader
+from skelemo.openpose.validate import FrameError
 from skelemo.pose import PROGRAMS, Options
 from skelemo.preprocess import to_pixels
 from skelemo.simulate import Cast, crossing_people, long_clip
@@ -415,7 +415,7 @@ def test_a_stream_is_read_in_its_units_and_body_model():
     reader = FrameReader(layout("body_25"))
     coco = {"people": [{"pose_keypoints_2d": random.uniform(10, 90, 54).tolist()}]}
     assert reader.read(json.dumps(coco).encode())[0, 8, 2] > 0  # MidHip, halfway between the hips
-    with pytest.raises(FrameError, match="BODY_25 body where earlier frames have COCO_18"):
+    with pytest.raises(FrameError, match="BODY_25 bodies, unlike earlier frames with COCO_18"):
         reader.read(json.dumps({"people": [{"pose_keypoints_2d": [1.0] * 75}]}).encode())
 
 

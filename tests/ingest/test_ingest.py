@@ -19,8 +19,9 @@ from skelemo.ingest import plan as plan_module
 from skelemo.ingest.batching import Bounds, parse_size
 from skelemo.ingest.partition import Part
 from skelemo.ingest.plan import Settings, make_plan
+from skelemo.ingest.result import Tally
 from skelemo.ingest.run import ingest
-from skelemo.ingest.worker import Job, Tally, do_job
+from skelemo.ingest.worker import Job, do_job
 from skelemo.openpose import files
 from skelemo.openpose.people import NO_GUESS
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from openpose_json import PARTS, frame, person, points
 
 from skelemo.openpose.fast_parser import FastParser
-from skelemo.openpose.frame import FrameError, Rows
+from skelemo.openpose.frame import Rows
 from skelemo.openpose.schema import slots
+from skelemo.openpose.validate import FrameError
 from skelemo.skeleton import layout
 
 BODY_FACE = layout()

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpose_json import PARTS, frame, person, points
 
-from skelemo.openpose.frame import FrameError, Rows
+from skelemo.openpose.frame import Rows
+from skelemo.openpose.validate import FrameError
 from skelemo.skeleton import layout
 
 BODY_FACE = layout()

@@ -256,8 +256,8 @@ def test_files_of_another_body_model_than_most_are_problems(tmp_path: Path) -> N
     assert people.number.tolist() == [1, 2, 3]
     assert people.body_model == "body_25"
     assert [problem.reason for problem in people.problems] == [
-        "has a COCO_18 body, 4 other files have BODY_25",
-        "has a MPI_15 body, 4 other files have BODY_25",
+        "has COCO_18 bodies, unlike 4 other files with BODY_25",
+        "has MPI_15 bodies, unlike 4 other files with BODY_25",
     ]
 
 

@@ -119,7 +119,7 @@ def test_the_error_names_a_file_of_each_scale(tmp_path: Path) -> None:
     frames = [frame(someone(300, 200, 300, 5, mode)) for mode in (3, 3, 0)]
     with pytest.raises(RecordingError) as error:
         read(tmp_path, *frames)
-    assert "in pixels (1 people, first in clip_000000000002_keypoints.json)" in str(error.value)
+    assert "in pixels (1 person, first in clip_000000000002_keypoints.json)" in str(error.value)
     assert "within 3 of 0 (2, first in clip_000000000000_keypoints.json)" in str(error.value)
 
 
