@@ -86,6 +86,6 @@ def _refuse_mixture(
         number = count(int(people.sum()), "person", "people")
         first, first_other = where(int(people.argmax())), where(int(others.argmax()))
         raise InputError(
-            f"coordinates are in two scales: {name} ({number}, first in {first}) and {other_name} ({others.sum()}, first "
-            f"in {first_other}); separate the files of different runs, or give --scale {'|'.join(SCALES)}"
+            f"coordinates are in two scales: {name} ({number}, first in {first}) and {other_name} ({others.sum()}, "
+            f"first in {first_other}); separate the files of different runs, or give --scale {'|'.join(SCALES)}"
         )
