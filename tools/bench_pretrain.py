@@ -27,7 +27,7 @@ from skelemo.training.config import load_config
 from skelemo.training.fit import train
 
 #: Actors by use.
-UNLABELED, TRAIN, VALIDATION, TEST = 54, 4, 2, 24
+UNLABELED, TRAIN, VALIDATION, TEST = 108, 8, 4, 48
 #: Of both trainings and of the pretraining, which takes what is not about labels.
 SETTINGS = {
     **{"length": 16, "dilation": 3, "every": 5, "evaluate_every": 5, "loss": {"va": "mse+ccc"}, "jitter": 0.01},
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of all three")
     parser.add_argument("--start", action="append", default=[], metavar="KEY=VALUE", help="of what starts from it")
-    parser.add_argument("--hide", type=float, nargs=2, default=(0.5, 0.3), metavar=("REGIONS", "FRAMES"))
+    parser.add_argument("--hide", type=float, nargs=2, default=(0.5, 0.5), metavar=("REGIONS", "FRAMES"))
     parser.add_argument("--subset", default="test", choices=["validation", "test"], help="whose figures are printed")
     given = parser.parse_args()
     caches = given.folder / "cache"

@@ -1,4 +1,4 @@
-"""Partitions recordings among machines (``--part``), deterministically and evenly."""
+"""Partitions recordings among machines (``--share``), deterministically and evenly."""
 
 import hashlib
 import heapq
@@ -14,15 +14,15 @@ from skelemo.errors import CacheError, ConfigError
 from skelemo.openpose.recording import Recording
 from skelemo.text import count
 
-_MAX_PARTS = 100_000
+_MAX_SHARES = 100_000
 
 #: Key in a shard's origin: the recordings that were partitioned.
-_WHOLE = "part of"
+_WHOLE = "share of"
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part of several, numbered from 1."""
+class Share:
+    """One share of several, numbered from 1."""
 
     number: int = 1
     of: int = 1
@@ -31,29 +31,29 @@ class Part:
         return f"{self.number}/{self.of}"
 
 
-def parse_part(text: str) -> Part:
-    """Parse ``--part 3/8``. Raises `ConfigError`: invalid syntax or number."""
+def parse_share(text: str) -> Share:
+    """Parse ``--share 3/8``. Raises `ConfigError`: invalid syntax or number."""
     found = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
     if not found:
-        raise ConfigError(f"part {text!r}: expected NUMBER/OF, as in 3/8 for the third of eight parts")
+        raise ConfigError(f"share {text!r}: expected NUMBER/OF, as in 3/8 for the third of eight shares")
     number, of = int(found[1]), int(found[2])
-    if not 1 <= number <= of <= _MAX_PARTS:
-        raise ConfigError(f"part {text!r}: expected 1/{of} to {of}/{of}, of at most {_MAX_PARTS:,} parts")
-    return Part(number, of)
+    if not 1 <= number <= of <= _MAX_SHARES:
+        raise ConfigError(f"share {text!r}: expected 1/{of} to {of}/{of}, of at most {_MAX_SHARES:,} shares")
+    return Share(number, of)
 
 
-def take_part(sizes: Sequence[int], part: Part) -> list[int]:
-    """Sorted indices of a part's items; the next largest size is always assigned to the smallest part so far.
+def take_share(sizes: Sequence[int], share: Share) -> list[int]:
+    """Sorted indices of a share's items; the next largest size is always assigned to the smallest share so far.
 
-    The result depends only on the sizes and their order, so it is the same on every machine. Two parts differ by at
+    The result depends only on the sizes and their order, so it is the same on every machine. Two shares differ by at
     most the largest size.
     """
-    loads = [(0, 0, number) for number in range(1, part.of + 1)]  # size, count, part
+    loads = [(0, 0, number) for number in range(1, share.of + 1)]  # size, count, share
     mine = []
     for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
         size, count, number = loads[0]
         heapq.heapreplace(loads, (size + sizes[index], count + 1, number))
-        if number == part.number:
+        if number == share.number:
             mine.append(index)
     return sorted(mine)
 
@@ -66,7 +66,7 @@ def whole(recordings: Sequence[Recording]) -> dict[str, str]:
 
 
 def other_partitions(out: Path, header: Header) -> list[str]:
-    """A note if other shards of the same source are parts of different recordings."""
+    """A note if other shards of the same source are shares of different recordings."""
     own, wholes = header.origin, set()
     for path in shards_in(out):
         with suppress(CacheError):  # damaged, or just replaced by another ingest
@@ -77,6 +77,6 @@ def other_partitions(out: Path, header: Header) -> list[str]:
     if not others:
         return []
     return [
-        f"{out}: other parts are of {' or '.join(others)}, this one of {own[_WHOLE]}, so recordings may be missing: "
-        "give all machines the same source, and ingest every part again"
+        f"{out}: other shares are of {' or '.join(others)}, this one of {own[_WHOLE]}, so recordings may be missing: "
+        "give all machines the same source, and ingest every share again"
     ]

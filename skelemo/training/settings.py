@@ -134,7 +134,7 @@ class PretextSettings(BaseModel):
     )
     hide_regions: float = Field(0.5, ge=0, le=0.95, description="pretrain: probability that a region is hidden")
     hide_frames: float = Field(
-        0.3, ge=0, le=0.95, description="pretrain: share of the window's frames to hide, in one block"
+        0.5, ge=0, le=0.95, description="pretrain: share of the window's frames to hide, in one block"
     )
 
 
