@@ -17,7 +17,7 @@ heads.
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -182,21 +182,16 @@ def soft_labels(labels: np.ndarray, classes: int) -> np.ndarray:
     return shares
 
 
-def head_names(text: str | Iterable[str], known: Iterable[str] | None = None) -> tuple[str, ...]:
+def head_names(text: str) -> tuple[str, ...]:
     """Parse ``--head``, such as ``expression,va``; ``both`` is short for these two.
 
     Raises
     ------
     ConfigError
-        An unknown head, a duplicate, or no head.
+        A duplicate, or no head.
     """
-    words = text.split(",") if isinstance(text, str) else list(text)
-    names = [word.strip() for word in words if word.strip()]
+    names = [word.strip() for word in text.split(",") if word.strip()]
     names = [EXPRESSION.name, VA.name] if names == ["both"] else names
-    choices = names if known is None else list(known)
-    for name in names:
-        if name not in choices:
-            raise unknown("head", name, choices)
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"heads {text!r}: expected one or more different names")
     return tuple(names)

@@ -4,7 +4,7 @@ import html
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,6 +74,12 @@ _FORMULA = re.compile(r"[=+\-@\t\r]")
 def count(number: int, noun: str, nouns: str = "") -> str:
     """A number with its noun: ``1 shard``, ``12,000 shards``; ``nouns`` is an irregular plural."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def some(items: Collection[object], shown: int = 3) -> str:
+    """The first few items, and the number of the others."""
+    named = ", ".join(str(item) for item, _ in zip(items, range(shown), strict=False))
+    return f"{named} and {len(items) - shown:,} more" if len(items) > shown else named
 
 
 def visible(text: str) -> str:

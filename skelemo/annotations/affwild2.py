@@ -16,10 +16,11 @@ import numpy as np
 
 from skelemo.annotations.affwild2_lists import is_list, read_lists, split_person
 from skelemo.annotations.class_names import emotion
-from skelemo.annotations.files import count, files_below, read_rows, some
+from skelemo.annotations.files import count, files_below, read_rows
 from skelemo.annotations.registry import SUBSETS, Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
 from skelemo.targets import AU, EMOTIONS, EXPRESSION, VA, Head
+from skelemo.text import some
 
 _SET = re.compile(r"(?P<task>va(?!l)|expr|au).*(set|challenge)", re.IGNORECASE)
 _SUBSET = re.compile("train|val(?!ence)|test", re.IGNORECASE)

@@ -5,10 +5,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from skelemo.annotations.files import some
 from skelemo.errors import ConfigError, InputError
 from skelemo.targets import EMOTIONS, EXPRESSION, MAX_OUTPUTS, Head
-from skelemo.text import count, folded, natural_order
+from skelemo.text import count, folded, natural_order, some
 
 # Adjectives and nouns used by data sets (CAER, FERV39k, RAVDESS, FER-2013, KDEF). RAVDESS has calm and neutral, so calm
 # is a separate class.
@@ -166,9 +165,8 @@ def _own_classes(labels: _Labels, confirmed: Collection[str]) -> _Indexed:
     if more and meanings - {"", "other"}:
         with_emotions = classes[: len(EMOTIONS)] == EMOTIONS
         own = "the seven and these" if with_emotions else f"the words themselves ({some(classes, 12)})"
-        examples = ", ".join(f"{word!r} ({labels.size(word)})" for word in more[:3])
-        others = f" and {len(more) - 3} more" if len(more) > 3 else ""
-        notes.append(f"{labels.where}: {examples}{others}: none of the seven emotions; classes are {own} (see --map)")
+        examples = some([f"{word!r} ({labels.size(word)})" for word in more])
+        notes.append(f"{labels.where}: {examples}: none of the seven emotions; classes are {own} (see --map)")
     return classes, {word: index[key] for key, words in spellings.items() for word in words}, notes
 
 

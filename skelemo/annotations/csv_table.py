@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from skelemo.annotations.files import read_text, some
+from skelemo.annotations.files import read_text
 from skelemo.errors import InputError
+from skelemo.text import some
 
 _DELIMITERS = ",;\t"
 _MAX_ROWS, _MAX_COLUMNS = 1_048_576, 1024  # Excel's limit of rows

@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.annotations.dfew_votes import Votes, read_votes
-from skelemo.annotations.files import count, files_below, some
+from skelemo.annotations.files import count, files_below
 from skelemo.annotations.lists import Line, parse_name, read_list
 from skelemo.annotations.registry import Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
 from skelemo.targets import EMOTIONS, EXPRESSION
+from skelemo.text import some
 
 _CLIP = re.compile(r"(?:.*/)?0*([1-9][0-9]{0,8})(?:\.\w+)?")
 _LISTED = "a clip's number and a label from"

@@ -1,4 +1,4 @@
-"""Finds label files, reads their text, and abbreviates lists in messages."""
+"""Finds label files, and reads their text."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.errors import InputError
+from skelemo.text import some
 
 
 def files_below(path: Path, *endings: str) -> Iterator[Path]:
@@ -59,9 +60,3 @@ def read_rows(path: Path) -> tuple[str, list[str], np.ndarray]:
 def count(items: Collection[object]) -> str:
     """The number of items and the first few."""
     return f"{len(items)} ({some(items)})" if items else "0"
-
-
-def some(items: Collection[object], shown: int = 3) -> str:
-    """The first few items, and the number of the others."""
-    named = ", ".join(str(item) for item, _ in zip(items, range(shown), strict=False))
-    return f"{named} and {len(items) - shown} more" if len(items) > shown else named

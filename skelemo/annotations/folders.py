@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from skelemo.annotations.class_names import Words, class_head
-from skelemo.annotations.files import some
 from skelemo.annotations.registry import SUBSETS, Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
+from skelemo.text import some
 
 
 @reader("folders", labels="class folders: PATH/happy/…, PATH/sad/…, or PATH/train/happy/… and PATH/test/happy/…")

@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from skelemo.annotations.class_names import Words, class_head
-from skelemo.annotations.files import count, files_below, read_text, some
+from skelemo.annotations.files import count, files_below, read_text
 from skelemo.annotations.registry import SUBSETS, Annotation, Annotations, Recordings, reader
 from skelemo.errors import InputError
 from skelemo.targets import EMOTIONS
-from skelemo.text import folded
+from skelemo.text import folded, some
 
 ENDINGS = (".txt", ".csv", ".tsv", ".list", ".lst")
 #: MAFW's eleven single emotions.

@@ -11,10 +11,11 @@ from heapq import nlargest
 
 import numpy as np
 
-from skelemo.annotations.files import count, some
+from skelemo.annotations.files import count
 from skelemo.annotations.registry import Annotation, Annotations, Recordings
 from skelemo.annotations.spellings import SPELLINGS, Index, by_text, flattened, is_generic, loose, path_steps
 from skelemo.errors import InputError
+from skelemo.text import some
 
 #: Suffix of a sequence's name for one of a video's people.
 _PERSON = re.compile(r"_(?:(left|right)|person([0-9]{1,9}))$")

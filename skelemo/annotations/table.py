@@ -11,7 +11,6 @@ import numpy as np
 
 from skelemo.annotations.class_names import Words, class_head
 from skelemo.annotations.csv_table import Table, is_spreadsheet, read_table
-from skelemo.annotations.files import some
 from skelemo.annotations.intervals import Intervals, spread
 from skelemo.annotations.lists import is_list, read_lists
 from skelemo.annotations.registry import Annotation, Annotations, Recordings, reader
@@ -19,6 +18,7 @@ from skelemo.annotations.table_groups import groups, of_groups, read_splits, row
 from skelemo.annotations.table_times import Times, read_times
 from skelemo.errors import InputError
 from skelemo.targets import AU, VA, Head
+from skelemo.text import some
 
 _COLUMNS = ("video", "frame", "start", "end", "unit", "person", "subject", "split", "label", "valence", "arousal")
 #: Other names of the column ``video``.

@@ -48,7 +48,6 @@ def audit(
     *,
     corrections: Path | None = None,
     most: int = MOST,
-    seed: int = 0,
     report: Callable[[int, int], None] = lambda *_: None,
 ) -> Audit:
     """Search a cache for labels, tracks and sequences that are probably wrong.
@@ -70,7 +69,7 @@ def audit(
         facts.append(("Corrections", in_words(changes)))
     facts.append(("Size", f"{count(len(corpus.sequences), 'sequence')}, {count(len(corpus), 'frame')}"))
     places = Places(corpus)
-    predicted, notes = from_runs(corpus, runs) if runs else from_baseline(corpus, seed=seed, report=report)
+    predicted, notes = from_runs(corpus, runs) if runs else from_baseline(corpus, report=report)
     notes = [*notes, *untimed(corpus, predicted)]
     if not corpus.heads:
         notes = [*notes, "the cache has no labels: only tracks were checked"]

@@ -11,7 +11,7 @@ from skelemo.audit.suspects import Places, Suspect
 from skelemo.data.corpus import Corpus
 from skelemo.errors import ConfigError
 from skelemo.targets import hard_labels
-from skelemo.text import count
+from skelemo.text import count, some
 
 #: Maximum lag in seconds (in frames, if the rate is unknown), and minimum lag in frames.
 _SECONDS, _FRAMES, _LEAST = 3.0, 75, 5
@@ -93,11 +93,10 @@ def untimed(corpus: Corpus, predicted: Sequence[Predicted]) -> list[str]:
     ]
     if not short:
         return []
-    names = f"{', '.join(short[:3])}{f' and {len(short) - 3} more' if len(short) > 3 else ''}"
     return [
-        f"{names}: not checked: only the timing of values is checked, which needs sequences with at least {_FEWEST} "
-        "labeled windows; for the largest errors, train a model on this cache with --set split=kfold:5 and sort by "
-        "error in skelemo view CACHE --runs RUN"
+        f"{some(short)}: not checked: only the timing of values is checked, which needs sequences with at least "
+        f"{_FEWEST} labeled windows; for the largest errors, train a model on this cache with --set split=kfold:5 and "
+        "sort by error in skelemo view CACHE --runs RUN"
     ]
 
 

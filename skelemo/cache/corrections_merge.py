@@ -42,7 +42,8 @@ def merged(tables: Iterable[Corrections]) -> list[Correction]:
                     f"correction {row.id} of {row.video!r} differs between {path} and {table.path}: rows must not be "
                     "edited; make them equal, or change one of the ids"
                 )
-            rows[row.id] = max(other, row, key=_last_undo)
+            # The later undo or redo; within one second, redo is later.
+            rows[row.id] = max(other, row, key=lambda one: (one.undone or one.redone, bool(one.redone)))
     return sorted(rows.values(), key=lambda row: first[row.id][0])
 
 
@@ -121,8 +122,3 @@ def merge_into_remote(remote: Remote, table: Corrections) -> tuple[int, dict[str
 
 def _without_undo(row: Correction) -> Correction:
     return replace(row, undone="", redone="")
-
-
-def _last_undo(row: Correction) -> tuple[str, bool]:
-    """Time of the last undo or redo; within one second, redo is later."""
-    return row.undone or row.redone, bool(row.redone)

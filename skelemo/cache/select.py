@@ -12,7 +12,7 @@ from skelemo.cache.shard import Shard
 from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError, unknown
 from skelemo.targets import Head
-from skelemo.text import natural_order
+from skelemo.text import natural_order, some
 
 #: Columns of a sequence to filter by, besides ``label`` and the columns of its splits.
 KEYS = ("id", "video", "subject", "person")
@@ -130,8 +130,7 @@ def _describe_values(key: str, globs: Sequence[str], values: Iterable[str]) -> s
         return f"{key} is unknown for all"
     nearest = [near for glob in globs for near in get_close_matches(glob, known, n=1)]
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    more = f" and {len(known) - _MOST_VALUES:,} more" if len(known) > _MOST_VALUES else ""
-    return f"{hint}{key} is {', '.join(known[:_MOST_VALUES])}{more}"
+    return f"{hint}{key} is {some(known, _MOST_VALUES)}"
 
 
 def _require_labels(globs: Iterable[str], words: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from skelemo.cli.screen import Screen
 from skelemo.cli.tables import table
+from skelemo.text import some
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +82,4 @@ def _listed(values: Mapping[str, int], total: int = 0) -> str:
     """Values, each with its count unless all are the same."""
     if len(values) == 1 and set(values.values()) == {total}:
         return next(iter(values))
-    named = [f"{value} ({count:,})" for value, count in list(values.items())[:MOST_VALUES]]
-    more = f" and {len(values) - MOST_VALUES:,} more" if len(values) > MOST_VALUES else ""
-    return ", ".join(named) + more
+    return some([f"{value} ({count:,})" for value, count in values.items()], MOST_VALUES)

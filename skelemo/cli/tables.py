@@ -143,16 +143,15 @@ def ingest_table(plan: "Plan", tally: "Tally") -> None:
 
 def cache_table(caches: "list[Cache]") -> None:
     """Contents of each cache: one column per cache, or one row each if there are many."""
-    Screen().print(_side_by_side(caches) if len(caches) <= MOST_COLUMNS else _one_below_the_other(caches))
-
-
-def _side_by_side(caches: "list[Cache]") -> Table:
+    if len(caches) > MOST_COLUMNS:
+        Screen().print(_one_below_the_other(caches))
+        return
     shown = table("caches" if len(caches) > 1 else "cache", "", *(cache.name for cache in caches))
     for column in shown.columns[1:]:
         column.overflow = "fold"
     for title, fact in _CACHE_FACTS.items():
         shown.add_row(title, *(fact(cache) for cache in caches))
-    return shown
+    Screen().print(shown)
 
 
 def _one_below_the_other(caches: "list[Cache]") -> Table:

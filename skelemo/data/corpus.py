@@ -14,7 +14,7 @@ from torch import Tensor
 
 from skelemo.cache.store import Cache, Frames
 from skelemo.data.calibration import calibrated, standardized
-from skelemo.data.images import Images
+from skelemo.data.images import Images, usual_size
 from skelemo.data.scratch import Scratch, ScratchFile, fits, preparing
 from skelemo.data.window import KEY_SPAN, usual_steps
 from skelemo.errors import ConfigError, unknown
@@ -313,7 +313,7 @@ class _Filling:
             labels={name: torch.from_numpy(labels) for name, labels in self.frames.labels.items()},
             step=torch.from_numpy(self.step),
             image_size=images.size,
-            frame_size=images.pixels if of_image else None,
+            frame_size=usual_size(images.size) if of_image else None,
             scratch=self.scratch,
         )
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from skelemo.cache.store import Cache
+from skelemo.data.window import guess_sizes
 from skelemo.preprocess import to_pixels
 from skelemo.render.views import USUAL
 from skelemo.skeleton import SCALES
@@ -38,22 +38,11 @@ class Images:
 
     def guess_sizes(self, cache: Cache, keypoints: Tensor) -> "Images":
         """Estimate unknown sizes from the keypoints of the whole video."""
-        size = self.size.clone()
-        starts, lengths = (cache.sequences[name].to_numpy() for name in ("start", "length"))
-        unknown = np.flatnonzero((self.size == 0).any(1))
-        for index in unknown:
-            points = keypoints[starts[index] : starts[index] + lengths[index], :, :2]
-            size[index] = points.amax((0, 1)).clamp(min=1)
-        if len(unknown):
-            video = cache.sequences["video"].to_numpy()[unknown]
-            largest = (
-                pd.DataFrame(size[unknown].numpy()).groupby(video).transform("max").to_numpy(np.float32, copy=True)
-            )
-            size[unknown] = torch.from_numpy(largest)
-        return Images(size, self.scale)
+        size = guess_sizes(self.size.numpy(), keypoints.numpy(), cache.sequences)
+        return Images(torch.from_numpy(size), self.scale)
 
-    @property
-    def pixels(self) -> Tensor:
-        """Width and height ``[S, 2]`` in pixels, of the usual length if only the aspect ratio is known."""
-        longer = self.size.amax(-1, keepdim=True)
-        return self.size * torch.where(longer > 1, 1, max(USUAL) / longer.clamp(min=1e-9))
+
+def usual_size(size: Tensor) -> Tensor:
+    """Image sizes ``[S, 2]`` in pixels, of the usual length if only the aspect ratio is known."""
+    longer = size.amax(-1, keepdim=True)
+    return size * torch.where(longer > 1, 1, max(USUAL) / longer.clamp(min=1e-9))

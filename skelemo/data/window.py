@@ -1,4 +1,4 @@
-"""Windows without torch, for exported models: their shape and their frames in a cache.
+"""Windows without torch, for exported models: their shape, their frames in a cache, and image sizes.
 
 `skelemo.data.windows` gathers windows on the device.
 """
@@ -92,13 +92,34 @@ def window_frames(
         return found, np.ones(found.shape, bool)
     key = of * KEY_SPAN + number
     step = usual_steps(number, of, len(sequences))[mine, None]
-    ahead = window.offsets * step
-    before = np.searchsorted(key, key[rows, None] + np.floor(ahead).astype(np.int64), "right") - 1
-    around = np.stack([np.maximum(before, 0), np.minimum(before + 1, len(key) - 1)])
-    distance = np.abs((key[around] - key[rows, None]) - ahead)
-    nearest = distance.argmin(0)[None]
-    found, distance = (np.take_along_axis(values, nearest, 0)[0] for values in (around, distance))
+    found, distance = nearest(key, key[rows, None], window.offsets * step)
     return found, (distance <= window.dilation * step / 2) & (of[found] == mine[:, None])
+
+
+def nearest(key: np.ndarray, target: np.ndarray | int, ahead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index in sorted keys of the one nearest to ``target + ahead``, the first of two, and its distance.
+
+    The fractional part ``ahead`` is separate, because the sum would lose digits of long keys.
+    """
+    before = np.searchsorted(key, target + np.floor(ahead).astype(np.int64), "right") - 1
+    around = np.stack([np.maximum(before, 0), np.minimum(before + 1, len(key) - 1)])
+    distance = np.abs((key[around] - target) - ahead)
+    closest = distance.argmin(0)[None]
+    found, distance = (np.take_along_axis(values, closest, 0)[0] for values in (around, distance))
+    return found, distance
+
+
+def guess_sizes(size: np.ndarray, keypoints: np.ndarray, sequences: pd.DataFrame) -> np.ndarray:
+    """Image sizes ``[S, 2]`` with unknown ones, 0, estimated from all keypoints ``[N, V, 3]`` of the video."""
+    unknown = np.flatnonzero((size == 0).any(1))
+    if not len(unknown):
+        return size
+    shown = [keypoints[start : start + length, :, :2].max((0, 1)) for start, length in
+             sequences[["start", "length"]].to_numpy()[unknown]]  # fmt: skip
+    largest = pd.DataFrame(np.maximum(shown, 1)).groupby(sequences["video"].to_numpy()[unknown]).transform("max")
+    size = size.astype(np.float32)
+    size[unknown] = largest.to_numpy(np.float32)
+    return size
 
 
 def usual_steps(number: np.ndarray, sequence: np.ndarray, count: int) -> np.ndarray:

@@ -55,7 +55,7 @@ class LabeledWindows:
     def of(cls, frame: pd.DataFrame, head: Head, clips: bool) -> "LabeledWindows":
         """The labeled windows of a table of predictions, or clips with the mean over their windows."""
         truth = truth_of(frame, head)
-        known = truth >= 0 if head.kind == "classes" else ~np.isnan(truth).all(1)
+        known = head.labeled(truth)
         frame, truth, outputs = frame[known], truth[known], outputs_of(frame, head)[known]
         wrong = ~np.isfinite(outputs).all(1)
         if wrong.any():

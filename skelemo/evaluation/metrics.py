@@ -157,42 +157,30 @@ def per_class(matrix: ArrayLike) -> dict[str, Floats]:
     }
 
 
-def ccc(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """Concordance of two series ``[N]``: ``2 s_xy / (s_x² + s_y² + (m_x - m_y)²)``, in [-1, 1].
-
-    Lin (1989), with population variances; the minus between the means is correct (the paper's section 6.2 prints a
-    plus, with which a perfect prediction would not score 1). 0 for constant input.
-    """
-    x, y = _pair(truth, predicted)
-    if not x.size:
-        return float("nan")
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return 0.0
-    apart = x.mean() - y.mean()
-    dx, dy = x - x.mean(), y - y.mean()
-    return float(2 * (dx @ dy) / (dx @ dx + dy @ dy + x.size * apart * apart))
-
-
-def rmse(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """Root mean squared error of two series ``[N]``."""
-    x, y = _pair(truth, predicted)
-    return float(np.sqrt(np.mean((x - y) ** 2))) if x.size else float("nan")
-
-
 def sums(truth: ArrayLike, predicted: ArrayLike, groups: ArrayLike, count: int, center: float = 0.0) -> Floats:
     """Moments of each group of windows, ``[count, 6]``, additive over groups: n, Σx, Σy, Σx², Σy², Σxy.
 
     ``center`` is subtracted from both series; near their means it avoids cancellation. ``groups [N]`` assigns each
     window to a group, ``0 … count - 1``.
     """
-    x, y = (series - center for series in _pair(truth, predicted))
+    x, y = np.asarray(truth, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+    if x.shape != y.shape or x.ndim != 1:
+        raise ValueError(f"truth {x.shape} and predictions {y.shape}: expected two arrays of equal length")
+    for name, values in (("truth", x), ("predictions", y)):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name}: {np.count_nonzero(~np.isfinite(values))} values are not finite")
+    x, y = x - center, y - center
     columns = (np.ones_like(x), x, y, x * x, y * y, x * y)
     return np.stack([np.bincount(np.asarray(groups), weights=column, minlength=count) for column in columns], axis=-1)
 
 
 @METRICS.register("ccc", Metric("values", "moments", "CCC"))
 def ccc_of_sums(totals: ArrayLike) -> Floats:
-    """`ccc` from totals of `sums` ``[..., 6]``."""
+    """Concordance ``2 s_xy / (s_x² + s_y² + (m_x - m_y)²)``, in [-1, 1], from totals of `sums` ``[..., 6]``.
+
+    Lin (1989), with population variances; the minus between the means is correct (the paper's section 6.2 prints a
+    plus, with which a perfect prediction would not score 1). 0 for constant input.
+    """
     n, apart, variance_x, variance_y, covariance, constant = _moments(totals)
     spread = variance_x + variance_y + apart**2
     return np.where(np.isnan(n), np.nan, np.where(constant, 0.0, 2 * covariance / np.where(constant, 1.0, spread)))
@@ -200,7 +188,7 @@ def ccc_of_sums(totals: ArrayLike) -> Floats:
 
 @METRICS.register("rmse", Metric("values", "moments", "RMSE"))
 def rmse_of_sums(totals: ArrayLike) -> Floats:
-    """`rmse` from totals of `sums` ``[..., 6]``."""
+    """Root mean squared error from totals of `sums` ``[..., 6]``."""
     n, _, _, xx, yy, xy = np.moveaxis(np.asarray(totals, dtype=np.float64), -1, 0)
     return np.sqrt(ratio(np.maximum(xx + yy - 2 * xy, 0.0), n))
 
@@ -251,14 +239,3 @@ def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
 def mean_of_known(values: Floats) -> Floats:
     """Mean over the last axis, ignoring NaN; NaN if all are."""
     return ratio(np.nansum(values, axis=-1), np.sum(~np.isnan(values), axis=-1))
-
-
-def _pair(truth: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
-    """Both series as float64, validated: equal length, finite."""
-    x, y = np.asarray(truth, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
-    if x.shape != y.shape or x.ndim != 1:
-        raise ValueError(f"truth {x.shape} and predictions {y.shape}: expected two arrays of equal length")
-    for name, values in (("truth", x), ("predictions", y)):
-        if not np.isfinite(values).all():
-            raise ValueError(f"{name}: {np.count_nonzero(~np.isfinite(values))} values are not finite")
-    return x, y

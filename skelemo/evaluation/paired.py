@@ -35,7 +35,7 @@ class Difference:
 
 
 def paired_difference(
-    one: pd.DataFrame, other: pd.DataFrame, head: Head, figure: str, *, clips: bool = False, resamples: int = RESAMPLES
+    one: pd.DataFrame, other: pd.DataFrame, head: Head, figure: str, *, clips: bool = False
 ) -> Difference:
     """Compare two tables of predictions of the same windows in the same order by a metric with sums."""
     judged = [LabeledWindows.of(table, head, clips) for table in (one, other)]
@@ -45,11 +45,11 @@ def paired_difference(
     value = float(np.subtract(*(side.measure(g.sum(0))[figure] for side, g in zip(judged, groups, strict=True))))
     if count < FEWEST_GROUPS:
         return Difference(value, None, None, None, count)
-    drawn = (side.measure(resample(g, resamples, 0), g.sum(0))[figure] for side, g in zip(judged, groups, strict=True))
+    drawn = (side.measure(resample(g, RESAMPLES, 0), g.sum(0))[figure] for side, g in zip(judged, groups, strict=True))
     found = np.nan_to_num(np.subtract(*drawn))
     low, high = interval(found)
     against = float(np.mean(found <= 0 if value > 0 else found >= 0))
-    return Difference(value, float(low), float(high), min(1.0, max(2 * against, 1 / resamples)), count)
+    return Difference(value, float(low), float(high), min(1.0, max(2 * against, 1 / RESAMPLES)), count)
 
 
 @dataclass(frozen=True)

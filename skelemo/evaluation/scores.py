@@ -115,7 +115,7 @@ def measure(head: Head, labels: np.ndarray, outputs: np.ndarray) -> dict[str, fl
     truth = hard_labels(labels).astype(np.int64) if head.kind == "classes" else labels.astype(np.float64)
     if head.kind == "flags":
         truth[truth < 0] = np.nan
-    known = truth >= 0 if head.kind == "classes" else ~np.isnan(truth).all(1)
+    known = head.labeled(truth)
     judged = LabeledWindows(head, pd.DataFrame(index=range(int(known.sum()))), truth[known], outputs[known], "window")
     total = judged.totals(np.zeros(len(judged.truth), np.int64), 1)[0]
     return {name: float(value) for name, value in judged.measure(total).items()}

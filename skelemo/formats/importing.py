@@ -102,7 +102,8 @@ def _require_sequences(source: Path, done: Imported, frames: int, person: str) -
     if done.sequences:
         return
     if not done.people:
-        raise InputError(f"{source}: no people in {count(frames, 'frame')}, and no labels: no cache is created")
+        seen = f"nobody is visible in {count(frames, 'frame')}"
+        raise InputError(f"{source}: {seen}, and there are no labels: no cache is created")
     raise InputError(
         f"{source}: {count(done.people, 'detection')}, but no person long enough for --person {person}: use --person "
         "auto for the most prominent person"

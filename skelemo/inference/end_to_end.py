@@ -7,11 +7,11 @@ all folds, averaged), softmax.
 import torch
 from torch import Tensor, nn
 
+from skelemo.data.images import usual_size
 from skelemo.errors import ConfigError
 from skelemo.inference.predictor import Model
 from skelemo.models.heads import predictions
 from skelemo.preprocess import Clips, clean, find_reference, place, prepare
-from skelemo.render.views import USUAL
 
 #: Outputs besides those of the heads.
 VISIBLE = ("visible_frames", "visible_points")
@@ -102,8 +102,7 @@ class EndToEnd(nn.Module):
             points = points[index] * seen[..., None, None]
         given = {"keypoints": points, "mask": seen}
         if frame_size is not None:
-            longer = frame_size.amax(-1, keepdim=True)  # size (1, 1): coordinates are relative to the image
-            size = frame_size * torch.where(longer > 1, 1, max(USUAL) / longer.clamp(min=1e-9))
+            size = usual_size(frame_size)
             given["frame_size"] = size if frames is None else size.expand(frames.shape[0], 2)
         every: dict[str, list[Tensor]] = {head.name: [] for head in self.heads}
         for network, heads, flip in zip(self.networks, self.of_heads, self.flips, strict=True):

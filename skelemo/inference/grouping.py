@@ -15,7 +15,7 @@ from skelemo.data.mistakes import COMPUTED
 from skelemo.errors import ConfigError, unknown
 from skelemo.evaluation.scores import Scores, score
 from skelemo.targets import Head, hard_labels
-from skelemo.text import count, natural_order
+from skelemo.text import count, natural_order, some
 
 #: Most distinct values of a grouping column.
 MOST_VALUES = 50
@@ -85,8 +85,7 @@ def score_by(
                 notes.setdefault(head, []).append(str(value))
     lines = []
     for head, names in notes.items():
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        lines.append(f"{column}: no scores for {', '.join(names[:5])}{more}: all windows have one class of {head}")
+        lines.append(f"{column}: no scores for {some(names, 5)}: all windows have one class of {head}")
     without = int((values == "").sum())
     return lines + ([f"{column}: {count(without, 'window')} without a value, in no group"] if without else [])
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from skelemo.data.window import Window
+from skelemo.data.window import Window, nearest
 from skelemo.errors import ConfigError
 
 #: Frames that stand in for the clip in live prediction with ``reference: clip``: three seconds.
@@ -164,23 +164,14 @@ class History:
             rows = np.minimum((share * length).astype(int), length - 1) + len(self) - length
             present = np.ones(shape.length, bool)
         else:
-            rows, present = self._around(target, step, shape)
+            rows, distance = nearest(self.number, target, shape.offsets * step)
+            present = distance <= shape.dilation * step / 2
         if not shape.context:
             return View(self.keypoints[rows], self.number[rows], present)
         first = min(max(0, len(self) - shape.context), int(rows[present].min(initial=len(self) - 1)))
         rows = np.maximum(rows, first)
         number = self.number[first:]
         return View(self.keypoints[first:], number, np.ones(len(number), bool), rows - first, present)
-
-    def _around(self, target: int, step: float, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-        """The frame nearest to each wanted number, as in `skelemo.data.windows.Gatherer`."""
-        number, wanted = self.number, target + shape.offsets * step
-        before = np.searchsorted(number, np.floor(wanted), side="right") - 1
-        after = np.minimum(before + 1, len(number) - 1)
-        before = np.maximum(before, 0)
-        near, far = np.abs(number[before] - wanted), np.abs(number[after] - wanted)
-        rows = np.where(far < near, after, before)
-        return rows, np.minimum(near, far) <= shape.dilation * step / 2
 
     def _make_room(self) -> None:
         """Move the newest frames to the front, and enlarge the buffer up to twice `most` frames."""

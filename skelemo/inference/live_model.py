@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skelemo.data.images import usual_size
 from skelemo.errors import ConfigError
 from skelemo.inference.environment import choose_device
 from skelemo.inference.history import Shape, View
@@ -18,7 +19,6 @@ from skelemo.models.heads import predictions
 from skelemo.models.packing import packed
 from skelemo.preprocess import prepare
 from skelemo.preprocess.calibration import evidence_of, shifts, sums_by
-from skelemo.render.views import USUAL
 
 _ROUNDS = 12  # timed predictions for each number of threads
 _WORTH = 0.75  # relative time below which more threads are worth it
@@ -152,8 +152,8 @@ class TorchModel:
     ) -> Prediction:
         inputs = {"keypoints": keypoints, "mask": mask}
         if one.preparation.coordinates == "frame":
-            inputs["frame_size"] = torch.tensor([_pixels(size)], dtype=torch.float32).to(self.device)
-            inputs["frame_size"] = inputs["frame_size"].expand(len(mask), 2)
+            sizes = usual_size(torch.tensor([size], dtype=torch.float32, device=self.device))
+            inputs["frame_size"] = sizes.expand(len(mask), 2)
         kind = TYPES.get(one.file.precision)
         with torch.autocast(self.device.type, kind) if kind else nullcontext():
             outputs = predictions(network, inputs, one.file.heads, one.layout, flip=one.file.flip_average)
@@ -182,12 +182,6 @@ class TorchModel:
             best = count if taken[count] < _WORTH * taken[best] else best
         torch.set_num_threads(best)
         return best
-
-
-def _pixels(size: tuple[int, int]) -> tuple[float, float]:
-    """Image size, of the usual length if coordinates are relative (size 1); as in `Images.pixels`."""
-    width, height = size
-    return (width, height) if max(size) != 1 else (width * max(USUAL), height * max(USUAL))
 
 
 def _processors() -> int:

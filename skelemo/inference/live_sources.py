@@ -73,7 +73,7 @@ def decode(reader: FrameReader, data: bytes, where: str) -> tuple[np.ndarray | N
     return people, f"{where}: {reader.damage}" if reader.damage else ""
 
 
-def read_lines(stream: BinaryIO, reader: FrameReader, video: str = "stdin") -> Iterator[Frame]:
+def read_lines(stream: BinaryIO, reader: FrameReader) -> Iterator[Frame]:
     """Frames from lines of JSON, counted from 0. An invalid line counts as an unreadable frame."""
     number = count = 0
     while line := stream.readline(MAX_BYTES):
@@ -88,11 +88,11 @@ def read_lines(stream: BinaryIO, reader: FrameReader, video: str = "stdin") -> I
             continue
         else:
             people, problem = decode(reader, line, f"line {count}")
-        yield Frame(number, people, video, problem=problem, arrived=arrived)
+        yield Frame(number, people, "stdin", problem=problem, arrived=arrived)
         number += 1
 
 
-def read_dictionaries(frames: Iterable[Any], reader: FrameReader, video: str = "stream") -> Iterator[Frame]:
+def read_dictionaries(frames: Iterable[Any], reader: FrameReader) -> Iterator[Frame]:
     """Frames from OpenPose's dictionaries, or pairs of a dictionary and its time in seconds."""
     for number, item in enumerate(frames):
         arrived = monotonic()
@@ -108,7 +108,7 @@ def read_dictionaries(frames: Iterable[Any], reader: FrameReader, video: str = "
             people, problem = None, f"frame {number} cannot be written as JSON: {error}"
         else:
             people, problem = decode(reader, data, f"frame {number}")
-        yield Frame(number, people, video, seconds, problem=problem, arrived=arrived)
+        yield Frame(number, people, "stream", seconds, problem=problem, arrived=arrived)
 
 
 def camera_device(source: str) -> Path | None:

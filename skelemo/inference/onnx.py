@@ -19,7 +19,7 @@ import pandas as pd
 
 from skelemo.atomic import finished
 from skelemo.cache.store import Cache
-from skelemo.data.window import KEY_SPAN, Window, target_rows, window_frames
+from skelemo.data.window import KEY_SPAN, Window, guess_sizes, target_rows, window_frames
 from skelemo.errors import ConfigError, InputError, SkelemoError
 from skelemo.inference.base import BasePredictor, Progress
 from skelemo.inference.table import Options
@@ -164,7 +164,7 @@ class Exported(BasePredictor):
         pieces, done = [], 0
         if self.by_clip:
             if self.draws:
-                size = _as_large_as_shown(size, np.where(shown[..., None], raw, 0), sequences)
+                size = guess_sizes(size, np.where(shown[..., None], raw, 0), sequences)
             for index, (start, length) in enumerate(zip(sequences["start"], sequences["length"], strict=True)):
                 clip = slice(start, start + length)
                 for some in _batches(np.flatnonzero(mine == index), batch):
@@ -221,19 +221,6 @@ def _pixels(keypoints: np.ndarray, sequences: pd.DataFrame) -> np.ndarray:
             places = here[..., :2] if scale == "unit" else (here[..., :2] + 1) / 2
             here[..., :2] = np.where(here[..., 2:] > 0, places * last, 0)
     return keypoints
-
-
-def _as_large_as_shown(size: np.ndarray, keypoints: np.ndarray, sequences: pd.DataFrame) -> np.ndarray:
-    """Image sizes ``[S, 2]``, unknown ones estimated from the video's keypoints; see `Images.guess_sizes`."""
-    unknown = np.flatnonzero((size == 0).any(1))
-    if not len(unknown):
-        return size
-    shown = [keypoints[start : start + length, :, :2].max((0, 1)) for start, length in
-             sequences[["start", "length"]].to_numpy()[unknown]]  # fmt: skip
-    largest = pd.DataFrame(np.maximum(shown, 1)).groupby(sequences["video"].to_numpy()[unknown]).transform("max")
-    size = size.astype(np.float32)
-    size[unknown] = largest.to_numpy(np.float32)
-    return size
 
 
 def write(path: Path, content: bytes, facts: Mapping[str, Any]) -> None:

@@ -81,7 +81,7 @@ def open_source(
                 path = path or _write_frames(Path(folder) / "frames", source)  # type: ignore[arg-type]  # no path, no array
                 found = _ingested(path, Path(folder), wanted, reading, stage)
         if not len(found.cache.sequences):
-            raise InputError(f"{source if isinstance(source, str | os.PathLike) else 'the source'}: no people found")
+            raise InputError(f"{source if isinstance(source, str | os.PathLike) else 'the source'}: nobody is visible")
         yield _with_parts(found, wanted)
 
 
@@ -121,7 +121,7 @@ def _ingested(path: Path, folder: Path, wanted: Layout, reading: ReadOptions, st
     if not where.is_dir() or not shards_in(where):
         notes = [*plan.notes, *tally.notes, *(f"{one.file}: {one.reason}" for one in tally.problems)]
         reason = f"; {(failures + notes)[0]}" if failures or notes else ""
-        raise InputError(f"{path}: no people found{reason}".replace(f"{folder}{os.sep}frames", "the frames"))
+        raise InputError(f"{path}: nobody is visible{reason}".replace(f"{folder}{os.sep}frames", "the frames"))
     cache = open_cache(where)
     problems = (f"{file}: {reason}" for file, reason in cache.problems[["file", "reason"]].itertuples(index=False))
     return OpenedSource(cache, (*plan.notes, *tally.notes, *problems), tuple(failures))
@@ -211,7 +211,7 @@ def _write_array(folder: Path, keypoints: np.ndarray, wanted: Layout, fps: float
         raise InputError(f"the array has {what}; the model takes {wanted.name}, [T, {len(wanted)}, 3]")
     points = np.where(keypoints[..., 2:] > 0, keypoints, 0).astype(np.float32)
     if not points[..., 2].any():
-        raise InputError("the array: no people found, all confidences are 0")
+        raise InputError("the array: nobody is visible, all confidences are 0")
     numbers = np.arange(len(points), dtype=np.int32)
     clip = Clip("array", "array", points, numbers, width=size[0], height=size[1], fps=fps)
     try:

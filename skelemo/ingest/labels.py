@@ -15,6 +15,7 @@ from skelemo.ingest.task import Settings
 from skelemo.openpose.names import printable
 from skelemo.openpose.recording import Recording
 from skelemo.targets import Head
+from skelemo.text import some
 
 #: Number of listed words that became classes of other names.
 _MOST_WORDS = 24
@@ -73,9 +74,7 @@ def _span(recording: Recording, annotations: Sequence[Annotation], settings: Set
 
 
 def _words(read_as: Sequence[tuple[str, str, int]]) -> str:
-    texts = [f"{word} → {name} ({rows:,})" for word, name, rows in read_as[:_MOST_WORDS]]
-    more = len(read_as) - _MOST_WORDS
-    return ", ".join(texts) + (f" and {more} more" if more > 0 else "")
+    return some([f"{word} → {name} ({rows:,})" for word, name, rows in read_as], _MOST_WORDS)
 
 
 def origin(source: Path, labels: str | None, words: str = "") -> dict[str, str]:

@@ -40,7 +40,8 @@ def sequences_of(
         width, height = people.size
     annotations = task.annotations or (None,)
     persons = [(annotation.person if annotation else "") or settings.person for annotation in annotations]
-    sides = choose_sides(people, tracks, _center(people, width or settings.width)) if {*SIDES} <= {*persons} else {}
+    center = {"unit": 0.5, "signed": 0.0}.get(people.scale, (width or settings.width) / 2 or None)
+    sides = choose_sides(people, tracks, center) if {*SIDES} <= {*persons} else {}
     for annotation, person in zip(annotations, persons, strict=True):
         for name, chosen, number in _chosen_people(
             people, tracks, person, numbers, sides.get(person), labeled=annotation is not None
@@ -83,11 +84,6 @@ def remarks(task: Task, people: People, found: Sequence[cached.Sequence]) -> lis
             f"{result}"
         )
     return notes
-
-
-def _center(people: People, width: int) -> float | None:
-    """x of the image's center in the units of the keypoints; None if the width is needed and unknown."""
-    return {"unit": 0.5, "signed": 0.0}.get(people.scale, width / 2 or None)
 
 
 def _chosen_people(

@@ -25,7 +25,7 @@ from skelemo.openpose.files import Contents, Problem
 from skelemo.openpose.people import NO_GUESS, Guess, People, RecordingError, read_people
 from skelemo.openpose.reader import Reader
 from skelemo.skeleton import Layout, layout
-from skelemo.text import count
+from skelemo.text import count, some
 from skelemo.tracking import LONG, identify
 
 #: Called during a job with its number and the files read so far; set by the pool.
@@ -133,9 +133,8 @@ def _nobody(people: People, name: str) -> str:
     if not people.other_keys:
         return f"OpenPose detected nobody in {frames}"
     expected = ", ".join(part.key for part in layout(name).parts)
-    others = f", and {len(people.other_keys) - 8} more" if len(people.other_keys) > 8 else ""
     return (
-        f"no keypoints of {name} in {frames}: people have {', '.join(people.other_keys[:8])}{others}; "
+        f"no keypoints of {name} in {frames}: people have {some(people.other_keys, 8)}; "
         f"expected {expected} (choose the parts to read with --layout)"
     )
 

@@ -32,12 +32,12 @@ class Attention(nn.Module):
 class FeedForward(nn.Sequential):
     """Layer norm, linear, GELU, linear, dropout."""
 
-    def __init__(self, width: int, dropout: float, factor: int = 2) -> None:
+    def __init__(self, width: int, dropout: float) -> None:
         super().__init__(
             nn.LayerNorm(width),
-            nn.Linear(width, factor * width),
+            nn.Linear(width, 2 * width),
             nn.GELU(),
-            nn.Linear(factor * width, width),
+            nn.Linear(2 * width, width),
             nn.Dropout(dropout),
         )
 

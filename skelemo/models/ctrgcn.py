@@ -19,19 +19,19 @@ class RefinedGraphUnit(nn.Module):
     """Graph convolution over K adjacencies, each refined by channel and window, with a residual connection.
 
     With x̄ the mean of the input over the visible frames, the topology of channel group g between keypoints u and v is
-    ``Aₖ[u, v] + α · Σᵣ Wₖ[g, r] tanh(ψ(x̄ᵤ) − φ(x̄ᵥ))ᵣ``; A and α (from 0) are learned.
+    ``Aₖ[u, v] + α · Σᵣ Wₖ[g, r] tanh(ψ(x̄ᵤ) − φ(x̄ᵥ))ᵣ``; A and α (from 0) are learned. An eighth of
+    the input channels, at least 8, are compared (r).
 
     Parameters
     ----------
     group : number of channels that share a topology; 1 as published.
-    reduction : the pairwise differences have ``inputs // reduction`` channels r, at least 8.
     """
 
-    def __init__(self, inputs: int, outputs: int, adjacency: Tensor, group: int, reduction: int = 8) -> None:
+    def __init__(self, inputs: int, outputs: int, adjacency: Tensor, group: int) -> None:
         super().__init__()
         if outputs % group:
             raise ConfigError(f"group = {group} does not divide {outputs} channels: choose a divisor of all of them")
-        subsets, width = len(adjacency), max(inputs // reduction, 8)
+        subsets, width = len(adjacency), max(inputs // 8, 8)
         self.shape = (subsets, outputs // group, group)
         self.adjacency = nn.Parameter(adjacency.clone())
         self.alpha = nn.Parameter(torch.zeros(1))

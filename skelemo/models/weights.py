@@ -5,7 +5,7 @@ import pickle
 import re
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from skelemo.errors import ConfigError, InputError
+from skelemo.text import some
 
 HOST = "https://download.pytorch.org/models/"
 
@@ -90,7 +91,7 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
         if name in given and given[name].shape != wanted[name].shape
     ]
     findings = [
-        f"{len(names)} {what} ({_few(names)})"
+        f"{len(names)} {what} ({some(names)})"
         for names, what in ((missing, "missing"), (extra, "unknown"), (misshapen, "of another shape"))
         if names
     ]
@@ -98,12 +99,8 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
         raise InputError(f"weights {source} are of another network: {'; '.join(findings)}")
     bad = [name for name, tensor in given.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if bad:
-        raise InputError(f"weights {source}: infinite or NaN in {_few(bad)}")
+        raise InputError(f"weights {source}: infinite or NaN in {some(bad)}")
     network.load_state_dict(given, strict=False)
-
-
-def _few(names: Sequence[str], count: int = 3) -> str:
-    return ", ".join(names[:count]) + (", …" if len(names) > count else "")
 
 
 def _download(url: str, path: Path, prefix: str) -> None:

@@ -208,7 +208,7 @@ class _Table:
         if name == INFO_FILE:
             self.info[folder] = parse_info(head())
             return
-        hidden = _is_hidden(folder, name)
+        hidden = name.startswith(".") or folder.startswith((".", "__MACOSX")) or "/." in folder
         if may_be_openpose(name) and not is_openpose(name) and name != SIMULATED and not hidden:
             if self.sniffer.kind(path, lambda _: content_kind(head())) != "frame":
                 self.other_json.append(path)
@@ -289,11 +289,6 @@ class _Table:
         """The top folder if it has the archive's name and contains everything; paths omit it."""
         own = subfolder.rpartition("/")[2]
         return own if own and all(folder.partition("/")[0] == own for folder in self.rows) else ""
-
-
-def _is_hidden(folder: str, name: str) -> bool:
-    """Whether a member is hidden, or macOS metadata."""
-    return name.startswith(".") or folder.startswith((".", "__MACOSX")) or "/." in folder
 
 
 def _normalize(folder: str) -> str:

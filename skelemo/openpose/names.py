@@ -133,11 +133,6 @@ def group(names: Sequence[str], sequence: bool | None = None) -> Iterator[Group]
             yield from (Group(stem_of(name), view, (name,)) for name in _in_order(stills[view]))
 
 
-def as_stills(images: Group) -> Iterator[Group]:
-    """Split an image sequence into stills."""
-    yield from (Group(stem_of(name), images.view, (name,)) for name in images.files)
-
-
 def stem_of(name: str) -> str:
     """A name without OpenPose's suffix."""
     start, digits, _, _ = _parse(name)

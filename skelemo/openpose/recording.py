@@ -15,7 +15,7 @@ from skelemo.errors import InputError
 from skelemo.openpose.archive import ENDINGS, Archive, is_archive
 from skelemo.openpose.discover import Walk
 from skelemo.openpose.files import NO_INFO, Folder, Problem, VideoInfo, is_video
-from skelemo.openpose.names import FrameNames, Group, as_stills, group, printable
+from skelemo.openpose.names import FrameNames, Group, group, printable, stem_of
 from skelemo.openpose.sniff import file_kind
 from skelemo.text import count, natural_order
 
@@ -150,7 +150,7 @@ def _without_stills(listed: list[tuple["_Located", Folder]]) -> list[tuple["_Loc
     found: list[tuple[_Located, Folder]] = []
     for (images, positions), folder in listed:
         if pattern(images) in continued:
-            stills = enumerate(as_stills(images))
+            stills = enumerate(Group(stem_of(name), images.view, (name,)) for name in images.files)
             found += (((still, None if positions is None else positions[[row]]), folder) for row, still in stills)
         else:
             found.append(((images, positions), folder))

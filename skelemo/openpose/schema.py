@@ -50,7 +50,10 @@ def slots(where: Layout, body_model: str = "auto") -> tuple[Slot, ...]:
 
     Raises `ConfigError`: the layout's body has fewer points than `body_model`.
     """
-    return tuple(_slot(part, _models(part, body_model)) for part in where.parts)
+    return tuple(
+        Slot(part.keys, {3 * len(model): model for model in _models(part, body_model)}, 3 * len(part))
+        for part in where.parts
+    )
 
 
 def getter(keys: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
@@ -79,7 +82,3 @@ def _models(part: Part, body_model: str) -> tuple[Part, ...]:
     if len(model) > len(part):
         raise ConfigError(f"--body-model {body_model}: {part.name} has fewer points; choose --layout {body_model}")
     return (model,)
-
-
-def _slot(part: Part, models: tuple[Part, ...]) -> Slot:
-    return Slot(part.keys, {3 * len(model): model for model in models}, 3 * len(part))

@@ -237,7 +237,7 @@ others(i) -> list of points, number(i), tracks, picture(i) -> image or null}. */
   skelemo.decodeTrack = track => ({...track, values: new Float32Array(bytes(track.values)),
     at: track.at && skelemo.decodeNumbers(track.at), shares: track.shares && new Float32Array(bytes(track.shares))});
 
-  /* Decode a clip written by skelemo.player.fragment. */
+  /* Decode a clip written by skelemo.player. */
   function decode(data) {
     const unpack = ({xy, confidence, low, step}) => {
       const places = new Uint16Array(bytes(xy)), confidences = new Uint8Array(bytes(confidence));

@@ -186,7 +186,7 @@ def _extract_one(
         (folder / INFO_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     frames, seen = people.total(), people.total() - people[0]
     if not seen:
-        notes.append(f"{video.path}: no people in {count(frames, 'frame')}")
+        notes.append(f"{video.path}: nobody is visible in {count(frames, 'frame')}")
     return Done(place, frames, seen, faces, median(people.elements()), time.monotonic() - begun)
 
 

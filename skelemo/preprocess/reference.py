@@ -134,7 +134,7 @@ class _Places:
         (start, end), units = self.rule.ends[rank], self.rule.units[rank]
         length = _norm(self.found[:, end] - self.found[:, start])  # [D, N]
         distances, index = torch.where(length > _LEAST_LENGTH, length, torch.nan), self.rule.lengths[rank]
-        values = (distances[index[:, 0]] if index.shape[1] == 1 else _nanmean(distances[index], 1)) / units
+        values = (distances[index[:, 0]] if index.shape[1] == 1 else _nanmean(distances[index])) / units
         if len(units) == 1:
             return values[0]
         weight = torch.where(values.isnan(), 0, self.rule.weights[rank])
@@ -223,10 +223,10 @@ def _completed(known: Tensor, anchor: Tensor, typical: Tensor, clips: Clips) -> 
     return torch.where(known.isnan(), anchor + torch.where(usual.isnan(), typical, usual), known)
 
 
-def _nanmean(values: Tensor, dim: int) -> Tensor:
-    """Mean without NaN; NaN if all are NaN."""
+def _nanmean(values: Tensor) -> Tensor:
+    """Mean over axis 1 without NaN; NaN if all are NaN."""
     known = ~values.isnan()
-    return torch.where(known, values, 0).sum(dim) / known.sum(dim)
+    return torch.where(known, values, 0).sum(1) / known.sum(1)
 
 
 def _norm(vectors: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ OPACITY = 0.85
 _STEP = 64
 
 
-def draw_over(images: Tensor, keypoints: Tensor, layout: Layout, opacity: float = OPACITY) -> None:
+def draw_over(images: Tensor, keypoints: Tensor, layout: Layout) -> None:
     """Draw a person into each of the images ``[N, H, W, 3]`` of 0 to 255, in place.
 
     ``keypoints [N, V, 3]`` in pixels of the images. Faces are drawn without circles, which would hide them.
@@ -50,7 +50,7 @@ def draw_over(images: Tensor, keypoints: Tensor, layout: Layout, opacity: float 
     points, confidence = keypoints[..., :2].transpose(1, 2), keypoints[..., 2] * sound
     for drawing in _drawings(layout, size, root):
         image = drawing(image, points, confidence, place, usual=True)
-    image = under.lerp_(image, opacity).mul_(255).round_().clamp_(0, 255)
+    image = under.lerp_(image, OPACITY).mul_(255).round_().clamp_(0, 255)
     here.copy_(image.unflatten(2, size).permute(0, 2, 3, 1))
 
 

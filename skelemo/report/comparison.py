@@ -349,8 +349,7 @@ def _key(values: Any) -> str:
 
 def labeled_rows(run: Run, head: Head) -> pd.DataFrame:
     """The labeled windows of the shown subset."""
-    truth = truth_of(run.windows, head)
-    return run.windows[truth >= 0 if truth.ndim == 1 else ~np.isnan(truth).all(1)]
+    return run.windows[head.labeled(truth_of(run.windows, head))]
 
 
 def _digest(table: pd.DataFrame, columns: list[str]) -> int:

@@ -1,6 +1,6 @@
 """Descriptions of a run: data, split, intervals and model selection."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from skelemo.evaluation.bootstrap import FEWEST_GROUPS
@@ -183,7 +183,10 @@ def choices(run: Run) -> str:
         trials = [_trials(fold, calibrated=False) for fold in alike]
         left = [name for name in trials[0][0]["parts"] if name not in chosen] if trials[0] else []
         if left:
-            errors = [[_error(some, fold["parts"]), some[0]["error"]] for fold, some in zip(alike, trials, strict=True)]
+            errors = [
+                [next(float(trial["error"]) for trial in some if trial["parts"] == [*chosen]), some[0]["error"]]
+                for some in trials
+            ]
             one, all_parts = (sum(column) / len(column) for column in zip(*errors, strict=True))
             why = f"{one:.3f} of the labels' variance is unexplained, compared with {all_parts:.3f} for all parts"
             texts.append(f"Dropped {' and '.join(left)}{where}, based on a probe on the training subset: {why}.")
@@ -206,10 +209,6 @@ def choices(run: Run) -> str:
 
 def _trials(fold: Mapping[str, Any], *, calibrated: bool) -> list[Mapping[str, Any]]:
     return [trial for trial in fold["trials"] if (trial["calibrate"] != "none") is calibrated]
-
-
-def _error(trials: Sequence[Mapping[str, Any]], parts: Sequence[str]) -> float:
-    return float(next(trial["error"] for trial in trials if trial["parts"] == parts))
 
 
 def chosen_epochs(run: Run) -> dict[int, int]:

@@ -16,7 +16,7 @@ from skelemo.text import count
 _PLACE = ["fold", "subset", "sequence", "frame"]
 
 
-def fuse(runs: Sequence[Run], name: str = "ensemble") -> Run:
+def fuse(runs: Sequence[Run]) -> Run:
     """Average the predictions of runs by window and score the result.
 
     The runs must have predicted the same windows of the same folds and subsets, with the same labels, so that no window
@@ -38,14 +38,14 @@ def fuse(runs: Sequence[Run], name: str = "ensemble") -> Run:
         raise InputError(f"no ensemble of {', '.join(run.name for run in runs)}: {error}") from None
     clips = {name for found in runs[0].scores.values() for name, scored in found.items() if scored["unit"] == "clip"}
     return Run(
-        path=Path(name),
-        config=shared([run.config for run in runs]) | {"arch": name},
+        path=Path("ensemble"),
+        config=shared([run.config for run in runs]) | {"arch": "ensemble"},
         environment=_environment(runs) | {"heads": [head.to_json() for head in heads]},
         splits=runs[0].splits,
         metrics=pd.DataFrame(columns=["fold", "epoch"]),
         predictions=fused,
         scores=score(fused, heads, clips=clips),
-        name=name,
+        name="ensemble",
         members=tuple(run.name for run in runs),
     )
 

@@ -46,7 +46,7 @@ def group_figures(run: Run, head: Head) -> pd.DataFrame:
     """
     windows = run.windows
     truth, outputs = truth_of(windows, head), outputs_of(windows, head)
-    known = truth >= 0 if truth.ndim == 1 else ~np.isnan(truth).all(1)
+    known = head.labeled(truth)
     truth, outputs, windows = truth[known], outputs[known], windows[known]
     if head.kind == "classes":
         given = outputs.argmax(1)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from skelemo.evaluation.metrics import main_metric, titles
 from skelemo.evaluation.rank_metrics import presence_error
 from skelemo.report import figures
-from skelemo.report.comparison import NO_OPTIMIZER, Comparison, Entry, Estimate, estimate_in, estimate_of
+from skelemo.report.comparison import NO_OPTIMIZER, Comparison, Estimate, estimate_in, estimate_of
 from skelemo.report.describe import chosen_epochs, figure_of_output, head_title
 from skelemo.report.importance import KEYPOINTS, drawings, importances
 from skelemo.report.regions import densities, error_map, has_plane, pairs
@@ -49,8 +49,11 @@ def comparison_figures(comparison: Comparison, stem: str) -> Iterator[ReportFigu
         title = titles(head)[name]
         entries = comparison.labeled(head)
         several = len({entry.optimizer for _, entry in entries}) > 1
-        found = [(_full_label(label, entry, several), entry.estimate(head.name, name)) for label, entry in entries]
-        rows = [(label, estimate) for label, estimate in found if estimate is not None]
+        rows = []
+        for label, entry in entries:
+            if (estimate := entry.estimate(head.name, name)) is not None:
+                trained = f", {entry.optimizer}" if several and entry.optimizer != NO_OPTIMIZER else ""
+                rows.append((label + trained, estimate))
         if len(rows) < 2:
             continue
         reference = (f"always {always[0]}", always[1][name]) if always else None
@@ -221,10 +224,6 @@ def _longest(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
         rows = frame[(frame["fold"] == fold) & (frame["sequence"] == sequence)]
         found[str(sequence)] = _thinned(rows)
     return found
-
-
-def _full_label(label: str, entry: Entry, several: bool) -> str:
-    return f"{label}, {entry.optimizer}" if several and entry.optimizer != NO_OPTIMIZER else label
 
 
 def _spread_meaning(estimates: Sequence[Estimate]) -> str:

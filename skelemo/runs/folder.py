@@ -226,7 +226,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 def _check_scores(run: Run) -> None:
     """Raise `InputError` unless the scores match the heads and predictions."""
     known = {head.name: head for head in run.heads}
-    if not run.scores and any(_is_labeled(truth_of(run.predictions, head)) for head in run.heads):
+    if not run.scores and any(head.labeled(truth_of(run.predictions, head)).any() for head in run.heads):
         raise InputError(f"{run.path / 'scores.json'} is damaged: no scores, although the predictions have labels")
     for name, scored in ((name, scored) for heads in run.scores.values() for name, scored in heads.items()):
         if name not in known:
@@ -237,10 +237,6 @@ def _check_scores(run: Run) -> None:
         widths = [len(row) for row in scored.get("confusion", ())]
         if tuple(scored.get("per_class", ())) != outputs or widths != [size] * size:
             raise InputError(f"{run.path}: scores.json has other classes of {name}; expected {', '.join(outputs)}")
-
-
-def _is_labeled(truth: np.ndarray) -> bool:
-    return bool((truth >= 0).any() if truth.ndim == 1 else (~np.isnan(truth)).any())
 
 
 def _read_metrics(path: Path) -> pd.DataFrame:
@@ -295,7 +291,7 @@ def _one_line(error: BaseException) -> str:
     return re.sub(r"\s+", " ", str(error)).strip()
 
 
-def scores_html(scores: Mapping[str, Mapping[str, Mapping[str, Any]]], title: str = "scores") -> str:
+def scores_html(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     """An HTML table of the main metrics of each head and subset with intervals."""
     rows = []
     for subset, heads in scores.items():
@@ -307,8 +303,8 @@ def scores_html(scores: Mapping[str, Mapping[str, Mapping[str, Any]]], title: st
                 rows.append((subset * first, head * first, name.replace("_", " "), value, _interval(one),
                              _size(scored) * first))  # fmt: skip
     if not rows:
-        return html_table(f"{title}: nothing was scored", (), ())
-    return html_table(title, ("subset", "head", "figure", "value", "95 % interval", "of"), rows)
+        return html_table("scores: nothing was scored", (), ())
+    return html_table("scores", ("subset", "head", "figure", "value", "95 % interval", "of"), rows)
 
 
 def _interval(figure: Mapping[str, Any]) -> str:

@@ -3,18 +3,15 @@
 All results derived from them must be labeled as simulated.
 """
 
-from skelemo.simulate.clips import Cast, Clip, Role, crossing_people, long_clip, short_clip, simulate
+from skelemo.simulate.clips import Cast, Clip, crossing_people, long_clip, short_clip, simulate
 from skelemo.simulate.scene import Crowd
-from skelemo.simulate.writing import FORMS, Plan, Written, write
+from skelemo.simulate.writing import Plan, write
 
 __all__ = [
-    "FORMS",
     "Cast",
     "Clip",
     "Crowd",
     "Plan",
-    "Role",
-    "Written",
     "crossing_people",
     "long_clip",
     "short_clip",

@@ -15,7 +15,7 @@ from skelemo.skeleton.openpose import (
     HAND_RIGHT,
     MPI_15,
 )
-from skelemo.skeleton.part import Color, Distance, Drawing, Limb, Part, Place, Reference
+from skelemo.skeleton.part import Color, Drawing, Limb, Part, Reference
 
 __all__ = [
     "BODY_25",
@@ -33,12 +33,10 @@ __all__ = [
     "PARTS",
     "SCALES",
     "Color",
-    "Distance",
     "Drawing",
     "Layout",
     "Limb",
     "Part",
-    "Place",
     "Reference",
     "layout",
     "part_models",

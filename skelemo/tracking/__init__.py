@@ -9,7 +9,7 @@ detected twice, are joined.
 `online` tracks frame by frame.
 """
 
-from skelemo.tracking.identity import IDENTITIES, Identified, identify
+from skelemo.tracking.identity import IDENTITIES, identify
 from skelemo.tracking.select import LONG, PERSONS, SIDES, choose, choose_sides
 from skelemo.tracking.tracks import Track, track
 
@@ -18,7 +18,6 @@ __all__ = [
     "LONG",
     "PERSONS",
     "SIDES",
-    "Identified",
     "Track",
     "choose",
     "choose_sides",

@@ -42,7 +42,8 @@ def choose(people: "People", tracks: Sequence[Track], person: str = "auto", *, m
     if person in SIDES and (middle := _between(people, ranked)) is not None:
         ranked = _on_side(people, ranked, person, middle)
     elif long:
-        ranked += [track for track in tracks if len(track) < min_frames and _is_alone(people, track)]
+        alone = np.diff(people.start) == 1  # [T]
+        ranked += [track for track in tracks if len(track) < min_frames and alone[track.frames].all()]
     return _in_turn(ranked, len(people.number))
 
 
@@ -69,10 +70,6 @@ def _long(people: "People", tracks: Sequence[Track], min_frames: int) -> list[Tr
     return [track for track in tracks if len(track) >= min(min_frames, len(people.number))]
 
 
-def _is_alone(people: "People", track: Track) -> bool:
-    return bool((np.diff(people.start)[track.frames] == 1).all())
-
-
 def _in_turn(ranked: Sequence[Track], frames: int) -> list[Track]:
     """The first track, and tracks that fill its gaps, by rank; in temporal order."""
     chosen: list[Track] = []
@@ -87,14 +84,10 @@ def _in_turn(ranked: Sequence[Track], frames: int) -> list[Track]:
     return sorted(chosen, key=lambda track: int(track.frames[0]))
 
 
-def _overlap(track: Track, other: Track) -> bool:
-    """Whether two tracks overlap in time."""
-    return bool(track.frames[0] <= other.frames[-1] and other.frames[0] <= track.frames[-1])
-
-
 def _between(people: "People", ranked: Sequence[Track]) -> float | None:
     """The middle between the first track and the next that overlaps it; None if there is none."""
-    partner = next((track for track in ranked[1:] if _overlap(ranked[0], track)), None)
+    first, last = ranked[0].frames[[0, -1]] if ranked else (0, 0)
+    partner = next((track for track in ranked[1:] if first <= track.frames[-1] and track.frames[0] <= last), None)
     return None if partner is None else (_mean_x(people, ranked[0]) + _mean_x(people, partner)) / 2
 
 

@@ -158,10 +158,11 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
     start += f"; {first.text}" if first else ""
     metrics = [f"validation_{head.name}_{main_metric(head)}" for head in job.heads]
     kept = Checkpoints(folder / "checkpoints", monitor, mode, config.patience, config.patience_steps)
+    steps = -(-len(loaders.train_dataloader()) // config.accumulate)  # per epoch
     with _quiet():
         trainer = lightning.Trainer(
             **_options(job),
-            max_epochs=_epochs(config, len(loaders.train_dataloader())),
+            max_epochs=-(-config.steps // steps) if config.steps else config.epochs,
             callbacks=[History(folder / "metrics.csv"), Progress(report, start, metrics), *job.callbacks, kept],
             limit_val_batches=1.0 if chooses else 0,
         )
@@ -236,11 +237,6 @@ def _found_rate(
     curve = rate_curve(job, targets, seed, network, start)
     write_json(file, curve.to_json())
     return curve
-
-
-def _epochs(config: Config, batches: int) -> int:
-    """Most epochs: as configured, or as many as ``steps`` need."""
-    return -(-config.steps // -(-batches // config.accumulate)) if config.steps else config.epochs
 
 
 def _sizes(job: Job, targets: dict[str, Targets]) -> str:

@@ -86,7 +86,8 @@ def initialize(network: nn.Module, folder: Path, config: "Config", layout: str, 
         raise InputError(f"init {folder}: infinite or NaN in {bad[0]}")
     frozen: set[str] = set()
     for pattern in config.init_freeze:
-        matched = {name for name in taken if _matches(name, pattern) or (pattern == "body" and not is_of(name, every))}
+        matched = {name for name in taken if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")}
+        matched |= {name for name in taken if pattern == "body" and not is_of(name, every)}
         if not matched:
             top = ", ".join(dict.fromkeys(name.split(".")[0] for name in taken))
             raise ConfigError(f"init_freeze {pattern!r} matches nothing in {folder}; expected body, or some of {top}")
@@ -118,10 +119,6 @@ def start_at_mean(network: nn.Module, heads: Sequence[str]) -> None:
 def is_of(name: str, heads: Sequence[str]) -> bool:
     """Whether a parameter or buffer belongs to one of these heads."""
     return any(step == f"{head}_head" for step in name.split(".") for head in heads)
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 
 
 def learned_before(config: "Config", folds: Sequence[Fold], sequences: pd.DataFrame) -> tuple[list[Any], str]:

@@ -21,7 +21,7 @@ from skelemo.evaluation.circumplex import READING
 from skelemo.models import registry
 from skelemo.models.baselines import constant_flags
 from skelemo.targets import Head, hard_labels
-from skelemo.text import count
+from skelemo.text import count, some
 from skelemo.training.choice import Choice
 from skelemo.training.config import Config
 from skelemo.training.initial import Start, initialize, start_at_mean
@@ -152,7 +152,6 @@ def require_windows(job: Job, fold: Fold, number: int) -> None:
             single.append(head.name)
         elif config.is_baseline:
             constant += [f"{name} of {head.name}" for name in constant_flags(head, labels)]
-    others = f" and {len(constant) - 5} more" if len(constant) > 5 else ""
     labeled = "visible" if config.pretrain else "labeled"
     plateau = config.schedule == "plateau" and not config.is_baseline
     for wrong, message in (
@@ -161,7 +160,7 @@ def require_windows(job: Job, fold: Fold, number: int) -> None:
         (config.is_baseline and single, f"all windows in {in_train} have the same class; {config.arch} needs two"),
         (
             constant,
-            f"{config.arch} cannot learn {', '.join(constant[:5])}{others}, constant in {in_train}; choose a network "
+            f"{config.arch} cannot learn {some(constant, 5)}, constant in {in_train}; choose a network "
             "(--arch ann), another split (split_seed), or labels without these flags",
         ),
         (train == 1, f"only one {labeled} window in {in_train}; expected two or more"),

@@ -103,7 +103,10 @@ class Training(lightning.LightningModule):
         The loss is unweighted, since classes absent from training have weight 0.
         """
         everything = gathered([tuple({n: v.cpu() for n, v in side.items()} for side in pair) for pair in self._outputs])
-        outputs, labels = (_join(side) for side in zip(*everything, strict=True))
+        outputs, labels = (
+            {name: torch.cat([batch[name] for batch in side]) for name in side[0]}
+            for side in zip(*everything, strict=True)
+        )
         self._outputs = []
         found = {"loss": float(self._loss(outputs, labels, weighted=False))}
         main = {}
@@ -180,8 +183,3 @@ class Training(lightning.LightningModule):
         if self.uncertainty is not None and weighted:  # Kendall, Gal & Cipolla 2018, arXiv:1705.07115
             losses = losses * (-self.uncertainty).exp() + self.uncertainty / 2
         return losses.sum()
-
-
-def _join(batches: Any) -> dict[str, Tensor]:
-    """Concatenate the tensors of each head."""
-    return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}

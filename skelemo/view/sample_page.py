@@ -51,8 +51,8 @@ class Group:
 def write_page(cache: Cache, out: Path, *, per_class: int = 12, view: str | None = None, seed: int = 0) -> Path:
     """Write a self-contained page to the folder ``out`` and return its path.
 
-    Samples come from as many sequences as possible; the same seed selects the same samples. Frames without people are
-    skipped.
+    Samples come from as many sequences as possible; the same seed selects the same samples. Frames with nobody visible
+    are skipped.
 
     Raises `ConfigError`: ``out`` is not empty, an unknown view, or no person is visible in any frame.
 

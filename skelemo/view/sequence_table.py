@@ -20,7 +20,7 @@ _MOST_CHOICES = 1000
 #: Problems that sequences can be filtered by.
 PROBLEMS = {
     "unread": "unreadable files",
-    "nobody": "frames without people",
+    "nobody": "frames with nobody visible",
     "half": "more than half of the points missing",
     "unlabeled": "no label",
     "corrected": "corrected",

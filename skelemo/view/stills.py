@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from skelemo.cache.store import Cache, Frames
-from skelemo.data.corpus import Images
+from skelemo.data.images import Images, usual_size
 from skelemo.errors import ConfigError
 from skelemo.preprocess import in_image, place
 from skelemo.render import SkeletonRenderer
@@ -74,7 +74,7 @@ class Stills:
         which = torch.from_numpy(self.sequence[rows])
         reference = in_image(self.images.size[which])
         keypoints = place(self.keypoints[torch.from_numpy(rows)], reference, self.cache.layout)
-        drawn = renderer(keypoints.unsqueeze(1), self.images.pixels[which])
+        drawn = renderer(keypoints.unsqueeze(1), usual_size(self.images.size[which]))
         return drawn.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics as reference
+from numpy.typing import ArrayLike
 
 from skelemo.errors import InputError
 from skelemo.evaluation import metrics
@@ -16,6 +17,11 @@ from skelemo.targets import AU, EMOTIONS, EXPRESSION, VA, Head
 CLASSES = EMOTIONS
 HEADS = (EXPRESSION, VA)
 Predictions = Callable[..., pd.DataFrame]
+
+
+def concordance(x: ArrayLike, y: ArrayLike) -> float:
+    """Lin's, by its definition."""
+    return float(2 * np.cov(x, y, ddof=0)[0, 1] / (np.var(x) + np.var(y) + (np.mean(x) - np.mean(y)) ** 2))
 
 
 def test_all_labeled_windows_of_a_subset_count_together(predictions: Predictions) -> None:
@@ -39,12 +45,12 @@ def test_all_labeled_windows_of_a_subset_count_together(predictions: Predictions
 
     known = test[test["va_valence"].notna()]
     va = scores["test"]["va"]
-    valence = metrics.ccc(known["va_valence"], known["va_valence_predicted"])
-    arousal = metrics.ccc(known["va_arousal"], known["va_arousal_predicted"])
+    valence = concordance(known["va_valence"], known["va_valence_predicted"])
+    arousal = concordance(known["va_arousal"], known["va_arousal_predicted"])
     assert va["ccc_valence"]["value"] == pytest.approx(valence)
     assert va["ccc_mean"]["value"] == pytest.approx((valence + arousal) / 2)
     assert va["rmse_arousal"]["value"] == pytest.approx(
-        metrics.rmse(known["va_arousal"], known["va_arousal_predicted"])
+        np.sqrt(np.mean((known["va_arousal"] - known["va_arousal_predicted"]) ** 2))
     )
 
 
@@ -78,7 +84,7 @@ def test_the_interval_is_that_of_naive_resampling_of_subjects(predictions: Predi
         drawn = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
         present = [*{*truth[drawn]} | ({*guess} - {*truth})]  # a class that is not drawn is unknown, not 0
         f1.append(reference.f1_score(truth[drawn], guess[drawn], average="macro", labels=present, zero_division=0))
-        ccc.append(metrics.ccc(frame["va_valence"].to_numpy()[drawn], frame["va_valence_predicted"].to_numpy()[drawn]))
+        ccc.append(concordance(frame["va_valence"].to_numpy()[drawn], frame["va_valence_predicted"].to_numpy()[drawn]))
     for figure, naive in ((found["expression"]["macro_f1"], f1), (found["va"]["ccc_valence"], ccc)):
         low, high = np.percentile(naive, [2.5, 97.5])
         width = high - low
@@ -285,7 +291,7 @@ def test_a_metric_is_added_in_one_place_and_has_an_interval(predictions: Predict
 def test_a_head_of_one_value_is_scored_under_the_same_names() -> None:
     pain = Head("pain", "values", ("pain",), 0, 10)
     found = measure(pain, np.array([[0.0], [5], [10]], np.float32), np.array([[1.0], [5], [9]]))
-    assert found[main_metric(pain)] == pytest.approx(metrics.ccc([0, 5, 10], [1, 5, 9]))
+    assert found[main_metric(pain)] == pytest.approx(concordance([0, 5, 10], [1, 5, 9]))
 
 
 def test_a_diverged_training_is_an_error_that_says_so(predictions: Predictions) -> None:

@@ -578,7 +578,7 @@ def test_a_wrong_file_ending_is_an_error_with_the_expected_one(tmp_path, form, n
 
 def test_an_import_without_people_creates_no_cache(tmp_path):
     nobody = [{"image_id": number, "keypoints": [0] * 399} for number in range(3)]
-    with pytest.raises(InputError, match="in: no people in 3 frames, and no labels"):
+    with pytest.raises(InputError, match="in: nobody is visible in 3 frames, and there are no labels"):
         run(tmp_path, nobody)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     (tmp_path / "labels.csv").write_text("video,label\nclip,happy\n")

@@ -257,9 +257,9 @@ def test_sources_that_do_not_fit_are_refused(run, cache, tmp_path):
         model.predict(walking()[:, :25])
     with pytest.raises(InputError, match=r"expected numbers \[T, 95, 3\]"):
         model.predict(np.zeros((4, 95, 2)))
-    with pytest.raises(InputError, match="no people found"):
+    with pytest.raises(InputError, match="nobody is visible"):
         model.predict(np.zeros((4, 95, 3)))
-    with pytest.raises(InputError, match="no people found"):
+    with pytest.raises(InputError, match="nobody is visible"):
         model.predict([{"version": 1.3, "people": []}] * 3)
     with pytest.raises(InputError, match="each with 'people'"):
         model.predict([{"persons": []}])

@@ -273,7 +273,7 @@ def test_other_layouts_are_refused_and_invisible_parts_noted(run, tmp_path):
     write(empty, "take", 3, ())
     result = invoke("predict", run, empty, "--out", tmp_path / "x.csv")
     assert result.exit_code == 2
-    assert "no people found" in result.output
+    assert "nobody is visible" in result.output
     assert not list(tmp_path.glob("x.csv*"))
 
 

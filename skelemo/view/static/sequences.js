@@ -1,7 +1,7 @@
 /* The table of sequences: only visible rows exist as elements, and pages are loaded on scrolling. */
 import {ask} from "skelemo/data.js";
 const {make} = globalThis.skelemo, HEIGHT = 50, PAGE = 100, KEPT = 40;
-const SORTS = {"": "cache order", nobody: "frames without people", missing: "missing points", raters: "rater disagreement",
+const SORTS = {"": "cache order", nobody: "frames with nobody visible", missing: "missing points", raters: "rater disagreement",
   disagreement: "label disagreement", error: "prediction error"};
 
 export class Sequences {
