@@ -37,10 +37,13 @@ class Matching:
     sources: tuple[str, ...] = ()  # of all recordings
     videos: tuple[str, ...] = ()  # of all labels
 
-    def summary(self) -> list[str]:
-        """Lines for the user: the number of labeled recordings, and unmatched names with the most similar other one."""
+    def summary(self, outside: int = 0) -> list[str]:
+        """Lines for the user: the number of labeled recordings, and unmatched names with the most similar other one.
+
+        ``outside`` is the number of recordings whose labels are all outside their frames.
+        """
         recordings = len(self.annotations)
-        lines = [f"recordings with labels: {recordings - len(self.unlabeled)} of {recordings}"]
+        lines = [f"recordings with labels: {recordings - len(self.unlabeled) - outside} of {recordings}"]
         unused = [_named(label) for label in self.unused]
         for title, names, others, rest in (
             ("recordings without labels", self.unlabeled, unused, self.videos),

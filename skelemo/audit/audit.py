@@ -20,7 +20,7 @@ from skelemo.cache.corrections import in_words, read_corrections
 from skelemo.cache.store import Cache
 from skelemo.data.corpus import Corpus, load_corpus
 from skelemo.data.corrected import correct
-from skelemo.errors import ConfigError
+from skelemo.errors import ConfigError, InputError
 from skelemo.preprocess import Preparation
 from skelemo.report.page import templates
 from skelemo.text import count
@@ -63,6 +63,8 @@ def audit(
     most : maximum number of suspects of each kind.
     """
     corpus = load_corpus(cache, Preparation(reference="window"))  # keypoints as OpenPose wrote them
+    if not len(corpus):
+        raise InputError(f"{cache.name}: nothing to audit: nobody was detected in any recording of this cache")
     facts = [("Cache", f"{cache.name}, content {cache.hash[:8]}")]
     if corrections:
         corpus, changes = correct(corpus, cache, read_corrections(corrections))

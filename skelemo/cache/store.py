@@ -256,8 +256,10 @@ def shard_files(folder: Path) -> list[Path]:
     below = sorted({path.parent for path in folder.glob(f"*/*{SUFFIX}")}) if not found else []
     if below:
         raise CacheError(f"{folder} contains {count(len(below), 'cache')}: choose one, such as {below[0]}")
+    if not found and (folder / "config.yaml").is_file():
+        raise CacheError(f"{folder} is a run folder: name a cache, such as the one in its config.yaml (data)")
     if not found:
-        raise CacheError(f"{folder}: no shards (*{SUFFIX}); skelemo ingest SOURCE --out {folder} writes some")
+        raise CacheError(f"{folder} is not a cache: it has no shards (*{SUFFIX}), which skelemo ingest writes")
     return found
 
 

@@ -50,7 +50,7 @@ def command(runs: tuple[Path, ...], out: Path, **options: Any) -> None:
     from skelemo.cli.progress import progress
     from skelemo.report.report import write_report
 
-    with progress("reporting", "runs") as update:
+    with progress("reporting", "sections") as update:
         report = write_report(runs, out, progress=update, **options)
     _show(report)
 

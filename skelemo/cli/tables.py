@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from rich.box import SIMPLE_HEAD
@@ -83,7 +84,7 @@ def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
     for shown in _tables_by(scores):
         console.print(shown)
     console.print(f"run folder: {out}")
-    console.print(f"skelemo report {out} --out {out}/report", soft_wrap=True)
+    console.print(f"skelemo report {quote(str(out))} --out {quote(f'{out}/report')}", soft_wrap=True)
 
 
 def _tables_by(scores: Mapping[str, Mapping[str, Any]]) -> list[Table]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -126,7 +127,7 @@ def pretrain(
     if scores:  # only in the first process
         (reconstructed,) = scores["validation"].values()
         click.echo(f"validation loss {reconstructed['loss']['value']:.3f}; 1 is the error of the mean position")
-    click.echo(f"run folder: {out}\nskelemo train --init {out} …")
+    click.echo(f"run folder: {out}\nskelemo train --init {quote(str(out))} …")
 
 
 def _trained(

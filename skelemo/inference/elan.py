@@ -153,7 +153,7 @@ def _classes(classes: np.ndarray, start: np.ndarray, step: int) -> Annotations:
     ends = np.flatnonzero((classes[1:] != classes[:-1]) | (np.diff(start) > 2 * step)) + 1
     for first, last in zip([0, *ends], [*ends, len(classes)], strict=True):
         if classes[first]:
-            yield int(start[first]), int(start[last - 1]) + step, str(classes[first])
+            yield int(start[first]), _end(start, last - 1, step), str(classes[first])
 
 
 def _means(values: np.ndarray, start: np.ndarray, step: int) -> Annotations:
@@ -161,4 +161,9 @@ def _means(values: np.ndarray, start: np.ndarray, step: int) -> Annotations:
     for segment in np.unique(start // STRETCH):
         here = (start // STRETCH == segment) & ~np.isnan(values)
         if here.any():
-            yield int(start[here][0]), int(start[here][-1]) + step, f"{values[here].mean():.3f}"
+            yield int(start[here][0]), _end(start, int(np.flatnonzero(here)[-1]), step), f"{values[here].mean():.3f}"
+
+
+def _end(start: np.ndarray, row: int, step: int) -> int:
+    """End of a frame: at most the start of the next one, since rounded frames may be a millisecond too long."""
+    return min(int(start[row]) + step, *start[row + 1 : row + 2].tolist())

@@ -123,8 +123,8 @@ def join_heads(theirs: Sequence[Head], ours: Sequence[Head], names: Mapping[str,
         )
     if not found:
         raise ConfigError(
-            f"{where} labels {_listed(theirs)}; the run predicts {_listed(ours)}: no head in common by name and kind"
-            " (map names with --map THEIRS=OURS)"
+            f"{where} has {f'labels for {_listed(theirs)}' if theirs else 'no labels'}; the run predicts "
+            f"{_listed(ours)}: no head in common by name and kind (map names with --map THEIRS=OURS)"
         )
     return found
 
@@ -173,4 +173,4 @@ def _names(heads: Iterable[Head]) -> Collection[str]:
 
 
 def _listed(heads: Sequence[Head]) -> str:
-    return ", ".join(f"{head.name} ({describe_head(head)})" for head in heads) or "nothing"
+    return ", ".join(f"{head.name} ({describe_head(head)})" for head in heads)

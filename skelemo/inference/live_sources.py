@@ -1,5 +1,6 @@
 """Streams of frames: lines of JSON, dictionaries, a camera, a video or a folder."""
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +13,7 @@ import numpy as np
 import orjson
 
 from skelemo.errors import ConfigError, InputError
-from skelemo.openpose.files import MAX_BYTES
+from skelemo.openpose.files import MAX_BYTES, is_openpose
 from skelemo.openpose.stream import FrameReader
 from skelemo.openpose.validate import FrameError
 from skelemo.text import visible
@@ -156,6 +157,16 @@ def _frames(path: Path, options: "Options", reader: FrameReader, endless: bool) 
         raise InputError(f"{path}: the camera stopped after frame {number}")
 
 
+def _check_folder(folder: Path) -> None:
+    """Raise `InputError` for a cache, and print a note if only subfolders have frames."""
+    names = os.listdir(folder)
+    if any(name.endswith(".h5") for name in names):
+        raise InputError(f"{folder} is a cache; expected a folder that OpenPose writes (skelemo predict reads caches)")
+    if not any(map(is_openpose, names)) and (file := next(folder.glob("*/*_keypoints*.json"), None)):
+        below = visible(str(file.parent))
+        print(f"note: {folder} has no frame yet; its subfolders, such as {below}, are not followed", file=sys.stderr)
+
+
 def open_stream(
     source: Any,
     reader: FrameReader,
@@ -177,6 +188,7 @@ def open_stream(
 
         path = Path(source)
         if path.is_dir():
+            _check_folder(path)
             follower = Follower(path, reader, context=context, from_start=from_start, every_frame=every_frame)
             return follower.frames(idle)
         if path.exists() or camera_device(str(source)):

@@ -39,11 +39,13 @@ class Options:
     def __post_init__(self) -> None:
         width = self.smooth
         odd = width == "auto" or (isinstance(width, int) and (width == 0 or (width > 0 and width % 2 == 1)))
-        if self.every < 1 or not 0 <= self.min_seen <= 1 or not odd:
-            raise ConfigError(
-                f"every = {self.every}, min_seen = {self.min_seen:g}, smooth = {width}: expected 1 or more, 0 to 1, "
-                "and auto, 0 or an odd number"
-            )
+        for name, valid, expected in (
+            ("every", self.every >= 1, "1 or more"),
+            ("min_seen", 0 <= self.min_seen <= 1, "a share from 0 to 1"),
+            ("smooth", odd, "auto, 0 or an odd number of frames"),
+        ):
+            if not valid:
+                raise ConfigError(f"{name} = {getattr(self, name)}: expected {expected}")
 
 
 def output_names(heads: Sequence[Head]) -> dict[str, tuple[str, ...]]:

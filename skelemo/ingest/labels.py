@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from skelemo.annotations.affwild2 import video_facts
@@ -56,12 +56,11 @@ def labeled(recordings: Sequence[Recording], source: Path, labels: str | None, s
     matching = match(annotations, names)
     spans = [_span(*pair, settings) for pair in zip(recordings, matching.annotations, strict=True)]
     placed, outside = in_frames(matching.annotations, spans)
-    matching = replace(matching, unlabeled=(*matching.unlabeled, *outside))
     words = _words(annotations.read_as)
     facts = [("words read as classes", words)] if words else []
     if outside:
         facts.append(("recordings with all labels outside their frames", count(outside)))
-    notes = (*annotations.notes, *matching.summary())
+    notes = (*annotations.notes, *matching.summary(len(outside)))
     return Labeled(annotations.heads, placed, notes, tuple(facts), words)
 
 

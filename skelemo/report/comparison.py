@@ -123,7 +123,10 @@ class Comparison:
         """Data, split and subset."""
         corrected = ", labels corrected" if self.runs[0].environment.get("corrections") else ""
         if all(run.evaluation for run in self.runs):
-            return f"{data_name(self.runs[0])}, not used to train any run{corrected}"
+            notes = {run.name: run.evaluation.get("notes", ()) for run in self.runs}
+            seen = [name for name, texts in notes.items() if any(str(text).startswith("overlap: ") for text in texts)]
+            usage = f"partly used for training ({', '.join(seen)})" if seen else "not used to train any run"
+            return f"{data_name(self.runs[0])}, {usage}{corrected}"
         split = self.runs[0].config.get("split", "?")
         return f"{data_name(self.runs[0])}, split {split}, {self.subset} subset{corrected}"
 

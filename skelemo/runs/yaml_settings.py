@@ -15,12 +15,19 @@ MOST_YAML = 256 * 1024
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases, which could expand a kilobyte to gigabytes."""
+    """YAML without aliases, which could expand a kilobyte to gigabytes, and without repeated keys."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not supported; repeat the value")
         return super().compose_node(parent, index)
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := next((key for at, key in enumerate(keys) if key in keys[:at]), None):
+            raise yaml.YAMLError(f"{twice} is set twice; keep one")
+        return node
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -105,9 +105,10 @@ class Choice:
         if not dropped:
             return f"all parts kept: {' and '.join(self.parts)}"
         error = next(trial.error for trial in trials if trial.parts == self.parts)
+        adds = "add" if len(dropped) > 1 else "adds"
         return (
-            f"without {' and '.join(dropped)}, which only add noise (unexplained variance of a probe {error:.3f}, with "
-            f"all parts {trials[0].error:.3f})"
+            f"without {' and '.join(dropped)}, which only {adds} noise (unexplained variance of a probe {error:.3f}, "
+            f"with all parts {trials[0].error:.3f})"
         )
 
     @property

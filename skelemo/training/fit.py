@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import pandas as pd
@@ -199,7 +200,7 @@ def _settled(config: Config, out: Path, resume: bool) -> Config:
     if not (out / "config.yaml").exists():
         raise ConfigError(f"{out} is not a run folder (no config.yaml): choose another --out")
     if (out / "scores.json").exists():
-        raise ConfigError(f"{out} is finished: see `skelemo report {out} --out DIR`")
+        raise ConfigError(f"{out} is finished: see `skelemo report {quote(str(out))} --out DIR`")
     written = load_config(out / "config.yaml")
     for name in config.model_fields_set - MOVABLE:
         if getattr(config, name) not in (getattr(written, name), "auto", ("auto",)):

@@ -279,6 +279,15 @@ def test_an_invalid_queue_is_a_one_line_error(tmp_path, content, found):
         read_suspects(tmp_path / "none.csv")
 
 
+def test_a_cache_without_sequences_is_refused(tmp_path):
+    (tmp_path / "c").mkdir()
+    write_shard(tmp_path / "c", Header("body_25", (MOOD,)), [])
+    done = CliRunner().invoke(main, ["audit", str(tmp_path / "c"), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert done.output == "Error: c: nothing to audit: nobody was detected in any recording of this cache\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_command_writes_both_files_and_names_a_missing_library(tmp_path, monkeypatch):
     folder = tmp_path / "c"
     folder.mkdir()

@@ -209,3 +209,9 @@ def test_labels_are_attributes_of_the_frames_by_head_and_by_output(tmp_path):
     assert np.array_equal(frames.arousal, frames.labels["va"][:, 1], equal_nan=True)
     with pytest.raises(AttributeError, match="no head or output 'pain'; heads are expression, va"):
         frames.pain  # noqa: B018
+
+
+def test_a_run_folder_is_not_taken_for_a_cache(tmp_path):
+    (tmp_path / "config.yaml").write_text("epochs: 1\n")
+    with pytest.raises(CacheError, match=r"is a run folder: name a cache"):
+        open_cache(tmp_path)

@@ -202,7 +202,7 @@ def test_the_commands_merge_and_subset(tmp_path, pair):
 
     merged = run("merge", *pair, "--out", tmp_path / "c")
     assert "3 sequences, 48 frames" in merged.output, merged.output
-    assert "1 duplicates" in merged.output
+    assert "; 1 duplicate\n" in merged.output
     taken = run("subset", tmp_path / "c", "--only", "id=t*", "--only", "split=test", "--out", tmp_path / "d")
     assert "1 sequence, 3 frames" in taken.output, taken.output
     assert run("merge", *pair, "--out", pair[0]).exit_code == 2

@@ -243,3 +243,14 @@ def test_the_command_prints_the_address_of_its_page(run, tmp_path):
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 130
+
+
+def test_a_cache_is_refused_and_frames_in_subfolders_are_noted(run, tmp_path):
+    cache = a_cache(tmp_path / "c", a_sequence("one", points=95), header=Header("body_25+face_70", HEADS))
+    done = call(run, cache, "--from-start", "--stop-after", 0.2)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"Error: {cache} is a cache; expected a folder that OpenPose writes" in done.stderr
+    (tmp_path / "json" / "walk").mkdir(parents=True)
+    (tmp_path / "json" / "walk" / "walk_000000000000_keypoints.json").write_text(a_line())
+    done = call(run, tmp_path / "json", "--from-start", "--stop-after", 0.2)
+    assert f"its subfolders, such as {tmp_path / 'json' / 'walk'}, are not followed" in done.stderr

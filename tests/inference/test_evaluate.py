@@ -241,6 +241,8 @@ def test_sequences_that_a_run_has_learned_from_are_refused_whatever_they_are_cal
     assert not (tmp_path / "out").exists()
     skelemo.evaluate(run, again, out=tmp_path / "out", allow_overlap=True)
     assert read_run(tmp_path / "out").evaluation["notes"][0].startswith("overlap: ")
+    (compared,) = write_report([tmp_path / "out"], tmp_path / "report").comparisons
+    assert compared.title == "again, partly used for training (out)"
 
 
 def test_a_training_subject_is_refused_but_not_a_test_subject(run, tmp_path):

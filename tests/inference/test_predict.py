@@ -353,7 +353,7 @@ def test_elan_gets_tiers_of_each_person(run, tmp_path):
     [
         (["--out", "x.txt"], "expected a file that ends in"),
         (["--out", "x.eaf"], "pass --fps"),
-        (["--out", "x.csv", "--smooth", "4"], "auto, 0 or an odd number"),
+        (["--out", "x.csv", "--smooth", "4"], "Error: smooth = 4: expected auto, 0 or an odd number of frames"),
         (["--out", "x.csv", "--device", "abacus"], "is not available"),
     ],
 )

@@ -132,6 +132,7 @@ def test_a_recording_with_all_labels_outside_is_unlabeled_and_counted(tmp_path, 
     assert "recordings with labels: 1 of 2" in done.output
     (row,) = (line for line in done.output.splitlines() if "with all labels outside their frames" in line)
     assert "1 (b)" in row
+    assert "recordings without labels" not in done.output  # b has some, and is counted once
     cache = open_cache(tmp_path / "cache")
     assert (cache.read().labels["expression"] >= 0).sum() == 1
     assert cache.sequences["subject"].tolist() == ["ann", "ben"]

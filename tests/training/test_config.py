@@ -90,6 +90,13 @@ def test_a_file_that_is_no_mapping_of_settings_is_named(tmp_path, text):
         load_config(file)
 
 
+@pytest.mark.parametrize("text", ["epochs: 1\nlr: 0.1\nepochs: 2\n", "model: {width: 1, width: 2}\n"])
+def test_a_setting_that_a_file_has_twice_is_refused(tmp_path, text):
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"recipe\.yaml: .*(epochs|width) is set twice; keep one"):
+        load_config(tmp_path / "recipe.yaml")
+
+
 def test_a_tagged_yaml_object_is_not_built(tmp_path):
     file = tmp_path / "recipe.yaml"
     file.write_text("lr: !!python/object/apply:os.system ['touch /tmp/owned']\n")

@@ -55,7 +55,7 @@ def _tell(done: "Combined", out: Path) -> None:
     from skelemo.cli.screen import Screen
     from skelemo.text import count
 
-    twice = f"; {done.duplicates:,} duplicates" if done.duplicates else ""
+    twice = f"; {count(done.duplicates, 'duplicate')}" if done.duplicates else ""
     twice += f", {count(done.corrections, 'correction')}" if done.corrections else ""
     Screen(soft_wrap=True).print(
         f"{count(done.sequences, 'sequence')}, {count(done.frames, 'frame')} "
