@@ -46,9 +46,10 @@ def test_tiers_have_the_labels_of_each_person_as_corrected(cache, tmp_path):
     assert ElementTree.parse(tmp_path / "talk.eaf").getroot().tag == "ANNOTATION_DOCUMENT"
 
 
-def test_an_unchanged_file_has_no_corrections(cache, tmp_path):
-    export_elan(cache, NONE, tmp_path / "talk.eaf")
-    assert import_elan(cache, NONE, tmp_path / "talk.eaf").corrections == ()
+@pytest.mark.parametrize("fps", [0, 24, 60])  # at 24, frame 19 ends at 792 + 42 ms, and frame 20 starts at 833 ms
+def test_an_unchanged_file_has_no_corrections(cache, tmp_path, fps):
+    export_elan(cache, NONE, tmp_path / "talk.eaf", fps=fps)
+    assert import_elan(cache, NONE, tmp_path / "talk.eaf", fps=fps).corrections == ()
 
 
 def test_changes_are_imported_as_corrections(cache, tmp_path):
