@@ -166,4 +166,4 @@ def _means(values: np.ndarray, start: np.ndarray, step: int) -> Annotations:
 
 def _end(start: np.ndarray, row: int, step: int) -> int:
     """End of a frame: at most the start of the next one, since rounded frames may be a millisecond too long."""
-    return min(int(start[row]) + step, *start[row + 1 : row + 2].tolist())
+    return min([int(start[row]) + step, *start[row + 1 : row + 2].tolist()])
