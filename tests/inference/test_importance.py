@@ -13,7 +13,7 @@ from skelemo.cache.store import open_cache
 from skelemo.data.corpus import load_corpus
 from skelemo.data.windows import Window, find_targets
 from skelemo.errors import ConfigError
-from skelemo.evaluation.metrics import ccc
+from skelemo.evaluation.metrics import ccc_of_sums, sums
 from skelemo.evaluation.paired import losses
 from skelemo.inference.importance import Budget, Predicting, importance, point_groups
 from skelemo.runs.predictions import outputs_of, truth_of
@@ -92,7 +92,8 @@ def test_losses_and_intervals_equal_a_bootstrap_of_single_windows(head):
         truth, given = truth_of(table, head)[rows], outputs_of(table, head)[rows]
         if head.kind == "classes":
             return f1_score(truth, given.argmax(1), average="macro", labels=np.unique(truth))  # those that are drawn
-        return np.mean([ccc(*pair) for pair in zip(truth.T, given.T, strict=True)])
+        group = np.zeros(len(truth), int)
+        return np.mean([ccc_of_sums(sums(*pair, group, 1))[0] for pair in zip(truth.T, given.T, strict=True)])
 
     assert found.score == pytest.approx(figure(usual, slice(None)), abs=1e-6)
     people = pd.factorize(usual["subject"])[0]

@@ -76,7 +76,7 @@ def test_images_of_a_clip_are_a_recording_counted_from_0_or_1(tmp_path: Path, lo
     assert found.recordings[0].numbers.tolist() == [lowest - first, lowest + 1 - first, lowest + 3 - first]
     assert found.recordings[1].numbers.tolist() == [40 - first, 41 - first]
     (note,) = found.notes
-    assert f"5 images whose names differ by a running number are 2 sequences, counted from {first} " in note
+    assert f"5 numbered images form 2 sequences, counted from {first} " in note
     assert "--stills" in note
     assert "--first-frame" in note
 
@@ -101,7 +101,7 @@ def test_images_are_stills_if_requested_or_if_numbers_continue_across_folders(tm
 def test_stills_that_may_be_frames_of_a_clip_are_mentioned(tmp_path: Path) -> None:
     images(tmp_path, "face0048", "face0049", "face0050", "other1")
     (note,) = search(tmp_path).notes
-    assert "3 images whose names differ by a number alone are recordings of one frame (as face0048)" in note
+    assert "3 images whose names differ only by a number are recordings of one frame (as face0048)" in note
     assert search(tmp_path, sequence=False).notes == ()
 
 
