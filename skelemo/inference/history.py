@@ -61,8 +61,8 @@ class Shape:
         found = []
         if self.context and not self.clip:
             found.append(
-                f"{name} was trained with reference: clip; live, units and gaps come from the last {self.context} "
-                "frames instead of the whole clip (no difference with --set reference=window)"
+                f"{name} was trained on whole clips (reference: clip); live, units and gaps come from the last "
+                f"{self.context} frames, so predictions differ slightly; train with --set reference=window to avoid this"
             )
         if self.ahead:
             found.append(f"{name} predicts the middle of a window: predictions are {self.ahead} frames late")

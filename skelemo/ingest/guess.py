@@ -40,10 +40,10 @@ def contradictions(task: Task, people: People, shared: Guess) -> list[str]:
     notes = [f"{source}: {note}" for note in people.notes]
     if len(people.keypoints) and shared.scale not in ("", people.scale):
         ours, theirs = _unit(people.scale), _unit(shared.scale)
-        notes.append(f"{source}: coordinates are in {ours}, those of other recordings in {theirs} (see --scale)")
+        notes.append(f"{source}: coordinates appear to be in {ours}, but {theirs} in most recordings (see --scale)")
     if certain.body_model and shared.body_model not in ("", certain.body_model):
         ours, theirs = certain.body_model.upper(), shared.body_model.upper()
-        notes.append(f"{source}: bodies are {ours}, those of other recordings {theirs} (see --body-model)")
+        notes.append(f"{source}: bodies appear to be {ours}, but {theirs} in most recordings (see --body-model)")
     return notes
 
 

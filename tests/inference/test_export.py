@@ -247,7 +247,7 @@ def test_metadata_of_an_exported_file(exported):
     assert facts["parts"] == ["face_70"]
     assert facts["weights_sha256"] == [json.loads((run / "model.json").read_text())["weights_sha256"]]
     card = (path.parent / "README.md").read_text()
-    assert "Unknown: the run's scores were not at hand" in card
+    assert "Unknown: the model was exported without its run folder." in card
     assert "happiness" not in card
 
 
@@ -298,7 +298,7 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(exported, cache, 
         with pytest.raises(ConfigError, match=told):
             skelemo.export(run, **options)
     (tmp_path / "README.md").write_text("# Mine\n")
-    with pytest.raises(ConfigError, match="is not a model card"):
+    with pytest.raises(ConfigError, match="not a model card of skelemo"):
         skelemo.export(run, out=tmp_path / "x.onnx")
     with pytest.raises(ConfigError, match="cannot be averaged"):
         onnx.open_model([path, run])

@@ -280,7 +280,7 @@ def test_other_layouts_are_refused_and_invisible_parts_noted(run, tmp_path):
 def test_an_unwritable_file_is_a_one_line_error(run, cache, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.csv").mkdir()
-    for out, reason in (("file/x.csv", "file, where a folder should be"), ("folder.csv", "is a folder: name a file")):
+    for out, reason in (("file/x.csv", "is a file, expected a folder"), ("folder.csv", "is a folder: name a file")):
         result = invoke("predict", run, cache, "--out", tmp_path / out)
         assert (result.exit_code, reason in result.output) == (2, True), result.output
 

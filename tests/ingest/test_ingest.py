@@ -516,7 +516,7 @@ def test_a_recording_in_other_units_than_the_rest_is_noted(tmp_path, write_recor
     tally, _ = run(tmp_path)
     assert tally.scales == {"pixels": 3, "unit": 1}
     (note,) = tally.notes
-    assert note == "d: coordinates are in [0, 1], those of other recordings in pixels (see --scale)"
+    assert note == "d: coordinates appear to be in [0, 1], but pixels in most recordings (see --scale)"
 
 
 def test_sequences_have_the_image_size_of_the_files(tmp_path):
