@@ -62,7 +62,7 @@ class Shape:
         if self.context and not self.clip:
             found.append(
                 f"{name} was trained on whole clips (reference: clip); live, units and gaps come from the last "
-                f"{self.context} frames, so predictions differ slightly; train with --set reference=window to avoid this"
+                f"{self.context} frames, so predictions differ slightly (not with --set reference=window)"
             )
         if self.ahead:
             found.append(f"{name} predicts the middle of a window: predictions are {self.ahead} frames late")
