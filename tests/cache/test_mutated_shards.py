@@ -64,5 +64,5 @@ def test_hdf5_never_opens_damaged_structures(tmp_path, monkeypatch):
     content[60] ^= 1
     path.write_bytes(content)
     monkeypatch.setattr(hdf5.h5py, "File", lambda *_, **__: pytest.fail("HDF5 was asked"))
-    with pytest.raises(CacheError, match="not those that were written"):
+    with pytest.raises(CacheError, match="do not match the hash in the seal"):
         open_shard(path)
