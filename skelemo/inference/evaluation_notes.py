@@ -63,8 +63,8 @@ def preparation_notes(cache: Cache, model: Model, corpus: Corpus) -> list[str]:
         frames = np.bincount(people_of(corpus.sequences), corpus.sequences["length"])
         if single := int((frames == 1).sum()):
             notes[-1] += (
-                f"; {single:,} of {len(frames):,} people have a single frame, so calibration removes part of their "
-                "expression: name subjects in the label table"
+                f"; {single:,} of {len(frames):,} people have a single frame, so calibration removes part of what "
+                "they show: name subjects in the label table"
             )
     return notes
 
