@@ -61,7 +61,7 @@ def calibrated(corpus: "Corpus", mode: CalibrationKind, sequences: np.ndarray | 
     for first, places in measured(corpus):
         clip = corpus.key[first : first + len(places)] // KEY_SPAN
         low, high = int(clip[0]), int(clip[-1]) + 1
-        by_clip[low:high] += sums_by(places, clip - low, high - low)
+        by_clip[low:high] += sums_by(places, clip - low, high - low).cpu()
     people = int(person.max()) + 1
 
     def together(values: Tensor) -> Tensor:

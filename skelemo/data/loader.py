@@ -142,20 +142,15 @@ class Batches:
         batch["labels"] = {
             name: labels[chosen].to(self.device, non_blocking=True) for name, labels in self.labels.items()
         }
-        person = None
-        if self.pretext and self.pretext.people is not None:
-            person = self.pretext.people[(self.corpus.key[self.row[chosen]] // KEY_SPAN).cpu()][:, None].to(self.device)
-        if self.augmentation and augmenting is not None:
-            keypoints = batch["keypoints"]
-            if person is not None:  # augmented like a frame of the window
-                keypoints = torch.cat([person, keypoints], 1)
-            keypoints = augment(
-                keypoints, self.augmentation, self.corpus.layout, augmenting, in_image="frame_size" in batch
+        if self.pretext:
+            batch["keypoints"] = self.pretext.with_mean(
+                batch["keypoints"], self.corpus.key[self.row[chosen]] // KEY_SPAN
             )
-            batch["keypoints"] = keypoints
-            if person is not None:
-                person, batch["keypoints"] = keypoints[:, :1], keypoints[:, 1:]
+        if self.augmentation and augmenting is not None:
+            batch["keypoints"] = augment(
+                batch["keypoints"], self.augmentation, self.corpus.layout, augmenting, in_image="frame_size" in batch
+            )
         if self.pretext and augmenting is not None:
-            hidden = self.pretext(batch["keypoints"], batch["mask"], augmenting, person)
+            hidden = self.pretext(batch["keypoints"], batch["mask"], augmenting)
             batch["keypoints"], batch["mask"], batch["labels"][PRETEXT] = hidden
         return batch

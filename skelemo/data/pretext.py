@@ -49,7 +49,7 @@ def without_labels(corpus: Corpus, frames: int) -> Corpus:
 
 
 def person_means(corpus: Corpus, sequences: np.ndarray) -> Tensor | None:
-    """Mean keypoints ``[S, V, 3]`` of each sequence's person, shrunk towards the average person of ``sequences``.
+    """Mean x and y ``[S, V, 2]`` of each sequence's person, shrunk towards the average person of ``sequences``.
 
     None if the coordinates are the image's, or already calibrated to the person.
     """
@@ -57,8 +57,17 @@ def person_means(corpus: Corpus, sequences: np.ndarray) -> Tensor | None:
         return None
     found = calibrated(corpus, "track", sequences)
     assert found.shift is not None
-    places = torch.tensor(found.preparation.typical, device=found.shift.device) + found.shift
-    return torch.cat([places, torch.ones_like(places[..., :1])], -1)
+    return (torch.tensor(found.preparation.typical) + found.shift).to(corpus.device)
+
+
+def mean_frame(people: Tensor | None, sequence: Tensor, keypoints: Tensor) -> Tensor:
+    """Means ``people [S, V, 2]`` of sequences ``[B]`` as a frame ``[B, 1, V, 3]`` with the points that windows show.
+
+    ``[B, 0, V, 3]`` without people.
+    """
+    if people is None:
+        return keypoints[:, :0]
+    return torch.cat([people[sequence][:, None].to(keypoints), keypoints[..., 2:].amax(1, keepdim=True)], -1)
 
 
 def reconstructed(keypoints: Tensor, mean: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -66,12 +75,12 @@ def reconstructed(keypoints: Tensor, mean: Tensor | None = None) -> tuple[Tensor
 
     Parameters
     ----------
-    mean : ``[B, 1, V, 3]``, to which positions are relative.
+    mean : ``[B, 1, V, 3]``, to which positions are relative; ignored if empty.
     """
     chosen = keypoints[:, anchors(keypoints.shape[1], keypoints.shape[2])]  # [B, K, V, 3]
     places, seen = chosen[..., :2], (chosen[..., 2:] > 0).expand(-1, -1, -1, 2)
     moved, known = places[:, 1:] - places[:, :-1], seen[:, 1:] & seen[:, :-1]
-    if mean is not None:
+    if mean is not None and mean.shape[1]:
         places, seen = places - mean[..., :2], seen & (mean[..., 2:] > 0)
     return torch.cat([places, moved], 1).flatten(1), torch.cat([seen, known], 1).flatten(1)
 
@@ -96,7 +105,7 @@ class Pretext:
     region : ``[V]`` the region of each point, see `region_of`.
     mean, deviation : ``[O]`` mean and standard deviation of each value, to standardize the labels: an error of 1 is
         that of predicting the mean.
-    people : ``[S, V, 3]`` mean keypoints of each sequence's person, see `person_means`.
+    people : ``[S, V, 2]`` mean x and y of each sequence's person, see `person_means`.
     """
 
     hide_regions: float
@@ -118,22 +127,25 @@ class Pretext:
         """Measure means and standard deviations over batches of windows ``[B, T, V, 3]`` of sequences ``[B]``."""
         count = total = square = torch.zeros((), dtype=torch.float64)
         for keypoints, sequence in windows:
-            mean = None if people is None else people[sequence.cpu()].unsqueeze(1).double()
-            values, seen = reconstructed(keypoints.cpu().double(), mean)
-            values = values * seen
+            values, seen = (one.cpu() for one in reconstructed(keypoints, mean_frame(people, sequence, keypoints)))
+            values = values.double() * seen
             count, total, square = count + seen.sum(0), total + values.sum(0), square + values.square().sum(0)
         mean = total / count.clamp(min=1)
         variance = (square / count.clamp(min=1) - mean.square()).clamp(min=_LEAST_DEVIATION**2)
         return cls(hide_regions, hide_frames, region, mean.float(), variance.sqrt().float(), people)
 
-    def __call__(
-        self, keypoints: Tensor, mask: Tensor, generator: torch.Generator, person: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def with_mean(self, keypoints: Tensor, sequence: Tensor) -> Tensor:
+        """Append the person's mean to windows as one more frame, to be augmented with them."""
+        return torch.cat([keypoints, mean_frame(self.people, sequence, keypoints)], 1)
+
+    def __call__(self, keypoints: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Keypoints and mask after hiding, and labels ``[B, O]``, NaN unless the value was visible and is now hidden.
 
-        A displacement is hidden with either of its ends. Positions are relative to ``person [B, 1, V, 3]``.
+        A displacement is hidden with either of its ends. Of ``keypoints``, frames beyond ``mask [B, T]`` are the mean.
         """
-        batch, frames, points, _ = keypoints.shape
+        frames = mask.shape[1]
+        keypoints, mean = keypoints[:, :frames], keypoints[:, frames:]
+        batch, _, points, _ = keypoints.shape
         device = keypoints.device
         draw = torch.rand((batch, 1, points), generator=generator, device=device)
         hidden = draw[..., self.region.to(device)] < self.hide_regions
@@ -141,7 +153,7 @@ class Pretext:
         first = torch.rand((batch, 1), generator=generator, device=device) * (frames - length + 1)
         offset = torch.arange(frames, device=device) - first.long()
         hidden = hidden | ((offset >= 0) & (offset < length))[..., None]  # [B, T, V]
-        values, seen = reconstructed(keypoints, person)
+        values, seen = reconstructed(keypoints, mean)
         remaining = keypoints * ~hidden[..., None]
         _, still_seen = reconstructed(remaining)
         labels = ((values - self.mean.to(device)) / self.deviation.to(device)).clamp(-FARTHEST, FARTHEST)

@@ -115,7 +115,8 @@ class Job:
         """The job with a pretext task fitted to these training windows."""
         config = self.config
         some = learn[np.unique(np.linspace(0, len(learn) - 1, min(len(learn), _MEASURED)).astype(int))]
-        windows = ((batch["keypoints"], self.corpus.key[batch["row"]] // KEY_SPAN) for batch in self.batches(some))
+        key = self.corpus.key
+        windows = ((batch["keypoints"], key[batch["row"].to(key.device)] // KEY_SPAN) for batch in self.batches(some))
         people = person_means(self.corpus, np.unique(self.corpus.sequence(learn.row)))
         region = region_of(self.corpus.layout)
         return replace(self, pretext=Pretext.fit(config.hide_regions, config.hide_frames, region, windows, people))

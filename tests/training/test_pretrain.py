@@ -22,6 +22,7 @@ from skelemo.data.pretext import (
     PRETEXT,
     Pretext,
     anchors,
+    mean_frame,
     person_means,
     pretext_head,
     reconstructed,
@@ -114,20 +115,28 @@ def test_a_region_is_hidden_as_a_whole():
 def test_positions_are_relative_to_the_persons_mean_and_displacements_are_not():
     keypoints = torch.tensor([[[[1.0, 2.0, 0.9]], [[3.0, 5.0, 0.8]]]])
     mask = torch.ones(1, 2, dtype=torch.bool)
-    _, _, labels = pretext()(keypoints, mask, generator(), torch.tensor([[[[1.0, 1.0, 1.0]]]]))
+    task = replace(pretext(), people=torch.tensor([[[9.0, 9.0]], [[1.0, 1.0]]]))
+    _, _, labels = task(task.with_mean(keypoints, torch.tensor([1])), mask, generator())
     assert labels.tolist() == [[0, 1, 2, 4, 2, 3]]
-    _, _, labels = pretext()(keypoints, mask, generator(), torch.zeros(1, 1, 1, 3))  # the mean is unknown
+    dropped = torch.cat([keypoints, torch.zeros(1, 1, 1, 3)], 1)  # the mean was augmented away
+    _, _, labels = task(dropped, mask, generator())
     assert labels[0, :4].isnan().all()
     assert labels[0, 4:].tolist() == [2, 3]
 
 
+def test_the_mean_shows_the_points_of_the_window():
+    keypoints = torch.zeros(1, 2, 3, 3)
+    keypoints[0, 0, 1, 2] = keypoints[0, 1, 2, 2] = 0.5
+    mean = mean_frame(torch.ones(4, 3, 2), torch.tensor([3]), keypoints)
+    assert mean.tolist() == [[[[1, 1, 0], [1, 1, 0.5], [1, 1, 0.5]]]]
+    assert mean_frame(None, torch.tensor([3]), keypoints).shape == (1, 0, 3, 3)
+
+
 def test_means_are_the_persons_and_known_only_in_coordinates_of_the_person(corpus, cache):
     means = person_means(corpus, np.arange(30))
-    assert means.shape == (len(corpus.sequences), 25, 3)
+    assert means.shape == (len(corpus.sequences), 25, 2)
     found = calibrated(corpus, "track", np.arange(30))
-    torch.testing.assert_close(
-        means[..., :2] - found.shift, torch.tensor(found.preparation.typical).expand_as(found.shift)
-    )
+    torch.testing.assert_close(means - found.shift, torch.tensor(found.preparation.typical).expand_as(found.shift))
     assert person_means(found, np.arange(30)) is None  # already calibrated
     assert person_means(load_corpus(open_cache(cache), Preparation(coordinates="frame")), np.arange(30)) is None
 
@@ -141,8 +150,8 @@ def test_the_persons_mean_is_augmented_with_the_window(corpus):
     ]
     sequence = corpus.sequence(targets.row)
     still = targets[np.unique(sequence, return_index=True)[1]]  # one window of each sequence
-    people = torch.zeros(len(corpus.sequences), 25, 3)
-    people[np.unique(sequence)] = first[np.unique(sequence, return_index=True)[1]]
+    people = torch.zeros(len(corpus.sequences), 25, 2)
+    people[np.unique(sequence)] = first[np.unique(sequence, return_index=True)[1], :, :2]
     task = Pretext(1.0, 0.0, torch.arange(25), torch.zeros(50), torch.ones(50), people)
     moved = Augmentation(mirror=0.5, rotate=20, scale=0.3)
     for batch in Batches(corpus, still, window, 64, torch.device("cpu"), augmentation=moved, seed=3, pretext=task):
