@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @size_and_rate
 @click.option("--jobs", type=click.IntRange(1), help="Reader processes.  [default: one per core]")
 @click.option("--memory", default="512MB", show_default=True, help="Memory limit per process.")
-@click.option("--share", metavar="NUMBER/OF", help="Process only this share of the recordings, such as 3/8.")
+@click.option("--partition", metavar="NUMBER/OF", help="Process only this partition of the recordings, such as 3/8.")
 @click.option("--scheduler", type=TEXT, metavar="ADDRESS", help="Use a Dask cluster, such as tcp://HOST:8786.")
 @click.option("--replace", is_flag=True, help="Replace changed recordings in the cache.")
 @finding
@@ -67,7 +67,7 @@ def command(
     size: tuple[int, int],
     jobs: int | None,
     memory: str,
-    share: str | None,
+    partition: str | None,
     scheduler: str | None,
     replace: bool,
     pose: "Options | None",
@@ -83,7 +83,7 @@ def command(
     With --with, SOURCE is a video or a folder of videos. Their keypoints are extracted first, as by skelemo extract,
     and kept next to the cache in NAME_json.
 
-    Several machines can ingest into one folder, each with its own --share, or share a Dask cluster (--scheduler).
+    Several machines can ingest into one folder, each with its own --partition, or share a Dask cluster (--scheduler).
 
     \b
     skelemo ingest openpose/ --labels affwild2:annotations/ --out cache/affwild2
@@ -93,7 +93,7 @@ def command(
     from skelemo.cli.progress import progress
     from skelemo.cli.tables import ingest_table
     from skelemo.ingest.batching import parse_size
-    from skelemo.ingest.partition import parse_share
+    from skelemo.ingest.partition import parse_partition
     from skelemo.ingest.plan import Settings, make_plan
     from skelemo.ingest.run import ingest, require_keypoints
 
@@ -105,7 +105,7 @@ def command(
         if labels and ":" not in labels and labels != "folders":  # folders of keypoints mirror those of videos
             labels = f"{labels}:{source}"
         source = keypoints
-    mine = parse_share(share) if share is not None else None
+    mine = parse_partition(partition) if partition is not None else None
     limit = parse_size(memory, "--memory")
     try:
         plan = make_plan(
@@ -113,7 +113,7 @@ def command(
             out,
             labels,
             Settings(width=size[0], height=size[1], **settings),
-            share=mine,
+            partition=mine,
             memory=limit,
             replace=replace,
         )

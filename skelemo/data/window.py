@@ -114,8 +114,8 @@ def guess_sizes(size: np.ndarray, keypoints: np.ndarray, sequences: pd.DataFrame
     unknown = np.flatnonzero((size == 0).any(1))
     if not len(unknown):
         return size
-    shown = [keypoints[start : start + length, :, :2].max((0, 1)) for start, length in
-             sequences[["start", "length"]].to_numpy()[unknown]]  # fmt: skip
+    rows = sequences[["start", "length"]].to_numpy()[unknown]
+    shown = [keypoints[start : start + length, :, :2].max((0, 1)) for start, length in rows]
     largest = pd.DataFrame(np.maximum(shown, 1)).groupby(sequences["video"].to_numpy()[unknown]).transform("max")
     size = size.astype(np.float32)
     size[unknown] = largest.to_numpy(np.float32)

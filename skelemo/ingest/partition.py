@@ -1,4 +1,4 @@
-"""Partitions recordings among machines (``--share``), deterministically and evenly."""
+"""Partitions recordings among machines (``--partition``), deterministically and evenly."""
 
 import hashlib
 import heapq
@@ -14,15 +14,15 @@ from skelemo.errors import CacheError, ConfigError
 from skelemo.openpose.recording import Recording
 from skelemo.text import count
 
-_MAX_SHARES = 100_000
+_MAX_PARTITIONS = 100_000
 
 #: Key in a shard's origin: the recordings that were partitioned.
-_WHOLE = "share of"
+_WHOLE = "partition of"
 
 
 @dataclass(frozen=True)
-class Share:
-    """One share of several, numbered from 1."""
+class Partition:
+    """One partition of several, numbered from 1."""
 
     number: int = 1
     of: int = 1
@@ -31,29 +31,31 @@ class Share:
         return f"{self.number}/{self.of}"
 
 
-def parse_share(text: str) -> Share:
-    """Parse ``--share 3/8``. Raises `ConfigError`: invalid syntax or number."""
+def parse_partition(text: str) -> Partition:
+    """Parse ``--partition 3/8``. Raises `ConfigError`: invalid syntax or number."""
     found = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
     if not found:
-        raise ConfigError(f"share {text!r}: expected NUMBER/OF, as in 3/8 for the third of eight shares")
+        raise ConfigError(f"partition {text!r}: expected NUMBER/OF, as in 3/8 for the third of eight partitions")
     number, of = int(found[1]), int(found[2])
-    if not 1 <= number <= of <= _MAX_SHARES:
-        raise ConfigError(f"share {text!r}: expected 1/{of} to {of}/{of}, of at most {_MAX_SHARES:,} shares")
-    return Share(number, of)
+    if not 1 <= number <= of <= _MAX_PARTITIONS:
+        raise ConfigError(
+            f"partition {text!r}: expected 1/{of} to {of}/{of}, of at most {_MAX_PARTITIONS:,} partitions"
+        )
+    return Partition(number, of)
 
 
-def take_share(sizes: Sequence[int], share: Share) -> list[int]:
-    """Sorted indices of a share's items; the next largest size is always assigned to the smallest share so far.
+def take_partition(sizes: Sequence[int], partition: Partition) -> list[int]:
+    """Sorted indices of a partition's items; the next largest size goes to the smallest partition so far.
 
-    The result depends only on the sizes and their order, so it is the same on every machine. Two shares differ by at
-    most the largest size.
+    The result depends only on the sizes and their order, so it is the same on every machine. Two partitions differ
+    by at most the largest size.
     """
-    loads = [(0, 0, number) for number in range(1, share.of + 1)]  # size, count, share
+    loads = [(0, 0, number) for number in range(1, partition.of + 1)]  # size, count, partition
     mine = []
     for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
         size, count, number = loads[0]
         heapq.heapreplace(loads, (size + sizes[index], count + 1, number))
-        if number == share.number:
+        if number == partition.number:
             mine.append(index)
     return sorted(mine)
 
@@ -66,7 +68,7 @@ def whole(recordings: Sequence[Recording]) -> dict[str, str]:
 
 
 def other_partitions(out: Path, header: Header) -> list[str]:
-    """A note if other shards of the same source are shares of different recordings."""
+    """A note if other shards of the same source are partitions of different recordings."""
     own, wholes = header.origin, set()
     for path in shards_in(out):
         with suppress(CacheError):  # damaged, or just replaced by another ingest
@@ -77,6 +79,6 @@ def other_partitions(out: Path, header: Header) -> list[str]:
     if not others:
         return []
     return [
-        f"{out}: other shares are of {' or '.join(others)}, this one of {own[_WHOLE]}, so recordings may be missing: "
-        "give all machines the same source, and ingest every share again"
+        f"{out}: other partitions are of {' or '.join(others)}, this one of {own[_WHOLE]}, so recordings may be "
+        "missing: give all machines the same source, and ingest every partition again"
     ]

@@ -15,7 +15,7 @@ from skelemo.ingest.batching import DEFAULT, bounds, grouped, jobs
 from skelemo.ingest.existing import existing, to_do
 from skelemo.ingest.guess import counts_from_zero, guess
 from skelemo.ingest.labels import Labeled, labeled, origin
-from skelemo.ingest.partition import Share, take_share, whole
+from skelemo.ingest.partition import Partition, take_partition, whole
 from skelemo.ingest.task import Settings, Task
 from skelemo.openpose.archive import is_archive
 from skelemo.openpose.files import Problem
@@ -37,7 +37,7 @@ class Plan:
     Parameters
     ----------
     problems : unreadable folders and archives, and recordings with ambiguous names.
-    share : of the recordings, for one of several machines.
+    partition : of the recordings, for one of several machines.
     memory : limit of each process in bytes.
     replace : replace sequences of changed recordings.
     facts : on the interpretation of labels, rows of the closing table.
@@ -51,7 +51,7 @@ class Plan:
     notes: tuple[str, ...] = field(default=())
     problems: tuple[Problem, ...] = ()
     source: Path = Path()
-    share: Share = field(default_factory=Share)
+    partition: Partition = field(default_factory=Partition)
     memory: int = DEFAULT
     replace: bool = False
     guess: Guess = NO_GUESS
@@ -74,13 +74,13 @@ def make_plan(
     labels: str | None,
     settings: Settings,
     *,
-    share: Share | None = None,
+    partition: Partition | None = None,
     memory: int = DEFAULT,
     replace: bool = False,
 ) -> Plan:
     """List the recordings, match labels, and skip what the cache already has.
 
-    Labels, names and shares are determined from all recordings before one share is selected.
+    Labels, names and partitions are determined from all recordings before one partition is selected.
 
     Raises `InputError` or `ConfigError`: no recordings, labels are unreadable or match no recording, or too little
     memory; `CacheError`: ``out`` contains a cache with another layout or other heads.
@@ -90,12 +90,12 @@ def make_plan(
         raise ConfigError(f"{settings.fps:g} frames per second: expected a positive number, or 0 for unknown")
     if source.is_file() and not is_archive(source.name):
         settings = dataclasses.replace(settings, strict=True)  # a single unreadable file must be an error
-    share, limits = share or Share(), bounds(memory)
+    partition, limits = partition or Partition(), bounds(memory)
     found, given = _find(source, labels, settings)
-    if share.of > 1:
+    if partition.of > 1:
         _require_all(source, found.problems)
     corrections = read_corrections(Path(settings.corrections)) if settings.corrections else None
-    provenance = origin(source, labels, given.words) | (whole(found.recordings) if share.of > 1 else {})
+    provenance = origin(source, labels, given.words) | (whole(found.recordings) if partition.of > 1 else {})
     provenance |= _corrections_origin(corrections, given.heads) if corrections else {}
     simulated = _is_simulated(source, found.recordings)
     header = Header(settings.layout, given.heads, simulated, settings.kept(), provenance)
@@ -105,7 +105,7 @@ def make_plan(
     if corrections:
         tasks, fact = _with_corrections(tasks, corrections, given.heads)
         facts = (*facts, ("corrections", fact))
-    mine = take_share([len(task.recording.files) for task in tasks], share)
+    mine = take_partition([len(task.recording.files) for task in tasks], partition)
     tasks = grouped([tasks[index] for index in mine], limits.buffered)
     changed = to_do(cache, tasks, header)
     shared = guess([task.recording for task in tasks], settings) if changed else NO_GUESS
@@ -118,9 +118,9 @@ def make_plan(
         tuple(changed),
         len(tasks) - len(changed),
         (*found.notes, *given.notes, *notes),
-        problems=(*found.problems, *clashes) if share.number == 1 else (),
+        problems=(*found.problems, *clashes) if partition.number == 1 else (),
         source=source,
-        share=share,
+        partition=partition,
         memory=memory,
         replace=replace,
         guess=shared,
@@ -187,10 +187,10 @@ def _find(source: Path, labels: str | None, settings: Settings) -> tuple[Found, 
 
 
 def _require_all(source: Path, problems: Sequence[Problem]) -> None:
-    """Refuse unreadable recordings, because shares must be the same on all machines."""
+    """Refuse unreadable recordings, because partitions must be the same on all machines."""
     for problem in problems:
         raise InputError(
-            f"{source}: {problem.file} {problem.reason}; with --share every machine must be able to list all "
+            f"{source}: {problem.file} {problem.reason}; with --partition every machine must be able to list all "
             "recordings: repair it, or remove it from the source"
         )
 

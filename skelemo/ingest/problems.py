@@ -1,7 +1,7 @@
 """Writes ``problems.csv`` of a cache: every file and recording that no ingest could read.
 
 Problems of files are collected from the shards. Unusable recordings are kept in a hidden file for each source and
-share, which the next ingest of that source and share overwrites.
+partition, which the next ingest of both overwrites.
 """
 
 import csv
@@ -15,7 +15,7 @@ from skelemo.atomic import finished
 from skelemo.cache.shard import open_shard
 from skelemo.cache.store import shards_in
 from skelemo.errors import CacheError
-from skelemo.ingest.partition import Share
+from skelemo.ingest.partition import Partition
 from skelemo.openpose.files import Problem, is_openpose
 from skelemo.text import cell
 
@@ -23,12 +23,12 @@ PROBLEMS = "problems.csv"
 _FAILURES = ".failures-"
 
 
-def write_problems(out: Path, source: Path, share: Share, failures: Iterable[Problem]) -> None:
+def write_problems(out: Path, source: Path, partition: Partition, failures: Iterable[Problem]) -> None:
     """Record the unusable recordings of a source, then write all problems of the cache.
 
     Concurrent ingests are safe: each checks for changes after writing, so the last one includes everything.
     """
-    _write_failures(out, source, share, failures)
+    _write_failures(out, source, partition, failures)
     before: set[str] = set()  # an empty cache has no table
     while (now := _origins(out)) != before:
         before = now
@@ -40,11 +40,11 @@ def unusable(out: Path) -> dict[str, str]:
     return {file: reason for file, reason in sorted(_failures(out)) if not is_openpose(file)}
 
 
-def _write_failures(out: Path, source: Path, share: Share, failures: Iterable[Problem]) -> None:
+def _write_failures(out: Path, source: Path, partition: Partition, failures: Iterable[Problem]) -> None:
     key = hashlib.sha256(os.fsencode(os.path.abspath(source))).hexdigest()[:12]
-    mine = out / f"{_FAILURES}{key}-{share.number}of{share.of}.csv"
+    mine = out / f"{_FAILURES}{key}-{partition.number}of{partition.of}.csv"
     for other in out.glob(f"{_FAILURES}{key}-*.csv"):
-        if other == mine or not other.name.endswith(f"of{share.of}.csv"):
+        if other == mine or not other.name.endswith(f"of{partition.of}.csv"):
             other.unlink(missing_ok=True)
     if rows := {(problem.file, problem.reason) for problem in failures}:
         _write(mine, rows)

@@ -51,9 +51,9 @@ def ingest(plan: Plan, *, jobs: int = 1, scheduler: str = "", report: Report = l
             total.add(tally)
             os.utime(heartbeat)  # shows other machines that this process is alive
         total.failures += withdraw_contradictions(plan.out, total.shards, plan.known_shards)
-        if plan.share.of > 1:
+        if plan.partition.of > 1:
             total.notes += other_partitions(plan.out, plan.header)
-        write_problems(plan.out, plan.source, plan.share, [*total.failures, *total.failed_files])
+        write_problems(plan.out, plan.source, plan.partition, [*total.failures, *total.failed_files])
     return total
 
 

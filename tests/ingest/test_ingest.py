@@ -17,7 +17,7 @@ from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest import plan as plan_module
 from skelemo.ingest.batching import Bounds, parse_size
-from skelemo.ingest.partition import Share
+from skelemo.ingest.partition import Partition
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.result import Tally
 from skelemo.ingest.run import ingest
@@ -155,8 +155,8 @@ def test_an_unreadable_folder_does_not_stop_the_others(tmp_path, closed):
 
 
 def test_a_part_requires_all_recordings_to_be_readable(tmp_path, closed):
-    with pytest.raises(InputError, match=r"closed cannot be listed: Permission denied; with --share every machine"):
-        make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(), share=Share(2, 3))
+    with pytest.raises(InputError, match=r"closed cannot be listed: Permission denied; with --partition every machine"):
+        make_plan(tmp_path / "json", tmp_path / "cache", None, Settings(), partition=Partition(2, 3))
 
 
 def test_a_cache_of_another_layout_is_refused_before_anything_is_read(tmp_path, write_recording):

@@ -3,29 +3,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skelemo.errors import ConfigError
-from skelemo.ingest.partition import Share, parse_share, take_share
+from skelemo.ingest.partition import Partition, parse_partition, take_partition
 
 
 @given(st.lists(st.integers(0, 5000), max_size=60), st.integers(1, 12))
 def test_parts_cover_everything_once_and_are_balanced(sizes, of):
-    shares = [take_share(sizes, Share(number, of)) for number in range(1, of + 1)]
-    assert sorted(position for share in shares for position in share) == list(range(len(sizes)))
-    assert all(share == sorted(share) for share in shares)
-    loads = [sum(sizes[position] for position in share) for share in shares]
+    partitions = [take_partition(sizes, Partition(number, of)) for number in range(1, of + 1)]
+    assert sorted(position for partition in partitions for position in partition) == list(range(len(sizes)))
+    assert all(partition == sorted(partition) for partition in partitions)
+    loads = [sum(sizes[position] for position in partition) for partition in partitions]
     assert max(loads) - min(loads) <= max(sizes, default=0)
 
 
 def test_equal_recordings_are_distributed_in_turn():
-    assert [len(take_share([1] * 10, Share(number, 4))) for number in (1, 2, 3, 4)] == [3, 3, 2, 2]
-    assert take_share([0, 0, 0], Share(2, 3)) == [1], "empty ones are shared out too"
+    assert [len(take_partition([1] * 10, Partition(number, 4))) for number in (1, 2, 3, 4)] == [3, 3, 2, 2]
+    assert take_partition([0, 0, 0], Partition(2, 3)) == [1], "empty ones are shared out too"
 
 
 def test_a_part_is_parsed_from_two_numbers():
-    assert parse_share("3/8") == Share(3, 8)
-    assert str(parse_share(" 8 / 8 ")) == "8/8"
+    assert parse_partition("3/8") == Partition(3, 8)
+    assert str(parse_partition(" 8 / 8 ")) == "8/8"
 
 
 @pytest.mark.parametrize("text", ["0/8", "9/8", "3", "3/0", "-1/8", "a/b", "1/2/3", "", "1.5/2", "1/999999999"])
 def test_invalid_parts_are_refused_with_an_example(text):
     with pytest.raises(ConfigError, match=r"3/8|expected 1/"):
-        parse_share(text)
+        parse_partition(text)

@@ -20,7 +20,7 @@ import pytest
 from skelemo.cache.shard import open_shard
 from skelemo.cache.store import open_cache
 from skelemo.ingest import batching as batching_module
-from skelemo.ingest.partition import Share
+from skelemo.ingest.partition import Partition
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.problems import write_problems
 from skelemo.ingest.run import ingest
@@ -183,7 +183,7 @@ def test_concurrent_ingests_of_one_source_give_one_cache(tmp_path, many):
 
 def test_concurrent_ingests_collect_all_problems(tmp_path, many, monkeypatch):
     ingest(make_plan(many, tmp_path / "cache", None, Settings()))
-    write_problems(tmp_path / "cache", tmp_path / "gone", Share(), [Problem("clip 1", "is empty")])
+    write_problems(tmp_path / "cache", tmp_path / "gone", Partition(), [Problem("clip 1", "is empty")])
     found = Path.glob
 
     def gone_when_looked_at(folder, pattern):
@@ -193,7 +193,7 @@ def test_concurrent_ingests_collect_all_problems(tmp_path, many, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "glob", gone_when_looked_at)
-        write_problems(tmp_path / "cache", many, Share(), [])
+        write_problems(tmp_path / "cache", many, Partition(), [])
     _, row = (tmp_path / "cache" / "problems.csv").read_text().splitlines()
     assert row.startswith("clip 7_000000000003_keypoints.json,")
 
@@ -251,22 +251,22 @@ print(open_cache(pathlib.Path({str(out)!r})).read().keypoints.shape[0])
 def test_parts_of_several_machines_cover_everything(tmp_path, many, monkeypatch):
     monkeypatch.setattr(batching_module, "GROUP_FILES", 60)
     for number in (3, 1, 2):
-        plan = make_plan(many, tmp_path / "parts", None, Settings(), share=Share(number, 3))
+        plan = make_plan(many, tmp_path / "parts", None, Settings(), partition=Partition(number, 3))
         assert plan.unchanged == 0
         assert ingest(plan).recordings == 8
     ingest(make_plan(many, tmp_path / "whole", None, Settings()))
     assert open_cache(tmp_path / "parts").hash == open_cache(tmp_path / "whole").hash
-    again = make_plan(many, tmp_path / "parts", None, Settings(), share=Share(2, 3))
+    again = make_plan(many, tmp_path / "parts", None, Settings(), partition=Partition(2, 3))
     assert (again.tasks, again.unchanged) == ((), 8)
-    beyond = make_plan(many, tmp_path / "beyond", None, Settings(), share=Share(30, 30))
+    beyond = make_plan(many, tmp_path / "beyond", None, Settings(), partition=Partition(30, 30))
     assert ingest(beyond).recordings == 0
     assert not (tmp_path / "beyond").exists()
 
 
 def test_parts_of_different_recordings_are_noted(tmp_path, many, write_recording):
     def notes_of(number: int) -> list[str]:
-        plan = make_plan(many, tmp_path / "parts", None, Settings(), share=Share(number, 2))
-        return [note for note in ingest(plan).notes if "other shares" in note]
+        plan = make_plan(many, tmp_path / "parts", None, Settings(), partition=Partition(number, 2))
+        return [note for note in ingest(plan).notes if "other partitions" in note]
 
     assert notes_of(1) == []
     write_recording("late", [[(100.0, 100.0)]] * 30)
@@ -274,9 +274,9 @@ def test_parts_of_different_recordings_are_noted(tmp_path, many, write_recording
     assert re.search(r"are of 24 recordings \(\w{8}\), this one of 25 recordings \(\w{8}\)", note)
 
 
-def test_labels_are_matched_with_all_recordings_for_any_share(tmp_path, many):
+def test_labels_are_matched_with_all_recordings_for_any_partition(tmp_path, many):
     (tmp_path / "labels.csv").write_text("video,label\nclip 0,happy\n")
     labels = f"table:{tmp_path / 'labels.csv'}"
-    plans = [make_plan(many, tmp_path / "x", labels, Settings(), share=Share(n, 24)) for n in range(1, 25)]
+    plans = [make_plan(many, tmp_path / "x", labels, Settings(), partition=Partition(n, 24)) for n in range(1, 25)]
     assert sum(bool(task.annotations) for plan in plans for task in plan.tasks) == 1
     assert len({plan.notes for plan in plans}) == 1
