@@ -78,8 +78,9 @@ def training_progress() -> Iterator[Callable[[int, int, int, int, str], None]]:
         task = bar.add_task("training", total=None, note="")
 
         def report(fold: int, folds: int, done: int, most: int, figures: str) -> None:
-            completed = (fold - 1) * most + done
-            bar.update(task, description=_fold(fold, folds), total=folds * most, completed=completed, note=figures)
+            bar.update(task, description=_fold(fold, folds), note=figures)
+            if most:
+                bar.update(task, total=folds * most, completed=(fold - 1) * most + done)
 
         yield report
 

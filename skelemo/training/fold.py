@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,7 +41,7 @@ RATE = "lr_find.json"
 #: Fewest validation windows after each epoch, if available.
 _LEAST_VALIDATED = 1000
 
-#: Progress callback: epochs done, most epochs, sizes or metrics as text.
+#: Progress callback: epochs done, most epochs, sizes or metrics as text; 0, 0 and the stage after the last epoch.
 Report = Callable[[int, int, str], None]
 
 
@@ -55,7 +56,8 @@ def run_fold(job: Job, fold: Fold, number: int, folder: Path, report: Report) ->
     model = _trained(job, targets, folder, seed, report)
     if processes.rank() or job.config.pretrain:
         return pd.DataFrame()
-    return predicting.predict_fold(job, model, targets, number, folder, _predicts_in(job))
+    stage = partial(report, 0, 0)
+    return predicting.predict_fold(job, model, targets, number, folder, _predicts_in(job), stage)
 
 
 def measure_throughput(job: Job, fold: Fold, folder: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Results of a fold: its model, its predictions, and prediction options chosen on the validation subset."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from skelemo.runs.importance import write_importance
 from skelemo.runs.model_file import ModelFile, write_choices, write_model
 from skelemo.runs.predictions import prediction_table
 from skelemo.targets import Head
+from skelemo.text import count
 
 if TYPE_CHECKING:
     from skelemo.training.job import Job
@@ -53,17 +54,25 @@ def save_model(folder: Path, network: nn.Module, job: "Job", precision: str) -> 
 
 
 def predict_fold(
-    job: "Job", model: nn.Module, targets: Mapping[str, Targets], number: int, folder: Path, precision: str
+    job: "Job",
+    model: nn.Module,
+    targets: Mapping[str, Targets],
+    number: int,
+    folder: Path,
+    precision: str,
+    stage: Callable[[str], None],
 ) -> pd.DataFrame:
     """Predict the validation and test windows of a fold; writes the prediction options to ``model.json``."""
     scored = {subset: targets[subset] for subset in ("validation", "test") if len(targets[subset])}
     flip = _flips(job, scored.get("validation"), model, precision)
     write_choices(folder, flip_average=flip)
-    outputs = {
-        subset: predict(model, job.batches(windows), job.heads, precision, flip=flip)
-        for subset, windows in scored.items()
-    }
+    outputs = {}
+    for subset, windows in scored.items():
+        stage(f"predicting {count(len(windows), f'{subset} window')}")
+        outputs[subset] = predict(model, job.batches(windows), job.heads, precision, flip=flip)
     if "validation" in scored:
+        if job.config.importance:
+            stage("measuring the importance of keypoints")
         write_importance(folder, _importance(job, model, targets, number, folder, precision, flip))
     if "validation" in scored and job.config.sampling != "clip":
         write_choices(folder, smoothing=_smoothing(job, scored["validation"], outputs["validation"]))

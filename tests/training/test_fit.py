@@ -614,3 +614,14 @@ def test_an_interrupted_run_of_several_seeds_resumes(config, tmp_path):
         train(config(**settings), tmp_path / "cut", report=cut)
     train(load_config(), tmp_path / "cut", resume=True)
     pd.testing.assert_frame_equal(read_run(tmp_path / "whole").predictions, read_run(tmp_path / "cut").predictions)
+
+
+def test_progress_names_what_follows_the_last_epoch(config, tmp_path):
+    told = []
+    train(config(epochs=2), tmp_path / "run", report=lambda *event: told.append(event))
+    last = [index for index, (*_, done, most, _text) in enumerate(told) if done == most == 2][-1]
+    windows = len(pd.read_parquet(tmp_path / "run" / "predictions.parquet").query("subset == 'test'"))
+    stages = told[last + 1 :]
+    assert [event[:4] for event in stages] == [(1, 1, 0, 0)] * len(stages)
+    assert [text.split(" ")[0] for *_, text in stages] == ["predicting", "predicting", "measuring"]
+    assert stages[1][-1] == f"predicting {windows} test windows"
