@@ -20,7 +20,7 @@ COMMANDS = {
     "cache images": ("cache", "images", "one", "--view", "frame", "--out"),
 }
 #: Of these the folder grows as it is written; it is held from within.
-GROWING = {"synth": ("synth", "--subjects", "1", "--clips", "1", "--frames", "30")}
+GROWING = {"synth": ("synth", "--subjects", "5", "--clips", "1", "--frames", "30")}
 
 
 @pytest.fixture
