@@ -13,6 +13,7 @@ from skelemo.simulate.detection import Camera, random_camera
 from skelemo.simulate.emotions import NAMES
 from skelemo.simulate.scene import Crowd, Person, act, film, walk
 from skelemo.simulate.subject import Level, Subject, random_subject
+from skelemo.text import count
 
 FOLDS = 5
 SPLITS = ("train", "validation", "test")
@@ -73,7 +74,7 @@ class Cast:
 
     def __post_init__(self) -> None:
         if self.subjects < FOLDS:
-            raise ConfigError(f"{self.subjects} subjects: expected at least {FOLDS}, one for each fold")
+            raise ConfigError(f"{count(self.subjects, 'subject')}: expected at least {FOLDS}, one for each fold")
         if not 0 <= self.difficulty <= 1:
             raise ConfigError(f"difficulty {self.difficulty}: expected 0 (nearly separable) to 1 (hard)")
         if self.seed < 0:

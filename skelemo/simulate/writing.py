@@ -30,7 +30,7 @@ from skelemo.simulate.clips import FOLDS, Cast, Clip, Role, long_clip, short_cli
 from skelemo.simulate.detection import six_digits
 from skelemo.simulate.emotions import NAMES
 from skelemo.skeleton import BODY_25, FACE_70, layout
-from skelemo.text import SIMULATED
+from skelemo.text import SIMULATED, count
 
 FORMS = ("affwild2", "dfew", "both")
 
@@ -63,7 +63,7 @@ class Plan:
         if self.form not in FORMS:
             raise unknown("form", self.form, FORMS)
         if self.clips < 1 or self.frames < 30:
-            raise ConfigError(f"{self.clips} clips of {self.frames} frames: expected at least 1 clip of 30 frames")
+            raise ConfigError(f"{count(self.clips, 'clip')} of {self.frames} frames: expected at least 1 of 30 frames")
 
     @property
     def cast(self) -> Cast:
