@@ -37,7 +37,7 @@ def test_the_page_is_ranked_and_filtered_and_its_command_opens_the_queue(browser
     shown = [line for line in lines.all() if line.is_visible()]
     assert len(shown) == kinds.count("frozen")
     assert "still <b>" in shown[0].inner_text()
-    assert "20 to 31" in shown[0].inner_text() or "21 to 31" in shown[0].inner_text()
+    assert "20 to 31" in shown[0].inner_text()
     program, *command = shlex.split(tab.inner_text(".command"))
     assert program == "skelemo"
     with serving(*command) as address:

@@ -402,7 +402,7 @@ def test_verbs_that_predict_refuse_it_in_one_line(config, nameless, cache, tmp_p
         assert answer.exit_code == 2, verb
         wanted = "it has no heads to predict; start a training from it with skelemo train --init RUN"
         assert answer.output.strip().splitlines() == [f"Error: {run} is a pretraining run: {wanted}"], verb
-    assert not out.exists() or not any(out.iterdir())
+    assert not list(out.glob("*"))
     for verb, told in (
         (["train", "--out", run, "--resume"], f"skelemo pretrain --out {run} --resume"),
         (["train", "--data", cache, "--set", "pretrain=true", "--out", out], f"skelemo pretrain CACHE --out {out}"),
