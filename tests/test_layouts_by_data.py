@@ -12,6 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import skelemo
 from skelemo import skeleton
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
@@ -19,6 +20,8 @@ from skelemo.errors import ConfigError
 from skelemo.models.registry import create
 from skelemo.render import SkeletonRenderer
 from skelemo.skeleton import COCO_17, MEDIAPIPE_33, Part, layout, register_layout
+from skelemo.training.config import load_config
+from skelemo.training.fit import train
 
 #: A horse's head, as a data set of animals might have it: five points under a key of its own.
 HORSE = Part("horse_5", ("Poll", "LEar", "REar", "Muzzle", "Chin"), limbs=((0, 1), (0, 2), (0, 3), (3, 4)), kind="body")
@@ -33,9 +36,9 @@ def horse():
     layout.cache_clear()
 
 
-def written(folder, key, count):
+def written(folder, key, count, turn=0.1):
     """A recording of one person whose points lie on a circle that turns; returns its points ``[T, V, 2]``."""
-    angles = 0.1 * np.arange(FRAMES)[:, None] + np.linspace(0, 6, count)
+    angles = turn * np.arange(FRAMES)[:, None] + np.linspace(0, 6, count)
     points = np.round(np.stack([300 + 100 * np.cos(angles), 200 + 100 * np.sin(angles)], -1), 2)
     folder.mkdir(parents=True)
     for number, frame in enumerate(points):
@@ -82,6 +85,31 @@ def test_a_part_defined_by_data_is_read_drawn_trained_and_exported(tmp_path, par
     assert float(first.split(",")[column]) == pytest.approx(points[0, 1, 0], abs=0.01)
     run("cache", "export", tmp_path / "c", "--to", "pose", "--out", tmp_path / "poses")
     assert [file.suffix for file in (tmp_path / "poses").iterdir()] == [".pose"]
+
+
+@pytest.mark.usefixtures("horse")
+@pytest.mark.parametrize("part", [HORSE, COCO_17], ids=lambda part: part.name)
+def test_a_run_in_another_layout_predicts_from_files_a_cache_and_a_stream(tmp_path, part):
+    rows = ["video,label"]
+    for number in range(8):
+        written(tmp_path / "json" / f"ride {number}", part.key, len(part), turn=0.1 + number / 50)
+        rows.append(f"ride {number},{'calm' if number % 2 else 'alert'}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    labels = ["--labels", f"table:{tmp_path / 'labels.csv'}", "--layout", part.name]
+    run("ingest", tmp_path / "json", *labels, "--out", tmp_path / "c")
+    given = {"data": str(tmp_path / "c"), "model": {"width": 16}, "epochs": 1, "length": 3, "reference": "window"}
+    given |= {"split": "holdout:0.25", "device": "cpu", "importance": "0", "target": "last", "smooth": 1}
+    train(load_config(overrides=given), tmp_path / "run")
+
+    model, one = skelemo.load(tmp_path / "run"), tmp_path / "json" / "ride 3"
+    assert model.layout == layout(part.name)
+    table, cached = model.predict(one), model.predict(tmp_path / "c")
+    assert table["frame"].tolist() == list(range(FRAMES))
+    same = cached[cached["video"].str.startswith("ride 3")]
+    np.testing.assert_allclose(table["p_calm"], same["p_calm"], atol=1e-5)
+    frames = [json.loads(file.read_text()) for file in sorted(one.iterdir())]
+    live = [row for frame in skelemo.live(model, frames, every_frame=True) for row in frame.rows()]
+    np.testing.assert_allclose([row["p_calm"] for row in live], same["p_calm"], atol=1e-5)
 
 
 def test_coco_17_is_read_into_body_25_when_named(tmp_path):

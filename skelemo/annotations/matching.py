@@ -26,6 +26,10 @@ _PIECE = re.compile(r"_from([0-9]{1,9})(?=_left$|_right$|_person[0-9]{1,9}$|$)")
 _MOST_COMPARED = 50
 
 
+#: Between a name and the most similar one.
+_NEAREST = ", most similar to "
+
+
 @dataclass(frozen=True, eq=False)
 class Matching:
     """Labels and recordings, paired."""
@@ -50,7 +54,9 @@ class Matching:
             ("labels without a recording", unused, self.unlabeled, self.sources),
         ):
             if names:
-                lines.append(f"{title}: {count([*_with_nearest(names[:3], others, rest), *names[3:]])}")
+                named = "; ".join(_with_nearest(names[:3], others, rest))
+                more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+                lines.append(f"{title}: {len(names):,} ({named}{more})")
         return [*lines, *self.notes]
 
 
@@ -206,7 +212,7 @@ def _with_nearest(names: Sequence[str], *candidates: Sequence[str]) -> Iterator[
     pairs = [{name: _letter_pairs(name) for name in keys} for keys in plain]
     for name in names:
         near = next(filter(None, map(_nearest, itertools.repeat(_last(name)), pairs, plain)), "")
-        yield f"{name}; most similar is {near}" if near else name
+        yield f"{name}{_NEAREST}{near}" if near else name
 
 
 def _nearest(key: str, pairs: Mapping[str, set[str]], plain: Mapping[str, str]) -> str:
@@ -257,8 +263,8 @@ def _nothing_matches(annotations: Annotations, recordings: Recordings) -> InputE
     listed = [*dict.fromkeys(item.video for item in annotations.items)]
     sources = [source for _, source, *_ in recordings]
     names = [repr(name) for name in dict.fromkeys(name for name, *_ in recordings)]
-    near = [text for text in _with_nearest(listed[:50], sources) if "; most similar is " in text]
-    hint = f"the most similar pair is {near[0].replace('; most similar is ', ' and ')}; " if near else ""
+    near = [text for text in _with_nearest(listed[:50], sources) if _NEAREST in text]
+    hint = f"the most similar pair is {near[0].replace(_NEAREST, ' and ')}; " if near else ""
     return InputError(
         f"no label matches a recording: labels are for {some([repr(video) for video in listed])}; recordings are "
         f"{some(names)} (or by path {recordings[0][1]!r}); {hint}are they from the same data set?"

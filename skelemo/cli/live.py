@@ -13,6 +13,7 @@ import click
 
 from skelemo.cli.extract import finding
 from skelemo.cli.values import PATH, RATE, SIZE, TEXT, allow_option, min_seen_option, port_option, scale_option
+from skelemo.errors import InputError
 from skelemo.text import count, duration, visible
 
 if TYPE_CHECKING:
@@ -107,7 +108,10 @@ def command(
         click.echo(f"\nstopped; {_summary(frames, begun, latencies, problems)}", err=True)
         ctx.exit(130)
     click.echo(_summary(frames, begun, latencies, problems), err=True)
-    ctx.exit(2 if problems.count and not frames else 0)
+    if not frames:
+        earlier = not options["from_start"] and Path(source).is_dir()
+        hint = "; --from-start also predicts for files already in the folder" if earlier else ""
+        raise InputError(f"{source}: no frame arrived{hint}")
 
 
 def _summary(frames: int, begun: float, latencies: Sequence[float], problems: "Problems") -> str:
@@ -196,7 +200,7 @@ def _mark(share: float, width: int = 11) -> str:
 
 @contextmanager
 def _page(model: "LiveModel", name: str, size: tuple[int, int], port: int) -> Iterator[Show]:
-    from skelemo.inference.live import stream_layout
+    from skelemo.skeleton import stream_layout
     from skelemo.view.live_page import LivePage
 
     with LivePage(name, model.heads, stream_layout(model.layout), size, port) as page:

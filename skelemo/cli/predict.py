@@ -89,7 +89,7 @@ def command(
 
     from skelemo.cli.progress import progress
     from skelemo.inference.keypoints import ReadOptions
-    from skelemo.inference.prediction import Request, predict_file
+    from skelemo.inference.prediction import Request, kept, predict_file
     from skelemo.text import count, visible
 
     reading = ReadOptions(person, fps, size, jobs or os.cpu_count() or 1, scheduler or "", pose=pose)
@@ -101,6 +101,8 @@ def command(
     try:
         done = predict_file(Request(runs, source, out, options, reading, allow, device, progress, drawing, film, raw))
     except KeyboardInterrupt:
+        if not kept(out):
+            raise
         line = f"interrupted; finished recordings are kept in {out}.parts; run the same command again to resume"
         click.echo(f"\n{line}", err=True)
         ctx.exit(130)

@@ -1,6 +1,7 @@
 """Output of ``skelemo cache info``, using rich."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from skelemo.cli.screen import Screen
@@ -18,7 +19,10 @@ MOST_VALUES = 5
 
 
 def provenance_table(cache: "Cache", known: "Provenance", unusable: int) -> None:
-    """A cache's provenance (sources, settings, versions, hashes) and how many recordings could not be used."""
+    """A cache's provenance and how many recordings could not be used; settings unless they are the defaults."""
+    from skelemo.ingest.task import Settings
+
+    usual = {field.name: field.default for field in fields(Settings)}
     shown = table(f"provenance of {cache.name}", "", "", words=(0, 1))
     shown.show_header = False
     size, names = sum(known.shards.values()), list(known.shards)
@@ -33,13 +37,16 @@ def provenance_table(cache: "Cache", known: "Provenance", unusable: int) -> None
         shown.add_row(f"head {head.name}", f"{head.kind}: {', '.join(head.outputs)}")
     shown.add_row("simulated", "yes" if known.simulated else "no")
     for name, values in known.settings.items():
+        if name == "layout" or set(values) == {str(usual.get(name))}:
+            continue
         shown.add_row(f"setting {name}", _listed(values, len(names)))
     shown.add_row("coordinates", _listed(known.scales, sum(known.scales.values())))
     for name, values in known.origin.items():
         shown.add_row(name, _listed(values, len(names)))
     shown.add_row("recordings", f"{known.recordings:,}")
     shown.add_row("  others, not usable", f"{unusable:,}{' (see problems.csv)' if unusable else ''}")
-    shown.add_row("  below", _listed({folder or "(the source itself)": n for folder, n in known.folders.items()}))
+    if folders := {folder: number for folder, number in known.folders.items() if folder}:
+        shown.add_row("  by folder", _listed(folders))
     shown.add_row("  bodies", _listed({model or "none": n for model, n in known.body_models.items()}, known.recordings))
     shown.add_row("  files", f"{known.files:,}, {known.unread:,} unreadable")
     shown.add_row("  people in them", f"{known.people:,}")
@@ -50,6 +57,9 @@ def labels_table(cache: "Cache") -> None:
     """Number of frames per label."""
     from skelemo.cache.summary import labeled
 
+    if not cache.heads:
+        Screen().print("no labels")
+        return
     shown = table("labels", "", "", "frames", "share")
     for head, counts in labeled(cache).items():
         for name, frames in counts.items():

@@ -1,6 +1,7 @@
 """``skelemo synth``: write simulated actors as OpenPose JSON with labels."""
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -39,3 +40,7 @@ def command(
     frames_in_all = sum(row.frames for row in videos.values())
     of = f"{count(frames_in_all, 'frame')}, {count(subjects, 'subject')}"
     click.echo(f"{out}: {count(len(videos), 'simulated clip')}, {of}")
+    for there, kind, name in ((plan.long, "affwild2", "json"), (plan.short, "dfew", "dfew/json")):
+        if there:
+            source, labels = quote(str(out / name)), quote(f"{kind}:{out / kind}")
+            click.echo(f"skelemo ingest {source} --labels {labels} --out cache/{kind}")

@@ -71,13 +71,15 @@ def suspects_table(suspects: "pd.DataFrame", most: int = 20) -> None:
 
 def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
     """A finished run's scores with intervals, and its location."""
+    from skelemo.evaluation.metrics import title_of
+
     console = Screen()
-    shown = table(f"scores of {out}", "subset", "head", "figure", "value", "95 % interval")
+    shown = table(f"scores of {out}", "subset", "head", "metric", "value", "95 % interval")
     for subset, heads in scores.items():
         for head, scored in heads.items():
             for name, figure in scored.items():
                 if isinstance(figure, dict) and figure.get("value") is not None:
-                    shown.add_row(subset, head, name.replace("_", " "), *_figure(figure, scored))
+                    shown.add_row(subset, head, title_of(name), *_figure(figure, scored))
             if scored.get("note"):
                 console.print(f"{subset}, {head}: {scored['note']}", soft_wrap=True)
     console.print(shown)
@@ -89,15 +91,17 @@ def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
 
 def _tables_by(scores: Mapping[str, Mapping[str, Any]]) -> list[Table]:
     """Each head's main metric per group, for the columns that scores are broken down by."""
+    from skelemo.evaluation.metrics import title_of
+
     found: dict[str, Table] = {}
     for heads in scores.values():
         for head, scored in heads.items():
             for group in scored.get("by", ()):
                 one, column = group["scores"], group["column"]
-                made = found.setdefault(column, table(f"by {column}", column, "head", "figure", "value",
+                made = found.setdefault(column, table(f"by {column}", column, "head", "metric", "value",
                                                       "95 % interval", "n"))  # fmt: skip
                 name, figure = next((name, found) for name, found in one.items() if isinstance(found, dict))
-                made.add_row(group["group"], head, name.replace("_", " "), *_figure(figure, one),
+                made.add_row(group["group"], head, title_of(name), *_figure(figure, one),
                              count(one["windows"], one["unit"]))  # fmt: skip
     return list(found.values())
 
@@ -105,7 +109,7 @@ def _tables_by(scores: Mapping[str, Mapping[str, Any]]) -> list[Table]:
 def ingest_table(plan: "Plan", tally: "Tally") -> None:
     """Summary of an ingest: people, frames, missing points, labels, problems."""
     console = Screen()
-    for note in (*plan.notes, *tally.notes):
+    for note in (*plan.notes, *_merged(tally.notes)):
         console.print(f"note: {note}", soft_wrap=True)
     shown = table(f"ingested into {plan.out}", "", "")
     shown.show_header = False
@@ -140,6 +144,23 @@ def ingest_table(plan: "Plan", tally: "Tally") -> None:
         console.print(f"{problem.file}: {problem.reason}", style="yellow", soft_wrap=True)
     if tally.problems or tally.failures:
         console.print(f"full list: {plan.out / 'problems.csv'}")
+
+
+def _merged(notes: "list[str]") -> "list[str]":
+    """Notes, with those on three or more recordings in the same words merged."""
+    sources: dict[str, list[str]] = {}
+    for note in notes:
+        source, _, text = note.partition(": ")
+        sources.setdefault(text or note, []).append(source)
+    found = []
+    for text, names in sources.items():
+        several = len(names) >= 3
+        found += (
+            [f"{len(names):,} recordings, such as {names[0]}: {text}"]
+            if several
+            else [f"{name}: {text}" if name != text else text for name in names]
+        )
+    return found
 
 
 def cache_table(caches: "list[Cache]") -> None:

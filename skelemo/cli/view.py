@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from skelemo.cli.values import PATH, SEED, different, port_option
+from skelemo.cli.values import PATH, SEED, different, folder, port_option
 
 
 @click.command("view")
@@ -54,7 +54,7 @@ def command(
 
 @click.command("show")
 @click.argument("cache", nargs=-1, required=True, type=PATH, callback=different)
-@click.option("--out", required=True, type=PATH, help="Output folder; new or empty.")
+@click.option("--out", required=True, type=PATH, callback=folder, help="Output folder; new or empty.")
 @click.option("--per-class", default=12, show_default=True, type=click.IntRange(1), help="Samples per class.")
 @click.option("--view", type=click.Choice(["frame", "person", "face", "person+face"]),
               help="Content of the images.  [default: person, face or both, as in the cache]")  # fmt: skip

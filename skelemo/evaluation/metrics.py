@@ -80,6 +80,15 @@ def titles(head: Head) -> dict[str, str]:
     return found
 
 
+def title_of(name: str) -> str:
+    """Title of a metric by its name in scores; with the output, if evaluated by output: ``ccc_mean`` is mean CCC."""
+    metric = max((key for key in METRICS if f"{name}_".startswith(f"{key}_")), key=len, default="")
+    if not metric:
+        return name.replace("_", " ")
+    title, output = METRICS[metric].facts.title, name[len(metric) + 1 :]
+    return f"mean {title}" if output == "mean" else f"{title} {output}".rstrip()
+
+
 def confusion(truth: ArrayLike, predicted: ArrayLike, classes: int) -> Counts:
     """Count windows ``[N]`` by true class (row) and predicted class (column): ``[C, C]``.
 

@@ -15,7 +15,7 @@ from skelemo.inference.history import History, Shape, View
 from skelemo.inference.live_sources import Frame, Problems, open_stream
 from skelemo.inference.table import output_names
 from skelemo.openpose.stream import FrameReader
-from skelemo.skeleton import Layout, layout
+from skelemo.skeleton import Layout, layout, stream_layout
 from skelemo.targets import Head
 from skelemo.tracking.online import NOBODY, OnlineTracker
 
@@ -241,13 +241,6 @@ class Live:
             means[head.name] = pieces[0] if len(pieces) == 1 else np.mean(pieces, 0)
         frames, points = np.min([one[1] for one in found], 0), np.min([one[2] for one in found], 0)
         return means, (frames > 0) & (points >= self.min_seen)
-
-
-def stream_layout(seen: Layout) -> Layout:
-    """Layout to read from a stream: body and face, which tracking needs, and the model's parts."""
-    parts = {part.name for part in (*layout().parts, *seen.parts)}
-    words = ("body_25+face_70", "body_25+face_70+hand_21x2")
-    return next((layout(word) for word in words if parts <= {part.name for part in layout(word).parts}), seen)
 
 
 def live(

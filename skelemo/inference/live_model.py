@@ -13,12 +13,13 @@ from skelemo.data.images import usual_size
 from skelemo.errors import ConfigError
 from skelemo.inference.environment import choose_device
 from skelemo.inference.history import Shape, View
-from skelemo.inference.live import Prediction, stream_layout
+from skelemo.inference.live import Prediction
 from skelemo.inference.predictor import TYPES, Member, Model
 from skelemo.models.heads import predictions
 from skelemo.models.packing import packed
 from skelemo.preprocess import prepare
 from skelemo.preprocess.calibration import evidence_of, shifts, sums_by
+from skelemo.skeleton import stream_layout
 
 _ROUNDS = 12  # timed predictions for each number of threads
 _WORTH = 0.75  # relative time below which more threads are worth it

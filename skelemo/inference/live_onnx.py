@@ -8,7 +8,8 @@ import numpy as np
 
 from skelemo.inference import onnx
 from skelemo.inference.history import Shape, View
-from skelemo.inference.live import Prediction, stream_layout
+from skelemo.inference.live import Prediction
+from skelemo.skeleton import stream_layout
 
 
 class OnnxModel:

@@ -65,7 +65,7 @@ class Request:
     @property
     def folder(self) -> Path:
         """Folder of intermediate results."""
-        return Path(os.path.abspath(self.out.with_name(f"{self.out.name}.parts")))
+        return _parts(self.out)
 
 
 def predict_file(request: Request) -> Predicted:
@@ -97,6 +97,16 @@ def predict_file(request: Request) -> Predicted:
         found = predict_source(request, model, keypoints)
         shutil.rmtree(folder, ignore_errors=True)
     return found
+
+
+def kept(out: Path) -> bool:
+    """Whether an interrupted call left intermediate results from which another one resumes."""
+    folder = _parts(out)
+    return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+
+
+def _parts(out: Path) -> Path:
+    return Path(os.path.abspath(out.with_name(f"{out.name}.parts")))
 
 
 def _load(request: Request) -> "BasePredictor":

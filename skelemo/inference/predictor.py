@@ -30,7 +30,7 @@ from skelemo.models.heads import predictions
 from skelemo.preprocess import Preparation
 from skelemo.runs.folder import NO_HEAD, training_folders
 from skelemo.runs.model_file import ModelFile, has_model, read_model
-from skelemo.skeleton import Layout, layout
+from skelemo.skeleton import Layout, layout, layout_of
 from skelemo.targets import Head
 
 #: Reduced precisions.
@@ -99,8 +99,7 @@ class Model(BasePredictor):
     @property
     def layout(self) -> Layout:
         """The parts of all members."""
-        everything = layout("body_25+face_70+hand_21x2")
-        return everything.only({part.name for one in self.members for part in one.layout.parts})
+        return layout_of({part.name for one in self.members for part in one.layout.parts})
 
     @property
     def by_subject(self) -> bool:  # type: ignore[override]  # a class attribute in the base class

@@ -22,7 +22,7 @@ from skelemo.ingest.plan import Plan, Settings, make_plan
 from skelemo.ingest.result import Tally
 from skelemo.ingest.run import ingest
 from skelemo.pose.extract import find_videos
-from skelemo.skeleton import Layout, layout
+from skelemo.skeleton import Layout, layout, stream_layout
 
 Source = str | os.PathLike[str] | np.ndarray | Sequence[Mapping[str, Any]]
 #: Possible layouts of an array, identified by their number of points.
@@ -100,10 +100,8 @@ def _of_videos(
 
 def _ingested(path: Path, folder: Path, wanted: Layout, reading: ReadOptions, stage: Stage) -> OpenedSource:
     """The cache of ingested recordings."""
-    everything = layout(_LAYOUTS[-1])  # tracking needs body and face
-    parts = {part.name for part in (*layout().parts, *wanted.parts)}
     width, height = reading.size
-    settings = Settings(everything.only(parts).name, person=reading.person, width=width, height=height, fps=reading.fps)
+    settings = Settings(stream_layout(wanted).name, person=reading.person, width=width, height=height, fps=reading.fps)
     named = json.dumps([os.path.abspath(path), settings.kept()])
     where = folder / f"recordings-{hashlib.sha256(named.encode(errors='surrogateescape')).hexdigest()[:16]}"
     plan = make_plan(path, where, None, settings, replace=True)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -62,7 +62,12 @@ def require_keypoints(plan: Plan, tally: Tally) -> None:
 
     Does nothing if the cache has other recordings, or a recording was unusable.
     """
-    if not tally.recordings or tally.failures or any(tally.seen.values()) or {*shards_in(plan.out)} - {*tally.shards}:
+    if (
+        not tally.recordings
+        or tally.failures
+        or any(tally.seen.values())
+        or _names(shards_in(plan.out)) - _names(tally.shards)
+    ):
         return
     for shard in tally.shards:
         shard.unlink()
@@ -71,6 +76,10 @@ def require_keypoints(plan: Plan, tally: Tally) -> None:
     read = f"{count(tally.recordings, 'recording')}, {count(tally.files, 'file')}"
     why = f" ({tally.notes[0]})" if tally.notes else ""
     raise InputError(f"{plan.source}: no keypoints in {read}{why}: no cache was written")
+
+
+def _names(shards: Iterable[Path]) -> set[str]:
+    return {shard.name for shard in shards}  # workers use absolute paths
 
 
 def _jobs(plan: Plan, heartbeat: Path, stage: Path | None) -> Iterator[Job]:

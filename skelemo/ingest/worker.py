@@ -24,7 +24,7 @@ from skelemo.ingest.task import Settings, Task, fingerprint
 from skelemo.openpose.files import Contents, Problem
 from skelemo.openpose.people import NO_GUESS, Guess, People, RecordingError, read_people
 from skelemo.openpose.reader import Reader
-from skelemo.skeleton import Layout, layout
+from skelemo.skeleton import PARTS, Layout, layout
 from skelemo.text import count, some
 from skelemo.tracking import LONG, identify
 
@@ -133,9 +133,10 @@ def _nobody(people: People, name: str) -> str:
     if not people.other_keys:
         return f"OpenPose detected nobody in {frames}"
     expected = ", ".join(part.key for part in layout(name).parts)
+    fitting = [word for word in PARTS.names() if {part.key for part in layout(word).parts} <= {*people.other_keys}]
     return (
-        f"no keypoints of {name} in {frames}: people have {some(people.other_keys, 8)}; "
-        f"expected {expected} (choose the parts to read with --layout)"
+        f"no keypoints of {name} in {frames}: people have {some(people.other_keys, 8)}, not {expected}; "
+        f"choose the parts to read with --layout{f' {fitting[0]}' if len(fitting) == 1 else ''}"
     )
 
 

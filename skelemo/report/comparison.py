@@ -12,9 +12,11 @@ import pandas as pd
 from skelemo.cache.corrections import in_words
 from skelemo.evaluation.metrics import METRICS, main_metric, metrics_of, titles
 from skelemo.report.describe import (
+    OPTIMIZERS,
     data_name,
     interval_basis,
     missing_interval,
+    optimizer_of,
     parts_of,
     setting_text,
     settings_of,
@@ -28,8 +30,6 @@ from skelemo.targets import Head
 from skelemo.text import count
 
 NO_OPTIMIZER = "no optimizer"
-
-_OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "adamax": "Adamax"}
 
 #: Settings that do not define an experiment.
 _INCIDENTAL = ("seed", "split_seed", "device", "devices", "nodes", "memory", "compile", "by", "mistakes")
@@ -79,8 +79,7 @@ class Entry:
     @property
     def optimizer(self) -> str:
         """The optimizer's usual spelling, or `NO_OPTIMIZER`."""
-        name = self.runs[0].config.get("optimizer")
-        return _OPTIMIZERS.get(str(name), str(name)) if name else NO_OPTIMIZER
+        return optimizer_of(self.runs[0]) or NO_OPTIMIZER
 
     def estimate(self, head: str, figure: str) -> Estimate | None:
         """A score on the shown subset, or None if a run lacks it."""
@@ -143,6 +142,7 @@ class Comparison:
     def facts(self) -> dict[str, str]:
         """Data, split and basis of the scores, by name."""
         run, windows = self.runs[0], [[head.get("windows", 0) for head in run.shown.values()] for run in self.runs]
+        unit = next((str(head["unit"]) for head in run.shown.values() if head.get("unit")), "window")
         low, high = smallest_and_largest(max(numbers, default=0) for numbers in windows)
         size = [f"{run.data[key]:,} {key}" for key in ("sequences", "frames") if isinstance(run.data.get(key), int)]
         facts = {
@@ -155,7 +155,7 @@ class Comparison:
             "Layout": str(run.data.get("layout", "")),
             "Split": split_name(run),
             "Sequences": subset_sizes(run),
-            "Scored": f"{low:,} to {high:,} windows" if low != high else count(low, "window"),
+            "Scored": f"{low:,} to {high:,} {unit}s" if low != high else count(low, unit),
             "Intervals": "; ".join(
                 dict.fromkeys(interval_basis(self.scored(head)[0].shown[head.name]) for head in self.heads)
             ),
@@ -220,7 +220,7 @@ class Comparison:
         """The head's main metric by architecture and optimizer."""
         figure = main_metric(head)
         entries = self.labeled(head)
-        known = list(_OPTIMIZERS.values())
+        known = list(OPTIMIZERS.values())
         names = {entry.optimizer for _, entry in entries}
         optimizers = [name for name in known if name in names] + sorted(names - set(known))
         rows: dict[str, dict[str, Estimate | None]] = {}

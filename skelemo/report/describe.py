@@ -156,6 +156,9 @@ def evaluated(run: Run) -> str:
     return f"An evaluation{of} on other data, {data_name(run)}, which were not used for training or model selection."
 
 
+#: Usual spelling of optimizers, in the order of the paper's tables.
+OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "adamax": "Adamax"}
+
 #: Titles of columns whose names are not self-explanatory.
 _GROUPED_BY = {"missing": "share of missing points", "visible": "visible parts"}
 
@@ -232,6 +235,12 @@ def settings_of(run: Run) -> dict[str, Any]:
         else:
             found[name] = value
     return found
+
+
+def optimizer_of(run: Run) -> str:
+    """The optimizer's usual spelling; empty if there is none."""
+    name = str(run.config.get("optimizer") or "")
+    return OPTIMIZERS.get(name, name)
 
 
 def setting_text(value: Any) -> str:

@@ -86,7 +86,9 @@ def class_bars(per_class: Mapping[str, Mapping[str, Any]]) -> Figure:
         if np.isnan(values[key]).all():
             continue
         size = 7 if key == "f1" else 3.2
-        axes.plot(values[key], places, marker, color=color, markersize=size, markeredgewidth=1.4, label=_TITLES[key])
+        bounded = key == "f1" and not np.isnan(values["f1_low"]).all()
+        axes.plot(values[key], places, marker, color=color, markersize=size, markeredgewidth=1.4, clip_on=False,
+                  label=f"{_TITLES[key]} and 95 % interval" if bounded else _TITLES[key])  # fmt: skip
     axes.set(xlim=(0, 1.0), ylim=(len(names) - 0.5, -0.5))
     written = _readable(len(names))
     axes.set_yticks(written, [shorten(names[place], 18) for place in written], color=INK)
@@ -224,7 +226,7 @@ def forest(rows: Sequence[tuple[str, float, float, float]], label: str, referenc
     return figure
 
 
-_TITLES = {"f1": "F1 and interval", "precision": "precision", "recall": "recall"}
+_TITLES = {"f1": "F1", "precision": "precision", "recall": "recall"}
 _CLASS_KEYS = ("f1", "f1_low", "f1_high", "precision", "recall")
 
 

@@ -148,8 +148,8 @@ def _plane(axes: Axes, head: Head, title: str) -> None:
     axes.set(xlim=limits, ylim=limits, aspect="equal", xticks=ticks, yticks=ticks)
     axes.set(xlabel=head.outputs[0], ylabel=head.outputs[1], title=title)
     axes.add_patch(Circle((middle, middle), half, fill=False, edgecolor=MUTED, linewidth=0.7))
-    axes.axhline(middle, color=MUTED, linewidth=0.5)
-    axes.axvline(middle, color=MUTED, linewidth=0.5)
+    axes.axhline(middle, color=MUTED, linewidth=0.5, zorder=0.5)
+    axes.axvline(middle, color=MUTED, linewidth=0.5, zorder=0.5)
 
 
 def _middle(head: Head) -> tuple[float, float]:

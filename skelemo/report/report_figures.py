@@ -92,7 +92,7 @@ def _class_figures(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterato
     yield ReportFigure(
         f"{head.name} classes",
         f"{stem}_classes",
-        "F1 of each class with its 95 % interval, precision and recall.",
+        "F1, precision and recall of each class.",
         figures.class_bars(scored["per_class"]),
     )
     truth, outputs = truth_of(run.windows, head), outputs_of(run.windows, head)
@@ -114,7 +114,7 @@ def _flag_figures(run: Run, head: Head, stem: str, _: Sequence[str]) -> Iterator
     for flag, found in run.shown[head.name]["per_flag"].items():
         one = estimate_in(run.shown[head.name], figure_of_output(head, "f1", flag))
         bars[flag] = found | ({"f1_low": one.low, "f1_high": one.high} if one else {})
-    yield ReportFigure(head.name, f"{stem}_flags", "F1 of each flag with its 95 % interval.", figures.class_bars(bars))
+    yield ReportFigure(head.name, f"{stem}_flags", "F1 of each flag.", figures.class_bars(bars))
     truth, outputs = truth_of(run.windows, head), outputs_of(run.windows, head)
     known = ~np.isnan(truth)
     error = presence_error(outputs[known], truth[known] > 0.5)

@@ -4,7 +4,16 @@ Parts are pure data: ingest, cache, preprocessing, renderer, graphs and exports 
 """
 
 from skelemo.skeleton.coco_mediapipe import COCO_17, MEDIAPIPE_33
-from skelemo.skeleton.layout import DEFAULT_LAYOUT, PARTS, Layout, layout, part_models, register_layout
+from skelemo.skeleton.layout import (
+    DEFAULT_LAYOUT,
+    PARTS,
+    Layout,
+    layout,
+    layout_of,
+    part_models,
+    register_layout,
+    stream_layout,
+)
 from skelemo.skeleton.openpose import (
     BODY_25,
     BODY_25B,
@@ -39,8 +48,10 @@ __all__ = [
     "Part",
     "Reference",
     "layout",
+    "layout_of",
     "part_models",
     "register_layout",
+    "stream_layout",
 ]
 
 #: Units of x and y: pixels, or image width and height as [0, 1] or [-1, 1].

@@ -136,6 +136,21 @@ def layout(name: str = DEFAULT_LAYOUT) -> Layout:
     return Layout("+".join(names), parts)
 
 
+def layout_of(names: Collection[str]) -> Layout:
+    """The layout of parts given by name, in the order body, face, hands, others. Raises `ConfigError` as `layout`."""
+    entries = [(word, _parts_of(word)) for word in PARTS.names()]
+    used = [(word, parts) for word, parts in entries if any(part.name in names for part in parts)]
+    used.sort(key=lambda entry: (KINDS.index(entry[1][0].kind), entry[1][0].name))
+    return layout("+".join(word for word, _ in used)).only(names)
+
+
+def stream_layout(wanted: Layout) -> Layout:
+    """Layout to read for a model's parts: with body and face, which tracking needs, if the parts are OpenPose's."""
+    parts = {part.name for part in (*layout().parts, *wanted.parts)}
+    words = (DEFAULT_LAYOUT, f"{DEFAULT_LAYOUT}+hand_21x2")
+    return next((layout(word) for word in words if parts <= {part.name for part in layout(word).parts}), wanted)
+
+
 def part_models(part: Part) -> dict[str, Part]:
     """Parts with the same key as this one, by name; itself first."""
     others = (other for word in PARTS.names() for other in _parts_of(word) if other.key == part.key)

@@ -1,7 +1,7 @@
 """Callbacks of a training: history, checkpoints and progress."""
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,11 @@ class History(Callback):
 
 
 class Progress(Callback):
-    """Reports sizes and device at the start, and losses and some ``metrics`` after each epoch."""
+    """Reports sizes and device at the start, and losses and some ``metrics``, by name, after each epoch."""
 
-    def __init__(self, report: Callable[[int, int, str], None], start: str, metrics: Iterable[str]) -> None:
-        self.report, self.start, self.metrics = report, start, tuple(metrics)
+    def __init__(self, report: Callable[[int, int, str], None], start: str, metrics: Mapping[str, str]) -> None:
+        self.report, self.start = report, start
+        self.metrics = {"train_loss": "train loss", "validation_loss": "validation loss"} | metrics
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Report the start."""
@@ -65,11 +66,7 @@ class Progress(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Report the epoch and its metrics."""
         found = trainer.callback_metrics
-        texts = (
-            f"{name.removeprefix('validation_').replace('_', ' ')} {float(found[name]):.3f}"
-            for name in ("train_loss", "validation_loss", *self.metrics)
-            if name in found
-        )
+        texts = (f"{title} {float(found[name]):.3f}" for name, title in self.metrics.items() if name in found)
         if trainer.is_global_zero:
             self.report(trainer.current_epoch + 1, trainer.max_epochs or 0, "  ".join(texts))
 

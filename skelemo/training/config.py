@@ -111,6 +111,14 @@ class Config(  # pydantic lists the fields of the last base first
         """The augmentation of training windows."""
         return self._settings(Augmentation)
 
+    def epoch_steps(self, batches: int) -> int:
+        """Optimizer steps per epoch of so many batches."""
+        return -(-batches // self.accumulate)
+
+    def training_epochs(self, steps: int) -> int:
+        """Number of epochs of so many steps."""
+        return -(-self.steps // steps) if self.steps else self.epochs
+
     def preparation(self, coordinates: Coordinates) -> Preparation:
         """The preparation of keypoints for a model that takes these coordinates, without calibration."""
         return self._settings(Preparation, coordinates=coordinates, calibrate="none", standardize="none")

@@ -21,7 +21,7 @@ from skelemo.data.calibration import people_of
 from skelemo.data.loader import Batches
 from skelemo.data.splits import SUBSETS, Fold
 from skelemo.data.windows import Targets
-from skelemo.evaluation.metrics import main_metric
+from skelemo.evaluation.metrics import main_metric, title_of
 from skelemo.inference.cost import throughput
 from skelemo.models.baselines import Baseline
 from skelemo.runs.folder import read_json, write_json
@@ -158,13 +158,14 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
     start = f"{_sizes(job, targets)}, {sum(p.numel() for p in network.parameters()):,} parameters, {job.device}"
     start += f", lr {float(config.lr):.2g} (found)" if job.config.lr == "auto" else ""
     start += f"; {first.text}" if first else ""
-    metrics = [f"validation_{head.name}_{main_metric(head)}" for head in job.heads]
+    mains = [(head.name, main_metric(head)) for head in job.heads]
+    metrics = {f"validation_{head}_{main}": f"{head} {title_of(main)}" for head, main in mains}
     kept = Checkpoints(folder / "checkpoints", monitor, mode, config.patience, config.patience_steps)
-    steps = -(-len(loaders.train_dataloader()) // config.accumulate)  # per epoch
+    steps = config.epoch_steps(len(loaders.train_dataloader()))
     with _quiet():
         trainer = lightning.Trainer(
             **_options(job),
-            max_epochs=-(-config.steps // steps) if config.steps else config.epochs,
+            max_epochs=config.training_epochs(steps),
             callbacks=[History(folder / "metrics.csv"), Progress(report, start, metrics), *job.callbacks, kept],
             limit_val_batches=1.0 if chooses else 0,
         )

@@ -25,6 +25,7 @@ from skelemo.text import count, some
 from skelemo.training.choice import Choice
 from skelemo.training.config import Config
 from skelemo.training.initial import Start, initialize, start_at_mean
+from skelemo.training.optimizers import require_warmup
 from skelemo.training.predicting import emotions_of
 
 #: Most windows used to measure the standard deviations of the reconstruction targets.
@@ -137,7 +138,7 @@ def balance_of(heads: Sequence[Head], targets: Targets) -> np.ndarray:
 
 
 def require_windows(job: Job, fold: Fold, number: int) -> None:
-    """Raise `ConfigError` for a fold whose windows do not suffice to train, select or score a model."""
+    """Raise `ConfigError` for a fold whose windows do not suffice to warm up, train, select or score a model."""
     config, targets = job.config, job.targets(fold)
     train, validation, test = (len(targets[subset]) for subset in SUBSETS)
     in_train, in_validation, in_test = (
@@ -179,6 +180,9 @@ def require_windows(job: Job, fold: Fold, number: int) -> None:
     ):
         if wrong:
             raise ConfigError(f"fold {number}: {message}")
+    if config.warmup and not config.is_baseline:
+        steps = config.epoch_steps(len(job.batches(targets["train"], config.seed)))
+        require_warmup(steps * config.training_epochs(steps), config)
 
 
 def precision(config: Config, device: torch.device) -> Any:

@@ -89,16 +89,23 @@ def parameter_groups(
         }
 
 
-def make_schedules(optimizer: Optimizer, steps: int, config: "Config") -> list[dict[str, Any]]:
-    """Lightning's ``lr_scheduler`` entries for the warm-up and the schedule.
-
-    Raises `ConfigError`: an unknown schedule, or a warm-up that is too long or combined with onecycle.
-    """
-    entry = SCHEDULES[config.schedule]
+def require_warmup(steps: int, config: "Config") -> None:
+    """Raise `ConfigError` for a warm-up that is longer than the training or combined with onecycle."""
     if config.warmup and config.schedule == "onecycle":
         raise ConfigError("the schedule onecycle includes a warm-up: omit warmup")
     if config.warmup >= steps > 0:
-        raise ConfigError(f"warmup is {config.warmup:,} steps; expected fewer than the training's {steps:,}")
+        raise ConfigError(
+            f"warmup is {config.warmup:,} steps, but the training has only {steps:,}: shorten it, or train longer"
+        )
+
+
+def make_schedules(optimizer: Optimizer, steps: int, config: "Config") -> list[dict[str, Any]]:
+    """Lightning's ``lr_scheduler`` entries for the warm-up and the schedule.
+
+    Raises `ConfigError` as `require_warmup`.
+    """
+    require_warmup(steps, config)
+    entry = SCHEDULES[config.schedule]
     made: list[tuple[Any, str]] = []
     if config.warmup:
         made.append((LinearLR(optimizer, _FIRST_RATE, total_iters=config.warmup), "step"))

@@ -116,11 +116,11 @@ def test_unmatched_names_are_listed_with_the_most_similar_one() -> None:
     summary = match(labels("clip_one", "b"), [("clip_onne", "s/clip_onne"), ("b", "s/b")]).summary()
     assert summary == [
         "recordings with labels: 1 of 2",
-        "recordings without labels: 1 (s/clip_onne; most similar is clip_one)",
-        "labels without a recording: 1 (clip_one; most similar is s/clip_onne)",
+        "recordings without labels: 1 (s/clip_onne, most similar to clip_one)",
+        "labels without a recording: 1 (clip_one, most similar to s/clip_onne)",
     ]
     both = match(labels("talk 2", "talk 3"), [("talk 2", "s/talk 2")]).summary()
-    assert both[1:] == ["labels without a recording: 1 (talk 3; most similar is s/talk 2)"]
+    assert both[1:] == ["labels without a recording: 1 (talk 3, most similar to s/talk 2)"]
     with pytest.raises(InputError, match="the most similar pair is clip_one and s/clip_onne"):
         match(labels("clip_one"), [("clip_onne", "s/clip_onne")])
 

@@ -138,6 +138,9 @@ def test_a_single_file_that_is_not_a_frame_is_a_one_line_error(tmp_path):
         (["train", "--data", "nowhere", "--out", "x", "--set", "epoch=3"], "did you mean 'epochs'"),
         (["train", "--config", "nowhere.yaml", "--out", "x"], "nowhere.yaml"),
         (["report", "nowhere", "--out", "x"], "nowhere"),
+        (["report", "nowhere", "--out", "x.html"], "x.html names a page; expected a folder for it, such as x;"),
+        (["show", "nowhere", "--out", "x.html"], "x.html names a page; expected a folder for it, such as x;"),
+        (["audit", "nowhere", "--out", "x.HTML"], "x.HTML names a page; expected a folder for it, such as x;"),
     ],
 )
 def test_user_errors_are_one_line_and_exit_code_2(clips, tmp_path, monkeypatch, words, told):

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from skelemo.errors import InputError
 from skelemo.evaluation import metrics
 from skelemo.evaluation.bootstrap import RESAMPLES, resample
-from skelemo.evaluation.metrics import METRICS, Metric, main_metric, titles
+from skelemo.evaluation.metrics import METRICS, Metric, main_metric, title_of, titles
 from skelemo.evaluation.scores import measure, score
 from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.targets import AU, EMOTIONS, EXPRESSION, VA, Head
@@ -286,6 +286,7 @@ def test_a_metric_is_added_in_one_place_and_has_an_interval(predictions: Predict
     )
     assert found["mae_mean"]["low"] < found["mae_mean"]["value"] < found["mae_mean"]["high"]
     assert titles(VA)["mae_mean"] == "mean MAE"
+    assert {name: title_of(name) for name in titles(VA)} == titles(VA)
 
 
 def test_a_head_of_one_value_is_scored_under_the_same_names() -> None:

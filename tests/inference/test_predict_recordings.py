@@ -183,6 +183,17 @@ def start(*words, pause=0.0):
     )
 
 
+def test_an_early_ctrl_c_leaves_nothing_and_says_so(run, recordings, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skelemo.inference.prediction._load", interrupted)
+    ended = CliRunner().invoke(main, ["predict", str(run), str(recordings), "--out", str(tmp_path / "x.csv")])
+    assert ended.exit_code == 130
+    assert ended.output == "\ninterrupted; no partial output was left; run the same command again\n"
+    assert not [*tmp_path.glob("x.csv*")]
+
+
 def when_begun(process, parts: Path, number: int) -> None:
     until = time.monotonic() + 600  # importing torch takes a minute where the machine is busy
     while len(list(parts.glob("*.parquet"))) < number:

@@ -331,6 +331,30 @@ def test_a_recording_without_people_is_noted(tmp_path, write_recording):
     assert tally.notes == ["empty: OpenPose detected nobody in 3 frames"]
 
 
+def test_the_same_note_on_many_recordings_is_printed_once(tmp_path, write_recording):
+    for number in range(4):
+        write_recording(f"empty {number}", [[], [], []])
+    write_recording("walk", STILL)
+    words = ["ingest", str(tmp_path / "json"), "--out", str(tmp_path / "cache"), "--jobs", "1"]
+    ended = CliRunner().invoke(main, words)
+    assert [line for line in ended.output.splitlines() if "nobody" in line] == [
+        "note: 4 recordings, such as empty 0: OpenPose detected nobody in 3 frames"
+    ]
+
+
+def test_keypoints_of_another_layout_write_no_cache_and_name_it(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / "json" / name).mkdir(parents=True)
+        person = {"hand_left_keypoints_2d": [9.0] * 63, "hand_right_keypoints_2d": [9.0] * 63}
+        frame = json.dumps({"version": 1.3, "people": [person]})
+        (tmp_path / "json" / name / f"{name}_000000000000_keypoints.json").write_text(frame)
+    monkeypatch.chdir(tmp_path)  # a relative --out, whose shards the workers name by absolute paths
+    ended = CliRunner().invoke(main, ["ingest", "json", "--out", "cache/x"])
+    assert ended.exit_code == 2
+    assert "choose the parts to read with --layout hand_21x2): no cache was written" in ended.output
+    assert not Path("cache/x").exists()
+
+
 def test_recordings_without_any_people_write_no_cache(tmp_path, write_recording):
     for name in ("empty", "void"):
         write_recording(name, [[], [], []])

@@ -76,6 +76,13 @@ def figure_of(run: Path, head: str, name: str) -> str:
     return f"{json.loads((run / 'scores.json').read_text())['test'][head][name]['value']:.3f}"
 
 
+def test_the_optimizer_is_spelled_alike_in_headings_and_tables(written: tuple[list[Path], Path]) -> None:
+    text = read(written[1]).text
+    assert "ann, SGD, seed 3." in text
+    assert "ann, Adam, seed 3." in text
+    assert "ann, sgd" not in text
+
+
 def test_the_page_is_self_contained(written: tuple[list[Path], Path]) -> None:
     _, out = written
     page = read(out)

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from skelemo.cli import main
 from skelemo.cli.synth import command
 from skelemo.errors import ConfigError, InputError
+from skelemo.ingest.plan import Settings, make_plan
 from skelemo.simulate import Cast, Plan, long_clip, short_clip, write
 from skelemo.simulate.detection import six_digits
 from skelemo.simulate.emotions import NAMES
@@ -28,6 +31,18 @@ def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("synth") / "out"
     write(out, PLAN)
     return out
+
+
+def test_the_command_prints_how_to_ingest_what_it_wrote(tmp_path):
+    words = ["synth", str(tmp_path / "an actor"), "--form", "both", "--subjects", "5", "--clips", "1", "--frames", "30"]
+    ended = CliRunner().invoke(main, words)
+    assert ended.exit_code == 0, ended.output
+    commands = [shlex.split(line) for line in ended.output.splitlines() if line.startswith("skelemo ingest ")]
+    assert [Path(words[2]).relative_to(tmp_path / "an actor").as_posix() for words in commands] == ["json", "dfew/json"]
+    for _, _, source, _, labels, _, _ in commands:
+        kind, _, place = labels.partition(":")
+        assert all(Path(each).is_dir() for each in (source, place))
+        assert len(make_plan(Path(source), tmp_path / "cache", labels, Settings()).tasks) >= 5, kind
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -164,6 +164,13 @@ def test_every_way_of_training_learns_and_is_resumed_where_it_stopped(config, tm
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.mark.parametrize("settings", [{"warmup": 5000}, {"warmup": 1, "schedule": "onecycle"}])
+def test_a_warm_up_that_does_not_fit_is_refused_before_the_run_folder_is_made(config, tmp_path, settings):
+    with pytest.raises(ConfigError, match="warmup is 5,000 steps, but the training has only|omit warmup"):
+        train(config(**settings), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_steps_are_the_budget_whatever_the_datas_size(config, tmp_path):
     for batch_size, epochs in ((32, 4), (64, 7)):  # 216 windows of 18 clips: 7 and 4 batches
         train(config(steps=25, batch_size=batch_size), tmp_path / f"{batch_size}")

@@ -146,7 +146,7 @@ def test_a_warm_up_rises_in_a_line_and_the_schedule_has_the_rest() -> None:
 
 def test_a_warm_up_that_does_not_fit_is_refused() -> None:
     optimizer = make_optimizer(nn.Linear(2, 2), load_config(None, {}))
-    with pytest.raises(ConfigError, match="warmup is 20 steps; expected fewer than the training's 14"):
+    with pytest.raises(ConfigError, match="warmup is 20 steps, but the training has only 14"):
         make_schedules(optimizer, 14, load_config(None, {"warmup": 20}))
     with pytest.raises(ConfigError, match="onecycle includes a warm-up"):
         make_schedules(optimizer, 14, load_config(None, {"warmup": 2, "schedule": "onecycle"}))
