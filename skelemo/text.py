@@ -99,6 +99,12 @@ def safe_cells(table: "pd.DataFrame") -> "pd.DataFrame":
     return table.assign(**safe).rename(columns=cell)
 
 
+def signed(value: float, low: float) -> str:
+    """A value with two decimals, and a sign if its range, from ``low``, has negative values."""
+    text = f"{value + 0.0:+.2f}".replace("-0.00", "+0.00")
+    return text if low < 0 else text.removeprefix("+")
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as ``2 h 05 min``, ``3 min 20 s`` or ``4 s``."""
     if not isinstance(seconds, int | float):

@@ -14,7 +14,7 @@ import click
 from skelemo.cli.extract import finding
 from skelemo.cli.values import PATH, RATE, SIZE, TEXT, allow_option, min_seen_option, port_option, scale_option
 from skelemo.errors import InputError
-from skelemo.text import count, duration, visible
+from skelemo.text import count, duration, signed, visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -109,9 +109,8 @@ def command(
         ctx.exit(130)
     click.echo(_summary(frames, begun, latencies, problems), err=True)
     if not frames:
-        earlier = not options["from_start"] and Path(source).is_dir()
-        hint = "; --from-start also predicts for files already in the folder" if earlier else ""
-        raise InputError(f"{source}: no frame arrived{hint}")
+        within = f" within {options['idle']:g} s" if options["idle"] else ""
+        raise InputError(f"{source}: no frame arrived{within}")
 
 
 def _summary(frames: int, begun: float, latencies: Sequence[float], problems: "Problems") -> str:
@@ -183,7 +182,9 @@ def people_table(frame: "LiveFrame", heads: "Sequence[Head]") -> "Table":
                 cells.append(f"{_bar(found[best])} {found[best]:4.0%} {head.outputs[best]}" if found else "–")
             else:
                 low, high = (head.low, head.high) if head.kind == "values" else (0.0, 1.0)
-                cells += [f"{_mark((value - low) / (high - low))} {value:+.2f}" for value in found] or ["–"] * len(head)
+                cells += [f"{_mark((value - low) / (high - low))} {signed(value, low)}" for value in found] or [
+                    "–"
+                ] * len(head)
         table.add_row(*cells, style="" if one.seen else "dim")
     return table
 

@@ -14,7 +14,7 @@ from skelemo.ingest import pool
 from skelemo.ingest.batching import bounds
 from skelemo.ingest.partition import other_partitions
 from skelemo.ingest.plan import Plan
-from skelemo.ingest.problems import write_problems
+from skelemo.ingest.problems import PROBLEMS, write_problems
 from skelemo.ingest.replace import publish, withdraw_contradictions
 from skelemo.ingest.result import Tally
 from skelemo.ingest.worker import Job, do_job
@@ -71,6 +71,8 @@ def require_keypoints(plan: Plan, tally: Tally) -> None:
         return
     for shard in tally.shards:
         shard.unlink()
+    if not tally.failed_files:
+        (plan.out / PROBLEMS).unlink(missing_ok=True)
     with suppress(OSError):
         plan.out.rmdir()  # fails unless it is empty
     read = f"{count(tally.recordings, 'recording')}, {count(tally.files, 'file')}"

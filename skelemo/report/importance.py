@@ -78,8 +78,9 @@ class HeadImportance:
             )
         sentences.append(
             "Redundant keypoints have a small effect one by one and a large one together. Part of a drop may be due to "
-            "the gap itself, which is rare in training, or to normalization, which uses torso, nose and eyes: without "
-            "them all other points shift, so hiding a region can have a larger effect than hiding its whole part."
+            "the gap itself, which is rare in training, or to normalization: without the points it uses (in OpenPose's "
+            "layouts, torso, nose and eyes), all others shift, so hiding a region can have a larger effect than hiding "
+            "its whole part."
         )
         return " ".join(sentences)
 
@@ -143,7 +144,9 @@ def drawings(one: HeadImportance) -> Iterator[tuple[str, str, Figure]]:
         numbers = f" Numbers: {names}." if len(first) else ""
         where = "Lines are shaded by the drop of their region, points by their own drop" if len(one.of("joint")) else (
             "Shaded by the drop of each region")  # fmt: skip
-        yield "keypoints", f"{where}. Front view: the person's right is on the left.{numbers}", figure
+        people = any((part := _part(name)) and part.kind != "other" for name in one.table["part"].unique())
+        view = " Front view: the person's right is on the left." if people else ""
+        yield "keypoints", f"{where}.{view}{numbers}", figure
     if len(one.of("part", "region")):
         yield (
             "regions",

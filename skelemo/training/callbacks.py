@@ -56,7 +56,7 @@ class Progress(Callback):
 
     def __init__(self, report: Callable[[int, int, str], None], start: str, metrics: Mapping[str, str]) -> None:
         self.report, self.start = report, start
-        self.metrics = {"train_loss": "train loss", "validation_loss": "validation loss"} | metrics
+        self.metrics = {"train_loss": "train loss", "validation_loss": "validation loss", **metrics}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Report the start."""

@@ -13,7 +13,7 @@ from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError
 from skelemo.render import SkeletonRenderer
 from skelemo.targets import Head, hard_labels
-from skelemo.text import count, visible
+from skelemo.text import count, signed, visible
 from skelemo.view.stills import Stills, png, require_empty
 
 PAGE = "samples.html"
@@ -153,11 +153,8 @@ def _texts(head: Head, label: np.ndarray) -> list[str]:
         return [f"{head.name} {head.outputs[int(hard_labels(label[None])[0])]}"]
     if head.kind == "flags":
         return [" ".join(name for name, flag in zip(head.outputs, label, strict=True) if flag > 0) or f"no {head.name}"]
-    values = ("–" if np.isnan(value) else f"{value:+.2f}" for value in label + 0.0)
-    return [
-        f"{name} {text.replace('-0.00', '+0.00').replace('-', '−')}"
-        for name, text in zip(head.outputs, values, strict=True)
-    ]
+    values = ("–" if np.isnan(value) else signed(value, head.low).replace("-", "−") for value in label)
+    return [f"{name} {text}" for name, text in zip(head.outputs, values, strict=True)]
 
 
 def _is_plane(head: Head) -> bool:

@@ -393,8 +393,8 @@ def test_keypoints_under_other_keys_are_noted(tmp_path):
         text = json.dumps({"people": [person] if number else []})
         (tmp_path / "json" / f"walk_{number:012d}_keypoints.json").write_text(text)
     assert run(tmp_path)[0].notes == [
-        "walk: no keypoints of body_25+face_70 in 3 frames: people have pose_xyc, hands; "
-        "expected pose_keypoints_2d, face_keypoints_2d (choose the parts to read with --layout)"
+        "walk: no keypoints of body_25+face_70 in 3 frames: people have pose_xyc, hands, "
+        "not pose_keypoints_2d, face_keypoints_2d; choose the parts to read with --layout"
     ]
 
 

@@ -157,4 +157,4 @@ def test_a_reliability_diagram_has_the_observed_frequency_in_each_tenth() -> Non
 
 def test_missing_scores_of_flags_are_not_drawn() -> None:
     figure = figures.class_bars({"AU1": {"f1": 0.5, "support": 3}})
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["F1 and interval"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["F1"]

@@ -166,7 +166,7 @@ def test_every_way_of_training_learns_and_is_resumed_where_it_stopped(config, tm
 
 @pytest.mark.parametrize("settings", [{"warmup": 5000}, {"warmup": 1, "schedule": "onecycle"}])
 def test_a_warm_up_that_does_not_fit_is_refused_before_the_run_folder_is_made(config, tmp_path, settings):
-    with pytest.raises(ConfigError, match="warmup is 5,000 steps, but the training has only|omit warmup"):
+    with pytest.raises(ConfigError, match=r"warmup is 5,000 steps, but the training has only|omit warmup"):
         train(config(**settings), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
