@@ -79,7 +79,7 @@ def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
         for head, scored in heads.items():
             for name, figure in scored.items():
                 if isinstance(figure, dict) and figure.get("value") is not None:
-                    shown.add_row(subset, head, title_of(name), *_figure(figure, scored))
+                    shown.add_row(subset, head, title_of(name, scored), *_figure(figure, scored))
             if scored.get("note"):
                 console.print(f"{subset}, {head}: {scored['note']}", soft_wrap=True)
     console.print(shown)
@@ -101,7 +101,7 @@ def _tables_by(scores: Mapping[str, Mapping[str, Any]]) -> list[Table]:
                 made = found.setdefault(column, table(f"by {column}", column, "head", "metric", "value",
                                                       "95 % interval", "n"))  # fmt: skip
                 name, figure = next((name, found) for name, found in one.items() if isinstance(found, dict))
-                made.add_row(group["group"], head, title_of(name), *_figure(figure, one),
+                made.add_row(group["group"], head, title_of(name, one), *_figure(figure, one),
                              count(one["windows"], one["unit"]))  # fmt: skip
     return list(found.values())
 

@@ -5,7 +5,7 @@ values are functions of moments, so a thousand resamples are scored in one call.
 (`skelemo.evaluation.rank_metrics`). Predictions must not be NaN.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,13 +80,16 @@ def titles(head: Head) -> dict[str, str]:
     return found
 
 
-def title_of(name: str) -> str:
-    """Title of a metric by its name in scores; with the output, if evaluated by output: ``ccc_mean`` is mean CCC."""
+def title_of(name: str, names: Iterable[str]) -> str:
+    """Title of a metric by its name in scores, among the ``names`` of a head: ``ccc_mean`` is mean CCC, of several."""
     metric = max((key for key in METRICS if f"{name}_".startswith(f"{key}_")), key=len, default="")
     if not metric:
         return name.replace("_", " ")
     title, output = METRICS[metric].facts.title, name[len(metric) + 1 :]
-    return f"mean {title}" if output == "mean" else f"{title} {output}".rstrip()
+    if output == "mean":
+        several = any(other.startswith(f"{metric}_") and other != name for other in names)
+        return f"mean {title}" if several else title
+    return f"{title} {output}".rstrip()
 
 
 def confusion(truth: ArrayLike, predicted: ArrayLike, classes: int) -> Counts:

@@ -278,8 +278,11 @@ def _member(folder: Path, allow: Collection[str]) -> Member:
     if file.pretext:
         raise InputError(f"{folder} is a pretraining run: {NO_HEAD}")
     try:
-        if file.arch not in (*registry.list_models(), *registry.list_models(fitted=True), *allow):
-            raise ConfigError(f"unknown architecture {file.arch!r}: install or register its package, or pass --allow")
+        if file.arch in allow:
+            registry.ARCHITECTURES.find(file.arch)  # imports it
+        elif file.arch not in (*registry.list_models(), *registry.list_models(fitted=True)):
+            permit = f", or pass --allow {file.arch}" if ":" in file.arch else ""
+            raise ConfigError(f"unknown architecture {file.arch!r}: install or register its package{permit}")
         preparation, window = Preparation.from_json(file.preparation), Window(**file.window)
         network = registry.create(
             file.arch, layout_name=file.layout, heads=file.heads, frames=window.length, **file.settings

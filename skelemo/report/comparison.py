@@ -15,7 +15,6 @@ from skelemo.report.describe import (
     OPTIMIZERS,
     data_name,
     interval_basis,
-    missing_interval,
     optimizer_of,
     parts_of,
     setting_text,
@@ -39,7 +38,7 @@ _INCIDENTAL = ("seed", "split_seed", "device", "devices", "nodes", "memory", "co
 class Estimate:
     """A score with its 95 % interval; for several runs, mean and standard deviation.
 
-    ``of`` is the number of runs, or the reason for a missing interval; ``together`` is the score of the runs' mean
+    ``of`` is the number of runs; ``together`` is the score of the runs' mean
     predictions; ``folds`` are mean and standard deviation over folds.
     """
 
@@ -53,10 +52,10 @@ class Estimate:
 
     @property
     def spread(self) -> str:
-        """The interval or standard deviation as text; empty without either."""
+        """The interval or standard deviation as text; empty without either: the facts say why."""
         if self.sd is not None:
             return f"± {self.sd:.3f}, {self.of}"
-        return f"{self.low:.3f} to {self.high:.3f}" if self.low is not None and self.high is not None else self.of
+        return f"{self.low:.3f} to {self.high:.3f}" if self.low is not None and self.high is not None else ""
 
     @property
     def further(self) -> str:
@@ -271,7 +270,7 @@ def estimate_in(scored: Mapping[str, Any], figure: str) -> Estimate | None:
         return Estimate(mean["mean"], sd=mean["sd"], of=f"{len(scored['seeds'])} seeds", together=found["value"])
     fold = scored.get("fold_mean", {}).get(figure) or {}
     folds = (fold["mean"], fold["sd"]) if fold.get("mean") is not None and fold.get("sd") is not None else None
-    return Estimate(found["value"], found.get("low"), found.get("high"), of=missing_interval(scored), folds=folds)
+    return Estimate(found["value"], found.get("low"), found.get("high"), folds=folds)
 
 
 def differing_settings(runs: Sequence[Run]) -> dict[str, tuple[str, ...]]:

@@ -212,9 +212,9 @@ def estimate(found: Estimate | None, best: float | None = None) -> str:
     """A score with its interval or spread; a dash for None."""
     if found is None:
         return "–"
-    mark = " (highest)" if best is not None and found.value == best else ""
+    value = f"**{number(found.value)}**" if found.value == best else number(found.value)
     spread = ", ".join(filter(None, (found.spread, found.further)))
-    return f"{number(found.value)}{f' ({spread})' if spread else ''}{mark}"
+    return Markup(f"{value} ({spread})" if spread else value)  # numbers only
 
 
 def plain(value: object) -> Markup:

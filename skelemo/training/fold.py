@@ -21,7 +21,7 @@ from skelemo.data.calibration import people_of
 from skelemo.data.loader import Batches
 from skelemo.data.splits import SUBSETS, Fold
 from skelemo.data.windows import Targets
-from skelemo.evaluation.metrics import main_metric, title_of
+from skelemo.evaluation.metrics import main_metric, titles
 from skelemo.inference.cost import throughput
 from skelemo.models.baselines import Baseline
 from skelemo.runs.folder import read_json, write_json
@@ -158,8 +158,8 @@ def _learn(job: Job, network: nn.Module, targets: dict[str, Targets], folder: Pa
     start = f"{_sizes(job, targets)}, {sum(p.numel() for p in network.parameters()):,} parameters, {job.device}"
     start += f", lr {float(config.lr):.2g} (found)" if job.config.lr == "auto" else ""
     start += f"; {first.text}" if first else ""
-    mains = [(head.name, main_metric(head)) for head in job.heads]
-    metrics = {f"validation_{head}_{main}": f"{head} {title_of(main)}" for head, main in mains}
+    mains = [(head, main_metric(head)) for head in job.heads]
+    metrics = {f"validation_{head.name}_{main}": f"{head.name} {titles(head).get(main, main)}" for head, main in mains}
     kept = Checkpoints(folder / "checkpoints", monitor, mode, config.patience, config.patience_steps)
     steps = config.epoch_steps(len(loaders.train_dataloader()))
     with _quiet():

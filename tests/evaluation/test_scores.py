@@ -286,7 +286,8 @@ def test_a_metric_is_added_in_one_place_and_has_an_interval(predictions: Predict
     )
     assert found["mae_mean"]["low"] < found["mae_mean"]["value"] < found["mae_mean"]["high"]
     assert titles(VA)["mae_mean"] == "mean MAE"
-    assert {name: title_of(name) for name in titles(VA)} == titles(VA)
+    for head in (VA, Head("pain", "values", ("pain",), 0, 10)):
+        assert {name: title_of(name, titles(head)) for name in titles(head)} == titles(head)
 
 
 def test_a_head_of_one_value_is_scored_under_the_same_names() -> None:

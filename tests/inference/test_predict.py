@@ -1,6 +1,8 @@
 import json
 import shutil
+import sys
 from itertools import pairwise
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -14,7 +16,7 @@ from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError, SkelemoError
-from skelemo.models import list_models
+from skelemo.models import list_models, registry
 from skelemo.models.registry import entry
 from skelemo.runs.folder import read_run
 from skelemo.training.config import load_config
@@ -62,6 +64,27 @@ def trained(cache, out, arch="ann", **settings):
 @pytest.fixture(scope="module")
 def run(cache, tmp_path_factory):
     return trained(cache, tmp_path_factory.mktemp("runs") / "ann", epochs=3)
+
+
+def test_allow_imports_the_architecture_of_a_run(cache, tmp_path, monkeypatch):
+    recipe = (Path(skelemo.__file__).parents[1] / "CONTRIBUTING.md").read_text().split("## An architecture")[1]
+    code = recipe.split("```python\n")[1].split("```")[0].replace('"mine"', '"allowed_net"')
+    (tmp_path / "allowed.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    name = "allowed:mine"
+    registry.ARCHITECTURES.find(name)
+    run = trained(cache, tmp_path / "run", name, importance="0")
+
+    def forget():
+        del sys.modules["allowed"]
+        for known in (name, "allowed_net"):
+            registry.ARCHITECTURES._entries.pop(known, None)
+
+    forget()
+    with pytest.raises(InputError, match=r"unknown architecture 'allowed:mine': .*, or pass --allow allowed:mine"):
+        skelemo.load(run)
+    assert skelemo.load(run, allow=[name]).heads == HEADS
+    forget()
 
 
 def assert_as_written(run, table):
