@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skelemo.cache.sequence import LABELS, content_hash, facts_hash, hashed_names, splits_text
+from skelemo.cache.sequence import LABELS, facts_hash, hashed_names, splits_text
 from skelemo.cache.statistics import count, points_seen
 from skelemo.errors import CacheError, UnreadableError
 from skelemo.skeleton import layout
@@ -27,9 +27,8 @@ def damaged_sequences(shard: "Shard", report: Report = lambda _: None) -> list[s
         row |= {"index": index, "splits": splits_text(row["splits"])}
     damaged: list[str] = []
     for run in runs(rows, BLOCK):
-        frames = sum(row["length"] for row in run)
-        damaged += _damaged(shard, run) if frames <= BLOCK else [] if _is_intact(shard, run[0]) else [run[0]["id"]]
-        report(frames)
+        damaged += _damaged(shard, run)
+        report(sum(row["length"] for row in run))
     return damaged
 
 
@@ -58,47 +57,35 @@ def runs(rows: list[dict[str, Any]], most: int) -> Iterator[list[dict[str, Any]]
 
 
 def _damaged(shard: "Shard", rows: list[dict[str, Any]]) -> list[str]:
-    """Check adjacent sequences in one read; if that fails, one by one."""
+    """Check adjacent sequences in one read, or one longer than a block; if that fails, one by one."""
     first, last = rows[0]["start"], rows[-1]["start"] + rows[-1]["length"]
+    names = shard.stored.keys() - ({"keypoints"} if last - first > BLOCK else set())
     try:
-        arrays = read_frames(shard, first, last)
+        arrays = read_frames(shard, first, last, *names)
+        frames = [slice(row["start"] - first, row["start"] - first + row["length"]) for row in rows]
+        each = [{name: array[where] for name, array in arrays.items()} for where in frames]
+        return [row["id"] for row, columns in zip(rows, each, strict=True) if not _is_intact(shard, row, columns)]
     except UnreadableError:
         raise
     except CacheError:
         return [rows[0]["id"]] if len(rows) == 1 else [name for row in rows for name in _damaged(shard, [row])]
-    damaged = []
-    for row in rows:
-        where = slice(row["start"] - first, row["start"] - first + row["length"])
-        frames = {name: array[where] for name, array in arrays.items()}
-        if content_hash(row, frames) != row["sha256"] or not _counts_match(
-            shard, row, points_seen(frames["keypoints"]), frames
-        ):
-            damaged.append(row["id"])
-    return damaged
 
 
-def _is_intact(shard: "Shard", row: Mapping[str, Any]) -> bool:
-    """Check a sequence longer than a block: keypoints block by block, other arrays in one read."""
-    first, last = row["start"], row["start"] + row["length"]
+def _is_intact(shard: "Shard", row: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> bool:
+    """Check a sequence; keypoints that are not among its columns are read block by block."""
     digest, seen = facts_hash(row), np.zeros(1, np.int64)
-    try:
-        columns = read_frames(shard, first, last, *(shard.stored.keys() - {"keypoints"}))
-        for name in hashed_names(columns):
-            digest.update(f"{name}\0".encode())
-            if name != "keypoints":
-                digest.update(columns[name].data)
-                continue
-            for start in range(first, last, BLOCK):
-                keypoints = read_frames(shard, start, min(start + BLOCK, last), name)[name]
-                digest.update(keypoints.data)
-                seen = seen + points_seen(keypoints)
-    except UnreadableError:
-        raise
-    except CacheError:
-        return False
-    return bool(digest.hexdigest() == row["sha256"]) and _counts_match(shard, row, seen, columns)
+    for name in hashed_names(columns):
+        digest.update(f"{name}\0".encode())
+        for block in [columns[name]] if name in columns else _keypoints(shard, row):
+            digest.update(block.data)
+            if name == "keypoints":
+                seen = seen + points_seen(block)
+    labels = {name.removeprefix(LABELS): array for name, array in columns.items() if name.startswith(LABELS)}
+    counted = count(seen, labels, layout(shard.header.layout), shard.header.heads)
+    return bool(digest.hexdigest() == row["sha256"]) and shard.counts.has(row["index"], counted)
 
 
-def _counts_match(shard: "Shard", row: Mapping[str, Any], seen: np.ndarray, frames: Mapping[str, np.ndarray]) -> bool:
-    labels = {name.removeprefix(LABELS): array for name, array in frames.items() if name.startswith(LABELS)}
-    return shard.counts.has(row["index"], count(seen, labels, layout(shard.header.layout), shard.header.heads))
+def _keypoints(shard: "Shard", row: Mapping[str, Any]) -> Iterator[np.ndarray]:
+    last = row["start"] + row["length"]
+    for start in range(row["start"], last, BLOCK):
+        yield read_frames(shard, start, min(start + BLOCK, last), "keypoints")["keypoints"]

@@ -110,7 +110,11 @@ class Sequence:
     @cached_property
     def sha256(self) -> str:
         """Hash of the content, identical on every machine."""
-        return content_hash(self.facts(), self.frame_arrays())
+        digest, arrays = facts_hash(self.facts()), self.frame_arrays()
+        for name in hashed_names(arrays):
+            digest.update(f"{name}\0".encode())
+            digest.update(arrays[name].data)
+        return digest.hexdigest()
 
     @cached_property
     def points_seen(self) -> np.ndarray:
@@ -148,17 +152,8 @@ def splits_text(splits: Mapping[str, str]) -> str:
     return json.dumps(dict(sorted(splits.items())), ensure_ascii=False)
 
 
-def content_hash(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over a sequence's facts and the arrays of its frames, without unlabeled heads."""
-    digest = facts_hash(facts)
-    for name in hashed_names(arrays):
-        digest.update(f"{name}\0".encode())
-        digest.update(np.ascontiguousarray(arrays[name]).data)
-    return digest.hexdigest()
-
-
 def hashed_names(arrays: Mapping[str, np.ndarray]) -> list[str]:
-    """Names of the hashed arrays, in order."""
+    """Names of the hashed arrays, in order; unlabeled heads are not hashed."""
     names = {name for name, array in arrays.items() if not name.startswith(LABELS) or is_labeled(array)}
     return sorted(names | {"keypoints"})
 

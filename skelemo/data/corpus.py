@@ -353,7 +353,7 @@ def _columns(layout: Layout, parts: Sequence[str]) -> list[int] | None:
             raise unknown("part of this cache", name, layout.slices)
     if not parts or set(parts) == set(layout.slices):
         return None
-    return [i for name, where in layout.slices.items() if name in parts for i in range(len(layout))[where]]
+    return layout.columns(parts)
 
 
 def _blocks(lengths: np.ndarray, most: int) -> Iterator[tuple[int, int, slice]]:

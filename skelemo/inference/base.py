@@ -1,5 +1,6 @@
 """Base class of models that predict, loaded from a run or an exported file: from a source to a table, without torch."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ import pandas as pd
 
 from skelemo.cache.store import Cache
 from skelemo.data.window import KEY_SPAN
-from skelemo.errors import InputError
+from skelemo.errors import ConfigError, InputError
 from skelemo.evaluation.circumplex import READING, with_reading
 from skelemo.inference.keypoints import ReadOptions
 from skelemo.inference.sources import Source, open_source
@@ -30,13 +31,26 @@ Sources = tuple[tuple[tuple[float, ...], ...], ...]
 
 
 class BasePredictor(ABC):
-    """A model or an ensemble that predicts for any source."""
+    """A model or an ensemble that predicts for any source.
+
+    Attributes
+    ----------
+    heads, layout : what it predicts, and the parts that it takes.
+    identity : a hash, equal for models with equal predictions.
+    radius : distance from the origin within which two values map to neutral; None if they do not map to emotions.
+    smoothing : the choice of smoothing in training, by member and head; empty if none was made.
+    by_subject : whether predictions depend on all clips of a subject.
+    threads : used for prediction.
+    """
 
     name: str
-    #: Whether predictions depend on all clips of a subject.
+    heads: tuple[Head, ...]
+    layout: Layout
+    identity: str
+    radius: float | None
+    smoothing: Sequence[Mapping[str, Any]]
     by_subject: bool = False
-    #: Distance from the origin within which two values map to neutral; None if they do not map to emotions.
-    radius: float | None = None
+    threads: int = os.cpu_count() or 1
 
     def _repr_html_(self) -> str:
         rows = [("parts", ", ".join(part.name for part in self.layout.parts))]
@@ -45,41 +59,21 @@ class BasePredictor(ABC):
         return html_table(f"model {self.name}" + (f", the mean of {members:,}" if members > 1 else ""), (), rows)
 
     @property
-    @abstractmethod
-    def heads(self) -> tuple[Head, ...]:
-        """The model's heads."""
-
-    @property
     def all_heads(self) -> tuple[Head, ...]:
         """`heads`, and the emotion that two values map to where the model has a neutral radius."""
         return self.heads if self.radius is None else (*self.heads, READING)
-
-    @property
-    @abstractmethod
-    def layout(self) -> Layout:
-        """The parts that the model takes."""
-
-    @property
-    @abstractmethod
-    def identity(self) -> str:
-        """A hash, equal for models with equal predictions."""
-
-    @property
-    @abstractmethod
-    def threads(self) -> int:
-        """Number of threads used for prediction."""
-
-    @abstractmethod
-    def limit_threads(self, threads: int) -> None:
-        """Set the number of threads."""
 
     @abstractmethod
     def choose_device(self, name: str) -> Any:
         """The device called ``name``, with a ``type``; `ConfigError` if it is unavailable."""
 
-    @abstractmethod
     def widths(self, smooth: int | str) -> list[dict[str, int]]:
         """Smoothing width in frames by member and head; `ConfigError` if ``auto`` was not chosen in training."""
+        if smooth != "auto":
+            return [{head.name: int(smooth) for head in self.heads} for _ in self.smoothing]
+        if not all(self.smoothing):
+            raise ConfigError(f"{self.name}: no smoothing was chosen in training; set a width, e.g. --smooth 9")
+        return [{name: found["width"] for name, found in one.items()} for one in self.smoothing]
 
     def sources(self, cache: Cache) -> Sources:
         """Statistics of the whole cache that the members standardize by; empty if none does."""

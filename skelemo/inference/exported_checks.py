@@ -57,7 +57,7 @@ def check(model: Model, exported: Exported, cache: Cache | None) -> float:
     with tempfile.TemporaryDirectory(prefix="skelemo-") as folder:
         chosen = _some(cache) if cache else _simulated(Path(folder), model.layout)
         exact = [replace(one, file=replace(one.file, precision="32-true")) for one in model.members]
-        model = replace(model, members=tuple(exact))
+        model = Model(exact, model.name)
         device = torch.device("cpu")
         rows = target_rows(chosen.sequences, model.members[0].window)
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, _WINDOWS).astype(int))]
@@ -160,7 +160,7 @@ def quantized(content: bytes, exported: Exported, cache: Cache, splits: Mapping[
 def costs(model: Model, before: Exported, after: Exported, cache: Cache, splits: Mapping[str, Any]) -> list[Cost]:
     """Main metric of each head on the validation subset for two exported models on the same windows."""
     chosen, one = of_subset(cache, splits, "validation"), model.members[0]
-    corpus = load_corpus(chosen, one.preparation, [part.name for part in one.layout.parts], keep_absent=True)
+    corpus = load_corpus(chosen, one.preparation, list(one.layout.slices), keep_absent=True)
     heads = [head for head in model.heads if head.name in {known.name for known in corpus.heads}]
     targets = find_targets(
         corpus, np.arange(len(corpus.sequences)), one.window, tuple(head.name for head in heads), seen_only=False

@@ -11,8 +11,6 @@ from skelemo.errors import ConfigError
 
 #: Frames that stand in for the clip in live prediction with ``reference: clip``: three seconds.
 CONTEXT = 90
-#: Initial capacity of a buffer, in frames.
-_FIRST = 32
 
 
 @dataclass(frozen=True)
@@ -109,13 +107,11 @@ class View:
 
 
 class History:
-    """The newest frames ``[L, V, 3]`` of one person with their numbers; keeps at least ``most``."""
+    """The newest frames of one person, at most ``most``: ``keypoints [L, V, 3]`` and ``number [L]``, in order."""
 
     def __init__(self, points: int, most: int) -> None:
+        self.keypoints, self.number = np.empty((0, points, 3), np.float32), np.empty(0, np.int64)
         self._most = most
-        self._keypoints = np.empty((min(_FIRST, 2 * most), points, 3), np.float32)
-        self._number = np.empty(len(self._keypoints), np.int64)
-        self._begin = self._end = 0
         self._sums: list[np.ndarray | None] = []
 
     def measure(self, measured: Sequence[np.ndarray | None]) -> None:
@@ -126,26 +122,13 @@ class History:
         ]
 
     def __len__(self) -> int:
-        return self._end - self._begin
-
-    @property
-    def keypoints(self) -> np.ndarray:
-        """``[L, V, 3]``, the newest last; valid until the next `append`."""
-        return self._keypoints[self._begin : self._end]
-
-    @property
-    def number(self) -> np.ndarray:
-        """``[L]`` frame numbers."""
-        return self._number[self._begin : self._end]
+        return len(self.number)
 
     def append(self, keypoints: np.ndarray | None, number: int) -> None:
         """Add a frame; None if the person is not visible in it."""
-        if self._end == len(self._number):
-            self._make_room()
-        self._keypoints[self._end] = 0 if keypoints is None else keypoints
-        self._number[self._end] = number
-        self._end += 1
-        self._begin = max(self._begin, self._end - self._most)
+        frame = np.zeros((1, *self.keypoints.shape[1:]), np.float32) if keypoints is None else keypoints[None]
+        self.keypoints = np.concatenate([self.keypoints, frame])[-self._most :]
+        self.number = np.append(self.number, number)[-self._most :]
 
     def row(self, number: int) -> int:
         """Row of a frame number; -1 if absent."""
@@ -172,12 +155,3 @@ class History:
         rows = np.maximum(rows, first)
         number = self.number[first:]
         return View(self.keypoints[first:], number, np.ones(len(number), bool), rows - first, present)
-
-    def _make_room(self) -> None:
-        """Move the newest frames to the front, and enlarge the buffer up to twice `most` frames."""
-        keep, size = self._end - self._begin, len(self._number)
-        if size < 2 * self._most:
-            size = min(2 * size, 2 * self._most)
-        keypoints, number = np.empty((size, *self._keypoints.shape[1:]), np.float32), np.empty(size, np.int64)
-        keypoints[:keep], number[:keep] = self.keypoints, self.number
-        self._keypoints, self._number, self._begin, self._end = keypoints, number, 0, keep

@@ -143,12 +143,7 @@ class Live:
         self._steps: deque[int] = deque(maxlen=_STEPS)
         self._times: deque[tuple[int, float]] = deque(maxlen=1 + 2 * self._lag)
         self._video, self._number, self._began = "", -1, 0.0
-        self._columns = [
-            index
-            for part in self.reader.layout.parts
-            if self.model.layout.part(part.name)
-            for index in range(len(self.reader.layout))[self.reader.layout.slices[part.name]]
-        ]
+        self._columns = self.reader.layout.columns(self.model.layout.slices)
 
     def __len__(self) -> int:
         """Number of people currently tracked."""
@@ -212,7 +207,7 @@ class Live:
         for name, history in self._histories.items():
             if (row := history.row(target)) >= 0:
                 names.append(name)
-                rows.append(history.keypoints[row].copy())
+                rows.append(history.keypoints[row])
         outputs, known = self._outputs([self._histories[name] for name in names], target, step)
         people = []
         for index, (name, keypoints) in enumerate(zip(names, rows, strict=True)):

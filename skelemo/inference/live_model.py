@@ -50,11 +50,7 @@ class TorchModel:
         )
         if len({shape.ahead for shape in self.shapes}) > 1:
             raise ConfigError(f"{model.name}: the runs have different delays; they cannot be averaged")
-        everything = stream_layout(self.layout)
-        self._columns = [
-            [i for part in one.layout.parts for i in range(len(everything))[everything.slices[part.name]]]
-            for one in model.members
-        ]
+        self._columns = [stream_layout(self.layout).columns(one.layout.slices) for one in model.members]
         self.calibrates = any(one.preparation.calibrate != "none" for one in model.members)
         self._networks = [
             packed(one.network) if self.device.type == "cpu" and one.file.precision not in TYPES else one.network

@@ -26,8 +26,7 @@ class OnnxModel:
         self.model = model
         self.heads, self.layout, self.min_confidence = model.heads, model.layout, model.min_confidence
         self.shapes = (Shape.of(model.window, model.name, by_clip=model.by_clip, clip=clip),)
-        everything = stream_layout(model.layout)
-        self._columns = [i for part in model.layout.parts for i in range(len(everything))[everything.slices[part.name]]]
+        self._columns = stream_layout(model.layout).columns(model.layout.slices)
 
     @property
     def notes(self) -> list[str]:

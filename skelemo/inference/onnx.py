@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,8 +22,9 @@ from skelemo.data.window import KEY_SPAN, Window, guess_sizes, target_rows, wind
 from skelemo.errors import ConfigError, InputError, SkelemoError
 from skelemo.inference.base import BasePredictor, Progress
 from skelemo.inference.table import Options
+from skelemo.openpose.scale import to_pixels
 from skelemo.runs.schemas import schema_error
-from skelemo.skeleton import SCALES, Layout, layout
+from skelemo.skeleton import SCALES, layout
 from skelemo.targets import Head
 
 FORMAT = 1
@@ -53,35 +53,14 @@ class Exported(BasePredictor):
     """
 
     def __init__(self, facts: Mapping[str, Any], run: Run, inputs: Collection[str], identity: str = "") -> None:
-        self.facts, self.run, self.inputs, self._identity = facts, run, tuple(inputs), identity
+        self.facts, self.run, self.inputs, self.identity = facts, run, tuple(inputs), identity
         self.name, self.radius = facts["name"], facts.get("neutral_radius")
+        self.heads, self.layout = tuple(map(Head.from_json, facts["heads"])), layout(facts["layout"])
+        self.smoothing = [facts["smoothing"]]
         self.window = Window(**facts["window"])
         self.by_clip = facts["preparation"]["reference"] == "clip"
         self.draws = facts["preparation"]["coordinates"] == "frame"
         self.min_confidence = float(facts["preparation"]["min_confidence"])
-
-    @cached_property
-    def heads(self) -> tuple[Head, ...]:
-        """The model's heads."""
-        return tuple(Head.from_json(head) for head in self.facts["heads"])
-
-    @cached_property
-    def layout(self) -> Layout:
-        """The parts that the model takes."""
-        return layout(self.facts["layout"])
-
-    @property
-    def identity(self) -> str:
-        """Hash of the file."""
-        return self._identity
-
-    @property
-    def threads(self) -> int:
-        """Number of threads used for prediction."""
-        return os.cpu_count() or 1
-
-    def limit_threads(self, threads: int) -> None:
-        """Ignored: ONNX Runtime's threads are set when the model is loaded."""
 
     def __repr__(self) -> str:
         heads = ", ".join(f"{head.name} ({len(head)})" for head in self.heads)
@@ -92,14 +71,6 @@ class Exported(BasePredictor):
         if name not in ("auto", "cpu"):
             raise ConfigError(f"device {name!r}: exported models run on the CPU; expected auto or cpu")
         return SimpleNamespace(type="cpu")
-
-    def widths(self, smooth: int | str) -> list[dict[str, int]]:
-        """Smoothing width in frames by head."""
-        if smooth != "auto":
-            return [{head.name: int(smooth) for head in self.heads}]
-        if not self.facts["smoothing"]:
-            raise ConfigError(f"{self.name}: no smoothing was chosen in training; set a width, e.g. --smooth 9")
-        return [{name: found["width"] for name, found in self.facts["smoothing"].items()}]
 
     def predict_raw(
         self,
@@ -189,7 +160,7 @@ class Exported(BasePredictor):
         missing = [part.name for part in self.layout.parts if cache.layout.part(part.name) is None]
         if missing:
             raise InputError(f"{cache.name} has {cache.layout.name}, and {self.name} also needs {', '.join(missing)}")
-        index = [i for part in self.layout.parts for i in range(len(cache.layout))[cache.layout.slices[part.name]]]
+        index = cache.layout.columns(self.layout.slices)
         return keypoints if index == list(range(keypoints.shape[1])) else keypoints[:, index]
 
     def predict_cache(
@@ -210,16 +181,14 @@ def _batches(rows: np.ndarray, most: int) -> Iterator[np.ndarray]:
 
 
 def _pixels(keypoints: np.ndarray, sequences: pd.DataFrame) -> np.ndarray:
-    """Keypoints ``[N, V, 3]`` in pixels, 0 if missing; see `skelemo.preprocess.to_pixels`."""
+    """Keypoints ``[N, V, 3]`` in pixels, 0 if missing."""
     keypoints = np.where(keypoints[..., 2:] > 0, keypoints, np.float32(0))
     for scale, width, height, start, length in sequences[["scale", "width", "height", "start", "length"]].itertuples(
         index=False
     ):
         if scale != SCALES[0]:
             here = keypoints[start : start + length]
-            last = np.maximum(np.array([width, height], np.float32) - 1, 1)
-            places = here[..., :2] if scale == "unit" else (here[..., :2] + 1) / 2
-            here[..., :2] = np.where(here[..., 2:] > 0, places * last, 0)
+            here[:] = to_pixels(here, scale, (width, height))
     return keypoints
 
 
@@ -308,10 +277,14 @@ def _facts(text: str, path: Path) -> dict[str, Any]:
     return dict(facts)
 
 
-def open_model(runs: Sequence[Path], *, allow: Collection[str] = ()) -> BasePredictor:
+def open_model(runs: Sequence[Path], *, allow: Collection[str] = (), threads: int = 0) -> BasePredictor:
     """The model of run folders, or of an exported file; torch is imported for run folders only.
 
     Raises `ConfigError`: an exported file and something else.
+
+    Parameters
+    ----------
+    threads : for prediction in this process; 0 for the library's default.
     """
     exported = [Path(run) for run in runs if Path(run).suffix.lower() == SUFFIX]
     if not exported:
@@ -321,7 +294,9 @@ def open_model(runs: Sequence[Path], *, allow: Collection[str] = ()) -> BasePred
             if error.name != "torch":
                 raise
             raise ConfigError("run folders need torch, which is not installed; name a file of skelemo export") from None
+        if threads:
+            predictor.torch.set_num_threads(threads)
         return predictor.load(runs, allow=allow)
     if len(runs) > 1:
         raise ConfigError(f"{exported[0]} is an exported model, which cannot be averaged: name one, or run folders")
-    return load(exported[0])
+    return load(exported[0], threads=threads)

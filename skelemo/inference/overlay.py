@@ -2,11 +2,11 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,21 +17,15 @@ from skelemo.inference import cards
 from skelemo.inference.drawing import USUAL_FPS, Drawing
 from skelemo.inference.keypoints import Stage
 from skelemo.inference.sources import OpenedSource
+from skelemo.pose.video import frames, probe, require_av
 from skelemo.targets import Head
 from skelemo.text import count, file_names
 
 SUFFIX = ".mp4"
 #: Frames drawn at a time.
 BATCH = 16
-
-
-def require_av() -> Any:
-    """PyAV, which includes FFmpeg. Raises `ConfigError` if it is not installed."""
-    try:
-        import av
-    except ImportError:
-        raise ConfigError("--overlay needs PyAV: pip install 'skelemo[video]'") from None
-    return av
+#: Resolution of times, as usual for video: it divides all common frame rates.
+_TICK = Fraction(1, 90_000)
 
 
 @dataclass(frozen=True)
@@ -101,7 +95,7 @@ def draw_videos(
 ) -> tuple[list[Path], list[str]]:
     """Draw each video of the tables, skipping those marked as finished in ``folder``.
 
-    Returns the files, and notes on assumptions.
+    Returns the files, and notes on assumptions and on damaged films.
     """
     cache = found.cache
     videos = list(dict.fromkeys(cache.sequences["video"]))
@@ -128,114 +122,38 @@ def draw_videos(
                     drawing = Drawing.of(sequences, rows, heads, every)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with finished(target) as partial:
-                        draw_video(drawing, partial, films.get(str(video)), tell)
+                        draw_video(drawing, partial, films.get(str(video)), tell, notes)
                     mark.write_bytes(b"")
                 before += sequences.frames
                 report(before, of)
     return list(targets.values()), notes
 
 
-Frames = Iterator[tuple[int, np.ndarray, int]]  # number, image [H, W, 3], time in units of the time base
-
-
-def draw_video(drawing: Drawing, out: Path, film: Path | None, report: Callable[[int], None]) -> None:
-    """Draw a video as MP4 (H.264)."""
-    av = require_av()
-    with _Film(film) as source:
-        width, height = source.size if source.size else drawing.canvas
-        known = drawing.size if all(drawing.size) else (width, height)
-        scale = (width / known[0], height / known[1])
-        rate = Fraction(source.rate or drawing.fps or USUAL_FPS).limit_denominator(1001)
-        frames = source.frames() if source.size else _black(drawing.numbers, (width, height))
-        base = source.base if source.base else 1 / rate
-        placing = cards.Placing(width, height)
-        with av.open(str(out), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream("libx264" if "libx264" in av.codecs_available else "mpeg4", rate=rate)
-            stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
-            stream.codec_context.time_base = base
-            stream.options = {"crf": "20", "preset": "veryfast"}
-            done = 0
-            for batch in _batches(frames, BATCH):
-                images = np.zeros((len(batch), stream.height, stream.width, 3), np.uint8)
-                for index, (_, image, _) in enumerate(batch):
-                    images[index, :height, :width] = image
-                drawing.draw(images, np.array([number for number, _, _ in batch]), placing, scale)
-                for image, (_, _, time) in zip(images, batch, strict=True):
-                    frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-                    frame.pts, frame.time_base = time, base
-                    container.mux(stream.encode(frame))
-                done += len(batch)
-                report(done)
-            container.mux(stream.encode())
-
-
-def _black(numbers: np.ndarray, size: tuple[int, int]) -> Frames:
-    image = np.zeros((size[1], size[0], 3), np.uint8)
-    for number in numbers.tolist():
-        yield number, image, number - int(numbers[0])
-
-
-def _batches(frames: Frames, size: int) -> Iterator[list[tuple[int, np.ndarray, int]]]:
-    batch = []
-    for frame in frames:
-        batch.append(frame)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-class _Film:
-    """Decoder of a video file with upright frames; no frames without a path.
-
-    Raises `InputError`: the file cannot be decoded or has no frames.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self.container: Any = None
-        self.first: Any = None
-        self.size: tuple[int, int] | None = None
-        self.rate: Fraction | None = None
-        self.base: Fraction | None = None
-
-    def __enter__(self) -> "_Film":
-        if self.path is None:
-            return self
-        av = require_av()
-        try:
-            self.container = av.open(str(self.path))
-            self.stream = self.container.streams.video[0]
-            self.stream.thread_type = "AUTO"
-            self.decoded = self.container.decode(self.stream)
-            self.first = next(self.decoded)
-        except (av.FFmpegError, IndexError, StopIteration, OSError) as error:
-            reason = "it has no frames" if isinstance(error, IndexError | StopIteration) else str(error).split(":")[0]
-            raise InputError(f"{self.path}: cannot be decoded as a video ({reason})") from None
-        image = self._upright(self.first)
-        self.size = image.shape[1], image.shape[0]
-        self.rate, self.base = self.stream.average_rate, self.stream.time_base
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.container is not None:
-            self.container.close()
-
-    def frames(self) -> Frames:
-        """All frames, numbered from 0 in decoding order as by OpenPose."""
-        av, last = require_av(), -1
-        frame, number = self.first, 0
-        while frame is not None:
-            time = frame.pts if frame.pts is not None and frame.pts > last else last + 1
-            yield number, self._upright(frame), time
-            last = time
-            try:
-                frame = next(self.decoded, None)
-            except av.FFmpegError:  # truncated file
-                frame = None
-            number += 1
-
-    @staticmethod
-    def _upright(frame: Any) -> np.ndarray:
-        return np.rot90(frame.to_ndarray(format="rgb24"), round(getattr(frame, "rotation", 0) / 90) % 4)
+def draw_video(drawing: Drawing, out: Path, film: Path | None, report: Callable[[int], None], notes: list[str]) -> None:
+    """Draw a video as MP4 (H.264). Raises `InputError`: the film cannot be decoded."""
+    av, video = require_av(), probe(film) if film else None
+    width, height = (video.width, video.height) if video else drawing.canvas
+    known = drawing.size if all(drawing.size) else (width, height)
+    scale = (width / known[0], height / known[1])
+    rate = (video.fps if video else 0) or drawing.fps or USUAL_FPS
+    black, first = np.zeros((height, width, 3), np.uint8), drawing.numbers[0]
+    each = frames(video, 1, notes) if video else ((n, black, (n - first) / rate) for n in drawing.numbers.tolist())
+    placing, done, tick = cards.Placing(width, height), 0, -1
+    with av.open(str(out), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        kind = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+        stream = container.add_stream(kind, rate=Fraction(rate).limit_denominator(1001))
+        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        stream.codec_context.time_base = _TICK
+        stream.options = {"crf": "20", "preset": "veryfast"}
+        while batch := list(islice(each, BATCH)):
+            images = np.zeros((len(batch), stream.height, stream.width, 3), np.uint8)
+            images[:, :height, :width] = np.stack([image for _, image, _ in batch])
+            drawing.draw(images, np.array([number for number, _, _ in batch]), placing, scale)
+            for image, (number, _, seconds) in zip(images, batch, strict=True):
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                tick = max(tick + 1, round((number / rate if seconds is None else seconds) / _TICK))
+                frame.pts, frame.time_base = tick, _TICK
+                container.mux(stream.encode(frame))
+            done += len(batch)
+            report(done)
+        container.mux(stream.encode())

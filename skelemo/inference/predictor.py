@@ -6,7 +6,6 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +47,7 @@ def predict(
 
     ``precision`` is the network's precision in training; for ``flip`` see `skelemo.models.heads.predictions`.
     """
-    found: dict[str, list[np.ndarray]] = {head.name: [] for head in heads}
-    for outputs, _, _ in batch_outputs(network, batches, heads, precision, flip):
-        for name, output in outputs.items():
-            found[name].append(output)
-    return {name: np.concatenate(pieces) for name, pieces in found.items()}
+    return _collected(batch_outputs(network, batches, heads, precision, flip))[0]
 
 
 def batch_outputs(
@@ -72,6 +67,15 @@ def batch_outputs(
         yield dict(zip((head.name for head in heads), found, strict=True)), frames, points
 
 
+def _collected(
+    batches: Iterable[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]],
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """`batch_outputs` of all batches."""
+    outputs, frames, points = zip(*batches, strict=True)
+    each = {name: np.concatenate([one[name] for one in outputs]) for name in outputs[0]}
+    return each, np.concatenate(frames), np.concatenate(points)
+
+
 @dataclass(frozen=True, eq=False)
 class Member:
     """One network or baseline with its preprocessing."""
@@ -84,33 +88,22 @@ class Member:
     digest: str = ""  # hash of model.json, which contains the hash of the weights
 
 
-@dataclass(frozen=True, eq=False)
 class Model(BasePredictor):
-    """A trained model or an ensemble, which predicts the mean of its members' probabilities and values."""
+    """A trained model or an ensemble, which predicts the mean of its members' probabilities and values.
 
-    members: tuple[Member, ...]
-    name: str
+    Its heads and parts are those of all members, its radius the mean of those that have one.
+    """
 
-    @property
-    def heads(self) -> tuple[Head, ...]:
-        """The heads of all members."""
-        return tuple({head.name: head for one in self.members for head in one.file.heads}.values())
-
-    @property
-    def layout(self) -> Layout:
-        """The parts of all members."""
-        return layout_of({part.name for one in self.members for part in one.layout.parts})
-
-    @property
-    def by_subject(self) -> bool:  # type: ignore[override]  # a class attribute in the base class
-        """Whether predictions depend on all clips of a subject."""
-        return any(one.preparation.calibrate == "track" for one in self.members)
-
-    @property
-    def radius(self) -> float | None:  # type: ignore[override]  # the same
-        """Mean radius of neutral over the members that map values to emotions."""
+    def __init__(self, members: Sequence[Member], name: str) -> None:
+        self.members, self.name = tuple(members), name
+        self.heads = tuple({head.name: head for one in self.members for head in one.file.heads}.values())
+        self.layout = layout_of({name for one in self.members for name in one.layout.slices})
+        self.identity = hashlib.sha256(json.dumps([one.digest for one in self.members]).encode()).hexdigest()
         known = [one.file.neutral_radius for one in self.members if one.file.neutral_radius is not None]
-        return float(np.mean(known)) if known else None
+        self.radius = float(np.mean(known)) if known else None
+        self.smoothing = [one.file.smoothing for one in self.members]
+        self.by_subject = any(one.preparation.calibrate == "track" for one in self.members)
+        self.threads = torch.get_num_threads()
 
     def __repr__(self) -> str:
         archs = ", ".join(sorted({one.file.arch for one in self.members}))
@@ -122,34 +115,30 @@ class Model(BasePredictor):
         loaded: dict[tuple[Preparation, str], Corpus] = {}
         for one in self.members:
             if (one.preparation, one.layout.name) not in loaded:
-                names = [part.name for part in one.layout.parts]
-                corpus = load_corpus(cache, one.preparation, names, keep_absent=True).to(device)
+                corpus = load_corpus(cache, one.preparation, list(one.layout.slices), keep_absent=True).to(device)
                 loaded[one.preparation, one.layout.name] = corpus
         return [loaded[one.preparation, one.layout.name] for one in self.members]
 
     def sources(self, cache: Cache) -> Sources:
         """Statistics of the whole cache that the members standardize by; empty if none does."""
-        if all(one.preparation.standardize == "none" for one in self.members):
-            return ()
-        found: list[tuple[tuple[float, ...], ...]] = []
-        for one in self.members:
+
+        def source(one: Member) -> tuple[tuple[float, ...], ...]:
             if one.preparation.standardize == "none":
-                found.append(())
-                continue
-            plain = replace(one.preparation, standardize="none")
-            names, each = [part.name for part in one.layout.parts], chunks(cache.sequences, by_subject=self.by_subject)
-            corpora = (load_corpus(cache.only(rows), plain, names, keep_absent=True) for rows in each)
-            found.append(tuple(map(tuple, source_of(corpora).tolist())))
-        return tuple(found)
+                return ()
+            plain, parts = replace(one.preparation, standardize="none"), list(one.layout.slices)
+            each = chunks(cache.sequences, by_subject=self.by_subject)
+            corpora = (load_corpus(cache.only(rows), plain, parts, keep_absent=True) for rows in each)
+            return tuple(map(tuple, source_of(corpora).tolist()))
+
+        found = tuple(map(source, self.members))
+        return found if any(found) else ()
 
     def adapted(self, sources: Sources) -> "Model":
         """The model, standardizing by these statistics."""
         if not sources:
             return self
         pairs = zip(self.members, sources, strict=True)
-        return replace(
-            self, members=tuple(replace(one, preparation=replace(one.preparation, source=s)) for one, s in pairs)
-        )
+        return Model([replace(one, preparation=replace(one.preparation, source=s)) for one, s in pairs], self.name)
 
     def outputs(
         self,
@@ -173,45 +162,20 @@ class Model(BasePredictor):
         self, corpora: Sequence[Corpus], rows: np.ndarray, device: torch.device, report: Progress
     ) -> tuple[list[dict[str, np.ndarray]], np.ndarray, np.ndarray]:
         """Outputs by member and head, and the least shares ``[W]`` of visible frames and points."""
-        each, frames, points = [], [], []
+        found = []
         for number, (one, batches) in enumerate(zip(self.members, self.batches(corpora, rows, device), strict=True)):
-            pieces = []
-            network = one.network.to(device)
-            flip = one.file.flip_average
-            for done, piece in enumerate(batch_outputs(network, batches, one.file.heads, one.file.precision, flip), 1):
+            pieces, file = [], one.file
+            each = batch_outputs(one.network.to(device), batches, file.heads, file.precision, file.flip_average)
+            for done, piece in enumerate(each, 1):
                 pieces.append(piece)
                 report(number * len(batches) + done, len(self.members) * len(batches))
-            found, share_of_frames, share_of_points = zip(*pieces, strict=True)
-            each.append({head.name: np.concatenate([one[head.name] for one in found]) for head in one.file.heads})
-            frames.append(np.concatenate(share_of_frames))
-            points.append(np.concatenate(share_of_points))
-        return each, np.min(frames, 0), np.min(points, 0)
-
-    @cached_property
-    def identity(self) -> str:
-        """A hash, equal for models with equal predictions."""
-        return hashlib.sha256(json.dumps([one.digest for one in self.members]).encode()).hexdigest()
-
-    def widths(self, smooth: int | str) -> list[dict[str, int]]:
-        """Smoothing width in frames by member and head; `ConfigError` if ``auto`` was not chosen in training."""
-        if smooth != "auto":
-            return [{head.name: int(smooth) for head in one.file.heads} for one in self.members]
-        if any(not one.file.smoothing for one in self.members):
-            raise ConfigError(f"{self.name}: no smoothing was chosen in training; set a width, e.g. --smooth 9")
-        return [{name: found["width"] for name, found in one.file.smoothing.items()} for one in self.members]
+            found.append(_collected(pieces))
+        outputs, frames, points = zip(*found, strict=True)
+        return list(outputs), np.min(frames, 0), np.min(points, 0)
 
     def choose_device(self, name: str) -> torch.device:
         """See `skelemo.inference.environment.choose_device`."""
         return choose_device(name)
-
-    @property
-    def threads(self) -> int:
-        """Number of threads used for prediction."""
-        return torch.get_num_threads()
-
-    def limit_threads(self, threads: int) -> None:
-        """Set the number of threads."""
-        torch.set_num_threads(threads)
 
     def predict_cache(
         self,
@@ -251,7 +215,7 @@ def load(runs: Text | Iterable[Text], *, allow: Collection[str] = ()) -> Model:
     if not paths:
         raise ConfigError("no run given; expected a folder written by skelemo train")
     model = Model(
-        tuple(_member(folder, allow) for path in paths for folder in model_folders(path)),
+        [_member(folder, allow) for path in paths for folder in model_folders(path)],
         " + ".join(path.resolve().name for path in paths),
     )
     heads = model.heads

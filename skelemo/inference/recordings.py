@@ -41,7 +41,7 @@ class Task:
     caches: tuple[Path, ...]
     shards: str  # hash of the caches' shards
     folder: Path
-    threads: int = 0  # 0 for torch's default
+    threads: int = 0  # of a worker process; 0 for the library's default
     sources: Sources = ()  # statistics of the whole data to standardize by
 
 
@@ -102,7 +102,8 @@ def predict_source(request: Request, model: BasePredictor, keypoints: Keypoints 
             from skelemo.inference.overlay import draw_videos
 
             drawn, more = draw_videos(overlay, model.all_heads, found, tables(), folder, stage, options.every)
-    return Predicted(repr(model), rows, people, (*found.notes, *more), found.failures, tuple(drawn))
+    notes = tuple(dict.fromkeys((*found.notes, *more)))
+    return Predicted(repr(model), rows, people, notes, found.failures, tuple(drawn))
 
 
 def _task(request: Request, model: BasePredictor, cache: Cache, whole: Cache) -> Task:
@@ -167,13 +168,14 @@ def _predict_chunks(
 def do_chunk(chunk: Chunk) -> Done:
     """Predict a chunk in a worker process, which loads the model and opens the cache once."""
     task = chunk.task
-    return _do(_model(task.runs, task.allow, task.identity), _cache(task.caches, task.shards), chunk)
+    model = _model(task.runs, task.allow, task.threads, task.identity)
+    return _do(model, _cache(task.caches, task.shards), chunk)
 
 
 @lru_cache(1)
-def _model(runs: tuple[Path, ...], allow: tuple[str, ...], _: str) -> BasePredictor:
+def _model(runs: tuple[Path, ...], allow: tuple[str, ...], threads: int, _: str) -> BasePredictor:
     """The model, reloaded if its identity changes."""
-    return open_model(runs, allow=allow)
+    return open_model(runs, allow=allow, threads=threads)
 
 
 @lru_cache(1)
@@ -185,8 +187,6 @@ def _do(model: BasePredictor, cache: Cache, chunk: Chunk) -> Done:
     task = chunk.task
     if model.identity != task.identity or _key(task, cache, chunk.rows) != chunk.key:
         raise SkelemoError("the runs or the source changed while predicting: run the same command again")
-    if task.threads:
-        model.limit_threads(task.threads)
 
     def report(done: int, of: int) -> None:
         if worker.progress:

@@ -1,15 +1,12 @@
 """Converts OpenPose files to rows of numbers, one per person."""
 
-import struct
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from orjson import loads
 
 from skelemo.openpose.fast_parser import FastParser, Numbers
-from skelemo.openpose.schema import PERSON_ID, PERSON_KEYS, getter, identity_of, slots
+from skelemo.openpose.schema import slots
 from skelemo.openpose.validate import examine
 from skelemo.skeleton import Layout
 
@@ -20,8 +17,8 @@ _MAX_PENDING = 100
 class Rows:
     """Collects the people of a recording: rows of ``x, y, confidence`` in a growing buffer.
 
-    Ingest spends most of its time here. Files exactly as OpenPose writes them take the fast parser; others are parsed
-    into Python lists, which fails for wrong counts and non-numbers. Only then is a file examined in detail.
+    Ingest spends most of its time here. Files exactly as OpenPose writes them take the fast parser; others are examined
+    in detail.
     """
 
     def __init__(self, layout: Layout, body_model: str = "auto") -> None:
@@ -34,8 +31,6 @@ class Rows:
         self._pending: list[Any] = []  # buffers of float64 that follow `_flat`
         self._plain = FastParser(self.slots)
         self._writers = [slot.writers() for slot in self.slots]
-        self._newest = getter([slot.keys[0] for slot in self.slots])
-        self._types = [list] * len(self.slots)
 
     def add(self, data: bytes) -> int:
         """Append the people of one file and return the number of rows; people without numbers are skipped.
@@ -43,10 +38,7 @@ class Rows:
         Raises `FrameError`: the file is not an OpenPose frame; nothing of it is kept.
         """
         self.damage = ""
-        try:
-            counts, numbers, identities = self._plain.read(data) or self._read(data)
-        except (ValueError, TypeError, KeyError, AttributeError, struct.error):
-            counts, numbers, identities = self._examine(data)
+        counts, numbers, identities = self._plain.read(data) or self._examine(data)
         if any(identity >= 0 for identity in identities):
             self._identities.append((len(self.counts), identities))
         self.counts += counts
@@ -82,40 +74,14 @@ class Rows:
             self._flat += np.frombuffer(b"".join(self._pending)).astype(np.float32).data
         self._pending.clear()
 
-    def _read(self, data: bytes) -> Numbers:
-        if b"u" in data or b"false" in data:  # booleans are numbers in Python; OpenPose's files have no "u"
-            raise ValueError
-        document = loads(data)
-        people = document["people"]
-        if type(people) is not list or "canvas_width" in document:
-            raise TypeError
-        counts, numbers, identities = bytearray(), [], []
-        for person in people:
-            try:
-                lists = self._newest(person)
-            except KeyError:
-                lists = self._find(person)
-            if list(map(type, lists)) != self._types:
-                raise TypeError
-            if any(lists):
-                numbers += self._packed(lists)
-                counts.append(len(lists[0]))
-                identities.append(identity_of(person.get(PERSON_ID)))
-        return counts, numbers, identities
-
     def _examine(self, data: bytes) -> Numbers:
         frame = examine(data, self.slots)
         self.damage = frame.damage
         if frame.size[0]:
             self.sizes[frame.size] += 1
-        packed = [buffer for lists in frame.people for buffer in self._packed(lists)]
+        packed = [
+            write[len(values)](*values)
+            for lists in frame.people
+            for write, values in zip(self._writers, lists, strict=True)
+        ]
         return bytearray(len(lists[0]) for lists in frame.people), packed, frame.identities
-
-    def _packed(self, lists: Sequence[Any]) -> list[bytes]:
-        return [write[len(values)](*values) for write, values in zip(self._writers, lists, strict=True)]
-
-    def _find(self, person: dict[str, Any]) -> Sequence[Any]:
-        """The lists of a person with older or missing keys."""
-        if person and not PERSON_KEYS & person.keys():
-            raise KeyError
-        return [slot.find(person) for slot in self.slots]

@@ -29,10 +29,6 @@ class Slot:
     models: Mapping[int, Part]  # by the count of numbers
     width: int  # numbers in the row
 
-    def find(self, person: Mapping[str, Any]) -> Any:
-        """The part's list under the first existing key; empty if there is none."""
-        return next((person[key] for key in self.keys if key in person), [])
-
     def writers(self) -> dict[int, Callable[..., bytes]]:
         """Packers of a list as float64, padded with zeros, by count."""
         return {n: struct.Struct(f"{n}d{8 * (self.width - n)}x").pack for n in (0, *self.models)}

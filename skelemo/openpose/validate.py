@@ -1,6 +1,5 @@
 """Validates files that deviate from OpenPose's format: keeps what is readable, and reports the rest."""
 
-import math
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -117,25 +116,27 @@ def _person(person: Any, slots: Sequence[Slot]) -> tuple[list[list[float]], str]
         return [], f"is {_kind(person)}; expected an object"
     if person and not PERSON_KEYS & person.keys():
         return [], f"has none of OpenPose's keys, but {', '.join(map(repr, list(person)[:3]))}"
-    found = [_numbers(slot, person) for slot in slots]
-    return [numbers for numbers, _ in found], next((fault for _, fault in found if fault), "")
+    lists, faults = zip(*(_numbers(slot, person) for slot in slots), strict=True)
+    return list(lists), next(filter(None, faults), "")
 
 
 def _numbers(slot: Slot, person: dict[str, Any]) -> tuple[list[float], str]:
-    key = next((key for key in slot.keys if key in person), slot.keys[0])
-    numbers = slot.find(person)
+    key = next(filter(person.__contains__, slot.keys), slot.keys[0])
+    numbers = person.get(key, [])
     if numbers is None:
         return [], ""
     if not isinstance(numbers, list):
         return [], f"{key} is {_kind(numbers)}; expected a list"
-    if numbers and all(isinstance(point, list) for point in numbers):
+    types = set(map(type, numbers))
+    if types == {list}:
         for point in numbers:
             if len(point) != 3:
                 return [], f"{key} has a list of {len(point)}; expected the 3 numbers of a point"
         numbers = [value for point in numbers for value in point]
-    for index, value in enumerate(numbers):
-        if type(value) not in (int, float) or not math.isfinite(value):
-            return [], f"{key} has {_kind(value)} at position {index + 1}; expected a number"
+        types = set(map(type, numbers))
+    if not types <= {int, float}:
+        index, value = next((at, one) for at, one in enumerate(numbers, 1) if type(one) not in (int, float))
+        return [], f"{key} has {_kind(value)} at position {index}; expected a number"
     if numbers and len(numbers) not in slot.models:
         return [], f"{key} has {len(numbers)} numbers; {_expected(slot)}{_guess(slot, len(numbers))}"
     return numbers, ""

@@ -110,7 +110,7 @@ class _Estimator:
         def feed() -> None:
             first = True
             try:
-                for number, pixels in frames(video, every, notes):
+                for number, pixels, _ in frames(video, every, notes):
                     room.acquire()
                     numbers.append(number)
                     pipe.write(struct.pack("<III", first, video.width, video.height))

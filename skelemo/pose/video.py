@@ -65,8 +65,17 @@ def probe(path: Path) -> Video:
         return Video(path, *size, fps, stream.frames or round(seconds * fps), turn)
 
 
-def frames(video: Video, every: int, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the number and RGB ``[height, width, 3]``, uint8, of every n-th frame.
+def require_av() -> Any:
+    """PyAV, which includes FFmpeg. Raises `ConfigError` if it is not installed."""
+    try:
+        import av
+    except ImportError:
+        raise ConfigError("reading video needs PyAV: pip install 'skelemo[video]'") from None
+    return av
+
+
+def frames(video: Video, every: int, notes: list[str]) -> Iterator[tuple[int, np.ndarray, float | None]]:
+    """Yield the number, RGB ``[height, width, 3]``, uint8, and time in seconds, if known, of every n-th frame.
 
     Frames are numbered from 0 in display order, as by OpenPose and OpenCV, regardless of their time. Variable frame
     rates and damaged packets, which are skipped, are noted.
@@ -87,7 +96,7 @@ def frames(video: Video, every: int, notes: list[str]) -> Iterator[tuple[int, np
                     f"{video.path}: the first frame is {video.width}x{video.height}, frame {number} "
                     f"{pixels.shape[1]}x{pixels.shape[0]}; expected one size: cut the video there"
                 )
-            yield number, np.ascontiguousarray(pixels)
+            yield number, np.ascontiguousarray(pixels), frame.time
     if number < 0:
         raise InputError(f"{video.path}: no frame can be decoded")
     steps = np.diff(times)
@@ -101,10 +110,7 @@ def frames(video: Video, every: int, notes: list[str]) -> Iterator[tuple[int, np
 
 @contextmanager
 def _opened(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
-    try:
-        import av
-    except ImportError:
-        raise ConfigError("reading video needs PyAV: pip install 'skelemo[video]'") from None
+    av = require_av()
     try:
         with av.open(str(path), format="v4l2" if path.is_char_device() else None) as container:
             if not container.streams.video:

@@ -79,6 +79,10 @@ class Layout:
         """The part of that name, or None."""
         return next((part for part in self.parts if part.name == name), None)
 
+    def columns(self, names: Collection[str]) -> list[int]:
+        """Positions on V of the points of the named parts, in order."""
+        return [i for name, where in self.slices.items() if name in names for i in range(len(self))[where]]
+
     def index(self, keypoint: str) -> int:
         """Position on V of ``part.Name``."""
         try:

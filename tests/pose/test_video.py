@@ -15,7 +15,7 @@ from skelemo.pose.video import frames, probe
 def read(path, every=1):
     notes = []
     video = probe(path)
-    return video, dict(frames(video, every, notes)), notes
+    return video, {number: pixels for number, pixels, _ in frames(video, every, notes)}, notes
 
 
 def center(pixels):
