@@ -13,7 +13,7 @@ import click
 
 from skelemo.cli.extract import finding
 from skelemo.cli.values import PATH, RATE, SIZE, TEXT, allow_option, min_seen_option, port_option, scale_option
-from skelemo.errors import InputError
+from skelemo.errors import ConfigError, InputError
 from skelemo.text import count, duration, signed, visible
 
 if TYPE_CHECKING:
@@ -202,7 +202,14 @@ def _mark(share: float, width: int = 11) -> str:
 @contextmanager
 def _page(model: "LiveModel", name: str, size: tuple[int, int], port: int) -> Iterator[Show]:
     from skelemo.skeleton import stream_layout
-    from skelemo.view.live_page import LivePage
+
+    try:
+        import websockets  # noqa: F401  # uvicorn needs it for WebSockets
+
+        from skelemo.view.live_page import LivePage
+    except ImportError:
+        packages = "starlette, uvicorn and websockets"
+        raise ConfigError(f"the page needs the packages {packages}: pip install 'skelemo[live]'") from None
 
     with LivePage(name, model.heads, stream_layout(model.layout), size, port) as page:
         click.echo(page.address)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from skelemo.cli.values import PATH, SEED, different, folder, port_option
+from skelemo.errors import ConfigError
 
 
 @click.command("view")
@@ -37,8 +38,12 @@ def command(
     """
     from skelemo.cache.store import open_cache
     from skelemo.runs.folder import read_run
-    from skelemo.view.server import serve
     from skelemo.view.viewer import Viewer
+
+    try:
+        from skelemo.view.app import serve
+    except ImportError:
+        raise ConfigError("the viewer needs the packages starlette and uvicorn: pip install 'skelemo[view]'") from None
 
     def ready(address: str) -> None:
         click.echo(address)

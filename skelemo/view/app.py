@@ -4,24 +4,22 @@
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
 import orjson
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skelemo import player
 from skelemo.errors import ConfigError, SkelemoError, os_reason
-from skelemo.view.server import refusal, security_headers
+from skelemo.view.server import HOST, Guard, listen, new_token, server
 from skelemo.view.viewer import Viewer
 
 #: Static files and their types.
@@ -32,10 +30,23 @@ STATIC = {
 _MAX_BODY = 64 << 10
 
 
+def serve(viewer: Viewer, port: int, ready: Callable[[str], None]) -> None:
+    """Serve until interrupted; ``ready`` is called with the page's address, including the token.
+
+    Raises `InputError`: the port is in use.
+    """
+    token = new_token()
+    with listen(port) as listening:
+        port = listening.getsockname()[1]
+        app = make_app(viewer, port, token)
+        ready(f"http://{HOST}:{port}/?token={token}")
+        server(app, ws="none").run(sockets=[listening])
+
+
 def make_app(viewer: Viewer, port: int, token: str) -> Starlette:
     """The application, for a server that listens on that port."""
     nonce = secrets.token_urlsafe(16)
-    headers = security_headers(
+    policy = (
         f"script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; img-src data:; media-src 'self'; "
         "connect-src 'self'"
     )
@@ -48,35 +59,10 @@ def make_app(viewer: Viewer, port: int, token: str) -> Starlette:
         return Response(static[name], media_type=STATIC[name])
 
     routes = [Route("/", lambda _: HTMLResponse(page)), Route("/static/{name}", static_file), *_Api(viewer).routes()]
-    guard = Middleware(Guard, port=port, token=token, headers=headers)
+    guard = Middleware(Guard, port=port, token=token, policy=policy)
     return Starlette(
         routes=routes, middleware=[guard], exception_handlers={SkelemoError: _on_error, OSError: _on_error}
     )
-
-
-class Guard:
-    """Middleware that rejects unauthorized requests and adds security headers to every response."""
-
-    def __init__(self, app: ASGIApp, port: int, token: str, headers: Mapping[str, str]) -> None:
-        self.app, self.port, self.token = app, port, token
-        self.headers = [(name.lower().encode(), text.encode()) for name, text in headers.items()]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond to one connection."""
-        if scope["type"] == "lifespan":
-            return await self.app(scope, receive, send)
-        if scope["type"] != "http":
-            return await send({"type": "websocket.close", "code": 1008})
-        token = QueryParams(scope["query_string"]).get("token", "")
-        reason = refusal(Headers(scope=scope), token, self.port, self.token)
-        response = PlainTextResponse(reason, 403) if reason else self.app
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] += self.headers
-            await send(message)
-
-        await response(scope, receive, send_with_headers)
 
 
 class _Api:

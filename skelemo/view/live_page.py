@@ -1,30 +1,23 @@
-"""The page of ``skelemo live``: served on loopback, protected by a token.
-
-A thread runs a WebSocket server that also serves the page. A slow client skips frames and always gets the newest one.
-"""
+"""The page of ``skelemo live``, served with a WebSocket by a thread; a slow client skips to the newest frame."""
 
 import asyncio
 import secrets
 import threading
 from collections.abc import Sequence
-from http import HTTPStatus
 from importlib.resources import files
-from types import TracebackType
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
 
 import orjson
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from skelemo import player
-from skelemo.errors import ConfigError, InputError, os_reason
 from skelemo.inference.live import LiveFrame
 from skelemo.skeleton import Layout
 from skelemo.targets import Head
-from skelemo.view.server import HOST, new_token, refusal, security_headers
-
-if TYPE_CHECKING:
-    from websockets.asyncio.server import ServerConnection
-    from websockets.http11 import Request, Response
+from skelemo.view.server import HOST, Guard, listen, new_token, server
 
 #: Maximum number of clients.
 _MOST_CLIENTS = 16
@@ -37,7 +30,7 @@ class LivePage:
     (0 for unknown). The others are frames: ``video``, ``number``, ``time``, ``latency``, and ``people`` with ``name``,
     ``seen``, ``points`` (flattened x, y, confidence) and ``outputs`` by head.
 
-    Raises `ConfigError`: the package websockets is not installed; `InputError`: the port is in use.
+    Raises `InputError`: the port is in use.
 
     Parameters
     ----------
@@ -47,16 +40,9 @@ class LivePage:
     def __init__(self, model: str, heads: Sequence[Head], layout: Layout, size: tuple[int, int], port: int = 0) -> None:
         stream = {"model": model, "heads": [head.to_json() for head in heads], "parts": player.describe(layout)}
         self._hello = orjson.dumps(stream | {"size": size}).decode()
-        self._port = port
-        self._token = new_token()
-        self._nonce = secrets.token_urlsafe(16)
-        self._page = files("skelemo.view").joinpath("live_page.html").read_text("utf-8")
-        self._page = self._page.replace("NONCE", self._nonce).replace("SKELETON", player.script("skeleton.js"))
-        self._latest = ""
-        self._version = self._clients = 0
-        self._failure: Exception | None = None
-        self._ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
+        self._port, self._token = port, new_token()
+        self._latest, self._version, self._clients = "", 0, 0
+        self._loop, self._updated = asyncio.new_event_loop(), asyncio.Event()
 
     @property
     def address(self) -> str:
@@ -64,25 +50,17 @@ class LivePage:
         return f"http://{HOST}:{self._port}/?token={self._token}"
 
     def __enter__(self) -> "LivePage":
-        try:
-            import websockets.asyncio.server  # noqa: F401
-        except ImportError:
-            raise ConfigError("the page needs the package websockets: pip install 'skelemo[live]'") from None
-        self._thread = threading.Thread(target=self._run, name="live page", daemon=True)
+        listening = listen(self._port)
+        self._port = listening.getsockname()[1]
+        self._server = server(self._app(), ws_max_size=1024, ws_per_message_deflate=False)
+        serving = self._server.serve(sockets=[listening])
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=[serving], daemon=True)
         self._thread.start()
-        self._ready.wait()
-        if isinstance(self._failure, OSError):
-            raise InputError(f"port {self._port} of {HOST} cannot be used: {os_reason(self._failure)}")
-        if self._failure:
-            raise self._failure
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._failure:
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(5)
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(5)
 
     def publish(self, frame: LiveFrame) -> None:
         """Send a frame to all clients that are ready."""
@@ -99,47 +77,32 @@ class LivePage:
         text = orjson.dumps({**facts, "people": people}, option=orjson.OPT_SERIALIZE_NUMPY).decode()
         self._loop.call_soon_threadsafe(self._update, text)
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_until_complete(self._serve())
-        except Exception as error:
-            self._failure = error
-        finally:
-            self._ready.set()
-            self._loop.close()
-
-    async def _serve(self) -> None:
-        from websockets.asyncio.server import serve
-
-        self._stop, self._updated = asyncio.Event(), asyncio.Event()
-        async with serve(
-            self._talk,
-            HOST,
-            self._port,
-            process_request=self._admit,
-            compression=None,
-            max_size=1024,
-            server_header=None,
-        ) as server:
-            self._port = next(iter(server.sockets)).getsockname()[1]
-            self._ready.set()
-            await self._stop.wait()
-
     def _update(self, text: str) -> None:
         self._latest, self._version = text, self._version + 1
         self._updated.set()
         self._updated = asyncio.Event()
 
-    async def _talk(self, connection: "ServerConnection") -> None:
-        """Send the newest frame whenever there is one."""
-        from websockets.exceptions import ConnectionClosed
+    def _app(self) -> Starlette:
+        nonce = secrets.token_urlsafe(16)
+        page = files("skelemo.view").joinpath("live_page.html").read_text("utf-8")
+        page = page.replace("NONCE", nonce).replace("SKELETON", player.script("skeleton.js"))
+        policy = (
+            f"script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; "
+            f"connect-src ws://{HOST}:{self._port} ws://localhost:{self._port}"
+        )
+        guard = Middleware(Guard, port=self._port, token=self._token, policy=policy)
+        routes = [Route("/", lambda _: HTMLResponse(page)), WebSocketRoute("/live", self._talk)]
+        return Starlette(routes=routes, middleware=[guard])
 
+    async def _talk(self, socket: WebSocket) -> None:
+        """Send the newest frame whenever there is one."""
+        if self._clients >= _MOST_CLIENTS:
+            return await socket.send_denial_response(PlainTextResponse("Too many clients.\n", 503))
         self._clients += 1
-        gone = asyncio.ensure_future(connection.wait_closed())
-        sent = 0
+        await socket.accept()
+        gone, sent = asyncio.ensure_future(_disconnected(socket)), 0
         try:
-            await connection.send(self._hello)
+            await socket.send_text(self._hello)
             while not gone.done():
                 if sent == self._version:
                     updated = asyncio.ensure_future(self._updated.wait())
@@ -147,30 +110,15 @@ class LivePage:
                     updated.cancel()
                     continue
                 sent = self._version
-                await connection.send(self._latest)
-        except ConnectionClosed:
+                await socket.send_text(self._latest)
+        except WebSocketDisconnect:
             pass
         finally:
             gone.cancel()
             self._clients -= 1
 
-    def _admit(self, connection: "ServerConnection", request: "Request") -> "Response | None":
-        """The page, an error, or None to accept a WebSocket."""
-        address = urlsplit(request.path)
-        given = parse_qs(address.query).get("token", [""])[-1]
-        if reason := refusal(request.headers, given, self._port, self._token):
-            return connection.respond(HTTPStatus.FORBIDDEN, reason)
-        if address.path == "/live":
-            if self._clients >= _MOST_CLIENTS:
-                return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "Too many clients.\n")
-            return None
-        if address.path != "/":
-            return connection.respond(HTTPStatus.NOT_FOUND, "Not found.\n")
-        response = connection.respond(HTTPStatus.OK, self._page)
-        del response.headers["Content-Type"]
-        policy = (
-            f"script-src 'nonce-{self._nonce}'; style-src 'nonce-{self._nonce}'; img-src data:; "
-            f"connect-src ws://{request.headers['Host']}"
-        )
-        response.headers.update({"Content-Type": "text/html; charset=utf-8", **security_headers(policy)})
-        return response
+
+async def _disconnected(socket: WebSocket) -> None:
+    """Wait for the end of a connection; what the client sends is ignored."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass

@@ -158,7 +158,7 @@ def test_a_run_calibrated_by_track_goes_by_the_frames_so_far(trained, clip, tmp_
     running = replace(tracked, members=(replace(one, preparation=replace(one.preparation, calibrate="running")),))
     folder = written(tmp_path / "json", clip)
     assert_equal(everything(tracked, folder), running.predict(folder, size=SIZE), least=230)
-    both = replace(tracked, members=(*tracked.members, *trained("ann").members))
+    both = type(tracked)((*tracked.members, *trained("ann").members), "both")
     assert len(everything(both, folder)) >= 230
 
 
