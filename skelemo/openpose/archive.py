@@ -17,7 +17,7 @@ from skelemo.openpose import tar_members, zip_members
 from skelemo.openpose.files import INFO_FILE, NO_INFO, Folder, VideoInfo, is_openpose, may_be_openpose, parse_info
 from skelemo.openpose.names import FrameNames, Group, stem_of
 from skelemo.openpose.sniff import HEAD_BYTES, Sniffer, VideoError, content_kind, frames_of, read_video
-from skelemo.openpose.unpacking import DECOMPRESSORS, DecompressedStream, PlainStream
+from skelemo.openpose.unpacking import DECOMPRESSORS, DecompressedStream, PlainStream, Stream, TarError
 from skelemo.text import SIMULATED
 
 ZIP = ".zip"
@@ -69,7 +69,7 @@ class Archive:
             raise OSError(0, "has changed since it was listed", self.path)
         return file
 
-    def stream(self) -> PlainStream | DecompressedStream:
+    def stream(self) -> Stream:
         """Open a tar archive as a stream of decompressed bytes."""
         file = self.open()
         return DecompressedStream(file, DECOMPRESSORS[self.ending]) if self.sequential else PlainStream(file)
@@ -120,7 +120,7 @@ def list_archive(path: str, subfolder: str) -> Contents:
         table = _Table(IN_ZIP if zipped else IN_TAR)
         for name, position, head in _zip_members(archive, table) if zipped else _tar_members(archive, table):
             table.add(name, position, head)
-    except (tar_members.TarError, zip_members.ZipError) as error:
+    except (TarError, zip_members.ZipError) as error:
         raise ArchiveError(f"cannot be read: it {error}; download or create it again") from error
     except OSError as error:
         raise ArchiveError(f"cannot be read: {error.strerror or error}") from error
@@ -153,13 +153,11 @@ def _ending(name: str) -> str:
 
 def _zip_members(archive: Archive, table: "_Table") -> Iterator[_Member]:
     with archive.open() as file:
-        for member in zip_members.read_members(file):
-            sizes = (min(member.size, _MAX_SIZE), min(member.packed, _MAX_SIZE))
-            if member.is_file:
-                position = (member.start, *sizes, member.crc, member.method)
-                yield member.name, position, partial(_zip_head, archive, position)
+        for name, position in zip_members.read_members(file):
+            if position:
+                yield name, position, partial(_zip_head, archive, position)
             else:
-                table.skip(member.name)
+                table.skip(name)
 
 
 def _tar_members(archive: Archive, table: "_Table") -> Iterator[_Member]:

@@ -11,8 +11,7 @@ from skelemo.openpose.archive import ZIP, Archive
 from skelemo.openpose.files import MAX_BYTES, Contents, in_folder
 from skelemo.openpose.recording import Recording
 from skelemo.openpose.sniff import VideoError, frames_of, read_video
-from skelemo.openpose.tar_members import TarError
-from skelemo.openpose.unpacking import DecompressedStream, PlainStream
+from skelemo.openpose.unpacking import Stream, TarError
 from skelemo.openpose.zip_members import DEFLATED, ZipError, unpack
 
 #: Largest compression ratio of members beyond a megabyte; OpenPose's JSON compresses to a quarter.
@@ -89,7 +88,7 @@ class _Spool:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._stream: PlainStream | DecompressedStream | None = None
+        self._stream: Stream | None = None
         self._expected: Sequence[Recording] = ()
         self._kept: dict[int, list[bytes]] = {}  # by index of the expected recording
         self._queue = np.zeros((0, 4), np.int64)  # start, size, recording, file; in the order of the archive

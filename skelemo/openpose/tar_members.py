@@ -6,7 +6,9 @@ dominate an ingest.
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
+
+from skelemo.openpose.unpacking import Stream, TarError
 
 BLOCK = 512
 
@@ -20,22 +22,6 @@ _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s6s2s32s32s16s155s12x")
 _FILES = (b"0", b"\0", b"7")
 _HARD_LINK = b"1"
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"x", b"g"
-
-
-class TarError(Exception):
-    """A damaged archive. The message follows its name in a sentence."""
-
-
-class Stream(Protocol):
-    """A sequential stream of bytes."""
-
-    position: int
-
-    def read(self, size: int) -> bytes:
-        """Read ``size`` bytes, or fewer at the end."""
-
-    def skip_to(self, position: int) -> None:
-        """Skip forward, to the end at most."""
 
 
 class Member(NamedTuple):

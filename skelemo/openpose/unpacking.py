@@ -7,14 +7,16 @@ import zlib
 from collections.abc import Callable
 from typing import BinaryIO
 
-from skelemo.openpose.tar_members import TarError
-
 _BLOCK = 1 << 20
 #: Memory limit of xz, whose largest preset needs 65 MiB.
 _MAX_MEMORY = 256 << 20
 #: Largest compression ratio; empty frames reach 390, bombs 1,000 and more.
 _MAX_RATIO = 1000
 _SMALL = 64 << 20
+
+
+class TarError(Exception):
+    """A damaged archive. The message follows its name in a sentence."""
 
 
 class _Gzip:
@@ -145,3 +147,6 @@ class DecompressedStream:
         size = self.position + more
         if size > _SMALL and size > _MAX_RATIO * os.fstat(self.file.fileno()).st_size:
             raise TarError(f"decompresses to more than {_MAX_RATIO:,} times its size, far more than a recording")
+
+
+Stream = PlainStream | DecompressedStream

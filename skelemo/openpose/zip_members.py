@@ -6,33 +6,25 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 _LOCAL = struct.Struct("<4s22xHH")  # PKWARE's APPNOTE 4.3.7: signature, lengths of name and extra field
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
-#: `Member.method` of encrypted members.
+#: The method in the position of encrypted members.
 _ENCRYPTED_METHOD = 0xFFFF
+_MAX_SIZE = 2**32 - 1  # stands for anything larger
+
+#: Start of a member's local header in the file; its size, unpacked and packed; CRC-32 and method.
+Position = tuple[int, int, int, int, int]
 
 
 class ZipError(Exception):
     """A damaged archive or member. The message follows its name in a sentence."""
 
 
-class Member(NamedTuple):
-    """A member in the central directory."""
-
-    name: str
-    start: int  # of its local header in the file
-    packed: int
-    size: int
-    crc: int
-    method: int
-    is_file: bool
-
-
-def read_members(file: BinaryIO) -> Iterator[Member]:
-    """Yield the members in the order of the central directory.
+def read_members(file: BinaryIO) -> Iterator[tuple[str, Position | None]]:
+    """Yield names and positions in the order of the central directory; None for folders, links and devices.
 
     Raises `ZipError`: it is not a zip archive, is damaged, truncated, or one of several volumes.
     """
@@ -42,16 +34,10 @@ def read_members(file: BinaryIO) -> Iterator[Member]:
         reason = str(error).lower() or "invalid numbers"
         raise ZipError(f"is damaged, truncated or not a zip archive ({reason})") from None
     for info in listed:
-        unix = info.external_attr >> 28
-        yield Member(
-            _name(info),
-            info.header_offset,
-            info.compress_size,
-            info.file_size,
-            info.CRC,
-            _ENCRYPTED_METHOD if info.flag_bits & _ENCRYPTED else info.compress_type,
-            is_file=not info.filename.endswith("/") and unix in (0, 8),  # S_IFREG; others are links or devices
-        )
+        method = _ENCRYPTED_METHOD if info.flag_bits & _ENCRYPTED else info.compress_type
+        sizes = min(info.file_size, _MAX_SIZE), min(info.compress_size, _MAX_SIZE)
+        is_file = not info.filename.endswith("/") and info.external_attr >> 28 in (0, 8)  # S_IFREG or unknown
+        yield _name(info), (info.header_offset, *sizes, info.CRC, method) if is_file else None
 
 
 def unpack(file: BinaryIO, start: int, packed: int, size: int, crc: int, method: int) -> bytes:

@@ -20,7 +20,7 @@ from skelemo.inference.sources import ReadOptions, array_layout, is_cache, open_
 from skelemo.inference.table import Options, output_names
 from skelemo.player import Clip, Track, assets, fragment, head_track, label_track
 from skelemo.runs.folder import Run, read_run
-from skelemo.skeleton import Layout, layout
+from skelemo.skeleton import layout
 from skelemo.targets import USUAL, Head
 from skelemo.text import count as counted
 from skelemo.text import visible
@@ -220,28 +220,36 @@ def _model(run: Any) -> BasePredictor:
     return open_model([Path(path)])
 
 
-def _of_array(keypoints: np.ndarray, selection: Selection, models: Sequence[BasePredictor]) -> Clip:
-    known = layout(selection.layout) if selection.layout else array_layout(keypoints)
-    number = np.arange(len(keypoints), dtype=np.int32)
-    tracks = []
+def _of_array(
+    points: np.ndarray,
+    selection: Selection,
+    models: Sequence[BasePredictor],
+    name: str = "",
+    number: np.ndarray | None = None,
+    labels: Sequence[Track] = (),
+) -> Clip:
+    known, order = layout(selection.layout) if selection.layout else array_layout(points), np.arange(len(points))
+    tracks = [*labels]
     for model in models:
-        table = model.predict(np.asarray(keypoints), fps=selection.fps, size=selection.size)
-        tracks += _tracks(table, model.all_heads, model.name, number)
-    return _whole(np.asarray(keypoints, np.float32), known, "", selection, number, tracks)
+        table = model.predict(points, fps=selection.fps, size=selection.size)
+        tracks += _tracks(table, model.all_heads, model.name, order)
+    first, last = _range(selection, len(points), name or "the array")
+    seen = np.where(points[..., 2:] > 0, points, 0)[first:last].astype(np.float32)
+    numbers = order.astype(np.int32) if number is None else number
+    return Clip(seen, known, _title(name, first, last, len(points)), selection.fps, selection.size, numbers[first:last],
+                [_cut(track, first, last) for track in tracks])  # fmt: skip
 
 
 def _of_sequence(one: Recorded, selection: Selection, models: Sequence[BasePredictor]) -> Clip:
-    clip = _of_array(one.keypoints, replace(selection, fps=one.fps, size=(one.width, one.height)), models)
     labels = []
-    first, last = _range(selection, len(one), one.id)
     for name, array in one.labels.items():
         try:
             (head := USUAL.get(name, _nameless(name, array))).check(array)
         except ConfigError:  # other classes under that name
             head = _nameless(name, array)
-        labels.append(_cut(label_track(f"{name}: label", head, array), first, last))
-    return replace(clip, title=_title(one.id, first, last, len(one)), numbers=one.number[first:last],
-                   tracks=(*labels, *clip.tracks))  # fmt: skip
+        labels.append(label_track(f"{name}: label", head, array))
+    own = replace(selection, fps=one.fps, size=(one.width, one.height))
+    return _of_array(one.keypoints, own, models, one.id, one.number, labels)
 
 
 def _nameless(name: str, labels: np.ndarray) -> Head:
@@ -282,15 +290,6 @@ def _of_live(frames: Sequence[LiveFrame], selection: Selection) -> Clip:
                 _title(f"{shown[0].video} {main}".strip(), first, last, len(last_video)), selection.fps, selection.size,
                 np.array([frame.number for frame in shown], np.int32), tracks,
                 [points[name] for name in others[:MOST_OTHERS]])  # fmt: skip
-
-
-def _whole(
-    points: np.ndarray, known: Layout, title: str, selection: Selection, number: np.ndarray, tracks: Sequence[Track]
-) -> Clip:
-    first, last = _range(selection, len(points), title or "the array")
-    seen = np.where(points[..., 2:] > 0, points, 0)[first:last]
-    return Clip(seen, known, _title(title, first, last, len(points)), selection.fps, selection.size, number[first:last],
-                [_cut(track, first, last) for track in tracks])  # fmt: skip
 
 
 def _range(selection: Selection, length: int, name: str) -> tuple[int, int]:

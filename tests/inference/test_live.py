@@ -155,7 +155,7 @@ def test_a_run_calibrated_by_track_goes_by_the_frames_so_far(trained, clip, tmp_
     tracked = trained("ann", calibrate="track")
     assert "calibrate: track; live, a person's mean pose is that of the frames so far" in str(TorchModel(tracked).notes)
     (one,) = tracked.members
-    running = replace(tracked, members=(replace(one, preparation=replace(one.preparation, calibrate="running")),))
+    running = type(tracked)([replace(one, preparation=replace(one.preparation, calibrate="running"))], "running")
     folder = written(tmp_path / "json", clip)
     assert_equal(everything(tracked, folder), running.predict(folder, size=SIZE), least=230)
     both = type(tracked)((*tracked.members, *trained("ann").members), "both")
