@@ -88,11 +88,6 @@ def entry_of(shard: Shard) -> Entry:
     )
 
 
-def write_index(remote: Remote, index: Index) -> None:
-    """Replace the index at a URL."""
-    remote.write(INDEX, index.model_dump_json(indent=0).encode())
-
-
 def read_index(remote: Remote) -> Index:
     """Read the index at a URL; empty if it does not exist. Raises `RemoteError`: it is invalid."""
     text = remote.read(INDEX)

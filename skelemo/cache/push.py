@@ -21,7 +21,6 @@ from skelemo.cache.index import (
     match,
     read_index,
     require_agreement,
-    write_index,
 )
 from skelemo.cache.remote import Remote, is_missing
 from skelemo.cache.select import require_keys, split_columns, unmet
@@ -197,5 +196,5 @@ class _Push:
             index = Index(shards=dict(sorted(shards.items())), corrections=hashes)
             if read_index(self.remote) == index:
                 return [f"{count(added, 'correction')} added or changed"] if added else []
-            write_index(self.remote, index)
+            self.remote.write(INDEX, index.model_dump_json(indent=0).encode())
         raise RemoteError(f"{self.remote.label}/{INDEX}: other pushes keep changing it: push again when they are done")

@@ -193,8 +193,11 @@ def open_cache(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]])
     listed: list[Path] = []
     while True:
         before, listed = listed, [path for folder in folders for path in shard_files(folder)]
+        shards = []
         try:
-            shards = [_open(path) for path in listed]
+            for path in listed:
+                with repairable(path):
+                    shards.append(open_shard(path))
         except CacheError:
             if listed == before:
                 raise
@@ -212,11 +215,6 @@ def repairable(path: Path) -> Iterator[None]:
     except CacheError as error:
         command = f"skelemo cache verify {shlex.quote(str(path.parent))} --quarantine"
         raise CacheError(f"{error}; to set it aside before ingesting again: {command}") from error
-
-
-def _open(path: Path) -> Shard:
-    with repairable(path):
-        return open_shard(path)
 
 
 def join(folders: tuple[Path, ...], shards: list[Shard]) -> Cache:

@@ -1,11 +1,12 @@
 """Fast parser for files exactly as OpenPose writes them; creates no Python object per number."""
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from simdjson import Array, Parser
 
-from skelemo.openpose.schema import PERSON_ID, Slot, getter, identity_of
+from skelemo.openpose.schema import PERSON_ID, Slot, identity_of
 
 #: Numbers of one file: the count of each person's first part; float64 buffers of all parts, padded to the width of the
 #: part; and identities, empty if the file has none. People without numbers are skipped.
@@ -109,7 +110,7 @@ class FastParser:
         self._lists.update(key.encode() for key in wanted)
         self._lists.update(keys[n % len(keys)] for n, text in enumerate(values) if text.strip(b",{}]") not in _CONSTANT)
         self._set_template(top, dict(zip(keys, values[-len(keys) :], strict=True)))
-        self._find = getter(wanted)
+        self._find = itemgetter(*wanted) if len(wanted) > 1 else lambda person: (person[wanted[0]],)
         if self._count(data) != count:
             raise ValueError
         return count

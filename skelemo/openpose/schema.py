@@ -1,8 +1,7 @@
 """Schema of OpenPose files: keys of each part, counts of numbers, and widths in a row."""
 
-import operator
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,11 +49,6 @@ def slots(where: Layout, body_model: str = "auto") -> tuple[Slot, ...]:
         Slot(part.keys, {3 * len(model): model for model in _models(part, body_model)}, 3 * len(part))
         for part in where.parts
     )
-
-
-def getter(keys: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
-    """As `operator.itemgetter`, but returns a tuple for a single key too."""
-    return operator.itemgetter(*keys) if len(keys) > 1 else lambda person: (person[keys[0]],)
 
 
 def identity_of(value: Any) -> int:

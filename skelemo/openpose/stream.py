@@ -100,7 +100,9 @@ class FrameReader:
     def _in_pixels(self, points: np.ndarray, extent: Extent) -> np.ndarray:
         scale = self.scale
         if not scale and len(points):
-            body = self._body.start + np.array(self._source_points(), int)
+            part = self.layout.body
+            known = shared_points(self._model, part)[1] if self._model and part else []
+            body = self._body.start + np.array(known, int)
             try:
                 scale, certain = detect_scale(extent, points, body, lambda _: "the frame")
             except InputError as error:
@@ -109,8 +111,3 @@ class FrameReader:
         if scale in ("", "pixels"):
             return points
         return to_pixels(points, scale, self.size if all(self.size) else (1, 1))
-
-    def _source_points(self) -> list[int]:
-        """Indices on the body of the points of the source's model."""
-        part = self.layout.body
-        return shared_points(self._model, part)[1] if self._model and part else []

@@ -63,7 +63,7 @@ def export_images(
     visible = stills.visible(view)
     head = next((head for head in cache.heads if head.kind == "classes"), None)
     classes = hard_labels(stills.frames.labels[head.name]) if head else np.full(len(stills), -1)
-    chosen = _every(stills.sequence, every)
+    chosen = (np.arange(len(stills)) - np.searchsorted(stills.sequence, stills.sequence)) % every == 0
     labeled = (classes >= 0) & chosen
     no_subset = labeled & (subsets == "")[stills.sequence] if split else np.zeros_like(labeled)
     rows = np.flatnonzero(labeled & ~no_subset & visible)
@@ -96,11 +96,6 @@ def _subsets(cache: Cache, split: str | None) -> np.ndarray:
     if split not in columns:
         raise unknown("split", split, columns) if columns else ConfigError(f"{cache.name} has no split {split!r}")
     return np.array([splits.get(split, "") for splits in cache.sequences["splits"]])
-
-
-def _every(sequence: np.ndarray, every: int) -> np.ndarray:
-    starts = np.searchsorted(sequence, sequence)
-    return (np.arange(len(sequence)) - starts) % every == 0
 
 
 def _places(

@@ -130,15 +130,14 @@ def _samples(
 ) -> tuple[Sample, ...]:
     sequences = stills.cache.sequences
     others = [head for head in stills.cache.heads if head != grouped]
+    plane = next((head for head in others if head.kind == "values" and len(head) == 2), None)
     return tuple(
         Sample(
             sequence=str(sequences["id"].iloc[stills.sequence[row]]),
             number=int(stills.frames.number[row]),
             subject=str(sequences["subject"].iloc[stills.sequence[row]]),
             labels=tuple(text for head in others for text in _texts(head, stills.frames.labels[head.name][row])),
-            point=next(
-                (_point(head, stills.frames.labels[head.name][row]) for head in others if _is_plane(head)), None
-            ),
+            point=_point(plane, stills.frames.labels[plane.name][row]) if plane else None,
             image="data:image/png;base64," + base64.b64encode(png(image)).decode(),
         )
         for row, image in zip(rows, images, strict=True)
@@ -155,10 +154,6 @@ def _texts(head: Head, label: np.ndarray) -> list[str]:
         return [" ".join(name for name, flag in zip(head.outputs, label, strict=True) if flag > 0) or f"no {head.name}"]
     values = ("–" if np.isnan(value) else signed(value, head.low).replace("-", "−") for value in label)
     return [f"{name} {text}" for name, text in zip(head.outputs, values, strict=True)]
-
-
-def _is_plane(head: Head) -> bool:
-    return head.kind == "values" and len(head) == 2
 
 
 def _point(head: Head, label: np.ndarray) -> tuple[float, float] | None:
