@@ -1,7 +1,6 @@
 """Predictions drawn onto the video or a black background: skeletons in OpenPose's colors and a card per person."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +16,7 @@ from skelemo.inference import cards
 from skelemo.inference.drawing import USUAL_FPS, Drawing
 from skelemo.inference.keypoints import Stage
 from skelemo.inference.sources import OpenedSource
+from skelemo.pose.extract import match_videos
 from skelemo.pose.video import frames, probe, require_av
 from skelemo.targets import Head
 from skelemo.text import count, file_names
@@ -70,16 +70,10 @@ class Overlay:
             if len(videos) > 1:
                 raise ConfigError(f"{self.film} is one video, but the source has {len(videos)}: name a folder of them")
             return dict.fromkeys(videos, self.film)
-        files = {path.stem: path for path in sorted(self.film.rglob("*")) if path.is_file()}
-        shared = Counter(name for video in videos for name in {*video.split("/")})
-        known: dict[str, Path] = {}
-        for video in videos:  # ``one/take`` may be one.mp4 if several recordings are called take
-            names = [name for name in reversed(video.split("/")) if shared[name] == 1 and name in files]
-            if names:
-                known[video] = files[names[0]]
+        known = match_videos(self.film, videos)
         if not known:
             raise InputError(
-                f"{self.film} has no file named {videos[0].rpartition('/')[2]}.*, like a video of the source"
+                f"{self.film} has no video named {videos[0].rpartition('/')[2]}.*, like a video of the source"
             )
         return known
 

@@ -5,7 +5,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -97,6 +97,25 @@ def find_videos(sources: Iterable[Path]) -> dict[str, Path]:
                     "separately"
                 )
             found[where] = file
+    return found
+
+
+def match_videos(folder: Path, recordings: Collection[str]) -> dict[str, Path]:
+    """The videos below a folder by the recordings that they show.
+
+    A video has the path of its recording, or is the only one with a name in that path that no other recording has:
+    ``one/take`` may be ``one.mp4`` if several recordings are called ``take``.
+    """
+    files = [path for path in sorted(folder.rglob("*")) if is_video(path.name) and path.is_file()]
+    places = {path.relative_to(folder).with_suffix("").as_posix(): path for path in reversed(files)}
+    same = Counter(path.stem for path in places.values())
+    single = {path.stem: path for path in places.values() if same[path.stem] == 1}
+    shared = Counter(step for name in recordings for step in {*name.split("/")})
+    found: dict[str, Path] = {}
+    for name in recordings:
+        named = (single[step] for step in reversed(name.split("/")) if shared[step] == 1 and step in single)
+        if video := places.get(name) or next(named, None):
+            found[name] = video
     return found
 
 

@@ -11,6 +11,7 @@ from skelemo.cache import corrections as table
 from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.player import describe, packed
+from skelemo.pose.extract import match_videos
 from skelemo.runs.folder import Run, distinct_names
 from skelemo.text import count
 from skelemo.view.frames import MOST_FRAMES, Frames
@@ -204,26 +205,15 @@ def _whole(given: Mapping[str, str], name: str, otherwise: int) -> int:
 
 
 def find_videos(folder: Path, names: Collection[str]) -> dict[str, Path]:
-    """Video files below a folder by the name of their recording, without the ending.
-
-    Files are listed and compared with the names, so a name is never used as a path; links to the outside are ignored.
+    """Playable videos below a folder by recording; links to the outside are ignored.
 
     Raises `InputError`: no such folder, or no video of these recordings.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: not found; expected a folder of videos")
-    root = folder.resolve()
-    listed = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in VIDEOS and path.is_file()]
-    inside = [path for path in listed if path.resolve().is_relative_to(root)]
-    whole = {path.relative_to(folder).with_suffix("").as_posix(): path for path in reversed(inside)}
-    stems: dict[str, list[Path]] = {}
-    for path in inside:
-        stems.setdefault(path.stem, []).append(path)
-    found: dict[str, Path] = {}
-    for name in names:
-        same = [whole[name]] if name in whole else stems.get(name.rpartition("/")[2], [])
-        if len(same) == 1:
-            found[name] = same[0]
+    root, matched = folder.resolve(), match_videos(folder, names)
+    found = {name: path for name, path in matched.items()
+             if path.suffix.lower() in VIDEOS and path.resolve().is_relative_to(root)}  # fmt: skip
     if not found:
         example = min(names, default="NAME")
         raise InputError(f"{folder}: no videos of these recordings; expected files such as {example}.mp4")

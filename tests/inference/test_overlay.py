@@ -140,7 +140,7 @@ def test_each_recording_has_its_video_and_a_file_takes_only_one(run, tmp_path):
         (["--overlay", "x.avi"], "expected a folder or a file that ends in .mp4"),
         (["--overlay", "x.mp4", "--video", "nowhere.mp4"], "no video at nowhere.mp4"),
         (["--overlay", "x.mp4", "--video", "text.mp4"], "text.mp4: cannot be decoded as a video"),
-        (["--overlay", "x.mp4", "--video", "json"], "has no file named take.*, like a video of the source"),
+        (["--overlay", "x.mp4", "--video", "json"], "has no video named take.*, like a video of the source"),
     ],
 )
 def test_an_impossible_overlay_is_a_one_line_error_without_a_video(run, tmp_path, monkeypatch, words, expected):

@@ -15,7 +15,7 @@ from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError
 from skelemo.openpose.files import NO_INFO, VideoInfo, parse_info
 from skelemo.pose import PROGRAMS, Options
-from skelemo.pose.extract import extract, find_videos
+from skelemo.pose.extract import extract, find_videos, match_videos
 
 PERSON = {"pose_keypoints_2d": [float(1 + index) for index in range(75)]}
 
@@ -170,3 +170,12 @@ def test_a_link_is_not_followed_for_facts(tmp_path):
     os.symlink(tmp_path / "secret.json", folder / "skelemo-video.json")
     (recording,) = find_recordings(tmp_path / "in")
     assert recording.info == NO_INFO
+
+
+def test_recordings_find_their_videos_by_path_or_by_a_name_that_is_theirs_alone(tmp_path):
+    for name in ("one.mp4", "one.srt", "day/two.mkv", "a/talk.mp4", "b/talk.mp4", "a/talk.webm", "take.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    recordings = ["one/take", "three/take", "two", "a/talk", "c/talk", "d/e"]
+    found = {name: path.relative_to(tmp_path).as_posix() for name, path in match_videos(tmp_path, recordings).items()}
+    assert found == {"one/take": "one.mp4", "two": "day/two.mkv", "a/talk": "a/talk.mp4"}
