@@ -251,7 +251,7 @@ def _scale(
     """Units of the coordinates, and whether they are certain."""
     body, part = np.arange(0), reading.layout.body
     if model and part:
-        body = reading.layout.slices[part.name].start + np.array(shared_points(model, part)[1])
+        body = reading.layout.slices[part.name].start + np.array(shared_points(model, part))
     try:
         if scale != "auto":
             refuse_scale(scale, extent, reading.path_of_person)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skelemo.skeleton import BODY_25, BODY_25B, Part
-from skelemo.skeleton.mapping import between
+from skelemo.skeleton.mapping import by_name
 
 # A model wins if limb lengths are shorter than this ratio to the other's: the wrong one connects hips to ears.
 _MAX_RATIO = 0.85
@@ -36,21 +36,10 @@ class Extent:
 
 
 def convert(body: np.ndarray, model: Part, part: Part) -> None:
-    """Reorder the first ``len(model)`` points of ``[P, V, 3]`` from the model to the part by name, in place.
-
-    Points that the model lacks are missing; points that the part lacks are dropped (Head and Chest of MPI, HeadTop of
-    BODY_25B). A point halfway between two others, such as MidHip, has the lower confidence of the two, so it is missing
-    if either is.
-    """
-    source, target = shared_points(model, part)
+    """Reorder the first ``len(model)`` points of ``[P, V, 3]`` from the model to the part by name, in place."""
     for start in range(0, len(body), _ROWS):
         rows = body[start : start + _ROWS]
-        values = rows[:, source]
-        rows[:] = 0
-        rows[:, target] = values
-        for middle, ends in part.halfway.items():
-            if middle not in target:
-                rows[:, middle] = between(rows[:, list(ends)])
+        rows[:] = by_name(part, rows[:, : len(model)], model.keypoints)
 
 
 def detect_model(body: np.ndarray) -> Part | None:
@@ -77,10 +66,9 @@ def _limb_length(body: np.ndarray, model: Part) -> np.ndarray:
     return np.where(limbs >= _MIN_LIMBS, total / np.maximum(limbs, 1), np.nan)
 
 
-def shared_points(model: Part, part: Part) -> tuple[list[int], list[int]]:
-    """Indices of the common keypoints, in a body model and in a part."""
-    names = [name for name in model.keypoints if name in part.keypoints]
-    return [model.index(name) for name in names], [part.index(name) for name in names]
+def shared_points(model: Part, part: Part) -> list[int]:
+    """Indices in a part of the keypoints that a body model has, too."""
+    return [part.index(name) for name in model.keypoints if name in part.keypoints]
 
 
 def canonicalize(points: np.ndarray) -> Extent:

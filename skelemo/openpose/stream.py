@@ -101,7 +101,7 @@ class FrameReader:
         scale = self.scale
         if not scale and len(points):
             part = self.layout.body
-            known = shared_points(self._model, part)[1] if self._model and part else []
+            known = shared_points(self._model, part) if self._model and part else []
             body = self._body.start + np.array(known, int)
             try:
                 scale, certain = detect_scale(extent, points, body, lambda _: "the frame")

@@ -62,21 +62,24 @@ def from_mediapipe(where: Layout, landmarks: Mapping[str, np.ndarray], *, relati
 
 
 def body_of(layout: Layout, points: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The layout's body ``{name: [N, V, 3]}`` from points ``[N, K, 3]`` with these names; empty if it has none.
+    """The layout's body ``{name: [N, V, 3]}`` from points ``[N, K, 3]`` with these names; empty if it has none."""
+    return {layout.body.name: by_name(layout.body, points, names)} if layout.body else {}
 
-    Missing points have confidence 0. Neck and MidHip are midpoints of shoulders and hips unless named.
+
+def by_name(part: Part, points: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """A part's points ``[N, V, 3]`` from points ``[N, K, 3]`` with these names.
+
+    Points without a name in the part are dropped, those of the part without a point are missing, with confidence 0.
+    A point halfway between two others, such as Neck and MidHip, has the lower confidence of the two unless named, so it
+    is missing if either is.
     """
-    part = layout.body
-    if part is None:
-        return {}
-    body = np.zeros((len(points), len(part), 3), np.float32)
-    for place, name in enumerate(names):
-        if name in part.keypoints:
-            body[:, part.index(name)] = points[:, place]
+    found = np.zeros((len(points), len(part), 3), np.float32)
+    source = [place for place, name in enumerate(names) if name in part.keypoints]
+    found[:, [part.index(names[place]) for place in source]] = points[:, source]
     for middle, ends in part.halfway.items():
         if part.keypoints[middle] not in names:
-            body[:, middle] = between(body[:, ends])
-    return {part.name: body}
+            found[:, middle] = between(found[:, list(ends)])
+    return found
 
 
 def face_70(mesh: np.ndarray) -> np.ndarray:
