@@ -11,7 +11,7 @@ from skelemo.data.images import usual_size
 from skelemo.errors import ConfigError
 from skelemo.inference.predictor import Model
 from skelemo.models.heads import predictions
-from skelemo.preprocess import Clips, clean, find_reference, place, prepare
+from skelemo.preprocess import prepare
 
 #: Outputs besides those of the heads.
 VISIBLE = ("visible_frames", "visible_points")
@@ -92,14 +92,12 @@ class EndToEnd(nn.Module):
         recordings: whether each frame has a visible point, filled gaps included.
         """
         found: dict[str, Tensor] = {}
-        if frames is None:
-            points, seen = prepare(keypoints, self.layout, self.settings, number=number, present=mask, size=frame_size)
-        else:
-            points, seen = self._recordings(keypoints, mask, number, frame_size)
-            found["seen"] = seen.unflatten(0, mask.shape)
+        points, seen = prepare(keypoints, self.layout, self.settings, number=number, present=mask, size=frame_size)
+        if frames is not None:
+            found["seen"] = seen
             index = frames.clamp(min=0)
-            seen = seen[index] & (frames >= 0)
-            points = points[index] * seen[..., None, None]
+            seen = seen[0, index] & (frames >= 0)
+            points = points[0, index] * seen[..., None, None]
         given = {"keypoints": points, "mask": seen}
         if frame_size is not None:
             size = usual_size(frame_size)
@@ -111,22 +109,6 @@ class EndToEnd(nn.Module):
         means = {name: each[0] if len(each) == 1 else torch.stack(each).mean(0) for name, each in every.items()}
         shares = seen.float().mean(1), (points[..., 2] > 0).float().mean((1, 2))
         return {**means, **dict(zip(VISIBLE, shares, strict=True)), **found}
-
-    def _recordings(
-        self, keypoints: Tensor, mask: Tensor, number: Tensor | None, frame_size: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Keypoints ``[B C, V, 3]`` prepared as by `load_corpus`, and which frames have a visible point."""
-        batch, count = keypoints.shape[:2]
-        if number is None:
-            number = torch.arange(count, device=keypoints.device).expand(batch, count)
-        clips, there = Clips.windows(number), mask.flatten()[:, None, None]
-        flat = keypoints.float().flatten(0, 1)
-        flat = torch.where(there & (flat[..., 2:] > 0), flat, 0)
-        flat = torch.where(there, clean(flat, clips, self.settings), 0)
-        sizes = flat.new_zeros(batch, 2) if frame_size is None else frame_size
-        sizes = sizes[:, None].expand(batch, count, 2).flatten(0, 1)
-        reference = find_reference(flat, clips, self.layout, self.settings, sizes)
-        return place(flat, reference, self.layout), (flat[..., 2] > 0).any(1)
 
     def example(self, batch: int = 3) -> dict[str, Tensor]:
         """Random inputs for `forward`."""

@@ -171,7 +171,8 @@ def prepare(
     flat = torch.where(there, clean(flat, clips, settings), 0)
     if settings.coordinates == "frame":
         size = torch.where((size > 0).all(-1, keepdim=True), size, seen_size(flat.unflatten(0, (batch, frames))))
-    reference = find_reference(flat, clips, layout, settings, size.repeat_interleave(frames, 0))
+    sizes = size[:, None].expand(batch, frames, 2).flatten(0, 1)  # torch.export follows this for any length
+    reference = find_reference(flat, clips, layout, settings, sizes)
     prepared = place(flat, reference, layout).unflatten(0, (batch, frames))
     if shift is not None:
         prepared = without(prepared, shift[:, None])
