@@ -170,5 +170,8 @@ def _trained(
         with training_progress() as report:
             return train(settings, out, resume=resume, report=report)
     except KeyboardInterrupt:
-        click.echo(f"interrupted; continue with\nskelemo {ctx.info_name} --out {out} --resume", err=True)
+        again = "nothing was written; run the same command again"
+        if begun.is_file():
+            again = f"continue with\nskelemo {ctx.info_name} --out {quote(str(out))} --resume"
+        click.echo(f"interrupted; {again}", err=True)
         ctx.exit(130)

@@ -211,6 +211,11 @@ def _choose_validation(
     if not share:
         return subsets
     train = np.flatnonzero(subsets == "train")
+    if len(np.unique(groups[train])) < 2:
+        raise ConfigError(
+            "the training subset is a single subject (or video), which leaves none for validation: use more data, or "
+            "set validation=0"
+        )
     subsets = subsets.astype(object)
     subsets[train[_draw(share, groups[train], strata[train], seed + 1)]] = "validation"
     return subsets

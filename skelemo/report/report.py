@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from skelemo import __version__
-from skelemo.atomic import LOCK, PARTIAL, claimed
+from skelemo.atomic import LOCK, PARTIAL, claimed, finished
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.report import failures, latex, overview, page, tables
 from skelemo.report.comparison import Comparison, compare
@@ -201,7 +201,8 @@ class _Writer:
 
     def text(self, name: str, content: str) -> None:
         self.record(name)
-        (self.out / name).write_text(content, encoding="utf-8")
+        with finished(self.out / name) as partial:
+            partial.write_text(content, encoding="utf-8")
 
     def table(self, name: str, table: pd.DataFrame) -> None:
         self.text(name, (table if self.raw else safe_cells(table)).to_csv(index=False))

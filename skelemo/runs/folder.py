@@ -133,6 +133,8 @@ def read_run(path: Path) -> Run:
     if read_settings(path / "config.yaml").get("pretrain"):
         raise InputError(f"{path} is a pretraining run: {NO_HEAD}")
     for name in ("environment.json", "splits.json", "predictions.parquet", "scores.json"):
+        if not (path / name).is_file() and (path / "scores.json").is_file():
+            raise InputError(f"{path} has no {name}, although its training has finished: copy the complete run again")
         if not (path / name).is_file():
             raise UnfinishedError(
                 f"{path} has no {name}: its training has not finished; continue it with skelemo train --out {path} "

@@ -75,12 +75,16 @@ def read_study(file: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     _require_apart(file, chosen, overrides or {})
     names = file_names("-".join(word(key, value) for key, value in cell.items()) or "run" for cell in chosen)
     cells = []
+    seen: dict[str, str] = {}
     for name, cell in zip(names, chosen, strict=True):
         settings = combined(base, cell) | dict(overrides or {})
         try:
-            ARCHITECTURES.find(load_config(None, settings).arch)
+            config = load_config(None, settings)
+            ARCHITECTURES.find(config.arch)
         except ConfigError as error:
             raise ConfigError(f"{file}, cell {name}: {error}") from None
+        if (same := seen.setdefault(config.to_yaml(), name)) != name:
+            raise ConfigError(f"{file}: the cells {same} and {name} have the same settings; remove one from the grid")
         cells.append(Cell(name, settings))
     return Study(str(content.get("title", file.stem)), tuple(cells))
 

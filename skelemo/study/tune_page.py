@@ -80,7 +80,7 @@ def html(found: Found) -> str:
 
 def _facts(found: Found) -> dict[str, str]:
     scorer, search, best = found.scorer, found.search, found.best
-    fold = f", fold {scorer.number} of {scorer.folds}" if scorer.folds > 1 else ""
+    fold = f", fold {scorer.number} of {len(scorer.folds)}" if len(scorer.folds) > 1 else ""
     sizes = f"{count(len(scorer.fold.train), 'sequence')} to train on, {len(scorer.fold.validation)} to validate"
     spent = sum(_seconds(trial) or 0 for trial in found.trials("COMPLETE", "PRUNED", "FAIL"))
     pruned = f"median of {search.prune_after} epochs or more" if search.pruner == "median" else "none"

@@ -1,5 +1,6 @@
 """The validated configuration of a training, from a YAML file and ``--set key=value``."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
@@ -15,7 +16,7 @@ from skelemo.data.windows import Window
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.preprocess.prepare import Coordinates, Preparation
 from skelemo.runs.yaml_settings import read_user_yaml
-from skelemo.targets import head_names
+from skelemo.targets import Head, head_names
 from skelemo.training.optimizers import OPTIMIZERS, SCHEDULES
 from skelemo.training.settings import (
     AugmentSettings,
@@ -38,6 +39,12 @@ SCORED |= {"evaluate_every", "neutral_radius", "seed", "seeds", "device", "memor
 #: Settings about labels, unused in pretraining.
 LABELED: tuple[str, ...] = ("head", "loss", "loss_weight", "class_weights", "label_smoothing", "loss_weighting")
 LABELED += ("balance", "mixup", "neutral_radius")
+
+#: Values of mappings by head, for messages.
+_DICTS: dict[Any, str] = {
+    LossSettings.model_fields["loss"].annotation: "a name",
+    LossSettings.model_fields["loss_weight"].annotation: "a number from 0",
+}
 
 
 class Config(  # pydantic lists the fields of the last base first
@@ -65,10 +72,15 @@ class Config(  # pydantic lists the fields of the last base first
     def _in_bytes(cls, value: Any) -> Any:
         return str(value) if type(value) is int else value
 
-    @field_validator("data", "parts", "init_freeze", "by", mode="before")
+    @field_validator("data", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("parts", "init_freeze", "by", mode="before")
+    @classmethod
+    def _separated(cls, value: Any) -> Any:
+        return tuple(word.strip() for word in value.split(",")) if isinstance(value, str) else value
 
     @field_validator("parts")
     @classmethod
@@ -168,6 +180,19 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
         raise ConfigError(f"{where}setting {name} = {values[name]!r}: expected {_expected(name)}") from None
 
 
+def unused(config: Config, heads: Sequence[Head]) -> list[str]:
+    """Settings other than their default that do not affect the training of these heads."""
+    names = {"fit_windows"}
+    if config.is_baseline:
+        bases = (LossSettings, OptimizerSettings, AugmentSettings)
+        names = {name for base in bases for name in base.model_fields} - {"mirror", "optimizer", "fit_windows"}
+    kinds = {head.kind for head in heads}
+    names |= {"label_smoothing"} if "classes" not in kinds else set()
+    names |= {"class_weights"} if kinds == {"values"} else set()
+    defaults = {name: Config.model_fields[name].get_default(call_default_factory=True) for name in names}
+    return [name for name in Config.model_fields if name in names and getattr(config, name) != defaults[name]]
+
+
 def _pretraining(config: Config, where: str) -> Config:
     """The configuration without settings about labels; `ConfigError` if pretraining is impossible."""
     if config.is_baseline:
@@ -196,6 +221,8 @@ def _require_size(memory: str, where: str) -> None:
 def _expected(name: str) -> str:
     """Description of a setting's valid values."""
     field = Config.model_fields[name]
+    if by_head := _DICTS.get(field.annotation):
+        return f"{by_head} by head, as {name}.HEAD=…"
     kinds_of = (field.annotation, *get_args(field.annotation))
     bounded = next((kind for kind in kinds_of if get_origin(kind) is Annotated), None)
     words = [str(word) for kind in kinds_of if get_origin(kind) is Literal for word in get_args(kind)]
@@ -241,9 +268,16 @@ def _place(values: dict[str, Any], key: str, value: Any, arch: object) -> None:
 
 
 def _unknown_setting(key: str, arch: object, known: Iterable[str]) -> ConfigError:
-    everything = [*Config.model_fields, *known]
-    if get_close_matches(key, everything, n=1, cutoff=0.75):
-        return unknown("setting", key, everything)
+    """The error for an unknown setting, which suggests one with a similar name or description."""
+    named = {name: name for name in (*Config.model_fields, *known)}
+    described = {
+        re.split(r"[,;:(]", field.description or "")[0].strip().replace(" ", "_"): name
+        for name, field in Config.model_fields.items()
+    }
+    for names in (named, described):
+        if nearest := get_close_matches(key, names, n=1, cutoff=0.75):
+            hint = f"did you mean {names[nearest[0]]!r}? skelemo train --settings lists all"
+            return ConfigError(f"unknown setting {key!r}: {hint}")
     takes = f"{arch} has the settings {', '.join(sorted(known))}" if known else f"{arch} has no settings of its own"
     return ConfigError(f"unknown setting {key!r}: {takes}; skelemo train --settings lists all")
 
@@ -269,6 +303,8 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise ConfigError(f"--set {text!r}: expected key=value, e.g. --set lr=0.001")
+        if key.strip() in parsed:
+            raise ConfigError(f"--set {key.strip()} is given twice; keep one")
         try:
             parsed[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError:

@@ -69,8 +69,7 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
 
 def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
     if not config.data:
-        absent = f"nothing to resume in {out}, and " if resume else ""
-        raise ConfigError(f"{absent}no data: name a cache, e.g. --data cache/NAME")
+        raise ConfigError(f"no data: name a cache, e.g. {'' if config.pretrain else '--data '}cache/NAME")
     cache, corrections = open_cache([Path(path) for path in config.data]), corrections_of(config)
     _require_same_data(out, cache, corrections)
     device = own_device(choose_device(config.device), config)
@@ -84,14 +83,16 @@ def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:
         config, split = draw_split(config, data)
     if config.is_baseline:
         config = config.model_copy(update={"optimizer": None})
-    config, choices = settle_choices(config, data.corpus, split, out)
+    numbers = range(1, len(split.folds) + 1) if config.init else ()
+    origins = [origin(config, number, len(split.folds), config.seed) for number in numbers]
+    config, choices = settle_choices(config, data.corpus, split, out, origins)
     folds, jobs = list(zip(split.folds, choices, strict=True)), Jobs(config, data.corpus, device)
     for number, (fold, choice) in enumerate(folds, 1):  # calibration does not change the windows
         require_windows(jobs(replace(choice, calibrate="none"), fold), fold, number)
     job, written = jobs(choices[0], split.folds[0]), split.to_json(data.corpus.sequences)
     changes = data.changes
     if config.init:
-        job = replace(job, origin=origin(config, 1, len(folds), config.seed))
+        job = replace(job, origin=origins[0])
         written["learned_before"], seen = learned_before(config, split.folds, data.corpus.sequences)
         first = job.start(job.create(restored=True))
         changes = changes | {"init": {"text": first.text if first else "", "overlap": seen}}
@@ -194,6 +195,8 @@ def _settled(config: Config, out: Path, resume: bool) -> Config:
     """The configuration to run; for a resumed run the folder's, with `MOVABLE` replaced."""
     sweep(out)
     if all(path.name == LOCK for path in out.iterdir()):
+        if resume:
+            raise ConfigError(f"nothing to resume in {out}: start the training without --resume")
         return config
     if not resume:
         raise ConfigError(f"{out} exists: choose another --out, or continue the run with --resume")

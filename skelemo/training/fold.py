@@ -28,7 +28,7 @@ from skelemo.runs.folder import read_json, write_json
 from skelemo.runs.model_file import FACTS, has_model, read_model
 from skelemo.training import predicting, processes
 from skelemo.training.callbacks import Checkpoints, History, Progress, restoring
-from skelemo.training.config import Config
+from skelemo.training.config import Config, unused
 from skelemo.training.initial import Start
 from skelemo.training.job import Job, precision
 from skelemo.training.losses import Context, context_of
@@ -212,7 +212,13 @@ def _task(
         else Context()
         for head in job.heads
     }
-    return Training(network, config, job.heads, contexts, seed, start)
+
+    def named(row: torch.Tensor) -> list[str]:
+        rows = row.cpu().numpy()
+        ids = job.corpus.sequences["id"].iloc[job.corpus.sequence(rows)]
+        return [f"{name} frame {frame}" for name, frame in zip(ids, job.corpus.number(rows), strict=True)]
+
+    return Training(network, config, job.heads, contexts, seed, start, named)
 
 
 def rate_curve(
@@ -244,7 +250,9 @@ def _found_rate(
 
 def _sizes(job: Job, targets: dict[str, Targets]) -> str:
     sizes = f"{', '.join(f'{len(found):,} {subset}' for subset, found in targets.items() if len(found))} windows"
-    return f"{sizes}; {job.choice.summary}" if job.choice and job.choice.summary else sizes
+    idle = unused(job.config, job.heads)
+    notes = [job.choice.summary if job.choice else "", f"without effect here: {', '.join(idle)}" if idle else ""]
+    return "; ".join([sizes, *filter(None, notes)])
 
 
 def _restore(task: Training, path: Path) -> dict[str, Any]:

@@ -92,8 +92,9 @@ def initialize(network: nn.Module, folder: Path, config: "Config", layout: str, 
             top = ", ".join(dict.fromkeys(name.split(".")[0] for name in taken))
             raise ConfigError(f"init_freeze {pattern!r} matches nothing in {folder}; expected body, or some of {top}")
         frozen |= matched
-    if parameters.keys() <= frozen:
-        raise ConfigError(f"init_freeze {', '.join(config.init_freeze)}: all weights are frozen, none left to train")
+    if parameters.keys() <= (frozen if config.init_rate else {*taken}):
+        name = f"init_freeze {', '.join(config.init_freeze)}" if config.init_rate else "init_rate 0"
+        raise ConfigError(f"{name}: all weights are frozen, none left to train")
     network.load_state_dict(taken, strict=False)
     for name in frozen & parameters.keys():
         parameters[name].requires_grad_(False)

@@ -148,18 +148,25 @@ def require_windows(job: Job, fold: Fold, number: int) -> None:
     for head in () if config.pretrain else job.heads:
         labels = targets["train"].labels[head.name]
         known = labels[head.labeled(labels)]
+        classes = hard_labels(known) if config.is_baseline else known  # networks learn soft labels
         if not len(known):
             unlabeled.append(head.name)
-        elif head.kind == "classes" and len(np.unique(hard_labels(known))) == 1:
+        elif head.kind == "classes" and len(np.unique(classes, axis=0)) == 1:
             single.append(head.name)
         elif config.is_baseline:
             constant += [f"{name} of {head.name}" for name in constant_flags(head, labels)]
     labeled = "visible" if config.pretrain else "labeled"
     plateau = config.schedule == "plateau" and not config.is_baseline
+    if config.balance and not config.pretrain and not config.is_baseline and not unlabeled:
+        balance_of(job.heads, targets["train"])
     for wrong, message in (
         (not train, f"no {labeled} window in {in_train}"),
         (unlabeled, f"no window in {in_train} has a label for the head {', '.join(unlabeled)}; choose another --head"),
-        (config.is_baseline and single, f"all windows in {in_train} have the same class; {config.arch} needs two"),
+        (
+            single,
+            f"all windows in {in_train} have the same class of {', '.join(single)}; {config.arch} needs two: add data, "
+            "or choose another split or --head",
+        ),
         (
             constant,
             f"{config.arch} cannot learn {some(constant, 5)}, constant in {in_train}; choose a network "

@@ -83,6 +83,7 @@ def cross_entropy(outputs: Tensor, labels: Tensor, known: Tensor, context: Conte
 def focal(outputs: Tensor, labels: Tensor, known: Tensor, context: Context, *, gamma: float = 2.0) -> Tensor:
     """Cross-entropy weighted by ``(1 - p)^gamma`` (Lin et al. 2017, arXiv:1708.02002)."""
     shares = functional.one_hot(labels, outputs.shape[1]).float() if labels.ndim == 1 else labels
+    shares = shares * (1 - context.smoothing) + context.smoothing / outputs.shape[1]
     log = outputs.log_softmax(1)
     terms = -shares * (1 - log.exp()) ** gamma * log
     return (terms if context.weight is None else terms * context.weight).sum(1).mean()
@@ -93,7 +94,7 @@ def logit_adjusted(outputs: Tensor, labels: Tensor, known: Tensor, context: Cont
     """Cross-entropy of logits raised by the log of each class's frequency (Menon et al. 2021, arXiv:2007.07314)."""
     if context.frequency is not None:
         outputs = outputs + context.frequency.clamp(min=1e-8).log()
-    return functional.cross_entropy(outputs, labels, label_smoothing=context.smoothing)
+    return functional.cross_entropy(outputs, labels, weight=context.weight, label_smoothing=context.smoothing)
 
 
 @LOSSES.register("mse", "values")

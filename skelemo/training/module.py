@@ -1,7 +1,7 @@
 """The LightningModule: network, losses, optimizer and validation score."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning
@@ -17,6 +17,7 @@ from skelemo.evaluation.metrics import main_metric
 from skelemo.evaluation.scores import measure
 from skelemo.models.heads import probabilities
 from skelemo.targets import Head
+from skelemo.text import count, some
 from skelemo.training.config import Config
 from skelemo.training.initial import Start
 from skelemo.training.losses import DEFAULTS, Context, head_loss
@@ -34,6 +35,7 @@ class Training(lightning.LightningModule):
     ----------
     contexts : statistics of the training labels for each head's loss.
     start : weights loaded from another run.
+    named : names of the windows of a batch's rows, for messages.
     seed : seed of this fold; every epoch reseeds from it, which makes resuming exact.
     """
 
@@ -45,6 +47,7 @@ class Training(lightning.LightningModule):
         contexts: Mapping[str, Context],
         seed: int,
         start: Start | None = None,
+        named: Callable[[Tensor], Sequence[str]] = lambda row: [],
     ) -> None:
         super().__init__()
         self.network = network
@@ -52,6 +55,8 @@ class Training(lightning.LightningModule):
         self.heads = heads
         self.contexts = contexts
         self.seed = seed
+        self.named = named
+        self._losses: list[tuple[Tensor, Tensor]] = []  # of the epoch's steps, with their rows
         self.taken = start.taken if start else frozenset()
         self.resting = start.resting(network) if start else []
         #: Log variance of each head, if loss weights are learned.
@@ -66,6 +71,7 @@ class Training(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Reseed: dropout depends only on the seed, the epoch and the process."""
         torch.manual_seed(self.seed + 7919 * (self.current_epoch + 1) + 104_729 * self.global_rank)
+        self._losses = []
         for module in self.resting:
             module.training = False
 
@@ -74,14 +80,21 @@ class Training(lightning.LightningModule):
         """The network to validate and save: the moving average of the weights, if enabled."""
         return self.network if self.average is None else self.average.module
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: Batch, number: int) -> Tensor:
         """Loss of one batch."""
         if self.config.mixup:
             loss = self._mixed_loss(batch)
         else:
             loss = self._loss(self.network(**inputs(batch)), batch["labels"])
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(batch["row"]), sync_dist=True)
-        return loss * batch["weight"] if "weight" in batch else loss
+        self._losses.append((loss.detach(), batch["row"]))
+        return loss * batch.get("weight", 1) * self._share(number)
+
+    def _share(self, number: int) -> float:
+        """Weight of a batch: Lightning divides by ``accumulate`` even where fewer batches are left in the epoch."""
+        accumulate = self.config.accumulate
+        left = int(self.trainer.num_training_batches) - number // accumulate * accumulate
+        return accumulate / min(accumulate, left)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Update the moving average of the weights."""
@@ -134,6 +147,7 @@ class Training(lightning.LightningModule):
     def _require_finite(self) -> None:
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         wrong = [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]
+        wrong = [f"{wrong[0]}{self._first_windows()}"] if wrong else []
         if not wrong and not all(bool(value.isfinite().all()) for value in self.network.state_dict().values()):
             wrong = ["a weight is not finite"]
         if wrong:
@@ -141,6 +155,13 @@ class Training(lightning.LightningModule):
                 f"training diverged in epoch {self.current_epoch + 1}: {wrong[0]}; "
                 f"start again with an lr below {float(self.config.lr):g}, or with clip_gradient=1"
             )
+
+    def _first_windows(self) -> str:
+        """The first step of the epoch whose loss is not finite, and its windows."""
+        for step, (loss, row) in enumerate(self._losses, 1):
+            if not loss.isfinite():
+                return f" (first in step {step}, {count(len(row), 'window')}: {some(self.named(row))})"
+        return ""
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Skip plateau schedules, see `on_train_epoch_end`."""
@@ -181,5 +202,6 @@ class Training(lightning.LightningModule):
             )
         losses = torch.stack(parts)
         if self.uncertainty is not None and weighted:  # Kendall, Gal & Cipolla 2018, arXiv:1705.07115
-            losses = losses * (-self.uncertainty).exp() + self.uncertainty / 2
+            labeled = losses.detach() != 0  # a head without labels in the batch keeps its weight
+            losses = losses * (-self.uncertainty).exp() + self.uncertainty / 2 * labeled
         return losses.sum()

@@ -47,7 +47,7 @@ def make_optimizer(
 
     Weights ``taken`` from another run have the learning rate ``lr * init_rate``.
 
-    Raises `ConfigError`: an unknown optimizer.
+    Raises `ConfigError`: an unknown optimizer, or one that does not suit the network.
     """
     name = str(config.optimizer)
     if name not in OPTIMIZERS:
@@ -62,7 +62,10 @@ def make_optimizer(
     groups = list(parameter_groups(network, float(config.lr) * config.backbone_lr, rates))
     if extra := [*further]:
         groups.append({"params": extra, "weight_decay": 0.0})
-    return OPTIMIZERS[name](groups, **{key: value for key, value in options.items() if key in known})
+    try:
+        return OPTIMIZERS[name](groups, **{key: value for key, value in options.items() if key in known})
+    except ValueError as error:  # such as Muon, for matrices only
+        raise ConfigError(f"optimizer {name} does not suit {config.arch}: {error}; choose another") from None
 
 
 def parameter_groups(

@@ -14,7 +14,7 @@ class DataSettings(BaseModel):
     parts: tuple[str, ...] = Field(
         default=("auto",),
         description="parts that the model uses, such as [face_70]; all: every part visible in the cache; auto: all but "
-        "those that only add noise, according to a probe on the training subset",
+        "those that only add noise, according to a probe on the training subset, or with init the parts of that run",
     )
     reference: ReferenceKind = Field(
         "clip", description="compute units and gaps over the whole clip, or over each window separately, as in live use"
@@ -144,7 +144,9 @@ class LossSettings(BaseModel):
     loss: dict[str, str] = Field(
         default_factory=dict, description="loss of a head, loss.HEAD=NAME; add several with +, such as mse+ccc"
     )
-    loss_weight: dict[str, float] = Field(default_factory=dict, description="weight of a head's loss, loss_weight.HEAD")
+    loss_weight: dict[str, Annotated[float, Field(ge=0, le=1e9)]] = Field(
+        default_factory=dict, description="weight of a head's loss, loss_weight.HEAD"
+    )
     class_weights: Literal["none", "sqrt", "balanced"] = Field(
         "none", description="class weights for rare classes and flags"
     )

@@ -1,6 +1,8 @@
 """Resolves a configuration against the data: heads, split, and the choices of each fold."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,15 @@ from skelemo.evaluation.circumplex import READING, reads
 from skelemo.inference.cost import size
 from skelemo.models import registry
 from skelemo.runs.folder import CHOICES, read_json
+from skelemo.runs.model_file import FACTS
+from skelemo.skeleton import layout
 from skelemo.targets import USUAL, Head, hard_labels
 from skelemo.training.choice import Choice, caution, choose_calibration, choose_parts
 from skelemo.training.config import Config
 from skelemo.training.initial import is_of
 from skelemo.training.job import Job
 from skelemo.training.losses import require_loss
+from skelemo.training.optimizers import make_optimizer
 from skelemo.training.predicting import labeled_windows
 
 
@@ -78,6 +83,8 @@ def settle_heads(config: Config, corpus: Corpus) -> Config:
             raise ConfigError("neutral_radius maps valence and arousal to emotions: use --head va or expression,va")
         if READING.name in {head.name for head in corpus.heads}:
             raise ConfigError(f"neutral_radius adds a head {READING.name}, but the data already have one: omit it")
+    if not any(config.loss_weight.get(name, 1) for name in heads) and not config.is_baseline:
+        raise ConfigError(f"loss_weight is 0 for {', '.join(heads)}: nothing to train; expected one above 0")
     if odd := config.loss_weight.keys() - known.keys():
         raise unknown("head in loss_weight", min(odd), known)
     return config
@@ -134,10 +141,13 @@ def _labeled(corpus: Corpus, heads: tuple[Head, ...]) -> tuple[np.ndarray, np.nd
     return labeled, strata.fillna(-1).to_numpy(int)
 
 
-def settle_choices(config: Config, corpus: Corpus, split: Split, out: Path) -> tuple[Config, list[Choice]]:
+def settle_choices(
+    config: Config, corpus: Corpus, split: Split, out: Path, origins: Sequence[Path] = ()
+) -> tuple[Config, list[Choice]]:
     """Parts and calibration of each fold: from the run's folder if resumed, else chosen or as configured.
 
-    ``auto`` is resolved in the configuration unless folds differ.
+    ``auto`` is resolved in the configuration unless folds differ. ``origins`` are the folders of the models that
+    initialize the folds; their parts are kept.
     """
     if (out / CHOICES).exists():
         choices = [Choice.from_json(fold) for fold in read_json(out / CHOICES)["folds"]]
@@ -149,8 +159,8 @@ def settle_choices(config: Config, corpus: Corpus, split: Split, out: Path) -> t
         return config, choices
     ids = pd.Index(corpus.sequences["id"])
     choices = [
-        _choose(config, corpus, np.sort(ids.get_indexer(list(fold.train))), config.seed + number)
-        for number, fold in enumerate(split.folds)
+        _choose(config, corpus, np.sort(ids.get_indexer(list(fold.train))), config.seed + number, origin)
+        for number, (fold, origin) in enumerate(zip_longest(split.folds, origins))
     ]
     for name in ("parts", "calibrate"):
         chosen = {getattr(choice, name) for choice in choices}
@@ -159,8 +169,8 @@ def settle_choices(config: Config, corpus: Corpus, split: Split, out: Path) -> t
     return config, choices
 
 
-def _choose(config: Config, corpus: Corpus, sequences: np.ndarray, seed: int) -> Choice:
-    """Choose parts and calibration of a fold from its training sequences."""
+def _choose(config: Config, corpus: Corpus, sequences: np.ndarray, seed: int, origin: Path | None) -> Choice:
+    """Choose parts and calibration of a fold from its training sequences, and the parts of its initial model."""
     heads = tuple(corpus.head(name) for name in config.heads)
 
     def usable(parts: tuple[str, ...]) -> bool:
@@ -171,9 +181,12 @@ def _choose(config: Config, corpus: Corpus, sequences: np.ndarray, seed: int) ->
         return True
 
     choice = Choice(tuple(corpus.layout.slices))
+    known = layout(read_json(origin / FACTS)["layout"]).slices if origin else {}
+    if config.parts == ("auto",) and known and known.keys() <= {*choice.parts}:
+        choice = Choice(tuple(known))
     if config.pretrain:  # the probe needs labels
         return replace(choice, calibrate="none" if config.calibrate == "auto" else config.calibrate)
-    if config.parts == ("auto",):
+    if config.parts == ("auto",) and not origin:
         choice = choose_parts(corpus, sequences, config.window, heads, every=config.every, seed=seed, usable=usable)
     if config.calibrate == "auto":
         fewer = corpus.only(choice.parts)
@@ -219,5 +232,8 @@ def require_buildable(job: Job, *, begun: bool) -> dict[str, int]:
         raise ConfigError(f"{config.arch} is a network and needs an optimizer, e.g. --set optimizer=adam")
     network = job.create(restored=begun)
     if config.pretrain and all(is_of(name, [PRETEXT]) for name, _ in network.named_parameters()):
-        raise ConfigError(f"{config.arch} has no layers besides its heads and cannot be pretrained; choose another")
+        raise ConfigError(
+            f"{config.arch} has no layers besides its heads and cannot be pretrained; choose e.g. stgcnpp"
+        )
+    make_optimizer(network, config.model_copy(update={"lr": 1e-3}))  # lr may be auto
     return size(config.arch, job.corpus.layout.name, job.heads, config.length, config.model)

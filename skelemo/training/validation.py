@@ -19,6 +19,7 @@ from skelemo.inference.environment import choose_device
 from skelemo.models import registry
 from skelemo.training.config import SCORED, Config
 from skelemo.training.fold import run_fold
+from skelemo.training.initial import learned_before, origin
 from skelemo.training.job import Job, require_windows
 from skelemo.training.settling import (
     Data,
@@ -66,7 +67,7 @@ class ValidationScorer:
         self.config, split = draw_split(settle_heads(config, data.corpus), data)
         if not 1 <= number <= len(split.folds):
             raise ConfigError(f"fold = {number}: expected 1 to {len(split.folds)} for the split {self.config.split}")
-        self.number, self.folds = number, len(split.folds)
+        self.number, self.folds = number, split.folds
         self.fold: Fold = replace(split.folds[number - 1], test=())
         self.split: Split = replace(split, folds=(self.fold,))
         if not self.fold.validation:
@@ -104,8 +105,12 @@ class ValidationScorer:
         if self._last[0] != key:
             self._last = (key, self._erased(self._read(config).corpus))
         corpus = self._last[1]
-        config, (choice,) = settle_choices(settle_heads(config, corpus), corpus, self.split, folder)
-        return Jobs(config, corpus, self.device)(choice, self.fold)
+        place = origin(config, self.number, len(self.folds), config.seed) if config.init else None
+        if place:
+            learned_before(config, self.folds, corpus.sequences)
+        origins = [place] if place else []
+        config, (choice,) = settle_choices(settle_heads(config, corpus), corpus, self.split, folder, origins)
+        return replace(Jobs(config, corpus, self.device)(choice, self.fold), origin=place)
 
     def _read(self, config: Config) -> Data:
         return read_data(config, self.cache, self.corrections)

@@ -67,9 +67,18 @@ def test_what_is_no_run_folder_is_named(tmp_path: Path, run: Path) -> None:
         read_run(tmp_path / "runs")
 
 
+@pytest.mark.parametrize("name", ["predictions.parquet", "splits.json", "environment.json"])
+def test_a_finished_run_without_a_file_is_damaged(run: Path, name: str) -> None:
+    (run / name).unlink()
+    with pytest.raises(InputError, match=rf"ann has no {name}, although its training has finished: copy") as found:
+        read_run(run)
+    assert not isinstance(found.value, UnfinishedError)
+
+
 @pytest.mark.parametrize("name", ["scores.json", "predictions.parquet", "splits.json", "environment.json"])
 def test_an_unfinished_run_says_how_to_go_on(run: Path, name: str) -> None:
-    (run / name).unlink()
+    for absent in {name, "scores.json"}:
+        (run / absent).unlink()
     with pytest.raises(UnfinishedError, match=rf"ann has no {name}: its training has not finished; .* --resume"):
         read_run(run)
     (run / ".lock").touch()

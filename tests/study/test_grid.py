@@ -132,3 +132,9 @@ def test_cells_are_listed_without_training(tmp_path, cache):
     ended = CliRunner().invoke(main, ["study", str(file), "--out", str(tmp_path / "out"), "--dry-run"])
     assert ended.output.split() == ["ann", "svm"]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_cell_given_twice_is_refused(tmp_path, cache):
+    file = a_study(tmp_path, cache, grid={"parts": [["face_70"], "body_25", ["body_25"]]})
+    with pytest.raises(ConfigError, match=r"the cells body_25 and body_25~2 have the same settings; remove one"):
+        read_study(file)

@@ -2,7 +2,8 @@ import pytest
 import yaml
 
 from skelemo.errors import ConfigError, InputError
-from skelemo.training.config import Config, load_config, parse_assignments
+from skelemo.targets import EXPRESSION, VA
+from skelemo.training.config import Config, load_config, parse_assignments, unused
 
 
 def test_assignments_go_before_the_file(tmp_path):
@@ -21,8 +22,15 @@ def test_what_is_written_reads_back_as_the_same_configuration(tmp_path):
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("learning_rate=1", "unknown setting 'learning_rate'"),
-        ("epoch=3", "did you mean 'epochs'"),
+        ("learning_rate=1", "unknown setting 'learning_rate': did you mean 'lr'. skelemo train --settings lists all$"),
+        ("leraning_rate=1", "unknown setting 'leraning_rate': did you mean 'lr'. skelemo train --settings lists all$"),
+        ("epoch=3", "unknown setting 'epoch': did you mean 'epochs'. skelemo train --settings lists all$"),
+        ("lr=0.1 lr=0.2", "--set lr is given twice; keep one$"),
+        ("loss=focal", "setting loss = 'focal': expected a name by head, as loss.HEAD=…$"),
+        (
+            "loss_weight.va=-1",
+            "loss_weight = {'va': -1}: expected a number from 0 by head, as loss_weight.HEAD",
+        ),
         ("lr=-1", "setting lr = -1: expected a number above 0 and up to 100, or auto$"),
         ("lr=.nan", "setting lr = nan"),
         ("lr=1e9", "setting lr = '1e9'"),
@@ -132,3 +140,23 @@ def test_a_search_or_study_file_is_recognized(tmp_path, verb, key):
     file.write_text(f"base: {{epochs: 1}}\n{key}: {{lr: [0.1]}}\n")
     with pytest.raises(InputError, match=rf"search\.yaml: {key} belongs in a file for skelemo {verb}; expected"):
         load_config(file)
+
+
+def test_names_may_be_separated_by_commas():
+    config = load_config(None, parse_assignments(["parts=face_70, body_25", "init=run", "init_freeze=body,*norm*"]))
+    assert (config.parts, config.init_freeze) == (("face_70", "body_25"), ("body", "*norm*"))
+
+
+def test_settings_without_effect_are_listed():
+    given = {"mixup": 0.4, "ema": 0.9, "mirror": 0.2, "rotate": 9, "fit_windows": 99, "label_smoothing": 0.1}
+    assert unused(load_config(None, given | {"arch": "svm"}), [EXPRESSION]) == [
+        "rotate",
+        "label_smoothing",
+        "mixup",
+        "ema",
+    ]
+    assert unused(load_config(None, given), [EXPRESSION]) == ["fit_windows"]
+    assert unused(load_config(None, given | {"class_weights": "sqrt"}), [VA]) == [
+        *("class_weights", "label_smoothing", "fit_windows")
+    ]
+    assert unused(load_config(), [VA]) == []

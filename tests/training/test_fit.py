@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from skelemo.data.corpus import load_corpus
 from skelemo.errors import CacheError, ConfigError, InputError, SkelemoError
 from skelemo.inference.predictor import load
 from skelemo.runs.folder import read_run
+from skelemo.runs.model_file import read_model
 from skelemo.targets import Head
 from skelemo.training import fold, job, predicting
 from skelemo.training.config import Config, load_config
@@ -251,6 +253,45 @@ def test_a_training_that_diverges_says_so_and_is_neither_saved_nor_scored(config
     with pytest.raises(ConfigError, match=rf"training diverged in epoch \d+: .*({said}).* lr below 100"):
         train(config(epochs=40, **settings), tmp_path / "run")
     assert not {"model.json", "scores.json"} & {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_a_loss_that_is_not_finite_names_the_first_step_and_its_windows(config, tmp_path, monkeypatch):
+    """18 training clips of 12 frames are 216 windows: the third step of 54 windows is spoiled."""
+    step, seen = Training.training_step, []
+
+    def spoiled(self, batch, number):
+        if number == 2:
+            batch["labels"]["va"] = batch["labels"]["va"] + torch.inf
+            seen.extend(self.named(batch["row"])[:3])
+        return step(self, batch, number)
+
+    monkeypatch.setattr(Training, "training_step", spoiled)
+    with pytest.raises(ConfigError, match=r"diverged in epoch 1: .* is (nan|inf) .first in step 3, 54 win") as found:
+        train(config(head="va", batch_size=54, split="given"), tmp_path / "run")
+    assert f"windows: {', '.join(seen)} and 51 more)" in str(found.value)
+    assert re.fullmatch(r"clip\d+ frame \d+", seen[0])
+
+
+def test_accumulated_batches_weigh_as_much_when_fewer_are_left(config, tmp_path):
+    """Four batches of 54 windows in one step are about one batch of 216, not 4 of 100 batches."""
+    plain = {"arch": "gru", "optimizer": "sgd", "momentum": 0, "epochs": 1, "head": "va", "split": "given"}
+    plain |= {"model": {"width": 8, "dropout": 0.0}, "importance": 0}
+    ways = {"start": {"lr": 1e-9, "batch_size": 216}, "whole": {"lr": 0.1, "batch_size": 216}}
+    ways |= {"parts": {"lr": 0.1, "batch_size": 54, "accumulate": 100}}
+    weights = {}
+    for name, own in ways.items():
+        train(config(**plain, **own), tmp_path / name)
+        state = read_model(tmp_path / name)[1]
+        weights[name] = torch.cat([value.flatten() for key, value in state.items() if "weight" in key])
+    moved = (weights["whole"] - weights["start"]).norm()
+    assert moved > 1e-3
+    assert (weights["parts"] - weights["whole"]).norm() < 0.2 * moved  # normalized by batch
+
+
+def test_resuming_nothing_is_refused(config, tmp_path):
+    with pytest.raises(ConfigError, match=r"nothing to resume in .*run: start the training without --resume"):
+        train(config(), tmp_path / "run", resume=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_only_one_process_writes_a_run_folder(config, tmp_path):
@@ -491,7 +532,15 @@ def labeled(config, folder, *, expression=None, va=None, splits=("train", "train
             "no window in the train subset .of 2 sequences. has .* head va",
         ),
         ({"expression": (0, 1, 2, 0)}, {"head": "both", "arch": "svm"}, "fold 1: no window in the train .* head va"),
-        ({"expression": (1, 1, 2, 0)}, {"arch": "logistic"}, "have the same class; logistic needs two"),
+        ({"expression": (1, 1, 2, 0)}, {"arch": "logistic"}, "have the same class of expression; logistic needs two"),
+        (
+            {"expression": (1, 1, 2, 0)},
+            {},
+            "all windows in .* have the same class of expression; ann needs two: add data",
+        ),
+        ({"va": (0, 1, 0, 1)}, {"head": "va", "balance": True}, "balance needs a head of classes; va has none"),
+        ({"va": (0, 1, 0, 1)}, {"head": "va", "loss_weight": {"va": 0}}, "loss_weight is 0 for va: nothing to train"),
+        ({"va": (0, 1, 0, 1)}, {"head": "va", "optimizer": "muon"}, "optimizer muon does not suit ann: .*2D.*; choose"),
         ({"va": (0, 1, 0, 1), "splits": ("train",) * 4}, {"head": "va", "validation": 0}, "nothing to score"),
         (
             {"va": (0, 1, 0, 1), "splits": ("train",) * 3 + ("test",)},

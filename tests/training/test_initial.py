@@ -125,3 +125,8 @@ def test_a_run_of_another_layout_is_refused(config, tmp_path, first):
     (first / "model.json").write_text(json.dumps(facts | {"layout": "face_70"}))
     with pytest.raises(ConfigError, match="layout face_70; expected body_25 as in this training"):
         train(config(**SMALL, head="va", init=str(first)), tmp_path / "run")
+
+
+def test_loaded_weights_without_a_learning_rate_leave_nothing_to_train(config, tmp_path, first):
+    with pytest.raises(ConfigError, match="init_rate 0: all weights are frozen, none left to train"):
+        train(config(**SMALL, head="va", init=str(first), init_rate=0), tmp_path / "run")

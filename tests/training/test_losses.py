@@ -1,5 +1,7 @@
 """Losses of every kind of head, against torch's own on the labeled windows."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch.nn import functional
 from skelemo.errors import ConfigError
 from skelemo.evaluation import metrics
 from skelemo.targets import AU, VA, Head
-from skelemo.training.losses import DEFAULTS, LOSSES, Context, batch_ccc, context_of, head_loss, require_loss
+from skelemo.training.losses import DEFAULTS, LOSSES, Context, batch_ccc, context_of, focal, head_loss, require_loss
 
 THREE = Head("mood", "classes", ("a", "b", "c"))
 NOTHING = Context()
@@ -140,3 +142,10 @@ def test_a_loss_that_does_not_fit_its_head_lists_those_that_do():
         require_loss(THREE, "cross_entropi")
     for head in (THREE, VA, AU):
         require_loss(head, DEFAULTS[head.kind])
+
+
+def test_focal_loss_smooths_labels_as_cross_entropy_does():
+    """With gamma 0 it is the cross-entropy: of p = (3/4, 1/4) and shares (0.9, 0.1), -0.9 ln 3/4 - 0.1 ln 1/4."""
+    outputs, labels = torch.tensor([[math.log(3.0), 0.0]]), torch.tensor([0])
+    found = focal(outputs, labels, torch.ones(1, 2, dtype=torch.bool), Context(smoothing=0.2), gamma=0.0)
+    assert float(found) == pytest.approx(-0.9 * math.log(0.75) - 0.1 * math.log(0.25), abs=1e-6)

@@ -191,3 +191,13 @@ def test_all_and_auto_cannot_be_combined():
     for parts in (["auto", "face_70"], ["all", "body_25"]):
         with pytest.raises(ConfigError, match="setting parts"):
             load_config(None, {"parts": parts})
+
+
+def test_the_parts_of_an_initial_run_are_kept(tmp_path):
+    """The probe would drop the hands, which only add noise, and the weights would no longer fit."""
+    data = {"data": str(a_folder(tmp_path / "cache")), "importance": 0}
+    train(load_config(None, QUICK | data | {"parts": "all"}), tmp_path / "first")
+    train(load_config(None, QUICK | data | {"init": str(tmp_path / "first")}), tmp_path / "run")
+    assert read_run(tmp_path / "run").config["parts"] == [*LAYOUT.slices]
+    train(load_config(None, QUICK | data), tmp_path / "plain")
+    assert read_run(tmp_path / "plain").config["parts"] == ["body_25"]
