@@ -298,7 +298,7 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(exported, cache, 
         with pytest.raises(ConfigError, match=told):
             skelemo.export(run, **options)
     (tmp_path / "README.md").write_text("# Mine\n")
-    with pytest.raises(ConfigError, match="not a model card of skelemo"):
+    with pytest.raises(ConfigError, match="the model card would replace it"):
         skelemo.export(run, out=tmp_path / "x.onnx")
     with pytest.raises(ConfigError, match="cannot be averaged"):
         onnx.open_model([path, run])
