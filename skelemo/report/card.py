@@ -38,7 +38,9 @@ def require_own(folder: Path) -> None:
     """Raise `ConfigError` if a folder has a ``README.md`` that is not a model card of skelemo."""
     path = folder / CARD
     if path.exists() and (not path.is_file() or _LIBRARY not in path.read_text("utf-8", "replace")[:2000]):
-        raise ConfigError(f"{path}: the model card would replace it; give the model a folder of its own, as in --out model/x.onnx")
+        raise ConfigError(
+            f"{path}: the model card would replace it; give the model a folder of its own, as in --out model/x.onnx"
+        )
 
 
 def write_card(path: Path, model: Path, facts: Mapping[str, Any], run: Run | None, costs: Sequence[Any] = ()) -> None:
