@@ -1,13 +1,15 @@
 """One training, from a configuration to a finished run folder."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
 import numpy as np
 import pandas as pd
+import torch
 
 from skelemo.atomic import LOCK, claimed, finished, sweep
 from skelemo.cache.corrections import Corrections
@@ -61,10 +63,28 @@ def train(config: Config, out: Path, *, resume: bool = False, report: Report = l
     """
     settings = _written(config, out) if resume and (out / "config.yaml").exists() else config
     join_processes(settings)
-    if rank():
-        return _train(settings, out, resume, report)
-    with claimed(out):
-        return _train(_settled(config, out, resume), out, resume, report)
+    with _naming_memory(settings):
+        if rank():
+            return _train(settings, out, resume, report)
+        with claimed(out):
+            return _train(_settled(config, out, resume), out, resume, report)
+
+
+@contextmanager
+def _naming_memory(config: Config) -> Iterator[None]:
+    """Raise `ConfigError` with the settings to lower if the memory of the machine or device is exhausted."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not (
+            "can't allocate memory" in text or "not enough memory" in text
+        ):
+            raise
+        raise ConfigError(
+            f"out of memory: start again with a batch_size below {config.batch_size} (accumulate keeps the batches' "
+            f"size), a length below {config.length} or a smaller model; memory=4GB limits the memory for keypoints"
+        ) from error
 
 
 def _train(config: Config, out: Path, resume: bool, report: Report) -> Scores:

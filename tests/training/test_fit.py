@@ -288,6 +288,23 @@ def test_accumulated_batches_weigh_as_much_when_fewer_are_left(config, tmp_path)
     assert (weights["parts"] - weights["whole"]).norm() < 0.2 * moved  # normalized by batch
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_says_which_settings_to_lower(config, tmp_path, monkeypatch, error):
+    def exhausted(*_):
+        raise error
+
+    monkeypatch.setattr(Training, "training_step", exhausted)
+    with pytest.raises(ConfigError, match=r"out of memory: .* a batch_size below 32 .* length below 1 or"):
+        train(config(head="va"), tmp_path / "run")
+
+
 def test_resuming_nothing_is_refused(config, tmp_path):
     with pytest.raises(ConfigError, match=r"nothing to resume in .*run: start the training without --resume"):
         train(config(), tmp_path / "run", resume=True)

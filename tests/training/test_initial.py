@@ -14,6 +14,7 @@ from skelemo.report.comparison import initial
 from skelemo.runs.folder import read_run
 from skelemo.training.fit import train
 from skelemo.training.optimizers import make_optimizer
+from skelemo.training.validation import ValidationScorer
 
 SMALL = {"arch": "stgcnpp", "epochs": 1, "length": 4, "model": {"widths": [8, 8]}, "every": 4, "evaluate_every": 4}
 
@@ -125,6 +126,15 @@ def test_a_run_of_another_layout_is_refused(config, tmp_path, first):
     (first / "model.json").write_text(json.dumps(facts | {"layout": "face_70"}))
     with pytest.raises(ConfigError, match="layout face_70; expected body_25 as in this training"):
         train(config(**SMALL, head="va", init=str(first)), tmp_path / "run")
+
+
+def test_a_search_starts_from_the_first_run_and_not_from_its_test_data(config, tmp_path, first):
+    settings = SMALL | {"init": str(first), "head": "va"}
+    job = ValidationScorer(config(**settings)).job(config(**settings), tmp_path)
+    assert job.origin == first
+    other = config(**settings, split="holdout:0.4", split_seed=3)
+    with pytest.raises(ConfigError, match="in the test subset here"):
+        ValidationScorer(other).job(other, tmp_path)
 
 
 def test_loaded_weights_without_a_learning_rate_leave_nothing_to_train(config, tmp_path, first):
