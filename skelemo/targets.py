@@ -105,7 +105,8 @@ class Head:
         shape = (len(labels),) if self.kind == "classes" and not soft else (len(labels), len(self))
         kind = "f" if soft or self.kind == "values" else "i"
         if labels.dtype.kind != kind or labels.shape != shape:
-            raise ConfigError(f"labels of {self.name}: {labels.dtype} {list(labels.shape)}; expected {list(shape)}")
+            wanted = f"{'floating' if kind == 'f' else 'integer'} {list(shape)}"
+            raise ConfigError(f"labels of {self.name}: {labels.dtype} {list(labels.shape)}; expected {wanted}")
         if soft:
             shares = labels[~np.isnan(labels).all(1)]
             if not ((shares >= 0).all() and np.allclose(shares.sum(1), 1, atol=1e-3)):
