@@ -557,6 +557,22 @@ def labeled(config, folder, *, expression=None, va=None, splits=("train", "train
         ),
         ({"va": (0, 1, 0, 1)}, {"head": "va", "balance": True}, "balance needs a head of classes; va has none"),
         ({"va": (0, 1, 0, 1)}, {"head": "va", "loss_weight": {"va": 0}}, "loss_weight is 0 for va: nothing to train"),
+        (
+            {"va": (0, 1, 0, 1)},
+            {"head": "va", "loss_weight": {"vaa": 1}},
+            "unknown head in loss_weight 'vaa': did you mean 'va'",
+        ),
+        (
+            {"expression": (0, 1, 2, 0)},
+            {"head": "expression", "neutral_radius": 0.2},
+            "neutral_radius maps valence and arousal to emotions: use --head va",
+        ),
+        (
+            {"expression": (0, 1, 2, 0)},
+            {"head": "expression", "optimizer": None},
+            "ann is a network and needs an optimizer, e.g. --set optimizer=adam",
+        ),
+        ({"va": (0, 1, 0, 1)}, {"head": "expression"}, "no frame of .* has a label for the head 'expression'"),
         ({"va": (0, 1, 0, 1)}, {"head": "va", "optimizer": "muon"}, "optimizer muon does not suit ann: .*2D.*; choose"),
         ({"va": (0, 1, 0, 1), "splits": ("train",) * 4}, {"head": "va", "validation": 0}, "nothing to score"),
         (

@@ -1,13 +1,14 @@
 """Starting from another run's weights."""
 
 import json
+from hashlib import sha256
 
 import pytest
 import torch
 from conftest import CutError, cut_after
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from skelemo.errors import ConfigError
+from skelemo.errors import ConfigError, InputError
 from skelemo.inference.overlap import learned
 from skelemo.models import create
 from skelemo.report.comparison import initial
@@ -140,3 +141,20 @@ def test_a_search_starts_from_the_first_run_and_not_from_its_test_data(config, t
 def test_loaded_weights_without_a_learning_rate_leave_nothing_to_train(config, tmp_path, first):
     with pytest.raises(ConfigError, match="init_rate 0: all weights are frozen, none left to train"):
         train(config(**SMALL, head="va", init=str(first), init_rate=0), tmp_path / "run")
+
+
+def test_an_unfinished_or_damaged_run_is_refused(config, tmp_path, first):
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "nowhere"):
+        with pytest.raises(InputError, match=r"no model\.json; expected the folder of a finished run"):
+            train(config(**SMALL, head="va", init=str(tmp_path / name)), tmp_path / "run")
+    weights = state(first)
+    name = next(name for name in weights if name.endswith("weight") and "_head" not in name)
+    weights[name].view(-1)[0] = float("nan")
+    save_file(weights, first / "model.safetensors")
+    model = json.loads((first / "model.json").read_text())
+    model["weights_sha256"] = sha256((first / "model.safetensors").read_bytes()).hexdigest()
+    (first / "model.json").write_text(json.dumps(model))
+    with pytest.raises(InputError, match=f"init {first}: infinite or NaN in {name}"):
+        train(config(**SMALL, head="va", init=str(first)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
