@@ -196,3 +196,15 @@ def test_votes_are_read_as_shares(tmp_path: Path) -> None:
     (tmp_path / "Annotation/annotation.xlsx").unlink()
     with pytest.raises(InputError, match=r"no annotation.xlsx with votes found"):
         read_annotations(f"dfew-votes:{tmp_path}", tmp_path)
+
+
+def test_a_clip_with_two_labels_in_a_list_and_two_files_of_votes_are_refused(tmp_path: Path) -> None:
+    write_fold(tmp_path, 1, {1, 2})
+    file = tmp_path / "EmoLabel_DataSplit/test(single-labeled)/set_1.csv"
+    file.write_text(file.read_text() + "1,5\n")
+    with pytest.raises(InputError, match="clip 1 has two labels, in lines 2 and 4"):
+        read(tmp_path)
+    for folder in ("a", "b"):
+        write_votes(tmp_path / "votes" / folder, [1, 10, 0, 0, 0, 0, 0, 0, 1])
+    with pytest.raises(InputError, match=r"2 files of votes: .*; keep one"):
+        read(tmp_path / "votes")
