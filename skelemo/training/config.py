@@ -225,7 +225,8 @@ def _expected(name: str) -> str:
         return f"{by_head} by head, as {name}.HEAD=…"
     kinds_of = (field.annotation, *get_args(field.annotation))
     bounded = next((kind for kind in kinds_of if get_origin(kind) is Annotated), None)
-    words = [str(word) for kind in kinds_of if get_origin(kind) is Literal for word in get_args(kind)]
+    literals = [word for kind in kinds_of if get_origin(kind) is Literal for word in get_args(kind)]
+    words = [str(word).lower() if isinstance(word, bool) else str(word) for word in literals]  # as in YAML
     if words and not bounded:
         return f"one of {', '.join(words)}"
     kinds: dict[Any, str] = {

@@ -39,7 +39,7 @@ def test_what_is_written_reads_back_as_the_same_configuration(tmp_path):
         ("lr=foo", "setting lr = 'foo': expected a number above 0 and up to 100, or auto$"),
         ("neutral_radius=7", "setting neutral_radius = 7: expected a number from 0 and up to 2, or auto or null$"),
         ("calibrate=trak", "setting calibrate = 'trak': expected one of none, track, running, auto$"),
-        ("flip_average=maybe", "setting flip_average = 'maybe': expected one of False, True, auto$"),
+        ("flip_average=maybe", "setting flip_average = 'maybe': expected one of false, true, auto$"),
         ("evaluate_every=0", "evaluate_every = 0: expected a whole number from 1 and up to 1,000,000, or auto$"),
         ("memory=lots", "setting memory 'lots': expected a number and a unit, as in 512MB or 2GB$"),
         ("epochs=1.5", "setting epochs = 1.5: expected a whole number from 1 and up to 1,000,000$"),
