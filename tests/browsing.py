@@ -15,8 +15,9 @@ LOOKS = [(1400, "light"), (390, "dark")]
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=30_000)  # a busy machine is slow
     if shutil.which("chromium") is None:
         pytest.skip("needs chromium")
     with sync_playwright() as driver:

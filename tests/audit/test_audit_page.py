@@ -22,7 +22,7 @@ def test_the_page_is_ranked_and_filtered_and_its_command_opens_the_queue(browser
     assert ended.exit_code == 0, ended.output
     context = browser.new_context(bypass_csp=True)
     tab = context.new_page()
-    tab.set_default_timeout(5000)
+    tab.set_default_timeout(30_000)
     tab.goto((tmp_path / "out" / "audit.html").as_uri())
     assert findings(tab) == []
     lines = tab.locator(".suspects tbody tr")

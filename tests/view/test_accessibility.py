@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 def tab(browser):
     context, wrong = browser.new_context(bypass_csp=True, viewport={"width": 1400, "height": 900}), []
     page = context.new_page()
-    page.set_default_timeout(5000)
+    page.set_default_timeout(30_000)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     yield page
     context.close()

@@ -70,7 +70,7 @@ def tab(browser, address, folder):
     (folder / "corrections.csv").unlink(missing_ok=True)
     wrong: list[str] = []
     page = browser.new_page(viewport={"width": 1400, "height": 900}, bypass_csp=True)
-    page.set_default_timeout(5000)
+    page.set_default_timeout(30_000)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto(address)
     expect(page.locator("#title")).to_have_text("talk_l")

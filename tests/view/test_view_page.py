@@ -28,7 +28,7 @@ def address(folder):
 def tab(browser, address):
     wrong: list[str] = []
     page = browser.new_page(viewport={"width": 1400, "height": 900})
-    page.set_default_timeout(5000)
+    page.set_default_timeout(30_000)
     watch(page, wrong)
     page.goto(address)
     yield page
