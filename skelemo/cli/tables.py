@@ -81,7 +81,7 @@ def scores_table(out: Path, scores: Mapping[str, Mapping[str, Any]]) -> None:
                 if isinstance(figure, dict) and figure.get("value") is not None:
                     shown.add_row(subset, head, title_of(name, scored), *_figure(figure, scored))
             if not any(isinstance(figure, dict) and figure.get("value") is not None for figure in scored.values()):
-                console.print(f"{subset}, {head}: no scores: all labels are the same class", soft_wrap=True)
+                console.print(f"{subset}, {head}: no scores: the labels do not vary", soft_wrap=True)
             if scored.get("note"):
                 console.print(f"{subset}, {head}: {scored['note']}", soft_wrap=True)
     console.print(shown)

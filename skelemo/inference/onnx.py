@@ -289,13 +289,15 @@ def open_model(runs: Sequence[Path], *, allow: Collection[str] = (), threads: in
     exported = [Path(run) for run in runs if Path(run).suffix.lower() == SUFFIX]
     if not exported:
         try:
+            import torch
+
             from skelemo.inference import predictor
         except ModuleNotFoundError as error:
             if error.name != "torch":
                 raise
             raise ConfigError("run folders need torch, which is not installed; name a file of skelemo export") from None
         if threads:
-            predictor.torch.set_num_threads(threads)
+            torch.set_num_threads(threads)
         return predictor.load(runs, allow=allow)
     if len(runs) > 1:
         raise ConfigError(f"{exported[0]} is an exported model, which cannot be averaged: name one, or run folders")

@@ -1,6 +1,7 @@
 """Settings in YAML files from untrusted sources, and limits on plain data."""
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ class _Loader(yaml.SafeLoader):
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := next((key for at, key in enumerate(keys) if key in keys[:at]), None):
-            raise yaml.YAMLError(f"{twice} is set twice; keep one")
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := [key for key, times in keys.items() if times > 1]:
+            raise yaml.YAMLError(f"{twice[0]} is set twice; keep one")
         return node
 
 

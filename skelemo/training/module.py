@@ -8,6 +8,7 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -56,7 +57,7 @@ class Training(lightning.LightningModule):
         self.contexts = contexts
         self.seed = seed
         self.named = named
-        self._losses: list[tuple[Tensor, Tensor]] = []  # of the epoch's steps, with their rows
+        self._wrong: tuple[Tensor, Tensor] | None = None  # see `_watch`
         self.taken = start.taken if start else frozenset()
         self.resting = start.resting(network) if start else []
         #: Log variance of each head, if loss weights are learned.
@@ -71,7 +72,7 @@ class Training(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Reseed: dropout depends only on the seed, the epoch and the process."""
         torch.manual_seed(self.seed + 7919 * (self.current_epoch + 1) + 104_729 * self.global_rank)
-        self._losses = []
+        self._wrong = None
         for module in self.resting:
             module.training = False
 
@@ -87,8 +88,15 @@ class Training(lightning.LightningModule):
         else:
             loss = self._loss(self.network(**inputs(batch)), batch["labels"])
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(batch["row"]), sync_dist=True)
-        self._losses.append((loss.detach(), batch["row"]))
+        self._watch(number, loss.detach(), batch["row"])
         return loss * batch.get("weight", 1) * self._share(number)
+
+    def _watch(self, number: int, loss: Tensor, row: Tensor) -> None:
+        """Remember the epoch's first step whose loss is not finite, and its rows, without waiting for the device."""
+        step, rows = self._wrong or (torch.full((), -1, device=loss.device), row)
+        first = (step < 0) & ~loss.isfinite()
+        padded = functional.pad(row, (0, len(rows) - len(row)), value=-1)  # the last batch may be smaller
+        self._wrong = torch.where(first, number, step), torch.where(first, padded, rows)
 
     def _share(self, number: int) -> float:
         """Weight of a batch: Lightning divides by ``accumulate`` even where fewer batches are left in the epoch."""
@@ -157,11 +165,12 @@ class Training(lightning.LightningModule):
             )
 
     def _first_windows(self) -> str:
-        """The first step of the epoch whose loss is not finite, and its windows."""
-        for step, (loss, row) in enumerate(self._losses, 1):
-            if not loss.isfinite():
-                return f" (first in step {step}, {count(len(row), 'window')}: {some(self.named(row))})"
-        return ""
+        """The step found by `_watch`, and its windows; empty if there is none."""
+        if self._wrong is None or self._wrong[0] < 0:
+            return ""
+        step, rows = self._wrong
+        rows = rows[rows >= 0]
+        return f" (first in step {int(step) + 1}, {count(len(rows), 'window')}: {some(self.named(rows))})"
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Skip plateau schedules, see `on_train_epoch_end`."""

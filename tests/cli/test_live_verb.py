@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -184,6 +185,20 @@ def test_a_socket_without_the_token_or_of_another_origin_is_refused(page):
         with pytest.raises(InvalidStatus) as refused, connect(wrong, origin=origin):
             pass
         assert refused.value.response.status_code == 403
+
+
+def test_a_seventeenth_client_is_refused_until_another_leaves(page):
+    address = page.address.replace("http://", "ws://").replace("/?", "/live?")
+    with ExitStack() as open_ones:
+        sockets = [open_ones.enter_context(connect(address)) for _ in range(16)]
+        assert all(json.loads(socket.recv(10))["model"] == "runs/ann" for socket in sockets)
+        with pytest.raises(InvalidStatus) as refused, connect(address):
+            pass
+        assert (refused.value.response.status_code, refused.value.response.body) == (503, b"Too many clients.\n")
+        sockets[3].close()
+        until(lambda: page._clients == 15)
+        with connect(address) as socket:
+            assert json.loads(socket.recv(10))["model"] == "runs/ann"
 
 
 def test_a_port_in_use_is_a_one_line_error(page, run):

@@ -255,8 +255,9 @@ def test_a_training_that_diverges_says_so_and_is_neither_saved_nor_scored(config
     assert not {"model.json", "scores.json"} & {path.name for path in (tmp_path / "run").iterdir()}
 
 
-def test_a_loss_that_is_not_finite_names_the_first_step_and_its_windows(config, tmp_path, monkeypatch):
-    """18 training clips of 12 frames are 216 windows: the third step of 54 windows is spoiled."""
+@pytest.mark.parametrize(("size", "third"), [(54, 54), (100, 16)])
+def test_a_loss_that_is_not_finite_names_the_first_step_and_its_windows(config, tmp_path, monkeypatch, size, third):
+    """18 training clips of 12 frames are 216 windows: the third step, also if it is the last, is spoiled."""
     step, seen = Training.training_step, []
 
     def spoiled(self, batch, number):
@@ -266,9 +267,10 @@ def test_a_loss_that_is_not_finite_names_the_first_step_and_its_windows(config, 
         return step(self, batch, number)
 
     monkeypatch.setattr(Training, "training_step", spoiled)
-    with pytest.raises(ConfigError, match=r"diverged in epoch 1: .* is (nan|inf) .first in step 3, 54 win") as found:
-        train(config(head="va", batch_size=54, split="given"), tmp_path / "run")
-    assert f"windows: {', '.join(seen)} and 51 more)" in str(found.value)
+    said = rf"diverged in epoch 1: .* is (nan|inf) .first in step 3, {third} windows"
+    with pytest.raises(ConfigError, match=said) as found:
+        train(config(head="va", batch_size=size, split="given"), tmp_path / "run")
+    assert f"windows: {', '.join(seen)} and {third - 3} more)" in str(found.value)
     assert re.fullmatch(r"clip\d+ frame \d+", seen[0])
 
 
