@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skelemo.api import create_model, evaluate, export, open_cache, open_run, predict, register, show, train
-    from skelemo.inference.live import live
+    from skelemo.inference.live.stream import live
     from skelemo.inference.predictor import load
     from skelemo.ingest import ingest_folder as ingest
     from skelemo.skeleton import Layout, Part, layout, register_layout
@@ -50,7 +50,7 @@ __all__ = [
 _MODULES = dict.fromkeys(__all__, "skelemo.api") | {
     **dict.fromkeys(("Layout", "Part", "layout", "register_layout"), "skelemo.skeleton"),
     "Head": "skelemo.targets",
-    "live": "skelemo.inference.live",
+    "live": "skelemo.inference.live.stream",
     "load": "skelemo.inference.predictor",
 }
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
     from skelemo.cache.store import Cache
-    from skelemo.inference.exporting import Export
+    from skelemo.inference.export.exporting import Export
     from skelemo.runs.folder import Run
     from skelemo.targets import KindName
     from skelemo.view.inline import Shown
@@ -185,7 +185,7 @@ def evaluate(
     ConfigError, InputError, CacheError
         A run, the data or an option cannot be used, or the run was trained on these data.
     """
-    from skelemo.inference.evaluate import evaluate as run
+    from skelemo.inference.scoring.evaluate import evaluate as run
 
     paths = [runs] if isinstance(runs, str | os.PathLike) else runs
     return run(
@@ -250,8 +250,8 @@ def export(
         The run or the cache cannot be read.
     """
     from skelemo.inference import predictor
-    from skelemo.inference.end_to_end import EndToEnd
-    from skelemo.inference.exporting import export_model, facts_of
+    from skelemo.inference.export.end_to_end import EndToEnd
+    from skelemo.inference.export.exporting import export_model, facts_of
     from skelemo.report.card import CARD, require_own, write_card
     from skelemo.runs.folder import read_run
 

@@ -12,8 +12,8 @@ from rich.table import Table
 from timing import take_turns
 
 from skelemo.data.window import Window
-from skelemo.inference.end_to_end import EndToEnd
-from skelemo.inference.exporting import to_onnx
+from skelemo.inference.export.end_to_end import EndToEnd
+from skelemo.inference.export.exporting import to_onnx
 from skelemo.models.registry import create, entry
 from skelemo.preprocess import Preparation
 from skelemo.skeleton import layout

@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from skelemo.data.windows import Window
-from skelemo.inference.live import Live, live
-from skelemo.inference.live_model import TorchModel
-from skelemo.inference.live_sources import read_lines
+from skelemo.inference.live.sources import read_lines
+from skelemo.inference.live.stream import Live, live
+from skelemo.inference.live.torch_model import TorchModel
 from skelemo.inference.predictor import Member, Model
 from skelemo.models.registry import create, entry
 from skelemo.openpose.stream import FrameReader

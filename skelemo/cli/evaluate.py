@@ -43,7 +43,7 @@ def command(runs: tuple[Path, ...], cache: Path, out: Path, names: tuple[str, ..
     from skelemo.cli.progress import progress
     from skelemo.cli.tables import scores_table
     from skelemo.errors import ConfigError
-    from skelemo.inference.evaluate import evaluate
+    from skelemo.inference.scoring.evaluate import evaluate
     from skelemo.text import visible
 
     pairs = {}

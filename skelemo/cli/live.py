@@ -19,8 +19,8 @@ from skelemo.text import count, duration, signed, visible
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from skelemo.inference.live import LiveFrame, LiveModel
-    from skelemo.inference.live_sources import Problems
+    from skelemo.inference.live.sources import Problems
+    from skelemo.inference.live.stream import LiveFrame, LiveModel
     from skelemo.pose.registry import Options
     from skelemo.targets import Head
 
@@ -81,8 +81,8 @@ def command(
     skelemo live runs/ann camera --with mediapipe --to websocket
     pose-program | skelemo live runs/ann - --to jsonl > predictions.jsonl
     """
-    from skelemo.inference.live import live, live_model
-    from skelemo.inference.live_sources import Problems
+    from skelemo.inference.live.sources import Problems
+    from skelemo.inference.live.stream import live, live_model
 
     to = to or ("table" if sys.stdout.isatty() else "jsonl")
     model = live_model(runs, clip=clip, device=device, allow=allow)

@@ -1,4 +1,4 @@
-"""Exported models, loaded and run without torch; written by `skelemo.inference.exporting`.
+"""Exported models, loaded and run without torch; written by `skelemo.inference.export.exporting`.
 
 An ONNX file has two metadata entries. ``skelemo`` is JSON (`skelemo.runs.schemas.ExportedFields`): heads, layout,
 window, preparation, units, versions, and the SHA-256 of the source weights. ``sha256``, the last bytes of the file, is

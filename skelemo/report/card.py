@@ -51,7 +51,7 @@ def write_card(path: Path, model: Path, facts: Mapping[str, Any], run: Run | Non
     model : the exported file.
     facts : its metadata.
     run : the exported run; None if only the model's files are available.
-    costs : effect of quantization, see `skelemo.inference.exported_checks.Cost`.
+    costs : effect of quantization, see `skelemo.inference.export.checks.Cost`.
     """
     with finished(path) as partial:
         partial.write_text(card(model, facts, run, costs), encoding="utf-8")

@@ -182,7 +182,7 @@ class Initial(TypedDict):
 
 
 class Throughput(TypedDict):
-    """Throughput of a run, see `skelemo.inference.cost.throughput`."""
+    """Throughput of a run, see `skelemo.inference.scoring.cost.throughput`."""
 
     windows_per_second: Annotated[float, Field(gt=0, le=1e12)]
     batch: Annotated[int, Field(ge=1, le=10**9)]
@@ -292,7 +292,7 @@ class PreparationFields(TypedDict):
 
 
 class ExportedFields(TypedDict):
-    """Metadata of an exported model, see `skelemo.inference.exporting.facts_of`."""
+    """Metadata of an exported model, see `skelemo.inference.export.exporting.facts_of`."""
 
     format: Literal[1]
     skelemo: Text

@@ -23,7 +23,7 @@ from skelemo.errors import ConfigError, InputError
 from skelemo.evaluation.circumplex import READING, labeled_emotions
 from skelemo.evaluation.scores import Scores, score, with_seeds
 from skelemo.inference.environment import choose_device, environment
-from skelemo.inference.grouping import groups_by, score_by
+from skelemo.inference.scoring.grouping import groups_by, score_by
 from skelemo.runs.folder import CHOICES, read_json, training_folders, write_json
 from skelemo.runs.importance import mean_importance, read_importance, write_importance
 from skelemo.runs.mistakes import write_mistakes

@@ -22,7 +22,7 @@ from skelemo.data.loader import Batches
 from skelemo.data.splits import SUBSETS, Fold
 from skelemo.data.windows import Targets
 from skelemo.evaluation.metrics import main_metric, titles
-from skelemo.inference.cost import throughput
+from skelemo.inference.scoring.cost import throughput
 from skelemo.models.baselines import Baseline
 from skelemo.runs.folder import read_json, write_json
 from skelemo.runs.model_file import FACTS, has_model, read_model

@@ -11,7 +11,7 @@ from torch import nn
 
 from skelemo.data.splits import Fold
 from skelemo.errors import ConfigError, InputError
-from skelemo.inference.overlap import Overlap, learned, overlap
+from skelemo.inference.scoring.overlap import Overlap, learned, overlap
 from skelemo.runs.folder import read_json, training_folders
 from skelemo.runs.model_file import FACTS, has_model, read_model
 from skelemo.targets import Head

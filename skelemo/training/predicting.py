@@ -14,8 +14,8 @@ from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window
 from skelemo.evaluation.circumplex import READING, as_emotions, choose_radius, labeled_emotions, with_reading
 from skelemo.evaluation.metrics import main_metric
 from skelemo.evaluation.scores import measure
-from skelemo.inference.importance import Budget, Predicting, importance
 from skelemo.inference.predictor import predict
+from skelemo.inference.scoring.importance import Budget, Predicting, importance
 from skelemo.inference.table import smoothed
 from skelemo.models import registry
 from skelemo.runs.importance import write_importance

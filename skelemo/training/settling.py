@@ -20,7 +20,7 @@ from skelemo.data.splits import GIVEN_COLUMN, GIVEN_FOLDS, Fold, Split, make_spl
 from skelemo.data.windows import clip_labels
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.evaluation.circumplex import READING, reads
-from skelemo.inference.cost import size
+from skelemo.inference.scoring.cost import size
 from skelemo.models import registry
 from skelemo.runs.folder import CHOICES, read_json
 from skelemo.runs.model_file import FACTS

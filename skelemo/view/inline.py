@@ -15,7 +15,7 @@ from skelemo.cache.sequence import Sequence as Recorded
 from skelemo.cache.store import Cache, open_cache
 from skelemo.errors import ConfigError, InputError, unknown
 from skelemo.inference.base import BasePredictor
-from skelemo.inference.live import LiveFrame
+from skelemo.inference.live.stream import LiveFrame
 from skelemo.inference.sources import ReadOptions, array_layout, is_cache, open_source, require_parts
 from skelemo.inference.table import Options, output_names
 from skelemo.player import Clip, Track, assets, fragment, head_track, label_track

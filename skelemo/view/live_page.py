@@ -14,7 +14,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from skelemo import player
-from skelemo.inference.live import LiveFrame
+from skelemo.inference.live.stream import LiveFrame
 from skelemo.skeleton import Layout
 from skelemo.targets import Head
 from skelemo.view.server import HOST, Guard, listen, new_token, server

@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 from skelemo.cache.shard import Header
 from skelemo.cli import main
 from skelemo.cli.live import people_table
-from skelemo.inference.live import LiveFrame, LivePerson
+from skelemo.inference.live.stream import LiveFrame, LivePerson
 from skelemo.skeleton import layout
 from skelemo.targets import Head
 from skelemo.training.config import load_config

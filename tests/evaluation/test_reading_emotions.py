@@ -12,8 +12,8 @@ from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
 from skelemo.errors import ConfigError
 from skelemo.evaluation.circumplex import READING, as_emotions, choose_radius, nearest_emotion, with_reading
-from skelemo.inference.evaluate import evaluate
-from skelemo.inference.exporting import export_model
+from skelemo.inference.export.exporting import export_model
+from skelemo.inference.scoring.evaluate import evaluate
 from skelemo.targets import EXPRESSION, Head
 from skelemo.training import predicting
 from skelemo.training.config import load_config

@@ -43,4 +43,4 @@ def run(cache, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Throughput is measured for a hundredth of a second."""
-    monkeypatch.setattr("skelemo.inference.cost._SECONDS", 0.01)
+    monkeypatch.setattr("skelemo.inference.scoring.cost._SECONDS", 0.01)

@@ -17,7 +17,7 @@ from skelemo.data.window import target_rows, window_frames
 from skelemo.data.windows import Gatherer, Targets, Window, find_targets, window_columns
 from skelemo.errors import ConfigError
 from skelemo.evaluation.scores import score
-from skelemo.inference.exporting import export_model
+from skelemo.inference.export.exporting import export_model
 from skelemo.inference.predictor import predict
 from skelemo.models.heads import predictions
 from skelemo.runs.folder import read_json

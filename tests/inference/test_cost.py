@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from skelemo.errors import InputError
-from skelemo.inference import cost
+from skelemo.inference.scoring import cost
 from skelemo.runs.folder import read_json, write_json
 from skelemo.targets import VA, Head
 

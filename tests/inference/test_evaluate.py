@@ -16,7 +16,7 @@ from skelemo.cache.shard import Header
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
 from skelemo.errors import ConfigError, InputError, SkelemoError
-from skelemo.inference.joining import join_heads
+from skelemo.inference.scoring.joining import join_heads
 from skelemo.report.report import write_report
 from skelemo.runs.folder import read_run
 from skelemo.runs.importance import read_importance

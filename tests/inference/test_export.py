@@ -20,9 +20,10 @@ from skelemo.data.corpus import load_corpus
 from skelemo.data.window import Window, target_rows, window_frames
 from skelemo.data.windows import Gatherer
 from skelemo.errors import ConfigError, InputError
-from skelemo.inference import exported_checks, onnx
-from skelemo.inference.history import View
-from skelemo.inference.live import live_model
+from skelemo.inference import onnx
+from skelemo.inference.export import checks
+from skelemo.inference.live.history import View
+from skelemo.inference.live.stream import live_model
 from skelemo.models import list_models
 from skelemo.models.registry import create, entry
 from skelemo.preprocess import Preparation
@@ -303,7 +304,7 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(exported, cache, 
     with pytest.raises(ConfigError, match="cannot be averaged"):
         onnx.open_model([path, run])
     monkeypatch.setattr(onnx.Exported, "outputs", lambda self, *_, **__: {"expression": np.ones((14, 3)), "va": 0})
-    monkeypatch.setattr("skelemo.inference.exporting.to_onnx", lambda _: path.read_bytes())
+    monkeypatch.setattr("skelemo.inference.export.exporting.to_onnx", lambda _: path.read_bytes())
     with pytest.raises(ConfigError, match="expression: predictions of the exported model differ from the run's"):
         skelemo.export(run, out=tmp_path / "new" / "x.onnx", cache=cache)
     assert not (tmp_path / "new").exists()
@@ -317,8 +318,8 @@ def test_a_network_with_data_dependent_control_flow_is_refused(tmp_path, monkeyp
         raise RuntimeError("looks at its data\nand more")
 
     monkeypatch.setattr(model.members[0].network, "forward", looks_at_its_data)
-    from skelemo.inference.end_to_end import EndToEnd
-    from skelemo.inference.exporting import program
+    from skelemo.inference.export.end_to_end import EndToEnd
+    from skelemo.inference.export.exporting import program
 
     with pytest.raises(ConfigError, match="Ann cannot be exported: RuntimeError: looks at its data and more"):
         program(EndToEnd(model))
@@ -326,7 +327,7 @@ def test_a_network_with_data_dependent_control_flow_is_refused(tmp_path, monkeyp
 
 @pytest.mark.parametrize("parts", ["body_25+face_70", "body_25+hand_21x2"])
 def test_simulated_people_are_frames_that_a_cache_takes(tmp_path, parts):
-    cache = exported_checks._simulated(tmp_path, layout(parts))
+    cache = checks._simulated(tmp_path, layout(parts))
     confidence = cache.read().keypoints[..., 2]
     assert confidence.max() <= 1
     assert (confidence[:, 25:] > 0).mean() > 0.5

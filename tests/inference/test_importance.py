@@ -15,7 +15,7 @@ from skelemo.data.windows import Window, find_targets
 from skelemo.errors import ConfigError
 from skelemo.evaluation.metrics import ccc_of_sums, sums
 from skelemo.evaluation.paired import losses
-from skelemo.inference.importance import Budget, Predicting, importance, point_groups
+from skelemo.inference.scoring.importance import Budget, Predicting, importance, point_groups
 from skelemo.runs.predictions import outputs_of, truth_of
 from skelemo.skeleton import Part, layout
 from skelemo.targets import Head

@@ -19,12 +19,12 @@ from small_caches import HEADS, a_cache, a_sequence
 import skelemo
 from skelemo.cache.shard import Header
 from skelemo.errors import ConfigError, InputError
-from skelemo.inference import live_sources
-from skelemo.inference.history import CONTEXT, History, Shape
-from skelemo.inference.live import Live, live
-from skelemo.inference.live_folder import Follower
-from skelemo.inference.live_model import TorchModel
-from skelemo.inference.live_sources import Frame, read_lines
+from skelemo.inference.live import sources
+from skelemo.inference.live.folder import Follower
+from skelemo.inference.live.history import CONTEXT, History, Shape
+from skelemo.inference.live.sources import Frame, read_lines
+from skelemo.inference.live.stream import Live, live
+from skelemo.inference.live.torch_model import TorchModel
 from skelemo.openpose.stream import FrameReader
 from skelemo.openpose.validate import FrameError
 from skelemo.pose import PROGRAMS, Options
@@ -452,7 +452,7 @@ def test_a_missing_or_disconnected_camera_is_a_one_line_error(trained, monkeypat
     model = trained("ann")
     with pytest.raises(InputError, match=r"camera:77: /dev/video77 does not exist; connect a camera"):
         live(model, "camera:77", pose=Options("stand-in"))
-    monkeypatch.setattr(live_sources, "camera_device", lambda source: stand_in if source == "camera" else None)
+    monkeypatch.setattr(sources, "camera_device", lambda source: stand_in if source == "camera" else None)
     with pytest.raises(ConfigError, match=r"start it with --camera .* --write_json FOLDER and follow that folder"):
         live(model, "camera", pose=Options("openpose"))
     frames = live(model, "camera", pose=Options("stand-in"))

@@ -81,4 +81,4 @@ def cut_after(epochs: int) -> Callable[..., None]:
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Throughput is measured for a hundredth of a second."""
-    monkeypatch.setattr("skelemo.inference.cost._SECONDS", 0.01)
+    monkeypatch.setattr("skelemo.inference.scoring.cost._SECONDS", 0.01)

@@ -15,10 +15,10 @@ from skelemo.cache.store import open_cache
 from skelemo.data import calibration
 from skelemo.data.corpus import load_corpus
 from skelemo.errors import ConfigError
-from skelemo.inference.evaluate import evaluate
-from skelemo.inference.exporting import export_model
+from skelemo.inference.export.exporting import export_model
 from skelemo.inference.keypoints import ReadOptions
 from skelemo.inference.prediction import Request, predict_file
+from skelemo.inference.scoring.evaluate import evaluate
 from skelemo.inference.table import Options
 from skelemo.report.describe import choices
 from skelemo.runs.folder import read_json, read_run

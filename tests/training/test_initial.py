@@ -9,7 +9,7 @@ from conftest import CutError, cut_after
 from safetensors.torch import load_file, save_file
 
 from skelemo.errors import ConfigError, InputError
-from skelemo.inference.overlap import learned
+from skelemo.inference.scoring.overlap import learned
 from skelemo.models import create
 from skelemo.report.comparison import initial
 from skelemo.runs.folder import read_run

@@ -31,7 +31,7 @@ from skelemo.data.pretext import (
 )
 from skelemo.data.windows import Window, find_targets
 from skelemo.errors import ConfigError
-from skelemo.inference.overlap import learned
+from skelemo.inference.scoring.overlap import learned
 from skelemo.models import create, list_models
 from skelemo.models.registry import entry
 from skelemo.preprocess import Preparation

@@ -15,7 +15,7 @@ from small_caches import HEADS, a_cache, a_sequence
 import skelemo
 from skelemo.cache.store import open_cache
 from skelemo.cli import main
-from skelemo.inference.live import LiveFrame, LivePerson
+from skelemo.inference.live.stream import LiveFrame, LivePerson
 from skelemo.skeleton import layout
 from skelemo.view.live_page import LivePage
 

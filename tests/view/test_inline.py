@@ -11,7 +11,7 @@ from small_caches import a_cache, a_sequence
 
 import skelemo
 from skelemo.errors import ConfigError, InputError
-from skelemo.inference.live import LiveFrame, LivePerson
+from skelemo.inference.live.stream import LiveFrame, LivePerson
 from skelemo.simulate import Plan, write
 from skelemo.targets import EXPRESSION, VA
 from skelemo.text import html_table

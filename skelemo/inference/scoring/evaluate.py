@@ -20,14 +20,14 @@ from skelemo.data.mistakes import find_mistakes
 from skelemo.data.windows import Targets, find_targets, labeled_as_clips, window_columns
 from skelemo.errors import ConfigError, InputError
 from skelemo.evaluation.scores import Scores, score
-from skelemo.inference.cost import cost_of_members
 from skelemo.inference.environment import choose_device, environment
-from skelemo.inference.evaluation_notes import collapse_notes, overlap_notes, preparation_notes, range_notes
-from skelemo.inference.grouping import groups_by, score_by
-from skelemo.inference.importance import Budget, Predicting
-from skelemo.inference.importance import importance as measure_importance
-from skelemo.inference.joining import Join, join_heads, notes_on
 from skelemo.inference.predictor import Model, load, model_folders
+from skelemo.inference.scoring.cost import cost_of_members
+from skelemo.inference.scoring.grouping import groups_by, score_by
+from skelemo.inference.scoring.importance import Budget, Predicting
+from skelemo.inference.scoring.importance import importance as measure_importance
+from skelemo.inference.scoring.joining import Join, join_heads, notes_on
+from skelemo.inference.scoring.notes import collapse_notes, overlap_notes, preparation_notes, range_notes
 from skelemo.inference.sources import require_parts
 from skelemo.runs.folder import read_json, read_settings, shared, write_json
 from skelemo.runs.importance import mean_importance, write_importance
@@ -76,7 +76,7 @@ def evaluate(
     ----------
     runs : run folders, see `skelemo.inference.predictor.load`.
     names : heads and outputs of the cache mapped to the run's, where their names differ.
-    by : columns for scores by group, see `skelemo.inference.grouping`.
+    by : columns for scores by group, see `skelemo.inference.scoring.grouping`.
     table : file with these columns, unless they are in the cache.
     corrections : table of corrections to the cache's labels.
     allow_overlap : also score sequences and subjects from a run's training or validation subset.

@@ -1,4 +1,4 @@
-"""Adapter of an exported model for `skelemo.inference.live`, without torch; cf. `skelemo.inference.live_model`."""
+"""Adapter of an exported model for live prediction, without torch; cf. `skelemo.inference.live.torch_model`."""
 
 import os
 import time
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from skelemo.inference import onnx
-from skelemo.inference.history import Shape, View
-from skelemo.inference.live import Prediction
+from skelemo.inference.live.history import Shape, View
+from skelemo.inference.live.stream import Prediction
 from skelemo.skeleton import stream_layout
 
 

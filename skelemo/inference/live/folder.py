@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 
 from skelemo.errors import InputError, os_reason
-from skelemo.inference.live_sources import Frame, decode
+from skelemo.inference.live.sources import Frame, decode
 from skelemo.openpose.files import is_openpose, read_file
 from skelemo.openpose.names import printable
 from skelemo.openpose.stream import FrameReader

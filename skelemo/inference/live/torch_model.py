@@ -1,4 +1,4 @@
-"""Adapter of a loaded model for `skelemo.inference.live`: raw windows of a few people in, predictions out."""
+"""Adapter of a loaded model for live prediction: raw windows of a few people in, predictions out."""
 
 import os
 import time
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from skelemo.data.images import usual_size
 from skelemo.errors import ConfigError
 from skelemo.inference.environment import choose_device
-from skelemo.inference.history import Shape, View
-from skelemo.inference.live import Prediction
+from skelemo.inference.live.history import Shape, View
+from skelemo.inference.live.stream import Prediction
 from skelemo.inference.predictor import TYPES, Member, Model
 from skelemo.models.heads import predictions
 from skelemo.models.packing import packed
@@ -31,7 +31,7 @@ class TorchModel:
     """Predicts for windows of raw keypoints with the networks of a `Model`.
 
     A run with ``reference: window`` gets the same input as in training. A run with ``reference: clip`` gets the last
-    `skelemo.inference.history.CONTEXT` frames as its clip.
+    `skelemo.inference.live.history.CONTEXT` frames as its clip.
 
     Raises `ConfigError` as `Shape.of`, or if the runs cannot be averaged.
 

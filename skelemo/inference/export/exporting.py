@@ -19,8 +19,8 @@ from skelemo.atomic import finished
 from skelemo.cache.store import Cache
 from skelemo.errors import ConfigError
 from skelemo.inference import onnx
-from skelemo.inference.end_to_end import EndToEnd
-from skelemo.inference.exported_checks import Cost, check, costs, quantized
+from skelemo.inference.export.checks import Cost, check, costs, quantized
+from skelemo.inference.export.end_to_end import EndToEnd
 from skelemo.inference.onnx import Arrays, Exported
 from skelemo.inference.predictor import Model
 

@@ -177,14 +177,14 @@ def open_stream(
     idle: float,
     pose: "Options | None" = None,
 ) -> Iterator[Frame]:
-    """The frames of a source as they arrive; see `skelemo.inference.live.live`.
+    """The frames of a source as they arrive; see `skelemo.inference.live.stream.live`.
 
     Raises `InputError` or `ConfigError`: the source does not exist or cannot be followed.
     """
     if source == STDIN:
         return read_lines(sys.stdin.buffer, reader)
     if isinstance(source, str | Path):
-        from skelemo.inference.live_folder import Follower
+        from skelemo.inference.live.folder import Follower
 
         path = Path(source)
         if path.is_dir():

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from skelemo.errors import ConfigError
-from skelemo.inference.history import History, Shape, View
-from skelemo.inference.live_sources import Frame, Problems, open_stream
+from skelemo.inference.live.history import History, Shape, View
+from skelemo.inference.live.sources import Frame, Problems, open_stream
 from skelemo.inference.table import output_names
 from skelemo.openpose.stream import FrameReader
 from skelemo.skeleton import Layout, layout, stream_layout
@@ -31,7 +31,7 @@ Prediction = tuple[Mapping[str, np.ndarray], np.ndarray, np.ndarray]
 
 
 class LiveModel(Protocol):
-    """Protocol of models that predict from windows of raw keypoints, such as `skelemo.inference.live_model.TorchModel`.
+    """Protocol of models that predict from windows of raw keypoints, such as `TorchModel` of `torch_model`.
 
     ``model(views, size)`` takes the views of all people for each of its ``shapes``, and the images' width and height.
     """
@@ -297,10 +297,10 @@ def live_model(model: Any, *, clip: int = 0, device: str = "cpu", allow: Collect
         paths = [model] if isinstance(model, str | os.PathLike) else list(model)
         model = open_model([Path(path) for path in paths], allow=allow)
     if isinstance(model, Exported):
-        from skelemo.inference.live_onnx import OnnxModel
+        from skelemo.inference.live.onnx_model import OnnxModel
 
         model.choose_device(device)
         return OnnxModel(model, clip=clip)
-    from skelemo.inference.live_model import TorchModel
+    from skelemo.inference.live.torch_model import TorchModel
 
     return TorchModel(model, clip=clip, device=device)

@@ -11,9 +11,9 @@ from skelemo.data.calibration import people_of
 from skelemo.data.corpus import Corpus
 from skelemo.data.windows import Targets
 from skelemo.evaluation.metrics import titles
-from skelemo.inference.joining import Join
-from skelemo.inference.overlap import overlap, require_unseen
 from skelemo.inference.predictor import Model
+from skelemo.inference.scoring.joining import Join
+from skelemo.inference.scoring.overlap import overlap, require_unseen
 from skelemo.runs.folder import read_json
 from skelemo.targets import Head, KindName
 

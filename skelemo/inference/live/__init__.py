@@ -1,0 +1,1 @@
+"""Live prediction: streams of frames, causal and in bounded memory."""
