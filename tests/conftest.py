@@ -1,6 +1,10 @@
+import signal
 from pathlib import Path
 
 import pytest
+
+# A shell starts background commands with SIGINT ignored, and the processes that the tests interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
