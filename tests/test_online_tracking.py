@@ -20,15 +20,15 @@ from skelemo.tracking import Track, track
 from skelemo.tracking.online import NOBODY, OnlineTracker
 
 
-def identities(people, **settings):
+def identities(people):
     """The identity of each row, frame by frame."""
-    tracker = OnlineTracker(**settings)
+    tracker = OnlineTracker()
     spans = zip(people.number.tolist(), people.start[:-1], people.start[1:], strict=True)
     return np.concatenate([tracker.update(people.keypoints[a:b], number) for number, a, b in spans])
 
 
-def online(people, **settings):
-    found = identities(people, **settings)
+def online(people):
+    found = identities(people)
     frame = np.repeat(np.arange(len(people.number)), np.diff(people.start))
     rows = [np.flatnonzero(found == one) for one in np.unique(found[found != NOBODY])]
     return [Track(one, frame[one], np.ones(len(one))) for one in rows]
@@ -96,17 +96,17 @@ def test_a_second_skeleton_has_no_identity():
 
 
 def test_a_person_who_leaves_returns_with_a_new_identity():
-    tracker = OnlineTracker(max_gap=10)
+    tracker = OnlineTracker()
     for t in range(50):
         assert tracker.update(np.stack([standing(300), standing(900)]), t).tolist() == [0, 1]
-    for t in range(50, 60):
+    for t in range(50, 80):
         assert tracker.update(np.stack([standing(300)]), t).tolist() == [0]
     assert len(tracker) == 2
-    assert tracker.update(np.stack([standing(900), standing(300)]), 60).tolist() == [1, 0]
-    for t in range(61, 73):
+    assert tracker.update(np.stack([standing(900), standing(300)]), 80).tolist() == [1, 0]
+    for t in range(81, 113):
         tracker.update(np.stack([standing(300)]), t)
     assert len(tracker) == 1
-    assert tracker.update(np.stack([standing(900), standing(300)]), 73).tolist() == [2, 0]
+    assert tracker.update(np.stack([standing(900), standing(300)]), 113).tolist() == [2, 0]
 
 
 def test_memory_is_bounded_by_visible_people():
@@ -118,9 +118,9 @@ def test_memory_is_bounded_by_visible_people():
 
 
 def test_frame_numbers_may_have_gaps_and_must_increase():
-    tracker = OnlineTracker(max_gap=10)
-    for number in (*range(0, 200, 5), *range(245, 300, 5)):
+    tracker = OnlineTracker()
+    for number in (*range(0, 200, 5), *range(345, 400, 5)):
         assert tracker.update(np.stack([standing(300)]), number).tolist() == [0]
-    assert tracker.update(np.zeros((0, 95, 3)), 300).tolist() == []
-    with pytest.raises(ValueError, match="frame 300 after frame 300: expected increasing numbers"):
-        tracker.update(np.stack([standing(300)]), 300)
+    assert tracker.update(np.zeros((0, 95, 3)), 400).tolist() == []
+    with pytest.raises(ValueError, match="frame 400 after frame 400: expected increasing numbers"):
+        tracker.update(np.stack([standing(300)]), 400)

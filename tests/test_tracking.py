@@ -194,9 +194,9 @@ def test_a_jump_across_the_image_begins_a_new_track():
 
 
 @pytest.mark.parametrize(("lost", "tracks"), [(30, 1), (31, 2)])
-def test_a_person_may_be_invisible_for_max_gap_frames(lost, tracks):
+def test_a_person_may_be_invisible_for_thirty_frames(lost, tracks):
     frames = [[standing(300)]] * 10 + [[]] * lost + [[standing(300)]] * 10
-    assert len(track(people_of(frames), max_gap=30)) == tracks
+    assert len(track(people_of(frames))) == tracks
 
 
 def test_gaps_are_measured_in_the_recordings_typical_step():
@@ -296,7 +296,7 @@ def test_persons_are_selected_by_choice(person, where):
 def test_after_a_cut_the_selection_continues_with_the_next_person():
     frames = [[standing(200)]] * 40 + [[standing(900)]] * 60 + [[standing(210), standing(1300, size=0.2, seed=3)]] * 20
     people = people_of(frames)
-    tracks = track(people, max_gap=5)
+    tracks = track(people)
     chosen = choose(people, tracks, "auto")
     assert across(people, chosen) == [200, 900, 200]
     assert [int(one.frames[0]) for one in chosen] == [0, 40, 100]
@@ -326,14 +326,15 @@ def test_both_sides_of_two_visible_people_need_no_image_width():
 
 def test_both_sides_separated_by_a_cut_have_their_own_frames():
     people = people_of([[standing(200)]] * 40 + [[standing(900)]] * 60)
-    found = choose_sides(people, track(people, max_gap=5), 640)
+    found = choose_sides(people, track(people), 640)
     assert {side: across(people, tracks) for side, tracks in found.items()} == {"left": [200], "right": [900]}
 
 
 def test_all_excludes_short_tracks():
     people = people_of([[standing(200)] + ([standing(800)] if t < 9 else []) for t in range(30)])
     assert across(people, choose(people, track(people), "all")) == [200]
-    assert across(people, choose(people, track(people), "all", min_frames=5)) == [200, 800]
+    people = people_of([[standing(200)] + ([standing(800)] if t < 10 else []) for t in range(30)])
+    assert across(people, choose(people, track(people), "all")) == [200, 800]
 
 
 def test_an_unknown_person_is_refused_with_a_suggestion():

@@ -13,14 +13,4 @@ from skelemo.tracking.identity import IDENTITIES, identify
 from skelemo.tracking.select import LONG, PERSONS, SIDES, choose, choose_sides
 from skelemo.tracking.tracks import Track, track
 
-__all__ = [
-    "IDENTITIES",
-    "LONG",
-    "PERSONS",
-    "SIDES",
-    "Track",
-    "choose",
-    "choose_sides",
-    "identify",
-    "track",
-]
+__all__ = ["IDENTITIES", "LONG", "PERSONS", "SIDES", "Track", "choose", "choose_sides", "identify", "track"]

@@ -14,6 +14,8 @@ from skelemo.skeleton import BODY_25, FACE_70, HAND_LEFT, HAND_RIGHT, PARTS, lay
 Array = NDArray[Any]
 
 COMMON = 2  # features that two people must share to be comparable
+MAX_GAP = 30  # longest absence of a person, in frames of the recording's typical step
+MAX_DISTANCE = 0.6  # largest distance from the expected position, averaged over common features, in a person's sizes
 
 _ROWS = 256  # people at a time, so that temporary arrays stay in the CPU cache
 _PAIRS = 4096  # pairs at a time, for the same reason
@@ -40,7 +42,7 @@ class Features:
     seen: Array  # bool [P, A]
     low: Array  # float32 [2, P], corners of the bounding box
     high: Array
-    size: Array  # float32 [P], root of the box's area, or the size implied by two limbs if larger
+    size: Array  # float32 [P], root of the bounding box's area, or the size implied by two limbs if larger
 
     def rows(self, rows: Array) -> tuple[Array, Array]:
         """Positions and visibility of some people, for `distance`."""

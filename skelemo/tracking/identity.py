@@ -1,18 +1,16 @@
 """Identities from the files if they are consistent, otherwise from tracking."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skelemo.errors import ConfigError, unknown
+from skelemo.tracking.features import Array
 from skelemo.tracking.tracks import Scene, Track, track
 
 if TYPE_CHECKING:
     from skelemo.openpose.people import People
-
-Array = NDArray[Any]
 
 IDENTITIES = ("auto", "file", "tracking")
 

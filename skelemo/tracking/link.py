@@ -1,13 +1,10 @@
 """Linking: finds pairs of detections in adjacent frames that are certainly the same person."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from skelemo.tracking.features import Features, batches, distance_between, nearest, ragged
-
-Array = NDArray[Any]
+from skelemo.tracking.features import MAX_DISTANCE, MAX_GAP, Array, Features, batches, distance_between, nearest, ragged
 
 # Tuned on simulated crossings with every fifth or second detection removed, at 30, 10 and 3 frames per second.
 _LIMIT = (0.05, 1.7)  # maximum distance of a link: in sizes, or in typical moves
@@ -27,16 +24,16 @@ class Pairs(NamedTuple):
         return Pairs(*(column[mask] for column in self))
 
 
-def neighbors(features: Features, start: Array, time: Array, max_distance: float) -> Pairs:
-    """Pairs of adjacent frames, at most two typical steps apart, up to a distance of ``max_distance``."""
+def neighbors(features: Features, start: Array, time: Array) -> Pairs:
+    """Pairs of adjacent frames, at most two typical steps apart, up to a distance of `MAX_DISTANCE`."""
     count = np.diff(start)
     pairs = np.where(np.diff(time) <= 2, count[:-1] * count[1:], 0)
     found = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
     for frames in batches(pairs):
         frame, index = ragged(frames, pairs[frames])
         before, after = start[frame] + index // count[frame + 1], start[frame + 1] + index % count[frame + 1]
-        cost = distance_between(features, before, after, max_distance)
-        near = Pairs(before, after, cost).where(cost <= max_distance)
+        cost = distance_between(features, before, after, MAX_DISTANCE)
+        near = Pairs(before, after, cost).where(cost <= MAX_DISTANCE)
         found.append(near.where(nearest(near.before, near.cost)))
     return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
@@ -71,7 +68,7 @@ def fainter(keypoints: Array, one: Array, other: Array) -> Array:
     return np.where(keypoints[one, :, 2].sum(axis=1) < keypoints[other, :, 2].sum(axis=1), one, other)
 
 
-def link(people: int, pairs: Pairs, lonely: Array, usual: float, max_distance: float) -> Array:
+def link(people: int, pairs: Pairs, lonely: Array, usual: float) -> Array:
     """The row that certainly continues each row in the next frame, int64 [P]; -1 for none.
 
     Parameters
@@ -79,7 +76,7 @@ def link(people: int, pairs: Pairs, lonely: Array, usual: float, max_distance: f
     lonely : bool [P], isolated detections, for which only the maximum distance applies.
     """
     follower = np.full(people, -1, dtype=np.int64)
-    limit = np.where(lonely[pairs.before], max_distance, max(_LIMIT[0], _LIMIT[1] * usual))
+    limit = np.where(lonely[pairs.before], MAX_DISTANCE, max(_LIMIT[0], _LIMIT[1] * usual))
     rivals = pairs.cost <= _CLEAR * limit
     near = (pairs.cost <= limit)[rivals]
     before, after, cost = pairs.where(rivals)
@@ -88,10 +85,10 @@ def link(people: int, pairs: Pairs, lonely: Array, usual: float, max_distance: f
     return follower
 
 
-def alone(count: Array, frames: int) -> Array:
-    """Whether no frame within ``frames`` before or after has more than one person, bool [F]."""
+def alone(count: Array) -> Array:
+    """Whether no frame within `MAX_GAP` before or after has more than one person, bool [F]."""
     crowded, here = np.concatenate([[0], np.cumsum(count > 1)]), np.arange(len(count))
-    return np.asarray(crowded[np.minimum(here + frames + 1, len(count))] == crowded[np.maximum(here - frames, 0)])
+    return np.asarray(crowded[np.minimum(here + MAX_GAP + 1, len(count))] == crowded[np.maximum(here - MAX_GAP, 0)])
 
 
 def _rival(cost: Array, group: Array) -> Array:

@@ -2,16 +2,12 @@
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from skelemo.tracking.features import COMMON, Features, distance, features_of
+from skelemo.tracking.features import COMMON, MAX_DISTANCE, MAX_GAP, Array, Features, distance, features_of
 from skelemo.tracking.link import SAME
-
-Array = NDArray[Any]
 
 #: Identity of a second skeleton, or a fragment, of a person already in the frame.
 NOBODY = -1
@@ -43,15 +39,10 @@ class OnlineTracker:
     """Assigns persistent identities to the people of successive frames.
 
     Identities agree with those of `track` over the whole recording, except for more errors at crossings, for lack of
-    lookahead. Memory is bounded by the people visible in the last `max_gap` frames.
-
-    Parameters
-    ----------
-    max_gap, max_distance : as for `track`.
+    lookahead. Memory is bounded by the people visible in the last `MAX_GAP` frames.
     """
 
-    def __init__(self, *, max_gap: int = 30, max_distance: float = 0.6) -> None:
-        self.max_gap, self.max_distance = max_gap, max_distance
+    def __init__(self) -> None:
         self._people: dict[int, _Person] = {}
         self._next, self._usual = 0, _USUAL
         self._number = -1
@@ -104,7 +95,7 @@ class OnlineTracker:
             self._clock += (number - self._number) / sorted(self._steps)[len(self._steps) // 2]
         self._number = number
         for name, person in list(self._people.items()):
-            if self._clock - person.time > (self.max_gap if person.detections > 1 else min(_BRIEF, self.max_gap)) + 1:
+            if self._clock - person.time > (MAX_GAP if person.detections > 1 else _BRIEF) + 1:
                 del self._people[name]
 
     def _costs(self, features: Features, confidence: Array, names: list[int]) -> tuple[Array, Array]:
@@ -120,14 +111,14 @@ class OnlineTracker:
         shift = np.stack([person.velocity for person in people], axis=1) * np.minimum(absence, _HORIZON)
         stayed = distance((at, seen), detections, size)
         moved = np.minimum(distance((at + shift[..., None, None], seen), detections, size), stayed + _STAY)
-        wait = _GONE * np.minimum(absence - 1, self.max_gap) / max(self.max_gap, 1)
+        wait = _GONE * np.minimum(absence - 1, MAX_GAP) / MAX_GAP
         wait += _NEW * 10 / (10 + np.array([person.detections for person in people]))
         return moved + wait[:, None] + _FAINT * (1 - confidence), moved
 
     def _assign(self, cost: Array, detections: int) -> list[tuple[int, int]]:
         """Pairs of person and row in the minimum-cost assignment, which may omit people and rows."""
         alone = len(cost) == detections == 1
-        limit = self.max_distance if alone else min(max(_NEAR[0], _NEAR[1] * self._usual), self.max_distance)
+        limit = MAX_DISTANCE if alone else min(max(_NEAR[0], _NEAR[1] * self._usual), MAX_DISTANCE)
         limit += _FAINT + _NEW
         if not len(cost):
             return []
@@ -150,7 +141,7 @@ class OnlineTracker:
         person.when = np.where(seen, self._clock, person.when)
         person.size += 0.3 * (float(features.size[row]) - person.size)
         person.time, person.detections = self._clock, person.detections + 1
-        self._usual += 0.05 * (min(moved, self.max_distance) / max(steps, 1.0) - self._usual)
+        self._usual += 0.05 * (min(moved, MAX_DISTANCE) / max(steps, 1.0) - self._usual)
 
     def _add_new(self, features: Features, identity: Array, moved: Array, names: list[int]) -> None:
         """Give new identities to unassigned detections that do not coincide with a person of the frame."""

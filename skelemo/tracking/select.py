@@ -1,18 +1,15 @@
 """Selects the people who get a recording's labels."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skelemo.errors import unknown
 from skelemo.tracking.tracks import Track
 
 if TYPE_CHECKING:
     from skelemo.openpose.people import People
-
-Array = NDArray[Any]
 
 SIDES = ("left", "right")
 PERSONS = ("auto", "largest", *SIDES, "all")
@@ -21,20 +18,20 @@ LONG = 10  # minimum frames of a person; shorter tracks may be false detections
 _OVERLAP = 0.05  # share of a track's frames that may overlap a higher-ranked track
 
 
-def choose(people: "People", tracks: Sequence[Track], person: str = "auto", *, min_frames: int = LONG) -> list[Track]:
+def choose(people: "People", tracks: Sequence[Track], person: str = "auto") -> list[Track]:
     """Select tracks by one of `PERSONS`.
 
     ``auto`` is the most prominent person (frames times size), ``largest`` the one with the largest mean box, ``left``
     and ``right`` the one on that side of the image among the two most prominent who are visible together, or else the
     most prominent. The result is a list of tracks without common frames, in temporal order: while the selected person
     is not visible, as after a cut, it continues with the next most prominent person of at least half the size who has
-    `min_frames` or is alone in the image. ``all`` is every track of at least `min_frames`.
+    `LONG` frames or is alone in the image. ``all`` is every track of at least `LONG` frames.
 
     Raises `ConfigError`: an unknown choice.
     """
     if person not in PERSONS:
         raise unknown("person", person, PERSONS)
-    long = _long(people, tracks, min_frames)
+    long = _long(people, tracks)
     if person == "all":
         return long
     by_size = np.mean if person == "largest" else np.sum
@@ -43,13 +40,11 @@ def choose(people: "People", tracks: Sequence[Track], person: str = "auto", *, m
         ranked = _on_side(people, ranked, person, middle)
     elif long:
         alone = np.diff(people.start) == 1  # [T]
-        ranked += [track for track in tracks if len(track) < min_frames and alone[track.frames].all()]
+        ranked += [track for track in tracks if len(track) < LONG and alone[track.frames].all()]
     return _in_turn(ranked, len(people.number))
 
 
-def choose_sides(
-    people: "People", tracks: Sequence[Track], middle: float | None, *, min_frames: int = LONG
-) -> dict[str, list[Track]]:
+def choose_sides(people: "People", tracks: Sequence[Track], middle: float | None) -> dict[str, list[Track]]:
     """The tracks of the left and of the right person, if both are labeled.
 
     No track is selected twice: if no two people are visible together, each track belongs to its side of the image.
@@ -58,7 +53,7 @@ def choose_sides(
     ----------
     middle : x of the image's center, in the units of the keypoints. If it is needed and None, both sides are empty.
     """
-    ranked = sorted(_long(people, tracks, min_frames) or tracks, key=lambda track: -float(track.size.sum()))
+    ranked = sorted(_long(people, tracks) or tracks, key=lambda track: -float(track.size.sum()))
     between = _between(people, ranked)
     middle = middle if between is None else between
     if middle is None:
@@ -66,8 +61,8 @@ def choose_sides(
     return {side: _in_turn(_on_side(people, ranked, side, middle), len(people.number)) for side in SIDES}
 
 
-def _long(people: "People", tracks: Sequence[Track], min_frames: int) -> list[Track]:
-    return [track for track in tracks if len(track) >= min(min_frames, len(people.number))]
+def _long(people: "People", tracks: Sequence[Track]) -> list[Track]:
+    return [track for track in tracks if len(track) >= min(LONG, len(people.number))]
 
 
 def _in_turn(ranked: Sequence[Track], frames: int) -> list[Track]:

@@ -3,14 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from skelemo.tracking.features import COMMON, Features, batches, distance, nearest, ragged
-
-Array = NDArray[Any]
+from skelemo.tracking.features import COMMON, Array, Features, batches, distance, nearest, ragged
 
 _STAY = 0.1  # cost, in sizes, of stopping instead of moving on
 _MEMORY = 8  # detections at either end of a piece that determine its position and velocity

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from skelemo.tracking.features import Features, features_of
+from skelemo.tracking.features import MAX_DISTANCE, MAX_GAP, Array, Features, features_of
 from skelemo.tracking.link import Pairs, alone, fragments, link, neighbors, usual_move
 from skelemo.tracking.stitch import Pieces, bridge
 from skelemo.tracking.weave import Detections, weave
@@ -15,10 +14,9 @@ from skelemo.tracking.weave import Detections, weave
 if TYPE_CHECKING:
     from skelemo.openpose.people import People
 
-Array = NDArray[Any]
-
 # Stages of stitching, short gaps first: frames of absence, and distance in sizes or in typical moves.
-_STAGES = ((2, 0.1, 3.0), (4, 0.2, 4.0), (12, 0.3, 5.0))
+_STAGES = ((2, 0.1, 3.0), (4, 0.2, 4.0), (12, 0.3, 5.0), (MAX_GAP, MAX_DISTANCE, 0.0))
+_WOVEN = (0.3, 5.0)  # distance between alternating pieces
 
 
 @dataclass(frozen=True)
@@ -34,21 +32,15 @@ class Track:
         return len(self.rows)
 
 
-def track(people: "People", *, max_gap: int = 30, max_distance: float = 0.6) -> list[Track]:
+def track(people: "People") -> list[Track]:
     """Track the people of a recording; the most prominent track (frames times size) is the first.
 
     Every row of ``people.keypoints`` is in exactly one track. A second skeleton of a person in a frame, or a fragment,
     is a separate track.
-
-    Parameters
-    ----------
-    max_gap : longest absence of a person, in frames of the recording's typical step.
-    max_distance : largest distance from the expected position, averaged over common features, in units of the person's
-        size (root of the bounding box's area).
     """
     if not len(people.keypoints):
         return []
-    scene = Scene.of(people, max_gap, max_distance)
+    scene = Scene.of(people)
     return scene.tracks(scene.pieces())
 
 
@@ -60,15 +52,13 @@ class Scene:
     features: Features
     pairs: Pairs
     usual: float  # median move from frame to frame, in sizes
-    max_gap: int
-    max_distance: float
 
     @classmethod
-    def of(cls, people: "People", max_gap: int = 30, max_distance: float = 0.6) -> "Scene":
-        """The scene of a recording; parameters as for `track`."""
+    def of(cls, people: "People") -> "Scene":
+        """The scene of a recording."""
         features = features_of(people.keypoints)
-        pairs = neighbors(features, people.start, _times(people.number), max_distance)
-        return cls(people, features, pairs, usual_move(pairs), max_gap, max_distance)
+        pairs = neighbors(features, people.start, _times(people.number))
+        return cls(people, features, pairs, usual_move(pairs))
 
     def certain(self, wanted: Array) -> Array:
         """The row that certainly continues each row in the next frame, int64 [P]; -1 for none.
@@ -76,9 +66,9 @@ class Scene:
         Rows are only linked within ``wanted``, bool [P], and within the others.
         """
         count = np.diff(self.people.start)
-        lonely = np.repeat(alone(count, self.max_gap), count)
+        lonely = np.repeat(alone(count), count)
         pairs = self.pairs.where(wanted[self.pairs.before] == wanted[self.pairs.after])
-        return link(len(wanted), pairs, lonely, self.usual, self.max_distance)
+        return link(len(wanted), pairs, lonely, self.usual)
 
     def pieces(self, identity: Array | None = None) -> Pieces:
         """Group rows by person.
@@ -96,16 +86,17 @@ class Scene:
             label = pieces.label
             label[known] = len(label) + np.unique(identity[known], return_inverse=True)[1]  # type: ignore[index]
             pieces = Pieces.grouped(label)
-        for gap, sizes, moves in (*_STAGES, (self.max_gap, self.max_distance, 0.0)):
+        for gap, sizes, moves in _STAGES:
             if len(pieces.bounds) > 2:
-                limit = min(max(sizes, moves * self.usual), self.max_distance)
-                gap = min(gap, self.max_gap)
+                limit = self._limit(sizes, moves)
                 pieces = pieces.joined(*bridge(self.features, pieces, time, gap, limit, second | known))
         if len(pieces.bounds) > 2:
-            limit = min(max(_STAGES[-1][1], _STAGES[-1][2] * self.usual), self.max_distance)
-            detections = Detections(self.features, keypoints, time, known, self.usual, limit, self.max_gap)
+            detections = Detections(self.features, keypoints, time, known, self.usual, self._limit(*_WOVEN))
             pieces = weave(detections, pieces, self.pairs)
         return pieces
+
+    def _limit(self, sizes: float, moves: float) -> float:
+        return min(max(sizes, moves * self.usual), MAX_DISTANCE)
 
     def tracks(self, pieces: Iterable[Array]) -> list[Track]:
         """Convert pieces to tracks, the most prominent first."""

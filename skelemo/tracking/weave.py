@@ -1,16 +1,12 @@
 """Weaving: joins pieces of one person that alternate in time, or overlap where the person was detected twice."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from skelemo.tracking.features import COMMON, Features, distance_between
+from skelemo.tracking.features import COMMON, MAX_GAP, Array, Features, distance_between
 from skelemo.tracking.link import SAME, Pairs, fainter
 from skelemo.tracking.stitch import Pieces
-
-Array = NDArray[Any]
 
 _FEW = 3  # consecutive frames in which two detections need not coincide, only be near each other
 _PASSES = 20
@@ -19,24 +15,14 @@ _CANDIDATES = 2048  # per pass, those of least cost
 
 @dataclass(frozen=True)
 class Detections:
-    """Detections and limits for joining pieces.
-
-    Parameters
-    ----------
-    time : float [P], of each row, in typical steps.
-    known : bool [P], rows that may be joined to others but not to one another.
-    usual : median move from frame to frame, in sizes.
-    limit : largest move, in sizes.
-    max_gap : longest absence of a person, in frames.
-    """
+    """Detections and limits for joining pieces."""
 
     features: Features
     keypoints: Array
-    time: Array
-    known: Array
-    usual: float
-    limit: float
-    max_gap: int
+    time: Array  # float [P], of each row, in typical steps
+    known: Array  # bool [P], rows that may be joined to others but not to one another
+    usual: float  # median move from frame to frame, in sizes
+    limit: float  # largest move, in sizes
 
 
 def weave(detections: Detections, pieces: Pieces, pairs: Pairs) -> Pieces:
@@ -112,7 +98,7 @@ def _joined(detections: Detections, one: Array, other: Array) -> tuple[Array, Ar
     before, after = kept[changes], kept[changes + 1]
     steps = time[after] - time[before]
     moved = distance_between(features, before, after, np.inf)
-    if not len(changes) or (steps > detections.max_gap + 1).any():
+    if not len(changes) or (steps > MAX_GAP + 1).any():
         return None
     if (moved > detections.limit + detections.usual * np.maximum(steps - 1, 0)).any():
         return None

@@ -118,8 +118,7 @@ def _columns(
 class Live:
     """Tracks people through a stream of frames and predicts for each of them.
 
-    Keeps only the frames that the model's windows need, and drops people not visible for `OnlineTracker`'s
-    ``max_gap``.
+    Keeps only the frames that the model's windows need, and drops the people that `OnlineTracker` drops.
 
     Parameters
     ----------
