@@ -7,14 +7,4 @@ from skelemo.simulate.clips import Cast, Clip, crossing_people, long_clip, short
 from skelemo.simulate.scene import Crowd
 from skelemo.simulate.writing import Plan, write
 
-__all__ = [
-    "Cast",
-    "Clip",
-    "Crowd",
-    "Plan",
-    "crossing_people",
-    "long_clip",
-    "short_clip",
-    "simulate",
-    "write",
-]
+__all__ = ["Cast", "Clip", "Crowd", "Plan", "crossing_people", "long_clip", "short_clip", "simulate", "write"]

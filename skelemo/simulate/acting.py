@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from skelemo.simulate.body import POSTURE
 from skelemo.simulate.emotions import AFFECT, FACES, MANNERS, NAMES, NEUTRAL, PROTOTYPES, posture
 from skelemo.simulate.face import ACTIONS
-from skelemo.simulate.signals import impulses, smooth_noise, steps
+from skelemo.simulate.signals import Array, impulses, smooth_noise, steps
 from skelemo.simulate.subject import Level, Subject
-
-Array = NDArray[np.float64]
 
 #: Minimum intensity of an episode for frames to be labeled with its emotion; others are neutral.
 LABEL_FROM = 0.3

@@ -8,11 +8,9 @@ shoulders and hips narrowed to the joint centers as in OpenPose.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from skelemo.simulate.signals import Array
 from skelemo.skeleton import BODY_25
-
-Array = NDArray[np.float64]
 
 #: Columns of a posture. Angles in radians: lean and bend forwards, side and tilt to the subject's left, twist and
 #: turn to the left, nod down. Lengths in meters. Wrists are `out`, `up` and `fore` of their shoulder in arm lengths; an

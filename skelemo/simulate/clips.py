@@ -223,7 +223,9 @@ def _shoot(
     roles = []
     for index, (actor, performance, at) in enumerate(zip(actors, done, places, strict=True)):
         side = "" if len(actors) == 1 else ("left" if at < 0 else "right")
-        roles.append(_role(actor, index, side, truths[index], performance))
+        series = (performance.intensity, performance.valence, performance.arousal)
+        floats = (values.astype(np.float32) for values in series)
+        roles.append(Role(actor.number, index, side, truths[index], performance.expression, *floats))
     leading = actors[0].number
     return Clip(
         *(name, camera.width, camera.height, camera.fps, cast.split(leading), cast.fold(leading), emotion),
@@ -244,9 +246,3 @@ def _passer(rng: np.random.Generator, cast: Cast, camera: Camera, frames: int) -
     stranger = random_subject(rng, -1, cast.level)
     facing = -side * np.pi / 2 + rng.normal(0, 0.12)
     return walk(rng, stranger, length, camera.fps, start=(side * edge, z), speed=speed, facing=facing, first=first)
-
-
-def _role(subject: Subject, person: int, side: str, truth: NDArray[np.float32], done: Performance) -> Role:
-    series = (done.intensity, done.valence, done.arousal)
-    intensity, valence, arousal = (values.astype(np.float32) for values in series)
-    return Role(subject.number, person, side, truth, done.expression, intensity, valence, arousal)

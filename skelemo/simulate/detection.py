@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skelemo.simulate.signals import smooth_noise, spells, sticky_noise
+from skelemo.simulate.signals import Array, smooth_noise, spells, sticky_noise
 from skelemo.skeleton import BODY_25, FACE_70, layout
 
-Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 #: Visible height and height of the image center for a standing person, in statures.

@@ -8,12 +8,10 @@ slows, anger leans in and strikes, fear draws back and trembles, disgust turns a
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skelemo.simulate.body import POSTURE
 from skelemo.simulate.face import ACTIONS
-
-Array = NDArray[np.float64]
+from skelemo.simulate.signals import Array
 
 #: Positions of the right hand: wrist out, up and fore of its shoulder in arm lengths, and elbow outwards.
 HANDS = {

@@ -7,11 +7,10 @@ OpenPose's order.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from skelemo.simulate.signals import Array
 from skelemo.skeleton import FACE_70
 
-Array = NDArray[np.float64]
 Points = dict[int, tuple[float, ...]]
 
 

@@ -12,11 +12,9 @@ from skelemo.simulate.body import POSTURE, figure
 from skelemo.simulate.detection import Camera, detect, hidden, six_digits, visible
 from skelemo.simulate.emotions import posture
 from skelemo.simulate.face import face_points
-from skelemo.simulate.signals import smooth_noise
+from skelemo.simulate.signals import Array, smooth_noise
 from skelemo.simulate.subject import Subject
 from skelemo.skeleton import layout
-
-Array = NDArray[np.float64]
 
 _COLUMN = {name: index for index, name in enumerate(POSTURE)}
 

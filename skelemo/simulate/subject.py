@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skelemo.simulate.body import POSTURE, Build, random_build
 from skelemo.simulate.emotions import MANNER
 from skelemo.simulate.face import ACTIONS, random_actions, random_face
-
-Array = NDArray[np.float64]
+from skelemo.simulate.signals import Array
 
 _HABITS = {
     **{"lean": 0.06, "bend": 0.12, "side": 0.03, "twist": 0.1, "shrug": 0.012, "round": 0.025, "nod": 0.1, "turn": 0.1},

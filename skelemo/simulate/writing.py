@@ -114,9 +114,7 @@ def write(out: Path, plan: Plan, *, jobs: int = 1, progress: Callable[[int, int]
         if any(path.name != LOCK for path in out.iterdir()):
             raise InputError(f"{out} exists and is not an empty folder: choose another or remove it")
         _mark(out, plan)
-        tasks = [("affwild2", number) for number in range(plan.long)] + [
-            ("dfew", number) for number in range(plan.short)
-        ]
+        tasks = [(form, n) for form, clips in (("affwild2", plan.long), ("dfew", plan.short)) for n in range(clips)]
         rows: list[Written] = []
         for written in _each(partial(_write_clip, out, cast, plan.frames), tasks, jobs):
             rows += written
@@ -133,16 +131,10 @@ def frame_text(people: NDArray[np.float64]) -> bytes:
 
     Numbers are formatted as by ``ostream << float``, without ``.0``.
     """
-    parts: dict[str, tuple[float, ...]] = dict.fromkeys(_EMPTY_PARTS, ())
-    listed = [
-        {
-            "person_id": (-1,),
-            "pose_keypoints_2d": person[_BODY].ravel(),
-            "face_keypoints_2d": person[_FACE].ravel(),
-            **parts,
-        }
-        for person in people
-    ]
+    listed = []
+    for person in people:
+        lists = {"pose_keypoints_2d": person[_BODY].ravel(), "face_keypoints_2d": person[_FACE].ravel()}
+        listed.append({"person_id": (-1,), **lists, **dict.fromkeys(_EMPTY_PARTS, ())})
     text = orjson.dumps({"version": 1.3, "people": listed}, option=orjson.OPT_SERIALIZE_NUMPY)
     return text.replace(b".0,", b",").replace(b".0]", b"]")
 
@@ -156,12 +148,11 @@ def _mark(out: Path, plan: Plan) -> None:
         "emotions": NAMES,
     }
     text = orjson.dumps(note, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    roots = {out: True, out / "json": plan.long > 0, out / "dfew" / "json": plan.short > 0}
-    for root in (root for root, used in roots.items() if used):
-        root.mkdir(parents=True, exist_ok=True)
-        (root / SIMULATED).write_bytes(text)
-    for form, used in (("affwild2", plan.long > 0), ("dfew", plan.short > 0)):
-        if used:
+    (out / SIMULATED).write_bytes(text)
+    for form, clips, root in (("affwild2", plan.long, out / "json"), ("dfew", plan.short, out / "dfew" / "json")):
+        if clips:
+            root.mkdir(parents=True)
+            (root / SIMULATED).write_bytes(text)
             (out / "truth" / form).mkdir(parents=True)
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from skelemo.skeleton.layout import register_layout
-from skelemo.skeleton.part import Color, Drawing, Part, Reference, colors, limbs, words
+from skelemo.skeleton.part import Color, Drawing, Part, Reference, colors, limbs
 
 #: The unit is about the length of the torso. Head and shoulders come first because they are visible in nearly every
 #: image of a person. Lengths are rounded means over recordings of walking, sitting and gesturing people. The head has
@@ -41,17 +41,17 @@ def _body_regions(keypoints: tuple[str, ...]) -> str:
 
 def body(name: str, keypoints: str, joined: str, rgb: Iterable[Color], root: str = "Neck", ties: str = "") -> Part:
     """A body under OpenPose's key, with the reference and midpoints that its keypoints allow."""
-    rules = {"Neck": "RShoulder+LShoulder", "MidHip": "RHip+LHip"}
+    names, rules = tuple(keypoints.split()), {"Neck": "RShoulder+LShoulder", "MidHip": "RHip+LHip"}
     origin, unit = _BODY_ORIGIN, _BODY_UNIT
     for middle, ends in rules.items():
-        if middle not in keypoints.split():
+        if middle not in names:
             origin, unit = (re.sub(rf"\b{middle}\b", ends, text) for text in (origin, unit))
-    middles = " ".join(f"{middle}={ends}" for middle, ends in rules.items() if middle in keypoints.split())
-    if "Nose" not in keypoints.split():
+    middles = " ".join(f"{middle}={ends}" for middle, ends in rules.items() if middle in names)
+    if "Nose" not in names:
         origin, unit = origin.replace("Nose 0 -.5; ", ""), unit.replace("Neck-Nose .5 2, ", "")
     return Part(
         name,
-        words(keypoints),
+        names,
         limbs(joined),
         Drawing(tuple(rgb), threshold=0.05, thickness=1 / 75, line_ratio=0.75),
         reference=Reference(origin, unit),
@@ -61,7 +61,7 @@ def body(name: str, keypoints: str, joined: str, rgb: Iterable[Color], root: str
         root=root,
         ties=ties,
         middles=middles,
-        regions=_body_regions(words(keypoints)),
+        regions=_body_regions(names),
     )
 
 

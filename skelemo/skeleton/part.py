@@ -171,11 +171,6 @@ class Part:
         return tuple(begun) or (self.index(text),)
 
 
-def words(text: str) -> tuple[str, ...]:
-    """Keypoint names separated by spaces."""
-    return tuple(text.split())
-
-
 def limbs(text: str) -> tuple[Limb, ...]:
     """Pairs of positions such as ``0-1 1-2``."""
     return tuple((int(a), int(b)) for a, b in (pair.split("-") for pair in text.split()))
