@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from skelemo.atomic import finished, locked
-from skelemo.errors import ConfigError, InputError, unknown
+from skelemo.errors import ConfigError, InputError, os_reason, unknown
 from skelemo.text import count, visible
 
 #: File name of the table.
@@ -157,7 +157,7 @@ def read_corrections(path: Path, *, missing_ok: bool = False) -> Corrections:
             return Corrections(path)
         raise InputError(f"{path}: no such table of corrections; skelemo view creates it") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise InputError(f"{path}: cannot be read ({os_reason(error)})") from error
     return parse(content, path)
 
 

@@ -41,7 +41,7 @@ from skelemo.cache.tables import (
     to_array,
     to_columns,
 )
-from skelemo.errors import CacheError, ConfigError, UnreadableError
+from skelemo.errors import CacheError, ConfigError, UnreadableError, os_reason
 from skelemo.targets import Head, soft_labels
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def write_shard(
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise CacheError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise CacheError(f"{path}: cannot be written ({os_reason(error)})") from error
     return path
 
 

@@ -18,7 +18,7 @@ from skelemo.cache.sequence import KEYPOINT_TYPE, LABELS, NUMBER_TYPE, label_typ
 from skelemo.cache.shard import SUFFIX, Shard, open_shard
 from skelemo.cache.statistics import Counts, joined
 from skelemo.cache.tables import as_frame, joined_columns
-from skelemo.errors import CacheError, UnreadableError
+from skelemo.errors import CacheError, UnreadableError, os_reason
 from skelemo.targets import Head
 from skelemo.text import count, natural_order
 
@@ -266,7 +266,7 @@ def shards_in(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and not path.name.startswith("."))
     except OSError as error:
-        raise CacheError(f"{folder}: cannot be listed ({error.strerror or error})") from error
+        raise CacheError(f"{folder}: cannot be listed ({os_reason(error)})") from error
 
 
 def _may_be_cache(folder: Path) -> bool:

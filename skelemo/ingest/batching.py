@@ -11,6 +11,7 @@ import numpy as np
 from skelemo.errors import ConfigError
 from skelemo.ingest.task import Task
 from skelemo.openpose.files import MAX_BYTES
+from skelemo.openpose.reader import archive_order
 from skelemo.openpose.recording import Recording
 from skelemo.text import count
 
@@ -28,7 +29,7 @@ def grouped(tasks: Sequence[Task], most_buffered: int) -> list[Task]:
     """
     group = files = buffered = 0
     found = []
-    for task in _in_archive_order(tasks):
+    for task in (tasks[index] for index in archive_order([task.recording for task in tasks])):
         count, size = len(task.recording.files), _buffered(task.recording)
         if files and (files + count > GROUP_FILES or buffered + size > most_buffered):
             group, files, buffered = group + 1, 0, 0
@@ -51,37 +52,18 @@ def jobs(tasks: Sequence[Task]) -> Iterator[tuple[Group, ...]]:
 
 
 def _share_archive(group: Group, following: Group) -> bool:
-    archive = sequential_archive(group[-1].recording)
-    return bool(archive) and archive == sequential_archive(following[0].recording)
-
-
-def sequential_archive(recording: Recording) -> str:
-    """Path of a recording's archive if it can only be read sequentially, otherwise empty."""
-    return recording.archive.path if recording.archive and recording.archive.sequential else ""
-
-
-def _in_archive_order(tasks: Sequence[Task]) -> list[Task]:
-    """Sort the tasks of each compressed archive by position in it, after the archive's first task."""
-    first: dict[str, int] = {}
-    order = []
-    for index, task in enumerate(tasks):
-        archive, positions = sequential_archive(task.recording), task.recording.positions
-        if archive and positions is not None:
-            order.append((first.setdefault(archive, index), int(positions["start"].min()), index))
-        else:
-            order.append((index, 0, index))
-    return [tasks[index] for _, _, index in sorted(order)]
+    archive = group[-1].recording.sequential_archive
+    return bool(archive) and archive == following[0].recording.sequential_archive
 
 
 def _buffered(recording: Recording) -> int:
     """Bytes of files that may be buffered until they are needed."""
-    if recording.positions is None or not sequential_archive(recording):
+    if recording.positions is None or not recording.sequential_archive:
         return 0
     return int(np.minimum(recording.positions["size"], MAX_BYTES).sum())
 
 
-DEFAULT = 512 << 20
-
+DEFAULT_MEMORY = 512 << 20
 #: Memory of a process before reading, plus that for a recording of typical length.
 _BASE = 208 << 20
 #: Copies of a frame in memory: in its sequence, in the shard's array, in the image of the file.
@@ -91,16 +73,10 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 @dataclass(frozen=True)
 class Bounds:
-    """Memory limits of a process; a single recording may exceed them.
+    """Memory limits of a process in bytes; a single recording may exceed them."""
 
-    Parameters
-    ----------
-    shard : bytes of the sequences of one shard.
-    buffered : bytes of buffered files of an archive that can only be read sequentially.
-    """
-
-    shard: int
-    buffered: int
+    shard: int  # sequences of one shard
+    buffered: int  # buffered files of an archive that can only be read sequentially
 
 
 def bounds(memory: int) -> Bounds:

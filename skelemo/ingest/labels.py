@@ -23,21 +23,13 @@ _MOST_WORDS = 24
 
 @dataclass(frozen=True)
 class Labeled:
-    """The labels of an ingest.
-
-    Parameters
-    ----------
-    annotations : of each recording, one per labeled person.
-    notes : on the match of labels and recordings.
-    facts : rows for the closing table.
-    words : words that became classes of other names, as text.
-    """
+    """The labels of an ingest."""
 
     heads: tuple[Head, ...]
-    annotations: tuple[tuple[Annotation, ...], ...]
-    notes: tuple[str, ...] = ()
-    facts: tuple[tuple[str, str], ...] = ()
-    words: str = ""
+    annotations: tuple[tuple[Annotation, ...], ...]  # of each recording, one per labeled person
+    notes: tuple[str, ...] = ()  # on the match of labels and recordings
+    facts: tuple[tuple[str, str], ...] = ()  # rows for the closing table
+    words: str = ""  # words that became classes of other names
 
 
 def labeled(recordings: Sequence[Recording], source: Path, labels: str | None, settings: Settings) -> Labeled:

@@ -11,7 +11,7 @@ from skelemo.annotations.registry import Annotation
 from skelemo.cache.corrections import TRACKS_APPLIED, Correction, Corrections, in_words, read_corrections
 from skelemo.cache.shard import Header
 from skelemo.errors import ConfigError, InputError
-from skelemo.ingest.batching import DEFAULT, bounds, grouped, jobs
+from skelemo.ingest.batching import DEFAULT_MEMORY, bounds, grouped
 from skelemo.ingest.existing import existing, to_do
 from skelemo.ingest.guess import counts_from_zero, guess
 from skelemo.ingest.labels import Labeled, labeled, origin
@@ -32,16 +32,7 @@ _NOBODY = Annotation("", {}, "")
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of an ingest.
-
-    Parameters
-    ----------
-    problems : unreadable folders and archives, and recordings with ambiguous names.
-    partition : of the recordings, for one of several machines.
-    memory : limit of each process in bytes.
-    replace : replace sequences of changed recordings.
-    facts : on the interpretation of labels, rows of the closing table.
-    """
+    """The plan of an ingest."""
 
     out: Path
     header: Header
@@ -49,23 +40,19 @@ class Plan:
     tasks: tuple[Task, ...]
     unchanged: int
     notes: tuple[str, ...] = field(default=())
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()  # unreadable folders and archives, and recordings with ambiguous names
     source: Path = Path()
-    partition: Partition = field(default_factory=Partition)
-    memory: int = DEFAULT
-    replace: bool = False
+    partition: Partition = field(default_factory=Partition)  # of the recordings, for one of several machines
+    memory: int = DEFAULT_MEMORY  # limit of each process in bytes
+    replace: bool = False  # sequences of changed recordings
     guess: Guess = NO_GUESS
-    facts: tuple[tuple[str, str], ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()  # on the interpretation of labels, rows of the closing table
     known_shards: frozenset[str] = frozenset()
 
     @property
     def files(self) -> int:
         """Number of files to read."""
         return sum(len(task.recording.files) for task in self.tasks)
-
-    def jobs(self) -> Iterator[tuple[tuple[Task, ...], ...]]:
-        """See `skelemo.ingest.batching.jobs`."""
-        return jobs(self.tasks)
 
 
 def make_plan(
@@ -75,7 +62,7 @@ def make_plan(
     settings: Settings,
     *,
     partition: Partition | None = None,
-    memory: int = DEFAULT,
+    memory: int = DEFAULT_MEMORY,
     replace: bool = False,
 ) -> Plan:
     """List the recordings, match labels, and skip what the cache already has.

@@ -13,16 +13,10 @@ MOST_KEPT = 1000
 
 @dataclass(frozen=True)
 class Staged:
-    """A finished shard, to be published after the sequences that it replaces are removed.
+    """A finished shard, to be published after the sequences that it replaces are removed."""
 
-    Parameters
-    ----------
-    path : in the staging folder.
-    valid : hashes of the sequences of each replaced video by id; all others are outdated.
-    """
-
-    path: Path
-    valid: Mapping[str, Mapping[str, str]]
+    path: Path  # in the staging folder
+    valid: Mapping[str, Mapping[str, str]]  # hashes of the sequences of each replaced video by id; others are outdated
 
 
 @dataclass

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from skelemo.atomic import partial_path, sweep
 from skelemo.cache.store import shards_in
-from skelemo.errors import CacheError, InputError
+from skelemo.errors import CacheError, InputError, os_reason
 from skelemo.ingest import pool
 from skelemo.ingest.batching import bounds
+from skelemo.ingest.batching import jobs as batched
 from skelemo.ingest.partition import other_partitions
 from skelemo.ingest.plan import Plan
 from skelemo.ingest.problems import PROBLEMS, write_problems
@@ -86,7 +87,7 @@ def _names(shards: Iterable[Path]) -> set[str]:
 
 def _jobs(plan: Plan, heartbeat: Path, stage: Path | None) -> Iterator[Job]:
     limits = bounds(plan.memory)
-    for number, groups in enumerate(plan.jobs()):
+    for number, groups in enumerate(batched(plan.tasks)):
         yield Job(number, groups, plan.header, plan.settings, heartbeat.parent, limits, heartbeat, stage, plan.guess)
 
 
@@ -119,7 +120,7 @@ def _running(out: Path) -> Iterator[Path]:
                 heartbeat.write_bytes(b"")
                 break
     except OSError as error:
-        raise CacheError(f"{out}: cannot be written ({error.strerror or error})") from error
+        raise CacheError(f"{out}: cannot be written ({os_reason(error)})") from error
     try:
         sweep(out)
         yield heartbeat

@@ -10,27 +10,22 @@ from skelemo.errors import ConfigError
 from skelemo.ingest.task import Settings, Task
 from skelemo.openpose.people import People
 from skelemo.text import count
-from skelemo.tracking import SIDES, Track, choose, choose_sides, identify
+from skelemo.tracking import SIDES, Track, choose, choose_sides
 
 
 def sequences_of(
-    task: Task,
-    people: People,
-    settings: Settings,
-    tracks: list[Track] | None = None,
-    used: np.ndarray | None = None,
+    task: Task, people: People, settings: Settings, tracks: list[Track], used: np.ndarray | None = None
 ) -> Iterator[cached.Sequence]:
     """Yield a sequence for each labeled person, or for those that the settings select.
 
     A labeled person has a row for every file, even if invisible or damaged, so that scores count all frames; with
-    ``all``, a person has rows from the first to the last visible frame. People are tracked unless tracks are given. If
-    a left and a right person are labeled, they get different tracks.
+    ``all``, a person has rows from the first to the last visible frame. If a left and a right person are labeled, they
+    get different tracks.
 
     Parameters
     ----------
     used : bool [P], set to True for each row of ``people`` that is part of a sequence.
     """
-    tracks = identify(people, settings.identity).tracks if tracks is None else tracks
     numbers = task.recording.numbers
     info = task.recording.info
     width, height, fps = video_facts(task.recording.name)

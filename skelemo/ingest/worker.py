@@ -14,7 +14,7 @@ from skelemo.cache import sequence as cached
 from skelemo.cache.shard import Header
 from skelemo.cache.shard_writer import ShardWriter
 from skelemo.cache.statistics import by_part, count_labels, name_counts
-from skelemo.errors import CacheError, ConfigError, InputError
+from skelemo.errors import CacheError, ConfigError, InputError, os_reason
 from skelemo.ingest.batching import Bounds
 from skelemo.ingest.corrected import corrected
 from skelemo.ingest.guess import contradictions
@@ -24,7 +24,7 @@ from skelemo.ingest.task import Settings, Task, fingerprint
 from skelemo.openpose.files import Contents, Problem
 from skelemo.openpose.people import NO_GUESS, Guess, People, RecordingError, read_people
 from skelemo.openpose.reader import Reader
-from skelemo.skeleton import PARTS, Layout, layout
+from skelemo.skeleton import PARTS, layout
 from skelemo.text import count, some
 from skelemo.tracking import LONG, identify
 
@@ -36,26 +36,17 @@ _REPORT_EVERY = 512
 
 @dataclass(frozen=True)
 class Job:
-    """Groups of recordings for one process; each group becomes one or more shards.
-
-    Parameters
-    ----------
-    number : of the job in its ingest.
-    groups : one, or several from one archive that can only be read sequentially.
-    heartbeat : a file in ``out`` while the ingest runs; a process that cannot see it has another file system.
-    guess : common properties of the ingest's files, for ambiguous recordings.
-    stage : folder for shards that replace sequences of the cache; None to refuse replacements.
-    """
+    """Groups of recordings for one process; each group becomes one or more shards."""
 
     number: int
-    groups: tuple[tuple[Task, ...], ...]
+    groups: tuple[tuple[Task, ...], ...]  # one, or several from one archive that can only be read sequentially
     header: Header
     settings: Settings
     out: Path
     bounds: Bounds
-    heartbeat: Path
-    stage: Path | None = None
-    guess: Guess = NO_GUESS
+    heartbeat: Path  # a file in `out` while the ingest runs; a process that cannot see it has another file system
+    stage: Path | None = None  # folder for shards that replace sequences of the cache; None to refuse replacements
+    guess: Guess = NO_GUESS  # common properties of the ingest's files, for ambiguous recordings
 
 
 def do_job(job: Job) -> Tally:
@@ -69,8 +60,9 @@ def do_job(job: Job) -> Tally:
     with closing(Reader()) as reader:
         for group in job.groups:
             writer = _Writer(job, tally)
-            for index in reader.expect([task.recording for task in group]):
-                _read_recording(group[index], job, reader, writer)
+            reader.expect([task.recording for task in group])
+            for task in group:
+                _read_recording(task, job, reader, writer)
             writer.flush()
     return tally
 
@@ -144,7 +136,7 @@ def _contents(task: Task, reader: Reader) -> Contents:
     try:
         return reader.contents(task.recording)
     except OSError as error:
-        raise RecordingError(f"{error.filename} {error.strerror or error}") from error
+        raise RecordingError(f"{error.filename} {os_reason(error)}") from error
 
 
 def _watched(contents: Contents, number: int, before: int) -> Contents:
@@ -226,10 +218,12 @@ def _old_and_new(
 
 def recording_row(task: Task, people: People, header: Header, hashes: Mapping[str, str]) -> dict[str, Any]:
     """The row of ``/recordings`` of a recording; ``hashes`` has the sha256 of its sequences by id."""
+    archive = task.recording.archive
+    stamp = (archive.size, archive.changed) if archive else (people.bytes_read, people.newest)
     return {
         "source": task.recording.source,
         "video": task.video,
-        "fingerprint": fingerprint(task, header, *_stamp(task, people), hashes),
+        "fingerprint": fingerprint(task, header, *stamp, hashes),
         "files": len(task.recording.files),
         "frames": len(people.number),
         "people": len(people.keypoints),
@@ -237,14 +231,8 @@ def recording_row(task: Task, people: People, header: Header, hashes: Mapping[st
     }
 
 
-def _stamp(task: Task, people: People) -> tuple[int, int]:
-    """Size and latest modification of a recording's files or archive."""
-    archive = task.recording.archive
-    return (archive.size, archive.changed) if archive else (people.bytes_read, people.newest)
-
-
 def _count(tally: Tally, found: Sequence[cached.Sequence], people: People, header: Header) -> None:
-    parts: Layout = layout(header.layout)
+    parts = layout(header.layout)
     tally.recordings += 1
     tally.sequences += len(found)
     tally.people += len(people.keypoints)

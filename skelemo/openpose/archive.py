@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from skelemo.errors import os_reason
 from skelemo.openpose import tar_members, zip_members
 from skelemo.openpose.files import INFO_FILE, NO_INFO, Folder, VideoInfo, is_openpose, may_be_openpose, parse_info
 from skelemo.openpose.names import FrameNames, Group, stem_of
@@ -123,7 +124,7 @@ def list_archive(path: str, subfolder: str) -> Contents:
     except (TarError, zip_members.ZipError) as error:
         raise ArchiveError(f"cannot be read: it {error}; download or create it again") from error
     except OSError as error:
-        raise ArchiveError(f"cannot be read: {error.strerror or error}") from error
+        raise ArchiveError(f"cannot be read: {os_reason(error)}") from error
     return table.contents(archive, subfolder)
 
 
@@ -136,7 +137,7 @@ def list_video(path: str, subfolder: str) -> Folder:
         status = os.stat(path)
         numbers, _ = frames_of(read_video(path))
     except OSError as error:
-        raise ArchiveError(f"cannot be read: {error.strerror or error}") from error
+        raise ArchiveError(f"cannot be read: {os_reason(error)}") from error
     except VideoError as error:
         raise ArchiveError(str(error)) from error
     name = os.path.basename(path)

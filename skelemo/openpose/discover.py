@@ -2,11 +2,11 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from skelemo.errors import InputError
+from skelemo.errors import InputError, os_reason
 from skelemo.openpose.archive import ArchiveError, is_any_archive, is_archive, list_archive, list_video, stem
 from skelemo.openpose.files import (
     INFO_FILE,
@@ -60,8 +60,8 @@ class Walk:
                 listed = self._list(path)
             except OSError as error:
                 if not subfolder:
-                    raise InputError(f"{path}: cannot be listed: {error.strerror}") from error
-                self.problems.append(Problem(printable(subfolder), f"cannot be listed: {error.strerror}"))
+                    raise InputError(f"{path}: cannot be listed: {os_reason(error)}") from error
+                self.problems.append(Problem(printable(subfolder), f"cannot be listed: {os_reason(error)}"))
                 continue
             simulated |= listed.marked
             pending += [(os.path.join(path, name), _below(subfolder, name), simulated) for name in listed.folders]
@@ -89,8 +89,8 @@ class Walk:
         def kind(name: str) -> str:
             return file_kind(os.path.join(path, name))
 
-        samples = {name for name in _one_of_each_length(listed.files) if not _NUMBERED.search(name)}
-        if any(sniffer.kind(name, kind, "frame") == "video" for name in samples):
+        samples = list({len(name): name for name in listed.files}.values())[:_SAMPLES]  # of different lengths
+        if any(sniffer.kind(name, kind, "frame") == "video" for name in samples if not _NUMBERED.search(name)):
             for name in listed.files:
                 (videos if sniffer.kind(name, str, "frame") == "video" else files).append(name)
         else:
@@ -172,14 +172,6 @@ class _Listed:
     archives: list[str] = field(default_factory=list)
     marked: bool = False  # with the marker of `skelemo synth`
     info: VideoInfo = NO_INFO
-
-
-def _one_of_each_length(names: Sequence[str]) -> list[str]:
-    """A few names of different lengths."""
-    found: dict[int, str] = {}
-    for name in names:
-        found.setdefault(len(name), name)
-    return [*found.values()][:_SAMPLES]
 
 
 def _below(subfolder: str, name: str) -> str:

@@ -6,7 +6,7 @@ import sys
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,13 +54,7 @@ class FrameNames(Sequence[str]):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return tuple(f"{self.start}{number:0{self.width}}{self.ending}" for number in self.numbers[index])
         return f"{self.start}{self.numbers[index]:0{self.width}}{self.ending}"
@@ -70,9 +64,6 @@ class FrameNames(Sequence[str]):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
-
-    def __hash__(self) -> int:
-        return hash(tuple(self))
 
     def slice(self, begin: int, end: int) -> "FrameNames":
         """The files from ``begin`` up to but excluding ``end``."""

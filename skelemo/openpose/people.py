@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from skelemo.errors import InputError, unknown
+from skelemo.errors import InputError, os_reason, unknown
 from skelemo.openpose.files import Contents, Problem, is_storage_error
 from skelemo.openpose.frame import Rows
 from skelemo.openpose.names import printable
-from skelemo.openpose.points import Extent, canonicalize, convert, detect_model, shared_points
+from skelemo.openpose.points import Extent, canonicalize, convert, detect_model, points_of_model
 from skelemo.openpose.reader import opened
 from skelemo.openpose.recording import Recording
 from skelemo.openpose.scale import clearly_visible, detect_scale, refuse_scale
@@ -91,7 +91,7 @@ def read_people(
         with nullcontext(contents) if contents else opened(recording) as read:
             reading.read_files(read, rows)
     except OSError as error:
-        raise reading.error(f"{error.filename} {error.strerror or error}") from error
+        raise reading.error(f"{error.filename} {os_reason(error)}") from error
     points, identity = rows.array(), rows.identity()
     model, model_certain = _map_bodies(points, rows, reading, body_model, prior.body_model)
     extent = canonicalize(points)
@@ -164,7 +164,7 @@ class _Reading:
             except OSError as error:
                 if is_storage_error(error, self.recording.folder):
                     raise
-                self.add_problem(index, f"cannot be read: {error.strerror}")
+                self.add_problem(index, f"cannot be read: {os_reason(error)}")
             except FrameError as error:
                 self.add_problem(index, str(error))
         self.owner = np.repeat(np.arange(len(counts)), counts)
@@ -249,14 +249,11 @@ def _scale(
     scale: str, prior: str, points: np.ndarray, extent: Extent, model: Part | None, reading: _Reading
 ) -> tuple[str, bool]:
     """Units of the coordinates, and whether they are certain."""
-    body, part = np.arange(0), reading.layout.body
-    if model and part:
-        body = reading.layout.slices[part.name].start + np.array(shared_points(model, part))
     try:
         if scale != "auto":
             refuse_scale(scale, extent, reading.path_of_person)
             return scale, True
-        scale, certain = detect_scale(extent, points, body, reading.path_of_person)
+        scale, certain = detect_scale(extent, points, points_of_model(reading.layout, model), reading.path_of_person)
     except InputError as error:
         raise reading.error(str(error)) from error
     if not certain and prior and (prior != "pixels" or not clearly_visible(extent).any()):

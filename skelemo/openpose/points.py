@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skelemo.skeleton import BODY_25, BODY_25B, Part
+from skelemo.skeleton import BODY_25, BODY_25B, Layout, Part
 from skelemo.skeleton.mapping import by_name
 
 # A model wins if limb lengths are shorter than this ratio to the other's: the wrong one connects hips to ears.
@@ -66,9 +66,12 @@ def _limb_length(body: np.ndarray, model: Part) -> np.ndarray:
     return np.where(limbs >= _MIN_LIMBS, total / np.maximum(limbs, 1), np.nan)
 
 
-def shared_points(model: Part, part: Part) -> list[int]:
-    """Indices in a part of the keypoints that a body model has, too."""
-    return [part.index(name) for name in model.keypoints if name in part.keypoints]
+def points_of_model(layout: Layout, model: Part | None) -> np.ndarray:
+    """Indices on V of the points that a body model provides; empty without a body."""
+    if not (layout.body and model):
+        return np.arange(0)
+    shared = [layout.body.index(name) for name in model.keypoints if name in layout.body.keypoints]
+    return layout.slices[layout.body.name].start + np.array(shared, int)
 
 
 def canonicalize(points: np.ndarray) -> Extent:

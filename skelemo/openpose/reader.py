@@ -40,20 +40,11 @@ class Reader:
         self._spool: _Spool | None = None
         self._expected: dict[str, list[Recording]] = {}
 
-    def expect(self, recordings: Sequence[Recording]) -> list[int]:
-        """Announce the recordings to read next; returns their indices in the order to read them."""
-        archives: dict[str, list[Recording]] = {}
-        first: dict[str, int] = {}
-        order = []
-        for index, recording in enumerate(recordings):
-            archive, positions = recording.archive, recording.positions
-            if archive and positions is not None and archive.sequential:
-                archives.setdefault(archive.path, []).append(recording)
-                order.append((first.setdefault(archive.path, index), int(positions["start"].max()), index))
-            else:
-                order.append((index, 0, index))
-        self._expected = archives
-        return [index for _, _, index in sorted(order)]
+    def expect(self, recordings: Sequence[Recording]) -> None:
+        """Announce the recordings to read next, in `archive_order`."""
+        self._expected = {}
+        for recording in recordings:
+            self._expected.setdefault(recording.sequential_archive, []).append(recording)
 
     def contents(self, recording: Recording) -> Contents:
         """The contents of an announced recording, valid until the next call.
@@ -81,6 +72,19 @@ class Reader:
             if opened_ is not None:
                 opened_.close()
         self._file = self._spool = self._archive = None
+
+
+def archive_order(recordings: Sequence[Recording]) -> list[int]:
+    """Indices of recordings in the order to read: those in a compressed archive by their ends, after its first one."""
+    first: dict[str, int] = {}
+    order = []
+    for index, recording in enumerate(recordings):
+        archive, positions = recording.sequential_archive, recording.positions
+        if archive and positions is not None:
+            order.append((first.setdefault(archive, index), int(positions["start"].max()), index))
+        else:
+            order.append((index, 0, index))
+    return [index for _, _, index in sorted(order)]
 
 
 class _Spool:

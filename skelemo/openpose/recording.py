@@ -43,6 +43,11 @@ class Recording:
             return np.asarray(self.files.numbers, np.int32) - np.int32(self.files.first)
         return np.arange(len(self.files), dtype=np.int32)
 
+    @property
+    def sequential_archive(self) -> str:
+        """Path of its archive if that can only be read sequentially, otherwise empty."""
+        return self.archive.path if self.archive and self.archive.sequential else ""
+
     def pieces(self, most: int) -> "Iterator[Recording]":
         """Split the recording into pieces of up to ``most`` frames, each named by its first frame."""
         for begin in range(0, len(self.files), most):

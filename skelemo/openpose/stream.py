@@ -7,7 +7,7 @@ import numpy as np
 from skelemo.errors import InputError
 from skelemo.openpose.frame import Rows
 from skelemo.openpose.people import check_model_and_scale
-from skelemo.openpose.points import Extent, canonicalize, convert, detect_model, shared_points
+from skelemo.openpose.points import Extent, canonicalize, convert, detect_model, points_of_model
 from skelemo.openpose.scale import detect_scale, to_pixels
 from skelemo.openpose.validate import FrameError
 from skelemo.skeleton import BODY_25, BODY_25B, FARTHEST, Layout, Part
@@ -100,9 +100,7 @@ class FrameReader:
     def _in_pixels(self, points: np.ndarray, extent: Extent) -> np.ndarray:
         scale = self.scale
         if not scale and len(points):
-            part = self.layout.body
-            known = shared_points(self._model, part) if self._model and part else []
-            body = self._body.start + np.array(known, int)
+            body = points_of_model(self.layout, self._model)
             try:
                 scale, certain = detect_scale(extent, points, body, lambda _: "the frame")
             except InputError as error:

@@ -16,7 +16,7 @@ from skelemo.cache.store import Cache, open_cache
 from skelemo.cli import main
 from skelemo.errors import CacheError, ConfigError, InputError
 from skelemo.ingest import plan as plan_module
-from skelemo.ingest.batching import Bounds, parse_size
+from skelemo.ingest.batching import Bounds, jobs, parse_size
 from skelemo.ingest.partition import Partition
 from skelemo.ingest.plan import Settings, make_plan
 from skelemo.ingest.result import Tally
@@ -453,7 +453,7 @@ def test_memory_limits_only_the_size_of_shards(tmp_path, write_recording):
     tight = Bounds(shard=2 * 30 * 95 * 12, buffered=1)
     (heartbeat := tmp_path / "heartbeat").write_text("")
     (tmp_path / "small").mkdir()
-    for number, groups in enumerate(plan.jobs()):
+    for number, groups in enumerate(jobs(plan.tasks)):
         tally.add(do_job(Job(number, groups, plan.header, plan.settings, tmp_path / "small", tight, heartbeat)))
     assert [len(open_shard(path).sequences) for path in tally.shards] == [3, 3]
     assert open_cache(tmp_path / "small").hash == cache.hash

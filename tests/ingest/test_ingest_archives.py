@@ -71,7 +71,7 @@ def test_a_compressed_archive_of_many_groups_is_read_once(classes, monkeypatch):
     start = DecompressedStream.__init__
     monkeypatch.setattr(DecompressedStream, "__init__", lambda self, *rest: (opened.append(1), start(self, *rest))[1])
     plan = plan_of(classes.parent / "all.tar.gz", "cache")
-    assert [len(job) for job in plan.jobs()] == [7]
+    assert [len(job) for job in batching_module.jobs(plan.tasks)] == [7]
     tally = ingest(plan)
     assert (tally.recordings, len(tally.shards)) == (7, 7)
     assert len(opened) <= 4, "once for its list and once for its bytes; again only where recordings are interleaved"

@@ -22,7 +22,7 @@ from skelemo.errors import InputError
 from skelemo.openpose import archive as archives
 from skelemo.openpose.files import MAX_BYTES
 from skelemo.openpose.people import RecordingError, read_people
-from skelemo.openpose.reader import Reader
+from skelemo.openpose.reader import Reader, archive_order
 from skelemo.openpose.recording import Found, search
 from skelemo.openpose.unpacking import DecompressedStream
 from skelemo.skeleton import layout
@@ -175,8 +175,8 @@ def test_a_compressed_archive_with_interleaved_recordings_is_read_once(tmp_path:
     start = DecompressedStream.__init__
     monkeypatch.setattr(DecompressedStream, "__init__", lambda self, *rest: (opened.append(1), start(self, *rest))[1])
     with closing(Reader()) as reader:
-        order = reader.expect(recordings)
-        for one in (recordings[index] for index in order):
+        reader.expect(recordings)
+        for one in (recordings[index] for index in archive_order(recordings)):
             people = read_people(one, BODY, contents=reader.contents(one))
             assert people.keypoints[:, 0, 0].tolist() == [10.0 * n + ord(one.name) for n in range(40)]
     assert len(opened) == 1
@@ -190,7 +190,8 @@ def test_recordings_announced_one_by_one_are_read_in_one_pass(tmp_path: Path, mo
     monkeypatch.setattr(DecompressedStream, "__init__", lambda self, *rest: (opened.append(1), start(self, *rest))[1])
     with closing(Reader()) as reader:
         for pair in (recordings[:2], recordings[2:]):
-            for index in reader.expect(pair):
+            reader.expect(pair)
+            for index in archive_order(pair):
                 assert len(read_people(pair[index], BODY, contents=reader.contents(pair[index])).number) == 5
     assert len(opened) == 1
 
